@@ -1,0 +1,1 @@
+"""Fraud analytics in a notebook."""
