@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint, func
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, func
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from synfin_analytics.models.base import (
@@ -168,6 +168,9 @@ class ModelPrediction(Base):
 
     __table_args__ = (
         UniqueConstraint("transaction_id", "model_name", "model_version"),
+        CheckConstraint(
+            "is_correct = (prediction = ground_truth) OR ground_truth IS NULL", name="is_correct"
+        ),
         # Questions are about one model, constraints about one transaction: hence both orders.
         Index(None, "model_name", "model_version", "predicted_at"),
     )

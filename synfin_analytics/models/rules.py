@@ -87,18 +87,24 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
-class Finite:
-    """A moment or a day: PostgreSQL's ``infinity`` is none."""
+class Dated:
+    """A moment or a day that Python can represent: years 1 to 9999, and never ``infinity``."""
 
     def sql(self, column: Column[object]) -> str:
         """CHECK expression of this rule for ``column``."""
-        return f"isfinite({quoted(column)})"
+        name = quoted(column)
+        if isinstance(column.type, DateTime):
+            return (
+                f"{name} >= '0001-01-01 00:00:00+00'::timestamptz"
+                f" AND {name} < '10000-01-01 00:00:00+00'::timestamptz"
+            )
+        return f"{name} >= '0001-01-01'::date AND {name} <= '9999-12-31'::date"
 
     def __str__(self) -> str:
-        return "a finite date"
+        return "within the years 1 to 9999"
 
 
-Rule = OneOf | Matches | Range | Finite
+Rule = OneOf | Matches | Range | Dated
 
 
 def rule_of(column: Column[object]) -> Rule | None:
@@ -116,7 +122,7 @@ def rule_of(column: Column[object]) -> Rule | None:
     if isinstance(column.type, (Float, Numeric)):
         return Range()
     if isinstance(column.type, (DateTime, Date)):
-        return Finite()
+        return Dated()
     return None
 
 
