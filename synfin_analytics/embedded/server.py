@@ -1,0 +1,308 @@
+"""Start, share and stop the embedded server."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+
+from synfin_analytics.embedded import locks
+from synfin_analytics.embedded.binaries import readable_binaries, server_binaries
+from synfin_analytics.embedded.cluster import (
+    PORT,
+    Cluster,
+    accepts,
+    explained,
+    new_socket_folder,
+    server_environment,
+)
+from synfin_analytics.embedded.owner import (
+    ServerUser,
+    default_home,
+    make_private,
+    program_shelf,
+    server_user,
+)
+from synfin_analytics.embedded.settings import ROLE, command_line
+from synfin_analytics.exceptions import EmbeddedServerError
+
+_STARTING = "another process that starts or stops the embedded server"
+_START_PATIENCE = 300.0  # seconds; after a crash the server first reads its log again
+_logger = logging.getLogger("synfin_analytics.database")
+
+
+class EmbeddedPostgres:
+    """A PostgreSQL server in a folder, shared by all processes of one user.
+
+    It starts at first use and stops by itself after the last process that used it has ended,
+    however that ended. Several of these objects, in one process or many, share one server.
+
+    Parameters
+    ----------
+    home
+        Folder of the databases (``DB_DATA_DIR``); by default the user's data folder.
+
+    Examples
+    --------
+    >>> server = EmbeddedPostgres()
+    >>> sorted(server.connect_arguments("postgres"))
+    ['dbname', 'host', 'port', 'user']
+    >>> server.release()
+    """
+
+    def __init__(self, home: str | os.PathLike[str] | None = None) -> None:
+        self.home = Path(home).expanduser().resolve() if home else default_home().resolve()
+        self._mine = threading.RLock()
+        self._users: int | None = None
+        self._sockets: Path | None = None
+        _living.add(self)
+
+    def __repr__(self) -> str:
+        return f"EmbeddedPostgres({str(self.home)!r})"
+
+    @property
+    def cluster(self) -> Cluster:
+        """The folder of the cluster for the installed version of PostgreSQL."""
+        return Cluster(self.home / f"postgresql-{server_binaries().major}")
+
+    def connect_arguments(self, database: str) -> dict[str, str | int]:
+        """Arguments for libpq (``psycopg2.connect``) to reach ``database``; starts the server."""
+        sockets = self._sockets or self.start()
+        return {"host": str(sockets), "port": PORT, "user": ROLE, "dbname": database}
+
+    def start(self) -> Path:
+        """Make sure that the server runs, and give the folder of its socket.
+
+        Counts this process among the server's users until :meth:`release` or its end.
+        """
+        with self._mine:
+            binaries = server_binaries()
+            cluster = self.cluster
+            user = server_user(cluster.folder)
+            make_private(cluster.folder, user)
+            with locks.exclusive(cluster.start_lock, what=_STARTING, owner=user):
+                self._join(cluster, user)
+                if not (locks.is_locked(cluster.watch_lock) and self._running(cluster)):
+                    cluster.refuse_other_versions(binaries.major)
+                    binaries = readable_binaries(binaries, user, program_shelf())
+                    if not cluster.exists():
+                        _logger.info("creating the embedded database in %s", cluster.folder)
+                        cluster.create(binaries, user)
+                    self._launch(cluster, user, binaries.program("postgres"))
+            if self._sockets is None:
+                raise EmbeddedServerError(f"The server in {cluster.folder} has no socket.")
+            return self._sockets
+
+    def restart(self) -> Path:
+        """Look again whether the server runs, after a connection failed; start it if not."""
+        with self._mine:
+            self._sockets = None
+            return self.start()
+
+    def release(self) -> None:
+        """Stop using the server; it stops when nobody else uses it."""
+        with self._mine:
+            if self._users is not None:
+                # Closing, not unlocking: a forked parent or child may share the lock.
+                os.close(self._users)
+            self._users = self._sockets = None
+
+    def _join(self, cluster: Cluster, user: ServerUser) -> None:
+        """Take this process's share of the users' lock, on the file that exists now."""
+        if self._users is not None:
+            current = cluster.users_lock
+            if current.exists() and os.path.samestat(os.fstat(self._users), current.stat()):
+                return
+            os.close(self._users)
+            self._users = None
+        descriptor = locks.open_lock_file(cluster.users_lock, user)
+        try:
+            locks.lock(descriptor, what=_STARTING, shared=True)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._users = descriptor
+
+    def _running(self, cluster: Cluster) -> bool:
+        """Wait for a server that has a watchdog to be ready; False if it ends instead."""
+        deadline = time.monotonic() + _START_PATIENCE
+        while time.monotonic() < deadline:
+            said = cluster.postmaster()
+            if said is not None and said.ready:
+                if accepts(said.sockets):
+                    self._sockets = said.sockets
+                    return True
+                if not said.sockets.exists():
+                    self._restart_without_socket(cluster, said.pid)
+            if not locks.is_locked(cluster.watch_lock):
+                return False
+            time.sleep(0.005)
+        raise EmbeddedServerError(
+            explained(
+                f"The server in {cluster.folder} is not ready after {_START_PATIENCE:.0f} s",
+                cluster.log_tail(),
+            )
+        )
+
+    def _restart_without_socket(self, cluster: Cluster, pid: int) -> None:
+        """Stop a server whose socket somebody removed: nobody can reach it any more."""
+        _logger.warning("the socket of the embedded server is gone; the server starts again")
+        _signal(pid, signal.SIGINT)
+        _wait_until_free(cluster)
+
+    def _launch(self, cluster: Cluster, user: ServerUser, program: str) -> None:
+        """Start the watchdog, which starts the server; or let it adopt one that lost its own."""
+        with locks.passing_lock_file(cluster.watch_lock, user) as watch:
+            locks.lock(watch, what="the watchdog of a server that is ending")
+            adopted = cluster.clear_leftovers()
+            left = cluster.postmaster()
+            sockets = left.sockets if adopted and left else new_socket_folder(user)
+            cluster.write_configuration(user)
+            cluster.prepare_log(user)
+            job = {
+                "users": str(cluster.users_lock),
+                "start": str(cluster.start_lock),
+                "log": str(cluster.log),
+                "sockets": str(sockets),
+                "adopt": adopted,
+                "switch": user.switch,
+                "environment": server_environment(),
+                "command": [program, *command_line(cluster.data, cluster.folder, sockets)],
+            }
+            watchdog = str(Path(__file__).with_name("watchdog.py"))
+            subprocess.run(
+                [sys.executable, "-I", "-S", watchdog, json.dumps(job)],
+                check=True,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                pass_fds=[watch],
+            )
+        if not self._running(cluster):
+            raise EmbeddedServerError(
+                explained(
+                    f"The embedded PostgreSQL in {cluster.folder} did not start", cluster.log_tail()
+                )
+            )
+
+
+@dataclass(frozen=True)
+class ServerStatus:
+    """What :func:`status` finds.
+
+    Attributes
+    ----------
+    running
+        Whether the server runs now.
+    pid
+        Its process id, if it runs.
+    data_dir
+        PostgreSQL's data folder; it exists after the first start.
+    version
+        Version of the server that is installed.
+    socket_dir
+        Folder of its socket, if it runs (``psql -h <socket_dir> -U synfin``).
+    users
+        Process ids of those that use it; None on systems that do not tell.
+    size
+        Bytes on disk.
+    """
+
+    running: bool
+    pid: int | None
+    data_dir: Path
+    version: str
+    socket_dir: Path | None
+    users: list[int] | None
+    size: int
+
+
+def status(home: str | os.PathLike[str] | None = None) -> ServerStatus:
+    """Look at the embedded server without starting it."""
+    cluster = EmbeddedPostgres(home).cluster
+    said = cluster.postmaster() if cluster.folder.exists() else None
+    running = said is not None and said.ready and accepts(said.sockets)
+    return ServerStatus(
+        running=running,
+        pid=said.pid if running and said else None,
+        data_dir=cluster.data,
+        version=server_binaries().version,
+        socket_dir=said.sockets if running and said else None,
+        users=locks.processes_sharing(cluster.users_lock) if running else [],
+        size=_size(cluster.folder),
+    )
+
+
+def stop(home: str | os.PathLike[str] | None = None, *, force: bool = False) -> bool:
+    """Stop the embedded server; give False if it did not run.
+
+    Parameters
+    ----------
+    home
+        Folder of the databases; by default that of the configuration's default.
+    force
+        Stop it under the feet of processes that use it. Their open transactions are rolled back;
+        their next query starts it again.
+    """
+    cluster = EmbeddedPostgres(home).cluster
+    if not cluster.folder.exists():
+        return False
+    with locks.exclusive(cluster.start_lock, what=_STARTING):
+        said = cluster.postmaster()
+        if said is None or not accepts(said.sockets):
+            return False
+        if not force and locks.is_locked(cluster.users_lock):
+            users = locks.processes_sharing(cluster.users_lock)
+            who = f"processes {', '.join(map(str, users))}" if users else "another process"
+            raise EmbeddedServerError(
+                f"The server in {cluster.folder} is in use by {who}. It stops by itself when they "
+                "end; `synfin db stop --force` stops it now and rolls back what is open."
+            )
+        _signal(said.pid, signal.SIGINT)
+        _wait_until_free(cluster)
+    return True
+
+
+def _wait_until_free(cluster: Cluster) -> None:
+    with locks.passing_lock_file(cluster.watch_lock) as watch:
+        locks.lock(watch, what=f"the server in {cluster.folder} to stop")
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(where, name)).st_size  # noqa: PTH118 - many files
+            except FileNotFoundError:
+                continue  # the server removed it meanwhile
+    return total
+
+
+_living: weakref.WeakSet[EmbeddedPostgres] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    """In a forked child: another thread of the parent may have held these."""
+    for server in _living:
+        server._mine = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_renew_locks)

@@ -1,0 +1,135 @@
+"""Settings of the embedded server: modest, durable, and silent about the data."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+ROLE = "synfin"
+_MB = 2**20
+
+
+def cluster_settings(memory: int | None = None, cores: int | None = None) -> dict[str, str]:
+    """Choose the settings of the server, sized for the machine.
+
+    ``ALTER SYSTEM SET ...`` overrides any of them and lasts.
+
+    Parameters
+    ----------
+    memory
+        Bytes of memory to size for; by default what this machine (or container) has.
+    cores
+        Processor cores to size for; by default what this process may use.
+
+    Examples
+    --------
+    >>> settings = cluster_settings(memory=8 * 2**30, cores=4)
+    >>> settings["shared_buffers"], settings["work_mem"], settings["fsync"]
+    ('256MB', '32MB', 'on')
+    """
+    memory = memory or available_memory()
+    cores = cores or usable_cores()
+    return {
+        # A share of the memory: the notebook beside it needs most of it.
+        "shared_buffers": _megabytes(memory // 32, least=32, most=512),
+        "maintenance_work_mem": _megabytes(memory // 32, least=32, most=512),
+        "work_mem": _megabytes(memory // 256, least=8, most=64),
+        "effective_cache_size": _megabytes(memory // 2, least=256, most=2**20),
+        "max_parallel_workers_per_gather": str(max(0, min(4, cores - 1))),
+        "max_parallel_maintenance_workers": str(max(0, min(4, cores - 1))),
+        "max_connections": "100",
+        # What is committed survives a kill of anything, and a power cut.
+        "fsync": "on",
+        "synchronous_commit": "on",
+        "full_page_writes": "on",
+        # No replica reads the log: a load into a table that is new in its transaction skips it.
+        "wal_level": "minimal",
+        "max_wal_senders": "0",
+        "wal_compression": "on",
+        "max_wal_size": "4GB",
+        "min_wal_size": "256MB",
+        "checkpoint_timeout": "15min",
+        # Containers give /dev/shm 64 MB, and huge pages that they then refuse to lend.
+        "dynamic_shared_memory_type": "sysv" if sys.platform == "linux" else "posix",
+        "huge_pages": "off",
+        # Analysts' queries are many and short: compiling them costs more than it gains.
+        "jit": "off",
+        "random_page_cost": "1.1",
+        "timezone": "UTC",
+        "log_timezone": "UTC",
+        "datestyle": "iso, mdy",
+        "lc_messages": "C",
+        # Statements and their errors may hold card holders' data: the log does without both.
+        "log_min_messages": "log",
+        "log_min_error_statement": "panic",
+        "log_min_duration_statement": "-1",
+        "log_statement": "none",
+        "log_error_verbosity": "terse",
+        "log_checkpoints": "off",
+        "log_line_prefix": "%m [%p] ",
+    }
+
+
+def command_line(data: Path, configuration: Path, sockets: Path) -> list[str]:
+    """Arguments of ``postgres``: what ``ALTER SYSTEM`` must not change."""
+    fixed = {
+        "config_file": configuration / "postgresql.conf",
+        "hba_file": configuration / "pg_hba.conf",
+        "ident_file": configuration / "pg_ident.conf",
+        "listen_addresses": "",
+        "port": "5432",
+        "unix_socket_directories": '"' + str(sockets).replace('"', '""') + '"',
+        "unix_socket_permissions": "0700",
+    }
+    arguments = ["-D", str(data)]
+    for name, value in fixed.items():
+        arguments += ["-c", f"{name}={value}"]
+    return arguments
+
+
+def configuration_files(user_name: str) -> dict[str, str]:
+    """Text of the server's configuration files, by file name.
+
+    Only the operating-system user of the server, and root, may connect; the kernel says who they
+    are, so that there is no password to keep.
+    """
+    head = "# Written by synfin_analytics at every start.\n"
+    settings = "".join(f"{name} = {_quoted(to)}\n" for name, to in cluster_settings().items())
+    mapped = "".join(
+        f'{ROLE} "{name}" {ROLE}\n'
+        for name in dict.fromkeys([user_name.replace('"', '""'), "root"])
+    )
+    return {
+        "postgresql.conf": head + "# Change a setting with ALTER SYSTEM.\n" + settings,
+        "pg_hba.conf": f"{head}local all all peer map={ROLE}\n",
+        "pg_ident.conf": head + mapped,
+    }
+
+
+def available_memory() -> int:
+    """Bytes of memory of this machine, or of this container if it has less."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            text = Path(limit).read_text(encoding="ascii").strip()
+        except OSError:
+            continue  # this kernel or platform has no such limit
+        if text.isdigit():
+            total = min(total, int(text))
+    return total
+
+
+def usable_cores() -> int:
+    """Processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _megabytes(size: int, *, least: int, most: int) -> str:
+    return f"{max(least, min(most, size // _MB))}MB"
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

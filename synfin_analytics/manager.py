@@ -1,0 +1,362 @@
+"""The database manager: a pool of connections, sessions, and one manager for the process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import create_engine, event, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
+from sqlalchemy.pool import QueuePool
+
+from synfin_analytics.config import DatabaseConfig, connection_url
+from synfin_analytics.exceptions import (
+    ConfigurationError,
+    DatabaseConnectionError,
+    SynfinError,
+)
+from synfin_analytics.log import logger, without_values
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import pandas as pd
+    from sqlalchemy.engine import Connection, Engine, ExceptionContext
+
+    from synfin_analytics.connect import Connection as DriverConnection
+    from synfin_analytics.embedded import EmbeddedPostgres
+
+
+class DatabaseManager:
+    """Connections and sessions to one database.
+
+    Nothing is opened before it is needed. A manager may be shared by threads; a process that is
+    forked from this one gets connections of its own.
+
+    Parameters
+    ----------
+    config
+        Which database; by default what the environment says (:meth:`DatabaseConfig.from_env`).
+
+    Examples
+    --------
+    >>> manager = DatabaseManager()
+    >>> manager.get_pool_status()
+    {'status': 'not_initialized'}
+    >>> with manager.session_scope() as session:
+    ...     session.execute(text("SELECT 'ready'")).scalar_one()
+    'ready'
+    >>> manager.close()
+    """
+
+    def __init__(self, config: DatabaseConfig | None = None) -> None:
+        self.config = config if config is not None else DatabaseConfig.from_env()
+        self._lock = threading.RLock()
+        self._engine: Engine | None = None
+        self._factory: sessionmaker[Session] | None = None
+        self._scoped: scoped_session[Session] | None = None
+        self._embedded: EmbeddedPostgres | None = None
+        self._connected_before = False
+        _managers.add(self)
+
+    def __repr__(self) -> str:
+        return f"DatabaseManager({self.config!r}, {self.get_pool_status()['status']})"
+
+    # -- Engine -------------------------------------------------------------------------------
+
+    def initialize(self) -> None:
+        """Create the engine and the session factory; the first use does it by itself."""
+        with self._lock:
+            if self._engine is not None:
+                return
+            if self.config.embedded and self._embedded is None:
+                from synfin_analytics.embedded import EmbeddedPostgres
+
+                self._embedded = EmbeddedPostgres(self.config.data_dir)
+            engine = create_engine(
+                "postgresql+psycopg2://",
+                creator=self._connect,
+                poolclass=QueuePool,
+                pool_size=self.config.pool_size,
+                max_overflow=self.config.max_overflow,
+                pool_timeout=self.config.pool_timeout,
+                pool_recycle=self.config.pool_recycle,
+                pool_pre_ping=True,
+                echo=self.config.echo,
+                hide_parameters=True,  # they may be card holders' data
+            )
+            _listen(engine, self.config)
+            self._factory = sessionmaker(engine, autoflush=False, expire_on_commit=False)
+            self._scoped = scoped_session(self._factory)
+            self._engine = engine
+
+    @property
+    def engine(self) -> Engine:
+        """SQLAlchemy's engine."""
+        self.initialize()
+        if self._engine is None:
+            raise DatabaseConnectionError("The manager was closed by another thread.")
+        return self._engine
+
+    def get_connection_string(self) -> str:
+        """URL of the database for SQLAlchemy, with the password in it.
+
+        That of the embedded server holds until it stops; it is started if need be.
+        """
+        if not self.config.embedded:
+            return self.config.get_connection_string()
+        self.engine.connect().close()  # the server runs now, and the database exists
+        if self._embedded is None:
+            raise DatabaseConnectionError("The manager was closed by another thread.")
+        return connection_url(self._embedded.connect_arguments(self.config.database))
+
+    def _connect(self) -> DriverConnection:
+        from synfin_analytics.connect import connect
+
+        connection = connect(self.config, self._embedded, known_to_work=self._connected_before)
+        self._connected_before = True
+        return connection
+
+    # -- Tables -------------------------------------------------------------------------------
+
+    def create_all_tables(self) -> None:
+        """Create the tables that do not exist yet, with their indexes and triggers."""
+        from synfin_analytics.models import Base
+
+        Base.metadata.create_all(self.engine)
+
+    def drop_all_tables(self) -> None:
+        """Drop the tables, and the data in them."""
+        from synfin_analytics.models import Base
+
+        Base.metadata.drop_all(self.engine)
+
+    # -- Sessions -----------------------------------------------------------------------------
+
+    def get_session(self) -> Session:
+        """Open a new session; close it after use (``with manager.get_session() as session``)."""
+        engine = self.engine
+        return self._factory() if self._factory else Session(engine)
+
+    def get_scoped_session(self) -> Session:
+        """Give this thread's session: the same one at each call, until :meth:`close`."""
+        self.initialize()
+        if self._scoped is None:
+            raise DatabaseConnectionError("The manager was closed by another thread.")
+        return self._scoped()
+
+    @contextlib.contextmanager
+    def session_scope(self) -> Iterator[Session]:
+        """Open a session that commits at the end, or rolls back if an error leaves it.
+
+        Examples
+        --------
+        >>> with DatabaseManager().session_scope() as session:
+        ...     session.execute(text("SELECT 1")).scalar_one()
+        1
+        """
+        with self.get_session() as session, session.begin():
+            yield session
+
+    # -- Data ---------------------------------------------------------------------------------
+
+    def bulk_insert(self, objects: Any, batch_size: int = 1000, **options: Any) -> Any:
+        """Load many rows at once, by COPY.
+
+        Parameters
+        ----------
+        objects
+            ORM objects, dicts or a DataFrame. Of dicts and DataFrames, say the ``table=``.
+        batch_size
+            Rows that are prepared at a time.
+        **options
+            As for :func:`synfin_analytics.load_df`.
+
+        Returns
+        -------
+        LoadReport
+        """
+        from synfin_analytics.frames.load import bulk_load
+
+        return bulk_load(objects, batch_size=batch_size, manager=self, **options)
+
+    def execute_query(
+        self, query: Any, params: Mapping[str, Any] | Sequence[Any] | None = None, **options: Any
+    ) -> pd.DataFrame:
+        """Run a query and return its rows as a DataFrame.
+
+        Parameters
+        ----------
+        query
+            A SELECT, as text or of SQLAlchemy, or a table.
+        params
+            Values for the query's parameters (``:name`` in text). They are bound, never formatted
+            into it.
+        **options
+            As for :func:`synfin_analytics.read_df`.
+        """
+        from synfin_analytics.frames.read import read_df
+
+        return read_df(query, params, manager=self, **options)
+
+    # -- State --------------------------------------------------------------------------------
+
+    def get_pool_status(self) -> dict[str, Any]:
+        """Count the pool's connections.
+
+        Returns
+        -------
+        dict
+            ``status``; once initialised also ``size`` (connections kept), ``checked_in`` (idle),
+            ``checked_out`` (in use) and ``overflow`` (open beyond ``size``).
+        """
+        engine = self._engine
+        if engine is None or not isinstance(engine.pool, QueuePool):
+            return {"status": "not_initialized"}
+        pool = engine.pool
+        return {
+            "status": "initialized",
+            "size": pool.size(),
+            "checked_in": pool.checkedin(),
+            "checked_out": pool.checkedout(),
+            "overflow": max(0, pool.overflow()),
+        }
+
+    def health_check(self) -> bool:
+        """Say whether the database answers; why it does not is in the log."""
+        try:
+            with self.engine.connect() as connection:
+                return bool(connection.execute(text("SELECT 1")).scalar_one() == 1)
+        except (SQLAlchemyError, SynfinError) as error:
+            logger.warning("health check failed: %s", error)
+            return False
+
+    def close(self) -> None:
+        """Close all connections, and stop using the embedded server.
+
+        The manager opens again by itself when it is used again.
+        """
+        with self._lock:
+            if self._scoped is not None:
+                self._scoped.remove()
+            if self._engine is not None:
+                self._engine.dispose()
+            if self._embedded is not None:
+                self._embedded.release()
+            self._engine = self._factory = self._scoped = self._embedded = None
+        _forget(self)
+
+    def _after_fork(self) -> None:
+        """In the child: leave the parent's connections alone, and begin with an empty pool."""
+        self._lock = threading.RLock()
+        if self._engine is not None and self._factory is not None:
+            self._engine.dispose(close=False)
+            self._scoped = scoped_session(self._factory)
+
+
+def _listen(engine: Engine, config: DatabaseConfig) -> None:
+    """Log the life of connections, and statements that are slow."""
+
+    def connected(connection: DriverConnection, _record: object) -> None:
+        logger.debug("connect: %s, backend %s", config.place, connection.info.backend_pid)
+
+    def checked_out(connection: DriverConnection, _record: object, _proxy: object) -> None:
+        logger.debug("checkout: backend %s", connection.info.backend_pid)
+
+    def checked_in(connection: DriverConnection | None, _record: object) -> None:
+        if connection is not None:
+            logger.debug("checkin: backend %s", connection.info.backend_pid)
+
+    def before(connection: Connection, *_: object) -> None:
+        connection.info["synfin_began"] = time.perf_counter()
+
+    def after(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        took = 1000 * (time.perf_counter() - connection.info.get("synfin_began", 0.0))
+        if took >= config.slow_query_ms:
+            logger.warning("slow query, %.0f ms: %s", took, without_values(statement))
+
+    def failed(context: ExceptionContext) -> None:
+        if context.is_disconnect and not context.is_pre_ping:
+            raise DatabaseConnectionError(
+                f"The connection to {config.place} was lost in the middle of a transaction. What "
+                "was not committed is rolled back; roll the session back and run it again."
+            ) from context.original_exception
+
+    event.listen(engine, "connect", connected)
+    event.listen(engine, "checkout", checked_out)
+    event.listen(engine, "checkin", checked_in)
+    event.listen(engine, "before_cursor_execute", before)
+    event.listen(engine, "after_cursor_execute", after)
+    event.listen(engine, "handle_error", failed)
+
+
+# -- One manager for the process --------------------------------------------------------------
+
+_managers: weakref.WeakSet[DatabaseManager] = weakref.WeakSet()
+_manager: DatabaseManager | None = None
+_manager_lock = threading.RLock()
+
+
+def get_db_manager(config: DatabaseConfig | None = None) -> DatabaseManager:
+    """Give the process's manager; create it at the first call.
+
+    Parameters
+    ----------
+    config
+        Which database; by default what the environment says at the first call.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is a manager for another configuration already: close that one first.
+    """
+    global _manager
+    with _manager_lock:
+        if _manager is None:
+            _manager = DatabaseManager(config)
+        elif config is not None and config != _manager.config:
+            raise ConfigurationError(
+                f"This process already works with {_manager.config.place}. To change to "
+                f"{config.place}, call get_db_manager().close() first; for both at once, make a "
+                "DatabaseManager(config) of its own."
+            )
+        return _manager
+
+
+def get_db_session() -> Session:
+    """Open a new session of the process's manager.
+
+    Examples
+    --------
+    >>> with get_db_session() as session:
+    ...     session.execute(text("SELECT 1")).scalar_one()
+    1
+    """
+    return get_db_manager().get_session()
+
+
+def session_scope() -> contextlib.AbstractContextManager[Session]:
+    """Open a session of the process's manager that commits at the end, or rolls back."""
+    return get_db_manager().session_scope()
+
+
+def _forget(manager: DatabaseManager) -> None:
+    global _manager
+    with _manager_lock:
+        if _manager is manager:
+            _manager = None
+
+
+def _after_fork() -> None:
+    global _manager_lock
+    _manager_lock = threading.RLock()
+    for manager in list(_managers):
+        manager._after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

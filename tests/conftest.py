@@ -1,0 +1,150 @@
+"""Fixtures on a real PostgreSQL: one embedded server for the whole run, shared by its workers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import uuid
+from typing import TYPE_CHECKING
+
+import psycopg2
+import pytest
+import servers
+from psycopg2 import sql
+from sqlalchemy import text
+
+from synfin_analytics import embedded
+from synfin_analytics.config import VARIABLES, DatabaseConfig
+from synfin_analytics.manager import DatabaseManager, get_db_manager
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sqlalchemy.orm import Session
+
+_HOME = "SYNFIN_TEST_HOME"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep tests, doctests included, off the user's own databases."""
+    for name in [*VARIABLES.values(), "DATABASE_URL"]:
+        os.environ.pop(name, None)
+    if _HOME not in os.environ:  # workers of pytest-xdist inherit it
+        os.environ[_HOME] = str(servers.open_folder())
+        config.stash[_owner] = True
+    os.environ["DB_DATA_DIR"] = os.environ[_HOME]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if config.stash.get(_owner, False):
+        home = os.environ.pop(_HOME)
+        embedded.stop(home, force=True)
+        shutil.rmtree(home)
+
+
+_owner = pytest.StashKey[bool]()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[embedded.EmbeddedPostgres]:
+    """The embedded server of this run."""
+    one = embedded.EmbeddedPostgres(os.environ[_HOME])
+    one.start()
+    yield one
+    one.release()
+
+
+@contextlib.contextmanager
+def _new_database(server: embedded.EmbeddedPostgres, template: str = "template0") -> Iterator[str]:
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    admin = psycopg2.connect(**server.connect_arguments("postgres"))
+    admin.autocommit = True
+    with contextlib.closing(admin), admin.cursor() as cursor:
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
+        cursor.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
+        yield name
+        # A test may have stopped the server under this connection.
+    server.restart()
+    admin = psycopg2.connect(**server.connect_arguments("postgres"))
+    admin.autocommit = True
+    with contextlib.closing(admin), admin.cursor() as cursor:
+        cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def empty_database(
+    server: embedded.EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[DatabaseConfig]:
+    """Configuration of a database without tables; the environment points to it as well."""
+    with _new_database(server) as name:
+        monkeypatch.setenv("DB_NAME", name)
+        yield DatabaseConfig.from_env()
+
+
+@pytest.fixture(scope="session")
+def _template(server: embedded.EmbeddedPostgres) -> Iterator[str]:
+    """A database with the seven tables, to copy."""
+    with _new_database(server) as name:
+        manager = DatabaseManager(DatabaseConfig(database=name, data_dir=os.environ[_HOME]))
+        manager.create_all_tables()
+        manager.close()
+        yield name
+
+
+@pytest.fixture(scope="module")
+def _module_database(server: embedded.EmbeddedPostgres, _template: str) -> Iterator[str]:
+    with _new_database(server, _template) as name:
+        yield name
+
+
+@pytest.fixture
+def manager(_module_database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[DatabaseManager]:
+    """The process's manager (``get_db_manager()``), on a database with empty tables.
+
+    ``DB_NAME`` and ``DB_DATA_DIR`` name that database, so that a subprocess finds it too.
+    """
+    monkeypatch.setenv("DB_NAME", _module_database)
+    manager = get_db_manager(DatabaseConfig.from_env())
+    manager.create_all_tables()  # a test before may have dropped them
+    _empty_tables(manager)
+    yield manager
+    manager.close()
+
+
+def _empty_tables(manager: DatabaseManager) -> None:
+    """Empty the tables that hold rows; most tests touch few."""
+    from synfin_analytics.models import Base
+
+    with manager.engine.begin() as connection:
+        tables = [
+            f'"{table.name}"'
+            for table in Base.metadata.sorted_tables
+            if connection.execute(text(f'SELECT EXISTS (SELECT FROM "{table.name}")')).scalar_one()
+        ]
+        if tables:
+            connection.execute(text(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY CASCADE"))
+
+
+@pytest.fixture
+def session(manager: DatabaseManager) -> Iterator[Session]:
+    """A session of ``manager``; what a test leaves open is rolled back."""
+    with manager.get_session() as session:
+        yield session
+
+
+@pytest.fixture(scope="module")
+def tcp_server() -> Iterator[servers.TcpServer]:
+    """A server on a TCP port that asks for a password."""
+    one = servers.TcpServer.create().start()
+    yield one
+    one.remove()
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A temporary folder that the server's user can enter, wherever pytest keeps its own."""
+    folder = servers.open_folder()
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)

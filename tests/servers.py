@@ -1,0 +1,191 @@
+"""Servers for tests: PostgreSQL on a TCP port, with a password or with TLS, and another user."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg2
+
+from synfin_analytics.config import DatabaseConfig
+from synfin_analytics.embedded.binaries import readable_binaries, server_binaries
+from synfin_analytics.embedded.cluster import server_environment
+from synfin_analytics.embedded.owner import ServerUser, program_shelf, server_user
+
+PASSWORD = "p@ss/wörd:50%"  # everything in it that a URL must encode
+
+
+def open_folder(name: str = "tests") -> Path:
+    """Make a temporary folder that the server's user can enter too (pytest's own are closed)."""
+    folder = Path(tempfile.mkdtemp(prefix=f"synfin-{name}-", dir="/tmp")).resolve()
+    folder.chmod(0o711)
+    return folder
+
+
+def free_port() -> int:
+    """A TCP port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class TcpServer:
+    """A server on 127.0.0.1 that asks for a password; it can be killed and started again."""
+
+    folder: Path
+    programs: Path
+    settings: dict[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=free_port)
+    username: str = "bank"
+    password: str = PASSWORD
+    process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def create(cls, programs: Path | None = None, **settings: str) -> TcpServer:
+        """Create a cluster in a temporary folder; :meth:`start` starts it."""
+        folder = open_folder("tcp")
+        user = server_user(folder / "none")
+        if programs is None:
+            programs = readable_binaries(server_binaries(), user, program_shelf()).folder
+        server = cls(folder, programs, settings)
+        server.data.mkdir(mode=0o700)
+        user.take(server.data)
+        secret = folder / "password"
+        secret.write_text(server.password, encoding="utf-8")
+        user.take(secret)
+        arguments = ["-U", server.username, "--auth=scram-sha-256", f"--pwfile={secret}"]
+        server.run("initdb", "-D", str(server.data), *arguments, "--encoding=UTF8", "--no-sync")
+        return server
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def user(self) -> ServerUser:
+        return server_user(self.data if self.data.exists() else self.folder / "none")
+
+    def run(self, program: str, *arguments: str) -> None:
+        result = subprocess.run(
+            [str(self.programs / program), *arguments],
+            env=server_environment(),
+            cwd="/",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            **self.user.switch,
+        )
+        assert result.returncode == 0, result.stdout
+
+    def start(self) -> TcpServer:
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            "fsync": "off",
+            **self.settings,
+        }
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [str(self.programs / "postgres"), "-D", str(self.data), *options],
+                env=server_environment(),
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                **self.user.switch,
+            )
+        self._wait_until_ready()
+        return self
+
+    def _wait_until_ready(self) -> None:
+        for _ in range(1000):
+            assert self.process is not None
+            if self.process.poll() is not None:
+                raise AssertionError((self.folder / "log").read_text())
+            with contextlib.suppress(OSError):
+                status = (self.data / "postmaster.pid").read_text().splitlines()
+                if len(status) > 7 and status[7].strip() == "ready":
+                    return
+            time.sleep(0.02)
+        raise AssertionError("the server did not start:\n" + (self.folder / "log").read_text())
+
+    def kill(self) -> None:
+        """End the server as a power cut would."""
+        self._end(signal.SIGQUIT)
+
+    def stop(self) -> None:
+        """Stop the server, and roll back what is open."""
+        self._end(signal.SIGINT)
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def remove(self) -> None:
+        self.stop()
+        shutil.rmtree(self.folder)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(timeout=60)
+            self.process = None
+
+    def create_database(self, name: str) -> None:
+        connection = psycopg2.connect(**self.config(database="postgres").connect_arguments())
+        connection.autocommit = True
+        with contextlib.closing(connection), connection.cursor() as cursor:
+            cursor.execute(f'CREATE DATABASE "{name}"')
+
+    def config(self, **changes: object) -> DatabaseConfig:
+        """Configuration that reaches this server."""
+        given: dict[str, object] = {
+            "host": "127.0.0.1",
+            "port": self.port,
+            "database": "postgres",
+            "username": self.username,
+            "password": self.password,
+            **changes,
+        }
+        return DatabaseConfig(**given)  # type: ignore[arg-type]
+
+
+def other_user() -> pwd.struct_passwd:
+    """A user of this system who is neither root nor the server's."""
+    return pwd.getpwnam("nobody")
+
+
+def python_for(uid: int) -> list[str]:
+    """Command of an interpreter of this very version that the user ``uid`` may run."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    known = [sys.executable, getattr(sys, "_base_executable", sys.executable)]
+    known += [f"{folder}/{version}" for folder in ("/usr/bin", "/usr/local/bin")]
+    for one in known:
+        found = subprocess.run(
+            [one, "-c", "import ctypes"], user=uid, group=uid, extra_groups=[], cwd="/",
+            capture_output=True,
+        ) if _may_try(one) else None  # fmt: skip
+        if found is not None and found.returncode == 0:
+            return [one]
+    raise AssertionError(
+        f"No {version} here that another user may run: install it system-wide "
+        f"(Debian: apt-get install {version}), or run the tests as a normal user."
+    )
+
+
+def _may_try(program: str) -> bool:
+    return Path(program).exists() and os.access(program, os.X_OK)
