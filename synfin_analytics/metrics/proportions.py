@@ -1,0 +1,92 @@
+"""Rates and their intervals, from counts alone: the one place where the arithmetic stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from synfin_analytics.exceptions import ArgumentError, NotFoundError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    Floats = NDArray[np.float64]
+
+#: Interval of a proportion, see :func:`proportion_interval`.
+Interval = Literal["wilson", "jeffreys", "exact"]
+
+_STATSMODELS_NAMES = {"wilson": "wilson", "jeffreys": "jeffreys", "exact": "beta"}
+
+
+def ratio(part: ArrayLike, whole: ArrayLike) -> Floats:
+    """Divide, where 0/0 is NaN: nothing was counted, so nothing is known.
+
+    Examples
+    --------
+    >>> ratio([3, 0], [40, 0])
+    array([0.075,   nan])
+    """
+    whole = np.asarray(whole, dtype=np.float64)
+    # The placeholder divisor only keeps numpy from warning; its quotient is never shown.
+    quotient = np.asarray(part, dtype=np.float64) / np.where(whole == 0, 1.0, whole)
+    return np.where(whole == 0, np.nan, quotient)
+
+
+def proportion_interval(
+    successes: ArrayLike,
+    trials: ArrayLike,
+    interval: Interval = "wilson",
+    level: float = 0.95,
+) -> tuple[Floats, Floats]:
+    """Confidence interval of ``successes / trials``.
+
+    ``"wilson"`` inverts the score test and suits rare events; ``"jeffreys"`` is the Bayesian
+    interval of the prior Beta(1/2, 1/2); ``"exact"`` (Clopper and Pearson) never covers less than
+    ``level`` and is therefore wider. All three begin at 0 where there is no success and end at 1
+    where there is no failure (Brown, Cai and DasGupta, 2001). Without trials both ends are NaN.
+
+    Parameters
+    ----------
+    successes, trials
+        Counts, ``0 <= successes <= trials``.
+    interval
+        Which interval.
+    level
+        Confidence, above 0 and below 1.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Lower and upper ends.
+
+    Examples
+    --------
+    >>> low, high = proportion_interval(385, 58_264)
+    >>> f"{low:.3%} to {high:.3%}"
+    '0.598% to 0.730%'
+    """
+    check_interval(interval, level)
+    k = np.asarray(successes, dtype=np.float64)
+    n = np.asarray(trials, dtype=np.float64)
+    if not bool(np.all((k >= 0) & (k <= n))):
+        raise ArgumentError("Counts must satisfy 0 <= successes <= trials.")
+    # Imported here: statsmodels takes longer to import than this whole package.
+    from statsmodels.stats.proportion import proportion_confint
+
+    ends = proportion_confint(
+        k, np.maximum(n, 1.0), alpha=1.0 - level, method=_STATSMODELS_NAMES[interval]
+    )
+    low, high = (np.asarray(end, dtype=np.float64) for end in ends)
+    low = np.where(k == 0, 0.0, low)
+    high = np.where(k == n, 1.0, high)
+    return np.where(n == 0, np.nan, low), np.where(n == 0, np.nan, high)
+
+
+def check_interval(interval: str, level: float) -> None:
+    """Refuse an unknown interval, and a confidence that is none."""
+    known = get_args(Interval)
+    if interval not in known:
+        raise NotFoundError("interval", interval, known)
+    if isinstance(level, bool) or not 0 < level < 1:
+        raise ArgumentError(f"level is a confidence above 0 and below 1, as 0.95; got {level!r}.")

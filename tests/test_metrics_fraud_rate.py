@@ -1,0 +1,270 @@
+"""fraud_rate: one number whatever the engine, and words for what cannot be counted."""
+
+import datetime as dt
+import math
+from decimal import Decimal
+
+import duckdb
+import pandas as pd
+import polars as pl
+import polars.selectors as cs
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.metrics import fraud_rate
+
+SCHEMA = {
+    "channel": pl.String,
+    "merchant": pl.Int64,
+    "timestamp": pl.Datetime("us", "UTC"),
+    "amount": pl.Decimal(12, 2),
+    "is_fraud": pl.Boolean,
+}
+
+
+naive = dt.datetime.fromisoformat
+
+
+def duckdb_of(frame: pl.DataFrame) -> duckdb.DuckDBPyRelation:
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection.from_arrow(frame.to_arrow())
+
+
+#: The same transactions as every kind of frame that is accepted.
+ENGINES = {
+    "polars": lambda frame: frame,
+    "polars lazy": lambda frame: frame.lazy(),
+    "pyarrow": lambda frame: frame.to_arrow(),
+    "pandas with objects": lambda frame: pd.DataFrame(
+        frame.to_dict(as_series=False), dtype=object, columns=frame.columns
+    ).astype({"timestamp": "datetime64[us, UTC]"}),
+    "pandas with numpy": lambda frame: frame.with_columns(
+        pl.col("amount", "is_fraud").cast(pl.Float64)
+    ).to_pandas(),
+    "pandas with arrow": lambda frame: frame.to_pandas(use_pyarrow_extension_array=True),
+    "pandas nullable, odd index": lambda frame: (
+        frame.with_columns(pl.col("amount").cast(pl.Float64))
+        .to_pandas()
+        .convert_dtypes()
+        .set_index(pd.Index([7] * len(frame)))
+    ),
+    "duckdb": duckdb_of,
+}
+
+rows = st.fixed_dictionaries(
+    {
+        "channel": st.sampled_from(["online", "pos", "", None]),
+        "merchant": st.sampled_from([1, 2, None]),
+        "timestamp": st.datetimes(
+            naive("1969-12-01"), naive("2026-03-01"), timezones=st.just(dt.UTC)
+        ),
+        "amount": st.one_of(st.none(), st.decimals("0.01", "9999999.99", places=2)),
+        "is_fraud": st.sampled_from([True, False, False, None]),
+    }
+)
+
+
+def comparable(result) -> pl.DataFrame:
+    if not isinstance(result, pd.DataFrame):
+        return pl.DataFrame(result)
+    groups = [name for name in result.columns if name in SCHEMA and name != "amount"]
+    # NumPy's columns of numbers know NaN only: among the groups it means NULL.
+    result = pl.from_pandas(result, nan_to_null=False)
+    return result.with_columns((cs.by_name(groups) & cs.float()).fill_nan(None))
+
+
+def by_hand(rows, keys) -> dict:
+    """Count with dictionaries: slow and evident."""
+    groups = {}
+    for row in rows:
+        key = tuple(row[name] for name in keys)
+        group = groups.setdefault(key, {"n": 0, "labelled": 0, "frauds": 0, "amount": Decimal(0)})
+        group["n"] += 1
+        group["labelled"] += row["is_fraud"] is not None
+        group["frauds"] += row["is_fraud"] is True
+        if row["is_fraud"] is not None:
+            group["amount"] += row["amount"] or 0
+    return groups
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(rows, max_size=25),
+    st.sampled_from([[], ["channel"], ["merchant"], ["channel", "merchant"]]),
+    st.sampled_from([None, "90m", "6h", "1d", "3d", "1w", "1mo", "1q", "1y"]),
+)
+def test_every_engine_gives_the_same_result(rows, by, every):
+    frame = pl.DataFrame(rows, schema=SCHEMA)
+    expected = fraud_rate(frame, by=by, every=every)
+    for engine, of in ENGINES.items():
+        if not rows and engine.startswith("pandas with objects"):
+            continue  # without rows such a column has no type at all
+        result = comparable(fraud_rate(of(frame), by=by, every=every))
+        assert result.columns == expected.columns, engine
+        assert_frame_equal(result, expected, check_dtypes=False, rel_tol=1e-9)
+
+
+@given(st.lists(rows, max_size=25), st.sampled_from([["channel"], ["channel", "merchant"]]))
+def test_counts_are_those_made_by_hand(rows, by):
+    result = fraud_rate(pl.DataFrame(rows, schema=SCHEMA), by=by)
+    expected = by_hand(rows, by)
+    assert len(result) == len(expected)
+    for row in result.to_dicts():
+        group = expected[tuple(row[name] for name in by)]
+        assert (row["transactions"], row["labelled"], row["frauds"]) == (
+            group["n"],
+            group["labelled"],
+            group["frauds"],
+        )
+        assert row["amount"] == pytest.approx(float(group["amount"]))
+
+
+def table(**columns) -> pl.DataFrame:
+    rows = len(next(iter(columns.values())))
+    return pl.DataFrame({"amount": [10.0] * rows, "is_fraud": [False] * rows} | columns)
+
+
+def test_rate_interval_and_value_of_one_group():
+    frame = table(amount=[100.0] * 37 + [200.0] * 3, is_fraud=[False] * 37 + [True] * 3)
+    row = fraud_rate(frame).row(0, named=True)
+    assert (row["transactions"], row["labelled"], row["frauds"]) == (40, 40, 3)
+    assert row["fraud_rate"] == 0.075
+    assert (round(row["low"], 3), round(row["high"], 3)) == (0.026, 0.199)
+    assert (row["amount"], row["fraud_amount"]) == (4300, 600)
+    assert row["fraud_bps"] == pytest.approx(10_000 * 600 / 4300)
+
+
+def test_what_is_not_labelled_counts_neither_in_the_rate_nor_in_the_value():
+    frame = table(amount=[10.0, 20.0, 70.0], is_fraud=[True, False, None])
+    row = fraud_rate(frame).row(0, named=True)
+    assert (row["transactions"], row["labelled"], row["fraud_rate"]) == (3, 2, 0.5)
+    assert row["amount"] == 30
+
+
+def test_a_group_of_which_nothing_is_labelled_has_a_rate_of_nan():
+    row = fraud_rate(table(is_fraud=[None, None])).row(0, named=True)
+    assert row["frauds"] == 0
+    assert all(math.isnan(row[name]) for name in ("fraud_rate", "low", "high", "fraud_bps"))
+
+
+def test_no_transactions_give_one_row_overall_and_no_group():
+    empty = table(channel=["pos"]).clear()
+    assert fraud_rate(empty)["transactions"].to_list() == [0]
+    assert len(fraud_rate(empty, by="channel")) == 0
+
+
+def test_null_is_a_group_of_its_own_and_stands_last():
+    result = fraud_rate(table(channel=[None, "b", None, "a", ""]), by="channel")
+    assert result["channel"].to_list() == ["", "a", "b", None]
+    assert result["transactions"].to_list() == [1, 1, 1, 2]
+
+
+def test_weeks_begin_on_monday_and_hours_at_the_hour_in_utc():
+    moments = [naive("2026-01-04T23:59"), naive("2026-01-05")]  # Sunday, Monday
+    weeks = fraud_rate(table(timestamp=moments), every="1w")["timestamp"].to_list()
+    assert weeks == [
+        dt.datetime(2025, 12, 29, tzinfo=dt.UTC),
+        dt.datetime(2026, 1, 5, tzinfo=dt.UTC),
+    ]
+    hours = fraud_rate(table(timestamp=moments[:1]), every="6h")["timestamp"].to_list()
+    assert hours == [dt.datetime(2026, 1, 4, 18, tzinfo=dt.UTC)]
+
+
+@pytest.mark.parametrize("engine", ["polars", "pyarrow", "pandas with numpy"])
+def test_a_timestamp_of_another_zone_is_counted_in_utc(engine):
+    frame = table(timestamp=[naive("2026-01-01T00:30")]).with_columns(
+        pl.col("timestamp").dt.replace_time_zone("Europe/Brussels")
+    )
+    result = comparable(fraud_rate(ENGINES[engine](frame), every="1d"))
+    assert result["timestamp"].to_list() == [dt.datetime(2025, 12, 31, tzinfo=dt.UTC)]
+
+
+def test_duckdb_is_asked_for_utc():
+    frame = table(timestamp=[dt.datetime(2026, 1, 1, tzinfo=dt.UTC)])
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'Europe/Brussels'")
+    with pytest.raises(ArgumentError, match="SET TimeZone = 'UTC'"):
+        fraud_rate(connection.from_arrow(frame.to_arrow()), every="1d")
+
+
+def test_a_date_can_be_cut_into_months():
+    result = fraud_rate(table(timestamp=[dt.date(2026, 1, 31), dt.date(2026, 2, 1)]), every="1mo")
+    assert result["transactions"].to_list() == [1, 1]
+
+
+def test_result_is_of_the_kind_that_came_in():
+    frame = table(channel=["pos"])
+    assert isinstance(fraud_rate(frame), pl.DataFrame)
+    assert isinstance(fraud_rate(frame.lazy()), pl.DataFrame)
+    assert isinstance(fraud_rate(frame.to_arrow()), pa.Table)
+    assert isinstance(fraud_rate(frame.to_pandas()), pd.DataFrame)
+
+
+def test_labels_may_be_0_and_1_and_columns_have_other_names():
+    frame = pl.DataFrame({"TX_FRAUD": [0, 1, None], "TX_AMOUNT": [1, 2, 3]})
+    row = fraud_rate(frame, label="TX_FRAUD", amount="TX_AMOUNT").row(0, named=True)
+    assert (row["labelled"], row["frauds"], row["fraud_amount"]) == (2, 1, 2)
+
+
+def test_values_can_be_left_out():
+    result = fraud_rate(pl.DataFrame({"is_fraud": [True]}), amount=None)
+    assert result.columns == ["transactions", "labelled", "frauds", "fraud_rate", "low", "high"]
+
+
+def test_the_frame_that_came_in_is_left_as_it_was():
+    frame = pd.DataFrame(
+        {"amount": [Decimal("1.10"), None], "is_fraud": [True, None]}, dtype=object
+    )
+    before = frame.copy()
+    fraud_rate(frame)
+    pd.testing.assert_frame_equal(frame, before)
+
+
+@pytest.mark.parametrize("engine", ["polars", "pyarrow", "pandas with numpy", "duckdb"])
+def test_a_column_that_is_not_there_comes_with_the_nearest(engine):
+    frame = ENGINES[engine](table(channel=["pos"]))
+    with pytest.raises(NotFoundError, match=r"no column 'chanel' in the frame\. .* 'channel'"):
+        fraud_rate(frame, by="chanel")
+
+
+@pytest.mark.parametrize("engine", ["polars", "pyarrow", "pandas with numpy", "duckdb"])
+def test_a_label_that_is_neither_0_nor_1_is_refused(engine):
+    frame = ENGINES[engine](table(is_fraud=[0, 1, 2, -1]))
+    with pytest.raises(ArgumentError, match=r"'is_fraud' must be a label .*: 2 rows"):
+        fraud_rate(frame)
+
+
+def test_types_that_cannot_be_counted_are_refused():
+    frame = table(channel=["pos"])
+    with pytest.raises(ArgumentError, match="'channel' must be a label"):
+        fraud_rate(frame, label="channel")
+    with pytest.raises(ArgumentError, match="'channel' must be a number"):
+        fraud_rate(frame, amount="channel")
+    with pytest.raises(ArgumentError, match="'channel' must hold timestamps"):
+        fraud_rate(frame, every="1d", timestamp="channel")
+    with pytest.raises(ArgumentError, match="mixes values"):
+        fraud_rate(pd.DataFrame({"amount": [1, "x"], "is_fraud": [True, False]}))
+    with pytest.raises(ArgumentError, match="infinite"):
+        fraud_rate(table(amount=[math.inf]))
+    with pytest.raises(ArgumentError, match="got list"):
+        fraud_rate([1, 2])
+
+
+@pytest.mark.parametrize("every", ["", "d", "0d", "1 day", "-1d", "1.5d", "1x", 7])
+def test_a_period_that_is_none_is_refused(every):
+    with pytest.raises(ArgumentError, match="as '1d' or '3mo'"):
+        fraud_rate(table(timestamp=[naive("2026-01-01")]), every=every)
+
+
+def test_groups_that_would_hide_a_measure_are_refused():
+    with pytest.raises(ArgumentError, match="rename the group column"):
+        fraud_rate(table(channel=["pos"]), by="amount")
+    with pytest.raises(ArgumentError, match="stands twice"):
+        fraud_rate(table(channel=["pos"]), by=["channel", "channel"])
+    with pytest.raises(ArgumentError, match="by names columns by texts"):
+        fraud_rate(table(channel=["pos"]), by=[1])
