@@ -1,0 +1,53 @@
+"""How Alembic reaches the database, and what it compares it with."""
+
+from __future__ import annotations
+
+from logging.config import fileConfig
+from typing import TYPE_CHECKING
+
+from alembic import context
+
+from synfin_analytics import schema
+from synfin_analytics.manager import DatabaseManager
+from synfin_analytics.models import Base
+
+if TYPE_CHECKING:
+    from alembic.operations import MigrationScript
+    from sqlalchemy.engine import Connection
+
+config = context.config
+
+
+def number_revision(_context: object, _revision: object, directives: list[MigrationScript]) -> None:
+    """Give a new revision the next number, unless ``--rev-id`` names it."""
+    if directives and getattr(config.cmd_opts, "rev_id", None) is None:
+        newest = context.script.get_current_head() or "0"
+        directives[0].rev_id = f"{int(newest) + 1:04d}"
+
+
+def run(connection: Connection) -> None:
+    """Run what Alembic was asked for, on ``connection`` and in its transaction."""
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        process_revision_directives=number_revision,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+if context.is_offline_mode():  # alembic upgrade head --sql
+    context.configure(dialect_name="postgresql", target_metadata=Base.metadata, literal_binds=True)
+    with context.begin_transaction():
+        context.run_migrations()
+elif "connection" in config.attributes:  # handed over by synfin_analytics.schema
+    run(config.attributes["connection"])
+else:
+    if config.config_file_name is not None:
+        fileConfig(config.config_file_name, disable_existing_loggers=False)
+    manager = DatabaseManager()
+    try:
+        with schema.migrating(manager) as connection:
+            run(connection)
+    finally:
+        manager.close()
