@@ -121,12 +121,13 @@ def connect(
             return _open(arguments, config)
         except psycopg2.OperationalError as error:
             said = str(error)
-            if embedded is not None and _repaired(embedded, config, said):
+            patient = time.monotonic() < deadline
+            if patient and embedded is not None and _repaired(embedded, config, said):
                 continue
             restarts = any(sign in said for sign in _RESTARTING) or (
                 known_to_work and any(sign in said for sign in _UNREACHABLE)
             )
-            if not restarts or time.monotonic() > deadline:
+            if not (restarts and patient):
                 raise DatabaseConnectionError(_message(config, said)) from error
             logger.info("%s restarts; waiting for it", config.place)
             time.sleep(0.1)
@@ -180,7 +181,7 @@ def _repaired(embedded: EmbeddedPostgres, config: DatabaseConfig, said: str) -> 
 
 
 def _create_database(embedded: EmbeddedPostgres, config: DatabaseConfig) -> None:
-    connection = psycopg2.connect(**embedded.connect_arguments("postgres"))  # type: ignore[call-overload]
+    connection = psycopg2.connect(**embedded.connect_arguments("postgres"))
     try:
         connection.autocommit = True
         with connection.cursor() as cursor:

@@ -11,6 +11,14 @@ from __future__ import annotations
 
 import logging
 import re
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection, Engine
+
+    from synfin_analytics.config import DatabaseConfig
+    from synfin_analytics.connect import Connection as DriverConnection
 
 CATEGORY = "DATABASE"
 _LITERAL = re.compile(
@@ -49,3 +57,32 @@ def without_values(statement: str, *, most: int = 2000) -> str:
     """
     blanked = " ".join(_LITERAL.sub("'…'", statement).split())
     return blanked if len(blanked) <= most else blanked[: most - 1] + "…"
+
+
+def log_connections(engine: Engine, config: DatabaseConfig) -> None:
+    """Log the life of an engine's connections, and the statements that are slow."""
+    from sqlalchemy import event
+
+    def connected(connection: DriverConnection, _record: object) -> None:
+        logger.debug("connect: %s, backend %s", config.place, connection.info.backend_pid)
+
+    def checked_out(connection: DriverConnection, _record: object, _proxy: object) -> None:
+        logger.debug("checkout: backend %s", connection.info.backend_pid)
+
+    def checked_in(connection: DriverConnection | None, _record: object) -> None:
+        if connection is not None:  # None: it was found broken, and given up
+            logger.debug("checkin: backend %s", connection.info.backend_pid)
+
+    def before(connection: Connection, *_: object) -> None:
+        connection.info["synfin_began"] = time.perf_counter()
+
+    def after(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        took = 1000 * (time.perf_counter() - connection.info["synfin_began"])
+        if took >= config.slow_query_ms:
+            logger.warning("slow query, %.0f ms: %s", took, without_values(statement))
+
+    event.listen(engine, "connect", connected)
+    event.listen(engine, "checkout", checked_out)
+    event.listen(engine, "checkin", checked_in)
+    event.listen(engine, "before_cursor_execute", before)
+    event.listen(engine, "after_cursor_execute", after)

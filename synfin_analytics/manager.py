@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -14,19 +13,20 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import QueuePool
 
-from synfin_analytics.config import DatabaseConfig, connection_url
+from synfin_analytics._settings import to_url
+from synfin_analytics.config import DatabaseConfig
 from synfin_analytics.exceptions import (
     ConfigurationError,
     DatabaseConnectionError,
     SynfinError,
 )
-from synfin_analytics.log import logger, without_values
+from synfin_analytics.log import log_connections, logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     import pandas as pd
-    from sqlalchemy.engine import Connection, Engine, ExceptionContext
+    from sqlalchemy.engine import Engine, ExceptionContext
 
     from synfin_analytics.connect import Connection as DriverConnection
     from synfin_analytics.embedded import EmbeddedPostgres
@@ -90,7 +90,8 @@ class DatabaseManager:
                 echo=self.config.echo,
                 hide_parameters=True,  # they may be card holders' data
             )
-            _listen(engine, self.config)
+            log_connections(engine, self.config)
+            event.listen(engine, "handle_error", self._lost)
             self._factory = sessionmaker(engine, autoflush=False, expire_on_commit=False)
             self._scoped = scoped_session(self._factory)
             self._engine = engine
@@ -113,7 +114,7 @@ class DatabaseManager:
         self.engine.connect().close()  # the server runs now, and the database exists
         if self._embedded is None:
             raise DatabaseConnectionError("The manager was closed by another thread.")
-        return connection_url(self._embedded.connect_arguments(self.config.database))
+        return to_url(self._embedded.connect_arguments(self.config.database))
 
     def _connect(self) -> DriverConnection:
         from synfin_analytics.connect import connect
@@ -121,6 +122,14 @@ class DatabaseManager:
         connection = connect(self.config, self._embedded, known_to_work=self._connected_before)
         self._connected_before = True
         return connection
+
+    def _lost(self, context: ExceptionContext) -> None:
+        """Say in words that a connection was lost while it was in use."""
+        if context.is_disconnect and not context.is_pre_ping:
+            raise DatabaseConnectionError(
+                f"The connection to {self.config.place} was lost in the middle of a transaction. "
+                "What was not committed is rolled back. Roll the session back and run it again."
+            ) from context.original_exception
 
     # -- Tables -------------------------------------------------------------------------------
 
@@ -257,42 +266,6 @@ class DatabaseManager:
         if self._engine is not None and self._factory is not None:
             self._engine.dispose(close=False)
             self._scoped = scoped_session(self._factory)
-
-
-def _listen(engine: Engine, config: DatabaseConfig) -> None:
-    """Log the life of connections, and statements that are slow."""
-
-    def connected(connection: DriverConnection, _record: object) -> None:
-        logger.debug("connect: %s, backend %s", config.place, connection.info.backend_pid)
-
-    def checked_out(connection: DriverConnection, _record: object, _proxy: object) -> None:
-        logger.debug("checkout: backend %s", connection.info.backend_pid)
-
-    def checked_in(connection: DriverConnection | None, _record: object) -> None:
-        if connection is not None:
-            logger.debug("checkin: backend %s", connection.info.backend_pid)
-
-    def before(connection: Connection, *_: object) -> None:
-        connection.info["synfin_began"] = time.perf_counter()
-
-    def after(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
-        took = 1000 * (time.perf_counter() - connection.info.get("synfin_began", 0.0))
-        if took >= config.slow_query_ms:
-            logger.warning("slow query, %.0f ms: %s", took, without_values(statement))
-
-    def failed(context: ExceptionContext) -> None:
-        if context.is_disconnect and not context.is_pre_ping:
-            raise DatabaseConnectionError(
-                f"The connection to {config.place} was lost in the middle of a transaction. What "
-                "was not committed is rolled back; roll the session back and run it again."
-            ) from context.original_exception
-
-    event.listen(engine, "connect", connected)
-    event.listen(engine, "checkout", checked_out)
-    event.listen(engine, "checkin", checked_in)
-    event.listen(engine, "before_cursor_execute", before)
-    event.listen(engine, "after_cursor_execute", after)
-    event.listen(engine, "handle_error", failed)
 
 
 # -- One manager for the process --------------------------------------------------------------

@@ -15,7 +15,8 @@ from psycopg2 import sql
 from sqlalchemy import text
 
 from synfin_analytics import embedded
-from synfin_analytics.config import VARIABLES, DatabaseConfig
+from synfin_analytics._settings import VARIABLES
+from synfin_analytics.config import DatabaseConfig
 from synfin_analytics.manager import DatabaseManager, get_db_manager
 
 if TYPE_CHECKING:

@@ -7,13 +7,16 @@ import os
 import pwd
 import shutil
 import signal
+import site
 import socket
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psycopg2
 
@@ -21,6 +24,9 @@ from synfin_analytics.config import DatabaseConfig
 from synfin_analytics.embedded.binaries import readable_binaries, server_binaries
 from synfin_analytics.embedded.cluster import server_environment
 from synfin_analytics.embedded.owner import ServerUser, program_shelf, server_user
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PASSWORD = "p@ss/wörd:50%"  # everything in it that a URL must encode
 
@@ -162,6 +168,74 @@ class TcpServer:
             **changes,
         }
         return DatabaseConfig(**given)  # type: ignore[arg-type]
+
+
+class Program:
+    """A Python process of its own that runs some lines, and lives until it is told to end.
+
+    It runs in a fresh session, as a notebook's kernel does, and as another user if told so.
+    """
+
+    def __init__(
+        self,
+        lines: str,
+        *,
+        env: dict[str, str] | None = None,
+        user: pwd.struct_passwd | None = None,
+    ) -> None:
+        switch: dict[str, Any] = {}
+        python = [sys.executable]
+        if user is not None and user.pw_uid != os.geteuid():
+            switch = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+            python = python_for(user.pw_uid)
+        self.process = subprocess.Popen(
+            [*python, "-c", textwrap.dedent(lines)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd="/",
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(_PATHS), **(env or {})},
+            start_new_session=True,
+            **switch,
+        )
+
+    def __enter__(self) -> Program:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def line(self) -> str:
+        """Wait for the next line that the program prints."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise AssertionError(f"the program ended:\n{self.process.communicate()[1]}")
+        return line.strip()
+
+    def finish(self) -> str:
+        """Let the program come to its end, and give the rest of what it prints."""
+        out, err = self.process.communicate(timeout=120)
+        assert self.process.returncode == 0, err
+        return out.strip()
+
+    def kill(self) -> None:
+        """Kill the program, as the system does when memory runs out."""
+        self.process.kill()
+        self.process.communicate()
+
+
+_PATHS = [str(Path(__file__).parents[1]), *site.getsitepackages()]
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Wait, at most a minute, until something that must happen has happened."""
+    for _ in range(3000):
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"waited a minute in vain until {what}")
 
 
 def other_user() -> pwd.struct_passwd:

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -110,7 +111,7 @@ class Cluster:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            **user.switch,  # type: ignore[call-overload]
+            **user.switch,
         )
         if result.returncode:
             said = result.stdout.decode("utf-8", "replace")
@@ -150,8 +151,9 @@ class Cluster:
         fields = [line.strip() for line in lines.splitlines()]
         if len(fields) < 5 or not fields[0].isdigit():
             return None
-        ready = len(fields) > 7 and fields[7] == "ready"
-        return Postmaster(int(fields[0]), Path(fields[4]), ready)
+        pid = int(fields[0])
+        ready = len(fields) > 7 and fields[7] == "ready" and pid != _NOBODY
+        return Postmaster(pid, Path(fields[4]), ready)
 
     def clear_leftovers(self) -> int | None:
         """Deal with what a crash left; give the process id of a server that still runs.
@@ -164,7 +166,7 @@ class Cluster:
         left = self.postmaster()
         if left is None:
             return None
-        workers = self._server_processes()
+        workers = self.server_processes()
         if left.pid in workers and accepts(left.sockets):
             return left.pid
         for pid in workers:
@@ -179,7 +181,7 @@ class Cluster:
             shutil.rmtree(left.sockets, ignore_errors=True)
         return None
 
-    def _server_processes(self) -> list[int]:
+    def server_processes(self) -> list[int]:
         """List the processes of PostgreSQL that work in our data folder."""
         import psutil
 
@@ -209,14 +211,19 @@ def new_socket_folder(user: ServerUser) -> Path:
 
 
 def accepts(sockets: Path) -> bool:
-    """Say whether a server listens on the socket in this folder."""
+    """Say whether a server answers on the socket in this folder.
+
+    To connect is not enough: the kernel still takes connections for a server that is being killed.
+    So it is asked for TLS, as libpq does; any answer will do.
+    """
     with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(5)
+        probe.settimeout(10)
         try:
             probe.connect(str(sockets / f".s.PGSQL.{PORT}"))
+            probe.sendall(struct.pack("!ii", 8, 80877103))
+            return probe.recv(1) != b""
         except OSError:
             return False
-    return True
 
 
 def server_environment() -> dict[str, str]:

@@ -13,6 +13,7 @@ import stat
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -36,7 +37,7 @@ class ServerUser:
     gid: int
 
     @property
-    def switch(self) -> dict[str, object]:
+    def switch(self) -> dict[str, Any]:
         """Arguments that make :class:`subprocess.Popen` change to this user, if that is needed."""
         if self.uid == os.geteuid():
             return {}

@@ -13,6 +13,7 @@ import time
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from synfin_analytics.embedded import locks
 from synfin_analytics.embedded.binaries import readable_binaries, server_binaries
@@ -73,7 +74,7 @@ class EmbeddedPostgres:
         """The folder of the cluster for the installed version of PostgreSQL."""
         return Cluster(self.home / f"postgresql-{server_binaries().major}")
 
-    def connect_arguments(self, database: str) -> dict[str, str | int]:
+    def connect_arguments(self, database: str) -> dict[str, Any]:
         """Arguments for libpq (``psycopg2.connect``) to reach ``database``; starts the server."""
         sockets = self._sockets or self.start()
         return {"host": str(sockets), "port": PORT, "user": ROLE, "dbname": database}
@@ -115,6 +116,8 @@ class EmbeddedPostgres:
                 os.close(self._users)
             self._users = self._sockets = None
 
+    close = release
+
     def _join(self, cluster: Cluster, user: ServerUser) -> None:
         """Take this process's share of the users' lock, on the file that exists now."""
         if self._users is not None:
@@ -140,7 +143,7 @@ class EmbeddedPostgres:
                 if accepts(said.sockets):
                     self._sockets = said.sockets
                     return True
-                if not said.sockets.exists():
+                if not said.sockets.exists() and said.pid in cluster.server_processes():
                     self._restart_without_socket(cluster, said.pid)
             if not locks.is_locked(cluster.watch_lock):
                 return False
@@ -257,7 +260,8 @@ def stop(home: str | os.PathLike[str] | None = None, *, force: bool = False) -> 
     cluster = EmbeddedPostgres(home).cluster
     if not cluster.folder.exists():
         return False
-    with locks.exclusive(cluster.start_lock, what=_STARTING):
+    owner = server_user(cluster.folder)
+    with locks.exclusive(cluster.start_lock, what=_STARTING, owner=owner):
         said = cluster.postmaster()
         if said is None or not accepts(said.sockets):
             return False

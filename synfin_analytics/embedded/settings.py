@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 ROLE = "synfin"
+MEMORY_LIMITS = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
 _MB = 2**20
 
 
@@ -110,7 +111,7 @@ def configuration_files(user_name: str) -> dict[str, str]:
 def available_memory() -> int:
     """Bytes of memory of this machine, or of this container if it has less."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+    for limit in MEMORY_LIMITS:
         try:
             text = Path(limit).read_text(encoding="ascii").strip()
         except OSError:
