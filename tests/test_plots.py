@@ -1,0 +1,166 @@
+"""Pictures: what is drawn is what was computed, also where there is little or nothing."""
+
+import datetime as dt
+import subprocess
+import sys
+
+import matplotlib as mpl
+import numpy as np
+import polars as pl
+import pytest
+from matplotlib import pyplot as plt
+
+from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.metrics import fraud_rate
+from synfin_analytics.plots import plot_fraud_rate
+
+
+@pytest.fixture(autouse=True)
+def pictures_without_a_screen():
+    mpl.use("agg")
+    yield
+    plt.close("all")
+
+
+def transactions(**columns) -> pl.DataFrame:
+    rows = len(next(iter(columns.values())))
+    return pl.DataFrame({"amount": [10.0] * rows, "is_fraud": [False] * rows} | columns)
+
+
+def days(*numbers: int) -> list[dt.datetime]:
+    return [dt.datetime(2026, 1, number, 12, tzinfo=dt.UTC) for number in numbers]
+
+
+def draw(ax) -> None:
+    """Lay out and paint every artist: most mistakes show only then."""
+    ax.figure.canvas.draw()
+
+
+def dots(ax) -> np.ndarray:
+    return next(line for line in ax.lines if line.get_marker() == "o").get_xdata()
+
+
+def notes(ax) -> list[str]:
+    return [text.get_text() for text in ax.texts]
+
+
+def test_groups_are_dots_at_their_rate_with_the_counts_beside_them():
+    frame = transactions(
+        channel=["pos"] * 4 + ["online"] * 2, is_fraud=[True, False, False, False, True, False]
+    )
+    ax = plot_fraud_rate(fraud_rate(frame, by="channel"))
+    draw(ax)
+    assert ax.get_title(loc="left") == "Fraud rate by channel"
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["online", "pos"]
+    assert dots(ax).tolist() == [0.5, 0.25]
+    assert notes(ax)[1:] == ["1 of 2", "1 of 4"]
+    assert "33.33%" in notes(ax)[0]
+
+
+def test_bars_are_the_intervals():
+    result = fraud_rate(transactions(channel=["a", "b"], is_fraud=[True, False]), by="channel")
+    ax = plot_fraud_rate(result)
+    drawn = [segment[:, 0].tolist() for segment in ax.collections[0].get_segments()]
+    assert drawn == [list(row) for row in result.select("low", "high").rows()]
+
+
+def test_numbers_keep_their_order_and_names_are_sorted_by_rate():
+    frame = transactions(hour=[10, 9, 2], is_fraud=[False, False, True])
+    ax = plot_fraud_rate(fraud_rate(frame, by="hour"))
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["2", "9", "10"]
+
+
+def test_time_is_a_line_with_a_band_and_the_volume_below():
+    frame = transactions(timestamp=days(1, 2, 2, 3), is_fraud=[True, True, False, False])
+    ax = plot_fraud_rate(fraud_rate(frame, every="1d"))
+    draw(ax)
+    assert ax.lines[0].get_ydata().tolist() == [1, 0.5, 0]
+    assert len(ax.collections) == 1
+    (volume,) = ax.child_axes
+    assert [bar.get_height() for bar in volume.patches] == [1, 2, 1]
+
+
+def test_groups_over_time_differ_by_line_and_mark_not_by_colour_alone():
+    frame = transactions(timestamp=days(1, 2, 1, 2), channel=["a", "a", "b", "b"])
+    ax = plot_fraud_rate(fraud_rate(frame, by="channel", every="1d"))
+    draw(ax)
+    looks = {(line.get_linestyle(), line.get_marker()) for line in ax.lines[:2]}
+    assert len(looks) == 2
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
+
+
+def test_smaller_groups_are_left_out_and_the_picture_says_so():
+    frame = transactions(channel=["a"] * 3 + ["b"] * 2 + ["c"])
+    ax = plot_fraud_rate(fraud_rate(frame, by="channel"), most=2)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
+    assert "1 smaller group not shown" in ax.get_xlabel()
+
+
+def test_missing_and_empty_names_are_told_apart():
+    ax = plot_fraud_rate(fraud_rate(transactions(channel=[None, "", "a"]), by="channel"))
+    names = {label.get_text() for label in ax.get_yticklabels()}
+    assert names == {"not known", "(empty)", "a"}
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        pytest.param(fraud_rate(transactions(is_fraud=[True])), id="one row, all fraud"),
+        pytest.param(fraud_rate(transactions(amount=[])), id="nothing"),
+        pytest.param(fraud_rate(transactions(x=[1]).clear(), by="x"), id="no group"),
+        pytest.param(
+            fraud_rate(transactions(timestamp=days(1)).clear(), every="1d"), id="no period"
+        ),
+        pytest.param(fraud_rate(transactions(timestamp=days(1)), every="1d"), id="one period"),
+        pytest.param(
+            fraud_rate(transactions(timestamp=[*days(1), None]), every="1d"), id="no time"
+        ),
+        pytest.param(
+            fraud_rate(transactions(x=["a"], is_fraud=[None]), by="x"), id="none labelled"
+        ),
+        pytest.param(
+            fraud_rate(transactions(timestamp=days(1, 2), is_fraud=[None, None]), every="1d"),
+            id="none labelled over time",
+        ),
+        pytest.param(
+            fraud_rate(transactions(x=[True, False], y=["a", "b"]).to_pandas(), by=["x", "y"]),
+            id="two columns of pandas",
+        ),
+        pytest.param(fraud_rate(transactions(x=[1, 2]).to_arrow(), by="x"), id="pyarrow"),
+    ],
+)
+def test_little_or_nothing_can_be_drawn(result):
+    draw(plot_fraud_rate(result))
+
+
+def test_a_group_without_labels_is_said_to_have_none():
+    frame = transactions(channel=["a", "b"], is_fraud=[None, True])
+    assert "none labelled" in notes(plot_fraud_rate(fraud_rate(frame, by="channel")))
+
+
+def test_the_interval_of_a_tiny_group_is_cut_and_marked():
+    frame = transactions(
+        channel=["big"] * 2000 + ["mid"] * 2000 + ["tiny"], is_fraud=[True, *[False] * 4000]
+    )
+    ax = plot_fraud_rate(fraud_rate(frame, by="channel"))
+    assert ax.get_xlim()[1] < 0.1
+    arrows = next(line for line in ax.lines if line.get_marker() == ">")
+    assert len(arrows.get_xdata()) == 1
+
+
+def test_axes_that_are_given_are_drawn_into():
+    ax = plt.figure().add_subplot()
+    assert plot_fraud_rate(fraud_rate(transactions(is_fraud=[True])), ax, title="Mine") is ax
+    assert ax.get_title(loc="left") == "Mine"
+
+
+def test_what_is_no_result_of_fraud_rate_is_refused():
+    with pytest.raises(NotFoundError, match="no column 'labelled' in the result of fraud_rate"):
+        plot_fraud_rate(transactions(is_fraud=[True]))
+    with pytest.raises(ArgumentError, match="at least 1"):
+        plot_fraud_rate(fraud_rate(transactions(is_fraud=[True])), most=0)
+
+
+def test_matplotlib_is_not_imported_before_a_picture_is_drawn():
+    code = "import sys, synfin_analytics.plots; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
