@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+import psycopg2
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from synfin_analytics.exceptions import (
     ArgumentError,
-    DatabaseConnectionError,
     NotFoundError,
     SchemaError,
 )
@@ -70,7 +70,8 @@ class SchemaVersion:
         Version that this package works with.
     state
         ``current``; ``empty`` (no tables yet); ``older`` or ``newer`` than this package;
-        ``foreign``: tables of the same names that this package did not make.
+        ``foreign``: tables of the same names, or a record of a version, that this package did not
+        make.
     tables
         Those of our seven tables that exist.
     """
@@ -82,7 +83,8 @@ class SchemaVersion:
     tables: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return _IN_WORDS[self.state].format(
+        words = _OTHER_PROGRAM if self.found and self.state == "foreign" else _IN_WORDS[self.state]
+        return words.format(
             database=self.database,
             found=self.found,
             newest=self.newest,
@@ -103,6 +105,10 @@ _IN_WORDS: dict[State, str] = {
     "({tables}): no version is recorded in it. Use another database (DB_NAME), or an empty schema "
     "of this one.",
 }
+_OTHER_PROGRAM = (
+    "Database {database!r} has an alembic_version ({found}) but none of our tables: another "
+    "program keeps it. Use another database (DB_NAME), or an empty schema of this one."
+)
 
 
 def upgrade(target: HasEngine, revision: str = "head") -> str | None:
@@ -181,7 +187,7 @@ def history() -> list[Revision]:
 
 def check_version(target: HasEngine) -> SchemaVersion:
     """Compare the tables in the database with what this package needs."""
-    with _in_words(), target.engine.connect() as connection:
+    with refusals_in_words(), target.engine.connect() as connection:
         return _look(connection)
 
 
@@ -228,7 +234,7 @@ def _migrate(
 
     _check_revision(direction, revision)
     run: Callable[[Config, str], None] = getattr(command, direction)
-    with _in_words(), migrating(target) as connection:
+    with refusals_in_words(), migrating(target) as connection:
         version = _look(connection)
         if version.state in {"newer", "foreign"}:
             raise SchemaError(str(version))
@@ -279,7 +285,7 @@ def _state(found: str | None, known: list[str], tables: tuple[str, ...]) -> Stat
     if found is None:
         return "foreign" if tables else "empty"
     if found not in known:
-        return "newer"
+        return "newer" if tables else "foreign"
     return "current" if found == known[-1] else "older"
 
 
@@ -305,17 +311,20 @@ def _alembic_config() -> Config:
 
 
 @contextlib.contextmanager
-def _in_words() -> Iterator[None]:
+def refusals_in_words() -> Iterator[None]:
     """Say in words what the server refuses; never with the row that it refused."""
     try:
         yield
-    except DBAPIError as error:
-        if isinstance(error.orig, DatabaseConnectionError):
-            raise error.orig from None
-        diagnosis = getattr(error.orig, "diag", None)
-        said = getattr(diagnosis, "message_primary", None) or type(error.orig).__name__
-        advice = _ADVICE.get(getattr(error.orig, "pgcode", None) or "", "")
-        raise SchemaError(f"The server refused: {said}. Nothing was changed.{advice}") from None
+    except (DBAPIError, psycopg2.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        code = getattr(cause, "pgcode", None)
+        # The detail, which may show a row of the table, is left out. What has no code comes from
+        # the driver, as a refused connection does, and shows none.
+        said = cause.diag.message_primary if code and isinstance(cause, psycopg2.Error) else cause
+        raise SchemaError(
+            f"The server refused: {' '.join(str(said).split())}. Nothing was changed."
+            + _ADVICE.get(code or "", "")
+        ) from None
 
 
 _ADVICE = {

@@ -1,0 +1,230 @@
+"""Least privilege: a role that reads our tables, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from psycopg2 import extensions, sql
+
+from synfin_analytics import schema
+from synfin_analytics.exceptions import ArgumentError, SchemaError
+from synfin_analytics.models import TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_LONGEST_NAME = 63  # bytes; PostgreSQL cuts off what is longer
+_VERSION_TABLE = "alembic_version"
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What :func:`grant_read` did.
+
+    Attributes
+    ----------
+    role
+        Name of the role.
+    created
+        Whether the role is new.
+    hidden
+        Columns of each table that the role may not read.
+    warnings
+        Rights that the role has beyond this, in words.
+    """
+
+    role: str
+    created: bool
+    hidden: dict[str, tuple[str, ...]]
+    warnings: tuple[str, ...]
+
+
+def personal_columns() -> dict[str, tuple[str, ...]]:
+    """Columns with card holders' personal data, by table.
+
+    Examples
+    --------
+    >>> personal_columns()["transactions"]
+    ('card_id', 'latitude', 'longitude', 'device_id', 'ip_address')
+    """
+    found = {
+        table: tuple(column.name for column in model.__table__.columns if column.info.get("pii"))
+        for table, model in TABLES.items()
+    }
+    return {table: columns for table, columns in found.items() if columns}
+
+
+def grant_read(
+    target: schema.HasEngine,
+    role: str,
+    *,
+    personal_data: bool = False,
+    password: str | None = None,
+) -> Grant:
+    """Let ``role`` read the tables, and create it if there is none.
+
+    What an earlier call granted on our tables and this one does not is taken back.
+
+    Parameters
+    ----------
+    target
+        A manager or an engine, connected as the owner of the tables or a superuser.
+    role
+        Name of the role.
+    personal_data
+        Whether it may read card holders' personal data too. Without, it may not use ``SELECT *``
+        on tables that have such columns, and tables of later versions need another grant.
+    password
+        Lets the role log in, with this password; the server gets its hash only. None leaves it as
+        it is: a new role cannot log in, but can be granted to users who can.
+
+    Raises
+    ------
+    ArgumentError
+        If the role has no possible name, or is one that grants do not bind.
+    SchemaError
+        If the tables are not up to date, or the server refuses.
+    """
+    _check_name(role)
+    if password is not None and (not password or "\0" in password):
+        raise ArgumentError("A password must not be empty or have a NUL character in it.")
+    schema.require_current(target)
+    hidden = {} if personal_data else personal_columns()
+    with schema.refusals_in_words(), schema.migrating(target) as connection:
+        # The driver itself, because it quotes names; and its statements are not logged.
+        driver: Any = connection.connection.driver_connection
+        with driver.cursor() as cursor:
+            server = _Server(cursor)
+            created = server.create_role(role)
+            server.refuse_mighty(role)
+            if password is not None:
+                hashed = extensions.encrypt_password(password, role, driver, "scram-sha-256")
+                server.run("ALTER ROLE {} LOGIN PASSWORD {}", role, sql.Literal(hashed))
+            server.grant(role, hidden, future=personal_data)
+            server.verify(role, hidden)
+            return Grant(role, created, hidden, tuple(server.warnings(role, hidden)))
+
+
+def _check_name(role: str) -> None:
+    if not role.strip() or "\0" in role:
+        raise ArgumentError("A role needs a name.")
+    if len(role.encode()) > _LONGEST_NAME:
+        raise ArgumentError(f"The name of a role has at most {_LONGEST_NAME} bytes: {role!r}.")
+    if role.startswith("pg_") or role in {"public", "none"}:
+        raise ArgumentError(f"PostgreSQL keeps the name {role!r} for itself: take another one.")
+
+
+class _Server:
+    """The statements, on one cursor in one transaction."""
+
+    def __init__(self, cursor: Any) -> None:
+        self.cursor = cursor
+        self.database = self._one("SELECT current_database()")
+        self.namespace = self._one(
+            "SELECT nspname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+            "WHERE pg_class.oid = to_regclass('transactions')"
+        )
+
+    def run(self, statement: str, *parts: str | sql.Composable) -> None:
+        """Execute a statement; a text among ``parts`` is the name of something."""
+        composed = [sql.Identifier(part) if isinstance(part, str) else part for part in parts]
+        self.cursor.execute(sql.SQL(statement).format(*composed))
+
+    def create_role(self, role: str) -> bool:
+        if self._one("SELECT count(*) FROM pg_roles WHERE rolname = %s", role):
+            return False
+        self.run("CREATE ROLE {} NOLOGIN", role)
+        return True
+
+    def refuse_mighty(self, role: str) -> None:
+        """Refuse a role whose own rights a grant cannot narrow."""
+        mighty = self._one(
+            "SELECT rolsuper OR oid IN (SELECT relowner FROM pg_class "
+            "WHERE oid = to_regclass('transactions')) FROM pg_roles WHERE rolname = %s",
+            role,
+        )
+        if mighty:
+            raise ArgumentError(
+                f"Role {role!r} is a superuser or owns the tables: no grant makes it a reader. "
+                "Name another role."
+            )
+
+    def grant(self, role: str, hidden: dict[str, tuple[str, ...]], *, future: bool) -> None:
+        self.run("GRANT CONNECT ON DATABASE {} TO {}", self.database, role)
+        self.run("GRANT USAGE ON SCHEMA {} TO {}", self.namespace, role)
+        for table, model in TABLES.items():
+            self.run("REVOKE ALL ON {} FROM {}", self._table(table), role)
+            columns = [column.name for column in model.__table__.columns]
+            seen = [column for column in columns if column not in hidden.get(table, ())]
+            self.run(
+                "GRANT SELECT {} ON {} TO {}", _listed(seen, columns), self._table(table), role
+            )
+        self.run("GRANT SELECT ON {} TO {}", self._table(_VERSION_TABLE), role)
+        # A table of a later version may hold personal data: only who reads these gets it unasked.
+        change = "GRANT SELECT ON TABLES TO" if future else "REVOKE SELECT ON TABLES FROM"
+        self.run(f"ALTER DEFAULT PRIVILEGES IN SCHEMA {{}} {change} {{}}", self.namespace, role)
+
+    def verify(self, role: str, hidden: dict[str, tuple[str, ...]]) -> None:
+        """See that the role has the rights: a grant that lacks the right to give only warns."""
+        given = self._one("SELECT has_schema_privilege(%s, %s, 'USAGE')", role, self.namespace)
+        given = given and self._one(
+            "SELECT has_database_privilege(%s, %s, 'CONNECT')", role, self.database
+        )
+        for table, model in TABLES.items():
+            for column in model.__table__.columns:
+                if column.name not in hidden.get(table, ()):
+                    given = given and self._may(role, table, "SELECT", column.name)
+        if not given:
+            raise SchemaError(
+                f"The user of this connection may not grant all of this to {role!r}. Connect as "
+                "the owner of the database and of the tables, or as a superuser (DB_USER)."
+            )
+
+    def warnings(self, role: str, hidden: dict[str, tuple[str, ...]]) -> list[str]:
+        """Rights from elsewhere that make the role more than a reader."""
+        found = []
+        writes = [
+            table
+            for table in TABLES
+            if any(self._may(role, table, right) for right in ("INSERT", "UPDATE", "DELETE"))
+        ]
+        if writes:
+            found.append(f"Through another role or PUBLIC, it may also change {', '.join(writes)}.")
+        reads = [
+            f"{table}.{column}"
+            for table, columns in hidden.items()
+            for column in columns
+            if self._may(role, table, "SELECT", column)
+        ]
+        if reads:
+            found.append(f"Through another role or PUBLIC, it also reads {', '.join(reads)}.")
+        if self._one("SELECT has_schema_privilege(%s, %s, 'CREATE')", role, self.namespace):
+            place = self._one("SELECT quote_ident(%s)", self.namespace)
+            found.append(
+                f"It may also create tables in schema {place}, as anybody may; to prevent that: "
+                f"REVOKE CREATE ON SCHEMA {place} FROM PUBLIC"
+            )
+        return found
+
+    def _may(self, role: str, table: str, right: str, column: str | None = None) -> bool:
+        if column is None:
+            return bool(
+                self._one("SELECT has_table_privilege(%s, to_regclass(%s), %s)", role, table, right)
+            )
+        query = "SELECT has_column_privilege(%s, to_regclass(%s), %s, %s)"
+        return bool(self._one(query, role, table, column, right))
+
+    def _table(self, name: str) -> sql.Composable:
+        return sql.Identifier(self.namespace, name)
+
+    def _one(self, query: str, *values: str) -> Any:
+        self.cursor.execute(query, values or None)
+        return self.cursor.fetchone()[0]
+
+
+def _listed(seen: Sequence[str], columns: Sequence[str]) -> sql.Composable:
+    """Columns in brackets; nothing where they are all: new ones are then covered too."""
+    if len(seen) == len(columns):
+        return sql.SQL("")
+    return sql.SQL("({})").format(sql.SQL(", ").join(map(sql.Identifier, seen)))
