@@ -1,0 +1,83 @@
+"""Arrow columns into the frame that was asked for: pandas, polars or pyarrow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+import pandas as pd
+import pyarrow as pa
+
+from synfin_analytics.exceptions import ArgumentError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Frame: TypeAlias = Literal["pandas", "polars", "arrow"]
+
+_MOST_BYTES = 2**31 - 1  # of the texts of one Arrow array with 32-bit offsets
+
+_PANDAS: dict[pa.DataType, Any] = {
+    pa.bool_(): pd.BooleanDtype(),
+    pa.int16(): pd.Int16Dtype(),
+    pa.int32(): pd.Int32Dtype(),
+    pa.int64(): pd.Int64Dtype(),
+    pa.uint32(): pd.UInt32Dtype(),
+    pa.string(): pd.StringDtype(storage="pyarrow", na_value=pd.NA),
+}
+#: pandas' own type for the rest of what Arrow and NumPy both have: NULL is NaN or NaT there.
+_NUMPY = (pa.types.is_floating, pa.types.is_timestamp, pa.types.is_duration)
+
+
+def check_frame(frame: object) -> None:
+    """Refuse a frame that is none of the three."""
+    if frame not in get_args(Frame):
+        raise ArgumentError(f'frame is "pandas", "polars" or "arrow"; got {frame!r}.')
+
+
+def to_frame(
+    columns: dict[str, tuple[pa.DataType, list[pa.Array]]], frame: Frame
+) -> pd.DataFrame | pl.DataFrame | pa.Table:
+    """Frame of these columns, each given in pieces; the pieces are given up as it is built."""
+    converted: dict[str, Any] = {}
+    for name, (kind, pieces) in columns.items():
+        column = pa.chunked_array(_joined(pieces), kind)
+        pieces.clear()
+        converted[name] = _CONVERSIONS[frame](column)
+    if frame == "arrow":
+        return pa.table(converted)
+    if frame == "polars":
+        import polars as pl
+
+        return pl.DataFrame(converted)
+    return pd.DataFrame(converted, copy=False)
+
+
+def _joined(pieces: list[pa.Array]) -> list[pa.Array]:
+    """Join them to as few arrays as possible: one, but for texts beyond 2 GB."""
+    groups: list[list[pa.Array]] = []
+    size = _MOST_BYTES
+    for piece in pieces:
+        size += piece.nbytes
+        if size > _MOST_BYTES:
+            groups.append([])
+            size = piece.nbytes
+        groups[-1].append(piece)
+    return [pa.concat_arrays(group) for group in groups]
+
+
+def _pandas(column: pa.ChunkedArray) -> Any:
+    dtype = _PANDAS.get(column.type)
+    if dtype is not None:
+        return dtype.__from_arrow__(column)  # type: ignore[no-untyped-call]  # pandas has no types
+    if any(check(column.type) for check in _NUMPY):
+        return column.to_pandas()
+    return pd.arrays.ArrowExtensionArray(column)
+
+
+def _polars(column: pa.ChunkedArray) -> Any:
+    import polars as pl
+
+    return pl.from_arrow(column)
+
+
+_CONVERSIONS = {"pandas": _pandas, "polars": _polars, "arrow": lambda column: column}

@@ -1,0 +1,249 @@
+"""Decoders of PostgreSQL's types, by their binary form.
+
+A type that has none here is cast by the server: see :mod:`synfin_analytics.frames.read_plan`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from synfin_analytics.frames.decode import Decoder, Fields, UnreadableError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+_MICROSECONDS_TO_2000 = 946_684_800_000_000
+_DAYS_TO_2000 = 10_957
+_MICROSECONDS_OF_A_DAY = 86_400_000_000
+_LARGEST = np.iinfo(np.int64).max
+
+#: Decimal digits that a 64-bit integer holds whatever they are, and a double likewise.
+DIGITS_OF_INT64 = 18
+DIGITS_OF_DOUBLE = 15
+
+_POWERS = 10 ** np.arange(DIGITS_OF_INT64 + 1, dtype=np.int64)
+
+
+def _number(kind: str, arrow: pa.DataType) -> Decoder:
+    def decode(fields: Fields) -> pa.Array:
+        return fields.array(arrow, fields.read(kind))
+
+    return Decoder(arrow, decode, np.dtype(kind).itemsize)
+
+
+def _boolean(fields: Fields) -> pa.Array:
+    flags = fields.chunk.bytes.take(fields.start)
+    return fields.array(pa.bool_(), np.packbits(flags, bitorder="little"))
+
+
+def _moment(zone: str | None) -> Decoder:
+    arrow = pa.timestamp("us", tz=zone)
+
+    def decode(fields: Fields) -> pa.Array:
+        moments = fields.read("i8")
+        _refuse_infinity(moments, highest=_LARGEST - _MICROSECONDS_TO_2000)
+        moments += _MICROSECONDS_TO_2000
+        return fields.array(arrow, moments)
+
+    return Decoder(arrow, decode, 8)
+
+
+def _day(fields: Fields) -> pa.Array:
+    days = fields.read("i4")
+    _refuse_infinity(days, highest=np.iinfo(np.int32).max - _DAYS_TO_2000)
+    days += np.int32(_DAYS_TO_2000)
+    return fields.array(pa.date32(), days)
+
+
+def _refuse_infinity(values: npt.NDArray[Any], highest: int) -> None:
+    if values.size and (values.max() > highest or values.min() == int(np.iinfo(values.dtype).min)):
+        raise UnreadableError(
+            "has 'infinity' or '-infinity', which no calendar holds. Leave those rows out with "
+            "isfinite(…), or replace them with NULLIF(…, 'infinity')."
+        )
+
+
+def _time(fields: Fields) -> pa.Array:
+    times = fields.read("i8")
+    if times.size and times.max() >= _MICROSECONDS_OF_A_DAY:
+        raise UnreadableError("has the time 24:00:00, which no clock shows. Cast it to text.")
+    return fields.array(pa.time64("us"), times)
+
+
+def _duration(fields: Fields) -> pa.Array:
+    if fields.read("i4", 12).any():
+        raise UnreadableError(
+            "has an interval with months or years, which are of no fixed length (or an infinite "
+            "one). Use EXTRACT(epoch FROM …) for seconds, or cast it to text."
+        )
+    durations = fields.read("i8")
+    days = fields.read("i4", 8).astype(np.int64)
+    if days.size and max(days.max(), -days.min()) > _LARGEST // _MICROSECONDS_OF_A_DAY // 2:
+        raise UnreadableError("has an interval longer than a frame can hold. Cast it to text.")
+    return fields.array(pa.duration("us"), durations + days * _MICROSECONDS_OF_A_DAY)
+
+
+def _bytes(arrow: pa.DataType, skipped: int = 0) -> Decoder:
+    """Texts and bytes; ``skipped`` leading ones are no part of the value."""
+
+    def decode(fields: Fields) -> pa.Array:
+        rows = len(fields.start)
+        if fields.size is None or not rows:
+            return pa.array([], arrow)
+        # Read as one array, the buffer is fields and the gaps between them in turn; taking every
+        # other element makes one compact copy, in compiled code.
+        edges = np.empty(2 * rows, np.int32)
+        edges[::2] = fields.start + skipped if skipped else fields.start
+        edges[1::2] = fields.start + fields.size
+        if skipped and fields.null is not None:
+            edges[1::2][fields.null] += skipped
+        whole = pa.Array.from_buffers(
+            arrow, 2 * rows - 1, [None, pa.py_buffer(edges), fields.chunk.buffer]
+        )
+        taken = whole.take(pa.array(np.arange(0, 2 * rows, 2, dtype=np.int32)))
+        _, offsets, data = taken.buffers()
+        return fields.array(arrow, offsets, data)
+
+    return Decoder(arrow, decode)
+
+
+def decimal(precision: int, scale: int, *, exact: bool) -> Decoder:
+    """Make the decoder of ``numeric(precision, scale)``: decimal128 if ``exact``, else float64.
+
+    A number is a count of base-10000 digits, the weight of the first, sign, scale, and the digits.
+    They are summed up as a 64-bit integer of units of the last decimal place. Both results are then
+    exact or correctly rounded: a double holds that integer, and dividing it rounds once.
+    """
+    arrow = pa.decimal128(precision, scale) if exact else pa.float64()
+
+    def decode(fields: Fields) -> pa.Array:
+        units, special = _units(fields, scale)
+        if not exact:
+            values = units / 10.0**scale
+            if special is not None:
+                values[special == _NAN] = np.nan
+            return fields.array(arrow, values)
+        if special is not None:
+            raise UnreadableError(
+                "has NaN, which an exact Decimal column cannot hold. Read it with exact=False, or "
+                "replace it with NULLIF(…, 'NaN')."
+            )
+        pairs = np.empty((len(units), 2), np.int64)
+        pairs[:, 0] = units
+        pairs[:, 1] = units >> 63
+        return fields.array(arrow, pairs)
+
+    return Decoder(arrow, decode)
+
+
+_NEGATIVE = 0x4000
+_NAN = 0xC000
+
+
+def _units(
+    fields: Fields, scale: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]:
+    """Numbers as multiples of 10**-scale; and their sign words if one of them is no number."""
+    head = fields.read("i8")
+    digits = head >> 48
+    weight = (head << 16) >> 48
+    sign = (head >> 16) & 0xFFFF
+    units = np.zeros(len(head), np.int64)
+    for index in range(int(digits.max(initial=0))):
+        if index % 4 == 0:
+            four = fields.read("i8", 8 + 2 * index)
+        digit = (four >> (48 - 16 * (index % 4))) & 0xFFFF
+        digit *= digits > index
+        place = 4 * (weight - index) + scale
+        # The last digit may reach below the scale: it then ends in as many zeros.
+        below = place < 0
+        if below.any():
+            digit[below] //= _POWERS[np.minimum(-place[below], 4)]
+            place[below] = 0
+        units += digit * _POWERS.take(place, mode="clip")
+    negative = sign == _NEGATIVE
+    if negative.any():
+        np.negative(units, out=units, where=negative)
+    special = sign if (sign >= _NAN).any() else None
+    return units, special
+
+
+def listed(element: Decoder) -> Decoder:
+    """Make the decoder of a one-dimensional array of ``element``."""
+    arrow = pa.list_(element.arrow)
+
+    def decode(fields: Fields) -> pa.Array:
+        chunk = fields.chunk
+        dimensions = fields.read("i4")
+        if dimensions.max(initial=0) > 1:
+            raise UnreadableError("has arrays of several dimensions. Cast it to text.")
+        counts = np.where(dimensions == 1, fields.read("i4", 12), 0).astype(np.int64)
+        # Dimensions, a flag, the element type, count, lower bound: then the elements, as fields.
+        position = fields.start + 20
+        ends = np.cumsum(counts)
+        starts = np.empty(int(counts.sum()), np.int64)
+        sizes = np.zeros_like(starts)
+        null = np.zeros(len(starts), np.bool_)
+        for index in range(int(counts.max(initial=0))):
+            rows = np.flatnonzero(counts > index)
+            slots = ends[rows] - counts[rows] + index
+            here = position[rows]
+            size = chunk.read("i4", here).astype(np.int64)
+            null[slots] = size < 0
+            sizes[slots] = np.maximum(size, 0)
+            starts[slots] = here + 4
+            position[rows] = here + 4 + sizes[slots]
+        items = element.decode(Fields(chunk, starts, sizes, null if null.any() else None))
+        offsets = np.concatenate(([0], ends)).astype(np.int32)
+        validity = None if fields.null is None else pa.array(fields.null)
+        return pa.ListArray.from_arrays(pa.array(offsets), items, type=arrow, mask=validity)
+
+    return Decoder(arrow, decode)
+
+
+_TEXT = _bytes(pa.string())
+
+#: Decoder by the OID of the type; numeric depends on its precision and stands apart.
+DECODERS: dict[int, Decoder] = {
+    16: Decoder(pa.bool_(), _boolean, 1),
+    17: _bytes(pa.binary()),
+    18: _TEXT,  # "char"
+    19: _TEXT,  # name
+    20: _number("i8", pa.int64()),
+    21: _number("i2", pa.int16()),
+    23: _number("i4", pa.int32()),
+    25: _TEXT,
+    26: _number("u4", pa.uint32()),  # oid
+    114: _TEXT,  # json
+    700: _number("f4", pa.float32()),
+    701: _number("f8", pa.float64()),
+    1042: _TEXT,  # char(n)
+    1043: _TEXT,  # varchar
+    1082: Decoder(pa.date32(), _day, 4),
+    1083: Decoder(pa.time64("us"), _time, 8),
+    1114: _moment(None),
+    1184: _moment("UTC"),
+    1186: Decoder(pa.duration("us"), _duration, 16),
+    3802: _bytes(pa.string(), skipped=1),  # jsonb: a version byte and its text
+}
+
+#: Arrays: OID of the array type, OID of its element.
+_ARRAYS = {
+    1000: 16,
+    1001: 17,
+    1005: 21,
+    1007: 23,
+    1009: 25,
+    1014: 1042,
+    1015: 1043,
+    1016: 20,
+    1021: 700,
+    1022: 701,
+    1115: 1114,
+    1182: 1082,
+    1185: 1184,
+}
+DECODERS.update({array: listed(DECODERS[element]) for array, element in _ARRAYS.items()})

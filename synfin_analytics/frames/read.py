@@ -1,0 +1,356 @@
+"""Rows of a query as a DataFrame, by one binary COPY on the session's own connection."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import psycopg2
+import pyarrow as pa
+from psycopg2 import extensions
+from sqlalchemy.exc import PendingRollbackError
+
+from synfin_analytics.exceptions import ArgumentError, DatabaseConnectionError, QueryError
+from synfin_analytics.frames.convert import Frame, check_frame, to_frame
+from synfin_analytics.frames.decode import decode_chunk
+from synfin_analytics.frames.decode_types import DECODERS
+from synfin_analytics.frames.read_copy import copy_chunks, execute
+from synfin_analytics.frames.read_errors import ABORTED, in_words
+from synfin_analytics.frames.read_plan import NUMERIC, Plan, exact_type, plans_of
+from synfin_analytics.frames.read_sql import Parameter, Query, Statement, statement_of
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping
+
+    import pandas as pd
+    import polars as pl
+    from psycopg2.extensions import Column as Description
+    from psycopg2.extensions import connection as DriverConnection  # noqa: N812
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+    from sqlalchemy import Connection as BoundConnection
+    from sqlalchemy.orm import Session
+
+    from synfin_analytics.frames.read_sql import BoundSQL
+    from synfin_analytics.manager import DatabaseManager
+
+    Chunks: TypeAlias = Generator[list[pa.Array], None, None]
+    Prepared: TypeAlias = tuple[list[Plan], Chunks]
+
+_SAVEPOINT = "synfin_read"
+_INT8 = 20
+#: Rows of a batch of :func:`read_batches`: about a row group of a Parquet file.
+BATCH_ROWS = 131_072
+_BATCH_BYTES = 64 * 2**20
+
+# Values as the server's text, whatever their type: it reads them back itself.
+_AS_TEXT = extensions.new_type(
+    tuple(extensions.string_types), "SYNFIN_TEXT", lambda value, _cursor: value
+)
+
+
+def read_df(
+    query: Query,
+    params: Mapping[str, object] | None = None,
+    *,
+    session: Session | None = None,
+    manager: DatabaseManager | None = None,
+    frame: Frame = "pandas",
+    exact: bool = False,
+) -> pd.DataFrame | pl.DataFrame | pa.Table:
+    """Read the rows of a query, with their types.
+
+    Parameters
+    ----------
+    query
+        The name of a table or a model (all columns, in the model's order), a SQLAlchemy ``select``,
+        or SQL text.
+    params
+        Values of the parameters, written ``:name`` in SQL text. They are bound, never formatted
+        into it. A list goes with ``= ANY(:name)``, a tuple with ``IN :name``; a datetime without
+        a zone is UTC. Without ``params``, a colon in the text is a colon.
+    session
+        Session to read in, which sees its own uncommitted rows; pending objects are flushed first
+        if it autoflushes. When the query fails, the session is as it was before. By default a
+        session of its own, which only reads.
+    manager
+        Whose session that is; by default the process's.
+    frame
+        ``"pandas"``, ``"polars"`` or ``"arrow"``.
+    exact
+        NUMERIC as decimals of Arrow (in pandas: ``ArrowDtype``, which sums, groups and compares
+        exactly) rather than as float64.
+
+    Returns
+    -------
+    pandas.DataFrame, polars.DataFrame or pyarrow.Table
+        Typed the same when it has no rows. Integers with NULLs stay integers (pandas:
+        ``Int16``/``Int32``/``Int64``), NULL is not ``""``, timestamps with a zone are in UTC, JSON
+        is its text, and a type that frames do not know is PostgreSQL's text of it. A statement
+        that returns no rows gives the column ``rowcount``.
+
+    Raises
+    ------
+    QueryError
+        PostgreSQL refuses the query, or a value fits in no frame, as ``infinity`` among dates.
+    NotFoundError
+        No table has that name; the message has the nearest.
+    ArgumentError
+        Parameters and query do not go together.
+    SchemaError
+        The tables do not exist yet.
+    DatabaseConnectionError
+        The server cannot be reached, or the connection was lost.
+
+    Examples
+    --------
+    >>> read_df("SELECT :amount * 2 AS doubled, NULL::integer AS nothing", {"amount": 21})
+       doubled  nothing
+    0       42     <NA>
+    """
+    check_frame(frame)
+    with _run(query, params, session, manager, exact=exact) as result:
+        pieces: list[list[pa.Array]] = [[] for _ in result.plans]
+        for arrays in result.chunks:
+            for column, array in zip(pieces, arrays, strict=True):
+                column.append(array)
+    columns = {}
+    for plan, column in zip(result.plans, pieces, strict=True):
+        kind = plan.decoder.arrow
+        if plan.exact_text:
+            kind = exact_type(plan, column)
+            column[:] = [piece.cast(kind) for piece in column]
+        columns[plan.name] = (kind, column)
+    return to_frame(columns, frame)
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """Rows as they arrive from the server."""
+
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return self.batches
+
+
+@contextlib.contextmanager
+def read_batches(
+    query: Query,
+    params: Mapping[str, object] | None = None,
+    *,
+    session: Session | None = None,
+    manager: DatabaseManager | None = None,
+    exact: bool = False,
+) -> Iterator[Batches]:
+    """Read a result of any size in little memory, a batch of Arrow at a time.
+
+    Leaving the block early stops the query. Parameters and errors are those of :func:`read_df`.
+
+    Examples
+    --------
+    >>> with read_batches("SELECT generate_series(1, 300000) AS n") as batches:
+    ...     sum(batch.num_rows for batch in batches)
+    300000
+    """
+    with _run(query, params, session, manager, exact=exact) as result:
+        for plan in result.plans:
+            if plan.exact_text and plan.digits is None:
+                raise QueryError(
+                    f"Column {plan.name!r} is NUMERIC without a scale: for exact numbers in "
+                    f"batches give it one, as in {plan.name}::numeric(20, 4)."
+                )
+        schema = pa.schema(
+            [
+                (plan.name, exact_type(plan, []) if plan.exact_text else plan.decoder.arrow)
+                for plan in result.plans
+            ]
+        )
+        batches = _batches(result, schema)
+        with contextlib.closing(batches):
+            yield Batches(schema, batches)
+
+
+def _batches(result: _Result, schema: pa.Schema) -> Generator[pa.RecordBatch, None, None]:
+    waiting: list[pa.RecordBatch] = []
+    rows = size = 0
+    for arrays in result.chunks:
+        for index, plan in enumerate(result.plans):
+            if plan.exact_text:
+                arrays[index] = arrays[index].cast(exact_type(plan, [arrays[index]]))
+        waiting.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
+        rows += waiting[-1].num_rows
+        size += waiting[-1].nbytes
+        if rows >= BATCH_ROWS or size >= _BATCH_BYTES:
+            yield pa.concat_batches(waiting)
+            waiting, rows, size = [], 0, 0
+    if waiting:
+        yield pa.concat_batches(waiting)
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    plans: list[Plan]
+    chunks: Iterator[list[pa.Array]]
+
+
+@contextlib.contextmanager
+def _run(
+    query: Query,
+    params: Mapping[str, object] | None,
+    session: Session | None,
+    manager: DatabaseManager | None,
+    *,
+    exact: bool,
+) -> Iterator[_Result]:
+    """Begin the query, and leave the session usable whatever happens before the block's end."""
+    with contextlib.ExitStack() as stack:
+        if session is None:
+            bound = stack.enter_context(_reading_session(manager)).connection()
+        elif manager is None:
+            bound = _connection_of(session)
+        else:
+            raise ArgumentError("Give session= or manager=, not both: a session has its database.")
+        connection = _driver_connection(bound)
+        statement = statement_of(query, params, bound.dialect)
+        cursor = stack.enter_context(connection.cursor())
+        sql = statement.bound(cursor)
+        with _told(sql, bound):
+            if session is not None and not connection.autocommit:
+                stack.enter_context(_savepoint(cursor))
+            prepare = _copied if statement.reads else _executed
+            plans, chunks = prepare(cursor, sql, exact=exact)
+        yield _Result(plans, stack.enter_context(contextlib.closing(_checked(chunks, sql, bound))))
+
+
+@contextlib.contextmanager
+def _reading_session(manager: DatabaseManager | None) -> Iterator[Session]:
+    if manager is None:
+        from synfin_analytics.manager import get_db_manager
+
+        manager = get_db_manager()
+    with manager.session_scope() as session:
+        session.connection(execution_options={"postgresql_readonly": True})
+        yield session
+
+
+def _connection_of(session: Session) -> BoundConnection:
+    try:
+        if session.autoflush:
+            session.flush()
+        return session.connection()
+    except PendingRollbackError:
+        raise QueryError(ABORTED) from None
+
+
+def _driver_connection(bound: BoundConnection) -> DriverConnection:
+    connection = bound.connection.driver_connection
+    if not isinstance(connection, extensions.connection):
+        raise QueryError("The session's engine uses another driver: make it postgresql+psycopg2.")
+    if connection.encoding != "UTF8":
+        raise QueryError(
+            "The session's connection does not speak UTF-8: open it with client_encoding=utf8."
+        )
+    return connection
+
+
+@contextlib.contextmanager
+def _told(sql: BoundSQL, bound: BoundConnection) -> Iterator[None]:
+    connection = _driver_connection(bound)
+    try:
+        yield
+    except psycopg2.Error as error:
+        told = in_words(error, sql, closed=bool(connection.closed))
+        if isinstance(told, DatabaseConnectionError):
+            bound.invalidate()
+        raise told from None
+
+
+@contextlib.contextmanager
+def _savepoint(cursor: Cursor) -> Iterator[None]:
+    """Undo what a failed or stopped query did, and let the transaction go on."""
+    cursor.execute(f"SAVEPOINT {_SAVEPOINT}")
+    done = False
+    try:
+        yield
+        done = True
+    finally:
+        connection = cursor.connection
+        if not connection.closed:
+            status = connection.info.transaction_status
+            if not done or status == extensions.TRANSACTION_STATUS_INERROR:
+                cursor.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
+            cursor.execute(f"RELEASE SAVEPOINT {_SAVEPOINT}")
+
+
+def _checked(chunks: Chunks, sql: BoundSQL, bound: BoundConnection) -> Chunks:
+    with _told(sql, bound):
+        yield from chunks
+
+
+def _copied(cursor: Cursor, sql: BoundSQL, *, exact: bool) -> Prepared:
+    """Rows of a query that COPY can run."""
+    cursor.execute(sql.within("SELECT * FROM (\n", "\n) AS q LIMIT 0"))
+    plans = plans_of(cursor.description or (), exact=exact)
+    before, after = "COPY (\n", "\n) TO STDOUT (FORMAT binary)"
+    if any(plan.cast for plan in plans):
+        names = [f"c{index}" for index in range(len(plans))]
+        listed = ", ".join(
+            plan.cast.format(name) if plan.cast else name
+            for plan, name in zip(plans, names, strict=True)
+        )
+        before = f"COPY (SELECT {listed} FROM (\n"  # noqa: S608 - names of ours
+        after = f"\n) AS q({', '.join(names)})) TO STDOUT (FORMAT binary)"
+    return plans, _decoded(cursor.connection, sql.within(before, after), plans)
+
+
+def _decoded(connection: DriverConnection, sql: bytes, plans: list[Plan]) -> Chunks:
+    decoders = {plan.name: plan.decoder for plan in plans}
+    with contextlib.closing(copy_chunks(connection, sql)) as chunks:
+        for chunk in chunks:
+            yield decode_chunk(chunk, decoders)
+
+
+def _executed(cursor: Cursor, sql: BoundSQL, *, exact: bool) -> Prepared:
+    """Rows of any other statement, as EXPLAIN or INSERT … RETURNING: usually few.
+
+    They come as text, and go back to the server as arrays of text to be cast and read as any other
+    query: so each type is read in one way only.
+    """
+    extensions.register_type(_AS_TEXT, cursor)
+    execute(cursor, sql.within("", ""))
+    described = cursor.description
+    if described is None:
+        count = None if cursor.rowcount < 0 else cursor.rowcount
+        return _row_count(count)
+    plans_of(described, exact=exact)
+    columns = list(zip(*cursor.fetchall(), strict=True)) or [()] * len(described)
+    names = [column.name for column in described]
+    cursor.execute(
+        "SELECT format_type(oid, typmod) FROM unnest(%s::oid[], %s::integer[]) AS t(oid, typmod)",
+        ([column.type_code for column in described], [_typmod(column) for column in described]),
+    )
+    pieces: list[str | Parameter] = ["SELECT "]
+    for index, (name, (kind,)) in enumerate(zip(names, cursor.fetchall(), strict=True)):
+        quoted = '"' + name.replace('"', '""') + '"'
+        pieces[0] = f"{pieces[0]}{', ' if index else ''}c{index}::{kind} AS {quoted}"
+    for index, (name, values) in enumerate(zip(names, columns, strict=True)):
+        pieces += [", " if index else " FROM unnest(", Parameter(name, list(values)), "::text[]"]
+    pieces.append(f") AS q({', '.join(f'c{index}' for index in range(len(names)))})")
+    again = Statement(tuple(pieces), reads=True, own_text=False)
+    return _copied(cursor, again.bound(cursor), exact=exact)
+
+
+def _row_count(count: int | None) -> Prepared:
+    decoder = DECODERS[_INT8]
+    chunks = ([pa.array([one], decoder.arrow)] for one in [count])
+    return [Plan("rowcount", decoder)], chunks
+
+
+def _typmod(column: Description) -> int:
+    """Give what PostgreSQL keeps of ``numeric(p, s)``; -1 where there is nothing to keep."""
+    if column.type_code != NUMERIC or column.precision is None or column.scale is None:
+        return -1
+    precision, scale = int(column.precision), int(column.scale)
+    return ((precision << 16) | scale) + 4

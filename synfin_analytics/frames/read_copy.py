@@ -1,0 +1,134 @@
+"""The bytes of ``COPY … TO STDOUT (FORMAT binary)`` of a session's own connection, in chunks."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from synfin_analytics.exceptions import QueryError
+from synfin_analytics.frames.decode import PADDING, Chunk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from psycopg2.extensions import connection as Connection  # noqa: N812
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+#: Rows of a chunk: few enough for the processor's cache, enough to make NumPy's calls cheap.
+ROWS = 8_192
+#: A chunk also ends here, so that wide rows do not fill the memory.
+BYTES = 8 * 2**20
+#: Chunks that may wait to be decoded; then the server waits.
+_WAITING = 8
+
+_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_TRAILER = b"\xff\xff"
+
+
+class _Sink:
+    """What psycopg2 writes each row to."""
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self.write = write
+
+
+def copy_chunks(connection: Connection, sql: bytes) -> Generator[Chunk, None, None]:
+    """Run a binary COPY and yield its rows while the server goes on sending.
+
+    A thread reads and the caller decodes: so the two processors of a laptop, and the server's, all
+    have work. The waiting caller can be interrupted (Ctrl-C); when it stops early for whatever
+    reason, the server is told to cancel, and the connection is ready for the next command.
+    """
+    chunks: queue.Queue[Chunk | None] = queue.Queue(_WAITING)
+    failures: list[BaseException] = []
+    stopped = threading.Event()
+
+    def run() -> None:
+        # A generator's send costs a tenth of a Python method's call, which counts for each row.
+        sink = _collect(chunks.put, stopped)
+        next(sink)
+        try:
+            with connection.cursor() as cursor:
+                cursor.copy_expert(sql, _Sink(sink.send))
+        except BaseException as failure:  # noqa: BLE001 - handed to the caller's thread
+            failures.append(failure)
+        finally:
+            chunks.put(None)
+
+    reader = threading.Thread(target=run, name="synfin-copy", daemon=True)
+    reader.start()
+    finished = False
+    try:
+        while (chunk := chunks.get()) is not None:
+            yield chunk
+        finished = True
+    finally:
+        if not finished:
+            stopped.set()
+            _cancel(connection)
+            while chunks.get() is not None:
+                pass
+        reader.join()
+    if failures:
+        raise failures[0]
+
+
+def execute(cursor: Cursor, sql: bytes) -> None:
+    """Run a command, and let Ctrl-C cancel it; psycopg2 alone would wait for its end."""
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            cursor.execute(sql)
+        except BaseException as failure:  # noqa: BLE001 - handed to the caller's thread
+            failures.append(failure)
+
+    worker = threading.Thread(target=run, name="synfin-execute", daemon=True)
+    worker.start()
+    try:
+        worker.join()
+    except BaseException:
+        _cancel(cursor.connection)
+        worker.join()
+        raise
+    if failures:
+        raise failures[0]
+
+
+def _cancel(connection: Any) -> None:
+    # Closed: the server is gone, and the reader has noticed or is about to.
+    if not connection.closed:
+        connection.cancel()
+
+
+def _collect(
+    emit: Callable[[Chunk], object], stopped: threading.Event
+) -> Generator[None, bytes, None]:
+    """Take a message at a time and emit chunks of rows."""
+    message = yield
+    if not message.startswith(_HEADER):
+        raise QueryError("The server sent no binary COPY stream of the known version.")
+    message = message[len(_HEADER) :]
+    while message != _TRAILER:
+        data = BytesIO()
+        write = data.write
+        lengths: list[int] = []
+        append = lengths.append
+        size = 0
+        for _ in range(ROWS):
+            # Only the trailer is two bytes long: a row has at least one field.
+            if message == _TRAILER:
+                break
+            length = write(message)
+            append(length)
+            size += length
+            message = yield
+            if size > BYTES:
+                break
+        if lengths and not stopped.is_set():
+            write(PADDING)
+            emit(Chunk(data.getbuffer(), lengths))
+    while True:
+        yield
