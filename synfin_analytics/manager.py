@@ -134,16 +134,16 @@ class DatabaseManager:
     # -- Tables -------------------------------------------------------------------------------
 
     def create_all_tables(self) -> None:
-        """Create the tables that do not exist yet, with their indexes and triggers."""
-        from synfin_analytics.models import Base
+        """Create the tables, with their indexes and triggers, or bring them up to date."""
+        from synfin_analytics import schema
 
-        Base.metadata.create_all(self.engine)
+        schema.upgrade(self)
 
     def drop_all_tables(self) -> None:
         """Drop the tables, and the data in them."""
-        from synfin_analytics.models import Base
+        from synfin_analytics import schema
 
-        Base.metadata.drop_all(self.engine)
+        schema.downgrade(self, "base")
 
     # -- Sessions -----------------------------------------------------------------------------
 

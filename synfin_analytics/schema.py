@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -21,6 +22,7 @@ from synfin_analytics.exceptions import (
     NotFoundError,
     SchemaError,
 )
+from synfin_analytics.log import logger
 from synfin_analytics.models import TABLES
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 # Any number will do, so long as all versions of this package take the same: it is our key among
 # the advisory locks of a database, and keeps two upgrades from running at once.
 _LOCK = 0x73796E66696E  # "synfin"
+_PAUSE = 0.1  # seconds
 _VERSION_TABLE = "alembic_version"
 _PACKAGE = Path(__file__).parent
 
@@ -214,8 +217,19 @@ def migrating(target: HasEngine) -> Iterator[Connection]:
         # What the other process did while we waited must be seen after the wait.
         connection = connection.execution_options(isolation_level="READ COMMITTED")
         with connection.begin():
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            _wait_for_others(connection)
             yield connection
+
+
+def _wait_for_others(connection: Connection) -> None:
+    """Take the lock; ask again and again, for a wait in the server cannot be interrupted."""
+    query = text("SELECT pg_try_advisory_xact_lock(:key)")
+    told = False
+    while not connection.execute(query, {"key": _LOCK}).scalar_one():
+        if not told:
+            logger.info("another process changes the tables; waiting for it")
+            told = True
+        time.sleep(_PAUSE)
 
 
 def known_versions() -> list[str]:
@@ -229,27 +243,33 @@ def known_versions() -> list[str]:
 def _migrate(
     target: HasEngine, direction: Literal["upgrade", "downgrade"], revision: str
 ) -> str | None:
-    from alembic import command
-    from alembic.util import CommandError
-
     _check_revision(direction, revision)
-    run: Callable[[Config, str], None] = getattr(command, direction)
     with refusals_in_words(), migrating(target) as connection:
         version = _look(connection)
         if version.state in {"newer", "foreign"}:
             raise SchemaError(str(version))
-        if version.state == "empty" and (direction, revision) == ("downgrade", "base"):
-            return None
-        config = _alembic_config()
-        config.attributes["connection"] = connection
-        try:
-            run(config, revision)
-        except CommandError as error:
-            raise ArgumentError(
-                f"Cannot {direction} database {version.database!r} from version "
-                f"{version.found or 'base'} to {revision!r}: {error}."
-            ) from error
+        if (version.state, revision) in {("current", "head"), ("empty", "base")}:
+            return version.found
+        _run_alembic(direction, revision, connection, version)
         return _look(connection).found
+
+
+def _run_alembic(
+    direction: str, revision: str, connection: Connection, version: SchemaVersion
+) -> None:
+    from alembic import command
+    from alembic.util import CommandError
+
+    config = _alembic_config()
+    config.attributes["connection"] = connection
+    run: Callable[[Config, str], None] = getattr(command, direction)
+    try:
+        run(config, revision)
+    except CommandError as error:
+        raise ArgumentError(
+            f"Cannot {direction} database {version.database!r} from version "
+            f"{version.found or 'base'} to {revision!r}: {error}."
+        ) from error
 
 
 def _check_revision(direction: str, revision: str) -> None:
