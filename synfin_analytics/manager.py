@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import QueuePool
 
 from synfin_analytics._settings import to_url
 from synfin_analytics.config import DatabaseConfig
 from synfin_analytics.exceptions import (
+    ArgumentError,
     ConfigurationError,
     DatabaseConnectionError,
     SynfinError,
@@ -23,13 +25,32 @@ from synfin_analytics.exceptions import (
 from synfin_analytics.log import log_connections, logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     import pandas as pd
+    import polars as pl
+    import pyarrow as pa
     from sqlalchemy.engine import Engine, ExceptionContext
+    from sqlalchemy.pool import PoolProxiedConnection
 
     from synfin_analytics.connect import Connection as DriverConnection
     from synfin_analytics.embedded import EmbeddedPostgres
+    from synfin_analytics.frames.report import LoadReport
+    from synfin_analytics.models import Base
+
+
+class _Pool(QueuePool):
+    """SQLAlchemy's pool, which says in our words that it is exhausted."""
+
+    def connect(self) -> PoolProxiedConnection:
+        try:
+            return super().connect()
+        except PoolTimeout as error:
+            raise DatabaseConnectionError(
+                f"All {self.checkedout()} connections are in use, and none came back within "
+                f"{self.timeout():.0f} s. Close sessions after use (session_scope() does), or "
+                "raise DB_POOL_SIZE or DB_MAX_OVERFLOW."
+            ) from error
 
 
 class DatabaseManager:
@@ -81,7 +102,7 @@ class DatabaseManager:
             engine = create_engine(
                 "postgresql+psycopg2://",
                 creator=self._connect,
-                poolclass=QueuePool,
+                poolclass=_Pool,
                 pool_size=self.config.pool_size,
                 max_overflow=self.config.max_overflow,
                 pool_timeout=self.config.pool_timeout,
@@ -125,6 +146,8 @@ class DatabaseManager:
 
     def _lost(self, context: ExceptionContext) -> None:
         """Say in words that a connection was lost while it was in use."""
+        if isinstance(context.original_exception, SynfinError):
+            raise context.original_exception
         if context.is_disconnect and not context.is_pre_ping:
             raise DatabaseConnectionError(
                 f"The connection to {self.config.place} was lost in the middle of a transaction. "
@@ -174,30 +197,43 @@ class DatabaseManager:
 
     # -- Data ---------------------------------------------------------------------------------
 
-    def bulk_insert(self, objects: Any, batch_size: int = 1000, **options: Any) -> Any:
-        """Load many rows at once, by COPY.
+    def bulk_insert(
+        self,
+        objects: Any,
+        batch_size: int = 1000,
+        *,
+        table: str | type[Base] | None = None,
+        **options: Any,
+    ) -> LoadReport:
+        """Load many rows of one table at once, by COPY and in one transaction.
 
         Parameters
         ----------
         objects
-            ORM objects, dicts or a DataFrame. Of dicts and DataFrames, say the ``table=``.
+            ORM objects, dicts or a DataFrame.
         batch_size
-            Rows that are prepared at a time.
+            Accepted for the sake of callers that think in batches; rows are streamed, and any
+            number of them is one transaction.
+        table
+            Their table; ORM objects know it themselves.
         **options
             As for :func:`synfin_analytics.load_df`.
 
-        Returns
-        -------
-        LoadReport
+        Raises
+        ------
+        ArgumentError
+            If the table is not known, or the objects are of several.
         """
-        from synfin_analytics.frames.load import bulk_load
+        from synfin_analytics.frames.load import load_df
 
-        return bulk_load(objects, batch_size=batch_size, manager=self, **options)
+        if batch_size < 1:
+            raise ArgumentError(f"batch_size is {batch_size}, but should be at least 1.")
+        return load_df(objects, table or _table_of(objects), manager=self, **options)
 
     def execute_query(
-        self, query: Any, params: Mapping[str, Any] | Sequence[Any] | None = None, **options: Any
-    ) -> pd.DataFrame:
-        """Run a query and return its rows as a DataFrame.
+        self, query: Any, params: Mapping[str, object] | None = None, **options: Any
+    ) -> pd.DataFrame | pl.DataFrame | pa.Table:
+        """Run a query in a session that only reads, and return its rows as a DataFrame.
 
         Parameters
         ----------
@@ -208,6 +244,12 @@ class DatabaseManager:
             into it.
         **options
             As for :func:`synfin_analytics.read_df`.
+
+        Examples
+        --------
+        >>> DatabaseManager().execute_query("SELECT :amount * 2 AS doubled", {"amount": 21})
+           doubled
+        0       42
         """
         from synfin_analytics.frames.read import read_df
 
@@ -266,6 +308,19 @@ class DatabaseManager:
         if self._engine is not None and self._factory is not None:
             self._engine.dispose(close=False)
             self._scoped = scoped_session(self._factory)
+
+
+def _table_of(objects: Any) -> type[Base]:
+    """Find the one model of some ORM objects."""
+    from synfin_analytics.models import Base
+
+    models = {type(one) for one in objects} if isinstance(objects, (list, tuple)) else set()
+    if len(models) == 1 and issubclass(model := models.pop(), Base):
+        return model
+    raise ArgumentError(
+        "bulk_insert does not know the table. Give ORM objects of one model in a list, or say "
+        'table="transactions".'
+    )
 
 
 # -- One manager for the process --------------------------------------------------------------
