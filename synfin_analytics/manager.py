@@ -8,12 +8,12 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import create_engine, event, text
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import QueuePool
 
+from synfin_analytics._engine import make_engine
 from synfin_analytics._settings import to_url
 from synfin_analytics.config import DatabaseConfig
 from synfin_analytics.exceptions import (
@@ -22,7 +22,7 @@ from synfin_analytics.exceptions import (
     DatabaseConnectionError,
     SynfinError,
 )
-from synfin_analytics.log import log_connections, logger
+from synfin_analytics.log import logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,27 +30,12 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
     import pyarrow as pa
-    from sqlalchemy.engine import Engine, ExceptionContext
-    from sqlalchemy.pool import PoolProxiedConnection
+    from sqlalchemy.engine import Engine
 
     from synfin_analytics.connect import Connection as DriverConnection
     from synfin_analytics.embedded import EmbeddedPostgres
     from synfin_analytics.frames.report import LoadReport
     from synfin_analytics.models import Base
-
-
-class _Pool(QueuePool):
-    """SQLAlchemy's pool, which says in our words that it is exhausted."""
-
-    def connect(self) -> PoolProxiedConnection:
-        try:
-            return super().connect()
-        except PoolTimeout as error:
-            raise DatabaseConnectionError(
-                f"All {self.checkedout()} connections are in use, and none came back within "
-                f"{self.timeout():.0f} s. Close sessions after use (session_scope() does), or "
-                "raise DB_POOL_SIZE or DB_MAX_OVERFLOW."
-            ) from error
 
 
 class DatabaseManager:
@@ -99,20 +84,7 @@ class DatabaseManager:
                 from synfin_analytics.embedded import EmbeddedPostgres
 
                 self._embedded = EmbeddedPostgres(self.config.data_dir)
-            engine = create_engine(
-                "postgresql+psycopg2://",
-                creator=self._connect,
-                poolclass=_Pool,
-                pool_size=self.config.pool_size,
-                max_overflow=self.config.max_overflow,
-                pool_timeout=self.config.pool_timeout,
-                pool_recycle=self.config.pool_recycle,
-                pool_pre_ping=True,
-                echo=self.config.echo,
-                hide_parameters=True,  # they may be card holders' data
-            )
-            log_connections(engine, self.config)
-            event.listen(engine, "handle_error", self._lost)
+            engine = make_engine(self.config, self._connect)
             self._factory = sessionmaker(engine, autoflush=False, expire_on_commit=False)
             self._scoped = scoped_session(self._factory)
             self._engine = engine
@@ -143,16 +115,6 @@ class DatabaseManager:
         connection = connect(self.config, self._embedded, known_to_work=self._connected_before)
         self._connected_before = True
         return connection
-
-    def _lost(self, context: ExceptionContext) -> None:
-        """Say in words that a connection was lost while it was in use."""
-        if isinstance(context.original_exception, SynfinError):
-            raise context.original_exception
-        if context.is_disconnect and not context.is_pre_ping:
-            raise DatabaseConnectionError(
-                f"The connection to {self.config.place} was lost in the middle of a transaction. "
-                "What was not committed is rolled back. Roll the session back and run it again."
-            ) from context.original_exception
 
     # -- Tables -------------------------------------------------------------------------------
 

@@ -1,0 +1,64 @@
+"""SQLAlchemy's engine, as the manager wants it: its pool, its log and its errors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import create_engine, event
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import QueuePool
+
+from synfin_analytics.exceptions import DatabaseConnectionError, SynfinError
+from synfin_analytics.log import log_connections
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy.engine import Engine, ExceptionContext
+    from sqlalchemy.pool import PoolProxiedConnection
+
+    from synfin_analytics.config import DatabaseConfig
+    from synfin_analytics.connect import Connection
+
+
+def make_engine(config: DatabaseConfig, creator: Callable[[], Connection]) -> Engine:
+    """Make the engine for a configuration; ``creator`` opens its connections."""
+
+    def failed(context: ExceptionContext) -> None:
+        if isinstance(context.original_exception, SynfinError):
+            raise context.original_exception
+        if context.is_disconnect and not context.is_pre_ping:
+            raise DatabaseConnectionError(
+                f"The connection to {config.place} was lost in the middle of a transaction. "
+                "What was not committed is rolled back. Roll the session back and run it again."
+            ) from context.original_exception
+
+    engine = create_engine(
+        "postgresql+psycopg2://",
+        creator=creator,
+        poolclass=_Pool,
+        pool_size=config.pool_size,
+        max_overflow=config.max_overflow,
+        pool_timeout=config.pool_timeout,
+        pool_recycle=config.pool_recycle,
+        pool_pre_ping=True,
+        echo=config.echo,
+        hide_parameters=True,  # they may be card holders' data
+    )
+    event.listen(engine, "handle_error", failed)
+    log_connections(engine, config)
+    return engine
+
+
+class _Pool(QueuePool):
+    """SQLAlchemy's pool, which says in our words that it is exhausted."""
+
+    def connect(self) -> PoolProxiedConnection:
+        try:
+            return super().connect()
+        except PoolTimeout as error:
+            raise DatabaseConnectionError(
+                f"All {self.checkedout()} connections are in use, and none came back within "
+                f"{self.timeout():.0f} s. Close sessions after use (session_scope() does), or "
+                "raise DB_POOL_SIZE or DB_MAX_OVERFLOW."
+            ) from error
