@@ -7,11 +7,14 @@ Neither a message nor an attribute ever carries a password or a card holder's pe
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+    import pandas as pd
 
 
 class SynfinError(Exception):
@@ -82,6 +85,83 @@ class QueryError(SynfinError, ValueError):
 
 class ArgumentError(SynfinError, ValueError):
     """An argument of a call is outside what the call accepts."""
+
+
+class InvalidDataError(SynfinError, ValueError):
+    """Data that a table does not accept; nothing of them was loaded.
+
+    Attributes
+    ----------
+    table
+        Name of the table.
+    problems
+        Every problem, by column: each with ``column``, ``reason``, ``count``, ``rows`` (positions
+        in the data, from 0) and ``samples`` (values as text; none of personal data).
+    """
+
+    def __init__(self, table: str, problems: Sequence[Problem]) -> None:
+        self.table = table
+        self.problems = tuple(problems)
+        super().__init__(_told(table, self.problems))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that have a problem, each once."""
+        return tuple(dict.fromkeys(problem.column for problem in self.problems))
+
+    def frame(self) -> pd.DataFrame:
+        """One row per problem: column, reason, count, rows, samples."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [
+                (one.column, one.reason, one.count, list(one.rows), list(one.samples))
+                for one in self.problems
+            ],
+            columns=["column", "reason", "count", "rows", "samples"],
+        )
+
+
+class LoadError(SynfinError, RuntimeError):
+    """A load was broken off by the server, the network or a full disk; the message says which."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One kind of fault in one column."""
+
+    column: str
+    reason: str
+    count: int
+    #: Positions in the data, from 0, ascending. Empty where the whole column is at fault.
+    rows: tuple[int, ...] = ()
+    #: A few of the values, as text; none of personal data.
+    samples: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        text = f"{self.column}: {self.reason}"
+        if not self.rows:
+            return text
+        some = ", ".join(f"{row:,}" for row in self.rows[:MOST_ROWS_TOLD])
+        more = f" and {self.count - MOST_ROWS_TOLD:,} more" if self.count > MOST_ROWS_TOLD else ""
+        noun = "row" if self.count == 1 else "rows"
+        values = f" (as {', '.join(self.samples)})" if self.samples else ""
+        return f"{text}: {self.count:,} {noun}: {some}{more}{values}"
+
+
+MOST_ROWS_TOLD = 5
+MOST_PROBLEMS_TOLD = 12
+
+
+def _told(table: str, problems: Sequence[Problem]) -> str:
+    told = [f"  {problem}" for problem in problems[:MOST_PROBLEMS_TOLD]]
+    if len(problems) > MOST_PROBLEMS_TOLD:
+        told.append(f"  and {len(problems) - MOST_PROBLEMS_TOLD} more: see .problems or .frame()")
+    if any(problem.rows for problem in problems):
+        told.append(
+            'Rows count from 0. Correct them, or load the good rows with on_invalid="reject".'
+        )
+    return "\n".join([f"Nothing was loaded into {table!r}:", *told])
 
 
 def nearest_names(name: str, known: Iterable[str], *, most: int = 2) -> list[str]:

@@ -1,0 +1,178 @@
+"""DataFrames into PostgreSQL: :func:`load_df`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Literal
+
+from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.frames.ahead import ahead
+from synfin_analytics.frames.faults import Faults
+from synfin_analytics.frames.keys import STUBS
+from synfin_analytics.frames.prepare import match_columns, prepare
+from synfin_analytics.frames.progress import progress_bar
+from synfin_analytics.frames.report import LoadReport
+from synfin_analytics.frames.sources import open_source
+from synfin_analytics.frames.spec import spec_of
+from synfin_analytics.frames.transaction import load_transaction
+from synfin_analytics.frames.writer import Writer
+from synfin_analytics.models import model_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sqlalchemy.orm import Session
+
+    from synfin_analytics.frames.prepare import Prepared
+    from synfin_analytics.frames.sources import Source
+    from synfin_analytics.frames.spec import TableSpec
+    from synfin_analytics.manager import DatabaseManager
+    from synfin_analytics.models import Base
+
+OnInvalid = Literal["raise", "reject"]
+OnMissingParent = Literal["raise", "create"]
+OnConflict = Literal["error", "skip", "update"]
+Lock = Literal["auto", "always", "never"]
+
+#: Rows that are checked and sent at a time; with 56 columns some 30 MB.
+BATCH_ROWS = 65_536
+
+
+def load_df(
+    df: Any,
+    table: str | type[Base],
+    *,
+    columns: Mapping[str, str | None] | None = None,
+    on_invalid: OnInvalid = "raise",
+    on_missing_parent: OnMissingParent = "raise",
+    on_conflict: OnConflict = "error",
+    session: Session | None = None,
+    manager: DatabaseManager | None = None,
+    lock: Lock = "auto",
+    progress: bool | None = None,
+) -> LoadReport:
+    """Load rows into a table: every cell checked, all rows or none.
+
+    Parameters
+    ----------
+    df
+        A pandas, polars (eager or lazy) or pyarrow frame, a DuckDB relation or anything else with
+        an Arrow stream, the path of a Parquet or CSV file, or a list of dicts or ORM objects. Read
+        in batches: it may be larger than memory.
+    table
+        Name of the table, or its model.
+    columns
+        Names of columns of ``df`` that are called otherwise in the table, as
+        ``{"TX_AMOUNT": "amount"}``; None leaves a column out.
+    on_invalid
+        ``"raise"``: one error that lists every problem, and nothing is loaded. ``"reject"``: the
+        good rows are loaded, the bad cells are in ``report.rejected``.
+    on_missing_parent
+        ``"create"`` makes customers and merchants that are named but do not exist, with no more
+        than their key.
+    on_conflict
+        What to do with a row whose primary key the table has already (or its natural key, where
+        the primary key counts itself): refuse it, ``"skip"`` it, or ``"update"`` the columns that
+        are given. For an update alone, ``df`` needs no more than the key and what has changed.
+    session
+        Join the transaction of this session, which its owner commits. Otherwise the load is a
+        transaction of its own.
+    manager
+        Database to load into, unless a session says so; :func:`get_db_manager` by default.
+    lock
+        ``"auto"``: a large load into an empty table locks it, and builds its indexes afterwards.
+        ``"always"`` does so for a table that has rows, ``"never"`` not at all.
+    progress
+        Show a progress bar; by default on a terminal and in a notebook.
+
+    Returns
+    -------
+    LoadReport
+        Counts, duration and rejected cells.
+
+    Raises
+    ------
+    InvalidDataError
+        The data are not as the table wants them; every problem is listed.
+    NotFoundError
+        There is no such table, or no such column in the data.
+    LoadError
+        The server, the network or the disk broke the load off; nothing was loaded.
+
+    Notes
+    -----
+    Integers are taken for texts (an identifier that is a number) and 0 and 1 for booleans. Nothing
+    else is converted silently: a float with more decimals than the column is refused, not rounded.
+
+    A naive timestamp is read as UTC. NaN in a NumPy column of pandas is NULL, since NumPy has no
+    other way to say so; elsewhere NaN is a value, and refused.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> load_df(pl.DataFrame({"merchant": ["M1"]}), "merchants")
+    Traceback (most recent call last):
+    synfin_analytics.exceptions.InvalidDataError: Nothing was loaded into 'merchants':
+      merchant: is no column of the table ...
+    """
+    started = time.perf_counter()
+    _check_choices(on_invalid, on_missing_parent, on_conflict, lock)
+    spec = spec_of(model_of(table))
+    create = on_missing_parent == "create"
+    others = [one.table for one in spec.references if one.table not in STUBS]
+    if create and others:
+        raise ArgumentError(
+            f'on_missing_parent="create" makes customers and merchants; a row of {others[0]!r} '
+            f"is more than its key. Load {others[0]!r} first."
+        )
+    source = open_source(df, BATCH_ROWS)
+    targets = match_columns(source.names, spec, columns, partial=on_conflict == "update")
+    faults = Faults()
+    prepared = ahead(_prepared(source, spec, targets, faults), depth=1)
+    with (
+        load_transaction(session, manager, spec.name) as cursor,
+        progress_bar(spec.name, source.height, show=progress) as bar,
+    ):
+        writer = Writer(
+            cursor,
+            spec,
+            list(targets.values()),
+            faults,
+            create_parents=create,
+            on_conflict=on_conflict,
+            lock=lock,
+        )
+        for batch in prepared:
+            writer.write(batch)
+            bar.update(batch.frame.height)
+        writer.finish()
+        if faults and on_invalid == "raise":
+            raise faults.error(spec.name)
+    if session is not None and on_conflict == "update":
+        session.expire_all()  # what it has read may have changed
+    return LoadReport(
+        table=spec.name,
+        inserted=writer.inserted,
+        updated=writer.updated,
+        skipped=writer.skipped,
+        rejected=faults.rejected().to_pandas(),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _prepared(
+    source: Source, spec: TableSpec, targets: Mapping[str, str], faults: Faults
+) -> Iterator[Prepared]:
+    for batch in source.batches:
+        yield prepare(batch, spec, targets, faults, textual=source.textual)
+
+
+def _check_choices(on_invalid: str, on_missing_parent: str, on_conflict: str, lock: str) -> None:
+    for name, value, allowed in (
+        ("on_invalid", on_invalid, ("raise", "reject")),
+        ("on_missing_parent", on_missing_parent, ("raise", "create")),
+        ("on_conflict", on_conflict, ("error", "skip", "update")),
+        ("lock", lock, ("auto", "always", "never")),
+    ):
+        if value not in allowed:
+            raise ArgumentError(f"{name} is one of {', '.join(allowed)}; got {value!r}.")

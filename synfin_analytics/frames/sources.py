@@ -1,0 +1,277 @@
+"""Whatever a user has (a frame, a stream, a file, objects) as a run of small polars frames.
+
+Nothing is converted as a whole: a source larger than memory is read piece by piece.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+import polars as pl
+import pyarrow as pa
+
+from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.models import Base
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import pandas as pd
+
+#: A column whose cells have no one Arrow type: its Python objects, checked one by one.
+Objects = list[Any]
+Column = pl.Series | Objects
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Some consecutive rows of a source."""
+
+    #: Position of the first row in the source.
+    start: int
+    height: int
+    columns: dict[str, Column]
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Rows to load: column names known, rows read when they are asked for."""
+
+    names: list[str]
+    batches: Iterator[Batch]
+    #: Number of rows, where it is known without reading them.
+    height: int | None = None
+    #: Every cell is a text that has yet to be parsed, as in CSV.
+    textual: bool = False
+
+
+def open_source(data: Any, rows: int) -> Source:
+    """Open ``data`` as batches of about ``rows`` rows.
+
+    Parameters
+    ----------
+    data
+        A pandas, polars (eager or lazy) or pyarrow frame, anything with an Arrow stream (DuckDB
+        relations, record-batch readers), the path of a Parquet or CSV file, or an iterable of
+        mappings or of ORM objects.
+    rows
+        Rows in a batch.
+
+    Raises
+    ------
+    ArgumentError
+        ``data`` is none of these, or the file is not there or not readable.
+    """
+    if isinstance(data, (str, Path)):
+        return _from_file(Path(data), rows)
+    if isinstance(data, pl.LazyFrame):
+        names = data.collect_schema().names()
+        stream = data.collect_batches(chunk_size=rows, maintain_order=True)
+        return Source(names, _numbered(_resized(stream, rows)))
+    if isinstance(data, pl.DataFrame):
+        return Source(data.columns, _numbered(data.iter_slices(rows)), data.height)
+    if nw.dependencies.is_pandas_dataframe(data):
+        return _from_pandas(data, rows)
+    if isinstance(data, pa.Table):
+        return _from_arrow(data.schema, data.to_batches(max_chunksize=rows), rows, data.num_rows)
+    if hasattr(data, "__arrow_c_stream__"):
+        try:
+            reader = pa.RecordBatchReader.from_stream(data)
+        except (pa.ArrowException, TypeError, ValueError) as error:
+            raise ArgumentError(f"This Arrow stream cannot be read: {error}") from error
+        return _from_arrow(reader.schema, reader, rows)
+    if isinstance(data, (list, tuple)) or hasattr(data, "__next__"):
+        return _from_objects(list(data), rows)
+    raise ArgumentError(
+        "Rows come as a pandas, polars or pyarrow frame, an Arrow stream, a Parquet or CSV path, "
+        f"dicts or ORM objects; got {type(data).__name__}."
+    )
+
+
+def _numbered(frames: Iterable[pl.DataFrame]) -> Iterator[Batch]:
+    start = 0
+    for frame in frames:
+        if frame.height:
+            yield Batch(start, frame.height, {name: frame[name] for name in frame.columns})
+            start += frame.height
+
+
+def _resized(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
+    """Join small frames and cut large ones, so that every batch but the last has ``rows``."""
+    kept: list[pl.DataFrame] = []
+    height = 0
+    for frame in frames:
+        kept.append(frame)
+        height += frame.height
+        while height >= rows:
+            joined = pl.concat(kept) if len(kept) > 1 else kept[0]
+            yield joined.slice(0, rows)
+            kept = [joined.slice(rows)]
+            height -= rows
+    if height:
+        yield pl.concat(kept) if len(kept) > 1 else kept[0]
+
+
+def _from_arrow(
+    schema: pa.Schema, batches: Iterable[pa.RecordBatch], rows: int, height: int | None = None
+) -> Source:
+    _refuse_duplicates(schema.names)
+
+    def frames() -> Iterator[pl.DataFrame]:
+        for batch in batches:
+            table = pa.Table.from_batches([_readable(batch)])
+            frame = pl.from_arrow(table)
+            if isinstance(frame, pl.Series):
+                frame = frame.to_frame()
+            yield frame
+
+    return Source(list(schema.names), _numbered(_resized(frames(), rows)), height)
+
+
+def _readable(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Cast the few Arrow types that polars has no counterpart for; refuse broken texts."""
+    batch.validate(full=True)
+    arrays = []
+    for array in batch.columns:
+        kind = array.type
+        if isinstance(array, pa.ExtensionArray):
+            array = array.storage
+        elif pa.types.is_decimal256(kind):
+            array = pa.array(array.to_pylist(), from_pandas=False)
+        arrays.append(array)
+    return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
+
+
+def _from_pandas(frame: pd.DataFrame, rows: int) -> Source:
+    names = [str(name) for name in frame.columns]
+    _refuse_duplicates(names)
+
+    def batches() -> Iterator[Batch]:
+        for start in range(0, len(frame), rows):
+            part = frame.iloc[start : start + rows]
+            columns = {
+                name: _from_series(part.iloc[:, position]) for position, name in enumerate(names)
+            }
+            yield Batch(start, len(part), columns)
+
+    return Source(names, batches(), len(frame))
+
+
+def _from_series(series: pd.Series[Any]) -> Column:
+    """One pandas column; its index does not matter.
+
+    NumPy floats have no other way to say "missing" than NaN: there, and in object columns, NaN is
+    read as NULL, as pandas does.
+    """
+    try:
+        array = pa.Array.from_pandas(series)
+        if isinstance(array, pa.ChunkedArray):
+            array = array.combine_chunks()
+        if isinstance(array, pa.ExtensionArray):
+            array = array.storage
+        if pa.types.is_dictionary(array.type):
+            array = array.dictionary_decode()
+        if pa.types.is_decimal256(array.type):
+            return series.tolist()
+        return pl.Series("", pl.from_arrow(array))
+    except (pa.ArrowException, ValueError, TypeError, OverflowError, pl.exceptions.PolarsError):
+        # Cells of several types, texts that are not Unicode, numbers out of any Arrow type.
+        return series.tolist()
+
+
+def _from_objects(entities: Sequence[Any], rows: int) -> Source:
+    records: list[Mapping[str, Any]] = []
+    for position, entity in enumerate(entities):
+        if isinstance(entity, Base):
+            # What was never set is not given: the database has defaults for it.
+            records.append({k: v for k, v in entity.to_dict().items() if v is not None})
+        elif hasattr(entity, "keys") and hasattr(entity, "__getitem__"):
+            records.append(entity)
+        else:
+            raise ArgumentError(
+                f"Entity {position} is neither a mapping nor an ORM object, "
+                f"but {type(entity).__name__}."
+            )
+    names = list(dict.fromkeys(str(key) for record in records for key in record))
+
+    def batches() -> Iterator[Batch]:
+        for start in range(0, len(records), rows):
+            part = records[start : start + rows]
+            columns = {name: _from_list([record.get(name) for record in part]) for name in names}
+            yield Batch(start, len(part), columns)
+
+    return Source(names, batches(), len(records))
+
+
+def _from_list(values: list[Any]) -> Column:
+    try:
+        array = pa.array(values, from_pandas=True)
+        if pa.types.is_decimal256(array.type):
+            return values
+        return pl.Series("", pl.from_arrow(array))
+    except (pa.ArrowException, ValueError, TypeError, OverflowError, pl.exceptions.PolarsError):
+        return values
+
+
+def _from_file(path: Path, rows: int) -> Source:
+    endings = "".join(path.suffixes).lower()
+    if not path.exists():
+        raise ArgumentError(f"There is no file {str(path)!r}.")
+    if path.is_dir() or endings.endswith((".parquet", ".pq")):
+        from pyarrow import dataset
+
+        try:
+            data = dataset.dataset(path, format="parquet", partitioning="hive")
+        except (pa.ArrowException, OSError) as error:
+            raise ArgumentError(f"{str(path)!r} cannot be read as Parquet: {error}") from error
+        # Little is read ahead: memory stays bounded whatever the size of the row groups.
+        scanner = data.scanner(batch_size=rows, batch_readahead=1, fragment_readahead=1)
+        return _from_arrow(data.schema, scanner.to_batches(), rows, data.count_rows())
+    if endings.endswith((".csv", ".csv.gz", ".tsv", ".txt")):
+        return _from_csv(path, rows)
+    raise ArgumentError(f"{str(path)!r} is neither a Parquet nor a CSV file, by its name.")
+
+
+def _from_csv(path: Path, rows: int) -> Source:
+    """Read a CSV as texts: the table, not a guess, says what "00123" is.
+
+    A field with nothing in it is NULL, a quoted empty one is an empty text.
+    """
+    from pyarrow import csv
+
+    separator = "\t" if ".tsv" in path.suffixes else ","
+    try:
+        with csv.open_csv(path, parse_options=csv.ParseOptions(delimiter=separator)) as first:
+            names = first.schema.names
+        reader = csv.open_csv(
+            path,
+            read_options=csv.ReadOptions(use_threads=False),
+            parse_options=csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+            convert_options=csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()),
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        )
+    except (pa.ArrowException, OSError) as error:
+        raise ArgumentError(f"{str(path)!r} cannot be read as CSV: {error}") from error
+    source = _from_arrow(reader.schema, _told(reader, path), rows)
+    return dataclasses.replace(source, textual=True)
+
+
+def _told(reader: Iterable[pa.RecordBatch], path: Path) -> Iterator[pa.RecordBatch]:
+    """Name the file when a line far down in it is broken."""
+    try:
+        yield from reader
+    except pa.ArrowException as error:
+        raise ArgumentError(f"{str(path)!r} cannot be read as CSV: {error}") from error
+
+
+def _refuse_duplicates(names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ArgumentError(f"The data have more than one column named {', '.join(twice)}.")

@@ -1,0 +1,136 @@
+"""The transaction of a load: of its own or a session's, and what is told when it breaks."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import psycopg2
+import psycopg2.errors
+from sqlalchemy.exc import DBAPIError
+
+from synfin_analytics.exceptions import LoadError, SchemaError, SynfinError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from psycopg2.extensions import connection as PgConnection  # noqa: N812 - a class
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class
+    from sqlalchemy.orm import Session
+
+    from synfin_analytics.manager import DatabaseManager
+
+_NOTHING = "Nothing was loaded"
+
+
+@contextlib.contextmanager
+def load_transaction(
+    session: Session | None, manager: DatabaseManager | None, table: str
+) -> Iterator[Cursor]:
+    """Cursor of the driver, in a transaction that ends with the block: all of it or nothing.
+
+    Parameters
+    ----------
+    session
+        Session to join: the block is a savepoint of its transaction. None: a transaction of its
+        own, which is committed.
+    manager
+        Database for a transaction of its own; the global one by default.
+    table
+        Table that is loaded, for messages.
+    """
+    if session is not None:
+        session.flush()
+        with session.begin_nested(), _translated(session, table) as cursor:
+            yield cursor
+        return
+    if manager is None:
+        from synfin_analytics.manager import get_db_manager
+
+        manager = get_db_manager()
+    own = manager.get_session()
+    try:
+        with _translated(own, table) as cursor:
+            yield cursor
+            cursor.execute("SELECT pg_current_xact_id()::text")
+            (number,) = cursor.fetchone() or ("",)
+        _commit(own, manager, number, table)
+    finally:
+        own.close()
+
+
+@contextlib.contextmanager
+def _translated(session: Session, table: str) -> Iterator[Cursor]:
+    driver: PgConnection = session.connection().connection.driver_connection  # type: ignore[assignment]  # psycopg2's
+    cursor = driver.cursor()
+    try:
+        yield cursor
+    except (psycopg2.Error, DBAPIError) as error:
+        lost = bool(driver.closed)
+        if lost:
+            session.invalidate()
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        raise told(cause, table, lost=lost) from error
+    finally:
+        if not driver.closed:
+            cursor.close()
+
+
+def _commit(session: Session, manager: DatabaseManager, number: str, table: str) -> None:
+    """Commit; if the connection breaks just then, ask the server what has become of it."""
+    try:
+        session.commit()
+    except (psycopg2.Error, DBAPIError) as error:
+        session.invalidate()
+        try:
+            with manager.session_scope() as other:
+                from sqlalchemy import text
+
+                status = other.scalar(
+                    text("SELECT pg_xact_status(CAST(:number AS xid8))"), {"number": number}
+                )
+        except (SynfinError, DBAPIError) as unreachable:
+            raise LoadError(
+                f"The connection was lost at the moment of the commit, and the server does not "
+                f"answer: whether {table!r} holds the load is not known. Count its rows before "
+                "you load again."
+            ) from unreachable
+        if status != "committed":
+            raise LoadError(
+                f"The connection was lost at the moment of the commit. {_NOTHING} into {table!r}; "
+                "load again."
+            ) from error
+
+
+def told(error: BaseException | None, table: str, *, lost: bool) -> SynfinError:
+    """Error of ours for one of the database's: its cause in words, none of the data."""
+    into = f"{_NOTHING} into {table!r}"
+    if isinstance(error, psycopg2.errors.UndefinedTable):
+        return SchemaError(
+            f"{into}: the database has no such table yet. Create the tables with "
+            "`synfin db upgrade` or get_db_manager().create_all_tables()."
+        )
+    if isinstance(error, psycopg2.errors.UndefinedColumn):
+        return SchemaError(
+            f"{into}: the table is that of another version. Bring it up with `synfin db upgrade`."
+        )
+    if isinstance(error, (psycopg2.errors.DiskFull, psycopg2.errors.InsufficientResources)):
+        return LoadError(f"{into}: the disk of the server is full. Make room, then load again.")
+    if isinstance(error, psycopg2.errors.InsufficientPrivilege):
+        return LoadError(f"{into}: this user may not write there. Ask for INSERT on the table.")
+    if isinstance(error, psycopg2.errors.ReadOnlySqlTransaction):
+        return LoadError(f"{into}: the session or the server is read-only.")
+    if isinstance(error, psycopg2.errors.QueryCanceled):
+        return LoadError(f"{into}: the load was cancelled, or took longer than the server allows.")
+    if lost:
+        return LoadError(
+            f"{into}: the connection to the server was lost, and the server takes back what was "
+            "not committed. Load again once it answers."
+        )
+    diagnosis = getattr(error, "diag", None)
+    constraint = getattr(diagnosis, "constraint_name", None)
+    if constraint:
+        return LoadError(f"{into}: it would break the constraint {constraint!r}.")
+    # The first line alone: what PostgreSQL adds below may quote the data.
+    words = getattr(diagnosis, "message_primary", None) or type(error).__name__
+    return LoadError(f"{into}: PostgreSQL says: {words}.")

@@ -1,0 +1,271 @@
+"""Checked batches into the table, on whichever way is fastest and safe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+import psycopg2.errors
+from psycopg2 import sql
+
+from synfin_analytics.exceptions import ArgumentError, LoadError
+from synfin_analytics.frames.copy_in import copy_rows
+from synfin_analytics.frames.keys import Existing, Parents
+from synfin_analytics.frames.prepare import ROW
+from synfin_analytics.frames.rebuild import Rebuild, is_empty
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class
+
+    from synfin_analytics.frames.faults import Faults
+    from synfin_analytics.frames.prepare import Prepared
+    from synfin_analytics.frames.spec import ColumnSpec, TableSpec
+
+#: From so many rows on, building indexes anew is cheaper than keeping them up.
+ROWS_WORTH_A_REBUILD = 32_768
+#: How often a batch is tried again because another session wrote the same keys meanwhile.
+MOST_TRIES = 5
+
+EXISTS = "the table has this key already"
+REPEATS = "repeats the key of another row of the data"
+
+
+class Writer:
+    """Rows into one table within one transaction; counts what it does."""
+
+    def __init__(
+        self,
+        cursor: Cursor,
+        spec: TableSpec,
+        given: Sequence[str],
+        faults: Faults,
+        *,
+        create_parents: bool,
+        on_conflict: str,
+        lock: str,
+    ) -> None:
+        self._cursor = cursor
+        self._spec = spec
+        self._given = given
+        self._faults = faults
+        self._on_conflict = on_conflict
+        self._lock = lock
+        self.inserted = self.updated = self.skipped = 0
+        self._keys = [key for key in spec.unique if set(key) <= set(given)]
+        if on_conflict != "error" and not self._keys:
+            raise ArgumentError(
+                f"on_conflict={on_conflict!r} needs a key in the data: "
+                f"{' or '.join(', '.join(key) for key in spec.unique)}."
+            )
+        #: Required columns that the data lack: only rows that exist can be updated with them.
+        self._lacking = [
+            name for name, one in spec.columns.items() if one.required and name not in given
+        ]
+        self._parents = [
+            Parents(cursor, reference, create=create_parents)
+            for reference in spec.references
+            if reference.column in given
+        ]
+        self._finders: dict[tuple[str, ...], Existing] = {}
+        self._rebuild: Rebuild | None = None
+        self._started = False
+        self._bad_rows: list[pl.Series] = []
+
+    def write(self, batch: Prepared) -> None:
+        """Send the good rows of a batch; put those that the database shows to be bad aside."""
+        if not self._started:
+            self._start(batch.frame.height)
+        for parents in self._parents:
+            parents.check(batch, self._faults, self._spec)
+        if self._rebuild is not None and self._rebuild.empty:
+            good = batch.good
+            copy_rows(self._cursor, self._spec.name, good, self._sent(good), freeze=True)
+            self.inserted += good.height
+            self._bad_rows.append(batch.frame.filter(batch.bad)[ROW])
+        else:
+            self._merge(batch)
+
+    def finish(self) -> None:
+        """Build again what was taken off, and leave the session as it was."""
+        if self._rebuild is not None:
+            if self._rebuild.empty:
+                self._build_keys(self._rebuild)
+            self._rebuild.finish()
+        for finder in self._finders.values():
+            finder.drop()
+        if self._spec.serial and self._spec.primary_key in self._given and self.inserted:
+            self._move_sequence()
+
+    def _start(self, height: int) -> None:
+        self._started = True
+        if self._lock == "never" or (self._lock == "auto" and height < ROWS_WORTH_A_REBUILD):
+            return
+        empty = is_empty(self._cursor, self._spec.name) and not self._lacking
+        if not empty and self._lock == "auto":
+            return
+        rebuild = Rebuild(self._cursor, self._spec, empty=empty)
+        if rebuild.begin(wait=self._lock == "always"):
+            self._rebuild = rebuild
+        elif self._lock == "always":
+            raise LoadError(
+                f'lock="always" needs {self._spec.name!r} and its parents to be your own tables, '
+                "with nothing else that depends on their keys."
+            )
+
+    def _sent(self, frame: pl.DataFrame) -> list[ColumnSpec]:
+        return [self._spec.columns[name] for name in frame.columns if name != ROW]
+
+    def _finder(self, key: tuple[str, ...]) -> Existing:
+        if key not in self._finders:
+            apart = () if key == self._keys[0] else self._keys[0]
+            self._finders[key] = Existing(
+                self._cursor,
+                self._spec,
+                key,
+                apart=apart if self._on_conflict == "update" else (),
+            )
+        return self._finders[key]
+
+    def _merge(self, batch: Prepared) -> None:
+        """Insert, update or skip the rows of a batch in a table that may have some of them."""
+        if batch.bad.any():
+            # The user shall read all that is wrong with a row at once.
+            self._refuse_existing(batch)
+        for _ in range(MOST_TRIES):
+            new, old = self._split(batch)
+            self._cursor.execute("SAVEPOINT synfin_batch")
+            try:
+                copy_rows(self._cursor, self._spec.name, new, self._sent(new))
+                if self._on_conflict == "update":
+                    self._update(old)
+            except psycopg2.errors.UniqueViolation:
+                self._cursor.execute("ROLLBACK TO SAVEPOINT synfin_batch")
+                self._refuse_existing(batch)
+            except psycopg2.errors.ForeignKeyViolation:
+                self._cursor.execute("ROLLBACK TO SAVEPOINT synfin_batch")
+                for parents in self._parents:
+                    parents.forget()
+                    parents.check(batch, self._faults, self._spec)
+            else:
+                self._cursor.execute("RELEASE SAVEPOINT synfin_batch")
+                self.inserted += new.height
+                if self._on_conflict == "update":
+                    self.updated += old.height
+                else:
+                    self.skipped += old.height
+                return
+        raise LoadError(
+            f"Nothing was loaded into {self._spec.name!r}: other sessions keep writing rows with "
+            "the same keys. Load again when they are done."
+        )
+
+    def _split(self, batch: Prepared) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Rows to insert, and rows that the table has."""
+        good = batch.good
+        if self._on_conflict == "error" or good.is_empty():
+            return good, good.clear()
+        key = self._keys[0]
+        exists, ours = self._finder(key).find(good)
+        rows = batch.frame[ROW]
+        if ours.any():
+            batch.refuse(
+                rows.is_in(good.filter(ours)[ROW].implode()), key, REPEATS, self._faults, self._spec
+            )
+        new, old = good.filter(~exists), good.filter(exists & ~ours)
+        if self._lacking and new.height:
+            batch.refuse(
+                rows.is_in(new[ROW].implode()),
+                key,
+                "names no row to update, and a new one needs " + ", ".join(self._lacking),
+                self._faults,
+                self._spec,
+            )
+            new = new.clear()
+        return new, old
+
+    def _refuse_existing(self, batch: Prepared) -> None:
+        """Refuse every row of a batch whose key the table has, as far as that is a fault."""
+        for key in self._keys:
+            if key == self._keys[0] and self._on_conflict != "error":
+                continue
+            given = batch.frame.filter(pl.all_horizontal(pl.col(list(key)).is_not_null()))
+            exists, _ = self._finder(key).find(given)
+            hit = batch.frame[ROW].is_in(given.filter(exists)[ROW].implode())
+            batch.refuse(hit, key, EXISTS, self._faults, self._spec)
+
+    def _update(self, rows: pl.DataFrame) -> None:
+        key = self._keys[0]
+        changed = [name for name in rows.columns if name not in (*key, ROW)]
+        if rows.is_empty() or not changed:
+            return
+        table = sql.Identifier(self._spec.name)
+        stage = f"synfin_stage_{self._spec.name}"
+        names = [name for name in rows.columns if name != ROW]
+        self._cursor.execute(
+            sql.SQL(
+                "CREATE TEMP TABLE IF NOT EXISTS {stage} ON COMMIT DROP AS "
+                "SELECT {columns} FROM {table} LIMIT 0"
+            ).format(
+                stage=sql.Identifier(stage),
+                columns=sql.SQL(", ").join(map(sql.Identifier, names)),
+                table=table,
+            )
+        )
+        copy_rows(self._cursor, stage, rows, self._sent(rows))
+        self._cursor.execute(
+            sql.SQL("UPDATE {table} SET {changes} FROM pg_temp.{stage} AS s WHERE {same}").format(
+                table=table,
+                stage=sql.Identifier(stage),
+                changes=sql.SQL(", ").join(
+                    sql.SQL("{0} = s.{0}").format(sql.Identifier(name)) for name in changed
+                ),
+                same=sql.SQL(" AND ").join(
+                    sql.SQL("{0}.{1} = s.{1}").format(table, sql.Identifier(name)) for name in key
+                ),
+            )
+        )
+        self._cursor.execute(
+            sql.SQL("DROP TABLE pg_temp.{stage}").format(stage=sql.Identifier(stage))
+        )
+
+    def _build_keys(self, rebuild: Rebuild) -> None:
+        """Build the keys; rows that repeat one across batches come to light here."""
+        try:
+            rebuild.build_keys()
+            return
+        except psycopg2.errors.UniqueViolation:
+            pass  # found and refused below, all of them at once
+        for key in self._keys:
+            repeated = rebuild.repeated(key)
+            if repeated.is_empty():
+                continue
+            rows = self._source_rows(repeated["at"])
+            cells = repeated.select(key).rows() if len(key) > 1 else repeated[key[0]]
+            personal = any(self._spec.columns[name].personal for name in key)
+            self._faults.add(", ".join(key), REPEATS, rows, cells, personal=personal)
+            self._bad_rows.append(rows)
+            self.inserted -= len(rows)
+        rebuild.build_keys()
+
+    def _source_rows(self, places: pl.Series) -> pl.Series:
+        """Positions in the source of the rows that were loaded at ``places``."""
+        bad = np.sort(pl.concat(self._bad_rows).unique().to_numpy())
+        at = places.to_numpy()
+        before = np.searchsorted(bad - np.arange(len(bad)), at, side="right")
+        return pl.Series(at + before, dtype=pl.Int64)
+
+    def _move_sequence(self) -> None:
+        """Let the next row that is not given a number have one that is free."""
+        self._cursor.execute(
+            sql.SQL(
+                "SELECT setval(pg_get_serial_sequence(%(table)s, %(key)s), greatest("
+                "(SELECT max({key}) FROM {table}), "
+                "nextval(pg_get_serial_sequence(%(table)s, %(key)s)) - 1, 1))"
+            ).format(
+                key=sql.Identifier(self._spec.primary_key), table=sql.Identifier(self._spec.name)
+            ),
+            {"table": self._spec.name, "key": self._spec.primary_key},
+        )
