@@ -7,7 +7,6 @@ import os
 import pwd
 import shutil
 import signal
-import site
 import socket
 import subprocess
 import sys
@@ -226,7 +225,7 @@ class Program:
         self.process.communicate()
 
 
-_PATHS = [str(Path(__file__).parents[1]), *site.getsitepackages()]
+_PATHS = [str(Path(__file__).parents[1]), *(one for one in sys.path if "-packages" in one)]
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:

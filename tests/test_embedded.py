@@ -343,7 +343,7 @@ def test_a_folder_that_is_not_a_database_is_left_alone(server):
 def test_a_home_that_is_a_file_is_refused_in_words(open_folder):
     (open_folder / "file").write_text("")
 
-    with pytest.raises(EmbeddedServerError, match="cannot be created: .* DB_DATA_DIR"):
+    with pytest.raises(EmbeddedServerError, match=r"cannot be created: .* DB_DATA_DIR"):
         EmbeddedPostgres(open_folder / "file").start()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from pathlib import Path
 
 import psutil
 import pytest
@@ -57,7 +58,7 @@ def test_a_normal_user_with_an_awkward_home_needs_no_settings(someone):
 
 
 def test_the_default_folder_is_the_users_own():
-    expected = "/var/lib/synfin_analytics" if ROOT else os.path.expanduser("~")
+    expected = "/var/lib/synfin_analytics" if ROOT else str(Path.home())
 
     assert str(default_home()).startswith(expected)
 
@@ -101,69 +102,62 @@ def test_a_user_who_gets_to_the_socket_is_not_let_in_as_another_role(server):
     }
 
 
-def test_a_folder_of_another_user_is_refused(open_folder):
-    """Seen by a normal user; root serves such a folder as its owner."""
-    user = servers.normal_user()
-    folder = open_folder / "databases" / f"postgresql-{server_binaries().major}"
-    folder.mkdir(parents=True)
-    if not ROOT:
-        shutil.rmtree(folder)
-        folder.symlink_to("/root" if os.stat("/root").st_uid == 0 else "/")
-        with pytest.raises(EmbeddedServerError):
-            EmbeddedPostgres(open_folder / "databases").start()
-        return
-    with servers.Program(USE, env={"DB_DATA_DIR": str(folder.parent)}, user=user) as program:
-        error = program.process.communicate()[1]
+def test_a_folder_of_another_user_is_refused_by_a_normal_user():
+    """As a program, for root serves such a folder as its owner."""
+    program = """
+    from pathlib import Path
+    from synfin_analytics.embedded.owner import server_user
 
-    assert "EmbeddedServerError" in error
-    assert "belongs to another user (uid 0" in error
+    server_user(Path("/usr"))
+    """
+    with servers.Program(program, user=servers.normal_user()) as refused:
+        error = refused.process.communicate()[1]
+
+    assert "EmbeddedServerError: The database folder /usr belongs to another user (uid 0" in error
 
 
-@pytest.mark.skipif(not ROOT, reason="only root can serve the folder of another user")
-def test_root_serves_a_users_folder_as_that_user(open_folder):
-    user = servers.normal_user()
-    home = open_folder / "databases"
-    home.mkdir()
-    os.chown(home, user.pw_uid, user.pw_gid)
-    for who in (user, None, user):
-        with servers.Program(USE, env={"DB_DATA_DIR": str(home)}, user=who) as program:
-            uids = program.finish().splitlines()[1]
-        assert uids.split()[0] == str(user.pw_uid)
-    stop(home, force=True)
+if ROOT:  # these become other users, which only root can
 
+    def test_root_serves_a_users_folder_as_that_user(open_folder):
+        user = servers.normal_user()
+        home = open_folder / "databases"
+        home.mkdir()
+        os.chown(home, user.pw_uid, user.pw_gid)
+        for who in (user, None, user):
+            with servers.Program(USE, env={"DB_DATA_DIR": str(home)}, user=who) as program:
+                uids = program.finish().splitlines()[1]
+            assert uids.split()[0] == str(user.pw_uid)
+        stop(home, force=True)
 
-@pytest.mark.skipif(not ROOT, reason="a normal user's server runs as that user")
-def test_root_gets_told_of_a_folder_that_the_server_cannot_enter(open_folder):
-    closed = open_folder / "closed"
-    closed.mkdir(mode=0o700)
-    instance = closed / "databases" / "postgresql-18"
+    def test_root_gets_told_of_a_folder_that_the_server_cannot_enter(open_folder):
+        closed = open_folder / "closed"
+        closed.mkdir(mode=0o700)
+        instance = closed / "databases" / "postgresql-18"
 
-    with pytest.raises(EmbeddedServerError, match=f"who cannot enter {closed}"):
-        make_private(instance, server_user(instance))
-    assert stat.S_IMODE(closed.stat().st_mode) == 0o700
-    assert list(closed.iterdir()) == []
+        with pytest.raises(EmbeddedServerError, match=f"who cannot enter {closed}"):
+            make_private(instance, server_user(instance))
+        assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+        assert list(closed.iterdir()) == []
 
-
-@pytest.mark.skipif(not ROOT, reason="a normal user's server runs as that user")
-def test_programs_that_the_server_cannot_reach_are_copied_out(open_folder):
-    found = server_binaries()
-    closed = open_folder / "root-only"
-    closed.mkdir(mode=0o700)
-    package = found.folder.parent.parent.name
-    for name in (package, f"{package}.libs"):
-        shutil.copytree(found.root / name, closed / name, copy_function=os.link)
-    hidden = type(found)(
-        root=closed, folder=closed / found.folder.relative_to(found.root), version=found.version
-    )
-    user = server_user(open_folder / "none")
-
-    usable = readable_binaries(hidden, user, open_folder / "programs")
-
-    for name in ("postgres", "initdb"):
-        run = servers.subprocess.run(
-            [usable.program(name), "--version"], capture_output=True, text=True, **user.switch
+    def test_programs_that_the_server_cannot_reach_are_copied_out(open_folder):
+        found = server_binaries()
+        closed = open_folder / "root-only"
+        closed.mkdir(mode=0o700)
+        package = found.folder.parent.parent.name
+        for name in (package, f"{package}.libs"):
+            shutil.copytree(found.root / name, closed / name, copy_function=os.link)
+        hidden = type(found)(
+            root=closed, folder=closed / found.folder.relative_to(found.root), version=found.version
         )
-        assert "PostgreSQL" in run.stdout, run.stderr
-    assert usable.root == open_folder / "programs" / f"embedded-postgres-{found.version}"
-    assert stat.S_IMODE(closed.stat().st_mode) == 0o700
-    assert readable_binaries(hidden, user, open_folder / "programs") == usable
+        user = server_user(open_folder / "none")
+
+        usable = readable_binaries(hidden, user, open_folder / "programs")
+
+        for name in ("postgres", "initdb"):
+            run = servers.subprocess.run(
+                [usable.program(name), "--version"], capture_output=True, text=True, **user.switch
+            )
+            assert "PostgreSQL" in run.stdout, run.stderr
+        assert usable.root == open_folder / "programs" / f"embedded-postgres-{found.version}"
+        assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+        assert readable_binaries(hidden, user, open_folder / "programs") == usable

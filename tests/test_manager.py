@@ -142,9 +142,13 @@ def test_a_scope_commits_at_its_end(notes):
 
 
 def test_a_scope_rolls_back_when_an_error_leaves_it(notes):
-    with pytest.raises(ZeroDivisionError), session_scope() as session:
-        session.execute(text("INSERT INTO notes VALUES (1)"))
-        raise ZeroDivisionError
+    def fail_after_a_row():
+        with session_scope() as session:
+            session.execute(text("INSERT INTO notes VALUES (1)"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_after_a_row()
 
     assert notes() == 0
 
@@ -273,13 +277,14 @@ def test_a_terminated_connection_is_replaced(bank):
 
 
 def test_a_connection_lost_in_a_transaction_says_that_nothing_was_committed(bank, tcp_server):
-    with (
-        pytest.raises(DatabaseConnectionError, match="lost in the middle of a transaction"),
-        bank.session_scope() as session,
-    ):
-        session.execute(text("CREATE TABLE half (n int)"))
-        tcp_server.restart()
-        session.execute(text("INSERT INTO half VALUES (1)"))
+    def restart_amid_a_transaction():
+        with bank.session_scope() as session:
+            session.execute(text("CREATE TABLE half (n int)"))
+            tcp_server.restart()
+            session.execute(text("INSERT INTO half VALUES (1)"))
+
+    with pytest.raises(DatabaseConnectionError, match="lost in the middle of a transaction"):
+        restart_amid_a_transaction()
 
     assert ask(bank, "SELECT to_regclass('half') IS NULL")
 
