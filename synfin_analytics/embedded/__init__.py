@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from synfin_analytics.embedded.server import EmbeddedPostgres, ServerStatus, status, stop
+from synfin_analytics.embedded.control import ServerStatus, status, stop
+from synfin_analytics.embedded.server import EmbeddedPostgres
 from synfin_analytics.embedded.settings import cluster_settings
 
 __all__ = ["EmbeddedPostgres", "ServerStatus", "cluster_settings", "status", "stop"]

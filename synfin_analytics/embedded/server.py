@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 import weakref
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ from synfin_analytics.embedded.owner import (
 from synfin_analytics.embedded.settings import ROLE, command_line
 from synfin_analytics.exceptions import EmbeddedServerError
 
-_STARTING = "another process that starts or stops the embedded server"
+STARTING = "another process that starts or stops the embedded server"
 _START_PATIENCE = 300.0  # seconds; after a crash the server first reads its log again
 _logger = logging.getLogger("synfin_analytics.database")
 
@@ -89,7 +88,7 @@ class EmbeddedPostgres:
             cluster = self.cluster
             user = server_user(cluster.folder)
             make_private(cluster.folder, user)
-            with locks.exclusive(cluster.start_lock, what=_STARTING, owner=user):
+            with locks.exclusive(cluster.start_lock, what=STARTING, owner=user):
                 self._join(cluster, user)
                 if not (locks.is_locked(cluster.watch_lock) and self._running(cluster)):
                     cluster.refuse_other_versions(binaries.major)
@@ -128,7 +127,7 @@ class EmbeddedPostgres:
             self._users = None
         descriptor = locks.open_lock_file(cluster.users_lock, user)
         try:
-            locks.lock(descriptor, what=_STARTING, shared=True)
+            locks.lock(descriptor, what=STARTING, shared=True)
         except BaseException:
             os.close(descriptor)
             raise
@@ -158,8 +157,8 @@ class EmbeddedPostgres:
     def _restart_without_socket(self, cluster: Cluster, pid: int) -> None:
         """Stop a server whose socket somebody removed: nobody can reach it any more."""
         _logger.warning("the socket of the embedded server is gone; the server starts again")
-        _signal(pid, signal.SIGINT)
-        _wait_until_free(cluster)
+        send_signal(pid, signal.SIGINT)
+        wait_until_free(cluster)
 
     def _launch(self, cluster: Cluster, user: ServerUser, program: str) -> None:
         """Start the watchdog, which starts the server; or let it adopt one that lost its own."""
@@ -180,17 +179,7 @@ class EmbeddedPostgres:
                 "environment": server_environment(),
                 "command": [program, *command_line(cluster.data, cluster.folder, sockets)],
             }
-            watchdog = str(Path(__file__).with_name("watchdog.py"))
-            subprocess.run(
-                [sys.executable, "-I", "-S", watchdog, json.dumps(job)],
-                check=True,
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-                pass_fds=[watch],
-            )
+            _run_watchdog(job, watch)
         if not self._running(cluster):
             raise EmbeddedServerError(
                 explained(
@@ -199,105 +188,40 @@ class EmbeddedPostgres:
             )
 
 
-@dataclass(frozen=True)
-class ServerStatus:
-    """What :func:`status` finds.
-
-    Attributes
-    ----------
-    running
-        Whether the server runs now.
-    pid
-        Its process id, if it runs.
-    data_dir
-        PostgreSQL's data folder; it exists after the first start.
-    version
-        Version of the server that is installed.
-    socket_dir
-        Folder of its socket, if it runs (``psql -h <socket_dir> -U synfin``).
-    users
-        Process ids of those that use it; None on systems that do not tell.
-    size
-        Bytes on disk.
-    """
-
-    running: bool
-    pid: int | None
-    data_dir: Path
-    version: str
-    socket_dir: Path | None
-    users: list[int] | None
-    size: int
+def _run_watchdog(job: dict[str, Any], watch: int) -> None:
+    """Run the watchdog's script, which detaches itself; it inherits the lock ``watch``."""
+    script = str(Path(__file__).with_name("watchdog.py"))
+    try:
+        subprocess.run(
+            [sys.executable, "-I", "-S", script, json.dumps(job)],
+            check=True,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=[watch],
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        why = error.strerror if isinstance(error, OSError) else f"exit code {error.returncode}"
+        raise EmbeddedServerError(
+            f"The embedded server's watchdog cannot be run with {sys.executable!r}: {why}. "
+            "sys.executable should be a Python that this user may run."
+        ) from error
 
 
-def status(home: str | os.PathLike[str] | None = None) -> ServerStatus:
-    """Look at the embedded server without starting it."""
-    cluster = EmbeddedPostgres(home).cluster
-    said = cluster.postmaster() if cluster.folder.exists() else None
-    running = said is not None and said.ready and accepts(said.sockets)
-    return ServerStatus(
-        running=running,
-        pid=said.pid if running and said else None,
-        data_dir=cluster.data,
-        version=server_binaries().version,
-        socket_dir=said.sockets if running and said else None,
-        users=locks.processes_sharing(cluster.users_lock) if running else [],
-        size=_size(cluster.folder),
-    )
-
-
-def stop(home: str | os.PathLike[str] | None = None, *, force: bool = False) -> bool:
-    """Stop the embedded server; give False if it did not run.
-
-    Parameters
-    ----------
-    home
-        Folder of the databases; by default that of the configuration's default.
-    force
-        Stop it under the feet of processes that use it. Their open transactions are rolled back;
-        their next query starts it again.
-    """
-    cluster = EmbeddedPostgres(home).cluster
-    if not cluster.folder.exists():
-        return False
-    owner = server_user(cluster.folder)
-    with locks.exclusive(cluster.start_lock, what=_STARTING, owner=owner):
-        said = cluster.postmaster()
-        if said is None or not accepts(said.sockets):
-            return False
-        if not force and locks.is_locked(cluster.users_lock):
-            users = locks.processes_sharing(cluster.users_lock)
-            who = f"processes {', '.join(map(str, users))}" if users else "another process"
-            raise EmbeddedServerError(
-                f"The server in {cluster.folder} is in use by {who}. It stops by itself when they "
-                "end; `synfin db stop --force` stops it now and rolls back what is open."
-            )
-        _signal(said.pid, signal.SIGINT)
-        _wait_until_free(cluster)
-    return True
-
-
-def _wait_until_free(cluster: Cluster) -> None:
+def wait_until_free(cluster: Cluster) -> None:
+    """Wait until the server and its watchdog have ended."""
     with locks.passing_lock_file(cluster.watch_lock) as watch:
         locks.lock(watch, what=f"the server in {cluster.folder} to stop")
 
 
-def _signal(pid: int, number: signal.Signals) -> None:
+def send_signal(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a process, which may have ended meanwhile."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:
         return
-
-
-def _size(folder: Path) -> int:
-    total = 0
-    for where, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(where, name)).st_size  # noqa: PTH118 - many files
-            except FileNotFoundError:
-                continue  # the server removed it meanwhile
-    return total
 
 
 _living: weakref.WeakSet[EmbeddedPostgres] = weakref.WeakSet()
