@@ -1,293 +1,23 @@
-"""The database manager: a pool of connections, sessions, and one manager for the process."""
+"""One database manager for the process, and its sessions."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
-import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session, scoped_session, sessionmaker
-from sqlalchemy.pool import QueuePool
-
-from synfin_analytics._engine import make_engine
-from synfin_analytics._settings import to_url
-from synfin_analytics.config import DatabaseConfig
-from synfin_analytics.exceptions import (
-    ArgumentError,
-    ConfigurationError,
-    DatabaseConnectionError,
-    SynfinError,
-)
-from synfin_analytics.log import logger
+from synfin_analytics._database import DatabaseManager
+from synfin_analytics.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    import contextlib
 
-    import pandas as pd
-    import polars as pl
-    import pyarrow as pa
-    from sqlalchemy.engine import Engine
+    from sqlalchemy.orm import Session
 
-    from synfin_analytics.connect import Connection as DriverConnection
-    from synfin_analytics.embedded import EmbeddedPostgres
-    from synfin_analytics.frames.report import LoadReport
-    from synfin_analytics.models import Base
+    from synfin_analytics.config import DatabaseConfig
 
+__all__ = ["DatabaseManager", "get_db_manager", "get_db_session", "session_scope"]
 
-class DatabaseManager:
-    """Connections and sessions to one database.
-
-    Nothing is opened before it is needed. A manager may be shared by threads; a process that is
-    forked from this one gets connections of its own.
-
-    Parameters
-    ----------
-    config
-        Which database; by default what the environment says (:meth:`DatabaseConfig.from_env`).
-
-    Examples
-    --------
-    >>> manager = DatabaseManager()
-    >>> manager.get_pool_status()
-    {'status': 'not_initialized'}
-    >>> with manager.session_scope() as session:
-    ...     session.execute(text("SELECT 'ready'")).scalar_one()
-    'ready'
-    >>> manager.close()
-    """
-
-    def __init__(self, config: DatabaseConfig | None = None) -> None:
-        self.config = config if config is not None else DatabaseConfig.from_env()
-        self._lock = threading.RLock()
-        self._engine: Engine | None = None
-        self._factory: sessionmaker[Session] | None = None
-        self._scoped: scoped_session[Session] | None = None
-        self._embedded: EmbeddedPostgres | None = None
-        self._connected_before = False
-        _managers.add(self)
-
-    def __repr__(self) -> str:
-        return f"DatabaseManager({self.config!r}, {self.get_pool_status()['status']})"
-
-    # -- Engine -------------------------------------------------------------------------------
-
-    def initialize(self) -> None:
-        """Create the engine and the session factory; the first use does it by itself."""
-        with self._lock:
-            if self._engine is not None:
-                return
-            if self.config.embedded and self._embedded is None:
-                from synfin_analytics.embedded import EmbeddedPostgres
-
-                self._embedded = EmbeddedPostgres(self.config.data_dir)
-            engine = make_engine(self.config, self._connect)
-            self._factory = sessionmaker(engine, autoflush=False, expire_on_commit=False)
-            self._scoped = scoped_session(self._factory)
-            self._engine = engine
-
-    @property
-    def engine(self) -> Engine:
-        """SQLAlchemy's engine."""
-        self.initialize()
-        if self._engine is None:
-            raise DatabaseConnectionError("The manager was closed by another thread.")
-        return self._engine
-
-    def get_connection_string(self) -> str:
-        """URL of the database for SQLAlchemy, with the password in it.
-
-        That of the embedded server holds until it stops; it is started if need be.
-        """
-        if not self.config.embedded:
-            return self.config.get_connection_string()
-        self.engine.connect().close()  # the server runs now, and the database exists
-        if self._embedded is None:
-            raise DatabaseConnectionError("The manager was closed by another thread.")
-        return to_url(self._embedded.connect_arguments(self.config.database))
-
-    def _connect(self) -> DriverConnection:
-        from synfin_analytics.connect import connect
-
-        connection = connect(self.config, self._embedded, known_to_work=self._connected_before)
-        self._connected_before = True
-        return connection
-
-    # -- Tables -------------------------------------------------------------------------------
-
-    def create_all_tables(self) -> None:
-        """Create the tables, with their indexes and triggers, or bring them up to date."""
-        from synfin_analytics import schema
-
-        schema.upgrade(self)
-
-    def drop_all_tables(self) -> None:
-        """Drop the tables, and the data in them."""
-        from synfin_analytics import schema
-
-        schema.downgrade(self, "base")
-
-    # -- Sessions -----------------------------------------------------------------------------
-
-    def get_session(self) -> Session:
-        """Open a new session; close it after use (``with manager.get_session() as session``)."""
-        engine = self.engine
-        return self._factory() if self._factory else Session(engine)
-
-    def get_scoped_session(self) -> Session:
-        """Give this thread's session: the same one at each call, until :meth:`close`."""
-        self.initialize()
-        if self._scoped is None:
-            raise DatabaseConnectionError("The manager was closed by another thread.")
-        return self._scoped()
-
-    @contextlib.contextmanager
-    def session_scope(self) -> Iterator[Session]:
-        """Open a session that commits at the end, or rolls back if an error leaves it.
-
-        Examples
-        --------
-        >>> with DatabaseManager().session_scope() as session:
-        ...     session.execute(text("SELECT 1")).scalar_one()
-        1
-        """
-        with self.get_session() as session, session.begin():
-            yield session
-
-    # -- Data ---------------------------------------------------------------------------------
-
-    def bulk_insert(
-        self,
-        objects: Any,
-        batch_size: int = 1000,
-        *,
-        table: str | type[Base] | None = None,
-        **options: Any,
-    ) -> LoadReport:
-        """Load many rows of one table at once, by COPY and in one transaction.
-
-        Parameters
-        ----------
-        objects
-            ORM objects, dicts or a DataFrame.
-        batch_size
-            Accepted for the sake of callers that think in batches; rows are streamed, and any
-            number of them is one transaction.
-        table
-            Their table; ORM objects know it themselves.
-        **options
-            As for :func:`synfin_analytics.load_df`.
-
-        Raises
-        ------
-        ArgumentError
-            If the table is not known, or the objects are of several.
-        """
-        from synfin_analytics.frames.load import load_df
-
-        if batch_size < 1:
-            raise ArgumentError(f"batch_size is {batch_size}, but should be at least 1.")
-        return load_df(objects, table or _table_of(objects), manager=self, **options)
-
-    def execute_query(
-        self, query: Any, params: Mapping[str, object] | None = None, **options: Any
-    ) -> pd.DataFrame | pl.DataFrame | pa.Table:
-        """Run a query in a session that only reads, and return its rows as a DataFrame.
-
-        Parameters
-        ----------
-        query
-            A SELECT, as text or of SQLAlchemy, or a table.
-        params
-            Values for the query's parameters (``:name`` in text). They are bound, never formatted
-            into it.
-        **options
-            As for :func:`synfin_analytics.read_df`.
-
-        Examples
-        --------
-        >>> DatabaseManager().execute_query("SELECT :amount * 2 AS doubled", {"amount": 21})
-           doubled
-        0       42
-        """
-        from synfin_analytics.frames.read import read_df
-
-        return read_df(query, params, manager=self, **options)
-
-    # -- State --------------------------------------------------------------------------------
-
-    def get_pool_status(self) -> dict[str, Any]:
-        """Count the pool's connections.
-
-        Returns
-        -------
-        dict
-            ``status``; once initialised also ``size`` (connections kept), ``checked_in`` (idle),
-            ``checked_out`` (in use) and ``overflow`` (open beyond ``size``).
-        """
-        engine = self._engine
-        if engine is None or not isinstance(engine.pool, QueuePool):
-            return {"status": "not_initialized"}
-        pool = engine.pool
-        return {
-            "status": "initialized",
-            "size": pool.size(),
-            "checked_in": pool.checkedin(),
-            "checked_out": pool.checkedout(),
-            "overflow": max(0, pool.overflow()),
-        }
-
-    def health_check(self) -> bool:
-        """Say whether the database answers; why it does not is in the log."""
-        try:
-            with self.engine.connect() as connection:
-                return bool(connection.execute(text("SELECT 1")).scalar_one() == 1)
-        except (SQLAlchemyError, SynfinError) as error:
-            logger.warning("health check failed: %s", error)
-            return False
-
-    def close(self) -> None:
-        """Close all connections, and stop using the embedded server.
-
-        The manager opens again by itself when it is used again.
-        """
-        with self._lock:
-            if self._scoped is not None:
-                self._scoped.remove()
-            if self._engine is not None:
-                self._engine.dispose()
-            if self._embedded is not None:
-                self._embedded.release()
-            self._engine = self._factory = self._scoped = self._embedded = None
-        _forget(self)
-
-    def _after_fork(self) -> None:
-        """In the child: leave the parent's connections alone, and begin with an empty pool."""
-        self._lock = threading.RLock()
-        if self._engine is not None and self._factory is not None:
-            self._engine.dispose(close=False)
-            self._scoped = scoped_session(self._factory)
-
-
-def _table_of(objects: Any) -> type[Base]:
-    """Find the one model of some ORM objects."""
-    from synfin_analytics.models import Base
-
-    models = {type(one) for one in objects} if isinstance(objects, (list, tuple)) else set()
-    if len(models) == 1 and issubclass(model := models.pop(), Base):
-        return model
-    raise ArgumentError(
-        "bulk_insert does not know the table. Give ORM objects of one model in a list, or say "
-        'table="transactions".'
-    )
-
-
-# -- One manager for the process --------------------------------------------------------------
-
-_managers: weakref.WeakSet[DatabaseManager] = weakref.WeakSet()
 _manager: DatabaseManager | None = None
 _manager_lock = threading.RLock()
 
@@ -307,7 +37,7 @@ def get_db_manager(config: DatabaseConfig | None = None) -> DatabaseManager:
     """
     global _manager
     with _manager_lock:
-        if _manager is None:
+        if _manager is None or _manager.closed:
             _manager = DatabaseManager(config)
         elif config is not None and config != _manager.config:
             raise ConfigurationError(
@@ -323,6 +53,7 @@ def get_db_session() -> Session:
 
     Examples
     --------
+    >>> from sqlalchemy import text
     >>> with get_db_session() as session:
     ...     session.execute(text("SELECT 1")).scalar_one()
     1
@@ -335,18 +66,9 @@ def session_scope() -> contextlib.AbstractContextManager[Session]:
     return get_db_manager().session_scope()
 
 
-def _forget(manager: DatabaseManager) -> None:
-    global _manager
-    with _manager_lock:
-        if _manager is manager:
-            _manager = None
-
-
 def _after_fork() -> None:
     global _manager_lock
-    _manager_lock = threading.RLock()
-    for manager in list(_managers):
-        manager._after_fork()
+    _manager_lock = threading.RLock()  # another thread of the parent may have held it
 
 
 os.register_at_fork(after_in_child=_after_fork)
