@@ -1,0 +1,204 @@
+"""Transactions: lists, statistics, and fraud rates that PostgreSQL counts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+from sqlalchemy import Double, and_, cast, func, select
+
+from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.metrics.fraud import group_names, rates_from_counts
+from synfin_analytics.metrics.periods import Period
+from synfin_analytics.metrics.proportions import Interval, check_interval, ratio
+from synfin_analytics.models import Transaction
+from synfin_analytics.repositories.base import BaseRepository
+from synfin_analytics.repositories.values import Bound, money, span
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from decimal import Decimal
+
+    from sqlalchemy import ColumnElement
+
+    from synfin_analytics.repositories.base import Rows
+
+_NEWEST = (Transaction.timestamp.desc(),)
+_DEAREST = (Transaction.amount.desc(),)
+
+
+class TransactionRepository(BaseRepository[Transaction]):
+    """Transactions.
+
+    A range of dates holds its start, and not its end (``start_date <= timestamp < end_date``), so
+    that ranges that follow one another share nothing; but a date without a time means its whole
+    day, as an end too. Datetimes without a zone are UTC. Texts as ``"2026-01-31"`` are dates.
+
+    Examples
+    --------
+    >>> from synfin_analytics.manager import DatabaseManager
+    >>> manager = DatabaseManager()
+    >>> manager.create_all_tables()
+    >>> with manager.get_session() as session:
+    ...     stats = TransactionRepository(session).get_statistics("1999-01-01", "1999-12-31")
+    >>> stats["total_count"], stats["fraud_rate"]
+    (0, nan)
+    >>> manager.close()
+    """
+
+    model = Transaction
+
+    def get_by_transaction_id(self, transaction_id: str) -> Transaction | None:
+        """Transaction with this key."""
+        return self.get_by_id(transaction_id)
+
+    def get_by_customer(self, customer_id: str, limit: int | None = None, offset: int = 0) -> Rows:
+        """Transactions of a customer, newest first."""
+        where = self._is(customer_id=customer_id)
+        return self._many(*where, order=_NEWEST, limit=limit, offset=offset)
+
+    def get_by_merchant(self, merchant_id: str, limit: int | None = None, offset: int = 0) -> Rows:
+        """Transactions at a merchant, newest first."""
+        where = self._is(merchant_id=merchant_id)
+        return self._many(*where, order=_NEWEST, limit=limit, offset=offset)
+
+    def get_by_date_range(
+        self, start_date: Bound, end_date: Bound, limit: int | None = None, offset: int = 0
+    ) -> Rows:
+        """Transactions within a range of dates, newest first."""
+        return self._many(*_within(start_date, end_date), order=_NEWEST, limit=limit, offset=offset)
+
+    def get_fraud_transactions(
+        self,
+        start_date: Bound = None,
+        end_date: Bound = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> Rows:
+        """Transactions that are labelled as fraud, newest first."""
+        where = (Transaction.is_fraud.is_(True), *_within(start_date, end_date))
+        return self._many(*where, order=_NEWEST, limit=limit, offset=offset)
+
+    def get_anomaly_transactions(
+        self,
+        start_date: Bound = None,
+        end_date: Bound = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> Rows:
+        """Transactions that are marked as anomalies, newest first."""
+        where = (Transaction.is_anomaly.is_(True), *_within(start_date, end_date))
+        return self._many(*where, order=_NEWEST, limit=limit, offset=offset)
+
+    def get_by_amount_range(
+        self,
+        min_amount: float | Decimal | None = None,
+        max_amount: float | Decimal | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> Rows:
+        """Transactions of ``min_amount`` to ``max_amount``, both included, largest first."""
+        low, high = money(min_amount, "min_amount"), money(max_amount, "max_amount")
+        if low is not None and high is not None and low > high:
+            raise ArgumentError(f"min_amount ({low}) is above max_amount ({high}).")
+        where: list[ColumnElement[bool]] = []
+        if low is not None:
+            where.append(Transaction.amount >= low)
+        if high is not None:
+            where.append(Transaction.amount <= high)
+        return self._many(*where, order=_DEAREST, limit=limit, offset=offset)
+
+    def get_high_value_transactions(
+        self, threshold: float | Decimal, limit: int | None = None
+    ) -> Rows:
+        """Transactions of at least ``threshold``, largest first."""
+        if threshold is None:
+            raise ArgumentError("threshold is an amount, at least 0; got None.")
+        return self.get_by_amount_range(threshold, None, limit)
+
+    def get_statistics(self, start_date: Bound = None, end_date: Bound = None) -> dict[str, Any]:
+        """Count and add up the transactions, in one statement.
+
+        Returns
+        -------
+        dict
+            ``total_count``, ``total_amount``, ``avg_amount``, ``min_amount``, ``max_amount``,
+            ``labelled_count`` (how many are known to be fraud or not), ``fraud_count``,
+            ``anomaly_count`` and ``fraud_rate`` = fraud_count / labelled_count. What is not defined
+            without transactions or labels is NaN. Amounts are floats, decimals if ``exact``.
+        """
+        self._flush()
+        amount = Transaction.amount
+        fraud = Transaction.is_fraud.is_(True)
+        query = select(
+            func.count().label("total_count"),
+            func.coalesce(func.sum(amount), 0).label("total_amount"),
+            func.coalesce(func.avg(amount), "NaN").label("avg_amount"),
+            func.coalesce(func.min(amount), "NaN").label("min_amount"),
+            func.coalesce(func.max(amount), "NaN").label("max_amount"),
+            func.count(Transaction.is_fraud).label("labelled_count"),
+            func.count().filter(fraud).label("fraud_count"),
+            func.count().filter(Transaction.is_anomaly.is_(True)).label("anomaly_count"),
+        ).where(*_within(start_date, end_date))
+        statistics: dict[str, Any] = dict(self.session.execute(query).mappings().one())
+        if not self.exact:
+            statistics |= {k: float(v) for k, v in statistics.items() if k.endswith("_amount")}
+        rate = ratio(statistics["fraud_count"], statistics["labelled_count"])
+        return statistics | {"fraud_rate": float(rate)}
+
+    def fraud_rate(
+        self,
+        by: str | Sequence[str] | None = None,
+        every: str | None = None,
+        start_date: Bound = None,
+        end_date: Bound = None,
+        interval: Interval = "wilson",
+        *,
+        level: float = 0.95,
+    ) -> Any:
+        """Fraud rate with its interval, counted inside PostgreSQL.
+
+        The numbers are those of :func:`synfin_analytics.fraud_rate` over the same transactions,
+        which describes the parameters and the result; no transaction leaves the database.
+
+        Raises
+        ------
+        NotFoundError
+            ``transactions`` has no such column; the message names the nearest.
+        """
+        check_interval(interval, level)
+        period = None if every is None else Period.parse(every)
+        names = group_names(by, None if period is None else "timestamp")
+        table = Transaction.__table__
+        for name in names:
+            if name not in table.c:
+                raise NotFoundError("column", name, table.c.keys(), where="'transactions'")
+        groups: list[ColumnElement[Any]] = [table.c[name] for name in names]
+        if period is not None:
+            moment = table.c["timestamp"]
+            groups[-1] = func.date_trunc(period.unit, moment, "UTC").label("timestamp")
+        labelled, fraud = Transaction.is_fraud.is_not(None), Transaction.is_fraud.is_(True)
+        query = (
+            select(
+                *groups,
+                func.count().label("transactions"),
+                func.count(Transaction.is_fraud).label("labelled"),
+                func.count().filter(fraud).label("frauds"),
+                cast(func.sum(Transaction.amount).filter(labelled), Double).label("amount"),
+                cast(func.sum(Transaction.amount).filter(fraud), Double).label("fraud_amount"),
+            )
+            .where(and_(True, *_within(start_date, end_date)))
+            .group_by(*groups)
+        )
+        counts: nw.DataFrame[Any] = nw.from_native(self._read(query), eager_only=True)
+        return rates_from_counts(counts, names, period=period, interval=interval, level=level)
+
+
+def _within(start_date: Bound, end_date: Bound) -> list[ColumnElement[bool]]:
+    start, end = span(start_date, end_date)
+    where: list[ColumnElement[bool]] = []
+    if start is not None:
+        where.append(Transaction.timestamp >= start)
+    if end is not None:
+        where.append(Transaction.timestamp < end)
+    return where

@@ -1,0 +1,154 @@
+"""Values from Python into columns, by the checks of the loader; and what queries are limited to."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any
+
+from synfin_analytics.exceptions import (
+    ArgumentError,
+    InvalidDataError,
+    NotFoundError,
+    Problem,
+)
+from synfin_analytics.frames.checks import check
+from synfin_analytics.frames.faults import HIDDEN, as_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from synfin_analytics.frames.spec import ColumnSpec, TableSpec
+
+Bound = dt.datetime | dt.date | str | None
+
+
+def row_of(values: Mapping[str, Any], spec: TableSpec, *, whole: bool) -> dict[str, Any]:
+    """Values of one row in the types of the table.
+
+    Parameters
+    ----------
+    values
+        By column name.
+    spec
+        The table.
+    whole
+        It is a new row: what the table requires must be there.
+
+    Raises
+    ------
+    NotFoundError
+        The table has no such column.
+    InvalidDataError
+        Values that the table does not accept, all of them.
+    """
+    for name in values:
+        if name not in spec.columns:
+            raise NotFoundError("column", name, spec.columns, where=repr(spec.name))
+    problems = [
+        Problem(column.name, "is required, but missing", 1)
+        for column in spec.columns.values()
+        if whole and column.required and column.name not in values
+    ]
+    row = {}
+    for name, value in values.items():
+        row[name], reason = _converted(value, spec.columns[name])
+        if reason is not None:
+            problems.append(Problem(name, reason, 1))
+    if problems:
+        raise InvalidDataError(spec.name, problems)
+    return row
+
+
+def value_of(value: Any, column: ColumnSpec) -> Any:
+    """Value that a column is compared with, in the column's type (1001 for a text is "1001")."""
+    converted, reason = _converted(value, column)
+    if reason is not None or converted is None:
+        raise ArgumentError(f"{column.name} {reason or 'is NULL, which nothing equals'}.")
+    return converted
+
+
+def _converted(value: Any, column: ColumnSpec) -> tuple[Any, str | None]:
+    """Return the value in the column's type, or why it is none."""
+    checked = check([value], column)
+    for _, reason in checked.faults:
+        shown = HIDDEN if column.personal else as_text([value])[0]
+        return None, f"{reason}; it is {shown}"
+    converted = checked.values[0]
+    if column.kind == "json" and converted is not None:
+        converted = json.loads(converted)
+    return converted, None
+
+
+def span(start: Bound, end: Bound) -> tuple[dt.datetime | None, dt.datetime | None]:
+    """Moments from ``start`` on and before ``end``; a date without a time is the whole day.
+
+    Examples
+    --------
+    >>> first, after = span(dt.date(2026, 1, 1), dt.date(2026, 1, 31))
+    >>> after.isoformat()
+    '2026-02-01T00:00:00+00:00'
+    """
+    first = _moment(start, "start_date", day=0)
+    after = _moment(end, "end_date", day=1)
+    if first is not None and after is not None and first > after:
+        raise ArgumentError(
+            f"start_date ({first.isoformat()}) is later than end_date ({after.isoformat()})."
+        )
+    return first, after
+
+
+def _moment(bound: Bound, name: str, *, day: int) -> dt.datetime | None:
+    if isinstance(bound, str):
+        text = bound
+        try:
+            bound = (
+                dt.date.fromisoformat(text) if len(text) <= 10 else dt.datetime.fromisoformat(text)
+            )
+        except ValueError:
+            raise ArgumentError(
+                f"{name} is a date or a time, as '2026-01-31' or '2026-01-31T12:00'; got {text!r}."
+            ) from None
+    if bound is None:
+        return None
+    if isinstance(bound, dt.datetime):
+        if bound != bound:  # pandas' NaT is a datetime
+            raise ArgumentError(f"{name} is NaT; leave it out for no limit.")
+        return bound.replace(tzinfo=dt.UTC) if bound.tzinfo is None else bound.astimezone(dt.UTC)
+    if not isinstance(bound, dt.date):
+        raise ArgumentError(f"{name} is a date or a datetime; got {type(bound).__name__}.")
+    if day and bound == dt.date.max:
+        return None  # no day comes after it: all of them
+    return dt.datetime.combine(bound + dt.timedelta(days=day), dt.time(), dt.UTC)
+
+
+def window(limit: object, offset: object) -> tuple[int | None, int]:
+    """Check how many rows are wanted, from which on."""
+    for name, value in (("limit", limit), ("offset", offset)):
+        if value is None and name == "limit":
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise ArgumentError(f"{name} is a number of rows, at least 0; got {value!r}.")
+    return limit, offset  # type: ignore[return-value]  # the loop has seen to it
+
+
+def share(value: float, name: str) -> float:
+    """Check a threshold among scores."""
+    if isinstance(value, bool) or not 0 <= value <= 1:
+        raise ArgumentError(f"{name} is a score from 0 to 1; got {value!r}.")
+    return float(value)
+
+
+def money(value: Any, name: str) -> Decimal | None:
+    """Check an amount that others are compared with."""
+    if value is None:
+        return None
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not math.isfinite(amount) or amount < 0:
+        raise ArgumentError(f"{name} is an amount, at least 0; got {value!r}.")
+    return amount
