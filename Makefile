@@ -1,0 +1,72 @@
+# `make` alone says what there is. Everything runs in .venv, which is made at the first use.
+# Another interpreter:  make test PYTHON=/usr/bin/python3.13
+# More or fewer workers: make test WORKERS=4
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?=
+WORKERS ?= 2
+DEMO ?=
+TESTS ?=
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip --disable-pip-version-check --quiet
+READY := $(VENV)/installed
+LAB := $(VENV)/installed-lab
+
+.PHONY: help
+help:  ## Show these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: demo
+demo: $(READY)  ## Load transactions into the embedded PostgreSQL, show their fraud rates, write a report
+	@$(VENV)/bin/synfin demo $(DEMO)
+
+.PHONY: test
+test: $(READY)  ## Run the tests (one file: make test TESTS=tests/test_config.py)
+	@$(RUN) -m pytest -n $(WORKERS) $(TESTS)
+
+.PHONY: lint
+lint: $(READY)  ## Check style, format and types
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
+
+.PHONY: format
+format: $(READY)  ## Format the code, and mend what ruff can mend
+	@$(RUN) -m ruff check --fix .
+	@$(RUN) -m ruff format .
+
+.PHONY: lab
+lab: $(LAB)  ## Open the notebooks in JupyterLab
+	@cd notebooks && ../$(RUN) -m jupyterlab
+
+.PHONY: picture
+picture: $(READY)  ## Draw the README's picture again
+	@$(RUN) docs/picture.py
+
+.PHONY: wheel
+wheel: $(READY)  ## Build the wheel into dist/
+	@$(PIP) wheel --no-deps --wheel-dir dist .
+
+.PHONY: clean
+clean:  ## Remove .venv and what tools left behind; databases stay (README: "Where the data live")
+	@rm -rf $(VENV) build dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# -- Set-up ---------------------------------------------------------------------------------------
+
+$(READY): pyproject.toml
+	@sh .ci/venv "$(PYTHON)"
+	@echo "Installing the packages that pyproject.toml names into .venv"
+	@$(PIP) install --upgrade "pip>=25.1"
+	@$(PIP) install --editable . --group test --group lint
+	@touch $@
+
+$(LAB): $(READY)
+	@echo "Installing JupyterLab into .venv"
+	@$(PIP) install --editable '.[notebooks]'
+	@touch $@

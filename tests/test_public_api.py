@@ -1,0 +1,135 @@
+"""The package's face: its names, what they take, and what importing it costs."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pickle
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+
+import synfin_analytics
+
+NAMES = """
+    TABLES AnomalyPattern Base Customer FraudPattern MLFeatures Merchant ModelPrediction Transaction
+
+    DatabaseConfig DatabaseManager get_db_manager get_db_session session_scope
+
+    load_df LoadReport read_batches read_df
+
+    AnomalyPatternRepository BaseRepository CustomerRepository FraudPatternRepository
+    MLFeaturesRepository MerchantRepository ModelPredictionRepository TransactionRepository
+
+    Confusion fraud_rate plot_fraud_rate proportion_interval
+
+    ArgumentError ConfigurationError DatabaseConnectionError EmbeddedServerError InvalidDataError
+    LoadError MissingDependencyError NotFoundError QueryError SchemaError SynfinError
+""".split()
+
+PARAMETERS = {
+    "load_df": "df table columns on_invalid on_missing_parent on_conflict session manager lock "
+    "progress",
+    "read_df": "query params session manager frame exact",
+    "read_batches": "query params session manager exact",
+    "fraud_rate": "frame by every interval level timestamp amount label",
+    "plot_fraud_rate": "result ax most title",
+    "proportion_interval": "successes trials interval level",
+    "get_db_manager": "config",
+    "get_db_session": "",
+    "session_scope": "",
+    "DatabaseConfig": "host port database username password pool_size max_overflow pool_timeout "
+    "pool_recycle echo sslmode sslrootcert slow_query_ms data_dir options",
+    "DatabaseConfig.from_env": "environ",
+    "DatabaseConfig.get_connection_string": "self",
+    "DatabaseManager": "config",
+    "DatabaseManager.initialize": "self",
+    "DatabaseManager.create_all_tables": "self",
+    "DatabaseManager.drop_all_tables": "self",
+    "DatabaseManager.session_scope": "self",
+    "DatabaseManager.get_session": "self",
+    "DatabaseManager.get_scoped_session": "self",
+    "DatabaseManager.bulk_insert": "self objects batch_size table options",
+    "DatabaseManager.execute_query": "self query params options",
+    "DatabaseManager.get_pool_status": "self",
+    "DatabaseManager.health_check": "self",
+    "DatabaseManager.close": "self",
+}
+
+HEAVY = ("matplotlib", "pandas", "polars", "pyarrow", "numpy", "scipy", "sqlalchemy", "pyspark",
+         "sklearn", "duckdb", "IPython")  # fmt: skip
+
+
+def run(lines: str) -> str:
+    result = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+def test_the_public_names_are_these_and_no_others():
+    assert sorted(synfin_analytics.__all__) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_public_name_is_there_and_documented(name):
+    one = getattr(synfin_analytics, name)
+    assert name == "TABLES" or inspect.getdoc(one)
+
+
+@pytest.mark.parametrize("call", PARAMETERS)
+def test_a_call_keeps_the_names_of_its_parameters(call):
+    one = synfin_analytics
+    for name in call.split("."):
+        one = getattr(one, name)
+    assert list(inspect.signature(one).parameters) == PARAMETERS[call].split()
+
+
+def test_completion_offers_the_public_names():
+    assert set(dir(synfin_analytics)) >= set(NAMES)
+
+
+def test_all_names_can_be_imported_with_a_star():
+    space: dict[str, object] = {}
+    exec("from synfin_analytics import *", space)
+    assert set(space) >= set(NAMES)
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="load_dataframe"):
+        _ = synfin_analytics.load_dataframe
+    with pytest.raises(ImportError, match="load_dataframe"):
+        from synfin_analytics import load_dataframe  # noqa: F401
+
+
+def test_a_name_is_the_same_object_as_in_its_module():
+    for name in NAMES:
+        one = getattr(synfin_analytics, name)
+        if name != "TABLES":
+            assert getattr(importlib.import_module(one.__module__), name) is one
+
+
+def test_a_public_class_can_be_pickled_by_name():
+    config = synfin_analytics.DatabaseConfig(database="fraud")
+    assert pickle.loads(pickle.dumps(config)) == config
+
+
+def test_the_version_is_that_of_the_installed_package():
+    try:
+        installed = metadata.version("synfin-analytics")
+    except metadata.PackageNotFoundError:
+        installed = "0+unknown"
+    assert synfin_analytics.__version__ == installed
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    found = run(
+        f"import synfin_analytics, sys; print(*(set({HEAVY!r}) & set(sys.modules)), sep=' ')"
+    )
+    assert found == ""
+
+
+def test_the_face_imports_no_plotting_library():
+    found = run("from synfin_analytics import *; import sys; print('matplotlib' in sys.modules)")
+    assert found == "False"
