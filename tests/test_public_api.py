@@ -13,7 +13,7 @@ import pytest
 
 import synfin_analytics
 
-NAMES = """
+FACE = """
     TABLES AnomalyPattern Base Customer FraudPattern MLFeatures Merchant ModelPrediction Transaction
 
     DatabaseConfig DatabaseManager get_db_manager get_db_session session_scope
@@ -27,7 +27,8 @@ NAMES = """
 
     ArgumentError ConfigurationError DatabaseConnectionError EmbeddedServerError InvalidDataError
     LoadError MissingDependencyError NotFoundError QueryError SchemaError SynfinError
-""".split()
+"""
+NAMES = FACE.split()
 
 PARAMETERS = {
     "load_df": "df table columns on_invalid on_missing_parent on_conflict session manager lock "
