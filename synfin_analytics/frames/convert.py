@@ -10,11 +10,11 @@ import pyarrow as pa
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import polars as pl
 
 Frame: TypeAlias = Literal["pandas", "polars", "arrow"]
-
-_MOST_BYTES = 2**31 - 1  # of the texts of one Arrow array with 32-bit offsets
 
 _PANDAS: dict[pa.DataType, Any] = {
     pa.bool_(): pd.BooleanDtype(),
@@ -37,10 +37,10 @@ def check_frame(frame: object) -> None:
 def to_frame(
     columns: dict[str, tuple[pa.DataType, list[pa.Array]]], frame: Frame
 ) -> pd.DataFrame | pl.DataFrame | pa.Table:
-    """Frame of these columns, each given in pieces; the pieces are given up as it is built."""
+    """Build the frame of these columns, each given in pieces, and give the pieces up."""
     converted: dict[str, Any] = {}
     for name, (kind, pieces) in columns.items():
-        column = pa.chunked_array(_joined(pieces), kind)
+        column = pa.chunked_array(pieces, kind)
         pieces.clear()
         converted[name] = _CONVERSIONS[frame](column)
     if frame == "arrow":
@@ -52,23 +52,10 @@ def to_frame(
     return pd.DataFrame(converted, copy=False)
 
 
-def _joined(pieces: list[pa.Array]) -> list[pa.Array]:
-    """Join them to as few arrays as possible: one, but for texts beyond 2 GB."""
-    groups: list[list[pa.Array]] = []
-    size = _MOST_BYTES
-    for piece in pieces:
-        size += piece.nbytes
-        if size > _MOST_BYTES:
-            groups.append([])
-            size = piece.nbytes
-        groups[-1].append(piece)
-    return [pa.concat_arrays(group) for group in groups]
-
-
 def _pandas(column: pa.ChunkedArray) -> Any:
     dtype = _PANDAS.get(column.type)
     if dtype is not None:
-        return dtype.__from_arrow__(column)  # type: ignore[no-untyped-call]  # pandas has no types
+        return dtype.__from_arrow__(column)
     if any(check(column.type) for check in _NUMPY):
         return column.to_pandas()
     return pd.arrays.ArrowExtensionArray(column)
@@ -80,4 +67,8 @@ def _polars(column: pa.ChunkedArray) -> Any:
     return pl.from_arrow(column)
 
 
-_CONVERSIONS = {"pandas": _pandas, "polars": _polars, "arrow": lambda column: column}
+_CONVERSIONS: dict[str, Callable[[pa.ChunkedArray], Any]] = {
+    "pandas": _pandas,
+    "polars": _polars,
+    "arrow": lambda column: column,
+}

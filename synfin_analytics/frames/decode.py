@@ -25,6 +25,7 @@ Flags: TypeAlias = npt.NDArray[np.bool_]
 
 #: Zeros behind the last row: decoders read up to 24 bytes from where a field begins, NULL or not.
 PADDING = bytes(32)
+_SHORT = 0xFFFF
 _NULL = 0xFF  # first byte of the length -1; other lengths are below 2**30
 
 
@@ -47,8 +48,8 @@ class Chunk:
         self.ends = np.cumsum(np.array(lengths, np.int64))
         self.starts = self.ends - np.array(lengths, np.int64)
         self.rows = len(lengths)
-        #: Rows so short that the lower half of a field's length says it all.
-        self.short = max(lengths) < 2**16
+        #: Rows so short that the lower half of a field's length says it all, -1 included.
+        self.short = max(lengths) < _SHORT
         self._views: dict[str, npt.NDArray[Any]] = {}
 
     def read(self, kind: str, position: Integers) -> npt.NDArray[Any]:
@@ -69,14 +70,25 @@ class Chunk:
             self._views[kind] = view
         return view[position].astype(kind)
 
-    def lengths_at(self, position: Integers) -> Integers:
-        """Lengths of the fields that begin there; those of NULL fields are meaningless."""
-        if not self.short:
-            return self.read("i4", position).astype(np.int64)
-        length = self.bytes.take(position + 2).astype(np.int64)
-        length <<= 8
-        length |= self.bytes.take(position + 3)
-        return length
+    def nulls_at(self, position: Integers) -> Flags | None:
+        """Tell which of the fields that begin there are NULL; None if none is."""
+        null: Flags = self.bytes.take(position) == _NULL
+        return null if null.any() else None
+
+    def sizes_at(self, position: Integers) -> tuple[Integers, Flags | None]:
+        """Lengths of the fields that begin there, and which of them are NULL."""
+        if self.short:
+            sizes = self.bytes.take(position + 2).astype(np.int64)
+            sizes <<= 8
+            sizes |= self.bytes.take(position + 3)
+            null = sizes == _SHORT
+        else:
+            sizes = self.read("i4", position).astype(np.int64)
+            null = sizes < 0
+        if not null.any():
+            return sizes, None
+        sizes[null] = 0
+        return sizes, null
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,17 +136,13 @@ def decode_chunk(chunk: Chunk, columns: dict[str, Decoder]) -> list[pa.Array]:
     arrays = []
     position = chunk.starts + 2
     for name, decoder in columns.items():
-        null: Flags | None = chunk.bytes.take(position, mode="clip") == _NULL
-        if null is not None and not null.any():
-            null = None
         size: Integers | None = None
         step: Integers | int
         if decoder.width is None:
-            size = chunk.lengths_at(position)
-            if null is not None:
-                size[null] = 0
+            size, null = chunk.sizes_at(position)
             step = size
         else:
+            null = chunk.nulls_at(position)
             step = decoder.width if null is None else decoder.width * ~null
         position += 4
         try:

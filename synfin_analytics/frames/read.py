@@ -41,6 +41,7 @@ _SAVEPOINT = "synfin_read"
 _INT8 = 20
 #: Rows of a batch of :func:`read_batches`: about a row group of a Parquet file.
 BATCH_ROWS = 131_072
+#: A batch also ends here, so that wide rows do not fill the memory.
 _BATCH_BYTES = 64 * 2**20
 
 # Values as the server's text, whatever their type: it reads them back itself.
@@ -111,7 +112,7 @@ def read_df(
     check_frame(frame)
     with _run(query, params, session, manager, exact=exact) as result:
         pieces: list[list[pa.Array]] = [[] for _ in result.plans]
-        for arrays in result.chunks:
+        for arrays in _joined(result.chunks):
             for column, array in zip(pieces, arrays, strict=True):
                 column.append(array)
     columns = {}
@@ -173,26 +174,31 @@ def read_batches(
 
 
 def _batches(result: _Result, schema: pa.Schema) -> Generator[pa.RecordBatch, None, None]:
-    waiting: list[pa.RecordBatch] = []
+    for arrays in _joined(result.chunks):
+        columns = [array.cast(field.type) for array, field in zip(arrays, schema, strict=True)]
+        yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _joined(chunks: Chunks) -> Iterator[list[pa.Array]]:
+    """Join chunks to batches as they come: that reuses their memory, which is in the cache."""
+    waiting: list[list[pa.Array]] = []
     rows = size = 0
-    for arrays in result.chunks:
-        for index, plan in enumerate(result.plans):
-            if plan.exact_text:
-                arrays[index] = arrays[index].cast(exact_type(plan, [arrays[index]]))
-        waiting.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
-        rows += waiting[-1].num_rows
-        size += waiting[-1].nbytes
+    for arrays in chunks:
+        waiting.append(arrays)
+        rows += len(arrays[0])
+        size += sum(array.nbytes for array in arrays)
         if rows >= BATCH_ROWS or size >= _BATCH_BYTES:
-            yield pa.concat_batches(waiting)
-            waiting, rows, size = [], 0, 0
+            yield [pa.concat_arrays(column) for column in zip(*waiting, strict=True)]
+            waiting.clear()
+            rows = size = 0
     if waiting:
-        yield pa.concat_batches(waiting)
+        yield [pa.concat_arrays(column) for column in zip(*waiting, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
 class _Result:
     plans: list[Plan]
-    chunks: Iterator[list[pa.Array]]
+    chunks: Chunks
 
 
 @contextlib.contextmanager

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 #: Rows of a chunk: few enough for the processor's cache, enough to make NumPy's calls cheap.
-ROWS = 8_192
+ROWS = 16_384
 #: A chunk also ends here, so that wide rows do not fill the memory.
-BYTES = 8 * 2**20
+BYTES = 16 * 2**20
 #: Chunks that may wait to be decoded; then the server waits.
-_WAITING = 8
+_WAITING = 4
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
