@@ -126,7 +126,7 @@ def test_an_interrupt_of_the_notebook_does_not_reach_the_server(home):
         print("interrupted", flush=True)""",
     )
     with start(home, interrupted) as user:
-        server = psutil.Process(int(user.line()))
+        user.line()
         os.killpg(user.process.pid, signal.SIGINT)
 
         assert user.line() == "interrupted"
