@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -92,8 +93,8 @@ def parse_moments(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
     moments = pd.to_datetime(
         pd.Series(texts.to_list(), dtype=object), format="ISO8601", utc=True, errors="coerce"
     )
-    values = pl.Series(texts.name, moments.astype("datetime64[us, UTC]").array)
-    values = values.cast(pl.Datetime("us", "UTC"))
+    microseconds = pa.Array.from_pandas(moments.astype("datetime64[us, UTC]"))
+    values = pl.Series(texts.name, microseconds, dtype=pl.Datetime("us", "UTC"))
     return values, texts.is_not_null() & values.is_null()
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 #: A decimal text of so many characters is the only one of its length next to its double.
 DIGITS_OF_A_DOUBLE = 15
+INT64 = np.iinfo(np.int64)
 
 
 @dataclasses.dataclass
@@ -227,7 +228,8 @@ def _moment(column: pl.Series, spec: ColumnSpec) -> Checked:
         naive = column.dtype.time_zone is None
         ticks = column.to_physical()
         per = {"ns": 1, "us": 1000, "ms": 1_000_000}[column.dtype.time_unit]
-        inside = ((ticks >= cells.FIRST_NS // per) & (ticks < cells.END_NS // per)).fill_null(True)
+        first, end = max(cells.FIRST_NS // per, INT64.min), min(cells.END_NS // per, INT64.max)
+        inside = ((ticks >= first) & (ticks < end)).fill_null(True)
         kept = column.set(~inside, None).cast(pl.Datetime("us", column.dtype.time_zone))
         kept = kept.dt.replace_time_zone("UTC") if naive else kept.dt.convert_time_zone("UTC")
         checked = Checked(kept)

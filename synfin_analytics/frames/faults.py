@@ -27,6 +27,8 @@ class Fault:
     rows: pl.Series
     #: The cells as text, as long as ``rows``.
     values: pl.Series
+    #: The first few as a message shows them, texts in quotes; none of personal data.
+    samples: tuple[str, ...]
 
 
 class Faults:
@@ -50,11 +52,13 @@ class Faults:
         """Note that the ``cells`` of ``column`` at ``rows`` (of the source) are at fault."""
         if not len(rows):
             return
+        rows = rows.cast(pl.Int64)
         if personal:
-            values = pl.repeat(HIDDEN, len(rows), dtype=pl.String, eager=True)
+            hidden = pl.repeat(HIDDEN, len(rows), dtype=pl.String, eager=True)
+            self._faults.append(Fault(column, reason, rows, hidden, ()))
         else:
-            values = as_text(cells)
-        self._faults.append(Fault(column, reason, rows.cast(pl.Int64), values))
+            samples = tuple(_short(cell, quoted=True) for cell in cells[:MOST_SAMPLES])
+            self._faults.append(Fault(column, reason, rows, as_text(cells), samples))
 
     def rejected(self) -> pl.DataFrame:
         """One row per bad cell, by row number: row, column, value, reason."""
@@ -78,10 +82,9 @@ class Faults:
         problems = []
         for (column, reason), faults in joined.items():
             rows = pl.concat([fault.rows for fault in faults])
-            samples = pl.concat([fault.values.head(MOST_SAMPLES) for fault in faults])
-            told = [] if samples[0] == HIDDEN else samples.unique(maintain_order=True).to_list()
+            samples = dict.fromkeys(sample for fault in faults for sample in fault.samples)
             problems.append(
-                Problem(column, reason, len(rows), tuple(rows), tuple(told[:MOST_SAMPLES]))
+                Problem(column, reason, len(rows), tuple(rows), tuple(samples)[:MOST_SAMPLES])
             )
         return problems
 
@@ -97,10 +100,10 @@ def as_text(cells: pl.Series | Sequence[Any]) -> pl.Series:
     return pl.Series([_short(cell) for cell in cells], dtype=pl.String)
 
 
-def _short(cell: Any) -> str:
+def _short(cell: Any, *, quoted: bool = False) -> str:
     if cell is None:
         return "NULL"
-    text = repr(cell) if isinstance(cell, (str, bytes)) else str(cell)
+    text = repr(cell) if quoted and isinstance(cell, str) else str(cell)
     text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     text = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
     return text if len(text) <= LONGEST_SAMPLE else text[: LONGEST_SAMPLE - 1] + "…"

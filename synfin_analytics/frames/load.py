@@ -126,6 +126,8 @@ def load_df(
             f"is more than its key. Load {others[0]!r} first."
         )
     source = open_source(df, BATCH_ROWS)
+    if source.height == 0 and not source.names:  # an empty list does not say what it lacks
+        return LoadReport(spec.name, 0, 0, 0, Faults().rejected().to_pandas(), 0.0)
     targets = match_columns(source.names, spec, columns, partial=on_conflict == "update")
     faults = Faults()
     prepared = ahead(_prepared(source, spec, targets, faults), depth=1)
