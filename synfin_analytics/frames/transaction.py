@@ -7,9 +7,17 @@ from typing import TYPE_CHECKING
 
 import psycopg2
 import psycopg2.errors
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from synfin_analytics.exceptions import LoadError, SchemaError, SynfinError
+from synfin_analytics.exceptions import (
+    DatabaseConnectionError,
+    LoadError,
+    SchemaError,
+    SynfinError,
+)
+from synfin_analytics.frames.interrupt import InterruptibleCursor
+from synfin_analytics.log import logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +29,8 @@ if TYPE_CHECKING:
     from synfin_analytics.manager import DatabaseManager
 
 _NOTHING = "Nothing was loaded"
+#: How long a process of the server may take to end.
+_PATIENCE_MS = 10_000
 
 
 @contextlib.contextmanager
@@ -53,7 +63,7 @@ def load_transaction(
         with _translated(own, table) as cursor:
             yield cursor
             cursor.execute("SELECT pg_current_xact_id()::text")
-            (number,) = cursor.fetchone() or ("",)
+            number = str((cursor.fetchone() or ("",))[0])
         _commit(own, manager, number, table)
     finally:
         own.close()
@@ -61,8 +71,8 @@ def load_transaction(
 
 @contextlib.contextmanager
 def _translated(session: Session, table: str) -> Iterator[Cursor]:
-    driver: PgConnection = session.connection().connection.driver_connection  # type: ignore[assignment]  # psycopg2's
-    cursor = driver.cursor()
+    driver = _driver(session)
+    cursor = driver.cursor(cursor_factory=InterruptibleCursor)
     try:
         yield cursor
     except (psycopg2.Error, DBAPIError) as error:
@@ -70,36 +80,63 @@ def _translated(session: Session, table: str) -> Iterator[Cursor]:
         if lost:
             session.invalidate()
         cause = error.orig if isinstance(error, DBAPIError) else error
-        raise told(cause, table, lost=lost) from error
+        # Without the cause: what PostgreSQL says below its first line may quote the data.
+        raise told(cause, table, lost=lost) from None
     finally:
         if not driver.closed:
             cursor.close()
 
 
+def _driver(session: Session) -> PgConnection:
+    return session.connection().connection.driver_connection  # type: ignore[return-value]  # psycopg2's
+
+
 def _commit(session: Session, manager: DatabaseManager, number: str, table: str) -> None:
     """Commit; if the connection breaks just then, ask the server what has become of it."""
+    driver = _driver(session)
     try:
         session.commit()
-    except (psycopg2.Error, DBAPIError) as error:
+    except (psycopg2.Error, DBAPIError, DatabaseConnectionError) as error:
+        if not driver.closed:  # a constraint that is checked at the end, say
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            raise told(cause, table, lost=False) from None
         session.invalidate()
-        try:
-            with manager.session_scope() as other:
-                from sqlalchemy import text
-
-                status = other.scalar(
-                    text("SELECT pg_xact_status(CAST(:number AS xid8))"), {"number": number}
-                )
-        except (SynfinError, DBAPIError) as unreachable:
+        outcome = _outcome(manager, number)
+        if outcome is None:
             raise LoadError(
                 f"The connection was lost at the moment of the commit, and the server does not "
                 f"answer: whether {table!r} holds the load is not known. Count its rows before "
                 "you load again."
-            ) from unreachable
-        if status != "committed":
+            ) from None
+        if outcome != "committed":
             raise LoadError(
                 f"The connection was lost at the moment of the commit. {_NOTHING} into {table!r}; "
                 "load again."
-            ) from error
+            ) from None
+        logger.warning("the connection was lost at a commit, which the server has carried out")
+
+
+def _outcome(manager: DatabaseManager, number: str) -> str | None:
+    """``committed`` or ``aborted``, as the server has it; None where it does not say."""
+    try:
+        with manager.session_scope() as session:
+            # It may be at it still: then it must end, one way or the other, before it is asked.
+            session.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid, :patience) FROM pg_stat_activity "
+                    "WHERE backend_xid = CAST(CAST(:number AS xid8) AS xid)"
+                ),
+                {"number": number, "patience": _PATIENCE_MS},
+            )
+            status = session.scalar(
+                text("SELECT pg_xact_status(CAST(:number AS xid8))"), {"number": number}
+            )
+    except DBAPIError as error:
+        # A server that crashed may not have heard of the number: nothing of it was written.
+        return "aborted" if isinstance(error.orig, psycopg2.errors.InvalidParameterValue) else None
+    except SynfinError:
+        return None
+    return status if status in {"committed", "aborted"} else None
 
 
 def told(error: BaseException | None, table: str, *, lost: bool) -> SynfinError:
