@@ -10,12 +10,12 @@ from psycopg2 import extensions, sql
 from synfin_analytics import schema
 from synfin_analytics.exceptions import ArgumentError, SchemaError
 from synfin_analytics.models import TABLES
+from synfin_analytics.schema.version import VERSION_TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _LONGEST_NAME = 63  # bytes; PostgreSQL cuts off what is longer
-_VERSION_TABLE = "alembic_version"
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class _Server:
             self.run(
                 "GRANT SELECT {} ON {} TO {}", _listed(seen, columns), self._table(table), role
             )
-        self.run("GRANT SELECT ON {} TO {}", self._table(_VERSION_TABLE), role)
+        self.run("GRANT SELECT ON {} TO {}", self._table(VERSION_TABLE), role)
         # A table of a later version may hold personal data: only who reads these gets it unasked.
         change = "GRANT SELECT ON TABLES TO" if future else "REVOKE SELECT ON TABLES FROM"
         self.run(f"ALTER DEFAULT PRIVILEGES IN SCHEMA {{}} {change} {{}}", self.namespace, role)

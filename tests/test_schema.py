@@ -21,9 +21,9 @@ from synfin_analytics import schema
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, SchemaError
 from synfin_analytics.manager import DatabaseManager
 from synfin_analytics.models import TABLES, Base
+from synfin_analytics.schema.migrate import LOCK
 
 CHECKOUT = Path(synfin_analytics.__file__).parents[1]
-LOCK = schema._LOCK
 
 NEXT_VERSION = '''
 """A note for each merchant."""
