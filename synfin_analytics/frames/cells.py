@@ -24,7 +24,7 @@ NOT_UNICODE = "is not valid Unicode text (a lone surrogate)"
 NOT_FINITE = "is NaN or infinite"
 NOT_WHOLE = "is not a whole number"
 NOT_BOOLEAN = "is neither true nor false (nor 1 or 0)"
-NOT_A_MOMENT = "is not a date and time as in 2024-03-01T12:30:00+01:00"
+NOT_A_MOMENT = "is not a date and time of the years 1 to 9999, as 2024-03-01T12:30:00+01:00"
 NOT_A_DAY = "is not a date as in 2024-03-01"
 OUT_OF_YEARS = "is outside the years 1 to 9999"
 
@@ -95,6 +95,8 @@ def parse_moments(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
     )
     microseconds = pa.Array.from_pandas(moments.astype("datetime64[us, UTC]"))
     values = pl.Series(texts.name, microseconds, dtype=pl.Datetime("us", "UTC"))
+    ticks = values.to_physical()
+    values = values.set(~((ticks >= FIRST_NS // 1000) & (ticks < END_NS // 1000)), None)
     return values, texts.is_not_null() & values.is_null()
 
 

@@ -6,10 +6,12 @@ Nothing is converted as a whole: a source larger than memory is read piece by pi
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
+import pandas as pd
 import polars as pl
 import pyarrow as pa
 
@@ -18,8 +20,6 @@ from synfin_analytics.models import Base
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    import pandas as pd
 
 #: A column whose cells have no one Arrow type: its Python objects, checked one by one.
 Objects = list[Any]
@@ -166,6 +166,8 @@ def _from_series(series: pd.Series[Any]) -> Column:
     NumPy floats have no other way to say "missing" than NaN: there, and in object columns, NaN is
     read as NULL, as pandas does.
     """
+    if series.dtype == object:
+        return _from_list(series.tolist())
     try:
         array = pa.Array.from_pandas(series)
         if isinstance(array, pa.ChunkedArray):
@@ -207,6 +209,12 @@ def _from_objects(entities: Sequence[Any], rows: int) -> Source:
 
 
 def _from_list(values: list[Any]) -> Column:
+    """Python objects as a series if they are all of one type, else as they are.
+
+    Arrow would make one type of several by itself: a date of a moment, bytes of a text.
+    """
+    if not _uniform(values):
+        return values
     try:
         array = pa.array(values, from_pandas=True)
         if pa.types.is_decimal256(array.type):
@@ -214,6 +222,18 @@ def _from_list(values: list[Any]) -> Column:
         return pl.Series("", pl.from_arrow(array))
     except (pa.ArrowException, ValueError, TypeError, OverflowError, pl.exceptions.PolarsError):
         return values
+
+
+def _uniform(values: list[Any]) -> bool:
+    kinds = {type(value) for value in values} - _MISSING
+    if len(kinds) > 1 and kinds - {int, float}:
+        return False
+    if kinds <= {dt.datetime, pd.Timestamp}:
+        return len({value.tzinfo for value in values if type(value) not in _MISSING}) <= 1
+    return True
+
+
+_MISSING = {type(None), type(pd.NA), type(pd.NaT)}
 
 
 def _from_file(path: Path, rows: int) -> Source:
