@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 Integers: TypeAlias = npt.NDArray[np.int64]
 Flags: TypeAlias = npt.NDArray[np.bool_]
 
-#: Zeros behind the last row: decoders read up to 24 bytes from where a field begins, NULL or not.
-PADDING = bytes(32)
+#: Zeros behind the last row: decoders read beyond the end of a NULL one.
+PADDING = bytes(64)
+_LENGTH = 4  # bytes
 _SHORT = 0xFFFF
 _NULL = 0xFF  # first byte of the length -1; other lengths are below 2**30
 
@@ -50,61 +51,62 @@ class Chunk:
         self.rows = len(lengths)
         #: Rows so short that the lower half of a field's length says it all, -1 included.
         self.short = max(lengths) < _SHORT
-        self._views: dict[str, npt.NDArray[Any]] = {}
+        self._views: dict[tuple[str, int], npt.NDArray[Any]] = {}
 
-    def read(self, kind: str, position: Integers) -> npt.NDArray[Any]:
-        """Big-endian numbers of NumPy type ``kind`` at any, also odd, positions; in native order.
+    def read(self, kind: str, position: Integers, offset: int = 0) -> npt.NDArray[Any]:
+        """Big-endian numbers of NumPy type ``kind`` at ``position + offset``, in native order.
 
         Examples
         --------
         >>> chunk = Chunk(memoryview(bytes([9, 0, 0, 1, 2]) + PADDING), [5])
-        >>> chunk.read("i4", np.array([1]))
+        >>> chunk.read("i4", np.array([0]), offset=1)
         array([258], dtype=int32)
         """
-        view = self._views.get(kind)
+        view = self._views.get((kind, offset))
         if view is None:
             dtype = np.dtype(">" + kind)
-            count = len(self.bytes) - dtype.itemsize + 1
+            count = len(self.bytes) - dtype.itemsize - offset + 1
             # One element begins at every byte: indexing then gathers and aligns in one pass.
-            view = np.ndarray((count,), dtype, self.bytes, 0, (1,))
-            self._views[kind] = view
+            view = np.ndarray((count,), dtype, self.bytes, offset, (1,))
+            self._views[kind, offset] = view
         return view[position].astype(kind)
 
     def nulls_at(self, position: Integers) -> Flags | None:
         """Tell which of the fields that begin there are NULL; None if none is."""
-        null: Flags = self.bytes.take(position) == _NULL
-        return null if null.any() else None
+        first = self.bytes.take(position)
+        return first == _NULL if first.max(initial=0) == _NULL else None
 
     def sizes_at(self, position: Integers) -> tuple[Integers, Flags | None]:
         """Lengths of the fields that begin there, and which of them are NULL."""
         if self.short:
-            sizes = self.bytes.take(position + 2).astype(np.int64)
-            sizes <<= 8
-            sizes |= self.bytes.take(position + 3)
-            null = sizes == _SHORT
+            sizes = self.read("u2", position, 2).astype(np.int64)
+            null = sizes == _SHORT if sizes.max(initial=0) == _SHORT else None
         else:
             sizes = self.read("i4", position).astype(np.int64)
-            null = sizes < 0
-        if not null.any():
-            return sizes, None
-        sizes[null] = 0
+            null = sizes < 0 if sizes.min(initial=0) < 0 else None
+        if null is not None:
+            sizes[null] = 0
         return sizes, null
 
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """One field of each row: where its bytes begin, how many they are, which ones are NULL."""
+    """One field of each row, or all elements of arrays; in the order in which they were sent."""
 
     chunk: Chunk
-    start: Integers
-    #: None where all have the width of their type.
-    size: Integers | None
+    #: Where the length of each field stands; its bytes follow.
+    position: Integers
+    #: Where each field ends; None where all have the width of their type.
+    end: Integers | None
     #: None where no field is NULL.
     null: Flags | None
 
+    def __len__(self) -> int:
+        return len(self.position)
+
     def read(self, kind: str, offset: int = 0) -> npt.NDArray[Any]:
         """Numbers that begin ``offset`` bytes into each field, 0 where it is NULL."""
-        values = self.chunk.read(kind, self.start + offset if offset else self.start)
+        values = self.chunk.read(kind, self.position, _LENGTH + offset)
         if self.null is not None:
             values[self.null] = 0
         return values
@@ -113,7 +115,7 @@ class Fields:
         """Arrow array of these values, NULL where the field is."""
         buffers = [v if isinstance(v, pa.Buffer) else pa.py_buffer(v) for v in values]
         validity = None if self.null is None else pa.py_buffer(bits(~self.null))
-        return pa.Array.from_buffers(kind, len(self.start), [validity, *buffers])
+        return pa.Array.from_buffers(kind, len(self), [validity, *buffers])
 
 
 def bits(flags: Flags) -> npt.NDArray[np.uint8]:
@@ -136,20 +138,22 @@ def decode_chunk(chunk: Chunk, columns: dict[str, Decoder]) -> list[pa.Array]:
     arrays = []
     position = chunk.starts + 2
     for name, decoder in columns.items():
-        size: Integers | None = None
-        step: Integers | int
         if decoder.width is None:
-            size, null = chunk.sizes_at(position)
-            step = size
+            end, null = chunk.sizes_at(position)
+            end += position
+            end += _LENGTH
+            fields = Fields(chunk, position, end, null)
         else:
             null = chunk.nulls_at(position)
-            step = decoder.width if null is None else decoder.width * ~null
-        position += 4
+            end = position + (_LENGTH + decoder.width)
+            if null is not None:
+                end -= null * np.int64(decoder.width)
+            fields = Fields(chunk, position, None, null)
         try:
-            arrays.append(decoder.decode(Fields(chunk, position, size, null)))
+            arrays.append(decoder.decode(fields))
         except UnreadableError as problem:
             raise QueryError(f"Column {name!r} {problem}") from None
-        position += step
+        position = end
     if not np.array_equal(position, chunk.ends):
         raise QueryError(
             "The rows do not have the columns that the server announced: a table was probably "

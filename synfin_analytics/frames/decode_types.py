@@ -15,6 +15,8 @@ from synfin_analytics.frames.decode import Decoder, Fields, UnreadableError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from synfin_analytics.frames.decode import Integers
+
 _MICROSECONDS_TO_2000 = 946_684_800_000_000
 _DAYS_TO_2000 = 10_957
 _MICROSECONDS_OF_A_DAY = 86_400_000_000
@@ -35,7 +37,7 @@ def _number(kind: str, arrow: pa.DataType) -> Decoder:
 
 
 def _boolean(fields: Fields) -> pa.Array:
-    flags = fields.chunk.bytes.take(fields.start)
+    flags = fields.chunk.bytes[4:].take(fields.position)
     return fields.array(pa.bool_(), np.packbits(flags, bitorder="little"))
 
 
@@ -90,16 +92,16 @@ def _bytes(arrow: pa.DataType, skipped: int = 0) -> Decoder:
     """Texts and bytes; ``skipped`` leading ones are no part of the value."""
 
     def decode(fields: Fields) -> pa.Array:
-        rows = len(fields.start)
-        if fields.size is None or not rows:
+        rows = len(fields)
+        if fields.end is None or not rows:
             return pa.array([], arrow)
         # Read as one array, the buffer is fields and the gaps between them in turn; taking every
         # other element makes one compact copy, in compiled code.
-        edges = np.empty(2 * rows, np.int32)
-        edges[::2] = fields.start + skipped if skipped else fields.start
-        edges[1::2] = fields.start + fields.size
-        if skipped and fields.null is not None:
-            edges[1::2][fields.null] += skipped
+        edges = np.empty((rows, 2), np.int32)
+        np.add(fields.position, 4 + skipped, out=edges[:, 0], casting="unsafe")
+        edges[:, 1] = fields.end
+        if skipped:  # a NULL has not even these
+            np.minimum(edges[:, 0], edges[:, 1], out=edges[:, 0])
         whole = pa.Array.from_buffers(
             arrow, 2 * rows - 1, [None, pa.py_buffer(edges), fields.chunk.buffer]
         )
@@ -118,57 +120,64 @@ def decimal(precision: int, scale: int, *, exact: bool) -> Decoder:
     exact or correctly rounded: a double holds that integer, and dividing it rounds once.
     """
     arrow = pa.decimal128(precision, scale) if exact else pa.float64()
+    groups = -((scale - precision) // 4) - (-scale // 4)
+    magnitude = _short_units if groups <= _FOUR else _long_units
 
     def decode(fields: Fields) -> pa.Array:
-        units, special = _units(fields, scale)
-        if not exact:
-            values = units / 10.0**scale
-            if special is not None:
-                values[special == _NAN] = np.nan
-            return fields.array(arrow, values)
-        if special is not None:
+        head = fields.read("i8")
+        sign = (head >> 16) & 0xFFFF
+        largest = int(sign.max(initial=0))
+        if largest >= _NAN and exact:
             raise UnreadableError(
                 "has NaN, which an exact Decimal column cannot hold. Read it with exact=False, or "
                 "replace it with NULLIF(…, 'NaN')."
             )
-        pairs = np.empty((len(units), 2), np.int64)
-        pairs[:, 0] = units
-        pairs[:, 1] = units >> 63
-        return fields.array(arrow, pairs)
+        units = magnitude(fields, head >> 48, (head << 16) >> 48, scale)
+        if largest:
+            np.negative(units, out=units, where=sign == _NEGATIVE)
+        if exact:
+            return fields.array(arrow, np.stack((units, units >> 63), axis=1))
+        values = units / 10.0**scale
+        if largest >= _NAN:
+            values[sign == _NAN] = np.nan
+        return fields.array(arrow, values)
 
     return Decoder(arrow, decode)
 
 
 _NEGATIVE = 0x4000
 _NAN = 0xC000
+_HEAD = 8  # bytes before the digits
+_FOUR = 4  # digits of 16 bits in 64
+_KEPT = np.array([0, *(-1 << 48 >> 16 * n for n in range(_FOUR))], np.int64)
+_LOWER = 0x0000_FFFF_0000_FFFF
 
 
-def _units(
-    fields: Fields, scale: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]:
-    """Numbers as multiples of 10**-scale; and their sign words if one of them is no number."""
-    head = fields.read("i8")
-    digits = head >> 48
-    weight = (head << 16) >> 48
-    sign = (head >> 16) & 0xFFFF
-    units = np.zeros(len(head), np.int64)
+def _short_units(fields: Fields, digits: Integers, weight: Integers, scale: int) -> Integers:
+    """Units of the last place of numbers of four digits at most: all four are worked on at once."""
+    four = fields.chunk.read("i8", fields.position, 4 + _HEAD)
+    four &= _KEPT.take(digits, mode="clip")  # what follows the last digit is another field
+    pairs = (four >> 16) & _LOWER
+    pairs *= 10_000
+    pairs += four & _LOWER
+    units = (pairs >> 32) * 100_000_000
+    units += pairs & 0xFFFF_FFFF
+    # As if four digits always came: the ones below the scale are zeros.
+    units //= _POWERS.take(4 * (_FOUR - 1 - weight) - scale, mode="clip")
+    return units
+
+
+def _long_units(fields: Fields, digits: Integers, weight: Integers, scale: int) -> Integers:
+    """Units of the last place of numbers of any count of digits."""
+    units = np.zeros(len(fields), np.int64)
     for index in range(int(digits.max(initial=0))):
-        if index % 4 == 0:
-            four = fields.read("i8", 8 + 2 * index)
-        digit = (four >> (48 - 16 * (index % 4))) & 0xFFFF
+        digit = fields.read("u2", _HEAD + 2 * index).astype(np.int64)
         digit *= digits > index
         place = 4 * (weight - index) + scale
         # The last digit may reach below the scale: it then ends in as many zeros.
-        below = place < 0
-        if below.any():
-            digit[below] //= _POWERS[np.minimum(-place[below], 4)]
-            place[below] = 0
+        digit //= _POWERS.take(-place, mode="clip")
         units += digit * _POWERS.take(place, mode="clip")
-    negative = sign == _NEGATIVE
-    if negative.any():
-        np.negative(units, out=units, where=negative)
-    special = sign if (sign >= _NAN).any() else None
-    return units, special
+    return units
 
 
 def listed(element: Decoder) -> Decoder:
@@ -182,24 +191,24 @@ def listed(element: Decoder) -> Decoder:
             raise UnreadableError("has arrays of several dimensions. Cast it to text.")
         counts = np.where(dimensions == 1, fields.read("i4", 12), 0).astype(np.int64)
         # Dimensions, a flag, the element type, count, lower bound: then the elements, as fields.
-        position = fields.start + 20
-        ends = np.cumsum(counts)
-        starts = np.empty(int(counts.sum()), np.int64)
-        sizes = np.zeros_like(starts)
-        null = np.zeros(len(starts), np.bool_)
+        at = fields.position + 24
+        offsets = np.concatenate(([0], np.cumsum(counts)))
+        position = np.empty(int(offsets[-1]), np.int64)
+        end = np.empty_like(position)
+        null = np.zeros(len(position), np.bool_)
         for index in range(int(counts.max(initial=0))):
             rows = np.flatnonzero(counts > index)
-            slots = ends[rows] - counts[rows] + index
-            here = position[rows]
-            size = chunk.read("i4", here).astype(np.int64)
-            null[slots] = size < 0
-            sizes[slots] = np.maximum(size, 0)
-            starts[slots] = here + 4
-            position[rows] = here + 4 + sizes[slots]
-        items = element.decode(Fields(chunk, starts, sizes, null if null.any() else None))
-        offsets = np.concatenate(([0], ends)).astype(np.int32)
+            slots = offsets[rows] + index
+            here = at[rows]
+            sizes = chunk.read("i4", here)
+            null[slots] = sizes < 0
+            position[slots] = here
+            end[slots] = at[rows] = here + 4 + np.maximum(sizes, 0)
+        items = element.decode(Fields(chunk, position, end, null if null.any() else None))
         validity = None if fields.null is None else pa.array(fields.null)
-        return pa.ListArray.from_arrays(pa.array(offsets), items, type=arrow, mask=validity)
+        return pa.ListArray.from_arrays(
+            pa.array(offsets.astype(np.int32)), items, type=arrow, mask=validity
+        )
 
     return Decoder(arrow, decode)
 
