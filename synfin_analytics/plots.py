@@ -50,7 +50,7 @@ def plot_fraud_rate(
     most
         Groups that are drawn at most (over time: 5), those with the most transactions.
     title
-        Other than the one that says what is drawn.
+        Other than the one that says what is drawn; "" for none.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def plot_fraud_rate(
         ax.text(0.5, 0.5, nothing, transform=ax.transAxes, ha="center", color=_GREY)
     if not len(frame):
         ax.set_xticks([])
-    ax.set_title(title or what, loc="left", fontweight="bold", pad=12)
+    ax.set_title(what if title is None else title, loc="left", fontweight="bold", pad=12)
     return ax
 
 
@@ -100,14 +100,14 @@ def _by_group(frame: nw.DataFrame[Any], groups: list[str], ax: Axes | None, most
         frame = frame.sort(*groups, nulls_last=True)
     of = {name: _floats(frame[name]) for name in _NEEDED}
     order = np.arange(len(frame))
-    if not all(frame.schema[name].is_numeric() for name in groups):
+    if not all(_ordered(frame.schema[name]) for name in groups):
         # Names have no order of their own: the highest rate comes first, what is NaN last.
         order = np.argsort(-of["fraud_rate"], kind="stable")
     labels = [_labels(frame, groups)[row] for row in order]
     of = {name: values[order] for name, values in of.items()}
     rows = np.arange(len(frame))[::-1]
     if ax is None:
-        ax = _axes(7.2, 1.5 + 0.34 * max(len(frame), 1))
+        ax = _axes(8.4, 1.5 + 0.36 * max(len(frame), 1))
 
     overall = _overall(of)
     if len(frame) > 1 and np.isfinite(overall):
@@ -249,6 +249,10 @@ def _axes(width: float, height: float) -> Axes:
     from matplotlib import pyplot as plt
 
     return plt.subplots(figsize=(width, height), layout="constrained")[1]
+
+
+def _ordered(dtype: nw.dtypes.DType) -> bool:
+    return dtype.is_numeric() or isinstance(dtype, nw.Enum)
 
 
 def _labels(frame: nw.DataFrame[Any], groups: list[str]) -> list[str]:

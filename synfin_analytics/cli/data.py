@@ -1,0 +1,147 @@
+"""``synfin load`` and ``synfin export``: files into tables, and tables or queries into files."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from synfin_analytics.cli.steps import echo_table, pairs
+from synfin_analytics.exceptions import ArgumentError
+
+if TYPE_CHECKING:
+    from synfin_analytics.frames.report import LoadReport
+
+_SHOWN = 12
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("table")
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="A=b",
+    help="Column A of the file is b of the table, as TX_AMOUNT=amount. Repeat as needed.",
+)
+@click.option("--ignore", multiple=True, metavar="A", help="Leave column A of the file out.")
+@click.option(
+    "--on-invalid",
+    type=click.Choice(["raise", "reject"]),
+    default="raise",
+    show_default=True,
+    help="Refuse the whole file, or only the rows at fault.",
+)
+@click.option(
+    "--on-missing-parent",
+    type=click.Choice(["raise", "create"]),
+    default="raise",
+    show_default=True,
+    help="Customers and merchants that do not exist yet.",
+)
+@click.option(
+    "--on-conflict",
+    type=click.Choice(["error", "skip", "update"]),
+    default="error",
+    show_default=True,
+    help="Rows whose key the table has already.",
+)
+@click.option("--rejected", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Write the cells at fault to this CSV file.")  # fmt: skip
+def load(
+    file: Path,
+    table: str,
+    columns: tuple[str, ...],
+    ignore: tuple[str, ...],
+    rejected: Path | None,
+    **options: Any,
+) -> None:
+    """Load FILE (Parquet or CSV) into TABLE: every cell checked, all rows or none.
+
+    FILE may also be a folder of Parquet files.
+    """
+    from synfin_analytics.cli.files import PERIOD
+    from synfin_analytics.frames.load import load_df
+    from synfin_analytics.manager import DatabaseManager
+
+    mapping = pairs(columns, ignore)
+    if any(file.glob(f"{PERIOD}=*")):  # an export by period: that is in the folders' names only
+        mapping.setdefault(PERIOD, None)
+    if rejected is not None and options["on_invalid"] != "reject":
+        raise ArgumentError("--rejected goes with --on-invalid reject.")
+    if rejected is not None and not rejected.parent.is_dir():
+        raise ArgumentError(f"There is no folder {str(rejected.parent)!r} for --rejected.")
+    with contextlib.closing(DatabaseManager()) as manager:
+        report = load_df(file, table, columns=mapping, manager=manager, **options)
+    echo_report(report)
+    if rejected is not None:
+        report.rejected.to_csv(rejected, index=False)
+        click.echo(f"Cells at fault: {rejected}")
+
+
+def echo_report(report: LoadReport) -> None:
+    """Say what a load did, and what it refused."""
+    click.echo(repr(report).removeprefix("LoadReport(").removesuffix(")"))
+    if len(report.rejected):
+        reasons = report.rejected.groupby(["column", "reason"], sort=False)["row"]
+        told = reasons.agg(["size", "min"]).reset_index().head(_SHOWN)
+        rows = [
+            (f"{column}: {reason}", f"{cells:,}", f"{first:,}")
+            for column, reason, cells, first in told.itertuples(index=False)
+        ]
+        echo_table(("rejected", "cells", "first row"), rows)
+
+
+@click.command()
+@click.argument("tables", metavar="[TABLE]", nargs=-1)
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--query", metavar="SQL", help="Export the rows of this SELECT instead of a table.")
+@click.option(
+    "--partition-by",
+    type=click.Choice(["year", "month", "day"]),
+    help="Write a folder of Parquet files, one folder for each period.",
+)
+@click.option(
+    "--time-column",
+    default="timestamp",
+    show_default=True,
+    help="Column whose period is meant by --partition-by.",
+)
+@click.option("--exact", is_flag=True, help="Write money as decimals, not as doubles.")
+@click.option("--overwrite", is_flag=True, help="Replace what TARGET holds.")  # fmt: skip
+def export(
+    tables: tuple[str, ...],
+    target: Path,
+    query: str | None,
+    partition_by: str | None,
+    time_column: str,
+    exact: bool,
+    overwrite: bool,
+) -> None:
+    """Write TABLE, or the rows of a query, to TARGET.
+
+    TARGET ends in .parquet or .csv, or is a folder for a Parquet dataset. Any size: the rows pass
+    through in batches, in little memory.
+    """
+    from synfin_analytics.cli.files import check_target, write_batches
+    from synfin_analytics.frames.progress import progress_bar
+    from synfin_analytics.frames.read import read_batches
+    from synfin_analytics.manager import DatabaseManager
+    from synfin_analytics.models import model_of
+
+    if len(tables) + (query is not None) != 1:
+        raise click.UsageError("Give one TABLE, or --query.")
+    what: Any = model_of(tables[0]) if tables else query
+    check_target(target, partition_by, overwrite=overwrite)
+    with (
+        contextlib.closing(DatabaseManager()) as manager,
+        read_batches(what, manager=manager, exact=exact) as batches,
+        progress_bar(target.name, None, show=None) as bar,
+    ):
+        rows = write_batches(
+            batches, target, partition_by=partition_by, time_column=time_column, progress=bar.update
+        )
+    click.echo(f"{rows:,} rows: {target}")

@@ -1,0 +1,222 @@
+"""A simple scored model: what every better one should beat.
+
+A logistic regression of six things that are known at the moment of a payment. It learns from the
+first part of the period, chooses its threshold there, and is reported on the last part only; what
+lies between is left out, since labels take days to arrive.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from synfin_analytics.exceptions import ArgumentError, NotFoundError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+#: What the model looks at, in words.
+FEATURES = {
+    "log_amount": "amount",
+    "amount_ratio": "amount against the customer's mean so far",
+    "amount_oddity": "how far it is from that mean, up or down",
+    "payments_24h": "the customer's payments in the last 24 hours",
+    "night": "time of day (0 to 6 h UTC)",
+    "merchant_risk": "frauds at the merchant in the four weeks before the delay",
+}
+_NEEDED = ("transaction_id", "customer_id", "merchant_id", "timestamp", "amount", "is_fraud")
+_RISK_WINDOW = dt.timedelta(days=28)
+#: Payments that a merchant's own share of frauds must outweigh.
+_PRIOR = 20
+_PENALTY = 1e-4
+
+
+@dataclass(frozen=True)
+class ScoredModel:
+    """Predictions of the last part of a period, and how they came about.
+
+    Attributes
+    ----------
+    predictions
+        Rows for ``model_predictions``, as :func:`synfin_analytics.load_df` takes them.
+    threshold
+        Score from which on a payment is called fraud: where F1 was best on the first part.
+        Infinite if no fraud was known there.
+    weights
+        Of the standardised features, by name.
+    learnt_until, tested_from
+        End of the first part and beginning of the last.
+    learnt_rows, learnt_frauds
+        What it learnt from.
+    """
+
+    name: str
+    version: str
+    predictions: pl.DataFrame
+    threshold: float
+    weights: dict[str, float]
+    learnt_until: dt.datetime
+    tested_from: dt.datetime
+    learnt_rows: int
+    learnt_frauds: int
+
+
+def score_transactions(
+    transactions: pl.DataFrame,
+    *,
+    name: str = "baseline",
+    version: str = "1.0",
+    learn_share: float = 0.7,
+    delay: dt.timedelta = dt.timedelta(days=7),
+) -> ScoredModel:
+    """Learn from the first part of a period, and predict the last.
+
+    Parameters
+    ----------
+    transactions
+        With transaction_id, customer_id, merchant_id, timestamp, amount and is_fraud.
+    name, version
+        Of the model, as they are stored.
+    learn_share
+        Share of the period to learn from.
+    delay
+        Time that labels take: no label younger than it is used, and so much time lies between the
+        parts (less if the period is short).
+
+    Raises
+    ------
+    NotFoundError
+        A column is missing.
+    ArgumentError
+        There are too few transactions to learn from the first part and predict the last.
+
+    Examples
+    --------
+    >>> from synfin_analytics.simulation import simulate
+    >>> world = simulate(customers=100, merchants=20, days=60, seed=1, frame="polars")
+    >>> model = score_transactions(world.transactions)
+    >>> model.predictions.columns[:4]
+    ['transaction_id', 'model_name', 'model_version', 'prediction']
+    """
+    for column in _NEEDED:
+        if column not in transactions.columns:
+            raise NotFoundError("column", column, transactions.columns, where="the transactions")
+    if not 0 < learn_share < 1:
+        raise ArgumentError(f"learn_share is between 0 and 1; got {learn_share!r}.")
+    frame = _features(transactions.select(_NEEDED), delay)
+    first, last = frame["timestamp"].min(), frame["timestamp"].max()
+    if not isinstance(first, dt.datetime) or not isinstance(last, dt.datetime) or first == last:
+        raise ArgumentError("There are too few transactions to learn from some and predict others.")
+    learnt_until = first + learn_share * (last - first)
+    tested_from = learnt_until + min(delay, (last - learnt_until) / 3)
+
+    learn = frame.filter((pl.col("timestamp") < learnt_until) & pl.col("is_fraud").is_not_null())
+    test = frame.filter(pl.col("timestamp") >= tested_from)
+    if not len(learn) or not len(test):
+        raise ArgumentError("There are too few transactions to learn from some and predict others.")
+    of = learn.select(list(FEATURES)).to_numpy()
+    centre, scale = of.mean(axis=0), np.maximum(of.std(axis=0), 1e-9)
+    truth = learn["is_fraud"].to_numpy().astype(np.float64)
+    weights = _fit((of - centre) / scale, truth)
+    threshold = _best_threshold(_score((of - centre) / scale, weights), truth)
+    scores = _score((test.select(list(FEATURES)).to_numpy() - centre) / scale, weights)
+    predictions = test.select(
+        "transaction_id",
+        pl.lit(name).alias("model_name"),
+        pl.lit(version).alias("model_version"),
+        pl.Series("prediction", scores >= threshold),
+        pl.Series("fraud_probability", scores),
+        pl.col("is_fraud").alias("ground_truth"),
+    )
+    return ScoredModel(
+        name=name,
+        version=version,
+        predictions=predictions,
+        threshold=threshold,
+        weights=dict(zip(FEATURES, weights[1:].tolist(), strict=True)),
+        learnt_until=learnt_until,
+        tested_from=tested_from,
+        learnt_rows=len(learn),
+        learnt_frauds=int(truth.sum()),
+    )
+
+
+def _features(frame: pl.DataFrame, delay: dt.timedelta) -> pl.DataFrame:
+    """Only what is known at the moment of each payment; labels once their delay has passed."""
+    amount = pl.col("amount").cast(pl.Float64)
+    frame = frame.sort("timestamp", "transaction_id").with_columns(amount, pl.lit(1.0).alias("one"))
+    earlier = pl.int_range(pl.len()).over("customer_id")
+    mean_before = (amount.cum_sum().over("customer_id") - amount) / earlier
+    frame = frame.with_columns(
+        amount.log().alias("log_amount"),
+        pl.when(earlier > 0)
+        .then((amount / mean_before).log())
+        .otherwise(0.0)
+        .alias("amount_ratio"),
+        (pl.col("timestamp").dt.hour() < 6).cast(pl.Float64).alias("night"),
+        pl.col("one")
+        .rolling_sum_by("timestamp", "24h")
+        .over("customer_id")
+        .log()
+        .alias("payments_24h"),
+    )
+    frame = frame.with_columns(pl.col("amount_ratio").abs().alias("amount_oddity"))
+    label = pl.col("is_fraud").cast(pl.Float64)
+    so_far = frame.select(
+        "merchant_id",
+        pl.col("timestamp").alias("at"),
+        label.is_not_null().cum_sum().over("merchant_id").alias("known"),
+        label.fill_null(0).cum_sum().over("merchant_id").alias("frauds"),
+    )
+    counts = [
+        frame.select("merchant_id", (pl.col("timestamp") - back).alias("at"))
+        .join_asof(so_far, on="at", by="merchant_id", check_sortedness=False)
+        .select(pl.col("known", "frauds").fill_null(0).cast(pl.Float64))
+        for back in (delay, delay + _RISK_WINDOW)
+    ]
+    known = counts[0]["known"] - counts[1]["known"]
+    frauds = counts[0]["frauds"] - counts[1]["frauds"]
+    return frame.with_columns(
+        ((frauds + 0.01 * _PRIOR) / (known + _PRIOR)).log().alias("merchant_risk")
+    )
+
+
+def _score(features: Floats, weights: Floats) -> Floats:
+    margin = weights[0] + features @ weights[1:]
+    scores: Floats = (1 + np.tanh(margin / 2)) / 2  # the logistic function, without overflow
+    return scores
+
+
+def _fit(features: Floats, truth: Floats) -> Floats:
+    """Logistic regression with a slight penalty, which keeps the weights finite."""
+    from scipy.optimize import minimize  # type: ignore[import-untyped]  # scipy has no types
+
+    def loss(weights: Floats) -> tuple[float, Floats]:
+        margin = weights[0] + features @ weights[1:]
+        error = _score(features, weights) - truth
+        value = float(np.mean(np.logaddexp(0, margin) - truth * margin))
+        slope = np.concatenate([[error.mean()], features.T @ error / len(truth)])
+        return value + _PENALTY / 2 * float(weights @ weights), slope + _PENALTY * weights
+
+    start = np.zeros(features.shape[1] + 1)
+    found: Any = minimize(loss, start, jac=True, method="L-BFGS-B")
+    return np.asarray(found.x, dtype=np.float64)
+
+
+def _best_threshold(scores: Floats, truth: Floats) -> float:
+    """Score from which on F1 is best; infinite where there is no fraud to find."""
+    if not truth.any():
+        return math.inf
+    order = np.argsort(-scores, kind="stable")
+    found = np.cumsum(truth[order])
+    f1 = 2 * found / (np.arange(1, len(order) + 1) + truth.sum())
+    # Equal scores are called alike: only the last of them ends a set of alarms.
+    ends = np.append(np.diff(scores[order]) != 0, True)
+    return float(scores[order][np.argmax(np.where(ends, f1, -1.0))])
