@@ -1,0 +1,120 @@
+"""Databases to measure in: every measurement begins with a fresh copy of a prepared one."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+from synfin_analytics import embedded
+from synfin_analytics.config import DatabaseConfig
+from synfin_analytics.frames.load import load_df
+from synfin_analytics.manager import DatabaseManager
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Place:
+    """One server with databases of ours, which are named ``synfin_benchmark_...``."""
+
+    def __init__(self, config: DatabaseConfig, folder: Path) -> None:
+        self._config = config
+        self.folder = folder
+        self._admin = self._manager("postgres")
+
+    def _manager(self, database: str) -> DatabaseManager:
+        return DatabaseManager(dataclasses.replace(self._config, database=database))
+
+    def _execute(self, *statements: str) -> None:
+        with self._admin.engine.connect() as connection:
+            for statement in statements:
+                connection.execution_options(isolation_level="AUTOCOMMIT").execute(text(statement))
+
+    @property
+    def server(self) -> str:
+        """Version of the server and the settings that decide how fast it is."""
+        names = ("server_version", "shared_buffers", "maintenance_work_mem", "wal_level", "fsync")
+        with self._admin.engine.connect() as connection:
+            shown = [
+                f"{name} {connection.execute(text(f'SHOW {name}')).scalar_one()}" for name in names
+            ]
+        return ", ".join(shown)
+
+    @contextlib.contextmanager
+    def prepared(self, name: str, frames: dict[str, object]) -> Iterator[str]:
+        """A database with our tables and these rows, vacuumed, to be copied."""
+        name = f"synfin_benchmark_{os.getpid()}_{name}"
+        self._execute(f'CREATE DATABASE "{name}"')
+        manager = self._manager(name)
+        try:
+            manager.create_all_tables()
+            for table, frame in frames.items():
+                load_df(frame, table, manager=manager, progress=False)
+            with manager.engine.connect() as connection:
+                connection.execution_options(isolation_level="AUTOCOMMIT").execute(
+                    text("VACUUM ANALYZE")
+                )
+            manager.close()
+            yield name
+        finally:
+            manager.close()
+            self._execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    @contextlib.contextmanager
+    def fresh(self, template: str) -> Iterator[str]:
+        """URL of a copy of a prepared database; the copy is dropped after use."""
+        name = f"{template}_copy"
+        self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
+        try:
+            yield self.url(name)
+        finally:
+            self._execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    def url(self, name: str) -> str:
+        """URL of a database for clients of all kinds."""
+        manager = self._manager(name)
+        try:
+            return manager.get_connection_string().replace("+psycopg2", "", 1)
+        finally:
+            manager.close()
+
+    def count(self, url: str) -> int:
+        """Rows of ``transactions``."""
+        manager = DatabaseManager(DatabaseConfig.from_env({"DATABASE_URL": url}))
+        try:
+            with manager.engine.connect() as connection:
+                return int(
+                    connection.execute(text("SELECT count(*) FROM transactions")).scalar_one()
+                )
+        finally:
+            manager.close()
+
+    def close(self) -> None:
+        """Let go of the server."""
+        self._admin.close()
+
+
+@contextlib.contextmanager
+def open_place() -> Iterator[Place]:
+    """The server that DB_* or DATABASE_URL name, or an embedded one in a temporary folder."""
+    folder = Path(tempfile.mkdtemp(prefix="synfin-benchmark-"))
+    folder.chmod(0o711)  # the server's user must get through when root runs this
+    config = DatabaseConfig.from_env()
+    own = config.embedded and config.data_dir is None
+    if own:
+        config = dataclasses.replace(config, data_dir=folder)
+    place = Place(config, folder)
+    try:
+        yield place
+    finally:
+        place.close()
+        if own:
+            embedded.stop(folder, force=True)
+        shutil.rmtree(folder)
