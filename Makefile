@@ -1,6 +1,7 @@
 # `make` alone says what there is. Everything runs in .venv, which is made at the first use.
 # Another interpreter:  make test PYTHON=/usr/bin/python3.13
 # More or fewer workers: make test WORKERS=4
+# Your own payments:     make demo DEMO="--data payments.parquet --column TX_AMOUNT=amount"
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -23,7 +24,7 @@ help:  ## Show these targets
 
 .PHONY: demo
 demo: $(READY)  ## Load transactions into the embedded PostgreSQL, show their fraud rates, write a report
-	@$(VENV)/bin/synfin demo $(DEMO)
+	@$(VENV)/bin/synfin demo --out out/demo $(DEMO)
 
 .PHONY: test
 test: $(READY)  ## Run the tests (one file: make test TESTS=tests/test_config.py)

@@ -39,5 +39,9 @@ from .repositories import MerchantRepository as MerchantRepository
 from .repositories import MLFeaturesRepository as MLFeaturesRepository
 from .repositories import ModelPredictionRepository as ModelPredictionRepository
 from .repositories import TransactionRepository as TransactionRepository
+from .scoring import ScoredModel as ScoredModel
+from .scoring import score_transactions as score_transactions
+from .simulation import Simulation as Simulation
+from .simulation import simulate as simulate
 
 __version__: str

@@ -25,6 +25,8 @@ FACE = """
 
     Confusion fraud_rate plot_fraud_rate proportion_interval
 
+    ScoredModel score_transactions simulate Simulation
+
     ArgumentError ConfigurationError DatabaseConnectionError EmbeddedServerError InvalidDataError
     LoadError MissingDependencyError NotFoundError QueryError SchemaError SynfinError
 """
@@ -38,6 +40,8 @@ PARAMETERS = {
     "fraud_rate": "frame by every interval level timestamp amount label",
     "plot_fraud_rate": "result ax most title",
     "proportion_interval": "successes trials interval level",
+    "simulate": "customers merchants days seed start frame",
+    "score_transactions": "transactions name version learn_share delay",
     "get_db_manager": "config",
     "get_db_session": "",
     "session_scope": "",

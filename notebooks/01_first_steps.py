@@ -1,0 +1,187 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # First steps: from a DataFrame to a fraud rate
+#
+# In a quarter of an hour: put card payments into a database, ask for some of them again, and say
+# how much of them is fraud, and how sure that is.
+#
+# Run the cells from top to bottom (Shift+Enter). Nothing has to be installed or switched on, and
+# nobody in the data exists: the payments are simulated.
+
+# %%
+import os
+
+import pandas as pd
+
+from synfin_analytics import (
+    CustomerRepository,
+    DatabaseConfig,
+    InvalidDataError,
+    TransactionRepository,
+    fraud_rate,
+    get_db_manager,
+    get_db_session,
+    load_df,
+    plot_fraud_rate,
+    read_df,
+    simulate,
+)
+
+# %% [markdown]
+# ## A database of your own
+#
+# This is a real PostgreSQL server. It came with the package, starts when it is first used and stops
+# when this notebook ends; nobody else can connect to it. The notebook works in a database of its
+# own, called `first_steps`, so that nothing of yours is touched.
+
+# %%
+config = DatabaseConfig(database="first_steps", data_dir=os.getenv("DB_DATA_DIR"))
+manager = get_db_manager(config)
+manager.create_all_tables()
+manager.health_check()
+
+# %% [markdown]
+# ## Two months of payments
+#
+# `simulate` invents customers, merchants and what they pay each other. The same seed gives the same
+# payments, so your numbers are those of your neighbour.
+
+# %%
+world = simulate(customers=300, merchants=150, days=60, seed=1)
+world.transactions[["transaction_id", "customer_id", "timestamp", "amount", "is_fraud"]].head()
+
+# %% [markdown]
+# ## In: `load_df`
+#
+# One call for each table. Customers and merchants come first, because each payment refers to one of
+# each. `on_conflict="skip"` leaves rows alone that are there already, so that you may run the cell
+# twice.
+
+# %%
+load_df(world.customers, "customers", on_conflict="skip")
+load_df(world.merchants, "merchants", on_conflict="skip")
+load_df(world.transactions, "transactions", on_conflict="skip")
+
+# %% [markdown]
+# Every cell is checked first. If one is wrong, nothing is loaded, and the message lists all that is
+# wrong, not only the first:
+
+# %%
+wrong = pd.DataFrame(
+    {
+        "transaction_id": ["A1", "A2", "A3"],
+        "customer_id": ["C000001", "C000001", "nobody"],
+        "merchant_id": world.merchants["merchant_id"].iloc[0],
+        "amount": [12.5, -3.0, 12.345],
+        "timestamp": pd.Timestamp("2025-02-01 10:00"),
+    }
+)
+try:
+    load_df(wrong, "transactions")
+except InvalidDataError as error:
+    print(error)
+
+# %% [markdown]
+# ## Out: repositories and `read_df`
+#
+# Each table has a repository with the questions that are asked most. Each answer is a DataFrame.
+
+# %%
+with get_db_session() as session:
+    transactions = TransactionRepository(session)
+    large = transactions.get_high_value_transactions(500, limit=5)
+    statistics = transactions.get_statistics()
+large[["transaction_id", "timestamp", "amount", "merchant_category", "is_fraud"]]
+
+# %%
+statistics
+
+# %% [markdown]
+# For all else there is SQL. A value goes into `params` and never into the text of the query.
+
+# %%
+read_df(
+    """
+    SELECT customer_id, count(*) AS payments, sum(amount) AS spent
+    FROM transactions
+    WHERE amount > :least
+    GROUP BY customer_id
+    ORDER BY spent DESC
+    LIMIT 5
+    """,
+    {"least": 20},
+)
+
+# %% [markdown]
+# ## How much of it is fraud?
+#
+# The fraud rate is the number of frauds divided by the number of payments of which we know whether
+# they were fraud.
+
+# %%
+payments = read_df("transactions")
+fraud_rate(payments)[["transactions", "labelled", "frauds", "fraud_rate", "low", "high"]]
+
+# %% [markdown]
+# `low` and `high` are its *interval*. These two months are a sample: had other people paid in other
+# shops, the rate would be a little different. An interval made in this way holds the true rate 95
+# times in 100. Few payments give a wide interval, many a narrow one.
+#
+# `fraud_bps` weighs by value: how many of 10,000 euros were stolen.
+
+# %%
+by_category = fraud_rate(payments, by="merchant_category")
+by_category[["merchant_category", "labelled", "frauds", "fraud_rate", "low", "high", "fraud_bps"]]
+
+# %% [markdown]
+# A picture says it faster. The dot is the rate and the bar its interval. Where two bars lie apart,
+# the rates differ by more than chance. Where one bar covers the dot of another, these data do not
+# tell which rate is higher, whatever the dots say.
+
+# %%
+ax = plot_fraud_rate(by_category)
+
+# %% [markdown]
+# Over time, week by week; PostgreSQL counts here, and no payment leaves the database:
+
+# %%
+with get_db_session() as session:
+    by_week = TransactionRepository(session).fraud_rate(every="1w")
+ax = plot_fraud_rate(by_week)
+
+# %% [markdown]
+# ## Your turn
+#
+# 1. Is a payment riskier online? Group by `is_online`, or by `entry_mode`.
+# 2. Which customers lost most? `fraud_rate(payments, by="customer_id")` has a `fraud_amount`.
+# 3. Simulate a year instead of two months: do the intervals become narrower?
+
+# %%
+ax = plot_fraud_rate(fraud_rate(payments, by="entry_mode"))
+
+# %% [markdown]
+# ## Tidy up
+#
+# The tables stay until you drop them, so that you can go on tomorrow. This cell drops those of
+# `first_steps`.
+
+# %%
+with get_db_session() as session:
+    print(CustomerRepository(session).count(), "customers are in the database")
+
+manager.drop_all_tables()
+manager.close()
