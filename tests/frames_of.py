@@ -32,19 +32,23 @@ _INTEGER_BOUNDS = {pl.Int16: 2**15 - 1, pl.Int32: 2**31 - 1, pl.Int64: 2**40}
 _MATCHING = {"^[A-Z]{3}$": r"[A-Z]{3}", "^[0-9]{4}$": r"[0-9]{4}"}
 
 
+def _texts(column: ColumnSpec) -> st.SearchStrategy[str]:
+    if isinstance(column.rule, OneOf):
+        return st.sampled_from(column.rule.values)
+    if isinstance(column.rule, Matches):
+        return st.from_regex(_MATCHING[column.rule.pattern], fullmatch=True)
+    return st.text(
+        st.characters(codec="utf-8", exclude_characters="\0"),
+        max_size=min(column.length or 40, 40),
+    )
+
+
 def cells(column: ColumnSpec) -> st.SearchStrategy[Any]:
     """Values that a column accepts, NULL apart."""
     rule = column.rule
     match column.kind:
         case "text":
-            if isinstance(rule, OneOf):
-                return st.sampled_from(rule.values)
-            if isinstance(rule, Matches):
-                return st.from_regex(_MATCHING[rule.pattern], fullmatch=True)
-            return st.text(
-                st.characters(codec="utf-8", exclude_characters="\0"),
-                max_size=min(column.length or 40, 40),
-            )
+            return _texts(column)
         case "integer":
             low, high = _bounds(rule, -_INTEGER_BOUNDS[column.dtype.base_type()])
             return st.integers(int(low), int(min(high, _INTEGER_BOUNDS[column.dtype.base_type()])))

@@ -172,6 +172,19 @@ def test_a_float_that_stands_for_two_decimals_is_exact() -> None:
     assert [str(one) for one in got["amount"]] == ["0.01", "0.10", "1.15", "9999999999.99"]
 
 
+def test_the_noise_of_floating_point_is_no_decimal() -> None:
+    noisy = [17.13 * 5, 0.1 + 0.2, 85.64999999999999]
+    assert [str(one) for one in noisy] != ["85.65", "0.3", "85.65"]
+    for name, frame in (
+        ("floats", transactions(3, amount=noisy)),
+        ("objects", transactions(3, amount=noisy).to_dicts()),
+    ):
+        report = load_df(frame, "transactions", on_missing_parent="create", on_conflict="update")
+        assert report.inserted + report.updated == 3, name
+        got = read_df("SELECT amount FROM transactions ORDER BY transaction_id", exact=True)
+        assert [str(one) for one in got["amount"]] == ["85.65", "0.30", "85.65"]
+
+
 def test_single_precision_floats_stand_for_the_decimals_that_they_show() -> None:
     frame = transactions(1).with_columns(amount=pl.lit(12.34, pl.Float32))
     load_df(frame, "transactions", on_missing_parent="create")

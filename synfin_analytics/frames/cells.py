@@ -216,7 +216,7 @@ def _exact(value: Any, spec: ColumnSpec) -> Decimal:
         raise _mistyped(value, spec)
     if isinstance(value, numbers.Integral):
         return Decimal(int(value))
-    number = value if isinstance(value, Decimal) else Decimal(repr(float(value)))
+    number = value if isinstance(value, Decimal) else Decimal(f"{float(value):.15g}")
     if not number.is_finite():
         raise _Refused(NOT_FINITE)
     return number

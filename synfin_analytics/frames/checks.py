@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from synfin_analytics.frames.sources import Column
     from synfin_analytics.frames.spec import ColumnSpec
 
-#: A decimal text of so many characters is the only one of its length next to its double.
-DIGITS_OF_A_DOUBLE = 15
+#: No double needs more characters to be written: a longer text says more than a double can hold.
+LONGEST_DOUBLE = 24
 INT64 = np.iinfo(np.int64)
 
 
@@ -154,7 +154,6 @@ def _number(column: pl.Series, spec: ColumnSpec) -> Checked:
 def _decimal(column: pl.Series, spec: ColumnSpec) -> Checked:
     limit = 10 ** (spec.precision - spec.scale)
     if column.dtype.is_float():
-        # A float stands for the decimal whose nearest double it is, if there is one in the scale.
         single = column.dtype == pl.Float32
         numbers = column.cast(pl.Float64)
         array = numbers.fill_null(0.0).to_numpy()
@@ -162,8 +161,7 @@ def _decimal(column: pl.Series, spec: ColumnSpec) -> Checked:
         small = finite & (np.abs(array) < limit)
         safe = np.where(small, array, 0.0)
         units = np.rint(safe * 10**spec.scale)
-        back = units / 10**spec.scale
-        exact = back.astype(np.float32) == safe.astype(np.float32) if single else back == safe
+        exact = np.abs(units / 10**spec.scale - safe) <= _noise(safe, single=single)
         checked = Checked(_scaled(units.astype(np.int64), numbers.is_not_null(), spec))
         checked.refuse(pl.Series(~finite), cells.NOT_FINITE)
         checked.refuse(pl.Series(finite & ~small), cells.out_of_range(spec))
@@ -185,6 +183,17 @@ def _decimal(column: pl.Series, spec: ColumnSpec) -> Checked:
         checked.values = checked.values.cast(spec.dtype, strict=False)
         return checked
     return _mistyped(column, spec)
+
+
+def _noise(numbers: np.ndarray, *, single: bool) -> np.ndarray:
+    """Half a unit in the last decimal digit that a float of this size holds for sure.
+
+    That is the 15th significant digit of a double (C's DBL_DIG), the 6th of a single: sums and
+    products of amounts are off by less, as 85.64999999999999 for 85.65.
+    """
+    digits = 6 if single else 15
+    sizes = np.floor(np.log10(np.where(numbers == 0, 1.0, np.abs(numbers))))
+    return np.asarray(0.5 * 10.0 ** (sizes - digits + 1))
 
 
 def _scaled(units: np.ndarray, valid: pl.Series, spec: ColumnSpec) -> pl.Series:
@@ -286,7 +295,7 @@ def _parsed(column: pl.Series, spec: ColumnSpec) -> Checked:
     number = text.str.contains(r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$")
     text = text.set((~number).fill_null(False), None)
     longest = text.str.len_bytes().max()
-    if isinstance(longest, int) and longest > DIGITS_OF_A_DOUBLE and spec.kind != "number":
+    if isinstance(longest, int) and longest > LONGEST_DOUBLE and spec.kind != "number":
         checked = _cell_by_cell([None if one is None else Decimal(one) for one in text], spec)
     else:
         checked = CONVERTERS[spec.kind](text.cast(pl.Float64, strict=False), spec)

@@ -103,6 +103,8 @@ def load_df(
     -----
     Integers are taken for texts (an identifier that is a number) and 0 and 1 for booleans. Nothing
     else is converted silently: a float with more decimals than the column is refused, not rounded.
+    A float counts with the 15 significant digits that a double holds for sure, so that the product
+    85.64999999999999 is 85.65.
 
     A naive timestamp is read as UTC. NaN in a NumPy column of pandas is NULL, since NumPy has no
     other way to say so; elsewhere NaN is a value, and refused.
