@@ -125,7 +125,7 @@ def score_transactions(
     centre, scale = of.mean(axis=0), np.maximum(of.std(axis=0), 1e-9)
     truth = learn["is_fraud"].to_numpy().astype(np.float64)
     weights = _fit((of - centre) / scale, truth)
-    threshold = _best_threshold(_score((of - centre) / scale, weights), truth)
+    threshold = best_threshold(_score((of - centre) / scale, weights), truth)
     scores = _score((test.select(list(FEATURES)).to_numpy() - centre) / scale, weights)
     predictions = test.select(
         "transaction_id",
@@ -210,8 +210,14 @@ def _fit(features: Floats, truth: Floats) -> Floats:
     return np.asarray(found.x, dtype=np.float64)
 
 
-def _best_threshold(scores: Floats, truth: Floats) -> float:
-    """Score from which on F1 is best; infinite where there is no fraud to find."""
+def best_threshold(scores: Floats, truth: Floats) -> float:
+    """Score from which on F1 is best; infinite where there is no fraud to find.
+
+    Examples
+    --------
+    >>> best_threshold(np.array([0.9, 0.8, 0.1]), np.array([1.0, 1.0, 0.0]))
+    0.8
+    """
     if not truth.any():
         return math.inf
     order = np.argsort(-scores, kind="stable")

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv, dataset, parquet
 
-from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.exceptions import ArgumentError, NotFoundError, SynfinError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -88,8 +88,11 @@ def write_batches(
                     writer.write_batch(batch)
         _remove(target)
         unfinished.rename(target)
+    except SynfinError:
+        raise  # a lost connection is an OSError as well
     except OSError as error:
-        raise ArgumentError(f"{str(target)!r} cannot be written: {error.strerror}.") from error
+        why = error.strerror or error
+        raise ArgumentError(f"{str(target)!r} cannot be written: {why}.") from error
     finally:
         _remove(unfinished)
     return counted.rows
@@ -134,6 +137,7 @@ def _by_period(
 
 def _write_dataset(parts: Iterable[pa.RecordBatch], schema: pa.Schema, folder: Path) -> None:
     smallest, largest = _ROW_GROUP
+    folder.mkdir()
     dataset.write_dataset(
         pa.RecordBatchReader.from_batches(schema, parts),
         folder,

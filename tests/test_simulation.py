@@ -1,0 +1,214 @@
+"""The simulated world, and the simple model that looks for fraud in it."""
+
+import datetime as dt
+import math
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.frames.load import load_df
+from synfin_analytics.metrics import Confusion
+from synfin_analytics.scoring import FEATURES, best_threshold, score_transactions
+from synfin_analytics.simulation import simulate
+
+
+@pytest.fixture(scope="module")
+def world():
+    return simulate(customers=300, merchants=100, days=90, seed=3, frame="polars")
+
+
+def test_the_same_seed_gives_the_same_world_and_another_gives_another(world):
+    again = simulate(customers=300, merchants=100, days=90, seed=3, frame="polars")
+    for one, other in zip(world, again, strict=True):
+        assert_frame_equal(one, other)
+    other = simulate(customers=300, merchants=100, days=90, seed=4, frame="polars")
+    assert not world.transactions.equals(other.transactions)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "arrow"])
+def test_a_world_of_any_kind_of_frame_loads_as_it_is(manager, kind):
+    world = simulate(customers=20, merchants=10, days=20, seed=1, frame=kind)
+    assert type(world.customers) is {
+        "pandas": pd.DataFrame, "polars": pl.DataFrame, "arrow": pa.Table,
+    }[kind]  # fmt: skip
+    for table, frame in world._asdict().items():
+        report = load_df(frame, table, manager=manager)
+        assert report.inserted == len(frame)
+        assert report.rejected.empty
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 30), st.integers(1, 60), st.integers(0, 2**32))
+def test_fraud_stays_below_one_percent_whatever_the_size(customers, merchants, days, seed):
+    transactions = simulate(customers, merchants, days, seed, frame="polars").transactions
+    assert transactions["is_fraud"].null_count() == 0
+    assert transactions["is_fraud"].sum() <= 0.01 * len(transactions)
+    assert (transactions["fraud_type"].is_not_null() == transactions["is_fraud"]).all()
+    assert transactions["transaction_id"].is_unique().all()
+    assert transactions["amount"].is_between(0.5, 20_000).all()
+
+
+def test_payments_lie_within_the_days_and_refer_to_what_exists(world):
+    start = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
+    moments = world.transactions["timestamp"]
+    assert moments.is_sorted()
+    assert moments.is_between(start, start + dt.timedelta(days=90, hours=1)).all()
+    for key, parents in (("customer_id", world.customers), ("merchant_id", world.merchants)):
+        assert world.transactions[key].is_in(parents[key].implode()).all()
+
+
+def test_days_and_weeks_have_a_rhythm(world):
+    moments = world.transactions["timestamp"].dt
+    by_hour = moments.hour().value_counts().sort("timestamp")["count"].to_list()
+    assert max(by_hour[:5]) < min(by_hour[9:19]) / 3
+    by_weekday = moments.weekday().value_counts().sort("timestamp")["count"].to_list()
+    assert by_weekday[6] < by_weekday[4]  # Sundays are quieter than Fridays
+
+
+def test_each_kind_of_fraud_looks_like_what_it_is_called(world):
+    payments = world.transactions
+    kinds = dict(payments.filter("is_fraud")["fraud_type"].value_counts().rows())
+    assert set(kinds) == {"card_testing", "account_takeover", "compromised_merchant"}
+    usual = payments.filter(~pl.col("is_fraud"))["amount"].median()
+    of = {kind: payments.filter(pl.col("fraud_type") == kind) for kind in kinds}
+    assert of["card_testing"]["amount"].median() < 3
+    assert of["card_testing"]["is_online"].all()
+    assert of["account_takeover"]["amount"].median() > 3 * usual
+    assert of["compromised_merchant"]["merchant_id"].n_unique() < 15
+    assert (
+        payments.filter("is_fraud")
+        .select((pl.col("label_available_at") > pl.col("timestamp")).all())
+        .item()
+    )
+
+
+@pytest.mark.parametrize("wrong", [{"customers": 0}, {"days": 1.5}, {"merchants": True}])
+def test_sizes_are_whole_numbers(wrong):
+    with pytest.raises(ArgumentError, match="a whole number, at least 1"):
+        simulate(**wrong)
+
+
+# -- The model -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def model(world):
+    return score_transactions(world.transactions)
+
+
+def confusion_of(predictions: pl.DataFrame) -> Confusion:
+    counts = {
+        (said, truth): n
+        for said, truth, n in predictions.group_by("prediction", "ground_truth").len().rows()
+    }
+    cells = [(True, True), (True, False), (False, True), (False, False)]
+    return Confusion(*(counts.get(cell, 0) for cell in cells))
+
+
+def test_the_model_finds_fraud_far_better_than_chance(model):
+    found = confusion_of(model.predictions)
+    assert found.recall > 5 * found.prevalence
+    assert found.precision > 5 * found.prevalence
+
+
+def test_only_the_last_part_is_predicted_and_labels_had_time_to_arrive(world, model):
+    moments = world.transactions.join(model.predictions, on="transaction_id")["timestamp"]
+    assert moments.min() >= model.tested_from
+    assert model.tested_from - model.learnt_until >= dt.timedelta(days=7)
+    learnt = world.transactions.filter(pl.col("timestamp") < model.learnt_until)
+    assert (model.learnt_rows, model.learnt_frauds) == (len(learnt), learnt["is_fraud"].sum())
+
+
+def test_later_payments_and_labels_change_nothing_of_what_was_said_before(world, model):
+    """Neither features nor threshold may know the future."""
+    last = world.transactions["timestamp"].max()
+    cut = model.tested_from + (last - model.tested_from) / 2
+    changed = world.transactions.with_columns(
+        pl.when(pl.col("timestamp") > cut).then(9_999.0).otherwise("amount").alias("amount"),
+        # Labels younger than the delay are not known yet at the cut.
+        (pl.col("is_fraud") ^ (pl.col("timestamp") > cut - dt.timedelta(days=6))).alias("is_fraud"),
+    )
+    again = score_transactions(changed)
+    assert again.threshold == model.threshold
+    before = world.transactions.filter(
+        pl.col("timestamp").is_between(model.tested_from, cut, closed="left")
+    )["transaction_id"]
+    scores = [
+        one.predictions.filter(pl.col("transaction_id").is_in(before.implode())).select(
+            "transaction_id", "prediction", "fraud_probability"
+        )
+        for one in (model, again)
+    ]
+    assert len(scores[0]) > 100
+    assert_frame_equal(*scores)
+
+
+def test_an_alarm_is_a_score_of_at_least_the_threshold(model):
+    assert 0 < model.threshold < 1
+    alarms = model.predictions.filter("prediction")["fraud_probability"]
+    quiet = model.predictions.filter(~pl.col("prediction"))["fraud_probability"]
+    assert alarms.min() >= model.threshold > quiet.max()
+    assert set(model.weights) == set(FEATURES)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0.1, 0.2, 0.5, 0.9]), st.booleans()), min_size=1, max_size=30
+    ).filter(lambda rows: any(truth for _, truth in rows))
+)
+def test_no_other_threshold_has_a_better_f1(rows):
+    scores, truth = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
+
+    def f1(threshold: float) -> float:
+        said = scores >= threshold
+        return Confusion(
+            *(int(n) for n in (
+                (said & (truth == 1)).sum(), (said & (truth == 0)).sum(),
+                (~said & (truth == 1)).sum(), (~said & (truth == 0)).sum(),
+            ))
+        ).f1  # fmt: skip
+
+    assert f1(best_threshold(scores, truth)) == max(f1(one) for one in scores)
+
+
+def test_predictions_load_as_they_are(manager, world, model):
+    for table, frame in world._asdict().items():
+        load_df(frame, table, manager=manager)
+    report = load_df(model.predictions, "model_predictions", manager=manager)
+    assert report.inserted == len(model.predictions)
+
+
+def test_without_a_known_fraud_there_is_never_an_alarm(world):
+    model = score_transactions(world.transactions.with_columns(is_fraud=pl.lit(False)))
+    assert math.isinf(model.threshold)
+    assert not model.predictions["prediction"].any()
+
+
+def test_what_is_not_labelled_is_predicted_but_not_learnt_from(world):
+    half = world.transactions.with_columns(
+        pl.when(pl.int_range(pl.len()) % 2 == 0).then("is_fraud").alias("is_fraud")
+    )
+    model = score_transactions(half)
+    assert model.predictions["ground_truth"].null_count() > 0
+    learnt = half.filter(
+        (pl.col("timestamp") < model.learnt_until) & pl.col("is_fraud").is_not_null()
+    )
+    assert model.learnt_rows == len(learnt)
+
+
+def test_too_little_to_learn_from_is_said(world):
+    with pytest.raises(ArgumentError, match="too few transactions"):
+        score_transactions(world.transactions.head(1))
+    with pytest.raises(ArgumentError, match="too few transactions"):
+        score_transactions(world.transactions.with_columns(is_fraud=pl.lit(None, pl.Boolean)))
+    with pytest.raises(NotFoundError, match="no column 'amount'"):
+        score_transactions(world.transactions.drop("amount"))
+    with pytest.raises(ArgumentError, match="learn_share"):
+        score_transactions(world.transactions, learn_share=1)
