@@ -117,7 +117,7 @@ def _commit(session: Session, manager: DatabaseManager, number: str, table: str)
 
 
 def _outcome(manager: DatabaseManager, number: str) -> str | None:
-    """``committed`` or ``aborted``, as the server has it; None where it does not say."""
+    """Ask for ``committed`` or ``aborted``; None where the server does not say."""
     try:
         with manager.session_scope() as session:
             # It may be at it still: then it must end, one way or the other, before it is asked.
@@ -142,28 +142,21 @@ def _outcome(manager: DatabaseManager, number: str) -> str | None:
 def told(error: BaseException | None, table: str, *, lost: bool) -> SynfinError:
     """Error of ours for one of the database's: its cause in words, none of the data."""
     into = f"{_NOTHING} into {table!r}"
-    if isinstance(error, psycopg2.errors.UndefinedTable):
-        return SchemaError(
-            f"{into}: the database has no such table yet. Create the tables with "
-            "`synfin db upgrade` or get_db_manager().create_all_tables()."
-        )
-    if isinstance(error, psycopg2.errors.UndefinedColumn):
-        return SchemaError(
-            f"{into}: the table is that of another version. Bring it up with `synfin db upgrade`."
-        )
-    if isinstance(error, (psycopg2.errors.DiskFull, psycopg2.errors.InsufficientResources)):
-        return LoadError(f"{into}: the disk of the server is full. Make room, then load again.")
+    for missing, words in _SCHEMA:
+        if isinstance(error, missing):
+            return SchemaError(f"{into}: {words}")
+    if _no_space(error):
+        return LoadError(f"{into}: {_FULL}")
     if isinstance(error, psycopg2.errors.InsufficientPrivilege):
-        return LoadError(f"{into}: this user may not write there. Ask for INSERT on the table.")
-    if isinstance(error, psycopg2.errors.ReadOnlySqlTransaction):
-        return LoadError(f"{into}: the session or the server is read-only.")
-    if isinstance(error, psycopg2.errors.QueryCanceled):
-        return LoadError(f"{into}: the load was cancelled, or took longer than the server allows.")
-    if lost:
         return LoadError(
-            f"{into}: the connection to the server was lost, and the server takes back what was "
-            "not committed. Load again once it answers."
+            f"{into}: this user lacks a right ({error.diag.message_primary}). Ask the owner of the "
+            "tables to GRANT SELECT, INSERT and UPDATE on it."
         )
+    for broken, words in _BROKEN:
+        if isinstance(error, broken):
+            return LoadError(f"{into}: {words}")
+    if lost:
+        return LoadError(f"{into}: {_LOST}")
     diagnosis = getattr(error, "diag", None)
     constraint = getattr(diagnosis, "constraint_name", None)
     if constraint:
@@ -171,3 +164,48 @@ def told(error: BaseException | None, table: str, *, lost: bool) -> SynfinError:
     # The first line alone: what PostgreSQL adds below may quote the data.
     words = getattr(diagnosis, "message_primary", None) or type(error).__name__
     return LoadError(f"{into}: PostgreSQL says: {words}.")
+
+
+_SCHEMA = (
+    (
+        psycopg2.errors.UndefinedTable,
+        "the database has no such table yet. Create the tables with `synfin db upgrade` or "
+        "get_db_manager().create_all_tables().",
+    ),
+    (
+        psycopg2.errors.UndefinedColumn,
+        "the table is that of another version. Bring it up with `synfin db upgrade`.",
+    ),
+)
+_BROKEN = (
+    (psycopg2.errors.ReadOnlySqlTransaction, "the session or the server is read-only."),
+    (
+        psycopg2.errors.QueryCanceled,
+        "the load was cancelled, or took longer than the server allows.",
+    ),
+    (
+        psycopg2.errors.DeadlockDetected,
+        "it and another session waited for each other's rows. Load again when that one is done.",
+    ),
+    (
+        psycopg2.errors.LockNotAvailable,
+        "another session kept it locked for longer than lock_timeout allows to wait.",
+    ),
+)
+_FULL = "the disk of the server is full, or its quota used up. Make room, then load again."
+_LOST = (
+    "the connection to the server was lost, and the server takes back what was not committed. Load "
+    "again once it answers; if that happens again, see its log: the disk may be full."
+)
+#: Functions of PostgreSQL that make a file larger.
+_EXTENDING = ("mdextend", "mdzeroextend", "BufFileDumpBuffer")
+
+
+def _no_space(error: BaseException | None) -> bool:
+    if isinstance(error, psycopg2.errors.DiskFull):
+        return True
+    # PostgreSQL has no code for a quota or a limit to a file's size.
+    return (
+        isinstance(error, psycopg2.errors.InternalError_)
+        and error.diag.source_function in _EXTENDING
+    )
