@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -132,8 +133,9 @@ def load_df(
         return LoadReport(spec.name, 0, 0, 0, Faults().rejected().to_pandas(), 0.0)
     targets = match_columns(source.names, spec, columns, partial=on_conflict == "update")
     faults = Faults()
-    prepared = ahead(_prepared(source, spec, targets, faults), depth=1)
     with (
+        # Closed last: nothing reads the caller's source any more once the load has ended.
+        contextlib.closing(ahead(_prepared(source, spec, targets, faults), depth=1)) as prepared,
         load_transaction(session, manager, spec.name) as cursor,
         progress_bar(spec.name, source.height, show=progress) as bar,
     ):
