@@ -30,8 +30,8 @@ GIVEN = {
 }
 # A day from the ends of what Python can represent, so that every zone can show it.
 FIRST, LAST = (dt.datetime.combine(dt.date(*day), dt.time()) for day in [(1, 1, 2), (9999, 12, 30)])
-MONDAY = "2026-03-16 17:59:59.5+00"
-OF_MONDAY = (17, 0, 16, 3, False, "afternoon")
+MONDAY = "2026-02-16 17:59:59.5+00"
+OF_MONDAY = (17, 0, 16, 2, False, "afternoon")
 SUNDAY = "2026-03-15 18:00:00+00"
 OF_SUNDAY = (18, 6, 15, 3, True, "evening")
 

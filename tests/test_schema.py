@@ -237,13 +237,17 @@ def test_two_steps_of_which_the_second_fails_change_nothing(empty, checkout):
 
 def test_a_message_never_shows_the_row_that_the_server_refused(empty, checkout):
     schema.upgrade(empty)
-    execute(empty, "INSERT INTO customers (customer_id, email) VALUES ('C1', 'ada@example.org')")
-    write_next_version(checkout, also="ALTER TABLE customers ADD CHECK (email IS NULL)")
+    execute(
+        empty,
+        "INSERT INTO customers (customer_id, last_name) VALUES ('C1', 'Byron'), ('C2', 'Byron')",
+    )
+    # The server's detail is "Key (last_name)=(Byron) is duplicated".
+    write_next_version(checkout, also="CREATE UNIQUE INDEX ON customers (last_name)")
 
     told = python(UPGRADE, checkout)
 
-    assert "is violated by some row" in told.stdout
-    assert "ada@" not in told.stdout + told.stderr
+    assert "could not create unique index" in told.stdout
+    assert "Byron" not in told.stdout + told.stderr
 
 
 def test_an_engine_in_autocommit_still_does_all_or_nothing(empty):
@@ -478,6 +482,21 @@ def test_alembic_goes_up_and_down_and_says_where_it_is(empty, checkout):
 
     alembic(checkout, "downgrade", "-1")
     assert schema.current(empty) is None
+
+
+def test_alembic_leaves_the_loggers_of_others_switched_on(empty, checkout):
+    told = python(
+        "import logging\n"
+        "mine = logging.getLogger('an.analyst')\n"
+        "from alembic import command\n"
+        "from alembic.config import Config\n"
+        "command.current(Config('alembic.ini'))\n"
+        "print('disabled:', mine.disabled)",
+        package=checkout,
+        cwd=checkout,
+    )
+
+    assert told.stdout.strip() == "disabled: False", told.stderr
 
 
 def test_alembic_makes_the_next_revision_from_a_changed_model(empty, checkout):
