@@ -14,9 +14,15 @@ from synfin_analytics.exceptions import SynfinError
 #: the command is used, and not to print the help.
 COMMANDS: dict[str, tuple[str, str]] = {
     "db": ("synfin_analytics.cli.db:db", "Create, upgrade and look after the database."),
-    "demo": ("synfin_analytics.cli.demo:demo", "Load transactions and show their fraud rates."),
-    "export": ("synfin_analytics.cli.data:export", "Write a table to a file."),
-    "load": ("synfin_analytics.cli.data:load", "Load a file into a table."),
+    "demo": (
+        "synfin_analytics.cli.demo:demo",
+        "Load transactions, show their fraud rates, evaluate a model.",
+    ),
+    "export": (
+        "synfin_analytics.cli.data:export",
+        "Write a table, or the rows of a query, to a file.",
+    ),
+    "load": ("synfin_analytics.cli.data:load", "Load a Parquet or CSV file into a table."),
 }
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
