@@ -86,7 +86,7 @@ def demo(
         else:
             source = f"Transactions of {data.name}"
             with steps.step(f"Loading {data.name}"):
-                report = demo_steps.load_file(manager, data, _columns_of(data, mapping))
+                report = demo_steps.load_file(manager, data, columns_of(data, mapping))
         _echo_load(report)
         with steps.step("Counting"):
             transactions = demo_steps.read(manager)
@@ -100,7 +100,7 @@ def demo(
     _echo_files(files)
 
 
-def _columns_of(data: Path, mapping: dict[str, str | None]) -> dict[str, str | None]:
+def columns_of(data: Path, mapping: dict[str, str | None]) -> dict[str, str | None]:
     """Add to the mapping what is known of files with such column names."""
     from synfin_analytics.cli.demo_steps import layout_of
     from synfin_analytics.frames.sources import open_source
@@ -164,9 +164,9 @@ def _echo_files(files: list[Path]) -> None:
     _echo_heading("Where to look")
     for path in files:
         click.echo(f"  {path.resolve()}")
-    click.echo("  The transactions are in the database synfin_demo. In a notebook:")
-    click.echo('    manager = DatabaseManager(DatabaseConfig(database="synfin_demo"))')
-    click.echo('    read_df("transactions", manager=manager)')
+    click.echo("  The transactions are in the database synfin_demo. To work with them, start")
+    click.echo("  Python or Jupyter with DB_NAME=synfin_demo in its environment:")
+    click.echo('    from synfin_analytics import read_df; read_df("transactions")')
 
 
 def _echo_heading(text: str) -> None:
