@@ -14,13 +14,13 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 
+from synfin_analytics.frames.json_text import HAS_NUL, NOT_UNICODE, fault_in_json
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from synfin_analytics.frames.spec import ColumnSpec
 
-HAS_NUL = "has a NUL character, which PostgreSQL cannot store"
-NOT_UNICODE = "is not valid Unicode text (a lone surrogate)"
 NOT_FINITE = "is NaN or infinite"
 NOT_WHOLE = "is not a whole number"
 NOT_BOOLEAN = "is neither true nor false (nor 1 or 0)"
@@ -59,10 +59,6 @@ END_NS = (dt.datetime(9999, 12, 31, tzinfo=dt.UTC) - _EPOCH) // dt.timedelta(
     microseconds=1
 ) * 1000 + 86_400_000_000_000
 
-#: PostgreSQL's numeric, of which jsonb makes its numbers, ends here.
-_LARGEST_EXPONENT = 131_071
-_DEEPEST_JSON = 200
-
 
 def too_long(spec: ColumnSpec) -> str:
     """Reason: more characters than the column holds."""
@@ -98,52 +94,6 @@ def parse_moments(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
     ticks = values.to_physical()
     values = values.set(~((ticks >= FIRST_NS // 1000) & (ticks < END_NS // 1000)), None)
     return values, texts.is_not_null() & values.is_null()
-
-
-def fault_in_json(text: str) -> str | None:
-    """Why PostgreSQL's jsonb would refuse ``text``; None if it takes it."""
-    try:
-        depth = _walk(json.loads(text, parse_constant=_no_constant, parse_float=_bounded))
-    except RecursionError:
-        depth = _DEEPEST_JSON + 1
-    except _UnstorableError as error:
-        return str(error)
-    except ValueError:
-        return "is not valid JSON"
-    return None if depth <= _DEEPEST_JSON else f"is nested deeper than {_DEEPEST_JSON} levels"
-
-
-class _UnstorableError(Exception):
-    """Valid JSON that jsonb has no place for."""
-
-
-def _no_constant(name: str) -> None:
-    raise _UnstorableError(f"has {name}, which JSON does not know")
-
-
-def _bounded(text: str) -> float:
-    number = Decimal(text)
-    if number and abs(number.adjusted()) > _LARGEST_EXPONENT // 8:
-        raise _UnstorableError("has a number out of range")
-    return float(number)
-
-
-def _walk(value: object) -> int:
-    """Depth of a parsed JSON; refuses texts that PostgreSQL cannot store."""
-    match value:
-        case str():
-            if "\0" in value:
-                raise _UnstorableError(HAS_NUL)
-            if any("\ud800" <= char <= "\udfff" for char in value):
-                raise _UnstorableError(NOT_UNICODE)
-            return 0
-        case dict():
-            for key in value:
-                _walk(key)
-            return 1 + max(map(_walk, value.values()), default=0)
-        case list():
-            return 1 + max(map(_walk, value), default=0)
-    return 0
 
 
 def convert(values: Sequence[Any], spec: ColumnSpec) -> tuple[pl.Series, dict[str, list[bool]]]:

@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 
 from synfin_analytics.frames import cells
+from synfin_analytics.frames.json_text import HAS_NUL, fault_in_json
 from synfin_analytics.models.rules import Matches, OneOf, Range
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _text(column: pl.Series, spec: ColumnSpec) -> Checked:
     if not (column.dtype in (pl.String, pl.Categorical, pl.Enum) or column.dtype.is_integer()):
         return _mistyped(column, spec)
     checked = Checked(column.cast(pl.String))
-    checked.refuse(checked.values.str.contains("\0", literal=True), cells.HAS_NUL)
+    checked.refuse(checked.values.str.contains("\0", literal=True), HAS_NUL)
     if spec.length is not None:
         longest = checked.values.str.len_bytes().max()
         if isinstance(longest, int) and longest > spec.length:
@@ -270,7 +271,7 @@ def _day(column: pl.Series, spec: ColumnSpec) -> Checked:
 def _json(column: pl.Series, spec: ColumnSpec) -> Checked:
     if column.dtype in (pl.String, pl.Categorical, pl.Enum):
         texts = column.cast(pl.String)
-        reasons = [None if text is None else cells.fault_in_json(text) for text in texts]
+        reasons = [None if text is None else fault_in_json(text) for text in texts]
     elif isinstance(column.dtype, (pl.Struct, pl.List, pl.Array)):
         return _cell_by_cell(column.to_list(), spec)
     else:
