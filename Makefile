@@ -11,12 +11,15 @@ PYTHON ?=
 WORKERS ?= 2
 DEMO ?=
 TESTS ?=
+LABFLAGS ?=
 
 VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check --quiet
 READY := $(VENV)/installed
 LAB := $(VENV)/installed-lab
+# JupyterLab asks for this word where root runs it, as in a container.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: help
 help:  ## Show these targets
@@ -43,7 +46,7 @@ format: $(READY)  ## Format the code, and mend what ruff can mend
 
 .PHONY: lab
 lab: $(LAB)  ## Open the notebooks in JupyterLab
-	@cd notebooks && ../$(RUN) -m jupyterlab
+	@cd notebooks && ../$(RUN) -m jupyterlab $(AS_ROOT) $(LABFLAGS)
 
 .PHONY: picture
 picture: $(READY)  ## Draw the README's picture again
