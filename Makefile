@@ -19,7 +19,7 @@ PIP := $(RUN) -m pip --disable-pip-version-check --quiet
 READY := $(VENV)/installed
 LAB := $(VENV)/installed-lab
 # JupyterLab asks for this word where root runs it, as in a container.
-AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: help
 help:  ## Show these targets
