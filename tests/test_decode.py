@@ -16,6 +16,8 @@ from sqlalchemy import text
 
 from synfin_analytics.exceptions import QueryError
 from synfin_analytics.frames import read_copy
+from synfin_analytics.frames.decode import PADDING, Chunk, decode_chunk
+from synfin_analytics.frames.decode_types import DECODERS
 from synfin_analytics.frames.read import read_df
 
 FRAMES = ["pandas", "polars", "arrow"]
@@ -309,6 +311,14 @@ def test_rows_are_the_same_wherever_chunks_end(session, rows, size, chunk):
         {"n": n, "t": "x" * (n % 7) if n % 3 else None, "f": n / 4, "z": None}
         for n in range(1, rows + 1)
     ]
+
+
+def test_rows_of_other_columns_than_announced_are_refused():
+    one_integer = bytes([0, 1, 0, 0, 0, 4, 0, 0, 0, 1])
+    chunk = Chunk(memoryview(one_integer + PADDING), [len(one_integer)])
+
+    with pytest.raises(QueryError, match="altered"):
+        decode_chunk(chunk, {"n": DECODERS[20]})  # bigint
 
 
 def test_rows_wider_than_16_bits_can_count_arrive_whole(session):

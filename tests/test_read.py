@@ -260,7 +260,7 @@ def test_without_a_session_the_process_s_manager_is_asked(manager):
 
 
 def test_a_session_of_its_own_only_reads(manager):
-    with pytest.raises(QueryError, match=r"read-only.*execute_query"):
+    with pytest.raises(QueryError, match=r"read-only.*session="):
         read_df("INSERT INTO merchants (merchant_id) VALUES ('M1')", manager=manager)
 
     with manager.session_scope() as session:  # the pool's connections write as before
@@ -439,6 +439,17 @@ def test_leaving_batches_early_stops_the_query_and_keeps_the_session(shop):
 
     assert first.num_rows == BATCH_ROWS
     assert read_df("merchants", session=shop)["merchant_id"].tolist() == ["M1"]
+
+
+def test_batches_of_a_large_result_take_little_memory(session):
+    query = "SELECT repeat('x', 1000) AS wide FROM generate_series(1, 300000)"
+    before = pa.total_allocated_bytes()
+
+    with read_batches(query, session=session) as batches:
+        kept = [pa.total_allocated_bytes() - before for _ in batches]
+
+    assert len(kept) > 3
+    assert max(kept) < 160 * 2**20  # of 300 million bytes
 
 
 def test_exact_batches_need_a_scale(session):

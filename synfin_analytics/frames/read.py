@@ -79,8 +79,8 @@ def read_df(
     frame
         ``"pandas"``, ``"polars"`` or ``"arrow"``.
     exact
-        NUMERIC as decimals of Arrow (in pandas: ``ArrowDtype``, which sums, groups and compares
-        exactly) rather than as float64.
+        NUMERIC as decimals of Arrow rather than as float64. In pandas they are an ``ArrowDtype``:
+        sums, also by group, and comparisons are exact; a mean is cut to the column's scale.
 
     Returns
     -------

@@ -26,8 +26,8 @@ ABORTED = (
     "query again."
 )
 _READ_ONLY = (
-    "read_df changes nothing when it opens a session of its own: use execute_query for this "
-    "statement, or pass session=."
+    "A session that is opened for one query only reads: to change something, pass session= and "
+    "commit it."
 )
 
 
