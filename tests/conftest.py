@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import uuid
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keep tests, doctests included, off the user's own databases."""
     for name in [*VARIABLES.values(), "DATABASE_URL"]:
         os.environ.pop(name, None)
+    # A run in the background ignores Ctrl-C, and so would the programs that tests start and stop.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if _HOME not in os.environ:  # workers of pytest-xdist inherit it
         os.environ[_HOME] = str(servers.open_folder())
         config.stash[_owner] = True
