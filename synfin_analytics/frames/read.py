@@ -6,18 +6,22 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-import psycopg2
 import pyarrow as pa
 from psycopg2 import extensions
-from sqlalchemy.exc import PendingRollbackError
 
-from synfin_analytics.exceptions import ArgumentError, DatabaseConnectionError, QueryError
+from synfin_analytics.exceptions import ArgumentError, QueryError
 from synfin_analytics.frames.convert import Frame, check_frame, to_frame
 from synfin_analytics.frames.decode import decode_chunk
 from synfin_analytics.frames.decode_types import DECODERS
 from synfin_analytics.frames.read_copy import copy_chunks, execute
-from synfin_analytics.frames.read_errors import ABORTED, in_words
 from synfin_analytics.frames.read_plan import NUMERIC, Plan, exact_type, plans_of
+from synfin_analytics.frames.read_session import (
+    connection_of,
+    driver_connection,
+    reading_session,
+    savepoint,
+    told,
+)
 from synfin_analytics.frames.read_sql import Parameter, Query, Statement, statement_of
 
 if TYPE_CHECKING:
@@ -37,7 +41,6 @@ if TYPE_CHECKING:
     Chunks: TypeAlias = Generator[list[pa.Array], None, None]
     Prepared: TypeAlias = tuple[list[Plan], Chunks]
 
-_SAVEPOINT = "synfin_read"
 _INT8 = 20
 #: Rows of a batch of :func:`read_batches`: about a row group of a Parquet file.
 BATCH_ROWS = 131_072
@@ -213,85 +216,25 @@ def _run(
     """Begin the query, and leave the session usable whatever happens before the block's end."""
     with contextlib.ExitStack() as stack:
         if session is None:
-            bound = stack.enter_context(_reading_session(manager)).connection()
+            bound = stack.enter_context(reading_session(manager)).connection()
         elif manager is None:
-            bound = _connection_of(session)
+            bound = connection_of(session)
         else:
             raise ArgumentError("Give session= or manager=, not both: a session has its database.")
-        connection = _driver_connection(bound)
+        connection = driver_connection(bound)
         statement = statement_of(query, params, bound.dialect)
         cursor = stack.enter_context(connection.cursor())
         sql = statement.bound(cursor)
-        with _told(sql, bound):
+        with told(sql, bound):
             if session is not None and not connection.autocommit:
-                stack.enter_context(_savepoint(cursor))
+                stack.enter_context(savepoint(cursor))
             prepare = _copied if statement.reads else _executed
             plans, chunks = prepare(cursor, sql, exact=exact)
         yield _Result(plans, stack.enter_context(contextlib.closing(_checked(chunks, sql, bound))))
 
 
-@contextlib.contextmanager
-def _reading_session(manager: DatabaseManager | None) -> Iterator[Session]:
-    if manager is None:
-        from synfin_analytics.manager import get_db_manager
-
-        manager = get_db_manager()
-    with manager.session_scope() as session:
-        session.connection(execution_options={"postgresql_readonly": True})
-        yield session
-
-
-def _connection_of(session: Session) -> BoundConnection:
-    try:
-        if session.autoflush:
-            session.flush()
-        return session.connection()
-    except PendingRollbackError:
-        raise QueryError(ABORTED) from None
-
-
-def _driver_connection(bound: BoundConnection) -> DriverConnection:
-    connection = bound.connection.driver_connection
-    if not isinstance(connection, extensions.connection):
-        raise QueryError("The session's engine uses another driver: make it postgresql+psycopg2.")
-    if connection.encoding != "UTF8":
-        raise QueryError(
-            "The session's connection does not speak UTF-8: open it with client_encoding=utf8."
-        )
-    return connection
-
-
-@contextlib.contextmanager
-def _told(sql: BoundSQL, bound: BoundConnection) -> Iterator[None]:
-    connection = _driver_connection(bound)
-    try:
-        yield
-    except psycopg2.Error as error:
-        told = in_words(error, sql, closed=bool(connection.closed))
-        if isinstance(told, DatabaseConnectionError):
-            bound.invalidate()
-        raise told from None
-
-
-@contextlib.contextmanager
-def _savepoint(cursor: Cursor) -> Iterator[None]:
-    """Undo what a failed or stopped query did, and let the transaction go on."""
-    cursor.execute(f"SAVEPOINT {_SAVEPOINT}")
-    done = False
-    try:
-        yield
-        done = True
-    finally:
-        connection = cursor.connection
-        if not connection.closed:
-            status = connection.info.transaction_status
-            if not done or status == extensions.TRANSACTION_STATUS_INERROR:
-                cursor.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
-            cursor.execute(f"RELEASE SAVEPOINT {_SAVEPOINT}")
-
-
 def _checked(chunks: Chunks, sql: BoundSQL, bound: BoundConnection) -> Chunks:
-    with _told(sql, bound):
+    with told(sql, bound):
         yield from chunks
 
 
