@@ -28,6 +28,7 @@ _BUILD_MEMORY_KB = 262_144
 class _Part:
     """A constraint or an index, and how to make it again."""
 
+    #: As PostgreSQL writes it: quoted, and with its schema where that is needed.
     table: str
     name: str
     definition: str
@@ -58,12 +59,15 @@ class Rebuild:
         try:
             possible = self._take_off(wait=wait)
         except (
-            psycopg2.errors.LockNotAvailable,
             psycopg2.errors.InsufficientPrivilege,
             # A view or a rule of the user's needs the key; or the session is using the table.
             psycopg2.errors.DependentObjectsStillExist,
             psycopg2.errors.ObjectInUse,
         ):
+            possible = False
+        except psycopg2.errors.LockNotAvailable:
+            if wait:  # for longer than lock_timeout allows
+                raise
             possible = False
         if not possible:
             self._cursor.execute("ROLLBACK TO SAVEPOINT synfin_rebuild")
@@ -77,11 +81,12 @@ class Rebuild:
         tables = [self._spec.name, *(one.table for one in self._spec.references)]
         if self.empty:
             tables += self._referring_tables()
-        if not self._owns(tables):
+        if not self._owns(tables) or not self._may_alter(tables):
             return False
         self._cursor.execute(
             sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE{}").format(
-                sql.SQL(", ").join(sql.Identifier(table) for table in dict.fromkeys(tables)),
+                # In the same order for whichever table: two loads cannot wait for each other.
+                sql.SQL(", ").join(sql.SQL(table) for table in sorted(set(tables))),
                 sql.SQL("" if wait else " NOWAIT"),
             )
         )
@@ -114,24 +119,44 @@ class Rebuild:
         row = self._cursor.fetchone()
         return bool(row and row[0])
 
+    def _may_alter(self, tables: Sequence[str]) -> bool:
+        """Whether nothing in this transaction or on these tables is in the way.
+
+        A transaction that goes on seeing its first snapshot might take a table for empty to which
+        others have added rows since. An open cursor forbids rows that are written as old ones, and
+        checks that are put off to the commit forbid to alter the table after the rows.
+        """
+        self._cursor.execute(
+            "SELECT NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = ANY(%s::regclass[]) "
+            "AND tginitdeferred AND tgenabled <> 'D') AND (NOT %s "
+            "OR current_setting('transaction_isolation') = 'read committed' "
+            "AND NOT EXISTS (SELECT FROM pg_cursors))",
+            (list(tables), self.empty),
+        )
+        row = self._cursor.fetchone()
+        return bool(row and row[0])
+
     def _read_parts(self) -> bool:
         """Definitions of what is taken off; False where one could not be made again as it was."""
         self._cursor.execute(
-            "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid), contype "
+            "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid), contype, "
+            "obj_description(oid, 'pg_constraint') IS NOT NULL "
             "FROM pg_constraint WHERE (conrelid = %(table)s::regclass AND contype IN "
             "('f', 'p', 'u')) OR (confrelid = %(table)s::regclass AND contype = 'f') "
             "ORDER BY contype, conname",
             {"table": self._spec.name},
         )
-        for part in [_Part(*row) for row in self._cursor.fetchall()]:
-            if part.kind != "f":
-                if self.empty:
-                    self._keys.append(part)
-            elif self.empty or part.table == self._spec.name:
-                self._references.append(part)
+        for *facts, special in self._cursor.fetchall():
+            part = _Part(*facts)
+            if not self.empty and (part.kind != "f" or part.table != self._spec.name):
+                continue
+            if special:
+                return False
+            (self._references if part.kind == "f" else self._keys).append(part)
         self._cursor.execute(
             "SELECT i.indrelid::regclass::text, c.relname, pg_get_indexdef(c.oid), 'i', "
-            "i.indisclustered OR i.indisreplident OR NOT i.indisvalid OR c.reltablespace <> 0, "
+            "i.indisclustered OR i.indisreplident OR NOT i.indisvalid OR c.reltablespace <> 0 "
+            "OR obj_description(c.oid, 'pg_class') IS NOT NULL, "
             "EXISTS (SELECT FROM pg_constraint WHERE conindid = c.oid AND contype <> 'f') "
             "FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
             "WHERE i.indrelid = %s::regclass ORDER BY c.relname",
@@ -148,7 +173,7 @@ class Rebuild:
     def _drop_constraint(self, part: _Part) -> None:
         self._cursor.execute(
             sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(
-                sql.Identifier(part.table), sql.Identifier(part.name)
+                sql.SQL(part.table), sql.Identifier(part.name)
             )
         )
 
@@ -184,7 +209,7 @@ class Rebuild:
     def _add_constraint(self, part: _Part) -> None:
         self._cursor.execute(
             sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}").format(
-                sql.Identifier(part.table), sql.Identifier(part.name), sql.SQL(part.definition)
+                sql.SQL(part.table), sql.Identifier(part.name), sql.SQL(part.definition)
             )
         )
 
@@ -213,6 +238,15 @@ class Rebuild:
         )
         schema = {"at": pl.Int64} | {name: self._spec.columns[name].dtype for name in key}
         return pl.DataFrame(self._cursor.fetchall(), schema=schema, orient="row")
+
+
+def looks_empty(cursor: Cursor, table: str) -> bool:
+    """Whether ``table`` is empty, for now: no lock remains that another load might wait for."""
+    cursor.execute("SAVEPOINT synfin_look")
+    empty = is_empty(cursor, table)
+    cursor.execute("ROLLBACK TO SAVEPOINT synfin_look")
+    cursor.execute("RELEASE SAVEPOINT synfin_look")
+    return empty
 
 
 def is_empty(cursor: Cursor, table: str) -> bool:

@@ -77,8 +77,8 @@ def _translated(session: Session, table: str) -> Iterator[Cursor]:
         yield cursor
     except (psycopg2.Error, DBAPIError) as error:
         lost = bool(driver.closed)
-        if lost:
-            session.invalidate()
+        if lost:  # a session's owner must roll back before it goes on
+            session.connection().invalidate()
         cause = error.orig if isinstance(error, DBAPIError) else error
         # Without the cause: what PostgreSQL says below its first line may quote the data.
         raise told(cause, table, lost=lost) from None

@@ -13,7 +13,7 @@ from synfin_analytics.exceptions import ArgumentError, LoadError
 from synfin_analytics.frames.copy_in import copy_rows
 from synfin_analytics.frames.keys import Existing, Parents
 from synfin_analytics.frames.prepare import ROW
-from synfin_analytics.frames.rebuild import Rebuild, is_empty
+from synfin_analytics.frames.rebuild import Rebuild, looks_empty
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,16 +103,21 @@ class Writer:
         self._started = True
         if self._lock == "never" or (self._lock == "auto" and height < ROWS_WORTH_A_REBUILD):
             return
-        empty = is_empty(self._cursor, self._spec.name) and not self._lacking
-        if not empty and self._lock == "auto":
+        wait = self._lock == "always"
+        empty = looks_empty(self._cursor, self._spec.name) and not self._lacking
+        if not empty and not wait:
             return
-        rebuild = Rebuild(self._cursor, self._spec, empty=empty)
-        if rebuild.begin(wait=self._lock == "always"):
-            self._rebuild = rebuild
-        elif self._lock == "always":
+        # Another session may fill an empty table while we wait for it.
+        for still_empty in (True, False) if empty and wait else (empty,):
+            rebuild = Rebuild(self._cursor, self._spec, empty=still_empty)
+            if rebuild.begin(wait=wait):
+                self._rebuild = rebuild
+                return
+        if wait:
             raise LoadError(
                 f'lock="always" needs {self._spec.name!r} and its parents to be your own tables, '
-                "with nothing else that depends on their keys."
+                "with nothing else that depends on their keys, indexes and constraints that were "
+                "not changed, and none that are checked at the commit."
             )
 
     def _sent(self, frame: pl.DataFrame) -> list[ColumnSpec]:
@@ -134,22 +139,26 @@ class Writer:
         if batch.bad.any():
             # The user shall read all that is wrong with a row at once.
             self._refuse_existing(batch)
+        broken: str | None = None
         for _ in range(MOST_TRIES):
             new, old = self._split(batch)
             self._cursor.execute("SAVEPOINT synfin_batch")
             try:
                 copy_rows(self._cursor, self._spec.name, new, self._sent(new))
-                if self._on_conflict == "update":
-                    self._update(old)
-            except psycopg2.errors.UniqueViolation:
+                done = self._on_conflict != "update" or self._update(old)
+            except psycopg2.errors.UniqueViolation as error:
+                broken = error.diag.constraint_name
                 self._cursor.execute("ROLLBACK TO SAVEPOINT synfin_batch")
                 self._refuse_existing(batch)
-            except psycopg2.errors.ForeignKeyViolation:
+                continue
+            except psycopg2.errors.ForeignKeyViolation as error:
+                broken = error.diag.constraint_name
                 self._cursor.execute("ROLLBACK TO SAVEPOINT synfin_batch")
                 for parents in self._parents:
                     parents.forget()
                     parents.check(batch, self._faults, self._spec)
-            else:
+                continue
+            if done:
                 self._cursor.execute("RELEASE SAVEPOINT synfin_batch")
                 self.inserted += new.height
                 if self._on_conflict == "update":
@@ -157,9 +166,15 @@ class Writer:
                 else:
                     self.skipped += old.height
                 return
+            self._cursor.execute("ROLLBACK TO SAVEPOINT synfin_batch")
         raise LoadError(
-            f"Nothing was loaded into {self._spec.name!r}: other sessions keep writing rows with "
-            "the same keys. Load again when they are done."
+            f"Nothing was loaded into {self._spec.name!r}: "
+            + (
+                f"it would break the constraint {broken!r}. Either that is one of your own, or "
+                if broken
+                else ""
+            )
+            + "other sessions keep writing rows with the same keys: load again when they are done."
         )
 
     def _split(self, batch: Prepared) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -196,11 +211,12 @@ class Writer:
             hit = batch.frame[ROW].is_in(given.filter(exists)[ROW].implode())
             batch.refuse(hit, key, EXISTS, self._faults, self._spec)
 
-    def _update(self, rows: pl.DataFrame) -> None:
+    def _update(self, rows: pl.DataFrame) -> bool:
+        """Update rows that exist; False where another session has deleted some meanwhile."""
         key = self._keys[0]
         changed = [name for name in rows.columns if name not in (*key, ROW)]
         if rows.is_empty() or not changed:
-            return
+            return True
         table = sql.Identifier(self._spec.name)
         stage = f"synfin_stage_{self._spec.name}"
         names = [name for name in rows.columns if name != ROW]
@@ -215,21 +231,32 @@ class Writer:
             )
         )
         copy_rows(self._cursor, stage, rows, self._sent(rows))
+        parts = {
+            "table": table,
+            "stage": sql.Identifier(stage),
+            "changes": sql.SQL(", ").join(
+                sql.SQL("{0} = s.{0}").format(sql.Identifier(name)) for name in changed
+            ),
+            "same": sql.SQL(" AND ").join(
+                sql.SQL("{0}.{1} = s.{1}").format(table, sql.Identifier(name)) for name in key
+            ),
+        }
         self._cursor.execute(
             sql.SQL("UPDATE {table} SET {changes} FROM pg_temp.{stage} AS s WHERE {same}").format(
-                table=table,
-                stage=sql.Identifier(stage),
-                changes=sql.SQL(", ").join(
-                    sql.SQL("{0} = s.{0}").format(sql.Identifier(name)) for name in changed
-                ),
-                same=sql.SQL(" AND ").join(
-                    sql.SQL("{0}.{1} = s.{1}").format(table, sql.Identifier(name)) for name in key
-                ),
+                **parts
             )
         )
-        self._cursor.execute(
-            sql.SQL("DROP TABLE pg_temp.{stage}").format(stage=sql.Identifier(stage))
-        )
+        found = self._cursor.rowcount
+        if found < rows.height:
+            # A trigger of the user's may have left a row as it was: that is no reason to worry.
+            self._cursor.execute(
+                sql.SQL("SELECT count(*) FROM {table}, pg_temp.{stage} AS s WHERE {same}").format(
+                    **parts
+                )
+            )
+            (found,) = self._cursor.fetchone() or (0,)
+        self._cursor.execute(sql.SQL("DROP TABLE pg_temp.{stage}").format(**parts))
+        return bool(found == rows.height)
 
     def _build_keys(self, rebuild: Rebuild) -> None:
         """Build the keys; rows that repeat one across batches come to light here."""
