@@ -157,6 +157,11 @@ def _told(table: str, problems: Sequence[Problem]) -> str:
     told = [f"  {problem}" for problem in problems[:MOST_PROBLEMS_TOLD]]
     if len(problems) > MOST_PROBLEMS_TOLD:
         told.append(f"  and {len(problems) - MOST_PROBLEMS_TOLD} more: see .problems or .frame()")
+    if any(not problem.rows for problem in problems):
+        told.append(
+            "Map columns with columns={'THEIRS': 'ours'}, or None to leave one out "
+            "(on the command line: --column THEIRS=ours, --ignore THEIRS)."
+        )
     if any(problem.rows for problem in problems):
         told.append(
             'Rows count from 0. Correct them, or load the good rows with on_invalid="reject".'

@@ -77,14 +77,7 @@ def match_columns(
     for target in unknown:
         near = nearest_names(target, spec.columns)
         hint = f" (did you mean {' or '.join(near)}?)" if near else ""
-        problems.append(
-            Problem(
-                target,
-                f"is no column of the table{hint}; map it with columns={{{target!r}: ...}}, "
-                "None leaves it out",
-                0,
-            )
-        )
+        problems.append(Problem(target, f"is no column of the table{hint}", 0))
     needed = [column for column in spec.columns.values() if column.required]
     if partial and any(set(key) <= set(seen) for key in spec.unique):
         needed = []
