@@ -84,14 +84,18 @@ def _copy_from(table: str, names: list[str], form: str) -> str:
     return f"COPY {table} ({columns}) FROM STDIN (FORMAT {form})"
 
 
-def _psql(job: Job, *commands: str) -> None:
+def _psql(job: Job, *commands: str) -> Run:
+    """The commands in one transaction of the server's own client."""
     from synfin_analytics.embedded.binaries import server_binaries
 
     options = [part for command in commands for part in ("-c", command)]
-    subprocess.run(
-        [server_binaries().program("psql"), "-Xq1", "-v", "ON_ERROR_STOP=1", *options, job.url],
-        check=True,
-    )
+    command = [server_binaries().program("psql"), "-Xq1", "-v", "ON_ERROR_STOP=1", *options]
+
+    def run() -> int:
+        subprocess.run([*command, job.url], check=True)
+        return job.rows
+
+    return run
 
 
 class _Pieces(io.RawIOBase):
@@ -250,19 +254,11 @@ def pgpq_copy(job: Job) -> Run:
 
 
 def psql_csv(job: Job) -> Run:
-    return _psql_copy(job, "csv")
+    return _psql(job, f"\\copy transactions FROM '{job.file('csv')}' (FORMAT csv)")
 
 
 def psql_binary(job: Job) -> Run:
-    return _psql_copy(job, "binary")
-
-
-def _psql_copy(job: Job, form: str) -> Run:
-    def run() -> int:
-        _psql(job, f"\\copy transactions FROM '{job.file(form)}' (FORMAT {form})")
-        return job.rows
-
-    return run
+    return _psql(job, f"\\copy transactions FROM '{job.file('binary')}' (FORMAT binary)")
 
 
 # -- Insert or update -----------------------------------------------------------------------------
@@ -289,7 +285,7 @@ def staged_polars(job: Job) -> Run:
     import psycopg2
     from _data import write_csv
 
-    frame = _polars(job)
+    frame, from_stage = _polars(job), _from_stage()
 
     def run() -> int:
         text = io.BytesIO()
@@ -298,19 +294,15 @@ def staged_polars(job: Job) -> Run:
         with psycopg2.connect(job.url) as connection, connection.cursor() as cursor:
             cursor.execute(_STAGE)
             cursor.copy_expert(_copy_from("stage", frame.columns, "csv"), text, size=1 << 20)
-            cursor.execute(_from_stage())
+            cursor.execute(from_stage)
         return frame.height
 
     return run
 
 
 def staged_psql(job: Job) -> Run:
-    def run() -> int:
-        copy = f"\\copy stage FROM '{job.file('csv')}' (FORMAT csv)"
-        _psql(job, _STAGE, copy, _from_stage())
-        return job.rows
-
-    return run
+    copy = f"\\copy stage FROM '{job.file('csv')}' (FORMAT csv)"
+    return _psql(job, _STAGE, copy, _from_stage())
 
 
 # -- Out of the table -----------------------------------------------------------------------------
