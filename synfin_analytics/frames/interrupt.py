@@ -10,6 +10,8 @@ import psycopg2.extensions
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_PAUSE = 0.1  # seconds
+
 
 class InterruptibleCursor(psycopg2.extensions.cursor):
     """A cursor that waits for the server in a thread; an interrupt cancels what the server does.
@@ -38,7 +40,10 @@ class InterruptibleCursor(psycopg2.extensions.cursor):
         worker = threading.Thread(target=run, name="synfin-load", daemon=True)
         worker.start()
         try:
-            worker.join()
+            # Again and again: with the signal handler that polars installs, Python notices an
+            # interrupt only when a wait has come to its end.
+            while worker.is_alive():
+                worker.join(_PAUSE)
         except BaseException:
             if not self.connection.closed:
                 self.connection.cancel()
