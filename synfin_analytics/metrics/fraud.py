@@ -329,8 +329,9 @@ def _typed(
 
 
 def _utc(moments: nw.Series[Any]) -> NDArray[np.datetime64]:
+    """Moments without their zone, which is UTC where there is one."""
     if getattr(moments.dtype, "time_zone", None) is not None:
-        moments = moments.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        moments = moments.dt.replace_time_zone(None)
     return moments.to_numpy().astype("datetime64[us]")
 
 

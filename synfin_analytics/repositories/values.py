@@ -116,7 +116,7 @@ def _moment(bound: Bound, name: str, *, day: int) -> dt.datetime | None:
     if isinstance(bound, dt.datetime):
         if bound != bound:  # pandas' NaT is a datetime
             raise ArgumentError(f"{name} is NaT; leave it out for no limit.")
-        return bound.replace(tzinfo=dt.UTC) if bound.tzinfo is None else bound.astimezone(dt.UTC)
+        return bound.replace(tzinfo=dt.UTC) if bound.tzinfo is None else bound
     if not isinstance(bound, dt.date):
         raise ArgumentError(f"{name} is a date or a datetime; got {type(bound).__name__}.")
     if day and bound == dt.date.max:
