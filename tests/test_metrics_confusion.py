@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
@@ -27,6 +27,7 @@ def test_rates_of_a_worked_example():
     assert confusion.mcc == pytest.approx(28_000 / math.sqrt(40 * 50 * 950 * 960))
 
 
+@settings(deadline=None)
 @given(counts, counts, counts, counts)
 def test_identities_between_the_rates(tp, fp, fn, tn):
     one = Confusion(tp, fp, fn, tn)

@@ -109,6 +109,7 @@ def test_every_engine_gives_the_same_result(rows, by, every):
         assert_frame_equal(result, expected, check_dtypes=False, rel_tol=1e-9)
 
 
+@settings(deadline=None)
 @given(st.lists(rows, max_size=25), st.sampled_from([["channel"], ["channel", "merchant"]]))
 def test_counts_are_those_made_by_hand(rows, by):
     result = fraud_rate(pl.DataFrame(rows, schema=SCHEMA), by=by)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
@@ -22,6 +22,7 @@ def test_wilson_interval_has_the_reference_values(successes, trials, low, high):
     assert [round(float(end), digits) for end in ends] == [low, high]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 400), st.integers(0, 400))
 def test_wilson_and_exact_agree_with_scipy(successes, failures):
     trials = successes + failures
@@ -34,6 +35,7 @@ def test_wilson_and_exact_agree_with_scipy(successes, failures):
         )
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, 400),
     st.integers(0, 400),

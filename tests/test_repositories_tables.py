@@ -276,6 +276,8 @@ SPENDING = (
     {"amount": 20},
     {"amount": 40, "status": "declined", "is_fraud": True},
     {"amount": 80, "status": "reversed"},
+    {"amount": 320, "status": "refunded"},
+    {"amount": 640, "transaction_type": "deposit"},
     {"amount": 160, "transaction_type": "refund", "status": "completed"},
     {"amount": 5, "customer_id": "C2", "merchant_id": "M2", "status": "failed"},
 )

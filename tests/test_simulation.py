@@ -158,6 +158,7 @@ def test_an_alarm_is_a_score_of_at_least_the_threshold(model):
     assert set(model.weights) == set(FEATURES)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from([0.1, 0.2, 0.5, 0.9]), st.booleans()), min_size=1, max_size=30
