@@ -110,7 +110,7 @@ def score_transactions(
             raise NotFoundError("column", column, transactions.columns, where="the transactions")
     if not 0 < learn_share < 1:
         raise ArgumentError(f"learn_share is between 0 and 1; got {learn_share!r}.")
-    frame = _features(transactions.select(_NEEDED), delay)
+    frame = features_of(transactions.select(_NEEDED), delay)
     first, last = frame["timestamp"].min(), frame["timestamp"].max()
     if not isinstance(first, dt.datetime) or not isinstance(last, dt.datetime) or first == last:
         raise ArgumentError("There are too few transactions to learn from some and predict others.")
@@ -148,10 +148,15 @@ def score_transactions(
     )
 
 
-def _features(frame: pl.DataFrame, delay: dt.timedelta) -> pl.DataFrame:
-    """Only what is known at the moment of each payment; labels once their delay has passed."""
+def features_of(transactions: pl.DataFrame, delay: dt.timedelta) -> pl.DataFrame:
+    """Add to transactions, in the order of time, what the model looks at.
+
+    Each feature is of what is known at the moment of the payment; labels once ``delay`` has passed.
+    """
     amount = pl.col("amount").cast(pl.Float64)
-    frame = frame.sort("timestamp", "transaction_id").with_columns(amount, pl.lit(1.0).alias("one"))
+    frame = transactions.sort("timestamp", "transaction_id").with_columns(
+        amount, pl.lit(1.0).alias("one")
+    )
     earlier = pl.int_range(pl.len()).over("customer_id")
     mean_before = (amount.cum_sum().over("customer_id") - amount) / earlier
     frame = frame.with_columns(

@@ -333,12 +333,5 @@ def _described(
 def _as(frame: pl.DataFrame, kind: Frame) -> Any:
     if kind == "polars":
         return frame
-    import pyarrow as pa
-
     table = frame.to_arrow()
-    texts = [
-        field.with_type(pa.string()) if pa.types.is_large_string(field.type) else field
-        for field in table.schema
-    ]
-    table = table.cast(pa.schema(texts))
     return to_frame({name: (table[name].type, table[name].chunks) for name in frame.columns}, kind)

@@ -15,7 +15,7 @@ from polars.testing import assert_frame_equal
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.frames.load import load_df
 from synfin_analytics.metrics import Confusion
-from synfin_analytics.scoring import FEATURES, best_threshold, score_transactions
+from synfin_analytics.scoring import FEATURES, best_threshold, features_of, score_transactions
 from synfin_analytics.simulation import simulate
 
 
@@ -148,6 +148,33 @@ def test_later_payments_and_labels_change_nothing_of_what_was_said_before(world,
     ]
     assert len(scores[0]) > 100
     assert_frame_equal(*scores)
+
+
+def test_features_are_of_what_is_known_at_the_moment():
+    start = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
+    days = [0, 0.5, 1, 8, 40]
+    frame = pl.DataFrame(
+        {
+            "transaction_id": ["T0", "T1", "T2", "T3", "T4"],
+            "customer_id": ["C1", "C1", "C2", "C1", "C1"],
+            "merchant_id": ["M1"] * 5,
+            "timestamp": [start + dt.timedelta(days=day) for day in days],
+            "amount": [10.0, 30.0, 7.0, 80.0, 40.0],
+            "is_fraud": [True, None, False, True, False],
+        }
+    )
+    features = features_of(frame, dt.timedelta(days=7))
+    # C1 paid 10, then 10 and 30, then 10, 30 and 80 before; C2 nothing.
+    ratios = [0, math.log(30 / 10), 0, math.log(80 / 20), math.log(40 / 40)]
+    assert features["amount_ratio"].to_list() == pytest.approx(ratios)
+    assert features["amount_oddity"].to_list() == pytest.approx([abs(one) for one in ratios])
+    assert features["payments_24h"].to_list() == pytest.approx([0, math.log(2), 0, 0, 0])
+    assert features["night"].to_list() == [0, 1, 0, 0, 0]
+    # At day 8 the labels of days 0 and 1 are known: one fraud of two. At day 40 those before day 5
+    # are too old, and that of day 8 is known.
+    prior = 20
+    risks = [0.2 / prior] * 3 + [(1 + 0.2) / (2 + prior), (1 + 0.2) / (1 + prior)]
+    assert features["merchant_risk"].exp().to_list() == pytest.approx(risks)
 
 
 def test_an_alarm_is_a_score_of_at_least_the_threshold(model):
