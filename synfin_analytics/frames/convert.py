@@ -22,8 +22,10 @@ _PANDAS: dict[pa.DataType, Any] = {
     pa.int32(): pd.Int32Dtype(),
     pa.int64(): pd.Int64Dtype(),
     pa.uint32(): pd.UInt32Dtype(),
-    pa.string(): pd.StringDtype(storage="pyarrow", na_value=pd.NA),
+    pa.large_string(): pd.StringDtype(storage="pyarrow", na_value=pd.NA),
 }
+#: What texts are in each kind of frame; theirs is the costly conversion.
+_TEXTS = {"pandas": pa.large_string(), "polars": pa.string_view(), "arrow": pa.string()}
 #: pandas' own type for the rest of what Arrow and NumPy both have: NULL is NaN or NaT there.
 _NUMPY = (pa.types.is_floating, pa.types.is_timestamp, pa.types.is_duration)
 
@@ -34,13 +36,18 @@ def check_frame(frame: object) -> None:
         raise ArgumentError(f'frame is "pandas", "polars" or "arrow"; got {frame!r}.')
 
 
+def prepared(array: pa.Array, frame: Frame) -> pa.Array:
+    """Convert texts of a batch to what ``frame`` holds, while the server sends the next one."""
+    return array.cast(_TEXTS[frame]) if array.type == pa.string() else array
+
+
 def to_frame(
     columns: dict[str, tuple[pa.DataType, list[pa.Array]]], frame: Frame
 ) -> pd.DataFrame | pl.DataFrame | pa.Table:
-    """Build the frame of these columns, each given in pieces, and give the pieces up."""
+    """Build the frame of these columns, each given in prepared pieces, and give the pieces up."""
     converted: dict[str, Any] = {}
     for name, (kind, pieces) in columns.items():
-        column = pa.chunked_array(pieces, kind)
+        column = pa.chunked_array(pieces, _TEXTS[frame] if kind == pa.string() else kind)
         pieces.clear()
         converted[name] = _CONVERSIONS[frame](column)
     if frame == "arrow":

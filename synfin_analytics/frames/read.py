@@ -10,7 +10,7 @@ import pyarrow as pa
 from psycopg2 import extensions
 
 from synfin_analytics.exceptions import ArgumentError, QueryError
-from synfin_analytics.frames.convert import Frame, check_frame, to_frame
+from synfin_analytics.frames.convert import Frame, check_frame, prepared, to_frame
 from synfin_analytics.frames.decode import decode_chunk
 from synfin_analytics.frames.decode_types import DECODERS
 from synfin_analytics.frames.read_copy import copy_chunks, execute
@@ -116,8 +116,8 @@ def read_df(
     with _run(query, params, session, manager, exact=exact) as result:
         pieces: list[list[pa.Array]] = [[] for _ in result.plans]
         for arrays in _joined(result.chunks):
-            for column, array in zip(pieces, arrays, strict=True):
-                column.append(array)
+            for plan, column, array in zip(result.plans, pieces, arrays, strict=True):
+                column.append(array if plan.exact_text else prepared(array, frame))
     columns = {}
     for plan, column in zip(result.plans, pieces, strict=True):
         kind = plan.decoder.arrow

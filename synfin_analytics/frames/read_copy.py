@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 #: Rows of a chunk: few enough for the processor's cache, enough to make NumPy's calls cheap.
-ROWS = 16_384
+ROWS = 8_192
 #: A chunk also ends here, so that wide rows do not fill the memory.
-BYTES = 16 * 2**20
+BYTES = 8 * 2**20
 #: Chunks that may wait to be decoded; then the server waits.
 _WAITING = 4
 
