@@ -241,15 +241,10 @@ def _from_file(path: Path, rows: int) -> Source:
     if not path.exists():
         raise ArgumentError(f"There is no file {str(path)!r}.")
     if path.is_dir() or endings.endswith((".parquet", ".pq")):
-        from pyarrow import dataset
+        from synfin_analytics.frames.parquet import open_parquet
 
-        try:
-            data = dataset.dataset(path, format="parquet", partitioning="hive")
-        except (pa.ArrowException, OSError) as error:
-            raise ArgumentError(f"{str(path)!r} cannot be read as Parquet: {error}") from error
-        # Little is read ahead: memory stays bounded whatever the size of the row groups.
-        scanner = data.scanner(batch_size=rows, batch_readahead=1, fragment_readahead=1)
-        return _from_arrow(data.schema, scanner.to_batches(), rows, data.count_rows())
+        data = open_parquet(path, rows)
+        return _from_arrow(data.schema, data.batches, rows, data.height)
     if endings.endswith((".csv", ".csv.gz", ".tsv", ".txt")):
         return _from_csv(path, rows)
     raise ArgumentError(f"{str(path)!r} is neither a Parquet nor a CSV file, by its name.")
