@@ -283,11 +283,12 @@ class SmallDisk:
         self.folder = server.data
         self.ballast = server.data / "ballast"
         mount = ["mount", "-t", "tmpfs", "-o", "size=192m,mode=0700", "tmpfs", str(server.data)]
-        result = subprocess.run(mount, capture_output=True, text=True, check=False)
-        if result.returncode != 0:
+        try:
+            subprocess.run(mount, capture_output=True, check=True)
+        except (OSError, subprocess.CalledProcessError):
             server.data.rmdir()
             initial.rename(server.data)
-            raise PermissionError(result.stderr)
+            raise
         shutil.copytree(initial, server.data, dirs_exist_ok=True)
         for one in [server.data, *server.data.rglob("*")]:
             server.user.take(one)
@@ -338,7 +339,7 @@ def small_disk_or_files(server):
     """A small disk, if this user may mount one."""
     try:
         return SmallDisk(server)
-    except PermissionError:
+    except (OSError, subprocess.CalledProcessError):
         return SmallFiles(server)
 
 

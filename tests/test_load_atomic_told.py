@@ -210,11 +210,14 @@ def test_a_trigger_of_the_banks_own_that_keeps_rows_as_they_are_is_no_error(mana
             id="a view needs the key",
         ),
         pytest.param(
-            "COMMENT ON INDEX ix_transactions_fraud_type IS 'asked for by audit'; "
+            "COMMENT ON INDEX ix_transactions_fraud_type IS 'asked for by audit'",
+            "COMMENT ON INDEX ix_transactions_fraud_type IS NULL",
+            id="a comment on an index",
+        ),
+        pytest.param(
             "COMMENT ON CONSTRAINT pk_transactions ON transactions IS 'number of the switch'",
-            "COMMENT ON INDEX ix_transactions_fraud_type IS NULL; "
             "COMMENT ON CONSTRAINT pk_transactions ON transactions IS NULL",
-            id="comments",
+            id="a comment on a key",
         ),
         pytest.param(
             'CREATE INDEX "the ""odd" ON transactions (lower(city)) '

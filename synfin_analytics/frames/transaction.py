@@ -50,7 +50,7 @@ def load_transaction(
         Table that is loaded, for messages.
     """
     if session is not None:
-        session.flush()
+        # begin_nested flushes: objects that wait in the session can be parents of the rows.
         with session.begin_nested(), _translated(session, table) as cursor:
             yield cursor
         return
