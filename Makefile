@@ -31,7 +31,7 @@ demo: $(READY)  ## Load transactions into the embedded PostgreSQL, show their fr
 
 .PHONY: test
 test: $(READY)  ## Run the tests (one file: make test TESTS=tests/test_config.py)
-	@$(RUN) -m pytest -n $(WORKERS) $(TESTS)
+	@$(RUN) -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
 
 .PHONY: lint
 lint: $(READY)  ## Check style, format and types

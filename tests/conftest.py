@@ -9,6 +9,7 @@ import signal
 import uuid
 from typing import TYPE_CHECKING
 
+import hypothesis
 import psycopg2
 import pytest
 import servers
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy.orm import Session
+
+# A busy machine makes no test wrong: none has a deadline.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 _HOME = "SYNFIN_TEST_HOME"
 
