@@ -173,6 +173,12 @@ def test_ctrl_c_at_a_question_ends_it_with_130(filled):
     # The question itself stands on stderr, and ends without a new line.
     os.read(process.stderr.fileno(), 1)
     process.send_signal(signal.SIGINT)
+    try:
+        process.wait(20)
+    except (
+        subprocess.TimeoutExpired
+    ):  # it came in the instant before Python began to wait for input
+        process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
 
     assert process.returncode == 130
