@@ -175,9 +175,7 @@ def test_ctrl_c_at_a_question_ends_it_with_130(filled):
     process.send_signal(signal.SIGINT)
     try:
         process.wait(20)
-    except (
-        subprocess.TimeoutExpired
-    ):  # it came in the instant before Python began to wait for input
+    except subprocess.TimeoutExpired:  # it came just before Python began to wait for input
         process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
 
