@@ -70,6 +70,8 @@ class TableSpec:
     serial: bool
     #: Column groups that are unique, the primary key first.
     unique: tuple[tuple[str, ...], ...]
+    #: The column that most indexes begin with; of several, the primary key.
+    leading: str
     references: tuple[Reference, ...]
 
 
@@ -83,6 +85,8 @@ def spec_of(model: type[Base]) -> TableSpec:
     >>> spec = spec_of(Transaction)
     >>> [name for name, column in spec.columns.items() if column.required]
     ['transaction_id', 'customer_id', 'merchant_id', 'amount', 'timestamp']
+    >>> spec.leading
+    'timestamp'
     """
     table = model.__table__
     if not isinstance(table, Table):
@@ -112,12 +116,14 @@ def spec_of(model: type[Base]) -> TableSpec:
         for constraint in table.constraints
         if isinstance(constraint, UniqueConstraint)
     ]
+    begins = [key.name, *(index.columns[0].name for index in table.indexes)]
     return TableSpec(
         name=table.name,
         columns=columns,
         primary_key=key.name,
         serial=serial,
         unique=tuple(unique),
+        leading=max(begins, key=begins.count),
         references=tuple(
             Reference(fk.parent.name, fk.column.table.name, fk.column.name)
             for fk in sorted(table.foreign_keys, key=lambda fk: fk.parent.name)

@@ -1,0 +1,36 @@
+"""In which order rows come into a table that has some."""
+
+import polars as pl
+import pytest
+from sqlalchemy import text
+
+from synfin_analytics.frames.load import load_df
+from synfin_analytics.frames.writer import ROWS_WORTH_A_REBUILD
+
+
+def transactions(first: int, count: int) -> pl.DataFrame:
+    """Rows whose timestamps run backwards."""
+    number = pl.int_range(first, first + count, eager=True)
+    return pl.DataFrame({"number": number}).select(
+        transaction_id=pl.format("TX{}", "number"),
+        customer_id=pl.lit("C1"),
+        merchant_id=pl.lit("M1"),
+        amount=pl.lit(1),
+        timestamp=pl.from_epoch(2_000_000_000 - pl.col("number"), "s"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "order"), [(ROWS_WORTH_A_REBUILD, "sorted"), (100, "as they came")]
+)
+def test_many_rows_are_sorted_for_the_indexes_and_few_stay_as_they_came(manager, rows, order):
+    load_df(transactions(0, 1), "transactions", on_missing_parent="create", manager=manager)
+    load_df(transactions(1, rows), "transactions", manager=manager)
+    with manager.engine.connect() as connection:
+        falls = connection.execute(
+            text(
+                "SELECT count(*) FROM (SELECT timestamp < lag(timestamp) OVER (ORDER BY ctid) AS f "
+                "FROM transactions WHERE transaction_id <> 'TX0') AS steps WHERE f"
+            )
+        ).scalar_one()
+    assert falls == (0 if order == "sorted" else rows - 1)
