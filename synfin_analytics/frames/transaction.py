@@ -71,19 +71,19 @@ def load_transaction(
 
 @contextlib.contextmanager
 def _translated(session: Session, table: str) -> Iterator[Cursor]:
+    connection = session.connection()
     driver = _driver(session)
     cursor = driver.cursor(cursor_factory=InterruptibleCursor)
     try:
         yield cursor
     except (psycopg2.Error, DBAPIError) as error:
-        lost = bool(driver.closed)
-        if lost:  # a session's owner must roll back before it goes on
-            session.connection().invalidate()
         cause = error.orig if isinstance(error, DBAPIError) else error
         # Without the cause: what PostgreSQL says below its first line may quote the data.
-        raise told(cause, table, lost=lost) from None
+        raise told(cause, table, lost=bool(driver.closed)) from None
     finally:
-        if not driver.closed:
+        if driver.closed:  # a session's owner must roll back before it goes on
+            connection.invalidate()
+        else:
             cursor.close()
 
 
