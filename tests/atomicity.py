@@ -233,6 +233,8 @@ class Proxy:
         self.at_commit: Callable[[Callable[[], None]], object] | None = None
         #: Whether the connection is cut at the server's next word.
         self.cut_at_answer = False
+        #: Where it is set, new connections lead nowhere; it tells that there was one.
+        self.deaf: threading.Event | None = None
         threading.Thread(target=self._accept, daemon=True).start()
 
     def __enter__(self) -> Proxy:
@@ -259,6 +261,10 @@ class Proxy:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                if self.deaf is not None:
+                    client.close()
+                    self.deaf.set()
+                    continue
                 server = socket.create_connection(self._server)
                 self._open += [client, server]
                 for source, sink, pass_on in (

@@ -268,6 +268,38 @@ def test_nothing_remains_when_the_process_is_killed_just_before_it_commits(tcp_s
     atomicity.assert_loads(bank)
 
 
+def test_a_second_interrupt_ends_a_load_that_the_server_does_not_cancel(tcp_server, bank):
+    atomicity.fill(bank, earlier=50)
+    lines = (
+        atomicity.PREAMBLE
+        + """
+    try:
+        load_df(atomicity.transactions(), "transactions")
+    except KeyboardInterrupt:
+        print("interrupted", get_db_manager().get_pool_status()["checked_out"])
+    """
+    )
+    with (
+        atomicity.watcher(bank) as cursor,
+        atomicity.holding(cursor, atomicity.AT_INDEX),
+        atomicity.Proxy(tcp_server.port) as proxy,
+    ):
+        before = atomicity.contents(bank)
+        config = tcp_server.config(port=proxy.port)
+        env = {"DATABASE_URL": config.get_connection_string()}
+        with servers.Program(lines, env=env) as program:
+            atomicity.wait_for_blocked(cursor, "COPY")
+            proxy.deaf = threading.Event()
+            program.process.send_signal(signal.SIGINT)
+            assert proxy.deaf.wait(timeout=60)
+            program.process.send_signal(signal.SIGINT)
+            assert program.finish() == "interrupted 0"
+        atomicity.release(cursor)
+        atomicity.wait_for_silence(cursor)
+
+        assert atomicity.contents(bank) == before
+
+
 # -- The disk is full -------------------------------------------------------------------------
 
 
