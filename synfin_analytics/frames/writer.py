@@ -142,9 +142,14 @@ class Writer:
         broken: str | None = None
         for _ in range(MOST_TRIES):
             new, old = self._split(batch)
-            if new.height >= ROWS_WORTH_A_REBUILD and self._spec.leading in new.columns:
+            leading = self._spec.leading
+            if (
+                new.height >= ROWS_WORTH_A_REBUILD
+                and leading in new.columns
+                and not new[leading].is_sorted()
+            ):
                 # The pages of the indexes are met in turn, rather than at random.
-                new = new.sort(self._spec.leading, maintain_order=True)
+                new = new.sort(leading, maintain_order=True)
             self._cursor.execute("SAVEPOINT synfin_batch")
             try:
                 copy_rows(self._cursor, self._spec.name, new, self._sent(new))
