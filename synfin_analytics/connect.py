@@ -168,6 +168,18 @@ def check_version(version: int, config: DatabaseConfig) -> None:
         )
 
 
+def is_lost(error: BaseException | None, connection: psycopg2.extensions.connection) -> bool:
+    """Say whether an error means that the connection is gone; if so, it is closed for good.
+
+    The driver does not always know: where it could not send, it has an error without a code and a
+    connection that looks open.
+    """
+    unknown = type(error) in {psycopg2.DatabaseError, psycopg2.OperationalError}
+    if not connection.closed and unknown and getattr(error, "pgcode", None) is None:
+        connection.close()
+    return bool(connection.closed)
+
+
 def _repaired(embedded: EmbeddedPostgres, config: DatabaseConfig, said: str) -> bool:
     """Mend what can be wrong with the embedded server, and say whether to try again."""
     if f'database "{config.database}" does not exist' in said:

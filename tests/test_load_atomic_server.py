@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import traceback
@@ -16,10 +17,11 @@ import psutil
 import psycopg2
 import pytest
 import servers
+import sqlalchemy
 
 from synfin_analytics import connect, embedded
 from synfin_analytics.config import DatabaseConfig
-from synfin_analytics.exceptions import LoadError
+from synfin_analytics.exceptions import ArgumentError, LoadError
 from synfin_analytics.frames.load import load_df
 from synfin_analytics.manager import DatabaseManager
 
@@ -104,6 +106,8 @@ def test_a_server_of_which_one_process_is_killed_recovers_by_itself(bank):
             os.kill(atomicity.wait_for_writer(cursor), signal.SIGKILL)
 
         message = load_error(atomicity.stream(atomicity.transactions(), crash), bank)
+        with pytest.raises(psycopg2.OperationalError):  # the server ends all others before that
+            cursor.execute("SELECT pg_sleep(60)")
 
     assert "the connection to the server was lost" in message
     assert atomicity.contents(bank) == before
@@ -154,6 +158,57 @@ def network(tcp_server, bank):
         managed(tcp_server.config(port=proxy.port)) as manager,
     ):
         yield proxy, manager
+
+
+@contextlib.contextmanager
+def lines_of(manager):
+    """The sockets of the connections that the manager hands out."""
+    lines = []
+
+    def note(driver_connection, *_):
+        lines.append(socket.socket(fileno=os.dup(driver_connection.fileno())))
+
+    sqlalchemy.event.listen(manager.engine, "checkout", note)
+    yield lines
+    sqlalchemy.event.remove(manager.engine, "checkout", note)
+    for line in lines:
+        line.close()
+
+
+@pytest.mark.parametrize("earlier", EARLIER)
+def test_a_line_that_takes_nothing_more_counts_as_lost(bank, earlier):
+    atomicity.fill(bank, earlier=earlier)
+    before = atomicity.contents(bank)
+
+    with lines_of(bank) as lines:
+
+        def hang_up():
+            lines[-1].shutdown(socket.SHUT_WR)  # the driver cannot send, and does not see why
+
+        message = load_error(atomicity.stream(atomicity.transactions(), hang_up), bank)
+
+    assert "the connection to the server was lost" in message
+    with atomicity.watcher(bank) as cursor:
+        atomicity.wait_for_silence(cursor)
+    assert atomicity.contents(bank) == before
+    atomicity.assert_loads(bank)
+
+
+def test_why_a_load_ended_is_told_even_if_the_connection_is_lost_with_it(bank):
+    atomicity.fill(bank)
+    before = atomicity.contents(bank)
+
+    with lines_of(bank) as lines:
+
+        def fail():
+            lines[-1].shutdown(socket.SHUT_RDWR)
+            raise ValueError("the till is empty")
+
+        rows = atomicity.stream(atomicity.transactions(), fail, at=1)
+        with pytest.raises(ArgumentError, match="broke off after 0 rows"):
+            load_df(rows, "transactions", manager=bank)
+
+    assert atomicity.contents(bank) == before
 
 
 @pytest.mark.parametrize("earlier", EARLIER)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg2
+import psycopg2.errors
 import pytest
 import servers
 from sqlalchemy import inspect, text
 
 from synfin_analytics.config import DatabaseConfig
-from synfin_analytics.connect import check_version
+from synfin_analytics.connect import check_version, is_lost
 from synfin_analytics.embedded import status
 from synfin_analytics.exceptions import (
     ArgumentError,
@@ -264,6 +266,20 @@ def test_a_server_that_is_still_starting_is_waited_for(bank, tcp_server):
 
     assert ask(bank, "SELECT 1") == 1
     starter.join()
+
+
+def test_an_error_of_which_the_server_knows_nothing_means_that_the_connection_is_lost(bank):
+    with bank.engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        refused = psycopg2.errors.lookup("42P01")("relation does not exist")
+        lost = psycopg2.DatabaseError("server closed the connection unexpectedly")
+
+        assert not is_lost(psycopg2.ProgrammingError("no results to fetch"), driver)
+        assert not is_lost(refused, driver)
+        assert not is_lost(None, driver)
+        assert is_lost(lost, driver)
+        assert driver.closed
+        assert is_lost(refused, driver)
 
 
 def test_a_terminated_connection_is_replaced(bank):

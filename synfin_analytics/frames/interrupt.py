@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
@@ -11,11 +12,11 @@ import psycopg2
 import psycopg2.extensions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from psycopg2.extensions import connection as PgConnection  # noqa: N812 - a class
 
-_PAUSE = 0.1  # seconds
+PAUSE = 0.1  # seconds
 
 
 class InterruptibleCursor(psycopg2.extensions.cursor):
@@ -41,44 +42,78 @@ def interruptible(connection: PgConnection, call: Callable[[], object]) -> None:
     or as long as somebody else holds a lock. When this returns or raises, ``call`` is over, and
     the connection is ready for the next command.
     """
-    # Whoever takes the turn first: the thread, which then calls, or an interrupt before that.
-    turn = threading.Lock()
-    done = threading.Event()
-    failures: list[BaseException] = []
+    with in_background(connection, call) as work:
+        work.wait()
 
-    def run() -> None:
-        if not turn.acquire(blocking=False):
+
+class Work:
+    """What a thread does on a connection."""
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        self._call = call
+        # Whoever takes the turn first: the thread, which then calls, or an interrupt before that.
+        self._turn = threading.Lock()
+        self._done = threading.Event()
+        self._failure: BaseException | None = None
+        threading.Thread(target=self._run, name="synfin-wait", daemon=True).start()
+
+    def _run(self) -> None:
+        if not self._turn.acquire(blocking=False):
             return
         try:
-            call()
+            self._call()
         except BaseException as failure:  # noqa: BLE001 - handed to the caller's thread
-            failures.append(failure)
+            self._failure = failure
         finally:
-            done.set()
+            self._done.set()
 
-    try:
-        threading.Thread(target=run, name="synfin-wait", daemon=True).start()
+    def wait(self) -> None:
+        """Wait until it is done."""
         # Again and again: with the signal handler that polars installs, Python notices an
         # interrupt only when a wait has come to its end.
-        while not done.wait(_PAUSE):
+        while not self._done.wait(PAUSE):
             pass
-    except BaseException:
-        if not turn.acquire(blocking=False):
-            _end(connection, done)
-        raise
-    if failures:
-        raise failures[0]
+
+    def result(self) -> None:
+        """Wait until it is done, and raise what it raised."""
+        self.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    def end(self, connection: PgConnection) -> None:
+        """Have the server cancel; cut the line if it cannot be told, or at a second interrupt."""
+        if self._turn.acquire(blocking=False):
+            return
+        cancelled = False
+        while True:
+            # An interrupt can come at any point, and must not leave the thread on the connection.
+            with contextlib.suppress(KeyboardInterrupt, psycopg2.Error):
+                if self._done.is_set():
+                    return
+                if not cancelled:
+                    cancelled = True
+                    connection.cancel()
+                elif not connection.closed:
+                    with (
+                        socket.socket(fileno=os.dup(connection.fileno())) as line,
+                        contextlib.suppress(OSError),  # it is cut already
+                    ):
+                        line.shutdown(socket.SHUT_RDWR)
+                self.wait()
 
 
-def _end(connection: PgConnection, done: threading.Event) -> None:
-    """Have the server cancel; cut the line if it cannot be told, or at a second interrupt."""
+@contextlib.contextmanager
+def in_background(connection: PgConnection, call: Callable[[], object]) -> Iterator[Work]:
+    """Let a thread work on a connection; the work is over when the block is.
+
+    An error that leaves the block cancels it; else its own error is raised.
+    """
+    work = None
     try:
-        if not done.is_set():
-            connection.cancel()
-        while not done.wait(_PAUSE):
-            pass
-    except (KeyboardInterrupt, psycopg2.Error):
-        if not connection.closed:
-            with socket.socket(fileno=os.dup(connection.fileno())) as line:
-                line.shutdown(socket.SHUT_RDWR)
-        done.wait()
+        work = Work(call)
+        yield work
+    except BaseException:
+        if work is not None:
+            work.end(connection)
+        raise
+    work.result()

@@ -76,8 +76,8 @@ def load_df(
         the primary key counts itself): refuse it, ``"skip"`` it, or ``"update"`` the columns that
         are given. For an update alone, ``df`` needs no more than the key and what has changed.
     session
-        Join the transaction of this session, which its owner commits. Otherwise the load is a
-        transaction of its own.
+        Join the transaction of this session, which its owner commits: until then nobody else
+        reads a table that the load has locked. Otherwise the load is a transaction of its own.
     manager
         Database to load into, unless a session says so; :func:`get_db_manager` by default.
     lock

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from synfin_analytics.exceptions import QueryError
 from synfin_analytics.frames.decode import PADDING, Chunk
+from synfin_analytics.frames.interrupt import PAUSE, in_background, interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -42,70 +44,44 @@ def copy_chunks(connection: Connection, sql: bytes) -> Generator[Chunk, None, No
     reason, the server is told to cancel, and the connection is ready for the next command.
     """
     chunks: queue.Queue[Chunk | None] = queue.Queue(_WAITING)
-    failures: list[BaseException] = []
     stopped = threading.Event()
 
-    def run() -> None:
+    def emit(chunk: Chunk | None) -> None:
+        while not stopped.is_set():
+            with contextlib.suppress(queue.Full):
+                chunks.put(chunk, timeout=PAUSE)
+                return
+
+    def read() -> None:
         # A generator's send costs a tenth of a Python method's call, which counts for each row.
-        sink = _collect(chunks.put, stopped)
+        sink = _collect(emit)
         next(sink)
         try:
             with connection.cursor() as cursor:
                 cursor.copy_expert(sql, _Sink(sink.send))
-        except BaseException as failure:  # noqa: BLE001 - handed to the caller's thread
-            failures.append(failure)
         finally:
-            chunks.put(None)
+            emit(None)
 
-    reader = threading.Thread(target=run, name="synfin-copy", daemon=True)
-    reader.start()
-    finished = False
-    try:
-        while (chunk := chunks.get()) is not None:
-            yield chunk
-        finished = True
-    finally:
-        if not finished:
+    with in_background(connection, read):
+        try:
+            while (chunk := _next(chunks)) is not None:
+                yield chunk
+        finally:
             stopped.set()
-            _cancel(connection)
-            while chunks.get() is not None:
-                pass
-        reader.join()
-    if failures:
-        raise failures[0]
+
+
+def _next(chunks: queue.Queue[Chunk | None]) -> Chunk | None:
+    while True:
+        with contextlib.suppress(queue.Empty):
+            return chunks.get(timeout=PAUSE)
 
 
 def execute(cursor: Cursor, sql: bytes) -> None:
     """Run a command, and let Ctrl-C cancel it; psycopg2 alone would wait for its end."""
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            cursor.execute(sql)
-        except BaseException as failure:  # noqa: BLE001 - handed to the caller's thread
-            failures.append(failure)
-
-    worker = threading.Thread(target=run, name="synfin-execute", daemon=True)
-    worker.start()
-    try:
-        worker.join()
-    except BaseException:
-        _cancel(cursor.connection)
-        worker.join()
-        raise
-    if failures:
-        raise failures[0]
+    interruptible(cursor.connection, lambda: cursor.execute(sql))
 
 
-def _cancel(connection: Any) -> None:
-    # Closed: the server is gone, and the reader has noticed or is about to.
-    if not connection.closed:
-        connection.cancel()
-
-
-def _collect(
-    emit: Callable[[Chunk], object], stopped: threading.Event
-) -> Generator[None, bytes, None]:
+def _collect(emit: Callable[[Chunk], object]) -> Generator[None, bytes, None]:
     """Take a message at a time and emit chunks of rows."""
     message = yield
     if not message.startswith(_HEADER):
@@ -127,7 +103,7 @@ def _collect(
             message = yield
             if size > BYTES:
                 break
-        if lengths and not stopped.is_set():
+        if lengths:
             write(PADDING)
             emit(Chunk(data.getbuffer(), lengths))
     while True:

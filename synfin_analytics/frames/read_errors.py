@@ -34,7 +34,7 @@ _READ_ONLY = (
 def in_words(error: psycopg2.Error, sql: BoundSQL, *, closed: bool) -> SynfinError:
     """Error to raise in place of the driver's; the driver's own text may quote values."""
     message = (error.diag.message_primary or "").strip()
-    if closed or (isinstance(error, psycopg2.OperationalError) and not error.pgcode):
+    if closed:
         return DatabaseConnectionError(
             "The connection to the database was lost in the middle of a query. What was not "
             "committed is rolled back. Roll the session back and run it again."

@@ -9,6 +9,7 @@ import psycopg2
 from psycopg2 import extensions
 from sqlalchemy.exc import PendingRollbackError
 
+from synfin_analytics.connect import is_lost
 from synfin_analytics.exceptions import DatabaseConnectionError, QueryError
 from synfin_analytics.frames.read_errors import ABORTED, in_words
 
@@ -67,7 +68,7 @@ def told(sql: BoundSQL, bound: BoundConnection) -> Iterator[None]:
     try:
         yield
     except psycopg2.Error as error:
-        error_of_ours = in_words(error, sql, closed=bool(connection.closed))
+        error_of_ours = in_words(error, sql, closed=is_lost(error, connection))
         if isinstance(error_of_ours, DatabaseConnectionError):
             bound.invalidate()
         raise error_of_ours from None

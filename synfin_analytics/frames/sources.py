@@ -15,7 +15,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 
-from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.exceptions import ArgumentError, SynfinError
 from synfin_analytics.models import Base
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class Source:
 def open_source(data: Any, rows: int) -> Source:
     """Open ``data`` as batches of about ``rows`` rows.
 
+    An error in the midst of the rows, of a stream of the caller's own say, is an ArgumentError too.
+
     Parameters
     ----------
     data
@@ -65,6 +67,26 @@ def open_source(data: Any, rows: int) -> Source:
     ArgumentError
         ``data`` is none of these, or the file is not there or not readable.
     """
+    source = _opened(data, rows)
+    return dataclasses.replace(source, batches=_unbroken(source.batches))
+
+
+def _unbroken(batches: Iterator[Batch]) -> Iterator[Batch]:
+    read = 0
+    try:
+        for batch in batches:
+            yield batch
+            read += batch.height
+    except (SynfinError, MemoryError):
+        raise
+    except Exception as error:  # whatever a stream of the caller's raises
+        raise ArgumentError(
+            f"The data broke off after {read:,} rows, by {type(error).__name__}: see its own "
+            "message. Nothing was loaded."
+        ) from error
+
+
+def _opened(data: Any, rows: int) -> Source:
     if isinstance(data, (str, Path)):
         return _from_file(Path(data), rows)
     if isinstance(data, pl.LazyFrame):
@@ -246,44 +268,11 @@ def _from_file(path: Path, rows: int) -> Source:
         data = open_parquet(path, rows)
         return _from_arrow(data.schema, data.batches, rows, data.height)
     if endings.endswith((".csv", ".csv.gz", ".tsv", ".txt")):
-        return _from_csv(path, rows)
+        from synfin_analytics.frames.delimited import open_csv
+
+        schema, batches = open_csv(path)
+        return dataclasses.replace(_from_arrow(schema, batches, rows), textual=True)
     raise ArgumentError(f"{str(path)!r} is neither a Parquet nor a CSV file, by its name.")
-
-
-def _from_csv(path: Path, rows: int) -> Source:
-    """Read a CSV as texts: the table, not a guess, says what "00123" is.
-
-    A field with nothing in it is NULL, a quoted empty one is an empty text.
-    """
-    from pyarrow import csv
-
-    separator = "\t" if ".tsv" in path.suffixes else ","
-    try:
-        with csv.open_csv(path, parse_options=csv.ParseOptions(delimiter=separator)) as first:
-            names = first.schema.names
-        reader = csv.open_csv(
-            path,
-            read_options=csv.ReadOptions(use_threads=False),
-            parse_options=csv.ParseOptions(delimiter=separator, newlines_in_values=True),
-            convert_options=csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()),
-                null_values=[""],
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=False,
-            ),
-        )
-    except (pa.ArrowException, OSError) as error:
-        raise ArgumentError(f"{str(path)!r} cannot be read as CSV: {error}") from error
-    source = _from_arrow(reader.schema, _told(reader, path), rows)
-    return dataclasses.replace(source, textual=True)
-
-
-def _told(reader: Iterable[pa.RecordBatch], path: Path) -> Iterator[pa.RecordBatch]:
-    """Name the file when a line far down in it is broken."""
-    try:
-        yield from reader
-    except pa.ArrowException as error:
-        raise ArgumentError(f"{str(path)!r} cannot be read as CSV: {error}") from error
 
 
 def _refuse_duplicates(names: Sequence[str]) -> None:

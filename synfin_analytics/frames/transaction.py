@@ -10,6 +10,7 @@ import psycopg2.errors
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from synfin_analytics.connect import is_lost
 from synfin_analytics.exceptions import (
     DatabaseConnectionError,
     LoadError,
@@ -66,7 +67,11 @@ def load_transaction(
             number = str((cursor.fetchone() or ("",))[0])
         _commit(own, manager, number, table)
     finally:
-        own.close()
+        try:
+            own.close()
+        except DatabaseConnectionError:
+            # What is raised is why the load ended; the server takes it back by itself.
+            logger.debug("the connection was lost before the load was rolled back")
 
 
 @contextlib.contextmanager
@@ -79,7 +84,7 @@ def _translated(session: Session, table: str) -> Iterator[Cursor]:
     except (psycopg2.Error, DBAPIError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         # Without the cause: what PostgreSQL says below its first line may quote the data.
-        raise told(cause, table, lost=bool(driver.closed)) from None
+        raise told(cause, table, lost=is_lost(cause, driver)) from None
     finally:
         if driver.closed:  # a session's owner must roll back before it goes on
             connection.invalidate()
@@ -97,8 +102,8 @@ def _commit(session: Session, manager: DatabaseManager, number: str, table: str)
     try:
         session.commit()
     except (psycopg2.Error, DBAPIError, DatabaseConnectionError) as error:
-        if not driver.closed:  # a constraint that is checked at the end, say
-            cause = error.orig if isinstance(error, DBAPIError) else error
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        if not is_lost(cause, driver):  # a constraint that is checked at the end, say
             raise told(cause, table, lost=False) from None
         session.invalidate()
         outcome = _outcome(manager, number)
