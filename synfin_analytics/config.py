@@ -51,7 +51,8 @@ class DatabaseConfig:
     slow_query_ms
         Statements that take at least so many milliseconds are logged as a warning.
     data_dir
-        Folder of the embedded server's databases.
+        Folder of the embedded server's databases; by default ``DB_DATA_DIR`` or the user's data
+        folder.
     options
         Further connection options of libpq, such as ``connect_timeout``.
 

@@ -10,17 +10,20 @@ The logger is ``synfin_analytics.database``; each of its records has the attribu
 from __future__ import annotations
 
 import logging
+import math
 import re
 import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
+    from sqlalchemy.pool import ConnectionPoolEntry
 
     from synfin_analytics.config import DatabaseConfig
     from synfin_analytics.connect import Connection as DriverConnection
 
 CATEGORY = "DATABASE"
+_SLOW = "synfin_slow_query_ms"
 _LITERAL = re.compile(
     r"""
     \$(?P<tag>\w*)\$ .*? \$(?P=tag)\$          # $tag$ text $tag$
@@ -59,11 +62,27 @@ def without_values(statement: str, *, most: int = 2000) -> str:
     return blanked if len(blanked) <= most else blanked[: most - 1] + "…"
 
 
+def log_if_slow(connection: Connection, began: float, statement: str) -> None:
+    """Log a statement that took longer than the connection's configuration has for slow.
+
+    Parameters
+    ----------
+    began
+        When it was sent, by :func:`time.perf_counter`.
+    statement
+        Its text; the literals in it are left out.
+    """
+    took = 1000 * (time.perf_counter() - began)
+    if took >= connection.info.get(_SLOW, math.inf):  # a user's own engine has no such setting
+        logger.warning("slow query, %.0f ms: %s", took, without_values(statement))
+
+
 def log_connections(engine: Engine, config: DatabaseConfig) -> None:
     """Log the life of an engine's connections, and the statements that are slow."""
     from sqlalchemy import event
 
-    def connected(connection: DriverConnection, _record: object) -> None:
+    def connected(connection: DriverConnection, record: ConnectionPoolEntry) -> None:
+        record.info[_SLOW] = config.slow_query_ms
         logger.debug("connect: %s, backend %s", config.place, connection.info.backend_pid)
 
     def checked_out(connection: DriverConnection, _record: object, _proxy: object) -> None:
@@ -77,9 +96,7 @@ def log_connections(engine: Engine, config: DatabaseConfig) -> None:
         connection.info["synfin_began"] = time.perf_counter()
 
     def after(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
-        took = 1000 * (time.perf_counter() - connection.info["synfin_began"])
-        if took >= config.slow_query_ms:
-            logger.warning("slow query, %.0f ms: %s", took, without_values(statement))
+        log_if_slow(connection, connection.info["synfin_began"], statement)
 
     event.listen(engine, "connect", connected)
     event.listen(engine, "checkout", checked_out)

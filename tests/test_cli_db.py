@@ -17,7 +17,8 @@ from sqlalchemy import create_engine, text
 
 from synfin_analytics import embedded, schema
 from synfin_analytics.cli import COMMANDS, main
-from synfin_analytics.exceptions import ArgumentError, SchemaError
+from synfin_analytics.exceptions import ArgumentError, QueryError, SchemaError
+from synfin_analytics.frames.read import read_df
 from synfin_analytics.grants import grant_read, personal_columns
 from synfin_analytics.manager import DatabaseManager
 from synfin_analytics.schema.migrate import LOCK
@@ -365,7 +366,7 @@ def as_role(filled, role):
 def test_granted_role_reads_all_but_personal_data(filled, role, as_role):
     shown = succeeds("db", "grant", role)
 
-    assert "Created role" in shown
+    assert "New role" in shown
     assert "Not in customers: first_name, last_name, email" in shown
     assert as_role("SELECT customer_id, risk_score FROM customers") == [("C1", None)]
     assert as_role("SELECT count(*), avg(amount) FROM transactions") == [(0, None)]
@@ -373,6 +374,16 @@ def test_granted_role_reads_all_but_personal_data(filled, role, as_role):
     for table, column in HIDDEN:
         with pytest.raises(errors.InsufficientPrivilege):
             as_role(f"SELECT {column} FROM {table}")
+
+
+def test_a_whole_table_that_is_refused_for_its_personal_data_says_what_to_do(filled, role):
+    grant_read(filled, role)
+    with filled.get_session() as session:
+        session.execute(text("SELECT set_config('role', :role, true)"), {"role": role})
+
+        with pytest.raises(QueryError, match=r"permission denied.*name the columns to read"):
+            read_df("customers", session=session)
+        assert read_df("SELECT customer_id FROM customers", session=session).shape == (1, 1)
 
 
 @pytest.mark.parametrize(

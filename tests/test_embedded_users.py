@@ -57,7 +57,15 @@ def test_a_normal_user_with_an_awkward_home_needs_no_settings(someone):
     assert uids == f"{user.pw_uid} {user.pw_uid}"
 
 
-def test_the_default_folder_is_the_users_own():
+def test_the_default_folder_is_the_one_that_the_environment_names(monkeypatch, tmp_path):
+    monkeypatch.setenv("DB_DATA_DIR", str(tmp_path))
+
+    assert default_home() == tmp_path
+    assert EmbeddedPostgres().home == tmp_path
+
+
+def test_the_default_folder_is_the_users_own(monkeypatch):
+    monkeypatch.delenv("DB_DATA_DIR")
     expected = "/var/lib/synfin_analytics" if ROOT else str(Path.home())
 
     assert str(default_home()).startswith(expected)

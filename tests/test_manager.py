@@ -430,6 +430,18 @@ def test_slow_queries_are_logged_with_their_time_and_without_values(tcp_server, 
     assert "ana@" not in log.text
 
 
+def test_slow_reads_by_copy_are_logged_without_values(tcp_server, log):
+    manager = DatabaseManager(tcp_server.config(slow_query_ms=40))
+    query = "SELECT pg_sleep(0.05)::text, :name AS name, 'ana@example.org' AS email"
+    manager.execute_query("SELECT 'quick'")
+    manager.execute_query(query, {"name": "Ana Smith"})
+    manager.close()
+
+    [warning] = [record for record in log.records if record.levelname == "WARNING"]
+    assert "ms: SELECT pg_sleep(0.05)::text, :name AS name, '…' AS email" in warning.getMessage()
+    assert "Ana" not in log.text
+
+
 def test_neither_echo_nor_errors_show_parameters(tcp_server, caplog):
     manager = DatabaseManager(tcp_server.config(echo=True))
     with (

@@ -69,6 +69,15 @@ rows = st.fixed_dictionaries(
 )
 
 
+def test_the_index_of_pandas_counts_the_rows():
+    frame = pd.DataFrame({"channel": ["pos", "atm", "online"], "is_fraud": [True, False, False]})
+
+    result = fraud_rate(frame, by="channel", amount=None)
+
+    assert list(result["channel"]) == ["atm", "online", "pos"]
+    assert list(result.index) == [0, 1, 2]
+
+
 def comparable(result) -> pl.DataFrame:
     if not isinstance(result, pd.DataFrame):
         return pl.DataFrame(result)

@@ -200,8 +200,8 @@ def grant(role: str, login: bool, password_env: str | None, with_personal_data: 
     password = _password(role, password_env) if login or password_env else None
     with _open() as manager:
         done = grant_read(manager, role, personal_data=with_personal_data, password=password)
-        what = "Created role" if done.created else "Role"
-        click.echo(f"{what} {role!r} may read the tables of {_place(manager, capital=False)}.")
+        who = "New role" if done.created else "Role"
+        click.echo(f"{who} {role!r} may read the tables of {_place(manager, capital=False)}.")
         for table, columns in done.hidden.items():
             click.echo(f"  Not in {table}: {', '.join(columns)}")
         for warning in done.warnings:

@@ -70,7 +70,10 @@ class ServerUser:
 
 
 def default_home() -> Path:
-    """Folder of the databases when ``DB_DATA_DIR`` is not set."""
+    """Folder of the databases where none is named: ``DB_DATA_DIR``, else the user's data folder."""
+    named = os.environ.get("DB_DATA_DIR", "").strip()
+    if named:
+        return Path(named).expanduser()
     if os.geteuid() == 0:
         return _ROOT_HOME
     return platformdirs.user_data_path(APPLICATION, appauthor=False)

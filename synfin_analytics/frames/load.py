@@ -17,6 +17,7 @@ from synfin_analytics.frames.sources import open_source
 from synfin_analytics.frames.spec import spec_of
 from synfin_analytics.frames.transaction import load_transaction
 from synfin_analytics.frames.writer import Writer
+from synfin_analytics.log import logger
 from synfin_analytics.models import model_of
 
 if TYPE_CHECKING:
@@ -154,6 +155,9 @@ def load_df(
         writer.finish()
         if faults and on_invalid == "raise":
             raise faults.error(spec.name)
+    seconds = time.perf_counter() - started
+    rows = writer.inserted + writer.updated
+    logger.info("load: %s, %d rows in %.1f s", spec.name, rows, seconds)
     if session is not None and on_conflict == "update":
         session.expire_all()  # what it has read may have changed
     return LoadReport(
@@ -162,7 +166,7 @@ def load_df(
         updated=writer.updated,
         skipped=writer.skipped,
         rejected=faults.rejected().to_pandas(),
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
     )
 
 

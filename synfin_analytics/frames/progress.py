@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from tqdm.auto import tqdm
+if find_spec("ipywidgets") is None:  # else tqdm.auto warns in every notebook
+    from tqdm import tqdm
+else:
+    from tqdm.auto import tqdm
 
 if TYPE_CHECKING:
     from typing import Any

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -23,6 +24,7 @@ from synfin_analytics.frames.read_session import (
     told,
 )
 from synfin_analytics.frames.read_sql import Parameter, Query, Statement, statement_of
+from synfin_analytics.log import log_if_slow
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -225,12 +227,15 @@ def _run(
         statement = statement_of(query, params, bound.dialect)
         cursor = stack.enter_context(connection.cursor())
         sql = statement.bound(cursor)
+        began = time.perf_counter()
         with told(sql, bound):
             if session is not None and not connection.autocommit:
                 stack.enter_context(savepoint(cursor))
             prepare = _copied if statement.reads else _executed
             plans, chunks = prepare(cursor, sql, exact=exact)
         yield _Result(plans, stack.enter_context(contextlib.closing(_checked(chunks, sql, bound))))
+        if not bound.invalidated:
+            log_if_slow(bound, began, statement.text)
 
 
 def _checked(chunks: Chunks, sql: BoundSQL, bound: BoundConnection) -> Chunks:

@@ -29,6 +29,10 @@ _READ_ONLY = (
     "A session that is opened for one query only reads: to change something, pass session= and "
     "commit it."
 )
+_NO_RIGHT = (
+    "If personal data are hidden from this user, name the columns to read, without those of "
+    "synfin_analytics.grants.personal_columns(); a whole table, and so a repository, reads them too"
+)
 
 
 def in_words(error: psycopg2.Error, sql: BoundSQL, *, closed: bool) -> SynfinError:
@@ -68,6 +72,8 @@ def _hint(error: psycopg2.Error, message: str) -> str | SynfinError | None:
         return _READ_ONLY
     if error.diag.message_hint:
         return error.diag.message_hint
+    if isinstance(error, errors.InsufficientPrivilege):
+        return _NO_RIGHT
     name = (re.findall(r'"([^"]*)"', message) or [message.partition("column ")[2].split(" ")[0]])[0]
     name = name.rpartition(".")[2]
     if isinstance(error, errors.UndefinedTable):

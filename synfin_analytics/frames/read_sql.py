@@ -78,6 +78,11 @@ class Statement:
     #: The text was written by the user, so that a place in it says something.
     own_text: bool
 
+    @property
+    def text(self) -> str:
+        """The statement with its parameters' names, without their values."""
+        return "".join(p if isinstance(p, str) else f":{p.name}" for p in self.pieces)
+
     def bound(self, cursor: Cursor) -> BoundSQL:
         """Put the values in, quoted by psycopg2."""
         parts = [p.bound(cursor) if isinstance(p, Parameter) else p for p in self.pieces]

@@ -199,6 +199,7 @@ def rates_from_counts(
         )
     if keys:
         counts = counts.sort(*keys, nulls_last=True)
+        counts = nw.maybe_reset_index(counts)  # that of pandas tells in what order groups came
 
     of = {name: _numbers(counts[name]) for name in measures}
     of["fraud_rate"] = ratio(of["frauds"], of["labelled"])
