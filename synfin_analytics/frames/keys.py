@@ -36,7 +36,14 @@ class Parents:
         self._reference = reference
         self._create = create and reference.table in STUBS
         self._known = pl.Series([], dtype=pl.String)
+        self._hold = False
+        #: Whether all parents so far are held: they exist until the transaction ends.
+        self.held = False
         self._cursor.execute("CREATE TEMP TABLE IF NOT EXISTS synfin_ids (id text) ON COMMIT DROP")
+
+    def hold(self) -> None:
+        """From now on, lock the keys of the parents, as PostgreSQL's check of a row does."""
+        self._hold = self.held = True
 
     def forget(self) -> None:
         """Look all of them up again: another session has deleted some."""
@@ -63,6 +70,8 @@ class Parents:
                 spec,
             )
         found = unseen.filter(~unseen.is_in(missing.implode()))
+        if self._hold and len(found):
+            self.held &= self._lock() == len(found)
         if len(self._known) + len(found) > _MOST_REMEMBERED:
             self.forget()
         self._known = pl.concat([self._known, found.head(_MOST_REMEMBERED)])
@@ -93,6 +102,20 @@ class Parents:
             ).format(**names)
         )
         return pl.Series([row[0] for row in self._cursor.fetchall()], dtype=pl.String)
+
+    def _lock(self) -> int:
+        """Lock the keys of those that were looked up last; say how many there are."""
+        self._cursor.execute(
+            sql.SQL(
+                "SELECT count(*) FROM (SELECT FROM {parent} AS p JOIN pg_temp.synfin_ids "
+                "ON p.{key} = id FOR KEY SHARE OF p) AS held"
+            ).format(
+                parent=sql.Identifier(self._reference.table),
+                key=sql.Identifier(self._reference.target),
+            )
+        )
+        (count,) = self._cursor.fetchone() or (0,)
+        return int(count)
 
 
 class Existing:

@@ -25,6 +25,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from synfin_analytics.models.rules import rule_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from synfin_analytics.models import Base
     from synfin_analytics.models.rules import Rule
 
@@ -73,6 +75,10 @@ class TableSpec:
     #: The column that most indexes begin with; of several, the primary key.
     leading: str
     references: tuple[Reference, ...]
+
+    def sent(self, names: Iterable[str]) -> list[ColumnSpec]:
+        """Columns of the table among ``names``, in that order."""
+        return [self.columns[name] for name in names if name in self.columns]
 
 
 @cache

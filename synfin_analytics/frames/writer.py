@@ -14,6 +14,8 @@ from synfin_analytics.frames.copy_in import copy_rows
 from synfin_analytics.frames.keys import Existing, Parents
 from synfin_analytics.frames.prepare import ROW
 from synfin_analytics.frames.rebuild import Rebuild, looks_empty
+from synfin_analytics.frames.update import update_rows
+from synfin_analytics.frames.vouch import may_vouch, unchecked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,10 +24,12 @@ if TYPE_CHECKING:
 
     from synfin_analytics.frames.faults import Faults
     from synfin_analytics.frames.prepare import Prepared
-    from synfin_analytics.frames.spec import ColumnSpec, TableSpec
+    from synfin_analytics.frames.spec import TableSpec
 
 #: From so many rows on, building indexes anew is cheaper than keeping them up.
 ROWS_WORTH_A_REBUILD = 32_768
+#: From so many rows on, locking the keys of their parents is cheaper than the server's checks.
+ROWS_WORTH_VOUCHING = 1_000
 #: How often a batch is tried again because another session wrote the same keys meanwhile.
 MOST_TRIES = 5
 
@@ -82,7 +86,9 @@ class Writer:
             parents.check(batch, self._faults, self._spec)
         if self._rebuild is not None and self._rebuild.empty:
             good = batch.good
-            copy_rows(self._cursor, self._spec.name, good, self._sent(good), freeze=True)
+            copy_rows(
+                self._cursor, self._spec.name, good, self._spec.sent(good.columns), freeze=True
+            )
             self.inserted += good.height
             self._bad_rows.append(batch.frame.filter(batch.bad)[ROW])
         else:
@@ -101,6 +107,13 @@ class Writer:
 
     def _start(self, height: int) -> None:
         self._started = True
+        self._choose_way(height)
+        worth = self._rebuild is None and self._parents and height >= ROWS_WORTH_VOUCHING
+        if worth and may_vouch(self._cursor, self._spec):
+            for parents in self._parents:
+                parents.hold()
+
+    def _choose_way(self, height: int) -> None:
         if self._lock == "never" or (self._lock == "auto" and height < ROWS_WORTH_A_REBUILD):
             return
         wait = self._lock == "always"
@@ -120,8 +133,8 @@ class Writer:
                 "not changed, and none that are checked at the commit."
             )
 
-    def _sent(self, frame: pl.DataFrame) -> list[ColumnSpec]:
-        return [self._spec.columns[name] for name in frame.columns if name != ROW]
+    def _vouched(self) -> bool:
+        return bool(self._parents) and all(parents.held for parents in self._parents)
 
     def _finder(self, key: tuple[str, ...]) -> Existing:
         if key not in self._finders:
@@ -152,8 +165,11 @@ class Writer:
                 new = new.sort(leading, maintain_order=True)
             self._cursor.execute("SAVEPOINT synfin_batch")
             try:
-                copy_rows(self._cursor, self._spec.name, new, self._sent(new))
-                done = self._on_conflict != "update" or self._update(old)
+                with unchecked(self._cursor, vouched=self._vouched()):
+                    copy_rows(self._cursor, self._spec.name, new, self._spec.sent(new.columns))
+                done = self._on_conflict != "update" or update_rows(
+                    self._cursor, self._spec, self._keys[0], old
+                )
             except psycopg2.errors.UniqueViolation as error:
                 broken = error.diag.constraint_name
                 self._cursor.execute("ROLLBACK TO SAVEPOINT synfin_batch")
@@ -218,53 +234,6 @@ class Writer:
             exists, _ = self._finder(key).find(given)
             hit = batch.frame[ROW].is_in(given.filter(exists)[ROW].implode())
             batch.refuse(hit, key, EXISTS, self._faults, self._spec)
-
-    def _update(self, rows: pl.DataFrame) -> bool:
-        """Update rows that exist; False where another session has deleted some meanwhile."""
-        key = self._keys[0]
-        changed = [name for name in rows.columns if name not in (*key, ROW)]
-        if rows.is_empty() or not changed:
-            return True
-        table = sql.Identifier(self._spec.name)
-        stage = f"synfin_stage_{self._spec.name}"
-        names = [name for name in rows.columns if name != ROW]
-        self._cursor.execute(
-            sql.SQL(
-                "CREATE TEMP TABLE IF NOT EXISTS {stage} ON COMMIT DROP AS "
-                "SELECT {columns} FROM {table} LIMIT 0"
-            ).format(
-                stage=sql.Identifier(stage),
-                columns=sql.SQL(", ").join(map(sql.Identifier, names)),
-                table=table,
-            )
-        )
-        copy_rows(self._cursor, stage, rows, self._sent(rows))
-        parts = {
-            "table": table,
-            "stage": sql.Identifier(stage),
-            "changes": sql.SQL(", ").join(
-                sql.SQL("{0} = s.{0}").format(sql.Identifier(name)) for name in changed
-            ),
-            "same": sql.SQL(" AND ").join(
-                sql.SQL("{0}.{1} = s.{1}").format(table, sql.Identifier(name)) for name in key
-            ),
-        }
-        self._cursor.execute(
-            sql.SQL("UPDATE {table} SET {changes} FROM pg_temp.{stage} AS s WHERE {same}").format(
-                **parts
-            )
-        )
-        found = self._cursor.rowcount
-        if found < rows.height:
-            # A trigger of the user's may have left a row as it was: that is no reason to worry.
-            self._cursor.execute(
-                sql.SQL("SELECT count(*) FROM {table}, pg_temp.{stage} AS s WHERE {same}").format(
-                    **parts
-                )
-            )
-            (found,) = self._cursor.fetchone() or (0,)
-        self._cursor.execute(sql.SQL("DROP TABLE pg_temp.{stage}").format(**parts))
-        return bool(found == rows.height)
 
     def _build_keys(self, rebuild: Rebuild) -> None:
         """Build the keys; rows that repeat one across batches come to light here."""
