@@ -6,6 +6,7 @@ counts of these units are additive, so longer periods are put together afterward
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -46,16 +47,35 @@ class Period:
     weeks: bool = False
 
     @classmethod
-    def parse(cls, every: str) -> Period:
-        """Read ``every``: a whole number and one of m, h, d, w, mo, q, y."""
-        match = re.fullmatch(r"([1-9][0-9]{0,5})(m|h|d|w|mo|q|y)", str(every))
-        if match is None:
+    def parse(cls, every: str, name: str = "every", *, least: int = 1) -> Period:
+        """Read ``every``: a whole number from ``least`` and one of m, h, d, w, mo, q, y.
+
+        ``name`` is what the caller's argument is called.
+        """
+        match = re.fullmatch(r"(0|[1-9][0-9]{0,5})(m|h|d|w|mo|q|y)", str(every))
+        if match is None or int(match[1]) < least:
             raise ArgumentError(
-                "every is a whole number and a unit of time (m, h, d, w, mo, q, y), "
+                f"{name} is a whole number and a unit of time (m, h, d, w, mo, q, y), "
                 f"as '1d' or '3mo'; got {every!r}."
             )
         numpy_unit, factor = _UNITS[match[2]]
         return cls(int(match[1]) * factor, numpy_unit, weeks=match[2] == "w")
+
+    @classmethod
+    def fixed(cls, every: str, name: str, *, least: int = 1) -> Period:
+        """Read a period that always lasts as long: a number of m, h, d or w."""
+        period = cls.parse(every, name, least=least)
+        if period.numpy_unit == "M":
+            raise ArgumentError(
+                f"{name} must always last as long, and months do not: "
+                f"name it in m, h, d or w, as '90d'; got {every!r}."
+            )
+        return period
+
+    @property
+    def duration(self) -> dt.timedelta:
+        """How long it lasts, if that is :meth:`fixed`."""
+        return self.length * dt.timedelta(**{f"{self.unit}s": 1})
 
     @property
     def unit(self) -> str:
