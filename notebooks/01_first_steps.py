@@ -153,7 +153,7 @@ by_category[["merchant_category", "labelled", "frauds", "fraud_rate", "low", "hi
 # tell which rate is higher, whatever the dots say.
 
 # %%
-ax = plot_fraud_rate(by_category)
+picture = plot_fraud_rate(by_category)
 
 # %% [markdown]
 # Over time, week by week; PostgreSQL counts here, and no payment leaves the database:
@@ -161,7 +161,7 @@ ax = plot_fraud_rate(by_category)
 # %%
 with get_db_session() as session:
     by_week = TransactionRepository(session).fraud_rate(every="1w")
-ax = plot_fraud_rate(by_week)
+picture = plot_fraud_rate(by_week)
 
 # %% [markdown]
 # ## Your turn
@@ -171,7 +171,7 @@ ax = plot_fraud_rate(by_week)
 # 3. Simulate a year instead of two months: do the intervals become narrower?
 
 # %%
-ax = plot_fraud_rate(fraud_rate(payments, by="entry_mode"))
+picture = plot_fraud_rate(fraud_rate(payments, by="entry_mode"))
 
 # %% [markdown]
 # ## Tidy up

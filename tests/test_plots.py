@@ -150,7 +150,8 @@ def test_the_interval_of_a_tiny_group_is_cut_and_marked():
 
 def test_axes_that_are_given_are_drawn_into():
     ax = plt.figure().add_subplot()
-    assert plot_fraud_rate(fraud_rate(transactions(is_fraud=[True])), ax, title="Mine") is ax
+    display = plot_fraud_rate(fraud_rate(transactions(is_fraud=[True])), ax, title="Mine")
+    assert display.ax is ax
     assert ax.get_title(loc="left") == "Mine"
 
 

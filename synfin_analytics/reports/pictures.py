@@ -32,7 +32,7 @@ def fraud_rate_image(
     buffer = io.BytesIO()
     # The same numbers give the same file: no random identifiers in it, and no date.
     with mpl.rc_context({"svg.hashsalt": "synfin"}):
-        figure = plot_fraud_rate(result, title=title).get_figure(root=True)
+        figure = plot_fraud_rate(result, title=title).ax.get_figure(root=True)
         if figure is None:
             raise RuntimeError("matplotlib drew a picture without a figure")
         metadata = {"Date": None} if kind == "svg" else None

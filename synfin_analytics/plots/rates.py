@@ -1,0 +1,277 @@
+"""Fraud rates: by group, and over time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+import numpy as np
+
+from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.metrics.fraud import MEASURES
+from synfin_analytics.metrics.proportions import ratio
+from synfin_analytics.plots import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from narwhals.typing import IntoDataFrame
+    from numpy.typing import NDArray
+
+    from synfin_analytics.plots.style import Display, Floats
+
+_NEEDED = ("labelled", "frauds", "fraud_rate", "low", "high")
+
+
+def plot_fraud_rate(
+    result: IntoDataFrame,
+    ax: Axes | None = None,
+    *,
+    most: int = 25,
+    title: str | None = None,
+) -> Display:
+    """Draw the result of :func:`synfin_analytics.fraud_rate`.
+
+    By group: a dot for the rate, a bar for its interval, beside it frauds and transactions. Over
+    time: a line, a band for the interval, and the volume below; one line style for each group if
+    there are groups as well. A dashed line is the rate of all that is shown.
+
+    Parameters
+    ----------
+    result
+        What ``fraud_rate`` returned, of any kind of frame.
+    ax
+        Where to draw; by default a figure of a size that fits.
+    most
+        Groups that are drawn at most (over time: 5), those with the most transactions.
+    title
+        Other than the one that says what is drawn; "" for none.
+
+    Returns
+    -------
+    Display
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("agg")
+    >>> import polars as pl
+    >>> from synfin_analytics.metrics import fraud_rate
+    >>> frame = pl.DataFrame({"amount": [9, 8], "is_fraud": [0, 1], "channel": ["pos", "atm"]})
+    >>> plot_fraud_rate(fraud_rate(frame, by="channel")).ax.get_title(loc="left")
+    'Fraud rate by channel'
+    """
+    frame = _checked(result)
+    if most < 1:
+        raise ArgumentError(f"most is a number of groups, at least 1; got {most!r}.")
+    keys = [name for name in frame.columns if name not in MEASURES]
+    time = next((name for name in keys if isinstance(frame.schema[name], nw.Datetime)), None)
+    groups = [name for name in keys if name != time]
+    shown = (
+        _ordered_groups(frame, groups, most)
+        if time is None
+        else _largest_groups(frame, groups, time, min(most, len(style.STYLES)))
+    )
+    labels = np.array(_labels(shown, groups), dtype=object)
+    left_out = len(set(_labels(frame, groups))) - len(set(labels)) if groups else 0
+
+    def draw(ax: Axes) -> None:
+        style.dress(ax, _title(groups, time) if title is None else title, grid="y" if time else "x")
+        if time is None:
+            _by_group(ax, shown, labels, left_out)
+        else:
+            _over_time(ax, shown, labels, time, left_out)
+            if groups and len(shown):
+                ax.set_ylim(0, 1.15 * ax.get_ylim()[1])
+                ax.legend(
+                    frameon=False, fontsize="small", ncols=len(style.STYLES), loc="upper left"
+                )
+        if not _floats(frame["labelled"]).sum():
+            style.say(ax, "no labelled transactions" if len(frame) else "no transactions")
+        if not len(frame):
+            ax.set_xticks([])
+
+    size = (8.4, 4.2 if time else 1.5 + 0.36 * max(len(shown), 1))
+    return style.drawn(ax, size, nw.maybe_reset_index(shown).to_pandas(), draw)
+
+
+def _checked(result: IntoDataFrame) -> nw.DataFrame[Any]:
+    frame: nw.DataFrame[Any] = nw.from_native(result, eager_only=True)
+    for name in _NEEDED:
+        if name not in frame.columns:
+            raise NotFoundError("column", name, frame.columns, where="the result of fraud_rate")
+    return frame
+
+
+def _title(groups: list[str], time: str | None) -> str:
+    what = "Fraud rate over time" if time else "Fraud rate"
+    return " by ".join([what, *[" and ".join(groups).replace("_", " ")] * bool(groups)])
+
+
+def _ordered_groups(frame: nw.DataFrame[Any], groups: list[str], most: int) -> nw.DataFrame[Any]:
+    """Take the largest groups, in the order in which they are drawn from top to bottom."""
+    if len(frame) > most:
+        frame = frame.sort("labelled", descending=True).head(most)
+    if groups:
+        frame = frame.sort(*groups, nulls_last=True)
+    if all(_has_order(frame.schema[name]) for name in groups):
+        return frame
+    # Names have no order of their own: the highest rate comes first, what is NaN last.
+    return _rows(frame, np.argsort(-_floats(frame["fraud_rate"]), kind="stable"))
+
+
+def _largest_groups(
+    frame: nw.DataFrame[Any], groups: list[str], time: str, most: int
+) -> nw.DataFrame[Any]:
+    """Take the periods of the largest groups, in the order of time."""
+    frame = frame.filter(~nw.col(time).is_null()).sort(time)
+    labels = np.array(_labels(frame, groups), dtype=object)
+    return _rows(frame, np.flatnonzero(np.isin(labels, _by_size(frame, labels)[:most])))
+
+
+def _rows(frame: nw.DataFrame[Any], places: NDArray[np.intp]) -> nw.DataFrame[Any]:
+    rows: nw.DataFrame[Any] = frame[places.tolist(), :]
+    return rows
+
+
+def _by_size(frame: nw.DataFrame[Any], labels: NDArray[np.object_]) -> list[str]:
+    """Names of the groups, that with the most transactions first."""
+    labelled = _floats(frame["labelled"])
+    return sorted(dict.fromkeys(labels), key=lambda name: -labelled[labels == name].sum())
+
+
+def _by_group(
+    ax: Axes, frame: nw.DataFrame[Any], labels: NDArray[np.object_], left_out: int
+) -> None:
+    of = {name: _floats(frame[name]) for name in _NEEDED}
+    rows = np.arange(len(frame))[::-1]
+    overall = _overall(of)
+    if len(frame) > 1 and np.isfinite(overall):
+        ax.axvline(overall, color=style.GREY, linewidth=1, linestyle=style.DASHES, zorder=1)
+        style.above(ax, f"all shown: {overall:.2%}", overall)
+    ax.hlines(rows, of["low"], of["high"], color=style.INK, linewidth=2.4, alpha=0.55, zorder=2)
+    ax.plot(of["fraud_rate"], rows, "o", color=style.INK, markersize=6, zorder=3, clip_on=False)
+    for row, k, n in zip(rows, of["frauds"], of["labelled"], strict=True):
+        style.beside(ax, f"{k:,.0f} of {n:,.0f}" if n else "none labelled", row, size="small")
+    ax.set_yticks(rows, labels)
+    ax.set_ylim(-0.6, max(len(frame), 1) - 0.4)
+    limit = _limit(of)
+    ax.set_xlim(0, limit)
+    cut = of["high"] > limit
+    ax.plot(np.full(cut.sum(), limit), rows[cut], ">", color=style.INK, markersize=5, clip_on=False)
+    ax.xaxis.set_major_formatter(style.percent())
+    ax.set_xlabel(_caption("dot: rate, bar: its interval, right: frauds of transactions", left_out))
+    ax.tick_params(axis="y", pad=8)
+
+
+def _over_time(
+    ax: Axes, frame: nw.DataFrame[Any], labels: NDArray[np.object_], time: str, left_out: int
+) -> None:
+    of = {name: _floats(frame[name]) for name in _NEEDED}
+    moments = _moments(frame[time])
+    names = _by_size(frame, labels)
+    several = len(names) > 1
+    for name, (line, mark, colour) in zip(names, style.STYLES, strict=False):
+        one = labels == name
+        ax.fill_between(
+            moments[one],
+            of["low"][one],
+            of["high"][one],
+            color=colour if several else style.SOFT,
+            alpha=0.12 if several else 0.8,
+            linewidth=0,
+        )
+        if one.sum() == 1:  # a band needs two
+            ax.vlines(moments[one], of["low"][one], of["high"][one], color=colour, alpha=0.55)
+        ax.plot(
+            moments[one],
+            of["fraud_rate"][one],
+            linestyle=line,
+            # Of many points only the line is left.
+            marker=mark if several or one.sum() <= 60 else "",
+            markersize=3.5,
+            markevery=max(int(one.sum()) // 15, 1) if several else 1,
+            linewidth=1.6,
+            color=colour,
+            label=str(name),
+            clip_on=False,
+        )
+    overall = _overall(of)
+    if len(moments) > 1 and np.isfinite(overall):
+        ax.axhline(overall, color=style.GREY, linewidth=1, linestyle=style.DASHES, zorder=1)
+        style.beside(ax, f"all: {overall:.2%}", overall)
+    ax.set_ylim(0, _limit(of))
+    ax.yaxis.set_major_formatter(style.percent())
+    below = _volume(ax, moments, of["labelled"]) if len(moments) else ax
+    below.set_xlabel(
+        _caption("line: rate, band: its interval, bars: labelled transactions", left_out)
+    )
+
+
+def _volume(ax: Axes, moments: Floats, labelled: Floats) -> Axes:
+    """Draw how many transactions there were in a strip below ``ax``."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.ticker import FuncFormatter
+
+    below = style.strip(ax)
+    starts, which = np.unique(moments, return_inverse=True)
+    width = float(np.median(np.diff(starts))) if len(starts) > 1 else 1.0
+    volume = np.bincount(which, weights=labelled, minlength=len(starts))
+    below.bar(starts, volume, width=0.85 * width, color=style.BAR)
+    # matplotlib.dates has no types
+    locator = AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
+    below.xaxis.set_major_locator(locator)
+    formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
+    below.xaxis.set_major_formatter(formatter)
+    top = max(below.get_ylim()[1], 1.0)
+    below.set_yticks([top / 1.05])
+    below.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
+    return below
+
+
+def _has_order(dtype: nw.dtypes.DType) -> bool:
+    return dtype.is_numeric() or isinstance(dtype, nw.Enum)
+
+
+def _labels(frame: nw.DataFrame[Any], groups: list[str]) -> list[str]:
+    """Name of each row's group; a value that is missing is called so."""
+    columns = [frame[name].to_list() for name in groups]
+    return [
+        " · ".join("not known" if _missing(value) else str(value) or "(empty)" for value in values)
+        for values in zip(*columns, strict=True)
+    ] or ["all"] * len(frame)
+
+
+def _missing(value: object) -> bool:
+    return value is None or value != value  # NaN, NaT
+
+
+def _overall(of: dict[str, Floats]) -> float:
+    return float(ratio(of["frauds"].sum(), of["labelled"].sum()))
+
+
+def _limit(of: dict[str, Floats]) -> float:
+    """Where the axis ends: intervals of tiny groups are cut, so that the others can be seen."""
+    high = of["high"][np.isfinite(of["high"])]
+    if not len(high):
+        return 0.01
+    rates = of["fraud_rate"][np.isfinite(of["fraud_rate"])]
+    return float(min(1.06 * high.max(), max(1.5 * rates.max(), 1.3 * np.median(high)), 1.0))
+
+
+def _caption(text: str, left_out: int) -> str:
+    return (
+        f"{text}; {left_out:,} smaller group{'s' * (left_out != 1)} not shown" if left_out else text
+    )
+
+
+def _floats(values: nw.Series[Any]) -> Floats:
+    return values.cast(nw.Float64).to_numpy().astype(np.float64)
+
+
+def _moments(values: nw.Series[Any]) -> Floats:
+    """Moments as matplotlib counts them: in days."""
+    from matplotlib.dates import date2num
+
+    naive = values.dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
+    days = date2num(naive)  # type: ignore[no-untyped-call]  # matplotlib.dates has no types
+    return np.asarray(days, dtype=np.float64)

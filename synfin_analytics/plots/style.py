@@ -1,0 +1,193 @@
+"""The look that all pictures share, and what each of them returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from synfin_analytics.exceptions import ArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+INK = "#1b4965"
+SOFT = "#c9d6df"
+BAR = "#9aa5b1"
+GREY = "#6b7280"
+GRID = "#e5e7eb"
+DASHES = (0, (4, 3))
+_UNITS = ((1e9, "bn"), (1e6, "M"), (1e3, "k"))
+#: Lines that are told apart in print: pattern, marker, and a colour for the screen.
+STYLES: tuple[tuple[Any, str, str], ...] = (
+    ("-", "o", INK),
+    ("--", "s", "#c8553d"),
+    (":", "^", "#2a7f62"),
+    ("-.", "D", "#7b5ea7"),
+    ((0, (1, 1)), "v", "#b7791f"),
+)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Display:
+    """A picture that was drawn: its Axes, its numbers, and how to draw it again.
+
+    Whatever else is asked of it goes to its Axes, as ``display.set_title("Mine")``.
+
+    Attributes
+    ----------
+    ax
+        The matplotlib Axes that it was drawn into.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("agg")
+    >>> import pandas as pd
+    >>> from synfin_analytics import fraud_rate, plot_fraud_rate
+    >>> payments = pd.DataFrame({"amount": [9, 8], "is_fraud": [0, 1], "channel": ["pos", "atm"]})
+    >>> display = plot_fraud_rate(fraud_rate(payments, by="channel"))
+    >>> display
+    <Display 'Fraud rate by channel': .frame() gives its 2 rows, .plot(ax) draws it again>
+    >>> display.frame()[["channel", "frauds"]].values.tolist()
+    [['atm', 1], ['pos', 0]]
+    """
+
+    ax: Axes
+    _numbers: pd.DataFrame
+    _draw: Callable[[Axes], None]
+    _size: tuple[float, float]
+
+    def frame(self) -> pd.DataFrame:
+        """Give the numbers behind the picture, in the order in which they are drawn."""
+        return self._numbers.copy()
+
+    def plot(self, ax: Axes | None = None) -> Display:
+        """Draw the same picture again, into ``ax`` or a figure of its own."""
+        return drawn(ax, self._size, self._numbers, self._draw)
+
+    def __getattr__(self, name: str) -> Any:
+        # Copying asks for special methods before there is an ax.
+        if name.startswith("_") or name == "ax":
+            raise AttributeError(name)
+        return getattr(self.ax, name)
+
+    def __repr__(self) -> str:
+        rows = f"{len(self._numbers):,} row{'s' * (len(self._numbers) != 1)}"
+        return (
+            f"<Display {self.ax.get_title(loc='left')!r}: .frame() gives its {rows}, "
+            ".plot(ax) draws it again>"
+        )
+
+
+def drawn(
+    ax: Axes | None,
+    size: tuple[float, float],
+    numbers: pd.DataFrame,
+    draw: Callable[[Axes], None],
+) -> Display:
+    """Draw into ``ax``, or into a new figure of that size (inches)."""
+    from matplotlib.axes import Axes as MatplotlibAxes
+
+    if isinstance(ax, MatplotlibAxes):
+        draw(ax)
+        return Display(ax, numbers, draw, size)
+    if ax is not None:
+        raise ArgumentError(f"ax must be one matplotlib Axes; got {type(ax).__name__}.")
+    from matplotlib import pyplot as plt
+
+    figure, new = plt.subplots(figsize=size, layout="constrained")
+    try:
+        draw(new)
+    except BaseException:
+        plt.close(figure)  # or a notebook would show half a picture
+        raise
+    return Display(new, numbers, draw, size)
+
+
+def dress(ax: Axes, title: str, *, grid: str = "y") -> None:
+    """Give the Axes its title, a faint grid, and no more lines than it needs."""
+    ax.set_title(title, loc="left", fontweight="bold", pad=12)
+    if grid:
+        ax.grid(axis=grid, color=GRID, linewidth=0.8)  # type: ignore[arg-type]  # x, y or both
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+
+
+def say(ax: Axes, words: str) -> None:
+    """Write into the middle why there is nothing to be seen."""
+    ax.text(
+        0.5, 0.5, words, transform=ax.transAxes, ha="center", va="center", color=GREY, wrap=True
+    )
+
+
+def beside(ax: Axes, text: str, y: float, *, size: str = "x-small") -> None:
+    """Write to the right of the Axes, at the height ``y`` of the data."""
+    ax.annotate(
+        text,
+        (1, y),
+        xycoords=("axes fraction", "data"),
+        xytext=(6, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=size,
+        color=GREY,
+    )
+
+
+def above(ax: Axes, text: str, x: float) -> None:
+    """Write over the Axes, at ``x`` of the data."""
+    ax.annotate(
+        text,
+        (x, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(4, 2),
+        textcoords="offset points",
+        fontsize="x-small",
+        color=GREY,
+    )
+
+
+def strip(ax: Axes, height: float = 0.2) -> Axes:
+    """Small Axes below ``ax``, with the same x axis, for how many there were."""
+    gap = 0.06
+    below = ax.inset_axes((0, -height - gap, 1, height), sharex=ax)
+    below.tick_params(axis="y", length=0, labelsize="x-small")
+    below.spines[["top", "right", "left"]].set_visible(False)
+    ax.tick_params(axis="x", length=0, labelbottom=False)
+    if ax.figure.get_layout_engine() is None:  # nobody else makes room for it
+        box = ax.get_position()
+        ax.set_position((box.x0, box.y1 - box.height / (1 + height + gap), box.width,
+                         box.height / (1 + height + gap)))  # fmt: skip
+        ax.set_in_layout(True)
+    return below
+
+
+def percent() -> Any:
+    """Ticks as percent, with the decimals that they need."""
+    from matplotlib.ticker import PercentFormatter
+
+    return PercentFormatter(1.0)
+
+
+def brief(number: float) -> str:
+    """Write a count or an amount in few characters.
+
+    Examples
+    --------
+    >>> brief(9_876), brief(123_456), brief(1_234_567), brief(0.25)
+    ('9,876', '123k', '1.23M', '0.25')
+    """
+    if abs(number) < 1e5:
+        whole = abs(number) >= 100 or number == int(number)
+        return f"{number:,.0f}" if whole else f"{number:.3g}"
+    number = float(f"{number:.3g}")  # first, so that 999,999 is 1M
+    unit, letter = next((u, sign) for u, sign in _UNITS if abs(number) >= u)
+    return f"{number / unit:.3g}{letter}"
