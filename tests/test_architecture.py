@@ -15,7 +15,7 @@ LONGEST = 350
 
 #: Each floor imports from itself and from those above it in this list.
 FLOORS: dict[str, set[str]] = {
-    "errors": {"exceptions"},
+    "errors": {"exceptions", "wording"},
     "database": {
         "_database", "_engine", "_settings", "config", "connect", "embedded", "grants", "log",
         "manager", "models", "schema",

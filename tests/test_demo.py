@@ -19,8 +19,8 @@ from synfin_analytics.config import DatabaseConfig
 from synfin_analytics.frames.load import load_df
 from synfin_analytics.frames.read import read_df
 from synfin_analytics.manager import DatabaseManager
-from synfin_analytics.reports.wording import plural
 from synfin_analytics.repositories import ModelPredictionRepository, TransactionRepository
+from synfin_analytics.wording import plural
 
 SMALL = ("--customers", "40", "--days", "40", "--seed", "2")
 

@@ -10,7 +10,7 @@ import pytest
 
 from synfin_analytics.metrics import Confusion, fraud_rate
 from synfin_analytics.reports import ModelFacts, Overview
-from synfin_analytics.reports.wording import between, number, percent, plural
+from synfin_analytics.wording import between, number, percent, plural
 
 NAN = math.nan
 

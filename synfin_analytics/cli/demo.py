@@ -120,7 +120,7 @@ def _check_folder(out: Path) -> None:
 
 
 def _notes(report: LoadReport) -> tuple[str, ...]:
-    from synfin_analytics.reports.wording import plural
+    from synfin_analytics.wording import plural
 
     if not report.rejected_rows:
         return ()

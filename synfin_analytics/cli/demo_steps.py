@@ -17,7 +17,6 @@ from synfin_analytics.manager import DatabaseManager
 from synfin_analytics.metrics import fraud_rate
 from synfin_analytics.reports import ModelFacts, Overview
 from synfin_analytics.reports.pictures import fraud_rate_image
-from synfin_analytics.reports.wording import day, percent, plural
 from synfin_analytics.repositories import (
     CustomerRepository,
     MerchantRepository,
@@ -26,6 +25,7 @@ from synfin_analytics.repositories import (
 )
 from synfin_analytics.scoring import FEATURES, ScoredModel, score_transactions
 from synfin_analytics.simulation import simulate
+from synfin_analytics.wording import day, percent, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -158,7 +158,7 @@ def _by_group(
     ax.set_xlim(0, limit)
     cut = of["high"] > limit
     ax.plot(np.full(cut.sum(), limit), rows[cut], ">", color=style.INK, markersize=5, clip_on=False)
-    ax.xaxis.set_major_formatter(style.percent())
+    ax.xaxis.set_major_formatter(style.percent_ticks())
     ax.set_xlabel(_caption("dot: rate, bar: its interval, right: frauds of transactions", left_out))
     ax.tick_params(axis="y", pad=8)
 
@@ -200,7 +200,7 @@ def _over_time(
         ax.axhline(overall, color=style.GREY, linewidth=1, linestyle=style.DASHES, zorder=1)
         style.beside(ax, f"all: {overall:.2%}", overall)
     ax.set_ylim(0, _limit(of))
-    ax.yaxis.set_major_formatter(style.percent())
+    ax.yaxis.set_major_formatter(style.percent_ticks())
     below = _volume(ax, moments, of["labelled"]) if len(moments) else ax
     below.set_xlabel(
         _caption("line: rate, band: its interval, bars: labelled transactions", left_out)

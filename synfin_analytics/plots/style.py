@@ -170,7 +170,7 @@ def strip(ax: Axes, height: float = 0.2) -> Axes:
     return below
 
 
-def percent() -> Any:
+def percent_ticks() -> Any:
     """Ticks as percent, with the decimals that they need."""
     from matplotlib.ticker import PercentFormatter
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 
+from synfin_analytics import wording
 from synfin_analytics.metrics.proportions import proportion_interval
-from synfin_analytics.reports import wording
 from synfin_analytics.reports.pictures import fraud_rate_image, image_address
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Numbers as people read them; the same on the terminal and on a page."""
+"""Numbers as people read them; the same on the terminal, on a page and in a picture."""
 
 from __future__ import annotations
 
