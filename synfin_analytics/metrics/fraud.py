@@ -6,13 +6,15 @@ The frame's own engine counts; everything after that happens here, once, on the 
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, overload
 
 import narwhals as nw
 import numpy as np
 
-from synfin_analytics.exceptions import ArgumentError, NotFoundError
-from synfin_analytics.metrics.periods import Period
+from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.metrics.counting import add_up, missing_as_null, numbers, typed
+from synfin_analytics.metrics.groups import Groups
 from synfin_analytics.metrics.proportions import (
     Interval,
     check_interval,
@@ -21,17 +23,17 @@ from synfin_analytics.metrics.proportions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from narwhals.typing import IntoDataFrame, IntoDataFrameT, IntoLazyFrame
-    from numpy.typing import NDArray
+
+    from synfin_analytics.metrics.counting import Frame
 
 COUNTS = ("transactions", "labelled", "frauds")
 AMOUNTS = ("amount", "fraud_amount")
 #: Columns of a result that are not groups, in their order.
 MEASURES = (*COUNTS, "fraud_rate", "low", "high", *AMOUNTS, "fraud_bps")
 
-_CUT = {"minute": "1m", "hour": "1h", "day": "1d", "month": "1mo"}
 _WRONG = "__wrong_labels"
 
 
@@ -42,6 +44,7 @@ def fraud_rate(
     every: str | None = ...,
     interval: Interval = ...,
     *,
+    bins: Mapping[str, Sequence[float]] | None = ...,
     level: float = ...,
     timestamp: str = ...,
     amount: str | None = ...,
@@ -54,6 +57,7 @@ def fraud_rate(
     every: str | None = ...,
     interval: Interval = ...,
     *,
+    bins: Mapping[str, Sequence[float]] | None = ...,
     level: float = ...,
     timestamp: str = ...,
     amount: str | None = ...,
@@ -65,6 +69,7 @@ def fraud_rate(
     every: str | None = None,
     interval: Interval = "wilson",
     *,
+    bins: Mapping[str, Sequence[float]] | None = None,
     level: float = 0.95,
     timestamp: str = "timestamp",
     amount: str | None = "amount",
@@ -75,8 +80,8 @@ def fraud_rate(
     Parameters
     ----------
     frame
-        Transactions, one a row: pandas, polars (eager or lazy), pyarrow or DuckDB. A lazy engine
-        counts for itself; only the counts leave it.
+        Transactions, one a row: pandas, polars (eager or lazy), pyarrow, DuckDB, Dask or PySpark.
+        A lazy or distributed engine counts for itself; only the counts leave it.
     by
         Column or columns to group by. NULL is a group of its own.
     every
@@ -85,6 +90,9 @@ def fraud_rate(
     interval
         Interval of the rate: ``"wilson"``, ``"jeffreys"`` or ``"exact"``, see
         :func:`proportion_interval`.
+    bins
+        Columns of numbers to group by bands, with the edges between them, as
+        ``{"amount": [20, 100, 500]}``. A band holds its lower edge and not its upper.
     level
         Its confidence.
     timestamp, amount, label
@@ -94,9 +102,12 @@ def fraud_rate(
     Returns
     -------
     DataFrame
-        Of the kind that came in (what a lazy engine collects to), ordered by the groups, NULL last:
+        Of the kind that came in (polars of a LazyFrame, pyarrow of DuckDB, pandas of Dask and
+        PySpark), ordered by the groups, NULL last:
 
-        - the groups, and the first moment of the period under the timestamp's name;
+        - the columns of ``by``; the edges of each band, as ``amount_from`` (the first is -inf) and
+          ``amount_to`` (the last is inf), both NULL for what is NULL or NaN; the first moment of
+          the period, under the timestamp's name;
         - ``transactions``, and how many of them are ``labelled``;
         - ``frauds``, ``fraud_rate`` = frauds / labelled, its interval from ``low`` to ``high``;
         - ``amount`` of the labelled transactions, the ``fraud_amount`` in it, and ``fraud_bps``,
@@ -109,7 +120,8 @@ def fraud_rate(
     NotFoundError
         A column is not in the frame; the message names the nearest.
     ArgumentError
-        The label is neither 0 nor 1, the amount is no number, the timestamp no time.
+        The label is neither 0 nor 1, the amount is no number, the timestamp no time; edges do not
+        rise.
 
     Examples
     --------
@@ -124,50 +136,23 @@ def fraud_rate(
     >>> result = fraud_rate(transactions, by="channel")
     >>> result.select("channel", "transactions", "labelled", "frauds", "fraud_rate").rows()
     [('online', 2, 2, 1, 0.5), ('pos', 2, 1, 0, 0.0)]
+    >>> bands = fraud_rate(transactions, bins={"amount": [20]})
+    >>> bands.select("amount_from", "amount_to", "transactions", "frauds").rows()
+    [(-inf, 20.0, 1, 1), (20.0, inf, 3, 0)]
     """
     check_interval(interval, level)
-    try:
-        narwhal = nw.from_native(frame)
-    except TypeError:
-        raise ArgumentError(
-            "fraud_rate takes a DataFrame of pandas, polars, pyarrow or DuckDB; "
-            f"got {type(frame).__name__}."
-        ) from None
-    period = None if every is None else Period.parse(every)
-    keys = group_names(by, None if period is None else timestamp)
-    schema = narwhal.collect_schema()
-    for name in (*keys, label, *([] if amount is None else [amount])):
-        if name not in schema:
-            raise NotFoundError("column", name, schema.names(), where="the frame")
-    counts = _count(narwhal, keys, period, timestamp, amount, label)
-    return rates_from_counts(
-        counts, keys, period=period, timestamp=timestamp, interval=interval, level=level
-    )
-
-
-def group_names(by: str | Sequence[str] | None, timestamp: str | None) -> list[str]:
-    """Columns to group by, in the order of the result; ``timestamp`` is the one that is cut."""
-    names = [] if by is None else [by] if isinstance(by, str) else list(by)
-    if timestamp is not None:
-        names.append(timestamp)
-    for name in names:
-        if not isinstance(name, str):
-            raise ArgumentError(f"by names columns by texts; got {type(name).__name__}.")
-        if name in MEASURES:
-            raise ArgumentError(
-                f"The result has a measure called {name!r}: rename the group column."
-            )
-        if names.count(name) > 1:
-            raise ArgumentError(f"{name!r} stands twice among the groups.")
-    return names
+    groups = Groups.parse(by, bins, every, timestamp, measures=MEASURES)
+    values = [label] if amount is None else [label, amount]
+    rows_of = functools.partial(_measured, groups=groups, label=label, amount=amount)
+    counts = add_up(frame, [*groups.needed, *values], groups.keys, rows_of, caller="fraud_rate")
+    _refuse(counts, label, amount)
+    return rates_from_counts(counts.drop(_WRONG), groups, interval=interval, level=level)
 
 
 def rates_from_counts(
     counts: nw.DataFrame[Any],
-    keys: Sequence[str],
+    groups: Groups,
     *,
-    period: Period | None = None,
-    timestamp: str = "timestamp",
     interval: Interval = "wilson",
     level: float = 0.95,
 ) -> Any:
@@ -176,32 +161,15 @@ def rates_from_counts(
     Parameters
     ----------
     counts
-        A row for each group: ``transactions``, ``labelled``, ``frauds`` and, where values are
-        wanted, ``amount`` and ``fraud_amount``. Timestamps are cut to the unit of ``period``.
-    keys
-        The group columns.
-    period, timestamp
-        Periods to put together, and the column in which they begin.
+        A row for each group: :attr:`Groups.keys`, ``transactions``, ``labelled``, ``frauds`` and,
+        where values are wanted, ``amount`` and ``fraud_amount``.
+    groups
+        What the counts are grouped by.
     interval, level
         See :func:`proportion_interval`.
     """
-    measures = [name for name in (*COUNTS, *AMOUNTS) if name in counts.columns]
-    if period is not None:
-        starts = period.start(_utc(counts[timestamp]))
-        counts = (
-            counts.with_columns(
-                nw.new_series(timestamp, starts, backend=counts.implementation)
-                .cast(nw.Datetime("us"))
-                .dt.replace_time_zone("UTC")
-            )
-            .group_by(*keys, drop_null_keys=False)
-            .agg(*(nw.col(name).sum() for name in measures))
-        )
-    if keys:
-        counts = counts.sort(*keys, nulls_last=True)
-        counts = nw.maybe_reset_index(counts)  # that of pandas tells in what order groups came
-
-    of = {name: _numbers(counts[name]) for name in measures}
+    counts = groups.finish(counts)
+    of = {name: numbers(counts[name]) for name in (*COUNTS, *AMOUNTS) if name in counts.columns}
     of["fraud_rate"] = ratio(of["frauds"], of["labelled"])
     of["low"], of["high"] = proportion_interval(of["frauds"], of["labelled"], interval, level)
     if "amount" in of:
@@ -216,126 +184,37 @@ def rates_from_counts(
         for name in MEASURES
         if name in of
     ]
-    return nw.to_native(counts.select(*keys).with_columns(*columns) if keys else _row(columns))
+    if not groups.names:
+        return nw.to_native(columns[0].to_frame().with_columns(*columns[1:]))
+    return nw.to_native(counts.select(*groups.names).with_columns(*columns))
 
 
-def _row(columns: list[nw.Series[Any]]) -> nw.DataFrame[Any]:
-    return columns[0].to_frame().with_columns(*columns[1:])
-
-
-def _count(
-    frame: nw.DataFrame[Any] | nw.LazyFrame[Any],
-    keys: list[str],
-    period: Period | None,
-    timestamp: str,
-    amount: str | None,
-    label: str,
-) -> nw.DataFrame[Any]:
-    """Count in the frame's engine; only elementary expressions, which every engine has."""
-    values = [label] if amount is None else [label, amount]
-    frame = _typed(frame.select(*dict.fromkeys([*keys, *values])), values)
+def _measured(frame: Frame, *, groups: Groups, label: str, amount: str | None) -> Frame:
+    """Give each row its groups and what it counts for."""
+    frame = typed(frame, [label] if amount is None else [label, amount])
     schema = frame.collect_schema()
-    groups = [nw.col(name) for name in keys]
-    if period is not None:
-        groups[-1] = _cut(schema[timestamp], frame.implementation, timestamp, period)
-
-    marked = _missing_as_null(schema[label], label, "a label: true or false, 1 or 0")
-    fraud = marked.fill_null(0)
+    truth = missing_as_null(schema[label], label, "a label: true or false, 1 or 0")
+    labelled, fraud = ~truth.is_null(), truth.fill_null(0)
     measures = {
         "transactions": nw.lit(1, nw.Int64),
-        "labelled": (~marked.is_null()).cast(nw.Int64),
+        "labelled": labelled.cast(nw.Int64),
         "frauds": (fraud == 1).cast(nw.Int64),
         _WRONG: ((fraud != 0) & (fraud != 1)).cast(nw.Int64),
     }
     if amount is not None:
-        value = _missing_as_null(schema[amount], amount, "a number").fill_null(0)
-        measures["amount"] = value * (~marked.is_null()).cast(nw.Float64)
+        value = missing_as_null(schema[amount], amount, "a number").fill_null(0)
+        measures["amount"] = value * labelled.cast(nw.Float64)
         measures["fraud_amount"] = value * (fraud == 1).cast(nw.Float64)
+    counted = (each.alias(name) for name, each in measures.items())
+    return frame.select(*groups.expressions(frame), *counted)
 
-    rows = frame.select(*groups, *(each.alias(name) for name, each in measures.items()))
-    sums = [nw.col(name).sum() for name in measures]
-    counted = rows.group_by(*keys, drop_null_keys=False).agg(*sums) if keys else rows.select(*sums)
-    counts = counted.collect() if isinstance(counted, nw.LazyFrame) else counted
 
-    wrong = int(_numbers(counts[_WRONG]).sum())
+def _refuse(counts: nw.DataFrame[Any], label: str, amount: str | None) -> None:
+    wrong = int(numbers(counts[_WRONG]).sum())
     if wrong:
         raise ArgumentError(
             f"Column {label!r} must be a label (true or false, 1 or 0, or missing): "
             f"{wrong:,} rows hold something else."
         )
-    if amount is not None and not np.isfinite(_numbers(counts["amount"])).all():
+    if amount is not None and not np.isfinite(numbers(counts["amount"])).all():
         raise ArgumentError(f"Column {amount!r} holds infinite values, which have no sum.")
-    return counts.drop(_WRONG)
-
-
-def _cut(
-    dtype: nw.dtypes.DType, implementation: nw.Implementation, timestamp: str, period: Period
-) -> nw.Expr:
-    moment = nw.col(timestamp)
-    if dtype == nw.Date:
-        moment = moment.cast(nw.Datetime("us"))
-    elif not isinstance(dtype, nw.Datetime):
-        raise ArgumentError(
-            f"Column {timestamp!r} must hold timestamps to be cut into periods; it is {dtype}."
-        )
-    elif dtype.time_zone is not None:
-        if dtype.time_zone != "UTC":
-            if implementation.is_duckdb():  # keeps one zone for a connection, not for a column
-                raise ArgumentError(
-                    "Periods are counted in UTC: run SET TimeZone = 'UTC' on DuckDB's connection "
-                    f"(it is {dtype.time_zone!r})."
-                )
-            moment = moment.dt.convert_time_zone("UTC")
-        moment = moment.dt.replace_time_zone(None)
-    return moment.dt.truncate(_CUT[period.unit]).alias(timestamp)
-
-
-def _missing_as_null(dtype: nw.dtypes.DType, name: str, meaning: str) -> nw.Expr:
-    """Column as a double, NaN as NULL, so that it is missing for every engine alike."""
-    column = nw.col(name)
-    if dtype == nw.Boolean:
-        return column.cast(nw.Int64).cast(nw.Float64)
-    if dtype == nw.Unknown:  # the type of a column in which nothing stands
-        return column.cast(nw.Float64)
-    if not dtype.is_numeric():
-        raise ArgumentError(f"Column {name!r} must be {meaning}; it is {dtype}.")
-    return column.cast(nw.Float64).fill_nan(None)
-
-
-def _typed(
-    frame: nw.DataFrame[Any] | nw.LazyFrame[Any], values: Sequence[str]
-) -> nw.DataFrame[Any] | nw.LazyFrame[Any]:
-    """Give the ``object`` columns of pandas the type of what is in them, as of Decimal.
-
-    Group columns of texts stay as they are: their type is part of the result.
-    """
-    if not frame.implementation.is_pandas():
-        return frame
-    import pandas as pd
-    import pyarrow as pa
-
-    native = frame.to_native().copy(deep=False)
-    for name, dtype in frame.collect_schema().items():
-        if native[name].dtype != object or (dtype == nw.String and name not in values):
-            continue
-        try:
-            typed = pa.array(native[name], from_pandas=True)
-        except pa.ArrowException:
-            raise ArgumentError(
-                f"Column {name!r} mixes values of several types: give it one."
-            ) from None
-        native[name] = pd.Series(pd.arrays.ArrowExtensionArray(typed), index=native.index)
-    typed_frame: nw.DataFrame[Any] = nw.from_native(native, eager_only=True)
-    return typed_frame
-
-
-def _utc(moments: nw.Series[Any]) -> NDArray[np.datetime64]:
-    """Moments without their zone, which is UTC where there is one."""
-    if getattr(moments.dtype, "time_zone", None) is not None:
-        moments = moments.dt.replace_time_zone(None)
-    return moments.to_numpy().astype("datetime64[us]")
-
-
-def _numbers(values: nw.Series[Any]) -> NDArray[np.float64]:
-    """Measures as doubles; the sum of no rows is 0 even where an engine calls it NULL."""
-    return values.cast(nw.Float64).fill_null(0).to_numpy().astype(np.float64)

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
-from sqlalchemy import Double, and_, cast, func, select
+from sqlalchemy import Boolean, Double, and_, cast, func, select
+from sqlalchemy.dialects.postgresql import ARRAY, array
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
-from synfin_analytics.metrics.fraud import group_names, rates_from_counts
-from synfin_analytics.metrics.periods import Period
+from synfin_analytics.metrics.fraud import MEASURES, rates_from_counts
+from synfin_analytics.metrics.groups import Groups
 from synfin_analytics.metrics.proportions import Interval, check_interval, ratio
 from synfin_analytics.models import Transaction
 from synfin_analytics.repositories.base import BaseRepository
 from synfin_analytics.repositories.values import Bound, money, span
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from decimal import Decimal
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import ColumnElement
 
+    from synfin_analytics.metrics.groups import Bands
     from synfin_analytics.repositories.base import Rows
 
 _NEWEST = (Transaction.timestamp.desc(),)
@@ -154,6 +156,7 @@ class TransactionRepository(BaseRepository[Transaction]):
         end_date: Bound = None,
         interval: Interval = "wilson",
         *,
+        bins: Mapping[str, Sequence[float]] | None = None,
         level: float = 0.95,
     ) -> Any:
         """Fraud rate with its interval, counted inside PostgreSQL.
@@ -167,20 +170,12 @@ class TransactionRepository(BaseRepository[Transaction]):
             ``transactions`` has no such column; the message names the nearest.
         """
         check_interval(interval, level)
-        period = None if every is None else Period.parse(every)
-        names = group_names(by, None if period is None else "timestamp")
-        table = Transaction.__table__
-        for name in names:
-            if name not in table.c:
-                raise NotFoundError("column", name, table.c.keys(), where="'transactions'")
-        groups: list[ColumnElement[Any]] = [table.c[name] for name in names]
-        if period is not None:
-            moment = table.c["timestamp"]
-            groups[-1] = func.date_trunc(period.unit, moment, "UTC").label("timestamp")
+        groups = Groups.parse(by, bins, every, measures=MEASURES)
+        cuts = self._cuts(groups)
         labelled, fraud = Transaction.is_fraud.is_not(None), Transaction.is_fraud.is_(True)
         query = (
             select(
-                *groups,
+                *cuts,
                 func.count().label("transactions"),
                 func.count(Transaction.is_fraud).label("labelled"),
                 func.count().filter(fraud).label("frauds"),
@@ -188,10 +183,33 @@ class TransactionRepository(BaseRepository[Transaction]):
                 cast(func.sum(Transaction.amount).filter(fraud), Double).label("fraud_amount"),
             )
             .where(and_(True, *_within(start_date, end_date)))
-            .group_by(*groups)
+            .group_by(*cuts)
         )
         counts: nw.DataFrame[Any] = nw.from_native(self._read(query), eager_only=True)
-        return rates_from_counts(counts, names, period=period, interval=interval, level=level)
+        return rates_from_counts(counts, groups, interval=interval, level=level)
+
+    def _cuts(self, groups: Groups) -> list[ColumnElement[Any]]:
+        """Say what the groups of a row are, under the names of ``groups.keys``."""
+        for name in groups.needed:
+            if name not in self._table.c:
+                raise NotFoundError("column", name, self._table.c.keys(), where="'transactions'")
+        cuts = [self._column(name) for name in groups.columns]
+        cuts += [_band(self._column(band.column), band) for band in groups.bands]
+        if groups.period is not None:
+            moment = self._column(groups.timestamp)
+            cuts.append(func.date_trunc(groups.period.unit, moment, "UTC").label(groups.timestamp))
+        return cuts
+
+
+def _band(column: ColumnElement[Any], band: Bands) -> ColumnElement[Any]:
+    if not issubclass(column.type.python_type, int | float | Decimal) or isinstance(
+        column.type, Boolean
+    ):
+        raise ArgumentError(f"Column {band.column!r} must be a number to be cut into bins.")
+    # PostgreSQL takes NaN for the largest number.
+    number = func.nullif(cast(column, Double), cast("NaN", Double))
+    edges = cast(array(band.edges), ARRAY(Double))
+    return func.coalesce(func.width_bucket(number, edges), band.missing).label(band.key)
 
 
 def _within(start_date: Bound, end_date: Bound) -> list[ColumnElement[bool]]:

@@ -1,0 +1,229 @@
+"""Counting in the engine that holds the rows: the only code that knows one engine from another.
+
+A metric says with elementary expressions what each row counts for (a function of a frame, its
+``rows_of``); :func:`add_up` sums that by group wherever the rows are, and only the sums leave the
+engine. The arithmetic that follows is the same for all (:func:`rates_from_counts` and others).
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import narwhals as nw
+import numpy as np
+
+from synfin_analytics.exceptions import ArgumentError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from synfin_analytics.metrics.periods import Period
+
+Frame: TypeAlias = nw.DataFrame[Any] | nw.LazyFrame[Any]
+RowsOf: TypeAlias = "Callable[[Frame], Frame]"
+
+_CUT = {"minute": "1m", "hour": "1h", "day": "1d", "month": "1mo"}
+_UTC = {"UTC", "Etc/UTC", "Z", "GMT", "Etc/GMT", "+00:00"}
+#: Engines that have one zone for a connection, not one for a column, and how it is set.
+_SET_UTC = {
+    nw.Implementation.DUCKDB: "SET TimeZone = 'UTC' on DuckDB's connection",
+    nw.Implementation.PYSPARK: "spark.conf.set('spark.sql.session.timeZone', 'UTC')",
+    nw.Implementation.PYSPARK_CONNECT: "spark.conf.set('spark.sql.session.timeZone', 'UTC')",
+}
+
+
+def add_up(
+    frame: Any, columns: Sequence[str], keys: Sequence[str], rows_of: RowsOf, *, caller: str
+) -> nw.DataFrame[Any]:
+    """Sum by group, in the frame's own engine, what each of its rows counts for.
+
+    Parameters
+    ----------
+    frame
+        Of pandas, polars (eager or lazy), pyarrow, DuckDB, Dask or PySpark.
+    columns
+        Columns that ``rows_of`` reads; no other is touched.
+    keys
+        Columns of ``rows_of`` to group by, NULL a group of its own. Without any, all is one sum.
+    rows_of
+        Gives each row its groups and what it counts for. Dask's workers get it: it must pickle.
+    caller
+        Name of the public function, for messages.
+
+    Returns
+    -------
+    narwhals.DataFrame
+        A row for each group. Of Dask and PySpark it is a pandas frame.
+
+    Raises
+    ------
+    NotFoundError
+        A column is not in the frame; the message names the nearest.
+    ArgumentError
+        It is no frame.
+    """
+    columns = list(dict.fromkeys(columns))
+    if nw.dependencies.is_dask_dataframe(frame):
+        check_columns(columns, list(frame.columns))
+        return _add_up_partitions(frame[columns], list(keys), rows_of)
+    opened = _opened(frame, caller)
+    check_columns(columns, opened.collect_schema().names())
+    return collect(_summed(rows_of(opened.select(*columns)), keys))
+
+
+def together(counts: nw.DataFrame[Any], keys: Sequence[str]) -> nw.DataFrame[Any]:
+    """Add up the rows of counts that have the same keys."""
+    return collect(_summed(counts, keys))
+
+
+def collect(frame: Frame) -> nw.DataFrame[Any]:
+    """Compute what is lazy; what comes from Spark becomes a pandas frame of Arrow types."""
+    if isinstance(frame, nw.DataFrame):
+        return frame
+    if not frame.implementation.is_spark_like():
+        return frame.collect()
+    # Through Arrow, where integers beside NULLs stay integers.
+    import pandas as pd
+
+    table = frame.collect("pyarrow").to_arrow()
+    collected: nw.DataFrame[Any] = nw.from_native(
+        table.to_pandas(types_mapper=pd.ArrowDtype), eager_only=True
+    )
+    return collected
+
+
+def _opened(frame: Any, caller: str) -> Frame:
+    try:
+        opened: Frame = nw.from_native(frame)
+    except TypeError:
+        raise ArgumentError(
+            f"{caller} takes a DataFrame of pandas, polars, pyarrow, DuckDB, Dask or PySpark; "
+            f"got {type(frame).__name__}."
+        ) from None
+    return opened
+
+
+def check_columns(wanted: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse a column that is not there, with the nearest that is."""
+    for name in wanted:
+        if name not in known:
+            raise NotFoundError("column", name, known, where="the frame")
+
+
+def _summed(rows: Frame, keys: Sequence[str]) -> Frame:
+    sums = [nw.col(name).sum() for name in rows.collect_schema().names() if name not in keys]
+    if keys:
+        return rows.group_by(*keys, drop_null_keys=False).agg(*sums)
+    return rows.select(*sums)
+
+
+# -- Dask ------------------------------------------------------------------------------------------
+# A partition is a pandas frame and sums add up, so each is counted as any pandas frame, and the
+# counts go up a tree. narwhals' own way to Dask is moving into a package that is not there yet, and
+# knows neither months nor decimals.
+
+
+def _add_up_partitions(frame: Any, keys: list[str], rows_of: RowsOf) -> nw.DataFrame[Any]:
+    import pandas as pd
+
+    count = functools.partial(_count_partition, keys=keys, rows_of=rows_of)
+    empty = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in frame.dtypes.items()})
+    merge = functools.partial(_merge_partitions, keys=keys)
+    counts = frame.reduction(count, aggregate=merge, meta=count(empty)).compute()
+    merged: nw.DataFrame[Any] = nw.from_native(counts, eager_only=True)
+    return merged
+
+
+def _count_partition(partition: pd.DataFrame, keys: list[str], rows_of: RowsOf) -> pd.DataFrame:
+    counted: pd.DataFrame = _summed(rows_of(nw.from_native(partition)), keys).to_native()
+    return counted
+
+
+def _merge_partitions(counts: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    # A partition in which a column of objects is empty does not know its type.
+    merged: pd.DataFrame = _summed(typed(nw.from_native(counts), ()), keys).to_native()
+    return merged
+
+
+# -- Columns ---------------------------------------------------------------------------------------
+
+
+def typed(frame: Frame, values: Collection[str]) -> Frame:
+    """Give the ``object`` columns of pandas the type of what is in them, as of Decimal.
+
+    Group columns of texts, those not among ``values``, stay: their type is part of the result.
+    """
+    if not frame.implementation.is_pandas():
+        return frame
+    import pandas as pd
+    import pyarrow as pa
+
+    native = frame.to_native().copy(deep=False)
+    for name, dtype in frame.collect_schema().items():
+        if native[name].dtype != object or (dtype == nw.String and name not in values):
+            continue
+        try:
+            found = pa.array(native[name], from_pandas=True)
+        except pa.ArrowException:
+            raise ArgumentError(
+                f"Column {name!r} mixes values of several types: give it one."
+            ) from None
+        native[name] = pd.Series(pd.arrays.ArrowExtensionArray(found), index=native.index)
+    typed_frame: nw.DataFrame[Any] = nw.from_native(native, eager_only=True)
+    return typed_frame
+
+
+def missing_as_null(dtype: nw.dtypes.DType, name: str, meaning: str) -> nw.Expr:
+    """Column as a double, NaN as NULL, so that it is missing for every engine alike."""
+    column = nw.col(name)
+    if dtype == nw.Boolean:
+        return column.cast(nw.Int64).cast(nw.Float64)
+    if dtype == nw.Unknown:  # the type of a column in which nothing stands
+        return column.cast(nw.Float64)
+    if not dtype.is_numeric():
+        raise ArgumentError(f"Column {name!r} must be {meaning}; it is {dtype}.")
+    return column.cast(nw.Float64).fill_nan(None)
+
+
+def start_of_unit(frame: Frame, timestamp: str, period: Period) -> nw.Expr:
+    """Timestamps, cut to the unit of ``period`` in UTC; a naive one is read as UTC."""
+    dtype, moment = frame.collect_schema()[timestamp], nw.col(timestamp)
+    zone = _zone(frame, dtype)
+    if zone not in _UTC and frame.implementation in _SET_UTC:
+        raise ArgumentError(
+            f"Periods are counted in UTC: run {_SET_UTC[frame.implementation]} (it is {zone!r})."
+        )
+    if dtype == nw.Date:
+        moment = moment.cast(nw.Datetime("us"))
+    elif not isinstance(dtype, nw.Datetime):
+        raise ArgumentError(
+            f"Column {timestamp!r} must hold timestamps to be cut into periods; it is {dtype}."
+        )
+    elif dtype.time_zone is not None:
+        if zone not in _UTC:
+            moment = moment.dt.convert_time_zone("UTC")
+        moment = moment.dt.replace_time_zone(None)
+    return moment.dt.truncate(_CUT[period.unit])
+
+
+def _zone(frame: Frame, dtype: nw.dtypes.DType) -> str:
+    """Zone in which an engine cuts a column; Spark uses its session's for naive ones too."""
+    if frame.implementation.is_spark_like():
+        return str(frame.to_native().sparkSession.conf.get("spark.sql.session.timeZone"))
+    return getattr(dtype, "time_zone", None) or "UTC"
+
+
+def utc(moments: nw.Series[Any]) -> NDArray[np.datetime64]:
+    """Moments without their zone, which is UTC where there is one."""
+    if getattr(moments.dtype, "time_zone", None) is not None:
+        moments = moments.dt.replace_time_zone(None)
+    return moments.to_numpy().astype("datetime64[us]")
+
+
+def numbers(values: nw.Series[Any]) -> NDArray[np.float64]:
+    """Measures as doubles; the sum of no rows is 0 even where an engine calls it NULL."""
+    return values.cast(nw.Float64).fill_null(0).to_numpy().astype(np.float64)
