@@ -201,7 +201,7 @@ def _score(features: Floats, weights: Floats) -> Floats:
 
 def _fit(features: Floats, truth: Floats) -> Floats:
     """Logistic regression with a slight penalty, which keeps the weights finite."""
-    from scipy.optimize import minimize  # type: ignore[import-untyped]  # scipy has no types
+    from scipy.optimize import minimize
 
     def loss(weights: Floats) -> tuple[float, Floats]:
         margin = weights[0] + features @ weights[1:]

@@ -12,7 +12,7 @@ from synfin_analytics.metrics.proportions import Interval, proportion_interval, 
 
 #: Each rate that is a share of some transactions: the counts of its numerator, those of its
 #: denominator, and what it means when the denominator is empty.
-_SHARES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
+SHARES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "precision": (("tp",), ("tp", "fp"), "no transaction was predicted to be fraud"),
     "recall": (("tp",), ("tp", "fn"), "no transaction was fraud"),
     "specificity": (("tn",), ("tn", "fp"), "every transaction was fraud"),
@@ -123,9 +123,9 @@ class Confusion:
 
     def counts(self, rate: str) -> tuple[int, int]:
         """Numerator and denominator of ``rate``, as ``"precision"``."""
-        if rate not in _SHARES:
-            raise NotFoundError("rate with an interval", rate, _SHARES)
-        part, whole, _ = _SHARES[rate]
+        if rate not in SHARES:
+            raise NotFoundError("rate with an interval", rate, SHARES)
+        part, whole, _ = SHARES[rate]
         return (
             sum(getattr(self, name) for name in part),
             sum(getattr(self, name) for name in whole),
@@ -147,7 +147,7 @@ class Confusion:
         """Why ``rate`` is NaN, in words; None where it is a number."""
         if self.counts(rate)[1] > 0:
             return None
-        return f"{rate.replace('_', ' ')} is not defined: {_SHARES[rate][2]}"
+        return f"{rate.replace('_', ' ')} is not defined: {SHARES[rate][2]}"
 
     def _share(self, rate: str) -> float:
         return float(ratio(*self.counts(rate)))

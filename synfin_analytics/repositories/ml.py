@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from sqlalchemy import func, select
 
 from synfin_analytics.exceptions import NotFoundError
+from synfin_analytics.metrics.by_group import GroupedEvaluation, grouped
+from synfin_analytics.metrics.compare import DEFAULT, Comparison, compare
 from synfin_analytics.metrics.confusion import Confusion
+from synfin_analytics.metrics.evaluation import Evaluation
+from synfin_analytics.metrics.proportions import Interval, check_interval
+from synfin_analytics.metrics.scored import split_counts
+from synfin_analytics.metrics.threshold import Threshold, as_threshold
 from synfin_analytics.models import MLFeatures, ModelPrediction
 from synfin_analytics.repositories.base import BaseRepository
+from synfin_analytics.repositories.scored import ScoredPredictions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from synfin_analytics.repositories.base import Rows
 
 
@@ -82,6 +91,110 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
             "without_ground_truth": unknown,
         }
 
+    @overload
+    def evaluate(
+        self,
+        model_name: str,
+        model_version: str,
+        threshold: float | Threshold = ...,
+        *,
+        by: None = ...,
+        amount: bool = ...,
+        interval: Interval = ...,
+        level: float = ...,
+    ) -> Evaluation: ...
+    @overload
+    def evaluate(
+        self,
+        model_name: str,
+        model_version: str,
+        threshold: float | Threshold = ...,
+        *,
+        by: str | Sequence[str],
+        amount: bool = ...,
+        interval: Interval = ...,
+        level: float = ...,
+    ) -> GroupedEvaluation: ...
+    def evaluate(
+        self,
+        model_name: str,
+        model_version: str,
+        threshold: float | Threshold = 0.5,
+        *,
+        by: str | Sequence[str] | None = None,
+        amount: bool = False,
+        interval: Interval = "wilson",
+        level: float = 0.95,
+    ) -> Evaluation | GroupedEvaluation:
+        """Evaluate the scores of one version of a model, counted inside PostgreSQL.
+
+        The numbers are those of :func:`synfin_analytics.evaluate` over the same rows, with
+        ``fraud_probability`` as the score and ``ground_truth`` as the label. What leaves the
+        database are counts: by score, by day, by card of a day; for a bootstrap by cluster.
+
+        Parameters
+        ----------
+        model_name, model_version
+            Which model.
+        threshold
+            A score at the threshold or above is an alert, whatever ``prediction`` says.
+        by
+            Column or columns of ``transactions`` to group by.
+        amount
+            Sum up the transactions' amounts too, for costs.
+        interval, level
+            Interval of proportions.
+
+        Raises
+        ------
+        NotFoundError
+            There is no prediction of that model and version, or no such column in
+            ``transactions``.
+        ArgumentError
+            Predictions with a ground truth have no ``fraud_probability``.
+        """
+        check_interval(interval, level)
+        at = as_threshold(threshold)
+        self._flush()
+        rows = ScoredPredictions(self.session, model_name, model_version)
+        names = [] if by is None else [by] if isinstance(by, str) else [*by]
+        counts = rows.by_score(names, amount=amount)
+        if not len(counts):
+            raise self._unknown(model_name, model_version)
+        groups = split_counts(counts, names)
+        if by is not None:
+            return grouped(names, groups, at, interval, level, rows)
+        ((_, of),) = groups
+        return Evaluation(of, at, interval, level, rows)
+
+    def compare_models(
+        self,
+        models: Sequence[tuple[str, str]],
+        threshold: float | Threshold = 0.5,
+        *,
+        cluster: str = "customer_id",
+        metrics: Sequence[str] = DEFAULT,
+        draws: int = 1000,
+        seed: int = 0,
+        level: float = 0.95,
+    ) -> Comparison:
+        """Compare models that predicted the same transactions, with intervals of the difference.
+
+        Parameters
+        ----------
+        models
+            Names and versions, as ``[("forest", "1.0"), ("logit", "1.0")]``; the first is what
+            the others are compared with.
+        threshold, cluster, metrics, draws, seed, level
+            As in :func:`synfin_analytics.compare_models`; ``cluster`` is a column of
+            ``transactions``.
+        """
+        evaluations = {
+            f"{name} {version}": self.evaluate(name, version, threshold, level=level)
+            for name, version in models
+        }
+        return compare(evaluations, cluster=cluster, metrics=metrics, draws=draws, seed=seed)
+
     def confusion(self, model_name: str, model_version: str) -> Confusion:
         """Confusion of one version of a model, over the predictions of which the truth is known."""
         return self._counted(model_name, model_version)[0]
@@ -100,8 +213,11 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
         ).one()
         confusion = Confusion(counts.tp, counts.fp, counts.fn, counts.tn)
         if not confusion.n and not counts.unknown:
-            versions = select(ModelPrediction.model_name, ModelPrediction.model_version).distinct()
-            known = [f"{name} {version}" for name, version in self.session.execute(versions)]
-            wanted = f"{model_name} {model_version}"
-            raise NotFoundError("model", wanted, known or ["none"], where="'model_predictions'")
+            raise self._unknown(model_name, model_version)
         return confusion, int(counts.unknown)
+
+    def _unknown(self, model_name: str, model_version: str) -> NotFoundError:
+        versions = select(ModelPrediction.model_name, ModelPrediction.model_version).distinct()
+        known = [f"{name} {version}" for name, version in self.session.execute(versions)]
+        wanted = f"{model_name} {model_version}"
+        return NotFoundError("model", wanted, known or ["none"], where="'model_predictions'")

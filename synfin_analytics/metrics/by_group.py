@@ -1,0 +1,181 @@
+"""A model by group: every metric of each, the worst group, and how far the groups are apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.metrics.confusion import SHARES
+from synfin_analytics.metrics.evaluation import Evaluation
+from synfin_analytics.metrics.scored import grouped_score_counts
+from synfin_analytics.metrics.scores import ScoreCounts
+from synfin_analytics.metrics.summary import METRICS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from synfin_analytics.metrics.proportions import Interval
+    from synfin_analytics.metrics.rows import Rows
+    from synfin_analytics.metrics.threshold import Threshold
+
+#: A group with fewer frauds, or fewer genuine transactions, is marked as small.
+SMALL = 10
+#: Metrics of which a low value is the good one.
+_LOW_IS_GOOD = {"brier", "prevalence"}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GroupedEvaluation:
+    """The same model, evaluated on each group of the rows.
+
+    Attributes
+    ----------
+    by
+        The columns that make the groups.
+    groups
+        Values of these columns, and the evaluation of the group, in order; NULL is a group.
+    overall
+        Evaluation of all rows.
+    """
+
+    by: tuple[str, ...]
+    groups: tuple[tuple[tuple[Any, ...], Evaluation], ...]
+    overall: Evaluation
+
+    @property
+    def by_group(self) -> pd.DataFrame:
+        """Every metric of every group.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The groups, ``metric``, ``value``, ``low``, ``high``, ``k``, ``n`` and ``note`` as in
+            :meth:`Evaluation.summary`, then ``transactions`` and ``frauds`` of the group and
+            ``small``: whether it has fewer than 10 frauds or genuine transactions.
+        """
+        frames = []
+        for key, one in self.groups:
+            frame = one.summary().drop(columns="baseline")
+            for name, value in zip(reversed(self.by), reversed(key), strict=True):
+                frame.insert(0, name, pd.Series([value] * len(frame), index=frame.index))
+            frame["transactions"], frame["frauds"] = one.n, one.frauds
+            frame["small"] = is_small(one)
+            frames.append(frame)
+        if not frames:
+            return pd.DataFrame(columns=[*self.by, *self.overall.summary().columns])
+        return pd.concat(frames, ignore_index=True)
+
+    def worst(self, metric: str = "recall", *, small: bool = False) -> tuple[Any, ...] | None:
+        """Group in which ``metric`` is worst; None where it is defined in none.
+
+        Parameters
+        ----------
+        small
+            Whether small groups count too: theirs is often chance.
+        """
+        values = self._values(metric, small=small)
+        if not values:
+            return None
+        sign = -1 if metric in _LOW_IS_GOOD else 1
+        return min(values, key=lambda one: sign * one[1])[0]
+
+    def difference(
+        self, metric: str = "recall", *, small: bool = False
+    ) -> tuple[float, float, float]:
+        """Largest difference of ``metric`` between two groups, and its interval.
+
+        The interval is that of Newcombe for two independent proportions, from their Wilson
+        intervals; NaN where the metric is none. It takes no account of the two groups having been
+        picked for their difference, and is therefore too narrow.
+        """
+        values = self._values(metric, small=small)
+        if len(values) < 2:
+            return (float("nan"),) * 3
+        (_, low, worse), (_, high, better) = (
+            choose(values, key=lambda one: one[1]) for choose in (min, max)
+        )
+        if metric not in SHARES:
+            return high - low, float("nan"), float("nan")
+        from statsmodels.stats.proportion import confint_proportions_2indep
+
+        k1, n1 = better.confusion.counts(metric)
+        k2, n2 = worse.confusion.counts(metric)
+        ends = confint_proportions_2indep(
+            k1, n1, k2, n2, method="newcomb", alpha=1 - self.overall.level
+        )
+        return high - low, float(ends[0]), float(ends[1])
+
+    def _values(self, metric: str, *, small: bool) -> list[tuple[tuple[Any, ...], float, Evaluation]]:
+        if metric not in METRICS:
+            raise NotFoundError("metric", metric, METRICS)
+        found = [
+            (key, float(getattr(one, metric)), one)
+            for key, one in self.groups
+            if small or not is_small(one)
+        ]
+        return [one for one in found if np.isfinite(one[1])]
+
+    def __repr__(self) -> str:
+        few = sum(is_small(one) for _, one in self.groups)
+        return (
+            f"GroupedEvaluation({len(self.groups)} groups by {', '.join(self.by)}, {few} of them "
+            f"small; overall: {self.overall!r})"
+        )
+
+    def _repr_html_(self) -> str:
+        wide = self.by_group.pivot_table(
+            index=[*self.by, "transactions", "frauds", "small"],
+            columns="metric",
+            values="value",
+            sort=False,
+            dropna=False,
+        )
+        return f"{wide.to_html(float_format='{:.4g}'.format)}{self.overall._repr_html_()}"
+
+
+def is_small(one: Evaluation) -> bool:
+    """Whether a group has too few of a class to say much."""
+    return min(one.frauds, one.n - one.frauds) < SMALL
+
+
+def evaluate_groups(
+    frame: Any,
+    by: str | Sequence[str],
+    label: str,
+    score: str,
+    threshold: Threshold,
+    amount: str | None,
+    interval: Interval,
+    level: float,
+) -> GroupedEvaluation:
+    """Evaluate each group of a frame; see :func:`synfin_analytics.evaluate`."""
+    names = [by] if isinstance(by, str) else [*by]
+    if not names or any(not isinstance(name, str) for name in names):
+        raise ArgumentError("by names one or several columns, as 'channel' or ['channel', 'city'].")
+    if {label, score} & set(names):
+        raise ArgumentError("by cannot be the label or the score itself.")
+    groups = grouped_score_counts(frame, names, label, score, amount)
+    return grouped(names, groups, threshold, interval, level)
+
+
+def grouped(
+    by: Sequence[str],
+    groups: Iterable[tuple[tuple[Any, ...], ScoreCounts]],
+    threshold: Threshold,
+    interval: Interval,
+    level: float,
+    rows: Rows | None = None,
+) -> GroupedEvaluation:
+    """Evaluate counts by group, and all of them together."""
+    counted = list(groups)
+    evaluations = tuple(
+        (key, Evaluation(counts, threshold, interval, level)) for key, counts in counted
+    )
+    overall = Evaluation(
+        ScoreCounts.merged([counts for _, counts in counted]), threshold, interval, level, rows
+    )
+    return GroupedEvaluation(tuple(by), evaluations, overall)

@@ -1,0 +1,180 @@
+"""What happens as the threshold falls: alerts, frauds among them, and the areas under curves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.metrics.confusion import Confusion
+from synfin_analytics.metrics.proportions import ratio
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from synfin_analytics.metrics.scores import Floats, Integers, ScoreCounts
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Alerts at every threshold that tells rows apart; a score at the threshold is an alert.
+
+    Parameters
+    ----------
+    counts
+        Transactions and frauds by score.
+
+    Examples
+    --------
+    >>> from synfin_analytics.metrics.scores import ScoreCounts
+    >>> curve = Curve(ScoreCounts.of([0.9, 0.8, 0.8, 0.1], [1, 0, 1, 0]))
+    >>> curve.roc_auc, curve.at(0.8)
+    (0.875, Confusion(tp=2, fp=1, fn=0, tn=1))
+    """
+
+    counts: ScoreCounts
+
+    @cached_property
+    def alerts(self) -> Integers:
+        """Transactions with this score or a higher one."""
+        return np.cumsum(self.counts.transactions)
+
+    @cached_property
+    def tp(self) -> Integers:
+        """Frauds among the alerts."""
+        return np.cumsum(self.counts.frauds)
+
+    @cached_property
+    def n(self) -> int:
+        """All labelled transactions."""
+        return self.counts.n
+
+    @cached_property
+    def positives(self) -> int:
+        """All frauds."""
+        return self.counts.positives
+
+    @cached_property
+    def roc_auc(self) -> float:
+        """Chance that a fraud scores higher than a genuine transaction; a tie counts half.
+
+        It is counted in whole numbers, and divided once (Mann and Whitney, 1947).
+        """
+        genuine = self.counts.transactions - self.counts.frauds
+        halves = int(np.sum(genuine * (2 * self.tp - self.counts.frauds)))
+        pairs = 2 * self.positives * (self.n - self.positives)
+        return halves / pairs if pairs else float("nan")
+
+    @cached_property
+    def average_precision(self) -> float:
+        """Mean precision over the frauds, each at its own score as the threshold.
+
+        Without interpolation, as scikit-learn defines it: the sum of precision times the step in
+        recall. By chance it is the prevalence. NaN without frauds.
+        """
+        steps = self.counts.frauds > 0
+        precision = ratio(self.tp[steps], self.alerts[steps])
+        return float(ratio(np.sum(precision * self.counts.frauds[steps]), self.positives))
+
+    @cached_property
+    def brier(self) -> float:
+        """Mean squared difference of score and truth (Brier, 1950); 0 is best."""
+        score, frauds = self.counts.score, self.counts.frauds
+        squares = frauds * (1 - score) ** 2 + (self.counts.transactions - frauds) * score**2
+        return float(ratio(squares.sum(), self.n))
+
+    def confusion(self, alerts: int, tp: int) -> Confusion:
+        """Confusion where so many alerts hold so many frauds."""
+        fp = alerts - tp
+        return Confusion(tp, fp, self.positives - tp, self.n - self.positives - fp)
+
+    def at(self, threshold: float) -> Confusion:
+        """Confusion at a threshold."""
+        above = self.place(threshold)
+        if not above:
+            return self.confusion(0, 0)
+        return self.confusion(int(self.alerts[above - 1]), int(self.tp[above - 1]))
+
+    def place(self, threshold: float) -> int:
+        """How many distinct scores are at the threshold or above."""
+        return int(np.searchsorted(-self.counts.score, -threshold, side="right"))
+
+    def chosen(self, points: int | None) -> NDArray[np.intp]:
+        """Places of the scores to show: all, or so many that the curve looks the same.
+
+        They are spread evenly over recall, over the false positives and over the scores, and
+        hold both ends.
+        """
+        size = len(self.counts.score)
+        if points is None or size <= points:
+            return np.arange(size)
+        if points < _FEWEST:
+            raise ArgumentError(f"points is a number of thresholds, at least {_FEWEST}.")
+        each = (points - 2) // 3
+        found = [np.array([0, size - 1]), np.linspace(0, size - 1, each).astype(np.intp)]
+        for run in (self.tp, self.alerts - self.tp):
+            if run[-1]:
+                wanted = np.linspace(0, run[-1], each)
+                found.append(np.searchsorted(run, wanted).astype(np.intp))
+        return np.unique(np.concatenate(found))
+
+    def frame(self, points: int | None = None) -> pd.DataFrame:
+        """Draw up the curve, a row for each threshold, from none alerted to all.
+
+        Parameters
+        ----------
+        points
+            Rows at most, beside the first; by default one for each distinct score. Areas are
+            always those of the whole curve.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``threshold`` (descending, first infinite), ``alerts``, ``queue_rate`` = alerts / n,
+            ``tp``, ``fp``, ``fn``, ``tn``, ``precision``, ``recall``, ``false_positive_rate``.
+        """
+        chosen = self.chosen(points)
+        alerts = np.append(0, self.alerts[chosen])
+        tp = np.append(0, self.tp[chosen])
+        fp = alerts - tp
+        genuine = self.n - self.positives
+        precision = np.full(len(alerts), np.nan)
+        np.divide(tp[1:], alerts[1:], out=precision[1:])
+        columns = {
+            "threshold": np.append(np.inf, self.counts.score[chosen]),
+            "alerts": alerts,
+            "queue_rate": _share(alerts, self.n),
+            "tp": tp,
+            "fp": fp,
+            "fn": self.positives - tp,
+            "tn": genuine - fp,
+            "precision": precision,
+            "recall": _share(tp, self.positives),
+            "false_positive_rate": _share(fp, genuine),
+        }
+        return pd.DataFrame(columns, copy=False)
+
+    def calibration(self, edges: Floats) -> tuple[Integers, Integers, Floats]:
+        """Count transactions and frauds, and add up scores, in each bin between ``edges``."""
+        which = np.clip(
+            np.searchsorted(edges, self.counts.score, side="right") - 1, 0, len(edges) - 2
+        )
+        size = len(edges) - 1
+
+        def total(values: Floats | Integers) -> Floats:
+            return np.bincount(which, weights=values, minlength=size).astype(np.float64)
+
+        transactions, frauds = total(self.counts.transactions), total(self.counts.frauds)
+        scores = total(self.counts.score * self.counts.transactions)
+        return transactions.astype(np.int64), frauds.astype(np.int64), scores
+
+
+def _share(part: Integers, whole: int) -> Floats:
+    return part / whole if whole else np.full(len(part), np.nan)
+
+
+_FEWEST = 8

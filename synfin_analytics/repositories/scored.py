@@ -1,0 +1,170 @@
+"""Predictions of a model, counted by score inside PostgreSQL: no row of them leaves it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+from sqlalchemy import DateTime, Double, and_, cast, func, select
+
+from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.frames.read import read_df
+from synfin_analytics.metrics.scored import DAY, UNLABELLED
+from synfin_analytics.metrics.scores import COUNTED, SCORE
+from synfin_analytics.models import ModelPrediction, Transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy.orm import Session
+
+_TRUTH, _SAID = ModelPrediction.ground_truth, ModelPrediction.fraud_probability
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredPredictions:
+    """Predictions of one version of a model, with the transactions they are of.
+
+    Parameters
+    ----------
+    session
+        Session to count in: uncommitted predictions count too.
+    model_name, model_version
+        Which model.
+    """
+
+    session: Session
+    model_name: str
+    model_version: str
+
+    def by_score(self, by: Sequence[str] = (), *, amount: bool = False) -> nw.DataFrame[Any]:
+        """Count by score, or by columns of the transaction and score.
+
+        Raises
+        ------
+        NotFoundError
+            ``transactions`` has no such column.
+        ArgumentError
+            Predictions of which the truth is known have no score.
+        """
+        groups = [self._column(name).label(name) for name in by]
+        labelled, fraud = _TRUTH.is_not(None), _TRUTH.is_(True)
+        score = func.coalesce(_SAID, 0.0).label(SCORE)
+        measures: list[ColumnElement[Any]] = [
+            func.count(_TRUTH).label(COUNTED[0]),
+            func.count().filter(fraud).label(COUNTED[1]),
+        ]
+        if amount:
+            value = Transaction.amount
+            measures += [
+                cast(func.coalesce(func.sum(value).filter(labelled), 0), Double).label(COUNTED[2]),
+                cast(func.coalesce(func.sum(value).filter(fraud), 0), Double).label(COUNTED[3]),
+            ]
+        measures += [
+            func.count().filter(_TRUTH.is_(None)).label(UNLABELLED),
+            func.count().filter(and_(labelled, _SAID.is_(None))).label(_NO_SCORE),
+        ]
+        query = select(*groups, score, *measures).group_by(*groups, score)
+        counts = self._read(query, joined=bool(by) or amount)
+        missing = int(counts[_NO_SCORE].sum() or 0)
+        if missing:
+            raise ArgumentError(
+                f"{missing:,} predictions of {self.model_name} {self.model_version} with a ground "
+                "truth have no fraud_probability: a model is evaluated by its scores. Its "
+                "predictions alone are judged by confusion()."
+            )
+        return counts.drop(_NO_SCORE)
+
+    def by_day(self, day: str, k: int) -> nw.DataFrame[Any]:
+        """Count by day and score; of each day the ``k`` highest rows, and those that tie."""
+        moment = self._day(day)
+        ranked = (
+            self._where(
+                select(
+                    moment.label(DAY),
+                    _SAID.label(SCORE),
+                    _TRUTH.label("truth"),
+                    func.rank().over(partition_by=moment, order_by=_SAID.desc()).label("place"),
+                ).where(_TRUTH.is_not(None)),
+                joined=True,
+            )
+        ).subquery()
+        totals = select(
+            ranked.c[DAY],
+            ranked.c[SCORE],
+            func.count().label(COUNTED[0]),
+            func.count().filter(ranked.c.truth).label(COUNTED[1]),
+            func.min(ranked.c.place).label("place"),
+        ).group_by(ranked.c[DAY], ranked.c[SCORE])
+        grouped = totals.subquery()
+        # What is below the first k counts too, as one score: a day's frauds are its ceiling.
+        low = (grouped.c.place > k).label("low")
+        query = select(
+            grouped.c[DAY],
+            func.max(grouped.c[SCORE]).label(SCORE),
+            cast(func.sum(grouped.c[COUNTED[0]]), Double).label(COUNTED[0]),
+            cast(func.sum(grouped.c[COUNTED[1]]), Double).label(COUNTED[1]),
+        ).group_by(grouped.c[DAY], low, func.least(grouped.c.place, k + 1))
+        return self._frame(query)
+
+    def by_card(self, day: str, card: str) -> nw.DataFrame[Any]:
+        """Count by day and card, with the card's highest score of the day."""
+        moment, column = self._day(day), self._column(card)
+        query = select(
+            moment.label(DAY), column.label(card), func.max(_SAID).label(SCORE), *self._counts()
+        ).where(_TRUTH.is_not(None))
+        return self._read(query.group_by(moment, column), joined=True)
+
+    def by_cluster(self, cluster: str) -> nw.DataFrame[Any]:
+        """Count by cluster and score; by day where ``cluster`` is a time."""
+        column = self._column(cluster)
+        if isinstance(column.type, DateTime):
+            cluster, column = DAY, self._day(cluster)
+        query = select(column.label(cluster), _SAID.label(SCORE), *self._counts())
+        query = query.where(_TRUTH.is_not(None)).group_by(column, _SAID)
+        return self._read(query, joined=True)
+
+    @staticmethod
+    def _counts() -> list[ColumnElement[Any]]:
+        return [
+            func.count().label(COUNTED[0]),
+            func.count().filter(_TRUTH.is_(True)).label(COUNTED[1]),
+        ]
+
+    def _column(self, name: str) -> ColumnElement[Any]:
+        columns = Transaction.__table__.c
+        if name not in columns:
+            raise NotFoundError("column", name, columns.keys(), where="'transactions'")
+        column: ColumnElement[Any] = columns[name]
+        return column
+
+    def _day(self, name: str) -> ColumnElement[Any]:
+        column = self._column(name)
+        if not isinstance(column.type, DateTime):
+            raise ArgumentError(
+                f"Column {name!r} of 'transactions' holds no times, and so no days."
+            )
+        return func.date_trunc("day", column, "UTC")
+
+    def _where(self, query: Select[Any], *, joined: bool) -> Select[Any]:
+        source = ModelPrediction.__table__
+        if joined:
+            source = source.join(Transaction.__table__)
+        return query.select_from(source).where(
+            ModelPrediction.model_name == self.model_name,
+            ModelPrediction.model_version == self.model_version,
+        )
+
+    def _read(self, query: Select[Any], *, joined: bool) -> nw.DataFrame[Any]:
+        return self._frame(self._where(query, joined=joined))
+
+    def _frame(self, query: Select[Any]) -> nw.DataFrame[Any]:
+        read: nw.DataFrame[Any] = nw.from_native(
+            read_df(query, session=self.session, frame="polars"), eager_only=True
+        )
+        return read
+
+
+_NO_SCORE = "__no_score"
