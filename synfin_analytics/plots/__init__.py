@@ -6,7 +6,25 @@ room for the words beside the Axes. Nothing here calls ``plt.show()``, and matpl
 by the first picture, never with the package.
 """
 
+from synfin_analytics.plots.calibration import plot_calibration
+from synfin_analytics.plots.comparison import plot_comparison
+from synfin_analytics.plots.confusion import plot_confusion
+from synfin_analytics.plots.cost import plot_cost
+from synfin_analytics.plots.curves import plot_precision_recall, plot_roc
 from synfin_analytics.plots.rates import plot_fraud_rate
 from synfin_analytics.plots.style import Display
+from synfin_analytics.plots.thresholds import plot_thresholds
+from synfin_analytics.plots.topk import plot_topk
 
-__all__ = ["Display", "plot_fraud_rate"]
+__all__ = [
+    "Display",
+    "plot_calibration",
+    "plot_comparison",
+    "plot_confusion",
+    "plot_cost",
+    "plot_fraud_rate",
+    "plot_precision_recall",
+    "plot_roc",
+    "plot_thresholds",
+    "plot_topk",
+]

@@ -209,7 +209,6 @@ def _over_time(
 
 def _volume(ax: Axes, moments: Floats, labelled: Floats) -> Axes:
     """Draw how many transactions there were in a strip below ``ax``."""
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.ticker import FuncFormatter
 
     below = style.strip(ax)
@@ -217,11 +216,7 @@ def _volume(ax: Axes, moments: Floats, labelled: Floats) -> Axes:
     width = float(np.median(np.diff(starts))) if len(starts) > 1 else 1.0
     volume = np.bincount(which, weights=labelled, minlength=len(starts))
     below.bar(starts, volume, width=0.85 * width, color=style.BAR)
-    # matplotlib.dates has no types
-    locator = AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
-    below.xaxis.set_major_locator(locator)
-    formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
-    below.xaxis.set_major_formatter(formatter)
+    style.date_ticks(below)
     top = max(below.get_ylim()[1], 1.0)
     below.set_yticks([top / 1.05])
     below.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
@@ -269,9 +264,4 @@ def _floats(values: nw.Series[Any]) -> Floats:
 
 
 def _moments(values: nw.Series[Any]) -> Floats:
-    """Moments as matplotlib counts them: in days."""
-    from matplotlib.dates import date2num
-
-    naive = values.dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
-    days = date2num(naive)  # type: ignore[no-untyped-call]  # matplotlib.dates has no types
-    return np.asarray(days, dtype=np.float64)
+    return style.days(values.dt.replace_time_zone(None).to_numpy().astype("datetime64[us]"))

@@ -22,6 +22,8 @@ SOFT = "#c9d6df"
 BAR = "#9aa5b1"
 GREY = "#6b7280"
 GRID = "#e5e7eb"
+#: Inches between the Axes and a strip below.
+_GAP = 0.16
 DASHES = (0, (4, 3))
 _UNITS = ((1e9, "bn"), (1e6, "M"), (1e3, "k"))
 #: Lines that are told apart in print: pattern, marker, and a colour for the screen.
@@ -124,11 +126,19 @@ def dress(ax: Axes, title: str, *, grid: str = "y") -> None:
 def say(ax: Axes, words: str) -> None:
     """Write into the middle why there is nothing to be seen."""
     ax.text(
-        0.5, 0.5, words, transform=ax.transAxes, ha="center", va="center", color=GREY, wrap=True
+        0.5,
+        0.5,
+        words,
+        transform=ax.transAxes,
+        ha="center",
+        va="center",
+        color=GREY,
+        bbox={"facecolor": "white", "edgecolor": "none"},
+        zorder=6,
     )
 
 
-def beside(ax: Axes, text: str, y: float, *, size: str = "x-small") -> None:
+def beside(ax: Axes, text: str, y: float, *, size: str = "x-small", va: str = "center") -> None:
     """Write to the right of the Axes, at the height ``y`` of the data."""
     ax.annotate(
         text,
@@ -136,7 +146,7 @@ def beside(ax: Axes, text: str, y: float, *, size: str = "x-small") -> None:
         xycoords=("axes fraction", "data"),
         xytext=(6, 0),
         textcoords="offset points",
-        va="center",
+        va=va,
         fontsize=size,
         color=GREY,
     )
@@ -155,26 +165,62 @@ def above(ax: Axes, text: str, x: float) -> None:
     )
 
 
-def strip(ax: Axes, height: float = 0.2) -> Axes:
-    """Small Axes below ``ax``, with the same x axis, for how many there were."""
-    gap = 0.06
-    below = ax.inset_axes((0, -height - gap, 1, height), sharex=ax)
+def strip(ax: Axes, height: float = 0.5) -> Axes:
+    """Small Axes below ``ax``, with the same x axis, for how many there were.
+
+    Their height is in inches: a layout cannot settle where sizes depend on each other.
+    """
+    from matplotlib.transforms import ScaledTranslation, blended_transform_factory
+
+    figure = ax.figure
+    # Any transform does; the stubs name one kind.
+    bottom = ScaledTranslation(0, 0, ax.transAxes)  # type: ignore[arg-type]
+    inches = blended_transform_factory(ax.transAxes, figure.dpi_scale_trans + bottom)
+    below = ax.inset_axes((0, -height - _GAP, 1, height), transform=inches, sharex=ax)
     below.tick_params(axis="y", length=0, labelsize="x-small")
     below.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="x", length=0, labelbottom=False)
-    if ax.figure.get_layout_engine() is None:  # nobody else makes room for it
+    if figure.get_layout_engine() is None:  # nobody else makes room for it
         box = ax.get_position()
-        ax.set_position((box.x0, box.y1 - box.height / (1 + height + gap), box.width,
-                         box.height / (1 + height + gap)))  # fmt: skip
+        taken = min((height + _GAP) / (figure.bbox.height / figure.dpi), 0.7 * box.height)
+        ax.set_position((box.x0, box.y0 + taken, box.width, box.height - taken))
         ax.set_in_layout(True)
     return below
 
 
+def days(moments: NDArray[Any]) -> Floats:
+    """Moments as matplotlib counts them: in days."""
+    import numpy as np
+    from matplotlib.dates import date2num
+
+    found = date2num(moments)  # type: ignore[no-untyped-call]  # matplotlib.dates has no types
+    return np.asarray(found, dtype=np.float64)
+
+
+def date_ticks(ax: Axes) -> None:
+    """Name days, months or years, as few as tell them."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    # matplotlib.dates has no types
+    locator = AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
+    ax.xaxis.set_major_locator(locator)
+    formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
+    ax.xaxis.set_major_formatter(formatter)
+
+
 def percent_ticks() -> Any:
-    """Ticks as percent, with the decimals that they need."""
+    """Ticks as percent, all with the decimals that the finest needs."""
+    import numpy as np
     from matplotlib.ticker import PercentFormatter
 
-    return PercentFormatter(1.0)
+    class Ticks(PercentFormatter):
+        def format_ticks(self, values: Any) -> list[str]:
+            shares = 100 * np.asarray(values)
+            fits = (n for n in range(6) if np.allclose(shares, shares.round(n), rtol=0, atol=1e-7))
+            self.decimals = next(fits, 6)
+            return super().format_ticks(values)
+
+    return Ticks(1.0)
 
 
 def brief(number: float) -> str:
@@ -191,3 +237,20 @@ def brief(number: float) -> str:
     number = float(f"{number:.3g}")  # first, so that 999,999 is 1M
     unit, letter = next((u, sign) for u, sign in _UNITS if abs(number) >= u)
     return f"{number / unit:.3g}{letter}"
+
+
+def legend_beside(ax: Axes, handles: list[Any], title: str | None = None) -> None:
+    """Put the legend to the right of the Axes, where it covers nothing."""
+    ax.legend(
+        handles=handles,
+        title=title,
+        title_fontsize="small",
+        alignment="left",
+        loc="upper left",
+        bbox_to_anchor=(1.02, 1),
+        borderaxespad=0,
+        frameon=False,
+        fontsize="small",
+        handlelength=2.8,
+        labelspacing=0.9,
+    )

@@ -1,0 +1,78 @@
+"""Evaluations by name: what the pictures of one or several models take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.plots.style import STYLES
+from synfin_analytics.wording import plural
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from synfin_analytics.metrics.evaluation import Evaluation
+
+#: Thresholds that are drawn of a curve at most: more than a page can show, and a small file.
+POINTS = 1200
+
+
+def named(evaluations: Evaluation | Mapping[str, Evaluation]) -> dict[str, Evaluation]:
+    """Give each evaluation its name; one alone has none."""
+    if not isinstance(evaluations, Mapping):
+        return {"": one_evaluation(evaluations)}
+    if not 1 <= len(evaluations) <= len(STYLES):
+        raise ArgumentError(
+            f"A picture tells 1 to {len(STYLES)} models apart; got {len(evaluations)}."
+        )
+    return {str(name): one_evaluation(one) for name, one in evaluations.items()}
+
+
+def one_evaluation(given: object) -> Evaluation:
+    """Refuse what is no evaluation of one model."""
+    from synfin_analytics.metrics.evaluation import Evaluation
+
+    if not isinstance(given, Evaluation):
+        raise ArgumentError(
+            "A picture takes what evaluate returns, or several of these by name; "
+            f"got {type(given).__name__}."
+        )
+    return given
+
+
+def curves(evaluations: Mapping[str, Evaluation]) -> pd.DataFrame:
+    """Put their curves one below the other; those of several say of which model they are."""
+    import pandas as pd
+
+    found = []
+    for name, one in evaluations.items():
+        curve = one.curve(points=POINTS)
+        if name or len(evaluations) > 1:
+            curve.insert(0, "model", name)
+        found.append(curve)
+    return pd.concat(found, ignore_index=True)
+
+
+def missing_class(evaluation: Evaluation, *, genuine: bool = False) -> str:
+    """Say why there is no curve: no rows, no fraud or, where it matters, nothing genuine."""
+    if not evaluation.n:
+        return "no labelled transactions"
+    if not evaluation.frauds:
+        return f"no fraud among {plural(evaluation.n, 'transaction')}"
+    if genuine and evaluation.frauds == evaluation.n:
+        return f"nothing but fraud: {plural(evaluation.n, 'transaction')}"
+    return ""
+
+
+def at_threshold(evaluation: Evaluation) -> str:
+    """Name its threshold; one that was chosen on the same rows flatters, and says so."""
+    threshold = evaluation.threshold
+    flatters = threshold.chosen_on == evaluation.counts.fingerprint
+    return f"at threshold {threshold.value:.4g}" + ", chosen on these rows" * flatters
+
+
+def interval_words(evaluations: Mapping[str, Evaluation]) -> str:
+    """Name the intervals by their confidence, where it is the same for all."""
+    levels = {one.level for one in evaluations.values()}
+    return f"{100 * levels.pop():g} % intervals" if len(levels) == 1 else "intervals"
