@@ -4,18 +4,22 @@ import datetime as dt
 import math
 from decimal import Decimal
 
+import dask.dataframe as dd
 import duckdb
 import pandas as pd
 import polars as pl
 import polars.selectors as cs
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from engines import ENGINES, as_polars, engines_for, spark_session, to_spark
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.frames.load import load_df
 from synfin_analytics.metrics import fraud_rate
+from synfin_analytics.repositories import TransactionRepository
 
 SCHEMA = {
     "channel": pl.String,
@@ -26,35 +30,9 @@ SCHEMA = {
 }
 
 
+EDGES = [20, 100, 500]
 naive = dt.datetime.fromisoformat
 
-
-def duckdb_of(frame: pl.DataFrame) -> duckdb.DuckDBPyRelation:
-    connection = duckdb.connect()
-    connection.execute("SET TimeZone = 'UTC'")
-    return connection.from_arrow(frame.to_arrow())
-
-
-#: The same transactions as every kind of frame that is accepted.
-ENGINES = {
-    "polars": lambda frame: frame,
-    "polars lazy": lambda frame: frame.lazy(),
-    "pyarrow": lambda frame: frame.to_arrow(),
-    "pandas with objects": lambda frame: pd.DataFrame(
-        frame.to_dict(as_series=False), dtype=object, columns=frame.columns
-    ).astype({"timestamp": "datetime64[us, UTC]"}),
-    "pandas with numpy": lambda frame: frame.with_columns(
-        pl.col("amount", "is_fraud").cast(pl.Float64)
-    ).to_pandas(),
-    "pandas with arrow": lambda frame: frame.to_pandas(use_pyarrow_extension_array=True),
-    "pandas nullable, odd index": lambda frame: (
-        frame.with_columns(pl.col("amount").cast(pl.Float64))
-        .to_pandas()
-        .convert_dtypes()
-        .set_index(pd.Index([7] * len(frame)))
-    ),
-    "duckdb": duckdb_of,
-}
 
 rows = st.fixed_dictionaries(
     {
@@ -63,10 +41,34 @@ rows = st.fixed_dictionaries(
         "timestamp": st.datetimes(
             naive("1969-12-01"), naive("2026-03-01"), timezones=st.just(dt.UTC)
         ),
-        "amount": st.one_of(st.none(), st.decimals("0.01", "9999999.99", places=2)),
+        "amount": st.one_of(
+            st.sampled_from([None, *map(Decimal, EDGES)]),
+            st.decimals("0.01", "9999999.99", places=2),
+        ),
         "is_fraud": st.sampled_from([True, False, False, None]),
     }
 )
+groups = st.fixed_dictionaries(
+    {
+        "by": st.sampled_from([[], ["channel"], ["merchant"], ["channel", "merchant"]]),
+        "every": st.sampled_from([None, "90m", "6h", "1d", "3d", "1w", "1mo", "1q", "1y"]),
+        "bins": st.sampled_from(
+            [
+                None,
+                None,
+                {"amount": EDGES},
+                {"merchant": [1, 1.5]},
+                {"amount": [1], "merchant": [2]},
+            ]
+        ),
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def spark():
+    with spark_session() as spark:
+        yield spark
 
 
 def test_the_index_of_pandas_counts_the_rows():
@@ -79,12 +81,8 @@ def test_the_index_of_pandas_counts_the_rows():
 
 
 def comparable(result) -> pl.DataFrame:
-    if not isinstance(result, pd.DataFrame):
-        return pl.DataFrame(result)
-    groups = [name for name in result.columns if name in SCHEMA and name != "amount"]
-    # NumPy's columns of numbers know NaN only: among the groups it means NULL.
-    result = pl.from_pandas(result, nan_to_null=False)
-    return result.with_columns((cs.by_name(groups) & cs.float()).fill_nan(None))
+    groups = [*SCHEMA, "amount_from", "amount_to", "merchant_from", "merchant_to"]
+    return as_polars(result, [name for name in groups if name != "amount"])
 
 
 def by_hand(rows, keys) -> dict:
@@ -101,24 +99,48 @@ def by_hand(rows, keys) -> dict:
     return groups
 
 
-@settings(max_examples=30, deadline=None)
-@given(
-    st.lists(rows, max_size=25),
-    st.sampled_from([[], ["channel"], ["merchant"], ["channel", "merchant"]]),
-    st.sampled_from([None, "90m", "6h", "1d", "3d", "1w", "1mo", "1q", "1y"]),
-)
-def test_every_engine_gives_the_same_result(rows, by, every):
+@settings(max_examples=20)
+@given(st.lists(rows, max_size=25), groups)
+def test_every_engine_gives_the_same_result(rows, groups):
     frame = pl.DataFrame(rows, schema=SCHEMA)
-    expected = fraud_rate(frame, by=by, every=every)
-    for engine, of in ENGINES.items():
-        if not rows and engine.startswith("pandas with objects"):
-            continue  # without rows such a column has no type at all
-        result = comparable(fraud_rate(of(frame), by=by, every=every))
+    expected = fraud_rate(frame, **groups)
+    for engine, native in engines_for(frame).items():
+        result = comparable(fraud_rate(native, **groups))
         assert result.columns == expected.columns, engine
         assert_frame_equal(result, expected, check_dtypes=False, rel_tol=1e-9)
 
 
-@settings(deadline=None)
+@settings(max_examples=8)
+@given(st.lists(rows, max_size=25), groups)
+def test_spark_gives_the_same_result(spark, rows, groups):
+    frame = pl.DataFrame(rows, schema=SCHEMA)
+    result = fraud_rate(to_spark(spark, frame), **groups)
+    assert isinstance(result, pd.DataFrame)
+    expected = fraud_rate(frame, **groups)
+    assert_frame_equal(comparable(result), expected, check_dtypes=False, rel_tol=1e-9)
+
+
+#: Columns of `transactions` that hold such values as those of SCHEMA.
+STORED = {"channel": "country", "merchant": "transactions_last_day"}
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(rows.filter(lambda row: row["amount"] is not None), max_size=25), groups)
+def test_postgresql_gives_the_same_result(session, rows, groups):
+    session.rollback()
+    frame = pl.DataFrame(rows, schema=SCHEMA).rename(STORED).with_row_index("transaction_id")
+    groups = groups | {
+        "by": [STORED[name] for name in groups["by"]],
+        "bins": {STORED.get(name, name): edges for name, edges in (groups["bins"] or {}).items()},
+    }
+    stored = frame.with_columns(customer_id=pl.lit("C"), merchant_id=pl.lit("M"))
+    stored = stored.with_columns(cs.by_name("transaction_id").cast(pl.String))
+    load_df(stored, "transactions", session=session, on_missing_parent="create")
+    result = TransactionRepository(session, frame="polars").fraud_rate(**groups)
+    expected = fraud_rate(frame, **groups)
+    assert_frame_equal(result, expected, check_dtypes=False, rel_tol=1e-9)
+
+
 @given(st.lists(rows, max_size=25), st.sampled_from([["channel"], ["channel", "merchant"]]))
 def test_counts_are_those_made_by_hand(rows, by):
     result = fraud_rate(pl.DataFrame(rows, schema=SCHEMA), by=by)
@@ -174,6 +196,101 @@ def test_null_is_a_group_of_its_own_and_stands_last():
     assert result["transactions"].to_list() == [1, 1, 1, 2]
 
 
+def test_a_band_holds_its_lower_edge_and_not_its_upper():
+    result = fraud_rate(table(amount=[19.99, 20.0, 99.99, 100.0]), bins={"amount": [20, 100]})
+    assert result.select("amount_from", "amount_to", "transactions").rows() == [
+        (-math.inf, 20, 1),
+        (20, 100, 2),
+        (100, math.inf, 1),
+    ]
+
+
+def test_null_and_nan_are_a_band_of_their_own_which_stands_last():
+    result = fraud_rate(table(hour=[None, math.nan, 3.0]), bins={"hour": [12]})
+    assert result.select("hour_from", "hour_to", "transactions").rows() == [
+        (-math.inf, 12, 1),
+        (None, None, 2),
+    ]
+
+
+def test_the_outer_bands_hold_what_is_infinite():
+    result = fraud_rate(table(hour=[-math.inf, math.inf]), bins={"hour": [12]})
+    assert result["transactions"].to_list() == [1, 1]
+
+
+def test_columns_stand_before_bands_and_bands_before_time():
+    frame = table(channel=["pos"], hour=[3], timestamp=[naive("2026-01-05")])
+    result = fraud_rate(
+        frame, "channel", "1d", bins={"amount": [20], "hour": [12]}, timestamp="timestamp"
+    )
+    edges = ["amount_from", "amount_to", "hour_from", "hour_to"]
+    assert result.columns[:6] == ["channel", *edges, "timestamp"]
+
+
+@pytest.mark.parametrize(
+    "edges", [[], [20, 20], [100, 20], [math.nan], [20, math.inf], ["20"], "20", [True], 20, None]
+)
+def test_edges_that_make_no_bands_are_refused(edges):
+    with pytest.raises(ArgumentError, match="bins of 'amount' are finite numbers, each above"):
+        fraud_rate(table(channel=["pos"]), bins={"amount": edges})
+
+
+def test_bins_of_what_is_no_number_are_refused():
+    frame = table(channel=["pos"])
+    for name in ("channel", "is_fraud"):
+        with pytest.raises(ArgumentError, match=f"'{name}' must be a number to be cut into bins"):
+            fraud_rate(frame, bins={name: [1]})
+    with pytest.raises(NotFoundError, match=r"no column 'amuont' .* 'amount'"):
+        fraud_rate(frame, bins={"amuont": [1]})
+    with pytest.raises(ArgumentError, match="bins gives each column its edges"):
+        fraud_rate(frame, bins=[20, 100])
+    with pytest.raises(ArgumentError, match="'amount_from' stands twice"):
+        fraud_rate(frame, by="amount_from", bins={"amount": [1]})
+
+
+def test_postgresql_refuses_the_same_bins(session):
+    repository = TransactionRepository(session)
+    for name in ("channel", "is_fraud", "timestamp"):
+        with pytest.raises(ArgumentError, match=f"'{name}' must be a number to be cut into bins"):
+            repository.fraud_rate(bins={name: [1]})
+    with pytest.raises(NotFoundError, match=r"no column 'amuont' .* 'amount'"):
+        repository.fraud_rate(bins={"amuont": [1]})
+    with pytest.raises(ArgumentError, match="each above the one before"):
+        repository.fraud_rate(bins={"amount": [2, 1]})
+
+
+def test_the_counts_of_many_partitions_of_dask_are_put_together():
+    frame = pl.DataFrame(
+        {
+            "channel": ["online", "pos", None] * 60,
+            "amount": [float(n) for n in range(180)],
+            "is_fraud": [n % 7 == 0 for n in range(180)],
+        }
+    )
+    partitions = dd.from_pandas(frame.to_pandas(), npartitions=30)
+    result = fraud_rate(partitions, by="channel", bins={"amount": [50, 100]})
+    expected = fraud_rate(frame, by="channel", bins={"amount": [50, 100]})
+    assert_frame_equal(comparable(result), expected, check_dtypes=False)
+
+
+def test_integers_beside_nulls_stay_exact_in_spark(spark):
+    frame = table(merchant=[2**60 + 1, None])
+    result = fraud_rate(to_spark(spark, frame), by="merchant")
+    assert result["merchant"].tolist() == [2**60 + 1, pd.NA]
+
+
+@pytest.mark.parametrize("zone", [dt.UTC, None])
+def test_spark_is_asked_for_utc(spark, zone):
+    frame = to_spark(spark, table(timestamp=[dt.datetime(2026, 1, 1, tzinfo=zone)]))
+    spark.conf.set("spark.sql.session.timeZone", "Europe/Brussels")
+    try:
+        with pytest.raises(ArgumentError, match=r"spark\.conf\.set\(.*'Europe/Brussels'"):
+            fraud_rate(frame, every="1d")
+        assert fraud_rate(frame)["transactions"].tolist() == [1]
+    finally:
+        spark.conf.set("spark.sql.session.timeZone", "UTC")
+
+
 def test_weeks_begin_on_monday_and_hours_at_the_hour_in_utc():
     moments = [naive("2026-01-04T23:59"), naive("2026-01-05")]  # Sunday, Monday
     weeks = fraud_rate(table(timestamp=moments), every="1w")["timestamp"].to_list()
@@ -213,6 +330,7 @@ def test_result_is_of_the_kind_that_came_in():
     assert isinstance(fraud_rate(frame.lazy()), pl.DataFrame)
     assert isinstance(fraud_rate(frame.to_arrow()), pa.Table)
     assert isinstance(fraud_rate(frame.to_pandas()), pd.DataFrame)
+    assert isinstance(fraud_rate(dd.from_pandas(frame.to_pandas(), npartitions=1)), pd.DataFrame)
 
 
 def test_labels_may_be_0_and_1_and_columns_have_other_names():
@@ -235,14 +353,18 @@ def test_the_frame_that_came_in_is_left_as_it_was():
     pd.testing.assert_frame_equal(frame, before)
 
 
-@pytest.mark.parametrize("engine", ["polars", "pyarrow", "pandas with numpy", "duckdb"])
+@pytest.mark.parametrize(
+    "engine", ["polars", "pyarrow", "pandas with numpy", "duckdb", "dask with numpy"]
+)
 def test_a_column_that_is_not_there_comes_with_the_nearest(engine):
     frame = ENGINES[engine](table(channel=["pos"]))
     with pytest.raises(NotFoundError, match=r"no column 'chanel' in the frame\. .* 'channel'"):
         fraud_rate(frame, by="chanel")
 
 
-@pytest.mark.parametrize("engine", ["polars", "pyarrow", "pandas with numpy", "duckdb"])
+@pytest.mark.parametrize(
+    "engine", ["polars", "pyarrow", "pandas with numpy", "duckdb", "dask with numpy"]
+)
 def test_a_label_that_is_neither_0_nor_1_is_refused(engine):
     frame = ENGINES[engine](table(is_fraud=[0, 1, 2, -1]))
     with pytest.raises(ArgumentError, match=r"'is_fraud' must be a label .*: 2 rows"):

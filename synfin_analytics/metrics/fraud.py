@@ -191,7 +191,8 @@ def rates_from_counts(
 
 def _measured(frame: Frame, *, groups: Groups, label: str, amount: str | None) -> Frame:
     """Give each row its groups and what it counts for."""
-    frame = typed(frame, [label] if amount is None else [label, amount])
+    values = [label, amount, *(band.column for band in groups.bands)]
+    frame = typed(frame, [name for name in values if name is not None])
     schema = frame.collect_schema()
     truth = missing_as_null(schema[label], label, "a label: true or false, 1 or 0")
     labelled, fraud = ~truth.is_null(), truth.fill_null(0)
