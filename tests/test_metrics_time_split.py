@@ -133,6 +133,11 @@ def test_a_compromised_card_leaves_the_test_on_the_day_after_its_label_is_known(
     assert sets(small(frame, drop_known_cards=False))[1] == [2, 3, 4, 5]
 
 
+def test_what_becomes_known_the_moment_a_day_begins_counts_on_that_day():
+    frame = frame_of((0, "x", False), (2, "a", True), (3, "a", False), (3, "b", False))
+    assert ids(small(frame).test) == [3]
+
+
 def test_a_card_is_known_from_the_moment_its_label_is_available():
     frame = frame_of(
         (0, "x", False),
@@ -173,7 +178,7 @@ def test_the_order_of_the_rows_stays():
         (("1d", "0d", "1d"), at(5)),
         (("1w", "0d", "1d"), at(5)),
         (("1d", "0d", "12h"), at(4) + dt.timedelta(hours=15)),
-        (("1d", "0d", "600m"), at(4) + dt.timedelta(hours=14, minutes=31)),
+        (("24h", "0d", "600m"), at(4) + dt.timedelta(hours=14, minutes=31)),
     ],
 )
 def test_by_default_the_test_ends_with_the_last_unit_that_has_a_row(lengths, test_end):
@@ -409,3 +414,10 @@ def test_without_known_cards_no_card_is_needed():
 def test_a_period_that_is_none_is_refused(options, message):
     with pytest.raises(ArgumentError, match=re.escape(message)):
         time_split(GOOD, **options)
+
+
+def test_periods_that_reach_beyond_the_calendar_are_refused():
+    last = dt.datetime(9999, 12, 31, tzinfo=dt.UTC)
+    frame = GOOD.with_columns(timestamp=pl.Series([last - DAY, last], dtype=SCHEMA["timestamp"]))
+    with pytest.raises(ArgumentError, match="reach beyond the years 1 to 9999"):
+        time_split(frame, "1d", "0d", "1d")
