@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -109,7 +109,7 @@ class GroupedEvaluation:
         )
         return high - low, float(ends[0]), float(ends[1])
 
-    def _values(self, metric: str, *, small: bool) -> list[tuple[tuple[Any, ...], float, Evaluation]]:
+    def _values(self, metric: str, *, small: bool) -> list[_Value]:
         if metric not in METRICS:
             raise NotFoundError("metric", metric, METRICS)
         found = [
@@ -135,6 +135,9 @@ class GroupedEvaluation:
             dropna=False,
         )
         return f"{wide.to_html(float_format='{:.4g}'.format)}{self.overall._repr_html_()}"
+
+
+_Value: TypeAlias = "tuple[tuple[Any, ...], float, Evaluation]"
 
 
 def is_small(one: Evaluation) -> bool:

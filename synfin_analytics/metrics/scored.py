@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import numpy as np
+import pandas as pd
 
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics.counting import (
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from synfin_analytics.metrics.scores import Floats
 
 DAY, UNLABELLED = "__day", "__unlabelled"
-_WRONG, _NO_SCORE, _GROUP = "__wrong", "__no_score", "__group"
+_WRONG, _NO_SCORE = "__wrong", "__no_score"
 _MEANINGS = ("a label: true or false, 1 or 0", "a score from 0 to 1", "a number")
 
 
@@ -72,7 +73,9 @@ def score_counts(frame: Any, label: str, score: str, amount: str | None = None) 
     known = ~np.isnan(truth)
     wrong = known & (truth != 0) & (truth != 1)
     no_score = known & ~((said >= 0) & (said <= 1))
-    _refuse(label, score, int(wrong.sum()), int(no_score.sum()), int(np.argmax(wrong | no_score)))
+    at = np.flatnonzero(wrong | no_score)
+    if len(at):
+        _refuse(label, score, int(wrong.sum()), int(no_score.sum()), int(at[0]))
     unlabelled = len(known) - int(known.sum())
     if unlabelled:
         truth, said, *values = (array[known] for array in (truth, said, *values))
@@ -157,13 +160,12 @@ def split_counts(
     """Take apart by group what an engine or PostgreSQL has counted (see :func:`scored`)."""
     groups: list[tuple[tuple[Any, ...], nw.DataFrame[Any]]] = [((), counts)]
     if by:
-        # In a column that counts the groups, NULL is no special case.
-        keys = counts.select(*by).unique().sort(*by, nulls_last=True).with_row_index(_GROUP)
-        names = list(zip(*(keys[name].to_list() for name in by), strict=True))
-        place = {_hashable(name): at for at, name in enumerate(names)}
-        rows = zip(*(counts[name].to_list() for name in by), strict=True)
-        of = np.array([place[_hashable(row)] for row in rows], np.int64)
-        groups = [(name, counts.filter((of == at).tolist())) for at, name in enumerate(names)]
+        rows = [_plain(row) for row in zip(*(counts[name].to_list() for name in by), strict=True)]
+        order = counts.select(*by).unique().sort(*by, nulls_last=True)
+        names = [_plain(row) for row in zip(*(order[name].to_list() for name in by), strict=True)]
+        place = {name: at for at, name in enumerate(dict.fromkeys(names))}
+        of = np.array([place[row] for row in rows], np.int64)
+        groups = [(name, counts.filter((of == at).tolist())) for name, at in place.items()]
     found = []
     for key, part in groups:
         labelled = part.filter(nw.col(COUNTED[0]) > 0)
@@ -172,8 +174,9 @@ def split_counts(
     return found
 
 
-def _hashable(key: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(None if value != value or value is None else value for value in key)
+def _plain(key: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Make None of each engine's own way to say that a value is missing."""
+    return tuple(None if pd.isna(value) else value for value in key)
 
 
 def _doubles(frame: Frame, expression: nw.Expr) -> Floats:

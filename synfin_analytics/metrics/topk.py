@@ -159,12 +159,9 @@ class RankedCards:
         names, code = np.unique(card, return_inverse=True)
         order = np.lexsort((code, -score, which))
         code, fraud = code[order], fraud[order]
-        ends = np.cumsum(np.bincount(which, minlength=len(days)))
-        ranks = [
-            (code[start:end], fraud[start:end])
-            for start, end in zip(np.append(0, ends[:-1]), ends, strict=True)
-        ][: len(days)]
-        return cls(days, len(names), ranks)
+        starts = np.searchsorted(which[order], np.arange(len(days)))
+        ranks = list(zip(np.split(code, starts[1:]), np.split(fraud, starts[1:]), strict=True))
+        return cls(days, len(names), ranks[: len(days)])
 
     def detect(
         self, copies: Integers, k: int

@@ -1,0 +1,118 @@
+"""Thresholds: their cost, how they are chosen, and what is said of one chosen on the same rows."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.metrics.evaluation import evaluate
+
+ROWS = pl.DataFrame(
+    {
+        "p": [0.9, 0.8, 0.6, 0.6, 0.2],
+        "is_fraud": [True, False, True, False, True],
+        "amount": [100.0, 10.0, 50.0, 20.0, 30.0],
+    }
+)
+MODEL = evaluate(ROWS, score="p", amount="amount")
+
+
+def test_a_threshold_costs_its_alerts_and_the_fraud_that_gets_through():
+    costs = MODEL.cost_curve(cost_per_alert=5, recovery_rate=0.8)
+
+    assert costs["threshold"].tolist() == [math.inf, 0.9, 0.8, 0.6, 0.2]
+    assert costs["alerts"].tolist() == [0, 1, 2, 4, 5]
+    assert costs["caught_amount"].tolist() == [0, 100, 100, 150, 180]
+    assert costs["missed_amount"].tolist() == [180, 80, 80, 30, 0]
+    expected = [180, 5 + 80 + 20, 10 + 80 + 20, 20 + 30 + 30, 25 + 0 + 36]
+    assert costs["cost"].tolist() == pytest.approx(expected)
+    assert costs["saved"].tolist() == pytest.approx([180 - cost for cost in expected])
+
+
+@pytest.mark.parametrize(("cost_per_alert", "threshold"), [(0, 0.2), (25, 0.9), (1000, math.inf)])
+def test_the_best_threshold_costs_least(cost_per_alert, threshold):
+    assert float(MODEL.best_threshold(cost_per_alert)) == threshold
+
+
+rows = st.lists(
+    st.tuples(st.sampled_from([0.0, 0.3, 0.3, 0.8, 1.0]), st.booleans(), st.floats(0, 1000)),
+    min_size=1,
+    max_size=30,
+)
+
+
+@given(rows, st.floats(0, 100), st.floats(0, 1), st.sampled_from([0.0, 0.3, 0.5, 0.8, 1.0]))
+def test_costs_are_those_that_one_would_add_up(rows, each, recovery, threshold):
+    score, fraud, amount = (np.array(one) for one in zip(*rows, strict=True))
+    frame = pl.DataFrame({"p": score, "is_fraud": fraud, "amount": amount})
+    costs = evaluate(frame, score="p", amount="amount").cost_curve(each, recovery)
+    alert = score >= threshold
+    expected = (
+        each * alert.sum()
+        + amount[fraud & ~alert].sum()
+        + (1 - recovery) * amount[fraud & alert].sum()
+    )
+    reached = costs[costs["threshold"] >= threshold].iloc[-1]
+    assert reached["alerts"] == alert.sum()
+    assert reached["cost"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_budget_of_alerts_is_kept_and_used_as_far_as_ties_allow():
+    assert float(MODEL.threshold_for_alerts(3)) == 0.8  # at 0.6 there are four
+    assert float(MODEL.threshold_for_alerts(4)) == 0.6
+    assert MODEL.at(MODEL.threshold_for_alerts(0)).alerts == 0
+
+
+def test_recall_at_a_false_positive_rate_is_the_highest_that_it_allows():
+    assert MODEL.recall_at_fpr(0) == pytest.approx(1 / 3)
+    assert MODEL.recall_at_fpr(0.5) == pytest.approx(1 / 3)
+    assert MODEL.recall_at_fpr(1) == 1
+
+
+def test_precision_at_another_prevalence_is_that_of_bayes():
+    at = MODEL.at(0.6)  # recall 2/3, false-positive rate 1
+    assert at.precision_at_prevalence(at.prevalence) == pytest.approx(at.precision)
+    assert at.precision_at_prevalence(0.01) == pytest.approx(
+        0.01 * 2 / 3 / (0.01 * 2 / 3 + 0.99 * 1)
+    )
+
+
+def test_a_threshold_chosen_on_the_same_rows_is_said_to_be():
+    chosen = MODEL.best_threshold(cost_per_alert=25)
+    notes = MODEL.at(chosen).summary().set_index("metric")["note"]
+
+    assert notes["precision"] == "the threshold was chosen on these rows"
+    assert notes["roc_auc"] == ""
+    assert str(chosen) == "0.9 (lowest cost at 25 per alert and 100% recovered)"
+
+
+def test_on_other_rows_it_is_not():
+    chosen = MODEL.best_threshold(cost_per_alert=20)
+    other = evaluate(ROWS.head(4), score="p", threshold=chosen)
+
+    assert other.threshold is chosen
+    assert set(other.summary()["note"]) == {""}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"cost_per_alert": -1}, "cost_per_alert is an amount"),
+        ({"cost_per_alert": math.nan}, "cost_per_alert is an amount"),
+        ({"cost_per_alert": 1, "recovery_rate": 1.5}, "recovery_rate is a share"),
+    ],
+)
+def test_costs_that_are_none_are_refused(arguments, words):
+    with pytest.raises(ArgumentError, match=words):
+        MODEL.cost_curve(**arguments)
+
+
+def test_costs_without_amounts_say_what_to_give():
+    with pytest.raises(ArgumentError, match=r'evaluate\(\.\.\., amount="…"\)'):
+        evaluate(ROWS, score="p").best_threshold(5)

@@ -1,0 +1,138 @@
+"""Models evaluated inside PostgreSQL: the numbers of a frame of the same rows."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import numpy as np
+import polars as pl
+import pytest
+
+from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.frames.load import load_df
+from synfin_analytics.metrics.compare import compare_models
+from synfin_analytics.metrics.evaluation import evaluate
+from synfin_analytics.repositories import ModelPredictionRepository
+
+ROWS = 400
+
+
+def scored(seed: int) -> pl.DataFrame:
+    """Transactions of some days, two models' scores with ties, and gaps in the labels."""
+    generator = np.random.default_rng(seed)
+    fraud = generator.random(ROWS) < 0.15
+    noise = generator.normal(0.3 + 0.3 * fraud[:, None], [0.15, 0.3], (ROWS, 2))
+    minutes = generator.integers(7200, size=ROWS)
+    start = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
+    return pl.DataFrame(
+        {
+            "transaction_id": [f"TX{number:04}" for number in range(ROWS)],
+            "customer_id": [f"C{one:02}" for one in generator.integers(60, size=ROWS)],
+            "merchant_id": "M1",
+            "amount": generator.integers(1, 500, size=ROWS),
+            "channel": generator.choice(["pos", "online", "atm"], ROWS),
+            "timestamp": [start + dt.timedelta(minutes=int(one)) for one in minutes],
+            "is_fraud": pl.Series(fraud).set(pl.Series(generator.random(ROWS) < 0.1), None),
+            "forest": np.clip(noise[:, 0].round(2), 0, 1),
+            "logit": np.clip(noise[:, 1].round(1), 0, 1),
+        }
+    )
+
+
+@pytest.fixture(params=[1, 2])
+def frame(request, manager):
+    rows = scored(request.param)
+    load_df(
+        rows.drop("forest", "logit"), "transactions", on_missing_parent="create", manager=manager
+    )
+    for model in ("forest", "logit"):
+        predictions = rows.select(
+            "transaction_id",
+            model_name=pl.lit(model),
+            model_version=pl.lit("1.0"),
+            prediction=pl.col(model) >= 0.5,
+            fraud_probability=model,
+            ground_truth="is_fraud",
+        )
+        load_df(predictions, "model_predictions", manager=manager)
+    return rows
+
+
+@pytest.fixture
+def repository(frame, session):
+    return ModelPredictionRepository(session)
+
+
+@pytest.mark.parametrize("model", ["forest", "logit"])
+def test_the_counts_are_those_of_the_frame(repository, frame, model):
+    found = repository.evaluate(model, "1.0", amount=True)
+    expected = evaluate(frame, score=model, amount="amount")
+
+    for array in ("score", "transactions", "frauds", "amount", "fraud_amount"):
+        assert np.array_equal(getattr(found.counts, array), getattr(expected.counts, array)), array
+    assert found.unlabelled == expected.unlabelled > 0
+    assert found.summary().equals(expected.summary())
+
+
+@pytest.mark.parametrize("by", ["channel", ["channel", "customer_id"]])
+def test_the_groups_are_those_of_the_frame(repository, frame, by):
+    found = repository.evaluate("forest", "1.0", by=by)
+    expected = evaluate(frame, score="forest", by=by)
+
+    assert found.by_group.equals(expected.by_group)
+    assert found.overall.summary().equals(expected.overall.summary())
+    assert found.worst("recall", small=True) == expected.worst("recall", small=True)
+
+
+@pytest.mark.parametrize("k", [1, 3, 1000])
+@pytest.mark.parametrize("model", ["forest", "logit"])
+def test_the_first_of_each_day_are_those_of_the_frame(repository, frame, k, model):
+    found, expected = repository.evaluate(model, "1.0"), evaluate(frame, score=model)
+
+    for one in ("precision_at_k", "card_precision_at_k"):
+        ours, theirs = getattr(found, one)(k), getattr(expected, one)(k)
+        assert ours.daily.equals(theirs.daily), one
+        assert ours.value == theirs.value
+
+
+@pytest.mark.parametrize("cluster", ["customer_id", "timestamp"])
+def test_a_bootstrap_is_that_of_the_frame(repository, frame, cluster):
+    found = repository.evaluate("forest", "1.0").bootstrap("average_precision", cluster, draws=50)
+    expected = evaluate(frame, score="forest").bootstrap("average_precision", cluster, draws=50)
+
+    assert np.allclose(found.drawn, expected.drawn, rtol=1e-12)
+
+
+def test_models_are_compared_as_in_a_frame(repository, frame):
+    found = repository.compare_models([("forest", "1.0"), ("logit", "1.0")], draws=50)
+    expected = compare_models(frame, {"forest": "forest", "logit": "logit"}, draws=50)
+
+    numbers = ["value", "low", "high", "difference", "difference_low", "difference_high"]
+    assert np.allclose(found.frame()[numbers], expected.frame()[numbers], equal_nan=True)
+    assert found.frame()["model"].unique().tolist() == ["forest 1.0", "logit 1.0"]
+
+
+def test_predictions_without_a_score_are_counted_and_refused(repository, frame, manager):
+    blind = frame.drop_nulls("is_fraud").select(
+        "transaction_id",
+        model_name=pl.lit("rules"),
+        model_version=pl.lit("1"),
+        prediction=True,
+        ground_truth="is_fraud",
+    )
+    load_df(blind, "model_predictions", manager=manager)
+
+    with pytest.raises(ArgumentError, match=rf"{len(blind)} predictions .* no fraud_pro"):
+        repository.evaluate("rules", "1")
+
+
+def test_a_model_without_predictions_is_named_with_the_nearest(repository):
+    with pytest.raises(NotFoundError, match=r"forest 1\.0"):
+        repository.evaluate("forrest", "1.0")
+
+
+def test_a_column_that_transactions_lack_is_named_with_the_nearest(repository):
+    with pytest.raises(NotFoundError, match="channel"):
+        repository.evaluate("forest", "1.0", by="chanel")
+    with pytest.raises(ArgumentError, match="no times"):
+        repository.evaluate("forest", "1.0").precision_at_k(3, day="channel")
