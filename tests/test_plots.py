@@ -1,18 +1,20 @@
-"""Pictures: what is drawn is what was computed, also where there is little or nothing."""
+"""Pictures of fraud rates: what is drawn is what was computed, also where there is nothing."""
 
+import copy
 import datetime as dt
 import subprocess
 import sys
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from matplotlib import pyplot as plt
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics import fraud_rate
-from synfin_analytics.plots import plot_fraud_rate
+from synfin_analytics.plots import plot_fraud_rate, style
 
 
 @pytest.fixture(autouse=True)
@@ -153,6 +155,96 @@ def test_axes_that_are_given_are_drawn_into():
     display = plot_fraud_rate(fraud_rate(transactions(is_fraud=[True])), ax, title="Mine")
     assert display.ax is ax
     assert ax.get_title(loc="left") == "Mine"
+
+
+def test_the_frame_has_the_rows_in_the_order_in_which_they_are_drawn():
+    frame = transactions(channel=["a", "a", "b", "c"], is_fraud=[True, False, True, False])
+    result = fraud_rate(frame, by="channel")
+    shown = plot_fraud_rate(result, most=2).frame()
+    assert isinstance(shown, pd.DataFrame)
+    assert shown["channel"].tolist() == ["b", "a"]
+    assert shown.columns.tolist() == result.columns
+    assert shown["low"].tolist() == [result["low"][1], result["low"][0]]
+
+
+def test_the_frame_over_time_has_the_periods_in_order():
+    frame = transactions(timestamp=days(3, 1, 2), is_fraud=[True, False, False])
+    shown = plot_fraud_rate(fraud_rate(frame, every="1d")).frame()
+    assert shown["fraud_rate"].tolist() == [0, 0, 1]
+
+
+def test_a_changed_frame_does_not_change_the_picture():
+    display = plot_fraud_rate(fraud_rate(transactions(is_fraud=[True])))
+    mine = display.frame()
+    mine["fraud_rate"] = 9.0
+    assert display.frame()["fraud_rate"].tolist() == [1]
+
+
+def test_a_picture_can_be_drawn_again_elsewhere():
+    first = plot_fraud_rate(fraud_rate(transactions(channel=["a", "b"]), by="channel"), title="T")
+    ax = plt.figure().add_subplot()
+    again = first.plot(ax)
+    assert again.ax is ax
+    assert ax.get_title(loc="left") == "T"
+    assert notes(ax) == notes(first.ax)
+    assert again.frame().equals(first.frame())
+    assert first.plot().ax not in (first.ax, ax)
+
+
+def test_what_a_display_has_not_its_axes_have():
+    display = plot_fraud_rate(fraud_rate(transactions(is_fraud=[True])))
+    display.set_title("Mine", loc="left")
+    assert "'Mine'" in repr(display)
+    assert "1 row," in repr(display)
+    with pytest.raises(AttributeError, match="no_such_thing"):
+        _ = display.no_such_thing
+    assert copy.copy(display).ax is display.ax
+
+
+def test_room_is_made_for_the_strip_where_the_figure_has_no_layout():
+    ax = plt.figure().add_subplot()
+    plot_fraud_rate(fraud_rate(transactions(timestamp=days(1, 2)), every="1d"), ax)
+    draw(ax)
+    (volume,) = ax.child_axes
+    assert volume.get_window_extent().y0 >= 0.1 * ax.figure.bbox.height
+    assert volume.get_window_extent().y1 < ax.get_window_extent().y0
+
+
+@pytest.mark.parametrize("wrong", ["ax", plt, [1]])
+def test_what_is_no_axes_is_refused_and_leaves_no_figure(wrong):
+    with pytest.raises(ArgumentError, match="ax must be one matplotlib Axes"):
+        plot_fraud_rate(fraud_rate(transactions(is_fraud=[True])), wrong)
+    assert plt.get_fignums() == []
+
+
+def test_a_picture_that_fails_leaves_no_figure():
+    def fail(ax):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        style.drawn(None, (2, 2), pd.DataFrame(), fail)
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize(
+    ("ticks", "words"),
+    [
+        ([0, 0.5, 1], ["0%", "50%", "100%"]),
+        ([0, 0.005, 0.01], ["0.0%", "0.5%", "1.0%"]),
+        ([0, 0.00025], ["0.000%", "0.025%"]),
+        ([], []),
+    ],
+)
+def test_ticks_have_the_decimals_that_the_finest_needs(ticks, words):
+    assert style.percent_ticks().format_ticks(ticks) == words
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(0, "0"), (0.125, "0.125"), (99_999, "99,999"), (999_999, "1M"), (-2.5e9, "-2.5bn")],
+)
+def test_counts_and_amounts_are_brief(number, words):
+    assert style.brief(number) == words
 
 
 def test_what_is_no_result_of_fraud_rate_is_refused():

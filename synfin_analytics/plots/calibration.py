@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -61,14 +61,8 @@ def plot_calibration(
         filled = numbers[numbers["transactions"] > 0]
         end = filled["high_score"].max() if len(filled) else 1.0
         ax.plot([0, end], [0, end], color=style.GREY, linewidth=1, linestyle=style.DASHES)
-        ax.vlines(
-            filled["mean_score"], filled["low"], filled["high"],
-            color=style.INK, linewidth=2.4, alpha=0.55, clip_on=False,
-        )  # fmt: skip
-        ax.plot(
-            filled["mean_score"], filled["fraud_rate"], "o-",
-            color=style.INK, markersize=6, linewidth=1, clip_on=False,
-        )  # fmt: skip
+        if len(filled):
+            _dots(ax, filled)
         ax.set_xlim(0, end)
         ax.set_ylim(0, min(max(1.06 * filled["high"].max(), end), 1.0) if len(filled) else 1.0)
         ax.yaxis.set_major_formatter(style.percent_ticks())
@@ -80,6 +74,13 @@ def plot_calibration(
             style.say(ax, missing_class(one))
 
     return style.drawn(ax, (6.4, 5.2), numbers, draw)
+
+
+def _dots(ax: Axes, filled: pd.DataFrame) -> None:
+    score = filled["mean_score"]
+    look: dict[str, Any] = {"color": style.INK, "clip_on": False}
+    ax.vlines(score, filled["low"], filled["high"], linewidth=2.4, alpha=0.55, **look)
+    ax.plot(score, filled["fraud_rate"], "o-", markersize=6, linewidth=1, **look)
 
 
 def _counts(ax: Axes, numbers: pd.DataFrame) -> Axes:

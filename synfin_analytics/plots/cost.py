@@ -8,7 +8,6 @@ import numpy as np
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.plots import style
-from synfin_analytics.plots.named import POINTS
 from synfin_analytics.plots.thresholds import limit, steps
 from synfin_analytics.wording import percent
 
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from synfin_analytics.plots.style import Display
 
 _NEEDED = ("threshold", "alerts", "alert_cost", "cost", "saved")
+#: Parts of 0 to 1 of which only the extremes are drawn, where there are more thresholds.
+_PARTS = 200
 #: The picture ends at so many times what no alert at all costs.
 _HIGHEST = 2.0
 
@@ -77,9 +78,9 @@ def plot_cost(costs: pd.DataFrame, ax: Axes | None = None, *, title: str | None 
 def _fewer(costs: pd.DataFrame) -> pd.DataFrame:
     """Take so many thresholds that the picture is the same: the extremes of each narrow part."""
     costs = costs.reset_index(drop=True)
-    if len(costs) <= 2 * POINTS:
+    if len(costs) <= 4 * _PARTS:
         return costs
-    part = (costs["threshold"].clip(upper=1.0) * POINTS // 2).astype(int)
+    part = (costs["threshold"].clip(upper=1.0) * _PARTS).astype(int)
     cost = costs["cost"].groupby(part)
     ends = costs.groupby(part).apply(lambda rows: rows.index[[0, -1]].tolist())
     kept = {*cost.idxmin(), *cost.idxmax(), *ends.explode(), 0}

@@ -174,7 +174,7 @@ def _lines(
 
 def _size(models: Mapping[str, Evaluation]) -> tuple[float, float]:
     """Square Axes, and room for the longest name beside them."""
-    return 5.2 + 0.06 * (10 + max(7, *map(len, models))), 4.8
+    return 5.2 + 0.06 * (10 + max(12 if len(models) == 1 else 17, *map(len, models))), 4.8
 
 
 def _caption(ax: Axes, text: str, models: Mapping[str, Evaluation]) -> None:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from synfin_analytics.metrics.evaluation import Evaluation
 
-#: Thresholds that are drawn of a curve at most: more than a page can show, and a small file.
-POINTS = 1200
+#: Thresholds that are drawn of a curve at most: as many as a page can show, and a small file.
+POINTS = 1000
 
 
 def named(evaluations: Evaluation | Mapping[str, Evaluation]) -> dict[str, Evaluation]:

@@ -182,7 +182,7 @@ def strip(ax: Axes, height: float = 0.5) -> Axes:
     ax.tick_params(axis="x", length=0, labelbottom=False)
     if figure.get_layout_engine() is None:  # nobody else makes room for it
         box = ax.get_position()
-        taken = min((height + _GAP) / (figure.bbox.height / figure.dpi), 0.7 * box.height)
+        taken = min((height + 2 * _GAP) / (figure.bbox.height / figure.dpi), 0.7 * box.height)
         ax.set_position((box.x0, box.y0 + taken, box.width, box.height - taken))
         ax.set_in_layout(True)
     return below
@@ -206,21 +206,25 @@ def date_ticks(ax: Axes) -> None:
     ax.xaxis.set_major_locator(locator)
     formatter = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
     ax.xaxis.set_major_formatter(formatter)
+    ax.xaxis.labelpad = 14  # below the month or year, which stands at the right
 
 
 def percent_ticks() -> Any:
     """Ticks as percent, all with the decimals that the finest needs."""
     import numpy as np
-    from matplotlib.ticker import PercentFormatter
+    from matplotlib.ticker import Formatter
 
-    class Ticks(PercentFormatter):
+    class Ticks(Formatter):
+        def __call__(self, x: float, pos: int | None = None) -> str:  # noqa: ARG002 - it is given
+            return f"{100 * x:.4g}%"
+
         def format_ticks(self, values: Any) -> list[str]:
-            shares = 100 * np.asarray(values)
+            shares = 100 * np.asarray(values, dtype=np.float64)
             fits = (n for n in range(6) if np.allclose(shares, shares.round(n), rtol=0, atol=1e-7))
-            self.decimals = next(fits, 6)
-            return super().format_ticks(values)
+            digits = next(fits, 6)
+            return [f"{share:.{digits}f}%" for share in shares]
 
-    return Ticks(1.0)
+    return Ticks()
 
 
 def brief(number: float) -> str:

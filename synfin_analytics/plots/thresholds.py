@@ -9,7 +9,6 @@ import numpy as np
 from synfin_analytics.metrics.proportions import proportion_interval
 from synfin_analytics.plots import style
 from synfin_analytics.plots.named import (
-    POINTS,
     at_threshold,
     interval_words,
     missing_class,
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     from synfin_analytics.metrics.evaluation import Evaluation
     from synfin_analytics.plots.style import Display, Floats
 
+#: Thresholds that are drawn at most: a band takes many times the room of a line in a file.
+_POINTS = 500
 _SIZE = (8.4, 4.8)
 #: Scores that go beyond it are shown on the whole axis.
 _HALF = 0.5
@@ -64,7 +65,7 @@ def plot_thresholds(
     [0.9, 0.5, 0.25]
     """
     one = one_evaluation(evaluation)
-    numbers = one.curve(points=POINTS)
+    numbers = one.curve(points=_POINTS)
     frauds = numbers["tp"] + numbers["fn"]
     for rate, whole in (("precision", numbers["alerts"]), ("recall", frauds)):
         ends = proportion_interval(numbers["tp"], whole, one.interval_kind, one.level)
