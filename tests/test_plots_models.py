@@ -21,6 +21,7 @@ from synfin_analytics.metrics.evaluation import Evaluation, evaluate
 from synfin_analytics.metrics.scores import ScoreCounts
 from synfin_analytics.metrics.threshold import Threshold
 from synfin_analytics.plots.named import POINTS
+from synfin_analytics.reports.pictures import image
 
 #: Every picture of one evaluation, from the evaluation.
 OF_ONE = {
@@ -180,6 +181,20 @@ def test_what_is_no_result_is_refused_and_leaves_no_figure(draw_it):
     with pytest.raises(ArgumentError, match="got list"):
         draw_it([0.1, 0.9])
     assert plt.get_fignums() == []
+
+
+def test_the_same_numbers_give_the_same_file_and_leave_no_figure(picture):
+    first, again = (image(picture(evaluation()), "svg") for _ in range(2))
+    assert first == again
+    assert first.startswith(b"<?xml")
+    assert plt.get_fignums() == []
+
+
+def test_a_picture_without_its_figure_is_not_saved():
+    display = plots.plot_roc(evaluation())
+    display.ax.remove()
+    with pytest.raises(ArgumentError, match="draw it again"):
+        image(display)
 
 
 # -- Precision-recall and ROC -------------------------------------------------------------------
@@ -448,8 +463,7 @@ def test_one_day_is_named():
 
 
 def test_no_day_is_said_in_words():
-    top = evaluate(payments(), score="good").precision_at_k(3)
-    nothing = type(top)(top.what, top.k, top.daily[:0])
+    nothing = evaluate(payments()[:0], score="good").card_precision_at_k(3)
     display = plots.plot_topk(nothing)
     draw(display)
     assert "no labelled transactions" in words(display)
