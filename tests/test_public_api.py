@@ -23,7 +23,12 @@ FACE = """
     AnomalyPatternRepository BaseRepository CustomerRepository FraudPatternRepository
     MLFeaturesRepository MerchantRepository ModelPredictionRepository TransactionRepository
 
-    Confusion fraud_rate plot_fraud_rate proportion_interval
+    Confusion fraud_rate proportion_interval
+    evaluate Evaluation GroupedEvaluation Threshold TopK Bootstrap compare_models Comparison
+    time_split TimeSplit prequential_folds
+
+    Display plot_calibration plot_comparison plot_confusion plot_cost plot_fraud_rate
+    plot_precision_recall plot_roc plot_thresholds plot_topk
 
     ScoredModel score_transactions simulate Simulation
 
@@ -37,7 +42,37 @@ PARAMETERS = {
     "progress",
     "read_df": "query params session manager frame exact",
     "read_batches": "query params session manager exact",
-    "fraud_rate": "frame by every interval level timestamp amount label",
+    "fraud_rate": "frame by every interval bins level timestamp amount label",
+    "evaluate": "frame label score threshold by amount interval level",
+    "Evaluation.at": "self threshold",
+    "Evaluation.baseline": "self metric",
+    "Evaluation.best_threshold": "self cost_per_alert recovery_rate",
+    "Evaluation.bootstrap": "self metric cluster draws seed",
+    "Evaluation.calibration": "self bins",
+    "Evaluation.card_precision_at_k": "self k day card",
+    "Evaluation.cost_curve": "self cost_per_alert recovery_rate points",
+    "Evaluation.curve": "self points",
+    "Evaluation.interval": "self metric",
+    "Evaluation.precision_at_k": "self k day",
+    "Evaluation.precision_at_prevalence": "self prevalence",
+    "Evaluation.recall_at_fpr": "self rate",
+    "Evaluation.summary": "self",
+    "Evaluation.threshold_for_alerts": "self alerts",
+    "GroupedEvaluation.difference": "self metric small",
+    "GroupedEvaluation.worst": "self metric small",
+    "plot_calibration": "evaluation ax bins title",
+    "plot_comparison": "comparison ax title",
+    "plot_confusion": "evaluation ax title",
+    "plot_cost": "costs ax title",
+    "plot_precision_recall": "evaluations ax title",
+    "plot_roc": "evaluations ax title",
+    "plot_thresholds": "evaluation ax title",
+    "plot_topk": "topk ax title",
+    "time_split": "frame train delay test start timestamp label label_available_at card "
+    "drop_known_cards",
+    "prequential_folds": "frame folds train delay test start timestamp label label_available_at "
+    "card drop_known_cards",
+    "compare_models": "frame scores label threshold cluster metrics draws seed level",
     "plot_fraud_rate": "result ax most title",
     "proportion_interval": "successes trials interval level",
     "simulate": "customers merchants days seed start frame",

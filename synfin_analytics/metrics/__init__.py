@@ -3,8 +3,32 @@
 Each number has one definition, whatever the engine that counted.
 """
 
+from synfin_analytics.metrics.bootstrap import Bootstrap
+from synfin_analytics.metrics.by_group import GroupedEvaluation
+from synfin_analytics.metrics.compare import Comparison, compare_models
 from synfin_analytics.metrics.confusion import Confusion
+from synfin_analytics.metrics.evaluation import Evaluation, evaluate
 from synfin_analytics.metrics.fraud import fraud_rate
 from synfin_analytics.metrics.proportions import Interval, proportion_interval, ratio
+from synfin_analytics.metrics.threshold import Threshold
+from synfin_analytics.metrics.time_split import TimeSplit, prequential_folds, time_split
+from synfin_analytics.metrics.topk import TopK
 
-__all__ = ["Confusion", "Interval", "fraud_rate", "proportion_interval", "ratio"]
+__all__ = [
+    "Bootstrap",
+    "Comparison",
+    "Confusion",
+    "Evaluation",
+    "GroupedEvaluation",
+    "Interval",
+    "Threshold",
+    "TimeSplit",
+    "TopK",
+    "compare_models",
+    "evaluate",
+    "fraud_rate",
+    "prequential_folds",
+    "proportion_interval",
+    "ratio",
+    "time_split",
+]
