@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import os
 import shutil
 import tempfile
 import warnings
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import dask
@@ -16,6 +18,10 @@ import pandas as pd
 import polars as pl
 import polars.selectors as cs
 import pytest
+from hypothesis import Phase
+from hypothesis import strategies as st
+
+from synfin_analytics.metrics.fraud import MEASURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,6 +30,51 @@ if TYPE_CHECKING:
 
 # Threads of a scheduler take longer to start than these frames to count.
 dask.config.set(scheduler="synchronous")
+
+#: Phases of a test on all engines: to make a failure smaller takes minutes.
+QUICK = (Phase.explicit, Phase.reuse, Phase.generate)
+SCHEMA = {
+    "channel": pl.String,
+    "merchant": pl.Int64,
+    "timestamp": pl.Datetime("us", "UTC"),
+    "amount": pl.Decimal(12, 2),
+    "is_fraud": pl.Boolean,
+}
+EDGES = [20, 100, 500]
+#: Transactions of any kind: NULL everywhere, amounts on the edges of bands, before 1970.
+ROWS = st.fixed_dictionaries(
+    {
+        "channel": st.sampled_from(["online", "pos", "", None]),
+        "merchant": st.sampled_from([1, 2, None]),
+        "timestamp": st.none()
+        | st.datetimes(
+            dt.datetime.fromisoformat("1969-12-01"),
+            dt.datetime.fromisoformat("2026-03-01"),
+            timezones=st.just(dt.UTC),
+        ),
+        "amount": st.one_of(
+            st.sampled_from([None, *map(Decimal, EDGES)]),
+            st.decimals("0.01", "9999999.99", places=2),
+        ),
+        "is_fraud": st.sampled_from([True, False, False, None]),
+    }
+)
+#: What `fraud_rate` groups them by.
+GROUPS = st.fixed_dictionaries(
+    {
+        "by": st.sampled_from([[], ["channel"], ["merchant"], ["channel", "merchant"]]),
+        "every": st.sampled_from([None, "90m", "6h", "1d", "3d", "1w", "1mo", "1q", "1y"]),
+        "bins": st.sampled_from(
+            [
+                None,
+                None,
+                {"amount": EDGES},
+                {"merchant": [1, 1.5]},
+                {"amount": [1], "merchant": [2]},
+            ]
+        ),
+    }
+)
 
 
 def _duckdb(frame: pl.DataFrame) -> duckdb.DuckDBPyRelation:
@@ -92,7 +143,8 @@ def spark_session(zone: str = "UTC") -> Iterator[SparkSession]:
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
         pytest.fail("Spark needs Java: apt-get install default-jre-headless (Debian, Ubuntu)")
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-    from pyspark.sql import SparkSession
+    with _pandas_3():
+        from pyspark.sql import SparkSession
 
     with tempfile.TemporaryDirectory() as folder:
         spark = (
@@ -115,20 +167,27 @@ def spark_session(zone: str = "UTC") -> Iterator[SparkSession]:
 
 def to_spark(spark: SparkSession, frame: pl.DataFrame) -> Any:
     """``frame`` in Spark."""
-    with warnings.catch_warnings():
-        # Said at each look at pandas; what we use of it is Arrow.
-        warnings.filterwarnings(
-            "ignore", "PySpark does not yet fully support pandas >= 3", FutureWarning
-        )
+    with _pandas_3():
         return spark.createDataFrame(frame.to_arrow())
 
 
-def as_polars(result: Any, groups: list[str]) -> pl.DataFrame:
-    """A result of any engine as polars, to compare.
+@contextlib.contextmanager
+def _pandas_3() -> Iterator[None]:
+    """Let PySpark say that it does not know pandas 3: what goes in and out here is Arrow."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", r"PySpark does not yet fully support pandas >= 3\.0\.0", FutureWarning
+        )
+        yield
+
+
+def as_polars(result: Any) -> pl.DataFrame:
+    """A result of ``fraud_rate`` as polars, to compare.
 
     NumPy's columns of numbers know NaN only: among the groups it means NULL.
     """
     if not isinstance(result, pd.DataFrame):
         return pl.DataFrame(result)
     result = pl.from_pandas(result, nan_to_null=False)
-    return result.with_columns((cs.by_name(groups, require_all=False) & cs.float()).fill_nan(None))
+    groups = result.select(cs.float() - cs.by_name(*MEASURES, require_all=False)).columns
+    return result.with_columns(pl.col(groups).fill_nan(None))

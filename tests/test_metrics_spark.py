@@ -1,0 +1,112 @@
+"""Spark gives the numbers of every other engine. It needs Java, and some seconds to start."""
+
+import datetime as dt
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from engines import GROUPS, QUICK, ROWS, SCHEMA, as_polars, spark_session, to_spark
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.metrics import fraud_rate
+from synfin_analytics.metrics.evaluation import evaluate
+
+
+@pytest.fixture(scope="module")
+def spark():
+    with spark_session() as spark:
+        yield spark
+
+
+@settings(max_examples=8, phases=QUICK)
+@given(st.lists(ROWS, max_size=25), GROUPS)
+def test_fraud_rates_are_the_same(spark, rows, groups):
+    frame = pl.DataFrame(rows, schema=SCHEMA)
+    result = fraud_rate(to_spark(spark, frame), **groups)
+    assert isinstance(result, pd.DataFrame)
+    expected = fraud_rate(frame, **groups)
+    assert_frame_equal(as_polars(result), expected, check_dtypes=False, rel_tol=1e-9)
+
+
+SCORED = {
+    "p": pl.Float64,
+    "is_fraud": pl.Boolean,
+    "amount": pl.Float64,
+    "channel": pl.String,
+    "timestamp": pl.Datetime("us", "UTC"),
+    "customer_id": pl.Int64,
+}
+scored = st.fixed_dictionaries(
+    {
+        "p": st.sampled_from([0.0, 0.2, 0.2, 0.7, 1.0]),
+        "is_fraud": st.sampled_from([True, False, False, None]),
+        "amount": st.sampled_from([1.0, 20.5, None]),
+        "channel": st.sampled_from(["pos", "online", None]),
+        "timestamp": st.sampled_from([dt.datetime(2026, 1, n, 12, tzinfo=dt.UTC) for n in (1, 2)]),
+        "customer_id": st.integers(1, 4),
+    }
+)
+
+
+@settings(max_examples=6, phases=QUICK)
+@given(st.lists(scored, max_size=25))
+def test_evaluations_are_the_same(spark, rows):
+    frame = pl.DataFrame(rows, schema=SCORED)
+    found, expected = (
+        evaluate(native, score="p", amount="amount") for native in (to_spark(spark, frame), frame)
+    )
+    for array in ("score", "transactions", "frauds", "amount", "fraud_amount"):
+        assert np.array_equal(getattr(found.counts, array), getattr(expected.counts, array)), array
+    assert found.unlabelled == expected.unlabelled
+    pd.testing.assert_frame_equal(
+        found.card_precision_at_k(1).daily, expected.card_precision_at_k(1).daily
+    )
+
+
+def test_groups_of_an_evaluation_are_the_same(spark):
+    frame = pl.DataFrame(
+        {
+            "p": [0.9, 0.4, 0.4, 0.1, 0.8],
+            "is_fraud": [True, False, True, False, None],
+            "channel": ["pos", "pos", None, None, "atm"],
+        }
+    )
+    found, expected = (
+        evaluate(native, score="p", by="channel") for native in (to_spark(spark, frame), frame)
+    )
+    pd.testing.assert_frame_equal(found.by_group, expected.by_group, check_dtype=False)
+
+
+def test_what_spark_holds_is_checked_as_elsewhere(spark):
+    frame = to_spark(spark, pl.DataFrame({"p": [0.5, 1.5], "is_fraud": [2, 1], "amount": [1, 2]}))
+    with pytest.raises(NotFoundError, match="no column 'chanel' in the frame"):
+        fraud_rate(frame, by="chanel")
+    with pytest.raises(ArgumentError, match=r"'is_fraud' must be a label .*: 1 rows"):
+        fraud_rate(frame)
+    with pytest.raises(ArgumentError, match="'amount' must be a label"):
+        evaluate(frame, label="amount", score="p")
+
+
+def test_integers_beside_nulls_stay_exact(spark):
+    frame = pl.DataFrame({"merchant": [2**60 + 1, None], "is_fraud": [True, False]})
+    result = fraud_rate(to_spark(spark, frame), by="merchant", amount=None)
+    assert result["merchant"].tolist() == [2**60 + 1, pd.NA]
+
+
+@pytest.mark.parametrize("zone", [dt.UTC, None])
+def test_the_session_must_be_in_utc_for_periods(spark, zone):
+    moments = pl.DataFrame(
+        {"timestamp": [dt.datetime(2026, 1, 1, tzinfo=zone)], "is_fraud": [True]}
+    )
+    frame = to_spark(spark, moments)
+    spark.conf.set("spark.sql.session.timeZone", "Europe/Brussels")
+    try:
+        with pytest.raises(ArgumentError, match=r"spark\.conf\.set\(.*'Europe/Brussels'"):
+            fraud_rate(frame, every="1d", amount=None)
+        assert fraud_rate(frame, amount=None)["transactions"].tolist() == [1]
+    finally:
+        spark.conf.set("spark.sql.session.timeZone", "UTC")
