@@ -14,6 +14,7 @@ from synfin_analytics.metrics.bootstrap import bootstrap_counts, weights
 from synfin_analytics.metrics.compare import compare_models
 from synfin_analytics.metrics.evaluation import evaluate
 from synfin_analytics.metrics.rows import Counts
+from synfin_analytics.metrics.topk import RankedCards
 
 
 def customers(seed: int, rows: int = 600, clusters: int = 80) -> pl.DataFrame:
@@ -90,6 +91,40 @@ def test_intervals_of_customers_cover_what_they_promise():
         found = bootstrap_counts("roc_auc", model, cluster="customer", draws=300, seed=seed)[""]
         hits += found.low <= truth <= found.high
     assert 0.93 <= hits / samples <= 0.97
+
+
+def days(seed: int) -> pl.DataFrame:
+    """Transactions of four days."""
+    rows = customers(seed)
+    start = np.datetime64("2024-05-01T00:00:00", "us")
+    return rows.with_columns(timestamp=start + np.arange(len(rows)) * np.timedelta64(9, "m"))
+
+
+@pytest.mark.parametrize("cluster", ["customer_id", "timestamp"])
+def test_card_precision_is_drawn_by_card_or_by_day(cluster):
+    one = evaluate(days(1), score="p")
+    found = one.bootstrap("card_precision_at_k", cluster, k=5, draws=200)
+
+    assert found.value == pytest.approx(one.card_precision_at_k(5).value)
+    assert found.low <= found.value <= found.high
+    assert found.low < found.high
+
+
+def test_a_card_that_is_drawn_twice_takes_two_places_and_is_blocked_twice():
+    ranked = RankedCards.of(
+        np.array([1, 1, 2, 2]), np.array([1, 2, 1, 2]), np.array([0.9, 0.5, 0.9, 0.5]),
+        np.array([True, False, True, False]),
+    )  # fmt: skip
+    hits, pool, bad = ranked.detect(np.array([[2], [1]]), k=1)
+
+    assert hits.ravel().tolist() == [1, 1]
+    assert pool.ravel().tolist() == [3, 2]
+    assert bad.ravel().tolist() == [2, 1]
+
+
+def test_of_card_precision_nothing_else_is_drawn():
+    with pytest.raises(ArgumentError, match=r"cards \('customer_id'\) or days \('timestamp'\)"):
+        evaluate(days(1), score="p").bootstrap("card_precision_at_k", "p")
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ PARAMETERS = {
     "Evaluation.at": "self threshold",
     "Evaluation.baseline": "self metric",
     "Evaluation.best_threshold": "self cost_per_alert recovery_rate",
-    "Evaluation.bootstrap": "self metric cluster draws seed",
+    "Evaluation.bootstrap": "self metric cluster draws seed k day card",
     "Evaluation.calibration": "self bins",
     "Evaluation.card_precision_at_k": "self k day card",
     "Evaluation.cost_curve": "self cost_per_alert recovery_rate points",

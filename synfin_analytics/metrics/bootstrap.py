@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
     from synfin_analytics.metrics.rows import Counts
     from synfin_analytics.metrics.scores import Floats, Integers
+    from synfin_analytics.metrics.topk import RankedCards
 
 METRICS = ("roc_auc", "average_precision", "precision", "recall", "specificity")
+CARDS = "card_precision_at_k"
 #: Numbers of a block of draws: few megabytes, whatever the number of frauds.
 _BLOCK = 4_000_000
 
@@ -139,10 +141,8 @@ def bootstrap_counts(
     True
     """
     if metric not in METRICS:
-        raise NotFoundError("metric with a bootstrap", metric, METRICS)
-    for name, number in (("draws", draws), ("seed", seed)):
-        if isinstance(number, bool) or not isinstance(number, int) or number < (name == "draws"):
-            raise ArgumentError(f"{name} is a whole number; got {number!r}.")
+        raise NotFoundError("metric with a bootstrap", metric, (*METRICS, CARDS))
+    _check(draws, seed)
     names = np.unique(np.concatenate([clusters for clusters, *_ in models.values()]))
     makers = {
         model: _maker(metric, np.searchsorted(names, clusters), len(names), counts, threshold)
@@ -161,6 +161,55 @@ def bootstrap_counts(
         drawn = np.concatenate(found[model]) if found[model] else np.full(draws, np.nan)
         results[model] = Bootstrap(metric, cluster, value, drawn, level)
     return results
+
+
+def bootstrap_cards(
+    ranked: RankedCards,
+    k: int,
+    *,
+    cluster: str,
+    of_days: bool,
+    draws: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Bootstrap:
+    """Draw cards, or days, and compute card precision@k.
+
+    Parameters
+    ----------
+    ranked
+        The cards of each day.
+    k
+        Places in a day.
+    cluster
+        What is drawn, in words.
+    of_days
+        Draw days, each with the hits that it had. Else cards are drawn: one that is drawn twice is
+        there twice, and what is found of it is blocked.
+    draws, seed, level
+        As for :func:`bootstrap_counts`.
+    """
+    _check(draws, seed)
+    places = k * len(ranked.days)
+    hits, *_ = ranked.detect(np.ones((ranked.cards, 1), np.int64), k)
+    value = float(ratio(hits.sum(), places))
+    drawn: list[Floats] = []
+    clusters = len(ranked.days) if of_days else ranked.cards
+    if clusters:
+        for block in weights(clusters, draws, seed, max(1, _BLOCK // clusters)):
+            if of_days:
+                drawn.append(block.T @ hits[:, 0] / places)
+            else:
+                found, *_ = ranked.detect(block.astype(np.int64), k)
+                drawn.append(found.sum(axis=0) / places)
+    values = np.concatenate(drawn) if drawn else np.full(draws, np.nan)
+    return Bootstrap(f"card_precision_at_{k}", cluster, value, values, level)
+
+
+def _check(draws: int, seed: int) -> None:
+    for name, number in (("draws", draws), ("seed", seed)):
+        if isinstance(number, bool) or not isinstance(number, int) or number < (name == "draws"):
+            raise ArgumentError(f"{name} is a whole number; got {number!r}.")
 
 
 def _maker(

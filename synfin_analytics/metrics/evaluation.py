@@ -10,37 +10,27 @@ import numpy as np
 import pandas as pd
 
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.metrics import cost, summary, topk
+from synfin_analytics.metrics import cost, summary
 from synfin_analytics.metrics.at_threshold import AtThreshold
 from synfin_analytics.metrics.curve import Curve
+from synfin_analytics.metrics.of_rows import OfRows
 from synfin_analytics.metrics.proportions import (
     Interval,
     check_interval,
     proportion_interval,
     ratio,
 )
-from synfin_analytics.metrics.rows import (
-    Counts,
-    FrameRows,
-    Rows,
-    codes,
-    days_of,
-    highest_by_card,
-)
-from synfin_analytics.metrics.scored import DAY, score_counts
+from synfin_analytics.metrics.rows import FrameRows, Rows
+from synfin_analytics.metrics.scored import score_counts
 from synfin_analytics.metrics.threshold import Threshold, as_threshold
 
 if TYPE_CHECKING:
-    import narwhals as nw
-
-    from synfin_analytics.metrics.bootstrap import Bootstrap
     from synfin_analytics.metrics.confusion import Confusion
     from synfin_analytics.metrics.scores import ScoreCounts
-    from synfin_analytics.metrics.topk import TopK
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Evaluation(AtThreshold):
+class Evaluation(AtThreshold, OfRows):
     """What a model got right, at a threshold and over all of them; :func:`evaluate` makes it.
 
     Whatever is not defined (0/0) is NaN, and :meth:`summary` says why in words. All numbers are
@@ -167,59 +157,6 @@ class Evaluation(AtThreshold):
         value = float(costs["threshold"].iloc[int(costs["cost"].argmin())])
         what = f"lowest cost at {cost_per_alert:g} per alert and {recovery_rate:.0%} recovered"
         return Threshold(value, what, self.counts.fingerprint)
-
-    # -- Rows -----------------------------------------------------------------------------------
-
-    def precision_at_k(self, k: int, day: str = "timestamp") -> TopK:
-        """Precision of the ``k`` transactions of each day (UTC) with the highest scores."""
-        counts = self._rows.by_day(day, topk.check_k(k))
-        of = Counts.of(counts)
-        return topk.precision_at_k(days_of(counts), of.score, of.transactions, of.frauds, k)
-
-    def card_precision_at_k(
-        self, k: int, day: str = "timestamp", card: str = "customer_id"
-    ) -> TopK:
-        """Precision of the ``k`` cards of each day; those found leave the pool of later days."""
-        topk.check_k(k)
-        return topk.card_precision_at_k(*highest_by_card(self._rows.by_card(day, card), card), k)
-
-    def by_cluster(self, cluster: str) -> nw.DataFrame[Any]:
-        """Count the rows by cluster and score; by day where ``cluster`` is a time."""
-        return self._rows.by_cluster(cluster)
-
-    def bootstrap(
-        self,
-        metric: str = "roc_auc",
-        cluster: str = "customer_id",
-        *,
-        draws: int = 1000,
-        seed: int = 0,
-    ) -> Bootstrap:
-        """Interval of a metric that lets the rows of a cluster belong together.
-
-        See :func:`synfin_analytics.metrics.bootstrap.bootstrap_counts`.
-        """
-        from synfin_analytics.metrics.bootstrap import bootstrap_counts
-
-        counts = self.by_cluster(cluster)
-        clusters = days_of(counts) if DAY in counts.columns else codes(counts, cluster)
-        return bootstrap_counts(
-            metric,
-            {"": (clusters, Counts.of(counts), self.threshold.value)},
-            cluster=cluster,
-            draws=draws,
-            seed=seed,
-            level=self.level,
-        )[""]
-
-    @property
-    def _rows(self) -> Rows:
-        if self.rows is None:
-            raise ArgumentError(
-                "This evaluation is of counts alone: days, cards and clusters are not known. "
-                "Evaluate a frame, or a model of a repository."
-            )
-        return self.rows
 
     # -- Told -----------------------------------------------------------------------------------
 
