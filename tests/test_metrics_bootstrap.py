@@ -216,6 +216,12 @@ def test_a_single_group_differs_from_nothing():
     assert "roc_auc" in found._repr_html_()
 
 
+def test_a_threshold_chosen_on_all_rows_was_chosen_on_those_of_each_group():
+    chosen = evaluate(GROUPS, score="p").threshold_for_alerts(50)
+    notes = evaluate(GROUPS, score="p", threshold=chosen, by="channel").by_group["note"]
+    assert "the threshold was chosen on these rows" in set(notes)
+
+
 def test_groups_without_rows_are_none():
     found = evaluate(GROUPS.clear(), score="p", by=["channel"])
     assert found.groups == ()

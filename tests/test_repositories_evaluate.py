@@ -7,6 +7,8 @@ import datetime as dt
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.frames.load import load_df
@@ -110,6 +112,61 @@ def test_models_are_compared_as_in_a_frame(repository, frame):
     numbers = ["value", "low", "high", "difference", "difference_low", "difference_high"]
     assert np.allclose(found.frame()[numbers], expected.frame()[numbers], equal_nan=True)
     assert found.frame()["model"].unique().tolist() == ["forest 1.0", "logit 1.0"]
+
+
+few = st.lists(
+    st.fixed_dictionaries(
+        {
+            "p": st.sampled_from([0.0, 0.2, 0.2, 0.7, 1.0]),
+            "is_fraud": st.sampled_from([True, False, False, None]),
+            "amount": st.sampled_from([1.0, 20.5]),
+            "channel": st.sampled_from(["pos", "online", None]),
+            "day": st.integers(1, 3),
+        }
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@settings(
+    max_examples=25,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(few)
+def test_whatever_the_rows_are_the_numbers_are_those_of_a_frame(manager, few):
+    schema = {"p": pl.Float64, "is_fraud": pl.Boolean, "amount": pl.Float64, "channel": pl.String}
+    rows = pl.DataFrame(few, schema | {"day": pl.Int64}).with_columns(
+        transaction_id=pl.format("TX{}", pl.int_range(len(few))),
+        customer_id=pl.format("C{}", pl.int_range(len(few)) % 3),
+        merchant_id=pl.lit("M1"),
+        timestamp=pl.datetime(2024, 5, "day", 23, time_zone="UTC"),
+    )
+    predictions = rows.select(
+        "transaction_id",
+        model_name=pl.lit("m"),
+        model_version=pl.lit("1"),
+        prediction=pl.lit(value=True),
+        fraud_probability="p",
+        ground_truth="is_fraud",
+    )
+    with manager.get_session() as session:
+        payments = rows.drop("p", "day")
+        load_df(payments, "transactions", on_missing_parent="create", session=session)
+        load_df(predictions, "model_predictions", session=session)
+        found = ModelPredictionRepository(session).evaluate("m", "1", amount=True)
+        groups = ModelPredictionRepository(session).evaluate("m", "1", by="channel")
+        cards = found.card_precision_at_k(2)
+        first = found.precision_at_k(2)
+        session.rollback()
+
+    expected = evaluate(rows, score="p", amount="amount")
+    assert found.summary().equals(expected.summary())
+    assert found.cost_curve(1, 0.5).equals(expected.cost_curve(1, 0.5))
+    assert groups.by_group.equals(evaluate(rows, score="p", by="channel").by_group)
+    assert cards.daily.equals(expected.card_precision_at_k(2).daily)
+    assert first.daily.equals(expected.precision_at_k(2).daily)
 
 
 def test_predictions_without_a_score_are_counted_and_refused(repository, frame, manager):

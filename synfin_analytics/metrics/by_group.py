@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -175,10 +175,15 @@ def grouped(
 ) -> GroupedEvaluation:
     """Evaluate counts by group, and all of them together."""
     counted = list(groups)
+    merged = ScoreCounts.merged([counts for _, counts in counted])
+    here = threshold.chosen_on == merged.fingerprint
+
+    def at(counts: ScoreCounts) -> Threshold:
+        # What was chosen on all rows was chosen on those of each group.
+        return replace(threshold, chosen_on=counts.fingerprint) if here else threshold
+
     evaluations = tuple(
-        (key, Evaluation(counts, threshold, interval, level)) for key, counts in counted
+        (key, Evaluation(counts, at(counts), interval, level)) for key, counts in counted
     )
-    overall = Evaluation(
-        ScoreCounts.merged([counts for _, counts in counted]), threshold, interval, level, rows
-    )
+    overall = Evaluation(merged, threshold, interval, level, rows)
     return GroupedEvaluation(tuple(by), evaluations, overall)
