@@ -170,6 +170,11 @@ def test_models_can_have_thresholds_of_their_own():
     assert {name: one.threshold.value for name, one in found.evaluations.items()} == thresholds
 
 
+def test_a_model_without_a_threshold_is_named():
+    with pytest.raises(ArgumentError, match="no threshold of new"):
+        compare_models(customers(1), {"old": "p", "new": "better"}, threshold={"old": 0.5})
+
+
 # -- By group -----------------------------------------------------------------------------------
 
 GROUPS = pl.DataFrame(

@@ -69,6 +69,12 @@ def test_a_budget_of_alerts_is_kept_and_used_as_far_as_ties_allow():
     assert MODEL.at(MODEL.threshold_for_alerts(0)).alerts == 0
 
 
+@pytest.mark.parametrize("alerts", [-1, 2.5, "x", True])
+def test_a_budget_is_a_number_of_alerts(alerts):
+    with pytest.raises(ArgumentError, match="alerts is a number"):
+        MODEL.threshold_for_alerts(alerts)
+
+
 def test_recall_at_a_false_positive_rate_is_the_highest_that_it_allows():
     assert MODEL.recall_at_fpr(0) == pytest.approx(1 / 3)
     assert MODEL.recall_at_fpr(0.5) == pytest.approx(1 / 3)

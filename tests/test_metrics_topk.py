@@ -67,6 +67,12 @@ def test_transactions_that_tie_share_the_places_that_are_left():
     assert top.daily["hits"].tolist() == [0.5]
 
 
+def test_all_groups_together_know_their_rows():
+    rows = frame((0, "A", 0.9, True), (1, "B", 0.5, False))
+    overall = evaluate(rows, score="p", by="card").overall
+    assert overall.precision_at_k(1).daily["hits"].tolist() == [1, 0]
+
+
 def test_days_are_those_of_utc():
     rows = frame((0, "A", 0.9, True), (1, "B", 0.8, True)).with_columns(
         pl.col("timestamp").dt.convert_time_zone("Asia/Tokyo")

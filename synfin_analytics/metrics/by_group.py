@@ -11,6 +11,7 @@ import pandas as pd
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics.confusion import SHARES
 from synfin_analytics.metrics.evaluation import Evaluation
+from synfin_analytics.metrics.rows import FrameRows
 from synfin_analytics.metrics.scored import grouped_score_counts
 from synfin_analytics.metrics.scores import ScoreCounts
 from synfin_analytics.metrics.summary import METRICS
@@ -162,7 +163,8 @@ def evaluate_groups(
     if {label, score} & set(names):
         raise ArgumentError("by cannot be the label or the score itself.")
     groups = grouped_score_counts(frame, names, label, score, amount)
-    return grouped(names, groups, threshold, interval, level)
+    rows = FrameRows(frame, label, score)
+    return grouped(names, groups, threshold, interval, level, rows)
 
 
 def grouped(

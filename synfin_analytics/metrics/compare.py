@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from synfin_analytics.metrics.scored import DAY
 from synfin_analytics.metrics.threshold import as_threshold
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from synfin_analytics.metrics.threshold import Threshold
 
@@ -142,10 +143,12 @@ def compare_models(
     """
     if not scores:
         raise ArgumentError("Name the models: scores={'forest': 'p_forest', …}.")
-    thresholds = {
-        model: as_threshold(threshold[model] if hasattr(threshold, "keys") else threshold)  # type: ignore[index]  # a mapping has keys
-        for model in scores
-    }
+    if isinstance(threshold, Mapping):
+        if missing := [model for model in scores if model not in threshold]:
+            raise ArgumentError(f"There is no threshold of {', '.join(missing)}.")
+        thresholds = {model: as_threshold(threshold[model]) for model in scores}
+    else:
+        thresholds = dict.fromkeys(scores, as_threshold(threshold))
     evaluations = {
         model: evaluate(frame, label, column, thresholds[model], level=level)
         for model, column in scores.items()

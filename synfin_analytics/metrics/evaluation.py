@@ -141,6 +141,8 @@ class Evaluation(AtThreshold, OfRows):
 
     def threshold_for_alerts(self, alerts: int) -> Threshold:
         """Lowest threshold that raises at most so many alerts on these rows."""
+        if isinstance(alerts, bool) or not isinstance(alerts, int) or alerts < 0:
+            raise ArgumentError(f"alerts is a number of them, at least 0; got {alerts!r}.")
         place = int(np.searchsorted(self._curve.alerts, alerts, side="right"))
         value = float(self.counts.score[place - 1]) if place else np.inf
         return Threshold(value, f"at most {alerts:,} alerts", self.counts.fingerprint)
