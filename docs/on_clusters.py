@@ -1,0 +1,204 @@
+"""The same fraud rates and the same evaluation in PostgreSQL, on Dask and on Spark.
+
+Exports `transactions` and `model_predictions` of the database that the environment names to
+partitioned Parquet, asks the same questions of all three, and compares the answers:
+
+    python docs/on_clusters.py FOLDER
+
+docs/distributed.md explains it step by step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import tempfile
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import polars as pl
+from polars.testing import assert_frame_equal
+
+from synfin_analytics import (
+    DatabaseManager,
+    ModelPredictionRepository,
+    TransactionRepository,
+    evaluate,
+    fraud_rate,
+)
+from synfin_analytics.cli import main as synfin
+from synfin_analytics.exceptions import MissingDependencyError, SynfinError
+from synfin_analytics.wording import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pandas as pd
+
+    Answers = dict[str, pd.DataFrame]
+
+#: What is exported, and by which time it is partitioned.
+EXPORTED = {"transactions": "timestamp", "model_predictions": "predicted_at"}
+#: What an evaluation needs of the transactions, beside their predictions.
+OF_A_PAYMENT = ["transaction_id", "customer_id", "timestamp", "channel"]
+
+
+def ask(rate: Callable[..., Any], judge: Callable[..., Any]) -> Answers:
+    """Ask the same questions of whoever counts."""
+    model = judge()
+    cards = model.card_precision_at_k(5)
+    return {
+        "fraud rate": rate(),
+        "fraud rate by channel": rate(by="channel"),
+        "fraud rate by amount": rate(bins={"amount": [10, 50, 200]}),
+        "fraud rate by week and merchant category": rate(by="merchant_category", every="1w"),
+        "model": model.summary(),
+        "precision and recall": model.curve(points=20),
+        "model by channel": judge(by="channel").by_group,
+        "5 cards a day": cards.daily,
+    }
+
+
+def in_postgresql(name: str, version: str) -> Answers:
+    """Count inside PostgreSQL."""
+    with contextlib.closing(DatabaseManager()) as manager, manager.get_session() as session:
+        return ask(
+            TransactionRepository(session).fraud_rate,
+            partial(ModelPredictionRepository(session).evaluate, name, version),
+        )
+
+
+def on_dask(folder: Path, name: str, version: str) -> Answers:
+    """Count on a Dask cluster; this one has two workers on this machine."""
+    from dask import dataframe as dd
+    from dask.distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster),
+    ):
+        transactions = dd.read_parquet(folder / "transactions")
+        predictions = dd.read_parquet(folder / "model_predictions")
+
+        of_model = (predictions.model_name == name) & (predictions.model_version == version)
+        said = predictions[of_model][["transaction_id", "ground_truth", "fraud_probability"]]
+        scored = said.merge(transactions[OF_A_PAYMENT], on="transaction_id")
+
+        return ask(
+            partial(fraud_rate, transactions),
+            partial(evaluate, scored, label="ground_truth", score="fraud_probability"),
+        )
+
+
+def on_spark(folder: Path, name: str, version: str) -> Answers:
+    """Count on Spark; this one has two threads in a JVM of this process."""
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # else it looks for a network
+    # What leaves Spark here is Arrow, whatever version pandas has.
+    warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+    from pyspark.sql import SparkSession
+
+    with tempfile.TemporaryDirectory() as scratch:
+        builder = SparkSession.builder.master("local[2]")
+        settings = {
+            "spark.sql.session.timeZone": "UTC",  # periods are counted in UTC
+            "spark.sql.shuffle.partitions": "2",
+            "spark.local.dir": scratch,
+            "spark.log.level": "ERROR",
+            "spark.ui.enabled": "false",
+            "spark.ui.showConsoleProgress": "false",
+        }
+        spark = builder.config(map=settings).getOrCreate()
+        try:
+            transactions = spark.read.parquet(str(folder / "transactions"))
+            predictions = spark.read.parquet(str(folder / "model_predictions"))
+
+            of_model = (predictions.model_name == name) & (predictions.model_version == version)
+            said = predictions.where(of_model).select(
+                "transaction_id", "ground_truth", "fraud_probability"
+            )
+            scored = said.join(transactions.select(OF_A_PAYMENT), "transaction_id")
+
+            return ask(
+                partial(fraud_rate, transactions),
+                partial(evaluate, scored, label="ground_truth", score="fraud_probability"),
+            )
+        finally:
+            spark.stop()
+
+
+ENGINES = {"dask": on_dask, "spark": on_spark}
+
+
+def differs(one: pd.DataFrame, other: pd.DataFrame) -> str:
+    """Say where two answers differ, or nothing.
+
+    Counts must be equal. Sums of money are: PostgreSQL adds decimals, the others doubles in an
+    order of their own, which is the same to 9 digits at least.
+    """
+    try:
+        frames = (pl.from_pandas(frame.reset_index(drop=True)) for frame in (one, other))
+        assert_frame_equal(*frames, check_dtypes=False, rel_tol=1e-9)
+    except AssertionError as error:
+        return str(error)
+    return ""
+
+
+def check(engine: str) -> None:
+    """Refuse to start without what an engine needs."""
+    package = {"dask": "distributed", "spark": "pyspark"}[engine]
+    if importlib.util.find_spec(package) is None:
+        raise MissingDependencyError(package, engine, "This example")
+    if engine == "spark" and shutil.which("java") is None and "JAVA_HOME" not in os.environ:
+        raise click.ClickException(
+            "Spark needs Java 17 or newer: apt-get install default-jre-headless (Debian, Ubuntu), "
+            "brew install openjdk (macOS)."
+        )
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--model", default="baseline", show_default=True, help="Name of a model.")
+@click.option("--version", default="1.0", show_default=True, help="Its version.")
+@click.option(
+    "--engine",
+    "engines",
+    type=click.Choice(list(ENGINES)),
+    multiple=True,
+    default=list(ENGINES),
+    show_default=True,
+    help="Where to count. Repeat as needed.",
+)
+def main(folder: Path, model: str, version: str, engines: tuple[str, ...]) -> None:
+    """Export to FOLDER what is not there yet, count everywhere, and compare."""
+    try:
+        for engine in engines:
+            check(engine)
+        folder.mkdir(parents=True, exist_ok=True)
+        for table, moment in EXPORTED.items():
+            if not (folder / table).exists():
+                by_month = ["--partition-by", "month", "--time-column", moment]
+                synfin(["export", table, str(folder / table), *by_month], standalone_mode=False)
+
+        expected = in_postgresql(model, version)
+        wrong = 0
+        for engine in engines:
+            found = ENGINES[engine](folder, model, version)
+            click.echo(f"{engine}:")
+            for question, answer in expected.items():
+                difference = differs(answer, found[question])
+                wrong += bool(difference)
+                told = f"differs from PostgreSQL's\n{difference}" if difference else "equal"
+                click.echo(f"  {question} ({plural(len(answer), 'row')}): {told}")
+    except SynfinError as error:
+        raise click.ClickException(str(error)) from error
+    if wrong:
+        raise click.ClickException(f"{wrong} answers differ.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""docs/distributed.md: PostgreSQL, Dask and Spark give the same numbers, as the page says."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from synfin_analytics import load_df, read_df, score_transactions, simulate
+from synfin_analytics.cli import main
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = (DOCS / "distributed.md").read_text(encoding="utf-8")
+SCRIPT = DOCS / "on_clusters.py"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def predicted(manager):
+    """A database with transactions, and the predictions of a simple model for some of them."""
+    world = simulate(customers=80, merchants=30, days=45, seed=3)
+    for table in ("customers", "merchants", "transactions"):
+        load_df(getattr(world, table), table, manager=manager)
+    model = score_transactions(read_df("transactions", manager=manager, frame="polars"))
+    load_df(model.predictions, "model_predictions", manager=manager)
+    assert model.predictions["ground_truth"].any()
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+
+
+def synfin(*arguments: str) -> None:
+    main(list(arguments), standalone_mode=False)
+
+
+def test_dask_and_spark_answer_as_postgresql_does(predicted, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("export").mkdir()
+    for line in "".join(blocks("sh")).splitlines():
+        if line.startswith("synfin export "):
+            synfin(*shlex.split(line)[1:])
+
+    done = run("export")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = {line.split(":")[0] for line in done.stdout.splitlines() if line[0] != " "}
+    assert said == {"dask", "spark"}
+    answers = [line for line in done.stdout.splitlines() if line[0] == " "]
+    assert len(answers) == 2 * 8
+    assert all(line.endswith(": equal") for line in answers)
+    shown = [line.strip().split(" (")[0] for line in blocks("text")[0].splitlines()]
+    assert {line.strip().split(" (")[0] for line in answers} <= set(shown)
+
+
+def test_an_answer_that_differs_is_an_error(predicted, tmp_path):
+    some = "SELECT * FROM transactions WHERE amount < 50"
+    by_month = ("--partition-by", "month")
+    synfin("export", str(tmp_path / "transactions"), "--query", some, *by_month)
+
+    done = run(tmp_path, "--engine", "dask")  # it exports the predictions itself
+
+    assert done.returncode == 1
+    assert "fraud rate (1 row): differs from PostgreSQL's" in done.stdout
+    assert "  model (11 rows): differs" in done.stdout
+    assert re.search(r"Error: \d answers differ\.", done.stderr)
+    assert "Traceback" not in done.stderr
+
+
+def test_what_is_missing_is_told_in_one_sentence(predicted, tmp_path):
+    done = run(tmp_path, "--model", "basline")
+    assert done.returncode == 1
+    assert "no model 'basline 1.0'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("block", blocks("python"))
+def test_the_code_on_the_page_is_that_of_the_example(block):
+    script = [line.strip() for line in SCRIPT.read_text(encoding="utf-8").splitlines()]
+    for line in block.splitlines():
+        assert line.strip() in script
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\(([^)]+)\)", PAGE):
+        assert (DOCS / target).exists(), target
