@@ -51,7 +51,7 @@ def cost_curve(
     caught = np.append(0.0, np.cumsum(fraud_amount)[chosen])
     total = float(fraud_amount.sum())
     missed = total - caught
-    if len(chosen):
+    if len(missed) > 1:
         missed[-1] = 0.0  # all are alerted: no remainder of rounding
     cost = cost_per_alert * alerts + missed + (1 - recovery_rate) * caught
     return pd.DataFrame(

@@ -59,14 +59,25 @@ class Curve:
         return self.counts.positives
 
     @cached_property
+    def _steps(self) -> tuple[NDArray[np.intp], Integers, Integers, Integers]:
+        """Places of the scores that frauds have, and frauds, ``tp`` and ``alerts`` there.
+
+        Areas need no others, and they are few.
+        """
+        places = np.flatnonzero(self.counts.frauds)
+        return places, self.counts.frauds[places], self.tp[places], self.alerts[places]
+
+    @cached_property
     def roc_auc(self) -> float:
         """Chance that a fraud scores higher than a genuine transaction; a tie counts half.
 
         It is counted in whole numbers, and divided once (Mann and Whitney, 1947).
         """
-        genuine = self.counts.transactions - self.counts.frauds
-        halves = int(np.sum(genuine * (2 * self.tp - self.counts.frauds)))
-        pairs = 2 * self.positives * (self.n - self.positives)
+        steps, frauds, tp, alerts = self._steps
+        genuine = self.n - self.positives
+        ties = self.counts.transactions[steps] - frauds
+        halves = int(np.sum(frauds * (2 * (genuine - (alerts - tp)) + ties)))
+        pairs = 2 * self.positives * genuine
         return halves / pairs if pairs else float("nan")
 
     @cached_property
@@ -76,9 +87,8 @@ class Curve:
         Without interpolation, as scikit-learn defines it: the sum of precision times the step in
         recall. By chance it is the prevalence. NaN without frauds.
         """
-        steps = self.counts.frauds > 0
-        precision = ratio(self.tp[steps], self.alerts[steps])
-        return float(ratio(np.sum(precision * self.counts.frauds[steps]), self.positives))
+        _, frauds, tp, alerts = self._steps
+        return float(ratio(np.sum(ratio(tp, alerts) * frauds), self.positives))
 
     @cached_property
     def brier(self) -> float:
@@ -103,7 +113,7 @@ class Curve:
         """How many distinct scores are at the threshold or above."""
         return int(np.searchsorted(-self.counts.score, -threshold, side="right"))
 
-    def chosen(self, points: int | None) -> NDArray[np.intp]:
+    def chosen(self, points: int | None) -> NDArray[np.intp] | slice:
         """Places of the scores to show: all, or so many that the curve looks the same.
 
         They are spread evenly over recall, over the false positives and over the scores, and
@@ -111,7 +121,7 @@ class Curve:
         """
         size = len(self.counts.score)
         if points is None or size <= points:
-            return np.arange(size)
+            return slice(None)  # which copies nothing
         if points < _FEWEST:
             raise ArgumentError(f"points is a number of thresholds, at least {_FEWEST}.")
         each = (points - 2) // 3
@@ -142,7 +152,8 @@ class Curve:
         tp = np.append(0, self.tp[chosen])
         fp = alerts - tp
         genuine = self.n - self.positives
-        precision = np.full(len(alerts), np.nan)
+        precision = np.empty(len(alerts))
+        precision[0] = np.nan
         np.divide(tp[1:], alerts[1:], out=precision[1:])
         columns = {
             "threshold": np.append(np.inf, self.counts.score[chosen]),

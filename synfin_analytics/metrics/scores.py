@@ -75,8 +75,11 @@ class ScoreCounts:
             )
         _check_scores(score)
         # From 0 to 1 doubles sort as their bits do, and the upper two are unused: with the label
-        # below them, one sort of integers does for both.
-        keys = (score.view(np.uint64) << np.uint64(1)) | label
+        # below them, one sort of integers does for both. Upside down, the highest comes first.
+        keys = score.view(np.uint64)
+        keys <<= np.uint64(1)
+        keys |= label
+        np.invert(keys, out=keys)
         values: list[Floats] = []
         if amounts is None:
             keys.sort()
@@ -84,23 +87,22 @@ class ScoreCounts:
             order = np.argsort(keys, kind="stable")
             keys = keys[order]
             value = np.asarray(amounts, dtype=np.float64)[order]
-            values = [value, np.where(keys & np.uint64(1), value, 0.0)]
-        last = np.ones(len(keys), np.bool_)
-        np.greater(keys[1:] ^ keys[:-1], 1, out=last[:-1])
-        ends = np.flatnonzero(last)
-        if len(ends):  # summed for each score: differences of running sums would round
-            starts = np.append(0, ends[:-1] + 1)
-            values = [np.add.reduceat(value, starts)[::-1] for value in values]
+            values = [value, np.where(label[order], value, 0.0)]
+        np.invert(keys, out=keys)
+        first = np.ones(len(keys), np.bool_)
+        np.greater(keys[1:] ^ keys[:-1], 1, out=first[1:])
+        frauds = (keys & np.uint64(1)).view(np.int64)
+        keys >>= np.uint64(1)
+        if first.all():
+            transactions = np.ones(len(keys), np.int64)
+        else:
+            starts = np.flatnonzero(first)
+            transactions = np.diff(starts, append=len(keys))
+            keys = keys[starts]
+            # Summed for each score: differences of running sums would round.
+            frauds, *values = (np.add.reduceat(one, starts) for one in (frauds, *values))
         amount, fraud_amount = values or (None, None)
-        frauds = np.cumsum(keys & np.uint64(1), dtype=np.int64)[ends]
-        return cls(
-            (keys[ends] >> np.uint64(1)).view(np.float64)[::-1],
-            np.diff(ends, prepend=-1)[::-1],
-            np.diff(frauds, prepend=0)[::-1],
-            amount,
-            fraud_amount,
-            unlabelled,
-        )
+        return cls(keys.view(np.float64), transactions, frauds, amount, fraud_amount, unlabelled)
 
     @classmethod
     def of_frame(cls, counts: nw.DataFrame[Any], *, unlabelled: int = 0) -> ScoreCounts:
