@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 # Threads of a scheduler take longer to start than these frames to count.
 dask.config.set(scheduler="synchronous")
 
+#: Environment of Spark: no look for a network; a compiler that is soon done, as the tests are.
+SPARK = {
+    "SPARK_LOCAL_IP": "127.0.0.1",
+    "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+}
 #: Phases of a test on all engines: to make a failure smaller takes minutes.
 QUICK = (Phase.explicit, Phase.reuse, Phase.generate)
 SCHEMA = {
@@ -142,7 +147,7 @@ def spark_session(zone: str = "UTC") -> Iterator[SparkSession]:
     """A Spark of two workers in this process's own JVM; it takes some seconds to start."""
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
         pytest.fail("Spark needs Java: apt-get install default-jre-headless (Debian, Ubuntu)")
-    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    os.environ.update(SPARK)
     with _pandas_3():
         from pyspark.sql import SparkSession
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from engines import SPARK
 
 from synfin_analytics import load_df, read_df, score_transactions, simulate
 from synfin_analytics.cli import main
@@ -35,7 +37,14 @@ def predicted(manager):
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        env=os.environ | SPARK,
+        timeout=280,
+        check=False,
+    )
 
 
 def synfin(*arguments: str) -> None:
