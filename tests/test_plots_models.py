@@ -381,6 +381,10 @@ def test_calibration_says_how_many_transactions_there_are():
     assert heights == pytest.approx(np.log10([1235, 2]))
 
 
+def test_calibration_ends_where_the_scores_end():
+    assert plots.plot_calibration(evaluation([0.15, 0.05], [1, 0])).ax.get_xlim() == (0, 0.2)
+
+
 def test_many_parts_are_not_written_over_each_other():
     (strip,) = plots.plot_calibration(many(500), bins=40).ax.child_axes
     assert len(strip.texts) == 0
@@ -490,6 +494,10 @@ def test_where_alerts_cost_more_than_fraud_none_is_best():
     draw(display)
     assert "best: no alert at all" in words(display)
     assert "higher costs are cut off" in words(display)
+
+
+def test_the_cost_of_nothing_is_said_in_words():
+    assert "no labelled transactions" in words(plots.plot_cost(evaluation([], []).cost_curve(1.0)))
 
 
 def test_of_many_thresholds_the_best_is_among_those_drawn():
