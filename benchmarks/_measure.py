@@ -10,7 +10,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
 _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -66,16 +71,29 @@ def _measured(group: str, name: str, job: Job) -> Measured:
     from _peers import GROUPS
 
     peer = next(one for one in GROUPS[group] if one.name == name)
-    run = peer.prepare(job)
+    rows, seconds, megabytes = timed(peer.prepare(job))
+    return Measured(seconds, megabytes, rows)
+
+
+def timed(run: Callable[[], T]) -> tuple[T, float, float]:
+    """What ``run`` returns, its seconds, and MB of memory at most above those before it."""
     gc.collect()
     if _RESET.exists():
         # Linux's ru_maxrss would begin with the peak of the parent, and of making the frame.
         _RESET.write_text("5")
     before = _memory("VmRSS")
     started = time.perf_counter()
-    rows = run()
+    found = run()
     seconds = time.perf_counter() - started
-    return Measured(seconds, _memory("VmHWM") - before, rows)
+    return found, seconds, _memory("VmHWM") - before
+
+
+def print_markdown(lines: list[list[str]]) -> None:
+    """Lines of cells as a Markdown table, whose columns are as wide as what is in them."""
+    widths = [max(len(line[at]) for line in lines) for at in range(len(lines[0]))]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        print(f"| {' | '.join(cells)} |")
 
 
 def _memory(line: str) -> float:

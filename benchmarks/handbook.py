@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from synfin_analytics.frames.report import LoadReport
+
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 START = "2018-07-25"
 #: Rows and frauds of the training and of the test set, as published.
@@ -67,13 +69,13 @@ _DAY = 86_400_000_000  # microseconds
 # -- Rows: in and out again -----------------------------------------------------------------------
 
 
-def load(path: Path, manager: DatabaseManager) -> pl.DataFrame:
-    """Load the file, and read its rows back in its own order.
+def find(data: Path) -> list[Path]:
+    """The handbook's file: this one, or those below a folder."""
+    return sorted(data.rglob("handbook/transactions.parquet")) if data.is_dir() else [data]
 
-    The table accepts no amount of 0.00, which 42 rows of the file have; the published sizes count
-    four of these. So the rows that were rejected are taken from the file, and take part in all
-    that follows.
-    """
+
+def store(path: Path, manager: DatabaseManager) -> LoadReport:
+    """Load the file into the table, which rejects amounts of 0.00."""
     report = load_df(
         path,
         "transactions",
@@ -84,6 +86,17 @@ def load(path: Path, manager: DatabaseManager) -> pl.DataFrame:
         progress=False,
     )
     click.echo(report)
+    return report
+
+
+def load(path: Path, manager: DatabaseManager) -> pl.DataFrame:
+    """Load the file, and read its rows back in its own order.
+
+    The table accepts no amount of 0.00, which 42 rows of the file have; the published sizes count
+    four of these. So the rows that were rejected are taken from the file, and take part in all
+    that follows.
+    """
+    report = store(path, manager)
     file = pl.read_parquet(path, columns=list(COLUMNS)).rename(COLUMNS).with_row_index("row")
     stored = read_df(
         f"SELECT {', '.join(COLUMNS.values())} FROM transactions", frame="polars", manager=manager
@@ -228,7 +241,7 @@ def compare(sets: TimeSplit[pl.DataFrame]) -> pl.DataFrame:
 )
 def main(data: Path) -> None:
     """Print our figures for the handbook's baseline beside the published ones."""
-    found = sorted(data.rglob("handbook/transactions.parquet")) if data.is_dir() else [data]
+    found = find(data)
     if not found:
         raise click.ClickException(f"There is no handbook/transactions.parquet below {data}.")
     with open_place() as place, place.prepared("handbook", {}) as name:

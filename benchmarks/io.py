@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import _data
 import click
 from _data import Rows
-from _measure import Job, Measured, measure
+from _measure import Job, Measured, measure, print_markdown
 from _peers import GROUPS, Peer
 from _place import Place, open_place
 
@@ -120,10 +120,7 @@ def print_table(peers: list[Peer], results: dict[str, list[Measured]]) -> None:
                 "; ".join(filter(None, [peer.note, sampled])),
             ]
         )
-    widths = [max(len(line[at]) for line in lines) for at in range(len(head))]
-    for line in lines:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        click.echo(f"| {' | '.join(cells)} |")
+    print_markdown(lines)
 
 
 def _write(bench: Bench, group: str, template: str, rows: Rows, *, new: int, base: int) -> None:

@@ -108,3 +108,45 @@ def test_the_command_prints_a_table_for_each_comparison(server):
         assert {line.count("|") for line in rest} == {head.count("|")}
     ours = re.findall(r"^\| (load_df|read_df)\(.+?\) +\| +[0-9.]+ +\|", result.stdout, re.MULTILINE)
     assert len(ours) == 3 * 2 + 1 + 2 * 3
+
+
+def test_metrics_are_equal_to_those_of_the_peers_and_a_table_says_how_fast_each_was(
+    server, tmp_path
+):
+    """Without the handbook's file, whose place is taken by generated rows."""
+    options = ["--rows", "3000", "--repeat", "1", "--one-process", "--data", tmp_path]
+    result = subprocess.run(
+        [sys.executable, FOLDER / "metrics.py", "all", *options],
+        env=os.environ,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "rows are generated" in result.stdout
+    titles = re.findall(r"^### (.+): ([0-9,]+) rows.+equal to 1e-12$", result.stdout, re.MULTILINE)
+    assert titles == [
+        ("curve, distinct scores", "3,000"),
+        ("curve, four decimals", "3,000"),
+        ("bootstrap of the AUC", "300"),
+        ("fraud rate by merchant and day, generated", "300"),
+    ]
+    measured = re.findall(
+        r"^\| ([^|]+?) +\| +[0-9.]+ +\| +[0-9.]+ +\|", result.stdout, re.MULTILINE
+    )
+    curve = ["ScoreCounts and Curve", "evaluate(polars) and curve()", "scikit-learn"]
+    assert measured[:8] == [*curve, *curve, "bootstrap", "scikit-learn in a loop"]
+    assert measured[8] == "fraud_rate in PostgreSQL"
+    assert len(measured) == 11
+    assert "10 draws measured, and scaled to 1,000" in result.stdout
+
+
+def test_a_peer_that_finds_something_else_ends_the_comparison(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    metrics = importlib.import_module("metrics")
+    with monkeypatch.context() as patch:
+        wrong = metrics.Peer("wrong", lambda _: lambda: {"areas": metrics.np.array([0.5, 0.5])})
+        patch.setitem(metrics.GROUPS, "curve", [metrics.GROUPS["curve"][0], wrong])
+        with pytest.raises(metrics.click.ClickException, match="finds another areas"):
+            metrics.compare("curve", "curve", metrics.Job(50), 1, apart=False)
+    for name in ("metrics", "handbook", "_data", "_measure", "_place"):
+        sys.modules.pop(name, None)
