@@ -6,8 +6,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
-from sqlalchemy import Boolean, Double, and_, cast, func, select
-from sqlalchemy.dialects.postgresql import ARRAY, array
+from sqlalchemy import Boolean, DateTime, Double, and_, cast, func, select
+from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, array
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics.fraud import MEASURES, rates_from_counts
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
     from synfin_analytics.metrics.groups import Bands
+    from synfin_analytics.metrics.periods import Period
     from synfin_analytics.repositories.base import Rows
 
 _NEWEST = (Transaction.timestamp.desc(),)
+_EPOCH = cast("1970-01-01T00:00Z", DateTime(timezone=True))
 _DEAREST = (Transaction.amount.desc(),)
 
 
@@ -197,8 +199,15 @@ class TransactionRepository(BaseRepository[Transaction]):
         cuts += [_band(self._column(band.column), band) for band in groups.bands]
         if groups.period is not None:
             moment = self._column(groups.timestamp)
-            cuts.append(func.date_trunc(groups.period.unit, moment, "UTC").label(groups.timestamp))
+            cuts.append(_start(moment, groups.period).label(groups.timestamp))
         return cuts
+
+
+def _start(moment: ColumnElement[Any], period: Period) -> ColumnElement[Any]:
+    """Start of the unit of a period; what always lasts as long takes no calendar, and less time."""
+    if period.unit == "month":
+        return func.date_trunc(period.unit, moment, "UTC")
+    return func.date_bin(cast(f"1 {period.unit}", INTERVAL), moment, _EPOCH)
 
 
 def _band(column: ColumnElement[Any], band: Bands) -> ColumnElement[Any]:
