@@ -144,8 +144,7 @@ def _count_partition(partition: pd.DataFrame, keys: list[str], rows_of: RowsOf) 
 
 
 def _merge_partitions(counts: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    # A partition in which a column of objects is empty does not know its type.
-    merged: pd.DataFrame = _summed(typed(nw.from_native(counts), ()), keys).to_native()
+    merged: pd.DataFrame = _summed(nw.from_native(counts), keys).to_native()
     return merged
 
 

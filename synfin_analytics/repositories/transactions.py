@@ -215,10 +215,9 @@ def _band(column: ColumnElement[Any], band: Bands) -> ColumnElement[Any]:
         column.type, Boolean
     ):
         raise ArgumentError(f"Column {band.column!r} must be a number to be cut into bins.")
-    # PostgreSQL takes NaN for the largest number.
-    number = func.nullif(cast(column, Double), cast("NaN", Double))
-    edges = cast(array(band.edges), ARRAY(Double))
-    return func.coalesce(func.width_bucket(number, edges), band.missing).label(band.key)
+    # No number of the table is NaN (see models/rules).
+    number = func.width_bucket(cast(column, Double), cast(array(band.edges), ARRAY(Double)))
+    return func.coalesce(number, band.missing).label(band.key)
 
 
 def _within(start_date: Bound, end_date: Bound) -> list[ColumnElement[bool]]:
