@@ -7,8 +7,8 @@ import math
 import numpy as np
 import polars as pl
 import pytest
-from engines import ENGINES, engines_for
-from hypothesis import Phase, given, settings
+from engines import ENGINES, QUICK, engines_for
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
@@ -106,9 +106,6 @@ def test_a_curve_of_many_points_has_nearly_the_same_area_when_it_is_thinned():
 
 
 # -- On every engine ----------------------------------------------------------------------------
-
-#: A failure is not made smaller: with eleven engines that takes minutes.
-QUICK = (Phase.explicit, Phase.reuse, Phase.generate)
 
 rows_with_gaps = st.lists(
     st.fixed_dictionaries(

@@ -82,6 +82,24 @@ def test_time_is_a_line_with_a_band_and_the_volume_below():
     assert [bar.get_height() for bar in volume.patches] == [1, 2, 1]
 
 
+def test_bands_of_a_number_are_named_as_one_says_them():
+    frame = pl.DataFrame(
+        {
+            "amount": [5, 50, 50, 5000, None],
+            "channel": ["pos", "pos", "atm", "pos", "pos"],
+            "is_fraud": [False, True, False, False, True],
+        }
+    )
+    alone = plot_fraud_rate(fraud_rate(frame, bins={"amount": [20, 1000]}))
+    both = plot_fraud_rate(fraud_rate(frame, by="channel", bins={"amount": [20, 1000]}))
+
+    named = [label.get_text() for label in alone.ax.get_yticklabels()]
+    assert named == ["below 20", "20 to 1,000", "from 1,000", "not known"]
+    assert alone.ax.get_title(loc="left") == "Fraud rate by amount"
+    assert "atm · 20 to 1,000" in {label.get_text() for label in both.ax.get_yticklabels()}
+    assert both.ax.get_title(loc="left") == "Fraud rate by channel and amount"
+
+
 def test_groups_over_time_differ_by_line_and_mark_not_by_colour_alone():
     frame = transactions(timestamp=days(1, 2, 1, 2), channel=["a", "a", "b", "b"])
     ax = plot_fraud_rate(fraud_rate(frame, by="channel", every="1d"))

@@ -7,7 +7,8 @@ import datetime as dt
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from engines import QUICK
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
@@ -131,7 +132,7 @@ few = st.lists(
 
 @settings(
     max_examples=25,
-    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+    phases=QUICK,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(few)

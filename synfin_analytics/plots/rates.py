@@ -104,7 +104,9 @@ def _checked(result: IntoDataFrame) -> nw.DataFrame[Any]:
 
 def _title(groups: list[str], time: str | None) -> str:
     what = "Fraud rate over time" if time else "Fraud rate"
-    return " by ".join([what, *[" and ".join(groups).replace("_", " ")] * bool(groups)])
+    names = [name for name in groups if f"{name.removesuffix('_from')}_to" not in groups]
+    names = [name.removesuffix("_to") if _band(name, groups) else name for name in names]
+    return " by ".join([what, *[" and ".join(names).replace("_", " ")] * bool(names)])
 
 
 def _ordered_groups(frame: nw.DataFrame[Any], groups: list[str], most: int) -> nw.DataFrame[Any]:
@@ -229,11 +231,37 @@ def _has_order(dtype: nw.dtypes.DType) -> bool:
 
 def _labels(frame: nw.DataFrame[Any], groups: list[str]) -> list[str]:
     """Name of each row's group; a value that is missing is called so."""
-    columns = [frame[name].to_list() for name in groups]
-    return [
-        " · ".join("not known" if _missing(value) else str(value) or "(empty)" for value in values)
-        for values in zip(*columns, strict=True)
-    ] or ["all"] * len(frame)
+    columns: list[list[str]] = []
+    for name in groups:
+        low = _band(name, groups)
+        if low is not None:
+            highs = frame[name].to_list()
+            columns[-1] = [_span(*ends) for ends in zip(frame[low].to_list(), highs, strict=True)]
+        else:
+            columns.append([_word(value) for value in frame[name].to_list()])
+    return [" · ".join(words) for words in zip(*columns, strict=True)] or ["all"] * len(frame)
+
+
+def _band(name: str, groups: list[str]) -> str | None:
+    """Column in which the bands begin that end in ``name``, if it is of bands."""
+    low = f"{name.removesuffix('_to')}_from"
+    at = groups.index(name)
+    return low if name.endswith("_to") and at and groups[at - 1] == low else None
+
+
+def _span(low: object, high: object) -> str:
+    if _missing(low) or _missing(high):
+        return _word(None)
+    ends = [float(str(low)), float(str(high))]
+    if not np.isfinite(ends).any():
+        return "all"
+    if not np.isfinite(ends[0]):
+        return f"below {ends[1]:,g}"
+    return f"{ends[0]:,g} to {ends[1]:,g}" if np.isfinite(ends[1]) else f"from {ends[0]:,g}"
+
+
+def _word(value: object) -> str:
+    return "not known" if _missing(value) else str(value) or "(empty)"
 
 
 def _missing(value: object) -> bool:
