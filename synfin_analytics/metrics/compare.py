@@ -12,8 +12,6 @@ import pandas as pd
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics.bootstrap import Bootstrap, bootstrap_counts
 from synfin_analytics.metrics.evaluation import Evaluation, evaluate
-from synfin_analytics.metrics.rows import Counts, codes, days_of
-from synfin_analytics.metrics.scored import DAY
 from synfin_analytics.metrics.threshold import as_threshold
 
 if TYPE_CHECKING:
@@ -165,11 +163,7 @@ def compare(
     seed: int = 0,
 ) -> Comparison:
     """Compare evaluations of the same rows; see :func:`compare_models`."""
-    counted = {}
-    for model, one in evaluations.items():
-        counts = one.by_cluster(cluster)
-        clusters = days_of(counts) if DAY in counts.columns else codes(counts, cluster)
-        counted[model] = (clusters, Counts.of(counts), one.threshold.value)
+    counted = {model: one.clustered(cluster) for model, one in evaluations.items()}
     first, *others = evaluations.values()
     for one in others:
         if (one.n, one.frauds) != (first.n, first.frauds):

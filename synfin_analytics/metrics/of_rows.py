@@ -10,7 +10,7 @@ from synfin_analytics.metrics.rows import Counts, codes, days_of, highest_by_car
 from synfin_analytics.metrics.scored import DAY
 
 if TYPE_CHECKING:
-    import narwhals as nw
+    from numpy.typing import NDArray
 
     from synfin_analytics.metrics.bootstrap import Bootstrap
     from synfin_analytics.metrics.rows import Rows
@@ -48,9 +48,14 @@ class OfRows:
         topk.check_k(k)
         return topk.card_precision_at_k(*highest_by_card(self._rows.by_card(day, card), card), k)
 
-    def by_cluster(self, cluster: str) -> nw.DataFrame[Any]:
-        """Count the rows by cluster and score; by day where ``cluster`` is a time."""
-        return self._rows.by_cluster(cluster)
+    def clustered(self, cluster: str) -> tuple[NDArray[Any], Counts, float]:
+        """Cluster of each count by cluster and score, the counts, and the threshold.
+
+        Where ``cluster`` is a time, days are the clusters.
+        """
+        counts = self._rows.by_cluster(cluster)
+        clusters = days_of(counts) if DAY in counts.columns else codes(counts, cluster)
+        return clusters, Counts.of(counts), self.threshold.value
 
     def bootstrap(
         self,
@@ -90,10 +95,8 @@ class OfRows:
             return bootstrap.bootstrap_cards(
                 ranked, topk.check_k(k), of_days=cluster == day, **options
             )
-        counts = self.by_cluster(cluster)
-        clusters = days_of(counts) if DAY in counts.columns else codes(counts, cluster)
-        model = (clusters, Counts.of(counts), self.threshold.value)
-        return bootstrap.bootstrap_counts(metric, {"": model}, **options)[""]
+        models = {"": self.clustered(cluster)}
+        return bootstrap.bootstrap_counts(metric, models, **options)[""]
 
     @property
     def _rows(self) -> Rows:
