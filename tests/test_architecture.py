@@ -22,10 +22,11 @@ FLOORS: dict[str, set[str]] = {
     },
     "frames": {"frames"},
     "metrics": {"metrics"},
+    "features": {"features"},
     "repositories": {"repositories"},
-    "simulation": {"scoring", "simulation"},
+    "simulation": {"patterns", "readers", "scoring", "simulation"},
     "pictures": {"plots", "reports"},
-    "commands": {"cli"},
+    "commands": {"cli", "exercises"},
 }  # fmt: skip
 #: `bulk_insert` and `execute_query` of the manager are words for what the floor below does.
 EXCEPTIONS = {("manager", "frames"), ("_database", "frames")}
