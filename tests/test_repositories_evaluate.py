@@ -10,14 +10,17 @@ import pytest
 from engines import QUICK
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.frames.load import load_df
 from synfin_analytics.metrics.compare import compare_models
 from synfin_analytics.metrics.evaluation import evaluate
+from synfin_analytics.models import ModelPrediction
 from synfin_analytics.repositories import ModelPredictionRepository
 
 ROWS = 400
+DAY_4 = dt.date(2024, 5, 4)
 
 
 def scored(seed: int) -> pl.DataFrame:
@@ -104,6 +107,36 @@ def test_a_bootstrap_is_that_of_the_frame(repository, frame, cluster):
     expected = evaluate(frame, score="forest").bootstrap("average_precision", cluster, draws=50)
 
     assert np.allclose(found.drawn, expected.drawn, rtol=1e-12)
+
+
+def test_a_range_of_dates_is_that_of_the_transactions(repository, frame):
+    days = frame.filter(pl.col("timestamp").dt.date().is_between(dt.date(2024, 5, 2), DAY_4))
+    found = repository.evaluate("forest", "1.0", start_date="2024-05-02", end_date=DAY_4)
+    expected = evaluate(days, score="forest")
+
+    assert 0 < found.n < frame["is_fraud"].count()
+    assert found.summary().equals(expected.summary())
+    assert found.unlabelled == expected.unlabelled
+    assert found.precision_at_k(3).daily.equals(expected.precision_at_k(3).daily)
+    assert found.card_precision_at_k(3).daily.equals(expected.card_precision_at_k(3).daily)
+    cluster = found.bootstrap("recall", draws=20)
+    assert np.allclose(cluster.drawn, expected.bootstrap("recall", draws=20).drawn)
+
+
+def test_models_can_be_evaluated_on_what_both_know(repository, frame, session):
+    known = frame.filter(pl.col("timestamp").dt.date() <= DAY_4, pl.col("is_fraud").is_not_null())
+    for one in session.scalars(
+        select(ModelPrediction).where(
+            ModelPrediction.model_name == "logit",
+            ModelPrediction.transaction_id.not_in(known["transaction_id"].to_list()),
+        )
+    ):
+        session.delete(one)
+    shared = {"shared_with": [("logit", "1.0")]}
+    found = repository.evaluate("forest", "1.0", **shared)
+    assert found.summary().equals(evaluate(known, score="forest").summary())
+    with pytest.raises(ArgumentError, match=r"no prediction of forest 1\.0 within this range"):
+        repository.evaluate("forest", "1.0", start_date="2024-05-05", **shared)
 
 
 def test_models_are_compared_as_in_a_frame(repository, frame):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from sqlalchemy import func, select
 
-from synfin_analytics.exceptions import NotFoundError
+from synfin_analytics.exceptions import ArgumentError, NotFoundError, SynfinError
 from synfin_analytics.metrics.by_group import GroupedEvaluation, grouped
 from synfin_analytics.metrics.compare import DEFAULT, Comparison, compare
 from synfin_analytics.metrics.confusion import Confusion
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from synfin_analytics.repositories.base import Rows
+    from synfin_analytics.repositories.values import Bound
 
 
 class MLFeaturesRepository(BaseRepository[MLFeatures]):
@@ -102,6 +103,9 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
         amount: bool = ...,
         interval: Interval = ...,
         level: float = ...,
+        start_date: Bound = ...,
+        end_date: Bound = ...,
+        shared_with: Sequence[tuple[str, str]] = ...,
     ) -> Evaluation: ...
     @overload
     def evaluate(
@@ -114,6 +118,9 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
         amount: bool = ...,
         interval: Interval = ...,
         level: float = ...,
+        start_date: Bound = ...,
+        end_date: Bound = ...,
+        shared_with: Sequence[tuple[str, str]] = ...,
     ) -> GroupedEvaluation: ...
     def evaluate(
         self,
@@ -125,6 +132,9 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
         amount: bool = False,
         interval: Interval = "wilson",
         level: float = 0.95,
+        start_date: Bound = None,
+        end_date: Bound = None,
+        shared_with: Sequence[tuple[str, str]] = (),
     ) -> Evaluation | GroupedEvaluation:
         """Evaluate the scores of one version of a model, counted inside PostgreSQL.
 
@@ -144,6 +154,11 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
             Sum up the transactions' amounts too, for costs.
         interval, level
             Interval of proportions.
+        start_date, end_date
+            Range of dates of the transactions, see :class:`TransactionRepository`.
+        shared_with
+            Names and versions of other models: only transactions whose truth and score these know
+            too.
 
         Raises
         ------
@@ -151,12 +166,15 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
             There is no prediction of that model and version, or no such column in
             ``transactions``.
         ArgumentError
-            Predictions with a ground truth have no ``fraud_probability``.
+            There is none of these dates, or shared with the others; predictions with a ground
+            truth have no ``fraud_probability``.
         """
         check_interval(interval, level)
         at = as_threshold(threshold)
         self._flush()
-        rows = ScoredPredictions(self.session, model_name, model_version)
+        rows = ScoredPredictions(
+            self.session, model_name, model_version, start_date, end_date, tuple(shared_with)
+        )
         names = [] if by is None else [by] if isinstance(by, str) else [*by]
         counts = rows.by_score(names, amount=amount)
         if not len(counts):
@@ -216,8 +234,13 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
             raise self._unknown(model_name, model_version)
         return confusion, int(counts.unknown)
 
-    def _unknown(self, model_name: str, model_version: str) -> NotFoundError:
+    def _unknown(self, model_name: str, model_version: str) -> SynfinError:
         versions = select(ModelPrediction.model_name, ModelPrediction.model_version).distinct()
         known = [f"{name} {version}" for name, version in self.session.execute(versions)]
         wanted = f"{model_name} {model_version}"
+        if wanted in known:  # it is there, but not for what was asked
+            return ArgumentError(
+                f"There is no prediction of {wanted} within this range of dates (or, where models "
+                "are compared, for the same labelled transactions)."
+            )
         return NotFoundError("model", wanted, known or ["none"], where="'model_predictions'")

@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 from sqlalchemy import DateTime, Double, and_, cast, func, select
+from sqlalchemy.orm import aliased
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.frames.read import read_df
 from synfin_analytics.metrics.scored import DAY, UNLABELLED
 from synfin_analytics.metrics.scores import COUNTED, SCORE
 from synfin_analytics.models import ModelPrediction, Transaction
+from synfin_analytics.repositories.transactions import within
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.orm import Session
+
+    from synfin_analytics.repositories.values import Bound
 
 _TRUTH, _SAID = ModelPrediction.ground_truth, ModelPrediction.fraud_probability
 
@@ -33,11 +37,18 @@ class ScoredPredictions:
         Session to count in: uncommitted predictions count too.
     model_name, model_version
         Which model.
+    start_date, end_date
+        Range of dates of the transactions, see :class:`TransactionRepository`.
+    shared_with
+        Names and versions of other models: only transactions whose truth and score these know too.
     """
 
     session: Session
     model_name: str
     model_version: str
+    start_date: Bound = None
+    end_date: Bound = None
+    shared_with: Sequence[tuple[str, str]] = ()
 
     def by_score(self, by: Sequence[str] = (), *, amount: bool = False) -> nw.DataFrame[Any]:
         """Count by score, or by columns of the transaction and score.
@@ -81,7 +92,7 @@ class ScoredPredictions:
         """Count by day and score; of each day the ``k`` highest rows, and those that tie."""
         moment = self._day(day)
         ranked = (
-            self._where(
+            self.where(
                 select(
                     moment.label(DAY),
                     _SAID.label(SCORE),
@@ -148,17 +159,36 @@ class ScoredPredictions:
             )
         return func.date_trunc("day", column, "UTC")
 
-    def _where(self, query: Select[Any], *, joined: bool) -> Select[Any]:
+    def where(self, query: Select[Any], *, joined: bool = True) -> Select[Any]:
+        """Let a query be of these predictions; ``joined``: and of their transactions."""
         source = ModelPrediction.__table__
-        if joined:
+        period = within(self.start_date, self.end_date)
+        if joined or period:
             source = source.join(Transaction.__table__)
         return query.select_from(source).where(
             ModelPrediction.model_name == self.model_name,
             ModelPrediction.model_version == self.model_version,
+            *period,
+            *(self._known_to(*other) for other in self.shared_with),
+        )
+
+    @staticmethod
+    def _known_to(model_name: str, model_version: str) -> ColumnElement[bool]:
+        other = aliased(ModelPrediction)
+        return (
+            select(other.id)
+            .where(
+                other.transaction_id == ModelPrediction.transaction_id,
+                other.model_name == model_name,
+                other.model_version == model_version,
+                other.ground_truth.is_not(None),
+                other.fraud_probability.is_not(None),
+            )
+            .exists()
         )
 
     def _read(self, query: Select[Any], *, joined: bool) -> nw.DataFrame[Any]:
-        return self._frame(self._where(query, joined=joined))
+        return self._frame(self.where(query, joined=joined))
 
     def _frame(self, query: Select[Any]) -> nw.DataFrame[Any]:
         read: nw.DataFrame[Any] = nw.from_native(

@@ -70,7 +70,7 @@ class TransactionRepository(BaseRepository[Transaction]):
         self, start_date: Bound, end_date: Bound, limit: int | None = None, offset: int = 0
     ) -> Rows:
         """Transactions within a range of dates, newest first."""
-        return self._many(*_within(start_date, end_date), order=_NEWEST, limit=limit, offset=offset)
+        return self._many(*within(start_date, end_date), order=_NEWEST, limit=limit, offset=offset)
 
     def get_fraud_transactions(
         self,
@@ -80,7 +80,7 @@ class TransactionRepository(BaseRepository[Transaction]):
         offset: int = 0,
     ) -> Rows:
         """Transactions that are labelled as fraud, newest first."""
-        where = (Transaction.is_fraud.is_(True), *_within(start_date, end_date))
+        where = (Transaction.is_fraud.is_(True), *within(start_date, end_date))
         return self._many(*where, order=_NEWEST, limit=limit, offset=offset)
 
     def get_anomaly_transactions(
@@ -91,7 +91,7 @@ class TransactionRepository(BaseRepository[Transaction]):
         offset: int = 0,
     ) -> Rows:
         """Transactions that are marked as anomalies, newest first."""
-        where = (Transaction.is_anomaly.is_(True), *_within(start_date, end_date))
+        where = (Transaction.is_anomaly.is_(True), *within(start_date, end_date))
         return self._many(*where, order=_NEWEST, limit=limit, offset=offset)
 
     def get_by_amount_range(
@@ -143,7 +143,7 @@ class TransactionRepository(BaseRepository[Transaction]):
             func.count(Transaction.is_fraud).label("labelled_count"),
             func.count().filter(fraud).label("fraud_count"),
             func.count().filter(Transaction.is_anomaly.is_(True)).label("anomaly_count"),
-        ).where(*_within(start_date, end_date))
+        ).where(*within(start_date, end_date))
         statistics: dict[str, Any] = dict(self.session.execute(query).mappings().one())
         if not self.exact:
             statistics |= {k: float(v) for k, v in statistics.items() if k.endswith("_amount")}
@@ -184,7 +184,7 @@ class TransactionRepository(BaseRepository[Transaction]):
                 cast(func.sum(Transaction.amount).filter(labelled), Double).label("amount"),
                 cast(func.sum(Transaction.amount).filter(fraud), Double).label("fraud_amount"),
             )
-            .where(and_(True, *_within(start_date, end_date)))
+            .where(and_(True, *within(start_date, end_date)))
             .group_by(*cuts)
         )
         counts: nw.DataFrame[Any] = nw.from_native(self._read(query), eager_only=True)
@@ -220,7 +220,8 @@ def _band(column: ColumnElement[Any], band: Bands) -> ColumnElement[Any]:
     return func.coalesce(number, band.missing).label(band.key)
 
 
-def _within(start_date: Bound, end_date: Bound) -> list[ColumnElement[bool]]:
+def within(start_date: Bound, end_date: Bound) -> list[ColumnElement[bool]]:
+    """Conditions that a transaction is of this range of dates."""
     start, end = span(start_date, end_date)
     where: list[ColumnElement[bool]] = []
     if start is not None:
