@@ -84,37 +84,41 @@ class Runs:
         code, moments = _codes(keys), _microseconds(at)
         if len(code) != len(moments):
             raise ArgumentError(f"{len(code):,} keys do not go with {len(moments):,} moments.")
-        by_time: Integers | None = None
+        number = np.arange(len(moments))
         if np.any(moments[1:] < moments[:-1]):
-            by_time = np.argsort(moments, kind="stable")
-            moments, code = moments[by_time], code[by_time]
-        self._rows = np.arange(len(moments)) if by_time is None else by_time
-        self._plain = known_at is None and counted is None
-        place = np.arange(len(moments))
-        events = place if counted is None else np.flatnonzero(np.asarray(counted)[self._rows])
-        self._times = moments[events]
+            number = np.argsort(moments, kind="stable")
+            moments, code = moments[number], code[number]
+
+        # What windows count, in the order in which it became known: its place in the order of time,
+        # and when it was known.
+        self._events, self._known = np.arange(len(moments)), moments
+        if counted is not None:
+            self._events = np.flatnonzero(np.asarray(counted)[number])
+            self._known = moments[self._events]
         if known_at is not None:
-            known = np.maximum(_microseconds(known_at)[self._rows][events], self._times)
+            known = np.maximum(_microseconds(known_at)[number][self._events], self._known)
             later = np.argsort(known, kind="stable")
-            events, self._times = events[later], known[later]
-        # The first place in the order of time that may look at each event, the row itself set aside
-        self._opens = np.maximum(np.searchsorted(moments, self._times, side="left"), events)
-        self._events = events
-        in_runs = np.argsort(code[events], kind="stable")
-        self._order = self._rows[events[in_runs]]
+            self._events, self._known = self._events[later], known[later]
+        self._all_at_once = counted is None and known_at is None
+
+        in_runs = np.argsort(code[self._events], kind="stable")
+        self._order = number[self._events[in_runs]]
+        self._codes = code[self._events[in_runs]]
         # A number that sorts by key, then by time. Ranks take the place of moments: keys times
         # microseconds would soon be more than an integer holds.
-        self._step = len(events) + 1
-        self._codes = code[events[in_runs]]
+        self._step = len(self._events) + 1
         self._ranked = self._codes * self._step + in_runs
-        wanted = place if rows is None else np.flatnonzero(np.asarray(rows)[self._rows])
-        wanted = wanted[np.argsort(code[wanted], kind="stable")]
-        self._wanted, self._base = wanted, code[wanted] * self._step
-        self._wanted_at = moments[wanted]
-        self._to = self._rows[wanted]
-        if rows is not None:  # where each stands among the rows that are wanted
-            self._to = (np.cumsum(np.asarray(rows)) - 1)[self._to]
-        self._first = np.searchsorted(self._ranked, self._base)
+
+        self._moments = moments
+        self._wanted = np.arange(len(moments))
+        self._to = number
+        if rows is not None:
+            chosen = np.asarray(rows, dtype=np.bool_)
+            self._wanted = np.flatnonzero(chosen[number])
+            self._to = (np.cumsum(chosen) - 1)[number[self._wanted]]
+        self._by_key = np.argsort(code[self._wanted], kind="stable")
+        self._base = code[self._wanted][self._by_key] * self._step
+        self._to = self._to[self._by_key]
 
     def window(
         self,
@@ -139,33 +143,30 @@ class Runs:
         if closed not in get_args(Closed):
             raise ArgumentError(f"closed is one of {', '.join(get_args(Closed))}; got {closed!r}.")
         wait = _duration(delay, "delay")
-        ends_at = self._wanted_at - wait
-        if wait == 0 and closed in ("right", "both"):
+        ends_at = self._moments[self._wanted] - wait
+        with_end, with_begin = closed in ("right", "both"), closed in ("left", "both")
+        if wait == 0 and with_end:
             end = self._until_row(itself=itself)
         else:
-            end = self._at(ends_at, "right" if closed in ("right", "both") else "left")
-        if length is None:
-            begin = self._first
-        else:
+            end = np.searchsorted(self._known, ends_at, side="right" if with_end else "left")
+        begin = np.zeros_like(end)
+        if length is not None:
             oldest = ends_at - _duration(length, "length")
-            begin = self._at(oldest, "left" if closed in ("left", "both") else "right")
-        return Window(self._order, self._codes, begin, np.maximum(begin, end), self._to)
+            begin = np.searchsorted(self._known, oldest, side="left" if with_begin else "right")
+        begins, ends = self._places(begin), self._places(np.maximum(begin, end))
+        return Window(self._order, self._codes, begins, ends, self._to)
 
     def _until_row(self, *, itself: bool) -> Integers:
-        """End a window with each row: after what was known before it, and perhaps itself."""
-        if self._plain:
-            return self._places(self._wanted + itself)
-        opens = self._opens if itself else np.maximum(self._opens, self._events + 1)
-        return self._places(np.searchsorted(opens, self._wanted, side="right"))
-
-    def _at(self, moments: Integers, side: Literal["left", "right"]) -> Integers:
-        """End a window at moments, with what is there or without."""
-        return self._places(np.searchsorted(self._times, moments, side=side))
+        """Rank at which a window ends with each row: what it may look at, itself or not."""
+        if self._all_at_once:
+            return self._wanted + itself
+        first = np.searchsorted(self._moments, self._known)
+        first = np.maximum(first, self._events + (0 if itself else 1))
+        return np.searchsorted(first, self._wanted, side="right")
 
     def _places(self, ranks: Integers) -> Integers:
-        """Places in the runs of what stands at these ranks in the order of time."""
-        found: Integers = np.searchsorted(self._ranked, self._base + ranks)
-        return found
+        """Places in the runs of what has these ranks in the order of time."""
+        return np.searchsorted(self._ranked, self._base + ranks[self._by_key])
 
 
 class Window:
