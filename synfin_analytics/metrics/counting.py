@@ -70,9 +70,9 @@ def add_up(
     if nw.dependencies.is_dask_dataframe(frame):
         check_columns(columns, list(frame.columns))
         return _add_up_partitions(frame[columns], list(keys), rows_of)
-    opened = _opened(frame, caller)
-    check_columns(columns, opened.collect_schema().names())
-    return collect(_summed(rows_of(opened.select(*columns)), keys))
+    found = opened(frame, caller)
+    check_columns(columns, found.collect_schema().names())
+    return collect(_summed(rows_of(found.select(*columns)), keys))
 
 
 def together(counts: nw.DataFrame[Any], keys: Sequence[str]) -> nw.DataFrame[Any]:
@@ -96,15 +96,16 @@ def collect(frame: Frame) -> nw.DataFrame[Any]:
     return collected
 
 
-def _opened(frame: Any, caller: str) -> Frame:
+def opened(frame: Any, caller: str) -> Frame:
+    """Open a frame of any engine, or say which ones there are."""
     try:
-        opened: Frame = nw.from_native(frame)
+        found: Frame = nw.from_native(frame)
     except TypeError:
         raise ArgumentError(
             f"{caller} takes a DataFrame of pandas, polars, pyarrow, DuckDB, Dask or PySpark; "
             f"got {type(frame).__name__}."
         ) from None
-    return opened
+    return found
 
 
 def check_columns(wanted: Sequence[str], known: Sequence[str]) -> None:
