@@ -206,6 +206,13 @@ def test_fraud_rates_of_postgresql_and_of_every_frame_are_the_same(session, rows
     assert_frame_equal(*as_polars, check_dtypes=False, rel_tol=1e-9)
 
 
+def test_amounts_that_postgresql_adds_up_are_exact(session):
+    put(session, *({"amount": "0.10", "is_fraud": True} for _ in range(10)), {"amount": "1.15"})
+    total = TransactionRepository(session).fraud_rate().iloc[0]
+    # 0.1 added up ten times as a double is 0.9999999999999999; 1.15 has no label.
+    assert (total["amount"], total["fraud_amount"]) == (1.0, 1.0)
+
+
 def test_fraud_rate_within_dates_counts_no_others(session):
     put(session, {"timestamp": day(1), "is_fraud": True}, {"timestamp": day(2), "is_fraud": False})
     result = TransactionRepository(session).fraud_rate(start_date="2026-03-02", interval="exact")

@@ -181,7 +181,9 @@ class Groups:
                 backend=counts.implementation,
             )
             starts = starts.cast(nw.Datetime("us")).dt.replace_time_zone("UTC")
-            counts = together(counts.with_columns(starts), self.keys)
+            counts = counts.with_columns(starts)
+            if self.period.length > 1:
+                counts = together(counts, self.keys)
         if self.keys:
             counts = counts.sort(*self.keys, nulls_last=True)
             counts = nw.maybe_reset_index(counts)  # that of pandas tells in what order groups came

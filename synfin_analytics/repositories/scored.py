@@ -15,6 +15,7 @@ from synfin_analytics.metrics.scored import DAY, UNLABELLED
 from synfin_analytics.metrics.scores import COUNTED, SCORE
 from synfin_analytics.models import ModelPrediction, Transaction
 from synfin_analytics.repositories.transactions import within
+from synfin_analytics.repositories.values import total
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,10 +69,9 @@ class ScoredPredictions:
             func.count().filter(fraud).label(COUNTED[1]),
         ]
         if amount:
-            value = Transaction.amount
             measures += [
-                cast(func.coalesce(func.sum(value).filter(labelled), 0), Double).label(COUNTED[2]),
-                cast(func.coalesce(func.sum(value).filter(fraud), 0), Double).label(COUNTED[3]),
+                total(Transaction.amount, labelled).label(COUNTED[2]),
+                total(Transaction.amount, fraud).label(COUNTED[3]),
             ]
         measures += [
             func.count().filter(_TRUTH.is_(None)).label(UNLABELLED),

@@ -15,7 +15,7 @@ from synfin_analytics.metrics.groups import Groups
 from synfin_analytics.metrics.proportions import Interval, check_interval, ratio
 from synfin_analytics.models import Transaction
 from synfin_analytics.repositories.base import BaseRepository
-from synfin_analytics.repositories.values import Bound, money, span
+from synfin_analytics.repositories.values import Bound, money, span, total
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -181,8 +181,8 @@ class TransactionRepository(BaseRepository[Transaction]):
                 func.count().label("transactions"),
                 func.count(Transaction.is_fraud).label("labelled"),
                 func.count().filter(fraud).label("frauds"),
-                cast(func.sum(Transaction.amount).filter(labelled), Double).label("amount"),
-                cast(func.sum(Transaction.amount).filter(fraud), Double).label("fraud_amount"),
+                total(Transaction.amount, labelled).label("amount"),
+                total(Transaction.amount, fraud).label("fraud_amount"),
             )
             .where(and_(True, *within(start_date, end_date)))
             .group_by(*cuts)
