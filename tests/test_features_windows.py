@@ -106,8 +106,8 @@ def test_a_mean_of_no_rows_is_not_a_number():
 
 
 def test_keys_of_any_kind_over_a_century_fit():
-    at = np.array(["1950-01-01", "2050-01-01"], "M8[us]").repeat(50_000)
-    keys = np.tile([f"key {number}" for number in range(50_000)], 2)
+    at = np.array(["1950-01-01", "2050-01-01"], "M8[us]").repeat(70_000)
+    keys = np.tile([f"key {number}" for number in range(70_000)], 2)
     assert Runs(keys, at).window(100 * 366 * DAY).count()[-1] == 2
 
 

@@ -101,7 +101,7 @@ class Runs:
             self._events, self._known = self._events[later], known[later]
         self._all_at_once = counted is None and known_at is None
 
-        in_runs = np.argsort(code[self._events], kind="stable")
+        in_runs = _sorted(code[self._events])
         self._order = number[self._events[in_runs]]
         self._codes = code[self._events[in_runs]]
         # A number that sorts by key, then by time. Ranks take the place of moments: keys times
@@ -112,11 +112,12 @@ class Runs:
         self._moments = moments
         self._wanted = np.arange(len(moments))
         self._to = number
-        if rows is not None:
+        if rows is not None and not np.all(rows):
             chosen = np.asarray(rows, dtype=np.bool_)
             self._wanted = np.flatnonzero(chosen[number])
             self._to = (np.cumsum(chosen) - 1)[number[self._wanted]]
-        self._by_key = np.argsort(code[self._wanted], kind="stable")
+        all_of_all = self._all_at_once and len(self._wanted) == len(code)
+        self._by_key = in_runs if all_of_all else _sorted(code[self._wanted])
         self._base = code[self._wanted][self._by_key] * self._step
         self._to = self._to[self._by_key]
 
@@ -256,6 +257,17 @@ def _codes(keys: ArrayLike) -> Integers:
         return given.astype(np.int64)  # numbered already
     codes: Integers = np.unique(given, return_inverse=True)[1]
     return codes
+
+
+def _sorted(codes: Integers) -> Integers:
+    """Order numbers from 0 on, equal ones as they are given: 16 bits at a time, by counting."""
+    order = np.argsort(codes.astype(np.uint16), kind="stable")
+    highest, done = int(codes.max(initial=0)), 16
+    while highest >> done:
+        piece = (codes[order] >> done).astype(np.uint16)
+        order = order[np.argsort(piece, kind="stable")]
+        done += 16
+    return order
 
 
 def _microseconds(moments: ArrayLike) -> Integers:

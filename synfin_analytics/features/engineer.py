@@ -1,0 +1,192 @@
+"""The 69 features of transactions: :func:`engineer_features`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any, overload
+
+import narwhals as nw
+import numpy as np
+import pyarrow as pa
+
+from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.features.of_customer import customer_features
+from synfin_analytics.features.of_merchant import merchant_features
+from synfin_analytics.features.of_moment import amount_features, moment_features
+from synfin_analytics.features.of_places import place_features
+from synfin_analytics.features.payments import OPTIONAL, REQUIRED, Payments
+from synfin_analytics.features.typed import in_memory
+from synfin_analytics.frames.convert import to_frame
+from synfin_analytics.frames.spec import spec_of
+from synfin_analytics.metrics._timeline import as_moment
+from synfin_analytics.metrics.periods import Period
+from synfin_analytics.models import MLFeatures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from narwhals.typing import IntoDataFrame, IntoDataFrameT, IntoLazyFrame
+    from numpy.typing import NDArray
+
+    from synfin_analytics.features.of_moment import Features
+    from synfin_analytics.frames.convert import Frame
+
+_TYPES = {"number": pa.float64(), "integer": pa.int32(), "boolean": pa.bool_()}
+_KINDS: dict[nw.Implementation, Frame] = {
+    nw.Implementation.PANDAS: "pandas",
+    nw.Implementation.POLARS: "polars",
+}
+#: In the order of the table.
+FEATURES = tuple(MLFeatures.feature_names())
+_PARTS = (
+    moment_features,
+    amount_features,
+    customer_features,
+    merchant_features,
+    place_features,
+)
+
+
+@overload
+def engineer_features(
+    transactions: IntoDataFrameT,
+    customers: Any = ...,
+    merchants: Any = ...,
+    label_delay: str | dt.timedelta = ...,
+    *,
+    since: dt.date | str | None = ...,
+    until: dt.date | str | None = ...,
+) -> IntoDataFrameT: ...
+@overload
+def engineer_features(
+    transactions: IntoLazyFrame,
+    customers: Any = ...,
+    merchants: Any = ...,
+    label_delay: str | dt.timedelta = ...,
+    *,
+    since: dt.date | str | None = ...,
+    until: dt.date | str | None = ...,
+) -> IntoDataFrame: ...
+def engineer_features(
+    transactions: Any,
+    customers: Any = None,
+    merchants: Any = None,
+    label_delay: str | dt.timedelta = "7d",
+    *,
+    since: dt.date | str | None = None,
+    until: dt.date | str | None = None,
+) -> Any:
+    """Compute the 69 features of ``ml_features``, each from what was known at its moment.
+
+    A feature depends on the row itself, on rows before it (those of one moment in the order of
+    their ids) and on labels that were known by then; on nothing else, to the last bit. So new days
+    can be added: give their history too, and ``since``.
+
+    Parameters
+    ----------
+    transactions
+        Of pandas, polars (eager or lazy), pyarrow, DuckDB or Dask, in any order; with the columns
+        ``transaction_id``, ``customer_id``, ``merchant_id``, ``amount`` and ``timestamp``, and as
+        many others of our table as there are. Of a column that is not there nothing is known, and
+        the features that need it are NULL: ``is_fraud``, ``label_available_at``, ``latitude``,
+        ``longitude``, ``is_online``, ``country``, ``device_id``, ``merchant_category``,
+        ``is_holiday``, ``distance_from_home``, ``distance_from_last``.
+    customers
+        All of them, with ``customer_id``, and ``account_created``, ``latitude`` and ``longitude``
+        of their homes where known.
+    merchants
+        All of them, with ``merchant_id``, and ``category`` for rows without their own.
+    label_delay
+        How long a label takes whose row has no ``label_available_at``: a whole number and m, h, d
+        or w, or a timedelta.
+    since, until
+        Compute features only of rows from ``since`` on and before ``until``, as ``"2026-03-01"``;
+        without a zone in UTC. Rows before ``since`` are history.
+
+    Returns
+    -------
+    DataFrame
+        ``transaction_id`` and the features, which :func:`synfin_analytics.load_df` takes as they
+        are: a row for each transaction of the period, in the order of ``transactions``; of the kind
+        that came in (polars of a LazyFrame, pyarrow of DuckDB, pandas of Dask; pandas with its
+        index). Formula, unit and window of each are in docs/features.md.
+
+    Raises
+    ------
+    NotFoundError
+        A required column is not there; the message names the nearest.
+    ArgumentError
+        Ids, moments or amounts are missing, an id is there twice, a cell is not what its column
+        takes, a customer or merchant is not in its table: every such row is told. The delay is
+        negative.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> transactions = pl.DataFrame(
+    ...     {
+    ...         "transaction_id": ["T1", "T2", "T3"],
+    ...         "customer_id": "C1",
+    ...         "merchant_id": ["M1", "M1", "M2"],
+    ...         "timestamp": ["2026-03-01T10:00", "2026-03-01T10:30", "2026-03-09T10:00"],
+    ...         "amount": [10.0, 30.0, 50.0],
+    ...         "is_fraud": [True, False, False],
+    ...     }
+    ... )
+    >>> features = engineer_features(transactions)
+    >>> features.select("transaction_id", "tx_velocity_1h", "amount_normalized").rows()
+    [('T1', 1, None), ('T2', 2, 3.0), ('T3', 1, 2.5)]
+    >>> features["customer_prior_fraud_count"].to_list()  # the labels take 7 days
+    [None, None, 1]
+    """
+    delay = _delay(label_delay)
+    first, end = (
+        None if moment is None else as_moment(moment, name)
+        for moment, name in ((since, "since"), (until, "until"))
+    )
+    rows = in_memory(transactions, REQUIRED, OPTIONAL, "transactions", "engineer_features")
+    payments = Payments.of(rows, customers, merchants, delay, first, end)
+    kept = payments.row[payments.wanted]
+    place = np.argsort(kept)
+    columns = {
+        name: (values.type, [values])
+        for part in _PARTS
+        for name, values in _typed(part(payments), place)
+    }
+    ids = rows.select("transaction_id")[kept[place]].to_native()
+    kind = _KINDS.get(rows.implementation, "arrow")
+    return _beside(ids, to_frame({name: columns[name] for name in FEATURES}, kind), kind)
+
+
+def _typed(features: Features, place: NDArray[np.int64]) -> Iterator[tuple[str, pa.Array]]:
+    """Give features the types of the table, NULL where they are not known, row after row."""
+    of = spec_of(MLFeatures).columns
+    for name, values in features.items():
+        ordered = values[place]
+        missing = np.isnan(ordered) if of[name].kind == "number" else ordered < 0
+        if of[name].kind == "boolean":
+            ordered = ordered == 1
+        yield name, pa.array(ordered, _TYPES[of[name].kind], mask=missing)
+
+
+def _beside(ids: Any, features: Any, kind: Frame) -> Any:
+    """Put the ids, as they came in, before the features."""
+    if kind == "pandas":
+        features.index = ids.index
+        features.insert(0, "transaction_id", ids["transaction_id"].array)
+        return features
+    if kind == "polars":
+        return features.insert_column(0, ids["transaction_id"])
+    return features.add_column(0, "transaction_id", ids["transaction_id"])
+
+
+def _delay(label_delay: str | dt.timedelta) -> int:
+    """Microseconds of a delay."""
+    delay = label_delay
+    if isinstance(delay, str) and not delay.startswith("-"):
+        delay = Period.fixed(delay, "label_delay", least=0).duration
+    if not isinstance(delay, dt.timedelta) or delay < dt.timedelta():
+        raise ArgumentError(
+            f"label_delay is how long labels take, and not negative, as '7d'; got {label_delay!r}."
+        )
+    return delay // dt.timedelta(microseconds=1)

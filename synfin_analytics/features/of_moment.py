@@ -1,0 +1,59 @@
+"""Features of the moment and the amount alone: no history is needed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from synfin_analytics.features.windows import DAY, HOUR
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from synfin_analytics.features.payments import Payments
+
+    #: By feature, a value for each row that is wanted; unknown ones are NaN, or -1 where values
+    #: are counts or truth values.
+    Features = dict[str, NDArray[Any]]
+
+_SATURDAY = 5
+_FIRST_WEEKDAY = 3  # 1970-01-01 was a Thursday; 0 is Monday
+#: A round amount is a multiple of so many cents.
+ROUND_CENTS = 10_00
+NIGHT = range(6)
+BUSINESS_HOURS = range(9, 17)
+
+
+def moment_features(payments: Payments) -> Features:
+    """Say where in the day, the week and the year each payment lies, in UTC."""
+    at = payments.at[payments.wanted]
+    hour = at % DAY // HOUR
+    weekday = (at // DAY + _FIRST_WEEKDAY) % 7
+    month = at.astype("M8[us]").astype("M8[M]").astype(np.int64) % 12
+    weekend = weekday >= _SATURDAY
+    time = 2 * np.pi * (at % DAY / DAY)
+    week, year = (2 * np.pi * np.arange(steps) / steps for steps in (7, 12))
+    return {
+        "hour_sin": np.sin(time),
+        "hour_cos": np.cos(time),
+        "day_sin": np.sin(week)[weekday],
+        "day_cos": np.cos(week)[weekday],
+        "month_sin": np.sin(year)[month],
+        "month_cos": np.cos(year)[month],
+        "is_weekend": weekend,
+        "is_night": hour < NIGHT.stop,
+        "is_holiday": payments.holiday[payments.wanted],
+        "is_business_hours": (hour >= BUSINESS_HOURS.start)
+        & (hour < BUSINESS_HOURS.stop)
+        & ~weekend,
+    }
+
+
+def amount_features(payments: Payments) -> Features:
+    """Describe the amount by itself."""
+    cents = payments.cents[payments.wanted]
+    return {
+        "amount_log": np.log1p(cents / 100),
+        "amount_is_round": (cents % ROUND_CENTS == 0) & (cents > 0),
+    }
