@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any, overload
 
-import narwhals as nw
 import numpy as np
 import pyarrow as pa
 
@@ -15,8 +14,7 @@ from synfin_analytics.features.of_merchant import merchant_features
 from synfin_analytics.features.of_moment import amount_features, moment_features
 from synfin_analytics.features.of_places import place_features
 from synfin_analytics.features.payments import OPTIONAL, REQUIRED, Payments
-from synfin_analytics.features.typed import in_memory
-from synfin_analytics.frames.convert import to_frame
+from synfin_analytics.features.typed import beside, in_memory
 from synfin_analytics.frames.spec import spec_of
 from synfin_analytics.metrics._timeline import as_moment
 from synfin_analytics.metrics.periods import Period
@@ -29,13 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from synfin_analytics.features.of_moment import Features
-    from synfin_analytics.frames.convert import Frame
 
 _TYPES = {"number": pa.float64(), "integer": pa.int32(), "boolean": pa.bool_()}
-_KINDS: dict[nw.Implementation, Frame] = {
-    nw.Implementation.PANDAS: "pandas",
-    nw.Implementation.POLARS: "polars",
-}
 #: In the order of the table.
 FEATURES = tuple(MLFeatures.feature_names())
 _PARTS = (
@@ -148,14 +141,9 @@ def engineer_features(
     payments = Payments.of(rows, customers, merchants, delay, first, end)
     kept = payments.row[payments.wanted]
     place = np.argsort(kept)
-    columns = {
-        name: (values.type, [values])
-        for part in _PARTS
-        for name, values in _typed(part(payments), place)
-    }
-    ids = rows.select("transaction_id")[kept[place]].to_native()
-    kind = _KINDS.get(rows.implementation, "arrow")
-    return _beside(ids, to_frame({name: columns[name] for name in FEATURES}, kind), kind)
+    columns = {name: values for part in _PARTS for name, values in _typed(part(payments), place)}
+    ids = rows.select("transaction_id")[kept[place]]
+    return beside(ids, {name: columns[name] for name in FEATURES}, keep=["transaction_id"])
 
 
 def _typed(features: Features, place: NDArray[np.int64]) -> Iterator[tuple[str, pa.Array]]:
@@ -167,17 +155,6 @@ def _typed(features: Features, place: NDArray[np.int64]) -> Iterator[tuple[str, 
         if of[name].kind == "boolean":
             ordered = ordered == 1
         yield name, pa.array(ordered, _TYPES[of[name].kind], mask=missing)
-
-
-def _beside(ids: Any, features: Any, kind: Frame) -> Any:
-    """Put the ids, as they came in, before the features."""
-    if kind == "pandas":
-        features.index = ids.index
-        features.insert(0, "transaction_id", ids["transaction_id"].array)
-        return features
-    if kind == "polars":
-        return features.insert_column(0, ids["transaction_id"])
-    return features.add_column(0, "transaction_id", ids["transaction_id"])
 
 
 def _delay(label_delay: str | dt.timedelta) -> int:

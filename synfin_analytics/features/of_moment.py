@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     #: are counts or truth values.
     Features = dict[str, NDArray[Any]]
 
-_SATURDAY = 5
+SATURDAY = 5
 _FIRST_WEEKDAY = 3  # 1970-01-01 was a Thursday; 0 is Monday
 #: A round amount is a multiple of so many cents.
 ROUND_CENTS = 10_00
@@ -25,13 +25,22 @@ NIGHT = range(6)
 BUSINESS_HOURS = range(9, 17)
 
 
+def hour_of(at: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Hour of the day (UTC) of microseconds since 1970."""
+    return at % DAY // HOUR
+
+
+def weekday_of(at: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Day of the week (UTC) of microseconds since 1970; 0 is Monday."""
+    return (at // DAY + _FIRST_WEEKDAY) % 7
+
+
 def moment_features(payments: Payments) -> Features:
     """Say where in the day, the week and the year each payment lies, in UTC."""
     at = payments.at[payments.wanted]
-    hour = at % DAY // HOUR
-    weekday = (at // DAY + _FIRST_WEEKDAY) % 7
+    hour, weekday = hour_of(at), weekday_of(at)
     month = at.astype("M8[us]").astype("M8[M]").astype(np.int64) % 12
-    weekend = weekday >= _SATURDAY
+    weekend = weekday >= SATURDAY
     time = 2 * np.pi * (at % DAY / DAY)
     week, year = (2 * np.pi * np.arange(steps) / steps for steps in (7, 12))
     return {

@@ -124,8 +124,8 @@ class Payments:
             if since is None
             else moments >= since.astype(np.int64),
             at=moments,
-            customer=_codes(of("customer_id")),
-            merchant=_codes(of("merchant_id")),
+            customer=codes_of(of("customer_id")),
+            merchant=codes_of(of("merchant_id")),
             cents=cents(of("amount").cast(pl.Float64).to_numpy()),
             fraud=_truth(of("is_fraud")),
             known_at=np.where(
@@ -133,9 +133,9 @@ class Payments:
             ),
             latitude=np.where(np.isnan(longitude), np.nan, latitude),
             longitude=np.where(np.isnan(latitude), np.nan, longitude),
-            country=_codes(of("country")),
-            device=_codes(of("device_id")),
-            category=_codes(category.to_series()),
+            country=codes_of(of("country")),
+            device=codes_of(of("device_id")),
+            category=codes_of(category.to_series()),
             holiday=_truth(of("is_holiday")),
             from_home=_floats(of("distance_from_home")),
             from_last=_floats(of("distance_from_last")),
@@ -187,8 +187,8 @@ def _refuse_repeated(keys: pl.Series, table: str) -> None:
         refuse(table, keys.name, "repeats the key of an earlier row", repeated)
 
 
-def _codes(values: pl.Series) -> Integers:
-    """Turn texts into numbers from 0 on, equal ones into the same."""
+def codes_of(values: pl.Series) -> Integers:
+    """Turn values into numbers from 0 on, equal ones into the same; -1 where there is none."""
     codes = values.to_arrow().dictionary_encode().indices.fill_null(-1).cast(pa.int64())
     numbers: Integers = codes.to_numpy(zero_copy_only=False)
     return numbers

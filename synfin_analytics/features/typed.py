@@ -14,6 +14,7 @@ import polars as pl
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, Problem
 from synfin_analytics.frames.checks import check
+from synfin_analytics.frames.convert import to_frame
 from synfin_analytics.frames.faults import Faults
 from synfin_analytics.frames.sources import open_source
 from synfin_analytics.frames.spec import spec_of
@@ -23,10 +24,17 @@ from synfin_analytics.models.rules import Range
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pyarrow as pa
+
+    from synfin_analytics.frames.convert import Frame
     from synfin_analytics.frames.spec import ColumnSpec
     from synfin_analytics.models import Base
 
 _BATCH = 1_000_000
+_KINDS: dict[nw.Implementation, Frame] = {
+    nw.Implementation.PANDAS: "pandas",
+    nw.Implementation.POLARS: "polars",
+}
 
 
 def in_memory(
@@ -96,6 +104,20 @@ def typed(rows: nw.DataFrame[Any], model: type[Base], names: Sequence[str]) -> p
         _refuse(spec.name, faults.problems())
     empty = pl.DataFrame(schema={name: column.dtype for name, column in columns.items()})
     return pl.concat([empty, *parts])
+
+
+def beside(rows: nw.DataFrame[Any], columns: dict[str, pa.Array], keep: Sequence[str] = ()) -> Any:
+    """Frame of these columns of the kind of ``rows``, after those of ``rows`` to keep."""
+    found: Any = to_frame(
+        {name: (values.type, [values]) for name, values in columns.items()},
+        _KINDS.get(rows.implementation, "arrow"),
+    )
+    if rows.implementation.is_pandas():
+        found.index = rows.to_native().index
+    if not keep:
+        return found
+    frames = [rows.select(*keep), nw.from_native(found, eager_only=True)]
+    return nw.concat(frames, how="horizontal").to_native()
 
 
 def unknown(model: type[Base], names: Sequence[str], height: int) -> pl.DataFrame:
