@@ -20,6 +20,7 @@ from _place import open_place
 
 from synfin_analytics.config import DatabaseConfig
 from synfin_analytics.exceptions import MissingDependencyError
+from synfin_analytics.features.rolling import handbook_features
 from synfin_analytics.frames.load import load_df
 from synfin_analytics.frames.read import read_df
 from synfin_analytics.manager import DatabaseManager
@@ -28,8 +29,6 @@ from synfin_analytics.metrics.time_split import TimeSplit, time_split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from numpy.typing import NDArray
 
     from synfin_analytics.frames.report import LoadReport
 
@@ -54,16 +53,13 @@ COLUMNS = {
     "TX_AMOUNT": "amount",
     "TX_FRAUD": "is_fraud",
 }
-WINDOWS = (1, 7, 30)  # days
-DELAY = 7  # days until a label is known
 FEATURES = (
     "amount",
     "weekend",
     "night",
-    *(f"customer_{what}_{days}d" for days in WINDOWS for what in ("count", "mean_amount")),
-    *(f"terminal_{what}_{days}d" for days in WINDOWS for what in ("count", "risk")),
+    *(f"customer_{what}_{days}d" for days in (1, 7, 30) for what in ("count", "mean_amount")),
+    *(f"terminal_{what}_{days}d" for days in (1, 7, 30) for what in ("count", "risk")),
 )
-_DAY = 86_400_000_000  # microseconds
 
 
 # -- Rows: in and out again -----------------------------------------------------------------------
@@ -112,58 +108,9 @@ def load(path: Path, manager: DatabaseManager) -> pl.DataFrame:
 
 
 def add_features(rows: pl.DataFrame) -> pl.DataFrame:
-    """Add the 14 features to rows in the order of the file, in which those of one moment count.
-
-    A window is a difference of running totals: at the row itself, or at the last row that is at
-    least so many days old, and at the last that is too old. Totals are of cents, and so exact.
-    """
+    """Add the 14 features to rows in the order of the file, in which those of one moment count."""
     rows = rows.sort("timestamp", maintain_order=True)
-    at = rows["timestamp"].to_physical().to_numpy()
-    cents = (rows["amount"].to_numpy() * 100).round().astype(np.int64)
-    fraud = rows["is_fraud"].to_numpy().astype(np.int64)
-    found = {}
-    customers = _Runs(rows["customer_id"].to_numpy(), at)
-    terminals = _Runs(rows["merchant_id"].to_numpy(), at)
-    for days in WINDOWS:
-        count, value = customers.between(days, None, cents)
-        found[f"customer_count_{days}d"] = count
-        found[f"customer_mean_amount_{days}d"] = value / count / 100
-        count, frauds = terminals.between(DELAY + days, DELAY, fraud)
-        found[f"terminal_count_{days}d"] = count
-        found[f"terminal_risk_{days}d"] = frauds / np.maximum(count, 1)
-    return rows.with_columns(
-        weekend=(pl.col("timestamp").dt.weekday() >= 6).cast(pl.Int64),
-        night=(pl.col("timestamp").dt.hour() <= 6).cast(pl.Int64),
-        **{name: pl.Series(values) for name, values in found.items()},
-    )
-
-
-class _Runs:
-    """Rows of each customer or terminal, one after the other, in the order of time."""
-
-    def __init__(self, keys: NDArray[Any], at: NDArray[np.int64]) -> None:
-        _, code = np.unique(keys, return_inverse=True)
-        self._order = np.argsort(code, kind="stable")
-        # One number that sorts by key, then by time; no window reaches the run before.
-        self._span = int(np.ptp(at)) + (DELAY + max(WINDOWS) + 1) * _DAY
-        self._at = (code * self._span + at - at.min())[self._order]
-
-    def between(
-        self, oldest: int, youngest: int | None, values: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Count rows in (t - oldest, t - youngest] days, and sum their values.
-
-        Without ``youngest`` the window ends with the row itself.
-        """
-        total = np.append(0, np.cumsum(values[self._order]))
-        end = np.arange(len(values)) + 1 if youngest is None else self._until(youngest)
-        begin = self._until(oldest)
-        count, sums = (np.empty_like(begin) for _ in range(2))
-        count[self._order], sums[self._order] = end - begin, total[end] - total[begin]
-        return count, sums
-
-    def _until(self, days: int) -> NDArray[np.int64]:
-        return np.searchsorted(self._at, self._at - days * _DAY, side="right")
+    return rows.hstack(handbook_features(rows).cast({pl.Boolean: pl.Int64}))
 
 
 # -- Models ---------------------------------------------------------------------------------------

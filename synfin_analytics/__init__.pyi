@@ -10,6 +10,9 @@ from .exceptions import NotFoundError as NotFoundError
 from .exceptions import QueryError as QueryError
 from .exceptions import SchemaError as SchemaError
 from .exceptions import SynfinError as SynfinError
+from .features.engineer import engineer_features as engineer_features
+from .features.rolling import handbook_features as handbook_features
+from .features.rolling import window_features as window_features
 from .frames.load import load_df as load_df
 from .frames.read import read_batches as read_batches
 from .frames.read import read_df as read_df

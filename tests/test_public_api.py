@@ -30,6 +30,8 @@ FACE = """
     Display plot_calibration plot_comparison plot_confusion plot_cost plot_fraud_rate
     plot_precision_recall plot_roc plot_thresholds plot_topk
 
+    engineer_features handbook_features window_features
+
     ScoredModel score_transactions simulate Simulation
 
     ArgumentError ConfigurationError DatabaseConnectionError EmbeddedServerError InvalidDataError
@@ -75,6 +77,9 @@ PARAMETERS = {
     "compare_models": "frame scores label threshold cluster metrics draws seed level",
     "plot_fraud_rate": "result ax most title",
     "proportion_interval": "successes trials interval level",
+    "engineer_features": "transactions customers merchants label_delay since until",
+    "handbook_features": "transactions delay terminal",
+    "window_features": "transactions by value windows delay closed itself",
     "simulate": "customers merchants days seed start frame",
     "score_transactions": "transactions name version learn_share delay",
     "get_db_manager": "config",
