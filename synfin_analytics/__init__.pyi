@@ -54,6 +54,8 @@ from .plots import plot_precision_recall as plot_precision_recall
 from .plots import plot_roc as plot_roc
 from .plots import plot_thresholds as plot_thresholds
 from .plots import plot_topk as plot_topk
+from .readers import Layout as Layout
+from .readers import read_layout as read_layout
 from .repositories import AnomalyPatternRepository as AnomalyPatternRepository
 from .repositories import BaseRepository as BaseRepository
 from .repositories import CustomerRepository as CustomerRepository

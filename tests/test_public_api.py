@@ -34,6 +34,8 @@ FACE = """
 
     ScoredModel score_transactions simulate Simulation
 
+    Layout read_layout
+
     ArgumentError ConfigurationError DatabaseConnectionError EmbeddedServerError InvalidDataError
     LoadError MissingDependencyError NotFoundError QueryError SchemaError SynfinError
 """
@@ -82,6 +84,8 @@ PARAMETERS = {
     "window_features": "transactions by value windows delay closed itself",
     "simulate": "customers merchants days seed start frame",
     "score_transactions": "transactions name version learn_share delay",
+    "read_layout": "source layout start",
+    "Layout": "transactions customers merchants name about",
     "get_db_manager": "config",
     "get_db_session": "",
     "session_scope": "",

@@ -13,13 +13,20 @@ from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
     from synfin_analytics.frames.report import LoadReport
+    from synfin_analytics.manager import DatabaseManager
 
 _SHOWN = 12
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.argument("table")
+@click.argument("table", required=False)
+@click.option(
+    "--layout",
+    metavar="NAME",
+    help="FILE has the columns of this public data set (as handbook): load customers, merchants "
+    "and transactions from it, without TABLE.",
+)
 @click.option(
     "--column",
     "columns",
@@ -53,7 +60,8 @@ _SHOWN = 12
               help="Write the cells at fault to this CSV file.")  # fmt: skip
 def load(
     file: Path,
-    table: str,
+    table: str | None,
+    layout: str | None,
     columns: tuple[str, ...],
     ignore: tuple[str, ...],
     rejected: Path | None,
@@ -63,6 +71,8 @@ def load(
 
     FILE may also be a folder of Parquet files.
     """
+    if (table is None) == (layout is None):
+        raise click.UsageError("Give a TABLE, or the --layout of a known data set.")
     from synfin_analytics.cli.files import PERIOD
     from synfin_analytics.frames.load import load_df
     from synfin_analytics.manager import DatabaseManager
@@ -70,16 +80,42 @@ def load(
     mapping = pairs(columns, ignore)
     if any(file.glob(f"{PERIOD}=*")):  # an export by period: that is in the folders' names only
         mapping.setdefault(PERIOD, None)
-    if rejected is not None and options["on_invalid"] != "reject":
+    if rejected is not None and table and options["on_invalid"] != "reject":
         raise ArgumentError("--rejected goes with --on-invalid reject.")
     if rejected is not None and not rejected.parent.is_dir():
         raise ArgumentError(f"There is no folder {str(rejected.parent)!r} for --rejected.")
     with contextlib.closing(DatabaseManager()) as manager:
-        report = load_df(file, table, columns=mapping, manager=manager, **options)
-    echo_report(report)
+        if table is None:
+            report = _load_layout(file, str(layout), mapping, options, manager)
+        else:
+            report = load_df(file, table, columns=mapping, manager=manager, **options)
+            echo_report(report)
     if rejected is not None:
         report.rejected.to_csv(rejected, index=False)
         click.echo(f"Cells at fault: {rejected}")
+
+
+def _load_layout(
+    file: Path,
+    layout: str,
+    mapping: dict[str, str | None],
+    options: dict[str, Any],
+    manager: DatabaseManager,
+) -> LoadReport:
+    """Load the tables of a known layout, and return the report of its transactions."""
+    from synfin_analytics.readers import read_layout
+
+    given = click.get_current_context().get_parameter_source
+    defaults = click.core.ParameterSource.DEFAULT
+    if mapping or any(given(name) != defaults for name in options):
+        raise click.UsageError(
+            "--layout says what stands where, and what becomes of each row: it goes with "
+            "--rejected only."
+        )
+    reports = read_layout(file, layout).load(manager=manager)
+    for report in reports.values():
+        echo_report(report)
+    return reports["transactions"]
 
 
 def echo_report(report: LoadReport) -> None:

@@ -86,7 +86,8 @@ def demo(
         else:
             source = f"Transactions of {data.name}"
             with steps.step(f"Loading {data.name}"):
-                report = demo_steps.load_file(manager, data, columns_of(data, mapping))
+                known = columns_of(data, mapping) if mapping else {}
+                report = demo_steps.load_file(manager, data, known)
         _echo_load(report)
         with steps.step("Counting"):
             transactions = demo_steps.read(manager)

@@ -13,8 +13,11 @@ from synfin_analytics.config import DatabaseConfig
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.frames.load import load_df
 from synfin_analytics.frames.read import read_df
+from synfin_analytics.frames.sources import open_source
 from synfin_analytics.manager import DatabaseManager
 from synfin_analytics.metrics import fraud_rate
+from synfin_analytics.readers import read_layout, recognise
+from synfin_analytics.readers.known import layout_named
 from synfin_analytics.reports import ModelFacts, Overview
 from synfin_analytics.reports.pictures import fraud_rate_image
 from synfin_analytics.repositories import (
@@ -36,20 +39,6 @@ if TYPE_CHECKING:
 #: Name of the demo's own database: the user's is never touched.
 DATABASE = "synfin_demo"
 
-#: Columns of files that are well known, and what they are called in ``transactions``.
-LAYOUTS: dict[str, dict[str, str | None]] = {
-    "handbook": {
-        "TRANSACTION_ID": "transaction_id",
-        "TX_DATETIME": "timestamp",
-        "CUSTOMER_ID": "customer_id",
-        "TERMINAL_ID": "merchant_id",
-        "TX_AMOUNT": "amount",
-        "TX_FRAUD": "is_fraud",
-        "TX_FRAUD_SCENARIO": None,
-        "TX_TIME_SECONDS": None,
-        "TX_TIME_DAYS": None,
-    }
-}
 #: Groups that may be worth comparing, and how each is called; the first few with data are shown.
 _GROUPS = {
     "channel": "channel",
@@ -82,17 +71,23 @@ def open_database() -> DatabaseManager:
 
 def layout_of(names: list[str]) -> dict[str, str | None]:
     """Column mapping of a file whose column names are known; empty for any other."""
-    for layout in LAYOUTS.values():
-        wanted = {name for name, target in layout.items() if target is not None}
-        if wanted <= set(names):
-            return {name: target for name, target in layout.items() if name in names}
-    return {}
+    known = recognise(names)
+    if known is None:
+        return {}
+    mapping: dict[str, str | None] = dict.fromkeys(names)
+    for target, source in layout_named(known).transactions.items():
+        if isinstance(source, str) and mapping[source] is None:
+            mapping[source] = target
+    return mapping
 
 
 def load_file(
     manager: DatabaseManager, file: Path, columns: Mapping[str, str | None]
 ) -> LoadReport:
     """Load the good rows of a file of transactions; make the customers and merchants they name."""
+    known = recognise(open_source(file, 1).names)
+    if known is not None and not columns:
+        return read_layout(file, known).load(manager=manager)["transactions"]
     return load_df(
         file,
         "transactions",

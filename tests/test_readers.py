@@ -1,0 +1,322 @@
+"""Files of public layouts, and of one's own, become customers, merchants and transactions."""
+
+import datetime as dt
+import os
+import re
+from pathlib import Path
+
+import pandas as pd
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from synfin_analytics.cli import main
+from synfin_analytics.exceptions import ArgumentError, InvalidDataError, NotFoundError
+from synfin_analytics.frames.load import load_df
+from synfin_analytics.frames.read import read_df
+from synfin_analytics.readers import Layout, names, read_layout, recognise
+from synfin_analytics.readers.known import LAYOUTS
+
+FOLDER = Path(os.environ.get("SYNFIN_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+HANDBOOK = FOLDER / "handbook" / "transactions.parquet"
+
+#: For each known layout a file's first lines, as its publisher writes them (invented rows).
+FILES = {
+    "handbook": """\
+TRANSACTION_ID,TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,TX_AMOUNT,TX_FRAUD,TX_FRAUD_SCENARIO
+0,2018-04-01 00:00:31,596,03156,57.16,0,0
+1,2018-04-01 00:02:10,596,3412,0.0,0,0
+2,2018-04-01 00:07:56,2,1365,229.5,1,1
+""",
+    "sparkov": """\
+,trans_date_trans_time,cc_num,merchant,category,amt,first,last,gender,street,city,state,zip,lat,\
+long,city_pop,job,dob,trans_num,unix_time,merch_lat,merch_long,is_fraud
+0,2019-01-01 00:00:18,2703180000000001,"fraud_Own, Kub and Son",misc_net,4.97,Ann,Example,F,\
+1 Some Street,Here,MA,1234,42.1,-71.9,3495,"Engineer, civil",1988-03-09,0b24,1325376018,42.0,-72,0
+1,2019-01-02 00:00:44,2703180000000001,fraud_Shop,grocery_pos,107.23,Ann,Example,F,\
+1 Some Street,Here,MA,1234,42.1,-71.9,3495,"Engineer, civil",1988-03-09,1f76,1325376044,42.2,-72,1
+2,2019-01-02 00:00:51,630400000001,fraud_Shop,grocery_net,20.5,Bob,Example,M,2 Road,There,WA,\
+99160,48.8,-118.2,149,Painter,1978-06-21,a1a2,1325376051,49.1,-118.1,0
+""",
+    "paysim": """\
+step,type,amount,nameOrig,oldbalanceOrg,newbalanceOrig,nameDest,oldbalanceDest,newbalanceDest,\
+isFraud,isFlaggedFraud
+1,PAYMENT,9839.64,C12,170136.0,160296.36,M19,0.0,0.0,0,0
+1,TRANSFER,181.0,C13,181.0,0.0,C55,0.0,0.0,1,0
+26,CASH_OUT,181.0,C55,181.0,0.0,C38,21182.0,0.0,1,0
+""",
+    "tabformer": """\
+User,Card,Year,Month,Day,Time,Amount,Use Chip,Merchant Name,Merchant City,Merchant State,Zip,MCC,\
+Errors?,Is Fraud?
+0,0,2002,9,1,06:21,$134.09,Swipe Transaction,3527213246127876953,La Verne,CA,91750.0,5300,,No
+0,1,2002,9,1,06:42,$-38.48,Chip Transaction,-727612092139916043,Boston,MA,1234.0,0763,,No
+1,0,2002,9,2,17:45,$12.00,Online Transaction,-727612092139916043,ONLINE,,,763,Bad PIN,Yes
+""",
+    "banksim": """\
+step,customer,age,gender,zipcodeOri,merchant,zipMerchant,category,amount,fraud
+0,'C109','4','M','28007','M34','28007','es_transportation',4.55,0
+0,'C35','2','E','28007','M34','28007','es_transportation',0.0,0
+31,'C109','4','M','28007','M18','28007','es_health',39.68,1
+""",
+}
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Write the first lines of a layout's file."""
+
+    def written(name: str) -> Path:
+        path = tmp_path / f"{name}.csv"
+        path.write_text(FILES[name], encoding="utf-8")
+        return path
+
+    return written
+
+
+def rows(frame: pl.LazyFrame, *columns: str) -> list[tuple]:
+    return frame.select(columns).collect().rows()
+
+
+def moment(*parts: int) -> dt.datetime:
+    return dt.datetime(*parts, tzinfo=dt.UTC)
+
+
+# -- Known layouts ---------------------------------------------------------------------------------
+
+
+def test_every_known_layout_is_tried_here():
+    assert sorted(FILES) == names()
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_three_tables_are_loaded_as_they_are(name, file, manager):
+    tables = read_layout(file(name), name)
+    for table, frame in tables._asdict().items():
+        report = load_df(frame, table, on_invalid="reject")
+        refused = report.rejected
+        if table == "transactions":
+            assert report.inserted + report.rejected_rows == 3
+            assert set(refused["column"] + " " + refused["reason"]) <= {"amount must be above 0"}
+        else:
+            assert report.rejected_rows == 0
+    assert read_df("SELECT count(is_fraud) AS n FROM transactions")["n"][0] == report.inserted
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_layout_is_recognised_by_its_columns(name, file):
+    assert recognise(pl.read_csv(file(name)).columns) == name
+    assert LAYOUTS[name].about
+    assert repr(LAYOUTS[name]).startswith(f"Layout({name}: ")
+
+
+def test_the_handbook_names_its_terminals_and_scenarios(file):
+    tables = read_layout(file("handbook"), "handbook")
+    found = rows(tables.transactions, "transaction_id", "merchant_id", "terminal_id", "fraud_type")
+    assert found == [
+        ("0", "03156", "03156", None),
+        ("1", "3412", "3412", None),
+        ("2", "1365", "1365", "amount_over_220"),
+    ]
+    assert rows(tables.customers, "customer_id") == [("2",), ("596",)]
+
+
+def test_the_daily_files_of_the_handbook_come_as_frames(file):
+    """They are pickles of pandas, with two columns more and keys as objects."""
+    day = pd.read_csv(file("handbook"), parse_dates=["TX_DATETIME"])
+    day = day.assign(TX_TIME_SECONDS=31, TX_TIME_DAYS=0, CUSTOMER_ID=["596", "596", "2"])
+    found = read_layout(pd.concat([day, day]), "handbook")
+    assert rows(found.customers, "customer_id") == [("2",), ("596",)]
+    assert rows(found.transactions, "timestamp")[0] == (moment(2018, 4, 1, 0, 0, 31),)
+
+
+def test_sparkov_gives_tokens_for_cards_and_what_is_known_of_people(file):
+    tables = read_layout(file("sparkov"), "sparkov")
+    cards = rows(tables.transactions, "card_id", "customer_id")
+    assert all(card == customer for card, customer in cards)
+    assert cards[0] == cards[1] != cards[2]
+    assert not any("2703180000000001"[:6] in card for card, _ in cards)
+    first = tables.customers.filter(first_name="Ann").collect().row(0, named=True)
+    assert (first["gender"], first["zip_code"]) == ("female", "01234")
+    assert first["date_of_birth"] == dt.date(1988, 3, 9)
+    # One shop has two categories in the file: that is no property of the shop.
+    assert rows(tables.merchants, "merchant_id", "category") == [
+        ("Own, Kub and Son", "misc_net"),
+        ("Shop", None),
+    ]
+    assert rows(tables.transactions, "is_online") == [(True,), (False,), (True,)]
+
+
+def test_paysim_counts_hours_from_a_start(file):
+    tables = read_layout(file("paysim"), "paysim", start="2024-03-01")
+    assert rows(tables.transactions, "transaction_id", "timestamp", "transaction_type") == [
+        ("1", moment(2024, 3, 1), "payment"),
+        ("2", moment(2024, 3, 1), "transfer"),
+        ("3", moment(2024, 3, 2, 1), "withdrawal"),
+    ]
+
+
+def test_tabformer_reads_dollars_and_takes_a_minus_for_a_refund(file):
+    tables = read_layout(file("tabformer"), "tabformer")
+    found = rows(
+        tables.transactions, "amount", "transaction_type", "timestamp", "card_id", "entry_mode",
+        "status", "zip_code", "is_fraud",
+    )  # fmt: skip
+    assert found[0] == (
+        134.09, "purchase", moment(2002, 9, 1, 6, 21), "0-0", "magstripe", "completed", "91750", 0,
+    )  # fmt: skip
+    assert found[1][:2] == (38.48, "refund")
+    assert found[2][3:] == ("1-0", "ecommerce", "declined", None, 1)
+    assert rows(tables.merchants, "merchant_id", "mcc_code", "city") == [
+        ("-727612092139916043", "0763", None),
+        ("3527213246127876953", "5300", "La Verne"),
+    ]
+
+
+def test_banksim_loses_its_quotes_and_counts_days(file):
+    tables = read_layout(file("banksim"), "banksim", start=dt.date(2021, 1, 1))
+    found = rows(tables.transactions, "customer_id", "merchant_category", "timestamp")
+    assert found[2] == ("C109", "health", moment(2021, 2, 1))
+    assert rows(tables.customers, "customer_id", "gender") == [("C109", "male"), ("C35", "other")]
+
+
+def test_a_code_that_no_layout_knows_is_told_by_the_loader(file, manager):
+    path = file("paysim")
+    path.write_text(path.read_text(encoding="utf-8").replace("CASH_OUT", "SWAP"), encoding="utf-8")
+    tables = read_layout(path, "paysim")
+    load_df(tables.customers, "customers")
+    load_df(tables.merchants, "merchants")
+    with pytest.raises(InvalidDataError, match=r"transaction_type: must be one of .*SWAP"):
+        load_df(tables.transactions, "transactions")
+
+
+@pytest.mark.skipif(
+    not HANDBOOK.exists(),
+    reason=f"the handbook's data are not at {HANDBOOK} (set SYNFIN_SHARED_DATA to their folder)",
+)
+def test_the_handbook_itself_loses_no_row_silently(manager):
+    tables = read_layout(HANDBOOK, "handbook")
+    whole = tables.transactions.select(pl.len(), pl.col("amount").eq(0).sum().alias("zero"))
+    assert whole.collect().row(0) == (1_754_155, 42)
+    assert [len(each.collect()) for each in tables[:2]] == [4_990, 10_000]
+    slice_ = tables._replace(transactions=tables.transactions.head(60_000))
+    report = slice_.load(manager=manager)["transactions"]
+    zero = slice_.transactions.filter(amount=0.0).collect()
+    assert (report.inserted, report.rejected_rows) == (60_000 - len(zero), len(zero))
+    assert report.rejected["reason"].eq("must be above 0").all()
+
+
+# -- Loading ---------------------------------------------------------------------------------------
+
+
+def test_all_three_are_loaded_at_once_and_again(file, manager):
+    reports = read_layout(file("banksim"), "banksim").load()
+    assert [reports[table].inserted for table in reports] == [2, 2, 2]
+    assert reports["transactions"].rejected["column"].tolist() == ["amount"]
+    more = FILES["banksim"].replace("0,'C35'", "40,'C36'").splitlines()
+    later = Path(file("banksim")).with_name("later.csv")
+    later.write_text("\n".join([more[0], more[2].replace("0.0", "1.0")]), encoding="utf-8")
+    layout = LAYOUTS["banksim"]
+    mine = Layout({**layout.transactions, "transaction_id": pl.lit("new")}, layout.customers)
+    assert read_layout(later, mine).load()["customers"].inserted == 1
+
+
+def test_a_load_that_breaks_off_leaves_nothing(file, manager):
+    tables = read_layout(file("banksim"), "banksim")
+    broken = tables._replace(transactions=tables.transactions.drop("amount"))
+    with pytest.raises(InvalidDataError, match="amount: is required"):
+        broken.load()
+    assert read_df("SELECT count(*) AS n FROM customers")["n"][0] == 0
+
+
+def test_a_load_joins_a_session(file, session):
+    read_layout(file("paysim"), "paysim").load(session=session)
+    session.rollback()
+    assert read_df("SELECT count(*) AS n FROM transactions")["n"][0] == 0
+
+
+def test_the_command_takes_a_layout(file, manager, tmp_path):
+    rejected = tmp_path / "rejected.csv"
+    given = ["load", str(file("handbook")), "--layout", "handbook", "--rejected", str(rejected)]
+    said = CliRunner().invoke(main, given)
+    assert said.exit_code == 0, said.output
+    assert "transactions: 2 inserted, 0 skipped, 1 rejected" in said.output
+    assert pd.read_csv(rejected)["row"].tolist() == [1]
+    for wrong in (["--column", "A=b"], ["--on-conflict", "skip"]):
+        said = CliRunner().invoke(main, [*given, *wrong])
+        assert "goes with --rejected only" in said.output
+    said = CliRunner().invoke(main, given[:2])
+    assert "Give a TABLE, or the --layout" in said.output
+
+
+# -- One's own -------------------------------------------------------------------------------------
+
+
+def test_the_layout_of_the_documentation_runs(tmp_path, monkeypatch, manager):
+    text = (Path(__file__).parents[1] / "docs" / "readers.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    Path("payments.csv").write_text("id,client,shop,cents,paid_at\n1,7,A,995,2026-03-01T10:00:00\n")
+    own = next(block for block in blocks if "mine = Layout(" in block)
+    space: dict = {}
+    exec(compile(own, "readers.md", "exec"), space)
+    assert read_df("transactions")["amount"].tolist() == [9.95]
+
+
+def test_a_file_of_another_layout_is_told_which_it_is(file):
+    with pytest.raises(ArgumentError, match=r"'handbook': it lacks .*TX_DATETIME.*'paysim'\."):
+        read_layout(file("paysim"), "handbook")
+    frame = pl.read_csv(file("handbook")).drop("TX_FRAUD", "TX_AMOUNT")
+    with pytest.raises(ArgumentError, match=r"lacks the columns TX_AMOUNT and TX_FRAUD\."):
+        read_layout(frame, "handbook")
+    with pytest.raises(ArgumentError, match="It looks like the layout 'handbook'"):
+        read_layout(frame, "sparkov")
+
+
+def test_a_file_of_no_known_layout_shows_its_columns(file):
+    with pytest.raises(ArgumentError, match=r"lacks the columns .* Its columns are 'V1', 'Class'"):
+        read_layout(pd.DataFrame({"V1": [0.1], "Class": [0]}), "handbook")
+
+
+def test_an_unknown_layout_comes_with_the_nearest():
+    with pytest.raises(NotFoundError, match=r"layout 'handbok'.*'handbook'"):
+        read_layout("any.csv", "handbok")
+
+
+def test_a_layout_that_cannot_be_is_refused():
+    needed = {"customer_id": "a", "merchant_id": "b", "amount": "c"}
+    with pytest.raises(ArgumentError, match="does not say where timestamp"):
+        Layout(needed)
+    with pytest.raises(NotFoundError, match=r"'ammount' in 'transactions'.*'amount'"):
+        Layout({"ammount": "x"})
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("absent.csv", "no file 'absent.csv'"),
+        (Path(__file__), "neither a Parquet nor a CSV file"),
+        (7, "a path of a Parquet or CSV file, or a frame .* got int"),
+    ],
+)
+def test_what_is_no_file_is_told(source, words):
+    with pytest.raises(ArgumentError, match=words):
+        read_layout(source, "handbook")
+
+
+def test_a_parquet_file_that_is_broken_is_told(tmp_path):
+    path = tmp_path / "broken.parquet"
+    path.write_bytes(b"no parquet at all")
+    with pytest.raises(ArgumentError, match=r"broken\.parquet' cannot be read"):
+        read_layout(path, "handbook")
+
+
+def test_several_files_and_folders_are_one(file, tmp_path):
+    frame = pl.read_csv(file("paysim"))
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    for number in range(2):
+        frame.write_parquet(folder / f"{number}.parquet")
+    for source in (folder, sorted(folder.iterdir()), [file("paysim")] * 2):
+        tables = read_layout(source, "paysim")
+        assert rows(tables.transactions, "transaction_id")[-1] == ("6",)
+        assert "lazy, 8 columns" in repr(tables)
