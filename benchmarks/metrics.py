@@ -171,6 +171,8 @@ def sklearn_draws(job: Job) -> Run:
 
 
 def fraud_rate(job: Job) -> Run:
+    import statsmodels.stats.proportion  # noqa: F401 - what the first interval will import
+
     from synfin_analytics.repositories.transactions import TransactionRepository
 
     def run() -> Figures:
