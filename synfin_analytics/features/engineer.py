@@ -16,7 +16,7 @@ from synfin_analytics.features.of_places import place_features
 from synfin_analytics.features.payments import OPTIONAL, REQUIRED, Payments
 from synfin_analytics.features.typed import beside, in_memory
 from synfin_analytics.frames.spec import spec_of
-from synfin_analytics.metrics._timeline import as_moment
+from synfin_analytics.metrics._timeline import as_datetime, as_moment
 from synfin_analytics.metrics.periods import Period
 from synfin_analytics.models import MLFeatures
 
@@ -132,10 +132,9 @@ def engineer_features(
     >>> features["customer_prior_fraud_count"].to_list()  # the labels take 7 days
     [None, None, 1]
     """
-    delay = _delay(label_delay)
+    delay = delay_of(label_delay) // dt.timedelta(microseconds=1)
     first, end = (
-        None if moment is None else as_moment(moment, name)
-        for moment, name in ((since, "since"), (until, "until"))
+        None if moment is None else as_moment(moment, "until") for moment in period_of(since, until)
     )
     rows = in_memory(transactions, REQUIRED, OPTIONAL, "transactions", "engineer_features")
     payments = Payments.of(rows, customers, merchants, delay, first, end)
@@ -157,8 +156,8 @@ def _typed(features: Features, place: NDArray[np.int64]) -> Iterator[tuple[str, 
         yield name, pa.array(ordered, _TYPES[of[name].kind], mask=missing)
 
 
-def _delay(label_delay: str | dt.timedelta) -> int:
-    """Microseconds of a delay."""
+def delay_of(label_delay: str | dt.timedelta) -> dt.timedelta:
+    """How long labels take, as a text or a duration."""
     delay = label_delay
     if isinstance(delay, str) and not delay.startswith("-"):
         delay = Period.fixed(delay, "label_delay", least=0).duration
@@ -166,4 +165,17 @@ def _delay(label_delay: str | dt.timedelta) -> int:
         raise ArgumentError(
             f"label_delay is how long labels take, and not negative, as '7d'; got {label_delay!r}."
         )
-    return delay // dt.timedelta(microseconds=1)
+    return delay
+
+
+def period_of(
+    since: dt.date | str | None, until: dt.date | str | None
+) -> tuple[dt.datetime | None, dt.datetime | None]:
+    """Read when a period begins and ends, in UTC; either may be open."""
+    begin, end = (
+        None if moment is None else as_datetime(as_moment(moment, name))
+        for moment, name in ((since, "since"), (until, "until"))
+    )
+    if begin is not None and end is not None and end <= begin:
+        raise ArgumentError(f"until ({end}) comes after since ({begin}): nothing is between them.")
+    return begin, end

@@ -27,6 +27,7 @@ LEAST_TIME = 60_000_000
 HABIT, WIDE = 10, 3
 #: Coordinates on the unit sphere are added up in units of about 6 micrometres.
 _UNIT = 2.0**40
+_MILLIMETRES = 1_000_000  # in a km
 
 
 def place_features(payments: Payments) -> Features:
@@ -60,9 +61,9 @@ def _first(given: Floats, computed: Floats) -> Floats:
 def _against_mean(payments: Payments, km: Floats) -> Floats:
     """Distance by the mean of the customer's earlier ones and one km more, which is never 0."""
     counted = ~np.isnan(km)
-    metres = np.rint(np.where(counted, km, 0) * 1000).astype(np.int64)
+    whole = np.rint(np.where(counted, km, 0) * _MILLIMETRES).astype(np.int64)
     before = _before(payments, counted)
-    return km[payments.wanted] / (1 + before.mean(metres) / 1000)
+    return km[payments.wanted] / (1 + before.mean(whole) / _MILLIMETRES)
 
 
 def _usual(payments: Payments, known: NDArray[np.bool_]) -> Features:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 from sqlalchemy import func, select
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, SynfinError
+from synfin_analytics.features.engineer import delay_of, period_of
 from synfin_analytics.metrics.by_group import GroupedEvaluation, grouped
 from synfin_analytics.metrics.compare import DEFAULT, Comparison, compare
 from synfin_analytics.metrics.confusion import Confusion
@@ -16,11 +17,15 @@ from synfin_analytics.metrics.scored import split_counts
 from synfin_analytics.metrics.threshold import Threshold, as_threshold
 from synfin_analytics.models import MLFeatures, ModelPrediction
 from synfin_analytics.repositories.base import BaseRepository
+from synfin_analytics.repositories.engineering import engineer
+from synfin_analytics.repositories.refusals import savepoint
 from synfin_analytics.repositories.scored import ScoredPredictions
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Sequence
 
+    from synfin_analytics.frames.report import LoadReport
     from synfin_analytics.repositories.base import Rows
     from synfin_analytics.repositories.values import Bound
 
@@ -33,6 +38,44 @@ class MLFeaturesRepository(BaseRepository[MLFeatures]):
     def get_by_transaction_id(self, transaction_id: str) -> MLFeatures | None:
         """Features of a transaction; each has them once."""
         return self._one(transaction_id=transaction_id)
+
+    def engineer(
+        self,
+        since: dt.date | str | None = None,
+        until: dt.date | str | None = None,
+        label_delay: str | dt.timedelta = "7d",
+    ) -> LoadReport:
+        """Compute the features of the transactions in the table, and store them by COPY.
+
+        Features that are there already are replaced. It is all or nothing, in the session's
+        transaction; a long period is done in parts, which changes no result.
+
+        Parameters
+        ----------
+        since, until
+            Only of transactions from ``since`` on and before ``until``, as ``"2026-03-01"``, with
+            all that was before as their history: so that each day adds its own.
+        label_delay
+            How long a label takes whose row has no ``label_available_at``.
+
+        Returns
+        -------
+        LoadReport
+            How many rows were inserted, and how many updated.
+
+        Raises
+        ------
+        ArgumentError
+            The period ends before it begins; the delay is negative.
+
+        See Also
+        --------
+        synfin_analytics.engineer_features : the same for frames.
+        """
+        period, delay = period_of(since, until), delay_of(label_delay)
+        self._flush()
+        with savepoint(self.session):
+            return engineer(self.session, *period, delay)
 
 
 class ModelPredictionRepository(BaseRepository[ModelPrediction]):

@@ -1,0 +1,21 @@
+"""Write the tables of docs/features.md from the definitions, by python docs/features.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from synfin_analytics.features.definitions import as_markdown
+
+PAGE = Path(__file__).with_name("features.md")
+BEGIN, END = "<!-- tables: python docs/features.py -->\n\n", "<!-- end of the tables -->\n"
+
+
+def main() -> None:
+    """Put the tables between their marks."""
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(before + BEGIN + as_markdown() + END + after, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
