@@ -11,6 +11,8 @@ from synfin_analytics.plots.comparison import plot_comparison
 from synfin_analytics.plots.confusion import plot_confusion
 from synfin_analytics.plots.cost import plot_cost
 from synfin_analytics.plots.curves import plot_precision_recall, plot_roc
+from synfin_analytics.plots.drift import plot_score_drift
+from synfin_analytics.plots.importances import plot_importances
 from synfin_analytics.plots.rates import plot_fraud_rate
 from synfin_analytics.plots.style import Display
 from synfin_analytics.plots.thresholds import plot_thresholds
@@ -23,8 +25,10 @@ __all__ = [
     "plot_confusion",
     "plot_cost",
     "plot_fraud_rate",
+    "plot_importances",
     "plot_precision_recall",
     "plot_roc",
+    "plot_score_drift",
     "plot_thresholds",
     "plot_topk",
 ]

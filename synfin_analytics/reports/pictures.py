@@ -2,17 +2,112 @@
 
 from __future__ import annotations
 
-import base64
 import io
-from typing import TYPE_CHECKING, Literal
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.plots import plot_fraud_rate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from markupsafe import Markup
     from narwhals.typing import IntoDataFrame
 
     from synfin_analytics.plots import Display
+
+#: Colours of :mod:`synfin_analytics.plots.style`, and what a page's style sheet calls them: it has
+#: one value for each in the light, and another in the dark.
+COLOURS = {
+    "#000000": "ink",
+    "#ffffff": "paper",
+    "#1b4965": "p1",
+    "#c8553d": "p2",
+    "#2a7f62": "p3",
+    "#7b5ea7": "p4",
+    "#b7791f": "p5",
+    "#c9d6df": "band",
+    "#9aa5b1": "bar",
+    "#6b7280": "grey",
+    "#e5e7eb": "grid",
+}
+#: Text of a page's pictures is text: it can be read, searched for, and is what it says.
+_LOOK: dict[str, Any] = {
+    "font.size": 11,
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "text.usetex": False,
+}
+_NAMED = re.compile(r'( id="|href="#|url\(#)')
+_STYLE = re.compile(r'(?<=style=")[^"]*')
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture within a page.
+
+    Attributes
+    ----------
+    svg
+        Markup of the image, whose description is ``alt``.
+    alt
+        What it shows, with its numbers.
+    caption
+        How to read it.
+    """
+
+    svg: Markup
+    alt: str
+    caption: str
+
+
+def picture(
+    draw: Callable[[], Display],
+    *,
+    name: str,
+    alt: str,
+    caption: str = "",
+) -> Picture:
+    """Draw a picture for a page, in the page's own colours.
+
+    Parameters
+    ----------
+    draw
+        Makes the picture, whatever matplotlib is set to elsewhere.
+    name
+        Of the picture, other than those of the page's other pictures.
+    alt, caption
+        See :class:`Picture`.
+    """
+    from markupsafe import Markup, escape
+    from matplotlib import style
+
+    with style.context(["default", _LOOK]):
+        svg = image(draw(), "svg").decode()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<(metadata|style)\b.*?</\1>", "", svg, flags=re.DOTALL)
+    # Within a tag matplotlib escapes what would end it; what stands between tags is not touched.
+    svg = re.sub(r"<[^>]*>", lambda tag: _of_page(tag[0], name), svg)
+    head = f'<svg role="img" aria-label="{escape(alt)}" '
+    svg = re.sub(r'^<svg (.*?)width="[^"]*" height="[^"]*"', lambda old: head + old[1], svg)
+    return Picture(Markup(svg), alt, caption)  # noqa: S704 - texts in it are escaped, see above
+
+
+def _of_page(tag: str, name: str) -> str:
+    """Give a tag names that no other picture has, and colours of the page."""
+    tag = _NAMED.sub(lambda found: f"{found[1]}{name}-", tag)
+    return _STYLE.sub(lambda found: _coloured(found[0]), tag)
+
+
+def _coloured(style: str) -> str:
+    style = re.sub(r"font-family: [^;]*;? ?", "", style)
+    return re.sub(
+        r"#[0-9a-f]{6}\b",
+        lambda one: f"var(--{COLOURS[one[0]]})" if one[0] in COLOURS else one[0],
+        style,
+    )
 
 
 def fraud_rate_image(
@@ -68,4 +163,6 @@ def image(display: Display, kind: Literal["png", "svg"] = "png") -> bytes:
 
 def image_address(picture: bytes) -> str:
     """Address of an SVG image that is the image itself, for pages that need no network."""
+    import base64
+
     return f"data:image/svg+xml;base64,{base64.b64encode(picture).decode()}"

@@ -1,0 +1,241 @@
+"""What a report tells of its rows: asked of PostgreSQL, in few statements."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from sqlalchemy import Double, and_, cast, func, select, true
+from sqlalchemy.dialects.postgresql import JSONB
+
+from synfin_analytics import wording
+from synfin_analytics.frames.read import read_df
+from synfin_analytics.metrics.proportions import proportion_interval, ratio
+from synfin_analytics.models import ModelPrediction, Transaction
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    import pandas as pd
+    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy.orm import Session
+
+    from synfin_analytics.metrics.proportions import Interval
+    from synfin_analytics.repositories.scored import ScoredPredictions
+
+    Columns: TypeAlias = list[ColumnElement[Any]]
+
+#: Shares of the predictions that lie below the scores which a week is told by.
+QUANTILES = {"median": 0.5, "upper_tenth": 0.9, "upper_hundredth": 0.99}
+_TRUTH, _SAID = ModelPrediction.ground_truth, ModelPrediction.fraud_probability
+_LATE = Transaction.label_available_at - Transaction.timestamp
+
+
+@dataclass(frozen=True)
+class Labels:
+    """How labels were delayed.
+
+    Attributes
+    ----------
+    delayed
+        Labelled transactions of which it is known when the label came; the others are taken to
+        have had it at once.
+    median, most, longest
+        Delay of half of them, of nine in ten, and of all; None where none was delayed.
+    """
+
+    delayed: int
+    median: dt.timedelta | None
+    most: dt.timedelta | None
+    longest: dt.timedelta | None
+
+    @staticmethod
+    def columns(labelled: ColumnElement[bool]) -> Columns:
+        """Name what must be selected for it."""
+        late = _LATE.label("late")
+        return [
+            func.count(_LATE).filter(labelled).label("delayed"),
+            func.percentile_cont(0.5).within_group(late).filter(labelled).label("median"),
+            func.percentile_cont(0.9).within_group(late).filter(labelled).label("most"),
+            func.max(_LATE).filter(labelled).label("longest"),
+        ]
+
+    def in_words(self, labelled: int) -> str:
+        """Say it, of so many labelled transactions."""
+        if not labelled:
+            return "No label has arrived."
+        if self.median is None or self.most is None or self.longest is None:
+            return (
+                "When labels became known is not recorded (label_available_at is empty): each "
+                "counts as known at once."
+            )
+        said = (
+            f"Of {wording.plural(self.delayed, 'label')} it is recorded when it became known: half "
+            f"of them within {wording.duration(self.median)} of the payment, nine in ten within "
+            f"{wording.duration(self.most)}, all within {wording.duration(self.longest)}"
+        )
+        rest = labelled - self.delayed
+        return f"{said}; the other {rest:,} count as known at once." if rest else f"{said}."
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What is known of a model's predictions.
+
+    Attributes
+    ----------
+    predictions, labelled, frauds
+        How many there are, of how many the truth is known, and how many of these are fraud.
+    customers, merchants, days
+        How many different ones they are of; a day is one with a labelled transaction, in UTC.
+    first, last
+        Moments of the first and the last transaction.
+    predicted_first, predicted_last
+        When the predictions were stored.
+    labels
+        How labels were delayed.
+    after_label
+        Labelled predictions that were stored after the label was known.
+    relabelled
+        Predictions whose ground truth is no longer what the transaction says.
+    lowest_alarm, highest_pass
+        Lowest score that was predicted to be fraud, and highest that was not.
+    currency
+        Of the amounts, if it is one.
+    """
+
+    predictions: int
+    labelled: int
+    frauds: int
+    customers: int
+    merchants: int
+    days: int
+    first: dt.datetime
+    last: dt.datetime
+    predicted_first: dt.datetime
+    predicted_last: dt.datetime
+    labels: Labels
+    after_label: int
+    relabelled: int
+    lowest_alarm: float | None
+    highest_pass: float | None
+    currency: str
+
+
+def of_predictions(rows: ScoredPredictions) -> Predictions | None:
+    """Ask what is known of a model's predictions; None where there is none."""
+    labelled = _TRUTH.is_not(None)
+    known = func.coalesce(Transaction.label_available_at, Transaction.timestamp)
+    day = func.date_trunc("day", Transaction.timestamp, "UTC")
+    query: Any = select(
+        func.count().label("predictions"),
+        func.count(_TRUTH).label("labelled"),
+        func.count().filter(_TRUTH.is_(True)).label("frauds"),
+        func.count(Transaction.customer_id.distinct()).label("customers"),
+        func.count(Transaction.merchant_id.distinct()).label("merchants"),
+        func.count(day.distinct()).filter(labelled).label("days"),
+        func.min(Transaction.timestamp).label("first"),
+        func.max(Transaction.timestamp).label("last"),
+        func.min(ModelPrediction.predicted_at).label("predicted_first"),
+        func.max(ModelPrediction.predicted_at).label("predicted_last"),
+        func.count()
+        .filter(and_(labelled, ModelPrediction.predicted_at > known))
+        .label("after_label"),
+        func.count().filter(Transaction.is_fraud != _TRUTH).label("relabelled"),
+        func.min(_SAID).filter(ModelPrediction.prediction).label("lowest_alarm"),
+        func.max(_SAID).filter(~ModelPrediction.prediction).label("highest_pass"),
+        *currency_columns(),
+        *Labels.columns(labelled),
+    )
+    found = _one(rows.session, rows.where(query))
+    return Predictions(**found) if found["predictions"] else None
+
+
+def currency_columns() -> Columns:
+    """Name what must be selected to tell the currency, if it is one."""
+    return [
+        func.count(Transaction.currency.distinct()).label("currencies"),
+        func.min(Transaction.currency).label("currency"),
+    ]
+
+
+def _one(session: Session, query: Select[Any]) -> dict[str, Any]:
+    found = dict(session.execute(query).mappings().one())
+    delays = {name: found.pop(name) for name in ("delayed", "median", "most", "longest")}
+    currency = found.pop("currency")
+    one_currency = found.pop("currencies") == 1
+    return found | {"labels": Labels(**delays), "currency": currency if one_currency else ""}
+
+
+def by_week(
+    rows: ScoredPredictions, threshold: float, interval: Interval, level: float
+) -> pd.DataFrame:
+    """Scores and frauds of each week (from Monday, UTC).
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``timestamp`` (the week's first moment), ``transactions``, ``labelled``, ``frauds``,
+        ``fraud_rate`` and its interval ``low`` to ``high``, ``scored``, ``mean_score``,
+        ``median``, ``upper_tenth``, ``upper_hundredth`` (scores that a half, nine tenths and 99
+        hundredths do not pass), ``alerts`` and ``alert_rate``: of the predictions with a score,
+        labelled or not.
+    """
+    week = func.date_trunc("week", Transaction.timestamp, "UTC").label("timestamp")
+    query = select(
+        week,
+        func.count().label("transactions"),
+        func.count(_TRUTH).label("labelled"),
+        func.count().filter(_TRUTH.is_(True)).label("frauds"),
+        func.count(_SAID).label("scored"),
+        func.avg(_SAID).label("mean_score"),
+        *(
+            func.percentile_cont(share).within_group(_SAID).label(name)
+            for name, share in QUANTILES.items()
+        ),
+        func.count().filter(_SAID.op(">=")(threshold)).label("alerts"),
+    )
+    weeks = _frame(rows.session, rows.where(query).group_by(week).order_by(week))
+    weeks = weeks.astype(dict.fromkeys(("mean_score", *QUANTILES), "float64"))
+    low, high = proportion_interval(weeks["frauds"], weeks["labelled"], interval, level)
+    rate = ratio(weeks["frauds"], weeks["labelled"])
+    for place, (name, values) in enumerate({"fraud_rate": rate, "low": low, "high": high}.items()):
+        weeks.insert(4 + place, name, values)
+    weeks["alert_rate"] = ratio(weeks["alerts"], weeks["scored"])
+    return weeks
+
+
+def importances(rows: ScoredPredictions) -> pd.DataFrame:
+    """Mean of each stored feature importance over the predictions that have it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``feature``, ``mean``, ``size`` (mean of the absolute values: an importance of one
+        prediction may have a sign) and ``predictions``, the largest ``size`` first.
+    """
+    stored = ModelPrediction.feature_importance
+    whole = rows.where(select(stored.label("stored")), joined=False)
+    objects = whole.where(func.jsonb_typeof(stored) == "object").subquery()
+    each = func.jsonb_each(objects.c.stored).table_valued("key", "value", name="each")
+    value = cast(each.c.value, JSONB)
+    number = cast(value, Double)
+    query = (
+        select(
+            each.c.key.label("feature"),
+            func.avg(number).label("mean"),
+            func.avg(func.abs(number)).label("size"),
+            func.count().label("predictions"),
+        )
+        .select_from(objects.join(each, onclause=true()))
+        .where(func.jsonb_typeof(value) == "number")
+        .group_by(each.c.key)
+        .order_by(func.avg(func.abs(number)).desc(), each.c.key)
+    )
+    return _frame(rows.session, query)
+
+
+def _frame(session: Session, query: Select[Any]) -> pd.DataFrame:
+    read: Any = read_df(query, session=session, frame="pandas")
+    frame: pd.DataFrame = read
+    return frame

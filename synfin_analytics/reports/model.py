@@ -1,0 +1,418 @@
+"""The report of a model: what it is worth, where it is weak, and how far one may trust that."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sqlalchemy import select
+
+from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.manager import get_db_manager
+from synfin_analytics.metrics.bootstrap import METRICS
+from synfin_analytics.metrics.compare import Comparison, compare
+from synfin_analytics.metrics.threshold import Threshold, as_threshold
+from synfin_analytics.metrics.topk import check_k
+from synfin_analytics.models import ModelPrediction, Transaction
+from synfin_analytics.reports import (
+    facts,
+    groupings,
+    model_limits,
+    model_pictures,
+    model_tables,
+    model_words,
+)
+from synfin_analytics.reports.origin import Origin, plain
+from synfin_analytics.reports.page import Finding, Page
+from synfin_analytics.repositories import ModelPredictionRepository
+from synfin_analytics.repositories.scored import ScoredPredictions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import pandas as pd
+    from sqlalchemy.orm import Session
+
+    from synfin_analytics.metrics.bootstrap import Bootstrap
+    from synfin_analytics.metrics.by_group import GroupedEvaluation
+    from synfin_analytics.metrics.evaluation import Evaluation
+    from synfin_analytics.metrics.topk import TopK
+    from synfin_analytics.repositories.values import Bound
+
+    By = str | Sequence[str | tuple[str, ...]] | None
+
+_AS_STORED = "as the stored predictions"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ModelReport(Page):
+    """What a model is worth; :func:`model_report` makes it. It shows itself in a notebook.
+
+    Attributes
+    ----------
+    name, version
+        The model.
+    facts
+        What is known of its predictions: period, labels and their delay.
+    evaluation
+        All metrics, at the threshold in use.
+    bootstraps
+        Their intervals from draws of customers, by metric.
+    comparison
+        With another model, on the rows of both; why there is none, in words; or None.
+    thresholds
+        A row for each threshold that is talked of: ``threshold``, ``why``, ``alerts``,
+        ``alerts_per_day``, ``precision``, ``recall``, ``false_positive_rate``, ``cost``, ``saved``
+        and whether it was ``chosen_here``, on the rows of this report.
+    cards, cards_interval
+        Card precision@k, and its interval from draws of days.
+    groups
+        The model on each group, by what makes the groups.
+    weeks
+        Scores and frauds by week.
+    importances
+        Mean of the stored feature importances.
+    settings
+        Costs, budget and draws that were asked for.
+    notes
+        Sentences of the caller, as of how the model came about.
+    origin, made
+        How to compute it again, and when it was made.
+    """
+
+    name: str
+    version: str
+    facts: facts.Predictions
+    evaluation: Evaluation
+    bootstraps: Mapping[str, Bootstrap]
+    comparison: Comparison | str | None
+    thresholds: pd.DataFrame
+    cards: TopK
+    cards_interval: Bootstrap
+    groups: Mapping[str, GroupedEvaluation]
+    weeks: pd.DataFrame
+    importances: pd.DataFrame
+    settings: Settings
+    notes: tuple[str, ...]
+    origin: Origin
+    made: dt.datetime
+
+    _template: ClassVar[str] = "model.html.j2"
+
+    @property
+    def title(self) -> str:
+        """What the report is about."""
+        return f"Model report: {self.name} {self.version}"
+
+    @property
+    def costs(self) -> pd.DataFrame:
+        """Cost of each threshold, see :meth:`Evaluation.cost_curve`."""
+        return self.evaluation.cost_curve(self.settings.cost_per_alert, self.settings.recovery_rate)
+
+    def findings(self) -> list[Finding]:
+        """Say it in words, each sentence with the number that it follows from."""
+        return list(model_words.findings(self))
+
+    def limits(self) -> list[str]:
+        """Say what its numbers cannot tell."""
+        return list(model_limits.limits(self))
+
+    def _sections(self) -> dict[str, Any]:
+        return {
+            "tables": model_tables.tables(self),
+            "pictures": model_pictures.pictures(self),
+            "data": model_limits.data(self),
+            "weakest": model_words.weakest(self),
+            "expected": model_words.expected_frauds(self),
+        }
+
+    def __repr__(self) -> str:
+        words = "\n".join(f"- {sentence}" for sentence in self.in_words())
+        return f"{self.title}\n{words.replace(chr(160), ' ')}"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was asked for.
+
+    Attributes
+    ----------
+    alerts_per_day
+        Alerts, or cards, that can be looked at in a day.
+    cost_per_alert, recovery_rate
+        As for :meth:`Evaluation.cost_curve`.
+    card, cluster
+        Columns of what is a card, and of what belongs together in the draws.
+    draws, seed
+        Of the bootstrap.
+    inferred
+        How the threshold in use was found, in words.
+    """
+
+    alerts_per_day: int
+    cost_per_alert: float
+    recovery_rate: float
+    card: str
+    cluster: str
+    draws: int
+    seed: int
+    inferred: str
+
+
+def model_report(
+    model_name: str,
+    model_version: str,
+    compare_with: tuple[str, str] | None = None,
+    by: By = None,
+    *,
+    session: Session | None = None,
+    since: Bound = None,
+    until: Bound = None,
+    threshold: float | Threshold | None = None,
+    alerts_per_day: int = 20,
+    cost_per_alert: float = 5.0,
+    recovery_rate: float = 1.0,
+    card: str = "customer_id",
+    cluster: str = "customer_id",
+    draws: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+    notes: Sequence[str] = (),
+) -> ModelReport:
+    """Report what a model is worth, from its stored predictions and what came true.
+
+    Parameters
+    ----------
+    model_name, model_version
+        Whose predictions.
+    compare_with
+        Name and version of another model, compared on the transactions that both know.
+    by
+        Columns of ``transactions`` to look for weak groups in, as ``["channel", "country"]``; a
+        tuple of columns makes groups of both. By default two that have few values; ``[]`` is none.
+    session
+        Where to read; by default one of :func:`get_db_manager`, which sees one moment of the
+        database.
+    since, until
+        Range of dates of the transactions, both included.
+    threshold
+        A score at it or above is an alert. By default the one that the stored predictions follow,
+        and 0.5 where they follow none.
+    alerts_per_day
+        How many alerts, or cards, can be looked at in a day.
+    cost_per_alert, recovery_rate
+        What it costs to look at one, in the currency of the amounts, and the share of a caught
+        fraud's value that is saved.
+    card, cluster
+        Columns of what is ranked by day, and of what is drawn for the intervals.
+    draws, seed, level
+        Number of draws, seed of their generator, confidence of all intervals.
+    notes
+        Sentences to add, as of how the model came about.
+
+    Returns
+    -------
+    ModelReport
+        ``.save("report.html")`` writes the page; every number of it is in the attributes.
+
+    Raises
+    ------
+    NotFoundError
+        There is no prediction of that model, or no such column; the message names the nearest.
+    ArgumentError
+        No prediction is of these dates, predictions have no score, or a column of ``by`` tells
+        who somebody is.
+
+    Examples
+    --------
+    >>> report = model_report("rf", "1.0", compare_with=("logit", "1.0"), by=["channel"])
+    ... # doctest: +SKIP
+    >>> report.save("report.html")  # doctest: +SKIP
+    """
+    check_k(alerts_per_day)
+    asked = {
+        "compare_with": (compare_with, None),
+        "by": (None if by is None else groupings.listed(by), None),
+        "since": (plain(since), None),
+        "until": (plain(until), None),
+        "threshold": (None if threshold is None else as_threshold(threshold).value, None),
+        "alerts_per_day": (alerts_per_day, 20),
+        "cost_per_alert": (cost_per_alert, 5.0),
+        "recovery_rate": (recovery_rate, 1.0),
+        "card": (card, "customer_id"),
+        "cluster": (cluster, "customer_id"),
+        "draws": (draws, 1000),
+        "seed": (seed, 0),
+        "level": (level, 0.95),
+    }
+    given = {name: value for name, (value, usual) in asked.items() if value != usual}
+    with opened(session) as session:
+        maker = _Maker(session, (model_name, model_version), since, until, level)
+        use, inferred = maker.threshold(threshold)
+        settings = Settings(
+            alerts_per_day, cost_per_alert, recovery_rate, card, cluster, draws, seed, inferred
+        )
+        return maker.report(use, settings, compare_with, by, given, tuple(notes))
+
+
+@contextlib.contextmanager
+def opened(session: Session | None) -> Iterator[Session]:
+    """Use a session, or one that sees a single moment of the database."""
+    if session is not None:
+        yield session
+        return
+    with get_db_manager().get_session() as own:
+        own.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        yield own
+
+
+class _Maker:
+    """What all parts of a report are computed from."""
+
+    def __init__(
+        self, session: Session, model: tuple[str, str], since: Bound, until: Bound, level: float
+    ) -> None:
+        self.session, self.model, self.level = session, model, level
+        self.period: dict[str, Any] = {"start_date": since, "end_date": until}
+        self.repository = ModelPredictionRepository(session)
+        self.rows = ScoredPredictions(session, *model, since, until)
+        # First, for a model that is not there is told with the nearest.
+        self.evaluation = self.repository.evaluate(*model, amount=True, level=level, **self.period)
+        known = facts.of_predictions(self.rows)
+        if known is None:
+            raise ArgumentError(f"{' '.join(model)} has no predictions.")
+        self.facts = known
+
+    def threshold(self, given: float | Threshold | None) -> tuple[Threshold, str]:
+        """Threshold in use, and how it was found."""
+        if given is not None:
+            return as_threshold(given), "It was given."
+        return followed(self.facts)
+
+    def report(
+        self,
+        threshold: Threshold,
+        settings: Settings,
+        compare_with: tuple[str, str] | None,
+        by: By,
+        given: Mapping[str, Any],
+        notes: tuple[str, ...],
+    ) -> ModelReport:
+        name, version = self.model
+        evaluation = self.evaluation.at(threshold)
+        drawn: Any = {"draws": settings.draws, "seed": settings.seed}
+        own = compare(
+            {name: evaluation}, cluster=settings.cluster, metrics=METRICS, **drawn
+        ).bootstraps
+        cards = evaluation.card_precision_at_k(settings.alerts_per_day, card=settings.card)
+        query: Any = select(*_ROW)
+        where = self.rows.where(query).order_by(Transaction.timestamp)
+        words = _command(name, version)
+        return ModelReport(
+            name=name,
+            version=version,
+            facts=self.facts,
+            evaluation=evaluation,
+            bootstraps={metric: one[name] for metric, one in own.items()},
+            comparison=self.compared(threshold, compare_with, settings.cluster, drawn),
+            thresholds=model_tables.choices(evaluation, settings, len(cards.daily)),
+            cards=cards,
+            cards_interval=evaluation.bootstrap(
+                "card_precision_at_k", "timestamp", k=settings.alerts_per_day,
+                card=settings.card, **drawn,
+            ),
+            groups=self.groups(threshold, by),
+            weeks=facts.by_week(self.rows, threshold.value, "wilson", self.level),
+            importances=facts.importances(self.rows),
+            settings=settings,
+            notes=notes,
+            origin=Origin.of(
+                self.session, where, "model_report", {"_name": name, "_version": version, **given},
+                words,
+            ),
+            made=dt.datetime.now(dt.UTC),
+        )  # fmt: skip
+
+    def compared(
+        self,
+        threshold: Threshold,
+        other: tuple[str, str] | None,
+        cluster: str,
+        drawn: Mapping[str, Any],
+    ) -> Comparison | str | None:
+        """Compare with another model on the rows that both know, each at its own threshold."""
+        if other is None:
+            return None
+        other = groupings.model(other)
+        if other == self.model:
+            raise ArgumentError(f"{' '.join(other)} cannot be compared with itself.")
+        self.repository.confusion(*other)  # a model that is not there is told with the nearest
+        theirs = facts.of_predictions(ScoredPredictions(self.session, *other, *self._dates))
+        if theirs is None:
+            return f"{' '.join(other)} has no prediction of these dates."
+        try:
+            evaluations = {
+                " ".join(one): self.repository.evaluate(
+                    *one, at, level=self.level, shared_with=[against], **self.period
+                )
+                for one, against, at in (
+                    (other, self.model, followed(theirs)[0]),
+                    (self.model, other, threshold),
+                )
+            }
+            return compare(evaluations, cluster=cluster, metrics=METRICS, **drawn)
+        except ArgumentError as error:
+            return str(error)
+
+    @property
+    def _dates(self) -> tuple[Bound, Bound]:
+        return self.rows.start_date, self.rows.end_date
+
+    def groups(self, threshold: Threshold, by: By) -> dict[str, GroupedEvaluation]:
+        """Evaluate each group of each column, or columns."""
+        if by is None:
+            wanted = groupings.chosen(self.session, self.rows.where)
+        else:
+            wanted = groupings.listed(by)
+        return {
+            groupings.named(one): self.repository.evaluate(
+                *self.model, threshold, by=one, level=self.level, **self.period
+            )
+            for one in wanted
+        }
+
+
+#: What the rows of a report hold: enough to compute each of its numbers again.
+_ROW = (
+    ModelPrediction.transaction_id,
+    ModelPrediction.fraud_probability,
+    ModelPrediction.ground_truth,
+    Transaction.timestamp,
+    Transaction.customer_id,
+    Transaction.amount,
+)
+
+
+def followed(known: facts.Predictions) -> tuple[Threshold, str]:
+    """Threshold that stored predictions follow, and how it was found."""
+    usual, low, high = 0.5, known.lowest_alarm, known.highest_pass
+    at_usual = (low is None or low >= usual) and (high is None or high < usual)
+    if at_usual:
+        return Threshold(usual), "It is the usual one, and the stored predictions follow it."
+    if low is None:  # no alarm, though scores are high
+        return Threshold(usual), "It is the usual one: the stored predictions hold no alarm."
+    if high is None or high < low:
+        return Threshold(low, _AS_STORED), "It is the one that the stored predictions follow."
+    return (
+        Threshold(usual),
+        "It is the usual one: the stored predictions follow no threshold of the score (one with "
+        f"{low:.4g} is an alarm, one with {high:.4g} is none).",
+    )
+
+
+def _command(name: str, version: str) -> str:
+    import shlex
+
+    return f"model {shlex.join([name, version])}"

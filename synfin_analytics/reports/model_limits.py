@@ -1,0 +1,125 @@
+"""What a model's report is computed from, and what its numbers cannot tell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from synfin_analytics import wording
+from synfin_analytics.metrics.compare import Comparison
+from synfin_analytics.wording import listed, percent, plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from synfin_analytics.reports.model import ModelReport
+
+#: Below these, the report warns.
+FEW_FRAUDS, FEW_CUSTOMERS, FEW_WEEKS = 100, 250, 4
+
+
+def data(report: ModelReport) -> list[str]:
+    """Say what the report is computed from."""
+    of = report.facts
+    return [
+        f"{plural(of.predictions, 'prediction')} of payments from {wording.day(of.first)} to "
+        f"{wording.day(of.last)}, of {plural(of.customers, 'customer')} at "
+        f"{plural(of.merchants, 'merchant')}.",
+        f"{of.labelled:,} of them are labelled, {of.frauds:,} as fraud; "
+        f"{of.predictions - of.labelled:,} are not, and are left out of every metric.",
+        of.labels.in_words(of.labelled),
+        f"The predictions were stored from {of.predicted_first:%Y-%m-%d %H:%M} to "
+        f"{of.predicted_last:%Y-%m-%d %H:%M} UTC.",
+        *report.notes,
+    ]
+
+
+def limits(report: ModelReport) -> Iterator[str]:
+    """Say what the numbers cannot tell."""
+    yield from _labels(report)
+    yield from _few(report)
+    yield from _thresholds(report)
+    yield from _comparison(report)
+    if report.groups:
+        yield (
+            "Intervals of groups and weeks take payments as independent; the weakest of many "
+            "groups is partly so by chance."
+        )
+    yield (
+        "A payment that was declined has no outcome, and what an alert prevented is not seen: the "
+        "report knows only what was let through or labelled."
+    )
+
+
+def _labels(report: ModelReport) -> Iterator[str]:
+    of = report.facts
+    unlabelled = of.predictions - of.labelled
+    if unlabelled:
+        yield (
+            f"{unlabelled:,} of {plural(of.predictions, 'prediction')} "
+            f"({percent(unlabelled / of.predictions)}) {_have(unlabelled)} no label. If frauds are "
+            "labelled sooner or later than genuine payments, every rate here is off."
+        )
+    if of.after_label:
+        yield (
+            f"{of.after_label:,} of {plural(of.labelled, 'labelled prediction')} were stored after "
+            "the label was known: nothing in the database proves that the model had not seen it."
+        )
+    if of.relabelled:
+        yield (
+            f"The ground truth of {plural(of.relabelled, 'prediction')} is not what the "
+            "transaction says now: bring it up to date."
+        )
+
+
+def _few(report: ModelReport) -> Iterator[str]:
+    of, one, settings = report.facts, report.evaluation, report.settings
+    if one.n and one.frauds in (0, one.n):
+        yield (
+            "Only one class is among the labelled payments: what compares frauds with genuine "
+            "payments is not defined."
+        )
+    elif 0 < one.frauds < FEW_FRAUDS:
+        yield (
+            f"With no more than {plural(one.frauds, 'fraud')}, a single one found or missed moves "
+            f"recall by {wording.number(100 / one.frauds, 1)} percentage points."
+        )
+    if one.n and of.customers < FEW_CUSTOMERS and settings.cluster == "customer_id":
+        yield (
+            f"The payments are of {plural(of.customers, 'customer')}: with so few, intervals from "
+            "draws of customers are somewhat too narrow."
+        )
+    dropped = max(each.dropped for each in report.bootstraps.values())
+    if one.n and 0 < dropped < settings.draws:
+        yield (
+            f"In {dropped:,} of {settings.draws:,} draws a metric was not defined; its interval is "
+            "of the others."
+        )
+    if len(report.weeks) < FEW_WEEKS:
+        yield f"The payments are of {plural(len(report.weeks), 'week')}: too few to see a drift."
+
+
+def _thresholds(report: ModelReport) -> Iterator[str]:
+    chosen = report.thresholds.loc[report.thresholds["chosen_here"], "why"].tolist()
+    if report.evaluation.n and chosen:
+        yield (
+            f"The thresholds for {listed(chosen)} were chosen on the very payments that they are "
+            "reported on, and flatter."
+        )
+    if "no threshold" in report.settings.inferred:
+        yield report.settings.inferred
+
+
+def _comparison(report: ModelReport) -> Iterator[str]:
+    if not isinstance(report.comparison, Comparison):
+        return
+    theirs, ours = report.comparison.evaluations
+    shared, all_of_it = report.comparison.evaluations[ours].n, report.evaluation.n
+    if shared != all_of_it:
+        yield (
+            f"{ours} and {theirs} are compared on the {shared:,} labelled payments that both "
+            f"scored, and not on all {all_of_it:,}."
+        )
+
+
+def _have(count: int) -> str:
+    return "has" if count == 1 else "have"

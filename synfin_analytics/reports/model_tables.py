@@ -1,0 +1,304 @@
+"""Tables of a model's report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from synfin_analytics import wording
+from synfin_analytics.metrics.by_group import is_small
+from synfin_analytics.metrics.compare import Comparison
+from synfin_analytics.reports.page import Table, lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from synfin_analytics.metrics.by_group import GroupedEvaluation
+    from synfin_analytics.metrics.evaluation import Evaluation
+    from synfin_analytics.metrics.threshold import Threshold
+    from synfin_analytics.reports.model import ModelReport, Settings
+
+#: What each metric is called, and what it means.
+METRICS = {
+    "precision": ("precision", "share of the alerts that were fraud"),
+    "recall": ("recall", "share of the frauds that were found"),
+    "f1": ("F1", "harmonic mean of precision and recall"),
+    "specificity": ("specificity", "share of the genuine payments that were left alone"),
+    "accuracy": ("accuracy", "share of the payments that were judged right"),
+    "balanced_accuracy": ("balanced accuracy", "mean of recall and specificity"),
+    "mcc": ("MCC", "correlation of alerts and frauds, from \u22121 to 1"),
+    "roc_auc": ("ROC AUC", "chance that a fraud scores higher than a genuine payment"),
+    "average_precision": ("average precision", "mean precision over the frauds"),
+    "brier": ("Brier score", "mean squared error of the score; 0 is best"),
+    "prevalence": ("prevalence", "share of the payments that were fraud"),
+}
+_SHARES = {"precision", "recall", "specificity", "accuracy", "prevalence"}
+#: Groups of one column that are listed at most, the weakest of them.
+MOST_GROUPS = 15
+_NONE = "\u2013"
+
+
+def metric(name: str, value: float) -> str:
+    """Write the value of a metric."""
+    return wording.percent(value) if name in _SHARES else wording.decimal(value)
+
+
+def ends(name: str, low: float, high: float) -> str:
+    """Write the interval of a metric."""
+    return wording.between(low, high) if name in _SHARES else wording.span(low, high)
+
+
+def apart(name: str, value: float) -> str:
+    """Write the difference of a metric: of shares, in percentage points."""
+    if name not in _SHARES or np.isnan(value):
+        return wording.signed(value)
+    points = 100 * value
+    return wording.signed(points, 1 if abs(points) >= 10 else 2) + "\u00a0pp"
+
+
+def money(value: float, currency: str) -> str:
+    """Write an amount."""
+    return f"{wording.number(value)} {currency}".rstrip()
+
+
+def choices(evaluation: Evaluation, settings: Settings, days: int) -> pd.DataFrame:
+    """Compute what each threshold brings that is talked of; see :class:`ModelReport`."""
+    costs = evaluation.cost_curve(settings.cost_per_alert, settings.recovery_rate)
+    budget = settings.alerts_per_day * days
+    named: dict[str, Threshold] = {
+        "in use": evaluation.threshold,
+        "alert budget": evaluation.threshold_for_alerts(budget),
+        "lowest cost": evaluation.best_threshold(settings.cost_per_alert, settings.recovery_rate),
+    }
+    rows = []
+    for why, threshold in named.items():
+        one = evaluation.at(threshold)
+        at = costs[costs["threshold"] >= threshold.value].iloc[-1]
+        rows.append(
+            {
+                "threshold": threshold.value,
+                "why": why,
+                "alerts": one.alerts,
+                "alerts_per_day": one.alerts / days if days else np.nan,
+                "precision": one.precision,
+                "recall": one.recall,
+                "false_positive_rate": one.confusion.false_positive_rate,
+                "cost": at["cost"] if one.n else np.nan,
+                "saved": at["saved"] if one.n else np.nan,
+                "chosen_here": threshold.chosen_on == evaluation.counts.fingerprint,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def tables(report: ModelReport) -> dict[str, Any]:
+    """All tables of the page, by name."""
+    return {
+        "metrics": _metrics(report),
+        "confusion": _confusion(report.evaluation),
+        "comparison": _comparison(report),
+        "thresholds": _thresholds(report),
+        "calibration": _calibration(report.evaluation),
+        "days": _days(report),
+        "groups": {what: _groups(what, one) for what, one in report.groups.items()},
+        "weeks": _weeks(report),
+        "importances": _importances(report),
+        "versions": Table("Versions", ("what", "version"), list(report.origin.versions.items())),
+    }
+
+
+def level(report: ModelReport) -> str:
+    """Write the confidence of the report's intervals."""
+    return f"{100 * report.evaluation.level:g}\u00a0%"
+
+
+def _metrics(report: ModelReport) -> Table:
+    rows = []
+    for one in lines(report.evaluation.summary()):
+        name, meaning = METRICS[one.metric]
+        low, high = float(one.low), float(one.high)
+        if one.metric in report.bootstraps:
+            low, high = report.bootstraps[one.metric].low, report.bootstraps[one.metric].high
+        counts = _NONE if pd.isna(one.k) else f"{one.k:,} of {one.n:,}"
+        has_interval = one.metric in _SHARES or one.metric in report.bootstraps
+        rows.append(
+            (
+                name,
+                metric(one.metric, one.value),
+                ends(one.metric, low, high) if has_interval else _NONE,
+                metric(one.metric, one.baseline),
+                counts,
+                f"{meaning}; {one.note}" if one.note else meaning,
+            )
+        )
+    head = ("metric", "value", f"{level(report)} interval", "without a model", "counts", "meaning")
+    return Table(f"Metrics of {report.name} {report.version}", head, rows, frozenset({5}))
+
+
+def _confusion(one: Evaluation) -> Table:
+    count, of = wording.number, one.confusion
+    rows = [("fraud", count(of.tp), count(of.fn)), ("genuine", count(of.fp), count(of.tn))]
+    return Table("Confusion: payments by truth and by alert", ("truth", "alert", "no alert"), rows)
+
+
+def _comparison(report: ModelReport) -> Table | None:
+    if not isinstance(report.comparison, Comparison):
+        return None
+    compared, found = report.comparison, report.comparison.frame()
+    theirs, ours = compared.evaluations
+    rows = []
+    for name in found["metric"].unique():
+        of = found[found["metric"] == name].set_index("model")
+        rows.append(
+            (
+                METRICS[name][0],
+                metric(name, of.loc[ours, "value"]),
+                metric(name, of.loc[theirs, "value"]),
+                metric(name, of.loc[ours, "baseline"]),
+                apart(name, of.loc[ours, "difference"]),
+                difference(name, of.loc[ours]),
+                verdict(of.loc[ours]),
+            )
+        )
+    head = ("metric", ours, theirs, "without a model", "difference",
+            f"{level(report)} interval of it", "reading")  # fmt: skip
+    return Table(f"{ours} beside {theirs}, on the same payments", head, rows, frozenset({6}))
+
+
+def difference(name: str, row: Any) -> str:
+    """Write the interval of a difference."""
+    low, high = float(row["difference_low"]), float(row["difference_high"])
+    if np.isnan(low) or np.isnan(high):
+        return wording.UNDEFINED
+    return f"{apart(name, low)} to {apart(name, high)}"
+
+
+def verdict(row: Any) -> str:
+    """Say whether the rows tell two models apart."""
+    low, high = float(row["difference_low"]), float(row["difference_high"])
+    if np.isnan(low) or np.isnan(high):
+        return "nothing can be said"
+    return "better" if low > 0 else "worse" if high < 0 else "not told apart"
+
+
+def _thresholds(report: ModelReport) -> Table:
+    rows = [
+        (
+            f"{one.why}*" if one.chosen_here else one.why,
+            wording.score(one.threshold),
+            wording.number(one.alerts),
+            wording.number(one.alerts_per_day, 1),
+            wording.percent(one.precision),
+            wording.percent(one.recall),
+            money(one.cost, report.facts.currency),
+            money(one.saved, report.facts.currency),
+        )
+        for one in lines(report.thresholds)
+    ]
+    head = ("choice", "threshold", "alerts", "alerts a day", "precision", "recall", "cost", "saved")
+    return Table("Thresholds, and what they bring", head, rows)
+
+
+def _calibration(one: Evaluation) -> Table:
+    rows = [
+        (
+            f"{part.low_score:.1f} to {part.high_score:.1f}",
+            wording.number(part.transactions),
+            wording.number(part.frauds),
+            wording.decimal(part.mean_score),
+            wording.percent(part.fraud_rate),
+            wording.between(part.low, part.high),
+        )
+        for part in lines(one.calibration())
+        if part.transactions
+    ]
+    head = ("score", "payments", "frauds", "mean score", "fraud rate", "interval")
+    return Table("Fraud rate by score", head, rows)
+
+
+def _days(report: ModelReport) -> Table:
+    rows = [
+        (
+            wording.day(day.day),
+            wording.number(day.candidates),
+            wording.number(day.compromised),
+            wording.number(day.hits),
+            wording.percent(day.precision),
+            wording.percent(day.ceiling),
+        )
+        for day in lines(report.cards.daily)
+    ]
+    head = ("day", "cards", "compromised", "found", "precision", "ceiling")
+    return Table(f"The first {report.cards.k:,} cards of each day", head, rows)
+
+
+def weakest_first(grouped: GroupedEvaluation) -> Iterator[tuple[tuple[Any, ...], Evaluation]]:
+    """Put groups in order of their recall, those that are too small to say much last."""
+
+    def place(one: tuple[tuple[Any, ...], Evaluation]) -> tuple[bool, float, int]:
+        recall = one[1].recall
+        return is_small(one[1]), 2.0 if np.isnan(recall) else recall, -one[1].n
+
+    yield from sorted(grouped.groups, key=place)
+
+
+def group(key: tuple[Any, ...]) -> str:
+    """Name a group."""
+    return " · ".join("not known" if pd.isna(one) else str(one) or "(empty)" for one in key)
+
+
+def _groups(what: str, grouped: GroupedEvaluation) -> Table:
+    groups = list(weakest_first(grouped))
+    rows = [
+        (
+            group(key) + (" (small)" if is_small(one) else ""),
+            wording.number(one.n),
+            wording.number(one.frauds),
+            wording.percent(one.recall),
+            wording.between(*one.interval("recall")),
+            wording.percent(one.precision),
+            wording.between(*one.interval("precision")),
+            wording.decimal(one.average_precision),
+        )
+        for key, one in groups[:MOST_GROUPS]
+    ]
+    shown = f", the {MOST_GROUPS} weakest of {len(groups):,}" if len(groups) > MOST_GROUPS else ""
+    head = ("group", "payments", "frauds", "recall", "interval", "precision", "interval",
+            "average precision")  # fmt: skip
+    worst = grouped.worst("recall")
+    marked = frozenset(at for at, (key, _) in enumerate(groups[:MOST_GROUPS]) if key == worst)
+    return Table(f"Recall and precision by {what}{shown}", head, rows, marked=marked)
+
+
+def _weeks(report: ModelReport) -> Table:
+    rows = [
+        (
+            wording.day(week.timestamp),
+            wording.number(week.transactions),
+            wording.number(week.labelled),
+            wording.number(week.frauds),
+            wording.percent(week.fraud_rate),
+            wording.between(week.low, week.high),
+            wording.decimal(week.mean_score),
+            wording.decimal(week.upper_hundredth),
+            wording.percent(week.alert_rate),
+        )
+        for week in lines(report.weeks)
+    ]
+    head = ("week from", "payments", "labelled", "frauds", "fraud rate", "interval", "mean score",
+            "99\u00a0% score below", "alerts")  # fmt: skip
+    return Table("Scores and frauds by week", head, rows)
+
+
+def _importances(report: ModelReport) -> Table | None:
+    if not len(report.importances):
+        return None
+    rows = [
+        (one.feature, wording.decimal(one.size, 4), wording.signed(one.mean, 4),
+         wording.number(one.predictions))
+        for one in lines(report.importances)
+    ]  # fmt: skip
+    head = ("feature", "mean of absolute values", "mean", "predictions")
+    return Table("Feature importances", head, rows)
