@@ -120,7 +120,7 @@ def window_features(
     found: dict[str, pa.Array] = {}
     for name, length in lengths.items():
         window = runs.window(length, delay=wait, closed=closed, itself=itself)
-        mean = ratio(window.sum(whole), window.sum(there)) / unit
+        mean = ratio(window.sum(whole) / unit, window.sum(there))
         found[f"count_{name}"] = pa.array(window.count(), mask=~known)
         found[f"mean_{name}"] = pa.array(mean, mask=~known | np.isnan(mean))
     return beside(rows, found)
@@ -168,7 +168,7 @@ def handbook_features(
         own, seen = customers.window(length), terminals.window(length, delay=wait)
         count = seen.count()
         found[f"customer_count_{name}"] = pa.array(own.count())
-        found[f"customer_mean_amount_{name}"] = pa.array(own.sum(cents) / own.count() / unit)
+        found[f"customer_mean_amount_{name}"] = pa.array(own.sum(cents) / unit / own.count())
         found[f"terminal_count_{name}"] = pa.array(count)
         found[f"terminal_risk_{name}"] = pa.array(seen.sum(fraud) / np.maximum(count, 1))
     return beside(rows, found)

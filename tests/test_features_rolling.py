@@ -1,0 +1,164 @@
+"""Windows of one's own, and the handbook's: equal to another computation, on its file too."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+
+import pandas as pd
+import polars as pl
+import pytest
+from engines import engines_for
+from polars.testing import assert_frame_equal
+from test_load_handbook import FILE
+
+from synfin_analytics import (
+    ArgumentError,
+    NotFoundError,
+    engineer_features,
+    handbook_features,
+    simulate,
+    window_features,
+)
+
+START = dt.datetime(2026, 3, 1, 10, tzinfo=dt.UTC)
+
+
+def payments():
+    return simulate(customers=20, merchants=8, days=40, seed=7, frame="polars").transactions
+
+
+def rolled(column, by, days):
+    """Sum over (t - days, t] with polars, which takes in all rows of the moment t."""
+    return pl.col(column).rolling_sum_by("timestamp", f"{days}d", closed="right").over(by)
+
+
+def by_polars(rows):
+    """The 14 features by other means: whole rolling sums, and differences of two of them."""
+    rows = rows.with_columns(one=pl.lit(1, pl.Int64), fraud=pl.col("is_fraud").cast(pl.Int64))
+    rows = rows.with_columns(cents=(pl.col("amount").cast(pl.Float64) * 100).round().cast(pl.Int64))
+    later = {
+        name: (pl.col(name).cum_sum(reverse=True) - pl.col(name)).over("customer_id", "timestamp")
+        for name in ("one", "cents")
+    }
+    found = {
+        "weekend": pl.col("timestamp").dt.weekday() >= 6,
+        "night": pl.col("timestamp").dt.hour() <= 6,
+    }
+    for days in (1, 7, 30):
+        count, cents = (rolled(name, "customer_id", days) - later[name] for name in later)
+        found[f"customer_count_{days}d"] = count
+        found[f"customer_mean_amount_{days}d"] = cents / count / 100
+        count, fraud = (
+            rolled(name, "merchant_id", 7 + days) - rolled(name, "merchant_id", 7)
+            for name in ("one", "fraud")
+        )
+        found[f"terminal_count_{days}d"] = count
+        found[f"terminal_risk_{days}d"] = fraud / pl.max_horizontal(count, 1)
+    return rows.select(**found)
+
+
+def test_the_handbooks_features_are_those_of_rolling_sums():
+    rows = payments().sort("timestamp")
+    assert_frame_equal(handbook_features(rows), by_polars(rows), abs_tol=1e-12)
+
+
+@pytest.mark.skipif(not FILE.exists(), reason=f"the handbook's data are not at {FILE}")
+def test_the_handbooks_features_are_those_of_rolling_sums_on_its_own_file():
+    rows = pl.read_parquet(FILE).select(
+        customer_id="CUSTOMER_ID",
+        merchant_id="TERMINAL_ID",
+        timestamp="TX_DATETIME",
+        amount="TX_AMOUNT",
+        is_fraud=pl.col("TX_FRAUD") == 1,
+    )
+    found = handbook_features(rows)
+    assert len(found) == 1_754_155
+    assert_frame_equal(found, by_polars(rows), abs_tol=1e-12)
+
+
+def test_where_definitions_agree_the_69_are_equal_to_the_handbooks():
+    rows = payments().sort("timestamp", "transaction_id").drop("label_available_at")
+    ours, theirs = engineer_features(rows), handbook_features(rows)
+    same = {
+        "tx_velocity_24h": "customer_count_1d",
+        "tx_velocity_7d": "customer_count_7d",
+        "tx_velocity_30d": "customer_count_30d",
+        "avg_amount_24h": "customer_mean_amount_1d",
+        "avg_amount_7d": "customer_mean_amount_7d",
+        "avg_amount_30d": "customer_mean_amount_30d",
+        "merchant_fraud_rate_1d": "terminal_risk_1d",
+        "merchant_fraud_rate_7d": "terminal_risk_7d",
+        "merchant_fraud_rate_30d": "terminal_risk_30d",
+        "is_weekend": "weekend",
+    }
+    found = ours.select(pl.col(one).alias(other) for one, other in same.items())
+    want = theirs.select(same.values())
+    assert_frame_equal(found.fill_null(0), want, check_dtypes=False)
+
+
+@pytest.mark.parametrize("call", [window_features, handbook_features])
+def test_every_kind_of_frame_gives_the_same(call):
+    rows = payments().sample(fraction=1, shuffle=True, seed=1)
+    want = call(rows)
+    for name, frame in engines_for(rows).items():
+        found = call(frame)
+        if isinstance(found, pd.DataFrame):
+            found = pl.from_pandas(found).fill_nan(None)
+        assert_frame_equal(pl.DataFrame(found), want, check_exact=True), name
+
+
+def four(**columns):
+    """Payments of one customer: two of one moment, one an hour later, one of no card."""
+    rows = {
+        "customer_id": ["a", "a", "a", "b"],
+        "card_id": ["x", "x", "x", None],
+        "timestamp": [START, START, START + dt.timedelta(hours=1), START],
+        "amount": [1.25, 2.5, 5.0, 9.0],
+        "is_fraud": [True, None, False, True],
+    }
+    return pl.DataFrame(rows | columns)
+
+
+@pytest.mark.parametrize(
+    ("options", "counts"),
+    [
+        ({}, [1, 2, 1, 1]),
+        ({"itself": False}, [0, 1, 0, 0]),
+        ({"closed": "both"}, [1, 2, 3, 1]),
+        ({"closed": "left"}, [0, 0, 2, 0]),
+        ({"closed": "neither"}, [0, 0, 0, 0]),
+        ({"delay": "1h"}, [0, 0, 2, 0]),
+    ],
+)
+def test_a_window_has_the_ends_that_are_asked_for(options, counts):
+    assert window_features(four(), windows=["1h"], **options)["count_1h"].to_list() == counts
+
+
+def test_a_share_is_of_the_labelled_rows():
+    found = window_features(four(), value="is_fraud", windows=["1d"])
+    assert found.rows() == [(1, 1.0), (2, 1.0), (3, 0.5), (1, 1.0)]
+
+
+def test_where_there_is_no_key_nothing_is_known():
+    found = window_features(four(), by="card_id", windows=["1d"])
+    assert found.rows() == [(1, 1.25), (2, 1.875), (3, 8.75 / 3), (None, None)]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"windows": ["-1d"]}, ArgumentError, "windows is a whole number and a unit of time"),
+        ({"delay": "-1d"}, ArgumentError, "delay is a whole number and a unit of time"),
+        ({"by": "card"}, NotFoundError, "no column 'card' in the transactions. Did you mean 'car"),
+        ({"value": "latitude"}, ArgumentError, "'latitude' is not"),
+    ],
+)
+def test_what_is_no_window_is_refused(options, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        window_features(four(latitude=0.5), **options)
+
+
+def test_a_row_without_a_moment_is_told():
+    with pytest.raises(ArgumentError, match="timestamp: is required, but missing: 1 row: 3"):
+        window_features(four(timestamp=[START, START, START, None]))
