@@ -27,7 +27,7 @@ def blocks(language: str) -> list[str]:
 @pytest.fixture
 def predicted(manager):
     """A database with transactions, and the predictions of a simple model for some of them."""
-    world = simulate(customers=80, merchants=30, days=45, seed=3)
+    world = simulate(customers=200, merchants=60, days=60, seed=3)
     for table in ("customers", "merchants", "transactions"):
         load_df(getattr(world, table), table, manager=manager)
     model = score_transactions(read_df("transactions", manager=manager, frame="polars"))

@@ -82,7 +82,7 @@ PARAMETERS = {
     "engineer_features": "transactions customers merchants label_delay since until",
     "handbook_features": "transactions delay terminal",
     "window_features": "transactions by value windows delay closed itself",
-    "simulate": "customers merchants days seed start frame",
+    "simulate": "customers merchants days seed fraud_rate patterns anomalies drift start frame",
     "score_transactions": "transactions name version learn_share delay",
     "read_layout": "source layout start",
     "Layout": "transactions customers merchants name about",

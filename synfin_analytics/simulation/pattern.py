@@ -1,0 +1,127 @@
+"""What all patterns of fraud have in common."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.simulation.payments import (
+    DAY,
+    DECLINED,
+    LEAST,
+    MOST,
+    Payments,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from synfin_analytics.simulation.draws import Draws, Integers, Mask
+    from synfin_analytics.simulation.scene import Episodes, Scene
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pattern:
+    """A way to commit fraud, with its parameters.
+
+    A pair of numbers is a range, both ends of which belong to it.
+    """
+
+    #: As it stands in ``fraud_type``, and what ``fraud_reason`` says.
+    name: ClassVar[str]
+    reasons: ClassVar[tuple[str, ...]]
+    #: With drift it grows (1) or fades (-1) in the course of the period.
+    trend: ClassVar[int] = 0
+
+    #: Weight among all fraudulent transactions.
+    share: float = 1.0
+    #: Fraudulent transactions of an episode.
+    payments: tuple[int, int] = (1, 1)
+    #: Days until the bank learns of it: at least, and on average beyond that.
+    known_after: tuple[float, float] = (0.5, 3.0)
+    #: Share of the transactions that are declined.
+    declined: float = 0.05
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if not _fits(value, field.default):
+                raise ArgumentError(
+                    f"The parameter {field.name!r} of the pattern {self.name!r} is "
+                    f"{_described(field.default)}, as {field.default!r}; got {value!r}."
+                )
+        if self.payments[0] < 1:
+            raise ArgumentError(f"An episode of {self.name!r} has at least one payment.")
+        if self.declined > 1:
+            raise ArgumentError(
+                f"The parameter 'declined' of the pattern {self.name!r} is a share."
+            )
+
+    def possible(self, scene: Scene) -> bool:
+        """Say whether the world has what it takes."""
+        return len(scene.paid) > 0
+
+    def commit(self, draws: Draws, scene: Scene, episodes: Episodes) -> Payments:
+        """Commit these episodes."""
+        raise NotImplementedError
+
+    def made(
+        self,
+        draws: Draws,
+        episodes: Episodes,
+        *,
+        time: Integers,
+        cents: NDArray[np.number],
+        one_by_one: bool = False,
+        reason: ArrayLike = 0,
+        **columns: ArrayLike,
+    ) -> Payments:
+        """Payments of these episodes, with what the bank made of them.
+
+        It learns of an episode at once, some time after its end; or, ``one_by_one``, of each
+        payment for itself.
+        """
+        least, mean = self.known_after
+        if one_by_one:
+            known = time + (least + mean * draws.exponential(len(time))) * DAY
+        else:
+            last = np.maximum.reduceat(time, episodes.first) if len(episodes) else time
+            known = last + (least + mean * draws.exponential(len(episodes))) * DAY
+            known = known[episodes.of]
+        refused: Mask = draws.chance(len(time), self.declined)
+        return Payments.of(
+            len(time),
+            time=time,
+            cents=np.clip(np.rint(cents), LEAST, MOST),
+            status=np.where(refused, DECLINED, 0),
+            known=np.maximum(np.ceil(known), time + 60),
+            reason=reason,
+            **columns,
+        )
+
+
+def _fits(value: Any, default: Any) -> bool:
+    if isinstance(default, tuple):
+        given = value if isinstance(value, tuple | list) else ()
+        pair = len(default) == 2
+        return (
+            (len(given) == 2 if pair else len(given) > 0)
+            and all(_fits(one, default[0]) for one in given)
+            and (not pair or given[0] <= given[1])
+        )
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 <= value < float("inf") and (isinstance(default, float) or isinstance(value, int))
+
+
+def _described(default: Any) -> str:
+    if not isinstance(default, tuple):
+        return "a number, not below 0"
+    kind = "whole numbers" if isinstance(default[0], int) else "numbers"
+    if len(default) == 2:
+        return f"a pair of {kind}, not below 0, the smaller one first"
+    return f"some {kind}, not below 0"

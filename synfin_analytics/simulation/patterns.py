@@ -1,0 +1,163 @@
+"""Which patterns of fraud are committed, and how often."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.simulation.anomalies import ANOMALIES, Anomaly
+from synfin_analytics.simulation.draws import Draws
+from synfin_analytics.simulation.payments import Payments, together
+from synfin_analytics.simulation.remote import (
+    AccountTakeover,
+    AmountSpike,
+    CardTesting,
+    RefundAbuse,
+)
+from synfin_analytics.simulation.scene import Episodes, Scene
+from synfin_analytics.simulation.schemes import CollusionRing, CompromisedMerchant, DormantCard
+from synfin_analytics.simulation.stolen import (
+    ImpossibleTravel,
+    JustBelowLimit,
+    NightSpree,
+    VelocityBurst,
+)
+
+if TYPE_CHECKING:
+    from synfin_analytics.simulation.draws import Floats, Integers
+    from synfin_analytics.simulation.pattern import Pattern
+
+#: All patterns; a fraud's number is its place here, from 1. A new one comes last.
+PATTERNS: tuple[type[Pattern], ...] = (
+    CardTesting,
+    VelocityBurst,
+    ImpossibleTravel,
+    AmountSpike,
+    CompromisedMerchant,
+    AccountTakeover,
+    DormantCard,
+    JustBelowLimit,
+    NightSpree,
+    CollusionRing,
+    RefundAbuse,
+)
+NUMBER = {one: number for number, one in enumerate(PATTERNS, 1)}
+
+_FEW = 3
+One = TypeVar("One")
+
+
+def chosen_patterns(patterns: Any) -> list[Pattern]:
+    """Patterns with their parameters, in the order of ``PATTERNS``, each at most once."""
+    found = _chosen(patterns, {one.name: one for one in PATTERNS}, "pattern")
+    return sorted(found, key=lambda one: NUMBER[type(one)])
+
+
+def chosen_anomalies(anomalies: Any) -> dict[str, Anomaly]:
+    """Anomalies with their parameters, by name."""
+    found = _chosen(anomalies, {one.name: one for one in ANOMALIES}, "anomaly")
+    return {one.name: one for one in found}
+
+
+def _chosen(given: Any, known: Mapping[str, type[One]], what: str) -> list[One]:
+    """Turn ``"all"``, names, objects, or a mapping of names to parameters into objects."""
+    if isinstance(given, str):
+        given = list(known) if given == "all" else [given]
+    if given is None:
+        return []
+    if not isinstance(given, Mapping):
+        if not isinstance(given, Iterable):
+            raise ArgumentError(
+                f'{what} names are "all", a list, or a mapping of names to parameters; '
+                f"got {given!r}."
+            )
+        given = {getattr(one, "name", one): one for one in given}
+    return [_one(name, parameters, known, what) for name, parameters in given.items()]
+
+
+def _one(name: Any, given: Any, known: Mapping[str, type[One]], what: str) -> One:
+    if name not in known:
+        raise NotFoundError(what, name, known)
+    kind = known[name]
+    if isinstance(given, kind):
+        return given
+    if given is None or given == name:
+        return kind()
+    if not isinstance(given, Mapping):
+        raise ArgumentError(
+            f"The parameters of the {what} {name!r} are a mapping of names to values; "
+            f"got {given!r}."
+        )
+    fields = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    for parameter in given:
+        if parameter not in fields:
+            raise NotFoundError("parameter", parameter, fields, where=f"the {what} {name!r}")
+    return kind(**given)
+
+
+def with_fraud(
+    seed: int, scene: Scene, patterns: list[Pattern], fraud_rate: float, drift: float
+) -> Payments:
+    """All payments, so large a share of which is fraud, at most."""
+    able = [one for one in patterns if one.share > 0 and one.possible(scene)]
+    budget = int(len(scene.paid) * fraud_rate / (1 - fraud_rate))
+    plan = Draws(seed, "plan")
+    sizes = _planned(plan, able, budget)
+    phases = (plan.order(len(able)) + plan.uniform(len(able))) / max(len(able), 1)
+    parts = []
+    genuine = scene.paid
+    # The dormant come last: their silence must not be broken by another fraud.
+    in_turn = zip(able, phases, strict=True)
+    for pattern, phase in sorted(in_turn, key=lambda one: isinstance(one[0], DormantCard)):
+        size = sizes[pattern.name]
+        if not len(size):
+            continue
+        draws = Draws(seed, pattern.name)
+        # Where a pattern has few episodes, those of all patterns together are spread evenly.
+        shares = draws.uniform(len(size)) if len(size) > _FEW else np.full(len(size), phase)
+        at = _spread(shares, pattern.trend * drift)
+        committed = pattern.commit(draws, scene, Episodes(at, size))
+        if isinstance(pattern, DormantCard):
+            genuine = genuine.take(~pattern.silences(draws, scene, committed))
+        parts.append(committed.changed(fraud=NUMBER[type(pattern)]))
+        victims = scene.victims.copy()
+        victims[committed.customer] = True
+        scene = dataclasses.replace(scene, victims=victims)
+    return together([genuine, *parts])
+
+
+def _planned(draws: Draws, patterns: list[Pattern], budget: int) -> dict[str, Integers]:
+    """Sizes of the episodes of each pattern: together at most ``budget``, by their shares."""
+    sizes: dict[str, list[int]] = {one.name: [] for one in patterns}
+    total = dict.fromkeys(sizes, 0)
+    # Where few episodes fit, another seed has others.
+    turn = [patterns[at] for at in draws.order(len(patterns))]
+    while turn:
+        behind = min(turn, key=lambda one: total[one.name] / one.share)
+        least, most = behind.payments
+        left = budget - sum(total.values())
+        if left < least:
+            turn.remove(behind)
+            continue
+        size = min(int(draws.whole(1, least, most)[0]), left)
+        sizes[behind.name].append(size)
+        total[behind.name] += size
+    return {name: np.array(each, np.int64) for name, each in sizes.items()}
+
+
+def _spread(shares: Floats, trend: float) -> Floats:
+    """Moments of episodes as shares of the period: evenly, or more and more (``trend`` to 1).
+
+    Of a density that grows linearly from 1 - trend to 1 + trend these are the quantiles.
+    """
+    even = (np.arange(len(shares)) + shares) / max(len(shares), 1)
+    if not trend:
+        return even
+    slope = abs(trend)
+    low = 1 - slope
+    growing = (np.sqrt(low * low + 4 * slope * even) - low) / (2 * slope)
+    return growing if trend > 0 else 1 - growing
