@@ -9,6 +9,7 @@ import polars as pl
 
 from synfin_analytics.frames.derive import derive
 from synfin_analytics.simulation.catalogue import CATEGORIES
+from synfin_analytics.simulation.history import history
 from synfin_analytics.simulation.patterns import PATTERNS
 from synfin_analytics.simulation.payments import (
     ANOMALIES,
@@ -39,7 +40,7 @@ _TERMINALS = 8  # a merchant has at most
 _METHODS = ("debit_card", "credit_card", "prepaid_card", "digital_wallet")
 
 
-def described(paid: Payments, world: World, history: dict[str, pl.Series]) -> pl.DataFrame:
+def described(paid: Payments, world: World) -> pl.DataFrame:
     """Rows of the table ``transactions``, in the order of time."""
     n = len(paid)
     people, shops = world.people, world.shops
@@ -111,7 +112,7 @@ def described(paid: Payments, world: World, history: dict[str, pl.Series]) -> pl
             "label_available_at": _null_where(pl.Series(known).dt.replace_time_zone("UTC"), ~fraud),
             "is_anomaly": paid.anomaly > 0,
             "anomaly_type": _words(ANOMALIES, paid.anomaly),
-            **history,
+            **history(paid, world),
         }
     )
     return derive(frame, "transactions")

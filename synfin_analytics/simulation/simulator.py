@@ -14,6 +14,7 @@ from synfin_analytics.simulation.anomalies import Anomaly, HolidayTravel, LargeP
 from synfin_analytics.simulation.describe import described
 from synfin_analytics.simulation.draws import Draws
 from synfin_analytics.simulation.everyday import everyday
+from synfin_analytics.simulation.history import of_customers, of_merchants
 from synfin_analytics.simulation.journeys import Calendar, Whereabouts, far, whereabouts
 from synfin_analytics.simulation.patterns import chosen_anomalies, chosen_patterns, with_fraud
 from synfin_analytics.simulation.payments import DAY, Payments, in_order, together
@@ -127,9 +128,14 @@ def simulate(
     )
     paid = in_order(with_fraud(seed, scene, frauds, fraud_rate, drift), days)
     return Simulation(
-        _as(customer_columns(Draws(seed, "details"), world.people, start), frame),
-        _as(merchant_columns(world.shops), frame),
-        _as(described(paid, world, {}), frame),
+        _as(
+            customer_columns(Draws(seed, "details"), world.people, start).with_columns(
+                **of_customers(paid, world)
+            ),
+            frame,
+        ),
+        _as(merchant_columns(world.shops).with_columns(**of_merchants(paid, world)), frame),
+        _as(described(paid, world), frame),
     )
 
 
