@@ -1,164 +1,263 @@
-"""The overview page: its numbers, its words, and that it stands alone."""
+"""The report of a period: its numbers, its words, and that it stands alone."""
+
+from __future__ import annotations
 
 import datetime as dt
 import math
 import re
-from html.parser import HTMLParser
+from dataclasses import replace
 
 import polars as pl
 import pytest
+from pages import Page
+from reported import DAYS, NASTY, ROWS, open_world, transactions
 
-from synfin_analytics.metrics import Confusion, fraud_rate
-from synfin_analytics.reports import ModelFacts, Overview
+from synfin_analytics import wording
+from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.frames.load import load_df
+from synfin_analytics.frames.read import read_df
+from synfin_analytics.metrics import fraud_rate
+from synfin_analytics.reports import fraud_report
 from synfin_analytics.wording import between, number, percent, plural
 
 NAN = math.nan
 
 
-def statistics(**changes) -> dict:
-    return {
-        "total_count": 4,
-        "total_amount": 100.0,
-        "avg_amount": 25.0,
-        "min_amount": 10.0,
-        "max_amount": 40.0,
-        "labelled_count": 4,
-        "fraud_count": 1,
-        "anomaly_count": 0,
-        "fraud_rate": 0.25,
-    } | changes
+@pytest.fixture(scope="module")
+def world(server, _module_database):
+    manager = open_world(_module_database)
+    yield manager
+    manager.close()
 
 
-def overview(**changes) -> Overview:
-    frame = pl.DataFrame(
-        {
-            "channel": ["pos", "pos", "online", None],
-            "timestamp": [dt.datetime(2026, 1, day, tzinfo=dt.UTC) for day in (1, 2, 3, 4)],
-            "amount": [10.0, 20.0, 30.0, 40.0],
-            "is_fraud": [True, False, False, False],
-        }
-    )
-    values = {
-        "source": "Transactions of payments.parquet",
-        "statistics": statistics(),
-        "first": frame["timestamp"][0],
-        "last": frame["timestamp"][-1],
-        "rates": {"channel": fraud_rate(frame, by="channel")},
-        "over_time": fraud_rate(frame, every="1d"),
-        "model": ModelFacts("rf", "1.0", Confusion(tp=3, fp=1, fn=2, tn=94)),
-    }
-    return Overview(**values | changes)
+@pytest.fixture
+def session(world):
+    with world.get_session() as session:
+        yield session
 
 
-class Page(HTMLParser):
-    """Texts, tags and addresses of a page; refuses one whose tags do not match."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.open, self.addresses, self.images, self.text = [], [], [], ""
-        self.feed(page)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.addresses += [value for name, value in attrs if name in ("src", "href", "srcset")]
-        self.images += [dict(attrs)] if tag == "img" else []
-        if tag not in ("meta", "img", "link", "br"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-        self.text += " "
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.text += data
+@pytest.fixture(scope="module")
+def report(world):
+    """The report that most tests read."""
+    with world.get_session() as session:
+        return fraud_report(session=session, source=NASTY, notes=[f"A note on {NASTY}."])
 
 
-def test_the_page_needs_no_network_and_no_script():
-    page = overview().html()
-    parsed = Page(page)
-    assert parsed.addresses
-    assert all(address.startswith("data:image/svg+xml;base64,") for address in parsed.addresses)
-    assert "<script" not in page
-    assert "url(" not in page
-    assert "@import" not in page
+@pytest.fixture(scope="module")
+def page(report):
+    return Page(report.html())
 
 
-def test_every_picture_says_in_words_what_it_shows():
-    images = Page(overview().html()).images
-    assert len(images) == 2
-    assert all("Fraud rate" in image["alt"] for image in images)
+@pytest.fixture(scope="module")
+def frame(world, page):
+    """The rows that the page says it is computed from, read by the query that stands on it."""
+    return read_df(page.code[2], manager=world, frame="polars")
 
 
-def test_the_page_has_the_numbers():
-    text = " ".join(Page(overview().html()).text.replace("\u00a0", " ").split())
-    assert "4 transactions from 2026-01-01 to 2026-01-04, worth 100;" in text
-    assert "1 of them was fraud: 25.0 % (95 % interval 4.56 % to 69.9 %)." in text
-    assert "pos 2 1 50.0 % 9.45 % to 90.5 % 3,333.3" in text
-    assert "not known 1 0 0.00 %" in text
-    assert "It raised 4 alarms, of which 3 were fraud: precision 75.0 %" in text
-    assert "It found 3 of 5 frauds: recall 60.0 %" in text
-    assert "be right for 95.0 % of the payments" in text
+# -- Numbers --------------------------------------------------------------------------------------
 
 
-def test_what_comes_from_a_file_is_text_and_never_markup():
-    nasty = "<script>alert(1)</script>"
-    frame = pl.DataFrame({"channel": [nasty], "amount": [1.0], "is_fraud": [True]})
-    page = overview(
-        source=nasty, notes=(nasty,), model=nasty, rates={nasty: fraud_rate(frame, by="channel")}
-    ).html()
-    assert "<script" not in page
-    assert page.count("&lt;script&gt;") >= 5
-    Page(page)
+def test_all_transactions_are_counted(report, frame):
+    row = fraud_rate(frame).row(0, named=True)
+    assert len(frame) == report.statistics["total_count"] == ROWS
+    assert report.overall.iloc[0]["fraud_rate"] == row["fraud_rate"]
+    first, second, third, *_ = report.in_words()
+    assert first.startswith(f"{ROWS:,} transactions from 2026-03-02 to 2026-04-10, worth ")
+    of = f"{row['frauds']} of the {row['labelled']:,} that are labelled were fraud"
+    ends = between(row["low"], row["high"])
+    assert second == f"{of}: {percent(row['fraud_rate'])} (95\u00a0% interval {ends})."
+    assert f"{number(row['fraud_bps'], 1)} in 10,000" in third
 
 
-def test_what_is_not_labelled_is_said():
-    some = overview(statistics=statistics(labelled_count=2, fraud_rate=0.5))
-    assert "1 of the 2 that are labelled was fraud" in some.in_words()[1]
-    none = overview(statistics=statistics(labelled_count=0, fraud_count=0, fraud_rate=NAN))
-    assert none.in_words()[1] == "None of them is labelled: their fraud rate is not known."
-    assert "not defined" in Page(none.html()).text
+def test_rates_by_group_are_those_of_fraud_rate(page):
+    rows = page.rows("Fraud rate by merchant category")
+    expected = fraud_rate(transactions(), by="merchant_category")
+    for one in expected.iter_rows(named=True):
+        row = rows[one["merchant_category"]]
+        assert row["frauds"] == number(one["frauds"])
+        assert row["fraud rate"] == percent(one["fraud_rate"])
+        assert row["interval"] == between(one["low"], one["high"])
+        assert row["basis points"] == number(one["fraud_bps"], 1)
 
 
-def test_a_model_that_never_alarms_is_told_as_such():
-    words = ModelFacts("rf", "1", Confusion(0, 0, 2, 8), without_ground_truth=3).in_words()
-    assert words[0] == (
-        "It raised 0 alarms, of which 0 were fraud: precision is not defined: no transaction was "
-        "predicted to be fraud."
-    )
-    assert "3 predictions of which the truth is not known are left out." in words
+def test_amounts_are_compared_in_bands(page):
+    rows = page.rows("Fraud rate by amount")
+    assert list(rows) == ["below 10", "10 to 25", "25 to 50", "50 to 100", "100 to 200", "from 200"]
+    below = transactions().filter(pl.col("amount") < 10)
+    assert rows["below 10"]["transactions"] == number(len(below))
 
 
-def test_a_model_of_which_no_truth_is_known_is_told_as_such():
-    (words,) = ModelFacts("rf", "1", Confusion(0, 0, 0, 0)).in_words()
-    assert "Of no prediction the truth is known" in words
+def test_rates_over_time_are_those_of_fraud_rate(page):
+    expected = fraud_rate(transactions(), every="1d")
+    rows = page.rows("Fraud rate over time")
+    assert len(rows) == DAYS
+    assert [row["fraud rate"] for row in rows.values()] == [*map(percent, expected["fraud_rate"])]
 
 
-def test_without_a_model_the_page_says_why():
-    page = overview(model="No fraud is known.", rates={}, currency="EUR").html()
-    text = Page(page).text
-    assert "No fraud is known." in text
-    assert "No column of these transactions has a few groups to compare." in text
-    assert "worth 100 EUR" in text
+def test_frauds_are_told_by_type(page):
+    frauds = transactions().filter(pl.col("is_fraud").fill_null(value=False))
+    counted = frauds.group_by("fraud_type").agg(pl.len(), pl.col("amount").sum())
+    rows = page.rows("Frauds by type")
+    assert rows.pop("all")["frauds"] == number(len(frauds))
+    assert len(rows) == len(counted) == 2
+    for name, count, amount in counted.iter_rows():
+        row = rows[name.replace("_", " ")]
+        assert (row["frauds"], row["fraud value"]) == (number(count), number(amount))
+        assert row["share of it"] == percent(amount / frauds["amount"].sum())
 
 
-def test_the_page_adapts_to_dark_to_small_and_to_paper():
-    page = overview().html()
+def test_the_largest_losses_of_merchants_are_listed(page):
+    frauds = transactions().filter(pl.col("is_fraud").fill_null(value=False))
+    losses = frauds.group_by("merchant_id").agg(pl.col("amount").sum()).sort("amount")[::-1]
+    rows = page.rows("Merchants with the largest losses")
+    names = [f"{NASTY if one == 'M03' else 'Shop'} ({one})" for one in losses["merchant_id"][:10]]
+    assert list(rows) == names
+    assert rows[names[0]]["fraud value"] == number(losses["amount"][0])
+
+
+def test_how_much_is_labelled_is_told_by_week(page):
+    weeks = transactions().group_by(pl.col("timestamp").dt.truncate("1w")).agg(
+        pl.len(), pl.col("is_fraud").count().alias("known")
+    )  # fmt: skip
+    rows = page.rows("Labels by week of the transaction")
+    for start, count, known in weeks.iter_rows():
+        row = rows[f"{start:%Y-%m-%d}"]
+        assert row["not labelled"] == number(count - known)
+        assert row["share labelled"] == percent(known / count)
+
+
+# -- Words ----------------------------------------------------------------------------------------
+
+
+def test_every_number_of_a_sentence_stands_in_its_section(report, page):
+    for finding in report.findings():
+        section = page.says(finding.section)
+        for one in re.findall(r"\d[\d,]*(?:\.\d+)?(?:-\d\d)*", finding.sentence):
+            assert one.rstrip(",") in section, finding.sentence
+
+
+def test_the_highest_rates_are_named(report):
+    rates = fraud_rate(transactions(), by="channel")
+    first = rates.filter(pl.col("frauds") >= 10).sort("fraud_rate")["channel"][-1]
+    said = " ".join(report.in_words())
+    assert f"By channel, fraud is most frequent where it is {first}: " in said
+
+
+def test_what_is_missing_is_said(report):
+    unlabelled = transactions()["is_fraud"].null_count()
+    assert f"{unlabelled:,} transactions of {ROWS:,} have no label" in " ".join(report.limits())
+
+
+def test_what_is_not_labelled_has_no_rate(session):
+    session.connection().exec_driver_sql("UPDATE transactions SET is_fraud = NULL")
+    report = fraud_report(session=session)
+    assert report.in_words()[1] == "None of them is labelled: their fraud rate is not known."
+    text = Page(report.html()).text
+    assert "not defined" in text
+    assert not re.search(r"\b[Nn]a[Nn]\b|\bNaT\b|<NA>", text)
+
+
+def test_one_transaction_is_enough(session):
+    session.connection().exec_driver_sql("TRUNCATE transactions CASCADE")
+    one = transactions().head(1).drop("currency", "channel", "merchant_category")
+    load_df(one, "transactions", session=session)
+    text = Page(fraud_report(session=session).html()).says()
+    assert "1 transaction from 2026-03-02 to 2026-03-02" in text
+    assert "Amounts are not all of one known currency" in text
+
+
+# -- The page -------------------------------------------------------------------------------------
+
+
+def test_the_page_needs_no_network_and_no_script(report, page):
+    assert all(address.startswith("#") for address in page.addresses)
+    assert "script" not in page.tags
+    assert not re.search(r"url\((?!#)|@import", report.html())
+
+
+def test_what_comes_from_the_database_or_the_caller_is_text_and_never_markup(report, page):
+    assert "<script" not in report.html()
+    assert f"A note on {NASTY}." in page.says("summary")
+    assert any("<script>" in text for text in page.picture_texts)
+    assert report.title == f"Fraud at a glance: {NASTY}"
+
+
+def test_every_picture_says_its_numbers(page):
+    rates = fraud_rate(transactions(), by="channel")
+    (alt,) = [alt for alt in page.alts if alt.startswith("Fraud rate by channel")]
+    for one in rates.iter_rows(named=True):
+        told = f"{one['channel']} {percent(one['fraud_rate'])}"
+        assert f"{told} ({between(one['low'], one['high'])})" in alt
+
+
+def test_a_model_is_told_of_beside(report):
+    without = replace(report, model="No fraud is known.")
+    assert "No fraud is known." in Page(without.html()).says("model")
+
+
+def test_the_page_adapts_to_dark_to_small_and_to_paper(report):
+    page = report.html()
     assert "prefers-color-scheme: dark" in page
     assert "@media print" in page
     assert 'name="viewport"' in page
 
 
-def test_the_same_numbers_give_the_same_page():
-    """But for the moment it was made."""
-    pages = [re.sub(r"on \d{4}-\d\d-\d\d \d\d:\d\d UTC", "", overview().html()) for _ in range(2)]
-    assert pages[0] == pages[1]
+def test_the_same_numbers_give_the_same_page(report):
+    assert replace(report).html() == report.html()
 
 
-def test_a_saved_page_is_the_page(tmp_path):
-    path = overview().save(tmp_path / "page.html")
-    assert "Fraud at a glance" in path.read_text(encoding="utf-8")
-    assert overview()._repr_html_().startswith("<iframe srcdoc=")
+def test_it_shows_itself(report, tmp_path):
+    assert report._repr_html_().startswith("<iframe srcdoc=")
+    assert repr(report).splitlines()[1].startswith("- 2,000 transactions from")
+    assert report.save(tmp_path / "page.html").read_text(encoding="utf-8") == report.html()
+
+
+# -- What is asked for ----------------------------------------------------------------------------
+
+
+def test_a_range_of_dates_and_groups_can_be_chosen(session):
+    report = fraud_report(
+        "2026-03-05", dt.date(2026, 3, 6), ["channel", ("channel", "merchant_category")],
+        session=session, merchants=2, every="1h",
+    )  # fmt: skip
+    days = (
+        transactions()["timestamp"].dt.date().is_between(dt.date(2026, 3, 5), dt.date(2026, 3, 6))
+    )
+    assert report.statistics["total_count"] == days.sum()
+    assert list(report.rates) == ["channel", "channel and merchant category"]
+    assert len(report.merchants) == 2
+    assert report.origin.command == (
+        "synfin report fraud --since 2026-03-05 --until 2026-03-06 --by channel "
+        "--by channel,merchant_category --every 1h --merchants 2 --out report.html"
+    )
+
+
+@pytest.mark.parametrize(("days", "every"), [(40, "1d"), (61, "1w"), (731, "1mo")])
+def test_periods_suit_the_range(session, days, every):
+    last = transactions().tail(1).with_columns(
+        transaction_id=pl.lit("LAST"),
+        timestamp=transactions()["timestamp"][0] + dt.timedelta(days=days),
+        label_available_at=None,
+    )  # fmt: skip
+    load_df(last, "transactions", session=session)
+    assert fraud_report(session=session, by=[]).every == every
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"since": "2031-01-01"}, ArgumentError, "no transaction to report of in this range"),
+        ({"by": ["ip_address"]}, ArgumentError, "single card holders"),
+        ({"by": ["chanel"]}, NotFoundError, "channel"),
+        ({"merchants": -1}, ArgumentError, "at least 0"),
+    ],
+)
+def test_what_cannot_be_reported_is_refused(session, options, error, said):
+    with pytest.raises(error, match=said):
+        fraud_report(session=session, **options)
+
+
+# -- Wording --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -169,9 +268,44 @@ def test_shares_are_told_with_the_digits_that_matter(share, said):
     assert percent(share).replace("\u00a0", " ") == said
 
 
-def test_numbers_intervals_and_nouns():
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(0.9125, "0.912"), (0, "0.000"), (0.0004, "0.00040"), (3e-7, "3.0e-07"), (NAN, "not defined")],
+)
+def test_metrics_are_told_with_three_digits_or_what_is_left(value, said):
+    assert wording.decimal(value) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(0.05, "+0.050"), (-0.2, "\u22120.200"), (-0.0001, "0.000"), (NAN, "not defined")],
+)
+def test_differences_have_a_sign_where_there_is_one(value, said):
+    assert wording.signed(value) == said
+
+
+def test_numbers_intervals_thresholds_and_nouns():
     assert number(1234.5, 2) == "1,234.50"
     assert number(NAN) == "not defined"
-    assert between(NAN, NAN) == "not defined"
+    assert between(NAN, NAN) == wording.span(NAN, 1.0) == "not defined"
+    assert wording.span(0.1, 0.25) == "0.100 to 0.250"
+    assert wording.span(-0.1, 0.25, sign=True) == "\u22120.100 to +0.250"
+    assert [wording.score(one) for one in (0.12345, math.inf, NAN)] == [
+        "0.1235", "none", "not defined",
+    ]  # fmt: skip
     assert plural(1, "fraud") == "1 fraud"
     assert plural(0, "fraud") == "0 frauds"
+
+
+@pytest.mark.parametrize(
+    ("time", "said"),
+    [
+        (dt.timedelta(days=7, hours=6), "7.2 days"),
+        (dt.timedelta(days=1), "1.0 day"),
+        (dt.timedelta(minutes=90), "1.5 hours"),
+        (dt.timedelta(seconds=90), "1.5 minutes"),
+        (dt.timedelta(0), "0.0 seconds"),
+    ],
+)
+def test_times_are_told_in_the_unit_that_suits(time, said):
+    assert wording.duration(time) == said

@@ -23,6 +23,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Write a table, or the rows of a query, to a file.",
     ),
     "load": ("synfin_analytics.cli.data:load", "Load a Parquet or CSV file into a table."),
+    "report": (
+        "synfin_analytics.cli.report:report",
+        "Write what a model is worth, or how much fraud there was, as a page.",
+    ),
 }
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended

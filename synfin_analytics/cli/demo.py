@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
     from synfin_analytics.frames.report import LoadReport
-    from synfin_analytics.reports import Overview
+    from synfin_analytics.reports import FraudReport
 
 _STEPS = 5
 
@@ -72,7 +73,6 @@ def demo(
         with steps.step("Starting PostgreSQL, and creating the database synfin_demo"):
             # Imported only now, for the step to be told before anything takes time.
             from synfin_analytics.cli import demo_steps
-            from synfin_analytics.reports import Overview
 
             manager = demo_steps.open_database()
             stack.callback(manager.close)
@@ -91,10 +91,12 @@ def demo(
         _echo_load(report)
         with steps.step("Counting"):
             transactions = demo_steps.read(manager)
-            counted = demo_steps.count(manager, transactions)
+            if transactions.is_empty():
+                raise ArgumentError("No transaction was loaded: there is nothing to show.")
+            overview = demo_steps.count(manager, source, _notes(report))
         with steps.step("Learning a simple model from the first part, and testing it on the last"):
             model = demo_steps.evaluate(manager, transactions)
-        overview = Overview(source=source, model=model, notes=_notes(report), **counted)
+        overview = replace(overview, model=model)
         with steps.step("Drawing"):
             files = demo_steps.write_files(overview, out)
     _echo_overview(overview)
@@ -141,24 +143,21 @@ def _echo_load(report: LoadReport) -> None:
     click.echo()
 
 
-def _echo_overview(overview: Overview) -> None:
-    from synfin_analytics.reports import ModelFacts
-    from synfin_analytics.reports.overview import table_rows
+def _echo_overview(overview: FraudReport) -> None:
+    from synfin_analytics.reports import ModelReport
+    from synfin_analytics.reports.fraud_tables import rates
 
     _echo_heading("What there is")
-    _echo_sentences(overview.in_words())
-    for title, result in overview.rates.items():
-        _echo_heading(f"Fraud rate by {title}")
-        head = (title.partition(" (")[0], "transactions", "frauds", "rate", "95 % interval")
-        echo_table(head, [row[: len(head)] for row in table_rows(result)])
+    _echo_sentences([*overview.in_words(), *overview.notes])
+    for what, result in overview.rates.items():
+        _echo_heading(f"Fraud rate by {what}")
+        head = (what.partition(" (")[0], "transactions", "frauds", "rate", "95 % interval")
+        echo_table(head, [row[: len(head)] for row in rates(result)])
     _echo_heading("How well a simple model finds it")
-    if isinstance(overview.model, ModelFacts):
-        columns = ("rate", "value", "95 % interval")
-        echo_table(columns, [row[: len(columns)] for row in overview.model.rates()])
-        click.echo()
-        _echo_sentences([*overview.model.in_words(), *overview.model.origin])
+    if isinstance(overview.model, ModelReport):
+        _echo_sentences([*overview.model.in_words(), *overview.model.notes])
     else:
-        _echo_sentences([overview.model])
+        _echo_sentences([str(overview.model)])
 
 
 def _echo_files(files: list[Path]) -> None:

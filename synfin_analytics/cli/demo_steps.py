@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import polars as pl
 from sqlalchemy import text
 
 from synfin_analytics.config import DatabaseConfig
@@ -15,43 +13,28 @@ from synfin_analytics.frames.load import load_df
 from synfin_analytics.frames.read import read_df
 from synfin_analytics.frames.sources import open_source
 from synfin_analytics.manager import DatabaseManager
-from synfin_analytics.metrics import fraud_rate
 from synfin_analytics.readers import read_layout, recognise
 from synfin_analytics.readers.known import layout_named
-from synfin_analytics.reports import ModelFacts, Overview
+from synfin_analytics.reports import FraudReport, ModelReport, fraud_report, model_report
 from synfin_analytics.reports.pictures import fraud_rate_image
 from synfin_analytics.repositories import (
     CustomerRepository,
     MerchantRepository,
-    ModelPredictionRepository,
-    TransactionRepository,
 )
 from synfin_analytics.scoring import FEATURES, ScoredModel, score_transactions
 from synfin_analytics.simulation import simulate
 from synfin_analytics.wording import day, percent, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    import polars as pl
 
     from synfin_analytics.frames.report import LoadReport
 
 #: Name of the demo's own database: the user's is never touched.
 DATABASE = "synfin_demo"
-
-#: Groups that may be worth comparing, and how each is called; the first few with data are shown.
-_GROUPS = {
-    "channel": "channel",
-    "merchant_category": "merchant category",
-    "entry_mode": "entry mode",
-    "country": "country",
-    "time_of_day_category": "time of day (UTC)",
-    "day_of_week": "day of the week (0 = Monday)",
-    "hour_of_day": "hour of the day (UTC)",
-}
-_MOST_GROUPINGS = 2
-_BANDS = (10, 25, 50, 100, 200)
-_FEWEST, _MOST = 2, 30
 
 
 def open_database() -> DatabaseManager:
@@ -116,75 +99,21 @@ def read(manager: DatabaseManager) -> pl.DataFrame:
     )
 
 
-def count(manager: DatabaseManager, transactions: pl.DataFrame) -> dict[str, Any]:
-    """Bring the statistics of customers and merchants up to date, and count fraud rates.
-
-    Most are counted inside PostgreSQL; that by amount here, from the transactions that were read.
-
-    Returns
-    -------
-    dict
-        What an :class:`Overview` needs of the transactions.
-    """
+def count(manager: DatabaseManager, source: str, notes: Sequence[str]) -> FraudReport:
+    """Bring the statistics of customers and merchants up to date, and report how much fraud is."""
     with manager.session_scope() as session:
         CustomerRepository(session).update_transaction_stats()
         MerchantRepository(session).update_transaction_stats()
-        repository = TransactionRepository(session, frame="polars")
-        statistics = repository.get_statistics()
-        if not statistics["total_count"]:
-            raise ArgumentError("No transaction was loaded: there is nothing to show.")
-        first, last, currencies, currency = session.execute(
-            text(
-                "SELECT min(timestamp), max(timestamp), count(DISTINCT currency), min(currency) "
-                "FROM transactions"
-            )
-        ).one()
-        return {
-            "statistics": statistics,
-            "first": first,
-            "last": last,
-            "currency": currency if currencies == 1 else "",
-            "rates": dict(_rates(repository))
-            | {"amount": fraud_rate(transactions.with_columns(_band()), by="band")},
-            "over_time": repository.fraud_rate(every=_period((last - first).days)),
-        }
+        return fraud_report(session=session, source=source, notes=notes)
 
 
-def _rates(transactions: TransactionRepository) -> Iterator[tuple[str, pl.DataFrame]]:
-    left = _MOST_GROUPINGS
-    for column, title in _GROUPS.items():
-        if not left:
-            return
-        result = transactions.fraud_rate(by=column)
-        if _FEWEST <= len(result) <= _MOST:
-            left -= 1
-            yield title, result
-
-
-def _band() -> pl.Expr:
-    """Band of the amount, in the order of the amounts."""
-    names = [
-        f"below {_BANDS[0]}",
-        *(f"{low} to {high}" for low, high in pairwise(_BANDS)),
-        f"from {_BANDS[-1]}",
-    ]
-    band = pl.lit(names[0])
-    for edge, name in zip(_BANDS, names[1:], strict=True):
-        band = pl.when(pl.col("amount") >= edge).then(pl.lit(name)).otherwise(band)
-    return band.cast(pl.Enum(names)).alias("band")
-
-
-def _period(days: int) -> str:
-    return "1mo" if days > 730 else "1w" if days > 60 else "1d"
-
-
-def evaluate(manager: DatabaseManager, transactions: pl.DataFrame) -> ModelFacts | str:
-    """Score the transactions, store the predictions, and count how good they are.
+def evaluate(manager: DatabaseManager, transactions: pl.DataFrame) -> ModelReport | str:
+    """Score the transactions, store the predictions, and report how good they are.
 
     Returns
     -------
-    ModelFacts or str
-        What is told of the model, or why there is none.
+    ModelReport or str
+        The report, or why there is no model.
     """
     if not transactions["is_fraud"].sum():
         return "No fraud is known among these transactions: there is nothing to learn from."
@@ -194,15 +123,7 @@ def evaluate(manager: DatabaseManager, transactions: pl.DataFrame) -> ModelFacts
         return f"There is no model: {error}"
     load_df(model.predictions, "model_predictions", manager=manager)
     with manager.session_scope() as session:
-        predictions = ModelPredictionRepository(session)
-        performance = predictions.get_model_performance(model.name, model.version)
-        return ModelFacts(
-            model.name,
-            model.version,
-            predictions.confusion(model.name, model.version),
-            performance["without_ground_truth"],
-            tuple(_origin(model)),
-        )
+        return model_report(model.name, model.version, session=session, notes=tuple(_origin(model)))
 
 
 def _origin(model: ScoredModel) -> Iterator[str]:
@@ -222,16 +143,18 @@ def _origin(model: ScoredModel) -> Iterator[str]:
     )
 
 
-def write_files(overview: Overview, folder: Path) -> list[Path]:
-    """Write the pictures and the page, and return their paths."""
+def write_files(overview: FraudReport, folder: Path) -> list[Path]:
+    """Write the pages and the pictures, and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     pictures = {"over time": overview.over_time} | {
-        f"by {title}": result for title, result in overview.rates.items()
+        f"by {what}": result for what, result in overview.rates.items()
     }
-    written = []
+    written = [overview.save(folder / "overview.html")]
+    if isinstance(overview.model, ModelReport):
+        written.append(overview.model.save(folder / "model_report.html"))
     for what, result in pictures.items():
         name = what.partition(" (")[0].replace(" ", "_")
         path = folder / f"fraud_rate_{name}.png"
         path.write_bytes(fraud_rate_image(result, f"Fraud rate {what}"))
         written.append(path)
-    return [overview.save(folder / "overview.html"), *written]
+    return written

@@ -94,6 +94,15 @@ def plot_fraud_rate(
     return style.drawn(ax, size, nw.maybe_reset_index(shown).to_pandas(), draw)
 
 
+def group_names(result: IntoDataFrame) -> list[str]:
+    """Name the group of each row of a fraud rate, as pictures do: bands by their edges."""
+    frame = _checked(result)
+    keys = [name for name in frame.columns if name not in MEASURES]
+    return _labels(
+        frame, [name for name in keys if not isinstance(frame.schema[name], nw.Datetime)]
+    )
+
+
 def _checked(result: IntoDataFrame) -> nw.DataFrame[Any]:
     frame: nw.DataFrame[Any] = nw.from_native(result, eager_only=True)
     for name in _NEEDED:

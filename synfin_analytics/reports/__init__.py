@@ -1,5 +1,6 @@
 """Reports: pages that stand alone, with every number computed and said in words."""
 
-from synfin_analytics.reports.overview import ModelFacts, Overview
+from synfin_analytics.reports.fraud import FraudReport, fraud_report
+from synfin_analytics.reports.model import ModelReport, model_report
 
-__all__ = ["ModelFacts", "Overview"]
+__all__ = ["FraudReport", "ModelReport", "fraud_report", "model_report"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import pandas as pd
 from sqlalchemy import Double, and_, cast, func, select, true
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -15,8 +16,8 @@ from synfin_analytics.models import ModelPrediction, Transaction
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Callable
 
-    import pandas as pd
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.orm import Session
 
@@ -147,7 +148,7 @@ def of_predictions(rows: ScoredPredictions) -> Predictions | None:
         *currency_columns(),
         *Labels.columns(labelled),
     )
-    found = _one(rows.session, rows.where(query))
+    found = one(rows.session, rows.where(query))
     return Predictions(**found) if found["predictions"] else None
 
 
@@ -159,7 +160,8 @@ def currency_columns() -> Columns:
     ]
 
 
-def _one(session: Session, query: Select[Any]) -> dict[str, Any]:
+def one(session: Session, query: Select[Any]) -> dict[str, Any]:
+    """Read one row that was asked for labels and the currency, too."""
     found = dict(session.execute(query).mappings().one())
     delays = {name: found.pop(name) for name in ("delayed", "median", "most", "longest")}
     currency = found.pop("currency")
@@ -202,6 +204,30 @@ def by_week(
     for place, (name, values) in enumerate({"fraud_rate": rate, "low": low, "high": high}.items()):
         weeks.insert(4 + place, name, values)
     weeks["alert_rate"] = ratio(weeks["alerts"], weeks["scored"])
+    return weeks
+
+
+def maturity(session: Session, restrict: Callable[[Select[Any]], Select[Any]]) -> pd.DataFrame:
+    """Count labels of transactions by week (from Monday, UTC).
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``timestamp`` (the week's first moment), ``transactions``, ``labelled``, ``share``,
+        ``delayed`` (labels of which it is known when they came) and their ``median`` delay.
+    """
+    week = func.date_trunc("week", Transaction.timestamp, "UTC").label("timestamp")
+    delay = func.percentile_cont(0.5).within_group(_LATE)
+    query: Any = select(
+        week,
+        func.count().label("transactions"),
+        func.count(Transaction.is_fraud).label("labelled"),
+        func.count(_LATE).filter(Transaction.is_fraud.is_not(None)).label("delayed"),
+        func.extract("epoch", delay.filter(Transaction.is_fraud.is_not(None))).label("median"),
+    )
+    weeks = _frame(session, restrict(query).group_by(week).order_by(week))
+    weeks["median"] = pd.to_timedelta(weeks["median"].astype("float64"), unit="s")
+    weeks.insert(3, "share", ratio(weeks["labelled"], weeks["transactions"]))
     return weeks
 
 

@@ -50,7 +50,11 @@ def listed(by: str | Sequence[str | tuple[str, ...]]) -> list[str | tuple[str, .
     wanted: list[str | tuple[str, ...]] = []
     for one in [by] if isinstance(by, str) else by:
         names = [one] if isinstance(one, str) else one
-        if not names or not all(isinstance(name, str) for name in names):
+        if (
+            not isinstance(names, (list, tuple))
+            or not names
+            or not all(isinstance(name, str) for name in names)
+        ):
             raise ArgumentError("by names columns, as ['channel', ('channel', 'country')].")
         for name in names:
             _check(name)

@@ -11,6 +11,7 @@ from synfin_analytics import wording
 from synfin_analytics.metrics.by_group import is_small
 from synfin_analytics.metrics.compare import Comparison
 from synfin_analytics.reports.page import Table, lines
+from synfin_analytics.wording import percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,7 @@ METRICS = {
     "brier": ("Brier score", "mean squared error of the score; 0 is best"),
     "prevalence": ("prevalence", "share of the payments that were fraud"),
 }
-_SHARES = {"precision", "recall", "specificity", "accuracy", "prevalence"}
+SHARES = {"precision", "recall", "specificity", "accuracy", "prevalence"}
 #: Groups of one column that are listed at most, the weakest of them.
 MOST_GROUPS = 15
 _NONE = "\u2013"
@@ -42,17 +43,17 @@ _NONE = "\u2013"
 
 def metric(name: str, value: float) -> str:
     """Write the value of a metric."""
-    return wording.percent(value) if name in _SHARES else wording.decimal(value)
+    return percent(value) if name in SHARES else wording.decimal(value)
 
 
 def ends(name: str, low: float, high: float) -> str:
     """Write the interval of a metric."""
-    return wording.between(low, high) if name in _SHARES else wording.span(low, high)
+    return wording.between(low, high) if name in SHARES else wording.span(low, high)
 
 
 def apart(name: str, value: float) -> str:
     """Write the difference of a metric: of shares, in percentage points."""
-    if name not in _SHARES or np.isnan(value):
+    if name not in SHARES or np.isnan(value):
         return wording.signed(value)
     points = 100 * value
     return wording.signed(points, 1 if abs(points) >= 10 else 2) + "\u00a0pp"
@@ -114,27 +115,37 @@ def level(report: ModelReport) -> str:
     return f"{100 * report.evaluation.level:g}\u00a0%"
 
 
+#: What the draws are of, in words.
+_CLUSTERS = {"customer_id": "customers", "card_id": "cards", "merchant_id": "merchants",
+             "timestamp": "days"}  # fmt: skip
+
+
+def clusters(report: ModelReport) -> str:
+    """Say what is drawn for the intervals."""
+    column = report.settings.cluster
+    return _CLUSTERS.get(column, f"values of {column}")
+
+
 def _metrics(report: ModelReport) -> Table:
-    rows = []
+    rows, notes = [], []
     for one in lines(report.evaluation.summary()):
         name, meaning = METRICS[one.metric]
-        low, high = float(one.low), float(one.high)
-        if one.metric in report.bootstraps:
-            low, high = report.bootstraps[one.metric].low, report.bootstraps[one.metric].high
-        counts = _NONE if pd.isna(one.k) else f"{one.k:,} of {one.n:,}"
-        has_interval = one.metric in _SHARES or one.metric in report.bootstraps
+        drawn = report.bootstraps.get(one.metric)
         rows.append(
             (
                 name,
                 metric(one.metric, one.value),
-                ends(one.metric, low, high) if has_interval else _NONE,
+                ends(one.metric, drawn.low, drawn.high) if drawn else _NONE,
+                ends(one.metric, one.low, one.high) if one.metric in SHARES else _NONE,
                 metric(one.metric, one.baseline),
-                counts,
-                f"{meaning}; {one.note}" if one.note else meaning,
+                _NONE if pd.isna(one.k) else f"{one.k:,} of {one.n:,}",
             )
         )
-    head = ("metric", "value", f"{level(report)} interval", "without a model", "counts", "meaning")
-    return Table(f"Metrics of {report.name} {report.version}", head, rows, frozenset({5}))
+        notes.append(f"{meaning}; {one.note}" if one.note else meaning)
+    sure = f"{level(report)} interval"
+    head = ("metric", "value", f"{sure}, {clusters(report)} drawn", f"{sure}, payments independent",
+            "without a model", "counts")  # fmt: skip
+    return Table(f"Metrics of {report.name} {report.version}", head, rows, notes)
 
 
 def _confusion(one: Evaluation) -> Table:
@@ -164,7 +175,7 @@ def _comparison(report: ModelReport) -> Table | None:
         )
     head = ("metric", ours, theirs, "without a model", "difference",
             f"{level(report)} interval of it", "reading")  # fmt: skip
-    return Table(f"{ours} beside {theirs}, on the same payments", head, rows, frozenset({6}))
+    return Table(f"{ours} beside {theirs}, on the same payments", head, rows, texts=frozenset({6}))
 
 
 def difference(name: str, row: Any) -> str:
@@ -190,8 +201,8 @@ def _thresholds(report: ModelReport) -> Table:
             wording.score(one.threshold),
             wording.number(one.alerts),
             wording.number(one.alerts_per_day, 1),
-            wording.percent(one.precision),
-            wording.percent(one.recall),
+            percent(one.precision),
+            percent(one.recall),
             money(one.cost, report.facts.currency),
             money(one.saved, report.facts.currency),
         )
@@ -208,7 +219,7 @@ def _calibration(one: Evaluation) -> Table:
             wording.number(part.transactions),
             wording.number(part.frauds),
             wording.decimal(part.mean_score),
-            wording.percent(part.fraud_rate),
+            percent(part.fraud_rate),
             wording.between(part.low, part.high),
         )
         for part in lines(one.calibration())
@@ -225,8 +236,8 @@ def _days(report: ModelReport) -> Table:
             wording.number(day.candidates),
             wording.number(day.compromised),
             wording.number(day.hits),
-            wording.percent(day.precision),
-            wording.percent(day.ceiling),
+            percent(day.precision),
+            percent(day.ceiling),
         )
         for day in lines(report.cards.daily)
     ]
@@ -252,24 +263,29 @@ def group(key: tuple[Any, ...]) -> str:
 def _groups(what: str, grouped: GroupedEvaluation) -> Table:
     groups = list(weakest_first(grouped))
     rows = [
-        (
-            group(key) + (" (small)" if is_small(one) else ""),
-            wording.number(one.n),
-            wording.number(one.frauds),
-            wording.percent(one.recall),
-            wording.between(*one.interval("recall")),
-            wording.percent(one.precision),
-            wording.between(*one.interval("precision")),
-            wording.decimal(one.average_precision),
-        )
+        _group(group(key) + (" (small)" if is_small(one) else ""), one)
         for key, one in groups[:MOST_GROUPS]
     ]
     shown = f", the {MOST_GROUPS} weakest of {len(groups):,}" if len(groups) > MOST_GROUPS else ""
-    head = ("group", "payments", "frauds", "recall", "interval", "precision", "interval",
-            "average precision")  # fmt: skip
+    head = ("group", "payments", "frauds", "recall", "its interval", "precision",
+            "interval of that", "average precision")  # fmt: skip
     worst = grouped.worst("recall")
     marked = frozenset(at for at, (key, _) in enumerate(groups[:MOST_GROUPS]) if key == worst)
+    rows.append(_group("all", grouped.overall))
     return Table(f"Recall and precision by {what}{shown}", head, rows, marked=marked)
+
+
+def _group(name: str, one: Evaluation) -> tuple[str, ...]:
+    return (
+        name,
+        wording.number(one.n),
+        wording.number(one.frauds),
+        percent(one.recall),
+        wording.between(*one.interval("recall")),
+        percent(one.precision),
+        wording.between(*one.interval("precision")),
+        wording.decimal(one.average_precision),
+    )
 
 
 def _weeks(report: ModelReport) -> Table:
@@ -279,11 +295,11 @@ def _weeks(report: ModelReport) -> Table:
             wording.number(week.transactions),
             wording.number(week.labelled),
             wording.number(week.frauds),
-            wording.percent(week.fraud_rate),
+            percent(week.fraud_rate),
             wording.between(week.low, week.high),
             wording.decimal(week.mean_score),
             wording.decimal(week.upper_hundredth),
-            wording.percent(week.alert_rate),
+            percent(week.alert_rate),
         )
         for week in lines(report.weeks)
     ]

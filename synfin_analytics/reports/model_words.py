@@ -40,9 +40,14 @@ def findings(report: ModelReport) -> Iterator[Finding]:
 
 
 def _interval(report: ModelReport, metric: str) -> str:
+    """Write the interval of draws; where all draws agree, they are too few to know better."""
     one = report.bootstraps[metric]
-    ends = told.ends(metric, one.low, one.high)
-    return f"{told.level(report)} interval {ends}"
+    low, high = one.low, one.high
+    if low == high and metric in told.SHARES:
+        low, high = report.evaluation.interval(metric)
+    if low == high or np.isnan(low):
+        return "no interval: too few frauds"
+    return f"{told.level(report)} interval {told.ends(metric, low, high)}"
 
 
 def _at_threshold(report: ModelReport) -> Iterator[Finding]:
@@ -132,10 +137,12 @@ def _calibrated(report: ModelReport) -> Finding:
 
 def _cards(report: ModelReport) -> Finding:
     cards, interval = report.cards, report.cards_interval
-    ends = wording.between(interval.low, interval.high)
+    ends = f"{told.level(report)} interval {wording.between(interval.low, interval.high)}"
+    if interval.low == interval.high:
+        ends = "no interval: too few days"
     sentence = (
         f"Of the {cards.k:,} cards a day with the highest scores, {percent(cards.value)} were "
-        f"compromised ({told.level(report)} interval {ends}); a perfect ranking would have reached "
+        f"compromised ({ends}); a perfect ranking would have reached "
         f"{percent(cards.ceiling)}."
     )
     return Finding(f"card precision@{cards.k}", cards.value, percent(cards.value), sentence, "days")

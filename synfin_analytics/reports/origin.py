@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from sqlalchemy import Select
     from sqlalchemy.orm import Session
@@ -108,22 +108,23 @@ def _python(call: str, given: Mapping[str, Any]) -> str:
 
 
 def _options(given: Mapping[str, Any]) -> list[str]:
-    options = []
+    """Write arguments as options of the command."""
+    options: list[list[Any]] = []
     for name, value in given.items():
         option = f"--{name.removesuffix('_with').replace('_', '-')}"
-        values = [value] if isinstance(value, tuple) or name != "by" else value
         if name.startswith("_"):
             continue
-        if name == "by" and not values:
-            options.append(" --no-groups")
-        for one in values:
-            words: Sequence[Any]
-            if name == "by":
-                words = [one if isinstance(one, str) else ",".join(one)]
-            else:
-                words = one if isinstance(one, tuple) else [one]
-            options.append(f" {option} {shlex.join(str(word) for word in words)}")
-    return options
+        if name == "by":
+            groups = [one if isinstance(one, str) else ",".join(one) for one in value]
+            options += [[option, group] for group in groups] or [["--no-groups"]]
+        elif name == "bins":
+            bands = [
+                f"{one}={','.join(f'{edge:g}' for edge in edges)}" for one, edges in value.items()
+            ]
+            options += [[option, band] for band in bands]
+        else:
+            options.append([option, *(value if isinstance(value, tuple) else [value])])
+    return [" " + shlex.join(map(str, words)) for words in options]
 
 
 def plain(moment: dt.date | str | None) -> str | None:

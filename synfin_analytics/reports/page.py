@@ -60,8 +60,10 @@ class Table:
         Of each column.
     rows
         Texts, as many as there are columns.
+    notes
+        Beneath the name of each row, in small.
     texts
-        Columns (from 0) that hold sentences, and not numbers.
+        Columns (from 0) that hold words, and not numbers.
     marked
         Rows (from 0) that stand out.
     """
@@ -69,6 +71,7 @@ class Table:
     caption: str
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
     texts: frozenset[int] = frozenset()
     marked: frozenset[int] = frozenset()
 
@@ -104,6 +107,10 @@ class Page(ABC):
 
     def html(self) -> str:
         """Return the page: one HTML text, with its pictures, that needs no network."""
+        return self._page
+
+    @functools.cached_property
+    def _page(self) -> str:
         template = _environment().get_template(self._template)
         return template.render(report=self, words=wording, **self._sections())
 

@@ -159,10 +159,3 @@ def image(display: Display, kind: Literal["png", "svg"] = "png") -> bytes:
         figure.savefig(buffer, format=kind, dpi=160, transparent=kind == "svg", metadata=metadata)
     plt.close(figure)  # or a notebook would show it, too
     return buffer.getvalue()
-
-
-def image_address(picture: bytes) -> str:
-    """Address of an SVG image that is the image itself, for pages that need no network."""
-    import base64
-
-    return f"data:image/svg+xml;base64,{base64.b64encode(picture).decode()}"

@@ -1,0 +1,299 @@
+"""The report of a period: how much fraud, where, when, of what kind, and how much is known yet."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sqlalchemy import func, select
+
+from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.models import Merchant, Transaction
+from synfin_analytics.reports import facts, fraud_tables, fraud_words, groupings
+from synfin_analytics.reports.model import ModelReport, opened
+from synfin_analytics.reports.origin import Origin, plain
+from synfin_analytics.reports.page import Finding, Page
+from synfin_analytics.repositories import TransactionRepository
+from synfin_analytics.repositories.transactions import within
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+    from sqlalchemy import Select
+    from sqlalchemy.orm import Session
+
+    from synfin_analytics.reports.model import By
+    from synfin_analytics.repositories.values import Bound
+
+_BANDS = {"amount": (10, 25, 50, 100, 200)}
+#: Periods of a picture: months of more than two years, weeks of more than two months.
+_MONTHS, _WEEKS = 730, 60
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FraudReport(Page):
+    """Fraud of a period at a glance; :func:`fraud_report` makes it. It shows itself in a notebook.
+
+    Attributes
+    ----------
+    source
+        Where the transactions come from, in words.
+    statistics
+        What :meth:`TransactionRepository.get_statistics` returns.
+    first, last
+        Moments of the first and the last transaction.
+    currency
+        Of the amounts, if it is one.
+    labels
+        How labels were delayed.
+    overall
+        Result of ``fraud_rate`` of all transactions: one row.
+    rates
+        Results of ``fraud_rate`` by group, each under what makes the groups.
+    every, over_time
+        Length of a period, and the result of ``fraud_rate`` by period.
+    types
+        Frauds by their type, those with the most first: ``fraud_type``, ``frauds``,
+        ``fraud_amount`` and the ``share`` of all fraud value.
+    merchants
+        Those with the largest losses: ``merchant_id``, ``name``, the columns of ``fraud_rate`` and
+        the ``share`` of all fraud value.
+    maturity
+        By week: ``timestamp``, ``transactions``, ``labelled``, ``share`` labelled, ``delayed`` and
+        ``median`` delay.
+    notes
+        Sentences of the caller, as of rows that were not loaded.
+    model
+        Report of a model, to be told of beside; or why there is none; or None.
+    origin, made
+        How to compute it again, and when it was made.
+    """
+
+    source: str
+    statistics: Mapping[str, Any]
+    first: dt.datetime
+    last: dt.datetime
+    currency: str
+    labels: facts.Labels
+    overall: pd.DataFrame
+    rates: Mapping[str, pd.DataFrame]
+    every: str
+    over_time: pd.DataFrame
+    types: pd.DataFrame
+    merchants: pd.DataFrame
+    maturity: pd.DataFrame
+    notes: tuple[str, ...]
+    origin: Origin
+    made: dt.datetime
+    level: float
+    model: ModelReport | str | None = None
+
+    _template: ClassVar[str] = "fraud.html.j2"
+
+    @property
+    def title(self) -> str:
+        """What the report is about."""
+        return f"Fraud at a glance: {self.source}"
+
+    def findings(self) -> list[Finding]:
+        """Say it in words, each sentence with the number that it follows from."""
+        return list(fraud_words.findings(self))
+
+    def limits(self) -> list[str]:
+        """Say what its numbers cannot tell."""
+        return list(fraud_words.limits(self))
+
+    def _sections(self) -> dict[str, Any]:
+        return {
+            "tables": fraud_tables.tables(self),
+            "pictures": fraud_tables.pictures(self),
+            "model": self.model if isinstance(self.model, ModelReport) else None,
+        }
+
+    def __repr__(self) -> str:
+        words = "\n".join(f"- {sentence}" for sentence in self.in_words())
+        return f"{self.title}\n{words.replace(chr(160), ' ')}"
+
+
+def fraud_report(
+    since: Bound = None,
+    until: Bound = None,
+    by: By = None,
+    *,
+    session: Session | None = None,
+    every: str | None = None,
+    bins: Mapping[str, Sequence[float]] | None = None,
+    merchants: int = 10,
+    level: float = 0.95,
+    source: str | None = None,
+    notes: Sequence[str] = (),
+) -> FraudReport:
+    """Report how much fraud there was in a period, where, when and of what kind.
+
+    Parameters
+    ----------
+    since, until
+        Range of dates, both included; by default all transactions.
+    by
+        Columns of ``transactions`` to compare groups of, as ``["channel", "country"]``; a tuple of
+        columns makes groups of both. By default two that have few values, and the amount in bands;
+        ``[]`` is none.
+    session
+        Where to read; by default one of :func:`get_db_manager`, which sees one moment of the
+        database.
+    every
+        Length of the periods over time, as in :func:`synfin_analytics.fraud_rate`; by default days,
+        weeks or months, as suits the range.
+    bins
+        Columns of numbers to compare bands of, with the edges between them.
+    merchants
+        How many merchants are listed, those with the largest losses.
+    level
+        Confidence of the intervals.
+    source
+        Where the transactions come from, in words.
+    notes
+        Sentences to add.
+
+    Returns
+    -------
+    FraudReport
+        ``.save("report.html")`` writes the page; every number of it is in the attributes.
+
+    Raises
+    ------
+    ArgumentError
+        There is no transaction of these dates, or a column of ``by`` tells who somebody is.
+    NotFoundError
+        There is no such column; the message names the nearest.
+    """
+    if isinstance(merchants, bool) or not isinstance(merchants, int) or merchants < 0:
+        raise ArgumentError(f"merchants is how many are listed, at least 0; got {merchants!r}.")
+    wanted = None if by is None else groupings.listed(by)
+    asked: dict[str, tuple[Any, Any]] = {
+        "since": (plain(since), None),
+        "until": (plain(until), None),
+        "by": (wanted, None),
+        "every": (every, None),
+        "bins": (
+            None if bins is None else {name: [*map(float, edges)] for name, edges in bins.items()},
+            None,
+        ),
+        "merchants": (merchants, 10),
+        "level": (level, 0.95),
+    }
+    given = {name: value for name, (value, usual) in asked.items() if value != usual}
+    with opened(session) as session:
+        maker = _Maker(session, since, until, level)
+        known = maker.known()
+        period = every or _period((known["last"] - known["first"]).days)
+        if bins is None:
+            bins = _BANDS if wanted is None else {}
+        query: Any = select(*_ROW)
+        total = maker.rate()
+        return FraudReport(
+            source=source or "all transactions of the database"
+            if since is None and until is None
+            else source or _dates(since, until),
+            statistics=maker.repository.get_statistics(since, until),
+            overall=total,
+            rates=maker.rates(wanted, bins),
+            every=period,
+            over_time=maker.rate(every=period),
+            types=maker.types(),
+            merchants=maker.merchants(merchants),
+            maturity=maker.maturity(),
+            notes=tuple(notes),
+            level=level,
+            origin=Origin.of(
+                session, maker.of(query).order_by(Transaction.timestamp), "fraud_report", given,
+                "fraud",
+            ),
+            made=dt.datetime.now(dt.UTC),
+            **known,
+        )  # fmt: skip
+
+
+def _period(days: int) -> str:
+    return "1mo" if days > _MONTHS else "1w" if days > _WEEKS else "1d"
+
+
+def _dates(since: Bound, until: Bound) -> str:
+    begin, end = plain(since), plain(until)
+    return " ".join(["transactions", *(["from", begin] if begin else []),
+                     *(["until", end] if end else [])])  # fmt: skip
+
+
+class _Maker:
+    """What all parts of a report are computed from."""
+
+    def __init__(self, session: Session, since: Bound, until: Bound, level: float) -> None:
+        self.session, self.since, self.until, self.level = session, since, until, level
+        self.repository = TransactionRepository(session)
+
+    def of(self, query: Select[Any]) -> Select[Any]:
+        """Let a query be of the report's transactions."""
+        return query.where(*within(self.since, self.until))
+
+    def rate(self, by: Any = None, **options: Any) -> pd.DataFrame:
+        found: pd.DataFrame = self.repository.fraud_rate(
+            by, start_date=self.since, end_date=self.until, level=self.level, **options
+        )
+        return found
+
+    def known(self) -> dict[str, Any]:
+        """First and last transaction, currency, and how labels were delayed."""
+        query: Any = select(
+            func.min(Transaction.timestamp).label("first"),
+            func.max(Transaction.timestamp).label("last"),
+            *facts.currency_columns(),
+            *facts.Labels.columns(Transaction.is_fraud.is_not(None)),
+        )
+        found = facts.one(self.session, self.of(query))
+        if found["first"] is None:
+            raise ArgumentError(
+                "There is no transaction to report of"
+                + (" in this range of dates." if self.since or self.until else ": load some first.")
+            )
+        return found
+
+    def rates(
+        self, by: list[str | tuple[str, ...]] | None, bins: Mapping[str, Sequence[float]]
+    ) -> dict[str, pd.DataFrame]:
+        wanted = groupings.chosen(self.session, self.of) if by is None else by
+        found = {groupings.named(one): self.rate(one) for one in wanted}
+        bands = {groupings.named(name): self.rate(bins={name: bins[name]}) for name in bins}
+        return found | bands
+
+    def types(self) -> pd.DataFrame:
+        found = self.rate("fraud_type")
+        found = found[found["frauds"] > 0].sort_values("frauds", ascending=False, kind="stable")
+        columns = ["fraud_type", "frauds", "fraud_amount"]
+        return fraud_tables.shared(found[columns].reset_index(drop=True))
+
+    def merchants(self, most: int) -> pd.DataFrame:
+        found = self.rate("merchant_id")
+        found = fraud_tables.shared(found[found["frauds"] > 0])
+        found = found.sort_values("fraud_amount", ascending=False, kind="stable").head(most)
+        ids = found["merchant_id"].tolist()
+        names = select(Merchant.merchant_id, Merchant.name).where(Merchant.merchant_id.in_(ids))
+        known = {row.merchant_id: row.name for row in self.session.execute(names)}
+        found.insert(1, "name", [known[one] or "" for one in ids])
+        return found.reset_index(drop=True)
+
+    def maturity(self) -> pd.DataFrame:
+        return facts.maturity(self.session, self.of)
+
+
+#: What the rows of a report hold: enough to compute each of its numbers again.
+_ROW = (
+    Transaction.transaction_id,
+    Transaction.timestamp,
+    Transaction.merchant_id,
+    Transaction.amount,
+    Transaction.is_fraud,
+    Transaction.fraud_type,
+    Transaction.label_available_at,
+)
