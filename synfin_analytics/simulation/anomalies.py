@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from synfin_analytics.simulation.parameters import check_parameters
+
 
 @dataclass(frozen=True)
 class HolidayTravel:
@@ -22,6 +24,9 @@ class HolidayTravel:
     partner_stays: float = 0.4
     least_km: float = 250.0
 
+    def __post_init__(self) -> None:
+        check_parameters(self, "anomaly")
+
 
 @dataclass(frozen=True)
 class LargePurchase:
@@ -35,6 +40,9 @@ class LargePurchase:
     per_year: float = 1.2
     #: Smallest and largest multiple of the customer's mean amount.
     times: tuple[float, float] = (8.0, 25.0)
+
+    def __post_init__(self) -> None:
+        check_parameters(self, "anomaly")
 
 
 Anomaly = HolidayTravel | LargePurchase

@@ -165,10 +165,9 @@ def large_purchases(
     open_ = world.shops.available()
     found = np.where(ONLINE[kinds], open_[NOWHERE, kinds], open_[place][:, kinds])
     weight = found * np.array([0.4, 0.3, 0.1, 0.2])
-    some = weight.sum(axis=1) > 0
-    at = (draws.uniform(k)[:, None] * weight.sum(axis=1)[:, None] >= weight.cumsum(axis=1)).sum(
-        axis=1
-    )
+    weights = weight.cumsum(axis=1)
+    some = weights[:, -1] > 0
+    at = (draws.uniform(k)[:, None] * weights[:, -1:] >= weights).sum(axis=1)
     category = kinds[np.minimum(at, len(kinds) - 1)]
     day = np.minimum(np.floor(draws.uniform(k) * days).astype(np.int64), days - 1)
     customer, place, category, day = customer[some], place[some], category[some], day[some]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.simulation.parameters import check_parameters
 from synfin_analytics.simulation.payments import (
     DAY,
     DECLINED,
@@ -47,19 +46,7 @@ class Pattern:
     declined: float = 0.05
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if not _fits(value, field.default):
-                raise ArgumentError(
-                    f"The parameter {field.name!r} of the pattern {self.name!r} is "
-                    f"{_described(field.default)}, as {field.default!r}; got {value!r}."
-                )
-        if self.payments[0] < 1:
-            raise ArgumentError(f"An episode of {self.name!r} has at least one payment.")
-        if self.declined > 1:
-            raise ArgumentError(
-                f"The parameter 'declined' of the pattern {self.name!r} is a share."
-            )
+        check_parameters(self, "pattern")
 
     def possible(self, scene: Scene) -> bool:
         """Say whether the world has what it takes."""
@@ -102,26 +89,3 @@ class Pattern:
             reason=reason,
             **columns,
         )
-
-
-def _fits(value: Any, default: Any) -> bool:
-    if isinstance(default, tuple):
-        given = value if isinstance(value, tuple | list) else ()
-        pair = len(default) == 2
-        return (
-            (len(given) == 2 if pair else len(given) > 0)
-            and all(_fits(one, default[0]) for one in given)
-            and (not pair or given[0] <= given[1])
-        )
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return 0 <= value < float("inf") and (isinstance(default, float) or isinstance(value, int))
-
-
-def _described(default: Any) -> str:
-    if not isinstance(default, tuple):
-        return "a number, not below 0"
-    kind = "whole numbers" if isinstance(default[0], int) else "numbers"
-    if len(default) == 2:
-        return f"a pair of {kind}, not below 0, the smaller one first"
-    return f"some {kind}, not below 0"

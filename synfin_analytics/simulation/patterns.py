@@ -69,13 +69,15 @@ def _chosen(given: Any, known: Mapping[str, type[One]], what: str) -> list[One]:
         given = list(known) if given == "all" else [given]
     if given is None:
         return []
+    if isinstance(given, Iterable) and not isinstance(given, Mapping):
+        given = list(given)
+        if all(isinstance(one, (str, *known.values())) for one in given):
+            given = {getattr(one, "name", one): one for one in given}
     if not isinstance(given, Mapping):
-        if not isinstance(given, Iterable):
-            raise ArgumentError(
-                f'{what} names are "all", a list, or a mapping of names to parameters; '
-                f"got {given!r}."
-            )
-        given = {getattr(one, "name", one): one for one in given}
+        raise ArgumentError(
+            f'{what.capitalize()} names are "all", a list of names, or a mapping of names to '
+            f"parameters; got {given!r}."
+        )
     return [_one(name, parameters, known, what) for name, parameters in given.items()]
 
 
@@ -104,7 +106,7 @@ def with_fraud(
 ) -> Payments:
     """All payments, so large a share of which is fraud, at most."""
     able = [one for one in patterns if one.share > 0 and one.possible(scene)]
-    budget = int(len(scene.paid) * fraud_rate / (1 - fraud_rate))
+    budget = _budget(scene, able, fraud_rate)
     plan = Draws(seed, "plan")
     sizes = _planned(plan, able, budget)
     phases = (plan.order(len(able)) + plan.uniform(len(able))) / max(len(able), 1)
@@ -128,6 +130,18 @@ def with_fraud(
         victims[committed.customer] = True
         scene = dataclasses.replace(scene, victims=victims)
     return together([genuine, *parts])
+
+
+def _budget(scene: Scene, patterns: list[Pattern], fraud_rate: float) -> int:
+    """Frauds that make so large a share of all payments, when dormant cards pay nothing."""
+    silence = 0.0
+    for one in patterns:
+        if isinstance(one, DormantCard):
+            share = one.share / sum(each.share for each in patterns)
+            per_day = len(scene.paid) / len(scene.world.people) / len(scene.world.calendar)
+            # What a customer would have paid, for each fraud of an episode of average length.
+            silence = share * per_day * sum(one.silent_days) / sum(one.payments)
+    return int(len(scene.paid) * fraud_rate / (1 - fraud_rate + fraud_rate * silence))
 
 
 def _planned(draws: Draws, patterns: list[Pattern], budget: int) -> dict[str, Integers]:

@@ -10,6 +10,7 @@ import numpy as np
 from synfin_analytics.simulation.catalogue import RESALE, RESALE_ONLINE
 from synfin_analytics.simulation.pattern import Pattern
 from synfin_analytics.simulation.payments import (
+    CHIP,
     DAY,
     ECOMMERCE,
     HOUR,
@@ -164,7 +165,7 @@ class AmountSpike(Pattern):
             card=scene.cards(draws, customer)[of],
             merchant=np.where(web, scene.web(draws, n, ("web shop", "travel agency")), shop),
             channel=np.where(web, ONLINE, POS),
-            entry=np.where(web, ECOMMERCE, MAGSTRIPE),
+            entry=np.where(web, ECOMMERCE, np.where(draws.chance(n, 0.5), MAGSTRIPE, CHIP)),
             place=np.where(web, scene.hideouts(draws, customer)[of], home),
             device=np.where(web, devices(draws, n), 0),
         )

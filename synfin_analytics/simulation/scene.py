@@ -140,7 +140,12 @@ class Scene:
 
     def amounts(self, draws: Draws, customer: Integers, times: tuple[float, float]) -> Integers:
         """Amounts of so many times what each customer usually pays, in cents."""
-        return np.rint(self.usual[customer] * draws.uniform(len(customer), *times)).astype(np.int64)
+        n = len(customer)
+        cents = np.rint(self.usual[customer] * draws.uniform(n, *times)).astype(np.int64)
+        # Goods have prices, stolen or not.
+        price = draws.uniform(n)
+        cents = np.where(price < 0.4, cents // 100 * 100 + 99, cents)
+        return np.where(price > 0.9, np.maximum(cents // 100, 1) * 100, cents)
 
     def begins(
         self,

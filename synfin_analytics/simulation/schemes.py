@@ -231,14 +231,15 @@ class DormantCard(Pattern):
         customer = scene.untouched(draws, k)
         span = np.minimum(draws.uniform(k, *self.hours) * HOUR, scene.world.end / 10)
         # There was something to pay before the silence.
-        at = 0.4 + 0.6 * episodes.at
+        before = min(self.silent_days[1] / len(scene.world.calendar), 1 / 3) + 0.05
+        at = before + (1 - before) * episodes.at
         time = scene.begins(draws, at, span)[of] + spread(draws, episodes, span)
         web = draws.chance(n, self.online)
         time = np.where(web, time, in_opening_hours(time))
         home = scene.homes(customer)[of]
         shop = scene.merchants(draws, home, RESALE)
         merchant = np.where(web, scene.web(draws, n, RESALE_ONLINE), shop)
-        hand = handed_over(draws, scene, merchant, MAGSTRIPE)
+        hand = handed_over(draws, scene, merchant, CHIP)
         return self.made(
             draws,
             episodes,

@@ -138,7 +138,8 @@ class ImpossibleTravel(Pattern):
         share = draws.uniform(k)[:, None] * weight.sum(axis=1)[:, None]
         place = (share >= weight.cumsum(axis=1)).sum(axis=1)
         km = distances()[city, place]
-        first = scene.paid.time[owner] + km / draws.uniform(k, *self.speed_kmh) * HOUR
+        speed = np.maximum(draws.uniform(k, *self.speed_kmh), 1.0)
+        first = scene.paid.time[owner] + km / speed * HOUR
         time = first[of] + waits(draws, episodes, *(60 * one for one in self.gap_minutes))
         customer = scene.paid.customer[owner]
         merchant = scene.merchants(draws, place[of], _EVERYWHERE)
