@@ -28,7 +28,9 @@ FACE = """
     time_split TimeSplit prequential_folds
 
     Display plot_calibration plot_comparison plot_confusion plot_cost plot_fraud_rate
-    plot_precision_recall plot_roc plot_thresholds plot_topk
+    plot_importances plot_precision_recall plot_roc plot_score_drift plot_thresholds plot_topk
+
+    fraud_report FraudReport model_report ModelReport
 
     engineer_features handbook_features window_features
 
@@ -68,10 +70,15 @@ PARAMETERS = {
     "plot_comparison": "comparison ax title",
     "plot_confusion": "evaluation ax title",
     "plot_cost": "costs ax title",
+    "plot_importances": "importances ax most title",
     "plot_precision_recall": "evaluations ax title",
     "plot_roc": "evaluations ax title",
+    "plot_score_drift": "weeks ax title",
     "plot_thresholds": "evaluation ax title",
     "plot_topk": "topk ax title",
+    "model_report": "model_name model_version compare_with by session since until threshold "
+    "alerts_per_day cost_per_alert recovery_rate card cluster draws seed level notes",
+    "fraud_report": "since until by session every bins merchants level source notes",
     "time_split": "frame train delay test start timestamp label label_available_at card "
     "drop_known_cards",
     "prequential_folds": "frame folds train delay test start timestamp label label_available_at "

@@ -11,7 +11,8 @@ from sqlalchemy import func, select
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.models import Merchant, Transaction
 from synfin_analytics.reports import facts, fraud_tables, fraud_words, groupings
-from synfin_analytics.reports.model import ModelReport, opened
+from synfin_analytics.reports.model import opened
+from synfin_analytics.reports.model_page import ModelReport
 from synfin_analytics.reports.origin import Origin, plain
 from synfin_analytics.reports.page import Finding, Page
 from synfin_analytics.repositories import TransactionRepository

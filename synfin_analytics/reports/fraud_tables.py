@@ -105,6 +105,12 @@ def _merchants(report: FraudReport) -> Table | None:
         )
         for row in lines(report.merchants)
     ]
+    these = report.merchants
+    rows.append(
+        ("these together", wording.number(these["transactions"].sum()),
+         wording.number(these["frauds"].sum()), _NONE, _NONE,
+         wording.number(these["fraud_amount"].sum()), percent(these["share"].sum()))
+    )  # fmt: skip
     head = ("merchant", "transactions", "frauds", "fraud rate", "interval", "fraud value",
             "share of it")  # fmt: skip
     return Table("Merchants with the largest losses", head, rows)

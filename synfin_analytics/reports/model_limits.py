@@ -11,7 +11,7 @@ from synfin_analytics.wording import listed, percent, plural
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from synfin_analytics.reports.model import ModelReport
+    from synfin_analytics.reports.model_page import ModelReport
 
 #: Below these, the report warns.
 FEW_FRAUDS, FEW_CUSTOMERS, FEW_WEEKS = 100, 250, 4

@@ -11,7 +11,7 @@ from synfin_analytics.reports.pictures import Picture, picture
 from synfin_analytics.wording import decimal, percent
 
 if TYPE_CHECKING:
-    from synfin_analytics.reports.model import ModelReport
+    from synfin_analytics.reports.model_page import ModelReport
 
 
 def pictures(report: ModelReport) -> dict[str, Picture | dict[str, Picture]]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from synfin_analytics.metrics.by_group import GroupedEvaluation
     from synfin_analytics.metrics.evaluation import Evaluation
     from synfin_analytics.metrics.threshold import Threshold
-    from synfin_analytics.reports.model import ModelReport, Settings
+    from synfin_analytics.reports.model_page import ModelReport, Settings
 
 #: What each metric is called, and what it means.
 METRICS = {

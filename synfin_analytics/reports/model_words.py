@@ -16,7 +16,7 @@ from synfin_analytics.wording import percent, plural
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from synfin_analytics.reports.model import ModelReport
+    from synfin_analytics.reports.model_page import ModelReport
 
 
 def findings(report: ModelReport) -> Iterator[Finding]:

@@ -1,0 +1,138 @@
+"""The report of a model as an object: its numbers, its words and its page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from synfin_analytics.reports import model_limits, model_pictures, model_tables, model_words
+from synfin_analytics.reports.page import Finding, Page
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from synfin_analytics.metrics.bootstrap import Bootstrap
+    from synfin_analytics.metrics.by_group import GroupedEvaluation
+    from synfin_analytics.metrics.compare import Comparison
+    from synfin_analytics.metrics.evaluation import Evaluation
+    from synfin_analytics.metrics.topk import TopK
+    from synfin_analytics.reports.facts import Predictions
+    from synfin_analytics.reports.origin import Origin
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ModelReport(Page):
+    """What a model is worth; :func:`model_report` makes it. It shows itself in a notebook.
+
+    Attributes
+    ----------
+    name, version
+        The model.
+    facts
+        What is known of its predictions: period, labels and their delay.
+    evaluation
+        All metrics, at the threshold in use.
+    bootstraps
+        Their intervals from draws of customers, by metric.
+    comparison
+        With another model, on the rows of both; why there is none, in words; or None.
+    thresholds
+        A row for each threshold that is talked of: ``threshold``, ``why``, ``alerts``,
+        ``alerts_per_day``, ``precision``, ``recall``, ``false_positive_rate``, ``cost``, ``saved``
+        and whether it was ``chosen_here``, on the rows of this report.
+    cards, cards_interval
+        Card precision@k, and its interval from draws of days.
+    groups
+        The model on each group, by what makes the groups.
+    weeks
+        Scores and frauds by week.
+    importances
+        Mean of the stored feature importances.
+    settings
+        Costs, budget and draws that were asked for.
+    notes
+        Sentences of the caller, as of how the model came about.
+    origin, made
+        How to compute it again, and when it was made.
+    """
+
+    name: str
+    version: str
+    facts: Predictions
+    evaluation: Evaluation
+    bootstraps: Mapping[str, Bootstrap]
+    comparison: Comparison | str | None
+    thresholds: pd.DataFrame
+    cards: TopK
+    cards_interval: Bootstrap
+    groups: Mapping[str, GroupedEvaluation]
+    weeks: pd.DataFrame
+    importances: pd.DataFrame
+    settings: Settings
+    notes: tuple[str, ...]
+    origin: Origin
+    made: dt.datetime
+
+    _template: ClassVar[str] = "model.html.j2"
+
+    @property
+    def title(self) -> str:
+        """What the report is about."""
+        return f"Model report: {self.name} {self.version}"
+
+    @property
+    def costs(self) -> pd.DataFrame:
+        """Cost of each threshold, see :meth:`Evaluation.cost_curve`."""
+        return self.evaluation.cost_curve(self.settings.cost_per_alert, self.settings.recovery_rate)
+
+    def findings(self) -> list[Finding]:
+        """Say it in words, each sentence with the number that it follows from."""
+        return list(model_words.findings(self))
+
+    def limits(self) -> list[str]:
+        """Say what its numbers cannot tell."""
+        return list(model_limits.limits(self))
+
+    def _sections(self) -> dict[str, Any]:
+        return {
+            "tables": model_tables.tables(self),
+            "pictures": model_pictures.pictures(self),
+            "data": model_limits.data(self),
+            "weakest": model_words.weakest(self),
+            "expected": model_words.expected_frauds(self),
+        }
+
+    def __repr__(self) -> str:
+        words = "\n".join(f"- {sentence}" for sentence in self.in_words())
+        return f"{self.title}\n{words.replace(chr(160), ' ')}"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was asked for.
+
+    Attributes
+    ----------
+    alerts_per_day
+        Alerts, or cards, that can be looked at in a day.
+    cost_per_alert, recovery_rate
+        As for :meth:`Evaluation.cost_curve`.
+    card, cluster
+        Columns of what is a card, and of what belongs together in the draws.
+    draws, seed
+        Of the bootstrap.
+    inferred
+        How the threshold in use was found, in words.
+    """
+
+    alerts_per_day: int
+    cost_per_alert: float
+    recovery_rate: float
+    card: str
+    cluster: str
+    draws: int
+    seed: int
+    inferred: str
