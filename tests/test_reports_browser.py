@@ -1,0 +1,176 @@
+"""Reports in a real browser: alone, on a phone, in the dark, on paper, and read aloud."""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import replace
+
+import pytest
+from browser import OUT, chromium
+from reported import open_world
+
+from synfin_analytics.reports import fraud_report, model_report
+
+A4 = {"width": 595, "height": 842}  # points
+
+
+@pytest.fixture(scope="module")
+def pages(server, _module_database, tmp_path_factory):
+    """Files of both reports, opened as anybody opens them."""
+    manager = open_world(_module_database)
+    with manager.get_session() as session:
+        model = model_report("forest", "1.0", ("logit", "1.0"), session=session, draws=50)
+        fraud = replace(fraud_report(session=session), model=model)
+    manager.close()
+    folder = tmp_path_factory.mktemp("reports")
+    return {
+        "model": model.save(folder / "model.html").as_uri(),
+        "fraud": fraud.save(folder / "fraud.html").as_uri(),
+    }
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(params=["model", "fraud"])
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def opened(browser, pages):
+    """Each report, once for each width and scheme."""
+
+    @functools.cache
+    def opened(name, width, scheme):
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        page.asked, page.said = [], []
+        page.on("request", lambda request: page.asked.append(request.url))
+        page.on("console", lambda message: page.said.append(message.text))
+        page.on("pageerror", lambda error: page.said.append(str(error)))
+        page.goto(pages[name])
+        return page
+
+    return opened
+
+
+@pytest.fixture
+def show(opened, name):
+    """Open a report; what it asked for and complained about is in ``page.asked``, ``.said``."""
+    return lambda width=1100, scheme="light": opened(name, width, scheme)
+
+
+def test_no_request_leaves_the_machine_and_nothing_is_complained_of(show, pages, name):
+    page = show()
+    assert page.asked == [pages[name]]
+    assert page.said == []
+
+
+@pytest.mark.parametrize("width", [360, 1100])
+def test_a_page_never_scrolls_sideways(show, name, width):
+    page = show(width)
+    page.screenshot(path=OUT / f"{name}_{width}.png", full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_what_is_wider_than_a_phone_scrolls_where_the_keyboard_reaches_it(show):
+    page = show(360)
+    wide = page.evaluate(
+        """[...document.querySelectorAll('*')]
+        .filter(one => !one.closest('svg') && one.scrollWidth > one.clientWidth + 1
+            && getComputedStyle(one).overflowX !== 'visible')
+        .map(one => [one.tabIndex, one.getAttribute('aria-label') || ''])"""
+    )
+    assert wide
+    assert all(tabindex == 0 and label for tabindex, label in wide)
+
+
+def test_in_the_dark_the_page_and_its_pictures_are_dark(show, name):
+    colours = """[getComputedStyle(document.body).backgroundColor,
+        getComputedStyle(document.querySelector('svg text')).fill]"""
+    light, dark = show(), show(scheme="dark")
+    dark.screenshot(path=OUT / f"{name}_dark.png", full_page=True)
+
+    def brightness(colour):
+        return sum(map(int, re.findall(r"\d+", colour)[:3])) / 3
+
+    paper, ink = map(brightness, light.evaluate(colours))
+    assert paper > 240
+    assert ink < 60
+    paper, ink = map(brightness, dark.evaluate(colours))
+    assert paper < 40
+    assert ink > 200
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_fault(show, scheme):
+    """All of axe-core's rules, those of minor impact too: contrast, landmarks, names, order."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(show(scheme=scheme)).response["violations"]
+    told = [
+        (one["id"], one["impact"], one["nodes"][0]["html"][:200], len(one["nodes"]))
+        for one in found
+    ]
+    assert told == []
+
+
+def test_texts_of_pictures_have_enough_contrast(show):
+    """axe leaves out what is drawn; WCAG asks for 4.5 there, too."""
+    for scheme in ("light", "dark"):
+        ratios = show(scheme=scheme).evaluate(
+            """() => {
+              const channel = c => c <= 10 ? c / 3294.6 : ((c / 255 + .055) / 1.055) ** 2.4;
+              const light = colour => {
+                const [r, g, b] = colour.match(/[\\d.]+/g).map(Number);
+                return .2126 * channel(r) + .7152 * channel(g) + .0722 * channel(b);
+              };
+              const paper = light(getComputedStyle(document.body).backgroundColor);
+              return [...document.querySelectorAll('svg text')].map(text => {
+                const ink = light(getComputedStyle(text).fill);
+                return (Math.max(ink, paper) + .05) / (Math.min(ink, paper) + .05);
+              });
+            }"""
+        )
+        assert len(ratios) > 50
+        assert min(ratios) >= 4.5
+
+
+def test_it_prints_on_a4(show, name):
+    file = OUT / f"{name}.pdf"
+    show().pdf(path=file, prefer_css_page_size=True)
+    sizes = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", file.read_bytes())
+    assert len(sizes) >= 3
+    for width, height in sizes:
+        assert abs(float(width) - A4["width"]) <= 1
+        assert abs(float(height) - A4["height"]) <= 1
+
+
+def test_on_paper_nothing_is_cut_off(show, name):
+    page = show(width=700)  # a little wider than what A4 leaves between its margins
+    page.emulate_media(media="print")
+    page.screenshot(path=OUT / f"{name}_print.png", full_page=True)
+    cut = page.evaluate(
+        """[...document.querySelectorAll('.scroll, pre')]
+        .filter(one => one.scrollHeight > one.clientHeight + 1 || one.scrollWidth > 701)
+        .map(one => one.getAttribute('aria-label'))"""
+    )
+    assert cut == []
+
+
+def test_in_a_notebook_the_page_stands_in_a_frame(browser, name, pages):
+    """The frame of ``_repr_html_``: no script may run there, and links stay inside."""
+    from html import escape
+    from pathlib import Path
+    from urllib.parse import urlparse
+
+    html = Path(urlparse(pages[name]).path).read_text(encoding="utf-8")
+    page = browser.new_page()
+    page.set_content(f'<iframe sandbox="allow-popups" srcdoc="{escape(html)}"></iframe>')
+    frame = page.frame_locator("iframe")
+    assert frame.locator("h2#summary").inner_text() == "Summary"
+    page.close()
