@@ -48,8 +48,8 @@ def customer_features(payments: Payments) -> Features:
         **_habits(payments, before),
         **_times(payments, before),
         "is_burst": runs.window(BURST_TIME).count() >= BURST,
-        "unusual_time": _unusual(payments, payments.at % DAY // SLOT),
-        "unusual_merchant": _unusual(payments, payments.category),
+        "unusual_time": _unusual(payments, payments.at % DAY // SLOT, before),
+        "unusual_merchant": _unusual(payments, payments.category, before),
         "is_new_country": _new(payments, payments.country),
         "is_new_device": _new(payments, payments.device),
         "customer_prior_fraud_count": _known_frauds(payments),
@@ -153,22 +153,25 @@ def _of(values: NDArray[np.int64] | Floats, rows: Integers) -> Floats:
     return found
 
 
-def _unusual(payments: Payments, kinds: Integers) -> Integers:
+def _unusual(payments: Payments, kinds: Integers, before: Window) -> Integers:
     """Whether few of the customer's earlier payments were of this kind; -1 where that is open."""
-    earlier = _earlier(payments, payments.customer, kinds >= 0)
-    alike = _earlier(payments, pairs(payments.customer, kinds), kinds >= 0)
+    earlier, alike = before.sum(kinds >= 0), _alike(payments, kinds)
     open_ = (kinds[payments.wanted] < 0) | (earlier < HABIT)
     return np.where(open_, -1, RARE * alike < earlier)
 
 
 def _new(payments: Payments, kinds: Integers) -> Integers:
     """Whether none of the customer's earlier payments was of this kind; -1 where it has none."""
-    alike = _earlier(payments, pairs(payments.customer, kinds), kinds >= 0)
-    return np.where(kinds[payments.wanted] < 0, -1, alike == 0)
+    return np.where(kinds[payments.wanted] < 0, -1, _alike(payments, kinds) == 0)
 
 
-def _earlier(payments: Payments, keys: Integers, counted: Mask) -> Integers:
-    runs = Runs(keys, payments.at, counted=counted, rows=payments.wanted)
+def _alike(payments: Payments, kinds: Integers) -> Integers:
+    """Count the customer's earlier payments of the same kind."""
+    known = kinds >= 0
+    if not known.any():
+        return np.zeros(int(payments.wanted.sum()), np.int64)
+    keys = pairs(payments.customer, kinds)
+    runs = Runs(keys, payments.at, counted=known, rows=payments.wanted)
     return runs.window(itself=False).count()
 
 

@@ -27,6 +27,13 @@ LEAST_TIME = 60_000_000
 HABIT, WIDE = 10, 3
 #: Coordinates on the unit sphere are added up in units of about 6 micrometres.
 _UNIT = 2.0**40
+_NUMBERS = (
+    "distance_normalized",
+    "distance_from_last_normalized",
+    "travel_speed_kmh",
+    "distance_from_usual",
+)
+_TRUTHS = ("impossible_travel", "unusual_location")
 _MILLIMETRES = 1_000_000  # in a km
 
 
@@ -34,6 +41,11 @@ def place_features(payments: Payments) -> Features:
     """Compare the place of each payment with those before."""
     wanted, here = payments.wanted, (payments.latitude, payments.longitude)
     known = ~np.isnan(payments.latitude)
+    if all(np.isnan(each).all() for each in (*here, payments.from_home, payments.from_last)):
+        rows = int(wanted.sum())
+        return dict.fromkeys(_NUMBERS, np.full(rows, np.nan)) | dict.fromkeys(
+            _TRUTHS, -np.ones(rows)
+        )
     last = Runs(payments.customer, payments.at, counted=known).window(itself=False).last()
     some = last >= 0
     moved = np.full(len(last), np.nan)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import numpy as np
 
 from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.features.ranks import stable_order
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -101,7 +102,7 @@ class Runs:
             self._events, self._known = self._events[later], known[later]
         self._all_at_once = counted is None and known_at is None
 
-        in_runs = _sorted(code[self._events])
+        in_runs = stable_order(code[self._events])
         self._order = number[self._events[in_runs]]
         self._codes = code[self._events[in_runs]]
         # A number that sorts by key, then by time. Ranks take the place of moments: keys times
@@ -116,8 +117,9 @@ class Runs:
             chosen = np.asarray(rows, dtype=np.bool_)
             self._wanted = np.flatnonzero(chosen[number])
             self._to = (np.cumsum(chosen) - 1)[number[self._wanted]]
-        all_of_all = self._all_at_once and len(self._wanted) == len(code)
-        self._by_key = in_runs if all_of_all else _sorted(code[self._wanted])
+        self._until: dict[bool, Integers] = {}
+        self._all_of_all = self._all_at_once and len(self._wanted) == len(code)
+        self._by_key = in_runs if self._all_of_all else stable_order(code[self._wanted])
         self._base = code[self._wanted][self._by_key] * self._step
         self._to = self._to[self._by_key]
 
@@ -149,21 +151,28 @@ class Runs:
         if wait == 0 and with_end:
             end = self._until_row(itself=itself)
         else:
-            end = np.searchsorted(self._known, ends_at, side="right" if with_end else "left")
-        begin = np.zeros_like(end)
-        if length is not None:
+            rank = np.searchsorted(self._known, ends_at, side="right" if with_end else "left")
+            end = self._places(rank)
+        if length is None:
+            begin = np.searchsorted(self._ranked, self._base)
+        else:
             oldest = ends_at - _duration(length, "length")
-            begin = np.searchsorted(self._known, oldest, side="left" if with_begin else "right")
-        begins, ends = self._places(begin), self._places(np.maximum(begin, end))
-        return Window(self._order, self._codes, begins, ends, self._to)
+            rank = np.searchsorted(self._known, oldest, side="left" if with_begin else "right")
+            begin = self._places(rank)
+        return Window(self._order, self._codes, begin, np.maximum(begin, end), self._to)
 
     def _until_row(self, *, itself: bool) -> Integers:
-        """Rank at which a window ends with each row: what it may look at, itself or not."""
+        """Place at which a window ends with each row: after what it may look at."""
+        if self._all_of_all:  # rows are where they stand
+            return np.arange(len(self._wanted)) + itself
         if self._all_at_once:
-            return self._wanted + itself
-        first = np.searchsorted(self._moments, self._known)
-        first = np.maximum(first, self._events + (0 if itself else 1))
-        return np.searchsorted(first, self._wanted, side="right")
+            return self._places(self._wanted + itself)
+        if itself not in self._until:
+            first = np.searchsorted(self._moments, self._known)
+            first = np.maximum(first, self._events + (0 if itself else 1))
+            rank = np.searchsorted(first, self._wanted, side="right")
+            self._until[itself] = self._places(rank)
+        return self._until[itself]
 
     def _places(self, ranks: Integers) -> Integers:
         """Places in the runs of what has these ranks in the order of time."""
@@ -204,7 +213,8 @@ class Window:
         """Count different whole numbers in the window; negative ones, as of NULL, do not count."""
         of = np.asarray(values)[self._order]
         known = np.flatnonzero(of >= 0)
-        same = known[np.lexsort((of[known], self._codes[known]))]
+        same = known[stable_order(of[known])]
+        same = same[stable_order(self._codes[same])]
         one, other = same[:-1], same[1:]
         pair = (of[one] == of[other]) & (self._codes[one] == self._codes[other])
         # Of a value that is there k times, k - 1 pairs of neighbours are inside. Windows only move
@@ -257,17 +267,6 @@ def _codes(keys: ArrayLike) -> Integers:
         return given.astype(np.int64)  # numbered already
     codes: Integers = np.unique(given, return_inverse=True)[1]
     return codes
-
-
-def _sorted(codes: Integers) -> Integers:
-    """Order numbers from 0 on, equal ones as they are given: 16 bits at a time, by counting."""
-    order = np.argsort(codes.astype(np.uint16), kind="stable")
-    highest, done = int(codes.max(initial=0)), 16
-    while highest >> done:
-        piece = (codes[order] >> done).astype(np.uint16)
-        order = order[np.argsort(piece, kind="stable")]
-        done += 16
-    return order
 
 
 def _microseconds(moments: ArrayLike) -> Integers:
