@@ -37,7 +37,7 @@ def between(low: float, high: float) -> str:
 
 def number(value: float, digits: int = 0) -> str:
     """Count or amount, with separators."""
-    return UNDEFINED if math.isnan(value) else f"{value:,.{digits}f}"
+    return UNDEFINED if math.isnan(value) else f"{value:,.{digits}f}".replace("-", "\u2212")
 
 
 def decimal(value: float, digits: int = 3) -> str:
@@ -52,7 +52,7 @@ def decimal(value: float, digits: int = 3) -> str:
         return UNDEFINED
     if 0 < abs(value) < 0.5 * 10**-digits:
         return f"{value:.5f}" if abs(value) >= 1e-5 else f"{value:.1e}"
-    return f"{value:.{digits}f}"
+    return f"{value:.{digits}f}".replace("-", "\u2212")
 
 
 def signed(value: float, digits: int = 3) -> str:

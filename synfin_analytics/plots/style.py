@@ -98,7 +98,7 @@ def drawn(
     from matplotlib.axes import Axes as MatplotlibAxes
 
     if isinstance(ax, MatplotlibAxes):
-        draw(ax)
+        _with_plain_text(draw, ax)
         return Display(ax, numbers, draw, size)
     if ax is not None:
         raise ArgumentError(f"ax must be one matplotlib Axes; got {type(ax).__name__}.")
@@ -106,11 +106,19 @@ def drawn(
 
     figure, new = plt.subplots(figsize=size, layout="constrained")
     try:
-        draw(new)
+        _with_plain_text(draw, new)
     except BaseException:
         plt.close(figure)  # or a notebook would show half a picture
         raise
     return Display(new, numbers, draw, size)
+
+
+def _with_plain_text(draw: Callable[[Axes], None], ax: Axes) -> None:
+    """Draw what names say: a merchant called ``$x$`` is no formula."""
+    import matplotlib as mpl
+
+    with mpl.rc_context({"text.parse_math": False}):
+        draw(ax)
 
 
 def dress(ax: Axes, title: str, *, grid: str = "y") -> None:

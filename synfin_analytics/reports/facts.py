@@ -71,7 +71,7 @@ class Labels:
                 "counts as known at once."
             )
         said = (
-            f"Of {wording.plural(self.delayed, 'label')} it is recorded when it became known: half "
+            f"For {wording.plural(self.delayed, 'label')} it is recorded when the bank knew: half "
             f"of them within {wording.duration(self.median)} of the payment, nine in ten within "
             f"{wording.duration(self.most)}, all within {wording.duration(self.longest)}"
         )

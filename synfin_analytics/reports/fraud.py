@@ -195,7 +195,7 @@ def fraud_report(
         query: Any = select(*_ROW)
         total = maker.rate()
         return FraudReport(
-            source=source or "all transactions of the database"
+            source=source or "All transactions of the database"
             if since is None and until is None
             else source or _dates(since, until),
             statistics=maker.repository.get_statistics(since, until),
@@ -223,7 +223,7 @@ def _period(days: int) -> str:
 
 def _dates(since: Bound, until: Bound) -> str:
     begin, end = plain(since), plain(until)
-    return " ".join(["transactions", *(["from", begin] if begin else []),
+    return " ".join(["Transactions", *(["from", begin] if begin else []),
                      *(["until", end] if end else [])])  # fmt: skip
 
 

@@ -119,7 +119,8 @@ def _kinds(report: FraudReport) -> Iterator[Finding]:
         f"{costly['fraud_type'].replace('_', ' ')}, with "
         f"{_amount(report, float(costly['fraud_amount']))}."
     )
-    yield Finding("frauds of one type", count, wording.number(count), sentence, "types")
+    name = f"frauds, {first['fraud_type'].replace('_', ' ')}"
+    yield Finding(name, count, wording.number(count), sentence, "types")
 
 
 def _losses(report: FraudReport) -> Iterator[Finding]:
@@ -130,7 +131,7 @@ def _losses(report: FraudReport) -> Iterator[Finding]:
         f"The {len(report.merchants):,} merchants with the largest losses have {percent(share)} of "
         "the fraud value."
     )
-    yield Finding("of the losses", share, percent(share), sentence, "merchants")
+    yield Finding("of the fraud value", share, percent(share), sentence, "merchants")
 
 
 def limits(report: FraudReport) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -84,7 +85,9 @@ def picture(
     from markupsafe import Markup, escape
     from matplotlib import style
 
-    with style.context(["default", _LOOK]):
+    with style.context(["default", _LOOK]), warnings.catch_warnings():
+        # Text stays text: the reader's own fonts draw it.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         svg = image(draw(), "svg").decode()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<(metadata|style)\b.*?</\1>", "", svg, flags=re.DOTALL)
