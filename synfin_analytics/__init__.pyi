@@ -44,6 +44,9 @@ from .models import Merchant as Merchant
 from .models import MLFeatures as MLFeatures
 from .models import ModelPrediction as ModelPrediction
 from .models import Transaction as Transaction
+from .patterns import DetectedPatterns as DetectedPatterns
+from .patterns import detect_anomalies as detect_anomalies
+from .patterns import detect_patterns as detect_patterns
 from .plots import Display as Display
 from .plots import plot_calibration as plot_calibration
 from .plots import plot_comparison as plot_comparison

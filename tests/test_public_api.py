@@ -37,6 +37,7 @@ FACE = """
     ScoredModel score_transactions simulate Simulation
 
     Layout read_layout
+    DetectedPatterns detect_anomalies detect_patterns
 
     ArgumentError ConfigurationError DatabaseConnectionError EmbeddedServerError InvalidDataError
     LoadError MissingDependencyError NotFoundError QueryError SchemaError SynfinError
@@ -91,6 +92,12 @@ PARAMETERS = {
     "window_features": "transactions by value windows delay closed itself",
     "simulate": "customers merchants days seed fraud_rate patterns anomalies drift start frame",
     "score_transactions": "transactions name version learn_share delay",
+    "detect_anomalies": "transactions patterns",
+    "detect_patterns": "transactions patterns",
+    "DetectedPatterns.frame": "self kind",
+    "DetectedPatterns.summary": "self kind",
+    "DetectedPatterns.transactions": "self kind",
+    "FraudPatternRepository.record": "self detected",
     "read_layout": "source layout start",
     "Layout": "transactions customers merchants name about",
     "get_db_manager": "config",

@@ -1,0 +1,132 @@
+"""Compromised merchant: where were the cards that are misused now? The common point of purchase."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import polars as pl
+from scipy.stats import poisson
+
+from synfin_analytics.features.windows import Runs
+from synfin_analytics.patterns.bursts import NONE
+from synfin_analytics.patterns.detector import Detector, grown
+from synfin_analytics.wording import number, plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from synfin_analytics.patterns.ledger import Ledger
+
+    Integers = NDArray[np.int64]
+
+
+@dataclasses.dataclass(frozen=True)
+class CompromisedMerchant(Detector):
+    """Of the cards that a terminal has seen, far more than elsewhere are misused soon after.
+
+    Misuse is a payment that does not look like the customer's (a strange device, the magnetic
+    stripe, a number typed in), at the terminal itself or elsewhere, within ``soon`` after the card
+    was there in person. Within ``days`` there are at least ``least`` such cards; by chance, with
+    the share of all terminals, there would be so many only with probability ``chance``. A misuse
+    counts against the terminal with the strongest evidence.
+    """
+
+    name: ClassVar[str] = "compromised_merchant"
+    title: ClassVar[str] = "Compromised merchant"
+    about: ClassVar[str] = "merchants"
+    needs: ClassVar[tuple[str, ...]] = ("entry_mode",)
+
+    soon: dt.timedelta = dt.timedelta(days=4)
+    days: dt.timedelta = dt.timedelta(days=14)
+    least: int = 5
+    chance: float = 1e-4
+
+    def find(self, ledger: Ledger) -> pl.DataFrame:
+        """Find it; see :meth:`Detector.find`."""
+        misused = ledger.strange & ~ledger.paid_back
+        visits = np.flatnonzero(ledger.in_person & ~misused)
+        if not len(visits) or not misused.any():
+            return self._rows([])
+        visit, misuse = self._followed(ledger, visits, np.flatnonzero(misused))
+        flagged = np.zeros(len(ledger), np.bool_)
+        flagged[visit] = True
+        rate = flagged[visits].mean()
+        runs = Runs(ledger.terminal[visits], ledger.at[visits]).window(self.days)
+        cards = runs.distinct(np.where(flagged, ledger.card, NONE)[visits])
+        expected = rate * runs.count()
+        chance = poisson.sf(cards - 1, expected)
+        found = (cards >= self.least) & (chance <= self.chance)
+        # From the strongest evidence on: what one terminal explains is no evidence against others.
+        strongest = np.flatnonzero(found)[np.argsort(chance[found], kind="stable")]
+        return self._rows(
+            self._claimed(ledger, visit, misuse, visits[strongest], expected[strongest])
+        )
+
+    def _followed(
+        self, ledger: Ledger, visits: Integers, misused: Integers
+    ) -> tuple[Integers, Integers]:
+        """Pair each misuse with every visit of the card within ``soon`` before it."""
+        soon = int(np.timedelta64(self.soon, "us").astype(np.int64))
+        order = visits[np.argsort(ledger.card[visits], kind="stable")]
+        step = int(np.ptp(ledger.at)) + 2 * soon + 1
+        placed = ledger.card * step + (ledger.at - ledger.at[0])
+        end = np.searchsorted(placed[order], placed[misused], side="left")
+        begin = np.searchsorted(placed[order], placed[misused] - soon, side="left")
+        # The window of a card's first days would reach the card before it.
+        first = np.searchsorted(ledger.card[order], ledger.card[misused], side="left")
+        begin = np.maximum(begin, first)
+        lengths = np.maximum(end - begin, 0)
+        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return order[np.repeat(begin, lengths) + within], np.repeat(misused, lengths)
+
+    def _claimed(
+        self, ledger: Ledger, visit: Integers, misuse: Integers, ends: Integers,
+        expected: NDArray[np.float64],
+    ) -> Iterator[tuple[Integers, int, float]]:  # fmt: skip
+        """Rows of each terminal, how many cards, and how many of these were to be expected."""
+        days = int(np.timedelta64(self.days, "us").astype(np.int64))
+        free = np.ones(len(ledger), np.bool_)
+        by_terminal = np.argsort(ledger.terminal[visit], kind="stable")
+        terminals = ledger.terminal[visit][by_terminal]
+        for end, by_chance in zip(ends.tolist(), expected.tolist(), strict=True):
+            low, high = np.searchsorted(terminals, (ledger.terminal[end], ledger.terminal[end] + 1))
+            pairs = by_terminal[low:high]
+            at = ledger.at[visit[pairs]]
+            within = (at <= ledger.at[end]) & (at > ledger.at[end] - days) & free[misuse[pairs]]
+            rows = np.unique(misuse[pairs[within]])
+            cards = len(np.unique(ledger.card[rows]))
+            if cards >= self.least and poisson.sf(cards - 1, by_chance) <= self.chance:
+                free[rows] = False
+                yield rows, cards, by_chance
+
+    def _rows(self, found: Any) -> pl.DataFrame:
+        """Rows of all terminals, with their figures."""
+        schema = {
+            "place": pl.Int64,
+            "episode": pl.Int64,
+            "cards": pl.Int64,
+            "by_chance": pl.Float64,
+        }
+        parts = [
+            pl.DataFrame({"place": rows}, schema={"place": pl.Int64}).with_columns(
+                pl.lit(episode, pl.Int64).alias("episode"),
+                pl.lit(cards, pl.Int64).alias("cards"),
+                pl.lit(round(by_chance, 2), pl.Float64).alias("by_chance"),
+            )
+            for episode, (rows, cards, by_chance) in enumerate(found)
+        ]
+        return pl.concat([pl.DataFrame(schema=schema), *parts]).with_columns(
+            strength=grown(pl.col("cards") / pl.col("by_chance").clip(0.1), 2, 20)
+        )
+
+    def words(self, figures: dict[str, Any]) -> str:
+        """Tell an episode in a sentence."""
+        return (
+            f"{plural(figures['cards'], 'card')} that had paid at one terminal were misused soon "
+            f"after, where {number(figures['by_chance'], 1)} would be by chance"
+        )
