@@ -218,7 +218,7 @@ def test_a_single_group_differs_from_nothing():
     found = evaluate(GROUPS.filter(channel="pos"), score="p", by="channel")
     assert math.isnan(found.difference("recall")[0])
     assert "1 groups by channel, 0 of them small" in repr(found)
-    assert "roc_auc" in found._repr_html_()
+    assert "ROC AUC" in found._repr_html_()
 
 
 def test_a_threshold_chosen_on_all_rows_was_chosen_on_those_of_each_group():

@@ -262,5 +262,5 @@ def test_calibration_puts_scores_beside_what_came_true():
 def test_an_evaluation_shows_itself_in_a_notebook():
     one = evaluate(GOOD, score="p")
 
-    assert "3 transactions, 1 frauds" in repr(one)
-    assert "average_precision" in one._repr_html_()
+    assert "3 transactions, 1 fraud;" in repr(one)
+    assert "average precision" in one._repr_html_()

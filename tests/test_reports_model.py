@@ -20,8 +20,8 @@ from synfin_analytics.frames.load import load_df
 from synfin_analytics.frames.read import read_df
 from synfin_analytics.metrics import compare_models, evaluate, fraud_rate
 from synfin_analytics.metrics.compare import Comparison
+from synfin_analytics.metrics.told import METRICS, apart, ends, metric
 from synfin_analytics.reports import model_report
-from synfin_analytics.reports.model_tables import METRICS, apart, ends, metric
 from synfin_analytics.wording import between, decimal, number, percent
 
 DRAWS = 60

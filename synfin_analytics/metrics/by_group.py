@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import pandas as pd
 
+from synfin_analytics import wording
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.metrics import told
 from synfin_analytics.metrics.confusion import SHARES
 from synfin_analytics.metrics.evaluation import Evaluation
 from synfin_analytics.metrics.rows import FrameRows
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 #: A group with fewer frauds, or fewer genuine transactions, is marked as small.
 SMALL = 10
+#: Groups that are shown in a notebook at most.
+_SHOWN = 30
 #: Metrics of which a low value is the good one.
 _LOW_IS_GOOD = {"brier", "prevalence"}
 
@@ -128,17 +132,35 @@ class GroupedEvaluation:
         )
 
     def _repr_html_(self) -> str:
-        wide = self.by_group.pivot_table(
-            index=[*self.by, "transactions", "frauds", "small"],
-            columns="metric",
-            values="value",
-            sort=False,
-            dropna=False,
+        shown = ("recall", "precision", "average_precision", "roc_auc")
+        head = (
+            ", ".join(self.by),
+            "transactions",
+            "frauds",
+            *(told.METRICS[one][0] for one in shown),
         )
-        return f"{wide.to_html(float_format='{:.4g}'.format)}{self.overall._repr_html_()}"
+        rows = [
+            (
+                f"{name}{' (small)' if is_small(one) else ''}",
+                f"{one.n:,}",
+                f"{one.frauds:,}",
+                *(told.metric(metric, getattr(one, metric)) for metric in shown),
+            )
+            for name, one in [(group_name(key), one) for key, one in self.groups[:_SHOWN]]
+        ]
+        more = len(self.groups) - len(rows)
+        caption = f"{wording.plural(len(self.groups), 'group')} by {', '.join(self.by)}" + (
+            f"; {more:,} more: see .by_group" if more else ""
+        )
+        return told.html_table(caption, head, rows) + self.overall._repr_html_()
 
 
 _Value: TypeAlias = "tuple[tuple[Any, ...], float, Evaluation]"
+
+
+def group_name(key: tuple[Any, ...]) -> str:
+    """Name a group as people read it."""
+    return " · ".join("not known" if pd.isna(one) else str(one) or "(empty)" for one in key)
 
 
 def is_small(one: Evaluation) -> bool:

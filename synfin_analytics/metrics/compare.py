@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.metrics import told
 from synfin_analytics.metrics.bootstrap import Bootstrap, bootstrap_counts
 from synfin_analytics.metrics.evaluation import Evaluation, evaluate
 from synfin_analytics.metrics.threshold import as_threshold
@@ -85,7 +86,30 @@ class Comparison:
         return f"Comparison({'; '.join(parts)})"
 
     def _repr_html_(self) -> str:
-        return str(self.frame().to_html(index=False, float_format="{:.4g}".format, na_rep=""))
+        level = self.evaluations[self.reference].level
+        sure = f"{100 * level:g}\u00a0% interval"
+        head = ("metric", "model", "value", sure, "without a model", "difference", f"{sure} of it")
+        rows = [
+            (
+                told.METRICS[one["metric"]][0],
+                one["model"],
+                told.metric(one["metric"], one["value"]),
+                told.ends(one["metric"], one["low"], one["high"]),
+                told.metric(one["metric"], one["baseline"]),
+                *(
+                    ("", "")
+                    if one["model"] == self.reference
+                    else (
+                        told.apart(one["metric"], one["difference"]),
+                        told.apart_ends(
+                            one["metric"], one["difference_low"], one["difference_high"]
+                        ),
+                    )
+                ),
+            )
+            for one in self.frame().to_dict("records")
+        ]
+        return told.html_table(f"Compared with {self.reference}", head, rows)
 
 
 def compare_models(

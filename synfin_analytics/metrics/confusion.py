@@ -9,6 +9,7 @@ import numpy as np
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics.proportions import Interval, proportion_interval, ratio
+from synfin_analytics.metrics.told import html_table
 
 #: Each rate that is a share of some transactions: the counts of its numerator, those of its
 #: denominator, and what it means when the denominator is empty.
@@ -148,6 +149,11 @@ class Confusion:
         if self.counts(rate)[1] > 0:
             return None
         return f"{rate.replace('_', ' ')} is not defined: {SHARES[rate][2]}"
+
+    def _repr_html_(self) -> str:
+        rows = [("fraud", f"{self.tp:,}", f"{self.fn:,}"),
+                ("genuine", f"{self.fp:,}", f"{self.tn:,}")]  # fmt: skip
+        return html_table("Confusion", ("truth", "alert", "no alert"), rows)
 
     def _share(self, rate: str) -> float:
         return float(ratio(*self.counts(rate)))

@@ -23,6 +23,7 @@ from synfin_analytics.metrics.proportions import (
 from synfin_analytics.metrics.rows import FrameRows, Rows
 from synfin_analytics.metrics.scored import score_counts
 from synfin_analytics.metrics.threshold import Threshold, as_threshold
+from synfin_analytics.wording import plural
 
 if TYPE_CHECKING:
     from synfin_analytics.metrics.confusion import Confusion
@@ -203,7 +204,8 @@ class Evaluation(AtThreshold, OfRows):
 
     def __repr__(self) -> str:
         return (
-            f"Evaluation({self.n:,} transactions, {self.frauds:,} frauds; at {self.threshold}: "
+            f"Evaluation({plural(self.n, 'transaction')}, {plural(self.frauds, 'fraud')}; at "
+            f"{self.threshold}: "
             f"precision {self.precision:.3f}, recall {self.recall:.3f}; ROC AUC "
             f"{self.roc_auc:.3f}, average precision {self.average_precision:.3f})"
         )

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from synfin_analytics import wording
 from synfin_analytics.exceptions import NotFoundError
+from synfin_analytics.metrics import told
 from synfin_analytics.metrics.confusion import SHARES
 from synfin_analytics.metrics.proportions import ratio
 
@@ -99,11 +101,23 @@ def _note(evaluation: Evaluation, metric: str, value: float) -> str:
 
 def html(evaluation: Evaluation) -> str:
     """Draw up an evaluation for a notebook."""
-    shown = summary(evaluation).to_html(index=False, float_format="{:.4g}".format, na_rep="")
-    left_out = (
-        f", {evaluation.unlabelled:,} without a label left out" if evaluation.unlabelled else ""
+    caption = (
+        f"{wording.plural(evaluation.n, 'transaction')}, "
+        f"{wording.plural(evaluation.frauds, 'fraud')}; alerts at {evaluation.threshold} or above"
     )
-    return (
-        f"<p><b>{evaluation.n:,} transactions, {evaluation.frauds:,} frauds</b>{left_out}; alerts "
-        f"at {evaluation.threshold} or above.</p>{shown}"
-    )
+    if evaluation.unlabelled:
+        caption += f"; {evaluation.unlabelled:,} without a label left out"
+    head = ("metric", "value", f"{100 * evaluation.level:g}\u00a0% interval", "counts",
+            "without a model", "note")  # fmt: skip
+    rows = [
+        (
+            told.METRICS[one["metric"]][0],
+            told.metric(one["metric"], one["value"]),
+            "" if pd.isna(one["n"]) else told.ends(one["metric"], one["low"], one["high"]),
+            "" if pd.isna(one["n"]) else f"{one['k']:,} of {one['n']:,}",
+            told.metric(one["metric"], one["baseline"]),
+            one["note"],
+        )
+        for one in summary(evaluation).to_dict("records")
+    ]
+    return told.html_table(caption, head, rows)

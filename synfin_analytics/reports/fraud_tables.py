@@ -8,6 +8,7 @@ import pandas as pd
 
 from synfin_analytics import wording
 from synfin_analytics.metrics.proportions import ratio
+from synfin_analytics.metrics.told import NONE
 from synfin_analytics.plots import plot_fraud_rate
 from synfin_analytics.plots.rates import group_names
 from synfin_analytics.reports.page import Table, lines
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from synfin_analytics.reports.fraud import FraudReport
 
 _RATES = ("transactions", "frauds", "fraud rate", "interval", "fraud value", "basis points")
-_NONE = "\u2013"
 
 
 def shared(frauds: pd.DataFrame) -> pd.DataFrame:
@@ -108,7 +108,7 @@ def _merchants(report: FraudReport) -> Table | None:
     these = report.merchants
     rows.append(
         ("these together", wording.number(these["transactions"].sum()),
-         wording.number(these["frauds"].sum()), _NONE, _NONE,
+         wording.number(these["frauds"].sum()), NONE, NONE,
          wording.number(these["fraud_amount"].sum()), percent(these["share"].sum()))
     )  # fmt: skip
     head = ("merchant", "transactions", "frauds", "fraud rate", "interval", "fraud value",
@@ -124,7 +124,7 @@ def _maturity(report: FraudReport) -> Table:
             wording.number(row.labelled),
             wording.number(row.transactions - row.labelled),
             percent(row.share),
-            _NONE if pd.isna(row.median) else wording.duration(row.median),
+            NONE if pd.isna(row.median) else wording.duration(row.median),
         )
         for row in lines(report.maturity)
     ]

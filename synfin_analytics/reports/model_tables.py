@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from synfin_analytics import wording
-from synfin_analytics.metrics.by_group import is_small
+from synfin_analytics.metrics.by_group import group_name, is_small
 from synfin_analytics.metrics.compare import Comparison
+from synfin_analytics.metrics.told import METRICS, NONE, SHARES, apart, apart_ends, ends, metric
 from synfin_analytics.reports.page import Table, lines
 from synfin_analytics.wording import percent
 
@@ -21,42 +22,8 @@ if TYPE_CHECKING:
     from synfin_analytics.metrics.threshold import Threshold
     from synfin_analytics.reports.model_page import ModelReport, Settings
 
-#: What each metric is called, and what it means.
-METRICS = {
-    "precision": ("precision", "share of the alerts that were fraud"),
-    "recall": ("recall", "share of the frauds that were found"),
-    "f1": ("F1", "harmonic mean of precision and recall"),
-    "specificity": ("specificity", "share of the genuine payments that were left alone"),
-    "accuracy": ("accuracy", "share of the payments that were judged right"),
-    "balanced_accuracy": ("balanced accuracy", "mean of recall and specificity"),
-    "mcc": ("MCC", "correlation of alerts and frauds, from \u22121 to 1"),
-    "roc_auc": ("ROC AUC", "chance that a fraud scores higher than a genuine payment"),
-    "average_precision": ("average precision", "mean precision over the frauds"),
-    "brier": ("Brier score", "mean squared error of the score; 0 is best"),
-    "prevalence": ("prevalence", "share of the payments that were fraud"),
-}
-SHARES = {"precision", "recall", "specificity", "accuracy", "prevalence"}
 #: Groups of one column that are listed at most, the weakest of them.
 MOST_GROUPS = 15
-_NONE = "\u2013"
-
-
-def metric(name: str, value: float) -> str:
-    """Write the value of a metric."""
-    return percent(value) if name in SHARES else wording.decimal(value)
-
-
-def ends(name: str, low: float, high: float) -> str:
-    """Write the interval of a metric."""
-    return wording.between(low, high) if name in SHARES else wording.span(low, high)
-
-
-def apart(name: str, value: float) -> str:
-    """Write the difference of a metric: of shares, in percentage points."""
-    if name not in SHARES or np.isnan(value):
-        return wording.signed(value)
-    points = 100 * value
-    return wording.signed(points, 1 if abs(points) >= 10 else 2) + "\u00a0pp"
 
 
 def money(value: float, currency: str) -> str:
@@ -135,10 +102,10 @@ def _metrics(report: ModelReport) -> Table:
             (
                 name,
                 metric(one.metric, one.value),
-                ends(one.metric, drawn.low, drawn.high) if drawn else _NONE,
-                ends(one.metric, one.low, one.high) if one.metric in SHARES else _NONE,
+                ends(one.metric, drawn.low, drawn.high) if drawn else NONE,
+                ends(one.metric, one.low, one.high) if one.metric in SHARES else NONE,
                 metric(one.metric, one.baseline),
-                _NONE if pd.isna(one.k) else f"{one.k:,} of {one.n:,}",
+                NONE if pd.isna(one.k) else f"{one.k:,} of {one.n:,}",
             )
         )
         notes.append(f"{meaning}; {one.note}" if one.note else meaning)
@@ -169,21 +136,13 @@ def _comparison(report: ModelReport) -> Table | None:
                 metric(name, of.loc[theirs, "value"]),
                 metric(name, of.loc[ours, "baseline"]),
                 apart(name, of.loc[ours, "difference"]),
-                difference(name, of.loc[ours]),
+                apart_ends(name, *of.loc[ours, ["difference_low", "difference_high"]]),
                 verdict(of.loc[ours]),
             )
         )
     head = ("metric", ours, theirs, "without a model", "difference",
             f"{level(report)} interval of it", "reading")  # fmt: skip
     return Table(f"{ours} beside {theirs}, on the same payments", head, rows, texts=frozenset({6}))
-
-
-def difference(name: str, row: Any) -> str:
-    """Write the interval of a difference."""
-    low, high = float(row["difference_low"]), float(row["difference_high"])
-    if np.isnan(low) or np.isnan(high):
-        return wording.UNDEFINED
-    return f"{apart(name, low)} to {apart(name, high)}"
 
 
 def verdict(row: Any) -> str:
@@ -255,15 +214,10 @@ def weakest_first(grouped: GroupedEvaluation) -> Iterator[tuple[tuple[Any, ...],
     yield from sorted(grouped.groups, key=place)
 
 
-def group(key: tuple[Any, ...]) -> str:
-    """Name a group."""
-    return " · ".join("not known" if pd.isna(one) else str(one) or "(empty)" for one in key)
-
-
 def _groups(what: str, grouped: GroupedEvaluation) -> Table:
     groups = list(weakest_first(grouped))
     rows = [
-        _group(group(key) + (" (small)" if is_small(one) else ""), one)
+        _group(group_name(key) + (" (small)" if is_small(one) else ""), one)
         for key, one in groups[:MOST_GROUPS]
     ]
     shown = f", the {MOST_GROUPS} weakest of {len(groups):,}" if len(groups) > MOST_GROUPS else ""

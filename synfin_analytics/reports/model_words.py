@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synfin_analytics import wording
-from synfin_analytics.metrics.by_group import is_small
+from synfin_analytics.metrics.by_group import group_name, is_small
 from synfin_analytics.metrics.compare import Comparison
+from synfin_analytics.metrics.told import SHARES, apart, apart_ends, ends
 from synfin_analytics.reports import model_tables as told
 from synfin_analytics.reports.page import Finding
 from synfin_analytics.wording import percent, plural
@@ -43,11 +44,11 @@ def _interval(report: ModelReport, metric: str) -> str:
     """Write the interval of draws; where all draws agree, they are too few to know better."""
     one = report.bootstraps[metric]
     low, high = one.low, one.high
-    if low == high and metric in told.SHARES:
+    if low == high and metric in SHARES:
         low, high = report.evaluation.interval(metric)
     if low == high or np.isnan(low):
         return "no interval: too few frauds"
-    return f"{told.level(report)} interval {told.ends(metric, low, high)}"
+    return f"{told.level(report)} interval {ends(metric, low, high)}"
 
 
 def _at_threshold(report: ModelReport) -> Iterator[Finding]:
@@ -89,11 +90,13 @@ def _compared(report: ModelReport, comparison: Comparison) -> Finding:
     found = comparison.frame().set_index(["metric", "model"])
     row: Any = found.loc[("average_precision", ours)]
     value = float(row["difference"])
-    shown = told.apart("average_precision", value)
+    shown = apart("average_precision", value)
     if np.isnan(value):
         sentence = f"Nothing can be said of it beside {theirs}: no ranking is defined."
     else:
-        ends = told.difference("average_precision", row)
+        ends = apart_ends(
+            "average_precision", float(row["difference_low"]), float(row["difference_high"])
+        )
         reading = {
             "better": f"it ranks better than {theirs}",
             "worse": f"it ranks worse than {theirs}",
@@ -159,7 +162,7 @@ def weakest(report: ModelReport) -> dict[str, str]:
             continue
         one = dict(grouped.groups)[worst]
         sentence = (
-            f"The model finds least where {what} is {told.group(worst)}: "
+            f"The model finds least where {what} is {group_name(worst)}: "
             f"{one.confusion.tp:,} of {plural(one.frauds, 'fraud')}, "
             f"{percent(one.recall)} (interval {wording.between(*one.interval('recall'))})."
         )
@@ -187,11 +190,11 @@ def _weak(report: ModelReport) -> Iterator[Finding]:
             continue
         one = dict(grouped.groups)[worst]
         sentence = (
-            f"It finds least where {what} is {told.group(worst)}: {one.confusion.tp:,} of "
+            f"It finds least where {what} is {group_name(worst)}: {one.confusion.tp:,} of "
             f"{plural(one.frauds, 'fraud')} (interval {wording.between(*one.interval('recall'))}), "
             f"against {of_all} in all."
         )
-        name = f"recall, {told.group(worst)}"
+        name = f"recall, {group_name(worst)}"
         yield Finding(name, one.recall, percent(one.recall), sentence, "groups")
 
 
