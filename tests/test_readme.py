@@ -28,7 +28,8 @@ def commands() -> list[str]:
     return [line for line in lines if line.startswith("synfin ")]
 
 
-def test_the_code_runs_from_top_to_bottom(manager):
+def test_the_code_runs_from_top_to_bottom(manager, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # it writes files
     mpl.use("agg")
     space: dict[str, object] = {}
     for block in blocks("python"):

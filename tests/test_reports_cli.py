@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -13,7 +14,9 @@ from reported import open_world
 from synfin_analytics.cli import main
 from synfin_analytics.config import DatabaseConfig
 from synfin_analytics.manager import get_db_manager
-from synfin_analytics.reports import fraud_report, model_report
+from synfin_analytics.reports import FraudReport, ModelReport, fraud_report, model_report
+
+DOCS = (Path(__file__).parents[1] / "docs" / "reports.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +92,23 @@ def test_mistakes_are_told_in_one_line(synfin, tmp_path):
     assert "exclude each other" in synfin("fraud", *both, code=2)
     assert "not of the form" in synfin("fraud", "--bins", "amount=a", "--out", out, code=2)
     assert not out.exists()
+
+
+def test_what_the_documentation_says_works(synfin, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    space: dict[str, object] = {}
+    for block in re.findall(r"^```python\n(.*?)^```", DOCS, re.MULTILINE | re.DOTALL):
+        exec(compile(block, "reports.md", "exec"), space)
+    commands = re.findall(r"^synfin report (.*)$", DOCS, re.MULTILINE)
+    assert len(commands) == 2
+    for command in commands:
+        synfin(*shlex.split(command))
+    assert {"report.html", "fraud.html"} == {path.name for path in tmp_path.iterdir()}
+
+
+def test_the_documentation_names_what_reports_have():
+    for table in re.findall(r"^\| [A-Z].* \| (`.*`) \|$", DOCS, re.MULTILINE):
+        for name in re.findall(r"`(\w+)", table):
+            assert name in ModelReport.__annotations__ or hasattr(ModelReport, name)
+    for name in re.findall(r"Its numbers: (.*?)\.", DOCS, re.DOTALL)[0].split(","):
+        assert name.strip(" `\n") in FraudReport.__annotations__
