@@ -5,11 +5,14 @@ Figures are plausible, not measured. Hours are those of the clock where the paym
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from synfin_analytics.simulation.draws import logs
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class Category(NamedTuple):
@@ -86,6 +89,13 @@ CASH = "cash machine"
 def number_of(*names: str) -> list[int]:
     """Places of these categories in ``CATEGORIES``."""
     return [NAMES.index(name) for name in names]
+
+
+def is_one_of(category: NDArray[np.int64], *names: str) -> NDArray[np.bool_]:
+    """Say of each category whether it is one of these."""
+    wanted = np.zeros(len(CATEGORIES), np.bool_)
+    wanted[number_of(*names)] = True
+    return wanted[category]
 
 
 #: Weight of each hour of the day, on working days and on free ones.

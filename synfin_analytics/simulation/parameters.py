@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
 from synfin_analytics.exceptions import ArgumentError
@@ -12,10 +11,15 @@ from synfin_analytics.exceptions import ArgumentError
 _SHARES = ("declined", "differ", "online", "partner_stays", "there")
 
 
+#: Of anything: days of which are centuries, and amounts of which no card allows.
+_MOST = 100_000
+
+
 def check_parameters(one: Any, what: str) -> None:
     """Refuse a parameter that is not of the form of its default.
 
-    Numbers are not negative, whole ones at least 1. Pairs are ranges, the smaller number first.
+    Numbers are not negative and at most 100,000, whole ones at least 1. Pairs are ranges, the
+    smaller number first.
 
     Raises
     ------
@@ -40,7 +44,7 @@ def _fits(value: Any, default: Any) -> bool:
         if not all(_fits(each, default[0]) for each in value):
             return False
         return len(default) != 2 or (len(value) == 2 and value[0] <= value[1])
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value <= _MOST:
         return False
     return value >= 0 if isinstance(default, float) else isinstance(value, int) and value >= 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pattern:
+class Pattern(ABC):
     """A way to commit fraud, with its parameters.
 
     A pair of numbers is a range, both ends of which belong to it.
@@ -40,8 +41,9 @@ class Pattern:
     share: float = 1.0
     #: Fraudulent transactions of an episode.
     payments: tuple[int, int] = (1, 1)
-    #: Days until the bank learns of it: at least, and on average beyond that.
-    known_after: tuple[float, float] = (0.5, 3.0)
+    #: Days until the bank learns of it, at least, and how many later that is on average.
+    known_after: float = 0.5
+    known_later: float = 3.0
     #: Share of the transactions that are declined.
     declined: float = 0.05
 
@@ -52,9 +54,9 @@ class Pattern:
         """Say whether the world has what it takes."""
         return len(scene.paid) > 0
 
+    @abstractmethod
     def commit(self, draws: Draws, scene: Scene, episodes: Episodes) -> Payments:
         """Commit these episodes."""
-        raise NotImplementedError
 
     def made(
         self,
@@ -72,12 +74,10 @@ class Pattern:
         It learns of an episode at once, some time after its end; or, ``one_by_one``, of each
         payment for itself.
         """
-        least, mean = self.known_after
-        if one_by_one:
-            known = time + (least + mean * draws.exponential(len(time))) * DAY
-        else:
-            last = np.maximum.reduceat(time, episodes.first) if len(episodes) else time
-            known = last + (least + mean * draws.exponential(len(episodes))) * DAY
+        last = time if one_by_one else np.maximum.reduceat(time, episodes.first)
+        days = self.known_after + self.known_later * draws.exponential(len(last))
+        known = last + days * DAY
+        if not one_by_one:
             known = known[episodes.of]
         refused: Mask = draws.chance(len(time), self.declined)
         return Payments.of(

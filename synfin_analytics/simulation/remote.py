@@ -47,7 +47,8 @@ class CardTesting(Pattern):
 
     share: float = 14.0
     payments: tuple[int, int] = (5, 13)
-    known_after: tuple[float, float] = (0.02, 0.3)
+    known_after: float = 0.02
+    known_later: float = 0.3
     declined: float = 0.25
     #: Of the tiny payments, in euros.
     amount: tuple[float, float] = (0.5, 3.0)
@@ -98,7 +99,8 @@ class AccountTakeover(Pattern):
 
     share: float = 14.0
     payments: tuple[int, int] = (3, 9)
-    known_after: tuple[float, float] = (0.5, 3.0)
+    known_after: float = 0.5
+    known_later: float = 3.0
     declined: float = 0.08
     #: From the first payment to the last.
     hours: tuple[float, float] = (3.0, 72.0)
@@ -138,7 +140,8 @@ class AmountSpike(Pattern):
 
     share: float = 8.0
     payments: tuple[int, int] = (1, 1)
-    known_after: tuple[float, float] = (0.5, 5.0)
+    known_after: float = 0.5
+    known_later: float = 5.0
     declined: float = 0.15
     #: Amount against the customer's mean.
     times: tuple[float, float] = (10.0, 35.0)
@@ -180,7 +183,8 @@ class RefundAbuse(Pattern):
 
     share: float = 6.0
     payments: tuple[int, int] = (4, 10)
-    known_after: tuple[float, float] = (20.0, 20.0)
+    known_after: float = 20.0
+    known_later: float = 20.0
     declined: float = 0.0
     #: From the first refund to the last.
     days: tuple[float, float] = (5.0, 30.0)

@@ -92,7 +92,7 @@ class Scene:
 
     @functools.cached_property
     def _paying(self) -> Integers:
-        found = np.unique(self.paid.customer)
+        found = np.flatnonzero(np.bincount(self.paid.customer))
         return found if len(found) else np.arange(len(self.world.people))
 
     def cards(self, draws: Draws, customer: Integers) -> Integers:

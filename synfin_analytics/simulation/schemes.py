@@ -48,7 +48,8 @@ class CompromisedMerchant(Pattern):
 
     share: float = 16.0
     payments: tuple[int, int] = (10, 30)
-    known_after: tuple[float, float] = (1.0, 6.0)
+    known_after: float = 1.0
+    known_later: float = 6.0
     declined: float = 0.08
     #: During which the terminal copies cards.
     days: tuple[float, float] = (6.0, 20.0)
@@ -138,7 +139,8 @@ class CollusionRing(Pattern):
 
     share: float = 7.0
     payments: tuple[int, int] = (15, 40)
-    known_after: tuple[float, float] = (15.0, 20.0)
+    known_after: float = 15.0
+    known_later: float = 20.0
     declined: float = 0.01
     customers: tuple[int, int] = (3, 6)
     merchants: tuple[int, int] = (2, 3)
@@ -213,7 +215,8 @@ class DormantCard(Pattern):
 
     share: float = 6.0
     payments: tuple[int, int] = (4, 9)
-    known_after: tuple[float, float] = (2.0, 8.0)
+    known_after: float = 2.0
+    known_later: float = 8.0
     declined: float = 0.1
     #: Days without a payment before; at most a third of the period.
     silent_days: tuple[float, float] = (40.0, 80.0)

@@ -67,7 +67,8 @@ class VelocityBurst(Pattern):
 
     share: float = 9.0
     payments: tuple[int, int] = (6, 14)
-    known_after: tuple[float, float] = (0.1, 1.0)
+    known_after: float = 0.1
+    known_later: float = 1.0
     declined: float = 0.1
     #: From the first payment to the last.
     minutes: tuple[float, float] = (20.0, 100.0)
@@ -112,7 +113,8 @@ class ImpossibleTravel(Pattern):
 
     share: float = 6.0
     payments: tuple[int, int] = (1, 3)
-    known_after: tuple[float, float] = (0.2, 1.5)
+    known_after: float = 0.2
+    known_later: float = 1.5
     declined: float = 0.15
     speed_kmh: tuple[float, float] = (1500.0, 8000.0)
     least_km: float = 500.0
@@ -177,7 +179,8 @@ class JustBelowLimit(Pattern):
 
     share: float = 7.0
     payments: tuple[int, int] = (4, 9)
-    known_after: tuple[float, float] = (1.0, 6.0)
+    known_after: float = 1.0
+    known_later: float = 6.0
     #: In euros; an episode keeps to one of them.
     limits: tuple[float, ...] = (50.0, 100.0, 250.0, 500.0)
     #: How far below the limit an amount is, as a share of it.
@@ -220,7 +223,8 @@ class NightSpree(Pattern):
 
     share: float = 7.0
     payments: tuple[int, int] = (4, 9)
-    known_after: tuple[float, float] = (0.3, 0.7)
+    known_after: float = 0.3
+    known_later: float = 0.7
     declined: float = 0.1
     #: Hours of the night, UTC.
     between: tuple[float, float] = (0.0, 5.0)

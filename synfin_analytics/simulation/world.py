@@ -15,6 +15,7 @@ from synfin_analytics.simulation.catalogue import (
     NAMES,
     ONLINE,
     PERSONAS,
+    is_one_of,
 )
 from synfin_analytics.simulation.draws import Draws, Table, exp, hashed, hashed_share
 from synfin_analytics.simulation.payments import (
@@ -99,7 +100,7 @@ class World:
         if self.drift and self.shops.online.any():
             web = self.shops.available()[-1]
             share = _MOVES_ONLINE * self.drift * day / len(self.calendar)
-            moves = draws.chance(len(row), share) & np.isin(category, _MOVED)
+            moves = draws.chance(len(row), share) & is_one_of(category, *_MOVED)
             if web[_CATEGORY["web shop"]]:
                 category = np.where(moves, _CATEGORY["web shop"], category)
         return category
@@ -216,7 +217,7 @@ class World:
 
 
 _PRICES = ("means", "spread", "ends_99", "whole")
-_MOVED = [_CATEGORY[name] for name in ("clothing", "electronics", "household", "grocery")]
+_MOVED = ("clothing", "electronics", "household", "grocery")
 
 
 def own_device(
