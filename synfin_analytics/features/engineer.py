@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import pyarrow as pa
 
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.features.of_customer import customer_features
+from synfin_analytics.features.of_customer import customer_parts
 from synfin_analytics.features.of_merchant import merchant_features
-from synfin_analytics.features.of_moment import amount_features, moment_features
+from synfin_analytics.features.of_moment import moment_features
 from synfin_analytics.features.of_places import place_features
 from synfin_analytics.features.payments import OPTIONAL, REQUIRED, Payments
 from synfin_analytics.features.typed import beside, in_memory
@@ -21,8 +23,6 @@ from synfin_analytics.metrics.periods import Period
 from synfin_analytics.models import MLFeatures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from narwhals.typing import IntoDataFrame, IntoDataFrameT, IntoLazyFrame
     from numpy.typing import NDArray
 
@@ -31,13 +31,8 @@ if TYPE_CHECKING:
 _TYPES = {"number": pa.float64(), "integer": pa.int32(), "boolean": pa.bool_()}
 #: In the order of the table.
 FEATURES = tuple(MLFeatures.feature_names())
-_PARTS = (
-    moment_features,
-    amount_features,
-    customer_features,
-    merchant_features,
-    place_features,
-)
+#: More threads would hold more at a time, and wait for memory.
+_MOST_THREADS = 4
 
 
 @overload
@@ -140,20 +135,34 @@ def engineer_features(
     payments = Payments.of(rows, customers, merchants, delay, first, end)
     kept = payments.row[payments.wanted]
     place = np.argsort(kept)
-    columns = {name: values for part in _PARTS for name, values in _typed(part(payments), place)}
+    columns = _computed(payments, place)
     ids = rows.select("transaction_id")[kept[place]]
     return beside(ids, {name: columns[name] for name in FEATURES}, keep=["transaction_id"])
 
 
-def _typed(features: Features, place: NDArray[np.int64]) -> Iterator[tuple[str, pa.Array]]:
+def _computed(payments: Payments, place: NDArray[np.int64]) -> dict[str, pa.Array]:
+    """Compute all features, several parts at a time: NumPy lets other threads run meanwhile."""
+    parts = [
+        *customer_parts(payments),
+        lambda: merchant_features(payments),
+        lambda: place_features(payments),
+        lambda: moment_features(payments),
+    ]
+    with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
+        done = pool.map(lambda part: _typed(part(), place), parts)
+        return {name: values for part in done for name, values in part.items()}
+
+
+def _typed(features: Features, place: NDArray[np.int64]) -> dict[str, pa.Array]:
     """Give features the types of the table, NULL where they are not known, row after row."""
-    of = spec_of(MLFeatures).columns
+    of, found = spec_of(MLFeatures).columns, {}
     for name, values in features.items():
         ordered = values[place]
         missing = np.isnan(ordered) if of[name].kind == "number" else ordered < 0
         if of[name].kind == "boolean":
             ordered = ordered == 1
-        yield name, pa.array(ordered, _TYPES[of[name].kind], mask=missing)
+        found[name] = pa.array(ordered, _TYPES[of[name].kind], mask=missing)
+    return found
 
 
 def delay_of(label_delay: str | dt.timedelta) -> dt.timedelta:

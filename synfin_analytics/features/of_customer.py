@@ -11,6 +11,8 @@ from synfin_analytics.features.windows import DAY, HOUR, Runs
 from synfin_analytics.metrics.proportions import ratio
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from synfin_analytics.features.of_moment import Features
@@ -38,22 +40,16 @@ BURST, BURST_TIME = 3, 10 * 60_000_000
 _LIMB = 20  # bits
 
 
-def customer_features(payments: Payments) -> Features:
-    """Compare each payment with what its customer did before."""
+def customer_parts(payments: Payments) -> list[Callable[[], Features]]:
+    """Compare each payment with what its customer did before: in parts, to be done at once."""
     runs = Runs(payments.customer, payments.at, rows=payments.wanted)
     before = runs.window(itself=False)
-    return {
-        **_amounts(payments, before),
-        **_velocity(payments, runs),
-        **_habits(payments, before),
-        **_times(payments, before),
-        "is_burst": runs.window(BURST_TIME).count() >= BURST,
-        "unusual_time": _unusual(payments, payments.at % DAY // SLOT, before),
-        "unusual_merchant": _unusual(payments, payments.category, before),
-        "is_new_country": _new(payments, payments.country),
-        "is_new_device": _new(payments, payments.device),
-        "customer_prior_fraud_count": _known_frauds(payments),
-    }
+    return [
+        lambda: _amounts(payments, before),
+        lambda: _velocity(payments, runs),
+        lambda: _kinds(payments, before),
+        lambda: _habits(payments, before),
+    ]
 
 
 def _amounts(payments: Payments, before: Window) -> Features:
@@ -99,7 +95,7 @@ def _deviation(payments: Payments, before: Window) -> Floats:
 
 
 def _velocity(payments: Payments, runs: Runs) -> Features:
-    found: Features = {}
+    found: Features = {"is_burst": runs.window(BURST_TIME).count() >= BURST}
     for name, length in VELOCITY.items():
         window = runs.window(length)
         found[f"tx_velocity_{name}"] = window.count()
@@ -114,6 +110,16 @@ def _velocity(payments: Payments, runs: Runs) -> Features:
     return found
 
 
+def _kinds(payments: Payments, before: Window) -> Features:
+    return {
+        "unusual_time": _unusual(payments, payments.at % DAY // SLOT, before),
+        "unusual_merchant": _unusual(payments, payments.category, before),
+        "is_new_country": _new(payments, payments.country),
+        "is_new_device": _new(payments, payments.device),
+        "customer_prior_fraud_count": _known_frauds(payments),
+    }
+
+
 def _habits(payments: Payments, before: Window) -> Features:
     number = np.arange(len(payments.at))
     pair = pairs(payments.customer, payments.merchant)
@@ -121,27 +127,21 @@ def _habits(payments: Payments, before: Window) -> Features:
     days = payments.at // DAY
     new_day = first_of_each(pairs(payments.customer, days - days.min(initial=0))) == number
     earlier, at = before.count(), payments.at[payments.wanted]
-    since_first = (at - _of(payments.at, before.first())) / DAY
+    last, first = (_of(payments.at, rows) for rows in (before.last(), before.first()))
+    since_first = (at - first) / DAY
+    since_signup = at.astype("M8[us]") - payments.signup[payments.wanted]
     same = Runs(pair, payments.at, rows=payments.wanted).window(itself=False)
     return {
         "is_new_merchant": new_merchant[payments.wanted],
         "customer_transaction_frequency": earlier / np.maximum(since_first, 1),
         "customer_active_days": before.sum(new_day),
         "customer_merchant_diversity": ratio(before.sum(new_merchant), earlier),
+        "time_since_last_normalized": ratio(
+            at - last, ratio(last - first, np.maximum(earlier - 1, 0))
+        ),
+        "time_since_signup": since_signup / np.timedelta64(DAY, "us"),
         "time_since_first_transaction": since_first,
         "time_since_last_same_merchant": (at - _of(payments.at, same.last())) / DAY,
-    }
-
-
-def _times(payments: Payments, before: Window) -> Features:
-    at, earlier = payments.at[payments.wanted], before.count()
-    last, first = (_of(payments.at, rows) for rows in (before.last(), before.first()))
-    usual = ratio(last - first, np.maximum(earlier - 1, 0))
-    signup = payments.signup[payments.wanted]
-    since_signup = (at.astype("M8[us]") - signup) / np.timedelta64(DAY, "us")
-    return {
-        "time_since_last_normalized": ratio(at - last, usual),
-        "time_since_signup": since_signup,
     }
 
 

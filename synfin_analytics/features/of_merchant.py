@@ -17,10 +17,11 @@ WINDOWS = {"1d": DAY, "7d": 7 * DAY, "30d": 30 * DAY}
 def merchant_features(payments: Payments) -> Features:
     """Describe the merchant as it was known at each payment."""
     amount = payments.cents[payments.wanted] / 100
-    runs = Runs(payments.merchant, payments.at, rows=payments.wanted)
+    runs = Runs(payments.merchant, payments.at, rows=payments.wanted, by_time=payments.by_time)
     labels = Runs(
         payments.merchant,
         payments.at,
+        by_time=payments.by_time,
         known_at=payments.known_at,
         counted=payments.fraud >= 0,
         rows=payments.wanted,

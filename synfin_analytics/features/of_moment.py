@@ -1,4 +1,4 @@
-"""Features of the moment and the amount alone: no history is needed."""
+"""Features of the row alone, its moment and its amount: no history is needed."""
 
 from __future__ import annotations
 
@@ -36,14 +36,16 @@ def weekday_of(at: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def moment_features(payments: Payments) -> Features:
-    """Say where in the day, the week and the year each payment lies, in UTC."""
-    at = payments.at[payments.wanted]
+    """Describe each payment's amount, and where in day, week and year (UTC) it lies."""
+    at, cents = payments.at[payments.wanted], payments.cents[payments.wanted]
     hour, weekday = hour_of(at), weekday_of(at)
     month = at.astype("M8[us]").astype("M8[M]").astype(np.int64) % 12
     weekend = weekday >= SATURDAY
     time = 2 * np.pi * (at % DAY / DAY)
     week, year = (2 * np.pi * np.arange(steps) / steps for steps in (7, 12))
     return {
+        "amount_log": np.log1p(cents / 100),
+        "amount_is_round": (cents % ROUND_CENTS == 0) & (cents > 0),
         "hour_sin": np.sin(time),
         "hour_cos": np.cos(time),
         "day_sin": np.sin(week)[weekday],
@@ -56,13 +58,4 @@ def moment_features(payments: Payments) -> Features:
         "is_business_hours": (hour >= BUSINESS_HOURS.start)
         & (hour < BUSINESS_HOURS.stop)
         & ~weekend,
-    }
-
-
-def amount_features(payments: Payments) -> Features:
-    """Describe the amount by itself."""
-    cents = payments.cents[payments.wanted]
-    return {
-        "amount_log": np.log1p(cents / 100),
-        "amount_is_round": (cents % ROUND_CENTS == 0) & (cents > 0),
     }

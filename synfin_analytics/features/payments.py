@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from synfin_analytics.features.ranks import stable_order
 from synfin_analytics.features.typed import in_memory, refuse, typed, unknown
 from synfin_analytics.features.windows import cents
 from synfin_analytics.models import Customer, Merchant, Transaction
@@ -45,13 +46,15 @@ _UNKNOWN_AT = np.iinfo(np.int64).min  # as NumPy writes NaT
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Payments:
-    """Transactions in the order of time, those of one moment in the order of their ids.
+    """Transactions by customer, then time; those of one moment in the order of their ids.
 
     Whole numbers are -1 where nothing is known, other numbers NaN, moments NaT.
     """
 
     #: Number of each row in the frame.
     row: Integers
+    #: The payments of all customers in the order of time, by their places here.
+    by_time: Integers
     #: Rows that features are wanted for; the others are history.
     wanted: Mask
     #: Microseconds since 1970, UTC.
@@ -106,6 +109,10 @@ class Payments:
         order = _in_order(at, frame["transaction_id"])
         if until is not None:
             order = order[at[order] < until.astype(np.int64)]
+        customer = codes_of(frame["customer_id"])
+        together = stable_order(customer[order])
+        by_time = np.empty_like(order)
+        order, by_time[together] = order[together], np.arange(len(order))
         holder = _looked_up(frame, customers, Customer, OF_CUSTOMERS)
         seller = _looked_up(frame, merchants, Merchant, OF_MERCHANTS)
 
@@ -120,11 +127,12 @@ class Payments:
         category = pl.select(pl.coalesce(of("merchant_category"), of("category", seller)))
         return cls(
             row=order,
+            by_time=by_time,
             wanted=np.ones(len(order), np.bool_)
             if since is None
             else moments >= since.astype(np.int64),
             at=moments,
-            customer=codes_of(of("customer_id")),
+            customer=customer[order],
             merchant=codes_of(of("merchant_id")),
             cents=cents(of("amount").cast(pl.Float64).to_numpy()),
             fraud=_truth(of("is_fraud")),

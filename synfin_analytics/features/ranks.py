@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     Integers = NDArray[np.int64]
 
+#: Pieces of 2**5 rows are not cut any more.
+_SMALLEST = 5
+
 
 def stable_order(numbers: Integers) -> Integers:
     """Order whole numbers, equal ones as they are given: 16 bits at a time, by counting.
@@ -64,7 +67,7 @@ def lower_before(keys: Integers, values: Integers) -> Integers:
     Each run of rows is cut in halves, those in halves again, and so on. In every piece, sorted by
     value, a row of the second half has before it the rows of the first half that are lower; each
     earlier row is in the first half of exactly one piece with it. All pieces of a size are done at
-    once, by counting: O(n log n).
+    once, by counting: O(n log n). In the smallest pieces all pairs are compared.
 
     Examples
     --------
@@ -82,7 +85,8 @@ def lower_before(keys: Integers, values: Integers) -> Integers:
     by_value = place[::-1][stable_order(values[order][::-1])]
     at = local[by_value[stable_order(start[by_value])]]
     found = np.zeros(size, np.int64)
-    for level in reversed(range(int(lengths.max(initial=1) - 1).bit_length())):
+    levels = int(lengths.max(initial=1) - 1).bit_length()
+    for level in reversed(range(_SMALLEST, levels)):
         # A piece fills the places of its rows, so that it is known where it begins.
         piece = start + (local >> level + 1 << level + 1)
         second = (at >> level & 1).astype(np.bool_)
@@ -92,6 +96,9 @@ def lower_before(keys: Integers, values: Integers) -> Integers:
         moved = np.empty_like(at)
         moved[np.where(second, place + (1 << level) - before, piece + before)] = at
         at = moved
+    ordered, inside = values[order], local & (1 << _SMALLEST) - 1
+    for back in range(1, 1 << min(_SMALLEST, levels)):
+        found[back:] += (ordered[:-back] < ordered[back:]) & (inside[back:] >= back)
     counts = np.empty_like(found)
     counts[order] = found
     return counts

@@ -3,7 +3,7 @@
 All keys are done at once. The rows are put one key after the other, each in the order of time; a
 window is then a range of places, and a sum over it is a difference of two running totals. Totals
 are of integers (money in cents), so that nothing is lost in a difference, and no other row changes
-a result. Cost: a sort, then a few passes for each window.
+a result. Cost: a sort, then a few passes for each window; no sort where rows come by key and time.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Closed = Literal["right", "left", "both", "neither"]
 
+_LONGEST = 2**62
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
 
@@ -62,6 +63,9 @@ class Runs:
         Rows that windows count, as booleans; all by default.
     rows
         Rows that results are wanted for, as booleans; all by default. The others are history.
+    by_time
+        The rows in the order of time, by their numbers from 0, where that is known already; rows of
+        one moment then count in this order.
 
     Examples
     --------
@@ -81,47 +85,42 @@ class Runs:
         known_at: ArrayLike | None = None,
         counted: ArrayLike | None = None,
         rows: ArrayLike | None = None,
+        by_time: Integers | None = None,
     ) -> None:
         code, moments = _codes(keys), _microseconds(at)
         if len(code) != len(moments):
             raise ArgumentError(f"{len(code):,} keys do not go with {len(moments):,} moments.")
-        number = np.arange(len(moments))
-        if np.any(moments[1:] < moments[:-1]):
-            number = np.argsort(moments, kind="stable")
-            moments, code = moments[number], code[number]
+        order = _by_key_and_time(code, moments, by_time)
+        # From here on all is in the order of the runs.
+        code, moments = code[order], moments[order]
+        known = moments if known_at is None else _microseconds(known_at)[order]
+        known = np.maximum(known, moments)
+        self._origin = int(moments.min(initial=0))
+        self._span = int(known.max(initial=self._origin)) - self._origin + 2
 
-        # What windows count, in the order in which it became known: its place in the order of time,
-        # and when it was known.
-        self._events, self._known = np.arange(len(moments)), moments
-        if counted is not None:
-            self._events = np.flatnonzero(np.asarray(counted)[number])
-            self._known = moments[self._events]
+        #: What windows count: the places of its rows, in the order in which it became known.
+        events = np.arange(len(code))[
+            slice(None) if counted is None else np.asarray(counted)[order]
+        ]
         if known_at is not None:
-            known = np.maximum(_microseconds(known_at)[number][self._events], self._known)
-            later = np.argsort(known, kind="stable")
-            self._events, self._known = self._events[later], known[later]
-        self._all_at_once = counted is None and known_at is None
+            events = events[_by_key_and_time(code[events], known[events], None)]
+        self._events, self._rows = events, order[events]
+        self._known = _Line(code[events], known[events], self._origin, self._span)
+        # The first place that may look at each, its own set aside.
+        self._opens = events
+        if known_at is not None:
+            line = _Line(code, moments, self._origin, self._span)
+            self._opens = np.maximum(line.search(code[events], known[events], "left"), events)
 
-        in_runs = stable_order(code[self._events])
-        self._order = number[self._events[in_runs]]
-        self._codes = code[self._events[in_runs]]
-        # A number that sorts by key, then by time. Ranks take the place of moments: keys times
-        # microseconds would soon be more than an integer holds.
-        self._step = len(self._events) + 1
-        self._ranked = self._codes * self._step + in_runs
-
-        self._moments = moments
-        self._wanted = np.arange(len(moments))
-        self._to = number
+        self._wanted: Integers | slice = slice(None)
+        self._to = order
         if rows is not None and not np.all(rows):
             chosen = np.asarray(rows, dtype=np.bool_)
-            self._wanted = np.flatnonzero(chosen[number])
-            self._to = (np.cumsum(chosen) - 1)[number[self._wanted]]
-        self._until: dict[bool, Integers] = {}
-        self._all_of_all = self._all_at_once and len(self._wanted) == len(code)
-        self._by_key = in_runs if self._all_of_all else stable_order(code[self._wanted])
-        self._base = code[self._wanted][self._by_key] * self._step
-        self._to = self._to[self._by_key]
+            self._wanted = np.flatnonzero(chosen[order])
+            self._to = (np.cumsum(chosen) - 1)[order[self._wanted]]
+        self._size = len(code)
+        self._code, self._at = code[self._wanted], moments[self._wanted]
+        self._links: tuple[ArrayLike, Integers, Integers] | None = None
 
     def window(
         self,
@@ -146,47 +145,72 @@ class Runs:
         if closed not in get_args(Closed):
             raise ArgumentError(f"closed is one of {', '.join(get_args(Closed))}; got {closed!r}.")
         wait = _duration(delay, "delay")
-        ends_at = self._moments[self._wanted] - wait
         with_end, with_begin = closed in ("right", "both"), closed in ("left", "both")
         if wait == 0 and with_end:
             end = self._until_row(itself=itself)
         else:
-            rank = np.searchsorted(self._known, ends_at, side="right" if with_end else "left")
-            end = self._places(rank)
+            end = self._known.search(self._code, self._at - wait, "right" if with_end else "left")
         if length is None:
-            begin = np.searchsorted(self._ranked, self._base)
+            begin = self._known.search(
+                self._code, np.full_like(self._at, self._origin - 1), "right"
+            )
         else:
-            oldest = ends_at - _duration(length, "length")
-            rank = np.searchsorted(self._known, oldest, side="left" if with_begin else "right")
-            begin = self._places(rank)
-        return Window(self._order, self._codes, begin, np.maximum(begin, end), self._to)
+            oldest = self._at - wait - _duration(length, "length")
+            begin = self._known.search(self._code, oldest, "left" if with_begin else "right")
+        return Window(self, begin, np.maximum(begin, end))
 
     def _until_row(self, *, itself: bool) -> Integers:
-        """Place at which a window ends with each row: after what it may look at."""
-        if self._all_of_all:  # rows are where they stand
-            return np.arange(len(self._wanted)) + itself
-        if self._all_at_once:
-            return self._places(self._wanted + itself)
-        if itself not in self._until:
-            first = np.searchsorted(self._moments, self._known)
-            first = np.maximum(first, self._events + (0 if itself else 1))
-            rank = np.searchsorted(first, self._wanted, side="right")
-            self._until[itself] = self._places(rank)
-        return self._until[itself]
+        """Places at which windows end with each row: after what it may look at."""
+        opens = self._opens if itself else np.maximum(self._opens, self._events + 1)
+        # What is of an earlier key opens at the end of its run at the latest.
+        seen: Integers = np.cumsum(np.bincount(opens, minlength=self._size + 1))
+        return seen[: self._size][self._wanted]
 
-    def _places(self, ranks: Integers) -> Integers:
-        """Places in the runs of what has these ranks in the order of time."""
-        return np.searchsorted(self._ranked, self._base + ranks[self._by_key])
+    def _neighbours(self, values: ArrayLike) -> tuple[Integers, Integers]:
+        """Places of equal values of one key that follow each other, negative ones left out."""
+        if self._links is None or self._links[0] is not values:
+            of, code = np.asarray(values)[self._rows], self._known.code
+            known = np.flatnonzero(of >= 0)
+            same = known[stable_order(of[known])]
+            same = same[stable_order(code[same])]
+            one, other = same[:-1], same[1:]
+            pair = (of[one] == of[other]) & (code[one] == code[other])
+            self._links = values, one[pair], other[pair]
+        return self._links[1:]
+
+
+class _Line:
+    """Moments of one key after the other on one line, to find places in."""
+
+    def __init__(self, code: Integers, moments: Integers, origin: int, span: int) -> None:
+        self.code, self._origin, self._span = code, origin, span
+        #: More keys than an integer holds are searched in turn.
+        self._together = max(_LONGEST // span, 1)
+        self._line = self._on_line(code, moments)
+
+    def _on_line(self, code: Integers, moments: Integers) -> Integers:
+        since = np.maximum(moments, self._origin - 1) - self._origin
+        line: Integers = code % self._together * self._span + since
+        return line
+
+    def search(self, code: Integers, moments: Integers, side: Literal["left", "right"]) -> Integers:
+        """Places at which moments of keys would stand; the keys ascend."""
+        wanted = self._on_line(code, moments)
+        found = np.empty(len(code), np.int64)
+        highest = int(code.max(initial=-1))
+        for first in range(0, highest + 1, self._together):
+            keys = [first, first + self._together]
+            begin, end = np.searchsorted(self.code, keys)
+            of = slice(*np.searchsorted(code, keys))
+            found[of] = begin + np.searchsorted(self._line[begin:end], wanted[of], side=side)
+        return found
 
 
 class Window:
     """For each row a range of rows of the same key; made by :meth:`Runs.window`."""
 
-    def __init__(
-        self, order: Integers, codes: Integers, begin: Integers, end: Integers, to: Integers
-    ) -> None:
-        self._order, self._codes, self._to = order, codes, to
-        self._begin, self._end = begin, end
+    def __init__(self, runs: Runs, begin: Integers, end: Integers) -> None:
+        self._runs, self._begin, self._end = runs, begin, end
 
     def count(self) -> Integers:
         """Count the rows in the window."""
@@ -211,17 +235,14 @@ class Window:
 
     def distinct(self, values: ArrayLike) -> Integers:
         """Count different whole numbers in the window; negative ones, as of NULL, do not count."""
-        of = np.asarray(values)[self._order]
-        known = np.flatnonzero(of >= 0)
-        same = known[stable_order(of[known])]
-        same = same[stable_order(self._codes[same])]
-        one, other = same[:-1], same[1:]
-        pair = (of[one] == of[other]) & (self._codes[one] == self._codes[other])
         # Of a value that is there k times, k - 1 pairs of neighbours are inside. Windows only move
         # on, so a pair is inside of those of consecutive rows.
-        one, other = one[pair], other[pair]
-        enters = np.searchsorted(self._end, other, side="right")
-        leaves = np.searchsorted(self._begin, one, side="right")
+        one, other = self._runs._neighbours(values)
+        places = len(self._runs._rows) + 1
+        ended, begun = (
+            np.cumsum(np.bincount(ends, minlength=places)) for ends in (self._end, self._begin)
+        )
+        enters, leaves = ended[other], begun[one]
         inside = enters < leaves
         size = len(self._begin) + 1
         changes = np.bincount(enters[inside], minlength=size) - np.bincount(
@@ -236,23 +257,35 @@ class Window:
                 "Windows sum whole numbers, which add up exactly: amounts in cents, other numbers "
                 f"in a unit small enough; got {given.dtype}."
             )
-        total = np.zeros(len(self._order) + 1, np.int64)
+        total = np.zeros(len(self._runs._rows) + 1, np.int64)
         # A total may run over; the differences are right all the same, as they are modulo 2**64.
-        np.cumsum(given[self._order], out=total[1:])
+        np.cumsum(given[self._runs._rows], out=total[1:])
         sums: Integers = total[self._end] - total[self._begin]
         return sums
 
     def _row(self, places: Integers) -> Integers:
         found = np.full(len(places), -1)
         some = self._begin < self._end
-        found[some] = self._order[places[some]]
+        found[some] = self._runs._rows[places[some]]
         return self._given_back(found)
 
     def _given_back(self, values: NDArray[Any]) -> NDArray[Any]:
         """Put results in the order in which the rows were given."""
         back = np.empty_like(values)
-        back[self._to] = values
+        back[self._runs._to] = values
         return back
+
+
+def _by_key_and_time(code: Integers, moments: Integers, by_time: Integers | None) -> Integers:
+    """Order rows by key, then time; those of one moment as they are given."""
+    if by_time is not None:
+        return by_time[stable_order(code[by_time])]
+    order = stable_order(code)
+    sorted_code, sorted_at = code[order], moments[order]
+    if np.all((sorted_at[1:] >= sorted_at[:-1]) | (sorted_code[1:] > sorted_code[:-1])):
+        return order
+    by_time = np.argsort(moments, kind="stable")
+    return by_time[stable_order(code[by_time])]
 
 
 def _codes(keys: ArrayLike) -> Integers:
