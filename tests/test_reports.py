@@ -74,6 +74,7 @@ def test_rates_by_group_are_those_of_fraud_rate(page):
     expected = fraud_rate(transactions(), by="merchant_category")
     for one in expected.iter_rows(named=True):
         row = rows[one["merchant_category"]]
+        assert row["labelled"] == number(one["labelled"])
         assert row["frauds"] == number(one["frauds"])
         assert row["fraud rate"] == percent(one["fraud_rate"])
         assert row["interval"] == between(one["low"], one["high"])

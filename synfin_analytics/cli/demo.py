@@ -151,7 +151,7 @@ def _echo_overview(overview: FraudReport) -> None:
     _echo_sentences([*overview.in_words(), *overview.notes])
     for what, result in overview.rates.items():
         _echo_heading(f"Fraud rate by {what}")
-        head = (what.partition(" (")[0], "transactions", "frauds", "rate", "95 % interval")
+        head = (what.partition(" (")[0], "transactions", "labelled", "frauds", "rate", "interval")
         echo_table(head, [row[: len(head)] for row in rates(result)])
     _echo_heading("How well a simple model finds it")
     if isinstance(overview.model, ModelReport):

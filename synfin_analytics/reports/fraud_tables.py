@@ -18,7 +18,15 @@ from synfin_analytics.wording import percent
 if TYPE_CHECKING:
     from synfin_analytics.reports.fraud import FraudReport
 
-_RATES = ("transactions", "frauds", "fraud rate", "interval", "fraud value", "basis points")
+_RATES = (
+    "transactions",
+    "labelled",
+    "frauds",
+    "fraud rate",
+    "interval",
+    "fraud value",
+    "basis points",
+)
 
 
 def shared(frauds: pd.DataFrame) -> pd.DataFrame:
@@ -30,7 +38,8 @@ def shared(frauds: pd.DataFrame) -> pd.DataFrame:
 def rates(result: pd.DataFrame) -> list[tuple[str, ...]]:
     """Write the rows of a fraud rate by group.
 
-    Each is the group, transactions, frauds, the rate, its interval, fraud value and basis points.
+    Each is the group, transactions, those labelled, frauds, the rate,
+    its interval, fraud value and basis points.
     """
     return [
         (name, *_rate(row)) for name, row in zip(group_names(result), lines(result), strict=True)
@@ -40,6 +49,7 @@ def rates(result: pd.DataFrame) -> list[tuple[str, ...]]:
 def _rate(row: Any) -> tuple[str, ...]:
     return (
         wording.number(row.transactions),
+        wording.number(row.labelled),
         wording.number(row.frauds),
         percent(row.fraud_rate),
         wording.between(row.low, row.high),
@@ -96,7 +106,7 @@ def _merchants(report: FraudReport) -> Table | None:
     rows = [
         (
             f"{row.name} ({row.merchant_id})" if row.name else row.merchant_id,
-            wording.number(row.transactions),
+            wording.number(row.labelled),
             wording.number(row.frauds),
             percent(row.fraud_rate),
             wording.between(row.low, row.high),
@@ -107,11 +117,11 @@ def _merchants(report: FraudReport) -> Table | None:
     ]
     these = report.merchants
     rows.append(
-        ("these together", wording.number(these["transactions"].sum()),
+        ("these together", wording.number(these["labelled"].sum()),
          wording.number(these["frauds"].sum()), NONE, NONE,
          wording.number(these["fraud_amount"].sum()), percent(these["share"].sum()))
     )  # fmt: skip
-    head = ("merchant", "transactions", "frauds", "fraud rate", "interval", "fraud value",
+    head = ("merchant", "labelled transactions", "frauds", "fraud rate", "interval", "fraud value",
             "share of it")  # fmt: skip
     return Table("Merchants with the largest losses", head, rows)
 
@@ -151,7 +161,7 @@ def pictures(report: FraudReport) -> dict[str, Any]:
 
 
 def _by_group(name: str, what: str, result: pd.DataFrame) -> Picture:
-    told = "; ".join(f"{row[0]} {row[3]} ({row[4]})" for row in rates(result))
+    told = "; ".join(f"{row[0]} {row[4]} ({row[5]})" for row in rates(result))
     return picture(
         lambda: plot_fraud_rate(result, title=""),
         name=name,

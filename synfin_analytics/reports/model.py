@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from synfin_analytics.metrics.bootstrap import Bootstrap
     from synfin_analytics.metrics.by_group import GroupedEvaluation
+    from synfin_analytics.metrics.evaluation import Evaluation
     from synfin_analytics.repositories.values import Bound
 
     By = str | Sequence[str | tuple[str, ...]] | None
@@ -180,9 +182,7 @@ class _Maker:
         name, version = self.model
         evaluation = self.evaluation.at(threshold)
         drawn: Any = {"draws": settings.draws, "seed": settings.seed}
-        own = compare(
-            {name: evaluation}, cluster=settings.cluster, metrics=METRICS, **drawn
-        ).bootstraps
+        comparison = self.compared(threshold, compare_with, settings.cluster, drawn)
         cards = evaluation.card_precision_at_k(settings.alerts_per_day, card=settings.card)
         query: Any = select(*_ROW)
         where = self.rows.where(query).order_by(Transaction.timestamp)
@@ -192,8 +192,8 @@ class _Maker:
             version=version,
             facts=self.facts,
             evaluation=evaluation,
-            bootstraps={metric: one[name] for metric, one in own.items()},
-            comparison=self.compared(threshold, compare_with, settings.cluster, drawn),
+            bootstraps=self.drawn(evaluation, comparison, settings.cluster, drawn),
+            comparison=comparison,
             thresholds=model_tables.choices(evaluation, settings, len(cards.daily)),
             cards=cards,
             cards_interval=evaluation.bootstrap(
@@ -211,6 +211,21 @@ class _Maker:
             ),
             made=dt.datetime.now(dt.UTC),
         )  # fmt: skip
+
+    def drawn(
+        self,
+        evaluation: Evaluation,
+        comparison: Comparison | str | None,
+        cluster: str,
+        drawn: Mapping[str, Any],
+    ) -> dict[str, Bootstrap]:
+        """Draw clusters for intervals, unless the comparison has drawn them of the same rows."""
+        name = " ".join(self.model)
+        own = comparison if isinstance(comparison, Comparison) else None
+        rows = evaluation.counts.fingerprint
+        if own is None or own.evaluations[name].counts.fingerprint != rows:
+            own = compare({name: evaluation}, cluster=cluster, metrics=METRICS, **drawn)
+        return {metric: one[name] for metric, one in own.bootstraps.items()}
 
     def compared(
         self,
