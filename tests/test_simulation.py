@@ -3,6 +3,9 @@
 import datetime as dt
 import hashlib
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pandas as pd
 import polars as pl
@@ -462,3 +465,14 @@ def test_what_cannot_be_simulated_is_told_in_one_sentence(wrong, told):
 def test_an_unknown_name_is_told_with_the_nearest(wrong, nearest):
     with pytest.raises(NotFoundError, match=f"Did you mean '{nearest}'"):
         simulate(**wrong)
+
+
+def test_the_benchmark_prints_a_line_for_each_size():
+    script = Path(__file__).parents[1] / "benchmarks" / "simulation.py"
+    sizes = ["--rows", "2000", "--rows", "8000", "--repeat", "1", "--one-process"]
+    told = subprocess.run(
+        [sys.executable, script, *sizes], capture_output=True, text=True, check=True
+    ).stdout
+    lines = [line for line in told.splitlines() if re.match(r"\| [0-9]", line)]
+    counts = [int(line.split("|")[1].replace(",", "")) for line in lines]
+    assert counts == [pytest.approx(size, rel=0.25) for size in (2000, 8000)]
