@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.features import windows
 from synfin_analytics.features.distance import great_circle_km
 from synfin_analytics.features.windows import DAY, HOUR, Runs, cents
 
@@ -67,17 +68,20 @@ def within(rows, place, *, length, delay, closed, itself):
 
 
 @settings(phases=QUICK, max_examples=300, deadline=None)
-@given(rows=ROWS, window=WINDOWS, late=st.booleans())
-def test_every_window_holds_the_rows_of_its_definition(rows, window, late):
+@given(rows=ROWS, window=WINDOWS, late=st.booleans(), room=st.sampled_from([2**62, 30, 1]))
+def test_every_window_holds_the_rows_of_its_definition(rows, window, late, room):
+    """Also where keys are so many that some must be searched after the others."""
     rows = [row | {"known": row["at"] + row["late"] * late} for row in rows]
     column = {name: np.array([row[name] for row in rows]) for name in ROW}
-    runs = Runs(
-        column["key"],
-        column["at"].astype(np.int64),
-        known_at=column["known"].astype(np.int64) if late else None,
-        counted=column["counted"].astype(bool),
-        rows=column["wanted"].astype(bool),
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(windows, "_LONGEST", room)
+        runs = Runs(
+            column["key"],
+            column["at"].astype(np.int64),
+            known_at=column["known"].astype(np.int64) if late else None,
+            counted=column["counted"].astype(bool),
+            rows=column["wanted"].astype(bool),
+        )
     found = runs.window(**window)
     want = [within(rows, place, **window) for place, row in enumerate(rows) if row["wanted"]]
     values = column["value"].astype(np.int64)

@@ -110,7 +110,9 @@ class Runs:
         self._opens = events
         if known_at is not None:
             line = _Line(code, moments, self._origin, self._span)
-            self._opens = np.maximum(line.search(code[events], known[events], "left"), events)
+            base = line.base(code[events])
+            opens = line.search(code[events], base, known[events], "left")
+            self._opens = np.maximum(opens, events)
 
         self._wanted: Integers | slice = slice(None)
         self._to = order
@@ -120,6 +122,7 @@ class Runs:
             self._to = (np.cumsum(chosen) - 1)[order[self._wanted]]
         self._size = len(code)
         self._code, self._at = code[self._wanted], moments[self._wanted]
+        self._base = self._known.base(self._code)
         self._links: tuple[ArrayLike, Integers, Integers] | None = None
 
     def window(
@@ -149,15 +152,16 @@ class Runs:
         if wait == 0 and with_end:
             end = self._until_row(itself=itself)
         else:
-            end = self._known.search(self._code, self._at - wait, "right" if with_end else "left")
+            end = self._search(self._at - wait, "right" if with_end else "left")
         if length is None:
-            begin = self._known.search(
-                self._code, np.full_like(self._at, self._origin - 1), "right"
-            )
+            begin = np.searchsorted(self._known.code, self._code)
         else:
             oldest = self._at - wait - _duration(length, "length")
-            begin = self._known.search(self._code, oldest, "left" if with_begin else "right")
+            begin = self._search(oldest, "left" if with_begin else "right")
         return Window(self, begin, np.maximum(begin, end))
+
+    def _search(self, moments: Integers, side: Literal["left", "right"]) -> Integers:
+        return self._known.search(self._code, self._base, moments, side)
 
     def _until_row(self, *, itself: bool) -> Integers:
         """Places at which windows end with each row: after what it may look at."""
@@ -184,26 +188,33 @@ class _Line:
 
     def __init__(self, code: Integers, moments: Integers, origin: int, span: int) -> None:
         self.code, self._origin, self._span = code, origin, span
-        #: More keys than an integer holds are searched in turn.
+        #: Of more keys than an integer has room for, some are searched after the others.
         self._together = max(_LONGEST // span, 1)
-        self._line = self._on_line(code, moments)
+        self._line = self.base(code) + moments
 
-    def _on_line(self, code: Integers, moments: Integers) -> Integers:
-        since = np.maximum(moments, self._origin - 1) - self._origin
-        line: Integers = code % self._together * self._span + since
-        return line
+    def base(self, code: Integers) -> Integers:
+        """Compute what to add to moments of these keys."""
+        turns = code if self._has_room(code) else code % self._together
+        base: Integers = turns * self._span - self._origin
+        return base
 
-    def search(self, code: Integers, moments: Integers, side: Literal["left", "right"]) -> Integers:
+    def search(
+        self, code: Integers, base: Integers, moments: Integers, side: Literal["left", "right"]
+    ) -> Integers:
         """Places at which moments of keys would stand; the keys ascend."""
-        wanted = self._on_line(code, moments)
-        found = np.empty(len(code), np.int64)
-        highest = int(code.max(initial=-1))
-        for first in range(0, highest + 1, self._together):
+        wanted = base + np.maximum(moments, self._origin - 1)
+        if self._has_room(code) and self._has_room(self.code):
+            return np.searchsorted(self._line, wanted, side=side)
+        found = np.zeros(len(code), np.int64)
+        for first in range(0, int(code[-1]) + 1, self._together):
             keys = [first, first + self._together]
             begin, end = np.searchsorted(self.code, keys)
             of = slice(*np.searchsorted(code, keys))
             found[of] = begin + np.searchsorted(self._line[begin:end], wanted[of], side=side)
         return found
+
+    def _has_room(self, code: Integers) -> bool:
+        return not len(code) or bool(code[-1] < self._together)
 
 
 class Window:
