@@ -434,6 +434,7 @@ def test_with_drift_frauds_from_afar_grow_and_life_moves_online():
         ({"start": dt.datetime(2025, 1, 1, tzinfo=dt.UTC)}, "start is a date"),
         ({"start": dt.date(3000, 1, 1)}, "start is in the years 1900 to 2200"),
         ({"frame": "spark"}, "frame is"),
+        ({"patterns": None}, 'Pattern names are "all", a list of names'),
         ({"patterns": 5}, 'Pattern names are "all", a list of names'),
         ({"patterns": [["card_testing"]]}, "Pattern names are"),
         ({"patterns": {"card_testing": 3}}, "parameters of the pattern 'card_testing'"),

@@ -67,8 +67,6 @@ def _chosen(given: Any, known: Mapping[str, type[One]], what: str) -> list[One]:
     """Turn ``"all"``, names, objects, or a mapping of names to parameters into objects."""
     if isinstance(given, str):
         given = list(known) if given == "all" else [given]
-    if given is None:
-        return []
     if isinstance(given, Iterable) and not isinstance(given, Mapping):
         given = list(given)
         if all(isinstance(one, (str, *known.values())) for one in given):
@@ -104,7 +102,7 @@ def _one(name: Any, given: Any, known: Mapping[str, type[One]], what: str) -> On
 def with_fraud(
     seed: int, scene: Scene, patterns: list[Pattern], fraud_rate: float, drift: float
 ) -> Payments:
-    """All payments, so large a share of which is fraud, at most."""
+    """All payments, so large a share of which is fraud, nearly."""
     able = [one for one in patterns if one.share > 0 and one.possible(scene)]
     budget = _budget(scene, able, fraud_rate)
     plan = Draws(seed, "plan")
