@@ -206,7 +206,7 @@ class _Line:
         if self._has_room(code) and self._has_room(self.code):
             return np.searchsorted(self._line, wanted, side=side)
         found = np.zeros(len(code), np.int64)
-        for first in range(0, int(code[-1]) + 1, self._together):
+        for first in range(0, int(code.max(initial=-1)) + 1, self._together):
             keys = [first, first + self._together]
             begin, end = np.searchsorted(self.code, keys)
             of = slice(*np.searchsorted(code, keys))
