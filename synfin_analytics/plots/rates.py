@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import numpy as np
+import pandas as pd
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics.fraud import MEASURES
@@ -274,7 +275,7 @@ def _word(value: object) -> str:
 
 
 def _missing(value: object) -> bool:
-    return value is None or value != value  # NaN, NaT
+    return bool(pd.isna(value))  # type: ignore[call-overload]  # None, NaN, NaT, pandas.NA
 
 
 def _overall(of: dict[str, Floats]) -> float:
