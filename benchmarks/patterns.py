@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
 import click
 import numpy as np
 import polars as pl
 
-from synfin_analytics.patterns import ANOMALIES, FRAUD, detect_anomalies, detect_patterns
+from synfin_analytics.patterns import (
+    ANOMALIES,
+    FRAUD,
+    DetectedPatterns,
+    detect_anomalies,
+    detect_patterns,
+)
 from synfin_analytics.patterns.bursts import spells
+from synfin_analytics.readers import read_layout
 from synfin_analytics.simulation import simulate
 
 #: Customers, merchants, days and seed: none of them was looked at before the thresholds stood.
@@ -25,6 +34,8 @@ APART = 14 * 86_400_000_000  # microseconds
 #: Kinds whose episodes are a merchant's.
 OF_MERCHANTS = ("compromised_merchant",)
 HALF = 0.5
+#: Of bands of confidence.
+EDGES = (0.6, 0.8)
 
 
 class Counts(NamedTuple):
@@ -98,7 +109,26 @@ def count(transactions: pl.DataFrame, links: pl.DataFrame, kind: str, label: str
     )
 
 
-def measure(world: tuple[int, int, int, int]) -> tuple[dict[str, Counts], int, float]:
+def confidences(transactions: pl.DataFrame, found: DetectedPatterns) -> pl.DataFrame:
+    """For each pattern its confidence, and whether at least half of it is fraud of any kind."""
+    labels = transactions.select("transaction_id", "is_fraud")
+    fraud = found.transactions("polars").join(labels, on="transaction_id", maintain_order="left")
+    right = fraud.group_by("pattern").agg(pl.col("is_fraud").mean() >= HALF).sort("pattern")
+    return found.frame("polars").select(
+        confidence=pl.col("confidence_score"), right=right["is_fraud"]
+    )
+
+
+class Measured(NamedTuple):
+    """What one world gave."""
+
+    counts: dict[str, Counts]
+    confidences: pl.DataFrame
+    rows: int
+    seconds: float
+
+
+def measure(world: tuple[int, int, int, int]) -> Measured:
     """Counts of every detector in a world, its transactions, and the seconds that finding took."""
     customers, merchants, days, seed = world
     transactions = simulate(customers, merchants, days, seed, frame="polars").transactions
@@ -112,7 +142,7 @@ def measure(world: tuple[int, int, int, int]) -> tuple[dict[str, Counts], int, f
         kind: count(transactions, anomalies.transactions("polars"), kind, "anomaly_type")
         for kind in ANOMALIES
     }
-    return counts, len(transactions), seconds
+    return Measured(counts, confidences(transactions, frauds), len(transactions), seconds)
 
 
 def _share(part: int, of: int) -> str:
@@ -141,14 +171,40 @@ HEAD = (
 )  # fmt: skip
 
 
+def on_handbook(path: Path) -> pl.DataFrame:
+    """What is found in the handbook's file, which has frauds of other kinds: none is simulated."""
+    rows = read_layout(path, "handbook").transactions.collect()
+    found = detect_patterns(rows)
+    labels = rows.select("transaction_id", fraud=pl.col("is_fraud") == 1)
+    fraud = found.transactions("polars").unique(["pattern_type", "transaction_id"])
+    counted = (
+        fraud.join(labels, on="transaction_id")
+        .group_by("pattern_type")
+        .agg(pl.len().alias("transactions"), pl.col("fraud").sum())
+    )
+    every = found.summary("polars").select("pattern_type", "patterns")
+    return every.join(counted, on="pattern_type", how="left", maintain_order="left").fill_null(0)
+
+
 @click.command()
+@click.option(
+    "--data",
+    type=click.Path(exists=True, path_type=Path),
+    help="The handbook's transactions.parquet: look through it instead.",
+)
 @click.option("--world", "worlds", type=(int, int, int, int), multiple=True, default=WORLDS,
               help="Customers, merchants, days and seed; repeat as needed.")  # fmt: skip
-def main(worlds: tuple[tuple[int, int, int, int], ...]) -> None:
+def main(worlds: tuple[tuple[int, int, int, int], ...], data: Path | None) -> None:
     """Print precision and recall of each detector, by transaction and by episode."""
+    if data is not None:
+        for kind, patterns, transactions, fraud in on_handbook(data).iter_rows():
+            click.echo(f"{kind:20} {patterns:5,} patterns {transactions:5,} rows {fraud:5,} frauds")
+        return
     total: dict[str, Counts] = {}
+    sure = []
     for world in worlds:
-        counts, rows, seconds = measure(world)
+        counts, confident, rows, seconds = measure(world)
+        sure.append(confident)
         customers, merchants, days, seed = world
         click.echo(
             f"{customers:,} customers, {merchants:,} merchants, {days} days, seed {seed}: "
@@ -159,6 +215,13 @@ def main(worlds: tuple[tuple[int, int, int, int], ...]) -> None:
     click.echo(f"\n| {' | '.join(HEAD)} |\n| {' | '.join(['---'] + ['---:'] * (len(HEAD) - 1))} |")
     for kind, one in total.items():
         click.echo(f"| {' | '.join(row(kind, one))} |")
+    click.echo("\n| confidence | patterns | are fraud |\n| --- | ---: | ---: |")
+    every = pl.concat(sure)
+    for low, high in pairwise((0.0, *EDGES, 1.01)):
+        band = every.filter(pl.col("confidence").is_between(low, high, closed="left"))
+        name = f"below {high}" if not low else f"from {low}"
+        right = int(band["right"].sum())
+        click.echo(f"| {name} | {len(band):,} | {_share(right, len(band))} |")
 
 
 if __name__ == "__main__":

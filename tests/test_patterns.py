@@ -368,7 +368,7 @@ def test_a_pattern_tells_whom_and_what_it_is_about():
     assert characteristics["figures"] == {
         "payments": 5, "amount": 404.8, "tiny_payments": 4, "large_amount": 400.0,
     }  # fmt: skip
-    assert characteristics["rule"]["within"] == "1 h"
+    assert characteristics["rule"]["within"] == "1.0 hour"
 
 
 def test_links_count_up_to_the_patterns(detected):

@@ -17,6 +17,18 @@ if TYPE_CHECKING:
 NONE = -1
 
 
+def microseconds(length: Duration) -> int:
+    """Length of time as a whole number, as moments are.
+
+    Examples
+    --------
+    >>> import datetime as dt
+    >>> microseconds(dt.timedelta(seconds=2))
+    2000000
+    """
+    return int(np.timedelta64(length, "us").astype(np.int64))
+
+
 def bursts(
     keys: NDArray[np.int64],
     at: NDArray[np.int64],
@@ -80,9 +92,8 @@ def spells(
     found = np.full(len(keys), NONE)
     rows = np.flatnonzero(among)
     rows = rows[np.argsort(keys[rows], kind="stable")]
-    longest = np.timedelta64(gap, "us").astype(np.int64)
     begins = np.ones(len(rows), np.bool_)
-    begins[1:] = (np.diff(keys[rows]) != 0) | (np.diff(at[rows]) > longest)
+    begins[1:] = (np.diff(keys[rows]) != 0) | (np.diff(at[rows]) > microseconds(gap))
     found[rows] = np.cumsum(begins) - 1
     return found
 

@@ -11,6 +11,7 @@ import polars as pl
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from synfin_analytics.patterns.bursts import microseconds
 from synfin_analytics.patterns.detector import Detector, grown
 from synfin_analytics.wording import number, plural
 
@@ -51,7 +52,7 @@ class CollusionRing(Detector):
         cash = ledger.is_one_of("transaction_type", "withdrawal")
         large = ledger.amount >= np.fmax(self.amount, self.times * ledger.mean)
         looked = ledger.spent & ~ledger.online & ~cash & large
-        days = int(np.timedelta64(self.days, "us").astype(np.int64))
+        days = microseconds(self.days)
         rows = pl.DataFrame(
             {
                 "place": np.flatnonzero(looked),

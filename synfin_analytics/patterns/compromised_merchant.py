@@ -11,12 +11,12 @@ import polars as pl
 from scipy.stats import poisson
 
 from synfin_analytics.features.windows import Runs
-from synfin_analytics.patterns.bursts import NONE
+from synfin_analytics.patterns.bursts import NONE, microseconds
 from synfin_analytics.patterns.detector import Detector, grown
 from synfin_analytics.wording import number, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -71,16 +71,13 @@ class CompromisedMerchant(Detector):
         self, ledger: Ledger, visits: Integers, misused: Integers
     ) -> tuple[Integers, Integers]:
         """Pair each misuse with every visit of the card within ``soon`` before it."""
-        soon = int(np.timedelta64(self.soon, "us").astype(np.int64))
         order = visits[np.argsort(ledger.card[visits], kind="stable")]
-        step = int(np.ptp(ledger.at)) + 2 * soon + 1
-        placed = ledger.card * step + (ledger.at - ledger.at[0])
-        end = np.searchsorted(placed[order], placed[misused], side="left")
-        begin = np.searchsorted(placed[order], placed[misused] - soon, side="left")
-        # The window of a card's first days would reach the card before it.
-        first = np.searchsorted(ledger.card[order], ledger.card[misused], side="left")
-        begin = np.maximum(begin, first)
-        lengths = np.maximum(end - begin, 0)
+        # Places in the ledger take the place of moments, which times cards would be too much.
+        n = len(ledger)
+        card, placed = ledger.card[misused] * n, ledger.card[order] * n + order
+        oldest = np.searchsorted(ledger.at, ledger.at[misused] - microseconds(self.soon))
+        begin, end = np.searchsorted(placed, card + oldest), np.searchsorted(placed, card + misused)
+        lengths = end - begin
         within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         return order[np.repeat(begin, lengths) + within], np.repeat(misused, lengths)
 
@@ -89,7 +86,7 @@ class CompromisedMerchant(Detector):
         expected: NDArray[np.float64],
     ) -> Iterator[tuple[Integers, int, float]]:  # fmt: skip
         """Rows of each terminal, how many cards, and how many of these were to be expected."""
-        days = int(np.timedelta64(self.days, "us").astype(np.int64))
+        days = microseconds(self.days)
         free = np.ones(len(ledger), np.bool_)
         by_terminal = np.argsort(ledger.terminal[visit], kind="stable")
         terminals = ledger.terminal[visit][by_terminal]
@@ -104,25 +101,20 @@ class CompromisedMerchant(Detector):
                 free[rows] = False
                 yield rows, cards, by_chance
 
-    def _rows(self, found: Any) -> pl.DataFrame:
+    def _rows(self, found: Iterable[tuple[Integers, int, float]]) -> pl.DataFrame:
         """Rows of all terminals, with their figures."""
-        schema = {
-            "place": pl.Int64,
-            "episode": pl.Int64,
-            "cards": pl.Int64,
-            "by_chance": pl.Float64,
-        }
-        parts = [
-            pl.DataFrame({"place": rows}, schema={"place": pl.Int64}).with_columns(
-                pl.lit(episode, pl.Int64).alias("episode"),
-                pl.lit(cards, pl.Int64).alias("cards"),
-                pl.lit(round(by_chance, 2), pl.Float64).alias("by_chance"),
-            )
-            for episode, (rows, cards, by_chance) in enumerate(found)
-        ]
-        return pl.concat([pl.DataFrame(schema=schema), *parts]).with_columns(
-            strength=grown(pl.col("cards") / pl.col("by_chance").clip(0.1), 2, 20)
-        )
+        terminals = list(found)
+        sizes = [len(rows) for rows, _, _ in terminals]
+        none = np.zeros(0, np.int64)
+        return pl.DataFrame(
+            {
+                "place": np.concatenate([none, *(rows for rows, _, _ in terminals)]),
+                "episode": np.repeat(np.arange(len(terminals)), sizes),
+                "cards": np.repeat([cards for _, cards, _ in terminals], sizes).astype(np.int64),
+                "by_chance": np.repeat([round(few, 2) for _, _, few in terminals], sizes),
+            },
+            schema_overrides={"by_chance": pl.Float64},
+        ).with_columns(strength=grown(pl.col("cards") / pl.col("by_chance").clip(0.1), 2, 20))
 
     def words(self, figures: dict[str, Any]) -> str:
         """Tell an episode in a sentence."""

@@ -79,7 +79,7 @@ def detect_patterns(
     -----
     A detector looks at the whole period, before and after each payment. What it finds is suspicion:
     docs/patterns.md says how often each is right. The confidence says how far beyond its thresholds
-    an episode is, from 0.5 on, and is no probability.
+    an episode is, from about 0.5 to 1; it is no probability.
 
     Examples
     --------

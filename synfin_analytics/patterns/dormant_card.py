@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from synfin_analytics.features.windows import DAY, Runs
-from synfin_analytics.patterns.bursts import bursts
+from synfin_analytics.patterns.bursts import bursts, microseconds
 from synfin_analytics.patterns.detector import Detector, grown, hits
 from synfin_analytics.wording import number, plural
 
@@ -42,9 +42,7 @@ class DormantCard(Detector):
         silent = np.where(before >= 0, ledger.at - ledger.at[before], 0)
         days = silent / DAY
         mean_gap = ledger.span_days / np.maximum(ledger.payments, 1)
-        wakes = (silent >= np.timedelta64(self.silence, "us").astype(np.int64)) & (
-            days >= self.gaps * mean_gap
-        )
+        wakes = (silent >= microseconds(self.silence)) & (days >= self.gaps * mean_gap)
         woken = Runs(ledger.customer, ledger.at, counted=wakes).window(self.within).last()
         after = (woken >= 0) & ~ledger.paid_back
         episode = bursts(ledger.customer, ledger.at, after, self.within, self.least)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import polars as pl
 
-from synfin_analytics.patterns.bursts import NONE, spells
+from synfin_analytics.patterns.bursts import NONE, microseconds, spells
 from synfin_analytics.patterns.detector import Detector, grown, hits
 from synfin_analytics.patterns.ledger import AXES
 from synfin_analytics.wording import number, plural
@@ -51,7 +51,7 @@ class HolidayTravel(Detector):
         episode = spells(key, ledger.at, marked, self.gap)
         found = hits(episode, at=ledger.at, km=km)
         lasts = (pl.col("at").max() - pl.col("at").min()).over("episode")
-        least = int(np.timedelta64(self.lasts, "us").astype(np.int64))
+        least = microseconds(self.lasts)
         return (
             found.with_columns(
                 (lasts / 86_400_000_000).round(1).alias("days"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from synfin_analytics.frames.convert import Frame, check_frame, to_frame
-from synfin_analytics.wording import day, number, percent, plural
+from synfin_analytics.wording import day, duration, number, percent, plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -240,7 +240,7 @@ def _severity(amount: float, customers: int) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dt.timedelta):
-        return f"{value.total_seconds() / 3600:g} h"
+        return duration(value)
     return list(value) if isinstance(value, tuple) else value
 
 
