@@ -102,16 +102,29 @@ def _one(name: Any, given: Any, known: Mapping[str, type[One]], what: str) -> On
 def with_fraud(
     seed: int, scene: Scene, patterns: list[Pattern], fraud_rate: float, drift: float
 ) -> Payments:
-    """All payments, so large a share of which is fraud, nearly."""
+    """All payments, so large a share of which is fraud, or a little less."""
     able = [one for one in patterns if one.share > 0 and one.possible(scene)]
     budget = _budget(scene, able, fraud_rate)
+    while True:
+        genuine, parts = _committed(seed, scene, able, budget, drift)
+        frauds = sum(len(part) for part in parts)
+        excess = frauds - int(fraud_rate * (len(genuine) + frauds))
+        if excess <= 0:
+            return together([genuine, *parts])
+        budget -= excess  # the dormant would have paid more than was expected
+
+
+def _committed(
+    seed: int, scene: Scene, patterns: list[Pattern], budget: int, drift: float
+) -> tuple[Payments, list[Payments]]:
+    """Genuine payments that are left, and frauds of each pattern."""
     plan = Draws(seed, "plan")
-    sizes = _planned(plan, able, budget)
-    phases = (plan.order(len(able)) + plan.uniform(len(able))) / max(len(able), 1)
+    sizes = _planned(plan, patterns, budget)
+    phases = (plan.order(len(patterns)) + plan.uniform(len(patterns))) / max(len(patterns), 1)
     parts = []
     genuine = scene.paid
     # The dormant come last: their silence must not be broken by another fraud.
-    in_turn = zip(able, phases, strict=True)
+    in_turn = zip(patterns, phases, strict=True)
     for pattern, phase in sorted(in_turn, key=lambda one: isinstance(one[0], DormantCard)):
         size = sizes[pattern.name]
         if not len(size):
@@ -127,7 +140,7 @@ def with_fraud(
         victims = scene.victims.copy()
         victims[committed.customer] = True
         scene = dataclasses.replace(scene, victims=victims)
-    return together([genuine, *parts])
+    return genuine, parts
 
 
 def _budget(scene: Scene, patterns: list[Pattern], fraud_rate: float) -> int:

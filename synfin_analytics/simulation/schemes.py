@@ -22,7 +22,7 @@ from synfin_analytics.simulation.payments import (
 )
 from synfin_analytics.simulation.people import MAIN
 from synfin_analytics.simulation.scene import devices, in_opening_hours, spread
-from synfin_analytics.simulation.stolen import handed_over
+from synfin_analytics.simulation.stolen import handed_over, notes
 
 if TYPE_CHECKING:
     from synfin_analytics.simulation.draws import Draws, Integers, Mask
@@ -100,7 +100,7 @@ class CompromisedMerchant(Pattern):
             draws,
             episodes,
             time=np.minimum(np.floor(time).astype(np.int64), world.end - 1),
-            cents=scene.amounts(draws, customer, self.times),
+            cents=notes(scene, merchant, scene.amounts(draws, customer, self.times)),
             one_by_one=True,
             reason=~here,
             customer=customer,

@@ -70,8 +70,8 @@ def simulate(
     seed
         Of the random numbers: the same rows on every machine.
     fraud_rate
-        Share of the transactions that are fraud, nearly; less where so few are wanted that no
-        whole episode fits.
+        Share of the transactions that are fraud, at most, and nearly: less where so few are
+        wanted that no whole episode fits.
     patterns
         Which frauds are committed: ``"all"``, names, or a mapping of names to parameters that
         differ from the usual ones, such as ``{"card_testing": {"amount": (1, 2)}}``. None at all:

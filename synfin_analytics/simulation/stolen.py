@@ -16,6 +16,7 @@ from synfin_analytics.simulation.payments import (
     DAY,
     HOUR,
     MAGSTRIPE,
+    MANUAL,
     POS,
     PURCHASE,
     WITHDRAWAL,
@@ -40,12 +41,13 @@ def handed_over(draws: Draws, scene: Scene, merchant: Integers, entry: ArrayLike
     """Columns of payments with a card in hand, in a shop or at a cash machine."""
     cash = scene.world.shops.category[merchant] == NAMES.index(CASH)
     given = np.broadcast_to(np.asarray(entry), merchant.shape)
+    at_machine = np.where(given == CONTACTLESS, CHIP, given)
     return {
         "merchant": merchant,
         "terminal": draws.whole(len(merchant), 0, scene.world.shops.terminals[merchant] - 1),
         "kind": np.where(cash, WITHDRAWAL, PURCHASE),
         "channel": np.where(cash, ATM, POS),
-        "entry": np.where(cash & (given == CONTACTLESS), CHIP, given),
+        "entry": np.where(cash, np.where(given == MANUAL, MAGSTRIPE, at_machine), given),
     }
 
 

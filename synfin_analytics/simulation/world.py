@@ -42,7 +42,7 @@ from synfin_analytics.simulation.payments import (
 )
 from synfin_analytics.simulation.payments import ONLINE as WEB
 from synfin_analytics.simulation.people import MAIN, PARTNER, SECOND
-from synfin_analytics.simulation.places import CITIES, CLOCK, HOME
+from synfin_analytics.simulation.places import CITIES, CLOCK, HOME, NOWHERE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -126,40 +126,23 @@ class World:
         time: Integers,
         *,
         card: NDArray[np.integer] | None = None,
-        merchant: Integers | None = None,
     ) -> Payments:
         """Genuine payments: to whom, how much, with which card and how."""
         n = len(customer)
-        online = ONLINE[category]
-        if merchant is None:
-            where = np.where(online, len(CITIES), place)
-            merchant = self.shops.usual(draws, customer, where, category)
+        online, cash = ONLINE[category], category == _CATEGORY[CASH]
+        where = np.where(online, NOWHERE, place)
+        merchant = self.shops.usual(draws, customer, where, category)
         if card is None:
             card = self.cards(draws, customer, online)
         cents = self.amounts(draws, customer, merchant, category, time)
-        cash = category == _CATEGORY[CASH]
-        app = online & draws.chance(n, 0.45)
-        by_phone = ~online & draws.chance(n, np.where(category == _CATEGORY["hotel"], 0.12, 0.002))
-        tap = ~cash & (cents <= _CONTACTLESS_UP_TO) & draws.chance(n, 0.75)
         wallet = self.people.wallet[customer] & ~cash & ~online & draws.chance(n, 0.6)
-        stripe = draws.chance(n, np.where(place >= len(HOME), 0.06, 0.006))
-        entry = np.where(tap | wallet, CONTACTLESS, np.where(stripe, MAGSTRIPE, CHIP))
-        saved = draws.chance(n, 0.25)
-        entry = np.where(online, np.where(saved, STORED, ECOMMERCE), entry)
-        typed = ~online & ~cash & draws.chance(n, 0.003)
-        entry = np.where(by_phone | typed, MANUAL, entry)
-        channel = np.where(online, np.where(app, MOBILE, WEB), np.where(cash, ATM, POS))
-        channel = np.where(by_phone, PHONE, channel)
-        refused = draws.uniform(n)
-        poor = self.people.income[customer] == 0
-        declined = refused < np.where(poor, 0.03, 0.015)
-        status = np.where(declined, DECLINED, COMPLETED)
-        status = np.where(refused > 0.998, FAILED, status)
-        status = np.where((refused > 0.997) & (refused <= 0.998), REVERSED, status)
-        elsewhere = online & (hashed_share(customer, 31) < 0.04) & draws.chance(n, 0.4)
-        seen = np.where(elsewhere, draws.whole(n, 0, len(CITIES) - 1), place)
-        uses_phone = app | ((entry == CONTACTLESS) & wallet)
-        device = own_device(customer, card, uses_phone, time // DAY)
+        channel = _channels(draws, category)
+        entry = _entries(draws, channel, cents, place >= len(HOME), wallet)
+        with_phone = (channel == MOBILE) | (wallet & (entry == CONTACTLESS))
+        seen = with_phone | (channel == WEB)
+        device = own_device(customer, card, with_phone, time // DAY)
+        # Some are behind an address that points elsewhere.
+        hidden = online & (hashed_share(customer, 31) < 0.04) & draws.chance(n, 0.4)
         return Payments.of(
             n,
             time=time,
@@ -171,9 +154,9 @@ class World:
             kind=np.where(cash, WITHDRAWAL, PURCHASE),
             channel=channel,
             entry=entry,
-            status=status,
-            place=seen,
-            device=np.where((online | wallet) & ~by_phone & (entry != CHIP), device, 0),
+            status=_statuses(draws, self.people.income[customer]),
+            place=np.where(hidden, draws.whole(n, 0, len(CITIES) - 1), place),
+            device=np.where(seen, device, 0),
         )
 
     def cards(self, draws: Draws, customer: Integers, online: Mask) -> NDArray[np.int8]:
@@ -214,6 +197,39 @@ class World:
         notes = np.where(cents < 5_000, 1_000, 2_000)
         cash = np.clip((cents + notes // 2) // notes * notes, 1_000, 60_000)
         return np.where(category == _CATEGORY[CASH], cash, cents)
+
+
+def _channels(draws: Draws, category: Integers) -> Integers:
+    """Draw whether one pays in a shop, by phone, on a computer or in an app."""
+    n = len(category)
+    online, cash = ONLINE[category], category == _CATEGORY[CASH]
+    app = draws.chance(n, 0.45)
+    called = draws.chance(n, np.where(category == _CATEGORY["hotel"], 0.12, 0.002))
+    in_person = np.where(cash, ATM, np.where(called, PHONE, POS))
+    return np.where(online, np.where(app, MOBILE, WEB), in_person)
+
+
+def _entries(
+    draws: Draws, channel: Integers, cents: Integers, abroad: Mask, wallet: Mask
+) -> Integers:
+    """Draw how the card is read: the stripe mostly abroad, and now and then by hand."""
+    n = len(channel)
+    saved, typed = draws.chance(n, 0.25), draws.chance(n, 0.003)
+    tap = wallet | ((cents <= _CONTACTLESS_UP_TO) & draws.chance(n, 0.75))
+    stripe = draws.chance(n, np.where(abroad, 0.06, 0.006))
+    at_machine = np.where(stripe, MAGSTRIPE, CHIP)
+    in_shop = np.where(typed, MANUAL, np.where(tap, CONTACTLESS, at_machine))
+    online = np.where(saved, STORED, ECOMMERCE)
+    entry = np.where(channel == POS, in_shop, np.where(channel == ATM, at_machine, online))
+    return np.where(channel == PHONE, MANUAL, entry)
+
+
+def _statuses(draws: Draws, income: Integers) -> Integers:
+    """Draw what became of payments; those of low income are declined twice as often."""
+    at = draws.uniform(len(income))
+    declined = np.where(income == 0, 0.03, 0.015)
+    unusual = np.where(at > 0.998, FAILED, np.where(at > 0.997, REVERSED, COMPLETED))
+    return np.where(at < declined, DECLINED, unusual)
 
 
 _PRICES = ("means", "spread", "ends_99", "whole")
