@@ -136,6 +136,16 @@ def _empty_tables(manager: DatabaseManager) -> None:
             connection.execute(text(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY CASCADE"))
 
 
+@pytest.fixture(scope="module")
+def world(_module_database: str) -> Iterator[DatabaseManager]:
+    """Two models' predictions of some payments, in the module's database; see ``reported.py``."""
+    from reported import open_world
+
+    manager = open_world(_module_database)
+    yield manager
+    manager.close()
+
+
 @pytest.fixture
 def session(manager: DatabaseManager) -> Iterator[Session]:
     """A session of ``manager``; what a test leaves open is rolled back."""

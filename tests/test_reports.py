@@ -10,7 +10,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 from pages import Page
-from reported import DAYS, NASTY, ROWS, open_world, transactions
+from reported import DAYS, NASTY, ROWS, transactions
 
 from synfin_analytics import wording
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
@@ -21,13 +21,6 @@ from synfin_analytics.reports import fraud_report
 from synfin_analytics.wording import between, number, percent, plural
 
 NAN = math.nan
-
-
-@pytest.fixture(scope="module")
-def world(server, _module_database):
-    manager = open_world(_module_database)
-    yield manager
-    manager.close()
 
 
 @pytest.fixture

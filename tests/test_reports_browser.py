@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import pytest
 from browser import OUT, chromium
-from reported import open_world
 
 from synfin_analytics.reports import fraud_report, model_report
 
@@ -16,13 +15,11 @@ A4 = {"width": 595, "height": 842}  # points
 
 
 @pytest.fixture(scope="module")
-def pages(server, _module_database, tmp_path_factory):
+def pages(world, tmp_path_factory):
     """Files of both reports, opened as anybody opens them."""
-    manager = open_world(_module_database)
-    with manager.get_session() as session:
+    with world.get_session() as session:
         model = model_report("forest", "1.0", ("logit", "1.0"), session=session, draws=50)
         fraud = replace(fraud_report(session=session), model=model)
-    manager.close()
     folder = tmp_path_factory.mktemp("reports")
     return {
         "model": model.save(folder / "model.html").as_uri(),

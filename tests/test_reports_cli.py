@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from pages import Page
-from reported import open_world
 
 from synfin_analytics.cli import main
 from synfin_analytics.config import DatabaseConfig
@@ -17,13 +16,6 @@ from synfin_analytics.manager import get_db_manager
 from synfin_analytics.reports import FraudReport, ModelReport, fraud_report, model_report
 
 DOCS = (Path(__file__).parents[1] / "docs" / "reports.md").read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def world(server, _module_database):
-    manager = open_world(_module_database)
-    yield manager
-    manager.close()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from pages import Page
-from reported import DAYS, NASTY, open_world, predictions, transactions
+from reported import DAYS, NASTY, predictions, transactions
 
 from synfin_analytics import wording
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
@@ -22,17 +22,11 @@ from synfin_analytics.metrics import compare_models, evaluate, fraud_rate
 from synfin_analytics.metrics.compare import Comparison
 from synfin_analytics.metrics.told import METRICS, apart, ends, metric
 from synfin_analytics.reports import model_report
+from synfin_analytics.reports.model import followed
 from synfin_analytics.wording import between, decimal, number, percent
 
 DRAWS = 60
 AT = 0.37
-
-
-@pytest.fixture(scope="module")
-def world(server, _module_database):
-    manager = open_world(_module_database)
-    yield manager
-    manager.close()
 
 
 @pytest.fixture
@@ -225,6 +219,30 @@ def test_the_period_and_the_delay_of_labels_are_told(page, frame):
     half, most = (late.quantile(share, "linear") for share in (0.5, 0.9))
     assert f"half of them within {wording.duration(half)}" in text
     assert f"nine in ten within {wording.duration(most)}" in text
+
+
+@pytest.mark.parametrize(
+    ("lowest_alarm", "highest_pass", "value", "said"),
+    [
+        (0.6, 0.4, 0.5, "the stored predictions follow it"),
+        (0.5, 0.499, 0.5, "the stored predictions follow it"),
+        (0.2, 0.1, 0.2, "the one that the stored predictions follow"),
+        (0.7, 0.6, 0.7, "the one that the stored predictions follow"),
+        (0.2, None, 0.2, "the one that the stored predictions follow"),
+        (None, 0.3, 0.5, "the stored predictions follow it"),
+        (None, 0.9, 0.5, "hold no alarm"),
+        (0.3, 0.3, 0.5, "follow no threshold"),
+        (0.1, 0.9, 0.5, "follow no threshold"),
+        (None, None, 0.5, "the stored predictions follow it"),
+    ],
+)
+def test_a_threshold_is_followed_where_scores_and_decisions_agree(
+    report, lowest_alarm, highest_pass, value, said
+):
+    known = replace(report.facts, lowest_alarm=lowest_alarm, highest_pass=highest_pass)
+    threshold, why = followed(known)
+    assert threshold.value == value
+    assert said in why
 
 
 # -- Words ----------------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ def _days(report: ModelReport) -> Picture:
 
 def _scores(report: ModelReport) -> Picture:
     weeks = report.weeks
-    told = ", ".join(decimal(one) for one in weeks["mean_score"])
+    told = ", ".join(decimal(one, 4) for one in weeks["mean_score"])
     return picture(
         lambda: plots.plot_score_drift(weeks, title=""),
         name="scores",

@@ -251,8 +251,8 @@ def _weeks(report: ModelReport) -> Table:
             wording.number(week.frauds),
             percent(week.fraud_rate),
             wording.between(week.low, week.high),
-            wording.decimal(week.mean_score),
-            wording.decimal(week.upper_hundredth),
+            wording.decimal(week.mean_score, 4),
+            wording.decimal(week.upper_hundredth, 4),
             percent(week.alert_rate),
         )
         for week in lines(report.weeks)

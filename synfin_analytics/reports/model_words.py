@@ -131,7 +131,7 @@ def _calibrated(report: ModelReport) -> Finding:
     expected, frauds = expected_frauds(report), report.evaluation.frauds
     sentence = (
         f"As probabilities its scores announce {wording.number(expected, 1)} frauds; "
-        f"{frauds:,} {_were(frauds)} found in the end."
+        f"there {_were(frauds)} {frauds:,}."
     )
     return Finding(
         "frauds announced", expected, wording.number(expected, 1), sentence, "calibration"
@@ -208,8 +208,8 @@ def _drift(report: ModelReport) -> Iterator[Finding]:
         f"By week, the fraud rate ran from {percent(low['fraud_rate'])} (from "
         f"{wording.day(low['timestamp'])}) to {percent(high['fraud_rate'])} (from "
         f"{wording.day(high['timestamp'])}); the mean score from "
-        f"{wording.decimal(weeks['mean_score'].min())} to "
-        f"{wording.decimal(weeks['mean_score'].max())}."
+        f"{wording.decimal(weeks['mean_score'].min(), 4)} to "
+        f"{wording.decimal(weeks['mean_score'].max(), 4)}."
     )
     value = float(high["fraud_rate"])
     yield Finding("highest weekly fraud rate", value, percent(value), sentence, "drift")
