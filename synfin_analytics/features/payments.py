@@ -16,6 +16,8 @@ from synfin_analytics.models import Customer, Merchant, Transaction
 from synfin_analytics.wording import plural
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import narwhals as nw
     from numpy.typing import NDArray
 
@@ -116,15 +118,16 @@ class Payments:
         holder = _looked_up(frame, customers, Customer, OF_CUSTOMERS)
         seller = _looked_up(frame, merchants, Merchant, OF_MERCHANTS)
 
-        def of(name: str, source: pl.DataFrame = frame) -> pl.Series:
-            return source[name].gather(order)
+        def of(name: str, read: Callable[[pl.Series], Any], source: pl.DataFrame = frame) -> Any:
+            return read(source[name])[order]  # NumPy puts numbers in order faster than texts
 
         moments = at[order]
-        known_at = _moments(of("label_available_at")).astype(np.int64)
-        online = (of("is_online") == True).fill_null(value=False).to_numpy()  # noqa: E712
-        places = (_floats(of(name)) for name in ("latitude", "longitude"))
-        latitude, longitude = (np.where(online, np.nan, each) for each in places)
-        category = pl.select(pl.coalesce(of("merchant_category"), of("category", seller)))
+        known_at = of("label_available_at", _moments).astype(np.int64)
+        online = of("is_online", _truth) == 1
+        latitude, longitude = (
+            np.where(online, np.nan, of(name, _floats)) for name in ("latitude", "longitude")
+        )
+        category = pl.coalesce(frame["merchant_category"], seller["category"])
         return cls(
             row=order,
             by_time=by_time,
@@ -133,23 +136,23 @@ class Payments:
             else moments >= since.astype(np.int64),
             at=moments,
             customer=customer[order],
-            merchant=codes_of(of("merchant_id")),
-            cents=cents(of("amount").cast(pl.Float64).to_numpy()),
-            fraud=_truth(of("is_fraud")),
+            merchant=of("merchant_id", codes_of),
+            cents=of("amount", lambda amounts: cents(amounts.cast(pl.Float64))),
+            fraud=of("is_fraud", _truth),
             known_at=np.where(
                 known_at == _UNKNOWN_AT, moments + delay, np.maximum(known_at, moments)
             ),
             latitude=np.where(np.isnan(longitude), np.nan, latitude),
             longitude=np.where(np.isnan(latitude), np.nan, longitude),
-            country=codes_of(of("country")),
-            device=codes_of(of("device_id")),
-            category=codes_of(category.to_series()),
-            holiday=_truth(of("is_holiday")),
-            from_home=_floats(of("distance_from_home")),
-            from_last=_floats(of("distance_from_last")),
-            home_latitude=_floats(of("latitude", holder)),
-            home_longitude=_floats(of("longitude", holder)),
-            signup=_moments(of("account_created", holder)),
+            country=of("country", codes_of),
+            device=of("device_id", codes_of),
+            category=codes_of(pl.select(category).to_series())[order],
+            holiday=of("is_holiday", _truth),
+            from_home=of("distance_from_home", _floats),
+            from_last=of("distance_from_last", _floats),
+            home_latitude=of("latitude", _floats, holder),
+            home_longitude=of("longitude", _floats, holder),
+            signup=of("account_created", _moments, holder),
         )
 
 
@@ -197,6 +200,8 @@ def _refuse_repeated(keys: pl.Series, table: str) -> None:
 
 def codes_of(values: pl.Series) -> Integers:
     """Turn values into numbers from 0 on, equal ones into the same; -1 where there is none."""
+    if values.null_count() == len(values):
+        return np.full(len(values), -1)
     codes = values.to_arrow().dictionary_encode().indices.fill_null(-1).cast(pa.int64())
     numbers: Integers = codes.to_numpy(zero_copy_only=False)
     return numbers
