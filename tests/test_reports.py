@@ -226,7 +226,7 @@ def test_a_range_of_dates_and_groups_can_be_chosen(session):
     )
 
 
-@pytest.mark.parametrize(("days", "every"), [(40, "1d"), (61, "1w"), (731, "1mo")])
+@pytest.mark.parametrize(("days", "every"), [(40, "1d"), (60, "1d"), (61, "1w"), (731, "1mo")])
 def test_periods_suit_the_range(session, days, every):
     last = transactions().tail(1).with_columns(
         transaction_id=pl.lit("LAST"),

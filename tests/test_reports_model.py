@@ -18,7 +18,7 @@ from synfin_analytics import wording
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.frames.load import load_df
 from synfin_analytics.frames.read import read_df
-from synfin_analytics.metrics import compare_models, evaluate, fraud_rate
+from synfin_analytics.metrics import Confusion, compare_models, evaluate, fraud_rate
 from synfin_analytics.metrics.compare import Comparison
 from synfin_analytics.metrics.told import METRICS, apart, ends, metric
 from synfin_analytics.reports import model_report
@@ -191,6 +191,9 @@ def test_weeks_are_those_of_the_rows(page, report, frame):
     for share, column in ((0.5, "median"), (0.9, "upper_tenth"), (0.99, "upper_hundredth")):
         assert np.allclose(report.weeks[column], scores.quantile(share))
     assert np.allclose(report.weeks["mean_score"], scores.mean())
+    at = report.evaluation.threshold.value
+    assert report.weeks["alerts"].sum() == (frame["fraud_probability"] >= at).sum()
+    assert at in frame["fraud_probability"].tolist()
     rows = page.rows("Scores and frauds by week")
     assert list(rows) == [f"{one:%Y-%m-%d}" for one in rates["timestamp"]]
     assert [row["fraud rate"] for row in rows.values()] == [*map(percent, rates["fraud_rate"])]
@@ -416,6 +419,8 @@ def test_what_both_models_know_is_compared_and_the_rest_told(session):
     report = model_report("forest", "1.0", ("part", "1.0"), [], session=session, draws=20)
     assert isinstance(report.comparison, Comparison)
     known = rows["is_fraud"].count()
+    assert report.bootstraps["recall"].value == report.evaluation.recall
+    assert report.bootstraps["roc_auc"].value == pytest.approx(report.evaluation.roc_auc)
     assert [one.n for one in report.comparison.evaluations.values()] == [known, known]
     assert f"compared on the {known} labelled payments that both scored" in " ".join(
         report.limits()
@@ -498,6 +503,10 @@ def test_one_prediction_is_enough_for_a_report(session, truth):
 def test_a_model_that_never_raises_an_alert_is_told_as_such(session):
     said = few(session, ground_truth=[True, False], fraud_probability=[0.1, 0.2])
     assert "It raised no alert at its threshold" in said
+    low, high = Confusion(0, 0, 1, 1).interval("recall")  # all draws agree, and know no better
+    assert (
+        f"It found 0 of 1 fraud (95 % interval {between(low, high)})".replace("\u00a0", " ") in said
+    )
     assert "None are stored with these predictions" in said
 
 
