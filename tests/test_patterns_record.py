@@ -36,6 +36,7 @@ def pattern(
 ) -> dict:
     characteristics = {
         "about": about,
+        "subjects": (customers if about == "customers" else merchants).split(),
         "customers": customers.split(),
         "merchants": merchants.split(),
         "transactions": transactions.split(),
@@ -240,7 +241,7 @@ def test_the_wrong_table_is_told(session, transactions):
         (frame(pattern("T1", 1, 2) | {"characteristics": "{}"}), "Pattern 0 does not tell"),
         (frame(pattern("T1", 1, 2) | {"characteristics": "no JSON"}), "Pattern 0 does not tell"),
         (frame(pattern("T1", 1, 2) | {"last_detected": None}), "Pattern 0 does not tell"),
-        (frame(pattern("T1", 1, 2, about="rows")), "Pattern 0 does not tell"),
+        (frame(pattern("T1", 1, 2, customers="")), "Pattern 0 does not tell"),
     ],
 )
 def test_what_is_no_detection_is_told(repository, given, words):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -16,13 +16,25 @@ from synfin_analytics.patterns.detector import Detector, grown
 from synfin_analytics.wording import number, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
     from synfin_analytics.patterns.ledger import Ledger
 
     Integers = NDArray[np.int64]
+
+
+class _Terminal(NamedTuple):
+    """A terminal that is under suspicion."""
+
+    #: Place of the last visit in the days that are looked at.
+    visit: int
+    #: Places of the payments with cards that were there.
+    misused: Integers
+    cards: int
+    #: How many cards would be misused by chance.
+    by_chance: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +63,7 @@ class CompromisedMerchant(Detector):
         misused = ledger.strange & ~ledger.paid_back
         visits = np.flatnonzero(ledger.in_person & ~misused)
         if not len(visits) or not misused.any():
-            return self._rows([])
+            return self._rows(ledger, [])
         visit, misuse = self._followed(ledger, visits, np.flatnonzero(misused))
         flagged = np.zeros(len(ledger), np.bool_)
         flagged[visit] = True
@@ -63,9 +75,8 @@ class CompromisedMerchant(Detector):
         found = (cards >= self.least) & (chance <= self.chance)
         # From the strongest evidence on: what one terminal explains is no evidence against others.
         strongest = np.flatnonzero(found)[np.argsort(chance[found], kind="stable")]
-        return self._rows(
-            self._claimed(ledger, visit, misuse, visits[strongest], expected[strongest])
-        )
+        claimed = self._claimed(ledger, visit, misuse, visits[strongest], expected[strongest])
+        return self._rows(ledger, list(claimed))
 
     def _followed(
         self, ledger: Ledger, visits: Integers, misused: Integers
@@ -84,8 +95,8 @@ class CompromisedMerchant(Detector):
     def _claimed(
         self, ledger: Ledger, visit: Integers, misuse: Integers, ends: Integers,
         expected: NDArray[np.float64],
-    ) -> Iterator[tuple[Integers, int, float]]:  # fmt: skip
-        """Rows of each terminal, how many cards, and how many of these were to be expected."""
+    ) -> Iterator[_Terminal]:  # fmt: skip
+        """Terminals from the strongest evidence on, each with the misuse that none before has."""
         days = microseconds(self.days)
         free = np.ones(len(ledger), np.bool_)
         by_terminal = np.argsort(ledger.terminal[visit], kind="stable")
@@ -99,22 +110,29 @@ class CompromisedMerchant(Detector):
             cards = len(np.unique(ledger.card[rows]))
             if cards >= self.least and poisson.sf(cards - 1, by_chance) <= self.chance:
                 free[rows] = False
-                yield rows, cards, by_chance
+                yield _Terminal(end, rows, cards, by_chance)
 
-    def _rows(self, found: Iterable[tuple[Integers, int, float]]) -> pl.DataFrame:
+    def _rows(self, ledger: Ledger, terminals: list[_Terminal]) -> pl.DataFrame:
         """Rows of all terminals, with their figures."""
-        terminals = list(found)
-        sizes = [len(rows) for rows, _, _ in terminals]
-        none = np.zeros(0, np.int64)
-        return pl.DataFrame(
+        sizes = [len(one.misused) for one in terminals]
+        of = ledger.frame[[one.visit for one in terminals]]
+        found = pl.DataFrame(
             {
-                "place": np.concatenate([none, *(rows for rows, _, _ in terminals)]),
+                "place": np.concatenate(
+                    [np.zeros(0, np.int64), *(one.misused for one in terminals)]
+                ),
                 "episode": np.repeat(np.arange(len(terminals)), sizes),
-                "cards": np.repeat([cards for _, cards, _ in terminals], sizes).astype(np.int64),
-                "by_chance": np.repeat([round(few, 2) for _, _, few in terminals], sizes),
-            },
-            schema_overrides={"by_chance": pl.Float64},
-        ).with_columns(strength=grown(pl.col("cards") / pl.col("by_chance").clip(0.1), 2, 20))
+            }
+        )
+        figures = of.select(
+            pl.col("merchant_id").alias("subject"),
+            pl.col("terminal_id").alias("terminal"),
+            pl.Series("cards", [one.cards for one in terminals], pl.Int64),
+            pl.Series("by_chance", [round(one.by_chance, 2) for one in terminals], pl.Float64),
+        )
+        return pl.concat([found, figures[found["episode"]]], how="horizontal").with_columns(
+            strength=grown(pl.col("cards") / pl.col("by_chance").clip(0.1), 2, 20)
+        )
 
     def words(self, figures: dict[str, Any]) -> str:
         """Tell an episode in a sentence."""

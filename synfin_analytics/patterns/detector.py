@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from synfin_analytics.patterns.ledger import Ledger
 
-#: Columns of what a detector finds, before the figures of its own.
-FOUND = ("place", "episode", "strength")
+#: Columns of what a detector finds that are no figures of the episode.
+FOUND = ("place", "episode", "strength", "subject")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Detector(ABC):
     #: As in ``pattern_type``.
     name: ClassVar[str]
     title: ClassVar[str]
-    #: Whom an episode is about: all of its customers, or all of its merchants.
+    #: Whom an episode is about: its customers, or its merchants. Who these are is all of them, unless
+    #: the rows found say otherwise (``subject``).
     about: ClassVar[str] = "customers"
     #: Optional columns without which it cannot look.
     needs: ClassVar[tuple[str, ...]] = ()
@@ -53,8 +54,8 @@ class Detector(ABC):
         -------
         polars.DataFrame
             A row for each transaction concerned: its ``place`` in the ledger, the number of its
-            ``episode``, the ``strength`` of the evidence for that from 0 to 1, and figures of the
-            episode, which are the same in all of its rows.
+            ``episode``, the ``strength`` of the evidence for that from 0 to 1, perhaps whom it is
+            about (``subject``), and figures of the episode, the same in all of its rows.
         """
 
     @abstractmethod

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from synfin_analytics.frames.convert import Frame, check_frame, to_frame
+from synfin_analytics.patterns.detector import FOUND
 from synfin_analytics.wording import day, duration, number, percent, plural
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def told(
     patterns: list[dict[str, Any]] = []
     links = [pl.DataFrame(schema=_LINKS)]
     for detector, hits in found.items():
-        episodes = _episodes(ledger, hits)
+        episodes = _episodes(ledger, hits, detector.about)
         rows = episodes.iter_rows(named=True)
         patterns += [_row(detector, episode, harmless=harmless) for episode in rows]
         numbers = pl.int_range(len(patterns) - len(episodes), len(patterns), eager=True)
@@ -177,9 +178,10 @@ def told(
     )
 
 
-def _episodes(ledger: Ledger, hits: pl.DataFrame) -> pl.DataFrame:
+def _episodes(ledger: Ledger, hits: pl.DataFrame, about: str) -> pl.DataFrame:
     """One row for each episode, by time: who and what it is about, and its figures."""
-    figures = [name for name in hits.columns if name not in ("place", "episode", "strength")]
+    figures = [name for name in hits.columns if name not in FOUND]
+    subject = "subject" if "subject" in hits.columns else f"{about.removesuffix('s')}_id"
     hits = hits.sort("place")
     rows = ledger.frame.select(
         "transaction_id", "customer_id", "merchant_id", "amount", "timestamp"
@@ -196,6 +198,7 @@ def _episodes(ledger: Ledger, hits: pl.DataFrame) -> pl.DataFrame:
             pl.col("customer_id").unique().sort().alias("customers"),
             pl.col("merchant_id").unique().sort().alias("merchants"),
             pl.col("transaction_id").alias("transactions"),
+            pl.col(subject).unique().sort().alias("subjects"),
             pl.struct([pl.col(name).first() for name in figures]).alias("figures")
             if figures
             else pl.lit(None).alias("figures"),
@@ -209,6 +212,7 @@ def _row(detector: Detector, episode: dict[str, Any], *, harmless: bool) -> dict
     figures = money | (episode["figures"] or {})
     characteristics = {
         "about": detector.about,
+        "subjects": episode["subjects"],
         "customers": episode["customers"],
         "merchants": episode["merchants"],
         "transactions": episode["transactions"],

@@ -33,9 +33,9 @@ class _PatternRepository(BaseRepository[ModelT]):
     def record(self, detected: Any) -> Recorded:
         """Store patterns that were found; one that is stored already is brought up to date.
 
-        A pattern is the same as a stored one if both have the same type, are about somebody in
-        common (the customers, or the merchants, that ``characteristics["about"]`` points to), and
-        their periods from ``first_detected`` to ``last_detected`` share a moment. The stored one
+        A pattern is the same as a stored one if both have the same type and are about somebody in
+        common (``characteristics["subjects"]``: customers or merchants), and their periods from
+        ``first_detected`` to ``last_detected`` share a moment. The stored one
         then names the transactions of both: ``detection_count`` is how many these are, the period
         reaches over both, and words, figures, severity and confidence are those of the latest
         detection. Stored patterns that it connects become one. So recording the same again changes

@@ -29,7 +29,7 @@ COLUMNS = (
     "confidence_score",
 )
 #: Lists in the characteristics that grow with each detection.
-_LISTS = ("customers", "merchants", "transactions")
+_LISTS = ("subjects", "customers", "merchants", "transactions")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,8 +78,7 @@ class _Pattern:
 
     def subjects(self) -> Iterator[tuple[str, str]]:
         """Whom it is about, with its type."""
-        told = self.values["characteristics"]
-        for one in told[told["about"]]:
+        for one in self.values["characteristics"]["subjects"]:
             yield self.values["pattern_type"], one
 
     def overlaps(self, other: _Pattern) -> bool:
@@ -104,8 +103,8 @@ class _Pattern:
 class Merge:
     """Put found patterns beside stored ones.
 
-    Two are the same pattern if they have the same type, are about somebody in common, and their
-    periods share a moment.
+    Two are the same pattern if they have the same type and a subject in common, and their periods
+    share a moment.
 
     Parameters
     ----------
@@ -200,8 +199,8 @@ def rows_of(detected: Any) -> list[dict[str, Any]]:
         ):
             raise ArgumentError(
                 f"Pattern {number} does not tell whom it is about, or when it was: its "
-                "characteristics name 'about' and the lists of customers, merchants and "
-                "transactions, and it has first_detected and last_detected."
+                f"characteristics are lists of {', '.join(_LISTS)}, and it has first_detected and "
+                "last_detected."
             )
     return rows
 
@@ -223,8 +222,6 @@ def _read(text: str) -> Any:
 
 
 def _told(characteristics: Any) -> bool:
-    return (
-        isinstance(characteristics, dict)
-        and all(isinstance(characteristics.get(name), list) for name in _LISTS)
-        and characteristics.get("about") in _LISTS
+    return isinstance(characteristics, dict) and all(
+        isinstance(characteristics.get(name), list) and characteristics[name] for name in _LISTS
     )
