@@ -16,6 +16,8 @@ import numpy as np
 import polars as pl
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.features.payments import codes_of
+from synfin_analytics.features.windows import DAY, Runs, cents
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -153,43 +155,26 @@ def features_of(transactions: pl.DataFrame, delay: dt.timedelta) -> pl.DataFrame
 
     Each feature is of what is known at the moment of the payment; labels once ``delay`` has passed.
     """
-    amount = pl.col("amount").cast(pl.Float64)
     frame = transactions.sort("timestamp", "transaction_id").with_columns(
-        amount, pl.lit(1.0).alias("one")
+        pl.col("amount").cast(pl.Float64)
     )
-    earlier = pl.int_range(pl.len()).over("customer_id")
-    mean_before = (amount.cum_sum().over("customer_id") - amount) / earlier
-    frame = frame.with_columns(
-        amount.log().alias("log_amount"),
-        pl.when(earlier > 0)
-        .then((amount / mean_before).log())
-        .otherwise(0.0)
-        .alias("amount_ratio"),
-        (pl.col("timestamp").dt.hour() < 6).cast(pl.Float64).alias("night"),
-        pl.col("one")
-        .rolling_sum_by("timestamp", "24h")
-        .over("customer_id")
-        .log()
-        .alias("payments_24h"),
-    )
-    frame = frame.with_columns(pl.col("amount_ratio").abs().alias("amount_oddity"))
-    label = pl.col("is_fraud").cast(pl.Float64)
-    so_far = frame.select(
-        "merchant_id",
-        pl.col("timestamp").alias("at"),
-        label.is_not_null().cum_sum().over("merchant_id").alias("known"),
-        label.fill_null(0).cum_sum().over("merchant_id").alias("frauds"),
-    )
-    counts = [
-        frame.select("merchant_id", (pl.col("timestamp") - back).alias("at"))
-        .join_asof(so_far, on="at", by="merchant_id", check_sortedness=False)
-        .select(pl.col("known", "frauds").fill_null(0).cast(pl.Float64))
-        for back in (delay, delay + _RISK_WINDOW)
-    ]
-    known = counts[0]["known"] - counts[1]["known"]
-    frauds = counts[0]["frauds"] - counts[1]["frauds"]
+    at = frame["timestamp"].dt.epoch("us").to_numpy()
+    amount, truth = frame["amount"].to_numpy(), frame["is_fraud"].cast(pl.Boolean)
+    payers = Runs(codes_of(frame["customer_id"]), at)
+    ratio = amount * 100 / payers.window(itself=False).mean(cents(amount))
+    logs = {
+        "log_amount": np.log(amount),
+        "amount_ratio": np.log(np.where(np.isnan(ratio), 1.0, ratio)),
+        "payments_24h": np.log(payers.window(DAY).count()),
+    }
+    shops = Runs(codes_of(frame["merchant_id"]), at, counted=truth.is_not_null().to_numpy())
+    labels = shops.window(_RISK_WINDOW, delay=delay, itself=False)
+    known, frauds = labels.count(), labels.sum(truth.fill_null(value=False).to_numpy())
     return frame.with_columns(
-        ((frauds + 0.01 * _PRIOR) / (known + _PRIOR)).log().alias("merchant_risk")
+        **{name: pl.Series(values) for name, values in logs.items()},
+        amount_oddity=pl.Series(np.abs(logs["amount_ratio"])),
+        night=(pl.col("timestamp").dt.hour() < 6).cast(pl.Float64),
+        merchant_risk=pl.Series(np.log((frauds + 0.01 * _PRIOR) / (known + _PRIOR))),
     )
 
 
