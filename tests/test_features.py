@@ -183,8 +183,10 @@ def test_nothing_later_changes_a_feature(frame, other, share, delay):
     past = order.head(1 + round(share * len(frame)))
     at = past["timestamp"].max() or START
     known = pl.coalesce("label_available_at", pl.col("timestamp") + delay * DAY) <= at
+    # Of what is not known yet, NULL too becomes a label, and frauds become NULL.
+    another = pl.when(pl.col("is_fraud").is_null()).then(True).when(~pl.col("is_fraud")).then(True)
     changed = past.with_columns(
-        is_fraud=pl.when(known).then("is_fraud").otherwise(~pl.col("is_fraud")),
+        is_fraud=pl.when(known).then("is_fraud").otherwise(another),
         label_available_at=pl.when(known)
         .then("label_available_at")
         .otherwise(pl.col("timestamp") + 90 * DAY),
@@ -318,6 +320,19 @@ def test_a_column_that_is_missing_is_named_with_the_nearest():
         engineer_features(frame)
     with pytest.raises(NotFoundError, match=r"'customer_id' in the customers.*'customer'"):
         engineer_features(world().transactions, pl.DataFrame({"customer": ["C1"]}))
+
+
+@pytest.mark.parametrize(
+    "twice",
+    [
+        lambda rows: pd.concat([rows.to_pandas(), rows["amount"].to_pandas()], axis=1),
+        lambda rows: rows.to_arrow().append_column("amount", rows["amount"].to_arrow()),
+    ],
+    ids=["pandas", "pyarrow"],
+)
+def test_two_columns_of_one_name_are_told_without_what_is_in_them(twice):
+    with pytest.raises(ArgumentError, match=r"^The data have more than one column named amount\.$"):
+        engineer_features(twice(world().transactions))
 
 
 def test_customers_and_merchants_that_are_not_in_their_tables_are_told():

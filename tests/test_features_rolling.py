@@ -135,6 +135,10 @@ def test_a_window_has_the_ends_that_are_asked_for(options, counts):
     assert window_features(four(), windows=["1h"], **options)["count_1h"].to_list() == counts
 
 
+def test_one_window_needs_no_list():
+    assert window_features(four(), windows="1h").equals(window_features(four(), windows=["1h"]))
+
+
 def test_a_share_is_of_the_labelled_rows():
     found = window_features(four(), value="is_fraud", windows=["1d"])
     assert found.rows() == [(1, 1.0), (2, 1.0), (3, 0.5), (1, 1.0)]

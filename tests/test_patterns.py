@@ -467,6 +467,7 @@ def test_thresholds_can_be_others():
         ("card_test", NotFoundError, "pattern 'card_test'.*'card_testing'"),
         ("holiday_travel", NotFoundError, "no pattern 'holiday_travel'"),
         (["refund_abuse"] * 2, ArgumentError, "'refund_abuse' is asked for twice"),
+        (5, ArgumentError, "A pattern is one of card_testing, .* got 5"),
         ([CardTesting], ArgumentError, "A pattern is one of card_testing, .* got <class"),
     ],
 )

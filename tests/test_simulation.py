@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -65,6 +66,13 @@ def test_the_same_seed_gives_the_same_rows_on_every_machine():
     assert digest_of(world) == DIGEST
     other = simulate(**small | {"seed": 8}, fraud_rate=0.05, drift=0.5)
     assert not other.transactions.equals(world.transactions)
+
+
+def test_numbers_of_numpy_are_numbers():
+    plain = simulate(9, 5, 12, 3, fraud_rate=0.0625, drift=1.0, frame="polars")
+    sizes = np.int64(9), np.int16(5), np.uint8(12), np.int32(3)
+    same = simulate(*sizes, fraud_rate=np.float32(0.0625), drift=np.int64(1), frame="polars")
+    assert digest_of(same) == digest_of(plain)
 
 
 def test_other_frauds_leave_everyday_life_as_it_is(genuine):
@@ -429,6 +437,8 @@ def test_with_drift_frauds_from_afar_grow_and_life_moves_online():
     [
         ({"customers": 0}, "customers is a whole number, at least 1; got 0."),
         ({"days": 1.5}, "days is a whole number, at least 1; got 1.5."),
+        ({"customers": float("nan")}, "customers is a whole number, at least 1; got nan."),
+        ({"fraud_rate": "0.01"}, "fraud_rate is a number from 0 to 0.1; got '0.01'."),
         ({"merchants": True}, "merchants is a whole number, at least 1; got True."),
         ({"seed": -1}, "seed is a whole number, at least 0; got -1."),
         ({"fraud_rate": 0.5}, "fraud_rate is a number from 0 to 0.1; got 0.5."),

@@ -35,7 +35,7 @@ def window_features(
     transactions: IntoDataFrameT,
     by: str = ...,
     value: str = ...,
-    windows: Sequence[str] = ...,
+    windows: str | Sequence[str] = ...,
     *,
     delay: str = ...,
     closed: Closed = ...,
@@ -46,7 +46,7 @@ def window_features(
     transactions: IntoLazyFrame,
     by: str = ...,
     value: str = ...,
-    windows: Sequence[str] = ...,
+    windows: str | Sequence[str] = ...,
     *,
     delay: str = ...,
     closed: Closed = ...,
@@ -56,7 +56,7 @@ def window_features(
     transactions: Any,
     by: str = "customer_id",
     value: str = "amount",
-    windows: Sequence[str] = HANDBOOK,
+    windows: str | Sequence[str] = HANDBOOK,
     *,
     delay: str = "0d",
     closed: Closed = "right",
@@ -76,8 +76,8 @@ def window_features(
         Column to take the mean of: ``amount``, or a truth value as ``is_fraud``, whose mean is a
         share. Missing values are left out of it.
     windows, delay
-        Lengths of the windows, and how long before each row they end: whole numbers and m, h, d
-        or w.
+        Lengths of the windows (or of one), and how long before each row they end: whole numbers and
+        m, h, d or w.
     closed
         Which ends belong to a window: ``"right"`` is (t - delay - length, t - delay]; ``"left"``,
         ``"both"``, ``"neither"``.
@@ -112,7 +112,8 @@ def window_features(
     """
     rows = in_memory(transactions, (by, value, "timestamp"), (), "transactions", "window_features")
     frame = typed(rows, Transaction, (by, value, "timestamp"))
-    lengths = {name: Period.fixed(name, "windows").duration for name in windows}
+    names = [windows] if isinstance(windows, str) else windows
+    lengths = {name: Period.fixed(name, "windows").duration for name in names}
     wait = Period.fixed(delay, "delay", least=0).duration
     runs, known = _runs(frame, by)
     whole, unit = _whole(frame[value])

@@ -100,6 +100,12 @@ def opened(frame: Any, caller: str) -> Frame:
     """Open a frame of any engine, or say which ones there are."""
     try:
         found: Frame = nw.from_native(frame)
+    except nw.exceptions.DuplicateError:
+        from synfin_analytics.frames.sources import refuse_duplicates
+
+        names = getattr(frame, "column_names", frame.columns)  # of pyarrow, columns are cells
+        refuse_duplicates([str(name) for name in names])
+        raise
     except TypeError:
         raise ArgumentError(
             f"{caller} takes a DataFrame of pandas, polars, pyarrow, DuckDB, Dask or PySpark; "

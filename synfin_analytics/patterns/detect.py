@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
@@ -139,7 +140,9 @@ def _chosen(
     if patterns is None:
         return [one() for one in known.values()]
     chosen = []
-    for one in [patterns] if isinstance(patterns, str | Detector) else patterns:
+    if isinstance(patterns, str | Detector) or not isinstance(patterns, Iterable):
+        patterns = [patterns]
+    for one in patterns:
         if isinstance(one, str):
             if one not in known:
                 raise NotFoundError("pattern", one, known)

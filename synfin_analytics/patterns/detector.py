@@ -29,8 +29,8 @@ class Detector(ABC):
     #: As in ``pattern_type``.
     name: ClassVar[str]
     title: ClassVar[str]
-    #: Whom an episode is about: its customers, or its merchants. Who these are is all of them, unless
-    #: the rows found say otherwise (``subject``).
+    #: Whom an episode is about: its customers, or its merchants. Who these are is all of them,
+    #: unless the rows found say otherwise (``subject``).
     about: ClassVar[str] = "customers"
     #: Optional columns without which it cannot look.
     needs: ClassVar[tuple[str, ...]] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import numbers
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -111,6 +112,9 @@ def simulate(
     ['amount_spike']
     """
     _check(customers, merchants, days, seed, fraud_rate, drift, start)
+    # A seed of NumPy is the same seed.
+    customers, merchants, days, seed = (int(one) for one in (customers, merchants, days, seed))
+    fraud_rate, drift = float(fraud_rate), float(drift)
     check_frame(frame)
     frauds, harmless = chosen_patterns(patterns), chosen_anomalies(anomalies)
     world = World.of(
@@ -184,10 +188,14 @@ def _check(
         ("customers", customers, 1), ("merchants", merchants, 1), ("days", days, 1),
         ("seed", seed, 0),
     ):  # fmt: skip
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
             raise ArgumentError(f"{name} is a whole number, at least {least}; got {value!r}.")
     for name, share, most in (("fraud_rate", fraud_rate, _MOST_FRAUD), ("drift", drift, 1)):
-        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= most:
+        if (
+            isinstance(share, bool)
+            or not isinstance(share, numbers.Real)
+            or not 0 <= float(share) <= most
+        ):
             raise ArgumentError(f"{name} is a number from 0 to {most}; got {share!r}.")
     if isinstance(start, dt.datetime) or not isinstance(start, dt.date):
         raise ArgumentError(f"start is a date, as datetime.date(2025, 1, 1); got {start!r}.")
