@@ -262,6 +262,33 @@ def test_the_layout_of_the_documentation_runs(tmp_path, monkeypatch, manager):
     assert read_df("transactions")["amount"].tolist() == [9.95]
 
 
+OWN = {"transaction_id": "id", "customer_id": "who", "merchant_id": "shop", "amount": "eur"}
+
+
+def test_texts_of_moments_are_the_loaders_to_read_or_to_refuse(tmp_path, manager):
+    """Of 03/04 nobody knows which is the month: nothing is guessed, and nothing breaks off."""
+    path = tmp_path / "own.csv"
+    path.write_text(
+        "id,who,shop,eur,at\n1,C,S,5,2026-03-01 10:00:00\n2,C,S,5,2026-03-01T10:00+02:00\n"
+        "3,C,S,5,03/04/2026 10:00\n4,C,S,5,soon\n5,C,S,5,\n",
+        encoding="utf-8",
+    )
+    report = read_layout(path, Layout(OWN | {"timestamp": "at"})).load()["transactions"]
+    assert report.inserted == 2
+    reasons = report.rejected["reason"].str.split(",").str[0].tolist()
+    assert report.rejected["row"].tolist() == [2, 3, 4]
+    assert reasons == ["is not a date and time of the years 1 to 9999"] * 2 + ["is required"]
+    stored = read_df("transactions", frame="polars").sort("transaction_id")["timestamp"]
+    assert stored.to_list() == [moment(2026, 3, 1, 10), moment(2026, 3, 1, 8)]
+
+
+def test_an_expression_says_how_moments_are_written(tmp_path):
+    frame = pl.DataFrame({"id": [1], "who": [2], "shop": [3], "eur": [4.5], "at": ["03/04/2026"]})
+    at = pl.col("at").str.to_datetime("%d/%m/%Y")
+    tables = read_layout(frame, Layout(OWN | {"timestamp": at}))
+    assert rows(tables.transactions, "timestamp") == [(moment(2026, 4, 3),)]
+
+
 def test_a_file_of_another_layout_is_told_which_it_is(file):
     with pytest.raises(ArgumentError, match=r"'handbook': it lacks .*TX_DATETIME.*'paysim'\."):
         read_layout(file("paysim"), "handbook")
@@ -288,6 +315,10 @@ def test_a_layout_that_cannot_be_is_refused():
         Layout(needed)
     with pytest.raises(NotFoundError, match=r"'ammount' in 'transactions'.*'amount'"):
         Layout({"ammount": "x"})
+    with pytest.raises(ArgumentError, match=r"maps amount of 'transactions' to a name .*; got 3"):
+        Layout(OWN | {"amount": 3, "timestamp": "at"})
+    with pytest.raises(ArgumentError, match=r"or Layout\(\{.*\}\) of your own .*; got dict"):
+        read_layout("any.csv", OWN)
 
 
 @pytest.mark.parametrize(
@@ -301,6 +332,24 @@ def test_a_layout_that_cannot_be_is_refused():
 def test_what_is_no_file_is_told(source, words):
     with pytest.raises(ArgumentError, match=words):
         read_layout(source, "handbook")
+
+
+def test_two_columns_of_one_name_are_told(file):
+    frame = pd.read_csv(file("paysim"))
+    with pytest.raises(ArgumentError, match=r"^The data have more than one column named step\.$"):
+        read_layout(pd.concat([frame, frame["step"]], axis=1), "paysim")
+
+
+def test_a_csv_file_with_nothing_in_it_is_told(tmp_path):
+    path = tmp_path / "empty.csv"
+    path.touch()
+    with pytest.raises(ArgumentError, match=r"empty\.csv' cannot be read as CSV: empty CSV"):
+        read_layout(path, "handbook")
+
+
+def test_a_start_that_is_none_is_told(file):
+    with pytest.raises(ArgumentError, match=r"^start is a date or a time, .* got 'yesterday'"):
+        read_layout(file("paysim"), "paysim", start="yesterday")
 
 
 def test_a_parquet_file_that_is_broken_is_told(tmp_path):

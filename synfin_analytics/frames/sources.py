@@ -140,7 +140,7 @@ def _resized(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame
 def _from_arrow(
     schema: pa.Schema, batches: Iterable[pa.RecordBatch], rows: int, height: int | None = None
 ) -> Source:
-    refuse_duplicates(schema.names)
+    _refuse_duplicates(schema.names)
 
     def frames() -> Iterator[pl.DataFrame]:
         for batch in batches:
@@ -169,7 +169,7 @@ def _readable(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 def _from_pandas(frame: pd.DataFrame, rows: int) -> Source:
     names = [str(name) for name in frame.columns]
-    refuse_duplicates(names)
+    _refuse_duplicates(names)
 
     def batches() -> Iterator[Batch]:
         for start in range(0, len(frame), rows):
@@ -275,7 +275,14 @@ def _from_file(path: Path, rows: int) -> Source:
     raise ArgumentError(f"{str(path)!r} is neither a Parquet nor a CSV file, by its name.")
 
 
-def refuse_duplicates(names: Sequence[str]) -> None:
+def refuse_repeated_columns(frame: Any) -> None:
+    """Refuse a frame with several columns of one name, before an engine does so in its own way."""
+    # The columns of pyarrow are the cells.
+    names: Iterable[Any] = getattr(frame, "column_names", getattr(frame, "columns", ()))
+    _refuse_duplicates([str(name) for name in names])
+
+
+def _refuse_duplicates(names: Sequence[str]) -> None:
     """Refuse data with several columns of one name."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -101,10 +101,9 @@ def opened(frame: Any, caller: str) -> Frame:
     try:
         found: Frame = nw.from_native(frame)
     except nw.exceptions.DuplicateError:
-        from synfin_analytics.frames.sources import refuse_duplicates
+        from synfin_analytics.frames.sources import refuse_repeated_columns
 
-        names = getattr(frame, "column_names", frame.columns)  # of pyarrow, columns are cells
-        refuse_duplicates([str(name) for name in names])
+        refuse_repeated_columns(frame)
         raise
     except TypeError:
         raise ArgumentError(

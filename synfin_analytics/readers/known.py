@@ -9,7 +9,7 @@ import hashlib
 
 import polars as pl
 
-from synfin_analytics.exceptions import NotFoundError
+from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.readers.layout import Layout
 
 
@@ -26,6 +26,11 @@ def names() -> list[str]:
 
 def layout_named(name: str) -> Layout:
     """Layout by its name; an unknown one comes with the nearest."""
+    if not isinstance(name, str):
+        raise ArgumentError(
+            "A layout is the name of a known one, or Layout({...}) of your own columns; "
+            f"got {type(name).__name__}."
+        )
     if name not in LAYOUTS:
         raise NotFoundError("layout", name, LAYOUTS)
     return LAYOUTS[name]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
+
+import polars as pl
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.frames.spec import TableSpec, spec_of
 from synfin_analytics.models import model_of
-
-if TYPE_CHECKING:
-    import polars as pl
 
 #: Column of one of our tables: the name of a column of the file, or an expression of polars.
 Mapped: TypeAlias = Mapping[str, "str | pl.Expr"]
@@ -70,9 +69,14 @@ class Layout:
     def __post_init__(self) -> None:
         for table in ("transactions", "customers", "merchants"):
             known = spec_for(table).columns
-            for column in getattr(self, table):
+            for column, source in getattr(self, table).items():
                 if column not in known:
                     raise NotFoundError("column", column, known, where=repr(table))
+                if not isinstance(source, str | pl.Expr):
+                    raise ArgumentError(
+                        f"The layout {self.name!r} maps {column} of {table!r} to a name of a "
+                        f"column, or to an expression of polars; got {source!r}."
+                    )
         missing = [name for name in NEEDED if name not in self.transactions]
         if missing:
             raise ArgumentError(

@@ -12,10 +12,11 @@ import polars as pl
 
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.frames.load import load_df
+from synfin_analytics.frames.sources import refuse_repeated_columns
 from synfin_analytics.manager import get_db_manager
 from synfin_analytics.readers.known import LAYOUTS, layout_named
 from synfin_analytics.readers.layout import Layout, spec_for
-from synfin_analytics.repositories.values import span
+from synfin_analytics.repositories.values import moment_of
 from synfin_analytics.wording import listed
 
 if TYPE_CHECKING:
@@ -146,10 +147,10 @@ def read_layout(
             f"{what} is not of the layout {of.name!r}: it lacks the {noun} {listed(missing)}."
             f"{_resemblance(schema.names(), of)}"
         )
-    first, _ = span(start, None)
+    first = moment_of(start, "start")
     mapped = dict(of.transactions)
     mapped.setdefault("transaction_id", pl.int_range(1, pl.len() + 1))
-    transactions = frame.select(_columns("transactions", mapped, schema))
+    transactions = frame.select(_columns("transactions", mapped, schema, of))
     moment = transactions.collect_schema()["timestamp"]
     if moment == pl.Duration:
         transactions = transactions.with_columns(pl.col("timestamp") + pl.lit(first))
@@ -183,6 +184,7 @@ def _opened(source: Any, layout: Layout) -> tuple[pl.LazyFrame, str]:
         return _scanned([Path(source)], layout), repr(str(source))
     if isinstance(source, list | tuple) and source:
         return _scanned([Path(one) for one in source], layout), repr(str(source[0]))
+    refuse_repeated_columns(source)
     try:
         frame = nw.from_native(source, eager_only=True)
     except TypeError:
@@ -219,7 +221,10 @@ def _scanned(paths: list[Path], layout: Layout) -> pl.LazyFrame:
 
 
 def _scanned_csv(paths: list[Path], layout: Layout) -> pl.LazyFrame:
-    known = pl.scan_csv(paths[0], infer_schema_length=_LOOKED_AT).collect_schema().names()
+    try:
+        known = pl.scan_csv(paths[0], infer_schema_length=_LOOKED_AT).collect_schema().names()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise ArgumentError(f"{str(paths[0])!r} cannot be read as CSV: {error}.") from None
     texts = {
         source: pl.String()
         for table in ("transactions", "customers", "merchants")
@@ -233,13 +238,17 @@ def _scanned_csv(paths: list[Path], layout: Layout) -> pl.LazyFrame:
     )
 
 
-def _columns(table: str, mapped: Mapped, schema: pl.Schema) -> list[pl.Expr]:
-    """Columns of a table as they stand in the file; texts of moments and days are read."""
-    found = []
+def _columns(table: str, mapped: Mapped, schema: pl.Schema, layout: Layout) -> list[pl.Expr]:
+    """Columns of a table as they stand in the file.
+
+    Texts of moments and days are read where it is known how they are written; others are the
+    loader's, which tells those that are none: of 03/04 nobody here knows which is the month.
+    """
+    found, known = [], layout in LAYOUTS.values()
     for name, source in mapped.items():
         column = pl.col(source) if isinstance(source, str) else source
         kind = spec_for(table).columns[name].kind
-        textual = isinstance(source, str) and schema[source] == pl.String
+        textual = known and isinstance(source, str) and schema[source] == pl.String
         if kind == "text":
             column = column.cast(pl.String)
         elif textual and kind == "moment":
@@ -254,7 +263,7 @@ def _parents(table: str, mapped: Mapped, layout: Layout, frame: pl.LazyFrame) ->
     """One row for each customer or merchant, with what all rows agree on."""
     key = f"{table.removesuffix('s')}_id"
     mapped = {key: layout.transactions[key]} | dict(mapped)
-    rows = frame.select(_columns(table, mapped, frame.collect_schema()))
+    rows = frame.select(_columns(table, mapped, frame.collect_schema(), layout))
     rows = rows.filter(pl.col(key).is_not_null())
     others = [pl.col(name) for name in mapped if name != key]
     agreed = [pl.when(each.min() == each.max()).then(each.min()) for each in others]

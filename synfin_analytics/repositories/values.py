@@ -106,8 +106,8 @@ def span(start: Bound, end: Bound) -> tuple[dt.datetime | None, dt.datetime | No
     >>> after.isoformat()
     '2026-02-01T00:00:00+00:00'
     """
-    first = _moment(start, "start_date", day=0)
-    after = _moment(end, "end_date", day=1)
+    first = moment_of(start, "start_date")
+    after = moment_of(end, "end_date", day=1)
     if first is not None and after is not None and first > after:
         raise ArgumentError(
             f"start_date ({first.isoformat()}) is later than end_date ({after.isoformat()})."
@@ -115,7 +115,11 @@ def span(start: Bound, end: Bound) -> tuple[dt.datetime | None, dt.datetime | No
     return first, after
 
 
-def _moment(bound: Bound, name: str, *, day: int) -> dt.datetime | None:
+def moment_of(bound: Bound, name: str, *, day: int = 0) -> dt.datetime | None:
+    """Moment at which a bound lies; of a date, so many days later.
+
+    ``name`` is what the caller's argument is called.
+    """
     if isinstance(bound, str):
         text = bound
         try:
