@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -22,6 +20,7 @@ from _measure import print_markdown, timed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import pandas as pd
 
@@ -257,12 +256,7 @@ def apart(*arguments: str) -> dict[str, float]:
 
 
 @click.command()
-@click.option(
-    "--data",
-    type=click.Path(exists=True, path_type=Path),
-    default=lambda: Path(os.environ.get("SYNFIN_SHARED_DATA", handbook.SHARED)),
-    help="transactions.parquet of the handbook, or a folder above it.",
-)
+@handbook.data_option
 @click.option(
     "--sample", default=500, show_default=True, help="Customers and merchants for pandas."
 )

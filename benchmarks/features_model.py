@@ -7,8 +7,6 @@ each feature is worth to the model, and which ones these data say nothing of.
 from __future__ import annotations
 
 import importlib.util
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,11 +21,14 @@ from synfin_analytics.metrics.time_split import prequential_folds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from synfin_analytics.metrics.evaluation import Evaluation
     from synfin_analytics.metrics.time_split import TimeSplit
 
-K, DRAWS, SHUFFLES = 100, 1000, 5
+K, SHUFFLES = 100, 5
+#: A feature is weak that is worth less average precision.
+WEAK = 0.001
 #: Ours are marked, since ``amount`` and others might be called the same.
 OURS = tuple(f"f_{name}" for name in FEATURES)
 INPUTS = {"15": handbook.FEATURES, "69": OURS}
@@ -71,13 +72,13 @@ def evaluated(model: Any, rows: pl.DataFrame, inputs: np.ndarray) -> Evaluation:
     return evaluate(rows.with_columns(fraud_probability=score))
 
 
-def draws(result: Evaluation, metric: str) -> Bootstrap:
+def drawn(result: Evaluation, metric: str, draws: int) -> Bootstrap:
     """Draws of customers, the same for each model."""
     name = "average_precision" if metric == METRICS[0] else "card_precision_at_k"
-    return result.bootstrap(name, cluster="customer_id", draws=DRAWS, k=K)
+    return result.bootstrap(name, cluster="customer_id", draws=draws, k=K)
 
 
-def side_by_side(sets: TimeSplit[pl.DataFrame], names: dict[str, list[str]]) -> None:
+def side_by_side(sets: TimeSplit[pl.DataFrame], names: dict[str, list[str]], draws: int) -> None:
     """Both sets of inputs on the handbook's split, and their paired difference."""
     click.echo(f"{'':16}{'metric':22}{'15':>24}{'69':>24}{'difference':>28}")
     for name, make in boosted():
@@ -86,7 +87,7 @@ def side_by_side(sets: TimeSplit[pl.DataFrame], names: dict[str, list[str]]) -> 
             for which, inputs in names.items()
         }
         for metric in METRICS:
-            of = {which: draws(result, metric) for which, result in results.items()}
+            of = {which: drawn(result, metric, draws) for which, result in results.items()}
             one, other = of.values()
             apart = Bootstrap(
                 metric, one.cluster, other.value - one.value, other.drawn - one.drawn, one.level
@@ -138,23 +139,19 @@ def worth(sets: TimeSplit[pl.DataFrame], inputs: list[str]) -> None:
         table[:, at] = kept
         lost[feature.removeprefix("f_")] = whole - np.mean(shuffled)
     order = sorted(lost, key=lambda feature: -lost[feature])
-    best = ", ".join(f"{feature} {lost[feature]:.3f}" for feature in order[:10])
-    weak = [feature for feature in order if lost[feature] < 0.001]
+    best = ", ".join(f"{one} {lost[one]:.3f}" for one in order if lost[one] >= WEAK)
+    weak = [feature for feature in order if lost[feature] < WEAK]
     unknown = [feature for feature in FEATURES if feature not in lost]
     click.echo(f"\nAverage precision that {name} loses when a feature is shuffled: {best}")
-    click.echo(f"Less than 0.001 ({len(weak)}): {', '.join(weak)}")
+    click.echo(f"Less than {WEAK} ({len(weak)}): {', '.join(weak)}")
     click.echo(f"Nothing known in these data ({len(unknown)}): {', '.join(unknown) or 'none'}")
 
 
 @click.command()
-@click.option(
-    "--data",
-    type=click.Path(exists=True, path_type=Path),
-    default=lambda: Path(os.environ.get("SYNFIN_SHARED_DATA", handbook.SHARED)),
-    help="transactions.parquet of the handbook, or a folder above it.",
-)
+@handbook.data_option
 @click.option("--folds", default=8, show_default=True, help="Weeks to try besides the split's.")
-def main(data: Path, folds: int) -> None:
+@click.option("--draws", default=1000, show_default=True, help="Of customers, for intervals.")
+def main(data: Path, folds: int, draws: int) -> None:
     """Print both models' figures with intervals, and what each feature is worth."""
     found = handbook.find(data)
     if not found:
@@ -163,7 +160,7 @@ def main(data: Path, folds: int) -> None:
     names = {which: known(rows, inputs) for which, inputs in INPUTS.items()}
     sets = handbook.split(rows)
     click.echo(f"{sets}\n")
-    side_by_side(sets, names)
+    side_by_side(sets, names, draws)
     if folds:
         other_weeks(rows, names, folds)
     worth(sets, names["69"])

@@ -28,7 +28,7 @@ from synfin_analytics.metrics.evaluation import evaluate
 from synfin_analytics.metrics.time_split import TimeSplit, time_split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from synfin_analytics.frames.report import LoadReport
 
@@ -66,8 +66,18 @@ FEATURES = (
 
 
 def find(data: Path) -> list[Path]:
-    """The handbook's file: this one, or those below a folder."""
-    return sorted(data.rglob("handbook/transactions.parquet")) if data.is_dir() else [data]
+    """The handbook's file: this one, or those below a folder; none where there is none."""
+    return [data] if data.is_file() else sorted(data.rglob("handbook/transactions.parquet"))
+
+
+def data_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Ask a command's user where the file is."""
+    return click.option(
+        "--data",
+        type=click.Path(path_type=Path),
+        default=lambda: Path(os.environ.get("SYNFIN_SHARED_DATA", SHARED)),
+        help="transactions.parquet of the handbook, or a folder above it.",
+    )(command)
 
 
 def store(path: Path, manager: DatabaseManager) -> LoadReport:
@@ -180,12 +190,7 @@ def compare(sets: TimeSplit[pl.DataFrame]) -> pl.DataFrame:
 
 
 @click.command()
-@click.option(
-    "--data",
-    type=click.Path(exists=True, path_type=Path),
-    default=lambda: Path(os.environ.get("SYNFIN_SHARED_DATA", SHARED)),
-    help="transactions.parquet of the handbook, or a folder above it.",
-)
+@data_option
 def main(data: Path) -> None:
     """Print our figures for the handbook's baseline beside the published ones."""
     found = find(data)

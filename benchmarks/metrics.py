@@ -15,7 +15,6 @@ import os
 import platform
 import random
 import statistics
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import _data
@@ -24,13 +23,14 @@ import numpy as np
 import polars as pl
 from _measure import print_markdown, timed
 from _place import open_place
-from handbook import SHARED, find, store
+from handbook import data_option, find, store
 
 from synfin_analytics.config import DatabaseConfig
 from synfin_analytics.manager import DatabaseManager
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     Figures = dict[str, np.ndarray]
     Run = Callable[[], Figures]
@@ -323,12 +323,7 @@ def rate(data: Path, rows: int, repeat: int, *, apart: bool) -> None:
     help="Scores of the curve; the bootstrap, and generated transactions, are a tenth.",
 )
 @click.option("--repeat", default=3, show_default=True, type=click.IntRange(min=1))
-@click.option(
-    "--data",
-    type=click.Path(exists=True, path_type=Path),
-    default=lambda: Path(os.environ.get("SYNFIN_SHARED_DATA", SHARED)),
-    help="transactions.parquet of the handbook, or a folder above it.",
-)
+@data_option
 @click.option("--one-process", is_flag=True, help="Quick and rough: memory is then a guess.")
 def main(what: str, rows: int, repeat: int, data: Path, one_process: bool) -> None:
     """Measure curves, bootstraps and fraud rates beside scikit-learn and pandas."""
