@@ -255,36 +255,13 @@ def apart(*arguments: str) -> dict[str, float]:
     return measured
 
 
-@click.command()
-@handbook.data_option
-@click.option(
-    "--sample", default=500, show_default=True, help="Customers and merchants for pandas."
-)
-@click.option("--rows", "sizes", type=int, multiple=True, default=SIZES, show_default=True)
-@click.option(
-    "--runs", default=3, show_default=True, help="Measurements, of which the median is told."
-)
-@click.option("--one", type=click.Tuple([str, str]), hidden=True)
-def main(
-    data: Path, sample: int, sizes: tuple[int, ...], runs: int, one: tuple[str, str] | None
-) -> None:
-    """Print seconds and memory beside those of pandas, then for more and more rows."""
-    if one is not None:
-        way, source = one
-        print(
-            json.dumps(ours(source) if way == OURS else theirs(source, sample, raw=way != PANDAS))
-        )
-        return
-    found = handbook.find(data)
-    source = str(found[0]) if found else str(SIZES[1])
-    if not found:
-        click.echo(f"There is no handbook/transactions.parquet below {data}: rows are generated.")
-    # They take turns, so that a busy machine is so for all.
+def beside_pandas(source: str, sample: int, runs: int) -> None:
+    """Print a line for each way; they take turns, so that a busy machine is so for all."""
     ways = (OURS, PANDAS, RAW)
     turns = [
         {way: apart(way, source, "--sample", str(sample)) for way in ways} for _ in range(runs)
     ]
-    lines = [["", "features", "rows", "seconds", "memory", "times as long as ours"]]
+    lines = [["", "features", "rows", "seconds", "memory", "times as long as ours"], ["---"] * 6]
     for way in ways:
         seconds = sorted(turn[way]["seconds"] for turn in turns)
         ratios = sorted(turn[way]["seconds"] / turn[OURS]["seconds"] for turn in turns)
@@ -306,13 +283,50 @@ def main(
         f"\npandas did {sample} customers and merchants, {share:.0%} of the customers' rows, with "
         "the same results; its seconds are for all rows in proportion.\n"
     )
-    lines = [["rows", "seconds", "seconds per million", "memory"]]
+
+
+def for_more_rows(sizes: tuple[int, ...]) -> None:
+    """Print a line for each number of generated rows."""
+    lines = [["rows", "seconds", "seconds per million", "memory"], ["---:"] * 4]
     for size in sizes:
         each = apart(OURS, str(size))
         per = each["seconds"] / size * 1e6
         memory = f"{each['megabytes']:,.0f} MB"
         lines.append([f"{size:,}", f"{each['seconds']:.1f}", f"{per:.1f}", memory])
     print_markdown(lines)
+
+
+@click.command()
+@handbook.data_option
+@click.option(
+    "--sample", default=500, show_default=True, help="Customers and merchants for pandas."
+)
+@click.option("--rows", "sizes", type=int, multiple=True, default=SIZES, show_default=True)
+@click.option(
+    "--runs",
+    default=3,
+    show_default=True,
+    help="Measurements, of which the median is told; 0 leaves pandas out.",
+)
+@click.option("--one", type=click.Tuple([str, str]), hidden=True)
+def main(
+    data: Path, sample: int, sizes: tuple[int, ...], runs: int, one: tuple[str, str] | None
+) -> None:
+    """Print seconds and memory beside those of pandas, then for more and more rows."""
+    if one is not None:
+        way, source = one
+        print(
+            json.dumps(ours(source) if way == OURS else theirs(source, sample, raw=way != PANDAS))
+        )
+        return
+    if runs:
+        found = handbook.find(data)
+        if not found:
+            click.echo(
+                f"There is no handbook/transactions.parquet below {data}: rows are generated."
+            )
+        beside_pandas(str(found[0]) if found else str(SIZES[1]), sample, runs)
+    for_more_rows(sizes)
 
 
 if __name__ == "__main__":
