@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -186,3 +186,26 @@ def nearest_names(name: str, known: Iterable[str], *, most: int = 2) -> list[str
 
 def _folded(name: str) -> str:
     return name.casefold().replace("_", "").replace(" ", "").replace("-", "").removeprefix("tx")
+
+
+def refuse_repeated_columns(data: Any) -> None:
+    """Refuse data with several columns of one name: a frame of any library, or its names.
+
+    Raises
+    ------
+    ArgumentError
+        A name is there more than once.
+
+    Examples
+    --------
+    >>> refuse_repeated_columns(["amount", "amount"])
+    Traceback (most recent call last):
+    synfin_analytics.exceptions.ArgumentError: The data have more than one column named amount.
+    """
+    if not isinstance(data, list):
+        # The columns of pyarrow are the cells.
+        data = getattr(data, "column_names", getattr(data, "columns", ()))
+    names = [str(name) for name in data]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ArgumentError(f"The data have more than one column named {', '.join(twice)}.")

@@ -15,7 +15,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 
-from synfin_analytics.exceptions import ArgumentError, SynfinError
+from synfin_analytics.exceptions import ArgumentError, SynfinError, refuse_repeated_columns
 from synfin_analytics.models import Base
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _resized(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame
 def _from_arrow(
     schema: pa.Schema, batches: Iterable[pa.RecordBatch], rows: int, height: int | None = None
 ) -> Source:
-    _refuse_duplicates(schema.names)
+    refuse_repeated_columns(schema.names)
 
     def frames() -> Iterator[pl.DataFrame]:
         for batch in batches:
@@ -169,7 +169,7 @@ def _readable(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 def _from_pandas(frame: pd.DataFrame, rows: int) -> Source:
     names = [str(name) for name in frame.columns]
-    _refuse_duplicates(names)
+    refuse_repeated_columns(names)
 
     def batches() -> Iterator[Batch]:
         for start in range(0, len(frame), rows):
@@ -273,17 +273,3 @@ def _from_file(path: Path, rows: int) -> Source:
         schema, batches = open_csv(path)
         return dataclasses.replace(_from_arrow(schema, batches, rows), textual=True)
     raise ArgumentError(f"{str(path)!r} is neither a Parquet nor a CSV file, by its name.")
-
-
-def refuse_repeated_columns(frame: Any) -> None:
-    """Refuse a frame with several columns of one name, before an engine does so in its own way."""
-    # The columns of pyarrow are the cells.
-    names: Iterable[Any] = getattr(frame, "column_names", getattr(frame, "columns", ()))
-    _refuse_duplicates([str(name) for name in names])
-
-
-def _refuse_duplicates(names: Sequence[str]) -> None:
-    """Refuse data with several columns of one name."""
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ArgumentError(f"The data have more than one column named {', '.join(twice)}.")

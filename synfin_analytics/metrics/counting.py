@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import narwhals as nw
 import numpy as np
 
-from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.exceptions import ArgumentError, NotFoundError, refuse_repeated_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -101,8 +101,6 @@ def opened(frame: Any, caller: str) -> Frame:
     try:
         found: Frame = nw.from_native(frame)
     except nw.exceptions.DuplicateError:
-        from synfin_analytics.frames.sources import refuse_repeated_columns
-
         refuse_repeated_columns(frame)
         raise
     except TypeError:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import narwhals as nw
 import polars as pl
 
-from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.exceptions import ArgumentError, refuse_repeated_columns
 from synfin_analytics.frames.load import load_df
-from synfin_analytics.frames.sources import refuse_repeated_columns
 from synfin_analytics.manager import get_db_manager
 from synfin_analytics.readers.known import LAYOUTS, layout_named
 from synfin_analytics.readers.layout import Layout, spec_for
