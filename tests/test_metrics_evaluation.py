@@ -92,6 +92,17 @@ def test_fewer_points_keep_the_ends_and_the_areas(rows, points):
     assert set(thin["threshold"]) <= set(whole["threshold"])
 
 
+def test_who_writes_to_the_frame_of_a_curve_leaves_the_curve_as_it_was():
+    curve = Curve(ScoreCounts.of([0.9, 0.2, 0.1], [True, False, True]))
+
+    written = curve.frame()
+    written.loc[:, ["threshold", "alerts", "tp"]] = 0
+
+    assert (curve.alerts.tolist(), curve.tp.tolist()) == ([1, 2, 3], [1, 1, 2])
+    assert curve.frame()["alerts"].tolist() == [0, 1, 2, 3]
+    assert curve.frame()["threshold"].tolist() == [math.inf, 0.9, 0.2, 0.1]
+
+
 def test_a_curve_of_many_points_has_nearly_the_same_area_when_it_is_thinned():
     generator = np.random.default_rng(0)
     label = generator.random(50_000) < 0.05

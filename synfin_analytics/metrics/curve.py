@@ -41,12 +41,27 @@ class Curve:
     @cached_property
     def alerts(self) -> Integers:
         """Transactions with this score or a higher one."""
-        return np.cumsum(self.counts.transactions)
+        return self._sums[0].to_numpy()[1:]
 
     @cached_property
     def tp(self) -> Integers:
         """Frauds among the alerts."""
-        return np.cumsum(self.counts.frauds)
+        return self._sums[1].to_numpy()[1:]
+
+    @cached_property
+    def _sums(self) -> tuple[pd.Series, pd.Series]:
+        """``alerts`` and ``tp`` behind a 0, as columns.
+
+        A frame of the whole curve shares them: fresh memory is what takes the time. It copies what
+        somebody writes to, for pandas knows that these are still here.
+        """
+        found = []
+        for counted in (self.counts.transactions, self.counts.frauds):
+            sums = np.empty(len(counted) + 1, np.int64)
+            sums[0] = 0
+            np.cumsum(counted, out=sums[1:])
+            found.append(pd.Series(sums, copy=False))
+        return found[0], found[1]
 
     @cached_property
     def n(self) -> int:
@@ -148,18 +163,23 @@ class Curve:
             ``tp``, ``fp``, ``fn``, ``tn``, ``precision``, ``recall``, ``false_positive_rate``.
         """
         chosen = self.chosen(points)
-        alerts = np.append(0, self.alerts[chosen])
-        tp = np.append(0, self.tp[chosen])
-        fp = alerts - tp
-        genuine = self.n - self.positives
+        alerts, tp = (one.to_numpy() for one in self._sums)
+        shown: list[pd.Series | Integers] = [*self._sums]
+        if not isinstance(chosen, slice):
+            places = np.append(0, chosen + 1)
+            shown = alerts, tp = [alerts[places], tp[places]]
+        threshold = np.empty(len(alerts))
+        threshold[0], threshold[1:] = np.inf, self.counts.score[chosen]
         precision = np.empty(len(alerts))
         precision[0] = np.nan
         np.divide(tp[1:], alerts[1:], out=precision[1:])
+        fp = alerts - tp
+        genuine = self.n - self.positives
         columns = {
-            "threshold": np.append(np.inf, self.counts.score[chosen]),
-            "alerts": alerts,
+            "threshold": threshold,
+            "alerts": shown[0],
             "queue_rate": _share(alerts, self.n),
-            "tp": tp,
+            "tp": shown[1],
             "fp": fp,
             "fn": self.positives - tp,
             "tn": genuine - fp,

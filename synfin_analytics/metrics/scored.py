@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from synfin_analytics.metrics.counting import Frame
-    from synfin_analytics.metrics.scores import Floats
 
 DAY, UNLABELLED = "__day", "__unlabelled"
 _WRONG, _NO_SCORE = "__wrong", "__no_score"
@@ -65,10 +64,8 @@ def score_counts(frame: Any, label: str, score: str, amount: str | None = None) 
     # Rows in memory need no grouping: one sort by NumPy does.
     check_columns(columns, opened.columns)
     found = typed(opened.select(*dict.fromkeys(columns)), columns)
-    schema = found.collect_schema()
     truth, said, *values = (
-        _doubles(found, missing_as_null(schema[name], name, meaning))
-        for name, meaning in zip(columns, _MEANINGS, strict=False)
+        _numbers(found, name, meaning) for name, meaning in zip(columns, _MEANINGS, strict=False)
     )
     known = ~np.isnan(truth)
     wrong = known & (truth != 0) & (truth != 1)
@@ -179,11 +176,17 @@ def _plain(key: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(None if pd.isna(value) else value for value in key)
 
 
-def _doubles(frame: Frame, expression: nw.Expr) -> Floats:
-    """Column of a frame in memory as doubles, NaN where it is missing."""
-    found = frame.select(expression.alias(SCORE))
-    values: Floats = found[SCORE].to_numpy().astype(np.float64, copy=False)
-    return values
+def _numbers(frame: Frame, name: str, meaning: str) -> Any:
+    """Column of a frame in memory as doubles, NaN where it is missing.
+
+    What can be as it is, is not copied: fresh memory is what takes the time.
+    """
+    column = frame[name]
+    if column.dtype == nw.Boolean and not column.is_null().any():
+        return column.to_numpy().astype(np.bool_, copy=False)
+    if column.dtype != nw.Float64:
+        column = frame.select(missing_as_null(column.dtype, name, meaning))[name]
+    return column.to_numpy().astype(np.float64, copy=False)
 
 
 def _refuse(label: str, score: str, wrong: int, no_score: int, first: int | None = None) -> None:

@@ -95,7 +95,7 @@ class ScoreCounts:
         frauds = np.bitwise_and(keys, np.uint64(1), out=spare).view(np.int64)
         keys >>= np.uint64(1)
         if first.all():
-            transactions = np.ones(len(keys), np.int64)
+            transactions = np.broadcast_to(np.int64(1), len(keys))  # takes no memory
         else:
             starts = np.flatnonzero(first)
             transactions = np.diff(starts, append=len(keys))
