@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
     import pyarrow as pa
-    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy import ColumnElement, CompoundSelect, Select
     from sqlalchemy.orm import Session
 
     from synfin_analytics.frames.report import LoadReport
@@ -191,7 +191,7 @@ class BaseRepository(Generic[ModelT]):
         query = select(*self._table.c).where(*where).order_by(*order, self._key)
         return self._read(query.limit(limit).offset(offset or None))
 
-    def _read(self, query: Select[Any]) -> Rows:
+    def _read(self, query: Select[Any] | CompoundSelect[Any]) -> Rows:
         self._flush()
         return read_df(query, session=self.session, frame=self.frame, exact=self.exact)
 

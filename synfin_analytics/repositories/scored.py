@@ -15,11 +15,12 @@ from synfin_analytics.frames.read import read_df
 from synfin_analytics.metrics.scored import DAY, UNLABELLED
 from synfin_analytics.metrics.scores import COUNTED, SCORE
 from synfin_analytics.models import ModelPrediction, Transaction
+from synfin_analytics.repositories.planning import HASHED, planned
 from synfin_analytics.repositories.transactions import within
 from synfin_analytics.repositories.values import total
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.orm import Session
@@ -192,24 +193,10 @@ class ScoredPredictions:
         return self._frame(self.where(query, joined=joined))
 
     def _frame(self, query: Select[Any]) -> nw.DataFrame[Any]:
-        with _hashed(self.session) if self.shared_with else contextlib.nullcontext():
+        with planned(self.session, HASHED) if self.shared_with else contextlib.nullcontext():
             read = read_df(query, session=self.session, frame="polars")
         frame: nw.DataFrame[Any] = nw.from_native(read, eager_only=True)
         return frame
-
-
-@contextlib.contextmanager
-def _hashed(session: Session) -> Iterator[None]:
-    """Let PostgreSQL join by hashes.
-
-    Of predictions that were loaded just now it has no statistics, takes them for few, and would
-    compare each with each.
-    """
-    setting = "enable_nestloop"
-    before = session.execute(select(func.current_setting(setting))).scalar_one()
-    session.execute(select(func.set_config(setting, "off", True)))
-    yield  # an error ends the transaction, and the setting with it
-    session.execute(select(func.set_config(setting, before, True)))
 
 
 _NO_SCORE = "__no_score"

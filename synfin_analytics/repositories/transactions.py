@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
-from sqlalchemy import Boolean, DateTime, Double, and_, cast, func, select
+from sqlalchemy import Boolean, DateTime, Double, and_, cast, func, select, union_all
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, array
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
@@ -15,12 +15,13 @@ from synfin_analytics.metrics.groups import Groups
 from synfin_analytics.metrics.proportions import Interval, check_interval, ratio
 from synfin_analytics.models import Transaction
 from synfin_analytics.repositories.base import BaseRepository
+from synfin_analytics.repositories.planning import BY_SLICE, planned, slices
 from synfin_analytics.repositories.values import Bound, money, span, total
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sqlalchemy import ColumnElement
+    from sqlalchemy import ColumnElement, Select
 
     from synfin_analytics.metrics.groups import Bands
     from synfin_analytics.metrics.periods import Period
@@ -173,22 +174,30 @@ class TransactionRepository(BaseRepository[Transaction]):
         """
         check_interval(interval, level)
         groups = Groups.parse(by, bins, every, measures=MEASURES)
-        cuts = self._cuts(groups)
+        cuts, where = self._cuts(groups), within(start_date, end_date)
         labelled, fraud = Transaction.is_fraud.is_not(None), Transaction.is_fraud.is_(True)
-        query = (
-            select(
-                *cuts,
-                func.count().label("transactions"),
-                func.count(Transaction.is_fraud).label("labelled"),
-                func.count().filter(fraud).label("frauds"),
-                total(Transaction.amount, labelled).label("amount"),
-                total(Transaction.amount, fraud).label("fraud_amount"),
-            )
-            .where(and_(True, *within(start_date, end_date)))
-            .group_by(*cuts)
-        )
-        counts: nw.DataFrame[Any] = nw.from_native(self._read(query), eager_only=True)
+        query = select(
+            *cuts,
+            func.count().label("transactions"),
+            func.count(Transaction.is_fraud).label("labelled"),
+            func.count().filter(fraud).label("frauds"),
+            total(Transaction.amount, labelled).label("amount"),
+            total(Transaction.amount, fraud).label("fraud_amount"),
+        ).where(and_(True, *where))
+        counts = self._counted(query.group_by(*cuts), groups.period, where)
         return rates_from_counts(counts, groups, interval=interval, level=level)
+
+    def _counted(
+        self, query: Select[Any], period: Period | None, where: list[ColumnElement[bool]]
+    ) -> nw.DataFrame[Any]:
+        """Run a query that counts, by slices of time if it counts by ``period``."""
+        self._flush()
+        if period is None:
+            return nw.from_native(self._read(query), eager_only=True)
+        parts = slices(self.session, Transaction.timestamp, period, where)
+        with planned(self.session, BY_SLICE):
+            found = self._read(union_all(*(query.where(*part) for part in parts)))
+        return nw.from_native(found, eager_only=True)
 
     def _cuts(self, groups: Groups) -> list[ColumnElement[Any]]:
         """Say what the groups of a row are, under the names of ``groups.keys``."""
