@@ -83,8 +83,12 @@ def picture(
         See :class:`Picture`.
     """
     from markupsafe import Markup, escape
+    from matplotlib import pyplot as plt
     from matplotlib import style
 
+    # Jupyter switches interactive mode on with the first figure: within the context that would not
+    # last, and no later picture would be shown.
+    plt.draw_if_interactive()  # type: ignore[no-untyped-call]
     with style.context(["default", _LOOK]), warnings.catch_warnings():
         # Text stays text: the reader's own fonts draw it.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
