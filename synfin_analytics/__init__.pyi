@@ -17,6 +17,7 @@ from .frames.load import load_df as load_df
 from .frames.read import read_batches as read_batches
 from .frames.read import read_df as read_df
 from .frames.report import LoadReport as LoadReport
+from .frames.shown import show as show
 from .manager import DatabaseManager as DatabaseManager
 from .manager import get_db_manager as get_db_manager
 from .manager import get_db_session as get_db_session

@@ -27,6 +27,7 @@ FLOORS: dict[str, set[str]] = {
     "simulation": {"patterns", "readers", "scoring", "simulation"},
     "pictures": {"plots", "reports"},
     "commands": {"cli", "exercises"},
+    "face": {"__init__"},
 }  # fmt: skip
 #: `bulk_insert` and `execute_query` of the manager are words for what the floor below does.
 EXCEPTIONS = {("manager", "frames"), ("_database", "frames")}

@@ -18,7 +18,7 @@ FACE = """
 
     DatabaseConfig DatabaseManager get_db_manager get_db_session session_scope
 
-    load_df LoadReport read_batches read_df
+    load_df LoadReport read_batches read_df show
 
     AnomalyPatternRepository BaseRepository CustomerRepository FraudPatternRepository
     MLFeaturesRepository MerchantRepository ModelPredictionRepository TransactionRepository
@@ -48,6 +48,7 @@ PARAMETERS = {
     "load_df": "df table columns on_invalid on_missing_parent on_conflict session manager lock "
     "progress",
     "read_df": "query params session manager frame exact",
+    "show": "frame rows",
     "read_batches": "query params session manager exact",
     "fraud_rate": "frame by every interval bins level timestamp amount label",
     "evaluate": "frame label score threshold by amount interval level",

@@ -1,0 +1,152 @@
+"""Tables for the eye: formats that tell what a column is, and values that stay as they are."""
+
+from __future__ import annotations
+
+import datetime as dt
+import html
+import re
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synfin_analytics import read_df, show
+from synfin_analytics.exceptions import ArgumentError
+
+
+def column(*values: object, name: str = "x", dtype: str | None = None) -> list[str]:
+    """What ``show`` makes of a column of pandas."""
+    return cells(show(pd.DataFrame({name: pd.Series(values, dtype=dtype)})))[1:]
+
+
+def cells(shown: object) -> list[str]:
+    page = shown._repr_html_()
+    return [html.unescape(cell) for cell in re.findall(r"<t[hd] [^>]*>(.*?)</t[hd]>", page)]
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ((1234.5, 0.1 + 0.2), ["1,234.50", "0.30"]),
+        ((0.98765, 0.5), ["0.9877", "0.5000"]),
+        ((12345.678, 1.0), ["12,345.68", "1.00"]),
+        ((0.01236, 0.0), ["0.01236", "0.00000"]),
+        ((0.5555, 0.0000001), ["0.5555", "1.0e-07"]),
+        ((1.0, 0.065), ["1.0000", "0.0650"]),
+        ((1.5, float("nan")), ["1.50", "NaN"]),
+        ((1.5, float("inf")), ["1.50", "inf"]),
+        ((1234, -5), ["1,234", "-5"]),
+        ((True, False), ["True", "False"]),
+        (("a", None), ["a", "NULL"]),
+        (("", "x" * 80), ["", "x" * 59 + "…"]),
+    ],
+)
+def test_a_column_is_written_as_what_it_holds(values, told):
+    assert column(*values) == told
+
+
+@pytest.mark.parametrize("name", ["fraud_rate", "recall", "accuracy"])
+def test_a_share_is_in_percent(name):
+    assert column(0.00837, 1.0, name=name) == ["0.84%", "100.00%"]
+
+
+def test_what_is_called_a_rate_and_is_above_1_is_no_share():
+    assert column(1.25, 0.5, name="queue_rate") == ["1.25", "0.50"]
+
+
+def test_an_exchange_rate_is_no_share():
+    assert column(1.0, 0.92, name="exchange_rate") == ["1.00", "0.92"]
+
+
+def test_coordinates_tell_one_street_from_the_next():
+    assert column(51.2194, 4.4, name="latitude") == ["51.2194", "4.4000"]
+
+
+def test_the_ends_of_an_interval_are_in_percent_beside_a_rate_only():
+    ends = pd.DataFrame({"low": [0.1], "high": [0.2]})
+    assert cells(show(ends)) == ["low", "high", "0.10", "0.20"]
+    assert cells(show(ends.assign(fraud_rate=0.15)))[3:] == ["10.00%", "20.00%", "15.00%"]
+
+
+@pytest.mark.parametrize("name", ["id", "customer_id", "year"])
+def test_a_number_that_is_a_name_has_no_separators(name):
+    assert column(2025, 12345, name=name) == ["2025", "12345"]
+
+
+def test_integers_with_null_stay_integers():
+    assert column(1000, None, dtype="Int64") == ["1,000", "NULL"]
+
+
+def test_times_are_written_without_their_zone_which_is_said_below():
+    times = pd.DataFrame({"timestamp": pd.to_datetime(["2025-01-31 10:05:07", None], utc=True)})
+    assert cells(show(times)) == ["timestamp", "2025-01-31 10:05:07", "NULL"]
+    assert str(show(times)).endswith("(times in UTC)")
+
+
+def test_days_have_no_hours():
+    days = pd.DataFrame({"timestamp": pd.to_datetime(["2025-01-06", "2025-01-13"], utc=True)})
+    assert cells(show(days))[1:] == ["2025-01-06", "2025-01-13"]
+    assert "UTC" not in str(show(days))
+
+
+def test_an_index_that_says_something_stands_first_and_another_is_left_out():
+    frame = pd.DataFrame({"channel": ["pos", "pos"], "fraud": [True, False], "n": [3, 4]})
+    assert cells(show(frame.iloc[::-1]))[:3] == ["channel", "fraud", "n"]
+    shown = cells(show(frame.set_index(["channel", "fraud"])))
+    assert shown == ["channel", "fraud", "n", "pos", "True", "3", "pos", "False", "4"]
+
+
+def test_the_first_rows_are_shown_and_how_many_there_are():
+    shown = show(pd.DataFrame({"n": range(1234)}), rows=2)
+    assert str(shown) == "n\n0\n1\n(the first 2 of 1,234 rows)"
+
+
+def test_the_first_columns_of_a_wide_table_are_shown():
+    wide = show(pd.DataFrame({f"c{n}": [n] for n in range(25)}))
+    assert cells(wide)[:20] == [f"c{n}" for n in range(20)]
+    assert str(wide).endswith("(the first 20 of 25 columns)")
+    assert wide.frame.shape == (1, 25)
+
+
+def test_the_values_stay_as_they_are():
+    frame = pd.DataFrame({"fraud_rate": [0.00837]})
+    assert show(frame).frame["fraud_rate"].tolist() == [0.00837]
+
+
+@pytest.mark.parametrize("make", [pl.DataFrame, pl.LazyFrame, pa.table])
+def test_frames_of_polars_and_arrow_are_shown_alike(make):
+    shown = show(make({"text": ["", None], "n": [1, None], "day": [dt.date(2025, 1, 6), None]}))
+    assert cells(shown)[3:] == ["", "1", "2025-01-06", "NULL", "NULL", "NULL"]
+
+
+def test_times_of_polars_are_written_like_those_of_pandas():
+    moment = dt.datetime(2025, 1, 31, 10, 5, 7, tzinfo=dt.UTC)
+    assert str(show(pl.DataFrame({"at": [moment]}))) == "at\n2025-01-31 10:05:07\n(times in UTC)"
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame(), pd.DataFrame({"a": []})])
+def test_nothing_can_be_shown(frame):
+    assert str(show(frame)) == " ".join(frame.columns)
+    assert show(frame)._repr_html_().startswith("<table>")
+
+
+@given(st.text(alphabet="<>&\"'a\n", max_size=20))
+def test_what_is_in_a_cell_or_a_name_stays_text(text):
+    page = show(pd.DataFrame({text: [text]}))._repr_html_()
+    assert set(re.findall(r"</?(\w+)", page)) <= {"table", "thead", "tbody", "tr", "th", "td", "p"}
+    assert str(show(pd.DataFrame({"a": [text]}))).count("\n") == 1
+
+
+def test_a_rate_from_the_database_reads_well(session):
+    rates = read_df("SELECT 'pos' AS channel, 0.0125::float8 AS fraud_rate", session=session)
+    assert str(show(rates)) == "channel  fraud_rate\npos           1.25%"
+
+
+def test_what_is_no_table_is_refused():
+    with pytest.raises(ArgumentError, match="show takes a DataFrame; got int"):
+        show(3)
+    with pytest.raises(ArgumentError, match="rows must be 1 or more; got 0"):
+        show(pd.DataFrame(), rows=0)
