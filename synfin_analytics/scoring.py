@@ -18,6 +18,7 @@ import polars as pl
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.features.payments import codes_of
 from synfin_analytics.features.windows import DAY, Runs, cents
+from synfin_analytics.wording import day, plural
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,6 +69,14 @@ class ScoredModel:
     tested_from: dt.datetime
     learnt_rows: int
     learnt_frauds: int
+
+    def __repr__(self) -> str:
+        return (
+            f"ScoredModel({self.name} {self.version}: learnt from "
+            f"{plural(self.learnt_rows, 'transaction')} and {plural(self.learnt_frauds, 'fraud')} "
+            f"until {day(self.learnt_until)}; {plural(len(self.predictions), 'prediction')} from "
+            f"{day(self.tested_from)} on)"
+        )
 
 
 def score_transactions(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from synfin_analytics.exceptions import ArgumentError
 
@@ -23,7 +23,7 @@ class Threshold:
 
     value: float
     why: str = ""
-    chosen_on: int | None = None
+    chosen_on: int | None = field(default=None, repr=False)
 
     def __float__(self) -> float:
         return self.value

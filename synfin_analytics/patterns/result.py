@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from synfin_analytics.frames.convert import Frame, check_frame, to_frame
+from synfin_analytics.metrics.told import NONE
 from synfin_analytics.patterns.detector import FOUND
 from synfin_analytics.wording import day, duration, number, percent, plural
 
@@ -116,7 +117,7 @@ class DetectedPatterns:
         summary = self.summary("polars")
         parts = [
             f"<p><b>{plural(len(self), 'pattern')}</b></p>",
-            _table(summary.columns, summary.iter_rows()),
+            _table(summary.columns, ([_cell(one) for one in row] for row in summary.iter_rows())),
         ]
         parts += [
             f"<p>Not looked for: {html.escape(name)} ({html.escape(why)})</p>"
@@ -133,6 +134,10 @@ class DetectedPatterns:
             head = ["pattern", "what was found", "severity", "from", "confidence"]
             parts.append(_table(head, rows))
         return "".join(parts)
+
+
+def _cell(value: object) -> str:
+    return NONE if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def told(

@@ -10,6 +10,7 @@ import numpy as np
 
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.frames.convert import Frame, check_frame, to_frame
+from synfin_analytics.metrics.told import html_table
 from synfin_analytics.simulation import habits
 from synfin_analytics.simulation.anomalies import Anomaly, HolidayTravel, LargePurchase
 from synfin_analytics.simulation.describe import described
@@ -42,6 +43,20 @@ class Simulation(NamedTuple):
     customers: Any
     merchants: Any
     transactions: Any
+
+    def __repr__(self) -> str:
+        return f"Simulation({', '.join(f'{rows} {table}' for table, rows, _ in self._facts())})"
+
+    def _repr_html_(self) -> str:
+        rows = [[f".{table}", rows, columns] for table, rows, columns in self._facts()]
+        return html_table(repr(self), ["frame", "rows", "columns"], rows)
+
+    def _facts(self) -> list[tuple[str, str, str]]:
+        """Say how large each frame is."""
+        return [
+            (table, f"{frame.shape[0]:,}", f"{frame.shape[1]}")
+            for table, frame in self._asdict().items()
+        ]
 
 
 def simulate(
