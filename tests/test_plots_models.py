@@ -489,6 +489,22 @@ def test_the_cost_has_the_numbers_of_its_curve_and_marks_the_best():
     assert "no alert: 20" in said
 
 
+@pytest.mark.parametrize(
+    ("factor", "ticks"),
+    [
+        (1, {"0", "2.5", "10"}),
+        (6_000, {"0", "80,000", "100,000"}),
+        (3_000_000, {"0", "10M", "20M"}),
+    ],
+)
+def test_the_ticks_of_a_cost_are_written_alike(factor, ticks):
+    costs = evaluation().cost_curve(2.0)
+    money = [name for name in costs if name.endswith(("amount", "cost")) or name == "saved"]
+    display = plots.plot_cost(costs.assign(**{name: factor * costs[name] for name in money}))
+    draw(display)
+    assert {label.get_text() for label in display.get_yticklabels()} >= ticks
+
+
 def test_where_alerts_cost_more_than_fraud_none_is_best():
     display = plots.plot_cost(evaluation().cost_curve(100.0))
     draw(display)

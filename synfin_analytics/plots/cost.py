@@ -117,7 +117,9 @@ def _stack(ax: Axes, numbers: pd.DataFrame) -> None:
     top = min(1.06 * highest, _HIGHEST * none) if none > 0 else 1.06 * highest
     ax.set_ylim(0, top or 1.0)
     ax.set_xlim(0, end)
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda amount, _: style.brief(amount)))
+    # All ticks alike: 80,000 below 100,000, and not below 100k.
+    told = "{:,.0f}".format if 1e3 <= top < 1e7 else style.brief
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda amount, _: told(amount)))
     ax.set_ylabel("cost")
     ax.set_xlabel("threshold" + ("; higher costs are cut off" if highest > top else ""))
 
