@@ -1,0 +1,140 @@
+"""Notebooks of exercises: made from the solutions, which they do not contain.
+
+A solution is a percent script (jupytext). A cell whose metadata name an exercise, as
+``# %% exercise="05.2"``, holds its solution; the notebook has a cell to fill instead. Comments at
+the head of such a cell stay. All other cells are taken over as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from synfin_analytics.exceptions import ArgumentError, MissingDependencyError, NotFoundError
+from synfin_analytics.exercises.exercise import LESSONS, Lesson, lesson
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+_PACKAGE = Path(__file__).parents[1]
+_KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+#: The call that lays out the data; a class writes each student's seed into it.
+_BEGIN = re.compile(r'begin\("(?P<lesson>\d\d)", seed=\d+\)')
+
+
+def optional(name: str, purpose: str) -> ModuleType:
+    """Import what comes with the extra ``notebooks``, or say how to install it.
+
+    Raises
+    ------
+    MissingDependencyError
+        It is not installed.
+    """
+    from importlib import import_module
+
+    try:
+        return import_module(name)
+    except ImportError:
+        raise MissingDependencyError(name.partition(".")[0], "notebooks", purpose) from None
+
+
+def build(solution: Path) -> str:
+    """Make the notebook of exercises from a script of solutions.
+
+    Parameters
+    ----------
+    solution
+        Named as its lesson, as ``05_thresholds_and_costs.py``.
+
+    Returns
+    -------
+    str
+        The notebook's JSON, without outputs; the same at each call.
+
+    Raises
+    ------
+    ArgumentError
+        The script does not hold each exercise of the lesson once, in order, or does not begin it.
+    MissingDependencyError
+        jupytext is not installed.
+    """
+    jupytext = optional("jupytext", "Making notebooks of exercises")
+    one = lesson(solution.stem[:2])
+    script = jupytext.read(solution)
+    found = [cell.metadata["exercise"] for cell in script.cells if "exercise" in cell.metadata]
+    wanted = [each.number for each in one.exercises]
+    if found != wanted:
+        raise ArgumentError(f"{solution.name} holds the exercises {found}, and not {wanted}.")
+    if sum(len(_BEGIN.findall(cell.source)) for cell in script.cells) != 1:
+        raise ArgumentError(f'{solution.name} has not one call begin("{one.number}", seed=…).')
+    cells = [_cell(one, place, cell) for place, cell in enumerate(script.cells)]
+    notebook = {
+        "cells": cells,
+        "metadata": {"kernelspec": _KERNEL, "language_info": {"name": "python"}},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    return told(notebook)
+
+
+def _cell(one: Lesson, place: int, cell: Any) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "cell_type": cell.cell_type,
+        "id": f"{one.number}-{place:02d}",
+        "metadata": {},
+        "source": cell.source,
+    }
+    if cell.cell_type == "code":
+        made |= {"execution_count": None, "outputs": []}
+    if number := cell.metadata.get("exercise"):
+        answer = one.exercise(number).answer
+        head = _head(cell.source)
+        made["metadata"] = {"exercise": number}
+        made["source"] = (
+            f"{head}{answer} = ...\n\n"
+            f'# hint("{number}")  # take the first "#" away for a hint\n'
+            f'check("{number}", {answer})'
+        )
+    return made
+
+
+def _head(source: str) -> str:
+    lines = source.split("\n")
+    comments = next(
+        (count for count, line in enumerate(lines) if not line.startswith("#")), len(lines)
+    )
+    return "".join(f"{line}\n" for line in lines[:comments])
+
+
+def told(notebook: dict[str, Any]) -> str:
+    """Write a notebook as Jupyter does."""
+    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+
+
+def stored(number: str) -> str:
+    """Read the notebook of a lesson's exercises that comes with the package.
+
+    Raises
+    ------
+    NotFoundError
+        It is missing: the installation is incomplete.
+    """
+    one = lesson(number)
+    for folder in (_PACKAGE / "_exercises", _PACKAGE.parent / "notebooks" / "exercises"):
+        path = folder / f"{one.file}.ipynb"
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+    raise NotFoundError("notebook", one.file, LESSONS.values(), where="the installed package")
+
+
+def with_seed(notebook: str, seed: int) -> str:
+    """Write a student's seed into a notebook of exercises.
+
+    Examples
+    --------
+    >>> with_seed('data = begin(\\\\"05\\\\", seed=1)', 77)
+    'data = begin(\\\\"05\\\\", seed=77)'
+    """
+    return re.sub(r'(begin\(\\"\d\d\\", seed=)\d+\)', rf"\g<1>{seed})", notebook)
