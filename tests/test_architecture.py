@@ -26,7 +26,8 @@ FLOORS: dict[str, set[str]] = {
     "repositories": {"repositories"},
     "simulation": {"patterns", "readers", "scoring", "simulation"},
     "pictures": {"plots", "reports"},
-    "commands": {"cli", "exercises"},
+    "exercises": {"exercises"},
+    "commands": {"cli"},
     "face": {"__init__"},
 }  # fmt: skip
 #: `bulk_insert` and `execute_query` of the manager are words for what the floor below does.

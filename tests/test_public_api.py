@@ -150,6 +150,14 @@ def test_a_call_keeps_the_names_of_its_parameters(call):
     assert list(inspect.signature(one).parameters) == PARAMETERS[call].split()
 
 
+def test_exercises_are_a_package_of_their_own_beside_the_public_names():
+    from synfin_analytics import exercises
+
+    assert sorted(exercises.__all__) == ["Hint", "Material", "Verdict", "begin", "check", "hint"]
+    assert all(inspect.getdoc(getattr(exercises, name)) for name in exercises.__all__)
+    assert not set(exercises.__all__) & set(NAMES)
+
+
 def test_completion_offers_the_public_names():
     assert set(dir(synfin_analytics)) >= set(NAMES)
 

@@ -13,6 +13,10 @@ from synfin_analytics.exceptions import SynfinError
 #: Where each command is defined, and what it does in one line. A command's module is imported when
 #: the command is used, and not to print the help.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "class": (
+        "synfin_analytics.cli.classroom:classroom",
+        "Give a class its exercises, and mark what comes back.",
+    ),
     "db": ("synfin_analytics.cli.db:db", "Create, upgrade and look after the database."),
     "demo": (
         "synfin_analytics.cli.demo:demo",

@@ -16,9 +16,11 @@ from synfin_analytics.exceptions import ArgumentError, MissingDependencyError, N
 from synfin_analytics.exercises.exercise import LESSONS, Lesson, lesson
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
 
 _PACKAGE = Path(__file__).parents[1]
+_CHECKOUT = _PACKAGE.parent / "notebooks"
 _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 #: The call that lays out the data; a class writes each student's seed into it.
 _BEGIN = re.compile(r'begin\("(?P<lesson>\d\d)", seed=\d+\)')
@@ -79,6 +81,30 @@ def build(solution: Path) -> str:
     return told(notebook)
 
 
+def build_all() -> Iterator[tuple[Path, bool]]:
+    """Make every notebook of exercises of this checkout; yield each, and whether it changed.
+
+    Raises
+    ------
+    ArgumentError
+        This is no checkout: what is installed has no solutions.
+    """
+    solutions, out = _CHECKOUT / "solutions", _CHECKOUT / "exercises"
+    if not solutions.is_dir():
+        raise ArgumentError(
+            "Solutions are in a checkout of the project only, in notebooks/solutions; what is "
+            "installed has the finished notebooks."
+        )
+    out.mkdir(exist_ok=True)
+    for number in LESSONS:
+        file = lesson(number).file
+        made, path = build(solutions / f"{file}.py"), out / f"{file}.ipynb"
+        changed = not path.is_file() or path.read_text(encoding="utf-8") != made
+        if changed:
+            path.write_text(made, encoding="utf-8")
+        yield path, changed
+
+
 def _cell(one: Lesson, place: int, cell: Any) -> dict[str, Any]:
     made: dict[str, Any] = {
         "cell_type": cell.cell_type,
@@ -122,7 +148,7 @@ def stored(number: str) -> str:
         It is missing: the installation is incomplete.
     """
     one = lesson(number)
-    for folder in (_PACKAGE / "_exercises", _PACKAGE.parent / "notebooks" / "exercises"):
+    for folder in (_PACKAGE / "_exercises", _CHECKOUT / "exercises"):
         path = folder / f"{one.file}.ipynb"
         if path.is_file():
             return path.read_text(encoding="utf-8")
@@ -130,11 +156,11 @@ def stored(number: str) -> str:
 
 
 def with_seed(notebook: str, seed: int) -> str:
-    """Write a student's seed into a notebook of exercises.
+    r"""Write a student's seed into a notebook of exercises.
 
     Examples
     --------
-    >>> with_seed('data = begin(\\\\"05\\\\", seed=1)', 77)
-    'data = begin(\\\\"05\\\\", seed=77)'
+    >>> print(with_seed(r'data = begin(\"05\", seed=1)', 77))
+    data = begin(\"05\", seed=77)
     """
     return re.sub(r'(begin\(\\"\d\d\\", seed=)\d+\)', rf"\g<1>{seed})", notebook)

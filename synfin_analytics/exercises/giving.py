@@ -1,0 +1,101 @@
+"""Give a class its exercises: a folder for each student, with notebooks on data of his own."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.exercises.notebooks import stored, with_seed
+from synfin_analytics.exercises.roster import (
+    ROSTER,
+    Place,
+    lessons_of,
+    read_roster,
+    seed_of,
+    write_roster,
+)
+from synfin_analytics.wording import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Given:
+    """What :func:`give` did.
+
+    Attributes
+    ----------
+    written, kept
+        Notebooks that were written, and those that were there already and were left as they are.
+    class_seed
+        What the seeds of the new ones follow from.
+    """
+
+    written: tuple[Place, ...]
+    kept: tuple[Place, ...]
+    class_seed: int
+
+
+def give(
+    students: Sequence[str],
+    folder: Path,
+    *,
+    lessons: Sequence[str] = (),
+    seed: int | None = None,
+    replace: bool = False,
+) -> Given:
+    """Write each student's notebooks, and the roster.
+
+    Parameters
+    ----------
+    students
+        Their names, as :func:`~synfin_analytics.exercises.roster.read_students` gives them.
+    folder
+        Of the class. What it holds is kept: a second call adds students and lessons.
+    lessons
+        Numbers; all by default.
+    seed
+        Of the class: each student's own follows from it and from his name. Drawn by default.
+    replace
+        Write anew what is there already, on the data of the seed.
+
+    Raises
+    ------
+    ArgumentError
+        A notebook is there of which the roster knows nothing: nothing is written then.
+    NotFoundError
+        There is no such lesson.
+    """
+    class_seed = secrets.randbelow(2**31) if seed is None else seed
+    known = {}
+    if (folder / ROSTER).exists():
+        known = {(one.student, one.lesson): one for one in read_roster(folder / ROSTER)}
+    written, kept = [], []
+    for student in students:
+        for number in lessons_of(lessons):
+            before = known.get((student, number))
+            new = Place(student, number, seed_of(class_seed, student))
+            there = (folder / new.path).exists()
+            if there and not replace:
+                kept.append(before or new)
+            else:
+                # A notebook that was lost is given again on the same data.
+                written.append(new if replace or before is None else before)
+    if strangers := [one for one in kept if (one.student, one.lesson) not in known]:
+        raise ArgumentError(
+            f"{folder / strangers[0].path} is there already, and {ROSTER} does not know its seed "
+            f"({plural(len(strangers), 'notebook')} in all). Move it away, bring the roster back, "
+            "or replace it with --replace."
+        )
+    known |= {(one.student, one.lesson): one for one in written}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_roster(folder / ROSTER, known.values())
+    for one in written:
+        path = folder / one.path
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(with_seed(stored(one.lesson), one.seed), encoding="utf-8")
+    return Given(tuple(written), tuple(kept), class_seed)

@@ -1,0 +1,145 @@
+"""Who got which exercises, on the data of which seed: what marking needs to know."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+from dataclasses import astuple, dataclass, fields
+from typing import TYPE_CHECKING
+
+from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.exercises.exercise import LESSONS, lesson
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+#: File of the roster, in the folder of the class; no student needs it.
+ROSTER = "roster.csv"
+#: What a student is called: the name of his folder, on any machine, and a cell of a table.
+_STUDENT = re.compile(r"\w[\w.@+-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Place:
+    """One lesson of one student.
+
+    Attributes
+    ----------
+    student
+        As the class list calls him.
+    lesson
+        Its number, as "05".
+    seed
+        Of his data.
+    """
+
+    student: str
+    lesson: str
+    seed: int
+
+    @property
+    def path(self) -> str:
+        """Where his notebook lies in the folder of the class."""
+        return f"{self.student}/{lesson(self.lesson).file}.ipynb"
+
+
+def seed_of(class_seed: int, student: str) -> int:
+    """Seed of a student: the same each time, and no neighbour's plus one.
+
+    Examples
+    --------
+    >>> seed_of(2026, "ana"), seed_of(2026, "ben")
+    (853206606, 352331797)
+    """
+    digest = hashlib.sha256(f"{class_seed}/{student}".encode()).digest()
+    return 100_000_000 + int.from_bytes(digest[:8]) % 900_000_000
+
+
+def read_students(path: Path) -> list[str]:
+    """Read the students of a class from the column ``student`` of a CSV file.
+
+    Raises
+    ------
+    ArgumentError
+        The file cannot be read, or a name cannot be that of a folder, or stands there twice.
+    """
+    students: dict[str, str] = {}
+    for line, row in _rows(path, ("student",)):
+        name = row["student"].strip()
+        if not _STUDENT.fullmatch(name):
+            raise ArgumentError(
+                f"{path}, line {line}: {name!r} cannot be the name of a folder. Take a short name "
+                "or number of letters, digits and . @ + - _, which begins with a letter or digit."
+            )
+        if name.casefold() in students:
+            raise ArgumentError(f"{path}, line {line}: the student {name!r} stands there twice.")
+        students[name.casefold()] = name
+    if not students:
+        raise ArgumentError(f"{path} names no student.")
+    return [*students.values()]
+
+
+def read_roster(path: Path) -> list[Place]:
+    """Read a roster that :func:`write_roster` wrote.
+
+    Raises
+    ------
+    ArgumentError
+        It cannot be read, or a line of it is wrong.
+    """
+    places = []
+    for line, row in _rows(path, [one.name for one in fields(Place)]):
+        number = row["lesson"].strip().zfill(2)  # a spreadsheet takes 05 for 5
+        student, seed = row["student"].strip(), row["seed"].strip()
+        if number not in LESSONS or not seed.isdigit() or not _STUDENT.fullmatch(student):
+            raise ArgumentError(f"{path}, line {line}: this is not what synfin class give wrote.")
+        places.append(Place(student, number, int(seed)))
+    return places
+
+
+def write_roster(path: Path, places: Iterable[Place]) -> None:
+    """Write a roster, in one step."""
+    part = path.with_name(f".{path.name}.unfinished")
+    with part.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow([one.name for one in fields(Place)])
+        table.writerows(sorted(map(astuple, places)))
+    part.replace(path)
+
+
+def lessons_of(numbers: Iterable[str]) -> list[str]:
+    """Numbers of lessons as the roster writes them, each once; all of them if none is given.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such lesson.
+    """
+    chosen = [one.strip().zfill(2) for one in numbers]
+    for one in chosen:
+        if one not in LESSONS:
+            raise NotFoundError("lesson", one, LESSONS)
+    return sorted(set(chosen or LESSONS))
+
+
+def _rows(path: Path, columns: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Rows of a CSV file with their line; a semicolon parts columns as well as a comma."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise ArgumentError(f"{path} is not of UTF-8: save it as such.") from None
+    except OSError as error:
+        raise ArgumentError(f"{path} cannot be read: {error.strerror}.") from None
+    lines = text.splitlines()
+    head = lines[0] if lines else ""
+    table = csv.DictReader(lines, delimiter=";" if ";" in head and "," not in head else ",")
+    names = [name.strip() for name in table.fieldnames or ()]
+    for column in columns:
+        if column not in names:
+            found = f"it has {', '.join(names)}" if names else "it is empty"
+            raise ArgumentError(f"{path} needs the column {column!r} in its first line; {found}.")
+    table.fieldnames = names
+    for row in table:
+        yield table.line_num, {name: row.get(name) or "" for name in names}
