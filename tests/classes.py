@@ -1,4 +1,4 @@
-"""Returned notebooks for tests: solved, wrong, empty, cheating and broken ones."""
+"""Returned notebooks for tests, solved, wrong or cheating; and answers of any shape."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import jupytext
+import polars as pl
+from hypothesis import strategies as st
 
 from synfin_analytics.exercises.exercise import lesson
 
@@ -57,3 +59,41 @@ class Notebook:
     def save(self) -> Notebook:
         self.path.write_text(json.dumps(self.content), encoding="utf-8")
         return self
+
+
+_KINDS = (
+    st.booleans() | st.none(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(),
+    st.text(st.characters(exclude_categories=["Cs"])),
+    st.datetimes(),
+    st.lists(st.integers(0, 9)),
+    st.fixed_dictionaries({"a": st.integers(0, 9)}),
+)
+_COLUMNS = (
+    "channel",
+    "customer_id",
+    "spent",
+    "fraud_rate",
+    "low",
+    "high",
+    "transaction_id",
+    "week",
+)
+_SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(exclude_categories=["Cs"]))
+    | st.datetimes()
+)
+#: Answers in plain form, but for tables.
+ANSWERS = st.recursive(
+    _SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text("abc"), inner), max_leaves=12
+)
+#: Tables of two rows, whose columns have names that are asked for and hold anything.
+TABLES = st.dictionaries(
+    st.sampled_from(_COLUMNS),
+    st.one_of([st.lists(kind, min_size=2, max_size=2) for kind in _KINDS]),
+).map(pl.DataFrame)

@@ -8,10 +8,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+import hypothesis
 import jupytext
 import polars as pl
 import pytest
-from classes import solution
+from classes import ANSWERS, TABLES, solution
 
 from synfin_analytics.exercises import check
 from synfin_analytics.exercises.answers import plain
@@ -123,6 +124,19 @@ NONSENSE = [0.5, -1, 0, True, float("nan"), "C000001", [1, 2], print, {"a": 1}, 
 def test_nonsense_is_refused_in_words(number, name):
     for answer in NONSENSE:
         assert_refused(name, SEEDS[0], answer)
+
+
+@pytest.mark.parametrize(("number", "name"), EXERCISES)
+def test_an_answer_of_any_shape_is_judged_in_words(number, name):
+    grader = grader_of(name, SEEDS[0])
+
+    @hypothesis.settings(max_examples=25)
+    @hypothesis.given(answer=ANSWERS | TABLES)
+    def judged(answer):
+        words = grader.judge(answer)
+        assert words is None or words[-1] in ".?"
+
+    judged()
 
 
 def assert_refused(name: str, seed: int, answer: Any) -> None:

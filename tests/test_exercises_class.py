@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -276,6 +277,19 @@ def test_a_file_that_is_no_text_or_too_large_is_marked_as_such(given, folder, mo
     assert mark(folder, Place("ana", "01", 1))[0].words.startswith("The file is larger than")
 
 
+def test_an_answer_that_a_grader_fails_at_stops_no_marking(given, folder, monkeypatch):
+    def fail(seed):
+        raise IndexError(seed)
+
+    one = dataclasses.replace(lesson("01"), facts=fail)
+    monkeypatch.setattr("synfin_analytics.exercises.marking.lesson", lambda _: one)
+    given.content["cells"] = []
+    given.begin_with("unlabelled = 1")
+    words = [one.words for one in mark(folder, Place("ana", "01", 1))]
+    assert words[0] == "This answer cannot be judged (IndexError): look at it yourself."
+    assert words[1] == "There is no variable 'top_five'."
+
+
 def test_what_was_not_returned_is_marked_as_such(given, folder):
     given.path.rename(folder / "elsewhere")
     given.path.symlink_to(folder / "elsewhere")  # what a link points to was not returned
@@ -302,6 +316,7 @@ def test_notebooks_that_nobody_waits_for_are_named(given, folder):
         ("from synfin_analytics.exercises.exercise import lesson", "reaches into the checks"),
         ("import os; os.environ.pop('SYNFIN_EXERCISE_SEED')", "reaches into the checks"),
         ("answer = one.grader(facts).truth", "reaches into the checks"),
+        ("from synfin_analytics import exercises", "reaches into the checks"),
     ],
 )
 def test_a_teacher_is_told_what_to_look_at(given, source, told):

@@ -17,12 +17,12 @@ import polars as pl
 import psutil
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from classes import ANSWERS
+from hypothesis import given
 
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.exercises.answers import Unknown, load, plain, save
-from synfin_analytics.exercises.exercise import LESSONS, lesson
+from synfin_analytics.exercises.exercise import lesson
 from synfin_analytics.exercises.returned import Cell
 from synfin_analytics.exercises.running import MISSING, Limits, play
 
@@ -185,23 +185,6 @@ def test_an_answer_that_fails_at_any_touch_is_unknown():
     assert plain(Hostile()) == Unknown("Hostile")
 
 
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False)
-    | st.text(st.characters(exclude_categories=["Cs"]))
-    | st.datetimes()
-)
-ANSWERS = st.recursive(
-    SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text("abc"), inner), max_leaves=12
-)
-NAMES = ("channel", "customer_id", "spent", "fraud_rate", "low", "high", "transaction_id", "week")
-TABLES = st.dictionaries(
-    st.sampled_from(NAMES), st.lists(SCALARS | st.just(math.nan), min_size=2, max_size=2)
-)
-
-
 @given(answer=ANSWERS)
 def test_an_answer_comes_back_as_it_was_laid_out(answer, tmp_path_factory):
     folder = tmp_path_factory.mktemp("answers")
@@ -238,20 +221,3 @@ def test_files_that_are_none_of_ours_are_refused(tmp_path, told):
     (tmp_path / "one.json").write_text(json.dumps(told), encoding="utf-8")
     with pytest.raises(ArgumentError, match="cannot be read"):
         load(tmp_path, "one")
-
-
-EVERY = [(number, one.number) for number in LESSONS for one in lesson(number).exercises]
-
-
-@pytest.mark.parametrize(("number", "name"), EVERY)
-def test_an_answer_of_any_shape_is_judged_in_words(number, name):
-    one = lesson(number)
-    grader = one.exercise(name).grader(one.facts(3))
-
-    @settings(max_examples=30)
-    @given(answer=ANSWERS | TABLES.map(lambda columns: pl.DataFrame(columns, strict=False)))
-    def judged(answer):
-        words = grader.judge(answer)
-        assert words is None or words[-1] in ".?"
-
-    judged()

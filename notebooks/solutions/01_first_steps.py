@@ -35,13 +35,15 @@ payments[["transaction_id", "customer_id", "timestamp", "amount", "channel", "is
 # genuine. So the youngest payments have no label yet: their `is_fraud` is missing.
 #
 # Load the three tables into the database: `data.customers` into `customers`, `data.merchants` into
-# `merchants`, then `payments` into `transactions`. Then ask the database: **how many transactions
-# have no label?**
+# `merchants`, then `payments` into `transactions`. `on_conflict="skip"` lets you run the cell a
+# second time, when the rows are there already. Then ask the database: **how many transactions have
+# no label?**
 
 # %% exercise="01.1"
 # A whole number.
 for table in ("customers", "merchants", "transactions"):
-    load_df(getattr(data, "payments" if table == "transactions" else table), table)
+    frame = payments if table == "transactions" else getattr(data, table)
+    load_df(frame, table, on_conflict="skip")
 counted = read_df("SELECT count(*) AS n FROM transactions WHERE is_fraud IS NULL")
 unlabelled = counted["n"].item()
 check("01.1", unlabelled)

@@ -120,7 +120,7 @@ check("02.4", worth)
 # The victims of `compromised_merchant` are customers whose cards were copied in one and the same
 # shop, and used elsewhere later. **In which shop?** Take genuine payments with `card_present`. Of
 # the shops where at least three victims had paid, it is the one with the largest share of victims
-# among its customers.
+# among its customers; if two are equal, either.
 
 # %% exercise="02.5"
 # A merchant_id.

@@ -49,9 +49,8 @@ check("03.1", in_24_hours)
 # %% exercise="03.2"
 # A column: a number for each payment, in the order of payments.
 of_customer = payments.groupby("customer_id")["amount"]
-sum_before = (of_customer.cumsum() * 100 - payments["amount"] * 100).round() / 100
-earlier = of_customer.cumcount()
-against_usual = payments["amount"] / (sum_before / earlier).where(earlier > 0)
+sum_before = of_customer.cumsum() - payments["amount"]
+against_usual = payments["amount"] / (sum_before / of_customer.cumcount())
 check("03.2", against_usual)
 
 # %% [markdown]
@@ -98,7 +97,8 @@ check("03.4", known_risk)
 # %% [markdown]
 # ## 5. What the leak promises
 #
-# Take both shares as scores of the payments of the last 30 days, 0 where the mended one is NaN.
+# Take both shares as scores of the payments of the last 30 days (30 dates, the last day's the
+# last), 0 where the mended one is NaN.
 # **What average precision does the leaking one have, and what the mended one?** The difference is
 # what the leak promises, and the bank will never see.
 

@@ -55,7 +55,7 @@ check("04.1", rows)
 #
 # `score_transactions(payments)` trains a simple model on the first part of the period and predicts
 # the last. **Store its predictions in the table `model_predictions`. How many are there, and how
-# many say fraud?** Ask the database.
+# many say fraud?** Ask the database. (`on_conflict="update"` lets you store them a second time.)
 
 # %% exercise="04.2"
 # Two whole numbers, (stored, alerts).
@@ -68,8 +68,8 @@ check("04.2", counted)
 # %% [markdown]
 # ## 3. What it is worth
 #
-# **What are precision and recall at the model's own threshold?** Payments whose label is not known
-# yet count neither way.
+# The model is stored as `baseline`, version `1.0`. **What are its precision and recall at its own
+# threshold?** Payments whose label is not known yet count neither way.
 
 # %% exercise="04.3"
 # Two numbers from 0 to 1, (precision, recall).

@@ -74,8 +74,7 @@ def mark(
         return [_mark(place, each, str(error)) for each in one.exercises]
     played = play(cells, one, place.seed, limits or Limits(), stop)
     more = " ".join(curious(cells))
-    facts = one.facts(place.seed)
-    return [_mark(place, each, _fault(each, facts, played), more) for each in one.exercises]
+    return [_mark(place, each, _fault(place, each, played), more) for each in one.exercises]
 
 
 def _mark(place: Place, exercise: Exercise, fault: str | None, more: str = "") -> Mark:
@@ -85,7 +84,7 @@ def _mark(place: Place, exercise: Exercise, fault: str | None, more: str = "") -
     return Mark(place.student, place.lesson, exercise.number, fault is None, words)
 
 
-def _fault(exercise: Exercise, facts: Any, played: Played) -> str | None:
+def _fault(place: Place, exercise: Exercise, played: Played) -> str | None:
     """Say what is wrong with an answer, in one line."""
     answer = played.answers.get(exercise.number, MISSING)
     if answer is MISSING:
@@ -95,7 +94,7 @@ def _fault(exercise: Exercise, facts: Any, played: Played) -> str | None:
     elif isinstance(answer, ArgumentError):
         fault = str(answer)
     else:
-        fault = _judged(exercise, facts, answer)
+        fault = _judged(place, exercise, answer)
         if fault is None:
             return None
     error = played.errors.get(exercise.number)
@@ -103,8 +102,9 @@ def _fault(exercise: Exercise, facts: Any, played: Played) -> str | None:
     return " ".join(" ".join(filter(None, told)).split())
 
 
-def _judged(exercise: Exercise, facts: Any, answer: Any) -> str | None:
+def _judged(place: Place, exercise: Exercise, answer: Any) -> str | None:
     try:
+        facts = lesson(place.lesson).facts(place.seed)
         return exercise.grader(facts).judge(answer)
     except Exception as error:  # noqa: BLE001  # an answer of hostile shape stops no other's mark
         return f"This answer cannot be judged ({type(error).__name__}): look at it yourself."

@@ -19,14 +19,18 @@ if TYPE_CHECKING:
 #: Bytes of a notebook; one with a few pictures has less than a hundredth.
 _LARGEST = 50_000_000
 _CHECKED = re.compile(r"""\bcheck\(\s*["'](\d\d\.\d)["']""")
+_USUAL = re.compile(
+    r"^from synfin_analytics\.exercises import (?:begin|check|hint|,| )+$", re.MULTILINE
+)
 #: What an answer needs nothing of, and what is said where it is there.
 _CURIOUS = {
     re.compile(r"\bdef\s+check\b|^\s*check\s*=|\bimport\s.*\bas\s+check\b", re.MULTILINE): (
         "The notebook makes a check of its own: look at it."
     ),
-    re.compile(r"exercises\s*\.\s*\w|SYNFIN_EXERCISE_SEED|\bgrader\b"): (
-        "The notebook reaches into the checks themselves: look at it."
-    ),
+    re.compile(
+        r"synfin_analytics\s*\.\s*exercises|from\s+synfin_analytics\s+import\s.*\bexercises\b"
+        r"|SYNFIN_EXERCISE_SEED|\.grader\b"
+    ): ("The notebook reaches into the checks themselves: look at it."),
 }
 
 
@@ -84,7 +88,7 @@ def read_cells(path: Path, lesson: Lesson) -> list[Cell]:
 def curious(cells: Iterable[Cell]) -> list[str]:
     """Say what in a notebook a teacher should look at."""
     text = "\n".join(one.source for one in cells)
-    text = re.sub(r"^from synfin_analytics\.exercises import .*$", "", text, flags=re.MULTILINE)
+    text = _USUAL.sub("", text)
     return [words for pattern, words in _CURIOUS.items() if pattern.search(text)]
 
 
