@@ -27,6 +27,8 @@ VALUES = "values"
 #: Bytes of a file that is read back.
 _LARGEST = 50_000_000
 _WIDEST = 2**1000
+#: Kinds of arrays whose values are plain as they are: truth values, whole numbers, floats.
+_PLAIN = "biuf"
 _DEEPEST = 8
 
 
@@ -62,7 +64,8 @@ def _plain(answer: Any, depth: int) -> Any:
         if isinstance(answer, kinds):
             return made(answer)
     if isinstance(answer, np.ndarray):
-        return _plain(answer.tolist(), depth)
+        values = answer.tolist()
+        return values if answer.dtype.kind in _PLAIN else _plain(values, depth)
     held = _held(answer, depth + 1)
     if held is not None:
         return held

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -158,12 +159,12 @@ def _run(folder: Path, seed: int, limits: Limits, stop: Event | None) -> str | N
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    seen: set[psutil.Process] = set()
+    began = folder / "answers" / worker.AT
     try:
-        why = _watch(process, limits, stop, seen)
+        why = _watch(process, began, limits, stop)
     finally:
-        _end(process, folder / "pg", seen)
-    cell = _text(folder / "answers" / worker.AT)
+        _end(process, folder / "pg")
+    cell = _text(began)
     where = f"its code cell {cell}" if cell.isdigit() else "its beginning"
     if why:
         return f"{why}, in {where}."
@@ -175,22 +176,16 @@ def _run(folder: Path, seed: int, limits: Limits, stop: Event | None) -> str | N
 
 
 def _watch(
-    process: subprocess.Popen[bytes], limits: Limits, stop: Event | None, seen: set[psutil.Process]
+    process: subprocess.Popen[bytes], began: Path, limits: Limits, stop: Event | None
 ) -> str | None:
-    until = time.monotonic() + limits.seconds
+    until = math.inf
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_LOOK)
             return None
-        memory = 0
-        with contextlib.suppress(psutil.Error):
-            root = psutil.Process(process.pid)
-            seen |= {*root.children(recursive=True)}
-            memory = root.memory_info().rss
-        for one in [*seen]:
-            with contextlib.suppress(psutil.Error):
-                memory += one.memory_info().rss
-        if memory > limits.memory:
+        if math.isinf(until) and began.exists():  # a busy machine takes long to come so far
+            until = time.monotonic() + limits.seconds
+        if _memory(process.pid) > limits.memory:
             return f"Stopped because it took more than {limits.memory / 1e9:.1f} GB of memory"
         if time.monotonic() > until:
             return f"Stopped after {limits.seconds:.0f} seconds"
@@ -198,16 +193,28 @@ def _watch(
             return "Stopped by Ctrl-C"
 
 
-def _end(process: subprocess.Popen[bytes], data: Path, seen: set[psutil.Process]) -> None:
+def _memory(pid: int) -> int:
+    """Bytes of a process and of what it started."""
+    taken = 0
+    with contextlib.suppress(psutil.Error):
+        root = psutil.Process(pid)
+        for one in (root, *root.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                taken += one.memory_info().rss
+    return taken
+
+
+def _end(process: subprocess.Popen[bytes], data: Path) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     if data.exists():
         with contextlib.suppress(SynfinError, OSError):
             embedded.stop(data, force=True)
-    for one in seen:  # what took a session of its own
-        with contextlib.suppress(psutil.Error):
-            one.kill()
+    for one in psutil.process_iter():  # what took a session of its own
+        with contextlib.suppress(psutil.Error, OSError):
+            if one.environ().get("DB_DATA_DIR") == str(data):
+                one.kill()
 
 
 def _answer(folder: Path, number: str) -> Any:

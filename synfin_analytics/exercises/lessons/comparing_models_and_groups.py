@@ -50,7 +50,7 @@ class Facts:
         return self.payments.filter(pl.col("is_fraud").is_not_null())
 
 
-@functools.lru_cache(maxsize=6)
+@functools.lru_cache(maxsize=3)
 def facts(seed: int) -> Facts:
     """Make the data of a student.
 
@@ -110,7 +110,7 @@ def _difference(known: Facts) -> Number:
     )
 
 
-@functools.lru_cache(maxsize=6)
+@functools.lru_cache(maxsize=3)
 def _drawn(known: Facts) -> NDArray[np.float64]:
     """Average precision of both models in draws of customers: two columns."""
     labelled = known.labelled

@@ -66,7 +66,7 @@ class Facts:
         return made.to_pandas().set_index(payments.index)
 
 
-@functools.lru_cache(maxsize=6)
+@functools.lru_cache(maxsize=3)
 def facts(seed: int) -> Facts:
     """Make the data of a student."""
     payments = world(seed, customers=400, days=75).transactions.select(_COLUMNS)

@@ -20,7 +20,7 @@ Facts: TypeAlias = "tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]"
 LEAST = 20
 
 
-@functools.lru_cache(maxsize=6)
+@functools.lru_cache(maxsize=3)
 def facts(seed: int) -> Facts:
     """Make the data of a student."""
     made = world(seed, customers=300, days=60)

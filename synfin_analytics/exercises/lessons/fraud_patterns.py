@@ -54,7 +54,7 @@ class Facts:
     episodes: dict[str, tuple[str, pl.DataFrame]]
 
 
-@functools.lru_cache(maxsize=6)
+@functools.lru_cache(maxsize=3)
 def facts(seed: int) -> Facts:
     """Make the data of a student."""
     payments = world(seed, customers=700, days=90).transactions

@@ -50,7 +50,7 @@ class Facts:
         return said.join(self.payments, on="transaction_id", maintain_order="left")
 
 
-@functools.lru_cache(maxsize=6)
+@functools.lru_cache(maxsize=3)
 def facts(seed: int) -> Facts:
     """Make the data of a student."""
     made = world(seed, customers=450, days=90)

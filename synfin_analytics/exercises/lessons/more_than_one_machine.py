@@ -51,7 +51,7 @@ class Facts:
         return float(np.mean(values))
 
 
-@functools.lru_cache(maxsize=6)
+@functools.lru_cache(maxsize=3)
 def facts(seed: int) -> Facts:
     """Make the data of a student."""
     rows = as_known_today(scored(seed), _CLOSED_AFTER).select(_COLUMNS)

@@ -35,7 +35,7 @@ class Facts:
     test: pl.DataFrame
 
 
-@functools.lru_cache(maxsize=6)
+@functools.lru_cache(maxsize=3)
 def facts(seed: int) -> Facts:
     """Make the data of a student: a simple model's scores on what came after its training."""
     rows = scored(seed).select(_COLUMNS)

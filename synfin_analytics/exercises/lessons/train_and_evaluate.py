@@ -45,7 +45,7 @@ class Facts:
         return self.model.predictions.filter(pl.col("ground_truth").is_not_null())
 
 
-@functools.lru_cache(maxsize=6)
+@functools.lru_cache(maxsize=3)
 def facts(seed: int) -> Facts:
     """Make the data of a student."""
     made = world(seed, customers=700, days=90)

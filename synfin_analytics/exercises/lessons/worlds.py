@@ -25,7 +25,7 @@ CLOSED_AFTER = 14
 _Z = 1.959963984540054
 
 
-@functools.lru_cache(maxsize=12)
+@functools.lru_cache(maxsize=6)
 def world(seed: int, customers: int = 500, days: int = 90, fraud_rate: float = 0.009) -> Simulation:
     """Make customers, merchants and payments (polars), all labels known."""
     return simulate(
@@ -33,7 +33,7 @@ def world(seed: int, customers: int = 500, days: int = 90, fraud_rate: float = 0
     )
 
 
-@functools.lru_cache(maxsize=6)
+@functools.lru_cache(maxsize=3)
 def scored(seed: int) -> pl.DataFrame:
     """Payments after the training of a simple model, each with its ``score``; all labels known."""
     payments = world(seed, customers=700, days=90).transactions
