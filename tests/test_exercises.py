@@ -214,3 +214,15 @@ def test_a_notebook_of_exercises_has_no_line_of_a_solution(number):
             own = code and not code.startswith(("#", "check(")) and code not in given
             if own and len(code) > 8:
                 assert code not in told
+
+
+@pytest.mark.parametrize("number", LESSONS)
+def test_each_exercise_has_a_cell_to_fill_and_below_it_one_for_hints(number):
+    cells = json.loads(stored(number))["cells"]
+    assert len({cell["id"] for cell in cells}) == len(cells)
+    at = {cell["metadata"].get("exercise"): place for place, cell in enumerate(cells)}
+    for one in lesson(number).exercises:
+        fill, hints = (cells[at[one.number] + step]["source"] for step in (0, 1))
+        # What the last line of a cell gives is what Jupyter shows.
+        assert fill.endswith(f'{one.answer} = ...\n\ncheck("{one.number}", {one.answer})')
+        assert hints.startswith(f'# hint("{one.number}")')

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -347,6 +348,13 @@ def test_a_lesson_that_nobody_was_given_is_not_marked(given, folder, tmp_path):
     said = synfin("class", "mark", folder, "--out", out, "--lesson", "05", code=1).stderr
     assert "Nobody was given 05" in said
     assert not out.exists()
+
+
+def test_without_ipython_marking_says_what_to_install(given, folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "IPython", None)
+    said = synfin("class", "mark", folder, "--out", tmp_path / "marks.csv", code=1).stderr
+    assert "Marking notebooks needs the package 'IPython'" in said
+    assert 'pip install "synfin-analytics[notebooks]"' in said
 
 
 # -- A class, from end to end ----------------------------------------------------------------------

@@ -10,8 +10,8 @@
 # # Exercises to lesson 01: first steps
 #
 # Put your answer where the three dots are and run the cell: `check` says whether it is right, and
-# if not, what is wrong with it. `hint` shows a hint, and a further one each time. Try as often as
-# you like. Your data are yours: another seed gives other numbers.
+# if not, what is wrong with it. The cell below it has a `hint`, and a further one each time. Try as
+# often as you like. Your data are yours: another seed gives other numbers.
 
 # %%
 from synfin_analytics import fraud_rate, load_df, read_df

@@ -71,7 +71,7 @@ def build(solution: Path) -> str:
         raise ArgumentError(f"{solution.name} holds the exercises {found}, and not {wanted}.")
     if sum(len(_BEGIN.findall(cell.source)) for cell in script.cells) != 1:
         raise ArgumentError(f'{solution.name} has not one call begin("{one.number}", seed=…).')
-    cells = [_cell(one, place, cell) for place, cell in enumerate(script.cells)]
+    cells = [made for place, cell in enumerate(script.cells) for made in _cells(one, place, cell)]
     notebook = {
         "cells": cells,
         "metadata": {"kernelspec": _KERNEL, "language_info": {"name": "python"}},
@@ -105,25 +105,34 @@ def build_all() -> Iterator[tuple[Path, bool]]:
         yield path, changed
 
 
-def _cell(one: Lesson, place: int, cell: Any) -> dict[str, Any]:
-    made: dict[str, Any] = {
-        "cell_type": cell.cell_type,
-        "id": f"{one.number}-{place:02d}",
-        "metadata": {},
-        "source": cell.source,
-    }
-    if cell.cell_type == "code":
-        made |= {"execution_count": None, "outputs": []}
+def _cells(one: Lesson, place: int, cell: Any) -> Iterator[dict[str, Any]]:
+    """Take a cell over; an exercise becomes a cell to fill, and one for its hints.
+
+    Jupyter shows what the last line of a cell gives, so that a check and a hint need a cell each.
+    """
+    name = f"{one.number}-{place:02d}"
     if number := cell.metadata.get("exercise"):
         answer = one.exercise(number).answer
-        head = _head(cell.source)
-        made["metadata"] = {"exercise": number}
-        made["source"] = (
-            f"{head}{answer} = ...\n\n"
-            f'# hint("{number}")  # take the first "#" away for a hint\n'
-            f'check("{number}", {answer})'
+        fill = f'{_head(cell.source)}{answer} = ...\n\ncheck("{number}", {answer})'
+        yield _cell("code", name, fill, {"exercise": number})
+        hint = (
+            f'# hint("{number}")  # take the first "#" away for a hint; run it again for the next'
         )
-    return made
+        yield _cell("code", f"{name}-hint", hint)
+    else:
+        yield _cell(cell.cell_type, name, cell.source)
+
+
+def _cell(
+    kind: str, name: str, source: str, metadata: dict[str, str] | None = None
+) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "cell_type": kind,
+        "id": name,
+        "metadata": metadata or {},
+        "source": source,
+    }
+    return made | {"execution_count": None, "outputs": []} if kind == "code" else made
 
 
 def _head(source: str) -> str:
