@@ -48,6 +48,10 @@ format: $(READY)  ## Format the code, and mend what ruff can mend
 lab: $(LAB)  ## Open the notebooks in JupyterLab
 	@cd notebooks && ../$(RUN) -m jupyterlab $(AS_ROOT) $(LABFLAGS)
 
+.PHONY: notebooks
+notebooks: $(READY)  ## Make the notebooks anew from their scripts
+	@$(RUN) notebooks/make.py
+
 .PHONY: picture
 picture: $(READY)  ## Draw the README's picture again
 	@$(RUN) docs/picture.py

@@ -1,63 +1,136 @@
-"""The notebooks run from top to bottom, and are stored as they should be."""
+"""The notebooks: eight lessons in order, in step with their scripts, and running to their end."""
 
 from __future__ import annotations
 
+import itertools
+import re
+import runpy
 from pathlib import Path
 
 import jupytext
 import nbformat
 import pytest
-from nbclient import NotebookClient
-
-from synfin_analytics import embedded
+from kernels import run
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
+LESSONS = [
+    "01_first_steps",
+    "02_fraud_patterns",
+    "03_features_and_leakage",
+    "04_train_and_evaluate",
+    "05_thresholds_and_costs",
+    "06_comparing_models_and_groups",
+    "07_model_report",
+    "08_more_than_one_machine",
+]
+#: A cell that calls one of these shows a picture.
+DRAWS = re.compile(r"^\s*(picture = plot_|plt\.show\(|portraits\(|by_group\()", re.MULTILINE)
 
 
-@pytest.fixture(params=sorted(FOLDER.glob("*.ipynb")), ids=lambda path: path.stem)
+@pytest.fixture(params=LESSONS)
 def path(request: pytest.FixtureRequest) -> Path:
-    found: Path = request.param
-    return found
+    return FOLDER / f"{request.param}.ipynb"
 
 
-def cells(notebook: nbformat.NotebookNode) -> list[tuple[str, str, list[str]]]:
-    return [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in notebook.cells]
+@pytest.fixture(scope="module")
+def made() -> dict[str, object]:
+    return runpy.run_path(str(FOLDER / "make.py"))
 
 
-def test_there_are_notebooks():
-    assert list(FOLDER.glob("*.ipynb"))
+def source(path: Path) -> list[nbformat.NotebookNode]:
+    cells: list[nbformat.NotebookNode] = jupytext.read(path.with_suffix(".py")).cells
+    return cells
+
+
+def test_the_lessons_are_these_and_each_has_exercises():
+    for folder, ending in ((FOLDER, "py"), (FOLDER, "ipynb"), (FOLDER / "exercises", "ipynb")):
+        assert sorted(one.stem for one in folder.glob(f"[0-9]*.{ending}")) == LESSONS
+
+
+def test_the_readme_lists_the_lessons_in_order():
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"\((\d\d_\w+)\.ipynb\)", text) == LESSONS
+
+
+def test_a_notebook_is_what_its_script_makes(path, made):
+    stored = path.read_text(encoding="utf-8")
+    assert stored == made["lesson"](path.with_suffix(".py")), "run: make notebooks"
 
 
 def test_a_notebook_is_stored_without_what_it_showed(path):
-    notebook = nbformat.read(path, as_version=4)
-    shown = [cell for cell in notebook.cells if cell.get("outputs") or cell.get("execution_count")]
-    assert not shown, f"clear the outputs: jupyter nbconvert --clear-output --inplace {path.name}"
+    for cell in nbformat.read(path, as_version=4).cells:
+        assert not cell.get("outputs")
+        assert not cell.get("execution_count")
 
 
-def test_a_notebook_is_in_step_with_its_script(path):
-    script = jupytext.read(path.with_suffix(".py"))
-    assert cells(nbformat.read(path, as_version=4)) == cells(script), (
-        f"run: jupytext --sync notebooks/{path.name}"
-    )
+def test_jupyter_keeps_a_notebook_and_its_script_together(path):
+    metadata = nbformat.read(path, as_version=4).metadata
+    assert metadata.jupytext.formats == "ipynb,py:percent"
+    assert metadata.kernelspec.name == "python3"
 
 
-def test_every_script_has_its_notebook():
-    scripts = {one.stem for one in FOLDER.glob("*.py")}
-    assert scripts == {one.stem for one in FOLDER.glob("*.ipynb")}
+def test_a_notebook_tells_what_it_is_about_before_it_asks_for_anything(path):
+    first, *cells = source(path)
+    assert first.cell_type == "markdown"
+    assert first.source.startswith("# ")
+    assert re.search(r"(twenty\s+minutes|quarter\s+of\s+an\s+hour)", first.source)
+    heads = [line for cell in cells for line in cell.source.split("\n") if line.startswith("## ")]
+    assert heads[-2:] == ["## Your turn", "## Tidy up"]
+    assert not [cell for cell in cells if not cell.source.strip()]
 
 
-def test_a_notebook_runs_from_top_to_bottom(path, open_folder, tmp_path, monkeypatch):
-    data = open_folder / "pg"
-    monkeypatch.setenv("DB_DATA_DIR", str(data))
-    for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR"):
-        monkeypatch.setenv(name, str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent))
-    notebook = nbformat.read(path, as_version=4)
-    resources = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(notebook, timeout=250, kernel_name="python3", resources=resources).execute()
-    embedded.stop(data, force=True)
+def test_what_is_to_be_seen_follows_each_picture(path):
+    cells = source(path)
+    last = next(n for n, cell in enumerate(cells) if cell.source.startswith("## Your turn"))
+    for cell, after in itertools.pairwise(cells[: last + 1]):
+        if cell.cell_type == "code" and DRAWS.search(cell.source):
+            assert after.source.startswith("**What to see.**"), cell.source
 
+
+def test_each_notebook_has_a_database_of_its_own():
+    names = [
+        re.findall(r'database="(\w+)"', (FOLDER / f"{one}.py").read_text(encoding="utf-8"))
+        for one in LESSONS
+    ]
+    flat = [name for found in names for name in found]
+    assert all(names)
+    assert len(set(flat)) == len(flat)
+
+
+def said(notebook: nbformat.NotebookNode, stream: str) -> str:
+    """What the cells of a notebook wrote to a stream."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    warnings = [output.text for output in outputs if output.get("name") == "stderr"]
-    assert not warnings
-    assert any("image/png" in output.get("data", {}) for output in outputs)
+    return "".join(output.text for output in outputs if output.get("name") == stream)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, server):
+    """Where notebooks work; the embedded server is the run's."""
+    return tmp_path_factory.mktemp("notebooks")
+
+
+def test_a_notebook_runs_from_top_to_bottom_without_a_warning(path, home):
+    notebook = run(nbformat.read(path, as_version=4), home)
+    assert not said(notebook, "stderr")
+    for cell in notebook.cells:
+        outputs = cell.get("outputs", [])
+        if cell.cell_type == "code" and DRAWS.search(cell.source):
+            assert [one for one in outputs if "image/png" in one.get("data", {})], cell.source
+    assert "DIFFERENT" not in said(notebook, "stdout")
+
+
+def test_the_last_lesson_says_that_there_is_no_java_and_goes_on(home, tmp_path, monkeypatch):
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    notebook = run(nbformat.read(FOLDER / f"{LESSONS[-1]}.ipynb", as_version=4), home)
+    printed = said(notebook, "stdout")
+    assert "There is no Spark here, or no Java" in printed
+    assert "Dask: equal" in printed
+    assert "Spark: " not in printed
+
+
+def test_a_notebook_can_be_run_again_and_after_another_was_left_half_way(home):
+    notebook = nbformat.read(FOLDER / f"{LESSONS[0]}.ipynb", as_version=4)
+    half = nbformat.from_dict({**notebook, "cells": notebook.cells[:8]})
+    run(half, home)
+    run(notebook, home)
