@@ -10,11 +10,10 @@ from pathlib import Path
 import jupytext
 import nbformat
 
-from synfin_analytics.exercises.notebooks import build
+from synfin_analytics.exercises.notebooks import build_all
 
 FOLDER = Path(__file__).parent
 LESSONS = sorted(FOLDER.glob("[0-9]*.py"))
-SOLUTIONS = sorted((FOLDER / "solutions").glob("[0-9]*.py"))
 
 
 def lesson(script: Path) -> str:
@@ -32,13 +31,15 @@ def lesson(script: Path) -> str:
 
 def main() -> None:
     """Write all of them, and say which are new."""
-    made = {script.with_suffix(".ipynb"): lesson(script) for script in LESSONS}
-    exercises = FOLDER / "exercises"
-    made |= {exercises / f"{script.stem}.ipynb": build(script) for script in SOLUTIONS}
-    for path, text in made.items():
+    made = []
+    for script in LESSONS:
+        path, text = script.with_suffix(".ipynb"), lesson(script)
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
-            print(f"{path.relative_to(FOLDER.parent)}")
+            made.append(path)
+    made += [path for path, changed in build_all() if changed]
+    for path in made:
+        print(path.relative_to(FOLDER.parent))
 
 
 if __name__ == "__main__":
