@@ -282,6 +282,15 @@ def test_texts_of_moments_are_the_loaders_to_read_or_to_refuse(tmp_path, manager
     assert stored.to_list() == [moment(2026, 3, 1, 10), moment(2026, 3, 1, 8)]
 
 
+def test_cents_may_begin_far_down_a_csv_file(tmp_path, manager):
+    path = tmp_path / "own.csv"
+    lines = [f"{row},C,S,{'7' if row <= 12_000 else '7.25'},2026-03-01" for row in range(1, 12_003)]
+    path.write_text("\n".join(["id,who,shop,eur,at", *lines]), encoding="utf-8")
+    report = read_layout(path, Layout(OWN | {"timestamp": "at"})).load()["transactions"]
+    assert report.inserted == 12_002
+    assert read_df("SELECT sum(amount) AS total FROM transactions")["total"].item() == 84_014.5
+
+
 def test_an_expression_says_how_moments_are_written(tmp_path):
     frame = pl.DataFrame({"id": [1], "who": [2], "shop": [3], "eur": [4.5], "at": ["03/04/2026"]})
     at = pl.col("at").str.to_datetime("%d/%m/%Y")

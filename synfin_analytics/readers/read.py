@@ -221,20 +221,20 @@ def _scanned(paths: list[Path], layout: Layout) -> pl.LazyFrame:
 
 def _scanned_csv(paths: list[Path], layout: Layout) -> pl.LazyFrame:
     try:
-        known = pl.scan_csv(paths[0], infer_schema_length=_LOOKED_AT).collect_schema().names()
+        guessed = pl.scan_csv(paths[0], infer_schema_length=_LOOKED_AT).collect_schema()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise ArgumentError(f"{str(paths[0])!r} cannot be read as CSV: {error}.") from None
-    texts = {
-        source: pl.String()
-        for table in ("transactions", "customers", "merchants")
-        for name, source in getattr(layout, table).items()
-        if spec_for(table).columns[name].kind == "text" and isinstance(source, str)
-    }
-    return pl.scan_csv(
-        paths,
-        infer_schema_length=_LOOKED_AT,
-        schema_overrides={name: kind for name, kind in texts.items() if name in known},
-    )
+    types: dict[str, pl.DataType] = {}
+    for table in ("transactions", "customers", "merchants"):
+        for name, source in getattr(layout, table).items():
+            if not isinstance(source, str) or source not in guessed:
+                continue
+            kind = spec_for(table).columns[name].kind
+            if kind == "text":
+                types[source] = pl.String()
+            elif kind in ("decimal", "number") and guessed[source].is_integer():
+                types[source] = pl.Float64()  # there may be cents further down
+    return pl.scan_csv(paths, infer_schema_length=_LOOKED_AT, schema_overrides=types)
 
 
 def _columns(table: str, mapped: Mapped, schema: pl.Schema, layout: Layout) -> list[pl.Expr]:
