@@ -64,7 +64,7 @@ def build() -> None:
 def give(
     students: Path, out: Path, lessons: tuple[str, ...], seed: int | None, replace: bool
 ) -> None:
-    """Give each student in the CSV file STUDENTS notebooks of exercises on data of his own.
+    """Give each student in the CSV file STUDENTS notebooks of exercises on data of their own.
 
     STUDENTS has a column student, of short names or numbers. Each gets a folder; roster.csv beside
     them tells the seeds, and is needed to mark.
@@ -170,7 +170,7 @@ def _mark_all(folder: Path, places: list[Place], limits: Limits, jobs: int, mark
 
 
 def _summarise(marks: Sequence[Mark]) -> None:
-    """Print a line for each student: what he passed of each lesson."""
+    """Print a line for each student: what they passed of each lesson."""
     total = Counter((one.student, one.lesson) for one in marks)
     passed = Counter((one.student, one.lesson) for one in marks if one.passed)
     lessons = sorted({number for _, number in total})

@@ -57,7 +57,7 @@ class Lesson:
     number, name
         As "05" and "thresholds_and_costs".
     facts
-        What is true of one student's data, from his seed; what :attr:`Exercise.grader` takes.
+        What is true of one student's data, from the seed; what :attr:`Exercise.grader` takes.
     handed_out
         What the student gets of it, each with words that say what it is.
     exercises

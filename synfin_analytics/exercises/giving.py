@@ -1,4 +1,4 @@
-"""Give a class its exercises: a folder for each student, with notebooks on data of his own."""
+"""Give a class its exercises: a folder for each student, with notebooks on data of their own."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def give(
     lessons
         Numbers; all by default.
     seed
-        Of the class: each student's own follows from it and from his name. Drawn by default.
+        Of the class: each student's own follows from it and from their name. Drawn by default.
     replace
         Write anew what is there already, on the data of the seed.
 

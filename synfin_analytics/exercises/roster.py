@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 #: File of the roster, in the folder of the class; no student needs it.
 ROSTER = "roster.csv"
-#: What a student is called: the name of his folder, on any machine, and a cell of a table.
+#: What a student is called: the name of a folder, on any machine, and a cell of a table.
 _STUDENT = re.compile(r"\w[\w.@+-]{0,63}")
 
 
@@ -28,11 +28,11 @@ class Place:
     Attributes
     ----------
     student
-        As the class list calls him.
+        As the class list says.
     lesson
         Its number, as "05".
     seed
-        Of his data.
+        Of the student's data.
     """
 
     student: str
@@ -41,7 +41,7 @@ class Place:
 
     @property
     def path(self) -> str:
-        """Where his notebook lies in the folder of the class."""
+        """Where the notebook lies in the folder of the class."""
         return f"{self.student}/{lesson(self.lesson).file}.ipynb"
 
 

@@ -31,7 +31,7 @@ class Layout:
         duration counts from the ``start`` that :func:`read_layout` is given.
     customers, merchants
         The same of the other two tables, for files that tell more of a customer or a merchant than
-        the key. What differs among the rows of one customer is no property of his, and left empty.
+        the key. What differs among the rows of a customer is left empty: it is none of theirs.
     name
         What messages call it.
     about

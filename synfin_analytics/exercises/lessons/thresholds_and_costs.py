@@ -200,10 +200,10 @@ def _cards(known: Facts) -> Number:
         f"card precision@{PLACES} on test: among the {PLACES} most suspicious customers of each "
         "day, the share with fraud, the mean over the days; found ones are blocked",
         {
-            "That ranks payments. A customer is called once, however many of his payments are "
+            "That ranks payments. A customer is called once, however many of their payments are "
             "suspicious: rank customers by their highest score of the day.": float(np.mean(daily)),
             "That lets a customer who was found be found again on the days after. His card is "
-            "blocked: take him out of the pool.": top_cards(test, PLACES, block=False)[0],
+            "blocked: take them out of the pool.": top_cards(test, PLACES, block=False)[0],
             f"That is of the first {PLACES} of the whole period. The team looks at so many each "
             "day.": float(pooled.head(PLACES)["is_fraud"].sum()) / PLACES,
             "That takes the highest scores of all days together. Each day has its own "
@@ -282,7 +282,7 @@ LESSON = Lesson(
             "hits_a_day",
             (
                 "A team calls customers, not payments.",
-                "Each customer of a day has the highest of his scores of that day.",
+                "Each customer of a day has the highest of their scores of that day.",
                 f'card_precision_at_k({PLACES}, card="customer_id") blocks found ones; .value is '
                 "the mean.",
             ),
