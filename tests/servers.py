@@ -208,10 +208,14 @@ class Program:
     def line(self) -> str:
         """Wait for the next line that the program prints."""
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise AssertionError(f"the program ended:\n{self.process.communicate()[1]}")
-        return line.strip()
+        line = b""
+        # No further than the line's end: what is read ahead, finish() would not get.
+        while not line.endswith(b"\n"):
+            byte = os.read(self.process.stdout.fileno(), 1)
+            if not byte:
+                raise AssertionError(f"the program ended:\n{self.process.communicate()[1]}")
+            line += byte
+        return line.decode().strip()
 
     def finish(self) -> str:
         """Let the program come to its end, and give the rest of what it prints."""

@@ -55,6 +55,9 @@ class Work:
         self._turn = threading.Lock()
         self._done = threading.Event()
         self._failure: BaseException | None = None
+
+    def start(self) -> None:
+        """Let the thread begin: once, and not before somebody would end it at an interrupt."""
         threading.Thread(target=self._run, name="synfin-wait", daemon=True).start()
 
     def _run(self) -> None:
@@ -108,12 +111,11 @@ def in_background(connection: PgConnection, call: Callable[[], object]) -> Itera
 
     An error that leaves the block cancels it; else its own error is raised.
     """
-    work = None
+    work = Work(call)
     try:
-        work = Work(call)
+        work.start()  # takes a while, and an interrupt can come while the thread is on its way
         yield work
     except BaseException:
-        if work is not None:
-            work.end(connection)
+        work.end(connection)
         raise
     work.result()
