@@ -52,6 +52,10 @@ lab: $(LAB)  ## Open the notebooks in JupyterLab
 notebooks: $(READY)  ## Make the notebooks anew from their scripts
 	@$(RUN) notebooks/make.py
 
+.PHONY: kernel
+kernel: $(LAB)  ## Offer .venv as "Python (synfin)" in any JupyterLab of yours
+	@$(RUN) -m ipykernel install --user --name synfin --display-name "Python (synfin)"
+
 .PHONY: picture
 picture: $(READY)  ## Draw the README's picture again
 	@$(RUN) docs/picture.py

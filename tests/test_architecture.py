@@ -17,8 +17,8 @@ LONGEST = 350
 FLOORS: dict[str, set[str]] = {
     "errors": {"exceptions", "wording"},
     "database": {
-        "_database", "_engine", "_settings", "config", "connect", "embedded", "grants", "log",
-        "manager", "models", "schema",
+        "_database", "_engine", "_settings", "_shipped", "config", "connect", "embedded", "grants",
+        "log", "manager", "models", "schema",
     },
     "frames": {"frames"},
     "metrics": {"metrics"},

@@ -27,6 +27,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Write a table, or the rows of a query, to a file.",
     ),
     "load": ("synfin_analytics.cli.data:load", "Load a Parquet or CSV file into a table."),
+    "notebooks": (
+        "synfin_analytics.cli.notebooks:notebooks",
+        "Lay out the training notebooks and exercises in a folder.",
+    ),
     "report": (
         "synfin_analytics.cli.report:report",
         "Write what a model is worth, or how much fraud there was, as a page.",

@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from synfin_analytics._shipped import shipped
 from synfin_analytics.exceptions import ArgumentError, MissingDependencyError, NotFoundError
 from synfin_analytics.exercises.exercise import LESSONS, Lesson, lesson
 
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
-_PACKAGE = Path(__file__).parents[1]
-_CHECKOUT = _PACKAGE.parent / "notebooks"
+_CHECKOUT = Path(__file__).parents[2] / "notebooks"
 _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 #: The call that lays out the data; a class writes each student's seed into it.
 _BEGIN = re.compile(r'begin\("(?P<lesson>\d\d)", seed=\d+\)')
@@ -157,10 +157,9 @@ def stored(number: str) -> str:
         It is missing: the installation is incomplete.
     """
     one = lesson(number)
-    for folder in (_PACKAGE / "_exercises", _CHECKOUT / "exercises"):
-        path = folder / f"{one.file}.ipynb"
-        if path.is_file():
-            return path.read_text(encoding="utf-8")
+    path = shipped("notebooks") / "exercises" / f"{one.file}.ipynb"
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
     raise NotFoundError("notebook", one.file, LESSONS.values(), where="the installed package")
 
 

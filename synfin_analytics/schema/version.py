@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from sqlalchemy import text
 
+from synfin_analytics._shipped import shipped
 from synfin_analytics.exceptions import SchemaError
 from synfin_analytics.models import TABLES
 from synfin_analytics.schema.refusals import refusals_in_words
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sqlalchemy.engine import Connection, Engine
 
 VERSION_TABLE = "alembic_version"
-_PACKAGE = Path(__file__).parents[1]
 
 State = Literal["current", "empty", "older", "newer", "foreign"]
 
@@ -149,11 +150,5 @@ def _state(found: str | None, known: list[str], tables: tuple[str, ...]) -> Stat
 
 
 def migrations_folder() -> Path:
-    """Folder of the migrations: in the wheel, else beside the package in a checkout."""
-    for folder in (_PACKAGE / "_migrations", _PACKAGE.parent / "migrations"):
-        if (folder / "env.py").is_file():
-            return folder
-    raise SchemaError(
-        f"The migrations are missing from {_PACKAGE}: the installation is incomplete. "
-        "Install it again: pip install --force-reinstall synfin-analytics"
-    )
+    """Folder of the migrations."""
+    return shipped("migrations", SchemaError)
