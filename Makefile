@@ -16,6 +16,7 @@ LABFLAGS ?=
 VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check --quiet
+PACKAGE := $(VENV)/installed-package
 READY := $(VENV)/installed
 LAB := $(VENV)/installed-lab
 # JupyterLab asks for this word where root runs it, as in a container.
@@ -26,7 +27,7 @@ help:  ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
-demo: $(READY)  ## Load transactions into the embedded PostgreSQL, show their fraud rates, write a report
+demo: $(PACKAGE)  ## Load transactions into the embedded PostgreSQL, show their fraud rates, write a report
 	@$(VENV)/bin/synfin demo --out out/demo $(DEMO)
 
 .PHONY: test
@@ -57,11 +58,11 @@ kernel: $(LAB)  ## Offer .venv as "Python (synfin)" in any JupyterLab of yours
 	@$(RUN) -m ipykernel install --user --name synfin --display-name "Python (synfin)"
 
 .PHONY: picture
-picture: $(READY)  ## Draw the README's picture again
+picture: $(PACKAGE)  ## Draw the README's picture again
 	@$(RUN) docs/picture.py
 
 .PHONY: wheel
-wheel: $(READY)  ## Build the wheel into dist/
+wheel: $(PACKAGE)  ## Build the wheel into dist/
 	@$(PIP) wheel --no-deps --wheel-dir dist .
 
 .PHONY: clean
@@ -71,14 +72,20 @@ clean:  ## Remove .venv and what tools left behind; databases stay (README: "Whe
 
 # -- Set-up ---------------------------------------------------------------------------------------
 
-$(READY): pyproject.toml
+# What the demo needs is there in a quarter of a minute; tests need ten times as much.
+$(PACKAGE): pyproject.toml
 	@sh .ci/venv "$(PYTHON)"
 	@echo "Installing the packages that pyproject.toml names into .venv"
 	@$(PIP) install --upgrade "pip>=25.1"
-	@$(PIP) install --editable . --group test --group lint
+	@$(PIP) install --editable .
 	@touch $@
 
-$(LAB): $(READY)
+$(READY): $(PACKAGE)
+	@echo "Installing what tests and checks need into .venv"
+	@$(PIP) install --group test --group lint
+	@touch $@
+
+$(LAB): $(PACKAGE)
 	@echo "Installing JupyterLab into .venv"
 	@$(PIP) install --editable '.[notebooks]'
 	@touch $@

@@ -118,3 +118,18 @@ def open_place() -> Iterator[Place]:
         if own:
             embedded.stop(folder, force=True)
         shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def own_folder() -> Iterator[Path]:
+    """An empty folder for an embedded server, named by DB_DATA_DIR, whatever DB_* said before."""
+    for name in [name for name in os.environ if name.startswith("DB_") or name == "DATABASE_URL"]:
+        del os.environ[name]
+    with tempfile.TemporaryDirectory(prefix="synfin-benchmark-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)  # the server's user must get through when root runs this
+        os.environ["DB_DATA_DIR"] = name
+        try:
+            yield folder
+        finally:
+            embedded.stop(folder, force=True)

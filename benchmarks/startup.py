@@ -7,23 +7,16 @@ Each time in a process of its own, since only the first import reads the files.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import statistics
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
+from _place import own_folder
 
 from synfin_analytics import embedded
 from synfin_analytics.exceptions import SynfinError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 #: Modules that a notebook which draws nothing and trains nothing should not wait for.
 HEAVY = ("matplotlib", "pyspark", "sklearn", "statsmodels", "duckdb")
@@ -54,21 +47,6 @@ def _run(lines: str) -> tuple[float, list[str]]:
     return seconds, modules
 
 
-@contextlib.contextmanager
-def _folder() -> Iterator[Path]:
-    """An empty folder for an embedded server, whatever DB_* say."""
-    for name in [name for name in os.environ if name.startswith("DB_") or name == "DATABASE_URL"]:
-        del os.environ[name]
-    with tempfile.TemporaryDirectory(prefix="synfin-benchmark-") as name:
-        folder = Path(name)
-        folder.chmod(0o711)  # the server's user must get through when root runs this
-        os.environ["DB_DATA_DIR"] = name
-        try:
-            yield folder
-        finally:
-            embedded.stop(folder, force=True)
-
-
 @click.command()
 @click.option("--repeat", default=5, show_default=True, type=click.IntRange(min=1))
 def main(repeat: int) -> None:
@@ -76,7 +54,7 @@ def main(repeat: int) -> None:
     imports = [_run(_IMPORT) for _ in range(repeat)]
     heavy = sorted({name for _, modules in imports for name in modules})
     rows = [("import synfin_analytics", [seconds for seconds, _ in imports])]
-    with _folder() as folder:
+    with own_folder() as folder:
         rows.append(("first query, new database (initdb)", [_run(_QUERY)[0]]))
         sleeping = []
         for _ in range(repeat):
