@@ -72,7 +72,7 @@ clean:  ## Remove .venv and what tools left behind; databases stay (README: "Whe
 
 # -- Set-up ---------------------------------------------------------------------------------------
 
-# What the demo needs is there in a quarter of a minute; tests need ten times as much.
+# The demo, and JupyterLab, do without what tests need, which takes minutes.
 $(PACKAGE): pyproject.toml
 	@sh .ci/venv "$(PYTHON)"
 	@echo "Installing the packages that pyproject.toml names into .venv"
