@@ -61,13 +61,17 @@ def show(opened, name):
     return lambda width=1100, scheme="light": opened(name, width, scheme)
 
 
-def test_no_request_leaves_the_machine_and_nothing_is_complained_of(show, pages, name):
-    page = show()
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1100])
+def test_no_request_leaves_the_machine_and_nothing_is_complained_of(
+    show, pages, name, width, scheme
+):
+    page = show(width, scheme)
     assert page.asked == [pages[name]]
     assert page.said == []
 
 
-@pytest.mark.parametrize("width", [360, 1100])
+@pytest.mark.parametrize("width", [320, 360, 1100])
 def test_a_page_never_scrolls_sideways(show, name, width):
     page = show(width)
     page.screenshot(path=OUT / f"{name}_{width}.png", full_page=True)
@@ -104,11 +108,12 @@ def test_in_the_dark_the_page_and_its_pictures_are_dark(show, name):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_fault(show, scheme):
+@pytest.mark.parametrize("width", [360, 1100])
+def test_axe_finds_no_fault(show, width, scheme):
     """All of axe-core's rules, those of minor impact too: contrast, landmarks, names, order."""
     from axe_playwright_python.sync_playwright import Axe
 
-    found = Axe().run(show(scheme=scheme)).response["violations"]
+    found = Axe().run(show(width, scheme)).response["violations"]
     told = [
         (one["id"], one["impact"], one["nodes"][0]["html"][:200], len(one["nodes"]))
         for one in found
@@ -157,6 +162,21 @@ def test_on_paper_nothing_is_cut_off(show, name):
         .map(one => one.getAttribute('aria-label'))"""
     )
     assert cut == []
+
+
+def test_on_paper_a_table_stays_one_and_is_not_torn_from_its_head(show):
+    page = show(width=700)
+    page.emulate_media(media="print")
+    displays, breaks = page.evaluate(
+        """() => {
+          const styles = where => [...document.querySelectorAll(where)].map(getComputedStyle);
+          return [styles("th, td").map(one => one.display),
+                  styles("caption, tbody tr:first-child, tbody tr:last-child, p:has(+ pre)")
+                  .map(one => one.breakAfter + one.breakBefore)];
+        }"""
+    )
+    assert set(displays) == {"table-cell"}
+    assert all("avoid" in one for one in breaks)
 
 
 def test_in_a_notebook_the_page_stands_in_a_frame(browser, name, pages):
