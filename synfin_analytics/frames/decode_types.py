@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from synfin_analytics.frames.decode import Decoder, Fields, UnreadableError
+from synfin_analytics.frames.decode import Decoder, Fields, UnreadableError, bits
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -37,8 +37,7 @@ def _number(kind: str, arrow: pa.DataType) -> Decoder:
 
 
 def _boolean(fields: Fields) -> pa.Array:
-    flags = fields.chunk.bytes[4:].take(fields.position)
-    return fields.array(pa.bool_(), np.packbits(flags, bitorder="little"))
+    return fields.array(pa.bool_(), bits(fields.read("u1")))
 
 
 def _moment(zone: str | None) -> Decoder:
@@ -92,22 +91,7 @@ def _bytes(arrow: pa.DataType, skipped: int = 0) -> Decoder:
     """Texts and bytes; ``skipped`` leading ones are no part of the value."""
 
     def decode(fields: Fields) -> pa.Array:
-        rows = len(fields)
-        if fields.end is None or not rows:
-            return pa.array([], arrow)
-        # Read as one array, the buffer is fields and the gaps between them in turn; taking every
-        # other element makes one compact copy, in compiled code.
-        edges = np.empty((rows, 2), np.int32)
-        np.add(fields.position, 4 + skipped, out=edges[:, 0], casting="unsafe")
-        edges[:, 1] = fields.end
-        if skipped:  # a NULL has not even these
-            np.minimum(edges[:, 0], edges[:, 1], out=edges[:, 0])
-        whole = pa.Array.from_buffers(
-            arrow, 2 * rows - 1, [None, pa.py_buffer(edges), fields.chunk.buffer]
-        )
-        taken = whole.take(pa.array(np.arange(0, 2 * rows, 2, dtype=np.int32)))
-        _, offsets, data = taken.buffers()
-        return fields.array(arrow, offsets, data)
+        return fields.array(arrow, *fields.texts(skipped))
 
     return Decoder(arrow, decode)
 
@@ -155,7 +139,7 @@ _LOWER = 0x0000_FFFF_0000_FFFF
 
 def _short_units(fields: Fields, digits: Integers, weight: Integers, scale: int) -> Integers:
     """Units of the last place of numbers of four digits at most: all four are worked on at once."""
-    four = fields.chunk.read("i8", fields.position, 4 + _HEAD)
+    four = fields.read("i8", _HEAD)
     four &= _KEPT.take(digits, mode="clip")  # what follows the last digit is another field
     pairs = (four >> 16) & _LOWER
     pairs *= 10_000
@@ -191,10 +175,10 @@ def listed(element: Decoder) -> Decoder:
             raise UnreadableError("has arrays of several dimensions. Cast it to text.")
         counts = np.where(dimensions == 1, fields.read("i4", 12), 0).astype(np.int64)
         # Dimensions, a flag, the element type, count, lower bound: then the elements, as fields.
-        at = fields.position + 24
+        at = fields.start + (fields.offset + 24)
         offsets = np.concatenate(([0], np.cumsum(counts)))
         position = np.empty(int(offsets[-1]), np.int64)
-        end = np.empty_like(position)
+        lengths = np.empty(len(position), np.int32)
         null = np.zeros(len(position), np.bool_)
         for index in range(int(counts.max(initial=0))):
             rows = np.flatnonzero(counts > index)
@@ -203,8 +187,11 @@ def listed(element: Decoder) -> Decoder:
             sizes = chunk.read("i4", here)
             null[slots] = sizes < 0
             position[slots] = here
-            end[slots] = at[rows] = here + 4 + np.maximum(sizes, 0)
-        items = element.decode(Fields(chunk, position, end, null if null.any() else None))
+            lengths[slots] = np.maximum(sizes, 0)
+            at[rows] = here + 4 + lengths[slots]
+        items = element.decode(
+            Fields(chunk, position, 0, lengths, None, null if null.any() else None)
+        )
         validity = None if fields.null is None else pa.array(fields.null)
         return pa.ListArray.from_arrays(
             pa.array(offsets.astype(np.int32)), items, type=arrow, mask=validity

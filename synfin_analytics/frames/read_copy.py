@@ -87,8 +87,9 @@ def _collect(emit: Callable[[Chunk], object]) -> Generator[None, bytes, None]:
     if not message.startswith(_HEADER):
         raise QueryError("The server sent no binary COPY stream of the known version.")
     message = message[len(_HEADER) :]
+    buffers: list[BytesIO] = []
     while message != _TRAILER:
-        data = BytesIO()
+        data = _unused(buffers)
         write = data.write
         lengths: list[int] = []
         append = lengths.append
@@ -106,5 +107,18 @@ def _collect(emit: Callable[[Chunk], object]) -> Generator[None, bytes, None]:
         if lengths:
             write(PADDING)
             emit(Chunk(data.getbuffer(), lengths))
+        if size > 2 * BYTES:  # of a single huge row
+            buffers.remove(data)
     while True:
         yield
+
+
+def _unused(buffers: list[BytesIO]) -> BytesIO:
+    """Give a buffer whose chunk is decoded, for memory in use is faster than new memory."""
+    for data in buffers:
+        with contextlib.suppress(BufferError):
+            data.seek(0)
+            data.write(b"")  # refused as long as there is a chunk of these bytes
+            return data
+    buffers.append(BytesIO())
+    return buffers[-1]
