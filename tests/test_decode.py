@@ -106,6 +106,54 @@ def test_values_of_every_type_arrive_as_they_were(session, kind, data):
         assert got == expected
 
 
+@ON_ONE_SESSION
+@given(data=st.data(), rows=st.integers(1, 5))
+def test_a_column_arrives_as_if_it_were_alone_whatever_stands_before_it(session, data, rows):
+    kinds = data.draw(st.lists(st.sampled_from(list(TYPES)), min_size=2, max_size=12))
+    sent = {}
+    for index, kind in enumerate(kinds):
+        cells = st.none() | TYPES[kind][0]
+        # Fields that are equally long in all rows, and fields that are not.
+        alike = st.builds(lambda one: [one] * rows, cells)
+        sent[f"c{index}"] = data.draw(alike | st.lists(cells, min_size=rows, max_size=rows))
+    arrays = ", ".join(f":{name}::{kind}[]" for name, kind in zip(sent, kinds, strict=True))
+    chosen = ", ".join(f"{name}, ARRAY[{name}] AS of_{name}" for name in sent)
+
+    together = read_df(
+        f"SELECT {chosen} FROM unnest({arrays}) AS t({', '.join(sent)})",
+        sent,
+        session=session,
+        frame="arrow",
+    )
+
+    for (name, values), kind in zip(sent.items(), kinds, strict=True):
+        for query, column in (("unnest", name), ("ARRAY[unnest", f"of_{name}")):
+            close = "]" if query.startswith("ARRAY") else ""
+            alone = read_df(
+                f"SELECT {query}(:sent::{kind}[]){close} AS value",
+                {"sent": values},
+                session=session,
+                frame="arrow",
+            )
+            assert together[column].to_pylist() == alone["value"].to_pylist()
+
+
+@pytest.mark.parametrize("before", [*range(26, 66), 200])
+def test_a_field_is_whole_wherever_a_window_ends(session, before):
+    query = (
+        "SELECT repeat('x', :before) AS t, n AS i, (n + 987654321012.345678)::numeric(18, 6) AS f, "
+        "n::text AS s, repeat('y', 70) AS w, NULL::integer AS z, 7 - n AS j "
+        "FROM generate_series(1, 3) AS n"
+    )
+
+    read = read_df(query, {"before": before}, session=session, frame="arrow", exact=True)
+
+    assert [tuple(row.values()) for row in read.to_pylist()] == [
+        ("x" * before, n, n + Decimal("987654321012.345678"), str(n), "y" * 70, None, 7 - n)
+        for n in (1, 2, 3)
+    ]
+
+
 @pytest.mark.parametrize("kind", [kind for kind in TYPES if kind.startswith("numeric")])
 @ON_ONE_SESSION
 @given(data=st.data())

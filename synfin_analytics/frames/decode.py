@@ -31,6 +31,8 @@ _LENGTH = 4  # bytes
 _NULL = -1
 #: Bytes of each row that are copied at once.
 WINDOW = 64
+#: How many of them should be left for a field whose length differs: a number begins with 16.
+_AHEAD = 16
 #: Zeros behind the last row: decoders read beyond the end of a NULL one.
 PADDING = bytes(WINDOW)
 
@@ -182,15 +184,13 @@ class Decoder:
     decode: Callable[[Fields], pa.Array]
     #: Bytes of every field that is not NULL; None where they differ.
     width: int | None = None
-    #: Bytes at the beginning of every field that are read whatever its length.
-    head: int = 0
 
 
 def decode_chunk(chunk: Chunk, columns: dict[str, Decoder]) -> list[pa.Array]:
     """Arrow arrays of all columns of a chunk."""
     try:
         arrays, ends = _decode(chunk, columns)
-    except IndexError:  # a position beyond the last row
+    except IndexError:  # also of a position beyond the last row
         ends = None
     if ends is None or not np.array_equal(ends, chunk.ends):
         raise QueryError(
@@ -204,9 +204,9 @@ def _decode(chunk: Chunk, columns: dict[str, Decoder]) -> tuple[list[pa.Array], 
     arrays = []
     start, offset, window = chunk.starts, 2, None
     for name, decoder in columns.items():
-        if window is None or offset + _LENGTH + (decoder.width or decoder.head) > WINDOW:
+        if window is None or offset + _LENGTH + (decoder.width or _AHEAD) > WINDOW:
             start, offset = start + offset, 0
-            window = None
+            window = None  # first, so that the next one gets its memory, not new one
             window = Window(chunk, start)
         sizes = window.read("i4", offset)
         low, high = int(sizes.min()), int(sizes.max())
