@@ -77,8 +77,7 @@ $(PACKAGE): pyproject.toml
 	@sh .ci/venv "$(PYTHON)"
 	@echo "Installing the packages that pyproject.toml names into .venv"
 	@$(PIP) install --upgrade "pip>=25.1"
-	@$(PIP) install --no-compile --editable .
-	@$(RUN) -m compileall -qq -j 0 $(VENV)/lib || true # pip would on one core; what fails is no code for this Python
+	@$(PIP) install --editable .
 	@touch $@
 
 $(READY): $(PACKAGE)
