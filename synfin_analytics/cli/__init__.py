@@ -33,7 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "report": (
         "synfin_analytics.cli.report:report",
-        "Write what a model is worth, or how much fraud there was, as a page.",
+        "Write a page: what a model is worth, or how much fraud there was.",
     ),
 }
 
