@@ -138,18 +138,29 @@ def test_a_column_arrives_as_if_it_were_alone_whatever_stands_before_it(session,
             assert together[column].to_pylist() == alone["value"].to_pylist()
 
 
-@pytest.mark.parametrize("before", [*range(26, 66), 200])
-def test_a_field_is_whole_wherever_a_window_ends(session, before):
+@pytest.mark.parametrize("more", [0, 1])
+@pytest.mark.parametrize("before", [*range(20), *range(98, 188), 400])
+def test_a_field_is_whole_wherever_a_window_ends(session, before, more):
     query = (
-        "SELECT repeat('x', :before) AS t, n AS i, (n + 987654321012.345678)::numeric(18, 6) AS f, "
-        "n::text AS s, repeat('y', 70) AS w, NULL::integer AS z, 7 - n AS j "
-        "FROM generate_series(1, 3) AS n"
+        "SELECT repeat('x', :before + :more * n) AS t, n AS i, "
+        "(n + 987654321012.345678)::numeric(18, 6) AS f, n::text AS s, repeat('y', 70) AS w, "
+        "NULL::integer AS z, 7 - n AS j FROM generate_series(1, 3) AS n"
     )
 
-    read = read_df(query, {"before": before}, session=session, frame="arrow", exact=True)
+    read = read_df(
+        query, {"before": before, "more": more}, session=session, frame="arrow", exact=True
+    )
 
     assert [tuple(row.values()) for row in read.to_pylist()] == [
-        ("x" * before, n, n + Decimal("987654321012.345678"), str(n), "y" * 70, None, 7 - n)
+        (
+            "x" * (before + more * n),
+            n,
+            n + Decimal("987654321012.345678"),
+            str(n),
+            "y" * 70,
+            None,
+            7 - n,
+        )
         for n in (1, 2, 3)
     ]
 
@@ -347,18 +358,22 @@ def test_an_enumeration_arrives_as_its_label(session):
 @given(rows=st.integers(1, 70), size=st.integers(1, 400), chunk=st.integers(1, 20))
 def test_rows_are_the_same_wherever_chunks_end(session, rows, size, chunk):
     query = (
-        "SELECT n, CASE WHEN n % 3 > 0 THEN repeat('x', n % 7) END AS t, n / 4.0 AS f, NULL AS z "
-        f"FROM generate_series(1, {rows}) n"
+        "SELECT n, CASE WHEN n % 3 > 0 THEN repeat('é', n % 9) END AS t, n / 4.0 AS f, NULL AS z, "
+        f"repeat('x', n % 5) AS s FROM generate_series(1, {rows}) n"
     )
+    expected = {
+        "n": list(range(1, rows + 1)),
+        "t": ["é" * (n % 9) if n % 3 else None for n in range(1, rows + 1)],
+        "f": [n / 4 for n in range(1, rows + 1)],
+        "z": [None] * rows,
+        "s": ["x" * (n % 5) for n in range(1, rows + 1)],
+    }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(read_copy, "ROWS", chunk)
         patch.setattr(read_copy, "BYTES", size)
-        read = read_df(query, session=session, frame="arrow")
-
-    assert read.to_pylist() == [
-        {"n": n, "t": "x" * (n % 7) if n % 3 else None, "f": n / 4, "z": None}
-        for n in range(1, rows + 1)
-    ]
+        for frame in FRAMES:
+            read = read_df(query, session=session, frame=frame)
+            assert {name: values_of(read, name) for name in expected} == expected
 
 
 def test_rows_of_other_columns_than_announced_are_refused():

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import polars as pl
 
@@ -24,8 +26,12 @@ _PANDAS: dict[pa.DataType, Any] = {
     pa.uint32(): pd.UInt32Dtype(),
     pa.large_string(): pd.StringDtype(storage="pyarrow", na_value=pd.NA),
 }
-#: What texts are in each kind of frame; theirs is the costly conversion.
+#: What texts are in each kind of frame. They come as views where they are short.
 _TEXTS = {"pandas": pa.large_string(), "polars": pa.string_view(), "arrow": pa.string()}
+#: Where columns are built. Arrow's usual allocator gives memory back to the system between batches,
+#: and getting it again takes as long as decoding does; jemalloc, in its wheels for Linux, keeps it.
+_JEMALLOC = "jemalloc" in pa.supported_memory_backends()
+_POOL = pa.jemalloc_memory_pool() if _JEMALLOC else pa.default_memory_pool()
 #: pandas' own type for the rest of what Arrow and NumPy both have: NULL is NaN or NaT there.
 _NUMPY = (pa.types.is_floating, pa.types.is_timestamp, pa.types.is_duration)
 
@@ -38,7 +44,33 @@ def check_frame(frame: object) -> None:
 
 def prepared(array: pa.Array, frame: Frame) -> pa.Array:
     """Convert texts of a batch to what ``frame`` holds, while the server sends the next one."""
-    return array.cast(_TEXTS[frame]) if array.type == pa.string() else array
+    return _cast(array, _TEXTS[frame]) if _is_text(array.type) else array
+
+
+def joined(arrays: Sequence[pa.Array]) -> pa.Array:
+    """Make one array of a column's pieces."""
+    if len({array.type for array in arrays}) > 1:
+        arrays = [_cast(array, pa.string_view()) for array in arrays]
+    elif arrays[0].type == pa.string_view():
+        return _joined_views(arrays)
+    return pa.concat_arrays(arrays, memory_pool=_POOL)
+
+
+def _joined_views(arrays: Sequence[pa.Array]) -> pa.Array:
+    """Join views of short texts, which are whole in themselves; Arrow would look at each again."""
+    views = np.concatenate([np.frombuffer(array.buffers()[1], "V16") for array in arrays])
+    validity = None
+    if any(array.null_count for array in arrays):
+        validity = pa.concat_arrays([array.is_valid() for array in arrays]).buffers()[1]
+    return pa.Array.from_buffers(pa.string_view(), len(views), [validity, pa.py_buffer(views)])
+
+
+def _cast(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    return pc.cast(array, kind, memory_pool=_POOL)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return kind in (pa.string(), pa.string_view())
 
 
 def to_frame(
@@ -47,7 +79,7 @@ def to_frame(
     """Build the frame of these columns, each given in prepared pieces, and give the pieces up."""
     converted: dict[str, Any] = {}
     for name, (kind, pieces) in columns.items():
-        column = pa.chunked_array(pieces, _TEXTS[frame] if kind == pa.string() else kind)
+        column = pa.chunked_array(pieces, _TEXTS[frame] if _is_text(kind) else kind)
         pieces.clear()
         converted[name] = _CONVERSIONS[frame](column)
     if frame == "arrow":

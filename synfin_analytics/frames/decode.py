@@ -5,9 +5,9 @@ bytes, all big-endian. Where the n-th field of a row begins depends on the field
 on other rows: so one position per row moves from field to field, and each step is a handful of
 NumPy operations on all rows of a chunk.
 
-Rows lie far apart, and fetching a few bytes of each takes as long as fetching many. So a window,
-the same stretch of every row, is copied side by side, and fields are read from there as long as
-those before them are equally long in all rows.
+Rows lie far apart, and fetching a few bytes of each takes almost as long as fetching many. So a
+window, the same stretch of every row, is copied side by side, and fields are read from there as
+long as those before them are equally long in all rows.
 """
 
 from __future__ import annotations
@@ -27,14 +27,12 @@ if TYPE_CHECKING:
 Integers: TypeAlias = npt.NDArray[np.int64]
 Flags: TypeAlias = npt.NDArray[np.bool_]
 
-_LENGTH = 4  # bytes
+LENGTH = 4  # bytes
 _NULL = -1
-#: Bytes of each row that are copied at once.
-WINDOW = 64
-#: How many of them should be left for a field whose length differs: a number begins with 16.
-_AHEAD = 16
+#: Bytes of each row that are copied at once, at most.
+_WIDEST = 192
 #: Zeros behind the last row: decoders read beyond the end of a NULL one.
-PADDING = bytes(WINDOW)
+PADDING = bytes(_WIDEST)
 
 
 class Chunk:
@@ -86,16 +84,29 @@ class Window:
 
     Parameters
     ----------
-    chunk
-        The rows.
+    source
+        The rows, or a wider window of them.
     position
         Where the stretch of each row begins.
+    width
+        How many bytes it has.
     """
 
-    __slots__ = ("_bytes",)
+    __slots__ = ("_bytes", "width")
 
-    def __init__(self, chunk: Chunk, position: Integers) -> None:
-        self._bytes = chunk.gather(f"V{WINDOW}", position)
+    def __init__(self, source: Chunk | Window, position: Integers, width: int) -> None:
+        self._bytes = source.gather(f"V{width}", position)
+        self.width = width
+
+    @property
+    def starts(self) -> Integers:
+        """Where the stretch of each row begins in this window."""
+        return np.arange(0, self._bytes.nbytes, self.width)
+
+    def gather(self, kind: str, position: Integers) -> npt.NDArray[Any]:
+        """Elements of NumPy type ``kind`` that begin at these bytes of the window."""
+        count = self._bytes.nbytes - np.dtype(kind).itemsize + 1
+        return np.ndarray((count,), kind, self._bytes, 0, (1,))[position]
 
     def read(self, kind: str, offset: int) -> npt.NDArray[Any]:
         """Big-endian numbers that begin ``offset`` bytes into each stretch, in native order."""
@@ -103,7 +114,7 @@ class Window:
 
     def slice(self, kind: str, offset: int) -> npt.NDArray[Any]:
         """Elements that begin ``offset`` bytes into each stretch, not copied."""
-        return np.ndarray((len(self._bytes),), kind, self._bytes, offset, (WINDOW,))
+        return np.ndarray((len(self._bytes),), kind, self._bytes, offset, (self.width,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +127,8 @@ class Fields:
     offset: int
     #: How long each field is, 0 where it is NULL.
     sizes: npt.NDArray[np.int32]
-    #: How long they all are, if they are equally long.
+    #: How long the longest is, and all are, if they are equally long.
+    longest: int
     size: int | None
     #: None where no field is NULL.
     null: Flags | None
@@ -128,41 +140,14 @@ class Fields:
 
     def read(self, kind: str, offset: int = 0) -> npt.NDArray[Any]:
         """Numbers that begin ``offset`` bytes into each field, 0 where it is NULL."""
-        at = self.offset + _LENGTH + offset
-        if self.window is not None and at + np.dtype(kind).itemsize <= WINDOW:
+        at = self.offset + LENGTH + offset
+        if self.window is not None and at + np.dtype(kind).itemsize <= self.window.width:
             values = self.window.read(kind, at)
         else:
             values = self.chunk.read(kind, self.start, at)
         if self.null is not None:
             values[self.null] = 0
         return values
-
-    def texts(self, skipped: int) -> tuple[pa.Buffer, pa.Buffer]:
-        """Offsets and bytes of the fields in Arrow's form, without the first ``skipped`` bytes."""
-        rows = len(self)
-        if not rows:
-            return pa.py_buffer(bytes(_LENGTH)), pa.py_buffer(b"")
-        at = self.offset + _LENGTH
-        if self.window is not None and self.size is not None and at + self.size <= WINDOW:
-            size = max(self.size - skipped, 0)
-            offsets = np.arange(rows + 1, dtype=np.int32)
-            offsets *= size
-            data = self.window.slice(f"V{size}", at + skipped).copy() if size else b""
-            return pa.py_buffer(offsets), pa.py_buffer(data)
-        # Read as one array, the buffer is fields and the gaps between them in turn; taking every
-        # other element makes one compact copy, in compiled code.
-        edges = np.empty((rows, 2), np.int32)
-        np.add(self.start, at, out=edges[:, 0], casting="unsafe")
-        np.add(edges[:, 0], self.sizes, out=edges[:, 1])
-        if skipped:  # a NULL has not even these
-            edges[:, 0] += skipped
-            np.minimum(edges[:, 0], edges[:, 1], out=edges[:, 0])
-        whole = pa.Array.from_buffers(
-            pa.binary(), 2 * rows - 1, [None, pa.py_buffer(edges), self.chunk.buffer]
-        )
-        taken = whole.take(pa.array(np.arange(0, 2 * rows, 2, dtype=np.int32)))
-        _, offsets, data = taken.buffers()
-        return offsets, data
 
     def array(self, kind: pa.DataType, *values: npt.NDArray[Any] | pa.Buffer) -> pa.Array:
         """Arrow array of these values, NULL where the field is."""
@@ -184,6 +169,13 @@ class Decoder:
     decode: Callable[[Fields], pa.Array]
     #: Bytes of every field that is not NULL; None where they differ.
     width: int | None = None
+    #: How many of its first bytes are wanted where they differ.
+    ahead: int = 0
+
+    @property
+    def needs(self) -> int:
+        """Bytes of a field, and of its length, that are read of all rows at once."""
+        return LENGTH + (self.ahead if self.width is None else self.width)
 
 
 def decode_chunk(chunk: Chunk, columns: dict[str, Decoder]) -> list[pa.Array]:
@@ -202,13 +194,24 @@ def decode_chunk(chunk: Chunk, columns: dict[str, Decoder]) -> list[pa.Array]:
 
 def _decode(chunk: Chunk, columns: dict[str, Decoder]) -> tuple[list[pa.Array], Integers]:
     arrays = []
-    start, offset, window = chunk.starts, 2, None
-    for name, decoder in columns.items():
-        if window is None or offset + _LENGTH + (decoder.width or _AHEAD) > WINDOW:
-            start, offset = start + offset, 0
-            window = None  # first, so that the next one gets its memory, not new one
-            window = Window(chunk, start)
-        sizes = window.read("i4", offset)
+    widths = _widths(list(columns.values()))
+    # Rows are at ``start``, and at ``at`` in ``wide``, no more than ``used`` bytes into each of its
+    # stretches; the next field is ``offset`` bytes further on, as in ``near``.
+    start, at, used, offset = chunk.starts, chunk.starts, 0, 2
+    wide: Window | None = None
+    near: Window | None = None
+    for (name, decoder), width in zip(columns.items(), widths, strict=True):
+        if near is None or offset + decoder.needs > near.width:
+            start, at, used, offset = start + offset, at + offset, used + offset, 0
+            near = None  # first, so that the next one gets its memory, not new one
+            if wide is None or used + decoder.needs > wide.width:
+                wide = None
+                left = int((chunk.ends - start).max())
+                near = wide = Window(chunk, start, max(decoder.needs, min(left, _WIDEST)))
+                at, used = wide.starts, 0
+            else:
+                near = Window(wide, at, min(width, wide.width - used))
+        sizes = near.read("i4", offset)
         low, high = int(sizes.min()), int(sizes.max())
         null = None
         if low == _NULL:
@@ -218,15 +221,32 @@ def _decode(chunk: Chunk, columns: dict[str, Decoder]) -> tuple[list[pa.Array], 
             raise IndexError
         size = max(low, 0) if low == high else None
         try:
-            arrays.append(decoder.decode(Fields(chunk, start, offset, sizes, size, null, window)))
+            fields = Fields(chunk, start, offset, sizes, max(high, 0), size, null, near)
+            arrays.append(decoder.decode(fields))
         except UnreadableError as problem:
             raise QueryError(f"Column {name!r} {problem}") from None
-        offset += _LENGTH
+        offset += LENGTH
         if size is None:
-            start, window = start + sizes, None
+            start, at, used, near = start + sizes, at + sizes, used + high, None
         else:
             offset += size
     return arrays, start + offset
+
+
+def _widths(decoders: list[Decoder]) -> list[int]:
+    """How wide a window is that begins at each column: up to where the next one has to begin.
+
+    Examples
+    --------
+    >>> text, number = (Decoder(pa.null(), pa.array, *sizes) for sizes in [(None, 12), (8,)])
+    >>> _widths([text, number, number, text])
+    [16, 40, 28, 16]
+    """
+    widths: list[int] = []
+    for decoder in reversed(decoders):
+        following = widths[-1] if widths and decoder.width is not None else 0
+        widths.append(min(decoder.needs + following, _WIDEST))
+    return widths[::-1]
 
 
 class UnreadableError(Exception):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from synfin_analytics.frames.decode import Decoder, Fields, UnreadableError, bits
+from synfin_analytics.frames.decode import LENGTH, Decoder, Fields, UnreadableError, bits
+from synfin_analytics.frames.decode_texts import of_bytes, of_text
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -87,15 +88,6 @@ def _duration(fields: Fields) -> pa.Array:
     return fields.array(pa.duration("us"), durations + days * _MICROSECONDS_OF_A_DAY)
 
 
-def _bytes(arrow: pa.DataType, skipped: int = 0) -> Decoder:
-    """Texts and bytes; ``skipped`` leading ones are no part of the value."""
-
-    def decode(fields: Fields) -> pa.Array:
-        return fields.array(arrow, *fields.texts(skipped))
-
-    return Decoder(arrow, decode)
-
-
 def decimal(precision: int, scale: int, *, exact: bool) -> Decoder:
     """Make the decoder of ``numeric(precision, scale)``: decimal128 if ``exact``, else float64.
 
@@ -126,7 +118,7 @@ def decimal(precision: int, scale: int, *, exact: bool) -> Decoder:
             values[sign == _NAN] = np.nan
         return fields.array(arrow, values)
 
-    return Decoder(arrow, decode)
+    return Decoder(arrow, decode, ahead=_HEAD + 2 * groups)
 
 
 _NEGATIVE = 0x4000
@@ -134,6 +126,7 @@ _NAN = 0xC000
 _HEAD = 8  # bytes before the digits
 _FOUR = 4  # digits of 16 bits in 64
 _KEPT = np.array([0, *(-1 << 48 >> 16 * n for n in range(_FOUR))], np.int64)
+_ARRAY_HEAD = 20  # bytes before the elements of an array
 _LOWER = 0x0000_FFFF_0000_FFFF
 
 
@@ -175,7 +168,7 @@ def listed(element: Decoder) -> Decoder:
             raise UnreadableError("has arrays of several dimensions. Cast it to text.")
         counts = np.where(dimensions == 1, fields.read("i4", 12), 0).astype(np.int64)
         # Dimensions, a flag, the element type, count, lower bound: then the elements, as fields.
-        at = fields.start + (fields.offset + 24)
+        at = fields.start + (fields.offset + LENGTH + _ARRAY_HEAD)
         offsets = np.concatenate(([0], np.cumsum(counts)))
         position = np.empty(int(offsets[-1]), np.int64)
         lengths = np.empty(len(position), np.int32)
@@ -190,22 +183,30 @@ def listed(element: Decoder) -> Decoder:
             lengths[slots] = np.maximum(sizes, 0)
             at[rows] = here + 4 + lengths[slots]
         items = element.decode(
-            Fields(chunk, position, 0, lengths, None, null if null.any() else None)
+            Fields(
+                chunk,
+                position,
+                0,
+                lengths,
+                int(lengths.max(initial=0)),
+                None,
+                null if null.any() else None,
+            )
         )
         validity = None if fields.null is None else pa.array(fields.null)
         return pa.ListArray.from_arrays(
             pa.array(offsets.astype(np.int32)), items, type=arrow, mask=validity
         )
 
-    return Decoder(arrow, decode)
+    return Decoder(arrow, decode, ahead=_ARRAY_HEAD)
 
 
-_TEXT = _bytes(pa.string())
+_TEXT = of_text()
 
 #: Decoder by the OID of the type; numeric depends on its precision and stands apart.
 DECODERS: dict[int, Decoder] = {
     16: Decoder(pa.bool_(), _boolean, 1),
-    17: _bytes(pa.binary()),
+    17: of_bytes(),
     18: _TEXT,  # "char"
     19: _TEXT,  # name
     20: _number("i8", pa.int64()),
@@ -223,7 +224,7 @@ DECODERS: dict[int, Decoder] = {
     1114: _moment(None),
     1184: _moment("UTC"),
     1186: Decoder(pa.duration("us"), _duration, 16),
-    3802: _bytes(pa.string(), skipped=1),  # jsonb: a version byte and its text
+    3802: of_text(skipped=1),  # jsonb: a version byte and its text
 }
 
 #: Arrays: OID of the array type, OID of its element.

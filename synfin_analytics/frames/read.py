@@ -11,7 +11,7 @@ import pyarrow as pa
 from psycopg2 import extensions
 
 from synfin_analytics.exceptions import ArgumentError, QueryError
-from synfin_analytics.frames.convert import Frame, check_frame, prepared, to_frame
+from synfin_analytics.frames.convert import Frame, check_frame, joined, prepared, to_frame
 from synfin_analytics.frames.decode import decode_chunk
 from synfin_analytics.frames.decode_types import DECODERS
 from synfin_analytics.frames.read_copy import copy_chunks, execute
@@ -119,7 +119,7 @@ def read_df(
         pieces: list[list[pa.Array]] = [[] for _ in result.plans]
         for arrays in _joined(result.chunks):
             for plan, column, array in zip(result.plans, pieces, arrays, strict=True):
-                column.append(array if plan.exact_text else prepared(array, frame))
+                column.append(prepared(array, "arrow" if plan.exact_text else frame))
     columns = {}
     for plan, column in zip(result.plans, pieces, strict=True):
         kind = plan.decoder.arrow
@@ -180,7 +180,10 @@ def read_batches(
 
 def _batches(result: _Result, schema: pa.Schema) -> Generator[pa.RecordBatch, None, None]:
     for arrays in _joined(result.chunks):
-        columns = [array.cast(field.type) for array, field in zip(arrays, schema, strict=True)]
+        columns = [
+            prepared(array, "arrow").cast(field.type)
+            for array, field in zip(arrays, schema, strict=True)
+        ]
         yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
@@ -193,11 +196,11 @@ def _joined(chunks: Chunks) -> Iterator[list[pa.Array]]:
         rows += len(arrays[0])
         size += sum(array.nbytes for array in arrays)
         if rows >= BATCH_ROWS or size >= _BATCH_BYTES:
-            yield [pa.concat_arrays(column) for column in zip(*waiting, strict=True)]
+            yield [joined(column) for column in zip(*waiting, strict=True)]
             waiting.clear()
             rows = size = 0
     if waiting:
-        yield [pa.concat_arrays(column) for column in zip(*waiting, strict=True)]
+        yield [joined(column) for column in zip(*waiting, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-#: Rows of a chunk: few enough for the processor's cache, enough to make NumPy's calls cheap.
+#: Rows of a chunk: enough to make NumPy's calls cheap.
 ROWS = 8_192
-#: A chunk also ends here, so that wide rows do not fill the memory.
-BYTES = 8 * 2**20
+#: A chunk also ends here, so that wide rows stay in the processor's cache until they are decoded.
+BYTES = 2 * 2**20
+#: Rows between two looks at its size.
+_STRIDE = 64
 #: Chunks that may wait to be decoded; then the server waits.
 _WAITING = 4
 
@@ -59,6 +61,8 @@ def copy_chunks(connection: Connection, sql: bytes) -> Generator[Chunk, None, No
         try:
             with connection.cursor() as cursor:
                 cursor.copy_expert(sql, _Sink(sink.send))
+            with contextlib.suppress(StopIteration):
+                sink.throw(EOFError)
         finally:
             emit(None)
 
@@ -82,35 +86,38 @@ def execute(cursor: Cursor, sql: bytes) -> None:
 
 
 def _collect(emit: Callable[[Chunk], object]) -> Generator[None, bytes, None]:
-    """Take a message at a time and emit chunks of rows."""
+    """Take a message at a time and emit chunks of rows; the last one on EOFError."""
     message = yield
     if not message.startswith(_HEADER):
         raise QueryError("The server sent no binary COPY stream of the known version.")
-    message = message[len(_HEADER) :]
     buffers: list[BytesIO] = []
-    while message != _TRAILER:
-        data = _unused(buffers)
-        write = data.write
-        lengths: list[int] = []
-        append = lengths.append
-        size = 0
-        for _ in range(ROWS):
-            # Only the trailer is two bytes long: a row has at least one field.
-            if message == _TRAILER:
-                break
-            length = write(message)
-            append(length)
-            size += length
-            message = yield
-            if size > BYTES:
-                break
-        if lengths:
-            write(PADDING)
-            emit(Chunk(data.getbuffer(), lengths))
-        if size > 2 * BYTES:  # of a single huge row
-            buffers.remove(data)
+    first = message[len(_HEADER) :]  # comes with the header
     while True:
-        yield
+        data = _unused(buffers)
+        lengths = [data.write(first)] if first else []
+        first = b""
+        # This runs for each row: so it does nothing but keep it.
+        write, append = data.write, lengths.append
+        try:
+            while len(lengths) < ROWS and data.tell() < BYTES:
+                for _ in range(min(_STRIDE, ROWS - len(lengths))):
+                    append(write((yield)))
+        except EOFError:
+            _emit(emit, data, lengths)
+            return
+        size = data.tell()
+        _emit(emit, data, lengths)
+        if size > 2 * BYTES:  # of a few huge rows
+            buffers.remove(data)
+
+
+def _emit(emit: Callable[[Chunk], object], data: BytesIO, lengths: list[int]) -> None:
+    # Only the trailer is two bytes long: a row has at least one field. It may come with the header.
+    if lengths and lengths[-1] == len(_TRAILER):
+        lengths.pop()
+    if lengths:
+        data.write(PADDING)
+        emit(Chunk(data.getbuffer(), lengths))
 
 
 def _unused(buffers: list[BytesIO]) -> BytesIO:
