@@ -77,18 +77,25 @@ def to_frame(
     columns: dict[str, tuple[pa.DataType, list[pa.Array]]], frame: Frame
 ) -> pd.DataFrame | pl.DataFrame | pa.Table:
     """Build the frame of these columns, each given in prepared pieces, and give the pieces up."""
-    converted: dict[str, Any] = {}
-    for name, (kind, pieces) in columns.items():
-        column = pa.chunked_array(pieces, _TEXTS[frame] if _is_text(kind) else kind)
-        pieces.clear()
-        converted[name] = _CONVERSIONS[frame](column)
+    return frame_of({name: of_pieces(*given, frame) for name, given in columns.items()}, frame)
+
+
+def of_pieces(kind: pa.DataType, pieces: list[pa.Array], frame: Frame) -> Any:
+    """Make the column of these prepared pieces, and give them up."""
+    column = pa.chunked_array(pieces, _TEXTS[frame] if _is_text(kind) else kind)
+    pieces.clear()
+    return _CONVERSIONS[frame](column)
+
+
+def frame_of(columns: dict[str, Any], frame: Frame) -> pd.DataFrame | pl.DataFrame | pa.Table:
+    """Build the frame of its columns."""
     if frame == "arrow":
-        return pa.table(converted)
+        return pa.table(columns)
     if frame == "polars":
         import polars as pl
 
-        return pl.DataFrame(converted)
-    return pd.DataFrame(converted, copy=False)
+        return pl.DataFrame(columns)
+    return pd.DataFrame(columns, copy=False)
 
 
 def _pandas(column: pa.ChunkedArray) -> Any:

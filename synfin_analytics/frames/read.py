@@ -11,7 +11,8 @@ import pyarrow as pa
 from psycopg2 import extensions
 
 from synfin_analytics.exceptions import ArgumentError, QueryError
-from synfin_analytics.frames.convert import Frame, check_frame, joined, prepared, to_frame
+from synfin_analytics.frames.collect import column_of
+from synfin_analytics.frames.convert import Frame, check_frame, frame_of, joined, prepared
 from synfin_analytics.frames.decode import decode_chunk
 from synfin_analytics.frames.decode_types import DECODERS
 from synfin_analytics.frames.read_copy import copy_chunks, execute
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 _INT8 = 20
 #: Rows of a batch of :func:`read_batches`: about a row group of a Parquet file.
 BATCH_ROWS = 131_072
+#: Rows whose columns :func:`read_df` joins at once.
+_ROWS_AT_ONCE = 65_536
 #: A batch also ends here, so that wide rows do not fill the memory.
 _BATCH_BYTES = 64 * 2**20
 
@@ -116,18 +119,12 @@ def read_df(
     """
     check_frame(frame)
     with _run(query, params, session, manager, exact=exact) as result:
-        pieces: list[list[pa.Array]] = [[] for _ in result.plans]
-        for arrays in _joined(result.chunks):
-            for plan, column, array in zip(result.plans, pieces, arrays, strict=True):
-                column.append(prepared(array, "arrow" if plan.exact_text else frame))
-    columns = {}
-    for plan, column in zip(result.plans, pieces, strict=True):
-        kind = plan.decoder.arrow
-        if plan.exact_text:
-            kind = exact_type(plan, column)
-            column[:] = [piece.cast(kind) for piece in column]
-        columns[plan.name] = (kind, column)
-    return to_frame(columns, frame)
+        columns = {plan.name: column_of(plan, frame) for plan in result.plans}
+        for arrays in _gathered(result.chunks, _ROWS_AT_ONCE):
+            for column, pieces in zip(columns.values(), arrays, strict=True):
+                column.add(pieces)
+            arrays.clear()  # their memory is for the next rows
+    return frame_of({name: column.finish() for name, column in columns.items()}, frame)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,28 +176,29 @@ def read_batches(
 
 
 def _batches(result: _Result, schema: pa.Schema) -> Generator[pa.RecordBatch, None, None]:
-    for arrays in _joined(result.chunks):
+    for arrays in _gathered(result.chunks, BATCH_ROWS):
         columns = [
-            prepared(array, "arrow").cast(field.type)
-            for array, field in zip(arrays, schema, strict=True)
+            prepared(joined(pieces), "arrow").cast(field.type)
+            for pieces, field in zip(arrays, schema, strict=True)
         ]
+        arrays.clear()
         yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _joined(chunks: Chunks) -> Iterator[list[pa.Array]]:
-    """Join chunks to batches as they come: that reuses their memory, which is in the cache."""
+def _gathered(chunks: Chunks, most: int) -> Iterator[list[tuple[pa.Array, ...]]]:
+    """Gather the columns of about ``most`` rows: that reuses the chunks' memory."""
     waiting: list[list[pa.Array]] = []
     rows = size = 0
     for arrays in chunks:
         waiting.append(arrays)
         rows += len(arrays[0])
         size += sum(array.nbytes for array in arrays)
-        if rows >= BATCH_ROWS or size >= _BATCH_BYTES:
-            yield [joined(column) for column in zip(*waiting, strict=True)]
+        if rows >= most or size >= _BATCH_BYTES:
+            yield list(zip(*waiting, strict=True))
             waiting.clear()
             rows = size = 0
     if waiting:
-        yield [joined(column) for column in zip(*waiting, strict=True)]
+        yield list(zip(*waiting, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
