@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import numpy as np
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from synfin_analytics.exceptions import QueryError
-from synfin_analytics.frames import read_copy
+from synfin_analytics.frames import collect, read, read_copy
 from synfin_analytics.frames.decode import PADDING, Chunk, decode_chunk
 from synfin_analytics.frames.decode_types import DECODERS
 from synfin_analytics.frames.read import read_df
@@ -355,25 +355,51 @@ def test_an_enumeration_arrives_as_its_label(session):
 
 
 @ON_ONE_SESSION
-@given(rows=st.integers(1, 70), size=st.integers(1, 400), chunk=st.integers(1, 20))
-def test_rows_are_the_same_wherever_chunks_end(session, rows, size, chunk):
+@given(
+    rows=st.integers(1, 70),
+    size=st.integers(1, 400),
+    chunk=st.integers(1, 20),
+    batch=st.integers(1, 40),
+)
+def test_rows_are_the_same_wherever_chunks_and_batches_end(session, rows, size, chunk, batch):
     query = (
-        "SELECT n, CASE WHEN n % 3 > 0 THEN repeat('é', n % 9) END AS t, n / 4.0 AS f, NULL AS z, "
-        f"repeat('x', n % 5) AS s FROM generate_series(1, {rows}) n"
+        "SELECT n, CASE WHEN n % 3 > 0 THEN repeat('é', n % 9) END AS t, NULL AS z, "
+        "CASE WHEN n % 4 > 0 THEN n / 4.0 END AS f, CASE WHEN n % 5 > 0 THEN to_timestamp(n) END "
+        f"AS at, n * interval '1 second' AS d, n % 2 = 0 AS b FROM generate_series(1, {rows}) n"
     )
+    numbers = range(1, rows + 1)
     expected = {
-        "n": list(range(1, rows + 1)),
-        "t": ["é" * (n % 9) if n % 3 else None for n in range(1, rows + 1)],
-        "f": [n / 4 for n in range(1, rows + 1)],
+        "n": list(numbers),
+        "t": ["é" * (n % 9) if n % 3 else None for n in numbers],
         "z": [None] * rows,
-        "s": ["x" * (n % 5) for n in range(1, rows + 1)],
+        "f": [n / 4 if n % 4 else None for n in numbers],
+        "at": [datetime.fromtimestamp(n, UTC) if n % 5 else None for n in numbers],
+        "d": [timedelta(seconds=n) for n in numbers],
+        "b": [n % 2 == 0 for n in numbers],
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(read_copy, "ROWS", chunk)
         patch.setattr(read_copy, "BYTES", size)
+        patch.setattr(read, "_ROWS_AT_ONCE", batch)
+        patch.setattr(collect, "_ROOM", 2 * batch)
         for frame in FRAMES:
-            read = read_df(query, session=session, frame=frame)
-            assert {name: values_of(read, name) for name in expected} == expected
+            found = read_df(query, session=session, frame=frame)
+            assert {name: values_of(found, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize("rows", [1, 100_000])
+def test_every_column_of_pandas_can_be_written_to(session, rows):
+    query = (
+        "SELECT n, n / 2.0 AS f, to_timestamp(n) AS at, n::text AS t, true AS b "
+        f"FROM generate_series(1, {rows}) n"
+    )
+    found = read_df(query, session=session)
+
+    for name in found:
+        found.loc[0, name] = None
+
+    assert found.loc[0].isna().all()
+    assert found["f"].sum() == sum(n / 2 for n in range(2, rows + 1))
 
 
 def test_rows_of_other_columns_than_announced_are_refused():
