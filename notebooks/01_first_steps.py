@@ -111,7 +111,7 @@ with get_db_session() as session:
 large[["transaction_id", "timestamp", "amount", "merchant_category", "is_fraud"]]
 
 # %%
-statistics
+pd.DataFrame([statistics])
 
 # %% [markdown]
 # For all else there is SQL. A value goes into `params` and never into the text of the query.

@@ -192,7 +192,7 @@ def _gathered(chunks: Chunks, most: int) -> Iterator[list[tuple[pa.Array, ...]]]
     for arrays in chunks:
         waiting.append(arrays)
         rows += len(arrays[0])
-        size += sum(array.nbytes for array in arrays)
+        size += sum(array.get_total_buffer_size() for array in arrays)
         if rows >= most or size >= _BATCH_BYTES:
             yield list(zip(*waiting, strict=True))
             waiting.clear()
