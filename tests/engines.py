@@ -104,6 +104,12 @@ def _arrow(frame: pl.DataFrame) -> pd.DataFrame:
     return frame.to_pandas(use_pyarrow_extension_array=True)
 
 
+def in_pieces(frame: pl.DataFrame) -> pd.DataFrame:
+    """As pandas puts frames together, and as a large read arrives: texts in several chunks."""
+    parts = [frame[:1], frame[1:3], frame[3:]]
+    return pd.concat([_arrow(part) for part in parts], ignore_index=True)
+
+
 def _nullable(frame: pl.DataFrame) -> pd.DataFrame:
     frame = frame.with_columns(cs.decimal().cast(pl.Float64))
     return frame.to_pandas().convert_dtypes().set_index(pd.Index([7] * len(frame)))
@@ -125,6 +131,7 @@ ENGINES: dict[str, Callable[[pl.DataFrame], Any]] = {
     "pandas with objects": _objects,
     "pandas with numpy": _numpy,
     "pandas with arrow": _arrow,
+    "pandas in pieces": in_pieces,
     "pandas nullable, odd index": _nullable,
     "duckdb": _duckdb,
     "dask with numpy": _partitioned(_numpy),

@@ -165,6 +165,9 @@ KINDS: dict[str, Callable[[pl.DataFrame, Path], Any]] = {
     "pandas-numpy": lambda frame, _: frame.to_pandas(),
     "pandas-nullable": lambda frame, _: _nullable(frame),
     "pandas-arrow": lambda frame, _: frame.to_arrow().to_pandas(types_mapper=pd.ArrowDtype),
+    "pandas-pieces": lambda frame, _: pd.concat(
+        [part.to_pandas(use_pyarrow_extension_array=True) for part in (frame[:1], frame[1:])]
+    ),
     "pandas-categorical": lambda frame, _: _categorical(frame),
     "pandas-odd-index": lambda frame, _: _odd_index(frame),
     "pandas-object": lambda frame, _: pd.DataFrame(

@@ -9,6 +9,7 @@ import narwhals as nw
 import pandas as pd
 import polars as pl
 import pytest
+from engines import in_pieces
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,6 +37,7 @@ KINDS: dict[str, Callable[[pl.DataFrame], Any]] = {
         pl.col("is_fraud").cast(pl.Float64)
     ).to_pandas(),
     "pandas with arrow": lambda frame: frame.to_pandas(use_pyarrow_extension_array=True),
+    "pandas in pieces": in_pieces,
     "pandas nullable, odd index": lambda frame: (
         frame.to_pandas().convert_dtypes().set_index(pd.Index([7] * len(frame)))
     ),

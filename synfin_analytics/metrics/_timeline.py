@@ -210,6 +210,9 @@ def _labels(rows: nw.DataFrame[Any], name: str) -> NDArray[np.float64]:
 
 
 def _numbered(rows: nw.DataFrame[Any], name: str) -> NDArray[np.int64]:
-    codes = _column(rows, name).to_arrow().dictionary_encode().indices.cast(pa.int64())
+    values = _column(rows, name).to_arrow()
+    if isinstance(values, pa.ChunkedArray):  # of pandas, a text column that was read in pieces
+        values = values.combine_chunks()
+    codes = values.dictionary_encode().indices.cast(pa.int64())
     numbers: NDArray[np.int64] = codes.fill_null(-1).to_numpy(zero_copy_only=False)
     return numbers
