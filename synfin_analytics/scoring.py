@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.features.payments import codes_of
+from synfin_analytics.features.typed import in_memory
 from synfin_analytics.features.windows import DAY, Runs, cents
 from synfin_analytics.wording import day, plural
 
@@ -80,7 +81,7 @@ class ScoredModel:
 
 
 def score_transactions(
-    transactions: pl.DataFrame,
+    transactions: Any,
     *,
     name: str = "baseline",
     version: str = "1.0",
@@ -92,7 +93,8 @@ def score_transactions(
     Parameters
     ----------
     transactions
-        With transaction_id, customer_id, merchant_id, timestamp, amount and is_fraud.
+        With transaction_id, customer_id, merchant_id, timestamp, amount and is_fraud: of pandas,
+        polars, pyarrow or another engine. The predictions are a frame of polars.
     name, version
         Of the model, as they are stored.
     learn_share
@@ -106,7 +108,8 @@ def score_transactions(
     NotFoundError
         A column is missing.
     ArgumentError
-        There are too few transactions to learn from the first part and predict the last.
+        It is no frame, or there are too few transactions to learn from the first part and predict
+        the last.
 
     Examples
     --------
@@ -116,12 +119,10 @@ def score_transactions(
     >>> model.predictions.columns[:4]
     ['transaction_id', 'model_name', 'model_version', 'prediction']
     """
-    for column in _NEEDED:
-        if column not in transactions.columns:
-            raise NotFoundError("column", column, transactions.columns, where="the transactions")
+    rows = in_memory(transactions, _NEEDED, (), "transactions", "score_transactions").to_polars()
     if not 0 < learn_share < 1:
         raise ArgumentError(f"learn_share is between 0 and 1; got {learn_share!r}.")
-    frame = features_of(transactions.select(_NEEDED), delay)
+    frame = features_of(rows, delay)
     first, last = frame["timestamp"].min(), frame["timestamp"].max()
     if not isinstance(first, dt.datetime) or not isinstance(last, dt.datetime) or first == last:
         raise ArgumentError("There are too few transactions to learn from some and predict others.")

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import polars as pl
 import pytest
+from engines import ENGINES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -128,6 +129,18 @@ def test_no_other_threshold_has_a_better_f1(rows):
         ).f1  # fmt: skip
 
     assert f1(best_threshold(scores, truth)) == max(f1(one) for one in scores)
+
+
+@pytest.mark.parametrize("kind", ["pandas in pieces", "pandas with objects", "pyarrow"])
+def test_every_kind_of_frame_gives_the_same_model(world, model, kind):
+    again = score_transactions(ENGINES[kind](world.transactions))
+
+    assert_frame_equal(again.predictions, model.predictions)
+
+
+def test_what_is_no_frame_is_refused_in_words():
+    with pytest.raises(ArgumentError, match="score_transactions takes a DataFrame"):
+        score_transactions([1, 2])
 
 
 def test_predictions_load_as_they_are(manager, world, model):

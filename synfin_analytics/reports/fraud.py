@@ -17,6 +17,7 @@ from synfin_analytics.reports.origin import Origin, plain
 from synfin_analytics.reports.page import Finding, Page
 from synfin_analytics.repositories import TransactionRepository
 from synfin_analytics.repositories.transactions import within
+from synfin_analytics.repositories.values import moment_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -166,12 +167,15 @@ def fraud_report(
     Raises
     ------
     ArgumentError
-        There is no transaction of these dates, or a column of ``by`` tells who somebody is.
+        There is no transaction of these dates, they are no dates, or a column of ``by`` tells who
+        somebody is.
     NotFoundError
         There is no such column; the message names the nearest.
     """
     if isinstance(merchants, bool) or not isinstance(merchants, int) or merchants < 0:
         raise ArgumentError(f"merchants is how many are listed, at least 0; got {merchants!r}.")
+    for name, bound in (("since", since), ("until", until)):
+        moment_of(bound, name)  # or it says that it is no date
     wanted = None if by is None else groupings.listed(by)
     asked: dict[str, tuple[Any, Any]] = {
         "since": (plain(since), None),
