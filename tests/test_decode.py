@@ -402,6 +402,18 @@ def test_every_column_of_pandas_can_be_written_to(session, rows):
     assert found["f"].sum() == sum(n / 2 for n in range(2, rows + 1))
 
 
+def test_chunks_of_huge_rows_are_of_few(session):
+    query = (
+        b"COPY (SELECT repeat('x', 1000000) FROM generate_series(1, 40)) TO STDOUT (FORMAT binary)"
+    )
+    connection = session.connection().connection.dbapi_connection
+
+    sizes = [len(chunk.bytes) for chunk in read_copy.copy_chunks(connection, query)]
+
+    assert sum(sizes) > 40_000_000
+    assert max(sizes) < 2 * read_copy.BYTES
+
+
 def test_rows_of_other_columns_than_announced_are_refused():
     one_integer = bytes([0, 1, 0, 0, 0, 4, 0, 0, 0, 1])
     chunk = Chunk(memoryview(one_integer + PADDING), [len(one_integer)])

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 #: Rows of a chunk: enough to make NumPy's calls cheap.
 ROWS = 8_192
-#: A chunk also ends here, so that wide rows stay in the processor's cache until they are decoded.
+#: A chunk also ends about here, so that wide rows stay in the processor's cache until they are
+#: decoded, and do not fill the memory.
 BYTES = 2 * 2**20
-#: Rows between two looks at its size.
+#: Rows at most between two looks at its size.
 _STRIDE = 64
 #: Chunks that may wait to be decoded; then the server waits.
 _WAITING = 4
@@ -99,8 +100,10 @@ def _collect(emit: Callable[[Chunk], object]) -> Generator[None, bytes, None]:
         # This runs for each row: so it does nothing but keep it.
         write, append = data.write, lengths.append
         try:
-            while len(lengths) < ROWS and data.tell() < BYTES:
-                for _ in range(min(_STRIDE, ROWS - len(lengths))):
+            while len(lengths) < ROWS and (size := data.tell()) < BYTES:
+                # Of rows as wide as those so far no more than fit.
+                fitting = 1 + (BYTES - size) * len(lengths) // max(size, 1)
+                for _ in range(min(_STRIDE, ROWS - len(lengths), fitting)):
                     append(write((yield)))
         except EOFError:
             _emit(emit, data, lengths)
