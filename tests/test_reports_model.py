@@ -443,6 +443,7 @@ def test_models_that_share_nothing_are_not_compared_and_the_page_says_why(sessio
         ({"compare_with": ("forest", "1.0")}, ArgumentError, "cannot be compared with itself"),
         ({"compare_with": "logit"}, ArgumentError, "name and version"),
         ({"since": "2031-01-01"}, ArgumentError, "no prediction of forest 1.0 within this range"),
+        ({"until": pl.DataFrame({"amount": [1.0]})}, ArgumentError, "until is a date"),
         ({"by": ["chanel"]}, NotFoundError, "channel"),
         ({"by": ["card_id"]}, ArgumentError, "single card holders"),
         ({"by": ["customer_id"]}, ArgumentError, "single card holders"),

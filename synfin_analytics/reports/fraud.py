@@ -17,7 +17,6 @@ from synfin_analytics.reports.origin import Origin, plain
 from synfin_analytics.reports.page import Finding, Page
 from synfin_analytics.repositories import TransactionRepository
 from synfin_analytics.repositories.transactions import within
-from synfin_analytics.repositories.values import moment_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -174,12 +173,10 @@ def fraud_report(
     """
     if isinstance(merchants, bool) or not isinstance(merchants, int) or merchants < 0:
         raise ArgumentError(f"merchants is how many are listed, at least 0; got {merchants!r}.")
-    for name, bound in (("since", since), ("until", until)):
-        moment_of(bound, name)  # or it says that it is no date
     wanted = None if by is None else groupings.listed(by)
     asked: dict[str, tuple[Any, Any]] = {
-        "since": (plain(since), None),
-        "until": (plain(until), None),
+        "since": (plain(since, "since"), None),
+        "until": (plain(until, "until"), None),
         "by": (wanted, None),
         "every": (every, None),
         "bins": (
@@ -226,7 +223,7 @@ def _period(days: int) -> str:
 
 
 def _dates(since: Bound, until: Bound) -> str:
-    begin, end = plain(since), plain(until)
+    begin, end = plain(since, "since"), plain(until, "until")
     return " ".join(["Transactions", *(["from", begin] if begin else []),
                      *(["until", end] if end else [])])  # fmt: skip
 

@@ -114,8 +114,8 @@ def model_report(
     asked = {
         "compare_with": (compare_with, None),
         "by": (None if by is None else groupings.listed(by), None),
-        "since": (plain(since), None),
-        "until": (plain(until), None),
+        "since": (plain(since, "since"), None),
+        "until": (plain(until, "until"), None),
         "threshold": (None if threshold is None else as_threshold(threshold).value, None),
         "alerts_per_day": (alerts_per_day, 20),
         "cost_per_alert": (cost_per_alert, 5.0),

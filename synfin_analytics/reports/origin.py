@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
 
+from synfin_analytics.repositories.values import moment_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sqlalchemy import Select
     from sqlalchemy.orm import Session
+
+    from synfin_analytics.repositories.values import Bound
 
 #: Libraries that numbers and pictures depend on.
 _LIBRARIES = ("numpy", "pandas", "polars", "scipy", "statsmodels", "sqlalchemy", "matplotlib")
@@ -127,8 +131,9 @@ def _options(given: Mapping[str, Any]) -> list[str]:
     return [" " + shlex.join(map(str, words)) for words in options]
 
 
-def plain(moment: dt.date | str | None) -> str | None:
-    """Write a bound of a period so that a command can take it."""
+def plain(moment: Bound, name: str) -> str | None:
+    """Write a bound of a period so that a command can take it; ``name`` is what callers call it."""
+    moment_of(moment, name)  # or it says that it is no date
     if isinstance(moment, dt.date):  # a datetime is one, too
         return moment.isoformat()
     return moment
