@@ -206,7 +206,7 @@ def read_sql(columns: str) -> Callable[[Job], Run]:
             rows["is_fraud"] = rows["is_fraud"].astype(float)
             rows["amount"] = rows["amount"].astype(float)
             rows["fraud_amount"] = rows["amount"] * rows["is_fraud"]
-            keys = [*([job.by] if job.by else []), *(["day"] if job.every else [])]
+            keys = [key for key in (job.by, job.every and "day") if key]
             found = rows.groupby(keys).agg(
                 transactions=("is_fraud", "size"),
                 fraud_rate=("is_fraud", "mean"),

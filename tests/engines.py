@@ -18,6 +18,7 @@ import pandas as pd
 import polars as pl
 import polars.selectors as cs
 import pytest
+from frames_of import in_pieces
 from hypothesis import Phase
 from hypothesis import strategies as st
 
@@ -102,12 +103,6 @@ def _objects(frame: pl.DataFrame) -> pd.DataFrame:
 
 def _arrow(frame: pl.DataFrame) -> pd.DataFrame:
     return frame.to_pandas(use_pyarrow_extension_array=True)
-
-
-def in_pieces(frame: pl.DataFrame) -> pd.DataFrame:
-    """As pandas puts frames together, and as a large read arrives: texts in several chunks."""
-    parts = [frame[:1], frame[1:3], frame[3:]]
-    return pd.concat([_arrow(part) for part in parts], ignore_index=True)
 
 
 def _nullable(frame: pl.DataFrame) -> pd.DataFrame:

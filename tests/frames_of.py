@@ -148,6 +148,14 @@ def _nullable(frame: pl.DataFrame) -> pd.DataFrame:
     )
 
 
+def in_pieces(frame: pl.DataFrame) -> pd.DataFrame:
+    """As pandas puts frames together, and as a large read arrives: texts in several chunks."""
+    parts = (frame[:1], frame[1:3], frame[3:])
+    return pd.concat(
+        [part.to_pandas(use_pyarrow_extension_array=True) for part in parts], ignore_index=True
+    )
+
+
 def _odd_index(frame: pl.DataFrame) -> pd.DataFrame:
     data = frame.to_pandas()
     data.index = pd.MultiIndex.from_arrays([["x"] * len(data), range(len(data), 0, -1)])
@@ -165,9 +173,7 @@ KINDS: dict[str, Callable[[pl.DataFrame, Path], Any]] = {
     "pandas-numpy": lambda frame, _: frame.to_pandas(),
     "pandas-nullable": lambda frame, _: _nullable(frame),
     "pandas-arrow": lambda frame, _: frame.to_arrow().to_pandas(types_mapper=pd.ArrowDtype),
-    "pandas-pieces": lambda frame, _: pd.concat(
-        [part.to_pandas(use_pyarrow_extension_array=True) for part in (frame[:1], frame[1:])]
-    ),
+    "pandas-pieces": lambda frame, _: in_pieces(frame),
     "pandas-categorical": lambda frame, _: _categorical(frame),
     "pandas-odd-index": lambda frame, _: _odd_index(frame),
     "pandas-object": lambda frame, _: pd.DataFrame(

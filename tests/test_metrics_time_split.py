@@ -9,7 +9,7 @@ import narwhals as nw
 import pandas as pd
 import polars as pl
 import pytest
-from engines import in_pieces
+from frames_of import in_pieces
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from synfin_analytics.frames.convert import joined, of_pieces, prepared
+from synfin_analytics.frames.convert import in_numpy, joined, of_pieces
 from synfin_analytics.frames.read_plan import exact_type
 
 if TYPE_CHECKING:
@@ -25,15 +25,6 @@ _ROOM = 2**22
 #: By which it is made larger.
 _GROWTH = 4
 
-#: NumPy's type for what pandas keeps in NumPy's arrays: NULL is NaN or NaT there.
-_NUMPY: dict[pa.DataType, str] = {
-    pa.float32(): "f4",
-    pa.float64(): "f8",
-    pa.timestamp("us"): "M8[us]",
-    pa.timestamp("us", tz="UTC"): "M8[us]",
-    pa.duration("us"): "m8[us]",
-}
-
 
 class Column(Protocol):
     """One column that grows."""
@@ -47,7 +38,7 @@ class Column(Protocol):
 
 def column_of(plan: Plan, frame: Frame) -> Column:
     """Make the empty column of a plan."""
-    if frame == "pandas" and not plan.exact_text and plan.decoder.arrow in _NUMPY:
+    if frame == "pandas" and not plan.exact_text and in_numpy(plan.decoder.arrow):
         return Whole(plan.decoder.arrow)
     return Pieces(plan, frame)
 
@@ -64,7 +55,7 @@ class Pieces:
         """Join these arrays to a batch."""
         # Exact numbers whose scale is known at the end only are texts until then.
         frame = "arrow" if self._plan.exact_text else self._frame
-        self._pieces.append(prepared(joined(arrays), frame))
+        self._pieces.append(joined(arrays, frame))
 
     def finish(self) -> Any:
         """Give the column of the frame."""
@@ -84,7 +75,7 @@ class Whole:
 
     def __init__(self, kind: pa.DataType) -> None:
         self._kind = kind
-        self._values: npt.NDArray[Any] = np.empty(0, _NUMPY[kind])
+        self._values: npt.NDArray[Any] = pa.array([], kind).to_numpy()
         self._used = 0
 
     def add(self, arrays: Sequence[pa.Array]) -> None:

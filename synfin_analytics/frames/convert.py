@@ -32,8 +32,12 @@ _TEXTS = {"pandas": pa.large_string(), "polars": pa.string_view(), "arrow": pa.s
 #: and getting it again takes as long as decoding does; jemalloc, in its wheels for Linux, keeps it.
 _JEMALLOC = "jemalloc" in pa.supported_memory_backends()
 _POOL = pa.jemalloc_memory_pool() if _JEMALLOC else pa.default_memory_pool()
-#: pandas' own type for the rest of what Arrow and NumPy both have: NULL is NaN or NaT there.
 _NUMPY = (pa.types.is_floating, pa.types.is_timestamp, pa.types.is_duration)
+
+
+def in_numpy(kind: pa.DataType) -> bool:
+    """Whether pandas has NumPy's own arrays of this type: NULL is NaN or NaT there."""
+    return any(check(kind) for check in _NUMPY)
 
 
 def check_frame(frame: object) -> None:
@@ -42,18 +46,16 @@ def check_frame(frame: object) -> None:
         raise ArgumentError(f'frame is "pandas", "polars" or "arrow"; got {frame!r}.')
 
 
-def prepared(array: pa.Array, frame: Frame) -> pa.Array:
-    """Convert texts of a batch to what ``frame`` holds, while the server sends the next one."""
-    return _cast(array, _TEXTS[frame]) if _is_text(array.type) else array
-
-
-def joined(arrays: Sequence[pa.Array]) -> pa.Array:
-    """Make one array of a column's pieces."""
+def joined(arrays: Sequence[pa.Array], frame: Frame) -> pa.Array:
+    """Make one array of a column's pieces, texts as ``frame`` holds them."""
     if len({array.type for array in arrays}) > 1:
         arrays = [_cast(array, pa.string_view()) for array in arrays]
+        whole = pa.concat_arrays(arrays, memory_pool=_POOL)
     elif arrays[0].type == pa.string_view():
-        return _joined_views(arrays)
-    return pa.concat_arrays(arrays, memory_pool=_POOL)
+        whole = _joined_views(arrays)
+    else:
+        whole = pa.concat_arrays(arrays, memory_pool=_POOL)
+    return _cast(whole, _TEXTS[frame]) if _is_text(whole.type) else whole
 
 
 def _joined_views(arrays: Sequence[pa.Array]) -> pa.Array:
@@ -102,7 +104,7 @@ def _pandas(column: pa.ChunkedArray) -> Any:
     dtype = _PANDAS.get(column.type)
     if dtype is not None:
         return dtype.__from_arrow__(column)
-    if any(check(column.type) for check in _NUMPY):
+    if in_numpy(column.type):
         return column.to_pandas()
     return pd.arrays.ArrowExtensionArray(column)
 

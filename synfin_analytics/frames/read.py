@@ -12,7 +12,7 @@ from psycopg2 import extensions
 
 from synfin_analytics.exceptions import ArgumentError, QueryError
 from synfin_analytics.frames.collect import column_of
-from synfin_analytics.frames.convert import Frame, check_frame, frame_of, joined, prepared
+from synfin_analytics.frames.convert import Frame, check_frame, frame_of, joined
 from synfin_analytics.frames.decode import decode_chunk
 from synfin_analytics.frames.decode_types import DECODERS
 from synfin_analytics.frames.read_copy import copy_chunks, execute
@@ -178,7 +178,7 @@ def read_batches(
 def _batches(result: _Result, schema: pa.Schema) -> Generator[pa.RecordBatch, None, None]:
     for arrays in _gathered(result.chunks, BATCH_ROWS):
         columns = [
-            prepared(joined(pieces), "arrow").cast(field.type)
+            joined(pieces, "arrow").cast(field.type)
             for pieces, field in zip(arrays, schema, strict=True)
         ]
         arrays.clear()
