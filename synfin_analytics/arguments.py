@@ -1,0 +1,186 @@
+"""Validation of arguments, shared by all public functions.
+
+Numbers of NumPy and pandas are accepted wherever Python's are: ``.sum()`` and ``.max()`` return
+them. Booleans and texts are never numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from numbers import Real
+from operator import index
+from typing import TYPE_CHECKING, Any
+
+from synfin_analytics.exceptions import ArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def whole_number(value: Any, name: str, *, least: int = 0, what: str = "a whole number") -> int:
+    """Return ``value`` as an ``int`` of at least ``least``.
+
+    Raises
+    ------
+    ArgumentError
+        It is no integer of Python or NumPy, or too small.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> whole_number(np.int64(3), "draws", least=1)
+    3
+    >>> whole_number(2.5, "draws", least=1)
+    Traceback (most recent call last):
+    synfin_analytics.exceptions.ArgumentError: `draws` must be a whole number of at least 1; got 2.5.
+    """
+    try:
+        number = least - 1 if isinstance(value, bool) else index(value)
+    except TypeError:
+        number = least - 1
+    if number < least:
+        raise ArgumentError(f"`{name}` must be {what} of at least {least}; got {shown(value)}.")
+    return number
+
+
+def real_number(value: Any, name: str, must_be: str, *, low: float = -math.inf) -> float:
+    """Return ``value`` as a finite ``float`` of at least ``low``; ``must_be`` is for the message.
+
+    Raises
+    ------
+    ArgumentError
+        It is not a number, not finite, or too small.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> real_number(np.float32(2.5), "cost_per_alert", "an amount of at least 0", low=0)
+    2.5
+    """
+    number = _float(value)
+    if not (math.isfinite(number) and number >= low):
+        raise ArgumentError(f"`{name}` must be {must_be}; got {shown(value)}.")
+    return number
+
+
+def share(value: Any, name: str, what: str = "a share") -> float:
+    """Return ``value`` as a ``float`` from 0 to 1.
+
+    Raises
+    ------
+    ArgumentError
+        It is not a number, or outside of 0 to 1.
+
+    Examples
+    --------
+    >>> share(30, "recovery_rate")
+    Traceback (most recent call last):
+    synfin_analytics.exceptions.ArgumentError: `recovery_rate` must be a share from 0 to 1; got 30.
+    """
+    number = _float(value)
+    if not 0 <= number <= 1:
+        raise ArgumentError(f"`{name}` must be {what} from 0 to 1; got {shown(value)}.")
+    return number
+
+
+def confidence(value: Any, name: str = "level") -> float:
+    """Return ``value`` as a ``float`` strictly between 0 and 1.
+
+    Raises
+    ------
+    ArgumentError
+        It is not a number, or outside of this range.
+    """
+    number = _float(value)
+    if not 0 < number < 1:
+        raise ArgumentError(
+            f"`{name}` must be a confidence greater than 0 and less than 1, such as 0.95; got "
+            f"{shown(value)}."
+        )
+    return number
+
+
+def column(value: Any, name: str) -> str:
+    """Return the name of a column.
+
+    Raises
+    ------
+    ArgumentError
+        It is not a text: the column itself, for example, or a number.
+
+    Examples
+    --------
+    >>> column(0, "score")
+    Traceback (most recent call last):
+    synfin_analytics.exceptions.ArgumentError: `score` must be the name of a column, a text; got 0.
+    """
+    if not isinstance(value, str):
+        raise ArgumentError(f"`{name}` must be the name of a column, a text; got {shown(value)}.")
+    return value
+
+
+def columns(value: Any, name: str) -> tuple[str, ...]:
+    """Return the names of one or several columns, each once.
+
+    Raises
+    ------
+    ArgumentError
+        There is none, one is not a text, or one is repeated.
+
+    Examples
+    --------
+    >>> columns("channel", "by"), columns(["channel", "city"], "by")
+    (('channel',), ('channel', 'city'))
+    """
+    given: Sequence[Any] = [value] if isinstance(value, str) else _listed(value)
+    if not given or not all(isinstance(one, str) for one in given):
+        raise ArgumentError(
+            f"`{name}` must be the name of a column, or a list of names, such as 'channel' or "
+            f"['channel', 'city']; got {shown(value)}."
+        )
+    if repeated := sorted({one for one in given if given.count(one) > 1}):
+        raise ArgumentError(
+            f"`{name}` must have each column once; got {', '.join(map(repr, repeated))} repeatedly."
+        )
+    return tuple(given)
+
+
+def shown(value: Any) -> str:
+    """Return a value as an error message shows it: data in bulk by their type alone.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> shown("7d"), shown(np.int64(3)), shown(None), shown(np.zeros(9))
+    ("'7d'", '3', 'None', 'an object of type ndarray')
+    """
+    if type(value).__module__ == "numpy" and getattr(value, "ndim", 1) == 0:
+        value = value.item()
+    if value is None or isinstance(value, str | bool | int | float | Decimal):
+        return repr(value)
+    if isinstance(value, list | tuple | dict | set) and len(value) <= _MOST_SHOWN:
+        text = repr(value)
+        if len(text) <= _LONGEST_SHOWN:
+            return text
+    return f"an object of type {type(value).__name__}"
+
+
+def _float(value: Any) -> float:
+    """Return a number as a ``float``, NaN for everything else."""
+    if isinstance(value, bool) or not isinstance(value, Real | Decimal):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
+
+
+def _listed(value: Any) -> list[Any]:
+    try:
+        return list(value)
+    except TypeError:
+        return []
+
+
+_MOST_SHOWN, _LONGEST_SHOWN = 10, 120
