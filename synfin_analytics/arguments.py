@@ -31,9 +31,9 @@ def whole_number(value: Any, name: str, *, least: int = 0, what: str = "a whole 
     >>> import numpy as np
     >>> whole_number(np.int64(3), "draws", least=1)
     3
-    >>> whole_number(2.5, "draws", least=1)
+    >>> whole_number(2.5, "k", least=1)
     Traceback (most recent call last):
-    synfin_analytics.exceptions.ArgumentError: `draws` must be a whole number of at least 1; got 2.5.
+    synfin_analytics.exceptions.ArgumentError: `k` must be a whole number of at least 1; got 2.5.
     """
     try:
         number = least - 1 if isinstance(value, bool) else index(value)
