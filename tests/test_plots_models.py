@@ -406,7 +406,7 @@ def test_the_confusion_has_counts_and_shares_of_what_came_true():
 def test_the_confusion_is_written_into_its_fields():
     display = plots.plot_confusion(Confusion(tp=3, fp=1, fn=2, tn=1999))
     said = words(display).replace("\u00a0", " ")
-    assert "1,999\nleft alone\n100.0 %" in said
+    assert "1,999\nleft alone\n99.950 %" in said
     assert "of 4 alerts fraud: 75.0 %" in said
     ticks = [
         tick.get_text() for tick in (*display.ax.get_xticklabels(), *display.ax.get_yticklabels())

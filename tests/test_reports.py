@@ -9,6 +9,8 @@ from dataclasses import replace
 
 import polars as pl
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from pages import Page
 from reported import DAYS, NASTY, ROWS, transactions
 
@@ -257,7 +259,18 @@ def test_what_cannot_be_reported_is_refused(session, options, error, said):
 
 @pytest.mark.parametrize(
     ("share", "said"),
-    [(0, "0.00 %"), (0.00837, "0.84 %"), (0.1, "10.0 %"), (1, "100.0 %"), (NAN, "not defined")],
+    [
+        (0, "0.00 %"),
+        (4 / 120_000, "0.0033 %"),
+        (0.00837, "0.84 %"),
+        (0.1, "10.0 %"),
+        (0.9987, "99.87 %"),
+        (1 - 4 / 120_000, "99.9967 %"),
+        (1, "100.0 %"),
+        (1 - 1e-16, "100.0 %"),  # only a rounding error below 1
+        (3e-12, "3.0e-10 %"),
+        (NAN, "not defined"),
+    ],
 )
 def test_shares_are_told_with_the_digits_that_matter(share, said):
     assert percent(share).replace("\u00a0", " ") == said
@@ -265,7 +278,15 @@ def test_shares_are_told_with_the_digits_that_matter(share, said):
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [(0.9125, "0.912"), (0, "0.000"), (0.0004, "0.00040"), (3e-7, "3.0e-07"), (NAN, "not defined")],
+    [
+        (0.9125, "0.912"),
+        (0, "0.000"),
+        (0.0004, "0.00040"),
+        (3e-7, "0.00000030"),
+        (3e-9, "3.0e-09"),
+        (0.99996, "0.999960"),
+        (NAN, "not defined"),
+    ],
 )
 def test_metrics_are_told_with_three_digits_or_what_is_left(value, said):
     assert wording.decimal(value) == said
@@ -273,10 +294,45 @@ def test_metrics_are_told_with_three_digits_or_what_is_left(value, said):
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [(0.05, "+0.050"), (-0.2, "\u22120.200"), (-0.0001, "0.000"), (NAN, "not defined")],
+    [
+        (0.05, "+0.050"),
+        (-0.2, "\u22120.200"),
+        (-0.0001, "\u22120.00010"),
+        (-1e-16, "0.000"),
+        (NAN, "not defined"),
+    ],
 )
 def test_differences_have_a_sign_where_there_is_one(value, said):
     assert wording.signed(value) == said
+
+
+@given(st.floats(0, 1))
+def test_only_none_is_0_percent_and_only_all_is_100(share):
+    assume(share == 0 or share > 1e-9)
+    assume(share == 1 or share < 1 - 1e-9)
+    shown = float(percent(share).removesuffix("\u00a0%"))
+    assert (shown == 0) == (share == 0)
+    assert (shown == 100) == (share == 1)
+    assert shown == pytest.approx(100 * share, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "said"),
+    [
+        (1234.5, 2, "1,234.50"), (0.042, 1, "0.042"), (12345, 0, "12,345"), (0, 1, "0.0"),
+        (4.56, 0, "4.6"), (3.0000000000001, 0, "3"),
+    ],
+)  # fmt: skip
+def test_numbers_keep_two_significant_digits(value, digits, said):
+    assert number(value, digits) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(0.45, "0.45 EUR"), (250.0, "250 EUR"), (999.5, "999.50 EUR"), (12345.67, "12,346 EUR")],
+)
+def test_small_amounts_keep_their_cents(value, said):
+    assert wording.money(value, "EUR") == said
 
 
 def test_numbers_intervals_thresholds_and_nouns():

@@ -71,9 +71,41 @@ def test_the_ends_of_an_interval_are_in_percent_beside_a_rate_only():
     assert cells(show(ends.assign(fraud_rate=0.15)))[3:] == ["10.00%", "20.00%", "15.00%"]
 
 
-@pytest.mark.parametrize("name", ["id", "customer_id", "year"])
-def test_a_number_that_is_a_name_has_no_separators(name):
+@pytest.mark.parametrize(
+    "name",
+    ["id", "customer_id", "TX_ID", "customerId", "custid", "zip_code", "card_number", "year", "k"],
+)
+def test_an_identifier_has_no_separators(name):
     assert column(2025, 12345, name=name) == ["2025", "12345"]
+
+
+@pytest.mark.parametrize(
+    "name", ["transactions", "customers", "merchant_tx_count_7d", "amount_paid", "number", "TX"]
+)
+def test_a_count_has_separators(name):
+    assert column(2025, 12345, name=name) == ["2,025", "12,345"]
+
+
+def test_the_k_of_k_of_n_is_a_count():
+    counts = show(pd.DataFrame({"k": [1234], "n": [56789]}))
+    assert cells(counts) == ["k", "n", "1,234", "56,789"]
+
+
+def test_an_identifier_that_pandas_made_a_float_has_no_separators():
+    assert column(12345.0, None, name="customer_id") == ["12345", "NaN"]
+
+
+@pytest.mark.parametrize(
+    ("rate", "shown"),
+    [(4 / 120_000, "0.0033%"), (1 - 4 / 120_000, "99.9967%"), (0.0, "0.00%"), (1.0, "100.00%")],
+)
+def test_a_rate_is_rounded_neither_to_none_nor_to_all(rate, shown):
+    assert column(rate, name="fraud_rate") == [shown]
+
+
+def test_dollar_signs_in_a_notebook_are_no_formulas():
+    page = show(pd.DataFrame({"a": ["$x$"]}))._repr_html_()
+    assert page.startswith('<table class="tex2jax_ignore mathjax_ignore">')
 
 
 def test_integers_with_null_stay_integers():
@@ -130,7 +162,7 @@ def test_times_of_polars_are_written_like_those_of_pandas():
 @pytest.mark.parametrize("frame", [pd.DataFrame(), pd.DataFrame({"a": []})])
 def test_nothing_can_be_shown(frame):
     assert str(show(frame)) == " ".join(frame.columns)
-    assert show(frame)._repr_html_().startswith("<table>")
+    assert show(frame)._repr_html_().startswith("<table ")
 
 
 @given(st.text(alphabet="<>&\"'a\n", max_size=20))
@@ -146,7 +178,7 @@ def test_a_rate_from_the_database_reads_well(session):
 
 
 def test_what_is_no_table_is_refused():
-    with pytest.raises(ArgumentError, match="show takes a DataFrame; got int"):
+    with pytest.raises(ArgumentError, match="`frame` must be a DataFrame; got int"):
         show(3)
-    with pytest.raises(ArgumentError, match="rows must be 1 or more; got 0"):
+    with pytest.raises(ArgumentError, match="`rows` must be 1 or more; got 0"):
         show(pd.DataFrame(), rows=0)

@@ -7,6 +7,8 @@ import html
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from synfin_analytics.wording import NO_FORMULAS
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -66,7 +68,7 @@ class LoadReport:
         head = "".join(f"<th>{name}</th>" for name, _ in self._facts())
         body = "".join(f"<td>{value}</td>" for _, value in self._facts())
         text = (
-            f"<table><caption>Loaded into <b>{html.escape(self.table)}</b></caption>"
+            f"<table {NO_FORMULAS}><caption>Loaded into <b>{html.escape(self.table)}</b></caption>"
             f"<thead><tr>{head}</tr></thead><tbody><tr>{body}</tr></tbody></table>"
         )
         if len(self.rejected):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.wording import plural
+from synfin_analytics.wording import NO_FORMULAS, compact_percent, plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 #: Columns that hold shares, and their ends where a rate stands beside them.
 _SHARES = frozenset({"precision", "recall", "specificity", "accuracy", "prevalence"})
 _ENDS = frozenset({"low", "high"})
+#: Last words of the names of whole numbers that name something, and count nothing.
+_IDENTIFIERS = re.compile(
+    "account|bin|card|code|customer|device|iban|id|ids|key|mcc|merchant|nr|pan|postcode|seed|"
+    "terminal|user|version|year|zip"
+)
+#: Words that end as "custid" does.
+_NO_IDENTIFIERS = frozenset({"bid", "invalid", "paid", "prepaid", "unpaid", "valid", "void"})
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _COORDINATES = frozenset({"latitude", "longitude"})
 _WIDEST = 60
 _COLUMNS = 20
@@ -87,14 +96,16 @@ class Shown:
             for row in rows
         )
         note = f"<p>{html.escape(self._note)}</p>" if self._note else ""
-        return f"<table><thead><tr>{names}</tr></thead><tbody>{body}</tbody></table>{note}"
+        rows_html = f"<thead><tr>{names}</tr></thead><tbody>{body}</tbody>"
+        return f"<table {NO_FORMULAS}>{rows_html}</table>{note}"
 
 
 def show(frame: IntoFrame, rows: int = 20) -> Shown:
     """Show a table with sensible formats; its values stay as they are.
 
-    Money has two decimals, shares are in percent, other numbers four digits, counts separators for
-    thousands; times are in UTC and days without hours. NULL is not the same as ``""`` or NaN.
+    Money has two decimals, shares are in percent, other numbers have four digits. Counts have
+    thousands separators; identifiers (``customer_id``, ``zip_code``, ``year``) have none. Times are
+    in UTC and days without hours. NULL is not the same as ``""`` or NaN.
     ``%load_ext synfin_analytics`` does this for each DataFrame of pandas in a notebook.
 
     Parameters
@@ -121,13 +132,13 @@ def show(frame: IntoFrame, rows: int = 20) -> Shown:
     import pandas as pd
 
     if rows < 1:
-        raise ArgumentError(f"rows must be 1 or more; got {rows}.")
+        raise ArgumentError(f"`rows` must be 1 or more; got {rows}.")
     if isinstance(frame, pd.DataFrame):  # narwhals would lose its index
         return Shown(frame.head(rows), rows, len(frame))
     try:
         native = nw.from_native(frame)
     except TypeError:
-        raise ArgumentError(f"show takes a DataFrame; got {type(frame).__name__}.") from None
+        raise ArgumentError(f"`frame` must be a DataFrame; got {type(frame).__name__}.") from None
     whole = native.collect() if isinstance(native, nw.LazyFrame) else native
     first = whole.head(rows).to_arrow().to_pandas(types_mapper=pd.ArrowDtype)  # NULL stays NULL
     return Shown(first, rows, len(whole))
@@ -221,19 +232,35 @@ def _numbers(name: str, column: pd.Series, names: list[str]) -> Callable[[Any], 
     """Choose how to write the numbers of a column: all with as many decimals."""
     import pandas as pd
 
+    known = [abs(float(value)) for value in column.dropna() if math.isfinite(value)]
     whole = pd.api.types.is_integer_dtype(column.dtype)
-    if whole and (name.endswith("id") or name in ("", "year")):
-        return str
+    # An identifier with NULLs is a float in pandas, and is still an identifier.
+    if _identifier(name, names) and (whole or all(value.is_integer() for value in known)):
+        return lambda value: f"{value:.0f}" if isinstance(value, float) else str(value)
     if whole:
         return lambda value: f"{value:,}"
-    known = [abs(float(value)) for value in column.dropna() if math.isfinite(value)]
     if _share(name, names) and all(value <= 1 for value in known):
-        return lambda value: f"{value:.2%}"
+        return compact_percent
     digits = 4 if name in _COORDINATES else 2
     if digits == 2 and not all(math.isclose(value, round(value, 2)) for value in known):
         digits = min(max(4 - math.ceil(math.log10(max(known))), 2), 6)
     least = 10.0**-digits / 2
     return lambda value: f"{value:.1e}" if 0 < abs(value) < least else f"{value:,.{digits}f}"
+
+
+def _identifier(name: str, names: list[str]) -> bool:
+    """Whether whole numbers of a column name something; an index without a name does."""
+    if not name:
+        return True
+    words = [word.lower() for word in _WORDS.findall(name)]
+    if words == ["k"]:  # of precision@k, unless it is the k of "k of n"
+        return "n" not in names
+    last = words[-1] if words else ""
+    return (
+        _IDENTIFIERS.fullmatch(last) is not None
+        or (last == "number" and len(words) > 1)  # card_number
+        or (last.endswith("id") and last not in _NO_IDENTIFIERS)
+    )
 
 
 def _share(name: str, names: list[str]) -> bool:

@@ -14,6 +14,7 @@ from synfin_analytics.metrics import told
 from synfin_analytics.metrics.bootstrap import Bootstrap, bootstrap_counts
 from synfin_analytics.metrics.evaluation import Evaluation, evaluate
 from synfin_analytics.metrics.threshold import as_threshold
+from synfin_analytics.wording import decimal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +82,7 @@ class Comparison:
     def __repr__(self) -> str:
         parts = []
         for metric, by_model in self.bootstraps.items():
-            told = ", ".join(f"{model} {one.value:.3f}" for model, one in by_model.items())
+            told = ", ".join(f"{model} {decimal(one.value)}" for model, one in by_model.items())
             parts.append(f"{metric}: {told}")
         return f"Comparison({'; '.join(parts)})"
 

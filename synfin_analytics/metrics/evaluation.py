@@ -23,7 +23,7 @@ from synfin_analytics.metrics.proportions import (
 from synfin_analytics.metrics.rows import FrameRows, Rows
 from synfin_analytics.metrics.scored import score_counts
 from synfin_analytics.metrics.threshold import Threshold, as_threshold
-from synfin_analytics.wording import plural
+from synfin_analytics.wording import decimal, plural
 
 if TYPE_CHECKING:
     from synfin_analytics.metrics.confusion import Confusion
@@ -206,8 +206,8 @@ class Evaluation(AtThreshold, OfRows):
         return (
             f"Evaluation({plural(self.n, 'transaction')}, {plural(self.frauds, 'fraud')}; at "
             f"{self.threshold}: "
-            f"precision {self.precision:.3f}, recall {self.recall:.3f}; ROC AUC "
-            f"{self.roc_auc:.3f}, average precision {self.average_precision:.3f})"
+            f"precision {decimal(self.precision)}, recall {decimal(self.recall)}; ROC AUC "
+            f"{decimal(self.roc_auc)}, average precision {decimal(self.average_precision)})"
         )
 
     def _repr_html_(self) -> str:

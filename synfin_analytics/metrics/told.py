@@ -84,6 +84,6 @@ def html_table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]])
         for first, *cells in rows
     )
     return (
-        f'<table><caption style="text-align:left">{escape(caption)}</caption>'
+        f'<table {wording.NO_FORMULAS}><caption style="text-align:left">{escape(caption)}</caption>'
         f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
     )

@@ -10,6 +10,7 @@ import pandas as pd
 
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics.proportions import ratio
+from synfin_analytics.wording import decimal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,7 +50,8 @@ class TopK:
 
     def __repr__(self) -> str:
         name = self.what.replace("@k", f"@{self.k}")
-        return f"{name} = {self.value:.3f} over {len(self.daily)} days (at most {self.ceiling:.3f})"
+        most = decimal(self.ceiling)
+        return f"{name} = {decimal(self.value)} over {len(self.daily)} days (at most {most})"
 
 
 def check_k(k: int) -> int:

@@ -13,7 +13,7 @@ import polars as pl
 from synfin_analytics.frames.convert import Frame, check_frame, to_frame
 from synfin_analytics.metrics.told import NONE
 from synfin_analytics.patterns.detector import FOUND
-from synfin_analytics.wording import day, duration, number, percent, plural
+from synfin_analytics.wording import NO_FORMULAS, day, duration, number, percent, plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -266,4 +266,5 @@ def _table(head: Any, rows: Any) -> str:
         return "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in row)
 
     body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
-    return f"<table><thead><tr>{cells(head, 'th')}</tr></thead><tbody>{body}</tbody></table>"
+    rows_html = f"<thead><tr>{cells(head, 'th')}</tr></thead><tbody>{body}</tbody>"
+    return f"<table {NO_FORMULAS}>{rows_html}</table>"

@@ -9,7 +9,7 @@ import numpy as np
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.plots import style
 from synfin_analytics.plots.named import interval_words
-from synfin_analytics.wording import UNDEFINED
+from synfin_analytics.wording import UNDEFINED, decimal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,7 +108,7 @@ def _differences(ax: Axes, numbers: pd.DataFrame, *, one_model: bool) -> None:
     for row, value, reference, difference in zip(
         rows, *(numbers[name] for name in ("value", "reference", "difference")), strict=True
     ):
-        known = f"{value:.3f} against {reference:.3f}"
+        known = f"{decimal(value)} against {decimal(reference)}"
         style.beside(ax, known if np.isfinite(difference) else UNDEFINED, row, size="small")
     metrics = [_METRICS.get(name, name.replace("_", " ")) for name in numbers["metric"]]
     names = [f", {name}" * (not one_model) for name in numbers["model"]]

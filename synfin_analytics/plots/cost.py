@@ -9,7 +9,7 @@ import numpy as np
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.plots import style
 from synfin_analytics.plots.thresholds import limit, steps
-from synfin_analytics.wording import percent
+from synfin_analytics.wording import percent, score
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,4 +131,4 @@ def _told(best: pd.Series[float], none: float) -> str:
     saved = f"\nsaves {style.brief(best['saved'])}" + (
         f" ({percent(best['saved'] / none)})" if none > 0 else ""
     )
-    return f"best threshold: {best['threshold']:.4g}\ncosts {style.brief(best['cost'])}{saved}"
+    return f"best threshold: {score(best['threshold'])}\ncosts {style.brief(best['cost'])}{saved}"

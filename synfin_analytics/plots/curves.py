@@ -12,7 +12,7 @@ from synfin_analytics.plots.named import (
     missing_class,
     named,
 )
-from synfin_analytics.wording import UNDEFINED, percent
+from synfin_analytics.wording import UNDEFINED, decimal, percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -155,7 +155,7 @@ def _lines(
         ax.vlines(at[x], *one.interval(y), clip_on=False, **bar)
         ax.plot(at[x], at[y], mark, color=colour, markersize=6, zorder=5, clip_on=False)
         value = one.average_precision if area == "AP" else one.roc_auc
-        known = f"{area} {value:.3f}" if value == value else f"{area} {UNDEFINED}"
+        known = f"{area} {decimal(value)}"
         handles.append(
             Line2D([], [], marker=mark, label=f"{name}: {known}" if name else known, **look)
         )

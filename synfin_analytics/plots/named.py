@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.plots.style import STYLES
-from synfin_analytics.wording import plural
+from synfin_analytics.wording import plural, score
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +69,7 @@ def at_threshold(evaluation: Evaluation) -> str:
     """Name its threshold; one that was chosen on the same rows flatters, and says so."""
     threshold = evaluation.threshold
     flatters = threshold.chosen_on == evaluation.counts.fingerprint
-    return f"at threshold {threshold.value:.4g}" + ", chosen on these rows" * flatters
+    return f"at threshold {score(threshold.value)}" + ", chosen on these rows" * flatters
 
 
 def interval_words(evaluations: Mapping[str, Evaluation]) -> str:

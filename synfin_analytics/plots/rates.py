@@ -12,6 +12,7 @@ from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics.fraud import MEASURES
 from synfin_analytics.metrics.proportions import ratio
 from synfin_analytics.plots import style
+from synfin_analytics.wording import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -159,7 +160,7 @@ def _by_group(
     overall = _overall(of)
     if len(frame) > 1 and np.isfinite(overall):
         ax.axvline(overall, color=style.GREY, linewidth=1, linestyle=style.DASHES, zorder=1)
-        style.above(ax, f"all shown: {overall:.2%}", overall)
+        style.above(ax, f"all shown: {percent(overall)}", overall)
     ax.hlines(rows, of["low"], of["high"], color=style.INK, linewidth=2.4, alpha=0.55, zorder=2)
     ax.plot(of["fraud_rate"], rows, "o", color=style.INK, markersize=6, zorder=3, clip_on=False)
     for row, k, n in zip(rows, of["frauds"], of["labelled"], strict=True):
@@ -210,7 +211,7 @@ def _over_time(
     overall = _overall(of)
     if len(moments) > 1 and np.isfinite(overall):
         ax.axhline(overall, color=style.GREY, linewidth=1, linestyle=style.DASHES, zorder=1)
-        style.beside(ax, f"all: {overall:.2%}", overall)
+        style.beside(ax, f"all: {percent(overall)}", overall)
     ax.set_ylim(0, _limit(of))
     ax.yaxis.set_major_formatter(style.percent_ticks())
     below = _volume(ax, moments, of["labelled"]) if len(moments) else ax

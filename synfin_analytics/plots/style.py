@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
     import pandas as pd
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
@@ -198,7 +199,6 @@ def strip(ax: Axes, height: float = 0.5) -> Axes:
 
 def days(moments: NDArray[Any]) -> Floats:
     """Moments as matplotlib counts them: in days."""
-    import numpy as np
     from matplotlib.dates import date2num
 
     found = date2num(moments)  # type: ignore[no-untyped-call]  # matplotlib.dates has no types
@@ -219,20 +219,31 @@ def date_ticks(ax: Axes) -> None:
 
 def percent_ticks() -> Any:
     """Ticks as percent, all with the decimals that the finest needs."""
-    import numpy as np
     from matplotlib.ticker import Formatter
 
     class Ticks(Formatter):
         def __call__(self, x: float, pos: int | None = None) -> str:  # noqa: ARG002 - it is given
-            return f"{100 * x:.4g}%"
+            return percent_tick(x)
 
         def format_ticks(self, values: Any) -> list[str]:
             shares = 100 * np.asarray(values, dtype=np.float64)
-            fits = (n for n in range(6) if np.allclose(shares, shares.round(n), rtol=0, atol=1e-7))
-            digits = next(fits, 6)
+            near = 1e-6 * float(np.ptp(shares)) if len(shares) else 0.0
+            fits = (n for n in range(16) if np.allclose(shares, shares.round(n), rtol=0, atol=near))
+            digits = next(fits, 16)
             return [f"{share:.{digits}f}%" for share in shares]
 
     return Ticks()
+
+
+def percent_tick(share: float) -> str:
+    """Write one tick as percent, in full.
+
+    Examples
+    --------
+    >>> percent_tick(0.2), percent_tick(1e-7)
+    ('20%', '0.00001%')
+    """
+    return f"{np.format_float_positional(100 * share, precision=4, fractional=False, trim='-')}%"
 
 
 def brief(number: float) -> str:

@@ -127,7 +127,7 @@ def _queue(ax: Axes, one: Evaluation, numbers: pd.DataFrame) -> Axes:
     below.set_ylim(min(least, 0.1), 1)
     below.yaxis.set_major_locator(LogLocator(numticks=5))
     below.yaxis.set_minor_locator(NullLocator())
-    below.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
+    below.yaxis.set_major_formatter(FuncFormatter(lambda share, _: style.percent_tick(share)))
     below.grid(axis="y", color=style.GRID, linewidth=0.8)
     mark(ax, below, numbers, float(one.threshold), at_threshold(one))
     return below
