@@ -129,6 +129,11 @@ def _is_nan(value: object) -> bool:
     return isinstance(value, numbers.Real) and math.isnan(value)
 
 
+def is_unicode(text: str) -> bool:
+    """Whether a text has no half of a surrogate pair, which neither Arrow nor PostgreSQL holds."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)
+
+
 def is_whole(value: Any) -> bool:
     """Whether a Python or NumPy scalar is of an integer type; a bool is not."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool | np.bool_)
@@ -273,7 +278,7 @@ def _json_cell(value: Any, spec: ColumnSpec) -> str:
         raise _mistyped(value, spec)
     if isinstance(value, str):
         text = value
-        if any("\ud800" <= char <= "\udfff" for char in text):
+        if not is_unicode(text):
             raise _Refused(NOT_UNICODE)
     else:
         try:

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from decimal import Decimal
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from synfin_analytics.frames import cells
-from synfin_analytics.frames.json_text import HAS_NUL, fault_in_json
+from synfin_analytics.frames import cells, texts
+from synfin_analytics.frames.json_text import HAS_NUL, NOT_UNICODE, fault_in_json
 from synfin_analytics.models.rules import Matches, OneOf, Range
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from synfin_analytics.frames.options import ReadOptions
     from synfin_analytics.frames.sources import Column
     from synfin_analytics.frames.spec import ColumnSpec
 
-#: No double needs more characters to be written: a longer text says more than a double can hold.
-LONGEST_DOUBLE = 24
 INT64 = np.iinfo(np.int64)
 
 
@@ -41,7 +40,7 @@ class Checked:
             self.values = self.values.set(mask, None)
 
 
-def check(column: Column, spec: ColumnSpec, *, textual: bool = False) -> Checked:
+def check(column: Column, spec: ColumnSpec, *, options: ReadOptions | None = None) -> Checked:
     """Check and convert one column of a batch.
 
     Parameters
@@ -50,19 +49,22 @@ def check(column: Column, spec: ColumnSpec, *, textual: bool = False) -> Checked
         The cells: a series, or Python objects where they have no common type.
     spec
         What the column of the table accepts.
-    textual
-        The cells are texts to be parsed, as in CSV.
+    options
+        How texts are written that are to be parsed, as those of a CSV file; without them a text is
+        no number.
     """
+    if options is not None:
+        column = _nulled(column, spec)
     if isinstance(column, list):
-        checked = _cell_by_cell(column, spec)
+        checked = _cell_by_cell(column, spec) if options is None else _mixed(column, spec, options)
         values = checked.values
         missing = values.is_null() & ~_any([mask for mask, _ in checked.faults], len(values))
     else:
         missing = column.is_null()
         if column.dtype == pl.Null:
             checked = Checked(pl.Series(column.name, [None] * len(column), dtype=spec.dtype))
-        elif textual and spec.kind not in ("text", "json", "moment", "day"):
-            checked = _parsed(column, spec)
+        elif options is not None:
+            checked = _read(column, spec, options)
         else:
             checked = CONVERTERS[spec.kind](column, spec)
     if spec.required and missing.any():
@@ -282,26 +284,79 @@ def _json(column: pl.Series, spec: ColumnSpec) -> Checked:
     return checked
 
 
-def _parsed(column: pl.Series, spec: ColumnSpec) -> Checked:
-    """Parse texts, as a CSV has them, and check what they say."""
-    column = column.cast(pl.String)
-    text = column.str.strip_chars()
-    if spec.kind == "boolean":
-        folded = text.str.to_lowercase()
-        checked = Checked(folded.is_in(["true", "t", "1", "1.0"]))
-        known = folded.is_in(["true", "t", "1", "1.0", "false", "f", "0", "0.0"])
-        checked.values = checked.values.set(column.is_null(), None)
-        checked.refuse(~known, cells.NOT_BOOLEAN)
-        return checked
-    number = text.str.contains(r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$")
-    text = text.set((~number).fill_null(False), None)
-    longest = text.str.len_bytes().max()
-    if isinstance(longest, int) and longest > LONGEST_DOUBLE and spec.kind != "number":
-        checked = _cell_by_cell([None if one is None else Decimal(one) for one in text], spec)
+def _nulled(column: Column, spec: ColumnSpec) -> Column:
+    """Cells of which an empty text is NULL, unless the column holds texts."""
+    if spec.kind == "text":
+        return column
+    if isinstance(column, list):
+        return [None if isinstance(cell, str) and not cell else cell for cell in column]
+    return texts.without_blanks(column) if column.dtype == pl.String else column
+
+
+def _read(column: pl.Series, spec: ColumnSpec, options: ReadOptions) -> Checked:
+    """Check and convert a column of which texts are parsed, as a CSV file has them."""
+    textual = column.dtype in (pl.String, pl.Categorical, pl.Enum)
+    if textual and spec.kind == "boolean":
+        return _parsed(texts.parse_boolean(column.cast(pl.String), spec, options))
+    if textual and spec.kind in ("integer", "number", "decimal"):
+        return _parsed(texts.parse_number(column.cast(pl.String), spec, options))
+    if textual and spec.kind == "day" and options.date_format:
+        return _parsed(texts.parse_day(column.cast(pl.String), options.date_format))
+    if spec.kind == "moment":
+        return _read_moments(column, spec, options)
+    return CONVERTERS[spec.kind](column, spec)
+
+
+def _read_moments(column: pl.Series, spec: ColumnSpec, options: ReadOptions) -> Checked:
+    if column.dtype in (pl.String, pl.Categorical, pl.Enum):
+        written = column.cast(pl.String)
+        local = texts.without_offset(written)
+        if options.date_format:
+            checked = _parsed(texts.parse_moment(written, options.date_format))
+            local = pl.repeat("%z" not in options.date_format, len(column), eager=True)
+        else:
+            checked = _moment(written, spec)
     else:
-        checked = CONVERTERS[spec.kind](text.cast(pl.Float64, strict=False), spec)
-    checked.faults.append(((~number).fill_null(False), f"is not {cells.WANTED[spec.kind]}"))
+        checked = _moment(column, spec)
+        naive = column.dtype == pl.Date or getattr(column.dtype, "time_zone", None) is None
+        local = pl.repeat(naive, len(column), eager=True)
+    if options.timezone:
+        placed = _parsed(texts.localised(checked.values, local, options.timezone))
+        checked.values = placed.values
+        checked.faults += placed.faults
     return checked
+
+
+def _parsed(parsed: texts.Parsed) -> Checked:
+    checked = Checked(parsed[0])
+    for mask, reason in parsed[1]:
+        checked.refuse(mask, reason)
+    return checked
+
+
+def _mixed(objects: list[Any], spec: ColumnSpec, options: ReadOptions) -> Checked:
+    """Check Python objects of which texts are parsed, and naive times belong to a zone."""
+    if spec.kind in ("text", "json"):
+        return _cell_by_cell(objects, spec)
+    is_text = pl.Series([isinstance(cell, str) for cell in objects], dtype=pl.Boolean)
+    others = [None if isinstance(cell, str) else cell for cell in objects]
+    checked = _cell_by_cell(others, spec)
+    written = [
+        cell if isinstance(cell, str) and cells.is_unicode(cell) else None for cell in objects
+    ]
+    parsed = _read(pl.Series(spec.name, written, dtype=pl.String), spec, options)
+    broken = is_text & pl.Series([cell is None for cell in written], dtype=pl.Boolean)
+    naive = pl.Series(
+        [isinstance(cell, dt.date) and getattr(cell, "tzinfo", None) is None for cell in others],
+        dtype=pl.Boolean,
+    )
+    if options.timezone and spec.kind == "moment":
+        placed = _parsed(texts.localised(checked.values, naive, options.timezone))
+        checked = Checked(placed.values, [*checked.faults, *placed.faults])
+    values = parsed.values.cast(spec.dtype).zip_with(is_text, checked.values.cast(spec.dtype))
+    merged = Checked(values, [*checked.faults, *parsed.faults])
+    merged.refuse(broken, NOT_UNICODE)
+    return merged
 
 
 CONVERTERS: dict[str, Callable[[pl.Series, ColumnSpec], Checked]] = {

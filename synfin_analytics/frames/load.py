@@ -174,7 +174,7 @@ def _prepared(
     source: Source, spec: TableSpec, targets: Mapping[str, str], faults: Faults
 ) -> Iterator[Prepared]:
     for batch in source.batches:
-        yield prepare(batch, spec, targets, faults, textual=source.textual)
+        yield prepare(batch, spec, targets, faults, options=source.options)
 
 
 def _check_choices(on_invalid: str, on_missing_parent: str, on_conflict: str, lock: str) -> None:

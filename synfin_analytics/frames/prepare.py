@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from synfin_analytics.frames.faults import Faults
+    from synfin_analytics.frames.options import ReadOptions
     from synfin_analytics.frames.sources import Batch
     from synfin_analytics.frames.spec import TableSpec
 
@@ -129,7 +130,7 @@ def prepare(
     targets: Mapping[str, str],
     faults: Faults,
     *,
-    textual: bool = False,
+    options: ReadOptions | None = None,
 ) -> Prepared:
     """Check and convert every cell of a batch; find keys that it has twice.
 
@@ -141,7 +142,7 @@ def prepare(
     for name, target in targets.items():
         column = spec.columns[target]
         cells = batch.columns[name]
-        checked = check(cells, column, textual=textual)
+        checked = check(cells, column, options=options)
         for mask, reason in checked.faults:
             # pl.Series.filter and a list both serve; a list has no filter of its own.
             found = (

@@ -16,6 +16,7 @@ import polars as pl
 import pyarrow as pa
 
 from synfin_analytics.exceptions import ArgumentError, SynfinError, refuse_repeated_columns
+from synfin_analytics.frames.options import ReadOptions
 from synfin_analytics.models import Base
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ class Source:
     batches: Iterator[Batch]
     #: Number of rows, where it is known without reading them.
     height: int | None = None
-    #: Every cell is a text that has yet to be parsed, as in CSV.
-    textual: bool = False
+    #: How its texts are written, where they have yet to be parsed, as in CSV.
+    options: ReadOptions | None = None
 
 
 def open_source(data: Any, rows: int) -> Source:
@@ -271,5 +272,5 @@ def _from_file(path: Path, rows: int) -> Source:
         from synfin_analytics.frames.delimited import open_csv
 
         schema, batches = open_csv(path)
-        return dataclasses.replace(_from_arrow(schema, batches, rows), textual=True)
+        return dataclasses.replace(_from_arrow(schema, batches, rows), options=ReadOptions())
     raise ArgumentError(f"{str(path)!r} is neither a Parquet nor a CSV file, by its name.")
