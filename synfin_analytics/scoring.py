@@ -17,8 +17,10 @@ import polars as pl
 
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.features.payments import codes_of
-from synfin_analytics.features.typed import in_memory
-from synfin_analytics.features.windows import DAY, Runs, cents
+from synfin_analytics.features.typed import in_memory, typed
+from synfin_analytics.features.windows import DAY, Amounts, Runs
+from synfin_analytics.metrics.proportions import ratio
+from synfin_analytics.models import Transaction
 from synfin_analytics.wording import day, plural
 
 if TYPE_CHECKING:
@@ -40,6 +42,12 @@ _RISK_WINDOW = dt.timedelta(days=28)
 #: Payments that a merchant's own share of frauds must outweigh.
 _PRIOR = 20
 _PENALTY = 1e-4
+#: Smaller amounts, as of a verified card, count as this.
+_LEAST_AMOUNT = 0.01
+_TOO_FEW = (
+    "`transactions` must cover a period with labelled rows in its first part and rows in its last; "
+    "these are too few to learn from some and predict others."
+)
 
 
 @dataclass(frozen=True)
@@ -101,7 +109,7 @@ def score_transactions(
         Share of the period to learn from.
     delay
         Time that labels take: no label younger than it is used, and so much time lies between the
-        parts (less if the period is short).
+        parts (less if the period is short). ``label_available_at`` is not read.
 
     Raises
     ------
@@ -119,20 +127,21 @@ def score_transactions(
     >>> model.predictions.columns[:4]
     ['transaction_id', 'model_name', 'model_version', 'prediction']
     """
-    rows = in_memory(transactions, _NEEDED, (), "transactions", "score_transactions").to_polars()
     if not 0 < learn_share < 1:
-        raise ArgumentError(f"learn_share is between 0 and 1; got {learn_share!r}.")
+        raise ArgumentError(f"`learn_share` must be between 0 and 1; got {learn_share!r}.")
+    given = in_memory(transactions, _NEEDED, (), "transactions", "score_transactions")
+    rows = typed(given, Transaction, _NEEDED)
     frame = features_of(rows, delay)
     first, last = frame["timestamp"].min(), frame["timestamp"].max()
     if not isinstance(first, dt.datetime) or not isinstance(last, dt.datetime) or first == last:
-        raise ArgumentError("There are too few transactions to learn from some and predict others.")
+        raise ArgumentError(_TOO_FEW)
     learnt_until = first + learn_share * (last - first)
     tested_from = learnt_until + min(delay, (last - learnt_until) / 3)
 
     learn = frame.filter((pl.col("timestamp") < learnt_until) & pl.col("is_fraud").is_not_null())
     test = frame.filter(pl.col("timestamp") >= tested_from)
     if not len(learn) or not len(test):
-        raise ArgumentError("There are too few transactions to learn from some and predict others.")
+        raise ArgumentError(_TOO_FEW)
     of = learn.select(list(FEATURES)).to_numpy()
     centre, scale = of.mean(axis=0), np.maximum(of.std(axis=0), 1e-9)
     truth = learn["is_fraud"].to_numpy().astype(np.float64)
@@ -171,10 +180,12 @@ def features_of(transactions: pl.DataFrame, delay: dt.timedelta) -> pl.DataFrame
     at = frame["timestamp"].dt.epoch("us").to_numpy()
     amount, truth = frame["amount"].to_numpy(), frame["is_fraud"].cast(pl.Boolean)
     payers = Runs(codes_of(frame["customer_id"]), at)
-    ratio = amount * 100 / payers.window(itself=False).mean(cents(amount))
+    whole = Amounts.of(amount)
+    paid = np.maximum(amount, _LEAST_AMOUNT)
+    by_mean = ratio(paid * whole.per, payers.window(itself=False).mean(whole.units))
     logs = {
-        "log_amount": np.log(amount),
-        "amount_ratio": np.log(np.where(np.isnan(ratio), 1.0, ratio)),
+        "log_amount": np.log(paid),
+        "amount_ratio": np.log(np.where(np.isnan(by_mean), 1.0, by_mean)),
         "payments_24h": np.log(payers.window(DAY).count()),
     }
     shops = Runs(codes_of(frame["merchant_id"]), at, counted=truth.is_not_null().to_numpy())

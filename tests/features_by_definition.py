@@ -32,7 +32,8 @@ def features_of(
 
 def _prepare(row: Row, before: list[Row], customers: Any, merchants: Any, delay: Any) -> None:
     at = row["timestamp"]
-    row["known_at"] = max(at, row["label_available_at"] or at + delay)
+    known = row["label_available_at"] or at if "label_available_at" in row else at + delay
+    row["known_at"] = max(at, known)
     row["kind"] = row["merchant_category"] or merchants.get(row["merchant_id"], {}).get("category")
     row["place"] = _place(row) if row["is_online"] is not True else None
     holder = customers.get(row["customer_id"], {})

@@ -56,16 +56,29 @@ def of_frames(world, **options):
 
 
 def test_the_table_has_the_features_that_the_frames_give(world, repository):
-    report = repository.engineer(label_delay="2d")
+    report = repository.engineer()
     assert (report.table, report.inserted, report.updated) == (
         "ml_features", len(world.transactions), 0,
     )  # fmt: skip
-    assert_frame_equal(stored(repository), of_frames(world, label_delay="2d"), check_exact=True)
+    assert_frame_equal(stored(repository), of_frames(world), check_exact=True)
+
+
+def test_a_delay_stands_in_for_labels_without_a_moment(world, repository):
+    repository.engineer(label_delay="2d")
+    undated = world._replace(transactions=world.transactions.drop("label_available_at"))
+    assert_frame_equal(stored(repository), of_frames(undated, label_delay="2d"), check_exact=True)
+
+
+def test_a_date_as_the_end_includes_that_day(world, repository):
+    day = world.transactions["timestamp"].min().date() + dt.timedelta(days=3)
+    report = repository.engineer(day, day)
+    assert report.inserted == (world.transactions["timestamp"].dt.date() == day).sum() > 1
 
 
 def test_days_that_add_their_own_come_to_the_same(world, repository):
     first = world.transactions["timestamp"].min().date()
-    ends = [None, *(first + dt.timedelta(days=days) for days in range(4, DAYS, 4)), None]
+    midnight = dt.datetime.combine(first, dt.time(), dt.UTC)
+    ends = [None, *(midnight + dt.timedelta(days=days) for days in range(4, DAYS, 4)), None]
     reports = [repository.engineer(since, until) for since, until in pairwise(ends)]
     assert sum(report.inserted for report in reports) == len(world.transactions)
     assert_frame_equal(stored(repository), of_frames(world), check_exact=True)
@@ -79,7 +92,7 @@ def test_parts_of_a_long_period_come_to_the_same(world, repository, monkeypatch)
 
 def test_of_the_past_only_the_rows_of_those_concerned_are_read(world, repository):
     last = world.transactions["timestamp"].max() - dt.timedelta(hours=3)
-    query = engineering._history(last, None)
+    query = engineering._history(["transaction_id"], last, None)
     read = read_df(query, session=repository.session, frame="polars")
     new = world.transactions.filter(pl.col("timestamp") >= last)
     concerned = world.transactions.filter(
@@ -133,8 +146,11 @@ def test_a_period_without_rows_stores_nothing(world, repository):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"label_delay": "-1d"}, "label_delay is how long labels take, and not negative"),
-        ({"since": "2026-03-02", "until": "2026-03-01"}, "nothing is between them"),
+        ({"label_delay": "-1d"}, "`label_delay` must be a length of time that is not negative"),
+        (
+            {"since": "2026-03-02", "until": "2026-03-01"},
+            "`until` must not be earlier than `since`",
+        ),
     ],
 )
 def test_what_is_no_period_or_delay_is_refused(repository, options, message):

@@ -155,7 +155,11 @@ def test_where_there_is_no_key_nothing_is_known():
         ({"windows": ["-1d"]}, ArgumentError, "windows is a whole number and a unit of time"),
         ({"delay": "-1d"}, ArgumentError, "delay is a whole number and a unit of time"),
         ({"by": "card"}, NotFoundError, "no column 'card' in the transactions. Did you mean 'car"),
-        ({"value": "latitude"}, ArgumentError, "'latitude' is not"),
+        (
+            {"value": "latitude"},
+            ArgumentError,
+            "which add up exactly; got 'latitude'",
+        ),
     ],
 )
 def test_what_is_no_window_is_refused(options, error, message):

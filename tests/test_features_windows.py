@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.features import windows
 from synfin_analytics.features.distance import great_circle_km
-from synfin_analytics.features.windows import DAY, HOUR, Runs, cents
+from synfin_analytics.features.windows import DAY, HOUR, Amounts, Runs
 
 #: Few moments and keys, so that there are ties, and rows at the very ends of windows.
 ROWS = st.lists(
@@ -94,9 +94,34 @@ def test_every_window_holds_the_rows_of_its_definition(rows, window, late, room)
 
 
 def test_sums_of_money_are_exact_however_large_the_others_are():
-    amounts = [1e9 + 0.01, 0.1, 0.2, 1e9 + 0.02]
-    sums = Runs(["a", "b", "b", "a"], [0, 1, 2, 3]).window(HOUR).sum(cents(amounts))
+    amounts = Amounts.of([1e9 + 0.01, 0.1, 0.2, 1e9 + 0.02])
+    sums = Runs(["a", "b", "b", "a"], [0, 1, 2, 3]).window(HOUR).sum(amounts.units)
     assert sums.tolist() == [100000000001, 10, 30, 200000000003]
+    assert amounts.money(sums).tolist() == [1e9 + 0.01, 0.1, 0.3, 2e9 + 0.03]
+
+
+@pytest.mark.parametrize(
+    ("amounts", "per"),
+    [
+        ([19.99, 0.1 + 0.2, 1e9 + 0.01], 100),  # noise in the last digits needs no finer unit
+        ([19.99, 49.951], 1000),
+        ([19.9999], 10_000),
+        ([0.123456789], 1_000_000),  # rounded
+        ([], 100),
+    ],
+)
+def test_the_unit_of_amounts_is_the_largest_that_holds_them_all(amounts, per):
+    whole = Amounts.of(amounts)
+    assert whole.per == per
+    np.testing.assert_allclose(whole.money(whole.units), amounts, atol=5e-7, rtol=0)
+
+
+def test_a_mean_of_amounts_does_not_depend_on_the_unit():
+    units, count = np.array([1001, 7, 0]), np.array([3, 7, 0])
+    means = [Amounts(units, per).money(units * (per // 100), count) for per in (100, 1000, 10**6)]
+    np.testing.assert_array_equal(means[0], np.array([1001 / 3 / 100, 0.01, np.nan]))
+    np.testing.assert_array_equal(means[1], means[0])
+    np.testing.assert_array_equal(means[2], means[0])
 
 
 def test_a_total_that_runs_over_leaves_the_windows_right():
@@ -118,13 +143,19 @@ def test_keys_of_any_kind_over_a_century_fit():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda runs: runs.window(-HOUR), "length is a time to look back, and not negative"),
-        (lambda runs: runs.window(HOUR, delay=dt.timedelta(days=-1)), "delay is a time to look"),
-        (lambda runs: runs.window(HOUR, closed="up"), "closed is one of right, left, both, neith"),
+        (lambda runs: runs.window(-HOUR), "`length` must not be negative"),
+        (
+            lambda runs: runs.window(HOUR, delay=dt.timedelta(days=-1)),
+            "`delay` must not be",
+        ),
+        (
+            lambda runs: runs.window(HOUR, closed="up"),
+            "`closed` must be one of right, left",
+        ),
         (lambda runs: runs.window(HOUR).sum([0.5]), "amounts in cents"),
-        (lambda _: Runs(["a", "b"], [1]), "2 keys do not go with 1 moments"),
+        (lambda _: Runs(["a", "b"], [1]), "got 2 keys and 1 moments"),
         (lambda _: Runs(["a"], [0.5]), "datetime64 or whole microseconds"),
-        (lambda _: Runs(["a"], np.array(["NaT"], "M8[us]")), "is in no window"),
+        (lambda _: Runs(["a"], np.array(["NaT"], "M8[us]")), "must have a moment in every row"),
     ],
 )
 def test_what_is_no_window_is_refused(call, message):

@@ -246,7 +246,7 @@ def test_periods_suit_the_range(session, days, every):
         ({"by": ["ip_address"]}, ArgumentError, "single card holders"),
         ({"by": ["chanel"]}, NotFoundError, "channel"),
         ({"merchants": -1}, ArgumentError, "at least 0"),
-        ({"since": pl.DataFrame({"amount": [1.0]})}, ArgumentError, "since is a date"),
+        ({"since": pl.DataFrame({"amount": [1.0]})}, ArgumentError, "`since` must be a date"),
     ],
 )
 def test_what_cannot_be_reported_is_refused(session, options, error, said):

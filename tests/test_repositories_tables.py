@@ -94,10 +94,10 @@ def test_a_range_holds_its_start_and_not_its_end_but_a_date_is_a_whole_day(
 @pytest.mark.parametrize(
     ("start", "end", "said"),
     [
-        (day(3), day(2), "is later than end_date"),
+        (day(3), day(2), "`end_date` must not be earlier than `start_date`"),
         ("soon", None, "as '2026-01-31'"),
         (None, 2026, "got int"),
-        (pd.NaT, None, "is NaT"),
+        (pd.NaT, None, "got NaT"),
     ],
 )
 def test_a_range_that_is_none_is_refused(session, start, end, said):

@@ -168,12 +168,26 @@ def test_what_is_not_labelled_is_predicted_but_not_learnt_from(world):
     assert model.learnt_rows == len(learnt)
 
 
+def test_amounts_of_zero_and_of_three_decimals_are_scored(world):
+    amounts = pl.when(pl.int_range(pl.len()) % 3 == 0).then(0.0).otherwise(pl.col("amount") * 1.001)
+    model = score_transactions(world.transactions.with_columns(amounts.alias("amount")))
+    assert model.predictions["fraud_probability"].is_between(0, 1).all()
+    nothing = score_transactions(world.transactions.with_columns(amount=pl.lit(0.0)))
+    assert nothing.predictions["fraud_probability"].is_between(0, 1).all()
+
+
+def test_an_amount_that_is_missing_is_refused(world):
+    amounts = pl.when(pl.int_range(pl.len()) != 3).then("amount")
+    with pytest.raises(ArgumentError, match="amount: is required, but missing: 1 row: 3"):
+        score_transactions(world.transactions.with_columns(amounts))
+
+
 def test_too_little_to_learn_from_is_said(world):
-    with pytest.raises(ArgumentError, match="too few transactions"):
+    with pytest.raises(ArgumentError, match="too few to learn from"):
         score_transactions(world.transactions.head(1))
-    with pytest.raises(ArgumentError, match="too few transactions"):
+    with pytest.raises(ArgumentError, match="too few to learn from"):
         score_transactions(world.transactions.with_columns(is_fraud=pl.lit(None, pl.Boolean)))
     with pytest.raises(NotFoundError, match="no column 'amount'"):
         score_transactions(world.transactions.drop("amount"))
-    with pytest.raises(ArgumentError, match="learn_share"):
+    with pytest.raises(ArgumentError, match="`learn_share` must be between 0 and 1; got 1"):
         score_transactions(world.transactions, learn_share=1)

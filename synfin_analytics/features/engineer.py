@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import pyarrow as pa
 
+from synfin_analytics._dates import Bound, span
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.features.of_customer import customer_parts
 from synfin_analytics.features.of_merchant import merchant_features
@@ -18,7 +19,6 @@ from synfin_analytics.features.of_places import place_features
 from synfin_analytics.features.payments import OPTIONAL, REQUIRED, Payments
 from synfin_analytics.features.typed import beside, in_memory
 from synfin_analytics.frames.spec import spec_of
-from synfin_analytics.metrics._timeline import as_datetime, as_moment
 from synfin_analytics.metrics.periods import Period
 from synfin_analytics.models import MLFeatures
 
@@ -42,8 +42,8 @@ def engineer_features(
     merchants: Any = ...,
     label_delay: str | dt.timedelta = ...,
     *,
-    since: dt.date | str | None = ...,
-    until: dt.date | str | None = ...,
+    since: Bound = ...,
+    until: Bound = ...,
 ) -> IntoDataFrameT: ...
 @overload
 def engineer_features(
@@ -52,8 +52,8 @@ def engineer_features(
     merchants: Any = ...,
     label_delay: str | dt.timedelta = ...,
     *,
-    since: dt.date | str | None = ...,
-    until: dt.date | str | None = ...,
+    since: Bound = ...,
+    until: Bound = ...,
 ) -> IntoDataFrame: ...
 def engineer_features(
     transactions: Any,
@@ -61,8 +61,8 @@ def engineer_features(
     merchants: Any = None,
     label_delay: str | dt.timedelta = "7d",
     *,
-    since: dt.date | str | None = None,
-    until: dt.date | str | None = None,
+    since: Bound = None,
+    until: Bound = None,
 ) -> Any:
     """Compute the 69 features of ``ml_features``, each from what was known at its moment.
 
@@ -75,8 +75,9 @@ def engineer_features(
     transactions
         Of pandas, polars (eager or lazy), pyarrow, DuckDB or Dask, in any order; with the columns
         ``transaction_id``, ``customer_id``, ``merchant_id``, ``amount`` and ``timestamp``, and as
-        many others of our table as there are. Of a column that is not there nothing is known, and
-        the features that need it are NULL: ``is_fraud``, ``label_available_at``, ``latitude``,
+        many others of our table as there are. Amounts must not be negative; they may be 0, and
+        have up to six decimals (more are rounded). Of a column that is not there nothing is known,
+        and the features that need it are NULL: ``is_fraud``, ``label_available_at``, ``latitude``,
         ``longitude``, ``is_online``, ``country``, ``device_id``, ``merchant_category``,
         ``is_holiday``, ``distance_from_home``, ``distance_from_last``.
     customers
@@ -85,11 +86,13 @@ def engineer_features(
     merchants
         All of them, with ``merchant_id``, and ``category`` for rows without their own.
     label_delay
-        How long a label takes whose row has no ``label_available_at``: a whole number and m, h, d
-        or w, or a timedelta.
+        How long labels take if ``transactions`` has no column ``label_available_at``: a whole
+        number and m, h, d or w, or a timedelta. With that column it is not used: a missing cell
+        means that the label was known at once.
     since, until
-        Compute features only of rows from ``since`` on and before ``until``, as ``"2026-03-01"``;
-        without a zone in UTC. Rows before ``since`` are history.
+        Compute features only of rows from ``since`` to ``until``: dates, as ``"2026-03-01"``, of
+        which the last day is included, or moments, of which ``until`` is excluded; without a zone
+        in UTC. Rows before ``since`` are history.
 
     Returns
     -------
@@ -128,9 +131,7 @@ def engineer_features(
     [None, None, 1]
     """
     delay = delay_of(label_delay) // dt.timedelta(microseconds=1)
-    first, end = (
-        None if moment is None else as_moment(moment, "until") for moment in period_of(since, until)
-    )
+    first, end = (_microseconds(moment) for moment in period_of(since, until))
     rows = in_memory(transactions, REQUIRED, OPTIONAL, "transactions", "engineer_features")
     payments = Payments.of(rows, customers, merchants, delay, first, end)
     kept = payments.row[payments.wanted]
@@ -172,19 +173,21 @@ def delay_of(label_delay: str | dt.timedelta) -> dt.timedelta:
         delay = Period.fixed(delay, "label_delay", least=0).duration
     if not isinstance(delay, dt.timedelta) or delay < dt.timedelta():
         raise ArgumentError(
-            f"label_delay is how long labels take, and not negative, as '7d'; got {label_delay!r}."
+            f"`label_delay` must be a length of time that is not negative, as '7d'; "
+            f"got {label_delay!r}."
         )
     return delay
 
 
-def period_of(
-    since: dt.date | str | None, until: dt.date | str | None
-) -> tuple[dt.datetime | None, dt.datetime | None]:
-    """Read when a period begins and ends, in UTC; either may be open."""
-    begin, end = (
-        None if moment is None else as_datetime(as_moment(moment, name))
-        for moment, name in ((since, "since"), (until, "until"))
-    )
-    if begin is not None and end is not None and end <= begin:
-        raise ArgumentError(f"until ({end}) comes after since ({begin}): nothing is between them.")
+def period_of(since: Bound, until: Bound) -> tuple[dt.datetime | None, dt.datetime | None]:
+    """Read the bounds of a period of at least one moment, in UTC; either may be open."""
+    begin, end = span(since, until, ("since", "until"))
+    if begin is not None and begin == end:
+        raise ArgumentError(f"`until` must be later than `since`; got {until} for both.")
     return begin, end
+
+
+def _microseconds(moment: dt.datetime | None) -> np.datetime64 | None:
+    if moment is None:
+        return None
+    return np.datetime64(moment.astimezone(dt.UTC).replace(tzinfo=None), "us")

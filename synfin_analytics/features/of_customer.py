@@ -53,18 +53,18 @@ def customer_parts(payments: Payments) -> list[Callable[[], Features]]:
 
 
 def _amounts(payments: Payments, before: Window) -> Features:
-    cents = payments.cents
-    amount, earlier = cents[payments.wanted] / 100, before.count()
-    total = before.sum(cents) / 100
+    amounts = payments.amount
+    amount, earlier = amounts.money(amounts.units[payments.wanted]), before.count()
+    total = amounts.money(before.sum(amounts.units))
     mean, deviation = ratio(total, earlier), _deviation(payments, before)
-    highest = _of(highest_so_far(payments.customer, cents) / 100, before.last())
+    highest = _of(amounts.money(highest_so_far(payments.customer, amounts.units)), before.last())
     unusual = amount > mean + FAR * deviation
     return {
         "amount_normalized": ratio(amount, mean),
         "amount_zscore": ratio(amount - mean, deviation),
         "amount_deviation_from_mean": amount - mean,
         "amount_percentile": ratio(
-            lower_before(payments.customer, cents)[payments.wanted], earlier
+            lower_before(payments.customer, amounts.units)[payments.wanted], earlier
         ),
         "amount_to_max_ratio": ratio(amount, highest),
         "unusual_amount": np.where(earlier >= HABIT, unusual, -1),
@@ -82,26 +82,49 @@ def _deviation(payments: Payments, before: Window) -> Floats:
     Of differences to the customer's first amount, so that no digits cancel. Their squares are added
     up in pieces of 20 bits, exactly: in floating point, other rows would show in the last digits.
     """
-    off = payments.cents - payments.cents[first_of_each(payments.customer)]
+    amounts, first = payments.amount, first_of_each(payments.customer)
+    cents = amounts.units // (amounts.per // 100)
+    off = cents - cents[first]
     high, low = np.divmod(np.abs(off), 1 << _LIMB)
     squares = (
         before.sum(high * high) * 2.0 ** (2 * _LIMB)
         + before.sum(high * low) * 2.0 ** (_LIMB + 1)
         + before.sum(low * low)
     )
+    deviation = _spread(squares, off, before) / 100
+    if amounts.per == 100:
+        return deviation
+    # Only where an earlier amount is not of whole cents: others' decimals show in no last digit.
+    off = amounts.units - amounts.units[first]
+    rest, low = np.divmod(np.abs(off), 1 << _LIMB)
+    high, middle = np.divmod(rest, 1 << _LIMB)
+    squares = (
+        before.sum(high * high) * 2.0 ** (4 * _LIMB)
+        + before.sum(high * middle) * 2.0 ** (3 * _LIMB + 1)
+        + before.sum(2 * high * low + middle * middle) * 2.0 ** (2 * _LIMB)
+        + before.sum(middle * low) * 2.0 ** (_LIMB + 1)
+        + before.sum(low * low)
+    )
+    finer = _spread(squares, off, before) / amounts.per
+    return np.where(before.sum(amounts.fine) > 0, finer, deviation)
+
+
+def _spread(squares: Floats | Integers, off: Integers, before: Window) -> Floats:
+    """Compute the standard deviation from a sum of squares and the values."""
     count, sums = before.count(), before.sum(off).astype(np.float64)
     spread = squares - ratio(sums * sums, count)
-    return np.sqrt(np.maximum(ratio(spread, np.maximum(count - 1, 0)), 0)) / 100
+    return np.sqrt(np.maximum(ratio(spread, np.maximum(count - 1, 0)), 0))
 
 
 def _velocity(payments: Payments, runs: Runs) -> Features:
     found: Features = {"is_burst": runs.window(BURST_TIME).count() >= BURST}
     for name, length in VELOCITY.items():
         window = runs.window(length)
-        found[f"tx_velocity_{name}"] = window.count()
-        found[f"amount_velocity_{name}"] = window.sum(payments.cents) / 100
+        count, spent = window.count(), window.sum(payments.amount.units)
+        found[f"tx_velocity_{name}"] = count
+        found[f"amount_velocity_{name}"] = payments.amount.money(spent)
         if name in MEANS:
-            found[f"avg_amount_{name}"] = window.mean(payments.cents) / 100
+            found[f"avg_amount_{name}"] = payments.amount.money(spent, count)
         if name in MERCHANTS:
             found[f"distinct_merchants_{name}"] = window.distinct(payments.merchant)
         if name == COUNTRIES:

@@ -16,7 +16,8 @@ WINDOWS = {"1d": DAY, "7d": 7 * DAY, "30d": 30 * DAY}
 
 def merchant_features(payments: Payments) -> Features:
     """Describe the merchant as it was known at each payment."""
-    amount = payments.cents[payments.wanted] / 100
+    amounts = payments.amount
+    amount = amounts.money(amounts.units[payments.wanted])
     runs = Runs(payments.merchant, payments.at, rows=payments.wanted, by_time=payments.by_time)
     labels = Runs(
         payments.merchant,
@@ -27,7 +28,7 @@ def merchant_features(payments: Payments) -> Features:
         rows=payments.wanted,
     )
     before, known = runs.window(itself=False), labels.window(itself=False)
-    mean = before.mean(payments.cents) / 100
+    mean = amounts.money(before.sum(amounts.units), before.count())
     found: Features = {
         "amount_to_merchant_avg_ratio": ratio(amount, mean),
         "merchant_avg_amount": mean,

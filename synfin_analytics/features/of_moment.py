@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 SATURDAY = 5
 _FIRST_WEEKDAY = 3  # 1970-01-01 was a Thursday; 0 is Monday
-#: A round amount is a multiple of so many cents.
-ROUND_CENTS = 10_00
+#: A round amount is a multiple of this.
+ROUND = 10
 NIGHT = range(6)
 BUSINESS_HOURS = range(9, 17)
 
@@ -37,15 +37,15 @@ def weekday_of(at: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def moment_features(payments: Payments) -> Features:
     """Describe each payment's amount, and where in day, week and year (UTC) it lies."""
-    at, cents = payments.at[payments.wanted], payments.cents[payments.wanted]
+    at, amounts = payments.at[payments.wanted], payments.amount[payments.wanted]
     hour, weekday = hour_of(at), weekday_of(at)
     month = at.astype("M8[us]").astype("M8[M]").astype(np.int64) % 12
     weekend = weekday >= SATURDAY
     time = 2 * np.pi * (at % DAY / DAY)
     week, year = (2 * np.pi * np.arange(steps) / steps for steps in (7, 12))
     return {
-        "amount_log": np.log1p(cents / 100),
-        "amount_is_round": (cents % ROUND_CENTS == 0) & (cents > 0),
+        "amount_log": np.log1p(amounts.money(amounts.units)),
+        "amount_is_round": (amounts.units % (ROUND * amounts.per) == 0) & (amounts.units > 0),
         "hour_sin": np.sin(time),
         "hour_cos": np.cos(time),
         "day_sin": np.sin(week)[weekday],

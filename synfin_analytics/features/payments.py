@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from synfin_analytics.features.ranks import stable_order
 from synfin_analytics.features.typed import in_memory, refuse, typed, unknown
-from synfin_analytics.features.windows import cents
+from synfin_analytics.features.windows import Amounts
 from synfin_analytics.models import Customer, Merchant, Transaction
 from synfin_analytics.wording import plural
 
@@ -63,7 +63,7 @@ class Payments:
     at: Integers
     customer: Integers
     merchant: Integers
-    cents: Integers
+    amount: Amounts
     #: 1 or 0, and the microsecond from which that was known.
     fraud: Integers
     known_at: Integers
@@ -101,7 +101,8 @@ class Payments:
         customers, merchants
             Frames, or None.
         delay
-            Microseconds after which a label is known, unless its row says when.
+            Microseconds after which a label is known, in transactions without the column
+            ``label_available_at``. With that column, a missing cell means: known at once.
         since, until
             Features are wanted from ``since`` on and before ``until``.
         """
@@ -123,6 +124,7 @@ class Payments:
 
         moments = at[order]
         known_at = of("label_available_at", _moments).astype(np.int64)
+        at_once = moments + (0 if "label_available_at" in transactions.columns else delay)
         online = of("is_online", _truth) == 1
         latitude, longitude = (
             np.where(online, np.nan, of(name, _floats)) for name in ("latitude", "longitude")
@@ -137,11 +139,9 @@ class Payments:
             at=moments,
             customer=customer[order],
             merchant=of("merchant_id", codes_of),
-            cents=of("amount", lambda amounts: cents(amounts.cast(pl.Float64))),
+            amount=Amounts.of(frame["amount"].to_numpy())[order],
             fraud=of("is_fraud", _truth),
-            known_at=np.where(
-                known_at == _UNKNOWN_AT, moments + delay, np.maximum(known_at, moments)
-            ),
+            known_at=np.where(known_at == _UNKNOWN_AT, at_once, np.maximum(known_at, moments)),
             latitude=np.where(np.isnan(longitude), np.nan, latitude),
             longitude=np.where(np.isnan(latitude), np.nan, longitude),
             country=of("country", codes_of),

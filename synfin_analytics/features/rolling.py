@@ -11,7 +11,7 @@ from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.features.of_moment import SATURDAY, hour_of, weekday_of
 from synfin_analytics.features.payments import codes_of
 from synfin_analytics.features.typed import beside, in_memory, typed
-from synfin_analytics.features.windows import Runs
+from synfin_analytics.features.windows import Amounts, Runs
 from synfin_analytics.frames.spec import spec_of
 from synfin_analytics.metrics.periods import Period
 from synfin_analytics.metrics.proportions import ratio
@@ -188,8 +188,12 @@ def _whole(values: pl.Series) -> tuple[NDArray[np.int64], int]:
     column = spec_of(Transaction).columns[values.name]
     if column.kind not in ("decimal", "boolean", "integer"):
         raise ArgumentError(
-            f"value is an amount or a truth value, which add up exactly; {values.name!r} is not."
+            "`value` must name an amount, a whole number or a truth value, which add up exactly; "
+            f"got {values.name!r}."
         )
+    if values.dtype == pl.Float64:  # an amount, which may be finer than cents
+        amounts = Amounts.of(values.fill_null(0).to_numpy())
+        return amounts.units, amounts.per
     unit = 10**column.scale
     if column.kind == "decimal":
         values = (values.cast(pl.Float64) * unit).round()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from synfin_analytics.frames.convert import Frame
+    from synfin_analytics.frames.sources import Column
     from synfin_analytics.frames.spec import ColumnSpec
     from synfin_analytics.models import Base
 
@@ -73,7 +74,8 @@ def in_memory(
 def typed(rows: nw.DataFrame[Any], model: type[Base], names: Sequence[str]) -> pl.DataFrame:
     """Columns in the types of a table, in the order of ``names``.
 
-    An amount of 0 is accepted here: it is no payment for the table, but others' data have them.
+    An amount of 0, or of more than two decimals, is accepted here, as a double: the table refuses
+    it, but data from elsewhere have them.
 
     Raises
     ------
@@ -92,7 +94,7 @@ def typed(rows: nw.DataFrame[Any], model: type[Base], names: Sequence[str]) -> p
             if name not in batch.columns:
                 read.append(pl.repeat(None, batch.height, dtype=column.dtype, eager=True))
                 continue
-            checked = check(batch.columns[name], column)
+            checked = check(_as_written(batch.columns[name], column), column)
             for mask, reason in checked.faults:
                 cells = pl.Series(mask).filter(mask)  # their number is told, not what they say
                 faults.add(name, reason, number.filter(mask), cells, personal=True)
@@ -143,6 +145,14 @@ def _refuse(table: str, problems: Sequence[Problem]) -> None:
 
 
 def _lenient(column: ColumnSpec) -> ColumnSpec:
-    if isinstance(column.rule, Range) and column.rule.above == 0:
-        return dataclasses.replace(column, rule=Range(0))
+    if column.kind == "decimal" and isinstance(column.rule, Range) and column.rule.above == 0:
+        limit = 10.0 ** (column.precision - column.scale)
+        return dataclasses.replace(column, kind="number", dtype=pl.Float64(), rule=Range(0, limit))
     return column
+
+
+def _as_written(cells: Column, column: ColumnSpec) -> Column:
+    """Read a single as the shortest decimal that it stands for: 12.34, not 12.3400001526."""
+    if column.kind == "number" and isinstance(cells, pl.Series) and cells.dtype == pl.Float32:
+        return cells.cast(pl.String).cast(pl.Float64)
+    return cells

@@ -8,12 +8,14 @@ a result. Cost: a sort, then a few passes for each window; no sort where rows co
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.features.ranks import stable_order
+from synfin_analytics.metrics.proportions import ratio
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -32,16 +34,71 @@ HOUR = 3_600_000_000
 DAY = 24 * HOUR
 
 
-def cents(amounts: ArrayLike) -> Integers:
-    """Amounts of two decimals as whole numbers, which add up without rounding.
+#: Decimals of the units that amounts may need: cents first, a millionth at most.
+_DECIMALS = (2, 3, 4, 6)
+_CENTS = 100
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Amounts:
+    """Amounts of money as whole numbers of a unit, which add up without rounding.
+
+    Parameters
+    ----------
+    units
+        Each amount in units.
+    per
+        How many units make 1: 100 where whole cents are enough.
 
     Examples
     --------
-    >>> cents([19.99, 0.1])
-    array([1999,   10])
+    >>> amounts = Amounts.of([19.99, 0.125])
+    >>> amounts.units, amounts.per
+    (array([19990,   125]), 1000)
+    >>> amounts.money(amounts.units.sum())
+    array(20.115)
     """
-    whole: Integers = np.rint(np.asarray(amounts, dtype=np.float64) * 100).astype(np.int64)
-    return whole
+
+    units: Integers
+    per: int
+
+    @classmethod
+    def of(cls, amounts: ArrayLike) -> Amounts:
+        """Choose the largest unit, from a cent to a millionth, that holds all amounts exactly.
+
+        More decimals than six are rounded to six.
+        """
+        values = np.asarray(amounts, dtype=np.float64)
+        for decimals in _DECIMALS:
+            per = 10**decimals
+            scaled = values * per
+            units = np.rint(scaled)
+            # What lies within the last digits of a double is the noise of sums and products.
+            if np.all(np.abs(scaled - units) <= 16 * np.spacing(np.maximum(np.abs(scaled), 1.0))):
+                break
+        return cls(units.astype(np.int64), per)
+
+    def __getitem__(self, rows: Any) -> Amounts:
+        return Amounts(self.units[rows], self.per)
+
+    @property
+    def fine(self) -> NDArray[np.bool_]:
+        """Which amounts are not in whole cents."""
+        whole: NDArray[np.bool_] = self.units % (self.per // _CENTS) != 0
+        return whole
+
+    def money(self, units: ArrayLike, count: ArrayLike = 1) -> Floats:
+        """Convert a sum of units into money; divide it by ``count``, NaN where that is 0.
+
+        A sum of whole cents is computed from cents, whatever the unit, so that the decimals of one
+        amount show in no other result.
+        """
+        whole = np.asarray(units)
+        step = self.per // _CENTS
+        of_cents = ratio(whole // step, count) / _CENTS
+        if step == 1:
+            return of_cents
+        return np.where(whole % step == 0, of_cents, ratio(whole, count) / self.per)
 
 
 class Runs:
@@ -73,8 +130,8 @@ class Runs:
     >>> runs = Runs(["a", "a", "a"], at)
     >>> runs.window(HOUR).count()
     array([1, 2, 2])
-    >>> runs.window(HOUR, closed="both", itself=False).sum(cents([5, 10, 20]))
-    array([   0,  500, 1500])
+    >>> runs.window(HOUR, closed="both", itself=False).sum([5, 10, 20])
+    array([ 0,  5, 15])
     """
 
     def __init__(
@@ -89,7 +146,10 @@ class Runs:
     ) -> None:
         code, moments = _codes(keys), _microseconds(at)
         if len(code) != len(moments):
-            raise ArgumentError(f"{len(code):,} keys do not go with {len(moments):,} moments.")
+            raise ArgumentError(
+                "`keys` and `at` must have the same length; "
+                f"got {len(code):,} keys and {len(moments):,} moments."
+            )
         order = _by_key_and_time(code, moments, by_time)
         # From here on all is in the order of the runs.
         code, moments = code[order], moments[order]
@@ -146,7 +206,9 @@ class Runs:
             moment it holds those that come before.
         """
         if closed not in get_args(Closed):
-            raise ArgumentError(f"closed is one of {', '.join(get_args(Closed))}; got {closed!r}.")
+            raise ArgumentError(
+                f"`closed` must be one of {', '.join(get_args(Closed))}; got {closed!r}."
+            )
         wait = _duration(delay, "delay")
         with_end, with_begin = closed in ("right", "both"), closed in ("left", "both")
         if wait == 0 and with_end:
@@ -265,8 +327,8 @@ class Window:
         given = np.asarray(values)
         if given.dtype.kind not in "biu":
             raise ArgumentError(
-                "Windows sum whole numbers, which add up exactly: amounts in cents, other numbers "
-                f"in a unit small enough; got {given.dtype}."
+                "`values` must be whole numbers, which add up exactly (amounts in cents, other "
+                f"numbers in a small enough unit); got {given.dtype}."
             )
         total = np.zeros(len(self._runs._rows) + 1, np.int64)
         # A total may run over; the differences are right all the same, as they are modulo 2**64.
@@ -317,15 +379,15 @@ def _microseconds(moments: ArrayLike) -> Integers:
     given = np.asarray(moments)
     if given.dtype.kind == "M":
         if np.isnat(given).any():
-            raise ArgumentError("A row without a moment is in no window: leave such rows out.")
+            raise ArgumentError("`at` must have a moment in every row; remove rows without one.")
         given = given.astype("M8[us]")
     elif given.dtype.kind not in "iu":
-        raise ArgumentError(f"Moments are datetime64 or whole microseconds; got {given.dtype}.")
+        raise ArgumentError(f"`at` must be datetime64 or whole microseconds; got {given.dtype}.")
     return given.astype(np.int64)
 
 
 def _duration(value: Duration, name: str) -> int:
     duration = int(np.timedelta64(value, "us").astype(np.int64))
     if duration < 0:
-        raise ArgumentError(f"{name} is a time to look back, and not negative; got {value!r}.")
+        raise ArgumentError(f"`{name}` must not be negative; got {value!r}.")
     return duration

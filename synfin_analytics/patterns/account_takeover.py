@@ -37,12 +37,17 @@ class AccountTakeover(Detector):
         key = ledger.device
         strange = ledger.strange_device & ~ledger.paid_back
         episode = bursts(key, ledger.at, strange, self.within, self.least)
-        ratio = ledger.amount / ledger.mean
+        ratio = ledger.times_usual
         online = ledger.of_customer(pl.col("online").mean())
         found = hits(episode, ratio=ratio, online_share=online)
         return (
             found.with_columns(
-                pl.col("ratio").median().over("episode").round(1).alias("times_usual"),
+                pl.col("ratio")
+                .fill_nan(None)
+                .median()
+                .over("episode")
+                .round(1)
+                .alias("times_usual"),
                 pl.col("online_share").mean().over("episode").round(3),
             )
             .filter(pl.col("times_usual") >= self.times)

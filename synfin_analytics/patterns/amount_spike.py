@@ -25,6 +25,7 @@ def spikes(ledger: Ledger, times: float, least_history: int) -> NDArray[np.bool_
     return (
         ~ledger.paid_back
         & (ledger.amount >= times * ledger.mean)
+        & (ledger.mean > 0)  # after amounts of 0 alone, nothing is usual
         & (ledger.payments >= least_history)
     )
 
@@ -32,7 +33,7 @@ def spikes(ledger: Ledger, times: float, least_history: int) -> NDArray[np.bool_
 def singles(ledger: Ledger, which: NDArray[np.bool_]) -> pl.DataFrame:
     """Give each of these rows an episode of its own, with its figures."""
     episode = np.where(which, np.arange(len(ledger)), NONE)
-    return hits(episode, times_usual=np.round(ledger.amount / ledger.mean, 1))
+    return hits(episode, times_usual=np.round(ledger.times_usual, 1))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -150,9 +150,11 @@ def _chosen(
         elif isinstance(one, tuple(known.values())):
             chosen.append(one)
         else:
-            raise ArgumentError(f"A pattern is one of {', '.join(known)}; got {one!r}.")
+            raise ArgumentError(
+                f"`patterns` must be names or detectors of {', '.join(known)}; got {one!r}."
+            )
     names = [one.name for one in chosen]
     for name in names:
         if names.count(name) > 1:
-            raise ArgumentError(f"The pattern {name!r} is asked for twice.")
+            raise ArgumentError(f"`patterns` must name each pattern once; got {name!r} twice.")
     return chosen

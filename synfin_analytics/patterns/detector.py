@@ -43,7 +43,8 @@ class Detector(ABC):
                 zero = dt.timedelta(0) if isinstance(each, dt.timedelta) else 0
                 if not each > zero:
                     raise ArgumentError(
-                        f"{field.name} of {type(self).__name__} is above 0; got {value!r}."
+                        f"{type(self).__name__}: `{field.name}` must be greater than 0; "
+                        f"got {value!r}."
                     )
 
     @abstractmethod

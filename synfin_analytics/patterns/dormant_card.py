@@ -47,12 +47,12 @@ class DormantCard(Detector):
         after = (woken >= 0) & ~ledger.paid_back
         episode = bursts(ledger.customer, ledger.at, after, self.within, self.least)
         found = hits(
-            episode, silent_days=np.round(days[woken], 1), ratio=ledger.amount / ledger.mean
+            episode, silent_days=np.round(days[woken], 1), ratio=ledger.times_usual
         ).select(
             "place",
             "episode",
             pl.col("silent_days").max().over("episode"),
-            pl.col("ratio").mean().over("episode").round(1).alias("times_usual"),
+            pl.col("ratio").fill_nan(None).mean().over("episode").round(1).alias("times_usual"),
         )
         return found.filter(pl.col("times_usual") >= self.times).with_columns(
             strength=(

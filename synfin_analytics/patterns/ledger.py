@@ -13,6 +13,7 @@ import polars as pl
 from synfin_analytics.features.distance import great_circle_km
 from synfin_analytics.features.payments import codes_of
 from synfin_analytics.features.typed import in_memory, refuse, typed
+from synfin_analytics.metrics.proportions import ratio
 from synfin_analytics.models import Transaction
 
 if TYPE_CHECKING:
@@ -151,6 +152,11 @@ class Ledger:
         total = self.of_customer(pl.col("amount").filter(pl.col("spent")).sum())
         others = self.of_customer(pl.col("spent").sum()) - self.spent
         return (total - self.amount * self.spent) / np.where(others > 0, others, np.nan)
+
+    @functools.cached_property
+    def times_usual(self) -> Floats:
+        """Beside each row its amount by that mean; NaN where that is 0 or unknown."""
+        return ratio(self.amount, self.mean)
 
     @functools.cached_property
     def in_person(self) -> Mask:

@@ -43,15 +43,13 @@ class NightSpree(Detector):
         night = (hour < self.until) & ledger.in_person
         nights = np.bincount(ledger.customer, hour < self.until)[ledger.customer]
         episode = bursts(ledger.card, ledger.at, night, self.within, self.least)
-        found = hits(
-            episode, nights=nights, every=ledger.payments, ratio=ledger.amount / ledger.mean
-        )
+        found = hits(episode, nights=nights, every=ledger.payments, ratio=ledger.times_usual)
         others = pl.col("every") - pl.len().over("episode")
         found = found.select(
             "place",
             "episode",
             ((pl.col("nights") - pl.len().over("episode")) / others).alias("night_share").round(4),
-            pl.col("ratio").mean().over("episode").round(1).alias("times_usual"),
+            pl.col("ratio").fill_nan(None).mean().over("episode").round(1).alias("times_usual"),
         ).filter((pl.col("night_share") <= self.share) & (pl.col("times_usual") >= self.times))
         return found.with_columns(
             strength=(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import polars as pl
 
-from synfin_analytics.features.windows import Runs, cents
+from synfin_analytics.features.windows import Amounts, Runs
 from synfin_analytics.patterns.bursts import bursts
 from synfin_analytics.patterns.detector import Detector, grown, hits
 from synfin_analytics.wording import number, plural
@@ -36,13 +36,13 @@ class RefundAbuse(Detector):
     def find(self, ledger: Ledger) -> pl.DataFrame:
         """Find it; see :meth:`Detector.find`."""
         pair = ledger.customer * (ledger.merchant.max(initial=0) + 1) + ledger.merchant
-        money = cents(ledger.amount)
+        money = Amounts.of(ledger.amount)
         refund = ledger.is_one_of("transaction_type", "refund")
         so_far = Runs(pair, ledger.at).window()
-        bought = so_far.sum(np.where(ledger.spent, money, 0))
-        unbought = refund & (so_far.sum(np.where(refund, money, 0)) > bought)
+        bought = so_far.sum(np.where(ledger.spent, money.units, 0))
+        unbought = refund & (so_far.sum(np.where(refund, money.units, 0)) > bought)
         episode = bursts(pair, ledger.at, unbought, self.within, self.least)
-        found = hits(episode, refunded=ledger.amount, bought=bought / 100)
+        found = hits(episode, refunded=ledger.amount, bought=money.money(bought))
         return found.with_columns(
             pl.col("refunded").sum().over("episode").round(2),
             pl.col("bought").max().over("episode").round(2),

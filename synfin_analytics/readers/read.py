@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import narwhals as nw
 import polars as pl
 
+from synfin_analytics._dates import moment_of
 from synfin_analytics.exceptions import ArgumentError, refuse_repeated_columns
 from synfin_analytics.frames.load import load_df
 from synfin_analytics.manager import get_db_manager
 from synfin_analytics.readers.known import LAYOUTS, layout_named
 from synfin_analytics.readers.layout import Layout, spec_for
-from synfin_analytics.repositories.values import moment_of
 from synfin_analytics.wording import listed
 
 if TYPE_CHECKING:

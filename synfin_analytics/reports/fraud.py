@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
+    from synfin_analytics._dates import Bound
     from synfin_analytics.reports.model import By
-    from synfin_analytics.repositories.values import Bound
 
 _BANDS = {"amount": (10, 25, 50, 100, 200)}
 #: Periods of a picture: months of more than two years, weeks of more than two months.

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from synfin_analytics._dates import Bound
     from synfin_analytics.metrics.bootstrap import Bootstrap
     from synfin_analytics.metrics.by_group import GroupedEvaluation
     from synfin_analytics.metrics.evaluation import Evaluation
-    from synfin_analytics.repositories.values import Bound
 
     By = str | Sequence[str | tuple[str, ...]] | None
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
 
-from synfin_analytics.repositories.values import moment_of
+from synfin_analytics._dates import moment_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
-    from synfin_analytics.repositories.values import Bound
+    from synfin_analytics._dates import Bound
 
 #: Libraries that numbers and pictures depend on.
 _LIBRARIES = ("numpy", "pandas", "polars", "scipy", "statsmodels", "sqlalchemy", "matplotlib")

@@ -17,6 +17,7 @@ from synfin_analytics.models import Customer, Merchant, MLFeatures, Transaction
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Sequence
 
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.orm import Session
@@ -33,20 +34,26 @@ def engineer(
     session: Session,
     since: dt.datetime | None,
     until: dt.datetime | None,
-    label_delay: dt.timedelta,
+    label_delay: dt.timedelta | None,
 ) -> LoadReport:
-    """Compute and store the features of the transactions of a period; say what was loaded."""
+    """Compute and store the features of the transactions of a period; say what was loaded.
+
+    With ``label_delay`` the column ``label_available_at`` is not read.
+    """
     started = time.perf_counter()
     customers, merchants = (
         _columns(session, Customer, ("customer_id", *OF_CUSTOMERS)),
         _columns(session, Merchant, ("merchant_id", *OF_MERCHANTS)),
     )
+    names, delay = [*REQUIRED, *OPTIONAL], {}
+    if label_delay is not None:
+        names.remove("label_available_at")
+        delay = {"label_delay": label_delay}
     reports = []
     for begin, end in _parts(session, since, until):
-        rows = read_df(_history(begin, end), session=session, frame="polars")
-        features = engineer_features(
-            rows, customers, merchants, label_delay, since=begin, until=end
-        )
+        query = _history(names, begin, end)
+        rows = read_df(query, session=session, frame="polars")
+        features = engineer_features(rows, customers, merchants, since=begin, until=end, **delay)
         reports.append(load_df(features, MLFeatures, on_conflict="update", session=session))
     return LoadReport(
         table=reports[0].table,
@@ -82,9 +89,11 @@ def _within(since: dt.datetime | None, until: dt.datetime | None) -> list[Column
     ]
 
 
-def _history(since: dt.datetime | None, until: dt.datetime | None) -> Select[tuple[object, ...]]:
+def _history(
+    names: Sequence[str], since: dt.datetime | None, until: dt.datetime | None
+) -> Select[tuple[object, ...]]:
     """Rows of a period, and what was before of their customers and their merchants."""
-    query = select(*(Transaction.__table__.c[name] for name in (*REQUIRED, *OPTIONAL)))
+    query = select(*(Transaction.__table__.c[name] for name in names))
     if since is None:
         return query.where(*_within(None, until))
     named = (

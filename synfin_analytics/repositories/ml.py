@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Sequence
 
+    from synfin_analytics._dates import Bound
     from synfin_analytics.frames.report import LoadReport
     from synfin_analytics.repositories.base import Rows
-    from synfin_analytics.repositories.values import Bound
 
 
 class MLFeaturesRepository(BaseRepository[MLFeatures]):
@@ -41,9 +41,9 @@ class MLFeaturesRepository(BaseRepository[MLFeatures]):
 
     def engineer(
         self,
-        since: dt.date | str | None = None,
-        until: dt.date | str | None = None,
-        label_delay: str | dt.timedelta = "7d",
+        since: Bound = None,
+        until: Bound = None,
+        label_delay: str | dt.timedelta | None = None,
     ) -> LoadReport:
         """Compute the features of the transactions in the table, and store them by COPY.
 
@@ -53,10 +53,13 @@ class MLFeaturesRepository(BaseRepository[MLFeatures]):
         Parameters
         ----------
         since, until
-            Only of transactions from ``since`` on and before ``until``, as ``"2026-03-01"``, with
-            all that was before as their history: so that each day adds its own.
+            Only of transactions from ``since`` to ``until``: dates, as ``"2026-03-01"``, of which
+            the last day is included, or moments, of which ``until`` is excluded. All that was
+            before is their history: so each day adds its own.
         label_delay
-            How long a label takes whose row has no ``label_available_at``.
+            By default each label was known at ``label_available_at``, or at once where that is
+            NULL. A length of time, as ``"7d"``, ignores that column and makes every label known so
+            long after its transaction: for data whose labels have no such time.
 
         Returns
         -------
@@ -72,7 +75,8 @@ class MLFeaturesRepository(BaseRepository[MLFeatures]):
         --------
         synfin_analytics.engineer_features : the same for frames.
         """
-        period, delay = period_of(since, until), delay_of(label_delay)
+        period = period_of(since, until)
+        delay = None if label_delay is None else delay_of(label_delay)
         self._flush()
         with savepoint(self.session):
             return engineer(self.session, *period, delay)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.orm import Session
 
-    from synfin_analytics.repositories.values import Bound
+    from synfin_analytics._dates import Bound
 
 _TRUTH, _SAID = ModelPrediction.ground_truth, ModelPrediction.fraud_probability
 

@@ -9,6 +9,7 @@ import narwhals as nw
 from sqlalchemy import Boolean, DateTime, Double, and_, cast, func, select, union_all
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, array
 
+from synfin_analytics._dates import Bound, span
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics.fraud import MEASURES, rates_from_counts
 from synfin_analytics.metrics.groups import Groups
@@ -16,7 +17,7 @@ from synfin_analytics.metrics.proportions import Interval, check_interval, ratio
 from synfin_analytics.models import Transaction
 from synfin_analytics.repositories.base import BaseRepository
 from synfin_analytics.repositories.planning import BY_SLICE, planned, slices
-from synfin_analytics.repositories.values import Bound, money, span, total
+from synfin_analytics.repositories.values import money, total
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

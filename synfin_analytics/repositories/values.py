@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import math
 from decimal import Decimal, InvalidOperation
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import InstrumentedAttribute
 
     from synfin_analytics.frames.spec import ColumnSpec, TableSpec
-
-Bound = dt.datetime | dt.date | str | None
 
 
 def row_of(values: Mapping[str, Any], spec: TableSpec, *, whole: bool) -> dict[str, Any]:
@@ -96,52 +93,6 @@ def total(column: InstrumentedAttribute[Decimal], where: ColumnElement[bool]) ->
     units = 10**column.type.scale  # of NUMERIC(p, s)
     counted = func.sum(cast(cast(column * units, BigInteger), Double)).filter(where)
     return func.coalesce(counted / float(units), 0.0)
-
-
-def span(start: Bound, end: Bound) -> tuple[dt.datetime | None, dt.datetime | None]:
-    """Moments from ``start`` on and before ``end``; a date without a time is the whole day.
-
-    Examples
-    --------
-    >>> first, after = span(dt.date(2026, 1, 1), dt.date(2026, 1, 31))
-    >>> after.isoformat()
-    '2026-02-01T00:00:00+00:00'
-    """
-    first = moment_of(start, "start_date")
-    after = moment_of(end, "end_date", day=1)
-    if first is not None and after is not None and first > after:
-        raise ArgumentError(
-            f"start_date ({first.isoformat()}) is later than end_date ({after.isoformat()})."
-        )
-    return first, after
-
-
-def moment_of(bound: Bound, name: str, *, day: int = 0) -> dt.datetime | None:
-    """Moment at which a bound lies; of a date, so many days later.
-
-    ``name`` is what the caller's argument is called.
-    """
-    if isinstance(bound, str):
-        text = bound
-        try:
-            bound = (
-                dt.date.fromisoformat(text) if len(text) <= 10 else dt.datetime.fromisoformat(text)
-            )
-        except ValueError:
-            raise ArgumentError(
-                f"{name} is a date or a time, as '2026-01-31' or '2026-01-31T12:00'; got {text!r}."
-            ) from None
-    if bound is None:
-        return None
-    if isinstance(bound, dt.datetime):
-        if bound != bound:  # pandas' NaT is a datetime
-            raise ArgumentError(f"{name} is NaT; leave it out for no limit.")
-        return bound.replace(tzinfo=dt.UTC) if bound.tzinfo is None else bound
-    if not isinstance(bound, dt.date):
-        raise ArgumentError(f"{name} is a date or a datetime; got {type(bound).__name__}.")
-    if day and bound == dt.date.max:
-        return None  # no day comes after it: all of them
-    return dt.datetime.combine(bound + dt.timedelta(days=day), dt.time(), dt.UTC)
 
 
 def window(limit: object, offset: object) -> tuple[int | None, int]:
