@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import re
 from dataclasses import replace
+from html import escape, unescape
 
 import numpy as np
 import pandas as pd
@@ -380,8 +381,41 @@ def test_in_a_terminal_it_says_its_summary(report):
 def test_it_is_saved_as_a_file_of_that_page(report, tmp_path):
     path = report.save(str(tmp_path / "report.html"))
     assert path.read_text(encoding="utf-8") == report.html()
-    with pytest.raises(ArgumentError, match="Nothing can be written to"):
-        report.save(tmp_path / "nowhere" / "report.html")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("report.pdf", "must end in .html; got .*report.pdf'. To get a PDF, open the HTML file"),
+        ("report.docx", "must end in .html; got .*report.docx'.$"),
+        ("report", "must end in .html; got"),
+        ("nowhere/report.html", "the folder .*nowhere' does not exist. Create it first.$"),
+        ("folder.html", "Cannot write the report to .*: Is a directory.$"),
+    ],
+)
+def test_a_file_that_is_no_page_or_cannot_be_written_is_refused(report, tmp_path, name, said):
+    (tmp_path / "folder.html").mkdir()
+    with pytest.raises(ArgumentError, match=said):
+        report.save(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.html"]
+
+
+def test_what_is_no_name_of_a_file_is_refused(report):
+    with pytest.raises(ArgumentError, match="`path` must be the name of a file; got int"):
+        report.save(1)
+
+
+def test_only_the_page_within_a_notebook_has_a_base_for_its_links(report):
+    base = '<base href="about:srcdoc">'
+    assert base not in report.html()
+    assert unescape(report._repr_html_()).count(base) == 1
+
+
+def test_an_untrusted_notebook_that_removes_the_frame_shows_the_summary(report):
+    left = re.sub(r"<(iframe|style)\b.*?</\1>", "", report._repr_html_(), flags=re.DOTALL)
+    assert re.sub(r"<.*?>", "", unescape(left)).startswith(report.title)
+    for sentence in report.in_words():
+        assert f"<li>{escape(sentence)}</li>" in left
 
 
 def test_the_page_names_its_versions(page):

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synfin_analytics.exceptions import ArgumentError
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -81,8 +79,10 @@ def model(
     **options: Any,
 ) -> None:
     """Report what the model NAME VERSION is worth, from its stored predictions."""
-    _check_folder(out)
     from synfin_analytics.reports import model_report
+    from synfin_analytics.reports.page import page_file
+
+    page_file(out)  # before anything is computed
 
     given = _given(options, columns, no_groups=no_groups)
     _write(lambda: model_report(name, version, **given), out)
@@ -111,8 +111,10 @@ def fraud(
     **options: Any,
 ) -> None:
     """Report how much fraud there was, where, when and of what kind."""
-    _check_folder(out)
     from synfin_analytics.reports import fraud_report
+    from synfin_analytics.reports.page import page_file
+
+    page_file(out)  # before anything is computed
 
     given = _given(options, columns, no_groups=no_groups)
     if bins:
@@ -141,12 +143,6 @@ def _band(text: str) -> tuple[str, list[float]]:
         raise click.BadParameter(
             f"{text!r} is not of the form COLUMN=EDGE,EDGE.", param_hint="--bins"
         ) from None
-
-
-def _check_folder(out: Path) -> None:
-    """Refuse a place that is not there before anything is computed."""
-    if not out.parent.is_dir():
-        raise ArgumentError(f"There is no folder {str(out.parent)!r} for --out.")
 
 
 def _write(make: Callable[[], Page], out: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from html import escape
@@ -14,7 +16,6 @@ from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
     import datetime as dt
-    import os
     from collections.abc import Iterator, Sequence
 
     import pandas as pd
@@ -117,27 +118,69 @@ class Page(ABC):
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the page to a file, and return its path.
 
+        Parameters
+        ----------
+        path
+            Name of the file; it ends in ``.html`` or ``.htm``.
+
         Raises
         ------
         ArgumentError
-            Nothing can be written there.
+            The name has another ending, its folder does not exist, or nothing can be written
+            there.
         """
-        file = Path(path)
+        file = page_file(path)
         page = self.html()
         try:
             file.write_text(page, encoding="utf-8")
         except OSError as error:
             raise ArgumentError(
-                f"Nothing can be written to {str(file)!r}: {error.strerror}."
+                f"Cannot write the report to {str(file)!r}: {error.strerror}."
             ) from error
         return file
 
     def _repr_html_(self) -> str:
-        # A frame of its own: the notebook's style does not touch the page, nor the page's it.
-        return (
-            f'<iframe srcdoc="{escape(self.html())}" title="{escape(self.title)}" '
+        # In a frame of its own, the styles of notebook and page do not touch each other. Within it,
+        # a link to a section must not be resolved against the address of the notebook.
+        page = self.html().replace("<head>", '<head><base href="about:srcdoc">', 1)
+        frame = (
+            f'<iframe srcdoc="{escape(page)}" title="{escape(self.title)}" '
             'sandbox="allow-popups" style="width:100%;height:min(80vh,60rem);border:0"></iframe>'
         )
+        # An untrusted notebook removes frames, and with them the style that hides the summary.
+        name = f"synfin-{hashlib.sha256(page.encode()).hexdigest()[:12]}"
+        sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.in_words())
+        summary = (
+            f'<div class="{name}"><div {wording.NO_FORMULAS}><p><b>{escape(self.title)}</b></p>'
+            f"<ul>{sentences}</ul><p>Trust this notebook to see the whole report, or save it as a "
+            "file with <code>.save(&quot;report.html&quot;)</code>.</p></div></div>"
+        )
+        return f"{frame}<style>.{name} {{ display: none }}</style>{summary}"
+
+
+def page_file(path: str | os.PathLike[str]) -> Path:
+    """Check the name of a file that a report is to be written to.
+
+    Raises
+    ------
+    ArgumentError
+        The name does not end in ``.html`` or ``.htm``, or its folder does not exist.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise ArgumentError(f"`path` must be the name of a file; got {type(path).__name__}.")
+    file = Path(path)
+    if file.suffix.lower() not in {".html", ".htm"}:
+        pdf = " To get a PDF, open the HTML file in a browser and print it to a PDF file."
+        raise ArgumentError(
+            f"A report is an HTML page: its file must end in .html; got {str(file)!r}."
+            + (pdf if file.suffix.lower() == ".pdf" else "")
+        )
+    if not file.parent.is_dir():
+        raise ArgumentError(
+            f"Cannot write the report to {str(file)!r}: the folder {str(file.parent)!r} does not "
+            "exist. Create it first."
+        )
+    return file
 
 
 @functools.cache
