@@ -229,19 +229,19 @@ def test_the_owner_of_the_session_commits(repository, session):
 
 def test_the_wrong_table_is_told(session, transactions):
     found = detect_anomalies(transactions)
-    with pytest.raises(ArgumentError, match="belong into 'anomaly_patterns', not 'fraud_patterns'"):
+    with pytest.raises(ArgumentError, match="belong in 'anomaly_patterns', not 'fraud_patterns'"):
         FraudPatternRepository(session).record(found)
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (pl.DataFrame({"pattern_type": ["a"]}), "are what detect_patterns"),
-        (7, "are what detect_patterns"),
-        (frame(pattern("T1", 1, 2) | {"characteristics": "{}"}), "Pattern 0 does not tell"),
-        (frame(pattern("T1", 1, 2) | {"characteristics": "no JSON"}), "Pattern 0 does not tell"),
-        (frame(pattern("T1", 1, 2) | {"last_detected": None}), "Pattern 0 does not tell"),
-        (frame(pattern("T1", 1, 2, customers="")), "Pattern 0 does not tell"),
+        (pl.DataFrame({"pattern_type": ["a"]}), "must be the result of detect_patterns"),
+        (7, "must be the result of detect_patterns"),
+        (frame(pattern("T1", 1, 2) | {"characteristics": "{}"}), "Pattern 0 does not state"),
+        (frame(pattern("T1", 1, 2) | {"characteristics": "no JSON"}), "Pattern 0 does not state"),
+        (frame(pattern("T1", 1, 2) | {"last_detected": None}), "Pattern 0 does not state"),
+        (frame(pattern("T1", 1, 2, customers="")), "Pattern 0 does not state"),
     ],
 )
 def test_what_is_no_detection_is_told(repository, given, words):
@@ -251,7 +251,7 @@ def test_what_is_no_detection_is_told(repository, given, words):
 
 def test_a_transaction_that_sees_nothing_new_is_refused(repository, session):
     session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-    with pytest.raises(ArgumentError, match="'repeatable read' does not see"):
+    with pytest.raises(ArgumentError, match=r"must be 'read committed', .* got 'repeatable read'"):
         repository.record(frame(pattern("T1", 1, 2)))
 
 

@@ -79,7 +79,8 @@ def test_the_summary_is_told_and_where_the_page_is(synfin, tmp_path):
 def test_mistakes_are_told_in_one_line(synfin, tmp_path):
     out = tmp_path / "model.html"
     assert "forest 1.0" in synfin("model", "forrest", "1.0", "--out", out, code=1)
-    assert "does not exist. Create it" in synfin("fraud", "--out", tmp_path / "no" / "x.html", code=1)
+    nowhere = tmp_path / "no" / "x.html"
+    assert "does not exist. Create it" in synfin("fraud", "--out", nowhere, code=1)
     both = ("--by", "channel", "--no-groups", "--out", out)
     assert "exclude each other" in synfin("fraud", *both, code=2)
     assert "not of the form" in synfin("fraud", "--bins", "amount=a", "--out", out, code=2)

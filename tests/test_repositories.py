@@ -313,7 +313,7 @@ def test_a_session_that_was_broken_before_says_what_to_do(session, parents):
 
 @pytest.mark.parametrize("wrong", [{"limit": -1}, {"offset": -1}, {"limit": 1.5}, {"limit": True}])
 def test_limit_and_offset_are_numbers_of_rows(session, wrong):
-    with pytest.raises(ArgumentError, match="number of rows, at least 0"):
+    with pytest.raises(ArgumentError, match="must be a number of rows of at least 0"):
         CustomerRepository(session).get_all(**wrong)
 
 

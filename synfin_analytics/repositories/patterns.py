@@ -59,7 +59,7 @@ class _PatternRepository(BaseRepository[ModelT]):
         table = self._table.name
         if getattr(detected, "table", table) != table:
             raise ArgumentError(
-                f"These patterns belong into {detected.table!r}, not {table!r}: record them with "
+                f"These patterns belong in {detected.table!r}, not {table!r}: record them with "
                 "the other repository."
             )
         found = rows_of(detected)
@@ -83,8 +83,8 @@ class _PatternRepository(BaseRepository[ModelT]):
         isolation = self.session.scalar(text("SELECT current_setting('transaction_isolation')"))
         if isolation != "read committed":
             raise ArgumentError(
-                f"A transaction that is {isolation!r} does not see what others record meanwhile: "
-                "record in one that is 'read committed', as sessions of this package are."
+                "The session's isolation level must be 'read committed', as that of this package's "
+                f"sessions is; got {isolation!r}, which does not see what others record meanwhile."
             )
         name = f"synfin_analytics.{self._table.name}"
         self.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))

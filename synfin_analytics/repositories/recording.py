@@ -188,8 +188,8 @@ def rows_of(detected: Any) -> list[dict[str, Any]]:
         rows = pl.DataFrame(frame).select(COLUMNS).rows(named=True)
     except (TypeError, ValueError, pl.exceptions.PolarsError):
         raise ArgumentError(
-            "Patterns to record are what detect_patterns or detect_anomalies returned, or its "
-            f"frame(), with the columns {', '.join(COLUMNS)}."
+            "Patterns to record must be the result of detect_patterns or detect_anomalies, or its "
+            f"frame() with the columns {', '.join(COLUMNS)}."
         ) from None
     for number, row in enumerate(rows):
         told = row["characteristics"]
@@ -198,9 +198,9 @@ def rows_of(detected: Any) -> list[dict[str, Any]]:
             row["first_detected"] and row["last_detected"]
         ):
             raise ArgumentError(
-                f"Pattern {number} does not tell whom it is about, or when it was: its "
-                f"characteristics are lists of {', '.join(_LISTS)}, and it has first_detected and "
-                "last_detected."
+                f"Pattern {number} does not state its subjects or its period: its characteristics "
+                f"must have lists of {', '.join(_LISTS)}, and first_detected and last_detected "
+                "must not be missing."
             )
     return rows
 

@@ -106,7 +106,9 @@ class TransactionRepository(BaseRepository[Transaction]):
         """Transactions of ``min_amount`` to ``max_amount``, both included, largest first."""
         low, high = money(min_amount, "min_amount"), money(max_amount, "max_amount")
         if low is not None and high is not None and low > high:
-            raise ArgumentError(f"min_amount ({low}) is above max_amount ({high}).")
+            raise ArgumentError(
+                f"`min_amount` must not be greater than `max_amount`; got {low} and {high}."
+            )
         where: list[ColumnElement[bool]] = []
         if low is not None:
             where.append(Transaction.amount >= low)
@@ -119,7 +121,7 @@ class TransactionRepository(BaseRepository[Transaction]):
     ) -> Rows:
         """Transactions of at least ``threshold``, largest first."""
         if threshold is None:
-            raise ArgumentError("threshold is an amount, at least 0; got None.")
+            raise ArgumentError("`threshold` must be an amount of at least 0; got None.")
         return self.get_by_amount_range(threshold, None, limit)
 
     def get_statistics(self, start_date: Bound = None, end_date: Bound = None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BigInteger, Double, cast, func
 
+from synfin_analytics.arguments import shown, whole_number
 from synfin_analytics.exceptions import (
     ArgumentError,
     InvalidDataError,
@@ -95,21 +96,10 @@ def total(column: InstrumentedAttribute[Decimal], where: ColumnElement[bool]) ->
     return func.coalesce(counted / float(units), 0.0)
 
 
-def window(limit: object, offset: object) -> tuple[int | None, int]:
+def window(limit: Any, offset: Any) -> tuple[int | None, int]:
     """Check how many rows are wanted, from which on."""
-    for name, value in (("limit", limit), ("offset", offset)):
-        if value is None and name == "limit":
-            continue
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise ArgumentError(f"{name} is a number of rows, at least 0; got {value!r}.")
-    return limit, offset  # type: ignore[return-value]  # the loop has seen to it
-
-
-def share(value: float, name: str) -> float:
-    """Check a threshold among scores."""
-    if isinstance(value, bool) or not 0 <= value <= 1:
-        raise ArgumentError(f"{name} is a score from 0 to 1; got {value!r}.")
-    return float(value)
+    rows = None if limit is None else whole_number(limit, "limit", what="a number of rows")
+    return rows, whole_number(offset, "offset", what="a number of rows")
 
 
 def money(value: Any, name: str) -> Decimal | None:
@@ -121,5 +111,5 @@ def money(value: Any, name: str) -> Decimal | None:
     except InvalidOperation:
         amount = Decimal("NaN")
     if not math.isfinite(amount) or amount < 0:
-        raise ArgumentError(f"{name} is an amount, at least 0; got {value!r}.")
+        raise ArgumentError(f"`{name}` must be an amount of at least 0; got {shown(value)}.")
     return amount

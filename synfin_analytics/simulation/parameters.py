@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from numbers import Integral, Real
 from typing import Any
 
 from synfin_analytics.exceptions import ArgumentError
@@ -32,7 +33,7 @@ def check_parameters(one: Any, what: str) -> None:
         if not _fits(value, field.default) or (share and value > 1):
             form = "a share, from 0 to 1" if share else _form(field.default)
             raise ArgumentError(
-                f"The parameter {field.name!r} of the {what} {one.name!r} is {form}, such as "
+                f"The parameter {field.name!r} of the {what} {one.name!r} must be {form}, such as "
                 f"{field.default!r}; got {value!r}."
             )
 
@@ -44,9 +45,10 @@ def _fits(value: Any, default: Any) -> bool:
         if not all(_fits(each, default[0]) for each in value):
             return False
         return len(default) != 2 or (len(value) == 2 and value[0] <= value[1])
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value <= _MOST:
+    if isinstance(value, bool) or not isinstance(value, Real) or not float(value) <= _MOST:
         return False
-    return value >= 0 if isinstance(default, float) else isinstance(value, int) and value >= 1
+    whole = isinstance(value, Integral) and int(value) >= 1
+    return float(value) >= 0 if isinstance(default, float) else whole
 
 
 def _form(default: Any) -> str:

@@ -73,7 +73,7 @@ def _chosen(given: Any, known: Mapping[str, type[One]], what: str) -> list[One]:
             given = {getattr(one, "name", one): one for one in given}
     if not isinstance(given, Mapping):
         raise ArgumentError(
-            f'{what.capitalize()} names are "all", a list of names, or a mapping of names to '
+            f'{what.capitalize()} names must be "all", a list of names, or a mapping of names to '
             f"parameters; got {given!r}."
         )
     return [_one(name, parameters, known, what) for name, parameters in given.items()]
@@ -89,7 +89,7 @@ def _one(name: Any, given: Any, known: Mapping[str, type[One]], what: str) -> On
         return kind()
     if not isinstance(given, Mapping):
         raise ArgumentError(
-            f"The parameters of the {what} {name!r} are a mapping of names to values; "
+            f"The parameters of the {what} {name!r} must be a mapping of names to values; "
             f"got {given!r}."
         )
     fields = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-import numbers
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from synfin_analytics import arguments
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.frames.convert import Frame, check_frame, to_frame
 from synfin_analytics.metrics.told import html_table
@@ -203,19 +203,19 @@ def _check(
         ("customers", customers, 1), ("merchants", merchants, 1), ("days", days, 1),
         ("seed", seed, 0),
     ):  # fmt: skip
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-            raise ArgumentError(f"{name} is a whole number, at least {least}; got {value!r}.")
+        arguments.whole_number(value, name, least=least)
     for name, share, most in (("fraud_rate", fraud_rate, _MOST_FRAUD), ("drift", drift, 1)):
-        if (
-            isinstance(share, bool)
-            or not isinstance(share, numbers.Real)
-            or not 0 <= float(share) <= most
-        ):
-            raise ArgumentError(f"{name} is a number from 0 to {most}; got {share!r}.")
+        must_be = f"a number from 0 to {most}"
+        if arguments.real_number(share, name, must_be, low=0) > most:
+            raise ArgumentError(f"`{name}` must be {must_be}; got {share!r}.")
     if isinstance(start, dt.datetime) or not isinstance(start, dt.date):
-        raise ArgumentError(f"start is a date, as datetime.date(2025, 1, 1); got {start!r}.")
+        raise ArgumentError(
+            f"`start` must be a date, such as datetime.date(2025, 1, 1); got {start!r}."
+        )
     if not _YEARS[0] <= start.year <= _YEARS[1]:
-        raise ArgumentError(f"start is in the years {_YEARS[0]} to {_YEARS[1]}; got {start}.")
+        raise ArgumentError(
+            f"`start` must be in the years {_YEARS[0]} to {_YEARS[1]}; got {start}."
+        )
 
 
 def _as(frame: pl.DataFrame, kind: Frame) -> Any:
