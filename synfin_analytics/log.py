@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 import time
 from typing import TYPE_CHECKING
+
+from synfin_analytics.sql_text import without_values
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
@@ -24,14 +25,6 @@ if TYPE_CHECKING:
 
 CATEGORY = "DATABASE"
 _SLOW = "synfin_slow_query_ms"
-_LITERAL = re.compile(
-    r"""
-    \$(?P<tag>\w*)\$ .*? \$(?P=tag)\$          # $tag$ text $tag$
-    | \b[eE]' (?: [^'\\] | \\. | '' )* (?:'|\Z)  # E'text' with backslashes
-    | ' (?: [^'] | '' )* (?:'|\Z)                # 'text', also one that is cut off
-    """,
-    re.VERBOSE | re.DOTALL,
-)
 
 
 class _CategoryFilter(logging.Filter):
@@ -50,27 +43,15 @@ def _database_logger() -> logging.Logger:
 logger = _database_logger()
 
 
-def without_values(statement: str, *, most: int = 2000) -> str:
-    """Blank the text literals of a statement, for they may be a card holder's data.
-
-    Examples
-    --------
-    >>> without_values("SELECT 1 FROM customers WHERE email = 'ana@example.org'")
-    "SELECT 1 FROM customers WHERE email = '…'"
-    """
-    blanked = " ".join(_LITERAL.sub("'…'", statement).split())
-    return blanked if len(blanked) <= most else blanked[: most - 1] + "…"
-
-
 def log_if_slow(connection: Connection, began: float, statement: str) -> None:
-    """Log a statement that took longer than the connection's configuration has for slow.
+    """Log a statement that took at least ``slow_query_ms`` of the connection's configuration.
 
     Parameters
     ----------
     began
         When it was sent, by :func:`time.perf_counter`.
     statement
-        Its text; the literals in it are left out.
+        Its text; its literals and comments are not logged.
     """
     took = 1000 * (time.perf_counter() - began)
     if took >= connection.info.get(_SLOW, math.inf):  # a user's own engine has no such setting

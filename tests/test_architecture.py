@@ -18,7 +18,7 @@ FLOORS: dict[str, set[str]] = {
     "errors": {"_dates", "arguments", "exceptions", "wording"},
     "database": {
         "_database", "_engine", "_settings", "_shipped", "config", "connect", "embedded", "grants",
-        "log", "manager", "models", "schema",
+        "log", "manager", "models", "schema", "sql_text",
     },
     "frames": {"frames"},
     "metrics": {"metrics"},

@@ -425,7 +425,7 @@ def test_slow_queries_are_logged_with_their_time_and_without_values(tcp_server, 
     [warning] = [record for record in log.records if record.levelname == "WARNING"]
     message = warning.getMessage()
     assert message.startswith("slow query, ")
-    assert "ms: SELECT pg_sleep(0.05), %(name)s, '…'" in message
+    assert "ms: SELECT pg_sleep(…), %(name)s, '…'" in message
     assert "Ana" not in log.text
     assert "ana@" not in log.text
 
@@ -438,7 +438,7 @@ def test_slow_reads_by_copy_are_logged_without_values(tcp_server, log):
     manager.close()
 
     [warning] = [record for record in log.records if record.levelname == "WARNING"]
-    assert "ms: SELECT pg_sleep(0.05)::text, :name AS name, '…' AS email" in warning.getMessage()
+    assert "ms: SELECT pg_sleep(…)::text, :name AS name, '…' AS email" in warning.getMessage()
     assert "Ana" not in log.text
 
 

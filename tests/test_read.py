@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,8 @@ import polars as pl
 import psycopg2
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import bindparam, create_engine, func, insert, literal, select, text
 from sqlalchemy.orm import Session
 
@@ -61,9 +65,9 @@ def test_a_select_takes_the_values_of_its_named_parameters(shop):
     query = select(func.count().label("n")).where(Merchant.merchant_id == bindparam("who"))
 
     assert read_df(query, {"who": "M1"}, session=shop)["n"].tolist() == [1]
-    with pytest.raises(ArgumentError, match="no value for :who"):
+    with pytest.raises(ArgumentError, match="must have a value for :who"):
         read_df(query, session=shop)
-    with pytest.raises(ArgumentError, match=r"no parameter :whom\. It has :who"):
+    with pytest.raises(ArgumentError, match="which has :who; got 'whom'"):
         read_df(query, {"who": "M1", "whom": "M2"}, session=shop)
 
 
@@ -202,33 +206,133 @@ def test_a_list_goes_with_any(session, values):
     assert read_df(query, {"values": values}, session=session)["n"].tolist() == ["a", "b"]
 
 
-def test_a_tuple_goes_with_in(session):
-    query = "SELECT n FROM generate_series(1, 5) AS n WHERE n IN :some"
+@pytest.mark.parametrize("condition", ["n IN :some", "n IN (:some)", "n IN /* all */ ( :some )"])
+@pytest.mark.parametrize(
+    "kind", [tuple, list, set, np.array, pd.Series, pl.Series, lambda v: dict.fromkeys(v).keys()]
+)
+def test_a_list_goes_with_in(session, condition, kind):
+    query = f"SELECT n FROM generate_series(1, 5) AS n WHERE {condition}"
 
-    assert read_df(query, {"some": (2, 4)}, session=session)["n"].tolist() == [2, 4]
+    frame = read_df(query, {"some": kind([2, 4])}, session=session)
+
+    assert frame["n"].tolist() == [2, 4]
+    assert set(read_df(query.replace("IN", "NOT IN"), {"some": [2, 4]}, session=session)["n"]) == {
+        1,
+        3,
+        5,
+    }
+
+
+@pytest.mark.parametrize("values", ["(:some)", ":some"])
+@pytest.mark.parametrize(
+    ("compared", "kind"), [("n", "int"), ("lower(t)", "text"), ("(n, t)", "row"), ("m", "moment")]
+)
+def test_an_empty_list_holds_nothing(session, compared, kind, values):
+    rows = "(VALUES (1, 'a', now()), (NULL, NULL, NULL)) AS v(n, t, m)"
+    query = f"SELECT n FROM {rows} WHERE {compared} {{}} {values} AND true"
+
+    assert read_df(query.format("IN"), {"some": []}, session=session).empty
+    assert len(read_df(query.format("NOT IN"), {"some": ()}, session=session)) == 2
+
+
+def test_a_list_is_one_of_several_items_after_in(session):
+    query = "SELECT n FROM generate_series(1, 5) AS n WHERE n IN (:one, :some, 5)"
+
+    assert read_df(query, {"one": 1, "some": [2]}, session=session)["n"].tolist() == [1, 2, 5]
+    with pytest.raises(ArgumentError, match=r"`params\['some'\]` must not be empty"):
+        read_df(query, {"one": 1, "some": []}, session=session)
+
+
+def test_pairs_go_with_in(session):
+    query = "SELECT a FROM (VALUES (1, 'x'), (2, 'y')) AS v(a, b) WHERE (a, b) IN :pairs"
+
+    assert read_df(query, {"pairs": [(2, "y"), (1, "z")]}, session=session)["a"].tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("query", "value", "result"),
+    [
+        ("SELECT :v::text AS r", -5, "-5"),
+        ("SELECT :v::text AS r", -2.5, "-2.5"),
+        ("SELECT :v::text AS r", Decimal("-0.10"), "-0.10"),
+        ("SELECT :v::text AS r", float("-inf"), "-Infinity"),
+        ("SELECT 3-:v AS r", -5, 8),
+        ("SELECT -:v AS r", -5, 5),
+        ("SELECT :v ^ 2 AS r", -3.0, 9.0),
+        ("SELECT @:v AS r", -7, 7),
+        ("SELECT :v[2] AS r", [1, -2], -2),
+        ("SELECT u&:v AS r FROM (SELECT 6 AS u) AS t", 3, 2),
+        ("SELECT u||:v AS r FROM (SELECT 'a' AS u) AS t", "b\\'c", "ab\\'c"),
+        ("SELECT interval :v > interval '1 day' AS r", "3 days", True),
+        ("SELECT :v AS r\n-- :w :x::y\n/* :z */", 4, 4),
+    ],
+)
+def test_a_value_is_whole_beside_any_operator(session, query, value, result):
+    assert read_df(query, {"v": value}, session=session)["r"].tolist() == [result]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(
+    values=st.lists(
+        st.integers(-(2**62), 2**62)
+        | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+        | st.decimals(allow_nan=False, allow_infinity=False, places=2)
+        | st.booleans(),
+        min_size=1,
+    ),
+)
+def test_any_values_arrive_as_they_are(session, values):
+    named = {f"v{number}": value for number, value in enumerate(values)}
+    columns = ", ".join(f":{name}::text AS {name}" for name in named)
+
+    row = read_df(f"SELECT {columns}", named, session=session, frame="arrow").to_pylist()[0]
+
+    texts = [json.dumps(v) if isinstance(v, bool) else f"{v}" for v in values]
+    assert list(row.values()) == texts
+
+
+@pytest.mark.parametrize("setting", ["extra_float_digits = 0", "datestyle = 'SQL, DMY'"])
+def test_returned_rows_lose_nothing_under_any_setting(session, setting):
+    session.execute(text("CREATE TEMP TABLE t (f float8, r real, n numeric, m timestamptz)"))
+    session.execute(text(f"SET LOCAL {setting}"))
+    values = "0.30000000000000004, 0.1, 12345678901234567890.125, '2026-02-01 03:04:05.678901+00'"
+
+    written = read_df(
+        f"INSERT INTO t VALUES ({values}) RETURNING *", session=session, frame="arrow", exact=True
+    )
+
+    read = read_df("SELECT * FROM t", session=session, frame="arrow", exact=True)
+    assert written.equals(read)
+    name, value = setting.split(" = ")
+    assert read_df(f"SHOW {name}", session=session).iloc[0, 0] == value.strip("'")
 
 
 def test_colons_in_quotes_casts_slices_and_comments_are_no_parameters(session):
     query = """
-        SELECT ':a' AS q, '1'::integer AS c, (ARRAY[1, 2, 3])[1:n] AS s, :a AS p -- :b
-        FROM (SELECT 2 AS n) AS m /* :c */
+        SELECT ':a' AS q, '1'::integer AS c, (ARRAY[1, 2, 3])[:n] AS s, 9 AS ":d", $$:e$$ AS e -- :b
+        FROM (SELECT 2 AS n) AS m /* :c /* :d */ */
     """
+    row = {"q": ":a", "c": 1, "s": [1, 2], ":d": 9, "e": ":e"}
 
-    row = read_df(query, {"a": 9}, session=session, frame="arrow").to_pylist()[0]
-
-    assert row == {"q": ":a", "c": 1, "s": [1, 2], "p": 9}
+    assert read_df(query, session=session, frame="arrow").to_pylist() == [row]
+    more = read_df(query.replace("9", ":a"), {"a": 9}, session=session, frame="arrow")
+    assert more.to_pylist() == [row]
 
 
 @pytest.mark.parametrize(
     ("query", "params", "words"),
     [
-        ("SELECT :amount", {"amuont": 1}, "no value for :amount.*'amuont'"),
-        ("SELECT :a", {"a": 1, "b": 2}, "no parameter :b. It has :a"),
-        ("SELECT %(a)s", {"a": 1}, "no parameter :a. It has none"),
-        ("SELECT :a", [1], "dict"),
-        ("SELECT :a", {"a": "nul\0"}, "Parameter 'a' is a str"),
-        ("SELECT :a", {"a": "\ud800"}, "Parameter 'a' is a str"),
-        ("SELECT :a", {"a": object()}, "Parameter 'a' is a object"),
+        ("SELECT :amount", {"amuont": 1}, "must have a value for :amount.*'amuont'"),
+        ("SELECT :a, :b, :a", None, "must have a value for :a, :b,.*params={'a': …, 'b': …}"),
+        ("SELECT ARRAY[:a, [:b]]", {}, "must have a value for :a, :b"),
+        (text("SELECT :a + :b"), {"a": 1}, "must have a value for :b"),
+        ("SELECT :a", {"a": 1, "b": 2, "c": 3}, "which has :a; got 'b', 'c'"),
+        ("SELECT %(a)s", {"a": 1}, "which has none; got 'a'"),
+        ("SELECT :a", [1], "must be a dict"),
+        ("SELECT 1 WHERE 1 IN :a", {"a": 1}, r"`params\['a'\]` must be a list after IN; got a int"),
+        ("SELECT :a", {"a": "nul\0"}, "got a str that"),
+        ("SELECT :a", {"a": "\ud800"}, "got a str that"),
+        ("SELECT :a", {"a": object()}, "got a object that"),
     ],
 )
 def test_parameters_and_query_must_go_together(session, query, params, words):

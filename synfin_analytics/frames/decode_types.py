@@ -61,7 +61,16 @@ def _day(fields: Fields) -> pa.Array:
 
 
 def _refuse_infinity(values: npt.NDArray[Any], highest: int) -> None:
-    if values.size and (values.max() > highest or values.min() == int(np.iinfo(values.dtype).min)):
+    if not values.size:
+        return
+    limits = np.iinfo(values.dtype)
+    last = int(values.max())
+    if highest < last < limits.max:
+        raise UnreadableError(
+            "has a year beyond the range of timestamps and dates in a frame. Leave those rows out, "
+            "or read the column as text."
+        )
+    if last == limits.max or values.min() == int(limits.min):
         raise UnreadableError(
             "has 'infinity' or '-infinity', which no calendar holds. Leave those rows out with "
             "isfinite(…), or replace them with NULLIF(…, 'infinity')."

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     Prepared: TypeAlias = tuple[list[Plan], Chunks]
 
 _INT8 = 20
+_MOST_PRECISION = 1000  # of numeric(p, s)
 #: Rows of a batch of :func:`read_batches`: about a row group of a Parquet file.
 BATCH_ROWS = 131_072
 #: Rows whose columns :func:`read_df` joins at once.
@@ -52,6 +53,8 @@ _ROWS_AT_ONCE = 65_536
 #: A batch also ends here, so that wide rows do not fill the memory.
 _BATCH_BYTES = 64 * 2**20
 
+#: Settings under which a value's text has all of it.
+_EXACT_TEXTS = {"extra_float_digits": "1", "datestyle": "ISO, YMD", "intervalstyle": "postgres"}
 # Values as the server's text, whatever their type: it reads them back itself.
 _AS_TEXT = extensions.new_type(
     tuple(extensions.string_types), "SYNFIN_TEXT", lambda value, _cursor: value
@@ -76,8 +79,8 @@ def read_df(
         or SQL text.
     params
         Values of the parameters, written ``:name`` in SQL text. They are bound, never formatted
-        into it. A list goes with ``= ANY(:name)``, a tuple with ``IN :name``; a datetime without
-        a zone is UTC. Without ``params``, a colon in the text is a colon.
+        into it. A list goes with ``IN :name``, ``IN (:name)`` or ``= ANY(:name)``, and may be
+        empty; a datetime without a zone is UTC.
     session
         Session to read in, which sees its own uncommitted rows; pending objects are flushed first
         if it autoflushes. When the query fails, the session is as it was before. By default a
@@ -274,6 +277,30 @@ def _executed(cursor: Cursor, sql: BoundSQL, *, exact: bool) -> Prepared:
     query: so each type is read in one way only.
     """
     extensions.register_type(_AS_TEXT, cursor)
+    with _exact_texts(cursor, sql):
+        return _returned(cursor, sql, exact=exact)
+
+
+@contextlib.contextmanager
+def _exact_texts(cursor: Cursor, sql: BoundSQL) -> Iterator[None]:
+    """Have values written as text, and read again, without loss, whatever the settings are."""
+    if sql.statement.of_settings:  # as SHOW, which would show these
+        yield
+        return
+    local = not cursor.connection.autocommit
+    change = "SELECT " + ", ".join(f"set_config('{name}', %s, %s)" for name in _EXACT_TEXTS)
+    cursor.execute("SELECT " + ", ".join(f"current_setting('{name}')" for name in _EXACT_TEXTS))
+    before = cursor.fetchone() or ()
+    cursor.execute(change, [part for value in _EXACT_TEXTS.values() for part in (value, local)])
+    try:
+        yield
+    finally:
+        # A transaction that has failed is rolled back, and the settings with it.
+        if cursor.connection.info.transaction_status != extensions.TRANSACTION_STATUS_INERROR:
+            cursor.execute(change, [part for value in before for part in (value, local)])
+
+
+def _returned(cursor: Cursor, sql: BoundSQL, *, exact: bool) -> Prepared:
     execute(cursor, sql.within("", ""))
     described = cursor.description
     if described is None:
@@ -308,4 +335,6 @@ def _typmod(column: Description) -> int:
     if column.type_code != NUMERIC or column.precision is None or column.scale is None:
         return -1
     precision, scale = int(column.precision), int(column.scale)
+    if precision > _MOST_PRECISION:  # what the driver makes of a numeric without limits
+        return -1
     return ((precision << 16) | scale) + 4
