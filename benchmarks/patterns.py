@@ -29,6 +29,8 @@ WORLDS = (
     (5000, 2000, 90, 103),
     (2000, 800, 365, 104),
 )
+#: Of `simulate`, so that there are enough frauds of each kind.
+FRAUD_RATE = 0.008
 #: Frauds of one kind with a customer, or at a merchant, that are farther apart are two episodes.
 APART = 14 * 86_400_000_000  # microseconds
 #: Kinds whose episodes are a merchant's.
@@ -128,10 +130,12 @@ class Measured(NamedTuple):
     seconds: float
 
 
-def measure(world: tuple[int, int, int, int]) -> Measured:
+def measure(world: tuple[int, int, int, int], fraud_rate: float = FRAUD_RATE) -> Measured:
     """Counts of every detector in a world, its transactions, and the seconds that finding took."""
     customers, merchants, days, seed = world
-    transactions = simulate(customers, merchants, days, seed, frame="polars").transactions
+    transactions = simulate(
+        customers, merchants, days, seed, fraud_rate=fraud_rate, frame="polars"
+    ).transactions
     begun = time.perf_counter()
     frauds, anomalies = detect_patterns(transactions), detect_anomalies(transactions)
     seconds = time.perf_counter() - begun
@@ -194,7 +198,11 @@ def on_handbook(path: Path) -> pl.DataFrame:
 )
 @click.option("--world", "worlds", type=(int, int, int, int), multiple=True, default=WORLDS,
               help="Customers, merchants, days and seed; repeat as needed.")  # fmt: skip
-def main(worlds: tuple[tuple[int, int, int, int], ...], data: Path | None) -> None:
+@click.option("--fraud-rate", type=click.FloatRange(0, 0.1), default=FRAUD_RATE, show_default=True,
+              help="Share of the transactions that is fraud.")  # fmt: skip
+def main(
+    worlds: tuple[tuple[int, int, int, int], ...], data: Path | None, fraud_rate: float
+) -> None:
     """Print precision and recall of each detector, by transaction and by episode."""
     if data is not None:
         for kind, patterns, transactions, fraud in on_handbook(data).iter_rows():
@@ -203,7 +211,7 @@ def main(worlds: tuple[tuple[int, int, int, int], ...], data: Path | None) -> No
     total: dict[str, Counts] = {}
     sure = []
     for world in worlds:
-        counts, confident, rows, seconds = measure(world)
+        counts, confident, rows, seconds = measure(world, fraud_rate)
         sure.append(confident)
         customers, merchants, days, seed = world
         click.echo(

@@ -115,7 +115,9 @@ def test_a_ring_is_all_that_hangs_together(benchmark):
     assert rings[:3].n_unique() == 1
 
 
-def test_a_world_is_measured(benchmark):
+def test_a_world_is_measured_at_any_fraud_rate(benchmark):
+    rare = benchmark.measure((150, 60, 60, 3), 0.0)
+    assert sum(one.any_fraud + one.there for kind, one in rare.counts.items() if kind in FRAUD) == 0
     measured = benchmark.measure((150, 60, 60, 3))
     assert set(measured.counts) == {*FRAUD, *ANOMALIES}
     assert measured.confidences["right"].mean() > 0.5
