@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,7 @@ from synfin_analytics.embedded.cluster import server_environment
 from synfin_analytics.embedded.owner import ServerUser, program_shelf, server_user
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 PASSWORD = "p@ss/wörd:50%"  # everything in it that a URL must encode
 
@@ -151,10 +152,16 @@ class TcpServer:
             self.process = None
 
     def create_database(self, name: str) -> None:
-        connection = psycopg2.connect(**self.config(database="postgres").connect_arguments())
+        with self.connect("postgres") as admin:
+            admin.execute(f'CREATE DATABASE "{name}"')
+
+    @contextlib.contextmanager
+    def connect(self, database: str) -> Iterator[Any]:
+        """A cursor whose statements are committed one by one."""
+        connection = psycopg2.connect(**self.config(database=database).connect_arguments())
         connection.autocommit = True
         with contextlib.closing(connection), connection.cursor() as cursor:
-            cursor.execute(f'CREATE DATABASE "{name}"')
+            yield cursor
 
     def config(self, **changes: object) -> DatabaseConfig:
         """Configuration that reaches this server."""
@@ -263,3 +270,53 @@ def python_for(uid: int) -> list[str]:
         f"No {version} here that another user may run: install it system-wide "
         f"(Debian: apt-get install {version}), or run the tests as a normal user."
     )
+
+
+class Link:
+    """A TCP proxy before a server, whose link can be made to stall: nothing comes through."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._open = threading.Event()
+        self._open.set()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        #: Bytes that came through so far.
+        self.carried = 0
+        self._sockets: list[socket.socket] = [self._listener]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> Link:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.set()
+        for one in self._sockets:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def stall(self) -> None:
+        """Carry nothing more, in either direction, on old and new connections."""
+        self._open.clear()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._port))
+                self._sockets += [client, server]
+                for ends in ((client, server), (server, client)):
+                    threading.Thread(target=self._carry, args=ends, daemon=True).start()
+
+    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                self._open.wait()
+                data = source.recv(1 << 16)
+                self._open.wait()
+                target.sendall(data)
+                self.carried += len(data)
+                if not data:
+                    target.shutdown(socket.SHUT_WR)
+                    return

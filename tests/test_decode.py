@@ -287,7 +287,6 @@ def test_moments_of_any_zone_arrive_in_utc(session):
         ("'infinity'::timestamp", "isfinite"),
         ("'-infinity'::date", "isfinite"),
         ("'294276-12-31 23:59:59'::timestamp", "year beyond the range"),
-        ("'5874897-12-31'::date", "year beyond the range"),
         ("interval '1 month'", "EXTRACT"),
         ("interval '1000000000 days'", "text"),
         ("'24:00'::time", "text"),

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import socket
 import threading
+import time
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
 import psycopg2.extensions
+from psycopg2 import _psycopg
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,6 +21,8 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection as PgConnection  # noqa: N812 - a class
 
 PAUSE = 0.1  # seconds
+#: Seconds for the server to cancel. A link that is stalled carries the request no better than rows.
+PATIENCE = 5.0
 
 
 class InterruptibleCursor(psycopg2.extensions.cursor):
@@ -84,25 +90,65 @@ class Work:
             raise self._failure
 
     def end(self, connection: PgConnection) -> None:
-        """Have the server cancel; cut the line if it cannot be told, or at a second interrupt."""
+        """Have the server cancel; cut the line if it does not in time, or at a second interrupt."""
         if self._turn.acquire(blocking=False):
             return
-        cancelled = False
-        while True:
+        asked = cut = False
+        while not self._done.is_set():
             # An interrupt can come at any point, and must not leave the thread on the connection.
-            with contextlib.suppress(KeyboardInterrupt, psycopg2.Error):
-                if self._done.is_set():
-                    return
-                if not cancelled:
-                    cancelled = True
-                    connection.cancel()
-                elif not connection.closed:
-                    with (
-                        socket.socket(fileno=os.dup(connection.fileno())) as line,
-                        contextlib.suppress(OSError),  # it is cut already
-                    ):
-                        line.shutdown(socket.SHUT_RDWR)
-                self.wait()
+            with contextlib.suppress(KeyboardInterrupt):
+                if not asked:
+                    asked = True
+                    threading.Thread(target=_cancel, args=(connection,), daemon=True).start()
+                    self._wait_until(time.monotonic() + PATIENCE)
+                else:
+                    cut = True
+                    _cut(connection)
+                    self.wait()
+        if cut:
+            connection.close()
+
+    def _wait_until(self, deadline: float) -> None:
+        while not self._done.wait(PAUSE) and time.monotonic() < deadline:
+            pass
+
+
+def _cancel(connection: PgConnection) -> None:
+    """Ask the server to cancel, over a connection of its own, which may take forever."""
+    libpq = _libpq()
+    if libpq is None:
+        with contextlib.suppress(psycopg2.Error):  # closed meanwhile: nothing is left to cancel
+            connection.cancel()
+        return
+    request = libpq.PQgetCancel(connection.pgconn_ptr)
+    if request:
+        libpq.PQcancel(request, ctypes.create_string_buffer(256), 256)
+        libpq.PQfreeCancel(request)
+
+
+@cache
+def _libpq() -> ctypes.CDLL | None:
+    """Find the driver's libpq: psycopg2's ``cancel`` holds Python's lock while it waits."""
+    libpq = ctypes.CDLL(_psycopg.__file__)
+    try:
+        libpq.PQgetCancel.argtypes = [ctypes.c_void_p]
+        libpq.PQgetCancel.restype = ctypes.c_void_p
+        libpq.PQcancel.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int]
+        libpq.PQfreeCancel.argtypes = [ctypes.c_void_p]
+        libpq.PQfreeCancel.restype = None
+    except AttributeError:  # Windows looks for them in this one library only
+        return None
+    return libpq
+
+
+def _cut(connection: PgConnection) -> None:
+    """Shut the connection's socket down, under whoever waits at it."""
+    if not connection.closed:
+        with (
+            socket.socket(fileno=os.dup(connection.fileno())) as line,
+            contextlib.suppress(OSError),  # it is cut already
+        ):
+            line.shutdown(socket.SHUT_RDWR)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,8 @@ from synfin_analytics.frames.collect import column_of
 from synfin_analytics.frames.convert import Frame, check_frame, frame_of, joined
 from synfin_analytics.frames.decode import decode_chunk
 from synfin_analytics.frames.decode_types import DECODERS
-from synfin_analytics.frames.read_copy import copy_chunks, execute
+from synfin_analytics.frames.interrupt import InterruptibleCursor
+from synfin_analytics.frames.read_copy import copy_chunks
 from synfin_analytics.frames.read_plan import NUMERIC, Plan, exact_type, plans_of
 from synfin_analytics.frames.read_session import (
     connection_of,
@@ -228,8 +229,9 @@ def _run(
         else:
             raise ArgumentError("Give session= or manager=, not both: a session has its database.")
         connection = driver_connection(bound)
+        stack.callback(_give_up_closed, bound, connection)
         statement = statement_of(query, params, bound.dialect)
-        cursor = stack.enter_context(connection.cursor())
+        cursor = stack.enter_context(connection.cursor(cursor_factory=InterruptibleCursor))
         sql = statement.bound(cursor)
         began = time.perf_counter()
         with told(sql, bound):
@@ -240,6 +242,12 @@ def _run(
         yield _Result(plans, stack.enter_context(contextlib.closing(_checked(chunks, sql, bound))))
         if not bound.invalidated:
             log_if_slow(bound, began, statement.text)
+
+
+def _give_up_closed(bound: BoundConnection, connection: DriverConnection) -> None:
+    """Let the session know of a connection that was closed, as one that an interrupt cut."""
+    if connection.closed and not bound.invalidated:
+        bound.invalidate()
 
 
 def _checked(chunks: Chunks, sql: BoundSQL, bound: BoundConnection) -> Chunks:
@@ -301,7 +309,7 @@ def _exact_texts(cursor: Cursor, sql: BoundSQL) -> Iterator[None]:
 
 
 def _returned(cursor: Cursor, sql: BoundSQL, *, exact: bool) -> Prepared:
-    execute(cursor, sql.within("", ""))
+    cursor.execute(sql.within("", ""))
     described = cursor.description
     if described is None:
         count = None if cursor.rowcount < 0 else cursor.rowcount

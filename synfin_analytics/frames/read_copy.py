@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 from synfin_analytics.exceptions import QueryError
 from synfin_analytics.frames.decode import PADDING, Chunk
-from synfin_analytics.frames.interrupt import PAUSE, in_background, interruptible
+from synfin_analytics.frames.interrupt import PAUSE, in_background
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from psycopg2.extensions import connection as Connection  # noqa: N812
-    from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 #: Rows of a chunk: enough to make NumPy's calls cheap.
 ROWS = 8_192
@@ -79,11 +78,6 @@ def _next(chunks: queue.Queue[Chunk | None]) -> Chunk | None:
     while True:
         with contextlib.suppress(queue.Empty):
             return chunks.get(timeout=PAUSE)
-
-
-def execute(cursor: Cursor, sql: bytes) -> None:
-    """Run a command, and let Ctrl-C cancel it; psycopg2 alone would wait for its end."""
-    interruptible(cursor.connection, lambda: cursor.execute(sql))
 
 
 def _collect(emit: Callable[[Chunk], object]) -> Generator[None, bytes, None]:

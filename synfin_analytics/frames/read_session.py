@@ -51,7 +51,10 @@ def connection_of(session: Session) -> BoundConnection:
 
 def driver_connection(bound: BoundConnection) -> DriverConnection:
     """Give the driver's own connection, which COPY needs."""
-    connection = bound.connection.driver_connection
+    try:
+        connection = bound.connection.driver_connection
+    except PendingRollbackError:
+        raise QueryError(ABORTED) from None
     if not isinstance(connection, extensions.connection):
         raise QueryError("The session's engine uses another driver: make it postgresql+psycopg2.")
     if connection.encoding != "UTF8":
