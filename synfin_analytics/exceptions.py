@@ -99,10 +99,10 @@ class InvalidDataError(SynfinError, ValueError):
         in the data, from 0) and ``samples`` (values as text; none of personal data).
     """
 
-    def __init__(self, table: str, problems: Sequence[Problem]) -> None:
+    def __init__(self, table: str, problems: Sequence[Problem], note: str = "") -> None:
         self.table = table
         self.problems = tuple(problems)
-        super().__init__(_told(table, self.problems))
+        super().__init__("\n".join(filter(None, (_told(table, self.problems), note))))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -120,6 +120,10 @@ class InvalidDataError(SynfinError, ValueError):
             ],
             columns=["column", "reason", "count", "rows", "samples"],
         )
+
+
+class RejectedLabelsWarning(UserWarning):
+    """Rows that a load left out had another fraud rate than the others."""
 
 
 class LoadError(SynfinError, RuntimeError):

@@ -92,7 +92,7 @@ def test_two_columns_cannot_become_the_same() -> None:
 
 @pytest.mark.parametrize("option", ["on_invalid", "on_missing_parent", "on_conflict", "lock"])
 def test_an_option_that_does_not_exist_is_refused(option: str) -> None:
-    with pytest.raises(ArgumentError, match=f"{option} is one of"):
+    with pytest.raises(ArgumentError, match=f"`{option}` must be one of"):
         load_df(transactions(), "transactions", **{option: "perhaps"})
 
 

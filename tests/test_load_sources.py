@@ -199,8 +199,8 @@ def test_a_file_that_is_not_there_is_told(name: str, tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_kind_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ArgumentError, match="neither a Parquet nor a CSV file"):
-        load_df(_csv(tmp_path, "x", "rows.xlsx"), "merchants")
+    with pytest.raises(ArgumentError, match=r"must be a file of Parquet .*; got '\.pickle'"):
+        load_df(_csv(tmp_path, "x", "rows.pickle"), "merchants")
     with pytest.raises(ArgumentError, match="cannot be read as Parquet"):
         load_df(_csv(tmp_path, "x", "rows.parquet"), "merchants")
 

@@ -46,7 +46,7 @@ NAMES = FACE.split()
 
 PARAMETERS = {
     "load_df": "df table columns on_invalid on_missing_parent on_conflict session manager lock "
-    "progress",
+    "progress separator encoding decimal thousands date_format timezone currency",
     "read_df": "query params session manager frame exact",
     "show": "frame rows",
     "read_batches": "query params session manager exact",
@@ -99,7 +99,8 @@ PARAMETERS = {
     "DetectedPatterns.summary": "self kind",
     "DetectedPatterns.transactions": "self kind",
     "FraudPatternRepository.record": "self detected",
-    "read_layout": "source layout start",
+    "read_layout": "source layout start separator encoding decimal thousands date_format timezone "
+    "currency",
     "Layout": "transactions customers merchants name about",
     "get_db_manager": "config",
     "get_db_session": "",

@@ -1,9 +1,14 @@
-"""CSV files, read as texts: what a cell means is the table's to say."""
+"""CSV files, read as texts: the table says what a cell means."""
 
 from __future__ import annotations
 
+import codecs
+import csv as python_csv
+import dataclasses
+import lzma
 import re
-from typing import TYPE_CHECKING
+import zipfile
+from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pyarrow import csv
@@ -11,48 +16,221 @@ from pyarrow import csv
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
+
+    from synfin_analytics.frames.options import ReadOptions
+
+#: What separates the fields of CSV files; of equally many, the first is meant.
+SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
+#: Bytes that hold a header, and those that hold the longest cell.
+_HEAD = 1 << 16
+_BLOCK = 1 << 24
+#: Threads would not know the number of a row that is broken.
+_READING = csv.ReadOptions(use_threads=False, block_size=_BLOCK)
 
 
-def open_csv(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    """Open a CSV: the table, not a guess, says what "00123" is.
+@dataclasses.dataclass(frozen=True)
+class Delimited:
+    """Columns of a CSV file, and its rows once they are asked for."""
+
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+    #: How the file was read, for a message when the columns or cells do not fit.
+    note: str
+
+
+def open_csv(
+    opened: Callable[[], IO[bytes]],
+    name: str,
+    options: ReadOptions,
+    columns: Sequence[str] | None = None,
+) -> Delimited:
+    """Open a CSV file whose every field is a text.
 
     A field with nothing in it is NULL, a quoted empty one is an empty text.
+
+    Parameters
+    ----------
+    opened
+        Opens the bytes of the file, uncompressed; called more than once.
+    name
+        What messages call it.
+    options
+        Its separator and encoding.
+    columns
+        Those that are wanted, in this order; all by default.
 
     Raises
     ------
     ArgumentError
-        It is not CSV, or is broken; in the midst of the rows too.
+        It is not CSV, not in the encoding, or broken; in the midst of the rows too.
     """
-    separator = "\t" if ".tsv" in path.suffixes else ","
+    file = _File(opened, name, options)
+    parsing = csv.ParseOptions(delimiter=file.separator, newlines_in_values=True)
     try:
-        with csv.open_csv(path, parse_options=csv.ParseOptions(delimiter=separator)) as first:
+        with (
+            file.utf8() as stream,
+            csv.open_csv(stream, read_options=_READING, parse_options=parsing) as first,
+        ):
             names = first.schema.names
-        reader = csv.open_csv(
-            path,
-            read_options=csv.ReadOptions(use_threads=False),
-            parse_options=csv.ParseOptions(delimiter=separator, newlines_in_values=True),
-            convert_options=csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()),
-                null_values=[""],
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=False,
-            ),
-        )
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from None
-    return reader.schema, _told(reader, path)
+    except _BROKEN as error:
+        raise file.refusal(error) from None
+    wanted = list(names if columns is None else columns)
+    schema = pa.schema([pa.field(column, pa.string()) for column in wanted])
+    return Delimited(schema, _batches(file, names, wanted), file.note)
 
 
-def _told(reader: Iterable[pa.RecordBatch], path: Path) -> Iterator[pa.RecordBatch]:
+_BROKEN = (pa.ArrowException, OSError, ValueError, EOFError, lzma.LZMAError, zipfile.BadZipFile)
+
+
+def _batches(file: _File, names: list[str], wanted: list[str]) -> Iterator[pa.RecordBatch]:
     try:
-        yield from reader
-    except pa.ArrowException as error:
-        raise _unreadable(path, error) from None
+        with (
+            file.utf8() as stream,
+            csv.open_csv(
+                stream,
+                read_options=_READING,
+                parse_options=csv.ParseOptions(delimiter=file.separator, newlines_in_values=True),
+                convert_options=csv.ConvertOptions(
+                    column_types=dict.fromkeys(names, pa.string()),
+                    include_columns=wanted,
+                    null_values=[""],
+                    strings_can_be_null=True,
+                    quoted_strings_can_be_null=False,
+                ),
+            ) as reader,
+        ):
+            yield from reader
+    except _BROKEN as error:
+        raise file.refusal(error) from None
 
 
-def _unreadable(path: Path, error: Exception) -> ArgumentError:
-    # Arrow goes on with the line itself, which is somebody's data.
-    words = re.sub(r"(got \d+): .*", r"\1", str(error), flags=re.DOTALL)
-    return ArgumentError(f"{str(path)!r} cannot be read as CSV: {words}")
+class _File:
+    """The bytes of a CSV file, and what is known of how they are to be read."""
+
+    def __init__(self, opened: Callable[[], IO[bytes]], name: str, options: ReadOptions) -> None:
+        self._opened = opened
+        self._name = name
+        self._options = options
+        self._encoding = codecs.lookup(options.encoding or "utf-8").name
+        lines = self._first_lines()
+        self.separator = options.separator or sniff(lines)
+
+    def utf8(self) -> Any:
+        """Open its text as UTF-8."""
+        stream = self._opened()
+        if self._encoding in ("utf-8", "utf-8-sig", "ascii"):
+            return stream
+        return pa.transcoding_input_stream(pa.PythonFile(stream, "r"), self._encoding, "utf-8")
+
+    @property
+    def note(self) -> str:
+        """Say how it was read."""
+        how = "as given" if self._options.separator else "found in the header"
+        told = SEPARATORS.get(self.separator, "separator")
+        return (
+            f"The file was read with separator={self.separator!r} ({told}, {how}), "
+            f"encoding={self._encoding!r} and decimal={self._options.decimal_mark!r}. If it is "
+            "written otherwise, say so: separator=, encoding=, decimal=, thousands=, date_format=, "
+            "currency= (on the command line: --separator, …)."
+        )
+
+    def _first_lines(self) -> list[str]:
+        """Read the header and the row after it."""
+        try:
+            with self._opened() as stream:
+                head = stream.read(_HEAD)
+        except _BROKEN as error:
+            raise self.refusal(error) from None
+        if not self._options.encoding and head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise ArgumentError(
+                f'{self._name} is UTF-16 by its first bytes: give encoding="utf-16" '
+                "(on the command line: --encoding utf-16)."
+            )
+        decoder = codecs.getincrementaldecoder(self._encoding)()
+        try:
+            text = decoder.decode(head, final=False)
+        except UnicodeDecodeError as error:
+            text = head[: error.start].decode(self._encoding, "replace")
+            if len(_records(text)) < 2:
+                raise self.refusal(error) from None
+        return _records(text.removeprefix("\ufeff"))[:2]
+
+    def refusal(self, error: Exception) -> ArgumentError:
+        """Say what is wrong, without the line itself, which is data."""
+        if isinstance(error, UnicodeError) or "invalid UTF8" in str(error):
+            return self._undecodable()
+        row = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", str(error))
+        if row:
+            record, wanted, found = map(int, row.groups())
+            return ArgumentError(
+                f"{self._name} cannot be read as CSV: row {record - 2:,} (counted from 0) has "
+                f"{found} fields, but the header has {wanted}. Quote fields that contain the "
+                f"separator, and close every quote. {self.note}"
+            )
+        words = re.sub(r"((?:got|Expected) \d+): .*", r"\1", str(error), flags=re.DOTALL)
+        if "straddling" in words:
+            words = f"a row is longer than {_BLOCK >> 20} MB (is a quote not closed?)"
+        return ArgumentError(f"{self._name} cannot be read as CSV: {words.rstrip('.')}.")
+
+    def _undecodable(self) -> ArgumentError:
+        """Name the first line that is not in the encoding."""
+        line = 1
+        decoder = codecs.getincrementaldecoder(self._encoding)()
+        where = ""
+        try:
+            with self._opened() as stream:
+                while chunk := stream.read(1 << 20):
+                    line += decoder.decode(chunk).count("\n")
+                decoder.decode(b"", final=True)
+        except UnicodeDecodeError as error:
+            line += error.object[: error.start].decode(self._encoding, "replace").count("\n")
+            byte = error.object[error.start]
+            where = f" (byte 0x{byte:02x} in line {line:,})"
+        known = self._options.encoding is not None
+        return ArgumentError(
+            f"{self._name} must be encoded as {self._encoding.upper()}; got something else{where}. "
+            f"Give {'another' if known else 'its'} encoding, "
+            'as encoding="cp1252" for Western European files from Windows (on the command line: '
+            "--encoding cp1252)."
+        )
+
+
+def sniff(lines: Sequence[str]) -> str:
+    r"""Guess the separator from the header and, of several, from the first row.
+
+    Examples
+    --------
+    >>> sniff(["id;amount", "1;12,50"]), sniff(["id|when, local", "1|2026"]), sniff(["id"])
+    (';', '|', ',')
+    >>> sniff(['"a,b"\tc'])
+    '\t'
+    """
+    counts = {
+        separator: [len(_fields(line, separator)) - 1 for line in lines] for separator in SEPARATORS
+    }
+
+    def likelihood(separator: str) -> tuple[bool, int]:
+        header, *others = counts[separator] or [0]
+        return header > 0 and all(header == count for count in others), header
+
+    return max(SEPARATORS, key=likelihood)
+
+
+def _fields(line: str, separator: str) -> list[str]:
+    return next(python_csv.reader([line], delimiter=separator), [])
+
+
+def _records(text: str) -> list[str]:
+    """Split text into its first records: a line break within quotes does not end one."""
+    records: list[str] = []
+    kept = ""
+    for line in text.splitlines():
+        kept = f"{kept} {line}" if kept else line
+        if kept.count('"') % 2 == 0:
+            if kept:
+                records.append(kept)
+            kept = ""
+        if len(records) > 2:
+            break
+    return records

@@ -6,13 +6,16 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
-from synfin_analytics.exceptions import ArgumentError
+import polars as pl
+
+from synfin_analytics.exceptions import ArgumentError, InvalidDataError
 from synfin_analytics.frames.ahead import ahead
 from synfin_analytics.frames.faults import Faults
 from synfin_analytics.frames.keys import STUBS
+from synfin_analytics.frames.options import ReadOptions
 from synfin_analytics.frames.prepare import match_columns, prepare
 from synfin_analytics.frames.progress import progress_bar
-from synfin_analytics.frames.report import LoadReport
+from synfin_analytics.frames.report import Labels, LoadReport
 from synfin_analytics.frames.sources import open_source
 from synfin_analytics.frames.spec import spec_of
 from synfin_analytics.frames.transaction import load_transaction
@@ -52,6 +55,13 @@ def load_df(
     manager: DatabaseManager | None = None,
     lock: Lock = "auto",
     progress: bool | None = None,
+    separator: str | None = None,
+    encoding: str | None = None,
+    decimal: str | None = None,
+    thousands: str | None = None,
+    date_format: str | None = None,
+    timezone: str | None = None,
+    currency: bool | str = False,
 ) -> LoadReport:
     """Load rows into a table: every cell checked, all rows or none.
 
@@ -59,8 +69,9 @@ def load_df(
     ----------
     df
         A pandas, polars (eager or lazy) or pyarrow frame, a DuckDB relation or anything else with
-        an Arrow stream, the path of a Parquet or CSV file, or a list of dicts or ORM objects. Read
-        in batches: it may be larger than memory.
+        an Arrow stream, the path of a file (Parquet, CSV, JSON lines, Excel or Arrow, also
+        compressed), or a list of dicts or ORM objects. Read in batches: it may be larger than
+        memory.
     table
         Name of the table, or its model.
     columns
@@ -86,6 +97,19 @@ def load_df(
         ``"always"`` does so for a table that has rows, ``"never"`` not at all.
     progress
         Show a progress bar; by default on a terminal and in a notebook.
+    separator, encoding
+        Of a CSV file: the character between fields (by default the one of ``, ; tab |`` that the
+        header has), and the encoding of the text (UTF-8 by default).
+    decimal, thousands
+        Marks in numbers that are texts: ``decimal=","``, ``thousands="."``.
+    date_format
+        How dates that are texts are written, as ``"%d/%m/%Y %H:%M"``; ISO 8601 by default.
+    timezone
+        Zone of times without an offset, as ``"Europe/Berlin"``; UTC by default. A time that the
+        clocks skip, or show twice, is refused.
+    currency
+        True to read numbers with a currency sign or code, as ``"$12.50"``, or only with the sign
+        given; parentheses and a minus at the end then mean a negative number.
 
     Returns
     -------
@@ -129,14 +153,21 @@ def load_df(
             f'on_missing_parent="create" makes customers and merchants; a row of {others[0]!r} '
             f"is more than its key. Load {others[0]!r} first."
         )
-    source = open_source(df, BATCH_ROWS)
+    options = ReadOptions(separator, encoding, decimal, thousands, date_format, timezone, currency)
+    source = open_source(df, BATCH_ROWS, options)
     if source.height == 0 and not source.names:  # an empty list does not say what it lacks
         return LoadReport(spec.name, 0, 0, 0, Faults().rejected().to_pandas(), 0.0)
-    targets = match_columns(source.names, spec, columns, partial=on_conflict == "update")
+    try:
+        targets = match_columns(source.names, spec, columns, partial=on_conflict == "update")
+    except InvalidDataError as error:
+        raise noted(error, source.note) from None
     faults = Faults()
+    labels = LabelCount() if on_invalid == "reject" and "is_fraud" in targets.values() else None
     with (
         # Closed last: nothing reads the caller's source any more once the load has ended.
-        contextlib.closing(ahead(_prepared(source, spec, targets, faults), depth=1)) as prepared,
+        contextlib.closing(
+            ahead(_prepared(source, spec, targets, faults, labels), depth=1)
+        ) as prepared,
         load_transaction(session, manager, spec.name) as cursor,
         progress_bar(spec.name, source.height, show=progress) as bar,
     ):
@@ -154,27 +185,64 @@ def load_df(
             bar.update(batch.frame.height)
         writer.finish()
         if faults and on_invalid == "raise":
-            raise faults.error(spec.name)
+            raise noted(faults.error(spec.name), source.note)
     seconds = time.perf_counter() - started
     rows = writer.inserted + writer.updated
     logger.info("load: %s, %d rows in %.1f s", spec.name, rows, seconds)
     if session is not None and on_conflict == "update":
         session.expire_all()  # what it has read may have changed
+    rejected = faults.rejected()
     return LoadReport(
         table=spec.name,
         inserted=writer.inserted,
         updated=writer.updated,
         skipped=writer.skipped,
-        rejected=faults.rejected().to_pandas(),
+        rejected=rejected.to_pandas(),
         seconds=seconds,
+        labels=None if labels is None else labels.without(rejected["row"]),
     )
 
 
 def _prepared(
-    source: Source, spec: TableSpec, targets: Mapping[str, str], faults: Faults
+    source: Source,
+    spec: TableSpec,
+    targets: Mapping[str, str],
+    faults: Faults,
+    labels: LabelCount | None,
 ) -> Iterator[Prepared]:
     for batch in source.batches:
-        yield prepare(batch, spec, targets, faults, options=source.options)
+        prepared = prepare(batch, spec, targets, faults, options=source.options)
+        if labels is not None:
+            labels.add(prepared.frame["is_fraud"])
+        yield prepared
+
+
+class LabelCount:
+    """Labels of all rows of a load, a byte for each: which rows are refused shows at the end."""
+
+    def __init__(self) -> None:
+        self._labels: list[pl.Series] = []
+
+    def add(self, labels: pl.Series) -> None:
+        """Take the labels of the next batch."""
+        self._labels.append(labels.cast(pl.Int8))
+
+    def without(self, rejected: pl.Series) -> Labels | None:
+        """Count the labels, and those of the rows that were refused; None if there are none."""
+        labels = pl.concat([pl.Series([], dtype=pl.Int8), *self._labels])
+        refused = labels.gather(rejected.unique())
+        if not labels.count():
+            return None
+        return Labels(labels.count(), int(labels.sum()), refused.count(), int(refused.sum()))
+
+
+def noted(error: InvalidDataError, note: str) -> InvalidDataError:
+    """Add how a file was read to an error of columns that are not there, or of unread texts."""
+    unread = any(
+        not problem.rows or problem.reason.startswith(("is not ", "is neither "))
+        for problem in error.problems
+    )
+    return InvalidDataError(error.table, error.problems, note) if note and unread else error
 
 
 def _check_choices(on_invalid: str, on_missing_parent: str, on_conflict: str, lock: str) -> None:
@@ -185,4 +253,4 @@ def _check_choices(on_invalid: str, on_missing_parent: str, on_conflict: str, lo
         ("lock", lock, ("auto", "always", "never")),
     ):
         if value not in allowed:
-            raise ArgumentError(f"{name} is one of {', '.join(allowed)}; got {value!r}.")
+            raise ArgumentError(f"`{name}` must be one of {', '.join(allowed)}; got {value!r}.")

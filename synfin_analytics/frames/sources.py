@@ -22,6 +22,8 @@ from synfin_analytics.models import Base
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from synfin_analytics.frames.files import FileRows
+
 #: A column whose cells have no one Arrow type: its Python objects, checked one by one.
 Objects = list[Any]
 Column = pl.Series | Objects
@@ -47,9 +49,11 @@ class Source:
     height: int | None = None
     #: How its texts are written, where they have yet to be parsed, as in CSV.
     options: ReadOptions | None = None
+    #: How a file was read, for a message when its columns or cells do not fit.
+    note: str = ""
 
 
-def open_source(data: Any, rows: int) -> Source:
+def open_source(data: Any, rows: int, options: ReadOptions | None = None) -> Source:
     """Open ``data`` as batches of about ``rows`` rows.
 
     An error in the midst of the rows, of a stream of the caller's own say, is an ArgumentError too.
@@ -58,17 +62,24 @@ def open_source(data: Any, rows: int) -> Source:
     ----------
     data
         A pandas, polars (eager or lazy) or pyarrow frame, anything with an Arrow stream (DuckDB
-        relations, record-batch readers), the path of a Parquet or CSV file, or an iterable of
-        mappings or of ORM objects.
+        relations, record-batch readers), the path of a file, or an iterable of mappings or of ORM
+        objects.
     rows
         Rows in a batch.
+    options
+        How its texts are written.
 
     Raises
     ------
     ArgumentError
         ``data`` is none of these, or the file is not there or not readable.
     """
-    source = _opened(data, rows)
+    options = options or ReadOptions()
+    if isinstance(data, (str, Path)):
+        source = _from_file(data, rows, options)
+    else:
+        options.refuse_csv_options(f"a {type(data).__name__}")
+        source = _with_options(_opened(data, rows), options)
     return dataclasses.replace(source, batches=_unbroken(source.batches))
 
 
@@ -88,8 +99,6 @@ def _unbroken(batches: Iterator[Batch]) -> Iterator[Batch]:
 
 
 def _opened(data: Any, rows: int) -> Source:
-    if isinstance(data, (str, Path)):
-        return _from_file(Path(data), rows)
     if isinstance(data, pl.LazyFrame):
         names = data.collect_schema().names()
         stream = data.collect_batches(chunk_size=rows, maintain_order=True)
@@ -109,7 +118,7 @@ def _opened(data: Any, rows: int) -> Source:
     if isinstance(data, (list, tuple)) or hasattr(data, "__next__"):
         return _from_objects(list(data), rows)
     raise ArgumentError(
-        "Rows come as a pandas, polars or pyarrow frame, an Arrow stream, a Parquet or CSV path, "
+        "Rows must come as a pandas, polars or pyarrow frame, an Arrow stream, the path of a file, "
         f"dicts or ORM objects; got {type(data).__name__}."
     )
 
@@ -259,18 +268,41 @@ def _uniform(values: list[Any]) -> bool:
 _MISSING = {type(None), type(pd.NA), type(pd.NaT)}
 
 
-def _from_file(path: Path, rows: int) -> Source:
-    endings = "".join(path.suffixes).lower()
+def _from_records(file: FileRows) -> Source:
+    def batches() -> Iterator[Batch]:
+        start = 0
+        for part in file.records or ():
+            columns = {name: _from_list([row.get(name) for row in part]) for name in file.names}
+            yield Batch(start, len(part), columns)
+            start += len(part)
+
+    return Source(file.names, batches(), file.height)
+
+
+def _from_file(
+    path: str | Path, rows: int, options: ReadOptions, columns: Sequence[str] | None = None
+) -> Source:
+    from synfin_analytics.frames import files
+
+    files.refuse_uri(path)
+    path = Path(path)
     if not path.exists():
         raise ArgumentError(f"There is no file {str(path)!r}.")
-    if path.is_dir() or endings.endswith((".parquet", ".pq")):
+    if files.is_parquet(path):
         from synfin_analytics.frames.parquet import open_parquet
 
-        data = open_parquet(path, rows)
-        return _from_arrow(data.schema, data.batches, rows, data.height)
-    if endings.endswith((".csv", ".csv.gz", ".tsv", ".txt")):
-        from synfin_analytics.frames.delimited import open_csv
+        options.refuse_csv_options(repr(str(path)))
+        data = open_parquet(files.unpacked(path), rows)
+        return _with_options(_from_arrow(data.schema, data.batches, rows, data.height), options)
+    file = files.open_file(path, rows, options, columns)
+    if file.schema is None:
+        return _with_options(_from_records(file), options)
+    source = _from_arrow(file.schema, file.batches, rows, file.height)
+    if file.textual:
+        return dataclasses.replace(source, options=options, note=file.note)
+    return _with_options(source, options)
 
-        schema, batches = open_csv(path)
-        return dataclasses.replace(_from_arrow(schema, batches, rows), options=ReadOptions())
-    raise ArgumentError(f"{str(path)!r} is neither a Parquet nor a CSV file, by its name.")
+
+def _with_options(source: Source, options: ReadOptions) -> Source:
+    """Let options about texts hold for a source whose cells have types of their own."""
+    return dataclasses.replace(source, options=options) if options.about_texts else source
