@@ -99,8 +99,7 @@ PARAMETERS = {
     "DetectedPatterns.summary": "self kind",
     "DetectedPatterns.transactions": "self kind",
     "FraudPatternRepository.record": "self detected",
-    "read_layout": "source layout start separator encoding decimal thousands date_format timezone "
-    "currency",
+    "read_layout": "source layout start",
     "Layout": "transactions customers merchants name about",
     "get_db_manager": "config",
     "get_db_session": "",
