@@ -17,10 +17,14 @@ from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.patterns import (
     ANOMALIES,
     FRAUD,
+    AccountTakeover,
     AmountSpike,
     CardTesting,
     DormantCard,
     JustBelowLimit,
+    LargePurchase,
+    NightSpree,
+    RefundAbuse,
     VelocityBurst,
     detect_anomalies,
     detect_patterns,
@@ -448,6 +452,76 @@ def test_a_silence_is_one_only_for_a_customer_who_pays_more_often():
     rows = table(*rare, *woken)
     assert len(detect_patterns(rows, "dormant_card")) == 0
     assert len(detect_patterns(rows, DormantCard(gaps=1.5))) == 1
+
+
+#: Rows whose figures are exactly those of a threshold, which belong to the pattern.
+ON_THE_THRESHOLD = {
+    "tiny": (CardTesting(), [pay(30 + minutes(n), 5.0, STRANGE) for n in range(4)]),
+    "silence": (DormantCard(), [pay(89.5 + n / 4, 80) for n in range(3)]),
+    "usual of the silent": (DormantCard(times=1.9), [pay(100 + n / 4, 80) for n in range(3)]),
+    "spike": (AmountSpike(), [pay(30.1, 400, STRANGE)]),
+    "history of a spike": (AmountSpike(history=61), [pay(30.1, 500, STRANGE)]),
+    "usual of the account": (
+        AccountTakeover(times=2.2), [pay(30 + n, 90, STRANGE) for n in range(3)]
+    ),
+    "usual of the night": (NightSpree(times=2.1), [pay(30 + n / 24, 90) for n in range(4)]),
+    "share of nights": (
+        NightSpree(share=0.25),
+        [pay(day + 0.1, 10) for day in range(20)] + [pay(30 + n / 24, 90) for n in range(4)],
+    ),
+    "below a limit": (JustBelowLimit(below=0.5), [pay(30 + n / 4, 25.0) for n in range(4)]),
+    "large purchase": (LargePurchase(), [pay(30.1, 400)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ON_THE_THRESHOLD)
+def test_what_is_exactly_on_a_threshold_belongs_to_the_pattern(name):
+    detector, rows = ON_THE_THRESHOLD[name]
+    detect = detect_patterns if detector.name in FRAUD else detect_anomalies
+    assert len(detect(table(*EVERYDAY, *rows), detector)) == 1
+
+
+#: Rows just beyond a threshold that does not belong to the pattern.
+BEYOND = {
+    "not tiny any more": (VelocityBurst(), [pay(30 + minutes(6 * n), 5.0) for n in range(6)]),
+    "refunds are no payments": (
+        VelocityBurst(),
+        [pay(30 + minutes(6 * n), 50, transaction_type="refund") for n in range(6)],
+    ),
+    "the end of the night": (NightSpree(), [pay(30.25 + n / 24, 90) for n in range(4)]),
+    "as much as was bought": (
+        RefundAbuse(),
+        [pay(29, 210, merchant_id="S")]
+        + [pay(30 + n, 70, transaction_type="refund", merchant_id="S") for n in range(3)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BEYOND)
+def test_what_is_beyond_a_threshold_is_left_alone(name):
+    detector, rows = BEYOND[name]
+    assert len(detect_patterns(table(*EVERYDAY, *rows), detector)) == 0
+
+
+def test_only_large_payments_made_in_the_same_way_soon_after_the_tests_go_with_them():
+    tests = [pay(30 + minutes(n), 1.2, STRANGE) for n in range(4)]
+    others = [
+        pay(29.9, 400, STRANGE),  # before
+        pay(30.1, 400),  # in person
+        pay(30.1, 60, STRANGE),  # not large
+        pay(30.4, 400, STRANGE),  # later than 6 hours
+    ]
+    large = pay(30.1, 120, STRANGE)  # more than twice the mean of all others
+    rows = table(*usual(amount=30), *tests, *others, large)
+    found_ids = set(detect_patterns(rows, "card_testing").transactions()["transaction_id"])
+    places = [*range(60, 64), len(rows) - 1]
+    assert found_ids == {f"T{place}" for place in places}
+
+
+def test_a_place_that_is_not_known_is_no_jump():
+    unknown = [pay(31.5 + minutes(40), 90, STRIPE, place=None)]
+    assert found("impossible_travel", unknown) == set()
+    assert found("holiday_travel", [pay(70 + n, 40, place=None) for n in range(3)]) == set()
 
 
 def test_no_transactions_have_no_patterns():
