@@ -43,7 +43,7 @@ class AmountSpike(Detector):
     It is made from a device that the customer was never seen with for longer, or with the magnetic
     stripe of a card, or a number typed in, and no other such payment is made within ``alone``.
     Where neither devices nor entry modes are known, every such amount counts. The mean is that of
-    the customer's other payments, ``history`` at least.
+    the customer's other payments; the customer has made ``history`` payments in all, at least.
     """
 
     name: ClassVar[str] = "amount_spike"
