@@ -141,6 +141,18 @@ class Problem:
     rows: tuple[int, ...] = ()
     #: A few of the values, as text; none of personal data.
     samples: tuple[str, ...] = ()
+    #: How many other values there are, where ``samples`` were to be all of them.
+    other_samples: int = 0
+
+    def __repr__(self) -> str:
+        """Return a short text, however many rows there are."""
+        some = ", ".join(map(str, self.rows[:MOST_ROWS_TOLD]))
+        more = len(self.rows) - MOST_ROWS_TOLD
+        rows = f"({some}, … {more:,} more)" if more > 0 else repr(self.rows)
+        return (
+            f"Problem(column={self.column!r}, reason={self.reason!r}, count={self.count}, "
+            f"rows={rows}, samples={self.samples!r})"
+        )
 
     def __str__(self) -> str:
         text = f"{self.column}: {self.reason}"
@@ -149,7 +161,8 @@ class Problem:
         some = ", ".join(f"{row:,}" for row in self.rows[:MOST_ROWS_TOLD])
         more = f" and {self.count - MOST_ROWS_TOLD:,} more" if self.count > MOST_ROWS_TOLD else ""
         noun = "row" if self.count == 1 else "rows"
-        values = f" (as {', '.join(self.samples)})" if self.samples else ""
+        others = f" and {self.other_samples:,} others" if self.other_samples else ""
+        values = f" (as {', '.join(self.samples)}{others})" if self.samples else ""
         return f"{text}: {self.count:,} {noun}: {some}{more}{values}"
 
 

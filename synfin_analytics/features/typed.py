@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from synfin_analytics.frames.columns import Column
     from synfin_analytics.frames.convert import Frame
-    from synfin_analytics.frames.sources import Column
     from synfin_analytics.frames.spec import ColumnSpec
     from synfin_analytics.models import Base
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import math
 import numbers
-from decimal import Decimal, localcontext
+import uuid
+from decimal import Context, Decimal, localcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
-import pyarrow as pa
 
-from synfin_analytics.frames.json_text import HAS_NUL, NOT_UNICODE, fault_in_json
+from synfin_analytics.frames import moments
+from synfin_analytics.frames.columns import Foreign
+from synfin_analytics.frames.json_text import (
+    UnstorableError,
+    fault_in_json,
+    fault_in_text,
+    json_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,9 +30,16 @@ if TYPE_CHECKING:
 NOT_FINITE = "is NaN or infinite"
 NOT_WHOLE = "is not a whole number"
 NOT_BOOLEAN = "is neither true nor false (nor 1 or 0)"
-NOT_A_MOMENT = "is not a date and time of the years 1 to 9999, as 2024-03-01T12:30:00+01:00"
-NOT_A_DAY = "is not a date as in 2024-03-01"
-OUT_OF_YEARS = "is outside the years 1 to 9999"
+TOO_MANY_DIGITS = "has more digits than a double can hold"
+OUT_OF_DOUBLE = "is out of the range of a double"
+TOO_LARGE_A_FLOAT = "is a float of 2**53 or more, which no longer tells whole numbers apart"
+
+#: From here on, neighbouring whole numbers have the same double.
+SAFE_INTEGERS = 2**53
+#: Every decimal of so many significant digits has a double of its own.
+MOST_DIGITS = 15
+#: A double is written with no more.
+MOST_DIGITS_OF_REPR = 17
 
 WANTED = {
     "text": "a text",
@@ -41,23 +54,23 @@ WANTED = {
 
 NAMES_OF_TYPES = {
     pl.String: "a text",
+    pl.Categorical: "a text",
+    pl.Enum: "a text",
     pl.Boolean: "true or false",
+    pl.Float16: "a number with decimals",
     pl.Float32: "a number with decimals",
     pl.Float64: "a number with decimals",
     pl.Decimal: "a number with decimals",
     pl.Date: "a date",
     pl.Datetime: "a date and time",
+    pl.Time: "a time of day",
+    pl.Duration: "a duration",
     pl.Binary: "a run of bytes",
     pl.List: "a list",
+    pl.Array: "a list",
     pl.Struct: "a record",
+    pl.Map: "a record",
 }
-
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-#: First moment of year 1 and of year 10000, in nanoseconds since 1970.
-FIRST_NS = (dt.datetime(1, 1, 1, tzinfo=dt.UTC) - _EPOCH) // dt.timedelta(microseconds=1) * 1000
-END_NS = (dt.datetime(9999, 12, 31, tzinfo=dt.UTC) - _EPOCH) // dt.timedelta(
-    microseconds=1
-) * 1000 + 86_400_000_000_000
 
 
 def too_long(spec: ColumnSpec) -> str:
@@ -75,25 +88,6 @@ def out_of_range(spec: ColumnSpec) -> str:
     if spec.kind == "decimal":
         return f"has more than {spec.precision - spec.scale} digits before the point"
     return f"is out of the range of {spec.dtype.to_python().__name__} ({spec.dtype})"
-
-
-def within_years(days: pl.Series) -> pl.Series:
-    """Which dates lie in the years that Python knows; NULL counts as inside."""
-    first, last = dt.date(1, 1, 1).toordinal(), dt.date(9999, 12, 31).toordinal()
-    ordinal = days.to_physical().cast(pl.Int64) + dt.date(1970, 1, 1).toordinal()
-    return ((ordinal >= first) & (ordinal <= last)).fill_null(True)
-
-
-def parse_moments(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """Read ISO 8601 texts; without an offset they are UTC. The second series marks failures."""
-    moments = pd.to_datetime(
-        pd.Series(texts.to_list(), dtype=object), format="ISO8601", utc=True, errors="coerce"
-    )
-    microseconds = pa.Array.from_pandas(moments.astype("datetime64[us, UTC]"))
-    values = pl.Series(texts.name, microseconds, dtype=pl.Datetime("us", "UTC"))
-    ticks = values.to_physical()
-    values = values.set(~((ticks >= FIRST_NS // 1000) & (ticks < END_NS // 1000)), None)
-    return values, texts.is_not_null() & values.is_null()
 
 
 def convert(values: Sequence[Any], spec: ColumnSpec) -> tuple[pl.Series, dict[str, list[bool]]]:
@@ -122,16 +116,11 @@ class _Refused(Exception):  # noqa: N818 - a signal between two functions of thi
 
 def is_missing(value: object) -> bool:
     """Whether a Python object stands for NULL: None, pandas' NA and NaT, a NaN among objects."""
-    return value is None or value is pd.NA or value is pd.NaT or _is_nan(value)
-
-
-def _is_nan(value: object) -> bool:
-    return isinstance(value, numbers.Real) and math.isnan(value)
-
-
-def is_unicode(text: str) -> bool:
-    """Whether a text has no half of a surrogate pair, which neither Arrow nor PostgreSQL holds."""
-    return not any("\ud800" <= char <= "\udfff" for char in text)
+    if value is None or value is pd.NA or value is pd.NaT:
+        return True
+    if isinstance(value, (float, np.floating)):
+        return bool(np.isnan(value))
+    return isinstance(value, (np.datetime64, np.timedelta64)) and bool(np.isnat(value))
 
 
 def is_whole(value: Any) -> bool:
@@ -140,10 +129,14 @@ def is_whole(value: Any) -> bool:
 
 
 def _mistyped(value: object, spec: ColumnSpec) -> _Refused:
+    if isinstance(value, Foreign):
+        found = value.reason or f"is of type {value.kind}"
+        return _Refused(found if value.reason else f"{found}, not {WANTED[spec.kind]}")
     names = {
         str: "a text", bytes: "a run of bytes", bool: "true or false", int: "a whole number",
         float: "a number with decimals", Decimal: "a number with decimals", list: "a list",
         dict: "a record", dt.datetime: "a date and time", dt.date: "a date",
+        dt.time: "a time of day", dt.timedelta: "a duration",
     }  # fmt: skip
     found = names.get(type(value), f"of type {type(value).__name__}")
     return _Refused(f"is {found}, not {WANTED[spec.kind]}")
@@ -151,27 +144,42 @@ def _mistyped(value: object, spec: ColumnSpec) -> _Refused:
 
 def _text_cell(value: Any, spec: ColumnSpec) -> str:
     if is_whole(value):
-        value = str(int(value))
+        value = _digits(int(value), spec)
+    elif isinstance(value, uuid.UUID):
+        value = str(value)
     if not isinstance(value, str):
         raise _mistyped(value, spec)
-    if "\0" in value:
-        raise _Refused(HAS_NUL)
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise _Refused(NOT_UNICODE) from None
-    if spec.length is not None and len(value) > spec.length:
+    text: str = str.__str__(
+        value
+    )  # NumPy's texts and members of enumerations are texts of their own
+    fault = fault_in_text(text)
+    if fault is not None:
+        raise _Refused(fault)
+    if spec.length is not None and len(text) > spec.length:
         raise _Refused(too_long(spec))
-    return value
+    return text
+
+
+def _digits(number: int, spec: ColumnSpec) -> str:
+    try:
+        return str(number)
+    except ValueError:  # Python writes no more than some thousand digits
+        reason = "has too many digits" if spec.length is None else too_long(spec)
+        raise _Refused(reason) from None
 
 
 def _exact(value: Any, spec: ColumnSpec) -> Decimal:
-    """Any number as the decimal that it stands for."""
-    if isinstance(value, bool) or not isinstance(value, (numbers.Real, Decimal)):
-        raise _mistyped(value, spec)
-    if isinstance(value, numbers.Integral):
+    """Any number as the decimal that it is; of a float, every digit."""
+    if is_whole(value):
         return Decimal(int(value))
-    number = value if isinstance(value, Decimal) else Decimal(f"{float(value):.15g}")
+    if isinstance(value, Decimal):
+        number = value
+    elif isinstance(value, (float, np.floating)):
+        number = Decimal(float(value))
+        if math.isfinite(value) and float(value) != value:  # NumPy's long double
+            raise _Refused(TOO_MANY_DIGITS)
+    else:
+        raise _mistyped(value, spec)
     if not number.is_finite():
         raise _Refused(NOT_FINITE)
     return number
@@ -181,11 +189,15 @@ def _integer_cell(value: Any, spec: ColumnSpec) -> int:
     number = _exact(value, spec)
     if number.adjusted() > 20:  # beyond any integer type, and cheap to see
         raise _Refused(out_of_range(spec))
+    if number and number.adjusted() < 0:
+        raise _Refused(NOT_WHOLE)
     if number != int(number):
         raise _Refused(NOT_WHOLE)
     low, high = _BOUNDS[spec.dtype.base_type()]
     if not low <= number <= high:
         raise _Refused(out_of_range(spec))
+    if isinstance(value, (float, np.floating)) and abs(number) >= SAFE_INTEGERS:
+        raise _Refused(TOO_LARGE_A_FLOAT)
     return int(number)
 
 
@@ -198,16 +210,56 @@ _BOUNDS: dict[object, tuple[int, int]] = {
 def _number_cell(value: Any, spec: ColumnSpec) -> float:
     number = _exact(value, spec)
     result = float(number) if number.adjusted() <= 400 else math.inf
-    if not math.isfinite(result):
-        raise _Refused(NOT_FINITE)
-    if isinstance(value, numbers.Integral) and int(value) != int(result):
-        raise _Refused("has more digits than a double can hold")
+    if not math.isfinite(result) or (number and not result):
+        raise _Refused(OUT_OF_DOUBLE)
+    exact = number == Decimal(result)
+    if not exact and (is_whole(value) or not _is_written(number, result)):
+        raise _Refused(TOO_MANY_DIGITS)
     return result
+
+
+def _is_written(number: Decimal, double: float) -> bool:
+    """Whether a decimal is how a double is written: with so many digits, it is no other one."""
+    _, figures, exponent = number.as_tuple()
+    text = "".join(map(str, figures)).lstrip("0")
+    digits = len(text.rstrip("0"))
+    whole = int(exponent) + len(text) - digits >= 0
+    if digits <= MOST_DIGITS or (digits <= MOST_DIGITS_OF_REPR and not whole):
+        return True
+    return Context(prec=digits).create_decimal(Decimal(double)) == number
+
+
+def decimal_of(value: float | np.floating[Any], spec: ColumnSpec) -> Decimal:
+    """Decimal that a float stands for.
+
+    A double counts with the 15 significant digits that it holds for sure (C's DBL_DIG): sums and
+    products of amounts are off by less, as 85.64999999999999 for 85.65. A narrower float is the
+    decimal that it shows, where it tells the decimals of the column apart.
+    """
+    if not isinstance(value, np.floating) or isinstance(value, np.float64):
+        return Decimal(f"{value:.15g}")
+    exact = Decimal(float(value))
+    places = Decimal(1).scaleb(-spec.scale)
+    nearest = exact.quantize(places, context=Context(prec=400))
+    if nearest == exact:
+        return nearest
+    digits = NARROW[np.dtype(value).type]
+    unit = Decimal(1).scaleb(exact.adjusted() - digits + 1)
+    tells_apart = Decimal(float(np.spacing(np.abs(value)))) < places
+    shows = type(value)(float(nearest)) == value
+    noise = unit * 10 <= places and abs(nearest - exact) * 2 <= unit
+    return nearest if tells_apart and (shows or noise) else exact
+
+
+#: Significant digits that narrow floats hold for sure.
+NARROW: dict[type, int] = {np.float16: 3, np.float32: 6}
 
 
 def _decimal_cell(value: Any, spec: ColumnSpec) -> Decimal:
     number = _exact(value, spec)
-    if number.adjusted() >= spec.precision - spec.scale:
+    if isinstance(value, (float, np.floating)):
+        number = decimal_of(value, spec)
+    if number and number.adjusted() >= spec.precision - spec.scale:
         raise _Refused(out_of_range(spec))
     with localcontext(prec=spec.precision + 2):
         rounded = round(number, spec.scale)
@@ -217,25 +269,16 @@ def _decimal_cell(value: Any, spec: ColumnSpec) -> Decimal:
 
 
 def _boolean_cell(value: Any, spec: ColumnSpec) -> bool:
-    if isinstance(value, bool):
-        return value
-    if type(value).__name__ in ("bool", "bool_"):  # NumPy's
+    if isinstance(value, (bool, np.bool_)):
         return bool(value)
-    if not isinstance(value, (numbers.Real, Decimal)):
-        raise _mistyped(value, spec)
-    if value not in (0, 1):
+    number = _exact(value, spec)
+    if number not in (0, 1):
         raise _Refused(NOT_BOOLEAN)
-    return bool(value)
+    return bool(number)
 
 
 def _moment_cell(value: Any, spec: ColumnSpec) -> dt.datetime:
-    moment = _moment_from_text(value) if isinstance(value, str) else value
-    if isinstance(moment, pd.Timestamp):
-        if moment.nanosecond:
-            raise _Refused("is finer than microseconds")
-        if not 1 <= moment.year <= dt.MAXYEAR:
-            raise _Refused(OUT_OF_YEARS)
-        moment = moment.to_pydatetime()
+    moment = _datetime(value)
     if isinstance(moment, dt.date) and not isinstance(moment, dt.datetime):
         moment = dt.datetime.combine(moment, dt.time())
     if not isinstance(moment, dt.datetime):
@@ -245,28 +288,42 @@ def _moment_cell(value: Any, spec: ColumnSpec) -> dt.datetime:
     try:
         return moment.astimezone(dt.UTC)
     except OverflowError:
-        raise _Refused(OUT_OF_YEARS) from None
+        raise _Refused(moments.OUT_OF_YEARS) from None
 
 
-def _moment_from_text(text: str) -> dt.datetime:
-    if not text.isascii():
-        raise _Refused(NOT_A_MOMENT)
-    values, faulty = parse_moments(pl.Series([text], dtype=pl.String))
-    if faulty[0]:
-        raise _Refused(NOT_A_MOMENT)
-    moment: dt.datetime = values[0]
-    return moment
+def _datetime(value: Any) -> Any:
+    """Python's own datetime of what stands for one, anything else as it is."""
+    if isinstance(value, str):
+        found = moments.moment_of(str.__str__(value))
+        if isinstance(found, str):
+            raise _Refused(found)
+        return found
+    if isinstance(value, np.datetime64):
+        try:
+            value = pd.Timestamp(value)
+        except ValueError:  # pandas' OutOfBoundsDatetime
+            raise _Refused(moments.OUT_OF_YEARS) from None
+    if isinstance(value, pd.Timestamp):
+        if value.nanosecond:
+            raise _Refused(moments.TOO_FINE)
+        if not 1 <= value.year <= dt.MAXYEAR:
+            raise _Refused(moments.OUT_OF_YEARS)
+        return value.to_pydatetime()
+    return value
 
 
 def _day_cell(value: Any, spec: ColumnSpec) -> dt.date:
     if isinstance(value, str):
-        try:
-            return dt.date.fromisoformat(value)
-        except ValueError:
-            raise _Refused(NOT_A_DAY) from None
+        day = moments.day_of(str.__str__(value))
+        if day is None:
+            raise _Refused(moments.NOT_A_DAY)
+        return day
+    if isinstance(value, pd.Timestamp) and value.nanosecond:
+        raise _Refused(moments.HAS_TIME)
+    value = _datetime(value)
     if isinstance(value, dt.datetime):
         if value.tzinfo is not None or value.time() != dt.time():
-            raise _Refused("has a time of day, where a date is wanted")
+            raise _Refused(moments.HAS_TIME)
         return value.date()
     if not isinstance(value, dt.date):
         raise _mistyped(value, spec)
@@ -274,28 +331,19 @@ def _day_cell(value: Any, spec: ColumnSpec) -> dt.date:
 
 
 def _json_cell(value: Any, spec: ColumnSpec) -> str:
-    if not isinstance(value, (str, dict, list, tuple)):
-        raise _mistyped(value, spec)
     if isinstance(value, str):
-        text = value
-        if not is_unicode(text):
-            raise _Refused(NOT_UNICODE)
-    else:
+        text = str.__str__(value)
+        reason = fault_in_text(text) or fault_in_json(text)
+    elif isinstance(value, (dict, list, tuple, np.ndarray)):
         try:
-            text = json.dumps(value, ensure_ascii=False, default=_plain)
-        except (TypeError, ValueError, RecursionError):
-            raise _Refused("cannot be written as JSON") from None
-    reason = fault_in_json(text)
+            text, reason = json_text(value), None
+        except UnstorableError as error:
+            reason = str(error)
+    else:
+        raise _mistyped(value, spec)
     if reason is not None:
         raise _Refused(reason)
     return text
-
-
-def _plain(value: Any) -> Any:
-    """NumPy scalars and arrays inside of JSON, as Python has them."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} has no place in JSON")
 
 
 _CELLS: dict[str, Callable[[Any, ColumnSpec], Any]] = {

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from synfin_analytics.frames import cells, texts
-from synfin_analytics.frames.json_text import HAS_NUL, NOT_UNICODE, fault_in_json
+from synfin_analytics.frames import cells, moments, texts
+from synfin_analytics.frames.columns import python_objects
+from synfin_analytics.frames.json_text import HAS_NUL, NOT_UNICODE, fault_in_json, is_unicode
 from synfin_analytics.models.rules import Matches, OneOf, Range
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from synfin_analytics.frames.columns import Column, Objects
     from synfin_analytics.frames.options import ReadOptions
-    from synfin_analytics.frames.sources import Column
     from synfin_analytics.frames.spec import ColumnSpec
 
-INT64 = np.iinfo(np.int64)
+_TEXTS = (pl.String, pl.Categorical, pl.Enum)
 
 
 @dataclasses.dataclass
@@ -53,6 +54,8 @@ def check(column: Column, spec: ColumnSpec, *, options: ReadOptions | None = Non
         How texts are written that are to be parsed, as those of a CSV file; without them a text is
         no number.
     """
+    if isinstance(column, tuple):
+        return _joined([check(part, spec, options=options) for part in column])
     if options is not None:
         column = _nulled(column, spec)
     if isinstance(column, list):
@@ -73,11 +76,36 @@ def check(column: Column, spec: ColumnSpec, *, options: ReadOptions | None = Non
     return checked
 
 
+def _joined(parts: list[Checked]) -> Checked:
+    """Pieces of one column, each checked in its own type."""
+    height = sum(len(part.values) for part in parts)
+    masks: dict[str, pl.Series] = {}
+    start = 0
+    for part in parts:
+        for mask, reason in part.faults:
+            placed = _placed(mask, start, height)
+            masks[reason] = masks[reason] | placed if reason in masks else placed
+        start += len(part.values)
+    values = pl.concat([part.values.alias("") for part in parts])
+    return Checked(values, [(mask, reason) for reason, mask in masks.items()])
+
+
+def _placed(mask: pl.Series, start: int, height: int) -> pl.Series:
+    before = pl.repeat(False, start, dtype=pl.Boolean, eager=True)
+    after = pl.repeat(False, height - start - len(mask), dtype=pl.Boolean, eager=True)
+    return pl.concat([before, mask, after])
+
+
 def _any(masks: list[pl.Series], height: int) -> pl.Series:
     found = pl.repeat(False, height, dtype=pl.Boolean, eager=True)
     for mask in masks:
         found |= mask
     return found
+
+
+def closed_set(spec: ColumnSpec) -> str | None:
+    """Reason against a text outside the closed set of a column; None where it has no such set."""
+    return f"must be {spec.rule}" if isinstance(spec.rule, OneOf) else None
 
 
 def _apply_rule(checked: Checked, spec: ColumnSpec) -> None:
@@ -99,7 +127,7 @@ def _apply_rule(checked: Checked, spec: ColumnSpec) -> None:
             checked.refuse(outside, f"must be {spec.rule}")
 
 
-def _cell_by_cell(objects: list[Any], spec: ColumnSpec) -> Checked:
+def _cell_by_cell(objects: Objects, spec: ColumnSpec) -> Checked:
     values, reasons = cells.convert(objects, spec)
     return Checked(values, [(pl.Series(mask), why) for why, mask in reasons.items()])
 
@@ -113,7 +141,7 @@ def _mistyped(column: pl.Series, spec: ColumnSpec) -> Checked:
 
 
 def _text(column: pl.Series, spec: ColumnSpec) -> Checked:
-    if not (column.dtype in (pl.String, pl.Categorical, pl.Enum) or column.dtype.is_integer()):
+    if not (column.dtype in _TEXTS or column.dtype.is_integer()):
         return _mistyped(column, spec)
     checked = Checked(column.cast(pl.String))
     checked.refuse(checked.values.str.contains("\0", literal=True), HAS_NUL)
@@ -126,77 +154,133 @@ def _text(column: pl.Series, spec: ColumnSpec) -> Checked:
 
 def _integer(column: pl.Series, spec: ColumnSpec) -> Checked:
     if column.dtype.is_integer():
-        checked = Checked(column.cast(spec.dtype, strict=False))
-        checked.refuse(column.is_not_null() & checked.values.is_null(), cells.out_of_range(spec))
-        return checked
-    if column.dtype.is_float() or column.dtype.is_decimal():
+        whole, checked = column, Checked(column.cast(spec.dtype, strict=False))
+    elif column.dtype.is_decimal():
+        units, unit = _units(column)
+        odd = (units % unit != 0).fill_null(False)
+        whole = (units // unit).set(odd, None)
+        checked = Checked(whole.cast(spec.dtype, strict=False))
+        checked.refuse(odd, cells.NOT_WHOLE)
+    elif column.dtype.is_float():
         # Whole numbers with gaps come as floats from pandas.
         numbers = column.cast(pl.Float64)
         not_finite = (~numbers.is_finite()).fill_null(False)
         odd = (~not_finite & (numbers != numbers.floor())).fill_null(False)
-        usable = numbers.set(not_finite | odd, None)
-        checked = Checked(usable.cast(spec.dtype, strict=False))
+        whole = numbers.set(not_finite | odd, None)
+        checked = Checked(whole.cast(spec.dtype, strict=False))
         checked.refuse(not_finite, cells.NOT_FINITE)
         checked.refuse(odd, cells.NOT_WHOLE)
-        checked.refuse(usable.is_not_null() & checked.values.is_null(), cells.out_of_range(spec))
-        return checked
-    return _mistyped(column, spec)
+        large = checked.values.is_not_null() & (whole.abs() >= cells.SAFE_INTEGERS)
+        whole = whole.set(large, None)
+        checked.refuse(large, cells.TOO_LARGE_A_FLOAT)
+    else:
+        return _mistyped(column, spec)
+    checked.refuse(whole.is_not_null() & checked.values.is_null(), cells.out_of_range(spec))
+    return checked
+
+
+def _units(column: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Decimals as whole numbers of their smallest unit, and how many of these are 1."""
+    scale = column.dtype.scale  # type: ignore[attr-defined]  # of a decimal it is there
+    return column.to_physical().cast(pl.Int128), pl.Series([10**scale], dtype=pl.Int128)
 
 
 def _number(column: pl.Series, spec: ColumnSpec) -> Checked:
     if not column.dtype.is_numeric():
         return _mistyped(column, spec)
+    if column.dtype.is_decimal():
+        units, unit = _units(column)
+        few = (units.abs() <= cells.SAFE_INTEGERS).all()
+        if not few or unit[0] > LARGEST_EXACT_POWER:  # else one division, rounded once
+            return _cell_by_cell(column.to_list(), spec)
+        return Checked(units.cast(pl.Float64) / float(unit[0]))
     checked = Checked(column.cast(pl.Float64))
     checked.refuse(~checked.values.is_finite(), cells.NOT_FINITE)
     if column.dtype.is_integer():
-        inexact = (column.cast(pl.Int128) != checked.values.cast(pl.Int128)).fill_null(False)
-        checked.refuse(inexact, "has more digits than a double can hold")
+        exact = column.cast(pl.Int128, strict=False) == checked.values.cast(pl.Int128, strict=False)
+        checked.refuse(column.is_not_null() & ~exact.fill_null(False), cells.TOO_MANY_DIGITS)
     return checked
+
+
+#: Powers of ten up to here are doubles.
+LARGEST_EXACT_POWER = 10**22
 
 
 def _decimal(column: pl.Series, spec: ColumnSpec) -> Checked:
     limit = 10 ** (spec.precision - spec.scale)
     if column.dtype.is_float():
-        single = column.dtype == pl.Float32
-        numbers = column.cast(pl.Float64)
-        array = numbers.fill_null(0.0).to_numpy()
-        finite = np.isfinite(array)
-        small = finite & (np.abs(array) < limit)
-        safe = np.where(small, array, 0.0)
-        units = np.rint(safe * 10**spec.scale)
-        exact = np.abs(units / 10**spec.scale - safe) <= _noise(safe, single=single)
-        checked = Checked(_scaled(units.astype(np.int64), numbers.is_not_null(), spec))
-        checked.refuse(pl.Series(~finite), cells.NOT_FINITE)
-        checked.refuse(pl.Series(finite & ~small), cells.out_of_range(spec))
-        checked.refuse(pl.Series(small & ~exact), cells.too_precise(spec))
-        return checked
+        return _decimal_of_floats(column, limit, spec)
     if column.dtype.is_integer():
-        inside = (column.cast(pl.Int128).abs() < limit).fill_null(True)
+        number = column.cast(pl.Int128, strict=False)
+        inside = ((number < limit) & (number > -limit)).fill_null(False) | column.is_null()
         units = column.set(~inside, None).cast(pl.Int64).fill_null(0).to_numpy() * 10**spec.scale
         checked = Checked(_scaled(units, column.is_not_null(), spec))
         checked.refuse(~inside, cells.out_of_range(spec))
         return checked
     if column.dtype.is_decimal():
-        checked = Checked(column)
-        inside = (column.cast(pl.Float64).abs() < limit).fill_null(True)
-        # Just below the limit, the double of a number with many digits may round up to it.
-        checked.refuse(~inside, cells.out_of_range(spec))
-        rounded = checked.values.round(spec.scale)
-        checked.refuse((rounded != checked.values).fill_null(False), cells.too_precise(spec))
-        checked.values = checked.values.cast(spec.dtype, strict=False)
-        return checked
+        return _decimal_of_decimals(column, limit, spec)
     return _mistyped(column, spec)
 
 
-def _noise(numbers: np.ndarray, *, single: bool) -> np.ndarray:
-    """Half a unit in the last decimal digit that a float of this size holds for sure.
+def _decimal_of_decimals(column: pl.Series, limit: int, spec: ColumnSpec) -> Checked:
+    units, unit = _units(column)
+    ours = 10**spec.scale
+    if unit[0] <= ours:  # as many decimals or fewer
+        outside = units.abs() >= limit * unit[0]
+        kept, odd = units * pl.Series([ours // unit[0]], dtype=pl.Int128), outside.clear()
+    else:
+        coarser = pl.Series([unit[0] // ours], dtype=pl.Int128)
+        odd = (units % coarser != 0).fill_null(False)
+        kept = units // coarser
+        outside = (kept.abs() >= limit * ours).fill_null(False)
+    usable = kept.set(outside.fill_null(False), None).cast(pl.Int64, strict=False)
+    checked = Checked(_scaled(usable.fill_null(0).to_numpy(), column.is_not_null(), spec))
+    checked.refuse(outside, cells.out_of_range(spec))
+    if len(odd):
+        checked.refuse(odd & ~outside, cells.too_precise(spec))
+    return checked
 
-    That is the 15th significant digit of a double (C's DBL_DIG), the 6th of a single: sums and
-    products of amounts are off by less, as 85.64999999999999 for 85.65.
+
+def _decimal_of_floats(column: pl.Series, limit: int, spec: ColumnSpec) -> Checked:
+    native = column.fill_null(0.0).to_numpy()
+    array = native.astype(np.float64)
+    finite = np.isfinite(array)
+    small = finite & (np.abs(array) < limit)
+    safe = np.where(small, array, 0.0)
+    units = np.rint(safe * 10**spec.scale)
+    nearest = units / 10**spec.scale
+    off = np.abs(nearest - safe)
+    unit, near = _last_digit(safe, cells.NARROW.get(native.dtype.type, cells.MOST_DIGITS))
+    exact = off <= unit / 2
+    # Next to a tie or a power of ten, arithmetic on doubles cannot decide.
+    unsure = near | (np.abs(off - unit / 2) <= unit / 1000)
+    if native.dtype != np.float64:
+        places = 10.0**-spec.scale
+        tells_apart = np.spacing(np.abs(np.where(small, native, 0))).astype(np.float64) < places
+        shows = nearest.astype(native.dtype) == native
+        exact = tells_apart & (shows | (exact & (unit * 10 <= places * (1 + 1e-9))))
+        unsure &= ~shows
+    exact |= off == 0
+    for at in np.flatnonzero(small & unsure & (off > 0)):
+        number = cells.decimal_of(native[at], spec)
+        exact[at] = number == round(number, spec.scale)
+    large = finite & (~small | (exact & (np.abs(units) >= limit * 10**spec.scale)))
+    counted = np.where(large, 0.0, units).astype(np.int64)
+    checked = Checked(_scaled(counted, column.is_not_null(), spec))
+    checked.refuse(pl.Series(~finite), cells.NOT_FINITE)
+    checked.refuse(pl.Series(large), cells.out_of_range(spec))
+    checked.refuse(pl.Series(finite & ~large & ~exact), cells.too_precise(spec))
+    return checked
+
+
+def _last_digit(numbers: np.ndarray, digits: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the unit of the last decimal digit that a float of this size holds for sure.
+
+    The second array says where a number is so close to a power of ten that it may be another.
     """
-    digits = 6 if single else 15
-    sizes = np.floor(np.log10(np.where(numbers == 0, 1.0, np.abs(numbers))))
-    return np.asarray(0.5 * 10.0 ** (sizes - digits + 1))
+    sizes = np.log10(np.where(numbers == 0, 1.0, np.abs(numbers)))
+    unit = 10.0 ** (np.floor(sizes) - digits + 1)
+    return unit, np.abs(sizes - np.rint(sizes)) < 1e-6
 
 
 def _scaled(units: np.ndarray, valid: pl.Series, spec: ColumnSpec) -> pl.Series:
@@ -218,73 +302,87 @@ def _boolean(column: pl.Series, spec: ColumnSpec) -> Checked:
         return Checked(column)
     if not column.dtype.is_numeric():
         return _mistyped(column, spec)
-    numbers = column.cast(pl.Float64)
-    known = numbers.is_in([0.0, 1.0])
-    checked = Checked((numbers == 1.0).set((~known).fill_null(False), None))
+    if column.dtype.is_decimal():
+        units, unit = _units(column)
+        known, yes = (units == 0) | (units == unit), units == unit
+    else:
+        known, yes = (column == 0) | (column == 1), column == 1
+    checked = Checked(yes)
     checked.refuse(~known, cells.NOT_BOOLEAN)
     return checked
 
 
 def _moment(column: pl.Series, spec: ColumnSpec) -> Checked:
-    if column.dtype in (pl.String, pl.Categorical, pl.Enum):
-        values, faulty = cells.parse_moments(column.cast(pl.String))
+    if column.dtype in _TEXTS:
+        values, faults = moments.moments_of(column.cast(pl.String))
         checked = Checked(values)
-        checked.refuse(faulty, cells.NOT_A_MOMENT)
+        for mask, reason in faults:
+            checked.refuse(mask, reason)
     elif column.dtype == pl.Date:
-        inside = cells.within_years(column)
+        inside = moments.within_years(column)
         checked = Checked(
             column.set(~inside, None).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
         )
-        checked.refuse(~inside, cells.OUT_OF_YEARS)
+        checked.refuse(~inside, moments.OUT_OF_YEARS)
     elif isinstance(column.dtype, pl.Datetime):
-        naive = column.dtype.time_zone is None
-        ticks = column.to_physical()
-        per = {"ns": 1, "us": 1000, "ms": 1_000_000}[column.dtype.time_unit]
-        first, end = max(cells.FIRST_NS // per, INT64.min), min(cells.END_NS // per, INT64.max)
-        inside = ((ticks >= first) & (ticks < end)).fill_null(True)
+        inside, ticks = _inside(column)
         kept = column.set(~inside, None).cast(pl.Datetime("us", column.dtype.time_zone))
+        naive = column.dtype.time_zone is None
         kept = kept.dt.replace_time_zone("UTC") if naive else kept.dt.convert_time_zone("UTC")
         checked = Checked(kept)
-        checked.refuse(~inside, cells.OUT_OF_YEARS)
+        checked.refuse(~inside, moments.OUT_OF_YEARS)
         if column.dtype.time_unit == "ns":
-            checked.refuse(ticks % 1000 != 0, "is finer than microseconds")
+            checked.refuse(inside & (ticks % 1000 != 0), moments.TOO_FINE)
     else:
         return _mistyped(column, spec)
     return checked
 
 
+def _inside(column: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Which moments lie in the years that Python knows, and the numbers that they are."""
+    ticks = column.to_physical()
+    unit = column.dtype.time_unit  # type: ignore[attr-defined]  # of a datetime it is there
+    if unit == "ns":  # no count of nanoseconds leaves these years
+        return pl.repeat(True, len(column), dtype=pl.Boolean, eager=True), ticks
+    per = {"us": 1, "ms": 1000}[unit]
+    inside = (ticks >= moments.FIRST // per) & (ticks < moments.END // per)
+    return inside.fill_null(True), ticks
+
+
 def _day(column: pl.Series, spec: ColumnSpec) -> Checked:
-    if column.dtype in (pl.String, pl.Categorical, pl.Enum):
-        days = column.cast(pl.String).str.to_date("%Y-%m-%d", strict=False)
+    if column.dtype in _TEXTS:
+        days = moments.days_of(column.cast(pl.String))
         checked = Checked(days)
-        checked.refuse(column.is_not_null() & days.is_null(), cells.NOT_A_DAY)
+        checked.refuse(column.is_not_null() & days.is_null(), moments.NOT_A_DAY)
     elif column.dtype == pl.Date:
         checked = Checked(column)
     elif isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is None:
-        checked = Checked(column.dt.date())
-        midnight = checked.values.cast(pl.Datetime(column.dtype.time_unit)) == column
-        checked.refuse(~midnight, "has a time of day, where a date is wanted")
+        inside, ticks = _inside(column)
+        kept = column.set(~inside, None)
+        checked = Checked(kept.dt.date())
+        checked.refuse(~inside, moments.OUT_OF_YEARS)
+        midnight = checked.values.cast(column.dtype).to_physical() == ticks
+        checked.refuse(~midnight, moments.HAS_TIME)
     else:
         return _mistyped(column, spec)
-    checked.refuse(~cells.within_years(checked.values), cells.OUT_OF_YEARS)
+    checked.refuse(~moments.within_years(checked.values), moments.OUT_OF_YEARS)
     return checked
 
 
 def _json(column: pl.Series, spec: ColumnSpec) -> Checked:
-    if column.dtype in (pl.String, pl.Categorical, pl.Enum):
-        texts = column.cast(pl.String)
-        reasons = [None if text is None else fault_in_json(text) for text in texts]
-    elif isinstance(column.dtype, (pl.Struct, pl.List, pl.Array)):
-        return _cell_by_cell(column.to_list(), spec)
-    else:
+    if isinstance(column.dtype, (pl.Struct, pl.List, pl.Array, pl.Map)):
+        return _cell_by_cell(python_objects(column.to_arrow()), spec)
+    if column.dtype not in _TEXTS:
         return _mistyped(column, spec)
+    texts = column.cast(pl.String)
+    reasons = [None if text is None else fault_in_json(text) for text in texts]
     checked = Checked(texts)
     for reason in dict.fromkeys(one for one in reasons if one is not None):
         checked.refuse(pl.Series([one == reason for one in reasons]), reason)
     return checked
 
 
-def _nulled(column: Column, spec: ColumnSpec) -> Column:
+def _nulled(column: pl.Series | Objects, spec: ColumnSpec) -> pl.Series | Objects:
     """Cells of which an empty text is NULL, unless the column holds texts."""
     if spec.kind == "text":
         return column
@@ -295,7 +393,7 @@ def _nulled(column: Column, spec: ColumnSpec) -> Column:
 
 def _read(column: pl.Series, spec: ColumnSpec, options: ReadOptions) -> Checked:
     """Check and convert a column of which texts are parsed, as a CSV file has them."""
-    textual = column.dtype in (pl.String, pl.Categorical, pl.Enum)
+    textual = column.dtype in _TEXTS
     if textual and spec.kind == "boolean":
         return _parsed(texts.parse_boolean(column.cast(pl.String), spec, options))
     if textual and spec.kind in ("integer", "number", "decimal"):
@@ -308,7 +406,7 @@ def _read(column: pl.Series, spec: ColumnSpec, options: ReadOptions) -> Checked:
 
 
 def _read_moments(column: pl.Series, spec: ColumnSpec, options: ReadOptions) -> Checked:
-    if column.dtype in (pl.String, pl.Categorical, pl.Enum):
+    if column.dtype in _TEXTS:
         written = column.cast(pl.String)
         local = texts.without_offset(written)
         if options.date_format:
@@ -334,16 +432,14 @@ def _parsed(parsed: texts.Parsed) -> Checked:
     return checked
 
 
-def _mixed(objects: list[Any], spec: ColumnSpec, options: ReadOptions) -> Checked:
+def _mixed(objects: Objects, spec: ColumnSpec, options: ReadOptions) -> Checked:
     """Check Python objects of which texts are parsed, and naive times belong to a zone."""
     if spec.kind in ("text", "json"):
         return _cell_by_cell(objects, spec)
     is_text = pl.Series([isinstance(cell, str) for cell in objects], dtype=pl.Boolean)
     others = [None if isinstance(cell, str) else cell for cell in objects]
     checked = _cell_by_cell(others, spec)
-    written = [
-        cell if isinstance(cell, str) and cells.is_unicode(cell) else None for cell in objects
-    ]
+    written = [cell if isinstance(cell, str) and is_unicode(cell) else None for cell in objects]
     parsed = _read(pl.Series(spec.name, written, dtype=pl.String), spec, options)
     broken = is_text & pl.Series([cell is None for cell in written], dtype=pl.Boolean)
     naive = pl.Series(

@@ -5,15 +5,19 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
 from synfin_analytics.exceptions import InvalidDataError, Problem
+from synfin_analytics.frames.columns import python_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 HIDDEN = "(personal data, not shown)"
 MOST_SAMPLES = 3
+#: Values outside a closed set that are named.
+MOST_OF_A_SET = 10
 LONGEST_SAMPLE = 40
 
 
@@ -27,8 +31,10 @@ class Fault:
     rows: pl.Series
     #: The cells as text, as long as ``rows``.
     values: pl.Series
-    #: The first few as a message shows them, texts in quotes; none of personal data.
+    #: A few different ones as a message shows them, texts in quotes; none of personal data.
     samples: tuple[str, ...]
+    #: The values are texts outside a closed set: a message names all of them, or many.
+    closed: bool = False
 
 
 class Faults:
@@ -48,6 +54,7 @@ class Faults:
         cells: pl.Series | Sequence[Any],
         *,
         personal: bool,
+        closed: bool = False,
     ) -> None:
         """Note that the ``cells`` of ``column`` at ``rows`` (of the source) are at fault."""
         if not len(rows):
@@ -57,8 +64,14 @@ class Faults:
             hidden = pl.repeat(HIDDEN, len(rows), dtype=pl.String, eager=True)
             self._faults.append(Fault(column, reason, rows, hidden, ()))
         else:
-            samples = tuple(_short(cell, quoted=True) for cell in cells[:MOST_SAMPLES])
-            self._faults.append(Fault(column, reason, rows, as_text(cells), samples))
+            values = as_text(cells)
+            if closed:
+                samples = tuple(map(repr, values.unique(maintain_order=True)))
+            else:
+                samples = tuple(
+                    _short(cell, quoted=True) for cell in _printable(cells[:MOST_SAMPLES])
+                )
+            self._faults.append(Fault(column, reason, rows, values, samples, closed))
 
     def rejected(self) -> pl.DataFrame:
         """One row per bad cell, by row number: row, column, value, reason."""
@@ -82,10 +95,10 @@ class Faults:
         problems = []
         for (column, reason), faults in joined.items():
             rows = pl.concat([fault.rows for fault in faults])
-            samples = dict.fromkeys(sample for fault in faults for sample in fault.samples)
-            problems.append(
-                Problem(column, reason, len(rows), tuple(rows), tuple(samples)[:MOST_SAMPLES])
-            )
+            samples = tuple(dict.fromkeys(sample for fault in faults for sample in fault.samples))
+            most = MOST_OF_A_SET if faults[0].closed else MOST_SAMPLES
+            others = max(len(samples) - most, 0) if faults[0].closed else 0
+            problems.append(Problem(column, reason, len(rows), tuple(rows), samples[:most], others))
         return problems
 
     def error(self, table: str) -> InvalidDataError:
@@ -97,7 +110,33 @@ def as_text(cells: pl.Series | Sequence[Any]) -> pl.Series:
     """Cells as short texts that can be printed anywhere: no control signs, no surrogates."""
     if isinstance(cells, pl.Series) and cells.dtype.is_numeric():
         return cells.cast(pl.String).fill_null("NULL")
-    return pl.Series([_short(cell) for cell in cells], dtype=pl.String)
+    return pl.Series([_short(cell) for cell in _printable(cells)], dtype=pl.String)
+
+
+def _printable(cells: pl.Series | Sequence[Any]) -> Iterable[Any]:
+    """Cells that Python can print: not every moment of polars is one of Python's."""
+    if not isinstance(cells, pl.Series):
+        return cells
+    kind = cells.dtype
+    if isinstance(kind, (pl.Date, pl.Datetime)):
+        unit = "D" if isinstance(kind, pl.Date) else kind.time_unit
+        moments = (
+            cells.to_physical().cast(pl.Int64).fill_null(0).to_numpy().view(f"datetime64[{unit}]")
+        )
+        missing = cells.is_null()
+        return [
+            None if gap else _moment(text)
+            for text, gap in zip(np.datetime_as_string(moments), missing, strict=True)
+        ]
+    if kind.is_nested() or isinstance(kind, pl.Duration):
+        return python_objects(cells.to_arrow())
+    return cells
+
+
+def _moment(text: str) -> str:
+    whole, point, fraction = text.replace("T", " ").partition(".")
+    fraction = fraction.rstrip("0")
+    return f"{whole}{point}{fraction}" if fraction else whole
 
 
 def _short(cell: Any, *, quoted: bool = False) -> str:

@@ -211,7 +211,7 @@ def _prepared(
     labels: LabelCount | None,
 ) -> Iterator[Prepared]:
     for batch in source.batches:
-        prepared = prepare(batch, spec, targets, faults, options=source.options)
+        prepared = prepare(batch, spec, targets, faults, options_of=source.options_of)
         if labels is not None:
             labels.add(prepared.frame["is_fraud"])
         yield prepared

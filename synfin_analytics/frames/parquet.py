@@ -1,83 +1,246 @@
-"""Parquet files, one or a folder of them, in little memory however large they are."""
+"""Parquet files, one or a folder of them, in little memory however large they are.
+
+The files of a folder are the work of several days and programs: each is read in its own types, and
+the columns of all of them count.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from typing import TYPE_CHECKING, Any
+import datetime as dt
+import os
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyarrow import dataset
 
-from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.exceptions import ArgumentError, refuse_repeated_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
+
+#: Value of a folder's name that stands for NULL.
+NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+
+#: What a table format keeps beside its files: they are not all rows of the table.
+_LOGS = {
+    "_delta_log": ("Delta", "polars.scan_delta(folder)"),
+    ".hoodie": ("Hudi", "a query of an engine that knows Hudi"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Parquet:
     """What is in the files, and their rows once they are asked for."""
 
-    schema: pa.Schema
+    #: Columns of all files, in the order in which they come up; those of folder names last.
+    names: list[str]
+    #: Columns that only names of folders have: their cells are texts.
+    texts: frozenset[str]
     height: int
     batches: Iterator[pa.RecordBatch]
 
 
+@dataclasses.dataclass(frozen=True)
+class _File:
+    path: Path
+    #: What the names of its folders say, by column.
+    partition: Mapping[str, str | None]
+
+
 def open_parquet(path: Path, rows: int) -> Parquet:
-    """Open a file, or a folder whose names may tell columns (``country=DE``).
+    """Open a file, or a folder of files whose names may tell columns (``country=DE``).
+
+    Each batch has the columns and types of its own file. A value in a folder's name is a text.
 
     Parameters
     ----------
     path
-        The file or the folder.
+        The file or the folder. Names that begin with a dot or an underscore are left out.
     rows
         Most rows of a batch.
 
     Raises
     ------
     ArgumentError
-        It is not Parquet, or is broken; in the midst of the rows too.
+        There is no Parquet file, or one of them is not Parquet or broken; in the midst of the rows
+        too.
     """
-    try:
-        data = dataset.dataset(path, format="parquet", partitioning="hive")
-        height = data.count_rows()
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from error
-    return Parquet(data.schema, height, _batches(data, path, rows))
+    files = _files(path) if path.is_dir() else [_File(path, {})]
+    if not files:
+        raise ArgumentError(f"{str(path)!r} must contain Parquet files; it has no file to read.")
+    names: dict[str, None] = {}
+    height = 0
+    for file in files:
+        try:
+            footer = pq.ParquetFile(file.path)
+        except (pa.ArrowException, OSError) as error:
+            raise _unreadable(file.path, error) from error
+        with footer:
+            refuse_repeated_columns(footer.schema_arrow.names)
+            names.update(dict.fromkeys(footer.schema_arrow.names))
+            height += footer.metadata.num_rows
+    keys = dict.fromkeys(key for file in files for key in file.partition if key not in names)
+    return Parquet([*names, *keys], frozenset(keys), height, _batches(files, rows))
 
 
-def _batches(data: Any, path: Path, rows: int) -> Iterator[pa.RecordBatch]:
+def _files(folder: Path) -> list[_File]:
+    """Files within a folder and its subfolders, by name."""
+    found = []
+    seen = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        for log, (name, instead) in _LOGS.items():
+            if log in folders:
+                raise ArgumentError(
+                    f"{place!r} is a {name} table, in which not every file counts: "
+                    f"pass {instead} instead of the folder."
+                )
+        real = os.path.realpath(place)
+        if real in seen:  # a link back to a folder above
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not _is_hidden(name))
+        here = Path(place)
+        partition = _partition(here.relative_to(folder))
+        found += [_File(here / name, partition) for name in files if not _is_hidden(name)]
+    return sorted(found, key=lambda file: file.path)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or (name.startswith("_") and "=" not in name)
+
+
+def _partition(place: Path) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for part in place.parts:
+        key, sign, value = part.partition("=")
+        if not sign:
+            continue
+        try:
+            name, text = unquote(key, errors="strict"), unquote(value, errors="strict")
+        except UnicodeDecodeError:
+            raise ArgumentError(f"The folder name {part!r} must be UTF-8, URL-encoded.") from None
+        if name in found:
+            raise ArgumentError(f"The folders of {str(place)!r} name {name!r} more than once.")
+        found[name] = None if value == NULL_PARTITION else text
+    return found
+
+
+def _batches(files: list[_File], rows: int) -> Iterator[pa.RecordBatch]:
     """Read one file after the other, each as its rows are wanted.
 
-    A scan of the dataset would read many row groups ahead of a slow consumer, even when told not
-    to: a database is one.
+    A scan of a dataset would read many row groups ahead of a slow consumer, even when told not to:
+    a database is one.
     """
+    for file in files:
+        try:
+            for batch in _rows_of(file.path, rows):
+                yield _with_partition(batch, file)
+        except (pa.ArrowException, OSError) as error:
+            raise _unreadable(file.path, error) from error
+
+
+def _rows_of(path: Path, rows: int) -> Iterator[pa.RecordBatch]:
+    with contextlib.ExitStack() as stack:
+
+        def opened(unit: str | None) -> pq.ParquetFile:
+            file = pq.ParquetFile(path, pre_buffer=False, coerce_int96_timestamp_unit=unit)
+            return stack.enter_context(file)
+
+        file = opened("us")
+        legacy = _int96_columns(file)
+        if not legacy:
+            yield from file.iter_batches(rows)
+            return
+        fine = opened("ns").iter_batches(rows, columns=legacy)
+        for batch, nanoseconds in zip(file.iter_batches(rows), fine, strict=True):
+            yield from _int96_merged(batch, nanoseconds)
+
+
+def _int96_columns(file: pq.ParquetFile) -> list[str]:
+    columns = (file.schema.column(n) for n in range(file.metadata.num_columns))
+    return [
+        column.name
+        for column in columns
+        if column.physical_type == "INT96" and column.path == column.name
+    ]
+
+
+def _int96_merged(batch: pa.RecordBatch, fine: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Moments of Spark's and Impala's old type, neither cut off nor wrapped around.
+
+    As nanoseconds those outside the years 1677 to 2262 wrap around; as microseconds all others
+    lose their last three digits. Rows that need the one go apart from rows that need the other.
+    """
+    finer = np.zeros(batch.num_rows, dtype=bool)
+    for name in fine.schema.names:
+        nanoseconds = fine.column(name).cast(pa.int64()).fill_null(0).to_numpy()
+        microseconds = batch.column(name).cast(pa.int64()).fill_null(0).to_numpy()
+        finer |= (nanoseconds // 1000 == microseconds) & (nanoseconds % 1000 != 0)
+    ends = [*(np.flatnonzero(np.diff(finer)) + 1), batch.num_rows]
+    start = 0
+    for end in map(int, ends):
+        part = batch.slice(start, end - start)
+        if end > start and finer[start]:
+            for name in fine.schema.names:
+                exact = fine.column(name).slice(start, end - start)
+                position = part.schema.get_field_index(name)
+                part = part.set_column(position, pa.field(name, exact.type), exact)
+        yield part
+        start = end
+
+
+def _with_partition(batch: pa.RecordBatch, file: _File) -> pa.RecordBatch:
+    for name, value in file.partition.items():
+        position = batch.schema.get_field_index(name)
+        if position < 0:
+            array = pa.repeat(pa.scalar(value, pa.string()), batch.num_rows)
+            batch = batch.append_column(name, array)
+        elif not _agrees(batch.column(position), value):
+            raise ArgumentError(
+                f"{str(file.path)!r}: the column {name!r} must have the value that the name of "
+                f"its folder has; got others than {value!r}."
+            )
+    return batch
+
+
+def _agrees(array: pa.Array, value: str | None) -> bool:
+    """Whether a column of a file, in its own type, says what the folder's name says."""
     try:
-        for fragment in data.get_fragments():
-            told = dataset.get_partition_keys(fragment.partition_expression)
-            with fragment.open() as stream, pq.ParquetFile(stream, pre_buffer=False) as file:
-                for batch in file.iter_batches(rows):
-                    yield _conformed(batch, data.schema, told)
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from error
+        texts = pc.unique(array).cast(pa.string()).to_pylist()
+    except pa.ArrowException:
+        return False  # a type that is never the name of a folder
+    if pa.types.is_temporal(array.type):
+        return all(_moment(text) == _moment(value) for text in texts)
+    if any(
+        test(array.type)
+        for test in (pa.types.is_integer, pa.types.is_decimal, pa.types.is_floating)
+    ):
+        return all(_number(text) == _number(value) for text in texts)
+    if pa.types.is_boolean(array.type) and value is not None:
+        value = value.lower()
+    return all(text == value for text in texts)
 
 
-def _conformed(batch: pa.RecordBatch, schema: pa.Schema, told: Mapping[str, Any]) -> pa.RecordBatch:
-    """Give a batch the columns of all files: those that its folder tells, those that it lacks."""
-    arrays = []
-    for field in schema:
-        if field.name in told:
-            array = pa.repeat(pa.scalar(told[field.name], field.type), batch.num_rows)
-        elif field.name in batch.schema.names:
-            array = batch.column(field.name)
-            if array.type != field.type:
-                array = array.cast(field.type)
-        else:
-            array = pa.nulls(batch.num_rows, field.type)
-        arrays.append(array)
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+def _moment(text: str | None) -> dt.datetime | str | None:
+    try:
+        return text and dt.datetime.fromisoformat(text)
+    except ValueError:
+        return text
+
+
+def _number(text: str | None) -> Decimal | str | None:
+    try:
+        return text and Decimal(text)
+    except InvalidOperation:
+        return text
 
 
 def _unreadable(path: Path, error: Exception) -> ArgumentError:

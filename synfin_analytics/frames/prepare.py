@@ -15,11 +15,12 @@ from synfin_analytics.exceptions import (
     Problem,
     nearest_names,
 )
-from synfin_analytics.frames.checks import check
+from synfin_analytics.frames.checks import check, closed_set
+from synfin_analytics.frames.columns import picked
 from synfin_analytics.frames.derive import derive
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from synfin_analytics.frames.faults import Faults
     from synfin_analytics.frames.options import ReadOptions
@@ -130,11 +131,22 @@ def prepare(
     targets: Mapping[str, str],
     faults: Faults,
     *,
-    options: ReadOptions | None = None,
+    options_of: Callable[[str], ReadOptions | None],
 ) -> Prepared:
     """Check and convert every cell of a batch; find keys that it has twice.
 
-    Faults are added to ``faults``.
+    Parameters
+    ----------
+    batch
+        Rows of the source.
+    spec
+        The table.
+    targets
+        Columns of the table by those of the data.
+    faults
+        What is wrong with the cells is added here.
+    options_of
+        How the texts of a column of the data are written, where they have yet to be parsed.
     """
     rows = pl.int_range(batch.start, batch.start + batch.height, dtype=pl.Int64, eager=True)
     bad = pl.repeat(False, batch.height, dtype=pl.Boolean, eager=True)
@@ -142,23 +154,32 @@ def prepare(
     for name, target in targets.items():
         column = spec.columns[target]
         cells = batch.columns[name]
-        checked = check(cells, column, options=options)
+        checked = check(cells, column, options=options_of(name))
         for mask, reason in checked.faults:
-            # pl.Series.filter and a list both serve; a list has no filter of its own.
-            found = (
-                [cell for cell, hit in zip(cells, mask, strict=True) if hit]
-                if isinstance(cells, list)
-                else cells.filter(mask)
+            faults.add(
+                target,
+                reason,
+                rows.filter(mask),
+                picked(cells, mask),
+                personal=column.personal,
+                closed=reason == closed_set(column),
             )
-            faults.add(target, reason, rows.filter(mask), found, personal=column.personal)
             bad |= mask
-        values = checked.values.alias(target)
-        if column.defaulted and column.kind == "moment":
-            values = values.fill_null(dt.datetime.now(dt.UTC))
-        converted.append(values)
+        converted.append(checked.values.alias(target))
     prepared = Prepared(derive(pl.DataFrame(converted), spec.name), bad)
     _check_rows(prepared, spec, faults)
     return prepared
+
+
+def with_defaults(rows: pl.DataFrame, spec: TableSpec) -> pl.DataFrame:
+    """Rows to insert: where a moment is NULL that the database would fill in, it is now."""
+    now = dt.datetime.now(dt.UTC)
+    names = [
+        name
+        for name, column in spec.columns.items()
+        if column.defaulted and column.kind == "moment" and name in rows.columns
+    ]
+    return rows.with_columns(pl.col(names).fill_null(now)) if names else rows
 
 
 def _check_rows(prepared: Prepared, spec: TableSpec, faults: Faults) -> None:

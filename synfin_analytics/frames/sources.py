@@ -6,27 +6,32 @@ Nothing is converted as a whole: a source larger than memory is read piece by pi
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
-import pandas as pd
 import polars as pl
 import pyarrow as pa
 
 from synfin_analytics.exceptions import ArgumentError, SynfinError, refuse_repeated_columns
+from synfin_analytics.frames.columns import (
+    Column,
+    from_list,
+    from_pandas,
+    from_polars,
+    from_record_batches,
+)
 from synfin_analytics.frames.options import ReadOptions
 from synfin_analytics.models import Base
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    import pandas as pd
 
     from synfin_analytics.frames.files import FileRows
-
-#: A column whose cells have no one Arrow type: its Python objects, checked one by one.
-Objects = list[Any]
-Column = pl.Series | Objects
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +41,26 @@ class Batch:
     #: Position of the first row in the source.
     start: int
     height: int
-    columns: dict[str, Column]
+    columns: Mapping[str, Column]
+
+
+class _Columns(Mapping[str, Column]):
+    """Columns that are converted when they are asked for: many are never wanted."""
+
+    def __init__(self, names: Sequence[str], make: Callable[[str], Column]) -> None:
+        self._names = dict.fromkeys(names)
+        self._make = make
+
+    def __getitem__(self, name: str) -> Column:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._make(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +75,12 @@ class Source:
     options: ReadOptions | None = None
     #: How a file was read, for a message when its columns or cells do not fit.
     note: str = ""
+    #: Columns whose cells are texts that have yet to be parsed, as in names of folders.
+    texts: frozenset[str] = frozenset()
+
+    def options_of(self, name: str) -> ReadOptions | None:
+        """How the texts of a column are written, where they have yet to be parsed."""
+        return ReadOptions() if name in self.texts else self.options
 
 
 def open_source(data: Any, rows: int, options: ReadOptions | None = None) -> Source:
@@ -91,7 +121,8 @@ def _unbroken(batches: Iterator[Batch]) -> Iterator[Batch]:
             read += batch.height
     except (SynfinError, MemoryError):
         raise
-    except Exception as error:  # whatever a stream of the caller's raises
+    # Whatever a stream of the caller's raises; polars' panics derive from BaseException.
+    except (Exception, pl.exceptions.PanicException) as error:
         raise ArgumentError(
             f"The data broke off after {read:,} rows, by {type(error).__name__}: see its own "
             "message. Nothing was loaded."
@@ -108,13 +139,14 @@ def _opened(data: Any, rows: int) -> Source:
     if nw.dependencies.is_pandas_dataframe(data):
         return _from_pandas(data, rows)
     if isinstance(data, pa.Table):
-        return _from_arrow(data.schema, data.to_batches(max_chunksize=rows), rows, data.num_rows)
+        batches = data.to_batches(max_chunksize=rows)
+        return _from_arrow(data.schema.names, batches, rows, data.num_rows)
     if hasattr(data, "__arrow_c_stream__"):
         try:
             reader = pa.RecordBatchReader.from_stream(data)
         except (pa.ArrowException, TypeError, ValueError) as error:
             raise ArgumentError(f"This Arrow stream cannot be read: {error}") from error
-        return _from_arrow(reader.schema, reader, rows)
+        return _from_arrow(reader.schema.names, reader, rows)
     if isinstance(data, (list, tuple)) or hasattr(data, "__next__"):
         return _from_objects(list(data), rows)
     raise ArgumentError(
@@ -127,8 +159,13 @@ def _numbered(frames: Iterable[pl.DataFrame]) -> Iterator[Batch]:
     start = 0
     for frame in frames:
         if frame.height:
-            yield Batch(start, frame.height, {name: frame[name] for name in frame.columns})
+            columns = _Columns(frame.columns, partial(_of_polars, frame))
+            yield Batch(start, frame.height, columns)
             start += frame.height
+
+
+def _of_polars(frame: pl.DataFrame, name: str) -> Column:
+    return from_polars(frame[name])
 
 
 def _resized(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
@@ -148,72 +185,57 @@ def _resized(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame
 
 
 def _from_arrow(
-    schema: pa.Schema, batches: Iterable[pa.RecordBatch], rows: int, height: int | None = None
+    names: list[str], batches: Iterable[pa.RecordBatch], rows: int, height: int | None = None
 ) -> Source:
-    refuse_repeated_columns(schema.names)
+    """Rows of Arrow batches, each of which may lack columns or have them in types of its own."""
+    refuse_repeated_columns(names)
 
-    def frames() -> Iterator[pl.DataFrame]:
-        for batch in batches:
-            table = pa.Table.from_batches([_readable(batch)])
-            frame = pl.from_arrow(table)
-            if isinstance(frame, pl.Series):
-                frame = frame.to_frame()
-            yield frame
+    def joined() -> Iterator[Batch]:
+        start = 0
+        for parts in _gathered(batches, rows):
+            count = sum(part.num_rows for part in parts)
+            yield Batch(start, count, _Columns(names, partial(from_record_batches, parts)))
+            start += count
 
-    return Source(list(schema.names), _numbered(_resized(frames(), rows)), height)
+    return Source(names, joined(), height)
 
 
-def _readable(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Cast the few Arrow types that polars has no counterpart for; refuse broken texts."""
-    batch.validate(full=True)
-    arrays = []
-    for array in batch.columns:
-        kind = array.type
-        if isinstance(array, pa.ExtensionArray):
-            array = array.storage
-        elif pa.types.is_decimal256(kind):
-            array = pa.array(array.to_pylist(), from_pandas=False)
-        arrays.append(array)
-    return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
+def _gathered(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[list[pa.RecordBatch]]:
+    """Gather small batches and cut large ones, so that all but the last have ``rows``."""
+    kept: list[pa.RecordBatch] = []
+    height = 0
+    for batch in batches:
+        batch.validate(full=True)  # texts that are not Unicode crash what reads them
+        start = 0
+        while start < batch.num_rows:
+            part = batch.slice(start, rows - height)
+            kept.append(part)
+            height += part.num_rows
+            start += part.num_rows
+            if height == rows:
+                yield kept
+                kept, height = [], 0
+    if kept:
+        yield kept
 
 
 def _from_pandas(frame: pd.DataFrame, rows: int) -> Source:
     names = [str(name) for name in frame.columns]
     refuse_repeated_columns(names)
 
+    positions = {name: position for position, name in enumerate(names)}
+
     def batches() -> Iterator[Batch]:
         for start in range(0, len(frame), rows):
             part = frame.iloc[start : start + rows]
-            columns = {
-                name: _from_series(part.iloc[:, position]) for position, name in enumerate(names)
-            }
-            yield Batch(start, len(part), columns)
+
+            yield Batch(start, len(part), _Columns(names, partial(_of_pandas, part, positions)))
 
     return Source(names, batches(), len(frame))
 
 
-def _from_series(series: pd.Series[Any]) -> Column:
-    """One pandas column; its index does not matter.
-
-    NumPy floats have no other way to say "missing" than NaN: there, and in object columns, NaN is
-    read as NULL, as pandas does.
-    """
-    if series.dtype == object:
-        return _from_list(series.tolist())
-    try:
-        array = pa.Array.from_pandas(series)
-        if isinstance(array, pa.ChunkedArray):
-            array = array.combine_chunks()
-        if isinstance(array, pa.ExtensionArray):
-            array = array.storage
-        if pa.types.is_dictionary(array.type):
-            array = array.dictionary_decode()
-        if pa.types.is_decimal256(array.type):
-            return series.tolist()
-        return pl.Series("", pl.from_arrow(array))
-    except (pa.ArrowException, ValueError, TypeError, OverflowError, pl.exceptions.PolarsError):
-        # Cells of several types, texts that are not Unicode, numbers out of any Arrow type.
-        return series.tolist()
+def _of_pandas(frame: pd.DataFrame, positions: Mapping[str, int], name: str) -> Column:
+    return from_pandas(frame.iloc[:, positions[name]])
 
 
 def _from_objects(entities: Sequence[Any], rows: int) -> Source:
@@ -234,45 +256,17 @@ def _from_objects(entities: Sequence[Any], rows: int) -> Source:
     def batches() -> Iterator[Batch]:
         for start in range(0, len(records), rows):
             part = records[start : start + rows]
-            columns = {name: _from_list([record.get(name) for record in part]) for name in names}
+            columns = {name: from_list([record.get(name) for record in part]) for name in names}
             yield Batch(start, len(part), columns)
 
     return Source(names, batches(), len(records))
-
-
-def _from_list(values: list[Any]) -> Column:
-    """Python objects as a series if they are all of one type, else as they are.
-
-    Arrow would make one type of several by itself: a date of a moment, bytes of a text.
-    """
-    if not _uniform(values):
-        return values
-    try:
-        array = pa.array(values, from_pandas=True)
-        if pa.types.is_decimal256(array.type):
-            return values
-        return pl.Series("", pl.from_arrow(array))
-    except (pa.ArrowException, ValueError, TypeError, OverflowError, pl.exceptions.PolarsError):
-        return values
-
-
-def _uniform(values: list[Any]) -> bool:
-    kinds = {type(value) for value in values} - _MISSING
-    if len(kinds) > 1 and kinds - {int, float}:
-        return False
-    if kinds <= {dt.datetime, pd.Timestamp}:
-        return len({value.tzinfo for value in values if type(value) not in _MISSING}) <= 1
-    return True
-
-
-_MISSING = {type(None), type(pd.NA), type(pd.NaT)}
 
 
 def _from_records(file: FileRows) -> Source:
     def batches() -> Iterator[Batch]:
         start = 0
         for part in file.records or ():
-            columns = {name: _from_list([row.get(name) for row in part]) for name in file.names}
+            columns = {name: from_list([row.get(name) for row in part]) for name in file.names}
             yield Batch(start, len(part), columns)
             start += len(part)
 
@@ -293,11 +287,12 @@ def _from_file(
 
         options.refuse_csv_options(repr(str(path)))
         data = open_parquet(files.unpacked(path), rows)
-        return _with_options(_from_arrow(data.schema, data.batches, rows, data.height), options)
+        source = _from_arrow(data.names, data.batches, rows, data.height)
+        return _with_options(dataclasses.replace(source, texts=data.texts), options)
     file = files.open_file(path, rows, options, columns)
     if file.schema is None:
         return _with_options(_from_records(file), options)
-    source = _from_arrow(file.schema, file.batches, rows, file.height)
+    source = _from_arrow(file.schema.names, file.batches, rows, file.height)
     if file.textual:
         return dataclasses.replace(source, options=options, note=file.note)
     return _with_options(source, options)

@@ -52,7 +52,11 @@ def update_rows(cursor: Cursor, spec: TableSpec, key: Sequence[str], rows: pl.Da
         "table": table,
         "stage": sql.Identifier(stage),
         "changes": sql.SQL(", ").join(
-            sql.SQL("{0} = s.{0}").format(sql.Identifier(name)) for name in changed
+            # NULL in a column that the database fills in says nothing: what is there stays.
+            sql.SQL("{0} = coalesce(s.{0}, {1}.{0})" if column.defaulted else "{0} = s.{0}").format(
+                sql.Identifier(column.name), table
+            )
+            for column in spec.sent(changed)
         ),
         "same": sql.SQL(" AND ").join(
             sql.SQL("{0}.{1} = s.{1}").format(table, sql.Identifier(name)) for name in key

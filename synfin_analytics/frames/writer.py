@@ -12,7 +12,7 @@ from psycopg2 import sql
 from synfin_analytics.exceptions import ArgumentError, LoadError
 from synfin_analytics.frames.copy_in import copy_rows
 from synfin_analytics.frames.keys import Existing, Parents
-from synfin_analytics.frames.prepare import ROW
+from synfin_analytics.frames.prepare import ROW, with_defaults
 from synfin_analytics.frames.rebuild import Rebuild, looks_empty
 from synfin_analytics.frames.update import update_rows
 from synfin_analytics.frames.vouch import may_vouch, unchecked
@@ -85,7 +85,7 @@ class Writer:
         for parents in self._parents:
             parents.check(batch, self._faults, self._spec)
         if self._rebuild is not None and self._rebuild.empty:
-            good = batch.good
+            good = with_defaults(batch.good, self._spec)
             copy_rows(
                 self._cursor, self._spec.name, good, self._spec.sent(good.columns), freeze=True
             )
@@ -166,7 +166,8 @@ class Writer:
             self._cursor.execute("SAVEPOINT synfin_batch")
             try:
                 with unchecked(self._cursor, vouched=self._vouched()):
-                    copy_rows(self._cursor, self._spec.name, new, self._spec.sent(new.columns))
+                    rows = with_defaults(new, self._spec)
+                    copy_rows(self._cursor, self._spec.name, rows, self._spec.sent(new.columns))
                 done = self._on_conflict != "update" or update_rows(
                     self._cursor, self._spec, self._keys[0], old
                 )

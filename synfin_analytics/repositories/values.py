@@ -57,9 +57,11 @@ def row_of(values: Mapping[str, Any], spec: TableSpec, *, whole: bool) -> dict[s
     ]
     row = {}
     for name, value in values.items():
-        row[name], reason = _converted(value, spec.columns[name])
+        converted, reason = _converted(value, spec.columns[name])
         if reason is not None:
             problems.append(Problem(name, reason, 1))
+        if converted is not None or not spec.columns[name].defaulted:
+            row[name] = converted  # else the database fills it in, or leaves it as it is
     if problems:
         raise InvalidDataError(spec.name, problems)
     return row

@@ -1,0 +1,301 @@
+"""Columns of pandas, Arrow and Python as cells that hold exactly the same values.
+
+A type that polars represents faithfully becomes a series. All others become Python objects, which
+are checked one by one: a library that has no such type would convert them without a word.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+#: Cells without a common type that polars represents: Python objects, checked one by one.
+Objects: TypeAlias = list[Any]
+#: Consecutive parts of a column that come in different types, each checked in its own.
+Pieces: TypeAlias = tuple["pl.Series | Objects", ...]
+Column: TypeAlias = pl.Series | Objects | Pieces
+
+#: What the Python values of one Arrow type may be: each value keeps its type and its digits there.
+_PLAIN = (str, int, float, bool, dt.datetime, dt.date, bytes, Decimal)
+_MISSING = {type(None), type(pd.NA), type(pd.NaT)}
+
+#: Beyond all years that a table accepts, in seconds, and still in range in milliseconds.
+_FAR_SECONDS = 10**15
+_EXTENSION = b"ARROW:extension:name"
+
+
+@dataclasses.dataclass(frozen=True)
+class Foreign:
+    """A cell of a type that no column accepts, or a value that Python cannot represent."""
+
+    kind: str
+    reason: str | None = None
+
+    def __str__(self) -> str:
+        return f"<{self.kind}>"
+
+
+def picked(column: Column, mask: pl.Series) -> pl.Series | Objects:
+    """Cells of a column under a mask."""
+    if isinstance(column, pl.Series):
+        return column.filter(mask)
+    if isinstance(column, list):
+        return [cell for cell, hit in zip(column, mask, strict=True) if hit]
+    found: Objects = []
+    for part, part_mask in _split(column, mask):
+        found.extend(picked(part, part_mask))
+    return found
+
+
+def _split(pieces: Pieces, mask: pl.Series) -> Iterator[tuple[pl.Series | Objects, pl.Series]]:
+    start = 0
+    for part in pieces:
+        yield part, mask.slice(start, len(part))
+        start += len(part)
+
+
+# -- Arrow ------------------------------------------------------------------------------------
+
+
+def from_record_batches(batches: Sequence[pa.RecordBatch], name: str) -> Column:
+    """Join a column of consecutive batches, of which some may lack it or have it in another type.
+
+    Parameters
+    ----------
+    batches
+        At least one.
+    name
+        Of the column.
+    """
+    runs: list[tuple[pa.Field, list[pa.Array]]] = []
+    for batch in batches:
+        position = batch.schema.get_field_index(name)
+        if position < 0:
+            field, array = pa.field(name, pa.null()), pa.nulls(batch.num_rows)
+        else:
+            field, array = batch.schema.field(position), batch.column(position)
+        if runs and runs[-1][0].equals(field, check_metadata=True):
+            runs[-1][1].append(array)
+        else:
+            runs.append((field, [array]))
+    parts = []
+    for field, arrays in runs:
+        chunks = pa.chunked_array(arrays, field.type) if len(arrays) > 1 else arrays[0]
+        parts.append(from_arrow(chunks, field))
+    return parts[0] if len(parts) == 1 else tuple(parts)
+
+
+def from_arrow(
+    array: pa.Array | pa.ChunkedArray, field: pa.Field | None = None
+) -> pl.Series | Objects:
+    """Cells of an Arrow array.
+
+    Parameters
+    ----------
+    array
+        Of any type.
+    field
+        Its field, whose metadata may name an extension type that is not registered here.
+    """
+    if isinstance(array, pa.ChunkedArray):
+        if array.num_chunks > 1 and pa.types.is_dictionary(array.type):
+            array = array.cast(array.type.value_type)
+        array = array.chunk(0) if array.num_chunks == 1 else pa.concat_arrays(array.chunks)
+    kind = array.type
+    named = ((field.metadata if field is not None else None) or {}).get(_EXTENSION)
+    if isinstance(kind, pa.BaseExtensionType):
+        return _from_extension(array)
+    if named is not None:
+        return _foreign(array, named.decode("utf-8", "replace"))
+    for test, convert in _CONVERSIONS:
+        if test(kind):
+            return convert(array)
+    return _foreign(array, str(kind))
+
+
+def _is_native(kind: pa.DataType) -> bool:
+    """Whether polars represents a type by one of its own that holds the same values."""
+    types = pa.types
+    return any(
+        test(kind)
+        for test in (
+            types.is_null, types.is_boolean, types.is_integer, types.is_floating,
+            types.is_string, types.is_large_string, types.is_string_view,
+            types.is_binary, types.is_large_binary, types.is_binary_view,
+            types.is_fixed_size_binary, types.is_date, types.is_time, types.is_duration,
+        )
+    )  # fmt: skip
+
+
+def _has_foreign(kind: pa.DataType) -> bool:
+    """Whether some type within a nested one has no Python value of its own."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return kind.extension_name not in ("arrow.uuid", "arrow.bool8")
+    if pa.types.is_interval(kind):
+        return True
+    if pa.types.is_dictionary(kind):
+        return _has_foreign(kind.value_type)
+    return any(_has_foreign(kind.field(n).type) for n in range(kind.num_fields))
+
+
+def _from_extension(array: pa.ExtensionArray) -> pl.Series | Objects:
+    match array.type.extension_name:
+        case "arrow.uuid":
+            return list(array.to_pylist())
+        case "arrow.json":
+            return from_arrow(array.storage)
+        case "arrow.bool8":
+            return from_arrow(array.cast(pa.bool_()))
+        case name:
+            return _foreign(array, name)
+
+
+def _foreign(array: pa.Array, kind: str) -> Objects:
+    cell = Foreign(kind)
+    return [cell if there else None for there in array.is_valid().to_pylist()]
+
+
+def _from_timestamps(array: pa.TimestampArray) -> pl.Series:
+    """Moments of any zone, which Arrow counts in UTC; those of seconds in milliseconds."""
+    zone = None if array.type.tz is None else "UTC"
+    ticks = pl.Series("", pl.from_arrow(array.cast(pa.int64())))
+    unit = array.type.unit
+    if unit == "s":
+        # Clipped, since the product could come out within the years that are accepted.
+        ticks, unit = ticks.clip(-_FAR_SECONDS, _FAR_SECONDS) * 1000, "ms"
+    return ticks.cast(pl.Datetime(unit, zone))
+
+
+def _from_decimals(array: pa.Array) -> pl.Series | Objects:
+    kind = array.type
+    if kind.scale < 0 or kind.precision < kind.scale:
+        return list(array.to_pylist())
+    if pa.types.is_decimal256(kind):
+        if kind.scale > 38:
+            return list(array.to_pylist())
+        try:
+            array = array.cast(pa.decimal128(38, kind.scale))
+        except pa.ArrowInvalid:  # more digits than that
+            return list(array.to_pylist())
+    return pl.Series("", pl.from_arrow(array))
+
+
+def _from_native(array: pa.Array) -> pl.Series:
+    return pl.Series("", pl.from_arrow(array))
+
+
+def python_objects(array: pa.Array) -> Objects:
+    """Cells of a nested Arrow array as Python has them.
+
+    A map with a key twice, or a moment outside Python's years, stays a cell that can be refused.
+    """
+    try:
+        return list(array.to_pylist(maps_as_pydicts="strict"))
+    except (KeyError, ValueError, OverflowError, pa.ArrowException):
+        return [_python_object(scalar) for scalar in array]
+
+
+def _python_object(scalar: pa.Scalar) -> Any:
+    try:
+        return scalar.as_py(maps_as_pydicts="strict")
+    except KeyError:
+        return Foreign(str(scalar.type), "has a key twice")
+    except (ValueError, OverflowError, pa.ArrowException):
+        return Foreign(str(scalar.type), "has a value that Python cannot represent")
+
+
+_CONVERSIONS: tuple[
+    tuple[Callable[[pa.DataType], bool], Callable[[pa.Array], pl.Series | Objects]], ...
+] = (
+    (_is_native, _from_native),
+    (pa.types.is_timestamp, _from_timestamps),
+    (pa.types.is_decimal, _from_decimals),
+    (pa.types.is_dictionary, lambda array: from_arrow(array.dictionary_decode())),
+    (pa.types.is_run_end_encoded, lambda array: from_arrow(pc.run_end_decode(array))),
+    (lambda kind: pa.types.is_nested(kind) and not _has_foreign(kind), python_objects),
+)
+
+# -- polars -----------------------------------------------------------------------------------
+
+
+def from_polars(series: pl.Series) -> pl.Series | Objects:
+    """Cells of a series of polars, which has types for what it does not interpret."""
+    kind = series.dtype
+    if kind == pl.Object:
+        return series.to_list()
+    if not kind.is_extension():
+        return series
+    name = kind.ext_name()  # type: ignore[attr-defined]  # of an extension type it is there
+    if name == "arrow.json":
+        return series.ext.storage()
+    if name == "arrow.bool8":
+        return series.ext.storage() != 0
+    cell = Foreign(name)
+    return [cell if there else None for there in series.is_not_null()]
+
+
+# -- pandas -----------------------------------------------------------------------------------
+
+
+def from_pandas(series: pd.Series[Any]) -> pl.Series | Objects:
+    """Cells of a column of pandas; its index does not matter.
+
+    NumPy floats have no other way to say "missing" than NaN: there, and in object columns, NaN is
+    read as NULL, as pandas does.
+    """
+    kind = series.dtype
+    if isinstance(kind, pd.CategoricalDtype) and not _are_texts(kind.categories):
+        return from_list(series.tolist())
+    if isinstance(kind, pd.SparseDtype):
+        return from_pandas(pd.Series(series.to_numpy(), dtype=kind.subtype))
+    if isinstance(kind, (pd.PeriodDtype, pd.IntervalDtype)) or pd.api.types.is_object_dtype(kind):
+        return from_list(series.tolist())
+    try:
+        array = pa.Array.from_pandas(series)
+    except (pa.ArrowException, ValueError, TypeError, OverflowError):
+        # Numbers out of any Arrow type, texts that are not Unicode, types of other packages.
+        return series.tolist()
+    return from_arrow(array)
+
+
+def _are_texts(categories: pd.Index[Any]) -> bool:
+    return all(type(category) is str for category in categories)
+
+
+# -- Python -----------------------------------------------------------------------------------
+
+
+def from_list(values: list[Any]) -> pl.Series | Objects:
+    """Python objects as a series if they are all of one plain type, else as they are.
+
+    Arrow would make one type of several by itself: a date of a moment, a double of an integer,
+    one record of all dicts.
+    """
+    kinds = {type(value) for value in values} - _MISSING
+    if len(kinds) != 1:
+        return values if kinds else pl.Series("", [None] * len(values), dtype=pl.Null)
+    (kind,) = kinds
+    if kind not in _PLAIN:
+        return values
+    if kind is dt.datetime and len(_zones(values)) > 1:
+        return values
+    try:
+        array = pa.array(values, from_pandas=True)
+    except (pa.ArrowException, ValueError, TypeError, OverflowError):
+        # Numbers out of any Arrow type, texts that are not Unicode.
+        return values
+    return from_arrow(array)
+
+
+def _zones(values: Iterable[Any]) -> set[dt.tzinfo | None]:
+    return {value.tzinfo for value in values if type(value) not in _MISSING}
