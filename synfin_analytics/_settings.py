@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
@@ -11,7 +12,6 @@ from synfin_analytics.exceptions import ConfigurationError, nearest_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from urllib.parse import SplitResult
 
 # Environment variable of each field of DatabaseConfig.
 VARIABLES = {
@@ -31,7 +31,7 @@ VARIABLES = {
     "data_dir": "DB_DATA_DIR",
 }
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-URL_FORM = "it should look like postgresql://user:password@host:5432/database"
+URL_FORM = "postgresql://user:password@host:5432/database"
 
 _URL_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg2")
 _BOOLEANS = {
@@ -49,14 +49,63 @@ _LIBPQ_OPTIONS = frozenset({
 })  # fmt: skip
 
 
+class Secret(str):
+    """A text that is never printed, as a password: neither by ``repr``, ``str`` nor a format.
+
+    A traceback that shows local variables, as IPython's verbose one, shows ``'***'``. It compares,
+    encodes and pickles as the text that it is: a pickle of a configuration holds the password.
+
+    Examples
+    --------
+    >>> password = Secret("s3cr3t")
+    >>> password, f"{password}", password == "s3cr3t"
+    ('***', '***', True)
+    >>> len(password.reveal())
+    6
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Secret:
+        return text if isinstance(text, cls) else super().__new__(cls, text)
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __format__(self, _spec: str) -> str:
+        return "***"
+
+    def reveal(self) -> str:
+        """Give the text itself, for the driver only."""
+        return str.__str__(self)
+
+
+def revealed(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the arguments of a call with its secrets as plain texts."""
+    return {
+        name: value.reveal() if isinstance(value, Secret) else value
+        for name, value in arguments.items()
+    }
+
+
 def wrong(called: str, value: object, rule: str) -> ConfigurationError:
-    """Make the error for a setting: which one, what it is, what it should be."""
-    return ConfigurationError(f"{called} is {value!r}, but should be {rule}.", variable=called)
+    """Make the error for a setting: which one, what it must be, what it is."""
+    return ConfigurationError(f"{called} must be {rule}; got {value!r}.", variable=called)
 
 
 def wrong_url(why: str) -> ConfigurationError:
     """Make the error for a database URL; it never repeats the URL, which holds the password."""
-    return ConfigurationError(f"DATABASE_URL is wrong: {why}.", variable="DATABASE_URL")
+    return ConfigurationError(f"DATABASE_URL {why}.", variable="DATABASE_URL")
+
+
+def read(environ: Mapping[str, str]) -> dict[str, str]:
+    """Read the settings that the environment has, by variable; the secret ones as secrets."""
+    secret = (VARIABLES["password"], "DATABASE_URL")
+    texts = {name: environ.get(name, "") for name in (*VARIABLES.values(), "DATABASE_URL")}
+    return {name: Secret(text) if name in secret else text for name, text in texts.items()}
 
 
 def from_text(name: str, text: str, called: str) -> Any:
@@ -72,11 +121,26 @@ def from_text(name: str, text: str, called: str) -> Any:
 
 def check(name: str, value: object, called: str) -> None:
     """Refuse a value that the setting ``name`` cannot have."""
+    if name in {"host", "database"} and "://" in str(value):
+        # A URL in the wrong place may hold a password.
+        raise ConfigurationError(
+            f"{called} must be a name; got a URL. Set DATABASE_URL instead.", variable=called
+        )
     accepts, rule = _RULES.get(name, (None, ""))
     if accepts is not None and not accepts(value):
         raise wrong(called, value, rule)
     if isinstance(value, str) and "\0" in value:
-        raise ConfigurationError(f"{called} holds a NUL character.", variable=called)
+        raise ConfigurationError(f"{called} must not contain a NUL character.", variable=called)
+
+
+def check_password(value: object) -> None:
+    """Refuse a password that cannot be one; the message does not show it."""
+    if value is not None and not isinstance(value, str):
+        raise ConfigurationError(
+            f"password must be a text; got a {type(value).__name__}.", variable="password"
+        )
+    if value and "\0" in value:
+        raise ConfigurationError("password must not contain a NUL character.", variable="password")
 
 
 def _number(least: int, most: int) -> tuple[Callable[[object], bool], str]:
@@ -131,21 +195,38 @@ def check_options(options: Iterable[str]) -> None:
             )
 
 
-def from_url(url: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Parts:
+    """A URL taken apart; its password prints as ``'***'``."""
+
+    scheme: str
+    host: str | None
+    port: int | None
+    database: str | None
+    username: str | None
+    password: Secret | None
+    query: dict[str, str]
+
+
+def from_url(url: Secret) -> dict[str, Any]:
     """Take a database URL apart into fields of DatabaseConfig; only those that it names."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise wrong_url(f"its host or port cannot be read; {URL_FORM}") from None
-    _check_url_form(parts)
-    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    parts = _parts_of(url)
+    if isinstance(parts, str):
+        raise wrong_url(parts)
+    if parts.scheme not in _URL_SCHEMES:
+        begins = f"{parts.scheme}://" if parts.scheme else "no scheme"
+        raise wrong_url(
+            "must begin with one of "
+            + ", ".join(f"{scheme}://" for scheme in _URL_SCHEMES)
+            + f"; got {begins}"
+        )
+    query = dict(parts.query)
     found: dict[str, Any] = {
-        "host": unquote(parts.hostname or "") or query.pop("host", None),
-        "port": port,
-        "database": unquote(parts.path.removeprefix("/")) or None,
-        "username": unquote(parts.username or "") or None,
-        "password": None if parts.password is None else unquote(parts.password),
+        "host": parts.host or query.pop("host", None),
+        "port": parts.port,
+        "database": parts.database,
+        "username": parts.username,
+        "password": parts.password,
     }
     for name in ("port", "sslmode", "sslrootcert"):
         if name in query:
@@ -153,24 +234,34 @@ def from_url(url: str) -> dict[str, Any]:
     try:
         check_options(query)
     except ConfigurationError as error:
-        raise wrong_url(f"in its query, t{str(error)[1:].removesuffix('.')}") from None
+        raise wrong_url(f"has a wrong query: t{str(error)[1:].removesuffix('.')}") from None
     if found["host"] is None:
-        raise wrong_url(f"it names no host; {URL_FORM}")
+        raise wrong_url(f"must name a host, as in {URL_FORM}")
     check("host", found["host"], "DATABASE_URL's host")
     if query:
         found["options"] = query
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _check_url_form(parts: SplitResult) -> None:
-    if parts.scheme not in _URL_SCHEMES:
-        begins = f"{parts.scheme}://" if parts.scheme else "no scheme"
-        raise wrong_url(
-            f"it begins with {begins}, but should begin with one of "
-            + ", ".join(f"{scheme}://" for scheme in _URL_SCHEMES)
-        )
-    if parts.fragment:
-        raise wrong_url("it has a '#'; in a user name or password, write %23 for it")
+def _parts_of(url: Secret) -> _Parts | str:
+    """Parts of a URL, or what is wrong with it: an error in here would show it in its frames."""
+    escaped = "in a user name or password, write %2F for '/', %3F for '?', %23 for '#', %40 for '@'"
+    try:
+        parts = urlsplit(url.reveal())
+        port = parts.port
+    except ValueError:
+        return f"must have a host and port that can be read, as in {URL_FORM}; {escaped}"
+    if "@" in f"{parts.path}{parts.query}{parts.fragment}" or parts.fragment:
+        return f"must not have '#', nor '/' or '?' before '@'; {escaped}"
+    return _Parts(
+        scheme=parts.scheme,
+        host=unquote(parts.hostname or "") or None,
+        port=port,
+        database=unquote(parts.path.removeprefix("/")) or None,
+        username=unquote(parts.username or "") or None,
+        password=None if parts.password is None else Secret(unquote(parts.password)),
+        query=dict(parse_qsl(parts.query, keep_blank_values=True)),
+    )
 
 
 def to_url(arguments: Mapping[str, Any]) -> str:

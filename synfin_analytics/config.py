@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from synfin_analytics import _settings
-from synfin_analytics._settings import VARIABLES
+from synfin_analytics._settings import VARIABLES, Secret
 from synfin_analytics.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 _IN_URL = ("host", "port", "database", "username", "password")
 _NEEDS_HOST = ("port", "username", "password", "sslmode", "sslrootcert")
@@ -32,7 +34,8 @@ class DatabaseConfig:
         Name of the database.
     username, password
         Who connects. Without a password, libpq looks into ``~/.pgpass``; without a user, it takes
-        the name of the operating system's user.
+        the name of the operating system's user. The password is kept as a text that prints as
+        ``***``.
     pool_size
         Connections that stay open.
     max_overflow
@@ -85,6 +88,7 @@ class DatabaseConfig:
         for name in VARIABLES:
             if name != "password":
                 _settings.check(name, getattr(self, name), name)
+        _settings.check_password(self.password)
         _settings.check_options(self.options)
 
     def __repr__(self) -> str:
@@ -129,17 +133,18 @@ class DatabaseConfig:
         >>> DatabaseConfig.from_env({"DB_HOST": "db.bank", "DB_PORT": "many"})
         Traceback (most recent call last):
         ...
-        synfin_analytics.exceptions.ConfigurationError: DB_PORT is 'many', but should be ...
+        synfin_analytics.exceptions.ConfigurationError: DB_PORT must be a whole number ...
         """
-        environ = os.environ if environ is None else environ
+        texts = _settings.read(os.environ if environ is None else environ)
+        del environ  # a traceback would show the passwords in it
         given: dict[str, Any] = {}
         for name, variable in VARIABLES.items():
-            text = environ.get(variable, "")
+            text = texts[variable]
             if name == "password":  # its spaces count, and no message repeats it
                 given |= {name: text} if text else {}
             elif text.strip():
                 given[name] = _settings.from_text(name, text.strip(), variable)
-        url = environ.get("DATABASE_URL", "").strip()
+        url = Secret(texts["DATABASE_URL"].strip())
         if url:
             _refuse(given, _IN_URL, "DATABASE_URL, which names the whole database, is set too")
             named = _settings.from_url(url)
@@ -172,6 +177,10 @@ class DatabaseConfig:
 
     def connect_arguments(self) -> dict[str, Any]:
         """Arguments for libpq (``psycopg2.connect``) without those that are not set."""
+        return _settings.revealed(self.libpq_arguments())
+
+    def libpq_arguments(self) -> dict[str, Any]:
+        """Give the same arguments with a password that does not print."""
         arguments = {
             "host": self.host,
             "port": self.port,
@@ -183,6 +192,26 @@ class DatabaseConfig:
             **self.options,
         }
         return {name: value for name, value in arguments.items() if value is not None}
+
+
+def _sealed(init: Callable[..., None]) -> Callable[..., None]:
+    """Take a password in as a secret before anything can fail with it in a frame."""
+    place = list(inspect.signature(init).parameters).index("password") - 1  # self is not counted
+
+    @functools.wraps(init)
+    def __init__(self: DatabaseConfig, *arguments: Any, **named: Any) -> None:  # noqa: N807
+        arguments = tuple(
+            Secret(value) if position == place and isinstance(value, str) else value
+            for position, value in enumerate(arguments)
+        )
+        if isinstance(named.get("password"), str):
+            named["password"] = Secret(named["password"])
+        init(self, *arguments, **named)
+
+    return __init__
+
+
+DatabaseConfig.__init__ = _sealed(DatabaseConfig.__init__)  # type: ignore[method-assign]  # wrapped
 
 
 def _refuse(given: Mapping[str, Any], names: Iterable[str], why: str) -> None:

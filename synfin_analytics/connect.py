@@ -11,6 +11,7 @@ import psycopg2.errors
 import psycopg2.extensions
 from psycopg2 import sql
 
+from synfin_analytics._settings import revealed
 from synfin_analytics.exceptions import DatabaseConnectionError
 from synfin_analytics.log import logger
 
@@ -116,7 +117,7 @@ def connect(
             arguments = (
                 embedded.connect_arguments(config.database)
                 if embedded is not None
-                else config.connect_arguments()
+                else config.libpq_arguments()
             )
             return _open(arguments, config)
         except psycopg2.OperationalError as error:
@@ -140,7 +141,7 @@ def _open(arguments: dict[str, Any], config: DatabaseConfig) -> Connection:
         "client_encoding": "utf8",
         **arguments,
     }
-    connection: Connection = psycopg2.connect(connection_factory=Connection, **named)
+    connection = _driver_connection(named)
     try:
         check_version(connection.server_version, config)
         connection.autocommit = True
@@ -150,6 +151,17 @@ def _open(arguments: dict[str, Any], config: DatabaseConfig) -> Connection:
     except BaseException:
         connection.close()
         raise
+    return connection
+
+
+def _driver_connection(arguments: dict[str, Any]) -> Connection:
+    try:
+        connection: Connection = psycopg2.connect(
+            connection_factory=Connection, **revealed(arguments)
+        )
+    except psycopg2.Error as error:
+        # Without the frames of the driver, where a traceback would show the password.
+        raise error.with_traceback(None) from None
     return connection
 
 
@@ -207,7 +219,7 @@ def _create_database(embedded: EmbeddedPostgres, config: DatabaseConfig) -> None
 def _message(config: DatabaseConfig, said: str) -> str:
     said = " ".join(said.split())
     if config.password:
-        said = said.replace(config.password, "***")
+        said = said.replace(config.password, "***")  # compared as the text that it is
     if f'database "{config.database}" does not exist' in said:
         advice = "There is no such database on that server: check DB_NAME, or create it there."
     else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg2 import extensions, sql
 
 from synfin_analytics import schema
+from synfin_analytics._settings import Secret
 from synfin_analytics.exceptions import ArgumentError, SchemaError
 from synfin_analytics.models import TABLES
 from synfin_analytics.schema.version import VERSION_TABLE
@@ -86,6 +87,7 @@ def grant_read(
     SchemaError
         If the tables are not up to date, or the server refuses.
     """
+    password = None if password is None else Secret(password)
     _check_name(role)
     if password is not None and (not password or "\0" in password):
         raise ArgumentError("A password must not be empty or have a NUL character in it.")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from dataclasses import asdict
+
 import psycopg2.extensions
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
+from tracebacks import local_variables
 
 from synfin_analytics.config import DatabaseConfig
 from synfin_analytics.exceptions import ConfigurationError
@@ -153,7 +158,8 @@ def test_a_wrong_variable_is_named_with_what_it_should_be(variable, value, shoul
         DatabaseConfig.from_env({**SERVER, variable: value})
 
     message = str(caught.value).replace("'", "")
-    assert message.startswith(f"{variable} is {value}, but should be {should_be}")
+    assert message.startswith(f"{variable} must be {should_be}")
+    assert message.endswith(f"; got {value}.")
     assert caught.value.variable == variable
 
 
@@ -185,13 +191,20 @@ def test_an_option_that_does_not_exist_comes_with_the_nearest():
 @pytest.mark.parametrize(
     ("url", "why"),
     [
-        ("mysql://ana:s3cr3t@db.bank/fraud", "it begins with mysql://, but should begin with"),
-        ("db.bank/fraud", "it begins with no scheme"),
-        ("postgresql://ana:s3cr3t@/fraud", "it names no host"),
-        ("postgresql://ana:s3cr3t@db.bank:many/fraud", "its host or port cannot be read"),
-        ("postgresql://ana:s3cr3t@db.bank:70000/fraud", "its host or port cannot be read"),
-        ("postgresql://ana:s3cr3t@[db.bank/fraud", "its host or port cannot be read"),
-        ("postgresql://ana:s3cr3t#1@db.bank/fraud", "its host or port|it has a '#'"),
+        ("mysql://ana:s3cr3t@db.bank/fraud", "must begin with one of .*; got mysql://"),
+        ("db.bank/fraud", "must begin with one of .*; got no scheme"),
+        ("ana:s3cr3t@db.bank/fraud", "'/' or '\\?' before '@'"),
+        ("postgresql://ana:s3cr3t@/fraud", "must name a host"),
+        ("postgresql://ana:s3cr3t@db.bank:many/fraud", "host and port that can be read"),
+        ("postgresql://ana:s3cr3t@db.bank:70000/fraud", "host and port that can be read"),
+        ("postgresql://ana:s3cr3t@[db.bank/fraud", "host and port that can be read"),
+        ("postgresql://ana:[s3cr3t@db.bank/fraud", "host and port that can be read.*%2F"),
+        ("postgresql://ana:s3cr3t#1@db.bank/fraud", "host and port|must not have '#'"),
+        ("postgresql://ana:1#s3cr3t@db.bank/fraud", "must not have '#'.*%23"),
+        ("postgresql://ana:1/s3cr3t@db.bank/fraud", "'/' or '\\?' before '@'.*%2F"),
+        ("postgresql://ana:1?s3cr3t@db.bank/fraud", "'/' or '\\?' before '@'.*%3F"),
+        ("postgresql://ana:1?s3cr3t=@db.bank/fraud", "'/' or '\\?' before '@'"),
+        ("postgresql://ana/s3cr3t@db.bank/fraud", "'/' or '\\?' before '@'"),
         ("postgresql://ana:s3cr3t@db.bank/fraud?sslmod=require", "option 'sslmod'.*sslmode"),
         ("postgresql://ana@db.bank/fraud?password=s3cr3t", "no connection option 'password'"),
     ],
@@ -209,7 +222,7 @@ def test_a_wrong_url_is_explained_without_repeating_it(url, why):
 def test_a_wrong_value_in_the_url_is_named(query):
     name = query.partition("=")[0]
 
-    with pytest.raises(ConfigurationError, match=f"DATABASE_URL's {name} is"):
+    with pytest.raises(ConfigurationError, match=f"DATABASE_URL's {name} must be"):
         DatabaseConfig.from_env({"DATABASE_URL": f"postgresql:///fraud?host=/run/pg&{query}"})
 
 
@@ -261,6 +274,57 @@ def test_no_message_about_a_contradiction_repeats_the_password(password):
         DatabaseConfig.from_env({"DB_PASSWORD": f"<{password}>"})
 
     assert f"<{password}>" not in str(caught.value)
+
+
+URL = "postgresql://ana:s3cr3t@db.bank/fraud"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: DatabaseConfig(host="", password="s3cr3t"),
+        lambda: DatabaseConfig("", 5432, "fraud", "ana", "s3cr3t"),
+        lambda: DatabaseConfig(host="db.bank", password="s3cr3t\0"),
+        lambda: DatabaseConfig.from_env({**SERVER, "DB_PORT": "many"}),
+        lambda: DatabaseConfig.from_env({"DB_PASSWORD": "s3cr3t"}),
+        lambda: DatabaseConfig.from_env({"DATABASE_URL": URL, "DB_PASSWORD": "s3cr3t"}),
+        lambda: DatabaseConfig.from_env({"DATABASE_URL": URL.replace("fraud", "?sslmod=x")}),
+        lambda: DatabaseConfig.from_env({"DATABASE_URL": URL.replace("db.bank", "db:x")}),
+        lambda: DatabaseConfig.from_env({"DATABASE_URL": URL.replace("postgresql", "mysql")}),
+    ],
+)
+def test_no_local_variable_of_an_error_shows_the_password(make):
+    with pytest.raises(ConfigurationError) as caught:
+        make()
+
+    assert "s3cr3t" not in str(caught.value)
+    assert "s3cr3t" not in local_variables(caught.value)
+
+
+@pytest.mark.parametrize("name", ["host", "database"])
+def test_a_url_in_the_wrong_place_is_refused_and_not_shown(name):
+    with pytest.raises(ConfigurationError, match=f"{name} must be a name; got a URL") as caught:
+        DatabaseConfig(**{"host": "db.bank", name: URL})
+
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_a_password_prints_as_stars_and_is_otherwise_the_text():
+    password = DatabaseConfig(host="db.bank", password="s3cr3t").password
+    assert password is not None
+
+    assert {repr(password), str(password), f"{password:>9}", f"{password!s}"} == {"'***'", "***"}
+    assert "%s %r" % (password, password) == "*** '***'"  # noqa: UP031 - this way of formatting
+    assert "s3cr3t" not in repr(asdict(DatabaseConfig(host="db.bank", password="s3cr3t")))
+    assert password == "s3cr3t"
+    assert pickle.loads(pickle.dumps(password)) == password
+    assert repr(pickle.loads(pickle.dumps(password))) == "'***'"
+    assert repr(copy.deepcopy(password)) == "'***'"
+
+
+def test_a_password_of_another_type_is_refused():
+    with pytest.raises(ConfigurationError, match="password must be a text; got a bytes"):
+        DatabaseConfig(host="db.bank", password=b"s3cr3t")  # type: ignore[arg-type]
 
 
 def test_connect_arguments_are_libpqs():

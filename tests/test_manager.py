@@ -10,6 +10,7 @@ import psycopg2.errors
 import pytest
 import servers
 from sqlalchemy import inspect, text
+from tracebacks import frames_of, local_variables
 
 from synfin_analytics.config import DatabaseConfig
 from synfin_analytics.connect import check_version, is_lost
@@ -322,6 +323,20 @@ def refused(config):
     assert servers.PASSWORD not in "".join(texts)
     assert "wrong-s3cr3t" not in "".join(texts)
     return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"username": "nobody"}, {"database": "nowhere"}, {"port": servers.free_port()}]
+)
+def test_no_local_variable_shows_the_password_when_a_connection_fails(tcp_server, changes):
+    manager = DatabaseManager(tcp_server.config(**changes))
+    with pytest.raises(DatabaseConnectionError) as caught:
+        ask(manager, "SELECT 1")
+
+    assert "_driver_connection" in {
+        frame.f_code.co_name for frame in frames_of(caught.value.__cause__)
+    }
+    assert servers.PASSWORD not in local_variables(caught.value)
 
 
 def test_a_wrong_password_is_named_as_such(tcp_server):
