@@ -45,6 +45,9 @@ SCHEMA = {
     "timestamp": pl.Datetime("us", "UTC"),
     "amount": pl.Decimal(12, 2),
     "is_fraud": pl.Boolean,
+    "customer_id": pl.String,
+    "merchant_id": pl.String,
+    "card_id": pl.String,
 }
 EDGES = [20, 100, 500]
 #: Transactions of any kind: NULL everywhere, amounts on the edges of bands, before 1970.
@@ -63,9 +66,12 @@ ROWS = st.fixed_dictionaries(
             st.decimals("0.01", "9999999.99", places=2),
         ),
         "is_fraud": st.sampled_from([True, False, False, None]),
+        "customer_id": st.sampled_from(["C1", "C2", "C3", "C4"]),
+        "merchant_id": st.sampled_from(["M1", "M2", "M3"]),
+        "card_id": st.sampled_from(["K1", "K2", None]),
     }
 )
-#: What `fraud_rate` groups them by.
+#: What `fraud_rate` groups them by, and by what they cluster.
 GROUPS = st.fixed_dictionaries(
     {
         "by": st.sampled_from([[], ["channel"], ["merchant"], ["channel", "merchant"]]),
@@ -78,6 +84,9 @@ GROUPS = st.fixed_dictionaries(
                 {"merchant": [1, 1.5]},
                 {"amount": [1], "merchant": [2]},
             ]
+        ),
+        "cluster": st.sampled_from(
+            ["auto", "auto", None, "card_id", ["card_id", "merchant_id"], ["customer_id"]]
         ),
     }
 )

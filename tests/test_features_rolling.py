@@ -152,8 +152,8 @@ def test_where_there_is_no_key_nothing_is_known():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"windows": ["-1d"]}, ArgumentError, "windows is a whole number and a unit of time"),
-        ({"delay": "-1d"}, ArgumentError, "delay is a whole number and a unit of time"),
+        ({"windows": ["-1d"]}, ArgumentError, "`windows` must be a whole number"),
+        ({"delay": "-1d"}, ArgumentError, "`delay` must be a whole number"),
         ({"by": "card"}, NotFoundError, "no column 'card' in the transactions. Did you mean 'car"),
         (
             {"value": "latitude"},

@@ -403,10 +403,10 @@ def test_without_known_cards_no_card_is_needed():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"train": "0d"}, "train is a whole number and a unit of time"),
-        ({"delay": "-1d"}, "delay is a whole number and a unit of time"),
-        ({"test": 7}, "test is a whole number and a unit of time"),
-        ({"train": "1mo"}, "train must always last as long, and months do not"),
+        ({"train": "0d"}, "`train` must be a whole number of at least 1 and a unit of time"),
+        ({"delay": "-1d"}, "`delay` must be a whole number of at least 0"),
+        ({"test": 7}, "`test` must be a whole number of at least 1"),
+        ({"train": "1mo"}, "`train` must be in m, h, d or w"),
         ({"start": "soon"}, "start is a date or a moment, as '2018-07-25'"),
         ({"start": 2018}, "start is a date or a moment"),
         ({"start": pd.NaT}, "start is a date or a moment"),

@@ -226,7 +226,7 @@ def test_fraud_rate_by_an_unknown_column_names_the_nearest(session):
         repository.fraud_rate(by="chanel")
     with pytest.raises(NotFoundError, match="no interval 'wald'"):
         repository.fraud_rate(interval="wald")
-    with pytest.raises(ArgumentError, match="as '1d'"):
+    with pytest.raises(ArgumentError, match="such as '1d'"):
         repository.fraud_rate(every="daily")
 
 

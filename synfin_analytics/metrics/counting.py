@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     import pandas as pd
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from synfin_analytics.metrics.periods import Period
@@ -37,7 +38,13 @@ _SET_UTC = {
 
 
 def add_up(
-    frame: Any, columns: Sequence[str], keys: Sequence[str], rows_of: RowsOf, *, caller: str
+    frame: Any,
+    columns: Sequence[str],
+    keys: Sequence[str],
+    rows_of: RowsOf,
+    *,
+    caller: str,
+    then: RowsOf | None = None,
 ) -> nw.DataFrame[Any]:
     """Sum by group, in the frame's own engine, what each of its rows counts for.
 
@@ -53,6 +60,8 @@ def add_up(
         Gives each row its groups and what it counts for. Dask's workers get it: it must pickle.
     caller
         Name of the public function, for messages.
+    then
+        Turns the sums into smaller ones before they leave the engine; pickles like ``rows_of``.
 
     Returns
     -------
@@ -69,15 +78,25 @@ def add_up(
     columns = list(dict.fromkeys(columns))
     if nw.dependencies.is_dask_dataframe(frame):
         check_columns(columns, list(frame.columns))
-        return _add_up_partitions(frame[columns], list(keys), rows_of)
+        return _add_up_partitions(frame[columns], list(keys), rows_of, then or _unchanged)
     found = opened(frame, caller)
-    check_columns(columns, found.collect_schema().names())
-    return collect(_summed(rows_of(found.select(*columns)), keys))
+    check_columns(columns, names_of(found))
+    sums = summed(rows_of(plain(found.select(*columns))), keys)
+    return collect(sums if then is None else then(sums))
 
 
-def together(counts: nw.DataFrame[Any], keys: Sequence[str]) -> nw.DataFrame[Any]:
-    """Add up the rows of counts that have the same keys."""
-    return collect(_summed(counts, keys))
+def column_names(frame: Any, caller: str) -> list[str]:
+    """Return the names of a frame's columns, of any engine."""
+    if nw.dependencies.is_dask_dataframe(frame):
+        return [str(name) for name in frame.columns]
+    return names_of(opened(frame, caller))
+
+
+def names_of(frame: Frame) -> list[str]:
+    """Return the names of columns whose types narwhals may not know."""
+    if isinstance(frame, nw.DataFrame):
+        return frame.columns
+    return frame.collect_schema().names()
 
 
 def collect(frame: Frame) -> nw.DataFrame[Any]:
@@ -118,7 +137,8 @@ def check_columns(wanted: Sequence[str], known: Sequence[str]) -> None:
             raise NotFoundError("column", name, known, where="the frame")
 
 
-def _summed(rows: Frame, keys: Sequence[str]) -> Frame:
+def summed(rows: Frame, keys: Sequence[str]) -> Frame:
+    """Sum all other columns by ``keys``, NULL a group of its own."""
     sums = [nw.col(name).sum() for name in rows.collect_schema().names() if name not in keys]
     if keys:
         return rows.group_by(*keys, drop_null_keys=False).agg(*sums)
@@ -131,28 +151,84 @@ def _summed(rows: Frame, keys: Sequence[str]) -> Frame:
 # knows neither months nor decimals.
 
 
-def _add_up_partitions(frame: Any, keys: list[str], rows_of: RowsOf) -> nw.DataFrame[Any]:
+def _add_up_partitions(
+    frame: Any, keys: list[str], rows_of: RowsOf, then: RowsOf
+) -> nw.DataFrame[Any]:
     import pandas as pd
 
     count = functools.partial(_count_partition, keys=keys, rows_of=rows_of)
+    merge = functools.partial(_merge_partitions, keys=keys, then=_unchanged)
+    finish = functools.partial(_merge_partitions, keys=keys, then=then)
     empty = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in frame.dtypes.items()})
-    merge = functools.partial(_merge_partitions, keys=keys)
-    counts = frame.reduction(count, aggregate=merge, meta=count(empty)).compute()
+    meta = finish(count(empty))
+    counts = frame.reduction(count, combine=merge, aggregate=finish, meta=meta).compute()
     merged: nw.DataFrame[Any] = nw.from_native(counts, eager_only=True)
     return merged
 
 
 def _count_partition(partition: pd.DataFrame, keys: list[str], rows_of: RowsOf) -> pd.DataFrame:
-    counted: pd.DataFrame = _summed(rows_of(nw.from_native(partition)), keys).to_native()
+    counted: pd.DataFrame = summed(rows_of(plain(nw.from_native(partition))), keys).to_native()
     return counted
 
 
-def _merge_partitions(counts: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    merged: pd.DataFrame = _summed(nw.from_native(counts), keys).to_native()
+def _merge_partitions(counts: pd.DataFrame, keys: list[str], then: RowsOf) -> pd.DataFrame:
+    merged: pd.DataFrame = then(summed(nw.from_native(counts), keys)).to_native()
     return merged
 
 
+def _unchanged(counts: Frame) -> Frame:
+    return counts
+
+
 # -- Columns ---------------------------------------------------------------------------------------
+
+
+def plain(frame: Frame) -> Frame:
+    """Give columns of pandas and pyarrow types that narwhals and Arrow's kernels know.
+
+    A zone becomes UTC in pandas (narwhals recognizes only some of them), a dictionary of Arrow the
+    values it encodes, a view of texts or bytes the array that it is a view of.
+    """
+    import pyarrow as pa
+
+    if frame.implementation.is_pyarrow():
+        table: pa.Table = frame.to_native()
+        types = [_plain_type(field.type) for field in table.schema]
+        if types == table.schema.types:
+            return frame
+        fields = zip(table.column_names, types, strict=True)
+        cast: nw.DataFrame[Any] = nw.from_native(table.cast(pa.schema(fields)), eager_only=True)
+        return cast
+    if not frame.implementation.is_pandas():
+        return frame
+    import pandas as pd
+
+    native: pd.DataFrame = frame.to_native()
+    changed: dict[str, Any] = {}
+    for name, dtype in zip(frame.columns, native.dtypes, strict=True):
+        if isinstance(dtype, pd.DatetimeTZDtype):
+            changed[name] = native[name].dt.tz_convert("UTC")
+        elif isinstance(dtype, pd.ArrowDtype):
+            wanted = pd.ArrowDtype(_plain_type(dtype.pyarrow_dtype, "UTC"))
+            if wanted != dtype:
+                changed[name] = native[name].astype(wanted)
+    known: nw.DataFrame[Any] = nw.from_native(native.assign(**changed), eager_only=True)
+    return known if changed else frame
+
+
+def _plain_type(of: pa.DataType, zone: str | None = None) -> pa.DataType:
+    """Type of Arrow that holds the same values and is known everywhere."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(of):
+        return _plain_type(of.value_type, zone)
+    if pa.types.is_string_view(of):
+        return pa.large_string()
+    if pa.types.is_binary_view(of):
+        return pa.large_binary()
+    if pa.types.is_timestamp(of) and of.tz is not None and zone is not None:
+        return pa.timestamp(of.unit, zone)
+    return of
 
 
 def typed(frame: Frame, values: Collection[str]) -> Frame:
@@ -173,8 +249,9 @@ def typed(frame: Frame, values: Collection[str]) -> Frame:
             found = pa.array(native[name], from_pandas=True)
         except pa.ArrowException:
             raise ArgumentError(
-                f"Column {name!r} mixes values of several types: give it one."
+                f"Column {name!r} must hold values of one type; it mixes several."
             ) from None
+        found = found.cast(_plain_type(found.type, "UTC"))
         native[name] = pd.Series(pd.arrays.ArrowExtensionArray(found), index=native.index)
     typed_frame: nw.DataFrame[Any] = nw.from_native(native, eager_only=True)
     return typed_frame
@@ -194,23 +271,29 @@ def missing_as_null(dtype: nw.dtypes.DType, name: str, meaning: str) -> nw.Expr:
 
 def start_of_unit(frame: Frame, timestamp: str, period: Period) -> nw.Expr:
     """Timestamps, cut to the unit of ``period`` in UTC; a naive one is read as UTC."""
+    return moment_of(frame, timestamp).dt.truncate(_CUT[period.unit])
+
+
+def moment_of(frame: Frame, timestamp: str) -> nw.Expr:
+    """Timestamps in UTC, without a zone; a naive one is read as UTC."""
     dtype, moment = frame.collect_schema()[timestamp], nw.col(timestamp)
     zone = _zone(frame, dtype)
     if zone not in _UTC and frame.implementation in _SET_UTC:
         raise ArgumentError(
-            f"Periods are counted in UTC: run {_SET_UTC[frame.implementation]} (it is {zone!r})."
+            f"The time zone of the engine must be UTC to cut time into periods; got {zone!r}: run "
+            f"{_SET_UTC[frame.implementation]}."
         )
     if dtype == nw.Date:
-        moment = moment.cast(nw.Datetime("us"))
-    elif not isinstance(dtype, nw.Datetime):
+        return moment.cast(nw.Datetime("us"))
+    if not isinstance(dtype, nw.Datetime):
         raise ArgumentError(
             f"Column {timestamp!r} must hold timestamps to be cut into periods; it is {dtype}."
         )
-    elif dtype.time_zone is not None:
+    if dtype.time_zone is not None:
         if zone not in _UTC:
             moment = moment.dt.convert_time_zone("UTC")
         moment = moment.dt.replace_time_zone(None)
-    return moment.dt.truncate(_CUT[period.unit])
+    return moment
 
 
 def _zone(frame: Frame, dtype: nw.dtypes.DType) -> str:

@@ -1,7 +1,8 @@
 """What a rate is grouped by: columns, bands of a number, periods of time.
 
-Engines give a row the number of its band (:meth:`Bands.number`) and cut its timestamp to a whole
-unit; :meth:`Groups.finish` makes of these, for the few rows of counts, what the caller sees.
+Engines give a row the number of its band (:meth:`Bands.number`) and of its period
+(:meth:`Period.number`); :meth:`Groups.finish` replaces these, in the few rows of counts, by the
+edges and moments that the caller sees.
 """
 
 from __future__ import annotations
@@ -15,14 +16,18 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 import numpy as np
 
+from synfin_analytics import arguments
+from synfin_analytics.arguments import shown
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.metrics.counting import missing_as_null, numbers, start_of_unit, together, utc
+from synfin_analytics.metrics.counting import missing_as_null, moment_of, numbers, utc
 from synfin_analytics.metrics.periods import Period
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from synfin_analytics.metrics.counting import Frame
+
+_NO_EDGES = (str, bool, np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +52,15 @@ class Bands:
         """Check the edges: finite numbers, each above the one before."""
         try:
             given: list[Any] = [edges] if isinstance(edges, str) else list(edges)
-            # Python makes numbers of texts and of True, which nobody means as an edge.
-            known = [math.nan if isinstance(one, str | bool) else float(one) for one in given]
+            # Python would read texts and booleans as numbers.
+            known = [math.nan if isinstance(one, _NO_EDGES) else float(one) for one in given]
         except (TypeError, ValueError):
             given, known = [edges], [math.nan]
         rising = all(low < high for low, high in itertools.pairwise(known))
         if not known or not rising or not all(map(math.isfinite, known)):
             raise ArgumentError(
-                f"bins of {column!r} are finite numbers, each above the one before, as [20, 100]; "
-                f"got {given if len(given) != 1 else given[0]!r}."
+                f"`bins` of {column!r} must be finite numbers, each greater than the one before, "
+                f"such as [20, 100]; got {shown(edges)}."
             )
         return cls(column, tuple(known))
 
@@ -122,25 +127,27 @@ class Groups:
         measures
             Columns of the result that no group may hide.
         """
-        columns = () if by is None else (by,) if isinstance(by, str) else tuple(by)
-        for name in columns:
-            if not isinstance(name, str):
-                raise ArgumentError(f"by names columns by texts; got {type(name).__name__}.")
+        none = by is None or (isinstance(by, list | tuple) and not by)
+        columns = () if none else arguments.columns(by, "by")
         if bins is not None and not isinstance(bins, Mapping):
             raise ArgumentError(
-                f"bins gives each column its edges, as {{'amount': [20, 100]}}; got {bins!r}."
+                "`bins` must be a dict of columns and their edges, such as "
+                f"{{'amount': [20, 100]}}; got {shown(bins)}."
             )
         bands = tuple(Bands.parse(name, edges) for name, edges in (bins or {}).items())
         period = None if every is None else Period.parse(every)
         groups = cls(columns, bands, period, timestamp)
         names = groups.names
+        # DuckDB and Spark take names for equal that differ in their case only.
+        taken = {name.casefold() for name in measures}
         for name in names:
-            if name in measures:
+            if name.casefold() in taken:
                 raise ArgumentError(
-                    f"The result has a measure called {name!r}: rename the group column."
+                    f"A group column must not have the name of a column of the result; got "
+                    f"{name!r}: rename it."
                 )
             if names.count(name) > 1:
-                raise ArgumentError(f"{name!r} stands twice among the groups.")
+                raise ArgumentError(f"Groups must have each column once; got {name!r} repeatedly.")
         return groups
 
     @property
@@ -154,7 +161,7 @@ class Groups:
 
     @property
     def keys(self) -> list[str]:
-        """Columns of counts: a number for a band, a whole unit for a period."""
+        """Columns of counts: numbers of bands and periods, or the moments of periods."""
         return [*self.columns, *(band.key for band in self.bands), *self._time]
 
     @property
@@ -166,24 +173,25 @@ class Groups:
     def expressions(self, frame: Frame) -> list[nw.Expr]:
         """Say what the groups of each row of a frame are, under the names of :attr:`keys`."""
         schema = frame.collect_schema()
-        found = [nw.col(name) for name in self.columns]
+        found = [group_key(schema[name], name) for name in self.columns]
         found += [band.number(schema[band.column]).alias(band.key) for band in self.bands]
         if self.period is not None:
-            found.append(start_of_unit(frame, self.timestamp, self.period).alias(self.timestamp))
+            number = self.period.number(moment_of(frame, self.timestamp))
+            found.append(number.alias(self.timestamp))
         return found
 
     def finish(self, counts: nw.DataFrame[Any]) -> nw.DataFrame[Any]:
-        """Put units together to periods, name the bands, and order the rows, NULL last."""
+        """Name the periods and bands, and order the rows, NULL last."""
         if self.period is not None:
-            starts = nw.new_series(
-                self.timestamp,
-                self.period.start(utc(counts[self.timestamp])),
-                backend=counts.implementation,
-            )
+            found = counts[self.timestamp]
+            if found.dtype.is_numeric():
+                numbered = found.cast(nw.Float64).fill_null(math.nan).to_numpy()
+                moments = self.period.starts(numbered.astype(np.float64))
+            else:
+                moments = utc(found)
+            starts = nw.new_series(self.timestamp, moments, backend=counts.implementation)
             starts = starts.cast(nw.Datetime("us")).dt.replace_time_zone("UTC")
             counts = counts.with_columns(starts)
-            if self.period.length > 1:
-                counts = together(counts, self.keys)
         if self.keys:
             counts = counts.sort(*self.keys, nulls_last=True)
             counts = nw.maybe_reset_index(counts)  # that of pandas tells in what order groups came
@@ -192,3 +200,9 @@ class Groups:
             counts = counts.with_columns(nw.col(*band.names).fill_nan(None))
         measures = [name for name in counts.columns if name not in {*self.keys, *self.names}]
         return counts.select(*self.names, *measures)
+
+
+def group_key(dtype: nw.dtypes.DType, name: str) -> nw.Expr:
+    """Column to group by; NaN is missing, as it is in pandas, and so is one group with NULL."""
+    column = nw.col(name)
+    return column.fill_nan(None) if dtype.is_float() else column

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from synfin_analytics.arguments import confidence
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 
 if TYPE_CHECKING:
@@ -45,11 +46,13 @@ def proportion_interval(
     interval of the prior Beta(1/2, 1/2); ``"exact"`` (Clopper and Pearson) never covers less than
     ``level`` and is therefore wider. All three begin at 0 where there is no success and end at 1
     where there is no failure (Brown, Cai and DasGupta, 2001). Without trials both ends are NaN.
+    They hold for independent trials: transactions of one customer are not (see
+    :func:`synfin_analytics.fraud_rate`).
 
     Parameters
     ----------
     successes, trials
-        Counts, ``0 <= successes <= trials``.
+        Counts, ``0 <= successes <= trials``; effective ones may have fractions.
     interval
         Which interval.
     level
@@ -70,12 +73,14 @@ def proportion_interval(
     k = np.asarray(successes, dtype=np.float64)
     n = np.asarray(trials, dtype=np.float64)
     if not bool(np.all((k >= 0) & (k <= n))):
-        raise ArgumentError("Counts must satisfy 0 <= successes <= trials.")
+        raise ArgumentError(
+            "`successes` and `trials` must be counts with 0 <= successes <= trials; got others."
+        )
     # Imported here: statsmodels takes longer to import than this whole package.
     from statsmodels.stats.proportion import proportion_confint
 
     ends = proportion_confint(
-        k, np.maximum(n, 1.0), alpha=1.0 - level, method=_STATSMODELS_NAMES[interval]
+        k, np.where(n == 0, 1.0, n), alpha=1.0 - level, method=_STATSMODELS_NAMES[interval]
     )
     low, high = (np.asarray(end, dtype=np.float64) for end in ends)
     low = np.where(k == 0, 0.0, low)
@@ -84,9 +89,8 @@ def proportion_interval(
 
 
 def check_interval(interval: str, level: float) -> None:
-    """Refuse an unknown interval, and a confidence that is none."""
+    """Refuse an unknown interval, and a confidence outside of 0 to 1."""
     known = get_args(Interval)
     if interval not in known:
         raise NotFoundError("interval", interval, known)
-    if isinstance(level, bool) or not 0 < level < 1:
-        raise ArgumentError(f"level is a confidence above 0 and below 1, as 0.95; got {level!r}.")
+    confidence(level)

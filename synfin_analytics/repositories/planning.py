@@ -51,7 +51,7 @@ def slices(
     period: Period,
     where: Sequence[ColumnElement[bool]],
 ) -> list[list[ColumnElement[bool]]]:
-    """Conditions that cut rows into slices of time, none of which shares a unit of ``period``.
+    """Conditions that cut rows into slices of time, none of which shares a period.
 
     Groups by time never reach from one slice into another: so each slice is counted for itself, by
     another processor, and what it counts into is small enough to be at hand.
@@ -69,7 +69,7 @@ def slices(
 
 
 def _cuts(first: np.datetime64, last: np.datetime64, period: Period) -> list[dt.datetime]:
-    """Choose starts of units between two moments, about evenly apart.
+    """Choose starts of periods between two moments, about evenly apart.
 
     Examples
     --------
@@ -79,5 +79,5 @@ def _cuts(first: np.datetime64, last: np.datetime64, period: Period) -> list[dt.
     ['02 00:00', '03 00:00', '04 00:00']
     """
     steps = first + (last - first) * np.arange(1, SLICES) // SLICES
-    starts: Any = np.unique(steps.astype(f"datetime64[{period.numpy_unit}]")).astype(steps.dtype)
+    starts: Any = np.unique(period.start(steps))
     return [start.replace(tzinfo=dt.UTC) for start in starts[starts > first].tolist()]

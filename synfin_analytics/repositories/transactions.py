@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+import functools
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
-from sqlalchemy import Boolean, DateTime, Double, and_, cast, func, select, union_all
-from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, array
+from sqlalchemy import and_, func, select, union_all
 
 from synfin_analytics._dates import Bound, span
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.metrics.clusters import AUTO, Clusters
 from synfin_analytics.metrics.fraud import MEASURES, rates_from_counts
 from synfin_analytics.metrics.groups import Groups
 from synfin_analytics.metrics.proportions import Interval, check_interval, ratio
 from synfin_analytics.models import Transaction
 from synfin_analytics.repositories.base import BaseRepository
 from synfin_analytics.repositories.planning import BY_SLICE, planned, slices
-from synfin_analytics.repositories.values import money, total
+from synfin_analytics.repositories.rates import band_of, counted, period_of
+from synfin_analytics.repositories.values import money, units
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from decimal import Decimal
 
     from sqlalchemy import ColumnElement, Select
 
-    from synfin_analytics.metrics.groups import Bands
     from synfin_analytics.metrics.periods import Period
     from synfin_analytics.repositories.base import Rows
 
 _NEWEST = (Transaction.timestamp.desc(),)
-_EPOCH = cast("1970-01-01T00:00Z", DateTime(timezone=True))
 _DEAREST = (Transaction.amount.desc(),)
 
 
@@ -164,6 +164,7 @@ class TransactionRepository(BaseRepository[Transaction]):
         *,
         bins: Mapping[str, Sequence[float]] | None = None,
         level: float = 0.95,
+        cluster: str | Sequence[str] | None = AUTO,
     ) -> Any:
         """Fraud rate with its interval, counted inside PostgreSQL.
 
@@ -177,59 +178,51 @@ class TransactionRepository(BaseRepository[Transaction]):
         """
         check_interval(interval, level)
         groups = Groups.parse(by, bins, every, measures=MEASURES)
+        clusters = Clusters.parse(cluster, groups.needed, self._table.c.keys())
         cuts, where = self._cuts(groups), within(start_date, end_date)
-        labelled, fraud = Transaction.is_fraud.is_not(None), Transaction.is_fraud.is_(True)
         query = select(
             *cuts,
-            func.count().label("transactions"),
-            func.count(Transaction.is_fraud).label("labelled"),
-            func.count().filter(fraud).label("frauds"),
-            total(Transaction.amount, labelled).label("amount"),
-            total(Transaction.amount, fraud).label("fraud_amount"),
+            *(
+                self._known(name).label(key)
+                for name, key in zip(clusters.columns, clusters.keys, strict=True)
+            ),
+            Transaction.is_fraud,
+            units(Transaction.amount).label("amount"),
         ).where(and_(True, *where))
-        counts = self._counted(query.group_by(*cuts), groups.period, where)
-        return rates_from_counts(counts, groups, interval=interval, level=level)
+        count = functools.partial(counted, keys=groups.keys, clusters=clusters)
+        counts = self._by_slices(query, count, groups.period, where)
+        return rates_from_counts(counts, groups, clusters, interval=interval, level=level)
 
-    def _counted(
-        self, query: Select[Any], period: Period | None, where: list[ColumnElement[bool]]
+    def _by_slices(
+        self,
+        query: Select[Any],
+        count: Callable[[Select[Any]], Select[Any]],
+        period: Period | None,
+        where: list[ColumnElement[bool]],
     ) -> nw.DataFrame[Any]:
-        """Run a query that counts, by slices of time if it counts by ``period``."""
+        """Count the rows of a query, by slices of time if it counts by ``period``."""
         self._flush()
         if period is None:
-            return nw.from_native(self._read(query), eager_only=True)
+            return nw.from_native(self._read(count(query)), eager_only=True)
         parts = slices(self.session, Transaction.timestamp, period, where)
         with planned(self.session, BY_SLICE):
-            found = self._read(union_all(*(query.where(*part) for part in parts)))
+            found = self._read(union_all(*(count(query.where(*part)) for part in parts)))
         return nw.from_native(found, eager_only=True)
 
     def _cuts(self, groups: Groups) -> list[ColumnElement[Any]]:
         """Say what the groups of a row are, under the names of ``groups.keys``."""
-        for name in groups.needed:
-            if name not in self._table.c:
-                raise NotFoundError("column", name, self._table.c.keys(), where="'transactions'")
-        cuts = [self._column(name) for name in groups.columns]
-        cuts += [_band(self._column(band.column), band) for band in groups.bands]
+        cuts = [self._known(name) for name in groups.columns]
+        cuts += [band_of(self._known(band.column), band) for band in groups.bands]
         if groups.period is not None:
-            moment = self._column(groups.timestamp)
-            cuts.append(_start(moment, groups.period).label(groups.timestamp))
+            moment = self._known(groups.timestamp)
+            cuts.append(period_of(moment, groups.period).label(groups.timestamp))
         return cuts
 
-
-def _start(moment: ColumnElement[Any], period: Period) -> ColumnElement[Any]:
-    """Start of the unit of a period; what always lasts as long takes no calendar, and less time."""
-    if period.unit == "month":
-        return func.date_trunc(period.unit, moment, "UTC")
-    return func.date_bin(cast(f"1 {period.unit}", INTERVAL), moment, _EPOCH)
-
-
-def _band(column: ColumnElement[Any], band: Bands) -> ColumnElement[Any]:
-    if not issubclass(column.type.python_type, int | float | Decimal) or isinstance(
-        column.type, Boolean
-    ):
-        raise ArgumentError(f"Column {band.column!r} must be a number to be cut into bins.")
-    # No number of the table is NaN (see models/rules).
-    number = func.width_bucket(cast(column, Double), cast(array(band.edges), ARRAY(Double)))
-    return func.coalesce(number, band.missing).label(band.key)
+    def _known(self, name: str) -> ColumnElement[Any]:
+        """Column of this name, which a caller has given."""
+        if name not in self._table.c:
+            raise NotFoundError("column", name, self._table.c.keys(), where="'transactions'")
+        return self._column(name)
 
 
 def within(start_date: Bound, end_date: Bound) -> list[ColumnElement[bool]]:

@@ -93,9 +93,17 @@ def total(column: InstrumentedAttribute[Decimal], where: ColumnElement[bool]) ->
     A double holds the count of cents of any amount, and their sum below 2**53, in any order. On
     the way there is an integer, for PostgreSQL makes a double of NUMERIC by writing its text.
     """
-    units = 10**column.type.scale  # of NUMERIC(p, s)
-    counted = func.sum(cast(cast(column * units, BigInteger), Double)).filter(where)
-    return func.coalesce(counted / float(units), 0.0)
+    return func.coalesce(func.sum(units(column)).filter(where) / unit(column), 0.0)
+
+
+def units(column: InstrumentedAttribute[Decimal]) -> ColumnElement[float]:
+    """Money in its smallest unit, cents, as a double; see :func:`total`."""
+    return cast(cast(column * int(unit(column)), BigInteger), Double)
+
+
+def unit(column: InstrumentedAttribute[Decimal]) -> float:
+    """How many smallest units 1 is, 100 for cents."""
+    return float(10**column.type.scale)  # of NUMERIC(p, s)
 
 
 def window(limit: Any, offset: Any) -> tuple[int | None, int]:
