@@ -293,6 +293,7 @@ class _Maker:
 _ROW = (
     Transaction.transaction_id,
     Transaction.timestamp,
+    Transaction.customer_id,
     Transaction.merchant_id,
     Transaction.amount,
     Transaction.is_fraud,
