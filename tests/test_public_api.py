@@ -50,7 +50,7 @@ PARAMETERS = {
     "read_df": "query params session manager frame exact",
     "show": "frame rows",
     "read_batches": "query params session manager exact",
-    "fraud_rate": "frame by every interval bins level timestamp amount label",
+    "fraud_rate": "frame by every interval bins level timestamp amount label cluster",
     "evaluate": "frame label score threshold by amount interval level",
     "Evaluation.at": "self threshold",
     "Evaluation.baseline": "self metric",
