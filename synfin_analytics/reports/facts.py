@@ -6,17 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pandas as pd
-from sqlalchemy import Double, and_, cast, func, select, true
+from sqlalchemy import DateTime, Double, and_, cast, func, select, true
 from sqlalchemy.dialects.postgresql import JSONB
 
 from synfin_analytics import wording
+from synfin_analytics.exceptions import NotFoundError
 from synfin_analytics.frames.read import read_df
 from synfin_analytics.metrics.proportions import proportion_interval, ratio
 from synfin_analytics.models import ModelPrediction, Transaction
+from synfin_analytics.repositories.values import total
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.orm import Session
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
 #: Shares of the predictions that lie below the scores which a week is told by.
 QUANTILES = {"median": 0.5, "upper_tenth": 0.9, "upper_hundredth": 0.99}
 _TRUTH, _SAID = ModelPrediction.ground_truth, ModelPrediction.fraud_probability
+#: Statuses of payments that did not go through: a fraud among them is no loss.
+NOT_PAID = ("declined", "failed")
+#: Statuses of payments whose money came back, or may have.
+RETURNED = ("reversed", "refunded")
 _LATE = Transaction.label_available_at - Transaction.timestamp
 
 
@@ -101,8 +107,13 @@ class Predictions:
         Predictions whose ground truth is no longer what the transaction says.
     lowest_alarm, highest_pass
         Lowest score that was predicted to be fraud, and highest that was not.
-    currency
-        Of the amounts, if it is one.
+    currencies
+        Of the labelled payments; None is one that is not recorded.
+    not_paid, not_paid_amount
+        Frauds that were declined or failed, and their value.
+    clusters, fraud_clusters
+        Different values of the column that is drawn for intervals, among labelled payments and
+        among frauds.
     """
 
     predictions: int
@@ -120,12 +131,30 @@ class Predictions:
     relabelled: int
     lowest_alarm: float | None
     highest_pass: float | None
-    currency: str
+    currencies: tuple[str | None, ...]
+    not_paid: int
+    not_paid_amount: float
+    clusters: int
+    fraud_clusters: int
+
+    @property
+    def currency(self) -> str:
+        """Currency of the amounts; "" where it is not recorded, or not only one."""
+        return only_currency(self.currencies)
 
 
-def of_predictions(rows: ScoredPredictions) -> Predictions | None:
-    """Ask what is known of a model's predictions; None where there is none."""
-    labelled = _TRUTH.is_not(None)
+def of_predictions(rows: ScoredPredictions, cluster: str) -> Predictions | None:
+    """Ask what is known of a model's predictions; None where there is none.
+
+    Parameters
+    ----------
+    rows
+        The predictions.
+    cluster
+        Column of the transactions that is drawn for intervals.
+    """
+    labelled, clusters = _TRUTH.is_not(None), _cluster(cluster)
+    not_paid = and_(_TRUTH.is_(True), ~went_through())
     known = func.coalesce(Transaction.label_available_at, Transaction.timestamp)
     day = func.date_trunc("day", Transaction.timestamp, "UTC")
     query: Any = select(
@@ -145,28 +174,46 @@ def of_predictions(rows: ScoredPredictions) -> Predictions | None:
         func.count().filter(Transaction.is_fraud != _TRUTH).label("relabelled"),
         func.min(_SAID).filter(ModelPrediction.prediction).label("lowest_alarm"),
         func.max(_SAID).filter(~ModelPrediction.prediction).label("highest_pass"),
-        *currency_columns(),
+        func.array_agg(Transaction.currency.distinct()).filter(labelled).label("currencies"),
+        func.count().filter(not_paid).label("not_paid"),
+        total(Transaction.amount, not_paid).label("not_paid_amount"),
+        func.count(clusters.distinct()).filter(labelled).label("clusters"),
+        func.count(clusters.distinct()).filter(_TRUTH.is_(True)).label("fraud_clusters"),
         *Labels.columns(labelled),
     )
     found = one(rows.session, rows.where(query))
+    found["currencies"] = tuple(found["currencies"] or ())
     return Predictions(**found) if found["predictions"] else None
 
 
-def currency_columns() -> Columns:
-    """Name what must be selected to tell the currency, if it is one."""
-    return [
-        func.count(Transaction.currency.distinct()).label("currencies"),
-        func.min(Transaction.currency).label("currency"),
-    ]
+def _cluster(name: str) -> ColumnElement[Any]:
+    """Column of what is drawn for intervals; of a time its day is drawn."""
+    columns = Transaction.__table__.c
+    if name not in columns:
+        raise NotFoundError("column", name, columns.keys(), where="'transactions'")
+    column = columns[name]
+    is_time = isinstance(column.type, DateTime)
+    return func.date_trunc("day", column, "UTC") if is_time else column
+
+
+def only_currency(currencies: Sequence[str | None]) -> str:
+    """Return the currency, if it is known and the only one; else ""."""
+    first = currencies[0] if len(currencies) == 1 else None
+    return "" if pd.isna(first) else str(first)
+
+
+def currency_names(
+    currencies: Sequence[str | None], unknown: str = "of an unknown currency"
+) -> list[str]:
+    """Name currencies, for a sentence by default; some payments may have none."""
+    return [unknown if pd.isna(name) else str(name) for name in currencies]
 
 
 def one(session: Session, query: Select[Any]) -> dict[str, Any]:
-    """Read one row that was asked for labels and the currency, too."""
+    """Read one row that was asked for the delay of labels, too."""
     found = dict(session.execute(query).mappings().one())
     delays = {name: found.pop(name) for name in ("delayed", "median", "most", "longest")}
-    currency = found.pop("currency")
-    one_currency = found.pop("currencies") == 1
-    return found | {"labels": Labels(**delays), "currency": currency if one_currency else ""}
+    return found | {"labels": Labels(**delays)}
 
 
 def by_week(
@@ -205,6 +252,60 @@ def by_week(
         weeks.insert(4 + place, name, values)
     weeks["alert_rate"] = ratio(weeks["alerts"], weeks["scored"])
     return weeks
+
+
+def went_through() -> ColumnElement[bool]:
+    """Condition that a payment was not declined and did not fail; an unknown status is paid."""
+    return func.coalesce(Transaction.status, "").not_in(NOT_PAID)
+
+
+def amounts(session: Session, restrict: Callable[[Select[Any]], Select[Any]]) -> pd.DataFrame:
+    """Add up amounts by currency: those of several have no sum.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The currency with the most transactions first, NULL is one: ``currency``, ``transactions``,
+        ``amount``, ``labelled_amount``, ``fraud_amount``, ``lost_amount`` (of frauds that were not
+        declined and did not fail), ``not_paid`` (frauds that were declined or failed) and
+        ``returned`` (frauds that were reversed or refunded).
+    """
+    fraud = Transaction.is_fraud.is_(True)
+    query: Any = select(
+        Transaction.currency,
+        func.count().label("transactions"),
+        total(Transaction.amount, true()).label("amount"),
+        total(Transaction.amount, Transaction.is_fraud.is_not(None)).label("labelled_amount"),
+        total(Transaction.amount, fraud).label("fraud_amount"),
+        total(Transaction.amount, and_(fraud, went_through())).label("lost_amount"),
+        func.count().filter(fraud, Transaction.status.in_(NOT_PAID)).label("not_paid"),
+        func.count().filter(fraud, Transaction.status.in_(RETURNED)).label("returned"),
+    ).group_by(Transaction.currency)
+    order = (func.count().desc(), Transaction.currency)
+    return _frame(session, restrict(query).order_by(*order))
+
+
+def losses(
+    session: Session,
+    column: ColumnElement[Any],
+    restrict: Callable[[Select[Any]], Select[Any]],
+) -> pd.DataFrame:
+    """Count frauds by a column of the transactions, and add up what was lost by them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The column, ``frauds``, ``fraud_amount`` and ``lost_amount``; those with the most frauds
+        first.
+    """
+    fraud = Transaction.is_fraud.is_(True)
+    query: Any = select(
+        column,
+        func.count().label("frauds"),
+        total(Transaction.amount, true()).label("fraud_amount"),
+        total(Transaction.amount, went_through()).label("lost_amount"),
+    ).where(fraud)
+    return _frame(session, restrict(query).group_by(column).order_by(func.count().desc(), column))
 
 
 def maturity(session: Session, restrict: Callable[[Select[Any]], Select[Any]]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.models import Merchant, Transaction
-from synfin_analytics.reports import facts, fraud_tables, fraud_words, groupings
+from synfin_analytics.reports import extremes, facts, fraud_tables, fraud_words, groupings
 from synfin_analytics.reports.model import opened
 from synfin_analytics.reports.model_page import ModelReport
 from synfin_analytics.reports.origin import Origin, plain
@@ -45,8 +45,10 @@ class FraudReport(Page):
         What :meth:`TransactionRepository.get_statistics` returns.
     first, last
         Moments of the first and the last transaction.
-    currency
-        Of the amounts, if it is one.
+    amounts
+        By currency, NULL is one: ``transactions``, ``amount``, ``labelled_amount``,
+        ``fraud_amount``, ``lost_amount`` (without frauds that were declined or failed), and how
+        many frauds were ``not_paid`` (declined or failed) or ``returned`` (reversed or refunded).
     labels
         How labels were delayed.
     overall
@@ -57,10 +59,12 @@ class FraudReport(Page):
         Length of a period, and the result of ``fraud_rate`` by period.
     types
         Frauds by their type, those with the most first: ``fraud_type``, ``frauds``,
-        ``fraud_amount`` and the ``share`` of all fraud value.
+        ``fraud_amount``, ``lost_amount`` and the ``share`` of all losses. With several currencies,
+        amounts have no meaning, and the share is that of all frauds.
     merchants
-        Those with the largest losses: ``merchant_id``, ``name``, the columns of ``fraud_rate`` and
-        the ``share`` of all fraud value.
+        Those with the largest losses (with several currencies: with the most frauds):
+        ``merchant_id``, ``name``, the columns of ``fraud_rate``, ``lost_amount`` and the ``share``
+        of all losses (or frauds).
     maturity
         By week: ``timestamp``, ``transactions``, ``labelled``, ``share`` labelled, ``delayed`` and
         ``median`` delay.
@@ -76,7 +80,7 @@ class FraudReport(Page):
     statistics: Mapping[str, Any]
     first: dt.datetime
     last: dt.datetime
-    currency: str
+    amounts: pd.DataFrame
     labels: facts.Labels
     overall: pd.DataFrame
     rates: Mapping[str, pd.DataFrame]
@@ -92,6 +96,16 @@ class FraudReport(Page):
     model: ModelReport | str | None = None
 
     _template: ClassVar[str] = "fraud.html.j2"
+
+    @property
+    def currency(self) -> str:
+        """Currency of the amounts; "" where it is not recorded, or not only one."""
+        return facts.only_currency(self.amounts["currency"].tolist())
+
+    @property
+    def several_currencies(self) -> bool:
+        """Whether amounts cannot be added up; an unknown currency beside another is one."""
+        return len(self.amounts) > 1
 
     @property
     def title(self) -> str:
@@ -110,6 +124,8 @@ class FraudReport(Page):
         return {
             "tables": fraud_tables.tables(self),
             "pictures": fraud_tables.pictures(self),
+            "merchants_title": fraud_tables.merchants_title(self),
+            "few": extremes.FEW,
             "model": self.model if isinstance(self.model, ModelReport) else None,
         }
 
@@ -191,8 +207,9 @@ def fraud_report(
         maker = _Maker(session, since, until, level)
         known = maker.known()
         period = every or _period((known["last"] - known["first"]).days)
-        if bins is None:
-            bins = _BANDS if wanted is None else {}
+        amounts = facts.amounts(session, maker.of)
+        if bins is None:  # a band of several currencies holds small and large payments alike
+            bins = _BANDS if wanted is None and len(amounts) == 1 else {}
         query: Any = select(*_ROW)
         total = maker.rate()
         return FraudReport(
@@ -204,8 +221,9 @@ def fraud_report(
             rates=maker.rates(wanted, bins),
             every=period,
             over_time=maker.rate(every=period),
-            types=maker.types(),
-            merchants=maker.merchants(merchants),
+            amounts=amounts,
+            types=maker.types(_shared_by(amounts)),
+            merchants=maker.merchants(merchants, _shared_by(amounts)),
             maturity=maker.maturity(),
             notes=tuple(notes),
             level=level,
@@ -216,6 +234,11 @@ def fraud_report(
             made=dt.datetime.now(dt.UTC),
             **known,
         )  # fmt: skip
+
+
+def _shared_by(amounts: pd.DataFrame) -> str:
+    """Column by which types and merchants are compared: losses, where they are in one currency."""
+    return "lost_amount" if len(amounts) == 1 else "frauds"
 
 
 def _period(days: int) -> str:
@@ -246,11 +269,10 @@ class _Maker:
         return found
 
     def known(self) -> dict[str, Any]:
-        """First and last transaction, currency, and how labels were delayed."""
+        """First and last transaction, and how labels were delayed."""
         query: Any = select(
             func.min(Transaction.timestamp).label("first"),
             func.max(Transaction.timestamp).label("last"),
-            *facts.currency_columns(),
             *facts.Labels.columns(Transaction.is_fraud.is_not(None)),
         )
         found = facts.one(self.session, self.of(query))
@@ -269,21 +291,23 @@ class _Maker:
         bands = {groupings.named(name): self.rate(bins={name: bins[name]}) for name in bins}
         return found | bands
 
-    def types(self) -> pd.DataFrame:
-        found = self.rate("fraud_type")
-        found = found[found["frauds"] > 0].sort_values("frauds", ascending=False, kind="stable")
-        columns = ["fraud_type", "frauds", "fraud_amount"]
-        return fraud_tables.shared(found[columns].reset_index(drop=True))
+    def types(self, shared_by: str) -> pd.DataFrame:
+        found = facts.losses(self.session, Transaction.__table__.c.fraud_type, self.of)
+        return fraud_tables.shared(found, shared_by)
 
-    def merchants(self, most: int) -> pd.DataFrame:
-        found = self.rate("merchant_id")
-        found = fraud_tables.shared(found[found["frauds"] > 0])
-        found = found.sort_values("fraud_amount", ascending=False, kind="stable").head(most)
-        ids = found["merchant_id"].tolist()
-        names = select(Merchant.merchant_id, Merchant.name).where(Merchant.merchant_id.in_(ids))
+    def merchants(self, most: int, shared_by: str) -> pd.DataFrame:
+        lost = facts.losses(self.session, Transaction.__table__.c.merchant_id, self.of)
+        lost = fraud_tables.shared(lost, shared_by)
+        lost = lost[lost[shared_by] > 0]
+        lost = lost.sort_values(shared_by, ascending=False, kind="stable").head(most)
+        rates = self.rate("merchant_id")
+        found = rates.merge(lost[["merchant_id", "lost_amount", "share"]], on="merchant_id")
+        order = lost["merchant_id"].tolist()
+        found = found.set_index("merchant_id").loc[order].reset_index()
+        names = select(Merchant.merchant_id, Merchant.name).where(Merchant.merchant_id.in_(order))
         known = {row.merchant_id: row.name for row in self.session.execute(names)}
-        found.insert(1, "name", [known[one] or "" for one in ids])
-        return found.reset_index(drop=True)
+        found.insert(1, "name", [known[merchant] or "" for merchant in order])
+        return found
 
     def maturity(self) -> pd.DataFrame:
         return facts.maturity(self.session, self.of)

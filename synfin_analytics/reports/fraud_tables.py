@@ -11,6 +11,7 @@ from synfin_analytics.metrics.proportions import ratio
 from synfin_analytics.metrics.told import NONE
 from synfin_analytics.plots import plot_fraud_rate
 from synfin_analytics.plots.rates import group_names
+from synfin_analytics.reports import facts
 from synfin_analytics.reports.page import Table, lines
 from synfin_analytics.reports.pictures import Picture, picture
 from synfin_analytics.wording import percent
@@ -24,38 +25,42 @@ _RATES = (
     "frauds",
     "fraud rate",
     "interval",
-    "fraud value",
-    "basis points",
 )
+_VALUES = ("fraud value", "basis points")
 
 
-def shared(frauds: pd.DataFrame) -> pd.DataFrame:
-    """Put the share of all fraud value beside each."""
-    amounts = frauds["fraud_amount"]
-    return frauds.assign(share=ratio(amounts, float(amounts.sum())))
+def shared(frauds: pd.DataFrame, by: str) -> pd.DataFrame:
+    """Put the share of all losses, or of all frauds, beside each."""
+    return frauds.assign(share=ratio(frauds[by], float(frauds[by].sum())))
 
 
-def rates(result: pd.DataFrame) -> list[tuple[str, ...]]:
+def rates(result: pd.DataFrame, *, amounts: bool = True) -> list[tuple[str, ...]]:
     """Write the rows of a fraud rate by group.
 
-    Each is the group, transactions, those labelled, frauds, the rate,
-    its interval, fraud value and basis points.
+    Each is the group, transactions, those labelled, frauds, the rate, its interval and, if
+    ``amounts`` have a sum, fraud value and basis points.
     """
     return [
-        (name, *_rate(row)) for name, row in zip(group_names(result), lines(result), strict=True)
+        (name, *_rate(row, amounts=amounts))
+        for name, row in zip(group_names(result), lines(result), strict=True)
     ]
 
 
-def _rate(row: Any) -> tuple[str, ...]:
-    return (
+def _rate(row: Any, *, amounts: bool) -> tuple[str, ...]:
+    written = (
         wording.number(row.transactions),
         wording.number(row.labelled),
         wording.number(row.frauds),
         percent(row.fraud_rate),
         wording.between(row.low, row.high),
-        wording.number(row.fraud_amount),
-        wording.number(row.fraud_bps, 1),
     )
+    if not amounts:
+        return written
+    return (*written, wording.money(row.fraud_amount), wording.number(row.fraud_bps, 1))
+
+
+def _head(report: FraudReport) -> tuple[str, ...]:
+    return _RATES if report.several_currencies else (*_RATES, *_VALUES)
 
 
 def moment(one: Any, every: str) -> str:
@@ -68,9 +73,14 @@ def tables(report: FraudReport) -> dict[str, Any]:
     return {
         "over_time": _over_time(report),
         "rates": {
-            what: Table(f"Fraud rate by {what}", (what, *_RATES), rates(result))
+            what: Table(
+                f"Fraud rate by {what}",
+                (what, *_head(report)),
+                rates(result, amounts=not report.several_currencies),
+            )
             for what, result in report.rates.items()
         },
+        "currencies": _currencies(report),
         "types": _types(report),
         "merchants": _merchants(report),
         "maturity": _maturity(report),
@@ -79,30 +89,85 @@ def tables(report: FraudReport) -> dict[str, Any]:
 
 
 def _over_time(report: FraudReport) -> Table:
-    rows = [(moment(row.timestamp, report.every), *_rate(row)) for row in lines(report.over_time)]
-    return Table("Fraud rate over time", ("from", *_RATES), rows)
+    amounts = not report.several_currencies
+    rows = [
+        (moment(row.timestamp, report.every), *_rate(row, amounts=amounts))
+        for row in lines(report.over_time)
+    ]
+    return Table("Fraud rate over time", ("from", *_head(report)), rows)
+
+
+def _currencies(report: FraudReport) -> Table | None:
+    """Write amounts by currency, where there are several."""
+    if not report.several_currencies:
+        return None
+    rows = [
+        (
+            name,
+            wording.number(row.transactions),
+            wording.money(row.amount),
+            wording.money(row.labelled_amount),
+            wording.money(row.fraud_amount),
+            wording.money(row.lost_amount),
+        )
+        for name, row in zip(
+            facts.currency_names(report.amounts["currency"].tolist(), "unknown"),
+            lines(report.amounts),
+            strict=True,
+        )
+    ]
+    head = ("currency", "transactions", "value", "labelled value", "fraud value", "losses")
+    return Table("Amounts by currency", head, rows)
+
+
+def type_name(fraud_type: Any) -> str:
+    """Name a type of fraud; NULL is not known."""
+    return "not known" if pd.isna(fraud_type) else str(fraud_type).replace("_", " ")
 
 
 def _types(report: FraudReport) -> Table | None:
     if not report.types["fraud_type"].notna().any():
         return None
+    values = [] if report.several_currencies else ["fraud_amount", "lost_amount"]
     rows = [
         (
-            "not known" if pd.isna(row.fraud_type) else row.fraud_type.replace("_", " "),
+            type_name(row.fraud_type),
             wording.number(row.frauds),
-            wording.number(row.fraud_amount),
+            *(wording.money(getattr(row, name)) for name in values),
             percent(row.share),
         )
         for row in lines(report.types)
     ]
-    frauds, value = report.types["frauds"].sum(), report.types["fraud_amount"].sum()
-    rows.append(("all", wording.number(frauds), wording.number(value), percent(1.0)))
-    return Table("Frauds by type", ("type", "frauds", "fraud value", "share of it"), rows)
+    sums = report.types[["frauds", *values]].sum()
+    rows.append(
+        (
+            "all",
+            wording.number(sums["frauds"]),
+            *(wording.money(sums[name]) for name in values),
+            percent(1.0),
+        )
+    )
+    return Table("Frauds by type", ("type", "frauds", *_value_head(report)), rows)
+
+
+def _value_head(report: FraudReport) -> tuple[str, ...]:
+    """Name the last columns of types and merchants."""
+    if report.several_currencies:
+        return ("share of all frauds",)
+    return ("fraud value", "losses", "share of all losses")
+
+
+def merchants_title(report: FraudReport) -> str:
+    """Say by what the merchants are chosen."""
+    return "Merchants with the " + (
+        "most frauds" if report.several_currencies else "largest losses"
+    )
 
 
 def _merchants(report: FraudReport) -> Table | None:
     if not len(report.merchants):
         return None
+    values = [] if report.several_currencies else ["fraud_amount", "lost_amount"]
     rows = [
         (
             f"{row.name} ({row.merchant_id})" if row.name else row.merchant_id,
@@ -110,20 +175,26 @@ def _merchants(report: FraudReport) -> Table | None:
             wording.number(row.frauds),
             percent(row.fraud_rate),
             wording.between(row.low, row.high),
-            wording.number(row.fraud_amount),
+            *(wording.money(getattr(row, name)) for name in values),
             percent(row.share),
         )
         for row in lines(report.merchants)
     ]
-    these = report.merchants
+    sums = report.merchants[["labelled", "frauds", "share", *values]].sum()
     rows.append(
-        ("these together", wording.number(these["labelled"].sum()),
-         wording.number(these["frauds"].sum()), NONE, NONE,
-         wording.number(these["fraud_amount"].sum()), percent(these["share"].sum()))
-    )  # fmt: skip
-    head = ("merchant", "labelled transactions", "frauds", "fraud rate", "interval", "fraud value",
-            "share of it")  # fmt: skip
-    return Table("Merchants with the largest losses", head, rows)
+        (
+            "these together",
+            wording.number(sums["labelled"]),
+            wording.number(sums["frauds"]),
+            NONE,
+            NONE,
+            *(wording.money(sums[name]) for name in values),
+            percent(min(sums["share"], 1.0)),
+        )
+    )
+    head = ("merchant", "labelled transactions", "frauds", "fraud rate", "interval",
+            *_value_head(report))  # fmt: skip
+    return Table(merchants_title(report), head, rows)
 
 
 def _maturity(report: FraudReport) -> Table:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from synfin_analytics import wording
 from synfin_analytics.plots.rates import group_names
-from synfin_analytics.reports import fraud_tables
-from synfin_analytics.reports.page import Finding
-from synfin_analytics.wording import percent, plural
+from synfin_analytics.reports import facts, fraud_tables
+from synfin_analytics.reports.extremes import Group, caveat, highest, words
+from synfin_analytics.reports.page import Finding, lines
+from synfin_analytics.wording import money, percent, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from synfin_analytics.reports.fraud import FraudReport
 
-#: A rate of fewer frauds is no record.
-_FEW = 10
+#: What a period is called.
+_PERIODS = {"1h": "hour", "1d": "day", "1w": "week", "1mo": "month", "1q": "quarter", "1y": "year"}
 
 
 def findings(report: FraudReport) -> Iterator[Finding]:
@@ -34,20 +34,28 @@ def findings(report: FraudReport) -> Iterator[Finding]:
     yield from _losses(report)
 
 
-def _amount(report: FraudReport, value: float, digits: int = 0) -> str:
-    return f"{wording.number(value, digits)} {report.currency}".rstrip()
+def _amounts(report: FraudReport, column: str) -> str:
+    """Write the sum of each currency."""
+    names = facts.currency_names(report.amounts["currency"].tolist())
+    if not report.several_currencies:
+        names = [report.currency]
+    sums = report.amounts[column].tolist()
+    return wording.listed([money(*each) for each in zip(sums, names, strict=True)])
 
 
 def _how_much(report: FraudReport) -> Iterator[Finding]:
     of, total = report.statistics, report.statistics["total_count"]
     sentence = (
         f"{plural(total, 'transaction')} from {wording.day(report.first)} to "
-        f"{wording.day(report.last)}, worth {_amount(report, float(of['total_amount']))}; on "
-        f"average {_amount(report, float(of['avg_amount']), 2)}, from "
-        f"{wording.number(float(of['min_amount']), 2)} to "
-        f"{_amount(report, float(of['max_amount']), 2)}."
+        f"{wording.day(report.last)}, worth {_amounts(report, 'amount')}"
     )
-    yield Finding("transactions", total, wording.number(total), sentence, "summary")
+    if not report.several_currencies:
+        sentence += (
+            f"; on average {wording.number(float(of['avg_amount']), 2)}, from "
+            f"{wording.number(float(of['min_amount']), 2)} to "
+            f"{wording.number(float(of['max_amount']), 2)} {report.currency}".rstrip()
+        )
+    yield Finding("transactions", total, wording.number(total), f"{sentence}.", "summary")
     labelled, frauds = of["labelled_count"], of["fraud_count"]
     rate = float(of["fraud_rate"])
     if not labelled:
@@ -63,75 +71,128 @@ def _how_much(report: FraudReport) -> Iterator[Finding]:
 
 
 def _value(report: FraudReport) -> Finding:
-    row = report.overall.iloc[0]
-    value = float(row["fraud_amount"])
-    sentence = (
-        f"Fraud was worth {_amount(report, value)} of {_amount(report, float(row['amount']))} that "
-        f"are labelled: {wording.number(float(row['fraud_bps']), 1)} in 10,000 (basis points)."
-    )
-    return Finding("fraud value", value, _amount(report, value), sentence, "summary")
+    value = float(report.amounts["fraud_amount"].iloc[0])
+    shown = money(value, facts.currency_names(report.amounts["currency"].tolist())[0])
+    sentence = f"Fraud was worth {_amounts(report, 'fraud_amount')}"
+    if report.several_currencies:
+        name = "fraud value, first currency"
+        sentence += f" of {_amounts(report, 'labelled_amount')} that are labelled"
+    else:
+        name, shown = "fraud value", money(value, report.currency)
+        row = report.overall.iloc[0]
+        sentence += (
+            f" of {money(float(row['amount']), report.currency)} that are labelled: "
+            f"{wording.number(float(row['fraud_bps']), 1)} in 10,000 (basis points)"
+        )
+    not_paid = int(report.amounts["not_paid"].sum())
+    if not_paid:
+        sentence += (
+            f"; {plural(not_paid, 'fraud')} {_was(not_paid)} declined or failed, and "
+            f"{_amounts(report, 'lost_amount')} {_was(len(report.amounts))} lost"
+        )
+    return Finding(name, value, shown, f"{sentence}.", "summary")
+
+
+def groups_of(result: pd.DataFrame, names: list[str]) -> list[Group]:
+    """Give each group of a fraud rate its name."""
+    return [
+        Group(name, int(row.frauds), int(row.labelled), row.low, row.high, int(row.frauds))
+        for name, row in zip(names, lines(result), strict=True)
+    ]
 
 
 def _when(report: FraudReport) -> Iterator[Finding]:
-    periods = report.over_time[report.over_time["frauds"] >= _FEW]
-    if len(periods) < 2:
+    what = _PERIODS.get(report.every, "period")
+    starts = [fraud_tables.moment(start, report.every) for start in report.over_time["timestamp"]]
+    found = highest(groups_of(report.over_time, starts))
+    if found is None:
         return
-    high = periods.iloc[int(periods["fraud_rate"].argmax())]
-    what = {"1d": "day", "1w": "week", "1mo": "month"}.get(report.every, "period")
-    rate = float(high["fraud_rate"])
-    sentence = (
-        f"It was highest in the {what} from "
-        f"{fraud_tables.moment(high['timestamp'], report.every)}: {int(high['frauds']):,} of "
-        f"{int(high['labelled']):,} labelled transactions (interval "
-        f"{wording.between(high['low'], high['high'])})."
-    )
-    yield Finding(f"fraud rate of that {what}", rate, percent(rate), sentence, "time")
+    rate = float(found.first[0].rate)
+    if found.alike:
+        sentence = (
+            f"The fraud rate was the same in all {plural(found.known, what)}: {percent(rate)}."
+        )
+    else:
+        place = "on" if what == "day" else f"in the {what}{'s' * (len(found.first) > 1)} from"
+        sentence = (
+            f"The fraud rate was highest {place} {words(found.first, ' labelled transactions')}."
+            f"{caveat(found, 'the highest is that of', what)}"
+        )
+    yield Finding(f"highest fraud rate of a {what}", rate, percent(rate), sentence, "time")
 
 
 def _where(report: FraudReport) -> Iterator[Finding]:
     for what, result in report.rates.items():
-        enough = (result["frauds"] >= _FEW).to_numpy()
-        if len(result) < 2 or not enough.any():
+        found = highest(groups_of(result, group_names(result)))
+        if found is None:
             continue
-        rates = np.where(enough, result["fraud_rate"].to_numpy(dtype=np.float64), -1.0)
-        place = int(rates.argmax())
-        row: Any = result.iloc[place]
-        name = group_names(result)[place]
-        sentence = (
-            f"By {what}, fraud is most frequent where it is {name}: {int(row['frauds']):,} of "
-            f"{int(row['labelled']):,} labelled transactions (interval "
-            f"{wording.between(row['low'], row['high'])})."
-        )
-        rate = float(row["fraud_rate"])
-        yield Finding(f"fraud rate, {name}", rate, percent(rate), sentence, "groups")
+        first = found.first[0]
+        rate = float(first.rate)
+        if found.alike:
+            name = f"fraud rate, any {what}"
+            sentence = (
+                f"By {what}, fraud is equally frequent in all {plural(found.known, 'group')}: "
+                f"{percent(rate)}."
+            )
+        else:
+            name = f"fraud rate, {first.name}"
+            sentence = (
+                f"By {what}, fraud is most frequent where it is "
+                f"{words(found.first, ' labelled transactions')}."
+                f"{caveat(found, 'the rate is highest in')}"
+            )
+        yield Finding(name, rate, percent(rate), sentence, "groups")
 
 
 def _kinds(report: FraudReport) -> Iterator[Finding]:
     known = report.types[report.types["fraud_type"].notna()]
     if not len(known):
         return
-    first: Any = known.iloc[0]
-    costly: Any = known.iloc[int(known["fraud_amount"].argmax())]
-    count = int(first["frauds"])
-    sentence = (
-        f"The most frequent type of fraud is {first['fraud_type'].replace('_', ' ')}, with "
-        f"{count:,} of {report.statistics['fraud_count']:,}; the one with the largest losses is "
-        f"{costly['fraud_type'].replace('_', ' ')}, with "
-        f"{_amount(report, float(costly['fraud_amount']))}."
-    )
-    name = f"frauds, {first['fraud_type'].replace('_', ' ')}"
-    yield Finding(name, count, wording.number(count), sentence, "types")
+    count, total = int(known["frauds"].max()), report.statistics["fraud_count"]
+    first = _names(known, "frauds")
+    unknown = total - int(known["frauds"].sum())
+    whose = "known type" if unknown else "type"
+    if len(known) == 1:
+        sentence = f"The only {whose} of fraud is {first}, with {count:,} of {total:,}"
+    else:
+        sentence = f"The most frequent {whose} of fraud is {first}, with {count:,} of {total:,}"
+        if known["frauds"].eq(count).sum() > 1:
+            sentence = (
+                f"The most frequent {whose}s of fraud are {first} alike, each with {count:,} of "
+                f"{total:,}"
+            )
+    if unknown:
+        sentence += f"; {unknown:,} {'has' if unknown == 1 else 'have'} no known type"
+    lost = 0.0 if report.several_currencies else float(known["lost_amount"].max())
+    if lost and len(known) > 1:
+        alike = known["lost_amount"].eq(lost).sum() > 1
+        sentence += (
+            f"; the largest losses are those of {_names(known, 'lost_amount')}, "
+            f"{'each ' if alike else ''}with {money(lost, report.currency)}"
+        )
+    name = f"frauds, {fraud_tables.type_name(known['fraud_type'].iloc[0])}"
+    yield Finding(name, count, wording.number(count), f"{sentence}.", "types")
+
+
+def _names(types: pd.DataFrame, column: str) -> str:
+    """Name the types that have most of something; there may be several."""
+    first = types.loc[types[column].eq(types[column].max()), "fraud_type"]
+    return wording.listed([fraud_tables.type_name(one) for one in first])
 
 
 def _losses(report: FraudReport) -> Iterator[Finding]:
-    if len(report.merchants) < 2:
+    listed = len(report.merchants)
+    if listed < 2:
         return
-    share = float(report.merchants["share"].sum())
-    sentence = (
-        f"The {len(report.merchants):,} merchants with the largest losses have {percent(share)} of "
-        "the fraud value."
-    )
-    yield Finding("of the fraud value", share, percent(share), sentence, "merchants")
+    share = min(float(report.merchants["share"].sum()), 1.0)
+    of, most = ("losses", "largest losses")
+    if report.several_currencies:
+        of, most = ("frauds", "most frauds")
+    if round(share, 12) == 1:
+        sentence = f"All {of} are at {listed:,} merchants."
+    else:
+        sentence = f"The {listed:,} merchants with the {most} have {percent(share)} of the {of}."
+    yield Finding(f"of the {of}", share, percent(share), sentence, "merchants")
 
 
 def limits(report: FraudReport) -> Iterator[str]:
@@ -144,8 +205,20 @@ def limits(report: FraudReport) -> Iterator[str]:
             f"{'has' if unlabelled == 1 else 'have'} no label, and {_is(unlabelled)} in no rate. "
             "Where these are of the last weeks, the rates of these weeks will change."
         )
-    if not report.currency:
-        yield "Amounts are not all of one known currency, and were added up as they are."
+    if report.several_currencies:
+        names = facts.currency_names(report.amounts["currency"].tolist())
+        yield (
+            f"Amounts are in {wording.listed(names)}: they are not added up, and merchants and "
+            "types are compared by their number of frauds."
+        )
+    elif not report.currency:
+        yield "The currency of the amounts is not recorded; they are taken to be in the same one."
+    returned = int(report.amounts["returned"].sum())
+    if returned:
+        yield (
+            f"{plural(returned, 'fraud')} {_was(returned)} reversed or refunded. The database does "
+            "not say whose money it was, so losses include these in full."
+        )
     yield (
         "Intervals take transactions as independent; those of one card are not quite, so they are "
         "somewhat too narrow."
@@ -153,7 +226,11 @@ def limits(report: FraudReport) -> Iterator[str]:
     yield "The highest of many groups or periods is partly so by chance."
     if of["fraud_count"] and pd.isna(report.types["fraud_type"]).any():
         missing = int(report.types.loc[report.types["fraud_type"].isna(), "frauds"].sum())
-        yield f"Of {plural(missing, 'fraud')} the type is not known."
+        yield f"{plural(missing, 'fraud')} {'has' if missing == 1 else 'have'} no known type."
+
+
+def _was(count: int) -> str:
+    return "was" if count == 1 else "were"
 
 
 def _is(count: int) -> str:

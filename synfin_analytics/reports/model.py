@@ -128,7 +128,7 @@ def model_report(
     }
     given = {name: value for name, (value, usual) in asked.items() if value != usual}
     with opened(session) as session:
-        maker = _Maker(session, (model_name, model_version), since, until, level)
+        maker = _Maker(session, (model_name, model_version), since, until, level, cluster)
         use, inferred = maker.threshold(threshold)
         settings = Settings(
             alerts_per_day, cost_per_alert, recovery_rate, card, cluster, draws, seed, inferred
@@ -151,7 +151,13 @@ class _Maker:
     """What all parts of a report are computed from."""
 
     def __init__(
-        self, session: Session, model: tuple[str, str], since: Bound, until: Bound, level: float
+        self,
+        session: Session,
+        model: tuple[str, str],
+        since: Bound,
+        until: Bound,
+        level: float,
+        cluster: str,
     ) -> None:
         self.session, self.model, self.level = session, model, level
         self.period: dict[str, Any] = {"start_date": since, "end_date": until}
@@ -159,7 +165,7 @@ class _Maker:
         self.rows = ScoredPredictions(session, *model, since, until)
         # First, for a model that is not there is told with the nearest.
         self.evaluation = self.repository.evaluate(*model, amount=True, level=level, **self.period)
-        known = facts.of_predictions(self.rows)
+        known = facts.of_predictions(self.rows, cluster)
         if known is None:
             raise ArgumentError(f"{' '.join(model)} has no predictions.")
         self.facts = known
@@ -194,10 +200,12 @@ class _Maker:
             evaluation=evaluation,
             bootstraps=self.drawn(evaluation, comparison, settings.cluster, drawn),
             comparison=comparison,
-            thresholds=model_tables.choices(evaluation, settings, len(cards.daily)),
+            thresholds=model_tables.choices(
+                evaluation, settings, len(cards.daily), costs=len(self.facts.currencies) < 2
+            ),
             cards=cards,
             cards_interval=evaluation.bootstrap(
-                "card_precision_at_k", "timestamp", k=settings.alerts_per_day,
+                "card_precision_at_k", settings.card, k=settings.alerts_per_day,
                 card=settings.card, **drawn,
             ),
             groups=self.groups(threshold, by),
@@ -241,7 +249,9 @@ class _Maker:
         if other == self.model:
             raise ArgumentError(f"{' '.join(other)} cannot be compared with itself.")
         self.repository.confusion(*other)  # a model that is not there is told with the nearest
-        theirs = facts.of_predictions(ScoredPredictions(self.session, *other, *self._dates))
+        theirs = facts.of_predictions(
+            ScoredPredictions(self.session, *other, *self._dates), cluster
+        )
         if theirs is None:
             return f"{' '.join(other)} has no prediction of these dates."
         try:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from synfin_analytics import wording
 from synfin_analytics.metrics.compare import Comparison
-from synfin_analytics.wording import listed, percent, plural
+from synfin_analytics.reports import model_tables as told
+from synfin_analytics.reports.facts import currency_names
+from synfin_analytics.wording import listed, money, percent, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from synfin_analytics.reports.model_page import ModelReport
 
 #: Below these, the report warns.
-FEW_FRAUDS, FEW_CUSTOMERS, FEW_WEEKS = 100, 250, 4
+FEW_FRAUDS, FEW_CUSTOMERS, FEW_DEFRAUDED, FEW_WEEKS = 100, 250, 10, 4
 
 
 def data(report: ModelReport) -> list[str]:
@@ -39,6 +41,7 @@ def limits(report: ModelReport) -> Iterator[str]:
     yield from _few(report)
     yield from _thresholds(report)
     yield from _comparison(report)
+    yield from _amounts(report)
     if report.groups:
         yield (
             "Intervals of groups and weeks take payments as independent; the weakest of many "
@@ -83,10 +86,22 @@ def _few(report: ModelReport) -> Iterator[str]:
             f"With no more than {plural(one.frauds, 'fraud')}, a single one found or missed moves "
             f"recall by {wording.number(100 / one.frauds, 1)} percentage points."
         )
-    if one.n and of.customers < FEW_CUSTOMERS and settings.cluster == "customer_id":
+    noun = told.cluster_noun(settings.cluster)
+    if one.n and of.clusters < FEW_CUSTOMERS:
         yield (
-            f"The payments are of {plural(of.customers, 'customer')}: with so few, intervals from "
-            "draws of customers are somewhat too narrow."
+            f"The labelled payments are of {plural(of.clusters, noun)}: with so few, intervals "
+            f"from draws of {noun}s are somewhat too narrow."
+        )
+    if 0 < of.fraud_clusters < FEW_DEFRAUDED:
+        yield (
+            f"The frauds are of {plural(of.fraud_clusters, noun)}: with so few, intervals of what "
+            f"depends on frauds, as recall, are rough."
+        )
+    days = len(report.cards.daily)
+    if days:
+        yield (
+            f"The interval of card precision@{report.cards.k} is from draws of cards: it covers "
+            f"other cards on the same {plural(days, 'day')}, and says nothing of other days."
         )
     dropped = max(each.dropped for each in report.bootstraps.values())
     if one.n and 0 < dropped < settings.draws:
@@ -119,6 +134,23 @@ def _comparison(report: ModelReport) -> Iterator[str]:
             f"{ours} and {theirs} are compared on the {shared:,} labelled payments that both "
             f"scored, and not on all {all_of_it:,}."
         )
+
+
+def _amounts(report: ModelReport) -> Iterator[str]:
+    of = report.facts
+    if report.several_currencies:
+        yield (
+            f"Amounts are in {listed(currency_names(of.currencies))}: they cannot be added up, so "
+            "no costs are computed."
+        )
+    elif of.not_paid:
+        yield (
+            f"{plural(of.not_paid, 'fraud')}, worth {money(of.not_paid_amount, of.currency)}, "
+            f"{'was' if of.not_paid == 1 else 'were'} declined or failed. This is no loss, though "
+            "missed and caught fraud include it."
+        )
+    if of.currencies == (None,):
+        yield "The currency of the amounts is not recorded; they are taken to be in the same one."
 
 
 def _have(count: int) -> str:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from synfin_analytics.reports import model_limits, model_pictures, model_tables, model_words
+from synfin_analytics.reports import (
+    extremes,
+    model_limits,
+    model_pictures,
+    model_tables,
+    model_words,
+)
 from synfin_analytics.reports.page import Finding, Page
 
 if TYPE_CHECKING:
@@ -41,10 +47,12 @@ class ModelReport(Page):
         With another model, on the rows of both; why there is none, in words; or None.
     thresholds
         A row for each threshold that is talked of: ``threshold``, ``why``, ``alerts``,
-        ``alerts_per_day``, ``precision``, ``recall``, ``false_positive_rate``, ``cost``, ``saved``
-        and whether it was ``chosen_here``, on the rows of this report.
+        ``alerts_per_day``, ``precision``, ``recall``, ``false_positive_rate``, ``cost`` (the sum of
+        ``alert_cost``, ``missed_amount`` and ``unrecovered_amount``), ``saved`` and whether it was
+        ``chosen_here``, on the rows of this report. Costs are NaN where the amounts are in several
+        currencies.
     cards, cards_interval
-        Card precision@k, and its interval from draws of days.
+        Card precision@k, and its interval from draws of cards.
     groups
         The model on each group, by what makes the groups.
     weeks
@@ -84,6 +92,11 @@ class ModelReport(Page):
         return f"Model report: {self.name} {self.version}"
 
     @property
+    def several_currencies(self) -> bool:
+        """Whether amounts cannot be added up; an unknown currency beside another is one."""
+        return len(self.facts.currencies) > 1
+
+    @property
     def costs(self) -> pd.DataFrame:
         """Cost of each threshold, see :meth:`Evaluation.cost_curve`."""
         return self.evaluation.cost_curve(self.settings.cost_per_alert, self.settings.recovery_rate)
@@ -102,6 +115,9 @@ class ModelReport(Page):
             "pictures": model_pictures.pictures(self),
             "data": model_limits.data(self),
             "weakest": model_words.weakest(self),
+            "cards_interval": model_words.cards_interval(self),
+            "few": extremes.FEW,
+            "without": model_words.cost_without_alerts(self),
             "expected": model_words.expected_frauds(self),
         }
 

@@ -41,12 +41,13 @@ def pictures(report: ModelReport) -> dict[str, Picture | dict[str, Picture]]:
             f"{wording.plural(one.alerts, 'alert')}.",
             caption="What each threshold brings.",
         ),
-        "cost": _cost(report),
         "calibration": _calibration(report),
         "days": _days(report),
         "scores": _scores(report),
         "rates": _rates(report),
     }
+    if not report.several_currencies:
+        found["cost"] = _cost(report)
     if isinstance(report.comparison, Comparison):
         found["comparison"] = _comparison(report.comparison)
     if len(report.importances):
@@ -61,9 +62,9 @@ def _cost(report: ModelReport) -> Picture:
         lambda: plots.plot_cost(report.costs, title=""),
         name="cost",
         alt="Cost by threshold. Lowest at "
-        f"{wording.score(best['threshold'])}: {wording.number(best['cost'])}; at the threshold in "
-        f"use {wording.number(use['cost'])}; without any alert "
-        f"{wording.number(use['cost'] + use['saved'])}.",
+        f"{wording.score(best['threshold'])}: {wording.money(best['cost'])}; at the threshold in "
+        f"use {wording.money(use['cost'])}; without any alert "
+        f"{wording.money(use['cost'] + use['saved'])}.",
         caption="Cost of alerts and of the fraud that is lost in spite of them.",
     )
 

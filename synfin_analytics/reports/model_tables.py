@@ -11,8 +11,9 @@ from synfin_analytics import wording
 from synfin_analytics.metrics.by_group import group_name, is_small
 from synfin_analytics.metrics.compare import Comparison
 from synfin_analytics.metrics.told import METRICS, NONE, SHARES, apart, apart_ends, ends, metric
+from synfin_analytics.reports.extremes import Group, lowest
 from synfin_analytics.reports.page import Table, lines
-from synfin_analytics.wording import percent
+from synfin_analytics.wording import money, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,26 +25,37 @@ if TYPE_CHECKING:
 
 #: Groups of one column that are listed at most, the weakest of them.
 MOST_GROUPS = 15
+#: What a threshold costs, and what that consists of.
+_COSTS = ("alert_cost", "missed_amount", "unrecovered_amount", "cost", "saved")
 
 
-def money(value: float, currency: str) -> str:
-    """Write an amount."""
-    return f"{wording.number(value)} {currency}".rstrip()
+def choices(evaluation: Evaluation, settings: Settings, days: int, *, costs: bool) -> pd.DataFrame:
+    """Compute what each threshold brings that is talked of; see :class:`ModelReport`.
 
-
-def choices(evaluation: Evaluation, settings: Settings, days: int) -> pd.DataFrame:
-    """Compute what each threshold brings that is talked of; see :class:`ModelReport`."""
-    costs = evaluation.cost_curve(settings.cost_per_alert, settings.recovery_rate)
+    Parameters
+    ----------
+    evaluation, settings
+        Of the report.
+    days
+        Days that alerts are spread over.
+    costs
+        Whether amounts have a sum: they have none in several currencies.
+    """
+    curve = evaluation.cost_curve(settings.cost_per_alert, settings.recovery_rate)
+    curve["unrecovered_amount"] = (1 - settings.recovery_rate) * curve["caught_amount"]
     budget = settings.alerts_per_day * days
     named: dict[str, Threshold] = {
         "in use": evaluation.threshold,
         "alert budget": evaluation.threshold_for_alerts(budget),
-        "lowest cost": evaluation.best_threshold(settings.cost_per_alert, settings.recovery_rate),
     }
+    if costs:
+        named["lowest cost"] = evaluation.best_threshold(
+            settings.cost_per_alert, settings.recovery_rate
+        )
     rows = []
     for why, threshold in named.items():
         one = evaluation.at(threshold)
-        at = costs[costs["threshold"] >= threshold.value].iloc[-1]
+        at = curve[curve["threshold"] >= threshold.value].iloc[-1]
         rows.append(
             {
                 "threshold": threshold.value,
@@ -53,8 +65,7 @@ def choices(evaluation: Evaluation, settings: Settings, days: int) -> pd.DataFra
                 "precision": one.precision,
                 "recall": one.recall,
                 "false_positive_rate": one.confusion.false_positive_rate,
-                "cost": at["cost"] if one.n else np.nan,
-                "saved": at["saved"] if one.n else np.nan,
+                **{name: at[name] if one.n and costs else np.nan for name in _COSTS},
                 "chosen_here": threshold.chosen_on == evaluation.counts.fingerprint,
             }
         )
@@ -83,14 +94,18 @@ def level(report: ModelReport) -> str:
 
 
 #: What the draws are of, in words.
-_CLUSTERS = {"customer_id": "customers", "card_id": "cards", "merchant_id": "merchants",
-             "timestamp": "days"}  # fmt: skip
+_CLUSTERS = {"customer_id": "customer", "card_id": "card", "merchant_id": "merchant",
+             "timestamp": "day"}  # fmt: skip
+
+
+def cluster_noun(column: str) -> str:
+    """Say what one value of a column is that is drawn for intervals."""
+    return _CLUSTERS.get(column, column.replace("_", " "))
 
 
 def clusters(report: ModelReport) -> str:
     """Say what is drawn for the intervals."""
-    column = report.settings.cluster
-    return _CLUSTERS.get(column, f"values of {column}")
+    return f"{cluster_noun(report.settings.cluster)}s"
 
 
 def _metrics(report: ModelReport) -> Table:
@@ -154,6 +169,17 @@ def verdict(row: Any) -> str:
 
 
 def _thresholds(report: ModelReport) -> Table:
+    costs = {
+        "alert_cost": "cost of alerts",
+        "missed_amount": "missed fraud",
+        "unrecovered_amount": "caught, not recovered",
+        "cost": "cost",
+        "saved": "saved",
+    }
+    if report.settings.recovery_rate == 1:
+        del costs["unrecovered_amount"]
+    if report.several_currencies:
+        costs = {}
     rows = [
         (
             f"{one.why}*" if one.chosen_here else one.why,
@@ -162,12 +188,12 @@ def _thresholds(report: ModelReport) -> Table:
             wording.number(one.alerts_per_day, 1),
             percent(one.precision),
             percent(one.recall),
-            money(one.cost, report.facts.currency),
-            money(one.saved, report.facts.currency),
+            *(money(getattr(one, name), report.facts.currency) for name in costs),
         )
         for one in lines(report.thresholds)
     ]
-    head = ("choice", "threshold", "alerts", "alerts a day", "precision", "recall", "cost", "saved")
+    head = ("choice", "threshold", "alerts", "alerts a day", "precision", "recall",
+            *costs.values())  # fmt: skip
     return Table("Thresholds, and what they bring", head, rows)
 
 
@@ -204,12 +230,28 @@ def _days(report: ModelReport) -> Table:
     return Table(f"The first {report.cards.k:,} cards of each day", head, rows)
 
 
-def weakest_first(grouped: GroupedEvaluation) -> Iterator[tuple[tuple[Any, ...], Evaluation]]:
-    """Put groups in order of their recall, those that are too small to say much last."""
+def recalls(grouped: GroupedEvaluation) -> list[Group]:
+    """Recall of each group: frauds that were found."""
+    return [
+        Group(group_name(key), one.confusion.tp, one.frauds, *one.interval("recall"), one.frauds)
+        for key, one in grouped.groups
+    ]
 
-    def place(one: tuple[tuple[Any, ...], Evaluation]) -> tuple[bool, float, int]:
-        recall = one[1].recall
-        return is_small(one[1]), 2.0 if np.isnan(recall) else recall, -one[1].n
+
+def weakest_names(grouped: GroupedEvaluation) -> set[str]:
+    """Names of the groups with the lowest recall."""
+    found = lowest(recalls(grouped))
+    return {group.name for group in found.first} if found and not found.alike else set()
+
+
+def weakest_first(grouped: GroupedEvaluation) -> Iterator[tuple[tuple[Any, ...], Evaluation]]:
+    """Put the groups with the lowest recall first, and other small groups last."""
+    first = weakest_names(grouped)
+
+    def place(one: tuple[tuple[Any, ...], Evaluation]) -> tuple[bool, bool, float, int]:
+        recall, weakest = one[1].recall, group_name(one[0]) in first
+        small = is_small(one[1]) and not weakest
+        return not weakest, small, 2.0 if np.isnan(recall) else recall, -one[1].n
 
     yield from sorted(grouped.groups, key=place)
 
@@ -223,8 +265,10 @@ def _groups(what: str, grouped: GroupedEvaluation) -> Table:
     shown = f", the {MOST_GROUPS} weakest of {len(groups):,}" if len(groups) > MOST_GROUPS else ""
     head = ("group", "payments", "frauds", "recall", "its interval", "precision",
             "interval of that", "average precision")  # fmt: skip
-    worst = grouped.worst("recall")
-    marked = frozenset(at for at, (key, _) in enumerate(groups[:MOST_GROUPS]) if key == worst)
+    worst = weakest_names(grouped)
+    marked = frozenset(
+        at for at, (key, _) in enumerate(groups[:MOST_GROUPS]) if group_name(key) in worst
+    )
     rows.append(_group("all", grouped.overall))
     return Table(f"Recall and precision by {what}{shown}", head, rows, marked=marked)
 

@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synfin_analytics import wording
-from synfin_analytics.metrics.by_group import group_name, is_small
 from synfin_analytics.metrics.compare import Comparison
 from synfin_analytics.metrics.told import SHARES, apart, apart_ends, ends
 from synfin_analytics.reports import model_tables as told
-from synfin_analytics.reports.page import Finding
-from synfin_analytics.wording import percent, plural
+from synfin_analytics.reports.extremes import (
+    FEW,
+    Extreme,
+    Group,
+    caveat,
+    highest,
+    lowest,
+    words,
+)
+from synfin_analytics.reports.page import Finding, lines
+from synfin_analytics.wording import money, percent, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +33,8 @@ def findings(report: ModelReport) -> Iterator[Finding]:
     if not report.evaluation.n:
         yield Finding(
             "labelled payments", 0.0, "0",
-            f"Of none of the {plural(report.facts.predictions, 'prediction')} the truth is known: "
-            "nothing can be said of how good this model is.", "data",
+            f"None of the {plural(report.facts.predictions, 'prediction')} has a label yet, so the "
+            "model cannot be evaluated.", "data",
         )  # fmt: skip
     else:
         yield from _at_threshold(report)
@@ -41,14 +49,19 @@ def findings(report: ModelReport) -> Iterator[Finding]:
 
 
 def _interval(report: ModelReport, metric: str) -> str:
-    """Write the interval of draws; where all draws agree, they are too few to know better."""
-    one = report.bootstraps[metric]
-    low, high = one.low, one.high
+    """Write the interval of draws, or why there is none; shares have one without draws, too."""
+    drawn, noun = report.bootstraps[metric], told.cluster_noun(report.settings.cluster)
+    level, low, high = told.level(report), drawn.low, drawn.high
     if low == high and metric in SHARES:
         low, high = report.evaluation.interval(metric)
-    if low == high or np.isnan(low):
-        return "no interval: too few frauds"
-    return f"{told.level(report)} interval {ends(metric, low, high)}"
+        return f"{level} interval {ends(metric, low, high)}, payments taken as independent"
+    if metric not in SHARES and report.facts.fraud_clusters < 2:
+        return f"no interval: the frauds are of {plural(report.facts.fraud_clusters, noun)}"
+    if np.isnan(low):
+        return f"no interval: it is not defined in any draw of {noun}s"
+    if low == high:
+        return f"no interval: it is the same in all draws of {noun}s"
+    return f"{level} interval {ends(metric, low, high)}"
 
 
 def _at_threshold(report: ModelReport) -> Iterator[Finding]:
@@ -92,7 +105,7 @@ def _compared(report: ModelReport, comparison: Comparison) -> Finding:
     value = float(row["difference"])
     shown = apart("average_precision", value)
     if np.isnan(value):
-        sentence = f"Nothing can be said of it beside {theirs}: no ranking is defined."
+        sentence = f"It cannot be compared with {theirs}: no ranking is defined."
     else:
         ends = apart_ends(
             "average_precision", float(row["difference_low"]), float(row["difference_high"])
@@ -100,7 +113,10 @@ def _compared(report: ModelReport, comparison: Comparison) -> Finding:
         reading = {
             "better": f"it ranks better than {theirs}",
             "worse": f"it ranks worse than {theirs}",
-        }.get(told.verdict(row), f"these payments do not tell it apart from {theirs}")
+        }.get(
+            told.verdict(row),
+            f"the difference from {theirs} is not significant on these payments",
+        )
         sentence = (
             f"Its average precision differs from that of {theirs} by {shown} "
             f"({told.level(report)} interval {ends}): {reading}."
@@ -108,21 +124,38 @@ def _compared(report: ModelReport, comparison: Comparison) -> Finding:
     return Finding(f"beside {theirs}", value, shown, sentence, "comparison")
 
 
-def _money(report: ModelReport) -> Iterator[Finding]:
+def cost_without_alerts(report: ModelReport) -> str:
+    """Write what the fraud costs if there is no alert at all; "" where amounts have no sum."""
     use = report.thresholds.iloc[0]
-    currency = report.facts.currency
-    saved, cost = float(use["saved"]), float(use["cost"])
-    shown = told.money(saved, currency)
+    known = not report.several_currencies and report.evaluation.n
+    return money(float(use["cost"] + use["saved"]), report.facts.currency) if known else ""
+
+
+def _money(report: ModelReport) -> Iterator[Finding]:
+    if report.several_currencies:
+        return
+    use, currency = report.thresholds.iloc[0], report.facts.currency
+    saved = float(use["saved"])
+
+    def amount(name: str) -> str:
+        return money(float(use[name]), currency)
+
+    parts = [
+        f"{amount('alert_cost')} for {plural(int(use['alerts']), 'alert')}",
+        f"{amount('missed_amount')} of missed fraud",
+    ]
+    if report.settings.recovery_rate < 1:
+        parts.append(f"{amount('unrecovered_amount')} of fraud that was caught but not recovered")
     each = f"{wording.number(report.settings.cost_per_alert, 2)} {currency}".rstrip()
     sentence = (
-        f"At {each} per alert, its threshold in use costs {told.money(cost, currency)}, alerts and "
-        f"missed fraud together; no alert at all would cost {told.money(cost + saved, currency)}."
+        f"At {each} per alert, its threshold in use costs {amount('cost')}: "
+        f"{wording.listed(parts)}; no alert at all would cost {cost_without_alerts(report)}."
     )
-    yield Finding("saved", saved, shown, sentence, "thresholds")
+    yield Finding("saved", saved, amount("saved"), sentence, "thresholds")
 
 
 def expected_frauds(report: ModelReport) -> float:
-    """Sum of the scores: how many frauds they announce."""
+    """Sum of the scores: how many frauds they expect."""
     counts = report.evaluation.counts
     return float((counts.score * counts.transactions).sum())
 
@@ -130,22 +163,30 @@ def expected_frauds(report: ModelReport) -> float:
 def _calibrated(report: ModelReport) -> Finding:
     expected, frauds = expected_frauds(report), report.evaluation.frauds
     sentence = (
-        f"As probabilities its scores announce {wording.number(expected, 1)} frauds; "
-        f"there {_were(frauds)} {frauds:,}."
+        f"Its scores sum to {wording.number(expected, 1)} expected frauds; {frauds:,} occurred."
     )
     return Finding(
-        "frauds announced", expected, wording.number(expected, 1), sentence, "calibration"
+        "expected frauds", expected, wording.number(expected, 1), sentence, "calibration"
     )
+
+
+def cards_interval(report: ModelReport) -> str:
+    """Write the interval of card precision@k, or why there is none."""
+    cards, drawn = report.cards, report.cards_interval
+    if not cards.daily["compromised"].sum():
+        return "no interval: no card was compromised"
+    if np.isnan(drawn.low):
+        return "no interval: it is not defined in any draw of cards"
+    if drawn.low == drawn.high:
+        return "no interval: it is the same in all draws of cards"
+    return f"{told.level(report)} interval {wording.between(drawn.low, drawn.high)}"
 
 
 def _cards(report: ModelReport) -> Finding:
-    cards, interval = report.cards, report.cards_interval
-    ends = f"{told.level(report)} interval {wording.between(interval.low, interval.high)}"
-    if interval.low == interval.high:
-        ends = "no interval: too few days"
+    cards = report.cards
     sentence = (
         f"Of the {cards.k:,} cards a day with the highest scores, {percent(cards.value)} were "
-        f"compromised ({ends}); a perfect ranking would have reached "
+        f"compromised ({cards_interval(report)}); a perfect ranking would have reached "
         f"{percent(cards.ceiling)}."
     )
     return Finding(f"card precision@{cards.k}", cards.value, percent(cards.value), sentence, "days")
@@ -155,64 +196,88 @@ def weakest(report: ModelReport) -> dict[str, str]:
     """For each grouping, say where the model finds least, and how far groups are apart."""
     said = {}
     for what, grouped in report.groups.items():
-        worst = grouped.worst("recall")
-        small = sum(is_small(one) for _, one in grouped.groups)
-        if worst is None:
-            said[what] = "No group has enough frauds for its recall to say much."
+        groups = told.recalls(grouped)
+        found = lowest(groups)
+        if found is None:
+            said[what] = "Fewer than two groups have frauds, so their recall cannot be compared."
             continue
-        one = dict(grouped.groups)[worst]
-        sentence = (
-            f"The model finds least where {what} is {group_name(worst)}: "
-            f"{one.confusion.tp:,} of {plural(one.frauds, 'fraud')}, "
-            f"{percent(one.recall)} (interval {wording.between(*one.interval('recall'))})."
-        )
+        sentence = f"{_least(what, found, report)}."
+        sentence += caveat(found, "recall is lowest in")
         apart, low, high = grouped.difference("recall")
         if not np.isnan(low):
             sentence += (
-                f" That is {wording.number(100 * apart, 1)} percentage points less than where it "
-                f"finds most (interval {wording.number(100 * low, 1)} to "
-                f"{wording.number(100 * high, 1)}, as if these two had not been picked)."
+                f" Between groups with at least {FEW} frauds and {FEW} genuine payments, recall "
+                f"differs by up to {wording.number(100 * apart, 1)} percentage points (interval "
+                f"{wording.number(100 * low, 1)} to {wording.number(100 * high, 1)}, not corrected "
+                "for having picked these two)."
             )
-        if small:
-            sentence += (
-                f" {plural(small, 'group')} with fewer than 10 frauds or genuine payments "
-                f"{'is' if small == 1 else 'are'} left out of this."
-            )
+        without = sum(not group.whole for group in groups)
+        if without:
+            sentence += f" {plural(without, 'group')} {_have(without)} no fraud."
         said[what] = sentence
     return said
+
+
+def _least(what: str, found: Extreme, report: ModelReport) -> str:
+    if found.alike:
+        return (
+            f"It finds the same share in all {plural(found.known, 'group')} of {what}: "
+            f"{percent(report.evaluation.recall)}"
+        )
+    return f"It finds least where {what} is {words(found.first, ' frauds')}"
 
 
 def _weak(report: ModelReport) -> Iterator[Finding]:
     of_all = percent(report.evaluation.recall)
     for what, grouped in report.groups.items():
-        worst = grouped.worst("recall")
-        if worst is None or len(grouped.groups) < 2:
+        found = lowest(told.recalls(grouped))
+        if found is None:
             continue
-        one = dict(grouped.groups)[worst]
-        sentence = (
-            f"It finds least where {what} is {group_name(worst)}: {one.confusion.tp:,} of "
-            f"{plural(one.frauds, 'fraud')} (interval {wording.between(*one.interval('recall'))}), "
-            f"against {of_all} in all."
-        )
-        name = f"recall, {group_name(worst)}"
-        yield Finding(name, one.recall, percent(one.recall), sentence, "groups")
+        sentence = f"{_least(what, found, report)}, against {of_all} in all."
+        name = f"recall, {found.first[0].name}"
+        if found.alike:
+            sentence, name = f"{_least(what, found, report)}.", f"recall, any {what}"
+        sentence += caveat(found, "recall is lowest in")
+        recall = float(found.first[0].rate)
+        yield Finding(name, recall, percent(recall), sentence, "groups")
 
 
 def _drift(report: ModelReport) -> Iterator[Finding]:
-    weeks = report.weeks[report.weeks["labelled"] > 0]
-    if len(weeks) < 2:
+    weeks = [
+        Group(f"from {wording.day(week.timestamp)}", int(week.frauds), int(week.labelled),
+              week.low, week.high, int(week.frauds))
+        for week in lines(report.weeks)
+    ]  # fmt: skip
+    low, high = lowest(weeks), highest(weeks)
+    if low is None or high is None:
         return
-    low = weeks.iloc[int(weeks["fraud_rate"].argmin())]
-    high = weeks.iloc[int(weeks["fraud_rate"].argmax())]
-    sentence = (
-        f"By week, the fraud rate ran from {percent(low['fraud_rate'])} (from "
-        f"{wording.day(low['timestamp'])}) to {percent(high['fraud_rate'])} (from "
-        f"{wording.day(high['timestamp'])}); the mean score from "
-        f"{wording.decimal(weeks['mean_score'].min(), 4)} to "
-        f"{wording.decimal(weeks['mean_score'].max(), 4)}."
+    value = float(high.first[0].rate)
+    if high.alike:
+        sentence = f"The fraud rate was the same in all {plural(high.known, 'week')}"
+    else:
+        sentence = f"By week, the fraud rate ran from {_week(low)} to {_week(high)}"
+    if any(one.first[0].small for one in (low, high)):
+        sentence += f", with fewer than {FEW} frauds in a week"
+    scores = report.weeks.loc[report.weeks["scored"] > 0, "mean_score"]
+    sentence += (
+        f"; the mean score ran from {wording.decimal(scores.min(), 4)} to "
+        f"{wording.decimal(scores.max(), 4)}."
     )
-    value = float(high["fraud_rate"])
     yield Finding("highest weekly fraud rate", value, percent(value), sentence, "drift")
+
+
+def _week(extreme: Extreme) -> str:
+    """Write the rate of a week, or of several with the same rate."""
+    first, *others = extreme.first
+    alike = f" and {plural(len(others), 'other week')} alike" if others else ""
+    return (
+        f"{percent(float(first.rate))} ({first.part:,} of {first.whole:,} in the week "
+        f"{first.name}{alike})"
+    )
+
+
+def _have(count: int) -> str:
+    return "has" if count == 1 else "have"
 
 
 def _were(count: int) -> str:
