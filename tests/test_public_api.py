@@ -99,7 +99,8 @@ PARAMETERS = {
     "DetectedPatterns.summary": "self kind",
     "DetectedPatterns.transactions": "self kind",
     "FraudPatternRepository.record": "self detected",
-    "read_layout": "source layout start",
+    "read_layout": "source layout start separator encoding decimal thousands date_format timezone "
+    "currency",
     "Layout": "transactions customers merchants name about",
     "get_db_manager": "config",
     "get_db_session": "",

@@ -11,7 +11,12 @@ import pytest
 from click.testing import CliRunner
 
 from synfin_analytics.cli import main
-from synfin_analytics.exceptions import ArgumentError, InvalidDataError, NotFoundError
+from synfin_analytics.exceptions import (
+    ArgumentError,
+    InvalidDataError,
+    NotFoundError,
+    RejectedLabelsWarning,
+)
 from synfin_analytics.frames.load import load_df
 from synfin_analytics.frames.read import read_df
 from synfin_analytics.readers import Layout, names, read_layout, recognise
@@ -209,7 +214,8 @@ def test_the_handbook_itself_loses_no_row_silently(manager):
 
 
 def test_all_three_are_loaded_at_once_and_again(file, manager):
-    reports = read_layout(file("banksim"), "banksim").load()
+    with pytest.warns(RejectedLabelsWarning, match="0 of the 1 labelled rows"):
+        reports = read_layout(file("banksim"), "banksim").load(on_invalid="reject")
     assert [reports[table].inserted for table in reports] == [2, 2, 2]
     assert reports["transactions"].rejected["column"].tolist() == ["amount"]
     more = FILES["banksim"].replace("0,'C35'", "40,'C36'").splitlines()
@@ -236,14 +242,15 @@ def test_a_load_joins_a_session(file, session):
 
 def test_the_command_takes_a_layout(file, manager, tmp_path):
     rejected = tmp_path / "rejected.csv"
-    given = ["load", str(file("handbook")), "--layout", "handbook", "--rejected", str(rejected)]
+    given = ["load", str(file("handbook")), "--layout", "handbook"]
+    given += ["--on-invalid", "reject", "--rejected", str(rejected)]
     said = CliRunner().invoke(main, given)
     assert said.exit_code == 0, said.output
     assert "transactions: 2 inserted, 0 skipped, 1 rejected" in said.output
     assert pd.read_csv(rejected)["row"].tolist() == [1]
     for wrong in (["--column", "A=b"], ["--on-conflict", "skip"]):
         said = CliRunner().invoke(main, [*given, *wrong])
-        assert "goes with --rejected only" in said.output
+        assert "cannot be combined with --column" in " ".join(said.output.split())
     said = CliRunner().invoke(main, given[:2])
     assert "Give a TABLE, or the --layout" in said.output
 
@@ -273,7 +280,9 @@ def test_texts_of_moments_are_the_loaders_to_read_or_to_refuse(tmp_path, manager
         "3,C,S,5,03/04/2026 10:00\n4,C,S,5,soon\n5,C,S,5,\n",
         encoding="utf-8",
     )
-    report = read_layout(path, Layout(OWN | {"timestamp": "at"})).load()["transactions"]
+    report = read_layout(path, Layout(OWN | {"timestamp": "at"})).load(on_invalid="reject")[
+        "transactions"
+    ]
     assert report.inserted == 2
     reasons = report.rejected["reason"].str.split(",").str[0].tolist()
     assert report.rejected["row"].tolist() == [2, 3, 4]
@@ -324,9 +333,11 @@ def test_a_layout_that_cannot_be_is_refused():
         Layout(needed)
     with pytest.raises(NotFoundError, match=r"'ammount' in 'transactions'.*'amount'"):
         Layout({"ammount": "x"})
-    with pytest.raises(ArgumentError, match=r"maps amount of 'transactions' to a name .*; got 3"):
+    with pytest.raises(
+        ArgumentError, match=r"amount of 'transactions' in .* must be the name .*; got 3"
+    ):
         Layout(OWN | {"amount": 3, "timestamp": "at"})
-    with pytest.raises(ArgumentError, match=r"or Layout\(\{.*\}\) of your own .*; got dict"):
+    with pytest.raises(ArgumentError, match=r"`layout` must be .* a Layout\(\{.*\}\) .*; got dict"):
         read_layout("any.csv", OWN)
 
 
@@ -334,8 +345,8 @@ def test_a_layout_that_cannot_be_is_refused():
     ("source", "words"),
     [
         ("absent.csv", "no file 'absent.csv'"),
-        (Path(__file__), "neither a Parquet nor a CSV file"),
-        (7, "a path of a Parquet or CSV file, or a frame .* got int"),
+        (Path(__file__), r"must be a file of Parquet .*; got '\.py'"),
+        (7, "Rows must come as a pandas, polars or pyarrow frame, .* got int"),
     ],
 )
 def test_what_is_no_file_is_told(source, words):
@@ -352,7 +363,7 @@ def test_two_columns_of_one_name_are_told(file):
 def test_a_csv_file_with_nothing_in_it_is_told(tmp_path):
     path = tmp_path / "empty.csv"
     path.touch()
-    with pytest.raises(ArgumentError, match=r"empty\.csv' cannot be read as CSV: empty CSV"):
+    with pytest.raises(ArgumentError, match=r"empty\.csv' cannot be read as CSV: Empty CSV"):
         read_layout(path, "handbook")
 
 

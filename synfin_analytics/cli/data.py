@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from synfin_analytics.cli.reading import reading_options, take_reading
 from synfin_analytics.cli.steps import echo_table, pairs
-from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.exceptions import ArgumentError, RejectedLabelsWarning
 
 if TYPE_CHECKING:
+    from synfin_analytics.frames.options import ReadOptions
     from synfin_analytics.frames.report import LoadReport
     from synfin_analytics.manager import DatabaseManager
 
@@ -58,6 +61,7 @@ _SHOWN = 12
 )
 @click.option("--rejected", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Write the cells at fault to this CSV file.")  # fmt: skip
+@reading_options
 def load(
     file: Path,
     table: str | None,
@@ -67,10 +71,13 @@ def load(
     rejected: Path | None,
     **options: Any,
 ) -> None:
-    """Load FILE (Parquet or CSV) into TABLE: every cell checked, all rows or none.
+    """Load FILE into TABLE: every cell checked, all rows or none.
 
-    FILE may also be a folder of Parquet files.
+    FILE is Parquet, CSV (.csv, .tsv, .txt), JSON lines (.jsonl), Excel (.xlsx) or Arrow (.arrow,
+    .feather), also compressed (.gz, .bz2, .zst, .xz) or alone in a .zip; or a folder of Parquet
+    files. The exit status is 1 if rows were refused and none was loaded.
     """
+    reading = take_reading(options)
     if (table is None) == (layout is None):
         raise click.UsageError("Give a TABLE, or the --layout of a known data set.")
     from synfin_analytics.cli.files import PERIOD
@@ -80,19 +87,24 @@ def load(
     mapping = pairs(columns, ignore)
     if any(file.glob(f"{PERIOD}=*")):  # an export by period: that is in the folders' names only
         mapping.setdefault(PERIOD, None)
-    if rejected is not None and table and options["on_invalid"] != "reject":
+    if rejected is not None and options["on_invalid"] != "reject":
         raise ArgumentError("--rejected goes with --on-invalid reject.")
     if rejected is not None and not rejected.parent.is_dir():
         raise ArgumentError(f"There is no folder {str(rejected.parent)!r} for --rejected.")
     with contextlib.closing(DatabaseManager()) as manager:
         if table is None:
-            report = _load_layout(file, str(layout), mapping, options, manager)
+            report = _load_layout(file, str(layout), mapping, options, reading, manager)
         else:
-            report = load_df(file, table, columns=mapping, manager=manager, **options)
+            report = load_df(
+                file, table, columns=mapping, manager=manager, **options, **reading.given()
+            )
             echo_report(report)
     if rejected is not None:
         report.rejected.to_csv(rejected, index=False)
         click.echo(f"Cells at fault: {rejected}")
+    if report.rejected_rows and not report.inserted + report.updated + report.skipped:
+        click.secho("Error: All rows were refused; nothing was loaded.", fg="red", err=True)
+        raise click.exceptions.Exit(1)
 
 
 def _load_layout(
@@ -100,19 +112,23 @@ def _load_layout(
     layout: str,
     mapping: dict[str, str | None],
     options: dict[str, Any],
+    reading: ReadOptions,
     manager: DatabaseManager,
 ) -> LoadReport:
     """Load the tables of a known layout, and return the report of its transactions."""
     from synfin_analytics.readers import read_layout
 
-    given = click.get_current_context().get_parameter_source
-    defaults = click.core.ParameterSource.DEFAULT
-    if mapping or any(given(name) != defaults for name in options):
+    source_of = click.get_current_context().get_parameter_source
+    fixed = ("on_missing_parent", "on_conflict")
+    if mapping or any(source_of(name) != click.core.ParameterSource.DEFAULT for name in fixed):
         raise click.UsageError(
-            "--layout says what stands where, and what becomes of each row: it goes with "
-            "--rejected only."
+            "--layout maps the columns, and creates customers and merchants: it cannot be combined "
+            "with --column, --ignore, --on-missing-parent or --on-conflict."
         )
-    reports = read_layout(file, layout).load(manager=manager)
+    tables = read_layout(file, layout, **reading.given())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RejectedLabelsWarning)  # the report says it
+        reports = tables.load(on_invalid=options["on_invalid"], manager=manager)
     for report in reports.values():
         echo_report(report)
     return reports["transactions"]
@@ -129,6 +145,8 @@ def echo_report(report: LoadReport) -> None:
             for column, reason, cells, first in told.itertuples(index=False)
         ]
         echo_table(("rejected", "cells", "first row"), rows)
+    if report.labels is not None and report.labels.changed:
+        click.secho(f"Warning: {report.labels}", fg="yellow", err=True)
 
 
 @click.command()

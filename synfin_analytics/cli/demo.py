@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from synfin_analytics.cli.reading import reading_options, take_reading
 from synfin_analytics.cli.steps import Steps, echo_table, pairs
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
+    from synfin_analytics.frames.options import ReadOptions
     from synfin_analytics.frames.report import LoadReport
     from synfin_analytics.reports import FraudReport
 
@@ -24,7 +26,7 @@ _STEPS = 5
     "--data",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Transactions, as Parquet or CSV. Without it, they are simulated.",
+    help="Transactions, in a file as `synfin load` reads it. Without it, they are simulated.",
 )
 @click.option(
     "--column",
@@ -48,6 +50,7 @@ _STEPS = 5
 @click.option("--out", default="synfin_demo", show_default=True, metavar="FOLDER",
               type=click.Path(path_type=Path, file_okay=False),
               help="Where the pictures and the page go.")  # fmt: skip
+@reading_options
 def demo(
     data: Path | None,
     columns: tuple[str, ...],
@@ -56,16 +59,21 @@ def demo(
     days: int,
     seed: int,
     out: Path,
+    **options: Any,
 ) -> None:
     """Load transactions, show their fraud rates, evaluate a model, write a page.
 
     Works in a database of its own (synfin_demo, on the embedded server), made anew at each run.
     """
     mapping = pairs(columns, ignore)
-    if data is None and mapping:
-        raise ArgumentError("--column and --ignore are about a file: give it with --data.")
-    if data is not None and not data.exists():
-        raise ArgumentError(f"There is no file {str(data)!r}.")
+    reading = take_reading(options)
+    if data is None and (mapping or reading.about_a_file):
+        raise ArgumentError(
+            "--column, --ignore and options about how a file is written need a file: "
+            "give it with --data."
+        )
+    if data is not None:
+        _check_file(data)
     _check_folder(out)
 
     steps = Steps(_STEPS)
@@ -86,8 +94,8 @@ def demo(
         else:
             source = f"Transactions of {data.name}"
             with steps.step(f"Loading {data.name}"):
-                known = columns_of(data, mapping) if mapping else {}
-                report = demo_steps.load_file(manager, data, known)
+                known = columns_of(data, mapping, reading) if mapping else {}
+                report = demo_steps.load_file(manager, data, known, reading)
         _echo_load(report)
         with steps.step("Counting"):
             transactions = demo_steps.read(manager)
@@ -103,12 +111,23 @@ def demo(
     _echo_files(files)
 
 
-def columns_of(data: Path, mapping: dict[str, str | None]) -> dict[str, str | None]:
+def columns_of(
+    data: Path, mapping: dict[str, str | None], reading: ReadOptions | None = None
+) -> dict[str, str | None]:
     """Add to the mapping what is known of files with such column names."""
     from synfin_analytics.cli.demo_steps import layout_of
     from synfin_analytics.frames.sources import open_source
 
-    return layout_of(open_source(data, 1).names) | mapping
+    return layout_of(open_source(data, 1, reading).names) | mapping
+
+
+def _check_file(data: Path) -> None:
+    """Refuse a file that is not there, before the server is started."""
+    from synfin_analytics.frames.files import refuse_uri
+
+    refuse_uri(data)
+    if not data.exists():
+        raise ArgumentError(f"There is no file {str(data)!r}.")
 
 
 def _check_folder(out: Path) -> None:

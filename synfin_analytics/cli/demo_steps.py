@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
 from synfin_analytics.config import DatabaseConfig
-from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.exceptions import ArgumentError, RejectedLabelsWarning
 from synfin_analytics.frames.load import load_df
 from synfin_analytics.frames.read import read_df
 from synfin_analytics.frames.sources import open_source
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from synfin_analytics.frames.options import ReadOptions
     from synfin_analytics.frames.report import LoadReport
 
 #: Name of the demo's own database: the user's is never touched.
@@ -65,12 +67,18 @@ def layout_of(names: list[str]) -> dict[str, str | None]:
 
 
 def load_file(
-    manager: DatabaseManager, file: Path, columns: Mapping[str, str | None]
+    manager: DatabaseManager,
+    file: Path,
+    columns: Mapping[str, str | None],
+    reading: ReadOptions,
 ) -> LoadReport:
     """Load the good rows of a file of transactions; make the customers and merchants they name."""
-    known = recognise(open_source(file, 1).names)
+    known = recognise(open_source(file, 1, reading).names)
     if known is not None and not columns:
-        return read_layout(file, known).load(manager=manager)["transactions"]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RejectedLabelsWarning)  # the report says it
+            tables = read_layout(file, known, **reading.given())
+            return tables.load(on_invalid="reject", manager=manager)["transactions"]
     return load_df(
         file,
         "transactions",
@@ -78,6 +86,7 @@ def load_file(
         on_invalid="reject",
         on_missing_parent="create",
         manager=manager,
+        **reading.given(),
     )
 
 

@@ -67,7 +67,7 @@ def check(column: Column, spec: ColumnSpec, *, options: ReadOptions | None = Non
         if column.dtype == pl.Null:
             checked = Checked(pl.Series(column.name, [None] * len(column), dtype=spec.dtype))
         elif options is not None:
-            checked = _read(column, spec, options)
+            checked = read_cells(column, spec, options)
         else:
             checked = CONVERTERS[spec.kind](column, spec)
     if spec.required and missing.any():
@@ -391,7 +391,7 @@ def _nulled(column: pl.Series | Objects, spec: ColumnSpec) -> pl.Series | Object
     return texts.without_blanks(column) if column.dtype == pl.String else column
 
 
-def _read(column: pl.Series, spec: ColumnSpec, options: ReadOptions) -> Checked:
+def read_cells(column: pl.Series, spec: ColumnSpec, options: ReadOptions) -> Checked:
     """Check and convert a column of which texts are parsed, as a CSV file has them."""
     textual = column.dtype in _TEXTS
     if textual and spec.kind == "boolean":
@@ -440,7 +440,7 @@ def _mixed(objects: Objects, spec: ColumnSpec, options: ReadOptions) -> Checked:
     others = [None if isinstance(cell, str) else cell for cell in objects]
     checked = _cell_by_cell(others, spec)
     written = [cell if isinstance(cell, str) and is_unicode(cell) else None for cell in objects]
-    parsed = _read(pl.Series(spec.name, written, dtype=pl.String), spec, options)
+    parsed = read_cells(pl.Series(spec.name, written, dtype=pl.String), spec, options)
     broken = is_text & pl.Series([cell is None for cell in written], dtype=pl.Boolean)
     naive = pl.Series(
         [isinstance(cell, dt.date) and getattr(cell, "tzinfo", None) is None for cell in others],

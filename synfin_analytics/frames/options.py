@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import zoneinfo
+from typing import Any
 
 from synfin_analytics.exceptions import ArgumentError
 
@@ -96,6 +97,15 @@ class ReadOptions:
         return bool(
             self.decimal or self.thousands or self.date_format or self.timezone or self.currency
         )
+
+    @property
+    def about_a_file(self) -> bool:
+        """Whether any option is given."""
+        return self.about_texts or bool(self.separator or self.encoding)
+
+    def given(self) -> dict[str, Any]:
+        """Return the options by their names, as arguments of a call."""
+        return dataclasses.asdict(self)
 
     def refuse_csv_options(self, source: str) -> None:
         """Refuse `separator` and `encoding` for what is no CSV file.

@@ -48,7 +48,9 @@ class Parquet:
 
 
 @dataclasses.dataclass(frozen=True)
-class _File:
+class DataFile:
+    """A file of a folder."""
+
     path: Path
     #: What the names of its folders say, by column.
     partition: Mapping[str, str | None]
@@ -72,9 +74,7 @@ def open_parquet(path: Path, rows: int) -> Parquet:
         There is no Parquet file, or one of them is not Parquet or broken; in the midst of the rows
         too.
     """
-    files = _files(path) if path.is_dir() else [_File(path, {})]
-    if not files:
-        raise ArgumentError(f"{str(path)!r} must contain Parquet files; it has no file to read.")
+    files = data_files(path)
     names: dict[str, None] = {}
     height = 0
     for file in files:
@@ -90,8 +90,21 @@ def open_parquet(path: Path, rows: int) -> Parquet:
     return Parquet([*names, *keys], frozenset(keys), height, _batches(files, rows))
 
 
-def _files(folder: Path) -> list[_File]:
-    """Files within a folder and its subfolders, by name."""
+def data_files(path: Path) -> list[DataFile]:
+    """Return a file, or those within a folder and its subfolders, by name.
+
+    Raises
+    ------
+    ArgumentError
+        The folder has no file, or is a table of which not every file counts.
+    """
+    files = _files(path) if path.is_dir() else [DataFile(path, {})]
+    if not files:
+        raise ArgumentError(f"{str(path)!r} must contain Parquet files; it has no file to read.")
+    return files
+
+
+def _files(folder: Path) -> list[DataFile]:
     found = []
     seen = set()
     for place, folders, files in os.walk(folder, followlinks=True):
@@ -109,7 +122,7 @@ def _files(folder: Path) -> list[_File]:
         folders[:] = sorted(name for name in folders if not _is_hidden(name))
         here = Path(place)
         partition = _partition(here.relative_to(folder))
-        found += [_File(here / name, partition) for name in files if not _is_hidden(name)]
+        found += [DataFile(here / name, partition) for name in files if not _is_hidden(name)]
     return sorted(found, key=lambda file: file.path)
 
 
@@ -133,7 +146,7 @@ def _partition(place: Path) -> dict[str, str | None]:
     return found
 
 
-def _batches(files: list[_File], rows: int) -> Iterator[pa.RecordBatch]:
+def _batches(files: list[DataFile], rows: int) -> Iterator[pa.RecordBatch]:
     """Read one file after the other, each as its rows are wanted.
 
     A scan of a dataset would read many row groups ahead of a slow consumer, even when told not to:
@@ -197,7 +210,7 @@ def _int96_merged(batch: pa.RecordBatch, fine: pa.RecordBatch) -> Iterator[pa.Re
         start = end
 
 
-def _with_partition(batch: pa.RecordBatch, file: _File) -> pa.RecordBatch:
+def _with_partition(batch: pa.RecordBatch, file: DataFile) -> pa.RecordBatch:
     for name, value in file.partition.items():
         position = batch.schema.get_field_index(name)
         if position < 0:

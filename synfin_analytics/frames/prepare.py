@@ -155,6 +155,14 @@ def prepare(
         column = spec.columns[target]
         cells = batch.columns[name]
         checked = check(cells, column, options=options_of(name))
+        if name in batch.faulty:
+            texts, reason = batch.faulty[name]
+            failed = texts.is_not_null()
+            faults.add(
+                target, reason, rows.filter(failed), texts.drop_nulls(), personal=column.personal
+            )
+            bad |= failed
+            checked.faults = [(mask & ~failed, why) for mask, why in checked.faults]
         for mask, reason in checked.faults:
             faults.add(
                 target,

@@ -42,6 +42,8 @@ class Batch:
     start: int
     height: int
     columns: Mapping[str, Column]
+    #: Of computed columns, the texts of cells that could not be computed, and why.
+    faulty: Mapping[str, tuple[pl.Series, str]] = dataclasses.field(default_factory=dict)
 
 
 class _Columns(Mapping[str, Column]):
@@ -83,7 +85,39 @@ class Source:
         return ReadOptions() if name in self.texts else self.options
 
 
-def open_source(data: Any, rows: int, options: ReadOptions | None = None) -> Source:
+#: Before the name of a column: texts of its cells that could not be computed.
+FAULTY = "__faulty__"
+_UNREAD = "_synfin_unread"
+
+
+@dataclasses.dataclass(frozen=True)
+class Unread:
+    """The rows of a lazy frame before their cells are read, so that each can be refused alone."""
+
+    frame: pl.LazyFrame
+    options: ReadOptions | None
+    #: Reasons why cells of computed columns could not be computed.
+    reasons: Mapping[str, str]
+    note: str = ""
+
+
+def attach_unread(frame: pl.LazyFrame, unread: Unread) -> None:
+    """Let ``load_df`` read the rows behind this very frame; what is derived from it has none."""
+    setattr(frame, _UNREAD, unread)
+
+
+def unread_of(frame: pl.LazyFrame) -> Unread | None:
+    """Return the rows behind a lazy frame."""
+    unread = getattr(frame, _UNREAD, None)
+    return unread if isinstance(unread, Unread) else None
+
+
+def open_source(
+    data: Any,
+    rows: int,
+    options: ReadOptions | None = None,
+    columns: Sequence[str] | None = None,
+) -> Source:
     """Open ``data`` as batches of about ``rows`` rows.
 
     An error in the midst of the rows, of a stream of the caller's own say, is an ArgumentError too.
@@ -98,6 +132,8 @@ def open_source(data: Any, rows: int, options: ReadOptions | None = None) -> Sou
         Rows in a batch.
     options
         How its texts are written.
+    columns
+        Of a CSV file, the columns that are wanted; all by default.
 
     Raises
     ------
@@ -106,10 +142,12 @@ def open_source(data: Any, rows: int, options: ReadOptions | None = None) -> Sou
     """
     options = options or ReadOptions()
     if isinstance(data, (str, Path)):
-        source = _from_file(data, rows, options)
+        source = _from_file(data, rows, options, columns)
     else:
         options.refuse_csv_options(f"a {type(data).__name__}")
-        source = _with_options(_opened(data, rows), options)
+        unread = unread_of(data) if isinstance(data, pl.LazyFrame) else None
+        source = _opened(data, rows) if unread is None else _from_unread(unread, rows)
+        source = _with_options(source, options)
     return dataclasses.replace(source, batches=_unbroken(source.batches))
 
 
@@ -153,6 +191,23 @@ def _opened(data: Any, rows: int) -> Source:
         "Rows must come as a pandas, polars or pyarrow frame, an Arrow stream, the path of a file, "
         f"dicts or ORM objects; got {type(data).__name__}."
     )
+
+
+def _from_unread(unread: Unread, rows: int) -> Source:
+    names = [name for name in unread.frame.collect_schema().names() if not name.startswith(FAULTY)]
+    stream = unread.frame.collect_batches(chunk_size=rows, maintain_order=True)
+
+    def batches() -> Iterator[Batch]:
+        for batch in _numbered(_resized(stream, rows)):
+            faulty = {
+                name: (texts, reason)
+                for name, reason in unread.reasons.items()
+                if isinstance(texts := batch.columns[FAULTY + name], pl.Series)
+                and texts.null_count() < len(texts)
+            }
+            yield dataclasses.replace(batch, faulty=faulty)
+
+    return Source(names, batches(), options=unread.options, note=unread.note)
 
 
 def _numbered(frames: Iterable[pl.DataFrame]) -> Iterator[Batch]:

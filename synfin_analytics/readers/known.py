@@ -5,12 +5,17 @@ None of the data is here: each is its publisher's, under its own licence.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.readers.layout import Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def names() -> list[str]:
@@ -28,12 +33,21 @@ def layout_named(name: str) -> Layout:
     """Layout by its name; an unknown one comes with the nearest."""
     if not isinstance(name, str):
         raise ArgumentError(
-            "A layout is the name of a known one, or Layout({...}) of your own columns; "
+            "`layout` must be the name of a known layout, or a Layout({...}) of your own columns; "
             f"got {type(name).__name__}."
         )
     if name not in LAYOUTS:
         raise NotFoundError("layout", name, LAYOUTS)
     return LAYOUTS[name]
+
+
+def variant_for(layout: Layout, columns: Iterable[str]) -> Layout:
+    """Return the variant of a known layout all of whose columns are there; else the layout."""
+    known = set(columns)
+    for variant in VARIANTS.get(layout.name, ()) if layout in LAYOUTS.values() else ():
+        if set(variant.columns) <= known:
+            return variant
+    return layout
 
 
 def _unquoted(name: str) -> pl.Expr:
@@ -77,13 +91,13 @@ _HANDBOOK = Layout(
         "timestamp": "TX_DATETIME",
         "is_fraud": "TX_FRAUD",
         "fraud_type": pl.col("TX_FRAUD_SCENARIO")
-        .cast(pl.Int64)
+        .cast(pl.Float64)
         .replace_strict(
             {
-                0: None,
-                1: "amount_over_220",
-                2: "compromised_terminal",
-                3: "leaked_credentials",
+                0.0: None,
+                1.0: "amount_over_220",
+                2.0: "compromised_terminal",
+                3.0: "leaked_credentials",
             },
             return_dtype=pl.String,
         ),
@@ -128,6 +142,18 @@ _SPARKOV = Layout(
     },
     merchants={"merchant_id": _SHOP, "name": _SHOP, "category": "category"},
 )
+#: What Sparkov_Data_Generation itself writes: fields between |, and the day apart from the time.
+_SPARKOV_GENERATOR = dataclasses.replace(
+    _SPARKOV,
+    transactions={
+        **_SPARKOV.transactions,
+        "timestamp": pl.concat_str(
+            pl.col("trans_date").cast(pl.String),
+            pl.col("trans_time").cast(pl.String),
+            separator=" ",
+        ),
+    },
+)
 _PAYSIM = Layout(
     name="paysim",
     about="PaySim (Lopez-Rojas, Elmir, Axelsson, 2016): mobile money, simulated; hours from 1",
@@ -150,18 +176,20 @@ _PAYSIM = Layout(
         "is_fraud": "isFraud",
     },
 )
-_DOLLARS = pl.col("Amount").cast(pl.String).str.strip_prefix("$").cast(pl.Float64)
+_DOLLARS = pl.col("Amount").cast(pl.String)
 _ONLINE = pl.col("Use Chip") == "Online Transaction"
 _TABFORMER = Layout(
     name="tabformer",
     about="IBM's TabFormer (Padhi and others, 2021): credit cards in the USA, simulated",
     transactions={
         "customer_id": "User",
-        "card_id": pl.concat_str(pl.col("User", "Card").cast(pl.String), separator="-"),
+        "card_id": pl.concat_str(
+            pl.col("User").cast(pl.String), pl.col("Card").cast(pl.String), separator="-"
+        ),
         "merchant_id": "Merchant Name",
         # What is paid back has a minus; a transaction here has an amount, and a type.
-        "amount": _DOLLARS.abs(),
-        "transaction_type": pl.when(_DOLLARS < 0)
+        "amount": _DOLLARS.str.replace(r"^-?\$?-?", ""),
+        "transaction_type": pl.when(_DOLLARS.str.contains(r"^\$?-"))
         .then(pl.lit("refund"))
         .otherwise(pl.lit("purchase")),
         "currency": pl.lit("USD"),
@@ -191,7 +219,7 @@ _TABFORMER = Layout(
         "status": pl.when(pl.col("Errors?").is_null())
         .then(pl.lit("completed"))
         .otherwise(pl.lit("declined")),
-        "is_fraud": _coded(pl.col("Is Fraud?"), {"Yes": "1", "No": "0"}).cast(pl.Int8),
+        "is_fraud": _coded(pl.col("Is Fraud?"), {"Yes": "1", "No": "0"}),
     },
     merchants={
         "merchant_id": "Merchant Name",
@@ -223,4 +251,6 @@ _BANKSIM = Layout(
     },
 )
 
+#: Other files of a known layout, which differ in their columns.
+VARIANTS = {"sparkov": (_SPARKOV_GENERATOR,)}
 LAYOUTS = {one.name: one for one in (_BANKSIM, _HANDBOOK, _PAYSIM, _SPARKOV, _TABFORMER)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 import polars as pl
@@ -11,6 +11,7 @@ import polars as pl
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.frames.spec import TableSpec, spec_of
 from synfin_analytics.models import model_of
+from synfin_analytics.readers.cells import columns_of, named_columns
 
 #: Column of one of our tables: the name of a column of the file, or an expression of polars.
 Mapped: TypeAlias = Mapping[str, "str | pl.Expr"]
@@ -74,8 +75,8 @@ class Layout:
                     raise NotFoundError("column", column, known, where=repr(table))
                 if not isinstance(source, str | pl.Expr):
                     raise ArgumentError(
-                        f"The layout {self.name!r} maps {column} of {table!r} to a name of a "
-                        f"column, or to an expression of polars; got {source!r}."
+                        f"{column} of {table!r} in the layout {self.name!r} must be the name of a "
+                        f"column of the file, or an expression of polars; got {source!r}."
                     )
         missing = [name for name in NEEDED if name not in self.transactions]
         if missing:
@@ -84,13 +85,23 @@ class Layout:
                 "'transactions' can be found."
             )
 
+    def wanted(self, known: Iterable[str]) -> list[str]:
+        """Columns of the file that it looks at, those that it selects by a pattern as well."""
+        known = list(known)
+        wanted = set(self.columns)
+        for mapped in (self.transactions, self.customers, self.merchants):
+            for source in mapped.values():
+                if not isinstance(source, str):
+                    wanted |= set(columns_of(source, known))
+        return [name for name in known if name in wanted]
+
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns of the file that it needs, each once."""
         found: dict[str, None] = {}
         for mapped in (self.transactions, self.customers, self.merchants):
             for source in mapped.values():
-                names = [source] if isinstance(source, str) else source.meta.root_names()
+                names = [source] if isinstance(source, str) else named_columns(source)
                 found |= dict.fromkeys(names)
         return tuple(found)
 

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime as dt
-from pathlib import Path
+import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import narwhals as nw
 import polars as pl
 
 from synfin_analytics._dates import moment_of
-from synfin_analytics.exceptions import ArgumentError, refuse_repeated_columns
+from synfin_analytics.exceptions import (
+    ArgumentError,
+    RejectedLabelsWarning,
+    refuse_repeated_columns,
+)
 from synfin_analytics.frames.load import load_df
+from synfin_analytics.frames.options import ReadOptions
+from synfin_analytics.frames.sources import Unread, attach_unread
 from synfin_analytics.manager import get_db_manager
-from synfin_analytics.readers.known import LAYOUTS, layout_named
+from synfin_analytics.readers.cells import ROW, cells_of, typed
+from synfin_analytics.readers.known import LAYOUTS, VARIANTS, layout_named, variant_for
 from synfin_analytics.readers.layout import Layout, spec_for
+from synfin_analytics.readers.scan import scan, schema_of
 from synfin_analytics.wording import listed
 
 if TYPE_CHECKING:
@@ -23,20 +31,25 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from synfin_analytics.frames.load import OnInvalid
     from synfin_analytics.frames.report import LoadReport
     from synfin_analytics.manager import DatabaseManager
+    from synfin_analytics.readers.cells import Cells
     from synfin_analytics.readers.layout import Mapped
+    from synfin_analytics.readers.scan import Scan
 
-#: Rows from which the types of a CSV file's numbers are guessed; texts and ids are not guessed.
-_LOOKED_AT = 10_000
 _RESEMBLES = 0.5
+#: No column of customers or merchants counts from a first day.
+_NO_START = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 
 
 class Tables(NamedTuple):
     """Three lazy frames that :func:`synfin_analytics.load_df` takes as they are, in this order.
 
     Every row of the file is there, also what the table of transactions does not accept, as an
-    amount of 0.00: the loader lists it. Nothing is read before a frame is loaded or collected.
+    amount of 0.00: the loader lists it. Nothing is read before a frame is loaded or collected. A
+    cell that cannot be read, as an amount "n/a", is an error when its column is collected; a load
+    refuses that row.
     """
 
     customers: pl.LazyFrame
@@ -46,39 +59,70 @@ class Tables(NamedTuple):
     def load(
         self,
         *,
+        on_invalid: OnInvalid = "raise",
         session: Session | None = None,
         manager: DatabaseManager | None = None,
         progress: bool | None = None,
     ) -> dict[str, LoadReport]:
         """Load the three tables, in one transaction: all of them or none.
 
-        Transactions that the table refuses are left out, and listed in the report; customers and
-        merchants that are there already stay as they are.
+        Customers and merchants that are there already stay as they are. If no transaction is
+        loaded, no customer and no merchant is.
 
         Parameters
         ----------
+        on_invalid
+            ``"raise"``: one error that lists every problem of a table, and nothing is loaded.
+            ``"reject"``: the good rows are loaded, the others are in ``.rejected`` of the reports.
         session, manager, progress
             As in :func:`synfin_analytics.load_df`.
 
         Returns
         -------
         dict
-            Report of each table by its name.
+            Report of each table by its name. That of the transactions says how many of the
+            refused rows are labelled fraud.
+
+        Raises
+        ------
+        InvalidDataError
+            Rows are not as a table wants them.
+
+        Warns
+        -----
+        RejectedLabelsWarning
+            The fraud rate of the refused rows is another than that of the others.
         """
         with contextlib.ExitStack() as stack:
             if session is None:
                 session = stack.enter_context((manager or get_db_manager()).session_scope())
             reports = {}
-            for table, frame in self._asdict().items():
-                reports[table] = load_df(
-                    frame,
-                    table,
-                    on_invalid="reject" if table == "transactions" else "raise",
-                    on_conflict="error" if table == "transactions" else "skip",
-                    session=session,
-                    progress=progress,
-                )
-            return reports
+            together = session.begin_nested()
+            try:
+                for table, frame in self._asdict().items():
+                    reports[table] = load_df(
+                        frame,
+                        table,
+                        on_invalid=on_invalid,
+                        on_conflict="error" if table == "transactions" else "skip",
+                        session=session,
+                        progress=progress,
+                    )
+            except BaseException:
+                if together.is_active:
+                    together.rollback()
+                raise
+            transactions = reports["transactions"]
+            if transactions.rejected_rows and not transactions.inserted:
+                together.rollback()
+                for table in ("customers", "merchants"):
+                    reports[table] = dataclasses.replace(reports[table], inserted=0)
+            else:
+                together.commit()
+        labels = transactions.labels
+        if labels is not None and labels.changed:
+            warnings.warn(str(labels), RejectedLabelsWarning, stacklevel=2)
+        return reports
 
     def __repr__(self) -> str:
         columns = len(self.transactions.collect_schema())
@@ -90,18 +134,29 @@ def read_layout(
     layout: str | Layout,
     *,
     start: dt.date | str = dt.date(2020, 1, 1),
+    separator: str | None = None,
+    encoding: str | None = None,
+    decimal: str | None = None,
+    thousands: str | None = None,
+    date_format: str | None = None,
+    timezone: str | None = None,
+    currency: bool | str = False,
 ) -> Tables:
     """Read a file, or a frame, as customers, merchants and transactions.
 
     Parameters
     ----------
     source
-        Path of a Parquet or CSV file or of a folder of Parquet files, several such paths, or a
-        frame of pandas, polars or pyarrow.
+        Path of a file (Parquet, CSV, JSON lines, Excel or Arrow, also compressed) or of a folder
+        of Parquet files, several such paths, or a frame of any kind that
+        :func:`synfin_analytics.load_df` takes.
     layout
         Name of a known layout (see :func:`names`), or one of your own.
     start
-        The first day, for layouts that count time in steps and tell no date.
+        The first day, for layouts that count time in steps and have no dates. UTC, unless it has
+        an offset.
+    separator, encoding, decimal, thousands, date_format, timezone, currency
+        How a file is written, as in :func:`synfin_analytics.load_df`.
 
     Returns
     -------
@@ -133,32 +188,35 @@ def read_layout(
     >>> tables.transactions.select("transaction_id", "merchant_id", "amount").collect().rows()
     [('1', '1', 9.5), ('2', '2', 0.0)]
     """
+    options = ReadOptions(separator, encoding, decimal, thousands, date_format, timezone, currency)
+    first = moment_of(start, "start")
+    if first is None:
+        raise ArgumentError("`start` must be a date or a time; got None.")
     of = layout if isinstance(layout, Layout) else layout_named(layout)
-    frame, what = _opened(source, of)
-    try:
-        schema = frame.collect_schema()
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise ArgumentError(f"{what} cannot be read: {error}") from None
+    known = of in LAYOUTS.values()
+    opened = scan(source, options, (of, *VARIANTS.get(of.name, ())) if known else (of,))
+    schema = schema_of(opened)
+    refuse_repeated_columns(schema.names())
+    of = variant_for(of, schema.names())
     missing = [name for name in of.columns if name not in schema]
     if missing:
         noun = "columns" if len(missing) > 1 else "column"
         raise ArgumentError(
-            f"{what} is not of the layout {of.name!r}: it lacks the {noun} {listed(missing)}."
-            f"{_resemblance(schema.names(), of)}"
+            f"{opened.name} is not of the layout {of.name!r}: it lacks the {noun} "
+            f"{listed(missing)}.{_resemblance(schema.names(), of)} {opened.note}".rstrip()
         )
-    first = moment_of(start, "start")
+    textual = opened.texts
+    if known:  # it is known how their texts are written
+        textual |= {name for name, dtype in schema.items() if dtype == pl.String}
+    opened = dataclasses.replace(opened, texts=textual)
     mapped = dict(of.transactions)
     mapped.setdefault("transaction_id", pl.int_range(1, pl.len() + 1))
-    transactions = frame.select(_columns("transactions", mapped, schema, of))
-    moment = transactions.collect_schema()["timestamp"]
-    if moment == pl.Duration:
-        transactions = transactions.with_columns(pl.col("timestamp") + pl.lit(first))
-    elif isinstance(moment, pl.Datetime) and moment.time_zone is None:
-        transactions = transactions.with_columns(pl.col("timestamp").dt.replace_time_zone("UTC"))
     return Tables(
-        _parents("customers", of.customers, of, frame),
-        _parents("merchants", of.merchants, of, frame),
-        transactions,
+        _parents("customers", of, opened, options),
+        _parents("merchants", of, opened, options),
+        _table(
+            "transactions", _cells("transactions", mapped, opened, options), opened, first, options
+        ),
     )
 
 
@@ -171,102 +229,61 @@ def recognise(columns: Sequence[str]) -> str | None:
     True
     """
     for name, layout in LAYOUTS.items():
-        if set(layout.columns) <= set(columns):
+        if set(variant_for(layout, columns).columns) <= set(columns):
             return name
     return None
 
 
-def _opened(source: Any, layout: Layout) -> tuple[pl.LazyFrame, str]:
-    if isinstance(source, pl.LazyFrame):
-        return source, "The frame"
-    if isinstance(source, str | Path):
-        return _scanned([Path(source)], layout), repr(str(source))
-    if isinstance(source, list | tuple) and source:
-        return _scanned([Path(one) for one in source], layout), repr(str(source[0]))
-    refuse_repeated_columns(source)
-    try:
-        frame = nw.from_native(source, eager_only=True)
-    except TypeError:
-        raise ArgumentError(
-            "A layout is read from a path of a Parquet or CSV file, or a frame of pandas, polars "
-            f"or pyarrow; got {type(source).__name__}."
-        ) from None
-    known = [name for name in layout.columns if name in frame.columns]
-    # Of the others only the names are wanted, for a message.
-    if len(known) < len(layout.columns):
-        return pl.LazyFrame({name: [] for name in frame.columns}), "The frame"
-    return frame.select(*known).to_polars().lazy(), "The frame"
+def _cells(table: str, mapped: Mapped, opened: Scan, options: ReadOptions) -> list[Cells]:
+    schema = schema_of(opened)
+    columns = spec_for(table).columns
+    return [
+        cells_of(source, columns[name], schema, opened.texts, options)
+        for name, source in mapped.items()
+    ]
 
 
-def _scanned(paths: list[Path], layout: Layout) -> pl.LazyFrame:
-    for path in paths:
-        if not path.exists():
-            raise ArgumentError(f"There is no file {str(path)!r}.")
-    endings = {".csv" if ".csv" in path.suffixes else path.suffix for path in paths}
-    if endings == {".csv"}:
-        return _scanned_csv(paths, layout)
-    if endings <= {".parquet", ".pq", ""}:
-        files = [
-            one
-            for path in paths
-            for one in (sorted(path.rglob("*.parquet")) if path.is_dir() else [path])
-        ]
-        if files:
-            return pl.scan_parquet(files)
-    raise ArgumentError(
-        f"{str(paths[0])!r} is neither a Parquet nor a CSV file, by its name. Read it into a frame "
-        "(as pandas.read_pickle does) and give that."
+def _table(
+    table: str,
+    cells: Sequence[Cells],
+    opened: Scan,
+    first: dt.datetime,
+    options: ReadOptions,
+    rows: pl.LazyFrame | None = None,
+) -> pl.LazyFrame:
+    """Rows in types for the user, with those behind them that the loader reads."""
+    if rows is None:
+        rows = opened.frame.select(column for one in cells for column in one.columns)
+    moments = [one.name for one in cells if rows.collect_schema()[one.name] == pl.Duration]
+    rows = rows.with_columns(pl.col(moments) + pl.lit(first))
+    schema = rows.collect_schema()
+    what = f"{opened.name} as {table}"
+    frame = rows.with_row_index(ROW).select(
+        typed(one, schema[one.name], options, what) for one in cells
     )
+    read = options if options.about_texts or any(one.textual for one in cells) else None
+    reasons = {one.name: one.reason for one in cells if one.faulty}
+    attach_unread(frame, Unread(rows, read, reasons, opened.note))
+    return frame
 
 
-def _scanned_csv(paths: list[Path], layout: Layout) -> pl.LazyFrame:
-    try:
-        guessed = pl.scan_csv(paths[0], infer_schema_length=_LOOKED_AT).collect_schema()
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise ArgumentError(f"{str(paths[0])!r} cannot be read as CSV: {error}.") from None
-    types: dict[str, pl.DataType] = {}
-    for table in ("transactions", "customers", "merchants"):
-        for name, source in getattr(layout, table).items():
-            if not isinstance(source, str) or source not in guessed:
-                continue
-            kind = spec_for(table).columns[name].kind
-            if kind == "text":
-                types[source] = pl.String()
-            elif kind in ("decimal", "number") and guessed[source].is_integer():
-                types[source] = pl.Float64()  # there may be cents further down
-    return pl.scan_csv(paths, infer_schema_length=_LOOKED_AT, schema_overrides=types)
-
-
-def _columns(table: str, mapped: Mapped, schema: pl.Schema, layout: Layout) -> list[pl.Expr]:
-    """Columns of a table as they stand in the file.
-
-    Texts of moments and days are read where it is known how they are written; others are the
-    loader's, which tells those that are none: of 03/04 nobody here knows which is the month.
-    """
-    found, known = [], layout in LAYOUTS.values()
-    for name, source in mapped.items():
-        column = pl.col(source) if isinstance(source, str) else source
-        kind = spec_for(table).columns[name].kind
-        textual = known and isinstance(source, str) and schema[source] == pl.String
-        if kind == "text":
-            column = column.cast(pl.String)
-        elif textual and kind == "moment":
-            column = column.str.to_datetime(time_unit="us")
-        elif textual and kind == "day":
-            column = column.str.to_date()
-        found.append(column.alias(name))
-    return found
-
-
-def _parents(table: str, mapped: Mapped, layout: Layout, frame: pl.LazyFrame) -> pl.LazyFrame:
+def _parents(table: str, of: Layout, opened: Scan, options: ReadOptions) -> pl.LazyFrame:
     """One row for each customer or merchant, with what all rows agree on."""
     key = f"{table.removesuffix('s')}_id"
-    mapped = {key: layout.transactions[key]} | dict(mapped)
-    rows = frame.select(_columns(table, mapped, frame.collect_schema(), layout))
+    mapped = {key: of.transactions[key]} | dict(getattr(of, table))
+    cells = _cells(table, mapped, opened, options)
+    rows = opened.frame.select(column for one in cells for column in one.columns)
     rows = rows.filter(pl.col(key).is_not_null())
-    others = [pl.col(name) for name in mapped if name != key]
-    agreed = [pl.when(each.min() == each.max()).then(each.min()) for each in others]
-    return rows.group_by(key).agg(*agreed).sort(key)
+    agreed: list[pl.Expr] = []
+    for one in cells[1:]:
+        value = pl.col(one.name)
+        agreed.append(pl.when(value.min() == value.max()).then(value.min()))
+        if one.faulty:
+            agreed.append(pl.col(one.faulty).drop_nulls().first())
+    if cells[0].faulty:  # a key that could not be computed is no key
+        agreed.append(pl.col(cells[0].faulty).first())
+    rows = rows.group_by(key).agg(*agreed).sort(key)
+    return _table(table, cells, opened, _NO_START, options, rows)
 
 
 def _resemblance(columns: Sequence[str], but: Layout) -> str:
