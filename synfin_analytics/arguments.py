@@ -101,6 +101,26 @@ def confidence(value: Any, name: str = "level") -> float:
     return number
 
 
+def text(value: Any, name: str, *, example: str = "") -> str:
+    """Return a text.
+
+    Raises
+    ------
+    ArgumentError
+        It is not a text: the number of a version, for example.
+
+    Examples
+    --------
+    >>> text(1, "model_version", example="1.0")
+    Traceback (most recent call last):
+    synfin_analytics.exceptions.ArgumentError: `model_version` must be a text such as '1.0'; got 1.
+    """
+    if not isinstance(value, str):
+        such_as = f" such as {example!r}" if example else ""
+        raise ArgumentError(f"`{name}` must be a text{such_as}; got {shown(value)}.")
+    return value
+
+
 def column(value: Any, name: str) -> str:
     """Return the name of a column.
 

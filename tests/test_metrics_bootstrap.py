@@ -65,7 +65,8 @@ def test_draws_in_which_nothing_is_defined_are_dropped_and_counted():
 
     assert 30 < found.dropped < 70  # half of the draws have the same customer twice
     assert len(found.values) == 100 - found.dropped
-    assert f"{found.dropped} of them dropped" in repr(found)
+    words = f"{found.dropped} of 100 draws, in which the metric is not defined, were dropped"
+    assert words in repr(found)
 
 
 def test_without_rows_every_draw_is_dropped():
@@ -123,7 +124,9 @@ def test_a_card_that_is_drawn_twice_takes_two_places_and_is_blocked_twice():
 
 
 def test_of_card_precision_nothing_else_is_drawn():
-    with pytest.raises(ArgumentError, match=r"cards \('customer_id'\) or days \('timestamp'\)"):
+    with pytest.raises(
+        ArgumentError, match=r"its cards \('customer_id'\) or its days \('timestamp'\)"
+    ):
         evaluate(days(1), score="p").bootstrap("card_precision_at_k", "p")
 
 
@@ -131,8 +134,8 @@ def test_of_card_precision_nothing_else_is_drawn():
     ("arguments", "error", "words"),
     [
         ({"metric": "auc"}, NotFoundError, "roc_auc"),
-        ({"draws": 0}, ArgumentError, "draws is a whole number"),
-        ({"seed": -1}, ArgumentError, "seed is a whole number"),
+        ({"draws": 0}, ArgumentError, "`draws` must be a whole number of at least 1; got 0"),
+        ({"seed": -1}, ArgumentError, "`seed` must be a whole number of at least 0; got -1"),
         ({"cluster": "customer"}, NotFoundError, "customer_id"),
     ],
 )
@@ -171,7 +174,7 @@ def test_models_can_have_thresholds_of_their_own():
 
 
 def test_a_model_without_a_threshold_is_named():
-    with pytest.raises(ArgumentError, match="no threshold of new"):
+    with pytest.raises(ArgumentError, match="got none for new"):
         compare_models(customers(1), {"old": "p", "new": "better"}, threshold={"old": 0.5})
 
 

@@ -209,10 +209,14 @@ GOOD = pl.DataFrame({"p": [0.5, 0.5, 0.25], "is_fraud": [0, 1, 0]})
 @pytest.mark.parametrize(
     ("column", "values", "words"),
     [
-        ("is_fraud", [0, 2, 1], "'is_fraud' must be a label.*1 rows hold something else"),
-        ("p", [0.5, 1.5, 0.5], "'p' must be a score from 0 to 1: in 1 labelled rows"),
-        ("p", [0.5, None, -0.1], "in 2 labelled rows it is missing, NaN or beyond"),
-        ("p", [0.5, float("nan"), 0.1], "in 1 labelled rows it is missing, NaN or beyond"),
+        ("is_fraud", [0, 2, 1], "'is_fraud' must be a label.*1 row holds something else"),
+        ("p", [0.5, 1.5, 0.5], "'p' must be a score from 0 to 1; in 1 row with a label"),
+        ("p", [0.5, None, -0.1], "in 2 rows with a label it is missing, NaN or out of this range"),
+        (
+            "p",
+            [0.5, float("nan"), 0.1],
+            "in 1 row with a label it is missing, NaN or out of this range",
+        ),
     ],
 )
 def test_wrong_values_are_refused_in_one_sentence(kind, column, values, words):
@@ -241,9 +245,9 @@ def test_scores_and_labels_of_different_lengths_are_refused():
         ScoreCounts.of([0.5, 0.5], [True])
 
 
-@pytest.mark.parametrize("threshold", [float("nan"), "high", True, None])
+@pytest.mark.parametrize("threshold", [float("nan"), "high", True, None, 30, -0.1, -math.inf])
 def test_a_threshold_that_is_none_is_refused(threshold):
-    with pytest.raises(ArgumentError, match="threshold is a score"):
+    with pytest.raises(ArgumentError, match=r"`threshold` must be a score .* from 0 to 1; got"):
         evaluate(GOOD, score="p", threshold=threshold)
 
 

@@ -71,7 +71,7 @@ def test_a_budget_of_alerts_is_kept_and_used_as_far_as_ties_allow():
 
 @pytest.mark.parametrize("alerts", [-1, 2.5, "x", True])
 def test_a_budget_is_a_number_of_alerts(alerts):
-    with pytest.raises(ArgumentError, match="alerts is a number"):
+    with pytest.raises(ArgumentError, match="`alerts` must be a whole number of at least 0; got"):
         MODEL.threshold_for_alerts(alerts)
 
 
@@ -109,9 +109,12 @@ def test_on_other_rows_it_is_not():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"cost_per_alert": -1}, "cost_per_alert is an amount"),
-        ({"cost_per_alert": math.nan}, "cost_per_alert is an amount"),
-        ({"cost_per_alert": 1, "recovery_rate": 1.5}, "recovery_rate is a share"),
+        ({"cost_per_alert": -1}, "`cost_per_alert` must be an amount of at least 0; got"),
+        ({"cost_per_alert": math.nan}, "`cost_per_alert` must be an amount of at least 0; got"),
+        (
+            {"cost_per_alert": 1, "recovery_rate": 1.5},
+            "`recovery_rate` must be a share from 0 to 1; got 1.5",
+        ),
     ],
 )
 def test_costs_that_are_none_are_refused(arguments, words):
@@ -120,5 +123,5 @@ def test_costs_that_are_none_are_refused(arguments, words):
 
 
 def test_costs_without_amounts_say_what_to_give():
-    with pytest.raises(ArgumentError, match=r'evaluate\(\.\.\., amount="…"\)'):
+    with pytest.raises(ArgumentError, match=r'evaluate\(\.\.\., amount="amount"\)'):
         evaluate(ROWS, score="p").best_threshold(5)

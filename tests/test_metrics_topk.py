@@ -89,7 +89,7 @@ def test_without_rows_there_is_no_day_and_no_value():
 
 @pytest.mark.parametrize("k", [0, -1, 2.5, True, None])
 def test_k_is_a_number_of_places(k):
-    with pytest.raises(ArgumentError, match="k is how many"):
+    with pytest.raises(ArgumentError, match="`k` must be a whole number of at least 1; got"):
         evaluate(frame(), score="p").precision_at_k(k)
 
 

@@ -55,9 +55,12 @@ PARAMETERS = {
     "Evaluation.at": "self threshold",
     "Evaluation.baseline": "self metric",
     "Evaluation.best_threshold": "self cost_per_alert recovery_rate",
-    "Evaluation.bootstrap": "self metric cluster draws seed k day card",
+    "Evaluation.bootstrap": (
+        "self metric cluster draws seed k day card max_fpr cost_per_alert recovery_rate"
+    ),
     "Evaluation.calibration": "self bins",
     "Evaluation.card_precision_at_k": "self k day card",
+    "Evaluation.cost": "self cost_per_alert recovery_rate",
     "Evaluation.cost_curve": "self cost_per_alert recovery_rate points",
     "Evaluation.curve": "self points",
     "Evaluation.interval": "self metric",
@@ -85,7 +88,10 @@ PARAMETERS = {
     "drop_known_cards",
     "prequential_folds": "frame folds train delay test start timestamp label label_available_at "
     "card drop_known_cards",
-    "compare_models": "frame scores label threshold cluster metrics draws seed level",
+    "compare_models": (
+        "frame scores label threshold cluster metrics draws seed level k day card max_fpr amount "
+        "cost_per_alert recovery_rate"
+    ),
     "plot_fraud_rate": "result ax most title",
     "proportion_interval": "successes trials interval level",
     "engineer_features": "transactions customers merchants label_delay since until",

@@ -488,7 +488,7 @@ def test_models_that_share_nothing_are_not_compared_and_the_page_says_why(sessio
         ({"by": ["customer_id"]}, ArgumentError, "single card holders"),
         ({"by": [5]}, ArgumentError, "by names columns"),
         ({"alerts_per_day": 0}, ArgumentError, "at least 1"),
-        ({"threshold": float("nan")}, ArgumentError, "threshold is a score"),
+        ({"threshold": float("nan")}, ArgumentError, "`threshold` must be a score"),
     ],
 )
 def test_what_cannot_be_reported_is_refused(session, options, error, said):

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 
 from synfin_analytics import wording
+from synfin_analytics.arguments import columns
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics import told
 from synfin_analytics.metrics.confusion import SHARES
 from synfin_analytics.metrics.evaluation import Evaluation
 from synfin_analytics.metrics.rows import FrameRows
-from synfin_analytics.metrics.scored import grouped_score_counts
+from synfin_analytics.metrics.scored import INTERNAL, grouped_score_counts
 from synfin_analytics.metrics.scores import ScoreCounts
 from synfin_analytics.metrics.summary import METRICS
 
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 #: A group with fewer frauds, or fewer genuine transactions, is marked as small.
 SMALL = 10
+#: Columns of :attr:`GroupedEvaluation.by_group` besides the groups.
+MEASURES = (
+    "metric", "value", "low", "high", "k", "n", "note", "transactions", "frauds", "small",
+)  # fmt: skip
 #: Groups that are shown in a notebook at most.
 _SHOWN = 30
 #: Metrics of which a low value is the good one.
@@ -71,7 +76,7 @@ class GroupedEvaluation:
             frame["small"] = is_small(one)
             frames.append(frame)
         if not frames:
-            return pd.DataFrame(columns=[*self.by, *self.overall.summary().columns])
+            return pd.DataFrame(columns=[*self.by, *MEASURES])
         return pd.concat(frames, ignore_index=True)
 
     def worst(self, metric: str = "recall", *, small: bool = False) -> tuple[Any, ...] | None:
@@ -179,14 +184,32 @@ def evaluate_groups(
     level: float,
 ) -> GroupedEvaluation:
     """Evaluate each group of a frame; see :func:`synfin_analytics.evaluate`."""
-    names = [by] if isinstance(by, str) else [*by]
-    if not names or any(not isinstance(name, str) for name in names):
-        raise ArgumentError("by names one or several columns, as 'channel' or ['channel', 'city'].")
-    if {label, score} & set(names):
-        raise ArgumentError("by cannot be the label or the score itself.")
+    names = check_groups(by)
+    if taken := [name for name in (label, score) if name in names]:
+        raise ArgumentError(
+            f"`by` must be columns other than the label and the score; got {taken[0]!r}."
+        )
     groups = grouped_score_counts(frame, names, label, score, amount)
-    rows = FrameRows(frame, label, score)
-    return grouped(names, groups, threshold, interval, level, rows)
+    found = grouped(names, groups, threshold, interval, level)
+    rows = FrameRows(frame, label, score, amount, found.overall.counts)
+    return replace(found, overall=replace(found.overall, rows=rows))
+
+
+def check_groups(by: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the columns to group by; refuse names that the result has for something else.
+
+    Raises
+    ------
+    ArgumentError
+        No column is named, one is not a text, repeated, or a column of the result.
+    """
+    names = columns(by, "by")
+    if taken := [name for name in names if name in MEASURES or name in INTERNAL]:
+        raise ArgumentError(
+            f"`by` must be columns that are named differently from those of the result; got "
+            f"{taken[0]!r}. Rename the column."
+        )
+    return names
 
 
 def grouped(

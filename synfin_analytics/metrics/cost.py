@@ -1,17 +1,36 @@
-"""What a threshold costs: alerts that somebody must look at, and fraud that gets through."""
+"""Cost of a threshold: the review of its alerts, and fraud that is missed or not recovered."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from synfin_analytics.arguments import real_number, share
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
     from synfin_analytics.metrics.curve import Curve
+
+NO_AMOUNTS = (
+    "Costs need the amounts of the transactions, which were not counted: pass the column, "
+    'evaluate(..., amount="amount"), or amount=True to a repository.'
+)
+
+
+def check_costs(cost_per_alert: float, recovery_rate: float) -> tuple[float, float]:
+    """Return both parameters of a cost as floats.
+
+    Raises
+    ------
+    ArgumentError
+        ``cost_per_alert`` is not an amount of at least 0, or ``recovery_rate`` not from 0 to 1.
+    """
+    return (
+        real_number(cost_per_alert, "cost_per_alert", "an amount of at least 0", low=0),
+        share(recovery_rate, "recovery_rate"),
+    )
 
 
 def cost_curve(
@@ -27,7 +46,7 @@ def cost_curve(
     curve
         Of counts with amounts (``evaluate(..., amount="amount")``).
     cost_per_alert
-        What it costs to look at one, in the currency of the amounts.
+        What it costs to review an alert, in the currency of the amounts.
     recovery_rate
         Share of the value of a caught fraud that is saved, from 0 to 1.
     points
@@ -38,14 +57,16 @@ def cost_curve(
     pandas.DataFrame
         ``threshold`` (descending, first infinite), ``alerts``, ``queue_rate``, ``caught_amount``,
         ``missed_amount``, ``alert_cost``, ``cost`` and ``saved`` (against no alert at all).
+
+    Raises
+    ------
+    ArgumentError
+        The amounts were not counted, or a parameter is out of range.
     """
     amount, fraud_amount = curve.counts.amount, curve.counts.fraud_amount
     if amount is None or fraud_amount is None:
-        raise ArgumentError('Costs need the value of the transactions: evaluate(..., amount="…").')
-    if not (math.isfinite(cost_per_alert) and cost_per_alert >= 0):
-        raise ArgumentError(f"cost_per_alert is an amount of at least 0; got {cost_per_alert!r}.")
-    if not 0 <= recovery_rate <= 1:
-        raise ArgumentError(f"recovery_rate is a share from 0 to 1; got {recovery_rate!r}.")
+        raise ArgumentError(NO_AMOUNTS)
+    cost_per_alert, recovery_rate = check_costs(cost_per_alert, recovery_rate)
     chosen = curve.chosen(points)
     alerts = np.append(0, curve.alerts[chosen])
     caught = np.append(0.0, np.cumsum(fraud_amount)[chosen])
@@ -66,3 +87,23 @@ def cost_curve(
             "saved": total - cost,
         }
     )
+
+
+def cost_at(
+    curve: Curve, threshold: float, cost_per_alert: float, recovery_rate: float = 1.0
+) -> float:
+    """Cost of one threshold, see :func:`cost_curve`.
+
+    Raises
+    ------
+    ArgumentError
+        The amounts were not counted, or a parameter is out of range.
+    """
+    fraud_amount = curve.counts.fraud_amount
+    if fraud_amount is None:
+        raise ArgumentError(NO_AMOUNTS)
+    cost_per_alert, recovery_rate = check_costs(cost_per_alert, recovery_rate)
+    place = curve.place(threshold)
+    caught, missed = float(fraud_amount[:place].sum()), float(fraud_amount[place:].sum())
+    alerts = int(curve.alerts[place - 1]) if place else 0
+    return cost_per_alert * alerts + missed + (1 - recovery_rate) * caught

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.arguments import whole_number
 from synfin_analytics.metrics.confusion import Confusion
 from synfin_analytics.metrics.proportions import ratio
 
@@ -52,8 +52,8 @@ class Curve:
     def _sums(self) -> tuple[pd.Series, pd.Series]:
         """``alerts`` and ``tp`` behind a 0, as columns.
 
-        A frame of the whole curve shares them: fresh memory is what takes the time. It copies what
-        somebody writes to, for pandas knows that these are still here.
+        A frame of the whole curve shares them, since allocating memory is what takes the time.
+        pandas copies a column that a user writes to, because these still refer to it.
         """
         found = []
         for counted in (self.counts.transactions, self.counts.frauds):
@@ -125,7 +125,8 @@ class Curve:
         return self.confusion(int(self.alerts[above - 1]), int(self.tp[above - 1]))
 
     def place(self, threshold: float) -> int:
-        """How many distinct scores are at the threshold or above."""
+        """Return how many distinct scores are at the threshold or above."""
+        threshold = self.counts.cut(threshold)
         return int(np.searchsorted(-self.counts.score, -threshold, side="right"))
 
     def chosen(self, points: int | None) -> NDArray[np.intp] | slice:
@@ -135,10 +136,10 @@ class Curve:
         hold both ends.
         """
         size = len(self.counts.score)
+        if points is not None:
+            points = whole_number(points, "points", least=_FEWEST)
         if points is None or size <= points:
             return slice(None)  # which copies nothing
-        if points < _FEWEST:
-            raise ArgumentError(f"points is a number of thresholds, at least {_FEWEST}.")
         each = (points - 2) // 3
         found = [np.array([0, size - 1]), np.linspace(0, size - 1, each).astype(np.intp)]
         for run in (self.tp, self.alerts - self.tp):
@@ -148,13 +149,13 @@ class Curve:
         return np.unique(np.concatenate(found))
 
     def frame(self, points: int | None = None) -> pd.DataFrame:
-        """Draw up the curve, a row for each threshold, from none alerted to all.
+        """Return the curve, a row for each threshold, from no alerts to alerts for all.
 
         Parameters
         ----------
         points
-            Rows at most, beside the first; by default one for each distinct score. Areas are
-            always those of the whole curve.
+            Maximum number of rows besides the first, at least 8; by default one for each distinct
+            score. Areas are always those of the whole curve.
 
         Returns
         -------
@@ -191,6 +192,7 @@ class Curve:
 
     def calibration(self, edges: Floats) -> tuple[Integers, Integers, Floats]:
         """Count transactions and frauds, and add up scores, in each bin between ``edges``."""
+        edges = edges.astype(self.counts.score_type).astype(np.float64)  # as thresholds are
         which = np.clip(
             np.searchsorted(edges, self.counts.score, side="right") - 1, 0, len(edges) - 2
         )

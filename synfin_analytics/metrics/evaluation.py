@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.metrics import cost, summary
+from synfin_analytics.arguments import column, share, shown, whole_number
+from synfin_analytics.exceptions import ArgumentError, refuse_repeated_columns
+from synfin_analytics.metrics import cost as costs
+from synfin_analytics.metrics import summary
 from synfin_analytics.metrics.at_threshold import AtThreshold
+from synfin_analytics.metrics.counting import opened
 from synfin_analytics.metrics.curve import Curve
 from synfin_analytics.metrics.of_rows import OfRows
 from synfin_analytics.metrics.proportions import (
@@ -20,12 +24,15 @@ from synfin_analytics.metrics.proportions import (
     proportion_interval,
     ratio,
 )
-from synfin_analytics.metrics.rows import FrameRows, Rows
+from synfin_analytics.metrics.rows import FrameRows, Rows, snapshot
 from synfin_analytics.metrics.scored import score_counts
 from synfin_analytics.metrics.threshold import Threshold, as_threshold
 from synfin_analytics.wording import decimal, plural
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from synfin_analytics.metrics.by_group import GroupedEvaluation
     from synfin_analytics.metrics.confusion import Confusion
     from synfin_analytics.metrics.scores import ScoreCounts
 
@@ -117,13 +124,12 @@ class Evaluation(AtThreshold, OfRows):
         return replace(self, threshold=as_threshold(threshold))
 
     def curve(self, points: int | None = None) -> pd.DataFrame:
-        """Draw up counts and rates for each threshold, see :meth:`Curve.frame`."""
+        """Return counts and rates for each threshold, see :meth:`Curve.frame`."""
         return self._curve.frame(points)
 
     def recall_at_fpr(self, rate: float) -> float:
         """Highest recall of a threshold whose false-positive rate is at most ``rate``."""
-        if not 0 <= rate <= 1:
-            raise ArgumentError(f"rate is a false-positive rate from 0 to 1; got {rate!r}.")
+        rate = share(rate, "rate", "a false-positive rate")
         false = self._curve.alerts - self._curve.tp
         allowed = false <= rate * (self.n - self.frauds)
         tp = int(self._curve.tp[allowed].max(initial=0))
@@ -134,16 +140,14 @@ class Evaluation(AtThreshold, OfRows):
 
         By Bayes: p·TPR / (p·TPR + (1 - p)·FPR).
         """
-        if not 0 <= prevalence <= 1:
-            raise ArgumentError(f"prevalence is a share from 0 to 1; got {prevalence!r}.")
+        prevalence = share(prevalence, "prevalence")
         hits = prevalence * self.recall
         false = (1 - prevalence) * self.confusion.false_positive_rate
         return float(ratio(hits, hits + false))
 
     def threshold_for_alerts(self, alerts: int) -> Threshold:
-        """Lowest threshold that raises at most so many alerts on these rows."""
-        if isinstance(alerts, bool) or not isinstance(alerts, int) or alerts < 0:
-            raise ArgumentError(f"alerts is a number of them, at least 0; got {alerts!r}.")
+        """Lowest threshold that raises at most ``alerts`` alerts on these rows."""
+        alerts = whole_number(alerts, "alerts")
         place = int(np.searchsorted(self._curve.alerts, alerts, side="right"))
         value = float(self.counts.score[place - 1]) if place else np.inf
         return Threshold(value, f"at most {alerts:,} alerts", self.counts.fingerprint)
@@ -152,30 +156,33 @@ class Evaluation(AtThreshold, OfRows):
         self, cost_per_alert: float, recovery_rate: float = 1.0, points: int | None = None
     ) -> pd.DataFrame:
         """Cost of each threshold, see :func:`synfin_analytics.metrics.cost.cost_curve`."""
-        return cost.cost_curve(self._curve, cost_per_alert, recovery_rate, points)
+        return costs.cost_curve(self._curve, cost_per_alert, recovery_rate, points)
+
+    def cost(self, cost_per_alert: float, recovery_rate: float = 1.0) -> float:
+        """Cost at the threshold, see :func:`synfin_analytics.metrics.cost.cost_curve`."""
+        return costs.cost_at(self._curve, self.threshold.value, cost_per_alert, recovery_rate)
 
     def best_threshold(self, cost_per_alert: float, recovery_rate: float = 1.0) -> Threshold:
         """Threshold of the lowest cost on these rows; report it on others."""
-        costs = self.cost_curve(cost_per_alert, recovery_rate)
-        value = float(costs["threshold"].iloc[int(costs["cost"].argmin())])
+        curve = self.cost_curve(cost_per_alert, recovery_rate)
+        value = float(curve["threshold"].iloc[int(curve["cost"].argmin())])
         what = f"lowest cost at {cost_per_alert:g} per alert and {recovery_rate:.0%} recovered"
         return Threshold(value, what, self.counts.fingerprint)
 
-    # -- Told -----------------------------------------------------------------------------------
+    # -- Tables ---------------------------------------------------------------------------------
 
     def calibration(self, bins: int = 10) -> pd.DataFrame:
-        """Draw up how many were fraud among transactions of about the same score.
+        """Compare scores with the fraud rate among transactions of about the same score.
 
         Returns
         -------
         pandas.DataFrame
-            A row for each of ``bins`` equal parts of 0 to 1: ``low_score``, ``high_score``,
-            ``transactions``, ``frauds``, ``mean_score``, ``fraud_rate`` and its interval ``low``
-            to ``high``.
+            A row for each of ``bins`` equal parts of 0 to 1, of which each holds its lower end and
+            the last both: ``low_score``, ``high_score``, ``transactions``, ``frauds``,
+            ``mean_score``, ``fraud_rate`` and its interval ``low`` to ``high``.
         """
-        if isinstance(bins, bool) or not isinstance(bins, int) or bins < 1:
-            raise ArgumentError(f"bins is a number of parts, at least 1; got {bins!r}.")
-        edges = np.linspace(0, 1, bins + 1)
+        bins = whole_number(bins, "bins", least=1)
+        edges = np.arange(bins + 1) / bins  # those of linspace are off: 3 * 0.1 is above 0.3
         transactions, frauds, scores = self._curve.calibration(edges)
         low, high = proportion_interval(frauds, transactions, self.interval_kind, self.level)
         return pd.DataFrame(
@@ -192,13 +199,13 @@ class Evaluation(AtThreshold, OfRows):
         )
 
     def summary(self) -> pd.DataFrame:
-        """Draw up every metric, with its interval where it is a proportion.
+        """Return every metric, with its interval where it is a proportion.
 
         Returns
         -------
         pandas.DataFrame
             ``metric``, ``value``, ``low``, ``high``, ``k`` and ``n`` of a proportion, ``baseline``
-            (without a model) and ``note``: why a value is not defined, or not to be trusted.
+            (without a model) and ``note``: why a value is undefined or unreliable.
         """
         return summary.summary(self)
 
@@ -214,34 +221,63 @@ class Evaluation(AtThreshold, OfRows):
         return summary.html(self)
 
 
+@overload
+def evaluate(
+    frame: Any,
+    label: str = ...,
+    score: str = ...,
+    threshold: float | Threshold = ...,
+    *,
+    by: None = ...,
+    amount: str | None = ...,
+    interval: Interval = ...,
+    level: float = ...,
+) -> Evaluation: ...
+@overload
+def evaluate(
+    frame: Any,
+    label: str = ...,
+    score: str = ...,
+    threshold: float | Threshold = ...,
+    *,
+    by: str | Sequence[str],
+    amount: str | None = ...,
+    interval: Interval = ...,
+    level: float = ...,
+) -> GroupedEvaluation: ...
 def evaluate(
     frame: Any,
     label: str = "is_fraud",
     score: str = "fraud_probability",
     threshold: float | Threshold = 0.5,
     *,
-    by: Any = None,
+    by: str | Sequence[str] | None = None,
     amount: str | None = None,
     interval: Interval = "wilson",
     level: float = 0.95,
-) -> Any:
-    """Evaluate the scores of a model against what came true.
+) -> Evaluation | GroupedEvaluation:
+    """Evaluate the scores of a model against the labels.
 
     Parameters
     ----------
     frame
         A row for each transaction: pandas, polars (eager or lazy), pyarrow, DuckDB, Dask or
-        PySpark. A lazy engine counts for itself.
+        PySpark. A lazy engine counts for itself. What is assigned to the frame later does not
+        change the evaluation; if files or tables behind it change, metrics that read the rows
+        again, such as :meth:`Evaluation.bootstrap`, raise an error.
     label
         Column that is true or 1 where it was fraud. Missing: not labelled, left out and counted.
     score
-        Column of scores from 0 to 1, higher for what looks like fraud.
+        Column of scores from 0 to 1, higher for what looks like fraud. Scores in float32 are
+        compared with thresholds in float32, as NumPy does: 0.7 is an alert at 0.7.
     threshold
         A score at the threshold or above is an alert.
     by
-        Column or columns to group by: the result is then a :class:`GroupedEvaluation`.
+        Column or columns to group by: the result is then a :class:`GroupedEvaluation`. Missing
+        values and NaN are one group, in order the last.
     amount
-        Column of the transactions' value, for costs.
+        Column of the transactions' value, for costs. A missing amount counts as 0, as in
+        :func:`fraud_rate`; an infinite one is refused.
     interval, level
         Interval of proportions.
 
@@ -254,7 +290,8 @@ def evaluate(
     NotFoundError
         A column is not in the frame; the message names the nearest.
     ArgumentError
-        A label is neither 0 nor 1, or a score is missing, NaN or not from 0 to 1.
+        The frame is not a DataFrame; a label is neither 0 nor 1, a score is missing, NaN or not
+        from 0 to 1, an amount is infinite; or another argument is out of range.
 
     Examples
     --------
@@ -267,10 +304,40 @@ def evaluate(
     1.0
     """
     check_interval(interval, level)
+    frame = check_frame(frame, "evaluate(df, label='is_fraud', score='p')")
+    for name, value in (("label", label), ("score", score)):
+        column(value, name)
+    if amount is not None:
+        column(amount, "amount")
     at = as_threshold(threshold)
     if by is not None:
         from synfin_analytics.metrics.by_group import evaluate_groups
 
         return evaluate_groups(frame, by, label, score, at, amount, interval, level)
     counts = score_counts(frame, label, score, amount)
-    return Evaluation(counts, at, interval, level, FrameRows(frame, label, score))
+    return Evaluation(counts, at, interval, level, FrameRows(frame, label, score, amount, counts))
+
+
+def check_frame(frame: Any, call: str) -> Any:
+    """Return a frame of any engine as it is now; refuse what is not one, with the right call.
+
+    Raises
+    ------
+    ArgumentError
+        It is not a DataFrame (but an array or a column, as scikit-learn takes them), or has a
+        column twice.
+    """
+    if nw.dependencies.is_dask_dataframe(frame):
+        refuse_repeated_columns(frame)
+        return snapshot(frame)
+    try:
+        opened(frame, "evaluate")
+    except ArgumentError as error:
+        if isinstance(error.__context__, TypeError):
+            raise ArgumentError(
+                "`frame` must be a DataFrame of pandas, polars, pyarrow, DuckDB, Dask or PySpark, "
+                f"with labels and scores as columns that are named after it: {call}; got "
+                f"{shown(frame)}."
+            ) from None
+        raise
+    return snapshot(frame)

@@ -1,27 +1,47 @@
-"""What needs the rows: the first of each day, and draws of customers or days."""
+"""Metrics that need the rows: precision@k by day, and bootstraps of customers or days."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics import topk
+from synfin_analytics.metrics.cost import NO_AMOUNTS
+from synfin_analytics.metrics.resampled import (
+    CARDS,
+    TOP,
+    Options,
+    card_sample,
+    check_metric,
+    count_sample,
+    top_sample,
+)
 from synfin_analytics.metrics.rows import Counts, codes, days_of, highest_by_card
 from synfin_analytics.metrics.scored import DAY
+from synfin_analytics.metrics.topk import RankedCards
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from synfin_analytics.metrics.bootstrap import Bootstrap
+    from synfin_analytics.metrics.resampled import Sample
     from synfin_analytics.metrics.rows import Rows
+    from synfin_analytics.metrics.scores import ScoreCounts
     from synfin_analytics.metrics.threshold import Threshold
     from synfin_analytics.metrics.topk import TopK
 
 
 class OfRows:
-    """Whatever knows its rows can rank them by day, and draw them by cluster."""
+    """Mixin for row-level metrics: precision@k and the cluster bootstrap."""
 
     if TYPE_CHECKING:
+
+        @property
+        def counts(self) -> ScoreCounts:
+            """Labelled transactions and frauds by score."""
 
         @property
         def rows(self) -> Rows | None:
@@ -48,61 +68,112 @@ class OfRows:
         topk.check_k(k)
         return topk.card_precision_at_k(*highest_by_card(self._rows.by_card(day, card), card), k)
 
-    def clustered(self, cluster: str) -> tuple[NDArray[Any], Counts, float]:
-        """Cluster of each count by cluster and score, the counts, and the threshold.
-
-        Where ``cluster`` is a time, days are the clusters.
-        """
-        counts = self._rows.by_cluster(cluster)
-        clusters = days_of(counts) if DAY in counts.columns else codes(counts, cluster)
-        return clusters, Counts.of(counts), self.threshold.value
+    def samples(
+        self, metrics: Sequence[str], cluster: str | None, options: Options
+    ) -> dict[str, Sample]:
+        """Prepare metrics for draws of clusters; rows are read once for all that share them."""
+        costly = "cost" in metrics
+        if costly and self.counts.fraud_amount is None:
+            raise ArgumentError(NO_AMOUNTS)
+        threshold = self.counts.cut(self.threshold.value)
+        read: dict[str, tuple[NDArray[Any], Counts, bool]] = {}
+        found = {}
+        for metric in map(check_metric, metrics):
+            unit = options.cluster(metric, cluster)
+            by_day = unit == options.day
+            if metric == CARDS:
+                counts = self._rows.by_card(options.day, options.card)
+                ranked = RankedCards.of(*highest_by_card(counts, options.card))
+                found[metric] = card_sample(
+                    days_of(counts),
+                    codes(counts, options.card),
+                    Counts.of(counts),
+                    ranked,
+                    options,
+                    by_day=by_day,
+                )
+            elif metric == TOP:
+                counts = self._rows.by_cluster(unit, None if by_day else options.day)
+                days = days_of(counts)
+                clusters = days if by_day else codes(counts, unit)
+                of = Counts.of(counts)
+                found[metric] = top_sample(days, clusters, of, options, by_day=by_day)
+            else:
+                if unit not in read:
+                    counts = self._rows.by_cluster(unit, amount=costly)
+                    timed = DAY in counts.columns
+                    clusters = days_of(counts) if timed else codes(counts, unit)
+                    read[unit] = clusters, Counts.of(counts), timed
+                clusters, of, timed = read[unit]
+                sample = count_sample(metric, clusters, of, threshold, options)
+                found[metric] = replace(sample, by_day=timed)
+        return found
 
     def bootstrap(
         self,
         metric: str = "roc_auc",
-        cluster: str = "customer_id",
+        cluster: str | None = None,
         *,
         draws: int = 1000,
         seed: int = 0,
         k: int = 100,
         day: str = "timestamp",
         card: str = "customer_id",
+        max_fpr: float = 0.01,
+        cost_per_alert: float | None = None,
+        recovery_rate: float = 1.0,
     ) -> Bootstrap:
-        """Interval of a metric that lets the rows of a cluster belong together.
+        """Interval of a metric that keeps the transactions of a cluster together.
 
         Parameters
         ----------
         metric
             ``"roc_auc"``, ``"average_precision"``, ``"precision"``, ``"recall"``,
-            ``"specificity"`` or ``"card_precision_at_k"``.
+            ``"specificity"``, ``"brier"``, ``"recall_at_fpr"``, ``"cost"``,
+            ``"precision_at_k"`` or ``"card_precision_at_k"``.
         cluster
-            Column of what is drawn with replacement; of times: days are drawn.
+            Column whose values are drawn with replacement; of a column of times, days are drawn.
+            The default fits the metric: ``customer_id``, and of card precision@k its cards. A few
+            days are too few clusters: draw days only of months.
         draws, seed
-            How many draws, and the seed of their generator.
+            Number of draws, and the seed of their generator.
         k, day, card
-            Of card precision@k alone, where ``cluster`` is one of ``day`` and ``card``.
+            Of precision@k and card precision@k: places in a day, and the columns of times and
+            cards. Cards or days (``card`` or ``day``) are drawn of card precision@k.
+        max_fpr
+            Of ``"recall_at_fpr"``, see :meth:`Evaluation.recall_at_fpr`.
+        cost_per_alert, recovery_rate
+            Of ``"cost"``, see :meth:`Evaluation.cost`.
+
+        Returns
+        -------
+        Bootstrap
+            Its ``note`` says why there is no interval, for example of one defrauded customer, or
+            that it is rough, with fewer than 10.
+
+        Raises
+        ------
+        NotFoundError
+            The metric has no bootstrap, or a column is not among the rows.
+        ArgumentError
+            An argument is out of range, rows have no cluster or time, or the rows have changed
+            since they were evaluated.
         """
         from synfin_analytics.metrics import bootstrap
 
-        options: Any = {"cluster": cluster, "draws": draws, "seed": seed, "level": self.level}
-        if metric == bootstrap.CARDS:
-            if cluster not in (day, card):
-                raise ArgumentError(
-                    f"Of card precision@k, cards ({card!r}) or days ({day!r}) are drawn; got "
-                    f"{cluster!r}."
-                )
-            ranked = topk.RankedCards.of(*highest_by_card(self._rows.by_card(day, card), card))
-            return bootstrap.bootstrap_cards(
-                ranked, topk.check_k(k), of_days=cluster == day, **options
-            )
-        models = {"": self.clustered(cluster)}
-        return bootstrap.bootstrap_counts(metric, models, **options)[""]
+        options = Options(k, day, card, max_fpr, cost_per_alert, recovery_rate)
+        unit = options.cluster(check_metric(metric), cluster)
+        samples = {"": self.samples([metric], unit, options)[metric]}
+        found = bootstrap.resample(
+            metric, samples, cluster=unit, draws=draws, seed=seed, level=self.level
+        )
+        return found[""]
 
     @property
     def _rows(self) -> Rows:
         if self.rows is None:
             raise ArgumentError(
-                "This evaluation is of counts alone: days, cards and clusters are not known. "
+                "This evaluation has counts alone: days, cards and clusters are not known. "
                 "Evaluate a frame, or a model of a repository."
             )
         return self.rows

@@ -89,7 +89,13 @@ def proportion_interval(
 
 
 def check_interval(interval: str, level: float) -> None:
-    """Refuse an unknown interval, and a confidence outside of 0 to 1."""
+    """Refuse an unknown interval, and a confidence that is not between 0 and 1.
+
+    Raises
+    ------
+    NotFoundError, ArgumentError
+        See above.
+    """
     known = get_args(Interval)
     if interval not in known:
         raise NotFoundError("interval", interval, known)

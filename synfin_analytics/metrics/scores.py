@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SCORE = "__score"
 COUNTED = ("__transactions", "__frauds", "__amount", "__fraud_amount")
+_SCORE_TYPES: dict[str, type[np.floating[Any]]] = {"float16": np.float16, "float32": np.float32}
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,8 @@ class ScoreCounts:
         Their value, where amounts are known; float64.
     unlabelled
         Transactions that are in none of these, for they have no label.
+    score_type
+        Type in which the scores came: thresholds are compared with them in it, see :meth:`cut`.
 
     Examples
     --------
@@ -56,6 +59,7 @@ class ScoreCounts:
     amount: Floats | None = None
     fraud_amount: Floats | None = None
     unlabelled: int = 0
+    score_type: type[np.floating[Any]] = np.float64
 
     @classmethod
     def of(
@@ -65,9 +69,12 @@ class ScoreCounts:
         amounts: ArrayLike | None = None,
         *,
         unlabelled: int = 0,
+        score_type: type[np.floating[Any]] | None = None,
     ) -> ScoreCounts:
         """Count arrays of scores from 0 to 1 and of labels, all of one length."""
-        score = np.asarray(scores, dtype=np.float64) + 0.0  # -0.0 is 0.0
+        given = np.asarray(scores)
+        score = given.astype(np.float64) + 0.0  # -0.0 is 0.0
+        score_type = score_type or _SCORE_TYPES.get(given.dtype.name, np.float64)
         label = np.asarray(labels, dtype=np.bool_)
         if score.shape != label.shape or score.ndim != 1:
             raise ArgumentError(
@@ -103,44 +110,88 @@ class ScoreCounts:
             # Summed for each score: differences of running sums would round.
             frauds, *values = (np.add.reduceat(one, starts) for one in (frauds, *values))
         amount, fraud_amount = values or (None, None)
-        return cls(keys.view(np.float64), transactions, frauds, amount, fraud_amount, unlabelled)
+        score = keys.view(np.float64)
+        return cls(score, transactions, frauds, amount, fraud_amount, unlabelled, score_type)
 
     @classmethod
-    def of_frame(cls, counts: nw.DataFrame[Any], *, unlabelled: int = 0) -> ScoreCounts:
-        """Sort what an engine has counted: columns :data:`SCORE` and :data:`COUNTED`."""
+    def of_frame(
+        cls,
+        counts: nw.DataFrame[Any],
+        *,
+        unlabelled: int = 0,
+        score_type: type[np.floating[Any]] = np.float64,
+    ) -> ScoreCounts:
+        """Add up by score what an engine has counted: columns :data:`SCORE`, :data:`COUNTED`."""
         score = numbers(counts[SCORE]) + 0.0
+        found = [numbers(counts[name]) for name in COUNTED if name in counts.columns]
+        return cls.summed(score, *found, unlabelled=unlabelled, score_type=score_type)
+
+    @classmethod
+    def merged(cls, parts: Sequence[ScoreCounts]) -> ScoreCounts:
+        """Add up the counts of several groups."""
+        priced = bool(parts) and all(one.amount is not None for one in parts)
+        names = ("transactions", "frauds", *(("amount", "fraud_amount") if priced else ()))
+        return cls.summed(
+            *(
+                np.concatenate([np.empty(0), *(getattr(one, name) for one in parts)])
+                for name in ("score", *names)
+            ),
+            unlabelled=sum(one.unlabelled for one in parts),
+            score_type=parts[0].score_type if parts else np.float64,
+        )
+
+    @classmethod
+    def summed(
+        cls,
+        score: Floats,
+        *measures: Floats,
+        unlabelled: int = 0,
+        score_type: type[np.floating[Any]] = np.float64,
+    ) -> ScoreCounts:
+        """Add up counts, named by :data:`COUNTED`, that may have the same score."""
         order = np.argsort(-score, kind="stable")
-        found = {name: numbers(counts[name])[order] for name in COUNTED if name in counts.columns}
-        transactions, frauds, *values = found.values()
+        score = score[order]
+        starts = np.flatnonzero(np.append(True, score[1:] != score[:-1])) if len(score) else order
+        summed = [
+            np.add.reduceat(one[order], starts) if len(starts) < len(order) else one[order]
+            for one in measures
+        ]
+        transactions, frauds, *values = summed
         amount, fraud_amount = values or (None, None)
         return cls(
-            score[order],
+            score[starts],
             transactions.astype(np.int64),
             frauds.astype(np.int64),
             amount,
             fraud_amount,
             unlabelled,
+            score_type,
         )
 
-    @classmethod
-    def merged(cls, parts: Sequence[ScoreCounts]) -> ScoreCounts:
-        """Add up the counts of several groups."""
-        joined = np.concatenate([np.empty(0), *(one.score for one in parts)])
-        score, place = np.unique(-joined, return_inverse=True)
+    def cut(self, threshold: float) -> float:
+        """Return the threshold in the type of the scores, as NumPy compares with it.
 
-        def total(arrays: list[Any]) -> Floats:
-            return np.bincount(
-                place, weights=np.concatenate([np.empty(0), *arrays]), minlength=len(score)
-            ).astype(np.float64)
+        A score of 0.7 in float32 is slightly less than 0.7 in double precision, and yet
+        ``scores >= 0.7`` holds in NumPy.
 
-        priced = parts and all(one.amount is not None for one in parts)
-        return cls(
-            -score,
-            total([one.transactions for one in parts]).astype(np.int64),
-            total([one.frauds for one in parts]).astype(np.int64),
-            total([one.amount for one in parts]) if priced else None,
-            total([one.fraud_amount for one in parts]) if priced else None,
-            sum(one.unlabelled for one in parts),
+        Examples
+        --------
+        >>> counts = ScoreCounts.of(np.array([0.7], np.float32), [True])
+        >>> counts.score[0] >= 0.7, counts.score[0] >= counts.cut(0.7)
+        (np.False_, np.True_)
+        """
+        return float(self.score_type(threshold))
+
+    def same_as(self, other: ScoreCounts) -> bool:
+        """Whether both are of the same rows, as far as counts can tell."""
+        if self.fingerprint != other.fingerprint:
+            return False
+        return all(
+            one is None or two is None or np.allclose(one, two, rtol=1e-9)
+            for one, two in (
+                (self.amount, other.amount),
+                (self.fraud_amount, other.fraud_amount),
+            )
         )
 
     @property

@@ -1,10 +1,13 @@
-"""A threshold that remembers on which rows it was chosen, and why."""
+"""A threshold, with the rows on which it was chosen, and the reason."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any
 
-from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.arguments import share
 
 
 @dataclass(frozen=True)
@@ -33,13 +36,19 @@ class Threshold:
 
 
 def as_threshold(given: float | Threshold) -> Threshold:
-    """Accept a number too; refuse NaN."""
+    """Return a threshold; a number becomes one.
+
+    Raises
+    ------
+    ArgumentError
+        It is neither a score from 0 to 1 nor infinite.
+    """
     if isinstance(given, Threshold):
         return given
-    try:
-        value = float(given)
-    except (TypeError, ValueError):
-        value = float("nan")
-    if value != value or isinstance(given, bool):
-        raise ArgumentError(f"threshold is a score, as 0.5; got {given!r}.")
-    return Threshold(value)
+    if _is_infinite(given):
+        return Threshold(math.inf)
+    return Threshold(share(given, "threshold", "a score (or infinite, for no alert)"))
+
+
+def _is_infinite(given: Any) -> bool:
+    return isinstance(given, Real) and float(given) == math.inf

@@ -1,4 +1,4 @@
-"""Metrics as people read them: their names, their values, and tables for a notebook."""
+"""Names and values of metrics as people read them, and tables for a notebook."""
 
 from __future__ import annotations
 
@@ -25,10 +25,30 @@ METRICS = {
     "brier": ("Brier score", "mean squared error of the score; 0 is best"),
     "prevalence": ("prevalence", "share of the payments that were fraud"),
 }
+#: Metrics with a parameter of their own.
+WITH_PARAMETERS = {
+    "recall_at_fpr": ("recall at FPR", "recall at a given false-positive rate"),
+    "cost": ("cost", "reviews, missed fraud and caught fraud that is not recovered"),
+    "precision_at_k": ("precision@k", "share of frauds among the first k payments of a day"),
+    "card_precision_at_k": ("card precision@k", "share of compromised cards among k of a day"),
+}
 #: Those that are written in percent.
-SHARES = {"precision", "recall", "specificity", "accuracy", "prevalence"}
+SHARES = {"precision", "recall", "specificity", "accuracy", "prevalence", "recall_at_fpr"}
 #: What stands where a metric has none.
 NONE = "\u2013"
+
+
+def name(metric: str, *, k: int, max_fpr: float) -> str:
+    """Write the name of a metric, with its parameter.
+
+    Examples
+    --------
+    >>> name("card_precision_at_k", k=100, max_fpr=0.01), name("mcc", k=100, max_fpr=0.01)
+    ('card precision@100', 'MCC')
+    """
+    if metric == "recall_at_fpr":
+        return f"recall at {100 * max_fpr:g}\u00a0% FPR"
+    return (METRICS | WITH_PARAMETERS)[metric][0].replace("@k", f"@{k}")
 
 
 def metric(name: str, value: float) -> str:
@@ -39,11 +59,15 @@ def metric(name: str, value: float) -> str:
     >>> metric("recall", 0.25), metric("roc_auc", 0.9)
     ('25.0\xa0%', '0.900')
     """
+    if name == "cost":
+        return wording.number(value, 2)
     return wording.percent(value) if name in SHARES else wording.decimal(value)
 
 
 def ends(name: str, low: float, high: float) -> str:
     """Write the interval of a metric."""
+    if name == "cost" and not math.isnan(low):
+        return f"{wording.number(low, 2)} to {wording.number(high, 2)}"
     return wording.between(low, high) if name in SHARES else wording.span(low, high)
 
 
@@ -55,6 +79,8 @@ def apart(name: str, value: float) -> str:
     >>> apart("recall", 0.25), apart("recall", 0.012), apart("roc_auc", 0.04)
     ('+25.0\xa0pp', '+1.20\xa0pp', '+0.040')
     """
+    if name == "cost":
+        return wording.signed(value, 2)
     if name not in SHARES or math.isnan(value):
         return wording.signed(value)
     points = 100 * value

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.arguments import whole_number
 from synfin_analytics.metrics.proportions import ratio
 from synfin_analytics.wording import decimal
 
@@ -55,10 +55,8 @@ class TopK:
 
 
 def check_k(k: int) -> int:
-    """Refuse what is no number of places."""
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
-        raise ArgumentError(f"k is how many are looked at in a day, at least 1; got {k!r}.")
-    return int(k)
+    """Return the places in a day as an int; refuse what is not a whole number of at least 1."""
+    return whole_number(k, "k", least=1)
 
 
 def precision_at_k(

@@ -25,6 +25,7 @@ from synfin_analytics.wording import money, percent, plural
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from synfin_analytics.metrics.bootstrap import Bootstrap
     from synfin_analytics.reports.model_page import ModelReport
 
 
@@ -52,16 +53,22 @@ def _interval(report: ModelReport, metric: str) -> str:
     """Write the interval of draws, or why there is none; shares have one without draws, too."""
     drawn, noun = report.bootstraps[metric], told.cluster_noun(report.settings.cluster)
     level, low, high = told.level(report), drawn.low, drawn.high
-    if low == high and metric in SHARES:
+    if np.isnan(low) and metric in SHARES:
         low, high = report.evaluation.interval(metric)
         return f"{level} interval {ends(metric, low, high)}, payments taken as independent"
     if metric not in SHARES and report.facts.fraud_clusters < 2:
         return f"no interval: the frauds are of {plural(report.facts.fraud_clusters, noun)}"
     if np.isnan(low):
-        return f"no interval: it is not defined in any draw of {noun}s"
-    if low == high:
-        return f"no interval: it is the same in all draws of {noun}s"
+        return _no_interval(drawn, noun)
     return f"{level} interval {ends(metric, low, high)}"
+
+
+def _no_interval(drawn: Bootstrap, noun: str) -> str:
+    if drawn.carriers < 2:
+        return f"no interval: fewer than 2 {noun}s {drawn.carried_by}"
+    if not len(drawn.values):
+        return f"no interval: it is not defined in any draw of {noun}s"
+    return f"no interval: it is the same in all draws of {noun}s"
 
 
 def _at_threshold(report: ModelReport) -> Iterator[Finding]:
@@ -176,9 +183,7 @@ def cards_interval(report: ModelReport) -> str:
     if not cards.daily["compromised"].sum():
         return "no interval: no card was compromised"
     if np.isnan(drawn.low):
-        return "no interval: it is not defined in any draw of cards"
-    if drawn.low == drawn.high:
-        return "no interval: it is the same in all draws of cards"
+        return _no_interval(drawn, "card")
     return f"{told.level(report)} interval {wording.between(drawn.low, drawn.high)}"
 
 

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any, overload
 
 from sqlalchemy import func, select
 
+from synfin_analytics.arguments import shown, text
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, SynfinError
 from synfin_analytics.features.engineer import delay_of, period_of
-from synfin_analytics.metrics.by_group import GroupedEvaluation, grouped
+from synfin_analytics.metrics.by_group import GroupedEvaluation, check_groups, grouped
 from synfin_analytics.metrics.compare import DEFAULT, Comparison, compare
 from synfin_analytics.metrics.confusion import Confusion
 from synfin_analytics.metrics.evaluation import Evaluation
 from synfin_analytics.metrics.proportions import Interval, check_interval
+from synfin_analytics.metrics.resampled import Options
 from synfin_analytics.metrics.scored import split_counts
 from synfin_analytics.metrics.threshold import Threshold, as_threshold
 from synfin_analytics.models import MLFeatures, ModelPrediction
@@ -217,13 +219,14 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
             truth have no ``fraud_probability``.
         """
         check_interval(interval, level)
+        _check_version(model_name, model_version)
         at = as_threshold(threshold)
         self._flush()
         rows = ScoredPredictions(
             self.session, model_name, model_version, start_date, end_date, tuple(shared_with)
         )
-        names = [] if by is None else [by] if isinstance(by, str) else [*by]
-        counts = rows.by_score(names, amount=amount)
+        names = () if by is None else check_groups(by)
+        counts, rows = rows.by_score(names, amount=amount)
         if not len(counts):
             raise self._unknown(model_name, model_version)
         groups = split_counts(counts, names)
@@ -237,11 +240,17 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
         models: Sequence[tuple[str, str]],
         threshold: float | Threshold = 0.5,
         *,
-        cluster: str = "customer_id",
+        cluster: str | None = None,
         metrics: Sequence[str] = DEFAULT,
         draws: int = 1000,
         seed: int = 0,
         level: float = 0.95,
+        k: int = 100,
+        day: str = "timestamp",
+        card: str = "customer_id",
+        max_fpr: float = 0.01,
+        cost_per_alert: float | None = None,
+        recovery_rate: float = 1.0,
     ) -> Comparison:
         """Compare models that predicted the same transactions, with intervals of the difference.
 
@@ -253,18 +262,40 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
         threshold, cluster, metrics, draws, seed, level
             As in :func:`synfin_analytics.compare_models`; ``cluster`` is a column of
             ``transactions``.
+        k, day, card, max_fpr, cost_per_alert, recovery_rate
+            Parameters of the metrics that have some; ``day`` and ``card`` are columns of
+            ``transactions``.
+
+        Raises
+        ------
+        NotFoundError
+            There is no prediction of a model, no such column, or a metric has no bootstrap.
+        ArgumentError
+            ``models`` names none, the models are not of the same rows, or an argument is out of
+            range.
         """
+        if not models or not all(_is_version(one) for one in models):
+            raise ArgumentError(
+                "`models` must be names and versions, such as [('forest', '1.0'), "
+                f"('logit', '1.0')]; got {shown(models)}."
+            )
         evaluations = {
-            f"{name} {version}": self.evaluate(name, version, threshold, level=level)
+            f"{name} {version}": self.evaluate(
+                name, version, threshold, level=level, amount="cost" in metrics
+            )
             for name, version in models
         }
-        return compare(evaluations, cluster=cluster, metrics=metrics, draws=draws, seed=seed)
+        options = Options(k, day, card, max_fpr, cost_per_alert, recovery_rate)
+        return compare(
+            evaluations, cluster=cluster, metrics=metrics, draws=draws, seed=seed, options=options
+        )
 
     def confusion(self, model_name: str, model_version: str) -> Confusion:
         """Confusion of one version of a model, over the predictions of which the truth is known."""
         return self._counted(model_name, model_version)[0]
 
     def _counted(self, model_name: str, model_version: str) -> tuple[Confusion, int]:
+        _check_version(model_name, model_version)
         self._flush()
         said, truth = ModelPrediction.prediction, ModelPrediction.ground_truth
         counts = self.session.execute(
@@ -291,3 +322,16 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
                 "are compared, for the same labelled transactions)."
             )
         return NotFoundError("model", wanted, known or ["none"], where="'model_predictions'")
+
+
+def _check_version(model_name: Any, model_version: Any) -> None:
+    text(model_name, "model_name")
+    text(model_version, "model_version", example="1.0")
+
+
+def _is_version(model: Any) -> bool:
+    return (
+        isinstance(model, tuple | list)
+        and len(model) == 2
+        and all(isinstance(one, str) for one in model)
+    )

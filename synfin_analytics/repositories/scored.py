@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
-from sqlalchemy import DateTime, Double, and_, cast, func, select
+import numpy as np
+from sqlalchemy import BigInteger, DateTime, Double, and_, cast, func, literal, select
 from sqlalchemy.orm import aliased
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.frames.read import read_df
+from synfin_analytics.metrics.rows import LEFT_BEHIND
 from synfin_analytics.metrics.scored import DAY, UNLABELLED
 from synfin_analytics.metrics.scores import COUNTED, SCORE
 from synfin_analytics.models import ModelPrediction, Transaction
@@ -44,6 +46,13 @@ class ScoredPredictions:
         Range of dates of the transactions, see :class:`TransactionRepository`.
     shared_with
         Names and versions of other models: only transactions whose truth and score these know too.
+    fingerprint
+        What :meth:`by_score` returned for the predictions that were evaluated; the other methods
+        compare it with the predictions that are stored by then.
+    amount
+        Whether the fingerprint is of the amounts too.
+    left_behind
+        Whether the session was left behind when this was pickled.
     """
 
     session: Session
@@ -52,9 +61,19 @@ class ScoredPredictions:
     start_date: Bound = None
     end_date: Bound = None
     shared_with: Sequence[tuple[str, str]] = ()
+    fingerprint: int | None = None
+    amount: bool = False
+    left_behind: bool = False
 
-    def by_score(self, by: Sequence[str] = (), *, amount: bool = False) -> nw.DataFrame[Any]:
+    def by_score(
+        self, by: Sequence[str] = (), *, amount: bool = False
+    ) -> tuple[nw.DataFrame[Any], ScoredPredictions]:
         """Count by score, or by columns of the transaction and score.
+
+        Returns
+        -------
+        tuple
+            The counts, and these rows with the fingerprint of what was counted.
 
         Raises
         ------
@@ -78,6 +97,7 @@ class ScoredPredictions:
         measures += [
             func.count().filter(_TRUTH.is_(None)).label(UNLABELLED),
             func.count().filter(and_(labelled, _SAID.is_(None))).label(_NO_SCORE),
+            self._hash(amount=amount).label(_HASH),
         ]
         query = select(*groups, score, *measures).group_by(*groups, score)
         counts = self._read(query, joined=bool(by) or amount)
@@ -88,7 +108,9 @@ class ScoredPredictions:
                 "truth have no fraud_probability: a model is evaluated by its scores. Its "
                 "predictions alone are judged by confusion()."
             )
-        return counts.drop(_NO_SCORE)
+        seen = int(np.bitwise_xor.reduce(counts[_HASH].to_numpy().astype(np.int64), initial=0))
+        rows = replace(self, fingerprint=seen, amount=amount)
+        return counts.drop(_NO_SCORE, _HASH), rows
 
     def by_day(self, day: str, k: int) -> nw.DataFrame[Any]:
         """Count by day and score; of each day the ``k`` highest rows, and those that tie."""
@@ -120,7 +142,7 @@ class ScoredPredictions:
             cast(func.sum(grouped.c[COUNTED[0]]), Double).label(COUNTED[0]),
             cast(func.sum(grouped.c[COUNTED[1]]), Double).label(COUNTED[1]),
         ).group_by(grouped.c[DAY], low, func.least(grouped.c.place, k + 1))
-        return self._frame(query)
+        return self._unchanged(self._frame(query))
 
     def by_card(self, day: str, card: str) -> nw.DataFrame[Any]:
         """Count by day and card, with the card's highest score of the day."""
@@ -128,16 +150,55 @@ class ScoredPredictions:
         query = select(
             moment.label(DAY), column.label(card), func.max(_SAID).label(SCORE), *self._counts()
         ).where(_TRUTH.is_not(None))
-        return self._read(query.group_by(moment, column), joined=True)
+        return self._unchanged(self._read(query.group_by(moment, column), joined=True))
 
-    def by_cluster(self, cluster: str) -> nw.DataFrame[Any]:
-        """Count by cluster and score; by day where ``cluster`` is a time."""
-        column = self._column(cluster)
-        if isinstance(column.type, DateTime):
-            cluster, column = DAY, self._day(cluster)
-        query = select(column.label(cluster), _SAID.label(SCORE), *self._counts())
-        query = query.where(_TRUTH.is_not(None)).group_by(column, _SAID)
-        return self._read(query, joined=True)
+    def by_cluster(
+        self, cluster: str, day: str | None = None, *, amount: bool = False
+    ) -> nw.DataFrame[Any]:
+        """Count by cluster and score, and by day if one is named.
+
+        Without ``day``, a ``cluster`` of times is counted by its days.
+        """
+        keys = {cluster: self._column(cluster)}
+        if day is not None:
+            keys[DAY] = self._day(day)
+        elif isinstance(keys[cluster].type, DateTime):
+            keys = {DAY: self._day(cluster)}
+        measures = self._counts()
+        if amount:
+            measures.append(total(Transaction.amount, _TRUTH.is_(True)).label(COUNTED[3]))
+        query = select(
+            *(column.label(name) for name, column in keys.items()), _SAID.label(SCORE), *measures
+        )
+        query = query.where(_TRUTH.is_not(None)).group_by(*keys.values(), _SAID)
+        return self._unchanged(self._read(query, joined=True))
+
+    def _hash(self, *, amount: bool) -> ColumnElement[int]:
+        """Fingerprint of predictions in any order: a transaction has one of each model."""
+        values = [ModelPrediction.transaction_id, _SAID, _TRUTH]
+        of = func.row(*values, *([Transaction.amount] if amount else []))
+        return func.bit_xor(func.hash_record_extended(of, literal(0, BigInteger)))
+
+    def _unchanged(self, counts: nw.DataFrame[Any]) -> nw.DataFrame[Any]:
+        """Refuse counts of other predictions than those that were evaluated.
+
+        Called after the counts were read, so that a change between both is seen too.
+        """
+        if self.fingerprint is not None:
+            query = select(func.coalesce(self._hash(amount=self.amount), 0).label(_HASH))
+            if self._read(query, joined=self.amount)[_HASH].item() != self.fingerprint:
+                raise ArgumentError(
+                    f"The stored predictions of {self.model_name} {self.model_version} must still "
+                    "be those that were evaluated; got other scores or labels. Call evaluate again."
+                )
+        return counts
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ScoredPredictions:
+        return self  # the session is shared
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the session behind: a connection does not pickle."""
+        return {**self.__dict__, "session": None, "left_behind": True}
 
     @staticmethod
     def _counts() -> list[ColumnElement[Any]]:
@@ -193,10 +254,12 @@ class ScoredPredictions:
         return self._frame(self.where(query, joined=joined))
 
     def _frame(self, query: Select[Any]) -> nw.DataFrame[Any]:
+        if self.left_behind:
+            raise ArgumentError(LEFT_BEHIND)
         with planned(self.session, HASHED) if self.shared_with else contextlib.nullcontext():
             read = read_df(query, session=self.session, frame="polars")
         frame: nw.DataFrame[Any] = nw.from_native(read, eager_only=True)
         return frame
 
 
-_NO_SCORE = "__no_score"
+_NO_SCORE, _HASH = "__no_score", "__hash"
