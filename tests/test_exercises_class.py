@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from classes import Notebook
+from classes import Notebook, sources
 from click.testing import CliRunner
 
 from synfin_analytics.cli import main
@@ -18,17 +18,29 @@ from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.exercises import notebooks
 from synfin_analytics.exercises.exercise import LESSONS, lesson
 from synfin_analytics.exercises.giving import give
-from synfin_analytics.exercises.marking import NOT_RETURNED, mark
-from synfin_analytics.exercises.returned import curious, read_cells, unexpected
+from synfin_analytics.exercises.marking import NOT_RETURNED, Mark, Marks, collect
+from synfin_analytics.exercises.marking import mark as mark_returned
+from synfin_analytics.exercises.returned import (
+    Cell,
+    curious,
+    foreign_seeds,
+    read_cells,
+    unexpected,
+)
 from synfin_analytics.exercises.roster import (
     ROSTER,
     Place,
+    name_fault,
     read_roster,
     read_students,
     seed_of,
 )
 
 FILE = "01_first_steps.ipynb"
+
+
+def mark(folder, place, roster=()):
+    return mark_returned(collect(folder, place), roster=roster)
 
 
 def synfin(*arguments, code=0):
@@ -150,11 +162,11 @@ def test_a_notebook_that_the_roster_does_not_know_stops_it_before_anything_is_wr
     [
         ("", r"needs the column 'student' in its first line; it is empty"),
         ("name\nana\n", r"needs the column 'student' in its first line; it has name"),
-        ("student\n", r"names no student"),
-        ("student\nana\n../eve\n", r"line 3: '\.\./eve' cannot be the name of a folder"),
-        ("student\n=1+1\n", r"line 2: '=1\+1' cannot be the name of a folder"),
-        ("student,group\n,1\n", r"line 2: '' cannot be the name of a folder"),
-        ("student\nana\nAna\n", r"line 3: the student 'Ana' stands there twice"),
+        ("student\n", r"must name at least one student; got none"),
+        ("student\nana\n../eve\n", r"line 3: the student's name must consist of .* got '\.\./eve'"),
+        ("student\n=1+1\n", r"line 2: the student's name must consist of .* got '=1\+1'"),
+        ("student,group\n,1\n", r"line 2: the student's name must not be empty"),
+        ("student\nana\nAna\n", r"line 3: .* must differ .* got 'Ana', and 'ana' in line 2"),
     ],
 )
 def test_a_class_list_that_cannot_be_meant_is_refused_in_words(students, folder, text, message):
@@ -164,8 +176,61 @@ def test_a_class_list_that_cannot_be_meant_is_refused_in_words(students, folder,
     assert not folder.exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("roster.csv", "must not end in .csv"),
+        ("Marks.CSV", "must not end in .csv"),
+        ("01_first_steps.ipynb", "must not end in .ipynb"),
+        ("ana.", "must not end in ."),
+        ("CON", "must not be that of a device"),
+        ("lpt1.x", "must not be that of a device"),
+        ("", "must not be empty"),
+        ("..", "must consist of letters"),
+        ("a/b", "must consist of letters"),
+        ("a\\b", "must consist of letters"),
+        ("-rf", "must consist of letters"),
+        ("a\u202eb", "must consist of letters"),
+        ("a" * 65, "must have at most 64 characters; got 65"),
+        ("\U00020000" * 64, "must have at most 64 characters"),
+    ],
+)
+def test_a_name_that_makes_no_folder_of_its_own_is_refused(name, fault, folder):
+    assert name_fault(name).startswith(fault)
+    with pytest.raises(ArgumentError, match=re.escape(fault)):
+        give([name], folder, lessons=["01"], seed=1)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    "pair", [("ana", "ANA"), ("Stra\u00dfe", "STRASSE"), ("\uff41na", "ana"), ("\u00e9", "\u00c9")]
+)
+def test_names_that_some_file_system_takes_for_one_are_refused(pair, folder, students):
+    students.write_text("student\n{}\n{}\n".format(*pair), "utf-8")
+    with pytest.raises(ArgumentError, match="must differ in more than case"):
+        read_students(students)
+    give([pair[0]], folder, lessons=["01"], seed=1)
+    with pytest.raises(ArgumentError, match="must differ in more than case"):
+        give([pair[1]], folder, lessons=["05"], seed=1)
+
+
+def test_a_name_is_the_same_in_both_forms_of_its_letters(students):
+    students.write_text("student\nJose\u0301\n", encoding="utf-8")
+    assert read_students(students) == ["Jos\u00e9"]
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(folder):
+    folder.mkdir()
+    (folder / "ana").write_text("notes")
+    with pytest.raises(ArgumentError, match="ana must be a folder or not exist; it is a file"):
+        give(["ana"], folder, lessons=["01"], seed=1)
+    assert not (folder / ROSTER).exists()
+
+
 def test_a_class_list_of_a_spreadsheet_is_read(students):
-    students.write_text("\ufeffname;student\r\nAna L.;a.lopez@uni\r\nBen;7\r\n", encoding="utf-8")
+    students.write_text(
+        "\ufeffname;student\r\nAna L.;a.lopez@uni\r\nBen;7\r\n;\r\n", encoding="utf-8"
+    )
     assert read_students(students) == ["a.lopez@uni", "7"]
 
 
@@ -336,6 +401,77 @@ def test_nothing_in_a_notebook_as_it_is_given_must_be_looked_at(folder, number):
     assert answers == [one.number for one in lesson(number).exercises]
 
 
+ROSTER_OF_TWO = [Place("ana", "01", 111_222_333), Place("ben", "01", 444_555_666)]
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ('begin("01", seed=444555666)', ["has the seed of ben"]),
+        ("begin('01', 444_555_666)", ["has the seed of ben"]),
+        ("mine = 444555666\nbegin('01', seed=mine)", ["has the seed of ben"]),
+        ('begin("01", seed=1)', ["begins with a seed that this student was not given"]),
+        ('begin("01", seed=111222333)', []),
+        ("x = 1.444555666; y = 14445556660", []),
+    ],
+)
+def test_a_seed_of_another_student_is_named(source, words):
+    found = foreign_seeds([Cell(source)], ROSTER_OF_TWO[0], ROSTER_OF_TWO)
+    assert len(found) == len(words)
+    for expected, said in zip(words, found, strict=True):
+        assert expected in said
+
+
+MARK = Mark("ana", "01", "01.1", True, "That is right.")
+
+
+def test_the_table_is_put_right_where_something_else_has_written_to_it(tmp_path):
+    marks = Marks(tmp_path / "marks.csv")
+    marks.add([MARK])
+    right = marks.path.read_bytes()
+    assert not marks.changed
+    marks.path.write_bytes(right.replace(b"True", b"False"))
+    marks.add([])
+    assert marks.changed
+    assert marks.path.read_bytes() == right
+
+
+def test_a_link_or_folder_in_the_place_of_the_table_loses_no_marks(tmp_path):
+    notes = tmp_path / "notes"
+    notes.write_text("dear notes", "utf-8")
+    marks = Marks(tmp_path / "marks.csv")
+    marks.path.unlink()
+    marks.path.symlink_to(notes)
+    marks.add([MARK])
+    assert notes.read_text("utf-8") == "dear notes"
+    assert "That is right." in marks.path.read_text("utf-8")
+
+    marks.path.unlink()
+    (marks.path / "in the way").mkdir(parents=True)
+    marks.add([MARK])
+    assert marks.path != tmp_path / "marks.csv"
+    assert marks.path.read_text("utf-8").count("That is right.") == 2
+
+
+def test_half_a_surrogate_in_an_answer_stops_no_table(given, folder, tmp_path):
+    given.content["cells"] = []
+    given.begin_with(r"top_five = {'\ud83d': 1}; rate = '\ud83d'")
+    marks = Marks(tmp_path / "marks.csv")
+    marks.add(mark(folder, Place("ana", "01", 1)))
+    assert len(marks.path.read_text("utf-8").splitlines()) == 6
+
+
+def test_what_check_passed_counts_and_the_variable_counts_too(folder):
+    give(["ana"], folder, lessons=["05"], seed=1)
+    place = Place("ana", "05", seed_of(1, "ana"))
+    notebook = Notebook(folder / place.path).solve()
+    cell = sources("05")["05.1"]
+    name = lesson("05").exercise("05.1").answer
+    notebook.answer("05.1", f"{cell}\nright = {name}\ndel {name}\ncheck('05.1', [right])")
+    notebook.answer("05.2", f"{sources('05')['05.2']}\ncheck('05.2', 5)")
+    assert [one.passed for one in mark(folder, place)] == [True] * 5
+
+
 def test_marks_go_over_no_other_file_unless_told(given, folder, tmp_path):
     out = tmp_path / "marks.csv"
     out.write_text("dear notes", encoding="utf-8")
@@ -387,7 +523,10 @@ def test_a_class_is_marked_each_on_his_own_data_whatever_the_notebooks_say(tmp_p
     seeds = [str(seed_of(2026, name)) for name in ("ana", "dan")]
     text = dan.path.read_text("utf-8").replace(seeds[1], seeds[0])
     dan.path.write_text(text, encoding="utf-8")
-    Notebook(dan.path).begin_with(CHEAT).answer("01.4", "import os\nos._exit(0)")
+    rewrite = f"open({str(tmp_path / 'marks.csv')!r}, 'w').write('dan,01,01.1,True,')"
+    Notebook(dan.path).begin_with(rewrite).begin_with(CHEAT).answer(
+        "01.4", "import os\nos._exit(0)"
+    )
     eve.path.write_text(json.dumps(eve.content)[:-100], encoding="utf-8")
     fay.path.rename(fay.path.with_name("my solution.ipynb"))
     out = tmp_path / "marks.csv"
@@ -405,6 +544,7 @@ def test_a_class_is_marked_each_on_his_own_data_whatever_the_notebooks_say(tmp_p
     assert words["dan", "01.1"].startswith("There is no answer yet")
     assert words["dan", "01.5"].startswith("The notebook ended Python in its code cell")
     assert "reaches into the checks" in words["dan", "01.1"]
+    assert "has the seed of ana" in words["dan", "01.1"]
     assert words["eve", "01.1"].startswith("The file is no notebook")
     assert words["fay", "01.1"] == NOT_RETURNED
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
@@ -412,6 +552,7 @@ def test_a_class_is_marked_each_on_his_own_data_whatever_the_notebooks_say(tmp_p
     assert "fay: nothing returned" in lines
     assert any(line.startswith("eve, lesson 01: The file is no notebook") for line in lines)
     assert f"does not wait for it: {folder / 'fay' / 'my solution.ipynb'}" in done.stderr
+    assert f"changed while notebooks ran, and written anew: {out}" in done.stderr
 
 
 # -- docs/teaching.md ------------------------------------------------------------------------------

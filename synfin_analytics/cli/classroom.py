@@ -18,7 +18,7 @@ from synfin_analytics.wording import listed, plural
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from synfin_analytics.exercises.marking import Mark, Marks
+    from synfin_analytics.exercises.marking import Mark, Marks, Returned
     from synfin_analytics.exercises.roster import Place
     from synfin_analytics.exercises.running import Limits
 
@@ -126,7 +126,7 @@ def mark(
 
     Each runs in a process of its own, but as you: see docs/teaching.md.
     """
-    from synfin_analytics.exercises.marking import Marks
+    from synfin_analytics.exercises.marking import Marks, collect
     from synfin_analytics.exercises.notebooks import optional
     from synfin_analytics.exercises.returned import unexpected
     from synfin_analytics.exercises.roster import ROSTER, lessons_of, read_roster
@@ -144,13 +144,20 @@ def mark(
         raise ArgumentError(f"Nobody was given {listed(wanted)}: the roster has nothing of it.")
     for name in unexpected(folder, everything):
         click.echo(f"not marked, the roster does not wait for it: {folder / name}", err=True)
+    # All are read before the first one runs: no notebook can change another.
+    returned = [collect(folder, one) for one in places]
     marks = Marks(out)
-    _mark_all(folder, places, Limits(time_limit), jobs or max(1, (os.cpu_count() or 2) // 2), marks)
+    limits = Limits(time_limit)
+    _mark_all(returned, everything, limits, jobs or max(1, (os.cpu_count() or 2) // 2), marks)
     _summarise(marks.marks)
-    click.echo(f"{out.resolve()}")
+    if marks.changed or marks.path != out:
+        click.echo(f"changed while notebooks ran, and written anew: {out}", err=True)
+    click.echo(f"{marks.path.resolve()}")
 
 
-def _mark_all(folder: Path, places: list[Place], limits: Limits, jobs: int, marks: Marks) -> None:
+def _mark_all(
+    returned: list[Returned], roster: list[Place], limits: Limits, jobs: int, marks: Marks
+) -> None:
     """Mark several at a time; the table has them in the roster's order."""
     from concurrent.futures import ThreadPoolExecutor
     from threading import Event
@@ -159,7 +166,7 @@ def _mark_all(folder: Path, places: list[Place], limits: Limits, jobs: int, mark
 
     stop = Event()
     with ThreadPoolExecutor(jobs) as pool:
-        running = [pool.submit(marking.mark, folder, one, limits, stop) for one in places]
+        running = [pool.submit(marking.mark, one, limits, stop, roster) for one in returned]
         try:
             for one in tqdm(running, "notebooks", unit="", disable=None):
                 marks.add(one.result())

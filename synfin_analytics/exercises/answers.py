@@ -9,14 +9,11 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
-import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
-
-from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +21,8 @@ if TYPE_CHECKING:
 
 #: Name of the values of a series that has none.
 VALUES = "values"
-#: Bytes of a file that is read back.
-_LARGEST = 50_000_000
+#: Suffixes of the two files of an answer.
+VALUE, TABLE = ".json", ".arrow"
 _WIDEST = 2**1000
 #: Kinds of arrays whose values are plain as they are: truth values, whole numbers, floats.
 _PLAIN = "biuf"
@@ -71,7 +68,8 @@ def _plain(answer: Any, depth: int) -> Any:
         return held
     framed = _frame(answer)
     if framed is not None:
-        return framed
+        # In a list or dict a table is a dict of its columns.
+        return _flat(framed) if depth == 0 else _plain(framed.to_dict(as_series=False), depth + 1)
     if hasattr(answer, "__float__"):  # also Decimal, and a Threshold
         return float(answer)
     return Unknown(type(answer).__name__)
@@ -134,6 +132,16 @@ def _frame(answer: Any) -> pl.DataFrame | None:
     return pl.DataFrame(answer) if hasattr(answer, "__arrow_c_stream__") else None
 
 
+def _flat(frame: pl.DataFrame) -> pl.DataFrame:
+    """Empty the columns whose cells are lists, structs or Python's objects: none is asked for."""
+    nested = [
+        name
+        for name, kind in frame.schema.items()
+        if kind.is_nested() or kind in (pl.Object, pl.Unknown)
+    ]
+    return frame.with_columns(pl.lit(None, pl.Null).alias(name) for name in nested)
+
+
 def only_value(answer: Any) -> Any:
     """Take the number, or text, out of a list or frame that holds nothing else."""
     while True:
@@ -154,53 +162,21 @@ def save(answer: Any, folder: Path, name: str) -> None:
     """Write the plain form of an answer to files: JSON, and Arrow for a frame."""
     given = plain(answer)
     if isinstance(given, pl.DataFrame):
-        try:
-            given.write_ipc(folder / f"{name}.arrow", compat_level=pl.CompatLevel.oldest())
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException):  # of Python's objects
-            given = Unknown("table of objects")
-    if isinstance(given, pl.DataFrame):
-        given = {"kind": "frame"}
+        given.write_ipc(folder / f"{name}{TABLE}", compat_level=pl.CompatLevel.oldest())
+        content = {"kind": "frame"}
     else:
-        given = {"kind": "value", "value": _told(given)}
-    # At the end and in one step: a file that is there is whole.
+        content = {"kind": "value", "value": _encoded(given)}
+    # At the end and in one step: a file that is there is complete.
     part = folder / f"{name}.part"
-    part.write_text(json.dumps(given), encoding="utf-8")
-    part.replace(folder / f"{name}.json")
+    part.write_text(json.dumps(content), encoding="utf-8")
+    part.replace(folder / f"{name}{VALUE}")
 
 
-def load(folder: Path, name: str) -> Any:
-    """Read an answer that :func:`save` wrote; nothing in it is run.
-
-    Raises
-    ------
-    ArgumentError
-        The files are none of ours, or too large.
-    """
-    files = [folder / f"{name}.json", folder / f"{name}.arrow"]
-    for status in (file.lstat() for file in files if file.exists() or file.is_symlink()):
-        if not stat.S_ISREG(status.st_mode):  # a link, or a pipe that never ends
-            raise ArgumentError("The answer cannot be read.")
-        if status.st_size > _LARGEST:
-            raise ArgumentError("The answer is too large to be read.")
-    try:
-        given = json.loads(files[0].read_text(encoding="utf-8"))
-        if given["kind"] == "frame":
-            return pl.read_ipc(files[1].read_bytes())
-        return _read(given["value"])
-    except (
-        *(OSError, ValueError, KeyError, TypeError, RecursionError),
-        *(pl.exceptions.PolarsError, pl.exceptions.PanicException),
-    ):
-        raise ArgumentError("The answer cannot be read.") from None
-
-
-def _told(given: Any) -> Any:
+def _encoded(given: Any) -> Any:
     if isinstance(given, dict):
-        return {"dict": [[key, _told(value)] for key, value in given.items()]}
+        return {"dict": [[key, _encoded(value)] for key, value in given.items()]}
     if isinstance(given, list):
-        return {"list": [_told(value) for value in given]}
-    if isinstance(given, pl.DataFrame):
-        return _told({name: plain(given[name].to_list()) for name in given.columns})
+        return {"list": [_encoded(value) for value in given]}
     if isinstance(given, dt.datetime):
         return {"time": given.isoformat()}
     if isinstance(given, Unknown):
@@ -208,20 +184,3 @@ def _told(given: Any) -> Any:
     if isinstance(given, float) and not math.isfinite(given):
         return {"float": str(given)}
     return given
-
-
-def _read(told: Any) -> Any:
-    if not isinstance(told, dict):
-        return told
-    ((kind, value),) = told.items()
-    if kind == "dict":
-        return {str(key): _read(one) for key, one in value}
-    if kind == "list":
-        return [_read(one) for one in value]
-    if kind == "time":
-        return dt.datetime.fromisoformat(value)
-    if kind == "unknown":
-        return Unknown(str(value))
-    if kind != "float":
-        raise ValueError(kind)
-    return float(value)

@@ -11,7 +11,7 @@ from synfin_analytics.exercises.exercise import Lesson, lesson
 from synfin_analytics.exercises.verdict import Hint, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 #: Seed of the student whose notebook is being marked: goes before what the notebook says.
 SEED = "SYNFIN_EXERCISE_SEED"
@@ -56,9 +56,15 @@ class _Desk:
         self.seeds: dict[str, int] = {}
         self.passed: set[str] = set()
         self.hints: dict[str, int] = {}
+        self.on_check: Callable[[str, Any], None] | None = None
 
 
 _desk = _Desk()
+
+
+def on_check(call: Callable[[str, Any], None]) -> None:
+    """Call a function with the exercise and the answer of every check of this process."""
+    _desk.on_check = call
 
 
 def begin(number: str, seed: int = 1) -> Material:
@@ -139,6 +145,8 @@ def check(number: str, answer: Any) -> Verdict:
         raise ArgumentError(
             f'Lesson {one.number} has not begun: run the cell with begin("{one.number}") first.'
         )
+    if _desk.on_check:
+        _desk.on_check(number, answer)
     fault = exercise.grader(one.facts(_desk.seeds[one.number])).judge(answer)
     (_desk.passed.add if fault is None else _desk.passed.discard)(number)
     return Verdict(number, fault is None, fault or PASSED, _progress(one))

@@ -11,7 +11,9 @@ from synfin_analytics.exercises.notebooks import stored, with_seed
 from synfin_analytics.exercises.roster import (
     ROSTER,
     Place,
+    folder_key,
     lessons_of,
+    name_fault,
     read_roster,
     seed_of,
     write_roster,
@@ -66,14 +68,16 @@ def give(
     Raises
     ------
     ArgumentError
-        A notebook is there of which the roster knows nothing: nothing is written then.
+        A name cannot be that of a folder, two would be the same folder, a file has the name of a
+        folder, or a notebook is there whose seed the roster does not know. Nothing is written then.
     NotFoundError
         There is no such lesson.
     """
     class_seed = secrets.randbelow(2**31) if seed is None else seed
-    known = {}
+    known: dict[tuple[str, str], Place] = {}
     if (folder / ROSTER).exists():
         known = {(one.student, one.lesson): one for one in read_roster(folder / ROSTER)}
+    _check_names(students, folder, {one.student for one in known.values()})
     written, kept = [], []
     for student in students:
         for number in lessons_of(lessons):
@@ -99,3 +103,19 @@ def give(
         path.parent.mkdir(exist_ok=True)
         path.write_text(with_seed(stored(one.lesson), one.seed), encoding="utf-8")
     return Given(tuple(written), tuple(kept), class_seed)
+
+
+def _check_names(students: Sequence[str], folder: Path, known: set[str]) -> None:
+    """Refuse names that make no folder of their own."""
+    folders = {folder_key(name): name for name in known}
+    for name in students:
+        if fault := name_fault(name):
+            raise ArgumentError(f"A student's name {fault}.")
+        other = folders.setdefault(folder_key(name), name)
+        if other != name:
+            raise ArgumentError(
+                "Students' names must differ in more than case or the form of their letters; got "
+                f"{name!r} and {other!r}."
+            )
+        if (folder / name).exists() and not (folder / name).is_dir():
+            raise ArgumentError(f"{folder / name} must be a folder or not exist; it is a file.")

@@ -34,6 +34,10 @@ _CURIOUS = {
 }
 
 
+_BEGUN = re.compile(r"""\bbegin\(\s*["']\d+["']\s*,\s*(?:seed\s*=\s*)?(\d[\d_]*)""")
+_WHOLE = re.compile(r"(?<![\w.])\d[\d_]*(?![\w.])")
+
+
 @dataclass(frozen=True)
 class Cell:
     """A cell of code, and the exercises that it answers."""
@@ -90,6 +94,26 @@ def curious(cells: Iterable[Cell]) -> list[str]:
     text = "\n".join(one.source for one in cells)
     text = _USUAL.sub("", text)
     return [words for pattern, words in _CURIOUS.items() if pattern.search(text)]
+
+
+def foreign_seeds(cells: Iterable[Cell], place: Place, roster: Iterable[Place]) -> list[str]:
+    """Say which seeds of others are in a notebook, and whether it begins with one of no student."""
+    text = "\n".join(one.source for one in cells)
+    of_others = {one.seed: one.student for one in roster if one.student != place.student}
+    of_others.pop(place.seed, None)
+    named = {number for word in _WHOLE.findall(text) if (number := _number(word)) in of_others}
+    students = sorted({of_others[seed] for seed in named})
+    begun = {_number(word) for word in _BEGUN.findall(text)} - {place.seed}
+    found = [f"The notebook has the seed of {student}: look at it." for student in students]
+    if begun - of_others.keys():
+        found.append("The notebook begins with a seed that this student was not given: look at it.")
+    return found
+
+
+def _number(digits: str) -> int:
+    """Read digits as a number; no seed has as many as twenty."""
+    plain = digits.replace("_", "")
+    return int(plain) if len(plain) < 20 else -1
 
 
 def _source(given: Any) -> str:
