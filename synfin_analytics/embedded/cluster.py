@@ -11,11 +11,14 @@ import socket
 import struct
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synfin_analytics.embedded import locks
 from synfin_analytics.embedded.settings import ROLE, configuration_files
+from synfin_analytics.embedded.watchdog import stop_server
 from synfin_analytics.exceptions import EmbeddedServerError
 
 if TYPE_CHECKING:
@@ -24,7 +27,14 @@ if TYPE_CHECKING:
 
 _LOG_LIMIT = 10 * 2**20
 _SOCKET_PREFIX = "synfin-"
-_NOBODY = 2**31 - 1  # beyond every process id
+_ATTEMPT_LOCK = "initdb.lock"
+_NO_PROCESS = 2**31 - 1  # beyond every process id
+_LINES_BEFORE_MEMORY = 5  # in postmaster.pid, after the first, before that of the shared memory
+_GRACE = 5.0  # seconds
+_SILENCE = 5.0  # seconds until a server that does not answer is taken for dead
+_PROTOCOL = 3 << 16
+_NOT_NOW = b"C57P03\0"  # the code of "the database system is starting up" and its kin
+_PAUSE = 0.05
 PORT = 5432
 
 
@@ -34,7 +44,12 @@ class Postmaster:
 
     pid: int
     sockets: Path
-    ready: bool
+    state: str  # "starting", "ready", "standby" or "stopping"
+
+    @property
+    def ready(self) -> bool:
+        """Whether it takes connections, or did so when it was killed."""
+        return self.state == "ready"
 
 
 @dataclass(frozen=True)
@@ -53,6 +68,11 @@ class Cluster:
     def data(self) -> Path:
         """PostgreSQL's own data directory."""
         return self.folder / "data"
+
+    @property
+    def attempts(self) -> Path:
+        """Folder of clusters that are being created."""
+        return self.folder / "data.partial"
 
     @property
     def log(self) -> Path:
@@ -91,15 +111,31 @@ class Cluster:
                 raise EmbeddedServerError(_other_version(version.parent, found, major))
 
     def create(self, binaries: Binaries, user: ServerUser) -> None:
-        """Create the cluster with ``initdb``: complete, or not at all."""
-        if self.data.exists():
+        """Create the cluster with ``initdb``: complete, or not at all.
+
+        Each attempt has a folder of its own: an ``initdb`` outlives the process that started it.
+        """
+        if self.data.exists() and any(self.data.iterdir()):
             raise EmbeddedServerError(
                 f"{self.data} is not a PostgreSQL data folder (it has no file PG_VERSION) and was "
                 "left alone. Move it away, or set DB_DATA_DIR to another folder."
             )
-        partial = self.folder / "data.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        command = [binaries.program("initdb"), "-D", str(partial), "-U", ROLE, "--auth=peer"]
+        self.attempts.mkdir(exist_ok=True)
+        user.take(self.attempts)
+        attempt = Path(tempfile.mkdtemp(dir=self.attempts))
+        try:
+            user.take(attempt)
+            with locks.passing_lock_file(attempt / _ATTEMPT_LOCK, user) as held:
+                locks.try_lock(held)
+                self._initdb(attempt / "data", binaries, user, held)
+            (attempt / "data").rename(self.data)
+        finally:
+            shutil.rmtree(attempt, ignore_errors=True)
+            self.remove_unfinished()
+
+    def _initdb(self, folder: Path, binaries: Binaries, user: ServerUser, held: int) -> None:
+        """Run ``initdb``; it inherits the lock ``held``, and with it all of its processes."""
+        command = [binaries.program("initdb"), "-D", str(folder), "-U", ROLE, "--auth=peer"]
         command += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin"]
         command += ["--builtin-locale=C.UTF-8", "--no-instructions", "-c", "huge_pages=off"]
         result = subprocess.run(
@@ -111,13 +147,19 @@ class Cluster:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=[held],
             **user.switch,
         )
         if result.returncode:
             said = result.stdout.decode("utf-8", "replace")
-            shutil.rmtree(partial, ignore_errors=True)
             raise EmbeddedServerError(explained("The database could not be created", said))
-        partial.rename(self.data)
+
+    def remove_unfinished(self) -> None:
+        """Remove what killed attempts to create the cluster left, once their ``initdb`` is gone."""
+        if not self.attempts.exists():
+            return
+        if not any(locks.is_locked(lock) for lock in self.attempts.glob(f"*/{_ATTEMPT_LOCK}")):
+            shutil.rmtree(self.attempts, ignore_errors=True)
 
     def write_configuration(self, user: ServerUser) -> None:
         """Write the configuration files afresh: the machine or the user's name may be another."""
@@ -143,55 +185,88 @@ class Cluster:
         return "\n".join(text.splitlines()[-lines:])
 
     def postmaster(self) -> Postmaster | None:
-        """Read ``postmaster.pid``; None when there is none, or it is still being written."""
+        """Read ``postmaster.pid``; None when there is none, or it is not complete."""
         try:
             lines = (self.data / "postmaster.pid").read_text("utf-8", "surrogateescape")
         except FileNotFoundError:
             return None
         fields = [line.strip() for line in lines.splitlines()]
-        if len(fields) < 5 or not fields[0].isdigit():
+        if len(fields) < 8 or not fields[0].isdecimal() or int(fields[0]) == _NO_PROCESS:
             return None
-        pid = int(fields[0])
-        ready = len(fields) > 7 and fields[7] == "ready" and pid != _NOBODY
-        return Postmaster(pid, Path(fields[4]), ready)
+        return Postmaster(int(fields[0]), Path(fields[4]), fields[7])
 
-    def clear_leftovers(self) -> int | None:
-        """Deal with what a crash left; give the process id of a server that still runs.
+    def running_server(self) -> Postmaster | None:
+        """Find a server that lost its watchdog and is of use, and end one that is not.
 
-        Only for who holds the start lock while no watchdog runs. A process id in a left-over
-        ``postmaster.pid`` may by now belong to somebody else, and PostgreSQL would then refuse to
-        start. The rest of the file stays: by it PostgreSQL knows whether processes of the old
-        server still use its shared memory.
+        Only for the holder of the start lock while no watchdog runs.
         """
-        left = self.postmaster()
-        if left is None:
-            return None
-        workers = self.server_processes()
-        if left.pid in workers and accepts(left.sockets):
-            return left.pid
-        for pid in workers:
-            with contextlib.suppress(ProcessLookupError):
-                # Without its head, or deaf, it can only be in the way; the log has its work.
-                os.kill(pid, signal.SIGKILL)
-        if left.pid != _NOBODY:
-            file = self.data / "postmaster.pid"
-            text = file.read_bytes().split(b"\n", 1)
-            file.write_bytes(b"\n".join([str(_NOBODY).encode(), *text[1:]]))
-        if left.sockets.name.startswith(_SOCKET_PREFIX):
-            shutil.rmtree(left.sockets, ignore_errors=True)
+        deadline = time.monotonic() + _GRACE
+        while workers := self.server_processes():
+            said = self.postmaster()
+            if said is not None and said.pid in workers and said.state != "stopping":
+                if said.state == "starting" or answers(said.sockets):
+                    return said
+                break  # deaf: it can only be in the way
+            if said is not None and said.pid not in workers:
+                break  # without its head
+            # Just begun, or about to end: neither state lasts.
+            if time.monotonic() > deadline:
+                break
+            time.sleep(_PAUSE)
+        self._kill_processes()
+        self._clear_leftovers()
         return None
 
-    def server_processes(self) -> list[int]:
-        """List the processes of PostgreSQL that work in our data folder."""
+    def _clear_leftovers(self) -> None:
+        """Make a left-over ``postmaster.pid`` harmless, and remove the socket that it names.
+
+        Its process id may by now belong to another process, and PostgreSQL would then refuse to
+        start, as it does when the file is empty. The rest of the file stays: by it PostgreSQL knows
+        whether processes of the old server still use its shared memory.
+        """
+        file = self.data / "postmaster.pid"
+        try:
+            head, _, rest = file.read_bytes().partition(b"\n")
+        except FileNotFoundError:
+            return
+        left = self.postmaster()
+        if left is not None and left.sockets.name.startswith(_SOCKET_PREFIX):
+            shutil.rmtree(left.sockets, ignore_errors=True)
+        if head.strip().isdigit() and rest.count(b"\n") > _LINES_BEFORE_MEMORY:
+            file.write_bytes(b"%d\n%b" % (_NO_PROCESS, rest))
+        else:
+            file.unlink()
+
+    def end_server(self) -> None:
+        """Stop the server in good order, if it can be, and every process of it."""
+        workers = self.server_processes()
+        for pid in [one for one, parent in workers.items() if parent not in workers]:
+            stop_server(pid, ended=lambda pid=pid: pid not in self.server_processes())  # type: ignore[misc]
+        self._kill_processes()
+
+    def _kill_processes(self) -> None:
+        """Kill the processes of the server, and wait for their end."""
+        deadline = time.monotonic() + _GRACE
+        while (workers := self.server_processes()) and time.monotonic() < deadline:
+            for pid in workers:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(_PAUSE)
+
+    def server_processes(self) -> dict[int, int]:
+        """List the processes of PostgreSQL that work on our data folder, each with its parent."""
         import psutil
 
-        found = []
+        found = {}
         for process in psutil.process_iter(["name"]):
             if process.info["name"] != "postgres":
                 continue
             try:
-                if Path(process.cwd()) == self.data:
-                    found.append(process.pid)
+                place = process.cwd()
+                # A server that has just begun is not in the folder yet.
+                begins = place == "/" and str(self.data) in process.cmdline()
+                if begins or Path(place) == self.data:
+                    found[process.pid] = process.ppid()
             except psutil.Error as error:
                 logging.getLogger(__name__).debug("process %s: %s", process.pid, error)
         return found
@@ -210,20 +285,36 @@ def new_socket_folder(user: ServerUser) -> Path:
     return folder
 
 
-def accepts(sockets: Path) -> bool:
-    """Say whether a server answers on the socket in this folder.
+def socket_file(sockets: Path) -> Path:
+    """Path of the server's socket in its folder."""
+    return sockets / f".s.PGSQL.{PORT}"
+
+
+def answers(sockets: Path) -> bool:
+    """Say whether a server answers on the socket in this folder, if only to refuse.
 
     To connect is not enough: the kernel still takes connections for a server that is being killed.
-    So it is asked for TLS, as libpq does; any answer will do.
     """
+    return _reply(sockets) != b""
+
+
+def accepts(sockets: Path) -> bool:
+    """Say whether the server takes connections, and is not in the middle of its own recovery."""
+    reply = _reply(sockets)
+    return reply != b"" and _NOT_NOW not in reply
+
+
+def _reply(sockets: Path) -> bytes:
+    """Knock at the socket as libpq does, and give the beginning of what the server says."""
+    named = b"user\0" + ROLE.encode() + b"\0database\0postgres\0\0"
     with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(10)
+        probe.settimeout(_SILENCE)
         try:
-            probe.connect(str(sockets / f".s.PGSQL.{PORT}"))
-            probe.sendall(struct.pack("!ii", 8, 80877103))
-            return probe.recv(1) != b""
+            probe.connect(str(socket_file(sockets)))
+            probe.sendall(struct.pack("!ii", 8 + len(named), _PROTOCOL) + named)
+            return probe.recv(1024)
         except OSError:
-            return False
+            return b""
 
 
 def server_environment() -> dict[str, str]:

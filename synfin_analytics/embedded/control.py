@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from synfin_analytics.embedded import locks
 from synfin_analytics.embedded.binaries import server_binaries
-from synfin_analytics.embedded.cluster import accepts
+from synfin_analytics.embedded.cluster import answers
 from synfin_analytics.embedded.owner import server_user
-from synfin_analytics.embedded.server import (
-    STARTING,
-    EmbeddedPostgres,
-    send_signal,
-    wait_until_free,
-)
+from synfin_analytics.embedded.server import STARTING, EmbeddedPostgres, wait_until_free
 from synfin_analytics.exceptions import EmbeddedServerError
 
 if TYPE_CHECKING:
@@ -58,7 +52,7 @@ def status(home: str | os.PathLike[str] | None = None) -> ServerStatus:
     """Look at the embedded server without starting it."""
     cluster = EmbeddedPostgres(home).cluster
     said = cluster.postmaster() if cluster.folder.exists() else None
-    running = said is not None and said.ready and accepts(said.sockets)
+    running = said is not None and said.ready and answers(said.sockets)
     return ServerStatus(
         running=running,
         pid=said.pid if running and said else None,
@@ -86,8 +80,7 @@ def stop(home: str | os.PathLike[str] | None = None, *, force: bool = False) -> 
         return False
     owner = server_user(cluster.folder)
     with locks.exclusive(cluster.start_lock, what=STARTING, owner=owner):
-        said = cluster.postmaster()
-        if said is None or not accepts(said.sockets):
+        if not cluster.server_processes():
             return False
         if not force and locks.is_locked(cluster.users_lock):
             users = locks.processes_sharing(cluster.users_lock)
@@ -96,7 +89,7 @@ def stop(home: str | os.PathLike[str] | None = None, *, force: bool = False) -> 
                 f"The server in {cluster.folder} is in use by {who}. It stops by itself when they "
                 "end; `synfin db stop --force` stops it now and rolls back what is open."
             )
-        send_signal(said.pid, signal.SIGINT)
+        cluster.end_server()
         wait_until_free(cluster)
     return True
 

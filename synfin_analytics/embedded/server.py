@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-import signal
+import shutil
 import subprocess
 import sys
 import threading
@@ -20,9 +20,11 @@ from synfin_analytics.embedded.cluster import (
     PORT,
     Cluster,
     accepts,
+    answers,
     explained,
     new_socket_folder,
     server_environment,
+    socket_file,
 )
 from synfin_analytics.embedded.owner import (
     ServerUser,
@@ -36,6 +38,9 @@ from synfin_analytics.exceptions import EmbeddedServerError
 
 STARTING = "another process that starts or stops the embedded server"
 _START_PATIENCE = 300.0  # seconds; after a crash the server first reads its log again
+_PATIENCE_WITHOUT_FILE = 4.0  # seconds; a server writes its postmaster.pid as it starts
+_PAUSE_IN_RECOVERY = 0.1  # the server logs each knock that it refuses
+_ATTEMPTS = 2  # processes that a kill left behind can end the first
 _logger = logging.getLogger("synfin_analytics.database")
 
 
@@ -93,6 +98,7 @@ class EmbeddedPostgres:
                 if not (locks.is_locked(cluster.watch_lock) and self._running(cluster)):
                     cluster.refuse_other_versions(binaries.major)
                     binaries = readable_binaries(binaries, user, program_shelf())
+                    cluster.remove_unfinished()
                     if not cluster.exists():
                         _logger.info("creating the embedded database in %s", cluster.folder)
                         cluster.create(binaries, user)
@@ -135,16 +141,26 @@ class EmbeddedPostgres:
 
     def _running(self, cluster: Cluster) -> bool:
         """Wait for a server that has a watchdog to be ready; False if it ends instead."""
-        deadline = time.monotonic() + _START_PATIENCE
-        while time.monotonic() < deadline:
+        began = seen = time.monotonic()
+        while time.monotonic() < began + _START_PATIENCE:
             said = cluster.postmaster()
-            if said is not None and said.ready:
+            if said is not None and said.ready and answers(said.sockets):
                 if accepts(said.sockets):
                     self._sockets = said.sockets
                     return True
-                if not said.sockets.exists() and said.pid in cluster.server_processes():
-                    self._restart_without_socket(cluster, said.pid)
+                time.sleep(_PAUSE_IN_RECOVERY)
             if not locks.is_locked(cluster.watch_lock):
+                return False
+            # A server without its file or its socket runs, but cannot be reached any more.
+            if said is None:
+                lost = time.monotonic() > seen + _PATIENCE_WITHOUT_FILE
+            else:
+                seen = time.monotonic()
+                lost = said.ready and not socket_file(said.sockets).exists()
+            if lost and cluster.server_processes():
+                _logger.warning("the embedded server lost its socket or its file; it starts again")
+                cluster.end_server()
+                wait_until_free(cluster)
                 return False
             time.sleep(0.005)
         raise EmbeddedServerError(
@@ -154,38 +170,34 @@ class EmbeddedPostgres:
             )
         )
 
-    def _restart_without_socket(self, cluster: Cluster, pid: int) -> None:
-        """Stop a server whose socket somebody removed: nobody can reach it any more."""
-        _logger.warning("the socket of the embedded server is gone; the server starts again")
-        send_signal(pid, signal.SIGINT)
-        wait_until_free(cluster)
-
     def _launch(self, cluster: Cluster, user: ServerUser, program: str) -> None:
         """Start the watchdog, which starts the server; or let it adopt one that lost its own."""
-        with locks.passing_lock_file(cluster.watch_lock, user) as watch:
-            locks.lock(watch, what="the watchdog of a server that is ending")
-            adopted = cluster.clear_leftovers()
-            left = cluster.postmaster()
-            sockets = left.sockets if adopted and left else new_socket_folder(user)
-            cluster.write_configuration(user)
-            cluster.prepare_log(user)
-            job = {
-                "users": str(cluster.users_lock),
-                "start": str(cluster.start_lock),
-                "log": str(cluster.log),
-                "sockets": str(sockets),
-                "adopt": adopted,
-                "switch": user.switch,
-                "environment": server_environment(),
-                "command": [program, *command_line(cluster.data, cluster.folder, sockets)],
-            }
-            _run_watchdog(job, watch)
-        if not self._running(cluster):
-            raise EmbeddedServerError(
-                explained(
-                    f"The embedded PostgreSQL in {cluster.folder} did not start", cluster.log_tail()
-                )
+        for _ in range(_ATTEMPTS):
+            with locks.passing_lock_file(cluster.watch_lock, user) as watch:
+                locks.lock(watch, what="the watchdog of a server that is ending")
+                adopted = cluster.running_server()
+                sockets = adopted.sockets if adopted else new_socket_folder(user)
+                cluster.write_configuration(user)
+                cluster.prepare_log(user)
+                job = {
+                    "users": str(cluster.users_lock),
+                    "start": str(cluster.start_lock),
+                    "log": str(cluster.log),
+                    "sockets": str(sockets),
+                    "adopt": adopted.pid if adopted else None,
+                    "switch": user.switch,
+                    "environment": server_environment(),
+                    "command": [program, *command_line(cluster.data, cluster.folder, sockets)],
+                }
+                _run_watchdog(job, watch)
+            if self._running(cluster):
+                return
+            shutil.rmtree(sockets, ignore_errors=True)
+        raise EmbeddedServerError(
+            explained(
+                f"The embedded PostgreSQL in {cluster.folder} did not start", cluster.log_tail()
             )
+        )
 
 
 def _run_watchdog(job: dict[str, Any], watch: int) -> None:
@@ -214,14 +226,6 @@ def wait_until_free(cluster: Cluster) -> None:
     """Wait until the server and its watchdog have ended."""
     with locks.passing_lock_file(cluster.watch_lock) as watch:
         locks.lock(watch, what=f"the server in {cluster.folder} to stop")
-
-
-def send_signal(pid: int, number: signal.Signals) -> None:
-    """Send a signal to a process, which may have ended meanwhile."""
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
 
 
 _living: weakref.WeakSet[EmbeddedPostgres] = weakref.WeakSet()
