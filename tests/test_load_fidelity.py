@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import TYPE_CHECKING, Any
 
 import frames_of
 import pandas as pd
 import polars as pl
+import polars.testing
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from polars.testing import assert_frame_equal
 from sqlalchemy import select
 
 from synfin_analytics.exceptions import InvalidDataError
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from synfin_analytics.manager import DatabaseManager
+
+# Digit by digit: by default polars compares floats as more or less equal.
+assert_frame_equal = functools.partial(polars.testing.assert_frame_equal, check_exact=True)
 
 many = settings(
     max_examples=12,

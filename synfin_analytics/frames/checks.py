@@ -135,7 +135,8 @@ def _cell_by_cell(objects: Objects, spec: ColumnSpec) -> Checked:
 def _mistyped(column: pl.Series, spec: ColumnSpec) -> Checked:
     """Every cell that is there is of a type that the column never takes."""
     checked = Checked(pl.Series(column.name, [None] * len(column), dtype=spec.dtype))
-    found = cells.NAMES_OF_TYPES.get(column.dtype.base_type(), str(column.dtype))
+    whole = "a whole number" if column.dtype.is_integer() else str(column.dtype)
+    found = cells.NAMES_OF_TYPES.get(column.dtype.base_type(), whole)
     checked.refuse(column.is_not_null(), f"is {found}, not {cells.WANTED[spec.kind]}")
     return checked
 
@@ -191,9 +192,11 @@ def _number(column: pl.Series, spec: ColumnSpec) -> Checked:
     if column.dtype.is_decimal():
         units, unit = _units(column)
         few = (units.abs() <= cells.SAFE_INTEGERS).all()
-        if not few or unit[0] > LARGEST_EXACT_POWER:  # else one division, rounded once
+        if not few or unit[0] > LARGEST_EXACT_POWER:
             return _cell_by_cell(column.to_list(), spec)
-        return Checked(units.cast(pl.Float64) / float(unit[0]))
+        # One division, rounded once: polars' own multiplies by a reciprocal, which it rounds too.
+        doubles = units.fill_null(0).cast(pl.Int64).to_numpy() / float(unit[0])
+        return Checked(pl.Series(column.name, doubles).set(column.is_null(), None))
     checked = Checked(column.cast(pl.Float64))
     checked.refuse(~checked.values.is_finite(), cells.NOT_FINITE)
     if column.dtype.is_integer():
@@ -361,12 +364,18 @@ def _day(column: pl.Series, spec: ColumnSpec) -> Checked:
         kept = column.set(~inside, None)
         checked = Checked(kept.dt.date())
         checked.refuse(~inside, moments.OUT_OF_YEARS)
-        midnight = checked.values.cast(column.dtype).to_physical() == ticks
-        checked.refuse(~midnight, moments.HAS_TIME)
+        checked.refuse(
+            inside & (ticks % _TICKS_OF_A_DAY[column.dtype.time_unit] != 0), moments.HAS_TIME
+        )
     else:
         return _mistyped(column, spec)
     checked.refuse(~moments.within_years(checked.values), moments.OUT_OF_YEARS)
     return checked
+
+
+_TICKS_OF_A_DAY = {
+    unit: 86_400 * per for unit, per in (("ms", 10**3), ("us", 10**6), ("ns", 10**9))
+}
 
 
 def _json(column: pl.Series, spec: ColumnSpec) -> Checked:

@@ -67,6 +67,24 @@ def _split(pieces: Pieces, mask: pl.Series) -> Iterator[tuple[pl.Series | Object
 # -- Arrow ------------------------------------------------------------------------------------
 
 
+def validate(batch: pa.RecordBatch) -> None:
+    """Refuse a broken batch, which would crash what reads it.
+
+    Cells that are wrong each by itself are left to the checks: texts that are not Unicode, days
+    with a time, decimals of too many digits.
+
+    Raises
+    ------
+    pyarrow.ArrowInvalid
+        The batch is broken.
+    """
+    batch.validate()
+    for array in batch.columns:
+        kind = array.type
+        by_cell = _is_text(kind) or pa.types.is_date64(kind) or pa.types.is_decimal(kind)
+        array.validate(full=not by_cell)
+
+
 def from_record_batches(batches: Sequence[pa.RecordBatch], name: str) -> Column:
     """Join a column of consecutive batches, of which some may lack it or have it in another type.
 
@@ -123,6 +141,28 @@ def from_arrow(
     return _foreign(array, str(kind))
 
 
+def _is_text(kind: pa.DataType) -> bool:
+    types = pa.types
+    return any(
+        test(kind) for test in (types.is_string, types.is_large_string, types.is_string_view)
+    )
+
+
+def _from_texts(array: pa.Array) -> pl.Series | Objects:
+    try:
+        array.validate(full=True)
+    except pa.ArrowInvalid:
+        return [_decoded(raw) for raw in array.cast(pa.binary()).to_pylist()]
+    return _from_native(array)
+
+
+def _decoded(raw: bytes | None) -> str | Foreign | None:
+    try:
+        return None if raw is None else raw.decode()
+    except UnicodeDecodeError:
+        return Foreign("text", "is not valid Unicode text (UTF-8)")
+
+
 def _is_native(kind: pa.DataType) -> bool:
     """Whether polars represents a type by one of its own that holds the same values."""
     types = pa.types
@@ -130,7 +170,6 @@ def _is_native(kind: pa.DataType) -> bool:
         test(kind)
         for test in (
             types.is_null, types.is_boolean, types.is_integer, types.is_floating,
-            types.is_string, types.is_large_string, types.is_string_view,
             types.is_binary, types.is_large_binary, types.is_binary_view,
             types.is_fixed_size_binary, types.is_date, types.is_time, types.is_duration,
         )
@@ -178,16 +217,15 @@ def _from_timestamps(array: pa.TimestampArray) -> pl.Series:
 
 def _from_decimals(array: pa.Array) -> pl.Series | Objects:
     kind = array.type
-    if kind.scale < 0 or kind.precision < kind.scale:
+    if not 0 <= kind.scale <= min(kind.precision, 38):
         return list(array.to_pylist())
-    if pa.types.is_decimal256(kind):
-        if kind.scale > 38:
-            return list(array.to_pylist())
-        try:
+    try:
+        array.validate(full=True)  # DuckDB sends more digits than it says
+        if pa.types.is_decimal256(kind):
             array = array.cast(pa.decimal128(38, kind.scale))
-        except pa.ArrowInvalid:  # more digits than that
-            return list(array.to_pylist())
-    return pl.Series("", pl.from_arrow(array))
+    except pa.ArrowInvalid:  # digits beyond the 38 that polars has
+        return list(array.to_pylist())
+    return _from_native(array)
 
 
 def _from_native(array: pa.Array) -> pl.Series:
@@ -217,6 +255,7 @@ def _python_object(scalar: pa.Scalar) -> Any:
 _CONVERSIONS: tuple[
     tuple[Callable[[pa.DataType], bool], Callable[[pa.Array], pl.Series | Objects]], ...
 ] = (
+    (_is_text, _from_texts),
     (_is_native, _from_native),
     (pa.types.is_timestamp, _from_timestamps),
     (pa.types.is_decimal, _from_decimals),
@@ -290,7 +329,8 @@ def from_list(values: list[Any]) -> pl.Series | Objects:
     if kind is dt.datetime and len(_zones(values)) > 1:
         return values
     try:
-        array = pa.array(values, from_pandas=True)
+        # As pandas, Arrow would read a decimal NaN as missing.
+        array = pa.array(values, from_pandas=kind is not Decimal)
     except (pa.ArrowException, ValueError, TypeError, OverflowError):
         # Numbers out of any Arrow type, texts that are not Unicode.
         return values

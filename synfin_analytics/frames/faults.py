@@ -124,8 +124,9 @@ def _printable(cells: pl.Series | Sequence[Any]) -> Iterable[Any]:
             cells.to_physical().cast(pl.Int64).fill_null(0).to_numpy().view(f"datetime64[{unit}]")
         )
         missing = cells.is_null()
+        zone = "+00:00" if getattr(kind, "time_zone", None) else ""
         return [
-            None if gap else _moment(text)
+            None if gap else _Shown(_moment(text) + zone)
             for text, gap in zip(np.datetime_as_string(moments), missing, strict=True)
         ]
     if kind.is_nested() or isinstance(kind, pl.Duration):
@@ -133,7 +134,19 @@ def _printable(cells: pl.Series | Sequence[Any]) -> Iterable[Any]:
     return cells
 
 
+@dataclasses.dataclass(frozen=True)
+class _Shown:
+    """A cell that is shown by a text, and is none."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
 def _moment(text: str) -> str:
+    if text == "NaT":  # the lowest number of all
+        return "-infinity"
     whole, point, fraction = text.replace("T", " ").partition(".")
     fraction = fraction.rstrip("0")
     return f"{whole}{point}{fraction}" if fraction else whole
@@ -142,7 +155,10 @@ def _moment(text: str) -> str:
 def _short(cell: Any, *, quoted: bool = False) -> str:
     if cell is None:
         return "NULL"
-    text = repr(cell) if quoted and isinstance(cell, str) else str(cell)
+    try:
+        text = repr(cell) if quoted and isinstance(cell, str) else str(cell)
+    except ValueError:  # Python writes no integer of more than some thousand digits
+        text = f"<{type(cell).__name__}>"
     text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     text = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
     return text if len(text) <= LONGEST_SAMPLE else text[: LONGEST_SAMPLE - 1] + "…"

@@ -24,11 +24,12 @@ END = (dt.datetime(9999, 12, 31, tzinfo=dt.UTC) - _EPOCH) // _MICROSECOND + 86_4
 # The expressions mean the same to Python and to Rust. Libraries accept more by themselves: "now",
 # two-digit years, and digits that they cut off.
 _DATE = "(?:[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8})"
-_CLOCK = "(?:[01][0-9]|2[0-3]):?[0-5][0-9](?::?[0-5][0-9](?:[.][0-9]{%s})?)?"
+_MINUTES = "(?:[01][0-9]|2[0-3]):?[0-5][0-9]"
+_SECONDS = ":?[0-5][0-9]"
 _OFFSET = "(?:Z|[+-](?:0[0-9]|1[0-5])(?::?[0-5][0-9])?)?"
-_MOMENT = f"^{_DATE}(?:[T ]{_CLOCK % '1,6'}{_OFFSET})?$"
+_MOMENT = f"^{_DATE}(?:[T ]{_MINUTES}(?:{_SECONDS}(?:[.][0-9]{{1,6}})?)?{_OFFSET})?$"
 #: A moment with more digits of a second than we keep.
-_FINER = f"^{_DATE}[T ]{_CLOCK % '7,'}{_OFFSET}$"
+_FINER = f"^{_DATE}[T ]{_MINUTES}{_SECONDS}[.][0-9]{{7,}}{_OFFSET}$"
 _NOTHING_MORE = "([.][0-9]{6})0+"
 #: A day, perhaps with the midnight that programs write behind it.
 _DAY = f"^{_DATE}(?:[T ]00:00(?::00(?:[.]0+)?)?)?$"

@@ -22,6 +22,7 @@ from synfin_analytics.frames.columns import (
     from_pandas,
     from_polars,
     from_record_batches,
+    validate,
 )
 from synfin_analytics.frames.options import ReadOptions
 from synfin_analytics.models import Base
@@ -260,7 +261,7 @@ def _gathered(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[list[pa.
     kept: list[pa.RecordBatch] = []
     height = 0
     for batch in batches:
-        batch.validate(full=True)  # texts that are not Unicode crash what reads them
+        validate(batch)
         start = 0
         while start < batch.num_rows:
             part = batch.slice(start, rows - height)
