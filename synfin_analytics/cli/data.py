@@ -164,7 +164,16 @@ def echo_report(report: LoadReport) -> None:
     show_default=True,
     help="Column whose period is meant by --partition-by.",
 )
-@click.option("--exact", is_flag=True, help="Write money as decimals, not as doubles.")
+@click.option(
+    "--exact",
+    is_flag=True,
+    help="Write money as decimals, not as doubles. A table in CSV always does.",
+)
+@click.option(
+    "--escape-formulas",
+    is_flag=True,
+    help="For spreadsheets: write a ' before texts of a CSV file that they would run as formulas.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace what TARGET holds.")  # fmt: skip
 def export(
     tables: tuple[str, ...],
@@ -173,6 +182,7 @@ def export(
     partition_by: str | None,
     time_column: str,
     exact: bool,
+    escape_formulas: bool,
     overwrite: bool,
 ) -> None:
     """Write TABLE, or the rows of a query, to TARGET.
@@ -188,14 +198,23 @@ def export(
 
     if len(tables) + (query is not None) != 1:
         raise click.UsageError("Give one TABLE, or --query.")
+    is_csv = partition_by is None and target.suffix.lower() == ".csv"
+    if escape_formulas and not is_csv:
+        raise click.UsageError("--escape-formulas needs a TARGET that ends in .csv.")
     what: Any = model_of(tables[0]) if tables else query
     check_target(target, partition_by, overwrite=overwrite)
     with (
         contextlib.closing(DatabaseManager()) as manager,
-        read_batches(what, manager=manager, exact=exact) as batches,
+        # A table in CSV has all digits of its numbers: a query may have numbers without a scale.
+        read_batches(what, manager=manager, exact=exact or (is_csv and bool(tables))) as batches,
         progress_bar(target.name, None, show=None) as bar,
     ):
         rows = write_batches(
-            batches, target, partition_by=partition_by, time_column=time_column, progress=bar.update
+            batches,
+            target,
+            partition_by=partition_by,
+            time_column=time_column,
+            escape_formulas=escape_formulas,
+            progress=bar.update,
         )
     click.echo(f"{rows:,} rows: {target}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 from typing import TYPE_CHECKING
 
@@ -63,11 +64,13 @@ def write_batches(
     *,
     partition_by: str | None = None,
     time_column: str = "timestamp",
+    escape_formulas: bool = False,
     progress: Callable[[int], object] = lambda rows: None,  # noqa: ARG005 - called with the rows
 ) -> int:
     """Write all batches to ``target``, and return the number of rows.
 
-    They are written beside it and moved there at the end: what stands under that name is whole.
+    They are written beside it and moved there at the end: a file of that name is always complete.
+    ``escape_formulas`` is for CSV files that a spreadsheet opens.
     """
     schema = batches.schema
     if partition_by is not None:
@@ -79,9 +82,10 @@ def write_batches(
             parts = (_by_period(one, schema, time_column, partition_by) for one in counted)
             _write_dataset(parts, schema, unfinished)
         elif target.suffix.lower() == ".csv":
+            schema = _as_in_csv(schema)
             with csv.CSVWriter(unfinished, schema) as writer:
                 for batch in counted:
-                    writer.write_batch(batch)
+                    writer.write_batch(_written(batch, schema, escape_formulas=escape_formulas))
         else:
             with parquet.ParquetWriter(unfinished, schema, compression="zstd") as writer:
                 for batch in counted:
@@ -96,6 +100,37 @@ def write_batches(
     finally:
         _remove(unfinished)
     return counted.rows
+
+
+def _as_in_csv(schema: pa.Schema) -> pa.Schema:
+    """Types of the columns as CSV has them: a list is a text, in JSON."""
+    fields = []
+    for field in schema:
+        if pa.types.is_list(field.type) or pa.types.is_large_list(field.type):
+            field = pa.field(field.name, pa.string())
+        elif pa.types.is_nested(field.type) or pa.types.is_interval(field.type):
+            raise ArgumentError(
+                f"The column {field.name!r} must be of a type that CSV can hold; got {field.type}. "
+                f"Cast it in the query, as {field.name}::text."
+            )
+        fields.append(field)
+    return pa.schema(fields)
+
+
+def _written(batch: pa.RecordBatch, schema: pa.Schema, *, escape_formulas: bool) -> pa.RecordBatch:
+    """Rows as they are written: lists as JSON, formulas of spreadsheets with an apostrophe."""
+    arrays = []
+    for array, field in zip(batch.columns, schema, strict=True):
+        if array.type != field.type:
+            texts = [
+                None if value is None else json.dumps(value, ensure_ascii=False, default=str)
+                for value in array.to_pylist()
+            ]
+            array = pa.array(texts, field.type)
+        if escape_formulas and pa.types.is_string(array.type):
+            array = pc.replace_substring_regex(array, r"\A([=+\-@\t\r])", r"'\1")
+        arrays.append(array)
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 class _Counted:

@@ -115,6 +115,7 @@ class _File:
         self._encoding = codecs.lookup(options.encoding or "utf-8").name
         lines = self._first_lines()
         self.separator = options.separator or sniff(lines)
+        self._found = any(self.separator in line for line in lines[:1])
 
     def utf8(self) -> Any:
         """Open its text as UTF-8."""
@@ -126,13 +127,18 @@ class _File:
     @property
     def note(self) -> str:
         """Say how it was read."""
-        how = "as given" if self._options.separator else "found in the header"
         told = SEPARATORS.get(self.separator, "separator")
+        if self._options.separator:
+            how = f"{told}, as given"
+        elif self._found:
+            how = f"{told}, from the header"
+        else:
+            how = "assumed: the header has no comma, semicolon, tab or vertical bar"
         return (
-            f"The file was read with separator={self.separator!r} ({told}, {how}), "
-            f"encoding={self._encoding!r} and decimal={self._options.decimal_mark!r}. If it is "
-            "written otherwise, say so: separator=, encoding=, decimal=, thousands=, date_format=, "
-            "currency= (on the command line: --separator, …)."
+            f"The file was read with separator={self.separator!r} ({how}), "
+            f"encoding={self._encoding!r}, decimal={self._options.decimal_mark!r}. If it is "
+            "written otherwise, pass separator=, encoding=, decimal=, thousands=, date_format= or "
+            "currency= (on the command line: --separator and so on)."
         )
 
     def _first_lines(self) -> list[str]:
