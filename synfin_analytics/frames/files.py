@@ -301,8 +301,8 @@ def _objects(opened: Callable[[], IO[bytes]], name: str) -> Iterator[Mapping[str
     try:
         with opened() as file:
             for number, line in enumerate(io.BufferedReader(cast("io.RawIOBase", file)), 1):
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-                if text.strip():
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+                if text:
                     record = json.loads(
                         text,
                         parse_float=_exact,
@@ -318,7 +318,9 @@ def _objects(opened: Callable[[], IO[bytes]], name: str) -> Iterator[Mapping[str
         ) from None
     except (ValueError, RecursionError, OSError, EOFError, lzma.LZMAError) as error:
         # A JSONDecodeError has the whole text, which is data; its message has none of it.
-        why = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        why = str(error)
+        if isinstance(error, json.JSONDecodeError):
+            why = f"{error.msg} (column {error.colno})"
         raise ArgumentError(
             f"{name} cannot be read as JSON lines: line {number:,}: {why}."
         ) from None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from synfin_analytics.exceptions import ArgumentError, InvalidDataError
+from synfin_analytics.exceptions import ArgumentError, InvalidDataError, NotFoundError
 from synfin_analytics.frames.ahead import ahead
 from synfin_analytics.frames.faults import Faults
 from synfin_analytics.frames.keys import STUBS
@@ -161,6 +161,9 @@ def load_df(
         targets = match_columns(source.names, spec, columns, partial=on_conflict == "update")
     except InvalidDataError as error:
         raise noted(error, source.note) from None
+    except NotFoundError as error:
+        error.args = (f"{error} {source.note}".rstrip(),)
+        raise
     faults = Faults()
     labels = LabelCount() if on_invalid == "reject" and "is_fraud" in targets.values() else None
     with (
