@@ -32,6 +32,15 @@ def test_fraud_rates_are_the_same(spark, rows, groups):
     assert_frame_equal(as_polars(result), expected, check_dtypes=False, rel_tol=1e-9)
 
 
+def test_names_of_columns_may_have_dots(spark):
+    frame = pl.DataFrame(
+        {"shop.city": ["Gent", "Lier"], "is.fraud": [True, False], "amount": [1.0, 2.0]}
+    )
+    native = to_spark(spark, frame)
+    result = as_polars(fraud_rate(native, by="shop.city", label="is.fraud"))
+    assert result.select("shop.city", "frauds").rows() == [("Gent", 1), ("Lier", 0)]
+
+
 SCORED = {
     "p": pl.Float64,
     "is_fraud": pl.Boolean,
@@ -85,7 +94,7 @@ def test_what_spark_holds_is_checked_as_elsewhere(spark):
     frame = to_spark(spark, pl.DataFrame({"p": [0.5, 1.5], "is_fraud": [2, 1], "amount": [1, 2]}))
     with pytest.raises(NotFoundError, match="no column 'chanel' in the frame"):
         fraud_rate(frame, by="chanel")
-    with pytest.raises(ArgumentError, match=r"'is_fraud' must be a label .*: 1 rows"):
+    with pytest.raises(ArgumentError, match=r"'is_fraud' must be a label .*; 1 rows"):
         fraud_rate(frame)
     with pytest.raises(ArgumentError, match="'amount' must be a label"):
         evaluate(frame, label="amount", score="p")

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
-from synfin_analytics.metrics.counting import missing_as_null, typed
+from synfin_analytics.metrics.counting import missing_as_null, plain, typed
 from synfin_analytics.metrics.periods import Period
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def told(begin: np.datetime64, end: np.datetime64) -> str:
 
 def _column(rows: nw.DataFrame[Any], name: str) -> nw.Series[Any]:
     """Take a column, typed by its values where pandas has it as objects."""
-    column: nw.Series[Any] = typed(rows.select(name), [name])[name]
+    column: nw.Series[Any] = typed(plain(rows.select(name)), [name])[name]
     return column
 
 

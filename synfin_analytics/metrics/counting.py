@@ -8,6 +8,7 @@ engine. The arithmetic that follows is the same for all (:func:`rates_from_count
 from __future__ import annotations
 
 import functools
+import re
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import narwhals as nw
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 Frame: TypeAlias = nw.DataFrame[Any] | nw.LazyFrame[Any]
 RowsOf: TypeAlias = "Callable[[Frame], Frame]"
 
+#: What makes an expression of a name.
+_AN_EXPRESSION = re.compile(r"[.`\"]")
 _CUT = {"minute": "1m", "hour": "1h", "day": "1d", "month": "1mo"}
 _UTC = {"UTC", "Etc/UTC", "Z", "GMT", "Etc/GMT", "+00:00"}
 #: Engines that have one zone for a connection, not one for a column, and how it is set.
@@ -130,6 +133,35 @@ def opened(frame: Any, caller: str) -> Frame:
     return found
 
 
+def plainly_named(frame: Any, columns: Collection[str], caller: str) -> tuple[Any, dict[str, str]]:
+    """Rename columns whose names DuckDB and Spark would read as expressions, such as ``"a.b"``.
+
+    Returns
+    -------
+    tuple
+        The frame, and the name in it of each of ``columns``.
+    """
+    names = {name: name for name in columns}
+    if nw.dependencies.is_dask_dataframe(frame) or not any(map(_AN_EXPRESSION.search, columns)):
+        return frame, names
+    found = opened(frame, caller)
+    if found.implementation not in _SET_UTC:
+        return frame, names
+    known = names_of(found)
+    check_columns(list(columns), known)
+    taken = {name.casefold() for name in known}
+    for name in columns:
+        plain_name = _AN_EXPRESSION.sub("_", name)
+        while plain_name != name and plain_name.casefold() in taken:
+            plain_name += "_"
+        names[name] = plain_name
+        taken.add(plain_name.casefold())
+    if found.implementation.is_spark_like():
+        return frame.toDF(*(names.get(name, name) for name in known)), names
+    changed = {name: plain_name for name, plain_name in names.items() if name != plain_name}
+    return found.rename(changed).to_native(), names
+
+
 def check_columns(wanted: Sequence[str], known: Sequence[str]) -> None:
     """Refuse a column that is not there, with the nearest that is."""
     for name in wanted:
@@ -209,11 +241,16 @@ def plain(frame: Frame) -> Frame:
         if isinstance(dtype, pd.DatetimeTZDtype):
             changed[name] = native[name].dt.tz_convert("UTC")
         elif isinstance(dtype, pd.ArrowDtype):
-            wanted = pd.ArrowDtype(_plain_type(dtype.pyarrow_dtype, "UTC"))
-            if wanted != dtype:
-                changed[name] = native[name].astype(wanted)
+            wanted = _plain_type(dtype.pyarrow_dtype, "UTC")
+            if wanted != dtype.pyarrow_dtype:
+                array = pd.arrays.ArrowExtensionArray(
+                    native[name].array.__arrow_array__().cast(wanted)
+                )
+                changed[name] = pd.Series(array, index=native.index)
+    if not changed:
+        return frame
     known: nw.DataFrame[Any] = nw.from_native(native.assign(**changed), eager_only=True)
-    return known if changed else frame
+    return known
 
 
 def _plain_type(of: pa.DataType, zone: str | None = None) -> pa.DataType:

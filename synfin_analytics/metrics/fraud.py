@@ -20,6 +20,7 @@ from synfin_analytics.metrics.counting import (
     column_names,
     missing_as_null,
     numbers,
+    plainly_named,
     typed,
 )
 from synfin_analytics.metrics.groups import Groups
@@ -193,17 +194,27 @@ def fraud_rate(
     groups = Groups.parse(by, bins, every, timestamp, measures=MEASURES)
     known = column_names(frame, "fraud_rate")
     clusters = Clusters.parse(cluster, groups.needed, known)
-    columns = [*groups.needed, label, *([] if amount is None else [amount]), *clusters.columns]
+    values = [label] if amount is None else [label, amount]
+    columns = [*groups.needed, *values, *clusters.columns]
+    frame, names = plainly_named(frame, columns, "fraud_rate")
+    inside = groups.renamed(names)
     counts = add_up(
         frame,
-        columns,
-        [*groups.keys, *clusters.keys],
-        functools.partial(_measured, groups=groups, clusters=clusters, label=label, amount=amount),
+        [names[name] for name in columns],
+        [*inside.keys, *clusters.keys],
+        functools.partial(
+            _measured,
+            groups=inside,
+            clusters=Clusters(tuple(names[name] for name in clusters.columns)),
+            label=names[label],
+            amount=None if amount is None else names[amount],
+        ),
         caller="fraud_rate",
-        then=functools.partial(squares, keys=groups.keys, clusters=clusters)
+        then=functools.partial(squares, keys=inside.keys, clusters=clusters)
         if clusters.columns
         else None,
     )
+    counts = counts.rename(dict(zip(inside.keys, groups.keys, strict=True)))
     _refuse(counts, label, amount)
     return rates_from_counts(counts, groups, clusters, interval=interval, level=level)
 

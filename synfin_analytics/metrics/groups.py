@@ -170,6 +170,15 @@ class Groups:
         edges = [name for band in self.bands for name in band.names]
         return [*self.columns, *edges, *self._time]
 
+    def renamed(self, names: Mapping[str, str]) -> Groups:
+        """Return the same groups of rows whose columns have other names."""
+        return Groups(
+            tuple(names[name] for name in self.columns),
+            tuple(Bands(names[band.column], band.edges) for band in self.bands),
+            self.period,
+            names.get(self.timestamp, self.timestamp),
+        )
+
     def expressions(self, frame: Frame) -> list[nw.Expr]:
         """Say what the groups of each row of a frame are, under the names of :attr:`keys`."""
         schema = frame.collect_schema()

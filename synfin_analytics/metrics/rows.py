@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import narwhals as nw
 import numpy as np
 
-from synfin_analytics.exceptions import ArgumentError, NotFoundError
-from synfin_analytics.metrics.counting import numbers, utc
+from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.metrics.counting import (
+    check_columns,
+    names_of,
+    numbers,
+    plain,
+    typed,
+    utc,
+)
 from synfin_analytics.metrics.scored import DAY, scored
 from synfin_analytics.metrics.scores import COUNTED, SCORE, ScoreCounts
 
@@ -95,9 +102,11 @@ class FrameRows:
         self._refuse_left_behind()
         if nw.dependencies.is_dask_dataframe(self.frame):
             return name in self.frame and self.frame[name].dtype.kind == "M"
-        schema = nw.from_native(self.frame).collect_schema()
-        if name not in schema:
-            raise NotFoundError("column", name, schema.names(), where="the frame")
+        frame = nw.from_native(self.frame)
+        check_columns([name], names_of(frame))
+        if isinstance(frame, nw.DataFrame):
+            frame = typed(plain(frame.select(name)), [name])
+        schema = frame.collect_schema()
         return isinstance(schema[name], nw.Datetime) or schema[name] == nw.Date
 
     def _refuse_left_behind(self) -> None:

@@ -16,9 +16,11 @@ from synfin_analytics.metrics.counting import (
     check_columns,
     missing_as_null,
     numbers,
+    plainly_named,
     start_of_unit,
     typed,
 )
+from synfin_analytics.metrics.groups import group_key
 from synfin_analytics.metrics.periods import Period
 from synfin_analytics.metrics.scores import COUNTED, SCORE, ScoreCounts
 
@@ -121,11 +123,20 @@ def scored(
         :data:`COUNTED`, and in :data:`UNLABELLED` the rows without a label, whose score is 0.
     """
     columns = [*keys, label, score, *(name for name in (amount, day) if name is not None)]
+    frame, names = plainly_named(frame, columns, "evaluate")
+    inside = [names[name] for name in keys]
     rows_of = functools.partial(
-        _rows_of, keys=tuple(keys), label=label, score=score, amount=amount, day=day
+        _rows_of,
+        keys=tuple(inside),
+        label=names[label],
+        score=names[score],
+        amount=None if amount is None else names[amount],
+        day=None if day is None else names[day],
     )
-    wanted = [*keys, *([] if day is None else [DAY]), SCORE]
-    counts = add_up(frame, columns, wanted, rows_of, caller="evaluate")
+    wanted = [*inside, *([] if day is None else [DAY]), SCORE]
+    counts = add_up(
+        frame, [names[name] for name in columns], wanted, rows_of, caller="evaluate"
+    ).rename(dict(zip(inside, keys, strict=True)))
     kinds = (_WRONG, _NO_SCORE, *([] if amount is None else [_INFINITE]))
     _refuse(label, score, amount, *(int(numbers(counts[name]).sum()) for name in kinds))
     if amount is not None:
@@ -142,8 +153,8 @@ def _rows_of(
     amount: str | None,
     day: str | None,
 ) -> Frame:
-    days = [] if day is None else [start_of_unit(frame, day, Period.parse("1d")).alias(DAY)]
-    found = typed(frame, [name for name in (label, score, amount) if name is not None])
+    found = typed(frame, [name for name in (label, score, amount, day) if name is not None])
+    days = [] if day is None else [start_of_unit(found, day, Period.parse("1d")).alias(DAY)]
     schema = found.collect_schema()
     truth = missing_as_null(schema[label], label, _MEANINGS[0])
     said = missing_as_null(schema[score], score, _MEANINGS[1])
@@ -164,7 +175,7 @@ def _rows_of(
     counted[_WRONG] = ((fraud != 0) & (fraud != 1)).cast(nw.Int64)
     counted[_NO_SCORE] = (known & no_score).cast(nw.Int64)
     return found.select(
-        *(_key(schema[name], name) for name in keys),
+        *(group_key(schema[name], name) for name in keys),
         *days,
         *(each.alias(name) for name, each in counted.items()),
     )
@@ -221,11 +232,6 @@ def _groups(
 def _plain(key: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return a group with None for each engine's own missing value."""
     return tuple(None if pd.isna(value) else value for value in key)
-
-
-def _key(dtype: nw.dtypes.DType, name: str) -> nw.Expr:
-    """Return a column to group by, in which NaN is missing, as pandas has it."""
-    return nw.col(name).fill_nan(None) if dtype.is_float() else nw.col(name)
 
 
 def _type_in_frame(frame: Any, score: str) -> type[np.floating[Any]]:
