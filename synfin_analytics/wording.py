@@ -14,6 +14,7 @@ UNDEFINED = "not defined"
 #: Attribute of HTML in a notebook whose dollar signs are no formulas, as pandas writes it.
 NO_FORMULAS = 'class="tex2jax_ignore mathjax_ignore"'
 _SPACE = "\u00a0"
+_NOT_KNOWN, _EMPTY = "not known", "(empty)"
 #: What is smaller comes from rounding; numbers with more decimals than these are written in powers
 #: of ten.
 _NOISE, _MOST_DECIMALS = 1e-13, 8
@@ -190,6 +191,27 @@ def listed(words: Sequence[str]) -> str:
 def day(moment: dt.datetime) -> str:
     """Date of a moment."""
     return f"{moment:%Y-%m-%d}"
+
+
+def is_missing(value: object) -> bool:
+    """Whether a value is None, NaN, NaT or pandas' NA."""
+    return value is None or type(value).__name__ in {"NAType", "NaTType"} or value != value
+
+
+def group_word(value: object) -> str:
+    """Name a group by its value; a text that is the name of something else is in quotes.
+
+    Examples
+    --------
+    >>> group_word("online"), group_word(None), group_word("not known"), group_word(12.0)
+    ('online', 'not known', '“not known”', '12')
+    """
+    if is_missing(value):
+        return _NOT_KNOWN
+    if isinstance(value, float) and value.is_integer():  # whole numbers, of which some are missing
+        return str(int(value))
+    word = str(value)
+    return f"“{word}”" if word in {_NOT_KNOWN, _EMPTY} else word or _EMPTY
 
 
 def plural(count: int, noun: str) -> str:

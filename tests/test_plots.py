@@ -11,6 +11,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from matplotlib import pyplot as plt
+from matplotlib.colors import to_rgb
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics import fraud_rate
@@ -234,7 +235,7 @@ def test_room_is_made_for_the_strip_where_the_figure_has_no_layout():
 
 @pytest.mark.parametrize("wrong", ["ax", plt, [1]])
 def test_what_is_no_axes_is_refused_and_leaves_no_figure(wrong):
-    with pytest.raises(ArgumentError, match="ax must be one matplotlib Axes"):
+    with pytest.raises(ArgumentError, match="`ax` must be one matplotlib Axes"):
         plot_fraud_rate(fraud_rate(transactions(is_fraud=[True])), wrong)
     assert plt.get_fignums() == []
 
@@ -279,3 +280,79 @@ def test_what_is_no_result_of_fraud_rate_is_refused():
 def test_matplotlib_is_not_imported_before_a_picture_is_drawn():
     code = "import sys, synfin_analytics.plots; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# -- Styles and names -----------------------------------------------------------------------------
+
+
+def luminance(color) -> float:
+    """Relative luminance of WCAG."""
+    parts = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
+    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+
+def contrast(one, other) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.fixture
+def by_name():
+    frame = transactions(
+        channel=["pos", "not known", None, "", "(empty)"] * 4, is_fraud=[True, False] * 10
+    )
+    return fraud_rate(frame, by="channel")
+
+
+@pytest.mark.parametrize("look", ["default", "dark_background", "ggplot", "Solarize_Light2"])
+def test_lines_and_words_can_be_told_from_any_background(by_name, look):
+    with plt.style.context(look):
+        ax = plot_fraud_rate(by_name).ax
+        draw(ax)
+    for line in ax.get_lines():
+        assert contrast(line.get_color(), ax.get_facecolor()) >= 3
+    for text in [*ax.texts, *ax.get_yticklabels(), ax.xaxis.label]:
+        assert contrast(text.get_color(), ax.figure.get_facecolor()) >= 3
+
+
+def test_an_axes_of_a_dark_figure_gets_the_colours_of_the_dark(by_name):
+    _, ax = plt.subplots(facecolor="black")
+    ax.set_facecolor("none")
+    plot_fraud_rate(by_name, ax)
+    assert all(contrast(line.get_color(), "black") >= 3 for line in ax.get_lines())
+
+
+def test_settings_of_lines_and_grids_change_nothing(by_name):
+    odd = {
+        "lines.linestyle": "--", "lines.marker": "x", "axes.grid": True, "axes.grid.which": "both",
+        "axes.prop_cycle": plt.cycler(color=["red"]), "axes.titlelocation": "right",
+        "savefig.bbox": "tight", "figure.autolayout": True, "text.usetex": True,
+    }  # fmt: skip
+    with mpl.rc_context(odd):
+        ax = plot_fraud_rate(by_name).ax
+    usual = plot_fraud_rate(by_name).ax
+    for one, other in zip(ax.get_lines(), usual.get_lines(), strict=True):
+        assert one.get_linestyle() == other.get_linestyle()
+        assert one.get_marker() == other.get_marker()
+        assert one.get_color() == other.get_color()
+    assert ax.get_title(loc="left") == usual.get_title(loc="left")
+    assert not any(line.get_visible() for line in ax.yaxis.get_gridlines())
+    assert not any(text.get_usetex() for text in (*ax.texts, ax.xaxis.label))
+
+
+def test_a_group_that_is_called_not_known_is_not_the_one_without_a_name(by_name):
+    labels = [label.get_text() for label in plot_fraud_rate(by_name).ax.get_yticklabels()]
+    assert sorted(labels) == ["(empty)", "not known", "pos", "“(empty)”", "“not known”"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_long_names_are_broken_into_lines_beside_axes_of_a_usual_width():
+    agents = ["Mozilla/5.0 (Windows NT 10.0; Win64; x64) " + "AppleWebKit/537.36 " * 4, "y" * 400]
+    frame = transactions(user_agent=agents * 4, is_fraud=[True, False] * 4)
+    ax = plot_fraud_rate(fraud_rate(frame, by="user_agent")).ax
+    draw(ax)
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    assert "AppleWebKit/537.36" in labels[0] + labels[1]
+    assert max(len(line) for label in labels for line in label.splitlines()) <= 38
+    assert max(label.count("\n") for label in labels) == 2
+    assert ax.get_position().width > 0.4

@@ -60,7 +60,7 @@ def test_without_scores_the_picture_says_so():
 def test_importances_are_drawn_from_the_largest_down(found):
     display = plot_importances(found, most=2)
     names = [label.get_text() for label in display.ax.get_yticklabels()]
-    assert names == ["amount", "x" * 31 + "…"]
+    assert names == ["amount", "x" * 32 + "\n" + "x" * 18]
     assert [bar.get_width() for bar in display.ax.patches] == [0.5, 0.2]
     assert [text.get_text() for text in display.ax.texts] == ["+0.400", "0.000"]
     assert "1 smaller not shown" in display.ax.get_xlabel()

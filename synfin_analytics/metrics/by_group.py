@@ -165,7 +165,7 @@ _Value: TypeAlias = "tuple[tuple[Any, ...], float, Evaluation]"
 
 def group_name(key: tuple[Any, ...]) -> str:
     """Name a group as people read it."""
-    return " · ".join("not known" if pd.isna(one) else str(one) or "(empty)" for one in key)
+    return " · ".join(map(wording.group_word, key))
 
 
 def is_small(one: Evaluation) -> bool:

@@ -57,10 +57,11 @@ def plot_calibration(
     numbers = one.calibration(bins)
 
     def draw(ax: Axes) -> None:
+        colours = style.palette(ax)
         style.dress(ax, "Calibration" if title is None else title)
         filled = numbers[numbers["transactions"] > 0]
         end = filled["high_score"].max() if len(filled) else 1.0
-        ax.plot([0, end], [0, end], color=style.GREY, linewidth=1, linestyle=style.DASHES)
+        ax.plot([0, end], [0, end], color=colours.grey, linewidth=1, linestyle=style.DASHES)
         if len(filled):
             _dots(ax, filled)
         ax.set_xlim(0, end)
@@ -77,26 +78,28 @@ def plot_calibration(
 
 
 def _dots(ax: Axes, filled: pd.DataFrame) -> None:
+    colours = style.palette(ax)
     score = filled["mean_score"]
-    look: dict[str, Any] = {"color": style.INK, "clip_on": False}
+    look: dict[str, Any] = {"color": colours.ink, "clip_on": False}
     ax.vlines(score, filled["low"], filled["high"], linewidth=2.4, alpha=0.55, **look)
     ax.plot(score, filled["fraud_rate"], "o-", markersize=6, linewidth=1, **look)
 
 
 def _counts(ax: Axes, numbers: pd.DataFrame) -> Axes:
     """Draw how many transactions each part holds, and write it where there is room."""
+    colours = style.palette(ax)
     below = style.strip(ax, 0.6)
     counts = numbers["transactions"].to_numpy()
     heights = np.log10(1 + counts)
     middle = (numbers["low_score"] + numbers["high_score"]) / 2
     width = numbers["high_score"] - numbers["low_score"]
-    below.bar(middle, heights, width=0.85 * width, color=style.BAR)
+    below.bar(middle, heights, width=0.85 * width, color=colours.bar)
     shown = middle < ax.get_xlim()[1]
     if shown.sum() <= _MOST_WRITTEN:
         for x, height, count in zip(middle[shown], heights[shown], counts[shown], strict=True):
             below.annotate(
                 style.brief(count) if count else "", (x, height), xytext=(0, 1.5),
-                textcoords="offset points", ha="center", fontsize="x-small", color=style.GREY,
+                textcoords="offset points", ha="center", fontsize="x-small", color=colours.grey,
             )  # fmt: skip
     below.set_ylim(0, 1.5 * max(heights.max(initial=0.0), 1.0))
     below.set_yticks([])

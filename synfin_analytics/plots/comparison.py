@@ -65,7 +65,7 @@ def plot_comparison(
 
     if not isinstance(comparison, Comparison):
         raise ArgumentError(
-            f"plot_comparison takes what compare_models returned; got {type(comparison).__name__}."
+            f"`comparison` must be what compare_models returned; got {type(comparison).__name__}."
         )
     first = comparison.reference
     numbers = comparison.frame()
@@ -95,14 +95,15 @@ def plot_comparison(
 def _differences(ax: Axes, numbers: pd.DataFrame, *, one_model: bool) -> None:
     from matplotlib.ticker import FuncFormatter
 
+    colours = style.palette(ax)
     rows = np.arange(len(numbers))[::-1]
     low, high = numbers["difference_low"], numbers["difference_high"]
-    ax.axvline(0, color="black", linewidth=1, zorder=1)
-    ax.hlines(rows, low, high, color=style.INK, linewidth=2.4, alpha=0.55, zorder=2)
+    ax.axvline(0, color=colours.text, linewidth=1, zorder=1)
+    ax.hlines(rows, low, high, color=colours.ink, linewidth=2.4, alpha=0.55, zorder=2)
     clear = ((low > 0) | (high < 0)).to_numpy()
-    for some, face in ((clear, style.INK), (~clear, "white")):
+    for some, face in ((clear, colours.ink), (~clear, colours.paper)):
         ax.plot(
-            numbers["difference"][some], rows[some], "o", color=style.INK, markerfacecolor=face,
+            numbers["difference"][some], rows[some], "o", color=colours.ink, markerfacecolor=face,
             markersize=6, zorder=3, clip_on=False,
         )  # fmt: skip
     for row, value, reference, difference in zip(
@@ -112,10 +113,11 @@ def _differences(ax: Axes, numbers: pd.DataFrame, *, one_model: bool) -> None:
         style.beside(ax, known if np.isfinite(difference) else UNDEFINED, row, size="small")
     metrics = [_METRICS.get(name, name.replace("_", " ")) for name in numbers["metric"]]
     names = [f", {name}" * (not one_model) for name in numbers["model"]]
-    ax.set_yticks(rows, [metric + name for metric, name in zip(metrics, names, strict=True)])
+    labels = [metric + name for metric, name in zip(metrics, names, strict=True)]
+    ax.set_yticks(rows, [style.wrapped(label) for label in labels])
     for row in np.flatnonzero(numbers["metric"].ne(numbers["metric"].shift())):
         if row and not one_model:
-            ax.axhline(rows[row] + 0.5, color=style.GRID, linewidth=0.8)
+            ax.axhline(rows[row] + 0.5, color=colours.grey, linewidth=0.6)
     ax.set_ylim(-0.6, max(len(numbers), 1) - 0.4)
     ends = numbers[["difference", "difference_low", "difference_high"]].abs().to_numpy()
     widest = float(np.nanmax(ends, initial=0.0))

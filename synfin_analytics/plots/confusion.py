@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 _CELLS = (("tp", "found"), ("fn", "missed"), ("fp", "false alarms"), ("tn", "left alone"))
 _TRUTH = ("fraud", "genuine")
 _SAID = ("alert", "no alert")
-#: From this share on, a field is so dark that its words are white.
-_DARK = 0.7
 
 
 def plot_confusion(
@@ -98,11 +96,12 @@ def _matrix(
 ) -> None:
     from matplotlib.colors import LinearSegmentedColormap
 
-    shades = LinearSegmentedColormap.from_list("ink", ["#f3f6f8", style.INK])
+    colours = style.palette(ax)
+    shades = LinearSegmentedColormap.from_list("ink", [colours.paper, colours.ink])
     shares = numbers["share"].to_numpy().reshape(2, 2)
     ax.imshow(np.nan_to_num(shares), cmap=shades, vmin=0, vmax=1, aspect="auto")
-    ax.axhline(0.5, color="white", linewidth=4)
-    ax.axvline(0.5, color="white", linewidth=4)
+    ax.axhline(0.5, color=colours.paper, linewidth=4)
+    ax.axvline(0.5, color=colours.paper, linewidth=4)
     for place, (_, cell) in enumerate(numbers.iterrows()):
         row, column = divmod(place, 2)
         lines = [
@@ -121,7 +120,7 @@ def _matrix(
                 va="center",
                 fontsize=size,
                 fontweight=weight,
-                color="white" if cell["share"] > _DARK else "black",
+                color=style.readable(shades(np.nan_to_num(cell["share"]))),
             )
     alerts = counts.tp + counts.fp
     ax.set_xticks([0, 1], _with_counts(_SAID, (alerts, counts.n - alerts)))

@@ -8,6 +8,7 @@ import numpy as np
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.plots import style
+from synfin_analytics.plots.thinning import thinned
 from synfin_analytics.plots.thresholds import limit, steps
 from synfin_analytics.wording import percent, score
 
@@ -15,11 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from synfin_analytics.plots.style import Display
+    from synfin_analytics.plots.style import Display, Floats
 
 _NEEDED = ("threshold", "alerts", "alert_cost", "cost", "saved")
-#: Parts of 0 to 1 of which only the extremes are drawn, where there are more thresholds.
-_PARTS = 200
 #: The picture ends at so many times what no alert at all costs.
 _HIGHEST = 2.0
 
@@ -58,7 +57,7 @@ def plot_cost(costs: pd.DataFrame, ax: Axes | None = None, *, title: str | None 
     """
     if not hasattr(costs, "columns"):
         raise ArgumentError(
-            f"plot_cost takes what cost_curve(...) of an evaluation returned; got "
+            "`costs` must be what cost_curve(...) of an evaluation returned; got "
             f"{type(costs).__name__}."
         )
     for name in _NEEDED:
@@ -76,15 +75,20 @@ def plot_cost(costs: pd.DataFrame, ax: Axes | None = None, *, title: str | None 
 
 
 def _fewer(costs: pd.DataFrame) -> pd.DataFrame:
-    """Take so many thresholds that the picture is the same: the extremes of each narrow part."""
+    """Take so many thresholds that the picture is the same, and the best of them."""
     costs = costs.reset_index(drop=True)
-    if len(costs) <= 4 * _PARTS:
-        return costs
-    part = (costs["threshold"].clip(upper=1.0) * _PARTS).astype(int)
-    cost = costs["cost"].groupby(part)
-    ends = costs.groupby(part).apply(lambda rows: rows.index[[0, -1]].tolist())
-    kept = {*cost.idxmin(), *cost.idxmax(), *ends.explode(), 0}
-    return costs.loc[sorted(kept)].reset_index(drop=True)
+    cost = costs["cost"].to_numpy(dtype=np.float64)
+    top = _top(cost)
+    best = int(cost.argmin())
+    points = thinned([cost, costs["alert_cost"].to_numpy()], [top, top], keep=[best])
+    return costs.loc[points].reset_index(drop=True)
+
+
+def _top(cost: Floats) -> float:
+    """Where the axis of costs ends: much dearer thresholds are cut off."""
+    none = float(cost[0])
+    highest = float(cost.max())
+    return (min(1.06 * highest, _HIGHEST * none) if none > 0 else 1.06 * highest) or 1.0
 
 
 def _stack(ax: Axes, numbers: pd.DataFrame) -> None:
@@ -93,35 +97,35 @@ def _stack(ax: Axes, numbers: pd.DataFrame) -> None:
     from matplotlib.patches import Patch
     from matplotlib.ticker import FuncFormatter
 
+    colours = style.palette(ax)
     end = limit(numbers, 0.0)
     x, alerts, cost = steps(numbers, end, "alert_cost", "cost")
-    ax.fill_between(x, 0, alerts, step="pre", color=style.BAR, linewidth=0)
-    ax.fill_between(x, alerts, cost, step="pre", color=style.SOFT, linewidth=0)
-    ax.plot(x, cost, drawstyle="steps-pre", color=style.INK, linewidth=1.6)
+    ax.fill_between(x, 0, alerts, step="pre", color=colours.bar, linewidth=0)
+    ax.fill_between(x, alerts, cost, step="pre", color=colours.soft, linewidth=0)
+    ax.plot(x, cost, drawstyle="steps-pre", color=colours.ink, linewidth=1.6)
     none = float(cost[-1])
-    ax.axhline(none, color=style.GREY, linewidth=1, linestyle=style.DASHES)
+    ax.axhline(none, color=colours.grey, linewidth=1, linestyle=style.DASHES)
     best = numbers.iloc[int(numbers["cost"].argmin())]
     at = min(float(best["threshold"]), end)
-    ax.plot(at, best["cost"], "o", color=style.INK, markersize=7, clip_on=False, zorder=5)
+    ax.plot(at, best["cost"], "o", color=colours.ink, markersize=7, clip_on=False, zorder=5)
     style.legend_beside(
         ax,
         [
-            Line2D([], [], marker="o", linestyle="", color=style.INK, label=_told(best, none)),
-            Line2D([], [], color=style.GREY, linewidth=1, linestyle=style.DASHES,
+            Line2D([], [], marker="o", linestyle="", color=colours.ink, label=_told(best, none)),
+            Line2D([], [], color=colours.grey, linewidth=1, linestyle=style.DASHES,
                    label=f"no alert: {style.brief(none)}"),
-            Patch(color=style.SOFT, label="fraud that is lost"),
-            Patch(color=style.BAR, label="cost of the alerts"),
+            Patch(color=colours.soft, label="fraud that is lost"),
+            Patch(color=colours.bar, label="cost of the alerts"),
         ],
     )  # fmt: skip
-    highest = float(cost.max())
-    top = min(1.06 * highest, _HIGHEST * none) if none > 0 else 1.06 * highest
-    ax.set_ylim(0, top or 1.0)
+    top = _top(numbers["cost"].to_numpy())
+    ax.set_ylim(0, top)
     ax.set_xlim(0, end)
     # All ticks alike: 80,000 below 100,000, and not below 100k.
     told = "{:,.0f}".format if 1e3 <= top < 1e7 else style.brief
     ax.yaxis.set_major_formatter(FuncFormatter(lambda amount, _: told(amount)))
     ax.set_ylabel("cost")
-    ax.set_xlabel("threshold" + ("; higher costs are cut off" if highest > top else ""))
+    ax.set_xlabel("threshold" + ("; higher costs are cut off" if cost.max() > top else ""))
 
 
 def _told(best: pd.Series[float], none: float) -> str:

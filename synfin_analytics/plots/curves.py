@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from synfin_analytics.plots.style import Display
 
 
+#: Letters in a line of a model's name.
+_NAME = 40
+
+
 def plot_precision_recall(
     evaluations: Evaluation | Mapping[str, Evaluation],
     ax: Axes | None = None,
@@ -66,10 +70,11 @@ def plot_precision_recall(
     numbers = curves(models)
 
     def draw(ax: Axes) -> None:
+        colours = style.palette(ax)
         style.dress(ax, "Precision-recall curve" if title is None else title, grid="both")
         levels = sorted({one.prevalence for one in models.values() if one.n})
         for level in levels:
-            ax.axhline(level, color=style.GREY, linewidth=1, linestyle=style.DASHES, zorder=1)
+            ax.axhline(level, color=colours.grey, linewidth=1, linestyle=style.DASHES, zorder=1)
         ends = dict.fromkeys(percent(level) for level in levels[:1] + levels[-1:])
         chance = f"at random: {' to '.join(ends) or UNDEFINED}"
         _lines(ax, models, numbers, ("recall", "precision"), "AP", chance)
@@ -121,8 +126,9 @@ def plot_roc(
     numbers = curves(models)
 
     def draw(ax: Axes) -> None:
+        colours = style.palette(ax)
         style.dress(ax, "ROC curve" if title is None else title, grid="both")
-        ax.plot([0, 1], [0, 1], color=style.GREY, linewidth=1, linestyle=style.DASHES, zorder=1)
+        ax.plot([0, 1], [0, 1], color=colours.grey, linewidth=1, linestyle=style.DASHES, zorder=1)
         _lines(ax, models, numbers, ("false_positive_rate", "recall"), "AUC", "at random: 0.500")
         ax.set_ylabel("recall: share of the frauds that are found")
         _caption(ax, "share of genuine transactions that are alerts", models)
@@ -142,9 +148,10 @@ def _lines(
     """Draw a line for each model, the mark at its threshold, and the legend."""
     from matplotlib.lines import Line2D
 
+    colours = style.palette(ax)
     x, y = axes
     handles: list[Any] = []
-    for (name, one), (line, mark, colour) in zip(models.items(), style.STYLES, strict=False):
+    for (name, one), (line, mark, colour) in zip(models.items(), style.styles(ax), strict=False):
         curve = numbers[numbers["model"] == name] if "model" in numbers else numbers
         look: dict[str, Any] = {"linestyle": line, "color": colour, "linewidth": 1.6}
         steps = "steps-pre" if area == "AP" else "default"
@@ -157,10 +164,16 @@ def _lines(
         value = one.average_precision if area == "AP" else one.roc_auc
         known = f"{area} {decimal(value)}"
         handles.append(
-            Line2D([], [], marker=mark, label=f"{name}: {known}" if name else known, **look)
+            Line2D(
+                [],
+                [],
+                marker=mark,
+                label=style.wrapped(f"{name}: {known}" if name else known, _NAME),
+                **look,
+            )
         )
     handles.append(
-        Line2D([], [], color=style.GREY, linewidth=1, linestyle=style.DASHES, label=chance)
+        Line2D([], [], color=colours.grey, linewidth=1, linestyle=style.DASHES, label=chance)
     )
     style.legend_beside(ax, handles)
     for axis in (ax.xaxis, ax.yaxis):
@@ -174,7 +187,8 @@ def _lines(
 
 def _size(models: Mapping[str, Evaluation]) -> tuple[float, float]:
     """Square Axes, and room for the longest name beside them."""
-    return 5.2 + 0.06 * (10 + max(12 if len(models) == 1 else 17, *map(len, models))), 4.8
+    longest = max(min(len(name), _NAME) for name in models)
+    return 5.2 + 0.06 * (10 + max(12 if len(models) == 1 else 17, longest)), 4.8
 
 
 def _caption(ax: Axes, text: str, models: Mapping[str, Evaluation]) -> None:

@@ -62,7 +62,7 @@ def plot_score_drift(
     'Scores by week'
     """
     if not hasattr(weeks, "columns"):
-        raise ArgumentError(f"plot_score_drift takes a frame of weeks; got {type(weeks).__name__}.")
+        raise ArgumentError(f"`weeks` must be a frame of weeks; got {type(weeks).__name__}.")
     for name in _NEEDED:
         if name not in weeks:
             raise NotFoundError("column", name, weeks.columns, where="the weeks")
@@ -89,7 +89,7 @@ def _lines(ax: Axes, numbers: pd.DataFrame) -> None:
     x = style.days(moments)
     highest = 0.0
     handles: list[Any] = []
-    for (column, name), (line, mark, colour) in zip(LINES.items(), style.STYLES, strict=False):
+    for (column, name), (line, mark, colour) in zip(LINES.items(), style.styles(ax), strict=False):
         y = numbers[column].to_numpy(dtype=np.float64)
         highest = max(highest, float(np.nanmax(y)))
         look: dict[str, Any] = {"linestyle": line, "marker": mark, "color": colour}

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from synfin_analytics.plots.style import Display
 
 _NEEDED = ("feature", "mean", "size")
-#: Longer names are cut, or they would leave no room for the bars.
-_LONGEST = 32
+#: Letters in a line of a name: longer ones would leave no room for the bars.
+_LINE = 32
 
 
 def plot_importances(
@@ -57,24 +57,26 @@ def plot_importances(
     """
     if not hasattr(importances, "columns"):
         raise ArgumentError(
-            f"plot_importances takes a frame of features; got {type(importances).__name__}."
+            f"`importances` must be a frame of features; got {type(importances).__name__}."
         )
     for name in _NEEDED:
         if name not in importances:
             raise NotFoundError("column", name, importances.columns, where="the importances")
     if most < 1:
-        raise ArgumentError(f"most is a number of features, at least 1; got {most!r}.")
+        raise ArgumentError(f"`most` must be at least 1; got {most!r}.")
     order = np.argsort(-importances["size"].to_numpy(dtype=np.float64), kind="stable")
     numbers = importances.iloc[order[:most]].reset_index(drop=True)
     left_out = len(importances) - len(numbers)
+    names = [style.wrapped(str(name), _LINE) for name in numbers["feature"]]
 
     def draw(ax: Axes) -> None:
+        colours = style.palette(ax)
         style.dress(ax, "Feature importances" if title is None else title, grid="x")
         rows = np.arange(len(numbers))[::-1]
-        ax.barh(rows, numbers["size"], height=0.6, color=style.BAR)
+        ax.barh(rows, numbers["size"], height=0.6, color=colours.bar)
         for row, mean in zip(rows, numbers["mean"], strict=True):
             style.beside(ax, signed(mean), row, size="small")
-        ax.set_yticks(rows, [_short(str(name)) for name in numbers["feature"]])
+        ax.set_yticks(rows, names)
         ax.set_ylim(-0.6, max(len(numbers), 1) - 0.4)
         ax.tick_params(axis="y", pad=8)
         more = f"; {left_out:,} smaller not shown" if left_out else ""
@@ -83,8 +85,4 @@ def plot_importances(
             style.say(ax, "no importances")
             ax.set_xticks([])
 
-    return style.drawn(ax, (8.4, 1.3 + 0.32 * max(len(numbers), 1)), numbers, draw)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+    return style.drawn(ax, (8.4, 1.3 + 0.32 * max(style.rows_of(names), 1)), numbers, draw)

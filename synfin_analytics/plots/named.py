@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.plots.style import STYLES
+from synfin_analytics.plots.style import MOST_LINES
+from synfin_analytics.plots.thinning import thinned
 from synfin_analytics.wording import plural, score
 
 if TYPE_CHECKING:
@@ -14,17 +15,15 @@ if TYPE_CHECKING:
 
     from synfin_analytics.metrics.evaluation import Evaluation
 
-#: Thresholds that are drawn of a curve at most: as many as a page can show, and a small file.
-POINTS = 1000
-
 
 def named(evaluations: Evaluation | Mapping[str, Evaluation]) -> dict[str, Evaluation]:
     """Give each evaluation its name; one alone has none."""
     if not isinstance(evaluations, Mapping):
         return {"": one_evaluation(evaluations)}
-    if not 1 <= len(evaluations) <= len(STYLES):
+    if not 1 <= len(evaluations) <= MOST_LINES:
         raise ArgumentError(
-            f"A picture tells 1 to {len(STYLES)} models apart; got {len(evaluations)}."
+            f"`evaluations` must be 1 to {MOST_LINES} models, as many as a picture can tell apart; "
+            f"got {len(evaluations)}."
         )
     return {str(name): one_evaluation(one) for name, one in evaluations.items()}
 
@@ -35,8 +34,8 @@ def one_evaluation(given: object) -> Evaluation:
 
     if not isinstance(given, Evaluation):
         raise ArgumentError(
-            "A picture takes what evaluate returns, or several of these by name; "
-            f"got {type(given).__name__}."
+            "A picture of a model must be given what evaluate returned (several of them in a dict, "
+            f"by name); got {type(given).__name__}."
         )
     return given
 
@@ -47,7 +46,12 @@ def curves(evaluations: Mapping[str, Evaluation]) -> pd.DataFrame:
 
     found = []
     for name, one in evaluations.items():
-        curve = one.curve(points=POINTS)
+        curve = one.curve()
+        names = ("precision", "recall", "false_positive_rate")
+        rates = [curve[rate].to_numpy() for rate in names]
+        in_use = int((curve["threshold"] >= float(one.threshold)).sum()) - 1
+        points = thinned(rates, [1.0, 1.0, 1.0], keep=[in_use])
+        curve = curve.loc[points].reset_index(drop=True)
         if name or len(evaluations) > 1:
             curve.insert(0, "model", name)
         found.append(curve)

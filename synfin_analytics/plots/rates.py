@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import numpy as np
-import pandas as pd
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics.fraud import MEASURES
 from synfin_analytics.metrics.proportions import ratio
 from synfin_analytics.plots import style
-from synfin_analytics.wording import percent
+from synfin_analytics.wording import group_word, is_missing, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 
     from synfin_analytics.plots.style import Display, Floats
 
+#: Letters of all groups that a legend in one row has room for, and of a line in one beside.
+_SHORT, _NARROW = 70, 24
 _NEEDED = ("labelled", "frauds", "fraud_rate", "low", "high")
 
 
@@ -64,14 +65,14 @@ def plot_fraud_rate(
     """
     frame = _checked(result)
     if most < 1:
-        raise ArgumentError(f"most is a number of groups, at least 1; got {most!r}.")
+        raise ArgumentError(f"`most` must be at least 1; got {most!r}.")
     keys = [name for name in frame.columns if name not in MEASURES]
     time = next((name for name in keys if isinstance(frame.schema[name], nw.Datetime)), None)
     groups = [name for name in keys if name != time]
     shown = (
         _ordered_groups(frame, groups, most)
         if time is None
-        else _largest_groups(frame, groups, time, min(most, len(style.STYLES)))
+        else _largest_groups(frame, groups, time, min(most, style.MOST_LINES))
     )
     labels = np.array(_labels(shown, groups), dtype=object)
     left_out = len(set(_labels(frame, groups))) - len(set(labels)) if groups else 0
@@ -83,16 +84,14 @@ def plot_fraud_rate(
         else:
             _over_time(ax, shown, labels, time, left_out)
             if groups and len(shown):
-                ax.set_ylim(0, 1.15 * ax.get_ylim()[1])
-                ax.legend(
-                    frameon=False, fontsize="small", ncols=len(style.STYLES), loc="upper left"
-                )
+                _legend(ax)
         if not _floats(frame["labelled"]).sum():
             style.say(ax, "no labelled transactions" if len(frame) else "no transactions")
         if not len(frame):
             ax.set_xticks([])
 
-    size = (8.4, 4.2 if time else 1.5 + 0.36 * max(len(shown), 1))
+    rows = style.rows_of(map(style.wrapped, labels))
+    size = (8.4, 4.2 if time else 1.5 + 0.36 * max(rows, 1))
     return style.drawn(ax, size, nw.maybe_reset_index(shown).to_pandas(), draw)
 
 
@@ -155,22 +154,25 @@ def _by_size(frame: nw.DataFrame[Any], labels: NDArray[np.object_]) -> list[str]
 def _by_group(
     ax: Axes, frame: nw.DataFrame[Any], labels: NDArray[np.object_], left_out: int
 ) -> None:
+    colours = style.palette(ax)
     of = {name: _floats(frame[name]) for name in _NEEDED}
     rows = np.arange(len(frame))[::-1]
     overall = _overall(of)
     if len(frame) > 1 and np.isfinite(overall):
-        ax.axvline(overall, color=style.GREY, linewidth=1, linestyle=style.DASHES, zorder=1)
+        ax.axvline(overall, color=colours.grey, linewidth=1, linestyle=style.DASHES, zorder=1)
         style.above(ax, f"all shown: {percent(overall)}", overall)
-    ax.hlines(rows, of["low"], of["high"], color=style.INK, linewidth=2.4, alpha=0.55, zorder=2)
-    ax.plot(of["fraud_rate"], rows, "o", color=style.INK, markersize=6, zorder=3, clip_on=False)
+    ax.hlines(rows, of["low"], of["high"], color=colours.ink, linewidth=2.4, alpha=0.55, zorder=2)
+    ax.plot(of["fraud_rate"], rows, "o", color=colours.ink, markersize=6, zorder=3, clip_on=False)
     for row, k, n in zip(rows, of["frauds"], of["labelled"], strict=True):
         style.beside(ax, f"{k:,.0f} of {n:,.0f}" if n else "none labelled", row, size="small")
-    ax.set_yticks(rows, labels)
+    ax.set_yticks(rows, [style.wrapped(label) for label in labels])
     ax.set_ylim(-0.6, max(len(frame), 1) - 0.4)
     limit = _limit(of)
     ax.set_xlim(0, limit)
     cut = of["high"] > limit
-    ax.plot(np.full(cut.sum(), limit), rows[cut], ">", color=style.INK, markersize=5, clip_on=False)
+    ax.plot(
+        np.full(cut.sum(), limit), rows[cut], ">", color=colours.ink, markersize=5, clip_on=False
+    )
     ax.xaxis.set_major_formatter(style.percent_ticks())
     ax.set_xlabel(_caption("dot: rate, bar: its interval, right: frauds of transactions", left_out))
     ax.tick_params(axis="y", pad=8)
@@ -179,17 +181,18 @@ def _by_group(
 def _over_time(
     ax: Axes, frame: nw.DataFrame[Any], labels: NDArray[np.object_], time: str, left_out: int
 ) -> None:
+    colours = style.palette(ax)
     of = {name: _floats(frame[name]) for name in _NEEDED}
     moments = _moments(frame[time])
     names = _by_size(frame, labels)
     several = len(names) > 1
-    for name, (line, mark, colour) in zip(names, style.STYLES, strict=False):
+    for name, (line, mark, colour) in zip(names, style.styles(ax), strict=False):
         one = labels == name
         ax.fill_between(
             moments[one],
             of["low"][one],
             of["high"][one],
-            color=colour if several else style.SOFT,
+            color=colour if several else colours.soft,
             alpha=0.12 if several else 0.8,
             linewidth=0,
         )
@@ -210,7 +213,7 @@ def _over_time(
         )
     overall = _overall(of)
     if len(moments) > 1 and np.isfinite(overall):
-        ax.axhline(overall, color=style.GREY, linewidth=1, linestyle=style.DASHES, zorder=1)
+        ax.axhline(overall, color=colours.grey, linewidth=1, linestyle=style.DASHES, zorder=1)
         style.beside(ax, f"all: {percent(overall)}", overall)
     ax.set_ylim(0, _limit(of))
     ax.yaxis.set_major_formatter(style.percent_ticks())
@@ -220,15 +223,26 @@ def _over_time(
     )
 
 
+def _legend(ax: Axes) -> None:
+    """Name the groups: above the lines if there is room, else to the right."""
+    handles, names = ax.get_legend_handles_labels()
+    if sum(map(len, names)) > _SHORT:
+        style.legend_beside(ax, handles, labels=[style.wrapped(name, _NARROW) for name in names])
+        return
+    ax.set_ylim(0, 1.15 * ax.get_ylim()[1])
+    ax.legend(frameon=False, fontsize="small", ncols=style.MOST_LINES, loc="upper left")
+
+
 def _volume(ax: Axes, moments: Floats, labelled: Floats) -> Axes:
     """Draw how many transactions there were in a strip below ``ax``."""
     from matplotlib.ticker import FuncFormatter
 
+    colours = style.palette(ax)
     below = style.strip(ax)
     starts, which = np.unique(moments, return_inverse=True)
     width = float(np.median(np.diff(starts))) if len(starts) > 1 else 1.0
     volume = np.bincount(which, weights=labelled, minlength=len(starts))
-    below.bar(starts, volume, width=0.85 * width, color=style.BAR)
+    below.bar(starts, volume, width=0.85 * width, color=colours.bar)
     style.date_ticks(below)
     top = max(below.get_ylim()[1], 1.0)
     below.set_yticks([top / 1.05])
@@ -249,7 +263,7 @@ def _labels(frame: nw.DataFrame[Any], groups: list[str]) -> list[str]:
             highs = frame[name].to_list()
             columns[-1] = [_span(*ends) for ends in zip(frame[low].to_list(), highs, strict=True)]
         else:
-            columns.append([_word(value) for value in frame[name].to_list()])
+            columns.append([group_word(value) for value in frame[name].to_list()])
     return [" · ".join(words) for words in zip(*columns, strict=True)] or ["all"] * len(frame)
 
 
@@ -261,22 +275,15 @@ def _band(name: str, groups: list[str]) -> str | None:
 
 
 def _span(low: object, high: object) -> str:
-    if _missing(low) or _missing(high):
-        return _word(None)
+    if is_missing(low) or is_missing(high):
+        return group_word(None)
     ends = [float(str(low)), float(str(high))]
     if not np.isfinite(ends).any():
         return "all"
+    low, high = (f"{end:,.15g}" for end in ends)  # :g alone writes 1,234,567 as 1.23457e+06
     if not np.isfinite(ends[0]):
-        return f"below {ends[1]:,g}"
-    return f"{ends[0]:,g} to {ends[1]:,g}" if np.isfinite(ends[1]) else f"from {ends[0]:,g}"
-
-
-def _word(value: object) -> str:
-    return "not known" if _missing(value) else str(value) or "(empty)"
-
-
-def _missing(value: object) -> bool:
-    return bool(pd.isna(value))  # type: ignore[call-overload]  # None, NaN, NaT, pandas.NA
+        return f"below {high}"
+    return f"{low} to {high}" if np.isfinite(ends[1]) else f"from {low}"
 
 
 def _overall(of: dict[str, Floats]) -> float:

@@ -14,6 +14,7 @@ from synfin_analytics.plots.named import (
     missing_class,
     one_evaluation,
 )
+from synfin_analytics.plots.thinning import thinned
 from synfin_analytics.wording import UNDEFINED, percent
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     from synfin_analytics.metrics.evaluation import Evaluation
     from synfin_analytics.plots.style import Display, Floats
 
-#: Thresholds that are drawn at most: a band takes many times the room of a line in a file.
-_POINTS = 500
 _SIZE = (8.4, 4.8)
+#: Powers of ten of a usual axis of alerts.
+_DECADES = 5.0
 #: Scores that go beyond it are shown on the whole axis.
 _HALF = 0.5
 
@@ -65,7 +66,7 @@ def plot_thresholds(
     [0.9, 0.5, 0.25]
     """
     one = one_evaluation(evaluation)
-    numbers = one.curve(points=_POINTS)
+    numbers = _fewer(one)
     frauds = numbers["tp"] + numbers["fn"]
     for rate, whole in (("precision", numbers["alerts"]), ("recall", frauds)):
         ends = proportion_interval(numbers["tp"], whole, one.interval_kind, one.level)
@@ -84,6 +85,16 @@ def plot_thresholds(
     return style.drawn(ax, _SIZE, numbers, draw)
 
 
+def _fewer(one: Evaluation) -> pd.DataFrame:
+    """Take so many thresholds that the picture is the same, and what holds at the one in use."""
+    curve = one.curve()
+    in_use = int((curve["threshold"] >= float(one.threshold)).sum()) - 1
+    queue = np.log10(np.maximum(curve["queue_rate"].to_numpy(), 1 / max(one.n, 1)))
+    lines = [curve[rate].to_numpy() for rate in ("precision", "recall")]
+    points = thinned([*lines, queue], [1.0, 1.0, _DECADES], keep=[in_use])
+    return curve.loc[points].reset_index(drop=True)
+
+
 def _intervals(one: Evaluation) -> str:
     return interval_words({"": one})
 
@@ -93,7 +104,7 @@ def _rates(ax: Axes, one: Evaluation, numbers: pd.DataFrame) -> None:
 
     end = limit(numbers, float(one.threshold))
     handles: list[Any] = []
-    for rate, (line, _, colour) in zip(("precision", "recall"), style.STYLES, strict=False):
+    for rate, (line, _, colour) in zip(("precision", "recall"), style.styles(ax), strict=False):
         x, y, low, high = steps(numbers, end, rate, f"{rate}_low", f"{rate}_high")
         ax.fill_between(x, low, high, step="pre", color=colour, alpha=0.18, linewidth=0)
         look = {"linestyle": line, "color": colour, "linewidth": 1.6}
@@ -101,7 +112,7 @@ def _rates(ax: Axes, one: Evaluation, numbers: pd.DataFrame) -> None:
         why = one.confusion.why_undefined(rate)
         value = UNDEFINED if why else percent(getattr(one, rate))
         handles.append(Line2D([], [], label=f"{rate}\n{value}", **look))
-    line, _, colour = style.STYLES[2]
+    line, _, colour = style.styles(ax)[2]
     queue = percent(one.alerts / one.n) if one.n else UNDEFINED
     handles.append(
         Line2D([], [], linestyle=line, color=colour, linewidth=1.6,
@@ -115,9 +126,10 @@ def _queue(ax: Axes, one: Evaluation, numbers: pd.DataFrame) -> Axes:
     """Draw the share that is alerted in a strip below, in powers of ten."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+    colours = style.palette(ax)
     below = style.strip(ax, 0.9)
     x, queue = steps(numbers, limit(numbers, float(one.threshold)), "queue_rate")
-    line, _, colour = style.STYLES[2]
+    line, _, colour = style.styles(ax)[2]
     below.set_yscale("log")
     below.plot(
         x, np.where(queue > 0, queue, np.nan), linestyle=line, color=colour, linewidth=1.6,
@@ -128,18 +140,19 @@ def _queue(ax: Axes, one: Evaluation, numbers: pd.DataFrame) -> Axes:
     below.yaxis.set_major_locator(LogLocator(numticks=5))
     below.yaxis.set_minor_locator(NullLocator())
     below.yaxis.set_major_formatter(FuncFormatter(lambda share, _: style.percent_tick(share)))
-    below.grid(axis="y", color=style.GRID, linewidth=0.8)
+    below.grid(axis="y", color=colours.grid, linewidth=0.8)
     mark(ax, below, numbers, float(one.threshold), at_threshold(one))
     return below
 
 
 def mark(ax: Axes, below: Axes | None, numbers: pd.DataFrame, at: float, words: str) -> None:
     """Let a dashed line stand at a threshold, where the picture shows it."""
+    colours = style.palette(ax)
     if not 0 <= at <= limit(numbers, at):
         return
     for axes in (ax, below):
         if axes is not None:
-            axes.axvline(at, color=style.GREY, linewidth=1, linestyle=style.DASHES, zorder=1)
+            axes.axvline(at, color=colours.grey, linewidth=1, linestyle=style.DASHES, zorder=1)
     style.above(ax, words, at)
 
 

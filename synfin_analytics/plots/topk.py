@@ -65,7 +65,7 @@ def plot_topk(topk: TopK, ax: Axes | None = None, *, title: str | None = None) -
 
     if not isinstance(topk, TopK):
         raise ArgumentError(
-            "plot_topk takes what card_precision_at_k(...) of an evaluation returned; got "
+            "`topk` must be what card_precision_at_k(...) of an evaluation returned; got "
             f"{type(topk).__name__}."
         )
     what = topk.what.replace("@k", f"@{topk.k:,}")
@@ -86,6 +86,7 @@ def plot_topk(topk: TopK, ax: Axes | None = None, *, title: str | None = None) -
 
 
 def _days(ax: Axes, topk: TopK) -> None:
+    colours = style.palette(ax)
     days = style.days(topk.daily["day"].to_numpy())
     precision, ceiling = (topk.daily[name].to_numpy() for name in ("precision", "ceiling"))
     top = min(1.12 * max(ceiling.max(), 1 / topk.k), 1.0)
@@ -95,18 +96,25 @@ def _days(ax: Axes, topk: TopK) -> None:
         x = np.concatenate([[days[run[0]] - 0.5], days[run] + 0.5])
         y = np.append(ceiling[run[0]], ceiling[run])
         ax.fill_between(
-            x, y, top, step="pre", facecolor="none", edgecolor=style.SOFT, hatch="////", linewidth=0
+            x,
+            y,
+            top,
+            step="pre",
+            facecolor="none",
+            edgecolor=colours.soft,
+            hatch="////",
+            linewidth=0,
         )
-        ax.plot(x, y, drawstyle="steps-pre", color=style.GREY, linewidth=1)
+        ax.plot(x, y, drawstyle="steps-pre", color=colours.grey, linewidth=1)
         ax.plot(
             days[run], precision[run], linestyle="-", marker="o" if len(days) <= _MOST_DOTS else "",
-            color=style.INK, markersize=5, linewidth=0.9, clip_on=False,
+            color=colours.ink, markersize=5, linewidth=0.9, clip_on=False,
         )  # fmt: skip
     ax.set_xlim(days[0] - 0.5, days[-1] + 0.5)
     ax.set_ylim(0, top)
     close = topk.ceiling - topk.value < 0.06 * top
     for name, value, va in (("mean", topk.value, "top"), ("mean ceiling", topk.ceiling, "bottom")):
-        ax.axhline(value, color=style.GREY, linewidth=1, linestyle=style.DASHES, zorder=1)
+        ax.axhline(value, color=colours.grey, linewidth=1, linestyle=style.DASHES, zorder=1)
         style.beside(ax, f"{name} {percent(value)}", value, va=va if close else "center")
     if len(days) > _FEW:
         style.date_ticks(ax)
