@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import pytest
@@ -28,14 +29,24 @@ def commands() -> list[str]:
     return [line for line in lines if line.startswith("synfin ")]
 
 
-def test_the_code_runs_from_top_to_bottom(manager, tmp_path, monkeypatch):
+def test_the_code_runs_from_top_to_bottom_and_gives_numbers(manager, tmp_path, monkeypatch, capsys):
+    """One script in one session, in a database that is empty at its beginning."""
     monkeypatch.chdir(tmp_path)  # it writes files
     mpl.use("agg")
-    space: dict[str, object] = {}
-    for block in blocks("python"):
-        exec(compile(block, "README.md", "exec"), space)
-    assert len(space["everything"]) > 1000
+    space: dict[str, Any] = {}
+    exec(compile("\n".join(blocks("python")), "README.md", "exec"), space)
     mpl.pyplot.close("all")
+
+    printed = capsys.readouterr().out
+    assert not re.search(r"\bnan\b", printed), printed
+    assert len(space["everything"]) > 1000
+    assert space["rates"]["fraud_rate"].notna().all()
+    for name in ("precision", "recall", "false_positives"):
+        assert space["performance"][name] > 0
+    assert space["one"].summary().set_index("metric")["value"].notna().all()
+    assert space["one"].precision > space["one"].prevalence
+    assert space["by_channel"].worst("recall") is not None
+    assert (tmp_path / "report.html").is_file()
 
 
 def test_the_first_screen_shows_two_commands_a_picture_and_code():
