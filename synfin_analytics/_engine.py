@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy.engine import Engine, ExceptionContext
-    from sqlalchemy.pool import PoolProxiedConnection
+    from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, PoolResetState
 
     from synfin_analytics.config import DatabaseConfig
     from synfin_analytics.connect import Connection
@@ -42,12 +42,31 @@ def make_engine(config: DatabaseConfig, creator: Callable[[], Connection]) -> En
         pool_timeout=config.pool_timeout,
         pool_recycle=config.pool_recycle,
         pool_pre_ping=True,
+        pool_reset_on_return=None,  # `_returned` does more than a rollback
         echo=config.echo,
         hide_parameters=True,  # they may be card holders' data
     )
     event.listen(engine, "handle_error", failed)
+    event.listen(engine, "reset", _returned)
+    event.listen(engine, "checkin", _checked_in)
     log_connections(engine, config)
     return engine
+
+
+def _returned(connection: Connection, _record: object, state: PoolResetState) -> None:
+    """Give a connection back as it was: the next session must not run in what this one has set."""
+    if not state.terminate_only:
+        connection.reset_session()
+
+
+def _checked_in(connection: Connection | None, record: ConnectionPoolEntry) -> None:
+    if connection is None:  # it was found broken, and given up
+        return
+    connection.reset_transactions()  # here, since SQLAlchemy sets its own defaults before
+    if connection.through_pooler:
+        # In transaction mode there is no session to clear, and in session mode the pooler clears
+        # it when we leave. To connect to a pooler is cheap.
+        record.invalidate()
 
 
 class _Pool(QueuePool):

@@ -61,8 +61,24 @@ _ADVICE = (
 )  # fmt: skip
 
 
+# What DISCARD ALL does, which would need a round trip of its own, and the time zone of `_open`.
+_RESET = """
+    CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DEALLOCATE ALL; UNLISTEN *;
+    SELECT pg_advisory_unlock_all(); DISCARD PLANS; DISCARD TEMP; DISCARD SEQUENCES;
+    SET TIME ZONE 'UTC'
+"""
+
+
 class Connection(psycopg2.extensions.connection):
-    """A connection that a forked child leaves alone: it belongs to the parent."""
+    """A connection that a forked child leaves alone: it belongs to the parent.
+
+    Attributes
+    ----------
+    through_pooler
+        A pooler as pgbouncer is in between: what a session leaves behind is for it to clear.
+    """
+
+    through_pooler = False
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -81,6 +97,27 @@ class Connection(psycopg2.extensions.connection):
         """Roll back, but never the parent's transaction."""
         if self.process == os.getpid():
             super().rollback()
+
+    def reset_session(self) -> None:
+        """Clear what a session leaves behind: settings, its role, locks, temporary tables."""
+        if self.closed or self.process != os.getpid():
+            return
+        self.rollback()
+        if self.through_pooler:
+            return
+        self.autocommit = True
+        with self.cursor() as cursor:
+            cursor.execute(_RESET)
+        if self.encoding != "UTF8":
+            self.set_client_encoding("UTF8")
+        self.notices.clear()
+        self.notifies.clear()
+
+    def reset_transactions(self) -> None:
+        """Let the server's and the role's defaults hold for transactions again."""
+        if not self.closed and self.process == os.getpid():
+            self.autocommit = False  # in this mode, the rest is sent with the next transaction
+            self.set_session(isolation_level="DEFAULT", readonly="default", deferrable="default")
 
     def commit(self) -> None:
         """Commit, but never the parent's transaction."""
@@ -146,7 +183,9 @@ def _open(arguments: dict[str, Any], config: DatabaseConfig) -> Connection:
         check_version(connection.server_version, config)
         connection.autocommit = True
         with connection.cursor() as cursor:
-            cursor.execute("SET TIME ZONE 'UTC'")
+            cursor.execute("SET TIME ZONE 'UTC'; SELECT pg_backend_pid()")
+            (process,) = cursor.fetchone() or (0,)
+        connection.through_pooler = process != connection.info.backend_pid
         connection.autocommit = False
     except BaseException:
         connection.close()

@@ -127,7 +127,15 @@ class RejectedLabelsWarning(UserWarning):
 
 
 class LoadError(SynfinError, RuntimeError):
-    """A load was broken off by the server, the network or a full disk; the message says which."""
+    """A load was broken off by the server, the network or a full disk; the message says which.
+
+    Attributes
+    ----------
+    deadlock
+        It and another session waited for each other, and PostgreSQL ended the load.
+    """
+
+    deadlock = False
 
 
 @dataclass(frozen=True)

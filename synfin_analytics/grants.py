@@ -11,7 +11,7 @@ from synfin_analytics import schema
 from synfin_analytics._settings import Secret
 from synfin_analytics.exceptions import ArgumentError, SchemaError
 from synfin_analytics.models import TABLES
-from synfin_analytics.schema.version import VERSION_TABLE
+from synfin_analytics.schema.home import VERSION_TABLE, home_schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,10 +123,7 @@ class _Server:
     def __init__(self, cursor: Any) -> None:
         self.cursor = cursor
         self.database = self._one("SELECT current_database()")
-        self.namespace = self._one(
-            "SELECT nspname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace "
-            "WHERE pg_class.oid = to_regclass('transactions')"
-        )
+        self.namespace = home_schema(cursor)
 
     def run(self, statement: str, *parts: str | sql.Composable) -> None:
         """Execute a statement; a text among ``parts`` is the name of something."""

@@ -210,7 +210,8 @@ def test_a_deadlock_is_told_in_words(manager):
     with atomicity.watcher(manager) as watch, other_session(manager) as other:
         other.execute("SET deadlock_timeout = '1h'")  # so that it is the load that is ended
         other.execute(other_row, ("TX000150",))
-        with loading(manager, atomicity.transactions(200)) as load, ThreadPoolExecutor(1) as pool:
+        rows = iter(atomicity.transactions(200).to_dicts())  # which cannot be read again
+        with loading(manager, rows) as load, ThreadPoolExecutor(1) as pool:
             atomicity.wait_for_blocked(watch, "COPY")
             waiting = pool.submit(other.execute, other_row, ("TX000007",))
             with pytest.raises(LoadError, match="waited for each other's rows"):
@@ -219,6 +220,49 @@ def test_a_deadlock_is_told_in_words(manager):
             other.connection.commit()
 
     assert len(amounts(manager)) == 52
+
+
+def test_a_load_that_a_deadlock_ended_begins_again(manager):
+    atomicity.fill(manager, earlier=50)
+    columns = "transaction_id, customer_id, merchant_id, amount, timestamp"
+    other_row = f"INSERT INTO transactions ({columns}) VALUES (%s, 'C1', 'M1', 1, now())"
+
+    with atomicity.watcher(manager) as watch, other_session(manager) as other:
+        other.execute("SET deadlock_timeout = '1h'")  # so that it is the load that is ended
+        other.execute(other_row, ("TX000150",))
+        frame = atomicity.transactions(200)
+        with (
+            loading(manager, frame, on_conflict="skip") as load,
+            ThreadPoolExecutor(1) as pool,
+        ):
+            atomicity.wait_for_blocked(watch, "COPY")
+            waiting = pool.submit(other.execute, other_row, ("TX000007",))
+            atomicity.wait_for_blocked(watch, "LOCK TABLE")  # it waits before it writes anything
+            waiting.result()
+            other.connection.commit()
+            assert (load.result().inserted, load.result().skipped) == (198, 2)
+
+
+@pytest.mark.parametrize("how", ["skip", "update"])
+def test_loads_of_the_same_keys_in_opposite_orders_all_arrive(manager, how):
+    """Each creates customers, and inserts or changes rows, that the others do too."""
+    atomicity.fill(manager, earlier=50)
+    some = atomicity.transactions(150, start=899_950).with_columns(
+        customer_id=pl.format("C{}", pl.int_range(150) % 7)
+    )
+    frames = [some, some.reverse(), some.sample(fraction=1, shuffle=True, seed=1), some.reverse()]
+
+    with ThreadPoolExecutor(len(frames)) as pool:
+        reports = pool.map(
+            lambda frame: load_df(
+                frame, "transactions", manager=manager, on_conflict=how, on_missing_parent="create"
+            ),
+            frames,
+        )
+
+    assert sum(report.inserted for report in reports) == 100
+    assert len(amounts(manager)) == 150
+    assert atomicity.count(manager, "customers") == 7
 
 
 # -- Locks ------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ ROWS_AT_ONCE = 2048
 
 def copy_rows(
     cursor: Cursor,
-    table: str,
+    table: sql.Identifier,
     frame: pl.DataFrame,
     columns: Sequence[ColumnSpec],
     *,
@@ -39,7 +39,7 @@ def copy_rows(
     cursor
         Of the connection whose transaction the rows belong to.
     table
-        Table to fill; quoted here.
+        Table to fill.
     frame
         Rows in the types of the table.
     columns
@@ -50,7 +50,7 @@ def copy_rows(
     if frame.is_empty():
         return
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary, FREEZE {})").format(
-        sql.Identifier(table),
+        table,
         sql.SQL(", ").join(sql.Identifier(column.name) for column in columns),
         sql.SQL("true" if freeze else "false"),
     )

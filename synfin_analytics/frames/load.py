@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from synfin_analytics.exceptions import ArgumentError, InvalidDataError, NotFoundError
+from synfin_analytics.exceptions import (
+    ArgumentError,
+    InvalidDataError,
+    LoadError,
+    NotFoundError,
+)
 from synfin_analytics.frames.ahead import ahead
 from synfin_analytics.frames.faults import Faults
 from synfin_analytics.frames.keys import STUBS
@@ -16,12 +22,13 @@ from synfin_analytics.frames.options import ReadOptions
 from synfin_analytics.frames.prepare import match_columns, prepare
 from synfin_analytics.frames.progress import progress_bar
 from synfin_analytics.frames.report import Labels, LoadReport
-from synfin_analytics.frames.sources import open_source
+from synfin_analytics.frames.sources import can_be_read_again, open_source
 from synfin_analytics.frames.spec import spec_of
 from synfin_analytics.frames.transaction import load_transaction
-from synfin_analytics.frames.writer import Writer
+from synfin_analytics.frames.writer import Writer, wait_for_writers
 from synfin_analytics.log import logger
 from synfin_analytics.models import model_of
+from synfin_analytics.schema.home import home_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -123,7 +130,9 @@ def load_df(
     NotFoundError
         There is no such table, or no such column in the data.
     LoadError
-        The server, the network or the disk broke the load off; nothing was loaded.
+        The server, the network or the disk broke the load off; nothing was loaded. A load that
+        ended because it and another session waited for each other is tried once more first, if it
+        is a transaction of its own and ``df`` can be read twice.
 
     Notes
     -----
@@ -143,7 +152,6 @@ def load_df(
     synfin_analytics.exceptions.InvalidDataError: Nothing was loaded into 'merchants':
       merchant: is no column of the table ...
     """
-    started = time.perf_counter()
     _check_choices(on_invalid, on_missing_parent, on_conflict, lock)
     spec = spec_of(model_of(table))
     create = on_missing_parent == "create"
@@ -154,11 +162,59 @@ def load_df(
             f"is more than its key. Load {others[0]!r} first."
         )
     options = ReadOptions(separator, encoding, decimal, thousands, date_format, timezone, currency)
-    source = open_source(df, BATCH_ROWS, options)
+    request = _Request(
+        df,
+        spec,
+        options,
+        columns,
+        on_invalid,
+        create,
+        on_conflict,
+        session,
+        manager,
+        lock,
+        progress,
+        time.perf_counter(),
+    )
+    try:
+        return _load(request)
+    except LoadError as error:
+        if not error.deadlock or session is not None or not can_be_read_again(df):
+            raise
+        logger.info("load: %s waited for another session, which waited for it; once more", table)
+    return _load(dataclasses.replace(request, queued=True))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Request:
+    """What :func:`load_df` was asked for."""
+
+    df: Any
+    spec: TableSpec
+    options: ReadOptions
+    columns: Mapping[str, str | None] | None
+    on_invalid: OnInvalid
+    create: bool
+    on_conflict: OnConflict
+    session: Session | None
+    manager: DatabaseManager | None
+    lock: Lock
+    progress: bool | None
+    started: float
+    #: Wait first until no other session writes the same tables.
+    queued: bool = False
+
+
+def _load(request: _Request) -> LoadReport:
+    spec, on_invalid, on_conflict = request.spec, request.on_invalid, request.on_conflict
+    session = request.session
+    source = open_source(request.df, BATCH_ROWS, request.options)
     if source.height == 0 and not source.names:  # an empty list does not say what it lacks
         return LoadReport(spec.name, 0, 0, 0, Faults().rejected().to_pandas(), 0.0)
     try:
-        targets = match_columns(source.names, spec, columns, partial=on_conflict == "update")
+        targets = match_columns(
+            source.names, spec, request.columns, partial=on_conflict == "update"
+        )
     except InvalidDataError as error:
         raise noted(error, source.note) from None
     except NotFoundError as error:
@@ -171,17 +227,20 @@ def load_df(
         contextlib.closing(
             ahead(_prepared(source, spec, targets, faults, labels), depth=1)
         ) as prepared,
-        load_transaction(session, manager, spec.name) as cursor,
-        progress_bar(spec.name, source.height, show=progress) as bar,
+        load_transaction(session, request.manager, spec.name) as cursor,
+        progress_bar(spec.name, source.height, show=request.progress) as bar,
     ):
+        spec = dataclasses.replace(spec, schema=home_schema(cursor))
+        if request.queued and request.lock != "never":
+            wait_for_writers(cursor, spec)
         writer = Writer(
             cursor,
             spec,
             list(targets.values()),
             faults,
-            create_parents=create,
+            create_parents=request.create,
             on_conflict=on_conflict,
-            lock=lock,
+            lock=request.lock,
         )
         for batch in prepared:
             writer.write(batch)
@@ -189,7 +248,7 @@ def load_df(
         writer.finish()
         if faults and on_invalid == "raise":
             raise noted(faults.error(spec.name), source.note)
-    seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - request.started
     rows = writer.inserted + writer.updated
     logger.info("load: %s, %d rows in %.1f s", spec.name, rows, seconds)
     if session is not None and on_conflict == "update":

@@ -74,14 +74,15 @@ class Rebuild:
         self._cursor.execute("RELEASE SAVEPOINT synfin_rebuild")
         if possible and self.empty:
             # In the transaction itself, not in a savepoint of it: COPY FREEZE wants that.
-            self._cursor.execute(sql.SQL("TRUNCATE {}").format(sql.Identifier(self._spec.name)))
+            self._cursor.execute(sql.SQL("TRUNCATE {}").format(self._spec.identifier()))
         return possible
 
     def _take_off(self, *, wait: bool) -> bool:
-        tables = [self._spec.name, *(one.table for one in self._spec.references)]
+        names = ["", *(one.table for one in self._spec.references)]
+        tables = [self._spec.qualified(name) for name in names]
         if self.empty:
             tables += self._referring_tables()
-        if not self._owns(tables) or not self._may_alter(tables):
+        if not self._owns(tables) or not self._may_alter(tables) or not self._sees_all(tables):
             return False
         self._cursor.execute(
             sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE{}").format(
@@ -90,7 +91,7 @@ class Rebuild:
                 sql.SQL("" if wait else " NOWAIT"),
             )
         )
-        if self.empty and not is_empty(self._cursor, self._spec.name):
+        if self.empty and not is_empty(self._cursor, self._spec):
             return False
         if not self._read_parts():
             return False
@@ -99,14 +100,15 @@ class Rebuild:
         for part in self._keys:
             self._drop_constraint(part)
         for part in self._indexes:
-            self._cursor.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(part.name)))
+            self._cursor.execute(sql.SQL("DROP INDEX {}").format(self._spec.identifier(part.name)))
         return True
 
     def _referring_tables(self) -> list[str]:
         self._cursor.execute(
-            "SELECT DISTINCT conrelid::regclass::text FROM pg_constraint "
-            "WHERE contype = 'f' AND confrelid = %s::regclass",
-            (self._spec.name,),
+            "SELECT DISTINCT format('%%I.%%I', nspname, relname) FROM pg_constraint AS k "
+            "JOIN pg_class AS c ON c.oid = k.conrelid JOIN pg_namespace AS n "
+            "ON n.oid = c.relnamespace WHERE contype = 'f' AND confrelid = %s::regclass",
+            (self._spec.qualified(),),
         )
         return [name for (name,) in self._cursor.fetchall()]
 
@@ -136,19 +138,34 @@ class Rebuild:
         row = self._cursor.fetchone()
         return bool(row and row[0])
 
+    def _sees_all(self, tables: Sequence[str]) -> bool:
+        """Whether no row of these tables can be hidden from this user, or be elsewhere.
+
+        Where row-level security hides rows, a full table looks empty. Partitions and children have
+        rows and constraints of their own, and a view has neither.
+        """
+        self._cursor.execute(
+            "SELECT bool_and(relkind = 'r' AND NOT relispartition AND NOT row_security_active(oid) "
+            "AND NOT EXISTS (SELECT FROM pg_inherits WHERE c.oid IN (inhparent, inhrelid))) "
+            "FROM pg_class AS c WHERE oid = ANY(%s::regclass[])",
+            (list(tables),),
+        )
+        row = self._cursor.fetchone()
+        return bool(row and row[0])
+
     def _read_parts(self) -> bool:
         """Definitions of what is taken off; False where one could not be made again as it was."""
         self._cursor.execute(
             "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid), contype, "
-            "obj_description(oid, 'pg_constraint') IS NOT NULL "
+            "conrelid = %(table)s::regclass, obj_description(oid, 'pg_constraint') IS NOT NULL "
             "FROM pg_constraint WHERE (conrelid = %(table)s::regclass AND contype IN "
             "('f', 'p', 'u')) OR (confrelid = %(table)s::regclass AND contype = 'f') "
             "ORDER BY contype, conname",
-            {"table": self._spec.name},
+            {"table": self._spec.qualified()},
         )
-        for *facts, special in self._cursor.fetchall():
+        for *facts, own, special in self._cursor.fetchall():
             part = _Part(*facts)
-            if not self.empty and (part.kind != "f" or part.table != self._spec.name):
+            if not self.empty and (part.kind != "f" or not own):
                 continue
             if special:
                 return False
@@ -160,7 +177,7 @@ class Rebuild:
             "EXISTS (SELECT FROM pg_constraint WHERE conindid = c.oid AND contype <> 'f') "
             "FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
             "WHERE i.indrelid = %s::regclass ORDER BY c.relname",
-            (self._spec.name,),
+            (self._spec.qualified(),),
         )
         for table, name, definition, kind, special, of_constraint in self._cursor.fetchall():
             if special:
@@ -225,34 +242,30 @@ class Rebuild:
                 "WITH placed AS (SELECT ctid, {key}, row_number() OVER (ORDER BY ctid) - 1 AS at "
                 "FROM {table}), later AS (SELECT ctid, at, row_number() OVER "
                 "(PARTITION BY {key} ORDER BY at) AS nth FROM placed WHERE {given}), "
-                "gone AS (DELETE FROM {table} USING later WHERE {table}.ctid = later.ctid "
+                "gone AS (DELETE FROM {table} AS t USING later WHERE t.ctid = later.ctid "
                 "AND nth > 1 RETURNING at, {returned}) SELECT * FROM gone ORDER BY at"
             ).format(
-                table=sql.Identifier(self._spec.name),
+                table=self._spec.identifier(),
                 key=sql.SQL(", ").join(names),
                 given=sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(n) for n in names),
-                returned=sql.SQL(", ").join(
-                    sql.SQL("{}.{}").format(sql.Identifier(self._spec.name), n) for n in names
-                ),
+                returned=sql.SQL(", ").join(sql.SQL("t.{}").format(n) for n in names),
             )
         )
         schema = {"at": pl.Int64} | {name: self._spec.columns[name].dtype for name in key}
         return pl.DataFrame(self._cursor.fetchall(), schema=schema, orient="row")
 
 
-def looks_empty(cursor: Cursor, table: str) -> bool:
-    """Whether ``table`` is empty, for now: no lock remains that another load might wait for."""
+def looks_empty(cursor: Cursor, spec: TableSpec) -> bool:
+    """Whether the table is empty, for now: no lock remains that another load might wait for."""
     cursor.execute("SAVEPOINT synfin_look")
-    empty = is_empty(cursor, table)
+    empty = is_empty(cursor, spec)
     cursor.execute("ROLLBACK TO SAVEPOINT synfin_look")
     cursor.execute("RELEASE SAVEPOINT synfin_look")
     return empty
 
 
-def is_empty(cursor: Cursor, table: str) -> bool:
-    """Whether the transaction sees no row in ``table``."""
-    cursor.execute(
-        sql.SQL("SELECT NOT EXISTS (SELECT FROM {} LIMIT 1)").format(sql.Identifier(table))
-    )
+def is_empty(cursor: Cursor, spec: TableSpec) -> bool:
+    """Whether the transaction sees no row in the table."""
+    cursor.execute(sql.SQL("SELECT NOT EXISTS (SELECT FROM {} LIMIT 1)").format(spec.identifier()))
     row = cursor.fetchone()
     return bool(row and row[0])

@@ -152,6 +152,14 @@ def open_source(
     return dataclasses.replace(source, batches=_unbroken(source.batches))
 
 
+def can_be_read_again(data: Any) -> bool:
+    """Whether a second reading of ``data`` gives the same rows: not of a stream, nor of a pipe."""
+    if isinstance(data, (str, Path)):
+        return Path(data).is_file() or Path(data).is_dir()
+    kinds = (list, tuple, pl.DataFrame, pl.LazyFrame, pa.Table, pa.RecordBatch)
+    return isinstance(data, kinds) or hasattr(data, "iloc")
+
+
 def _unbroken(batches: Iterator[Batch]) -> Iterator[Batch]:
     read = 0
     try:

@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 import polars as pl
+from psycopg2 import sql
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -75,6 +76,18 @@ class TableSpec:
     #: The column that most indexes begin with; of several, the primary key.
     leading: str
     references: tuple[Reference, ...]
+    #: Where the tables are, for statements: no other table of the same name is meant.
+    schema: str = ""
+
+    def identifier(self, table: str = "") -> sql.Identifier:
+        """Quoted name of this table, or of one that it refers to, with its schema."""
+        return sql.Identifier(*filter(None, (self.schema, table or self.name)))
+
+    def qualified(self, table: str = "") -> str:
+        """Give the same as text, for ``::regclass``."""
+        return ".".join(
+            '"' + part.replace('"', '""') + '"' for part in self.identifier(table).strings
+        )
 
     def sent(self, names: Iterable[str]) -> list[ColumnSpec]:
         """Columns of the table among ``names``, in that order."""

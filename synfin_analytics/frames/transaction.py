@@ -159,7 +159,9 @@ def told(error: BaseException | None, table: str, *, lost: bool) -> SynfinError:
         )
     for broken, words in _BROKEN:
         if isinstance(error, broken):
-            return LoadError(f"{into}: {words}")
+            refusal = LoadError(f"{into}: {words}")
+            refusal.deadlock = isinstance(error, psycopg2.errors.DeadlockDetected)
+            return refusal
     if lost:
         return LoadError(f"{into}: {_LOST}")
     diagnosis = getattr(error, "diag", None)

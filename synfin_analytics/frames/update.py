@@ -1,4 +1,4 @@
-"""Rows that exist already, changed by one statement."""
+"""Rows by way of a temporary table: those that exist are changed, and new ones inserted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from psycopg2 import sql
 
+from synfin_analytics.exceptions import LoadError
 from synfin_analytics.frames.copy_in import copy_rows
+from synfin_analytics.frames.keys import hides_rows
 from synfin_analytics.frames.prepare import ROW
 
 if TYPE_CHECKING:
@@ -35,46 +37,82 @@ def update_rows(cursor: Cursor, spec: TableSpec, key: Sequence[str], rows: pl.Da
     changed = [name for name in rows.columns if name not in (*key, ROW)]
     if rows.is_empty() or not changed:
         return True
-    table = sql.Identifier(spec.name)
-    stage = f"synfin_stage_{spec.name}"
-    cursor.execute(
-        sql.SQL(
-            "CREATE TEMP TABLE IF NOT EXISTS {stage} ON COMMIT DROP AS "
-            "SELECT {columns} FROM {table} LIMIT 0"
-        ).format(
-            stage=sql.Identifier(stage),
-            columns=sql.SQL(", ").join(sql.Identifier(name) for name in (*key, *changed)),
-            table=table,
-        )
-    )
-    copy_rows(cursor, stage, rows, spec.sent((*key, *changed)))
     parts = {
-        "table": table,
-        "stage": sql.Identifier(stage),
+        "table": spec.identifier(),
+        "stage": _staged(cursor, spec, (*key, *changed), rows),
+        "key": sql.SQL(", ").join(sql.SQL("s.{}").format(sql.Identifier(name)) for name in key),
+        "lock": sql.SQL(
+            "UPDATE"
+            if {*changed} & {name for one in spec.unique for name in one}
+            else "NO KEY UPDATE"
+        ),
         "changes": sql.SQL(", ").join(
             # NULL in a column that the database fills in says nothing: what is there stays.
-            sql.SQL("{0} = coalesce(s.{0}, {1}.{0})" if column.defaulted else "{0} = s.{0}").format(
-                sql.Identifier(column.name), table
+            sql.SQL("{0} = coalesce(s.{0}, t.{0})" if column.defaulted else "{0} = s.{0}").format(
+                sql.Identifier(column.name)
             )
             for column in spec.sent(changed)
         ),
         "same": sql.SQL(" AND ").join(
-            sql.SQL("{0}.{1} = s.{1}").format(table, sql.Identifier(name)) for name in key
+            sql.SQL("t.{0} = s.{0}").format(sql.Identifier(name)) for name in key
         ),
     }
+    # In the order of the key: two loads that change the same rows do not wait for each other.
     cursor.execute(
-        sql.SQL("UPDATE {table} SET {changes} FROM pg_temp.{stage} AS s WHERE {same}").format(
-            **parts
-        )
+        sql.SQL(
+            "SELECT count(*) FROM (SELECT FROM {table} AS t JOIN {stage} AS s ON {same} "
+            "ORDER BY {key} FOR {lock} OF t) AS locked"
+        ).format(**parts)
+    )
+    cursor.execute(
+        sql.SQL("UPDATE {table} AS t SET {changes} FROM {stage} AS s WHERE {same}").format(**parts)
     )
     found = cursor.rowcount
+    if found < rows.height and hides_rows(cursor, spec.qualified()):
+        raise LoadError(
+            f"Nothing was loaded into {spec.name!r}: row-level security keeps this user from "
+            f"changing {rows.height - found:,} of the rows. Ask the owner of the table for a "
+            "policy, or load as a user who may."
+        )
     if found < rows.height:
         # A trigger of the user's may have left a row as it was: that is no reason to worry.
         cursor.execute(
-            sql.SQL("SELECT count(*) FROM {table}, pg_temp.{stage} AS s WHERE {same}").format(
-                **parts
-            )
+            sql.SQL("SELECT count(*) FROM {table} AS t, {stage} AS s WHERE {same}").format(**parts)
         )
         (found,) = cursor.fetchone() or (0,)
-    cursor.execute(sql.SQL("DROP TABLE pg_temp.{stage}").format(**parts))
+    cursor.execute(sql.SQL("DROP TABLE {stage}").format(**parts))
     return bool(found == rows.height)
+
+
+def insert_rows(cursor: Cursor, spec: TableSpec, rows: pl.DataFrame) -> None:
+    """Insert rows where COPY may not: into a table whose rows have a policy."""
+    if rows.is_empty():
+        return
+    names = [column.name for column in spec.sent(rows.columns)]
+    stage = _staged(cursor, spec, names, rows)
+    cursor.execute(
+        sql.SQL("INSERT INTO {table} ({names}) SELECT {names} FROM {stage}").format(
+            table=spec.identifier(),
+            names=sql.SQL(", ").join(map(sql.Identifier, names)),
+            stage=stage,
+        )
+    )
+    cursor.execute(sql.SQL("DROP TABLE {}").format(stage))
+
+
+def _staged(
+    cursor: Cursor, spec: TableSpec, names: Sequence[str], rows: pl.DataFrame
+) -> sql.Identifier:
+    """Fill a temporary table with these columns of rows."""
+    stage = sql.Identifier("pg_temp", f"synfin_stage_{spec.name}")
+    cursor.execute(
+        sql.SQL(
+            "CREATE TEMP TABLE {stage} ON COMMIT DROP AS SELECT {columns} FROM {table} LIMIT 0"
+        ).format(
+            stage=stage,
+            columns=sql.SQL(", ").join(sql.Identifier(name) for name in names),
+            table=spec.identifier(),
+        )
+    )
+    copy_rows(cursor, stage, rows, spec.sent(names))
+    return stage

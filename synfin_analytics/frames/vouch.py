@@ -29,7 +29,7 @@ _MAY = """
                     ON r.name = a.attname AND r.parent::regclass = c.confrelid
                 WHERE a.attrelid = t.tgrelid AND a.attnum = c.conkey[1]
             ), false)
-            AND t.tgname <> 'tr_' || %(table)s || '_derive_insert'
+            AND t.tgname <> 'tr_' || %(name)s || '_derive_insert'
         )
 """
 
@@ -43,9 +43,10 @@ def may_vouch(cursor: Cursor, spec: TableSpec) -> bool:
     cursor.execute(
         _MAY,
         {
-            "table": spec.name,
+            "table": spec.qualified(),
+            "name": spec.name,
             "columns": [one.column for one in spec.references],
-            "parents": [one.table for one in spec.references],
+            "parents": [spec.qualified(one.table) for one in spec.references],
         },
     )
     row = cursor.fetchone()

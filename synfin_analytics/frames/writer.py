@@ -11,10 +11,10 @@ from psycopg2 import sql
 
 from synfin_analytics.exceptions import ArgumentError, LoadError
 from synfin_analytics.frames.copy_in import copy_rows
-from synfin_analytics.frames.keys import Existing, Parents
+from synfin_analytics.frames.keys import Existing, Parents, hides_rows
 from synfin_analytics.frames.prepare import ROW, with_defaults
 from synfin_analytics.frames.rebuild import Rebuild, looks_empty
-from synfin_analytics.frames.update import update_rows
+from synfin_analytics.frames.update import insert_rows, update_rows
 from synfin_analytics.frames.vouch import may_vouch, unchecked
 
 if TYPE_CHECKING:
@@ -37,6 +37,22 @@ EXISTS = "the table has this key already"
 REPEATS = "repeats the key of another row of the data"
 
 
+def wait_for_writers(cursor: Cursor, spec: TableSpec) -> None:
+    """Wait until no other session writes the table or its parents, and keep others waiting."""
+    # Parents first, as every load locks them.
+    tables = [*(one.table for one in spec.references), ""]
+    cursor.execute("SAVEPOINT synfin_queue")
+    try:
+        cursor.execute(
+            sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(
+                sql.SQL(", ").join(spec.identifier(table) for table in tables)
+            )
+        )
+    except psycopg2.errors.InsufficientPrivilege:  # with INSERT alone: then without the lock
+        cursor.execute("ROLLBACK TO SAVEPOINT synfin_queue")
+    cursor.execute("RELEASE SAVEPOINT synfin_queue")
+
+
 class Writer:
     """Rows into one table within one transaction; counts what it does."""
 
@@ -57,6 +73,8 @@ class Writer:
         self._faults = faults
         self._on_conflict = on_conflict
         self._lock = lock
+        #: Rows of the table may be hidden from this user, and COPY is refused.
+        self._hidden = hides_rows(cursor, spec.qualified())
         self.inserted = self.updated = self.skipped = 0
         self._keys = [key for key in spec.unique if set(key) <= set(given)]
         if on_conflict != "error" and not self._keys:
@@ -69,7 +87,7 @@ class Writer:
             name for name, one in spec.columns.items() if one.required and name not in given
         ]
         self._parents = [
-            Parents(cursor, reference, create=create_parents)
+            Parents(cursor, spec, reference, create=create_parents)
             for reference in spec.references
             if reference.column in given
         ]
@@ -86,9 +104,9 @@ class Writer:
             parents.check(batch, self._faults, self._spec)
         if self._rebuild is not None and self._rebuild.empty:
             good = with_defaults(batch.good, self._spec)
-            copy_rows(
-                self._cursor, self._spec.name, good, self._spec.sent(good.columns), freeze=True
-            )
+            self._create_parents(good)
+            columns = self._spec.sent(good.columns)
+            copy_rows(self._cursor, self._spec.identifier(), good, columns, freeze=True)
             self.inserted += good.height
             self._bad_rows.append(batch.frame.filter(batch.bad)[ROW])
         else:
@@ -102,6 +120,8 @@ class Writer:
             self._rebuild.finish()
         for finder in self._finders.values():
             finder.drop()
+        for parents in self._parents:
+            parents.drop()
         if self._spec.serial and self._spec.primary_key in self._given and self.inserted:
             self._move_sequence()
 
@@ -117,7 +137,7 @@ class Writer:
         if self._lock == "never" or (self._lock == "auto" and height < ROWS_WORTH_A_REBUILD):
             return
         wait = self._lock == "always"
-        empty = looks_empty(self._cursor, self._spec.name) and not self._lacking
+        empty = looks_empty(self._cursor, self._spec) and not self._lacking
         if not empty and not wait:
             return
         # Another session may fill an empty table while we wait for it.
@@ -129,8 +149,9 @@ class Writer:
         if wait:
             raise LoadError(
                 f'lock="always" needs {self._spec.name!r} and its parents to be your own tables, '
-                "with nothing else that depends on their keys, indexes and constraints that were "
-                "not changed, and none that are checked at the commit."
+                "without row-level security or partitions, with nothing else that depends on their "
+                "keys, with indexes and constraints that were not changed, and none that are "
+                "checked at the commit."
             )
 
     def _vouched(self) -> bool:
@@ -153,32 +174,28 @@ class Writer:
             # The user shall read all that is wrong with a row at once.
             self._refuse_existing(batch)
         broken: str | None = None
+        deadlocked = False
         for _ in range(MOST_TRIES):
             new, old = self._split(batch)
-            leading = self._spec.leading
-            if (
-                new.height >= ROWS_WORTH_A_REBUILD
-                and leading in new.columns
-                and not new[leading].is_sorted()
-            ):
-                # The pages of the indexes are met in turn, rather than at random.
-                new = new.sort(leading, maintain_order=True)
+            new = self._in_order(new)
             self._cursor.execute("SAVEPOINT synfin_batch")
             try:
-                with unchecked(self._cursor, vouched=self._vouched()):
-                    rows = with_defaults(new, self._spec)
-                    copy_rows(self._cursor, self._spec.name, rows, self._spec.sent(new.columns))
-                done = self._on_conflict != "update" or update_rows(
-                    self._cursor, self._spec, self._keys[0], old
-                )
+                done = self._write(new, old)
             except psycopg2.errors.UniqueViolation as error:
                 broken = error.diag.constraint_name
-                self._cursor.execute("ROLLBACK TO SAVEPOINT synfin_batch")
+                self._take_back()
                 self._refuse_existing(batch)
+                continue
+            except psycopg2.errors.DeadlockDetected:
+                # The others go on with what this batch had locked; then it is tried once more.
+                if deadlocked:
+                    raise
+                deadlocked = True
+                self._take_back()
                 continue
             except psycopg2.errors.ForeignKeyViolation as error:
                 broken = error.diag.constraint_name
-                self._cursor.execute("ROLLBACK TO SAVEPOINT synfin_batch")
+                self._take_back()
                 for parents in self._parents:
                     parents.forget()
                     parents.check(batch, self._faults, self._spec)
@@ -191,7 +208,7 @@ class Writer:
                 else:
                     self.skipped += old.height
                 return
-            self._cursor.execute("ROLLBACK TO SAVEPOINT synfin_batch")
+            self._take_back()
         raise LoadError(
             f"Nothing was loaded into {self._spec.name!r}: "
             + (
@@ -199,8 +216,52 @@ class Writer:
                 if broken
                 else ""
             )
+            + (
+                "row-level security hides rows with the same keys from this user, or "
+                if self._hidden
+                else ""
+            )
             + "other sessions keep writing rows with the same keys: load again when they are done."
         )
+
+    def _write(self, new: pl.DataFrame, old: pl.DataFrame) -> bool:
+        """Insert and update rows; False where a row to update was deleted meanwhile."""
+        updates = self._on_conflict == "update"
+        self._create_parents(new)
+        if updates:
+            self._create_parents(old)
+        with unchecked(self._cursor, vouched=self._vouched()):
+            self._insert(with_defaults(new, self._spec))
+        return not updates or update_rows(self._cursor, self._spec, self._keys[0], old)
+
+    def _in_order(self, new: pl.DataFrame) -> pl.DataFrame:
+        """Sort rows to insert."""
+        # Few rows by their key: loads with the same keys do not wait for each other crosswise. Many
+        # so that the pages of the indexes are met in turn, rather than at random.
+        many = new.height >= ROWS_WORTH_A_REBUILD and self._spec.leading in new.columns
+        by = [self._spec.leading] if many else list(self._keys[0] if self._keys else ())
+        if not by or (len(by) == 1 and new[by[0]].is_sorted()):
+            return new
+        return new.sort(by, maintain_order=True)
+
+    def _insert(self, new: pl.DataFrame) -> None:
+        if self._hidden:
+            insert_rows(self._cursor, self._spec, new)
+        else:
+            columns = self._spec.sent(new.columns)
+            copy_rows(self._cursor, self._spec.identifier(), new, columns)
+
+    def _create_parents(self, written: pl.DataFrame) -> None:
+        for parents in self._parents:
+            if parents.creates:
+                parents.create(written)
+
+    def _take_back(self) -> None:
+        """Undo what was written of a batch, and with it the parents that it created."""
+        self._cursor.execute("ROLLBACK TO SAVEPOINT synfin_batch")
+        for parents in self._parents:
+            if parents.creates:
+                parents.forget()
 
     def _split(self, batch: Prepared) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Rows to insert, and rows that the table has."""
@@ -253,6 +314,9 @@ class Writer:
             self._faults.add(", ".join(key), REPEATS, rows, cells, personal=personal)
             self._bad_rows.append(rows)
             self.inserted -= len(rows)
+        for parents in self._parents:
+            if parents.creates:
+                parents.remove_unused(self._spec)
         rebuild.build_keys()
 
     def _source_rows(self, places: pl.Series) -> pl.Series:
@@ -269,8 +333,6 @@ class Writer:
                 "SELECT setval(pg_get_serial_sequence(%(table)s, %(key)s), greatest("
                 "(SELECT max({key}) FROM {table}), "
                 "nextval(pg_get_serial_sequence(%(table)s, %(key)s)) - 1, 1))"
-            ).format(
-                key=sql.Identifier(self._spec.primary_key), table=sql.Identifier(self._spec.name)
-            ),
-            {"table": self._spec.name, "key": self._spec.primary_key},
+            ).format(key=sql.Identifier(self._spec.primary_key), table=self._spec.identifier()),
+            {"table": self._spec.qualified(), "key": self._spec.primary_key},
         )

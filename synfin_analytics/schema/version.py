@@ -10,14 +10,13 @@ from sqlalchemy import text
 from synfin_analytics._shipped import shipped
 from synfin_analytics.exceptions import SchemaError
 from synfin_analytics.models import TABLES
+from synfin_analytics.schema.home import VERSION_TABLE
 from synfin_analytics.schema.refusals import refusals_in_words
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy.engine import Connection, Engine
-
-VERSION_TABLE = "alembic_version"
 
 State = Literal["current", "empty", "older", "newer", "foreign"]
 
