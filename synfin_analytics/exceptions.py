@@ -176,6 +176,8 @@ class Problem:
 
 MOST_ROWS_TOLD = 5
 MOST_PROBLEMS_TOLD = 12
+#: From so many columns on that do not fit, a layout is less work than a mapping.
+MANY_COLUMNS = 5
 
 
 def _told(table: str, problems: Sequence[Problem]) -> str:
@@ -186,6 +188,11 @@ def _told(table: str, problems: Sequence[Problem]) -> str:
         told.append(
             "Map columns with columns={'THEIRS': 'ours'}, or None to leave one out "
             "(on the command line: --column THEIRS=ours, --ignore THEIRS)."
+        )
+    if sum(not problem.rows for problem in problems) >= MANY_COLUMNS:
+        told.append(
+            "For data with many columns of their own, a layout takes those that it names: "
+            "read_layout(data, Layout({'ours': 'THEIRS', …})); some public data sets have one."
         )
     if any(problem.rows for problem in problems):
         told.append(

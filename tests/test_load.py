@@ -491,5 +491,5 @@ def test_the_report_tells_what_was_done_in_text_and_html() -> None:
 
 def test_no_rows_are_no_problem_but_their_columns_are_checked() -> None:
     assert load_df(transactions(0), "transactions").inserted == 0
-    with pytest.raises(InvalidDataError, match="nonsense: is no column"):
+    with pytest.raises(InvalidDataError, match="nonsense: is not a column"):
         load_df(transactions(0).with_columns(nonsense=pl.lit(1)), "transactions")

@@ -718,3 +718,13 @@ def test_problems_have_a_short_repr_and_all_their_rows() -> None:
     assert len(repr(error.problems)) < 300
     assert "rows=(0, 1, 2, 3, 4, … 1,995 more)" in repr(error.problems)
     assert error.problems[0].rows == tuple(range(2000))
+
+
+def test_data_of_many_columns_of_their_own_point_to_layouts() -> None:
+    wide = transactions(1).rename({"amount": "Amt", "timestamp": "When"})
+    wide = wide.with_columns(pl.lit(0).alias(f"V{n}") for n in range(5))
+    with pytest.raises(InvalidDataError, match=r"read_layout\(data, Layout\("):
+        load_df(wide, "transactions")
+    with pytest.raises(InvalidDataError) as caught:
+        load_df(transactions(1).with_columns(V1=pl.lit(0)), "transactions")
+    assert "Layout" not in str(caught.value)

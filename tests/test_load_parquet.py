@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import dataset
 
 from synfin_analytics.exceptions import ArgumentError, InvalidDataError
 from synfin_analytics.frames.checks import check
@@ -23,7 +24,7 @@ from synfin_analytics.frames.spec import spec_of
 from synfin_analytics.models import Merchant
 
 
-def rows_of(path: Path, at_once: int = 1000) -> dict[str, list[Any]]:
+def rows_of(path: Any, at_once: int = 1000) -> dict[str, list[Any]]:
     """Cells by column, as the loader gets them."""
     source = open_source(path, at_once)
     found: dict[str, list[Any]] = {name: [] for name in source.names}
@@ -241,3 +242,37 @@ def checked(path: Path, column: str) -> tuple[list[Any], dict[int, str]]:
         for mask, reason in result.faults:
             refused |= dict.fromkeys((mask.arg_true() + batch.start).to_list(), reason)
     return values, refused
+
+
+# -- Datasets of pyarrow --------------------------------------------------------------------------
+
+
+def test_a_dataset_of_pyarrow_is_read_as_its_files_are(tmp_path: Path):
+    write(tmp_path, "city=Bonn/code=00042/x.parquet", n=[1])
+    write(tmp_path, "city=Ulm/code=007/x.parquet", n=["0012"], label=[True])
+    want = {
+        "n": [1, "0012"],
+        "label": [None, True],
+        "city": ["Bonn", "Ulm"],
+        "code": ["00042", "007"],
+    }
+    assert rows_of(dataset.dataset(tmp_path, partitioning="hive")) == want
+    plain = rows_of(dataset.dataset(tmp_path))
+    assert plain == {"n": want["n"], "label": want["label"]}
+
+
+def test_a_dataset_whose_types_pyarrow_guesses_is_refused_but_its_scanner_taken(tmp_path: Path):
+    (tmp_path / "rows.csv").write_text("code\n0012\n")
+    guessed = dataset.dataset(tmp_path, format="csv")
+    with pytest.raises(ArgumentError, match=r"must consist of Parquet files.* got csv"):
+        rows_of(guessed)
+    assert rows_of(guessed.scanner()) == {"code": [12]}
+    write(tmp_path / "all", "Bonn/x.parquet", n=[1])
+    by_place = dataset.dataset(tmp_path / "all", partitioning=["city"])
+    with pytest.raises(ArgumentError, match=r"folders that name their columns \(country=DE\)"):
+        rows_of(by_place)
+
+
+def test_a_lazy_frame_of_files_that_are_not_there_is_refused(tmp_path: Path):
+    with pytest.raises(ArgumentError, match="This LazyFrame cannot be read"):
+        rows_of(pl.scan_parquet(tmp_path / "no.parquet"))

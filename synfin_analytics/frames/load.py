@@ -150,7 +150,7 @@ def load_df(
     >>> load_df(pl.DataFrame({"merchant": ["M1"]}), "merchants")
     Traceback (most recent call last):
     synfin_analytics.exceptions.InvalidDataError: Nothing was loaded into 'merchants':
-      merchant: is no column of the table ...
+      merchant: is not a column of the table ...
     """
     _check_choices(on_invalid, on_missing_parent, on_conflict, lock)
     spec = spec_of(model_of(table))

@@ -45,11 +45,13 @@ def moments_of(texts: pl.Series) -> tuple[pl.Series, list[tuple[pl.Series, str]]
     tuple
         The moments, NULL where there is none, and masks of the faulty texts with the reason.
     """
-    texts = texts.str.strip_chars(_BLANKS)
-    texts = texts.str.replace(_NOTHING_MORE, "$1")
     formed = texts.str.contains(_MOMENT)
-    finer = (~formed & texts.str.contains(_FINER)).fill_null(False)
-    usable = texts.set((~formed).fill_null(False), None)
+    finer = pl.repeat(False, len(texts), dtype=pl.Boolean, eager=True)
+    if not formed.all():
+        texts = texts.str.strip_chars(_BLANKS).str.replace(_NOTHING_MORE, "$1")
+        formed = texts.str.contains(_MOMENT)
+        finer = (~formed & texts.str.contains(_FINER)).fill_null(False)
+    usable = texts if formed.all() else texts.set((~formed).fill_null(False), None)
     moments = pd.to_datetime(
         pd.Series(usable.to_list(), dtype=object), format="ISO8601", utc=True, errors="coerce"
     )

@@ -12,13 +12,14 @@ import datetime as dt
 import os
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyarrow.dataset import HivePartitioning
 
 from synfin_analytics.exceptions import ArgumentError, refuse_repeated_columns
 
@@ -54,6 +55,13 @@ class DataFile:
     path: Path
     #: What the names of its folders say, by column.
     partition: Mapping[str, str | None]
+    #: Of a dataset, whose files may be on another machine.
+    fragment: Any = None
+
+    def open(self, **options: Any) -> pq.ParquetFile:
+        """Open the file without reading ahead."""
+        source = self.path if self.fragment is None else self.fragment.open()
+        return pq.ParquetFile(source, pre_buffer=False, **options)
 
 
 def open_parquet(path: Path, rows: int) -> Parquet:
@@ -74,18 +82,54 @@ def open_parquet(path: Path, rows: int) -> Parquet:
         There is no Parquet file, or one of them is not Parquet or broken; in the midst of the rows
         too.
     """
-    files = data_files(path)
+    return _opened(data_files(path), rows)
+
+
+def open_dataset(data: Any, rows: int) -> Parquet:
+    """Open a dataset of pyarrow as its files are: its own schema is that of the first of them.
+
+    Parameters
+    ----------
+    data
+        A dataset of Parquet files, on any file system.
+    rows
+        Most rows of a batch.
+
+    Raises
+    ------
+    ArgumentError
+        Its files are not Parquet, or its folders do not name their columns; or as for a folder.
+    """
+    kind = getattr(getattr(data, "format", None), "default_extname", type(data).__name__)
+    folders = getattr(data, "partitioning", None)
+    known = [] if folders is None else folders.schema.names
+    if kind != "parquet" or (known and not isinstance(folders, HivePartitioning)):
+        raise ArgumentError(
+            "A dataset must consist of Parquet files, in folders that name their columns "
+            f"(country=DE) if in any; got {kind}, {type(folders).__name__}. "
+            "Give dataset.scanner().to_reader() to have pyarrow choose the types."
+        )
+    files = []
+    for fragment in data.get_fragments():
+        path = Path(fragment.path)
+        told = _partition(Path(*(part for part in path.parent.parts if "=" in part)))
+        partition = {name: value for name, value in told.items() if name in known}
+        files.append(DataFile(path, partition, fragment))
+    return _opened(files, rows)
+
+
+def _opened(files: list[DataFile], rows: int) -> Parquet:
     names: dict[str, None] = {}
     height = 0
     for file in files:
         try:
-            footer = pq.ParquetFile(file.path)
+            with file.open() as opened:
+                columns = opened.schema_arrow.names
+                height += opened.metadata.num_rows
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(file.path, error) from error
-        with footer:
-            refuse_repeated_columns(footer.schema_arrow.names)
-            names.update(dict.fromkeys(footer.schema_arrow.names))
-            height += footer.metadata.num_rows
+        refuse_repeated_columns(columns)
+        names.update(dict.fromkeys(columns))
     keys = dict.fromkeys(key for file in files for key in file.partition if key not in names)
     return Parquet([*names, *keys], frozenset(keys), height, _batches(files, rows))
 
@@ -154,26 +198,25 @@ def _batches(files: list[DataFile], rows: int) -> Iterator[pa.RecordBatch]:
     """
     for file in files:
         try:
-            for batch in _rows_of(file.path, rows):
+            for batch in _rows_of(file, rows):
                 yield _with_partition(batch, file)
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(file.path, error) from error
 
 
-def _rows_of(path: Path, rows: int) -> Iterator[pa.RecordBatch]:
+def _rows_of(file: DataFile, rows: int) -> Iterator[pa.RecordBatch]:
     with contextlib.ExitStack() as stack:
 
-        def opened(unit: str | None) -> pq.ParquetFile:
-            file = pq.ParquetFile(path, pre_buffer=False, coerce_int96_timestamp_unit=unit)
-            return stack.enter_context(file)
+        def opened(unit: str) -> pq.ParquetFile:
+            return stack.enter_context(file.open(coerce_int96_timestamp_unit=unit))
 
-        file = opened("us")
-        legacy = _int96_columns(file)
+        coarse = opened("us")
+        legacy = _int96_columns(coarse)
         if not legacy:
-            yield from file.iter_batches(rows)
+            yield from coarse.iter_batches(rows)
             return
         fine = opened("ns").iter_batches(rows, columns=legacy)
-        for batch, nanoseconds in zip(file.iter_batches(rows), fine, strict=True):
+        for batch, nanoseconds in zip(coarse.iter_batches(rows), fine, strict=True):
             yield from _int96_merged(batch, nanoseconds)
 
 

@@ -79,7 +79,7 @@ def match_columns(
     for target in unknown:
         near = nearest_names(target, spec.columns)
         hint = f" (did you mean {' or '.join(near)}?)" if near else ""
-        problems.append(Problem(target, f"is no column of the table{hint}", 0))
+        problems.append(Problem(target, f"is not a column of the table{hint}", 0))
     needed = [column for column in spec.columns.values() if column.required]
     if partial and any(set(key) <= set(seen) for key in spec.unique):
         needed = []
@@ -87,7 +87,7 @@ def match_columns(
         if column.name not in seen:
             near = nearest_names(column.name, unknown)
             hint = f" (is it {near[0]!r} of the data?)" if near else ""
-            problems.append(Problem(column.name, f"is required, but the data lack it{hint}", 0))
+            problems.append(Problem(column.name, f"is required; the data do not have it{hint}", 0))
     if problems:
         raise InvalidDataError(spec.name, problems)
     return kept

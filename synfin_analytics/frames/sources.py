@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from synfin_analytics.frames.files import FileRows
+    from synfin_analytics.frames.parquet import Parquet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,9 +179,7 @@ def _unbroken(batches: Iterator[Batch]) -> Iterator[Batch]:
 
 def _opened(data: Any, rows: int) -> Source:
     if isinstance(data, pl.LazyFrame):
-        names = data.collect_schema().names()
-        stream = data.collect_batches(chunk_size=rows, maintain_order=True)
-        return Source(names, _numbered(_resized(stream, rows)))
+        return _from_lazy(data, rows)
     if isinstance(data, pl.DataFrame):
         return Source(data.columns, _numbered(data.iter_slices(rows)), data.height)
     if nw.dependencies.is_pandas_dataframe(data):
@@ -188,6 +187,12 @@ def _opened(data: Any, rows: int) -> Source:
     if isinstance(data, pa.Table):
         batches = data.to_batches(max_chunksize=rows)
         return _from_arrow(data.schema.names, batches, rows, data.num_rows)
+    if hasattr(data, "get_fragments"):  # a dataset of pyarrow
+        from synfin_analytics.frames.parquet import open_dataset
+
+        return _from_parquet(open_dataset(data, rows), rows)
+    if hasattr(data, "to_reader"):  # a scanner, whose types the caller has chosen
+        data = data.to_reader()
     if hasattr(data, "__arrow_c_stream__"):
         try:
             reader = pa.RecordBatchReader.from_stream(data)
@@ -200,6 +205,17 @@ def _opened(data: Any, rows: int) -> Source:
         "Rows must come as a pandas, polars or pyarrow frame, an Arrow stream, the path of a file, "
         f"dicts or ORM objects; got {type(data).__name__}."
     )
+
+
+def _from_lazy(data: pl.LazyFrame, rows: int) -> Source:
+    try:
+        names = data.collect_schema().names()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise ArgumentError(
+            f"This LazyFrame cannot be read, by {type(error).__name__}: see its own message."
+        ) from error
+    stream = data.collect_batches(chunk_size=rows, maintain_order=True)
+    return Source(names, _numbered(_resized(stream, rows)))
 
 
 def _from_unread(unread: Unread, rows: int) -> Source:
@@ -351,8 +367,7 @@ def _from_file(
 
         options.refuse_csv_options(repr(str(path)))
         data = open_parquet(files.unpacked(path), rows)
-        source = _from_arrow(data.names, data.batches, rows, data.height)
-        return _with_options(dataclasses.replace(source, texts=data.texts), options)
+        return _with_options(_from_parquet(data, rows), options)
     file = files.open_file(path, rows, options, columns)
     if file.schema is None:
         return _with_options(_from_records(file), options)
@@ -360,6 +375,11 @@ def _from_file(
     if file.textual:
         return dataclasses.replace(source, options=options, note=file.note)
     return _with_options(source, options)
+
+
+def _from_parquet(data: Parquet, rows: int) -> Source:
+    source = _from_arrow(data.names, data.batches, rows, data.height)
+    return dataclasses.replace(source, texts=data.texts)
 
 
 def _with_options(source: Source, options: ReadOptions) -> Source:
