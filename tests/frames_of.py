@@ -190,6 +190,10 @@ KINDS: dict[str, Callable[[pl.DataFrame, Path], Any]] = {
 }
 
 
+#: Those of them that are frames of a library.
+FRAMES = [kind for kind in KINDS if kind not in ("dicts", "parquet", "csv", "pyarrow-reader")]
+
+
 def _written(frame: pl.DataFrame, path: Path) -> Path:
     frame.write_parquet(path)
     return path

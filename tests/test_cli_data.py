@@ -1,5 +1,6 @@
 """``synfin load`` and ``synfin export``: what went in comes out, and mistakes are told in words."""
 
+import csv
 import datetime as dt
 import re
 from decimal import Decimal
@@ -213,6 +214,30 @@ def test_missing_and_empty_texts_stay_apart_in_csv(manager, tmp_path):
     synfin("load", tmp_path / "customers.csv", "customers", "--on-conflict", "update")
     after = stored(manager, "customers")
     assert_frame_equal(after.drop("updated_at"), before.drop("updated_at"))
+
+
+def test_texts_that_a_spreadsheet_would_run_are_escaped_when_asked_for(manager, tmp_path):
+    names = ["=HYPERLINK(1)", "+1", "-1", "@x", "\tx", "\rx", "a=b", "", None]
+    keys = [f"M{number}" for number in range(len(names))]
+    frame = pl.DataFrame({"merchant_id": keys, "name": names, "risk_score": [0.5] * len(keys)})
+    load_df(frame, "merchants", manager=manager)
+    query = "SELECT name, -1 AS number FROM merchants ORDER BY merchant_id"
+    for options, mark in (([], ""), (["--escape-formulas"], "'")):
+        file = tmp_path / f"{len(options)}.csv"
+        synfin("export", file, "--query", query, *options)
+        with file.open(newline="") as lines:
+            rows = list(csv.DictReader(lines))
+        assert [row["name"] for row in rows[:6]] == [mark + name for name in names[:6]]
+        assert [row["name"] for row in rows[6:]] == ["a=b", "", ""]
+        assert {row["number"] for row in rows} == {"-1"}
+    said = synfin("export", "merchants", tmp_path / "x.parquet", "--escape-formulas", code=2)
+    assert "needs a TARGET that ends in .csv" in said
+
+
+def test_lists_are_json_in_csv_and_what_csv_cannot_hold_is_told(manager, tmp_path):
+    file = tmp_path / "lists.csv"
+    synfin("export", file, "--query", "SELECT ARRAY['a', NULL] AS list, 1 AS n")
+    assert file.read_text() == '"list","n"\n"[""a"", null]",1\n'
 
 
 @pytest.mark.parametrize("target", ["none.parquet", "none.csv", "folder"])

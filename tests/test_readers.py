@@ -5,6 +5,7 @@ import os
 import re
 from pathlib import Path
 
+import frames_of
 import pandas as pd
 import polars as pl
 import pytest
@@ -389,3 +390,254 @@ def test_several_files_and_folders_are_one(file, tmp_path):
         tables = read_layout(source, "paysim")
         assert rows(tables.transactions, "transaction_id")[-1] == ("6",)
         assert "lazy, 8 columns" in repr(tables)
+
+
+# -- One reader for CSV ----------------------------------------------------------------------------
+
+PLAIN = {
+    name: name for name in ("transaction_id", "customer_id", "merchant_id", "amount", "timestamp")
+}
+HEAD = ",".join(PLAIN)
+GENERATED = """\
+ssn|cc_num|first|last|gender|street|city|state|zip|lat|long|city_pop|job|dob|acct_num|profile|\
+trans_num|trans_date|trans_time|unix_time|category|amt|is_fraud|merchant|merch_lat|merch_long
+1-2|4361337605230458|Ann|Example|F|1 Road|Here|OH|44870|41.4|-82.7|32|Chief|1987-06-12|9|young|\
+91ab|2023-08-16|00:34:57|1692146097|gas_transport|69.12|0|fraud_Shop|41.3|-82.1
+1-2|4361337605230458|Ann|Example|F|1 Road|Here|OH|44870|41.4|-82.7|32|Chief|1987-06-12|9|young|\
+0715|2023-08-16|02:10:41|1692151841|shopping_net|68.11|1|fraud_Shop|41.1|-81.1
+"""
+
+
+@pytest.fixture
+def csv_file(tmp_path):
+    def written(text: str, name: str = "own.csv") -> Path:
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return written
+
+
+def counts() -> list[int]:
+    tables = ("customers", "merchants", "transactions")
+    return [read_df(f"SELECT count(*) AS n FROM {table}")["n"].item() for table in tables]
+
+
+def test_one_dirty_cell_refuses_one_row(csv_file, manager):
+    lines = [f"T{n},C{n},M,{'n/a' if n == 5 else 2.5},2026-01-01" for n in range(10)]
+    tables = read_layout(csv_file("\n".join([HEAD, *lines])), Layout(PLAIN))
+    report = tables.load(on_invalid="reject")["transactions"]
+    assert report.inserted == 9
+    assert report.rejected.values.tolist() == [[5, "amount", "n/a", "is not a number"]]
+
+
+def test_labels_may_begin_far_down(csv_file, manager):
+    lines = [f"T{n},C,M,2.5,2026-01-01,{'' if n < 10_500 else n % 2}" for n in range(11_000)]
+    path = csv_file("\n".join([f"{HEAD},is_fraud", *lines]))
+    read_layout(path, Layout(PLAIN | {"is_fraud": "is_fraud"})).load()
+    query = (
+        "SELECT count(is_fraud) AS n, count(*) FILTER (WHERE is_fraud) AS frauds FROM transactions"
+    )
+    assert read_df(query).values.tolist() == [[500, 250]]
+
+
+def test_leading_zeros_stay_within_an_expression(csv_file):
+    layout = Layout(PLAIN | {"customer_id": pl.lit("c-") + pl.col("customer_id")})
+    path = csv_file(f"{HEAD}\n1,007,M,1,2026-01-01\n")
+    assert rows(read_layout(path, layout).transactions, "customer_id") == [("c-007",)]
+
+
+def test_days_without_rows_change_nothing_of_the_others(csv_file, manager):
+    empty = csv_file(f"{HEAD}\n", "1.csv")
+    full = csv_file(f"{HEAD}\n1,C,M,2.50,2026-01-01\n".replace(",", ";"), "2.csv")
+    read_layout([empty, full], Layout(PLAIN)).load()
+    assert read_df("transactions")["amount"].tolist() == [2.5]
+
+
+CENTS = f"{HEAD},more\n1,C,M,995,2026-01-01,0\n2,C,M,n/a,2026-01-01,0\n".replace("amount", "cents")
+
+
+@pytest.mark.parametrize(
+    "amount", [pl.col("cents") / 100, pl.col("cents").cast(pl.Int64) / 100], ids=["plain", "cast"]
+)
+def test_a_cell_that_an_expression_cannot_compute_refuses_its_row(csv_file, manager, amount):
+    tables = read_layout(csv_file(CENTS), Layout(PLAIN | {"amount": amount}))
+    report = tables.load(on_invalid="reject")["transactions"]
+    assert read_df("transactions")["amount"].tolist() == [9.95]
+    reason = "is not a number by the expression of the layout"
+    assert report.rejected.values.tolist() == [[1, "amount", "n/a", reason]]
+    with pytest.raises(ArgumentError, match=r"amount is not a number .*: row 1 .* value 'n/a'"):
+        tables.transactions.collect()
+    assert len(tables.transactions.select("transaction_id").collect()) == 2
+
+
+def test_an_expression_of_more_than_one_row_that_fails_says_what_its_library_says(
+    csv_file, manager
+):
+    """It has no row of its own to refuse; values are left out, which may be personal."""
+    amount = pl.col("cents").cast(pl.Float64) / pl.col("cents").cast(pl.Float64).max()
+    tables = read_layout(csv_file(CENTS), Layout(PLAIN | {"amount": amount}))
+    with pytest.raises(ArgumentError, match="failed in column 'cents' for 1 out of 2") as caught:
+        tables.load(on_invalid="reject")
+    assert "n/a" not in str(caught.value)
+    assert counts() == [0, 0, 0]
+
+
+def test_texts_are_added_as_numbers_where_a_number_is_wanted(csv_file):
+    path = csv_file(HEAD.replace("amount", "net,fee") + "\n1,C,M,9.50,0.75,2026-01-01\n")
+    layout = Layout(PLAIN | {"amount": pl.col("net") + pl.col("fee")})
+    assert rows(read_layout(path, layout).transactions, "amount") == [(10.25,)]
+
+
+def test_a_fault_of_a_raw_text_is_not_undone_by_the_loaders_own_reading(csv_file, manager):
+    """2026-01-02 is a date, but not one in the format of the expression."""
+    path = csv_file(f"{HEAD}\n1,C,M,1,31/01/2026\n2,C,M,1,2026-01-02\n")
+    layout = Layout(PLAIN | {"timestamp": pl.col("timestamp").str.to_datetime("%d/%m/%Y")})
+    report = read_layout(path, layout).load(on_invalid="reject")["transactions"]
+    assert report.rejected["value"].tolist() == ["2026-01-02"]
+    assert read_df("transactions")["timestamp"].tolist() == [moment(2026, 1, 31)]
+
+
+def test_an_expression_that_its_columns_do_not_allow_is_refused(csv_file):
+    path = csv_file(f"{HEAD}\n1,C,M,1,2026-01-01\n")
+    with pytest.raises(ArgumentError, match=r"'customer_id' must be one that .* Columns of a CSV"):
+        read_layout(path, Layout(PLAIN | {"customer_id": pl.col("customer_id").dt.year()}))
+
+
+def test_cells_are_written_as_the_options_say(csv_file, manager):
+    head = f"{HEAD},dob".replace(",", ";")
+    path = csv_file(f"{head}\n1;C;M;1.234,50 €;31.01.2026 10:00;01.02.1990\n")
+    layout = Layout(PLAIN, customers={"date_of_birth": "dob"})
+    read_layout(
+        path, layout, decimal=",", thousands=".", currency="€", date_format="%d.%m.%Y %H:%M",
+        timezone="Europe/Berlin",
+    ).load()  # fmt: skip
+    assert read_df("transactions")["amount"].tolist() == [1234.5]
+    assert read_df("transactions")["timestamp"].tolist() == [moment(2026, 1, 31, 9)]
+    assert read_df("customers")["date_of_birth"].tolist() == [dt.date(1990, 2, 1)]
+
+
+# -- Every kind of source --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("kind", [*frames_of.FRAMES, "texts"])
+def test_known_layouts_are_read_from_frames_as_from_files(name, kind, file):
+    frame = pl.read_csv(file(name), infer_schema=kind != "texts")
+    source = frame if kind == "texts" else frames_of.KINDS[kind](frame, file(name).parent)
+    found = read_layout(source, name).transactions.collect()
+    wanted = read_layout(file(name), name).transactions.collect()
+    for column in ("amount", "timestamp", "is_fraud"):
+        assert found[column].cast(wanted[column].dtype).to_list() == wanted[column].to_list()
+
+
+def test_selectors_are_columns_of_a_layout_too():
+    frame = pl.DataFrame({"id": ["1"], "a": ["x"], "b": ["y"], "eur": [1.5], "at": ["2026-01-01"]})
+    own = {"transaction_id": "id", "merchant_id": "a", "amount": "eur", "timestamp": "at"}
+    layout = Layout(own | {"customer_id": pl.concat_str(pl.col("a", "b"), separator="-")})
+    assert layout.columns == ("id", "a", "eur", "at", "b")
+    for source in (frame, frame.to_pandas(), frame.lazy()):
+        assert rows(read_layout(source, layout).transactions, "customer_id") == [("x-y",)]
+
+
+def test_cells_of_mixed_types_are_read_one_by_one(manager):
+    frame = pd.DataFrame({
+        "transaction_id": ["a", 2], "customer_id": "C", "merchant_id": "M",
+        "amount": pd.Series([1.5, "1,000.00"], dtype=object), "timestamp": "2026-01-01",
+    })  # fmt: skip
+    report = read_layout(frame, Layout(PLAIN)).load(on_invalid="reject")["transactions"]
+    assert (report.inserted, report.rejected["value"].tolist()) == (1, ["1,000.00"])
+
+
+def test_folders_keep_the_columns_of_their_names_and_each_file_its_types(tmp_path, manager):
+    for country, amount in (("DE", 1.5), ("00042", 2)):
+        folder = tmp_path / "all" / f"country={country}"
+        folder.mkdir(parents=True)
+        row = {"transaction_id": country, "customer_id": "C", "merchant_id": "M", "amount": amount}
+        pl.DataFrame([row | {"timestamp": "2026-01-01"}]).write_parquet(folder / "part.parquet")
+    read_layout(tmp_path / "all", Layout(PLAIN | {"city": "country"})).load()
+    query = "SELECT transaction_id, city, amount FROM transactions ORDER BY 1"
+    assert read_df(query, frame="polars").rows() == [("00042", "00042", 2.0), ("DE", "DE", 1.5)]
+
+
+@pytest.mark.parametrize("source", ["s3://bucket/a.parquet", ["https://example.org/a.csv"]])
+def test_addresses_are_refused_with_what_to_do(source):
+    with pytest.raises(ArgumentError, match=r"got a URI.*pl\.scan_parquet"):
+        read_layout(source, "handbook")
+
+
+def test_sparkov_is_read_as_its_generator_writes_it(csv_file, manager):
+    path = csv_file(GENERATED)
+    assert recognise(GENERATED.splitlines()[0].split("|")) == "sparkov"
+    read_layout(path, "sparkov").load()
+    query = "SELECT timestamp, amount, is_online, is_fraud FROM transactions ORDER BY 1"
+    assert read_df(query, frame="polars").rows() == [
+        (moment(2023, 8, 16, 0, 34, 57), 69.12, None, False),
+        (moment(2023, 8, 16, 2, 10, 41), 68.11, True, True),
+    ]
+
+
+# -- What is refused -------------------------------------------------------------------------------
+
+
+def test_a_load_raises_for_rows_at_fault_unless_told_to_reject_them(csv_file, manager):
+    path = csv_file(f"{HEAD}\n1,C,M,1,2026-01-01\n2,D,M,1.234,2026-01-01\n")
+    with pytest.raises(InvalidDataError, match="amount: has more than 2 decimals"):
+        read_layout(path, Layout(PLAIN)).load()
+    assert counts() == [0, 0, 0]
+
+
+def test_parents_of_refused_rows_only_are_not_left_behind(csv_file, manager):
+    path = csv_file(f"{HEAD}\n1,C,M,1,soon\n")
+    reports = read_layout(path, Layout(PLAIN)).load(on_invalid="reject")
+    assert [report.inserted for report in reports.values()] == [0, 0, 0]
+    assert counts() == [0, 0, 0]
+
+
+def test_refused_frauds_are_counted_and_a_changed_rate_is_a_warning(csv_file, manager):
+    lines = [f"{n},C,M,{'10.123' if n < 2 else 10},2026-01-01,{int(n < 3)}" for n in range(10)]
+    path = csv_file("\n".join([f"{HEAD},is_fraud", *lines]))
+    tables = read_layout(path, Layout(PLAIN | {"is_fraud": "is_fraud"}))
+    with pytest.warns(RejectedLabelsWarning, match=r"2 of the 2 .* is 30\.000%.* ones 12\.500%"):
+        report = tables.load(on_invalid="reject")["transactions"]
+    assert "2 rejected (2 of them labelled fraud)" in repr(report)
+
+
+def test_the_command_refuses_as_the_call_does(csv_file, manager):
+    lines = [f"{n};C;M;{'1,2' if n else '1,234'};2026-01-01;{int(n < 1)}" for n in range(4)]
+    head = "TRANSACTION_ID;CUSTOMER_ID;TERMINAL_ID;TX_AMOUNT;TX_DATETIME;TX_FRAUD;TX_FRAUD_SCENARIO"
+    path = csv_file("\n".join([head, *(f"{line};0" for line in lines)]))
+    given = ["load", str(path), "--layout", "handbook", "--decimal", ","]
+    said = CliRunner().invoke(main, given)
+    assert (said.exit_code, counts()) == (1, [0, 0, 0])
+    assert "amount: has more than 2 decimals" in said.stderr
+    said = CliRunner().invoke(main, [*given, "--on-invalid", "reject"])
+    assert (said.exit_code, counts()) == (0, [1, 1, 3])
+    assert "1 rejected (1 of them labelled fraud)" in said.stdout
+    assert "Warning: 1 of the 1 labelled rows that were refused are fraud" in said.stderr
+
+
+def test_the_command_says_what_cannot_be_read_far_down_a_file(csv_file, manager):
+    lines = [
+        f"1,PAYMENT,{'n/a' if n == 12_000 else 12.5},C{n},0,0,M1,0,0,0,0" for n in range(12_100)
+    ]
+    path = csv_file("\n".join([FILES["paysim"].splitlines()[0], *lines]))
+    said = CliRunner().invoke(main, ["load", str(path), "--layout", "paysim"])
+    assert said.exit_code == 1
+    assert "amount: is not a number: 1 row: 12,000 (as 'n/a')" in said.stderr
+
+
+def test_the_command_fails_if_every_row_was_refused(csv_file, manager):
+    path = csv_file(f"{HEAD}\n1,C,M,1,soon\n")
+    given = [
+        "load",
+        str(path),
+        "transactions",
+        "--on-missing-parent",
+        "create",
+        "--on-invalid",
+        "reject",
+    ]
+    said = CliRunner().invoke(main, given)
+    assert said.exit_code == 1
+    assert "All rows were refused" in said.stderr

@@ -6,6 +6,7 @@ Nothing is converted as a whole: a source larger than memory is read piece by pi
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -84,7 +85,9 @@ class Source:
 
     def options_of(self, name: str) -> ReadOptions | None:
         """How the texts of a column are written, where they have yet to be parsed."""
-        return ReadOptions() if name in self.texts else self.options
+        if self.options is None and name in self.texts:
+            return ReadOptions()
+        return self.options
 
 
 #: Before the name of a column: texts of its cells that could not be computed.
@@ -98,6 +101,8 @@ class Unread:
 
     frame: pl.LazyFrame
     options: ReadOptions | None
+    #: Columns of texts that have yet to be parsed.
+    texts: frozenset[str]
     #: Reasons why cells of computed columns could not be computed.
     reasons: Mapping[str, str]
     note: str = ""
@@ -172,9 +177,17 @@ def _unbroken(batches: Iterator[Batch]) -> Iterator[Batch]:
     # Whatever a stream of the caller's raises; polars' panics derive from BaseException.
     except (Exception, pl.exceptions.PanicException) as error:
         raise ArgumentError(
-            f"The data broke off after {read:,} rows, by {type(error).__name__}: see its own "
-            "message. Nothing was loaded."
+            f"The data broke off after {read:,} rows, by {type(error).__name__}"
+            f"{_without_values(error)}. Nothing was loaded."
         ) from error
+
+
+def _without_values(error: BaseException) -> str:
+    """Say what polars says of an error, without the values, which may be personal."""
+    if not isinstance(error, pl.exceptions.PolarsError):
+        return ": see its own message"
+    line = str(error).partition("\n")[0]
+    return ": " + re.sub(r"(\[|\").*", "", line).rstrip(" :")
 
 
 def _opened(data: Any, rows: int) -> Source:
@@ -232,7 +245,7 @@ def _from_unread(unread: Unread, rows: int) -> Source:
             }
             yield dataclasses.replace(batch, faulty=faulty)
 
-    return Source(names, batches(), options=unread.options, note=unread.note)
+    return Source(names, batches(), options=unread.options, note=unread.note, texts=unread.texts)
 
 
 def _numbered(frames: Iterable[pl.DataFrame]) -> Iterator[Batch]:

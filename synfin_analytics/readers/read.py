@@ -261,9 +261,14 @@ def _table(
     frame = rows.with_row_index(ROW).select(
         typed(one, schema[one.name], options, what) for one in cells
     )
-    read = options if options.about_texts or any(one.textual for one in cells) else None
-    reasons = {one.name: one.reason for one in cells if one.faulty}
-    attach_unread(frame, Unread(rows, read, reasons, opened.note))
+    unread = Unread(
+        rows,
+        options=options if options.about_texts else None,
+        texts=frozenset(one.name for one in cells if one.textual),
+        reasons={one.name: one.reason for one in cells if one.faulty},
+        note=opened.note,
+    )
+    attach_unread(frame, unread)
     return frame
 
 
