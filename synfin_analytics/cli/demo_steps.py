@@ -100,7 +100,7 @@ def load_simulation(manager: DatabaseManager, customers: int, days: int, seed: i
 
 def read(manager: DatabaseManager) -> pl.DataFrame:
     """Read what a model needs of all transactions."""
-    return read_df(  # type: ignore[return-value]  # a frame of polars, as it asks for
+    return read_df(
         "SELECT transaction_id, customer_id, merchant_id, timestamp, amount, is_fraud "
         "FROM transactions",
         manager=manager,

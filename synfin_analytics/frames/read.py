@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, overload
 
 import pyarrow as pa
 from psycopg2 import extensions
@@ -62,6 +62,46 @@ _AS_TEXT = extensions.new_type(
 )
 
 
+@overload
+def read_df(
+    query: Query,
+    params: Mapping[str, object] | None = ...,
+    *,
+    session: Session | None = ...,
+    manager: DatabaseManager | None = ...,
+    frame: Literal["pandas"] = ...,
+    exact: bool = ...,
+) -> pd.DataFrame: ...
+@overload
+def read_df(
+    query: Query,
+    params: Mapping[str, object] | None = ...,
+    *,
+    session: Session | None = ...,
+    manager: DatabaseManager | None = ...,
+    frame: Literal["polars"],
+    exact: bool = ...,
+) -> pl.DataFrame: ...
+@overload
+def read_df(
+    query: Query,
+    params: Mapping[str, object] | None = ...,
+    *,
+    session: Session | None = ...,
+    manager: DatabaseManager | None = ...,
+    frame: Literal["arrow"],
+    exact: bool = ...,
+) -> pa.Table: ...
+@overload
+def read_df(
+    query: Query,
+    params: Mapping[str, object] | None = ...,
+    *,
+    session: Session | None = ...,
+    manager: DatabaseManager | None = ...,
+    frame: Frame,
+    exact: bool = ...,
+) -> pd.DataFrame | pl.DataFrame | pa.Table: ...
 def read_df(
     query: Query,
     params: Mapping[str, object] | None = None,

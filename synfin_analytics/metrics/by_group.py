@@ -17,7 +17,7 @@ from synfin_analytics.metrics.evaluation import Evaluation
 from synfin_analytics.metrics.rows import FrameRows
 from synfin_analytics.metrics.scored import INTERNAL, grouped_score_counts
 from synfin_analytics.metrics.scores import ScoreCounts
-from synfin_analytics.metrics.summary import METRICS
+from synfin_analytics.metrics.summary import METRICS, summaries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SMALL = 10
 #: Columns of :attr:`GroupedEvaluation.by_group` besides the groups.
 MEASURES = (
-    "metric", "value", "low", "high", "k", "n", "note", "transactions", "frauds", "small",
+    "transactions", "frauds", "small", "metric", "k", "n", "note", "value", "low", "high",
 )  # fmt: skip
 #: Groups that are shown in a notebook at most.
 _SHOWN = 30
@@ -63,21 +63,24 @@ class GroupedEvaluation:
         Returns
         -------
         pandas.DataFrame
-            The groups, ``metric``, ``value``, ``low``, ``high``, ``k``, ``n`` and ``note`` as in
-            :meth:`Evaluation.summary`, then ``transactions`` and ``frauds`` of the group and
-            ``small``: whether it has fewer than 10 frauds or genuine transactions.
+            The groups, ``transactions`` and ``frauds`` of each and ``small``: whether it has fewer
+            than 10 frauds or genuine transactions; then ``metric``, ``k``, ``n``, ``note``,
+            ``value``, ``low`` and ``high`` as in :meth:`Evaluation.summary`.
         """
-        frames = []
-        for key, one in self.groups:
-            frame = one.summary().drop(columns="baseline")
-            for name, value in zip(reversed(self.by), reversed(key), strict=True):
-                frame.insert(0, name, pd.Series([value] * len(frame), index=frame.index))
-            frame["transactions"], frame["frauds"] = one.n, one.frauds
-            frame["small"] = is_small(one)
-            frames.append(frame)
-        if not frames:
-            return pd.DataFrame(columns=[*self.by, *MEASURES])
-        return pd.concat(frames, ignore_index=True)
+        frame = summaries([one for _, one in self.groups]).drop(columns="baseline")
+        repeated = np.repeat(np.arange(len(self.groups)), len(METRICS))
+        for at, name in enumerate(self.by):
+            values = pd.Series([key[at] for key, _ in self.groups])
+            frame.insert(at, name, values.take(repeated).reset_index(drop=True))
+        sizes = {
+            "transactions": [one.n for _, one in self.groups],
+            "frauds": [one.frauds for _, one in self.groups],
+            "small": [is_small(one) for _, one in self.groups],
+        }
+        for name, numbers in sizes.items():
+            kind = np.bool_ if name == "small" else np.int64
+            frame[name] = np.array(numbers, kind)[repeated]
+        return frame[[*self.by, *MEASURES]]
 
     def worst(self, metric: str = "recall", *, small: bool = False) -> tuple[Any, ...] | None:
         """Group in which ``metric`` is worst; None where it is defined in none.

@@ -204,8 +204,8 @@ class Evaluation(AtThreshold, OfRows):
         Returns
         -------
         pandas.DataFrame
-            ``metric``, ``value``, ``low``, ``high``, ``k`` and ``n`` of a proportion, ``baseline``
-            (without a model) and ``note``: why a value is undefined or unreliable.
+            ``metric``, ``k`` and ``n`` of a proportion, ``baseline`` (without a model), ``note``:
+            why a value is undefined or unreliable; ``value``, ``low`` and ``high``.
         """
         return summary.summary(self)
 

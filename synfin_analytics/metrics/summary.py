@@ -1,8 +1,8 @@
-"""An evaluation told: every metric beside its interval, its baseline, and what is to be said."""
+"""Summary of an evaluation: every metric with its interval, its baseline and a note."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,9 +11,11 @@ from synfin_analytics import wording
 from synfin_analytics.exceptions import NotFoundError
 from synfin_analytics.metrics import told
 from synfin_analytics.metrics.confusion import SHARES
-from synfin_analytics.metrics.proportions import ratio
+from synfin_analytics.metrics.proportions import proportion_interval, ratio
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from synfin_analytics.metrics.evaluation import Evaluation
 
 #: Metrics of a threshold, then those of the whole ranking, in the order of a summary.
@@ -28,6 +30,7 @@ AT_THRESHOLD = (
 )
 OVERALL = ("roc_auc", "average_precision", "brier", "prevalence")
 METRICS = (*AT_THRESHOLD, *OVERALL)
+_FLOATS = ("baseline", "value", "low", "high")
 
 
 def baseline(evaluation: Evaluation, metric: str) -> float:
@@ -52,37 +55,50 @@ def baseline(evaluation: Evaluation, metric: str) -> float:
 
 
 def summary(evaluation: Evaluation) -> pd.DataFrame:
-    """Draw up every metric, with its interval where it is a proportion.
+    """Return every metric, with its interval where it is a proportion.
 
     Returns
     -------
     pandas.DataFrame
-        ``metric``, ``value``, ``low``, ``high``, ``k`` and ``n`` of a proportion, ``baseline``
-        (without a model) and ``note``: why a value is not defined, or not to be trusted.
+        ``metric``, ``k`` and ``n`` of a proportion, ``baseline`` (without a model), ``note``: why
+        a value is undefined or unreliable, and last, where a terminal of 80 columns still shows
+        them, ``value``, ``low`` and ``high``.
     """
-    lines = []
-    for metric in METRICS:
-        value = float(getattr(evaluation, metric))
-        low = high = np.nan
-        k: int | None = None
-        n: int | None = None
-        if metric in SHARES:
-            (low, high), (k, n) = evaluation.interval(metric), evaluation.confusion.counts(metric)
-        note = _note(evaluation, metric, value)
-        lines.append(
-            (
-                metric,
-                value,
-                low,
-                high,
-                k,
-                n,
-                evaluation.baseline(metric),
-                note,
-            )
-        )
-    names = ["metric", "value", "low", "high", "k", "n", "baseline", "note"]
-    return pd.DataFrame(lines, columns=names).astype({"k": "Int64", "n": "Int64"})
+    return summaries([evaluation])
+
+
+def summaries(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
+    """Return the summaries of several evaluations, one below the other.
+
+    The intervals of a metric are computed at once: thousands of groups take seconds.
+    """
+    columns = {metric: _column(metric, evaluations) for metric in METRICS}
+    names = ["metric", "k", "n", "baseline", "note", "value", "low", "high"]
+    frame = pd.DataFrame(
+        [
+            (metric, *cells)
+            for of in zip(*columns.values(), strict=True)
+            for metric, cells in zip(METRICS, of, strict=True)
+        ],
+        columns=names,
+    )
+    return frame.astype({"k": "Int64", "n": "Int64", "note": "str"} | dict.fromkeys(_FLOATS, float))
+
+
+def _column(metric: str, evaluations: Sequence[Evaluation]) -> list[tuple[Any, ...]]:
+    """Return the cells of a metric for each evaluation."""
+    if not evaluations:
+        return []
+    values = [float(getattr(one, metric)) for one in evaluations]
+    baselines = [one.baseline(metric) for one in evaluations]
+    notes = [_note(one, metric, value) for one, value in zip(evaluations, values, strict=True)]
+    k: Sequence[Any] = [None] * len(values)
+    n, low, high = k, *(np.full(len(values), np.nan) for _ in range(2))
+    if metric in SHARES:
+        k, n = zip(*(one.confusion.counts(metric) for one in evaluations), strict=True)
+        first = evaluations[0]
+        low, high = proportion_interval(k, n, first.interval_kind, first.level)
+    return list(zip(k, n, baselines, notes, values, low, high, strict=True))
 
 
 def _note(evaluation: Evaluation, metric: str, value: float) -> str:
@@ -100,7 +116,7 @@ def _note(evaluation: Evaluation, metric: str, value: float) -> str:
 
 
 def html(evaluation: Evaluation) -> str:
-    """Draw up an evaluation for a notebook."""
+    """Return an evaluation as a notebook shows it."""
     caption = (
         f"{wording.plural(evaluation.n, 'transaction')}, "
         f"{wording.plural(evaluation.frauds, 'fraud')}; alerts at {evaluation.threshold} or above"
