@@ -266,7 +266,7 @@ def test_with_many_carriers_the_ends_are_the_plain_quantiles():
 
 
 def test_intervals_of_few_defrauded_customers_cover_nearly_what_they_promise():
-    """With 6 or 7 of 1,000 customers defrauded, plain percentiles cover 89 of 100 here, these 93."""
+    """With 6 or 7 of 1,000 customers defrauded, plain percentiles cover 89 of 100 here."""
 
     def sample(seed: int, customers: int) -> pl.DataFrame:
         generator = np.random.default_rng(seed)
