@@ -11,6 +11,7 @@ import psycopg2.errors
 import psycopg2.extensions
 from psycopg2 import sql
 
+from synfin_analytics import _libpq
 from synfin_analytics._settings import revealed
 from synfin_analytics.exceptions import DatabaseConnectionError
 from synfin_analytics.log import logger
@@ -154,9 +155,10 @@ def connect(
             arguments = (
                 embedded.connect_arguments(config.database)
                 if embedded is not None
-                else config.libpq_arguments()
+                else {"hostaddr": "", **config.libpq_arguments()}  # PGHOSTADDR leads nowhere
             )
-            return _open(arguments, config)
+            with _libpq.environment(applies=embedded is None):
+                return _open(arguments, config)
         except psycopg2.OperationalError as error:
             said = str(error)
             patient = time.monotonic() < deadline
@@ -244,7 +246,8 @@ def _repaired(embedded: EmbeddedPostgres, config: DatabaseConfig, said: str) -> 
 
 
 def _create_database(embedded: EmbeddedPostgres, config: DatabaseConfig) -> None:
-    connection = psycopg2.connect(**embedded.connect_arguments("postgres"))
+    with _libpq.environment(applies=False):
+        connection = psycopg2.connect(**embedded.connect_arguments("postgres"))
     try:
         connection.autocommit = True
         with connection.cursor() as cursor:

@@ -17,8 +17,8 @@ LONGEST = 700
 FLOORS: dict[str, set[str]] = {
     "errors": {"_dates", "arguments", "exceptions", "wording"},
     "database": {
-        "_database", "_engine", "_settings", "_shipped", "config", "connect", "embedded", "grants",
-        "log", "manager", "models", "schema", "sql_text",
+        "_database", "_engine", "_libpq", "_settings", "_shipped", "config", "connect", "embedded",
+        "grants", "log", "manager", "models", "schema", "sql_text",
     },
     "frames": {"frames"},
     "metrics": {"metrics"},

@@ -6,6 +6,7 @@ normal user, and what takes another one is read off permissions.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -45,6 +46,24 @@ def someone(open_folder):
         os.chown(folder, user.pw_uid, user.pw_gid)
     assert len(os.fsencode(home)) > 107
     return user, home
+
+
+@pytest.fixture(scope="module")
+def own():
+    """A server that tests may stop."""
+    folder = servers.open_folder()
+    with contextlib.closing(EmbeddedPostgres(folder / "databases")) as server:
+        server.start()
+        yield server
+    stop(folder / "databases", force=True)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def stopped(own):
+    """The same, while it is stopped."""
+    stop(own.home, force=True)
+    return own
 
 
 def test_a_normal_user_with_an_awkward_home_needs_no_settings(someone):
@@ -111,7 +130,6 @@ def test_a_user_who_gets_to_the_socket_is_not_let_in_as_another_role(server):
 
 
 def test_a_folder_of_another_user_is_refused_by_a_normal_user():
-    """As a program, for root serves such a folder as its owner."""
     program = """
     from pathlib import Path
     from synfin_analytics.embedded.owner import server_user
@@ -121,21 +139,105 @@ def test_a_folder_of_another_user_is_refused_by_a_normal_user():
     with servers.Program(program, user=servers.normal_user()) as refused:
         error = refused.process.communicate()[1]
 
-    assert "EmbeddedServerError: The database folder /usr belongs to another user (uid 0" in error
+    assert "The database folder /usr must belong to you" in error
+    assert "got a folder of another user (uid 0)" in error
+
+
+@pytest.mark.parametrize("name", ["pg_hba.conf", "postgresql.conf", "server.log", "start.lock"])
+@pytest.mark.parametrize("link", [os.symlink, os.link], ids=["symlink", "hard link"])
+def test_no_file_of_the_server_is_written_through_a_link(stopped, open_folder, name, link):
+    """A role of the database can act as the server's user, and root writes these files."""
+    target = open_folder / "target"
+    target.write_text("precious")
+    file = stopped.cluster.folder / name
+    file.unlink(missing_ok=True)
+    link(target, file)
+
+    with contextlib.suppress(EmbeddedServerError):
+        stopped.restart()
+    file.unlink(missing_ok=True)
+    assert (target.read_text(), target.stat().st_uid) == ("precious", os.geteuid())
+
+
+@pytest.mark.parametrize("name", ["server.log", "start.lock"])
+def test_a_link_in_the_place_of_a_file_of_the_server_is_refused_in_words(stopped, name):
+    file = stopped.cluster.folder / name
+    file.unlink(missing_ok=True)
+    file.symlink_to("elsewhere")
+
+    with pytest.raises(EmbeddedServerError, match=f"{name} must be a file .* got a link"):
+        stopped.restart()
+    file.unlink(missing_ok=True)
 
 
 if ROOT:  # these become other users, which only root can
 
-    def test_root_serves_a_users_folder_as_that_user(open_folder):
+    def refused(home):
+        with pytest.raises(EmbeddedServerError) as caught:
+            EmbeddedPostgres(home).start()
+        return str(caught.value)
+
+    def test_root_refuses_a_folder_of_another_user(open_folder):
         user = servers.normal_user()
-        home = open_folder / "databases"
-        home.mkdir()
-        os.chown(home, user.pw_uid, user.pw_gid)
-        for who in (user, None, user):
-            with servers.Program(USE, env={"DB_DATA_DIR": str(home)}, user=who) as program:
-                uids = program.finish().splitlines()[1]
-            assert uids.split()[0] == str(user.pw_uid)
-        stop(home, force=True)
+        theirs = open_folder / "theirs"
+        theirs.mkdir()
+        os.chown(theirs, user.pw_uid, user.pw_gid)
+
+        for home in (theirs, theirs / "below" / "databases"):
+            assert f"{theirs} belongs to another user (uid {user.pw_uid})" in refused(home)
+        assert list(theirs.iterdir()) == []
+
+    def test_root_follows_no_link_of_another_user(open_folder):
+        user = servers.normal_user()
+        (open_folder / "roots").mkdir()
+        link = open_folder / "link"
+        link.symlink_to(open_folder / "roots")
+        os.chown(link, user.pw_uid, user.pw_gid, follow_symlinks=False)
+
+        assert f"{link} belongs to another user" in refused(link / "databases")
+        assert list((open_folder / "roots").iterdir()) == []
+
+    def test_root_follows_a_link_of_its_own(open_folder):
+        (open_folder / "roots").mkdir()
+        (open_folder / "link").symlink_to("roots/../roots")
+        with contextlib.closing(EmbeddedPostgres(open_folder / "link")) as server:
+            server.start()
+        stop(open_folder / "link", force=True)
+
+        assert server.home == open_folder / "roots"
+
+    @pytest.mark.parametrize("mode", [0o777, 0o775])
+    def test_root_refuses_a_folder_in_which_others_can_exchange_it(open_folder, mode):
+        shared = open_folder / "shared"
+        shared.mkdir()
+        os.chown(shared, 0, servers.normal_user().pw_gid)
+        shared.chmod(mode)
+
+        assert f"{shared} can be written to by other users" in refused(shared / "databases")
+        shared.chmod(mode | stat.S_ISVTX)
+        with contextlib.closing(EmbeddedPostgres(shared / "databases")) as server:
+            server.start()
+        stop(shared / "databases", force=True)
+
+    def test_root_stops_no_server_in_a_folder_of_another_user(open_folder):
+        user = servers.normal_user()
+        instance = EmbeddedPostgres(open_folder / "databases").cluster.folder
+        instance.mkdir(parents=True)
+        os.chown(instance, user.pw_uid, user.pw_gid)
+
+        with pytest.raises(EmbeddedServerError, match="must belong to you"):
+            stop(open_folder / "databases", force=True)
+        assert list(instance.iterdir()) == []
+
+    def test_root_removes_no_folder_that_the_server_names(stopped, open_folder):
+        """Its postmaster.pid is the server user's to write."""
+        kept = open_folder / "synfin-kept"
+        kept.mkdir()
+        lines = f"17\n/data\n1\n5432\n{kept}\n\n1 1\nready\n"
+        (stopped.cluster.data / "postmaster.pid").write_text(lines)
+
+        stopped.restart()
+        assert kept.exists()
 
     def test_root_gets_told_of_a_folder_that_the_server_cannot_enter(open_folder):
         closed = open_folder / "closed"

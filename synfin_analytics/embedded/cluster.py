@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import tempfile
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synfin_analytics.embedded import locks
+from synfin_analytics.embedded.files import open_own_file, replace_file, require_own_folder
+from synfin_analytics.embedded.owner import server_user
 from synfin_analytics.embedded.settings import ROLE, configuration_files
 from synfin_analytics.embedded.watchdog import stop_server
 from synfin_analytics.exceptions import EmbeddedServerError
@@ -120,7 +123,9 @@ class Cluster:
                 f"{self.data} is not a PostgreSQL data folder (it has no file PG_VERSION) and was "
                 "left alone. Move it away, or set DB_DATA_DIR to another folder."
             )
-        self.attempts.mkdir(exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            self.attempts.mkdir()
+        require_own_folder(self.attempts, user)
         user.take(self.attempts)
         attempt = Path(tempfile.mkdtemp(dir=self.attempts))
         try:
@@ -164,17 +169,13 @@ class Cluster:
     def write_configuration(self, user: ServerUser) -> None:
         """Write the configuration files afresh: the machine or the user's name may be another."""
         for name, text in configuration_files(user.name).items():
-            file = self.folder / name
-            file.write_text(text, encoding="utf-8")
-            file.chmod(0o600)
-            user.take(file)
+            replace_file(self.folder / name, text.encode(), user)
 
-    def prepare_log(self, user: ServerUser) -> None:
-        """Keep the log from growing for ever: one old one is kept."""
-        if self.log.exists() and self.log.stat().st_size > _LOG_LIMIT:
+    def open_log(self, user: ServerUser) -> int:
+        """Open the log to append to it, and keep it from growing for ever: one old one is kept."""
+        if os.path.lexists(self.log) and self.log.lstat().st_size > _LOG_LIMIT:
             self.log.rename(self.log.with_suffix(".log.1"))
-        self.log.touch(mode=0o600)
-        user.take(self.log)
+        return open_own_file(self.log, os.O_WRONLY | os.O_APPEND, user)
 
     def log_tail(self, lines: int = 8) -> str:
         """Give the last lines of the server's log."""
@@ -204,7 +205,8 @@ class Cluster:
         while workers := self.server_processes():
             said = self.postmaster()
             if said is not None and said.pid in workers and said.state != "stopping":
-                if said.state == "starting" or answers(said.sockets):
+                alive = said.state == "starting" or answers(said.sockets)
+                if alive and self._made(said.sockets):
                     return said
                 break  # deaf: it can only be in the way
             if said is not None and said.pid not in workers:
@@ -230,12 +232,26 @@ class Cluster:
         except FileNotFoundError:
             return
         left = self.postmaster()
-        if left is not None and left.sockets.name.startswith(_SOCKET_PREFIX):
+        if left is not None and self._made(left.sockets):
             shutil.rmtree(left.sockets, ignore_errors=True)
         if head.strip().isdigit() and rest.count(b"\n") > _LINES_BEFORE_MEMORY:
-            file.write_bytes(b"%d\n%b" % (_NO_PROCESS, rest))
+            replace_file(file, b"%d\n%b" % (_NO_PROCESS, rest), self._owner())
         else:
             file.unlink()
+
+    def _owner(self) -> ServerUser:
+        """Give the user as which the server of this folder runs."""
+        return server_user(self.folder)
+
+    def _made(self, sockets: Path) -> bool:
+        """Say whether this is a folder for sockets that we made, by its name, place and owner."""
+        if not sockets.name.startswith(_SOCKET_PREFIX) or sockets.parent not in _socket_places():
+            return False
+        try:
+            info = sockets.lstat()
+        except FileNotFoundError:
+            return False
+        return stat.S_ISDIR(info.st_mode) and info.st_uid == self._owner().uid
 
     def end_server(self) -> None:
         """Stop the server in good order, if it can be, and every process of it."""
@@ -258,8 +274,10 @@ class Cluster:
         import psutil
 
         found = {}
-        for process in psutil.process_iter(["name"]):
-            if process.info["name"] != "postgres":
+        owner = self._owner().uid if self.folder.exists() else None
+        for process in psutil.process_iter(["name", "uids"]):
+            uids = process.info["uids"]
+            if process.info["name"] != "postgres" or uids is None or uids.real != owner:
                 continue
             try:
                 place = process.cwd()
@@ -278,11 +296,15 @@ def new_socket_folder(user: ServerUser) -> Path:
     Its path is short wherever the data are, for the path of a socket has at most 107 bytes, and it
     is new each time, so that nobody can have prepared it.
     """
-    places = [Path("/tmp"), Path(tempfile.gettempdir())]  # noqa: S108 - a fresh private folder
+    places = _socket_places()
     place = next((one for one in places if os.access(one, os.W_OK | os.X_OK)), places[-1])
     folder = Path(tempfile.mkdtemp(prefix=_SOCKET_PREFIX, dir=place))
     user.take(folder)
     return folder
+
+
+def _socket_places() -> list[Path]:
+    return [Path("/tmp"), Path(tempfile.gettempdir())]  # noqa: S108 - a fresh private folder
 
 
 def socket_file(sockets: Path) -> Path:

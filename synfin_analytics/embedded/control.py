@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from synfin_analytics.embedded import locks
 from synfin_analytics.embedded.binaries import server_binaries
 from synfin_analytics.embedded.cluster import answers
-from synfin_analytics.embedded.owner import server_user
 from synfin_analytics.embedded.server import STARTING, EmbeddedPostgres, wait_until_free
 from synfin_analytics.exceptions import EmbeddedServerError
 
@@ -75,10 +74,11 @@ def stop(home: str | os.PathLike[str] | None = None, *, force: bool = False) -> 
         Stop it under the feet of processes that use it. Their open transactions are rolled back;
         their next query starts it again.
     """
-    cluster = EmbeddedPostgres(home).cluster
+    server = EmbeddedPostgres(home)
+    cluster = server.cluster
     if not cluster.folder.exists():
         return False
-    owner = server_user(cluster.folder)
+    owner = server.user()
     with locks.exclusive(cluster.start_lock, what=STARTING, owner=owner):
         if not cluster.server_processes():
             return False

@@ -15,6 +15,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from synfin_analytics.embedded.files import open_own_file
 from synfin_analytics.exceptions import EmbeddedServerError
 
 if TYPE_CHECKING:
@@ -41,10 +42,7 @@ os.register_at_fork(
 
 def open_lock_file(path: Path, owner: ServerUser | None = None) -> int:
     """Open (and create) a lock file; it belongs to ``owner`` when root creates it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    if owner is not None and os.fstat(descriptor).st_uid != owner.uid:
-        os.fchown(descriptor, owner.uid, owner.gid)
-    return descriptor
+    return open_own_file(path, os.O_RDWR, owner)
 
 
 def try_lock(descriptor: int, *, shared: bool = False) -> bool:

@@ -26,6 +26,12 @@ _ROOT_HOME = Path("/var/lib") / APPLICATION
 _NOT_AS_ROOT = (
     "Run as a normal user instead of root, or set DB_HOST or DATABASE_URL to use another server."
 )
+_OWN_FOLDER = "Set DB_DATA_DIR to a folder of your own."
+_OTHERS_FOLDER = (
+    "Set DB_DATA_DIR to a folder of root's own (the default is /var/lib/synfin_analytics), or run "
+    "as the user whose folder it is."
+)
+_MOST_LINKS = 40
 
 
 @dataclass(frozen=True)
@@ -87,26 +93,63 @@ def program_shelf() -> Path:
 def server_user(instance: Path) -> ServerUser:
     """Choose the user as which the server of the folder ``instance`` runs.
 
-    A folder that exists decides by its owner: root then serves it as that owner, and leaves it
-    usable for them.
+    Raises
+    ------
+    EmbeddedServerError
+        If the folder belongs to another user, or root has no user to run the server as.
+    """
+    me = os.geteuid()
+    user = _service_user() if me == 0 else _user_of(me)
+    owner = instance.lstat().st_uid if os.path.lexists(instance) else me
+    if owner in {me, user.uid}:
+        return user
+    raise EmbeddedServerError(
+        f"The database folder {instance} must belong to you (uid {me}); got a folder of another "
+        f"user (uid {owner}). " + (_OTHERS_FOLDER if me == 0 else _OWN_FOLDER)
+    )
+
+
+def refuse_foreign_path(path: Path, user: ServerUser) -> None:
+    """Refuse, as root, a path on which another user can exchange a folder or a link.
 
     Raises
     ------
     EmbeddedServerError
-        If the folder belongs to somebody else, or root has no user to run the server as.
+        If an existing part of it belongs to neither root nor ``user``, or others may write to it
+        (a sticky folder, such as ``/tmp``, keeps them from exchanging what is not theirs).
     """
-    me = os.geteuid()
-    owner = instance.lstat().st_uid if instance.exists() else None
-    if me != 0:
-        if owner not in {None, me}:
-            raise EmbeddedServerError(
-                f"The database folder {instance} belongs to another user (uid {owner}, and you "
-                f"are {me}). Set DB_DATA_DIR to a folder of your own."
-            )
-        return _user_of(me)
-    if owner:
-        return _user_of(owner)
-    return _service_user()
+    if os.geteuid() != 0:
+        return
+    place, rest, links = Path("/"), list(reversed(path.parts[1:])), 0
+    while rest:
+        name = rest.pop()
+        step = place.parent if name == ".." else place / name
+        try:
+            info = step.lstat()
+        except FileNotFoundError:
+            return
+        if info.st_uid not in {0, user.uid}:
+            raise _foreign(path, step, f"belongs to another user (uid {info.st_uid})")
+        if stat.S_ISLNK(info.st_mode):
+            links += 1
+            if links > _MOST_LINKS:
+                raise _foreign(path, step, "is a link that leads to itself")
+            target = step.readlink()
+            place = Path("/") if target.is_absolute() else place
+            rest += reversed(target.parts[1:] if target.is_absolute() else target.parts)
+            continue
+        open_to_group = info.st_mode & stat.S_IWGRP and info.st_gid not in {0, user.gid}
+        shared = info.st_mode & stat.S_IWOTH or open_to_group
+        if shared and not info.st_mode & stat.S_ISVTX:
+            raise _foreign(path, step, "can be written to by other users")
+        place = step
+
+
+def _foreign(path: Path, step: Path, why: str) -> EmbeddedServerError:
+    return EmbeddedServerError(
+        f"As root, the database folder must lie where only root can change it; got {path}, and "
+        f"{step} {why}. {_OTHERS_FOLDER}"
+    )
 
 
 def make_private(instance: Path, user: ServerUser) -> None:

@@ -14,6 +14,7 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+from synfin_analytics import _libpq
 from synfin_analytics.embedded import locks
 from synfin_analytics.embedded.binaries import readable_binaries, server_binaries
 from synfin_analytics.embedded.cluster import (
@@ -31,6 +32,7 @@ from synfin_analytics.embedded.owner import (
     default_home,
     make_private,
     program_shelf,
+    refuse_foreign_path,
     server_user,
 )
 from synfin_analytics.embedded.settings import ROLE, command_line
@@ -64,7 +66,8 @@ class EmbeddedPostgres:
     """
 
     def __init__(self, home: str | os.PathLike[str] | None = None) -> None:
-        self.home = Path(home).expanduser().resolve() if home else default_home().resolve()
+        self._named = (Path(home).expanduser() if home else default_home()).absolute()
+        self.home = self._named.resolve()
         self._mine = threading.RLock()
         self._users: int | None = None
         self._sockets: Path | None = None
@@ -78,10 +81,20 @@ class EmbeddedPostgres:
         """The folder of the cluster for the installed version of PostgreSQL."""
         return Cluster(self.home / f"postgresql-{server_binaries().major}")
 
+    def user(self) -> ServerUser:
+        """Give the user as which the server runs; root refuses a folder that others can change."""
+        user = server_user(self.cluster.folder)
+        refuse_foreign_path(self._named / self.cluster.folder.name, user)
+        return user
+
     def connect_arguments(self, database: str) -> dict[str, Any]:
-        """Arguments for libpq (``psycopg2.connect``) to reach ``database``; starts the server."""
+        """Arguments for libpq (``psycopg2.connect``) to reach ``database``; starts the server.
+
+        They override libpq's own variables (``PGHOSTADDR``, ...) where those are set.
+        """
         sockets = self._sockets or self.start()
-        return {"host": str(sockets), "port": PORT, "user": ROLE, "dbname": database}
+        named = {"host": str(sockets), "port": PORT, "user": ROLE, "dbname": database}
+        return {**_libpq.overriding(), **named}
 
     def start(self) -> Path:
         """Make sure that the server runs, and give the folder of its socket.
@@ -91,8 +104,9 @@ class EmbeddedPostgres:
         with self._mine:
             binaries = server_binaries()
             cluster = self.cluster
-            user = server_user(cluster.folder)
+            user = self.user()
             make_private(cluster.folder, user)
+            self.user()  # nobody has put another folder there meanwhile
             with locks.exclusive(cluster.start_lock, what=STARTING, owner=user):
                 self._join(cluster, user)
                 if not (locks.is_locked(cluster.watch_lock) and self._running(cluster)):
@@ -178,18 +192,20 @@ class EmbeddedPostgres:
                 adopted = cluster.running_server()
                 sockets = adopted.sockets if adopted else new_socket_folder(user)
                 cluster.write_configuration(user)
-                cluster.prepare_log(user)
-                job = {
+                job: dict[str, Any] = {
                     "users": str(cluster.users_lock),
                     "start": str(cluster.start_lock),
-                    "log": str(cluster.log),
                     "sockets": str(sockets),
                     "adopt": adopted.pid if adopted else None,
                     "switch": user.switch,
                     "environment": server_environment(),
                     "command": [program, *command_line(cluster.data, cluster.folder, sockets)],
                 }
-                _run_watchdog(job, watch)
+                log = cluster.open_log(user)
+                try:
+                    _run_watchdog({**job, "log": log}, watch, log)
+                finally:
+                    os.close(log)
             if self._running(cluster):
                 return
             shutil.rmtree(sockets, ignore_errors=True)
@@ -200,8 +216,8 @@ class EmbeddedPostgres:
         )
 
 
-def _run_watchdog(job: dict[str, Any], watch: int) -> None:
-    """Run the watchdog's script, which detaches itself; it inherits the lock ``watch``."""
+def _run_watchdog(job: dict[str, Any], *inherited: int) -> None:
+    """Run the watchdog's script, which detaches itself; it inherits a lock and the log."""
     script = str(Path(__file__).with_name("watchdog.py"))
     try:
         subprocess.run(
@@ -212,7 +228,7 @@ def _run_watchdog(job: dict[str, Any], watch: int) -> None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            pass_fds=[watch],
+            pass_fds=inherited,
         )
     except (OSError, subprocess.CalledProcessError) as error:
         why = error.strerror if isinstance(error, OSError) else f"exit code {error.returncode}"

@@ -42,8 +42,8 @@ def main(job: dict[str, Any]) -> None:
         os._exit(0)
     reset_signals()
     # Opened before anything can remove the folder; the lock in job["watch"] was taken for us.
-    users = os.open(job["users"], os.O_RDWR)
-    start = os.open(job["start"], os.O_RDWR)
+    users = os.open(job["users"], os.O_RDWR | os.O_NOFOLLOW)
+    start = os.open(job["start"], os.O_RDWR | os.O_NOFOLLOW)
     told: queue.SimpleQueue[None] = queue.SimpleQueue()  # unlike an Event, safe in a handler
     signal.signal(signal.SIGTERM, lambda *_: told.put(None))
     server: subprocess.Popen[bytes] | None = None
@@ -51,6 +51,7 @@ def main(job: dict[str, Any]) -> None:
     if pid is None:
         server = start_server(job)
         pid = server.pid
+    os.close(job["log"])
     for work in ((stop_when_told, told, pid), (tell_after_last_user, users, start, told)):
         threading.Thread(target=work[0], args=work[1:], daemon=True).start()
     if server is not None:
@@ -74,13 +75,12 @@ def reset_signals() -> None:
 
 def start_server(job: dict[str, Any]) -> subprocess.Popen[bytes]:
     """Run ``postgres`` in a session of its own, out of reach of a terminal's Ctrl-C."""
-    log = os.open(job["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         return subprocess.Popen(
             job["command"],
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdout=job["log"],
+            stderr=job["log"],
             cwd="/",
             env=job["environment"],
             start_new_session=True,
@@ -88,10 +88,8 @@ def start_server(job: dict[str, Any]) -> subprocess.Popen[bytes]:
             **job["switch"],
         )
     except OSError as error:
-        os.write(log, f"The server cannot be started: {error}\n".encode())
+        os.write(job["log"], f"The server cannot be started: {error}\n".encode())
         os._exit(1)
-    finally:
-        os.close(log)
 
 
 def tell_after_last_user(users: int, start: int, told: queue.SimpleQueue[None]) -> None:
