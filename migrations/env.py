@@ -25,12 +25,27 @@ def number_revision(_context: object, _revision: object, directives: list[Migrat
         directives[0].rev_id = f"{int(newest) + 1:04d}"
 
 
+def is_our_table(name: str | None, kind: str, _parents: object) -> bool:
+    """Say whether to look at something in the database: among tables, only at ours."""
+    return kind != "table" or name in Base.metadata.tables
+
+
+def is_ours(_item: object, _name: object, _kind: str, reflected: bool, model: object) -> bool:
+    """Leave alone what the database has and no model: an index or a column may be another's.
+
+    What a model no longer has is thus dropped by hand; a test compares the catalogs.
+    """
+    return not reflected or model is not None
+
+
 def run(connection: Connection) -> None:
     """Run what Alembic was asked for, on ``connection`` and in its transaction."""
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
         process_revision_directives=number_revision,
+        include_name=is_our_table,
+        include_object=is_ours,
     )
     with context.begin_transaction():
         context.run_migrations()

@@ -523,6 +523,31 @@ def test_alembic_makes_the_next_revision_from_a_changed_model(empty, checkout):
     assert "No new upgrade operations" in alembic(checkout, "check")
 
 
+OTHERS = """
+    CREATE TABLE risk_scores (id int PRIMARY KEY, place point, at tsrange, UNIQUE (at));
+    CREATE TABLE notes (of text REFERENCES transactions, CHECK (of <> 'x'));
+    CREATE VIEW dear AS SELECT * FROM transactions WHERE amount > 1000;
+    CREATE INDEX ix_transactions_of_the_bank ON transactions (city, amount DESC);
+    CREATE UNIQUE INDEX uq_of_the_bank ON merchants (lower(merchant_id));
+    ALTER TABLE customers ADD COLUMN branch text, ADD CONSTRAINT one_branch UNIQUE (branch);
+    ALTER TABLE merchants ADD CONSTRAINT by_country CHECK (merchant_id <> 'x');
+    CREATE SCHEMA mart;
+    CREATE TABLE mart.transactions (id int PRIMARY KEY);
+    CREATE SEQUENCE numbers;
+"""
+
+
+def test_alembic_proposes_nothing_about_what_others_made(empty, checkout):
+    alembic(checkout, "upgrade", "head")
+    with empty.engine.begin() as connection:
+        connection.connection.cursor().execute(OTHERS)
+
+    assert "No new upgrade operations" in alembic(checkout, "check")
+    alembic(checkout, "revision", "--autogenerate", "-m", "Nothing")
+    (made,) = (checkout / "migrations" / "versions").glob("0002_*.py")
+    assert "op." not in made.read_text(encoding="utf-8")
+
+
 def test_alembic_numbers_an_empty_revision_and_takes_a_given_number(empty, checkout):
     alembic(checkout, "upgrade", "head")
 
