@@ -126,7 +126,7 @@ def refuse_foreign_path(path: Path, user: ServerUser) -> None:
         step = place.parent if name == ".." else place / name
         try:
             info = step.lstat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         if info.st_uid not in {0, user.uid}:
             raise _foreign(path, step, f"belongs to another user (uid {info.st_uid})")
