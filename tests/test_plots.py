@@ -356,3 +356,16 @@ def test_long_names_are_broken_into_lines_beside_axes_of_a_usual_width():
     assert max(len(line) for label in labels for line in label.splitlines()) <= 38
     assert max(label.count("\n") for label in labels) == 2
     assert ax.get_position().width > 0.4
+
+
+def test_a_rough_interval_has_a_hollow_dot():
+    frame = transactions(
+        channel=["pos"] * 40 + ["atm"] * 40,
+        is_fraud=[True] * 12 + [False] * 28 + [True] * 12 + [False] * 28,
+        customer_id=[f"C{number}" for number in range(40)] + ["C1"] * 40,
+    )
+    ax = plot_fraud_rate(fraud_rate(frame, by="channel")).ax
+    (hollow,) = [line for line in ax.lines if line.get_markerfacecolor() == "white"]
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    assert [labels[len(labels) - 1 - int(row)] for row in hollow.get_ydata()] == ["atm"]
+    assert "(hollow: a rough one)" in ax.get_xlabel()

@@ -72,7 +72,8 @@ def test_rates_by_group_are_those_of_fraud_rate(page):
         assert row["labelled"] == number(one["labelled"])
         assert row["frauds"] == number(one["frauds"])
         assert row["fraud rate"] == percent(one["fraud_rate"])
-        assert row["interval"] == between(one["low"], one["high"])
+        rough = "" if one["reliable"] else ", rough"
+        assert row["interval"] == between(one["low"], one["high"]) + rough
         assert row["basis points"] == number(one["fraud_bps"], 1)
 
 
@@ -176,7 +177,8 @@ def test_every_picture_says_its_numbers(page):
     (alt,) = [alt for alt in page.alts if alt.startswith("Fraud rate by channel")]
     for one in rates.iter_rows(named=True):
         told = f"{one['channel']} {percent(one['fraud_rate'])}"
-        assert f"{told} ({between(one['low'], one['high'])})" in alt
+        rough = "" if one["reliable"] else ", rough"
+        assert f"{told} ({between(one['low'], one['high'])}{rough})" in alt
 
 
 def test_a_model_is_told_of_beside(report):
@@ -235,7 +237,7 @@ def test_periods_suit_the_range(session, days, every):
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
-        ({"since": "2031-01-01"}, ArgumentError, "no transaction to report of in this range"),
+        ({"since": "2031-01-01"}, ArgumentError, "no transaction to report on in this range"),
         ({"by": ["ip_address"]}, ArgumentError, "single card holders"),
         ({"by": ["chanel"]}, NotFoundError, "channel"),
         ({"merchants": -1}, ArgumentError, "at least 0"),

@@ -34,9 +34,11 @@ def plot_fraud_rate(
 ) -> Display:
     """Draw the result of :func:`synfin_analytics.fraud_rate`.
 
-    By group: a dot for the rate, a bar for its interval, beside it frauds and transactions. Over
-    time: a line, a band for the interval, and the volume below; one line style for each group if
-    there are groups as well. A dashed line is the rate of all that is shown.
+    By group: a dot for the rate, a bar for its interval, beside it frauds and transactions. The dot
+    is hollow where ``reliable`` is false: the interval is a rough one. Intervals are those of the
+    result, which by default allow for transactions of one customer or merchant being dependent.
+    Over time: a line, a band for the interval, and the volume below; one line style for each group
+    if there are groups as well. A dashed line is the rate of all that is shown.
 
     Parameters
     ----------
@@ -162,7 +164,13 @@ def _by_group(
         ax.axvline(overall, color=colours.grey, linewidth=1, linestyle=style.DASHES, zorder=1)
         style.above(ax, f"all shown: {percent(overall)}", overall)
     ax.hlines(rows, of["low"], of["high"], color=colours.ink, linewidth=2.4, alpha=0.55, zorder=2)
-    ax.plot(of["fraud_rate"], rows, "o", color=colours.ink, markersize=6, zorder=3, clip_on=False)
+    dots: dict[str, Any] = {"color": colours.ink, "clip_on": False}
+    ax.plot(of["fraud_rate"], rows, "o", markersize=6, zorder=3, **dots)
+    rough = _rough(frame)
+    ax.plot(
+        of["fraud_rate"][rough], rows[rough], "o", markersize=6, zorder=4,
+        markerfacecolor=colours.paper, **dots,
+    )  # fmt: skip
     for row, k, n in zip(rows, of["frauds"], of["labelled"], strict=True):
         style.beside(ax, f"{k:,.0f} of {n:,.0f}" if n else "none labelled", row, size="small")
     ax.set_yticks(rows, [style.wrapped(label) for label in labels])
@@ -174,7 +182,9 @@ def _by_group(
         np.full(cut.sum(), limit), rows[cut], ">", color=colours.ink, markersize=5, clip_on=False
     )
     ax.xaxis.set_major_formatter(style.percent_ticks())
-    ax.set_xlabel(_caption("dot: rate, bar: its interval, right: frauds of transactions", left_out))
+    hollow = " (hollow: a rough one)" if rough.any() else ""
+    words = f"dot: rate, bar: its interval{hollow}, right: frauds of transactions"
+    ax.set_xlabel(_caption(words, left_out))
     ax.tick_params(axis="y", pad=8)
 
 
@@ -248,6 +258,15 @@ def _volume(ax: Axes, moments: Floats, labelled: Floats) -> Axes:
     below.set_yticks([top / 1.05])
     below.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
     return below
+
+
+def _rough(frame: nw.DataFrame[Any]) -> NDArray[np.bool_]:
+    """Which rates have an interval from fewer than ten customers with a fraud, or merchants."""
+    if "reliable" not in frame.columns:
+        return np.zeros(len(frame), dtype=bool)
+    known = _floats(frame["labelled"]) > 0
+    rough: NDArray[np.bool_] = known & ~frame["reliable"].to_numpy().astype(bool)
+    return rough
 
 
 def _has_order(dtype: nw.dtypes.DType) -> bool:

@@ -36,6 +36,8 @@ class Group:
         Its interval.
     frauds
         How many frauds the rate is based on.
+    rough
+        Whether the interval is based on few customers with a fraud.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Group:
     low: float
     high: float
     frauds: int
+    rough: bool = False
 
     @property
     def rate(self) -> Fraction:
@@ -57,7 +60,8 @@ class Group:
 
     def interval(self) -> str:
         """Write its interval."""
-        return f"interval {wording.between(self.low, self.high)}"
+        rough = "rough " if self.rough else ""
+        return f"{rough}interval {wording.between(self.low, self.high)}"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import narwhals as nw
 import pandas as pd
 from sqlalchemy import DateTime, Double, and_, cast, func, select, true
 from sqlalchemy.dialects.postgresql import JSONB
@@ -12,9 +13,13 @@ from sqlalchemy.dialects.postgresql import JSONB
 from synfin_analytics import wording
 from synfin_analytics.exceptions import NotFoundError
 from synfin_analytics.frames.read import read_df
-from synfin_analytics.metrics.proportions import proportion_interval, ratio
+from synfin_analytics.metrics.clusters import AUTO, Clusters
+from synfin_analytics.metrics.fraud import MEASURES, rates_from_counts
+from synfin_analytics.metrics.groups import Groups
+from synfin_analytics.metrics.proportions import ratio
 from synfin_analytics.models import ModelPrediction, Transaction
-from synfin_analytics.repositories.values import total
+from synfin_analytics.repositories.rates import counted
+from synfin_analytics.repositories.values import total, units
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -225,7 +230,9 @@ def by_week(
     -------
     pandas.DataFrame
         ``timestamp`` (the week's first moment), ``transactions``, ``labelled``, ``frauds``,
-        ``fraud_rate`` and its interval ``low`` to ``high``, ``scored``, ``mean_score``,
+        ``fraud_rate`` and its interval ``low`` to ``high``, which allows for payments of one
+        customer or merchant having their fraud in common and is rough where it is not
+        ``reliable``, ``scored``, ``mean_score``,
         ``median``, ``upper_tenth``, ``upper_hundredth`` (scores that a half, nine tenths and 99
         hundredths do not pass), ``alerts`` and ``alert_rate``: of the predictions with a score,
         labelled or not.
@@ -246,12 +253,29 @@ def by_week(
     )
     weeks = _frame(rows.session, rows.where(query).group_by(week).order_by(week))
     weeks = weeks.astype(dict.fromkeys(("mean_score", *QUANTILES), "float64"))
-    low, high = proportion_interval(weeks["frauds"], weeks["labelled"], interval, level)
-    rate = ratio(weeks["frauds"], weeks["labelled"])
-    for place, (name, values) in enumerate({"fraud_rate": rate, "low": low, "high": high}.items()):
-        weeks.insert(4 + place, name, values)
+    rates = _weekly_rates(rows, interval, level)
+    for place, name in enumerate(("fraud_rate", "low", "high", "reliable")):
+        weeks.insert(4 + place, name, rates[name].to_numpy())
     weeks["alert_rate"] = ratio(weeks["alerts"], weeks["scored"])
     return weeks
+
+
+def _weekly_rates(rows: ScoredPredictions, interval: Interval, level: float) -> pd.DataFrame:
+    """Fraud rate of each week as ``fraud_rate`` computes it, in the order of the weeks."""
+    groups = Groups.parse(None, None, "1w", measures=MEASURES)
+    clusters = Clusters.parse(AUTO, groups.needed, Transaction.__table__.c.keys())
+    columns = zip(clusters.columns, clusters.keys, strict=True)
+    query: Any = select(
+        func.date_trunc("week", Transaction.timestamp, "UTC").label(groups.timestamp),
+        *(Transaction.__table__.c[name].label(key) for name, key in columns),
+        _TRUTH.label("is_fraud"),
+        units(Transaction.amount).label("amount"),
+    )
+    counts = _frame(rows.session, counted(rows.where(query), keys=groups.keys, clusters=clusters))
+    found: pd.DataFrame = rates_from_counts(
+        nw.from_native(counts, eager_only=True), groups, clusters, interval=interval, level=level
+    )
+    return found
 
 
 def went_through() -> ColumnElement[bool]:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import func, select
 
+from synfin_analytics import arguments
 from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.metrics import clusters
 from synfin_analytics.models import Merchant, Transaction
 from synfin_analytics.reports import extremes, facts, fraud_tables, fraud_words, groupings
 from synfin_analytics.reports.model import opened
@@ -126,6 +128,7 @@ class FraudReport(Page):
             "pictures": fraud_tables.pictures(self),
             "merchants_title": fraud_tables.merchants_title(self),
             "few": extremes.FEW,
+            "reliable": clusters.FEW,
             "model": self.model if isinstance(self.model, ModelReport) else None,
         }
 
@@ -187,8 +190,7 @@ def fraud_report(
     NotFoundError
         There is no such column; the message names the nearest.
     """
-    if isinstance(merchants, bool) or not isinstance(merchants, int) or merchants < 0:
-        raise ArgumentError(f"merchants is how many are listed, at least 0; got {merchants!r}.")
+    merchants = arguments.whole_number(merchants, "merchants")
     wanted = None if by is None else groupings.listed(by)
     asked: dict[str, tuple[Any, Any]] = {
         "since": (plain(since, "since"), None),
@@ -278,7 +280,7 @@ class _Maker:
         found = facts.one(self.session, self.of(query))
         if found["first"] is None:
             raise ArgumentError(
-                "There is no transaction to report of"
+                "There is no transaction to report on"
                 + (" in this range of dates." if self.since or self.until else ": load some first.")
             )
         return found

@@ -52,11 +52,17 @@ def _rate(row: Any, *, amounts: bool) -> tuple[str, ...]:
         wording.number(row.labelled),
         wording.number(row.frauds),
         percent(row.fraud_rate),
-        wording.between(row.low, row.high),
+        _interval(row),
     )
     if not amounts:
         return written
     return (*written, wording.money(row.fraud_amount), wording.number(row.fraud_bps, 1))
+
+
+def _interval(row: Any) -> str:
+    """Write the interval of a rate, and whether it is rough."""
+    ends = wording.between(row.low, row.high)
+    return ends if row.reliable or ends == wording.UNDEFINED else f"{ends}, rough"
 
 
 def _head(report: FraudReport) -> tuple[str, ...]:
@@ -174,7 +180,7 @@ def _merchants(report: FraudReport) -> Table | None:
             wording.number(row.labelled),
             wording.number(row.frauds),
             percent(row.fraud_rate),
-            wording.between(row.low, row.high),
+            _interval(row),
             *(wording.money(getattr(row, name)) for name in values),
             percent(row.share),
         )

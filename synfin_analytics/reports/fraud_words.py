@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from synfin_analytics import wording
+from synfin_analytics.metrics.clusters import FEW as RELIABLE
 from synfin_analytics.plots.rates import group_names
 from synfin_analytics.reports import facts, fraud_tables
 from synfin_analytics.reports.extremes import Group, caveat, highest, words
@@ -67,6 +68,9 @@ def _how_much(report: FraudReport) -> Iterator[Finding]:
             f"{frauds:,} of {whose} {'was' if frauds == 1 else 'were'} fraud: {percent(rate)} "
             f"({100 * report.level:g}\u00a0% interval {wording.between(row['low'], row['high'])})."
         )
+        clusters = int(row["fraud_clusters"])
+        if frauds and not row["reliable"]:
+            sentence += f" The interval is rough: the frauds are of {plural(clusters, 'customer')}."
     yield Finding("fraud rate", rate, percent(rate), sentence, "summary")
 
 
@@ -96,7 +100,15 @@ def _value(report: FraudReport) -> Finding:
 def groups_of(result: pd.DataFrame, names: list[str]) -> list[Group]:
     """Give each group of a fraud rate its name."""
     return [
-        Group(name, int(row.frauds), int(row.labelled), row.low, row.high, int(row.frauds))
+        Group(
+            name,
+            int(row.frauds),
+            int(row.labelled),
+            row.low,
+            row.high,
+            int(row.frauds),
+            rough=not row.reliable,
+        )
         for name, row in zip(names, lines(result), strict=True)
     ]
 
@@ -220,9 +232,15 @@ def limits(report: FraudReport) -> Iterator[str]:
             "not say whose money it was, so losses include these in full."
         )
     yield (
-        "Intervals take transactions as independent; those of one card are not quite, so they are "
-        "somewhat too narrow."
+        "Intervals allow for transactions of one customer, or at one merchant, having their fraud "
+        "in common. They say how far the rate would differ with other customers and merchants, and "
+        "nothing of other periods."
     )
+    if rough := sum(int((~one["reliable"]).sum()) for one in report.rates.values()):
+        yield (
+            f"The intervals of {plural(rough, 'group')} are rough, since fewer than {RELIABLE} "
+            "customers there had a fraud."
+        )
     yield "The highest of many groups or periods is partly so by chance."
     if of["fraud_count"] and pd.isna(report.types["fraud_type"]).any():
         missing = int(report.types.loc[report.types["fraud_type"].isna(), "frauds"].sum())

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
+from synfin_analytics import arguments
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.models import Transaction
 
@@ -55,7 +56,10 @@ def listed(by: str | Sequence[str | tuple[str, ...]]) -> list[str | tuple[str, .
             or not names
             or not all(isinstance(name, str) for name in names)
         ):
-            raise ArgumentError("by names columns, as ['channel', ('channel', 'country')].")
+            raise ArgumentError(
+                "`by` must be columns, as ['channel', ('channel', 'country')]; got "
+                f"{arguments.shown(by)}."
+            )
         for name in names:
             _check(name)
         wanted.append(one if isinstance(one, str) else tuple(one))
@@ -68,15 +72,23 @@ def _check(name: str) -> None:
         raise NotFoundError("column", name, columns.keys(), where="'transactions'")
     if columns[name].info.get("pii") or name in {"transaction_id", "customer_id"}:
         raise ArgumentError(
-            f"by={name!r} would put single card holders into a report: group by what many share."
+            f"`by` must be columns that many card holders share; got {name!r}, which would put "
+            "single card holders into a report."
         )
 
 
 def model(given: Any) -> tuple[str, str]:
     """Check the name and version of a model."""
     if not isinstance(given, (tuple, list)) or len(given) != 2 or isinstance(given, str):
-        raise ArgumentError(f"A model is its name and version, as ('rf', '1.0'); got {given!r}.")
-    return str(given[0]), str(given[1])
+        raise ArgumentError(
+            f"`compare_with` must be a name and a version, as ('rf', '1.0'); got "
+            f"{arguments.shown(given)}."
+        )
+    name, version = given
+    return (
+        arguments.text(name, "compare_with name"),
+        arguments.text(version, "compare_with version", example="1.0"),
+    )
 
 
 def chosen(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
+from synfin_analytics import arguments
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.manager import get_db_manager
 from synfin_analytics.metrics.bootstrap import METRICS
@@ -110,6 +111,14 @@ def model_report(
     ... # doctest: +SKIP
     >>> report.save("report.html")  # doctest: +SKIP
     """
+    if hasattr(model_name, "columns"):
+        raise ArgumentError(
+            "`model_name` must be the name of a model whose predictions are in the database; got "
+            f"{type(model_name).__name__}. Load the scores of a frame first, with "
+            'load_df(frame, "model_predictions"), or evaluate the frame with evaluate(...).'
+        )
+    model_name = arguments.text(model_name, "model_name", example="rf")
+    model_version = arguments.text(model_version, "model_version", example="1.0")
     check_k(alerts_per_day)
     asked = {
         "compare_with": (compare_with, None),
@@ -247,7 +256,9 @@ class _Maker:
             return None
         other = groupings.model(other)
         if other == self.model:
-            raise ArgumentError(f"{' '.join(other)} cannot be compared with itself.")
+            raise ArgumentError(
+                f"`compare_with` must be another model than {' '.join(other)}; got the same."
+            )
         self.repository.confusion(*other)  # a model that is not there is told with the nearest
         theirs = facts.of_predictions(
             ScoredPredictions(self.session, *other, *self._dates), cluster
@@ -293,6 +304,7 @@ _ROW = (
     ModelPrediction.ground_truth,
     Transaction.timestamp,
     Transaction.customer_id,
+    Transaction.merchant_id,
     Transaction.amount,
 )
 

@@ -44,8 +44,8 @@ def limits(report: ModelReport) -> Iterator[str]:
     yield from _amounts(report)
     if report.groups:
         yield (
-            "Intervals of groups and weeks take payments as independent; the weakest of many "
-            "groups is partly so by chance."
+            "Intervals of groups take payments as independent, and are too narrow where those of "
+            "one customer are alike; the weakest of many groups is partly so by chance."
         )
     yield (
         "A payment that was declined has no outcome, and what an alert prevented is not seen: the "

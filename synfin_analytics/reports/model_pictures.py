@@ -111,7 +111,8 @@ def _scores(report: ModelReport) -> Picture:
 def _rates(report: ModelReport) -> Picture:
     weeks = report.weeks
     told = ", ".join(percent(one) for one in weeks["fraud_rate"])
-    columns = ["timestamp", "transactions", "labelled", "frauds", "fraud_rate", "low", "high"]
+    columns = ["timestamp", "transactions", "labelled", "frauds", "fraud_rate", "low", "high",
+               "reliable"]  # fmt: skip
     return picture(
         lambda: plots.plot_fraud_rate(weeks[columns], title=""),
         name="rates",

@@ -294,7 +294,7 @@ def _weeks(report: ModelReport) -> Table:
             wording.number(week.labelled),
             wording.number(week.frauds),
             percent(week.fraud_rate),
-            wording.between(week.low, week.high),
+            wording.between(week.low, week.high) + (", rough" if not week.reliable else ""),
             wording.decimal(week.mean_score, 4),
             wording.decimal(week.upper_hundredth, 4),
             percent(week.alert_rate),

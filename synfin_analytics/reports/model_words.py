@@ -250,7 +250,7 @@ def _weak(report: ModelReport) -> Iterator[Finding]:
 def _drift(report: ModelReport) -> Iterator[Finding]:
     weeks = [
         Group(f"from {wording.day(week.timestamp)}", int(week.frauds), int(week.labelled),
-              week.low, week.high, int(week.frauds))
+              week.low, week.high, int(week.frauds), rough=not week.reliable)
         for week in lines(report.weeks)
     ]  # fmt: skip
     low, high = lowest(weeks), highest(weeks)
