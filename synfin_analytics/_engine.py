@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import psycopg2
 from sqlalchemy import create_engine, event
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
+from synfin_analytics.connect import message_of
 from synfin_analytics.exceptions import DatabaseConnectionError, SynfinError
 from synfin_analytics.log import log_connections
 
@@ -32,6 +34,7 @@ def make_engine(config: DatabaseConfig, creator: Callable[[], Connection]) -> En
                 f"The connection to {config.place} was lost in the middle of a transaction. "
                 "What was not committed is rolled back. Roll the session back and run it again."
             ) from context.original_exception
+        _hide_values(context)
 
     engine = create_engine(
         "postgresql+psycopg2://",
@@ -51,6 +54,15 @@ def make_engine(config: DatabaseConfig, creator: Callable[[], Connection]) -> En
     event.listen(engine, "checkin", _checked_in)
     log_connections(engine, config)
     return engine
+
+
+def _hide_values(context: ExceptionContext) -> None:
+    """Leave the row out of an error that goes to the user as the driver and SQLAlchemy raise it."""
+    error, outer = context.original_exception, context.sqlalchemy_exception
+    if isinstance(error, psycopg2.Error) and (message := message_of(error)):
+        error.args = (message,)
+        if outer is not None:
+            outer.args = (f"({type(error).__module__}.{type(error).__name__}) {message}",)
 
 
 def _returned(connection: Connection, _record: object, state: PoolResetState) -> None:

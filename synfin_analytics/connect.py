@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,12 @@ from psycopg2 import sql
 
 from synfin_analytics import _libpq
 from synfin_analytics._settings import revealed
-from synfin_analytics.exceptions import DatabaseConnectionError
+from synfin_analytics.exceptions import ArgumentError, DatabaseConnectionError
 from synfin_analytics.log import logger
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import Dialect
+
     from synfin_analytics.config import DatabaseConfig
     from synfin_analytics.embedded import EmbeddedPostgres
 
@@ -219,6 +222,33 @@ def check_version(version: int, config: DatabaseConfig) -> None:
             f"The server of {config.place} is PostgreSQL {version // 10000}.{version % 10000}; "
             f"synfin_analytics needs {OLDEST_SERVER // 10000} or newer."
         )
+
+
+def check_driver(dialect: Dialect) -> None:
+    """Refuse a session of another driver, which has neither our COPY nor our errors.
+
+    Raises
+    ------
+    ArgumentError
+        It says what to write.
+    """
+    if (dialect.name, dialect.driver) != ("postgresql", "psycopg2"):
+        raise ArgumentError(
+            "`session` must use the driver psycopg2; got "
+            f"{dialect.name}+{dialect.driver}. Write postgresql+psycopg2:// in the URL of its "
+            "engine: postgresql:// alone means psycopg 3 since SQLAlchemy 2.1."
+        )
+
+
+def message_of(error: psycopg2.Error) -> str:
+    """Give what PostgreSQL says of an error in its first line, without values.
+
+    The lines below may quote a row; and an error of data, of class 22, quotes the value.
+    """
+    message = (error.diag.message_primary or "").strip()
+    if (error.pgcode or "").startswith("22"):
+        message = re.sub(r'"[^"]*"', '"…"', message)
+    return message
 
 
 def is_lost(error: BaseException | None, connection: psycopg2.extensions.connection) -> bool:

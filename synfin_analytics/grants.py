@@ -14,8 +14,35 @@ from synfin_analytics.models import TABLES
 from synfin_analytics.schema.home import VERSION_TABLE, home_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+_CREATE_LARGE_OBJECTS = ("lo_creat(integer)", "lo_create(oid)", "lo_from_bytea(oid, bytea)")
+_NAMES = ("BYPASSRLS", "CREATEROLE", "CREATEDB", "REPLICATION")
+_ATTRIBUTES = """
+    SELECT rolbypassrls, rolcreaterole, rolcreatedb, rolreplication
+    FROM pg_roles WHERE rolname = %s
+"""
+#: Roles of PostgreSQL itself that read or change more than our tables.
+_STRONG = (
+    "pg_checkpoint",
+    "pg_create_subscription",
+    "pg_execute_server_program",
+    "pg_maintain",
+    "pg_read_all_data",
+    "pg_read_server_files",
+    "pg_signal_backend",
+    "pg_write_all_data",
+    "pg_write_server_files",
+)
+_MEMBERSHIPS = """
+    SELECT rolname FROM pg_roles AS r
+    WHERE rolname <> %(role)s AND pg_has_role(%(role)s, r.oid, 'MEMBER') AND (
+        rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication
+        OR rolname = ANY(%(strong)s)
+        OR r.oid IN (SELECT datdba FROM pg_database WHERE datname = current_database())
+        OR r.oid IN (SELECT relowner FROM pg_class WHERE oid = to_regclass(%(table)s))
+    ) ORDER BY rolname
+"""
 _LONGEST_NAME = 63  # bytes; PostgreSQL cuts off what is longer
 
 
@@ -140,7 +167,8 @@ class _Server:
         """Refuse a role whose own rights a grant cannot narrow."""
         mighty = self._one(
             "SELECT rolsuper OR oid IN (SELECT relowner FROM pg_class "
-            "WHERE oid = to_regclass('transactions')) FROM pg_roles WHERE rolname = %s",
+            "WHERE oid = to_regclass(%s)) FROM pg_roles WHERE rolname = %s",
+            self._named("transactions"),
             role,
         )
         if mighty:
@@ -204,18 +232,70 @@ class _Server:
                 f"It may also create tables in schema {place}, as anybody may; to prevent that: "
                 f"REVOKE CREATE ON SCHEMA {place} FROM PUBLIC"
             )
-        return found
+        return [*found, *self._temporary(role), *self._large_objects(role), *self._strong(role)]
+
+    def _temporary(self, role: str) -> Iterator[str]:
+        if self._one("SELECT has_database_privilege(%s, %s, 'TEMP')", role, self.database):
+            database = self._one("SELECT quote_ident(%s)", self.database)
+            yield (
+                "Through another role or PUBLIC, it may also create temporary tables; to prevent "
+                f"that: REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC"
+            )
+
+    def _large_objects(self, role: str) -> Iterator[str]:
+        creating = [
+            function
+            for function in _CREATE_LARGE_OBJECTS
+            if self._one("SELECT has_function_privilege(%s, %s, 'EXECUTE')", role, function)
+        ]
+        if creating:
+            yield (
+                "Through another role or PUBLIC, it may also store large objects; to prevent that, "
+                f"as a superuser: REVOKE EXECUTE ON FUNCTION {', '.join(creating)} FROM PUBLIC"
+            )
+
+    def _strong(self, role: str) -> Iterator[str]:
+        """Attributes and memberships that go beyond any grant on tables."""
+        self.cursor.execute(_ATTRIBUTES, (role,))
+        attributes = [name for name, has in zip(_NAMES, self.cursor.fetchone(), strict=True) if has]
+        if attributes:
+            yield (
+                f"Its own attributes go beyond reading: {', '.join(attributes)}. Take them away "
+                "with ALTER ROLE, or name another role."
+            )
+        self.cursor.execute(
+            _MEMBERSHIPS,
+            {
+                "role": role,
+                "strong": list(_STRONG),
+                "table": self._named("transactions"),
+            },
+        )
+        memberships = [name for (name,) in self.cursor.fetchall()]
+        if memberships:
+            yield (
+                f"It is a member of roles that may do more than read: {', '.join(memberships)}. "
+                "REVOKE these from it, or name another role."
+            )
 
     def _may(self, role: str, table: str, right: str, column: str | None = None) -> bool:
         if column is None:
             return bool(
-                self._one("SELECT has_table_privilege(%s, to_regclass(%s), %s)", role, table, right)
+                self._one(
+                    "SELECT has_table_privilege(%s, to_regclass(%s), %s)",
+                    role,
+                    self._named(table),
+                    right,
+                )
             )
         query = "SELECT has_column_privilege(%s, to_regclass(%s), %s, %s)"
-        return bool(self._one(query, role, table, column, right))
+        return bool(self._one(query, role, self._named(table), column, right))
 
     def _table(self, name: str) -> sql.Composable:
         return sql.Identifier(self.namespace, name)
+
+    def _named(self, table: str) -> str:
+        return self._table(table).as_string(self.cursor)
 
     def _one(self, query: str, *values: str) -> Any:
         self.cursor.execute(query, values or None)

@@ -436,7 +436,9 @@ def test_a_narrower_grant_takes_back_what_a_wider_one_gave(filled, role, as_role
     done = grant_read(filled, role)
 
     assert not done.created
-    assert done.warnings == ()
+    assert [warning for warning in done.warnings if "tables;" not in warning] == [
+        warning for warning in done.warnings if "large objects" in warning
+    ]
     with pytest.raises(errors.InsufficientPrivilege):
         as_role("SELECT email FROM customers")
     execute(filled, "CREATE TABLE later AS SELECT 1 AS one")
@@ -456,6 +458,40 @@ def test_rights_from_elsewhere_are_warned_of(filled, role):
     assert "may also change customers." in said
     assert "also reads customers.first_name" in said
     assert "REVOKE CREATE ON SCHEMA public FROM PUBLIC" in said
+
+
+def test_temporary_tables_and_large_objects_are_warned_of_until_they_are_revoked(filled, role):
+    [temporary, large] = grant_read(filled, role).warnings
+
+    assert "may also create temporary tables" in temporary
+    assert "may also store large objects" in large
+    for warning in (temporary, large):
+        execute(filled, warning.partition(": ")[2])
+    assert grant_read(filled, role).warnings == ()
+    execute(filled, f"GRANT TEMPORARY ON DATABASE {filled.config.database} TO PUBLIC")
+    execute(
+        filled,
+        "GRANT EXECUTE ON FUNCTION lo_creat(integer), lo_create(oid), lo_from_bytea(oid, bytea) "
+        "TO PUBLIC",
+    )
+
+
+@pytest.mark.parametrize(
+    ("strength", "words"),
+    [
+        ("ALTER ROLE {} BYPASSRLS CREATEROLE", "BYPASSRLS, CREATEROLE"),
+        ("ALTER ROLE {} CREATEDB REPLICATION", "CREATEDB, REPLICATION"),
+        ("GRANT pg_read_all_data, pg_write_all_data TO {}", "pg_read_all_data, pg_write_all_data"),
+        ("GRANT pg_read_server_files TO {}", "pg_read_server_files"),
+        ("GRANT pg_execute_server_program TO {}", "pg_execute_server_program"),
+        ("GRANT CURRENT_USER TO {}", "member of roles that may do more than read: synfin"),
+    ],
+)
+def test_strong_roles_are_warned_of(filled, role, strength, words):
+    grant_read(filled, role)
+    execute(filled, strength.format('"' + role.replace('"', '""') + '"'))
+
+    assert any(words in warning for warning in grant_read(filled, role).warnings)
 
 
 def test_role_without_login_cannot_log_in(filled, role):

@@ -5,11 +5,13 @@ import contextlib
 import atomicity
 import polars as pl
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from synfin_analytics.exceptions import InvalidDataError, LoadError
 from synfin_analytics.frames.load import load_df
 from synfin_analytics.frames.read import read_df
+from synfin_analytics.models import Merchant
+from synfin_analytics.repositories import MerchantRepository
 
 ROWS = 3 * atomicity.BATCH
 
@@ -167,3 +169,14 @@ def test_another_table_of_the_name_gives_no_parents(session, shadow):
 
     assert report.inserted == 1
     assert session.scalar(text("SELECT count(*) FROM public.merchants")) == 1
+
+
+@pytest.mark.parametrize("query", ["merchants", Merchant, select(Merchant), Merchant.__table__])
+@pytest.mark.parametrize("shadow", list(SHADOWS))
+def test_another_table_of_the_name_is_not_read(session, query, shadow):
+    session.execute(text("INSERT INTO merchants (merchant_id) VALUES ('M1')"))
+    session.execute(text(SHADOWS[shadow]))
+
+    assert read_df(query, session=session)["merchant_id"].tolist() == ["M1"]
+    assert MerchantRepository(session).get_all()["merchant_id"].tolist() == ["M1"]
+    assert read_df("SELECT * FROM merchants", session=session).empty  # as it is written

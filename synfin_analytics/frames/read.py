@@ -25,8 +25,9 @@ from synfin_analytics.frames.read_session import (
     savepoint,
     told,
 )
-from synfin_analytics.frames.read_sql import Parameter, Query, Statement, statement_of
+from synfin_analytics.frames.read_sql import NOTHING, Parameter, Query, Statement, statement_of
 from synfin_analytics.log import log_if_slow
+from synfin_analytics.schema.home import home_schema
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -270,8 +271,9 @@ def _run(
             raise ArgumentError("Give session= or manager=, not both: a session has its database.")
         connection = driver_connection(bound)
         stack.callback(_give_up_closed, bound, connection)
-        statement = statement_of(query, params, bound.dialect)
         cursor = stack.enter_context(connection.cursor(cursor_factory=InterruptibleCursor))
+        with told(NOTHING, bound):
+            statement = statement_of(query, params, bound.dialect, lambda: home_schema(cursor))
         sql = statement.bound(cursor)
         began = time.perf_counter()
         with told(sql, bound):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg2
 from psycopg2 import errors
 
+from synfin_analytics.connect import message_of
 from synfin_analytics.exceptions import (
     DatabaseConnectionError,
     QueryError,
@@ -37,7 +38,7 @@ _NO_RIGHT = (
 
 def in_words(error: psycopg2.Error, sql: BoundSQL, *, closed: bool) -> SynfinError:
     """Error to raise in place of the driver's; the driver's own text may quote values."""
-    message = (error.diag.message_primary or "").strip()
+    message = message_of(error)
     if closed:
         return DatabaseConnectionError(
             "The connection to the database was lost in the middle of a query. What was not "
@@ -47,8 +48,6 @@ def in_words(error: psycopg2.Error, sql: BoundSQL, *, closed: bool) -> SynfinErr
         return QueryError(ABORTED)
     if error.pgcode is None or not message:
         return QueryError(f"The driver cannot run this query ({type(error).__name__}).")
-    if error.pgcode.startswith("22"):  # of data: what PostgreSQL quotes is a value
-        message = re.sub(r'"[^"]*"', '"…"', message)
     said = [message]
     position = error.diag.statement_position
     place = sql.place(int(position)) if position else None

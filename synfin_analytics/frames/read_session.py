@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import psycopg2
 from psycopg2 import extensions
 from sqlalchemy.exc import PendingRollbackError
 
-from synfin_analytics.connect import is_lost
+from synfin_analytics.connect import check_driver, is_lost
 from synfin_analytics.exceptions import DatabaseConnectionError, QueryError
 from synfin_analytics.frames.read_errors import ABORTED, in_words
 
@@ -51,12 +51,11 @@ def connection_of(session: Session) -> BoundConnection:
 
 def driver_connection(bound: BoundConnection) -> DriverConnection:
     """Give the driver's own connection, which COPY needs."""
+    check_driver(bound.dialect)
     try:
-        connection = bound.connection.driver_connection
+        connection = cast("DriverConnection", bound.connection.driver_connection)
     except PendingRollbackError:
         raise QueryError(ABORTED) from None
-    if not isinstance(connection, extensions.connection):
-        raise QueryError("The session's engine uses another driver: make it postgresql+psycopg2.")
     if connection.encoding != "UTF8":
         raise QueryError(
             "The session's connection does not speak UTF-8: open it with client_encoding=utf8."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import KeysView, Mapping, Sequence, ValuesView
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from synfin_analytics.models import Base, model_of
 from synfin_analytics.sql_text import NAMED, PYFORMAT, Token, tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
     from sqlalchemy import Dialect
@@ -145,12 +146,21 @@ class BoundSQL:
         return None
 
 
+#: What is sent before a query of the user's: no place in it is theirs.
+NOTHING = BoundSQL(Statement((), reads=True, own_text=False), [])
+
+
 def statement_of(
     query: Query,
     params: Mapping[str, object] | None,
     dialect: Dialect,
+    home: Callable[[], str],
 ) -> Statement:
-    """Statement of a query that is SQL text, a table's name, a model or a SQLAlchemy statement."""
+    """Statement of a query that is SQL text, a table's name, a model or a SQLAlchemy statement.
+
+    ``home`` says which schema our tables are in: they are meant, not others of their names. What is
+    written as SQL text is left to the search path.
+    """
     if params is not None and not isinstance(params, Mapping):
         raise ArgumentError(
             "`params` must be a dict of names and values, for :name in the query; got a "
@@ -170,7 +180,20 @@ def statement_of(
             "`query` must be SQL text, the name of a table, a model or a SQLAlchemy select; got a "
             f"{type(query).__name__}."
         )
-    return _compiled(query, params or {}, dialect)
+    return _compiled(query, params or {}, _with_schema(dialect, home()))
+
+
+def _with_schema(dialect: Dialect, schema: str) -> Dialect:
+    """Copy of a dialect that writes our tables with their schema."""
+
+    def schema_of(table: Any) -> str | None:
+        ours = getattr(table, "metadata", None) is Base.metadata
+        return table.schema or (schema if ours and schema else None)
+
+    copied = copy.copy(dialect)
+    copied.identifier_preparer = copy.copy(dialect.identifier_preparer)
+    copied.identifier_preparer.schema_for_table = schema_of
+    return copied
 
 
 def _check_characters(text: str) -> None:

@@ -10,7 +10,7 @@ import psycopg2.errors
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from synfin_analytics.connect import is_lost
+from synfin_analytics.connect import check_driver, is_lost
 from synfin_analytics.exceptions import (
     DatabaseConnectionError,
     LoadError,
@@ -51,6 +51,7 @@ def load_transaction(
         Table that is loaded, for messages.
     """
     if session is not None:
+        check_driver(session.connection().dialect)
         # begin_nested flushes: objects that wait in the session can be parents of the rows.
         with session.begin_nested(), _translated(session, table) as cursor:
             yield cursor

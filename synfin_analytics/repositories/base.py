@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from sqlalchemy import Table, delete, func, select
 
+from synfin_analytics.connect import check_driver
 from synfin_analytics.frames.convert import Frame, check_frame
 from synfin_analytics.frames.read import read_df
 from synfin_analytics.frames.spec import TableSpec, spec_of
@@ -54,6 +55,7 @@ class BaseRepository(Generic[ModelT]):
 
     def __init__(self, session: Session, frame: Frame = "pandas", *, exact: bool = False) -> None:
         check_frame(frame)
+        check_driver(session.get_bind(self.model).dialect)
         self.session = session
         self.frame: Frame = frame
         self.exact = exact
@@ -88,7 +90,8 @@ class BaseRepository(Generic[ModelT]):
         """Entity with this primary key."""
         self._flush()
         key = value_of(id, self._spec.columns[self._spec.primary_key])
-        return self.session.get(self.model, key)  # type: ignore[return-value]  # as in create
+        with told():
+            return self.session.get(self.model, key)  # type: ignore[return-value]  # as in create
 
     def update(self, id: Any, **kwargs: Any) -> ModelT | None:  # noqa: A002 - as above
         """Change columns of the entity with this primary key; None where there is none.
@@ -127,8 +130,9 @@ class BaseRepository(Generic[ModelT]):
     def count(self) -> int:
         """Return the number of entities."""
         self._flush()
-        counted = self.session.execute(select(func.count()).select_from(self.model))
-        return int(counted.scalar_one())
+        with told():
+            counted = self.session.execute(select(func.count()).select_from(self.model))
+            return int(counted.scalar_one())
 
     def bulk_create(self, entities: Any, **options: Any) -> LoadReport:
         """Load many entities at once, by COPY, in the session's transaction.
@@ -176,8 +180,9 @@ class BaseRepository(Generic[ModelT]):
     def _one(self, **values: Any) -> ModelT | None:
         """Entity by a unique column."""
         self._flush()
-        found = self.session.scalars(select(self.model).where(*self._is(**values)))
-        return found.one_or_none()  # type: ignore[return-value]  # as in create
+        with told():
+            found = self.session.scalars(select(self.model).where(*self._is(**values)))
+            return found.one_or_none()  # type: ignore[return-value]  # as in create
 
     def _many(
         self,

@@ -11,7 +11,14 @@ from sqlalchemy import Column, ForeignKeyConstraint, Table
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.sql.schema import ColumnCollectionConstraint
 
-from synfin_analytics.exceptions import ArgumentError, InvalidDataError, Problem, QueryError
+from synfin_analytics.connect import message_of
+from synfin_analytics.exceptions import (
+    ArgumentError,
+    DatabaseConnectionError,
+    InvalidDataError,
+    Problem,
+    QueryError,
+)
 from synfin_analytics.models import TABLES
 from synfin_analytics.models.rules import rule_of
 
@@ -43,16 +50,20 @@ def told() -> Iterator[None]:
             "An error before this broke the session's transaction off: call session.rollback()."
         ) from None
     except DBAPIError as error:
-        refusal = _in_words(error)
-        if refusal is None:
-            raise
-        raise refusal from None
+        raise _in_words(error) from None
 
 
-def _in_words(error: DBAPIError) -> SynfinError | None:
+def _in_words(error: DBAPIError) -> SynfinError:
     cause = error.orig
+    if error.connection_invalidated:
+        return DatabaseConnectionError(
+            "The connection to the database was lost. What was not committed is rolled back. Roll "
+            "the session back and run it again."
+        )
+    if not isinstance(cause, psycopg2.Error) or not message_of(cause):
+        return QueryError(f"The driver cannot run this statement ({type(cause).__name__}).")
     if not isinstance(cause, psycopg2.IntegrityError):
-        return None
+        return QueryError(f"PostgreSQL refuses the statement: {message_of(cause)}.")
     name = cause.diag.constraint_name or ""
     table = cause.diag.table_name or ""
     columns = _columns_of(table, name) or cause.diag.column_name or name
