@@ -320,3 +320,55 @@ class Link:
                 if not data:
                     target.shutdown(socket.SHUT_WR)
                     return
+
+
+class PgBouncer:
+    """A pgbouncer before a server, on a port of its own; it needs no password itself."""
+
+    PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+    def __init__(self, server: TcpServer, mode: str) -> None:
+        assert self.PROGRAM is not None
+        self.server = server
+        self.port = free_port()
+        self.folder = open_folder("pgbouncer")
+        server.user.take(self.folder)
+        password = server.password.replace("'", "''")
+        configuration = self.folder / "pgbouncer.ini"
+        configuration.write_text(
+            "[databases]\n"
+            f"* = host=127.0.0.1 port={server.port} user={server.username} password='{password}'\n"
+            "[pgbouncer]\n"
+            f"listen_addr = 127.0.0.1\nlisten_port = {self.port}\nunix_socket_dir =\n"
+            f"auth_type = any\npool_mode = {mode}\ndefault_pool_size = 1\n",
+            encoding="utf-8",
+        )
+        server.user.take(configuration)
+        self.process = subprocess.Popen(
+            [self.PROGRAM, "-q", str(configuration)],
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            **server.user.switch,
+        )
+        wait_until(self._listens, "pgbouncer listens")
+
+    def __enter__(self) -> PgBouncer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait(timeout=60)
+        shutil.rmtree(self.folder)
+
+    def _listens(self) -> bool:
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.port)).close()
+            return True
+        return False
+
+    def config(self, **changes: object) -> DatabaseConfig:
+        """Configuration that reaches the server through it."""
+        return self.server.config(**{"port": self.port, "password": None, **changes})

@@ -192,7 +192,7 @@ def _with_schema(dialect: Dialect, schema: str) -> Dialect:
 
     copied = copy.copy(dialect)
     copied.identifier_preparer = copy.copy(dialect.identifier_preparer)
-    copied.identifier_preparer.schema_for_table = schema_of
+    copied.identifier_preparer.schema_for_object = schema_of  # type: ignore[assignment]  # may be None
     return copied
 
 
