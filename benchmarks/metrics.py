@@ -179,17 +179,22 @@ def sklearn_draws(job: Job) -> Run:
 # -- The fraud rate -------------------------------------------------------------------------------
 
 
-def fraud_rate(job: Job) -> Run:
-    import statsmodels.stats.proportion  # noqa: F401 - what the first interval will import
+def fraud_rate(cluster: str | None) -> Callable[[Job], Run]:
+    def prepare(job: Job) -> Run:
+        import statsmodels.stats.proportion  # noqa: F401 - what the first interval will import
 
-    from synfin_analytics.repositories.transactions import TransactionRepository
+        from synfin_analytics.repositories.transactions import TransactionRepository
 
-    def run() -> Figures:
-        with job.manager() as manager, manager.get_session() as session:
-            found = TransactionRepository(session).fraud_rate(by=job.by, every=job.every)
-        return {name: found[name].to_numpy(float) for name in ("transactions", "fraud_rate")}
+        def run() -> Figures:
+            with job.manager() as manager, manager.get_session() as session:
+                found = TransactionRepository(session).fraud_rate(
+                    by=job.by, every=job.every, cluster=cluster
+                )
+            return {name: found[name].to_numpy(float) for name in ("transactions", "fraud_rate")}
 
-    return run
+        return run
+
+    return prepare
 
 
 def read_sql(columns: str) -> Callable[[Job], Run]:
@@ -243,7 +248,18 @@ GROUPS: dict[str, list[Peer]] = {
         ),
     ],
     "rate": [
-        Peer("fraud_rate in PostgreSQL", fraud_rate, note="with intervals", ours=True),
+        Peer(
+            "fraud_rate in PostgreSQL",
+            fraud_rate("auto"),
+            note="intervals by customer and merchant",
+            ours=True,
+        ),
+        Peer(
+            "fraud_rate, cluster=None",
+            fraud_rate(None),
+            note="intervals of independent transactions",
+            ours=True,
+        ),
         Peer(
             "read_sql, four columns, groupby",
             read_sql("merchant_id, timestamp, amount, is_fraud"),

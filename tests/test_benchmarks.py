@@ -137,8 +137,8 @@ def test_metrics_are_equal_to_those_of_the_peers_and_a_table_says_how_fast_each_
     )
     curve = ["ScoreCounts and Curve", "evaluate(polars) and curve()", "scikit-learn"]
     assert measured[:8] == [*curve, *curve, "bootstrap", "scikit-learn in a loop"]
-    assert measured[8] == "fraud_rate in PostgreSQL"
-    assert len(measured) == 8 + 3 * 3
+    assert measured[8:10] == ["fraud_rate in PostgreSQL", "fraud_rate, cluster=None"]
+    assert len(measured) == 8 + 3 * 4
     assert "10 draws measured, and scaled to 1,000" in result.stdout
 
 

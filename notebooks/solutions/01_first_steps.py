@@ -79,8 +79,8 @@ check("01.3", rate)
 # ## 4. By channel, and how sure
 #
 # Leave out the payments by `phone`, which are too few. **For each other channel: its fraud rate,
-# and the Wilson interval of it.** Where two intervals lie apart, the channels differ by more than
-# chance.
+# and its interval**, which must allow for payments of one customer or merchant belonging together.
+# Where two intervals lie apart, the channels differ by more than chance.
 
 # %% exercise="01.4"
 # A table with the columns channel, fraud_rate, low and high.

@@ -83,14 +83,16 @@ def counted(rows: Select[Any], *, keys: Sequence[str], clusters: Clusters) -> Se
         }
         return select(*groups, *_in_units(totals)).group_by(*groups)
     ways = [[row[key] for key in way] for way in clusters.ways]
-    sets = func.grouping_sets(*(tuple_(*groups, *way) for way in ways))
-    apart = func.grouping(*(row[key] for key in clusters.keys)).label("apart")
     inner = select(
         *groups,
         *(row[key] for key in clusters.keys),
-        apart,
+        func.grouping(*(row[key] for key in clusters.keys)).label("apart"),
         *(cast(each, Double).label(name) for name, each in counts.items()),
-    ).group_by(sets)
+    )
+    if len(ways) == 1:  # without sets, several processors may share the rows
+        inner = inner.group_by(*groups, *ways[0])
+    else:
+        inner = inner.group_by(func.grouping_sets(*(tuple_(*groups, *way) for way in ways)))
     cell = inner.subquery().c
     groups = [cell[key] for key in keys]
     totals = {}

@@ -11,6 +11,7 @@ from synfin_analytics.exercises.exercise import Exercise, Lesson
 from synfin_analytics.exercises.graders import Number
 from synfin_analytics.exercises.lessons.worlds import as_known_today, rates, wald, world
 from synfin_analytics.exercises.tables import Table
+from synfin_analytics.metrics import fraud_rate
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -118,22 +119,30 @@ def _rate(known: Facts) -> Number:
 
 def _by_channel(known: Facts) -> Table:
     payments = known[2].filter(pl.col("channel") != "phone")
-    right = rates(payments, "channel")
-    counts = [(row["frauds"], row["labelled"]) for row in right.iter_rows(named=True)]
+    right = fraud_rate(payments, "channel")
+    independent = rates(payments, "channel")
+    counts = [(row["frauds"], row["labelled"]) for row in independent.iter_rows(named=True)]
     normal = [wald(*one) for one in counts]
-    unlabelled_too = rates(payments.with_columns(pl.col("is_fraud").fill_null(False)), "channel")
+    unlabelled_too = payments.with_columns(pl.col("is_fraud").fill_null(False))
     return Table(
         right,
         "channel",
         ("fraud_rate", "low", "high"),
-        "for each channel but phone its fraud rate and the Wilson interval of it, from low to high",
+        "for each channel but phone its fraud rate and the interval of it, from low to high, that "
+        "lets the payments of a customer or a merchant belong together",
         shares=("fraud_rate", "low", "high"),
         mistakes={
             "These rates take unlabelled payments for genuine ones. They belong neither above nor "
-            "below the line: leave them out, or let fraud_rate() do so.": unlabelled_too,
+            "below the line: leave them out, or let fraud_rate() do so.": (
+                fraud_rate(unlabelled_too, "channel")
+            ),
+            "The rates are right; the interval takes payments as independent. One stolen card "
+            "makes a dozen frauds, so it is too narrow: keep the clusters of fraud_rate().": (
+                independent
+            ),
             "The rates are right; the interval is the one by the normal distribution. Where events "
-            "are as rare as fraud, it is too narrow and reaches below 0. Take Wilson's.": (
-                right.with_columns(
+            "are as rare as fraud, it is too narrow and reaches below 0. Take fraud_rate()'s.": (
+                independent.with_columns(
                     pl.Series("low", [low for low, _ in normal]),
                     pl.Series("high", [high for _, high in normal]),
                 )
@@ -207,7 +216,7 @@ LESSON = Lesson(
             (
                 "Leave the payments by phone out first: they are too few to say anything.",
                 "fraud_rate has a parameter for the column that makes the groups.",
-                'Its intervals are Wilson\'s: fraud_rate(frame, by="channel").',
+                'Its intervals know customers and merchants: fraud_rate(frame, by="channel").',
             ),
             _by_channel,
         ),
