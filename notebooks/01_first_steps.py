@@ -167,11 +167,11 @@ picture = plot_fraud_rate(by_category)
 # %% [markdown]
 # **What to see.** The dot is the rate and the bar its interval; the dashed line is the rate of all.
 # Where two bars lie apart, the rates differ by more than chance. Here all of them overlap: two
-# months of 300 customers do not tell which category is the riskiest, whatever the dots say. A hollow
-# dot has a rough interval, since fewer than ten customers had a fraud there. Jewellery stands second
-# from the top, with one fraud in 24 payments: its bar reaches from below the dashed line to beyond
-# the picture (that is what an arrow means), and says nothing yet. Hotels show the same from the
-# other side: 0 of 44 is no proof that there is no fraud.
+# months of 300 customers do not tell which category is the riskiest, whatever the dots say. A
+# hollow dot has a rough interval, since fewer than ten customers had a fraud there. Jewellery
+# stands second from the top, with one fraud in 24 payments: its bar reaches from below the dashed
+# line to beyond the picture (that is what an arrow means), and says nothing yet. Hotels show the
+# same from the other side: 0 of 44 is no proof that there is no fraud.
 #
 # Over time, week by week; PostgreSQL counts here, and no payment leaves the database:
 
