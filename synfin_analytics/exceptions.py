@@ -184,12 +184,12 @@ def _told(table: str, problems: Sequence[Problem]) -> str:
     told = [f"  {problem}" for problem in problems[:MOST_PROBLEMS_TOLD]]
     if len(problems) > MOST_PROBLEMS_TOLD:
         told.append(f"  and {len(problems) - MOST_PROBLEMS_TOLD} more: see .problems or .frame()")
-    if any(not problem.rows for problem in problems):
+    if any(not problem.count for problem in problems):
         told.append(
             "Map columns with columns={'THEIRS': 'ours'}, or None to leave one out "
             "(on the command line: --column THEIRS=ours, --ignore THEIRS)."
         )
-    if sum(not problem.rows for problem in problems) >= MANY_COLUMNS:
+    if sum(not problem.count for problem in problems) >= MANY_COLUMNS:
         told.append(
             "For data with many columns of their own, a layout takes those that it names: "
             "read_layout(data, Layout({'ours': 'THEIRS', …})); some public data sets have one."

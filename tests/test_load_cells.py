@@ -330,6 +330,37 @@ def test_every_record_is_stored_by_itself(
     holds()
 
 
+def test_records_keep_all_digits_in_repositories(
+    known: list[str], manager: DatabaseManager
+) -> None:
+    long = {"a": Decimal("0.12345678901234567890"), "b": 1e22, "c": 10**30}
+    with manager.session_scope() as session:
+        repository = MLFeaturesRepository(session)
+        created = repository.create(transaction_id="T0", additional_features=long)
+        assert _typed(created.additional_features["b"]) == (float, 1e22)
+        repository.create(transaction_id="T1", additional_features="{}")
+        second = repository.create(transaction_id="T2", additional_features=None)
+        repository.update(second.id, additional_features='{"a": 0.12345678901234567890}')
+    digits = "0.12345678901234567890"
+    assert stored("additional_features") == [
+        f'{{"a": {digits}, "b": {10**22}.0, "c": {10**30}}}',
+        "{}",
+        f'{{"a": {digits}}}',
+    ]
+
+
+def test_no_record_is_null_rather_than_the_null_of_json(
+    known: list[str], manager: DatabaseManager
+) -> None:
+    with manager.session_scope() as session:
+        repository = MLFeaturesRepository(session)
+        repository.create(transaction_id="T0", additional_features=None)
+        second = repository.create(transaction_id="T1", additional_features={"a": 1})
+        repository.update(second.id, additional_features=None)
+        session.add(MLFeatures(transaction_id="T2", additional_features=None))
+    assert stored("additional_features") == [None, None, None]
+
+
 class _Pair(tuple):
     """A named tuple is not a list."""
 

@@ -52,7 +52,8 @@ Small = Annotated[int, mapped_column(SmallInteger)]
 Count = Annotated[int, mapped_column(Integer, info={"rule": Range(0)})]
 Moment = Annotated[dt.datetime, mapped_column(DateTime(timezone=True))]
 Day = Annotated[dt.date, mapped_column(Date)]
-Json = Annotated[dict[str, Any], mapped_column(JSONB)]
+#: None is NULL, as on every other way in, rather than the `null` of JSON.
+Json = Annotated[dict[str, Any], mapped_column(JSONB(none_as_null=True))]
 CreatedAt = Annotated[
     dt.datetime, mapped_column(DateTime(timezone=True), server_default=func.now())
 ]

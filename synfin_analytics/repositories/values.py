@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, Double, cast, func
+from sqlalchemy import BigInteger, Double, Text, cast, func, literal
+from sqlalchemy.dialects.postgresql import JSONB
 
 from synfin_analytics.arguments import shown, whole_number
 from synfin_analytics.exceptions import (
@@ -83,7 +83,8 @@ def _converted(value: Any, column: ColumnSpec) -> tuple[Any, str | None]:
         return None, f"{reason}; it is {shown}"
     converted = checked.values[0]
     if column.kind == "json" and converted is not None:
-        converted = json.loads(converted)
+        # As text: Python's numbers have fewer digits than those of JSON may have.
+        converted = cast(literal(converted, Text), JSONB)
     return converted, None
 
 
