@@ -89,7 +89,13 @@ class FrameRows:
     ) -> nw.DataFrame[Any]:
         self._refuse_left_behind()
         column = self.amount if amount else None
-        counts = scored(self.frame, keys, self.label, self.score, column, day=day)
+        try:
+            counts = scored(self.frame, keys, self.label, self.score, column, day=day)
+        except (nw.exceptions.NarwhalsError, OSError) as error:
+            raise ArgumentError(
+                "The frame must still hold the rows that were evaluated; reading it again failed "
+                f"with {type(error).__name__}. Call evaluate again."
+            ) from error
         counts = counts.filter(nw.col(COUNTED[0]) > 0)
         if not self.counts.same_as(ScoreCounts.of_frame(counts)):
             raise ArgumentError(
