@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
+import pickle
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from engines import QUICK
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.frames.load import load_df
 from synfin_analytics.metrics.compare import compare_models
 from synfin_analytics.metrics.evaluation import evaluate
+from synfin_analytics.metrics.resampled import ALL_METRICS
 from synfin_analytics.models import ModelPrediction
 from synfin_analytics.repositories import ModelPredictionRepository
 
@@ -146,6 +150,107 @@ def test_models_are_compared_as_in_a_frame(repository, frame):
     numbers = ["value", "low", "high", "difference", "difference_low", "difference_high"]
     assert np.allclose(found.frame()[numbers], expected.frame()[numbers], equal_nan=True)
     assert found.frame()["model"].unique().tolist() == ["forest 1.0", "logit 1.0"]
+
+
+PAIRED = {
+    "k": 3, "max_fpr": 0.2, "cost_per_alert": 2.5, "recovery_rate": 0.6, "draws": 30,
+    "metrics": ALL_METRICS,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("cluster", [None, "timestamp"])
+def test_every_metric_of_a_comparison_is_that_of_a_frame(repository, frame, cluster):
+    found = repository.compare_models(
+        [("forest", "1.0"), ("logit", "1.0")], cluster=cluster, **PAIRED
+    )
+    expected = compare_models(
+        frame,
+        {"forest 1.0": "forest", "logit 1.0": "logit"},
+        cluster=cluster,
+        amount="amount",
+        **PAIRED,
+    )
+    pd.testing.assert_frame_equal(found.frame(), expected.frame())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE model_predictions SET fraud_probability = 1 - fraud_probability",
+        "UPDATE model_predictions SET ground_truth = NOT ground_truth",
+        "DELETE FROM model_predictions WHERE transaction_id = 'TX0001'",
+        # The same counts by score, but of other customers.
+        "UPDATE model_predictions AS one SET ground_truth = other.ground_truth, "
+        "fraud_probability = other.fraud_probability FROM model_predictions AS other "
+        "WHERE other.model_name = one.model_name AND (one.transaction_id, other.transaction_id) "
+        "IN (('TX0002', 'TX0003'), ('TX0003', 'TX0002'))",
+    ],
+)
+def test_stored_predictions_that_changed_are_refused(repository, session, change):
+    one = repository.evaluate("forest", "1.0")
+    assert one.bootstrap(draws=5).value == pytest.approx(one.roc_auc)
+
+    session.execute(text(change))
+
+    words = r"predictions of forest 1\.0 must still be those that were evaluated"
+    for reads_again in (
+        lambda: one.bootstrap(draws=5),
+        lambda: one.precision_at_k(3),
+        lambda: one.card_precision_at_k(3),
+    ):
+        with pytest.raises(ArgumentError, match=words):
+            reads_again()
+    assert repository.evaluate("forest", "1.0").bootstrap(draws=5).draws == 5
+
+
+def test_amounts_that_changed_are_refused_where_they_were_counted(repository, session):
+    priced = repository.evaluate("forest", "1.0", amount=True)
+    plain = repository.evaluate("forest", "1.0")
+    session.execute(text("UPDATE transactions SET amount = 1 WHERE transaction_id = 'TX0001'"))
+
+    with pytest.raises(ArgumentError, match="must still be those that were evaluated"):
+        priced.bootstrap("cost", cost_per_alert=1, draws=5)
+    assert plain.bootstrap(draws=5).draws == 5
+
+
+def test_predictions_of_another_model_change_no_evaluation(repository, session):
+    one = repository.evaluate("forest", "1.0")
+    session.execute(text("DELETE FROM model_predictions WHERE model_name = 'logit'"))
+    assert one.bootstrap(draws=5).draws == 5
+
+
+def test_models_of_different_transactions_are_not_compared(repository, session):
+    session.execute(
+        text(
+            "DELETE FROM model_predictions WHERE model_name = 'logit' AND transaction_id = "
+            "(SELECT min(transaction_id) FROM model_predictions WHERE ground_truth)"
+        )
+    )
+    with pytest.raises(ArgumentError, match=r"must be of the same rows; got forest 1\.0 with"):
+        repository.compare_models([("forest", "1.0"), ("logit", "1.0")], draws=5)
+
+
+def test_an_evaluation_pickles_without_its_session(repository):
+    one = repository.evaluate("forest", "1.0", by="channel")
+    again = pickle.loads(pickle.dumps(one))
+
+    assert again.by_group.equals(one.by_group)
+    with pytest.raises(ArgumentError, match="was pickled, and its rows"):
+        again.overall.precision_at_k(3)
+    assert (
+        copy.deepcopy(one)
+        .overall.precision_at_k(3)
+        .daily.equals(one.overall.precision_at_k(3).daily)
+    )
+
+
+@pytest.mark.parametrize("model", [("forest", 1), (1, "1.0"), ("forest", None)])
+def test_a_name_and_a_version_are_texts(repository, model):
+    for method in (repository.evaluate, repository.confusion):
+        with pytest.raises(ArgumentError, match="` must be a text"):
+            method(*model)
+    with pytest.raises(ArgumentError, match="`models` must be names and versions"):
+        repository.compare_models([model])
 
 
 few = st.lists(
