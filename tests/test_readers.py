@@ -454,6 +454,37 @@ def test_days_without_rows_change_nothing_of_the_others(csv_file, manager):
     assert read_df("transactions")["amount"].tolist() == [2.5]
 
 
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("UP.CSV", ("", "")),
+        ("tabs.tsv", (",", "\t")),
+        ("cr.csv", ("\n", "\r")),
+        ("short.csv", ("2.00,2026-01-02", "2.00")),
+        ("twice.csv", (HEAD, f"{HEAD},x,x")),
+        ("quoted.csv", ("2.00", '""')),
+        ("days.csv", ("2026-01-02", "20260102")),
+    ],
+)
+def test_a_file_is_to_a_layout_what_it_is_to_load_df(csv_file, session, name, change):
+    text = f"{HEAD}\n1,C,M,12.50,2026-01-01\n2,C,M,2.00,2026-01-02\n"
+    path = csv_file(text.replace(*change), name)
+
+    def outcome(load) -> tuple:
+        try:
+            report = load()
+        except ArgumentError as error:
+            return (str(error),)
+        finally:
+            session.rollback()
+        return report.inserted, report.rejected.values.tolist()
+
+    options = {"session": session, "on_invalid": "reject"}
+    assert outcome(
+        lambda: load_df(path, "transactions", on_missing_parent="create", **options)
+    ) == outcome(lambda: read_layout(path, Layout(PLAIN)).load(**options)["transactions"])
+
+
 CENTS = f"{HEAD},more\n1,C,M,995,2026-01-01,0\n2,C,M,n/a,2026-01-01,0\n".replace("amount", "cents")
 
 
