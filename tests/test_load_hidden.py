@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from sqlalchemy import select, text
 
-from synfin_analytics.exceptions import InvalidDataError, LoadError
+from synfin_analytics.exceptions import InvalidDataError, LoadError, SchemaError
 from synfin_analytics.frames.load import load_df
 from synfin_analytics.frames.read import read_df
 from synfin_analytics.models import Merchant
@@ -178,5 +178,24 @@ def test_another_table_of_the_name_is_not_read(session, query, shadow):
     session.execute(text(SHADOWS[shadow]))
 
     assert read_df(query, session=session)["merchant_id"].tolist() == ["M1"]
-    assert MerchantRepository(session).get_all()["merchant_id"].tolist() == ["M1"]
     assert read_df("SELECT * FROM merchants", session=session).empty  # as it is written
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda merchants: merchants.create(merchant_id="M2"),
+        lambda merchants: merchants.get_by_id("M1"),
+        lambda merchants: merchants.update("M1", city="Oslo"),
+        lambda merchants: merchants.delete("M1"),
+        lambda merchants: merchants.count(),
+        lambda merchants: merchants.get_all(),
+        lambda merchants: merchants.bulk_create([{"merchant_id": "M2"}]),
+    ],
+)
+@pytest.mark.parametrize("shadow", list(SHADOWS))
+def test_a_repository_refuses_a_session_in_which_its_table_is_another(session, use, shadow):
+    session.execute(text(SHADOWS[shadow]))
+
+    with pytest.raises(SchemaError, match=r"must be the table of schema 'public'; got .*merchants"):
+        use(MerchantRepository(session))

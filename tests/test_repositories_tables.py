@@ -141,7 +141,7 @@ def test_statistics_are_counted_in_one_statement(session):
     statements = []
     event.listen(session.bind, "before_cursor_execute", lambda *args: statements.append(args[2]))
     statistics = TransactionRepository(session).get_statistics()
-    assert len(statements) == 1
+    assert len([one for one in statements if "current_schemas" not in one]) == 1
     assert statistics == {
         "total_count": 3,
         "total_amount": 30.3,
@@ -297,7 +297,9 @@ def test_statistics_of_all_customers_are_one_update(session):
     statements = []
     event.listen(session.bind, "before_cursor_execute", lambda *args: statements.append(args[2]))
     assert repository.update_transaction_stats() == 3
-    assert [text.split()[0] for text in statements if "SAVEPOINT" not in text] == ["UPDATE"]
+    others = ("SAVEPOINT", "current_schemas")  # and the look at what the table's name means
+    sent = [one for one in statements if not any(other in one for other in others)]
+    assert [statement.split()[0] for statement in sent] == ["UPDATE"]
     frame = repository.get_all().set_index("customer_id")
     assert frame["transaction_count"].tolist() == [2, 0, 0]
     assert frame["total_spent"].tolist() == [30, 0, 0]

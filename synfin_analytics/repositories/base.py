@@ -13,6 +13,7 @@ from synfin_analytics.frames.spec import TableSpec, spec_of
 from synfin_analytics.models import Base
 from synfin_analytics.repositories.refusals import savepoint, told
 from synfin_analytics.repositories.values import row_of, value_of, window
+from synfin_analytics.schema.home import refuse_other_table
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -81,6 +82,7 @@ class BaseRepository(Generic[ModelT]):
             The table does not accept the values; the session stays usable.
         """
         entity = self.model(**row_of(kwargs, self._spec, whole=True))
+        self._refuse_other_table()
         with savepoint(self.session):
             self.session.add(entity)
             self.session.flush()
@@ -202,5 +204,11 @@ class BaseRepository(Generic[ModelT]):
 
     def _flush(self) -> None:
         """Write what is pending, so that it is read too: not every session autoflushes."""
+        self._refuse_other_table()
         with told():
             self.session.flush()
+
+    def _refuse_other_table(self) -> None:
+        """Refuse a session in which our table's name, which the ORM writes, is of another one."""
+        with told():
+            refuse_other_table(self.session.connection(), self._table.name)
