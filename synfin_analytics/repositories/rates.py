@@ -5,11 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Boolean, DateTime, Double, Integer, case, cast, func, or_, select, tuple_
+from sqlalchemy import Boolean, DateTime, Double, Integer, case, cast, func, or_, select, union_all
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, array
 
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.metrics.clusters import SQUARES, VALUED, named
+from synfin_analytics.metrics.clusters import SQUARES, VALUED, named, sums_over_clusters
 from synfin_analytics.models import Transaction
 from synfin_analytics.repositories.values import unit
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _EPOCH, _MONDAY = (
     cast(day, DateTime(timezone=True)) for day in ("1970-01-01T00:00Z", "1970-01-05T00:00Z")
 )
+_ZERO = cast(0.0, Double)
 #: Months of a period that PostgreSQL has a name for.
 _NAMES = {1: "month", 3: "quarter", 12: "year"}
 
@@ -55,7 +56,7 @@ def band_of(column: ColumnElement[Any], band: Bands) -> ColumnElement[Any]:
 
 
 def counted(rows: Select[Any], *, keys: Sequence[str], clusters: Clusters) -> Select[Any]:
-    """Count rows by group; with clusters also the squares of their counts, in one scan of the rows.
+    """Count rows by group; with clusters also the squares of their counts.
 
     Parameters
     ----------
@@ -82,30 +83,33 @@ def counted(rows: Select[Any], *, keys: Sequence[str], clusters: Clusters) -> Se
             name: cast(each, Double) for name, each in counts.items()
         }
         return select(*groups, *_in_units(totals)).group_by(*groups)
-    ways = [[row[key] for key in way] for way in clusters.ways]
-    inner = select(
-        *groups,
-        *(row[key] for key in clusters.keys),
-        func.grouping(*(row[key] for key in clusters.keys)).label("apart"),
-        *(cast(each, Double).label(name) for name, each in counts.items()),
-    )
-    if len(ways) == 1:  # without sets, several processors may share the rows
-        inner = inner.group_by(*groups, *ways[0])
-    else:
-        inner = inner.group_by(func.grouping_sets(*(tuple_(*groups, *way) for way in ways)))
-    cell = inner.subquery().c
-    groups = [cell[key] for key in keys]
-    totals = {}
+    names = [
+        *counts,
+        *(
+            named(at, name)
+            for at in range(len(clusters.ways))
+            for name in sums_over_clusters(value=True)
+        ),
+    ]
+    parts = []
     for at, way in enumerate(clusters.ways):
-        # A bit of GROUPING is set for each column that a set does not have.
-        bits = "".join("0" if key in way else "1" for key in clusters.keys)
-        here = cell.apart == int(bits, 2)
-        if not at:
-            totals = {name: func.sum(cell[name]).filter(here) for name in counts}
-        totals |= {
-            named(at, name): func.sum(each).filter(here) for name, each in _over(cell, way).items()
-        }
-    return select(*groups, *_in_units(totals)).group_by(*groups)
+        ways = [row[key] for key in way]
+        columns = (cast(each, Double).label(name) for name, each in counts.items())
+        cells = select(*groups, *ways, *columns).group_by(*groups, *ways)
+        cell = cells.subquery().c
+        own = {named(at, name): func.sum(each) for name, each in _over(cell, way).items()}
+        own |= {name: func.sum(cell[name]) for name in counts if not at}
+        by_group = [cell[key] for key in keys]
+        parts.append(
+            select(*by_group, *(own.get(name, _ZERO).label(name) for name in names)).group_by(
+                *by_group
+            )
+        )
+    # Sets of groups (GROUPING SETS) would read the rows once, but with one processor only.
+    found = union_all(*parts).subquery().c
+    totals = {name: func.sum(found[name]) for name in names}
+    by_group = [found[key] for key in keys]
+    return select(*by_group, *_in_units(totals)).group_by(*by_group)
 
 
 def _over(cell: Any, way: Sequence[str]) -> dict[str, ColumnElement[Any]]:
