@@ -414,6 +414,12 @@ def test_an_address_is_refused_with_what_to_do(uri: str) -> None:
         load_df(uri, "merchants")
 
 
+def test_a_lazy_frame_of_texts_is_read_as_a_csv_file_is(write: Any) -> None:
+    path = write(f"{HEAD}\n007,C,M,12.50,2026-01-01\n")
+    load(pl.scan_csv(path, infer_schema=False), decimal=".")
+    assert stored("transaction_id", "amount") == [("007", Decimal("12.50"))]
+
+
 def test_secrets_of_an_address_are_not_repeated() -> None:
     with pytest.raises(ArgumentError) as caught:
         load_df("https://ana:secret@example.org/a.csv?sig=secret", "merchants")

@@ -123,9 +123,10 @@ def refuse_uri(path: str | Path) -> None:
     if address:
         uri = f"{address[1]}://{address[2]}"
         raise ArgumentError(
-            "`path` must be a local file; got a URI. Scan it with polars and give the LazyFrame: "
-            f'pl.scan_parquet("{_without_secrets(uri)}") (or pl.scan_csv(…, infer_schema=False), '
-            "which keeps texts); or with pyarrow: pyarrow.dataset.dataset(…).scanner().to_reader()."
+            "The path must be that of a local file; got a URI. Scan it with polars and pass the "
+            f'LazyFrame: pl.scan_parquet("{_without_secrets(uri)}"), or of CSV '
+            'pl.scan_csv(…, infer_schema=False) together with decimal=".", which reads its texts. '
+            "With pyarrow: pyarrow.dataset.dataset(…).scanner().to_reader()."
         )
 
 
