@@ -15,7 +15,7 @@ from pages import Page
 from reported import DAYS, NASTY, ROWS, transactions
 
 from synfin_analytics import wording
-from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.exceptions import ArgumentError, NotFoundError, SchemaError
 from synfin_analytics.frames.load import load_df
 from synfin_analytics.frames.read import read_df
 from synfin_analytics.metrics import fraud_rate
@@ -145,6 +145,12 @@ def test_what_is_not_labelled_has_no_rate(session):
     text = Page(report.html()).text
     assert "not defined" in text
     assert not re.search(r"\b[Nn]a[Nn]\b|\bNaT\b|<NA>", text)
+
+
+def test_a_database_without_tables_is_said_to_be_without(session):
+    session.connection().exec_driver_sql("DROP TABLE transactions CASCADE")
+    with pytest.raises(SchemaError, match="transactions"):
+        fraud_report(session=session)
 
 
 def test_one_transaction_is_enough(session):

@@ -207,13 +207,13 @@ def fraud_report(
     given = {name: value for name, (value, usual) in asked.items() if value != usual}
     with opened(session) as session:
         maker = _Maker(session, since, until, level)
+        total = maker.rate()  # first, for it says what is wrong with a database without tables
         known = maker.known()
         period = every or _period((known["last"] - known["first"]).days)
         amounts = facts.amounts(session, maker.of)
         if bins is None:  # a band of several currencies holds small and large payments alike
             bins = _BANDS if wanted is None and len(amounts) == 1 else {}
         query: Any = select(*_ROW)
-        total = maker.rate()
         return FraudReport(
             source=source or "All transactions of the database"
             if since is None and until is None

@@ -60,7 +60,7 @@ def _interval(report: ModelReport, metric: str) -> str:
         return f"no interval: the frauds are of {plural(report.facts.fraud_clusters, noun)}"
     if np.isnan(low):
         return _no_interval(drawn, noun)
-    return f"{level} interval {ends(metric, low, high)}"
+    return f"{level} interval {ends(metric, low, high)}{', rough' if drawn.rough else ''}"
 
 
 def _no_interval(drawn: Bootstrap, noun: str) -> str:
@@ -184,7 +184,8 @@ def cards_interval(report: ModelReport) -> str:
         return "no interval: no card was compromised"
     if np.isnan(drawn.low):
         return _no_interval(drawn, "card")
-    return f"{told.level(report)} interval {wording.between(drawn.low, drawn.high)}"
+    rough = ", rough" if drawn.rough else ""
+    return f"{told.level(report)} interval {wording.between(drawn.low, drawn.high)}{rough}"
 
 
 def _cards(report: ModelReport) -> Finding:
