@@ -71,7 +71,7 @@ def test_a_rate_that_is_no_share_of_transactions_has_no_interval():
 
 @pytest.mark.parametrize("wrong", [-1, 1.5, None, "3"])
 def test_a_count_that_is_none_is_refused(wrong):
-    with pytest.raises(ArgumentError, match="fp must be a count"):
+    with pytest.raises(ArgumentError, match="`fp` must be a count"):
         Confusion(tp=1, fp=wrong, fn=1, tn=1)
 
 

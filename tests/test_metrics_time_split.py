@@ -304,7 +304,7 @@ def test_folds_that_reach_too_far_back_are_refused_before_the_first_is_made():
 
 @pytest.mark.parametrize("folds", [0, -1, 2.0, "3"])
 def test_the_number_of_folds_is_a_whole_one(folds):
-    with pytest.raises(ArgumentError, match="folds is a whole number from 1 on"):
+    with pytest.raises(ArgumentError, match="`folds` must be a whole number of at least 1"):
         prequential_folds(daily(12), folds)
 
 
@@ -365,16 +365,16 @@ GOOD = frame_of((0, "a", False), (3, "b", False))
             "None of the 1 rows in the test period, 2026-03-05 00:00 to 2026-03-07 00:00 UTC, "
             "is of a card not known to be compromised (drop_known_cards=False keeps such cards).",
         ),
-        (GOOD.clear(), "The frame has no rows to split."),
+        (GOOD.clear(), "`frame` must have rows to split; got none."),
         (
             GOOD.with_columns(timestamp=pl.when(pl.col("id") > 0).then("timestamp")),
-            "Column 'timestamp' is missing in 1 rows, which are in no period",
+            "Column 'timestamp' must have a moment in each row; got none in 1 of",
         ),
         (GOOD.with_columns(timestamp=pl.lit("2026")), "'timestamp' must hold timestamps"),
         (GOOD.with_columns(is_fraud=pl.lit(2)), "'is_fraud' must be a label (true or false"),
         (GOOD.with_columns(is_fraud=pl.lit("no")), "'is_fraud' must be a label: true or false"),
-        (GOOD.lazy(), "in memory (a lazy frame: collect it first); got LazyFrame."),
-        ([1], "takes a DataFrame of pandas, polars or pyarrow"),
+        (GOOD.lazy(), "in memory; got an object of type LazyFrame. Collect a lazy frame"),
+        ([1], "`frame` must be a DataFrame of pandas, polars or pyarrow"),
     ],
 )
 def test_what_cannot_be_split_is_said_in_one_sentence(frame, message):
@@ -407,9 +407,9 @@ def test_without_known_cards_no_card_is_needed():
         ({"delay": "-1d"}, "`delay` must be a whole number of at least 0"),
         ({"test": 7}, "`test` must be a whole number of at least 1"),
         ({"train": "1mo"}, "`train` must be in m, h, d or w"),
-        ({"start": "soon"}, "start is a date or a moment, as '2018-07-25'"),
-        ({"start": 2018}, "start is a date or a moment"),
-        ({"start": pd.NaT}, "start is a date or a moment"),
+        ({"start": "soon"}, "`start` must be a date or a moment, such as '2018-07-25'"),
+        ({"start": 2018}, "`start` must be a date or a moment"),
+        ({"start": pd.NaT}, "`start` must be a date or a moment"),
         ({"start": "9999-12-30"}, "There are no rows in the training period, 9999-12-30 00:00"),
     ],
 )
@@ -421,5 +421,5 @@ def test_a_period_that_is_none_is_refused(options, message):
 def test_periods_that_reach_beyond_the_calendar_are_refused():
     last = dt.datetime(9999, 12, 31, tzinfo=dt.UTC)
     frame = GOOD.with_columns(timestamp=pl.Series([last - DAY, last], dtype=SCHEMA["timestamp"]))
-    with pytest.raises(ArgumentError, match="reach beyond the years 1 to 9999"):
+    with pytest.raises(ArgumentError, match="must be within the years 1 to 9999"):
         time_split(frame, "1d", "0d", "1d")

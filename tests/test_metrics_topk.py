@@ -95,10 +95,10 @@ def test_k_is_a_number_of_places(k):
 
 def test_a_row_without_a_time_or_a_card_is_told():
     rows = frame((0, "A", 0.9, True), (0, None, 0.8, True))
-    with pytest.raises(ArgumentError, match="no 'card'"):
+    with pytest.raises(ArgumentError, match="'card' must have a value in each labelled row"):
         cards(rows, 1)
     timeless = rows.with_columns(timestamp=pl.lit(None, pl.Datetime("us", "UTC")))
-    with pytest.raises(ArgumentError, match="no time"):
+    with pytest.raises(ArgumentError, match="must have a time in each labelled row"):
         evaluate(timeless, score="p").precision_at_k(1)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import math
+import pickle
 
 import matplotlib as mpl
 import numpy as np
@@ -129,6 +130,18 @@ def test_axes_that_are_given_are_drawn_into_and_no_other_figure_is_made(picture)
 def test_a_picture_without_axes_makes_one_figure(picture):
     picture(evaluation())
     assert len(plt.get_fignums()) == 1
+
+
+def test_a_picture_pickles_with_its_figure(picture):
+    display = picture(evaluation())
+    draw(display)
+    again = pickle.loads(pickle.dumps(display))
+    draw(again)
+    ticks = [[tick.get_text() for tick in one.ax.get_yticklabels()] for one in (display, again)]
+    assert ticks[0] == ticks[1]
+    assert words(again) == words(display)
+    with pytest.raises(ArgumentError, match="was pickled, and cannot be drawn anew"):
+        again.plot()
 
 
 def test_a_picture_is_the_same_when_drawn_again(picture):

@@ -330,5 +330,5 @@ def test_a_model_without_predictions_is_named_with_the_nearest(repository):
 def test_a_column_that_transactions_lack_is_named_with_the_nearest(repository):
     with pytest.raises(NotFoundError, match="channel"):
         repository.evaluate("forest", "1.0", by="chanel")
-    with pytest.raises(ArgumentError, match="no times"):
+    with pytest.raises(ArgumentError, match="must hold times"):
         repository.evaluate("forest", "1.0").precision_at_k(3, day="channel")

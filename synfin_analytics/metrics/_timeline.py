@@ -10,6 +10,7 @@ import narwhals as nw
 import numpy as np
 import pyarrow as pa
 
+from synfin_analytics.arguments import shown
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics.counting import missing_as_null, plain, typed
 from synfin_analytics.metrics.periods import Period
@@ -58,20 +59,20 @@ class Timeline(Generic[FrameT]):
             rows = nw.from_native(frame, eager_only=True)
         except TypeError:
             raise ArgumentError(
-                "A split by time takes a DataFrame of pandas, polars or pyarrow, in memory "
-                f"(a lazy frame: collect it first); got {type(frame).__name__}."
+                "`frame` must be a DataFrame of pandas, polars or pyarrow, in memory; got "
+                f"{shown(frame)}. Collect a lazy frame first."
             ) from None
         for name in filter(None, (timestamp, label, available, card)):
             if name not in rows.columns:
                 raise NotFoundError("column", name, rows.columns, where="the frame")
         if not len(rows):
-            raise ArgumentError("The frame has no rows to split.")
+            raise ArgumentError("`frame` must have rows to split; got none.")
         moments = _moments(rows, timestamp)
         missing = int(np.isnat(moments).sum())
         if missing:
             raise ArgumentError(
-                f"Column {timestamp!r} is missing in {missing:,} rows, which are in no period: "
-                "leave them out, or fill them in."
+                f"Column {timestamp!r} must have a moment in each row; got none in {missing:,} of "
+                f"{len(moments):,}. Drop these rows, or fill them in."
             )
         return cls(
             rows,
@@ -160,7 +161,8 @@ def as_moment(value: dt.date | str, name: str) -> np.datetime64:
     except (TypeError, ValueError, OverflowError):
         pass
     raise ArgumentError(
-        f"{name} is a date or a moment, as '2018-07-25' or '2018-07-25T12:00Z'; got {value!r}."
+        f"`{name}` must be a date or a moment, such as '2018-07-25' or '2018-07-25T12:00Z'; got "
+        f"{shown(value)}."
     )
 
 
@@ -168,7 +170,7 @@ def as_datetime(moment: np.datetime64) -> dt.datetime:
     """Turn a moment into Python's, in UTC."""
     value = moment.astype("M8[us]").item()
     if not isinstance(value, dt.datetime):  # NumPy reaches further than the calendar
-        raise ArgumentError("The periods reach beyond the years 1 to 9999.")
+        raise ArgumentError("The periods must be within the years 1 to 9999; got later ones.")
     return value.replace(tzinfo=dt.UTC)
 
 

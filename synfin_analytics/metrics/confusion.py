@@ -7,6 +7,7 @@ from operator import index
 
 import numpy as np
 
+from synfin_analytics.arguments import shown
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics.proportions import Interval, proportion_interval, ratio
 from synfin_analytics.metrics.told import html_table
@@ -63,7 +64,7 @@ class Confusion:
                 count = -1
             if count < 0:
                 raise ArgumentError(
-                    f"{name} must be a count (0, 1, 2, …); got {getattr(self, name)!r}."
+                    f"`{name}` must be a count (0, 1, 2, …); got {shown(getattr(self, name))}."
                 )
             # numpy integers would overflow in the products of mcc
             object.__setattr__(self, name, count)

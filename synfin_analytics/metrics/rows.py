@@ -184,7 +184,10 @@ class Counts:
 def days_of(counts: nw.DataFrame[Any]) -> NDArray[np.datetime64]:
     """Days of counts."""
     if counts[DAY].is_null().any():
-        raise ArgumentError("Some labelled rows have no time, and so belong to no day.")
+        raise ArgumentError(
+            "The column of days must have a time in each labelled row; got missing ones. Fill or "
+            "drop these rows."
+        )
     return utc(counts[DAY]).astype("datetime64[D]")
 
 
@@ -192,7 +195,10 @@ def codes(counts: nw.DataFrame[Any], name: str) -> NDArray[Any]:
     """Names of cards or clusters, as NumPy can sort them."""
     values = counts[name]
     if values.is_null().any():
-        raise ArgumentError(f"Some labelled rows have no {name!r}: fill or drop them.")
+        raise ArgumentError(
+            f"Column {name!r} must have a value in each labelled row; got missing ones. Fill or "
+            "drop these rows."
+        )
     if values.dtype.is_numeric():
         found: NDArray[Any] = values.to_numpy()
         return found

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
+from synfin_analytics.arguments import whole_number
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._timeline import Lengths, Timeline, as_datetime, told
 
@@ -235,8 +236,7 @@ def prequential_folds(
     2026-03-04 2026-03-07
     2026-03-03 2026-03-06
     """
-    if not isinstance(folds, int) or folds < 1:
-        raise ArgumentError(f"folds is a whole number from 1 on; got {folds!r}.")
+    folds = whole_number(folds, "folds", least=1)
     lengths = Lengths.read(train, delay, test)
     cards = card if drop_known_cards else None
     line = Timeline.of(frame, timestamp, label, label_available_at, cards)

@@ -95,6 +95,8 @@ def plot_comparison(
 def _differences(ax: Axes, numbers: pd.DataFrame, *, one_model: bool) -> None:
     from matplotlib.ticker import FuncFormatter
 
+    from synfin_analytics.plots.ticks import signed_tick
+
     colours = style.palette(ax)
     rows = np.arange(len(numbers))[::-1]
     low, high = numbers["difference_low"], numbers["difference_high"]
@@ -122,7 +124,7 @@ def _differences(ax: Axes, numbers: pd.DataFrame, *, one_model: bool) -> None:
     ends = numbers[["difference", "difference_low", "difference_high"]].abs().to_numpy()
     widest = float(np.nanmax(ends, initial=0.0))
     ax.set_xlim(-1.1 * widest or -1, 1.1 * widest or 1)
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+.3g}" if value else "0"))
+    ax.xaxis.set_major_formatter(FuncFormatter(signed_tick))
     ax.tick_params(axis="y", pad=8)
 
 

@@ -95,7 +95,9 @@ def _stack(ax: Axes, numbers: pd.DataFrame) -> None:
     """Draw the cost of alerts, the fraud that is lost on top of it, and the best threshold."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import FuncFormatter, StrMethodFormatter
+
+    from synfin_analytics.plots.ticks import brief_tick
 
     colours = style.palette(ax)
     end = limit(numbers, 0.0)
@@ -122,8 +124,9 @@ def _stack(ax: Axes, numbers: pd.DataFrame) -> None:
     ax.set_ylim(0, top)
     ax.set_xlim(0, end)
     # All ticks alike: 80,000 below 100,000, and not below 100k.
-    told = "{:,.0f}".format if 1e3 <= top < 1e7 else style.brief
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda amount, _: told(amount)))
+    whole = 1e3 <= top < 1e7
+    ticks = StrMethodFormatter("{x:,.0f}") if whole else FuncFormatter(brief_tick)
+    ax.yaxis.set_major_formatter(ticks)
     ax.set_ylabel("cost")
     ax.set_xlabel("threshold" + ("; higher costs are cut off" if cost.max() > top else ""))
 

@@ -245,7 +245,7 @@ def _legend(ax: Axes) -> None:
 
 def _volume(ax: Axes, moments: Floats, labelled: Floats) -> Axes:
     """Draw how many transactions there were in a strip below ``ax``."""
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import StrMethodFormatter
 
     colours = style.palette(ax)
     below = style.strip(ax)
@@ -256,7 +256,7 @@ def _volume(ax: Axes, moments: Floats, labelled: Floats) -> Axes:
     style.date_ticks(below)
     top = max(below.get_ylim()[1], 1.0)
     below.set_yticks([top / 1.05])
-    below.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
+    below.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     return below
 
 

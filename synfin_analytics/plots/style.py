@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import re
 import textwrap
 from dataclasses import dataclass, replace
@@ -121,6 +122,13 @@ class Display:
         """Draw the same picture again, into ``ax`` or a figure of its own."""
         return drawn(ax, self._size, self._numbers, self._draw)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Keep the figure and its numbers; a function that draws does not pickle."""
+        return {**self.__dict__, "_draw": _left_behind}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Display:
+        return Display(copy.deepcopy(self.ax, memo), self.frame(), self._draw, self._size)
+
     def __getattr__(self, name: str) -> Any:
         # Copying asks for special methods before there is an ax.
         if name.startswith("_") or name == "ax":
@@ -133,6 +141,13 @@ class Display:
             f"<Display {self.ax.get_title(loc='left')!r}: .frame() gives its {rows}, "
             ".plot(ax) draws it again>"
         )
+
+
+def _left_behind(ax: Axes) -> None:  # noqa: ARG001 - it is given
+    raise ArgumentError(
+        "This picture was pickled, and cannot be drawn anew: use its figure (.ax.figure), or draw "
+        "the result itself again."
+    )
 
 
 def drawn(
@@ -355,20 +370,9 @@ def date_ticks(ax: Axes) -> None:
 
 def percent_ticks() -> Any:
     """Ticks as percent, all with the decimals that the finest needs."""
-    from matplotlib.ticker import Formatter
+    from synfin_analytics.plots.ticks import PercentTicks
 
-    class Ticks(Formatter):
-        def __call__(self, x: float, pos: int | None = None) -> str:  # noqa: ARG002 - it is given
-            return percent_tick(x)
-
-        def format_ticks(self, values: Any) -> list[str]:
-            shares = 100 * np.asarray(values, dtype=np.float64)
-            near = 1e-6 * float(np.ptp(shares)) if len(shares) else 0.0
-            fits = (n for n in range(16) if np.allclose(shares, shares.round(n), rtol=0, atol=near))
-            digits = next(fits, 16)
-            return [f"{share:.{digits}f}%" for share in shares]
-
-    return Ticks()
+    return PercentTicks()
 
 
 def percent_tick(share: float) -> str:

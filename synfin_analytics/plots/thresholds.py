@@ -126,6 +126,8 @@ def _queue(ax: Axes, one: Evaluation, numbers: pd.DataFrame) -> Axes:
     """Draw the share that is alerted in a strip below, in powers of ten."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+    from synfin_analytics.plots.ticks import share_tick
+
     colours = style.palette(ax)
     below = style.strip(ax, 0.9)
     x, queue = steps(numbers, limit(numbers, float(one.threshold)), "queue_rate")
@@ -139,7 +141,7 @@ def _queue(ax: Axes, one: Evaluation, numbers: pd.DataFrame) -> Axes:
     below.set_ylim(min(least, 0.1), 1)
     below.yaxis.set_major_locator(LogLocator(numticks=5))
     below.yaxis.set_minor_locator(NullLocator())
-    below.yaxis.set_major_formatter(FuncFormatter(lambda share, _: style.percent_tick(share)))
+    below.yaxis.set_major_formatter(FuncFormatter(share_tick))
     below.grid(axis="y", color=colours.grid, linewidth=0.8)
     mark(ax, below, numbers, float(one.threshold), at_threshold(one))
     return below

@@ -218,7 +218,7 @@ class ScoredPredictions:
         column = self._column(name)
         if not isinstance(column.type, DateTime):
             raise ArgumentError(
-                f"Column {name!r} of 'transactions' holds no times, and so no days."
+                f"Column {name!r} of 'transactions' must hold times to be counted by day."
             )
         return func.date_trunc("day", column, "UTC")
 
