@@ -759,3 +759,16 @@ def test_data_of_many_columns_of_their_own_point_to_layouts() -> None:
     with pytest.raises(InvalidDataError) as caught:
         load_df(transactions(1).with_columns(V1=pl.lit(0)), "transactions")
     assert "Layout" not in str(caught.value)
+
+
+def test_a_key_that_is_the_index_of_pandas_is_told() -> None:
+    frame = pd.DataFrame({"name": ["x"]}, index=pd.Index(["a"], name="merchant_id"))
+    with pytest.raises(InvalidDataError, match=r"merchant_id: is required.*reset_index\(\)"):
+        load_df(frame, "merchants")
+    assert load_df(frame.reset_index(), "merchants").inserted == 1
+
+
+def test_columns_that_are_named_by_numbers_are_mapped_by_them() -> None:
+    frame = pd.DataFrame([["a", "x"]])
+    load_df(frame, "merchants", columns={0: "merchant_id", 1: "name"})
+    assert stored("name", "merchants", "merchant_id") == ["x"]

@@ -213,7 +213,11 @@ def _load(request: _Request) -> LoadReport:
         return LoadReport(spec.name, 0, 0, 0, Faults().rejected().to_pandas(), 0.0)
     try:
         targets = match_columns(
-            source.names, spec, request.columns, partial=on_conflict == "update"
+            source.names,
+            spec,
+            request.columns,
+            partial=on_conflict == "update",
+            index=source.index,
         )
     except InvalidDataError as error:
         raise noted(error, source.note) from None

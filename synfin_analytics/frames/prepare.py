@@ -37,6 +37,7 @@ def match_columns(
     mapping: Mapping[str, str | None] | None,
     *,
     partial: bool = False,
+    index: Sequence[str] = (),
 ) -> dict[str, str]:
     """Column of the table for each column of the data.
 
@@ -50,6 +51,8 @@ def match_columns(
         Names in the data to names in the table; None leaves a column out.
     partial
         Required columns may be missing, as long as a key is there: rows are to be updated.
+    index
+        Names of the index of a pandas frame, which does not count as columns.
 
     Raises
     ------
@@ -60,7 +63,8 @@ def match_columns(
     InvalidDataError
         Columns that the table does not know, or required ones that are missing.
     """
-    mapping = mapping or {}
+    # Columns of pandas may be named by numbers; their names are texts here.
+    mapping = {str(name): target for name, target in (mapping or {}).items()}
     for name in mapping:
         if name not in names:
             raise NotFoundError("column", name, names, where="the data")
@@ -85,12 +89,19 @@ def match_columns(
         needed = []
     for column in needed:
         if column.name not in seen:
-            near = nearest_names(column.name, unknown)
-            hint = f" (is it {near[0]!r} of the data?)" if near else ""
+            hint = _hint(column.name, unknown, index)
             problems.append(Problem(column.name, f"is required; the data do not have it{hint}", 0))
     if problems:
         raise InvalidDataError(spec.name, problems)
     return kept
+
+
+def _hint(name: str, unknown: Sequence[str], index: Sequence[str]) -> str:
+    """Where a required column may be that the data do not have."""
+    if name in index:
+        return " (it is the index of the data: reset_index() makes it a column)"
+    near = nearest_names(name, unknown)
+    return f" (is it {near[0]!r} of the data?)" if near else ""
 
 
 @dataclasses.dataclass

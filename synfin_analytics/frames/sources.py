@@ -82,6 +82,8 @@ class Source:
     note: str = ""
     #: Columns whose cells are texts that have yet to be parsed, as in names of folders.
     texts: frozenset[str] = frozenset()
+    #: Names of the index of a pandas frame, which does not count as columns.
+    index: tuple[str, ...] = ()
 
     def options_of(self, name: str) -> ReadOptions | None:
         """How the texts of a column are written, where they have yet to be parsed."""
@@ -324,7 +326,8 @@ def _from_pandas(frame: pd.DataFrame, rows: int) -> Source:
 
             yield Batch(start, len(part), _Columns(names, partial(_of_pandas, part, positions)))
 
-    return Source(names, batches(), len(frame))
+    index = tuple(str(name) for name in frame.index.names if name is not None)
+    return Source(names, batches(), len(frame), index=index)
 
 
 def _of_pandas(frame: pd.DataFrame, positions: Mapping[str, int], name: str) -> Column:
