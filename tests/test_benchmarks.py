@@ -152,3 +152,22 @@ def test_a_peer_that_finds_something_else_ends_the_comparison(monkeypatch):
             metrics.compare("curve", "curve", metrics.Job(50), 1, apart=False)
     for name in ("metrics", "handbook", "_data", "_measure", "_place"):
         sys.modules.pop(name, None)
+
+
+def test_the_coverage_of_intervals_is_a_table_by_group_and_kind_of_cluster(tmp_path):
+    """Of two seeds; without the handbook's file there is no second table."""
+    result = subprocess.run(
+        [sys.executable, FOLDER / "coverage.py", "--seeds", "2", "--data", tmp_path],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    rows = re.findall(
+        r"^\| (category|week|channel|all payments) +\| (.+?) +\| +([0-9]+) +\| +[0-9.]+% +\|",
+        result.stdout,
+        re.MULTILINE,
+    )
+    clusters = ["customer and merchant", "customer", "none"]
+    groups = {"category": "28", "week": "18", "channel": "10", "all payments": "2"}
+    assert rows == [(by, kind, number) for by, number in groups.items() for kind in clusters]
+    assert "There is no handbook/transactions.parquet" in result.stdout
