@@ -157,7 +157,7 @@ by_category[[*columns, "fraud_bps"]]
 
 # %% [markdown]
 # `fraud_bps` weighs by value: how many of 10,000 euros were stolen. In restaurants one payment in a
-# hundred is fraud, and yet a seventh of the money: the frauds are not meals of the usual price.
+# hundred is fraud, and yet 16 % of the money: the frauds are not meals of the usual price.
 #
 # A picture says it faster:
 

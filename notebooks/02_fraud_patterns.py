@@ -228,7 +228,7 @@ plt.show()
 
 # %% [markdown]
 # **What to see.** The dashed line is as far as an aeroplane comes. Genuine payments lie below it,
-# with few exceptions, about one in seven hundred: a partner who pays elsewhere with a card of their
+# with few exceptions, about one in 650: a partner who pays elsewhere with a card of their
 # own, or the terminal of a taxi that is registered in another city. The first payment of a copied
 # card lies above. Its later ones need not: from the second on, the place before is abroad as well.
 

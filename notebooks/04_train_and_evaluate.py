@@ -195,9 +195,9 @@ picture = plot_calibration(result)
 # %% [markdown]
 # **What to see.** Each dot is the payments of about one score. On the dashed diagonal, the scores
 # mean what they say: of the payments with a score of 0.3, three in ten are fraud. A bar that
-# crosses the diagonal is compatible with that. Up to 0.6 the dots stand above it, the first by more
-# than its bar: there the model is too modest. Nearly all payments are in the first bin, as the
-# columns below show (in powers of ten), and few in each of the others, so the bars are long.
+# crosses the diagonal is compatible with that. Up to 0.4 the dots are above it, the one from 0.1 to
+# 0.2 by more than its bar: there the model is too modest. Nearly all payments are in the first bin,
+# as the columns below show (in powers of ten), and few in each of the others, so the bars are long.
 #
 # This matters as soon as somebody multiplies a score by an amount.
 

@@ -110,7 +110,7 @@ picture = plot_thresholds(march)
 # more alerts are wrong (precision falls), and below, the share of payments that become alerts
 # grows. On the far right alerts are so few that the band of the precision is all one can say. The
 # lines cross somewhere; nothing recommends that place. And 0.5, where the dashed line stands, is
-# where software begins, and no decision: six in seven frauds are missed there.
+# where software begins, and no decision: seven in eight frauds are missed there.
 #
 # ## By a rate
 #
@@ -149,7 +149,7 @@ picture = plot_cost(
 _ = picture.set(xlim=(0, 0.05), ylim=(0, 70_000))
 
 # %% [markdown]
-# **What to see.** Between 0.006 and 0.02 the floor is nearly flat: the second digit of a threshold
+# **What to see.** Between 0.006 and 0.015 the floor is nearly flat: the second digit of a threshold
 # is not worth a quarrel. Left of it stands a wall, where every payment becomes an alert. Right of
 # it is a step: there a few large frauds slip through. Where such a step lies is chance, and a
 # reason not to go to the edge of the flat part.

@@ -139,10 +139,10 @@ picture = plot_comparison(comparison)
 # %% [markdown]
 # **What to see.** Each bar is the interval of the difference to the first model, *trees*. Where it
 # leaves out 0 the dot is full: these payments tell the models apart. The logit is worse, by both
-# measures. In average precision *trees2* and *trees* cannot be told apart: maybe a little better,
-# maybe a little worse. In ROC AUC the dot of *trees2* is full, and its bar so short that it hides
-# behind it: a difference of a thousandth, and not by chance. Nobody should change models for that:
-# being sure of a difference does not make it large.
+# measures. *trees2* and *trees* cannot be told apart: maybe a little better, maybe a little worse.
+# In ROC AUC the bar of *trees2* is so short that it hides behind its dot: the difference is at most
+# 0.002. Whatever its sign, it is too small to be a reason to change models. An interval says how
+# sure a difference is; its size says whether it matters.
 #
 # Now look at the intervals of the values themselves, in the table: those of *trees* and *logit* are
 # wide and overlap. Still the difference is clear. Never judge a difference by two separate
@@ -164,7 +164,7 @@ same_work = compare_models(
 same_work
 
 # %% [markdown]
-# With twenty alerts a day each, the trees find 86 frauds in a hundred and the logit 72. That is a
+# With twenty alerts a day each, the trees find 85 frauds in a hundred and the logit 71. That is a
 # sentence that the head of a team understands.
 
 # %% [markdown]
@@ -218,8 +218,8 @@ by_group(by_channel, "By channel")
 # fifteen by mobile say little; online more is found than at a till (pos), and that is more than
 # chance. By phone there was no fraud, so nothing can be said of it. Right: the bars are short where
 # there are thousands of honest payments (by phone there are fifty), and they lie apart: who pays by
-# mobile is bothered three times as often as who pays at a till. Both sides are needed: an alert for
-# each payment of a channel would find all of its frauds.
+# mobile is bothered nearly three times as often as who pays at a till. Both sides are needed: an
+# alert for each payment of a channel would find all of its frauds.
 #
 # Precision is not in the picture, on purpose. It depends on how much fraud there is in a group: the
 # same model is "less precise" wherever thieves are rarer.

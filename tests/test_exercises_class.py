@@ -114,7 +114,7 @@ def test_work_that_is_there_is_kept_and_named(students, folder):
 
     said = synfin("class", "give", students, "--out", folder, "--lesson", "01", "--seed", 2).stdout
 
-    assert f"kept as it is: {work}" in said
+    assert f"unchanged: {work}" in said
     assert "0 notebooks" in said
     assert work.read_text("utf-8") == "my work"
     assert (folder / ROSTER).read_text("utf-8") == roster
@@ -152,7 +152,7 @@ def test_a_lost_notebook_is_given_again_on_the_same_data(folder):
 def test_a_notebook_that_the_roster_does_not_know_stops_it_before_anything_is_written(folder):
     give(["ana"], folder, lessons=["01"], seed=1)
     (folder / ROSTER).unlink()
-    with pytest.raises(ArgumentError, match="does not know its seed"):
+    with pytest.raises(ArgumentError, match="does not have its seed"):
         give(["ben", "ana"], folder, lessons=["01"], seed=1)
     assert [path.name for path in folder.iterdir()] == ["ana"]
 
@@ -160,8 +160,8 @@ def test_a_notebook_that_the_roster_does_not_know_stops_it_before_anything_is_wr
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"needs the column 'student' in its first line; it is empty"),
-        ("name\nana\n", r"needs the column 'student' in its first line; it has name"),
+        ("", r"must have the column 'student' in its first line; it is empty"),
+        ("name\nana\n", r"must have the column 'student' in its first line; it has name"),
         ("student\n", r"must name at least one student; got none"),
         ("student\nana\n../eve\n", r"line 3: the student's name must consist of .* got '\.\./eve'"),
         ("student\n=1+1\n", r"line 2: the student's name must consist of .* got '=1\+1'"),
@@ -236,7 +236,7 @@ def test_a_class_list_of_a_spreadsheet_is_read(students):
 
 def test_a_class_list_that_is_not_there_or_not_of_utf8_is_refused_in_words(students):
     students.write_bytes(b"student\nJos\xe9\n")
-    with pytest.raises(ArgumentError, match="not of UTF-8"):
+    with pytest.raises(ArgumentError, match="must be encoded in UTF-8"):
         read_students(students)
     students.unlink()
     with pytest.raises(ArgumentError, match="cannot be read: No such file"):
@@ -261,16 +261,16 @@ def test_a_roster_that_was_tampered_with_is_refused(folder, line):
     give(["ana"], folder, lessons=["05"], seed=1)
     with (folder / ROSTER).open("a") as file:
         file.write(f"{line}\n")
-    with pytest.raises(ArgumentError, match="line 3: this is not what synfin class give wrote"):
+    with pytest.raises(ArgumentError, match="line 3: must be as `synfin class give` wrote it"):
         read_roster(folder / ROSTER)
 
 
 def test_build_makes_what_is_stored(tmp_path, monkeypatch):
     said = synfin("class", "build").stdout
-    assert said.count("as it was") == len(LESSONS)
+    assert said.count("unchanged") == len(LESSONS)
 
     monkeypatch.setattr(notebooks, "_CHECKOUT", tmp_path)
-    with pytest.raises(ArgumentError, match="in a checkout of the project only"):
+    with pytest.raises(ArgumentError, match="must run in a checkout"):
         [*notebooks.build_all()]
 
 
@@ -333,12 +333,12 @@ def test_what_is_no_notebook_is_marked_as_such(given, folder, content):
     given.path.write_text(content, encoding="utf-8")
     for one in mark(folder, Place("ana", "01", 1)):
         assert not one.passed
-        assert one.words.startswith("The file is no notebook")
+        assert one.words.startswith("The file is not a notebook")
 
 
 def test_a_file_that_is_no_text_or_too_large_is_marked_as_such(given, folder, monkeypatch):
     given.path.write_bytes(b"\xff\xfe\x00")
-    assert mark(folder, Place("ana", "01", 1))[0].words.startswith("The file is no notebook")
+    assert mark(folder, Place("ana", "01", 1))[0].words.startswith("The file is not a notebook")
     monkeypatch.setattr("synfin_analytics.exercises.returned._LARGEST", 2)
     assert mark(folder, Place("ana", "01", 1))[0].words.startswith("The file is larger than")
 
@@ -352,8 +352,8 @@ def test_an_answer_that_a_grader_fails_at_stops_no_marking(given, folder, monkey
     given.content["cells"] = []
     given.begin_with("unlabelled = 1")
     words = [one.words for one in mark(folder, Place("ana", "01", 1))]
-    assert words[0] == "This answer cannot be judged (IndexError): look at it yourself."
-    assert words[1] == "There is no variable 'top_five'."
+    assert words[0] == "This answer cannot be judged (IndexError); judge it by hand."
+    assert words[1] == "The variable 'top_five' is not defined."
 
 
 def test_what_was_not_returned_is_marked_as_such(given, folder):
@@ -376,9 +376,9 @@ def test_notebooks_that_nobody_waits_for_are_named(given, folder):
 @pytest.mark.parametrize(
     ("source", "told"),
     [
-        ("def check(number, answer):\n    print('passed')", "a check of its own"),
-        ("check = print", "a check of its own"),
-        ("from mine import right as check", "a check of its own"),
+        ("def check(number, answer):\n    print('passed')", "defines its own `check`"),
+        ("check = print", "defines its own `check`"),
+        ("from mine import right as check", "defines its own `check`"),
         ("from synfin_analytics.exercises.exercise import lesson", "reaches into the checks"),
         ("import os; os.environ.pop('SYNFIN_EXERCISE_SEED')", "reaches into the checks"),
         ("answer = one.grader(facts).truth", "reaches into the checks"),
@@ -475,14 +475,17 @@ def test_what_check_passed_counts_and_the_variable_counts_too(folder):
 def test_marks_go_over_no_other_file_unless_told(given, folder, tmp_path):
     out = tmp_path / "marks.csv"
     out.write_text("dear notes", encoding="utf-8")
-    assert "--overwrite replaces it" in synfin("class", "mark", folder, "--out", out, code=1).stderr
+    assert (
+        "use --overwrite to replace it"
+        in synfin("class", "mark", folder, "--out", out, code=1).stderr
+    )
     assert out.read_text("utf-8") == "dear notes"
 
 
 def test_a_lesson_that_nobody_was_given_is_not_marked(given, folder, tmp_path):
     out = tmp_path / "marks.csv"
     said = synfin("class", "mark", folder, "--out", out, "--lesson", "05", code=1).stderr
-    assert "Nobody was given 05" in said
+    assert "No student has lesson 05" in said
     assert not out.exists()
 
 
@@ -545,14 +548,14 @@ def test_a_class_is_marked_each_on_his_own_data_whatever_the_notebooks_say(tmp_p
     assert words["dan", "01.5"].startswith("The notebook ended Python in its code cell")
     assert "reaches into the checks" in words["dan", "01.1"]
     assert "has the seed of ana" in words["dan", "01.1"]
-    assert words["eve", "01.1"].startswith("The file is no notebook")
+    assert words["eve", "01.1"].startswith("The file is not a notebook")
     assert words["fay", "01.1"] == NOT_RETURNED
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert lines[:3] == ["student 01 passed", "ana 5/5 5", "ben 2/5 2"]
     assert "fay: nothing returned" in lines
-    assert any(line.startswith("eve, lesson 01: The file is no notebook") for line in lines)
-    assert f"does not wait for it: {folder / 'fay' / 'my solution.ipynb'}" in done.stderr
-    assert f"changed while notebooks ran, and written anew: {out}" in done.stderr
+    assert any(line.startswith("eve, lesson 01: The file is not a notebook") for line in lines)
+    assert f"not in the roster: {folder / 'fay' / 'my solution.ipynb'}" in done.stderr
+    assert f"while notebooks ran, and rewritten: {out}" in done.stderr
 
 
 # -- docs/teaching.md ------------------------------------------------------------------------------
@@ -566,7 +569,7 @@ def test_the_code_of_the_handbook_for_teachers_runs_and_its_lesson_works(capsys)
 
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "That is of the value. Count payments."
-    assert said[1].startswith("That is in percent. A share is asked for")
+    assert said[1].startswith("That is in percent. Expected a share")
     own = space["LESSON"]
     payments = own.handed_out(own.facts(1))["payments"][0]
     grader = own.exercise("09.1").grader(own.facts(1))

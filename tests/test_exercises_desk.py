@@ -46,7 +46,7 @@ def test_material_shows_what_there_is(data):
 
 
 def test_what_a_lesson_does_not_hand_out_is_said_in_words(data):
-    with pytest.raises(AttributeError, match=r"There is no 'train' here, but validation, test\."):
+    with pytest.raises(AttributeError, match=r"Unknown name: 'train'\. Known: validation, test\."):
         _ = data.train
 
 
@@ -65,13 +65,13 @@ def test_a_seed_of_the_environment_goes_before_that_of_the_notebook(data, monkey
 
 @pytest.mark.parametrize("seed", [-1, 1.5, "7", True, None])
 def test_a_seed_that_is_no_whole_number_is_refused_in_words(seed):
-    with pytest.raises(ArgumentError, match=r"seed is a whole number, at least 0; this is "):
+    with pytest.raises(ArgumentError, match=r"`seed` must be a whole number of at least 0; got "):
         begin("05", seed=seed)
 
 
 def test_a_seed_of_the_environment_that_is_no_whole_number_is_refused_in_words(monkeypatch):
     monkeypatch.setenv(SEED, "seven")
-    with pytest.raises(ConfigurationError, match=f"{SEED} is 'seven', and no whole number"):
+    with pytest.raises(ConfigurationError, match=f"{SEED} must be a whole number; got 'seven'"):
         begin("05")
 
 
@@ -93,7 +93,7 @@ def test_a_wrong_answer_does_not_pass_and_takes_an_earlier_pass_back(right):
     check("05.1", right)
     verdict = check("05.1", 2)
     assert not verdict
-    assert repr(verdict).startswith("05.1 not yet: Scores lie from 0 to 1; this does not.")
+    assert repr(verdict).startswith("05.1 not yet: The score must be between 0 and 1.")
     assert verdict.progress == "Lesson 05: 0 of 5 passed."
 
 

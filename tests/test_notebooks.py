@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import runpy
 from pathlib import Path
@@ -11,6 +12,7 @@ import jupytext
 import nbformat
 import pytest
 from kernels import run
+from lesson_figures import FIGURES, GIVEN, NUMBER, Figure, prose
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 LESSONS = [
@@ -103,6 +105,35 @@ def said(notebook: nbformat.NotebookNode, stream: str) -> str:
     return "".join(output.text for output in outputs if output.get("name") == stream)
 
 
+def values(figures: list[Figure]) -> str:
+    """Source of a list of what the figures' expressions give."""
+    return ", ".join(f"({one.value})" for one in figures)
+
+
+def assert_as_told(figures: list[Figure], cell: nbformat.NotebookNode) -> None:
+    """Every figure of the text is that of the data."""
+    computed = json.loads("".join(output.text for output in cell.outputs))
+    wrong = [
+        f"{one.words!r}: {value:.5g} is not from {one.low} to {one.high}"
+        for one, value in zip(figures, computed, strict=True)
+        if not one.low <= value <= one.high
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_every_number_in_the_text_of_a_lesson_is_computed_or_given(name):
+    cells = [one for one in source(FOLDER / f"{name}.ipynb") if one.cell_type == "markdown"]
+    turn = next(n for n, one in enumerate(cells) if one.source.startswith("## Your turn"))
+    text = prose([one.source for one in cells[1:turn]])
+    phrases = [*(one.words for one in FIGURES[name]), *GIVEN[name]]
+    assert [one for one in phrases if one not in text] == []
+    for one in phrases:
+        text = text.replace(one, " … ")
+    left = [text[max(0, n.start() - 60) : n.end() + 30] for n in NUMBER.finditer(text)]
+    assert not left
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory, server):
     """Where notebooks work; the embedded server is the run's."""
@@ -110,8 +141,14 @@ def home(tmp_path_factory, server):
 
 
 def test_a_notebook_runs_from_top_to_bottom_without_a_warning(path, home):
-    notebook = run(nbformat.read(path, as_version=4), home)
+    notebook = nbformat.read(path, as_version=4)
+    figures = FIGURES[path.stem]
+    computed = f"import json\nprint(json.dumps([float(one) for one in [{values(figures)}]]))"
+    tidy = next(n for n, one in enumerate(notebook.cells) if one.source.startswith("## Tidy up"))
+    notebook.cells.insert(tidy, nbformat.v4.new_code_cell(computed))
+    run(notebook, home)
     assert not said(notebook, "stderr")
+    assert_as_told(figures, notebook.cells[tidy])
     for cell in notebook.cells:
         outputs = cell.get("outputs", [])
         if cell.cell_type == "code" and DRAWS.search(cell.source):

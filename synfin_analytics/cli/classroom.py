@@ -42,7 +42,7 @@ def build() -> None:
     from synfin_analytics.exercises.notebooks import build_all
 
     for path, changed in build_all():
-        click.echo(f"{path.name}: {'written' if changed else 'as it was'}")
+        click.echo(f"{path.name}: {'written' if changed else 'unchanged'}")
 
 
 @classroom.command()
@@ -75,7 +75,7 @@ def give(
     names = read_students(students)
     given = give_out(names, out, lessons=lessons, seed=seed, replace=replace)
     for one in given.kept:
-        click.echo(f"kept as it is: {out / one.path}")
+        click.echo(f"unchanged: {out / one.path}")
     click.echo(
         f"{plural(len(given.written), 'notebook')} for {plural(len(names), 'student')}, class seed "
         f"{given.class_seed}; {out / ROSTER}"
@@ -122,9 +122,9 @@ def mark(
     jobs: int | None,
     overwrite: bool,
 ) -> None:
-    """Mark the notebooks that lie in the students' folders in FOLDER, into a table.
+    """Mark the notebooks in the students' folders in FOLDER, and write a table of the marks.
 
-    Each runs in a process of its own, but as you: see docs/teaching.md.
+    Returned code runs on your computer: docs/teaching.md says what is contained and what is not.
     """
     from synfin_analytics.exercises.marking import Marks, collect
     from synfin_analytics.exercises.notebooks import optional
@@ -134,16 +134,16 @@ def mark(
 
     optional("IPython", "Marking notebooks")
     if out.exists() and not overwrite:
-        raise ArgumentError(f"{str(out)!r} exists already; --overwrite replaces it.")
+        raise ArgumentError(f"{str(out)!r} exists; use --overwrite to replace it.")
     if not out.parent.is_dir():
-        raise ArgumentError(f"There is no folder {str(out.parent)!r} for --out.")
+        raise ArgumentError(f"The folder of --out must exist; got {str(out.parent)!r}.")
     everything = read_roster(roster or folder / ROSTER)
     wanted = lessons_of(lessons)
     places = [one for one in everything if one.lesson in wanted]
     if not places:
-        raise ArgumentError(f"Nobody was given {listed(wanted)}: the roster has nothing of it.")
+        raise ArgumentError(f"No student has lesson {listed(wanted)} in the roster.")
     for name in unexpected(folder, everything):
-        click.echo(f"not marked, the roster does not wait for it: {folder / name}", err=True)
+        click.echo(f"not marked, since it is not in the roster: {folder / name}", err=True)
     # All are read before the first one runs: no notebook can change another.
     returned = [collect(folder, one) for one in places]
     marks = Marks(out)
@@ -151,7 +151,9 @@ def mark(
     _mark_all(returned, everything, limits, jobs or max(1, (os.cpu_count() or 2) // 2), marks)
     _summarise(marks.marks)
     if marks.changed or marks.path != out:
-        click.echo(f"changed while notebooks ran, and written anew: {out}", err=True)
+        click.echo(
+            f"changed by another program while notebooks ran, and rewritten: {out}", err=True
+        )
     click.echo(f"{marks.path.resolve()}")
 
 

@@ -11,14 +11,14 @@ from synfin_analytics.wording import listed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: With more names than these, a list of them helps nobody.
+#: A longer list of names does not help.
 _LISTED = 12
 
 
 def unknown(name: str, options: tuple[str, ...]) -> str:
     """Say that a name is not among the known ones; of the nearest it says nothing."""
     known = f" Known: {listed(sorted(options))}." if len(options) <= _LISTED else ""
-    return f"There is no {name!r} here.{known}"
+    return f"Unknown name: {name!r}.{known}"
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Names(Grader):
     one: bool = False
 
     def wanted(self) -> str:
-        """Say what kind of answer is asked for."""
-        return "A name" if self.one else "A list of names"
+        """Name the kind of answer that is expected."""
+        return "a name" if self.one else "a list of names"
 
     def fault(self, given: Any) -> str | None:
         """Say what is wrong with them."""
@@ -58,7 +58,7 @@ class Names(Grader):
         if isinstance(given, dict):
             given = [name for name, chosen in given.items() if chosen]
         if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
-            return f"{self.wanted()} is asked for, in quotes."
+            return f"Expected {self.wanted()}, in quotes."
         known = {one.casefold(): one for one in self.options}
         for one in given:
             if one.casefold() not in known:
@@ -73,10 +73,10 @@ class Names(Grader):
 
     def _said(self, names: frozenset[str]) -> str:
         if self.one:
-            return f"Not that one yet. Asked for: {self.asks}."
+            return f"Not right yet. Asked for: {self.asks}."
         for one in sorted(names - self.truth):
-            return self.wrong.get(one, f"Not all of them belong there. Asked for: {self.asks}.")
-        return f"What is there is right, but something is missing. Asked for: {self.asks}."
+            return self.wrong.get(one, f"Not all of them belong to it. Asked for: {self.asks}.")
+        return f"These are right, but at least one is missing. Asked for: {self.asks}."
 
 
 @dataclass(frozen=True)
@@ -98,20 +98,20 @@ class Matching(Grader):
     wrong: Mapping[str, str]
 
     def wanted(self) -> str:
-        """Say what kind of answer is asked for."""
-        return f"A dict with a name for each of {listed(list(self.truth))}"
+        """Name the kind of answer that is expected."""
+        return f"a dict with a name for each of {listed(list(self.truth))}"
 
     def fault(self, given: Any) -> str | None:
         """Say what is wrong with them."""
         if not isinstance(given, dict):
-            return f"{self.wanted()} is asked for."
+            return f"Expected {self.wanted()}."
         if missing := [thing for thing in self.truth if given.get(thing) is None]:
-            return f"{listed(missing)} is missing. {self.wanted()} is asked for."
+            return f"{listed(missing)} is missing. Expected {self.wanted()}."
         faults = []
         for thing, right in self.truth.items():
             name = given[thing]
             if not isinstance(name, str):
-                return f"The name of {thing} is a text."
+                return f"The name of {thing} must be a string."
             name = name.strip().casefold().replace(" ", "_")
             if name not in self.options:
                 return unknown(given[thing], self.options)

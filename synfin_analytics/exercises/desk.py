@@ -28,7 +28,7 @@ class Material:
     def __getattr__(self, name: str) -> Any:
         things = self.__dict__.get("_things", {})
         if name not in things:
-            raise AttributeError(f"There is no {name!r} here, but {', '.join(things)}.")
+            raise AttributeError(f"Unknown name: {name!r}. Known: {', '.join(things)}.")
         return things[name][0]
 
     def __dir__(self) -> list[str]:
@@ -88,9 +88,9 @@ def begin(number: str, seed: int = 1) -> Material:
     NotFoundError
         There is no such lesson.
     ArgumentError
-        The seed is no whole number.
+        The seed is not a whole number of at least 0.
     ConfigurationError
-        That of the environment, which goes first where a teacher marks, is none.
+        The seed in the environment, which takes precedence during marking, is not a whole number.
 
     Examples
     --------
@@ -137,13 +137,13 @@ def check(number: str, answer: Any) -> Verdict:
     --------
     >>> data = begin("05", seed=7)
     >>> check("05.1", "a lot").words
-    'A number is asked for; this is a text. Leave the quotes away.'
+    'Expected a number but got a string. Remove the quotes.'
     """
     one = lesson(number)
     exercise = one.exercise(number)
     if one.number not in _desk.seeds:
         raise ArgumentError(
-            f'Lesson {one.number} has not begun: run the cell with begin("{one.number}") first.'
+            f'Lesson {one.number} has not begun; run the cell with begin("{one.number}") first.'
         )
     if _desk.on_check:
         _desk.on_check(number, answer)
@@ -175,10 +175,12 @@ def _seed(given: object) -> int:
     """Take the seed that the environment gives, or the notebook's."""
     if marked := os.environ.get(SEED):
         if not (marked.isascii() and marked.isdigit()):
-            raise ConfigurationError(f"{SEED} is {marked!r}, and no whole number.", variable=SEED)
+            raise ConfigurationError(
+                f"{SEED} must be a whole number; got {marked!r}.", variable=SEED
+            )
         return int(marked)
     if isinstance(given, bool) or not isinstance(given, int) or given < 0:
-        raise ArgumentError(f"seed is a whole number, at least 0; this is {given!r}.")
+        raise ArgumentError(f"`seed` must be a whole number of at least 0; got {given!r}.")
     return given
 
 

@@ -91,9 +91,9 @@ def give(
                 written.append(new if replace or before is None else before)
     if strangers := [one for one in kept if (one.student, one.lesson) not in known]:
         raise ArgumentError(
-            f"{folder / strangers[0].path} is there already, and {ROSTER} does not know its seed "
-            f"({plural(len(strangers), 'notebook')} in all). Move it away, bring the roster back, "
-            "or replace it with --replace."
+            f"{folder / strangers[0].path} exists, and {ROSTER} does not have its seed "
+            f"({plural(len(strangers), 'notebook')} in total). Move the notebook away, restore the "
+            "roster, or use --replace."
         )
     known |= {(one.student, one.lesson): one for one in written}
     folder.mkdir(parents=True, exist_ok=True)

@@ -22,11 +22,10 @@ CLOSE = 1e-6
 #: Relative difference of what was rounded.
 ROUNDED = 5e-3
 _LEAST = 1e-9
-NOTHING = "There is no answer yet: put it in place of the three dots."
-EMPTY = "There is nothing in this table."
+NOTHING = "There is no answer yet: replace the three dots with it."
+EMPTY = "This table is empty."
 ROUNDED_WORDS = (
-    "That is near, but not the number itself: hand in what was computed, without rounding it, and "
-    "do not type it."
+    "That is close, but not exact: pass the computed value itself, neither rounded nor typed."
 )
 
 
@@ -43,14 +42,14 @@ class Grader(ABC):
         if given is None or (isinstance(given, list | dict | str) and not given):
             return NOTHING
         if isinstance(given, Unknown):
-            return f"{self.wanted()} is asked for; this is of the type {given.kind}."
+            return f"Expected {self.wanted()}, but got an object of type {given.kind}."
         if hasattr(given, "is_empty") and given.is_empty():
             return EMPTY
         return self.fault(given)
 
     @abstractmethod
     def wanted(self) -> str:
-        """Say what kind of answer is asked for, as the beginning of a sentence."""
+        """Name the kind of answer that is expected, as part of a sentence."""
 
 
 def close(given: float, truth: float, tolerance: float = CLOSE) -> bool:
@@ -64,16 +63,16 @@ def number_of(given: Any) -> float | str:
     """Take an answer as a number, or say why it is none."""
     given = only_value(given)
     if isinstance(given, bool):
-        return "A number is asked for; this is true or false."
+        return "Expected a number but got a boolean."
     if isinstance(given, int | float):
         return float(given)
     if isinstance(given, str):
-        return "A number is asked for; this is a text. Leave the quotes away."
+        return "Expected a number but got a string. Remove the quotes."
     if given is None:
         return NOTHING
     kind = {"list": "a list", "dict": "a dict", "DataFrame": "a table"}
     name = kind.get(type(given).__name__, "something else")
-    return f"One number is asked for; this is {name}. Take the one number out of it."
+    return f"Expected one number but got {name}. Extract the number from it."
 
 
 @dataclass(frozen=True)
@@ -104,8 +103,8 @@ class Number(Grader):
     within: float = 0.0
 
     def wanted(self) -> str:
-        """Say what kind of answer is asked for."""
-        return "One number"
+        """Name the kind of answer that is expected."""
+        return "one number"
 
     def same(self, one: float, other: float) -> bool:
         """Whether two answers mean the same."""
@@ -120,9 +119,9 @@ class Number(Grader):
     def fault_of(self, number: float) -> str | None:
         """Say what is wrong with a number."""
         if math.isnan(number):
-            return "This is NaN, no number: something was divided by nothing, or is missing."
+            return "Expected a number but got NaN: a value is missing, or the divisor is 0."
         if self.kind == "score" and not 0 <= number <= 1:
-            return f"Scores lie from 0 to 1; this does not. Asked for: {self.asks}."
+            return f"The score must be between 0 and 1. Asked for: {self.asks}."
         if self.same(number, self.truth):
             return None
         for words, value in self.mistakes.items():
@@ -135,14 +134,14 @@ class Number(Grader):
             return ""
         for factor, unit in ((100, "in percent"), (10_000, "in 10,000ths (basis points)")):
             if close(number, factor * self.truth, ROUNDED):
-                return f"That is {unit}. A share is asked for: a number from 0 to 1."
+                return f"That is {unit}. Expected a share: a number between 0 and 1."
         return ""
 
     def _range(self, number: float) -> str:
         if self.kind == "share" and not 0 <= number <= 1:
-            return f"A share lies from 0 to 1; this does not. Asked for: {self.asks}."
+            return f"The share must be between 0 and 1. Asked for: {self.asks}."
         if self.kind == "count" and (number < 0 or not number.is_integer()):
-            return f"A count is a whole number; this is none. Asked for: {self.asks}."
+            return f"The count must be a whole number of at least 0. Asked for: {self.asks}."
         return ""
 
     def _near(self, number: float) -> str:
@@ -170,7 +169,7 @@ class Numbers(Grader):
     mistakes: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     def wanted(self) -> str:
-        """Say what kind of answer is asked for."""
+        """Name the kind of answer that is expected."""
         return f"({', '.join(self.parts)})"
 
     def fault(self, given: Any) -> str | None:
@@ -191,14 +190,14 @@ class Numbers(Grader):
         names = list(self.parts)
         if hasattr(given, "columns"):
             if len(given) != 1:
-                return f"{self.wanted()} is asked for: one number each. This table has not one row."
+                return f"Expected {self.wanted()}, one number each: the table must have one row."
             given = given.row(0, named=True) if set(names) <= set(given.columns) else given.row(0)
         if isinstance(given, dict):
             if missing := [name for name in names if name not in given]:
-                return f"{listed(missing)} is missing: {self.wanted()} is asked for."
+                return f"{listed(missing)} is missing. Expected {self.wanted()}."
             given = [given[name] for name in names]
         if not isinstance(given, list | tuple) or len(given) != len(names):
-            return f"{len(names)} numbers are asked for, as {self.wanted()}."
+            return f"Expected {len(names)} numbers, as {self.wanted()}."
         values = [number_of(plain(one)) for one in given]
         for name, value in zip(names, values, strict=True):
             if isinstance(value, str):
@@ -219,11 +218,11 @@ class Numbers(Grader):
                 return words
         truths = [part.truth for part in graders]
         if same(truths[::-1]):
-            return f"The numbers are in another order: {self.wanted()} is asked for."
+            return f"The numbers are in the wrong order. Expected {self.wanted()}."
         if all(part.kind == "share" for part in graders) and all(
             close(value, 100 * truth, ROUNDED) for value, truth in zip(values, truths, strict=True)
         ):
-            return "That is in percent. Shares are asked for: numbers from 0 to 1."
+            return "That is in percent. Expected shares: numbers between 0 and 1."
         return ""
 
     def _told(self, wrong: dict[str, str]) -> str:

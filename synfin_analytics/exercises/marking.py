@@ -149,7 +149,7 @@ def _fault(place: Place, exercise: Exercise, played: Played) -> str | None:
                 return None
             faults.append(fault)
     if not faults and not played.ending:
-        faults = [f"There is no variable {exercise.answer!r}."]
+        faults = [f"The variable {exercise.answer!r} is not defined."]
     faults.sort(
         key=NOTHING.__eq__
     )  # what is wrong with an answer says more than that one is missing
@@ -165,7 +165,7 @@ def _judged(place: Place, exercise: Exercise, answer: Any) -> str | None:
         facts = lesson(place.lesson).facts(place.seed)
         return exercise.grader(facts).judge(answer)
     except Exception as error:  # noqa: BLE001  # an answer of hostile shape stops no other's mark
-        return f"This answer cannot be judged ({type(error).__name__}): look at it yourself."
+        return f"This answer cannot be judged ({type(error).__name__}); judge it by hand."
 
 
 class Marks:

@@ -68,9 +68,9 @@ def build(solution: Path) -> str:
     found = [cell.metadata["exercise"] for cell in script.cells if "exercise" in cell.metadata]
     wanted = [each.number for each in one.exercises]
     if found != wanted:
-        raise ArgumentError(f"{solution.name} holds the exercises {found}, and not {wanted}.")
+        raise ArgumentError(f"{solution.name} must contain the exercises {wanted}; got {found}.")
     if sum(len(_BEGIN.findall(cell.source)) for cell in script.cells) != 1:
-        raise ArgumentError(f'{solution.name} has not one call begin("{one.number}", seed=…).')
+        raise ArgumentError(f'{solution.name} must call begin("{one.number}", seed=…) once.')
     cells = [made for place, cell in enumerate(script.cells) for made in _cells(one, place, cell)]
     notebook = {
         "cells": cells,
@@ -92,8 +92,8 @@ def build_all() -> Iterator[tuple[Path, bool]]:
     solutions, out = _CHECKOUT / "solutions", _CHECKOUT / "exercises"
     if not solutions.is_dir():
         raise ArgumentError(
-            "Solutions are in a checkout of the project only, in notebooks/solutions; what is "
-            "installed has the finished notebooks."
+            "`synfin class build` must run in a checkout of the project, which has "
+            "notebooks/solutions; the installed package has only the finished notebooks."
         )
     out.mkdir(exist_ok=True)
     for number in LESSONS:

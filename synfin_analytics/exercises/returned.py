@@ -25,7 +25,7 @@ _USUAL = re.compile(
 #: What an answer needs nothing of, and what is said where it is there.
 _CURIOUS = {
     re.compile(r"\bdef\s+check\b|^\s*check\s*=|\bimport\s.*\bas\s+check\b", re.MULTILINE): (
-        "The notebook makes a check of its own: look at it."
+        "The notebook defines its own `check`: look at it."
     ),
     re.compile(
         r"synfin_analytics\s*\.\s*exercises|from\s+synfin_analytics\s+import\s.*\bexercises\b"
@@ -78,7 +78,7 @@ def read_cells(path: Path, lesson: Lesson) -> list[Cell]:
         if isinstance(error, ArgumentError):
             raise
         raise ArgumentError(
-            "The file is no notebook: it may be broken, or of another program."
+            "The file is not a notebook: it may be broken, or from another program."
         ) from None
     wanted = {one.number for one in lesson.exercises}
     answers = [_answered(source, metadata) & wanted for source, metadata in cells]

@@ -138,7 +138,7 @@ def read_roster(path: Path) -> list[Place]:
         number = row["lesson"].strip().zfill(2)  # a spreadsheet takes 05 for 5
         student, seed = row["student"].strip(), row["seed"].strip()
         if number not in LESSONS or not _SEED.fullmatch(seed) or name_fault(student):
-            raise ArgumentError(f"{path}, line {line}: this is not what synfin class give wrote.")
+            raise ArgumentError(f"{path}, line {line}: must be as `synfin class give` wrote it.")
         places.append(Place(student, number, int(seed)))
     return places
 
@@ -173,7 +173,7 @@ def _rows(path: Path, columns: Iterable[str]) -> Iterator[tuple[int, dict[str, s
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise ArgumentError(f"{path} is not of UTF-8: save it as such.") from None
+        raise ArgumentError(f"{path} must be encoded in UTF-8; save it as UTF-8.") from None
     except OSError as error:
         raise ArgumentError(f"{path} cannot be read: {error.strerror}.") from None
     head = text.partition("\n")[0]
@@ -183,7 +183,9 @@ def _rows(path: Path, columns: Iterable[str]) -> Iterator[tuple[int, dict[str, s
     for column in columns:
         if column not in names:
             found = f"it has {', '.join(names)}" if names else "it is empty"
-            raise ArgumentError(f"{path} needs the column {column!r} in its first line; {found}.")
+            raise ArgumentError(
+                f"{path} must have the column {column!r} in its first line; {found}."
+            )
     table.fieldnames = names
     try:
         for row in table:

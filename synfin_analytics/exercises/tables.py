@@ -49,27 +49,27 @@ class Table(Grader):
     mistakes: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
     def wanted(self) -> str:
-        """Say what kind of answer is asked for."""
-        return f"A table with the columns {listed([self.key, *self.values])}"
+        """Name the kind of answer that is expected."""
+        return f"a table with the columns {listed([self.key, *self.values])}"
 
     def fault(self, given: Any) -> str | None:
         """Say what is wrong with it."""
         table = self._framed(given)
         if table is None:
-            return f"{self.wanted()} is asked for, or the name of the key with one number each."
+            return f"Expected {self.wanted()}, or a dict with one number for each {self.key}."
         for name in (self.key, *self.values):
             if name not in table.columns:
                 near = nearest_names(name, table.columns, most=1)
-                hint = f" Is it {near[0]!r}?" if near else ""
-                return f"There is no column {name!r}.{hint} {self.wanted()} is asked for."
+                hint = f" Did you mean {near[0]!r}?" if near else ""
+                return f"The column {name!r} is missing.{hint} Expected {self.wanted()}."
         found = {key: row for row, key in enumerate(keys_of(table[self.key]))}
         if len(found) < len(table):
-            return f"A {self.key} stands there more than once; each has one row."
+            return f"Each {self.key} must have one row; at least one occurs twice."
         wanted = keys_of(self.truth[self.key])
         if missing := [key for key in wanted if key not in found]:
             return f"{plural(len(missing), 'row')} of {self.key} missing. Asked for: {self.asks}."
         if len(found) > len(wanted):
-            return f"There are rows that do not belong there. Asked for: {self.asks}."
+            return f"The table has rows that do not belong to it. Asked for: {self.asks}."
         return self._values_fault(table[[found[key] for key in wanted]], wanted)
 
     def _framed(self, given: Any) -> pl.DataFrame | None:
@@ -90,7 +90,7 @@ class Table(Grader):
         for name in self.values:
             values = floats(table[name])
             if values is None:
-                return f"The column {name!r} does not hold numbers."
+                return f"The column {name!r} must contain numbers."
             columns[name] = values
         off = {name: ~same(columns[name], self._right(name)) for name in self.values}
         wrong = [name for name in self.values if off[name].any()]
@@ -101,7 +101,7 @@ class Table(Grader):
                 return words
         for name in wrong:
             if name in self.shares and same(columns[name], 100 * self._right(name)).all():
-                return f"{name} is in percent. A share is asked for: from 0 to 1."
+                return f"{name} is in percent. Expected a share: between 0 and 1."
             if same(columns[name], self._right(name), ROUNDED).all():
                 return f"{name}: {ROUNDED_WORDS}"
         rows = np.flatnonzero(np.any([off[name] for name in wrong], axis=0))
@@ -168,8 +168,8 @@ class PerPayment(Grader):
     mistakes: Mapping[str, Floats] = field(default_factory=dict)
 
     def wanted(self) -> str:
-        """Say what kind of answer is asked for."""
-        return "A number for each payment, in their order,"
+        """Name the kind of answer that is expected."""
+        return "one number for each payment, in their order"
 
     def fault(self, given: Any) -> str | None:
         """Say what is wrong with them."""
@@ -183,7 +183,7 @@ class PerPayment(Grader):
             if same(values, mistake).all():
                 return words
         if np.isnan(values).any() and not np.isnan(self.truth).any():
-            return f"Some are NaN, and none should be. Asked for: {self.asks}."
+            return f"Some values are NaN, and none should be. Asked for: {self.asks}."
         if same(values, self.truth, ROUNDED).all():
             return ROUNDED_WORDS
         first = self.ids[int(np.argmin(right))]
@@ -194,28 +194,28 @@ class PerPayment(Grader):
     def _values(self, given: Any) -> Floats | str:
         if isinstance(given, list):
             if not all(one is None or isinstance(one, int | float) for one in given):
-                return f"{self.wanted()} is asked for; these are no numbers."
+                return f"Expected {self.wanted()}; these are not numbers."
             given = pl.DataFrame({VALUES: pl.Series([*given], dtype=pl.Float64, strict=False)})
         if not isinstance(given, pl.DataFrame):
-            return f"{self.wanted()} is asked for: a column of the payments, or a new one."
+            return f"Expected {self.wanted()}: a column of the payments, or a new one."
         column = given.columns[-1]
         if given.schema.get("transaction_id") == pl.String and (
             set(given["transaction_id"]) == set(self.ids)
         ):
             others = [name for name in given.columns if name != "transaction_id"]
             if len(others) != 1:
-                return "Beside transaction_id, one column is asked for: select it."
+                return "Expected one column besides transaction_id: select it."
             column = others[0]
             place = {one: row for row, one in enumerate(given["transaction_id"])}
             given = given[[place[one] for one in self.ids]]
         elif given.width > 1:
-            return f"{self.wanted()} is asked for: select the one column."
+            return f"Expected {self.wanted()}: select the one column."
         values = floats(given[column])
         if values is None:
-            return f"{self.wanted()} is asked for; the column {column!r} does not hold numbers."
+            return f"Expected {self.wanted()}; the column {column!r} does not contain numbers."
         if len(values) != len(self.ids):
             return (
-                f"{self.wanted()} is asked for; this has {plural(len(values), 'row')}, and there "
-                f"are {plural(len(self.ids), 'payment')}."
+                f"Expected {self.wanted()}; got {plural(len(values), 'row')} for "
+                f"{plural(len(self.ids), 'payment')}."
             )
         return values
