@@ -112,7 +112,8 @@ def values(figures: list[Figure]) -> str:
 
 def assert_as_told(figures: list[Figure], cell: nbformat.NotebookNode) -> None:
     """Every figure of the text is that of the data."""
-    computed = json.loads("".join(output.text for output in cell.outputs))
+    printed = [output.text for output in cell.outputs if output.output_type == "stream"]
+    computed = json.loads("".join(printed))
     wrong = [
         f"{one.words!r}: {value:.5g} is not from {one.low} to {one.high}"
         for one, value in zip(figures, computed, strict=True)
