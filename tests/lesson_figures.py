@@ -55,23 +55,11 @@ FIGURES: dict[str, list[Figure]] = {
         ),
         Figure("16 % of the money", f"{_CATEGORY}.loc['restaurant', 'fraud_bps']", 1550, 1650),
         Figure(
-            "electronics have ten times the rate of groceries",
-            f"{_CATEGORY}.loc['electronics', 'fraud_rate'] / {_CATEGORY}.loc['grocery', 'fraud_rate']",
-            9.5,
-            10.5,
+            "Here all of them overlap",
+            "by_category['low'].max() < by_category['high'].min()",
         ),
         Figure(
-            "these two months do not show which of the two is higher",
-            f"{_CATEGORY}.loc['electronics', 'low'] < {_CATEGORY}.loc['grocery', 'high']",
-        ),
-        Figure(
-            "fewer than twenty customers were defrauded in either",
-            f"{_CATEGORY}.loc[['electronics', 'grocery'], 'fraud_clusters'].max()",
-            1,
-            19,
-        ),
-        Figure(
-            "Jewellery is second from the top",
+            "Jewellery stands second from the top",
             f"list({_CATEGORY}['fraud_rate'].nlargest(2).index).index('jewellery')",
         ),
         Figure(
@@ -79,14 +67,17 @@ FIGURES: dict[str, list[Figure]] = {
             f"tuple({_CATEGORY}.loc['jewellery', ['frauds', 'labelled']]) == (1, 24)",
         ),
         Figure(
-            "0 of 44 does not prove",
+            "0 of 44 is no proof",
             f"tuple({_CATEGORY}.loc['hotel', ['frauds', 'labelled']]) == (0, 44)",
         ),
-        Figure("between almost nothing and", "by_week['fraud_rate'].min()", 0, 0.001),
-        Figure("1.6 in a hundred", "by_week['fraud_rate'].max()", 0.0155, 0.0165),
-        Figure("the bands still overlap", "by_week['low'].max() < by_week['high'].min()"),
+        Figure("between almost nothing", "by_week['fraud_rate'].min()", 0, 0.001),
+        Figure("and one and a half in a hundred", "by_week['fraud_rate'].max()", 0.014, 0.0165),
         Figure(
-            "one stolen card makes up to a dozen frauds",
+            "a line at the rate of all would fit into it from end to end",
+            "by_week['low'].max() < fraud_rate(payments)['fraud_rate'].iloc[0] < by_week['high'].min()",
+        ),
+        Figure(
+            "and one stolen card makes a dozen frauds",
             "payments[payments['is_fraud'] == True].groupby('card_id').size().max()",
             11,
             13,
@@ -98,17 +89,15 @@ FIGURES: dict[str, list[Figure]] = {
             1.2,
         ),
         Figure(
-            "the first week has five days",
-            "payments['timestamp'][payments['timestamp'] < '2025-01-06'].dt.date.nunique()",
-            5,
-            5,
-        ),
-        Figure(
-            "more than ten times as often as one whose chip was read",
+            "fraud many times as often as one whose chip was read",
             f"{_ENTRY}.loc[['manual', 'magstripe'], 'fraud_rate'].min() "
             f"/ {_ENTRY}.loc['chip', 'fraud_rate']",
             10,
             100,
+        ),
+        Figure(
+            "these bars lie apart",
+            f"{_ENTRY}.loc[['manual', 'magstripe'], 'low'].min() > {_ENTRY}.loc['chip', 'high']",
         ),
         Figure(
             "more frauds are made with a chip",
@@ -414,9 +403,16 @@ GIVEN: dict[str, list[str]] = {
         "Two months of payments",
         "you may run the cell twice",
         "These two months are",
-        "about 95 times in 100",
+        "A 95 % interval is made to hold the true rate in 95 of 100 such samples",
+        "one stolen card makes a dozen frauds. So",
+        # Measured by benchmarks/coverage.py.
+        "In 200 worlds like this one",
+        "of a category 98 times in 100, and that of a week 97 times",
+        "did so 72 and 63 times",
         "10,000 euros",
-        "Where two bars do not overlap",
+        "Where two bars lie apart",
+        "two months of 300 customers",
+        "fewer than ten customers had a fraud there",
     ],
     "02_fraud_patterns": [
         "Four months of payments",
