@@ -43,6 +43,10 @@ class DatabaseConnectionError(SynfinError, ConnectionError):
     """The server cannot be reached, or refuses the user, the password or the certificate."""
 
 
+class ForkedProcessError(SynfinError, RuntimeError):
+    """A call needs threads that a fork left behind in the parent process."""
+
+
 class SchemaError(SynfinError, RuntimeError):
     """The database has no tables yet, or those of another version of this package."""
 

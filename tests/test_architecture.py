@@ -15,7 +15,7 @@ LONGEST = 700
 
 #: Each floor imports from itself and from those above it in this list.
 FLOORS: dict[str, set[str]] = {
-    "errors": {"_dates", "arguments", "exceptions", "wording"},
+    "errors": {"_dates", "_fork", "arguments", "exceptions", "wording"},
     "database": {
         "_database", "_engine", "_libpq", "_settings", "_shipped", "config", "connect", "embedded",
         "grants", "log", "manager", "models", "schema", "sql_text",

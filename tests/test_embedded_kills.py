@@ -202,10 +202,10 @@ def test_the_server_inherits_no_signal_as_ignored_or_blocked():
 @pytest.mark.parametrize("ignored", [[], ["SIGINT"], ["SIGINT", "SIGQUIT"]])
 def test_a_server_that_ignores_a_signal_gets_a_firmer_one(monkeypatch, ignored):
     """A process that sleeps stands for a server that hangs."""
-    short = [(number, 0.3, 5.0) for number, _, _ in watchdog.STOP_SIGNALS]
+    short = [(number, 2.0, 20.0) for number, _, _ in watchdog.STOP_SIGNALS]
     monkeypatch.setattr(watchdog, "STOP_SIGNALS", short)
     monkeypatch.setattr(watchdog, "works", lambda _: False)
-    lines = "import signal, time\n"
+    lines = "import resource, signal, time\nresource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
     lines += "".join(f"signal.signal(signal.{one}, signal.SIG_IGN)\n" for one in ignored)
     lines += "print('ready', flush=True)\ntime.sleep(600)"
     with subprocess.Popen(

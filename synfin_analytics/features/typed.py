@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 import polars as pl
 
+from synfin_analytics._fork import require_thread_pool
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, Problem
 from synfin_analytics.frames.checks import check
 from synfin_analytics.frames.convert import to_frame
@@ -59,6 +60,7 @@ def in_memory(
     ArgumentError
         It is no frame.
     """
+    require_thread_pool()
     dask = nw.dependencies.is_dask_dataframe(frame)
     known = list(frame.columns) if dask else opened(frame, caller).collect_schema().names()
     for name in required:

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from synfin_analytics._fork import require_thread_pool
 from synfin_analytics.frames import cells, moments, texts
 from synfin_analytics.frames.columns import python_objects
 from synfin_analytics.frames.json_text import HAS_NUL, NOT_UNICODE, fault_in_json, is_unicode
@@ -54,6 +55,7 @@ def check(column: Column, spec: ColumnSpec, *, options: ReadOptions | None = Non
         How texts are written that are to be parsed, as those of a CSV file; without them a text is
         no number.
     """
+    require_thread_pool()
     if isinstance(column, tuple):
         return _joined([check(part, spec, options=options) for part in column])
     if options is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
+from synfin_analytics._fork import require_thread_pool
 from synfin_analytics.exceptions import (
     ArgumentError,
     InvalidDataError,
@@ -152,6 +153,7 @@ def load_df(
     synfin_analytics.exceptions.InvalidDataError: Nothing was loaded into 'merchants':
       merchant: is not a column of the table ...
     """
+    require_thread_pool()
     _check_choices(on_invalid, on_missing_parent, on_conflict, lock)
     spec = spec_of(model_of(table))
     create = on_missing_parent == "create"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, overload
 import pyarrow as pa
 from psycopg2 import extensions
 
+from synfin_analytics._fork import require_thread_pool
 from synfin_analytics.exceptions import ArgumentError, QueryError
 from synfin_analytics.frames.collect import column_of
 from synfin_analytics.frames.convert import Frame, check_frame, frame_of, joined
@@ -163,6 +164,8 @@ def read_df(
     0       42     <NA>
     """
     check_frame(frame)
+    if frame == "polars":
+        require_thread_pool()  # the first use of the frame would wait for ever
     with _run(query, params, session, manager, exact=exact) as result:
         columns = {plan.name: column_of(plan, frame) for plan in result.plans}
         for arrays in _gathered(result.chunks, _ROWS_AT_ONCE):

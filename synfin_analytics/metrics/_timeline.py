@@ -10,6 +10,7 @@ import narwhals as nw
 import numpy as np
 import pyarrow as pa
 
+from synfin_analytics._fork import require_thread_pool
 from synfin_analytics.arguments import shown
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics.counting import missing_as_null, plain, typed
@@ -62,6 +63,8 @@ class Timeline(Generic[FrameT]):
                 "`frame` must be a DataFrame of pandas, polars or pyarrow, in memory; got "
                 f"{shown(frame)}. Collect a lazy frame first."
             ) from None
+        if rows.implementation.is_polars():
+            require_thread_pool()
         for name in filter(None, (timestamp, label, available, card)):
             if name not in rows.columns:
                 raise NotFoundError("column", name, rows.columns, where="the frame")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import narwhals as nw
 import numpy as np
 
+from synfin_analytics._fork import require_thread_pool
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, refuse_repeated_columns
 
 if TYPE_CHECKING:
@@ -132,6 +133,8 @@ def opened(frame: Any, caller: str) -> Frame:
             f"{caller} takes a DataFrame of pandas, polars, pyarrow, DuckDB, Dask or PySpark; "
             f"got {type(frame).__name__}."
         ) from None
+    if found.implementation.is_polars():
+        require_thread_pool()
     return found
 
 

@@ -10,6 +10,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
+from synfin_analytics._fork import require_thread_pool
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics.counting import (
     add_up,
@@ -70,6 +71,8 @@ def score_counts(frame: Any, label: str, score: str, amount: str | None = None) 
     if not isinstance(opened, nw.DataFrame):
         ((_, counts),) = grouped_score_counts(frame, [], label, score, amount)
         return counts
+    if opened.implementation.is_polars():
+        require_thread_pool()
     # Rows in memory need no grouping: one sort by NumPy does.
     check_columns(columns, opened.columns)
     found = typed(opened.select(*dict.fromkeys(columns)), columns)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import polars as pl
 
 from synfin_analytics._dates import moment_of
+from synfin_analytics._fork import require_thread_pool
 from synfin_analytics.exceptions import (
     ArgumentError,
     RejectedLabelsWarning,
@@ -193,6 +194,7 @@ def read_layout(
     if first is None:
         raise ArgumentError("`start` must be a date or a time; got None.")
     of = layout if isinstance(layout, Layout) else layout_named(layout)
+    require_thread_pool()
     known = of in LAYOUTS.values()
     opened = scan(source, options, (of, *VARIANTS.get(of.name, ())) if known else (of,))
     schema = schema_of(opened)

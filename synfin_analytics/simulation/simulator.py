@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from synfin_analytics import arguments
+from synfin_analytics._fork import require_thread_pool
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.frames.convert import Frame, check_frame, to_frame
 from synfin_analytics.metrics.told import html_table
@@ -126,6 +127,7 @@ def simulate(
     >>> spikes.transactions["fraud_type"].dropna().unique().tolist()
     ['amount_spike']
     """
+    require_thread_pool()
     _check(customers, merchants, days, seed, fraud_rate, drift, start)
     # A seed of NumPy is the same seed.
     customers, merchants, days, seed = (int(one) for one in (customers, merchants, days, seed))
