@@ -214,6 +214,14 @@ def test_a_rate_by_value_outside_of_0_to_1_has_no_interval():
     assert math.isnan(row["fraud_bps_high"])
 
 
+def test_amounts_whose_squares_no_double_holds_have_no_interval():
+    for cluster in ("auto", None):
+        row = row_of(STOLEN.with_columns(amount=pl.lit(1e200)), cluster=cluster)
+        assert row["fraud_bps"] == pytest.approx(1000)
+        assert math.isnan(row["fraud_bps_low"])
+        assert row["low"] > 0
+
+
 def test_clusters_that_cannot_be_are_refused():
     with pytest.raises(ArgumentError, match="`cluster` must be at most 2 columns"):
         fraud_rate(STOLEN, cluster=["customer_id", "merchant_id", "amount"])

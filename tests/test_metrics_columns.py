@@ -210,6 +210,11 @@ def test_an_infinite_amount_is_refused_and_a_missing_one_counts_as_nothing(engin
     assert result.select("labelled", "frauds", "amount", "fraud_amount").rows() == [(3, 2, 3, 1)]
 
 
+def test_amounts_whose_sum_is_infinite_are_refused():
+    with pytest.raises(ArgumentError, match="'amount' must have a finite sum"):
+        fraud_rate(table(amount=[1.7e308, 1.7e308]))
+
+
 def test_amounts_of_three_decimals_and_numbers_of_numpy_are_taken():
     frame = table(amount=[Decimal("1.234"), Decimal("20.001")])
     result = fraud_rate(frame, bins={"amount": [np.int64(2), np.float32(30)]})

@@ -264,16 +264,19 @@ def effective(of: Mapping[str, Floats], clusters: Clusters, level: float) -> Eff
         scale = ratio(n, amount) ** 2  # from money to transactions
         amounts, frauds_of = (of[name] for name in SQUARES)
         heaviest = [way["amount_squared"] for way in one_way] or [amounts]
-        value = _size(
-            n,
-            share,
-            [scale * _variance(share, *(way[name] for name in VALUED)) for way in ways],
-            scale * _variance(share, frauds_of, frauds_of, amounts),
-            few,
-            counts,
-            n * ratio(np.max(heaviest, axis=0), amount**2),
-            level,
-        )
+        with np.errstate(over="ignore", invalid="ignore"):
+            value = _size(
+                n,
+                share,
+                [scale * _variance(share, *(way[name] for name in VALUED)) for way in ways],
+                scale * _variance(share, frauds_of, frauds_of, amounts),
+                few,
+                counts,
+                n * ratio(np.max(heaviest, axis=0), amount**2),
+                level,
+            )
+        # Amounts of more than 150 digits have squares that no double holds.
+        value = np.where(np.isfinite(np.max([amounts, *heaviest], axis=0)), value, np.nan)
     return Effective(size, value, with_fraud[0])
 
 

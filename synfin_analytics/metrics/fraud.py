@@ -316,3 +316,5 @@ def _refuse(counts: nw.DataFrame[Any], label: str, amount: str | None) -> None:
             f"Column {amount!r} must hold finite amounts, or missing ones; {infinite:,} rows are "
             "infinite."
         )
+    if amount is not None and not np.isfinite(numbers(counts["amount"])).all():
+        raise ArgumentError(f"Column {amount!r} must have a finite sum; its values are too large.")
