@@ -18,6 +18,7 @@ from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics.compare import compare_models
 from synfin_analytics.metrics.evaluation import evaluate
 from synfin_analytics.metrics.scores import ScoreCounts
+from synfin_analytics.metrics.time_split import time_split
 
 ROWS = pl.DataFrame(
     {
@@ -339,6 +340,18 @@ def test_a_column_that_is_there_twice_is_refused(kind):
     frame = ENGINES[kind](ROWS).rename(columns={"customer_id": "p"})
     with pytest.raises(ArgumentError, match="more than one column named p"):
         evaluate(frame, score="p")
+
+
+def test_a_column_that_is_there_twice_is_refused_by_a_split():
+    frame = ROWS.to_pandas().rename(columns={"customer_id": "p"})
+    with pytest.raises(ArgumentError, match="more than one column named p"):
+        time_split(frame, timestamp="p")
+
+
+def test_integers_beyond_64_bits_are_refused():
+    amounts = pd.Series([2**70, *[1] * 5], dtype=object)
+    with pytest.raises(ArgumentError, match="'amount' must hold numbers of at most 64 bits"):
+        evaluate(ROWS.to_pandas().assign(amount=amounts), score="p", amount="amount")
 
 
 def test_a_wrong_column_is_named_with_the_nearest():

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from synfin_analytics._fork import require_thread_pool
 from synfin_analytics.arguments import shown
-from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.exceptions import ArgumentError, NotFoundError, refuse_repeated_columns
 from synfin_analytics.metrics.counting import missing_as_null, plain, typed
 from synfin_analytics.metrics.periods import Period
 
@@ -58,6 +58,9 @@ class Timeline(Generic[FrameT]):
         """Read the columns of these names."""
         try:
             rows = nw.from_native(frame, eager_only=True)
+        except nw.exceptions.DuplicateError:
+            refuse_repeated_columns(frame)
+            raise
         except TypeError:
             raise ArgumentError(
                 "`frame` must be a DataFrame of pandas, polars or pyarrow, in memory; got "

@@ -289,6 +289,10 @@ def typed(frame: Frame, values: Collection[str]) -> Frame:
             continue
         try:
             found = pa.array(native[name], from_pandas=True)
+        except OverflowError:
+            raise ArgumentError(
+                f"Column {name!r} must hold numbers of at most 64 bits; got larger integers."
+            ) from None
         except pa.ArrowException:
             raise ArgumentError(
                 f"Column {name!r} must hold values of one type; it mixes several."
