@@ -8,6 +8,7 @@ import polars as pl
 from psycopg2 import sql
 
 from synfin_analytics.frames.copy_in import copy_rows
+from synfin_analytics.frames.key_order import text_order
 from synfin_analytics.frames.prepare import ROW
 from synfin_analytics.frames.spec import ColumnSpec
 
@@ -48,6 +49,7 @@ class Parents:
             "parent": spec.identifier(reference.table),
             "key": sql.Identifier(reference.target),
             "ids": _IDS,
+            "order": text_order(sql.Identifier("id")),
         }
         #: A parent that is not found may be one that this user does not see.
         self._hidden = hides_rows(cursor, spec.qualified(reference.table))
@@ -107,7 +109,7 @@ class Parents:
             # In order: two loads that create the same parents do not wait for each other.
             create = sql.SQL(
                 "INSERT INTO {parent} ({key}) SELECT id FROM {ids} "
-                "WHERE NOT EXISTS (SELECT FROM {parent} WHERE {key} = id) ORDER BY id "
+                "WHERE NOT EXISTS (SELECT FROM {parent} WHERE {key} = id) ORDER BY {order} "
                 "ON CONFLICT DO NOTHING"
             ).format(**self._names)
             if not self._hidden:  # what this user may not see, it may not return either
@@ -168,7 +170,7 @@ class Parents:
         self._cursor.execute(
             sql.SQL(
                 "SELECT count(*) FROM (SELECT FROM {parent} AS p JOIN {ids} "
-                "ON p.{key} = id ORDER BY id FOR KEY SHARE OF p) AS held"
+                "ON p.{key} = id ORDER BY {order} FOR KEY SHARE OF p) AS held"
             ).format(**self._names)
         )
         (count,) = self._cursor.fetchone() or (0,)

@@ -8,6 +8,7 @@ from psycopg2 import sql
 
 from synfin_analytics.exceptions import LoadError
 from synfin_analytics.frames.copy_in import copy_rows
+from synfin_analytics.frames.key_order import key_order
 from synfin_analytics.frames.keys import hides_rows
 from synfin_analytics.frames.prepare import ROW
 
@@ -40,7 +41,7 @@ def update_rows(cursor: Cursor, spec: TableSpec, key: Sequence[str], rows: pl.Da
     parts = {
         "table": spec.identifier(),
         "stage": _staged(cursor, spec, (*key, *changed), rows),
-        "key": sql.SQL(", ").join(sql.SQL("s.{}").format(sql.Identifier(name)) for name in key),
+        "order": key_order(key, spec, "s"),
         "lock": sql.SQL(
             "UPDATE"
             if {*changed} & {name for one in spec.unique for name in one}
@@ -61,7 +62,7 @@ def update_rows(cursor: Cursor, spec: TableSpec, key: Sequence[str], rows: pl.Da
     cursor.execute(
         sql.SQL(
             "SELECT count(*) FROM (SELECT FROM {table} AS t JOIN {stage} AS s ON {same} "
-            "ORDER BY {key} FOR {lock} OF t) AS locked"
+            "ORDER BY {order} FOR {lock} OF t) AS locked"
         ).format(**parts)
     )
     cursor.execute(

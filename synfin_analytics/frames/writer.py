@@ -11,6 +11,7 @@ from psycopg2 import sql
 
 from synfin_analytics.exceptions import ArgumentError, LoadError
 from synfin_analytics.frames.copy_in import copy_rows
+from synfin_analytics.frames.key_order import in_key_order
 from synfin_analytics.frames.keys import Existing, Parents, hides_rows
 from synfin_analytics.frames.prepare import ROW, with_defaults
 from synfin_analytics.frames.rebuild import Rebuild, looks_empty
@@ -239,10 +240,10 @@ class Writer:
         # Few rows by their key: loads with the same keys do not wait for each other crosswise. Many
         # so that the pages of the indexes are met in turn, rather than at random.
         many = new.height >= ROWS_WORTH_A_REBUILD and self._spec.leading in new.columns
-        by = [self._spec.leading] if many else list(self._keys[0] if self._keys else ())
-        if not by or (len(by) == 1 and new[by[0]].is_sorted()):
-            return new
-        return new.sort(by, maintain_order=True)
+        if not many:
+            return in_key_order(new, self._keys[0]) if self._keys else new
+        leading = self._spec.leading
+        return new if new[leading].is_sorted() else new.sort(leading, maintain_order=True)
 
     def _insert(self, new: pl.DataFrame) -> None:
         if self._hidden:
