@@ -162,7 +162,7 @@ def test_a_row_that_another_session_deletes_before_its_update_is_inserted(manage
         other.execute("DELETE FROM transactions WHERE transaction_id = 'TX000007'")
         changed = atomicity.transactions(100, amount=5)
         with loading(manager, changed, on_conflict="update") as load:
-            atomicity.wait_for_blocked(watch, "UPDATE")
+            atomicity.wait_for_blocked(watch, "SELECT count(*) FROM (SELECT FROM")
             other.connection.commit()
             report = load.result()
 
