@@ -167,7 +167,8 @@ class Problem:
         )
 
     def __str__(self) -> str:
-        text = f"{self.column}: {self.reason}"
+        plain = self.column and self.column == self.column.strip() and self.column.isprintable()
+        text = f"{self.column if plain else repr(self.column)}: {self.reason}"
         if not self.rows:
             return text
         some = ", ".join(f"{row:,}" for row in self.rows[:MOST_ROWS_TOLD])

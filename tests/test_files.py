@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import datetime as dt
 import gzip
+import io
 import json
 import lzma
 import zipfile
@@ -18,6 +19,7 @@ import pytest
 from workbooks import write_workbook
 
 from synfin_analytics.exceptions import ArgumentError, InvalidDataError, MissingDependencyError
+from synfin_analytics.frames.delimited import _Quoted
 from synfin_analytics.frames.load import load_df
 from synfin_analytics.frames.read import read_df
 
@@ -129,6 +131,15 @@ def test_bytes_that_are_not_utf8_are_found_far_down_a_file(write: Any) -> None:
 def test_utf16_is_recognised_by_its_first_bytes(write: Any) -> None:
     with pytest.raises(ArgumentError, match='give encoding="utf-16"'):
         load_df(write("merchant_id\nM1\n".encode("utf-16")), "merchants")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])
+def test_wide_encodings_are_recognised_without_a_mark_too(write: Any, encoding: str) -> None:
+    path = write("merchant_id,name\nM1,Köln\n".encode(encoding))
+    with pytest.raises(ArgumentError, match=f'give encoding="{encoding}"'):
+        load_df(path, "merchants")
+    load_df(path, "merchants", encoding=encoding)
+    assert read_df("merchants")["name"].tolist() == ["Köln"]
 
 
 # -- Numbers ---------------------------------------------------------------------------------------
@@ -318,12 +329,64 @@ def test_options_of_csv_files_are_refused_for_anything_else(option: Any, tmp_pat
 # -- Broken files ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("lines", ["M2,b,c", '"M2,b'])
+@pytest.mark.parametrize("lines", ["M2,b,c", "M2"])
 def test_a_row_that_does_not_fit_is_told_with_its_number(write: Any, lines: str) -> None:
     with pytest.raises(ArgumentError, match=r"row 1 \(counted from 0\) has \d fields") as caught:
         load_df(write(f"merchant_id,name\nM1,a\n{lines}\n"), "merchants")
     assert "M2" not in str(caught.value)  # that is data
     assert read_df("merchants").empty
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('merchant_id,name\nM1,"a\nM2,b\n', "line 2 is not closed"),
+        ('merchant_id,name\nM1,a\nM2,"', "line 3 is not closed"),
+        ('merchant_id,name\nM1,"a\nM2,b\nM3,"c\n', "line 2 is closed before its field ends"),
+        ('merchant_id,name\nM1,"a \\"b\\""\n', "line 2 is closed before its field ends"),
+        ('"merchant_id,name\nM1,a\n', "line 1 is not closed"),
+    ],
+)
+def test_a_stray_quote_does_not_swallow_rows(write: Any, text: str, fault: str) -> None:
+    with pytest.raises(ArgumentError, match=f"the quote that opens in {fault}"):
+        load_df(write(text), "merchants", on_invalid="reject")
+    assert read_df("merchants").empty
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
+@pytest.mark.parametrize(
+    "text",
+    ['\ufeff"id",x\r\n1,"a ""b"", c"\r\n2,5" pipe\r\n3,""\r\n4,"line\nbreak"', 'id\n""""\n"x"'],
+)
+def test_quotes_that_fit_are_accepted_wherever_a_block_ends(text: str, size: int) -> None:
+    checked = _Quoted(io.BytesIO(text.encode()), ",")
+    blocks = b"".join(iter(lambda: checked.read(size), b""))
+    assert blocks.decode() == f"{text}\n"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
+@pytest.mark.parametrize("text", ['id,x\n1,"a', 'id,x\n1,"a"b\n', 'id,x\n1,"a\n2,"b\n'])
+def test_quotes_that_do_not_fit_are_refused_wherever_a_block_ends(text: str, size: int) -> None:
+    checked = _Quoted(io.BytesIO(text.encode()), ",")
+    with pytest.raises(ValueError, match="line 2: the quote"):
+        b"".join(iter(lambda: checked.read(size), b""))
+
+
+def test_a_header_without_a_line_break_is_a_file_without_rows(write: Any) -> None:
+    assert load_df(write("merchant_id,name"), "merchants").inserted == 0
+
+
+@pytest.mark.parametrize("text", ["", "\ufeff", "\n"])
+def test_a_file_with_nothing_in_it_is_called_empty(write: Any, text: str) -> None:
+    with pytest.raises(ArgumentError, match="it is empty"):
+        load_df(write(text), "merchants")
+
+
+def test_a_separator_at_the_end_of_every_line_makes_a_column_without_a_name(write: Any) -> None:
+    path = write("merchant_id,\nM1,\n")
+    with pytest.raises(InvalidDataError, match=r"'': is not a column .* end with a separator"):
+        load_df(path, "merchants")
+    assert load_df(path, "merchants", columns={"": None}).inserted == 1
 
 
 def test_a_long_cell_is_read_whole(write: Any) -> None:
@@ -426,6 +489,17 @@ def test_secrets_of_an_address_are_not_repeated() -> None:
     assert "secret" not in str(caught.value)
 
 
+def test_secrets_of_a_jdbc_address_are_not_repeated() -> None:
+    with pytest.raises(ArgumentError, match="got a URI") as caught:
+        load_df("jdbc:sqlserver://host/fraud;password=secret", "merchants")
+    assert "secret" not in str(caught.value)
+
+
+def test_the_address_of_a_local_file_is_refused_with_its_path() -> None:
+    with pytest.raises(ArgumentError, match=r"got a URI\. Pass '/data/a\.csv'\."):
+        load_df("file:///data/a.csv", "merchants")
+
+
 # -- JSON lines ------------------------------------------------------------------------------------
 
 
@@ -440,6 +514,11 @@ def test_values_of_json_lines_keep_their_types(write: Any) -> None:
         (2, "", None),
         (9007199254740993, None, '{"a": [1]}'),
     ]
+
+
+def test_json_lines_without_a_line_are_refused(write: Any) -> None:
+    with pytest.raises(ArgumentError, match="it is empty"):
+        load_df(write("\n", "rows.jsonl"), "merchants")
 
 
 def test_a_text_in_json_is_no_number(write: Any) -> None:

@@ -115,13 +115,24 @@ def test_decimals_among_objects_keep_all_digits(known: list[str]) -> None:
         (Decimal("5.00000000000000000001"), cells.NOT_WHOLE),
         (Decimal("9223372036854775808"), "is out of the range of int (Int64)"),
         (0.5, cells.NOT_WHOLE),
-        (2.0**53, cells.TOO_LARGE_A_FLOAT),  # it may have been 2**53 + 1
+        (2.0**53, cells.too_large_a_float(53)),  # it may have been 2**53 + 1
         (float("inf"), cells.NOT_FINITE),
     ],
 )
 def test_what_is_no_whole_number_is_refused_alone_and_in_columns(value: Any, reason: str) -> None:
     for data in (pl.DataFrame({"x": [value]}), [{"x": value}, {"x": 1}], [{"x": value}]):
         assert checked(data, "id", MLFeatures)[1] == {0: reason}
+
+
+@pytest.mark.parametrize(("narrow", "bits"), [(np.float32, 24), (np.float16, 11)])
+def test_narrow_floats_that_no_longer_tell_whole_numbers_apart_are_refused(
+    narrow: Any, bits: int
+) -> None:
+    safe, unsafe = narrow(2**bits - 1), narrow(2**bits + 1)  # the latter is rounded to 2**bits
+    verdict = ([int(safe), None], {1: cells.too_large_a_float(bits)})
+    column = pl.DataFrame({"x": np.array([safe, unsafe], dtype=narrow)})
+    for data in (column, [{"x": safe}, {"x": unsafe}]):
+        assert checked(data, "id", MLFeatures) == verdict
 
 
 def test_a_decimal_that_is_almost_1_is_not_true() -> None:

@@ -32,10 +32,10 @@ NOT_WHOLE = "is not a whole number"
 NOT_BOOLEAN = "is neither true nor false (nor 1 or 0)"
 TOO_MANY_DIGITS = "has more digits than a double can hold"
 OUT_OF_DOUBLE = "is out of the range of a double"
-TOO_LARGE_A_FLOAT = "is a float of 2**53 or more, which no longer tells whole numbers apart"
 
-#: From here on, neighbouring whole numbers have the same double.
-SAFE_INTEGERS = 2**53
+#: From 2 to the power of so many bits on, neighbouring whole numbers are the same float.
+BITS_OF_FLOATS: dict[type, int] = {np.float16: 11, np.float32: 24}
+BITS_OF_DOUBLE = 53
 #: Every decimal of so many significant digits has a double of its own.
 MOST_DIGITS = 15
 #: A double is written with no more.
@@ -196,9 +196,16 @@ def _integer_cell(value: Any, spec: ColumnSpec) -> int:
     low, high = _BOUNDS[spec.dtype.base_type()]
     if not low <= number <= high:
         raise _Refused(out_of_range(spec))
-    if isinstance(value, (float, np.floating)) and abs(number) >= SAFE_INTEGERS:
-        raise _Refused(TOO_LARGE_A_FLOAT)
+    if isinstance(value, (float, np.floating)):
+        bits = BITS_OF_FLOATS.get(type(value), BITS_OF_DOUBLE)
+        if abs(number) >= 2**bits:
+            raise _Refused(too_large_a_float(bits))
     return int(number)
+
+
+def too_large_a_float(bits: int) -> str:
+    """Say that a float may have been another whole number before it became a float."""
+    return f"is a float of 2**{bits} or more, which no longer tells whole numbers apart"
 
 
 _BOUNDS: dict[object, tuple[int, int]] = {

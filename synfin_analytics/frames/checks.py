@@ -173,9 +173,11 @@ def _integer(column: pl.Series, spec: ColumnSpec) -> Checked:
         checked = Checked(whole.cast(spec.dtype, strict=False))
         checked.refuse(not_finite, cells.NOT_FINITE)
         checked.refuse(odd, cells.NOT_WHOLE)
-        large = checked.values.is_not_null() & (whole.abs() >= cells.SAFE_INTEGERS)
+        narrow = column.head(0).to_numpy().dtype.type
+        bits = cells.BITS_OF_FLOATS.get(narrow, cells.BITS_OF_DOUBLE)
+        large = checked.values.is_not_null() & (whole.abs() >= 2**bits)
         whole = whole.set(large, None)
-        checked.refuse(large, cells.TOO_LARGE_A_FLOAT)
+        checked.refuse(large, cells.too_large_a_float(bits))
     else:
         return _mistyped(column, spec)
     checked.refuse(whole.is_not_null() & checked.values.is_null(), cells.out_of_range(spec))
@@ -193,7 +195,7 @@ def _number(column: pl.Series, spec: ColumnSpec) -> Checked:
         return _mistyped(column, spec)
     if column.dtype.is_decimal():
         units, unit = _units(column)
-        few = (units.abs() <= cells.SAFE_INTEGERS).all()
+        few = (units.abs() <= 2**cells.BITS_OF_DOUBLE).all()
         if not few or unit[0] > LARGEST_EXACT_POWER:
             return _cell_by_cell(column.to_list(), spec)
         # One division, rounded once: polars' own multiplies by a reciprocal, which it rounds too.

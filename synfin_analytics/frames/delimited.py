@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv as python_csv
 import dataclasses
+import io
 import lzma
 import re
 import zipfile
@@ -118,11 +119,13 @@ class _File:
         self._found = any(self.separator in line for line in lines[:1])
 
     def utf8(self) -> Any:
-        """Open its text as UTF-8."""
-        stream = self._opened()
-        if self._encoding in ("utf-8", "utf-8-sig", "ascii"):
-            return stream
-        return pa.transcoding_input_stream(pa.PythonFile(stream, "r"), self._encoding, "utf-8")
+        """Open its text as UTF-8, with its quotes checked."""
+        stream: Any = self._opened()
+        if self._encoding not in ("utf-8", "utf-8-sig", "ascii"):
+            stream = pa.transcoding_input_stream(
+                pa.PythonFile(stream, "r"), self._encoding, "utf-8"
+            )
+        return _Quoted(stream, self.separator)
 
     @property
     def note(self) -> str:
@@ -148,10 +151,11 @@ class _File:
                 head = stream.read(_HEAD)
         except _BROKEN as error:
             raise self.refusal(error) from None
-        if not self._options.encoding and head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        wide = None if self._options.encoding else _wide(head)
+        if wide:
             raise ArgumentError(
-                f'{self._name} is UTF-16 by its first bytes: give encoding="utf-16" '
-                "(on the command line: --encoding utf-16)."
+                f'{self._name} is {wide.upper()[:6]} by its first bytes: give encoding="{wide}" '
+                f"(on the command line: --encoding {wide})."
             )
         decoder = codecs.getincrementaldecoder(self._encoding)()
         try:
@@ -173,6 +177,17 @@ class _File:
                 f"{self._name} cannot be read as CSV: row {record - 2:,} (counted from 0) has "
                 f"{found} fields, but the header has {wanted}. Quote fields that contain the "
                 f"separator, and close every quote. {self.note}"
+            )
+        if isinstance(error, _QuoteError):
+            return ArgumentError(
+                f"{self._name} cannot be read as CSV: the quote that opens in line "
+                f"{error.line:,} {error.fault}. Close every quoted field, and double the quotes "
+                f'within one, as in "a ""b"" c". {self.note}'
+            )
+        if "Empty CSV" in str(error):
+            return ArgumentError(
+                f"{self._name} cannot be read as CSV: it is empty. A CSV file must begin with a "
+                "line of column names."
             )
         words = re.sub(r"((?:got|Expected) \d+): .*", r"\1", str(error), flags=re.DOTALL)
         if "straddling" in words:
@@ -200,6 +215,90 @@ class _File:
             'as encoding="cp1252" for Western European files from Windows (on the command line: '
             "--encoding cp1252)."
         )
+
+
+class _QuoteError(ValueError):
+    """A quote that is not closed, or closed in the midst of a field."""
+
+    def __init__(self, line: int, fault: str) -> None:
+        super().__init__(f"line {line}: the quote {fault}")
+        self.line = line
+        self.fault = fault
+
+
+class _Quoted(io.RawIOBase):
+    """Bytes of a CSV file in UTF-8 whose quotes are checked as they are read.
+
+    Arrow's reader takes a quote that is never closed for one that ends with the file, and joins
+    the text after a closing quote to its field: the rows between two stray quotes would be lost
+    within one cell.
+    """
+
+    def __init__(self, stream: Any, separator: str) -> None:
+        super().__init__()
+        self._stream = stream
+        ends = re.escape(separator.encode()) + rb"\r\n"
+        self._ends = [separator.encode(), b"\n", b"\r"]
+        self._fields = re.compile(
+            rb'(?:[^"%b][^%b]*+|[%b]++|"(?:[^"]++|"")*+"(?=[%b]))*+' % (ends, ends, ends, ends)
+        )
+        self._open = b""
+        self._line = 1
+        self._last: bytes | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        if not self.closed:
+            self._stream.close()
+        super().close()
+
+    def read(self, size: int = -1) -> bytes:
+        """Read bytes, and a last line break where the file has none."""
+        chunk = bytes(self._stream.read(size) if size >= 0 else self._stream.read())
+        ended = not chunk and size != 0
+        if size < 0 or 0 < len(chunk) < size:
+            rest = bytes(self._stream.read(size - len(chunk))) if size > 0 else b""
+            ended, chunk = not rest, chunk + rest
+        if chunk:
+            self._check(chunk.removeprefix(codecs.BOM_UTF8) if self._last is None else chunk)
+            self._last = chunk[-1:]
+        if ended and self._last not in (None, b"\n", b"\r"):
+            self._last = b"\n"
+            self._check(b"\n")
+            chunk += b"\n"
+        if ended and self._open.startswith(b'"'):
+            raise _QuoteError(self._line, "is not closed")
+        return chunk
+
+    def _check(self, chunk: bytes) -> None:
+        """Check the fields that are complete, and keep the last one if it is not."""
+        if len(self._open) > _BLOCK:
+            return  # Arrow refuses such a row.
+        text = self._open + chunk
+        end = len(text)
+        if b'"' in text:
+            end = self._fields.match(text).end()  # type: ignore[union-attr]  # matches nothing too
+        if end == len(text):
+            end = max(text.rfind(mark) for mark in self._ends) + 1
+        self._line += text.count(b"\n", 0, end)
+        self._open = text[end:]
+        if re.match(rb'"(?:[^"]++|"")*+"[^"]', self._open):
+            raise _QuoteError(self._line, "is closed before its field ends")
+
+
+def _wide(head: bytes) -> str | None:
+    """Recognise UTF-16 and UTF-32 by a mark or, of an ASCII header, by the bytes that are zero."""
+    if head[:4] in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE):
+        return "utf-32"
+    if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return "utf-16"
+    zeros = [byte == 0 for byte in head[:4]]
+    return {
+        (False, True, False, True): "utf-16-le",
+        (True, False, True, False): "utf-16-be",
+    }.get(tuple(zeros))  # type: ignore[arg-type]  # of four bytes or fewer
 
 
 def sniff(lines: Sequence[str]) -> str:

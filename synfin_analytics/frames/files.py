@@ -119,9 +119,14 @@ def refuse_uri(path: str | Path) -> None:
     ArgumentError
         It is one; the message says what to give instead.
     """
-    address = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", str(path), re.DOTALL)
+    # A jdbc: address has two schemes.
+    address = re.match(r"((?:[A-Za-z][A-Za-z0-9+.-]+:)+)/+(.*)", str(path), re.DOTALL)
+    if address and address[1].lower() == "file:":
+        raise ArgumentError(
+            f"The path must be that of a local file; got a URI. Pass {f'/{address[2]}'!r}."
+        )
     if address:
-        uri = f"{address[1]}://{address[2]}"
+        uri = f"{address[1]}//{address[2]}"
         raise ArgumentError(
             "The path must be that of a local file; got a URI. Scan it with polars and pass the "
             f'LazyFrame: pl.scan_parquet("{_without_secrets(uri)}"), or of CSV '
@@ -131,8 +136,8 @@ def refuse_uri(path: str | Path) -> None:
 
 
 def _without_secrets(uri: str) -> str:
-    """Leave out user, password and signature of an address."""
-    return re.sub(r"://[^/@]*@", "://", uri.partition("?")[0])
+    """Leave out user, password, options and signature of an address."""
+    return re.sub(r"://[^/@]*@", "://", re.split("[?;#]", uri)[0])
 
 
 def ending_of(path: Path) -> str:
@@ -283,6 +288,11 @@ def _json_lines(opened: Callable[[], IO[bytes]], name: str, rows: int) -> FileRo
     for record in _objects(opened, name):  # any line may have a key that no other has
         names |= dict.fromkeys(record)
         height += 1
+    if not height:
+        raise ArgumentError(
+            f"{name} cannot be read as JSON lines: it is empty. "
+            "It must have an object in each line."
+        )
 
     def parts() -> Iterator[list[Mapping[str, Any]]]:
         kept: list[Mapping[str, Any]] = []

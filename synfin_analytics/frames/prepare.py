@@ -81,8 +81,7 @@ def match_columns(
     unknown = [target for target in kept.values() if target not in spec.columns]
     problems = []
     for target in unknown:
-        near = nearest_names(target, spec.columns)
-        hint = f" (did you mean {' or '.join(near)}?)" if near else ""
+        hint = _hint_of_unknown(target, spec)
         problems.append(Problem(target, f"is not a column of the table{hint}", 0))
     needed = [column for column in spec.columns.values() if column.required]
     if partial and any(set(key) <= set(seen) for key in spec.unique):
@@ -94,6 +93,14 @@ def match_columns(
     if problems:
         raise InvalidDataError(spec.name, problems)
     return kept
+
+
+def _hint_of_unknown(name: str, spec: TableSpec) -> str:
+    """Say what a column may be that the table does not have."""
+    if not name:
+        return " (does every line end with a separator? columns={'': None} leaves it out)"
+    near = nearest_names(name, spec.columns)
+    return f" (did you mean {' or '.join(near)}?)" if near else ""
 
 
 def _hint(name: str, unknown: Sequence[str], index: Sequence[str]) -> str:
