@@ -16,7 +16,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from workbooks import write_workbook
+from workbooks import CellError, write_workbook
 
 from synfin_analytics.exceptions import ArgumentError, InvalidDataError, MissingDependencyError
 from synfin_analytics.frames.delimited import _Quoted
@@ -562,6 +562,43 @@ def test_a_sheet_is_read(tmp_path: Path) -> None:
     assert stored("transaction_id", "customer_id", "amount", "timestamp") == [
         ("7", "007", Decimal("12.50"), dt.datetime(2026, 1, 31, 10, tzinfo=dt.UTC)),
         ("8", "C", Decimal("3.25"), dt.datetime(2026, 2, 1, tzinfo=dt.UTC)),
+    ]
+
+
+@pytest.mark.parametrize("cell", ["n/a", CellError("#DIV/0!"), CellError("#N/A")])
+def test_a_text_or_an_error_among_numbers_or_labels_of_a_sheet_is_refused(
+    tmp_path: Path, cell: str
+) -> None:
+    """None is taken for an empty cell; the others of its column stay as they are."""
+    sheet = [
+        [*HEAD.split(","), "is_fraud", "fraud_score"],
+        ["A", "C", "M", 12.5, utc(2026, 1, 31, 10), True, 0.2864255382394795],
+        ["B", "C", "M", 1, utc(2026, 1, 31, 11), cell, 0.5],
+        ["D", "C", "M", 1, utc(2026, 1, 31, 11), False, cell],
+        ["E", "C", "M", cell, utc(2026, 1, 31, 11), None, None],
+        ["F", "C", "M", 1, cell, None, None],
+    ]
+    path = write_workbook(tmp_path / "rows.xlsx", {"Payments": sheet})
+    rejected = load(path, on_invalid="reject").rejected
+    assert list(rejected["row"]) == [1, 2, 3, 4]
+    assert set(rejected["value"]) == {str(cell)}
+    assert stored("transaction_id", "amount", "timestamp", "is_fraud", "fraud_score") == [
+        ("A", Decimal("12.50"), utc(2026, 1, 31, 10), True, 0.2864255382394795)
+    ]
+
+
+def test_numbers_beside_texts_of_a_sheet_keep_all_digits(tmp_path: Path) -> None:
+    sheet = [
+        [*HEAD.split(","), "fraud_score"],
+        ["A", "C", "M", 1, utc(2026, 1, 31), 0.2864255382394795],
+        [7, "C", "M", "2.50", utc(2026, 1, 31), "0.5"],
+        ["0012", "C", "M", 3.25, utc(2026, 1, 31), 1e-12],
+    ]
+    load(write_workbook(tmp_path / "rows.xlsx", {"Payments": sheet}))
+    assert stored("transaction_id", "amount", "fraud_score") == [
+        ("0012", Decimal("3.25"), 1e-12),
+        ("7", Decimal("2.50"), 0.5),
+        ("A", Decimal("1.00"), 0.2864255382394795),
     ]
 
 

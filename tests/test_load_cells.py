@@ -545,6 +545,30 @@ def test_texts_of_arrow_that_are_not_utf8_are_refused_by_row() -> None:
     assert (values, refused) == (["a", None], {1: "is not valid Unicode text (UTF-8)"})
 
 
+class _Unprintable:
+    def __repr__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def _deep(levels: int) -> list[Any]:
+    nested: list[Any] = []
+    for _ in range(levels):
+        nested = [nested]
+    return nested
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(_Unprintable(), "<_Unprintable>"), (_deep(5_000), "<list>")]
+)
+def test_a_value_that_cannot_be_printed_is_refused_by_its_type(value: Any, shown: str) -> None:
+    rows = [{**row, "amount": value} for row in transactions(1).to_dicts()]
+    with pytest.raises(InvalidDataError, match=f"amount: is .*{shown}"):
+        load_df(rows, "transactions", on_missing_parent="create")
+    nested = [{"transaction_id": "T0", "additional_features": {"a": value}}]
+    with pytest.raises(InvalidDataError, match=r"additional_features: .*<dict>"):
+        load_df(nested, "ml_features")
+
+
 def test_an_integer_of_thousands_of_digits_is_refused_and_shown_shortly() -> None:
     with pytest.raises(InvalidDataError, match=r"city: is longer than 100 characters.*<int>"):
         load_df(

@@ -18,6 +18,12 @@ _PACKAGE = "http://schemas.openxmlformats.org/package/2006"
 _EPOCH = dt.datetime(1899, 12, 30, tzinfo=dt.UTC)
 
 
+class CellError(str):
+    """What a cell shows whose formula failed."""
+
+    __slots__ = ()
+
+
 def write_workbook(path: Path, sheets: dict[str, list[list[Any]]]) -> Path:
     """Write sheets, each a list of rows, to an .xlsx file."""
     numbers = range(1, len(sheets) + 1)
@@ -66,6 +72,8 @@ def _cell(value: Any) -> str:
         case dt.datetime():
             days = (value - _EPOCH) / dt.timedelta(days=1)
             return f'<c s="1"><v>{days!r}</v></c>'
+        case CellError():
+            return f'<c t="e"><v>{value}</v></c>'
         case str():
             return f'<c t="inlineStr"><is><t>{escape(value)}</t></is></c>'
         case _:

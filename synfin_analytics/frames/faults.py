@@ -157,7 +157,8 @@ def _short(cell: Any, *, quoted: bool = False) -> str:
         return "NULL"
     try:
         text = repr(cell) if quoted and isinstance(cell, str) else str(cell)
-    except ValueError:  # Python writes no integer of more than some thousand digits
+    # Integers of thousands of digits, deep lists and classes of the user may raise anything.
+    except Exception:  # noqa: BLE001  # the message names the type instead
         text = f"<{type(cell).__name__}>"
     text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     text = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

@@ -28,6 +28,8 @@ from synfin_analytics.frames.delimited import open_csv
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    import fastexcel
+
     from synfin_analytics.frames.options import ReadOptions
 
 CSV = (".csv", ".tsv", ".txt")
@@ -261,7 +263,7 @@ def _excel(path: Path, name: str, rows: int) -> FileRows:
                 f"{': ' if sheets else ''}{', '.join(repr(sheet.name) for sheet in sheets)}. "
                 "Read the one you mean with polars.read_excel(…, sheet_name=…), and give the frame."
             )
-        frame = sheets[0].to_polars()
+        frame = _with_texts(book, sheets[0])
     except fastexcel.FastExcelError as error:
         words = str(error).partition("\n")[0].rstrip(".")
         raise ArgumentError(f"{name} cannot be read as Excel: {words}.") from None
@@ -271,6 +273,49 @@ def _excel(path: Path, name: str, rows: int) -> FileRows:
     batches = iter(table.to_batches(max_chunksize=rows))
     # Beside a text, the numbers of a column come as texts.
     return FileRows(frame.columns, table.schema, batches, height=frame.height, textual=True)
+
+
+def _with_texts(book: fastexcel.ExcelReader, sheet: fastexcel.ExcelSheet) -> pl.DataFrame:
+    """Read a sheet, with columns of several types as texts.
+
+    The package would read an error, or a text as "n/a", among numbers as an empty cell, and write
+    numbers among texts with nine decimals.
+    """
+    frame = sheet.to_polars()
+    _, faults = sheet.to_arrow_with_errors()
+    faulty = {fault.offset_position[1] for fault in (faults.errors if faults else ())}
+    mixed = [
+        name
+        for number, name in enumerate(frame.columns)
+        if number in faulty or frame.dtypes[number] == pl.String
+    ]
+    if not mixed:
+        return frame
+    as_texts = book.load_sheet(sheet.name, dtypes="string")
+    numbers = book.load_sheet(sheet.name, dtypes="float").to_polars()
+    texts = as_texts.to_polars()
+    _, faults = as_texts.to_arrow_with_errors()
+    for fault in faults.errors if faults else ():
+        row, number = fault.offset_position
+        kind = re.search(r"Error\((\w+)\)", fault.detail)
+        shown = _ERRORS_OF_EXCEL.get(kind[1] if kind else "", "#ERROR!")
+        texts[row, number] = shown
+    return frame.with_columns(
+        numbers[name].cast(pl.String).zip_with(_rounded(texts[name], numbers[name]), texts[name])
+        for name in mixed
+    )
+
+
+#: Errors as a sheet shows them, by their names in fastexcel.
+_ERRORS_OF_EXCEL = {
+    "Div0": "#DIV/0!", "NA": "#N/A", "Name": "#NAME?", "Null": "#NULL!", "Num": "#NUM!",
+    "Ref": "#REF!", "Value": "#VALUE!", "GettingData": "#GETTING_DATA",
+}  # fmt: skip
+
+
+def _rounded(texts: pl.Series, numbers: pl.Series) -> pl.Series:
+    """Whether a text is that of another number than the cell's."""
+    return (texts.cast(pl.Float64, strict=False) != numbers).fill_null(False)
 
 
 def _is_whole(numbers: pl.Series) -> bool:
