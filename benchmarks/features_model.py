@@ -15,7 +15,6 @@ import numpy as np
 import polars as pl
 
 from synfin_analytics.features.engineer import FEATURES, engineer_features
-from synfin_analytics.metrics.bootstrap import Bootstrap
 from synfin_analytics.metrics.evaluation import evaluate
 from synfin_analytics.metrics.time_split import prequential_folds
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from synfin_analytics.metrics.bootstrap import Bootstrap
     from synfin_analytics.metrics.evaluation import Evaluation
     from synfin_analytics.metrics.time_split import TimeSplit
 
@@ -89,9 +89,7 @@ def side_by_side(sets: TimeSplit[pl.DataFrame], names: dict[str, list[str]], dra
         for metric in METRICS:
             of = {which: drawn(result, metric, draws) for which, result in results.items()}
             one, other = of.values()
-            apart = Bootstrap(
-                metric, one.cluster, other.value - one.value, other.drawn - one.drawn, one.level
-            )
+            apart = other.minus(one)
             cells = "".join(
                 f"{each.value:{sign}.3f} ({each.low:{sign}.3f} to {each.high:{sign}.3f})".rjust(
                     width
