@@ -12,6 +12,8 @@ from numbers import Real
 from operator import index
 from typing import TYPE_CHECKING, Any
 
+from narwhals.dependencies import is_into_series
+
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
@@ -140,13 +142,16 @@ def column(value: Any, name: str) -> str:
     return value
 
 
-def columns(value: Any, name: str) -> tuple[str, ...]:
-    """Return the names of one or several columns, each once.
+def columns(
+    value: Any, name: str, *, what: str = "a column", examples: Sequence[str] = ("channel", "city")
+) -> tuple[str, ...]:
+    """Return the names of one or several columns, or of ``what`` else has names, each once.
 
     Raises
     ------
     ArgumentError
-        There is none, one is not a text, or one is repeated.
+        There is none, one is not a text, or one is repeated; or it is a column itself, whose
+        values may be names of customers: the message shows none of them.
 
     Examples
     --------
@@ -154,14 +159,21 @@ def columns(value: Any, name: str) -> tuple[str, ...]:
     (('channel',), ('channel', 'city'))
     """
     given: Sequence[Any] = [value] if isinstance(value, str) else _listed(value)
-    if not given or not all(isinstance(one, str) for one in given):
+    repeated = len(set(map(str, given))) < len(given)
+    if (
+        not given
+        or not all(isinstance(one, str) and one for one in given)
+        or is_into_series(value)
+        or (repeated and len(given) > _MOST_SHOWN)
+    ):
         raise ArgumentError(
-            f"`{name}` must be the name of a column, or a list of names, such as 'channel' or "
-            f"['channel', 'city']; got {shown(value)}."
+            f"`{name}` must be the name of {what}, or a list of names, such as {examples[0]!r} or "
+            f"{list(examples)!r}; got {shown(value)}."
         )
-    if repeated := sorted({one for one in given if given.count(one) > 1}):
+    if repeated:
+        twice = sorted({one for one in given if given.count(one) > 1})
         raise ArgumentError(
-            f"`{name}` must have each column once; got {', '.join(map(repr, repeated))} repeatedly."
+            f"`{name}` must have each name once; got {', '.join(map(repr, twice))} repeatedly."
         )
     return tuple(given)
 

@@ -6,6 +6,8 @@ from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
 from synfin_analytics import arguments
@@ -58,14 +60,16 @@ def test_columns_are_named_alone_or_in_a_list(given):
     assert arguments.columns(given, "by") == expected
 
 
-@pytest.mark.parametrize("given", [[], [1], 1, None, ["a", None], pd.Series([0.1, 0.2])])
+@pytest.mark.parametrize(
+    "given", [[], [1], 1, None, ["a", None], "", ["a", ""], pd.Series([0.1, 0.2])]
+)
 def test_what_names_no_columns_is_refused(given):
     with pytest.raises(ArgumentError, match="`by` must be the name of a column, or a list"):
         arguments.columns(given, "by")
 
 
 def test_a_column_that_is_named_twice_is_refused():
-    with pytest.raises(ArgumentError, match="each column once; got 'a' repeatedly"):
+    with pytest.raises(ArgumentError, match="each name once; got 'a' repeatedly"):
         arguments.columns(["a", "b", "a"], "by")
 
 
@@ -75,3 +79,25 @@ def test_an_error_never_shows_the_data_themselves():
         with pytest.raises(ArgumentError, match="got an object of type") as caught:
             arguments.column(value, "score")
         assert "Anna" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.Series(["Anna", "Anna"]),
+        pd.Series(["Anna", "Bea"]),
+        pl.Series(["Anna", "Bea"]),
+        pa.chunked_array([["Anna", "Bea"]]),
+        ["Anna"] * 11,
+    ],
+)
+def test_a_column_in_place_of_its_name_is_refused_without_its_values(values):
+    with pytest.raises(ArgumentError, match="`by` must be the name of a column") as caught:
+        arguments.columns(values, "by")
+    assert "Anna" not in str(caught.value)
+
+
+def test_names_of_something_else_are_asked_for_as_such():
+    words = r"`metrics` must be the name of a metric, or a list of names, such as 'recall' or "
+    with pytest.raises(ArgumentError, match=words):
+        arguments.columns(None, "metrics", what="a metric", examples=("recall", "brier"))

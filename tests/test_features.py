@@ -402,7 +402,10 @@ def faulty(**columns):
             "amount: must be from 0 to 1e+10: 1 row: 4",
         ),
         (lambda: faulty(is_fraud=pl.Series([0, 1, 2, 0, 1, 1])), "is_fraud: is neither true nor"),
-        (lambda: [{"transaction_id": 1}], "engineer_features takes a DataFrame of pandas, polars"),
+        (
+            lambda: [{"transaction_id": 1}],
+            "The data of engineer_features must be a DataFrame of pandas, polars",
+        ),
     ],
 )
 def test_rows_that_cannot_be_used_are_told(frame, message):

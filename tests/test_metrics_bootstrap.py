@@ -147,6 +147,25 @@ def test_wrong_arguments_are_named(arguments, error, words):
 # -- Models side by side ------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["cluster", "day", "card"])
+def test_a_column_itself_is_refused_in_place_of_its_name(name):
+    frame = customers(1)
+    with pytest.raises(ArgumentError, match=f"`{name}` must be the name of a column"):
+        evaluate(frame, score="p").bootstrap("recall", **{name: frame["customer_id"]})
+
+
+@pytest.mark.parametrize("call", ["precision_at_k", "card_precision_at_k"])
+def test_the_day_of_top_k_is_the_name_of_a_column(call):
+    frame = customers(1)
+    with pytest.raises(ArgumentError, match="`day` must be the name of a column"):
+        getattr(evaluate(frame, score="p"), call)(5, day=frame["customer_id"])
+
+
+def test_metrics_that_are_no_names_are_asked_for_as_metrics():
+    with pytest.raises(ArgumentError, match="`metrics` must be the name of a metric"):
+        compare_models(customers(1), {"a": "p"}, metrics=[])
+
+
 def test_the_difference_is_paired():
     found = compare_models(customers(1), {"old": "p", "new": "better"}, draws=200).frame()
     auc = found[found["metric"] == "roc_auc"].set_index("model")

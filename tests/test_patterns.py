@@ -604,7 +604,7 @@ def test_thresholds_are_above_nothing(wrong):
             "timestamp: is required, but missing",
         ),
         (lambda rows: pl.concat([rows, rows.head(2)]), ArgumentError, "repeats the key .* 2 rows"),
-        (lambda _: 7, ArgumentError, "detect_patterns takes a DataFrame"),
+        (lambda _: 7, ArgumentError, "The data of detect_patterns must be a DataFrame"),
     ],
 )
 def test_transactions_that_cannot_be_used_are_told(change, error, words):

@@ -139,7 +139,7 @@ def test_every_kind_of_frame_gives_the_same_model(world, model, kind):
 
 
 def test_what_is_no_frame_is_refused_in_words():
-    with pytest.raises(ArgumentError, match="score_transactions takes a DataFrame"):
+    with pytest.raises(ArgumentError, match="The data of score_transactions must be a DataFrame"):
         score_transactions([1, 2])
 
 

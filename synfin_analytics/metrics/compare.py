@@ -240,7 +240,10 @@ def compare(
         As for :func:`compare_models`, and where the evaluations are not of the same rows.
     """
     options = options or Options()
-    wanted = [check_metric(one) for one in columns(metrics, "metrics")]
+    wanted = [
+        check_metric(one)
+        for one in columns(metrics, "metrics", what="a metric", examples=("roc_auc", "recall"))
+    ]
     level = next(iter(evaluations.values())).level
     samples = {model: one.samples(wanted, cluster, options) for model, one in evaluations.items()}
     bootstraps = {

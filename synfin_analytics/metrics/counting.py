@@ -130,8 +130,8 @@ def opened(frame: Any, caller: str) -> Frame:
         raise
     except TypeError:
         raise ArgumentError(
-            f"{caller} takes a DataFrame of pandas, polars, pyarrow, DuckDB, Dask or PySpark; "
-            f"got {type(frame).__name__}."
+            f"The data of {caller} must be a DataFrame of pandas, polars, pyarrow, DuckDB, Dask or "
+            f"PySpark; got {type(frame).__name__}."
         ) from None
     if found.implementation.is_polars():
         require_thread_pool()

@@ -30,6 +30,7 @@ from synfin_analytics.metrics.proportions import (
     proportion_interval,
     ratio,
 )
+from synfin_analytics.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -313,8 +314,8 @@ def _refuse(counts: nw.DataFrame[Any], label: str, amount: str | None) -> None:
     infinite = 0 if amount is None else int(numbers(counts[_INFINITE]).sum())
     if infinite:
         raise ArgumentError(
-            f"Column {amount!r} must hold finite amounts, or missing ones; {infinite:,} rows are "
-            "infinite."
+            f"Column {amount!r} must be a finite number, or missing; in {plural(infinite, 'row')} "
+            "it is infinite."
         )
     if amount is not None and not np.isfinite(numbers(counts["amount"])).all():
         raise ArgumentError(f"Column {amount!r} must have a finite sum; its values are too large.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from synfin_analytics.arguments import column
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics import topk
 from synfin_analytics.metrics.cost import NO_AMOUNTS
@@ -57,7 +58,7 @@ class OfRows:
 
     def precision_at_k(self, k: int, day: str = "timestamp") -> TopK:
         """Precision of the ``k`` transactions of each day (UTC) with the highest scores."""
-        counts = self._rows.by_day(day, topk.check_k(k))
+        counts = self._rows.by_day(column(day, "day"), topk.check_k(k))
         of = Counts.of(counts)
         return topk.precision_at_k(days_of(counts), of.score, of.transactions, of.frauds, k)
 
@@ -66,7 +67,8 @@ class OfRows:
     ) -> TopK:
         """Precision of the ``k`` cards of each day; those found leave the pool of later days."""
         topk.check_k(k)
-        return topk.card_precision_at_k(*highest_by_card(self._rows.by_card(day, card), card), k)
+        highest = self._rows.by_card(column(day, "day"), column(card, "card"))
+        return topk.card_precision_at_k(*highest_by_card(highest, card), k)
 
     def samples(
         self, metrics: Sequence[str], cluster: str | None, options: Options

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from scipy import sparse
 
-from synfin_analytics.arguments import share, whole_number
+from synfin_analytics.arguments import column, share, whole_number
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics.cost import NO_AMOUNTS, check_costs
 from synfin_analytics.metrics.proportions import ratio
@@ -56,16 +56,22 @@ class Options:
     cost_per_alert: float | None = None
     recovery_rate: float = 1.0
 
+    def __post_init__(self) -> None:
+        column(self.day, "day")
+        column(self.card, "card")
+
     def cluster(self, metric: str, cluster: str | None) -> str:
         """Return the column whose values are drawn: by default cards or customers.
 
         Raises
         ------
         ArgumentError
-            Card precision@k is of cards: nothing but cards or days can be drawn.
+            It is not the name of a column; or card precision@k is of cards: nothing but cards or
+            days can be drawn.
         """
         if cluster is None:
             return self.card if metric == CARDS else "customer_id"
+        column(cluster, "cluster")
         if metric == CARDS and cluster not in (self.card, self.day):
             raise ArgumentError(
                 f"`cluster` of {CARDS} must be its cards ({self.card!r}) or its days "
