@@ -92,10 +92,11 @@ class DatabaseConfig:
         _settings.check_options(self.options)
 
     def __repr__(self) -> str:
+        # A traceback shows a configuration whose arguments do not fit, which has no fields yet.
         shown = {
-            one.name: "***" if one.name == "password" else getattr(self, one.name)
+            one.name: "***" if one.name == "password" else vars(self)[one.name]
             for one in fields(self)
-            if getattr(self, one.name) not in (one.default, {})
+            if vars(self).get(one.name, one.default) not in (one.default, {})
         }
         return f"DatabaseConfig({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 

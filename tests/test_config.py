@@ -268,6 +268,10 @@ def test_repr_masks_the_password():
     assert "s3cr3t" not in f"{config} {config!s} {config.place}"
 
 
+def test_a_configuration_that_was_never_filled_has_a_repr_for_a_traceback():
+    assert repr(DatabaseConfig.__new__(DatabaseConfig)) == "DatabaseConfig()"
+
+
 @given(password=some_text)
 def test_no_message_about_a_contradiction_repeats_the_password(password):
     with pytest.raises(ConfigurationError) as caught:

@@ -107,6 +107,14 @@ def test_a_row_that_may_be_seen_but_not_changed_is_not_said_to_be_changed(manage
         update("M2")
 
 
+def test_rows_that_a_policy_refuses_are_not_a_missing_grant(manager, clerk):
+    with manager.session_scope() as owner:
+        owner.execute(text("ALTER POLICY added ON merchants WITH CHECK (country = 'NO')"))
+
+    with pytest.raises(LoadError, match=r"a policy refuses its rows .* Ask the owner of the table"):
+        load_df(merchants(1, start=ROWS), "merchants", session=clerk)
+
+
 def test_a_hidden_parent_is_not_said_to_be_missing(manager, clerk):
     with manager.session_scope() as owner:
         owner.execute(text("INSERT INTO customers (customer_id) VALUES ('C1')"))

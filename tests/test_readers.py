@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import frames_of
+import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
@@ -338,6 +339,10 @@ def test_a_layout_that_cannot_be_is_refused():
         ArgumentError, match=r"amount of 'transactions' in .* must be the name .*; got 3"
     ):
         Layout(OWN | {"amount": 3, "timestamp": "at"})
+    with pytest.raises(
+        ArgumentError, match=r"`transactions` of a layout must be a dict .* got int"
+    ):
+        Layout(3)
     with pytest.raises(ArgumentError, match=r"`layout` must be .* a Layout\(\{.*\}\) .*; got dict"):
         read_layout("any.csv", OWN)
 
@@ -348,6 +353,7 @@ def test_a_layout_that_cannot_be_is_refused():
         ("absent.csv", "no file 'absent.csv'"),
         (Path(__file__), r"must be a file of Parquet .*; got '\.py'"),
         (7, "Rows must come as a pandas, polars or pyarrow frame, .* got int"),
+        (np.zeros(3), r"Rows must come as .* got numpy\.ndarray"),
     ],
 )
 def test_what_is_no_file_is_told(source, words):

@@ -216,9 +216,11 @@ def _opened(data: Any, rows: int) -> Source:
         return _from_arrow(reader.schema.names, reader, rows)
     if isinstance(data, (list, tuple)) or hasattr(data, "__next__"):
         return _from_objects(list(data), rows)
+    kind = type(data)
+    got = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
     raise ArgumentError(
         "Rows must come as a pandas, polars or pyarrow frame, an Arrow stream, the path of a file, "
-        f"dicts or ORM objects; got {type(data).__name__}."
+        f"dicts or ORM objects; got {got}."
     )
 
 

@@ -154,6 +154,11 @@ def told(error: BaseException | None, table: str, *, lost: bool) -> SynfinError:
     if _no_space(error):
         return LoadError(f"{into}: {_FULL}")
     if isinstance(error, psycopg2.errors.InsufficientPrivilege):
+        if "row-level security" in (error.diag.message_primary or ""):
+            return LoadError(
+                f"{into}: a policy refuses its rows ({error.diag.message_primary}). Ask the owner "
+                "of the table which rows its row-level security lets this user write."
+            )
         return LoadError(
             f"{into}: this user lacks a right ({error.diag.message_primary}). Ask the owner of the "
             "tables to GRANT SELECT, INSERT and UPDATE on it."

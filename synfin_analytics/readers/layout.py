@@ -70,7 +70,13 @@ class Layout:
     def __post_init__(self) -> None:
         for table in ("transactions", "customers", "merchants"):
             known = spec_for(table).columns
-            for column, source in getattr(self, table).items():
+            mapped = getattr(self, table)
+            if not isinstance(mapped, Mapping):
+                raise ArgumentError(
+                    f"`{table}` of a layout must be a dict of our columns and theirs; got "
+                    f"{type(mapped).__name__}."
+                )
+            for column, source in mapped.items():
                 if column not in known:
                     raise NotFoundError("column", column, known, where=repr(table))
                 if not isinstance(source, str | pl.Expr):
