@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from synfin_analytics.exceptions import InvalidDataError
+from synfin_analytics.exceptions import ArgumentError, InvalidDataError
 from synfin_analytics.frames import cells, moments
 from synfin_analytics.frames.checks import check
 from synfin_analytics.frames.load import load_df
@@ -807,3 +807,8 @@ def test_columns_that_are_named_by_numbers_are_mapped_by_them() -> None:
     frame = pd.DataFrame([["a", "x"]])
     load_df(frame, "merchants", columns={0: "merchant_id", 1: "name"})
     assert stored("name", "merchants", "merchant_id") == ["x"]
+
+
+def test_a_list_in_place_of_the_mapping_of_columns_is_refused() -> None:
+    with pytest.raises(ArgumentError, match=r"`columns` must be a dict.*; got \['merchant_id'\]"):
+        load_df(pd.DataFrame({"merchant_id": ["a"]}), "merchants", columns=["merchant_id"])

@@ -89,3 +89,9 @@ def test_a_level_outside_0_to_1_is_refused(level):
 def test_counts_that_are_none_are_refused(successes, trials):
     with pytest.raises(ArgumentError, match="0 <= successes <= trials"):
         proportion_interval(successes, trials)
+
+
+@pytest.mark.parametrize("text", ["3", ["3"], np.array(["x"]), np.array(["3"], dtype=object)])
+def test_texts_are_no_counts(text):
+    with pytest.raises(ArgumentError, match="`successes` must be a number"):
+        proportion_interval(text, 10)

@@ -423,3 +423,10 @@ def test_periods_that_reach_beyond_the_calendar_are_refused():
     frame = GOOD.with_columns(timestamp=pl.Series([last - DAY, last], dtype=SCHEMA["timestamp"]))
     with pytest.raises(ArgumentError, match="must be within the years 1 to 9999"):
         time_split(frame, "1d", "0d", "1d")
+
+
+@pytest.mark.parametrize("name", ["timestamp", "label", "label_available_at", "card"])
+def test_a_column_itself_is_refused_in_place_of_its_name(name: str) -> None:
+    frame = pd.DataFrame({"timestamp": [BEGIN], "is_fraud": [True]})
+    with pytest.raises(ArgumentError, match=f"`{name}` must be the name of a column"):
+        time_split(frame, **{name: frame["is_fraud"]})

@@ -273,6 +273,8 @@ def test_counts_and_amounts_are_brief(number, words):
 def test_what_is_no_result_of_fraud_rate_is_refused():
     with pytest.raises(NotFoundError, match="no column 'labelled' in the result of fraud_rate"):
         plot_fraud_rate(transactions(is_fraud=[True]))
+    with pytest.raises(ArgumentError, match="`result` must be the frame that fraud_rate returned"):
+        plot_fraud_rate(5)
     with pytest.raises(ArgumentError, match="at least 1"):
         plot_fraud_rate(fraud_rate(transactions(is_fraud=[True])), most=0)
 

@@ -491,6 +491,8 @@ def test_models_that_share_nothing_are_not_compared_and_the_page_says_why(sessio
         ({"by": ["card_id"]}, ArgumentError, "single card holders"),
         ({"by": ["customer_id"]}, ArgumentError, "single card holders"),
         ({"by": [5]}, ArgumentError, "`by` must be columns"),
+        ({"by": 5}, ArgumentError, "`by` must be columns.*got 5"),
+        ({"by": pl.Series(["Anna"])}, ArgumentError, "`by` must be columns.*type Series"),
         (
             {"model_version": 1},
             ArgumentError,

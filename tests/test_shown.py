@@ -180,5 +180,7 @@ def test_a_rate_from_the_database_reads_well(session):
 def test_what_is_no_table_is_refused():
     with pytest.raises(ArgumentError, match="`frame` must be a DataFrame; got int"):
         show(3)
-    with pytest.raises(ArgumentError, match="`rows` must be 1 or more; got 0"):
+    with pytest.raises(ArgumentError, match="`rows` must be a whole number of at least 1; got 0"):
         show(pd.DataFrame(), rows=0)
+    with pytest.raises(ArgumentError, match="`rows` must be a whole number of at least 1; got '3'"):
+        show(pd.DataFrame(), rows="3")

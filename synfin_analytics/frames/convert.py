@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from synfin_analytics.arguments import shown
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def in_numpy(kind: pa.DataType) -> bool:
 def check_frame(frame: object) -> None:
     """Refuse a frame that is none of the three."""
     if frame not in get_args(Frame):
-        raise ArgumentError(f'frame is "pandas", "polars" or "arrow"; got {frame!r}.')
+        raise ArgumentError(f'`frame` must be "pandas", "polars" or "arrow"; got {shown(frame)}.')
 
 
 def joined(arrays: Sequence[pa.Array], frame: Frame) -> pa.Array:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from synfin_analytics.arguments import shown
 from synfin_analytics.exceptions import (
     ArgumentError,
     InvalidDataError,
@@ -20,7 +22,7 @@ from synfin_analytics.frames.columns import picked
 from synfin_analytics.frames.derive import derive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from synfin_analytics.frames.faults import Faults
     from synfin_analytics.frames.options import ReadOptions
@@ -63,8 +65,7 @@ def match_columns(
     InvalidDataError
         Columns that the table does not know, or required ones that are missing.
     """
-    # Columns of pandas may be named by numbers; their names are texts here.
-    mapping = {str(name): target for name, target in (mapping or {}).items()}
+    mapping = _by_name(mapping)
     for name in mapping:
         if name not in names:
             raise NotFoundError("column", name, names, where="the data")
@@ -93,6 +94,16 @@ def match_columns(
     if problems:
         raise InvalidDataError(spec.name, problems)
     return kept
+
+
+def _by_name(mapping: Any) -> dict[str, str | None]:
+    """Return the mapping of columns; those of pandas may be named by numbers, but not here."""
+    if mapping is not None and not isinstance(mapping, Mapping):
+        raise ArgumentError(
+            "`columns` must be a dict from columns of the data to columns of the table, such as "
+            f"{{'TX_AMOUNT': 'amount'}}; got {shown(mapping)}."
+        )
+    return {str(name): target for name, target in (mapping or {}).items()}
 
 
 def _hint_of_unknown(name: str, spec: TableSpec) -> str:

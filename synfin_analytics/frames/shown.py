@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 
+from synfin_analytics.arguments import whole_number
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.wording import NO_FORMULAS, compact_percent, plural
 
@@ -131,8 +132,7 @@ def show(frame: IntoFrame, rows: int = 20) -> Shown:
     """
     import pandas as pd
 
-    if rows < 1:
-        raise ArgumentError(f"`rows` must be 1 or more; got {rows}.")
+    rows = whole_number(rows, "rows", least=1)
     if isinstance(frame, pd.DataFrame):  # narwhals would lose its index
         return Shown(frame.head(rows), rows, len(frame))
     try:

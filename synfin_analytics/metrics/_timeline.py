@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from synfin_analytics._fork import require_thread_pool
-from synfin_analytics.arguments import shown
+from synfin_analytics.arguments import column, shown
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, refuse_repeated_columns
 from synfin_analytics.metrics.counting import missing_as_null, plain, typed
 from synfin_analytics.metrics.periods import Period
@@ -68,8 +68,16 @@ class Timeline(Generic[FrameT]):
             ) from None
         if rows.implementation.is_polars():
             require_thread_pool()
-        for name in filter(None, (timestamp, label, available, card)):
-            if name not in rows.columns:
+        columns = {
+            "timestamp": timestamp,
+            "label": label,
+            "label_available_at": available,
+            "card": card,
+        }
+        for argument, name in columns.items():
+            if name is None:
+                continue
+            if column(name, argument) not in rows.columns:
                 raise NotFoundError("column", name, rows.columns, where="the frame")
         if not len(rows):
             raise ArgumentError("`frame` must have rows to split; got none.")

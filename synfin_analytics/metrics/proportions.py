@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from synfin_analytics.arguments import confidence
+from synfin_analytics.arguments import confidence, shown
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 
 if TYPE_CHECKING:
@@ -70,8 +70,7 @@ def proportion_interval(
     '0.598% to 0.730%'
     """
     check_interval(interval, level)
-    k = np.asarray(successes, dtype=np.float64)
-    n = np.asarray(trials, dtype=np.float64)
+    k, n = _counts(successes, "successes"), _counts(trials, "trials")
     if not bool(np.all((k >= 0) & (k <= n))):
         raise ArgumentError(
             "`successes` and `trials` must be counts with 0 <= successes <= trials; got others."
@@ -86,6 +85,16 @@ def proportion_interval(
     low = np.where(k == 0, 0.0, low)
     high = np.where(k == n, 1.0, high)
     return np.where(n == 0, np.nan, low), np.where(n == 0, np.nan, high)
+
+
+def _counts(values: Any, name: str) -> Floats:
+    """Return counts as floats; texts of digits are no counts, though NumPy would convert them."""
+    given = np.asarray(values)
+    if given.dtype.kind in "US" or any(isinstance(value, str) for value in given.flat):
+        raise ArgumentError(
+            f"`{name}` must be a number or an array of numbers; got {shown(values)}."
+        )
+    return given.astype(np.float64)
 
 
 def check_interval(interval: str, level: float) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from synfin_analytics.arguments import whole_number
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.plots import style
 from synfin_analytics.wording import signed
@@ -62,8 +63,7 @@ def plot_importances(
     for name in _NEEDED:
         if name not in importances:
             raise NotFoundError("column", name, importances.columns, where="the importances")
-    if most < 1:
-        raise ArgumentError(f"`most` must be at least 1; got {most!r}.")
+    most = whole_number(most, "most", least=1)
     order = np.argsort(-importances["size"].to_numpy(dtype=np.float64), kind="stable")
     numbers = importances.iloc[order[:most]].reset_index(drop=True)
     left_out = len(importances) - len(numbers)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 import numpy as np
 
+from synfin_analytics.arguments import shown, whole_number
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics.fraud import MEASURES
 from synfin_analytics.metrics.proportions import ratio
@@ -66,26 +67,25 @@ def plot_fraud_rate(
     'Fraud rate by channel'
     """
     frame = _checked(result)
-    if most < 1:
-        raise ArgumentError(f"`most` must be at least 1; got {most!r}.")
+    most = whole_number(most, "most", least=1)
     keys = [name for name in frame.columns if name not in MEASURES]
     time = next((name for name in keys if isinstance(frame.schema[name], nw.Datetime)), None)
     groups = [name for name in keys if name != time]
-    shown = (
+    drawn = (
         _ordered_groups(frame, groups, most)
         if time is None
         else _largest_groups(frame, groups, time, min(most, style.MOST_LINES))
     )
-    labels = np.array(_labels(shown, groups), dtype=object)
+    labels = np.array(_labels(drawn, groups), dtype=object)
     left_out = len(set(_labels(frame, groups))) - len(set(labels)) if groups else 0
 
     def draw(ax: Axes) -> None:
         style.dress(ax, _title(groups, time) if title is None else title, grid="y" if time else "x")
         if time is None:
-            _by_group(ax, shown, labels, left_out)
+            _by_group(ax, drawn, labels, left_out)
         else:
-            _over_time(ax, shown, labels, time, left_out)
-            if groups and len(shown):
+            _over_time(ax, drawn, labels, time, left_out)
+            if groups and len(drawn):
                 _legend(ax)
         if not _floats(frame["labelled"]).sum():
             style.say(ax, "no labelled transactions" if len(frame) else "no transactions")
@@ -94,7 +94,7 @@ def plot_fraud_rate(
 
     rows = style.rows_of(map(style.wrapped, labels))
     size = (8.4, 4.2 if time else 1.5 + 0.36 * max(rows, 1))
-    return style.drawn(ax, size, nw.maybe_reset_index(shown).to_pandas(), draw)
+    return style.drawn(ax, size, nw.maybe_reset_index(drawn).to_pandas(), draw)
 
 
 def group_names(result: IntoDataFrame) -> list[str]:
@@ -107,7 +107,12 @@ def group_names(result: IntoDataFrame) -> list[str]:
 
 
 def _checked(result: IntoDataFrame) -> nw.DataFrame[Any]:
-    frame: nw.DataFrame[Any] = nw.from_native(result, eager_only=True)
+    try:
+        frame: nw.DataFrame[Any] = nw.from_native(result, eager_only=True)
+    except TypeError:
+        raise ArgumentError(
+            f"`result` must be the frame that fraud_rate returned; got {shown(result)}."
+        ) from None
     for name in _NEEDED:
         if name not in frame.columns:
             raise NotFoundError("column", name, frame.columns, where="the result of fraud_rate")

@@ -30,6 +30,7 @@ USUAL = {
 #: Values that such a column has at most, and how many columns are taken.
 MOST_GROUPS = 30
 _MOST_COLUMNS = 2
+_LIST_OF_COLUMNS = "`by` must be columns, such as ['channel', ('channel', 'country')]; got {}."
 
 
 def named(by: str | tuple[str, ...]) -> str:
@@ -49,6 +50,8 @@ def listed(by: str | Sequence[str | tuple[str, ...]]) -> list[str | tuple[str, .
         ``transactions`` has no such column.
     """
     wanted: list[str | tuple[str, ...]] = []
+    if not isinstance(by, (str, list, tuple)):
+        raise ArgumentError(_LIST_OF_COLUMNS.format(arguments.shown(by)))
     for one in [by] if isinstance(by, str) else by:
         names = [one] if isinstance(one, str) else one
         if (
@@ -56,10 +59,7 @@ def listed(by: str | Sequence[str | tuple[str, ...]]) -> list[str | tuple[str, .
             or not names
             or not all(isinstance(name, str) for name in names)
         ):
-            raise ArgumentError(
-                "`by` must be columns, as ['channel', ('channel', 'country')]; got "
-                f"{arguments.shown(by)}."
-            )
+            raise ArgumentError(_LIST_OF_COLUMNS.format(arguments.shown(by)))
         for name in names:
             _check(name)
         wanted.append(one if isinstance(one, str) else tuple(one))
