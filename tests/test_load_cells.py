@@ -17,6 +17,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from dateutil import tz
 from frames_of import transactions
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -692,6 +693,17 @@ def test_moments_of_any_unit_and_zone_are_the_same(unit: str, zone: str | None) 
     data = pa.table({"x": pa.array([1_769_853_600 * per, None], pa.timestamp(unit, zone))})
     values, _ = checked(data, "created_at", Merchant)
     assert values == [dt.datetime(2026, 1, 31, 10, tzinfo=dt.UTC), None]
+
+
+@pytest.mark.parametrize("zone", [tz.gettz("Europe/Berlin"), tz.tzoffset(None, 3600), tz.UTC])
+@pytest.mark.parametrize("others", [[], [dt.datetime(2026, 1, 31, 12, tzinfo=dt.UTC)], ["now"]])
+def test_moments_in_zones_of_dateutil_are_the_same(zone: dt.tzinfo, others: list[Any]) -> None:
+    moment = dt.datetime(2026, 1, 31, 12, tzinfo=zone)
+    for data in (
+        [{"x": cell} for cell in [moment, *others]],
+        pd.DataFrame({"x": [moment, *others]}),
+    ):
+        assert checked(data, "created_at", Merchant)[0][0] == moment.astimezone(dt.UTC)
 
 
 def test_days_with_a_time_of_day_are_moments_but_no_days() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+from collections.abc import Hashable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -337,5 +338,7 @@ def from_list(values: list[Any]) -> pl.Series | Objects:
     return from_arrow(array)
 
 
-def _zones(values: Iterable[Any]) -> set[dt.tzinfo | None]:
-    return {value.tzinfo for value in values if type(value) not in _MISSING}
+def _zones(values: Iterable[Any]) -> set[Hashable]:
+    """Time zones of moments; those of dateutil cannot be hashed, and are told apart as objects."""
+    zones = (value.tzinfo for value in values if type(value) not in _MISSING)
+    return {zone if isinstance(zone, Hashable) else id(zone) for zone in zones}
