@@ -189,7 +189,7 @@ def _without_values(error: BaseException) -> str:
     if not isinstance(error, pl.exceptions.PolarsError):
         return ": see its own message"
     line = str(error).partition("\n")[0]
-    return ": " + re.sub(r"(\[|\").*", "", line).rstrip(" :")
+    return ": " + re.sub(r"(\[|\").*", "", line).rstrip(" :.")
 
 
 def _opened(data: Any, rows: int) -> Source:
