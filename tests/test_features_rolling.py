@@ -153,6 +153,9 @@ def test_where_there_is_no_key_nothing_is_known():
     ("options", "error", "message"),
     [
         ({"windows": ["-1d"]}, ArgumentError, "`windows` must be a whole number"),
+        ({"windows": 7}, ArgumentError, "`windows` must be a whole number"),
+        ({"by": ["1d"]}, ArgumentError, "`by` must be the name of a column, a text; got ['1d']"),
+        ({"value": 1}, ArgumentError, "`value` must be the name of a column, a text; got 1"),
         ({"delay": "-1d"}, ArgumentError, "`delay` must be a whole number"),
         ({"by": "card"}, NotFoundError, "no column 'card' in the transactions. Did you mean 'car"),
         (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 import re
 from dataclasses import replace
 from html import escape, unescape
@@ -22,7 +23,7 @@ from synfin_analytics.frames.read import read_df
 from synfin_analytics.metrics import Confusion, compare_models, evaluate, fraud_rate
 from synfin_analytics.metrics.compare import Comparison
 from synfin_analytics.metrics.told import METRICS, apart, ends, metric
-from synfin_analytics.reports import model_report
+from synfin_analytics.reports import model_report, model_tables
 from synfin_analytics.reports.model import followed
 from synfin_analytics.wording import between, decimal, money, number, percent
 
@@ -571,3 +572,16 @@ def test_predictions_that_follow_no_threshold_are_told(session):
         session, ground_truth=[True, False], fraud_probability=[0.1, 0.9], prediction=[True, False]
     )
     assert "the stored predictions follow no threshold of the score" in said
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "reading"),
+    [
+        (0.1, 0.2, "better"),
+        (-0.2, -0.1, "worse"),
+        (-0.1, 0.1, "no clear difference"),
+        (math.nan, math.nan, "not defined"),
+    ],
+)
+def test_an_interval_of_a_difference_is_read_in_words(low, high, reading):
+    assert model_tables.verdict({"difference_low": low, "difference_high": high}) == reading

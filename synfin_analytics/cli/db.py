@@ -255,7 +255,7 @@ def _version(found: str | None) -> str:
 
 def _processes(users: list[int]) -> str:
     if not users:
-        return "nobody"
+        return "no process"
     return f"process{'es' if len(users) > 1 else ''} {', '.join(map(str, users))}"
 
 

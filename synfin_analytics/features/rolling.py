@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import pyarrow as pa
 
+from synfin_analytics.arguments import column
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.features.of_moment import SATURDAY, hour_of, weekday_of
 from synfin_analytics.features.payments import codes_of
@@ -110,9 +112,12 @@ def window_features(
     >>> window_features(transactions, windows=["1h"]).rows()
     [(1, 10.0), (2, 20.0), (1, 50.0)]
     """
+    column(by, "by")
+    column(value, "value")
     rows = in_memory(transactions, (by, value, "timestamp"), (), "transactions", "window_features")
     frame = typed(rows, Transaction, (by, value, "timestamp"))
-    names = [windows] if isinstance(windows, str) else windows
+    several = isinstance(windows, Iterable) and not isinstance(windows, str)
+    names: list[Any] = list(windows) if several else [windows]
     lengths = {name: Period.fixed(name, "windows").duration for name in names}
     wait = Period.fixed(delay, "delay", least=0).duration
     runs, known = _runs(frame, by)
@@ -152,7 +157,7 @@ def handbook_features(
         (t - w, t], the row itself included, and the ``terminal_count`` and ``terminal_risk``, the
         share of frauds or 0, over (t - delay - w, t - delay].
     """
-    names = ("customer_id", terminal, "timestamp", "amount", "is_fraud")
+    names = ("customer_id", column(terminal, "terminal"), "timestamp", "amount", "is_fraud")
     rows = in_memory(transactions, names, (), "transactions", "handbook_features")
     frame = typed(rows, Transaction, names)
     at = frame["timestamp"].to_physical().to_numpy()

@@ -164,8 +164,8 @@ def verdict(row: Any) -> str:
     """Say whether the rows tell two models apart."""
     low, high = float(row["difference_low"]), float(row["difference_high"])
     if np.isnan(low) or np.isnan(high):
-        return "nothing can be said"
-    return "better" if low > 0 else "worse" if high < 0 else "not told apart"
+        return "not defined"
+    return "better" if low > 0 else "worse" if high < 0 else "no clear difference"
 
 
 def _thresholds(report: ModelReport) -> Table:
