@@ -161,6 +161,14 @@ def test_the_day_of_top_k_is_the_name_of_a_column(call):
         getattr(evaluate(frame, score="p"), call)(5, day=frame["customer_id"])
 
 
+@pytest.mark.parametrize("call", ["interval", "baseline"])
+def test_a_list_of_metrics_is_refused_where_one_is_taken(call):
+    with pytest.raises(
+        ArgumentError, match=r"`metric` must be a text such as 'recall'; got \['pre"
+    ):
+        getattr(evaluate(customers(1), score="p"), call)(["precision"])
+
+
 def test_metrics_that_are_no_names_are_asked_for_as_metrics():
     with pytest.raises(ArgumentError, match="`metrics` must be the name of a metric"):
         compare_models(customers(1), {"a": "p"}, metrics=[])

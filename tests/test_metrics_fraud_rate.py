@@ -326,3 +326,15 @@ def test_groups_that_would_hide_a_measure_are_refused():
         ArgumentError, match="`by` must be the name of a column, or a list of names"
     ):
         fraud_rate(table(channel=["pos"]), by=[1])
+
+
+@pytest.mark.parametrize("name", ["timestamp", "label", "amount"])
+def test_a_column_itself_is_refused_in_place_of_its_name(name):
+    frame = pl.DataFrame({"is_fraud": [True], "amount": [1.0]})
+    with pytest.raises(ArgumentError, match=f"`{name}` must be the name of a column"):
+        fraud_rate(frame, **{name: frame["is_fraud"]})
+
+
+def test_bins_of_a_column_without_a_name_are_refused():
+    with pytest.raises(ArgumentError, match="`bins` must be the name of a column, a text; got 5"):
+        fraud_rate(pl.DataFrame({"is_fraud": [True]}), bins={5: [1]}, amount=None)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from synfin_analytics import wording
-from synfin_analytics.arguments import columns
+from synfin_analytics.arguments import columns, text
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics import told
 from synfin_analytics.metrics.confusion import SHARES
@@ -123,7 +123,7 @@ class GroupedEvaluation:
         return high - low, float(ends[0]), float(ends[1])
 
     def _values(self, metric: str, *, small: bool) -> list[_Value]:
-        if metric not in METRICS:
+        if text(metric, "metric", example="recall") not in METRICS:
             raise NotFoundError("metric", metric, METRICS)
         found = [
             (key, float(getattr(one, metric)), one)

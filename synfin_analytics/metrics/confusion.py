@@ -7,7 +7,7 @@ from operator import index
 
 import numpy as np
 
-from synfin_analytics.arguments import shown
+from synfin_analytics.arguments import shown, text
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics.proportions import Interval, proportion_interval, ratio
 from synfin_analytics.metrics.told import html_table
@@ -125,7 +125,7 @@ class Confusion:
 
     def counts(self, rate: str) -> tuple[int, int]:
         """Numerator and denominator of ``rate``, as ``"precision"``."""
-        if rate not in SHARES:
+        if text(rate, "metric", example="recall") not in SHARES:
             raise NotFoundError("rate with an interval", rate, SHARES)
         part, whole, _ = SHARES[rate]
         return (

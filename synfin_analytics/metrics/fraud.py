@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, overload
 import narwhals as nw
 import numpy as np
 
+from synfin_analytics.arguments import column
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics.clusters import AUTO, FEW, SQUARES, Clusters, effective, squares
 from synfin_analytics.metrics.counting import (
@@ -192,6 +193,10 @@ def fraud_rate(
     [(-inf, 20.0, 1, 1), (20.0, inf, 3, 0)]
     """
     check_interval(interval, level)
+    column(timestamp, "timestamp")
+    column(label, "label")
+    if amount is not None:
+        column(amount, "amount")
     groups = Groups.parse(by, bins, every, timestamp, measures=MEASURES)
     known = column_names(frame, "fraud_rate")
     clusters = Clusters.parse(cluster, groups.needed, known)

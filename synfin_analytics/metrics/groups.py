@@ -134,7 +134,10 @@ class Groups:
                 "`bins` must be a dict of columns and their edges, such as "
                 f"{{'amount': [20, 100]}}; got {shown(bins)}."
             )
-        bands = tuple(Bands.parse(name, edges) for name, edges in (bins or {}).items())
+        bands = tuple(
+            Bands.parse(arguments.column(name, "bins"), edges)
+            for name, edges in (bins or {}).items()
+        )
         period = None if every is None else Period.parse(every)
         groups = cls(columns, bands, period, timestamp)
         names = groups.names

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from synfin_analytics import wording
+from synfin_analytics.arguments import text
 from synfin_analytics.exceptions import NotFoundError
 from synfin_analytics.metrics import told
 from synfin_analytics.metrics.confusion import SHARES
@@ -49,7 +50,7 @@ def baseline(evaluation: Evaluation, metric: str) -> float:
         "brier": p * (1 - p),
         "prevalence": p,
     }
-    if metric not in known:
+    if text(metric, "metric", example="recall") not in known:
         raise NotFoundError("metric", metric, known)
     return known[metric]
 
