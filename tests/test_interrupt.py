@@ -16,6 +16,7 @@ from synfin_analytics.frames import interrupt
 from synfin_analytics.frames.interrupt import interruptible
 from synfin_analytics.frames.load import load_df
 from synfin_analytics.frames.read import read_df
+from synfin_analytics.frames.transaction import load_transaction
 from synfin_analytics.manager import DatabaseManager
 
 
@@ -94,6 +95,25 @@ def stall_and_interrupt(link, after):
 
 
 MERCHANTS = pl.DataFrame({"merchant_id": pl.int_range(0, 600_000, eager=True).cast(pl.String)})
+
+
+def test_ctrl_c_between_two_commands_ends_a_load_on_a_stalled_link(remote, link, monkeypatch):
+    """The interrupt meets no command that waits; what is rolled back then would."""
+    monkeypatch.setattr(interrupt, "PATIENCE", 0.2)
+
+    def interrupted(session):
+        with load_transaction(session, None, "merchants") as cursor:
+            cursor.execute("SELECT 1")
+            link.stall()
+            raise KeyboardInterrupt
+
+    with remote.get_session() as session:
+        session.execute(text("SELECT 1"))
+        with pytest.raises(KeyboardInterrupt):
+            interrupted(session)
+        with pytest.raises(SynfinError, match=r"session.rollback\(\)"):
+            read_df("SELECT 1 AS a", session=session)
+        session.rollback()
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ class Work:
                 if not asked:
                     asked = True
                     threading.Thread(target=_cancel, args=(connection,), daemon=True).start()
-                    self._wait_until(time.monotonic() + PATIENCE)
+                    self.wait_until(time.monotonic() + PATIENCE)
                 else:
                     cut = True
                     _cut(connection)
@@ -108,9 +108,42 @@ class Work:
         if cut:
             connection.close()
 
-    def _wait_until(self, deadline: float) -> None:
+    @property
+    def done(self) -> bool:
+        """Whether it is over."""
+        return self._done.is_set()
+
+    def wait_until(self, deadline: float) -> None:
+        """Wait until it is done, but no longer than ``time.monotonic()`` is before the deadline."""
         while not self._done.wait(PAUSE) and time.monotonic() < deadline:
             pass
+
+
+def cut_if_silent(connection: PgConnection) -> None:
+    """Cut the connection after an interrupt if the server does not answer in time.
+
+    What is to be rolled back then would wait for the server too, and no interrupt ends that.
+    """
+    if connection.closed:
+        return
+    question = Work(lambda: _ask(connection))
+    question.start()
+    cut, deadline = False, time.monotonic() + PATIENCE
+    while not question.done:
+        with contextlib.suppress(KeyboardInterrupt):  # at a second interrupt without patience
+            wait_until, deadline = deadline, 0.0
+            question.wait_until(wait_until)
+            if not question.done:
+                cut = True
+                _cut(connection)
+                question.wait()
+    if cut:
+        connection.close()
+
+
+def _ask(connection: PgConnection) -> None:
+    with connection.cursor(cursor_factory=psycopg2.extensions.cursor) as cursor:
+        cursor.execute("SELECT 1")
 
 
 def _cancel(connection: PgConnection) -> None:

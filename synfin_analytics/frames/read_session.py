@@ -11,6 +11,7 @@ from sqlalchemy.exc import PendingRollbackError
 
 from synfin_analytics.connect import check_driver, is_lost
 from synfin_analytics.exceptions import DatabaseConnectionError, QueryError
+from synfin_analytics.frames.interrupt import cut_if_silent
 from synfin_analytics.frames.read_errors import ABORTED, in_words
 
 if TYPE_CHECKING:
@@ -84,6 +85,9 @@ def savepoint(cursor: Cursor) -> Iterator[None]:
     try:
         yield
         done = True
+    except KeyboardInterrupt:
+        cut_if_silent(cursor.connection)
+        raise
     finally:
         connection = cursor.connection
         if not connection.closed:

@@ -17,7 +17,7 @@ from synfin_analytics.exceptions import (
     SchemaError,
     SynfinError,
 )
-from synfin_analytics.frames.interrupt import InterruptibleCursor
+from synfin_analytics.frames.interrupt import InterruptibleCursor, cut_if_silent
 from synfin_analytics.log import logger
 
 if TYPE_CHECKING:
@@ -82,6 +82,9 @@ def _translated(session: Session, table: str) -> Iterator[Cursor]:
     cursor = driver.cursor(cursor_factory=InterruptibleCursor)
     try:
         yield cursor
+    except KeyboardInterrupt:
+        cut_if_silent(driver)
+        raise
     except (psycopg2.Error, DBAPIError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         # Without the cause: what PostgreSQL says below its first line may quote the data.
