@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 Kind = Literal["blank", "comment", "text", "name", "number", "word", "parameter", "other"]
 
 #: A string that follows another one after a line break belongs to it, and keeps its escapes.
-_CONTINUED = r"'(?:[ \t\f]|--[^\n\r]*)*+[\n\r](?:\s|--[^\n\r]*[\n\r])*+'"
+_CONTINUED = r"'[ \t\f]*(?:--[^\n\r]*)?[\n\r](?:\s|--[^\n\r]*[\n\r])*'"
 # What is not closed goes on to the end of the text: a statement may have been cut off.
 _TOKENS = rf"""
     (?P<blank>     \s+ )
   | (?P<comment>   --[^\n\r]* | /\* )
-  | (?P<text>      [eE]'(?:[^'\\]|\\.|''|{_CONTINUED})*+(?:'|\\?\Z)
-                 | (?:[bBxXnN]|[uU]&)?'(?:[^']|''|{_CONTINUED})*+(?:'|\Z)
+  | (?P<text>      [eE]'(?:[^'\\]|\\.|''|{_CONTINUED})*(?:'|\\?\Z)
+                 | (?:[bBxXnN]|[uU]&)?'(?:[^']|''|{_CONTINUED})*(?:'|\Z)
                  | \$(?P<tag>(?:[^\W\d]\w*)?)\$.*?(?:\$(?P=tag)\$|\Z) )
-  | (?P<name>      (?:[uU]&)?"(?:[^"]|"")*+(?:"|\Z) )
+  | (?P<name>      (?:[uU]&)?"(?:[^"]|"")*(?:"|\Z) )
   | (?P<parameter> {{parameter}} )
   | (?P<word>      [^\W\d][\w$]* | \$\d+ )
   | (?P<number>    \.?\d[\w.]* )

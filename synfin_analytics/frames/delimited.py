@@ -239,8 +239,10 @@ class _Quoted(io.RawIOBase):
         self._stream = stream
         ends = re.escape(separator.encode()) + rb"\r\n"
         self._ends = [separator.encode(), b"\n", b"\r"]
+        # Only single characters are repeated without backtracking (`++`): of a group, Python before
+        # 3.11.5 takes that for the wrong thing.
         self._fields = re.compile(
-            rb'(?:[^"%b][^%b]*+|[%b]++|"(?:[^"]++|"")*+"(?=[%b]))*+' % (ends, ends, ends, ends)
+            rb'(?:[^"%b][^%b]*+|[%b]++|"(?:[^"]++|"")*"(?=[%b]))*' % (ends, ends, ends, ends)
         )
         self._open = b""
         self._line = 1
@@ -284,7 +286,7 @@ class _Quoted(io.RawIOBase):
             end = max(text.rfind(mark) for mark in self._ends) + 1
         self._line += text.count(b"\n", 0, end)
         self._open = text[end:]
-        if re.match(rb'"(?:[^"]++|"")*+"[^"]', self._open):
+        if re.match(rb'"(?:[^"]++|"")*"[^"]', self._open):
             raise _QuoteError(self._line, "is closed before its field ends")
 
 
