@@ -420,8 +420,8 @@ def zstd(content: bytes) -> bytes:
     ("name", "content"),
     [
         ("ROWS.CSV", MERCHANTS), ("rows.tsv", MERCHANTS.replace(b",", b"\t")),
-        ("rows.Txt", MERCHANTS), ("rows.csv.gz", gzip.compress(MERCHANTS)),
-        ("gzip_by_its_bytes.csv", gzip.compress(MERCHANTS)),
+        ("rows.Txt", MERCHANTS), ("rows.csv.gz", gzip.compress(MERCHANTS, mtime=0)),
+        ("gzip_by_its_bytes.csv", gzip.compress(MERCHANTS, mtime=0)),
         ("rows.csv.bz2", bz2.compress(MERCHANTS)), ("rows.csv.xz", lzma.compress(MERCHANTS)),
         ("rows.csv.zst", zstd(MERCHANTS)), ("cr.csv", MERCHANTS.replace(b"\n", b"\r")),
         ("crlf.csv", MERCHANTS.replace(b"\n", b"\r\n")), ("blank.csv", MERCHANTS + b"\n\n"),

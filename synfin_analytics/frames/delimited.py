@@ -242,7 +242,7 @@ class _Quoted(io.RawIOBase):
         # Only single characters are repeated without backtracking (`++`): of a group, Python before
         # 3.11.5 takes that for the wrong thing.
         self._fields = re.compile(
-            rb'(?:[^"%b][^%b]*+|[%b]++|"(?:[^"]++|"")*"(?=[%b]))*' % (ends, ends, ends, ends)
+            rb'(?:[^"%b][^%b]*+|[%b]++|"(?:[^"]++|"")*"(?=[%b])){1,4096}' % (ends, ends, ends, ends)
         )
         self._open = b""
         self._line = 1
@@ -281,7 +281,9 @@ class _Quoted(io.RawIOBase):
         text = self._open + chunk
         end = len(text)
         if b'"' in text:
-            end = self._fields.match(text).end()  # type: ignore[union-attr]  # matches nothing too
+            end = 0
+            while fields := self._fields.match(text, end):  # few at a time, for the memory's sake
+                end = fields.end()
         if end == len(text):
             end = max(text.rfind(mark) for mark in self._ends) + 1
         self._line += text.count(b"\n", 0, end)
