@@ -370,7 +370,7 @@ def test_two_columns_of_one_name_are_told(file):
 def test_a_csv_file_with_nothing_in_it_is_told(tmp_path):
     path = tmp_path / "empty.csv"
     path.touch()
-    with pytest.raises(ArgumentError, match=r"empty\.csv' cannot be read as CSV: Empty CSV"):
+    with pytest.raises(ArgumentError, match=r"empty\.csv' cannot be read as CSV: it is empty"):
         read_layout(path, "handbook")
 
 
