@@ -31,7 +31,7 @@ demo: $(PACKAGE)  ## Load transactions into the embedded PostgreSQL, show their 
 	@$(VENV)/bin/synfin demo --out out/demo $(DEMO)
 
 .PHONY: test
-test: $(READY)  ## Run the tests (one file: make test TESTS=tests/test_config.py)
+test: $(READY)  ## Run the tests (one file: make test TESTS=tests/database/test_config.py)
 	@$(RUN) -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
 
 .PHONY: lint

@@ -10,7 +10,7 @@ import pgpq
 import polars as pl
 import pyarrow.parquet as pq
 
-from synfin_analytics.models import Transaction
+from synfin_analytics.database.models import Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -86,7 +86,7 @@ def _copy_from(table: str, names: list[str], form: str) -> str:
 
 def _psql(job: Job, *commands: str) -> Run:
     """The commands in one transaction of the server's own client."""
-    from synfin_analytics.embedded.binaries import server_binaries
+    from synfin_analytics.database.embedded._binaries import server_binaries
 
     options = [part for command in commands for part in ("-c", command)]
     command = [server_binaries().program("psql"), "-Xq1", "-v", "ON_ERROR_STOP=1", *options]
@@ -119,9 +119,9 @@ class _Pieces(io.RawIOBase):
 
 
 def _load(job: Job, data: Any, **options: Any) -> Run:
-    from synfin_analytics.config import DatabaseConfig
-    from synfin_analytics.frames.load import load_df
-    from synfin_analytics.manager import DatabaseManager
+    from synfin_analytics.database.config import DatabaseConfig
+    from synfin_analytics.database.manager import DatabaseManager
+    from synfin_analytics.io.load import load_df
 
     manager = DatabaseManager(DatabaseConfig.from_env({"DATABASE_URL": job.url}))
 
@@ -157,7 +157,7 @@ def to_sql(job: Job) -> Run:
 def sqlalchemy_insert(job: Job) -> Run:
     from sqlalchemy import insert
 
-    from synfin_analytics.models import Transaction
+    from synfin_analytics.database.models import Transaction
 
     frame, engine = _polars(job), _engine(job)
 
@@ -310,9 +310,9 @@ def staged_psql(job: Job) -> Run:
 
 def _read(frame: str) -> Callable[[Job], Run]:
     def prepare(job: Job) -> Run:
-        from synfin_analytics.config import DatabaseConfig
-        from synfin_analytics.frames.read import read_df
-        from synfin_analytics.manager import DatabaseManager
+        from synfin_analytics.database.config import DatabaseConfig
+        from synfin_analytics.database.manager import DatabaseManager
+        from synfin_analytics.io.read import read_df
 
         manager = DatabaseManager(DatabaseConfig.from_env({"DATABASE_URL": job.url}))
         # An empty result imports what a full one needs.
@@ -358,7 +358,7 @@ def _in_cents(query: str) -> str:
     """Money as whole cents, other decimals as doubles: types that ADBC can decode."""
     from sqlalchemy import Numeric
 
-    from synfin_analytics.models import Transaction
+    from synfin_analytics.database.models import Transaction
 
     table = Transaction.__table__
     chosen = query.removeprefix("SELECT ").removesuffix(" FROM transactions")

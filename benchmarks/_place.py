@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
-from synfin_analytics import embedded
-from synfin_analytics.config import DatabaseConfig
-from synfin_analytics.frames.load import load_df
-from synfin_analytics.manager import DatabaseManager
+from synfin_analytics.database import embedded
+from synfin_analytics.database.config import DatabaseConfig
+from synfin_analytics.database.manager import DatabaseManager
+from synfin_analytics.io.load import load_df
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,9 +14,9 @@ import handbook
 import numpy as np
 import polars as pl
 
-from synfin_analytics.features.engineer import FEATURES, engineer_features
+from synfin_analytics.features._engineer import FEATURES, engineer_features
 from synfin_analytics.metrics.evaluation import evaluate
-from synfin_analytics.metrics.time_split import prequential_folds
+from synfin_analytics.metrics.splits import prequential_folds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from synfin_analytics.metrics.bootstrap import Bootstrap
     from synfin_analytics.metrics.evaluation import Evaluation
-    from synfin_analytics.metrics.time_split import TimeSplit
+    from synfin_analytics.metrics.splits import TimeSplit
 
 K, SHUFFLES = 100, 5
 #: A feature is weak that is worth less average precision.

@@ -18,19 +18,19 @@ import numpy as np
 import polars as pl
 from _place import open_place
 
-from synfin_analytics.config import DatabaseConfig
+from synfin_analytics.database.config import DatabaseConfig
+from synfin_analytics.database.manager import DatabaseManager
 from synfin_analytics.exceptions import MissingDependencyError
-from synfin_analytics.features.rolling import handbook_features
-from synfin_analytics.frames.load import load_df
-from synfin_analytics.frames.read import read_df
-from synfin_analytics.manager import DatabaseManager
+from synfin_analytics.features._windows import handbook_features
+from synfin_analytics.io.load import load_df
+from synfin_analytics.io.read import read_df
 from synfin_analytics.metrics.evaluation import evaluate
-from synfin_analytics.metrics.time_split import TimeSplit, time_split
+from synfin_analytics.metrics.splits import TimeSplit, time_split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from synfin_analytics.frames.report import LoadReport
+    from synfin_analytics.io.load.report import LoadReport
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 START = "2018-07-25"

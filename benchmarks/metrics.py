@@ -25,8 +25,8 @@ from _measure import print_markdown, timed
 from _place import open_place
 from handbook import data_option, find, store
 
-from synfin_analytics.config import DatabaseConfig
-from synfin_analytics.manager import DatabaseManager
+from synfin_analytics.database.config import DatabaseConfig
+from synfin_analytics.database.manager import DatabaseManager
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,8 +98,8 @@ class Peer:
 
 
 def counts_and_curve(job: Job) -> Run:
+    from synfin_analytics.metrics._scores import ScoreCounts
     from synfin_analytics.metrics.curve import Curve
-    from synfin_analytics.metrics.scores import ScoreCounts
 
     score, fraud = job.scores()
 

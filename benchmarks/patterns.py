@@ -11,15 +11,15 @@ import click
 import numpy as np
 import polars as pl
 
-from synfin_analytics.patterns import (
+from synfin_analytics.detection import (
     ANOMALIES,
     FRAUD,
     DetectedPatterns,
     detect_anomalies,
     detect_patterns,
 )
-from synfin_analytics.patterns.bursts import spells
-from synfin_analytics.readers import read_layout
+from synfin_analytics.detection._bursts import spells
+from synfin_analytics.io.layouts import read_layout
 from synfin_analytics.simulation import simulate
 
 #: Customers, merchants, days and seed: none of them was looked at before the thresholds stood.

@@ -15,7 +15,7 @@ import sys
 import click
 from _place import own_folder
 
-from synfin_analytics import embedded
+from synfin_analytics.database import embedded
 from synfin_analytics.exceptions import SynfinError
 
 #: Modules that a notebook which draws nothing and trains nothing should not wait for.

@@ -31,9 +31,9 @@ from synfin_analytics import (
     evaluate,
     fraud_rate,
 )
+from synfin_analytics._core.formatting import plural
 from synfin_analytics.cli import main as synfin
 from synfin_analytics.exceptions import MissingDependencyError, SynfinError
-from synfin_analytics.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable

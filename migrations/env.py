@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from alembic import context
 
-from synfin_analytics import schema
-from synfin_analytics.manager import DatabaseManager
-from synfin_analytics.models import Base
+from synfin_analytics.database import schema
+from synfin_analytics.database.manager import DatabaseManager
+from synfin_analytics.database.models import Base
 
 if TYPE_CHECKING:
     from alembic.operations import MigrationScript
@@ -55,7 +55,7 @@ if context.is_offline_mode():  # alembic upgrade head --sql
     context.configure(dialect_name="postgresql", target_metadata=Base.metadata, literal_binds=True)
     with context.begin_transaction():
         context.run_migrations()
-elif "connection" in config.attributes:  # handed over by synfin_analytics.schema
+elif "connection" in config.attributes:  # handed over by synfin_analytics.database.schema
     run(config.attributes["connection"])
 else:
     if config.config_file_name is not None:

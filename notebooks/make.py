@@ -10,7 +10,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 
-from synfin_analytics.exercises.notebooks import build_all
+from synfin_analytics.course._notebooks import build_all
 
 FOLDER = Path(__file__).parent
 LESSONS = sorted(FOLDER.glob("[0-9]*.py"))

@@ -24,13 +24,13 @@ def __getattr__(name: str) -> Any:
 
 def load_ipython_extension(shell: Any) -> None:
     """Show DataFrames with sensible formats: what ``%load_ext synfin_analytics`` calls."""
-    from synfin_analytics.frames.shown import load_formatter
+    from synfin_analytics.io.display import load_formatter
 
     load_formatter(shell)
 
 
 def unload_ipython_extension(shell: Any) -> None:
     """Show them as pandas does, again: what ``%unload_ext synfin_analytics`` calls."""
-    from synfin_analytics.frames.shown import unload_formatter
+    from synfin_analytics.io.display import unload_formatter
 
     unload_formatter(shell)

@@ -16,10 +16,10 @@ import servers
 from psycopg2 import sql
 from sqlalchemy import text
 
-from synfin_analytics import embedded
-from synfin_analytics._settings import VARIABLES
-from synfin_analytics.config import DatabaseConfig
-from synfin_analytics.manager import DatabaseManager, get_db_manager
+from synfin_analytics.database import embedded
+from synfin_analytics.database._settings import VARIABLES
+from synfin_analytics.database.config import DatabaseConfig
+from synfin_analytics.database.manager import DatabaseManager, get_db_manager
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,7 +124,7 @@ def manager(_module_database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 def _empty_tables(manager: DatabaseManager) -> None:
     """Empty the tables that hold rows; most tests touch few."""
-    from synfin_analytics.models import Base
+    from synfin_analytics.database.models import Base
 
     with manager.engine.begin() as connection:
         tables = [

@@ -158,7 +158,7 @@ def test_a_call_keeps_the_names_of_its_parameters(call):
 
 
 def test_exercises_are_a_package_of_their_own_beside_the_public_names():
-    from synfin_analytics import exercises
+    from synfin_analytics import course as exercises
 
     assert sorted(exercises.__all__) == ["Hint", "Material", "Verdict", "begin", "check", "hint"]
     assert all(inspect.getdoc(getattr(exercises, name)) for name in exercises.__all__)

@@ -11,8 +11,8 @@ import matplotlib as mpl
 import pytest
 import yaml
 
-from synfin_analytics._settings import VARIABLES
 from synfin_analytics.cli import main
+from synfin_analytics.database._settings import VARIABLES
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

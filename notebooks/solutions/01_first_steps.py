@@ -15,7 +15,7 @@
 
 # %%
 from synfin_analytics import fraud_rate, load_df, read_df
-from synfin_analytics.exercises import begin, check, hint
+from synfin_analytics.course import begin, check, hint
 
 data = begin("01", seed=1)
 data

@@ -16,7 +16,7 @@
 # `hint` helps, a step at a time.
 
 # %%
-from synfin_analytics.exercises import begin, check, hint
+from synfin_analytics.course import begin, check, hint
 
 data = begin("02", seed=1)
 data

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from synfin_analytics import evaluate, window_features
-from synfin_analytics.exercises import begin, check, hint
+from synfin_analytics.course import begin, check, hint
 
 data = begin("03", seed=1)
 data

@@ -26,7 +26,7 @@ from synfin_analytics import (
     score_transactions,
     time_split,
 )
-from synfin_analytics.exercises import begin, check, hint
+from synfin_analytics.course import begin, check, hint
 
 data = begin("04", seed=1)
 data

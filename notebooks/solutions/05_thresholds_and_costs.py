@@ -17,7 +17,7 @@
 
 # %%
 from synfin_analytics import evaluate, plot_cost, plot_thresholds
-from synfin_analytics.exercises import begin, check, hint
+from synfin_analytics.course import begin, check, hint
 
 data = begin("05", seed=1)
 data

@@ -17,7 +17,7 @@
 
 # %%
 from synfin_analytics import compare_models, evaluate, plot_precision_recall
-from synfin_analytics.exercises import begin, check, hint
+from synfin_analytics.course import begin, check, hint
 
 data = begin("06", seed=1)
 data

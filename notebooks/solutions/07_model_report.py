@@ -17,7 +17,7 @@
 
 # %%
 from synfin_analytics import model_report, read_df
-from synfin_analytics.exercises import begin, check, hint
+from synfin_analytics.course import begin, check, hint
 
 data = begin("07", seed=1)
 data

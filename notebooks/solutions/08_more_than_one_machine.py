@@ -19,7 +19,7 @@
 import polars as pl
 
 from synfin_analytics import evaluate, fraud_rate, proportion_interval
-from synfin_analytics.exercises import begin, check, hint
+from synfin_analytics.course import begin, check, hint
 
 data = begin("08", seed=1)
 data

@@ -14,7 +14,7 @@ from synfin_analytics.exceptions import SynfinError
 #: the command is used, and not to print the help.
 COMMANDS: dict[str, tuple[str, str]] = {
     "class": (
-        "synfin_analytics.cli.classroom:classroom",
+        "synfin_analytics.cli.course:classroom",
         "Give a class its exercises, and mark what comes back.",
     ),
     "db": ("synfin_analytics.cli.db:db", "Create, upgrade and look after the database."),

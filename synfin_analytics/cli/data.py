@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synfin_analytics.cli.reading import reading_options, take_reading
-from synfin_analytics.cli.steps import echo_table, pairs
+from synfin_analytics.cli._options import reading_options, take_reading
+from synfin_analytics.cli._output import echo_table, pairs
 from synfin_analytics.exceptions import ArgumentError, RejectedLabelsWarning
 
 if TYPE_CHECKING:
-    from synfin_analytics.frames.options import ReadOptions
-    from synfin_analytics.frames.report import LoadReport
-    from synfin_analytics.manager import DatabaseManager
+    from synfin_analytics._core.validation.options import ReadOptions
+    from synfin_analytics.database.manager import DatabaseManager
+    from synfin_analytics.io.load.report import LoadReport
 
 _SHOWN = 12
 
@@ -80,9 +80,9 @@ def load(
     reading = take_reading(options)
     if (table is None) == (layout is None):
         raise click.UsageError("Give a TABLE, or the --layout of a known data set.")
-    from synfin_analytics.cli.files import PERIOD
-    from synfin_analytics.frames.load import load_df
-    from synfin_analytics.manager import DatabaseManager
+    from synfin_analytics.cli._export import PERIOD
+    from synfin_analytics.database.manager import DatabaseManager
+    from synfin_analytics.io.load import load_df
 
     mapping = pairs(columns, ignore)
     if any(file.glob(f"{PERIOD}=*")):  # an export by period: that is in the folders' names only
@@ -116,7 +116,7 @@ def _load_layout(
     manager: DatabaseManager,
 ) -> LoadReport:
     """Load the tables of a known layout, and return the report of its transactions."""
-    from synfin_analytics.readers import read_layout
+    from synfin_analytics.io.layouts import read_layout
 
     source_of = click.get_current_context().get_parameter_source
     fixed = ("on_missing_parent", "on_conflict")
@@ -190,11 +190,11 @@ def export(
     TARGET ends in .parquet or .csv, or is a folder for a Parquet dataset. Any size: the rows pass
     through in batches, in little memory.
     """
-    from synfin_analytics.cli.files import check_target, write_batches
-    from synfin_analytics.frames.progress import progress_bar
-    from synfin_analytics.frames.read import read_batches
-    from synfin_analytics.manager import DatabaseManager
-    from synfin_analytics.models import model_of
+    from synfin_analytics.cli._export import check_target, write_batches
+    from synfin_analytics.database.manager import DatabaseManager
+    from synfin_analytics.database.models import model_of
+    from synfin_analytics.io._progress import progress_bar
+    from synfin_analytics.io.read import read_batches
 
     if len(tables) + (query is not None) != 1:
         raise click.UsageError("Give one TABLE, or --query.")

@@ -13,9 +13,9 @@ from synfin_analytics.exceptions import ArgumentError, ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from synfin_analytics.config import DatabaseConfig
-    from synfin_analytics.manager import DatabaseManager
-    from synfin_analytics.schema import SchemaVersion
+    from synfin_analytics.database.config import DatabaseConfig
+    from synfin_analytics.database.manager import DatabaseManager
+    from synfin_analytics.database.schema import SchemaVersion
 
 
 @click.group()
@@ -26,7 +26,7 @@ def db() -> None:
 @contextlib.contextmanager
 def _open() -> Iterator[DatabaseManager]:
     """Open the database of the environment for one command."""
-    from synfin_analytics.manager import DatabaseManager
+    from synfin_analytics.database.manager import DatabaseManager
 
     manager = DatabaseManager()
     try:
@@ -43,7 +43,7 @@ def upgrade(revision: str) -> None:
     REVISION is a version of the tables, +1 for one step, or head (the newest; the default). All
     steps are one transaction: if one fails, nothing is changed.
     """
-    from synfin_analytics import schema
+    from synfin_analytics.database import schema
 
     with _open() as manager:
         before = schema.check_version(manager)
@@ -64,7 +64,7 @@ def downgrade(ctx: click.Context, revision: str, yes: bool) -> None:
     REVISION is a version of the tables, -1 for one step (the default), or base for no tables at
     all. Data that the older version has no place for are lost.
     """
-    from synfin_analytics import schema
+    from synfin_analytics.database import schema
 
     with _open() as manager:
         before = schema.check_version(manager)
@@ -89,7 +89,7 @@ def _agreed(manager: DatabaseManager, before: SchemaVersion, revision: str) -> b
 @db.command()
 def current() -> None:
     """Show the version of the tables."""
-    from synfin_analytics import schema
+    from synfin_analytics.database import schema
 
     with _open() as manager:
         click.echo(str(schema.check_version(manager)))
@@ -98,7 +98,7 @@ def current() -> None:
 @db.command()
 def history() -> None:
     """List the versions of the tables that this package knows."""
-    from synfin_analytics import schema
+    from synfin_analytics.database import schema
 
     for one in schema.history():
         click.echo(f"{one.revision}  {one.summary}")
@@ -107,8 +107,8 @@ def history() -> None:
 @db.command()
 def status() -> None:
     """Show where the database is, its version and how full it is."""
-    from synfin_analytics import schema
-    from synfin_analytics.config import DatabaseConfig
+    from synfin_analytics.database import schema
+    from synfin_analytics.database.config import DatabaseConfig
 
     config = DatabaseConfig.from_env()
     if config.embedded and not _echo_embedded(config):
@@ -124,7 +124,7 @@ def status() -> None:
 
 def _echo_embedded(config: DatabaseConfig) -> bool:
     """Describe the embedded server as it is now; False if there is nothing in it yet."""
-    from synfin_analytics import embedded
+    from synfin_analytics.database import embedded
 
     found = embedded.status(config.data_dir)
     click.echo(f"Database   {config.database!r}, embedded PostgreSQL {found.version}")
@@ -165,8 +165,8 @@ def stop(force: bool) -> None:
     It stops by itself when the last process that uses it ends; this is for one that hangs, or
     before its folder is copied. In use, it is stopped with --force only.
     """
-    from synfin_analytics import embedded
-    from synfin_analytics.config import DatabaseConfig
+    from synfin_analytics.database import embedded
+    from synfin_analytics.database.config import DatabaseConfig
 
     config = DatabaseConfig.from_env()
     if not config.embedded:
@@ -195,7 +195,7 @@ def grant(role: str, login: bool, password_env: str | None, with_personal_data: 
     The role is created if there is none. Columns with card holders' personal data are left out,
     and so are tables that a later version may bring: grant again after an upgrade.
     """
-    from synfin_analytics.grants import grant_read
+    from synfin_analytics.database.grants import grant_read
 
     password = _password(role, password_env) if login or password_env else None
     with _open() as manager:

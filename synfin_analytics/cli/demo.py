@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synfin_analytics.cli.reading import reading_options, take_reading
-from synfin_analytics.cli.steps import Steps, echo_table, pairs
+from synfin_analytics.cli._options import reading_options, take_reading
+from synfin_analytics.cli._output import Steps, echo_table, pairs
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
-    from synfin_analytics.frames.options import ReadOptions
-    from synfin_analytics.frames.report import LoadReport
+    from synfin_analytics._core.validation.options import ReadOptions
+    from synfin_analytics.io.load.report import LoadReport
     from synfin_analytics.reports import FraudReport
 
 _STEPS = 5
@@ -80,7 +80,7 @@ def demo(
     with contextlib.ExitStack() as stack:
         with steps.step("Starting PostgreSQL, and creating the database synfin_demo"):
             # Imported only now, for the step to be told before anything takes time.
-            from synfin_analytics.cli import demo_steps
+            from synfin_analytics.cli import _demo_steps as demo_steps
 
             manager = demo_steps.open_database()
             stack.callback(manager.close)
@@ -115,15 +115,15 @@ def columns_of(
     data: Path, mapping: dict[str, str | None], reading: ReadOptions | None = None
 ) -> dict[str, str | None]:
     """Add to the mapping what is known of files with such column names."""
-    from synfin_analytics.cli.demo_steps import layout_of
-    from synfin_analytics.frames.sources import open_source
+    from synfin_analytics.cli._demo_steps import layout_of
+    from synfin_analytics.io._sources import open_source
 
     return layout_of(open_source(data, 1, reading).names) | mapping
 
 
 def _check_file(data: Path) -> None:
     """Refuse a file that is not there, before the server is started."""
-    from synfin_analytics.frames.files import refuse_uri
+    from synfin_analytics.io.files._files import refuse_uri
 
     refuse_uri(data)
     if not data.exists():
@@ -142,7 +142,7 @@ def _check_folder(out: Path) -> None:
 
 
 def _notes(report: LoadReport) -> tuple[str, ...]:
-    from synfin_analytics.wording import plural
+    from synfin_analytics._core.formatting import plural
 
     if not report.rejected_rows:
         return ()
@@ -164,7 +164,7 @@ def _echo_load(report: LoadReport) -> None:
 
 def _echo_overview(overview: FraudReport) -> None:
     from synfin_analytics.reports import ModelReport
-    from synfin_analytics.reports.fraud_tables import rates
+    from synfin_analytics.reports._fraud_tables import rates
 
     _echo_heading("What there is")
     _echo_sentences([*overview.in_words(), *overview.notes])

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
+from synfin_analytics._core.formatting import plural
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.wording import plural
 
 _NEW, _SAME, _KEPT, _REPLACED = "new", "same", "kept", "replaced"
 
@@ -27,7 +27,7 @@ def notebooks(folder: Path, overwrite: bool) -> None:
 
     A notebook that is there already, and is no longer as it came, is left alone and named.
     """
-    from synfin_analytics._shipped import shipped
+    from synfin_analytics._core.resources import shipped
 
     source = shipped("notebooks")
     if folder.resolve() in (source.resolve(), *source.resolve().parents):
@@ -66,7 +66,7 @@ def _lay(source: Path, target: Path, *, overwrite: bool) -> str:
 
 def _unpaired(text: str) -> str:
     """Take out what makes JupyterLab write a script beside the notebook: that is for a checkout."""
-    from synfin_analytics.exercises.notebooks import told
+    from synfin_analytics.course._notebooks import told
 
     notebook = json.loads(text)
     notebook["metadata"].pop("jupytext", None)

@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from synfin_analytics.reports.page import Page
+    from synfin_analytics.reports._page import Page
 
 _BY = click.option(
     "--by",
@@ -80,7 +80,7 @@ def model(
 ) -> None:
     """Report what the model NAME VERSION is worth, from its stored predictions."""
     from synfin_analytics.reports import model_report
-    from synfin_analytics.reports.page import page_file
+    from synfin_analytics.reports._page import page_file
 
     page_file(out)  # before anything is computed
 
@@ -112,7 +112,7 @@ def fraud(
 ) -> None:
     """Report how much fraud there was, where, when and of what kind."""
     from synfin_analytics.reports import fraud_report
-    from synfin_analytics.reports.page import page_file
+    from synfin_analytics.reports._page import page_file
 
     page_file(out)  # before anything is computed
 

@@ -9,11 +9,11 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from synfin_analytics.features.ranks import stable_order
-from synfin_analytics.features.typed import in_memory, refuse, typed, unknown
-from synfin_analytics.features.windows import Amounts
-from synfin_analytics.models import Customer, Merchant, Transaction
-from synfin_analytics.wording import plural
+from synfin_analytics._core.formatting import plural
+from synfin_analytics._core.ranks import stable_order
+from synfin_analytics._core.rolling import Amounts
+from synfin_analytics.database.models import Customer, Merchant, Transaction
+from synfin_analytics.io.coerce import in_memory, refuse, typed, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import narwhals as nw
     from numpy.typing import NDArray
 
-    from synfin_analytics.models import Base
+    from synfin_analytics.database.models import Base
 
     Integers = NDArray[np.int64]
     Floats = NDArray[np.float64]

@@ -3,15 +3,16 @@
 Each number has one definition, whatever the engine that counted.
 """
 
+from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics.metrics.bootstrap import Bootstrap
 from synfin_analytics.metrics.by_group import GroupedEvaluation
-from synfin_analytics.metrics.compare import Comparison, compare_models
+from synfin_analytics.metrics.comparison import Comparison, compare_models
 from synfin_analytics.metrics.confusion import Confusion
 from synfin_analytics.metrics.evaluation import Evaluation, evaluate
-from synfin_analytics.metrics.fraud import fraud_rate
-from synfin_analytics.metrics.proportions import Interval, proportion_interval, ratio
+from synfin_analytics.metrics.fraud_rates import fraud_rate
+from synfin_analytics.metrics.proportions import Interval, proportion_interval
+from synfin_analytics.metrics.splits import TimeSplit, prequential_folds, time_split
 from synfin_analytics.metrics.threshold import Threshold
-from synfin_analytics.metrics.time_split import TimeSplit, prequential_folds, time_split
 from synfin_analytics.metrics.topk import TopK
 
 __all__ = [

@@ -10,11 +10,11 @@ import narwhals as nw
 import numpy as np
 import pyarrow as pa
 
-from synfin_analytics._fork import require_thread_pool
-from synfin_analytics.arguments import column, shown
+from synfin_analytics._core.arguments import column, shown
+from synfin_analytics._core.dataframes import missing_as_null, plain, typed
+from synfin_analytics._core.fork import require_thread_pool
+from synfin_analytics._core.frequency import Period
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, refuse_repeated_columns
-from synfin_analytics.metrics.counting import missing_as_null, plain, typed
-from synfin_analytics.metrics.periods import Period
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoDataFrame

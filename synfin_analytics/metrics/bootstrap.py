@@ -8,7 +8,7 @@ expanded percentile interval, which has the width of Student's t where the plain
 Its degrees of freedom are those of the clusters that carry the metric, for most metrics the
 clusters with fraud. With 8 defrauded customers of 2,000 the plain percentiles of a 95 % interval
 covered the true value in 86 to 91 of 100 samples and the expanded ones in 92 to 96
-(tests/test_metrics_bootstrap.py simulates both few and many defrauded customers).
+(tests/metrics/test_bootstrap.py simulates both few and many defrauded customers).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
-from synfin_analytics.arguments import whole_number
+from synfin_analytics._core.arguments import whole_number
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.metrics.resampled import (
+from synfin_analytics.metrics._resampled import (
     ALL_METRICS,
     CARDS,
     METRICS,
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from synfin_analytics.metrics.rows import Counts
-    from synfin_analytics.metrics.scores import Floats
+    from synfin_analytics.metrics._rows import Counts
+    from synfin_analytics.metrics._scores import Floats
 
 __all__ = ["ALL_METRICS", "CARDS", "METRICS", "Bootstrap", "bootstrap_counts", "resample"]
 
@@ -282,7 +282,7 @@ def bootstrap_counts(
 
     Examples
     --------
-    >>> from synfin_analytics.metrics.rows import Counts
+    >>> from synfin_analytics.metrics._rows import Counts
     >>> generator = np.random.default_rng(1)
     >>> fraud = generator.random(2000) < 0.1
     >>> score = np.clip(0.3 * generator.random(2000) + 0.2 * fraud, 0, 1)

@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from synfin_analytics import wording
-from synfin_analytics.arguments import columns, text
+from synfin_analytics._core import formatting as wording
+from synfin_analytics._core import html as told
+from synfin_analytics._core.arguments import columns, text
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
-from synfin_analytics.metrics import told
+from synfin_analytics.metrics._rows import FrameRows
+from synfin_analytics.metrics._scored import INTERNAL, grouped_score_counts
+from synfin_analytics.metrics._scores import ScoreCounts
+from synfin_analytics.metrics._summary import METRICS, summaries
 from synfin_analytics.metrics.confusion import SHARES
 from synfin_analytics.metrics.evaluation import Evaluation
-from synfin_analytics.metrics.rows import FrameRows
-from synfin_analytics.metrics.scored import INTERNAL, grouped_score_counts
-from synfin_analytics.metrics.scores import ScoreCounts
-from synfin_analytics.metrics.summary import METRICS, summaries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from synfin_analytics.metrics._rows import Rows
     from synfin_analytics.metrics.proportions import Interval
-    from synfin_analytics.metrics.rows import Rows
     from synfin_analytics.metrics.threshold import Threshold
 
 #: A group with fewer frauds, or fewer genuine transactions, is marked as small.

@@ -7,10 +7,11 @@ from operator import index
 
 import numpy as np
 
-from synfin_analytics.arguments import shown, text
+from synfin_analytics._core.arguments import shown, text
+from synfin_analytics._core.arithmetic import ratio
+from synfin_analytics._core.html import html_table
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
-from synfin_analytics.metrics.proportions import Interval, proportion_interval, ratio
-from synfin_analytics.metrics.told import html_table
+from synfin_analytics.metrics.proportions import Interval, proportion_interval
 
 #: Each rate that is a share of some transactions: the counts of its numerator, those of its
 #: denominator, and what it means when the denominator is empty.

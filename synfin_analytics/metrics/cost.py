@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from synfin_analytics.arguments import real_number, share
+from synfin_analytics._core.arguments import real_number, share
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:

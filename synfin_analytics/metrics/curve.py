@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from synfin_analytics.arguments import whole_number
+from synfin_analytics._core.arguments import whole_number
+from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics.metrics.confusion import Confusion
-from synfin_analytics.metrics.proportions import ratio
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from synfin_analytics.metrics.scores import Floats, Integers, ScoreCounts
+    from synfin_analytics.metrics._scores import Floats, Integers, ScoreCounts
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class Curve:
 
     Examples
     --------
-    >>> from synfin_analytics.metrics.scores import ScoreCounts
+    >>> from synfin_analytics.metrics._scores import ScoreCounts
     >>> curve = Curve(ScoreCounts.of([0.9, 0.8, 0.8, 0.1], [1, 0, 1, 0]))
     >>> curve.roc_auc, curve.at(0.8)
     (0.875, Confusion(tp=2, fp=1, fn=0, tn=1))

@@ -10,31 +10,27 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from synfin_analytics.arguments import column, share, shown, whole_number
+from synfin_analytics._core.arguments import column, share, shown, whole_number
+from synfin_analytics._core.arithmetic import ratio
+from synfin_analytics._core.dataframes import opened
+from synfin_analytics._core.formatting import decimal, plural
 from synfin_analytics.exceptions import ArgumentError, refuse_repeated_columns
+from synfin_analytics.metrics import _summary as summary
 from synfin_analytics.metrics import cost as costs
-from synfin_analytics.metrics import summary
-from synfin_analytics.metrics.at_threshold import AtThreshold
-from synfin_analytics.metrics.counting import opened
+from synfin_analytics.metrics._at_threshold import AtThreshold
+from synfin_analytics.metrics._of_rows import OfRows
+from synfin_analytics.metrics._rows import FrameRows, Rows, snapshot
+from synfin_analytics.metrics._scored import score_counts
 from synfin_analytics.metrics.curve import Curve
-from synfin_analytics.metrics.of_rows import OfRows
-from synfin_analytics.metrics.proportions import (
-    Interval,
-    check_interval,
-    proportion_interval,
-    ratio,
-)
-from synfin_analytics.metrics.rows import FrameRows, Rows, snapshot
-from synfin_analytics.metrics.scored import score_counts
+from synfin_analytics.metrics.proportions import Interval, check_interval, proportion_interval
 from synfin_analytics.metrics.threshold import Threshold, as_threshold
-from synfin_analytics.wording import decimal, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from synfin_analytics.metrics._scores import ScoreCounts
     from synfin_analytics.metrics.by_group import GroupedEvaluation
     from synfin_analytics.metrics.confusion import Confusion
-    from synfin_analytics.metrics.scores import ScoreCounts
 
 
 @dataclass(frozen=True, eq=False, repr=False)

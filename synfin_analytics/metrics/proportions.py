@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from synfin_analytics.arguments import confidence, shown
+from synfin_analytics._core.arguments import confidence, shown
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 
 if TYPE_CHECKING:
@@ -18,20 +18,6 @@ if TYPE_CHECKING:
 Interval = Literal["wilson", "jeffreys", "exact"]
 
 _STATSMODELS_NAMES = {"wilson": "wilson", "jeffreys": "jeffreys", "exact": "beta"}
-
-
-def ratio(part: ArrayLike, whole: ArrayLike) -> Floats:
-    """Divide, where 0/0 is NaN: nothing was counted, so nothing is known.
-
-    Examples
-    --------
-    >>> ratio([3, 0], [40, 0])
-    array([0.075,   nan])
-    """
-    whole = np.asarray(whole, dtype=np.float64)
-    # The placeholder divisor only keeps numpy from warning; its quotient is never shown.
-    quotient = np.asarray(part, dtype=np.float64) / np.where(whole == 0, 1.0, whole)
-    return np.where(whole == 0, np.nan, quotient)
 
 
 def proportion_interval(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
-from synfin_analytics.arguments import share
+from synfin_analytics._core.arguments import share
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from synfin_analytics.arguments import whole_number
-from synfin_analytics.metrics.proportions import ratio
-from synfin_analytics.wording import decimal
+from synfin_analytics._core.arguments import whole_number
+from synfin_analytics._core.arithmetic import ratio
+from synfin_analytics._core.formatting import decimal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from synfin_analytics.metrics.scores import Floats, Integers
+    from synfin_analytics.metrics._scores import Floats, Integers
 
 
 @dataclass(frozen=True, eq=False)

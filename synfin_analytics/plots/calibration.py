@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synfin_analytics.plots import style
-from synfin_analytics.plots.named import interval_words, missing_class, one_evaluation
+from synfin_analytics.plots._validation import interval_words, missing_class, one_evaluation
 
 if TYPE_CHECKING:
     import pandas as pd

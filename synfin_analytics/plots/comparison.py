@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from synfin_analytics._core.formatting import UNDEFINED, decimal
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.plots import style
-from synfin_analytics.plots.named import interval_words
-from synfin_analytics.wording import UNDEFINED, decimal
+from synfin_analytics.plots._validation import interval_words
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from synfin_analytics.metrics.compare import Comparison
+    from synfin_analytics.metrics.comparison import Comparison
     from synfin_analytics.plots.style import Display
 
 
@@ -47,7 +47,7 @@ def plot_comparison(
     >>> import matplotlib
     >>> matplotlib.use("agg")
     >>> import pandas as pd
-    >>> from synfin_analytics.metrics.compare import compare_models
+    >>> from synfin_analytics.metrics.comparison import compare_models
     >>> frame = pd.DataFrame(
     ...     {
     ...         "customer_id": [1, 1, 2, 2, 3, 3],
@@ -61,7 +61,7 @@ def plot_comparison(
     >>> plot_comparison(compared).ax.get_title(loc="left")
     'good compared with poor'
     """
-    from synfin_analytics.metrics.compare import Comparison
+    from synfin_analytics.metrics.comparison import Comparison
 
     if not isinstance(comparison, Comparison):
         raise ArgumentError(
@@ -95,7 +95,7 @@ def plot_comparison(
 def _differences(ax: Axes, numbers: pd.DataFrame, *, one_model: bool) -> None:
     from matplotlib.ticker import FuncFormatter
 
-    from synfin_analytics.plots.ticks import signed_tick
+    from synfin_analytics.plots._ticks import signed_tick
 
     colours = style.palette(ax)
     rows = np.arange(len(numbers))[::-1]

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from synfin_analytics._core.arithmetic import ratio
+from synfin_analytics._core.formatting import between, percent, plural
 from synfin_analytics.metrics.confusion import Confusion
-from synfin_analytics.metrics.proportions import Interval, proportion_interval, ratio
+from synfin_analytics.metrics.proportions import Interval, proportion_interval
 from synfin_analytics.plots import style
-from synfin_analytics.plots.named import at_threshold, one_evaluation
-from synfin_analytics.wording import between, percent, plural
+from synfin_analytics.plots._validation import at_threshold, one_evaluation
 
 if TYPE_CHECKING:
     import pandas as pd

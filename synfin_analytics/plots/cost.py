@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from synfin_analytics._core.formatting import percent, score
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.plots import style
-from synfin_analytics.plots.thinning import thinned
+from synfin_analytics.plots._thinning import thinned
 from synfin_analytics.plots.thresholds import limit, steps
-from synfin_analytics.wording import percent, score
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +97,7 @@ def _stack(ax: Axes, numbers: pd.DataFrame) -> None:
     from matplotlib.patches import Patch
     from matplotlib.ticker import FuncFormatter, StrMethodFormatter
 
-    from synfin_analytics.plots.ticks import brief_tick
+    from synfin_analytics.plots._ticks import brief_tick
 
     colours = style.palette(ax)
     end = limit(numbers, 0.0)

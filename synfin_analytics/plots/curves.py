@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from synfin_analytics._core.formatting import UNDEFINED, decimal, percent
 from synfin_analytics.plots import style
-from synfin_analytics.plots.named import (
+from synfin_analytics.plots._validation import (
     at_threshold,
     curves,
     interval_words,
     missing_class,
     named,
 )
-from synfin_analytics.wording import UNDEFINED, decimal, percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

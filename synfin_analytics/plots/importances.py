@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synfin_analytics.arguments import whole_number
+from synfin_analytics._core.arguments import whole_number
+from synfin_analytics._core.formatting import signed
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.plots import style
-from synfin_analytics.wording import signed
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 import numpy as np
 
-from synfin_analytics.arguments import shown, whole_number
+from synfin_analytics._core.arguments import shown, whole_number
+from synfin_analytics._core.arithmetic import ratio
+from synfin_analytics._core.formatting import group_word, is_missing, percent
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
-from synfin_analytics.metrics.fraud import MEASURES
-from synfin_analytics.metrics.proportions import ratio
+from synfin_analytics.metrics.fraud_rates import MEASURES
 from synfin_analytics.plots import style
-from synfin_analytics.wording import group_word, is_missing, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

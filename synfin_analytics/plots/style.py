@@ -370,7 +370,7 @@ def date_ticks(ax: Axes) -> None:
 
 def percent_ticks() -> Any:
     """Ticks as percent, all with the decimals that the finest needs."""
-    from synfin_analytics.plots.ticks import PercentTicks
+    from synfin_analytics.plots._ticks import PercentTicks
 
     return PercentTicks()
 

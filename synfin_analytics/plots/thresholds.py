@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from synfin_analytics._core.formatting import UNDEFINED, percent
 from synfin_analytics.metrics.proportions import proportion_interval
 from synfin_analytics.plots import style
-from synfin_analytics.plots.named import (
+from synfin_analytics.plots._thinning import thinned
+from synfin_analytics.plots._validation import (
     at_threshold,
     interval_words,
     missing_class,
     one_evaluation,
 )
-from synfin_analytics.plots.thinning import thinned
-from synfin_analytics.wording import UNDEFINED, percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,7 +126,7 @@ def _queue(ax: Axes, one: Evaluation, numbers: pd.DataFrame) -> Axes:
     """Draw the share that is alerted in a strip below, in powers of ten."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-    from synfin_analytics.plots.ticks import share_tick
+    from synfin_analytics.plots._ticks import share_tick
 
     colours = style.palette(ax)
     below = style.strip(ax, 0.9)

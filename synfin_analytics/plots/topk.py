@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from synfin_analytics._core.formatting import percent
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.plots import style
-from synfin_analytics.wording import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import func, select
 
-from synfin_analytics import arguments
+from synfin_analytics._core import arguments
+from synfin_analytics.database.models import Merchant, Transaction
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.metrics import clusters
-from synfin_analytics.models import Merchant, Transaction
-from synfin_analytics.reports import extremes, facts, fraud_tables, fraud_words, groupings
+from synfin_analytics.metrics import _clusters as clusters
+from synfin_analytics.reports import _extremes as extremes
+from synfin_analytics.reports import _fraud_narrative as fraud_words
+from synfin_analytics.reports import _fraud_tables as fraud_tables
+from synfin_analytics.reports import _groups as groupings
+from synfin_analytics.reports import _queries as facts
+from synfin_analytics.reports._page import Finding, Page
 from synfin_analytics.reports.model import opened
 from synfin_analytics.reports.model_page import ModelReport
-from synfin_analytics.reports.origin import Origin, plain
-from synfin_analytics.reports.page import Finding, Page
+from synfin_analytics.reports.provenance import Origin, plain
 from synfin_analytics.repositories import TransactionRepository
 from synfin_analytics.repositories.transactions import within
 
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
-    from synfin_analytics._dates import Bound
+    from synfin_analytics._core.dates import Bound
     from synfin_analytics.reports.model import By
 
 _BANDS = {"amount": (10, 25, 50, 100, 200)}

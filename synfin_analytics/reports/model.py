@@ -8,30 +8,28 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from synfin_analytics import arguments
+from synfin_analytics._core import arguments
+from synfin_analytics.database.manager import get_db_manager
+from synfin_analytics.database.models import ModelPrediction, Transaction
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.manager import get_db_manager
 from synfin_analytics.metrics.bootstrap import METRICS
-from synfin_analytics.metrics.compare import Comparison, compare
+from synfin_analytics.metrics.comparison import Comparison, compare
 from synfin_analytics.metrics.threshold import Threshold, as_threshold
 from synfin_analytics.metrics.topk import check_k
-from synfin_analytics.models import ModelPrediction, Transaction
-from synfin_analytics.reports import (
-    facts,
-    groupings,
-    model_tables,
-)
+from synfin_analytics.reports import _groups as groupings
+from synfin_analytics.reports import _model_tables as model_tables
+from synfin_analytics.reports import _queries as facts
 from synfin_analytics.reports.model_page import ModelReport, Settings
-from synfin_analytics.reports.origin import Origin, plain
+from synfin_analytics.reports.provenance import Origin, plain
 from synfin_analytics.repositories import ModelPredictionRepository
-from synfin_analytics.repositories.scored import ScoredPredictions
+from synfin_analytics.repositories._prediction_counts import ScoredPredictions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy.orm import Session
 
-    from synfin_analytics._dates import Bound
+    from synfin_analytics._core.dates import Bound
     from synfin_analytics.metrics.bootstrap import Bootstrap
     from synfin_analytics.metrics.by_group import GroupedEvaluation
     from synfin_analytics.metrics.evaluation import Evaluation

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from synfin_analytics.reports import (
-    extremes,
-    model_limits,
-    model_pictures,
-    model_tables,
-    model_words,
-)
-from synfin_analytics.reports.page import Finding, Page
+from synfin_analytics.reports import _extremes as extremes
+from synfin_analytics.reports import _model_caveats as model_limits
+from synfin_analytics.reports import _model_figures as model_pictures
+from synfin_analytics.reports import _model_narrative as model_words
+from synfin_analytics.reports import _model_tables as model_tables
+from synfin_analytics.reports._page import Finding, Page
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -22,11 +20,11 @@ if TYPE_CHECKING:
 
     from synfin_analytics.metrics.bootstrap import Bootstrap
     from synfin_analytics.metrics.by_group import GroupedEvaluation
-    from synfin_analytics.metrics.compare import Comparison
+    from synfin_analytics.metrics.comparison import Comparison
     from synfin_analytics.metrics.evaluation import Evaluation
     from synfin_analytics.metrics.topk import TopK
-    from synfin_analytics.reports.facts import Predictions
-    from synfin_analytics.reports.origin import Origin
+    from synfin_analytics.reports._queries import Predictions
+    from synfin_analytics.reports.provenance import Origin
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from sqlalchemy import Table, delete, func, select
 
-from synfin_analytics.connect import check_driver
-from synfin_analytics.frames.convert import Frame, check_frame
-from synfin_analytics.frames.read import read_df
-from synfin_analytics.frames.spec import TableSpec, spec_of
-from synfin_analytics.models import Base
-from synfin_analytics.repositories.refusals import savepoint, told
-from synfin_analytics.repositories.values import row_of, value_of, window
-from synfin_analytics.schema.home import refuse_other_table
+from synfin_analytics._core.output import Frame, check_frame
+from synfin_analytics._core.validation.spec import TableSpec, spec_of
+from synfin_analytics.database.connection import check_driver
+from synfin_analytics.database.models import Base
+from synfin_analytics.database.schema._home import refuse_other_table
+from synfin_analytics.io.read import read_df
+from synfin_analytics.repositories._arguments import row_of, value_of, window
+from synfin_analytics.repositories._errors import savepoint, told
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, CompoundSelect, Select
     from sqlalchemy.orm import Session
 
-    from synfin_analytics.frames.report import LoadReport
+    from synfin_analytics.io.load.report import LoadReport
 
     Rows: TypeAlias = pd.DataFrame | pl.DataFrame | pa.Table
 
@@ -146,7 +146,7 @@ class BaseRepository(Generic[ModelT]):
         **options
             As for :func:`synfin_analytics.load_df`.
         """
-        from synfin_analytics.frames.load import load_df
+        from synfin_analytics.io.load import load_df
 
         self._flush()
         return load_df(entities, self.model, session=self.session, **options)

@@ -6,29 +6,29 @@ from typing import TYPE_CHECKING, Any, overload
 
 from sqlalchemy import func, select
 
-from synfin_analytics.arguments import shown, text
+from synfin_analytics._core.arguments import shown, text
+from synfin_analytics.database.models import MLFeatures, ModelPrediction
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, SynfinError
-from synfin_analytics.features.engineer import delay_of, period_of
+from synfin_analytics.features._engineer import delay_of, period_of
+from synfin_analytics.metrics._resampled import Options
+from synfin_analytics.metrics._scored import split_counts
 from synfin_analytics.metrics.by_group import GroupedEvaluation, check_groups, grouped
-from synfin_analytics.metrics.compare import DEFAULT, Comparison, compare
+from synfin_analytics.metrics.comparison import DEFAULT, Comparison, compare
 from synfin_analytics.metrics.confusion import Confusion
 from synfin_analytics.metrics.evaluation import Evaluation
 from synfin_analytics.metrics.proportions import Interval, check_interval
-from synfin_analytics.metrics.resampled import Options
-from synfin_analytics.metrics.scored import split_counts
 from synfin_analytics.metrics.threshold import Threshold, as_threshold
-from synfin_analytics.models import MLFeatures, ModelPrediction
+from synfin_analytics.repositories._errors import savepoint
+from synfin_analytics.repositories._features import engineer
+from synfin_analytics.repositories._prediction_counts import ScoredPredictions
 from synfin_analytics.repositories.base import BaseRepository
-from synfin_analytics.repositories.engineering import engineer
-from synfin_analytics.repositories.refusals import savepoint
-from synfin_analytics.repositories.scored import ScoredPredictions
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Sequence
 
-    from synfin_analytics._dates import Bound
-    from synfin_analytics.frames.report import LoadReport
+    from synfin_analytics._core.dates import Bound
+    from synfin_analytics.io.load.report import LoadReport
     from synfin_analytics.repositories.base import Rows
 
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import and_, func, or_, select, update
 
-from synfin_analytics.arguments import share
+from synfin_analytics._core.arguments import share
+from synfin_analytics.database.models import Customer, Merchant, Transaction
+from synfin_analytics.database.models.parties import RISK_CATEGORIES
 from synfin_analytics.exceptions import NotFoundError
-from synfin_analytics.models import Customer, Merchant, Transaction
-from synfin_analytics.models.parties import RISK_CATEGORIES
+from synfin_analytics.repositories._errors import savepoint
 from synfin_analytics.repositories.base import BaseRepository, ModelT
-from synfin_analytics.repositories.refusals import savepoint
 
 if TYPE_CHECKING:
     from synfin_analytics.repositories.base import Rows

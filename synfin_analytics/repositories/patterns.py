@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, delete, func, select, text
 
+from synfin_analytics.database.models import AnomalyPattern, FraudPattern
+from synfin_analytics.database.models.patterns import SEVERITIES
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
-from synfin_analytics.models import AnomalyPattern, FraudPattern
-from synfin_analytics.models.patterns import SEVERITIES
+from synfin_analytics.repositories._errors import savepoint
+from synfin_analytics.repositories._pattern_merge import COLUMNS, Merge, Recorded, frame_of, rows_of
 from synfin_analytics.repositories.base import BaseRepository, ModelT
-from synfin_analytics.repositories.recording import COLUMNS, Merge, Recorded, frame_of, rows_of
-from synfin_analytics.repositories.refusals import savepoint
 
 if TYPE_CHECKING:
     from synfin_analytics.repositories.base import Rows

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 from sqlalchemy import and_, func, select, union_all
 
-from synfin_analytics._dates import Bound, span
+from synfin_analytics._core.arithmetic import ratio
+from synfin_analytics._core.dates import Bound, span
+from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
-from synfin_analytics.metrics.clusters import AUTO, Clusters
-from synfin_analytics.metrics.fraud import MEASURES, rates_from_counts
-from synfin_analytics.metrics.groups import Groups
-from synfin_analytics.metrics.proportions import Interval, check_interval, ratio
-from synfin_analytics.models import Transaction
+from synfin_analytics.metrics._clusters import AUTO, Clusters
+from synfin_analytics.metrics._grouping import Groups
+from synfin_analytics.metrics.fraud_rates import MEASURES, rates_from_counts
+from synfin_analytics.metrics.proportions import Interval, check_interval
+from synfin_analytics.repositories._arguments import money, units
+from synfin_analytics.repositories._fraud_rate import band_of, counted, period_of
+from synfin_analytics.repositories._query_settings import BY_SLICE, planned, slices
 from synfin_analytics.repositories.base import BaseRepository
-from synfin_analytics.repositories.planning import BY_SLICE, planned, slices
-from synfin_analytics.repositories.rates import band_of, counted, period_of
-from synfin_analytics.repositories.values import money, units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Select
 
-    from synfin_analytics.metrics.periods import Period
+    from synfin_analytics._core.frequency import Period
     from synfin_analytics.repositories.base import Rows
 
 _NEWEST = (Transaction.timestamp.desc(),)
@@ -42,7 +43,7 @@ class TransactionRepository(BaseRepository[Transaction]):
 
     Examples
     --------
-    >>> from synfin_analytics.manager import DatabaseManager
+    >>> from synfin_analytics.database.manager import DatabaseManager
     >>> manager = DatabaseManager()
     >>> manager.create_all_tables()
     >>> with manager.get_session() as session:

@@ -7,31 +7,31 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from synfin_analytics import arguments
-from synfin_analytics._fork import require_thread_pool
+from synfin_analytics._core import arguments
+from synfin_analytics._core.fork import require_thread_pool
+from synfin_analytics._core.html import html_table
+from synfin_analytics._core.output import Frame, check_frame, to_frame
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.frames.convert import Frame, check_frame, to_frame
-from synfin_analytics.metrics.told import html_table
-from synfin_analytics.simulation import habits
-from synfin_analytics.simulation.anomalies import Anomaly, HolidayTravel, LargePurchase
-from synfin_analytics.simulation.describe import described
-from synfin_analytics.simulation.draws import Draws
-from synfin_analytics.simulation.everyday import everyday
-from synfin_analytics.simulation.history import of_customers, of_merchants
-from synfin_analytics.simulation.journeys import Calendar, Whereabouts, far, whereabouts
-from synfin_analytics.simulation.patterns import chosen_anomalies, chosen_patterns, with_fraud
-from synfin_analytics.simulation.payments import DAY, Payments, in_order, together
-from synfin_analytics.simulation.people import customer_columns, settle
-from synfin_analytics.simulation.scene import Scene
-from synfin_analytics.simulation.shops import merchant_columns, open_shops
-from synfin_analytics.simulation.world import World
+from synfin_analytics.simulation import _recurring as habits
+from synfin_analytics.simulation._aggregates import of_customers, of_merchants
+from synfin_analytics.simulation._anomalies import Anomaly, HolidayTravel, LargePurchase
+from synfin_analytics.simulation._context import Scene
+from synfin_analytics.simulation._genuine import everyday
+from synfin_analytics.simulation._patterns import chosen_anomalies, chosen_patterns, with_fraud
+from synfin_analytics.simulation._payments import DAY, Payments, in_order, together
+from synfin_analytics.simulation._people import customer_columns, settle
+from synfin_analytics.simulation._random import Draws
+from synfin_analytics.simulation._shops import merchant_columns, open_shops
+from synfin_analytics.simulation._to_tables import described
+from synfin_analytics.simulation._travel import Calendar, Whereabouts, far, whereabouts
+from synfin_analytics.simulation._world import World
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     import polars as pl
 
-    from synfin_analytics.simulation.pattern import Pattern
+    from synfin_analytics.simulation._pattern import Pattern
 
 _MOST_FRAUD = 0.1
 #: The days that a calendar of ours and of PostgreSQL both know well.

@@ -1,0 +1,1 @@
+"""What several floors share: dates, dataframes, validation, formatting. It knows no database."""

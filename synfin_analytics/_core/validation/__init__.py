@@ -1,0 +1,1 @@
+"""Validation of columns and cells against what a table's column accepts."""

@@ -1,0 +1,174 @@
+"""What the loader knows of a table: read off its model once, never written down again."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache
+from typing import TYPE_CHECKING, Literal
+
+import polars as pl
+from psycopg2 import sql
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Date,
+    DateTime,
+    Double,
+    Integer,
+    Numeric,
+    SmallInteger,
+    String,
+    Table,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from synfin_analytics._core.validation.rules import rule_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy.orm import DeclarativeBase
+
+    from synfin_analytics._core.validation.rules import Rule
+
+Kind = Literal["text", "integer", "number", "decimal", "boolean", "moment", "day", "json"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ColumnSpec:
+    """What one column accepts."""
+
+    name: str
+    kind: Kind
+    dtype: pl.DataType
+    rule: Rule | None = None
+    length: int | None = None
+    precision: int = 0
+    scale: int = 0
+    #: NULL is refused, and the database has no default.
+    required: bool = False
+    #: The database fills it in where it is not given, and NULL is refused.
+    defaulted: bool = False
+    derived: bool = False
+    personal: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """A foreign key: ``column`` names a row of ``table`` by its key ``target``."""
+
+    column: str
+    table: str
+    target: str
+
+
+@dataclasses.dataclass(frozen=True)
+class TableSpec:
+    """Columns, keys and parents of one table."""
+
+    name: str
+    columns: dict[str, ColumnSpec]
+    primary_key: str
+    #: The primary key counts itself up where it is not given.
+    serial: bool
+    #: Column groups that are unique, the primary key first.
+    unique: tuple[tuple[str, ...], ...]
+    #: The column that most indexes begin with; of several, the primary key.
+    leading: str
+    references: tuple[Reference, ...]
+    #: Where the tables are, for statements: no other table of the same name is meant.
+    schema: str = ""
+
+    def identifier(self, table: str = "") -> sql.Identifier:
+        """Quoted name of this table, or of one that it refers to, with its schema."""
+        return sql.Identifier(*filter(None, (self.schema, table or self.name)))
+
+    def qualified(self, table: str = "") -> str:
+        """Give the same as text, for ``::regclass``."""
+        return ".".join(
+            '"' + part.replace('"', '""') + '"' for part in self.identifier(table).strings
+        )
+
+    def sent(self, names: Iterable[str]) -> list[ColumnSpec]:
+        """Columns of the table among ``names``, in that order."""
+        return [self.columns[name] for name in names if name in self.columns]
+
+
+@cache
+def spec_of(model: type[DeclarativeBase]) -> TableSpec:
+    """Specification of a model's table.
+
+    Examples
+    --------
+    >>> from synfin_analytics.database.models import Transaction
+    >>> spec = spec_of(Transaction)
+    >>> [name for name, column in spec.columns.items() if column.required]
+    ['transaction_id', 'customer_id', 'merchant_id', 'amount', 'timestamp']
+    >>> spec.leading
+    'timestamp'
+    """
+    table = model.__table__
+    if not isinstance(table, Table):
+        raise TypeError(f"{model.__name__} does not map a table")
+    (key,) = table.primary_key.columns
+    serial = isinstance(key.type, BigInteger)
+    columns = {}
+    for column in table.columns:
+        kind, dtype = _kind(column.type)
+        has_default = column.server_default is not None or (serial and column is key)
+        columns[column.name] = ColumnSpec(
+            name=column.name,
+            kind=kind,
+            dtype=dtype,
+            rule=rule_of(column),
+            length=getattr(column.type, "length", None),
+            precision=getattr(column.type, "precision", None) or 0,
+            scale=getattr(column.type, "scale", None) or 0,
+            required=not column.nullable and not has_default,
+            defaulted=not column.nullable and has_default,
+            derived=bool(column.info.get("derived")),
+            personal=bool(column.info.get("pii")),
+        )
+    unique: list[tuple[str, ...]] = [(key.name,)]
+    unique += [
+        tuple(column.name for column in constraint.columns)
+        for constraint in table.constraints
+        if isinstance(constraint, UniqueConstraint)
+    ]
+    begins = [key.name, *(index.columns[0].name for index in table.indexes)]
+    return TableSpec(
+        name=table.name,
+        columns=columns,
+        primary_key=key.name,
+        serial=serial,
+        unique=tuple(unique),
+        leading=max(begins, key=begins.count),
+        references=tuple(
+            Reference(fk.parent.name, fk.column.table.name, fk.column.name)
+            for fk in sorted(table.foreign_keys, key=lambda fk: fk.parent.name)
+        ),
+    )
+
+
+#: Integers stand in the order of their sizes: SQLAlchemy's wider and narrower ones are heirs.
+_KINDS: tuple[tuple[type, Kind, pl.DataType], ...] = (
+    (String, "text", pl.String()),
+    (BigInteger, "integer", pl.Int64()),
+    (SmallInteger, "integer", pl.Int16()),
+    (Integer, "integer", pl.Int32()),
+    (Boolean, "boolean", pl.Boolean()),
+    (Double, "number", pl.Float64()),
+    (DateTime, "moment", pl.Datetime("us", "UTC")),
+    (Date, "day", pl.Date()),
+    (JSONB, "json", pl.String()),
+)
+
+
+def _kind(sql: object) -> tuple[Kind, pl.DataType]:
+    for of, kind, dtype in _KINDS:
+        if isinstance(sql, of):
+            return kind, dtype
+    if isinstance(sql, Numeric):
+        return "decimal", pl.Decimal(sql.precision, sql.scale or 0)
+    raise TypeError(f"no column of ours has the type {sql!r}")

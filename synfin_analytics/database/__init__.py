@@ -1,0 +1,1 @@
+"""The database: configuration, connections, models, schema, embedded server."""

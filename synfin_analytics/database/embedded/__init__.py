@@ -1,0 +1,9 @@
+"""A PostgreSQL server that comes with the package: it starts by itself and stops by itself."""
+
+from __future__ import annotations
+
+from synfin_analytics.database.embedded._control import ServerStatus, status, stop
+from synfin_analytics.database.embedded._server import EmbeddedPostgres
+from synfin_analytics.database.embedded._settings import cluster_settings
+
+__all__ = ["EmbeddedPostgres", "ServerStatus", "cluster_settings", "status", "stop"]

@@ -1,0 +1,71 @@
+"""Account takeover: somebody shops with a customer's account, from a device of their own."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import polars as pl
+
+from synfin_analytics._core.formatting import number, percent, plural
+from synfin_analytics.detection._bursts import bursts
+from synfin_analytics.detection.detector import Detector, grown, hits
+
+if TYPE_CHECKING:
+    from synfin_analytics.detection._context import Ledger
+
+
+@dataclasses.dataclass(frozen=True)
+class AccountTakeover(Detector):
+    """At least ``least`` payments within ``within``, from a device that the customer never had.
+
+    Their mean is at least ``times`` the customer's usual amount. The less a customer otherwise pays
+    online, the stronger the evidence.
+    """
+
+    name: ClassVar[str] = "account_takeover"
+    title: ClassVar[str] = "Account takeover"
+    needs: ClassVar[tuple[str, ...]] = ("device_id",)
+
+    least: int = 3
+    within: dt.timedelta = dt.timedelta(days=4)
+    times: float = 1.2
+
+    def find(self, ledger: Ledger) -> pl.DataFrame:
+        """Find it; see :meth:`Detector.find`."""
+        key = ledger.device
+        strange = ledger.strange_device & ~ledger.paid_back
+        episode = bursts(key, ledger.at, strange, self.within, self.least)
+        ratio = ledger.times_usual
+        online = ledger.of_customer(pl.col("online").mean())
+        found = hits(episode, ratio=ratio, online_share=online)
+        return (
+            found.with_columns(
+                pl.col("ratio")
+                .fill_nan(None)
+                .median()
+                .over("episode")
+                .round(1)
+                .alias("times_usual"),
+                pl.col("online_share").mean().over("episode").round(3),
+            )
+            .filter(pl.col("times_usual") >= self.times)
+            .with_columns(
+                strength=(
+                    grown(pl.col("times_usual"), self.times, 3 * self.times)
+                    + grown(pl.len().over("episode"), self.least, 2 * self.least)
+                    + grown(-pl.col("online_share"), -0.5, -0.1)
+                )
+                / 3
+            )
+            .drop("ratio")
+        )
+
+    def words(self, figures: dict[str, Any]) -> str:
+        """Tell an episode in a sentence."""
+        return (
+            f"{plural(figures['payments'], 'payment')} from a device that the customer never had, "
+            f"of {number(figures['times_usual'], 1)} times the usual amount; the customer makes "
+            f"{percent(figures['online_share'])} of all payments online"
+        )

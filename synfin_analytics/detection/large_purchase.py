@@ -1,0 +1,44 @@
+"""Large purchase: many times the usual amount, but in the customer's own way; no fraud as such."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import polars as pl
+
+from synfin_analytics._core.formatting import number
+from synfin_analytics.detection.amount_spike import singles, spikes
+from synfin_analytics.detection.detector import Detector, grown
+
+if TYPE_CHECKING:
+    from synfin_analytics.detection._context import Ledger
+
+
+@dataclasses.dataclass(frozen=True)
+class LargePurchase(Detector):
+    """A payment of at least ``times`` the customer's mean, with the customer's card and device.
+
+    It went through; it was made with the chip, or from a device that the customer uses otherwise.
+    """
+
+    name: ClassVar[str] = "large_purchase"
+    title: ClassVar[str] = "Large purchase"
+
+    times: float = 10.0
+    history: int = 10
+
+    def find(self, ledger: Ledger) -> pl.DataFrame:
+        """Find it; see :meth:`Detector.find`."""
+        own = ~ledger.strange if ledger.tells_strangers else ledger.spent
+        which = spikes(ledger, self.times, self.history) & own & ledger.spent
+        return singles(ledger, which).with_columns(
+            strength=grown(pl.col("times_usual"), self.times, 2 * self.times)
+        )
+
+    def words(self, figures: dict[str, Any]) -> str:
+        """Tell an episode in a sentence."""
+        return (
+            f"One payment of {number(figures['times_usual'], 1)} times what the customer usually "
+            "pays, with the customer's own card or device"
+        )

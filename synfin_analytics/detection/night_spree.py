@@ -1,0 +1,67 @@
+"""Night-time spree: a card is used again and again in a night, by someone who sleeps at night."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import polars as pl
+
+from synfin_analytics._core.formatting import percent, plural
+from synfin_analytics._core.rolling import HOUR
+from synfin_analytics.detection._bursts import bursts
+from synfin_analytics.detection.detector import Detector, grown, hits
+
+if TYPE_CHECKING:
+    from synfin_analytics.detection._context import Ledger
+
+
+@dataclasses.dataclass(frozen=True)
+class NightSpree(Detector):
+    """At least ``least`` payments in person within ``within``, between midnight and ``until``.
+
+    Hours are those of the sun where the payment is made, if its longitude is known, and UTC
+    otherwise. On average they are at least ``times`` the mean of the customer's other payments, of
+    which no more than ``share`` are made at night.
+    """
+
+    name: ClassVar[str] = "night_spree"
+    title: ClassVar[str] = "Night-time spree"
+
+    until: float = 6.0
+    least: int = 4
+    within: dt.timedelta = dt.timedelta(hours=6)
+    times: float = 1.5
+    share: float = 0.2
+
+    def find(self, ledger: Ledger) -> pl.DataFrame:
+        """Find it; see :meth:`Detector.find`."""
+        ahead = np.rint(np.nan_to_num(ledger.numbers("longitude")) / 15)
+        hour = (ledger.at / HOUR + ahead) % 24
+        night = (hour < self.until) & ledger.in_person
+        nights = np.bincount(ledger.customer, hour < self.until)[ledger.customer]
+        episode = bursts(ledger.card, ledger.at, night, self.within, self.least)
+        found = hits(episode, nights=nights, every=ledger.payments, ratio=ledger.times_usual)
+        others = pl.col("every") - pl.len().over("episode")
+        found = found.select(
+            "place",
+            "episode",
+            ((pl.col("nights") - pl.len().over("episode")) / others).alias("night_share").round(4),
+            pl.col("ratio").fill_nan(None).mean().over("episode").round(1).alias("times_usual"),
+        ).filter((pl.col("night_share") <= self.share) & (pl.col("times_usual") >= self.times))
+        return found.with_columns(
+            strength=(
+                grown(pl.len().over("episode"), self.least, 2 * self.least)
+                + grown(-pl.col("night_share"), -self.share, -0.2 * self.share)
+            )
+            / 2
+        )
+
+    def words(self, figures: dict[str, Any]) -> str:
+        """Tell an episode in a sentence."""
+        return (
+            f"{plural(figures['payments'], 'payment')} in one night, of a customer who makes "
+            f"{percent(figures['night_share'])} of the others at night"
+        )

@@ -1,0 +1,62 @@
+"""Refund abuse: a merchant pays back again and again what was never bought there."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import polars as pl
+
+from synfin_analytics._core.formatting import number, plural
+from synfin_analytics._core.rolling import Amounts, Runs
+from synfin_analytics.detection._bursts import bursts
+from synfin_analytics.detection.detector import Detector, grown, hits
+
+if TYPE_CHECKING:
+    from synfin_analytics.detection._context import Ledger
+
+
+@dataclasses.dataclass(frozen=True)
+class RefundAbuse(Detector):
+    """At least ``least`` refunds of a merchant to a customer within ``within``, for no purchase.
+
+    A refund is for no purchase if it, with the merchant's refunds to that customer before, is more
+    than all that the customer had paid there.
+    """
+
+    name: ClassVar[str] = "refund_abuse"
+    title: ClassVar[str] = "Refund abuse"
+    needs: ClassVar[tuple[str, ...]] = ("transaction_type",)
+
+    least: int = 3
+    within: dt.timedelta = dt.timedelta(days=30)
+
+    def find(self, ledger: Ledger) -> pl.DataFrame:
+        """Find it; see :meth:`Detector.find`."""
+        pair = ledger.customer * (ledger.merchant.max(initial=0) + 1) + ledger.merchant
+        money = Amounts.of(ledger.amount)
+        refund = ledger.is_one_of("transaction_type", "refund")
+        so_far = Runs(pair, ledger.at).window()
+        bought = so_far.sum(np.where(ledger.spent, money.units, 0))
+        unbought = refund & (so_far.sum(np.where(refund, money.units, 0)) > bought)
+        episode = bursts(pair, ledger.at, unbought, self.within, self.least)
+        found = hits(episode, refunded=ledger.amount, bought=money.money(bought))
+        return found.with_columns(
+            pl.col("refunded").sum().over("episode").round(2),
+            pl.col("bought").max().over("episode").round(2),
+        ).with_columns(
+            strength=(
+                grown(pl.len().over("episode"), self.least, 2 * self.least)
+                + grown(-pl.col("bought") / pl.col("refunded"), -1, 0)
+            )
+            / 2
+        )
+
+    def words(self, figures: dict[str, Any]) -> str:
+        """Tell an episode in a sentence."""
+        return (
+            f"{plural(figures['payments'], 'refund')} of {number(figures['refunded'], 2)} in all "
+            f"from a merchant where {number(figures['bought'], 2)} had been spent"
+        )

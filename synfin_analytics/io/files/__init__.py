@@ -1,0 +1,1 @@
+"""Files of several formats as batches of rows."""

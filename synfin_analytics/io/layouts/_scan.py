@@ -1,0 +1,270 @@
+"""Files and frames of every kind as one lazy frame, with texts where a file has only texts."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime as dt
+import itertools
+import json
+import numbers
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from synfin_analytics._core.validation.cells import is_missing
+from synfin_analytics._core.validation.options import ReadOptions
+from synfin_analytics.exceptions import ArgumentError, refuse_repeated_columns
+from synfin_analytics.io._sources import open_source
+from synfin_analytics.io.files import _files as files
+from synfin_analytics.io.files._parquet import data_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from synfin_analytics._core.validation.columns import Column
+    from synfin_analytics.io._sources import Batch
+    from synfin_analytics.io.layouts.layout import Layout
+
+_BATCH = 65_536
+#: Values that a CSV file could have; NumPy's scalars are numbers, too.
+_PLAIN = (str, numbers.Number, np.bool_, dt.date, type(None), type(pd.NA), type(pd.NaT))
+
+
+@dataclasses.dataclass(frozen=True)
+class Scan:
+    """Rows of a file or a frame."""
+
+    frame: pl.LazyFrame
+    #: What messages call it.
+    name: str
+    #: Columns of texts that the table says how to read, as all of a CSV file.
+    texts: frozenset[str] = frozenset()
+    #: How a file was read.
+    note: str = ""
+
+
+def scan(source: Any, options: ReadOptions, layouts: Sequence[Layout]) -> Scan:
+    """Open a path, several paths or a frame.
+
+    Parameters
+    ----------
+    source
+        A path, a list of paths, or a frame of any kind that :func:`load_df` takes.
+    options
+        How cells are written that are texts.
+    layouts
+        Those whose columns are wanted of an eager frame.
+
+    Raises
+    ------
+    ArgumentError
+        It is none of these, is not there, or cannot be read.
+    """
+    if isinstance(source, list | tuple) and source and isinstance(source[0], str | Path):
+        parts = [_scan_file(path, options) for path in source]
+        opened = Scan(
+            _united([part.frame for part in parts]) if len(parts) > 1 else parts[0].frame,
+            parts[0].name,
+            frozenset().union(*(part.texts for part in parts)),
+            parts[0].note,
+        )
+    elif isinstance(source, str | Path):
+        opened = _scan_file(source, options)
+    else:
+        options.refuse_csv_options(f"a {type(source).__name__}")
+        opened = _scan_frame(source, layouts)
+    if options.about_texts:
+        schema = schema_of(opened)
+        texts = frozenset(name for name, dtype in schema.items() if dtype == pl.String)
+        opened = dataclasses.replace(opened, texts=opened.texts | texts)
+    return opened
+
+
+def schema_of(opened: Scan) -> pl.Schema:
+    """Columns and types of a scan.
+
+    Raises
+    ------
+    ArgumentError
+        The file cannot be read.
+    """
+    try:
+        return opened.frame.collect_schema()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise ArgumentError(f"{opened.name} cannot be read: {error}") from None
+
+
+# -- Frames ----------------------------------------------------------------------------------------
+
+
+def _scan_frame(source: Any, layouts: Sequence[Layout]) -> Scan:
+    if isinstance(source, pl.LazyFrame):
+        return Scan(source, "The frame")
+    if not isinstance(source, list | tuple):
+        refuse_repeated_columns(source)
+    opened = open_source(source, _BATCH)
+    wanted = {name for layout in layouts for name in layout.wanted(opened.names)}
+    if not any(set(layout.columns) <= wanted for layout in layouts):
+        # Of columns of another layout only the names are wanted, for a message.
+        return Scan(pl.LazyFrame({name: [] for name in opened.names}), "The frame")
+    names = [name for name in opened.names if name in wanted]
+    frame, texts = _collected(names, list(opened.batches))
+    return Scan(frame.lazy(), "The frame", texts)
+
+
+def _collected(
+    names: Sequence[str], batches: Sequence[Batch]
+) -> tuple[pl.DataFrame, frozenset[str]]:
+    """Join batches; a column without one type for its cells becomes texts, to be read each."""
+    columns, texts = [], set()
+    for name in names:
+        parts: list[Column] = [batch.columns[name] for batch in batches]
+        series = [part for part in parts if isinstance(part, pl.Series)]
+        types = {part.dtype for part in series} - {pl.Null()}
+        if len(series) == len(parts) and len(types) <= 1:
+            dtype = next(iter(types), pl.Null())
+            joined = pl.concat([part.cast(dtype) for part in series]) if series else pl.Series()
+            columns.append(joined.alias(name))
+        else:
+            texts.add(name)
+            cells = [cell for part in parts for cell in flattened(part)]
+            strange = next((cell for cell in cells if not isinstance(cell, _PLAIN)), None)
+            if strange is not None:
+                raise ArgumentError(
+                    f"The column {name!r} must hold texts, numbers or dates for a layout; "
+                    f"got {type(strange).__name__}."
+                )
+            columns.append(pl.Series(name, map(text_of, cells), dtype=pl.String))
+    return pl.DataFrame(columns), frozenset(texts)
+
+
+def flattened(column: Column) -> Iterable[Any]:
+    """Cells of a column, also of one in several pieces."""
+    if isinstance(column, tuple):
+        return itertools.chain.from_iterable(column)
+    return column
+
+
+def text_of(cell: Any) -> str | None:
+    """Write a value as a CSV file would have it, with all its digits.
+
+    Examples
+    --------
+    >>> text_of(9007199254740993), text_of(True), text_of({"a": 1}), text_of(None)
+    ('9007199254740993', 'true', '{"a": 1}', None)
+    """
+    if cell is None or isinstance(cell, str):
+        return cell
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    if isinstance(cell, dict | list):
+        with contextlib.suppress(TypeError):  # of what is no JSON; the loader refuses its text
+            return json.dumps(cell, ensure_ascii=False)
+    return None if is_missing(cell) else str(cell)
+
+
+# -- Files -----------------------------------------------------------------------------------------
+
+
+def _scan_file(path: str | Path, options: ReadOptions) -> Scan:
+    files.refuse_uri(path)
+    path = Path(path)
+    name = repr(str(path))
+    if not path.exists():
+        raise ArgumentError(f"There is no file {name}.")
+    if files.is_parquet(path):
+        options.refuse_csv_options(name)
+        return _scan_parquet(path, name)
+    ending = files.ending_of(path)
+    opened = open_source(path, _BATCH, options)
+    if ending in files.CSV + files.JSON_LINES:
+        if ending in files.JSON_LINES:
+            refuse_repeated_columns(opened.names)
+        frame = register_io_source(
+            _Texts(path, options), schema=dict.fromkeys(opened.names, pl.String())
+        )
+        return Scan(frame, name, frozenset(opened.names), opened.note)
+    eager, texts = _collected(opened.names, list(opened.batches))
+    if ending in files.EXCEL:
+        texts |= {column.name for column in eager if column.dtype == pl.String}
+    return Scan(eager.lazy(), name, texts)
+
+
+class _Texts:
+    """The rows of a file as texts, read anew whenever a lazy frame is collected."""
+
+    def __init__(self, path: Path, options: ReadOptions) -> None:
+        self._path = path
+        self._options = ReadOptions(options.separator, options.encoding)
+
+    def __call__(
+        self,
+        columns: list[str] | None,
+        predicate: pl.Expr | None,
+        rows: int | None,
+        _size: int | None,
+    ) -> Iterator[pl.DataFrame]:
+        source = open_source(self._path, _BATCH, self._options, columns)
+        names = source.names if columns is None else columns
+        for batch in source.batches:
+            frame = pl.DataFrame([_as_texts(batch.columns[name]).alias(name) for name in names])
+            if rows is not None:
+                frame = frame.head(rows)
+                rows -= frame.height
+            yield frame if predicate is None else frame.filter(predicate)
+            if rows == 0:
+                return
+
+
+def _as_texts(column: Column) -> pl.Series:
+    if isinstance(column, pl.Series) and column.dtype == pl.String:
+        return column
+    return pl.Series([text_of(cell) for cell in flattened(column)], dtype=pl.String)
+
+
+def _scan_parquet(path: Path, name: str) -> Scan:
+    """Scan Parquet files, each in its own types: what they do not agree on becomes texts."""
+    parts = data_files(files.unpacked(path))
+    partitions = {key for part in parts for key in part.partition}
+    frames, schemas = [], []
+    for part in parts:
+        frame = pl.scan_parquet(part.path, hive_partitioning=False)
+        schema = dict(schema_of(Scan(frame, repr(str(part.path)))))
+        missing = {key: value for key, value in part.partition.items() if key not in schema}
+        frame = frame.with_columns(
+            pl.lit(value, pl.String).alias(key) for key, value in missing.items()
+        )
+        frames.append(frame)
+        schemas.append({**schema, **dict.fromkeys(missing, pl.String())})
+    if len(frames) == 1:
+        return Scan(frames[0], name, frozenset(partitions))
+    types: dict[str, set[pl.DataType]] = {}
+    for schema in schemas:
+        for column, dtype in schema.items():
+            types.setdefault(column, set()).add(dtype)
+    mixed = {column for column, kinds in types.items() if len(kinds - {pl.Null()}) > 1}
+    frames = [
+        frame.with_columns(_exact_text(column, schema[column]) for column in mixed & schema.keys())
+        for frame, schema in zip(frames, schemas, strict=True)
+    ]
+    return Scan(_united(frames), name, frozenset(mixed | partitions))
+
+
+def _exact_text(name: str, dtype: pl.DataType) -> pl.Expr:
+    column = pl.col(name)
+    if isinstance(dtype, pl.Datetime):
+        if dtype.time_zone is not None:
+            column = column.dt.convert_time_zone("UTC")
+            return column.dt.strftime("%Y-%m-%dT%H:%M:%S%.f+00:00")
+        return column.dt.strftime("%Y-%m-%dT%H:%M:%S%.f")
+    return column.cast(pl.String)
+
+
+def _united(frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
+    """All rows with the columns of all; a column that a file lacks is NULL there."""
+    return pl.concat(frames, how="diagonal_relaxed")

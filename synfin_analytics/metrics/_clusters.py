@@ -1,0 +1,343 @@
+"""Intervals of rates whose transactions are not independent: those of a customer, or a merchant.
+
+A stolen card makes a dozen frauds and a compromised merchant many more, so that transactions say
+less about a rate than as many independent ones would. How much less is the design effect (Kish,
+1965; Rao and Scott, 1984): the variance of the rate with clusters, divided by the variance without.
+Any interval of a proportion is then computed on the *effective* number of transactions, n divided
+by the design effect (Korn and Graubard, 1998).
+
+With y the label, p the rate and n the number of transactions of a group, the variance of n p is the
+sum over clusters of (sum of y - p over the cluster) squared. An engine therefore only counts: first
+by group and cluster, then the squares of these counts by group (:func:`squares`). With customers
+and merchants, V = V_customer + V_merchant - V_both (Cameron, Gelbach and Miller, 2011), but at
+least each of the first two, and at least that of independent transactions, since a difference of
+estimates may come out smaller. The rate by value is a ratio of sums, and its residual is
+fraud amount - ratio * amount.
+
+Corrections for few clusters:
+
+- The usual factor G / (G - 1), where G counts the clusters that have a fraud (or a genuine
+  transaction, if these are fewer), since the others contribute next to nothing to the variance of a
+  rare event. Of two ways the smaller number counts.
+- The quantile of Student's distribution in place of the normal one, by Korn and Graubard. Its
+  degrees of freedom are Satterthwaite's (1946) of the variances of the two ways, each with the
+  number of its clusters minus 1.
+- Where fewer than two clusters of a group have a fraud, the group itself says nothing about how
+  frauds cluster, and the design effect of all groups together is used if it is larger. Where
+  fewer than two have one in all groups together, a cluster counts like one transaction.
+
+Transactions whose cluster is not known are clusters of their own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+import numpy as np
+
+from synfin_analytics._core import arguments
+from synfin_analytics._core.arithmetic import ratio
+from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.metrics._aggregate import summed
+from synfin_analytics.metrics._grouping import group_key
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from synfin_analytics._core.dataframes import Frame
+    from synfin_analytics.metrics.proportions import Floats
+
+#: What the default ``cluster="auto"`` looks for.
+AUTO, USUAL = "auto", ("customer_id", "merchant_id")
+#: Fewer clusters with a fraud than this make an interval rough.
+FEW = 10
+#: Columns of counts: sums of the squares of amounts, and of those of frauds.
+SQUARES = ("__amount_squares", "__fraud_squares")
+#: Sums over clusters: squares and products of the frauds and labelled transactions of each, ...
+_COUNTED = ("frauds_squared", "frauds_labelled", "labelled_squared")
+#: ... how many clusters there are, with a fraud, and with a genuine transaction, ...
+_CLUSTERS = ("clusters", "with_fraud", "with_genuine")
+#: ... and squares and products of the value of frauds and of all.
+VALUED = ("fraud_squared", "fraud_amount", "amount_squared")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Clusters:
+    """Columns by which transactions cluster: none, one or two.
+
+    Examples
+    --------
+    >>> Clusters.parse("auto", ["merchant_id"], ["customer_id", "merchant_id", "amount"])
+    Clusters(columns=('customer_id',))
+    >>> Clusters(("customer_id", "merchant_id")).ways
+    (('__cluster_0',), ('__cluster_1',), ('__cluster_0', '__cluster_1'))
+    """
+
+    columns: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(
+        cls, cluster: str | Sequence[str] | None, groups: Collection[str], known: Collection[str]
+    ) -> Clusters:
+        """Check what a caller asks for.
+
+        Parameters
+        ----------
+        cluster
+            As for :func:`synfin_analytics.fraud_rate`.
+        groups
+            Columns of the rows that are groups.
+        known
+            Columns of the rows.
+        """
+        if cluster is None:
+            return cls()
+        if isinstance(cluster, str) and cluster == AUTO:
+            return cls(tuple(name for name in USUAL if name in known and name not in groups))
+        columns = arguments.columns(cluster, "cluster")
+        if len(columns) > len(USUAL):
+            raise ArgumentError(
+                f"`cluster` must be at most {len(USUAL)} columns; got {arguments.shown(cluster)}."
+            )
+        if grouped := [name for name in columns if name in groups]:
+            raise ArgumentError(
+                f"`cluster` must not be a group, which would have one cluster only; got "
+                f"{grouped[0]!r}."
+            )
+        return cls(columns)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Columns of counts that hold the clusters."""
+        return tuple(f"__cluster_{at}" for at in range(len(self.columns)))
+
+    @property
+    def ways(self) -> tuple[tuple[str, ...], ...]:
+        """Keys that make the clusters of each way, and last of both ways together."""
+        both = (self.keys,) if len(self.columns) > 1 else ()
+        return (*((key,) for key in self.keys), *both)
+
+    def expressions(self, frame: Frame) -> list[nw.Expr]:
+        """Say what the clusters of each row of a frame are, under the names of :attr:`keys`."""
+        schema = frame.collect_schema()
+        pairs = zip(self.columns, self.keys, strict=True)
+        return [group_key(schema[name], name).alias(key) for name, key in pairs]
+
+
+def named(way: int, name: str) -> str:
+    """Column of counts with a sum over the clusters of a way."""
+    return f"__way_{way}_{name}"
+
+
+def sums_over_clusters(value: bool) -> tuple[str, ...]:
+    """Names of the sums over clusters."""
+    return (*_COUNTED, *_CLUSTERS, *(VALUED if value else ()))
+
+
+def squares(cells: Frame, *, keys: Sequence[str], clusters: Clusters) -> Frame:
+    """Sum by group what was counted by group and cluster, and its squares over each way.
+
+    Parameters
+    ----------
+    cells
+        A row for each group and :attr:`Clusters.keys`: sums of what transactions count for.
+    keys
+        Columns that make the groups.
+    clusters
+        By what transactions cluster.
+    """
+    counted = [
+        name for name in cells.collect_schema().names() if name not in {*keys, *clusters.keys}
+    ]
+    value = SQUARES[0] in counted
+    names = [
+        named(way, name) for way in range(len(clusters.ways)) for name in sums_over_clusters(value)
+    ]
+    parts: list[Any] = []  # all eager or all lazy
+    for at, way in enumerate(clusters.ways):
+        by_way = summed(cells.select(*keys, *way, *counted), [*keys, *way])
+        sums = _over(way, value=value)
+        columns = [nw.col(name).cast(nw.Float64) * float(at == 0) for name in counted]
+        for name in names:
+            own = name.removeprefix(named(at, ""))
+            columns.append(sums.get(own, nw.lit(0.0)).cast(nw.Float64).alias(name))
+        parts.append(by_way.select(*keys, *columns))
+    return summed(nw.concat(parts), keys)
+
+
+def _over(way: Sequence[str], *, value: bool) -> dict[str, nw.Expr]:
+    """Say what a cluster adds to the sums of its way; without one, what its transactions add."""
+    labelled, frauds = (nw.col(name).cast(nw.Float64) for name in ("labelled", "frauds"))
+    together = {
+        "frauds_squared": frauds * frauds,
+        "frauds_labelled": frauds * labelled,
+        "labelled_squared": labelled * labelled,
+        "clusters": (labelled > 0).cast(nw.Float64),
+        "with_fraud": (frauds > 0).cast(nw.Float64),
+        "with_genuine": (labelled > frauds).cast(nw.Float64),
+    }
+    apart = {
+        "frauds_squared": frauds,
+        "frauds_labelled": frauds,
+        "labelled_squared": labelled,
+        "clusters": labelled,
+        "with_fraud": frauds,
+        "with_genuine": labelled - frauds,
+    }
+    if value:
+        amount, fraud = nw.col("amount"), nw.col("fraud_amount")
+        products = (fraud * fraud, fraud * amount, amount * amount)
+        together |= dict(zip(VALUED, products, strict=True))
+        amounts, frauds_of = (nw.col(name) for name in SQUARES)
+        # The amount of a fraud is its fraud amount.
+        apart |= dict(zip(VALUED, (frauds_of, frauds_of, amounts), strict=True))
+    missing = nw.col(way[0]).is_null()
+    for key in way[1:]:
+        missing = missing | nw.col(key).is_null()
+    return {name: nw.when(missing).then(apart[name]).otherwise(together[name]) for name in together}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Effective:
+    """Effective sizes of groups.
+
+    Attributes
+    ----------
+    labelled
+        Effective number of labelled transactions.
+    value
+        The same for the rate by value; None without values.
+    fraud_clusters
+        Clusters that have a fraud, of the first way.
+    """
+
+    labelled: Floats
+    value: Floats | None
+    fraud_clusters: Floats
+
+
+def effective(of: Mapping[str, Floats], clusters: Clusters, level: float) -> Effective:
+    """Compute the effective size of each group from its counts and sums over clusters.
+
+    Parameters
+    ----------
+    of
+        One element for each group: ``labelled``, ``frauds``, with values also ``amount``,
+        ``fraud_amount`` and :data:`SQUARES`, and the sums over clusters (:func:`squares`).
+    clusters
+        By what transactions cluster.
+    level
+        Confidence of the interval.
+    """
+    n, frauds = of["labelled"], of["frauds"]
+    ways = [
+        {name: of[named(way, name)] for name in sums_over_clusters(SQUARES[0] in of)}
+        for way in range(len(clusters.ways))
+    ]
+    one_way = ways[: len(clusters.columns)]
+    with_fraud = [way["with_fraud"] for way in one_way] or [frauds]
+    with_genuine = [way["with_genuine"] for way in one_way] or [n - frauds]
+    few = np.min([*with_fraud, *with_genuine], axis=0)
+    counts = [way["clusters"] for way in one_way]
+
+    rate = np.nan_to_num(ratio(frauds, n))
+    independent = n * rate * (1 - rate)
+    size = n
+    if ways:
+        size = _size(
+            n,
+            rate,
+            [_variance(rate, *(way[name] for name in _COUNTED)) for way in ways],
+            independent,
+            few,
+            counts,
+            np.max([ratio(way["labelled_squared"], n) for way in one_way], axis=0),
+            level,
+        )
+    value = None
+    if SQUARES[0] in of:
+        amount, fraud_amount = of["amount"], of["fraud_amount"]
+        share = ratio(fraud_amount, amount)
+        share = np.where((share >= 0) & (share <= 1), share, np.nan)
+        scale = ratio(n, amount) ** 2  # from money to transactions
+        amounts, frauds_of = (of[name] for name in SQUARES)
+        heaviest = [way["amount_squared"] for way in one_way] or [amounts]
+        with np.errstate(over="ignore", invalid="ignore"):
+            value = _size(
+                n,
+                share,
+                [scale * _variance(share, *(way[name] for name in VALUED)) for way in ways],
+                scale * _variance(share, frauds_of, frauds_of, amounts),
+                few,
+                counts,
+                n * ratio(np.max(heaviest, axis=0), amount**2),
+                level,
+            )
+        # Amounts of more than 150 digits have squares that no double holds.
+        value = np.where(np.isfinite(np.max([amounts, *heaviest], axis=0)), value, np.nan)
+    return Effective(size, value, with_fraud[0])
+
+
+def _variance(rate: Floats, part: Floats, product: Floats, whole: Floats) -> Floats:
+    """Sum of the squares of (part - rate * whole), from the sums of their squares and products."""
+    return np.maximum(part - 2 * rate * product + rate**2 * whole, 0.0)
+
+
+def _size(
+    n: Floats,
+    rate: Floats,
+    variances: Sequence[Floats],
+    independent: Floats,
+    few: Floats,
+    clusters: Sequence[Floats],
+    largest: Floats,
+    level: float,
+) -> Floats:
+    """Return the effective number of transactions of each group.
+
+    Parameters
+    ----------
+    n, rate
+        Transactions of each group, and the rate.
+    variances
+        Of n times the rate: for each way, and last for both ways together, if there are two.
+    independent
+        The same of independent transactions.
+    few
+        Clusters with a fraud, or with a genuine transaction, if these are fewer.
+    clusters
+        Clusters of each way.
+    largest
+        Design effect if the transactions of a cluster were all alike.
+    level
+        Confidence of the interval.
+    """
+    from scipy.stats import t
+
+    one_way = variances[: len(clusters)]
+    variance = np.max([independent, *one_way], axis=0)
+    if len(one_way) > 1:
+        variance = np.maximum(variance, one_way[0] + one_way[1] - variances[-1])
+    simple = n * rate * (1 - rate)
+    known = (few > 1) & (simple > 0)
+    own = ratio(variance, np.where(simple > 0, simple, 0))
+    counted = np.isfinite(own)
+    pooled = largest
+    if few.sum() > 1 and counted.any():
+        pooled = np.full(len(n), variance[counted].sum() / simple[counted].sum())
+    design = np.where(known, own * few / np.maximum(few - 1, 1), np.fmax(own, pooled))
+    design = np.where(np.isfinite(design), design, 1.0)
+
+    squared = [
+        ratio(each**2, np.maximum(count - 1, 0))
+        for each, count in zip(one_way, clusters, strict=True)
+    ]
+    spread = np.nansum(squared, axis=0) if squared else np.zeros(len(n))
+    all_free = np.maximum(n - 1, 1.0)
+    freedom = np.where(spread > 0, variance**2 / np.where(spread > 0, spread, 1.0), all_free)
+    quantile = (1 + level) / 2
+    wider = t.ppf(quantile, np.clip(freedom, 1.0, all_free)) / t.ppf(quantile, all_free)
+    size: Floats = n / (design * np.where(known, wider**2, 1.0))
+    return size

@@ -1,0 +1,141 @@
+"""Summary of an evaluation: every metric with its interval, its baseline and a note."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from synfin_analytics._core import formatting as wording
+from synfin_analytics._core import html as told
+from synfin_analytics._core.arguments import text
+from synfin_analytics._core.arithmetic import ratio
+from synfin_analytics.exceptions import NotFoundError
+from synfin_analytics.metrics.confusion import SHARES
+from synfin_analytics.metrics.proportions import proportion_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from synfin_analytics.metrics.evaluation import Evaluation
+
+#: Metrics of a threshold, then those of the whole ranking, in the order of a summary.
+AT_THRESHOLD = (
+    "precision",
+    "recall",
+    "f1",
+    "specificity",
+    "accuracy",
+    "balanced_accuracy",
+    "mcc",
+)
+OVERALL = ("roc_auc", "average_precision", "brier", "prevalence")
+METRICS = (*AT_THRESHOLD, *OVERALL)
+_FLOATS = ("baseline", "value", "low", "high")
+
+
+def baseline(evaluation: Evaluation, metric: str) -> float:
+    """Value of ``metric`` without a model: as many alerts at random, the same score for all."""
+    p, queue = evaluation.prevalence, float(ratio(evaluation.alerts, evaluation.n))
+    known = {
+        "precision": p,
+        "recall": queue,
+        "f1": float(ratio(2 * p * queue, p + queue)),
+        "specificity": 1 - queue,
+        "accuracy": p * queue + (1 - p) * (1 - queue),
+        "balanced_accuracy": 0.5,
+        "mcc": 0.0,
+        "roc_auc": 0.5,
+        "average_precision": p,
+        "brier": p * (1 - p),
+        "prevalence": p,
+    }
+    if text(metric, "metric", example="recall") not in known:
+        raise NotFoundError("metric", metric, known)
+    return known[metric]
+
+
+def summary(evaluation: Evaluation) -> pd.DataFrame:
+    """Return every metric, with its interval where it is a proportion.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``metric``, ``k`` and ``n`` of a proportion, ``baseline`` (without a model), ``note``: why
+        a value is undefined or unreliable, and last, where a terminal of 80 columns still shows
+        them, ``value``, ``low`` and ``high``.
+    """
+    return summaries([evaluation])
+
+
+def summaries(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
+    """Return the summaries of several evaluations, one below the other.
+
+    The intervals of a metric are computed at once: thousands of groups take seconds.
+    """
+    columns = {metric: _column(metric, evaluations) for metric in METRICS}
+    names = ["metric", "k", "n", "baseline", "note", "value", "low", "high"]
+    frame = pd.DataFrame(
+        [
+            (metric, *cells)
+            for of in zip(*columns.values(), strict=True)
+            for metric, cells in zip(METRICS, of, strict=True)
+        ],
+        columns=names,
+    )
+    return frame.astype({"k": "Int64", "n": "Int64", "note": "str"} | dict.fromkeys(_FLOATS, float))
+
+
+def _column(metric: str, evaluations: Sequence[Evaluation]) -> list[tuple[Any, ...]]:
+    """Return the cells of a metric for each evaluation."""
+    if not evaluations:
+        return []
+    values = [float(getattr(one, metric)) for one in evaluations]
+    baselines = [one.baseline(metric) for one in evaluations]
+    notes = [_note(one, metric, value) for one, value in zip(evaluations, values, strict=True)]
+    k: Sequence[Any] = [None] * len(values)
+    n, low, high = k, *(np.full(len(values), np.nan) for _ in range(2))
+    if metric in SHARES:
+        k, n = zip(*(one.confusion.counts(metric) for one in evaluations), strict=True)
+        first = evaluations[0]
+        low, high = proportion_interval(k, n, first.interval_kind, first.level)
+    return list(zip(k, n, baselines, notes, values, low, high, strict=True))
+
+
+def _note(evaluation: Evaluation, metric: str, value: float) -> str:
+    if np.isnan(value):
+        if not evaluation.n:
+            return "there is no labelled transaction"
+        if metric in AT_THRESHOLD and not evaluation.alerts and metric in {"precision", "mcc"}:
+            return "no alerts at this threshold"
+        return (
+            "no transaction was fraud" if not evaluation.frauds else "every transaction was fraud"
+        )
+    if metric in AT_THRESHOLD and evaluation.threshold.chosen_on == evaluation.counts.fingerprint:
+        return "the threshold was chosen on these rows"
+    return ""
+
+
+def html(evaluation: Evaluation) -> str:
+    """Return an evaluation as a notebook shows it."""
+    caption = (
+        f"{wording.plural(evaluation.n, 'transaction')}, "
+        f"{wording.plural(evaluation.frauds, 'fraud')}; alerts at {evaluation.threshold} or above"
+    )
+    if evaluation.unlabelled:
+        caption += f"; {evaluation.unlabelled:,} without a label left out"
+    head = ("metric", "value", f"{100 * evaluation.level:g}\u00a0% interval", "counts",
+            "without a model", "note")  # fmt: skip
+    rows = [
+        (
+            told.METRICS[one["metric"]][0],
+            told.metric(one["metric"], one["value"]),
+            "" if pd.isna(one["n"]) else told.ends(one["metric"], one["low"], one["high"]),
+            "" if pd.isna(one["n"]) else f"{one['k']:,} of {one['n']:,}",
+            told.metric(one["metric"], one["baseline"]),
+            one["note"],
+        )
+        for one in summary(evaluation).to_dict("records")
+    ]
+    return told.html_table(caption, head, rows)

@@ -1,0 +1,178 @@
+"""Windows of time: counts, sums and distinct values, held against their definition."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+
+import numpy as np
+import pytest
+from engines import QUICK
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from synfin_analytics._core import rolling as windows
+from synfin_analytics._core.geography import great_circle_km
+from synfin_analytics._core.rolling import DAY, HOUR, Amounts, Runs
+from synfin_analytics.exceptions import ArgumentError
+
+#: Few moments and keys, so that there are ties, and rows at the very ends of windows.
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "key": st.integers(0, 2),
+            "at": st.integers(0, 12),
+            "late": st.integers(0, 6),
+            "counted": st.booleans(),
+            "value": st.integers(-1, 3),
+            "wanted": st.booleans(),
+        }
+    ),
+    max_size=12,
+)
+WINDOWS = st.fixed_dictionaries(
+    {
+        "length": st.none() | st.integers(0, 6),
+        "delay": st.integers(0, 4),
+        "closed": st.sampled_from(["right", "left", "both", "neither"]),
+        "itself": st.booleans(),
+    }
+)
+
+
+ROW = ("key", "at", "late", "counted", "value", "wanted", "known")
+
+
+def within(rows, place, *, length, delay, closed, itself):
+    """Numbers of the rows in the window of one row, in the words of the definition."""
+    row = rows[place]
+    newest = row["at"] - delay
+    oldest = None if length is None else newest - length
+    order = sorted(range(len(rows)), key=lambda number: (rows[number]["at"], number))
+    seen = order[: order.index(place) + itself]
+    found = []
+    for number in order:
+        other = rows[number]
+        known = max(other["known"], other["at"])
+        if other["key"] != row["key"] or not other["counted"]:
+            continue
+        inside = known < newest or (known == newest and closed in ("right", "both"))
+        if delay == 0:
+            # Of the row's own moment, only what comes before it.
+            inside = inside and (known < row["at"] or number in seen)
+        if oldest is not None:
+            inside = inside and (known > oldest or (known == oldest and closed in ("left", "both")))
+        if inside:
+            found.append((known, order.index(number), number))
+    return [number for _, _, number in sorted(found)]
+
+
+@settings(phases=QUICK, max_examples=300, deadline=None)
+@given(rows=ROWS, window=WINDOWS, late=st.booleans(), room=st.sampled_from([2**62, 30, 1]))
+def test_every_window_holds_the_rows_of_its_definition(rows, window, late, room):
+    """Also where keys are so many that some must be searched after the others."""
+    rows = [row | {"known": row["at"] + row["late"] * late} for row in rows]
+    column = {name: np.array([row[name] for row in rows]) for name in ROW}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(windows, "_LONGEST", room)
+        runs = Runs(
+            column["key"],
+            column["at"].astype(np.int64),
+            known_at=column["known"].astype(np.int64) if late else None,
+            counted=column["counted"].astype(bool),
+            rows=column["wanted"].astype(bool),
+        )
+    found = runs.window(**window)
+    want = [within(rows, place, **window) for place, row in enumerate(rows) if row["wanted"]]
+    values = column["value"].astype(np.int64)
+    assert found.count().tolist() == [len(one) for one in want]
+    assert found.sum(values).tolist() == [int(values[one].sum()) for one in want]
+    assert found.first().tolist() == [one[0] if one else -1 for one in want]
+    assert found.last().tolist() == [one[-1] if one else -1 for one in want]
+    distinct = [len({rows[number]["value"] for number in one} - {-1}) for one in want]
+    assert found.distinct(values).tolist() == distinct
+
+
+def test_sums_of_money_are_exact_however_large_the_others_are():
+    amounts = Amounts.of([1e9 + 0.01, 0.1, 0.2, 1e9 + 0.02])
+    sums = Runs(["a", "b", "b", "a"], [0, 1, 2, 3]).window(HOUR).sum(amounts.units)
+    assert sums.tolist() == [100000000001, 10, 30, 200000000003]
+    assert amounts.money(sums).tolist() == [1e9 + 0.01, 0.1, 0.3, 2e9 + 0.03]
+
+
+@pytest.mark.parametrize(
+    ("amounts", "per"),
+    [
+        ([19.99, 0.1 + 0.2, 1e9 + 0.01], 100),  # noise in the last digits needs no finer unit
+        ([19.99, 49.951], 1000),
+        ([19.9999], 10_000),
+        ([0.123456789], 1_000_000),  # rounded
+        ([], 100),
+    ],
+)
+def test_the_unit_of_amounts_is_the_largest_that_holds_them_all(amounts, per):
+    whole = Amounts.of(amounts)
+    assert whole.per == per
+    np.testing.assert_allclose(whole.money(whole.units), amounts, atol=5e-7, rtol=0)
+
+
+def test_a_mean_of_amounts_does_not_depend_on_the_unit():
+    units, count = np.array([1001, 7, 0]), np.array([3, 7, 0])
+    means = [Amounts(units, per).money(units * (per // 100), count) for per in (100, 1000, 10**6)]
+    np.testing.assert_array_equal(means[0], np.array([1001 / 3 / 100, 0.01, np.nan]))
+    np.testing.assert_array_equal(means[1], means[0])
+    np.testing.assert_array_equal(means[2], means[0])
+
+
+def test_a_total_that_runs_over_leaves_the_windows_right():
+    large = np.array([2**62, 2**62, 2**62, 5])
+    assert Runs(["a", "b", "c", "d"], [0, 1, 2, 3]).window().sum(large)[-1] == 5
+
+
+def test_a_mean_of_no_rows_is_not_a_number():
+    means = Runs(["a", "a"], [0, 1]).window(HOUR, itself=False).mean([4, 4])
+    np.testing.assert_array_equal(means, [np.nan, 4])
+
+
+def test_keys_of_any_kind_over_a_century_fit():
+    at = np.array(["1950-01-01", "2050-01-01"], "M8[us]").repeat(70_000)
+    keys = np.tile([f"key {number}" for number in range(70_000)], 2)
+    assert Runs(keys, at).window(100 * 366 * DAY).count()[-1] == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda runs: runs.window(-HOUR), "`length` must not be negative"),
+        (
+            lambda runs: runs.window(HOUR, delay=dt.timedelta(days=-1)),
+            "`delay` must not be",
+        ),
+        (
+            lambda runs: runs.window(HOUR, closed="up"),
+            "`closed` must be one of right, left",
+        ),
+        (lambda runs: runs.window(HOUR).sum([0.5]), "amounts in cents"),
+        (lambda _: Runs(["a", "b"], [1]), "got 2 keys and 1 moments"),
+        (lambda _: Runs(["a"], [0.5]), "datetime64 or whole microseconds"),
+        (lambda _: Runs(["a"], np.array(["NaT"], "M8[us]")), "must have a moment in every row"),
+    ],
+)
+def test_what_is_no_window_is_refused(call, message):
+    with pytest.raises(ArgumentError, match=re.escape(message)):
+        call(Runs(["a"], [1]))
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "km"),
+    [
+        ((0, 0), (0, 0), 0),
+        ((0, 0), (0, 180), np.pi * 6371.0088),
+        ((90, 17), (-90, 30), np.pi * 6371.0088),
+        ((0, 179.5), (0, -179.5), np.pi / 180 * 6371.0088),
+        ((50.8503, 4.3517), (48.8566, 2.3522), 263.98),
+        ((np.nan, 0), (0, 0), np.nan),
+    ],
+)
+def test_distances_are_those_on_a_sphere(begin, end, km):
+    np.testing.assert_allclose(great_circle_km(*begin, *end), km, rtol=1e-4)

@@ -1,0 +1,193 @@
+"""The simple model that looks for fraud in the simulated world."""
+
+import datetime as dt
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+from engines import ENGINES
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from synfin_analytics.baseline import FEATURES, best_threshold, features_of, score_transactions
+from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.io.load import load_df
+from synfin_analytics.metrics import Confusion
+from synfin_analytics.simulation import simulate
+
+
+@pytest.fixture(scope="module")
+def world():
+    return simulate(customers=300, merchants=100, days=90, seed=3, frame="polars")
+
+
+@pytest.fixture(scope="module")
+def model(world):
+    return score_transactions(world.transactions)
+
+
+def confusion_of(predictions: pl.DataFrame) -> Confusion:
+    counts = {
+        (said, truth): n
+        for said, truth, n in predictions.group_by("prediction", "ground_truth").len().rows()
+    }
+    cells = [(True, True), (True, False), (False, True), (False, False)]
+    return Confusion(*(counts.get(cell, 0) for cell in cells))
+
+
+def test_the_model_finds_fraud_far_better_than_chance(model):
+    found = confusion_of(model.predictions)
+    assert found.recall > 5 * found.prevalence
+    assert found.precision > 5 * found.prevalence
+
+
+def test_only_the_last_part_is_predicted_and_labels_had_time_to_arrive(world, model):
+    moments = world.transactions.join(model.predictions, on="transaction_id")["timestamp"]
+    assert moments.min() >= model.tested_from
+    assert model.tested_from - model.learnt_until >= dt.timedelta(days=7)
+    learnt = world.transactions.filter(pl.col("timestamp") < model.learnt_until)
+    assert (model.learnt_rows, model.learnt_frauds) == (len(learnt), learnt["is_fraud"].sum())
+
+
+def test_later_payments_and_labels_change_nothing_of_what_was_said_before(world, model):
+    """Neither features nor threshold may know the future."""
+    last = world.transactions["timestamp"].max()
+    cut = model.tested_from + (last - model.tested_from) / 2
+    changed = world.transactions.with_columns(
+        pl.when(pl.col("timestamp") > cut).then(9_999.0).otherwise("amount").alias("amount"),
+        # Labels younger than the delay are not known yet at the cut.
+        (pl.col("is_fraud") ^ (pl.col("timestamp") > cut - dt.timedelta(days=6))).alias("is_fraud"),
+    )
+    again = score_transactions(changed)
+    assert again.threshold == model.threshold
+    before = world.transactions.filter(
+        pl.col("timestamp").is_between(model.tested_from, cut, closed="left")
+    )["transaction_id"]
+    scores = [
+        one.predictions.filter(pl.col("transaction_id").is_in(before.implode())).select(
+            "transaction_id", "prediction", "fraud_probability"
+        )
+        for one in (model, again)
+    ]
+    assert len(scores[0]) > 100
+    assert_frame_equal(*scores)
+
+
+def test_features_are_of_what_is_known_at_the_moment():
+    start = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
+    days = [0, 0.5, 1, 8, 40]
+    frame = pl.DataFrame(
+        {
+            "transaction_id": ["T0", "T1", "T2", "T3", "T4"],
+            "customer_id": ["C1", "C1", "C2", "C1", "C1"],
+            "merchant_id": ["M1"] * 5,
+            "timestamp": [start + dt.timedelta(days=day) for day in days],
+            "amount": [10.0, 30.0, 7.0, 80.0, 40.0],
+            "is_fraud": [True, None, False, True, False],
+        }
+    )
+    features = features_of(frame, dt.timedelta(days=7))
+    # C1 paid 10, then 10 and 30, then 10, 30 and 80 before; C2 nothing.
+    ratios = [0, math.log(30 / 10), 0, math.log(80 / 20), math.log(40 / 40)]
+    assert features["amount_ratio"].to_list() == pytest.approx(ratios)
+    assert features["amount_oddity"].to_list() == pytest.approx([abs(one) for one in ratios])
+    assert features["payments_24h"].to_list() == pytest.approx([0, math.log(2), 0, 0, 0])
+    assert features["night"].to_list() == [0, 1, 0, 0, 0]
+    # At day 8 the labels of days 0 and 1 are known: one fraud of two. At day 40 those before day 5
+    # are too old, and that of day 8 is known.
+    prior = 20
+    risks = [0.2 / prior] * 3 + [(1 + 0.2) / (2 + prior), (1 + 0.2) / (1 + prior)]
+    assert features["merchant_risk"].exp().to_list() == pytest.approx(risks)
+
+
+def test_an_alarm_is_a_score_of_at_least_the_threshold(model):
+    assert 0 < model.threshold < 1
+    alarms = model.predictions.filter("prediction")["fraud_probability"]
+    quiet = model.predictions.filter(~pl.col("prediction"))["fraud_probability"]
+    assert alarms.min() >= model.threshold > quiet.max()
+    assert set(model.weights) == set(FEATURES)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0.1, 0.2, 0.5, 0.9]), st.booleans()), min_size=1, max_size=30
+    ).filter(lambda rows: any(truth for _, truth in rows))
+)
+def test_no_other_threshold_has_a_better_f1(rows):
+    scores, truth = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
+
+    def f1(threshold: float) -> float:
+        said = scores >= threshold
+        return Confusion(
+            *(int(n) for n in (
+                (said & (truth == 1)).sum(), (said & (truth == 0)).sum(),
+                (~said & (truth == 1)).sum(), (~said & (truth == 0)).sum(),
+            ))
+        ).f1  # fmt: skip
+
+    assert f1(best_threshold(scores, truth)) == max(f1(one) for one in scores)
+
+
+@pytest.mark.parametrize("kind", ["pandas in pieces", "pandas with objects", "pyarrow"])
+def test_every_kind_of_frame_gives_the_same_model(world, model, kind):
+    again = score_transactions(ENGINES[kind](world.transactions))
+
+    assert_frame_equal(again.predictions, model.predictions)
+
+
+def test_what_is_no_frame_is_refused_in_words():
+    with pytest.raises(ArgumentError, match="The data of score_transactions must be a DataFrame"):
+        score_transactions([1, 2])
+
+
+def test_predictions_load_as_they_are(manager, world, model):
+    for table, frame in world._asdict().items():
+        load_df(frame, table, manager=manager)
+    report = load_df(model.predictions, "model_predictions", manager=manager)
+    assert report.inserted == len(model.predictions)
+
+
+def test_without_a_known_fraud_there_is_never_an_alarm(world):
+    model = score_transactions(world.transactions.with_columns(is_fraud=pl.lit(False)))
+    assert math.isinf(model.threshold)
+    assert not model.predictions["prediction"].any()
+
+
+def test_what_is_not_labelled_is_predicted_but_not_learnt_from(world):
+    half = world.transactions.with_columns(
+        pl.when(pl.int_range(pl.len()) % 2 == 0).then("is_fraud").alias("is_fraud")
+    )
+    model = score_transactions(half)
+    assert model.predictions["ground_truth"].null_count() > 0
+    learnt = half.filter(
+        (pl.col("timestamp") < model.learnt_until) & pl.col("is_fraud").is_not_null()
+    )
+    assert model.learnt_rows == len(learnt)
+
+
+def test_amounts_of_zero_and_of_three_decimals_are_scored(world):
+    amounts = pl.when(pl.int_range(pl.len()) % 3 == 0).then(0.0).otherwise(pl.col("amount") * 1.001)
+    model = score_transactions(world.transactions.with_columns(amounts.alias("amount")))
+    assert model.predictions["fraud_probability"].is_between(0, 1).all()
+    nothing = score_transactions(world.transactions.with_columns(amount=pl.lit(0.0)))
+    assert nothing.predictions["fraud_probability"].is_between(0, 1).all()
+
+
+def test_an_amount_that_is_missing_is_refused(world):
+    amounts = pl.when(pl.int_range(pl.len()) != 3).then("amount")
+    with pytest.raises(ArgumentError, match="amount: is required, but missing: 1 row: 3"):
+        score_transactions(world.transactions.with_columns(amounts))
+
+
+def test_too_little_to_learn_from_is_said(world):
+    with pytest.raises(ArgumentError, match="too few to learn from"):
+        score_transactions(world.transactions.head(1))
+    with pytest.raises(ArgumentError, match="too few to learn from"):
+        score_transactions(world.transactions.with_columns(is_fraud=pl.lit(None, pl.Boolean)))
+    with pytest.raises(NotFoundError, match="no column 'amount'"):
+        score_transactions(world.transactions.drop("amount"))
+    with pytest.raises(ArgumentError, match="`learn_share` must be between 0 and 1; got 1"):
+        score_transactions(world.transactions, learn_share=1)

@@ -1,0 +1,78 @@
+"""The benchmarks of the 69 features: beside pandas, for more and more rows, and in a model."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_benchmark_handbook import generated
+
+from synfin_analytics.features._engineer import FEATURES
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A folder as that of the handbook's data, with generated rows."""
+    file = tmp_path / "handbook" / "transactions.parquet"
+    file.parent.mkdir()
+    generated(6000, cards=100).write_parquet(file)
+    return tmp_path
+
+
+def run(script: str, *options: object) -> subprocess.CompletedProcess[str]:
+    """Run a benchmark where the handbook's data are not found by themselves."""
+    return subprocess.run(
+        [sys.executable, FOLDER / script, *map(str, options)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"SYNFIN_SHARED_DATA": "nowhere"},
+    )
+
+
+def test_pandas_comes_to_the_same_features_and_both_are_timed(data):
+    done = run("features.py", "--data", data, "--sample", 2, "--runs", 1, "--rows", 1000)
+    assert done.returncode == 0, done.stderr
+    lines = [[cell.strip() for cell in line.split("|")] for line in done.stdout.splitlines()]
+    told = {line[1]: line[2:4] for line in lines if len(line) > 3}
+    assert told["ours"] == ["69", "6,000"]
+    assert told["pandas"] == told["pandas, with raw=True"] == ["57", "6,000"]
+    assert told["1,000"]
+    assert "pandas did 2 customers and merchants, 2% of the customers' rows" in done.stdout
+
+
+def test_a_feature_that_pandas_computes_otherwise_is_told(data):
+    code = (
+        f"import sys; sys.path.insert(0, {str(FOLDER)!r}); import features\n"
+        "right = features.of_merchant\n"
+        "features.of_merchant = lambda rows: right(rows).assign(merchant_avg_amount=1.0)\n"
+        f"features.theirs({str(data / 'handbook' / 'transactions.parquet')!r}, 2, raw=True)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "pandas says something else of merchant_avg_amount\n" in done.stderr
+
+
+def test_a_model_is_tried_with_15_inputs_and_with_69(data):
+    done = run("features_model.py", "--data", data, "--folds", 1, "--draws", 20)
+    assert done.returncode == 0, done.stderr
+    interval = r"-?[01]\.\d{3} \(-?[01]\.\d{3} to -?[01]\.\d{3}\)"
+    for metric in ("average precision", "card precision@100"):
+        lines = re.findall(rf"^.+ {metric} +(.*)$", done.stdout, re.MULTILINE)
+        assert lines
+        for line in lines:
+            assert len(re.findall(interval, line.replace("+", ""))) == 3
+    assert "on the last 1 weeks" in done.stdout
+    worth = done.stdout.partition("Average precision that ")[2]
+    assert {name for name in FEATURES if not re.search(rf"\b{name}\b", worth)} == set()
+    assert "Nothing known in these data (12): is_holiday" in worth
+
+
+def test_without_the_file_it_is_told_where_it_was_looked_for():
+    done = run("features_model.py")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: There is no handbook/transactions.parquet below nowhere.")

@@ -1,0 +1,199 @@
+"""``synfin demo``: from nothing, or a file, to fraud rates, pictures and a page."""
+
+import contextlib
+import datetime as dt
+import os
+import re
+from functools import partial
+from types import SimpleNamespace
+
+import polars as pl
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from synfin_analytics._core.formatting import plural
+from synfin_analytics.cli import main
+from synfin_analytics.cli._demo_steps import DATABASE, layout_of
+from synfin_analytics.cli.demo import columns_of
+from synfin_analytics.database.config import DatabaseConfig
+from synfin_analytics.database.manager import DatabaseManager
+from synfin_analytics.io.load import load_df
+from synfin_analytics.io.read import read_df
+from synfin_analytics.repositories import ModelPredictionRepository, TransactionRepository
+
+SMALL = ("--customers", "40", "--days", "40", "--seed", "2")
+
+
+def synfin_demo(*arguments, out, code=0):
+    """Run ``synfin demo``, and return what it said on one line."""
+    given = ["demo", *(str(one) for one in arguments), "--out", str(out)]
+    done = CliRunner().invoke(main, given, prog_name="synfin", terminal_width=200)
+    assert done.exit_code == code, done.output
+    assert "Traceback" not in done.output
+    return " ".join(done.output.replace("\u00a0", " ").split())
+
+
+@pytest.fixture
+def synfin(server, tmp_path):
+    """The demo on this run's server, writing into a folder of the test."""
+    return partial(synfin_demo, out=tmp_path / "out")
+
+
+@contextlib.contextmanager
+def opened():
+    """The database that the demo works in."""
+    manager = DatabaseManager(DatabaseConfig(database=DATABASE, data_dir=os.environ["DB_DATA_DIR"]))
+    with contextlib.closing(manager):
+        yield manager
+
+
+@pytest.fixture(scope="module")
+def simulated(server, tmp_path_factory):
+    """What a demo without a file said, wrote and stored; the environment names a bank's server."""
+    out = tmp_path_factory.mktemp("demo") / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATABASE_URL", "postgresql://ana@db.bank.invalid/fraud")
+        said = synfin_demo(*SMALL, out=out)
+    with opened() as manager, manager.get_session() as session:
+        statistics = TransactionRepository(session).get_statistics()
+        performance = ModelPredictionRepository(session).get_model_performance("baseline", "1.0")
+    return SimpleNamespace(said=said, out=out, statistics=statistics, performance=performance)
+
+
+def test_one_command_says_how_much_fraud_there_is(simulated):
+    count, frauds = simulated.statistics["total_count"], simulated.statistics["fraud_count"]
+    assert count > 500
+    assert f"{count:,} inserted" in simulated.said
+    assert f"{frauds:,} of them were fraud" in simulated.said
+    assert "Fraud rate by channel" in simulated.said
+
+
+def test_one_command_says_how_well_a_model_finds_it(simulated):
+    found = simulated.performance["true_positives"]
+    frauds = found + simulated.performance["false_negatives"]
+    assert f"It found {found:,} of {plural(frauds, 'fraud')}" in simulated.said
+    assert simulated.performance["evaluated"] > 100
+
+
+def test_one_command_writes_a_page_and_pictures_and_tells_where(simulated):
+    page = (simulated.out / "overview.html").read_text(encoding="utf-8")
+    count = simulated.statistics["total_count"]
+    assert f"<b>{count:,}</b><span>transactions</span>" in page
+    pictures = sorted(path.name for path in simulated.out.glob("*.png"))
+    assert pictures == [
+        "fraud_rate_by_amount.png",
+        "fraud_rate_by_channel.png",
+        "fraud_rate_by_merchant_category.png",
+        "fraud_rate_over_time.png",
+    ]
+    for name in pictures:
+        with Image.open(simulated.out / name) as picture:
+            assert min(picture.size) > 300
+    for path in simulated.out.iterdir():
+        assert str(path) in simulated.said
+
+
+def test_progress_is_told_step_by_step(simulated):
+    steps = re.findall(r"\[(\d)/(\d)\]", simulated.said)
+    assert steps == [(str(number), "5") for number in range(1, 6)]
+    assert len(re.findall(r"\d+\.\d s\b", simulated.said)) >= 5
+
+
+@pytest.fixture
+def handbook(tmp_path):
+    """A file in the layout of the Fraud Detection Handbook; two of its rows are worth nothing."""
+    start = dt.datetime(2018, 4, 1, tzinfo=dt.UTC).replace(tzinfo=None)
+    rows = range(2000)
+    frame = pl.DataFrame(
+        {
+            "TRANSACTION_ID": rows,
+            "TX_DATETIME": [start + dt.timedelta(hours=row) for row in rows],
+            "CUSTOMER_ID": [row % 37 for row in rows],
+            "TERMINAL_ID": [row % 11 for row in rows],
+            "TX_AMOUNT": [0.0 if row in (7, 8) else 10.0 + row % 90 for row in rows],
+            "TX_FRAUD": [int(row % 97 == 0) for row in rows],
+            "TX_FRAUD_SCENARIO": [row % 4 for row in rows],
+        }
+    )
+    path = tmp_path / "handbook.parquet"
+    frame.write_parquet(path)
+    return path
+
+
+def test_a_file_of_a_known_layout_needs_no_mapping(synfin, manager, handbook, tmp_path):
+    load_df(pl.DataFrame({"customer_id": ["MINE"]}), "customers", manager=manager)
+    said = synfin("--data", handbook)
+    assert "1,998 inserted" in said
+    assert "2 rejected" in said
+    assert "amount: must be above 0 2 7" in said  # how many, and the first of them
+    with opened() as demo:
+        counts = read_df(
+            "SELECT (SELECT count(*) FROM customers) AS customers, "
+            "(SELECT count(*) FROM merchants) AS merchants, "
+            "(SELECT count(*) FROM transactions WHERE is_fraud) AS frauds",
+            manager=demo,
+        )
+    # Nothing is left of a demo before, and nothing has happened to another database.
+    assert counts.iloc[0].tolist() == [37, 11, 21]
+    assert read_df("customers", manager=manager)["customer_id"].tolist() == ["MINE"]
+    page = (tmp_path / "out" / "overview.html").read_text(encoding="utf-8")
+    assert "2 rows of the file could not be loaded: amount must be above 0 (2)." in page
+    assert "handbook.parquet" in page
+
+
+def test_a_file_of_another_layout_takes_a_mapping(synfin, handbook, tmp_path):
+    frame = pl.read_parquet(handbook).rename({"TX_AMOUNT": "EUR"}).drop("TX_FRAUD")
+    frame.write_csv(tmp_path / "mine.csv")
+    said = synfin(
+        "--data", tmp_path / "mine.csv", "--column", "TRANSACTION_ID=transaction_id",
+        "--column", "TX_DATETIME=timestamp", "--column", "CUSTOMER_ID=customer_id",
+        "--column", "TERMINAL_ID=merchant_id", "--column", "EUR=amount",
+        "--ignore", "TX_FRAUD_SCENARIO",
+    )  # fmt: skip
+    assert "1,998 inserted" in said
+    assert "None of them is labelled: their fraud rate is not known." in said
+    assert "No fraud is known among these transactions" in said
+    assert (tmp_path / "out" / "overview.html").exists()
+
+
+def test_a_mapping_goes_before_the_known_layout(handbook):
+    known = columns_of(handbook, {})
+    assert known["TERMINAL_ID"] == "merchant_id"
+    assert columns_of(handbook, {"TERMINAL_ID": "terminal_id"}) == known | {
+        "TERMINAL_ID": "terminal_id"
+    }
+    assert columns_of(handbook, {"TX_FRAUD_SCENARIO": "fraud_type"})["TX_AMOUNT"] == "amount"
+
+
+def test_a_layout_is_known_by_all_of_its_columns():
+    assert layout_of(["TRANSACTION_ID", "TX_AMOUNT"]) == {}
+
+
+def test_one_transaction_is_enough_for_a_page(synfin, handbook):
+    pl.read_parquet(handbook).head(1).write_parquet(handbook)
+    said = synfin("--data", handbook)
+    assert "1 transaction from 2018-04-01" in said
+    assert "There is no model" in said
+
+
+def test_mistakes_are_told_before_anything_is_done(synfin, handbook, tmp_path):
+    assert "give it with --data" in synfin("--column", "A=b", code=1)
+    assert "There is no file" in synfin("--data", "nowhere.csv", code=1)
+    assert "not of the form" in synfin("--data", handbook, "--column", "A", code=2)
+    assert "no column 'EUR'" in synfin("--data", handbook, "--column", "EUR=amount", code=1)
+    (tmp_path / "file").write_text("")
+    said = synfin("--data", handbook, out=tmp_path / "file" / "out", code=1)
+    assert "Nothing can be written to" in said
+
+
+def test_a_file_without_a_good_row_is_told(synfin, handbook):
+    pl.read_parquet(handbook).with_columns(TX_AMOUNT=0.0).write_parquet(handbook)
+    assert "No transaction was loaded" in synfin("--data", handbook, code=1)
+
+
+def test_a_file_that_lacks_what_is_required_says_what(synfin, tmp_path):
+    (tmp_path / "thin.csv").write_text("transaction_id,ammount\nT1,5\n")
+    said = synfin("--data", tmp_path / "thin.csv", code=1)
+    assert "customer_id: is required" in said
+    assert "amount" in said

@@ -1,0 +1,577 @@
+"""A class: what each student is given, and how what comes back is marked."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from classes import Notebook, sources
+from click.testing import CliRunner
+
+from synfin_analytics.cli import main
+from synfin_analytics.course import _notebooks as notebooks
+from synfin_analytics.course._assign import give
+from synfin_analytics.course._exercise import LESSONS, lesson
+from synfin_analytics.course._grading import NOT_RETURNED, Mark, Marks, collect
+from synfin_analytics.course._grading import mark as mark_returned
+from synfin_analytics.course._roster import (
+    ROSTER,
+    Place,
+    name_fault,
+    read_roster,
+    read_students,
+    seed_of,
+)
+from synfin_analytics.course._submissions import (
+    Cell,
+    curious,
+    foreign_seeds,
+    read_cells,
+    unexpected,
+)
+from synfin_analytics.exceptions import ArgumentError, NotFoundError
+
+FILE = "01_first_steps.ipynb"
+
+
+def mark(folder, place, roster=()):
+    return mark_returned(collect(folder, place), roster=roster)
+
+
+def synfin(*arguments, code=0):
+    done = CliRunner().invoke(main, list(map(str, arguments)), prog_name="synfin")
+    assert done.exit_code == code, done.output
+    assert "Traceback" not in done.output
+    return done
+
+
+@pytest.fixture
+def students(tmp_path):
+    path = tmp_path / "students.csv"
+    path.write_text("student\nana\nben\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "class"
+
+
+# -- Giving ----------------------------------------------------------------------------------------
+
+
+def test_each_student_gets_each_lesson_on_data_of_his_own(students, folder):
+    synfin("class", "give", students, "--out", folder, "--seed", 2026)
+
+    for student in ("ana", "ben"):
+        given = {path.stem[:2]: path.read_text("utf-8") for path in (folder / student).iterdir()}
+        assert given.keys() == LESSONS.keys()
+        for number, text in given.items():
+            begun = re.findall(r"begin\(\\\"(\d\d)\\\", seed=(\d+)\)", text)
+            assert begun == [(number, str(seed_of(2026, student)))]
+
+
+def test_but_for_the_seed_a_given_notebook_is_the_one_that_comes_with_the_package(students, folder):
+    synfin("class", "give", students, "--out", folder, "--lesson", "5", "--seed", 1)
+
+    (path,) = (folder / "ana").iterdir()
+    seed = str(seed_of(1, "ana"))
+    assert path.read_text("utf-8").replace(f"seed={seed}", "seed=1") == notebooks.stored("05")
+
+
+def test_the_roster_tells_the_seeds(students, folder):
+    synfin("class", "give", students, "--out", folder, "--lesson", "05", "--seed", 7)
+
+    assert (folder / ROSTER).read_text("utf-8").splitlines() == [
+        "student,lesson,seed",
+        f"ana,05,{seed_of(7, 'ana')}",
+        f"ben,05,{seed_of(7, 'ben')}",
+    ]
+
+
+def test_seeds_are_far_apart_and_the_same_each_time():
+    seeds = [seed_of(class_seed, f"s{n}") for class_seed in (1, 2) for n in range(200)]
+    assert len(set(seeds)) == len(seeds)
+    assert all(len(str(seed)) == 9 for seed in seeds)
+    assert seeds[0] == seed_of(1, "s0")
+
+
+def test_without_a_seed_another_is_drawn_for_each_class(tmp_path):
+    drawn = {give(["ana"], tmp_path / str(n), lessons=["05"]).class_seed for n in range(3)}
+    assert len(drawn) == 3
+
+
+def test_work_that_is_there_is_kept_and_named(students, folder):
+    synfin("class", "give", students, "--out", folder, "--lesson", "01", "--seed", 1)
+    work = folder / "ana" / FILE
+    work.write_text("my work", encoding="utf-8")
+    roster = (folder / ROSTER).read_text("utf-8")
+
+    said = synfin("class", "give", students, "--out", folder, "--lesson", "01", "--seed", 2).stdout
+
+    assert f"unchanged: {work}" in said
+    assert "0 notebooks" in said
+    assert work.read_text("utf-8") == "my work"
+    assert (folder / ROSTER).read_text("utf-8") == roster
+
+
+def test_replace_gives_new_notebooks_on_new_data(students, folder):
+    give(["ana"], folder, lessons=["01"], seed=1)
+    (folder / "ana" / FILE).write_text("my work", encoding="utf-8")
+
+    synfin("class", "give", students, "--out", folder, "--lesson", 1, "--seed", 2, "--replace")
+
+    assert f"seed={seed_of(2, 'ana')}" in (folder / "ana" / FILE).read_text("utf-8")
+    assert read_roster(folder / ROSTER)[0] == Place("ana", "01", seed_of(2, "ana"))
+
+
+def test_students_and_lessons_are_added_to_a_class(folder):
+    give(["ana"], folder, lessons=["01"], seed=1)
+    give(["ana", "ben"], folder, lessons=["01", "05"], seed=2)
+
+    assert read_roster(folder / ROSTER) == [
+        Place("ana", "01", seed_of(1, "ana")),
+        Place("ana", "05", seed_of(2, "ana")),
+        Place("ben", "01", seed_of(2, "ben")),
+        Place("ben", "05", seed_of(2, "ben")),
+    ]
+
+
+def test_a_lost_notebook_is_given_again_on_the_same_data(folder):
+    give(["ana"], folder, lessons=["01"], seed=1)
+    (folder / "ana" / FILE).unlink()
+    give(["ana"], folder, lessons=["01"], seed=2)
+    assert f"seed={seed_of(1, 'ana')}" in (folder / "ana" / FILE).read_text("utf-8")
+
+
+def test_a_notebook_that_the_roster_does_not_know_stops_it_before_anything_is_written(folder):
+    give(["ana"], folder, lessons=["01"], seed=1)
+    (folder / ROSTER).unlink()
+    with pytest.raises(ArgumentError, match="does not have its seed"):
+        give(["ben", "ana"], folder, lessons=["01"], seed=1)
+    assert [path.name for path in folder.iterdir()] == ["ana"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"must have the column 'student' in its first line; it is empty"),
+        ("name\nana\n", r"must have the column 'student' in its first line; it has name"),
+        ("student\n", r"must name at least one student; got none"),
+        ("student\nana\n../eve\n", r"line 3: the student's name must consist of .* got '\.\./eve'"),
+        ("student\n=1+1\n", r"line 2: the student's name must consist of .* got '=1\+1'"),
+        ("student,group\n,1\n", r"line 2: the student's name must not be empty"),
+        ("student\nana\nAna\n", r"line 3: .* must differ .* got 'Ana', and 'ana' in line 2"),
+    ],
+)
+def test_a_class_list_that_cannot_be_meant_is_refused_in_words(students, folder, text, message):
+    students.write_text(text, encoding="utf-8")
+    said = synfin("class", "give", students, "--out", folder, code=1).stderr
+    assert re.search(message, said)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("roster.csv", "must not end in .csv"),
+        ("Marks.CSV", "must not end in .csv"),
+        ("01_first_steps.ipynb", "must not end in .ipynb"),
+        ("ana.", "must not end in ."),
+        ("CON", "must not be that of a device"),
+        ("lpt1.x", "must not be that of a device"),
+        ("", "must not be empty"),
+        ("..", "must consist of letters"),
+        ("a/b", "must consist of letters"),
+        ("a\\b", "must consist of letters"),
+        ("-rf", "must consist of letters"),
+        ("a\u202eb", "must consist of letters"),
+        ("a" * 65, "must have at most 64 characters; got 65"),
+        ("\U00020000" * 64, "must have at most 64 characters"),
+    ],
+)
+def test_a_name_that_makes_no_folder_of_its_own_is_refused(name, fault, folder):
+    assert name_fault(name).startswith(fault)
+    with pytest.raises(ArgumentError, match=re.escape(fault)):
+        give([name], folder, lessons=["01"], seed=1)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    "pair", [("ana", "ANA"), ("Stra\u00dfe", "STRASSE"), ("\uff41na", "ana"), ("\u00e9", "\u00c9")]
+)
+def test_names_that_some_file_system_takes_for_one_are_refused(pair, folder, students):
+    students.write_text("student\n{}\n{}\n".format(*pair), "utf-8")
+    with pytest.raises(ArgumentError, match="must differ in more than case"):
+        read_students(students)
+    give([pair[0]], folder, lessons=["01"], seed=1)
+    with pytest.raises(ArgumentError, match="must differ in more than case"):
+        give([pair[1]], folder, lessons=["05"], seed=1)
+
+
+def test_a_name_is_the_same_in_both_forms_of_its_letters(students):
+    students.write_text("student\nJose\u0301\n", encoding="utf-8")
+    assert read_students(students) == ["Jos\u00e9"]
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(folder):
+    folder.mkdir()
+    (folder / "ana").write_text("notes")
+    with pytest.raises(ArgumentError, match="ana must be a folder or not exist; it is a file"):
+        give(["ana"], folder, lessons=["01"], seed=1)
+    assert not (folder / ROSTER).exists()
+
+
+def test_a_class_list_of_a_spreadsheet_is_read(students):
+    students.write_text(
+        "\ufeffname;student\r\nAna L.;a.lopez@uni\r\nBen;7\r\n;\r\n", encoding="utf-8"
+    )
+    assert read_students(students) == ["a.lopez@uni", "7"]
+
+
+def test_a_class_list_that_is_not_there_or_not_of_utf8_is_refused_in_words(students):
+    students.write_bytes(b"student\nJos\xe9\n")
+    with pytest.raises(ArgumentError, match="must be encoded in UTF-8"):
+        read_students(students)
+    students.unlink()
+    with pytest.raises(ArgumentError, match="cannot be read: No such file"):
+        read_students(students)
+
+
+def test_a_lesson_that_is_not_there_is_refused(folder):
+    with pytest.raises(NotFoundError, match="no lesson '99'"):
+        give(["ana"], folder, lessons=["99"])
+    assert not folder.exists()
+
+
+def test_a_roster_that_went_through_a_spreadsheet_is_read(folder):
+    give(["ana"], folder, lessons=["05"], seed=1)
+    path = folder / ROSTER
+    path.write_text(path.read_text("utf-8").replace(",", ";").replace("05", "5"), "utf-8")
+    assert read_roster(path) == [Place("ana", "05", seed_of(1, "ana"))]
+
+
+@pytest.mark.parametrize("line", ["ana,99,5", "ana,05,x", "../ana,05,5", "ana"])
+def test_a_roster_that_was_tampered_with_is_refused(folder, line):
+    give(["ana"], folder, lessons=["05"], seed=1)
+    with (folder / ROSTER).open("a") as file:
+        file.write(f"{line}\n")
+    with pytest.raises(ArgumentError, match="line 3: must be as `synfin class give` wrote it"):
+        read_roster(folder / ROSTER)
+
+
+def test_build_makes_what_is_stored(tmp_path, monkeypatch):
+    said = synfin("class", "build").stdout
+    assert said.count("unchanged") == len(LESSONS)
+
+    monkeypatch.setattr(notebooks, "_CHECKOUT", tmp_path)
+    with pytest.raises(ArgumentError, match="must run in a checkout"):
+        [*notebooks.build_all()]
+
+
+# -- What came back --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def given(folder):
+    give(["ana"], folder, lessons=["01"], seed=1)
+    return Notebook(folder / "ana" / FILE)
+
+
+def answered(notebook):
+    cells = read_cells(notebook.path, lesson("01"))
+    return {number: one.source for one in cells for number in one.exercises}
+
+
+def test_the_cell_of_an_exercise_is_known_by_its_metadata(given):
+    given.answer("01.3", "rate = 0.5")
+    assert answered(given)["01.3"] == "rate = 0.5"
+
+
+def test_without_metadata_it_is_known_by_what_it_checks(given):
+    given.answer("01.3", "rate = 0.5\ncheck('01.3', rate)")
+    given.cell("01.3")["metadata"] = None
+    given.save()
+    assert answered(given)["01.3"].startswith("rate = 0.5")
+
+
+def test_of_several_cells_for_an_exercise_the_last_counts(given):
+    cell = given.cell("01.3")
+    given.content["cells"].append({**cell, "source": "rate = 2"})
+    given.save()
+    assert answered(given)["01.3"] == "rate = 2"
+
+
+def test_metadata_that_name_nothing_are_passed_over(given):
+    for number, name in (("01.1", "09.9"), ("01.2", 5), ("01.3", ["01.1"])):
+        given.cell(number)["metadata"] = {"exercise": name}
+    given.save()
+    assert answered(given).keys() == {f"01.{n}" for n in range(1, 6)}  # by what they check
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"cells": 5}',
+        '{"cells": [{"cell_type": "code"}]}',
+        '{"cells": [{"cell_type": "code", "source": [5]}]}',
+        '{"cells": [{"cell_type": "code", "source": {}}]}',
+        '{"worksheets": []}',
+        "[" * 100_000,
+    ],
+)
+def test_what_is_no_notebook_is_marked_as_such(given, folder, content):
+    given.path.write_text(content, encoding="utf-8")
+    for one in mark(folder, Place("ana", "01", 1)):
+        assert not one.passed
+        assert one.words.startswith("The file is not a notebook")
+
+
+def test_a_file_that_is_no_text_or_too_large_is_marked_as_such(given, folder, monkeypatch):
+    given.path.write_bytes(b"\xff\xfe\x00")
+    assert mark(folder, Place("ana", "01", 1))[0].words.startswith("The file is not a notebook")
+    monkeypatch.setattr("synfin_analytics.course._submissions._LARGEST", 2)
+    assert mark(folder, Place("ana", "01", 1))[0].words.startswith("The file is larger than")
+
+
+def test_an_answer_that_a_grader_fails_at_stops_no_marking(given, folder, monkeypatch):
+    def fail(seed):
+        raise IndexError(seed)
+
+    one = dataclasses.replace(lesson("01"), facts=fail)
+    monkeypatch.setattr("synfin_analytics.course._grading.lesson", lambda _: one)
+    given.content["cells"] = []
+    given.begin_with("unlabelled = 1")
+    words = [one.words for one in mark(folder, Place("ana", "01", 1))]
+    assert words[0] == "This answer cannot be judged (IndexError); judge it by hand."
+    assert words[1] == "The variable 'top_five' is not defined."
+
+
+def test_what_was_not_returned_is_marked_as_such(given, folder):
+    given.path.rename(folder / "elsewhere")
+    given.path.symlink_to(folder / "elsewhere")  # what a link points to was not returned
+    marks = mark(folder, Place("ana", "01", 1))
+    assert [(one.exercise, one.words) for one in marks] == [
+        (f"01.{n}", NOT_RETURNED) for n in range(1, 6)
+    ]
+
+
+def test_notebooks_that_nobody_waits_for_are_named(given, folder):
+    for name in ("ana/01_first_steps (1).ipynb", "zoe/x.ipynb", "ana/.ipynb_checkpoints/y.ipynb"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    found = [*unexpected(folder, read_roster(folder / ROSTER))]
+    assert found == ["ana/01_first_steps (1).ipynb", "zoe/x.ipynb"]
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("def check(number, answer):\n    print('passed')", "defines its own `check`"),
+        ("check = print", "defines its own `check`"),
+        ("from mine import right as check", "defines its own `check`"),
+        ("from synfin_analytics.course._exercise import lesson", "reaches into the checks"),
+        ("import os; os.environ.pop('SYNFIN_EXERCISE_SEED')", "reaches into the checks"),
+        ("answer = one.grader(facts).truth", "reaches into the checks"),
+        ("from synfin_analytics import exercises", "reaches into the checks"),
+    ],
+)
+def test_a_teacher_is_told_what_to_look_at(given, source, told):
+    given.begin_with(source)
+    (words,) = curious(read_cells(given.path, lesson("01")))
+    assert told in words
+
+
+@pytest.mark.parametrize("number", LESSONS)
+def test_nothing_in_a_notebook_as_it_is_given_must_be_looked_at(folder, number):
+    give(["ana"], folder, lessons=[number], seed=1)
+    path = folder / Place("ana", number, 1).path
+    cells = read_cells(path, lesson(number))
+    assert curious(cells) == []
+    answers = [exercise for one in cells for exercise in one.exercises]
+    assert answers == [one.number for one in lesson(number).exercises]
+
+
+ROSTER_OF_TWO = [Place("ana", "01", 111_222_333), Place("ben", "01", 444_555_666)]
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ('begin("01", seed=444555666)', ["has the seed of ben"]),
+        ("begin('01', 444_555_666)", ["has the seed of ben"]),
+        ("mine = 444555666\nbegin('01', seed=mine)", ["has the seed of ben"]),
+        ('begin("01", seed=1)', ["begins with a seed that this student was not given"]),
+        ('begin("01", seed=111222333)', []),
+        ("x = 1.444555666; y = 14445556660", []),
+    ],
+)
+def test_a_seed_of_another_student_is_named(source, words):
+    found = foreign_seeds([Cell(source)], ROSTER_OF_TWO[0], ROSTER_OF_TWO)
+    assert len(found) == len(words)
+    for expected, said in zip(words, found, strict=True):
+        assert expected in said
+
+
+MARK = Mark("ana", "01", "01.1", True, "That is right.")
+
+
+def test_the_table_is_put_right_where_something_else_has_written_to_it(tmp_path):
+    marks = Marks(tmp_path / "marks.csv")
+    marks.add([MARK])
+    right = marks.path.read_bytes()
+    assert not marks.changed
+    marks.path.write_bytes(right.replace(b"True", b"False"))
+    marks.add([])
+    assert marks.changed
+    assert marks.path.read_bytes() == right
+
+
+def test_a_link_or_folder_in_the_place_of_the_table_loses_no_marks(tmp_path):
+    notes = tmp_path / "notes"
+    notes.write_text("dear notes", "utf-8")
+    marks = Marks(tmp_path / "marks.csv")
+    marks.path.unlink()
+    marks.path.symlink_to(notes)
+    marks.add([MARK])
+    assert notes.read_text("utf-8") == "dear notes"
+    assert "That is right." in marks.path.read_text("utf-8")
+
+    marks.path.unlink()
+    (marks.path / "in the way").mkdir(parents=True)
+    marks.add([MARK])
+    assert marks.path != tmp_path / "marks.csv"
+    assert marks.path.read_text("utf-8").count("That is right.") == 2
+
+
+def test_half_a_surrogate_in_an_answer_stops_no_table(given, folder, tmp_path):
+    given.content["cells"] = []
+    given.begin_with(r"top_five = {'\ud83d': 1}; rate = '\ud83d'")
+    marks = Marks(tmp_path / "marks.csv")
+    marks.add(mark(folder, Place("ana", "01", 1)))
+    assert len(marks.path.read_text("utf-8").splitlines()) == 6
+
+
+def test_what_check_passed_counts_and_the_variable_counts_too(folder):
+    give(["ana"], folder, lessons=["05"], seed=1)
+    place = Place("ana", "05", seed_of(1, "ana"))
+    notebook = Notebook(folder / place.path).solve()
+    cell = sources("05")["05.1"]
+    name = lesson("05").exercise("05.1").answer
+    notebook.answer("05.1", f"{cell}\nright = {name}\ndel {name}\ncheck('05.1', [right])")
+    notebook.answer("05.2", f"{sources('05')['05.2']}\ncheck('05.2', 5)")
+    assert [one.passed for one in mark(folder, place)] == [True] * 5
+
+
+def test_marks_go_over_no_other_file_unless_told(given, folder, tmp_path):
+    out = tmp_path / "marks.csv"
+    out.write_text("dear notes", encoding="utf-8")
+    assert (
+        "use --overwrite to replace it"
+        in synfin("class", "mark", folder, "--out", out, code=1).stderr
+    )
+    assert out.read_text("utf-8") == "dear notes"
+
+
+def test_a_lesson_that_nobody_was_given_is_not_marked(given, folder, tmp_path):
+    out = tmp_path / "marks.csv"
+    said = synfin("class", "mark", folder, "--out", out, "--lesson", "05", code=1).stderr
+    assert "No student has lesson 05" in said
+    assert not out.exists()
+
+
+def test_without_ipython_marking_says_what_to_install(given, folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "IPython", None)
+    said = synfin("class", "mark", folder, "--out", tmp_path / "marks.csv", code=1).stderr
+    assert "Marking notebooks needs the package 'IPython'" in said
+    assert 'pip install "synfin-analytics[notebooks]"' in said
+
+
+# -- A class, from end to end ----------------------------------------------------------------------
+
+CHEAT = """
+import synfin_analytics.course
+
+def cheat(number, answer):
+    print("01.1 passed: That is right.")
+
+synfin_analytics.course.check = cheat
+"""
+
+
+def test_a_class_is_marked_each_on_his_own_data_whatever_the_notebooks_say(tmp_path, folder):
+    """A right notebook, one with a neighbour's numbers, an empty, a cheating and a broken one."""
+    students = tmp_path / "students.csv"
+    students.write_text("student\nana\nben\ncleo\ndan\neve\nfay\n", encoding="utf-8")
+    synfin("class", "give", students, "--out", folder, "--lesson", "01", "--seed", 2026)
+    ana, ben, dan, eve, fay = (
+        Notebook(folder / name / FILE) for name in ("ana", "ben", "dan", "eve", "fay")
+    )
+    ana.solve()
+    facts = lesson("01").facts(seed_of(2026, "ana"))
+    truth = {one.number: one.grader(facts).truth for one in lesson("01").exercises}
+    ben.solve()
+    ben.answer("01.1", f"unlabelled = {truth['01.1']:.0f}")
+    ben.answer("01.2", f"top_five = {dict(truth['01.2'].iter_rows())}")
+    ben.answer("01.3", f"rate = {truth['01.3']!r}")
+    seeds = [str(seed_of(2026, name)) for name in ("ana", "dan")]
+    text = dan.path.read_text("utf-8").replace(seeds[1], seeds[0])
+    dan.path.write_text(text, encoding="utf-8")
+    rewrite = f"open({str(tmp_path / 'marks.csv')!r}, 'w').write('dan,01,01.1,True,')"
+    Notebook(dan.path).begin_with(rewrite).begin_with(CHEAT).answer(
+        "01.4", "import os\nos._exit(0)"
+    )
+    eve.path.write_text(json.dumps(eve.content)[:-100], encoding="utf-8")
+    fay.path.rename(fay.path.with_name("my solution.ipynb"))
+    out = tmp_path / "marks.csv"
+
+    done = synfin("class", "mark", folder, "--out", out, "--jobs", 2, "--time-limit", 250)
+
+    with out.open(encoding="utf-8-sig", newline="") as file:
+        rows = [*csv.DictReader(file)]
+    assert len(rows) == 6 * 5
+    passed = {(row["student"], row["exercise"]) for row in rows if row["passed"] == "True"}
+    # Ben typed three of Ana's numbers; his own code for the others holds on his own data.
+    assert passed == {("ana", f"01.{n}") for n in range(1, 6)} | {("ben", "01.4"), ("ben", "01.5")}
+    words = {(row["student"], row["exercise"]): row["words"] for row in rows}
+    assert words["cleo", "01.3"].startswith("There is no answer yet")
+    assert words["dan", "01.1"].startswith("There is no answer yet")
+    assert words["dan", "01.5"].startswith("The notebook ended Python in its code cell")
+    assert "reaches into the checks" in words["dan", "01.1"]
+    assert "has the seed of ana" in words["dan", "01.1"]
+    assert words["eve", "01.1"].startswith("The file is not a notebook")
+    assert words["fay", "01.1"] == NOT_RETURNED
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert lines[:3] == ["student 01 passed", "ana 5/5 5", "ben 2/5 2"]
+    assert "fay: nothing returned" in lines
+    assert any(line.startswith("eve, lesson 01: The file is not a notebook") for line in lines)
+    assert f"not in the roster: {folder / 'fay' / 'my solution.ipynb'}" in done.stderr
+    assert f"while notebooks ran, and rewritten: {out}" in done.stderr
+
+
+# -- docs/teaching.md ------------------------------------------------------------------------------
+
+
+def test_the_code_of_the_handbook_for_teachers_runs_and_its_lesson_works(capsys):
+    text = (Path(__file__).parents[2] / "docs" / "teaching.md").read_text("utf-8")
+    space = {}
+    for block in re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        exec(compile(block, "teaching.md", "exec"), space)
+
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "That is of the value. Count payments."
+    assert said[1].startswith("That is in percent. Expected a share")
+    own = space["LESSON"]
+    payments = own.handed_out(own.facts(1))["payments"][0]
+    grader = own.exercise("09.1").grader(own.facts(1))
+    assert grader.judge(payments["is_online"].mean()) is None
+    assert grader.judge(payments["is_online"].sum()) == "That is how many there are."

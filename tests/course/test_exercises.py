@@ -1,0 +1,228 @@
+"""Every exercise, on the data of several students: what passes, and what is said about the rest."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import hypothesis
+import jupytext
+import polars as pl
+import pytest
+from classes import ANSWERS, TABLES, solution
+
+from synfin_analytics.course import check
+from synfin_analytics.course._answers import plain
+from synfin_analytics.course._choices import Matching, Names
+from synfin_analytics.course._exercise import LESSONS, lesson
+from synfin_analytics.course._notebooks import build, stored
+from synfin_analytics.course._tables import PerPayment, Table
+from synfin_analytics.course.graders import NOTHING, Grader, Number, Numbers, close
+from synfin_analytics.database.manager import get_db_manager
+
+SEEDS = (3, 8)
+EXERCISES = [(number, one.number) for number in LESSONS for one in lesson(number).exercises]
+
+
+@dataclass
+class Solved:
+    """The answers of a lesson's solutions, by exercise and seed, and what was said of them."""
+
+    answers: dict[tuple[str, int], Any]
+    verdicts: dict[tuple[str, int], Any]
+
+
+@pytest.fixture(scope="module")
+def solved() -> Any:
+    """Run the solutions of a lesson once for each seed, all cells in this process."""
+    import matplotlib.pyplot as plt
+
+    done: dict[str, Solved] = {}
+
+    def run(number: str) -> Solved:
+        if number not in done:
+            one = Solved({}, {})
+            for seed in SEEDS:
+                run_seed(number, seed, one)
+            plt.close("all")
+            done[number] = one
+        return done[number]
+
+    yield run
+    get_db_manager().close()
+
+
+def run_seed(number: str, seed: int, into: Solved) -> None:
+    space: dict[str, Any] = {}
+    for cell in jupytext.read(solution(number)).cells:
+        if cell.cell_type != "code":
+            continue
+        exec(cell.source.replace("seed=1)", f"seed={seed})"), space)
+        if name := cell.metadata.get("exercise"):
+            answer = space[lesson(number).exercise(name).answer]
+            into.answers[name, seed] = plain(answer)
+            into.verdicts[name, seed] = check(name, answer)
+
+
+@functools.cache
+def grader_of(name: str, seed: int) -> Grader:
+    one = lesson(name)
+    return one.exercise(name).grader(one.facts(seed))
+
+
+@pytest.mark.parametrize(("number", "name"), EXERCISES)
+def test_the_solution_passes_whatever_the_seed(number, name, solved):
+    for seed in SEEDS:
+        verdict = solved(number).verdicts[name, seed]
+        assert verdict.passed, f"seed {seed}: {verdict.words}"
+
+
+@pytest.mark.parametrize(("number", "name"), EXERCISES)
+def test_an_empty_answer_does_not_pass(number, name):
+    for nothing in (None, ..., [], {}, ""):
+        assert grader_of(name, SEEDS[0]).judge(nothing) == NOTHING
+
+
+@pytest.mark.parametrize(("number", "name"), EXERCISES)
+def test_the_right_answer_of_another_student_does_not_pass(number, name, solved):
+    answers = solved(number).answers
+    for mine, other in (SEEDS, SEEDS[::-1]):
+        assert_refused(name, mine, answers[name, other])
+
+
+@pytest.mark.parametrize(("number", "name"), EXERCISES)
+def test_a_typical_mistake_is_told_in_its_own_words(number, name):
+    told, words_of_all = set(), set()
+    for seed in SEEDS:
+        grader = grader_of(name, seed)
+        for words, answer in mistakes(grader):
+            words_of_all.add(words)
+            said = grader.judge(answer)
+            if said is not None:  # it may happen to give the right number
+                assert_refused(name, seed, answer)
+                told |= {words} if words in said else set()
+    assert told == words_of_all, "a mistake that no seed tells from the truth, or from another"
+    assert len(told) >= 2
+
+
+def mistakes(grader: Grader) -> list[tuple[str, Any]]:
+    """What is said about a mistake, and the answer that it gives."""
+    if isinstance(grader, Matching):
+        thing = next(iter(grader.truth))
+        wrong = [name for name in grader.options if name != grader.truth[thing]]
+        return [(grader.wrong[name], {**grader.truth, thing: name}) for name in wrong]
+    return list(grader.mistakes.items())
+
+
+NONSENSE = [0.5, -1, 0, True, float("nan"), "C000001", [1, 2], print, {"a": 1}, pl.DataFrame()]
+
+
+@pytest.mark.parametrize(("number", "name"), EXERCISES)
+def test_nonsense_is_refused_in_words(number, name):
+    for answer in NONSENSE:
+        assert_refused(name, SEEDS[0], answer)
+
+
+@pytest.mark.parametrize(("number", "name"), EXERCISES)
+def test_an_answer_of_any_shape_is_judged_in_words(number, name):
+    grader = grader_of(name, SEEDS[0])
+
+    @hypothesis.settings(max_examples=25)
+    @hypothesis.given(answer=ANSWERS | TABLES)
+    def judged(answer):
+        words = grader.judge(answer)
+        assert words is None or words[-1] in ".?"
+
+    judged()
+
+
+def assert_refused(name: str, seed: int, answer: Any) -> None:
+    """Not passed, and what is said is sentences without the solution."""
+    grader = grader_of(name, seed)
+    words = grader.judge(answer)
+    assert words is not None
+    assert words[-1] in ".?"
+    given = "" if isinstance(grader, PerPayment) else json.dumps(plain(answer), default=str)
+    allowed = numbers_in(given) | numbers_in(" ".join(same_for_all(name)))
+    for number in numbers_in(words) - allowed:
+        for truth in truths(grader):
+            assert not is_told(number, truth), f"gives {truth} away: {words}"
+    for one in names(grader):
+        assert f" {one} " not in words, f"gives {one} away: {words}"
+
+
+def numbers_in(text: str) -> set[float]:
+    return {float(one.replace(",", "")) for one in re.findall(r"\d(?:[\d,]*\d)?(?:\.\d+)?", text)}
+
+
+def same_for_all(name: str) -> set[str]:
+    """Texts that are the same on all data cannot tell what is right on these."""
+    first, second = (texts(grader_of(name, seed)) for seed in SEEDS)
+    return first & second
+
+
+def texts(grader: Grader) -> set[str]:
+    return {getattr(grader, "asks", ""), *getattr(grader, "mistakes", {})}
+
+
+def truths(grader: Grader) -> list[float]:
+    if isinstance(grader, Number):
+        return [grader.truth]
+    if isinstance(grader, Numbers):
+        return [part.truth for part in grader.parts.values()]
+    if isinstance(grader, Table):
+        columns = [grader.truth[value].to_list() for value in grader.values]
+        return [float(one) for column in columns for one in column]
+    return []
+
+
+def names(grader: Grader) -> set[str]:
+    """Names that are right and would give the solution away; where it is one out of many."""
+    return set(grader.truth) if isinstance(grader, Names) and len(grader.truth) == 1 else set()
+
+
+def is_told(number: float, truth: float) -> bool:
+    """Whether a number in words is the truth, in full or rounded, as a share or in percent."""
+    return truth != 0 and any(close(number, factor * truth, 5e-3) for factor in (1, 100, 10_000))
+
+
+# -- The notebooks ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", LESSONS)
+def test_a_notebook_of_exercises_is_the_one_its_solutions_make(number):
+    assert stored(number) == build(solution(number)), "run: synfin class build"
+
+
+@pytest.mark.parametrize("number", LESSONS)
+def test_a_notebook_of_exercises_has_no_line_of_a_solution(number):
+    told = "\n".join(
+        line for cell in json.loads(stored(number))["cells"] for line in cell["source"].split("\n")
+    )
+    given = "\n".join(
+        cell.source
+        for cell in jupytext.read(solution(number)).cells
+        if "exercise" not in cell.metadata
+    )
+    for cell in jupytext.read(solution(number)).cells:
+        lines = cell.source.split("\n") if "exercise" in cell.metadata else []
+        for line in lines:
+            code = line.strip()
+            own = code and not code.startswith(("#", "check(")) and code not in given
+            if own and len(code) > 8:
+                assert code not in told
+
+
+@pytest.mark.parametrize("number", LESSONS)
+def test_each_exercise_has_a_cell_to_fill_and_below_it_one_for_hints(number):
+    cells = json.loads(stored(number))["cells"]
+    assert len({cell["id"] for cell in cells}) == len(cells)
+    at = {cell["metadata"].get("exercise"): place for place, cell in enumerate(cells)}
+    for one in lesson(number).exercises:
+        fill, hints = (cells[at[one.number] + step]["source"] for step in (0, 1))
+        # What the last line of a cell gives is what Jupyter shows.
+        assert fill.endswith(f'{one.answer} = ...\n\ncheck("{one.number}", {one.answer})')
+        assert hints.startswith(f'# hint("{one.number}")')

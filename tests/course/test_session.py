@@ -1,0 +1,216 @@
+"""The student's desk: what begin lays out, what check says, and hints in steps."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from sqlalchemy import inspect, text
+
+from synfin_analytics import DatabaseConfig, DatabaseManager, get_db_manager, read_df
+from synfin_analytics.course import begin, check, hint
+from synfin_analytics.course import session as desk
+from synfin_analytics.course._exercise import LESSONS, lesson
+from synfin_analytics.course.graders import Number, Numbers
+from synfin_analytics.course.session import SEED
+from synfin_analytics.exceptions import ArgumentError, ConfigurationError, NotFoundError
+
+EXERCISES = [one.number for number in LESSONS for one in lesson(number).exercises]
+
+
+@pytest.fixture
+def data():
+    return begin("05", seed=3)
+
+
+@pytest.fixture
+def right(data):
+    """The right answer to 05.1 on the data of this seed."""
+    one = lesson("05")
+    return one.exercise("05.1").grader(one.facts(3)).truth
+
+
+@pytest.fixture
+def fresh_desk(monkeypatch):
+    """A desk at which nothing has happened yet."""
+    monkeypatch.setattr(desk, "_desk", desk._Desk())
+
+
+# -- begin -----------------------------------------------------------------------------------------
+
+
+def test_material_shows_what_there_is(data):
+    assert [*data] == ["validation", "test"]
+    assert set(dir(data)) == {"validation", "test"}
+    assert repr(data).startswith("Lesson 05, data of seed 3\n  .validation: a model's scores of ")
+    assert "<li><code>.test</code>: a model&#x27;s scores of " in data._repr_html_()
+
+
+def test_what_a_lesson_does_not_hand_out_is_said_in_words(data):
+    with pytest.raises(AttributeError, match=r"Unknown name: 'train'\. Known: validation, test\."):
+        _ = data.train
+
+
+def test_the_same_seed_lays_out_the_same_data_and_another_seed_others(data):
+    assert begin("5", seed=3).test.equals(data.test)
+    assert not begin("05", seed=4).test.equals(data.test)
+
+
+def test_a_seed_of_the_environment_goes_before_that_of_the_notebook(data, monkeypatch):
+    monkeypatch.setenv(SEED, "4")
+    mine = begin("05", seed=3)
+    assert repr(mine).startswith("Lesson 05, data of seed 4")
+    monkeypatch.delenv(SEED)
+    assert begin("05", seed=4).test.equals(mine.test)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "7", True, None])
+def test_a_seed_that_is_no_whole_number_is_refused_in_words(seed):
+    with pytest.raises(ArgumentError, match=r"`seed` must be a whole number of at least 0; got "):
+        begin("05", seed=seed)
+
+
+def test_a_seed_of_the_environment_that_is_no_whole_number_is_refused_in_words(monkeypatch):
+    monkeypatch.setenv(SEED, "seven")
+    with pytest.raises(ConfigurationError, match=f"{SEED} must be a whole number; got 'seven'"):
+        begin("05")
+
+
+def test_a_lesson_that_is_not_there_is_refused_in_words():
+    with pytest.raises(NotFoundError, match=r"There is no lesson '11'\. Known: 01, 02, "):
+        begin("11")
+
+
+# -- check -----------------------------------------------------------------------------------------
+
+
+def test_a_right_answer_passes_and_the_lesson_is_a_step_further(right):
+    verdict = check("05.1", right)
+    assert verdict
+    assert repr(verdict) == "05.1 passed: That is right.\nLesson 05: 1 of 5 passed."
+
+
+def test_a_wrong_answer_does_not_pass_and_takes_an_earlier_pass_back(right):
+    check("05.1", right)
+    verdict = check("05.1", 2)
+    assert not verdict
+    assert repr(verdict).startswith("05.1 not yet: The score must be between 0 and 1.")
+    assert verdict.progress == "Lesson 05: 0 of 5 passed."
+
+
+def test_a_verdict_shows_itself_in_a_notebook_with_what_the_answer_says_escaped(right):
+    assert "\N{CHECK MARK} 05.1 passed" in check("05.1", right)._repr_html_()
+    begin("02", seed=3)
+    shown = check("02.1", dict.fromkeys("ABCD", "<script>"))._repr_html_()
+    assert "&lt;script&gt;" in shown
+    assert "<script>" not in shown
+
+
+def test_to_begin_again_is_to_have_passed_nothing(right):
+    check("05.1", right)
+    hint("05.1")
+    begin("05", seed=3)
+    assert check("05.2", "?").progress == "Lesson 05: 0 of 5 passed."
+    assert len(hint("05.1").shown) == 1
+
+
+def test_a_lesson_that_has_not_begun_cannot_be_checked(fresh_desk):
+    with pytest.raises(ArgumentError, match=r'run the cell with begin\("05"\) first'):
+        check("05.1", 1)
+
+
+@pytest.mark.parametrize("call", [hint, lambda number: check(number, 1)])
+def test_an_exercise_that_is_not_there_is_refused_in_words(data, call):
+    with pytest.raises(NotFoundError, match=r"There is no exercise '05\.9'\. Did you mean"):
+        call("05.9")
+
+
+# -- hint ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+def test_hints_come_in_steps_and_stay(number, fresh_desk):
+    hints = lesson(number).exercise(number).hints
+    told = [hint(number) for _ in range(len(hints) + 1)]
+    for step, one in enumerate(told[:-1], 1):
+        assert one.shown == hints[:step]
+        assert f"Hint {step} of {len(hints)} to {number}: {hints[step - 1]}" in repr(one)
+    assert repr(told[0]).endswith(f'{len(hints) - 1} more: hint("{number}") again.')
+    assert repr(told[-1]).endswith("That was the last hint.")
+    assert told[-1].shown == hints
+
+
+def test_a_hint_shows_itself_in_a_notebook(data):
+    shown = hint("05.2")._repr_html_()
+    assert "Hint to 05.2" in shown
+    assert "1 of 3: Two things cost" in shown
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+def test_no_hint_gives_the_solution(number):
+    """A hint is the same on all data; so what it names cannot be the answer on these."""
+    one = lesson(number)
+    hints = " ".join(one.exercise(number).hints)
+    assert len(one.exercise(number).hints) >= 3
+    for seed in (3, 8):
+        grader = one.exercise(number).grader(one.facts(seed))
+        truths = [grader.truth] if isinstance(grader, Number) else []
+        if isinstance(grader, Numbers):
+            truths = [part.truth for part in grader.parts.values()]
+        told = {float(number) for number in re.findall(r"\d+(?:\.\d+)?", hints)}
+        assert not told & set(truths)
+
+
+# -- Lessons with a database -----------------------------------------------------------------------
+
+WITH_DATABASE = [number for number in LESSONS if lesson(number).database]
+
+
+@pytest.fixture
+def closed():
+    """The process's manager is closed at the end: the next test may have another."""
+    yield
+    get_db_manager().close()
+
+
+@pytest.mark.parametrize("number", WITH_DATABASE)
+def test_a_lesson_with_a_database_has_one_of_its_own(number, closed):
+    begin(number, seed=3)
+    assert get_db_manager().config.database == f"exercise_{number}"
+    expected = 0 if lesson(number).prepare is None else 1000
+    assert read_df("SELECT count(*) AS n FROM transactions")["n"].item() >= expected
+
+
+def test_to_begin_again_is_to_have_the_database_anew(closed):
+    begin("01", seed=3)
+    with get_db_manager().engine.begin() as connection:
+        connection.execute(text("INSERT INTO customers (customer_id) VALUES ('mine')"))
+    begin("01", seed=3)
+    assert len(read_df("customers")) == 0
+
+
+def test_the_database_of_the_user_is_never_touched(empty_database, closed):
+    mine = DatabaseManager(empty_database)
+    with mine.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE customers (mine text)"))
+
+    begin("01", seed=3)
+
+    with mine.engine.connect() as connection:
+        assert [one["name"] for one in inspect(connection).get_columns("customers")] == ["mine"]
+    mine.close()
+
+
+def test_a_server_that_the_environment_names_is_not_used(monkeypatch, closed):
+    monkeypatch.setenv("DATABASE_URL", "postgresql://bank.invalid/fraud")
+    begin("01", seed=3)
+    assert get_db_manager().config.embedded
+
+
+def test_a_lesson_takes_the_place_of_the_one_before(manager, closed):
+    assert get_db_manager() is manager
+    begin("01", seed=3)
+    begin("04", seed=3)
+    assert get_db_manager().config == DatabaseConfig(
+        database="exercise_04", data_dir=manager.config.data_dir
+    )

@@ -1,0 +1,124 @@
+"""docs/patterns.md tells what detectors there are, and how its figures are counted."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import importlib
+import re
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from synfin_analytics._core.formatting import duration
+from synfin_analytics.detection import ANOMALIES, FRAUD
+from synfin_analytics.io.load import load_df
+from synfin_analytics.repositories import FraudPatternRepository
+from synfin_analytics.simulation import simulate
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "patterns.md").read_text(encoding="utf-8")
+
+
+def as_documented(value: object) -> str:
+    if isinstance(value, dt.timedelta):
+        return duration(value)
+    if isinstance(value, tuple):
+        return ", ".join(f"{one:g}" for one in value)
+    return f"{value:g}"
+
+
+@pytest.mark.parametrize(
+    "detector", [*FRAUD.values(), *ANOMALIES.values()], ids=lambda one: one.name
+)
+def test_its_thresholds_are_documented(detector):
+    (row,) = [line for line in TEXT.splitlines() if line.startswith(f"| `{detector.name}`")]
+    told = row.rstrip(" |").rpartition("| ")[2]
+    fields = dataclasses.fields(detector)
+    assert told == ", ".join(f"`{one.name}` {as_documented(one.default)}" for one in fields)
+
+
+def test_the_code_runs(manager, session):
+    world = simulate(120, 50, 60, 4, fraud_rate=0.02, frame="polars")
+    for name, frame in world._asdict().items():
+        load_df(frame, name)
+    (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    space: dict = {}
+    exec(compile(code, "patterns.md", "exec"), space)
+    assert FraudPatternRepository(session).count() == len(space["patterns"]) > 0
+
+
+# -- How the figures are counted -------------------------------------------------------------------
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    spec = importlib.util.spec_from_file_location("measured", ROOT / "benchmarks" / "patterns.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def labelled(*rows: tuple) -> pl.DataFrame:
+    """Transactions by customer, merchant, day and label."""
+    return pl.DataFrame(
+        [
+            {
+                "transaction_id": f"T{n}",
+                "customer_id": customer,
+                "merchant_id": merchant,
+                "timestamp": dt.datetime(2026, 1, 1, tzinfo=dt.UTC) + dt.timedelta(days=day),
+                "is_fraud": label is not None,
+                "fraud_type": label,
+                "fraud_reason": "charged there again",
+            }
+            for n, (customer, merchant, day, label) in enumerate(rows)
+        ]
+    )
+
+
+def links(*pairs: tuple[int, str]) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "pattern": [pattern for pattern, _ in pairs],
+            "pattern_type": "night_spree",
+            "transaction_id": [transaction for _, transaction in pairs],
+        }
+    )
+
+
+def test_transactions_and_episodes_are_counted(benchmark):
+    rows = labelled(
+        ("C1", "M1", 0, "night_spree"),
+        ("C1", "M2", 1, "night_spree"),
+        ("C1", "M1", 40, "night_spree"),  # another episode
+        ("C2", "M1", 1, "night_spree"),
+        ("C2", "M1", 2, None),
+        ("C3", "M1", 2, "card_testing"),
+    )
+    found = links((0, "T0"), (1, "T2"), (1, "T4"), (1, "T5"), (2, "T5"))
+    assert benchmark.count(rows, found, "night_spree", "fraud_type") == benchmark.Counts(
+        found=4, right=2, any_fraud=3, there=4, caught=2,
+        patterns=3, patterns_right=1, episodes=3, episodes_caught=2,
+    )  # fmt: skip
+
+
+def test_a_ring_is_all_that_hangs_together(benchmark):
+    rows = labelled(
+        *((f"C{who}", f"S{shop}", 0, "collusion_ring") for who, shop in [(1, 1), (1, 2), (2, 2)]),
+        ("C3", "S3", 0, "collusion_ring"),
+    )
+    rings = benchmark.episodes(rows, "collusion_ring")
+    assert rings.n_unique() == 2
+    assert rings[:3].n_unique() == 1
+
+
+def test_a_world_is_measured_at_any_fraud_rate(benchmark):
+    rare = benchmark.measure((150, 60, 60, 3), 0.0)
+    assert sum(one.any_fraud + one.there for kind, one in rare.counts.items() if kind in FRAUD) == 0
+    measured = benchmark.measure((150, 60, 60, 3))
+    assert set(measured.counts) == {*FRAUD, *ANOMALIES}
+    assert measured.confidences["right"].mean() > 0.5
+    assert all(len(benchmark.row(kind, one)) == 10 for kind, one in measured.counts.items())

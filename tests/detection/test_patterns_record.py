@@ -1,0 +1,313 @@
+"""Detected patterns are stored once, however often and from wherever they are recorded."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import subprocess
+import sys
+import threading
+
+import polars as pl
+import pytest
+
+from synfin_analytics.detection import detect_anomalies, detect_patterns
+from synfin_analytics.exceptions import ArgumentError, InvalidDataError
+from synfin_analytics.io.load import load_df
+from synfin_analytics.repositories import AnomalyPatternRepository, FraudPatternRepository
+from synfin_analytics.repositories._pattern_merge import COLUMNS, Recorded
+from synfin_analytics.simulation import simulate
+
+
+def day(number: int) -> dt.datetime:
+    return dt.datetime(2026, 3, number, 12, tzinfo=dt.UTC)
+
+
+def pattern(
+    transactions: str,
+    first: int,
+    last: int,
+    *,
+    customers: str = "C1",
+    merchants: str = "M1",
+    kind: str = "card_testing",
+    about: str = "customers",
+    name: str = "Card testing",
+) -> dict:
+    characteristics = {
+        "about": about,
+        "subjects": (customers if about == "customers" else merchants).split(),
+        "customers": customers.split(),
+        "merchants": merchants.split(),
+        "transactions": transactions.split(),
+        "figures": {"amount": 1.5},
+    }
+    return {
+        "pattern_type": kind,
+        "name": name,
+        "description": "Words.",
+        "characteristics": json.dumps(characteristics),
+        "severity": "low",
+        "detection_count": len(transactions.split()),
+        "first_detected": day(first),
+        "last_detected": day(last),
+        "confidence_score": 0.75,
+    }
+
+
+def frame(*patterns: dict) -> pl.DataFrame:
+    return pl.DataFrame(list(patterns))
+
+
+@pytest.fixture
+def repository(session):
+    return FraudPatternRepository(session, frame="polars")
+
+
+def stored(repository) -> list[tuple]:
+    """Each stored pattern by its days, its count and its transactions."""
+    return [
+        (
+            row["first_detected"].day,
+            row["last_detected"].day,
+            row["detection_count"],
+            " ".join(json.loads(row["characteristics"])["transactions"]),
+        )
+        for row in repository.get_all().iter_rows(named=True)
+    ]
+
+
+# -- What is the same ------------------------------------------------------------------------------
+
+
+def test_recording_the_same_again_changes_nothing(repository):
+    found = frame(pattern("T1 T2", 1, 2), pattern("T8 T9", 5, 6, customers="C2"))
+    assert repository.record(found) == Recorded(added=2, updated=0, unchanged=0)
+    before = repository.get_all()
+    assert repository.record(found) == Recorded(added=0, updated=0, unchanged=2)
+    assert repository.get_all().equals(before)
+
+
+def test_a_pattern_that_goes_on_is_brought_up_to_date(repository):
+    repository.record(frame(pattern("T1 T2", 1, 2)))
+    later = pattern("T2 T3 T4", 2, 4, merchants="M2", name="Renamed")
+    assert repository.record(frame(later)) == Recorded(added=0, updated=1, unchanged=0)
+    assert stored(repository) == [(1, 4, 4, "T1 T2 T3 T4")]
+    row = repository.get_all().row(0, named=True)
+    assert row["name"] == "Renamed"
+    assert json.loads(row["characteristics"])["merchants"] == ["M1", "M2"]
+
+
+def test_an_earlier_part_leaves_the_end_as_it_was(repository):
+    repository.record(frame(pattern("T3 T4", 3, 4)))
+    repository.record(frame(pattern("T1 T3", 1, 3)))
+    assert stored(repository) == [(1, 4, 3, "T3 T4 T1")]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pattern("T3", 3, 4),  # later
+        pattern("T3", 1, 2, customers="C2"),  # somebody else
+        pattern("T3", 1, 2, kind="velocity_burst"),  # something else
+    ],
+    ids=["later", "another customer", "another type"],
+)
+def test_what_is_not_the_same_is_added(repository, other):
+    repository.record(frame(pattern("T1", 1, 2)))
+    assert repository.record(frame(other)).added == 1
+    assert len(stored(repository)) == 2
+
+
+def test_periods_that_share_one_moment_overlap(repository):
+    repository.record(frame(pattern("T1", 1, 2)))
+    assert repository.record(frame(pattern("T2", 2, 3))).updated == 1
+
+
+def test_one_that_connects_two_makes_them_one(repository):
+    repository.record(frame(pattern("T1", 1, 2), pattern("T4", 4, 5)))
+    assert repository.record(frame(pattern("T2 T4", 2, 4))) == Recorded(0, 1, 0, merged=1)
+    assert stored(repository) == [(1, 5, 3, "T1 T4 T2")]
+
+
+def test_a_ring_is_the_same_if_it_shares_a_merchant(repository):
+    ring = {"kind": "collusion_ring", "about": "merchants"}
+    repository.record(frame(pattern("T1", 1, 2, merchants="M1 M2", **ring)))
+    more = pattern("T2", 2, 3, merchants="M2 M3", customers="C9", **ring)
+    assert repository.record(frame(more)).updated == 1
+    other = pattern("T5", 2, 3, merchants="M7", **ring)  # the customer is the same
+    assert repository.record(frame(other)).added == 1
+
+
+def test_two_of_one_run_that_are_the_same_become_one(repository):
+    both = frame(pattern("T1 T2", 1, 3), pattern("T3", 2, 2, name="Last"))
+    assert repository.record(both) == Recorded(added=1, updated=0, unchanged=0)
+    assert repository.record(both) == Recorded(added=0, updated=0, unchanged=1)
+    assert stored(repository) == [(1, 3, 3, "T1 T2 T3")]
+
+
+def test_patterns_that_somebody_else_wrote_are_left_alone(repository):
+    repository.create(pattern_type="card_testing", first_detected=day(1), last_detected=day(9))
+    repository.create(
+        pattern_type="card_testing",
+        first_detected=day(1),
+        last_detected=day(9),
+        characteristics={"customers": "C1"},
+    )
+    assert repository.record(frame(pattern("T1", 1, 2))).added == 1
+    assert repository.count() == 3
+
+
+def test_what_was_done_is_told_in_words():
+    assert str(Recorded(1, 0, 2, 3)) == (
+        "1 pattern added, 0 updated, 2 as before, 3 merged into others"
+    )
+
+
+# -- With detectors --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def transactions():
+    return simulate(200, 80, 60, 5, fraud_rate=0.02, frame="polars").transactions
+
+
+def test_what_detectors_find_is_stored_as_it_is(session, transactions):
+    for of, detect in (
+        (FraudPatternRepository, detect_patterns),
+        (AnomalyPatternRepository, detect_anomalies),
+    ):
+        repository, found = of(session, frame="polars"), detect(transactions)
+        assert len(found)
+        first = repository.record(found)
+        assert first.added == repository.count()
+        again = repository.record(detect(transactions.sample(fraction=1, shuffle=True, seed=1)))
+        assert (again.added, again.updated, again.merged) == (0, 0, 0)
+    count = repository.get_all()["detection_count"]
+    assert count.sum() == found.frame("polars")["detection_count"].sum()
+
+
+def test_the_frame_loads_as_it_is(manager, transactions):
+    for kind in ("pandas", "polars", "arrow"):
+        found = detect_patterns(transactions)
+        assert load_df(found.frame(kind), "fraud_patterns").inserted == len(found)
+
+
+def test_new_days_bring_stored_patterns_up_to_date(session, transactions):
+    repository = FraudPatternRepository(session, frame="polars")
+    end = transactions["timestamp"].max()
+    until = transactions.filter(pl.col("timestamp") < end - dt.timedelta(days=20))
+    repository.record(detect_patterns(until))
+    before = {row["id"]: row["detection_count"] for row in repository.get_all().to_dicts()}
+    repository.record(detect_patterns(transactions))
+    after = {row["id"]: row["detection_count"] for row in repository.get_all().to_dicts()}
+    assert all(after[id_] >= count for id_, count in before.items() if id_ in after)
+    assert len(after) > len(before)
+
+
+def test_nothing_found_is_nothing_stored(repository, transactions):
+    assert repository.record(detect_patterns(transactions.head(20))) == Recorded(0, 0, 0)
+
+
+# -- All or nothing, and together with others ------------------------------------------------------
+
+
+def test_a_wrong_pattern_stores_none_and_the_session_goes_on(repository, session):
+    repository.record(frame(pattern("T1", 1, 2)))
+    wrong = pattern("T2", 2, 3) | {"confidence_score": 7.0}
+    with pytest.raises(InvalidDataError, match="confidence_score"):
+        repository.record(frame(pattern("T1 T5", 1, 5), wrong, pattern("T9", 9, 9)))
+    assert stored(repository) == [(1, 2, 1, "T1")]
+    session.commit()
+
+
+def test_the_owner_of_the_session_commits(repository, session):
+    repository.record(frame(pattern("T1", 1, 2)))
+    session.rollback()
+    assert repository.count() == 0
+
+
+def test_the_wrong_table_is_told(session, transactions):
+    found = detect_anomalies(transactions)
+    with pytest.raises(ArgumentError, match="belong in 'anomaly_patterns', not 'fraud_patterns'"):
+        FraudPatternRepository(session).record(found)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (pl.DataFrame({"pattern_type": ["a"]}), "must be the result of detect_patterns"),
+        (7, "must be the result of detect_patterns"),
+        (frame(pattern("T1", 1, 2) | {"characteristics": "{}"}), "Pattern 0 does not state"),
+        (frame(pattern("T1", 1, 2) | {"characteristics": "no JSON"}), "Pattern 0 does not state"),
+        (frame(pattern("T1", 1, 2) | {"last_detected": None}), "Pattern 0 does not state"),
+        (frame(pattern("T1", 1, 2, customers="")), "Pattern 0 does not state"),
+    ],
+)
+def test_what_is_no_detection_is_told(repository, given, words):
+    with pytest.raises(ArgumentError, match=words):
+        repository.record(given)
+
+
+def test_a_transaction_that_sees_nothing_new_is_refused(repository, session):
+    session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+    with pytest.raises(ArgumentError, match=r"must be 'read committed', .* got 'repeatable read'"):
+        repository.record(frame(pattern("T1", 1, 2)))
+
+
+def test_a_second_one_waits_for_the_first_to_commit(manager):
+    done = threading.Event()
+    results = []
+
+    def second() -> None:
+        with manager.session_scope() as session:
+            results.append(FraudPatternRepository(session).record(frame(pattern("T1 T2", 1, 2))))
+        done.set()
+
+    with manager.session_scope() as session:
+        FraudPatternRepository(session).record(frame(pattern("T1", 1, 2)))
+        other = threading.Thread(target=second)
+        other.start()
+        assert not done.wait(0.3)
+    other.join()
+    assert results == [Recorded(added=0, updated=1, unchanged=0)]
+
+
+RECORD = """
+import sys
+import polars as pl
+from synfin_analytics import FraudPatternRepository, session_scope
+found = pl.read_parquet(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+with session_scope() as session:
+    done = FraudPatternRepository(session).record(found)
+print(done.added)
+"""
+
+
+def test_processes_at_once_store_nothing_twice(manager, tmp_path):
+    path = tmp_path / "found.parquet"
+    frame(*(pattern(f"T{n}", 1, 2, customers=f"C{n}") for n in range(200))).write_parquet(path)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", RECORD, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for one in processes:
+        assert one.stdout.readline() == "ready\n"
+    for one in processes:
+        one.stdin.write("\n")
+        one.stdin.flush()
+    added = [int(one.communicate(timeout=60)[0]) for one in processes]
+    assert sorted(added) == [0, 200]
+    with manager.session_scope() as session:
+        assert FraudPatternRepository(session).count() == 200
+
+
+def test_the_columns_are_those_of_the_table(repository):
+    assert set(COLUMNS) < set(repository.get_all().columns)

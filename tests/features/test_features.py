@@ -1,0 +1,475 @@
+"""The 69 features: what each is, that none looks ahead, and what is refused."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pandas as pd
+import polars as pl
+import pytest
+from engines import QUICK, engines_for
+from features_by_definition import features_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from synfin_analytics import ArgumentError, MLFeatures, NotFoundError, engineer_features, simulate
+from synfin_analytics.features.definitions import DEFINITIONS, as_markdown
+
+DOCS = Path(__file__).parents[2] / "docs" / "features.md"
+START = dt.datetime(2026, 2, 27, 22, tzinfo=dt.UTC)
+MINUTE, HOUR, DAY = dt.timedelta(minutes=1), dt.timedelta(hours=1), dt.timedelta(days=1)
+#: Moments that lie just in windows, at their ends and just outside; some of them the same.
+MOMENTS = [
+    *(minutes * MINUTE for minutes in (0, 0, 1, 5, 10, 11, 30, 60, 61, 360, 361)),
+    *(days * DAY for days in (1, 2, 3, 7, 8, 14, 30, 31, 37, 38)),
+    DAY + MINUTE,
+    7 * DAY + 3 * HOUR,
+    30 * DAY + MINUTE,
+]
+PLACES = [(50.85, 4.35), (50.86, 4.36), (51.22, 4.40), (40.71, -74.01), (-17.7, 179.9)]
+TYPES = {
+    "transaction_id": pl.String,
+    "customer_id": pl.String,
+    "merchant_id": pl.String,
+    "amount": pl.Float64,
+    "timestamp": pl.Datetime("us", "UTC"),
+    "is_fraud": pl.Boolean,
+    "label_available_at": pl.Datetime("us", "UTC"),
+    "latitude": pl.Float64,
+    "longitude": pl.Float64,
+    "is_online": pl.Boolean,
+    "country": pl.String,
+    "device_id": pl.String,
+    "merchant_category": pl.String,
+    "is_holiday": pl.Boolean,
+    "distance_from_home": pl.Float64,
+    "distance_from_last": pl.Float64,
+}
+CUSTOMERS = {
+    "a": {"account_created": START - 100 * DAY, "latitude": 50.85, "longitude": 4.35},
+    "b": {"account_created": None, "latitude": None, "longitude": 4.35},
+}
+MERCHANTS = {"m": {"category": "fuel"}, "n": {"category": None}, "o": {"category": "travel"}}
+
+
+@st.composite
+def transactions(draw):
+    """Rows of few customers, many of them alike; sometimes enough of one to have habits."""
+    size = draw(st.sampled_from([0, 1, 3, 6, 14, 26]))
+    ids = draw(st.permutations([str(number) for number in range(95, 95 + size)]))
+    cells = {
+        "customer_id": st.sampled_from("aaaab"),
+        "merchant_id": st.sampled_from("mmno"),
+        "amount": st.sampled_from([0.0, 0.01, 10.0, 10.0, 20.0, 99.99, 1e9 + 0.01, 9.951, 0.1]),
+        "timestamp": st.sampled_from(MOMENTS).map(START.__add__),
+        "is_fraud": st.sampled_from([None, False, False, True]),
+        "label_available_at": st.none() | st.sampled_from(MOMENTS).map(START.__add__),
+        "place": st.sampled_from([(None, None), (None, 4.35), *PLACES]),
+        "is_online": st.sampled_from([None, False, False, True]),
+        "country": st.sampled_from([None, "BE", "BE", "US"]),
+        "device_id": st.sampled_from([None, "d1", "d2"]),
+        "merchant_category": st.sampled_from([None, "fuel", "fuel", "grocery"]),
+        "is_holiday": st.sampled_from([None, False, True]),
+        "distance_from_home": st.sampled_from([None, None, 0.0, 12.5]),
+        "distance_from_last": st.sampled_from([None, None, 0.0, 7.25]),
+    }
+    columns = {
+        name: draw(st.lists(each, min_size=size, max_size=size)) for name, each in cells.items()
+    }
+    latitude, longitude = zip(*columns.pop("place"), strict=True) if size else ((), ())
+    columns |= {"transaction_id": ids, "latitude": latitude, "longitude": longitude}
+    return pl.DataFrame({name: columns[name] for name in TYPES}, schema=TYPES)
+
+
+def table(of, key):
+    return pl.DataFrame([{key: name, **row} for name, row in of.items()], infer_schema_length=None)
+
+
+def engineered(frame, **options):
+    customers, merchants = table(CUSTOMERS, "customer_id"), table(MERCHANTS, "merchant_id")
+    return engineer_features(frame, customers, merchants, **options)
+
+
+def world():
+    return simulate(customers=25, merchants=10, days=25, seed=3, frame="polars")
+
+
+# -- What they are --------------------------------------------------------------------------------
+
+
+@settings(phases=QUICK, max_examples=120, deadline=None)
+@given(frame=transactions(), delay=st.sampled_from(["0d", "1d", "7d"]), dated=st.booleans())
+def test_each_feature_is_what_its_definition_says(frame, delay, dated):
+    if not dated:  # without the moments of labels, all take as long
+        frame = frame.drop("label_available_at")
+    found = engineered(frame, label_delay=delay)
+    days = dt.timedelta(days=int(delay[0]))
+    want = features_of(frame.rows(named=True), CUSTOMERS, MERCHANTS, days)
+    schema = {name: kind for name, kind in found.schema.items() if name != "transaction_id"}
+    assert found["transaction_id"].to_list() == frame["transaction_id"].to_list()
+    assert_frame_equal(
+        found.drop("transaction_id"),
+        pl.DataFrame(want, schema=schema, orient="row"),
+        rel_tol=1e-6,  # distances are added up in millimetres
+        abs_tol=1e-6,
+    )
+
+
+def test_the_definitions_are_those_of_the_table_and_of_the_docs():
+    assert [each.name for each in DEFINITIONS] == MLFeatures.feature_names()
+    assert as_markdown() in DOCS.read_text(encoding="utf-8"), "run python docs/features.py"
+
+
+def test_ids_count_up_as_numbers_do():
+    """Of one moment "9" comes before "10", whatever the order of the rows."""
+    rows = pl.DataFrame(
+        {
+            "transaction_id": ["10", "9"],
+            "customer_id": "a",
+            "merchant_id": "m",
+            "amount": [1, 2],
+            "timestamp": START,
+        }
+    )
+    assert engineer_features(rows)["customer_transaction_count"].to_list() == [1, 0]
+    numbers = rows.cast({"transaction_id": pl.Int64})
+    assert engineer_features(numbers)["customer_transaction_count"].to_list() == [1, 0]
+
+
+def test_of_a_column_that_is_not_there_nothing_is_known():
+    frame = world().transactions
+    thin = frame.select(list(TYPES)[:5])
+    blank = thin.with_columns(
+        pl.lit(None, dtype=kind).alias(name)
+        for name, kind in TYPES.items()
+        if name not in thin.columns
+    )
+    found = engineer_features(thin)
+    assert_frame_equal(found, engineer_features(blank), check_exact=True)
+    unknown = {name for name in found.columns if found[name].is_null().all()}
+    assert unknown == {
+        "is_holiday",
+        "distinct_countries_24h",
+        "unusual_location",
+        "unusual_merchant",
+        "is_new_country",
+        "is_new_device",
+        "customer_prior_fraud_count",
+        "merchant_fraud_rate",
+        "merchant_fraud_rate_1d",
+        "merchant_fraud_rate_7d",
+        "merchant_fraud_rate_30d",
+        "distance_normalized",
+        "distance_from_last_normalized",
+        "travel_speed_kmh",
+        "impossible_travel",
+        "distance_from_usual",
+        "time_since_signup",
+    }
+
+
+# -- No feature looks ahead -----------------------------------------------------------------------
+
+
+@settings(phases=QUICK, max_examples=100, deadline=None)
+@given(
+    frame=transactions(),
+    other=transactions(),
+    share=st.floats(0, 1),
+    delay=st.sampled_from([0, 7]),
+    dated=st.booleans(),
+)
+def test_nothing_later_changes_a_feature(frame, other, share, delay, dated):
+    """Later rows go, others come in their place, and labels not yet known change."""
+    if not dated:
+        frame, other = (rows.drop("label_available_at") for rows in (frame, other))
+    order = frame.sort("timestamp", pl.col("transaction_id").cast(pl.Int64))
+    past = order.head(1 + round(share * len(frame)))
+    at = past["timestamp"].max() or START
+    if dated:
+        known = pl.coalesce("label_available_at", "timestamp") <= at
+    else:
+        known = pl.col("timestamp") + delay * DAY <= at
+    # Of what is not known yet, NULL too becomes a label, and frauds become NULL.
+    another = pl.when(pl.col("is_fraud").is_null()).then(True).when(~pl.col("is_fraud")).then(True)
+    changed = past.with_columns(is_fraud=pl.when(known).then("is_fraud").otherwise(another))
+    if dated:
+        later_known = pl.when(known).then("label_available_at").otherwise(START + 200 * DAY)
+        changed = changed.with_columns(label_available_at=later_known)
+    # Ids that begin with 9 come after all others: of the last moment too, these rows are later.
+    later = pl.concat_str(pl.lit("9"), "transaction_id").alias("transaction_id")
+    future = other.filter(pl.col("timestamp") >= at).with_columns(later)
+    before = engineered(past, label_delay=f"{delay}d")
+    after = engineered(pl.concat([future, changed]), label_delay=f"{delay}d")[len(future) :]
+    assert_frame_equal(after, before, check_exact=True)
+
+
+@settings(phases=QUICK, max_examples=60, deadline=None)
+@given(frame=transactions(), cuts=st.sets(st.sampled_from(MOMENTS), max_size=3))
+def test_periods_added_one_by_one_are_the_same_as_all_at_once(frame, cuts):
+    ends = [None, *(START + cut for cut in sorted(cuts)), None]
+    parts = [
+        engineered(frame.filter(pl.col("timestamp") < until) if until else frame, since=since)
+        for since, until in pairwise(ends)
+    ]
+    whole = engineered(frame)
+    added = pl.concat(parts)
+    assert_frame_equal(added.sort("transaction_id"), whole.sort("transaction_id"), check_exact=True)
+    begun = [engineered(frame, since=since, until=until) for since, until in pairwise(ends)]
+    assert_frame_equal(pl.concat(begun), added, check_exact=True)
+
+
+def labelled(**columns):
+    """Two payments of one customer at one merchant, a day apart; the first was fraud."""
+    return pl.DataFrame(
+        {
+            "transaction_id": ["T1", "T2"],
+            "customer_id": "a",
+            "merchant_id": "m",
+            "amount": 1,
+            "timestamp": [START, START + DAY],
+            "is_fraud": [True, False],
+            **columns,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("columns", "known"),
+    [
+        pytest.param({}, None, id="no column: label_delay holds"),
+        pytest.param(
+            {"label_available_at": pl.Series([None, None], dtype=pl.Datetime("us", "UTC"))},
+            1,
+            id="a missing moment: at once",
+        ),
+        pytest.param({"label_available_at": [START + DAY, None]}, 1, id="known just then"),
+        pytest.param({"label_available_at": [START + 2 * DAY, None]}, None, id="not known yet"),
+    ],
+)
+def test_a_label_without_a_moment_was_known_at_once(columns, known):
+    found = engineer_features(labelled(**columns), label_delay="7d").row(1, named=True)
+    assert (found["customer_prior_fraud_count"], found["merchant_fraud_rate"]) == (known, known)
+
+
+def test_genuine_payments_do_not_become_known_later_than_frauds():
+    """`simulate` dates the labels of frauds only: a merchant's rate must not begin at 1."""
+    frame = world().transactions
+    dates = pl.coalesce("label_available_at", "timestamp")
+    assert_frame_equal(
+        engineer_features(frame),
+        engineer_features(frame.with_columns(label_available_at=dates)),
+        check_exact=True,
+    )
+
+
+@pytest.mark.parametrize("cast", [pl.Float64, pl.Float32, pl.Decimal(12, 3)], ids=str)
+def test_amounts_may_have_three_decimals(cast):
+    """IEEE-CIS, fuel and converted currencies have them, though the table refuses them."""
+    amounts = pl.Series(["49.951", "0.049"]).cast(pl.Decimal(12, 3)).cast(cast)
+    found = engineer_features(labelled(amount=amounts))
+    assert found["amount_velocity_24h"].to_list() == [49.951, 0.049]
+    assert found["customer_avg_amount"].to_list() == [None, 49.951]
+    assert found["amount_to_max_ratio"][1] == 0.049 / 49.951
+    assert found["amount_log"][0] == pytest.approx(math.log1p(49.951), rel=1e-15)
+
+
+def test_decimals_of_one_amount_show_in_no_other_customers_features():
+    frame = world().transactions
+    fine = frame.head(1).with_columns(
+        pl.lit("T-fine").alias("transaction_id"), pl.lit("other").alias("customer_id"),
+        pl.lit("elsewhere").alias("merchant_id"), pl.lit(0.123457).alias("amount"),
+    )  # fmt: skip
+    amounts = pl.col("amount").cast(pl.Float64)
+    both = pl.concat([frame.with_columns(amounts), fine.with_columns(amounts)])
+    assert_frame_equal(
+        engineer_features(both)[: len(frame)], engineer_features(frame), check_exact=True
+    )
+
+
+def test_amounts_of_zero_give_no_infinite_ratio():
+    rows = pl.DataFrame(
+        {
+            "transaction_id": [f"T{number:02d}" for number in range(12)],
+            "customer_id": "a",
+            "merchant_id": "m",
+            "amount": [0.0] * 11 + [5.0],
+            "timestamp": [START + number * HOUR for number in range(12)],
+        }
+    )
+    found = engineer_features(rows).drop("transaction_id").cast(pl.Float64)
+    numbers = found.select(pl.all().drop_nulls().is_finite().all())
+    assert all(numbers.row(0))
+    last = engineer_features(rows).row(-1, named=True)
+    assert last["amount_normalized"] is None
+    assert last["amount_to_max_ratio"] is None
+
+
+def test_a_date_as_the_end_of_a_period_includes_that_day():
+    frame = world().transactions
+    day = frame["timestamp"].min().date() + dt.timedelta(days=3)
+    found = engineer_features(frame, since=day, until=day.isoformat())
+    want = frame.filter(pl.col("timestamp").dt.date() == day)["transaction_id"]
+    assert len(want) > 1
+    assert found["transaction_id"].to_list() == want.to_list()
+    midnight = dt.datetime.combine(day, dt.time(), dt.UTC)
+    before = engineer_features(frame, since=midnight - DAY, until=midnight)
+    assert not before["transaction_id"].is_in(want.implode()).any()
+
+
+def test_a_payments_own_label_is_never_known_to_it():
+    rows = pl.DataFrame(
+        {
+            "transaction_id": ["T1", "T2"],
+            "customer_id": "a",
+            "merchant_id": "m",
+            "amount": 1,
+            "timestamp": START,
+            "is_fraud": True,
+        }
+    )
+    found = engineer_features(rows, label_delay="0d")
+    assert found["merchant_fraud_rate"].to_list() == [None, 1.0]
+
+
+# -- Frames ---------------------------------------------------------------------------------------
+
+
+def test_every_kind_of_frame_gives_the_same():
+    people, shops, payments = world()
+    want = engineer_features(payments, people, shops)
+    for name, frame in engines_for(payments).items():
+        found = engineer_features(frame, people.to_pandas(), shops.to_arrow())
+        if isinstance(found, pd.DataFrame):
+            found = pl.from_pandas(found).fill_nan(None)
+        assert_frame_equal(pl.DataFrame(found), want, check_exact=True), name
+
+
+def test_a_pandas_frame_keeps_its_index_and_the_type_of_its_ids():
+    frame = world().transactions.to_pandas().set_index("transaction_id", drop=False)
+    frame["transaction_id"] = range(len(frame))
+    day = frame["timestamp"].max().normalize()
+    found = engineer_features(frame, since=day.isoformat())
+    assert 0 < len(found) < len(frame)
+    assert found.index.equals(frame.index[frame["timestamp"] >= day])
+    assert found["transaction_id"].equals(frame.loc[found.index, "transaction_id"])
+    assert {*map(str, found.dtypes)} == {"int64", "float64", "Int32", "boolean"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rows_in_any_order_keep_it(seed):
+    frame = world().transactions
+    mixed = frame.sample(fraction=1, shuffle=True, seed=seed)
+    want = mixed.select("transaction_id").join(
+        engineer_features(frame), on="transaction_id", maintain_order="left"
+    )
+    assert_frame_equal(engineer_features(mixed), want, check_exact=True)
+
+
+def test_without_rows_there_are_the_columns():
+    found = engineer_features(world().transactions.clear())
+    assert found.columns == ["transaction_id", *MLFeatures.feature_names()]
+    assert found.schema["tx_velocity_1h"] == pl.Int32
+    assert found.schema["is_burst"] == pl.Boolean
+
+
+# -- What is refused ------------------------------------------------------------------------------
+
+
+def faulty(**columns):
+    return world().transactions.head(6).with_columns(**columns)
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (
+            lambda: faulty(timestamp=pl.when(pl.int_range(6) % 4 > 1).then("timestamp")),
+            "These transactions cannot be used (rows count from 0):\n"
+            "  timestamp: is required, but missing: 4 rows: 0, 1, 4, 5",
+        ),
+        (
+            lambda: faulty(transaction_id=pl.Series(list("abcbad"))),
+            "transaction_id: repeats the key of an earlier row: 2 rows: 3, 4",
+        ),
+        (
+            lambda: faulty(amount=pl.Series([1.0, 2.5, 1.0, 0.0, -1.0, 1.005])),
+            "amount: must be from 0 to 1e+10: 1 row: 4",
+        ),
+        (lambda: faulty(is_fraud=pl.Series([0, 1, 2, 0, 1, 1])), "is_fraud: is neither true nor"),
+        (
+            lambda: [{"transaction_id": 1}],
+            "The data of engineer_features must be a DataFrame of pandas, polars",
+        ),
+    ],
+)
+def test_rows_that_cannot_be_used_are_told(frame, message):
+    with pytest.raises(ArgumentError, match=re.escape(message)):
+        engineer_features(frame())
+
+
+def test_no_value_of_a_row_is_in_a_message():
+    frame = faulty(latitude=pl.Series([91.25, 0.0, 0.0, 0.0, 0.0, 0.0]))
+    with pytest.raises(ArgumentError) as caught:
+        engineer_features(frame)
+    assert "latitude: must be from -90 to 90: 1 row: 0" in str(caught.value)
+    assert "91.25" not in str(caught.value)
+
+
+def test_a_column_that_is_missing_is_named_with_the_nearest():
+    frame = world().transactions.rename({"timestamp": "time_stamp"})
+    with pytest.raises(NotFoundError, match=r"'timestamp' in the transactions.*'time_stamp'"):
+        engineer_features(frame)
+    with pytest.raises(NotFoundError, match=r"'customer_id' in the customers.*'customer'"):
+        engineer_features(world().transactions, pl.DataFrame({"customer": ["C1"]}))
+
+
+@pytest.mark.parametrize(
+    "twice",
+    [
+        lambda rows: pd.concat([rows.to_pandas(), rows["amount"].to_pandas()], axis=1),
+        lambda rows: rows.to_arrow().append_column("amount", rows["amount"].to_arrow()),
+    ],
+    ids=["pandas", "pyarrow"],
+)
+def test_two_columns_of_one_name_are_told_without_what_is_in_them(twice):
+    with pytest.raises(ArgumentError, match=r"^The data have more than one column named amount\.$"):
+        engineer_features(twice(world().transactions))
+
+
+def test_customers_and_merchants_that_are_not_in_their_tables_are_told():
+    people, shops, payments = world()
+    known = payments["customer_id"].unique(maintain_order=True)[:-2]
+    with pytest.raises(
+        ArgumentError,
+        match=r"customer_id: is not in the table of customers \(add 2 customers, or give no custo",
+    ):
+        engineer_features(payments, people.filter(pl.col("customer_id").is_in(known.implode())))
+    with pytest.raises(ArgumentError, match=r"merchant_id: is not in the table of merchants"):
+        engineer_features(payments, people, shops.head(1))
+
+
+def test_a_customer_who_is_twice_in_the_table_is_told():
+    people = world().customers
+    with pytest.raises(
+        ArgumentError, match=r"These customers cannot .*\s+customer_id: repeats .* 25 rows: 25, 26"
+    ):
+        engineer_features(world().transactions, pl.concat([people, people]))
+
+
+@pytest.mark.parametrize("delay", ["-7d", dt.timedelta(days=-7), 7])
+def test_a_delay_that_is_none_is_refused(delay):
+    with pytest.raises(ArgumentError, match=r"`label_delay` must be a length of time that is not"):
+        engineer_features(world().transactions, label_delay=delay)
+
+
+def test_a_period_that_is_none_is_refused():
+    with pytest.raises(ArgumentError, match="`until` must be later than `since`"):
+        engineer_features(world().transactions, since="2026-03-02T00:00", until="2026-03-02T00:00")
+    with pytest.raises(ArgumentError, match="`since` must be a date or a time"):
+        engineer_features(world().transactions, since="yesterday")

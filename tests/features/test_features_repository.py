@@ -1,0 +1,166 @@
+"""Features of what is in the database: computed from the tables, stored in one transaction."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from sqlalchemy import text
+
+from synfin_analytics import (
+    ArgumentError,
+    LoadError,
+    MLFeatures,
+    MLFeaturesRepository,
+    Transaction,
+    engineer_features,
+    load_df,
+    read_df,
+    simulate,
+)
+from synfin_analytics.repositories import _features as engineering
+
+DOCS = Path(__file__).parents[2] / "docs" / "features.md"
+DAYS = 21
+NAMES = ["transaction_id", *MLFeatures.feature_names()]
+
+
+@pytest.fixture
+def world(manager):
+    """Customers, merchants and transactions, as they are in the tables."""
+    world = simulate(customers=30, merchants=12, days=DAYS, seed=5, frame="polars")
+    for name, frame in world._asdict().items():
+        load_df(frame, name, manager=manager)
+    return world
+
+
+@pytest.fixture
+def repository(manager):
+    with manager.session_scope() as session:
+        yield MLFeaturesRepository(session, frame="polars")
+
+
+def stored(repository):
+    rows = read_df("SELECT * FROM ml_features", session=repository.session, frame="polars")
+    return rows.select(NAMES).sort("transaction_id")
+
+
+def of_frames(world, **options):
+    found = engineer_features(world.transactions, world.customers, world.merchants, **options)
+    return found.sort("transaction_id")
+
+
+def test_the_table_has_the_features_that_the_frames_give(world, repository):
+    report = repository.engineer()
+    assert (report.table, report.inserted, report.updated) == (
+        "ml_features", len(world.transactions), 0,
+    )  # fmt: skip
+    assert_frame_equal(stored(repository), of_frames(world), check_exact=True)
+
+
+def test_a_delay_stands_in_for_labels_without_a_moment(world, repository):
+    repository.engineer(label_delay="2d")
+    undated = world._replace(transactions=world.transactions.drop("label_available_at"))
+    assert_frame_equal(stored(repository), of_frames(undated, label_delay="2d"), check_exact=True)
+
+
+def test_a_date_as_the_end_includes_that_day(world, repository):
+    day = world.transactions["timestamp"].min().date() + dt.timedelta(days=3)
+    report = repository.engineer(day, day)
+    assert report.inserted == (world.transactions["timestamp"].dt.date() == day).sum() > 1
+
+
+def test_days_that_add_their_own_come_to_the_same(world, repository):
+    first = world.transactions["timestamp"].min().date()
+    midnight = dt.datetime.combine(first, dt.time(), dt.UTC)
+    ends = [None, *(midnight + dt.timedelta(days=days) for days in range(4, DAYS, 4)), None]
+    reports = [repository.engineer(since, until) for since, until in pairwise(ends)]
+    assert sum(report.inserted for report in reports) == len(world.transactions)
+    assert_frame_equal(stored(repository), of_frames(world), check_exact=True)
+
+
+def test_parts_of_a_long_period_come_to_the_same(world, repository, monkeypatch):
+    monkeypatch.setattr(engineering, "MOST_ROWS", 100)
+    assert repository.engineer().inserted == len(world.transactions)
+    assert_frame_equal(stored(repository), of_frames(world), check_exact=True)
+
+
+def test_of_the_past_only_the_rows_of_those_concerned_are_read(world, repository):
+    last = world.transactions["timestamp"].max() - dt.timedelta(hours=3)
+    query = engineering._history(["transaction_id"], last, None)
+    read = read_df(query, session=repository.session, frame="polars")
+    new = world.transactions.filter(pl.col("timestamp") >= last)
+    concerned = world.transactions.filter(
+        pl.col("customer_id").is_in(new["customer_id"].implode())
+        | pl.col("merchant_id").is_in(new["merchant_id"].implode())
+    )
+    assert len(new) < len(concerned) < len(world.transactions)
+    assert set(read["transaction_id"]) == set(concerned["transaction_id"])
+
+
+def test_running_it_again_replaces_what_has_changed(world, repository):
+    repository.engineer()
+    repository.session.execute(text("UPDATE transactions SET amount = amount + 1"))
+    report = repository.engineer()
+    assert (report.inserted, report.updated) == (0, len(world.transactions))
+    richer = world._replace(transactions=world.transactions.with_columns(pl.col("amount") + 1))
+    assert_frame_equal(stored(repository), of_frames(richer), check_exact=True)
+
+
+def test_what_waits_in_the_session_is_there_too(world, repository):
+    payer, shop = world.transactions.select("customer_id", "merchant_id").row(0)
+    late = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
+    repository.session.add(
+        Transaction(
+            transaction_id="NEW", customer_id=payer, merchant_id=shop, amount=5, timestamp=late
+        )
+    )
+    assert repository.engineer(since="2030-01-01").inserted == 1
+    features = repository.get_by_transaction_id("NEW")
+    payments = world.transactions.filter(pl.col("customer_id") == payer)
+    assert features.customer_transaction_count == len(payments)
+
+
+def test_a_part_that_fails_takes_the_others_back(world, repository, monkeypatch):
+    monkeypatch.setattr(engineering, "MOST_ROWS", 100)
+    last = world.transactions.sort("timestamp")["transaction_id"][-1]
+    repository.session.execute(
+        text(f"ALTER TABLE ml_features ADD CONSTRAINT odd CHECK (transaction_id <> '{last}')")
+    )
+    with pytest.raises(LoadError, match="it would break the constraint 'odd'"):
+        repository.engineer()
+    assert repository.count() == 0
+    repository.session.rollback()
+
+
+def test_a_period_without_rows_stores_nothing(world, repository):
+    report = repository.engineer(since="2031-01-01")
+    assert (report.inserted, report.updated) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"label_delay": "-1d"}, "`label_delay` must be a length of time that is not negative"),
+        (
+            {"since": "2026-03-02", "until": "2026-03-01"},
+            "`until` must not be earlier than `since`",
+        ),
+    ],
+)
+def test_what_is_no_period_or_delay_is_refused(repository, options, message):
+    with pytest.raises(ArgumentError, match=re.escape(message)):
+        repository.engineer(**options)
+
+
+def test_the_examples_of_the_docs_run(manager):
+    space: dict[str, object] = {}
+    for block in re.findall(r"^```python\n(.*?)^```", DOCS.read_text(), re.MULTILINE | re.DOTALL):
+        exec(block, space)
+    assert len(space["yesterday"]) > 0
+    assert len(space["fourteen"]) == len(space["features"])

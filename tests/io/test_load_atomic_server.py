@@ -1,0 +1,498 @@
+"""A server that dies, a network that is cut and a disk that is full: all of a load, or nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import traceback
+
+import atomicity
+import psutil
+import psycopg2
+import pytest
+import servers
+import sqlalchemy
+
+from synfin_analytics.database import connection as connect
+from synfin_analytics.database import embedded
+from synfin_analytics.database.config import DatabaseConfig
+from synfin_analytics.database.manager import DatabaseManager
+from synfin_analytics.exceptions import ArgumentError, LoadError
+from synfin_analytics.io.load import load_df
+
+EARLIER = [pytest.param(0, id="empty"), pytest.param(50, id="filled")]
+
+
+@pytest.fixture(autouse=True)
+def _small_batches(monkeypatch):
+    atomicity.small_batches(monkeypatch.setattr)
+
+
+@contextlib.contextmanager
+def managed(config):
+    manager = DatabaseManager(config)
+    manager.create_all_tables()
+    yield manager
+    manager.close()
+
+
+@pytest.fixture
+def bank(tcp_server):
+    with managed(tcp_server.config()) as manager:
+        yield manager
+
+
+def load_error(rows, manager, **options):
+    """The error of a load that breaks; what a notebook would show of it has no secrets."""
+    with pytest.raises(LoadError) as caught:
+        load_df(rows, "transactions", manager=manager, **options)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert servers.PASSWORD not in shown
+    assert "TX000" not in shown
+    return str(caught.value)
+
+
+# -- The server dies --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("earlier", EARLIER)
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(signal.SIGQUIT, id="immediate shutdown"),
+        pytest.param(signal.SIGKILL, id="killed"),
+    ],
+)
+def test_nothing_of_a_load_remains_when_the_server_ends(tcp_server, bank, earlier, how):
+    atomicity.fill(bank, earlier=earlier)
+    before = atomicity.contents(bank)
+    postmaster = psutil.Process(tcp_server.process.pid)
+    ended = threading.Event()
+
+    def end():
+        family = postmaster.children()
+        postmaster.send_signal(how)
+        tcp_server.process.wait()
+        psutil.wait_procs(family, timeout=60)  # they notice by themselves
+        ended.set()
+
+    rows = atomicity.stream(atomicity.transactions(), end)
+
+    message = load_error(rows, bank)
+
+    assert message == (
+        "Nothing was loaded into 'transactions': the connection to the server was lost, and the "
+        "server takes back what was not committed. Load again once it answers; if that happens "
+        "again, see its log: the disk may be full."
+    )
+    assert ended.wait(timeout=60)
+    tcp_server.start()
+    assert atomicity.contents(bank) == before
+    atomicity.assert_loads(bank)
+
+
+def test_a_server_of_which_one_process_is_killed_recovers_by_itself(bank):
+    atomicity.fill(bank, earlier=50)
+    before = atomicity.contents(bank)
+
+    with atomicity.watcher(bank) as cursor:
+
+        def crash():
+            os.kill(atomicity.wait_for_writer(cursor), signal.SIGKILL)
+
+        message = load_error(atomicity.stream(atomicity.transactions(), crash), bank)
+        with pytest.raises(psycopg2.OperationalError):  # the server ends all others before that
+            cursor.execute("SELECT pg_sleep(60)")
+
+    assert "the connection to the server was lost" in message
+    assert atomicity.contents(bank) == before
+    atomicity.assert_loads(bank)
+
+
+def test_an_embedded_server_that_is_killed_is_started_again_for_the_next_load(open_folder):
+    home = open_folder / "databases"
+    with managed(DatabaseConfig(data_dir=home)) as manager:
+        atomicity.fill(manager, earlier=50)
+        before = atomicity.contents(manager)
+        kill = psutil.Process(embedded.status(home).pid).kill
+
+        message = load_error(atomicity.stream(atomicity.transactions(), kill), manager)
+
+        assert "the connection to the server was lost" in message
+        assert atomicity.contents(manager) == before
+        atomicity.assert_loads(manager)
+    embedded.stop(home, force=True)
+
+
+# -- The connection is cut --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("earlier", EARLIER)
+def test_nothing_remains_when_an_administrator_ends_the_connection(bank, earlier):
+    atomicity.fill(bank, earlier=earlier)
+    before = atomicity.contents(bank)
+
+    with atomicity.watcher(bank) as cursor:
+
+        def terminate():
+            cursor.execute(f"SELECT pg_terminate_backend(pid) FROM ({atomicity.WRITING}) w")
+
+        message = load_error(atomicity.stream(atomicity.transactions(), terminate), bank)
+        atomicity.wait_for_silence(cursor)
+
+    assert "Nothing was loaded into 'transactions': the connection to the server was" in message
+    assert atomicity.contents(bank) == before
+    atomicity.assert_loads(bank)
+
+
+@pytest.fixture
+def network(tcp_server, bank):
+    """A network to the server that can be cut, and a manager that works across it."""
+    with (
+        atomicity.Proxy(tcp_server.port) as proxy,
+        managed(tcp_server.config(port=proxy.port)) as manager,
+    ):
+        yield proxy, manager
+
+
+@contextlib.contextmanager
+def lines_of(manager):
+    """The sockets of the connections that the manager hands out."""
+    lines = []
+
+    def note(driver_connection, *_):
+        lines.append(socket.socket(fileno=os.dup(driver_connection.fileno())))
+
+    sqlalchemy.event.listen(manager.engine, "checkout", note)
+    yield lines
+    sqlalchemy.event.remove(manager.engine, "checkout", note)
+    for line in lines:
+        line.close()
+
+
+@pytest.mark.parametrize("earlier", EARLIER)
+def test_a_line_that_takes_nothing_more_counts_as_lost(bank, earlier):
+    atomicity.fill(bank, earlier=earlier)
+    before = atomicity.contents(bank)
+
+    with lines_of(bank) as lines:
+
+        def hang_up():
+            lines[-1].shutdown(socket.SHUT_WR)  # the driver cannot send, and does not see why
+
+        message = load_error(atomicity.stream(atomicity.transactions(), hang_up), bank)
+
+    assert "the connection to the server was lost" in message
+    with atomicity.watcher(bank) as cursor:
+        atomicity.wait_for_silence(cursor)
+    assert atomicity.contents(bank) == before
+    atomicity.assert_loads(bank)
+
+
+def test_why_a_load_ended_is_told_even_if_the_connection_is_lost_with_it(bank):
+    atomicity.fill(bank)
+    before = atomicity.contents(bank)
+
+    with lines_of(bank) as lines:
+
+        def fail():
+            lines[-1].shutdown(socket.SHUT_RDWR)
+            raise ValueError("the till is empty")
+
+        rows = atomicity.stream(atomicity.transactions(), fail, at=1)
+        with pytest.raises(ArgumentError, match="broke off after 0 rows"):
+            load_df(rows, "transactions", manager=bank)
+
+    assert atomicity.contents(bank) == before
+
+
+@pytest.mark.parametrize("earlier", EARLIER)
+def test_nothing_remains_when_the_network_is_cut(bank, network, earlier):
+    proxy, manager = network
+    atomicity.fill(bank, earlier=earlier)
+    before = atomicity.contents(bank)
+
+    message = load_error(atomicity.stream(atomicity.transactions(), proxy.cut), manager)
+
+    assert "the connection to the server was lost" in message
+    with atomicity.watcher(bank) as cursor:
+        atomicity.wait_for_silence(cursor)
+    assert atomicity.contents(bank) == before
+    atomicity.assert_loads(manager)
+
+
+@pytest.mark.parametrize("earlier", EARLIER)
+def test_a_commit_that_did_not_reach_the_server_is_told(bank, network, earlier):
+    proxy, manager = network
+    atomicity.fill(bank, earlier=earlier)
+    before = atomicity.contents(bank)
+    proxy.at_commit = lambda _: proxy.cut()
+
+    message = load_error(atomicity.transactions(), manager)
+
+    assert message == (
+        "The connection was lost at the moment of the commit. Nothing was loaded into "
+        "'transactions'; load again."
+    )
+    assert atomicity.contents(bank) == before
+    atomicity.assert_loads(manager)
+
+
+@pytest.mark.parametrize("earlier", EARLIER)
+def test_a_commit_whose_answer_was_lost_is_a_load_like_any_other(bank, network, earlier):
+    proxy, manager = network
+    atomicity.fill(bank, earlier=earlier)
+
+    def cut_at_answer(pass_on):
+        proxy.cut_at_answer = True
+        pass_on()
+
+    proxy.at_commit = cut_at_answer
+    report = load_df(atomicity.transactions(), "transactions", manager=manager)
+
+    assert report.inserted == atomicity.ROWS
+    assert atomicity.count(bank) == earlier + atomicity.ROWS
+
+
+def test_a_commit_that_the_server_is_still_at_is_ended_before_it_is_told_to_have_failed(
+    bank, network
+):
+    proxy, manager = network
+    atomicity.fill(bank, earlier=50)
+
+    with atomicity.watcher(bank) as cursor, atomicity.holding(cursor, atomicity.AT_COMMIT):
+        before = atomicity.contents(bank)
+
+        def cut_when_the_server_is_at_it(pass_on):
+            pass_on()
+            atomicity.wait_for_blocked(cursor, "COMMIT")
+            proxy.cut()
+
+        proxy.at_commit = cut_when_the_server_is_at_it
+        message = load_error(atomicity.transactions(), manager)
+        atomicity.release(cursor)
+        atomicity.wait_for_silence(cursor)
+
+        assert "Nothing was loaded into 'transactions'" in message
+        assert atomicity.contents(bank) == before
+
+
+def test_a_commit_of_which_nothing_can_be_known_says_so(bank, network, monkeypatch):
+    proxy, manager = network
+    monkeypatch.setattr(connect, "_RESTART_PATIENCE", 0)
+    atomicity.fill(bank)
+    proxy.at_commit = lambda _: proxy.close()
+
+    assert "whether 'transactions' holds the load is not known" in load_error(
+        atomicity.transactions(), manager
+    )
+
+
+def test_nothing_remains_when_the_process_is_killed_just_before_it_commits(tcp_server, bank):
+    atomicity.fill(bank)
+    before = atomicity.contents(bank)
+    lines = (
+        atomicity.PREAMBLE
+        + """
+    load_df(atomicity.transactions(), "transactions")
+    """
+    )
+    with atomicity.Proxy(tcp_server.port) as proxy:
+        config = tcp_server.config(port=proxy.port)
+        env = {"DATABASE_URL": config.get_connection_string()}
+        with servers.Program(lines, env=env) as program:
+            killed = []
+
+            def kill(_):
+                program.process.kill()
+                program.process.wait()
+                killed.append(True)
+                proxy.cut()
+
+            proxy.at_commit = kill
+            servers.wait_until(lambda: bool(killed), "the program commits")
+    with atomicity.watcher(bank) as cursor:
+        atomicity.wait_for_silence(cursor)
+
+    assert atomicity.contents(bank) == before
+    atomicity.assert_loads(bank)
+
+
+def test_a_second_interrupt_ends_a_load_that_the_server_does_not_cancel(tcp_server, bank):
+    atomicity.fill(bank, earlier=50)
+    lines = (
+        atomicity.PREAMBLE
+        + """
+    try:
+        load_df(atomicity.transactions(), "transactions")
+    except KeyboardInterrupt:
+        print("interrupted", get_db_manager().get_pool_status()["checked_out"])
+    """
+    )
+    with (
+        atomicity.watcher(bank) as cursor,
+        atomicity.holding(cursor, atomicity.AT_INDEX),
+        atomicity.Proxy(tcp_server.port) as proxy,
+    ):
+        before = atomicity.contents(bank)
+        config = tcp_server.config(port=proxy.port)
+        env = {"DATABASE_URL": config.get_connection_string()}
+        with servers.Program(lines, env=env) as program:
+            atomicity.wait_for_blocked(cursor, "COPY")
+            proxy.deaf = threading.Event()
+            program.process.send_signal(signal.SIGINT)
+            assert proxy.deaf.wait(timeout=60)
+            program.process.send_signal(signal.SIGINT)
+            assert program.finish() == "interrupted 0"
+        atomicity.release(cursor)
+        atomicity.wait_for_silence(cursor)
+
+        assert atomicity.contents(bank) == before
+
+
+# -- The disk is full -------------------------------------------------------------------------
+
+
+class SmallDisk:
+    """The server's data on a small disk of their own."""
+
+    #: A segment of the server's log has 16 MB: where it cannot get one, it crashes.
+    less_than_a_log = 12
+
+    def __init__(self, server):
+        initial = server.data.rename(server.folder / "initial")
+        server.data.mkdir(mode=0o700)
+        self.folder = server.data
+        self.ballast = server.data / "ballast"
+        mount = ["mount", "-t", "tmpfs", "-o", "size=192m,mode=0700", "tmpfs", str(server.data)]
+        try:
+            subprocess.run(mount, capture_output=True, check=True)
+        except (OSError, subprocess.CalledProcessError):
+            server.data.rmdir()
+            initial.rename(server.data)
+            raise
+        shutil.copytree(initial, server.data, dirs_exist_ok=True)
+        for one in [server.data, *server.data.rglob("*")]:
+            server.user.take(one)
+        shutil.rmtree(initial)
+
+    def shrink(self, megabytes):
+        """Leave so much room."""
+        free = shutil.disk_usage(self.folder).free
+        with self.ballast.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, free - (megabytes << 20))
+
+    def widen(self):
+        self.ballast.unlink()
+
+    def remove(self):
+        subprocess.run(["umount", str(self.folder)], check=True)
+
+
+class SmallFiles:
+    """A limit to the size of each file of the server, which any user can set."""
+
+    #: Its log is written in files of a size below the limit, and not affected.
+    less_than_a_log = 2
+
+    def __init__(self, server):
+        self.server = server
+
+    def shrink(self, megabytes):
+        # A segment of the server's log has 16 MB.
+        self._restart((16 + megabytes) << 20)
+
+    def widen(self):
+        self._restart(resource.RLIM_INFINITY)
+
+    def remove(self):
+        """Nothing is left of it."""
+
+    def _restart(self, size):
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))  # the server inherits it
+        try:
+            self.server.restart()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def small_disk_or_files(server):
+    """A small disk, if this user may mount one."""
+    try:
+        return SmallDisk(server)
+    except (OSError, subprocess.CalledProcessError):
+        return SmallFiles(server)
+
+
+@pytest.fixture(scope="module", params=[small_disk_or_files, SmallFiles])
+def cramped(request):
+    """A server with little room, and what widens it."""
+    server = servers.TcpServer.create(wal_level="minimal", max_wal_senders="0")
+    room = request.param(server)
+    server.start()
+    yield server, room
+    server.stop()
+    room.remove()
+    server.remove()
+
+
+def wide():
+    """20 MB of transactions."""
+    names = dict.fromkeys(["city", "state", "merchant_city", "merchant_category"], "n" * 100)
+    return atomicity.transactions(25_000, fraud_reason="r" * 255, **names)
+
+
+def wait_for_recovery(server):
+    """Wait until the server answers again; start it if it gave up."""
+
+    def answers():
+        with contextlib.suppress(psycopg2.OperationalError):
+            psycopg2.connect(**server.config().connect_arguments()).close()
+            return True
+        return server.process.poll() is not None
+
+    servers.wait_until(answers, "the server has recovered")
+    if server.process.poll() is not None:
+        server.start()
+
+
+@pytest.mark.parametrize("earlier", EARLIER)
+def test_a_full_disk_is_told_and_nothing_is_loaded(cramped, earlier):
+    server, room = cramped
+    with managed(server.config()) as manager:
+        atomicity.fill(manager, earlier=earlier)
+        before = atomicity.contents(manager)
+
+        room.shrink(megabytes=2)
+        message = load_error(wide(), manager)
+        assert message == (
+            "Nothing was loaded into 'transactions': the disk of the server is full, or its quota "
+            "used up. Make room, then load again."
+        )
+        assert atomicity.contents(manager) == before
+
+        room.widen()
+        assert atomicity.contents(manager) == before
+        atomicity.assert_loads(manager)
+
+
+def test_a_server_whose_log_finds_no_room_has_lost_nothing_when_there_is_room_again(cramped):
+    server, room = cramped
+    with managed(server.config()) as manager:
+        atomicity.fill(manager, earlier=50)
+        before = atomicity.contents(manager)
+        room.shrink(room.less_than_a_log)
+
+        assert "the disk" in load_error(wide(), manager)
+
+        room.widen()
+        wait_for_recovery(server)
+        assert atomicity.contents(manager) == before
+        atomicity.assert_loads(manager)

@@ -1,0 +1,197 @@
+"""The notebooks in a real JupyterLab, in a real browser: what an analyst sees on the first day."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jupytext
+import pytest
+from browser import OUT, chromium
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import start_new_kernel
+from lab import LabPage, jupyter_lab, own_folders
+from servers import wait_until
+
+from synfin_analytics.database import embedded
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+EXERCISES = "exercises/05_thresholds_and_costs.ipynb"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The notebooks of an analyst, to write in."""
+    folder = tmp_path_factory.mktemp("analyst")
+    for path in [*NOTEBOOKS.glob("*.ipynb"), NOTEBOOKS / EXERCISES]:
+        target = folder / path.relative_to(NOTEBOOKS)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy(path, target)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lab(folder, tmp_path_factory):
+    """JupyterLab on the notebooks, and the server of this run."""
+    own = tmp_path_factory.mktemp("jupyter")
+    path = {"PYTHONPATH": str(NOTEBOOKS.parent)}
+    with jupyter_lab(folder, own, env=path) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def opened(browser, lab, server):
+    """Open a notebook; the browser must have nothing to complain of in the end."""
+    pages = []
+
+    def opened(notebook):
+        pages.append(LabPage(browser, lab, notebook))
+        return pages[-1]
+
+    yield opened
+    for one in pages:
+        one.page.close()
+        assert one.faults == []
+        assert one.strangers == []
+
+
+def test_the_first_notebook_runs_to_its_end_and_shows_tables_and_pictures(opened, folder):
+    one = opened("01_first_steps.ipynb")
+    one.run_all()
+    assert one.failed == []
+
+    outputs = one.saved(folder / "01_first_steps.ipynb")
+    faults = [out for out in outputs if out["output_type"] == "error"]
+    warnings = [out for out in outputs if out.get("name") == "stderr"]
+    assert (faults, warnings) == ([], [])
+    tables = one.page.locator(".jp-OutputArea table")
+    assert tables.count() >= 5
+    one.picture(tables.first, OUT / "lab_table.png")
+    assert tables.first.locator("tbody tr").count() == 5
+    pictures = one.page.locator(".jp-OutputArea img")
+    assert pictures.count() >= 3
+    one.picture(pictures.first, OUT / "lab_plot.png")
+    for picture in pictures.all():
+        width, height = picture.evaluate("one => [one.naturalWidth, one.naturalHeight]")
+        assert min(width, height) > 300
+
+
+def test_an_exercise_says_in_words_what_is_wrong_and_then_that_it_is_right(opened):
+    one = opened(EXERCISES)
+    one.run_all()
+    cell = one.cell('check("05.1"')
+    verdict = cell.get_by_role("status")
+    assert "There is no answer yet" in verdict.inner_text()
+
+    one.answer(cell, "for_budget = 0.5\n" + 'check("05.1", for_budget)')
+    one.picture(verdict, OUT / "lab_wrong.png")
+    head, words, progress = verdict.locator("strong, p").all_inner_texts()
+    assert "05.1 not yet" in head
+    assert words.endswith(".")
+    assert "0 of 5" in progress
+
+    one.answer(cell, solution("05.1"))
+    one.picture(verdict, OUT / "lab_right.png")
+    head, _, progress = verdict.locator("strong, p").all_inner_texts()
+    assert "05.1 passed" in head
+    assert "1 of 5" in progress
+
+
+def solution(exercise):
+    """What a student types who knows it."""
+    script = jupytext.read(NOTEBOOKS / "solutions" / f"{Path(EXERCISES).stem}.py")
+    (source,) = [cell.source for cell in script.cells if cell.metadata.get("exercise") == exercise]
+    return source
+
+
+def test_a_verdict_can_be_read_by_day_and_by_night(opened):
+    """WCAG asks for a contrast of 4.5 of texts, and of 3 of the stripe beside them."""
+    one = opened(EXERCISES)
+    one.run_all()
+    verdict = one.page.get_by_role("status").first
+    day = verdict.evaluate(CONTRASTS)
+    one.darken()
+    one.picture(verdict, OUT / "lab_dark.png")
+    night = verdict.evaluate(CONTRASTS)
+    for _, text, stripe in (day, night):
+        assert text >= 4.5
+        assert stripe >= 3
+    assert day[0] > 0.9
+    assert night[0] < 0.1
+
+
+#: How light the paper below an element is, and the contrast of its text and of its left border.
+CONTRASTS = """one => {
+  const channel = c => c <= 10 ? c / 3294.6 : ((c / 255 + .055) / 1.055) ** 2.4;
+  const light = colour => {
+    const [r, g, b] = colour.match(/[\\d.]+/g).map(Number);
+    return .2126 * channel(r) + .7152 * channel(g) + .0722 * channel(b);
+  };
+  let under = one;
+  while (/, 0\\)$/.test(getComputedStyle(under).backgroundColor)) under = under.parentElement;
+  const paper = light(getComputedStyle(under).backgroundColor);
+  const contrast = colour => {
+    const ink = light(colour);
+    return (Math.max(ink, paper) + .05) / (Math.min(ink, paper) + .05);
+  };
+  const style = getComputedStyle(one);
+  return [paper, contrast(style.color), contrast(style.borderLeftColor)];
+}"""
+
+
+def test_when_jupyterlab_ends_so_do_its_kernels_and_their_database(tmp_path, browser, open_folder):
+    data = open_folder / "pg"
+    shutil.copy(NOTEBOOKS / "01_first_steps.ipynb", tmp_path)
+    env = {"PYTHONPATH": str(NOTEBOOKS.parent), "DB_DATA_DIR": str(data)}
+    with jupyter_lab(tmp_path, tmp_path / "own", env=env) as address:
+        one = LabPage(browser, address, "01_first_steps.ipynb")
+        cell = one.cell("manager = get_db_manager(config)")
+        for part in (one.cell("import os"), cell):
+            part.locator(".cm-content").click()
+            one.page.keyboard.press("Control+Enter")
+        one.wait_until_idle()
+        wait_until(lambda: embedded.status(data).running, "the notebook's server runs")
+        one.page.close()
+    wait_until(lambda: not embedded.status(data).running, "the server has stopped")
+
+
+def kernel_command(file):
+    """What is said, or done, to make the environment a kernel of any JupyterLab."""
+    text = (NOTEBOOKS.parent / file).read_text(encoding="utf-8")
+    (command,) = re.findall(r"^\s*\S+ (-m ipykernel install .*)$", text, re.MULTILINE)
+    return shlex.split(command)
+
+
+def test_the_kernel_that_is_registered_is_this_environment(tmp_path, monkeypatch):
+    """It imports the package wherever JupyterLab was started, and whatever Python that runs on."""
+    for name, folder in own_folders(tmp_path).items():
+        monkeypatch.setenv(name, folder)
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(
+        [sys.executable, *kernel_command("docs/jupyter.md")], check=True, capture_output=True
+    )
+
+    spec = KernelSpecManager().get_kernel_spec("synfin")
+    assert spec.display_name == "Python (synfin)"
+    assert spec.argv[0] == sys.executable  # and not "python", which is whatever comes first
+    manager, client = start_new_kernel(kernel_name="synfin", cwd=str(tmp_path))
+    try:
+        reply = client.execute_interactive("import synfin_analytics", timeout=120)
+        assert reply["content"]["status"] == "ok"
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+def test_make_registers_the_kernel_as_it_is_documented():
+    assert kernel_command("Makefile") == kernel_command("docs/jupyter.md")

@@ -1,0 +1,264 @@
+"""Bootstraps of clusters: the values of scikit-learn, honest intervals, comparisons, groups."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn import metrics as sk
+
+from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.metrics._rows import Counts
+from synfin_analytics.metrics.bootstrap import bootstrap_counts, weights
+from synfin_analytics.metrics.comparison import compare_models
+from synfin_analytics.metrics.evaluation import evaluate
+from synfin_analytics.metrics.topk import RankedCards
+
+
+def customers(seed: int, rows: int = 600, clusters: int = 80) -> pl.DataFrame:
+    """Transactions whose scores have much in common within a customer."""
+    generator = np.random.default_rng(seed)
+    customer = generator.integers(clusters, size=rows)
+    habit = generator.normal(0, 0.15, clusters)[customer]
+    fraud = generator.random(rows) < 0.2
+    score = np.clip(generator.normal(0.4 + 0.15 * fraud + habit, 0.15), 0, 1).round(2)
+    better = np.clip(score + 0.1 * fraud, 0, 1)
+    return pl.DataFrame({"customer_id": customer, "is_fraud": fraud, "p": score, "better": better})
+
+
+@pytest.mark.parametrize(
+    ("metric", "theirs"),
+    [("roc_auc", sk.roc_auc_score), ("average_precision", sk.average_precision_score)],
+)
+def test_every_draw_has_the_value_of_scikit_learn(metric, theirs):
+    rows = customers(1)
+    found = evaluate(rows, score="p").bootstrap(metric, draws=20, seed=3)
+
+    names, code = np.unique(rows["customer_id"], return_inverse=True)
+    (block,) = weights(len(names), 20, 3, 20)
+    expected = [theirs(rows["is_fraud"], rows["p"], sample_weight=w[code]) for w in block.T]
+    assert np.allclose(found.drawn, expected, rtol=1e-12)
+    assert found.value == pytest.approx(theirs(rows["is_fraud"], rows["p"]), rel=1e-12)
+
+
+@pytest.mark.parametrize("metric", ["precision", "recall", "specificity"])
+def test_shares_are_drawn_too(metric):
+    one = evaluate(customers(2), score="p")
+    found = one.bootstrap(metric, draws=50)
+
+    assert found.value == pytest.approx(getattr(one, metric))
+    assert found.low < found.value < found.high
+
+
+def test_the_same_seed_draws_the_same_and_the_size_of_a_block_changes_nothing():
+    (whole,) = weights(10, 7, 5, 7)
+    parts = np.concatenate(list(weights(10, 7, 5, 3)), axis=1)
+    assert np.array_equal(whole, parts)
+    assert (whole.sum(axis=0) == 10).all()
+
+
+def test_draws_in_which_nothing_is_defined_are_dropped_and_counted():
+    rows = pl.DataFrame({"customer_id": [1, 2], "p": [0.9, 0.1], "is_fraud": [1, 0]})
+    found = evaluate(rows, score="p").bootstrap("roc_auc", draws=100)
+
+    assert 30 < found.dropped < 70  # half of the draws have the same customer twice
+    assert len(found.values) == 100 - found.dropped
+    words = f"{found.dropped} of 100 draws, in which the metric is not defined, were dropped"
+    assert words in repr(found)
+
+
+def test_without_rows_every_draw_is_dropped():
+    empty = customers(1).clear()
+    found = evaluate(empty, score="p").bootstrap(draws=10)
+    assert found.dropped == 10
+    assert math.isnan(found.low)
+
+
+def test_intervals_of_customers_cover_what_they_promise():
+    """The true area under the curve is within the 95 % interval in about 95 % of the samples."""
+    truth = evaluate(customers(0, rows=400_000, clusters=50_000), score="p").roc_auc
+    samples = 300
+    hits = 0
+    for seed in range(1, samples + 1):
+        rows = customers(seed, rows=2000, clusters=250)
+        counts = Counts(
+            rows["p"].to_numpy(),
+            np.ones(len(rows), np.int64),
+            rows["is_fraud"].cast(int).to_numpy(),
+        )
+        model = {"": (rows["customer_id"].to_numpy(), counts, 0.5)}
+        found = bootstrap_counts("roc_auc", model, cluster="customer", draws=300, seed=seed)[""]
+        hits += found.low <= truth <= found.high
+    assert 0.93 <= hits / samples <= 0.97
+
+
+def days(seed: int) -> pl.DataFrame:
+    """Transactions of four days."""
+    rows = customers(seed)
+    start = np.datetime64("2024-05-01T00:00:00", "us")
+    return rows.with_columns(timestamp=start + np.arange(len(rows)) * np.timedelta64(9, "m"))
+
+
+@pytest.mark.parametrize("cluster", ["customer_id", "timestamp"])
+def test_card_precision_is_drawn_by_card_or_by_day(cluster):
+    one = evaluate(days(1), score="p")
+    found = one.bootstrap("card_precision_at_k", cluster, k=5, draws=200)
+
+    assert found.value == pytest.approx(one.card_precision_at_k(5).value)
+    assert found.low <= found.value <= found.high
+    assert found.low < found.high
+
+
+def test_a_card_that_is_drawn_twice_takes_two_places_and_is_blocked_twice():
+    ranked = RankedCards.of(
+        np.array([1, 1, 2, 2]), np.array([1, 2, 1, 2]), np.array([0.9, 0.5, 0.9, 0.5]),
+        np.array([True, False, True, False]),
+    )  # fmt: skip
+    hits, pool, bad = ranked.detect(np.array([[2], [1]]), k=1)
+
+    assert hits.ravel().tolist() == [1, 1]
+    assert pool.ravel().tolist() == [3, 2]
+    assert bad.ravel().tolist() == [2, 1]
+
+
+def test_of_card_precision_nothing_else_is_drawn():
+    with pytest.raises(
+        ArgumentError, match=r"its cards \('customer_id'\) or its days \('timestamp'\)"
+    ):
+        evaluate(days(1), score="p").bootstrap("card_precision_at_k", "p")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"metric": "auc"}, NotFoundError, "roc_auc"),
+        ({"draws": 0}, ArgumentError, "`draws` must be a whole number of at least 1; got 0"),
+        ({"seed": -1}, ArgumentError, "`seed` must be a whole number of at least 0; got -1"),
+        ({"cluster": "customer"}, NotFoundError, "customer_id"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, error, words):
+    with pytest.raises(error, match=words):
+        evaluate(customers(1), score="p").bootstrap(**arguments)
+
+
+# -- Models side by side ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["cluster", "day", "card"])
+def test_a_column_itself_is_refused_in_place_of_its_name(name):
+    frame = customers(1)
+    with pytest.raises(ArgumentError, match=f"`{name}` must be the name of a column"):
+        evaluate(frame, score="p").bootstrap("recall", **{name: frame["customer_id"]})
+
+
+@pytest.mark.parametrize("call", ["precision_at_k", "card_precision_at_k"])
+def test_the_day_of_top_k_is_the_name_of_a_column(call):
+    frame = customers(1)
+    with pytest.raises(ArgumentError, match="`day` must be the name of a column"):
+        getattr(evaluate(frame, score="p"), call)(5, day=frame["customer_id"])
+
+
+@pytest.mark.parametrize("call", ["interval", "baseline"])
+def test_a_list_of_metrics_is_refused_where_one_is_taken(call):
+    with pytest.raises(
+        ArgumentError, match=r"`metric` must be a text such as 'recall'; got \['pre"
+    ):
+        getattr(evaluate(customers(1), score="p"), call)(["precision"])
+
+
+def test_metrics_that_are_no_names_are_asked_for_as_metrics():
+    with pytest.raises(ArgumentError, match="`metrics` must be the name of a metric"):
+        compare_models(customers(1), {"a": "p"}, metrics=[])
+
+
+def test_the_difference_is_paired():
+    found = compare_models(customers(1), {"old": "p", "new": "better"}, draws=200).frame()
+    auc = found[found["metric"] == "roc_auc"].set_index("model")
+    new = auc.loc["new"]
+
+    assert new["difference"] == pytest.approx(new["value"] - auc.loc["old", "value"])
+    assert 0 < new["difference_low"] < new["difference"] < new["difference_high"]
+    # Each draw changes both models alike: their difference varies less than either.
+    assert new["difference_high"] - new["difference_low"] < new["high"] - new["low"]
+    assert math.isnan(auc.loc["old", "difference"])
+    assert auc["baseline"].tolist() == [0.5, 0.5]
+
+
+def test_a_model_does_not_differ_from_itself():
+    found = compare_models(customers(1), {"one": "p", "same": "p"}, draws=20).frame()
+    same = found[found["model"] == "same"]
+    assert same["difference"].tolist() == same["difference_high"].tolist() == [0] * 4
+
+
+def test_models_can_have_thresholds_of_their_own():
+    thresholds = {"old": 0.4, "new": 0.6}
+    models = {"old": "p", "new": "better"}
+    found = compare_models(customers(1), models, threshold=thresholds, metrics=["recall"], draws=5)
+    assert {name: one.threshold.value for name, one in found.evaluations.items()} == thresholds
+
+
+def test_a_model_without_a_threshold_is_named():
+    with pytest.raises(ArgumentError, match="got none for new"):
+        compare_models(customers(1), {"old": "p", "new": "better"}, threshold={"old": 0.5})
+
+
+# -- By group -----------------------------------------------------------------------------------
+
+GROUPS = pl.DataFrame(
+    {
+        "channel": ["pos"] * 100 + ["online"] * 100 + ["atm"] * 4 + [None] * 40,
+        "is_fraud": [True, False] * 122,
+        "p": [0.9, 0.1] * 50 + [0.9, 0.1, 0.2, 0.8] * 25 + [0.1, 0.9] * 2 + [0.6, 0.1] * 20,
+    }
+)
+
+
+def test_every_group_has_every_metric_and_null_is_a_group():
+    found = evaluate(GROUPS, score="p", by="channel")
+
+    assert [key for key, _ in found.groups] == [("atm",), ("online",), ("pos",), (None,)]
+    frame = found.by_group
+    assert frame.groupby("channel", dropna=False)["metric"].count().tolist() == [11] * 4
+    recall = frame[frame["metric"] == "recall"].set_index("channel")
+    assert recall.loc["online", ["value", "k", "n"]].tolist() == [0.5, 25, 50]
+    assert found.overall.n == len(GROUPS)
+
+
+def test_small_groups_are_marked_and_not_dropped():
+    found = evaluate(GROUPS, score="p", by="channel")
+
+    assert found.by_group.groupby("channel")["small"].first().to_dict() == {
+        "atm": True, "online": False, "pos": False
+    }  # fmt: skip
+    assert found.worst("recall") == ("online",)
+    assert found.worst("recall", small=True) == ("atm",)
+
+
+def test_the_largest_difference_has_an_interval():
+    value, low, high = evaluate(GROUPS, score="p", by="channel").difference("recall")
+    assert value == pytest.approx(0.5)
+    assert 0.3 < low < value < high < 0.7
+    assert math.isnan(evaluate(GROUPS, score="p", by="channel").difference("roc_auc")[1])
+
+
+def test_a_single_group_differs_from_nothing():
+    found = evaluate(GROUPS.filter(channel="pos"), score="p", by="channel")
+    assert math.isnan(found.difference("recall")[0])
+    assert "1 groups by channel, 0 of them small" in repr(found)
+    assert "ROC AUC" in found._repr_html_()
+
+
+def test_a_threshold_chosen_on_all_rows_was_chosen_on_those_of_each_group():
+    chosen = evaluate(GROUPS, score="p").threshold_for_alerts(50)
+    notes = evaluate(GROUPS, score="p", threshold=chosen, by="channel").by_group["note"]
+    assert "the threshold was chosen on these rows" in set(notes)
+
+
+def test_groups_without_rows_are_none():
+    found = evaluate(GROUPS.clear(), score="p", by=["channel"])
+    assert found.groups == ()
+    assert found.worst("recall") is None
+    assert len(found.by_group) == 0

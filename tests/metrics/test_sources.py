@@ -1,0 +1,375 @@
+"""What evaluate reads: scores in float32, gaps in groups and amounts, rows that change later."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from engines import ENGINES
+
+from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.metrics._scores import ScoreCounts
+from synfin_analytics.metrics.comparison import compare_models
+from synfin_analytics.metrics.evaluation import evaluate
+from synfin_analytics.metrics.splits import time_split
+
+ROWS = pl.DataFrame(
+    {
+        "p": [0.9, 0.7, 0.3, 0.1, 0.7, 0.2],
+        "is_fraud": [1, 0, 1, 0, 1, 0],
+        "customer_id": [1, 2, 3, 4, 5, 6],
+    }
+)
+
+# -- Scores in float32 --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [one for one in ENGINES if "objects" not in one])
+@pytest.mark.parametrize("threshold", [0.1, 0.3, 0.7, 0.9, 0.7000001, math.inf])
+def test_scores_in_float32_are_compared_with_a_threshold_as_numpy_does(kind, threshold):
+    frame = ROWS.with_columns(pl.col("p").cast(pl.Float32))
+    one = evaluate(ENGINES[kind](frame), score="p", threshold=threshold)
+    alert = frame["p"].to_numpy() >= threshold
+
+    assert one.alerts == alert.sum()
+    groups = evaluate(ENGINES[kind](frame), score="p", threshold=threshold, by="customer_id")
+    assert sum(of.alerts for _, of in groups.groups) == groups.overall.alerts == alert.sum()
+
+
+def test_draws_and_costs_have_the_alerts_of_float32():
+    frame = ROWS.with_columns(pl.col("p").cast(pl.Float32), amount=10.0)
+    one = evaluate(frame, score="p", threshold=0.7, amount="amount")
+    assert one.bootstrap("recall", draws=5).value == one.recall == pytest.approx(2 / 3)
+    assert one.cost(cost_per_alert=1) == 3 + 10
+
+
+def test_scores_of_half_precision_are_compared_in_half_precision():
+    counts = ScoreCounts.of(np.array([0.1], np.float16), [True])
+    assert counts.cut(0.1) == counts.score[0] < 0.1
+
+
+def test_scores_in_double_precision_are_not_rounded():
+    counts = ScoreCounts.of(np.array([np.float32(0.7)], np.float64), [True])
+    assert counts.cut(0.7) == 0.7 > counts.score[0]
+
+
+@pytest.mark.parametrize("dtype", [pl.Float32, pl.Float64])
+@pytest.mark.parametrize("bins", [3, 7, 10, 20])
+def test_a_bin_of_a_calibration_holds_its_lower_edge(dtype, bins):
+    edges = [n / bins for n in range(bins)]
+    frame = pl.DataFrame(
+        {"p": edges, "is_fraud": [True] * bins}, {"p": dtype, "is_fraud": pl.Boolean}
+    )
+    table = evaluate(frame, score="p").calibration(bins)
+
+    assert table["transactions"].tolist() == [1] * bins
+    assert table["low_score"].tolist() == edges
+
+
+# -- Groups -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_nan_and_null_are_one_group_in_which_ties_are_ties(kind):
+    frame = pl.DataFrame(
+        {"g": [math.nan, None, math.nan, None, 1.0], "p": [0.5] * 5, "is_fraud": [1, 0, 1, 0, 1]},
+        strict=False,
+    )
+    (first, alone), (last, missing) = evaluate(ENGINES[kind](frame), score="p", by="g").groups
+
+    assert (first, alone.n, last, missing.n) == ((1.0,), 1, (None,), 4)
+    assert missing.roc_auc == 0.5
+    assert missing.average_precision == 0.5
+
+
+@pytest.mark.parametrize(
+    "values",
+    [pa.array(["b", None, "a"], pa.string_view()), pa.array(["b", None, "a"]).dictionary_encode()],
+)
+def test_views_and_dictionaries_of_arrow_are_groups_of_texts(values):
+    table = pa.table({"g": values, "p": [0.1, 0.2, 0.3], "is_fraud": [0, 1, 1]})
+    groups = evaluate(table, score="p", by="g").groups
+    assert [key for key, _ in groups] == [("a",), ("b",), (None,)]
+
+
+@pytest.mark.parametrize("name", ["value", "frauds", "n", "metric", "small", "__score"])
+def test_groups_that_are_named_like_a_column_of_the_result_are_refused(name):
+    frame = ROWS.with_columns(pl.lit("a").alias(name))
+    with pytest.raises(ArgumentError, match=f"`by` must be columns .* got '{name}'. Rename"):
+        evaluate(frame, score="p", by=name)
+
+
+@pytest.mark.parametrize("by", [[], 0, ["customer_id", "customer_id"], "p", "is_fraud"])
+def test_what_is_no_column_to_group_by_is_refused(by):
+    with pytest.raises(ArgumentError, match="`by` must"):
+        evaluate(ROWS, score="p", by=by)
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_columns_may_have_dots_in_their_names(kind):
+    dots = {"p": "p.q", "is_fraud": "is.fraud", "customer_id": "customer.id", "a": "a.b"}
+    frame = ROWS.with_columns(a=1.0).rename(dots)
+    found = evaluate(ENGINES[kind](frame), "is.fraud", "p.q", by="customer.id", amount="a.b")
+    expected = evaluate(ROWS.with_columns(a=1.0), score="p", by="customer_id", amount="a")
+
+    assert found.by == ("customer.id",)
+    assert [key for key, _ in found.groups] == [key for key, _ in expected.groups]
+    drawn = found.overall.bootstrap("recall", "customer.id", draws=20).drawn
+    again = expected.overall.bootstrap("recall", "customer_id", draws=20).drawn
+    assert np.array_equal(drawn, again, equal_nan=True)
+
+
+def test_every_group_has_the_summary_of_its_own_rows():
+    generator = np.random.default_rng(0)
+    frame = pl.DataFrame(
+        {
+            "g": generator.integers(40, size=400),
+            "p": generator.random(400).round(1),
+            "is_fraud": generator.random(400) < 0.3,
+        }
+    )
+    table = evaluate(frame, score="p", by="g").by_group
+    for (group,), part in frame.group_by("g"):
+        expected = evaluate(part, score="p").summary().drop(columns="baseline")
+        found = table[table["g"] == group].reset_index(drop=True)
+        assert found[expected.columns].equals(expected)
+        assert found["transactions"].tolist() == [len(part)] * len(expected)
+
+
+# -- Amounts ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+@pytest.mark.parametrize("amounts", [[math.inf, 2, 3.0, 1, 1, 1], [1, 2, 3.0, -math.inf, 1, 1]])
+def test_infinite_amounts_are_refused(kind, amounts):
+    frame = ROWS.with_columns(amount=pl.Series(amounts, dtype=pl.Float64))
+    with pytest.raises(ArgumentError, match=r"'amount' must be a finite number.*1 row is infinite"):
+        evaluate(ENGINES[kind](frame), score="p", amount="amount")
+
+
+@pytest.mark.parametrize("kind", ["polars", "polars lazy"])
+def test_amounts_without_a_finite_sum_are_refused(kind):
+    frame = ROWS.with_columns(amount=pl.lit(1e308))
+    with pytest.raises(ArgumentError, match="'amount' must have a finite sum"):
+        evaluate(ENGINES[kind](frame), score="p", amount="amount")
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_a_missing_amount_costs_nothing(kind):
+    frame = ROWS.with_columns(amount=pl.Series([None, None, 30.0, None, 5.0, None]))
+    one = evaluate(ENGINES[kind](frame), score="p", threshold=0.5, amount="amount")
+    assert one.cost(cost_per_alert=1, recovery_rate=0.8) == pytest.approx(3 + 30 + 0.2 * 5)
+    assert one.cost_curve(1)["missed_amount"].iloc[0] == 35
+
+
+# -- Rows that change ---------------------------------------------------------------------------
+
+
+def changed_by_assignment(frame: pd.DataFrame) -> None:
+    frame["p"] = 0.5
+
+
+def changed_in_place(frame: pd.DataFrame) -> None:
+    frame.loc[:, "p"] = 0.5
+    frame.loc[0, "is_fraud"] = 0
+
+
+def changed_customers(frame: pd.DataFrame) -> None:
+    frame["customer_id"] = 1
+
+
+def without_scores(frame: pd.DataFrame) -> None:
+    del frame["p"]
+
+
+@pytest.mark.parametrize(
+    "change", [changed_by_assignment, changed_in_place, changed_customers, without_scores]
+)
+def test_what_is_written_to_a_frame_of_pandas_changes_no_earlier_evaluation(change):
+    frame = ROWS.to_pandas()
+    one = evaluate(frame, score="p")
+    expected = one.bootstrap(draws=50).drawn
+
+    change(frame)
+
+    assert np.array_equal(one.bootstrap(draws=50).drawn, expected, equal_nan=True)
+
+
+def test_what_is_put_into_a_frame_of_polars_changes_no_earlier_evaluation():
+    frame = ROWS.clone()
+    one = evaluate(frame, score="p")
+    expected = one.bootstrap(draws=50).drawn
+
+    frame.replace_column(0, pl.Series("p", [0.5] * 6))
+    frame[0, "is_fraud"] = 0
+
+    assert np.array_equal(one.bootstrap(draws=50).drawn, expected, equal_nan=True)
+
+
+def test_what_is_assigned_to_dask_changes_no_earlier_evaluation():
+    frame = ENGINES["dask with numpy"](ROWS)
+    one = evaluate(frame, score="p")
+    frame["p"] = 0.5
+    assert one.bootstrap(draws=5).value == one.roc_auc
+
+
+REFUSED = "must still hold the rows that were evaluated"
+
+
+def test_memory_of_numpy_that_changed_below_a_frame_is_refused():
+    scores = ROWS["p"].to_numpy().copy()
+    frame = pd.DataFrame({"p": pd.Series(scores, copy=False)}, copy=False).assign(
+        is_fraud=ROWS["is_fraud"].to_numpy(), customer_id=range(6)
+    )
+    one = evaluate(frame, score="p")
+    scores[:] = 0.5
+    with pytest.raises(ArgumentError, match=REFUSED):
+        one.bootstrap()
+
+
+def test_a_file_that_changed_below_a_lazy_frame_is_refused(tmp_path):
+    path = tmp_path / "rows.csv"
+    ROWS.write_csv(path)
+    one = evaluate(pl.scan_csv(path), score="p")
+    assert one.bootstrap(draws=5).value == one.roc_auc
+    ROWS.with_columns(p=0.5).write_csv(path)
+    with pytest.raises(ArgumentError, match=REFUSED):
+        one.bootstrap()
+    path.unlink()
+    with pytest.raises(ArgumentError, match="reading it again failed with FileNotFoundError"):
+        one.bootstrap()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE t SET p = 0.5 WHERE customer_id = 1",
+        "UPDATE t SET is_fraud = 0 WHERE customer_id = 1",
+        "UPDATE t SET amount = 99 WHERE customer_id = 1",
+        "DELETE FROM t WHERE customer_id = 1",
+    ],
+)
+def test_a_table_of_duckdb_that_changed_is_refused(change):
+    rows = ROWS.with_columns(amount=1.0).to_arrow()  # noqa: F841 - DuckDB reads it by its name
+    connection = duckdb.connect()
+    connection.execute("CREATE TABLE t AS SELECT * FROM rows")
+    one = evaluate(connection.table("t"), score="p", amount="amount")
+    assert one.bootstrap("cost", draws=5, cost_per_alert=1).value == one.cost(1)
+    connection.execute(change)
+    with pytest.raises(ArgumentError, match=REFUSED):
+        one.bootstrap("cost", draws=5, cost_per_alert=1)
+
+
+# -- Pickled ------------------------------------------------------------------------------------
+
+
+def results() -> dict[str, object]:
+    one = evaluate(ROWS.to_pandas(), score="p")
+    dated = evaluate(
+        ROWS.with_columns(timestamp=pl.datetime(2024, 5, 1, time_zone="UTC")), score="p"
+    )
+    return {
+        "Evaluation": one,
+        "GroupedEvaluation": evaluate(ROWS, score="p", by="customer_id"),
+        "Bootstrap": one.bootstrap(draws=5),
+        "Comparison": compare_models(ROWS, {"one": "p", "two": "p"}, draws=5),
+        "TopK": dated.card_precision_at_k(2),
+        "Threshold": one.threshold_for_alerts(2),
+        "Confusion": one.confusion,
+    }
+
+
+@pytest.mark.parametrize("name", results())
+@pytest.mark.parametrize("copied", [lambda one: pickle.loads(pickle.dumps(one)), copy.deepcopy])
+def test_every_result_pickles_and_copies(name, copied):
+    one = results()[name]
+    assert repr(copied(one)) == repr(one)
+
+
+@pytest.mark.parametrize("kind", ["pandas with numpy", "polars", "pyarrow"])
+def test_rows_in_memory_are_pickled_with_an_evaluation(kind):
+    one = evaluate(ENGINES[kind](ROWS), score="p")
+    again = pickle.loads(pickle.dumps(one))
+    assert np.array_equal(
+        again.bootstrap(draws=5).drawn, one.bootstrap(draws=5).drawn, equal_nan=True
+    )
+
+
+@pytest.mark.parametrize("kind", ["duckdb", "polars lazy"])
+def test_rows_of_a_lazy_engine_are_left_behind_and_its_counts_are_not(kind):
+    one = evaluate(ENGINES[kind](ROWS), score="p")
+    again = pickle.loads(pickle.dumps(one))
+
+    assert again.summary().equals(one.summary())
+    with pytest.raises(ArgumentError, match="was pickled, and its rows, a lazy frame or a data"):
+        again.bootstrap()
+    assert copy.deepcopy(one).bootstrap(draws=5).value == one.roc_auc
+
+
+# -- Calls that come from scikit-learn ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(ROWS["is_fraud"], ROWS["p"]), (ROWS["is_fraud"].to_numpy(), ROWS["p"].to_numpy())],
+)
+def test_arrays_of_labels_and_scores_are_refused_with_the_right_call(arguments):
+    words = r"`frame` must be a DataFrame .* evaluate\(df, label='is_fraud', score='p'\); got"
+    with pytest.raises(ArgumentError, match=words):
+        evaluate(*arguments)
+    with pytest.raises(ArgumentError, match=words):
+        evaluate(*(pd.Series(one) for one in arguments))
+
+
+@pytest.mark.parametrize("name", ["label", "score", "amount"])
+@pytest.mark.parametrize("value", [0, ROWS["p"]])
+def test_a_column_is_given_by_its_name(name, value):
+    with pytest.raises(ArgumentError, match=f"`{name}` must be the name of a column, a text; got"):
+        evaluate(ROWS, **{"score": "p", name: value})
+
+
+@pytest.mark.parametrize("kind", ["pandas with numpy", "dask with numpy"])
+def test_a_column_that_is_there_twice_is_refused(kind):
+    frame = ENGINES[kind](ROWS).rename(columns={"customer_id": "p"})
+    with pytest.raises(ArgumentError, match="more than one column named p"):
+        evaluate(frame, score="p")
+
+
+def test_a_column_that_is_there_twice_is_refused_by_a_split():
+    frame = ROWS.to_pandas().rename(columns={"customer_id": "p"})
+    with pytest.raises(ArgumentError, match="more than one column named p"):
+        time_split(frame, timestamp="p")
+
+
+def test_integers_beyond_64_bits_are_refused():
+    amounts = pd.Series([2**70, *[1] * 5], dtype=object)
+    with pytest.raises(ArgumentError, match="'amount' must hold numbers of at most 64 bits"):
+        evaluate(ROWS.to_pandas().assign(amount=amounts), score="p", amount="amount")
+
+
+def test_a_wrong_column_is_named_with_the_nearest():
+    with pytest.raises(NotFoundError, match="customer_id"):
+        evaluate(ROWS, score="p", by="customer")
+
+
+def test_integers_and_floats_of_numpy_are_numbers():
+    one = evaluate(ROWS, score="p", threshold=np.float32(0.5), level=np.float64(0.9))
+    assert one.threshold_for_alerts(np.int64(2)) == one.threshold_for_alerts(2)
+    assert one.calibration(np.int64(5)).equals(one.calibration(5))
+    assert one.curve(np.int64(8)).equals(one.curve(8))
+    assert one.recall_at_fpr(np.float32(0.5)) == one.recall_at_fpr(0.5)
+
+
+def test_a_terminal_of_80_columns_shows_a_value_and_its_interval():
+    one = evaluate(ROWS, score="p", threshold=evaluate(ROWS, score="p").threshold_for_alerts(2))
+    assert one.summary()["note"].str.len().max() > 30
+    with pd.option_context("display.width", 80, "display.max_columns", 0):
+        header = repr(one.summary()).splitlines()[0]
+    assert header.split()[-3:] == ["value", "low", "high"]

@@ -1,0 +1,655 @@
+"""Pictures of evaluations: what is drawn is what was computed, also where there is nothing."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import math
+import pickle
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from pandas.testing import assert_frame_equal
+
+from synfin_analytics import plots
+from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.metrics import Confusion, proportion_interval
+from synfin_analytics.metrics._scores import ScoreCounts
+from synfin_analytics.metrics.comparison import compare_models
+from synfin_analytics.metrics.evaluation import Evaluation, evaluate
+from synfin_analytics.metrics.threshold import Threshold
+from synfin_analytics.reports._figures import image
+
+#: Every picture of one evaluation, from the evaluation.
+OF_ONE = {
+    "precision_recall": plots.plot_precision_recall,
+    "roc": plots.plot_roc,
+    "thresholds": plots.plot_thresholds,
+    "calibration": plots.plot_calibration,
+    "confusion": plots.plot_confusion,
+    "cost": lambda one, *given, **named: plots.plot_cost(one.cost_curve(5), *given, **named),
+}
+
+SCORES = [0.9, 0.8, 0.7, 0.7, 0.3, 0.1]
+LABELS = [1, 0, 1, 0, 0, 0]
+
+
+@pytest.fixture(autouse=True)
+def pictures_without_a_screen():
+    mpl.use("agg")
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(params=OF_ONE)
+def picture(request):
+    return OF_ONE[request.param]
+
+
+def evaluation(scores=SCORES, labels=LABELS, threshold=0.5, **named) -> Evaluation:
+    """Evaluate rows that are worth 10 each."""
+    counts = ScoreCounts.of(scores, labels, np.full(len(scores), 10.0))
+    return Evaluation(counts, Threshold(threshold), **named)
+
+
+def many(rows: int, seed: int = 0) -> Evaluation:
+    random = np.random.default_rng(seed)
+    fraud = random.random(rows) < 0.01
+    return evaluation(1 / (1 + np.exp(3 - 3 * fraud - random.normal(size=rows))), fraud)
+
+
+def payments(rows: int = 400) -> pd.DataFrame:
+    """Payments of 20 customers within 10 days, scored by a good and by a poor model."""
+    random = np.random.default_rng(1)
+    fraud = random.random(rows) < 0.2
+    start = pd.Timestamp("2026-01-01", tz="UTC")
+    return pd.DataFrame(
+        {
+            "timestamp": start + pd.to_timedelta(np.sort(random.uniform(0, 10, rows)), unit="D"),
+            "customer_id": random.integers(0, 20, rows),
+            "is_fraud": fraud,
+            "good": np.clip(random.normal(0.3 + 0.4 * fraud, 0.15), 0, 1),
+            "poor": np.clip(random.normal(0.3 + 0.1 * fraud, 0.15), 0, 1),
+        }
+    )
+
+
+def draw(display) -> None:
+    """Lay out and paint every artist: most mistakes show only then."""
+    display.ax.figure.canvas.draw()
+
+
+def words(display) -> str:
+    """Everything that is written in a picture, but for the ticks."""
+    ax = display.ax
+    written = [ax.get_title(loc="left"), *(text.get_text() for text in ax.texts)]
+    for one in (ax, *ax.child_axes):
+        written += [one.get_xlabel(), one.get_ylabel()]
+    legend = ax.get_legend()
+    written += [text.get_text() for text in legend.get_texts()] if legend else []
+    return "\n".join(written)
+
+
+def svg_size(display) -> int:
+    file = io.BytesIO()
+    display.ax.figure.savefig(file, format="svg")
+    return len(file.getvalue())
+
+
+def fits_the_figure(display) -> bool:
+    """Whether nothing lies beyond the edge of the figure."""
+    draw(display)
+    figure = display.ax.figure
+    taken, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    return taken.x0 >= 0 and taken.y0 >= 0 and taken.x1 <= width and taken.y1 <= height
+
+
+# -- Of every picture ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name in plots.__all__ if name.startswith("plot_")])
+def test_a_picture_takes_axes_and_a_title(name):
+    parameters = inspect.signature(getattr(plots, name)).parameters
+    assert list(parameters)[1] == "ax"
+    assert parameters["ax"].default is None
+    assert parameters["title"].default is None
+
+
+def test_axes_that_are_given_are_drawn_into_and_no_other_figure_is_made(picture):
+    ax = plt.figure(layout="constrained").add_subplot()
+    display = picture(evaluation(), ax, title="Mine")
+    draw(display)
+    assert display.ax is ax
+    assert ax.get_title(loc="left") == "Mine"
+    assert len(plt.get_fignums()) == 1
+
+
+def test_a_picture_without_axes_makes_one_figure(picture):
+    picture(evaluation())
+    assert len(plt.get_fignums()) == 1
+
+
+def test_a_picture_pickles_with_its_figure(picture):
+    display = picture(evaluation())
+    draw(display)
+    again = pickle.loads(pickle.dumps(display))
+    draw(again)
+    ticks = [[tick.get_text() for tick in one.ax.get_yticklabels()] for one in (display, again)]
+    assert ticks[0] == ticks[1]
+    assert words(again) == words(display)
+    with pytest.raises(ArgumentError, match="was pickled, and cannot be drawn anew"):
+        again.plot()
+
+
+def test_a_picture_is_the_same_when_drawn_again(picture):
+    first = picture(evaluation())
+    again = first.plot()
+    assert again.ax is not first.ax
+    assert words(again) == words(first)
+    assert_frame_equal(again.frame(), first.frame())
+
+
+@pytest.mark.parametrize(
+    ("scores", "labels"),
+    [
+        pytest.param([], [], id="no rows"),
+        pytest.param([0.9], [1], id="one row, fraud"),
+        pytest.param([0.2], [0], id="one row, genuine"),
+        pytest.param([0.9, 0.2, 0.2], [0, 0, 0], id="no fraud"),
+        pytest.param([0.9, 0.2, 0.2], [1, 1, 1], id="only fraud"),
+        pytest.param([0.0, 0.0], [0, 1], id="all scores 0"),
+        pytest.param([1.0, 1.0], [0, 1], id="all scores 1"),
+        pytest.param([0.001, 0.0005], [1, 0], id="tiny scores"),
+    ],
+)
+def test_little_or_nothing_can_be_drawn(picture, scores, labels):
+    assert fits_the_figure(picture(evaluation(scores, labels)))
+
+
+@pytest.mark.parametrize("threshold", [-1.0, 0.0, 1.0, 2.0, math.inf])
+def test_any_threshold_can_be_drawn(picture, threshold):
+    draw(picture(evaluation(threshold=threshold)))
+
+
+def test_a_million_scores_make_a_small_file(picture):
+    display = picture(many(1_000_000))
+    assert len(display.frame()) < 2000
+    assert svg_size(display) < 250_000
+
+
+def test_nothing_is_written_beyond_the_edge(picture):
+    assert fits_the_figure(picture(many(2000)))
+
+
+@pytest.mark.parametrize(
+    "draw_it",
+    [plots.plot_precision_recall, plots.plot_roc, plots.plot_thresholds, plots.plot_calibration,
+     plots.plot_confusion, plots.plot_cost, plots.plot_topk, plots.plot_comparison],
+)  # fmt: skip
+def test_what_is_no_result_is_refused_and_leaves_no_figure(draw_it):
+    with pytest.raises(ArgumentError, match="got list"):
+        draw_it([0.1, 0.9])
+    assert plt.get_fignums() == []
+
+
+def test_the_same_numbers_give_the_same_file_and_leave_no_figure(picture):
+    first, again = (image(picture(evaluation()), "svg") for _ in range(2))
+    assert first == again
+    assert first.startswith(b"<?xml")
+    assert plt.get_fignums() == []
+
+
+def test_a_picture_without_its_figure_is_not_saved():
+    display = plots.plot_roc(evaluation())
+    display.ax.remove()
+    with pytest.raises(ArgumentError, match="draw it again"):
+        image(display)
+
+
+# -- Precision-recall and ROC -------------------------------------------------------------------
+
+
+def test_the_precision_recall_line_is_the_curve_and_encloses_the_average_precision():
+    one = evaluation()
+    display = plots.plot_precision_recall(one)
+    assert_frame_equal(display.frame(), one.curve())
+    line = next(line for line in display.ax.lines if line.get_drawstyle() == "steps-pre")
+    recall, precision = line.get_xdata(), line.get_ydata()
+    area = np.sum(np.diff(recall) * precision[1:])
+    assert area == pytest.approx(one.average_precision)
+    assert f"AP {one.average_precision:.3f}" in words(display)
+
+
+def test_the_roc_line_is_the_curve_and_encloses_the_auc():
+    one = evaluation()
+    display = plots.plot_roc(one)
+    assert_frame_equal(display.frame(), one.curve())
+    line = next(line for line in display.ax.lines if len(line.get_xdata()) > 2)
+    area = np.trapezoid(line.get_ydata(), line.get_xdata())
+    assert area == pytest.approx(one.roc_auc)
+    assert f"AUC {one.roc_auc:.3f}" in words(display)
+
+
+def test_alerts_at_random_are_drawn_for_comparison():
+    one = evaluation([0.9, 0.8, 0.2, 0.1], [1, 0, 0, 0])
+    level = plots.plot_precision_recall(one)
+    assert any(list(line.get_ydata()) == [0.25, 0.25] for line in level.ax.lines)
+    assert "at random: 25.0 %" in words(level).replace("\u00a0", " ")
+    diagonal = plots.plot_roc(one).ax.lines[0]
+    assert diagonal.get_xdata().tolist() == diagonal.get_ydata().tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("curve", [plots.plot_precision_recall, plots.plot_roc])
+def test_the_mark_stands_at_the_threshold_with_its_intervals(curve):
+    one = evaluation(threshold=0.75)
+    display = curve(one)
+    mark = next(line for line in display.ax.lines if line.get_marker() == "o")
+    across = "recall" if curve is plots.plot_precision_recall else "false_positive_rate"
+    up = "precision" if curve is plots.plot_precision_recall else "recall"
+    x, y = getattr(one.confusion, across), getattr(one.confusion, up)
+    assert (*mark.get_xdata(), *mark.get_ydata()) == (x, y)
+    bars = [bar.get_segments()[0] for bar in display.ax.collections]
+    assert bars[0].tolist() == [[one.interval(across)[0], y], [one.interval(across)[1], y]]
+    assert bars[1].tolist() == [[x, one.interval(up)[0]], [x, one.interval(up)[1]]]
+    assert "at threshold 0.75, bars: 95 % intervals" in words(display)
+
+
+@pytest.mark.parametrize("curve", [plots.plot_precision_recall, plots.plot_roc])
+def test_several_models_differ_by_line_and_mark_not_by_colour_alone(curve):
+    models = {name: many(300, seed) for seed, name in enumerate("abcde")}
+    display = curve(models)
+    draw(display)
+    handles = display.ax.get_legend().legend_handles[:5]
+    assert len({(line.get_linestyle(), line.get_marker()) for line in handles}) == 5
+    assert display.frame()["model"].unique().tolist() == list("abcde")
+    own = display.frame()[lambda frame: frame["model"] == "b"].drop(columns="model")
+    assert_frame_equal(own.reset_index(drop=True), models["b"].curve())
+
+
+def test_models_with_thresholds_of_their_own_say_so():
+    models = {"a": evaluation(), "b": evaluation(threshold=0.7)}
+    assert "marks: each at its own threshold" in words(plots.plot_roc(models))
+    same = {"a": evaluation(), "b": evaluation(level=0.9)}
+    assert "marks: at threshold 0.5, bars: intervals" in words(plots.plot_roc(same))
+
+
+def test_models_of_rows_with_other_shares_of_fraud_have_their_levels():
+    models = {
+        "a": evaluation([0.9, 0.1], [1, 0]),
+        "b": evaluation([0.9, 0.2, 0.2, 0.1], LABELS[:4]),
+    }
+    models["c"] = evaluation([0.9, 0.3, 0.2, 0.1], [1, 0, 0, 0])
+    said = words(plots.plot_precision_recall(models)).replace("\u00a0", " ")
+    assert "at random: 25.0 % to 50.0 %" in said
+
+
+@pytest.mark.parametrize("count", [0, 6])
+def test_more_models_than_can_be_told_apart_are_refused(count):
+    models = {str(number): evaluation() for number in range(count)}
+    with pytest.raises(ArgumentError, match=f"must be 1 to 5 models.*; got {count}"):
+        plots.plot_roc(models)
+
+
+@pytest.mark.parametrize(
+    ("scores", "labels", "roc", "precision_recall"),
+    [
+        ([], [], "no labelled transactions", "no labelled transactions"),
+        ([0.9, 0.8], [0, 0], "no fraud among 2 transactions", "no fraud among 2 transactions"),
+        ([0.9], [1], "nothing but fraud: 1 transaction", "AP 1.000"),
+    ],
+)
+def test_why_there_is_no_curve_is_said_in_words(scores, labels, roc, precision_recall):
+    one = evaluation(scores, labels)
+    said = words(plots.plot_roc({"mine": one}))
+    assert roc in said
+    assert "mine: AUC not defined" in said
+    assert precision_recall in words(plots.plot_precision_recall(one))
+
+
+def test_a_model_without_a_curve_leaves_the_others_theirs():
+    said = words(plots.plot_roc({"a": evaluation(), "b": evaluation([0.9], [0])}))
+    assert "b: AUC not defined" in said
+    assert "no fraud" not in said
+
+
+# -- Thresholds ---------------------------------------------------------------------------------
+
+
+def test_thresholds_have_the_rates_of_the_curve_and_their_intervals():
+    one = evaluation(level=0.9)
+    numbers = plots.plot_thresholds(one).frame()
+    curve = one.curve()
+    assert_frame_equal(numbers[curve.columns], curve)
+    low, high = proportion_interval(curve["tp"], curve["alerts"], level=0.9)
+    assert_frame_equal(
+        numbers[["precision_low", "precision_high"]],
+        pd.DataFrame({"precision_low": low, "precision_high": high}),
+    )
+    at = one.at(0.7)
+    row = numbers.set_index("threshold").loc[0.7]
+    assert (row["recall_low"], row["recall_high"]) == pytest.approx(at.interval("recall"))
+
+
+def test_between_two_scores_the_rates_are_those_of_the_higher():
+    display = plots.plot_thresholds(evaluation([0.8, 0.4], [1, 0]))
+    precision = display.ax.lines[1]
+    assert precision.get_drawstyle() == "steps-pre"
+    assert precision.get_xdata().tolist() == [0, 0.4, 0.8, 1]
+    assert precision.get_ydata()[:3].tolist() == [0.5, 0.5, 1]
+    assert np.isnan(precision.get_ydata()[3])  # no alerts
+
+
+def test_the_own_threshold_is_marked_and_what_it_reaches_is_written():
+    display = plots.plot_thresholds(evaluation(threshold=0.75))
+    (queue,) = display.ax.child_axes
+    for ax in (display.ax, queue):
+        assert any(list(line.get_xdata()) == [0.75, 0.75] for line in ax.lines)
+    said = words(display).replace("\u00a0", " ")
+    assert "at threshold 0.75" in said
+    assert "precision\n50.0 %" in said
+    assert "recall\n50.0 %" in said
+    assert "33.3 %: 2 of 6" in said
+
+
+def test_a_threshold_that_was_chosen_on_the_same_rows_says_so():
+    one = evaluation()
+    chosen = one.at(one.best_threshold(1.0))
+    assert "chosen on these rows" in words(plots.plot_thresholds(chosen))
+    assert "chosen on these rows" in words(plots.plot_confusion(chosen))
+    others = evaluation([0.9, 0.1], [1, 0]).at(chosen.threshold)
+    assert "chosen" not in words(plots.plot_thresholds(others))
+
+
+def test_thresholds_that_nothing_reaches_are_not_shown():
+    display = plots.plot_thresholds(evaluation([0.02, 0.01], [1, 0], threshold=0.015))
+    assert display.ax.get_xlim()[1] < 0.03
+
+
+# -- Calibration --------------------------------------------------------------------------------
+
+
+def test_calibration_has_a_dot_and_an_interval_for_each_part_and_the_diagonal():
+    one = many(5000)
+    display = plots.plot_calibration(one, bins=5)
+    draw(display)
+    assert_frame_equal(display.frame(), one.calibration(5))
+    filled = one.calibration(5)[lambda parts: parts["transactions"] > 0]
+    diagonal, dots = display.ax.lines
+    assert list(diagonal.get_xdata()) == list(diagonal.get_ydata())
+    assert dots.get_xdata().tolist() == filled["mean_score"].tolist()
+    assert dots.get_ydata().tolist() == filled["fraud_rate"].tolist()
+    bars = [bar[:, 1].tolist() for bar in display.ax.collections[0].get_segments()]
+    assert bars == filled[["low", "high"]].to_numpy().tolist()
+
+
+def test_calibration_says_how_many_transactions_there_are():
+    display = plots.plot_calibration(evaluation([0.1] * 1234 + [0.9], [0] * 1234 + [1]), bins=2)
+    (strip,) = display.ax.child_axes
+    assert [text.get_text() for text in strip.texts] == ["1,234", "1"]
+    heights = [bar.get_height() for bar in strip.patches]
+    assert heights == pytest.approx(np.log10([1235, 2]))
+
+
+def test_calibration_ends_where_the_scores_end():
+    assert plots.plot_calibration(evaluation([0.15, 0.05], [1, 0])).ax.get_xlim() == (0, 0.2)
+
+
+def test_many_parts_are_not_written_over_each_other():
+    (strip,) = plots.plot_calibration(many(500), bins=40).ax.child_axes
+    assert len(strip.texts) == 0
+
+
+# -- Confusion ----------------------------------------------------------------------------------
+
+
+def test_the_confusion_has_counts_and_shares_of_what_came_true():
+    numbers = plots.plot_confusion(Confusion(tp=3, fp=1, fn=2, tn=99)).frame()
+    assert numbers["meaning"].tolist() == ["found", "missed", "false alarms", "left alone"]
+    assert numbers["transactions"].tolist() == [3, 2, 1, 99]
+    assert numbers["share"].tolist() == [0.6, 0.4, 0.01, 0.99]
+    low, high = proportion_interval([3, 2, 1, 99], [5, 5, 100, 100])
+    assert numbers["low"].tolist() == low.tolist()
+    assert numbers["high"].tolist() == high.tolist()
+
+
+def test_the_confusion_is_written_into_its_fields():
+    display = plots.plot_confusion(Confusion(tp=3, fp=1, fn=2, tn=1999))
+    said = words(display).replace("\u00a0", " ")
+    assert "1,999\nleft alone\n99.950 %" in said
+    assert "of 4 alerts fraud: 75.0 %" in said
+    ticks = [
+        tick.get_text() for tick in (*display.ax.get_xticklabels(), *display.ax.get_yticklabels())
+    ]
+    assert ticks == ["alert\n4", "no alert\n2,001", "fraud\n5", "genuine\n2,000"]
+    assert {text.get_color() for text in display.ax.texts[-4:]} == {"white"}  # on dark ink
+
+
+def test_the_confusion_of_an_evaluation_is_that_at_its_threshold():
+    one = evaluation(threshold=0.75, interval_kind="exact", level=0.9)
+    display = plots.plot_confusion(one)
+    assert display.frame()["transactions"].tolist() == [1, 1, 1, 3]
+    assert display.ax.get_title(loc="left") == "Confusion at threshold 0.75"
+    assert display.frame().loc[0, ["low", "high"]].tolist() == list(one.interval("recall"))
+
+
+@pytest.mark.parametrize("look", ["ggplot", "dark_background", "default"])
+def test_no_line_of_a_grid_crosses_a_confusion_and_its_words_can_be_read(look):
+    with plt.style.context(look):
+        display = plots.plot_confusion(Confusion(tp=3, fp=1, fn=2, tn=94))
+        draw(display)
+    ax = display.ax
+    lines = [line for axis in (ax.xaxis, ax.yaxis) for line in axis.get_gridlines()]
+    assert not any(line.get_visible() for line in lines)
+    assert {text.get_color() for text in ax.texts} == {"white", "black"}
+
+
+def test_a_precision_of_nothing_is_said_in_words():
+    said = words(plots.plot_confusion(Confusion(tp=0, fp=0, fn=0, tn=5)))
+    assert "precision is not defined: no transaction was predicted to be fraud" in said
+    assert "not defined" in said
+
+
+# -- Top-k --------------------------------------------------------------------------------------
+
+
+def test_each_day_has_its_precision_and_its_ceiling():
+    top = evaluate(payments(), score="good").card_precision_at_k(8)
+    display = plots.plot_topk(top)
+    draw(display)
+    assert_frame_equal(display.frame(), top.daily)
+    ceiling, precision = display.ax.lines[:2]
+    assert precision.get_ydata().tolist() == top.daily["precision"].tolist()
+    assert ceiling.get_ydata()[1:].tolist() == top.daily["ceiling"].tolist()
+    said = words(display).replace("\u00a0", " ")
+    assert "Card precision@8 by day" in said
+    assert f"mean {top.value:.1%}".replace("%", " %") in said
+    assert f"mean ceiling {top.ceiling:.1%}".replace("%", " %") in said
+    assert "the first 8 cards" in said
+
+
+def test_days_without_transactions_are_a_gap_and_not_a_line():
+    frame = payments()
+    day = frame["timestamp"].dt.day
+    top = evaluate(frame[(day < 4) | (day > 6)], score="good").precision_at_k(3)
+    display = plots.plot_topk(top)
+    runs = [line for line in display.ax.lines if line.get_marker() == "o"]
+    assert [len(line.get_xdata()) for line in runs] == [3, 4]
+    assert "the first 3 transactions" in words(display)
+
+
+def test_one_day_is_named():
+    frame = payments()
+    display = plots.plot_topk(
+        evaluate(frame[frame["timestamp"].dt.day == 2], score="good").card_precision_at_k(5)
+    )
+    assert fits_the_figure(display)
+    assert [tick.get_text() for tick in display.ax.get_xticklabels()] == ["2026-01-02"]
+
+
+def test_no_day_is_said_in_words():
+    nothing = evaluate(payments()[:0], score="good").card_precision_at_k(3)
+    display = plots.plot_topk(nothing)
+    draw(display)
+    assert "no labelled transactions" in words(display)
+
+
+# -- Cost ---------------------------------------------------------------------------------------
+
+
+def test_the_cost_has_the_numbers_of_its_curve_and_marks_the_best():
+    one = evaluation()
+    costs = one.cost_curve(2.0)
+    display = plots.plot_cost(costs)
+    assert_frame_equal(display.frame(), costs)
+    best = next(line for line in display.ax.lines if line.get_marker() == "o")
+    lowest = costs.loc[costs["cost"].idxmin()]
+    assert (*best.get_xdata(), *best.get_ydata()) == (lowest["threshold"], lowest["cost"])
+    said = words(display).replace("\u00a0", " ")
+    assert "best threshold: 0.7\ncosts 8\nsaves 12 (60.0 %)" in said
+    assert "no alert: 20" in said
+
+
+@pytest.mark.parametrize(
+    ("factor", "ticks"),
+    [
+        (1, {"0", "2.5", "10"}),
+        (6_000, {"0", "80,000", "100,000"}),
+        (3_000_000, {"0", "10M", "20M"}),
+    ],
+)
+def test_the_ticks_of_a_cost_are_written_alike(factor, ticks):
+    costs = evaluation().cost_curve(2.0)
+    money = [name for name in costs if name.endswith(("amount", "cost")) or name == "saved"]
+    display = plots.plot_cost(costs.assign(**{name: factor * costs[name] for name in money}))
+    draw(display)
+    assert {label.get_text() for label in display.get_yticklabels()} >= ticks
+
+
+def test_where_alerts_cost_more_than_fraud_none_is_best():
+    display = plots.plot_cost(evaluation().cost_curve(100.0))
+    draw(display)
+    assert "best: no alert at all" in words(display)
+    assert "higher costs are cut off" in words(display)
+
+
+def test_the_cost_of_nothing_is_said_in_words():
+    assert "no labelled transactions" in words(plots.plot_cost(evaluation([], []).cost_curve(1.0)))
+
+
+@pytest.fixture(scope="module")
+def rare() -> Evaluation:
+    """Calibrated scores of a rare event: nearly all are far below 0.03."""
+    random = np.random.default_rng(0)
+    scores = np.clip(random.beta(0.5, 100, 50_000), 1e-6, 0.03)
+    return evaluation(scores, random.random(50_000) < scores, threshold=0.0123)
+
+
+def seen(drawn: pd.DataFrame, whole: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray]:
+    """What the drawn steps show at each threshold, and what is true there."""
+    place = np.searchsorted(-drawn["threshold"], -whole["threshold"], side="right") - 1
+    return drawn[column].to_numpy()[place], whole[column].to_numpy()
+
+
+@pytest.mark.parametrize("column", ["cost", "alert_cost"])
+@pytest.mark.parametrize("cost_per_alert", [0.01, 1.0, 100.0])
+def test_the_line_of_costs_is_that_of_all_thresholds_however_low_scores_are(
+    rare, column, cost_per_alert
+):
+    whole = rare.cost_curve(cost_per_alert, 0.8)
+    drawn = plots.plot_cost(whole).frame()
+    assert len(drawn) < 3000 < len(whole)
+    said, true = seen(drawn, whole, column)
+    axis = min(whole["cost"].max(), 2.12 * whole["cost"].iloc[0])
+    assert (np.abs(said - true) <= np.maximum(0.005 * axis, 0.02 * true)).all()
+
+
+@pytest.mark.parametrize("column", ["precision", "recall", "queue_rate"])
+def test_the_lines_of_thresholds_are_those_of_all_and_agree_with_the_legend(rare, column):
+    display = plots.plot_thresholds(rare)
+    whole = rare.curve()
+    said, true = seen(display.frame(), whole, column)
+    assert np.nanmax(np.abs(said - true)) <= 0.02
+    assert np.nanmax(np.abs(said[1:] - true[1:]) / np.maximum(true[1:], 0.02)) <= 0.05
+    at, _ = seen(display.frame(), pd.DataFrame({"threshold": [0.0123], column: [0.0]}), column)
+    assert at[0] == (rare.alerts / rare.n if column == "queue_rate" else getattr(rare, column))
+
+
+@pytest.mark.parametrize("axes", [("recall", "precision"), ("false_positive_rate", "recall")])
+def test_curves_are_those_of_all_thresholds(rare, axes):
+    drawn = (plots.plot_roc if axes[1] == "recall" else plots.plot_precision_recall)(rare).frame()
+    whole = rare.curve()
+    for column in axes:
+        said, true = seen(drawn, whole, column)
+        assert np.nanmax(np.abs(said - true)) <= 0.005
+
+
+def test_of_many_thresholds_the_best_is_among_those_drawn():
+    costs = many(200_000).cost_curve(3.0)
+    shown = plots.plot_cost(costs).frame()
+    assert len(shown) < 1500 < len(costs)
+    assert shown["cost"].min() == costs["cost"].min()
+    assert shown["cost"].iloc[0] == costs["cost"].iloc[0]
+    assert shown["threshold"].is_monotonic_decreasing
+
+
+def test_what_is_no_cost_curve_is_refused():
+    with pytest.raises(NotFoundError, match="no column 'alert_cost' in the cost curve"):
+        plots.plot_cost(evaluation().curve())
+
+
+# -- Comparison ---------------------------------------------------------------------------------
+
+
+def test_a_comparison_has_differences_with_intervals_and_both_values():
+    compared = compare_models(payments(), {"old": "poor", "new": "good"}, draws=50)
+    display = plots.plot_comparison(compared)
+    draw(display)
+    whole = compared.frame()
+    numbers = display.frame()
+    new = whole[whole["model"] == "new"].reset_index(drop=True)
+    assert_frame_equal(numbers[whole.columns], new)
+    assert numbers["reference"].tolist() == whole[whole["model"] == "old"]["value"].tolist()
+    bars = [bar[:, 0].tolist() for bar in display.ax.collections[0].get_segments()]
+    assert bars == new[["difference_low", "difference_high"]].to_numpy().tolist()
+    assert display.ax.lines[0].get_xdata() == [0, 0]
+    said = words(display)
+    assert "new compared with old" in said
+    row = numbers.iloc[0]
+    assert f"{row['value']:.3f} against {row['reference']:.3f}" in said
+    assert [tick.get_text() for tick in display.ax.get_yticklabels()] == [
+        "ROC AUC", "average precision", "precision", "recall",
+    ]  # fmt: skip
+
+
+def test_a_difference_that_may_be_none_has_an_empty_dot():
+    frame = payments().assign(same=lambda rows: rows["good"])
+    models = {"good": "good", "same": "same", "poor": "poor"}
+    display = plots.plot_comparison(compare_models(frame, models, metrics=["roc_auc"], draws=50))
+    full, empty = (line for line in display.ax.lines if line.get_marker() == "o")
+    assert empty.get_markerfacecolor() == "white"
+    assert (full.get_xdata() < 0).all()
+    assert empty.get_xdata().tolist() == [0]
+    ticks = [tick.get_text() for tick in display.ax.get_yticklabels()]
+    assert ticks == ["ROC AUC, same", "ROC AUC, poor"]
+    assert "Models compared with good" in words(display)
+
+
+def test_one_model_has_nothing_to_be_compared_with():
+    compared = compare_models(payments(), {"good": "good"}, metrics=["roc_auc"], draws=20)
+    display = plots.plot_comparison(compared)
+    draw(display)
+    assert "nothing to compare good with" in words(display)
+
+
+def test_differences_that_are_not_defined_are_said_in_words():
+    frame = payments().assign(is_fraud=False)
+    compared = compare_models(
+        frame, {"a": "good", "b": "poor"}, metrics=["roc_auc", "recall"], draws=20
+    )
+    display = plots.plot_comparison(compared)
+    draw(display)
+    assert words(display).count("not defined") == 2
+    assert "20 of the draws dropped" in words(display)

@@ -1,0 +1,107 @@
+"""``synfin report``: the pages of Python, by command."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from pages import Page
+
+from synfin_analytics.cli import main
+from synfin_analytics.database.config import DatabaseConfig
+from synfin_analytics.database.manager import get_db_manager
+from synfin_analytics.reports import FraudReport, ModelReport, fraud_report, model_report
+
+DOCS = (Path(__file__).parents[2] / "docs" / "reports.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def synfin(world, _module_database, monkeypatch):
+    """Run the command in that database."""
+    monkeypatch.setenv("DB_NAME", _module_database)
+    manager = get_db_manager(DatabaseConfig.from_env())
+
+    def run(*arguments, code=0):
+        done = CliRunner().invoke(main, ["report", *map(str, arguments)], prog_name="synfin")
+        assert done.exit_code == code, done.output
+        assert "Traceback" not in done.output
+        return " ".join(done.output.replace("\u00a0", " ").split())
+
+    yield run
+    manager.close()
+
+
+def told_again(synfin, report, path):
+    """Run the command that stands on a page, and return what it wrote."""
+    command = Page(report.html()).code[0]
+    assert command == report.origin.command
+    words = shlex.split(command)
+    assert words[:2] == ["synfin", "report"]
+    synfin(*words[2:-1], path)
+    return path.read_text(encoding="utf-8")
+
+
+def without_time(page):
+    return re.sub(r"on \d{4}-\d\d-\d\d \d\d:\d\d UTC", "", page)
+
+
+def test_the_command_on_the_page_of_a_model_makes_it_again(synfin, tmp_path):
+    report = model_report(
+        "forest", "1.0", ("logit", "1.0"), ["channel", ("channel", "currency")],
+        since="2026-03-05", until="2026-04-01", threshold=0.4, alerts_per_day=3,
+        cost_per_alert=2.5, recovery_rate=0.5, card="merchant_id", cluster="merchant_id", draws=20,
+        seed=4, level=0.9,
+    )  # fmt: skip
+    again = told_again(synfin, report, tmp_path / "again.html")
+    assert without_time(again) == without_time(report.html())
+
+
+def test_the_command_on_the_page_of_a_period_makes_it_again(synfin, tmp_path):
+    report = fraud_report(
+        "2026-03-05", "2026-04-01", [], every="1w", bins={"amount": [20, 100.5]}, merchants=3,
+        level=0.9,
+    )  # fmt: skip
+    again = told_again(synfin, report, tmp_path / "again.html")
+    assert without_time(again) == without_time(report.html())
+
+
+def test_the_summary_is_told_and_where_the_page_is(synfin, tmp_path):
+    out = tmp_path / "model.html"
+    said = synfin("model", "forest", "1.0", "--draws", 5, "--no-groups", "--out", out)
+    assert said.startswith("It found ")
+    assert said.endswith(str(out))
+    assert synfin("fraud", "--out", out).startswith("2,000 transactions from 2026-03-02")
+
+
+def test_mistakes_are_told_in_one_line(synfin, tmp_path):
+    out = tmp_path / "model.html"
+    assert "forest 1.0" in synfin("model", "forrest", "1.0", "--out", out, code=1)
+    nowhere = tmp_path / "no" / "x.html"
+    assert "does not exist. Create it" in synfin("fraud", "--out", nowhere, code=1)
+    both = ("--by", "channel", "--no-groups", "--out", out)
+    assert "exclude each other" in synfin("fraud", *both, code=2)
+    assert "not of the form" in synfin("fraud", "--bins", "amount=a", "--out", out, code=2)
+    assert not out.exists()
+
+
+def test_what_the_documentation_says_works(synfin, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    space: dict[str, object] = {}
+    for block in re.findall(r"^```python\n(.*?)^```", DOCS, re.MULTILINE | re.DOTALL):
+        exec(compile(block, "reports.md", "exec"), space)
+    commands = re.findall(r"^synfin report (.*)$", DOCS, re.MULTILINE)
+    assert len(commands) == 2
+    for command in commands:
+        synfin(*shlex.split(command))
+    assert {"report.html", "fraud.html"} == {path.name for path in tmp_path.iterdir()}
+
+
+def test_the_documentation_names_what_reports_have():
+    for table in re.findall(r"^\| [A-Z].* \| (`.*`) \|$", DOCS, re.MULTILINE):
+        for name in re.findall(r"`(\w+)", table):
+            assert name in ModelReport.__annotations__ or hasattr(ModelReport, name)
+    for name in re.findall(r"Its numbers: (.*?)\.", DOCS, re.DOTALL)[0].split(","):
+        assert name.strip(" `\n") in FraudReport.__annotations__

@@ -1,0 +1,588 @@
+"""The report of a model: every number that of ``evaluate``, every sentence from a number."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+import re
+from dataclasses import replace
+from html import escape, unescape
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from pages import Page
+from reported import DAYS, NASTY, predictions, transactions
+
+from synfin_analytics._core import formatting as wording
+from synfin_analytics._core.formatting import between, decimal, money, number, percent
+from synfin_analytics._core.html import METRICS, apart, ends, metric
+from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.io.load import load_df
+from synfin_analytics.io.read import read_df
+from synfin_analytics.metrics import Confusion, compare_models, evaluate, fraud_rate
+from synfin_analytics.metrics.comparison import Comparison
+from synfin_analytics.reports import _model_tables as model_tables
+from synfin_analytics.reports import model_report
+from synfin_analytics.reports.model import followed
+
+DRAWS = 60
+AT = 0.37
+
+
+@pytest.fixture
+def session(world):
+    with world.get_session() as session:
+        yield session
+
+
+@pytest.fixture(scope="module")
+def report(world):
+    """The report that most tests read."""
+    with world.get_session() as session:
+        return model_report(
+            "forest", "1.0", ("logit", "1.0"), ["channel", "merchant_category"],
+            session=session, alerts_per_day=3, draws=DRAWS,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def page(report):
+    return Page(report.html())
+
+
+@pytest.fixture(scope="module")
+def frame(world, page):
+    """The rows that the page says it is computed from, read by the query that stands on it."""
+    return read_df(page.code[2], manager=world, frame="pandas")
+
+
+@pytest.fixture(scope="module")
+def expected(frame):
+    return evaluate(frame, "ground_truth", threshold=AT, amount="amount")
+
+
+# -- Numbers --------------------------------------------------------------------------------------
+
+
+def test_the_threshold_is_the_one_that_the_predictions_follow(report, frame):
+    predicted = transactions().select("transaction_id").height
+    assert len(frame) == predicted == report.facts.predictions
+    assert report.evaluation.confusion == evaluate(frame, "ground_truth", threshold=AT).confusion
+    assert report.evaluation.threshold.value >= AT
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_is_that_of_evaluate(page, expected, name):
+    row = page.rows("Metrics of forest 1.0")[METRICS[name][0]]
+    assert row["value"] == metric(name, getattr(expected, name))
+    assert row["without a model"] == metric(name, expected.baseline(name))
+    if name in {"precision", "recall", "accuracy", "prevalence", "specificity"}:
+        part, whole = expected.confusion.counts(name)
+        assert row["counts"] == f"{part:,} of {whole:,}"
+
+
+@pytest.mark.parametrize(
+    "name", ["precision", "recall", "specificity", "roc_auc", "average_precision"]
+)
+def test_intervals_are_those_of_draws_of_customers(page, expected, name):
+    drawn = expected.bootstrap(name, draws=DRAWS)
+    row = page.rows("Metrics of forest 1.0")[METRICS[name][0]]
+    assert row["95\u00a0% interval, customers drawn"] == ends(name, drawn.low, drawn.high)
+
+
+@pytest.mark.parametrize("name", ["precision", "recall", "specificity", "accuracy", "prevalence"])
+def test_shares_have_their_wilson_interval_beside_it(page, expected, name):
+    row = page.rows("Metrics of forest 1.0")[name]
+    assert row["95\u00a0% interval, payments independent"] == between(*expected.interval(name))
+
+
+def test_the_confusion_is_that_of_evaluate(page, expected):
+    rows = page.rows("Confusion: payments by truth and by alert")
+    of = expected.confusion
+    assert list(rows["fraud"].values()) == [number(of.tp), number(of.fn)]
+    assert list(rows["genuine"].values()) == [number(of.fp), number(of.tn)]
+
+
+def test_the_comparison_is_that_of_the_same_rows(world, page, frame):
+    theirs = read_df(
+        "SELECT transaction_id, fraud_probability AS logit FROM model_predictions "
+        "WHERE model_name = 'logit'",
+        manager=world,
+    )
+    scores = {"logit": "logit", "forest": "fraud_probability"}
+    compared = compare_models(
+        frame.merge(theirs, on="transaction_id"), scores, "ground_truth", AT,
+        metrics=["roc_auc", "precision"], draws=DRAWS,
+    ).frame()  # fmt: skip
+    rows = page.rows("forest 1.0 beside logit 1.0, on the same payments")
+    for name in ("roc_auc", "precision"):
+        found = rows[METRICS[name][0]]
+        ours = compared[(compared["metric"] == name) & (compared["model"] == "forest")].iloc[0]
+        logit = compared[(compared["metric"] == name) & (compared["model"] == "logit")].iloc[0]
+        assert found["forest 1.0"] == metric(name, ours["value"])
+        assert found["logit 1.0"] == metric(name, logit["value"])
+        assert found["difference"] == apart(name, ours["difference"])
+        low, high = (apart(name, ours[f"difference_{end}"]) for end in ("low", "high"))
+        assert found["95\u00a0% interval of it"] == f"{low} to {high}"
+    assert rows["ROC AUC"]["reading"] == "better"
+
+
+def test_the_budget_and_the_lowest_cost_are_those_of_evaluate(page, expected):
+    rows = page.rows("Thresholds, and what they bring")
+    chosen = {
+        "in use": expected.threshold,
+        "alert budget*": expected.threshold_for_alerts(3 * DAYS),
+        "lowest cost*": expected.best_threshold(5),
+    }
+    costs = expected.cost_curve(5).set_index("threshold")
+    assert list(rows) == list(chosen)
+    for why, threshold in chosen.items():
+        one, row = expected.at(threshold), rows[why]
+        assert row["alerts"] == number(one.alerts)
+        assert row["alerts a day"] == number(one.alerts / DAYS, 1)
+        assert (row["precision"], row["recall"]) == (percent(one.precision), percent(one.recall))
+        cost = costs[costs.index >= threshold.value].iloc[-1]
+        assert row["cost of alerts"] == money(cost["alert_cost"], "EUR")
+        assert row["missed fraud"] == money(cost["missed_amount"], "EUR")
+        assert row["cost"] == money(cost["cost"], "EUR")
+        assert row["saved"] == money(cost["saved"], "EUR")
+
+
+def test_cards_by_day_are_those_of_evaluate(page, expected):
+    topk = expected.card_precision_at_k(3)
+    rows = page.rows("The first 3 cards of each day")
+    assert [float(row["found"]) for row in rows.values()] == topk.daily["hits"].tolist()
+    drawn = expected.bootstrap("card_precision_at_k", "customer_id", k=3, draws=DRAWS)
+    assert f"is {percent(topk.value)} on average" in page.sections["days"]
+    assert between(drawn.low, drawn.high) in page.sections["days"]
+    assert f"of at most {percent(topk.ceiling)}" in page.sections["days"].replace("\n", " ")
+
+
+def test_calibration_is_that_of_evaluate(page, expected):
+    parts = expected.calibration()
+    rows = page.rows("Fraud rate by score")
+    for part in parts[parts["transactions"] > 0].itertuples():
+        row = rows[f"{part.low_score:.1f} to {part.high_score:.1f}"]
+        assert row["payments"] == number(part.transactions)
+        assert row["fraud rate"] == percent(part.fraud_rate)
+        assert row["mean score"] == decimal(part.mean_score)
+
+
+def test_groups_are_those_of_evaluate_the_weakest_first(world, page, report):
+    rows = page.rows("Recall and precision by merchant category")
+    with world.get_session() as session:
+        again = model_report(
+            "forest", "1.0", by=[("merchant_category",)], session=session, draws=1
+        ).groups["merchant category"]
+    for (name,), one in again.groups:
+        row = rows.get(name) or rows[f"{name} (small)"]
+        assert (row["payments"], row["frauds"]) == (number(one.n), number(one.frauds))
+        assert (row["recall"], row["precision"]) == (percent(one.recall), percent(one.precision))
+    assert next(iter(rows)) == again.worst("recall")[0]
+    # A small group with the lowest recall of all comes first, too.
+    assert list(page.rows("Recall and precision by channel")) == [
+        "atm (small)", "online", "pos", "all",
+    ]  # fmt: skip
+
+
+def test_weeks_are_those_of_the_rows(page, report, frame):
+    rates = fraud_rate(frame, every="1w", label="ground_truth")
+    monday = frame["timestamp"].dt.floor("D") - pd.to_timedelta(
+        frame["timestamp"].dt.day_of_week, unit="D"
+    )
+    scores = frame.groupby(monday)["fraud_probability"]
+    assert report.weeks["fraud_rate"].tolist() == rates["fraud_rate"].tolist()
+    assert report.weeks["low"].tolist() == rates["low"].tolist()
+    for share, column in ((0.5, "median"), (0.9, "upper_tenth"), (0.99, "upper_hundredth")):
+        assert np.allclose(report.weeks[column], scores.quantile(share))
+    assert np.allclose(report.weeks["mean_score"], scores.mean())
+    at = report.evaluation.threshold.value
+    assert report.weeks["alerts"].sum() == (frame["fraud_probability"] >= at).sum()
+    assert at in frame["fraud_probability"].tolist()
+    rows = page.rows("Scores and frauds by week")
+    assert list(rows) == [f"{one:%Y-%m-%d}" for one in rates["timestamp"]]
+    assert [row["fraud rate"] for row in rows.values()] == [*map(percent, rates["fraud_rate"])]
+
+
+def test_importances_are_means_over_the_predictions(world, page, report):
+    stored = read_df(
+        "SELECT feature_importance FROM model_predictions WHERE model_name = 'forest'",
+        manager=world,
+    )["feature_importance"]
+    read = [json.loads(one) if isinstance(one, str) else one for one in stored]
+    found = report.importances.set_index("feature")
+    for name in ("amount", "night", NASTY):
+        values = np.array([one[name] for one in read])
+        assert np.isclose(found.loc[name, "mean"], values.mean())
+        assert np.isclose(found.loc[name, "size"], np.abs(values).mean())
+    assert next(iter(page.rows("Feature importances"))) == "night"
+
+
+def test_the_period_and_the_delay_of_labels_are_told(page, frame):
+    rows = transactions()
+    late = (rows["label_available_at"] - rows["timestamp"]).drop_nulls()
+    text = page.says("data")
+    assert f"{len(frame):,} predictions of payments from 2026-03-02 to 2026-04-10" in text
+    assert f"{frame['ground_truth'].isna().sum():,} are not" in text
+    half, most = (late.quantile(share, "linear") for share in (0.5, 0.9))
+    assert f"half of them within {wording.duration(half)}" in text
+    assert f"nine in ten within {wording.duration(most)}" in text
+
+
+@pytest.mark.parametrize(
+    ("lowest_alarm", "highest_pass", "value", "said"),
+    [
+        (0.6, 0.4, 0.5, "the stored predictions follow it"),
+        (0.5, 0.499, 0.5, "the stored predictions follow it"),
+        (0.2, 0.1, 0.2, "the one that the stored predictions follow"),
+        (0.7, 0.6, 0.7, "the one that the stored predictions follow"),
+        (0.2, None, 0.2, "the one that the stored predictions follow"),
+        (None, 0.3, 0.5, "the stored predictions follow it"),
+        (None, 0.9, 0.5, "hold no alarm"),
+        (0.3, 0.3, 0.5, "follow no threshold"),
+        (0.1, 0.9, 0.5, "follow no threshold"),
+        (None, None, 0.5, "the stored predictions follow it"),
+    ],
+)
+def test_a_threshold_is_followed_where_scores_and_decisions_agree(
+    report, lowest_alarm, highest_pass, value, said
+):
+    known = replace(report.facts, lowest_alarm=lowest_alarm, highest_pass=highest_pass)
+    threshold, why = followed(known)
+    assert threshold.value == value
+    assert said in why
+
+
+# -- Words ----------------------------------------------------------------------------------------
+
+
+NUMBER = re.compile(r"[+\u2212-]?\d[\d,]*(?:\.\d+)?(?:-\d\d)*(?:\u00a0%)?")
+
+
+def test_every_number_of_a_sentence_stands_in_its_section(report, page):
+    for finding in report.findings():
+        section = page.says(finding.section)
+        for one in NUMBER.findall(finding.sentence):
+            assert one.rstrip(",").replace("\u00a0", " ") in section, finding.sentence
+
+
+def test_every_finding_shows_its_number(report, page):
+    shown = page.says("summary")
+    for finding in report.findings():
+        assert finding.shown.replace("\u00a0", " ") in shown
+        assert np.isfinite(finding.value)
+
+
+def test_sentences_say_what_the_counts_are(report, expected):
+    first, second, *_ = report.in_words()
+    of = expected.confusion
+    assert first.startswith(f"It found {of.tp} of {expected.frauds} frauds (95\u00a0% interval ")
+    assert second.startswith(f"Of its {expected.alerts} alerts {of.tp} were fraud")
+
+
+def test_a_model_that_is_better_is_called_so(report):
+    (said,) = [one.sentence for one in report.findings() if one.section == "comparison"]
+    assert said.endswith("it ranks better than logit 1.0.")
+
+
+def test_limits_name_what_flatters_and_what_is_missing(report):
+    said = " ".join(report.limits())
+    unlabelled = report.facts.predictions - report.facts.labelled
+    assert f"{unlabelled:,} of 2,000 predictions" in said
+    assert "alert budget and lowest cost were chosen on the very payments" in said
+    assert "90 customers" in said
+    assert "stored after the label was known" in said
+
+
+def test_truth_that_has_changed_since_is_told(world):
+    with world.get_session() as session:
+        from sqlalchemy import text
+
+        session.execute(
+            text("UPDATE transactions SET is_fraud = NOT is_fraud WHERE transaction_id = 'T00001'")
+        )
+        report = model_report("forest", "1.0", by=[], session=session, draws=2)
+        session.rollback()
+    assert "The ground truth of 1 prediction is not what the transaction says" in " ".join(
+        report.limits()
+    )
+
+
+# -- The page -------------------------------------------------------------------------------------
+
+
+def test_the_page_needs_no_network_and_no_script(report, page):
+    assert all(address.startswith("#") for address in page.addresses)
+    assert "script" not in page.tags
+    assert not re.search(r"url\((?!#)|@import", report.html())
+
+
+def test_names_are_text_on_the_page_and_in_its_pictures(report, page):
+    assert f"{NASTY} (small)" in page.rows("Recall and precision by merchant category")
+    assert NASTY in page.rows("Feature importances")
+    html = report.html()
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+    drawn = [text for text in page.picture_texts if "<script>" in text]
+    assert drawn
+    assert all(text in NASTY or text[:-1] in NASTY for text in drawn)
+
+
+def test_what_is_on_the_page_has_one_name_and_every_reference_finds_it(report, page):
+    assert len(set(page.ids)) == len(page.ids)
+    used = {address[1:] for address in page.addresses}
+    used |= set(re.findall(r"url\(#([^)]+)\)", report.html()))
+    assert used <= set(page.ids)
+
+
+def test_headings_are_in_order(page):
+    assert page.headings[0] == 1
+    assert page.headings.count(1) == 1
+    steps = [
+        after - before for before, after in zip(page.headings, page.headings[1:], strict=False)
+    ]
+    assert max(steps) == 1
+
+
+def test_pictures_say_their_numbers(report, page, expected):
+    alts = " ".join(page.alts)
+    for told in (
+        f"Average precision {decimal(expected.average_precision)}",
+        f"Area {decimal(expected.roc_auc)}",
+        f"precision {percent(expected.precision)}, recall {percent(expected.recall)}",
+        f"ceiling {percent(report.cards.ceiling)}",
+        *(percent(one) for one in report.weeks["fraud_rate"]),
+    ):
+        assert told in alts
+    assert len(page.alts) == 10
+
+
+def test_pictures_take_the_colours_of_the_page(report):
+    pictures = re.findall(r"<svg.*?</svg>", report.html(), re.DOTALL)
+    assert not re.search(r"#[0-9a-f]{6}\b", " ".join(pictures))
+
+
+def test_the_same_numbers_give_the_same_page_whatever_matplotlib_is_set_to(report):
+    import matplotlib as mpl
+
+    with mpl.rc_context({"font.size": 30, "axes.facecolor": "red", "lines.linewidth": 9}):
+        assert replace(report).html() == report.html()
+
+
+def test_in_a_notebook_it_shows_itself_in_a_frame_of_its_own(report):
+    shown = report._repr_html_()
+    assert shown.startswith('<iframe srcdoc="&lt;!doctype html&gt;')
+    assert 'title="Model report: forest 1.0"' in shown
+    assert "<script" not in shown
+
+
+def test_in_a_terminal_it_says_its_summary(report):
+    said = repr(report)
+    assert said.startswith("Model report: forest 1.0\n- It found ")
+    assert len(said.splitlines()) == 1 + len(report.findings())
+
+
+def test_it_is_saved_as_a_file_of_that_page(report, tmp_path):
+    path = report.save(str(tmp_path / "report.html"))
+    assert path.read_text(encoding="utf-8") == report.html()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("report.pdf", "must end in .html; got .*report.pdf'. To get a PDF, open the HTML file"),
+        ("report.docx", "must end in .html; got .*report.docx'.$"),
+        ("report", "must end in .html; got"),
+        ("nowhere/report.html", "the folder .*nowhere' does not exist. Create it first.$"),
+        ("folder.html", "Cannot write the report to .*: Is a directory.$"),
+    ],
+)
+def test_a_file_that_is_no_page_or_cannot_be_written_is_refused(report, tmp_path, name, said):
+    (tmp_path / "folder.html").mkdir()
+    with pytest.raises(ArgumentError, match=said):
+        report.save(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.html"]
+
+
+def test_what_is_no_name_of_a_file_is_refused(report):
+    with pytest.raises(ArgumentError, match="`path` must be the name of a file; got int"):
+        report.save(1)
+
+
+def test_only_the_page_within_a_notebook_has_a_base_for_its_links(report):
+    base = '<base href="about:srcdoc">'
+    assert base not in report.html()
+    assert unescape(report._repr_html_()).count(base) == 1
+
+
+def test_an_untrusted_notebook_that_removes_the_frame_shows_the_summary(report):
+    left = re.sub(r"<(iframe|style)\b.*?</\1>", "", report._repr_html_(), flags=re.DOTALL)
+    assert re.sub(r"<.*?>", "", unescape(left)).startswith(report.title)
+    for sentence in report.in_words():
+        assert f"<li>{escape(sentence)}</li>" in left
+
+
+def test_the_page_names_its_versions(page):
+    rows = page.rows("Versions")
+    assert rows["numpy"]["version"] == np.__version__
+    assert rows["PostgreSQL"]["version"]
+
+
+# -- What is asked for ----------------------------------------------------------------------------
+
+
+def test_a_range_of_dates_is_that_of_the_transactions(session):
+    report = model_report(
+        "forest", "1.0", by=[], session=session, since="2026-03-05", until=dt.date(2026, 3, 6),
+        draws=2,
+    )  # fmt: skip
+    days = (
+        transactions()["timestamp"].dt.date().is_between(dt.date(2026, 3, 5), dt.date(2026, 3, 6))
+    )
+    assert report.facts.predictions == days.sum()
+    assert "--since 2026-03-05 --until 2026-03-06" in report.origin.command
+    assert "only 1 week" not in " ".join(report.limits())
+    assert "1 week: too few to see a drift" in " ".join(report.limits())
+
+
+def test_by_default_groups_are_those_of_columns_with_few_values(session):
+    report = model_report("forest", "1.0", session=session, draws=2)
+    assert list(report.groups) == ["channel", "merchant category"]
+
+
+def test_what_both_models_know_is_compared_and_the_rest_told(session):
+    rows = transactions().head(900)
+    part = predictions(rows, "part", 3, 0.3)
+    load_df(part, "model_predictions", session=session)
+    report = model_report("forest", "1.0", ("part", "1.0"), [], session=session, draws=20)
+    assert isinstance(report.comparison, Comparison)
+    known = rows["is_fraud"].count()
+    assert report.bootstraps["recall"].value == report.evaluation.recall
+    assert report.bootstraps["roc_auc"].value == pytest.approx(report.evaluation.roc_auc)
+    assert [one.n for one in report.comparison.evaluations.values()] == [known, known]
+    assert f"compared on the {known} labelled payments that both scored" in " ".join(
+        report.limits()
+    )
+
+
+def test_models_that_share_nothing_are_not_compared_and_the_page_says_why(session):
+    rows = transactions()
+    load_df(predictions(rows.head(50), "early", 3, 0.3), "model_predictions", session=session)
+    load_df(predictions(rows.tail(50), "late", 3, 0.3), "model_predictions", session=session)
+    report = model_report("early", "1.0", ("late", "1.0"), [], session=session, draws=5)
+    assert "There is no comparison" in Page(report.html()).says("comparison")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"model_name": "forrest"}, NotFoundError, "forest 1.0"),
+        ({"compare_with": ("logti", "1.0")}, NotFoundError, "logit 1.0"),
+        (
+            {"compare_with": ("forest", "1.0")},
+            ArgumentError,
+            "must be another model than",
+        ),
+        ({"compare_with": "logit"}, ArgumentError, "must be a name and a version"),
+        ({"since": "2031-01-01"}, ArgumentError, "no prediction of forest 1.0 within this range"),
+        ({"until": pl.DataFrame({"amount": [1.0]})}, ArgumentError, "`until` must be a date"),
+        ({"by": ["chanel"]}, NotFoundError, "channel"),
+        ({"by": ["card_id"]}, ArgumentError, "single card holders"),
+        ({"by": ["customer_id"]}, ArgumentError, "single card holders"),
+        ({"by": [5]}, ArgumentError, "`by` must be columns"),
+        ({"by": 5}, ArgumentError, "`by` must be columns.*got 5"),
+        ({"by": pl.Series(["Anna"])}, ArgumentError, "`by` must be columns.*type Series"),
+        (
+            {"model_version": 1},
+            ArgumentError,
+            "`model_version` must be a text such",
+        ),
+        (
+            {"model_name": pl.DataFrame({"p": [0.1]})},
+            ArgumentError,
+            "got DataFrame. Load the score",
+        ),
+        ({"compare_with": ("logit", 1)}, ArgumentError, "must be a text such as '1.0'; got 1"),
+        ({"alerts_per_day": 0}, ArgumentError, "at least 1"),
+        ({"threshold": float("nan")}, ArgumentError, "`threshold` must be a score"),
+    ],
+)
+def test_what_cannot_be_reported_is_refused(session, options, error, said):
+    given = {"model_name": "forest", "model_version": "1.0", "session": session} | options
+    with pytest.raises(error, match=said):
+        model_report(**given)
+
+
+# -- Little to tell -------------------------------------------------------------------------------
+
+
+def few(session, **columns) -> str:
+    """Report a model of a few predictions, whose columns are given."""
+    rows = transactions().head(len(next(iter(columns.values()))))
+    frame = predictions(rows, "few", 5, 0.3).with_columns(
+        **{name: pl.Series(values, dtype=TYPES[name]) for name, values in columns.items()}
+    )
+    load_df(frame.drop("feature_importance"), "model_predictions", session=session)
+    report = model_report("few", "1.0", ("logit", "1.0"), session=session, draws=20)
+    text = Page(report.html()).text
+    assert not re.search(r"\b[Nn]a[Nn]\b|\binf\b|\bNaT\b|<NA>|: None\b", text + repr(report))
+    return " ".join(text.replace("\u00a0", " ").split())
+
+
+TYPES = {"ground_truth": pl.Boolean, "fraud_probability": pl.Float64, "prediction": pl.Boolean}
+
+
+def test_without_a_label_the_report_says_so(session):
+    said = few(session, ground_truth=[None] * 30)
+    assert "None of the 30 predictions has a label yet" in said
+    assert "there is no labelled transaction" in said
+    assert "There is no comparison" in said
+
+
+def test_without_a_fraud_the_report_says_so(session):
+    said = few(session, ground_truth=[False] * 30)
+    assert "no payment was fraud, so nothing could be found" in said
+    assert "Only one class is among the labelled payments" in said
+
+
+def test_with_nothing_but_fraud_the_report_says_so(session):
+    said = few(session, ground_truth=[True] * 30)
+    assert "Only one class is among the labelled payments" in said
+    assert "every transaction was fraud" in said
+
+
+@pytest.mark.parametrize("truth", [True, False, None])
+def test_one_prediction_is_enough_for_a_report(session, truth):
+    assert "1 prediction of payments" in few(session, ground_truth=[truth])
+
+
+def test_a_model_that_never_raises_an_alert_is_told_as_such(session):
+    said = few(session, ground_truth=[True, False], fraud_probability=[0.1, 0.2])
+    assert "It raised no alert at its threshold" in said
+    low, high = Confusion(0, 0, 1, 1).interval("recall")  # all draws agree, and know no better
+    interval = f"95 % interval {between(low, high)}, payments taken as independent"
+    assert f"It found 0 of 1 fraud ({interval})".replace("\u00a0", " ") in said
+    assert "None are stored with these predictions" in said
+
+
+def test_predictions_that_follow_no_threshold_are_told(session):
+    said = few(
+        session, ground_truth=[True, False], fraud_probability=[0.1, 0.9], prediction=[True, False]
+    )
+    assert "the stored predictions follow no threshold of the score" in said
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "reading"),
+    [
+        (0.1, 0.2, "better"),
+        (-0.2, -0.1, "worse"),
+        (-0.1, 0.1, "no clear difference"),
+        (math.nan, math.nan, "not defined"),
+    ],
+)
+def test_an_interval_of_a_difference_is_read_in_words(low, high, reading):
+    assert model_tables.verdict({"difference_low": low, "difference_high": high}) == reading

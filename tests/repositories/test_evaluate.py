@@ -1,0 +1,334 @@
+"""Models evaluated inside PostgreSQL: the numbers of a frame of the same rows."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import pickle
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from engines import QUICK
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select, text
+
+from synfin_analytics.database.models import ModelPrediction
+from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.io.load import load_df
+from synfin_analytics.metrics._resampled import ALL_METRICS
+from synfin_analytics.metrics.comparison import compare_models
+from synfin_analytics.metrics.evaluation import evaluate
+from synfin_analytics.repositories import ModelPredictionRepository
+
+ROWS = 400
+DAY_4 = dt.date(2024, 5, 4)
+
+
+def scored(seed: int) -> pl.DataFrame:
+    """Transactions of some days, two models' scores with ties, and gaps in the labels."""
+    generator = np.random.default_rng(seed)
+    fraud = generator.random(ROWS) < 0.15
+    noise = generator.normal(0.3 + 0.3 * fraud[:, None], [0.15, 0.3], (ROWS, 2))
+    minutes = generator.integers(7200, size=ROWS)
+    start = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
+    return pl.DataFrame(
+        {
+            "transaction_id": [f"TX{number:04}" for number in range(ROWS)],
+            "customer_id": [f"C{one:02}" for one in generator.integers(60, size=ROWS)],
+            "merchant_id": "M1",
+            "amount": generator.integers(1, 500, size=ROWS),
+            "channel": generator.choice(["pos", "online", "atm"], ROWS),
+            "timestamp": [start + dt.timedelta(minutes=int(one)) for one in minutes],
+            "is_fraud": pl.Series(fraud).set(pl.Series(generator.random(ROWS) < 0.1), None),
+            "forest": np.clip(noise[:, 0].round(2), 0, 1),
+            "logit": np.clip(noise[:, 1].round(1), 0, 1),
+        }
+    )
+
+
+@pytest.fixture(params=[1, 2])
+def frame(request, manager):
+    rows = scored(request.param)
+    load_df(
+        rows.drop("forest", "logit"), "transactions", on_missing_parent="create", manager=manager
+    )
+    for model in ("forest", "logit"):
+        predictions = rows.select(
+            "transaction_id",
+            model_name=pl.lit(model),
+            model_version=pl.lit("1.0"),
+            prediction=pl.col(model) >= 0.5,
+            fraud_probability=model,
+            ground_truth="is_fraud",
+        )
+        load_df(predictions, "model_predictions", manager=manager)
+    return rows
+
+
+@pytest.fixture
+def repository(frame, session):
+    return ModelPredictionRepository(session)
+
+
+@pytest.mark.parametrize("model", ["forest", "logit"])
+def test_the_counts_are_those_of_the_frame(repository, frame, model):
+    found = repository.evaluate(model, "1.0", amount=True)
+    expected = evaluate(frame, score=model, amount="amount")
+
+    for array in ("score", "transactions", "frauds", "amount", "fraud_amount"):
+        assert np.array_equal(getattr(found.counts, array), getattr(expected.counts, array)), array
+    assert found.unlabelled == expected.unlabelled > 0
+    assert found.summary().equals(expected.summary())
+
+
+@pytest.mark.parametrize("by", ["channel", ["channel", "customer_id"]])
+def test_the_groups_are_those_of_the_frame(repository, frame, by):
+    found = repository.evaluate("forest", "1.0", by=by)
+    expected = evaluate(frame, score="forest", by=by)
+
+    assert found.by_group.equals(expected.by_group)
+    assert found.overall.summary().equals(expected.overall.summary())
+    assert found.worst("recall", small=True) == expected.worst("recall", small=True)
+
+
+@pytest.mark.parametrize("k", [1, 3, 1000])
+@pytest.mark.parametrize("model", ["forest", "logit"])
+def test_the_first_of_each_day_are_those_of_the_frame(repository, frame, k, model):
+    found, expected = repository.evaluate(model, "1.0"), evaluate(frame, score=model)
+
+    for one in ("precision_at_k", "card_precision_at_k"):
+        ours, theirs = getattr(found, one)(k), getattr(expected, one)(k)
+        assert ours.daily.equals(theirs.daily), one
+        assert ours.value == theirs.value
+
+
+@pytest.mark.parametrize("cluster", ["customer_id", "timestamp"])
+def test_a_bootstrap_is_that_of_the_frame(repository, frame, cluster):
+    found = repository.evaluate("forest", "1.0").bootstrap("average_precision", cluster, draws=50)
+    expected = evaluate(frame, score="forest").bootstrap("average_precision", cluster, draws=50)
+
+    assert np.allclose(found.drawn, expected.drawn, rtol=1e-12)
+
+
+def test_a_range_of_dates_is_that_of_the_transactions(repository, frame):
+    days = frame.filter(pl.col("timestamp").dt.date().is_between(dt.date(2024, 5, 2), DAY_4))
+    found = repository.evaluate("forest", "1.0", start_date="2024-05-02", end_date=DAY_4)
+    expected = evaluate(days, score="forest")
+
+    assert 0 < found.n < frame["is_fraud"].count()
+    assert found.summary().equals(expected.summary())
+    assert found.unlabelled == expected.unlabelled
+    assert found.precision_at_k(3).daily.equals(expected.precision_at_k(3).daily)
+    assert found.card_precision_at_k(3).daily.equals(expected.card_precision_at_k(3).daily)
+    cluster = found.bootstrap("recall", draws=20)
+    assert np.allclose(cluster.drawn, expected.bootstrap("recall", draws=20).drawn)
+
+
+def test_models_can_be_evaluated_on_what_both_know(repository, frame, session):
+    known = frame.filter(pl.col("timestamp").dt.date() <= DAY_4, pl.col("is_fraud").is_not_null())
+    for one in session.scalars(
+        select(ModelPrediction).where(
+            ModelPrediction.model_name == "logit",
+            ModelPrediction.transaction_id.not_in(known["transaction_id"].to_list()),
+        )
+    ):
+        session.delete(one)
+    shared = {"shared_with": [("logit", "1.0")]}
+    found = repository.evaluate("forest", "1.0", **shared)
+    assert found.summary().equals(evaluate(known, score="forest").summary())
+    with pytest.raises(ArgumentError, match=r"no prediction of forest 1\.0 within this range"):
+        repository.evaluate("forest", "1.0", start_date="2024-05-05", **shared)
+
+
+def test_models_are_compared_as_in_a_frame(repository, frame):
+    found = repository.compare_models([("forest", "1.0"), ("logit", "1.0")], draws=50)
+    expected = compare_models(frame, {"forest": "forest", "logit": "logit"}, draws=50)
+
+    numbers = ["value", "low", "high", "difference", "difference_low", "difference_high"]
+    assert np.allclose(found.frame()[numbers], expected.frame()[numbers], equal_nan=True)
+    assert found.frame()["model"].unique().tolist() == ["forest 1.0", "logit 1.0"]
+
+
+PAIRED = {
+    "k": 3, "max_fpr": 0.2, "cost_per_alert": 2.5, "recovery_rate": 0.6, "draws": 30,
+    "metrics": ALL_METRICS,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("cluster", [None, "timestamp"])
+def test_every_metric_of_a_comparison_is_that_of_a_frame(repository, frame, cluster):
+    found = repository.compare_models(
+        [("forest", "1.0"), ("logit", "1.0")], cluster=cluster, **PAIRED
+    )
+    expected = compare_models(
+        frame,
+        {"forest 1.0": "forest", "logit 1.0": "logit"},
+        cluster=cluster,
+        amount="amount",
+        **PAIRED,
+    )
+    pd.testing.assert_frame_equal(found.frame(), expected.frame())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE model_predictions SET fraud_probability = 1 - fraud_probability",
+        "UPDATE model_predictions SET ground_truth = NOT ground_truth",
+        "DELETE FROM model_predictions WHERE transaction_id = 'TX0001'",
+        # The same counts by score, but of other customers.
+        "UPDATE model_predictions AS one SET ground_truth = other.ground_truth, "
+        "fraud_probability = other.fraud_probability FROM model_predictions AS other "
+        "WHERE other.model_name = one.model_name AND (one.transaction_id, other.transaction_id) "
+        "IN (('TX0002', 'TX0003'), ('TX0003', 'TX0002'))",
+    ],
+)
+def test_stored_predictions_that_changed_are_refused(repository, session, change):
+    one = repository.evaluate("forest", "1.0")
+    assert one.bootstrap(draws=5).value == pytest.approx(one.roc_auc)
+
+    session.execute(text(change))
+
+    words = r"predictions of forest 1\.0 must still be those that were evaluated"
+    for reads_again in (
+        lambda: one.bootstrap(draws=5),
+        lambda: one.precision_at_k(3),
+        lambda: one.card_precision_at_k(3),
+    ):
+        with pytest.raises(ArgumentError, match=words):
+            reads_again()
+    assert repository.evaluate("forest", "1.0").bootstrap(draws=5).draws == 5
+
+
+def test_amounts_that_changed_are_refused_where_they_were_counted(repository, session):
+    priced = repository.evaluate("forest", "1.0", amount=True)
+    plain = repository.evaluate("forest", "1.0")
+    session.execute(text("UPDATE transactions SET amount = 1 WHERE transaction_id = 'TX0001'"))
+
+    with pytest.raises(ArgumentError, match="must still be those that were evaluated"):
+        priced.bootstrap("cost", cost_per_alert=1, draws=5)
+    assert plain.bootstrap(draws=5).draws == 5
+
+
+def test_predictions_of_another_model_change_no_evaluation(repository, session):
+    one = repository.evaluate("forest", "1.0")
+    session.execute(text("DELETE FROM model_predictions WHERE model_name = 'logit'"))
+    assert one.bootstrap(draws=5).draws == 5
+
+
+def test_models_of_different_transactions_are_not_compared(repository, session):
+    session.execute(
+        text(
+            "DELETE FROM model_predictions WHERE model_name = 'logit' AND transaction_id = "
+            "(SELECT min(transaction_id) FROM model_predictions WHERE ground_truth)"
+        )
+    )
+    with pytest.raises(ArgumentError, match=r"must be of the same rows; got forest 1\.0 with"):
+        repository.compare_models([("forest", "1.0"), ("logit", "1.0")], draws=5)
+
+
+def test_an_evaluation_pickles_without_its_session(repository):
+    one = repository.evaluate("forest", "1.0", by="channel")
+    again = pickle.loads(pickle.dumps(one))
+
+    assert again.by_group.equals(one.by_group)
+    with pytest.raises(ArgumentError, match="was pickled, and its rows"):
+        again.overall.precision_at_k(3)
+    assert (
+        copy.deepcopy(one)
+        .overall.precision_at_k(3)
+        .daily.equals(one.overall.precision_at_k(3).daily)
+    )
+
+
+@pytest.mark.parametrize("model", [("forest", 1), (1, "1.0"), ("forest", None)])
+def test_a_name_and_a_version_are_texts(repository, model):
+    for method in (repository.evaluate, repository.confusion):
+        with pytest.raises(ArgumentError, match="` must be a text"):
+            method(*model)
+    with pytest.raises(ArgumentError, match="`models` must be names and versions"):
+        repository.compare_models([model])
+
+
+few = st.lists(
+    st.fixed_dictionaries(
+        {
+            "p": st.sampled_from([0.0, 0.2, 0.2, 0.7, 1.0]),
+            "is_fraud": st.sampled_from([True, False, False, None]),
+            "amount": st.sampled_from([1.0, 20.5]),
+            "channel": st.sampled_from(["pos", "online", None]),
+            "day": st.integers(1, 3),
+        }
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@settings(
+    max_examples=25,
+    phases=QUICK,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(few)
+def test_whatever_the_rows_are_the_numbers_are_those_of_a_frame(manager, few):
+    schema = {"p": pl.Float64, "is_fraud": pl.Boolean, "amount": pl.Float64, "channel": pl.String}
+    rows = pl.DataFrame(few, schema | {"day": pl.Int64}).with_columns(
+        transaction_id=pl.format("TX{}", pl.int_range(len(few))),
+        customer_id=pl.format("C{}", pl.int_range(len(few)) % 3),
+        merchant_id=pl.lit("M1"),
+        timestamp=pl.datetime(2024, 5, "day", 23, time_zone="UTC"),
+    )
+    predictions = rows.select(
+        "transaction_id",
+        model_name=pl.lit("m"),
+        model_version=pl.lit("1"),
+        prediction=pl.lit(value=True),
+        fraud_probability="p",
+        ground_truth="is_fraud",
+    )
+    with manager.get_session() as session:
+        payments = rows.drop("p", "day")
+        load_df(payments, "transactions", on_missing_parent="create", session=session)
+        load_df(predictions, "model_predictions", session=session)
+        found = ModelPredictionRepository(session).evaluate("m", "1", amount=True)
+        groups = ModelPredictionRepository(session).evaluate("m", "1", by="channel")
+        cards = found.card_precision_at_k(2)
+        first = found.precision_at_k(2)
+        session.rollback()
+
+    expected = evaluate(rows, score="p", amount="amount")
+    assert found.summary().equals(expected.summary())
+    assert found.cost_curve(1, 0.5).equals(expected.cost_curve(1, 0.5))
+    assert groups.by_group.equals(evaluate(rows, score="p", by="channel").by_group)
+    assert cards.daily.equals(expected.card_precision_at_k(2).daily)
+    assert first.daily.equals(expected.precision_at_k(2).daily)
+
+
+def test_predictions_without_a_score_are_counted_and_refused(repository, frame, manager):
+    blind = frame.drop_nulls("is_fraud").select(
+        "transaction_id",
+        model_name=pl.lit("rules"),
+        model_version=pl.lit("1"),
+        prediction=True,
+        ground_truth="is_fraud",
+    )
+    load_df(blind, "model_predictions", manager=manager)
+
+    with pytest.raises(ArgumentError, match=rf"{len(blind)} predictions .* no fraud_pro"):
+        repository.evaluate("rules", "1")
+
+
+def test_a_model_without_predictions_is_named_with_the_nearest(repository):
+    with pytest.raises(NotFoundError, match=r"forest 1\.0"):
+        repository.evaluate("forrest", "1.0")
+
+
+def test_a_column_that_transactions_lack_is_named_with_the_nearest(repository):
+    with pytest.raises(NotFoundError, match="channel"):
+        repository.evaluate("forest", "1.0", by="chanel")
+    with pytest.raises(ArgumentError, match="must hold times"):
+        repository.evaluate("forest", "1.0").precision_at_k(3, day="channel")

@@ -1,0 +1,269 @@
+"""Each pattern of fraud does what its name says, within its parameters."""
+
+import dataclasses
+import datetime as dt
+import inspect
+import re
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from synfin_analytics._core.geography import great_circle_km
+from synfin_analytics.simulation import ANOMALIES, PATTERNS, simulate
+from synfin_analytics.simulation.card_not_present import CardTesting
+
+HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
+PARAMETERS = {one.name: one() for one in PATTERNS}
+DOCS = Path(__file__).parents[2] / "docs" / "simulation.md"
+MOMENT = pl.col("timestamp")
+
+
+@pytest.fixture(scope="module")
+def world():
+    return simulate(customers=900, merchants=300, days=150, seed=5, fraud_rate=0.02, frame="polars")
+
+
+@pytest.fixture(scope="module")
+def payments(world):
+    genuine = pl.col("amount").filter(~pl.col("is_fraud"))
+    return world.transactions.with_columns(usual=genuine.mean().over("customer_id"))
+
+
+@pytest.fixture
+def of(payments):
+    """The frauds of a pattern; those that the bank learnt of at one moment are an episode."""
+
+    def frauds(name):
+        found = payments.filter(fraud_type=name).with_columns(episode="label_available_at")
+        assert found["episode"].n_unique() > 5
+        return found
+
+    return frauds
+
+
+def episodes(frauds, **columns):
+    return frauds.group_by("episode", maintain_order=True).agg(
+        pl.len(),
+        pl.col("customer_id", "card_id", "device_id", "merchant_id").n_unique(),
+        (MOMENT.max() - MOMENT.min()).alias("lasts"),
+        **columns,
+    )
+
+
+# -- All of them -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(PARAMETERS.keys() - {"compromised_merchant"}))
+def test_an_episode_has_as_many_payments_as_it_may(of, name):
+    least, most = PARAMETERS[name].payments
+    sizes = episodes(of(name))["len"]
+    assert sizes.max() <= most
+    assert (sizes < least).sum() == 0
+    assert (sizes == least).any() or sizes.min() <= least + 2
+
+
+@pytest.mark.parametrize("name", sorted(PARAMETERS))
+def test_the_bank_learns_of_it_after_so_many_days(of, name):
+    least, beyond = PARAMETERS[name].known_after, PARAMETERS[name].known_later
+    frauds = of(name)
+    if name != "compromised_merchant":
+        frauds = frauds.with_columns(timestamp=MOMENT.max().over("episode"))
+    days = frauds.group_by("episode").agg(MOMENT.last(), pl.len()).select(
+        (pl.col("episode") - MOMENT) / DAY
+    )["episode"]  # fmt: skip
+    assert days.min() >= least
+    assert days.mean() - least == pytest.approx(beyond, rel=0.5)
+
+
+def test_reasons_say_in_words_what_was_done(payments):
+    for name, reasons in payments.filter("is_fraud").group_by("fraud_type").agg(
+        pl.col("fraud_reason").unique()
+    ).iter_rows():  # fmt: skip
+        assert set(reasons) == set(PARAMETERS[name].reasons)
+
+
+def test_some_are_declined(of):
+    for name in ("card_testing", "amount_spike"):
+        declined = (of(name)["status"] == "declined").mean()
+        assert declined == pytest.approx(PARAMETERS[name].declined, abs=0.08)
+
+
+def test_shares_tell_how_much_of_all_fraud_a_pattern_is(payments):
+    frauds = payments.filter("is_fraud")
+    total = sum(one.share for one in PARAMETERS.values())
+    for name, count in frauds.group_by("fraud_type").len().iter_rows():
+        assert count / len(frauds) == pytest.approx(PARAMETERS[name].share / total, abs=0.015)
+
+
+# -- One by one ------------------------------------------------------------------------------------
+
+
+def test_card_testing_is_tiny_payments_then_a_large_one(of):
+    frauds = of("card_testing")
+    tiny, large = frauds.filter(pl.col("amount") <= 3), frauds.filter(pl.col("amount") > 3)
+    assert tiny["amount"].min() >= 0.5
+    assert large["amount"].is_between(120, 900).all()
+    assert len(large) == frauds["episode"].n_unique()
+    after = large.join(episodes(tiny, last=MOMENT.max()), on="episode")
+    gap = (after["timestamp"] - after["last"]) / HOUR
+    assert gap.is_between(5 / 60, 3.1).all()
+    each = episodes(tiny)
+    assert (each["merchant_id"] == 1).all()
+    assert (each["device_id"] == 1).all()
+    assert (each["lasts"] <= each["len"] * dt.timedelta(seconds=150)).all()
+    assert frauds["is_online"].all()
+
+
+def test_velocity_bursts_are_fast_and_near_home(of):
+    frauds = of("velocity_burst")
+    each = episodes(frauds)
+    assert (each["lasts"] <= dt.timedelta(minutes=100)).all()
+    assert (each["card_id"] == 1).all()
+    assert (each["merchant_id"] >= 3).mean() > 0.9
+    assert (frauds["distance_from_home"] < 30).all()
+    assert frauds["hour_of_day"].is_between(9, 21).all()
+
+
+def test_impossible_travel_is_faster_than_any_plane(payments, of):
+    frauds = of("impossible_travel")
+    assert frauds["card_present"].all()
+    first = frauds.group_by("episode").agg(pl.all().sort_by("timestamp").first())
+    in_person = payments.filter("card_present", ~pl.col("is_fraud"))
+    places = ("latitude", "longitude")
+    before = first.sort("timestamp").join_asof(
+        in_person.sort("timestamp").select("card_id", "timestamp", *places, at="timestamp"),
+        on="timestamp", by="card_id", suffix="_before", allow_exact_matches=False,
+        check_sortedness=False,
+    )  # fmt: skip
+    km = great_circle_km(*(before[name] for name in (*places, *(f"{p}_before" for p in places))))
+    hours = ((before["timestamp"] - before["at"]) / HOUR).to_numpy()
+    assert km.min() > 450
+    assert (km / hours).min() > 1000
+
+
+def test_an_amount_spike_is_one_payment_of_many_times_the_usual(of):
+    frauds = of("amount_spike")
+    times = frauds["amount"] / frauds["usual"]
+    assert times.is_between(8, 40).mean() > 0.95
+    assert (episodes(frauds)["len"] == 1).all()
+    assert frauds["is_online"].mean() == pytest.approx(0.65, abs=0.12)
+
+
+def test_cards_used_at_a_compromised_terminal_are_used_again(payments, of):
+    frauds = of("compromised_merchant")
+    there = frauds.filter(pl.col("fraud_reason").str.contains("charged there"))
+    assert len(there) / len(frauds) == pytest.approx(0.6, abs=0.08)
+    at = ("card_id", "terminal_id")
+    copied = there.join(payments.filter(~pl.col("is_fraud")), on=at, suffix="_copied")
+    after = (copied["timestamp"] - copied["timestamp_copied"]) / HOUR
+    seen = copied.filter(after.is_between(1, 106))["transaction_id"].n_unique()
+    assert seen == len(there)
+    hit = there.group_by("terminal_id").agg(pl.len(), pl.col("customer_id").n_unique())
+    assert hit.filter(pl.col("len") >= 5)["customer_id"].min() >= 3
+
+
+def test_an_account_is_taken_over_from_a_device_that_nobody_has_seen(payments, of):
+    frauds = of("account_takeover")
+    known = payments.filter(pl.col("fraud_type").is_null())["device_id"].drop_nulls()
+    assert not frauds["device_id"].is_in(known.unique().implode()).any()
+    each = episodes(frauds)
+    assert (each["device_id"] == 1).all()
+    assert (each["lasts"] <= dt.timedelta(hours=72)).all()
+    assert frauds["channel"].is_in(["online", "mobile"]).all()
+    online = payments.filter(~pl.col("is_fraud")).group_by("customer_id").agg(
+        pl.col("is_online").mean().alias("online")
+    )  # fmt: skip
+    victims = online.join(frauds, on="customer_id", how="semi")
+    assert victims["online"].mean() < 0.8 * online["online"].mean()
+
+
+def test_a_dormant_card_had_lain_unused(of):
+    first = of("dormant_card").group_by("episode").agg(pl.all().sort_by("timestamp").first())
+    silent = first["time_since_last_transaction"] / 86_400
+    assert silent.min() >= 40  # a third of the period is longer
+    assert silent.max() > 50
+
+
+def test_amounts_stay_just_below_a_limit(of):
+    frauds = of("just_below_limit").with_columns(
+        limit=pl.col("amount").map_elements(
+            lambda amount: min(one for one in (50, 100, 250, 500) if one > amount), pl.Int64
+        )
+    )
+    below = 1 - frauds["amount"] / frauds["limit"]
+    assert below.is_between(0.0009, 0.031).all()
+    assert (episodes(frauds, limits=pl.col("limit").n_unique())["limits"] == 1).all()
+
+
+def test_a_night_spree_is_by_night(of):
+    frauds = of("night_spree")
+    assert (frauds["hour_of_day"] < 5).all()
+    assert (episodes(frauds)["lasts"] <= 5 * HOUR).all()
+    assert (frauds.filter(channel="atm")["amount"] % 20 == 0).all()
+
+
+def test_a_ring_passes_money_to_and_fro_for_weeks(of):
+    frauds = of("collusion_ring")
+    spread = pl.col("amount").max() / pl.col("amount").min()
+    each = episodes(frauds, spread=spread)
+    assert each["customer_id"].is_between(3, 6).all()
+    assert each["merchant_id"].is_between(1, 3).all()
+    assert (each["lasts"] > 5 * DAY).all()
+    assert (each["lasts"] < 37 * DAY).all()
+    assert (each["spread"] < 1.12 / 0.88 + 0.01).all()
+
+
+def test_refunds_are_for_things_that_were_never_bought(payments, of):
+    frauds = of("refund_abuse")
+    assert set(frauds["transaction_type"]) == {"refund"}
+    each = episodes(frauds)
+    assert (each["merchant_id"] == 1).all()
+    assert (each["customer_id"] == 1).all()
+    bought = payments.filter(transaction_type="purchase")
+    same = frauds.join(bought, on=["card_id", "merchant_id", "amount"], how="semi")
+    assert len(same) <= 1
+
+
+# -- Their parameters ------------------------------------------------------------------------------
+
+
+def test_parameters_change_what_is_done():
+    tests = {"amount": (1.0, 1.5), "payments": (4, 4), "gap_seconds": (5.0, 6.0)}
+    one, other = (
+        simulate(200, 100, 60, 1, patterns=given, frame="polars").transactions
+        for given in ({"card_testing": tests}, [CardTesting(**tests)])
+    )
+    assert one.equals(other)
+    frauds = one.filter("is_fraud")
+    assert len(frauds) % 4 == 0
+    assert frauds.filter(pl.col("amount") < 100)["amount"].is_between(1, 1.5).all()
+
+
+def test_a_share_of_zero_leaves_a_pattern_out():
+    given = {"night_spree": {"share": 0.0}, "amount_spike": {}}
+    frauds = simulate(200, 100, 60, 1, patterns=given, frame="polars").transactions
+    assert set(frauds["fraud_type"].drop_nulls()) == {"amount_spike"}
+
+
+def test_without_anything_far_away_nobody_travels_impossibly():
+    payments = simulate(30, 3, 60, 1, patterns=["impossible_travel"], frame="polars").transactions
+    assert not payments["is_fraud"].any()
+
+
+@pytest.mark.parametrize("one", [*PATTERNS, *ANOMALIES], ids=lambda one: one.name)
+def test_the_page_tells_each_parameter_with_its_usual_value(one):
+    page = DOCS.read_text(encoding="utf-8")
+    section = re.search(rf"^### {one.name}\n(.*?)(?=^##|\Z)", page, re.MULTILINE | re.DOTALL)
+    assert section
+    told = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", section[1], re.MULTILINE))
+    fields = dataclasses.fields(one)
+    assert {name: value.strip() for name, value in told.items()} == {
+        field.name: str(field.default).strip("()").replace(", ", " to ")
+        if isinstance(field.default, tuple) and len(field.default) == 2
+        else str(field.default).strip("()")
+        for field in fields
+    }
+    for reason in getattr(one, "reasons", ()):
+        assert reason in " ".join(section[1].split())
+    assert inspect.getdoc(one)
