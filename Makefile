@@ -19,6 +19,7 @@ PIP := $(RUN) -m pip --disable-pip-version-check --quiet
 PACKAGE := $(VENV)/installed-package
 READY := $(VENV)/installed
 LAB := $(VENV)/installed-lab
+SITE := $(VENV)/installed-docs
 # JupyterLab asks for this word where root runs it, as in a container.
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
@@ -33,6 +34,10 @@ demo: $(PACKAGE)  ## Load transactions into the embedded PostgreSQL, show their 
 .PHONY: test
 test: $(READY)  ## Run the tests (one file: make test TESTS=tests/database/test_config.py)
 	@$(RUN) -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
+
+.PHONY: docs
+docs: $(SITE)  ## Build the documentation site into out/docs/html
+	@$(RUN) docs/build.py
 
 .PHONY: lint
 lint: $(READY)  ## Check style, format and types
@@ -68,6 +73,7 @@ wheel: $(PACKAGE)  ## Build the wheel into dist/
 .PHONY: clean
 clean:  ## Remove .venv and what tools left behind; databases stay (README: "Where the data live")
 	@rm -rf $(VENV) build dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf docs/reference/api docs/lessons/*.ipynb
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # -- Set-up ---------------------------------------------------------------------------------------
@@ -83,6 +89,12 @@ $(PACKAGE): pyproject.toml
 $(READY): $(PACKAGE)
 	@echo "Installing what tests and checks need into .venv"
 	@$(PIP) install --group test --group lint
+	@touch $@
+
+# Pages run code as the tests do.
+$(SITE): $(READY)
+	@echo "Installing what the documentation site needs into .venv"
+	@$(PIP) install --group docs
 	@touch $@
 
 $(LAB): $(PACKAGE)

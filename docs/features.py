@@ -1,4 +1,4 @@
-"""Write the tables of docs/features.md from the definitions, by python docs/features.py."""
+"""Write the tables of docs/guide/features.md from the definitions, by python docs/features.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from synfin_analytics.features.definitions import as_markdown
 
-PAGE = Path(__file__).with_name("features.md")
+PAGE = Path(__file__).with_name("guide") / "features.md"
 BEGIN, END = "<!-- tables: python docs/features.py -->\n\n", "<!-- end of the tables -->\n"
 
 

@@ -5,7 +5,7 @@ partitioned Parquet, asks the same questions of all three, and compares the answ
 
     python docs/on_clusters.py FOLDER
 
-docs/distributed.md explains it step by step.
+docs/guide/distributed.md explains it step by step.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""docs/distributed.md: PostgreSQL, Dask and Spark give the same numbers, as the page says."""
+"""docs/guide/distributed.md: PostgreSQL, Dask and Spark give the same numbers, as the page says."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from synfin_analytics import load_df, read_df, score_transactions, simulate
 from synfin_analytics.cli import main
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGE = (DOCS / "distributed.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "guide" / "distributed.md").read_text(encoding="utf-8")
 SCRIPT = DOCS / "on_clusters.py"
 
 
@@ -100,4 +100,4 @@ def test_the_code_on_the_page_is_that_of_the_example(block):
 
 def test_links_lead_somewhere():
     for target in re.findall(r"\]\(([^)]+)\)", PAGE):
-        assert (DOCS / target).exists(), target
+        assert (DOCS / "guide" / target).exists(), target

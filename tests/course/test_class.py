@@ -558,11 +558,11 @@ def test_a_class_is_marked_each_on_his_own_data_whatever_the_notebooks_say(tmp_p
     assert f"while notebooks ran, and rewritten: {out}" in done.stderr
 
 
-# -- docs/teaching.md ------------------------------------------------------------------------------
+# -- docs/guide/teaching.md ------------------------------------------------------------------------
 
 
 def test_the_code_of_the_handbook_for_teachers_runs_and_its_lesson_works(capsys):
-    text = (Path(__file__).parents[2] / "docs" / "teaching.md").read_text("utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "guide" / "teaching.md").read_text("utf-8")
     space = {}
     for block in re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
         exec(compile(block, "teaching.md", "exec"), space)

@@ -1,4 +1,4 @@
-"""docs/patterns.md tells what detectors there are, and how its figures are counted."""
+"""docs/guide/patterns.md tells what detectors there are, and how its figures are counted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from synfin_analytics.repositories import FraudPatternRepository
 from synfin_analytics.simulation import simulate
 
 ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / "docs" / "patterns.md").read_text(encoding="utf-8")
+TEXT = (ROOT / "docs" / "guide" / "patterns.md").read_text(encoding="utf-8")
 
 
 def as_documented(value: object) -> str:

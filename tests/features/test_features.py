@@ -20,7 +20,7 @@ from polars.testing import assert_frame_equal
 from synfin_analytics import ArgumentError, MLFeatures, NotFoundError, engineer_features, simulate
 from synfin_analytics.features.definitions import DEFINITIONS, as_markdown
 
-DOCS = Path(__file__).parents[2] / "docs" / "features.md"
+DOCS = Path(__file__).parents[2] / "docs" / "guide" / "features.md"
 START = dt.datetime(2026, 2, 27, 22, tzinfo=dt.UTC)
 MINUTE, HOUR, DAY = dt.timedelta(minutes=1), dt.timedelta(hours=1), dt.timedelta(days=1)
 #: Moments that lie just in windows, at their ends and just outside; some of them the same.

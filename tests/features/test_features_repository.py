@@ -25,7 +25,7 @@ from synfin_analytics import (
 )
 from synfin_analytics.repositories import _features as engineering
 
-DOCS = Path(__file__).parents[2] / "docs" / "features.md"
+DOCS = Path(__file__).parents[2] / "docs" / "guide" / "features.md"
 DAYS = 21
 NAMES = ["transaction_id", *MLFeatures.feature_names()]
 

@@ -1,4 +1,4 @@
-"""At home in Jupyter: what shows itself in a real kernel, and docs/jupyter.md as it stands."""
+"""How results display in a real kernel, and the code of docs/guide/jupyter.md."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from synfin_analytics import (
     time_split,
 )
 
-HANDBOOK = Path(__file__).parents[2] / "docs" / "jupyter.md"
+HANDBOOK = Path(__file__).parents[2] / "docs" / "guide" / "jupyter.md"
 
 RATES = """
 import pandas as pd

@@ -178,7 +178,7 @@ def test_the_kernel_that_is_registered_is_this_environment(tmp_path, monkeypatch
         monkeypatch.setenv(name, folder)
     monkeypatch.chdir(tmp_path)
     subprocess.run(
-        [sys.executable, *kernel_command("docs/jupyter.md")], check=True, capture_output=True
+        [sys.executable, *kernel_command("docs/guide/jupyter.md")], check=True, capture_output=True
     )
 
     spec = KernelSpecManager().get_kernel_spec("synfin")
@@ -194,4 +194,4 @@ def test_the_kernel_that_is_registered_is_this_environment(tmp_path, monkeypatch
 
 
 def test_make_registers_the_kernel_as_it_is_documented():
-    assert kernel_command("Makefile") == kernel_command("docs/jupyter.md")
+    assert kernel_command("Makefile") == kernel_command("docs/guide/jupyter.md")

@@ -15,7 +15,7 @@ from synfin_analytics.database.config import DatabaseConfig
 from synfin_analytics.database.manager import get_db_manager
 from synfin_analytics.reports import FraudReport, ModelReport, fraud_report, model_report
 
-DOCS = (Path(__file__).parents[2] / "docs" / "reports.md").read_text(encoding="utf-8")
+DOCS = (Path(__file__).parents[2] / "docs" / "guide" / "reports.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from synfin_analytics.simulation.card_not_present import CardTesting
 
 HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
 PARAMETERS = {one.name: one() for one in PATTERNS}
-DOCS = Path(__file__).parents[2] / "docs" / "simulation.md"
+DOCS = Path(__file__).parents[2] / "docs" / "guide" / "simulation.md"
 MOMENT = pl.col("timestamp")
 
 

@@ -1,4 +1,4 @@
-"""The 69 features in the words of docs/features.md: one row after the other, in plain Python."""
+"""The 69 features as docs/guide/features.md defines them: row by row, in plain Python."""
 
 from __future__ import annotations
 

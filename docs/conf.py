@@ -1,0 +1,107 @@
+"""Configuration of the documentation site: `make docs` builds it into out/docs/html."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+BUILT = ROOT / "out" / "docs"
+sys.path.insert(0, str(HERE / "_extensions"))
+
+
+def _digest_of_package() -> str:
+    """Digest of the package's sources: executed pages are cached by it."""
+    digest = hashlib.sha256()
+    for path in sorted((ROOT / "synfin_analytics").rglob("*.py*")):
+        if path.suffix in {".py", ".pyi"}:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+project = "synfin_analytics"
+author = "the authors of synfin_analytics"
+project_copyright = author
+version = release = installed_version("synfin-analytics")
+
+extensions = [
+    "myst_nb",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx_click",
+    "sphinx_copybutton",
+    "sphinx_design",
+    # Ours, in _extensions:
+    "data_dictionary",
+    "lessons",
+    "mathml",
+]
+templates_path = ["_templates"]
+exclude_patterns = ["_extensions", "_templates", "**/.ipynb_checkpoints"]
+# Every cross-reference must lead somewhere. Types in signatures are those of other libraries as
+# well, whose inventories would have to be downloaded.
+nitpicky = True
+nitpick_ignore_regex = [("py:(class|obj|data|exc)", r"(?!synfin_analytics\b).*")]
+
+# -- Pages in Markdown, and cells that run ---------------------------------------------------------
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "substitution"]
+myst_heading_anchors = 4
+# A cell runs once, and again when its page or the package changes.
+package_digest = _digest_of_package()
+nb_execution_mode = "cache"
+nb_execution_cache_path = str(BUILT / "cache" / package_digest)
+nb_execution_in_temp = True
+nb_execution_timeout = 300
+nb_execution_raise_on_error = True
+nb_merge_streams = True
+nb_ipywidgets_js: dict[str, dict[str, str]] = {}  # they would come from a network
+
+# -- The reference ---------------------------------------------------------------------------------
+autosummary_generate = True
+autosummary_ignore_module_all = False
+autosummary_imported_members = False
+autodoc_typehints = "signature"
+autodoc_member_order = "groupwise"
+python_maximum_signature_line_length = 88
+python_use_unqualified_type_names = True
+add_module_names = False
+toc_object_entries_show_parents = "hide"
+numpydoc_show_class_members = False  # the templates list them
+numpydoc_class_members_toctree = False
+# What numpydoc must find in every docstring of the reference.
+numpydoc_validation_checks = {
+    "all",
+    "ES01",  # a summary may say all
+    "GL01",  # the summary begins on the line of the quotes: ruff's D212
+    "PR04",  # types are in the signature
+    "SA01",  # see also: where it helps
+    "SA04",
+    "SS06",  # one line: ruff's D205
+    "YD01",
+    "RT03",
+}
+
+# -- The site --------------------------------------------------------------------------------------
+html_theme = "pydata_sphinx_theme"
+html_title = "synfin_analytics"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_math_renderer = "mathml"  # drawn by the browser: no script, no font
+html_domain_indices = False
+html_show_sourcelink = False
+html_context = {"default_mode": "auto"}
+html_sidebars = {"getting_started": [], "index": []}
+html_theme_options = {
+    "logo": {"text": "synfin_analytics"},
+    "header_links_before_dropdown": 6,
+    "navigation_with_keys": False,
+    "show_prev_next": True,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": ["theme-version"],
+    "show_version_warning_banner": False,
+}
