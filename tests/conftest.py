@@ -1,8 +1,13 @@
-"""Fixtures on a real PostgreSQL: one embedded server for the whole run, shared by its workers."""
+"""Fixtures on a real PostgreSQL: one embedded server for the whole run, shared by its workers.
+
+With ``SYNFIN_TEST_DATABASE_URL``, the tests that need a database run on that server instead, and
+the others are left out: CI runs them so on the oldest and the newest PostgreSQL.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shutil
 import signal
@@ -32,6 +37,8 @@ hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
 
 _HOME = "SYNFIN_TEST_HOME"
+_URL = "SYNFIN_TEST_DATABASE_URL"
+_DATABASE_FIXTURES = {"empty_database", "manager", "world"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,6 +51,19 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[_HOME] = str(servers.open_folder())
         config.stash[_owner] = True
     os.environ["DB_DATA_DIR"] = os.environ[_HOME]
+    if _URL in os.environ:
+        os.environ.update(servers.variables_of(os.environ[_URL]))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On a server of another's, keep the tests that need a database but not the embedded server."""
+    if _URL in os.environ:
+        names = [set(getattr(item, "fixturenames", ())) for item in items]
+        keep = [bool(name & _DATABASE_FIXTURES) and "server" not in name for name in names]
+        config.hook.pytest_deselected(
+            items=[item for item, kept in zip(items, keep, strict=True) if not kept]
+        )
+        items[:] = [item for item, kept in zip(items, keep, strict=True) if kept]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -65,14 +85,27 @@ def server() -> Iterator[embedded.EmbeddedPostgres]:
     one.release()
 
 
+@pytest.fixture(scope="session")
+def _any_server(request: pytest.FixtureRequest) -> embedded.EmbeddedPostgres | servers.OwnServer:
+    """The server of the databases: the embedded one, or the one that the environment names."""
+    if _URL in os.environ:
+        return servers.OwnServer(os.environ[_URL])
+    one: embedded.EmbeddedPostgres = request.getfixturevalue("server")
+    return one
+
+
 @contextlib.contextmanager
-def _new_database(server: embedded.EmbeddedPostgres, template: str = "template0") -> Iterator[str]:
+def _new_database(
+    server: embedded.EmbeddedPostgres | servers.OwnServer, template: str = "template0"
+) -> Iterator[str]:
     name = f"test_{uuid.uuid4().hex[:12]}"
     admin = psycopg2.connect(**server.connect_arguments("postgres"))
     admin.autocommit = True
     with contextlib.closing(admin), admin.cursor() as cursor:
-        create = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
-        cursor.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
+        create = "CREATE DATABASE {} TEMPLATE {}"
+        if admin.server_version >= 15_00_00:  # before, this was the only way
+            create += " STRATEGY file_copy"
+        cursor.execute(sql.SQL(create).format(sql.Identifier(name), sql.Identifier(template)))
         yield name
         # A test may have stopped the server under this connection.
     server.restart()
@@ -84,27 +117,29 @@ def _new_database(server: embedded.EmbeddedPostgres, template: str = "template0"
 
 @pytest.fixture
 def empty_database(
-    server: embedded.EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+    _any_server: embedded.EmbeddedPostgres | servers.OwnServer, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[DatabaseConfig]:
     """Configuration of a database without tables; the environment points to it as well."""
-    with _new_database(server) as name:
+    with _new_database(_any_server) as name:
         monkeypatch.setenv("DB_NAME", name)
         yield DatabaseConfig.from_env()
 
 
 @pytest.fixture(scope="session")
-def _template(server: embedded.EmbeddedPostgres) -> Iterator[str]:
+def _template(_any_server: embedded.EmbeddedPostgres | servers.OwnServer) -> Iterator[str]:
     """A database with the seven tables, to copy."""
-    with _new_database(server) as name:
-        manager = DatabaseManager(DatabaseConfig(database=name, data_dir=os.environ[_HOME]))
+    with _new_database(_any_server) as name:
+        manager = DatabaseManager(dataclasses.replace(DatabaseConfig.from_env(), database=name))
         manager.create_all_tables()
         manager.close()
         yield name
 
 
 @pytest.fixture(scope="module")
-def _module_database(server: embedded.EmbeddedPostgres, _template: str) -> Iterator[str]:
-    with _new_database(server, _template) as name:
+def _module_database(
+    _any_server: embedded.EmbeddedPostgres | servers.OwnServer, _template: str
+) -> Iterator[str]:
+    with _new_database(_any_server, _template) as name:
         yield name
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
-import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,7 +82,7 @@ def _signed(score: np.ndarray) -> Iterator[tuple[float, float, float]]:
 
 def open_world(database: str) -> DatabaseManager:
     """Load it into a database with empty tables."""
-    config = DatabaseConfig(database=database, data_dir=os.environ["DB_DATA_DIR"])
+    config = dataclasses.replace(DatabaseConfig.from_env(), database=database)
     manager = DatabaseManager(config)
     rows = transactions()
     merchants = pl.DataFrame({"merchant_id": [f"M{one:02}" for one in range(12)]})

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg2
 
+from synfin_analytics.database._settings import VARIABLES
 from synfin_analytics.database.config import DatabaseConfig
 from synfin_analytics.database.embedded._binaries import readable_binaries, server_binaries
 from synfin_analytics.database.embedded._cluster import server_environment
@@ -174,6 +175,29 @@ class TcpServer:
             **changes,
         }
         return DatabaseConfig(**given)  # type: ignore[arg-type]
+
+
+class OwnServer:
+    """A server that runs already and stays; its user may create databases and roles."""
+
+    def __init__(self, url: str) -> None:
+        self._config = DatabaseConfig.from_env({"DATABASE_URL": url})
+
+    def connect_arguments(self, database: str) -> dict[str, Any]:
+        return {**self._config.connect_arguments(), "dbname": database}
+
+    def restart(self) -> None:
+        """Nothing: no test stops it."""
+
+
+def variables_of(url: str) -> dict[str, str]:
+    """Environment variables that name the server of a URL, without its database."""
+    config = DatabaseConfig.from_env({"DATABASE_URL": url})
+    named = {"host": config.host, "port": config.port, "username": config.username}
+    variables = {VARIABLES[name]: str(value) for name, value in named.items() if value}
+    if config.password:
+        variables[VARIABLES["password"]] = config.connect_arguments()["password"]
+    return variables
 
 
 class Program:
