@@ -15,14 +15,14 @@
 
 # %%
 from synfin_analytics import fraud_rate, load_df, read_df
-from synfin_analytics.course import begin, check, hint
+from synfin_analytics.course import check, hint, start_lesson
 
-data = begin("01", seed=1)
+data = start_lesson("01", seed=1)
 data
 
 # %% [markdown]
-# `begin` has made an empty database for these exercises, on the server that came with the package.
-# Nothing of yours is touched. Look at the payments first:
+# `start_lesson` created an empty database for these exercises, on the embedded server. Your own
+# data is not affected. Look at the payments first:
 
 # %%
 payments = data.payments

@@ -16,9 +16,9 @@
 # `hint` helps, a step at a time.
 
 # %%
-from synfin_analytics.course import begin, check, hint
+from synfin_analytics.course import check, hint, start_lesson
 
-data = begin("02", seed=1)
+data = start_lesson("02", seed=1)
 data
 
 # %% [markdown]

@@ -20,9 +20,9 @@ import numpy as np
 import pandas as pd
 
 from synfin_analytics import evaluate, window_features
-from synfin_analytics.course import begin, check, hint
+from synfin_analytics.course import check, hint, start_lesson
 
-data = begin("03", seed=1)
+data = start_lesson("03", seed=1)
 data
 
 # %%

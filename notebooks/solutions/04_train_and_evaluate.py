@@ -26,9 +26,9 @@ from synfin_analytics import (
     score_transactions,
     time_split,
 )
-from synfin_analytics.course import begin, check, hint
+from synfin_analytics.course import check, hint, start_lesson
 
-data = begin("04", seed=1)
+data = start_lesson("04", seed=1)
 data
 
 # %%

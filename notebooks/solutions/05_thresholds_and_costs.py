@@ -17,9 +17,9 @@
 
 # %%
 from synfin_analytics import evaluate, plot_cost, plot_thresholds
-from synfin_analytics.course import begin, check, hint
+from synfin_analytics.course import check, hint, start_lesson
 
-data = begin("05", seed=1)
+data = start_lesson("05", seed=1)
 data
 
 # %%

@@ -17,9 +17,9 @@
 
 # %%
 from synfin_analytics import compare_models, evaluate, plot_precision_recall
-from synfin_analytics.course import begin, check, hint
+from synfin_analytics.course import check, hint, start_lesson
 
-data = begin("06", seed=1)
+data = start_lesson("06", seed=1)
 data
 
 # %%

@@ -17,9 +17,9 @@
 
 # %%
 from synfin_analytics import model_report, read_df
-from synfin_analytics.course import begin, check, hint
+from synfin_analytics.course import check, hint, start_lesson
 
-data = begin("07", seed=1)
+data = start_lesson("07", seed=1)
 data
 
 # %%

@@ -19,9 +19,9 @@
 import polars as pl
 
 from synfin_analytics import evaluate, fraud_rate, proportion_interval
-from synfin_analytics.course import begin, check, hint
+from synfin_analytics.course import check, hint, start_lesson
 
-data = begin("08", seed=1)
+data = start_lesson("08", seed=1)
 data
 
 # %%

@@ -61,7 +61,7 @@ def build() -> None:
     help="Seed of the class, from which the students' own follow [drawn].",
 )
 @click.option("--replace", is_flag=True, help="Write anew what is there, students' work included.")
-def give(
+def assign(
     students: Path, out: Path, lessons: tuple[str, ...], seed: int | None, replace: bool
 ) -> None:
     """Give each student in the CSV file STUDENTS notebooks of exercises on data of their own.
@@ -86,7 +86,7 @@ def give(
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option(
     "--out",
-    default="marks.csv",
+    default="grades.csv",
     show_default=True,
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
@@ -97,7 +97,7 @@ def give(
     "--roster",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="What `synfin class give` wrote [roster.csv in FOLDER].",
+    help="What `synfin class assign` wrote [roster.csv in FOLDER].",
 )
 @click.option(
     "--time-limit",
@@ -113,7 +113,7 @@ def give(
     help="Notebooks that run at a time [half as many as there are processors].",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the table if it is there.")
-def mark(
+def grade(
     folder: Path,
     out: Path,
     lessons: tuple[str, ...],

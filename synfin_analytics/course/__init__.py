@@ -1,10 +1,10 @@
-"""Exercises: data of one's own, hints in steps, and checks that say what is wrong.
+"""Exercises: generated data per student, stepwise hints, and checks that explain what is wrong.
 
-A notebook of exercises begins with ``data = begin("05", seed=7)``; ``check("05.1", answer)`` and
-``hint("05.1")`` do the rest. What a teacher does is told in docs/teaching.md.
+An exercise notebook starts with ``data = start_lesson("05", seed=7)``, then calls
+``check("05.1", answer)`` and ``hint("05.1")``. docs/teaching.md explains how to run a class.
 """
 
-from synfin_analytics.course.feedback import Hint, Verdict
-from synfin_analytics.course.session import Material, begin, check, hint
+from synfin_analytics.course.feedback import CheckResult, Hint
+from synfin_analytics.course.session import LessonData, check, hint, start_lesson
 
-__all__ = ["Hint", "Material", "Verdict", "begin", "check", "hint"]
+__all__ = ["CheckResult", "Hint", "LessonData", "check", "hint", "start_lesson"]

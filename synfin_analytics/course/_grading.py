@@ -213,7 +213,7 @@ class Marks:
         table.writerows(map(astuple, self.marks))
         # With a mark of UTF-8 at its head: spreadsheets take the file for what it is.
         content = text.getvalue().encode("utf-8-sig")
-        handle, name = tempfile.mkstemp(".csv", "marks-", self.path.parent)
+        handle, name = tempfile.mkstemp(".csv", "grades-", self.path.parent)
         part = Path(name)
         with os.fdopen(handle, "wb") as file:
             file.write(content)

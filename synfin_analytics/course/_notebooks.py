@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _CHECKOUT = Path(__file__).parents[2] / "notebooks"
 _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 #: The call that lays out the data; a class writes each student's seed into it.
-_BEGIN = re.compile(r'begin\("(?P<lesson>\d\d)", seed=\d+\)')
+_START = re.compile(r'start_lesson\("(?P<lesson>\d\d)", seed=\d+\)')
 
 
 def optional(name: str, purpose: str) -> ModuleType:
@@ -58,7 +58,7 @@ def build(solution: Path) -> str:
     Raises
     ------
     ArgumentError
-        The script does not hold each exercise of the lesson once, in order, or does not begin it.
+        The script must hold each exercise of the lesson once, in order, and start the lesson once.
     MissingDependencyError
         jupytext is not installed.
     """
@@ -69,8 +69,8 @@ def build(solution: Path) -> str:
     wanted = [each.number for each in one.exercises]
     if found != wanted:
         raise ArgumentError(f"{solution.name} must contain the exercises {wanted}; got {found}.")
-    if sum(len(_BEGIN.findall(cell.source)) for cell in script.cells) != 1:
-        raise ArgumentError(f'{solution.name} must call begin("{one.number}", seed=…) once.')
+    if sum(len(_START.findall(cell.source)) for cell in script.cells) != 1:
+        raise ArgumentError(f'{solution.name} must call start_lesson("{one.number}", seed=…) once.')
     cells = [made for place, cell in enumerate(script.cells) for made in _cells(one, place, cell)]
     notebook = {
         "cells": cells,
@@ -168,7 +168,7 @@ def with_seed(notebook: str, seed: int) -> str:
 
     Examples
     --------
-    >>> print(with_seed(r'data = begin(\"05\", seed=1)', 77))
-    data = begin(\"05\", seed=77)
+    >>> print(with_seed(r'data = start_lesson(\"05\", seed=1)', 77))
+    data = start_lesson(\"05\", seed=77)
     """
-    return re.sub(r'(begin\(\\"\d\d\\", seed=)\d+\)', rf"\g<1>{seed})", notebook)
+    return re.sub(r'(start_lesson\(\\"\d\d\\", seed=)\d+\)', rf"\g<1>{seed})", notebook)

@@ -138,7 +138,7 @@ def read_roster(path: Path) -> list[Place]:
         number = row["lesson"].strip().zfill(2)  # a spreadsheet takes 05 for 5
         student, seed = row["student"].strip(), row["seed"].strip()
         if number not in LESSONS or not _SEED.fullmatch(seed) or name_fault(student):
-            raise ArgumentError(f"{path}, line {line}: must be as `synfin class give` wrote it.")
+            raise ArgumentError(f"{path}, line {line}: must be as `synfin class assign` wrote it.")
         places.append(Place(student, number, int(seed)))
     return places
 

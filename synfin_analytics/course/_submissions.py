@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _LARGEST = 50_000_000
 _CHECKED = re.compile(r"""\bcheck\(\s*["'](\d\d\.\d)["']""")
 _USUAL = re.compile(
-    r"^from synfin_analytics\.exercises import (?:begin|check|hint|,| )+$", re.MULTILINE
+    r"^from synfin_analytics\.course import (?:check|hint|start_lesson|,| )+$", re.MULTILINE
 )
 #: What an answer needs nothing of, and what is said where it is there.
 _CURIOUS = {
@@ -28,13 +28,13 @@ _CURIOUS = {
         "The notebook defines its own `check`: look at it."
     ),
     re.compile(
-        r"synfin_analytics\s*\.\s*exercises|from\s+synfin_analytics\s+import\s.*\bexercises\b"
+        r"synfin_analytics\s*\.\s*course|from\s+synfin_analytics\s+import\s.*\bcourse\b"
         r"|SYNFIN_EXERCISE_SEED|\.grader\b"
     ): ("The notebook reaches into the checks themselves: look at it."),
 }
 
 
-_BEGUN = re.compile(r"""\bbegin\(\s*["']\d+["']\s*,\s*(?:seed\s*=\s*)?(\d[\d_]*)""")
+_STARTED = re.compile(r"""\bstart_lesson\(\s*["']\d+["']\s*,\s*(?:seed\s*=\s*)?(\d[\d_]*)""")
 _WHOLE = re.compile(r"(?<![\w.])\d[\d_]*(?![\w.])")
 
 
@@ -103,7 +103,7 @@ def foreign_seeds(cells: Iterable[Cell], place: Place, roster: Iterable[Place]) 
     of_others.pop(place.seed, None)
     named = {number for word in _WHOLE.findall(text) if (number := _number(word)) in of_others}
     students = sorted({of_others[seed] for seed in named})
-    begun = {_number(word) for word in _BEGUN.findall(text)} - {place.seed}
+    begun = {_number(word) for word in _STARTED.findall(text)} - {place.seed}
     found = [f"The notebook has the seed of {student}: look at it." for student in students]
     if begun - of_others.keys():
         found.append("The notebook begins with a seed that this student was not given: look at it.")

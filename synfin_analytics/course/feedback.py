@@ -12,7 +12,7 @@ _COLOURS = {True: "#2e8b57", False: "#c77700", None: "#4a7ab5"}
 
 
 @dataclass(frozen=True, repr=False)
-class Verdict:
+class CheckResult:
     """Whether an answer is right, and in words what is wrong with it.
 
     Attributes

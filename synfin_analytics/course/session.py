@@ -1,4 +1,4 @@
-"""The student's desk: begin a lesson, check answers, ask for hints."""
+"""A student session: start a lesson, check answers, ask for hints."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from synfin_analytics.course._exercise import Lesson, lesson
-from synfin_analytics.course.feedback import Hint, Verdict
+from synfin_analytics.course.feedback import CheckResult, Hint
 from synfin_analytics.exceptions import ArgumentError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ SEED = "SYNFIN_EXERCISE_SEED"
 PASSED = "That is right."
 
 
-class Material:
+class LessonData:
     """What a lesson hands out: each thing by its name; shows itself with what it is."""
 
     def __init__(self, title: str, things: dict[str, tuple[Any, str]]) -> None:
@@ -67,8 +67,8 @@ def on_check(call: Callable[[str, Any], None]) -> None:
     _desk.on_check = call
 
 
-def begin(number: str, seed: int = 1) -> Material:
-    """Begin a lesson, or begin it again: lay out its data.
+def start_lesson(number: str, seed: int = 1) -> LessonData:
+    """Start a lesson, or restart it, and return its data.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def begin(number: str, seed: int = 1) -> Material:
 
     Returns
     -------
-    Material
+    LessonData
         What the lesson is about, by name. A lesson that works in a database gets one of its own on
         the embedded server, made anew; ``get_db_manager()`` is then that one's.
 
@@ -94,7 +94,7 @@ def begin(number: str, seed: int = 1) -> Material:
 
     Examples
     --------
-    >>> data = begin("05", seed=7)
+    >>> data = start_lesson("05", seed=7)
     >>> len(data.validation) > 1000
     True
     """
@@ -108,10 +108,10 @@ def begin(number: str, seed: int = 1) -> Material:
     _desk.passed -= mine
     for each in mine:
         _desk.hints.pop(each, None)
-    return Material(f"Lesson {one.number}, data of seed {seed}", one.handed_out(facts))
+    return LessonData(f"Lesson {one.number}, data of seed {seed}", one.handed_out(facts))
 
 
-def check(number: str, answer: Any) -> Verdict:
+def check(number: str, answer: Any) -> CheckResult:
     """Check an answer, and say in words what is wrong with it.
 
     Parameters
@@ -123,7 +123,7 @@ def check(number: str, answer: Any) -> Verdict:
 
     Returns
     -------
-    Verdict
+    CheckResult
         True in an ``if`` where it passed.
 
     Raises
@@ -135,7 +135,7 @@ def check(number: str, answer: Any) -> Verdict:
 
     Examples
     --------
-    >>> data = begin("05", seed=7)
+    >>> data = start_lesson("05", seed=7)
     >>> check("05.1", "a lot").words
     'Expected a number but got a string. Remove the quotes.'
     """
@@ -143,13 +143,14 @@ def check(number: str, answer: Any) -> Verdict:
     exercise = one.exercise(number)
     if one.number not in _desk.seeds:
         raise ArgumentError(
-            f'Lesson {one.number} has not begun; run the cell with begin("{one.number}") first.'
+            f"Lesson {one.number} has not been started; run the cell with "
+            f'start_lesson("{one.number}") first.'
         )
     if _desk.on_check:
         _desk.on_check(number, answer)
     fault = exercise.grader(one.facts(_desk.seeds[one.number])).judge(answer)
     (_desk.passed.add if fault is None else _desk.passed.discard)(number)
-    return Verdict(number, fault is None, fault or PASSED, _progress(one))
+    return CheckResult(number, fault is None, fault or PASSED, _progress(one))
 
 
 def hint(number: str) -> Hint:

@@ -66,18 +66,18 @@ def folder(tmp_path):
 
 
 def test_each_student_gets_each_lesson_on_data_of_his_own(students, folder):
-    synfin("class", "give", students, "--out", folder, "--seed", 2026)
+    synfin("class", "assign", students, "--out", folder, "--seed", 2026)
 
     for student in ("ana", "ben"):
         given = {path.stem[:2]: path.read_text("utf-8") for path in (folder / student).iterdir()}
         assert given.keys() == LESSONS.keys()
         for number, text in given.items():
-            begun = re.findall(r"begin\(\\\"(\d\d)\\\", seed=(\d+)\)", text)
+            begun = re.findall(r"start_lesson\(\\\"(\d\d)\\\", seed=(\d+)\)", text)
             assert begun == [(number, str(seed_of(2026, student)))]
 
 
 def test_but_for_the_seed_a_given_notebook_is_the_one_that_comes_with_the_package(students, folder):
-    synfin("class", "give", students, "--out", folder, "--lesson", "5", "--seed", 1)
+    synfin("class", "assign", students, "--out", folder, "--lesson", "5", "--seed", 1)
 
     (path,) = (folder / "ana").iterdir()
     seed = str(seed_of(1, "ana"))
@@ -85,7 +85,7 @@ def test_but_for_the_seed_a_given_notebook_is_the_one_that_comes_with_the_packag
 
 
 def test_the_roster_tells_the_seeds(students, folder):
-    synfin("class", "give", students, "--out", folder, "--lesson", "05", "--seed", 7)
+    synfin("class", "assign", students, "--out", folder, "--lesson", "05", "--seed", 7)
 
     assert (folder / ROSTER).read_text("utf-8").splitlines() == [
         "student,lesson,seed",
@@ -107,12 +107,14 @@ def test_without_a_seed_another_is_drawn_for_each_class(tmp_path):
 
 
 def test_work_that_is_there_is_kept_and_named(students, folder):
-    synfin("class", "give", students, "--out", folder, "--lesson", "01", "--seed", 1)
+    synfin("class", "assign", students, "--out", folder, "--lesson", "01", "--seed", 1)
     work = folder / "ana" / FILE
     work.write_text("my work", encoding="utf-8")
     roster = (folder / ROSTER).read_text("utf-8")
 
-    said = synfin("class", "give", students, "--out", folder, "--lesson", "01", "--seed", 2).stdout
+    said = synfin(
+        "class", "assign", students, "--out", folder, "--lesson", "01", "--seed", 2
+    ).stdout
 
     assert f"unchanged: {work}" in said
     assert "0 notebooks" in said
@@ -124,7 +126,7 @@ def test_replace_gives_new_notebooks_on_new_data(students, folder):
     give(["ana"], folder, lessons=["01"], seed=1)
     (folder / "ana" / FILE).write_text("my work", encoding="utf-8")
 
-    synfin("class", "give", students, "--out", folder, "--lesson", 1, "--seed", 2, "--replace")
+    synfin("class", "assign", students, "--out", folder, "--lesson", 1, "--seed", 2, "--replace")
 
     assert f"seed={seed_of(2, 'ana')}" in (folder / "ana" / FILE).read_text("utf-8")
     assert read_roster(folder / ROSTER)[0] == Place("ana", "01", seed_of(2, "ana"))
@@ -171,7 +173,7 @@ def test_a_notebook_that_the_roster_does_not_know_stops_it_before_anything_is_wr
 )
 def test_a_class_list_that_cannot_be_meant_is_refused_in_words(students, folder, text, message):
     students.write_text(text, encoding="utf-8")
-    said = synfin("class", "give", students, "--out", folder, code=1).stderr
+    said = synfin("class", "assign", students, "--out", folder, code=1).stderr
     assert re.search(message, said)
     assert not folder.exists()
 
@@ -261,7 +263,7 @@ def test_a_roster_that_was_tampered_with_is_refused(folder, line):
     give(["ana"], folder, lessons=["05"], seed=1)
     with (folder / ROSTER).open("a") as file:
         file.write(f"{line}\n")
-    with pytest.raises(ArgumentError, match="line 3: must be as `synfin class give` wrote it"):
+    with pytest.raises(ArgumentError, match="line 3: must be as `synfin class assign` wrote it"):
         read_roster(folder / ROSTER)
 
 
@@ -382,7 +384,7 @@ def test_notebooks_that_nobody_waits_for_are_named(given, folder):
         ("from synfin_analytics.course._exercise import lesson", "reaches into the checks"),
         ("import os; os.environ.pop('SYNFIN_EXERCISE_SEED')", "reaches into the checks"),
         ("answer = one.grader(facts).truth", "reaches into the checks"),
-        ("from synfin_analytics import exercises", "reaches into the checks"),
+        ("from synfin_analytics import course", "reaches into the checks"),
     ],
 )
 def test_a_teacher_is_told_what_to_look_at(given, source, told):
@@ -407,11 +409,11 @@ ROSTER_OF_TWO = [Place("ana", "01", 111_222_333), Place("ben", "01", 444_555_666
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ('begin("01", seed=444555666)', ["has the seed of ben"]),
-        ("begin('01', 444_555_666)", ["has the seed of ben"]),
-        ("mine = 444555666\nbegin('01', seed=mine)", ["has the seed of ben"]),
-        ('begin("01", seed=1)', ["begins with a seed that this student was not given"]),
-        ('begin("01", seed=111222333)', []),
+        ('start_lesson("01", seed=444555666)', ["has the seed of ben"]),
+        ("start_lesson('01', 444_555_666)", ["has the seed of ben"]),
+        ("mine = 444555666\nstart_lesson('01', seed=mine)", ["has the seed of ben"]),
+        ('start_lesson("01", seed=1)', ["begins with a seed that this student was not given"]),
+        ('start_lesson("01", seed=111222333)', []),
         ("x = 1.444555666; y = 14445556660", []),
     ],
 )
@@ -426,7 +428,7 @@ MARK = Mark("ana", "01", "01.1", True, "That is right.")
 
 
 def test_the_table_is_put_right_where_something_else_has_written_to_it(tmp_path):
-    marks = Marks(tmp_path / "marks.csv")
+    marks = Marks(tmp_path / "grades.csv")
     marks.add([MARK])
     right = marks.path.read_bytes()
     assert not marks.changed
@@ -439,7 +441,7 @@ def test_the_table_is_put_right_where_something_else_has_written_to_it(tmp_path)
 def test_a_link_or_folder_in_the_place_of_the_table_loses_no_marks(tmp_path):
     notes = tmp_path / "notes"
     notes.write_text("dear notes", "utf-8")
-    marks = Marks(tmp_path / "marks.csv")
+    marks = Marks(tmp_path / "grades.csv")
     marks.path.unlink()
     marks.path.symlink_to(notes)
     marks.add([MARK])
@@ -449,14 +451,14 @@ def test_a_link_or_folder_in_the_place_of_the_table_loses_no_marks(tmp_path):
     marks.path.unlink()
     (marks.path / "in the way").mkdir(parents=True)
     marks.add([MARK])
-    assert marks.path != tmp_path / "marks.csv"
+    assert marks.path != tmp_path / "grades.csv"
     assert marks.path.read_text("utf-8").count("That is right.") == 2
 
 
 def test_half_a_surrogate_in_an_answer_stops_no_table(given, folder, tmp_path):
     given.content["cells"] = []
     given.begin_with(r"top_five = {'\ud83d': 1}; rate = '\ud83d'")
-    marks = Marks(tmp_path / "marks.csv")
+    marks = Marks(tmp_path / "grades.csv")
     marks.add(mark(folder, Place("ana", "01", 1)))
     assert len(marks.path.read_text("utf-8").splitlines()) == 6
 
@@ -473,25 +475,25 @@ def test_what_check_passed_counts_and_the_variable_counts_too(folder):
 
 
 def test_marks_go_over_no_other_file_unless_told(given, folder, tmp_path):
-    out = tmp_path / "marks.csv"
+    out = tmp_path / "grades.csv"
     out.write_text("dear notes", encoding="utf-8")
     assert (
         "use --overwrite to replace it"
-        in synfin("class", "mark", folder, "--out", out, code=1).stderr
+        in synfin("class", "grade", folder, "--out", out, code=1).stderr
     )
     assert out.read_text("utf-8") == "dear notes"
 
 
 def test_a_lesson_that_nobody_was_given_is_not_marked(given, folder, tmp_path):
-    out = tmp_path / "marks.csv"
-    said = synfin("class", "mark", folder, "--out", out, "--lesson", "05", code=1).stderr
+    out = tmp_path / "grades.csv"
+    said = synfin("class", "grade", folder, "--out", out, "--lesson", "05", code=1).stderr
     assert "No student has lesson 05" in said
     assert not out.exists()
 
 
 def test_without_ipython_marking_says_what_to_install(given, folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "IPython", None)
-    said = synfin("class", "mark", folder, "--out", tmp_path / "marks.csv", code=1).stderr
+    said = synfin("class", "grade", folder, "--out", tmp_path / "grades.csv", code=1).stderr
     assert "Marking notebooks needs the package 'IPython'" in said
     assert 'pip install "synfin-analytics[notebooks]"' in said
 
@@ -512,7 +514,7 @@ def test_a_class_is_marked_each_on_his_own_data_whatever_the_notebooks_say(tmp_p
     """A right notebook, one with a neighbour's numbers, an empty, a cheating and a broken one."""
     students = tmp_path / "students.csv"
     students.write_text("student\nana\nben\ncleo\ndan\neve\nfay\n", encoding="utf-8")
-    synfin("class", "give", students, "--out", folder, "--lesson", "01", "--seed", 2026)
+    synfin("class", "assign", students, "--out", folder, "--lesson", "01", "--seed", 2026)
     ana, ben, dan, eve, fay = (
         Notebook(folder / name / FILE) for name in ("ana", "ben", "dan", "eve", "fay")
     )
@@ -526,15 +528,15 @@ def test_a_class_is_marked_each_on_his_own_data_whatever_the_notebooks_say(tmp_p
     seeds = [str(seed_of(2026, name)) for name in ("ana", "dan")]
     text = dan.path.read_text("utf-8").replace(seeds[1], seeds[0])
     dan.path.write_text(text, encoding="utf-8")
-    rewrite = f"open({str(tmp_path / 'marks.csv')!r}, 'w').write('dan,01,01.1,True,')"
+    rewrite = f"open({str(tmp_path / 'grades.csv')!r}, 'w').write('dan,01,01.1,True,')"
     Notebook(dan.path).begin_with(rewrite).begin_with(CHEAT).answer(
         "01.4", "import os\nos._exit(0)"
     )
     eve.path.write_text(json.dumps(eve.content)[:-100], encoding="utf-8")
     fay.path.rename(fay.path.with_name("my solution.ipynb"))
-    out = tmp_path / "marks.csv"
+    out = tmp_path / "grades.csv"
 
-    done = synfin("class", "mark", folder, "--out", out, "--jobs", 2, "--time-limit", 250)
+    done = synfin("class", "grade", folder, "--out", out, "--jobs", 2, "--time-limit", 250)
 
     with out.open(encoding="utf-8-sig", newline="") as file:
         rows = [*csv.DictReader(file)]

@@ -69,7 +69,9 @@ def test_an_error_ends_its_cell_only():
 
 
 def test_the_data_are_those_of_the_seed_whatever_the_notebook_says():
-    begin = "from synfin_analytics.course import begin\ndata = begin('05', seed=999)\n"
+    begin = (
+        "from synfin_analytics.course import start_lesson\ndata = start_lesson('05', seed=999)\n"
+    )
     done = played(f"{begin}for_budget = data.test[['transaction_id', 'score']]", seed=8)
     expected = LESSON.facts(8).test["transaction_id", "score"]
     assert_frame_equal(done.answers[FIRST], expected)  # last digits differ between processes

@@ -1,4 +1,4 @@
-"""The student's desk: what begin lays out, what check says, and hints in steps."""
+"""The student's desk: what start_lesson returns, what check says, and hints in steps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import inspect, text
 
 from synfin_analytics import DatabaseConfig, DatabaseManager, get_db_manager, read_df
-from synfin_analytics.course import begin, check, hint
+from synfin_analytics.course import check, hint, start_lesson
 from synfin_analytics.course import session as desk
 from synfin_analytics.course._exercise import LESSONS, lesson
 from synfin_analytics.course.graders import Number, Numbers
@@ -20,7 +20,7 @@ EXERCISES = [one.number for number in LESSONS for one in lesson(number).exercise
 
 @pytest.fixture
 def data():
-    return begin("05", seed=3)
+    return start_lesson("05", seed=3)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def fresh_desk(monkeypatch):
     monkeypatch.setattr(desk, "_desk", desk._Desk())
 
 
-# -- begin -----------------------------------------------------------------------------------------
+# -- start_lesson ----------------------------------------------------------------------------------
 
 
 def test_material_shows_what_there_is(data):
@@ -52,33 +52,33 @@ def test_what_a_lesson_does_not_hand_out_is_said_in_words(data):
 
 
 def test_the_same_seed_lays_out_the_same_data_and_another_seed_others(data):
-    assert begin("5", seed=3).test.equals(data.test)
-    assert not begin("05", seed=4).test.equals(data.test)
+    assert start_lesson("5", seed=3).test.equals(data.test)
+    assert not start_lesson("05", seed=4).test.equals(data.test)
 
 
 def test_a_seed_of_the_environment_goes_before_that_of_the_notebook(data, monkeypatch):
     monkeypatch.setenv(SEED, "4")
-    mine = begin("05", seed=3)
+    mine = start_lesson("05", seed=3)
     assert repr(mine).startswith("Lesson 05, data of seed 4")
     monkeypatch.delenv(SEED)
-    assert begin("05", seed=4).test.equals(mine.test)
+    assert start_lesson("05", seed=4).test.equals(mine.test)
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, "7", True, None])
 def test_a_seed_that_is_no_whole_number_is_refused_in_words(seed):
     with pytest.raises(ArgumentError, match=r"`seed` must be a whole number of at least 0; got "):
-        begin("05", seed=seed)
+        start_lesson("05", seed=seed)
 
 
 def test_a_seed_of_the_environment_that_is_no_whole_number_is_refused_in_words(monkeypatch):
     monkeypatch.setenv(SEED, "seven")
     with pytest.raises(ConfigurationError, match=f"{SEED} must be a whole number; got 'seven'"):
-        begin("05")
+        start_lesson("05")
 
 
 def test_a_lesson_that_is_not_there_is_refused_in_words():
     with pytest.raises(NotFoundError, match=r"There is no lesson '11'\. Known: 01, 02, "):
-        begin("11")
+        start_lesson("11")
 
 
 # -- check -----------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ def test_a_wrong_answer_does_not_pass_and_takes_an_earlier_pass_back(right):
 
 def test_a_verdict_shows_itself_in_a_notebook_with_what_the_answer_says_escaped(right):
     assert "\N{CHECK MARK} 05.1 passed" in check("05.1", right)._repr_html_()
-    begin("02", seed=3)
+    start_lesson("02", seed=3)
     shown = check("02.1", dict.fromkeys("ABCD", "<script>"))._repr_html_()
     assert "&lt;script&gt;" in shown
     assert "<script>" not in shown
@@ -109,13 +109,13 @@ def test_a_verdict_shows_itself_in_a_notebook_with_what_the_answer_says_escaped(
 def test_to_begin_again_is_to_have_passed_nothing(right):
     check("05.1", right)
     hint("05.1")
-    begin("05", seed=3)
+    start_lesson("05", seed=3)
     assert check("05.2", "?").progress == "Lesson 05: 0 of 5 passed."
     assert len(hint("05.1").shown) == 1
 
 
 def test_a_lesson_that_has_not_begun_cannot_be_checked(fresh_desk):
-    with pytest.raises(ArgumentError, match=r'run the cell with begin\("05"\) first'):
+    with pytest.raises(ArgumentError, match=r'run the cell with start_lesson\("05"\) first'):
         check("05.1", 1)
 
 
@@ -175,17 +175,17 @@ def closed():
 
 @pytest.mark.parametrize("number", WITH_DATABASE)
 def test_a_lesson_with_a_database_has_one_of_its_own(number, closed):
-    begin(number, seed=3)
+    start_lesson(number, seed=3)
     assert get_db_manager().config.database == f"exercise_{number}"
     expected = 0 if lesson(number).prepare is None else 1000
     assert read_df("SELECT count(*) AS n FROM transactions")["n"].item() >= expected
 
 
 def test_to_begin_again_is_to_have_the_database_anew(closed):
-    begin("01", seed=3)
+    start_lesson("01", seed=3)
     with get_db_manager().engine.begin() as connection:
         connection.execute(text("INSERT INTO customers (customer_id) VALUES ('mine')"))
-    begin("01", seed=3)
+    start_lesson("01", seed=3)
     assert len(read_df("customers")) == 0
 
 
@@ -194,7 +194,7 @@ def test_the_database_of_the_user_is_never_touched(empty_database, closed):
     with mine.engine.begin() as connection:
         connection.execute(text("CREATE TABLE customers (mine text)"))
 
-    begin("01", seed=3)
+    start_lesson("01", seed=3)
 
     with mine.engine.connect() as connection:
         assert [one["name"] for one in inspect(connection).get_columns("customers")] == ["mine"]
@@ -203,14 +203,14 @@ def test_the_database_of_the_user_is_never_touched(empty_database, closed):
 
 def test_a_server_that_the_environment_names_is_not_used(monkeypatch, closed):
     monkeypatch.setenv("DATABASE_URL", "postgresql://bank.invalid/fraud")
-    begin("01", seed=3)
+    start_lesson("01", seed=3)
     assert get_db_manager().config.embedded
 
 
 def test_a_lesson_takes_the_place_of_the_one_before(manager, closed):
     assert get_db_manager() is manager
-    begin("01", seed=3)
-    begin("04", seed=3)
+    start_lesson("01", seed=3)
+    start_lesson("04", seed=3)
     assert get_db_manager().config == DatabaseConfig(
         database="exercise_04", data_dir=manager.config.data_dir
     )
