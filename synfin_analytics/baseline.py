@@ -21,7 +21,7 @@ from synfin_analytics._core.rolling import DAY, Amounts, Runs
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.features.payments import codes_of
-from synfin_analytics.io.coerce import in_memory, typed
+from synfin_analytics.io.coerce import coerce_columns, collect_columns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -129,8 +129,8 @@ def score_transactions(
     """
     if not 0 < learn_share < 1:
         raise ArgumentError(f"`learn_share` must be between 0 and 1; got {learn_share!r}.")
-    given = in_memory(transactions, _NEEDED, (), "transactions", "score_transactions")
-    rows = typed(given, Transaction, _NEEDED)
+    given = collect_columns(transactions, _NEEDED, (), "transactions", "score_transactions")
+    rows = coerce_columns(given, Transaction, _NEEDED)
     frame = features_of(rows, delay)
     first, last = frame["timestamp"].min(), frame["timestamp"].max()
     if not isinstance(first, dt.datetime) or not isinstance(last, dt.datetime) or first == last:

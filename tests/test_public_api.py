@@ -45,10 +45,10 @@ FACE = """
 NAMES = FACE.split()
 
 PARAMETERS = {
-    "load_df": "df table columns on_invalid on_missing_parent on_conflict session manager lock "
-    "progress separator encoding decimal thousands date_format timezone currency",
+    "load_df": "df table columns on_invalid on_missing_parent on_conflict session manager "
+    "rebuild_indexes progress separator encoding decimal thousands date_format timezone currency",
     "read_df": "query params session manager frame exact",
-    "show": "frame rows",
+    "show": "df rows",
     "read_batches": "query params session manager exact",
     "fraud_rate": "frame by every interval bins level timestamp amount label cluster",
     "evaluate": "frame label score threshold by amount interval level",
@@ -105,7 +105,7 @@ PARAMETERS = {
     "DetectedPatterns.summary": "self kind",
     "DetectedPatterns.transactions": "self kind",
     "FraudPatternRepository.record": "self detected",
-    "read_layout": "source layout start separator encoding decimal thousands date_format timezone "
+    "read_layout": "df layout start separator encoding decimal thousands date_format timezone "
     "currency",
     "Layout": "transactions customers merchants name about",
     "get_db_manager": "config",

@@ -14,7 +14,7 @@ from synfin_analytics.database.config import DatabaseConfig
 from synfin_analytics.database.manager import DatabaseManager
 from synfin_analytics.exceptions import ArgumentError, RejectedLabelsWarning
 from synfin_analytics.io._sources import open_source
-from synfin_analytics.io.layouts import read_layout, recognise
+from synfin_analytics.io.layouts import detect_layout, read_layout
 from synfin_analytics.io.layouts.known import layout_named
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_df
@@ -56,7 +56,7 @@ def open_database() -> DatabaseManager:
 
 def layout_of(names: list[str]) -> dict[str, str | None]:
     """Column mapping of a file whose column names are known; empty for any other."""
-    known = recognise(names)
+    known = detect_layout(names)
     if known is None:
         return {}
     mapping: dict[str, str | None] = dict.fromkeys(names)
@@ -73,7 +73,7 @@ def load_file(
     reading: ReadOptions,
 ) -> LoadReport:
     """Load the good rows of a file of transactions; make the customers and merchants they name."""
-    known = recognise(open_source(file, 1, reading).names)
+    known = detect_layout(open_source(file, 1, reading).names)
     if known is not None and not columns:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RejectedLabelsWarning)  # the report says it

@@ -145,7 +145,7 @@ def echo_report(report: LoadReport) -> None:
             for column, reason, cells, first in told.itertuples(index=False)
         ]
         echo_table(("rejected", "cells", "first row"), rows)
-    if report.labels is not None and report.labels.changed:
+    if report.labels is not None and report.labels.fraud_rate_changed:
         click.secho(f"Warning: {report.labels}", fg="yellow", err=True)
 
 

@@ -14,7 +14,7 @@ from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.geography import great_circle_km
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.features.payments import codes_of
-from synfin_analytics.io.coerce import in_memory, refuse, typed
+from synfin_analytics.io.coerce import coerce_columns, collect_columns, raise_invalid_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,11 +67,13 @@ class Ledger:
         ArgumentError
             It is no frame; a cell is missing or wrong; a transaction is there twice.
         """
-        rows = in_memory(transactions, REQUIRED, OPTIONAL, "transactions", caller)
-        frame = typed(rows, Transaction, (*REQUIRED, *OPTIONAL))
+        rows = collect_columns(transactions, REQUIRED, OPTIONAL, "transactions", caller)
+        frame = coerce_columns(rows, Transaction, (*REQUIRED, *OPTIONAL))
         twice = ~frame["transaction_id"].is_first_distinct()
         if twice.any():
-            refuse("transactions", "transaction_id", "repeats the key of an earlier row", twice)
+            raise_invalid_rows(
+                "transactions", "transaction_id", "repeats the key of an earlier row", twice
+            )
         known = [name for name in OPTIONAL if frame[name].null_count() < len(frame)]
         frame = frame.with_columns(
             pl.col("amount").cast(pl.Float64), pl.col("transaction_id").str.len_bytes().alias("len")

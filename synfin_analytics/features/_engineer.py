@@ -20,7 +20,7 @@ from synfin_analytics.features._customer import customer_parts
 from synfin_analytics.features._location import place_features
 from synfin_analytics.features._merchant import merchant_features
 from synfin_analytics.features.payments import OPTIONAL, REQUIRED, Payments
-from synfin_analytics.io.coerce import beside, in_memory
+from synfin_analytics.io.coerce import collect_columns, make_frame_like
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoDataFrame, IntoDataFrameT, IntoLazyFrame
@@ -132,13 +132,13 @@ def engineer_features(
     """
     delay = delay_of(label_delay) // dt.timedelta(microseconds=1)
     first, end = (_microseconds(moment) for moment in period_of(since, until))
-    rows = in_memory(transactions, REQUIRED, OPTIONAL, "transactions", "engineer_features")
+    rows = collect_columns(transactions, REQUIRED, OPTIONAL, "transactions", "engineer_features")
     payments = Payments.of(rows, customers, merchants, delay, first, end)
     kept = payments.row[payments.wanted]
     place = np.argsort(kept)
     columns = _computed(payments, place)
     ids = rows.select("transaction_id")[kept[place]]
-    return beside(ids, {name: columns[name] for name in FEATURES}, keep=["transaction_id"])
+    return make_frame_like(ids, {name: columns[name] for name in FEATURES}, keep=["transaction_id"])
 
 
 def _computed(payments: Payments, place: NDArray[np.int64]) -> dict[str, pa.Array]:

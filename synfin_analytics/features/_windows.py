@@ -17,7 +17,7 @@ from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.features._calendar import SATURDAY, hour_of, weekday_of
 from synfin_analytics.features.payments import codes_of
-from synfin_analytics.io.coerce import beside, in_memory, typed
+from synfin_analytics.io.coerce import coerce_columns, collect_columns, make_frame_like
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,8 +114,10 @@ def window_features(
     """
     column(by, "by")
     column(value, "value")
-    rows = in_memory(transactions, (by, value, "timestamp"), (), "transactions", "window_features")
-    frame = typed(rows, Transaction, (by, value, "timestamp"))
+    rows = collect_columns(
+        transactions, (by, value, "timestamp"), (), "transactions", "window_features"
+    )
+    frame = coerce_columns(rows, Transaction, (by, value, "timestamp"))
     several = isinstance(windows, Iterable) and not isinstance(windows, str)
     names: list[Any] = list(windows) if several else [windows]
     lengths = {name: Period.fixed(name, "windows").duration for name in names}
@@ -129,7 +131,7 @@ def window_features(
         mean = ratio(window.sum(whole) / unit, window.sum(there))
         found[f"count_{name}"] = pa.array(window.count(), mask=~known)
         found[f"mean_{name}"] = pa.array(mean, mask=~known | np.isnan(mean))
-    return beside(rows, found)
+    return make_frame_like(rows, found)
 
 
 def handbook_features(
@@ -158,8 +160,8 @@ def handbook_features(
         share of frauds or 0, over (t - delay - w, t - delay].
     """
     names = ("customer_id", column(terminal, "terminal"), "timestamp", "amount", "is_fraud")
-    rows = in_memory(transactions, names, (), "transactions", "handbook_features")
-    frame = typed(rows, Transaction, names)
+    rows = collect_columns(transactions, names, (), "transactions", "handbook_features")
+    frame = coerce_columns(rows, Transaction, names)
     at = frame["timestamp"].to_physical().to_numpy()
     wait = Period.fixed(delay, "delay", least=0).duration
     cents, unit = _whole(frame["amount"])
@@ -177,7 +179,7 @@ def handbook_features(
         found[f"customer_mean_amount_{name}"] = pa.array(own.sum(cents) / unit / own.count())
         found[f"terminal_count_{name}"] = pa.array(count)
         found[f"terminal_risk_{name}"] = pa.array(seen.sum(fraud) / np.maximum(count, 1))
-    return beside(rows, found)
+    return make_frame_like(rows, found)
 
 
 def _runs(frame: pl.DataFrame, by: str) -> tuple[Runs, NDArray[np.bool_]]:

@@ -13,7 +13,12 @@ from synfin_analytics._core.formatting import plural
 from synfin_analytics._core.ranks import stable_order
 from synfin_analytics._core.rolling import Amounts
 from synfin_analytics.database.models import Customer, Merchant, Transaction
-from synfin_analytics.io.coerce import in_memory, refuse, typed, unknown
+from synfin_analytics.io.coerce import (
+    coerce_columns,
+    collect_columns,
+    make_null_columns,
+    raise_invalid_rows,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +111,7 @@ class Payments:
         since, until
             Features are wanted from ``since`` on and before ``until``.
         """
-        frame = typed(transactions, Transaction, (*REQUIRED, *OPTIONAL))
+        frame = coerce_columns(transactions, Transaction, (*REQUIRED, *OPTIONAL))
         _refuse_repeated(frame["transaction_id"], "transactions")
         at = frame["timestamp"].to_physical().to_numpy()
         order = _in_order(at, frame["transaction_id"])
@@ -175,11 +180,11 @@ def _looked_up(
 ) -> pl.DataFrame:
     """Columns of each row's customer or merchant; nothing is known of them without a table."""
     if parents is None:
-        return unknown(model, names, len(frame))
+        return make_null_columns(model, names, len(frame))
     table = model.__tablename__
     key = f"{table.removesuffix('s')}_id"
-    known = typed(
-        in_memory(parents, [key], names, table, "engineer_features"), model, (key, *names)
+    known = coerce_columns(
+        collect_columns(parents, [key], names, table, "engineer_features"), model, (key, *names)
     )
     _refuse_repeated(known[key], table)
     known = known.with_columns(pl.lit(value=True).alias("known"))
@@ -188,14 +193,14 @@ def _looked_up(
     if lacking.any():
         who = plural(found[key].filter(lacking).n_unique(), table.removesuffix("s"))
         reason = f"is not in the table of {table} (add {who}, or give no {table})"
-        refuse("transactions", key, reason, lacking)
+        raise_invalid_rows("transactions", key, reason, lacking)
     return found
 
 
 def _refuse_repeated(keys: pl.Series, table: str) -> None:
     repeated = ~keys.is_first_distinct()
     if repeated.any():
-        refuse(table, keys.name, "repeats the key of an earlier row", repeated)
+        raise_invalid_rows(table, keys.name, "repeats the key of an earlier row", repeated)
 
 
 def codes_of(values: pl.Series) -> Integers:

@@ -39,8 +39,8 @@ _KINDS: dict[nw.Implementation, Frame] = {
 }
 
 
-def in_memory(
-    frame: Any, required: Sequence[str], optional: Sequence[str], what: str, caller: str
+def collect_columns(
+    df: Any, required: Sequence[str], optional: Sequence[str], what: str, caller: str
 ) -> nw.DataFrame[Any]:
     """Columns of a frame of any engine, with its rows at hand; optional ones where they are.
 
@@ -61,19 +61,21 @@ def in_memory(
         It is no frame.
     """
     require_thread_pool()
-    dask = nw.dependencies.is_dask_dataframe(frame)
-    known = list(frame.columns) if dask else opened(frame, caller).collect_schema().names()
+    dask = nw.dependencies.is_dask_dataframe(df)
+    known = list(df.columns) if dask else opened(df, caller).collect_schema().names()
     for name in required:
         if name not in known:
             raise NotFoundError("column", name, known, where=f"the {what}")
     names = [name for name in (*required, *optional) if name in known]
     if dask:  # without narwhals, whose way to Dask moves away
-        rows: nw.DataFrame[Any] = nw.from_native(frame[names].compute(), eager_only=True)
+        rows: nw.DataFrame[Any] = nw.from_native(df[names].compute(), eager_only=True)
         return rows
-    return collect(opened(frame, caller).select(*names))
+    return collect(opened(df, caller).select(*names))
 
 
-def typed(rows: nw.DataFrame[Any], model: type[Base], names: Sequence[str]) -> pl.DataFrame:
+def coerce_columns(
+    rows: nw.DataFrame[Any], model: type[Base], names: Sequence[str]
+) -> pl.DataFrame:
     """Columns in the types of a table, in the order of ``names``.
 
     An amount of 0, or of more than two decimals, is accepted here, as a double: the table refuses
@@ -110,7 +112,9 @@ def typed(rows: nw.DataFrame[Any], model: type[Base], names: Sequence[str]) -> p
     return pl.concat([empty, *parts])
 
 
-def beside(rows: nw.DataFrame[Any], columns: dict[str, pa.Array], keep: Sequence[str] = ()) -> Any:
+def make_frame_like(
+    rows: nw.DataFrame[Any], columns: dict[str, pa.Array], keep: Sequence[str] = ()
+) -> Any:
     """Frame of these columns of the kind of ``rows``, after those of ``rows`` to keep."""
     found: Any = to_frame(
         {name: (values.type, [values]) for name, values in columns.items()},
@@ -124,7 +128,7 @@ def beside(rows: nw.DataFrame[Any], columns: dict[str, pa.Array], keep: Sequence
     return nw.concat(frames, how="horizontal").to_native()
 
 
-def unknown(model: type[Base], names: Sequence[str], height: int) -> pl.DataFrame:
+def make_null_columns(model: type[Base], names: Sequence[str], height: int) -> pl.DataFrame:
     """Make columns of a table in which nothing is known."""
     columns = spec_of(model).columns
     return pl.DataFrame(
@@ -135,7 +139,7 @@ def unknown(model: type[Base], names: Sequence[str], height: int) -> pl.DataFram
     )
 
 
-def refuse(table: str, column: str, reason: str, rows: pl.Series) -> None:
+def raise_invalid_rows(table: str, column: str, reason: str, rows: pl.Series) -> None:
     """Refuse the rows of a table under a mask, for what is in one column."""
     places = tuple(rows.arg_true())
     _refuse(table, [Problem(column, reason, len(places), places)])

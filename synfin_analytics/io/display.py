@@ -35,15 +35,15 @@ _WIDEST = 60
 _COLUMNS = 20
 
 
-class Shown:
-    """A table to look at; :func:`show` makes it. ``frame`` has the values as they are."""
+class FormattedTable:
+    """A table to look at; :func:`show` makes it. ``df`` has the values as they are."""
 
-    def __init__(self, frame: pd.DataFrame, rows: int, total: int) -> None:
-        self.frame = frame
+    def __init__(self, df: pd.DataFrame, rows: int, total: int) -> None:
+        self.df = df
         self._rows = rows
         self._total = total
-        zone = _zones(frame.iloc[:, :_COLUMNS])
-        columns = frame.shape[1]
+        zone = _zones(df.iloc[:, :_COLUMNS])
+        columns = df.shape[1]
         parts = [
             f"the first {rows:,} of {plural(total, 'row')}" if total > rows else "",
             f"the first {_COLUMNS} of {columns} columns" if columns > _COLUMNS else "",
@@ -55,7 +55,7 @@ class Shown:
         """Give the head, with what stands to the right, and the rows."""
         import pandas as pd
 
-        frame = self.frame.iloc[:, :_COLUMNS]
+        frame = self.df.iloc[:, :_COLUMNS]
         if frame.index.names != [None] or not pd.api.types.is_integer_dtype(frame.index.dtype):
             frame = _index_first(frame)
         names = [_name(name) for name in frame.columns]
@@ -101,7 +101,7 @@ class Shown:
         return f"<table {NO_FORMULAS}>{rows_html}</table>{note}"
 
 
-def show(frame: IntoFrame, rows: int = 20) -> Shown:
+def show(df: IntoFrame, rows: int = 20) -> FormattedTable:
     """Show a table with sensible formats; its values stay as they are.
 
     Money has two decimals, shares are in percent, other numbers have four digits. Counts have
@@ -111,7 +111,7 @@ def show(frame: IntoFrame, rows: int = 20) -> Shown:
 
     Parameters
     ----------
-    frame
+    df
         Of pandas, polars or pyarrow, lazy ones too.
     rows
         How many to show.
@@ -133,15 +133,15 @@ def show(frame: IntoFrame, rows: int = 20) -> Shown:
     import pandas as pd
 
     rows = whole_number(rows, "rows", least=1)
-    if isinstance(frame, pd.DataFrame):  # narwhals would lose its index
-        return Shown(frame.head(rows), rows, len(frame))
+    if isinstance(df, pd.DataFrame):  # narwhals would lose its index
+        return FormattedTable(df.head(rows), rows, len(df))
     try:
-        native = nw.from_native(frame)
+        native = nw.from_native(df)
     except TypeError:
-        raise ArgumentError(f"`frame` must be a DataFrame; got {type(frame).__name__}.") from None
+        raise ArgumentError(f"`df` must be a DataFrame; got {type(df).__name__}.") from None
     whole = native.collect() if isinstance(native, nw.LazyFrame) else native
     first = whole.head(rows).to_arrow().to_pandas(types_mapper=pd.ArrowDtype)  # NULL stays NULL
-    return Shown(first, rows, len(whole))
+    return FormattedTable(first, rows, len(whole))
 
 
 def load_formatter(shell: Any) -> None:

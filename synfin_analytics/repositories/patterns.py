@@ -74,9 +74,11 @@ class _PatternRepository(BaseRepository[ModelT]):
             if merge.gone:
                 self.session.execute(delete(self.model).where(self._key.in_(merge.gone)))
             if merge.updated:
-                self.bulk_create(frame_of(merge.updated), on_conflict="update", lock="never")
+                self.bulk_create(
+                    frame_of(merge.updated), on_conflict="update", rebuild_indexes="never"
+                )
             if merge.added:
-                self.bulk_create(frame_of(merge.added), lock="never")
+                self.bulk_create(frame_of(merge.added), rebuild_indexes="never")
         return Recorded(len(merge.added), len(merge.updated), merge.unchanged, len(merge.gone))
 
     def _wait_for_others(self) -> None:

@@ -140,12 +140,12 @@ def test_the_first_columns_of_a_wide_table_are_shown():
     wide = show(pd.DataFrame({f"c{n}": [n] for n in range(25)}))
     assert cells(wide)[:20] == [f"c{n}" for n in range(20)]
     assert str(wide).endswith("(the first 20 of 25 columns)")
-    assert wide.frame.shape == (1, 25)
+    assert wide.df.shape == (1, 25)
 
 
 def test_the_values_stay_as_they_are():
     frame = pd.DataFrame({"fraud_rate": [0.00837]})
-    assert show(frame).frame["fraud_rate"].tolist() == [0.00837]
+    assert show(frame).df["fraud_rate"].tolist() == [0.00837]
 
 
 @pytest.mark.parametrize("make", [pl.DataFrame, pl.LazyFrame, pa.table])
@@ -178,7 +178,7 @@ def test_a_rate_from_the_database_reads_well(session):
 
 
 def test_what_is_no_table_is_refused():
-    with pytest.raises(ArgumentError, match="`frame` must be a DataFrame; got int"):
+    with pytest.raises(ArgumentError, match="`df` must be a DataFrame; got int"):
         show(3)
     with pytest.raises(ArgumentError, match="`rows` must be a whole number of at least 1; got 0"):
         show(pd.DataFrame(), rows=0)

@@ -123,7 +123,7 @@ def test_ctrl_c_between_two_commands_ends_a_load_on_a_stalled_link(remote, link,
             "SELECT repeat('x', 100) AS x FROM generate_series(1, 900000)", session=session
         ),
         lambda session: read_df("SELECT pg_sleep(3600)::text AS x", session=session),
-        lambda session: load_df(MERCHANTS, "merchants", session=session, lock="never"),
+        lambda session: load_df(MERCHANTS, "merchants", session=session, rebuild_indexes="never"),
     ],
     ids=["in the middle of a read", "before the first row", "in the middle of a load"],
 )

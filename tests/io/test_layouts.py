@@ -19,7 +19,7 @@ from synfin_analytics.exceptions import (
     NotFoundError,
     RejectedLabelsWarning,
 )
-from synfin_analytics.io.layouts import Layout, names, read_layout, recognise
+from synfin_analytics.io.layouts import Layout, detect_layout, list_layouts, read_layout
 from synfin_analytics.io.layouts.known import LAYOUTS
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_df
@@ -92,10 +92,10 @@ def moment(*parts: int) -> dt.datetime:
 
 
 def test_every_known_layout_is_tried_here():
-    assert sorted(FILES) == names()
+    assert sorted(FILES) == list_layouts()
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", list_layouts())
 def test_the_three_tables_are_loaded_as_they_are(name, file, manager):
     tables = read_layout(file(name), name)
     for table, frame in tables._asdict().items():
@@ -109,9 +109,9 @@ def test_the_three_tables_are_loaded_as_they_are(name, file, manager):
     assert read_df("SELECT count(is_fraud) AS n FROM transactions")["n"][0] == report.inserted
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", list_layouts())
 def test_a_layout_is_recognised_by_its_columns(name, file):
-    assert recognise(pl.read_csv(file(name)).columns) == name
+    assert detect_layout(pl.read_csv(file(name)).columns) == name
     assert LAYOUTS[name].about
     assert repr(LAYOUTS[name]).startswith(f"Layout({name}: ")
 
@@ -557,7 +557,7 @@ def test_cells_are_written_as_the_options_say(csv_file, manager):
 # -- Every kind of source --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", list_layouts())
 @pytest.mark.parametrize("kind", [*frames_of.FRAMES, "texts"])
 def test_known_layouts_are_read_from_frames_as_from_files(name, kind, file):
     frame = pl.read_csv(file(name), infer_schema=kind != "texts")
@@ -605,7 +605,7 @@ def test_addresses_are_refused_with_what_to_do(source):
 
 def test_sparkov_is_read_as_its_generator_writes_it(csv_file, manager):
     path = csv_file(GENERATED)
-    assert recognise(GENERATED.splitlines()[0].split("|")) == "sparkov"
+    assert detect_layout(GENERATED.splitlines()[0].split("|")) == "sparkov"
     read_layout(path, "sparkov").load()
     query = "SELECT timestamp, amount, is_online, is_fraud FROM transactions ORDER BY 1"
     assert read_df(query, frame="polars").rows() == [
@@ -635,7 +635,9 @@ def test_refused_frauds_are_counted_and_a_changed_rate_is_a_warning(csv_file, ma
     lines = [f"{n},C,M,{'10.123' if n < 2 else 10},2026-01-01,{int(n < 3)}" for n in range(10)]
     path = csv_file("\n".join([f"{HEAD},is_fraud", *lines]))
     tables = read_layout(path, Layout(PLAIN | {"is_fraud": "is_fraud"}))
-    with pytest.warns(RejectedLabelsWarning, match=r"2 of the 2 .* is 30\.000%.* ones 12\.500%"):
+    with pytest.warns(
+        RejectedLabelsWarning, match=r"2 of the 2 .* is 30\.000%.* ones it is 12\.500%"
+    ):
         report = tables.load(on_invalid="reject")["transactions"]
     assert "2 rejected (2 of them labelled fraud)" in repr(report)
 
@@ -651,7 +653,7 @@ def test_the_command_refuses_as_the_call_does(csv_file, manager):
     said = CliRunner().invoke(main, [*given, "--on-invalid", "reject"])
     assert (said.exit_code, counts()) == (0, [1, 1, 3])
     assert "1 rejected (1 of them labelled fraud)" in said.stdout
-    assert "Warning: 1 of the 1 labelled rows that were refused are fraud" in said.stderr
+    assert "Warning: 1 of the 1 labelled rows that were rejected are fraud" in said.stderr
 
 
 def test_the_command_says_what_cannot_be_read_far_down_a_file(csv_file, manager):

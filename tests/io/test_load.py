@@ -91,7 +91,9 @@ def test_two_columns_cannot_become_the_same() -> None:
         load_df(frame, "transactions", columns={"amount2": "amount"})
 
 
-@pytest.mark.parametrize("option", ["on_invalid", "on_missing_parent", "on_conflict", "lock"])
+@pytest.mark.parametrize(
+    "option", ["on_invalid", "on_missing_parent", "on_conflict", "rebuild_indexes"]
+)
 def test_an_option_that_does_not_exist_is_refused(option: str) -> None:
     with pytest.raises(ArgumentError, match=f"`{option}` must be one of"):
         load_df(transactions(), "transactions", **{option: "perhaps"})
@@ -450,22 +452,27 @@ def _catalog() -> pd.DataFrame:
     )
 
 
-@pytest.mark.parametrize("lock", ["always", "auto", "never"])
+@pytest.mark.parametrize("rebuild_indexes", ["always", "auto", "never"])
 def test_keys_and_indexes_are_afterwards_as_they_were(
-    lock: Any, monkeypatch: pytest.MonkeyPatch, manager: DatabaseManager
+    rebuild_indexes: Any, monkeypatch: pytest.MonkeyPatch, manager: DatabaseManager
 ) -> None:
     monkeypatch.setattr(writer, "ROWS_WORTH_A_REBUILD", 1)
     before = _catalog()
-    load_df(transactions(50), "transactions", on_missing_parent="create", lock=lock)
+    load_df(
+        transactions(50),
+        "transactions",
+        on_missing_parent="create",
+        rebuild_indexes=rebuild_indexes,
+    )
     second = transactions(50).with_columns(transaction_id=pl.lit("b") + pl.col("transaction_id"))
-    load_df(second, "transactions", lock=lock)
+    load_df(second, "transactions", rebuild_indexes=rebuild_indexes)
     with pytest.raises(InvalidDataError, match="key already"):
-        load_df(second, "transactions", lock=lock)
+        load_df(second, "transactions", rebuild_indexes=rebuild_indexes)
     pd.testing.assert_frame_equal(_catalog(), before)
     assert _count(manager) == 100
 
 
-def test_lock_always_says_why_it_is_not_possible(manager: DatabaseManager) -> None:
+def test_rebuild_indexes_always_says_why_it_is_not_possible(manager: DatabaseManager) -> None:
     with manager.session_scope() as session:
         session.execute(
             text(
@@ -473,7 +480,7 @@ def test_lock_always_says_why_it_is_not_possible(manager: DatabaseManager) -> No
                 "GROUP BY transaction_id, city, transactions.timestamp"
             )
         )
-    load_df(transactions(5), "transactions", on_missing_parent="create", lock="always")
+    load_df(transactions(5), "transactions", on_missing_parent="create", rebuild_indexes="always")
     with manager.session_scope() as session:
         session.execute(text("DROP VIEW per_row"))
     assert _count(manager) == 5

@@ -86,9 +86,11 @@ def test_lock_always_is_the_owners(manager, clerk):
     with manager.session_scope() as session:
         session.execute(text("GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO clerk"))
         session.execute(text("SET LOCAL ROLE clerk"))
-        message = told(atomicity.transactions(), session=session, lock="always")
+        message = told(atomicity.transactions(), session=session, rebuild_indexes="always")
 
-    assert "lock=\"always\" needs 'transactions' and its parents to be your own" in message
+    assert (
+        "rebuild_indexes=\"always\" needs 'transactions' and its parents to be your own" in message
+    )
 
 
 def test_a_read_only_transaction_is_told(manager, session):

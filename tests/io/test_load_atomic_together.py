@@ -310,7 +310,7 @@ def test_lock_always_waits_for_readers(manager, earlier):
 
     with atomicity.watcher(manager) as watch, other_session(manager) as reader:
         reader.execute(KEYS)
-        with loading(manager, atomicity.transactions(), lock="always") as load:
+        with loading(manager, atomicity.transactions(), rebuild_indexes="always") as load:
             atomicity.wait_for_blocked(watch, "LOCK TABLE")
             reader.connection.rollback()
             assert load.result().inserted == atomicity.ROWS
@@ -328,7 +328,7 @@ def test_lock_always_goes_on_when_the_table_was_filled_while_it_waited(manager):
             "INSERT INTO transactions (transaction_id, customer_id, merchant_id, amount, timestamp)"
             " VALUES ('TX999999', 'C1', 'M1', 1, now())"
         )
-        with loading(manager, atomicity.transactions(), lock="always") as load:
+        with loading(manager, atomicity.transactions(), rebuild_indexes="always") as load:
             atomicity.wait_for_blocked(watch, "LOCK TABLE")
             other.connection.commit()
             assert load.result().inserted == atomicity.ROWS
@@ -345,8 +345,8 @@ def test_two_loads_with_lock_always_take_turns(manager):
         reader.execute(KEYS)
         frames = [atomicity.transactions(start=start) for start in (0, 10_000)]
         with (
-            loading(manager, frames[0], lock="always") as first,
-            loading(manager, frames[1], lock="always") as second,
+            loading(manager, frames[0], rebuild_indexes="always") as first,
+            loading(manager, frames[1], rebuild_indexes="always") as second,
         ):
             servers.wait_until(
                 lambda: len(atomicity.ask(watch, atomicity.WAITING)) == 2, "both wait"
@@ -364,6 +364,8 @@ def test_lock_always_tells_that_it_may_not_wait_any_longer(manager):
         reader.execute(KEYS)
         session.execute(text("SET LOCAL lock_timeout = '10ms'"))
         with pytest.raises(LoadError, match="locked for longer than lock_timeout allows"):
-            load_df(atomicity.transactions(), "transactions", session=session, lock="always")
+            load_df(
+                atomicity.transactions(), "transactions", session=session, rebuild_indexes="always"
+            )
 
     assert amounts(manager) == {}

@@ -136,7 +136,7 @@ def test_an_empty_table_that_is_rebuilt_holds_the_same_values(
     @settings(many, max_examples=4)
     def holds(rows: pl.DataFrame) -> None:
         with manager.get_session() as session:
-            report = _load(rows, table, session, lock="always")
+            report = _load(rows, table, session, rebuild_indexes="always")
             want = frames_of.expected(rows, table)
             got = _read(table, want, session, frame="polars", exact=True)
             assert report.inserted == rows.height

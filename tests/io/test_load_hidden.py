@@ -82,7 +82,7 @@ def test_a_table_that_only_looks_empty_keeps_its_rows(manager, clerk, valid):
 
 def test_a_table_that_is_not_seen_whole_is_not_locked(clerk):
     with pytest.raises(LoadError, match="without row-level security"):
-        load_df(merchants(1, start=ROWS), "merchants", session=clerk, lock="always")
+        load_df(merchants(1, start=ROWS), "merchants", session=clerk, rebuild_indexes="always")
 
 
 @pytest.mark.parametrize("how", ["error", "skip", "update"])
@@ -137,7 +137,9 @@ def test_a_table_with_children_is_not_built_anew(manager):
         with manager.session_scope() as session:
             session.execute(text("INSERT INTO archived (merchant_id) VALUES ('old')"))
         with pytest.raises(LoadError, match="or partitions"):
-            load_df(merchants(1, start=ROWS), "merchants", manager=manager, lock="always")
+            load_df(
+                merchants(1, start=ROWS), "merchants", manager=manager, rebuild_indexes="always"
+            )
         assert count(manager) == ROWS + 1
 
 
@@ -152,7 +154,7 @@ SHADOWS = {
 
 @pytest.mark.parametrize("shadow", list(SHADOWS))
 @pytest.mark.parametrize("rows", [1, ROWS])
-@pytest.mark.parametrize("options", [{}, {"on_conflict": "update"}, {"lock": "always"}])
+@pytest.mark.parametrize("options", [{}, {"on_conflict": "update"}, {"rebuild_indexes": "always"}])
 def test_another_table_of_the_name_takes_no_load(manager, session, shadow, rows, options):
     session.execute(text(SHADOWS[shadow]))
 

@@ -32,11 +32,13 @@ def load(manager, rows, **options):
     [{"on_conflict": "skip"}, {"on_invalid": "reject"}],
     ids=["skipped", "refused"],
 )
-@pytest.mark.parametrize("lock", ["never", "always"])
-def test_no_parent_is_created_for_rows_whose_key_exists(manager, options, lock):
+@pytest.mark.parametrize("rebuild_indexes", ["never", "always"])
+def test_no_parent_is_created_for_rows_whose_key_exists(manager, options, rebuild_indexes):
     load(manager, [payment(1, "C1")])
 
-    load(manager, [payment(1, "GHOST"), payment(2, "C2")], lock=lock, **options)
+    load(
+        manager, [payment(1, "GHOST"), payment(2, "C2")], rebuild_indexes=rebuild_indexes, **options
+    )
 
     assert customers(manager) == ["C1", "C2"]
 

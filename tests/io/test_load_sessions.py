@@ -65,11 +65,15 @@ def test_an_error_after_the_load_takes_it_back_with_the_scope(manager):
     assert atomicity.contents(manager) == before
 
 
-@pytest.mark.parametrize("lock", ["auto", "never"])
-def test_the_session_sees_the_rows_and_nobody_else_before_it_commits(manager, session, lock):
+@pytest.mark.parametrize("rebuild_indexes", ["auto", "never"])
+def test_the_session_sees_the_rows_and_nobody_else_before_it_commits(
+    manager, session, rebuild_indexes
+):
     atomicity.fill(manager, earlier=50)
 
-    load_df(atomicity.transactions(), "transactions", session=session, lock=lock)
+    load_df(
+        atomicity.transactions(), "transactions", session=session, rebuild_indexes=rebuild_indexes
+    )
 
     assert len(read_df("transactions", session=session)) == 50 + atomicity.ROWS
     assert len(read_df("transactions", manager=manager)) == 50

@@ -121,7 +121,7 @@ class Tables(NamedTuple):
             else:
                 together.commit()
         labels = transactions.labels
-        if labels is not None and labels.changed:
+        if labels is not None and labels.fraud_rate_changed:
             warnings.warn(str(labels), RejectedLabelsWarning, stacklevel=2)
         return reports
 
@@ -131,7 +131,7 @@ class Tables(NamedTuple):
 
 
 def read_layout(
-    source: Any,
+    df: Any,
     layout: str | Layout,
     *,
     start: dt.date | str = dt.date(2020, 1, 1),
@@ -147,12 +147,12 @@ def read_layout(
 
     Parameters
     ----------
-    source
+    df
         Path of a file (Parquet, CSV, JSON lines, Excel or Arrow, also compressed) or of a folder
         of Parquet files, several such paths, or a frame of any kind that
         :func:`synfin_analytics.load_df` takes.
     layout
-        Name of a known layout (see :func:`names`), or one of your own.
+        Name of a known layout (see :func:`list_layouts`), or one of your own.
     start
         The first day, for layouts that count time in steps and have no dates. UTC, unless it has
         an offset.
@@ -196,7 +196,7 @@ def read_layout(
     of = layout if isinstance(layout, Layout) else layout_named(layout)
     require_thread_pool()
     known = of in LAYOUTS.values()
-    opened = scan(source, options, (of, *VARIANTS.get(of.name, ())) if known else (of,))
+    opened = scan(df, options, (of, *VARIANTS.get(of.name, ())) if known else (of,))
     schema = schema_of(opened)
     refuse_repeated_columns(schema.names())
     of = variant_for(of, schema.names())
@@ -222,12 +222,12 @@ def read_layout(
     )
 
 
-def recognise(columns: Sequence[str]) -> str | None:
+def detect_layout(columns: Sequence[str]) -> str | None:
     """Name the known layout that all columns of are there; None where there is none.
 
     Examples
     --------
-    >>> recognise(["step", "customer", "amount"]) is None
+    >>> detect_layout(["step", "customer", "amount"]) is None
     True
     """
     for name, layout in LAYOUTS.items():

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def names() -> list[str]:
+def list_layouts() -> list[str]:
     """Names of the known layouts.
 
     Examples
     --------
-    >>> names()
+    >>> list_layouts()
     ['banksim', 'handbook', 'paysim', 'sparkov', 'tabformer']
     """
     return sorted(LAYOUTS)

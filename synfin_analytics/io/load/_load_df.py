@@ -29,7 +29,7 @@ from synfin_analytics.io.load._lookup import STUBS
 from synfin_analytics.io.load._prepare import match_columns, prepare
 from synfin_analytics.io.load._transaction import load_transaction
 from synfin_analytics.io.load._writer import Writer, wait_for_writers
-from synfin_analytics.io.load.report import Labels, LoadReport
+from synfin_analytics.io.load.report import LabelCounts, LoadReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 OnInvalid = Literal["raise", "reject"]
 OnMissingParent = Literal["raise", "create"]
 OnConflict = Literal["error", "skip", "update"]
-Lock = Literal["auto", "always", "never"]
+RebuildIndexes = Literal["auto", "always", "never"]
 
 #: Rows that are checked and sent at a time; with 56 columns some 30 MB.
 BATCH_ROWS = 65_536
@@ -61,7 +61,7 @@ def load_df(
     on_conflict: OnConflict = "error",
     session: Session | None = None,
     manager: DatabaseManager | None = None,
-    lock: Lock = "auto",
+    rebuild_indexes: RebuildIndexes = "auto",
     progress: bool | None = None,
     separator: str | None = None,
     encoding: str | None = None,
@@ -100,7 +100,7 @@ def load_df(
         reads a table that the load has locked. Otherwise the load is a transaction of its own.
     manager
         Database to load into, unless a session says so; :func:`get_db_manager` by default.
-    lock
+    rebuild_indexes
         ``"auto"``: a large load into an empty table locks it, and builds its indexes afterwards.
         ``"always"`` does so for a table that has rows, ``"never"`` not at all.
     progress
@@ -154,7 +154,7 @@ def load_df(
       merchant: is not a column of the table ...
     """
     require_thread_pool()
-    _check_choices(on_invalid, on_missing_parent, on_conflict, lock)
+    _check_choices(on_invalid, on_missing_parent, on_conflict, rebuild_indexes)
     spec = spec_of(model_of(table))
     create = on_missing_parent == "create"
     others = [one.table for one in spec.references if one.table not in STUBS]
@@ -174,7 +174,7 @@ def load_df(
         on_conflict,
         session,
         manager,
-        lock,
+        rebuild_indexes,
         progress,
         time.perf_counter(),
     )
@@ -200,7 +200,7 @@ class _Request:
     on_conflict: OnConflict
     session: Session | None
     manager: DatabaseManager | None
-    lock: Lock
+    rebuild_indexes: RebuildIndexes
     progress: bool | None
     started: float
     #: Wait first until no other session writes the same tables.
@@ -237,7 +237,7 @@ def _load(request: _Request) -> LoadReport:
         progress_bar(spec.name, source.height, show=request.progress) as bar,
     ):
         spec = dataclasses.replace(spec, schema=home_schema(cursor))
-        if request.queued and request.lock != "never":
+        if request.queued and request.rebuild_indexes != "never":
             wait_for_writers(cursor, spec)
         writer = Writer(
             cursor,
@@ -246,7 +246,7 @@ def _load(request: _Request) -> LoadReport:
             faults,
             create_parents=request.create,
             on_conflict=on_conflict,
-            lock=request.lock,
+            rebuild_indexes=request.rebuild_indexes,
         )
         for batch in prepared:
             writer.write(batch)
@@ -295,13 +295,13 @@ class LabelCount:
         """Take the labels of the next batch."""
         self._labels.append(labels.cast(pl.Int8))
 
-    def without(self, rejected: pl.Series) -> Labels | None:
+    def without(self, rejected: pl.Series) -> LabelCounts | None:
         """Count the labels, and those of the rows that were refused; None if there are none."""
         labels = pl.concat([pl.Series([], dtype=pl.Int8), *self._labels])
         refused = labels.gather(rejected.unique())
         if not labels.count():
             return None
-        return Labels(labels.count(), int(labels.sum()), refused.count(), int(refused.sum()))
+        return LabelCounts(labels.count(), int(labels.sum()), refused.count(), int(refused.sum()))
 
 
 def noted(error: InvalidDataError, note: str) -> InvalidDataError:
@@ -313,12 +313,14 @@ def noted(error: InvalidDataError, note: str) -> InvalidDataError:
     return InvalidDataError(error.table, error.problems, note) if note and unread else error
 
 
-def _check_choices(on_invalid: str, on_missing_parent: str, on_conflict: str, lock: str) -> None:
+def _check_choices(
+    on_invalid: str, on_missing_parent: str, on_conflict: str, rebuild_indexes: str
+) -> None:
     for name, value, allowed in (
         ("on_invalid", on_invalid, ("raise", "reject")),
         ("on_missing_parent", on_missing_parent, ("raise", "create")),
         ("on_conflict", on_conflict, ("error", "skip", "update")),
-        ("lock", lock, ("auto", "always", "never")),
+        ("rebuild_indexes", rebuild_indexes, ("auto", "always", "never")),
     ):
         if value not in allowed:
             raise ArgumentError(f"`{name}` must be one of {', '.join(allowed)}; got {value!r}.")

@@ -66,14 +66,14 @@ class Writer:
         *,
         create_parents: bool,
         on_conflict: str,
-        lock: str,
+        rebuild_indexes: str,
     ) -> None:
         self._cursor = cursor
         self._spec = spec
         self._given = given
         self._faults = faults
         self._on_conflict = on_conflict
-        self._lock = lock
+        self._rebuild_indexes = rebuild_indexes
         #: Rows of the table may be hidden from this user, and COPY is refused.
         self._hidden = hides_rows(cursor, spec.qualified())
         self.inserted = self.updated = self.skipped = 0
@@ -135,9 +135,11 @@ class Writer:
                 parents.hold()
 
     def _choose_way(self, height: int) -> None:
-        if self._lock == "never" or (self._lock == "auto" and height < ROWS_WORTH_A_REBUILD):
+        if self._rebuild_indexes == "never" or (
+            self._rebuild_indexes == "auto" and height < ROWS_WORTH_A_REBUILD
+        ):
             return
-        wait = self._lock == "always"
+        wait = self._rebuild_indexes == "always"
         empty = looks_empty(self._cursor, self._spec) and not self._lacking
         if not empty and not wait:
             return
@@ -149,10 +151,10 @@ class Writer:
                 return
         if wait:
             raise LoadError(
-                f'lock="always" needs {self._spec.name!r} and its parents to be your own tables, '
-                "without row-level security or partitions, with nothing else that depends on their "
-                "keys, with indexes and constraints that were not changed, and none that are "
-                "checked at the commit."
+                f'rebuild_indexes="always" needs {self._spec.name!r} and its parents to be your '
+                "own tables, without row-level security or partitions, with nothing else that "
+                "depends on their keys, with indexes and constraints that were not changed, and "
+                "none that are checked at the commit."
             )
 
     def _vouched(self) -> bool:

@@ -19,46 +19,50 @@ _SMALL = 0.001
 
 
 @dataclasses.dataclass(frozen=True)
-class Labels:
+class LabelCounts:
     """How many transactions of a source were labelled, and of those that were refused.
 
     Examples
     --------
-    >>> labels = Labels(100, 13, 13, 13)
-    >>> labels.changed
+    >>> labels = LabelCounts(100, 13, 13, 13)
+    >>> labels.fraud_rate_changed
     True
     """
 
-    labelled: int
-    frauds: int
-    rejected: int
-    rejected_frauds: int
+    n_labelled: int
+    n_frauds: int
+    n_rejected: int
+    n_rejected_frauds: int
 
     @property
-    def rate(self) -> float:
+    def fraud_rate(self) -> float:
         """Fraud rate of all rows of the source."""
-        return self.frauds / self.labelled if self.labelled else math.nan
+        return self.n_frauds / self.n_labelled if self.n_labelled else math.nan
 
     @property
-    def rate_without_rejected(self) -> float:
+    def fraud_rate_without_rejected(self) -> float:
         """Fraud rate of the rows that were not refused."""
-        left = self.labelled - self.rejected
-        return (self.frauds - self.rejected_frauds) / left if left else math.nan
+        left = self.n_labelled - self.n_rejected
+        return (self.n_frauds - self.n_rejected_frauds) / left if left else math.nan
 
     @property
-    def changed(self) -> bool:
+    def fraud_rate_changed(self) -> bool:
         """Whether leaving the rows out has changed the fraud rate, by more than a thousandth."""
-        change = abs(self.rate_without_rejected - self.rate)
-        return bool(self.rejected) and not change <= _SMALL * self.rate
+        change = abs(self.fraud_rate_without_rejected - self.fraud_rate)
+        return bool(self.n_rejected) and not change <= _SMALL * self.fraud_rate
 
     def __str__(self) -> str:
-        left = self.labelled - self.rejected
-        after = f"{self.rate_without_rejected:.3%}" if left else "none: no labelled row is left"
+        left = self.n_labelled - self.n_rejected
+        after = (
+            f"{self.fraud_rate_without_rejected:.3%}"
+            if left
+            else "undefined: no labelled row is left"
+        )
         return (
-            f"{self.rejected_frauds:,} of the {self.rejected:,} labelled rows that were refused "
-            f"are fraud: the fraud rate of the data is {self.rate:.3%}, that of the rows without "
-            f"the refused ones {after}. Correct the refused rows (see .rejected), or name the "
-            "difference wherever you use the rate."
+            f"{self.n_rejected_frauds:,} of the {self.n_rejected:,} labelled rows that were "
+            f"rejected are fraud. The fraud rate of all rows is {self.fraud_rate:.3%}; without the "
+            f"rejected ones it is {after}. Correct the rejected rows (see .rejected), or report "
+            "the difference wherever you use the rate."
         )
 
 
@@ -88,7 +92,7 @@ class LoadReport:
     skipped: int
     rejected: pd.DataFrame
     seconds: float
-    labels: Labels | None = None
+    labels: LabelCounts | None = None
 
     @property
     def rejected_rows(self) -> int:
@@ -121,7 +125,7 @@ class LoadReport:
     def _rejected_frauds(self) -> str:
         if self.labels is None or not self.rejected_rows:
             return ""
-        return f" ({self.labels.rejected_frauds:,} of them labelled fraud)"
+        return f" ({self.labels.n_rejected_frauds:,} of them labelled fraud)"
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{name}</th>" for name, _ in self._facts())
