@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 #: What stands where nothing is known.
 UNDEFINED = "not defined"
-#: Attribute of HTML in a notebook whose dollar signs are no formulas, as pandas writes it.
-NO_FORMULAS = 'class="tex2jax_ignore mathjax_ignore"'
+#: What is written for a metric that does not exist.
+NO_VALUE = "\u2013"
 _SPACE = "\u00a0"
 _NOT_KNOWN, _EMPTY = "not known", "(empty)"
 #: What is smaller comes from rounding; numbers with more decimals than these are written in powers

@@ -1,115 +1,98 @@
-"""Names and values of metrics as people read them, and tables for a notebook."""
+"""HTML tables for notebooks, and the environment in which all templates are rendered."""
 
 from __future__ import annotations
 
-import math
-from html import escape
-from typing import TYPE_CHECKING
-
-from synfin_analytics._core import formatting as wording
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
-#: What each metric is called, and what it means.
-METRICS = {
-    "precision": ("precision", "share of the alerts that were fraud"),
-    "recall": ("recall", "share of the frauds that were found"),
-    "f1": ("F1", "harmonic mean of precision and recall"),
-    "specificity": ("specificity", "share of the genuine payments that were left alone"),
-    "accuracy": ("accuracy", "share of the payments that were judged right"),
-    "balanced_accuracy": ("balanced accuracy", "mean of recall and specificity"),
-    "mcc": ("MCC", "correlation of alerts and frauds, from \u22121 to 1"),
-    "roc_auc": ("ROC AUC", "chance that a fraud scores higher than a genuine payment"),
-    "average_precision": ("average precision", "mean precision over the frauds"),
-    "brier": ("Brier score", "mean squared error of the score; 0 is best"),
-    "prevalence": ("prevalence", "share of the payments that were fraud"),
-}
-#: Metrics with a parameter of their own.
-WITH_PARAMETERS = {
-    "recall_at_fpr": ("recall at FPR", "recall at a given false-positive rate"),
-    "cost": ("cost", "reviews, missed fraud and caught fraud that is not recovered"),
-    "precision_at_k": ("precision@k", "share of frauds among the first k payments of a day"),
-    "card_precision_at_k": ("card precision@k", "share of compromised cards among k of a day"),
-}
-#: Those that are written in percent.
-SHARES = {"precision", "recall", "specificity", "accuracy", "prevalence", "recall_at_fpr"}
-#: What stands where a metric has none.
-NONE = "\u2013"
+    from jinja2 import Environment
+
+#: Attribute of HTML in which a notebook renders no formulas between dollar signs, as in pandas.
+NO_FORMULAS = 'class="tex2jax_ignore mathjax_ignore"'
 
 
-def name(metric: str, *, k: int, max_fpr: float) -> str:
-    """Write the name of a metric, with its parameter.
+@dataclass(frozen=True)
+class Table:
+    """A table of texts.
 
-    Examples
-    --------
-    >>> name("card_precision_at_k", k=100, max_fpr=0.01), name("mcc", k=100, max_fpr=0.01)
-    ('card precision@100', 'MCC')
+    Attributes
+    ----------
+    caption
+        Title of the table, which screen readers announce, too; "" for none.
+    head
+        Name of each column.
+    rows
+        Texts, one for each column.
+    notes
+        For each row, a small text below its first cell.
+    text_columns
+        Columns (from 0) that hold words; the others hold numbers.
+    marked
+        Rows (from 0) that are highlighted.
+    row_headers
+        Whether the first cell of a row is its name.
     """
-    if metric == "recall_at_fpr":
-        return f"recall at {100 * max_fpr:g}\u00a0% FPR"
-    return (METRICS | WITH_PARAMETERS)[metric][0].replace("@k", f"@{k}")
+
+    caption: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+    text_columns: Collection[int] = (0,)
+    marked: Collection[int] = ()
+    row_headers: bool = True
 
 
-def metric(name: str, value: float) -> str:
-    r"""Write the value of a metric.
+def table_html(
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    caption: str = "",
+    text_columns: Collection[int] = (0,),
+    row_headers: bool = True,
+    wrap: bool = True,
+) -> str:
+    """Return a table as HTML for a notebook; all texts are escaped.
 
-    Examples
-    --------
-    >>> metric("recall", 0.25), metric("roc_auc", 0.9)
-    ('25.0\xa0%', '0.900')
-    """
-    if name == "cost":
-        return wording.number(value, 2)
-    return wording.percent(value) if name in SHARES else wording.decimal(value)
-
-
-def ends(name: str, low: float, high: float) -> str:
-    """Write the interval of a metric."""
-    if name == "cost" and not math.isnan(low):
-        return f"{wording.number(low, 2)} to {wording.number(high, 2)}"
-    return wording.between(low, high) if name in SHARES else wording.span(low, high)
-
-
-def apart(name: str, value: float) -> str:
-    r"""Write the difference of a metric: of shares, in percentage points.
-
-    Examples
-    --------
-    >>> apart("recall", 0.25), apart("recall", 0.012), apart("roc_auc", 0.04)
-    ('+25.0\xa0pp', '+1.20\xa0pp', '+0.040')
-    """
-    if name == "cost":
-        return wording.signed(value, 2)
-    if name not in SHARES or math.isnan(value):
-        return wording.signed(value)
-    points = 100 * value
-    return f"{wording.signed(points, 1 if abs(points) >= 10 else 2)}\u00a0pp"
-
-
-def apart_ends(name: str, low: float, high: float) -> str:
-    """Write the interval of a difference."""
-    if math.isnan(low) or math.isnan(high):
-        return wording.UNDEFINED
-    return f"{apart(name, low)} to {apart(name, high)}"
-
-
-def html_table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Write a table for a notebook: texts are escaped, the first cell of a row names it.
+    Parameters
+    ----------
+    head, rows, caption, text_columns, row_headers
+        See :class:`Table`.
+    wrap
+        Whether texts may be broken into lines; numbers never are.
 
     Examples
     --------
-    >>> html_table("A & B", ["name", "n"], [["<b>", "1"]]).count("&lt;b&gt;")
+    >>> table_html(["name", "n"], [["<b>", "1"]], caption="A & B").count("&lt;b&gt;")
     1
     """
-    heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
-    body = "".join(
-        f'<tr><th scope="row" style="text-align:left">{escape(first)}</th>'
-        + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-        + "</tr>"
-        for first, *cells in rows
-    )
-    return (
-        f'<table {wording.NO_FORMULAS}><caption style="text-align:left">{escape(caption)}</caption>'
-        f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+    table = Table(caption, head, list(rows), (), text_columns, (), row_headers)
+    # Markup would escape what is added to it.
+    return str(_macro()(table, notebook=True, wrap=wrap))
+
+
+@functools.cache
+def _macro() -> Callable[..., str]:
+    module: Any = environment().get_template("table.html.j2").module
+    macro: Callable[..., str] = module.table
+    return macro
+
+
+@functools.cache
+def environment(package: str = "") -> Environment:
+    """Return the environment of templates: those of a package, and the ones that all share."""
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+    packages = [package] if package else []
+    return Environment(
+        loader=ChoiceLoader(
+            [PackageLoader(name) for name in [*packages, "synfin_analytics._core"]]
+        ),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from synfin_analytics._core.formatting import NO_FORMULAS, day, duration, number, percent, plural
-from synfin_analytics._core.html import NONE
+from synfin_analytics._core.formatting import NO_VALUE, day, duration, number, percent, plural
+from synfin_analytics._core.html import table_html
 from synfin_analytics._core.output import Frame, check_frame, to_frame
 from synfin_analytics.detection.detector import FOUND
 
@@ -117,7 +117,7 @@ class DetectedPatterns:
         summary = self.summary("polars")
         parts = [
             f"<p><b>{plural(len(self), 'pattern')}</b></p>",
-            _table(summary.columns, ([_cell(one) for one in row] for row in summary.iter_rows())),
+            table_html(summary.columns, [[*map(_cell, row)] for row in summary.iter_rows()]),
         ]
         parts += [
             f"<p>Not looked for: {html.escape(name)} ({html.escape(why)})</p>"
@@ -132,12 +132,12 @@ class DetectedPatterns:
                 ).iter_rows()
             )
             head = ["pattern", "what was found", "severity", "from", "confidence"]
-            parts.append(_table(head, rows))
+            parts.append(table_html(head, rows, text_columns=(0, 1, 2)))
         return "".join(parts)
 
 
 def _cell(value: object) -> str:
-    return NONE if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+    return NO_VALUE if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def told(
@@ -259,12 +259,3 @@ def _as(frame: pl.DataFrame, kind: Frame) -> Any:
         return frame
     table = frame.to_arrow()
     return to_frame({name: (table[name].type, table[name].chunks) for name in frame.columns}, kind)
-
-
-def _table(head: Any, rows: Any) -> str:
-    def cells(row: Any, tag: str) -> str:
-        return "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in row)
-
-    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
-    rows_html = f"<thead><tr>{cells(head, 'th')}</tr></thead><tbody>{body}</tbody>"
-    return f"<table {NO_FORMULAS}>{rows_html}</table>"

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 
 from synfin_analytics._core.arguments import whole_number
-from synfin_analytics._core.formatting import NO_FORMULAS, compact_percent, plural
+from synfin_analytics._core.formatting import compact_percent, plural
+from synfin_analytics._core.html import table_html
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
@@ -79,26 +80,15 @@ class FormattedTable:
 
     def _repr_html_(self) -> str:
         head, rows = self._cells()
-        sides = [
-            f'style="text-align:{"right" if right else "left"};white-space:nowrap"'
-            for _, right in head
-        ]
-        names = "".join(
-            f"<th {side}>{html.escape(name)}</th>"
-            for side, (name, _) in zip(sides, head, strict=True)
-        )
-        body = "".join(
-            "<tr>"
-            + "".join(
-                f"<td {side}>{html.escape(cell)}</td>"
-                for side, cell in zip(sides, row, strict=True)
-            )
-            + "</tr>"
-            for row in rows
+        table = table_html(
+            [name for name, _ in head],
+            rows,
+            text_columns=[position for position, (_, right) in enumerate(head) if not right],
+            row_headers=False,
+            wrap=False,
         )
         note = f"<p>{html.escape(self._note)}</p>" if self._note else ""
-        rows_html = f"<thead><tr>{names}</tr></thead><tbody>{body}</tbody>"
-        return f"<table {NO_FORMULAS}>{rows_html}</table>{note}"
+        return f"{table}{note}"
 
 
 def show(df: IntoFrame, rows: int = 20) -> FormattedTable:

@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 
 from synfin_analytics._core import formatting as wording
-from synfin_analytics._core import html as told
 from synfin_analytics._core.arguments import text
 from synfin_analytics._core.arithmetic import ratio
+from synfin_analytics._core.html import table_html
+from synfin_analytics._core.metric_format import METRICS as NAMES
+from synfin_analytics._core.metric_format import format_interval, format_metric
 from synfin_analytics.exceptions import NotFoundError
 from synfin_analytics.metrics.confusion import SHARES
 from synfin_analytics.metrics.proportions import proportion_interval
@@ -129,13 +131,13 @@ def html(evaluation: Evaluation) -> str:
             "without a model", "note")  # fmt: skip
     rows = [
         (
-            told.METRICS[one["metric"]][0],
-            told.metric(one["metric"], one["value"]),
-            "" if pd.isna(one["n"]) else told.ends(one["metric"], one["low"], one["high"]),
+            NAMES[one["metric"]][0],
+            format_metric(one["metric"], one["value"]),
+            "" if pd.isna(one["n"]) else format_interval(one["metric"], one["low"], one["high"]),
             "" if pd.isna(one["n"]) else f"{one['k']:,} of {one['n']:,}",
-            told.metric(one["metric"], one["baseline"]),
+            format_metric(one["metric"], one["baseline"]),
             one["note"],
         )
         for one in summary(evaluation).to_dict("records")
     ]
-    return told.html_table(caption, head, rows)
+    return table_html(head, rows, caption=caption, text_columns=(0, 5))

@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 
 from synfin_analytics._core import formatting as wording
-from synfin_analytics._core import html as told
 from synfin_analytics._core.arguments import columns, text
+from synfin_analytics._core.html import table_html
+from synfin_analytics._core.metric_format import METRICS as NAMES
+from synfin_analytics._core.metric_format import format_metric
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics._rows import FrameRows
 from synfin_analytics.metrics._scored import INTERNAL, grouped_score_counts
@@ -145,14 +147,14 @@ class GroupedEvaluation:
             ", ".join(self.by),
             "transactions",
             "frauds",
-            *(told.METRICS[one][0] for one in shown),
+            *(NAMES[one][0] for one in shown),
         )
         rows = [
             (
                 f"{name}{' (small)' if is_small(one) else ''}",
                 f"{one.n:,}",
                 f"{one.frauds:,}",
-                *(told.metric(metric, getattr(one, metric)) for metric in shown),
+                *(format_metric(metric, getattr(one, metric)) for metric in shown),
             )
             for name, one in [(group_name(key), one) for key, one in self.groups[:_SHOWN]]
         ]
@@ -160,7 +162,7 @@ class GroupedEvaluation:
         caption = f"{wording.plural(len(self.groups), 'group')} by {', '.join(self.by)}" + (
             f"; {more:,} more: see .by_group" if more else ""
         )
-        return told.html_table(caption, head, rows) + self.overall._repr_html_()
+        return table_html(head, rows, caption=caption) + self.overall._repr_html_()
 
 
 _Value: TypeAlias = "tuple[tuple[Any, ...], float, Evaluation]"

@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from synfin_analytics._core import html as told
 from synfin_analytics._core.arguments import columns, shown
-from synfin_analytics._core.formatting import decimal
+from synfin_analytics._core.formatting import NO_VALUE, decimal
+from synfin_analytics._core.html import table_html
+from synfin_analytics._core.metric_format import (
+    format_difference,
+    format_difference_interval,
+    format_interval,
+    format_metric,
+    metric_name,
+)
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._resampled import Options, check_metric
 from synfin_analytics.metrics._summary import METRICS as BASELINES
@@ -103,19 +110,19 @@ class Comparison:
         head = ("metric", "model", "value", sure, "without a model", "difference", f"{sure} of it")
         rows = [
             (
-                told.name(one["metric"], k=self.options.k, max_fpr=self.options.max_fpr),
+                metric_name(one["metric"], k=self.options.k, max_fpr=self.options.max_fpr),
                 one["model"],
-                told.metric(one["metric"], one["value"]),
-                told.ends(one["metric"], one["low"], one["high"]),
-                told.NONE
+                format_metric(one["metric"], one["value"]),
+                format_interval(one["metric"], one["low"], one["high"]),
+                NO_VALUE
                 if np.isnan(one["baseline"])
-                else told.metric(one["metric"], one["baseline"]),
+                else format_metric(one["metric"], one["baseline"]),
                 *(
                     ("", "")
                     if one["model"] == self.reference
                     else (
-                        told.apart(one["metric"], one["difference"]),
-                        told.apart_ends(
+                        format_difference(one["metric"], one["difference"]),
+                        format_difference_interval(
                             one["metric"], one["difference_low"], one["difference_high"]
                         ),
                     )
@@ -123,7 +130,9 @@ class Comparison:
             )
             for one in self.frame().to_dict("records")
         ]
-        return told.html_table(f"Compared with {self.reference}", head, rows)
+        return table_html(
+            head, rows, caption=f"Compared with {self.reference}", text_columns=(0, 1)
+        )
 
 
 def compare_models(

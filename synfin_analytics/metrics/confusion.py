@@ -9,7 +9,7 @@ import numpy as np
 
 from synfin_analytics._core.arguments import shown, text
 from synfin_analytics._core.arithmetic import ratio
-from synfin_analytics._core.html import html_table
+from synfin_analytics._core.html import table_html
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics.proportions import Interval, proportion_interval
 
@@ -155,7 +155,7 @@ class Confusion:
     def _repr_html_(self) -> str:
         rows = [("fraud", f"{self.tp:,}", f"{self.fn:,}"),
                 ("genuine", f"{self.fp:,}", f"{self.tn:,}")]  # fmt: skip
-        return html_table("Confusion", ("truth", "alert", "no alert"), rows)
+        return table_html(("truth", "alert", "no alert"), rows, caption="Confusion")
 
     def _share(self, rate: str) -> float:
         return float(ratio(*self.counts(rate)))

@@ -8,13 +8,13 @@ import pandas as pd
 
 from synfin_analytics._core import formatting as wording
 from synfin_analytics._core.arithmetic import ratio
-from synfin_analytics._core.formatting import percent
-from synfin_analytics._core.html import NONE
+from synfin_analytics._core.formatting import NO_VALUE, percent
+from synfin_analytics._core.html import Table
 from synfin_analytics.plots import plot_fraud_rate
 from synfin_analytics.plots.rates import group_names
 from synfin_analytics.reports import _queries as facts
 from synfin_analytics.reports._figures import Picture, picture
-from synfin_analytics.reports._page import Table, lines
+from synfin_analytics.reports._page import lines
 
 if TYPE_CHECKING:
     from synfin_analytics.reports.fraud import FraudReport
@@ -192,8 +192,8 @@ def _merchants(report: FraudReport) -> Table | None:
             "these together",
             wording.number(sums["labelled"]),
             wording.number(sums["frauds"]),
-            NONE,
-            NONE,
+            NO_VALUE,
+            NO_VALUE,
             *(wording.money(sums[name]) for name in values),
             percent(min(sums["share"], 1.0)),
         )
@@ -211,7 +211,7 @@ def _maturity(report: FraudReport) -> Table:
             wording.number(row.labelled),
             wording.number(row.transactions - row.labelled),
             percent(row.share),
-            NONE if pd.isna(row.median) else wording.duration(row.median),
+            NO_VALUE if pd.isna(row.median) else wording.duration(row.median),
         )
         for row in lines(report.maturity)
     ]

@@ -8,7 +8,12 @@ import numpy as np
 
 from synfin_analytics._core import formatting as wording
 from synfin_analytics._core.formatting import money, percent, plural
-from synfin_analytics._core.html import SHARES, apart, apart_ends, ends
+from synfin_analytics._core.metric_format import (
+    SHARES,
+    format_difference,
+    format_difference_interval,
+    format_interval,
+)
 from synfin_analytics.metrics.comparison import Comparison
 from synfin_analytics.reports import _model_tables as told
 from synfin_analytics.reports._extremes import (
@@ -55,12 +60,16 @@ def _interval(report: ModelReport, metric: str) -> str:
     level, low, high = told.level(report), drawn.low, drawn.high
     if np.isnan(low) and metric in SHARES:
         low, high = report.evaluation.interval(metric)
-        return f"{level} interval {ends(metric, low, high)}, payments taken as independent"
+        return (
+            f"{level} interval {format_interval(metric, low, high)}, payments taken as independent"
+        )
     if metric not in SHARES and report.facts.fraud_clusters < 2:
         return f"no interval: the frauds are of {plural(report.facts.fraud_clusters, noun)}"
     if np.isnan(low):
         return _no_interval(drawn, noun)
-    return f"{level} interval {ends(metric, low, high)}{', rough' if drawn.rough else ''}"
+    return (
+        f"{level} interval {format_interval(metric, low, high)}{', rough' if drawn.rough else ''}"
+    )
 
 
 def _no_interval(drawn: Bootstrap, noun: str) -> str:
@@ -110,11 +119,11 @@ def _compared(report: ModelReport, comparison: Comparison) -> Finding:
     found = comparison.frame().set_index(["metric", "model"])
     row: Any = found.loc[("average_precision", ours)]
     value = float(row["difference"])
-    shown = apart("average_precision", value)
+    shown = format_difference("average_precision", value)
     if np.isnan(value):
         sentence = f"It cannot be compared with {theirs}: no ranking is defined."
     else:
-        ends = apart_ends(
+        ends = format_difference_interval(
             "average_precision", float(row["difference_low"]), float(row["difference_high"])
         )
         reading = {

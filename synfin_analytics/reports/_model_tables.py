@@ -8,12 +8,20 @@ import numpy as np
 import pandas as pd
 
 from synfin_analytics._core import formatting as wording
-from synfin_analytics._core.formatting import money, percent
-from synfin_analytics._core.html import METRICS, NONE, SHARES, apart, apart_ends, ends, metric
+from synfin_analytics._core.formatting import NO_VALUE, money, percent
+from synfin_analytics._core.html import Table
+from synfin_analytics._core.metric_format import (
+    METRICS,
+    SHARES,
+    format_difference,
+    format_difference_interval,
+    format_interval,
+    format_metric,
+)
 from synfin_analytics.metrics.by_group import group_name, is_small
 from synfin_analytics.metrics.comparison import Comparison
 from synfin_analytics.reports._extremes import Group, lowest
-from synfin_analytics.reports._page import Table, lines
+from synfin_analytics.reports._page import lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,11 +124,13 @@ def _metrics(report: ModelReport) -> Table:
         rows.append(
             (
                 name,
-                metric(one.metric, one.value),
-                ends(one.metric, drawn.low, drawn.high) if drawn else NONE,
-                ends(one.metric, one.low, one.high) if one.metric in SHARES else NONE,
-                metric(one.metric, one.baseline),
-                NONE if pd.isna(one.k) else f"{one.k:,} of {one.n:,}",
+                format_metric(one.metric, one.value),
+                format_interval(one.metric, drawn.low, drawn.high) if drawn else NO_VALUE,
+                format_interval(one.metric, one.low, one.high)
+                if one.metric in SHARES
+                else NO_VALUE,
+                format_metric(one.metric, one.baseline),
+                NO_VALUE if pd.isna(one.k) else f"{one.k:,} of {one.n:,}",
             )
         )
         notes.append(f"{meaning}; {one.note}" if one.note else meaning)
@@ -147,17 +157,19 @@ def _comparison(report: ModelReport) -> Table | None:
         rows.append(
             (
                 METRICS[name][0],
-                metric(name, of.loc[ours, "value"]),
-                metric(name, of.loc[theirs, "value"]),
-                metric(name, of.loc[ours, "baseline"]),
-                apart(name, of.loc[ours, "difference"]),
-                apart_ends(name, *of.loc[ours, ["difference_low", "difference_high"]]),
+                format_metric(name, of.loc[ours, "value"]),
+                format_metric(name, of.loc[theirs, "value"]),
+                format_metric(name, of.loc[ours, "baseline"]),
+                format_difference(name, of.loc[ours, "difference"]),
+                format_difference_interval(
+                    name, *of.loc[ours, ["difference_low", "difference_high"]]
+                ),
                 verdict(of.loc[ours]),
             )
         )
     head = ("metric", ours, theirs, "without a model", "difference",
             f"{level(report)} interval of it", "reading")  # fmt: skip
-    return Table(f"{ours} beside {theirs}, on the same payments", head, rows, texts=frozenset({6}))
+    return Table(f"{ours} beside {theirs}, on the same payments", head, rows, text_columns=(0, 6))
 
 
 def verdict(row: Any) -> str:

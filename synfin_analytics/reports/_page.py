@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from synfin_analytics._core import formatting as wording
+from synfin_analytics._core.html import NO_FORMULAS, environment
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     import pandas as pd
-    from jinja2 import Environment
 
     from synfin_analytics.reports.provenance import Origin
 
@@ -47,34 +47,6 @@ class Finding:
     shown: str
     sentence: str
     section: str
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table as it is read: the first cell of a row names it.
-
-    Attributes
-    ----------
-    caption
-        What it holds; it names the table for a screen reader, too.
-    head
-        Of each column.
-    rows
-        Texts, as many as there are columns.
-    notes
-        Beneath the name of each row, in small.
-    texts
-        Columns (from 0) that hold words, and not numbers.
-    marked
-        Rows (from 0) that stand out.
-    """
-
-    caption: str
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    notes: Sequence[str] = ()
-    texts: frozenset[int] = frozenset()
-    marked: frozenset[int] = frozenset()
 
 
 def lines(frame: pd.DataFrame) -> Iterator[Any]:
@@ -112,7 +84,7 @@ class Page(ABC):
 
     @functools.cached_property
     def _page(self) -> str:
-        template = _environment().get_template(self._template)
+        template = environment("synfin_analytics.reports").get_template(self._template)
         return template.render(report=self, words=wording, **self._sections())
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -151,7 +123,7 @@ class Page(ABC):
         name = f"synfin-{hashlib.sha256(page.encode()).hexdigest()[:12]}"
         sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.in_words())
         summary = (
-            f'<div class="{name}"><div {wording.NO_FORMULAS}><p><b>{escape(self.title)}</b></p>'
+            f'<div class="{name}"><div {NO_FORMULAS}><p><b>{escape(self.title)}</b></p>'
             f"<ul>{sentences}</ul><p>Trust this notebook to see the whole report, or save it as a "
             "file with <code>.save(&quot;report.html&quot;)</code>.</p></div></div>"
         )
@@ -181,16 +153,3 @@ def page_file(path: str | os.PathLike[str]) -> Path:
             "exist. Create it first."
         )
     return file
-
-
-@functools.cache
-def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    return Environment(
-        loader=PackageLoader("synfin_analytics.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

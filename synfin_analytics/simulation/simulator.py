@@ -9,7 +9,7 @@ import numpy as np
 
 from synfin_analytics._core import arguments
 from synfin_analytics._core.fork import require_thread_pool
-from synfin_analytics._core.html import html_table
+from synfin_analytics._core.html import table_html
 from synfin_analytics._core.output import Frame, check_frame, to_frame
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.simulation import _recurring as habits
@@ -50,7 +50,7 @@ class Simulation(NamedTuple):
 
     def _repr_html_(self) -> str:
         rows = [[f".{table}", rows, columns] for table, rows, columns in self._facts()]
-        return html_table(repr(self), ["frame", "rows", "columns"], rows)
+        return table_html(["frame", "rows", "columns"], rows, caption=repr(self))
 
     def _facts(self) -> list[tuple[str, str, str]]:
         """Say how large each frame is."""

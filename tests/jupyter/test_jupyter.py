@@ -83,7 +83,7 @@ def test_a_simulation_says_how_large_it_is(small):
     world = small["Simulation"]
     payments = f"{world.transactions.height:,}"
     assert repr(world) == f"Simulation(80 customers, 50 merchants, {payments} transactions)"
-    assert f"<td>{payments}</td>" in world._repr_html_()
+    assert f">{payments}</td>" in world._repr_html_()
 
 
 def test_a_scored_model_says_what_it_learnt_from(small):

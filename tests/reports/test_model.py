@@ -18,7 +18,12 @@ from reported import DAYS, NASTY, predictions, transactions
 
 from synfin_analytics._core import formatting as wording
 from synfin_analytics._core.formatting import between, decimal, money, number, percent
-from synfin_analytics._core.html import METRICS, apart, ends, metric
+from synfin_analytics._core.metric_format import (
+    METRICS,
+    format_difference,
+    format_interval,
+    format_metric,
+)
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_df
@@ -77,8 +82,8 @@ def test_the_threshold_is_the_one_that_the_predictions_follow(report, frame):
 @pytest.mark.parametrize("name", METRICS)
 def test_every_metric_is_that_of_evaluate(page, expected, name):
     row = page.rows("Metrics of forest 1.0")[METRICS[name][0]]
-    assert row["value"] == metric(name, getattr(expected, name))
-    assert row["without a model"] == metric(name, expected.baseline(name))
+    assert row["value"] == format_metric(name, getattr(expected, name))
+    assert row["without a model"] == format_metric(name, expected.baseline(name))
     if name in {"precision", "recall", "accuracy", "prevalence", "specificity"}:
         part, whole = expected.confusion.counts(name)
         assert row["counts"] == f"{part:,} of {whole:,}"
@@ -90,7 +95,9 @@ def test_every_metric_is_that_of_evaluate(page, expected, name):
 def test_intervals_are_those_of_draws_of_customers(page, expected, name):
     drawn = expected.bootstrap(name, draws=DRAWS)
     row = page.rows("Metrics of forest 1.0")[METRICS[name][0]]
-    assert row["95\u00a0% interval, customers drawn"] == ends(name, drawn.low, drawn.high)
+    assert row["95\u00a0% interval, customers drawn"] == format_interval(
+        name, drawn.low, drawn.high
+    )
 
 
 @pytest.mark.parametrize("name", ["precision", "recall", "specificity", "accuracy", "prevalence"])
@@ -122,10 +129,10 @@ def test_the_comparison_is_that_of_the_same_rows(world, page, frame):
         found = rows[METRICS[name][0]]
         ours = compared[(compared["metric"] == name) & (compared["model"] == "forest")].iloc[0]
         logit = compared[(compared["metric"] == name) & (compared["model"] == "logit")].iloc[0]
-        assert found["forest 1.0"] == metric(name, ours["value"])
-        assert found["logit 1.0"] == metric(name, logit["value"])
-        assert found["difference"] == apart(name, ours["difference"])
-        low, high = (apart(name, ours[f"difference_{end}"]) for end in ("low", "high"))
+        assert found["forest 1.0"] == format_metric(name, ours["value"])
+        assert found["logit 1.0"] == format_metric(name, logit["value"])
+        assert found["difference"] == format_difference(name, ours["difference"])
+        low, high = (format_difference(name, ours[f"difference_{end}"]) for end in ("low", "high"))
         assert found["95\u00a0% interval of it"] == f"{low} to {high}"
     assert rows["ROC AUC"]["reading"] == "better"
 

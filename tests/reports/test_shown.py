@@ -7,7 +7,7 @@ import re
 import polars as pl
 import pytest
 
-from synfin_analytics._core.html import ends, metric
+from synfin_analytics._core.metric_format import format_interval, format_metric
 from synfin_analytics.metrics import Confusion, Threshold, compare_models, evaluate
 
 NASTY = "<script>alert(1)</script>"
@@ -39,10 +39,10 @@ def test_an_evaluation_shows_its_metrics_in_words(frame):
     at = shown.index("precision")
     low, high = one.interval("precision")
     assert shown[at + 1 : at + 5] == [
-        metric("precision", one.precision),
-        ends("precision", low, high),
+        format_metric("precision", one.precision),
+        format_interval("precision", low, high),
         "20 of 40",
-        metric("precision", one.prevalence),
+        format_metric("precision", one.prevalence),
     ]
     assert "ROC AUC" in shown
 
@@ -75,7 +75,7 @@ def test_a_comparison_shows_differences_beside_values(frame):
     shown = cells(found._repr_html_())
     at = shown.index("&lt;script&gt;alert(1)&lt;/script&gt;")
     row = found.frame().query("metric == 'roc_auc'").iloc[1]
-    assert shown[at + 1] == metric("roc_auc", row["value"])
+    assert shown[at + 1] == format_metric("roc_auc", row["value"])
     assert shown[at + 4] == f"+{row['difference']:.3f}"
 
 

@@ -8,7 +8,7 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from synfin_analytics._core.formatting import NO_FORMULAS
+from synfin_analytics._core.html import table_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,11 +128,9 @@ class LoadReport:
         return f" ({self.labels.n_rejected_frauds:,} of them labelled fraud)"
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{name}</th>" for name, _ in self._facts())
-        body = "".join(f"<td>{value}</td>" for _, value in self._facts())
-        text = (
-            f"<table {NO_FORMULAS}><caption>Loaded into <b>{html.escape(self.table)}</b></caption>"
-            f"<thead><tr>{head}</tr></thead><tbody><tr>{body}</tr></tbody></table>"
+        head, row = zip(*self._facts(), strict=True)
+        text = table_html(
+            head, [row], caption=f"Loaded into {self.table}", text_columns=(), row_headers=False
         )
         if len(self.rejected):
             cells = zip(self.rejected["column"], self.rejected["reason"], strict=True)
