@@ -316,8 +316,8 @@ def _read(frame: str) -> Callable[[Job], Run]:
 
         manager = DatabaseManager(DatabaseConfig.from_env({"DATABASE_URL": job.url}))
         # An empty result imports what a full one needs.
-        read_df(f"{job.query} LIMIT 0", manager=manager, frame=frame)
-        return lambda: len(read_df(job.query, manager=manager, frame=frame))
+        read_df(f"{job.query} LIMIT 0", manager=manager, output=frame)
+        return lambda: len(read_df(job.query, manager=manager, output=frame))
 
     return prepare
 

@@ -105,7 +105,7 @@ def load(path: Path, manager: DatabaseManager) -> pl.DataFrame:
     report = store(path, manager)
     file = pl.read_parquet(path, columns=list(COLUMNS)).rename(COLUMNS).with_row_index("row")
     stored = read_df(
-        f"SELECT {', '.join(COLUMNS.values())} FROM transactions", frame="polars", manager=manager
+        f"SELECT {', '.join(COLUMNS.values())} FROM transactions", output="polars", manager=manager
     ).with_columns(pl.col("transaction_id", "customer_id", "merchant_id").cast(pl.Int64))
     refused = file[np.unique(report.rejected["row"])].drop("row")
     rows = pl.concat([stored, refused.cast(dict(stored.schema))])

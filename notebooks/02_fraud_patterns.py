@@ -392,8 +392,8 @@ table.sort_values("precision", ascending=False)
 # %%
 with get_db_session() as session:
     repository = FraudPatternRepository(session)
-    print("first: ", repository.record(found))
-    print("second:", repository.record(found))
+    print("first: ", repository.upsert(found))
+    print("second:", repository.upsert(found))
     session.commit()
     severe = repository.get_by_severity("critical", limit=5)
 severe[["pattern_type", "description", "detection_count", "first_detected", "confidence_score"]]

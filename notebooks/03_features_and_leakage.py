@@ -254,7 +254,7 @@ picture = plot_precision_recall(shown)
 # 3. Leave no row of the future in the training, and no label that had not arrived. `time_split`
 #    does that.
 # 4. Test as you will work: features stored on the day itself are safe, features computed later are
-#    not. `engineer(since=...)` adds those of each new day.
+#    not. `engineer(start=...)` adds those of each new day.
 #
 # The tests of this package change later rows and labels at random, and check that no earlier
 # feature changes.

@@ -274,7 +274,7 @@ print(f"average precision: {spread.mean():.2f}, give or take {spread.std():.2f} 
 # ## Your turn
 #
 # 1. Train with `max_iter=20` and with 200, store them as versions 1.1 and 1.2. Is more better?
-# 2. Evaluate only the second half of the test: `evaluate(..., start_date="2025-04-15")`.
+# 2. Evaluate only the second half of the test: `evaluate(..., start="2025-04-15")`.
 # 3. Which feature matters? Shuffle one column of the test (`rng.permutation`), score again, and see
 #    how far the average precision falls.
 

@@ -92,8 +92,8 @@ load_df(predictions, "model_predictions", on_conflict="update")
 # %%
 with get_db_session() as session:
     repository = ModelPredictionRepository(session)
-    march = repository.evaluate("trees", "1.0", amount=True, end_date="2025-03-31")
-    april = repository.evaluate("trees", "1.0", amount=True, start_date="2025-04-01")
+    march = repository.evaluate("trees", "1.0", amount=True, end="2025-03-31")
+    april = repository.evaluate("trees", "1.0", amount=True, start="2025-04-01")
 pd.DataFrame(
     {one: evaluation.summary().set_index("metric")["value"]
      for one, evaluation in (("March", march), ("April", april))}
@@ -221,9 +221,7 @@ print(f"{a_day.mean():.0f} a day: from {a_day.min()} to {a_day.max()}, on most d
 
 # %%
 with get_db_session() as session:
-    april_rows = ModelPredictionRepository(session).evaluate(
-        "trees", "1.0", start_date="2025-04-01"
-    )
+    april_rows = ModelPredictionRepository(session).evaluate("trees", "1.0", start="2025-04-01")
     print(april_rows.precision_at_k(20))
     print(april_rows.card_precision_at_k(20))
 

@@ -129,7 +129,9 @@ picture = plot_precision_recall(results)
 # %%
 with get_db_session() as session:
     comparison = ModelPredictionRepository(session).compare_models(
-        [(name, "1.0") for name in models], metrics=["average_precision", "roc_auc"], draws=500
+        [(name, "1.0") for name in models],
+        metrics=["average_precision", "roc_auc"],
+        n_resamples=500,
     )
 comparison
 

@@ -30,7 +30,7 @@ def predicted(manager):
     world = simulate(customers=200, merchants=60, days=60, seed=3)
     for table in ("customers", "merchants", "transactions"):
         load_df(getattr(world, table), table, manager=manager)
-    model = score_transactions(read_df("transactions", manager=manager, frame="polars"))
+    model = score_transactions(read_df("transactions", manager=manager, output="polars"))
     load_df(model.predictions, "model_predictions", manager=manager)
     assert model.predictions["ground_truth"].any()
 

@@ -47,9 +47,9 @@ NAMES = FACE.split()
 PARAMETERS = {
     "load_df": "df table columns on_invalid on_missing_parent on_conflict session manager "
     "rebuild_indexes progress separator encoding decimal thousands date_format timezone currency",
-    "read_df": "query params session manager frame exact",
+    "read_df": "query params session manager output use_decimal",
     "show": "df rows",
-    "read_batches": "query params session manager exact",
+    "read_batches": "query params session manager use_decimal",
     "fraud_rate": "frame by every interval bins level timestamp amount label cluster",
     "evaluate": "frame label score threshold by amount interval level",
     "Evaluation.at": "self threshold",
@@ -104,7 +104,7 @@ PARAMETERS = {
     "DetectedPatterns.frame": "self kind",
     "DetectedPatterns.summary": "self kind",
     "DetectedPatterns.transactions": "self kind",
-    "FraudPatternRepository.record": "self detected",
+    "FraudPatternRepository.upsert": "self detected",
     "read_layout": "df layout start separator encoding decimal thousands date_format timezone "
     "currency",
     "Layout": "transactions customers merchants name about",

@@ -19,7 +19,7 @@ reveal_type(evaluate(frame))
 reveal_type(evaluate(frame, by="channel"))
 reveal_type(evaluate(frame, by=["channel", "city"]))
 reveal_type(read_df("transactions"))
-reveal_type(read_df("transactions", frame="polars"))
+reveal_type(read_df("transactions", output="polars"))
 evaluate(frame).reccall
 """
 REVEALED = [

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-Frame: TypeAlias = Literal["pandas", "polars", "arrow"]
+Output: TypeAlias = Literal["pandas", "polars", "arrow"]
 
 _PANDAS: dict[pa.DataType, Any] = {
     pa.bool_(): pd.BooleanDtype(),
@@ -41,14 +41,14 @@ def in_numpy(kind: pa.DataType) -> bool:
     return any(check(kind) for check in _NUMPY)
 
 
-def check_frame(frame: object) -> None:
-    """Refuse a frame that is none of the three."""
-    if frame not in get_args(Frame):
-        raise ArgumentError(f'`frame` must be "pandas", "polars" or "arrow"; got {shown(frame)}.')
+def check_output(output: object) -> None:
+    """Raise unless `output` is one of the three kinds."""
+    if output not in get_args(Output):
+        raise ArgumentError(f'`output` must be "pandas", "polars" or "arrow"; got {shown(output)}.')
 
 
-def joined(arrays: Sequence[pa.Array], frame: Frame) -> pa.Array:
-    """Make one array of a column's pieces, texts as ``frame`` holds them."""
+def joined(arrays: Sequence[pa.Array], output: Output) -> pa.Array:
+    """Make one array of a column's pieces, texts as ``output`` holds them."""
     if len({array.type for array in arrays}) > 1:
         arrays = [_cast(array, pa.string_view()) for array in arrays]
         whole = pa.concat_arrays(arrays, memory_pool=_POOL)
@@ -56,7 +56,7 @@ def joined(arrays: Sequence[pa.Array], frame: Frame) -> pa.Array:
         whole = _joined_views(arrays)
     else:
         whole = pa.concat_arrays(arrays, memory_pool=_POOL)
-    return _cast(whole, _TEXTS[frame]) if _is_text(whole.type) else whole
+    return _cast(whole, _TEXTS[output]) if _is_text(whole.type) else whole
 
 
 def _joined_views(arrays: Sequence[pa.Array]) -> pa.Array:
@@ -77,24 +77,24 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def to_frame(
-    columns: dict[str, tuple[pa.DataType, list[pa.Array]]], frame: Frame
+    columns: dict[str, tuple[pa.DataType, list[pa.Array]]], output: Output
 ) -> pd.DataFrame | pl.DataFrame | pa.Table:
     """Build the frame of these columns, each given in prepared pieces, and give the pieces up."""
-    return frame_of({name: of_pieces(*given, frame) for name, given in columns.items()}, frame)
+    return frame_of({name: of_pieces(*given, output) for name, given in columns.items()}, output)
 
 
-def of_pieces(kind: pa.DataType, pieces: list[pa.Array], frame: Frame) -> Any:
+def of_pieces(kind: pa.DataType, pieces: list[pa.Array], output: Output) -> Any:
     """Make the column of these prepared pieces, and give them up."""
-    column = pa.chunked_array(pieces, _TEXTS[frame] if _is_text(kind) else kind)
+    column = pa.chunked_array(pieces, _TEXTS[output] if _is_text(kind) else kind)
     pieces.clear()
-    return _CONVERSIONS[frame](column)
+    return _CONVERSIONS[output](column)
 
 
-def frame_of(columns: dict[str, Any], frame: Frame) -> pd.DataFrame | pl.DataFrame | pa.Table:
+def frame_of(columns: dict[str, Any], output: Output) -> pd.DataFrame | pl.DataFrame | pa.Table:
     """Build the frame of its columns."""
-    if frame == "arrow":
+    if output == "arrow":
         return pa.table(columns)
-    if frame == "polars":
+    if output == "polars":
         import polars as pl
 
         return pl.DataFrame(columns)

@@ -104,7 +104,7 @@ def read(manager: DatabaseManager) -> pl.DataFrame:
         "SELECT transaction_id, customer_id, merchant_id, timestamp, amount, is_fraud "
         "FROM transactions",
         manager=manager,
-        frame="polars",
+        output="polars",
     )
 
 

@@ -206,7 +206,9 @@ def export(
     with (
         contextlib.closing(DatabaseManager()) as manager,
         # A table in CSV has all digits of its numbers: a query may have numbers without a scale.
-        read_batches(what, manager=manager, exact=exact or (is_csv and bool(tables))) as batches,
+        read_batches(
+            what, manager=manager, use_decimal=exact or (is_csv and bool(tables))
+        ) as batches,
         progress_bar(target.name, None, show=None) as bar,
     ):
         rows = write_batches(

@@ -12,7 +12,7 @@ import polars as pl
 
 from synfin_analytics._core.formatting import NO_VALUE, day, duration, number, percent, plural
 from synfin_analytics._core.html import table_html
-from synfin_analytics._core.output import Frame, check_frame, to_frame
+from synfin_analytics._core.output import Output, check_output, to_frame
 from synfin_analytics.detection.detector import FOUND
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class DetectedPatterns:
     def __len__(self) -> int:
         return len(self._patterns)
 
-    def frame(self, kind: Frame = "pandas") -> Any:
+    def frame(self, kind: Output = "pandas") -> Any:
         """Patterns, one a row, as they are loaded into their table.
 
         Parameters
@@ -83,14 +83,14 @@ class DetectedPatterns:
         """
         return _as(self._patterns, kind)
 
-    def transactions(self, kind: Frame = "pandas") -> Any:
+    def transactions(self, kind: Output = "pandas") -> Any:
         """Transactions concerned: ``pattern`` (the row of :meth:`frame`, from 0), its type, id.
 
         A transaction may belong to several patterns.
         """
         return _as(self._links, kind)
 
-    def summary(self, kind: Frame = "pandas") -> Any:
+    def summary(self, kind: Output = "pandas") -> Any:
         """How many patterns, transactions and customers there are of each type."""
         counted = self._patterns.group_by("pattern_type").agg(
             pl.len().cast(pl.Int64).alias("patterns"),
@@ -253,8 +253,8 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _as(frame: pl.DataFrame, kind: Frame) -> Any:
-    check_frame(kind)
+def _as(frame: pl.DataFrame, kind: Output) -> Any:
+    check_output(kind)
     if kind == "polars":
         return frame
     table = frame.to_arrow()

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from synfin_analytics._core.output import Frame
+    from synfin_analytics._core.output import Output
     from synfin_analytics._core.validation.columns import Column
     from synfin_analytics._core.validation.spec import ColumnSpec
     from synfin_analytics.database.models import Base
 
 _BATCH = 1_000_000
-_KINDS: dict[nw.Implementation, Frame] = {
+_KINDS: dict[nw.Implementation, Output] = {
     nw.Implementation.PANDAS: "pandas",
     nw.Implementation.POLARS: "polars",
 }

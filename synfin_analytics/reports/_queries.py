@@ -387,6 +387,6 @@ def importances(rows: ScoredPredictions) -> pd.DataFrame:
 
 
 def _frame(session: Session, query: Select[Any]) -> pd.DataFrame:
-    read: Any = read_df(query, session=session, frame="pandas")
+    read: Any = read_df(query, session=session, output="pandas")
     frame: pd.DataFrame = read
     return frame

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sqlalchemy import func, select
 
 from synfin_analytics._core import arguments
+from synfin_analytics._core.dates import closed
 from synfin_analytics.database.models import Merchant, Transaction
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics import _clusters as clusters
@@ -262,6 +263,7 @@ class _Maker:
 
     def __init__(self, session: Session, since: Bound, until: Bound, level: float) -> None:
         self.session, self.since, self.until, self.level = session, since, until, level
+        self.start, self.end = closed(since, until, ("since", "until"))
         self.repository = TransactionRepository(session)
 
     def of(self, query: Select[Any]) -> Select[Any]:
@@ -270,7 +272,7 @@ class _Maker:
 
     def rate(self, by: Any = None, **options: Any) -> pd.DataFrame:
         found: pd.DataFrame = self.repository.fraud_rate(
-            by, start_date=self.since, end_date=self.until, level=self.level, **options
+            by, start=self.start, end=self.end, confidence_level=self.level, **options
         )
         return found
 

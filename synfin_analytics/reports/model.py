@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from synfin_analytics._core import arguments
+from synfin_analytics._core.dates import closed
 from synfin_analytics.database.manager import get_db_manager
 from synfin_analytics.database.models import ModelPrediction, Transaction
 from synfin_analytics.exceptions import ArgumentError
@@ -167,11 +168,14 @@ class _Maker:
         cluster: str,
     ) -> None:
         self.session, self.model, self.level = session, model, level
-        self.period: dict[str, Any] = {"start_date": since, "end_date": until}
+        start, end = closed(since, until, ("since", "until"))
+        self.period: dict[str, Any] = {"start": start, "end": end}
         self.repository = ModelPredictionRepository(session)
-        self.rows = ScoredPredictions(session, *model, since, until)
+        self.rows = ScoredPredictions(session, *model, start, end)
         # First, for a model that is not there is told with the nearest.
-        self.evaluation = self.repository.evaluate(*model, amount=True, level=level, **self.period)
+        self.evaluation = self.repository.evaluate(
+            *model, amount=True, confidence_level=level, **self.period
+        )
         known = facts.of_predictions(self.rows, cluster)
         if known is None:
             raise ArgumentError(f"{' '.join(model)} has no predictions.")
@@ -266,7 +270,7 @@ class _Maker:
         try:
             evaluations = {
                 " ".join(one): self.repository.evaluate(
-                    *one, at, level=self.level, shared_with=[against], **self.period
+                    *one, at, confidence_level=self.level, common_with=[against], **self.period
                 )
                 for one, against, at in (
                     (other, self.model, followed(theirs)[0]),
@@ -279,7 +283,7 @@ class _Maker:
 
     @property
     def _dates(self) -> tuple[Bound, Bound]:
-        return self.rows.start_date, self.rows.end_date
+        return self.rows.start, self.rows.end
 
     def groups(self, threshold: Threshold, by: By) -> dict[str, GroupedEvaluation]:
         """Evaluate each group of each column, or columns."""
@@ -289,7 +293,7 @@ class _Maker:
             wanted = groupings.listed(by)
         return {
             groupings.named(one): self.repository.evaluate(
-                *self.model, threshold, by=one, level=self.level, **self.period
+                *self.model, threshold, by=one, confidence_level=self.level, **self.period
             )
             for one in wanted
         }

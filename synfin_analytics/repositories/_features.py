@@ -32,8 +32,8 @@ _AT = Transaction.timestamp
 
 def engineer(
     session: Session,
-    since: dt.datetime | None,
-    until: dt.datetime | None,
+    start: dt.datetime | None,
+    end: dt.datetime | None,
     label_delay: dt.timedelta | None,
 ) -> LoadReport:
     """Compute and store the features of the transactions of a period; say what was loaded.
@@ -50,10 +50,12 @@ def engineer(
         names.remove("label_available_at")
         delay = {"label_delay": label_delay}
     reports = []
-    for begin, end in _parts(session, since, until):
-        query = _history(names, begin, end)
-        rows = read_df(query, session=session, frame="polars")
-        features = engineer_features(rows, customers, merchants, since=begin, until=end, **delay)
+    for part_start, part_end in _parts(session, start, end):
+        query = _history(names, part_start, part_end)
+        rows = read_df(query, session=session, output="polars")
+        features = engineer_features(
+            rows, customers, merchants, since=part_start, until=part_end, **delay
+        )
         reports.append(load_df(features, MLFeatures, on_conflict="update", session=session))
     return LoadReport(
         table=reports[0].table,
@@ -66,10 +68,10 @@ def engineer(
 
 
 def _parts(
-    session: Session, since: dt.datetime | None, until: dt.datetime | None
+    session: Session, start: dt.datetime | None, end: dt.datetime | None
 ) -> list[tuple[dt.datetime | None, dt.datetime | None]]:
     """Cut the period into parts of about as many rows, none of more than ``MOST_ROWS``."""
-    inside = _within(since, until)
+    inside = _within(start, end)
     count = session.execute(
         select(func.count()).select_from(Transaction).where(*inside)
     ).scalar_one()
@@ -79,31 +81,31 @@ def _parts(
     if shares:
         cut = select(func.percentile_disc(shares).within_group(_AT.asc())).where(*inside)
         cuts = session.execute(cut).scalar_one()
-    return list(pairwise([since, *dict.fromkeys(cuts), until]))
+    return list(pairwise([start, *dict.fromkeys(cuts), end]))
 
 
-def _within(since: dt.datetime | None, until: dt.datetime | None) -> list[ColumnElement[bool]]:
+def _within(start: dt.datetime | None, end: dt.datetime | None) -> list[ColumnElement[bool]]:
     return [
-        *([] if since is None else [since <= _AT]),
-        *([] if until is None else [until > _AT]),
+        *([] if start is None else [start <= _AT]),
+        *([] if end is None else [end > _AT]),
     ]
 
 
 def _history(
-    names: Sequence[str], since: dt.datetime | None, until: dt.datetime | None
+    names: Sequence[str], start: dt.datetime | None, end: dt.datetime | None
 ) -> Select[tuple[object, ...]]:
     """Rows of a period, and what was before of their customers and their merchants."""
     query = select(*(Transaction.__table__.c[name] for name in names))
-    if since is None:
-        return query.where(*_within(None, until))
+    if start is None:
+        return query.where(*_within(None, end))
     named = (
-        key.in_(select(key).where(*_within(since, until)))
+        key.in_(select(key).where(*_within(start, end)))
         for key in (Transaction.customer_id, Transaction.merchant_id)
     )
-    return query.where(*_within(None, until), or_(since <= _AT, *named))
+    return query.where(*_within(None, end), or_(start <= _AT, *named))
 
 
 def _columns(session: Session, model: type[Base], names: tuple[str, ...]) -> Any:
     return read_df(
-        select(*(model.__table__.c[name] for name in names)), session=session, frame="polars"
+        select(*(model.__table__.c[name] for name in names)), session=session, output="polars"
     )

@@ -33,7 +33,7 @@ _LISTS = ("subjects", "customers", "merchants", "transactions")
 
 
 @dataclasses.dataclass(frozen=True)
-class Recorded:
+class UpsertReport:
     """What storing patterns did: how many are new, have changed, and were there as they are.
 
     ``merged`` are stored patterns that went up in another, which turned out to be the same.

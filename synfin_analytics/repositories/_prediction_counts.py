@@ -19,7 +19,7 @@ from synfin_analytics.metrics._scored import DAY, UNLABELLED
 from synfin_analytics.metrics._scores import COUNTED, SCORE
 from synfin_analytics.repositories._arguments import total
 from synfin_analytics.repositories._query_settings import HASHED, planned
-from synfin_analytics.repositories.transactions import within
+from synfin_analytics.repositories.transactions import between
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,9 +42,9 @@ class ScoredPredictions:
         Session to count in: uncommitted predictions count too.
     model_name, model_version
         Which model.
-    start_date, end_date
-        Range of dates of the transactions, see :class:`TransactionRepository`.
-    shared_with
+    start, end
+        Only transactions at or after ``start`` and before ``end``.
+    common_with
         Names and versions of other models: only transactions whose truth and score these know too.
     fingerprint
         What :meth:`by_score` returned for the predictions that were evaluated; the other methods
@@ -58,9 +58,9 @@ class ScoredPredictions:
     session: Session
     model_name: str
     model_version: str
-    start_date: Bound = None
-    end_date: Bound = None
-    shared_with: Sequence[tuple[str, str]] = ()
+    start: Bound = None
+    end: Bound = None
+    common_with: Sequence[tuple[str, str]] = ()
     fingerprint: int | None = None
     amount: bool = False
     left_behind: bool = False
@@ -144,11 +144,11 @@ class ScoredPredictions:
         ).group_by(grouped.c[DAY], low, func.least(grouped.c.place, k + 1))
         return self._unchanged(self._frame(query))
 
-    def by_card(self, day: str, card: str) -> nw.DataFrame[Any]:
+    def by_card(self, day: str, entity: str) -> nw.DataFrame[Any]:
         """Count by day and card, with the card's highest score of the day."""
-        moment, column = self._day(day), self._column(card)
+        moment, column = self._day(day), self._column(entity)
         query = select(
-            moment.label(DAY), column.label(card), func.max(_SAID).label(SCORE), *self._counts()
+            moment.label(DAY), column.label(entity), func.max(_SAID).label(SCORE), *self._counts()
         ).where(_TRUTH.is_not(None))
         return self._unchanged(self._read(query.group_by(moment, column), joined=True))
 
@@ -225,14 +225,14 @@ class ScoredPredictions:
     def where(self, query: Select[Any], *, joined: bool = True) -> Select[Any]:
         """Let a query be of these predictions; ``joined``: and of their transactions."""
         source = ModelPrediction.__table__
-        period = within(self.start_date, self.end_date)
+        period = between(self.start, self.end)
         if joined or period:
             source = source.join(Transaction.__table__)
         return query.select_from(source).where(
             ModelPrediction.model_name == self.model_name,
             ModelPrediction.model_version == self.model_version,
             *period,
-            *(self._known_to(*other) for other in self.shared_with),
+            *(self._known_to(*other) for other in self.common_with),
         )
 
     @staticmethod
@@ -256,8 +256,8 @@ class ScoredPredictions:
     def _frame(self, query: Select[Any]) -> nw.DataFrame[Any]:
         if self.left_behind:
             raise ArgumentError(LEFT_BEHIND)
-        with planned(self.session, HASHED) if self.shared_with else contextlib.nullcontext():
-            read = read_df(query, session=self.session, frame="polars")
+        with planned(self.session, HASHED) if self.common_with else contextlib.nullcontext():
+            read = read_df(query, session=self.session, output="polars")
         frame: nw.DataFrame[Any] = nw.from_native(read, eager_only=True)
         return frame
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from sqlalchemy import Table, delete, func, select
 
-from synfin_analytics._core.output import Frame, check_frame
+from synfin_analytics._core.output import Output, check_output
 from synfin_analytics._core.validation.spec import TableSpec, spec_of
 from synfin_analytics.database.connection import check_driver
 from synfin_analytics.database.models import Base
@@ -46,23 +46,25 @@ class BaseRepository(Generic[ModelT]):
     ----------
     session
         Session to work in.
-    frame
+    output
         Kind of the DataFrames: ``"pandas"``, ``"polars"`` or ``"arrow"``.
-    exact
+    use_decimal
         Money as decimals rather than as float64, as in :func:`synfin_analytics.read_df`.
     """
 
     model: ClassVar[type[Base]]
 
-    def __init__(self, session: Session, frame: Frame = "pandas", *, exact: bool = False) -> None:
-        check_frame(frame)
+    def __init__(
+        self, session: Session, output: Output = "pandas", *, use_decimal: bool = False
+    ) -> None:
+        check_output(output)
         check_driver(session.get_bind(self.model).dialect)
         self.session = session
-        self.frame: Frame = frame
-        self.exact = exact
+        self.output: Output = output
+        self.use_decimal = use_decimal
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(frame={self.frame!r}, exact={self.exact})"
+        return f"{type(self).__name__}(output={self.output!r}, use_decimal={self.use_decimal})"
 
     # -- One entity -----------------------------------------------------------------------------
 
@@ -200,7 +202,9 @@ class BaseRepository(Generic[ModelT]):
 
     def _read(self, query: Select[Any] | CompoundSelect[Any]) -> Rows:
         self._flush()
-        return read_df(query, session=self.session, frame=self.frame, exact=self.exact)
+        return read_df(
+            query, session=self.session, output=self.output, use_decimal=self.use_decimal
+        )
 
     def _flush(self) -> None:
         """Write what is pending, so that it is read too: not every session autoflushes."""

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, overload
 from sqlalchemy import func, select
 
 from synfin_analytics._core.arguments import shown, text
+from synfin_analytics._core.dates import half_open
 from synfin_analytics.database.models import MLFeatures, ModelPrediction
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, SynfinError
-from synfin_analytics.features._engineer import delay_of, period_of
+from synfin_analytics.features._engineer import delay_of
 from synfin_analytics.metrics._resampled import Options
 from synfin_analytics.metrics._scored import split_counts
 from synfin_analytics.metrics.by_group import GroupedEvaluation, check_groups, grouped
@@ -43,8 +44,8 @@ class MLFeaturesRepository(BaseRepository[MLFeatures]):
 
     def engineer(
         self,
-        since: Bound = None,
-        until: Bound = None,
+        start: Bound = None,
+        end: Bound = None,
         label_delay: str | dt.timedelta | None = None,
     ) -> LoadReport:
         """Compute the features of the transactions in the table, and store them by COPY.
@@ -54,10 +55,10 @@ class MLFeaturesRepository(BaseRepository[MLFeatures]):
 
         Parameters
         ----------
-        since, until
-            Only of transactions from ``since`` to ``until``: dates, as ``"2026-03-01"``, of which
-            the last day is included, or moments, of which ``until`` is excluded. All that was
-            before is their history: so each day adds its own.
+        start, end
+            Only features of transactions at or after ``start`` and before ``end``; a date without
+            a time is its midnight UTC. All earlier transactions are their history, so that each day
+            adds its own.
         label_delay
             By default each label was known at ``label_available_at``, or at once where that is
             NULL. A length of time, as ``"7d"``, ignores that column and makes every label known so
@@ -77,7 +78,7 @@ class MLFeaturesRepository(BaseRepository[MLFeatures]):
         --------
         synfin_analytics.engineer_features : the same for frames.
         """
-        period = period_of(since, until)
+        period = half_open(start, end)
         delay = None if label_delay is None else delay_of(label_delay)
         self._flush()
         with savepoint(self.session):
@@ -150,11 +151,11 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
         *,
         by: None = ...,
         amount: bool = ...,
-        interval: Interval = ...,
-        level: float = ...,
-        start_date: Bound = ...,
-        end_date: Bound = ...,
-        shared_with: Sequence[tuple[str, str]] = ...,
+        interval_method: Interval = ...,
+        confidence_level: float = ...,
+        start: Bound = ...,
+        end: Bound = ...,
+        common_with: Sequence[tuple[str, str]] = ...,
     ) -> Evaluation: ...
     @overload
     def evaluate(
@@ -165,11 +166,11 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
         *,
         by: str | Sequence[str],
         amount: bool = ...,
-        interval: Interval = ...,
-        level: float = ...,
-        start_date: Bound = ...,
-        end_date: Bound = ...,
-        shared_with: Sequence[tuple[str, str]] = ...,
+        interval_method: Interval = ...,
+        confidence_level: float = ...,
+        start: Bound = ...,
+        end: Bound = ...,
+        common_with: Sequence[tuple[str, str]] = ...,
     ) -> GroupedEvaluation: ...
     def evaluate(
         self,
@@ -179,11 +180,11 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
         *,
         by: str | Sequence[str] | None = None,
         amount: bool = False,
-        interval: Interval = "wilson",
-        level: float = 0.95,
-        start_date: Bound = None,
-        end_date: Bound = None,
-        shared_with: Sequence[tuple[str, str]] = (),
+        interval_method: Interval = "wilson",
+        confidence_level: float = 0.95,
+        start: Bound = None,
+        end: Bound = None,
+        common_with: Sequence[tuple[str, str]] = (),
     ) -> Evaluation | GroupedEvaluation:
         """Evaluate the scores of one version of a model, counted inside PostgreSQL.
 
@@ -201,11 +202,12 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
             Column or columns of ``transactions`` to group by.
         amount
             Sum up the transactions' amounts too, for costs.
-        interval, level
+        interval_method, confidence_level
             Interval of proportions.
-        start_date, end_date
-            Range of dates of the transactions, see :class:`TransactionRepository`.
-        shared_with
+        start, end
+            Only transactions at or after ``start`` and before ``end``; a date without a time is its
+            midnight UTC.
+        common_with
             Names and versions of other models: only transactions whose truth and score these know
             too.
 
@@ -218,12 +220,12 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
             There is none of these dates, or shared with the others; predictions with a ground
             truth have no ``fraud_probability``.
         """
-        check_interval(interval, level)
+        check_interval(interval_method, confidence_level)
         _check_version(model_name, model_version)
         at = as_threshold(threshold)
         self._flush()
         rows = ScoredPredictions(
-            self.session, model_name, model_version, start_date, end_date, tuple(shared_with)
+            self.session, model_name, model_version, start, end, tuple(common_with)
         )
         names = () if by is None else check_groups(by)
         counts, rows = rows.by_score(names, amount=amount)
@@ -231,9 +233,9 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
             raise self._unknown(model_name, model_version)
         groups = split_counts(counts, names)
         if by is not None:
-            return grouped(names, groups, at, interval, level, rows)
+            return grouped(names, groups, at, interval_method, confidence_level, rows)
         ((_, of),) = groups
-        return Evaluation(of, at, interval, level, rows)
+        return Evaluation(of, at, interval_method, confidence_level, rows)
 
     def compare_models(
         self,
@@ -242,12 +244,12 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
         *,
         cluster: str | None = None,
         metrics: Sequence[str] = DEFAULT,
-        draws: int = 1000,
+        n_resamples: int = 1000,
         seed: int = 0,
-        level: float = 0.95,
+        confidence_level: float = 0.95,
         k: int = 100,
         day: str = "timestamp",
-        card: str = "customer_id",
+        entity: str = "customer_id",
         max_fpr: float = 0.01,
         cost_per_alert: float | None = None,
         recovery_rate: float = 1.0,
@@ -259,11 +261,11 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
         models
             Names and versions, as ``[("forest", "1.0"), ("logit", "1.0")]``; the first is what
             the others are compared with.
-        threshold, cluster, metrics, draws, seed, level
+        threshold, cluster, metrics, n_resamples, seed, confidence_level
             As in :func:`synfin_analytics.compare_models`; ``cluster`` is a column of
             ``transactions``.
-        k, day, card, max_fpr, cost_per_alert, recovery_rate
-            Parameters of the metrics that have some; ``day`` and ``card`` are columns of
+        k, day, entity, max_fpr, cost_per_alert, recovery_rate
+            Parameters of the metrics that have some; ``day`` and ``entity`` are columns of
             ``transactions``.
 
         Raises
@@ -281,13 +283,22 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
             )
         evaluations = {
             f"{name} {version}": self.evaluate(
-                name, version, threshold, level=level, amount="cost" in metrics
+                name,
+                version,
+                threshold,
+                confidence_level=confidence_level,
+                amount="cost" in metrics,
             )
             for name, version in models
         }
-        options = Options(k, day, card, max_fpr, cost_per_alert, recovery_rate)
+        options = Options(k, day, entity, max_fpr, cost_per_alert, recovery_rate)
         return compare(
-            evaluations, cluster=cluster, metrics=metrics, draws=draws, seed=seed, options=options
+            evaluations,
+            cluster=cluster,
+            metrics=metrics,
+            draws=n_resamples,
+            seed=seed,
+            options=options,
         )
 
     def confusion(self, model_name: str, model_version: str) -> Confusion:

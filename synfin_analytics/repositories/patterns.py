@@ -10,7 +10,13 @@ from synfin_analytics.database.models import AnomalyPattern, FraudPattern
 from synfin_analytics.database.models.patterns import SEVERITIES
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.repositories._errors import savepoint
-from synfin_analytics.repositories._pattern_merge import COLUMNS, Merge, Recorded, frame_of, rows_of
+from synfin_analytics.repositories._pattern_merge import (
+    COLUMNS,
+    Merge,
+    UpsertReport,
+    frame_of,
+    rows_of,
+)
 from synfin_analytics.repositories.base import BaseRepository, ModelT
 
 if TYPE_CHECKING:
@@ -30,7 +36,7 @@ class _PatternRepository(BaseRepository[ModelT]):
             raise NotFoundError("severity", severity, SEVERITIES)
         return self._latest("severity", severity, limit, offset)
 
-    def record(self, detected: Any) -> Recorded:
+    def upsert(self, detected: Any) -> UpsertReport:
         """Store patterns that were found; one that is stored already is brought up to date.
 
         A pattern is the same as a stored one if both have the same type and are about somebody in
@@ -64,7 +70,7 @@ class _PatternRepository(BaseRepository[ModelT]):
             )
         found = rows_of(detected)
         if not found:
-            return Recorded(0, 0, 0)
+            return UpsertReport(0, 0, 0)
         self._flush()
         with savepoint(self.session):
             self._wait_for_others()
@@ -79,7 +85,7 @@ class _PatternRepository(BaseRepository[ModelT]):
                 )
             if merge.added:
                 self.bulk_create(frame_of(merge.added), rebuild_indexes="never")
-        return Recorded(len(merge.added), len(merge.updated), merge.unchanged, len(merge.gone))
+        return UpsertReport(len(merge.added), len(merge.updated), merge.unchanged, len(merge.gone))
 
     def _wait_for_others(self) -> None:
         isolation = self.session.scalar(text("SELECT current_setting('transaction_isolation')"))

@@ -9,7 +9,7 @@ import narwhals as nw
 from sqlalchemy import and_, func, select, union_all
 
 from synfin_analytics._core.arithmetic import ratio
-from synfin_analytics._core.dates import Bound, span
+from synfin_analytics._core.dates import Bound, closed, half_open
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics._clusters import AUTO, Clusters
@@ -22,6 +22,7 @@ from synfin_analytics.repositories._query_settings import BY_SLICE, planned, sli
 from synfin_analytics.repositories.base import BaseRepository
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable, Mapping, Sequence
     from decimal import Decimal
 
@@ -37,9 +38,10 @@ _DEAREST = (Transaction.amount.desc(),)
 class TransactionRepository(BaseRepository[Transaction]):
     """Transactions.
 
-    A range of dates holds its start, and not its end (``start_date <= timestamp < end_date``), so
-    that ranges that follow one another share nothing; but a date without a time means its whole
-    day, as an end too. Datetimes without a zone are UTC. Texts as ``"2026-01-31"`` are dates.
+    ``start_date`` and ``end_date`` are both included: an ``end_date`` without a time includes that
+    whole day, a datetime includes that moment. ``start`` and ``end`` of :meth:`fraud_rate` are
+    half-open (``start <= timestamp < end``), and a date without a time is its midnight. Datetimes
+    without a time zone are UTC; strings such as ``"2026-01-31"`` are dates.
 
     Examples
     --------
@@ -150,7 +152,7 @@ class TransactionRepository(BaseRepository[Transaction]):
             func.count().filter(Transaction.is_anomaly.is_(True)).label("anomaly_count"),
         ).where(*within(start_date, end_date))
         statistics: dict[str, Any] = dict(self.session.execute(query).mappings().one())
-        if not self.exact:
+        if not self.use_decimal:
             statistics |= {k: float(v) for k, v in statistics.items() if k.endswith("_amount")}
         rate = ratio(statistics["fraud_count"], statistics["labelled_count"])
         return statistics | {"fraud_rate": float(rate)}
@@ -159,13 +161,13 @@ class TransactionRepository(BaseRepository[Transaction]):
         self,
         by: str | Sequence[str] | None = None,
         every: str | None = None,
-        start_date: Bound = None,
-        end_date: Bound = None,
-        interval: Interval = "wilson",
+        interval_method: Interval = "wilson",
         *,
         bins: Mapping[str, Sequence[float]] | None = None,
-        level: float = 0.95,
+        confidence_level: float = 0.95,
         cluster: str | Sequence[str] | None = AUTO,
+        start: Bound = None,
+        end: Bound = None,
     ) -> Any:
         """Fraud rate with its interval, counted inside PostgreSQL.
 
@@ -177,10 +179,10 @@ class TransactionRepository(BaseRepository[Transaction]):
         NotFoundError
             ``transactions`` has no such column; the message names the nearest.
         """
-        check_interval(interval, level)
+        check_interval(interval_method, confidence_level)
         groups = Groups.parse(by, bins, every, measures=MEASURES)
         clusters = Clusters.parse(cluster, groups.needed, self._table.c.keys())
-        cuts, where = self._cuts(groups), within(start_date, end_date)
+        cuts, where = self._cuts(groups), between(start, end)
         query = select(
             *cuts,
             *(
@@ -192,7 +194,9 @@ class TransactionRepository(BaseRepository[Transaction]):
         ).where(and_(True, *where))
         count = functools.partial(counted, keys=groups.keys, clusters=clusters)
         counts = self._by_slices(query, count, groups.period, where)
-        return rates_from_counts(counts, groups, clusters, interval=interval, level=level)
+        return rates_from_counts(
+            counts, groups, clusters, interval=interval_method, level=confidence_level
+        )
 
     def _by_slices(
         self,
@@ -227,11 +231,19 @@ class TransactionRepository(BaseRepository[Transaction]):
 
 
 def within(start_date: Bound, end_date: Bound) -> list[ColumnElement[bool]]:
-    """Conditions that a transaction is of this range of dates."""
-    start, end = span(start_date, end_date)
-    where: list[ColumnElement[bool]] = []
-    if start is not None:
-        where.append(Transaction.timestamp >= start)
-    if end is not None:
-        where.append(Transaction.timestamp < end)
-    return where
+    """Conditions that a transaction is within these dates, both included."""
+    return _between(*closed(start_date, end_date))
+
+
+def between(start: Bound, end: Bound) -> list[ColumnElement[bool]]:
+    """Conditions that a transaction is at or after ``start`` and before ``end``."""
+    return _between(*half_open(start, end))
+
+
+def _between(first: dt.datetime | None, after: dt.datetime | None) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if first is not None:
+        conditions.append(Transaction.timestamp >= first)
+    if after is not None:
+        conditions.append(Transaction.timestamp < after)
+    return conditions

@@ -10,7 +10,7 @@ import numpy as np
 from synfin_analytics._core import arguments
 from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.html import table_html
-from synfin_analytics._core.output import Frame, check_frame, to_frame
+from synfin_analytics._core.output import Output, check_output, to_frame
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.simulation import _recurring as habits
 from synfin_analytics.simulation._aggregates import of_customers, of_merchants
@@ -71,7 +71,7 @@ def simulate(
     anomalies: str | Iterable[str | Anomaly] | Mapping[str, Mapping[str, Any] | Anomaly] = "all",
     drift: float = 0.0,
     start: dt.date = dt.date(2025, 1, 1),
-    frame: Frame = "pandas",
+    frame: Output = "pandas",
 ) -> Simulation:
     """Simulate card payments with labelled fraud; the same seed gives the same payments.
 
@@ -132,7 +132,7 @@ def simulate(
     # A seed of NumPy is the same seed.
     customers, merchants, days, seed = (int(one) for one in (customers, merchants, days, seed))
     fraud_rate, drift = float(fraud_rate), float(drift)
-    check_frame(frame)
+    check_output(frame)
     frauds, harmless = chosen_patterns(patterns), chosen_anomalies(anomalies)
     world = World.of(
         settle(Draws(seed, "customers"), customers, merchants),
@@ -220,7 +220,7 @@ def _check(
         )
 
 
-def _as(frame: pl.DataFrame, kind: Frame) -> Any:
+def _as(frame: pl.DataFrame, kind: Output) -> Any:
     if kind == "polars":
         return frame
     table = frame.to_arrow()

@@ -11,7 +11,7 @@ from synfin_analytics.exceptions import ForkedProcessError, SynfinError
 #: Each line waits for ever in such a child, unless it is refused.
 WAITS = {
     "load_df": 'load_df(pd.DataFrame({"merchant_id": ["M9"]}), "merchants")',
-    "read_df as polars": 'read_df("transactions", frame="polars")',
+    "read_df as polars": 'read_df("transactions", output="polars")',
     "simulate": "simulate(20, 10, 10)",
     "engineer_features": "engineer_features(pandas)",
     "window_features": 'window_features(pandas, by="customer_id", windows=["1d"])',
@@ -32,7 +32,7 @@ WAITS = {
 }
 WORKS = {
     "read_df": 'read_df("transactions")',
-    "read_df as Arrow": 'read_df("transactions", frame="arrow")',
+    "read_df as Arrow": 'read_df("transactions", output="arrow")',
     "fraud_rate of pandas": 'fraud_rate(pandas, by="channel")',
     "fraud_rate of Arrow": 'fraud_rate(arrow, by="channel")',
     "a repository": "TransactionRepository(get_db_session()).get_fraud_transactions()",

@@ -39,7 +39,7 @@ def world(manager):
 
 def stored(manager, table="transactions"):
     key = {"transactions": "transaction_id", "customers": "customer_id"}[table]
-    return read_df(f"SELECT * FROM {table} ORDER BY {key}", manager=manager, frame="polars")
+    return read_df(f"SELECT * FROM {table} ORDER BY {key}", manager=manager, output="polars")
 
 
 # -- Load ------------------------------------------------------------------------------------------

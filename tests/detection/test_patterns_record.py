@@ -15,7 +15,7 @@ from synfin_analytics.detection import detect_anomalies, detect_patterns
 from synfin_analytics.exceptions import ArgumentError, InvalidDataError
 from synfin_analytics.io.load import load_df
 from synfin_analytics.repositories import AnomalyPatternRepository, FraudPatternRepository
-from synfin_analytics.repositories._pattern_merge import COLUMNS, Recorded
+from synfin_analytics.repositories._pattern_merge import COLUMNS, UpsertReport
 from synfin_analytics.simulation import simulate
 
 
@@ -61,7 +61,7 @@ def frame(*patterns: dict) -> pl.DataFrame:
 
 @pytest.fixture
 def repository(session):
-    return FraudPatternRepository(session, frame="polars")
+    return FraudPatternRepository(session, output="polars")
 
 
 def stored(repository) -> list[tuple]:
@@ -82,16 +82,16 @@ def stored(repository) -> list[tuple]:
 
 def test_recording_the_same_again_changes_nothing(repository):
     found = frame(pattern("T1 T2", 1, 2), pattern("T8 T9", 5, 6, customers="C2"))
-    assert repository.record(found) == Recorded(added=2, updated=0, unchanged=0)
+    assert repository.upsert(found) == UpsertReport(added=2, updated=0, unchanged=0)
     before = repository.get_all()
-    assert repository.record(found) == Recorded(added=0, updated=0, unchanged=2)
+    assert repository.upsert(found) == UpsertReport(added=0, updated=0, unchanged=2)
     assert repository.get_all().equals(before)
 
 
 def test_a_pattern_that_goes_on_is_brought_up_to_date(repository):
-    repository.record(frame(pattern("T1 T2", 1, 2)))
+    repository.upsert(frame(pattern("T1 T2", 1, 2)))
     later = pattern("T2 T3 T4", 2, 4, merchants="M2", name="Renamed")
-    assert repository.record(frame(later)) == Recorded(added=0, updated=1, unchanged=0)
+    assert repository.upsert(frame(later)) == UpsertReport(added=0, updated=1, unchanged=0)
     assert stored(repository) == [(1, 4, 4, "T1 T2 T3 T4")]
     row = repository.get_all().row(0, named=True)
     assert row["name"] == "Renamed"
@@ -99,8 +99,8 @@ def test_a_pattern_that_goes_on_is_brought_up_to_date(repository):
 
 
 def test_an_earlier_part_leaves_the_end_as_it_was(repository):
-    repository.record(frame(pattern("T3 T4", 3, 4)))
-    repository.record(frame(pattern("T1 T3", 1, 3)))
+    repository.upsert(frame(pattern("T3 T4", 3, 4)))
+    repository.upsert(frame(pattern("T1 T3", 1, 3)))
     assert stored(repository) == [(1, 4, 3, "T3 T4 T1")]
 
 
@@ -114,35 +114,35 @@ def test_an_earlier_part_leaves_the_end_as_it_was(repository):
     ids=["later", "another customer", "another type"],
 )
 def test_what_is_not_the_same_is_added(repository, other):
-    repository.record(frame(pattern("T1", 1, 2)))
-    assert repository.record(frame(other)).added == 1
+    repository.upsert(frame(pattern("T1", 1, 2)))
+    assert repository.upsert(frame(other)).added == 1
     assert len(stored(repository)) == 2
 
 
 def test_periods_that_share_one_moment_overlap(repository):
-    repository.record(frame(pattern("T1", 1, 2)))
-    assert repository.record(frame(pattern("T2", 2, 3))).updated == 1
+    repository.upsert(frame(pattern("T1", 1, 2)))
+    assert repository.upsert(frame(pattern("T2", 2, 3))).updated == 1
 
 
 def test_one_that_connects_two_makes_them_one(repository):
-    repository.record(frame(pattern("T1", 1, 2), pattern("T4", 4, 5)))
-    assert repository.record(frame(pattern("T2 T4", 2, 4))) == Recorded(0, 1, 0, merged=1)
+    repository.upsert(frame(pattern("T1", 1, 2), pattern("T4", 4, 5)))
+    assert repository.upsert(frame(pattern("T2 T4", 2, 4))) == UpsertReport(0, 1, 0, merged=1)
     assert stored(repository) == [(1, 5, 3, "T1 T4 T2")]
 
 
 def test_a_ring_is_the_same_if_it_shares_a_merchant(repository):
     ring = {"kind": "collusion_ring", "about": "merchants"}
-    repository.record(frame(pattern("T1", 1, 2, merchants="M1 M2", **ring)))
+    repository.upsert(frame(pattern("T1", 1, 2, merchants="M1 M2", **ring)))
     more = pattern("T2", 2, 3, merchants="M2 M3", customers="C9", **ring)
-    assert repository.record(frame(more)).updated == 1
+    assert repository.upsert(frame(more)).updated == 1
     other = pattern("T5", 2, 3, merchants="M7", **ring)  # the customer is the same
-    assert repository.record(frame(other)).added == 1
+    assert repository.upsert(frame(other)).added == 1
 
 
 def test_two_of_one_run_that_are_the_same_become_one(repository):
     both = frame(pattern("T1 T2", 1, 3), pattern("T3", 2, 2, name="Last"))
-    assert repository.record(both) == Recorded(added=1, updated=0, unchanged=0)
-    assert repository.record(both) == Recorded(added=0, updated=0, unchanged=1)
+    assert repository.upsert(both) == UpsertReport(added=1, updated=0, unchanged=0)
+    assert repository.upsert(both) == UpsertReport(added=0, updated=0, unchanged=1)
     assert stored(repository) == [(1, 3, 3, "T1 T2 T3")]
 
 
@@ -154,12 +154,12 @@ def test_patterns_that_somebody_else_wrote_are_left_alone(repository):
         last_detected=day(9),
         characteristics={"customers": "C1"},
     )
-    assert repository.record(frame(pattern("T1", 1, 2))).added == 1
+    assert repository.upsert(frame(pattern("T1", 1, 2))).added == 1
     assert repository.count() == 3
 
 
 def test_what_was_done_is_told_in_words():
-    assert str(Recorded(1, 0, 2, 3)) == (
+    assert str(UpsertReport(1, 0, 2, 3)) == (
         "1 pattern added, 0 updated, 2 as before, 3 merged into others"
     )
 
@@ -177,11 +177,11 @@ def test_what_detectors_find_is_stored_as_it_is(session, transactions):
         (FraudPatternRepository, detect_patterns),
         (AnomalyPatternRepository, detect_anomalies),
     ):
-        repository, found = of(session, frame="polars"), detect(transactions)
+        repository, found = of(session, output="polars"), detect(transactions)
         assert len(found)
-        first = repository.record(found)
+        first = repository.upsert(found)
         assert first.added == repository.count()
-        again = repository.record(detect(transactions.sample(fraction=1, shuffle=True, seed=1)))
+        again = repository.upsert(detect(transactions.sample(fraction=1, shuffle=True, seed=1)))
         assert (again.added, again.updated, again.merged) == (0, 0, 0)
     count = repository.get_all()["detection_count"]
     assert count.sum() == found.frame("polars")["detection_count"].sum()
@@ -194,35 +194,35 @@ def test_the_frame_loads_as_it_is(manager, transactions):
 
 
 def test_new_days_bring_stored_patterns_up_to_date(session, transactions):
-    repository = FraudPatternRepository(session, frame="polars")
+    repository = FraudPatternRepository(session, output="polars")
     end = transactions["timestamp"].max()
     until = transactions.filter(pl.col("timestamp") < end - dt.timedelta(days=20))
-    repository.record(detect_patterns(until))
+    repository.upsert(detect_patterns(until))
     before = {row["id"]: row["detection_count"] for row in repository.get_all().to_dicts()}
-    repository.record(detect_patterns(transactions))
+    repository.upsert(detect_patterns(transactions))
     after = {row["id"]: row["detection_count"] for row in repository.get_all().to_dicts()}
     assert all(after[id_] >= count for id_, count in before.items() if id_ in after)
     assert len(after) > len(before)
 
 
 def test_nothing_found_is_nothing_stored(repository, transactions):
-    assert repository.record(detect_patterns(transactions.head(20))) == Recorded(0, 0, 0)
+    assert repository.upsert(detect_patterns(transactions.head(20))) == UpsertReport(0, 0, 0)
 
 
 # -- All or nothing, and together with others ------------------------------------------------------
 
 
 def test_a_wrong_pattern_stores_none_and_the_session_goes_on(repository, session):
-    repository.record(frame(pattern("T1", 1, 2)))
+    repository.upsert(frame(pattern("T1", 1, 2)))
     wrong = pattern("T2", 2, 3) | {"confidence_score": 7.0}
     with pytest.raises(InvalidDataError, match="confidence_score"):
-        repository.record(frame(pattern("T1 T5", 1, 5), wrong, pattern("T9", 9, 9)))
+        repository.upsert(frame(pattern("T1 T5", 1, 5), wrong, pattern("T9", 9, 9)))
     assert stored(repository) == [(1, 2, 1, "T1")]
     session.commit()
 
 
 def test_the_owner_of_the_session_commits(repository, session):
-    repository.record(frame(pattern("T1", 1, 2)))
+    repository.upsert(frame(pattern("T1", 1, 2)))
     session.rollback()
     assert repository.count() == 0
 
@@ -230,7 +230,7 @@ def test_the_owner_of_the_session_commits(repository, session):
 def test_the_wrong_table_is_told(session, transactions):
     found = detect_anomalies(transactions)
     with pytest.raises(ArgumentError, match="belong in 'anomaly_patterns', not 'fraud_patterns'"):
-        FraudPatternRepository(session).record(found)
+        FraudPatternRepository(session).upsert(found)
 
 
 @pytest.mark.parametrize(
@@ -246,13 +246,13 @@ def test_the_wrong_table_is_told(session, transactions):
 )
 def test_what_is_no_detection_is_told(repository, given, words):
     with pytest.raises(ArgumentError, match=words):
-        repository.record(given)
+        repository.upsert(given)
 
 
 def test_a_transaction_that_sees_nothing_new_is_refused(repository, session):
     session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
     with pytest.raises(ArgumentError, match=r"must be 'read committed', .* got 'repeatable read'"):
-        repository.record(frame(pattern("T1", 1, 2)))
+        repository.upsert(frame(pattern("T1", 1, 2)))
 
 
 def test_a_second_one_waits_for_the_first_to_commit(manager):
@@ -261,16 +261,16 @@ def test_a_second_one_waits_for_the_first_to_commit(manager):
 
     def second() -> None:
         with manager.session_scope() as session:
-            results.append(FraudPatternRepository(session).record(frame(pattern("T1 T2", 1, 2))))
+            results.append(FraudPatternRepository(session).upsert(frame(pattern("T1 T2", 1, 2))))
         done.set()
 
     with manager.session_scope() as session:
-        FraudPatternRepository(session).record(frame(pattern("T1", 1, 2)))
+        FraudPatternRepository(session).upsert(frame(pattern("T1", 1, 2)))
         other = threading.Thread(target=second)
         other.start()
         assert not done.wait(0.3)
     other.join()
-    assert results == [Recorded(added=0, updated=1, unchanged=0)]
+    assert results == [UpsertReport(added=0, updated=1, unchanged=0)]
 
 
 RECORD = """
@@ -281,7 +281,7 @@ found = pl.read_parquet(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
 with session_scope() as session:
-    done = FraudPatternRepository(session).record(found)
+    done = FraudPatternRepository(session).upsert(found)
 print(done.added)
 """
 

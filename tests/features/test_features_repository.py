@@ -42,11 +42,11 @@ def world(manager):
 @pytest.fixture
 def repository(manager):
     with manager.session_scope() as session:
-        yield MLFeaturesRepository(session, frame="polars")
+        yield MLFeaturesRepository(session, output="polars")
 
 
 def stored(repository):
-    rows = read_df("SELECT * FROM ml_features", session=repository.session, frame="polars")
+    rows = read_df("SELECT * FROM ml_features", session=repository.session, output="polars")
     return rows.select(NAMES).sort("transaction_id")
 
 
@@ -69,9 +69,9 @@ def test_a_delay_stands_in_for_labels_without_a_moment(world, repository):
     assert_frame_equal(stored(repository), of_frames(undated, label_delay="2d"), check_exact=True)
 
 
-def test_a_date_as_the_end_includes_that_day(world, repository):
+def test_dates_are_their_midnights_and_the_end_is_excluded(world, repository):
     day = world.transactions["timestamp"].min().date() + dt.timedelta(days=3)
-    report = repository.engineer(day, day)
+    report = repository.engineer(day, day + dt.timedelta(days=1))
     assert report.inserted == (world.transactions["timestamp"].dt.date() == day).sum() > 1
 
 
@@ -79,7 +79,7 @@ def test_days_that_add_their_own_come_to_the_same(world, repository):
     first = world.transactions["timestamp"].min().date()
     midnight = dt.datetime.combine(first, dt.time(), dt.UTC)
     ends = [None, *(midnight + dt.timedelta(days=days) for days in range(4, DAYS, 4)), None]
-    reports = [repository.engineer(since, until) for since, until in pairwise(ends)]
+    reports = [repository.engineer(start, end) for start, end in pairwise(ends)]
     assert sum(report.inserted for report in reports) == len(world.transactions)
     assert_frame_equal(stored(repository), of_frames(world), check_exact=True)
 
@@ -93,7 +93,7 @@ def test_parts_of_a_long_period_come_to_the_same(world, repository, monkeypatch)
 def test_of_the_past_only_the_rows_of_those_concerned_are_read(world, repository):
     last = world.transactions["timestamp"].max() - dt.timedelta(hours=3)
     query = engineering._history(["transaction_id"], last, None)
-    read = read_df(query, session=repository.session, frame="polars")
+    read = read_df(query, session=repository.session, output="polars")
     new = world.transactions.filter(pl.col("timestamp") >= last)
     concerned = world.transactions.filter(
         pl.col("customer_id").is_in(new["customer_id"].implode())
@@ -120,7 +120,7 @@ def test_what_waits_in_the_session_is_there_too(world, repository):
             transaction_id="NEW", customer_id=payer, merchant_id=shop, amount=5, timestamp=late
         )
     )
-    assert repository.engineer(since="2030-01-01").inserted == 1
+    assert repository.engineer(start="2030-01-01").inserted == 1
     features = repository.get_by_transaction_id("NEW")
     payments = world.transactions.filter(pl.col("customer_id") == payer)
     assert features.customer_transaction_count == len(payments)
@@ -139,7 +139,7 @@ def test_a_part_that_fails_takes_the_others_back(world, repository, monkeypatch)
 
 
 def test_a_period_without_rows_stores_nothing(world, repository):
-    report = repository.engineer(since="2031-01-01")
+    report = repository.engineer(start="2031-01-01")
     assert (report.inserted, report.updated) == (0, 0)
 
 
@@ -148,8 +148,8 @@ def test_a_period_without_rows_stores_nothing(world, repository):
     [
         ({"label_delay": "-1d"}, "`label_delay` must be a length of time that is not negative"),
         (
-            {"since": "2026-03-02", "until": "2026-03-01"},
-            "`until` must not be earlier than `since`",
+            {"start": "2026-03-02", "end": "2026-03-01"},
+            "`end` must be later than `start`",
         ),
     ],
 )

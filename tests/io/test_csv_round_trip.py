@@ -55,14 +55,14 @@ HARD = {
 def stored(table: str, session: Session) -> pl.DataFrame:
     key = spec_of(TABLES[table]).primary_key
     return read_df(
-        f"SELECT * FROM {table} ORDER BY {key}", session=session, frame="polars", exact=True
+        f"SELECT * FROM {table} ORDER BY {key}", session=session, output="polars", use_decimal=True
     )
 
 
 def again(table: str, session: Session, path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows of a table, and what they are after a way through a file."""
     before = stored(table, session)
-    with read_batches(TABLES[table], session=session, exact=True) as batches:
+    with read_batches(TABLES[table], session=session, use_decimal=True) as batches:
         write_batches(batches, path)
     session.execute(delete(TABLES[table]))
     load_df(path, table, session=session)

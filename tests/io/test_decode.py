@@ -100,7 +100,10 @@ def test_values_of_every_type_arrive_as_they_were(session, kind, data):
 
     for frame in FRAMES:
         read = read_df(
-            f"SELECT unnest(:sent::{kind}[]) AS value", {"sent": sent}, session=session, frame=frame
+            f"SELECT unnest(:sent::{kind}[]) AS value",
+            {"sent": sent},
+            session=session,
+            output=frame,
         )
         got = values_of(read, "value")
         if kind.startswith("json"):
@@ -125,7 +128,7 @@ def test_a_column_arrives_as_if_it_were_alone_whatever_stands_before_it(session,
         f"SELECT {chosen} FROM unnest({arrays}) AS t({', '.join(sent)})",
         sent,
         session=session,
-        frame="arrow",
+        output="arrow",
     )
 
     for (name, values), kind in zip(sent.items(), kinds, strict=True):
@@ -135,7 +138,7 @@ def test_a_column_arrives_as_if_it_were_alone_whatever_stands_before_it(session,
                 f"SELECT {query}(:sent::{kind}[]){close} AS value",
                 {"sent": values},
                 session=session,
-                frame="arrow",
+                output="arrow",
             )
             assert together[column].to_pylist() == alone["value"].to_pylist()
 
@@ -150,7 +153,7 @@ def test_a_field_is_whole_wherever_a_window_ends(session, before, more):
     )
 
     read = read_df(
-        query, {"before": before, "more": more}, session=session, frame="arrow", exact=True
+        query, {"before": before, "more": more}, session=session, output="arrow", use_decimal=True
     )
 
     assert [tuple(row.values()) for row in read.to_pylist()] == [
@@ -178,8 +181,8 @@ def test_exact_money_arrives_as_the_same_decimal(session, kind, data):
             f"SELECT unnest(:sent::{kind}[]) AS value",
             {"sent": sent},
             session=session,
-            frame=frame,
-            exact=True,
+            output=frame,
+            use_decimal=True,
         )
         got = values_of(read, "value")
         assert got == sent
@@ -196,7 +199,7 @@ def test_exact_money_arrives_as_the_same_decimal(session, kind, data):
 def test_amounts_at_the_edges_of_postgresql_s_digits_are_exact_both_ways(session, number):
     query = f"SELECT '{number}'::numeric(12,2) AS amount"
 
-    exact = read_df(query, session=session, frame="arrow", exact=True)["amount"][0].as_py()
+    exact = read_df(query, session=session, output="arrow", use_decimal=True)["amount"][0].as_py()
 
     assert exact == Decimal(number)
     assert read_df(query, session=session)["amount"][0] == float(number)
@@ -206,7 +209,7 @@ def test_amounts_at_the_edges_of_postgresql_s_digits_are_exact_both_ways(session
 def test_null_is_neither_the_empty_text_nor_a_blank(session, frame):
     query = "SELECT unnest(ARRAY['', NULL, ' ', 'NULL', 'nan']) AS value"
 
-    assert values_of(read_df(query, session=session, frame=frame), "value") == [
+    assert values_of(read_df(query, session=session, output=frame), "value") == [
         "",
         None,
         " ",
@@ -219,7 +222,7 @@ def test_null_is_neither_the_empty_text_nor_a_blank(session, frame):
 def test_nan_is_not_null(session, kind):
     query = f"SELECT unnest(ARRAY['NaN', NULL, 1.5]::{kind}[]) AS value"
 
-    column = read_df(query, session=session, frame="arrow")["value"]
+    column = read_df(query, session=session, output="arrow")["value"]
 
     assert column.null_count == 1
     assert np.isnan(column[0].as_py())
@@ -233,7 +236,7 @@ def test_types_do_not_depend_on_the_rows(session, frame, exact):
         for index, kind in enumerate(TYPES)
         if not (exact and kind == "numeric")  # its scale is that of the data
     )
-    options = {"session": session, "frame": frame, "exact": exact}
+    options = {"session": session, "output": frame, "use_decimal": exact}
 
     full = read_df(f"SELECT {columns}", **options)
     empty = read_df(f"SELECT {columns} LIMIT 0", **options)
@@ -267,7 +270,7 @@ def test_exact_decimals_of_pandas_sum_group_and_compare_exactly(session):
     frame = read_df(
         "SELECT n % 2 AS side, 0.1::numeric(12,2) AS amount FROM generate_series(1, 30) n",
         session=session,
-        exact=True,
+        use_decimal=True,
     )
 
     assert frame["amount"].sum() == Decimal("3.00")
@@ -302,19 +305,19 @@ def test_a_value_that_no_frame_holds_is_refused_with_its_column(session, value, 
 
 @pytest.mark.parametrize("kind", ["numeric", "numeric(12,2)", "numeric(30,2)"])
 def test_nan_among_exact_decimals_is_refused_with_its_column(session, kind):
-    with pytest.raises(QueryError, match=r"Column 'fee' has NaN.*exact=False"):
-        read_df(f"SELECT 'NaN'::{kind} AS fee", session=session, exact=True)
+    with pytest.raises(QueryError, match=r"Column 'fee' has NaN.*use_decimal=False"):
+        read_df(f"SELECT 'NaN'::{kind} AS fee", session=session, use_decimal=True)
 
 
 def test_exact_numbers_of_more_digits_than_a_decimal_has_are_refused(session):
     with pytest.raises(QueryError, match="need 81 digits"):
-        read_df("SELECT 1e80::numeric AS much", session=session, exact=True)
+        read_df("SELECT 1e80::numeric AS much", session=session, use_decimal=True)
 
 
 def test_numbers_of_different_scales_keep_all_their_digits(session):
     query = "SELECT unnest(ARRAY[1e-20, 1e20, -12.5, 0])::numeric AS n"
 
-    got = read_df(query, session=session, frame="arrow", exact=True)["n"].to_pylist()
+    got = read_df(query, session=session, output="arrow", use_decimal=True)["n"].to_pylist()
 
     assert got == [Decimal("1e-20"), Decimal("1e20"), Decimal("-12.5"), 0]
 
@@ -326,7 +329,7 @@ def test_arrays_arrive_as_lists(session, frame):
         "('{}', ARRAY[2.25])) AS v(texts, numbers)"
     )
 
-    read = read_df(query, session=session, frame=frame)
+    read = read_df(query, session=session, output=frame)
 
     if frame == "pandas":
         read = pa.table({name: pa.array(read[name].array) for name in read})
@@ -346,7 +349,7 @@ def test_arrays_arrive_as_lists(session, frame):
     ],
 )
 def test_a_type_without_a_place_in_frames_arrives_as_postgresql_shows_it(session, value, shown):
-    read = read_df(f"SELECT {value} AS shown, 1 AS n", session=session, frame="arrow")
+    read = read_df(f"SELECT {value} AS shown, 1 AS n", session=session, output="arrow")
 
     assert read.to_pylist() == [{"shown": shown, "n": 1}]
 
@@ -386,7 +389,7 @@ def test_rows_are_the_same_wherever_chunks_and_batches_end(session, rows, size, 
         patch.setattr(read, "_ROWS_AT_ONCE", batch)
         patch.setattr(collect, "_ROOM", 2 * batch)
         for frame in FRAMES:
-            found = read_df(query, session=session, frame=frame)
+            found = read_df(query, session=session, output=frame)
             assert {name: values_of(found, name) for name in expected} == expected
 
 
@@ -431,7 +434,7 @@ def test_rows_wider_than_16_bits_can_count_arrive_whole(session):
         "FROM generate_series(0, 5) n"
     )
 
-    read = read_df(query, session=session, frame="arrow")
+    read = read_df(query, session=session, output="arrow")
 
     assert read["wide"].to_pylist() == ["é" * (n * 30_000) for n in range(6)]
     assert read["nothing"].null_count == 6

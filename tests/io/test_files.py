@@ -51,7 +51,7 @@ def load(source: Any, **options: Any) -> LoadReport:
 
 def stored(*columns: str) -> list[tuple[Any, ...]]:
     query = f"SELECT {', '.join(columns)} FROM transactions ORDER BY transaction_id"
-    return read_df(query, frame="polars", exact=True).rows()
+    return read_df(query, output="polars", use_decimal=True).rows()
 
 
 def utc(*parts: int) -> dt.datetime:
@@ -431,7 +431,7 @@ def test_a_csv_file_may_be_called_and_packed_as_it_likes(
     write: Any, name: str, content: bytes
 ) -> None:
     load_df(write(content, name), "merchants")
-    assert read_df("SELECT merchant_id, name FROM merchants", frame="polars").rows() == [
+    assert read_df("SELECT merchant_id, name FROM merchants", output="polars").rows() == [
         ("M1", "a")
     ]
 
@@ -510,7 +510,7 @@ def test_values_of_json_lines_keep_their_types(write: Any) -> None:
     ]
     load_df(write("\n".join(map(json.dumps, lines)) + "\n\n", "rows.JSONL"), "fraud_patterns")
     columns = "id, name, characteristics"
-    assert read_df(f"SELECT {columns} FROM fraud_patterns ORDER BY id", frame="polars").rows() == [
+    assert read_df(f"SELECT {columns} FROM fraud_patterns ORDER BY id", output="polars").rows() == [
         (2, "", None),
         (9007199254740993, None, '{"a": [1]}'),
     ]

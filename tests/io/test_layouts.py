@@ -289,7 +289,7 @@ def test_texts_of_moments_are_the_loaders_to_read_or_to_refuse(tmp_path, manager
     reasons = report.rejected["reason"].str.split(",").str[0].tolist()
     assert report.rejected["row"].tolist() == [2, 3, 4]
     assert reasons == ["is not a date and time of the years 1 to 9999"] * 2 + ["is required"]
-    stored = read_df("transactions", frame="polars").sort("transaction_id")["timestamp"]
+    stored = read_df("transactions", output="polars").sort("transaction_id")["timestamp"]
     assert stored.to_list() == [moment(2026, 3, 1, 10), moment(2026, 3, 1, 8)]
 
 
@@ -594,7 +594,7 @@ def test_folders_keep_the_columns_of_their_names_and_each_file_its_types(tmp_pat
         pl.DataFrame([row | {"timestamp": "2026-01-01"}]).write_parquet(folder / "part.parquet")
     read_layout(tmp_path / "all", Layout(PLAIN | {"city": "country"})).load()
     query = "SELECT transaction_id, city, amount FROM transactions ORDER BY 1"
-    assert read_df(query, frame="polars").rows() == [("00042", "00042", 2.0), ("DE", "DE", 1.5)]
+    assert read_df(query, output="polars").rows() == [("00042", "00042", 2.0), ("DE", "DE", 1.5)]
 
 
 @pytest.mark.parametrize("source", ["s3://bucket/a.parquet", ["https://example.org/a.csv"]])
@@ -608,7 +608,7 @@ def test_sparkov_is_read_as_its_generator_writes_it(csv_file, manager):
     assert detect_layout(GENERATED.splitlines()[0].split("|")) == "sparkov"
     read_layout(path, "sparkov").load()
     query = "SELECT timestamp, amount, is_online, is_fraud FROM transactions ORDER BY 1"
-    assert read_df(query, frame="polars").rows() == [
+    assert read_df(query, output="polars").rows() == [
         (moment(2023, 8, 16, 0, 34, 57), 69.12, None, False),
         (moment(2023, 8, 16, 2, 10, 41), 68.11, True, True),
     ]

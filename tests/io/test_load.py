@@ -171,7 +171,7 @@ def test_a_float_that_stands_for_two_decimals_is_exact() -> None:
     frame = transactions(5, amount=amounts)
     report = load_df(frame, "transactions", on_missing_parent="create", on_invalid="reject")
     assert report.rejected["row"].to_list() == [4]
-    got = read_df(select(Transaction.amount).order_by(Transaction.transaction_id), exact=True)
+    got = read_df(select(Transaction.amount).order_by(Transaction.transaction_id), use_decimal=True)
     assert [str(one) for one in got["amount"]] == ["0.01", "0.10", "1.15", "9999999999.99"]
 
 
@@ -184,14 +184,14 @@ def test_the_noise_of_floating_point_is_no_decimal() -> None:
     ):
         report = load_df(frame, "transactions", on_missing_parent="create", on_conflict="update")
         assert report.inserted + report.updated == 3, name
-        got = read_df("SELECT amount FROM transactions ORDER BY transaction_id", exact=True)
+        got = read_df("SELECT amount FROM transactions ORDER BY transaction_id", use_decimal=True)
         assert [str(one) for one in got["amount"]] == ["85.65", "0.30", "85.65"]
 
 
 def test_single_precision_floats_stand_for_the_decimals_that_they_show() -> None:
     frame = transactions(1).with_columns(amount=pl.lit(12.34, pl.Float32))
     load_df(frame, "transactions", on_missing_parent="create")
-    assert read_df("transactions", exact=True)["amount"].astype(str).to_list() == ["12.34"]
+    assert read_df("transactions", use_decimal=True)["amount"].astype(str).to_list() == ["12.34"]
 
 
 def test_integers_serve_as_identifiers_and_0_and_1_as_booleans() -> None:

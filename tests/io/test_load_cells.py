@@ -61,7 +61,7 @@ def features(column: str, values: Any) -> pa.Table:
 
 def stored(column: str, table: str = "ml_features", key: str = "transaction_id") -> list[Any]:
     """A column as PostgreSQL writes it, in the order of the keys."""
-    frame = read_df(f"SELECT {column}::text AS x FROM {table} ORDER BY {key}", frame="polars")
+    frame = read_df(f"SELECT {column}::text AS x FROM {table} ORDER BY {key}", output="polars")
     return frame["x"].to_list()
 
 
@@ -742,7 +742,7 @@ def test_a_gap_in_created_at_leaves_it_as_it_is(manager: DatabaseManager) -> Non
 def test_a_gap_in_created_at_of_a_new_row_is_now(manager: DatabaseManager) -> None:
     before = dt.datetime.now(dt.UTC)
     load_df(pd.DataFrame({"merchant_id": ["a"], "created_at": [pd.NaT]}), "merchants")
-    (created,) = read_df("merchants", frame="polars")["created_at"]
+    (created,) = read_df("merchants", output="polars")["created_at"]
     assert before <= created <= dt.datetime.now(dt.UTC)
 
 

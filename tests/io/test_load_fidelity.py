@@ -95,7 +95,7 @@ def test_every_kind_of_frame_is_read_back_equal(
         with fresh_session.begin_nested() as savepoint:
             report = _load(frames_of.KINDS[kind](rows, tmp_path), table, fresh_session)
             want = frames_of.expected(rows, table)
-            got = _read(table, want, fresh_session, frame="polars", exact=True)
+            got = _read(table, want, fresh_session, output="polars", use_decimal=True)
             assert report.inserted == rows.height
             assert_frame_equal(_canonical(got, table), _canonical(want, table))
             savepoint.rollback()
@@ -117,7 +117,7 @@ def test_every_kind_of_result_holds_the_same_values(
             if not exact:
                 want = want.with_columns(pl.col(pl.Decimal).cast(pl.Float64))
             for frame in ("polars", "arrow", "pandas"):
-                got = _read(table, want, fresh_session, frame=frame, exact=exact)
+                got = _read(table, want, fresh_session, output=frame, use_decimal=exact)
                 if isinstance(got, pd.DataFrame):
                     got = pa.Table.from_pandas(got, preserve_index=False)
                 if isinstance(got, pa.Table):
@@ -138,7 +138,7 @@ def test_an_empty_table_that_is_rebuilt_holds_the_same_values(
         with manager.get_session() as session:
             report = _load(rows, table, session, rebuild_indexes="always")
             want = frames_of.expected(rows, table)
-            got = _read(table, want, session, frame="polars", exact=True)
+            got = _read(table, want, session, output="polars", use_decimal=True)
             assert report.inserted == rows.height
             assert_frame_equal(_canonical(got, table), _canonical(want, table))
 
@@ -191,13 +191,13 @@ def test_every_bad_cell_is_listed_and_nothing_is_loaded(
                 dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
             ]
         )
-        before = read_df(table, session=fresh_session, frame="polars")
+        before = read_df(table, session=fresh_session, output="polars")
         with pytest.raises(InvalidDataError) as caught:
             _load(given_data, table, fresh_session)
         listed = {
             (row, problem.column) for problem in caught.value.problems for row in problem.rows
         }
         assert listed == places
-        assert_frame_equal(read_df(table, session=fresh_session, frame="polars"), before)
+        assert_frame_equal(read_df(table, session=fresh_session, output="polars"), before)
 
     holds()

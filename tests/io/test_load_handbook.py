@@ -74,6 +74,6 @@ def test_every_value_comes_back_and_the_zero_amounts_are_rejected(
     got = read_df(
         "SELECT transaction_id, customer_id, merchant_id, amount, timestamp, is_fraud "
         "FROM transactions",
-        frame="polars",
+        output="polars",
     ).sort("transaction_id")
     assert_frame_equal(got, want)

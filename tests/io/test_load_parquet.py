@@ -149,7 +149,7 @@ def test_values_of_folder_names_are_texts_that_the_column_reads(tmp_path: Path):
     for folder, key in (("00042", "a"), ("7%2F8%20%C3%A4", "b"), (NULL_PARTITION, "c")):
         write(tmp_path, f"zip_code={folder}/risk_level=high/age=041/x.parquet", customer_id=[key])
     load_df(tmp_path, "customers", columns={"risk_level": None})
-    got = read_df("SELECT zip_code, age FROM customers ORDER BY customer_id", frame="polars")
+    got = read_df("SELECT zip_code, age FROM customers ORDER BY customer_id", output="polars")
     assert got.rows() == [("00042", 41), ("7/8 ä", 41), (None, 41)]
 
 

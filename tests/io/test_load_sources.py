@@ -99,7 +99,7 @@ def test_a_partitioned_parquet_dataset_is_read_with_its_partitions(tmp_path: Pat
     frame = transactions(6).with_columns(channel=pl.Series(["pos", "atm"] * 3))
     pq.write_to_dataset(frame.to_arrow(), tmp_path / "all", partition_cols=["channel"])
     load_df(tmp_path / "all", "transactions", on_missing_parent="create")
-    got = read_df("SELECT transaction_id, channel FROM transactions ORDER BY 1", frame="polars")
+    got = read_df("SELECT transaction_id, channel FROM transactions ORDER BY 1", output="polars")
     assert_frame_equal(got, frame.select("transaction_id", "channel"))
 
 
@@ -111,13 +111,13 @@ def test_a_duckdb_query_is_a_frame() -> None:
 
 def test_orm_objects_are_loaded_with_the_values_that_were_set() -> None:
     load_df([Customer(customer_id="C1", age=40), Customer(customer_id="C2")], Customer)
-    got = read_df("SELECT customer_id, age FROM customers ORDER BY 1", frame="polars")
+    got = read_df("SELECT customer_id, age FROM customers ORDER BY 1", output="polars")
     assert got.rows() == [("C1", 40), ("C2", None)]
 
 
 def test_dicts_need_not_have_the_same_keys() -> None:
     load_df([{"merchant_id": "M1"}, {"merchant_id": "M2", "category": "food"}], Merchant)
-    got = read_df("SELECT merchant_id, category FROM merchants ORDER BY 1", frame="polars")
+    got = read_df("SELECT merchant_id, category FROM merchants ORDER BY 1", output="polars")
     assert got.rows() == [("M1", None), ("M2", "food")]
 
 
@@ -144,7 +144,7 @@ def test_the_table_says_what_a_csv_field_is(tmp_path: Path) -> None:
     got = read_df(
         "SELECT customer_id, amount, timestamp::text, zip_code, is_fraud, hour_of_day "
         "FROM transactions ORDER BY transaction_id",
-        frame="polars",
+        output="polars",
     )
     assert got.rows() == [
         ("007", 10.5, "2024-03-02 13:00:00+00", "00123", True, 13),

@@ -118,11 +118,11 @@ def test_returned_rows_of_a_write_have_the_types_of_their_columns(session):
         " RETURNING *",
         {"n": 7},
         session=session,
-        frame="arrow",
-        exact=True,
+        output="arrow",
+        use_decimal=True,
     )
 
-    read = read_df("SELECT * FROM t", session=session, frame="arrow", exact=True)
+    read = read_df("SELECT * FROM t", session=session, output="arrow", use_decimal=True)
     assert written.equals(read)
     assert written.schema.field("a").type == pa.decimal128(10, 2)
 
@@ -136,7 +136,7 @@ def test_returned_rows_of_a_write_have_the_types_of_their_columns(session):
     ],
 )
 def test_a_write_without_rows_gives_their_count(shop, statement, count):
-    frame = read_df(statement, session=shop, frame="arrow")
+    frame = read_df(statement, session=shop, output="arrow")
 
     assert frame.to_pylist() == [{"rowcount": count}]
 
@@ -194,7 +194,7 @@ def test_a_query_of_another_type_is_refused(session, query):
     ],
 )
 def test_a_value_stays_a_value(session, value, kind, read):
-    frame = read_df(f"SELECT :v::{kind} AS v", {"v": value}, session=session, frame="arrow")
+    frame = read_df(f"SELECT :v::{kind} AS v", {"v": value}, session=session, output="arrow")
 
     assert frame["v"].to_pylist() == [read]
 
@@ -285,7 +285,7 @@ def test_any_values_arrive_as_they_are(session, values):
     named = {f"v{number}": value for number, value in enumerate(values)}
     columns = ", ".join(f":{name}::text AS {name}" for name in named)
 
-    row = read_df(f"SELECT {columns}", named, session=session, frame="arrow").to_pylist()[0]
+    row = read_df(f"SELECT {columns}", named, session=session, output="arrow").to_pylist()[0]
 
     texts = [json.dumps(v) if isinstance(v, bool) else f"{v}" for v in values]
     assert list(row.values()) == texts
@@ -298,10 +298,13 @@ def test_returned_rows_lose_nothing_under_any_setting(session, setting):
     values = "0.30000000000000004, 0.1, 12345678901234567890.125, '2026-02-01 03:04:05.678901+00'"
 
     written = read_df(
-        f"INSERT INTO t VALUES ({values}) RETURNING *", session=session, frame="arrow", exact=True
+        f"INSERT INTO t VALUES ({values}) RETURNING *",
+        session=session,
+        output="arrow",
+        use_decimal=True,
     )
 
-    read = read_df("SELECT * FROM t", session=session, frame="arrow", exact=True)
+    read = read_df("SELECT * FROM t", session=session, output="arrow", use_decimal=True)
     assert written.equals(read)
     name, value = setting.split(" = ")
     assert read_df(f"SHOW {name}", session=session).iloc[0, 0] == value.strip("'")
@@ -314,8 +317,8 @@ def test_colons_in_quotes_casts_slices_and_comments_are_no_parameters(session):
     """
     row = {"q": ":a", "c": 1, "s": [1, 2], ":d": 9, "e": ":e"}
 
-    assert read_df(query, session=session, frame="arrow").to_pylist() == [row]
-    more = read_df(query.replace("9", ":a"), {"a": 9}, session=session, frame="arrow")
+    assert read_df(query, session=session, output="arrow").to_pylist() == [row]
+    more = read_df(query.replace("9", ":a"), {"a": 9}, session=session, output="arrow")
     assert more.to_pylist() == [row]
 
 
@@ -510,14 +513,14 @@ def test_missing_tables_say_how_to_create_them(empty_database):
 
 def test_an_unknown_kind_of_frame_is_refused(session):
     with pytest.raises(ArgumentError, match="'spark'"):
-        read_df("SELECT 1", session=session, frame="spark")
+        read_df("SELECT 1", session=session, output="spark")
 
 
 @pytest.mark.parametrize(
     ("frame", "kind"), [("pandas", pd.DataFrame), ("polars", pl.DataFrame), ("arrow", pa.Table)]
 )
 def test_the_frame_is_the_one_that_was_asked_for(session, frame, kind):
-    assert isinstance(read_df("SELECT 1 AS a", session=session, frame=frame), kind)
+    assert isinstance(read_df("SELECT 1 AS a", session=session, output=frame), kind)
 
 
 # -- Batches ----------------------------------------------------------------------------------
@@ -531,7 +534,7 @@ def test_batches_have_the_schema_before_the_rows(session):
 
 def test_batches_are_full_but_for_the_last(session):
     query = "SELECT n, n::numeric(30, 2) AS a FROM generate_series(1, 300000) n"
-    with read_batches(query, session=session, exact=True) as batches:
+    with read_batches(query, session=session, use_decimal=True) as batches:
         sizes = [batch.num_rows for batch in batches if batch.schema == batches.schema]
 
     assert sizes == [BATCH_ROWS, BATCH_ROWS, 300_000 - 2 * BATCH_ROWS]
@@ -559,7 +562,7 @@ def test_batches_of_a_large_result_take_little_memory(session):
 def test_exact_batches_need_a_scale(session):
     with (
         pytest.raises(QueryError, match="numeric"),
-        read_batches("SELECT 1.5 AS a", session=session, exact=True),
+        read_batches("SELECT 1.5 AS a", session=session, use_decimal=True),
     ):
         pass
 

@@ -97,7 +97,7 @@ def test_a_scored_model_says_what_it_learnt_from(small):
 
 def test_a_repository_names_itself(session):
     assert repr(TransactionRepository(session)) == (
-        "TransactionRepository(frame='pandas', exact=False)"
+        "TransactionRepository(output='pandas', use_decimal=False)"
     )
 
 

@@ -73,7 +73,7 @@ def test_postgresql_gives_the_same_result(session, rows, groups):
     }
     stored = frame.with_columns(cs.by_name("transaction_id").cast(pl.String))
     load_df(stored, "transactions", session=session, on_missing_parent="create")
-    result = TransactionRepository(session, frame="polars").fraud_rate(**groups)
+    result = TransactionRepository(session, output="polars").fraud_rate(**groups)
     expected = fraud_rate(frame, **groups)
     assert_frame_equal(result, expected, check_dtypes=False, rel_tol=1e-9)
 

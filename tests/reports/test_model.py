@@ -61,7 +61,7 @@ def page(report):
 @pytest.fixture(scope="module")
 def frame(world, page):
     """The rows that the page says it is computed from, read by the query that stands on it."""
-    return read_df(page.code[2], manager=world, frame="pandas")
+    return read_df(page.code[2], manager=world, output="pandas")
 
 
 @pytest.fixture(scope="module")

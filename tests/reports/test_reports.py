@@ -46,7 +46,7 @@ def page(report):
 @pytest.fixture(scope="module")
 def frame(world, page):
     """The rows that the page says it is computed from, read by the query that stands on it."""
-    return read_df(page.code[2], manager=world, frame="polars")
+    return read_df(page.code[2], manager=world, output="polars")
 
 
 # -- Numbers --------------------------------------------------------------------------------------

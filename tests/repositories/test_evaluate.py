@@ -115,7 +115,9 @@ def test_a_bootstrap_is_that_of_the_frame(repository, frame, cluster):
 
 def test_a_range_of_dates_is_that_of_the_transactions(repository, frame):
     days = frame.filter(pl.col("timestamp").dt.date().is_between(dt.date(2024, 5, 2), DAY_4))
-    found = repository.evaluate("forest", "1.0", start_date="2024-05-02", end_date=DAY_4)
+    found = repository.evaluate(
+        "forest", "1.0", start="2024-05-02", end=DAY_4 + dt.timedelta(days=1)
+    )
     expected = evaluate(days, score="forest")
 
     assert 0 < found.n < frame["is_fraud"].count()
@@ -136,15 +138,15 @@ def test_models_can_be_evaluated_on_what_both_know(repository, frame, session):
         )
     ):
         session.delete(one)
-    shared = {"shared_with": [("logit", "1.0")]}
+    shared = {"common_with": [("logit", "1.0")]}
     found = repository.evaluate("forest", "1.0", **shared)
     assert found.summary().equals(evaluate(known, score="forest").summary())
     with pytest.raises(ArgumentError, match=r"no prediction of forest 1\.0 within this range"):
-        repository.evaluate("forest", "1.0", start_date="2024-05-05", **shared)
+        repository.evaluate("forest", "1.0", start="2024-05-05", **shared)
 
 
 def test_models_are_compared_as_in_a_frame(repository, frame):
-    found = repository.compare_models([("forest", "1.0"), ("logit", "1.0")], draws=50)
+    found = repository.compare_models([("forest", "1.0"), ("logit", "1.0")], n_resamples=50)
     expected = compare_models(frame, {"forest": "forest", "logit": "logit"}, draws=50)
 
     numbers = ["value", "low", "high", "difference", "difference_low", "difference_high"]
@@ -153,7 +155,7 @@ def test_models_are_compared_as_in_a_frame(repository, frame):
 
 
 PAIRED = {
-    "k": 3, "max_fpr": 0.2, "cost_per_alert": 2.5, "recovery_rate": 0.6, "draws": 30,
+    "k": 3, "max_fpr": 0.2, "cost_per_alert": 2.5, "recovery_rate": 0.6,
     "metrics": ALL_METRICS,
 }  # fmt: skip
 
@@ -161,13 +163,14 @@ PAIRED = {
 @pytest.mark.parametrize("cluster", [None, "timestamp"])
 def test_every_metric_of_a_comparison_is_that_of_a_frame(repository, frame, cluster):
     found = repository.compare_models(
-        [("forest", "1.0"), ("logit", "1.0")], cluster=cluster, **PAIRED
+        [("forest", "1.0"), ("logit", "1.0")], cluster=cluster, n_resamples=30, **PAIRED
     )
     expected = compare_models(
         frame,
         {"forest 1.0": "forest", "logit 1.0": "logit"},
         cluster=cluster,
         amount="amount",
+        draws=30,
         **PAIRED,
     )
     pd.testing.assert_frame_equal(found.frame(), expected.frame())
@@ -227,7 +230,7 @@ def test_models_of_different_transactions_are_not_compared(repository, session):
         )
     )
     with pytest.raises(ArgumentError, match=r"must be of the same rows; got forest 1\.0 with"):
-        repository.compare_models([("forest", "1.0"), ("logit", "1.0")], draws=5)
+        repository.compare_models([("forest", "1.0"), ("logit", "1.0")], n_resamples=5)
 
 
 def test_an_evaluation_pickles_without_its_session(repository):

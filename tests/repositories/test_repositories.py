@@ -103,7 +103,7 @@ def test_entities_are_created_found_changed_counted_and_deleted(session, parents
     ("kind", "of"), [("pandas", pd.DataFrame), ("polars", pl.DataFrame), ("arrow", pa.Table)]
 )
 def test_an_empty_frame_has_the_types_of_a_full_one(session, parents, kind, of):
-    repository = TransactionRepository(session, frame=kind)
+    repository = TransactionRepository(session, output=kind)
     empty = repository.get_all()
     repository.create(**a_transaction())
     full = repository.get_all()
@@ -117,12 +117,12 @@ def test_an_empty_frame_has_the_types_of_a_full_one(session, parents, kind, of):
 def test_money_comes_as_float_or_exactly(session, parents):
     TransactionRepository(session).create(**a_transaction(amount=Decimal("0.10")))
     assert TransactionRepository(session).get_all()["amount"].tolist() == [0.1]
-    exact = TransactionRepository(session, exact=True).get_all()["amount"].tolist()
+    exact = TransactionRepository(session, use_decimal=True).get_all()["amount"].tolist()
     assert exact == [Decimal("0.10")]
 
 
 def test_limit_none_means_all_and_pages_do_not_overlap(session, parents):
-    repository = TransactionRepository(session, frame="polars")
+    repository = TransactionRepository(session, output="polars")
     for key in range(7):
         repository.create(**a_transaction(f"T{key}"))  # all at the same moment
     whole = repository.get_by_customer("C1")["transaction_id"].to_list()
@@ -319,7 +319,7 @@ def test_limit_and_offset_are_numbers_of_rows(session, wrong):
 
 def test_a_frame_that_is_none_is_refused(session):
     with pytest.raises(ArgumentError, match='"pandas", "polars" or "arrow"'):
-        CustomerRepository(session, frame="excel")
+        CustomerRepository(session, output="excel")
 
 
 @pytest.mark.parametrize("key", [None, 1.5, "x" * 51])

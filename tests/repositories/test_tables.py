@@ -68,18 +68,20 @@ def test_lists_of_a_customer_and_a_merchant_begin_with_the_newest(session):
 @pytest.mark.parametrize(
     ("start", "end", "found"),
     [
-        (day(2, 0), day(3, 0), ["T2", "T1"]),
+        (day(2, 0), day(3, 0), ["T3", "T2", "T1"]),
         (dt.date(2026, 3, 2), dt.date(2026, 3, 2), ["T2", "T1"]),
         ("2026-03-02", "2026-03-03", ["T3", "T2", "T1"]),
-        ("2026-03-02T00:00", "2026-03-03T00:00", ["T2", "T1"]),
+        ("2026-03-02T00:00", "2026-03-03T00:00", ["T3", "T2", "T1"]),
+        ("2026-03-02T00:00", "2026-03-02T23:59:59.999998", ["T1"]),
         ("2026-03-02T01:00:00+01:00", "2026-03-02T00:00:01", ["T1"]),
-        (pd.Timestamp("2026-03-02"), pd.Timestamp("2026-03-03"), ["T2", "T1"]),
+        (pd.Timestamp("2026-03-02"), pd.Timestamp("2026-03-03"), ["T3", "T2", "T1"]),
         (None, dt.date(2026, 3, 1), ["T0"]),
         (dt.date(2026, 3, 3), dt.date.max, ["T3"]),
         (day(2), day(2), []),
+        (day(3, 0), day(3, 0), ["T3"]),
     ],
 )
-def test_a_range_holds_its_start_and_not_its_end_but_a_date_is_a_whole_day(
+def test_a_range_of_dates_includes_both_ends_and_a_bare_end_date_its_whole_day(
     session, start, end, found
 ):
     last = dt.datetime(2026, 3, 2, 23, 59, 59, 999_999, dt.UTC)
@@ -153,7 +155,7 @@ def test_statistics_are_counted_in_one_statement(session):
         "anomaly_count": 1,
         "fraud_rate": 0.5,
     }
-    exact = TransactionRepository(session, exact=True).get_statistics()
+    exact = TransactionRepository(session, use_decimal=True).get_statistics()
     assert exact["total_amount"] == Decimal("30.30")
 
 
@@ -194,7 +196,7 @@ rows = st.fixed_dictionaries(
 def test_fraud_rates_of_postgresql_and_of_every_frame_are_the_same(session, rows, by, every, kind):
     session.rollback()
     put(session, *rows)
-    repository = TransactionRepository(session, frame=kind)
+    repository = TransactionRepository(session, output=kind)
     counted = repository.fraud_rate(by=by, every=every)
     everything = repository.get_all()
     assert type(counted) is type(everything)
@@ -215,9 +217,18 @@ def test_amounts_that_postgresql_adds_up_are_exact(session):
 
 def test_fraud_rate_within_dates_counts_no_others(session):
     put(session, {"timestamp": day(1), "is_fraud": True}, {"timestamp": day(2), "is_fraud": False})
-    result = TransactionRepository(session).fraud_rate(start_date="2026-03-02", interval="exact")
+    result = TransactionRepository(session).fraud_rate(start="2026-03-02", interval_method="exact")
     assert result["transactions"].tolist() == [1]
     assert result["high"].round(3).tolist() == [0.975]
+
+
+def test_the_end_of_a_fraud_rate_is_excluded_and_a_date_is_its_midnight(session):
+    put(session, *({"timestamp": day(number, 0), "is_fraud": False} for number in (1, 2, 3)))
+    rate = TransactionRepository(session).fraud_rate
+    assert rate(start="2026-03-01", end="2026-03-03")["transactions"].tolist() == [2]
+    assert rate(end=day(2, 0))["transactions"].tolist() == [1]
+    with pytest.raises(ArgumentError, match="`end` must be later than `start`"):
+        rate(start="2026-03-02", end="2026-03-02")
 
 
 def test_fraud_rate_by_an_unknown_column_names_the_nearest(session):
@@ -225,7 +236,7 @@ def test_fraud_rate_by_an_unknown_column_names_the_nearest(session):
     with pytest.raises(NotFoundError, match=r"no column 'chanel' in 'transactions'.*'channel'"):
         repository.fraud_rate(by="chanel")
     with pytest.raises(NotFoundError, match="no interval 'wald'"):
-        repository.fraud_rate(interval="wald")
+        repository.fraud_rate(interval_method="wald")
     with pytest.raises(ArgumentError, match="such as '1d'"):
         repository.fraud_rate(every="daily")
 
@@ -425,7 +436,7 @@ def test_an_unknown_model_comes_with_the_nearest(session):
 
 @pytest.mark.parametrize("of", [FraudPatternRepository, AnomalyPatternRepository])
 def test_patterns_by_type_and_severity(session, of):
-    repository = of(session, frame="polars")
+    repository = of(session, output="polars")
     for kind, severity, seen in [("a", "high", day(1)), ("a", "low", None), ("b", "high", day(2))]:
         repository.create(pattern_type=kind, severity=severity, last_detected=seen)
     assert repository.get_by_type("a")["severity"].to_list() == ["high", "low"]

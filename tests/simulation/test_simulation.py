@@ -112,7 +112,7 @@ def test_statistics_of_customers_and_merchants_are_those_that_the_database_count
         ("merchants", "fraud_report_count"),
     ):
         known = getattr(world, table)
-        counted = read_df(table, manager=manager, frame="polars").select(known.columns)
+        counted = read_df(table, manager=manager, output="polars").select(known.columns)
         key = known.columns[0]
         assert_frame_equal(
             known.drop(frauds), counted.drop(frauds), abs_tol=1e-4, check_row_order=False

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from synfin_analytics._core.output import Frame
+    from synfin_analytics._core.output import Output
     from synfin_analytics.io.read._plan import Plan
 
 #: Rows that a NumPy column has room for once it is more than one batch. Memory that nothing is
@@ -36,26 +36,26 @@ class Column(Protocol):
         """Give the column of the frame, and let go of it."""
 
 
-def column_of(plan: Plan, frame: Frame) -> Column:
+def column_of(plan: Plan, output: Output) -> Column:
     """Make the empty column of a plan."""
-    if frame == "pandas" and not plan.exact_text and in_numpy(plan.decoder.arrow):
+    if output == "pandas" and not plan.exact_text and in_numpy(plan.decoder.arrow):
         return Whole(plan.decoder.arrow)
-    return Pieces(plan, frame)
+    return Pieces(plan, output)
 
 
 class Pieces:
     """A column of Arrow arrays, one of each batch."""
 
-    def __init__(self, plan: Plan, frame: Frame) -> None:
+    def __init__(self, plan: Plan, output: Output) -> None:
         self._plan = plan
-        self._frame = frame
+        self._output = output
         self._pieces: list[pa.Array] = []
 
     def add(self, arrays: Sequence[pa.Array]) -> None:
         """Join these arrays to a batch."""
         # Exact numbers whose scale is known at the end only are texts until then.
-        frame = "arrow" if self._plan.exact_text else self._frame
-        self._pieces.append(joined(arrays, frame))
+        output: Output = "arrow" if self._plan.exact_text else self._output
+        self._pieces.append(joined(arrays, output))
 
     def finish(self) -> Any:
         """Give the column of the frame."""
@@ -63,7 +63,7 @@ class Pieces:
         if self._plan.exact_text:
             kind = exact_type(self._plan, self._pieces)
             self._pieces[:] = [piece.cast(kind) for piece in self._pieces]
-        return of_pieces(kind, self._pieces, self._frame)
+        return of_pieces(kind, self._pieces, self._output)
 
 
 class Whole:

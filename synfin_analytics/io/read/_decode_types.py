@@ -97,14 +97,14 @@ def _duration(fields: Fields) -> pa.Array:
     return fields.array(pa.duration("us"), durations + days * _MICROSECONDS_OF_A_DAY)
 
 
-def decimal(precision: int, scale: int, *, exact: bool) -> Decoder:
-    """Make the decoder of ``numeric(precision, scale)``: decimal128 if ``exact``, else float64.
+def decimal(precision: int, scale: int, *, use_decimal: bool) -> Decoder:
+    """Make the decoder of ``numeric(precision, scale)``, to float64 or decimal128.
 
     A number is a count of base-10000 digits, the weight of the first, sign, scale, and the digits.
     They are summed up as a 64-bit integer of units of the last decimal place. Both results are then
     exact or correctly rounded: a double holds that integer, and dividing it rounds once.
     """
-    arrow = pa.decimal128(precision, scale) if exact else pa.float64()
+    arrow = pa.decimal128(precision, scale) if use_decimal else pa.float64()
     groups = -((scale - precision) // 4) - (-scale // 4)
     magnitude = _short_units if groups <= _FOUR else _long_units
 
@@ -112,15 +112,15 @@ def decimal(precision: int, scale: int, *, exact: bool) -> Decoder:
         head = fields.read("i8")
         sign = (head >> 16) & 0xFFFF
         largest = int(sign.max(initial=0))
-        if largest >= _NAN and exact:
+        if largest >= _NAN and use_decimal:
             raise UnreadableError(
-                "has NaN, which an exact Decimal column cannot hold. Read it with exact=False, or "
-                "replace it with NULLIF(…, 'NaN')."
+                "has NaN, which an exact Decimal column cannot hold. Read it with "
+                "use_decimal=False, or replace it with NULLIF(…, 'NaN')."
             )
         units = magnitude(fields, head >> 48, (head << 16) >> 48, scale)
         if largest:
             np.negative(units, out=units, where=sign == _NEGATIVE)
-        if exact:
+        if use_decimal:
             return fields.array(arrow, np.stack((units, units >> 63), axis=1))
         values = units / 10.0**scale
         if largest >= _NAN:

@@ -44,7 +44,7 @@ class Plan:
     digits: tuple[int, int] | None = None
 
 
-def plans_of(description: Sequence[Description], *, exact: bool) -> list[Plan]:
+def plans_of(description: Sequence[Description], *, use_decimal: bool) -> list[Plan]:
     """Plan of each column that the server describes."""
     if not description:
         raise QueryError("The query returns no columns, and a frame has at least one.")
@@ -55,29 +55,29 @@ def plans_of(description: Sequence[Description], *, exact: bool) -> list[Plan]:
             f"The query returns several columns of the name {', '.join(map(repr, twice))}, and a "
             "frame has each name once: name the columns that you need, with AS."
         )
-    return [_plan(column, exact=exact) for column in description]
+    return [_plan(column, use_decimal=use_decimal) for column in description]
 
 
-def _plan(column: Description, *, exact: bool) -> Plan:
+def _plan(column: Description, *, use_decimal: bool) -> Plan:
     name = column.name
     if column.type_code == NUMERIC:
-        return _numeric_plan(column, exact=exact)
+        return _numeric_plan(column, use_decimal=use_decimal)
     if column.type_code in DECODERS:
         return Plan(name, DECODERS[column.type_code])
-    if column.type_code == _NUMERIC_ARRAY and not exact:
+    if column.type_code == _NUMERIC_ARRAY and not use_decimal:
         return Plan(name, DECODERS[_DOUBLE_ARRAY], "{}::double precision[]")
     # The text form that PostgreSQL shows, also of enums, ranges, rows and types of extensions.
     cast = "abbrev({})" if column.type_code == _INET else "{}::text"
     return Plan(name, DECODERS[_TEXT], cast)
 
 
-def _numeric_plan(column: Description, *, exact: bool) -> Plan:
+def _numeric_plan(column: Description, *, use_decimal: bool) -> Plan:
     precision, scale = column.precision, column.scale
     # Since PostgreSQL 15 a scale may be negative or above the precision; those are rare.
     known = precision is not None and scale is not None and 0 <= scale <= precision
-    if known and precision <= (DIGITS_OF_INT64 if exact else DIGITS_OF_DOUBLE):
-        return Plan(column.name, decimal(precision, scale, exact=exact))
-    if not exact:
+    if known and precision <= (DIGITS_OF_INT64 if use_decimal else DIGITS_OF_DOUBLE):
+        return Plan(column.name, decimal(precision, scale, use_decimal=use_decimal))
+    if not use_decimal:
         return Plan(column.name, DECODERS[_DOUBLE], "{}::double precision")
     digits = (precision, scale) if known and precision <= _MOST_DIGITS else None
     return Plan(column.name, DECODERS[_TEXT], "{}::text", exact_text=True, digits=digits)
@@ -88,7 +88,7 @@ def exact_type(plan: Plan, pieces: list[pa.Array]) -> pa.DataType:
     if any(pc.any(pc.match_substring_regex(piece, "[a-zA-Z]")).as_py() for piece in pieces):
         raise QueryError(
             f"Column {plan.name!r} has NaN or infinity, which an exact Decimal column cannot "
-            "hold. Read it with exact=False, or replace it with NULLIF(…, 'NaN')."
+            "hold. Read it with use_decimal=False, or replace it with NULLIF(…, 'NaN')."
         )
     if plan.digits is not None:
         precision, scale = plan.digits

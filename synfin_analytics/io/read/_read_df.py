@@ -11,7 +11,7 @@ import pyarrow as pa
 from psycopg2 import extensions
 
 from synfin_analytics._core.fork import require_thread_pool
-from synfin_analytics._core.output import Frame, check_frame, frame_of, joined
+from synfin_analytics._core.output import Output, check_output, frame_of, joined
 from synfin_analytics.database.logging import log_if_slow
 from synfin_analytics.database.schema._home import home_schema
 from synfin_analytics.exceptions import ArgumentError, QueryError
@@ -71,8 +71,8 @@ def read_df(
     *,
     session: Session | None = ...,
     manager: DatabaseManager | None = ...,
-    frame: Literal["pandas"] = ...,
-    exact: bool = ...,
+    output: Literal["pandas"] = ...,
+    use_decimal: bool = ...,
 ) -> pd.DataFrame: ...
 @overload
 def read_df(
@@ -81,8 +81,8 @@ def read_df(
     *,
     session: Session | None = ...,
     manager: DatabaseManager | None = ...,
-    frame: Literal["polars"],
-    exact: bool = ...,
+    output: Literal["polars"],
+    use_decimal: bool = ...,
 ) -> pl.DataFrame: ...
 @overload
 def read_df(
@@ -91,8 +91,8 @@ def read_df(
     *,
     session: Session | None = ...,
     manager: DatabaseManager | None = ...,
-    frame: Literal["arrow"],
-    exact: bool = ...,
+    output: Literal["arrow"],
+    use_decimal: bool = ...,
 ) -> pa.Table: ...
 @overload
 def read_df(
@@ -101,8 +101,8 @@ def read_df(
     *,
     session: Session | None = ...,
     manager: DatabaseManager | None = ...,
-    frame: Frame,
-    exact: bool = ...,
+    output: Output,
+    use_decimal: bool = ...,
 ) -> pd.DataFrame | pl.DataFrame | pa.Table: ...
 def read_df(
     query: Query,
@@ -110,8 +110,8 @@ def read_df(
     *,
     session: Session | None = None,
     manager: DatabaseManager | None = None,
-    frame: Frame = "pandas",
-    exact: bool = False,
+    output: Output = "pandas",
+    use_decimal: bool = False,
 ) -> pd.DataFrame | pl.DataFrame | pa.Table:
     """Read the rows of a query, with their types.
 
@@ -130,9 +130,9 @@ def read_df(
         session of its own, which only reads.
     manager
         Whose session that is; by default the process's.
-    frame
+    output
         ``"pandas"``, ``"polars"`` or ``"arrow"``.
-    exact
+    use_decimal
         NUMERIC as decimals of Arrow rather than as float64. In pandas they are an ``ArrowDtype``:
         sums, also by group, and comparisons are exact; a mean is cut to the column's scale.
 
@@ -163,16 +163,16 @@ def read_df(
        doubled  nothing
     0       42     <NA>
     """
-    check_frame(frame)
-    if frame == "polars":
+    check_output(output)
+    if output == "polars":
         require_thread_pool()  # the first use of the frame would wait for ever
-    with _run(query, params, session, manager, exact=exact) as result:
-        columns = {plan.name: column_of(plan, frame) for plan in result.plans}
+    with _run(query, params, session, manager, use_decimal=use_decimal) as result:
+        columns = {plan.name: column_of(plan, output) for plan in result.plans}
         for arrays in _gathered(result.chunks, _ROWS_AT_ONCE):
             for column, pieces in zip(columns.values(), arrays, strict=True):
                 column.add(pieces)
             arrays.clear()  # their memory is for the next rows
-    return frame_of({name: column.finish() for name, column in columns.items()}, frame)
+    return frame_of({name: column.finish() for name, column in columns.items()}, output)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +193,7 @@ def read_batches(
     *,
     session: Session | None = None,
     manager: DatabaseManager | None = None,
-    exact: bool = False,
+    use_decimal: bool = False,
 ) -> Iterator[Batches]:
     """Read a result of any size in little memory, a batch of Arrow at a time.
 
@@ -205,7 +205,7 @@ def read_batches(
     ...     sum(batch.num_rows for batch in batches)
     300000
     """
-    with _run(query, params, session, manager, exact=exact) as result:
+    with _run(query, params, session, manager, use_decimal=use_decimal) as result:
         for plan in result.plans:
             if plan.exact_text and plan.digits is None:
                 raise QueryError(
@@ -262,7 +262,7 @@ def _run(
     session: Session | None,
     manager: DatabaseManager | None,
     *,
-    exact: bool,
+    use_decimal: bool,
 ) -> Iterator[_Result]:
     """Begin the query, and leave the session usable whatever happens before the block's end."""
     with contextlib.ExitStack() as stack:
@@ -283,7 +283,7 @@ def _run(
             if session is not None and not connection.autocommit:
                 stack.enter_context(savepoint(cursor))
             prepare = _copied if statement.reads else _executed
-            plans, chunks = prepare(cursor, sql, exact=exact)
+            plans, chunks = prepare(cursor, sql, use_decimal=use_decimal)
         yield _Result(plans, stack.enter_context(contextlib.closing(_checked(chunks, sql, bound))))
         if not bound.invalidated:
             log_if_slow(bound, began, statement.text)
@@ -300,10 +300,10 @@ def _checked(chunks: Chunks, sql: BoundSQL, bound: BoundConnection) -> Chunks:
         yield from chunks
 
 
-def _copied(cursor: Cursor, sql: BoundSQL, *, exact: bool) -> Prepared:
+def _copied(cursor: Cursor, sql: BoundSQL, *, use_decimal: bool) -> Prepared:
     """Rows of a query that COPY can run."""
     cursor.execute(sql.within("SELECT * FROM (\n", "\n) AS q LIMIT 0"))
-    plans = plans_of(cursor.description or (), exact=exact)
+    plans = plans_of(cursor.description or (), use_decimal=use_decimal)
     before, after = "COPY (\n", "\n) TO STDOUT (FORMAT binary)"
     if any(plan.cast for plan in plans):
         names = [f"c{index}" for index in range(len(plans))]
@@ -323,7 +323,7 @@ def _decoded(connection: DriverConnection, sql: bytes, plans: list[Plan]) -> Chu
             yield decode_chunk(chunk, decoders)
 
 
-def _executed(cursor: Cursor, sql: BoundSQL, *, exact: bool) -> Prepared:
+def _executed(cursor: Cursor, sql: BoundSQL, *, use_decimal: bool) -> Prepared:
     """Rows of any other statement, as EXPLAIN or INSERT … RETURNING: usually few.
 
     They come as text, and go back to the server as arrays of text to be cast and read as any other
@@ -331,7 +331,7 @@ def _executed(cursor: Cursor, sql: BoundSQL, *, exact: bool) -> Prepared:
     """
     extensions.register_type(_AS_TEXT, cursor)
     with _exact_texts(cursor, sql):
-        return _returned(cursor, sql, exact=exact)
+        return _returned(cursor, sql, use_decimal=use_decimal)
 
 
 @contextlib.contextmanager
@@ -353,13 +353,13 @@ def _exact_texts(cursor: Cursor, sql: BoundSQL) -> Iterator[None]:
             cursor.execute(change, [part for value in before for part in (value, local)])
 
 
-def _returned(cursor: Cursor, sql: BoundSQL, *, exact: bool) -> Prepared:
+def _returned(cursor: Cursor, sql: BoundSQL, *, use_decimal: bool) -> Prepared:
     cursor.execute(sql.within("", ""))
     described = cursor.description
     if described is None:
         count = None if cursor.rowcount < 0 else cursor.rowcount
         return _row_count(count)
-    plans_of(described, exact=exact)
+    plans_of(described, use_decimal=use_decimal)
     columns = list(zip(*cursor.fetchall(), strict=True)) or [()] * len(described)
     names = [column.name for column in described]
     cursor.execute(
@@ -374,7 +374,7 @@ def _returned(cursor: Cursor, sql: BoundSQL, *, exact: bool) -> Prepared:
         pieces += [", " if index else " FROM unnest(", Parameter(name, list(values)), "::text[]"]
     pieces.append(f") AS q({', '.join(f'c{index}' for index in range(len(names)))})")
     again = Statement(tuple(pieces), reads=True, own_text=False)
-    return _copied(cursor, again.bound(cursor), exact=exact)
+    return _copied(cursor, again.bound(cursor), use_decimal=use_decimal)
 
 
 def _row_count(count: int | None) -> Prepared:
