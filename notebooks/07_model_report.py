@@ -140,7 +140,7 @@ report
 # text:
 
 # %%
-for sentence in report.in_words():
+for sentence in report.summary_text():
     print("-", sentence)
 
 # %% [markdown]
@@ -190,7 +190,7 @@ picture = plot_importances(report.importances)
 # **Limits.** What this evaluation cannot tell. A report without this section is advertising:
 
 # %%
-for sentence in report.limits():
+for sentence in report.caveats:
     print("-", sentence)
 
 # %% [markdown]

@@ -167,14 +167,14 @@ def _echo_overview(overview: FraudReport) -> None:
     from synfin_analytics.reports._fraud_tables import rates
 
     _echo_heading("What there is")
-    _echo_sentences([*overview.in_words(), *overview.notes])
+    _echo_sentences([*overview.summary_text(), *overview.notes])
     for what, result in overview.rates.items():
         _echo_heading(f"Fraud rate by {what}")
         head = (what.partition(" (")[0], "transactions", "labelled", "frauds", "rate", "interval")
         echo_table(head, [row[: len(head)] for row in rates(result)])
     _echo_heading("How well a simple model finds it")
     if isinstance(overview.model, ModelReport):
-        _echo_sentences([*overview.model.in_words(), *overview.model.notes])
+        _echo_sentences([*overview.model.summary_text(), *overview.model.notes])
     else:
         _echo_sentences([str(overview.model)])
 

@@ -21,8 +21,14 @@ _BY = click.option(
     "needed; without it, two columns with few values are taken.",
 )
 _NO_GROUPS = click.option("--no-groups", is_flag=True, help="Compare no groups.")
-_SINCE = click.option("--since", metavar="DATE", help="First day of the transactions.")
-_UNTIL = click.option("--until", metavar="DATE", help="Last day of the transactions.")
+_START = click.option(
+    "--start", metavar="DATE", help="Transactions from this date or time (UTC) on."
+)
+_END = click.option(
+    "--end",
+    metavar="DATE",
+    help="Transactions before this date or time (UTC): --end 2026-02-01 excludes that day.",
+)
 _LEVEL = click.option("--level", type=float, help="Confidence of the intervals [0.95].")
 
 
@@ -55,8 +61,8 @@ def report() -> None:
 )
 @_BY
 @_NO_GROUPS
-@_SINCE
-@_UNTIL
+@_START
+@_END
 @click.option(
     "--threshold",
     type=float,
@@ -92,8 +98,8 @@ def model(
 @_out("fraud.html")
 @_BY
 @_NO_GROUPS
-@_SINCE
-@_UNTIL
+@_START
+@_END
 @click.option("--every", metavar="PERIOD", help="Length of the periods over time, as 1d or 1w.")
 @click.option(
     "--bins",
@@ -148,6 +154,6 @@ def _band(text: str) -> tuple[str, list[float]]:
 def _write(make: Callable[[], Page], out: Path) -> None:
     made = make()
     made.save(out)
-    for sentence in made.in_words():
+    for sentence in made.summary_text():
         click.echo(click.wrap_text(sentence, 96, "  ", "    "))
     click.echo(f"{out.resolve()}")

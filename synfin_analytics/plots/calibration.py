@@ -50,7 +50,7 @@ def plot_calibration(
     >>> from synfin_analytics.metrics.evaluation import evaluate
     >>> frame = pd.DataFrame({"p": [0.9, 0.8, 0.3, 0.1], "fraud": [1, 0, 1, 0]})
     >>> display = plot_calibration(evaluate(frame, "fraud", "p"), bins=2)
-    >>> display.frame()[["high_score", "transactions", "fraud_rate"]].values.tolist()
+    >>> display.to_frame()[["high_score", "transactions", "fraud_rate"]].values.tolist()
     [[0.5, 2.0, 0.5], [1.0, 2.0, 0.5]]
     """
     one = one_evaluation(evaluation)

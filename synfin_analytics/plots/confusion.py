@@ -55,7 +55,7 @@ def plot_confusion(
     >>> matplotlib.use("agg")
     >>> from synfin_analytics import Confusion
     >>> display = plot_confusion(Confusion(tp=3, fp=1, fn=2, tn=94))
-    >>> display.frame()[["meaning", "transactions", "share"]].values.tolist()[0]
+    >>> display.to_frame()[["meaning", "transactions", "share"]].values.tolist()[0]
     ['found', 3, 0.6]
     """
     import pandas as pd

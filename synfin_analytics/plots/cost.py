@@ -52,7 +52,7 @@ def plot_cost(costs: pd.DataFrame, ax: Axes | None = None, *, title: str | None 
     >>> from synfin_analytics.metrics.evaluation import evaluate
     >>> frame = pd.DataFrame({"p": [0.9, 0.3], "fraud": [1, 0], "amount": [80.0, 20.0]})
     >>> display = plot_cost(evaluate(frame, "fraud", "p", amount="amount").cost_curve(5))
-    >>> display.frame()[["threshold", "cost"]].values.tolist()
+    >>> display.to_frame()[["threshold", "cost"]].values.tolist()
     [[inf, 80.0], [0.9, 5.0], [0.3, 10.0]]
     """
     if not hasattr(costs, "columns"):

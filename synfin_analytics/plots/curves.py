@@ -63,7 +63,7 @@ def plot_precision_recall(
     >>> from synfin_analytics.metrics.evaluation import evaluate
     >>> frame = pd.DataFrame({"p": [0.9, 0.8, 0.3, 0.1], "fraud": [1, 0, 1, 0]})
     >>> display = plot_precision_recall({"mine": evaluate(frame, "fraud", "p")})
-    >>> display.frame()[["model", "recall", "precision"]].values.tolist()[-1]
+    >>> display.to_frame()[["model", "recall", "precision"]].values.tolist()[-1]
     ['mine', 1.0, 0.5]
     """
     models = named(evaluations)

@@ -23,7 +23,11 @@ _LINE = 32
 
 
 def plot_importances(
-    importances: pd.DataFrame, ax: Axes | None = None, *, most: int = 15, title: str | None = None
+    importances: pd.DataFrame,
+    ax: Axes | None = None,
+    *,
+    max_features: int = 15,
+    title: str | None = None,
 ) -> Display:
     """Draw the mean importance of each feature, the largest first.
 
@@ -36,7 +40,7 @@ def plot_importances(
         ``feature``, ``mean`` and ``size``; as ``importances`` of a model report.
     ax
         Where to draw; by default a figure of a size that fits.
-    most
+    max_features
         Features that are drawn at most.
     title
         Other than the one that says what is drawn; "" for none.
@@ -63,9 +67,9 @@ def plot_importances(
     for name in _NEEDED:
         if name not in importances:
             raise NotFoundError("column", name, importances.columns, where="the importances")
-    most = whole_number(most, "most", least=1)
+    max_features = whole_number(max_features, "max_features", least=1)
     order = np.argsort(-importances["size"].to_numpy(dtype=np.float64), kind="stable")
-    numbers = importances.iloc[order[:most]].reset_index(drop=True)
+    numbers = importances.iloc[order[:max_features]].reset_index(drop=True)
     left_out = len(importances) - len(numbers)
     names = [style.wrapped(str(name), _LINE) for name in numbers["feature"]]
 

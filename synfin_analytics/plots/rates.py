@@ -30,7 +30,7 @@ def plot_fraud_rate(
     result: IntoDataFrame,
     ax: Axes | None = None,
     *,
-    most: int = 25,
+    max_groups: int = 25,
     title: str | None = None,
 ) -> Display:
     """Draw the result of :func:`synfin_analytics.fraud_rate`.
@@ -47,7 +47,7 @@ def plot_fraud_rate(
         What ``fraud_rate`` returned, of any kind of frame.
     ax
         Where to draw; by default a figure of a size that fits.
-    most
+    max_groups
         Groups that are drawn at most (over time: 5), those with the most transactions.
     title
         Other than the one that says what is drawn; "" for none.
@@ -67,14 +67,14 @@ def plot_fraud_rate(
     'Fraud rate by channel'
     """
     frame = _checked(result)
-    most = whole_number(most, "most", least=1)
+    max_groups = whole_number(max_groups, "max_groups", least=1)
     keys = [name for name in frame.columns if name not in MEASURES]
     time = next((name for name in keys if isinstance(frame.schema[name], nw.Datetime)), None)
     groups = [name for name in keys if name != time]
     drawn = (
-        _ordered_groups(frame, groups, most)
+        _ordered_groups(frame, groups, max_groups)
         if time is None
-        else _largest_groups(frame, groups, time, min(most, style.MOST_LINES))
+        else _largest_groups(frame, groups, time, min(max_groups, style.MOST_LINES))
     )
     labels = np.array(_labels(drawn, groups), dtype=object)
     left_out = len(set(_labels(frame, groups))) - len(set(labels)) if groups else 0
@@ -126,10 +126,12 @@ def _title(groups: list[str], time: str | None) -> str:
     return " by ".join([what, *[" and ".join(names).replace("_", " ")] * bool(names)])
 
 
-def _ordered_groups(frame: nw.DataFrame[Any], groups: list[str], most: int) -> nw.DataFrame[Any]:
+def _ordered_groups(
+    frame: nw.DataFrame[Any], groups: list[str], max_groups: int
+) -> nw.DataFrame[Any]:
     """Take the largest groups, in the order in which they are drawn from top to bottom."""
-    if len(frame) > most:
-        frame = frame.sort("labelled", descending=True).head(most)
+    if len(frame) > max_groups:
+        frame = frame.sort("labelled", descending=True).head(max_groups)
     if groups:
         frame = frame.sort(*groups, nulls_last=True)
     if all(_has_order(frame.schema[name]) for name in groups):
@@ -139,12 +141,12 @@ def _ordered_groups(frame: nw.DataFrame[Any], groups: list[str], most: int) -> n
 
 
 def _largest_groups(
-    frame: nw.DataFrame[Any], groups: list[str], time: str, most: int
+    frame: nw.DataFrame[Any], groups: list[str], time: str, max_groups: int
 ) -> nw.DataFrame[Any]:
     """Take the periods of the largest groups, in the order of time."""
     frame = frame.filter(~nw.col(time).is_null()).sort(time)
     labels = np.array(_labels(frame, groups), dtype=object)
-    return _rows(frame, np.flatnonzero(np.isin(labels, _by_size(frame, labels)[:most])))
+    return _rows(frame, np.flatnonzero(np.isin(labels, _by_size(frame, labels)[:max_groups])))
 
 
 def _rows(frame: nw.DataFrame[Any], places: NDArray[np.intp]) -> nw.DataFrame[Any]:

@@ -104,8 +104,8 @@ class Display:
     >>> payments = pd.DataFrame({"amount": [9, 8], "is_fraud": [0, 1], "channel": ["pos", "atm"]})
     >>> display = plot_fraud_rate(fraud_rate(payments, by="channel"))
     >>> display
-    <Display 'Fraud rate by channel': .frame() gives its 2 rows, .plot(ax) draws it again>
-    >>> display.frame()[["channel", "frauds"]].values.tolist()
+    <Display 'Fraud rate by channel': .to_frame() gives its 2 rows, .plot(ax) draws it again>
+    >>> display.to_frame()[["channel", "frauds"]].values.tolist()
     [['atm', 1], ['pos', 0]]
     """
 
@@ -114,7 +114,7 @@ class Display:
     _draw: Callable[[Axes], None]
     _size: tuple[float, float]
 
-    def frame(self) -> pd.DataFrame:
+    def to_frame(self) -> pd.DataFrame:
         """Give the numbers behind the picture, in the order in which they are drawn."""
         return self._numbers.copy()
 
@@ -127,7 +127,7 @@ class Display:
         return {**self.__dict__, "_draw": _left_behind}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Display:
-        return Display(copy.deepcopy(self.ax, memo), self.frame(), self._draw, self._size)
+        return Display(copy.deepcopy(self.ax, memo), self.to_frame(), self._draw, self._size)
 
     def __getattr__(self, name: str) -> Any:
         # Copying asks for special methods before there is an ax.
@@ -138,7 +138,7 @@ class Display:
     def __repr__(self) -> str:
         rows = f"{len(self._numbers):,} row{'s' * (len(self._numbers) != 1)}"
         return (
-            f"<Display {self.ax.get_title(loc='left')!r}: .frame() gives its {rows}, "
+            f"<Display {self.ax.get_title(loc='left')!r}: .to_frame() gives its {rows}, "
             ".plot(ax) draws it again>"
         )
 

@@ -62,7 +62,7 @@ def plot_thresholds(
     >>> from synfin_analytics.metrics.evaluation import evaluate
     >>> frame = pd.DataFrame({"p": [0.9, 0.8, 0.3, 0.1], "fraud": [1, 0, 1, 0]})
     >>> display = plot_thresholds(evaluate(frame, "fraud", "p", threshold=0.7))
-    >>> display.frame()[["threshold", "recall", "queue_rate"]].values.tolist()[1]
+    >>> display.to_frame()[["threshold", "recall", "queue_rate"]].values.tolist()[1]
     [0.9, 0.5, 0.25]
     """
     one = one_evaluation(evaluation)

@@ -58,7 +58,7 @@ def plot_topk(topk: TopK, ax: Axes | None = None, *, title: str | None = None) -
     ...     }
     ... )
     >>> display = plot_topk(evaluate(frame, "fraud", "p").card_precision_at_k(1))
-    >>> display.ax.get_title(loc="left"), display.frame()["precision"].tolist()
+    >>> display.ax.get_title(loc="left"), display.to_frame()["precision"].tolist()
     ('Card precision@1 by day', [1.0, 1.0])
     """
     from synfin_analytics.metrics.topk import TopK

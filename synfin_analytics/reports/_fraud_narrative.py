@@ -208,7 +208,7 @@ def _losses(report: FraudReport) -> Iterator[Finding]:
     yield Finding(f"of the {of}", share, percent(share), sentence, "merchants")
 
 
-def limits(report: FraudReport) -> Iterator[str]:
+def caveats(report: FraudReport) -> Iterator[str]:
     """Say what the numbers cannot tell."""
     of = report.statistics
     unlabelled = of["total_count"] - of["labelled_count"]

@@ -90,7 +90,9 @@ def tables(report: FraudReport) -> dict[str, Any]:
         "types": _types(report),
         "merchants": _merchants(report),
         "maturity": _maturity(report),
-        "versions": Table("Versions", ("what", "version"), list(report.origin.versions.items())),
+        "versions": Table(
+            "Versions", ("what", "version"), list(report.provenance.versions.items())
+        ),
     }
 
 

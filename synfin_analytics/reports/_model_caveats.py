@@ -28,14 +28,14 @@ def data(report: ModelReport) -> list[str]:
         f"{plural(of.merchants, 'merchant')}.",
         f"{of.labelled:,} of them are labelled, {of.frauds:,} as fraud; "
         f"{of.predictions - of.labelled:,} are not, and are left out of every metric.",
-        of.labels.in_words(of.labelled),
+        of.labels.sentence(of.labelled),
         f"The predictions were stored from {of.predicted_first:%Y-%m-%d %H:%M} to "
         f"{of.predicted_last:%Y-%m-%d %H:%M} UTC.",
         *report.notes,
     ]
 
 
-def limits(report: ModelReport) -> Iterator[str]:
+def caveats(report: ModelReport) -> Iterator[str]:
     """Say what the numbers cannot tell."""
     yield from _labels(report)
     yield from _few(report)

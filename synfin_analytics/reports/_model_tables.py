@@ -92,7 +92,9 @@ def tables(report: ModelReport) -> dict[str, Any]:
         "groups": {what: _groups(what, one) for what, one in report.groups.items()},
         "weeks": _weeks(report),
         "importances": _importances(report),
-        "versions": Table("Versions", ("what", "version"), list(report.origin.versions.items())),
+        "versions": Table(
+            "Versions", ("what", "version"), list(report.provenance.versions.items())
+        ),
     }
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from synfin_analytics.reports.provenance import Origin
+    from synfin_analytics.reports.provenance import Provenance
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,15 @@ class Page(ABC):
     """A report: it shows itself in a notebook, and saves itself as one file."""
 
     _template: ClassVar[str]
-    made: dt.datetime
-    origin: Origin
+    created_at: dt.datetime
+    provenance: Provenance
 
     @property
     @abstractmethod
     def title(self) -> str:
         """What the report is about."""
 
+    @property
     @abstractmethod
     def findings(self) -> list[Finding]:
         """Say it in words, each sentence with the number that it follows from."""
@@ -74,9 +75,9 @@ class Page(ABC):
     def _sections(self) -> dict[str, Any]:
         """Give the template what it asks for."""
 
-    def in_words(self) -> list[str]:
+    def summary_text(self) -> list[str]:
         """Sentences of the summary."""
-        return [finding.sentence for finding in self.findings()]
+        return [finding.sentence for finding in self.findings]
 
     def html(self) -> str:
         """Return the page: one HTML text, with its pictures, that needs no network."""
@@ -121,7 +122,7 @@ class Page(ABC):
         )
         # An untrusted notebook removes frames, and with them the style that hides the summary.
         name = f"synfin-{hashlib.sha256(page.encode()).hexdigest()[:12]}"
-        sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.in_words())
+        sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.summary_text())
         summary = (
             f'<div class="{name}"><div {NO_FORMULAS}><p><b>{escape(self.title)}</b></p>'
             f"<ul>{sentences}</ul><p>Trust this notebook to see the whole report, or save it as a "

@@ -72,7 +72,7 @@ class Labels:
             func.max(_LATE).filter(labelled).label("longest"),
         ]
 
-    def in_words(self, labelled: int) -> str:
+    def sentence(self, labelled: int) -> str:
         """Say it, of so many labelled transactions."""
         if not labelled:
             return "No label has arrived."

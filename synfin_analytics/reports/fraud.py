@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sqlalchemy import func, select
 
 from synfin_analytics._core import arguments
-from synfin_analytics._core.dates import closed
+from synfin_analytics._core.dates import half_open
 from synfin_analytics.database.models import Merchant, Transaction
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics import _clusters as clusters
@@ -21,9 +21,9 @@ from synfin_analytics.reports import _queries as facts
 from synfin_analytics.reports._page import Finding, Page
 from synfin_analytics.reports.model import opened
 from synfin_analytics.reports.model_page import ModelReport
-from synfin_analytics.reports.provenance import Origin, plain
+from synfin_analytics.reports.provenance import Provenance, plain
 from synfin_analytics.repositories import TransactionRepository
-from synfin_analytics.repositories.transactions import within
+from synfin_analytics.repositories.transactions import between
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,7 +79,7 @@ class FraudReport(Page):
         Sentences of the caller, as of rows that were not loaded.
     model
         Report of a model, to be told of beside; or why there is none; or None.
-    origin, made
+    provenance, created_at
         How to compute it again, and when it was made.
     """
 
@@ -97,8 +97,8 @@ class FraudReport(Page):
     merchants: pd.DataFrame
     maturity: pd.DataFrame
     notes: tuple[str, ...]
-    origin: Origin
-    made: dt.datetime
+    provenance: Provenance
+    created_at: dt.datetime
     level: float
     model: ModelReport | str | None = None
 
@@ -119,13 +119,15 @@ class FraudReport(Page):
         """What the report is about."""
         return f"Fraud at a glance: {self.source}"
 
+    @property
     def findings(self) -> list[Finding]:
         """Say it in words, each sentence with the number that it follows from."""
         return list(fraud_words.findings(self))
 
-    def limits(self) -> list[str]:
+    @property
+    def caveats(self) -> list[str]:
         """Say what its numbers cannot tell."""
-        return list(fraud_words.limits(self))
+        return list(fraud_words.caveats(self))
 
     def _sections(self) -> dict[str, Any]:
         return {
@@ -138,13 +140,13 @@ class FraudReport(Page):
         }
 
     def __repr__(self) -> str:
-        words = "\n".join(f"- {sentence}" for sentence in self.in_words())
+        words = "\n".join(f"- {sentence}" for sentence in self.summary_text())
         return f"{self.title}\n{words.replace(chr(160), ' ')}"
 
 
 def fraud_report(
-    since: Bound = None,
-    until: Bound = None,
+    start: Bound = None,
+    end: Bound = None,
     by: By = None,
     *,
     session: Session | None = None,
@@ -160,7 +162,9 @@ def fraud_report(
     Parameters
     ----------
     since, until
-        Range of dates, both included; by default all transactions.
+        Period of the transactions: from ``start`` on and before ``end``; by default all. A date
+        without a time is its midnight UTC, so that ``end="2026-02-01"`` excludes the 1st of
+        February.
     by
         Columns of ``transactions`` to compare groups of, as ``["channel", "country"]``; a tuple of
         columns makes groups of both. By default two that have few values, and the amount in bands;
@@ -196,10 +200,11 @@ def fraud_report(
         There is no such column; the message names the nearest.
     """
     merchants = arguments.whole_number(merchants, "merchants")
+    period = half_open(start, end)
     wanted = None if by is None else groupings.listed(by)
     asked: dict[str, tuple[Any, Any]] = {
-        "since": (plain(since, "since"), None),
-        "until": (plain(until, "until"), None),
+        "start": (plain(start), None),
+        "end": (plain(end), None),
         "by": (wanted, None),
         "every": (every, None),
         "bins": (
@@ -211,34 +216,34 @@ def fraud_report(
     }
     given = {name: value for name, (value, usual) in asked.items() if value != usual}
     with opened(session) as session:
-        maker = _Maker(session, since, until, level)
+        maker = _Maker(session, period, level)
         total = maker.rate()  # first, for it says what is wrong with a database without tables
         known = maker.known()
-        period = every or _period((known["last"] - known["first"]).days)
+        every = every or _usual_period((known["last"] - known["first"]).days)
         amounts = facts.amounts(session, maker.of)
         if bins is None:  # a band of several currencies holds small and large payments alike
             bins = _BANDS if wanted is None and len(amounts) == 1 else {}
         query: Any = select(*_ROW)
         return FraudReport(
             source=source or "All transactions of the database"
-            if since is None and until is None
-            else source or _dates(since, until),
-            statistics=maker.repository.get_statistics(since, until),
+            if start is None and end is None
+            else source or _dates(start, end),
+            statistics=maker.statistics(),
             overall=total,
             rates=maker.rates(wanted, bins),
-            every=period,
-            over_time=maker.rate(every=period),
+            every=every,
+            over_time=maker.rate(every=every),
             amounts=amounts,
             types=maker.types(_shared_by(amounts)),
             merchants=maker.merchants(merchants, _shared_by(amounts)),
             maturity=maker.maturity(),
             notes=tuple(notes),
             level=level,
-            origin=Origin.of(
+            provenance=Provenance.of(
                 session, maker.of(query).order_by(Transaction.timestamp), "fraud_report", given,
                 "fraud",
             ),
-            made=dt.datetime.now(dt.UTC),
+            created_at=dt.datetime.now(dt.UTC),
             **known,
         )  # fmt: skip
 
@@ -248,33 +253,39 @@ def _shared_by(amounts: pd.DataFrame) -> str:
     return "lost_amount" if len(amounts) == 1 else "frauds"
 
 
-def _period(days: int) -> str:
+def _usual_period(days: int) -> str:
     return "1mo" if days > _MONTHS else "1w" if days > _WEEKS else "1d"
 
 
-def _dates(since: Bound, until: Bound) -> str:
-    begin, end = plain(since, "since"), plain(until, "until")
-    return " ".join(["Transactions", *(["from", begin] if begin else []),
-                     *(["until", end] if end else [])])  # fmt: skip
+def _dates(start: Bound, end: Bound) -> str:
+    if start is None:
+        return f"Transactions before {plain(end)}"
+    return f"Transactions from {plain(start)} {'on' if end is None else f'to before {plain(end)}'}"
 
 
 class _Maker:
     """What all parts of a report are computed from."""
 
-    def __init__(self, session: Session, since: Bound, until: Bound, level: float) -> None:
-        self.session, self.since, self.until, self.level = session, since, until, level
-        self.start, self.end = closed(since, until, ("since", "until"))
+    def __init__(
+        self, session: Session, period: tuple[dt.datetime | None, dt.datetime | None], level: float
+    ) -> None:
+        self.session, self.period, self.level = session, period, level
         self.repository = TransactionRepository(session)
 
     def of(self, query: Select[Any]) -> Select[Any]:
         """Let a query be of the report's transactions."""
-        return query.where(*within(self.since, self.until))
+        return query.where(*between(*self.period))
 
     def rate(self, by: Any = None, **options: Any) -> pd.DataFrame:
         found: pd.DataFrame = self.repository.fraud_rate(
-            by, start=self.start, end=self.end, confidence_level=self.level, **options
+            by, start=self.period[0], end=self.period[1], confidence_level=self.level, **options
         )
         return found
+
+    def statistics(self) -> dict[str, Any]:
+        start, end = self.period
+        last = None if end is None else end - dt.timedelta.resolution  # that method includes it
+        return self.repository.get_statistics(start, last)
 
     def known(self) -> dict[str, Any]:
         """First and last transaction, and how labels were delayed."""
@@ -287,7 +298,7 @@ class _Maker:
         if found["first"] is None:
             raise ArgumentError(
                 "There is no transaction to report on"
-                + (" in this range of dates." if self.since or self.until else ": load some first.")
+                + (" in this range of dates." if any(self.period) else ": load some first.")
             )
         return found
 

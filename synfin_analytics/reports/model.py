@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from synfin_analytics._core import arguments
-from synfin_analytics._core.dates import closed
+from synfin_analytics._core.dates import half_open
 from synfin_analytics.database.manager import get_db_manager
 from synfin_analytics.database.models import ModelPrediction, Transaction
 from synfin_analytics.exceptions import ArgumentError
@@ -21,7 +21,7 @@ from synfin_analytics.reports import _groups as groupings
 from synfin_analytics.reports import _model_tables as model_tables
 from synfin_analytics.reports import _queries as facts
 from synfin_analytics.reports.model_page import ModelReport, Settings
-from synfin_analytics.reports.provenance import Origin, plain
+from synfin_analytics.reports.provenance import Provenance, plain
 from synfin_analytics.repositories import ModelPredictionRepository
 from synfin_analytics.repositories._prediction_counts import ScoredPredictions
 
@@ -47,8 +47,8 @@ def model_report(
     by: By = None,
     *,
     session: Session | None = None,
-    since: Bound = None,
-    until: Bound = None,
+    start: Bound = None,
+    end: Bound = None,
     threshold: float | Threshold | None = None,
     alerts_per_day: int = 20,
     cost_per_alert: float = 5.0,
@@ -75,7 +75,8 @@ def model_report(
         Where to read; by default one of :func:`get_db_manager`, which sees one moment of the
         database.
     since, until
-        Range of dates of the transactions, both included.
+        Period of the transactions: from ``start`` on and before ``end``. A date without a time is
+        its midnight UTC, so that ``end="2026-02-01"`` excludes the 1st of February.
     threshold
         A score at it or above is an alert. By default the one that the stored predictions follow,
         and 0.5 where they follow none.
@@ -119,11 +120,12 @@ def model_report(
     model_name = arguments.text(model_name, "model_name", example="rf")
     model_version = arguments.text(model_version, "model_version", example="1.0")
     check_k(alerts_per_day)
+    period = half_open(start, end)
     asked = {
         "compare_with": (compare_with, None),
         "by": (None if by is None else groupings.listed(by), None),
-        "since": (plain(since, "since"), None),
-        "until": (plain(until, "until"), None),
+        "start": (plain(start), None),
+        "end": (plain(end), None),
         "threshold": (None if threshold is None else as_threshold(threshold).value, None),
         "alerts_per_day": (alerts_per_day, 20),
         "cost_per_alert": (cost_per_alert, 5.0),
@@ -136,7 +138,7 @@ def model_report(
     }
     given = {name: value for name, (value, usual) in asked.items() if value != usual}
     with opened(session) as session:
-        maker = _Maker(session, (model_name, model_version), since, until, level, cluster)
+        maker = _Maker(session, (model_name, model_version), period, level, cluster)
         use, inferred = maker.threshold(threshold)
         settings = Settings(
             alerts_per_day, cost_per_alert, recovery_rate, card, cluster, draws, seed, inferred
@@ -162,16 +164,14 @@ class _Maker:
         self,
         session: Session,
         model: tuple[str, str],
-        since: Bound,
-        until: Bound,
+        period: tuple[dt.datetime | None, dt.datetime | None],
         level: float,
         cluster: str,
     ) -> None:
         self.session, self.model, self.level = session, model, level
-        start, end = closed(since, until, ("since", "until"))
-        self.period: dict[str, Any] = {"start": start, "end": end}
+        self.period: dict[str, Any] = dict(zip(("start", "end"), period, strict=True))
         self.repository = ModelPredictionRepository(session)
-        self.rows = ScoredPredictions(session, *model, start, end)
+        self.rows = ScoredPredictions(session, *model, *period)
         # First, for a model that is not there is told with the nearest.
         self.evaluation = self.repository.evaluate(
             *model, amount=True, confidence_level=level, **self.period
@@ -224,11 +224,11 @@ class _Maker:
             importances=facts.importances(self.rows),
             settings=settings,
             notes=notes,
-            origin=Origin.of(
+            provenance=Provenance.of(
                 self.session, where, "model_report", {"_name": name, "_version": version, **given},
                 words,
             ),
-            made=dt.datetime.now(dt.UTC),
+            created_at=dt.datetime.now(dt.UTC),
         )  # fmt: skip
 
     def drawn(

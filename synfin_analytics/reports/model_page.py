@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from synfin_analytics.metrics.evaluation import Evaluation
     from synfin_analytics.metrics.topk import TopK
     from synfin_analytics.reports._queries import Predictions
-    from synfin_analytics.reports.provenance import Origin
+    from synfin_analytics.reports.provenance import Provenance
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -61,7 +61,7 @@ class ModelReport(Page):
         Costs, budget and draws that were asked for.
     notes
         Sentences of the caller, as of how the model came about.
-    origin, made
+    provenance, created_at
         How to compute it again, and when it was made.
     """
 
@@ -79,8 +79,8 @@ class ModelReport(Page):
     importances: pd.DataFrame
     settings: Settings
     notes: tuple[str, ...]
-    origin: Origin
-    made: dt.datetime
+    provenance: Provenance
+    created_at: dt.datetime
 
     _template: ClassVar[str] = "model.html.j2"
 
@@ -99,13 +99,15 @@ class ModelReport(Page):
         """Cost of each threshold, see :meth:`Evaluation.cost_curve`."""
         return self.evaluation.cost_curve(self.settings.cost_per_alert, self.settings.recovery_rate)
 
+    @property
     def findings(self) -> list[Finding]:
         """Say it in words, each sentence with the number that it follows from."""
         return list(model_words.findings(self))
 
-    def limits(self) -> list[str]:
+    @property
+    def caveats(self) -> list[str]:
         """Say what its numbers cannot tell."""
-        return list(model_limits.limits(self))
+        return list(model_limits.caveats(self))
 
     def _sections(self) -> dict[str, Any]:
         return {
@@ -120,7 +122,7 @@ class ModelReport(Page):
         }
 
     def __repr__(self) -> str:
-        words = "\n".join(f"- {sentence}" for sentence in self.in_words())
+        words = "\n".join(f"- {sentence}" for sentence in self.summary_text())
         return f"{self.title}\n{words.replace(chr(160), ' ')}"
 
 

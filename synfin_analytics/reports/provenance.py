@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
 
-from synfin_analytics._core.dates import moment_of
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -27,7 +25,7 @@ _LIBRARIES = ("numpy", "pandas", "polars", "scipy", "statsmodels", "sqlalchemy",
 
 
 @dataclass(frozen=True)
-class Origin:
+class Provenance:
     """How a report came about.
 
     Attributes
@@ -51,7 +49,7 @@ class Origin:
     @classmethod
     def of(
         cls, session: Session, query: Select[Any], call: str, given: Mapping[str, Any], words: str
-    ) -> Origin:
+    ) -> Provenance:
         """Tell it of a report that a call made.
 
         Parameters
@@ -131,9 +129,8 @@ def _options(given: Mapping[str, Any]) -> list[str]:
     return [" " + shlex.join(map(str, words)) for words in options]
 
 
-def plain(moment: Bound, name: str) -> str | None:
-    """Write a bound of a period so that a command can take it; ``name`` is what callers call it."""
-    moment_of(moment, name)  # or it says that it is no date
+def plain(moment: Bound) -> str | None:
+    """Write a bound of a period as a command takes it."""
     if isinstance(moment, dt.date):  # a datetime is one, too
         return moment.isoformat()
     return moment

@@ -149,7 +149,7 @@ def test_a_picture_is_the_same_when_drawn_again(picture):
     again = first.plot()
     assert again.ax is not first.ax
     assert words(again) == words(first)
-    assert_frame_equal(again.frame(), first.frame())
+    assert_frame_equal(again.to_frame(), first.to_frame())
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_any_threshold_can_be_drawn(picture, threshold):
 
 def test_a_million_scores_make_a_small_file(picture):
     display = picture(many(1_000_000))
-    assert len(display.frame()) < 2000
+    assert len(display.to_frame()) < 2000
     assert svg_size(display) < 250_000
 
 
@@ -215,7 +215,7 @@ def test_a_picture_without_its_figure_is_not_saved():
 def test_the_precision_recall_line_is_the_curve_and_encloses_the_average_precision():
     one = evaluation()
     display = plots.plot_precision_recall(one)
-    assert_frame_equal(display.frame(), one.curve())
+    assert_frame_equal(display.to_frame(), one.curve())
     line = next(line for line in display.ax.lines if line.get_drawstyle() == "steps-pre")
     recall, precision = line.get_xdata(), line.get_ydata()
     area = np.sum(np.diff(recall) * precision[1:])
@@ -226,7 +226,7 @@ def test_the_precision_recall_line_is_the_curve_and_encloses_the_average_precisi
 def test_the_roc_line_is_the_curve_and_encloses_the_auc():
     one = evaluation()
     display = plots.plot_roc(one)
-    assert_frame_equal(display.frame(), one.curve())
+    assert_frame_equal(display.to_frame(), one.curve())
     line = next(line for line in display.ax.lines if len(line.get_xdata()) > 2)
     area = np.trapezoid(line.get_ydata(), line.get_xdata())
     assert area == pytest.approx(one.roc_auc)
@@ -264,8 +264,8 @@ def test_several_models_differ_by_line_and_mark_not_by_colour_alone(curve):
     draw(display)
     handles = display.ax.get_legend().legend_handles[:5]
     assert len({(line.get_linestyle(), line.get_marker()) for line in handles}) == 5
-    assert display.frame()["model"].unique().tolist() == list("abcde")
-    own = display.frame()[lambda frame: frame["model"] == "b"].drop(columns="model")
+    assert display.to_frame()["model"].unique().tolist() == list("abcde")
+    own = display.to_frame()[lambda frame: frame["model"] == "b"].drop(columns="model")
     assert_frame_equal(own.reset_index(drop=True), models["b"].curve())
 
 
@@ -320,7 +320,7 @@ def test_a_model_without_a_curve_leaves_the_others_theirs():
 
 def test_thresholds_have_the_rates_of_the_curve_and_their_intervals():
     one = evaluation(level=0.9)
-    numbers = plots.plot_thresholds(one).frame()
+    numbers = plots.plot_thresholds(one).to_frame()
     curve = one.curve()
     assert_frame_equal(numbers[curve.columns], curve)
     low, high = proportion_interval(curve["tp"], curve["alerts"], level=0.9)
@@ -375,7 +375,7 @@ def test_calibration_has_a_dot_and_an_interval_for_each_part_and_the_diagonal():
     one = many(5000)
     display = plots.plot_calibration(one, bins=5)
     draw(display)
-    assert_frame_equal(display.frame(), one.calibration(5))
+    assert_frame_equal(display.to_frame(), one.calibration(5))
     filled = one.calibration(5)[lambda parts: parts["transactions"] > 0]
     diagonal, dots = display.ax.lines
     assert list(diagonal.get_xdata()) == list(diagonal.get_ydata())
@@ -406,7 +406,7 @@ def test_many_parts_are_not_written_over_each_other():
 
 
 def test_the_confusion_has_counts_and_shares_of_what_came_true():
-    numbers = plots.plot_confusion(Confusion(tp=3, fp=1, fn=2, tn=99)).frame()
+    numbers = plots.plot_confusion(Confusion(tp=3, fp=1, fn=2, tn=99)).to_frame()
     assert numbers["meaning"].tolist() == ["found", "missed", "false alarms", "left alone"]
     assert numbers["transactions"].tolist() == [3, 2, 1, 99]
     assert numbers["share"].tolist() == [0.6, 0.4, 0.01, 0.99]
@@ -430,9 +430,9 @@ def test_the_confusion_is_written_into_its_fields():
 def test_the_confusion_of_an_evaluation_is_that_at_its_threshold():
     one = evaluation(threshold=0.75, interval_kind="exact", level=0.9)
     display = plots.plot_confusion(one)
-    assert display.frame()["transactions"].tolist() == [1, 1, 1, 3]
+    assert display.to_frame()["transactions"].tolist() == [1, 1, 1, 3]
     assert display.ax.get_title(loc="left") == "Confusion at threshold 0.75"
-    assert display.frame().loc[0, ["low", "high"]].tolist() == list(one.interval("recall"))
+    assert display.to_frame().loc[0, ["low", "high"]].tolist() == list(one.interval("recall"))
 
 
 @pytest.mark.parametrize("look", ["ggplot", "dark_background", "default"])
@@ -459,7 +459,7 @@ def test_each_day_has_its_precision_and_its_ceiling():
     top = evaluate(payments(), score="good").card_precision_at_k(8)
     display = plots.plot_topk(top)
     draw(display)
-    assert_frame_equal(display.frame(), top.daily)
+    assert_frame_equal(display.to_frame(), top.daily)
     ceiling, precision = display.ax.lines[:2]
     assert precision.get_ydata().tolist() == top.daily["precision"].tolist()
     assert ceiling.get_ydata()[1:].tolist() == top.daily["ceiling"].tolist()
@@ -503,7 +503,7 @@ def test_the_cost_has_the_numbers_of_its_curve_and_marks_the_best():
     one = evaluation()
     costs = one.cost_curve(2.0)
     display = plots.plot_cost(costs)
-    assert_frame_equal(display.frame(), costs)
+    assert_frame_equal(display.to_frame(), costs)
     best = next(line for line in display.ax.lines if line.get_marker() == "o")
     lowest = costs.loc[costs["cost"].idxmin()]
     assert (*best.get_xdata(), *best.get_ydata()) == (lowest["threshold"], lowest["cost"])
@@ -559,7 +559,7 @@ def test_the_line_of_costs_is_that_of_all_thresholds_however_low_scores_are(
     rare, column, cost_per_alert
 ):
     whole = rare.cost_curve(cost_per_alert, 0.8)
-    drawn = plots.plot_cost(whole).frame()
+    drawn = plots.plot_cost(whole).to_frame()
     assert len(drawn) < 3000 < len(whole)
     said, true = seen(drawn, whole, column)
     axis = min(whole["cost"].max(), 2.12 * whole["cost"].iloc[0])
@@ -570,16 +570,18 @@ def test_the_line_of_costs_is_that_of_all_thresholds_however_low_scores_are(
 def test_the_lines_of_thresholds_are_those_of_all_and_agree_with_the_legend(rare, column):
     display = plots.plot_thresholds(rare)
     whole = rare.curve()
-    said, true = seen(display.frame(), whole, column)
+    said, true = seen(display.to_frame(), whole, column)
     assert np.nanmax(np.abs(said - true)) <= 0.02
     assert np.nanmax(np.abs(said[1:] - true[1:]) / np.maximum(true[1:], 0.02)) <= 0.05
-    at, _ = seen(display.frame(), pd.DataFrame({"threshold": [0.0123], column: [0.0]}), column)
+    at, _ = seen(display.to_frame(), pd.DataFrame({"threshold": [0.0123], column: [0.0]}), column)
     assert at[0] == (rare.alerts / rare.n if column == "queue_rate" else getattr(rare, column))
 
 
 @pytest.mark.parametrize("axes", [("recall", "precision"), ("false_positive_rate", "recall")])
 def test_curves_are_those_of_all_thresholds(rare, axes):
-    drawn = (plots.plot_roc if axes[1] == "recall" else plots.plot_precision_recall)(rare).frame()
+    drawn = (plots.plot_roc if axes[1] == "recall" else plots.plot_precision_recall)(
+        rare
+    ).to_frame()
     whole = rare.curve()
     for column in axes:
         said, true = seen(drawn, whole, column)
@@ -588,7 +590,7 @@ def test_curves_are_those_of_all_thresholds(rare, axes):
 
 def test_of_many_thresholds_the_best_is_among_those_drawn():
     costs = many(200_000).cost_curve(3.0)
-    shown = plots.plot_cost(costs).frame()
+    shown = plots.plot_cost(costs).to_frame()
     assert len(shown) < 1500 < len(costs)
     assert shown["cost"].min() == costs["cost"].min()
     assert shown["cost"].iloc[0] == costs["cost"].iloc[0]
@@ -608,7 +610,7 @@ def test_a_comparison_has_differences_with_intervals_and_both_values():
     display = plots.plot_comparison(compared)
     draw(display)
     whole = compared.frame()
-    numbers = display.frame()
+    numbers = display.to_frame()
     new = whole[whole["model"] == "new"].reset_index(drop=True)
     assert_frame_equal(numbers[whole.columns], new)
     assert numbers["reference"].tolist() == whole[whole["model"] == "old"]["value"].tolist()

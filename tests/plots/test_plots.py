@@ -112,7 +112,7 @@ def test_groups_over_time_differ_by_line_and_mark_not_by_colour_alone():
 
 def test_smaller_groups_are_left_out_and_the_picture_says_so():
     frame = transactions(channel=["a"] * 3 + ["b"] * 2 + ["c"])
-    ax = plot_fraud_rate(fraud_rate(frame, by="channel"), most=2)
+    ax = plot_fraud_rate(fraud_rate(frame, by="channel"), max_groups=2)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
     assert "1 smaller group not shown" in ax.get_xlabel()
 
@@ -183,7 +183,7 @@ def test_axes_that_are_given_are_drawn_into():
 def test_the_frame_has_the_rows_in_the_order_in_which_they_are_drawn():
     frame = transactions(channel=["a", "a", "b", "c"], is_fraud=[True, False, True, False])
     result = fraud_rate(frame, by="channel")
-    shown = plot_fraud_rate(result, most=2).frame()
+    shown = plot_fraud_rate(result, max_groups=2).to_frame()
     assert isinstance(shown, pd.DataFrame)
     assert shown["channel"].tolist() == ["b", "a"]
     assert shown.columns.tolist() == result.columns
@@ -192,15 +192,15 @@ def test_the_frame_has_the_rows_in_the_order_in_which_they_are_drawn():
 
 def test_the_frame_over_time_has_the_periods_in_order():
     frame = transactions(timestamp=days(3, 1, 2), is_fraud=[True, False, False])
-    shown = plot_fraud_rate(fraud_rate(frame, every="1d")).frame()
+    shown = plot_fraud_rate(fraud_rate(frame, every="1d")).to_frame()
     assert shown["fraud_rate"].tolist() == [0, 0, 1]
 
 
 def test_a_changed_frame_does_not_change_the_picture():
     display = plot_fraud_rate(fraud_rate(transactions(is_fraud=[True])))
-    mine = display.frame()
+    mine = display.to_frame()
     mine["fraud_rate"] = 9.0
-    assert display.frame()["fraud_rate"].tolist() == [1]
+    assert display.to_frame()["fraud_rate"].tolist() == [1]
 
 
 def test_a_picture_can_be_drawn_again_elsewhere():
@@ -210,7 +210,7 @@ def test_a_picture_can_be_drawn_again_elsewhere():
     assert again.ax is ax
     assert ax.get_title(loc="left") == "T"
     assert notes(ax) == notes(first.ax)
-    assert again.frame().equals(first.frame())
+    assert again.to_frame().equals(first.to_frame())
     assert first.plot().ax not in (first.ax, ax)
 
 
@@ -276,7 +276,7 @@ def test_what_is_no_result_of_fraud_rate_is_refused():
     with pytest.raises(ArgumentError, match="`result` must be the frame that fraud_rate returned"):
         plot_fraud_rate(5)
     with pytest.raises(ArgumentError, match="at least 1"):
-        plot_fraud_rate(fraud_rate(transactions(is_fraud=[True])), most=0)
+        plot_fraud_rate(fraud_rate(transactions(is_fraud=[True])), max_groups=0)
 
 
 def test_matplotlib_is_not_imported_before_a_picture_is_drawn():

@@ -37,7 +37,7 @@ def synfin(world, _module_database, monkeypatch):
 def told_again(synfin, report, path):
     """Run the command that stands on a page, and return what it wrote."""
     command = Page(report.html()).code[0]
-    assert command == report.origin.command
+    assert command == report.provenance.command
     words = shlex.split(command)
     assert words[:2] == ["synfin", "report"]
     synfin(*words[2:-1], path)
@@ -51,7 +51,7 @@ def without_time(page):
 def test_the_command_on_the_page_of_a_model_makes_it_again(synfin, tmp_path):
     report = model_report(
         "forest", "1.0", ("logit", "1.0"), ["channel", ("channel", "currency")],
-        since="2026-03-05", until="2026-04-01", threshold=0.4, alerts_per_day=3,
+        start="2026-03-05", end="2026-04-01", threshold=0.4, alerts_per_day=3,
         cost_per_alert=2.5, recovery_rate=0.5, card="merchant_id", cluster="merchant_id", draws=20,
         seed=4, level=0.9,
     )  # fmt: skip

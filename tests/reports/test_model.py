@@ -270,7 +270,7 @@ NUMBER = re.compile(r"[+\u2212-]?\d[\d,]*(?:\.\d+)?(?:-\d\d)*(?:\u00a0%)?")
 
 
 def test_every_number_of_a_sentence_stands_in_its_section(report, page):
-    for finding in report.findings():
+    for finding in report.findings:
         section = page.says(finding.section)
         for one in NUMBER.findall(finding.sentence):
             assert one.rstrip(",").replace("\u00a0", " ") in section, finding.sentence
@@ -278,25 +278,25 @@ def test_every_number_of_a_sentence_stands_in_its_section(report, page):
 
 def test_every_finding_shows_its_number(report, page):
     shown = page.says("summary")
-    for finding in report.findings():
+    for finding in report.findings:
         assert finding.shown.replace("\u00a0", " ") in shown
         assert np.isfinite(finding.value)
 
 
 def test_sentences_say_what_the_counts_are(report, expected):
-    first, second, *_ = report.in_words()
+    first, second, *_ = report.summary_text()
     of = expected.confusion
     assert first.startswith(f"It found {of.tp} of {expected.frauds} frauds (95\u00a0% interval ")
     assert second.startswith(f"Of its {expected.alerts} alerts {of.tp} were fraud")
 
 
 def test_a_model_that_is_better_is_called_so(report):
-    (said,) = [one.sentence for one in report.findings() if one.section == "comparison"]
+    (said,) = [one.sentence for one in report.findings if one.section == "comparison"]
     assert said.endswith("it ranks better than logit 1.0.")
 
 
 def test_limits_name_what_flatters_and_what_is_missing(report):
-    said = " ".join(report.limits())
+    said = " ".join(report.caveats)
     unlabelled = report.facts.predictions - report.facts.labelled
     assert f"{unlabelled:,} of 2,000 predictions" in said
     assert "alert budget and lowest cost were chosen on the very payments" in said
@@ -314,7 +314,7 @@ def test_truth_that_has_changed_since_is_told(world):
         report = model_report("forest", "1.0", by=[], session=session, draws=2)
         session.rollback()
     assert "The ground truth of 1 prediction is not what the transaction says" in " ".join(
-        report.limits()
+        report.caveats
     )
 
 
@@ -389,7 +389,7 @@ def test_in_a_notebook_it_shows_itself_in_a_frame_of_its_own(report):
 def test_in_a_terminal_it_says_its_summary(report):
     said = repr(report)
     assert said.startswith("Model report: forest 1.0\n- It found ")
-    assert len(said.splitlines()) == 1 + len(report.findings())
+    assert len(said.splitlines()) == 1 + len(report.findings)
 
 
 def test_it_is_saved_as_a_file_of_that_page(report, tmp_path):
@@ -428,7 +428,7 @@ def test_only_the_page_within_a_notebook_has_a_base_for_its_links(report):
 def test_an_untrusted_notebook_that_removes_the_frame_shows_the_summary(report):
     left = re.sub(r"<(iframe|style)\b.*?</\1>", "", report._repr_html_(), flags=re.DOTALL)
     assert re.sub(r"<.*?>", "", unescape(left)).startswith(report.title)
-    for sentence in report.in_words():
+    for sentence in report.summary_text():
         assert f"<li>{escape(sentence)}</li>" in left
 
 
@@ -443,16 +443,16 @@ def test_the_page_names_its_versions(page):
 
 def test_a_range_of_dates_is_that_of_the_transactions(session):
     report = model_report(
-        "forest", "1.0", by=[], session=session, since="2026-03-05", until=dt.date(2026, 3, 6),
+        "forest", "1.0", by=[], session=session, start="2026-03-05", end=dt.date(2026, 3, 7),
         draws=2,
     )  # fmt: skip
     days = (
         transactions()["timestamp"].dt.date().is_between(dt.date(2026, 3, 5), dt.date(2026, 3, 6))
     )
     assert report.facts.predictions == days.sum()
-    assert "--since 2026-03-05 --until 2026-03-06" in report.origin.command
-    assert "only 1 week" not in " ".join(report.limits())
-    assert "1 week: too few to see a drift" in " ".join(report.limits())
+    assert "--start 2026-03-05 --end 2026-03-07" in report.provenance.command
+    assert "only 1 week" not in " ".join(report.caveats)
+    assert "1 week: too few to see a drift" in " ".join(report.caveats)
 
 
 def test_by_default_groups_are_those_of_columns_with_few_values(session):
@@ -470,9 +470,7 @@ def test_what_both_models_know_is_compared_and_the_rest_told(session):
     assert report.bootstraps["recall"].value == report.evaluation.recall
     assert report.bootstraps["roc_auc"].value == pytest.approx(report.evaluation.roc_auc)
     assert [one.n for one in report.comparison.evaluations.values()] == [known, known]
-    assert f"compared on the {known} labelled payments that both scored" in " ".join(
-        report.limits()
-    )
+    assert f"compared on the {known} labelled payments that both scored" in " ".join(report.caveats)
 
 
 def test_models_that_share_nothing_are_not_compared_and_the_page_says_why(session):
@@ -494,8 +492,8 @@ def test_models_that_share_nothing_are_not_compared_and_the_page_says_why(sessio
             "must be another model than",
         ),
         ({"compare_with": "logit"}, ArgumentError, "must be a name and a version"),
-        ({"since": "2031-01-01"}, ArgumentError, "no prediction of forest 1.0 within this range"),
-        ({"until": pl.DataFrame({"amount": [1.0]})}, ArgumentError, "`until` must be a date"),
+        ({"start": "2031-01-01"}, ArgumentError, "no prediction of forest 1.0 within this range"),
+        ({"end": pl.DataFrame({"amount": [1.0]})}, ArgumentError, "`end` must be a date"),
         ({"by": ["chanel"]}, NotFoundError, "channel"),
         ({"by": ["card_id"]}, ArgumentError, "single card holders"),
         ({"by": ["customer_id"]}, ArgumentError, "single card holders"),

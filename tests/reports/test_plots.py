@@ -48,7 +48,7 @@ def test_each_line_of_scores_is_drawn_through_the_weeks(count):
         weeks(count)[name].tolist()
         for name in ("upper_hundredth", "upper_tenth", "mean_score", "median")
     ]
-    assert display.frame().equals(weeks(count))
+    assert display.to_frame().equals(weeks(count))
     assert display.ax.get_ylim()[1] > weeks(count)["upper_hundredth"].max()
 
 
@@ -58,13 +58,13 @@ def test_without_scores_the_picture_says_so():
 
 
 def test_importances_are_drawn_from_the_largest_down(found):
-    display = plot_importances(found, most=2)
+    display = plot_importances(found, max_features=2)
     names = [label.get_text() for label in display.ax.get_yticklabels()]
     assert names == ["amount", "x" * 32 + "\n" + "x" * 18]
     assert [bar.get_width() for bar in display.ax.patches] == [0.5, 0.2]
     assert [text.get_text() for text in display.ax.texts] == ["+0.400", "0.000"]
     assert "1 smaller not shown" in display.ax.get_xlabel()
-    assert len(display.frame()) == 2
+    assert len(display.to_frame()) == 2
 
 
 def test_without_importances_the_picture_says_so(found):
@@ -79,7 +79,7 @@ def test_without_importances_the_picture_says_so(found):
         (lambda: plot_score_drift(weeks(2).drop(columns="median")), NotFoundError, "median"),
         (lambda: plot_importances([1]), ArgumentError, "list"),
         (lambda: plot_importances(pd.DataFrame({"feature": []})), NotFoundError, "mean"),
-        (lambda: plot_importances(weeks(1), most=0), NotFoundError, "feature"),
+        (lambda: plot_importances(weeks(1), max_features=0), NotFoundError, "feature"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(draw, error, said):
@@ -89,7 +89,7 @@ def test_what_cannot_be_drawn_is_refused(draw, error, said):
 
 def test_no_feature_at_all_cannot_be_asked_for(found):
     with pytest.raises(ArgumentError, match="at least 1"):
-        plot_importances(found, most=0)
+        plot_importances(found, max_features=0)
 
 
 ODD = ["$\\frac{", "$x$ and $y$", "<b>", "a_b^c", "\u6f22 \U0001f600"]

@@ -56,7 +56,7 @@ def test_all_transactions_are_counted(report, frame):
     row = fraud_rate(frame).row(0, named=True)
     assert len(frame) == report.statistics["total_count"] == ROWS
     assert report.overall.iloc[0]["fraud_rate"] == row["fraud_rate"]
-    first, second, third, *_ = report.in_words()
+    first, second, third, *_ = report.summary_text()
     assert first.startswith(f"{ROWS:,} transactions from 2026-03-02 to 2026-04-10, worth ")
     of = f"{row['frauds']} of the {row['labelled']:,} that are labelled were fraud"
     ends = between(row["low"], row["high"])
@@ -127,7 +127,7 @@ def test_how_much_is_labelled_is_told_by_week(page):
 
 
 def test_every_number_of_a_sentence_stands_in_its_section(report, page):
-    for finding in report.findings():
+    for finding in report.findings:
         section = page.says(finding.section)
         for one in re.findall(r"\d[\d,]*(?:\.\d+)?(?:-\d\d)*", finding.sentence):
             assert one.rstrip(",") in section, finding.sentence
@@ -135,13 +135,13 @@ def test_every_number_of_a_sentence_stands_in_its_section(report, page):
 
 def test_what_is_missing_is_said(report):
     unlabelled = transactions()["is_fraud"].null_count()
-    assert f"{unlabelled:,} transactions of {ROWS:,} have no label" in " ".join(report.limits())
+    assert f"{unlabelled:,} transactions of {ROWS:,} have no label" in " ".join(report.caveats)
 
 
 def test_what_is_not_labelled_has_no_rate(session):
     session.connection().exec_driver_sql("UPDATE transactions SET is_fraud = NULL")
     report = fraud_report(session=session)
-    assert report.in_words()[1] == "None of them is labelled: their fraud rate is not known."
+    assert report.summary_text()[1] == "None of them is labelled: their fraud rate is not known."
     text = Page(report.html()).text
     assert "not defined" in text
     assert not re.search(r"\b[Nn]a[Nn]\b|\bNaT\b|<NA>", text)
@@ -214,7 +214,7 @@ def test_it_shows_itself(report, tmp_path):
 
 def test_a_range_of_dates_and_groups_can_be_chosen(session):
     report = fraud_report(
-        "2026-03-05", dt.date(2026, 3, 6), ["channel", ("channel", "merchant_category")],
+        "2026-03-05", dt.date(2026, 3, 7), ["channel", ("channel", "merchant_category")],
         session=session, merchants=2, every="1h",
     )  # fmt: skip
     days = (
@@ -223,10 +223,30 @@ def test_a_range_of_dates_and_groups_can_be_chosen(session):
     assert report.statistics["total_count"] == days.sum()
     assert list(report.rates) == ["channel", "channel and merchant category"]
     assert len(report.merchants) == 2
-    assert report.origin.command == (
-        "synfin report fraud --since 2026-03-05 --until 2026-03-06 --by channel "
+    assert report.provenance.command == (
+        "synfin report fraud --start 2026-03-05 --end 2026-03-07 --by channel "
         "--by channel,merchant_category --every 1h --merchants 2 --out report.html"
     )
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "source"),
+    [
+        ("2026-03-05", "2026-03-07", "Transactions from 2026-03-05 to before 2026-03-07"),
+        ("2026-03-05", None, "Transactions from 2026-03-05 on"),
+        (None, "2026-03-07T12:00", "Transactions before 2026-03-07T12:00"),
+    ],
+)
+def test_the_period_is_named(session, start, end, source):
+    report = fraud_report(start, end, [], session=session)
+    moments = transactions()["timestamp"]
+    expected = moments.filter(
+        (moments >= dt.datetime(2026, 3, 5, tzinfo=dt.UTC)) if start else moments.is_not_null()
+    )
+    if end:
+        last = dt.datetime.fromisoformat(str(end)).replace(tzinfo=dt.UTC)
+        expected = expected.filter(expected < last)
+    assert (report.source, report.statistics["total_count"]) == (source, len(expected))
 
 
 @pytest.mark.parametrize(("days", "every"), [(40, "1d"), (60, "1d"), (61, "1w"), (731, "1mo")])
@@ -243,11 +263,12 @@ def test_periods_suit_the_range(session, days, every):
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
-        ({"since": "2031-01-01"}, ArgumentError, "no transaction to report on in this range"),
+        ({"start": "2031-01-01"}, ArgumentError, "no transaction to report on in this range"),
         ({"by": ["ip_address"]}, ArgumentError, "single card holders"),
         ({"by": ["chanel"]}, NotFoundError, "channel"),
+        ({"start": "2026-03-05", "end": "2026-03-05"}, ArgumentError, "`end` must be later than"),
         ({"merchants": -1}, ArgumentError, "at least 0"),
-        ({"since": pl.DataFrame({"amount": [1.0]})}, ArgumentError, "`since` must be a date"),
+        ({"start": pl.DataFrame({"amount": [1.0]})}, ArgumentError, "`start` must be a date"),
     ],
 )
 def test_what_cannot_be_reported_is_refused(session, options, error, said):

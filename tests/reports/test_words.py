@@ -102,7 +102,7 @@ def check(sentence: str, rates: dict[str, tuple[int, int]], choose, *, of: int =
 def test_fraud_is_said_to_be_most_frequent_where_it_is(fraud, counts):
     rates = {f"g{place}": each for place, each in enumerate(counts) if each[1]}
     found = fraud_rate(payments(counts), by="channel", amount=None).to_pandas()
-    sentences = of_section(replace(fraud, rates={"channel": found}).findings(), "groups")
+    sentences = of_section(replace(fraud, rates={"channel": found}).findings, "groups")
     assert len(sentences) == (len(rates) > 1)
     for sentence in sentences:
         check(sentence, rates, max)
@@ -114,7 +114,7 @@ def test_the_rate_is_said_to_be_highest_in_the_week_in_which_it_is(fraud, counts
     weeks = pd.Timestamp("2026-03-02") + pd.to_timedelta(range(len(counts)), unit="W")
     rates = {f"{week:%Y-%m-%d}": each for week, each in zip(weeks, counts, strict=True) if each[1]}
     found = fraud_rate(payments(counts), every="1w", amount=None).to_pandas()
-    sentences = of_section(replace(fraud, over_time=found, every="1w").findings(), "time")
+    sentences = of_section(replace(fraud, over_time=found, every="1w").findings, "time")
     assert len(sentences) == (len(rates) > 1)
     for sentence in sentences:
         check(sentence, rates, max)
@@ -174,7 +174,7 @@ def test_types_with_as_many_frauds_are_called_alike(session):
             "WHERE is_fraud) AS f WHERE f.transaction_id = transactions.transaction_id"
         )
     )
-    (said,) = of_section(fraud_report(session=session).findings(), "types")
+    (said,) = of_section(fraud_report(session=session).findings, "types")
     assert said == (
         "The most frequent known types of fraud are phishing and stolen card alike, each with 4 of "
         "90; 81 have no known type; the largest losses are those of phishing and stolen card, each "
@@ -189,7 +189,7 @@ def test_a_declined_payment_is_no_loss(session):
     report = fraud_report(session=session)
     frauds = transactions().filter(pl.col("is_fraud").fill_null(value=False))
     lost = frauds.filter(pl.col("merchant_id") != "M01")["amount"].sum()
-    sentence = report.in_words()[2]
+    sentence = report.summary_text()[2]
     assert sentence.endswith(
         f"{count} frauds were declined or failed, and {money(lost, 'EUR')} was lost."
     )
@@ -205,7 +205,7 @@ def test_amounts_of_several_currencies_are_not_added_up(session):
     rows = transactions()
     japanese = rows.filter(pl.col("merchant_id") < "M04")["amount"].sum()
     euros = rows["amount"].sum() - japanese
-    first, _, third, *_ = report.in_words()
+    first, _, third, *_ = report.summary_text()
     assert first.endswith(f"worth {money(euros, 'EUR')} and {money(japanese, 'JPY')}.")
     assert "EUR and" in third
     page = Page(report.html())
@@ -217,7 +217,7 @@ def test_amounts_of_several_currencies_are_not_added_up(session):
 
 def test_an_unknown_currency_beside_another_is_not_added_up(session):
     session.execute(text("UPDATE transactions SET currency = NULL WHERE merchant_id < 'M04'"))
-    first = fraud_report(session=session).in_words()[0]
+    first = fraud_report(session=session).summary_text()[0]
     assert re.search(r"worth [\d,]+ EUR and [\d,]+ of an unknown currency\.", first)
 
 
@@ -227,13 +227,13 @@ def test_a_model_of_several_currencies_has_no_costs(session):
     assert report.thresholds["cost"].isna().all()
     said = Page(report.html()).text
     assert "Amounts are in EUR and JPY: they cannot be added up" in said
-    assert "per alert" not in " ".join(report.in_words())
+    assert "per alert" not in " ".join(report.summary_text())
 
 
 def test_merchants_that_have_all_losses_are_said_to(session):
     session.execute(text("UPDATE transactions SET is_fraud = FALSE WHERE merchant_id > 'M02'"))
     report = fraud_report(session=session)
-    assert "All losses are at 3 merchants." in report.in_words()
+    assert "All losses are at 3 merchants." in report.summary_text()
 
 
 # -- Models ---------------------------------------------------------------------------------------
@@ -244,7 +244,7 @@ def test_costs_name_what_they_hold(session, recovered):
     report = model_report(
         "forest", "1.0", by=[], session=session, draws=2, recovery_rate=recovered
     )  # fmt: skip
-    (said,) = [sentence for sentence in report.in_words() if "per alert" in sentence]
+    (said,) = [sentence for sentence in report.summary_text() if "per alert" in sentence]
     amounts = [float(one.replace(",", "")) for one in re.findall(r"([\d,.]+) EUR", said)]
     each, cost, *parts, without = amounts
     assert each == 5
@@ -257,7 +257,7 @@ def test_declined_fraud_within_costs_is_named(session):
     declined = "UPDATE transactions SET status = 'failed' WHERE is_fraud AND merchant_id = 'M01'"
     count = session.execute(text(declined)).rowcount
     report = model_report("forest", "1.0", by=[], session=session, draws=2)
-    (said,) = [sentence for sentence in report.limits() if "declined or failed" in sentence]
+    (said,) = [sentence for sentence in report.caveats if "declined or failed" in sentence]
     assert said.startswith(f"{count} frauds, worth ")
 
 
@@ -280,9 +280,9 @@ def few(session, fraud: list[bool], customers: list[str]):
 def test_frauds_of_one_customer_give_no_interval_and_the_reason(session):
     customers = ["C1"] * 3 + [f"C{one}" for one in range(10, 57)]
     report = few(session, [True] * 3 + [False] * 47, customers)
-    (said,) = [sentence for sentence in report.in_words() if "average precision" in sentence]
+    (said,) = [sentence for sentence in report.summary_text() if "average precision" in sentence]
     assert "(no interval: the frauds are of 1 customer)" in said
-    limits = " ".join(report.limits())
+    limits = " ".join(report.caveats)
     assert "The frauds are of 1 customer: with so few, intervals" in limits
     assert "The labelled payments are of 48 customers" in limits
 
@@ -290,9 +290,9 @@ def test_frauds_of_one_customer_give_no_interval_and_the_reason(session):
 def test_the_interval_of_cards_says_that_it_covers_the_same_days(session):
     report = few(session, [True] * 3 + [False] * 47, [f"C{one}" for one in range(50)])
     days = len(report.cards.daily)
-    assert f"it covers other cards on the same {days} day" in " ".join(report.limits())
+    assert f"it covers other cards on the same {days} day" in " ".join(report.caveats)
 
 
 def test_without_a_compromised_card_there_is_no_interval_and_the_reason(session):
     report = few(session, [False] * 50, [f"C{one}" for one in range(50)])
-    assert "(no interval: no card was compromised)" in " ".join(report.in_words())
+    assert "(no interval: no card was compromised)" in " ".join(report.summary_text())

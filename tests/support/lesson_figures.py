@@ -40,7 +40,7 @@ _ABUSED = "refunds.nlargest(4, 'abused')['refunds_per_100']"
 _CLOTHES = "refunds[(refunds['category'] == 'clothing') & (refunds['abused'] == 0)]"
 _BAD_WEEKS = "there[there['timestamp'].between(there.loc[copies, 'timestamp'].min(), there.loc[copies, 'timestamp'].max())]"
 _PRECISION = "(lambda name, recall: (lambda c: c[c['recall'] >= recall]['precision'].max())(results[name].curve()))"
-_BINS = "plot_calibration(result).frame()"
+_BINS = "plot_calibration(result).to_frame()"
 _DIFFERENCE = "(lambda name: comparison.frame().query('model == @name'))"
 _CHANNEL = "(lambda name: by_channel.by_group.query('metric == @name').set_index('channel'))"
 _AGE = "(lambda name: by_age.by_group.query('metric == @name').set_index('age group'))"
@@ -276,13 +276,13 @@ FIGURES: dict[str, list[Figure]] = {
         ),
         Figure(
             "fewer than ten robbed cards on every day",
-            "plot_topk(cards).frame()['compromised'].max()",
+            "plot_topk(cards).to_frame()['compromised'].max()",
             1,
             9,
         ),
         Figure(
             "On many days the dot touches it",
-            "(plot_topk(cards).frame()['precision'] == plot_topk(cards).frame()['ceiling']).mean()",
+            "(plot_topk(cards).to_frame()['precision'] == plot_topk(cards).to_frame()['ceiling']).mean()",
             0.5,
             1,
         ),

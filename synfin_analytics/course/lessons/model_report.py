@@ -289,7 +289,7 @@ LESSON = Lesson(
             "to_sign",
             (
                 "Look each number up in the report: what stands above and what below its line?",
-                "print(report) has the summary in words; report.limits() what the numbers cannot "
+                "print(report) has the summary in words; report.caveats what the numbers cannot "
                 "tell.",
                 "Precision is of the alerts, recall of the frauds, the ROC area of pairs; an "
                 "interval is of the metric.",
