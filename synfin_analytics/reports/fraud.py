@@ -161,7 +161,7 @@ def fraud_report(
 
     Parameters
     ----------
-    since, until
+    start, end
         Period of the transactions: from ``start`` on and before ``end``; by default all. A date
         without a time is its midnight UTC, so that ``end="2026-02-01"`` excludes the 1st of
         February.

@@ -74,7 +74,7 @@ def model_report(
     session
         Where to read; by default one of :func:`get_db_manager`, which sees one moment of the
         database.
-    since, until
+    start, end
         Period of the transactions: from ``start`` on and before ``end``. A date without a time is
         its midnight UTC, so that ``end="2026-02-01"`` excludes the 1st of February.
     threshold
