@@ -75,15 +75,15 @@ PARAMETERS = {
     "plot_comparison": "comparison ax title",
     "plot_confusion": "evaluation ax title",
     "plot_cost": "costs ax title",
-    "plot_importances": "importances ax most title",
+    "plot_importances": "importances ax max_features title",
     "plot_precision_recall": "evaluations ax title",
     "plot_roc": "evaluations ax title",
     "plot_score_drift": "weeks ax title",
     "plot_thresholds": "evaluation ax title",
     "plot_topk": "topk ax title",
-    "model_report": "model_name model_version compare_with by session since until threshold "
+    "model_report": "model_name model_version compare_with by session start end threshold "
     "alerts_per_day cost_per_alert recovery_rate card cluster draws seed level notes",
-    "fraud_report": "since until by session every bins merchants level source notes",
+    "fraud_report": "start end by session every bins merchants level source notes",
     "time_split": "frame train delay test start timestamp label label_available_at card "
     "drop_known_cards",
     "prequential_folds": "frame folds train delay test start timestamp label label_available_at "
@@ -92,7 +92,7 @@ PARAMETERS = {
         "frame scores label threshold cluster metrics draws seed level k day card max_fpr amount "
         "cost_per_alert recovery_rate"
     ),
-    "plot_fraud_rate": "result ax most title",
+    "plot_fraud_rate": "result ax max_groups title",
     "proportion_interval": "successes trials interval level",
     "engineer_features": "transactions customers merchants label_delay since until",
     "handbook_features": "transactions delay terminal",
@@ -130,7 +130,7 @@ PARAMETERS = {
 }
 
 HEAVY = ("matplotlib", "pandas", "polars", "pyarrow", "numpy", "scipy", "sqlalchemy", "pyspark",
-         "sklearn", "duckdb", "IPython")  # fmt: skip
+         "sklearn", "duckdb", "IPython", "jinja2")  # fmt: skip
 
 
 def run(lines: str) -> str:
