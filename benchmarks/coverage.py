@@ -45,7 +45,7 @@ _FEW = 10
 def lesson(seeds: int) -> Iterator[pl.DataFrame]:
     """Yield the payments of lesson 1, of one seed after the other."""
     for seed in range(seeds):
-        world = simulate(customers=300, merchants=150, days=60, seed=seed, frame="polars")
+        world = simulate(customers=300, merchants=150, days=60, seed=seed, output="polars")
         yield world.transactions
 
 

@@ -37,13 +37,13 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from synfin_analytics import (
     DatabaseConfig,
     engineer_features,
+    fit_baseline,
     fraud_report,
     get_db_manager,
     load_df,
     model_report,
     plot_importances,
     plot_score_drift,
-    score_transactions,
     simulate,
     time_split,
 )
@@ -107,7 +107,7 @@ said = pl.DataFrame(
 load_df(said, "model_predictions", on_conflict="update")
 
 # %%
-baseline = score_transactions(pl.from_pandas(world.transactions), learn_share=0.6)
+baseline = fit_baseline(pl.from_pandas(world.transactions), train_fraction=0.6)
 load_df(baseline.predictions, "model_predictions", on_conflict="update")
 
 # %% [markdown]

@@ -46,12 +46,12 @@ from synfin_analytics import (
     ModelPredictionRepository,
     TransactionRepository,
     evaluate,
+    fit_baseline,
     fraud_rate,
     get_db_manager,
     get_db_session,
     load_df,
     read_batches,
-    score_transactions,
     simulate,
 )
 
@@ -66,10 +66,10 @@ manager = get_db_manager(config)
 manager.drop_all_tables()  # what an earlier run left
 manager.create_all_tables()
 
-world = simulate(customers=400, merchants=150, days=60, seed=7, frame="polars")
+world = simulate(customers=400, merchants=150, days=60, seed=7, output="polars")
 for table, frame in world._asdict().items():
     load_df(frame, table, on_conflict="skip")
-scored = score_transactions(world.transactions, learn_share=0.5)
+scored = fit_baseline(world.transactions, train_fraction=0.5)
 load_df(scored.predictions, "model_predictions", on_conflict="update")
 
 # %% [markdown]

@@ -34,7 +34,7 @@ FACE = """
 
     engineer_features handbook_features window_features
 
-    ScoredModel score_transactions simulate Simulation
+    BaselineModel fit_baseline simulate Simulation
 
     Layout read_layout
     DetectedPatterns detect_anomalies detect_patterns
@@ -94,16 +94,16 @@ PARAMETERS = {
     ),
     "plot_fraud_rate": "result ax max_groups title",
     "proportion_interval": "successes trials interval level",
-    "engineer_features": "transactions customers merchants label_delay since until",
-    "handbook_features": "transactions delay terminal",
-    "window_features": "transactions by value windows delay closed itself",
+    "engineer_features": "df customers merchants label_delay start end",
+    "handbook_features": "df label_delay terminal",
+    "window_features": "df by value windows lag closed include_current",
     "simulate": "customers merchants days seed fraud_rate patterns anomalies drift start frame",
-    "score_transactions": "transactions name version learn_share delay",
-    "detect_anomalies": "transactions patterns",
-    "detect_patterns": "transactions patterns",
-    "DetectedPatterns.frame": "self kind",
-    "DetectedPatterns.summary": "self kind",
-    "DetectedPatterns.transactions": "self kind",
+    "fit_baseline": "df name version train_fraction label_delay",
+    "detect_anomalies": "df patterns",
+    "detect_patterns": "df patterns",
+    "DetectedPatterns.to_frame": "self output",
+    "DetectedPatterns.summary": "self output",
+    "DetectedPatterns.transactions": "self output",
     "FraudPatternRepository.upsert": "self detected",
     "read_layout": "df layout start separator encoding decimal thousands date_format timezone "
     "currency",

@@ -18,12 +18,12 @@
 # %%
 from synfin_analytics import (
     ModelPredictionRepository,
+    fit_baseline,
     get_db_session,
     load_df,
     plot_precision_recall,
     proportion_interval,
     read_df,
-    score_transactions,
     time_split,
 )
 from synfin_analytics.course import check, hint, start_lesson
@@ -59,7 +59,7 @@ check("04.1", rows)
 
 # %% exercise="04.2"
 # Two whole numbers, (stored, alerts).
-model = score_transactions(payments)
+model = fit_baseline(payments)
 load_df(model.predictions, "model_predictions", on_conflict="update")
 found = read_df("SELECT count(*) AS n, sum(prediction::int) AS alerts FROM model_predictions")
 counted = (found["n"].item(), found["alerts"].item())

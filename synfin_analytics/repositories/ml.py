@@ -8,9 +8,9 @@ from sqlalchemy import func, select
 
 from synfin_analytics._core.arguments import shown, text
 from synfin_analytics._core.dates import half_open
+from synfin_analytics._core.frequency import read_delay
 from synfin_analytics.database.models import MLFeatures, ModelPrediction
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, SynfinError
-from synfin_analytics.features._engineer import delay_of
 from synfin_analytics.metrics._resampled import Options
 from synfin_analytics.metrics._scored import split_counts
 from synfin_analytics.metrics.by_group import GroupedEvaluation, check_groups, grouped
@@ -79,7 +79,7 @@ class MLFeaturesRepository(BaseRepository[MLFeatures]):
         synfin_analytics.engineer_features : the same for frames.
         """
         period = half_open(start, end)
-        delay = None if label_delay is None else delay_of(label_delay)
+        delay = None if label_delay is None else read_delay(label_delay, "label_delay")
         self._flush()
         with savepoint(self.session):
             return engineer(self.session, *period, delay)

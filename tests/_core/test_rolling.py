@@ -130,7 +130,7 @@ def test_a_total_that_runs_over_leaves_the_windows_right():
 
 
 def test_a_mean_of_no_rows_is_not_a_number():
-    means = Runs(["a", "a"], [0, 1]).window(HOUR, itself=False).mean([4, 4])
+    means = Runs(["a", "a"], [0, 1]).window(HOUR, include_current=False).mean([4, 4])
     np.testing.assert_array_equal(means, [np.nan, 4])
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from synfin_analytics.baseline import score_transactions
+from synfin_analytics.baseline import fit_baseline
 from synfin_analytics.course._exercise import Exercise, Lesson
 from synfin_analytics.course.graders import Number, Numbers, share
 from synfin_analytics.course.lessons.worlds import (
@@ -22,7 +22,7 @@ from synfin_analytics.course.lessons.worlds import (
 )
 
 if TYPE_CHECKING:
-    from synfin_analytics.baseline import ScoredModel
+    from synfin_analytics.baseline import BaselineModel
 
 _TRAIN, _DELAY, _TEST = 28, 7, 14
 _DAY = dt.timedelta(days=1)
@@ -37,7 +37,7 @@ class Facts:
     customers: pl.DataFrame
     merchants: pl.DataFrame
     payments: pl.DataFrame
-    model: ScoredModel
+    model: BaselineModel
 
     @property
     def predicted(self) -> pl.DataFrame:
@@ -50,7 +50,7 @@ def facts(seed: int) -> Facts:
     """Make the data of a student."""
     made = world(seed, customers=700, days=90)
     payments = as_known_today(made.transactions, _CLOSED_AFTER)
-    return Facts(made.customers, made.merchants, payments, score_transactions(payments))
+    return Facts(made.customers, made.merchants, payments, fit_baseline(payments))
 
 
 def handed_out(known: Facts) -> dict[str, tuple[Any, str]]:
