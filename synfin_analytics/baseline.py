@@ -123,8 +123,8 @@ def fit_baseline(
     Examples
     --------
     >>> from synfin_analytics.simulation import simulate
-    >>> world = simulate(customers=100, merchants=20, days=60, seed=1, frame="polars")
-    >>> model = score_transactions(world.transactions)
+    >>> world = simulate(customers=100, merchants=20, days=60, seed=1, output="polars")
+    >>> model = fit_baseline(world.transactions)
     >>> model.predictions.columns[:4]
     ['transaction_id', 'model_name', 'model_version', 'prediction']
     """

@@ -97,7 +97,7 @@ PARAMETERS = {
     "engineer_features": "df customers merchants label_delay start end",
     "handbook_features": "df label_delay terminal",
     "window_features": "df by value windows lag closed include_current",
-    "simulate": "customers merchants days seed fraud_rate patterns anomalies drift start frame",
+    "simulate": "customers merchants days seed fraud_rate patterns anomalies drift start output",
     "fit_baseline": "df name version train_fraction label_delay",
     "detect_anomalies": "df patterns",
     "detect_patterns": "df patterns",

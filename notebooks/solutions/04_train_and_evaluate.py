@@ -53,7 +53,7 @@ check("04.1", rows)
 # %% [markdown]
 # ## 2. Predict and store
 #
-# `score_transactions(payments)` trains a simple model on the first part of the period and predicts
+# `fit_baseline(payments)` trains a simple model on the first part of the period and predicts
 # the last. **Store its predictions in the table `model_predictions`. How many are there, and how
 # many say fraud?** Ask the database. (`on_conflict="update"` lets you store them a second time.)
 

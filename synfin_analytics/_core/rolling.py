@@ -130,7 +130,7 @@ class Runs:
     >>> runs = Runs(["a", "a", "a"], at)
     >>> runs.window(HOUR).count()
     array([1, 2, 2])
-    >>> runs.window(HOUR, closed="both", itself=False).sum([5, 10, 20])
+    >>> runs.window(HOUR, closed="both", include_current=False).sum([5, 10, 20])
     array([ 0,  5, 15])
     """
 
@@ -193,15 +193,15 @@ class Runs:
         closed: Closed = "right",
         include_current: bool = True,
     ) -> Window:
-        """Window that ends ``delay`` before each row and is so long; without length, all before.
+        """Window that ends ``lag`` before each row and is so long; without length, all before.
 
         Parameters
         ----------
-        length, delay
+        length, lag
             Microseconds or timedeltas.
         closed
-            Which ends belong to it: ``"right"`` is (t - delay - length, t - delay].
-        itself
+            Which ends belong to it: ``"right"`` is (t - lag - length, t - lag].
+        include_current
             Whether a window that is closed at t holds the row at t itself. Of other rows of that
             moment it holds those that come before.
         """
@@ -209,7 +209,7 @@ class Runs:
             raise ArgumentError(
                 f"`closed` must be one of {', '.join(get_args(Closed))}; got {closed!r}."
             )
-        wait = _duration(lag, "delay")
+        wait = _duration(lag, "lag")
         with_end, with_begin = closed in ("right", "both"), closed in ("left", "both")
         if wait == 0 and with_end:
             end = self._until_row(include_current=include_current)

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class AccountTakeover(Detector):
     """Several payments from a device that the customer never used before.
 
-    At least ``min_count`` payments within ``window``, whose mean is at least ``amount_ratio`` times the
-    customer's usual amount. The smaller the share of the customer's payments that are online, the
-    stronger the evidence.
+    At least ``min_count`` payments within ``window``, whose mean is at least ``amount_ratio`` times
+    the customer's usual amount. The smaller the share of the customer's payments that are online,
+    the stronger the evidence.
     """
 
     name: ClassVar[str] = "account_takeover"

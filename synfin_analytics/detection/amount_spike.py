@@ -40,11 +40,11 @@ def singles(ledger: Ledger, which: NDArray[np.bool_]) -> pl.DataFrame:
 class AmountSpike(Detector):
     """One payment of many times the customer's mean, not made the customer's usual way.
 
-    The amount is at least ``amount_ratio`` times the mean of the customer's other payments, of which
-    there are at least ``min_history`` (the payment included). It is made from a device that is not the
-    customer's own, with the magnetic stripe, or with a card number typed in by hand, and no other such
-    payment falls within ``isolation``. Where neither devices nor entry modes are known, every such
-    amount counts.
+    The amount is at least ``amount_ratio`` times the mean of the customer's other payments, of
+    which there are at least ``min_history`` (the payment included). It is made from a device that
+    is not the customer's own, with the magnetic stripe, or with a card number typed in by hand, and
+    no other such payment falls within ``isolation``. Where neither devices nor entry modes are
+    known, every such amount counts.
     """
 
     name: ClassVar[str] = "amount_spike"

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 class CardTesting(Detector):
     """Many tiny payments with one card in a short time, often followed by a large one.
 
-    At least ``min_count`` payments of up to ``tiny_amount`` within ``window``, declined ones included.
-    Payments that are known to be in person, from the customer's own device, or with a card that the
-    merchant has stored do not count. A payment of at least ``amount_ratio`` times the mean of the
-    customer's others, made in the same way within ``cash_out_window`` after the tests, belongs to the
-    episode.
+    At least ``min_count`` payments of up to ``tiny_amount`` within ``window``, declined ones
+    included. Payments that are known to be in person, from the customer's own device, or with a
+    card that the merchant has stored do not count. A payment of at least ``amount_ratio`` times the
+    mean of the customer's others, made in the same way within ``cash_out_window`` after the tests,
+    belongs to the episode.
     """
 
     name: ClassVar[str] = "card_testing"

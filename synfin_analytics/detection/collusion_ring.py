@@ -26,13 +26,13 @@ class CollusionRing(Detector):
     """The same few customers pay the same few merchants similar large amounts repeatedly.
 
     Candidates are payments of at least ``min_amount`` and ``amount_ratio`` times the mean of the
-    customer's others, neither online nor at a cash machine. They are grouped by overlapping time spans
-    of length ``window`` and overlapping bands of amounts, whose upper end is ``amount_spread`` times
-    the lower. In a ring, at least ``min_customers`` customers pay at least ``min_merchants`` merchants
-    in at least ``min_count`` payments; each customer makes at least ``min_count_per_customer`` of them,
-    at two or more of the merchants, and each merchant is paid by at least ``min_customers`` customers.
-    At least the share ``min_density`` of all pairs of a customer and a merchant has a payment;
-    otherwise it is a popular shop.
+    customer's others, neither online nor at a cash machine. They are grouped by overlapping time
+    spans of length ``window`` and overlapping bands of amounts, whose upper end is
+    ``amount_spread`` times the lower. In a ring, at least ``min_customers`` customers pay at least
+    ``min_merchants`` merchants in at least ``min_count`` payments; each customer makes at least
+    ``min_count_per_customer`` of them, at two or more of the merchants, and each merchant is paid
+    by at least ``min_customers`` customers. At least the share ``min_density`` of all pairs of a
+    customer and a merchant has a payment; otherwise it is a popular shop.
     """
 
     name: ClassVar[str] = "collusion_ring"

@@ -42,11 +42,11 @@ class CompromisedMerchant(Detector):
     """Cards that paid at one terminal are misused soon after, far more than elsewhere.
 
     A misuse is a payment that is not made the customer's usual way (an unknown device, the magnetic
-    stripe, a number typed in), at the terminal itself or elsewhere, within ``misuse_window`` after the
-    card was at the terminal in person. A terminal is suspicious if at least ``min_cards`` of the cards
-    of the last ``window`` are misused, and if so many would occur by chance (at the rate of all
-    terminals, Poisson) with a probability of at most ``max_p_value``. Each misuse counts against the
-    terminal with the strongest evidence only: the common point of purchase.
+    stripe, a number typed in), at the terminal itself or elsewhere, within ``misuse_window`` after
+    the card was at the terminal in person. A terminal is suspicious if at least ``min_cards`` of
+    the cards of the last ``window`` are misused, and if so many would occur by chance (at the rate
+    of all terminals, Poisson) with a probability of at most ``max_p_value``. Each misuse counts
+    against the terminal with the strongest evidence only: the common point of purchase.
     """
 
     name: ClassVar[str] = "compromised_merchant"

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 class DormantCard(Detector):
     """Several payments in a row after weeks without any.
 
-    After at least ``inactivity`` without a payment, and ``gap_factor`` times the customer's mean gap
-    between payments, there are at least ``min_count`` payments within ``window``. Their mean is at
-    least ``amount_ratio`` times the mean of the customer's other payments.
+    After at least ``inactivity`` without a payment, and ``gap_factor`` times the customer's mean
+    gap between payments, there are at least ``min_count`` payments within ``window``. Their mean is
+    at least ``amount_ratio`` times the mean of the customer's other payments.
     """
 
     name: ClassVar[str] = "dormant_card"

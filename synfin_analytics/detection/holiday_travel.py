@@ -23,8 +23,8 @@ class HolidayTravel(Detector):
     """Payments in person far from home for a day or more.
 
     At least ``min_count`` payments with one card, each at least ``min_km`` from home and at most
-    ``max_gap`` after the one before, with none near home between them; from the first to the last there
-    are at least ``min_duration``.
+    ``max_gap`` after the one before, with none near home between them; from the first to the last
+    there are at least ``min_duration``.
     """
 
     name: ClassVar[str] = "holiday_travel"

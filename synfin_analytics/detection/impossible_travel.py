@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 class ImpossibleTravel(Detector):
     """Two payments in person with one card, too far apart to travel in the time.
 
-    They are at least ``min_km`` apart, which takes a speed of more than ``max_speed_kmh``. Where entry
-    modes are known, one of the two is read from the magnetic stripe, which can be copied, and that one
-    is the copy's. Otherwise the copy's is the one at the place where the card was used less within
-    ``usage_window``; if equal, the one farther from where the customer mostly pays. Payments within
-    ``near_km`` and ``window`` before or after the copy's belong to the episode.
+    They are at least ``min_km`` apart, which takes a speed of more than ``max_speed_kmh``. Where
+    entry modes are known, one of the two is read from the magnetic stripe, which can be copied, and
+    that one is the copy's. Otherwise the copy's is the one at the place where the card was used
+    less within ``usage_window``; if equal, the one farther from where the customer mostly pays.
+    Payments within ``near_km`` and ``window`` before or after the copy's belong to the episode.
     """
 
     name: ClassVar[str] = "impossible_travel"

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 class JustBelowLimit(Detector):
     """Several payments with one card just below the same limit.
 
-    At least ``min_count`` payments within ``window``, each below the limit by at most ``margin``, as a
-    share of it. Set ``limits`` to those of your bank: amounts from which it asks for a PIN, or reviews
-    a payment.
+    At least ``min_count`` payments within ``window``, each below the limit by at most ``margin``,
+    as a share of it. Set ``limits`` to those of your bank: amounts from which it asks for a PIN, or
+    reviews a payment.
     """
 
     name: ClassVar[str] = "just_below_limit"

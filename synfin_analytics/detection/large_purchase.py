@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class LargePurchase(Detector):
     """One payment of many times the customer's mean, with the customer's card and device.
 
-    The amount is at least ``amount_ratio`` times the mean of the customer's other payments, of which
-    there are at least ``min_history`` (the payment included). It was completed, with the chip or from
-    the customer's own device.
+    The amount is at least ``amount_ratio`` times the mean of the customer's other payments, of
+    which there are at least ``min_history`` (the payment included). It was completed, with the chip
+    or from the customer's own device.
     """
 
     name: ClassVar[str] = "large_purchase"

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 class NightSpree(Detector):
     """Several payments in person in one night, by a customer who rarely pays at night.
 
-    At least ``min_count`` payments within ``window``, between midnight and ``night_end`` o'clock: by
-    solar time if the longitude is known, otherwise UTC. Their mean is at least ``amount_ratio`` times
-    the mean of the customer's other payments, of which at most the share ``max_night_share`` is made at
-    night.
+    At least ``min_count`` payments within ``window``, between midnight and ``night_end`` o'clock:
+    by solar time if the longitude is known, otherwise UTC. Their mean is at least ``amount_ratio``
+    times the mean of the customer's other payments, of which at most the share ``max_night_share``
+    is made at night.
     """
 
     name: ClassVar[str] = "night_spree"

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class RefundAbuse(Detector):
     """Several refunds of a merchant to a customer who had not paid as much there.
 
-    At least ``min_count`` refunds within ``window``. A refund counts if it and the earlier refunds of
-    the merchant to that customer exceed all that the customer had paid there.
+    At least ``min_count`` refunds within ``window``. A refund counts if it and the earlier refunds
+    of the merchant to that customer exceed all that the customer had paid there.
     """
 
     name: ClassVar[str] = "refund_abuse"

@@ -50,7 +50,7 @@ class DetectedPatterns:
     ----------
     table
         Name of the table that they belong into.
-    looked_for
+    detectors
         Names of the detectors that could look.
     skipped
         Names of those that could not, each with the reason.

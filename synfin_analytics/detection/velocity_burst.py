@@ -21,8 +21,8 @@ class VelocityBurst(Detector):
     """Many payments with one card in a short time.
 
     At least ``min_count`` payments within ``window``, declined ones included. Payments of up to
-    ``tiny_amount`` do not count: these are card testing. Neither do bursts of which a payment is made
-    from the customer's own device.
+    ``tiny_amount`` do not count: these are card testing. Neither do bursts of which a payment is
+    made from the customer's own device.
     """
 
     name: ClassVar[str] = "velocity_burst"

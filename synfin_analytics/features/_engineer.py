@@ -74,11 +74,12 @@ def engineer_features(
     df
         Transactions: of pandas, polars (eager or lazy), pyarrow, DuckDB or Dask, in any order; with
         the columns ``transaction_id``, ``customer_id``, ``merchant_id``, ``amount`` and
-        ``timestamp``, and as many others of our table as there are. Amounts must not be negative; they may be 0, and
-        have up to six decimals (more are rounded). Of a column that is not there nothing is known,
-        and the features that need it are NULL: ``is_fraud``, ``label_available_at``, ``latitude``,
-        ``longitude``, ``is_online``, ``country``, ``device_id``, ``merchant_category``,
-        ``is_holiday``, ``distance_from_home``, ``distance_from_last``.
+        ``timestamp``, and as many others of our table as there are. Amounts must not be negative;
+        they may be 0, and have up to six decimals (more are rounded). Of a column that is not there
+        nothing is known, and the features that need it are NULL: ``is_fraud``,
+        ``label_available_at``, ``latitude``, ``longitude``, ``is_online``, ``country``,
+        ``device_id``, ``merchant_category``, ``is_holiday``, ``distance_from_home``,
+        ``distance_from_last``.
     customers
         All of them, with ``customer_id``, and ``account_created``, ``latitude`` and ``longitude``
         of their homes where known.

@@ -101,7 +101,7 @@ def simulate(
         and those with a card in hand fade, purchases move to the web, and prices rise.
     start
         The first day (UTC).
-    frame
+    output
         ``"pandas"``, ``"polars"`` or ``"arrow"``.
 
     Returns
@@ -118,12 +118,12 @@ def simulate(
 
     Examples
     --------
-    >>> world = simulate(customers=50, merchants=20, days=30, seed=1, frame="polars")
+    >>> world = simulate(customers=50, merchants=20, days=30, seed=1, output="polars")
     >>> len(world.customers), len(world.merchants)
     (50, 20)
     >>> world.transactions["is_fraud"].mean() < 0.01
     True
-    >>> spikes = simulate(50, 20, 30, patterns={"amount_spike": {"times": (20, 30)}})
+    >>> spikes = simulate(50, 20, 30, patterns={"amount_spike": {"amount_ratio": (20, 30)}})
     >>> spikes.transactions["fraud_type"].dropna().unique().tolist()
     ['amount_spike']
     """

@@ -107,7 +107,7 @@ def test_an_alarm_is_a_score_of_at_least_the_threshold(model):
     alarms = model.predictions.filter("prediction")["fraud_probability"]
     quiet = model.predictions.filter(~pl.col("prediction"))["fraud_probability"]
     assert alarms.min() >= model.threshold > quiet.max()
-    assert set(model.weights) == set(FEATURES)
+    assert set(model.coefficients) == set(FEATURES)
 
 
 @settings(deadline=None)
@@ -139,7 +139,7 @@ def test_every_kind_of_frame_gives_the_same_model(world, model, kind):
 
 
 def test_what_is_no_frame_is_refused_in_words():
-    with pytest.raises(ArgumentError, match="The data of score_transactions must be a DataFrame"):
+    with pytest.raises(ArgumentError, match="The data of fit_baseline must be a DataFrame"):
         fit_baseline([1, 2])
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 import polars as pl
 import pytest
 from engines import engines_for
+from handbook_data import FILE
 from polars.testing import assert_frame_equal
-from test_load_handbook import FILE
 
 from synfin_analytics import (
     ArgumentError,

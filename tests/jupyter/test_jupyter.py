@@ -89,9 +89,9 @@ def test_a_simulation_says_how_large_it_is(small):
 def test_a_scored_model_says_what_it_learnt_from(small):
     model = small["BaselineModel"]
     assert repr(model) == (
-        f"BaselineModel(baseline 1.0: learnt from {model.learnt_rows:,} transactions and "
-        f"{model.learnt_frauds} frauds until {model.learnt_until:%Y-%m-%d}; "
-        f"{model.predictions.height:,} predictions from {model.tested_from:%Y-%m-%d} on)"
+        f"BaselineModel(baseline 1.0: learnt from {model.n_train:,} transactions and "
+        f"{model.n_train_frauds} frauds until {model.train_end:%Y-%m-%d}; "
+        f"{model.predictions.height:,} predictions from {model.test_start:%Y-%m-%d} on)"
     )
 
 

@@ -253,7 +253,7 @@ LESSON = Lesson(
             "04.2",
             "counted",
             (
-                "score_transactions(payments) learns and predicts; .predictions goes into the "
+                "fit_baseline(payments) learns and predicts; .predictions goes into the "
                 "table model_predictions.",
                 "count(*) counts rows; sum(prediction::int), or count(*) FILTER (WHERE …), those "
                 "that are alerts.",
