@@ -69,7 +69,7 @@ names = [name for name in features.columns if name != "transaction_id"]
 about = ["transaction_id", "customer_id", "timestamp", "is_fraud", "label_available_at"]
 rows = world.transactions[about].merge(features, on="transaction_id")
 split = time_split(
-    rows, train="70d", delay="7d", test="35d", label_available_at="label_available_at"
+    rows, train="70d", label_delay="7d", test="35d", label_available_at="label_available_at"
 )
 kept = split.train[split.train["is_fraud"] | (split.train.index % 10 == 0)]
 trees = HistGradientBoostingClassifier(

@@ -45,7 +45,7 @@ def test_the_code_runs_from_top_to_bottom_and_gives_numbers(manager, tmp_path, m
         assert space["performance"][name] > 0
     assert space["one"].summary().set_index("metric")["value"].notna().all()
     assert space["one"].precision > space["one"].prevalence
-    assert space["by_channel"].worst("recall") is not None
+    assert space["by_channel"].group_min("recall").group is not None
     assert (tmp_path / "report.html").is_file()
 
 

@@ -46,7 +46,7 @@ payments.select("transaction_id", "timestamp", "amount", "is_fraud", "label_avai
 
 # %% exercise="04.1"
 # Two whole numbers, (train, test).
-split = time_split(payments, train="28d", delay="7d", test="14d")
+split = time_split(payments, train="28d", label_delay="7d", test="14d")
 rows = (len(split.train), len(split.test))
 check("04.1", rows)
 
@@ -97,5 +97,5 @@ check("04.4", times_chance)
 
 # %% exercise="04.5"
 # Two numbers from 0 to 1, (low, high).
-how_sure = evaluation.interval("recall")
+how_sure = evaluation.confidence_interval("recall")
 check("04.5", how_sure)

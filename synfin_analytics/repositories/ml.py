@@ -17,7 +17,7 @@ from synfin_analytics.metrics.by_group import GroupedEvaluation, check_groups, g
 from synfin_analytics.metrics.comparison import DEFAULT, Comparison, compare
 from synfin_analytics.metrics.confusion import Confusion
 from synfin_analytics.metrics.evaluation import Evaluation
-from synfin_analytics.metrics.proportions import Interval, check_interval
+from synfin_analytics.metrics.proportions import IntervalMethod, check_interval
 from synfin_analytics.metrics.threshold import Threshold, as_threshold
 from synfin_analytics.repositories._errors import savepoint
 from synfin_analytics.repositories._features import engineer
@@ -151,7 +151,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
         *,
         by: None = ...,
         amount: bool = ...,
-        interval_method: Interval = ...,
+        interval_method: IntervalMethod = ...,
         confidence_level: float = ...,
         start: Bound = ...,
         end: Bound = ...,
@@ -166,7 +166,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
         *,
         by: str | Sequence[str],
         amount: bool = ...,
-        interval_method: Interval = ...,
+        interval_method: IntervalMethod = ...,
         confidence_level: float = ...,
         start: Bound = ...,
         end: Bound = ...,
@@ -180,7 +180,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
         *,
         by: str | Sequence[str] | None = None,
         amount: bool = False,
-        interval_method: Interval = "wilson",
+        interval_method: IntervalMethod = "wilson",
         confidence_level: float = 0.95,
         start: Bound = None,
         end: Bound = None,
@@ -296,7 +296,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
             evaluations,
             cluster=cluster,
             metrics=metrics,
-            draws=n_resamples,
+            n_resamples=n_resamples,
             seed=seed,
             options=options,
         )

@@ -47,12 +47,12 @@ def small():
         "Evaluation": result,
         "GroupedEvaluation": evaluate(scored, score="fraud_probability", by="channel"),
         "Comparison": compare_models(
-            scored, {"a": "fraud_probability", "b": "fraud_probability"}, draws=20
+            scored, {"a": "fraud_probability", "b": "fraud_probability"}, n_resamples=20
         ),
         "Confusion": result.confusion,
         "Threshold": result.threshold_for_alerts(10),
         "TopK": result.card_precision_at_k(5),
-        "TimeSplit": time_split(world.transactions, train="20d", delay="3d", test="10d"),
+        "TimeSplit": time_split(world.transactions, train="20d", label_delay="3d", test="10d"),
         "Display": plot_fraud_rate(fraud_rate(world.transactions, by="channel")),
         "DatabaseConfig": DatabaseConfig(database="fraud"),
         "DatabaseManager": DatabaseManager(DatabaseConfig(database="fraud")),

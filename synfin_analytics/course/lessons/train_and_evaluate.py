@@ -245,7 +245,7 @@ LESSON = Lesson(
                 "time_split cuts by time: train, delay and test are lengths, as '28d'.",
                 "What it returns has the frames .train and .test; print it to see what was left "
                 "out, and why.",
-                'time_split(payments, train="28d", delay="7d", test="14d").',
+                'time_split(payments, train="28d", label_delay="7d", test="14d").',
             ),
             _split,
         ),

@@ -90,8 +90,8 @@ def rates(frame: pl.DataFrame, key: str) -> pl.DataFrame:
     ends = [wilson(row["frauds"], row["labelled"]) for row in counts.iter_rows(named=True)]
     return counts.with_columns(
         (pl.col("frauds") / pl.col("labelled")).alias("fraud_rate"),
-        pl.Series("low", [low for low, _ in ends]),
-        pl.Series("high", [high for _, high in ends]),
+        pl.Series("fraud_rate_low", [low for low, _ in ends]),
+        pl.Series("fraud_rate_high", [high for _, high in ends]),
     ).sort(key)
 
 
