@@ -19,17 +19,25 @@ OUT = ROOT / "out" / "docs"
 JOBS = "2"
 
 
+#: Settings of the kernels that run cells.
+KERNEL = (
+    "c.IPKernelApp.log_level = 40  # its warnings are about connections, and not about a page\n"
+)
+
+
+def configure_kernels(profile: Path) -> None:
+    """Write the IPython profile that the kernels use."""
+    profile.mkdir(parents=True)
+    (profile / "ipython_kernel_config.py").write_text(KERNEL, encoding="utf-8")
+
+
 def environment(scratch: Path) -> dict[str, str]:
     """Return the environment of the build: no database but the scratch server's, quiet tools."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("DB_", "PG")) and name != "DATABASE_URL"
-    }
+    dropped = ("DB_", "PG", "DATABASE_URL", "MPLBACKEND")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     return kept | {
         "DB_DATA_DIR": str(scratch / "pg"),
         "IPYTHONDIR": str(scratch / "ipython"),
-        "MPLBACKEND": "agg",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # debugpy writes to stderr without it
     }
 
@@ -46,7 +54,8 @@ def main() -> int:
     scratch = Path(tempfile.mkdtemp(prefix="synfin-docs-"))
     scratch.chmod(0o711)  # root's server runs as another user, who must reach its folder
     variables = environment(scratch)
-    sphinx = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet"]
+    configure_kernels(scratch / "ipython" / "profile_default")
+    sphinx = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--quiet"]
     paths = ["--doctree-dir", str(OUT / "doctrees"), str(HERE), str(OUT / "html")]
     try:
         build = [*sphinx, "--jobs", JOBS, "--builder", "html", *paths, *sys.argv[1:]]
@@ -54,7 +63,8 @@ def main() -> int:
     finally:
         if (scratch / "pg").exists():
             synfin = str(Path(sys.executable).with_name("synfin"))
-            subprocess.run([synfin, "db", "stop", "--force"], env=variables, check=False)
+            stop = [synfin, "db", "stop", "--force"]
+            subprocess.run(stop, env=variables, check=False, stdout=subprocess.DEVNULL)
         shutil.rmtree(scratch, ignore_errors=True)
     if code == 0:
         drop_stale_caches()

@@ -39,13 +39,18 @@ extensions = [
     "data_dictionary",
     "lessons",
     "mathml",
+    "reference",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_extensions", "_templates", "**/.ipynb_checkpoints"]
 # Every cross-reference must lead somewhere. Types in signatures are those of other libraries as
 # well, whose inventories would have to be downloaded.
 nitpicky = True
-nitpick_ignore_regex = [("py:(class|obj|data|exc)", r"(?!synfin_analytics\b).*")]
+nitpick_ignore_regex = [
+    ("py:(class|obj|data|exc)", r"(?!synfin_analytics\b).*"),
+    ("py:class", r"synfin_analytics\..*\.(ModelT|FrameT)"),  # type variables
+    ("py:class", r"synfin_analytics\.(\w+\.)*_\w+\.\w+"),  # types of private modules
+]
 
 # -- Pages in Markdown, and cells that run ---------------------------------------------------------
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "substitution"]
@@ -56,7 +61,7 @@ nb_execution_mode = "cache"
 nb_execution_cache_path = str(BUILT / "cache" / package_digest)
 nb_execution_in_temp = True
 nb_execution_timeout = 300
-nb_execution_raise_on_error = True
+nb_execution_show_tb = True  # a failed cell is a warning, and so an error
 nb_merge_streams = True
 nb_ipywidgets_js: dict[str, dict[str, str]] = {}  # they would come from a network
 
@@ -97,7 +102,8 @@ html_context = {"default_mode": "auto"}
 html_sidebars = {"getting_started": [], "index": []}
 html_theme_options = {
     "logo": {"text": "synfin_analytics"},
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 5,
+    "navbar_align": "left",
     "navigation_with_keys": False,
     "show_prev_next": True,
     "secondary_sidebar_items": ["page-toc"],

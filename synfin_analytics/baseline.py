@@ -17,7 +17,6 @@ import polars as pl
 
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.formatting import day, plural
-from synfin_analytics._core.frequency import read_delay
 from synfin_analytics._core.rolling import DAY, Amounts, Runs
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError
@@ -52,7 +51,7 @@ _TOO_FEW = (
 
 
 @dataclass(frozen=True)
-class BaselineModel:
+class ScoredModel:
     """Predictions of the last part of a period, and how they came about.
 
     Attributes
@@ -62,11 +61,11 @@ class BaselineModel:
     threshold
         Score from which on a payment is called fraud: where F1 was best on the first part.
         Infinite if no fraud was known there.
-    coefficients
+    weights
         Of the standardised features, by name.
-    train_end, test_start
+    learnt_until, tested_from
         End of the first part and beginning of the last.
-    n_train, n_train_frauds
+    learnt_rows, learnt_frauds
         What it learnt from.
     """
 
@@ -74,41 +73,41 @@ class BaselineModel:
     version: str
     predictions: pl.DataFrame
     threshold: float
-    coefficients: dict[str, float]
-    train_end: dt.datetime
-    test_start: dt.datetime
-    n_train: int
-    n_train_frauds: int
+    weights: dict[str, float]
+    learnt_until: dt.datetime
+    tested_from: dt.datetime
+    learnt_rows: int
+    learnt_frauds: int
 
     def __repr__(self) -> str:
         return (
-            f"BaselineModel({self.name} {self.version}: learnt from "
-            f"{plural(self.n_train, 'transaction')} and {plural(self.n_train_frauds, 'fraud')} "
-            f"until {day(self.train_end)}; {plural(len(self.predictions), 'prediction')} from "
-            f"{day(self.test_start)} on)"
+            f"ScoredModel({self.name} {self.version}: learnt from "
+            f"{plural(self.learnt_rows, 'transaction')} and {plural(self.learnt_frauds, 'fraud')} "
+            f"until {day(self.learnt_until)}; {plural(len(self.predictions), 'prediction')} from "
+            f"{day(self.tested_from)} on)"
         )
 
 
-def fit_baseline(
-    df: Any,
+def score_transactions(
+    transactions: Any,
     *,
     name: str = "baseline",
     version: str = "1.0",
-    train_fraction: float = 0.7,
-    label_delay: str | dt.timedelta = "7d",
-) -> BaselineModel:
+    learn_share: float = 0.7,
+    delay: dt.timedelta = dt.timedelta(days=7),
+) -> ScoredModel:
     """Learn from the first part of a period, and predict the last.
 
     Parameters
     ----------
-    df
-        Transactions with transaction_id, customer_id, merchant_id, timestamp, amount and is_fraud:
-        of pandas, polars, pyarrow or another engine. The predictions are a frame of polars.
+    transactions
+        With transaction_id, customer_id, merchant_id, timestamp, amount and is_fraud: of pandas,
+        polars, pyarrow or another engine. The predictions are a frame of polars.
     name, version
         Of the model, as they are stored.
-    train_fraction
+    learn_share
         Share of the period to learn from.
-    label_delay
+    delay
         Time that labels take: no label younger than it is used, and so much time lies between the
         parts (less if the period is short). ``label_available_at`` is not read.
 
@@ -123,25 +122,24 @@ def fit_baseline(
     Examples
     --------
     >>> from synfin_analytics.simulation import simulate
-    >>> world = simulate(customers=100, merchants=20, days=60, seed=1, output="polars")
-    >>> model = fit_baseline(world.transactions)
+    >>> world = simulate(customers=100, merchants=20, days=60, seed=1, frame="polars")
+    >>> model = score_transactions(world.transactions)
     >>> model.predictions.columns[:4]
     ['transaction_id', 'model_name', 'model_version', 'prediction']
     """
-    delay = read_delay(label_delay, "label_delay")
-    if not 0 < train_fraction < 1:
-        raise ArgumentError(f"`train_fraction` must be between 0 and 1; got {train_fraction!r}.")
-    given = collect_columns(df, _NEEDED, (), "transactions", "fit_baseline")
+    if not 0 < learn_share < 1:
+        raise ArgumentError(f"`learn_share` must be between 0 and 1; got {learn_share!r}.")
+    given = collect_columns(transactions, _NEEDED, (), "transactions", "score_transactions")
     rows = coerce_columns(given, Transaction, _NEEDED)
     frame = features_of(rows, delay)
     first, last = frame["timestamp"].min(), frame["timestamp"].max()
     if not isinstance(first, dt.datetime) or not isinstance(last, dt.datetime) or first == last:
         raise ArgumentError(_TOO_FEW)
-    train_end = first + train_fraction * (last - first)
-    test_start = train_end + min(delay, (last - train_end) / 3)
+    learnt_until = first + learn_share * (last - first)
+    tested_from = learnt_until + min(delay, (last - learnt_until) / 3)
 
-    learn = frame.filter((pl.col("timestamp") < train_end) & pl.col("is_fraud").is_not_null())
-    test = frame.filter(pl.col("timestamp") >= test_start)
+    learn = frame.filter((pl.col("timestamp") < learnt_until) & pl.col("is_fraud").is_not_null())
+    test = frame.filter(pl.col("timestamp") >= tested_from)
     if not len(learn) or not len(test):
         raise ArgumentError(_TOO_FEW)
     of = learn.select(list(FEATURES)).to_numpy()
@@ -158,16 +156,16 @@ def fit_baseline(
         pl.Series("fraud_probability", scores),
         pl.col("is_fraud").alias("ground_truth"),
     )
-    return BaselineModel(
+    return ScoredModel(
         name=name,
         version=version,
         predictions=predictions,
         threshold=threshold,
-        coefficients=dict(zip(FEATURES, weights[1:].tolist(), strict=True)),
-        train_end=train_end,
-        test_start=test_start,
-        n_train=len(learn),
-        n_train_frauds=int(truth.sum()),
+        weights=dict(zip(FEATURES, weights[1:].tolist(), strict=True)),
+        learnt_until=learnt_until,
+        tested_from=tested_from,
+        learnt_rows=len(learn),
+        learnt_frauds=int(truth.sum()),
     )
 
 
@@ -184,14 +182,14 @@ def features_of(transactions: pl.DataFrame, delay: dt.timedelta) -> pl.DataFrame
     payers = Runs(codes_of(frame["customer_id"]), at)
     whole = Amounts.of(amount)
     paid = np.maximum(amount, _LEAST_AMOUNT)
-    by_mean = ratio(paid * whole.per, payers.window(include_current=False).mean(whole.units))
+    by_mean = ratio(paid * whole.per, payers.window(itself=False).mean(whole.units))
     logs = {
         "log_amount": np.log(paid),
         "amount_ratio": np.log(np.where(np.isnan(by_mean), 1.0, by_mean)),
         "payments_24h": np.log(payers.window(DAY).count()),
     }
     shops = Runs(codes_of(frame["merchant_id"]), at, counted=truth.is_not_null().to_numpy())
-    labels = shops.window(_RISK_WINDOW, lag=delay, include_current=False)
+    labels = shops.window(_RISK_WINDOW, delay=delay, itself=False)
     known, frauds = labels.count(), labels.sum(truth.fill_null(value=False).to_numpy())
     return frame.with_columns(
         **{name: pl.Series(values) for name, values in logs.items()},

@@ -25,8 +25,8 @@ class Definition(NamedTuple):
     formula: str
     unit: str
     window: str
-    includes_current: str
-    if_empty: str
+    itself: str
+    nothing: str
 
 
 def _velocity() -> list[tuple[str, ...]]:
@@ -170,14 +170,7 @@ def as_markdown() -> str:
         lines += ["| --- | --- | --- | --- | --- | --- |"]
         for of in DEFINITIONS:
             if of.group == group:
-                cells = (
-                    f"`{of.name}`",
-                    of.formula,
-                    of.unit,
-                    of.window,
-                    of.includes_current,
-                    of.if_empty,
-                )
+                cells = (f"`{of.name}`", of.formula, of.unit, of.window, of.itself, of.nothing)
                 lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)

@@ -34,7 +34,7 @@ AT_THRESHOLD = (
 )
 OVERALL = ("roc_auc", "average_precision", "brier", "prevalence")
 METRICS = (*AT_THRESHOLD, *OVERALL)
-_FLOATS = ("baseline", "value", "value_low", "value_high")
+_FLOATS = ("baseline", "value", "low", "high")
 
 
 def baseline(evaluation: Evaluation, metric: str) -> float:
@@ -66,7 +66,7 @@ def summary(evaluation: Evaluation) -> pd.DataFrame:
     pandas.DataFrame
         ``metric``, ``k`` and ``n`` of a proportion, ``baseline`` (without a model), ``note``: why
         a value is undefined or unreliable, and last, where a terminal of 80 columns still shows
-        them, ``value``, ``value_low`` and ``value_high``.
+        them, ``value``, ``low`` and ``high``.
     """
     return summaries([evaluation])
 
@@ -77,7 +77,7 @@ def summaries(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
     The intervals of a metric are computed at once: thousands of groups take seconds.
     """
     columns = {metric: _column(metric, evaluations) for metric in METRICS}
-    names = ["metric", "k", "n", "baseline", "note", "value", "value_low", "value_high"]
+    names = ["metric", "k", "n", "baseline", "note", "value", "low", "high"]
     frame = pd.DataFrame(
         [
             (metric, *cells)
@@ -101,7 +101,7 @@ def _column(metric: str, evaluations: Sequence[Evaluation]) -> list[tuple[Any, .
     if metric in SHARES:
         k, n = zip(*(one.confusion.counts(metric) for one in evaluations), strict=True)
         first = evaluations[0]
-        low, high = proportion_interval(k, n, first.interval_method, first.confidence_level)
+        low, high = proportion_interval(k, n, first.interval_kind, first.level)
     return list(zip(k, n, baselines, notes, values, low, high, strict=True))
 
 
@@ -112,9 +112,9 @@ def _note(evaluation: Evaluation, metric: str, value: float) -> str:
         if metric in AT_THRESHOLD and not evaluation.alerts and metric in {"precision", "mcc"}:
             return "no alerts at this threshold"
         return (
-            "no transaction was fraud" if not evaluation.n_frauds else "every transaction was fraud"
+            "no transaction was fraud" if not evaluation.frauds else "every transaction was fraud"
         )
-    if metric in AT_THRESHOLD and evaluation.threshold.fitted_on == evaluation.counts.fingerprint:
+    if metric in AT_THRESHOLD and evaluation.threshold.chosen_on == evaluation.counts.fingerprint:
         return "the threshold was chosen on these rows"
     return ""
 
@@ -123,19 +123,17 @@ def html(evaluation: Evaluation) -> str:
     """Return an evaluation as a notebook shows it."""
     caption = (
         f"{wording.plural(evaluation.n, 'transaction')}, "
-        f"{wording.plural(evaluation.n_frauds, 'fraud')}; alerts at {evaluation.threshold} or above"
+        f"{wording.plural(evaluation.frauds, 'fraud')}; alerts at {evaluation.threshold} or above"
     )
-    if evaluation.n_unlabelled:
-        caption += f"; {evaluation.n_unlabelled:,} without a label left out"
-    head = ("metric", "value", f"{100 * evaluation.confidence_level:g}\u00a0% interval", "counts",
+    if evaluation.unlabelled:
+        caption += f"; {evaluation.unlabelled:,} without a label left out"
+    head = ("metric", "value", f"{100 * evaluation.level:g}\u00a0% interval", "counts",
             "without a model", "note")  # fmt: skip
     rows = [
         (
             NAMES[one["metric"]][0],
             format_metric(one["metric"], one["value"]),
-            ""
-            if pd.isna(one["n"])
-            else format_interval(one["metric"], one["value_low"], one["value_high"]),
+            "" if pd.isna(one["n"]) else format_interval(one["metric"], one["low"], one["high"]),
             "" if pd.isna(one["n"]) else f"{one['k']:,} of {one['n']:,}",
             format_metric(one["metric"], one["baseline"]),
             one["note"],

@@ -62,9 +62,9 @@ def missing_class(evaluation: Evaluation, *, genuine: bool = False) -> str:
     """Say why there is no curve: no rows, no fraud or, where it matters, nothing genuine."""
     if not evaluation.n:
         return "no labelled transactions"
-    if not evaluation.n_frauds:
+    if not evaluation.frauds:
         return f"no fraud among {plural(evaluation.n, 'transaction')}"
-    if genuine and evaluation.n_frauds == evaluation.n:
+    if genuine and evaluation.frauds == evaluation.n:
         return f"nothing but fraud: {plural(evaluation.n, 'transaction')}"
     return ""
 
@@ -72,11 +72,11 @@ def missing_class(evaluation: Evaluation, *, genuine: bool = False) -> str:
 def at_threshold(evaluation: Evaluation) -> str:
     """Name its threshold; one that was chosen on the same rows flatters, and says so."""
     threshold = evaluation.threshold
-    flatters = threshold.fitted_on == evaluation.counts.fingerprint
+    flatters = threshold.chosen_on == evaluation.counts.fingerprint
     return f"at threshold {score(threshold.value)}" + ", chosen on these rows" * flatters
 
 
 def interval_words(evaluations: Mapping[str, Evaluation]) -> str:
     """Name the intervals by their confidence, where it is the same for all."""
-    levels = {one.confidence_level for one in evaluations.values()}
+    levels = {one.level for one in evaluations.values()}
     return f"{100 * levels.pop():g} % intervals" if len(levels) == 1 else "intervals"

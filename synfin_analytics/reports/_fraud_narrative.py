@@ -65,10 +65,9 @@ def _how_much(report: FraudReport) -> Iterator[Finding]:
     else:
         row = report.overall.iloc[0]
         whose = "them" if labelled == total else f"the {labelled:,} that are labelled"
-        interval = wording.between(row["fraud_rate_low"], row["fraud_rate_high"])
         sentence = (
             f"{frauds:,} of {whose} {'was' if frauds == 1 else 'were'} fraud: {percent(rate)} "
-            f"({100 * report.level:g}\u00a0% interval {interval})."
+            f"({100 * report.level:g}\u00a0% interval {wording.between(row['low'], row['high'])})."
         )
         clusters = int(row["fraud_clusters"])
         if frauds and not row["reliable"]:
@@ -106,8 +105,8 @@ def groups_of(result: pd.DataFrame, names: list[str]) -> list[Group]:
             name,
             int(row.frauds),
             int(row.labelled),
-            row.fraud_rate_low,
-            row.fraud_rate_high,
+            row.low,
+            row.high,
             int(row.frauds),
             rough=not row.reliable,
         )

@@ -61,7 +61,7 @@ def _rate(row: Any, *, amounts: bool) -> tuple[str, ...]:
 
 def _interval(row: Any) -> str:
     """Write the interval of a rate, and whether it is rough."""
-    ends = wording.between(row.fraud_rate_low, row.fraud_rate_high)
+    ends = wording.between(row.low, row.high)
     return ends if row.reliable or ends == wording.UNDEFINED else f"{ends}, rough"
 
 

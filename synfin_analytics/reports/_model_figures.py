@@ -73,7 +73,7 @@ def _cost(report: ModelReport) -> Picture:
 def _calibration(report: ModelReport) -> Picture:
     parts = report.evaluation.calibration()
     told = "; ".join(
-        f"score {part.score_from:.1f} to {part.score_to:.1f}: {percent(part.fraud_rate)} of "
+        f"score {part.low_score:.1f} to {part.high_score:.1f}: {percent(part.fraud_rate)} of "
         f"{part.transactions:,}"
         for part in lines(parts)
         if part.transactions
@@ -92,7 +92,7 @@ def _days(report: ModelReport) -> Picture:
         lambda: plots.plot_topk(cards, title=""),
         name="days",
         alt=f"Card precision@{cards.k} of {wording.plural(len(cards.daily), 'day')}. Mean "
-        f"{percent(cards.value)}, ceiling {percent(cards.max_achievable)}.",
+        f"{percent(cards.value)}, ceiling {percent(cards.ceiling)}.",
         caption="What lies above the ceiling no ranking can reach: there were not as many "
         "compromised cards that day.",
     )
@@ -112,8 +112,8 @@ def _scores(report: ModelReport) -> Picture:
 def _rates(report: ModelReport) -> Picture:
     weeks = report.weeks
     told = ", ".join(percent(one) for one in weeks["fraud_rate"])
-    columns = ["timestamp", "transactions", "labelled", "frauds", "fraud_rate",
-               "fraud_rate_low", "fraud_rate_high", "reliable"]  # fmt: skip
+    columns = ["timestamp", "transactions", "labelled", "frauds", "fraud_rate", "low", "high",
+               "reliable"]  # fmt: skip
     return picture(
         lambda: plots.plot_fraud_rate(weeks[columns], title=""),
         name="rates",
@@ -124,7 +124,7 @@ def _rates(report: ModelReport) -> Picture:
 
 def _comparison(comparison: Comparison) -> Picture:
     theirs, ours = comparison.evaluations
-    found = comparison.to_frame()
+    found = comparison.frame()
     told = "; ".join(
         f"{row.metric.replace('_', ' ')} {wording.signed(row.difference)} "
         f"({wording.span(row.difference_low, row.difference_high, sign=True)})"

@@ -59,7 +59,7 @@ def _interval(report: ModelReport, metric: str) -> str:
     drawn, noun = report.bootstraps[metric], told.cluster_noun(report.settings.cluster)
     level, low, high = told.level(report), drawn.low, drawn.high
     if np.isnan(low) and metric in SHARES:
-        low, high = report.evaluation.confidence_interval(metric)
+        low, high = report.evaluation.interval(metric)
         return (
             f"{level} interval {format_interval(metric, low, high)}, payments taken as independent"
         )
@@ -116,7 +116,7 @@ def _ranking(report: ModelReport) -> Finding:
 
 def _compared(report: ModelReport, comparison: Comparison) -> Finding:
     theirs, ours = comparison.evaluations
-    found = comparison.to_frame().set_index(["metric", "model"])
+    found = comparison.frame().set_index(["metric", "model"])
     row: Any = found.loc[("average_precision", ours)]
     value = float(row["difference"])
     shown = format_difference("average_precision", value)
@@ -177,7 +177,7 @@ def expected_frauds(report: ModelReport) -> float:
 
 
 def _calibrated(report: ModelReport) -> Finding:
-    expected, frauds = expected_frauds(report), report.evaluation.n_frauds
+    expected, frauds = expected_frauds(report), report.evaluation.frauds
     sentence = (
         f"Its scores sum to {wording.number(expected, 1)} expected frauds; {frauds:,} occurred."
     )
@@ -202,7 +202,7 @@ def _cards(report: ModelReport) -> Finding:
     sentence = (
         f"Of the {cards.k:,} cards a day with the highest scores, {percent(cards.value)} were "
         f"compromised ({cards_interval(report)}); a perfect ranking would have reached "
-        f"{percent(cards.max_achievable)}."
+        f"{percent(cards.ceiling)}."
     )
     return Finding(f"card precision@{cards.k}", cards.value, percent(cards.value), sentence, "days")
 
@@ -260,7 +260,7 @@ def _weak(report: ModelReport) -> Iterator[Finding]:
 def _drift(report: ModelReport) -> Iterator[Finding]:
     weeks = [
         Group(f"from {wording.day(week.timestamp)}", int(week.frauds), int(week.labelled),
-              week.fraud_rate_low, week.fraud_rate_high, int(week.frauds), rough=not week.reliable)
+              week.low, week.high, int(week.frauds), rough=not week.reliable)
         for week in lines(report.weeks)
     ]  # fmt: skip
     low, high = lowest(weeks), highest(weeks)

@@ -62,7 +62,7 @@ def choices(evaluation: Evaluation, settings: Settings, days: int, *, costs: boo
         )
     rows = []
     for why, threshold in named.items():
-        one = evaluation.at_threshold(threshold)
+        one = evaluation.at(threshold)
         at = curve[curve["threshold"] >= threshold.value].iloc[-1]
         rows.append(
             {
@@ -74,7 +74,7 @@ def choices(evaluation: Evaluation, settings: Settings, days: int, *, costs: boo
                 "recall": one.recall,
                 "false_positive_rate": one.confusion.false_positive_rate,
                 **{name: at[name] if one.n and costs else np.nan for name in _COSTS},
-                "chosen_here": threshold.fitted_on == evaluation.counts.fingerprint,
+                "chosen_here": threshold.chosen_on == evaluation.counts.fingerprint,
             }
         )
     return pd.DataFrame(rows)
@@ -100,7 +100,7 @@ def tables(report: ModelReport) -> dict[str, Any]:
 
 def level(report: ModelReport) -> str:
     """Write the confidence of the report's intervals."""
-    return f"{100 * report.evaluation.confidence_level:g}\u00a0%"
+    return f"{100 * report.evaluation.level:g}\u00a0%"
 
 
 #: What the draws are of, in words.
@@ -128,7 +128,7 @@ def _metrics(report: ModelReport) -> Table:
                 name,
                 format_metric(one.metric, one.value),
                 format_interval(one.metric, drawn.low, drawn.high) if drawn else NO_VALUE,
-                format_interval(one.metric, one.value_low, one.value_high)
+                format_interval(one.metric, one.low, one.high)
                 if one.metric in SHARES
                 else NO_VALUE,
                 format_metric(one.metric, one.baseline),
@@ -151,7 +151,7 @@ def _confusion(one: Evaluation) -> Table:
 def _comparison(report: ModelReport) -> Table | None:
     if not isinstance(report.comparison, Comparison):
         return None
-    compared, found = report.comparison, report.comparison.to_frame()
+    compared, found = report.comparison, report.comparison.frame()
     theirs, ours = compared.evaluations
     rows = []
     for name in found["metric"].unique():
@@ -214,12 +214,12 @@ def _thresholds(report: ModelReport) -> Table:
 def _calibration(one: Evaluation) -> Table:
     rows = [
         (
-            f"{part.score_from:.1f} to {part.score_to:.1f}",
+            f"{part.low_score:.1f} to {part.high_score:.1f}",
             wording.number(part.transactions),
             wording.number(part.frauds),
             wording.decimal(part.mean_score),
             percent(part.fraud_rate),
-            wording.between(part.fraud_rate_low, part.fraud_rate_high),
+            wording.between(part.low, part.high),
         )
         for part in lines(one.calibration())
         if part.transactions
@@ -236,7 +236,7 @@ def _days(report: ModelReport) -> Table:
             wording.number(day.compromised),
             wording.number(day.hits),
             percent(day.precision),
-            percent(day.max_achievable),
+            percent(day.ceiling),
         )
         for day in lines(report.cards.daily)
     ]
@@ -247,13 +247,7 @@ def _days(report: ModelReport) -> Table:
 def recalls(grouped: GroupedEvaluation) -> list[Group]:
     """Recall of each group: frauds that were found."""
     return [
-        Group(
-            group_name(key),
-            one.confusion.tp,
-            one.n_frauds,
-            *one.confidence_interval("recall"),
-            one.n_frauds,
-        )
+        Group(group_name(key), one.confusion.tp, one.frauds, *one.interval("recall"), one.frauds)
         for key, one in grouped.groups
     ]
 
@@ -297,11 +291,11 @@ def _group(name: str, one: Evaluation) -> tuple[str, ...]:
     return (
         name,
         wording.number(one.n),
-        wording.number(one.n_frauds),
+        wording.number(one.frauds),
         percent(one.recall),
-        wording.between(*one.confidence_interval("recall")),
+        wording.between(*one.interval("recall")),
         percent(one.precision),
-        wording.between(*one.confidence_interval("precision")),
+        wording.between(*one.interval("precision")),
         wording.decimal(one.average_precision),
     )
 
@@ -314,8 +308,7 @@ def _weeks(report: ModelReport) -> Table:
             wording.number(week.labelled),
             wording.number(week.frauds),
             percent(week.fraud_rate),
-            wording.between(week.fraud_rate_low, week.fraud_rate_high)
-            + (", rough" if not week.reliable else ""),
+            wording.between(week.low, week.high) + (", rough" if not week.reliable else ""),
             wording.decimal(week.mean_score, 4),
             wording.decimal(week.upper_hundredth, 4),
             percent(week.alert_rate),

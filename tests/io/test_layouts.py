@@ -261,13 +261,13 @@ def test_the_command_takes_a_layout(file, manager, tmp_path):
 
 
 def test_the_layout_of_the_documentation_runs(tmp_path, monkeypatch, manager):
-    text = (Path(__file__).parents[2] / "docs" / "guide" / "readers.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "guide" / "layouts.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     Path("payments.csv").write_text("id,client,shop,cents,paid_at\n1,7,A,995,2026-03-01T10:00:00\n")
     own = next(block for block in blocks if "mine = Layout(" in block)
     space: dict = {}
-    exec(compile(own, "readers.md", "exec"), space)
+    exec(compile(own, "layouts.md", "exec"), space)
     assert read_df("transactions")["amount"].tolist() == [9.95]
 
 

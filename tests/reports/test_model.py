@@ -93,7 +93,7 @@ def test_every_metric_is_that_of_evaluate(page, expected, name):
     "name", ["precision", "recall", "specificity", "roc_auc", "average_precision"]
 )
 def test_intervals_are_those_of_draws_of_customers(page, expected, name):
-    drawn = expected.bootstrap(name, n_resamples=DRAWS)
+    drawn = expected.bootstrap(name, draws=DRAWS)
     row = page.rows("Metrics of forest 1.0")[METRICS[name][0]]
     assert row["95\u00a0% interval, customers drawn"] == format_interval(
         name, drawn.low, drawn.high
@@ -103,9 +103,7 @@ def test_intervals_are_those_of_draws_of_customers(page, expected, name):
 @pytest.mark.parametrize("name", ["precision", "recall", "specificity", "accuracy", "prevalence"])
 def test_shares_have_their_wilson_interval_beside_it(page, expected, name):
     row = page.rows("Metrics of forest 1.0")[name]
-    assert row["95\u00a0% interval, payments independent"] == between(
-        *expected.confidence_interval(name)
-    )
+    assert row["95\u00a0% interval, payments independent"] == between(*expected.interval(name))
 
 
 def test_the_confusion_is_that_of_evaluate(page, expected):
@@ -124,8 +122,8 @@ def test_the_comparison_is_that_of_the_same_rows(world, page, frame):
     scores = {"logit": "logit", "forest": "fraud_probability"}
     compared = compare_models(
         frame.merge(theirs, on="transaction_id"), scores, "ground_truth", AT,
-        metrics=["roc_auc", "precision"], n_resamples=DRAWS,
-    ).to_frame()  # fmt: skip
+        metrics=["roc_auc", "precision"], draws=DRAWS,
+    ).frame()  # fmt: skip
     rows = page.rows("forest 1.0 beside logit 1.0, on the same payments")
     for name in ("roc_auc", "precision"):
         found = rows[METRICS[name][0]]
@@ -149,7 +147,7 @@ def test_the_budget_and_the_lowest_cost_are_those_of_evaluate(page, expected):
     costs = expected.cost_curve(5).set_index("threshold")
     assert list(rows) == list(chosen)
     for why, threshold in chosen.items():
-        one, row = expected.at_threshold(threshold), rows[why]
+        one, row = expected.at(threshold), rows[why]
         assert row["alerts"] == number(one.alerts)
         assert row["alerts a day"] == number(one.alerts / DAYS, 1)
         assert (row["precision"], row["recall"]) == (percent(one.precision), percent(one.recall))
@@ -164,17 +162,17 @@ def test_cards_by_day_are_those_of_evaluate(page, expected):
     topk = expected.card_precision_at_k(3)
     rows = page.rows("The first 3 cards of each day")
     assert [float(row["found"]) for row in rows.values()] == topk.daily["hits"].tolist()
-    drawn = expected.bootstrap("card_precision_at_k", "customer_id", k=3, n_resamples=DRAWS)
+    drawn = expected.bootstrap("card_precision_at_k", "customer_id", k=3, draws=DRAWS)
     assert f"is {percent(topk.value)} on average" in page.sections["days"]
     assert between(drawn.low, drawn.high) in page.sections["days"]
-    assert f"of at most {percent(topk.max_achievable)}" in page.sections["days"].replace("\n", " ")
+    assert f"of at most {percent(topk.ceiling)}" in page.sections["days"].replace("\n", " ")
 
 
 def test_calibration_is_that_of_evaluate(page, expected):
     parts = expected.calibration()
     rows = page.rows("Fraud rate by score")
     for part in parts[parts["transactions"] > 0].itertuples():
-        row = rows[f"{part.score_from:.1f} to {part.score_to:.1f}"]
+        row = rows[f"{part.low_score:.1f} to {part.high_score:.1f}"]
         assert row["payments"] == number(part.transactions)
         assert row["fraud rate"] == percent(part.fraud_rate)
         assert row["mean score"] == decimal(part.mean_score)
@@ -188,9 +186,9 @@ def test_groups_are_those_of_evaluate_the_weakest_first(world, page, report):
         ).groups["merchant category"]
     for (name,), one in again.groups:
         row = rows.get(name) or rows[f"{name} (small)"]
-        assert (row["payments"], row["frauds"]) == (number(one.n), number(one.n_frauds))
+        assert (row["payments"], row["frauds"]) == (number(one.n), number(one.frauds))
         assert (row["recall"], row["precision"]) == (percent(one.recall), percent(one.precision))
-    assert next(iter(rows)) == again.group_min("recall").group[0]
+    assert next(iter(rows)) == again.worst("recall")[0]
     # A small group with the lowest recall of all comes first, too.
     assert list(page.rows("Recall and precision by channel")) == [
         "atm (small)", "online", "pos", "all",
@@ -204,7 +202,7 @@ def test_weeks_are_those_of_the_rows(page, report, frame):
     )
     scores = frame.groupby(monday)["fraud_probability"]
     assert report.weeks["fraud_rate"].tolist() == rates["fraud_rate"].tolist()
-    assert report.weeks["fraud_rate_low"].tolist() == rates["fraud_rate_low"].tolist()
+    assert report.weeks["low"].tolist() == rates["low"].tolist()
     for share, column in ((0.5, "median"), (0.9, "upper_tenth"), (0.99, "upper_hundredth")):
         assert np.allclose(report.weeks[column], scores.quantile(share))
     assert np.allclose(report.weeks["mean_score"], scores.mean())
@@ -362,7 +360,7 @@ def test_pictures_say_their_numbers(report, page, expected):
         f"Average precision {decimal(expected.average_precision)}",
         f"Area {decimal(expected.roc_auc)}",
         f"precision {percent(expected.precision)}, recall {percent(expected.recall)}",
-        f"ceiling {percent(report.cards.max_achievable)}",
+        f"ceiling {percent(report.cards.ceiling)}",
         *(percent(one) for one in report.weeks["fraud_rate"]),
     ):
         assert told in alts
@@ -569,9 +567,7 @@ def test_one_prediction_is_enough_for_a_report(session, truth):
 def test_a_model_that_never_raises_an_alert_is_told_as_such(session):
     said = few(session, ground_truth=[True, False], fraud_probability=[0.1, 0.2])
     assert "It raised no alert at its threshold" in said
-    low, high = Confusion(0, 0, 1, 1).confidence_interval(
-        "recall"
-    )  # all draws agree, and know no better
+    low, high = Confusion(0, 0, 1, 1).interval("recall")  # all draws agree, and know no better
     interval = f"95 % interval {between(low, high)}, payments taken as independent"
     assert f"It found 0 of 1 fraud ({interval})".replace("\u00a0", " ") in said
     assert "None are stored with these predictions" in said

@@ -59,7 +59,7 @@ def test_all_transactions_are_counted(report, frame):
     first, second, third, *_ = report.summary_text()
     assert first.startswith(f"{ROWS:,} transactions from 2026-03-02 to 2026-04-10, worth ")
     of = f"{row['frauds']} of the {row['labelled']:,} that are labelled were fraud"
-    ends = between(row["fraud_rate_low"], row["fraud_rate_high"])
+    ends = between(row["low"], row["high"])
     assert second == f"{of}: {percent(row['fraud_rate'])} (95\u00a0% interval {ends})."
     assert f"{number(row['fraud_bps'], 1)} in 10,000" in third
 
@@ -73,7 +73,7 @@ def test_rates_by_group_are_those_of_fraud_rate(page):
         assert row["frauds"] == number(one["frauds"])
         assert row["fraud rate"] == percent(one["fraud_rate"])
         rough = "" if one["reliable"] else ", rough"
-        assert row["interval"] == between(one["fraud_rate_low"], one["fraud_rate_high"]) + rough
+        assert row["interval"] == between(one["low"], one["high"]) + rough
         assert row["basis points"] == number(one["fraud_bps"], 1)
 
 
@@ -184,7 +184,7 @@ def test_every_picture_says_its_numbers(page):
     for one in rates.iter_rows(named=True):
         told = f"{one['channel']} {percent(one['fraud_rate'])}"
         rough = "" if one["reliable"] else ", rough"
-        assert f"{told} ({between(one['fraud_rate_low'], one['fraud_rate_high'])}{rough})" in alt
+        assert f"{told} ({between(one['low'], one['high'])}{rough})" in alt
 
 
 def test_a_model_is_told_of_beside(report):

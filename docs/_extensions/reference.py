@@ -1,0 +1,38 @@
+"""The names that the pages of docs/reference document, and no page of a name that is gone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+_SUMMARY = re.compile(
+    r"^\.\. currentmodule:: (\S+)\n\n\.\. autosummary::\n(.*?)(?=^\S)", re.M | re.S
+)
+
+
+def documented_names(folder: Path) -> list[str]:
+    """Return the full name of every entry of a summary, in the order of the pages."""
+    return [
+        f"{module}.{entry}"
+        for page in sorted(folder.glob("*.md"))
+        for module, entries in _SUMMARY.findall(page.read_text(encoding="utf-8"))
+        for entry in re.findall(r"^   (\w+)$", entries, re.MULTILINE)
+    ]
+
+
+def _remove_stale_pages(app: Sphinx) -> None:
+    folder = Path(app.srcdir) / "reference"
+    names = set(documented_names(folder))
+    for path in (folder / "api").glob("*.rst"):
+        if path.stem not in names:
+            path.unlink()
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Remove stale pages before autosummary writes those of the names that there are."""
+    app.connect("builder-inited", _remove_stale_pages, priority=100)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
