@@ -31,7 +31,7 @@ from synfin_analytics import (
     evaluate,
     fraud_rate,
 )
-from synfin_analytics._core.formatting import plural
+from synfin_analytics._core.formatting import pluralize
 from synfin_analytics.cli import main as synfin
 from synfin_analytics.exceptions import MissingDependencyError, SynfinError
 
@@ -193,7 +193,7 @@ def main(folder: Path, model: str, version: str, engines: tuple[str, ...]) -> No
                 difference = differs(answer, found[question])
                 wrong += bool(difference)
                 told = f"differs from PostgreSQL's\n{difference}" if difference else "equal"
-                click.echo(f"  {question} ({plural(len(answer), 'row')}): {told}")
+                click.echo(f"  {question} ({pluralize(len(answer), 'row')}): {told}")
     except SynfinError as error:
         raise click.ClickException(str(error)) from error
     if wrong:

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from synfin_analytics._core.arithmetic import ratio
-from synfin_analytics._core.formatting import day, plural
+from synfin_analytics._core.formatting import format_date, pluralize
 from synfin_analytics._core.rolling import DAY, Amounts, Runs
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError
@@ -82,9 +82,10 @@ class ScoredModel:
     def __repr__(self) -> str:
         return (
             f"ScoredModel({self.name} {self.version}: learnt from "
-            f"{plural(self.learnt_rows, 'transaction')} and {plural(self.learnt_frauds, 'fraud')} "
-            f"until {day(self.learnt_until)}; {plural(len(self.predictions), 'prediction')} from "
-            f"{day(self.tested_from)} on)"
+            f"{pluralize(self.learnt_rows, 'transaction')} and "
+            f"{pluralize(self.learnt_frauds, 'fraud')} until {format_date(self.learnt_until)}; "
+            f"{pluralize(len(self.predictions), 'prediction')} from "
+            f"{format_date(self.tested_from)} on)"
         )
 
 

@@ -1,4 +1,4 @@
-"""Numbers as people read them; the same on the terminal, on a page and in a picture."""
+"""Numbers, dates and names as text; the same on the terminal, in notebooks, plots and reports."""
 
 from __future__ import annotations
 
@@ -9,188 +9,202 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Sequence
 
-#: What stands where nothing is known.
+#: Text of a value that is NaN.
 UNDEFINED = "not defined"
-#: What is written for a metric that does not exist.
+#: Text of a table cell that has no value.
 NO_VALUE = "\u2013"
-_SPACE = "\u00a0"
-_NOT_KNOWN, _EMPTY = "not known", "(empty)"
-#: What is smaller comes from rounding; numbers with more decimals than these are written in powers
-#: of ten.
-_NOISE, _MOST_DECIMALS = 1e-13, 8
+_UNKNOWN, _EMPTY = "not known", "(empty)"
+#: Smaller values are rounding errors.
+_NOISE = 1e-13
+#: Numbers that need more decimals are written in powers of ten.
+_MAX_DECIMALS = 8
 
 
-def percent(share: float) -> str:
-    r"""Share in percent; a tiny share, and one just below 1, keep two significant digits.
+def format_percent(share: float, digits: int | None = None) -> str:
+    """Format a share in percent.
+
+    A small share, and one just below 1, keep two significant digits: what is neither 0 nor 1 is
+    never rounded to it.
+
+    Parameters
+    ----------
+    share
+        A number from 0 to 1.
+    digits
+        Decimals; by default one, and two below 10%.
 
     Examples
     --------
-    >>> percent(0.00837), percent(0.5), percent(4 / 120_000), percent(0.999967)
-    ('0.84\xa0%', '50.0\xa0%', '0.0033\xa0%', '99.9967\xa0%')
-    >>> percent(0.0), percent(1.0), percent(float("nan"))
-    ('0.00\xa0%', '100.0\xa0%', 'not defined')
+    >>> format_percent(0.00837), format_percent(0.5), format_percent(4 / 120_000)
+    ('0.84%', '50.0%', '0.0033%')
+    >>> format_percent(0.999967), format_percent(1.0), format_percent(float("nan"))
+    ('99.9967%', '100.0%', 'not defined')
+    >>> format_percent(0.5, 2), format_percent(0.2, 0)
+    ('50.00%', '20%')
     """
     if math.isnan(share):
         return UNDEFINED
-    return f"{_percentage(share, 1 if abs(share) >= 0.1 else 2)}{_SPACE}%"
+    if digits is None:
+        digits = 1 if abs(share) >= 0.1 else 2
+    percentage = 100 * share
+    distance = min(abs(percentage), abs(100 - percentage)) if share < 1 else abs(percentage)
+    decimals = max(digits, _significant_decimals(distance)) if distance < 1 else digits
+    return f"{_fixed(percentage, decimals)}%"
 
 
-def compact_percent(share: float, digits: int = 2) -> str:
-    """Share in percent without a space, for columns and axes; digits are kept as in `percent`.
+def format_percent_interval(low: float, high: float) -> str:
+    """Format the interval of a share.
 
     Examples
     --------
-    >>> compact_percent(0.25), compact_percent(4 / 120_000), compact_percent(0.2, 0)
-    ('25.00%', '0.0033%', '20%')
+    >>> format_percent_interval(0.01, 0.125)
+    '1.00% to 12.5%'
     """
-    return UNDEFINED if math.isnan(share) else f"{_percentage(share, digits)}%"
-
-
-def _percentage(share: float, digits: int) -> str:
-    percentage = 100 * share
-    # A share that is not 1 must not be rounded to 100 %, nor one that is not 0 to 0 %.
-    rest = min(abs(percentage), abs(100 - percentage)) if share < 1 else abs(percentage)
-    return _written(percentage, max(digits, _decimals(rest)) if rest < 1 else digits)
-
-
-def _decimals(value: float) -> int:
-    """Decimals that keep two significant digits; 0 for what is only noise of rounding."""
-    return 1 - math.floor(math.log10(value)) if value >= _NOISE else 0
-
-
-def _written(value: float, digits: int, sign: str = "-") -> str:
-    """Write a number with that many decimals, or in powers of ten if these are too many."""
-    kind = f".{digits}f" if digits <= _MOST_DECIMALS or abs(value) >= 1e-3 else ".1e"
-    return f"{value:{sign},{kind}}".replace("-", "\u2212", int(value < 0))
-
-
-def between(low: float, high: float) -> str:
-    """Interval of a share, by its ends."""
     if math.isnan(low) or math.isnan(high):
         return UNDEFINED
-    return f"{percent(low)} to {percent(high)}"
+    return f"{format_percent(low)} to {format_percent(high)}"
 
 
-def number(value: float, digits: int = 0) -> str:
-    """Count or other number, with thousands separators and at least two significant digits.
+def format_confidence_level(level: float) -> str:
+    """Format a confidence level.
 
     Examples
     --------
-    >>> number(12345.6), number(0.042, 1), number(3.0, 1), number(4)
+    >>> format_confidence_level(0.95), format_confidence_level(0.999)
+    ('95%', '99.9%')
+    """
+    return f"{100 * level:g}%"
+
+
+def format_number(value: float, digits: int = 0) -> str:
+    """Format a count or another number, with thousands separators.
+
+    At least two significant digits are kept.
+
+    Examples
+    --------
+    >>> format_number(12345.6), format_number(0.042, 1), format_number(3.0, 1), format_number(4)
     ('12,346', '0.042', '3.0', '4')
     """
     if math.isnan(value):
         return UNDEFINED
     if math.isclose(value, round(value, digits), rel_tol=1e-9, abs_tol=_NOISE):
-        return _written(value, digits)
-    return _written(value, max(digits, _decimals(abs(value))))
+        return _fixed(value, digits)
+    return _fixed(value, max(digits, _significant_decimals(abs(value))))
 
 
-def money(value: float, currency: str = "") -> str:
-    """Amount with its currency; one below 1,000 keeps its cents.
+def format_amount(value: float, currency: str = "") -> str:
+    """Format an amount of money; an amount below 1,000 keeps its cents.
 
     Examples
     --------
-    >>> money(12345.6, "EUR"), money(12.5, "EUR"), money(250.0), money(float("nan"), "EUR")
-    ('12,346 EUR', '12.50 EUR', '250', 'not defined')
+    >>> format_amount(12345.6, "EUR"), format_amount(12.5, "EUR"), format_amount(250.0)
+    ('12,346 EUR', '12.50 EUR', '250')
     """
     if math.isnan(value):
         return UNDEFINED
     whole = abs(value) >= 1000 or math.isclose(value, round(value), rel_tol=0, abs_tol=1e-9)
-    return f"{number(value, 0 if whole else 2)} {currency}".rstrip()
+    return f"{format_number(value, 0 if whole else 2)} {currency}".rstrip()
 
 
-def decimal(value: float, digits: int = 3) -> str:
-    """Metric that is no share, as an area or a correlation.
+def format_decimal(value: float, digits: int = 3) -> str:
+    """Format a metric that is not a share, such as an area or a correlation.
 
-    What is not 0 or 1 is not rounded to it.
+    A value that is neither 0 nor 1 is never rounded to it.
 
     Examples
     --------
-    >>> decimal(0.91249), decimal(float("nan")), decimal(0.00004), decimal(0.99996)
-    ('0.912', 'not defined', '0.000040', '0.999960')
+    >>> format_decimal(0.91249), format_decimal(0.00004), format_decimal(0.99996)
+    ('0.912', '0.000040', '0.999960')
     """
-    return UNDEFINED if math.isnan(value) else _written(value, _kept(value, digits))
+    if math.isnan(value):
+        return UNDEFINED
+    distance = min(abs(value), abs(1 - abs(value)))
+    lost = _NOISE <= distance < 0.5 * 10.0**-digits
+    return _fixed(value, _significant_decimals(distance) if lost else digits)
 
 
-def _kept(value: float, digits: int) -> int:
-    """Decimals with which a value that is neither 0 nor 1 can be told from both."""
-    rest = min(abs(value), abs(1 - abs(value)))
-    lost = _NOISE <= rest < 0.5 * 10.0**-digits
-    return _decimals(rest) if lost else digits
-
-
-def signed(value: float, digits: int = 3) -> str:
-    r"""Difference, with its sign.
+def format_signed(value: float, digits: int = 3) -> str:
+    r"""Format a difference with its sign.
 
     Examples
     --------
-    >>> signed(0.0512), signed(-0.2), signed(0.00004), signed(float("nan"))
-    ('+0.051', '\u22120.200', '+0.000040', 'not defined')
+    >>> format_signed(0.0512), format_signed(-0.2), format_signed(0.00004)
+    ('+0.051', '\u22120.200', '+0.000040')
     """
     if math.isnan(value):
         return UNDEFINED
     if abs(value) < _NOISE:
-        return _written(0.0, digits)
+        return _fixed(0.0, digits)
     lost = abs(value) < 0.5 * 10.0**-digits
-    return _written(value, _decimals(abs(value)) if lost else digits, "+")
+    return _fixed(value, _significant_decimals(abs(value)) if lost else digits, "+")
 
 
-def span(low: float, high: float, digits: int = 3, *, sign: bool = False) -> str:
-    """Interval of a metric that is no share, or of a difference, by its ends."""
-    if math.isnan(low) or math.isnan(high):
-        return UNDEFINED
-    shown = signed if sign else decimal
-    return f"{shown(low, digits)} to {shown(high, digits)}"
-
-
-def score(value: float) -> str:
-    """Threshold; infinite is no alert at all.
+def format_decimal_interval(low: float, high: float, digits: int = 3, *, sign: bool = False) -> str:
+    """Format the interval of a metric that is not a share, or with ``sign`` of a difference.
 
     Examples
     --------
-    >>> score(0.123456), score(0.99999), score(float("inf"))
+    >>> format_decimal_interval(0.1, 0.25), format_decimal_interval(0.1, 0.25, sign=True)
+    ('0.100 to 0.250', '+0.100 to +0.250')
+    """
+    if math.isnan(low) or math.isnan(high):
+        return UNDEFINED
+    form = format_signed if sign else format_decimal
+    return f"{form(low, digits)} to {form(high, digits)}"
+
+
+def format_threshold(value: float) -> str:
+    """Format a threshold; an infinite one alerts nothing.
+
+    Examples
+    --------
+    >>> format_threshold(0.123456), format_threshold(0.99999), format_threshold(float("inf"))
     ('0.1235', '0.99999', 'none')
     """
     if math.isnan(value):
         return UNDEFINED
     if math.isinf(value):
         return "none"
-    # Four digits would write 0.99999 as 1, which only a certain fraud reaches.
+    # Four digits would write 0.99999 as 1, which is another threshold.
     return f"{value:.4g}" if f"{value:.4g}" != "1" or value == 1 else repr(float(value))
 
 
-def duration(time: dt.timedelta) -> str:
-    """Time in the largest unit that tells it.
+def format_duration(duration: dt.timedelta) -> str:
+    """Format a duration in its largest whole unit.
 
     Examples
     --------
     >>> import datetime as dt
-    >>> duration(dt.timedelta(days=7, hours=6)), duration(dt.timedelta(hours=1))
+    >>> format_duration(dt.timedelta(days=7, hours=6)), format_duration(dt.timedelta(hours=1))
     ('7.2 days', '1.0 hour')
     """
-    seconds = time.total_seconds()
+    seconds = duration.total_seconds()
     units = {"day": 86400, "hour": 3600, "minute": 60, "second": 1}
     unit = next((name for name in units if abs(seconds) >= units[name]), "second")
-    shown = f"{seconds / units[unit]:.1f}"
-    return f"{shown} {unit}{'' if shown == '1.0' else 's'}"
+    count = f"{seconds / units[unit]:.1f}"
+    return f"{count} {unit}{'' if count == '1.0' else 's'}"
 
 
-def listed(words: Sequence[str]) -> str:
-    """Words as a sentence lists them.
+def format_date(moment: dt.datetime) -> str:
+    """Format the date of a moment."""
+    return f"{moment:%Y-%m-%d}"
+
+
+def format_group(value: object) -> str:
+    """Format the value that defines a group; a text that could be taken for a marker is quoted.
 
     Examples
     --------
-    >>> listed(["a"]), listed(["a", "b", "c"])
-    ('a', 'a, b and c')
+    >>> format_group("online"), format_group(None), format_group("not known"), format_group(12.0)
+    ('online', 'not known', '“not known”', '12')
     """
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
-
-
-def day(moment: dt.datetime) -> str:
-    """Date of a moment."""
-    return f"{moment:%Y-%m-%d}"
+    if is_missing(value):
+        return _UNKNOWN
+    if isinstance(value, float) and value.is_integer():  # whole numbers, of which some are missing
+        return str(int(value))
+    text = str(value)
+    return f"“{text}”" if text in {_UNKNOWN, _EMPTY} else text or _EMPTY
 
 
 def is_missing(value: object) -> bool:
@@ -198,28 +212,35 @@ def is_missing(value: object) -> bool:
     return value is None or type(value).__name__ in {"NAType", "NaTType"} or value != value
 
 
-def group_word(value: object) -> str:
-    """Name a group by its value; a text that is the name of something else is in quotes.
+def join_words(words: Sequence[str]) -> str:
+    """Join words as in a sentence.
 
     Examples
     --------
-    >>> group_word("online"), group_word(None), group_word("not known"), group_word(12.0)
-    ('online', 'not known', '“not known”', '12')
+    >>> join_words(["a"]), join_words(["a", "b", "c"])
+    ('a', 'a, b and c')
     """
-    if is_missing(value):
-        return _NOT_KNOWN
-    if isinstance(value, float) and value.is_integer():  # whole numbers, of which some are missing
-        return str(int(value))
-    word = str(value)
-    return f"“{word}”" if word in {_NOT_KNOWN, _EMPTY} else word or _EMPTY
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
 
 
-def plural(count: int, noun: str) -> str:
-    """Count with its noun.
+def pluralize(count: int, noun: str) -> str:
+    """Return a count with its noun.
 
     Examples
     --------
-    >>> plural(1, "fraud"), plural(1200, "fraud")
+    >>> pluralize(1, "fraud"), pluralize(1200, "fraud")
     ('1 fraud', '1,200 frauds')
     """
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _significant_decimals(value: float) -> int:
+    """Return the decimals that keep two significant digits; 0 for a rounding error."""
+    return 1 - math.floor(math.log10(value)) if value >= _NOISE else 0
+
+
+def _fixed(value: float, digits: int, sign: str = "-") -> str:
+    """Format a number with that many decimals, or in powers of ten if these are too many."""
+    kind = f".{digits}f" if digits <= _MAX_DECIMALS or abs(value) >= 1e-3 else ".1e"
+    return f"{value:{sign},{kind}}".replace("-", "\u2212", int(value < 0))

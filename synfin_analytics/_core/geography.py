@@ -18,7 +18,7 @@ def great_circle_km(
 ) -> NDArray[np.float64]:
     """Distance along the surface between places given in degrees, in km; NaN where one is NaN.
 
-    The haversine formula, on a sphere: at most 0.6 % off the ellipsoid's.
+    The haversine formula, on a sphere: at most 0.6% off the ellipsoid's.
 
     Examples
     --------

@@ -42,28 +42,34 @@ def metric_name(metric: str, *, k: int, max_fpr: float) -> str:
     'MCC'
     """
     if metric == "recall_at_fpr":
-        return f"recall at {100 * max_fpr:g}\u00a0% FPR"
+        return f"recall at {100 * max_fpr:g}% FPR"
     return (METRICS | WITH_PARAMETERS)[metric][0].replace("@k", f"@{k}")
 
 
 def format_metric(metric: str, value: float) -> str:
-    r"""Format the value of a metric.
+    """Format the value of a metric.
 
     Examples
     --------
     >>> format_metric("recall", 0.25), format_metric("roc_auc", 0.9)
-    ('25.0\xa0%', '0.900')
+    ('25.0%', '0.900')
     """
     if metric == "cost":
-        return formatting.number(value, 2)
-    return formatting.percent(value) if metric in SHARES else formatting.decimal(value)
+        return formatting.format_number(value, 2)
+    return (
+        formatting.format_percent(value) if metric in SHARES else formatting.format_decimal(value)
+    )
 
 
 def format_interval(metric: str, low: float, high: float) -> str:
     """Format the interval of a metric."""
     if metric == "cost" and not math.isnan(low):
-        return f"{formatting.number(low, 2)} to {formatting.number(high, 2)}"
-    return formatting.between(low, high) if metric in SHARES else formatting.span(low, high)
+        return f"{formatting.format_number(low, 2)} to {formatting.format_number(high, 2)}"
+    return (
+        formatting.format_percent_interval(low, high)
+        if metric in SHARES
+        else formatting.format_decimal_interval(low, high)
+    )
 
 
 def format_difference(metric: str, value: float) -> str:
@@ -77,11 +83,11 @@ def format_difference(metric: str, value: float) -> str:
     '+0.040'
     """
     if metric == "cost":
-        return formatting.signed(value, 2)
+        return formatting.format_signed(value, 2)
     if metric not in SHARES or math.isnan(value):
-        return formatting.signed(value)
+        return formatting.format_signed(value)
     points = 100 * value
-    return f"{formatting.signed(points, 1 if abs(points) >= 10 else 2)}\u00a0pp"
+    return f"{formatting.format_signed(points, 1 if abs(points) >= 10 else 2)}\u00a0pp"
 
 
 def format_difference_interval(metric: str, low: float, high: float) -> str:

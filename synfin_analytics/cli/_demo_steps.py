@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
-from synfin_analytics._core.formatting import day, percent, plural
+from synfin_analytics._core.formatting import format_date, format_percent, pluralize
 from synfin_analytics.baseline import FEATURES, ScoredModel, score_transactions
 from synfin_analytics.database.config import DatabaseConfig
 from synfin_analytics.database.manager import DatabaseManager
@@ -142,13 +142,14 @@ def _origin(model: ScoredModel) -> Iterator[str]:
         "a model to work with."
     )
     yield (
-        f"It learnt from {plural(model.learnt_rows, 'payment')} until {day(model.learnt_until)}, "
-        f"{plural(model.learnt_frauds, 'fraud')} among them."
+        f"It learnt from {pluralize(model.learnt_rows, 'payment')} until "
+        f"{format_date(model.learnt_until)}, {pluralize(model.learnt_frauds, 'fraud')} among them."
     )
     yield (
-        f"An alarm is a score of at least {percent(model.threshold)}: where F1 was best on those "
-        f"payments. The numbers here are of payments from {day(model.tested_from)} on, none of "
-        "which it had seen; what lies between is left out, since labels take days to arrive."
+        f"An alarm is a score of at least {format_percent(model.threshold)}: where F1 was best on "
+        f"those payments. The numbers here are of payments from {format_date(model.tested_from)} "
+        "on, none of which it had seen; what lies between is left out, since labels take days to "
+        "arrive."
     )
 
 

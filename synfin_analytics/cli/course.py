@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from tqdm import tqdm
 
-from synfin_analytics._core.formatting import listed, plural
+from synfin_analytics._core.formatting import join_words, pluralize
 from synfin_analytics.cli._output import echo_table
 from synfin_analytics.course.session import PASSED
 from synfin_analytics.exceptions import ArgumentError
@@ -77,8 +77,8 @@ def assign(
     for one in given.kept:
         click.echo(f"unchanged: {out / one.path}")
     click.echo(
-        f"{plural(len(given.written), 'notebook')} for {plural(len(names), 'student')}, class seed "
-        f"{given.class_seed}; {out / ROSTER}"
+        f"{pluralize(len(given.written), 'notebook')} for {pluralize(len(names), 'student')}, "
+        f"class seed {given.class_seed}; {out / ROSTER}"
     )
 
 
@@ -141,7 +141,7 @@ def grade(
     wanted = lessons_of(lessons)
     places = [one for one in everything if one.lesson in wanted]
     if not places:
-        raise ArgumentError(f"No student has lesson {listed(wanted)} in the roster.")
+        raise ArgumentError(f"No student has lesson {join_words(wanted)} in the roster.")
     for name in unexpected(folder, everything):
         click.echo(f"not marked, since it is not in the roster: {folder / name}", err=True)
     # All are read before the first one runs: no notebook can change another.

@@ -142,7 +142,7 @@ def _check_folder(out: Path) -> None:
 
 
 def _notes(report: LoadReport) -> tuple[str, ...]:
-    from synfin_analytics._core.formatting import plural
+    from synfin_analytics._core.formatting import pluralize
 
     if not report.rejected_rows:
         return ()
@@ -151,7 +151,7 @@ def _notes(report: LoadReport) -> tuple[str, ...]:
         f"{column} {reason} ({rows:,})"
         for column, reason, rows in reasons.reset_index().itertuples(index=False)
     )
-    return (f"{plural(report.rejected_rows, 'row')} of the file could not be loaded: {told}.",)
+    return (f"{pluralize(report.rejected_rows, 'row')} of the file could not be loaded: {told}.",)
 
 
 def _echo_load(report: LoadReport) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from synfin_analytics._core.formatting import plural
+from synfin_analytics._core.formatting import pluralize
 from synfin_analytics.exceptions import ArgumentError
 
 _NEW, _SAME, _KEPT, _REPLACED = "new", "same", "kept", "replaced"
@@ -37,7 +37,9 @@ def notebooks(folder: Path, overwrite: bool) -> None:
         name = path.relative_to(source)
         done[_lay(path, folder / name, overwrite=overwrite)].append(str(name))
     total = sum(map(len, done.values()))
-    click.echo(f"{plural(total, 'notebook')} in {folder.resolve()}, {len(done[_NEW])} of them new.")
+    click.echo(
+        f"{pluralize(total, 'notebook')} in {folder.resolve()}, {len(done[_NEW])} of them new."
+    )
     for state, words in (
         (_KEPT, "Left alone, since changed (--overwrite replaces them)"),
         (_REPLACED, "Replaced"),

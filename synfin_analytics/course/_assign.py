@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from synfin_analytics._core.formatting import plural
+from synfin_analytics._core.formatting import pluralize
 from synfin_analytics.course._notebooks import stored, with_seed
 from synfin_analytics.course._roster import (
     ROSTER,
@@ -92,8 +92,8 @@ def give(
     if strangers := [one for one in kept if (one.student, one.lesson) not in known]:
         raise ArgumentError(
             f"{folder / strangers[0].path} exists, and {ROSTER} does not have its seed "
-            f"({plural(len(strangers), 'notebook')} in total). Move the notebook away, restore the "
-            "roster, or use --replace."
+            f"({pluralize(len(strangers), 'notebook')} in total). Move the notebook away, restore "
+            "the roster, or use --replace."
         )
     known |= {(one.student, one.lesson): one for one in written}
     folder.mkdir(parents=True, exist_ok=True)

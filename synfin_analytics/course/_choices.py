@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from synfin_analytics._core.formatting import listed
+from synfin_analytics._core.formatting import join_words
 from synfin_analytics.course.graders import Grader
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ _LISTED = 12
 
 def unknown(name: str, options: tuple[str, ...]) -> str:
     """Say that a name is not among the known ones; of the nearest it says nothing."""
-    known = f" Known: {listed(sorted(options))}." if len(options) <= _LISTED else ""
+    known = f" Known: {join_words(sorted(options))}." if len(options) <= _LISTED else ""
     return f"Unknown name: {name!r}.{known}"
 
 
@@ -99,14 +99,14 @@ class Matching(Grader):
 
     def wanted(self) -> str:
         """Name the kind of answer that is expected."""
-        return f"a dict with a name for each of {listed(list(self.truth))}"
+        return f"a dict with a name for each of {join_words(list(self.truth))}"
 
     def fault(self, given: Any) -> str | None:
         """Say what is wrong with them."""
         if not isinstance(given, dict):
             return f"Expected {self.wanted()}."
         if missing := [thing for thing in self.truth if given.get(thing) is None]:
-            return f"{listed(missing)} is missing. Expected {self.wanted()}."
+            return f"{join_words(missing)} is missing. Expected {self.wanted()}."
         faults = []
         for thing, right in self.truth.items():
             name = given[thing]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from synfin_analytics._core.formatting import listed, plural
+from synfin_analytics._core.formatting import join_words, pluralize
 from synfin_analytics.course._answers import VALUES
 from synfin_analytics.course.graders import CLOSE, ROUNDED, ROUNDED_WORDS, Grader
 from synfin_analytics.exceptions import nearest_names
@@ -50,7 +50,7 @@ class Table(Grader):
 
     def wanted(self) -> str:
         """Name the kind of answer that is expected."""
-        return f"a table with the columns {listed([self.key, *self.values])}"
+        return f"a table with the columns {join_words([self.key, *self.values])}"
 
     def fault(self, given: Any) -> str | None:
         """Say what is wrong with it."""
@@ -67,7 +67,9 @@ class Table(Grader):
             return f"Each {self.key} must have one row; at least one occurs twice."
         wanted = keys_of(self.truth[self.key])
         if missing := [key for key in wanted if key not in found]:
-            return f"{plural(len(missing), 'row')} of {self.key} missing. Asked for: {self.asks}."
+            return (
+                f"{pluralize(len(missing), 'row')} of {self.key} missing. Asked for: {self.asks}."
+            )
         if len(found) > len(wanted):
             return f"The table has rows that do not belong to it. Asked for: {self.asks}."
         return self._values_fault(table[[found[key] for key in wanted]], wanted)
@@ -107,8 +109,8 @@ class Table(Grader):
         rows = np.flatnonzero(np.any([off[name] for name in wrong], axis=0))
         where = "in every row" if len(rows) == len(wanted) else f"in the row of {wanted[rows[0]]}"
         right = [name for name in self.values if name not in wrong]
-        praise = f"{listed(right)}: right. " if right else ""
-        return f"{praise}{listed(wrong)}: not right yet, as {where}. Asked for: {self.asks}."
+        praise = f"{join_words(right)}: right. " if right else ""
+        return f"{praise}{join_words(wrong)}: not right yet, as {where}. Asked for: {self.asks}."
 
     def _right(self, name: str) -> Floats:
         return self.truth[name].cast(pl.Float64).to_numpy()
@@ -215,7 +217,7 @@ class PerPayment(Grader):
             return f"Expected {self.wanted()}; the column {column!r} does not contain numbers."
         if len(values) != len(self.ids):
             return (
-                f"Expected {self.wanted()}; got {plural(len(values), 'row')} for "
-                f"{plural(len(self.ids), 'payment')}."
+                f"Expected {self.wanted()}; got {pluralize(len(values), 'row')} for "
+                f"{pluralize(len(self.ids), 'payment')}."
             )
         return values

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from synfin_analytics._core.formatting import listed
+from synfin_analytics._core.formatting import join_words
 from synfin_analytics.course._answers import Unknown, only_value, plain
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ class Numbers(Grader):
             given = given.row(0, named=True) if set(names) <= set(given.columns) else given.row(0)
         if isinstance(given, dict):
             if missing := [name for name in names if name not in given]:
-                return f"{listed(missing)} is missing. Expected {self.wanted()}."
+                return f"{join_words(missing)} is missing. Expected {self.wanted()}."
             given = [given[name] for name in names]
         if not isinstance(given, list | tuple) or len(given) != len(names):
             return f"Expected {len(names)} numbers, as {self.wanted()}."
@@ -229,8 +229,8 @@ class Numbers(Grader):
         right = [name for name in self.parts if name not in wrong]
         told = " ".join(f"{name}: {fault}" for name, fault in wrong.items())
         if len(set(wrong.values())) == 1 and len(wrong) > 1:
-            told = f"{listed(list(wrong))}: {next(iter(wrong.values()))}"
-        return f"{listed(right)} is right. {told}" if right else told
+            told = f"{join_words(list(wrong))}: {next(iter(wrong.values()))}"
+        return f"{join_words(right)} is right. {told}" if right else told
 
 
 def share(truth: float, asks: str, mistakes: Mapping[str, float] | None = None) -> Number:

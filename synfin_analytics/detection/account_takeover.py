@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
-from synfin_analytics._core.formatting import number, percent, plural
+from synfin_analytics._core.formatting import format_number, format_percent, pluralize
 from synfin_analytics.detection._bursts import bursts
 from synfin_analytics.detection.detector import Detector, grown, hits
 
@@ -65,7 +65,7 @@ class AccountTakeover(Detector):
     def words(self, figures: dict[str, Any]) -> str:
         """Tell an episode in a sentence."""
         return (
-            f"{plural(figures['payments'], 'payment')} from a device that the customer never had, "
-            f"of {number(figures['times_usual'], 1)} times the usual amount; the customer makes "
-            f"{percent(figures['online_share'])} of all payments online"
+            f"{pluralize(figures['payments'], 'payment')} from a device that the customer never "
+            f"had, of {format_number(figures['times_usual'], 1)} times the usual amount; the "
+            f"customer makes {format_percent(figures['online_share'])} of all payments online"
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import polars as pl
 
-from synfin_analytics._core.formatting import number
+from synfin_analytics._core.formatting import format_number
 from synfin_analytics._core.rolling import Runs
 from synfin_analytics.detection._bursts import NONE
 from synfin_analytics.detection.detector import Detector, grown, hits
@@ -66,6 +66,6 @@ class AmountSpike(Detector):
     def words(self, figures: dict[str, Any]) -> str:
         """Tell an episode in a sentence."""
         return (
-            f"One payment of {number(figures['times_usual'], 1)} times what the customer usually "
-            "pays, not in the customer's way"
+            f"One payment of {format_number(figures['times_usual'], 1)} times what the customer "
+            "usually pays, not in the customer's way"
         )

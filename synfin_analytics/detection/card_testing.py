@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import polars as pl
 
-from synfin_analytics._core.formatting import number, plural
+from synfin_analytics._core.formatting import format_number, pluralize
 from synfin_analytics._core.rolling import Runs
 from synfin_analytics.detection._bursts import NONE, bursts
 from synfin_analytics.detection.detector import Detector, grown, hits
@@ -66,6 +66,6 @@ class CardTesting(Detector):
     def words(self, figures: dict[str, Any]) -> str:
         """Tell an episode in a sentence."""
         then = figures["large_amount"]
-        return f"{plural(figures['tiny_payments'], 'tiny payment')} in short order" + (
-            f", then {number(then, 2)}" if then else ""
+        return f"{pluralize(figures['tiny_payments'], 'tiny payment')} in short order" + (
+            f", then {format_number(then, 2)}" if then else ""
         )

@@ -11,7 +11,7 @@ import polars as pl
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from synfin_analytics._core.formatting import number, plural
+from synfin_analytics._core.formatting import format_number, pluralize
 from synfin_analytics.detection._bursts import microseconds
 from synfin_analytics.detection.detector import Detector, grown
 
@@ -130,6 +130,7 @@ class CollusionRing(Detector):
         """Tell an episode in a sentence."""
         mean = figures["amount"] / figures["payments"]
         return (
-            f"{plural(figures['members'], 'customer')} paid {plural(figures['shops'], 'merchant')} "
-            f"{plural(figures['payments'], 'time')}, about {number(mean)} each time"
+            f"{pluralize(figures['members'], 'customer')} paid "
+            f"{pluralize(figures['shops'], 'merchant')} {pluralize(figures['payments'], 'time')}, "
+            f"about {format_number(mean)} each time"
         )

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from scipy.stats import poisson
 
-from synfin_analytics._core.formatting import number, plural
+from synfin_analytics._core.formatting import format_number, pluralize
 from synfin_analytics._core.rolling import Runs
 from synfin_analytics.detection._bursts import NONE, microseconds
 from synfin_analytics.detection.detector import Detector, grown
@@ -137,6 +137,6 @@ class CompromisedMerchant(Detector):
     def words(self, figures: dict[str, Any]) -> str:
         """Tell an episode in a sentence."""
         return (
-            f"{plural(figures['cards'], 'card')} that had paid at one terminal were misused soon "
-            f"after, where {number(figures['by_chance'], 1)} would be by chance"
+            f"{pluralize(figures['cards'], 'card')} that had paid at one terminal were misused "
+            f"soon after, where {format_number(figures['by_chance'], 1)} would be by chance"
         )

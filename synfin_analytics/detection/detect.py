@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from synfin_analytics._core.formatting import listed
+from synfin_analytics._core.formatting import join_words
 from synfin_analytics.detection._context import Ledger
 from synfin_analytics.detection.account_takeover import AccountTakeover
 from synfin_analytics.detection.amount_spike import AmountSpike
@@ -127,7 +127,7 @@ def _detected(
     for detector in detectors:
         lacking = [name for name in detector.needs if name not in ledger.known]
         if lacking:
-            skipped[detector.name] = f"the transactions have no {listed(lacking)}"
+            skipped[detector.name] = f"the transactions have no {join_words(lacking)}"
         else:
             found[detector] = detector.find(ledger)
     return told(ledger, found, skipped, harmless=harmless)

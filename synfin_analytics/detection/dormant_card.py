@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import polars as pl
 
-from synfin_analytics._core.formatting import number, plural
+from synfin_analytics._core.formatting import format_number, pluralize
 from synfin_analytics._core.rolling import DAY, Runs
 from synfin_analytics.detection._bursts import bursts, microseconds
 from synfin_analytics.detection.detector import Detector, grown, hits
@@ -65,6 +65,6 @@ class DormantCard(Detector):
     def words(self, figures: dict[str, Any]) -> str:
         """Tell an episode in a sentence."""
         return (
-            f"{plural(figures['payments'], 'payment')} in a row after "
-            f"{number(figures['silent_days'])} days without any"
+            f"{pluralize(figures['payments'], 'payment')} in a row after "
+            f"{format_number(figures['silent_days'])} days without any"
         )

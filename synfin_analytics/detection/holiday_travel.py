@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import polars as pl
 
-from synfin_analytics._core.formatting import number, plural
+from synfin_analytics._core.formatting import format_number, pluralize
 from synfin_analytics.detection._bursts import NONE, microseconds, spells
 from synfin_analytics.detection._context import AXES
 from synfin_analytics.detection.detector import Detector, grown, hits
@@ -71,6 +71,7 @@ class HolidayTravel(Detector):
     def words(self, figures: dict[str, Any]) -> str:
         """Tell an episode in a sentence."""
         return (
-            f"{plural(figures['payments'], 'payment')} in person on {number(figures['days'], 1)} "
-            f"days up to {number(figures['km'])} km from home"
+            f"{pluralize(figures['payments'], 'payment')} in person on "
+            f"{format_number(figures['days'], 1)} days up to {format_number(figures['km'])} km "
+            "from home"
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import polars as pl
 
-from synfin_analytics._core.formatting import number
+from synfin_analytics._core.formatting import format_number
 from synfin_analytics._core.geography import great_circle_km
 from synfin_analytics._core.rolling import HOUR, Runs
 from synfin_analytics.detection._bursts import NONE, spells
@@ -99,6 +99,6 @@ class ImpossibleTravel(Detector):
     def words(self, figures: dict[str, Any]) -> str:
         """Tell an episode in a sentence."""
         return (
-            f"A card was used {number(figures['km'])} km from where it had been "
-            f"{number(60 * figures['hours'])} minutes before or after"
+            f"A card was used {format_number(figures['km'])} km from where it had been "
+            f"{format_number(60 * figures['hours'])} minutes before or after"
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import polars as pl
 
-from synfin_analytics._core.formatting import number, plural
+from synfin_analytics._core.formatting import format_number, pluralize
 from synfin_analytics.detection._bursts import bursts
 from synfin_analytics.detection.detector import Detector, grown, hits
 
@@ -49,6 +49,6 @@ class JustBelowLimit(Detector):
     def words(self, figures: dict[str, Any]) -> str:
         """Tell an episode in a sentence."""
         return (
-            f"{plural(figures['payments'], 'payment')} with one card, each just below "
-            f"{number(figures['limit'])}"
+            f"{pluralize(figures['payments'], 'payment')} with one card, each just below "
+            f"{format_number(figures['limit'])}"
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
-from synfin_analytics._core.formatting import number
+from synfin_analytics._core.formatting import format_number
 from synfin_analytics.detection.amount_spike import singles, spikes
 from synfin_analytics.detection.detector import Detector, grown
 
@@ -39,6 +39,6 @@ class LargePurchase(Detector):
     def words(self, figures: dict[str, Any]) -> str:
         """Tell an episode in a sentence."""
         return (
-            f"One payment of {number(figures['times_usual'], 1)} times what the customer usually "
-            "pays, with the customer's own card or device"
+            f"One payment of {format_number(figures['times_usual'], 1)} times what the customer "
+            "usually pays, with the customer's own card or device"
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import polars as pl
 
-from synfin_analytics._core.formatting import percent, plural
+from synfin_analytics._core.formatting import format_percent, pluralize
 from synfin_analytics._core.rolling import HOUR
 from synfin_analytics.detection._bursts import bursts
 from synfin_analytics.detection.detector import Detector, grown, hits
@@ -62,6 +62,6 @@ class NightSpree(Detector):
     def words(self, figures: dict[str, Any]) -> str:
         """Tell an episode in a sentence."""
         return (
-            f"{plural(figures['payments'], 'payment')} in one night, of a customer who makes "
-            f"{percent(figures['night_share'])} of the others at night"
+            f"{pluralize(figures['payments'], 'payment')} in one night, of a customer who makes "
+            f"{format_percent(figures['night_share'])} of the others at night"
         )

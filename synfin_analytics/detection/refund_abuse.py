@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import polars as pl
 
-from synfin_analytics._core.formatting import number, plural
+from synfin_analytics._core.formatting import format_number, pluralize
 from synfin_analytics._core.rolling import Amounts, Runs
 from synfin_analytics.detection._bursts import bursts
 from synfin_analytics.detection.detector import Detector, grown, hits
@@ -57,6 +57,7 @@ class RefundAbuse(Detector):
     def words(self, figures: dict[str, Any]) -> str:
         """Tell an episode in a sentence."""
         return (
-            f"{plural(figures['payments'], 'refund')} of {number(figures['refunded'], 2)} in all "
-            f"from a merchant where {number(figures['bought'], 2)} had been spent"
+            f"{pluralize(figures['payments'], 'refund')} of "
+            f"{format_number(figures['refunded'], 2)} in all from a merchant where "
+            f"{format_number(figures['bought'], 2)} had been spent"
         )

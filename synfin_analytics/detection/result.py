@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from synfin_analytics._core.formatting import NO_VALUE, day, duration, number, percent, plural
+from synfin_analytics._core.formatting import (
+    NO_VALUE,
+    format_date,
+    format_duration,
+    format_number,
+    format_percent,
+    pluralize,
+)
 from synfin_analytics._core.html import table_html
 from synfin_analytics._core.output import Output, check_output, to_frame
 from synfin_analytics.detection.detector import FOUND
@@ -108,15 +115,15 @@ class DetectedPatterns:
         ]
         without = f"; not looked for: {', '.join(self.skipped)}" if self.skipped else ""
         return (
-            f"DetectedPatterns({plural(len(self), 'pattern')} in "
-            f"{plural(self._links['transaction_id'].n_unique(), 'transaction')}: "
+            f"DetectedPatterns({pluralize(len(self), 'pattern')} in "
+            f"{pluralize(self._links['transaction_id'].n_unique(), 'transaction')}: "
             f"{', '.join(found)}{without})"
         )
 
     def _repr_html_(self) -> str:
         summary = self.summary("polars")
         parts = [
-            f"<p><b>{plural(len(self), 'pattern')}</b></p>",
+            f"<p><b>{pluralize(len(self), 'pattern')}</b></p>",
             table_html(summary.columns, [[*map(_cell, row)] for row in summary.iter_rows()]),
         ]
         parts += [
@@ -126,7 +133,7 @@ class DetectedPatterns:
         some = self._patterns.sort("confidence_score", descending=True).head(_SHOWN)
         if len(some):
             rows = (
-                (name, description, severity, day(first), percent(confidence))
+                (name, description, severity, format_date(first), format_percent(confidence))
                 for name, description, severity, first, confidence in some.select(
                     "name", "description", "severity", "first_detected", "confidence_score"
                 ).iter_rows()
@@ -230,7 +237,7 @@ def _row(detector: Detector, episode: dict[str, Any], *, harmless: bool) -> dict
     return {
         "pattern_type": detector.name,
         "name": detector.title,
-        "description": f"{detector.words(figures)}; {number(figures['amount'], 2)} in all.",
+        "description": f"{detector.words(figures)}; {format_number(figures['amount'], 2)} in all.",
         "characteristics": json.dumps(characteristics, ensure_ascii=False),
         "severity": "low" if harmless else _severity(figures["amount"], len(episode["customers"])),
         "detection_count": episode["payments"],
@@ -249,7 +256,7 @@ def _severity(amount: float, customers: int) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dt.timedelta):
-        return duration(value)
+        return format_duration(value)
     return list(value) if isinstance(value, tuple) else value
 
 

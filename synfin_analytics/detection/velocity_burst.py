@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
-from synfin_analytics._core.formatting import plural
+from synfin_analytics._core.formatting import pluralize
 from synfin_analytics.detection._bursts import bursts
 from synfin_analytics.detection.detector import Detector, grown, hits
 
@@ -43,4 +43,6 @@ class VelocityBurst(Detector):
 
     def words(self, figures: dict[str, Any]) -> str:
         """Tell an episode in a sentence."""
-        return f"{plural(figures['payments'], 'payment')} with one card, one right after the other"
+        return (
+            f"{pluralize(figures['payments'], 'payment')} with one card, one right after the other"
+        )

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from synfin_analytics._core.formatting import plural
+from synfin_analytics._core.formatting import pluralize
 from synfin_analytics._core.ranks import stable_order
 from synfin_analytics._core.rolling import Amounts
 from synfin_analytics.database.models import Customer, Merchant, Transaction
@@ -191,7 +191,7 @@ def _looked_up(
     found = frame.select(key).join(known, on=key, how="left", maintain_order="left")
     lacking = found["known"].is_null()
     if lacking.any():
-        who = plural(found[key].filter(lacking).n_unique(), table.removesuffix("s"))
+        who = pluralize(found[key].filter(lacking).n_unique(), table.removesuffix("s"))
         reason = f"is not in the table of {table} (add {who}, or give no {table})"
         raise_invalid_rows("transactions", key, reason, lacking)
     return found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 
 from synfin_analytics._core.arguments import whole_number
-from synfin_analytics._core.formatting import compact_percent, plural
+from synfin_analytics._core.formatting import format_percent, pluralize
 from synfin_analytics._core.html import table_html
 from synfin_analytics.exceptions import ArgumentError
 
@@ -46,7 +46,7 @@ class FormattedTable:
         zone = _zones(df.iloc[:, :_COLUMNS])
         columns = df.shape[1]
         parts = [
-            f"the first {rows:,} of {plural(total, 'row')}" if total > rows else "",
+            f"the first {rows:,} of {pluralize(total, 'row')}" if total > rows else "",
             f"the first {_COLUMNS} of {columns} columns" if columns > _COLUMNS else "",
             f"times in {zone}" if zone else "",
         ]
@@ -230,7 +230,7 @@ def _numbers(name: str, column: pd.Series, names: list[str]) -> Callable[[Any], 
     if whole:
         return lambda value: f"{value:,}"
     if _share(name, names) and all(value <= 1 for value in known):
-        return compact_percent
+        return lambda value: format_percent(value, 2)
     digits = 4 if name in _COORDINATES else 2
     if digits == 2 and not all(math.isclose(value, round(value, 2)) for value in known):
         digits = min(max(4 - math.ceil(math.log10(max(known))), 2), 6)

@@ -122,13 +122,14 @@ def _note(evaluation: Evaluation, metric: str, value: float) -> str:
 def html(evaluation: Evaluation) -> str:
     """Return an evaluation as a notebook shows it."""
     caption = (
-        f"{wording.plural(evaluation.n, 'transaction')}, "
-        f"{wording.plural(evaluation.frauds, 'fraud')}; alerts at {evaluation.threshold} or above"
+        f"{wording.pluralize(evaluation.n, 'transaction')}, "
+        f"{wording.pluralize(evaluation.frauds, 'fraud')}; alerts at {evaluation.threshold} or "
+        "above"
     )
     if evaluation.unlabelled:
         caption += f"; {evaluation.unlabelled:,} without a label left out"
-    head = ("metric", "value", f"{100 * evaluation.level:g}\u00a0% interval", "counts",
-            "without a model", "note")  # fmt: skip
+    level = wording.format_confidence_level(evaluation.level)
+    head = ("metric", "value", f"{level} interval", "counts", "without a model", "note")
     rows = [
         (
             NAMES[one["metric"]][0],

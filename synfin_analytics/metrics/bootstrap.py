@@ -6,7 +6,7 @@ how often each cluster counts, so nothing is sorted again: see :mod:`.resampled`
 The ends are quantiles of the draws, moved outwards as Hesterberg (2015, section 4.3) proposes: the
 expanded percentile interval, which has the width of Student's t where the plain one is too narrow.
 Its degrees of freedom are those of the clusters that carry the metric, for most metrics the
-clusters with fraud. With 8 defrauded customers of 2,000 the plain percentiles of a 95 % interval
+clusters with fraud. With 8 defrauded customers of 2,000 the plain percentiles of a 95% interval
 covered the true value in 86 to 91 of 100 samples and the expanded ones in 92 to 96
 (tests/metrics/test_bootstrap.py simulates both few and many defrauded customers).
 """

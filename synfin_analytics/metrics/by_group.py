@@ -159,7 +159,7 @@ class GroupedEvaluation:
             for name, one in [(group_name(key), one) for key, one in self.groups[:_SHOWN]]
         ]
         more = len(self.groups) - len(rows)
-        caption = f"{wording.plural(len(self.groups), 'group')} by {', '.join(self.by)}" + (
+        caption = f"{wording.pluralize(len(self.groups), 'group')} by {', '.join(self.by)}" + (
             f"; {more:,} more: see .by_group" if more else ""
         )
         return table_html(head, rows, caption=caption) + self.overall._repr_html_()
@@ -170,7 +170,7 @@ _Value: TypeAlias = "tuple[tuple[Any, ...], float, Evaluation]"
 
 def group_name(key: tuple[Any, ...]) -> str:
     """Name a group as people read it."""
-    return " · ".join(map(wording.group_word, key))
+    return " · ".join(map(wording.format_group, key))
 
 
 def is_small(one: Evaluation) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from synfin_analytics._core.arguments import columns, shown
-from synfin_analytics._core.formatting import NO_VALUE, decimal
+from synfin_analytics._core.formatting import NO_VALUE, format_confidence_level, format_decimal
 from synfin_analytics._core.html import table_html
 from synfin_analytics._core.metric_format import (
     format_difference,
@@ -100,13 +100,15 @@ class Comparison:
     def __repr__(self) -> str:
         parts = []
         for metric, by_model in self.bootstraps.items():
-            told = ", ".join(f"{model} {decimal(one.value)}" for model, one in by_model.items())
+            told = ", ".join(
+                f"{model} {format_decimal(one.value)}" for model, one in by_model.items()
+            )
             parts.append(f"{metric}: {told}")
         return f"Comparison({'; '.join(parts)})"
 
     def _repr_html_(self) -> str:
         level = self.evaluations[self.reference].level
-        sure = f"{100 * level:g}\u00a0% interval"
+        sure = f"{format_confidence_level(level)} interval"
         head = ("metric", "model", "value", sure, "without a model", "difference", f"{sure} of it")
         rows = [
             (

@@ -13,7 +13,7 @@ import pandas as pd
 from synfin_analytics._core.arguments import column, share, shown, whole_number
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.dataframes import opened
-from synfin_analytics._core.formatting import decimal, plural
+from synfin_analytics._core.formatting import format_decimal, pluralize
 from synfin_analytics.exceptions import ArgumentError, refuse_repeated_columns
 from synfin_analytics.metrics import _summary as summary
 from synfin_analytics.metrics import cost as costs
@@ -207,10 +207,11 @@ class Evaluation(AtThreshold, OfRows):
 
     def __repr__(self) -> str:
         return (
-            f"Evaluation({plural(self.n, 'transaction')}, {plural(self.frauds, 'fraud')}; at "
+            f"Evaluation({pluralize(self.n, 'transaction')}, {pluralize(self.frauds, 'fraud')}; at "
             f"{self.threshold}: "
-            f"precision {decimal(self.precision)}, recall {decimal(self.recall)}; ROC AUC "
-            f"{decimal(self.roc_auc)}, average precision {decimal(self.average_precision)})"
+            f"precision {format_decimal(self.precision)}, recall {format_decimal(self.recall)}; "
+            f"ROC AUC {format_decimal(self.roc_auc)}, average precision "
+            f"{format_decimal(self.average_precision)})"
         )
 
     def _repr_html_(self) -> str:

@@ -22,7 +22,7 @@ from synfin_analytics._core.dataframes import (
     plainly_named,
     typed,
 )
-from synfin_analytics._core.formatting import plural
+from synfin_analytics._core.formatting import pluralize
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._aggregate import add_up
 from synfin_analytics.metrics._clusters import AUTO, FEW, SQUARES, Clusters, effective, squares
@@ -315,8 +315,8 @@ def _refuse(counts: nw.DataFrame[Any], label: str, amount: str | None) -> None:
     infinite = 0 if amount is None else int(numbers(counts[_INFINITE]).sum())
     if infinite:
         raise ArgumentError(
-            f"Column {amount!r} must be a finite number, or missing; in {plural(infinite, 'row')} "
-            "it is infinite."
+            f"Column {amount!r} must be a finite number, or missing; in "
+            f"{pluralize(infinite, 'row')} it is infinite."
         )
     if amount is not None and not np.isfinite(numbers(counts["amount"])).all():
         raise ArgumentError(f"Column {amount!r} must have a finite sum; its values are too large.")

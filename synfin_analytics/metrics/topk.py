@@ -10,7 +10,7 @@ import pandas as pd
 
 from synfin_analytics._core.arguments import whole_number
 from synfin_analytics._core.arithmetic import ratio
-from synfin_analytics._core.formatting import decimal
+from synfin_analytics._core.formatting import format_decimal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,8 +50,8 @@ class TopK:
 
     def __repr__(self) -> str:
         name = self.what.replace("@k", f"@{self.k}")
-        most = decimal(self.ceiling)
-        return f"{name} = {decimal(self.value)} over {len(self.daily)} days (at most {most})"
+        most = format_decimal(self.ceiling)
+        return f"{name} = {format_decimal(self.value)} over {len(self.daily)} days (at most {most})"
 
 
 def check_k(k: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from synfin_analytics._core.formatting import plural, score
+from synfin_analytics._core.formatting import format_confidence_level, format_threshold, pluralize
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.plots._thinning import thinned
 from synfin_analytics.plots.style import MOST_LINES
@@ -63,9 +63,9 @@ def missing_class(evaluation: Evaluation, *, genuine: bool = False) -> str:
     if not evaluation.n:
         return "no labelled transactions"
     if not evaluation.frauds:
-        return f"no fraud among {plural(evaluation.n, 'transaction')}"
+        return f"no fraud among {pluralize(evaluation.n, 'transaction')}"
     if genuine and evaluation.frauds == evaluation.n:
-        return f"nothing but fraud: {plural(evaluation.n, 'transaction')}"
+        return f"nothing but fraud: {pluralize(evaluation.n, 'transaction')}"
     return ""
 
 
@@ -73,10 +73,10 @@ def at_threshold(evaluation: Evaluation) -> str:
     """Name its threshold; one that was chosen on the same rows flatters, and says so."""
     threshold = evaluation.threshold
     flatters = threshold.chosen_on == evaluation.counts.fingerprint
-    return f"at threshold {score(threshold.value)}" + ", chosen on these rows" * flatters
+    return f"at threshold {format_threshold(threshold.value)}" + ", chosen on these rows" * flatters
 
 
 def interval_words(evaluations: Mapping[str, Evaluation]) -> str:
     """Name the intervals by their confidence, where it is the same for all."""
     levels = {one.level for one in evaluations.values()}
-    return f"{100 * levels.pop():g} % intervals" if len(levels) == 1 else "intervals"
+    return f"{format_confidence_level(levels.pop())} intervals" if len(levels) == 1 else "intervals"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synfin_analytics._core.formatting import UNDEFINED, decimal
+from synfin_analytics._core.formatting import UNDEFINED, format_decimal
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.plots import style
 from synfin_analytics.plots._validation import interval_words
@@ -111,7 +111,7 @@ def _differences(ax: Axes, numbers: pd.DataFrame, *, one_model: bool) -> None:
     for row, value, reference, difference in zip(
         rows, *(numbers[name] for name in ("value", "reference", "difference")), strict=True
     ):
-        known = f"{decimal(value)} against {decimal(reference)}"
+        known = f"{format_decimal(value)} against {format_decimal(reference)}"
         style.beside(ax, known if np.isfinite(difference) else UNDEFINED, row, size="small")
     metrics = [_METRICS.get(name, name.replace("_", " ")) for name in numbers["metric"]]
     names = [f", {name}" * (not one_model) for name in numbers["model"]]

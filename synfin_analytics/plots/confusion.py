@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from synfin_analytics._core.arithmetic import ratio
-from synfin_analytics._core.formatting import between, percent, plural
+from synfin_analytics._core.formatting import format_percent, format_percent_interval, pluralize
 from synfin_analytics.metrics.confusion import Confusion
 from synfin_analytics.metrics.proportions import Interval, proportion_interval
 from synfin_analytics.plots import style
@@ -108,10 +108,12 @@ def _matrix(
         lines = [
             (-0.2, f"{cell['transactions']:,}", "x-large", "bold"),
             (0.05, cell["meaning"], "medium", "normal"),
-            (0.25, percent(cell["share"]), "small", "normal"),
+            (0.25, format_percent(cell["share"]), "small", "normal"),
         ]
         if np.isfinite(cell["share"]):
-            lines.append((0.38, between(cell["low"], cell["high"]), "x-small", "normal"))
+            lines.append(
+                (0.38, format_percent_interval(cell["low"], cell["high"]), "x-small", "normal")
+            )
         for down, text, size, weight in lines:
             ax.text(
                 column,
@@ -130,8 +132,8 @@ def _matrix(
     ax.set_yticks([0, 1], _with_counts(_TRUTH, (frauds, counts.n - frauds)))
     ax.set_xlabel(
         counts.why_undefined("precision")
-        or f"of {plural(alerts, 'alert')} fraud: {percent(counts.precision)} "
-        f"({between(*precision)})"
+        or f"of {pluralize(alerts, 'alert')} fraud: {format_percent(counts.precision)} "
+        f"({format_percent_interval(*precision)})"
     )
 
 

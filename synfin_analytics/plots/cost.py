@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synfin_analytics._core.formatting import percent, score
+from synfin_analytics._core.formatting import format_percent, format_threshold
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.plots import style
 from synfin_analytics.plots._thinning import thinned
@@ -136,6 +136,9 @@ def _told(best: pd.Series[float], none: float) -> str:
     if np.isinf(best["threshold"]):
         return "best: no alert at all"
     saved = f"\nsaves {style.brief(best['saved'])}" + (
-        f" ({percent(best['saved'] / none)})" if none > 0 else ""
+        f" ({format_percent(best['saved'] / none)})" if none > 0 else ""
     )
-    return f"best threshold: {score(best['threshold'])}\ncosts {style.brief(best['cost'])}{saved}"
+    return (
+        f"best threshold: {format_threshold(best['threshold'])}\n"
+        f"costs {style.brief(best['cost'])}{saved}"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from synfin_analytics._core.formatting import UNDEFINED, decimal, percent
+from synfin_analytics._core.formatting import UNDEFINED, format_decimal, format_percent
 from synfin_analytics.plots import style
 from synfin_analytics.plots._validation import (
     at_threshold,
@@ -75,7 +75,7 @@ def plot_precision_recall(
         levels = sorted({one.prevalence for one in models.values() if one.n})
         for level in levels:
             ax.axhline(level, color=colours.grey, linewidth=1, linestyle=style.DASHES, zorder=1)
-        ends = dict.fromkeys(percent(level) for level in levels[:1] + levels[-1:])
+        ends = dict.fromkeys(format_percent(level) for level in levels[:1] + levels[-1:])
         chance = f"at random: {' to '.join(ends) or UNDEFINED}"
         _lines(ax, models, numbers, ("recall", "precision"), "AP", chance)
         ax.set_ylabel("precision: share of the alerts that are fraud")
@@ -162,7 +162,7 @@ def _lines(
         ax.vlines(at[x], *one.interval(y), clip_on=False, **bar)
         ax.plot(at[x], at[y], mark, color=colour, markersize=6, zorder=5, clip_on=False)
         value = one.average_precision if area == "AP" else one.roc_auc
-        known = f"{area} {decimal(value)}"
+        known = f"{area} {format_decimal(value)}"
         handles.append(
             Line2D(
                 [],

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 #: Lines of the picture, from the highest, and what each is called.
 LINES = {
-    "upper_hundredth": "99 % are below",
-    "upper_tenth": "90 % are below",
+    "upper_hundredth": "99% are below",
+    "upper_tenth": "90% are below",
     "mean_score": "mean",
     "median": "median",
 }
@@ -30,7 +30,7 @@ _FEW = 5
 def plot_score_drift(
     weeks: pd.DataFrame, ax: Axes | None = None, *, title: str | None = None
 ) -> Display:
-    """Draw the scores of each week: their mean, and what a half, 90 % and 99 % do not pass.
+    """Draw the scores of each week: their mean, and what a half, 90% and 99% do not pass.
 
     Where these lines move, the payments have changed or the model has; the fraud rate of the same
     weeks (:func:`plot_fraud_rate` of the same frame) tells whether there is a reason.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from synfin_analytics._core.arguments import whole_number
-from synfin_analytics._core.formatting import signed
+from synfin_analytics._core.formatting import format_signed
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.plots import style
 
@@ -79,7 +79,7 @@ def plot_importances(
         rows = np.arange(len(numbers))[::-1]
         ax.barh(rows, numbers["size"], height=0.6, color=colours.bar)
         for row, mean in zip(rows, numbers["mean"], strict=True):
-            style.beside(ax, signed(mean), row, size="small")
+            style.beside(ax, format_signed(mean), row, size="small")
         ax.set_yticks(rows, names)
         ax.set_ylim(-0.6, max(len(numbers), 1) - 0.4)
         ax.tick_params(axis="y", pad=8)

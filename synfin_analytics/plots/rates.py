@@ -9,7 +9,7 @@ import numpy as np
 
 from synfin_analytics._core.arguments import shown, whole_number
 from synfin_analytics._core.arithmetic import ratio
-from synfin_analytics._core.formatting import group_word, is_missing, percent
+from synfin_analytics._core.formatting import format_group, format_percent, is_missing
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics.fraud_rates import MEASURES
 from synfin_analytics.plots import style
@@ -169,7 +169,7 @@ def _by_group(
     overall = _overall(of)
     if len(frame) > 1 and np.isfinite(overall):
         ax.axvline(overall, color=colours.grey, linewidth=1, linestyle=style.DASHES, zorder=1)
-        style.above(ax, f"all shown: {percent(overall)}", overall)
+        style.above(ax, f"all shown: {format_percent(overall)}", overall)
     ax.hlines(rows, of["low"], of["high"], color=colours.ink, linewidth=2.4, alpha=0.55, zorder=2)
     dots: dict[str, Any] = {"color": colours.ink, "clip_on": False}
     ax.plot(of["fraud_rate"], rows, "o", markersize=6, zorder=3, **dots)
@@ -231,7 +231,7 @@ def _over_time(
     overall = _overall(of)
     if len(moments) > 1 and np.isfinite(overall):
         ax.axhline(overall, color=colours.grey, linewidth=1, linestyle=style.DASHES, zorder=1)
-        style.beside(ax, f"all: {percent(overall)}", overall)
+        style.beside(ax, f"all: {format_percent(overall)}", overall)
     ax.set_ylim(0, _limit(of))
     ax.yaxis.set_major_formatter(style.percent_ticks())
     below = _volume(ax, moments, of["labelled"]) if len(moments) else ax
@@ -289,7 +289,7 @@ def _labels(frame: nw.DataFrame[Any], groups: list[str]) -> list[str]:
             highs = frame[name].to_list()
             columns[-1] = [_span(*ends) for ends in zip(frame[low].to_list(), highs, strict=True)]
         else:
-            columns.append([group_word(value) for value in frame[name].to_list()])
+            columns.append([format_group(value) for value in frame[name].to_list()])
     return [" · ".join(words) for words in zip(*columns, strict=True)] or ["all"] * len(frame)
 
 
@@ -302,7 +302,7 @@ def _band(name: str, groups: list[str]) -> str | None:
 
 def _span(low: object, high: object) -> str:
     if is_missing(low) or is_missing(high):
-        return group_word(None)
+        return format_group(None)
     ends = [float(str(low)), float(str(high))]
     if not np.isfinite(ends).any():
         return "all"

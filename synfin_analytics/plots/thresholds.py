@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synfin_analytics._core.formatting import UNDEFINED, percent
+from synfin_analytics._core.formatting import UNDEFINED, format_percent
 from synfin_analytics.metrics.proportions import proportion_interval
 from synfin_analytics.plots import style
 from synfin_analytics.plots._thinning import thinned
@@ -110,10 +110,10 @@ def _rates(ax: Axes, one: Evaluation, numbers: pd.DataFrame) -> None:
         look = {"linestyle": line, "color": colour, "linewidth": 1.6}
         ax.plot(x, y, drawstyle="steps-pre", clip_on=False, **look)
         why = one.confusion.why_undefined(rate)
-        value = UNDEFINED if why else percent(getattr(one, rate))
+        value = UNDEFINED if why else format_percent(getattr(one, rate))
         handles.append(Line2D([], [], label=f"{rate}\n{value}", **look))
     line, _, colour = style.styles(ax)[2]
-    queue = percent(one.alerts / one.n) if one.n else UNDEFINED
+    queue = format_percent(one.alerts / one.n) if one.n else UNDEFINED
     handles.append(
         Line2D([], [], linestyle=line, color=colour, linewidth=1.6,
                label=f"alerts, below\n{queue}: {one.alerts:,} of {one.n:,}")

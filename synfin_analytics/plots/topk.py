@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synfin_analytics._core.formatting import percent
+from synfin_analytics._core.formatting import format_percent
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.plots import style
 
@@ -115,7 +115,7 @@ def _days(ax: Axes, topk: TopK) -> None:
     close = topk.ceiling - topk.value < 0.06 * top
     for name, value, va in (("mean", topk.value, "top"), ("mean ceiling", topk.ceiling, "bottom")):
         ax.axhline(value, color=colours.grey, linewidth=1, linestyle=style.DASHES, zorder=1)
-        style.beside(ax, f"{name} {percent(value)}", value, va=va if close else "center")
+        style.beside(ax, f"{name} {format_percent(value)}", value, va=va if close else "center")
     if len(days) > _FEW:
         style.date_ticks(ax)
     else:

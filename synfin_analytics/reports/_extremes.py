@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from synfin_analytics._core import formatting as wording
-from synfin_analytics._core.formatting import plural
+from synfin_analytics._core.formatting import pluralize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,7 +61,7 @@ class Group:
     def interval(self) -> str:
         """Write its interval."""
         rough = "rough " if self.rough else ""
-        return f"{rough}interval {wording.between(self.low, self.high)}"
+        return f"{rough}interval {wording.format_percent_interval(self.low, self.high)}"
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,8 @@ def words(groups: Sequence[Group], of: str = "") -> str:
         of = of.removesuffix("s") if named[0].whole == 1 else of
         return f"{named[0].name}: {counts[0]}{of} ({named[0].interval()})"
     names = [f"{group.name}{' (small)' * group.small}" for group in named]
-    more = [plural(len(groups) - len(named), "more group")] if len(groups) > len(named) else []
-    return f"{wording.listed([*names, *more])} alike: {wording.listed(counts)}{of}"
+    more = [pluralize(len(groups) - len(named), "more group")] if len(groups) > len(named) else []
+    return f"{wording.join_words([*names, *more])} alike: {wording.join_words(counts)}{of}"
 
 
 def caveat(extreme: Extreme, superlative: str, noun: str = "group") -> str:
@@ -146,7 +146,7 @@ def caveat(extreme: Extreme, superlative: str, noun: str = "group") -> str:
         )
     if extreme.between:
         said += (
-            f"; {plural(extreme.between, f'more small {noun}')} "
+            f"; {pluralize(extreme.between, f'more small {noun}')} "
             f"{'lies' if extreme.between == 1 else 'lie'} between"
         )
     return f"{said}."

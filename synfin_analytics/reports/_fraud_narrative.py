@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from synfin_analytics._core import formatting as wording
-from synfin_analytics._core.formatting import money, percent, plural
+from synfin_analytics._core.formatting import format_amount, format_percent, pluralize
 from synfin_analytics.metrics._clusters import FEW as RELIABLE
 from synfin_analytics.plots.rates import group_names
 from synfin_analytics.reports import _fraud_tables as fraud_tables
@@ -42,22 +42,22 @@ def _amounts(report: FraudReport, column: str) -> str:
     if not report.several_currencies:
         names = [report.currency]
     sums = report.amounts[column].tolist()
-    return wording.listed([money(*each) for each in zip(sums, names, strict=True)])
+    return wording.join_words([format_amount(*each) for each in zip(sums, names, strict=True)])
 
 
 def _how_much(report: FraudReport) -> Iterator[Finding]:
     of, total = report.statistics, report.statistics["total_count"]
     sentence = (
-        f"{plural(total, 'transaction')} from {wording.day(report.first)} to "
-        f"{wording.day(report.last)}, worth {_amounts(report, 'amount')}"
+        f"{pluralize(total, 'transaction')} from {wording.format_date(report.first)} to "
+        f"{wording.format_date(report.last)}, worth {_amounts(report, 'amount')}"
     )
     if not report.several_currencies:
         sentence += (
-            f"; on average {wording.number(float(of['avg_amount']), 2)}, from "
-            f"{wording.number(float(of['min_amount']), 2)} to "
-            f"{wording.number(float(of['max_amount']), 2)} {report.currency}".rstrip()
+            f"; on average {wording.format_number(float(of['avg_amount']), 2)}, from "
+            f"{wording.format_number(float(of['min_amount']), 2)} to "
+            f"{wording.format_number(float(of['max_amount']), 2)} {report.currency}".rstrip()
         )
-    yield Finding("transactions", total, wording.number(total), f"{sentence}.", "summary")
+    yield Finding("transactions", total, wording.format_number(total), f"{sentence}.", "summary")
     labelled, frauds = of["labelled_count"], of["fraud_count"]
     rate = float(of["fraud_rate"])
     if not labelled:
@@ -66,33 +66,36 @@ def _how_much(report: FraudReport) -> Iterator[Finding]:
         row = report.overall.iloc[0]
         whose = "them" if labelled == total else f"the {labelled:,} that are labelled"
         sentence = (
-            f"{frauds:,} of {whose} {'was' if frauds == 1 else 'were'} fraud: {percent(rate)} "
-            f"({100 * report.level:g}\u00a0% interval {wording.between(row['low'], row['high'])})."
+            f"{frauds:,} of {whose} {'was' if frauds == 1 else 'were'} fraud: "
+            f"{format_percent(rate)} ({wording.format_confidence_level(report.level)} interval "
+            f"{wording.format_percent_interval(row['low'], row['high'])})."
         )
         clusters = int(row["fraud_clusters"])
         if frauds and not row["reliable"]:
-            sentence += f" The interval is rough: the frauds are of {plural(clusters, 'customer')}."
-    yield Finding("fraud rate", rate, percent(rate), sentence, "summary")
+            sentence += (
+                f" The interval is rough: the frauds are of {pluralize(clusters, 'customer')}."
+            )
+    yield Finding("fraud rate", rate, format_percent(rate), sentence, "summary")
 
 
 def _value(report: FraudReport) -> Finding:
     value = float(report.amounts["fraud_amount"].iloc[0])
-    shown = money(value, facts.currency_names(report.amounts["currency"].tolist())[0])
+    shown = format_amount(value, facts.currency_names(report.amounts["currency"].tolist())[0])
     sentence = f"Fraud was worth {_amounts(report, 'fraud_amount')}"
     if report.several_currencies:
         name = "fraud value, first currency"
         sentence += f" of {_amounts(report, 'labelled_amount')} that are labelled"
     else:
-        name, shown = "fraud value", money(value, report.currency)
+        name, shown = "fraud value", format_amount(value, report.currency)
         row = report.overall.iloc[0]
         sentence += (
-            f" of {money(float(row['amount']), report.currency)} that are labelled: "
-            f"{wording.number(float(row['fraud_bps']), 1)} in 10,000 (basis points)"
+            f" of {format_amount(float(row['amount']), report.currency)} that are labelled: "
+            f"{wording.format_number(float(row['fraud_bps']), 1)} in 10,000 (basis points)"
         )
     not_paid = int(report.amounts["not_paid"].sum())
     if not_paid:
         sentence += (
-            f"; {plural(not_paid, 'fraud')} {_was(not_paid)} declined or failed, and "
+            f"; {pluralize(not_paid, 'fraud')} {_was(not_paid)} declined or failed, and "
             f"{_amounts(report, 'lost_amount')} {_was(len(report.amounts))} lost"
         )
     return Finding(name, value, shown, f"{sentence}.", "summary")
@@ -122,16 +125,15 @@ def _when(report: FraudReport) -> Iterator[Finding]:
         return
     rate = float(found.first[0].rate)
     if found.alike:
-        sentence = (
-            f"The fraud rate was the same in all {plural(found.known, what)}: {percent(rate)}."
-        )
+        count = pluralize(found.known, what)
+        sentence = f"The fraud rate was the same in all {count}: {format_percent(rate)}."
     else:
         place = "on" if what == "day" else f"in the {what}{'s' * (len(found.first) > 1)} from"
         sentence = (
             f"The fraud rate was highest {place} {words(found.first, ' labelled transactions')}."
             f"{caveat(found, 'the highest is that of', what)}"
         )
-    yield Finding(f"highest fraud rate of a {what}", rate, percent(rate), sentence, "time")
+    yield Finding(f"highest fraud rate of a {what}", rate, format_percent(rate), sentence, "time")
 
 
 def _where(report: FraudReport) -> Iterator[Finding]:
@@ -144,8 +146,8 @@ def _where(report: FraudReport) -> Iterator[Finding]:
         if found.alike:
             name = f"fraud rate, any {what}"
             sentence = (
-                f"By {what}, fraud is equally frequent in all {plural(found.known, 'group')}: "
-                f"{percent(rate)}."
+                f"By {what}, fraud is equally frequent in all {pluralize(found.known, 'group')}: "
+                f"{format_percent(rate)}."
             )
         else:
             name = f"fraud rate, {first.name}"
@@ -154,7 +156,7 @@ def _where(report: FraudReport) -> Iterator[Finding]:
                 f"{words(found.first, ' labelled transactions')}."
                 f"{caveat(found, 'the rate is highest in')}"
             )
-        yield Finding(name, rate, percent(rate), sentence, "groups")
+        yield Finding(name, rate, format_percent(rate), sentence, "groups")
 
 
 def _kinds(report: FraudReport) -> Iterator[Finding]:
@@ -181,16 +183,16 @@ def _kinds(report: FraudReport) -> Iterator[Finding]:
         alike = known["lost_amount"].eq(lost).sum() > 1
         sentence += (
             f"; the largest losses are those of {_names(known, 'lost_amount')}, "
-            f"{'each ' if alike else ''}with {money(lost, report.currency)}"
+            f"{'each ' if alike else ''}with {format_amount(lost, report.currency)}"
         )
     name = f"frauds, {fraud_tables.type_name(known['fraud_type'].iloc[0])}"
-    yield Finding(name, count, wording.number(count), f"{sentence}.", "types")
+    yield Finding(name, count, wording.format_number(count), f"{sentence}.", "types")
 
 
 def _names(types: pd.DataFrame, column: str) -> str:
     """Name the types that have most of something; there may be several."""
     first = types.loc[types[column].eq(types[column].max()), "fraud_type"]
-    return wording.listed([fraud_tables.type_name(one) for one in first])
+    return wording.join_words([fraud_tables.type_name(one) for one in first])
 
 
 def _losses(report: FraudReport) -> Iterator[Finding]:
@@ -204,8 +206,10 @@ def _losses(report: FraudReport) -> Iterator[Finding]:
     if round(share, 12) == 1:
         sentence = f"All {of} are at {listed:,} merchants."
     else:
-        sentence = f"The {listed:,} merchants with the {most} have {percent(share)} of the {of}."
-    yield Finding(f"of the {of}", share, percent(share), sentence, "merchants")
+        sentence = (
+            f"The {listed:,} merchants with the {most} have {format_percent(share)} of the {of}."
+        )
+    yield Finding(f"of the {of}", share, format_percent(share), sentence, "merchants")
 
 
 def caveats(report: FraudReport) -> Iterator[str]:
@@ -214,14 +218,14 @@ def caveats(report: FraudReport) -> Iterator[str]:
     unlabelled = of["total_count"] - of["labelled_count"]
     if unlabelled:
         yield (
-            f"{plural(unlabelled, 'transaction')} of {of['total_count']:,} "
+            f"{pluralize(unlabelled, 'transaction')} of {of['total_count']:,} "
             f"{'has' if unlabelled == 1 else 'have'} no label, and {_is(unlabelled)} in no rate. "
             "Where these are of the last weeks, the rates of these weeks will change."
         )
     if report.several_currencies:
         names = facts.currency_names(report.amounts["currency"].tolist())
         yield (
-            f"Amounts are in {wording.listed(names)}: they are not added up, and merchants and "
+            f"Amounts are in {wording.join_words(names)}: they are not added up, and merchants and "
             "types are compared by their number of frauds."
         )
     elif not report.currency:
@@ -229,8 +233,8 @@ def caveats(report: FraudReport) -> Iterator[str]:
     returned = int(report.amounts["returned"].sum())
     if returned:
         yield (
-            f"{plural(returned, 'fraud')} {_was(returned)} reversed or refunded. The database does "
-            "not say whose money it was, so losses include these in full."
+            f"{pluralize(returned, 'fraud')} {_was(returned)} reversed or refunded. The database "
+            "does not say whose money it was, so losses include these in full."
         )
     yield (
         "Intervals allow for transactions of one customer, or at one merchant, having their fraud "
@@ -239,13 +243,13 @@ def caveats(report: FraudReport) -> Iterator[str]:
     )
     if rough := sum(int((~one["reliable"]).sum()) for one in report.rates.values()):
         yield (
-            f"The intervals of {plural(rough, 'group')} are rough, since fewer than {RELIABLE} "
+            f"The intervals of {pluralize(rough, 'group')} are rough, since fewer than {RELIABLE} "
             "customers there had a fraud."
         )
     yield "The highest of many groups or periods is partly so by chance."
     if of["fraud_count"] and pd.isna(report.types["fraud_type"]).any():
         missing = int(report.types.loc[report.types["fraud_type"].isna(), "frauds"].sum())
-        yield f"{plural(missing, 'fraud')} {'has' if missing == 1 else 'have'} no known type."
+        yield f"{pluralize(missing, 'fraud')} {'has' if missing == 1 else 'have'} no known type."
 
 
 def _was(count: int) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from synfin_analytics._core import formatting as wording
 from synfin_analytics._core.arithmetic import ratio
-from synfin_analytics._core.formatting import NO_VALUE, percent
+from synfin_analytics._core.formatting import NO_VALUE, format_percent
 from synfin_analytics._core.html import Table
 from synfin_analytics.plots import plot_fraud_rate
 from synfin_analytics.plots.rates import group_names
@@ -48,20 +48,24 @@ def rates(result: pd.DataFrame, *, amounts: bool = True) -> list[tuple[str, ...]
 
 def _rate(row: Any, *, amounts: bool) -> tuple[str, ...]:
     written = (
-        wording.number(row.transactions),
-        wording.number(row.labelled),
-        wording.number(row.frauds),
-        percent(row.fraud_rate),
+        wording.format_number(row.transactions),
+        wording.format_number(row.labelled),
+        wording.format_number(row.frauds),
+        format_percent(row.fraud_rate),
         _interval(row),
     )
     if not amounts:
         return written
-    return (*written, wording.money(row.fraud_amount), wording.number(row.fraud_bps, 1))
+    return (
+        *written,
+        wording.format_amount(row.fraud_amount),
+        wording.format_number(row.fraud_bps, 1),
+    )
 
 
 def _interval(row: Any) -> str:
     """Write the interval of a rate, and whether it is rough."""
-    ends = wording.between(row.low, row.high)
+    ends = wording.format_percent_interval(row.low, row.high)
     return ends if row.reliable or ends == wording.UNDEFINED else f"{ends}, rough"
 
 
@@ -71,7 +75,7 @@ def _head(report: FraudReport) -> tuple[str, ...]:
 
 def moment(one: Any, every: str) -> str:
     """Write the first moment of a period."""
-    return f"{one:%Y-%m-%d %H:%M}" if every.endswith(("m", "h")) else wording.day(one)
+    return f"{one:%Y-%m-%d %H:%M}" if every.endswith(("m", "h")) else wording.format_date(one)
 
 
 def tables(report: FraudReport) -> dict[str, Any]:
@@ -112,11 +116,11 @@ def _currencies(report: FraudReport) -> Table | None:
     rows = [
         (
             name,
-            wording.number(row.transactions),
-            wording.money(row.amount),
-            wording.money(row.labelled_amount),
-            wording.money(row.fraud_amount),
-            wording.money(row.lost_amount),
+            wording.format_number(row.transactions),
+            wording.format_amount(row.amount),
+            wording.format_amount(row.labelled_amount),
+            wording.format_amount(row.fraud_amount),
+            wording.format_amount(row.lost_amount),
         )
         for name, row in zip(
             facts.currency_names(report.amounts["currency"].tolist(), "unknown"),
@@ -140,9 +144,9 @@ def _types(report: FraudReport) -> Table | None:
     rows = [
         (
             type_name(row.fraud_type),
-            wording.number(row.frauds),
-            *(wording.money(getattr(row, name)) for name in values),
-            percent(row.share),
+            wording.format_number(row.frauds),
+            *(wording.format_amount(getattr(row, name)) for name in values),
+            format_percent(row.share),
         )
         for row in lines(report.types)
     ]
@@ -150,9 +154,9 @@ def _types(report: FraudReport) -> Table | None:
     rows.append(
         (
             "all",
-            wording.number(sums["frauds"]),
-            *(wording.money(sums[name]) for name in values),
-            percent(1.0),
+            wording.format_number(sums["frauds"]),
+            *(wording.format_amount(sums[name]) for name in values),
+            format_percent(1.0),
         )
     )
     return Table("Frauds by type", ("type", "frauds", *_value_head(report)), rows)
@@ -179,12 +183,12 @@ def _merchants(report: FraudReport) -> Table | None:
     rows = [
         (
             f"{row.name} ({row.merchant_id})" if row.name else row.merchant_id,
-            wording.number(row.labelled),
-            wording.number(row.frauds),
-            percent(row.fraud_rate),
+            wording.format_number(row.labelled),
+            wording.format_number(row.frauds),
+            format_percent(row.fraud_rate),
             _interval(row),
-            *(wording.money(getattr(row, name)) for name in values),
-            percent(row.share),
+            *(wording.format_amount(getattr(row, name)) for name in values),
+            format_percent(row.share),
         )
         for row in lines(report.merchants)
     ]
@@ -192,12 +196,12 @@ def _merchants(report: FraudReport) -> Table | None:
     rows.append(
         (
             "these together",
-            wording.number(sums["labelled"]),
-            wording.number(sums["frauds"]),
+            wording.format_number(sums["labelled"]),
+            wording.format_number(sums["frauds"]),
             NO_VALUE,
             NO_VALUE,
-            *(wording.money(sums[name]) for name in values),
-            percent(min(sums["share"], 1.0)),
+            *(wording.format_amount(sums[name]) for name in values),
+            format_percent(min(sums["share"], 1.0)),
         )
     )
     head = ("merchant", "labelled transactions", "frauds", "fraud rate", "interval",
@@ -208,12 +212,12 @@ def _merchants(report: FraudReport) -> Table | None:
 def _maturity(report: FraudReport) -> Table:
     rows = [
         (
-            wording.day(row.timestamp),
-            wording.number(row.transactions),
-            wording.number(row.labelled),
-            wording.number(row.transactions - row.labelled),
-            percent(row.share),
-            NO_VALUE if pd.isna(row.median) else wording.duration(row.median),
+            wording.format_date(row.timestamp),
+            wording.format_number(row.transactions),
+            wording.format_number(row.labelled),
+            wording.format_number(row.transactions - row.labelled),
+            format_percent(row.share),
+            NO_VALUE if pd.isna(row.median) else wording.format_duration(row.median),
         )
         for row in lines(report.maturity)
     ]
@@ -224,7 +228,7 @@ def _maturity(report: FraudReport) -> Table:
 
 def pictures(report: FraudReport) -> dict[str, Any]:
     """All pictures of the page, by name."""
-    told = ", ".join(percent(one) for one in report.over_time["fraud_rate"])
+    told = ", ".join(format_percent(one) for one in report.over_time["fraud_rate"])
     return {
         "over_time": picture(
             lambda: plot_fraud_rate(report.over_time, title=""),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from synfin_analytics._core import formatting as wording
-from synfin_analytics._core.formatting import listed, money, percent, plural
+from synfin_analytics._core.formatting import format_amount, format_percent, join_words, pluralize
 from synfin_analytics.metrics.comparison import Comparison
 from synfin_analytics.reports import _model_tables as told
 from synfin_analytics.reports._queries import currency_names
@@ -23,9 +23,9 @@ def data(report: ModelReport) -> list[str]:
     """Say what the report is computed from."""
     of = report.facts
     return [
-        f"{plural(of.predictions, 'prediction')} of payments from {wording.day(of.first)} to "
-        f"{wording.day(of.last)}, of {plural(of.customers, 'customer')} at "
-        f"{plural(of.merchants, 'merchant')}.",
+        f"{pluralize(of.predictions, 'prediction')} of payments from "
+        f"{wording.format_date(of.first)} to {wording.format_date(of.last)}, of "
+        f"{pluralize(of.customers, 'customer')} at {pluralize(of.merchants, 'merchant')}.",
         f"{of.labelled:,} of them are labelled, {of.frauds:,} as fraud; "
         f"{of.predictions - of.labelled:,} are not, and are left out of every metric.",
         of.labels.sentence(of.labelled),
@@ -58,18 +58,19 @@ def _labels(report: ModelReport) -> Iterator[str]:
     unlabelled = of.predictions - of.labelled
     if unlabelled:
         yield (
-            f"{unlabelled:,} of {plural(of.predictions, 'prediction')} "
-            f"({percent(unlabelled / of.predictions)}) {_have(unlabelled)} no label. If frauds are "
-            "labelled sooner or later than genuine payments, every rate here is off."
+            f"{unlabelled:,} of {pluralize(of.predictions, 'prediction')} "
+            f"({format_percent(unlabelled / of.predictions)}) {_have(unlabelled)} no label. If "
+            "frauds are labelled sooner or later than genuine payments, every rate here is off."
         )
     if of.after_label:
         yield (
-            f"{of.after_label:,} of {plural(of.labelled, 'labelled prediction')} were stored after "
-            "the label was known: nothing in the database proves that the model had not seen it."
+            f"{of.after_label:,} of {pluralize(of.labelled, 'labelled prediction')} were stored "
+            "after the label was known: nothing in the database proves that the model had not seen "
+            "it."
         )
     if of.relabelled:
         yield (
-            f"The ground truth of {plural(of.relabelled, 'prediction')} is not what the "
+            f"The ground truth of {pluralize(of.relabelled, 'prediction')} is not what the "
             "transaction says now: bring it up to date."
         )
 
@@ -83,25 +84,25 @@ def _few(report: ModelReport) -> Iterator[str]:
         )
     elif 0 < one.frauds < FEW_FRAUDS:
         yield (
-            f"With no more than {plural(one.frauds, 'fraud')}, a single one found or missed moves "
-            f"recall by {wording.number(100 / one.frauds, 1)} percentage points."
+            f"With no more than {pluralize(one.frauds, 'fraud')}, a single one found or missed "
+            f"moves recall by {wording.format_number(100 / one.frauds, 1)} percentage points."
         )
     noun = told.cluster_noun(settings.cluster)
     if one.n and of.clusters < FEW_CUSTOMERS:
         yield (
-            f"The labelled payments are of {plural(of.clusters, noun)}: with so few, intervals "
+            f"The labelled payments are of {pluralize(of.clusters, noun)}: with so few, intervals "
             f"from draws of {noun}s are somewhat too narrow."
         )
     if 0 < of.fraud_clusters < FEW_DEFRAUDED:
         yield (
-            f"The frauds are of {plural(of.fraud_clusters, noun)}: with so few, intervals of what "
-            f"depends on frauds, as recall, are rough."
+            f"The frauds are of {pluralize(of.fraud_clusters, noun)}: with so few, intervals of "
+            f"what depends on frauds, as recall, are rough."
         )
     days = len(report.cards.daily)
     if days:
         yield (
             f"The interval of card precision@{report.cards.k} is from draws of cards: it covers "
-            f"other cards on the same {plural(days, 'day')}, and says nothing of other days."
+            f"other cards on the same {pluralize(days, 'day')}, and says nothing of other days."
         )
     dropped = max(each.dropped for each in report.bootstraps.values())
     if one.n and 0 < dropped < settings.draws:
@@ -110,15 +111,15 @@ def _few(report: ModelReport) -> Iterator[str]:
             "of the others."
         )
     if len(report.weeks) < FEW_WEEKS:
-        yield f"The payments are of {plural(len(report.weeks), 'week')}: too few to see a drift."
+        yield f"The payments are of {pluralize(len(report.weeks), 'week')}: too few to see a drift."
 
 
 def _thresholds(report: ModelReport) -> Iterator[str]:
     chosen = report.thresholds.loc[report.thresholds["chosen_here"], "why"].tolist()
     if report.evaluation.n and chosen:
         yield (
-            f"The thresholds for {listed(chosen)} were chosen on the very payments that they are "
-            "reported on, and flatter."
+            f"The thresholds for {join_words(chosen)} were chosen on the very payments that they "
+            "are reported on, and flatter."
         )
     if "no threshold" in report.settings.inferred:
         yield report.settings.inferred
@@ -140,12 +141,13 @@ def _amounts(report: ModelReport) -> Iterator[str]:
     of = report.facts
     if report.several_currencies:
         yield (
-            f"Amounts are in {listed(currency_names(of.currencies))}: they cannot be added up, so "
-            "no costs are computed."
+            f"Amounts are in {join_words(currency_names(of.currencies))}: they cannot be added up, "
+            "so no costs are computed."
         )
     elif of.not_paid:
         yield (
-            f"{plural(of.not_paid, 'fraud')}, worth {money(of.not_paid_amount, of.currency)}, "
+            f"{pluralize(of.not_paid, 'fraud')}, worth "
+            f"{format_amount(of.not_paid_amount, of.currency)}, "
             f"{'was' if of.not_paid == 1 else 'were'} declined or failed. This is no loss, though "
             "missed and caught fraud include it."
         )

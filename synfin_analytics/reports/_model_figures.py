@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from synfin_analytics import plots
 from synfin_analytics._core import formatting as wording
-from synfin_analytics._core.formatting import decimal, percent
+from synfin_analytics._core.formatting import format_decimal, format_percent
 from synfin_analytics.metrics.comparison import Comparison
 from synfin_analytics.reports._figures import Picture, picture
 from synfin_analytics.reports._page import lines
@@ -22,24 +22,27 @@ def pictures(report: ModelReport) -> dict[str, Picture | dict[str, Picture]]:
         "precision_recall": picture(
             lambda: plots.plot_precision_recall(one, title=""),
             name="pr",
-            alt=f"Precision-recall curve. Average precision {decimal(one.average_precision)}; at "
-            f"the threshold in use, recall {percent(one.recall)} and precision "
-            f"{percent(one.precision)}; at random {percent(one.prevalence)}.",
+            alt="Precision-recall curve. Average precision "
+            f"{format_decimal(one.average_precision)}; at the threshold in use, recall "
+            f"{format_percent(one.recall)} and precision {format_percent(one.precision)}; at "
+            f"random {format_percent(one.prevalence)}.",
             caption="Precision and recall over all thresholds.",
         ),
         "roc": picture(
             lambda: plots.plot_roc(one, title=""),
             name="roc",
-            alt=f"ROC curve. Area {decimal(one.roc_auc)}; at the threshold in use, recall "
-            f"{percent(one.recall)} at {percent(one.confusion.false_positive_rate)} false alarms.",
+            alt=f"ROC curve. Area {format_decimal(one.roc_auc)}; at the threshold in use, recall "
+            f"{format_percent(one.recall)} at {format_percent(one.confusion.false_positive_rate)} "
+            "false alarms.",
             caption="Recall against the share of false alarms.",
         ),
         "thresholds": picture(
             lambda: plots.plot_thresholds(one, title=""),
             name="th",
-            alt=f"Precision and recall by threshold. At {wording.score(one.threshold.value)}: "
-            f"precision {percent(one.precision)}, recall {percent(one.recall)}, "
-            f"{wording.plural(one.alerts, 'alert')}.",
+            alt="Precision and recall by threshold. At "
+            f"{wording.format_threshold(one.threshold.value)}: precision "
+            f"{format_percent(one.precision)}, recall {format_percent(one.recall)}, "
+            f"{wording.pluralize(one.alerts, 'alert')}.",
             caption="What each threshold brings.",
         ),
         "calibration": _calibration(report),
@@ -63,9 +66,9 @@ def _cost(report: ModelReport) -> Picture:
         lambda: plots.plot_cost(report.costs, title=""),
         name="cost",
         alt="Cost by threshold. Lowest at "
-        f"{wording.score(best['threshold'])}: {wording.money(best['cost'])}; at the threshold in "
-        f"use {wording.money(use['cost'])}; without any alert "
-        f"{wording.money(use['cost'] + use['saved'])}.",
+        f"{wording.format_threshold(best['threshold'])}: {wording.format_amount(best['cost'])}; at "
+        f"the threshold in use {wording.format_amount(use['cost'])}; without any alert "
+        f"{wording.format_amount(use['cost'] + use['saved'])}.",
         caption="Cost of alerts and of the fraud that is lost in spite of them.",
     )
 
@@ -73,8 +76,8 @@ def _cost(report: ModelReport) -> Picture:
 def _calibration(report: ModelReport) -> Picture:
     parts = report.evaluation.calibration()
     told = "; ".join(
-        f"score {part.low_score:.1f} to {part.high_score:.1f}: {percent(part.fraud_rate)} of "
-        f"{part.transactions:,}"
+        f"score {part.low_score:.1f} to {part.high_score:.1f}: {format_percent(part.fraud_rate)} "
+        f"of {part.transactions:,}"
         for part in lines(parts)
         if part.transactions
     )
@@ -91,8 +94,8 @@ def _days(report: ModelReport) -> Picture:
     return picture(
         lambda: plots.plot_topk(cards, title=""),
         name="days",
-        alt=f"Card precision@{cards.k} of {wording.plural(len(cards.daily), 'day')}. Mean "
-        f"{percent(cards.value)}, ceiling {percent(cards.ceiling)}.",
+        alt=f"Card precision@{cards.k} of {wording.pluralize(len(cards.daily), 'day')}. Mean "
+        f"{format_percent(cards.value)}, ceiling {format_percent(cards.ceiling)}.",
         caption="What lies above the ceiling no ranking can reach: there were not as many "
         "compromised cards that day.",
     )
@@ -100,7 +103,7 @@ def _days(report: ModelReport) -> Picture:
 
 def _scores(report: ModelReport) -> Picture:
     weeks = report.weeks
-    told = ", ".join(decimal(one, 4) for one in weeks["mean_score"])
+    told = ", ".join(format_decimal(one, 4) for one in weeks["mean_score"])
     return picture(
         lambda: plots.plot_score_drift(weeks, title=""),
         name="scores",
@@ -111,7 +114,7 @@ def _scores(report: ModelReport) -> Picture:
 
 def _rates(report: ModelReport) -> Picture:
     weeks = report.weeks
-    told = ", ".join(percent(one) for one in weeks["fraud_rate"])
+    told = ", ".join(format_percent(one) for one in weeks["fraud_rate"])
     columns = ["timestamp", "transactions", "labelled", "frauds", "fraud_rate", "low", "high",
                "reliable"]  # fmt: skip
     return picture(
@@ -126,8 +129,8 @@ def _comparison(comparison: Comparison) -> Picture:
     theirs, ours = comparison.evaluations
     found = comparison.frame()
     told = "; ".join(
-        f"{row.metric.replace('_', ' ')} {wording.signed(row.difference)} "
-        f"({wording.span(row.difference_low, row.difference_high, sign=True)})"
+        f"{row.metric.replace('_', ' ')} {wording.format_signed(row.difference)} "
+        f"({wording.format_decimal_interval(row.difference_low, row.difference_high, sign=True)})"
         for row in lines(found[found["model"] == ours])
     )
     return picture(
@@ -141,7 +144,8 @@ def _comparison(comparison: Comparison) -> Picture:
 def _importances(report: ModelReport) -> Picture:
     top = report.importances.head(5)
     told = "; ".join(
-        f"{name} {decimal(size)}" for name, size in zip(top["feature"], top["size"], strict=True)
+        f"{name} {format_decimal(size)}"
+        for name, size in zip(top["feature"], top["size"], strict=True)
     )
     return picture(
         lambda: plots.plot_importances(report.importances, title=""),

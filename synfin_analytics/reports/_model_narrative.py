@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synfin_analytics._core import formatting as wording
-from synfin_analytics._core.formatting import money, percent, plural
+from synfin_analytics._core.formatting import format_amount, format_percent, pluralize
 from synfin_analytics._core.metric_format import (
     SHARES,
     format_difference,
@@ -39,7 +39,8 @@ def findings(report: ModelReport) -> Iterator[Finding]:
     if not report.evaluation.n:
         yield Finding(
             "labelled payments", 0.0, "0",
-            f"None of the {plural(report.facts.predictions, 'prediction')} has a label yet, so the "
+            f"None of the {pluralize(report.facts.predictions, 'prediction')} has a label yet, so "
+            "the "
             "model cannot be evaluated.", "data",
         )  # fmt: skip
     else:
@@ -64,7 +65,7 @@ def _interval(report: ModelReport, metric: str) -> str:
             f"{level} interval {format_interval(metric, low, high)}, payments taken as independent"
         )
     if metric not in SHARES and report.facts.fraud_clusters < 2:
-        return f"no interval: the frauds are of {plural(report.facts.fraud_clusters, noun)}"
+        return f"no interval: the frauds are of {pluralize(report.facts.fraud_clusters, noun)}"
     if np.isnan(low):
         return _no_interval(drawn, noun)
     return (
@@ -83,21 +84,21 @@ def _no_interval(drawn: Bootstrap, noun: str) -> str:
 def _at_threshold(report: ModelReport) -> Iterator[Finding]:
     of = report.evaluation.confusion
     frauds, alerts = of.tp + of.fn, of.tp + of.fp
-    sentence = f"It found {of.tp:,} of {plural(frauds, 'fraud')}"
+    sentence = f"It found {of.tp:,} of {pluralize(frauds, 'fraud')}"
     if frauds:
         sentence += f" ({_interval(report, 'recall')})."
     else:
         sentence += ": no payment was fraud, so nothing could be found."
-    yield Finding("recall", of.recall, percent(of.recall), sentence, "metrics")
-    sentence = f"Of its {plural(alerts, 'alert')} {of.tp:,} {_were(of.tp)} fraud"
+    yield Finding("recall", of.recall, format_percent(of.recall), sentence, "metrics")
+    sentence = f"Of its {pluralize(alerts, 'alert')} {of.tp:,} {_were(of.tp)} fraud"
     if alerts:
         sentence += (
             f" ({_interval(report, 'precision')}); of alerts at random it would be "
-            f"{percent(of.prevalence)}."
+            f"{format_percent(of.prevalence)}."
         )
     else:
         sentence = "It raised no alert at its threshold: its precision is not defined."
-    yield Finding("precision", of.precision, percent(of.precision), sentence, "metrics")
+    yield Finding("precision", of.precision, format_percent(of.precision), sentence, "metrics")
 
 
 def _ranking(report: ModelReport) -> Finding:
@@ -107,11 +108,11 @@ def _ranking(report: ModelReport) -> Finding:
         sentence = "Without a fraud among the payments, no ranking of them is good or bad."
     else:
         sentence = (
-            f"Over all thresholds, its average precision is {wording.decimal(value)} "
+            f"Over all thresholds, its average precision is {wording.format_decimal(value)} "
             f"({_interval(report, 'average_precision')}); without a model it would be "
-            f"{wording.decimal(chance)}."
+            f"{wording.format_decimal(chance)}."
         )
-    return Finding("average precision", value, wording.decimal(value), sentence, "metrics")
+    return Finding("average precision", value, wording.format_decimal(value), sentence, "metrics")
 
 
 def _compared(report: ModelReport, comparison: Comparison) -> Finding:
@@ -144,7 +145,7 @@ def cost_without_alerts(report: ModelReport) -> str:
     """Write what the fraud costs if there is no alert at all; "" where amounts have no sum."""
     use = report.thresholds.iloc[0]
     known = not report.several_currencies and report.evaluation.n
-    return money(float(use["cost"] + use["saved"]), report.facts.currency) if known else ""
+    return format_amount(float(use["cost"] + use["saved"]), report.facts.currency) if known else ""
 
 
 def _money(report: ModelReport) -> Iterator[Finding]:
@@ -154,18 +155,18 @@ def _money(report: ModelReport) -> Iterator[Finding]:
     saved = float(use["saved"])
 
     def amount(name: str) -> str:
-        return money(float(use[name]), currency)
+        return format_amount(float(use[name]), currency)
 
     parts = [
-        f"{amount('alert_cost')} for {plural(int(use['alerts']), 'alert')}",
+        f"{amount('alert_cost')} for {pluralize(int(use['alerts']), 'alert')}",
         f"{amount('missed_amount')} of missed fraud",
     ]
     if report.settings.recovery_rate < 1:
         parts.append(f"{amount('unrecovered_amount')} of fraud that was caught but not recovered")
-    each = f"{wording.number(report.settings.cost_per_alert, 2)} {currency}".rstrip()
+    each = f"{wording.format_number(report.settings.cost_per_alert, 2)} {currency}".rstrip()
     sentence = (
         f"At {each} per alert, its threshold in use costs {amount('cost')}: "
-        f"{wording.listed(parts)}; no alert at all would cost {cost_without_alerts(report)}."
+        f"{wording.join_words(parts)}; no alert at all would cost {cost_without_alerts(report)}."
     )
     yield Finding("saved", saved, amount("saved"), sentence, "thresholds")
 
@@ -178,12 +179,9 @@ def expected_frauds(report: ModelReport) -> float:
 
 def _calibrated(report: ModelReport) -> Finding:
     expected, frauds = expected_frauds(report), report.evaluation.frauds
-    sentence = (
-        f"Its scores sum to {wording.number(expected, 1)} expected frauds; {frauds:,} occurred."
-    )
-    return Finding(
-        "expected frauds", expected, wording.number(expected, 1), sentence, "calibration"
-    )
+    text = wording.format_number(expected, 1)
+    sentence = f"Its scores sum to {text} expected frauds; {frauds:,} occurred."
+    return Finding("expected frauds", expected, text, sentence, "calibration")
 
 
 def cards_interval(report: ModelReport) -> str:
@@ -194,17 +192,20 @@ def cards_interval(report: ModelReport) -> str:
     if np.isnan(drawn.low):
         return _no_interval(drawn, "card")
     rough = ", rough" if drawn.rough else ""
-    return f"{told.level(report)} interval {wording.between(drawn.low, drawn.high)}{rough}"
+    ends = wording.format_percent_interval(drawn.low, drawn.high)
+    return f"{told.level(report)} interval {ends}{rough}"
 
 
 def _cards(report: ModelReport) -> Finding:
     cards = report.cards
     sentence = (
-        f"Of the {cards.k:,} cards a day with the highest scores, {percent(cards.value)} were "
-        f"compromised ({cards_interval(report)}); a perfect ranking would have reached "
-        f"{percent(cards.ceiling)}."
+        f"Of the {cards.k:,} cards a day with the highest scores, {format_percent(cards.value)} "
+        f"were compromised ({cards_interval(report)}); a perfect ranking would have reached "
+        f"{format_percent(cards.ceiling)}."
     )
-    return Finding(f"card precision@{cards.k}", cards.value, percent(cards.value), sentence, "days")
+    return Finding(
+        f"card precision@{cards.k}", cards.value, format_percent(cards.value), sentence, "days"
+    )
 
 
 def weakest(report: ModelReport) -> dict[str, str]:
@@ -222,13 +223,14 @@ def weakest(report: ModelReport) -> dict[str, str]:
         if not np.isnan(low):
             sentence += (
                 f" Between groups with at least {FEW} frauds and {FEW} genuine payments, recall "
-                f"differs by up to {wording.number(100 * apart, 1)} percentage points (interval "
-                f"{wording.number(100 * low, 1)} to {wording.number(100 * high, 1)}, not corrected "
-                "for having picked these two)."
+                f"differs by up to {wording.format_number(100 * apart, 1)} percentage points "
+                f"(interval {wording.format_number(100 * low, 1)} to "
+                f"{wording.format_number(100 * high, 1)}, not corrected for having picked these "
+                "two)."
             )
         without = sum(not group.whole for group in groups)
         if without:
-            sentence += f" {plural(without, 'group')} {_have(without)} no fraud."
+            sentence += f" {pluralize(without, 'group')} {_have(without)} no fraud."
         said[what] = sentence
     return said
 
@@ -236,14 +238,14 @@ def weakest(report: ModelReport) -> dict[str, str]:
 def _least(what: str, found: Extreme, report: ModelReport) -> str:
     if found.alike:
         return (
-            f"It finds the same share in all {plural(found.known, 'group')} of {what}: "
-            f"{percent(report.evaluation.recall)}"
+            f"It finds the same share in all {pluralize(found.known, 'group')} of {what}: "
+            f"{format_percent(report.evaluation.recall)}"
         )
     return f"It finds least where {what} is {words(found.first, ' frauds')}"
 
 
 def _weak(report: ModelReport) -> Iterator[Finding]:
-    of_all = percent(report.evaluation.recall)
+    of_all = format_percent(report.evaluation.recall)
     for what, grouped in report.groups.items():
         found = lowest(told.recalls(grouped))
         if found is None:
@@ -254,12 +256,12 @@ def _weak(report: ModelReport) -> Iterator[Finding]:
             sentence, name = f"{_least(what, found, report)}.", f"recall, any {what}"
         sentence += caveat(found, "recall is lowest in")
         recall = float(found.first[0].rate)
-        yield Finding(name, recall, percent(recall), sentence, "groups")
+        yield Finding(name, recall, format_percent(recall), sentence, "groups")
 
 
 def _drift(report: ModelReport) -> Iterator[Finding]:
     weeks = [
-        Group(f"from {wording.day(week.timestamp)}", int(week.frauds), int(week.labelled),
+        Group(f"from {wording.format_date(week.timestamp)}", int(week.frauds), int(week.labelled),
               week.low, week.high, int(week.frauds), rough=not week.reliable)
         for week in lines(report.weeks)
     ]  # fmt: skip
@@ -268,25 +270,25 @@ def _drift(report: ModelReport) -> Iterator[Finding]:
         return
     value = float(high.first[0].rate)
     if high.alike:
-        sentence = f"The fraud rate was the same in all {plural(high.known, 'week')}"
+        sentence = f"The fraud rate was the same in all {pluralize(high.known, 'week')}"
     else:
         sentence = f"By week, the fraud rate ran from {_week(low)} to {_week(high)}"
     if any(one.first[0].small for one in (low, high)):
         sentence += f", with fewer than {FEW} frauds in a week"
     scores = report.weeks.loc[report.weeks["scored"] > 0, "mean_score"]
     sentence += (
-        f"; the mean score ran from {wording.decimal(scores.min(), 4)} to "
-        f"{wording.decimal(scores.max(), 4)}."
+        f"; the mean score ran from {wording.format_decimal(scores.min(), 4)} to "
+        f"{wording.format_decimal(scores.max(), 4)}."
     )
-    yield Finding("highest weekly fraud rate", value, percent(value), sentence, "drift")
+    yield Finding("highest weekly fraud rate", value, format_percent(value), sentence, "drift")
 
 
 def _week(extreme: Extreme) -> str:
     """Write the rate of a week, or of several with the same rate."""
     first, *others = extreme.first
-    alike = f" and {plural(len(others), 'other week')} alike" if others else ""
+    alike = f" and {pluralize(len(others), 'other week')} alike" if others else ""
     return (
-        f"{percent(float(first.rate))} ({first.part:,} of {first.whole:,} in the week "
+        f"{format_percent(float(first.rate))} ({first.part:,} of {first.whole:,} in the week "
         f"{first.name}{alike})"
     )
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from synfin_analytics._core import formatting as wording
-from synfin_analytics._core.formatting import NO_VALUE, money, percent
+from synfin_analytics._core.formatting import NO_VALUE, format_amount, format_percent
 from synfin_analytics._core.html import Table
 from synfin_analytics._core.metric_format import (
     METRICS,
@@ -100,7 +100,7 @@ def tables(report: ModelReport) -> dict[str, Any]:
 
 def level(report: ModelReport) -> str:
     """Write the confidence of the report's intervals."""
-    return f"{100 * report.evaluation.level:g}\u00a0%"
+    return wording.format_confidence_level(report.evaluation.level)
 
 
 #: What the draws are of, in words.
@@ -143,7 +143,7 @@ def _metrics(report: ModelReport) -> Table:
 
 
 def _confusion(one: Evaluation) -> Table:
-    count, of = wording.number, one.confusion
+    count, of = wording.format_number, one.confusion
     rows = [("fraud", count(of.tp), count(of.fn)), ("genuine", count(of.fp), count(of.tn))]
     return Table("Confusion: payments by truth and by alert", ("truth", "alert", "no alert"), rows)
 
@@ -197,12 +197,12 @@ def _thresholds(report: ModelReport) -> Table:
     rows = [
         (
             f"{one.why}*" if one.chosen_here else one.why,
-            wording.score(one.threshold),
-            wording.number(one.alerts),
-            wording.number(one.alerts_per_day, 1),
-            percent(one.precision),
-            percent(one.recall),
-            *(money(getattr(one, name), report.facts.currency) for name in costs),
+            wording.format_threshold(one.threshold),
+            wording.format_number(one.alerts),
+            wording.format_number(one.alerts_per_day, 1),
+            format_percent(one.precision),
+            format_percent(one.recall),
+            *(format_amount(getattr(one, name), report.facts.currency) for name in costs),
         )
         for one in lines(report.thresholds)
     ]
@@ -215,11 +215,11 @@ def _calibration(one: Evaluation) -> Table:
     rows = [
         (
             f"{part.low_score:.1f} to {part.high_score:.1f}",
-            wording.number(part.transactions),
-            wording.number(part.frauds),
-            wording.decimal(part.mean_score),
-            percent(part.fraud_rate),
-            wording.between(part.low, part.high),
+            wording.format_number(part.transactions),
+            wording.format_number(part.frauds),
+            wording.format_decimal(part.mean_score),
+            format_percent(part.fraud_rate),
+            wording.format_percent_interval(part.low, part.high),
         )
         for part in lines(one.calibration())
         if part.transactions
@@ -231,12 +231,12 @@ def _calibration(one: Evaluation) -> Table:
 def _days(report: ModelReport) -> Table:
     rows = [
         (
-            wording.day(day.day),
-            wording.number(day.candidates),
-            wording.number(day.compromised),
-            wording.number(day.hits),
-            percent(day.precision),
-            percent(day.ceiling),
+            wording.format_date(day.day),
+            wording.format_number(day.candidates),
+            wording.format_number(day.compromised),
+            wording.format_number(day.hits),
+            format_percent(day.precision),
+            format_percent(day.ceiling),
         )
         for day in lines(report.cards.daily)
     ]
@@ -290,33 +290,34 @@ def _groups(what: str, grouped: GroupedEvaluation) -> Table:
 def _group(name: str, one: Evaluation) -> tuple[str, ...]:
     return (
         name,
-        wording.number(one.n),
-        wording.number(one.frauds),
-        percent(one.recall),
-        wording.between(*one.interval("recall")),
-        percent(one.precision),
-        wording.between(*one.interval("precision")),
-        wording.decimal(one.average_precision),
+        wording.format_number(one.n),
+        wording.format_number(one.frauds),
+        format_percent(one.recall),
+        wording.format_percent_interval(*one.interval("recall")),
+        format_percent(one.precision),
+        wording.format_percent_interval(*one.interval("precision")),
+        wording.format_decimal(one.average_precision),
     )
 
 
 def _weeks(report: ModelReport) -> Table:
     rows = [
         (
-            wording.day(week.timestamp),
-            wording.number(week.transactions),
-            wording.number(week.labelled),
-            wording.number(week.frauds),
-            percent(week.fraud_rate),
-            wording.between(week.low, week.high) + (", rough" if not week.reliable else ""),
-            wording.decimal(week.mean_score, 4),
-            wording.decimal(week.upper_hundredth, 4),
-            percent(week.alert_rate),
+            wording.format_date(week.timestamp),
+            wording.format_number(week.transactions),
+            wording.format_number(week.labelled),
+            wording.format_number(week.frauds),
+            format_percent(week.fraud_rate),
+            wording.format_percent_interval(week.low, week.high)
+            + (", rough" if not week.reliable else ""),
+            wording.format_decimal(week.mean_score, 4),
+            wording.format_decimal(week.upper_hundredth, 4),
+            format_percent(week.alert_rate),
         )
         for week in lines(report.weeks)
     ]
     head = ("week from", "payments", "labelled", "frauds", "fraud rate", "interval", "mean score",
-            "99\u00a0% score below", "alerts")  # fmt: skip
+            "99% score below", "alerts")  # fmt: skip
     return Table("Scores and frauds by week", head, rows)
 
 
@@ -324,8 +325,8 @@ def _importances(report: ModelReport) -> Table | None:
     if not len(report.importances):
         return None
     rows = [
-        (one.feature, wording.decimal(one.size, 4), wording.signed(one.mean, 4),
-         wording.number(one.predictions))
+        (one.feature, wording.format_decimal(one.size, 4), wording.format_signed(one.mean, 4),
+         wording.format_number(one.predictions))
         for one in lines(report.importances)
     ]  # fmt: skip
     head = ("feature", "mean of absolute values", "mean", "predictions")

@@ -86,7 +86,7 @@ class Page(ABC):
     @functools.cached_property
     def _page(self) -> str:
         template = environment("synfin_analytics.reports").get_template(self._template)
-        return template.render(report=self, words=wording, **self._sections())
+        return template.render(report=self, text=wording, **self._sections())
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the page to a file, and return its path.

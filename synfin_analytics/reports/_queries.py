@@ -82,9 +82,10 @@ class Labels:
                 "counts as known at once."
             )
         said = (
-            f"For {wording.plural(self.delayed, 'label')} it is recorded when the bank knew: half "
-            f"of them within {wording.duration(self.median)} of the payment, nine in ten within "
-            f"{wording.duration(self.most)}, all within {wording.duration(self.longest)}"
+            f"For {wording.pluralize(self.delayed, 'label')} it is recorded when the bank knew: "
+            f"half of them within {wording.format_duration(self.median)} of the payment, nine in "
+            f"ten within {wording.format_duration(self.most)}, all within "
+            f"{wording.format_duration(self.longest)}"
         )
         rest = labelled - self.delayed
         return f"{said}; the other {rest:,} count as known at once." if rest else f"{said}."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from synfin_analytics._core.formatting import plural
+from synfin_analytics._core.formatting import pluralize
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class UpsertReport:
     def __str__(self) -> str:
         joined = f", {self.merged:,} merged into others" if self.merged else ""
         return (
-            f"{plural(self.added, 'pattern')} added, {self.updated:,} updated, "
+            f"{pluralize(self.added, 'pattern')} added, {self.updated:,} updated, "
             f"{self.unchanged:,} as before{joined}"
         )
 

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from synfin_analytics._core.formatting import plural
+from synfin_analytics._core.formatting import pluralize
 from synfin_analytics.cli import main
 from synfin_analytics.cli._demo_steps import DATABASE, layout_of
 from synfin_analytics.cli.demo import columns_of
@@ -72,7 +72,7 @@ def test_one_command_says_how_much_fraud_there_is(simulated):
 def test_one_command_says_how_well_a_model_finds_it(simulated):
     found = simulated.performance["true_positives"]
     frauds = found + simulated.performance["false_negatives"]
-    assert f"It found {found:,} of {plural(frauds, 'fraud')}" in simulated.said
+    assert f"It found {found:,} of {pluralize(frauds, 'fraud')}" in simulated.said
     assert simulated.performance["evaluated"] > 100
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from synfin_analytics._core.formatting import duration
+from synfin_analytics._core.formatting import format_duration
 from synfin_analytics.detection import ANOMALIES, FRAUD
 from synfin_analytics.io.load import load_df
 from synfin_analytics.repositories import FraudPatternRepository
@@ -23,7 +23,7 @@ TEXT = (ROOT / "docs" / "guide" / "patterns.md").read_text(encoding="utf-8")
 
 def as_documented(value: object) -> str:
     if isinstance(value, dt.timedelta):
-        return duration(value)
+        return format_duration(value)
     if isinstance(value, tuple):
         return ", ".join(f"{one:g}" for one in value)
     return f"{value:g}"

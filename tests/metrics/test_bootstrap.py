@@ -77,7 +77,7 @@ def test_without_rows_every_draw_is_dropped():
 
 
 def test_intervals_of_customers_cover_what_they_promise():
-    """The true area under the curve is within the 95 % interval in about 95 % of the samples."""
+    """The true area under the curve is within the 95% interval in about 95% of the samples."""
     truth = evaluate(customers(0, rows=400_000, clusters=50_000), score="p").roc_auc
     samples = 300
     hits = 0

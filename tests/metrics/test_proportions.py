@@ -63,7 +63,7 @@ def test_a_higher_level_gives_a_wider_interval():
 def test_jeffreys_interval_is_between_wilson_and_nothing_at_zero():
     low, high = proportion_interval(0, 50, "jeffreys")
     assert low == 0
-    assert round(float(high), 4) == 0.0488  # upper 97.5 % point of Beta(0.5, 50.5)
+    assert round(float(high), 4) == 0.0488  # upper 97.5% point of Beta(0.5, 50.5)
 
 
 def test_nothing_of_nothing_is_nan_and_not_zero():

@@ -118,7 +118,7 @@ def test_a_comparison_names_each_metric_with_its_parameter():
         **OPTIONS,
     )  # fmt: skip
     shown = found._repr_html_()
-    for name in ("card precision@3", "precision@3", "recall at 25\u00a0% FPR", "cost", "Brier"):
+    for name in ("card precision@3", "precision@3", "recall at 25% FPR", "cost", "Brier"):
         assert name in shown
     baselines = found.frame().set_index("metric")["baseline"]
     assert baselines["recall_at_fpr"].tolist() == [MAX_FPR, MAX_FPR]

@@ -57,7 +57,7 @@ def test_groups_are_dots_at_their_rate_with_the_counts_beside_them():
     assert [label.get_text() for label in ax.get_yticklabels()] == ["online", "pos"]
     assert dots(ax).tolist() == [0.5, 0.25]
     assert notes(ax)[1:] == ["1 of 2", "1 of 4"]
-    assert "33.3\u00a0%" in notes(ax)[0]
+    assert "33.3%" in notes(ax)[0]
 
 
 def test_bars_are_the_intervals():

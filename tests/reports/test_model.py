@@ -17,7 +17,13 @@ from pages import Page
 from reported import DAYS, NASTY, predictions, transactions
 
 from synfin_analytics._core import formatting as wording
-from synfin_analytics._core.formatting import between, decimal, money, number, percent
+from synfin_analytics._core.formatting import (
+    format_amount,
+    format_decimal,
+    format_number,
+    format_percent,
+    format_percent_interval,
+)
 from synfin_analytics._core.metric_format import (
     METRICS,
     format_difference,
@@ -95,22 +101,22 @@ def test_every_metric_is_that_of_evaluate(page, expected, name):
 def test_intervals_are_those_of_draws_of_customers(page, expected, name):
     drawn = expected.bootstrap(name, draws=DRAWS)
     row = page.rows("Metrics of forest 1.0")[METRICS[name][0]]
-    assert row["95\u00a0% interval, customers drawn"] == format_interval(
-        name, drawn.low, drawn.high
-    )
+    assert row["95% interval, customers drawn"] == format_interval(name, drawn.low, drawn.high)
 
 
 @pytest.mark.parametrize("name", ["precision", "recall", "specificity", "accuracy", "prevalence"])
 def test_shares_have_their_wilson_interval_beside_it(page, expected, name):
     row = page.rows("Metrics of forest 1.0")[name]
-    assert row["95\u00a0% interval, payments independent"] == between(*expected.interval(name))
+    assert row["95% interval, payments independent"] == format_percent_interval(
+        *expected.interval(name)
+    )
 
 
 def test_the_confusion_is_that_of_evaluate(page, expected):
     rows = page.rows("Confusion: payments by truth and by alert")
     of = expected.confusion
-    assert list(rows["fraud"].values()) == [number(of.tp), number(of.fn)]
-    assert list(rows["genuine"].values()) == [number(of.fp), number(of.tn)]
+    assert list(rows["fraud"].values()) == [format_number(of.tp), format_number(of.fn)]
+    assert list(rows["genuine"].values()) == [format_number(of.fp), format_number(of.tn)]
 
 
 def test_the_comparison_is_that_of_the_same_rows(world, page, frame):
@@ -133,7 +139,7 @@ def test_the_comparison_is_that_of_the_same_rows(world, page, frame):
         assert found["logit 1.0"] == format_metric(name, logit["value"])
         assert found["difference"] == format_difference(name, ours["difference"])
         low, high = (format_difference(name, ours[f"difference_{end}"]) for end in ("low", "high"))
-        assert found["95\u00a0% interval of it"] == f"{low} to {high}"
+        assert found["95% interval of it"] == f"{low} to {high}"
     assert rows["ROC AUC"]["reading"] == "better"
 
 
@@ -148,14 +154,17 @@ def test_the_budget_and_the_lowest_cost_are_those_of_evaluate(page, expected):
     assert list(rows) == list(chosen)
     for why, threshold in chosen.items():
         one, row = expected.at(threshold), rows[why]
-        assert row["alerts"] == number(one.alerts)
-        assert row["alerts a day"] == number(one.alerts / DAYS, 1)
-        assert (row["precision"], row["recall"]) == (percent(one.precision), percent(one.recall))
+        assert row["alerts"] == format_number(one.alerts)
+        assert row["alerts a day"] == format_number(one.alerts / DAYS, 1)
+        assert (row["precision"], row["recall"]) == (
+            format_percent(one.precision),
+            format_percent(one.recall),
+        )
         cost = costs[costs.index >= threshold.value].iloc[-1]
-        assert row["cost of alerts"] == money(cost["alert_cost"], "EUR")
-        assert row["missed fraud"] == money(cost["missed_amount"], "EUR")
-        assert row["cost"] == money(cost["cost"], "EUR")
-        assert row["saved"] == money(cost["saved"], "EUR")
+        assert row["cost of alerts"] == format_amount(cost["alert_cost"], "EUR")
+        assert row["missed fraud"] == format_amount(cost["missed_amount"], "EUR")
+        assert row["cost"] == format_amount(cost["cost"], "EUR")
+        assert row["saved"] == format_amount(cost["saved"], "EUR")
 
 
 def test_cards_by_day_are_those_of_evaluate(page, expected):
@@ -163,9 +172,9 @@ def test_cards_by_day_are_those_of_evaluate(page, expected):
     rows = page.rows("The first 3 cards of each day")
     assert [float(row["found"]) for row in rows.values()] == topk.daily["hits"].tolist()
     drawn = expected.bootstrap("card_precision_at_k", "customer_id", k=3, draws=DRAWS)
-    assert f"is {percent(topk.value)} on average" in page.sections["days"]
-    assert between(drawn.low, drawn.high) in page.sections["days"]
-    assert f"of at most {percent(topk.ceiling)}" in page.sections["days"].replace("\n", " ")
+    assert f"is {format_percent(topk.value)} on average" in page.sections["days"]
+    assert format_percent_interval(drawn.low, drawn.high) in page.sections["days"]
+    assert f"of at most {format_percent(topk.ceiling)}" in page.sections["days"].replace("\n", " ")
 
 
 def test_calibration_is_that_of_evaluate(page, expected):
@@ -173,9 +182,9 @@ def test_calibration_is_that_of_evaluate(page, expected):
     rows = page.rows("Fraud rate by score")
     for part in parts[parts["transactions"] > 0].itertuples():
         row = rows[f"{part.low_score:.1f} to {part.high_score:.1f}"]
-        assert row["payments"] == number(part.transactions)
-        assert row["fraud rate"] == percent(part.fraud_rate)
-        assert row["mean score"] == decimal(part.mean_score)
+        assert row["payments"] == format_number(part.transactions)
+        assert row["fraud rate"] == format_percent(part.fraud_rate)
+        assert row["mean score"] == format_decimal(part.mean_score)
 
 
 def test_groups_are_those_of_evaluate_the_weakest_first(world, page, report):
@@ -186,8 +195,11 @@ def test_groups_are_those_of_evaluate_the_weakest_first(world, page, report):
         ).groups["merchant category"]
     for (name,), one in again.groups:
         row = rows.get(name) or rows[f"{name} (small)"]
-        assert (row["payments"], row["frauds"]) == (number(one.n), number(one.frauds))
-        assert (row["recall"], row["precision"]) == (percent(one.recall), percent(one.precision))
+        assert (row["payments"], row["frauds"]) == (format_number(one.n), format_number(one.frauds))
+        assert (row["recall"], row["precision"]) == (
+            format_percent(one.recall),
+            format_percent(one.precision),
+        )
     assert next(iter(rows)) == again.worst("recall")[0]
     # A small group with the lowest recall of all comes first, too.
     assert list(page.rows("Recall and precision by channel")) == [
@@ -211,7 +223,9 @@ def test_weeks_are_those_of_the_rows(page, report, frame):
     assert at in frame["fraud_probability"].tolist()
     rows = page.rows("Scores and frauds by week")
     assert list(rows) == [f"{one:%Y-%m-%d}" for one in rates["timestamp"]]
-    assert [row["fraud rate"] for row in rows.values()] == [*map(percent, rates["fraud_rate"])]
+    assert [row["fraud rate"] for row in rows.values()] == [
+        *map(format_percent, rates["fraud_rate"])
+    ]
 
 
 def test_importances_are_means_over_the_predictions(world, page, report):
@@ -235,8 +249,8 @@ def test_the_period_and_the_delay_of_labels_are_told(page, frame):
     assert f"{len(frame):,} predictions of payments from 2026-03-02 to 2026-04-10" in text
     assert f"{frame['ground_truth'].isna().sum():,} are not" in text
     half, most = (late.quantile(share, "linear") for share in (0.5, 0.9))
-    assert f"half of them within {wording.duration(half)}" in text
-    assert f"nine in ten within {wording.duration(most)}" in text
+    assert f"half of them within {wording.format_duration(half)}" in text
+    assert f"nine in ten within {wording.format_duration(most)}" in text
 
 
 @pytest.mark.parametrize(
@@ -266,7 +280,7 @@ def test_a_threshold_is_followed_where_scores_and_decisions_agree(
 # -- Words ----------------------------------------------------------------------------------------
 
 
-NUMBER = re.compile(r"[+\u2212-]?\d[\d,]*(?:\.\d+)?(?:-\d\d)*(?:\u00a0%)?")
+NUMBER = re.compile(r"[+\u2212-]?\d[\d,]*(?:\.\d+)?(?:-\d\d)*%?")
 
 
 def test_every_number_of_a_sentence_stands_in_its_section(report, page):
@@ -286,7 +300,7 @@ def test_every_finding_shows_its_number(report, page):
 def test_sentences_say_what_the_counts_are(report, expected):
     first, second, *_ = report.summary_text()
     of = expected.confusion
-    assert first.startswith(f"It found {of.tp} of {expected.frauds} frauds (95\u00a0% interval ")
+    assert first.startswith(f"It found {of.tp} of {expected.frauds} frauds (95% interval ")
     assert second.startswith(f"Of its {expected.alerts} alerts {of.tp} were fraud")
 
 
@@ -357,11 +371,11 @@ def test_headings_are_in_order(page):
 def test_pictures_say_their_numbers(report, page, expected):
     alts = " ".join(page.alts)
     for told in (
-        f"Average precision {decimal(expected.average_precision)}",
-        f"Area {decimal(expected.roc_auc)}",
-        f"precision {percent(expected.precision)}, recall {percent(expected.recall)}",
-        f"ceiling {percent(report.cards.ceiling)}",
-        *(percent(one) for one in report.weeks["fraud_rate"]),
+        f"Average precision {format_decimal(expected.average_precision)}",
+        f"Area {format_decimal(expected.roc_auc)}",
+        f"precision {format_percent(expected.precision)}, recall {format_percent(expected.recall)}",
+        f"ceiling {format_percent(report.cards.ceiling)}",
+        *(format_percent(one) for one in report.weeks["fraud_rate"]),
     ):
         assert told in alts
     assert len(page.alts) == 10
@@ -568,8 +582,8 @@ def test_a_model_that_never_raises_an_alert_is_told_as_such(session):
     said = few(session, ground_truth=[True, False], fraud_probability=[0.1, 0.2])
     assert "It raised no alert at its threshold" in said
     low, high = Confusion(0, 0, 1, 1).interval("recall")  # all draws agree, and know no better
-    interval = f"95 % interval {between(low, high)}, payments taken as independent"
-    assert f"It found 0 of 1 fraud ({interval})".replace("\u00a0", " ") in said
+    interval = f"95% interval {format_percent_interval(low, high)}, payments taken as independent"
+    assert f"It found 0 of 1 fraud ({interval})" in said
     assert "None are stored with these predictions" in said
 
 

@@ -15,7 +15,13 @@ from pages import Page
 from reported import DAYS, NASTY, ROWS, transactions
 
 from synfin_analytics._core import formatting as wording
-from synfin_analytics._core.formatting import between, money, number, percent, plural
+from synfin_analytics._core.formatting import (
+    format_amount,
+    format_number,
+    format_percent,
+    format_percent_interval,
+    pluralize,
+)
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, SchemaError
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_df
@@ -59,9 +65,9 @@ def test_all_transactions_are_counted(report, frame):
     first, second, third, *_ = report.summary_text()
     assert first.startswith(f"{ROWS:,} transactions from 2026-03-02 to 2026-04-10, worth ")
     of = f"{row['frauds']} of the {row['labelled']:,} that are labelled were fraud"
-    ends = between(row["low"], row["high"])
-    assert second == f"{of}: {percent(row['fraud_rate'])} (95\u00a0% interval {ends})."
-    assert f"{number(row['fraud_bps'], 1)} in 10,000" in third
+    ends = format_percent_interval(row["low"], row["high"])
+    assert second == f"{of}: {format_percent(row['fraud_rate'])} (95% interval {ends})."
+    assert f"{format_number(row['fraud_bps'], 1)} in 10,000" in third
 
 
 def test_rates_by_group_are_those_of_fraud_rate(page):
@@ -69,38 +75,40 @@ def test_rates_by_group_are_those_of_fraud_rate(page):
     expected = fraud_rate(transactions(), by="merchant_category")
     for one in expected.iter_rows(named=True):
         row = rows[one["merchant_category"]]
-        assert row["labelled"] == number(one["labelled"])
-        assert row["frauds"] == number(one["frauds"])
-        assert row["fraud rate"] == percent(one["fraud_rate"])
+        assert row["labelled"] == format_number(one["labelled"])
+        assert row["frauds"] == format_number(one["frauds"])
+        assert row["fraud rate"] == format_percent(one["fraud_rate"])
         rough = "" if one["reliable"] else ", rough"
-        assert row["interval"] == between(one["low"], one["high"]) + rough
-        assert row["basis points"] == number(one["fraud_bps"], 1)
+        assert row["interval"] == format_percent_interval(one["low"], one["high"]) + rough
+        assert row["basis points"] == format_number(one["fraud_bps"], 1)
 
 
 def test_amounts_are_compared_in_bands(page):
     rows = page.rows("Fraud rate by amount")
     assert list(rows) == ["below 10", "10 to 25", "25 to 50", "50 to 100", "100 to 200", "from 200"]
     below = transactions().filter(pl.col("amount") < 10)
-    assert rows["below 10"]["transactions"] == number(len(below))
+    assert rows["below 10"]["transactions"] == format_number(len(below))
 
 
 def test_rates_over_time_are_those_of_fraud_rate(page):
     expected = fraud_rate(transactions(), every="1d")
     rows = page.rows("Fraud rate over time")
     assert len(rows) == DAYS
-    assert [row["fraud rate"] for row in rows.values()] == [*map(percent, expected["fraud_rate"])]
+    assert [row["fraud rate"] for row in rows.values()] == [
+        *map(format_percent, expected["fraud_rate"])
+    ]
 
 
 def test_frauds_are_told_by_type(page):
     frauds = transactions().filter(pl.col("is_fraud").fill_null(value=False))
     counted = frauds.group_by("fraud_type").agg(pl.len(), pl.col("amount").sum())
     rows = page.rows("Frauds by type")
-    assert rows.pop("all")["frauds"] == number(len(frauds))
+    assert rows.pop("all")["frauds"] == format_number(len(frauds))
     assert len(rows) == len(counted) == 2
     for name, count, amount in counted.iter_rows():
         row = rows[name.replace("_", " ")]
-        assert (row["frauds"], row["fraud value"]) == (number(count), money(amount))
-        assert row["share of all losses"] == percent(amount / frauds["amount"].sum())
+        assert (row["frauds"], row["fraud value"]) == (format_number(count), format_amount(amount))
+        assert row["share of all losses"] == format_percent(amount / frauds["amount"].sum())
 
 
 def test_the_largest_losses_of_merchants_are_listed(page):
@@ -109,7 +117,7 @@ def test_the_largest_losses_of_merchants_are_listed(page):
     rows = page.rows("Merchants with the largest losses")
     names = [f"{NASTY if one == 'M03' else 'Shop'} ({one})" for one in losses["merchant_id"][:10]]
     assert list(rows) == [*names, "these together"]
-    assert rows[names[0]]["losses"] == money(losses["amount"][0])
+    assert rows[names[0]]["losses"] == format_amount(losses["amount"][0])
 
 
 def test_how_much_is_labelled_is_told_by_week(page):
@@ -119,8 +127,8 @@ def test_how_much_is_labelled_is_told_by_week(page):
     rows = page.rows("Labels by week of the transaction")
     for start, count, known in weeks.iter_rows():
         row = rows[f"{start:%Y-%m-%d}"]
-        assert row["not labelled"] == number(count - known)
-        assert row["share labelled"] == percent(known / count)
+        assert row["not labelled"] == format_number(count - known)
+        assert row["share labelled"] == format_percent(known / count)
 
 
 # -- Words ----------------------------------------------------------------------------------------
@@ -182,9 +190,9 @@ def test_every_picture_says_its_numbers(page):
     rates = fraud_rate(transactions(), by="channel")
     (alt,) = [alt for alt in page.alts if alt.startswith("Fraud rate by channel")]
     for one in rates.iter_rows(named=True):
-        told = f"{one['channel']} {percent(one['fraud_rate'])}"
+        told = f"{one['channel']} {format_percent(one['fraud_rate'])}"
         rough = "" if one["reliable"] else ", rough"
-        assert f"{told} ({between(one['low'], one['high'])}{rough})" in alt
+        assert f"{told} ({format_percent_interval(one['low'], one['high'])}{rough})" in alt
 
 
 def test_a_model_is_told_of_beside(report):
@@ -282,20 +290,20 @@ def test_what_cannot_be_reported_is_refused(session, options, error, said):
 @pytest.mark.parametrize(
     ("share", "said"),
     [
-        (0, "0.00 %"),
-        (4 / 120_000, "0.0033 %"),
-        (0.00837, "0.84 %"),
-        (0.1, "10.0 %"),
-        (0.9987, "99.87 %"),
-        (1 - 4 / 120_000, "99.9967 %"),
-        (1, "100.0 %"),
-        (1 - 1e-16, "100.0 %"),  # only a rounding error below 1
-        (3e-12, "3.0e-10 %"),
+        (0, "0.00%"),
+        (4 / 120_000, "0.0033%"),
+        (0.00837, "0.84%"),
+        (0.1, "10.0%"),
+        (0.9987, "99.87%"),
+        (1 - 4 / 120_000, "99.9967%"),
+        (1, "100.0%"),
+        (1 - 1e-16, "100.0%"),  # only a rounding error below 1
+        (3e-12, "3.0e-10%"),
         (NAN, "not defined"),
     ],
 )
 def test_shares_are_told_with_the_digits_that_matter(share, said):
-    assert percent(share).replace("\u00a0", " ") == said
+    assert format_percent(share) == said
 
 
 @pytest.mark.parametrize(
@@ -311,7 +319,7 @@ def test_shares_are_told_with_the_digits_that_matter(share, said):
     ],
 )
 def test_metrics_are_told_with_three_digits_or_what_is_left(value, said):
-    assert wording.decimal(value) == said
+    assert wording.format_decimal(value) == said
 
 
 @pytest.mark.parametrize(
@@ -325,14 +333,14 @@ def test_metrics_are_told_with_three_digits_or_what_is_left(value, said):
     ],
 )
 def test_differences_have_a_sign_where_there_is_one(value, said):
-    assert wording.signed(value) == said
+    assert wording.format_signed(value) == said
 
 
 @given(st.floats(0, 1))
 def test_only_none_is_0_percent_and_only_all_is_100(share):
     assume(share == 0 or share > 1e-9)
     assume(share == 1 or share < 1 - 1e-9)
-    shown = float(percent(share).removesuffix("\u00a0%"))
+    shown = float(format_percent(share).removesuffix("%"))
     assert (shown == 0) == (share == 0)
     assert (shown == 100) == (share == 1)
     assert shown == pytest.approx(100 * share, rel=0.05)
@@ -346,7 +354,7 @@ def test_only_none_is_0_percent_and_only_all_is_100(share):
     ],
 )  # fmt: skip
 def test_numbers_keep_two_significant_digits(value, digits, said):
-    assert number(value, digits) == said
+    assert format_number(value, digits) == said
 
 
 @pytest.mark.parametrize(
@@ -354,20 +362,24 @@ def test_numbers_keep_two_significant_digits(value, digits, said):
     [(0.45, "0.45 EUR"), (250.0, "250 EUR"), (999.5, "999.50 EUR"), (12345.67, "12,346 EUR")],
 )
 def test_small_amounts_keep_their_cents(value, said):
-    assert wording.money(value, "EUR") == said
+    assert wording.format_amount(value, "EUR") == said
 
 
 def test_numbers_intervals_thresholds_and_nouns():
-    assert number(1234.5, 2) == "1,234.50"
-    assert number(NAN) == "not defined"
-    assert between(NAN, NAN) == wording.span(NAN, 1.0) == "not defined"
-    assert wording.span(0.1, 0.25) == "0.100 to 0.250"
-    assert wording.span(-0.1, 0.25, sign=True) == "\u22120.100 to +0.250"
-    assert [wording.score(one) for one in (0.12345, math.inf, NAN)] == [
+    assert format_number(1234.5, 2) == "1,234.50"
+    assert format_number(NAN) == "not defined"
+    assert (
+        format_percent_interval(NAN, NAN)
+        == wording.format_decimal_interval(NAN, 1.0)
+        == "not defined"
+    )
+    assert wording.format_decimal_interval(0.1, 0.25) == "0.100 to 0.250"
+    assert wording.format_decimal_interval(-0.1, 0.25, sign=True) == "\u22120.100 to +0.250"
+    assert [wording.format_threshold(one) for one in (0.12345, math.inf, NAN)] == [
         "0.1235", "none", "not defined",
     ]  # fmt: skip
-    assert plural(1, "fraud") == "1 fraud"
-    assert plural(0, "fraud") == "0 frauds"
+    assert pluralize(1, "fraud") == "1 fraud"
+    assert pluralize(0, "fraud") == "0 frauds"
 
 
 @pytest.mark.parametrize(
@@ -381,4 +393,4 @@ def test_numbers_intervals_thresholds_and_nouns():
     ],
 )
 def test_times_are_told_in_the_unit_that_suits(time, said):
-    assert wording.duration(time) == said
+    assert wording.format_duration(time) == said

@@ -15,7 +15,7 @@ from pages import Page
 from reported import transactions
 from sqlalchemy import text
 
-from synfin_analytics._core.formatting import money, percent
+from synfin_analytics._core.formatting import format_amount, format_percent
 from synfin_analytics.io.load import load_df
 from synfin_analytics.metrics import evaluate, fraud_rate
 from synfin_analytics.reports import _model_narrative as model_words
@@ -75,7 +75,7 @@ def check(sentence: str, rates: dict[str, tuple[int, int]], choose, *, of: int =
     first = {name for name in exact if exact[name] == best}
     if len(first) == len(exact):
         assert f"all {len(exact)} " in sentence
-        assert percent(float(best)) in sentence
+        assert format_percent(float(best)) in sentence
         return
     said, _, caveat = sentence.partition("With fewer than 10 frauds")
     named = set(NAMES.findall(said))
@@ -155,7 +155,7 @@ def test_the_lowest_and_the_highest_week_of_a_model_are_those_of_all(model, coun
         ends = re.findall(r"rate ran from (.*?\)) to (.*?\))", sentence)
         assert bool(ends) == (min(rates) != max(rates))
         for rate, said in zip((min(rates), max(rates)), ends[0], strict=True) if ends else ():
-            assert said.startswith(percent(float(rate)))
+            assert said.startswith(format_percent(float(rate)))
             others = rates.count(rate) - 1
             assert ("other week" in said) == (others > 0)
         assert f"mean score ran from 0.0000 to {0.1 * (len(found) - 1):.4f}" in sentence
@@ -191,7 +191,7 @@ def test_a_declined_payment_is_no_loss(session):
     lost = frauds.filter(pl.col("merchant_id") != "M01")["amount"].sum()
     sentence = report.summary_text()[2]
     assert sentence.endswith(
-        f"{count} frauds were declined or failed, and {money(lost, 'EUR')} was lost."
+        f"{count} frauds were declined or failed, and {format_amount(lost, 'EUR')} was lost."
     )
     assert "M01" in before.merchants["merchant_id"].tolist()
     assert "M01" not in report.merchants["merchant_id"].tolist()
@@ -206,7 +206,9 @@ def test_amounts_of_several_currencies_are_not_added_up(session):
     japanese = rows.filter(pl.col("merchant_id") < "M04")["amount"].sum()
     euros = rows["amount"].sum() - japanese
     first, _, third, *_ = report.summary_text()
-    assert first.endswith(f"worth {money(euros, 'EUR')} and {money(japanese, 'JPY')}.")
+    assert first.endswith(
+        f"worth {format_amount(euros, 'EUR')} and {format_amount(japanese, 'JPY')}."
+    )
     assert "EUR and" in third
     page = Page(report.html())
     assert "Amounts are in EUR and JPY: they are not added up" in page.says("limits")

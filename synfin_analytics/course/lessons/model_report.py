@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from synfin_analytics._core.formatting import percent
+from synfin_analytics._core.formatting import format_percent
 from synfin_analytics.baseline import score_transactions
 from synfin_analytics.course._choices import Names
 from synfin_analytics.course._exercise import Exercise, Lesson
@@ -82,9 +82,9 @@ def _pairs(scored: pl.DataFrame) -> Iterator[tuple[str, str, str]]:
     rows = scored.filter(pl.col("is_fraud").is_not_null())
     fraud, alert = rows["is_fraud"], rows["prediction"]
     hits, alerts, frauds = (int(one.sum()) for one in (fraud & alert, alert, fraud))
-    precision, recall = percent(hits / alerts), percent(hits / frauds)
-    low, high = (percent(end) for end in wilson(hits, frauds))
-    area = percent(roc_auc(rows["score"].to_numpy(), fraud.to_numpy().astype(bool)))
+    precision, recall = format_percent(hits / alerts), format_percent(hits / frauds)
+    low, high = (format_percent(end) for end in wilson(hits, frauds))
+    area = format_percent(roc_auc(rows["score"].to_numpy(), fraud.to_numpy().astype(bool)))
     unlabelled = f"{len(scored) - len(rows):,}"
     yield (
         f"Of the alerts, {precision} are fraud.",
@@ -97,7 +97,7 @@ def _pairs(scored: pl.DataFrame) -> Iterator[tuple[str, str, str]]:
         "of what is it a share, of the frauds or of the alerts?",
     )
     yield (
-        f"Alerts at random would be right in {percent(frauds / len(rows))} of the cases.",
+        f"Alerts at random would be right in {format_percent(frauds / len(rows))} of the cases.",
         "Alerts at random would be right in half of the cases.",
         "how often does chance hit what is that rare?",
     )

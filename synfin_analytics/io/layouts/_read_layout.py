@@ -12,7 +12,7 @@ import polars as pl
 
 from synfin_analytics._core.dates import moment_of
 from synfin_analytics._core.fork import require_thread_pool
-from synfin_analytics._core.formatting import listed
+from synfin_analytics._core.formatting import join_words
 from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics.database.manager import get_db_manager
 from synfin_analytics.exceptions import (
@@ -205,7 +205,7 @@ def read_layout(
         noun = "columns" if len(missing) > 1 else "column"
         raise ArgumentError(
             f"{opened.name} is not of the layout {of.name!r}: it lacks the {noun} "
-            f"{listed(missing)}.{_resemblance(schema.names(), of)} {opened.note}".rstrip()
+            f"{join_words(missing)}.{_resemblance(schema.names(), of)} {opened.note}".rstrip()
         )
     textual = opened.texts
     if known:  # it is known how their texts are written
