@@ -45,7 +45,7 @@ _FEW = 10
 def lesson(seeds: int) -> Iterator[pl.DataFrame]:
     """Yield the payments of lesson 1, of one seed after the other."""
     for seed in range(seeds):
-        world = simulate(customers=300, merchants=150, days=60, seed=seed, frame="polars")
+        world = simulate(customers=300, merchants=150, days=60, seed=seed, output="polars")
         yield world.transactions
 
 
@@ -84,7 +84,7 @@ def rates(payments: pl.DataFrame, groups: dict[str, dict[str, Any]]) -> pl.DataF
                     pl.lit(cluster).alias("cluster"),
                     name.fill_null("").alias("name"),
                     *("labelled", "frauds", "amount", "fraud_amount", "fraud_clusters"),
-                    *("low", "high", "fraud_bps_low", "fraud_bps_high"),
+                    *("fraud_rate_low", "fraud_rate_high", "fraud_bps_low", "fraud_bps_high"),
                 )
             )
     return pl.concat(found)
@@ -93,7 +93,7 @@ def rates(payments: pl.DataFrame, groups: dict[str, dict[str, Any]]) -> pl.DataF
 def held(found: pl.DataFrame) -> pl.DataFrame:
     """Say of each interval whether it holds the rate that its row names."""
     return found.with_columns(
-        pl.col("rate").is_between("low", "high").alias("held"),
+        pl.col("rate").is_between("fraud_rate_low", "fraud_rate_high").alias("held"),
         pl.col("bps").is_between("fraud_bps_low", "fraud_bps_high").alias("value_held"),
     )
 
@@ -134,7 +134,10 @@ def report(title: str, found: pl.DataFrame) -> None:
         pl.col("held").filter(few).mean().alias("few"),
         pl.col("held").filter(~few).mean().alias("many"),
         pl.col("value_held").mean(),
-        ((pl.col("high") - pl.col("low")).median() / pl.col("rate").median()).alias("width"),
+        (
+            (pl.col("fraud_rate_high") - pl.col("fraud_rate_low")).median()
+            / pl.col("rate").median()
+        ).alias("width"),
     )
     lines = [
         [

@@ -75,7 +75,7 @@ def evaluated(model: Any, rows: pl.DataFrame, inputs: np.ndarray) -> Evaluation:
 def drawn(result: Evaluation, metric: str, draws: int) -> Bootstrap:
     """Draws of customers, the same for each model."""
     name = "average_precision" if metric == METRICS[0] else "card_precision_at_k"
-    return result.bootstrap(name, cluster="customer_id", draws=draws, k=K)
+    return result.bootstrap(name, cluster="customer_id", n_resamples=draws, k=K)
 
 
 def side_by_side(sets: TimeSplit[pl.DataFrame], names: dict[str, list[str]], draws: int) -> None:

@@ -133,7 +133,7 @@ def split(rows: pl.DataFrame) -> TimeSplit[pl.DataFrame]:
 
 def sizes(sets: TimeSplit[pl.DataFrame]) -> tuple[tuple[int, int], ...]:
     """Rows and frauds of the training and of the test set."""
-    return tuple((part.rows, part.frauds) for part in sets.parts[:2])
+    return tuple((part.n, part.n_frauds) for part in sets.parts[:2])
 
 
 def models() -> Iterator[tuple[str, Any]]:

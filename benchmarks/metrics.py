@@ -156,7 +156,7 @@ def bootstrap(job: Job) -> Run:
     from synfin_analytics.metrics.evaluation import evaluate
 
     found = evaluate(job.frame())
-    return lambda: {"draws": found.bootstrap("roc_auc", draws=DRAWS).drawn[:SAMPLED]}
+    return lambda: {"draws": found.bootstrap("roc_auc", n_resamples=DRAWS).distribution[:SAMPLED]}
 
 
 def sklearn_draws(job: Job) -> Run:

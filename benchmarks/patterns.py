@@ -116,7 +116,7 @@ def confidences(transactions: pl.DataFrame, found: DetectedPatterns) -> pl.DataF
     labels = transactions.select("transaction_id", "is_fraud")
     fraud = found.transactions("polars").join(labels, on="transaction_id", maintain_order="left")
     right = fraud.group_by("pattern").agg(pl.col("is_fraud").mean() >= HALF).sort("pattern")
-    return found.frame("polars").select(
+    return found.to_frame("polars").select(
         confidence=pl.col("confidence_score"), right=right["is_fraud"]
     )
 
@@ -134,7 +134,7 @@ def measure(world: tuple[int, int, int, int], fraud_rate: float = FRAUD_RATE) ->
     """Counts of every detector in a world, its transactions, and the seconds that finding took."""
     customers, merchants, days, seed = world
     transactions = simulate(
-        customers, merchants, days, seed, fraud_rate=fraud_rate, frame="polars"
+        customers, merchants, days, seed, fraud_rate=fraud_rate, output="polars"
     ).transactions
     begun = time.perf_counter()
     frauds, anomalies = detect_patterns(transactions), detect_anomalies(transactions)

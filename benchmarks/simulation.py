@@ -30,7 +30,7 @@ def made(rows: int, frame: str) -> tuple[int, float, float]:
     customers = max(rows // _OF_A_CUSTOMER, 1)
     merchants = max(customers // CUSTOMERS_OF_A_MERCHANT, 50)
     world, seconds, megabytes = timed(
-        lambda: simulate(customers, merchants, DAYS, frame=frame)  # type: ignore[arg-type]
+        lambda: simulate(customers, merchants, DAYS, output=frame)  # type: ignore[arg-type]
     )
     return len(world.transactions), seconds, megabytes
 

@@ -137,22 +137,33 @@ read_df(
 
 # %%
 payments = read_df("transactions")
-fraud_rate(payments)[["labelled", "frauds", "fraud_clusters", "fraud_rate", "low", "high"]]
+fraud_rate(payments)[
+    ["labelled", "frauds", "fraud_clusters", "fraud_rate", "fraud_rate_low", "fraud_rate_high"]
+]
 
 # %% [markdown]
-# `low` and `high` are its *interval*. These two months are a sample: had other people paid in other
-# shops, the rate would be a little different. A 95 % interval is made to hold the true rate in 95
-# of 100 such samples. For that it must know that payments are not independent: one stolen card
-# makes a dozen frauds. So `fraud_rate` counts the customers with a fraud, `fraud_clusters`, and the
-# merchants, and its interval is as wide as these few ask for. In 200 worlds like this one, such
-# intervals held the true rate of a category 98 times in 100, and that of a week 97 times; intervals
-# that took payments as independent did so 72 and 63 times (`docs/fraud_rates.md` has the table).
+# `fraud_rate_low` and `fraud_rate_high` are its *interval*. These two months are a sample: had
+# other people paid in other shops, the rate would be a little different. A 95 % interval is made to
+# hold the true rate in 95 of 100 such samples. For that it must know that payments are not
+# independent: one stolen card makes a dozen frauds. So `fraud_rate` counts the customers with a
+# fraud, `fraud_clusters`, and the merchants, and its interval is as wide as these few ask for. In
+# 200 worlds like this one, such intervals held the true rate of a category 98 times in 100, and
+# that of a week 97 times; intervals that took payments as independent did so 72 and 63 times
+# (`docs/fraud_rates.md` has the table).
 #
 # Not all payments are alike. By what was bought:
 
 # %%
 by_category = fraud_rate(payments, by="merchant_category")
-columns = ["merchant_category", "labelled", "frauds", "fraud_clusters", "fraud_rate", "low", "high"]
+columns = [
+    "merchant_category",
+    "labelled",
+    "frauds",
+    "fraud_clusters",
+    "fraud_rate",
+    "fraud_rate_low",
+    "fraud_rate_high",
+]
 by_category[[*columns, "fraud_bps"]]
 
 # %% [markdown]

@@ -211,9 +211,9 @@ picture = plot_calibration(result)
 # %%
 with get_db_session() as session:
     result = ModelPredictionRepository(session).evaluate("trees", "1.0", THRESHOLD, amount=True)
-    by_customer = result.bootstrap("recall", "customer_id", draws=500)
+    by_customer = result.bootstrap("recall", "customer_id", n_resamples=500)
     cards = result.card_precision_at_k(10)
-low, high = result.interval("recall")
+low, high = result.confidence_interval("recall")
 print(f"as if independent:   recall {result.recall:.3f}, from {low:.3f} to {high:.3f}")
 low, high = by_customer.low, by_customer.high
 print(f"customers together:  recall {by_customer.value:.3f}, from {low:.3f} to {high:.3f}")
@@ -244,7 +244,7 @@ cards
 
 # %%
 folds = prequential_folds(
-    rows, 3, train="42d", delay="7d", test="21d", label_available_at="label_available_at"
+    rows, 3, train="42d", label_delay="7d", test="21d", label_available_at="label_available_at"
 )
 lines = []
 for fold in folds:
@@ -253,7 +253,7 @@ for fold in folds:
     lines.append(
         {
             "tested from": fold.test_start.date(),
-            "frauds": one.frauds,
+            "frauds": one.n_frauds,
             "average precision": one.average_precision,
             "precision": one.precision,
             "recall": one.recall,

@@ -64,7 +64,7 @@ names = [name for name in features.columns if name != "transaction_id"]
 about = ["transaction_id", "customer_id", "timestamp", "is_fraud", "label_available_at"]
 rows = world.transactions[about].merge(features, on="transaction_id")
 split = time_split(
-    rows, train="45d", delay="14d", test="61d", label_available_at="label_available_at"
+    rows, train="45d", label_delay="14d", test="61d", label_available_at="label_available_at"
 )
 kept = split.train[split.train["is_fraud"] | (split.train.index % 10 == 0)]
 model = HistGradientBoostingClassifier(
@@ -166,7 +166,7 @@ print(by_cost)
 # %%
 def month(evaluation, threshold) -> dict[str, float]:
     """Say what a threshold did in a month, at the prices of this lesson."""
-    one = evaluation.at(threshold)
+    one = evaluation.at_threshold(threshold)
     costs = one.cost_curve(COST_PER_ALERT, SAVED)
     here = costs[costs["threshold"] >= float(threshold)].iloc[-1]
     return {
@@ -184,8 +184,8 @@ lines = {
 pd.DataFrame(
     {
         "threshold": [float(best) for best in lines.values()],
-        "alerts": [march.at(best).alerts for best in lines.values()],
-        "recall": [march.at(best).recall for best in lines.values()],
+        "alerts": [march.at_threshold(best).alerts for best in lines.values()],
+        "recall": [march.at_threshold(best).recall for best in lines.values()],
     },
     index=lines,
 )
@@ -253,7 +253,7 @@ table.astype({"alerts": int})
 
 # %%
 for name, evaluation in (("March", march), ("April", april)):
-    print(name, "·", evaluation.at(by_cost).summary().loc[0, "note"] or "(no remark)")
+    print(name, "·", evaluation.at_threshold(by_cost).summary().loc[0, "note"] or "(no remark)")
 
 # %% [markdown]
 # How far is April's cost from the best that a threshold could have done there?

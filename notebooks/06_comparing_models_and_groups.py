@@ -72,7 +72,7 @@ names = [name for name in features.columns if name != "transaction_id"]
 about = ["transaction_id", "customer_id", "timestamp", "channel", "is_fraud", "label_available_at"]
 rows = world.transactions[about].merge(features, on="transaction_id")
 split = time_split(
-    rows, train="70d", delay="7d", test="35d", label_available_at="label_available_at"
+    rows, train="70d", label_delay="7d", test="35d", label_available_at="label_available_at"
 )
 kept = split.train[split.train["is_fraud"] | (split.train.index % 10 == 0)]
 weight = kept["is_fraud"].map({True: 1.0, False: 10.0}).astype(float)
@@ -161,7 +161,7 @@ ALERTS = 20 * 35
 thresholds = {name: one.threshold_for_alerts(ALERTS) for name, one in results.items()}
 same_work = compare_models(
     test, {name: name for name in models}, threshold=thresholds, metrics=["precision", "recall"],
-    draws=500,
+    n_resamples=500,
 )  # fmt: skip
 same_work
 
@@ -198,7 +198,7 @@ def by_group(result, title: str) -> None:
             f"{group} ({frauds} frauds)"
             for group, frauds in zip(lines[result.by[0]], lines["frauds"], strict=True)
         ]
-        value, low, high = lines["value"], lines["low"], lines["high"]
+        value, low, high = lines["value"], lines["value_low"], lines["value_high"]
         if metric == "specificity":  # of the honest ones, those left alone
             value, low, high = 1 - value, 1 - high, 1 - low
         ax.errorbar(
@@ -227,7 +227,7 @@ by_group(by_channel, "By channel")
 # same model is "less precise" wherever thieves are rarer.
 
 # %%
-print("worst recall:", *by_channel.worst("recall"))
+print("worst recall:", *by_channel.group_min("recall").group)
 difference, low, high = by_channel.difference("recall")
 print(f"largest difference of recall {difference:.2f}, from {low:.2f} to {high:.2f}")
 

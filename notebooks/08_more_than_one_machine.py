@@ -46,12 +46,12 @@ from synfin_analytics import (
     ModelPredictionRepository,
     TransactionRepository,
     evaluate,
+    fit_baseline,
     fraud_rate,
     get_db_manager,
     get_db_session,
     load_df,
     read_batches,
-    score_transactions,
     simulate,
 )
 
@@ -66,10 +66,10 @@ manager = get_db_manager(config)
 manager.drop_all_tables()  # what an earlier run left
 manager.create_all_tables()
 
-world = simulate(customers=400, merchants=150, days=60, seed=7, frame="polars")
+world = simulate(customers=400, merchants=150, days=60, seed=7, output="polars")
 for table, frame in world._asdict().items():
     load_df(frame, table, on_conflict="skip")
-scored = score_transactions(world.transactions, learn_share=0.5)
+scored = fit_baseline(world.transactions, train_fraction=0.5)
 load_df(scored.predictions, "model_predictions", on_conflict="update")
 
 # %% [markdown]
@@ -170,7 +170,9 @@ with get_db_session() as session:
         "recall": model.recall,
         "5 cards a day": model.card_precision_at_k(5).value,
     }
-answers["PostgreSQL"]["rates"][["channel", "transactions", "frauds", "fraud_rate", "low", "high"]]
+answers["PostgreSQL"]["rates"][
+    ["channel", "transactions", "frauds", "fraud_rate", "fraud_rate_low", "fraud_rate_high"]
+]
 
 # %% [markdown]
 # ## The same on Dask
@@ -208,7 +210,9 @@ with (
     predictions = dd.read_parquet(folder / "model_predictions")
     scores = predictions[said].merge(transactions[known], on="transaction_id")
     answers["Dask"] = asked(transactions, scores)
-answers["Dask"]["rates"][["channel", "transactions", "frauds", "fraud_rate", "low", "high"]]
+answers["Dask"]["rates"][
+    ["channel", "transactions", "frauds", "fraud_rate", "fraud_rate_low", "fraud_rate_high"]
+]
 
 # %% [markdown]
 # Line by line the table from above.
@@ -287,7 +291,15 @@ pd.DataFrame(
 ).T
 
 # %%
-columns = ["transactions", "labelled", "frauds", "fraud_rate", "low", "high", "fraud_bps"]
+columns = [
+    "transactions",
+    "labelled",
+    "frauds",
+    "fraud_rate",
+    "fraud_rate_low",
+    "fraud_rate_high",
+    "fraud_bps",
+]
 reference = answers["PostgreSQL"]["rates"].set_index("channel")[columns].astype(float)
 for engine, found in answers.items():
     rates = found["rates"].set_index("channel")[columns].astype(float)

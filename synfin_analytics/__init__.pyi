@@ -1,5 +1,5 @@
-from .baseline import ScoredModel as ScoredModel
-from .baseline import score_transactions as score_transactions
+from .baseline import BaselineModel as BaselineModel
+from .baseline import fit_baseline as fit_baseline
 from .database.config import DatabaseConfig as DatabaseConfig
 from .database.manager import DatabaseManager as DatabaseManager
 from .database.manager import get_db_manager as get_db_manager

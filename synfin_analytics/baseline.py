@@ -17,6 +17,7 @@ import polars as pl
 
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.formatting import format_date, pluralize
+from synfin_analytics._core.frequency import read_delay
 from synfin_analytics._core.rolling import DAY, Amounts, Runs
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError
@@ -51,7 +52,7 @@ _TOO_FEW = (
 
 
 @dataclass(frozen=True)
-class ScoredModel:
+class BaselineModel:
     """Predictions of the last part of a period, and how they came about.
 
     Attributes
@@ -61,11 +62,11 @@ class ScoredModel:
     threshold
         Score from which on a payment is called fraud: where F1 was best on the first part.
         Infinite if no fraud was known there.
-    weights
+    coefficients
         Of the standardised features, by name.
-    learnt_until, tested_from
+    train_end, test_start
         End of the first part and beginning of the last.
-    learnt_rows, learnt_frauds
+    n_train, n_train_frauds
         What it learnt from.
     """
 
@@ -73,42 +74,42 @@ class ScoredModel:
     version: str
     predictions: pl.DataFrame
     threshold: float
-    weights: dict[str, float]
-    learnt_until: dt.datetime
-    tested_from: dt.datetime
-    learnt_rows: int
-    learnt_frauds: int
+    coefficients: dict[str, float]
+    train_end: dt.datetime
+    test_start: dt.datetime
+    n_train: int
+    n_train_frauds: int
 
     def __repr__(self) -> str:
         return (
-            f"ScoredModel({self.name} {self.version}: learnt from "
-            f"{pluralize(self.learnt_rows, 'transaction')} and "
-            f"{pluralize(self.learnt_frauds, 'fraud')} until {format_date(self.learnt_until)}; "
+            f"BaselineModel({self.name} {self.version}: learnt from "
+            f"{pluralize(self.n_train, 'transaction')} and "
+            f"{pluralize(self.n_train_frauds, 'fraud')} until {format_date(self.train_end)}; "
             f"{pluralize(len(self.predictions), 'prediction')} from "
-            f"{format_date(self.tested_from)} on)"
+            f"{format_date(self.test_start)} on)"
         )
 
 
-def score_transactions(
-    transactions: Any,
+def fit_baseline(
+    df: Any,
     *,
     name: str = "baseline",
     version: str = "1.0",
-    learn_share: float = 0.7,
-    delay: dt.timedelta = dt.timedelta(days=7),
-) -> ScoredModel:
+    train_fraction: float = 0.7,
+    label_delay: str | dt.timedelta = "7d",
+) -> BaselineModel:
     """Learn from the first part of a period, and predict the last.
 
     Parameters
     ----------
-    transactions
-        With transaction_id, customer_id, merchant_id, timestamp, amount and is_fraud: of pandas,
-        polars, pyarrow or another engine. The predictions are a frame of polars.
+    df
+        Transactions with transaction_id, customer_id, merchant_id, timestamp, amount and is_fraud:
+        of pandas, polars, pyarrow or another engine. The predictions are a frame of polars.
     name, version
         Of the model, as they are stored.
-    learn_share
+    train_fraction
         Share of the period to learn from.
-    delay
+    label_delay
         Time that labels take: no label younger than it is used, and so much time lies between the
         parts (less if the period is short). ``label_available_at`` is not read.
 
@@ -123,24 +124,25 @@ def score_transactions(
     Examples
     --------
     >>> from synfin_analytics.simulation import simulate
-    >>> world = simulate(customers=100, merchants=20, days=60, seed=1, frame="polars")
-    >>> model = score_transactions(world.transactions)
+    >>> world = simulate(customers=100, merchants=20, days=60, seed=1, output="polars")
+    >>> model = fit_baseline(world.transactions)
     >>> model.predictions.columns[:4]
     ['transaction_id', 'model_name', 'model_version', 'prediction']
     """
-    if not 0 < learn_share < 1:
-        raise ArgumentError(f"`learn_share` must be between 0 and 1; got {learn_share!r}.")
-    given = collect_columns(transactions, _NEEDED, (), "transactions", "score_transactions")
+    delay = read_delay(label_delay, "label_delay")
+    if not 0 < train_fraction < 1:
+        raise ArgumentError(f"`train_fraction` must be between 0 and 1; got {train_fraction!r}.")
+    given = collect_columns(df, _NEEDED, (), "transactions", "fit_baseline")
     rows = coerce_columns(given, Transaction, _NEEDED)
     frame = features_of(rows, delay)
     first, last = frame["timestamp"].min(), frame["timestamp"].max()
     if not isinstance(first, dt.datetime) or not isinstance(last, dt.datetime) or first == last:
         raise ArgumentError(_TOO_FEW)
-    learnt_until = first + learn_share * (last - first)
-    tested_from = learnt_until + min(delay, (last - learnt_until) / 3)
+    train_end = first + train_fraction * (last - first)
+    test_start = train_end + min(delay, (last - train_end) / 3)
 
-    learn = frame.filter((pl.col("timestamp") < learnt_until) & pl.col("is_fraud").is_not_null())
-    test = frame.filter(pl.col("timestamp") >= tested_from)
+    learn = frame.filter((pl.col("timestamp") < train_end) & pl.col("is_fraud").is_not_null())
+    test = frame.filter(pl.col("timestamp") >= test_start)
     if not len(learn) or not len(test):
         raise ArgumentError(_TOO_FEW)
     of = learn.select(list(FEATURES)).to_numpy()
@@ -157,16 +159,16 @@ def score_transactions(
         pl.Series("fraud_probability", scores),
         pl.col("is_fraud").alias("ground_truth"),
     )
-    return ScoredModel(
+    return BaselineModel(
         name=name,
         version=version,
         predictions=predictions,
         threshold=threshold,
-        weights=dict(zip(FEATURES, weights[1:].tolist(), strict=True)),
-        learnt_until=learnt_until,
-        tested_from=tested_from,
-        learnt_rows=len(learn),
-        learnt_frauds=int(truth.sum()),
+        coefficients=dict(zip(FEATURES, weights[1:].tolist(), strict=True)),
+        train_end=train_end,
+        test_start=test_start,
+        n_train=len(learn),
+        n_train_frauds=int(truth.sum()),
     )
 
 
@@ -183,14 +185,14 @@ def features_of(transactions: pl.DataFrame, delay: dt.timedelta) -> pl.DataFrame
     payers = Runs(codes_of(frame["customer_id"]), at)
     whole = Amounts.of(amount)
     paid = np.maximum(amount, _LEAST_AMOUNT)
-    by_mean = ratio(paid * whole.per, payers.window(itself=False).mean(whole.units))
+    by_mean = ratio(paid * whole.per, payers.window(include_current=False).mean(whole.units))
     logs = {
         "log_amount": np.log(paid),
         "amount_ratio": np.log(np.where(np.isnan(by_mean), 1.0, by_mean)),
         "payments_24h": np.log(payers.window(DAY).count()),
     }
     shops = Runs(codes_of(frame["merchant_id"]), at, counted=truth.is_not_null().to_numpy())
-    labels = shops.window(_RISK_WINDOW, delay=delay, itself=False)
+    labels = shops.window(_RISK_WINDOW, lag=delay, include_current=False)
     known, frauds = labels.count(), labels.sum(truth.fill_null(value=False).to_numpy())
     return frame.with_columns(
         **{name: pl.Series(values) for name, values in logs.items()},

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from engines import SPARK
 
-from synfin_analytics import load_df, read_df, score_transactions, simulate
+from synfin_analytics import fit_baseline, load_df, read_df, simulate
 from synfin_analytics.cli import main
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -30,7 +30,7 @@ def predicted(manager):
     world = simulate(customers=200, merchants=60, days=60, seed=3)
     for table in ("customers", "merchants", "transactions"):
         load_df(getattr(world, table), table, manager=manager)
-    model = score_transactions(read_df("transactions", manager=manager, output="polars"))
+    model = fit_baseline(read_df("transactions", manager=manager, output="polars"))
     load_df(model.predictions, "model_predictions", manager=manager)
     assert model.predictions["ground_truth"].any()
 

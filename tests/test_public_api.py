@@ -34,7 +34,7 @@ FACE = """
 
     engineer_features handbook_features window_features
 
-    ScoredModel score_transactions simulate Simulation
+    BaselineModel fit_baseline simulate Simulation
 
     Layout read_layout
     DetectedPatterns detect_anomalies detect_patterns
@@ -50,27 +50,29 @@ PARAMETERS = {
     "read_df": "query params session manager output use_decimal",
     "show": "df rows",
     "read_batches": "query params session manager use_decimal",
-    "fraud_rate": "frame by every interval bins level timestamp amount label cluster",
-    "evaluate": "frame label score threshold by amount interval level",
-    "Evaluation.at": "self threshold",
+    "fraud_rate": "df by every interval_method bins confidence_level timestamp amount label "
+    "cluster",
+    "evaluate": "df label score threshold by amount interval_method confidence_level",
+    "Evaluation.at_threshold": "self threshold",
     "Evaluation.baseline": "self metric",
     "Evaluation.best_threshold": "self cost_per_alert recovery_rate",
     "Evaluation.bootstrap": (
-        "self metric cluster draws seed k day card max_fpr cost_per_alert recovery_rate"
+        "self metric cluster n_resamples seed k day entity max_fpr cost_per_alert recovery_rate"
     ),
     "Evaluation.calibration": "self bins",
-    "Evaluation.card_precision_at_k": "self k day card",
+    "Evaluation.card_precision_at_k": "self k day entity",
     "Evaluation.cost": "self cost_per_alert recovery_rate",
     "Evaluation.cost_curve": "self cost_per_alert recovery_rate points",
     "Evaluation.curve": "self points",
-    "Evaluation.interval": "self metric",
+    "Evaluation.confidence_interval": "self metric",
     "Evaluation.precision_at_k": "self k day",
     "Evaluation.precision_at_prevalence": "self prevalence",
     "Evaluation.recall_at_fpr": "self rate",
     "Evaluation.summary": "self",
     "Evaluation.threshold_for_alerts": "self alerts",
-    "GroupedEvaluation.difference": "self metric small",
-    "GroupedEvaluation.worst": "self metric small",
+    "GroupedEvaluation.difference": "self metric include_small",
+    "GroupedEvaluation.group_max": "self metric include_small",
+    "GroupedEvaluation.group_min": "self metric include_small",
     "plot_calibration": "evaluation ax bins title",
     "plot_comparison": "comparison ax title",
     "plot_confusion": "evaluation ax title",
@@ -84,26 +86,26 @@ PARAMETERS = {
     "model_report": "model_name model_version compare_with by session start end threshold "
     "alerts_per_day cost_per_alert recovery_rate card cluster draws seed level notes",
     "fraud_report": "start end by session every bins merchants level source notes",
-    "time_split": "frame train delay test start timestamp label label_available_at card "
-    "drop_known_cards",
-    "prequential_folds": "frame folds train delay test start timestamp label label_available_at "
-    "card drop_known_cards",
+    "time_split": "df train label_delay test start timestamp label label_available_at entity "
+    "drop_compromised",
+    "prequential_folds": "df folds train label_delay test start timestamp label label_available_at "
+    "entity drop_compromised",
     "compare_models": (
-        "frame scores label threshold cluster metrics draws seed level k day card max_fpr amount "
-        "cost_per_alert recovery_rate"
+        "df scores label threshold cluster metrics n_resamples seed confidence_level k day entity "
+        "max_fpr amount cost_per_alert recovery_rate"
     ),
     "plot_fraud_rate": "result ax max_groups title",
-    "proportion_interval": "successes trials interval level",
-    "engineer_features": "transactions customers merchants label_delay since until",
-    "handbook_features": "transactions delay terminal",
-    "window_features": "transactions by value windows delay closed itself",
-    "simulate": "customers merchants days seed fraud_rate patterns anomalies drift start frame",
-    "score_transactions": "transactions name version learn_share delay",
-    "detect_anomalies": "transactions patterns",
-    "detect_patterns": "transactions patterns",
-    "DetectedPatterns.frame": "self kind",
-    "DetectedPatterns.summary": "self kind",
-    "DetectedPatterns.transactions": "self kind",
+    "proportion_interval": "successes trials interval_method confidence_level",
+    "engineer_features": "df customers merchants label_delay start end",
+    "handbook_features": "df label_delay terminal",
+    "window_features": "df by value windows lag closed include_current",
+    "simulate": "customers merchants days seed fraud_rate patterns anomalies drift start output",
+    "fit_baseline": "df name version train_fraction label_delay",
+    "detect_anomalies": "df patterns",
+    "detect_patterns": "df patterns",
+    "DetectedPatterns.to_frame": "self output",
+    "DetectedPatterns.summary": "self output",
+    "DetectedPatterns.transactions": "self output",
     "FraudPatternRepository.upsert": "self detected",
     "read_layout": "df layout start separator encoding decimal thousands date_format timezone "
     "currency",

@@ -83,7 +83,7 @@ check("01.3", rate)
 # Where two intervals lie apart, the channels differ by more than chance.
 
 # %% exercise="01.4"
-# A table with the columns channel, fraud_rate, low and high.
+# A table with the columns channel, fraud_rate, fraud_rate_low and fraud_rate_high.
 by_channel = fraud_rate(payments[payments["channel"] != "phone"], by="channel")
 check("01.4", by_channel)
 

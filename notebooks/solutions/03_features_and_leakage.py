@@ -90,7 +90,7 @@ leaking_risk = payments["is_fraud"].astype(float).groupby(payments["merchant_id"
 
 # %% exercise="03.4"
 # A column: a number for each payment, in the order of payments.
-always = window_features(payments, "merchant_id", "is_fraud", ["3650d"], delay="7d")
+always = window_features(payments, "merchant_id", "is_fraud", ["3650d"], lag="7d")
 known_risk = always["mean_3650d"]
 check("03.4", known_risk)
 

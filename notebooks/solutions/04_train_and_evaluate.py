@@ -18,12 +18,12 @@
 # %%
 from synfin_analytics import (
     ModelPredictionRepository,
+    fit_baseline,
     get_db_session,
     load_df,
     plot_precision_recall,
     proportion_interval,
     read_df,
-    score_transactions,
     time_split,
 )
 from synfin_analytics.course import check, hint, start_lesson
@@ -46,20 +46,20 @@ payments.select("transaction_id", "timestamp", "amount", "is_fraud", "label_avai
 
 # %% exercise="04.1"
 # Two whole numbers, (train, test).
-split = time_split(payments, train="28d", delay="7d", test="14d")
+split = time_split(payments, train="28d", label_delay="7d", test="14d")
 rows = (len(split.train), len(split.test))
 check("04.1", rows)
 
 # %% [markdown]
 # ## 2. Predict and store
 #
-# `score_transactions(payments)` trains a simple model on the first part of the period and predicts
+# `fit_baseline(payments)` trains a simple model on the first part of the period and predicts
 # the last. **Store its predictions in the table `model_predictions`. How many are there, and how
 # many say fraud?** Ask the database. (`on_conflict="update"` lets you store them a second time.)
 
 # %% exercise="04.2"
 # Two whole numbers, (stored, alerts).
-model = score_transactions(payments)
+model = fit_baseline(payments)
 load_df(model.predictions, "model_predictions", on_conflict="update")
 found = read_df("SELECT count(*) AS n, sum(prediction::int) AS alerts FROM model_predictions")
 counted = (found["n"].item(), found["alerts"].item())
@@ -97,5 +97,5 @@ check("04.4", times_chance)
 
 # %% exercise="04.5"
 # Two numbers from 0 to 1, (low, high).
-how_sure = evaluation.interval("recall")
+how_sure = evaluation.confidence_interval("recall")
 check("04.5", how_sure)

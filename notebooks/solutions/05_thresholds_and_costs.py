@@ -83,7 +83,7 @@ check("05.3", cost_on_test)
 
 # %% exercise="05.4"
 # A number from 0 to 1.
-hits_a_day = tested.card_precision_at_k(10, card="customer_id").value
+hits_a_day = tested.card_precision_at_k(10, entity="customer_id").value
 check("05.4", hits_a_day)
 
 # %% [markdown]
@@ -94,5 +94,5 @@ check("05.4", hits_a_day)
 
 # %% exercise="05.5"
 # A number from 0 to 1.
-at_the_other_bank = tested.at(cheapest).precision_at_prevalence(0.001)
+at_the_other_bank = tested.at_threshold(cheapest).precision_at_prevalence(0.001)
 check("05.5", at_the_other_bank)

@@ -56,7 +56,7 @@ check("06.1", better_by)
 # %% exercise="06.2"
 # Three numbers, (difference, low, high).
 comparison = compare_models(payments, {"old": "old", "new": "new"}, metrics=["average_precision"])
-line = comparison.frame().iloc[-1]
+line = comparison.to_frame().iloc[-1]
 interval = (line["difference"], line["difference_low"], line["difference_high"])
 check("06.2", interval)
 
@@ -69,10 +69,12 @@ check("06.2", interval)
 # its frauds does it find**, with the Wilson interval?
 
 # %% exercise="06.3"
-# A table with the columns channel, recall, low and high.
+# A table with the columns channel, recall, recall_low and recall_high.
 grouped = evaluate(payments, score="new", threshold=threshold, by="channel")
-lines = grouped.by_group
-recall_by_channel = lines[lines["metric"] == "recall"].rename(columns={"value": "recall"})
+lines = grouped.to_frame()
+recall_by_channel = lines[lines["metric"] == "recall"].rename(
+    columns={"value": "recall", "value_low": "recall_low", "value_high": "recall_high"}
+)
 check("06.3", recall_by_channel)
 
 # %% [markdown]

@@ -67,7 +67,7 @@ check("07.2", by_week)
 # %% exercise="07.3"
 # Two numbers from 0 to 1, (reached, ceiling).
 ten = model_report(name, version, by=[], draws=200, alerts_per_day=10).cards
-calls = (ten.value, ten.ceiling)
+calls = (ten.value, ten.max_achievable)
 check("07.3", calls)
 
 # %% [markdown]
@@ -85,7 +85,7 @@ for letter, sentence in data.statements.items():
 # %% exercise="07.4"
 # A list of letters, as ["A", "B"].
 one = report.evaluation
-low, high = one.interval("recall")
+low, high = one.confidence_interval("recall")
 facts = {
     "Of the alerts": one.precision,
     "Of the frauds": one.recall,

@@ -89,44 +89,6 @@ def closed(
     return first, after
 
 
-def span(
-    start: Bound, end: Bound, names: tuple[str, str] = ("start_date", "end_date")
-) -> tuple[dt.datetime | None, dt.datetime | None]:
-    """Read a range: moments from ``start`` on and before ``end``, in UTC.
-
-    A date without a time is a whole day, so that an ``end`` of ``"2026-01-31"`` includes the 31st.
-    A moment is taken as it is: ``"2026-01-31T00:00"`` excludes that day. None leaves a side open.
-
-    Parameters
-    ----------
-    start, end
-        Dates or moments, as objects or ISO 8601 texts; without a zone in UTC.
-    names
-        Names of the caller's two arguments, for messages.
-
-    Raises
-    ------
-    ArgumentError
-        A bound is neither a date nor a moment, or ``end`` is earlier than ``start``.
-
-    Examples
-    --------
-    >>> first, after = span(dt.date(2026, 1, 1), dt.date(2026, 1, 31))
-    >>> after.isoformat()
-    '2026-02-01T00:00:00+00:00'
-    """
-    first = moment_of(start, names[0])
-    after = moment_of(end, names[1], day=1)
-    if first is None or after is None or first < after:
-        return first, after
-    if first > after or after != moment_of(end, names[1]):  # a date before the first moment
-        raise ArgumentError(
-            f"`{names[1]}` must not be earlier than `{names[0]}`; "
-            f"got {names[0]}={_text(start)}, {names[1]}={_text(end)}."
-        )
-    return first, after
-
-
 def moment_of(bound: Bound, name: str, *, day: int = 0) -> dt.datetime | None:
     """Return the moment of a bound in UTC; for a date without a time, ``day`` days later.
 

@@ -126,6 +126,31 @@ class Period:
         return first
 
 
+def read_delay(value: str | dt.timedelta, name: str) -> dt.timedelta:
+    """Read a duration that may be 0: a number of m, h, d or w, or a timedelta.
+
+    ``name`` is the name of the caller's argument.
+
+    Raises
+    ------
+    ArgumentError
+        It is not a duration, or negative.
+
+    Examples
+    --------
+    >>> read_delay("7d", "label_delay")
+    datetime.timedelta(days=7)
+    """
+    delay = value
+    if isinstance(delay, str) and not delay.startswith("-"):
+        delay = Period.fixed(delay, name, least=0).duration
+    if not isinstance(delay, dt.timedelta) or delay < dt.timedelta():
+        raise ArgumentError(
+            f"`{name}` must be a duration of at least 0, such as '7d'; got {shown(value)}."
+        )
+    return delay
+
+
 def _days(year: nw.Expr, month: nw.Expr, day: nw.Expr) -> nw.Expr:
     """Days since 1970-01-01, in a calendar whose years begin in March and end with the leap day."""
     early = (month <= 2).cast(nw.Float64)

@@ -130,7 +130,7 @@ class Runs:
     >>> runs = Runs(["a", "a", "a"], at)
     >>> runs.window(HOUR).count()
     array([1, 2, 2])
-    >>> runs.window(HOUR, closed="both", itself=False).sum([5, 10, 20])
+    >>> runs.window(HOUR, closed="both", include_current=False).sum([5, 10, 20])
     array([ 0,  5, 15])
     """
 
@@ -189,19 +189,19 @@ class Runs:
         self,
         length: Duration | None = None,
         *,
-        delay: Duration = 0,
+        lag: Duration = 0,
         closed: Closed = "right",
-        itself: bool = True,
+        include_current: bool = True,
     ) -> Window:
-        """Window that ends ``delay`` before each row and is so long; without length, all before.
+        """Window that ends ``lag`` before each row and is so long; without length, all before.
 
         Parameters
         ----------
-        length, delay
+        length, lag
             Microseconds or timedeltas.
         closed
-            Which ends belong to it: ``"right"`` is (t - delay - length, t - delay].
-        itself
+            Which ends belong to it: ``"right"`` is (t - lag - length, t - lag].
+        include_current
             Whether a window that is closed at t holds the row at t itself. Of other rows of that
             moment it holds those that come before.
         """
@@ -209,10 +209,10 @@ class Runs:
             raise ArgumentError(
                 f"`closed` must be one of {', '.join(get_args(Closed))}; got {closed!r}."
             )
-        wait = _duration(delay, "delay")
+        wait = _duration(lag, "lag")
         with_end, with_begin = closed in ("right", "both"), closed in ("left", "both")
         if wait == 0 and with_end:
-            end = self._until_row(itself=itself)
+            end = self._until_row(include_current=include_current)
         else:
             end = self._search(self._at - wait, "right" if with_end else "left")
         if length is None:
@@ -225,9 +225,9 @@ class Runs:
     def _search(self, moments: Integers, side: Literal["left", "right"]) -> Integers:
         return self._known.search(self._code, self._base, moments, side)
 
-    def _until_row(self, *, itself: bool) -> Integers:
+    def _until_row(self, *, include_current: bool) -> Integers:
         """Places at which windows end with each row: after what it may look at."""
-        opens = self._opens if itself else np.maximum(self._opens, self._events + 1)
+        opens = self._opens if include_current else np.maximum(self._opens, self._events + 1)
         # What is of an earlier key opens at the end of its run at the latest.
         seen: Integers = np.cumsum(np.bincount(opens, minlength=self._size + 1))
         return seen[: self._size][self._wanted]

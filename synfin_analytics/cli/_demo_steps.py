@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from synfin_analytics._core.formatting import format_date, format_percent, pluralize
-from synfin_analytics.baseline import FEATURES, ScoredModel, score_transactions
+from synfin_analytics.baseline import FEATURES, BaselineModel, fit_baseline
 from synfin_analytics.database.config import DatabaseConfig
 from synfin_analytics.database.manager import DatabaseManager
 from synfin_analytics.exceptions import ArgumentError, RejectedLabelsWarning
@@ -92,7 +92,7 @@ def load_file(
 
 def load_simulation(manager: DatabaseManager, customers: int, days: int, seed: int) -> LoadReport:
     """Simulate customers, merchants and transactions, and load all three."""
-    world = simulate(customers, max(customers * 2 // 5, 5), days, seed, frame="polars")
+    world = simulate(customers, max(customers * 2 // 5, 5), days, seed, output="polars")
     load_df(world.customers, "customers", manager=manager)
     load_df(world.merchants, "merchants", manager=manager)
     return load_df(world.transactions, "transactions", manager=manager)
@@ -127,7 +127,7 @@ def evaluate(manager: DatabaseManager, transactions: pl.DataFrame) -> ModelRepor
     if not transactions["is_fraud"].sum():
         return "No fraud is known among these transactions: there is nothing to learn from."
     try:
-        model = score_transactions(transactions)
+        model = fit_baseline(transactions)
     except ArgumentError as error:
         return f"There is no model: {error}"
     load_df(model.predictions, "model_predictions", manager=manager)
@@ -135,19 +135,19 @@ def evaluate(manager: DatabaseManager, transactions: pl.DataFrame) -> ModelRepor
         return model_report(model.name, model.version, session=session, notes=tuple(_origin(model)))
 
 
-def _origin(model: ScoredModel) -> Iterator[str]:
+def _origin(model: BaselineModel) -> Iterator[str]:
     yield (
         f"{model.name} {model.version} is a logistic regression of {len(FEATURES)} things that are "
         f"known at the moment of a payment: {', '.join(FEATURES.values())}. It is a yardstick, not "
         "a model to work with."
     )
     yield (
-        f"It learnt from {pluralize(model.learnt_rows, 'payment')} until "
-        f"{format_date(model.learnt_until)}, {pluralize(model.learnt_frauds, 'fraud')} among them."
+        f"It learnt from {pluralize(model.n_train, 'payment')} until "
+        f"{format_date(model.train_end)}, {pluralize(model.n_train_frauds, 'fraud')} among them."
     )
     yield (
         f"An alarm is a score of at least {format_percent(model.threshold)}: where F1 was best on "
-        f"those payments. The numbers here are of payments from {format_date(model.tested_from)} "
+        f"those payments. The numbers here are of payments from {format_date(model.test_start)} "
         "on, none of which it had seen; what lies between is left out, since labels take days to "
         "arrive."
     )

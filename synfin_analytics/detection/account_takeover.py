@@ -18,25 +18,26 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class AccountTakeover(Detector):
-    """At least ``least`` payments within ``within``, from a device that the customer never had.
+    """Several payments from a device that the customer never used before.
 
-    Their mean is at least ``times`` the customer's usual amount. The less a customer otherwise pays
-    online, the stronger the evidence.
+    At least ``min_count`` payments within ``window``, whose mean is at least ``amount_ratio`` times
+    the customer's usual amount. The smaller the share of the customer's payments that are online,
+    the stronger the evidence.
     """
 
     name: ClassVar[str] = "account_takeover"
     title: ClassVar[str] = "Account takeover"
     needs: ClassVar[tuple[str, ...]] = ("device_id",)
 
-    least: int = 3
-    within: dt.timedelta = dt.timedelta(days=4)
-    times: float = 1.2
+    min_count: int = 3
+    window: dt.timedelta = dt.timedelta(days=4)
+    amount_ratio: float = 1.2
 
     def find(self, ledger: Ledger) -> pl.DataFrame:
         """Find it; see :meth:`Detector.find`."""
         key = ledger.device
         strange = ledger.strange_device & ~ledger.paid_back
-        episode = bursts(key, ledger.at, strange, self.within, self.least)
+        episode = bursts(key, ledger.at, strange, self.window, self.min_count)
         ratio = ledger.times_usual
         online = ledger.of_customer(pl.col("online").mean())
         found = hits(episode, ratio=ratio, online_share=online)
@@ -50,11 +51,11 @@ class AccountTakeover(Detector):
                 .alias("times_usual"),
                 pl.col("online_share").mean().over("episode").round(3),
             )
-            .filter(pl.col("times_usual") >= self.times)
+            .filter(pl.col("times_usual") >= self.amount_ratio)
             .with_columns(
                 strength=(
-                    grown(pl.col("times_usual"), self.times, 3 * self.times)
-                    + grown(pl.len().over("episode"), self.least, 2 * self.least)
+                    grown(pl.col("times_usual"), self.amount_ratio, 3 * self.amount_ratio)
+                    + grown(pl.len().over("episode"), self.min_count, 2 * self.min_count)
                     + grown(-pl.col("online_share"), -0.5, -0.1)
                 )
                 / 3

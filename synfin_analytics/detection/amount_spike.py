@@ -38,30 +38,33 @@ def singles(ledger: Ledger, which: NDArray[np.bool_]) -> pl.DataFrame:
 
 @dataclasses.dataclass(frozen=True)
 class AmountSpike(Detector):
-    """A payment of at least ``times`` the customer's mean, that does not look like the customer.
+    """One payment of many times the customer's mean, not made the customer's usual way.
 
-    It is made from a device that the customer was never seen with for longer, or with the magnetic
-    stripe of a card, or a number typed in, and no other such payment is made within ``alone``.
-    Where neither devices nor entry modes are known, every such amount counts. The mean is that of
-    the customer's other payments; the customer has made ``history`` payments in all, at least.
+    The amount is at least ``amount_ratio`` times the mean of the customer's other payments, of
+    which there are at least ``min_history`` (the payment included). It is made from a device that
+    is not the customer's own, with the magnetic stripe, or with a card number typed in by hand, and
+    no other such payment falls within ``isolation``. Where neither devices nor entry modes are
+    known, every such amount counts.
     """
 
     name: ClassVar[str] = "amount_spike"
     title: ClassVar[str] = "Amount spike"
 
-    times: float = 10.0
-    history: int = 10
-    alone: dt.timedelta = dt.timedelta(days=1)
+    amount_ratio: float = 10.0
+    min_history: int = 10
+    isolation: dt.timedelta = dt.timedelta(days=1)
 
     def find(self, ledger: Ledger) -> pl.DataFrame:
         """Find it; see :meth:`Detector.find`."""
-        which = spikes(ledger, self.times, self.history) & ledger.strange
+        which = spikes(ledger, self.amount_ratio, self.min_history) & ledger.strange
         if ledger.tells_strangers:
             for at in (ledger.at, -ledger.at):  # before, and after
                 runs = Runs(ledger.customer, at, counted=ledger.strange)
-                which &= runs.window(self.alone).count() == 1
+                which &= runs.window(self.isolation).count() == 1
         found = singles(ledger, which)
-        return found.with_columns(strength=grown(pl.col("times_usual"), self.times, 2 * self.times))
+        return found.with_columns(
+            strength=grown(pl.col("times_usual"), self.amount_ratio, 2 * self.amount_ratio)
+        )
 
     def words(self, figures: dict[str, Any]) -> str:
         """Tell an episode in a sentence."""

@@ -20,32 +20,35 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class CardTesting(Detector):
-    """At least ``least`` tiny payments with one card within ``within``, declined ones too.
+    """Many tiny payments with one card in a short time, often followed by a large one.
 
-    Tiny is up to ``tiny``. Payments in person are left out where that is known, and so are those
-    from a device that the customer has had for longer, and with a card that the merchant has
-    stored. A payment of at least ``times`` the mean of the customer's others, made in the same way
-    within ``then`` of the tests, belongs to it.
+    At least ``min_count`` payments of up to ``tiny_amount`` within ``window``, declined ones
+    included. Payments that are known to be in person, from the customer's own device, or with a
+    card that the merchant has stored do not count. A payment of at least ``amount_ratio`` times the
+    mean of the customer's others, made in the same way within ``cash_out_window`` after the tests,
+    belongs to the episode.
     """
 
     name: ClassVar[str] = "card_testing"
     title: ClassVar[str] = "Card testing"
 
-    tiny: float = 5.0
-    least: int = 4
-    within: dt.timedelta = dt.timedelta(hours=1)
-    then: dt.timedelta = dt.timedelta(hours=6)
-    times: float = 2.0
+    tiny_amount: float = 5.0
+    min_count: int = 4
+    window: dt.timedelta = dt.timedelta(hours=1)
+    cash_out_window: dt.timedelta = dt.timedelta(hours=6)
+    amount_ratio: float = 2.0
 
     def find(self, ledger: Ledger) -> pl.DataFrame:
         """Find it; see :meth:`Detector.find`."""
         remote = ledger.online if "is_online" in ledger.known else np.ones(len(ledger), np.bool_)
         remote = remote & ~ledger.own_device & ~ledger.is_one_of("entry_mode", "stored")
-        tests = remote & (ledger.amount <= self.tiny)
-        episode = bursts(ledger.card, ledger.at, tests, self.within, self.least)
+        tests = remote & (ledger.amount <= self.tiny_amount)
+        episode = bursts(ledger.card, ledger.at, tests, self.window, self.min_count)
         tested = episode != NONE
-        before = Runs(ledger.card, ledger.at, counted=tested).window(self.then).last()
-        large = remote & ~tested & (before >= 0) & (ledger.amount >= self.times * ledger.mean)
+        before = Runs(ledger.card, ledger.at, counted=tested).window(self.cash_out_window).last()
+        large = (
+            remote & ~tested & (before >= 0) & (ledger.amount >= self.amount_ratio * ledger.mean)
+        )
         episode = np.where(large, episode[before], episode)
         found = hits(episode, large=large, amount=ledger.amount)
         return (
@@ -55,7 +58,7 @@ class CardTesting(Detector):
             )
             .with_columns(
                 strength=(
-                    grown(pl.col("tiny_payments"), self.least, 2 * self.least)
+                    grown(pl.col("tiny_payments"), self.min_count, 2 * self.min_count)
                     + grown(pl.col("large_amount").sign(), 0, 1)
                 )
                 / 2

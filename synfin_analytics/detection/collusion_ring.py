@@ -23,43 +23,45 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class CollusionRing(Detector):
-    """At least ``customers`` pay at least ``merchants`` in turn, amounts that are nearly the same.
+    """The same few customers pay the same few merchants similar large amounts repeatedly.
 
-    Looked at are payments of at least ``amount`` and ``times`` the mean of the customer's others,
-    neither online nor at a cash machine, in spans of ``days`` and bands of amounts, from one to
-    ``factor`` times it; both overlap by half. Everyone in a ring makes ``each`` or more of these
-    payments, at two of its merchants or more, every merchant is paid by ``customers`` or more, and
-    all of it is ``least`` payments. Of all pairs of a customer and a merchant at least the share
-    ``pairs`` has paid: otherwise it is a popular shop.
+    Candidates are payments of at least ``min_amount`` and ``amount_ratio`` times the mean of the
+    customer's others, neither online nor at a cash machine. They are grouped by overlapping time
+    spans of length ``window`` and overlapping bands of amounts, whose upper end is
+    ``amount_spread`` times the lower. In a ring, at least ``min_customers`` customers pay at least
+    ``min_merchants`` merchants in at least ``min_count`` payments; each customer makes at least
+    ``min_count_per_customer`` of them, at two or more of the merchants, and each merchant is paid
+    by at least ``min_customers`` customers. At least the share ``min_density`` of all pairs of a
+    customer and a merchant has a payment; otherwise it is a popular shop.
     """
 
     name: ClassVar[str] = "collusion_ring"
     title: ClassVar[str] = "Collusion ring"
     about: ClassVar[str] = "merchants"
 
-    amount: float = 100.0
-    times: float = 3.0
-    factor: float = 1.6
-    days: dt.timedelta = dt.timedelta(days=40)
-    customers: int = 3
-    merchants: int = 2
-    each: int = 3
-    least: int = 10
-    pairs: float = 0.5
+    min_amount: float = 100.0
+    amount_ratio: float = 3.0
+    amount_spread: float = 1.6
+    window: dt.timedelta = dt.timedelta(days=40)
+    min_customers: int = 3
+    min_merchants: int = 2
+    min_count_per_customer: int = 3
+    min_count: int = 10
+    min_density: float = 0.5
 
     def find(self, ledger: Ledger) -> pl.DataFrame:
         """Find it; see :meth:`Detector.find`."""
         cash = ledger.is_one_of("transaction_type", "withdrawal")
-        large = ledger.amount >= np.fmax(self.amount, self.times * ledger.mean)
+        large = ledger.amount >= np.fmax(self.min_amount, self.amount_ratio * ledger.mean)
         looked = ledger.spent & ~ledger.online & ~cash & large
-        days = microseconds(self.days)
+        days = microseconds(self.window)
         rows = pl.DataFrame(
             {
                 "place": np.flatnonzero(looked),
                 "customer": ledger.customer[looked],
                 "merchant": ledger.merchant[looked],
                 "span": 2 * ledger.at[looked] / days,
-                "band": 2 * np.log(ledger.amount[looked]) / np.log(self.factor),
+                "band": 2 * np.log(ledger.amount[looked]) / np.log(self.amount_spread),
             }
         )
         rings = [ring for part in self._slots(rows) for ring in self._rings(part)]
@@ -67,7 +69,7 @@ class CollusionRing(Detector):
         taken: set[int] = set()
         for ring in sorted(rings, key=len, reverse=True):
             left = ring.filter(~pl.col("place").is_in(list(taken)))
-            if len(left) >= self.least:
+            if len(left) >= self.min_count:
                 taken |= set(left["place"])
                 found.append(left.with_columns(episode=pl.lit(len(found), pl.Int64)))
         empty = rows.clear().drop("span", "band").with_columns(episode=pl.lit(0, pl.Int64))
@@ -78,7 +80,9 @@ class CollusionRing(Detector):
             pl.col("customer").n_unique().over(of).alias("members"),
             pl.col("merchant").n_unique().over(of).alias("shops"),
             strength=grown(
-                pl.len().over(of) / pl.col("customer").n_unique().over(of), self.each, 3 * self.each
+                pl.len().over(of) / pl.col("customer").n_unique().over(of),
+                self.min_count_per_customer,
+                3 * self.min_count_per_customer,
             ),
         )
 
@@ -98,10 +102,10 @@ class CollusionRing(Detector):
         while len(rows) != before:
             before = len(rows)
             rows = rows.filter(
-                (pl.len().over(customer) >= self.each)
+                (pl.len().over(customer) >= self.min_count_per_customer)
                 & (pl.col("merchant").n_unique().over(customer) >= 2)
             )
-            rows = rows.filter(pl.col("customer").n_unique().over(merchant) >= self.customers)
+            rows = rows.filter(pl.col("customer").n_unique().over(merchant) >= self.min_customers)
         if not len(rows):
             return []
         left = rows.select(pl.struct(customer).rank("dense").cast(pl.Int64) - 1).to_series()
@@ -116,10 +120,10 @@ class CollusionRing(Detector):
             for each in (pl.col("customer"), pl.col("merchant"), pl.struct("customer", "merchant"))
         )
         rows = rows.filter(
-            (members >= self.customers)
-            & (shops >= self.merchants)
-            & (pl.len().over("group") >= self.least)
-            & (pairs >= self.pairs * members * shops)
+            (members >= self.min_customers)
+            & (shops >= self.min_merchants)
+            & (pl.len().over("group") >= self.min_count)
+            & (pairs >= self.min_density * members * shops)
         )
         return [
             part.drop("group", "span", "band")

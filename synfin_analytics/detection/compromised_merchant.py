@@ -39,13 +39,14 @@ class _Terminal(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class CompromisedMerchant(Detector):
-    """Of the cards that a terminal has seen, far more than elsewhere are misused soon after.
+    """Cards that paid at one terminal are misused soon after, far more than elsewhere.
 
-    Misuse is a payment that does not look like the customer's (a strange device, the magnetic
-    stripe, a number typed in), at the terminal itself or elsewhere, within ``soon`` after the card
-    was there in person. Within ``days`` there are at least ``least`` such cards; by chance, with
-    the share of all terminals, there would be so many only with probability ``chance``. A misuse
-    counts against the terminal with the strongest evidence.
+    A misuse is a payment that is not made the customer's usual way (an unknown device, the magnetic
+    stripe, a number typed in), at the terminal itself or elsewhere, within ``misuse_window`` after
+    the card was at the terminal in person. A terminal is suspicious if at least ``min_cards`` of
+    the cards of the last ``window`` are misused, and if so many would occur by chance (at the rate
+    of all terminals, Poisson) with a probability of at most ``max_p_value``. Each misuse counts
+    against the terminal with the strongest evidence only: the common point of purchase.
     """
 
     name: ClassVar[str] = "compromised_merchant"
@@ -53,10 +54,10 @@ class CompromisedMerchant(Detector):
     about: ClassVar[str] = "merchants"
     needs: ClassVar[tuple[str, ...]] = ("entry_mode",)
 
-    soon: dt.timedelta = dt.timedelta(days=4)
-    days: dt.timedelta = dt.timedelta(days=14)
-    least: int = 5
-    chance: float = 1e-4
+    misuse_window: dt.timedelta = dt.timedelta(days=4)
+    window: dt.timedelta = dt.timedelta(days=14)
+    min_cards: int = 5
+    max_p_value: float = 1e-4
 
     def find(self, ledger: Ledger) -> pl.DataFrame:
         """Find it; see :meth:`Detector.find`."""
@@ -68,11 +69,11 @@ class CompromisedMerchant(Detector):
         flagged = np.zeros(len(ledger), np.bool_)
         flagged[visit] = True
         rate = flagged[visits].mean()
-        runs = Runs(ledger.terminal[visits], ledger.at[visits]).window(self.days)
+        runs = Runs(ledger.terminal[visits], ledger.at[visits]).window(self.window)
         cards = runs.distinct(np.where(flagged, ledger.card, NONE)[visits])
         expected = rate * runs.count()
         chance = poisson.sf(cards - 1, expected)
-        found = (cards >= self.least) & (chance <= self.chance)
+        found = (cards >= self.min_cards) & (chance <= self.max_p_value)
         # From the strongest evidence on: what one terminal explains is no evidence against others.
         strongest = np.flatnonzero(found)[np.argsort(chance[found], kind="stable")]
         claimed = self._claimed(ledger, visit, misuse, visits[strongest], expected[strongest])
@@ -81,12 +82,12 @@ class CompromisedMerchant(Detector):
     def _followed(
         self, ledger: Ledger, visits: Integers, misused: Integers
     ) -> tuple[Integers, Integers]:
-        """Pair each misuse with every visit of the card within ``soon`` before it."""
+        """Pair each misuse with every visit of the card within ``misuse_window`` before it."""
         order = visits[np.argsort(ledger.card[visits], kind="stable")]
         # Places in the ledger take the place of moments, which times cards would be too much.
         n = len(ledger)
         card, placed = ledger.card[misused] * n, ledger.card[order] * n + order
-        oldest = np.searchsorted(ledger.at, ledger.at[misused] - microseconds(self.soon))
+        oldest = np.searchsorted(ledger.at, ledger.at[misused] - microseconds(self.misuse_window))
         begin, end = np.searchsorted(placed, card + oldest), np.searchsorted(placed, card + misused)
         lengths = end - begin
         within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
@@ -97,7 +98,7 @@ class CompromisedMerchant(Detector):
         expected: NDArray[np.float64],
     ) -> Iterator[_Terminal]:  # fmt: skip
         """Terminals from the strongest evidence on, each with the misuse that none before has."""
-        days = microseconds(self.days)
+        days = microseconds(self.window)
         free = np.ones(len(ledger), np.bool_)
         by_terminal = np.argsort(ledger.terminal[visit], kind="stable")
         terminals = ledger.terminal[visit][by_terminal]
@@ -108,7 +109,7 @@ class CompromisedMerchant(Detector):
             within = (at <= ledger.at[end]) & (at > ledger.at[end] - days) & free[misuse[pairs]]
             rows = np.unique(misuse[pairs[within]])
             cards = len(np.unique(ledger.card[rows]))
-            if cards >= self.least and poisson.sf(cards - 1, by_chance) <= self.chance:
+            if cards >= self.min_cards and poisson.sf(cards - 1, by_chance) <= self.max_p_value:
                 free[rows] = False
                 yield _Terminal(end, rows, cards, by_chance)
 

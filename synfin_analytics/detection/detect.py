@@ -47,7 +47,7 @@ ANOMALIES: Mapping[str, type[Detector]] = {one.name: one for one in (HolidayTrav
 
 
 def detect_patterns(
-    transactions: Any, patterns: Sequence[str | Detector] | str | Detector | None = None
+    df: Any, patterns: Sequence[str | Detector] | str | Detector | None = None
 ) -> DetectedPatterns:
     """Find patterns of fraud in transactions, from the transactions alone.
 
@@ -61,7 +61,7 @@ def detect_patterns(
         The more columns of the table they have, the more is found.
     patterns
         Names of patterns, or detectors with thresholds of their own, as
-        ``[CardTesting(least=6), "refund_abuse"]``; all eleven with their usual thresholds by
+        ``[CardTesting(min_count=6), "refund_abuse"]``; all eleven with their usual thresholds by
         default.
 
     Returns
@@ -96,21 +96,21 @@ def detect_patterns(
     ...     }
     ... ).with_columns(pl.col("timestamp").str.to_datetime())
     >>> found = detect_patterns(tests, "card_testing")
-    >>> found.frame("polars")["description"].item()
+    >>> found.to_frame("polars")["description"].item()
     '5 tiny payments in short order, then 480.00; 485.20 in all.'
     """
-    return _detected(transactions, patterns, FRAUD, "detect_patterns", harmless=False)
+    return _detected(df, patterns, FRAUD, "detect_patterns", harmless=False)
 
 
 def detect_anomalies(
-    transactions: Any, patterns: Sequence[str | Detector] | str | Detector | None = None
+    df: Any, patterns: Sequence[str | Detector] | str | Detector | None = None
 ) -> DetectedPatterns:
     """Find what is unusual in transactions, and need not be fraud.
 
     Parameters, result and errors are those of :func:`detect_patterns`; the patterns are
     ``holiday_travel`` and ``large_purchase``.
     """
-    return _detected(transactions, patterns, ANOMALIES, "detect_anomalies", harmless=True)
+    return _detected(df, patterns, ANOMALIES, "detect_anomalies", harmless=True)
 
 
 def _detected(

@@ -20,32 +20,33 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class DormantCard(Detector):
-    """After ``silence`` without a payment of the customer, ``least`` or more within ``within``.
+    """Several payments in a row after weeks without any.
 
-    The silence is at least ``gaps`` times the customer's mean gap between payments. What follows it
-    is on average at least ``times`` the mean of the customer's other payments.
+    After at least ``inactivity`` without a payment, and ``gap_factor`` times the customer's mean
+    gap between payments, there are at least ``min_count`` payments within ``window``. Their mean is
+    at least ``amount_ratio`` times the mean of the customer's other payments.
     """
 
     name: ClassVar[str] = "dormant_card"
     title: ClassVar[str] = "Dormant card"
 
-    silence: dt.timedelta = dt.timedelta(days=30)
-    gaps: float = 10.0
-    within: dt.timedelta = dt.timedelta(days=2)
-    least: int = 3
-    times: float = 1.3
+    inactivity: dt.timedelta = dt.timedelta(days=30)
+    gap_factor: float = 10.0
+    window: dt.timedelta = dt.timedelta(days=2)
+    min_count: int = 3
+    amount_ratio: float = 1.3
 
     def find(self, ledger: Ledger) -> pl.DataFrame:
         """Find it; see :meth:`Detector.find`."""
         runs = Runs(ledger.customer, ledger.at)
-        before = runs.window(itself=False).last()
+        before = runs.window(include_current=False).last()
         silent = np.where(before >= 0, ledger.at - ledger.at[before], 0)
         days = silent / DAY
         mean_gap = ledger.span_days / np.maximum(ledger.payments, 1)
-        wakes = (silent >= microseconds(self.silence)) & (days >= self.gaps * mean_gap)
-        woken = Runs(ledger.customer, ledger.at, counted=wakes).window(self.within).last()
+        wakes = (silent >= microseconds(self.inactivity)) & (days >= self.gap_factor * mean_gap)
+        woken = Runs(ledger.customer, ledger.at, counted=wakes).window(self.window).last()
         after = (woken >= 0) & ~ledger.paid_back
-        episode = bursts(ledger.customer, ledger.at, after, self.within, self.least)
+        episode = bursts(ledger.customer, ledger.at, after, self.window, self.min_count)
         found = hits(
             episode, silent_days=np.round(days[woken], 1), ratio=ledger.times_usual
         ).select(
@@ -54,10 +55,10 @@ class DormantCard(Detector):
             pl.col("silent_days").max().over("episode"),
             pl.col("ratio").fill_nan(None).mean().over("episode").round(1).alias("times_usual"),
         )
-        return found.filter(pl.col("times_usual") >= self.times).with_columns(
+        return found.filter(pl.col("times_usual") >= self.amount_ratio).with_columns(
             strength=(
-                grown(pl.col("silent_days"), self.silence / dt.timedelta(days=1), 90)
-                + grown(pl.len().over("episode"), self.least, 2 * self.least)
+                grown(pl.col("silent_days"), self.inactivity / dt.timedelta(days=1), 90)
+                + grown(pl.len().over("episode"), self.min_count, 2 * self.min_count)
             )
             / 2
         )

@@ -20,26 +20,27 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class HolidayTravel(Detector):
-    """At least ``least`` payments in person with one card, all ``least_km`` from home or farther.
+    """Payments in person far from home for a day or more.
 
-    They follow one another within ``gap``, none near home comes between, and there is at least
-    ``lasts`` from the first to the last.
+    At least ``min_count`` payments with one card, each at least ``min_km`` from home and at most
+    ``max_gap`` after the one before, with none near home between them; from the first to the last
+    there are at least ``min_duration``.
     """
 
     name: ClassVar[str] = "holiday_travel"
     title: ClassVar[str] = "Holiday travel"
     needs: ClassVar[tuple[str, ...]] = AXES
 
-    least_km: float = 200.0
-    least: int = 2
-    gap: dt.timedelta = dt.timedelta(days=5)
-    lasts: dt.timedelta = dt.timedelta(days=1)
+    min_km: float = 200.0
+    min_count: int = 2
+    max_gap: dt.timedelta = dt.timedelta(days=5)
+    min_duration: dt.timedelta = dt.timedelta(days=1)
 
     def find(self, ledger: Ledger) -> pl.DataFrame:
         """Find it; see :meth:`Detector.find`."""
         km = ledger.from_home
         seen = np.flatnonzero(ledger.in_person & ~np.isnan(km))
-        away = km[seen] >= self.least_km
+        away = km[seen] >= self.min_km
         # A stay ends with the first payment near home: that number is the same all through it.
         order = np.argsort(ledger.card[seen], kind="stable")
         stay = np.empty(len(seen), np.int64)
@@ -48,19 +49,19 @@ class HolidayTravel(Detector):
         key[seen] = stay * (ledger.card.max(initial=0) + 1) + ledger.card[seen]
         marked = np.zeros(len(ledger), np.bool_)
         marked[seen] = away
-        episode = spells(key, ledger.at, marked, self.gap)
+        episode = spells(key, ledger.at, marked, self.max_gap)
         found = hits(episode, at=ledger.at, km=km)
         lasts = (pl.col("at").max() - pl.col("at").min()).over("episode")
-        least = microseconds(self.lasts)
+        least = microseconds(self.min_duration)
         return (
             found.with_columns(
                 (lasts / 86_400_000_000).round(1).alias("days"),
                 pl.col("km").max().over("episode").round(),
             )
-            .filter((pl.len().over("episode") >= self.least) & (lasts >= pl.lit(least)))
+            .filter((pl.len().over("episode") >= self.min_count) & (lasts >= pl.lit(least)))
             .with_columns(
                 strength=(
-                    grown(pl.len().over("episode"), self.least, 4 * self.least)
+                    grown(pl.len().over("episode"), self.min_count, 4 * self.min_count)
                     + grown(pl.col("days"), 1, 4)
                 )
                 / 2

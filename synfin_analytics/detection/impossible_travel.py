@@ -24,23 +24,24 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class ImpossibleTravel(Detector):
-    """Two payments in person with one card, at least ``least_km`` apart, faster than ``speed_kmh``.
+    """Two payments in person with one card, too far apart to travel in the time.
 
-    What is copied is the magnetic stripe: where entry modes are known, one of the two is read from
-    it, and that one is the copy's. Otherwise it is the one in the place where the card was used
-    less within ``around`` of it; of equals, the one farther from where the customer mostly pays.
-    With it go the payments that follow or precede it within ``near_km`` and ``within``.
+    They are at least ``min_km`` apart, which takes a speed of more than ``max_speed_kmh``. Where
+    entry modes are known, one of the two is read from the magnetic stripe, which can be copied, and
+    that one is the copy's. Otherwise the copy's is the one at the place where the card was used
+    less within ``usage_window``; if equal, the one farther from where the customer mostly pays.
+    Payments within ``near_km`` and ``window`` before or after the copy's belong to the episode.
     """
 
     name: ClassVar[str] = "impossible_travel"
     title: ClassVar[str] = "Impossible travel"
     needs: ClassVar[tuple[str, ...]] = AXES
 
-    speed_kmh: float = 1000.0
-    least_km: float = 200.0
-    around: dt.timedelta = dt.timedelta(days=3)
+    max_speed_kmh: float = 1000.0
+    min_km: float = 200.0
+    usage_window: dt.timedelta = dt.timedelta(days=3)
     near_km: float = 100.0
-    within: dt.timedelta = dt.timedelta(hours=12)
+    window: dt.timedelta = dt.timedelta(hours=12)
 
     def find(self, ledger: Ledger) -> pl.DataFrame:
         """Find it; see :meth:`Detector.find`."""
@@ -51,8 +52,8 @@ class ImpossibleTravel(Detector):
         km = great_circle_km(north[one], east[one], north[other], east[other])
         hours = (ledger.at[other] - ledger.at[one]) / HOUR
         same = ledger.card[one] == ledger.card[other]
-        stays = same & (km <= self.near_km) & (hours <= self.within / dt.timedelta(hours=1))
-        jumps = same & (km >= self.least_km) & (km > self.speed_kmh * hours)
+        stays = same & (km <= self.near_km) & (hours <= self.window / dt.timedelta(hours=1))
+        jumps = same & (km >= self.min_km) & (km > self.max_speed_kmh * hours)
         stripe = ledger.stripe
         if "entry_mode" in ledger.known:
             jumps &= stripe[one] | stripe[other]
@@ -70,7 +71,7 @@ class ImpossibleTravel(Detector):
         order = np.argsort(rows, kind="stable")
         episode = np.full(len(ledger), NONE)
         episode[rows[order]] = spells(
-            ledger.card[rows[order]], ledger.at[rows[order]], marked[order], self.within
+            ledger.card[rows[order]], ledger.at[rows[order]], marked[order], self.window
         )
         figures = np.zeros((2, len(ledger)))
         figures[:, rows] = far, least
@@ -80,7 +81,9 @@ class ImpossibleTravel(Detector):
             pl.col("hours").min().over("episode").round(2),
         ).with_columns(
             strength=grown(
-                pl.col("km") / pl.max_horizontal("hours", 0.05), self.speed_kmh, 3 * self.speed_kmh
+                pl.col("km") / pl.max_horizontal("hours", 0.05),
+                self.max_speed_kmh,
+                3 * self.max_speed_kmh,
             )
         )
 
@@ -93,7 +96,7 @@ class ImpossibleTravel(Detector):
         place = np.unique(grid.astype(np.int64), axis=1, return_inverse=True)[1].ravel()
         counts = np.zeros(len(ledger), np.int64)
         for at in (ledger.at[rows], -ledger.at[rows]):
-            counts[rows] += Runs(place, at).window(self.around).count()
+            counts[rows] += Runs(place, at).window(self.usage_window).count()
         return counts
 
     def words(self, figures: dict[str, Any]) -> str:

@@ -17,23 +17,25 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class LargePurchase(Detector):
-    """A payment of at least ``times`` the customer's mean, with the customer's card and device.
+    """One payment of many times the customer's mean, with the customer's card and device.
 
-    It went through; it was made with the chip, or from a device that the customer uses otherwise.
+    The amount is at least ``amount_ratio`` times the mean of the customer's other payments, of
+    which there are at least ``min_history`` (the payment included). It was completed, with the chip
+    or from the customer's own device.
     """
 
     name: ClassVar[str] = "large_purchase"
     title: ClassVar[str] = "Large purchase"
 
-    times: float = 10.0
-    history: int = 10
+    amount_ratio: float = 10.0
+    min_history: int = 10
 
     def find(self, ledger: Ledger) -> pl.DataFrame:
         """Find it; see :meth:`Detector.find`."""
         own = ~ledger.strange if ledger.tells_strangers else ledger.spent
-        which = spikes(ledger, self.times, self.history) & own & ledger.spent
+        which = spikes(ledger, self.amount_ratio, self.min_history) & own & ledger.spent
         return singles(ledger, which).with_columns(
-            strength=grown(pl.col("times_usual"), self.times, 2 * self.times)
+            strength=grown(pl.col("times_usual"), self.amount_ratio, 2 * self.amount_ratio)
         )
 
     def words(self, figures: dict[str, Any]) -> str:

@@ -20,29 +20,30 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class NightSpree(Detector):
-    """At least ``least`` payments in person within ``within``, between midnight and ``until``.
+    """Several payments in person in one night, by a customer who rarely pays at night.
 
-    Hours are those of the sun where the payment is made, if its longitude is known, and UTC
-    otherwise. On average they are at least ``times`` the mean of the customer's other payments, of
-    which no more than ``share`` are made at night.
+    At least ``min_count`` payments within ``window``, between midnight and ``night_end`` o'clock:
+    by solar time if the longitude is known, otherwise UTC. Their mean is at least ``amount_ratio``
+    times the mean of the customer's other payments, of which at most the share ``max_night_share``
+    is made at night.
     """
 
     name: ClassVar[str] = "night_spree"
     title: ClassVar[str] = "Night-time spree"
 
-    until: float = 6.0
-    least: int = 4
-    within: dt.timedelta = dt.timedelta(hours=6)
-    times: float = 1.5
-    share: float = 0.2
+    night_end: float = 6.0
+    min_count: int = 4
+    window: dt.timedelta = dt.timedelta(hours=6)
+    amount_ratio: float = 1.5
+    max_night_share: float = 0.2
 
     def find(self, ledger: Ledger) -> pl.DataFrame:
         """Find it; see :meth:`Detector.find`."""
         ahead = np.rint(np.nan_to_num(ledger.numbers("longitude")) / 15)
         hour = (ledger.at / HOUR + ahead) % 24
-        night = (hour < self.until) & ledger.in_person
-        nights = np.bincount(ledger.customer, hour < self.until)[ledger.customer]
-        episode = bursts(ledger.card, ledger.at, night, self.within, self.least)
+        night = (hour < self.night_end) & ledger.in_person
+        nights = np.bincount(ledger.customer, hour < self.night_end)[ledger.customer]
+        episode = bursts(ledger.card, ledger.at, night, self.window, self.min_count)
         found = hits(episode, nights=nights, every=ledger.payments, ratio=ledger.times_usual)
         others = pl.col("every") - pl.len().over("episode")
         found = found.select(
@@ -50,11 +51,14 @@ class NightSpree(Detector):
             "episode",
             ((pl.col("nights") - pl.len().over("episode")) / others).alias("night_share").round(4),
             pl.col("ratio").fill_nan(None).mean().over("episode").round(1).alias("times_usual"),
-        ).filter((pl.col("night_share") <= self.share) & (pl.col("times_usual") >= self.times))
+        ).filter(
+            (pl.col("night_share") <= self.max_night_share)
+            & (pl.col("times_usual") >= self.amount_ratio)
+        )
         return found.with_columns(
             strength=(
-                grown(pl.len().over("episode"), self.least, 2 * self.least)
-                + grown(-pl.col("night_share"), -self.share, -0.2 * self.share)
+                grown(pl.len().over("episode"), self.min_count, 2 * self.min_count)
+                + grown(-pl.col("night_share"), -self.max_night_share, -0.2 * self.max_night_share)
             )
             / 2
         )

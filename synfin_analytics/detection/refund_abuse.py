@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class RefundAbuse(Detector):
-    """At least ``least`` refunds of a merchant to a customer within ``within``, for no purchase.
+    """Several refunds of a merchant to a customer who had not paid as much there.
 
-    A refund is for no purchase if it, with the merchant's refunds to that customer before, is more
-    than all that the customer had paid there.
+    At least ``min_count`` refunds within ``window``. A refund counts if it and the earlier refunds
+    of the merchant to that customer exceed all that the customer had paid there.
     """
 
     name: ClassVar[str] = "refund_abuse"
     title: ClassVar[str] = "Refund abuse"
     needs: ClassVar[tuple[str, ...]] = ("transaction_type",)
 
-    least: int = 3
-    within: dt.timedelta = dt.timedelta(days=30)
+    min_count: int = 3
+    window: dt.timedelta = dt.timedelta(days=30)
 
     def find(self, ledger: Ledger) -> pl.DataFrame:
         """Find it; see :meth:`Detector.find`."""
@@ -41,14 +41,14 @@ class RefundAbuse(Detector):
         so_far = Runs(pair, ledger.at).window()
         bought = so_far.sum(np.where(ledger.spent, money.units, 0))
         unbought = refund & (so_far.sum(np.where(refund, money.units, 0)) > bought)
-        episode = bursts(pair, ledger.at, unbought, self.within, self.least)
+        episode = bursts(pair, ledger.at, unbought, self.window, self.min_count)
         found = hits(episode, refunded=ledger.amount, bought=money.money(bought))
         return found.with_columns(
             pl.col("refunded").sum().over("episode").round(2),
             pl.col("bought").max().over("episode").round(2),
         ).with_columns(
             strength=(
-                grown(pl.len().over("episode"), self.least, 2 * self.least)
+                grown(pl.len().over("episode"), self.min_count, 2 * self.min_count)
                 + grown(-pl.col("bought") / pl.col("refunded"), -1, 0)
             )
             / 2

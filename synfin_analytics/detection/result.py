@@ -57,14 +57,14 @@ class DetectedPatterns:
     ----------
     table
         Name of the table that they belong into.
-    looked_for
+    detectors
         Names of the detectors that could look.
     skipped
         Names of those that could not, each with the reason.
     """
 
     table: str
-    looked_for: tuple[str, ...]
+    detectors: tuple[str, ...]
     skipped: Mapping[str, str]
     _patterns: pl.DataFrame
     _links: pl.DataFrame
@@ -72,7 +72,7 @@ class DetectedPatterns:
     def __len__(self) -> int:
         return len(self._patterns)
 
-    def frame(self, kind: Output = "pandas") -> Any:
+    def to_frame(self, output: Output = "pandas") -> Any:
         """Patterns, one a row, as they are loaded into their table.
 
         Parameters
@@ -88,25 +88,25 @@ class DetectedPatterns:
             transactions it is; ``first_detected`` and ``last_detected``, their first and last
             moment; ``confidence_score``. By type, then by time.
         """
-        return _as(self._patterns, kind)
+        return _as(self._patterns, output)
 
-    def transactions(self, kind: Output = "pandas") -> Any:
+    def transactions(self, output: Output = "pandas") -> Any:
         """Transactions concerned: ``pattern`` (the row of :meth:`frame`, from 0), its type, id.
 
         A transaction may belong to several patterns.
         """
-        return _as(self._links, kind)
+        return _as(self._links, output)
 
-    def summary(self, kind: Output = "pandas") -> Any:
+    def summary(self, output: Output = "pandas") -> Any:
         """How many patterns, transactions and customers there are of each type."""
         counted = self._patterns.group_by("pattern_type").agg(
             pl.len().cast(pl.Int64).alias("patterns"),
             pl.col("detection_count").sum().alias("transactions"),
             pl.col("confidence_score").mean().round(2).alias("mean_confidence"),
         )
-        every = pl.DataFrame({"pattern_type": list(self.looked_for)}, {"pattern_type": pl.String})
+        every = pl.DataFrame({"pattern_type": list(self.detectors)}, {"pattern_type": pl.String})
         found = every.join(counted, on="pattern_type", how="left", maintain_order="left")
-        return _as(found.with_columns(pl.col("patterns", "transactions").fill_null(0)), kind)
+        return _as(found.with_columns(pl.col("patterns", "transactions").fill_null(0)), output)
 
     def __repr__(self) -> str:
         found = [

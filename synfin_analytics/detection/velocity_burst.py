@@ -18,27 +18,28 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class VelocityBurst(Detector):
-    """At least ``least`` payments with one card within ``within``, declined ones too.
+    """Many payments with one card in a short time.
 
-    Tiny payments, up to ``tiny``, do not count: these are card testing. If one of them is made with
-    a device that the customer has had for longer, it is the customer who is busy.
+    At least ``min_count`` payments within ``window``, declined ones included. Payments of up to
+    ``tiny_amount`` do not count: these are card testing. Neither do bursts of which a payment is
+    made from the customer's own device.
     """
 
     name: ClassVar[str] = "velocity_burst"
     title: ClassVar[str] = "Velocity burst"
 
-    least: int = 6
-    within: dt.timedelta = dt.timedelta(minutes=40)
-    tiny: float = 5.0
+    min_count: int = 6
+    window: dt.timedelta = dt.timedelta(minutes=40)
+    tiny_amount: float = 5.0
 
     def find(self, ledger: Ledger) -> pl.DataFrame:
         """Find it; see :meth:`Detector.find`."""
-        counted = (ledger.amount > self.tiny) & ~ledger.paid_back
-        episode = bursts(ledger.card, ledger.at, counted, self.within, self.least)
+        counted = (ledger.amount > self.tiny_amount) & ~ledger.paid_back
+        episode = bursts(ledger.card, ledger.at, counted, self.window, self.min_count)
         found = hits(episode, own=ledger.own_device)
         found = found.filter(~pl.col("own").any().over("episode")).drop("own")
         return found.with_columns(
-            strength=grown(pl.len().over("episode"), self.least, 2 * self.least)
+            strength=grown(pl.len().over("episode"), self.min_count, 2 * self.min_count)
         )
 
     def words(self, figures: dict[str, Any]) -> str:

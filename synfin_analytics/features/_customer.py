@@ -43,7 +43,7 @@ _LIMB = 20  # bits
 def customer_parts(payments: Payments) -> list[Callable[[], Features]]:
     """Compare each payment with what its customer did before: in parts, to be done at once."""
     runs = Runs(payments.customer, payments.at, rows=payments.wanted)
-    before = runs.window(itself=False)
+    before = runs.window(include_current=False)
     return [
         lambda: _amounts(payments, before),
         lambda: _velocity(payments, runs),
@@ -153,7 +153,7 @@ def _habits(payments: Payments, before: Window) -> Features:
     last, first = (_of(payments.at, rows) for rows in (before.last(), before.first()))
     since_first = (at - first) / DAY
     since_signup = at.astype("M8[us]") - payments.signup[payments.wanted]
-    same = Runs(pair, payments.at, rows=payments.wanted).window(itself=False)
+    same = Runs(pair, payments.at, rows=payments.wanted).window(include_current=False)
     return {
         "is_new_merchant": new_merchant[payments.wanted],
         "customer_transaction_frequency": earlier / np.maximum(since_first, 1),
@@ -195,7 +195,7 @@ def _alike(payments: Payments, kinds: Integers) -> Integers:
         return np.zeros(int(payments.wanted.sum()), np.int64)
     keys = pairs(payments.customer, kinds)
     runs = Runs(keys, payments.at, counted=known, rows=payments.wanted)
-    return runs.window(itself=False).count()
+    return runs.window(include_current=False).count()
 
 
 def _known_frauds(payments: Payments) -> Integers:
@@ -207,5 +207,5 @@ def _known_frauds(payments: Payments) -> Integers:
         counted=payments.fraud >= 0,
         rows=payments.wanted,
     )
-    known = runs.window(itself=False)
+    known = runs.window(include_current=False)
     return np.where(known.count() > 0, known.sum(payments.fraud == 1), -1)

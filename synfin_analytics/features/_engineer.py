@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import pyarrow as pa
 
-from synfin_analytics._core.dates import Bound, span
-from synfin_analytics._core.frequency import Period
+from synfin_analytics._core.dates import Bound, half_open
+from synfin_analytics._core.frequency import read_delay
 from synfin_analytics._core.validation.spec import spec_of
 from synfin_analytics.database.models import MLFeatures
-from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.features._calendar import moment_features
 from synfin_analytics.features._customer import customer_parts
 from synfin_analytics.features._location import place_features
@@ -37,68 +36,69 @@ _MOST_THREADS = 4
 
 @overload
 def engineer_features(
-    transactions: IntoDataFrameT,
+    df: IntoDataFrameT,
     customers: Any = ...,
     merchants: Any = ...,
     label_delay: str | dt.timedelta = ...,
     *,
-    since: Bound = ...,
-    until: Bound = ...,
+    start: Bound = ...,
+    end: Bound = ...,
 ) -> IntoDataFrameT: ...
 @overload
 def engineer_features(
-    transactions: IntoLazyFrame,
+    df: IntoLazyFrame,
     customers: Any = ...,
     merchants: Any = ...,
     label_delay: str | dt.timedelta = ...,
     *,
-    since: Bound = ...,
-    until: Bound = ...,
+    start: Bound = ...,
+    end: Bound = ...,
 ) -> IntoDataFrame: ...
 def engineer_features(
-    transactions: Any,
+    df: Any,
     customers: Any = None,
     merchants: Any = None,
     label_delay: str | dt.timedelta = "7d",
     *,
-    since: Bound = None,
-    until: Bound = None,
+    start: Bound = None,
+    end: Bound = None,
 ) -> Any:
     """Compute the 69 features of ``ml_features``, each from what was known at its moment.
 
     A feature depends on the row itself, on rows before it (those of one moment in the order of
     their ids) and on labels that were known by then; on nothing else, to the last bit. So new days
-    can be added: give their history too, and ``since``.
+    can be added: give their history too, and ``start``.
 
     Parameters
     ----------
-    transactions
-        Of pandas, polars (eager or lazy), pyarrow, DuckDB or Dask, in any order; with the columns
-        ``transaction_id``, ``customer_id``, ``merchant_id``, ``amount`` and ``timestamp``, and as
-        many others of our table as there are. Amounts must not be negative; they may be 0, and
-        have up to six decimals (more are rounded). Of a column that is not there nothing is known,
-        and the features that need it are NULL: ``is_fraud``, ``label_available_at``, ``latitude``,
-        ``longitude``, ``is_online``, ``country``, ``device_id``, ``merchant_category``,
-        ``is_holiday``, ``distance_from_home``, ``distance_from_last``.
+    df
+        Transactions: of pandas, polars (eager or lazy), pyarrow, DuckDB or Dask, in any order; with
+        the columns ``transaction_id``, ``customer_id``, ``merchant_id``, ``amount`` and
+        ``timestamp``, and as many others of our table as there are. Amounts must not be negative;
+        they may be 0, and have up to six decimals (more are rounded). Of a column that is not there
+        nothing is known, and the features that need it are NULL: ``is_fraud``,
+        ``label_available_at``, ``latitude``, ``longitude``, ``is_online``, ``country``,
+        ``device_id``, ``merchant_category``, ``is_holiday``, ``distance_from_home``,
+        ``distance_from_last``.
     customers
         All of them, with ``customer_id``, and ``account_created``, ``latitude`` and ``longitude``
         of their homes where known.
     merchants
         All of them, with ``merchant_id``, and ``category`` for rows without their own.
     label_delay
-        How long labels take if ``transactions`` has no column ``label_available_at``: a whole
+        How long labels take if ``df`` has no column ``label_available_at``: a whole
         number and m, h, d or w, or a timedelta. With that column it is not used: a missing cell
         means that the label was known at once.
-    since, until
-        Compute features only of rows from ``since`` to ``until``: dates, as ``"2026-03-01"``, of
-        which the last day is included, or moments, of which ``until`` is excluded; without a zone
-        in UTC. Rows before ``since`` are history.
+    start, end
+        Compute features only of rows from ``start`` on and before ``end``: dates or moments, as
+        objects or ISO 8601 strings, without a zone in UTC. A bare date is its midnight, so ``end``
+        excludes that day. Rows before ``start`` are history.
 
     Returns
     -------
     DataFrame
         ``transaction_id`` and the features, which :func:`synfin_analytics.load_df` takes as they
-        are: a row for each transaction of the period, in the order of ``transactions``; of the kind
+        are: a row for each transaction of the period, in the order of ``df``; of the kind
         that came in (polars of a LazyFrame, pyarrow of DuckDB, pandas of Dask; pandas with its
         index). Formula, unit and window of each are in docs/features.md.
 
@@ -130,10 +130,10 @@ def engineer_features(
     >>> features["customer_prior_fraud_count"].to_list()  # the labels take 7 days
     [None, None, 1]
     """
-    delay = delay_of(label_delay) // dt.timedelta(microseconds=1)
-    first, end = (_microseconds(moment) for moment in period_of(since, until))
-    rows = collect_columns(transactions, REQUIRED, OPTIONAL, "transactions", "engineer_features")
-    payments = Payments.of(rows, customers, merchants, delay, first, end)
+    delay = read_delay(label_delay, "label_delay") // dt.timedelta(microseconds=1)
+    first, after = (_microseconds(moment) for moment in half_open(start, end))
+    rows = collect_columns(df, REQUIRED, OPTIONAL, "transactions", "engineer_features")
+    payments = Payments.of(rows, customers, merchants, delay, first, after)
     kept = payments.row[payments.wanted]
     place = np.argsort(kept)
     columns = _computed(payments, place)
@@ -164,27 +164,6 @@ def _typed(features: Features, place: NDArray[np.int64]) -> dict[str, pa.Array]:
             ordered = ordered == 1
         found[name] = pa.array(ordered, _TYPES[of[name].kind], mask=missing)
     return found
-
-
-def delay_of(label_delay: str | dt.timedelta) -> dt.timedelta:
-    """How long labels take, as a text or a duration."""
-    delay = label_delay
-    if isinstance(delay, str) and not delay.startswith("-"):
-        delay = Period.fixed(delay, "label_delay", least=0).duration
-    if not isinstance(delay, dt.timedelta) or delay < dt.timedelta():
-        raise ArgumentError(
-            f"`label_delay` must be a length of time that is not negative, as '7d'; "
-            f"got {label_delay!r}."
-        )
-    return delay
-
-
-def period_of(since: Bound, until: Bound) -> tuple[dt.datetime | None, dt.datetime | None]:
-    """Read the bounds of a period of at least one moment, in UTC; either may be open."""
-    begin, end = span(since, until, ("since", "until"))
-    if begin is not None and begin == end:
-        raise ArgumentError(f"`until` must be later than `since`; got {until} for both.")
-    return begin, end
 
 
 def _microseconds(moment: dt.datetime | None) -> np.datetime64 | None:

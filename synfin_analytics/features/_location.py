@@ -46,7 +46,7 @@ def place_features(payments: Payments) -> Features:
         return dict.fromkeys(_NUMBERS, np.full(rows, np.nan)) | dict.fromkeys(
             _TRUTHS, -np.ones(rows)
         )
-    last = Runs(payments.customer, payments.at, counted=known).window(itself=False).last()
+    last = Runs(payments.customer, payments.at, counted=known).window(include_current=False).last()
     some = last >= 0
     moved = np.full(len(last), np.nan)
     there = (each[last[some]] for each in here)
@@ -102,4 +102,4 @@ def _usual(payments: Payments, known: NDArray[np.bool_]) -> Features:
 
 def _before(payments: Payments, counted: NDArray[np.bool_]) -> Window:
     runs = Runs(payments.customer, payments.at, counted=counted, rows=payments.wanted)
-    return runs.window(itself=False)
+    return runs.window(include_current=False)

@@ -27,7 +27,7 @@ def merchant_features(payments: Payments) -> Features:
         counted=payments.fraud >= 0,
         rows=payments.wanted,
     )
-    before, known = runs.window(itself=False), labels.window(itself=False)
+    before, known = runs.window(include_current=False), labels.window(include_current=False)
     mean = amounts.money(before.sum(amounts.units), before.count())
     found: Features = {
         "amount_to_merchant_avg_ratio": ratio(amount, mean),
@@ -37,6 +37,6 @@ def merchant_features(payments: Payments) -> Features:
     }
     for name, length in WINDOWS.items():
         found[f"merchant_tx_count_{name}"] = runs.window(length).count()
-        known = labels.window(length, itself=False)
+        known = labels.window(length, include_current=False)
         found[f"merchant_fraud_rate_{name}"] = known.mean(payments.fraud == 1)
     return found

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from synfin_analytics._core.arguments import column
 from synfin_analytics._core.arithmetic import ratio
-from synfin_analytics._core.frequency import Period
+from synfin_analytics._core.frequency import Period, read_delay
 from synfin_analytics._core.rolling import Amounts, Runs
 from synfin_analytics._core.validation.spec import spec_of
 from synfin_analytics.database.models import Transaction
@@ -20,6 +20,7 @@ from synfin_analytics.features.payments import codes_of
 from synfin_analytics.io.coerce import coerce_columns, collect_columns, make_frame_like
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Sequence
 
     import polars as pl
@@ -34,35 +35,35 @@ _LAST_HOUR_OF_NIGHT = 6
 
 @overload
 def window_features(
-    transactions: IntoDataFrameT,
+    df: IntoDataFrameT,
     by: str = ...,
     value: str = ...,
     windows: str | Sequence[str] = ...,
     *,
-    delay: str = ...,
+    lag: str | dt.timedelta = ...,
     closed: Closed = ...,
-    itself: bool = ...,
+    include_current: bool = ...,
 ) -> IntoDataFrameT: ...
 @overload
 def window_features(
-    transactions: IntoLazyFrame,
+    df: IntoLazyFrame,
     by: str = ...,
     value: str = ...,
     windows: str | Sequence[str] = ...,
     *,
-    delay: str = ...,
+    lag: str | dt.timedelta = ...,
     closed: Closed = ...,
-    itself: bool = ...,
+    include_current: bool = ...,
 ) -> IntoDataFrame: ...
 def window_features(
-    transactions: Any,
+    df: Any,
     by: str = "customer_id",
     value: str = "amount",
     windows: str | Sequence[str] = HANDBOOK,
     *,
-    delay: str = "0d",
+    lag: str | dt.timedelta = "0d",
     closed: Closed = "right",
-    itself: bool = True,
+    include_current: bool = True,
 ) -> Any:
     """Count the rows of the same customer, merchant or card in windows of time; take means.
 
@@ -70,26 +71,26 @@ def window_features(
 
     Parameters
     ----------
-    transactions
-        Of pandas, polars (eager or lazy), pyarrow, DuckDB or Dask, in any order.
+    df
+        Transactions: of pandas, polars (eager or lazy), pyarrow, DuckDB or Dask, in any order.
     by
         Column whose equal values belong together.
     value
         Column to take the mean of: ``amount``, or a truth value as ``is_fraud``, whose mean is a
         share. Missing values are left out of it.
-    windows, delay
+    windows, lag
         Lengths of the windows (or of one), and how long before each row they end: whole numbers and
         m, h, d or w.
     closed
-        Which ends belong to a window: ``"right"`` is (t - delay - length, t - delay]; ``"left"``,
+        Which ends belong to a window: ``"right"`` is (t - lag - length, t - lag]; ``"left"``,
         ``"both"``, ``"neither"``.
-    itself
+    include_current
         Whether a window that is closed at t holds the row at t itself.
 
     Returns
     -------
     DataFrame
-        ``count_1d``, ``mean_1d`` and so on for each row, in the order of ``transactions`` and of
+        ``count_1d``, ``mean_1d`` and so on for each row, in the order of ``df`` and of
         their kind. A mean over nothing is NULL; so is everything where ``by`` is missing.
 
     Raises
@@ -114,20 +115,18 @@ def window_features(
     """
     column(by, "by")
     column(value, "value")
-    rows = collect_columns(
-        transactions, (by, value, "timestamp"), (), "transactions", "window_features"
-    )
+    rows = collect_columns(df, (by, value, "timestamp"), (), "transactions", "window_features")
     frame = coerce_columns(rows, Transaction, (by, value, "timestamp"))
     several = isinstance(windows, Iterable) and not isinstance(windows, str)
     names: list[Any] = list(windows) if several else [windows]
     lengths = {name: Period.fixed(name, "windows").duration for name in names}
-    wait = Period.fixed(delay, "delay", least=0).duration
+    wait = read_delay(lag, "lag")
     runs, known = _runs(frame, by)
     whole, unit = _whole(frame[value])
     there = frame[value].is_not_null().to_numpy()
     found: dict[str, pa.Array] = {}
     for name, length in lengths.items():
-        window = runs.window(length, delay=wait, closed=closed, itself=itself)
+        window = runs.window(length, lag=wait, closed=closed, include_current=include_current)
         mean = ratio(window.sum(whole) / unit, window.sum(there))
         found[f"count_{name}"] = pa.array(window.count(), mask=~known)
         found[f"mean_{name}"] = pa.array(mean, mask=~known | np.isnan(mean))
@@ -135,7 +134,7 @@ def window_features(
 
 
 def handbook_features(
-    transactions: Any, delay: str = "7d", *, terminal: str = "merchant_id"
+    df: Any, label_delay: str | dt.timedelta = "7d", *, terminal: str = "merchant_id"
 ) -> Any:
     """Compute the 14 features of the *Fraud Detection Handbook* (Le Borgne et al., 2022).
 
@@ -143,11 +142,11 @@ def handbook_features(
 
     Parameters
     ----------
-    transactions
-        As for :func:`window_features`, with ``customer_id``, ``timestamp``, ``amount``,
-        ``is_fraud`` and the column of the terminal.
-    delay
-        How long labels take.
+    df
+        Transactions, as for :func:`window_features`, with ``customer_id``, ``timestamp``,
+        ``amount``, ``is_fraud`` and the column of the terminal.
+    label_delay
+        How long labels take: as ``lag`` of :func:`window_features`.
     terminal
         Column of the terminal.
 
@@ -157,13 +156,13 @@ def handbook_features(
         In the order of ``transactions`` and of their kind: ``weekend``; ``night`` (hour <= 6);
         for windows of 1, 7 and 30 days the ``customer_count`` and ``customer_mean_amount`` over
         (t - w, t], the row itself included, and the ``terminal_count`` and ``terminal_risk``, the
-        share of frauds or 0, over (t - delay - w, t - delay].
+        share of frauds or 0, over (t - label_delay - w, t - label_delay].
     """
     names = ("customer_id", column(terminal, "terminal"), "timestamp", "amount", "is_fraud")
-    rows = collect_columns(transactions, names, (), "transactions", "handbook_features")
+    rows = collect_columns(df, names, (), "transactions", "handbook_features")
     frame = coerce_columns(rows, Transaction, names)
     at = frame["timestamp"].to_physical().to_numpy()
-    wait = Period.fixed(delay, "delay", least=0).duration
+    wait = read_delay(label_delay, "label_delay")
     cents, unit = _whole(frame["amount"])
     fraud, _ = _whole(frame["is_fraud"])
     (customers, _), (terminals, _) = _runs(frame, "customer_id"), _runs(frame, terminal)
@@ -173,7 +172,7 @@ def handbook_features(
     }
     for name in HANDBOOK:
         length = Period.fixed(name, "windows").duration
-        own, seen = customers.window(length), terminals.window(length, delay=wait)
+        own, seen = customers.window(length), terminals.window(length, lag=wait)
         count = seen.count()
         found[f"customer_count_{name}"] = pa.array(own.count())
         found[f"customer_mean_amount_{name}"] = pa.array(own.sum(cents) / unit / own.count())

@@ -25,8 +25,8 @@ class Definition(NamedTuple):
     formula: str
     unit: str
     window: str
-    itself: str
-    nothing: str
+    includes_current: str
+    if_empty: str
 
 
 def _velocity() -> list[tuple[str, ...]]:
@@ -170,7 +170,14 @@ def as_markdown() -> str:
         lines += ["| --- | --- | --- | --- | --- | --- |"]
         for of in DEFINITIONS:
             if of.group == group:
-                cells = (f"`{of.name}`", of.formula, of.unit, of.window, of.itself, of.nothing)
+                cells = (
+                    f"`{of.name}`",
+                    of.formula,
+                    of.unit,
+                    of.window,
+                    of.includes_current,
+                    of.if_empty,
+                )
                 lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)

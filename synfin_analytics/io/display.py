@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from narwhals.typing import IntoFrame
 
-#: Columns that hold shares, and their ends where a rate stands beside them.
+#: Columns that hold shares, and the suffixes of the ends of their intervals.
 _SHARES = frozenset({"precision", "recall", "specificity", "accuracy", "prevalence"})
-_ENDS = frozenset({"low", "high"})
+_ENDS = ("_low", "_high")
 #: Last words of the names of whole numbers that name something, and count nothing.
 _IDENTIFIERS = re.compile(
     "account|bin|card|code|customer|device|iban|id|ids|key|mcc|merchant|nr|pan|postcode|seed|"
@@ -229,7 +229,7 @@ def _numbers(name: str, column: pd.Series, names: list[str]) -> Callable[[Any], 
         return lambda value: f"{value:.0f}" if isinstance(value, float) else str(value)
     if whole:
         return lambda value: f"{value:,}"
-    if _share(name, names) and all(value <= 1 for value in known):
+    if _share(name) and all(value <= 1 for value in known):
         return lambda value: format_percent(value, 2)
     digits = 4 if name in _COORDINATES else 2
     if digits == 2 and not all(math.isclose(value, round(value, 2)) for value in known):
@@ -253,9 +253,7 @@ def _identifier(name: str, names: list[str]) -> bool:
     )
 
 
-def _share(name: str, names: list[str]) -> bool:
-    return (
-        (name.endswith("_rate") and name != "exchange_rate")
-        or name in _SHARES
-        or (name in _ENDS and any(other.endswith("_rate") for other in names))
-    )
+def _share(name: str) -> bool:
+    for end in _ENDS:
+        name = name.removesuffix(end)
+    return (name.endswith("_rate") and name != "exchange_rate") or name in _SHARES

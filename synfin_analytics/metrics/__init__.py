@@ -10,7 +10,7 @@ from synfin_analytics.metrics.comparison import Comparison, compare_models
 from synfin_analytics.metrics.confusion import Confusion
 from synfin_analytics.metrics.evaluation import Evaluation, evaluate
 from synfin_analytics.metrics.fraud_rates import fraud_rate
-from synfin_analytics.metrics.proportions import Interval, proportion_interval
+from synfin_analytics.metrics.proportions import IntervalMethod, proportion_interval
 from synfin_analytics.metrics.splits import TimeSplit, prequential_folds, time_split
 from synfin_analytics.metrics.threshold import Threshold
 from synfin_analytics.metrics.topk import TopK
@@ -21,7 +21,7 @@ __all__ = [
     "Confusion",
     "Evaluation",
     "GroupedEvaluation",
-    "Interval",
+    "IntervalMethod",
     "Threshold",
     "TimeSplit",
     "TopK",

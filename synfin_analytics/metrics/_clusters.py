@@ -218,7 +218,7 @@ class Effective:
     fraud_clusters: Floats
 
 
-def effective(of: Mapping[str, Floats], clusters: Clusters, level: float) -> Effective:
+def effective(of: Mapping[str, Floats], clusters: Clusters, confidence_level: float) -> Effective:
     """Compute the effective size of each group from its counts and sums over clusters.
 
     Parameters
@@ -254,7 +254,7 @@ def effective(of: Mapping[str, Floats], clusters: Clusters, level: float) -> Eff
             few,
             counts,
             np.max([ratio(way["labelled_squared"], n) for way in one_way], axis=0),
-            level,
+            confidence_level,
         )
     value = None
     if SQUARES[0] in of:
@@ -273,7 +273,7 @@ def effective(of: Mapping[str, Floats], clusters: Clusters, level: float) -> Eff
                 few,
                 counts,
                 n * ratio(np.max(heaviest, axis=0), amount**2),
-                level,
+                confidence_level,
             )
         # Amounts of more than 150 digits have squares that no double holds.
         value = np.where(np.isfinite(np.max([amounts, *heaviest], axis=0)), value, np.nan)
@@ -293,7 +293,7 @@ def _size(
     few: Floats,
     clusters: Sequence[Floats],
     largest: Floats,
-    level: float,
+    confidence_level: float,
 ) -> Floats:
     """Return the effective number of transactions of each group.
 
@@ -337,7 +337,7 @@ def _size(
     spread = np.nansum(squared, axis=0) if squared else np.zeros(len(n))
     all_free = np.maximum(n - 1, 1.0)
     freedom = np.where(spread > 0, variance**2 / np.where(spread > 0, spread, 1.0), all_free)
-    quantile = (1 + level) / 2
+    quantile = (1 + confidence_level) / 2
     wider = t.ppf(quantile, np.clip(freedom, 1.0, all_free)) / t.ppf(quantile, all_free)
     size: Floats = n / (design * np.where(known, wider**2, 1.0))
     return size

@@ -17,7 +17,7 @@ from synfin_analytics.metrics._resampled import (
     count_sample,
     top_sample,
 )
-from synfin_analytics.metrics._rows import Counts, codes, days_of, highest_by_card
+from synfin_analytics.metrics._rows import Counts, codes, days_of, highest_by_entity
 from synfin_analytics.metrics._scored import DAY
 from synfin_analytics.metrics.cost import NO_AMOUNTS
 from synfin_analytics.metrics.topk import RankedCards
@@ -53,7 +53,7 @@ class OfRows:
             """Score from which on a transaction is an alert."""
 
         @property
-        def level(self) -> float:
+        def confidence_level(self) -> float:
             """Confidence of intervals."""
 
     def precision_at_k(self, k: int, day: str = "timestamp") -> TopK:
@@ -63,12 +63,12 @@ class OfRows:
         return topk.precision_at_k(days_of(counts), of.score, of.transactions, of.frauds, k)
 
     def card_precision_at_k(
-        self, k: int, day: str = "timestamp", card: str = "customer_id"
+        self, k: int, day: str = "timestamp", entity: str = "customer_id"
     ) -> TopK:
         """Precision of the ``k`` cards of each day; those found leave the pool of later days."""
         topk.check_k(k)
-        highest = self._rows.by_card(column(day, "day"), column(card, "card"))
-        return topk.card_precision_at_k(*highest_by_card(highest, card), k)
+        highest = self._rows.by_entity(column(day, "day"), column(entity, "entity"))
+        return topk.card_precision_at_k(*highest_by_entity(highest, entity), k)
 
     def samples(
         self, metrics: Sequence[str], cluster: str | None, options: Options
@@ -84,11 +84,11 @@ class OfRows:
             unit = options.cluster(metric, cluster)
             by_day = unit == options.day
             if metric == CARDS:
-                counts = self._rows.by_card(options.day, options.card)
-                ranked = RankedCards.of(*highest_by_card(counts, options.card))
+                counts = self._rows.by_entity(options.day, options.entity)
+                ranked = RankedCards.of(*highest_by_entity(counts, options.entity))
                 found[metric] = card_sample(
                     days_of(counts),
-                    codes(counts, options.card),
+                    codes(counts, options.entity),
                     Counts.of(counts),
                     ranked,
                     options,
@@ -116,11 +116,11 @@ class OfRows:
         metric: str = "roc_auc",
         cluster: str | None = None,
         *,
-        draws: int = 1000,
+        n_resamples: int = 1000,
         seed: int = 0,
         k: int = 100,
         day: str = "timestamp",
-        card: str = "customer_id",
+        entity: str = "customer_id",
         max_fpr: float = 0.01,
         cost_per_alert: float | None = None,
         recovery_rate: float = 1.0,
@@ -137,11 +137,11 @@ class OfRows:
             Column whose values are drawn with replacement; of a column of times, days are drawn.
             The default fits the metric: ``customer_id``, and of card precision@k its cards. A few
             days are too few clusters: draw days only of months.
-        draws, seed
+        n_resamples, seed
             Number of draws, and the seed of their generator.
-        k, day, card
+        k, day, entity
             Of precision@k and card precision@k: places in a day, and the columns of times and
-            cards. Cards or days (``card`` or ``day``) are drawn of card precision@k.
+            cards. Cards or days (``entity`` or ``day``) are drawn of card precision@k.
         max_fpr
             Of ``"recall_at_fpr"``, see :meth:`Evaluation.recall_at_fpr`.
         cost_per_alert, recovery_rate
@@ -163,11 +163,16 @@ class OfRows:
         """
         from synfin_analytics.metrics import bootstrap
 
-        options = Options(k, day, card, max_fpr, cost_per_alert, recovery_rate)
+        options = Options(k, day, entity, max_fpr, cost_per_alert, recovery_rate)
         unit = options.cluster(check_metric(metric), cluster)
         samples = {"": self.samples([metric], unit, options)[metric]}
         found = bootstrap.resample(
-            metric, samples, cluster=unit, draws=draws, seed=seed, level=self.level
+            metric,
+            samples,
+            cluster=unit,
+            n_resamples=n_resamples,
+            seed=seed,
+            confidence_level=self.confidence_level,
         )
         return found[""]
 

@@ -41,7 +41,7 @@ class Options:
 
     Parameters
     ----------
-    k, day, card
+    k, day, entity
         Of precision@k and card precision@k: places in a day, and the columns of times and cards.
     max_fpr
         Of ``recall_at_fpr``: the highest false-positive rate.
@@ -51,14 +51,14 @@ class Options:
 
     k: int = 100
     day: str = "timestamp"
-    card: str = "customer_id"
+    entity: str = "customer_id"
     max_fpr: float = 0.01
     cost_per_alert: float | None = None
     recovery_rate: float = 1.0
 
     def __post_init__(self) -> None:
         column(self.day, "day")
-        column(self.card, "card")
+        column(self.entity, "entity")
 
     def cluster(self, metric: str, cluster: str | None) -> str:
         """Return the column whose values are drawn: by default cards or customers.
@@ -70,11 +70,11 @@ class Options:
             days can be drawn.
         """
         if cluster is None:
-            return self.card if metric == CARDS else "customer_id"
+            return self.entity if metric == CARDS else "customer_id"
         column(cluster, "cluster")
-        if metric == CARDS and cluster not in (self.card, self.day):
+        if metric == CARDS and cluster not in (self.entity, self.day):
             raise ArgumentError(
-                f"`cluster` of {CARDS} must be its cards ({self.card!r}) or its days "
+                f"`cluster` of {CARDS} must be its cards ({self.entity!r}) or its days "
                 f"({self.day!r}); got {cluster!r}."
             )
         return cluster

@@ -28,8 +28,8 @@ class Rows(Protocol):
     def by_day(self, day: str, k: int) -> nw.DataFrame[Any]:
         """Count by day (:data:`DAY`) and score; of each day at least the ``k`` highest rows."""
 
-    def by_card(self, day: str, card: str) -> nw.DataFrame[Any]:
-        """Count by day, ``card`` and score."""
+    def by_entity(self, day: str, entity: str) -> nw.DataFrame[Any]:
+        """Count by day, ``entity`` and score."""
 
     def by_cluster(
         self, cluster: str, day: str | None = None, *, amount: bool = False
@@ -65,9 +65,9 @@ class FrameRows:
         """Count by day and score."""
         return self._counted([], day)
 
-    def by_card(self, day: str, card: str) -> nw.DataFrame[Any]:
-        """Count by day, card and score."""
-        return self._counted([card], day)
+    def by_entity(self, day: str, entity: str) -> nw.DataFrame[Any]:
+        """Count by day, entity and score."""
+        return self._counted([entity], day)
 
     def by_cluster(
         self, cluster: str, day: str | None = None, *, amount: bool = False
@@ -198,11 +198,11 @@ def codes(counts: nw.DataFrame[Any], name: str) -> NDArray[Any]:
     return np.array([str(one) for one in values.to_list()], dtype=np.str_)
 
 
-def highest_by_card(
-    counts: nw.DataFrame[Any], card: str
+def highest_by_entity(
+    counts: nw.DataFrame[Any], entity: str
 ) -> tuple[NDArray[np.datetime64], NDArray[Any], Floats, NDArray[np.bool_]]:
     """Day, card, highest score and whether there was fraud, of each card on each day."""
-    days, cards, found = days_of(counts), codes(counts, card), Counts.of(counts)
+    days, cards, found = days_of(counts), codes(counts, entity), Counts.of(counts)
     _, code = np.unique(cards, return_inverse=True)
     order = np.lexsort((-found.score, code, days))
     days, cards, code = days[order], cards[order], code[order]

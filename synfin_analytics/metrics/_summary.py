@@ -34,7 +34,7 @@ AT_THRESHOLD = (
 )
 OVERALL = ("roc_auc", "average_precision", "brier", "prevalence")
 METRICS = (*AT_THRESHOLD, *OVERALL)
-_FLOATS = ("baseline", "value", "low", "high")
+_FLOATS = ("baseline", "value", "value_low", "value_high")
 
 
 def baseline(evaluation: Evaluation, metric: str) -> float:
@@ -66,7 +66,7 @@ def summary(evaluation: Evaluation) -> pd.DataFrame:
     pandas.DataFrame
         ``metric``, ``k`` and ``n`` of a proportion, ``baseline`` (without a model), ``note``: why
         a value is undefined or unreliable, and last, where a terminal of 80 columns still shows
-        them, ``value``, ``low`` and ``high``.
+        them, ``value``, ``value_low`` and ``value_high``.
     """
     return summaries([evaluation])
 
@@ -77,7 +77,7 @@ def summaries(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
     The intervals of a metric are computed at once: thousands of groups take seconds.
     """
     columns = {metric: _column(metric, evaluations) for metric in METRICS}
-    names = ["metric", "k", "n", "baseline", "note", "value", "low", "high"]
+    names = ["metric", "k", "n", "baseline", "note", "value", "value_low", "value_high"]
     frame = pd.DataFrame(
         [
             (metric, *cells)
@@ -101,7 +101,7 @@ def _column(metric: str, evaluations: Sequence[Evaluation]) -> list[tuple[Any, .
     if metric in SHARES:
         k, n = zip(*(one.confusion.counts(metric) for one in evaluations), strict=True)
         first = evaluations[0]
-        low, high = proportion_interval(k, n, first.interval_kind, first.level)
+        low, high = proportion_interval(k, n, first.interval_method, first.confidence_level)
     return list(zip(k, n, baselines, notes, values, low, high, strict=True))
 
 
@@ -112,9 +112,9 @@ def _note(evaluation: Evaluation, metric: str, value: float) -> str:
         if metric in AT_THRESHOLD and not evaluation.alerts and metric in {"precision", "mcc"}:
             return "no alerts at this threshold"
         return (
-            "no transaction was fraud" if not evaluation.frauds else "every transaction was fraud"
+            "no transaction was fraud" if not evaluation.n_frauds else "every transaction was fraud"
         )
-    if metric in AT_THRESHOLD and evaluation.threshold.chosen_on == evaluation.counts.fingerprint:
+    if metric in AT_THRESHOLD and evaluation.threshold.fitted_on == evaluation.counts.fingerprint:
         return "the threshold was chosen on these rows"
     return ""
 
@@ -123,18 +123,20 @@ def html(evaluation: Evaluation) -> str:
     """Return an evaluation as a notebook shows it."""
     caption = (
         f"{wording.pluralize(evaluation.n, 'transaction')}, "
-        f"{wording.pluralize(evaluation.frauds, 'fraud')}; alerts at {evaluation.threshold} or "
+        f"{wording.pluralize(evaluation.n_frauds, 'fraud')}; alerts at {evaluation.threshold} or "
         "above"
     )
-    if evaluation.unlabelled:
-        caption += f"; {evaluation.unlabelled:,} without a label left out"
-    level = wording.format_confidence_level(evaluation.level)
+    if evaluation.n_unlabelled:
+        caption += f"; {evaluation.n_unlabelled:,} without a label left out"
+    level = wording.format_confidence_level(evaluation.confidence_level)
     head = ("metric", "value", f"{level} interval", "counts", "without a model", "note")
     rows = [
         (
             NAMES[one["metric"]][0],
             format_metric(one["metric"], one["value"]),
-            "" if pd.isna(one["n"]) else format_interval(one["metric"], one["low"], one["high"]),
+            ""
+            if pd.isna(one["n"])
+            else format_interval(one["metric"], one["value_low"], one["value_high"]),
             "" if pd.isna(one["n"]) else f"{one['k']:,} of {one['n']:,}",
             format_metric(one["metric"], one["baseline"]),
             one["note"],

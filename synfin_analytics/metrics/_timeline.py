@@ -63,7 +63,7 @@ class Timeline(Generic[FrameT]):
             raise
         except TypeError:
             raise ArgumentError(
-                "`frame` must be a DataFrame of pandas, polars or pyarrow, in memory; got "
+                "`df` must be a DataFrame of pandas, polars or pyarrow, in memory; got "
                 f"{shown(frame)}. Collect a lazy frame first."
             ) from None
         if rows.implementation.is_polars():
@@ -72,7 +72,7 @@ class Timeline(Generic[FrameT]):
             "timestamp": timestamp,
             "label": label,
             "label_available_at": available,
-            "card": card,
+            "entity": card,
         }
         for argument, name in columns.items():
             if name is None:
@@ -80,7 +80,7 @@ class Timeline(Generic[FrameT]):
             if column(name, argument) not in rows.columns:
                 raise NotFoundError("column", name, rows.columns, where="the frame")
         if not len(rows):
-            raise ArgumentError("`frame` must have rows to split; got none.")
+            raise ArgumentError("`df` must have rows to split; got none.")
         moments = _moments(rows, timestamp)
         missing = int(np.isnat(moments).sum())
         if missing:
@@ -139,7 +139,7 @@ class Lengths(NamedTuple):
         """Read them as texts, such as ``"7d"``."""
         periods = (
             Period.fixed(train, "train"),
-            Period.fixed(delay, "delay", least=0),
+            Period.fixed(delay, "label_delay", least=0),
             Period.fixed(test, "test"),
         )
         units = {period.numpy_unit for period in periods}

@@ -58,9 +58,9 @@ class Bootstrap:
         Name of the metric, and the column whose values are drawn; of a column of times, days.
     value
         The metric on the rows themselves.
-    drawn
+    distribution
         One value for each draw; NaN where the metric is not defined.
-    level
+    confidence_level
         Confidence of :attr:`low` and :attr:`high`.
     clusters, defrauded
         Number of clusters, and of those with a fraud.
@@ -74,8 +74,8 @@ class Bootstrap:
     metric: str
     cluster: str
     value: float
-    drawn: Floats
-    level: float
+    distribution: Floats
+    confidence_level: float
     clusters: int
     defrauded: int
     carriers: int
@@ -85,27 +85,27 @@ class Bootstrap:
     @cached_property
     def values(self) -> Floats:
         """Values of the draws in which the metric is defined."""
-        return self.drawn[np.isfinite(self.drawn)]
+        return self.distribution[np.isfinite(self.distribution)]
 
     @property
-    def draws(self) -> int:
+    def n_resamples(self) -> int:
         """Number of draws."""
-        return len(self.drawn)
+        return len(self.distribution)
 
     @property
-    def dropped(self) -> int:
+    def n_undefined(self) -> int:
         """Draws in which the metric is not defined: no fraud, no genuine row or no alert."""
-        return self.draws - len(self.values)
+        return self.n_resamples - len(self.values)
 
     @property
     def low(self) -> float:
         """Lower end of the interval; NaN where there is none, see :attr:`note`."""
-        return self._end((1 - self.level) / 2)
+        return self._end((1 - self.confidence_level) / 2)
 
     @property
     def high(self) -> float:
         """Upper end of the interval; NaN where there is none, see :attr:`note`."""
-        return self._end((1 + self.level) / 2)
+        return self._end((1 + self.confidence_level) / 2)
 
     @property
     def rough(self) -> bool:
@@ -128,10 +128,10 @@ class Bootstrap:
             notes.append("all draws have the same value, which gives no interval")
         elif self.rough:
             notes.append(f"{few}, so the interval is rough")
-        if self.dropped:
+        if self.n_undefined:
             notes.append(
-                f"{self.dropped:,} of {self.draws:,} draws, in which the metric is not defined, "
-                "were dropped"
+                f"{self.n_undefined:,} of {self.n_resamples:,} draws, in which the metric is not "
+                "defined, were dropped"
             )
         return "; ".join(notes)
 
@@ -152,8 +152,8 @@ class Bootstrap:
             self.metric,
             self.cluster,
             self.value - other.value,
-            self.drawn - other.drawn,
-            self.level,
+            self.distribution - other.distribution,
+            self.confidence_level,
             self.clusters,
             self.defrauded,
             min(self.carriers, other.carriers),
@@ -165,8 +165,9 @@ class Bootstrap:
     def __repr__(self) -> str:
         note = f"; {self.note}" if self.note else ""
         return (
-            f"{self.metric} = {self.value:.4f}, {self.level:.0%} interval {self.low:.4f} to "
-            f"{self.high:.4f} ({self.draws:,} draws of {self.cluster}{note})"
+            f"{self.metric} = {self.value:.4f}, {self.confidence_level:.0%} interval "
+            f"{self.low:.4f} to {self.high:.4f} ({self.n_resamples:,} draws of {self.cluster}"
+            f"{note})"
         )
 
 
@@ -181,11 +182,11 @@ class _Difference(Bootstrap):
         return super()._constant and (self.minuend is None or self.minuend._constant)
 
 
-def weights(clusters: int, draws: int, seed: int, size: int) -> Iterator[NDArray[np.float64]]:
+def weights(clusters: int, n_resamples: int, seed: int, size: int) -> Iterator[NDArray[np.float64]]:
     """Yield how often each cluster is drawn, ``size`` draws at a time: (clusters, draws)."""
     generator = np.random.default_rng(seed)
-    for start in range(0, draws, size):
-        count = min(size, draws - start)
+    for start in range(0, n_resamples, size):
+        count = min(size, n_resamples - start)
         block = np.empty((clusters, count))
         for at in range(count):  # drawn one by one, so that the block's size changes nothing
             drawn = generator.integers(clusters, size=clusters)
@@ -198,9 +199,9 @@ def resample(
     samples: Mapping[str, Sample],
     *,
     cluster: str,
-    draws: int = 1000,
+    n_resamples: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
+    confidence_level: float = 0.95,
 ) -> dict[str, Bootstrap]:
     """Draw clusters, the same for all models, and compute a metric in each draw.
 
@@ -212,15 +213,15 @@ def resample(
         By model; all of the same rows.
     cluster
         Name of the clusters.
-    draws, seed, level
+    n_resamples, seed, confidence_level
         Number of draws, seed of the generator, and confidence.
 
     Raises
     ------
     ArgumentError
-        The models are not of the same rows; ``draws`` or ``seed`` is not a whole number.
+        The models are not of the same rows; ``n_resamples`` or ``seed`` is not a whole number.
     """
-    draws = whole_number(draws, "draws", least=1)
+    n_resamples = whole_number(n_resamples, "n_resamples", least=1)
     seed = whole_number(seed, "seed")
     _refuse_other_rows(samples)
     first = next(iter(samples.values()))
@@ -228,19 +229,21 @@ def resample(
     widest = max(one.statistic.width for one in samples.values())
     found: dict[str, list[Floats]] = {model: [] for model in samples}
     if clusters:
-        for block in weights(clusters, draws, seed, max(1, _BLOCK // max(widest, clusters, 1))):
+        for block in weights(
+            clusters, n_resamples, seed, max(1, _BLOCK // max(widest, clusters, 1))
+        ):
             for model, one in samples.items():
                 found[model].append(one.statistic.values(block))
     results = {}
     for model, one in samples.items():
         value = float(one.statistic.values(np.ones((clusters, 1)))[0]) if clusters else np.nan
-        drawn = np.concatenate(found[model]) if clusters else np.full(draws, np.nan)
+        drawn = np.concatenate(found[model]) if clusters else np.full(n_resamples, np.nan)
         results[model] = Bootstrap(
             metric,
             cluster,
             value,
             drawn,
-            level,
+            confidence_level,
             clusters,
             int(np.count_nonzero(one.frauds)),
             one.carriers,
@@ -255,9 +258,9 @@ def bootstrap_counts(
     models: Mapping[str, tuple[NDArray[Any], Counts, float]],
     *,
     cluster: str,
-    draws: int = 1000,
+    n_resamples: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
+    confidence_level: float = 0.95,
     options: Options | None = None,
 ) -> dict[str, Bootstrap]:
     """Draw clusters, the same for all models, and compute a metric from counts by score.
@@ -270,7 +273,7 @@ def bootstrap_counts(
         For each: clusters, counts by cluster and score, and the threshold.
     cluster
         Name of the clusters.
-    draws, seed, level
+    n_resamples, seed, confidence_level
         Number of draws, seed of the generator, and confidence.
     options
         Of metrics that have some.
@@ -297,7 +300,14 @@ def bootstrap_counts(
         model: count_sample(metric, clusters, counts, threshold, options)
         for model, (clusters, counts, threshold) in models.items()
     }
-    return resample(metric, samples, cluster=cluster, draws=draws, seed=seed, level=level)
+    return resample(
+        metric,
+        samples,
+        cluster=cluster,
+        n_resamples=n_resamples,
+        seed=seed,
+        confidence_level=confidence_level,
+    )
 
 
 def _refuse_other_rows(samples: Mapping[str, Sample]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -25,19 +25,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from synfin_analytics.metrics._rows import Rows
-    from synfin_analytics.metrics.proportions import Interval
+    from synfin_analytics.metrics.proportions import IntervalMethod
     from synfin_analytics.metrics.threshold import Threshold
 
 #: A group with fewer frauds, or fewer genuine transactions, is marked as small.
 SMALL = 10
-#: Columns of :attr:`GroupedEvaluation.by_group` besides the groups.
+#: Columns of :meth:`GroupedEvaluation.to_frame` besides the groups.
 MEASURES = (
-    "transactions", "frauds", "small", "metric", "k", "n", "note", "value", "low", "high",
+    "transactions", "frauds", "small", "metric", "k", "n", "note", "value", "value_low",
+    "value_high",
 )  # fmt: skip
 #: Groups that are shown in a notebook at most.
 _SHOWN = 30
-#: Metrics of which a low value is the good one.
-_LOW_IS_GOOD = {"brier", "prevalence"}
+
+
+class GroupValue(NamedTuple):
+    """A group, and the value of a metric in it."""
+
+    group: tuple[Any, ...] | None
+    value: float
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -60,14 +66,18 @@ class GroupedEvaluation:
 
     @property
     def by_group(self) -> pd.DataFrame:
-        """Every metric of every group.
+        """Same as :meth:`to_frame`, under fairlearn's name."""
+        return self.to_frame()
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return every metric of every group.
 
         Returns
         -------
         pandas.DataFrame
             The groups, ``transactions`` and ``frauds`` of each and ``small``: whether it has fewer
             than 10 frauds or genuine transactions; then ``metric``, ``k``, ``n``, ``note``,
-            ``value``, ``low`` and ``high`` as in :meth:`Evaluation.summary`.
+            ``value``, ``value_low`` and ``value_high`` as in :meth:`Evaluation.summary`.
         """
         frame = summaries([one for _, one in self.groups]).drop(columns="baseline")
         repeated = np.repeat(np.arange(len(self.groups)), len(METRICS))
@@ -76,7 +86,7 @@ class GroupedEvaluation:
             frame.insert(at, name, values.take(repeated).reset_index(drop=True))
         sizes = {
             "transactions": [one.n for _, one in self.groups],
-            "frauds": [one.frauds for _, one in self.groups],
+            "frauds": [one.n_frauds for _, one in self.groups],
             "small": [is_small(one) for _, one in self.groups],
         }
         for name, numbers in sizes.items():
@@ -84,22 +94,39 @@ class GroupedEvaluation:
             frame[name] = np.array(numbers, kind)[repeated]
         return frame[[*self.by, *MEASURES]]
 
-    def worst(self, metric: str = "recall", *, small: bool = False) -> tuple[Any, ...] | None:
-        """Group in which ``metric`` is worst; None where it is defined in none.
+    def group_min(self, metric: str = "recall", *, include_small: bool = False) -> GroupValue:
+        """Return the group with the lowest value of ``metric``, and the value.
 
         Parameters
         ----------
-        small
-            Whether small groups count too: theirs is often chance.
+        metric
+            A metric of :meth:`Evaluation.summary`.
+        include_small
+            Whether to include small groups, whose values are often due to chance.
+
+        Returns
+        -------
+        GroupValue
+            ``group`` and ``value``; None and NaN if no group has a defined value.
         """
-        values = self._values(metric, small=small)
+        return self._extreme(min, metric, include_small=include_small)
+
+    def group_max(self, metric: str = "recall", *, include_small: bool = False) -> GroupValue:
+        """Return the group with the highest value of ``metric``, and the value.
+
+        Parameters and result as for :meth:`group_min`.
+        """
+        return self._extreme(max, metric, include_small=include_small)
+
+    def _extreme(self, choose: Any, metric: str, *, include_small: bool) -> GroupValue:
+        values = self._values(metric, include_small=include_small)
         if not values:
-            return None
-        sign = -1 if metric in _LOW_IS_GOOD else 1
-        return min(values, key=lambda one: sign * one[1])[0]
+            return GroupValue(None, float("nan"))
+        group, value, _ = choose(values, key=lambda entry: entry[1])
+        return GroupValue(group, value)
 
     def difference(
-        self, metric: str = "recall", *, small: bool = False
+        self, metric: str = "recall", *, include_small: bool = False
     ) -> tuple[float, float, float]:
         """Largest difference of ``metric`` between two groups, and its interval.
 
@@ -107,7 +134,7 @@ class GroupedEvaluation:
         intervals; NaN where the metric is none. It takes no account of the two groups having been
         picked for their difference, and is therefore too narrow.
         """
-        values = self._values(metric, small=small)
+        values = self._values(metric, include_small=include_small)
         if len(values) < 2:
             return (float("nan"),) * 3
         (_, low, worse), (_, high, better) = (
@@ -120,17 +147,17 @@ class GroupedEvaluation:
         k1, n1 = better.confusion.counts(metric)
         k2, n2 = worse.confusion.counts(metric)
         ends = confint_proportions_2indep(
-            k1, n1, k2, n2, method="newcomb", alpha=1 - self.overall.level
+            k1, n1, k2, n2, method="newcomb", alpha=1 - self.overall.confidence_level
         )
         return high - low, float(ends[0]), float(ends[1])
 
-    def _values(self, metric: str, *, small: bool) -> list[_Value]:
+    def _values(self, metric: str, *, include_small: bool) -> list[_Value]:
         if text(metric, "metric", example="recall") not in METRICS:
             raise NotFoundError("metric", metric, METRICS)
         found = [
             (key, float(getattr(one, metric)), one)
             for key, one in self.groups
-            if small or not is_small(one)
+            if include_small or not is_small(one)
         ]
         return [one for one in found if np.isfinite(one[1])]
 
@@ -153,14 +180,14 @@ class GroupedEvaluation:
             (
                 f"{name}{' (small)' if is_small(one) else ''}",
                 f"{one.n:,}",
-                f"{one.frauds:,}",
+                f"{one.n_frauds:,}",
                 *(format_metric(metric, getattr(one, metric)) for metric in shown),
             )
             for name, one in [(group_name(key), one) for key, one in self.groups[:_SHOWN]]
         ]
         more = len(self.groups) - len(rows)
         caption = f"{wording.pluralize(len(self.groups), 'group')} by {', '.join(self.by)}" + (
-            f"; {more:,} more: see .by_group" if more else ""
+            f"; {more:,} more: see .to_frame()" if more else ""
         )
         return table_html(head, rows, caption=caption) + self.overall._repr_html_()
 
@@ -175,18 +202,18 @@ def group_name(key: tuple[Any, ...]) -> str:
 
 def is_small(one: Evaluation) -> bool:
     """Whether a group has too few of a class to say much."""
-    return min(one.frauds, one.n - one.frauds) < SMALL
+    return min(one.n_frauds, one.n - one.n_frauds) < SMALL
 
 
 def evaluate_groups(
-    frame: Any,
+    df: Any,
     by: str | Sequence[str],
     label: str,
     score: str,
     threshold: Threshold,
     amount: str | None,
-    interval: Interval,
-    level: float,
+    interval_method: IntervalMethod,
+    confidence_level: float,
 ) -> GroupedEvaluation:
     """Evaluate each group of a frame; see :func:`synfin_analytics.evaluate`."""
     names = check_groups(by)
@@ -194,9 +221,9 @@ def evaluate_groups(
         raise ArgumentError(
             f"`by` must be columns other than the label and the score; got {taken[0]!r}."
         )
-    groups = grouped_score_counts(frame, names, label, score, amount)
-    found = grouped(names, groups, threshold, interval, level)
-    rows = FrameRows(frame, label, score, amount, found.overall.counts)
+    groups = grouped_score_counts(df, names, label, score, amount)
+    found = grouped(names, groups, threshold, interval_method, confidence_level)
+    rows = FrameRows(df, label, score, amount, found.overall.counts)
     return replace(found, overall=replace(found.overall, rows=rows))
 
 
@@ -221,21 +248,22 @@ def grouped(
     by: Sequence[str],
     groups: Iterable[tuple[tuple[Any, ...], ScoreCounts]],
     threshold: Threshold,
-    interval: Interval,
-    level: float,
+    interval_method: IntervalMethod,
+    confidence_level: float,
     rows: Rows | None = None,
 ) -> GroupedEvaluation:
     """Evaluate counts by group, and all of them together."""
     counted = list(groups)
     merged = ScoreCounts.merged([counts for _, counts in counted])
-    here = threshold.chosen_on == merged.fingerprint
+    here = threshold.fitted_on == merged.fingerprint
 
     def at(counts: ScoreCounts) -> Threshold:
         # What was chosen on all rows was chosen on those of each group.
-        return replace(threshold, chosen_on=counts.fingerprint) if here else threshold
+        return replace(threshold, fitted_on=counts.fingerprint) if here else threshold
 
     evaluations = tuple(
-        (key, Evaluation(counts, at(counts), interval, level)) for key, counts in counted
+        (key, Evaluation(counts, at(counts), interval_method, confidence_level))
+        for key, counts in counted
     )
-    overall = Evaluation(merged, threshold, interval, level, rows)
+    overall = Evaluation(merged, threshold, interval_method, confidence_level, rows)
     return GroupedEvaluation(tuple(by), evaluations, overall)

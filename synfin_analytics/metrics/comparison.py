@@ -57,16 +57,17 @@ class Comparison:
         """Model that the others are compared with."""
         return next(iter(self.evaluations))
 
-    def frame(self) -> pd.DataFrame:
+    def to_frame(self) -> pd.DataFrame:
         """Return every metric of every model.
 
         Returns
         -------
         pandas.DataFrame
-            ``metric``, ``model``, ``value``, ``low``, ``high``, ``difference`` to the first model
-            and its paired interval ``difference_low`` to ``difference_high`` (each draw's own
-            difference), ``baseline`` (without a model, where there is such a value), ``draws``,
-            ``dropped``, and ``note``: why an interval is missing or unreliable.
+            ``metric``, ``model``, ``value``, ``value_low``, ``value_high``, ``difference`` to the
+            first model and its paired interval ``difference_low`` to ``difference_high`` (each
+            draw's own difference), ``baseline`` (without a model, where there is such a
+            value), ``n_resamples``, ``n_undefined``, and ``note``: why an interval is missing or
+            unreliable.
         """
         lines = []
         for metric, by_model in self.bootstraps.items():
@@ -79,14 +80,14 @@ class Comparison:
                         "metric": metric,
                         "model": model,
                         "value": one.value,
-                        "low": one.low,
-                        "high": one.high,
+                        "value_low": one.low,
+                        "value_high": one.high,
                         "difference": np.nan if own else apart.value,
                         "difference_low": np.nan if own else apart.low,
                         "difference_high": np.nan if own else apart.high,
                         "baseline": self._baseline(metric, model),
-                        "draws": one.draws,
-                        "dropped": one.dropped if own else apart.dropped,
+                        "n_resamples": one.n_resamples,
+                        "n_undefined": one.n_undefined if own else apart.n_undefined,
                         "note": one.note if own else apart.note or one.note,
                     }
                 )
@@ -107,7 +108,7 @@ class Comparison:
         return f"Comparison({'; '.join(parts)})"
 
     def _repr_html_(self) -> str:
-        level = self.evaluations[self.reference].level
+        level = self.evaluations[self.reference].confidence_level
         sure = f"{format_confidence_level(level)} interval"
         head = ("metric", "model", "value", sure, "without a model", "difference", f"{sure} of it")
         rows = [
@@ -115,7 +116,7 @@ class Comparison:
                 metric_name(one["metric"], k=self.options.k, max_fpr=self.options.max_fpr),
                 one["model"],
                 format_metric(one["metric"], one["value"]),
-                format_interval(one["metric"], one["low"], one["high"]),
+                format_interval(one["metric"], one["value_low"], one["value_high"]),
                 NO_VALUE
                 if np.isnan(one["baseline"])
                 else format_metric(one["metric"], one["baseline"]),
@@ -130,7 +131,7 @@ class Comparison:
                     )
                 ),
             )
-            for one in self.frame().to_dict("records")
+            for one in self.to_frame().to_dict("records")
         ]
         return table_html(
             head, rows, caption=f"Compared with {self.reference}", text_columns=(0, 1)
@@ -138,19 +139,19 @@ class Comparison:
 
 
 def compare_models(
-    frame: Any,
+    df: Any,
     scores: Mapping[str, str],
     label: str = "is_fraud",
     threshold: float | Threshold | Mapping[str, float | Threshold] = 0.5,
     *,
     cluster: str | None = None,
     metrics: Sequence[str] = DEFAULT,
-    draws: int = 1000,
+    n_resamples: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
+    confidence_level: float = 0.95,
     k: int = 100,
     day: str = "timestamp",
-    card: str = "customer_id",
+    entity: str = "customer_id",
     max_fpr: float = 0.01,
     amount: str | None = None,
     cost_per_alert: float | None = None,
@@ -160,7 +161,7 @@ def compare_models(
 
     Parameters
     ----------
-    frame
+    df
         A row for each transaction, with a column for each model's score; of any engine.
     scores
         Column by model, as ``{"forest": "p_forest", "logit": "p_logit"}``. The first is what the
@@ -177,9 +178,9 @@ def compare_models(
         Of those with a bootstrap: ``roc_auc``, ``average_precision``, ``precision``, ``recall``,
         ``specificity``, ``brier``, ``recall_at_fpr``, ``cost``, ``precision_at_k`` and
         ``card_precision_at_k``.
-    draws, seed, level
+    n_resamples, seed, confidence_level
         Number of draws, seed of the generator, confidence.
-    k, day, card, max_fpr, cost_per_alert, recovery_rate
+    k, day, entity, max_fpr, cost_per_alert, recovery_rate
         Parameters of the metrics that have some, as for :meth:`Evaluation.bootstrap`.
     amount
         Column of the transactions' value, for ``cost``.
@@ -203,13 +204,13 @@ def compare_models(
     ...     }
     ... )
     >>> models = {"poor": "poor", "good": "good"}
-    >>> comparison = compare_models(frame, models, metrics=["roc_auc"], draws=100)
-    >>> comparison.frame()[["model", "value", "difference"]]
+    >>> comparison = compare_models(frame, models, metrics=["roc_auc"], n_resamples=100)
+    >>> comparison.to_frame()[["model", "value", "difference"]]
       model  value  difference
     0  poor    0.5         NaN
     1  good    1.0         0.5
     """
-    frame = check_frame(frame, "compare_models(df, {'forest': 'p_forest', 'logit': 'p_logit'})")
+    df = check_frame(df, "compare_models(df, {'forest': 'p_forest', 'logit': 'p_logit'})")
     if not isinstance(scores, Mapping) or not scores:
         raise ArgumentError(
             "`scores` must be the column of each model's scores, by name, such as "
@@ -225,12 +226,19 @@ def compare_models(
     else:
         thresholds = dict.fromkeys(scores, as_threshold(threshold))
     evaluations = {
-        model: evaluate(frame, label, name, thresholds[model], amount=amount, level=level)
+        model: evaluate(
+            df, label, name, thresholds[model], amount=amount, confidence_level=confidence_level
+        )
         for model, name in scores.items()
     }
-    options = Options(k, day, card, max_fpr, cost_per_alert, recovery_rate)
+    options = Options(k, day, entity, max_fpr, cost_per_alert, recovery_rate)
     return compare(
-        evaluations, cluster=cluster, metrics=metrics, draws=draws, seed=seed, options=options
+        evaluations,
+        cluster=cluster,
+        metrics=metrics,
+        n_resamples=n_resamples,
+        seed=seed,
+        options=options,
     )
 
 
@@ -239,7 +247,7 @@ def compare(
     *,
     cluster: str | None = None,
     metrics: Sequence[str] = DEFAULT,
-    draws: int = 1000,
+    n_resamples: int = 1000,
     seed: int = 0,
     options: Options | None = None,
 ) -> Comparison:
@@ -255,16 +263,16 @@ def compare(
         check_metric(one)
         for one in columns(metrics, "metrics", what="a metric", examples=("roc_auc", "recall"))
     ]
-    level = next(iter(evaluations.values())).level
+    confidence_level = next(iter(evaluations.values())).confidence_level
     samples = {model: one.samples(wanted, cluster, options) for model, one in evaluations.items()}
     bootstraps = {
         metric: resample(
             metric,
             {model: of[metric] for model, of in samples.items()},
             cluster=options.cluster(metric, cluster),
-            draws=draws,
+            n_resamples=n_resamples,
             seed=seed,
-            level=level,
+            confidence_level=confidence_level,
         )
         for metric in wanted
     }

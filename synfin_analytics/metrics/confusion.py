@@ -11,7 +11,7 @@ from synfin_analytics._core.arguments import shown, text
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.html import table_html
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
-from synfin_analytics.metrics.proportions import Interval, proportion_interval
+from synfin_analytics.metrics.proportions import IntervalMethod, proportion_interval
 
 #: Each rate that is a share of some transactions: the counts of its numerator, those of its
 #: denominator, and what it means when the denominator is empty.
@@ -47,7 +47,7 @@ class Confusion:
     >>> confusion = Confusion(tp=3, fp=1, fn=2, tn=94)
     >>> confusion.precision, confusion.recall
     (0.75, 0.6)
-    >>> low, high = confusion.interval("recall")
+    >>> low, high = confusion.confidence_interval("recall")
     >>> f"{low:.0%} to {high:.0%}"
     '23% to 88%'
     """
@@ -124,18 +124,21 @@ class Confusion:
             ratio(self.tp * self.tn - self.fp * self.fn, np.prod(np.sqrt(np.array(margins, float))))
         )
 
-    def counts(self, rate: str) -> tuple[int, int]:
+    def counts(self, metric: str) -> tuple[int, int]:
         """Numerator and denominator of ``rate``, as ``"precision"``."""
-        if text(rate, "metric", example="recall") not in SHARES:
-            raise NotFoundError("rate with an interval", rate, SHARES)
-        part, whole, _ = SHARES[rate]
+        if text(metric, "metric", example="recall") not in SHARES:
+            raise NotFoundError("rate with an interval", metric, SHARES)
+        part, whole, _ = SHARES[metric]
         return (
             sum(getattr(self, name) for name in part),
             sum(getattr(self, name) for name in whole),
         )
 
-    def interval(
-        self, rate: str, interval: Interval = "wilson", level: float = 0.95
+    def confidence_interval(
+        self,
+        metric: str,
+        interval_method: IntervalMethod = "wilson",
+        confidence_level: float = 0.95,
     ) -> tuple[float, float]:
         """Confidence interval of ``rate``, as if transactions were independent.
 
@@ -143,19 +146,21 @@ class Confusion:
         --------
         synfin_analytics.metrics.proportion_interval : what the intervals are.
         """
-        low, high = proportion_interval(*self.counts(rate), interval=interval, level=level)
+        low, high = proportion_interval(
+            *self.counts(metric), interval_method=interval_method, confidence_level=confidence_level
+        )
         return float(low), float(high)
 
-    def why_undefined(self, rate: str) -> str | None:
+    def undefined_reason(self, metric: str) -> str | None:
         """Why ``rate`` is NaN, in words; None where it is a number."""
-        if self.counts(rate)[1] > 0:
+        if self.counts(metric)[1] > 0:
             return None
-        return f"{rate.replace('_', ' ')} is not defined: {SHARES[rate][2]}"
+        return f"{metric.replace('_', ' ')} is not defined: {SHARES[metric][2]}"
 
     def _repr_html_(self) -> str:
         rows = [("fraud", f"{self.tp:,}", f"{self.fn:,}"),
                 ("genuine", f"{self.fp:,}", f"{self.tn:,}")]  # fmt: skip
         return table_html(("truth", "alert", "no alert"), rows, caption="Confusion")
 
-    def _share(self, rate: str) -> float:
-        return float(ratio(*self.counts(rate)))
+    def _share(self, metric: str) -> float:
+        return float(ratio(*self.counts(metric)))

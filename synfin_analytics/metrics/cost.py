@@ -50,7 +50,7 @@ def cost_curve(
     recovery_rate
         Share of the value of a caught fraud that is saved, from 0 to 1.
     points
-        Thresholds at most, as for :meth:`Curve.frame`.
+        Thresholds at most, as for :meth:`Curve.to_frame`.
 
     Returns
     -------

@@ -148,7 +148,7 @@ class Curve:
                 found.append(np.searchsorted(run, wanted).astype(np.intp))
         return np.unique(np.concatenate(found))
 
-    def frame(self, points: int | None = None) -> pd.DataFrame:
+    def to_frame(self, points: int | None = None) -> pd.DataFrame:
         """Return the curve, a row for each threshold, from no alerts to alerts for all.
 
         Parameters

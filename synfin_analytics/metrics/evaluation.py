@@ -22,7 +22,7 @@ from synfin_analytics.metrics._of_rows import OfRows
 from synfin_analytics.metrics._rows import FrameRows, Rows, snapshot
 from synfin_analytics.metrics._scored import score_counts
 from synfin_analytics.metrics.curve import Curve
-from synfin_analytics.metrics.proportions import Interval, check_interval, proportion_interval
+from synfin_analytics.metrics.proportions import IntervalMethod, check_interval, proportion_interval
 from synfin_analytics.metrics.threshold import Threshold, as_threshold
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Evaluation(AtThreshold, OfRows):
         Labelled transactions and frauds by score.
     threshold
         A score at the threshold or above is an alert.
-    interval_kind, level
+    interval_method, confidence_level
         Interval of proportions, see :func:`proportion_interval`.
     rows
         Where the rows are, for what needs days, cards or clusters.
@@ -54,8 +54,8 @@ class Evaluation(AtThreshold, OfRows):
 
     counts: ScoreCounts
     threshold: Threshold
-    interval_kind: Interval = "wilson"
-    level: float = 0.95
+    interval_method: IntervalMethod = "wilson"
+    confidence_level: float = 0.95
     rows: Rows | None = None
 
     # -- Counts ---------------------------------------------------------------------------------
@@ -75,12 +75,12 @@ class Evaluation(AtThreshold, OfRows):
         return self._curve.n
 
     @property
-    def frauds(self) -> int:
+    def n_frauds(self) -> int:
         """Frauds among them."""
         return self._curve.positives
 
     @property
-    def unlabelled(self) -> int:
+    def n_unlabelled(self) -> int:
         """Transactions that were left out, for they have no label."""
         return self.counts.unlabelled
 
@@ -101,13 +101,15 @@ class Evaluation(AtThreshold, OfRows):
         """Mean squared difference of score and truth; 0 is best."""
         return self._curve.brier
 
-    def interval(self, metric: str) -> tuple[float, float]:
+    def confidence_interval(self, metric: str) -> tuple[float, float]:
         """Interval of a proportion, as if transactions were independent.
 
         :meth:`bootstrap` has those of the areas, and lets the transactions of a card belong
         together.
         """
-        return self.confusion.interval(metric, self.interval_kind, self.level)
+        return self.confusion.confidence_interval(
+            metric, self.interval_method, self.confidence_level
+        )
 
     def baseline(self, metric: str) -> float:
         """Value of ``metric`` without a model: as many alerts at random, the same score for all."""
@@ -115,21 +117,21 @@ class Evaluation(AtThreshold, OfRows):
 
     # -- Thresholds -----------------------------------------------------------------------------
 
-    def at(self, threshold: float | Threshold) -> Evaluation:
+    def at_threshold(self, threshold: float | Threshold) -> Evaluation:
         """Evaluate the same rows at another threshold."""
         return replace(self, threshold=as_threshold(threshold))
 
     def curve(self, points: int | None = None) -> pd.DataFrame:
-        """Return counts and rates for each threshold, see :meth:`Curve.frame`."""
-        return self._curve.frame(points)
+        """Return counts and rates for each threshold, see :meth:`Curve.to_frame`."""
+        return self._curve.to_frame(points)
 
     def recall_at_fpr(self, rate: float) -> float:
         """Highest recall of a threshold whose false-positive rate is at most ``rate``."""
         rate = share(rate, "rate", "a false-positive rate")
         false = self._curve.alerts - self._curve.tp
-        allowed = false <= rate * (self.n - self.frauds)
+        allowed = false <= rate * (self.n - self.n_frauds)
         tp = int(self._curve.tp[allowed].max(initial=0))
-        return float(ratio(tp, self.frauds))
+        return float(ratio(tp, self.n_frauds))
 
     def precision_at_prevalence(self, prevalence: float) -> float:
         """Precision that the same recall and false-positive rate give where fraud is as frequent.
@@ -174,23 +176,26 @@ class Evaluation(AtThreshold, OfRows):
         -------
         pandas.DataFrame
             A row for each of ``bins`` equal parts of 0 to 1, of which each holds its lower end and
-            the last both: ``low_score``, ``high_score``, ``transactions``, ``frauds``,
-            ``mean_score``, ``fraud_rate`` and its interval ``low`` to ``high``.
+            the last both: ``score_from``, ``score_to``, ``transactions``, ``frauds``,
+            ``mean_score``, ``fraud_rate`` and its interval, ``fraud_rate_low`` to
+            ``fraud_rate_high``.
         """
         bins = whole_number(bins, "bins", least=1)
         edges = np.arange(bins + 1) / bins  # those of linspace are off: 3 * 0.1 is above 0.3
         transactions, frauds, scores = self._curve.calibration(edges)
-        low, high = proportion_interval(frauds, transactions, self.interval_kind, self.level)
+        low, high = proportion_interval(
+            frauds, transactions, self.interval_method, self.confidence_level
+        )
         return pd.DataFrame(
             {
-                "low_score": edges[:-1],
-                "high_score": edges[1:],
+                "score_from": edges[:-1],
+                "score_to": edges[1:],
                 "transactions": transactions,
                 "frauds": frauds,
                 "mean_score": ratio(scores, transactions),
                 "fraud_rate": ratio(frauds, transactions),
-                "low": low,
-                "high": high,
+                "fraud_rate_low": low,
+                "fraud_rate_high": high,
             }
         )
 
@@ -201,14 +206,14 @@ class Evaluation(AtThreshold, OfRows):
         -------
         pandas.DataFrame
             ``metric``, ``k`` and ``n`` of a proportion, ``baseline`` (without a model), ``note``:
-            why a value is undefined or unreliable; ``value``, ``low`` and ``high``.
+            why a value is undefined or unreliable; ``value``, ``value_low`` and ``value_high``.
         """
         return summary.summary(self)
 
     def __repr__(self) -> str:
         return (
-            f"Evaluation({pluralize(self.n, 'transaction')}, {pluralize(self.frauds, 'fraud')}; at "
-            f"{self.threshold}: "
+            f"Evaluation({pluralize(self.n, 'transaction')}, "
+            f"{pluralize(self.n_frauds, 'fraud')}; at {self.threshold}: "
             f"precision {format_decimal(self.precision)}, recall {format_decimal(self.recall)}; "
             f"ROC AUC {format_decimal(self.roc_auc)}, average precision "
             f"{format_decimal(self.average_precision)})"
@@ -220,38 +225,38 @@ class Evaluation(AtThreshold, OfRows):
 
 @overload
 def evaluate(
-    frame: Any,
+    df: Any,
     label: str = ...,
     score: str = ...,
     threshold: float | Threshold = ...,
     *,
     by: None = ...,
     amount: str | None = ...,
-    interval: Interval = ...,
-    level: float = ...,
+    interval_method: IntervalMethod = ...,
+    confidence_level: float = ...,
 ) -> Evaluation: ...
 @overload
 def evaluate(
-    frame: Any,
+    df: Any,
     label: str = ...,
     score: str = ...,
     threshold: float | Threshold = ...,
     *,
     by: str | Sequence[str],
     amount: str | None = ...,
-    interval: Interval = ...,
-    level: float = ...,
+    interval_method: IntervalMethod = ...,
+    confidence_level: float = ...,
 ) -> GroupedEvaluation: ...
 def evaluate(
-    frame: Any,
+    df: Any,
     label: str = "is_fraud",
     score: str = "fraud_probability",
     threshold: float | Threshold = 0.5,
     *,
     by: str | Sequence[str] | None = None,
     amount: str | None = None,
-    interval: Interval = "wilson",
-    level: float = 0.95,
+    interval_method: IntervalMethod = "wilson",
+    confidence_level: float = 0.95,
 ) -> Evaluation | GroupedEvaluation:
     """Evaluate the scores of a model against the labels.
 
@@ -297,11 +302,11 @@ def evaluate(
     >>> model = evaluate(frame, "fraud", "p", threshold=0.7)
     >>> model.precision, model.roc_auc
     (0.5, 0.75)
-    >>> model.at(0.2).recall
+    >>> model.at_threshold(0.2).recall
     1.0
     """
-    check_interval(interval, level)
-    frame = check_frame(frame, "evaluate(df, label='is_fraud', score='p')")
+    check_interval(interval_method, confidence_level)
+    df = check_frame(df, "evaluate(df, label='is_fraud', score='p')")
     for name, value in (("label", label), ("score", score)):
         column(value, name)
     if amount is not None:
@@ -310,9 +315,11 @@ def evaluate(
     if by is not None:
         from synfin_analytics.metrics.by_group import evaluate_groups
 
-        return evaluate_groups(frame, by, label, score, at, amount, interval, level)
-    counts = score_counts(frame, label, score, amount)
-    return Evaluation(counts, at, interval, level, FrameRows(frame, label, score, amount, counts))
+        return evaluate_groups(df, by, label, score, at, amount, interval_method, confidence_level)
+    counts = score_counts(df, label, score, amount)
+    return Evaluation(
+        counts, at, interval_method, confidence_level, FrameRows(df, label, score, amount, counts)
+    )
 
 
 def check_frame(frame: Any, call: str) -> Any:
@@ -332,7 +339,7 @@ def check_frame(frame: Any, call: str) -> Any:
     except ArgumentError as error:
         if isinstance(error.__context__, TypeError):
             raise ArgumentError(
-                "`frame` must be a DataFrame of pandas, polars, pyarrow, DuckDB, Dask or PySpark, "
+                "`df` must be a DataFrame of pandas, polars, pyarrow, DuckDB, Dask or PySpark, "
                 f"with labels and scores as columns that are named after it: {call}; got "
                 f"{shown(frame)}."
             ) from None

@@ -27,7 +27,7 @@ from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._aggregate import add_up
 from synfin_analytics.metrics._clusters import AUTO, FEW, SQUARES, Clusters, effective, squares
 from synfin_analytics.metrics._grouping import Groups
-from synfin_analytics.metrics.proportions import Interval, check_interval, proportion_interval
+from synfin_analytics.metrics.proportions import IntervalMethod, check_interval, proportion_interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,17 +43,19 @@ AMOUNTS = ("amount", "fraud_amount")
 #: Columns of a result that are not groups, in their order: a table that is too wide for the screen
 #: is shown without its middle, so counts come first and the rate with its interval last.
 MEASURES = (
-    *COUNTS,
+    "labelled",
+    "frauds",
+    "reliable",
+    "transactions",
     *AMOUNTS,
     "fraud_bps",
     "fraud_bps_low",
     "fraud_bps_high",
     "fraud_clusters",
     "n_effective",
-    "reliable",
     "fraud_rate",
-    "low",
-    "high",
+    "fraud_rate_low",
+    "fraud_rate_high",
 )
 
 _KINDS = dict.fromkeys((*COUNTS, "fraud_clusters"), nw.Int64) | {"reliable": nw.Boolean}
@@ -63,13 +65,13 @@ _WRONG, _INFINITE = "__wrong_labels", "__infinite_amounts"
 
 @overload
 def fraud_rate(
-    frame: IntoDataFrameT,
+    df: IntoDataFrameT,
     by: str | Sequence[str] | None = ...,
     every: str | None = ...,
-    interval: Interval = ...,
+    interval_method: IntervalMethod = ...,
     *,
     bins: Mapping[str, Sequence[float]] | None = ...,
-    level: float = ...,
+    confidence_level: float = ...,
     timestamp: str = ...,
     amount: str | None = ...,
     label: str = ...,
@@ -77,26 +79,26 @@ def fraud_rate(
 ) -> IntoDataFrameT: ...
 @overload
 def fraud_rate(
-    frame: IntoLazyFrame,
+    df: IntoLazyFrame,
     by: str | Sequence[str] | None = ...,
     every: str | None = ...,
-    interval: Interval = ...,
+    interval_method: IntervalMethod = ...,
     *,
     bins: Mapping[str, Sequence[float]] | None = ...,
-    level: float = ...,
+    confidence_level: float = ...,
     timestamp: str = ...,
     amount: str | None = ...,
     label: str = ...,
     cluster: str | Sequence[str] | None = ...,
 ) -> IntoDataFrame: ...
 def fraud_rate(
-    frame: Any,
+    df: Any,
     by: str | Sequence[str] | None = None,
     every: str | None = None,
-    interval: Interval = "wilson",
+    interval_method: IntervalMethod = "wilson",
     *,
     bins: Mapping[str, Sequence[float]] | None = None,
-    level: float = 0.95,
+    confidence_level: float = 0.95,
     timestamp: str = "timestamp",
     amount: str | None = "amount",
     label: str = "is_fraud",
@@ -148,7 +150,8 @@ def fraud_rate(
         - ``fraud_clusters``: how many clusters have a fraud (customers, by default);
           ``n_effective``: as many independent transactions would say as much about the rate;
           ``reliable``: whether at least 10 clusters have a fraud. If not, the interval is rough;
-        - ``fraud_rate`` = frauds / labelled, and its interval from ``low`` to ``high``.
+        - ``fraud_rate`` = frauds / labelled, and its interval, ``fraud_rate_low`` to
+          ``fraud_rate_high``.
 
         A rate of nothing (0/0) is NaN. NaN in a column of ``by`` is NULL, on every engine.
 
@@ -188,20 +191,20 @@ def fraud_rate(
     >>> bands.select("amount_from", "amount_to", "transactions", "frauds").rows()
     [(-inf, 20.0, 1, 1), (20.0, inf, 3, 0)]
     """
-    check_interval(interval, level)
+    check_interval(interval_method, confidence_level)
     column(timestamp, "timestamp")
     column(label, "label")
     if amount is not None:
         column(amount, "amount")
     groups = Groups.parse(by, bins, every, timestamp, measures=MEASURES)
-    known = column_names(frame, "fraud_rate")
+    known = column_names(df, "fraud_rate")
     clusters = Clusters.parse(cluster, groups.needed, known)
     values = [label] if amount is None else [label, amount]
     columns = [*groups.needed, *values, *clusters.columns]
-    frame, names = plainly_named(frame, columns, "fraud_rate")
+    df, names = plainly_named(df, columns, "fraud_rate")
     inside = groups.renamed(names)
     counts = add_up(
-        frame,
+        df,
         [names[name] for name in columns],
         [*inside.keys, *clusters.keys],
         functools.partial(
@@ -218,7 +221,9 @@ def fraud_rate(
     )
     counts = counts.rename(dict(zip(inside.keys, groups.keys, strict=True)))
     _refuse(counts, label, amount)
-    return rates_from_counts(counts, groups, clusters, interval=interval, level=level)
+    return rates_from_counts(
+        counts, groups, clusters, interval_method=interval_method, confidence_level=confidence_level
+    )
 
 
 def rates_from_counts(
@@ -226,8 +231,8 @@ def rates_from_counts(
     groups: Groups,
     clusters: Clusters,
     *,
-    interval: Interval = "wilson",
-    level: float = 0.95,
+    interval_method: IntervalMethod = "wilson",
+    confidence_level: float = 0.95,
 ) -> Any:
     """Put rates and intervals beside counts: the arithmetic of every engine.
 
@@ -246,12 +251,14 @@ def rates_from_counts(
     of: dict[str, NDArray[Any]] = {
         name: numbers(counts[name]) for name in counts.columns if name not in groups.names
     }
-    sizes = effective(of, clusters, level)
+    sizes = effective(of, clusters, confidence_level)
     of["fraud_rate"] = ratio(of["frauds"], of["labelled"])
-    of["low"], of["high"] = _interval(of["fraud_rate"], sizes.labelled, interval, level)
+    of["fraud_rate_low"], of["fraud_rate_high"] = _interval(
+        of["fraud_rate"], sizes.labelled, interval_method, confidence_level
+    )
     if sizes.value is not None:
         share = ratio(of["fraud_amount"], of["amount"])
-        ends = _interval(share, sizes.value, interval, level)
+        ends = _interval(share, sizes.value, interval_method, confidence_level)
         for name, each in zip(("", "_low", "_high"), (share, *ends), strict=True):
             of[f"fraud_bps{name}"] = 10_000 * each
     of["fraud_clusters"], of["n_effective"] = sizes.fraud_clusters, sizes.labelled
@@ -272,12 +279,12 @@ def rates_from_counts(
 
 
 def _interval(
-    rate: Floats, size: Floats, interval: Interval, level: float
+    rate: Floats, size: Floats, interval_method: IntervalMethod, confidence_level: float
 ) -> tuple[Floats, Floats]:
     """Interval of a rate of so many effective transactions; NaN where it is not a proportion."""
     known = np.isfinite(size) & (rate >= 0) & (rate <= 1)
     size, rate = np.where(known, size, 0.0), np.where(known, rate, 0.0)
-    return proportion_interval(rate * size, size, interval, level)
+    return proportion_interval(rate * size, size, interval_method, confidence_level)
 
 
 def _measured(

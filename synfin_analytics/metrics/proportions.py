@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 #: Interval of a proportion, see :func:`proportion_interval`.
-Interval = Literal["wilson", "jeffreys", "exact"]
+IntervalMethod = Literal["wilson", "jeffreys", "exact"]
 
 _STATSMODELS_NAMES = {"wilson": "wilson", "jeffreys": "jeffreys", "exact": "beta"}
 
@@ -23,8 +23,8 @@ _STATSMODELS_NAMES = {"wilson": "wilson", "jeffreys": "jeffreys", "exact": "beta
 def proportion_interval(
     successes: ArrayLike,
     trials: ArrayLike,
-    interval: Interval = "wilson",
-    level: float = 0.95,
+    interval_method: IntervalMethod = "wilson",
+    confidence_level: float = 0.95,
 ) -> tuple[Floats, Floats]:
     """Confidence interval of ``successes / trials``.
 
@@ -55,7 +55,7 @@ def proportion_interval(
     >>> f"{low:.3%} to {high:.3%}"
     '0.598% to 0.730%'
     """
-    check_interval(interval, level)
+    check_interval(interval_method, confidence_level)
     k, n = _counts(successes, "successes"), _counts(trials, "trials")
     if not bool(np.all((k >= 0) & (k <= n))):
         raise ArgumentError(
@@ -65,7 +65,10 @@ def proportion_interval(
     from statsmodels.stats.proportion import proportion_confint
 
     ends = proportion_confint(
-        k, np.where(n == 0, 1.0, n), alpha=1.0 - level, method=_STATSMODELS_NAMES[interval]
+        k,
+        np.where(n == 0, 1.0, n),
+        alpha=1.0 - confidence_level,
+        method=_STATSMODELS_NAMES[interval_method],
     )
     low, high = (np.asarray(end, dtype=np.float64) for end in ends)
     low = np.where(k == 0, 0.0, low)
@@ -83,7 +86,7 @@ def _counts(values: Any, name: str) -> Floats:
     return given.astype(np.float64)
 
 
-def check_interval(interval: str, level: float) -> None:
+def check_interval(interval_method: str, confidence_level: float) -> None:
     """Refuse an unknown interval, and a confidence that is not between 0 and 1.
 
     Raises
@@ -91,7 +94,7 @@ def check_interval(interval: str, level: float) -> None:
     NotFoundError, ArgumentError
         See above.
     """
-    known = get_args(Interval)
-    if interval not in known:
-        raise NotFoundError("interval", interval, known)
-    confidence(level)
+    known = get_args(IntervalMethod)
+    if interval_method not in known:
+        raise NotFoundError("interval", interval_method, known)
+    confidence(confidence_level)

@@ -28,17 +28,17 @@ _DAY = np.timedelta64(86_400_000_000, "us")
 #: What a row needs to be in a set, besides the right time.
 _WANTED = {
     "training": "has a label that is known when the test begins",
-    "test": "is of a card not known to be compromised (drop_known_cards=False keeps such cards)",
+    "test": "is of a card not known to be compromised (drop_compromised=False keeps such cards)",
 }
 
 
 class Part(NamedTuple):
     """Rows that a split treats alike: how many, and how many of them have which label."""
 
-    what: str
-    rows: int
-    unlabelled: int
-    frauds: int
+    name: str
+    n: int
+    n_unlabelled: int
+    n_frauds: int
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -52,7 +52,7 @@ class TimeSplit(Generic[FrameT]):
     start, train_end, test_start, test_end
         When the training begins and ends, and when the test does; in UTC. A period includes its
         first moment and excludes its last.
-    known_cards
+    n_compromised
         Cards whose rows are left out of the test because they were known to be compromised.
     parts
         Every row of the frame, by what became of it: the training set, the test set, and those
@@ -65,23 +65,23 @@ class TimeSplit(Generic[FrameT]):
     train_end: dt.datetime
     test_start: dt.datetime
     test_end: dt.datetime
-    known_cards: int
+    n_compromised: int
     parts: tuple[Part, ...]
 
     @property
     def left_out(self) -> dict[str, int]:
         """Why rows are in neither set, and how many they are."""
-        return {part.what: part.rows for part in self.parts[2:]}
+        return {part.name: part.n for part in self.parts[2:]}
 
     def summary(self) -> pd.DataFrame:
         """One row for each set and each reason to be in none, with rows, unlabelled and frauds."""
         import pandas as pd
 
-        return pd.DataFrame(self.parts, columns=list(Part._fields)).rename(columns={"what": "part"})
+        return pd.DataFrame(self.parts, columns=["part", "rows", "unlabelled", "frauds"])
 
     def __repr__(self) -> str:
         train, test, *others = self.parts
-        reasons = [f"{part.rows:,} {part.what}" for part in others if part.rows]
+        reasons = [f"{part.n:,} {part.name}" for part in others if part.n]
         return "\n".join(
             [
                 f"training, {_told(self.start, self.train_end)}: {_counted(train)}",
@@ -96,49 +96,49 @@ def _told(begin: dt.datetime, end: dt.datetime) -> str:
 
 
 def _counted(part: Part) -> str:
-    unlabelled = f", {part.unlabelled:,} not labelled" if part.unlabelled else ""
+    unlabelled = f", {part.n_unlabelled:,} not labelled" if part.n_unlabelled else ""
     rows, frauds = (
         f"{number:,} {word}{'' if number == 1 else 's'}"
-        for number, word in ((part.rows, "row"), (part.frauds, "fraud"))
+        for number, word in ((part.n, "row"), (part.n_frauds, "fraud"))
     )
     return f"{rows}, {frauds}{unlabelled}"
 
 
 def time_split(
-    frame: FrameT,
+    df: FrameT,
     train: str = "7d",
-    delay: str = "7d",
+    label_delay: str = "7d",
     test: str = "7d",
     *,
     start: dt.date | str | None = None,
     timestamp: str = "timestamp",
     label: str = "is_fraud",
     label_available_at: str | None = None,
-    card: str = "customer_id",
-    drop_known_cards: bool = True,
+    entity: str = "customer_id",
+    drop_compromised: bool = True,
 ) -> TimeSplit[FrameT]:
     """Split transactions by time into a training and a test set, with what is known by then.
 
-    A model learns from the period ``train``, waits ``delay`` for the labels to come in, and is
-    tested on the period ``test`` after it. Nothing enters the training that was not known when
+    A model learns from the period ``train``, waits ``label_delay`` for the labels to come in, and
+    is tested on the period ``test`` after it. Nothing enters the training that was not known when
     the test begins, and the test has no rows of cards that would have been blocked by then.
 
     Parameters
     ----------
-    frame
+    df
         Transactions, one a row, in memory: pandas, polars or pyarrow. Collect a lazy frame first.
-    train, delay, test
-        How long each period is: a whole number and m, h, d or w. ``delay`` may be ``"0d"``.
+    train, label_delay, test
+        How long each period is: a whole number and m, h, d or w. ``label_delay`` may be ``"0d"``.
     start
         When the training begins, as ``"2018-07-25"``; without a zone it is UTC. By default as
         late as the rows allow: the test ends with the last day (hour, minute: the shortest unit
         among the periods) in which there is a row.
-    timestamp, label, card
+    timestamp, label, entity
         Names of the columns. A timestamp without a zone is read as UTC.
     label_available_at
         Column with the moment from which each label was known; where it is missing, the label
-        was known at once. Without this column, each label was known ``delay`` after its row.
-    drop_known_cards
+        was known at once. Without this column, each label was known ``label_delay`` after its row.
+    drop_compromised
         Leave out of the test, from each of its days, the cards that were known to be compromised
         when the day began (days of 24 hours from the beginning of the test): those with a fraud
         since ``start`` whose label was known by then. A row without a card is never left out.
@@ -159,8 +159,8 @@ def time_split(
 
     Notes
     -----
-    With ``delay`` and days this is the split of the *Fraud Detection Handbook* (Le Borgne et al.,
-    2022, chapter 3). Cards that were compromised before ``start`` stay, as they do there: they
+    With ``label_delay`` and days this is the split of the *Fraud Detection Handbook* (Le Borgne et
+    al., 2022, chapter 3). Cards that were compromised before ``start`` stay, as they do there: they
     have been replaced since.
 
     Examples
@@ -173,31 +173,31 @@ def time_split(
     ...         "is_fraud": [True, False, False, False],
     ...     }
     ... ).with_columns(pl.col("timestamp").str.to_datetime(time_zone="UTC"))
-    >>> time_split(rows, train="1d", delay="1d", test="1d")
+    >>> time_split(rows, train="1d", label_delay="1d", test="1d")
     training, 2026-03-01 00:00 to 2026-03-02 00:00 UTC: 1 row, 1 fraud
     test, 2026-03-03 00:00 to 2026-03-04 00:00 UTC: 1 row, 0 frauds
     left out: 1 in the delay, between training and test; 1 in the test period, of cards known to
     be compromised
     """
-    lengths = Lengths.read(train, delay, test)
-    cards = card if drop_known_cards else None
-    line = Timeline.of(frame, timestamp, label, label_available_at, cards)
+    lengths = Lengths.read(train, label_delay, test)
+    cards = entity if drop_compromised else None
+    line = Timeline.of(df, timestamp, label, label_available_at, cards)
     return _split(line, lengths, lengths.begin(line.moments, start))
 
 
 def prequential_folds(
-    frame: FrameT,
+    df: FrameT,
     folds: int = 4,
     train: str = "7d",
-    delay: str = "7d",
+    label_delay: str = "7d",
     test: str = "7d",
     *,
     start: dt.date | str | None = None,
     timestamp: str = "timestamp",
     label: str = "is_fraud",
     label_available_at: str | None = None,
-    card: str = "customer_id",
-    drop_known_cards: bool = True,
+    entity: str = "customer_id",
+    drop_compromised: bool = True,
 ) -> Iterator[TimeSplit[FrameT]]:
     """Split again and again, the latest first, each time one test period earlier.
 
@@ -206,7 +206,7 @@ def prequential_folds(
 
     Parameters
     ----------
-    frame, train, delay, test, timestamp, label, label_available_at, card, drop_known_cards
+    df, train, label_delay, test, timestamp, label, label_available_at, entity, drop_compromised
         As for :func:`time_split`.
     folds
         How many splits.
@@ -230,16 +230,16 @@ def prequential_folds(
     >>> import polars as pl
     >>> days = pl.datetime_range(dt.datetime(2026, 3, 1), dt.datetime(2026, 3, 8), "1d", eager=True)
     >>> rows = pl.DataFrame({"timestamp": days, "customer_id": range(8), "is_fraud": False})
-    >>> for fold in prequential_folds(rows, 3, train="2d", delay="1d", test="1d"):
+    >>> for fold in prequential_folds(rows, 3, train="2d", label_delay="1d", test="1d"):
     ...     print(fold.start.date(), fold.test_start.date())
     2026-03-05 2026-03-08
     2026-03-04 2026-03-07
     2026-03-03 2026-03-06
     """
     folds = whole_number(folds, "folds", least=1)
-    lengths = Lengths.read(train, delay, test)
-    cards = card if drop_known_cards else None
-    line = Timeline.of(frame, timestamp, label, label_available_at, cards)
+    lengths = Lengths.read(train, label_delay, test)
+    cards = entity if drop_compromised else None
+    line = Timeline.of(df, timestamp, label, label_available_at, cards)
     begin = lengths.begin(line.moments, start)
     starts = [begin - fold * lengths.test for fold in range(folds)]
     for each in starts:
@@ -248,7 +248,7 @@ def prequential_folds(
 
 
 def _split(line: Timeline[FrameT], lengths: Lengths, start: np.datetime64) -> TimeSplit[FrameT]:
-    sets, known_cards = _which(line, lengths, start)
+    sets, n_compromised = _which(line, lengths, start)
     begin, train_end, test_start, test_end = map(as_datetime, lengths.bounds(start))
     return TimeSplit(
         train=line.take(sets["training"]),
@@ -257,7 +257,7 @@ def _split(line: Timeline[FrameT], lengths: Lengths, start: np.datetime64) -> Ti
         train_end=train_end,
         test_start=test_start,
         test_end=test_end,
-        known_cards=known_cards,
+        n_compromised=n_compromised,
         parts=tuple(Part(what, *line.count(rows)) for what, rows in sets.items()),
     )
 

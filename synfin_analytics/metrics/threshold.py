@@ -25,14 +25,14 @@ class Threshold:
     """
 
     value: float
-    why: str = ""
-    chosen_on: int | None = field(default=None, repr=False)
+    reason: str = ""
+    fitted_on: int | None = field(default=None, repr=False)
 
     def __float__(self) -> float:
         return self.value
 
     def __str__(self) -> str:
-        return f"{self.value:.6g}" + (f" ({self.why})" if self.why else "")
+        return f"{self.value:.6g}" + (f" ({self.reason})" if self.reason else "")
 
 
 def as_threshold(given: float | Threshold) -> Threshold:

@@ -31,7 +31,7 @@ class TopK:
     daily
         A row for each day: ``day``, ``candidates`` (transactions, or cards still in the pool),
         ``compromised`` (those of them with fraud), ``hits`` among the first ``k``, ``precision`` =
-        hits / k and its ``ceiling`` = min(compromised, k) / k.
+        hits / k and its ``max_achievable`` = min(compromised, k) / k.
     """
 
     what: str
@@ -44,13 +44,13 @@ class TopK:
         return float(ratio(self.daily["precision"].sum(), len(self.daily)))
 
     @property
-    def ceiling(self) -> float:
+    def max_achievable(self) -> float:
         """Mean of what a perfect ranking would have reached."""
-        return float(ratio(self.daily["ceiling"].sum(), len(self.daily)))
+        return float(ratio(self.daily["max_achievable"].sum(), len(self.daily)))
 
     def __repr__(self) -> str:
         name = self.what.replace("@k", f"@{self.k}")
-        most = format_decimal(self.ceiling)
+        most = format_decimal(self.max_achievable)
         return f"{name} = {format_decimal(self.value)} over {len(self.daily)} days (at most {most})"
 
 
@@ -135,7 +135,7 @@ def _daily(
             "compromised": compromised.astype(np.int64),
             "hits": hits.astype(np.float64),
             "precision": hits / k,
-            "ceiling": np.minimum(compromised, k) / k,
+            "max_achievable": np.minimum(compromised, k) / k,
         }
     )
 

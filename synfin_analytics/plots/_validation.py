@@ -62,9 +62,9 @@ def missing_class(evaluation: Evaluation, *, genuine: bool = False) -> str:
     """Say why there is no curve: no rows, no fraud or, where it matters, nothing genuine."""
     if not evaluation.n:
         return "no labelled transactions"
-    if not evaluation.frauds:
+    if not evaluation.n_frauds:
         return f"no fraud among {pluralize(evaluation.n, 'transaction')}"
-    if genuine and evaluation.frauds == evaluation.n:
+    if genuine and evaluation.n_frauds == evaluation.n:
         return f"nothing but fraud: {pluralize(evaluation.n, 'transaction')}"
     return ""
 
@@ -72,11 +72,11 @@ def missing_class(evaluation: Evaluation, *, genuine: bool = False) -> str:
 def at_threshold(evaluation: Evaluation) -> str:
     """Name its threshold; one that was chosen on the same rows flatters, and says so."""
     threshold = evaluation.threshold
-    flatters = threshold.chosen_on == evaluation.counts.fingerprint
+    flatters = threshold.fitted_on == evaluation.counts.fingerprint
     return f"at threshold {format_threshold(threshold.value)}" + ", chosen on these rows" * flatters
 
 
 def interval_words(evaluations: Mapping[str, Evaluation]) -> str:
     """Name the intervals by their confidence, where it is the same for all."""
-    levels = {one.level for one in evaluations.values()}
+    levels = {one.confidence_level for one in evaluations.values()}
     return f"{format_confidence_level(levels.pop())} intervals" if len(levels) == 1 else "intervals"

@@ -50,7 +50,7 @@ def plot_calibration(
     >>> from synfin_analytics.metrics.evaluation import evaluate
     >>> frame = pd.DataFrame({"p": [0.9, 0.8, 0.3, 0.1], "fraud": [1, 0, 1, 0]})
     >>> display = plot_calibration(evaluate(frame, "fraud", "p"), bins=2)
-    >>> display.to_frame()[["high_score", "transactions", "fraud_rate"]].values.tolist()
+    >>> display.to_frame()[["score_to", "transactions", "fraud_rate"]].values.tolist()
     [[0.5, 2.0, 0.5], [1.0, 2.0, 0.5]]
     """
     one = one_evaluation(evaluation)
@@ -60,12 +60,14 @@ def plot_calibration(
         colours = style.palette(ax)
         style.dress(ax, "Calibration" if title is None else title)
         filled = numbers[numbers["transactions"] > 0]
-        end = filled["high_score"].max() if len(filled) else 1.0
+        end = filled["score_to"].max() if len(filled) else 1.0
         ax.plot([0, end], [0, end], color=colours.grey, linewidth=1, linestyle=style.DASHES)
         if len(filled):
             _dots(ax, filled)
         ax.set_xlim(0, end)
-        ax.set_ylim(0, min(max(1.06 * filled["high"].max(), end), 1.0) if len(filled) else 1.0)
+        ax.set_ylim(
+            0, min(max(1.06 * filled["fraud_rate_high"].max(), end), 1.0) if len(filled) else 1.0
+        )
         ax.yaxis.set_major_formatter(style.percent_ticks())
         ax.set_ylabel("share of fraud")
         below = _counts(ax, numbers)
@@ -81,7 +83,14 @@ def _dots(ax: Axes, filled: pd.DataFrame) -> None:
     colours = style.palette(ax)
     score = filled["mean_score"]
     look: dict[str, Any] = {"color": colours.ink, "clip_on": False}
-    ax.vlines(score, filled["low"], filled["high"], linewidth=2.4, alpha=0.55, **look)
+    ax.vlines(
+        score,
+        filled["fraud_rate_low"],
+        filled["fraud_rate_high"],
+        linewidth=2.4,
+        alpha=0.55,
+        **look,
+    )
     ax.plot(score, filled["fraud_rate"], "o-", markersize=6, linewidth=1, **look)
 
 
@@ -91,8 +100,8 @@ def _counts(ax: Axes, numbers: pd.DataFrame) -> Axes:
     below = style.strip(ax, 0.6)
     counts = numbers["transactions"].to_numpy()
     heights = np.log10(1 + counts)
-    middle = (numbers["low_score"] + numbers["high_score"]) / 2
-    width = numbers["high_score"] - numbers["low_score"]
+    middle = (numbers["score_from"] + numbers["score_to"]) / 2
+    width = numbers["score_to"] - numbers["score_from"]
     below.bar(middle, heights, width=0.85 * width, color=colours.bar)
     shown = middle < ax.get_xlim()[1]
     if shown.sum() <= _MOST_WRITTEN:

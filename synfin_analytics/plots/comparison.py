@@ -39,7 +39,7 @@ def plot_comparison(
     Returns
     -------
     Display
-        Its frame has the rows of ``comparison.frame()`` that are drawn, and the ``reference``
+        Its frame has the rows of ``comparison.to_frame()`` that are drawn, and the ``reference``
         value of the first model beside each.
 
     Examples
@@ -57,7 +57,7 @@ def plot_comparison(
     ...     }
     ... )
     >>> models = {"poor": "poor", "good": "good"}
-    >>> compared = compare_models(frame, models, metrics=["roc_auc"], draws=50)
+    >>> compared = compare_models(frame, models, metrics=["roc_auc"], n_resamples=50)
     >>> plot_comparison(compared).ax.get_title(loc="left")
     'good compared with poor'
     """
@@ -68,7 +68,7 @@ def plot_comparison(
             f"`comparison` must be what compare_models returned; got {type(comparison).__name__}."
         )
     first = comparison.reference
-    numbers = comparison.frame()
+    numbers = comparison.to_frame()
     reference = numbers[numbers["model"] == first].set_index("metric")["value"]
     numbers["reference"] = numbers["metric"].map(reference)
     numbers = numbers[numbers["model"] != first].reset_index(drop=True)
@@ -78,7 +78,7 @@ def plot_comparison(
     def draw(ax: Axes) -> None:
         style.dress(ax, f"{whose} compared with {first}" if title is None else title, grid="x")
         _differences(ax, numbers, one_model=len(models) == 1)
-        dropped = int(numbers["dropped"].max()) if len(numbers) else 0
+        dropped = int(numbers["n_undefined"].max()) if len(numbers) else 0
         draws = f"; {dropped:,} of the draws dropped" if dropped else ""
         intervals = interval_words(comparison.evaluations)
         ax.set_xlabel(

@@ -9,7 +9,7 @@ import numpy as np
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.formatting import format_percent, format_percent_interval, pluralize
 from synfin_analytics.metrics.confusion import Confusion
-from synfin_analytics.metrics.proportions import Interval, proportion_interval
+from synfin_analytics.metrics.proportions import IntervalMethod, proportion_interval
 from synfin_analytics.plots import style
 from synfin_analytics.plots._validation import at_threshold, one_evaluation
 
@@ -62,12 +62,12 @@ def plot_confusion(
 
     if isinstance(evaluation, Confusion):
         counts, what = evaluation, "Confusion matrix"
-        kind: Interval = "wilson"
+        kind: IntervalMethod = "wilson"
         level = 0.95
     else:
         one = one_evaluation(evaluation)
         counts, what = one.confusion, f"Confusion {at_threshold(one)}"
-        kind, level = one.interval_kind, one.level
+        kind, level = one.interval_method, one.confidence_level
     cells = np.array([getattr(counts, name) for name, _ in _CELLS])
     rows = np.repeat(cells.reshape(2, 2).sum(axis=1), 2)
     low, high = proportion_interval(cells, rows, kind, level)
@@ -78,13 +78,13 @@ def plot_confusion(
             "meaning": [meaning for _, meaning in _CELLS],
             "transactions": cells,
             "share": ratio(cells, rows),
-            "low": low,
-            "high": high,
+            "share_low": low,
+            "share_high": high,
         }
     )
 
     def draw(ax: Axes) -> None:
-        _matrix(ax, numbers, counts, counts.interval("precision", kind, level))
+        _matrix(ax, numbers, counts, counts.confidence_interval("precision", kind, level))
         style.dress(ax, what if title is None else title, grid="")
         ax.tick_params(axis="x", length=0)
         ax.spines["bottom"].set_visible(False)
@@ -112,7 +112,12 @@ def _matrix(
         ]
         if np.isfinite(cell["share"]):
             lines.append(
-                (0.38, format_percent_interval(cell["low"], cell["high"]), "x-small", "normal")
+                (
+                    0.38,
+                    format_percent_interval(cell["share_low"], cell["share_high"]),
+                    "x-small",
+                    "normal",
+                )
             )
         for down, text, size, weight in lines:
             ax.text(
@@ -131,7 +136,7 @@ def _matrix(
     frauds = counts.tp + counts.fn
     ax.set_yticks([0, 1], _with_counts(_TRUTH, (frauds, counts.n - frauds)))
     ax.set_xlabel(
-        counts.why_undefined("precision")
+        counts.undefined_reason("precision")
         or f"of {pluralize(alerts, 'alert')} fraud: {format_percent(counts.precision)} "
         f"({format_percent_interval(*precision)})"
     )

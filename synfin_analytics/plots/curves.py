@@ -158,8 +158,8 @@ def _lines(
         ax.plot(curve[x], curve[y], drawstyle=steps, clip_on=False, zorder=3, **look)
         at = {axis: getattr(one.confusion, axis) for axis in axes}
         bar: dict[str, Any] = {"color": colour, "linewidth": 2.4, "alpha": 0.55, "zorder": 4}
-        ax.hlines(at[y], *one.interval(x), clip_on=False, **bar)
-        ax.vlines(at[x], *one.interval(y), clip_on=False, **bar)
+        ax.hlines(at[y], *one.confidence_interval(x), clip_on=False, **bar)
+        ax.vlines(at[x], *one.confidence_interval(y), clip_on=False, **bar)
         ax.plot(at[x], at[y], mark, color=colour, markersize=6, zorder=5, clip_on=False)
         value = one.average_precision if area == "AP" else one.roc_auc
         known = f"{area} {format_decimal(value)}"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: Letters of all groups that a legend in one row has room for, and of a line in one beside.
 _SHORT, _NARROW = 70, 24
-_NEEDED = ("labelled", "frauds", "fraud_rate", "low", "high")
+_NEEDED = ("labelled", "frauds", "fraud_rate", "fraud_rate_low", "fraud_rate_high")
 
 
 def plot_fraud_rate(
@@ -170,7 +170,15 @@ def _by_group(
     if len(frame) > 1 and np.isfinite(overall):
         ax.axvline(overall, color=colours.grey, linewidth=1, linestyle=style.DASHES, zorder=1)
         style.above(ax, f"all shown: {format_percent(overall)}", overall)
-    ax.hlines(rows, of["low"], of["high"], color=colours.ink, linewidth=2.4, alpha=0.55, zorder=2)
+    ax.hlines(
+        rows,
+        of["fraud_rate_low"],
+        of["fraud_rate_high"],
+        color=colours.ink,
+        linewidth=2.4,
+        alpha=0.55,
+        zorder=2,
+    )
     dots: dict[str, Any] = {"color": colours.ink, "clip_on": False}
     ax.plot(of["fraud_rate"], rows, "o", markersize=6, zorder=3, **dots)
     rough = _rough(frame)
@@ -184,7 +192,7 @@ def _by_group(
     ax.set_ylim(-0.6, max(len(frame), 1) - 0.4)
     limit = _limit(of)
     ax.set_xlim(0, limit)
-    cut = of["high"] > limit
+    cut = of["fraud_rate_high"] > limit
     ax.plot(
         np.full(cut.sum(), limit), rows[cut], ">", color=colours.ink, markersize=5, clip_on=False
     )
@@ -207,14 +215,20 @@ def _over_time(
         one = labels == name
         ax.fill_between(
             moments[one],
-            of["low"][one],
-            of["high"][one],
+            of["fraud_rate_low"][one],
+            of["fraud_rate_high"][one],
             color=colour if several else colours.soft,
             alpha=0.12 if several else 0.8,
             linewidth=0,
         )
         if one.sum() == 1:  # a band needs two
-            ax.vlines(moments[one], of["low"][one], of["high"][one], color=colour, alpha=0.55)
+            ax.vlines(
+                moments[one],
+                of["fraud_rate_low"][one],
+                of["fraud_rate_high"][one],
+                color=colour,
+                alpha=0.55,
+            )
         ax.plot(
             moments[one],
             of["fraud_rate"][one],
@@ -318,7 +332,7 @@ def _overall(of: dict[str, Floats]) -> float:
 
 def _limit(of: dict[str, Floats]) -> float:
     """Where the axis ends: intervals of tiny groups are cut, so that the others can be seen."""
-    high = of["high"][np.isfinite(of["high"])]
+    high = of["fraud_rate_high"][np.isfinite(of["fraud_rate_high"])]
     if not len(high):
         return 0.01
     rates = of["fraud_rate"][np.isfinite(of["fraud_rate"])]

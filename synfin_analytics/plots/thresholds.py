@@ -69,7 +69,7 @@ def plot_thresholds(
     numbers = _fewer(one)
     frauds = numbers["tp"] + numbers["fn"]
     for rate, whole in (("precision", numbers["alerts"]), ("recall", frauds)):
-        ends = proportion_interval(numbers["tp"], whole, one.interval_kind, one.level)
+        ends = proportion_interval(numbers["tp"], whole, one.interval_method, one.confidence_level)
         numbers[f"{rate}_low"], numbers[f"{rate}_high"] = ends
 
     def draw(ax: Axes) -> None:
@@ -109,7 +109,7 @@ def _rates(ax: Axes, one: Evaluation, numbers: pd.DataFrame) -> None:
         ax.fill_between(x, low, high, step="pre", color=colour, alpha=0.18, linewidth=0)
         look = {"linestyle": line, "color": colour, "linewidth": 1.6}
         ax.plot(x, y, drawstyle="steps-pre", clip_on=False, **look)
-        why = one.confusion.why_undefined(rate)
+        why = one.confusion.undefined_reason(rate)
         value = UNDEFINED if why else format_percent(getattr(one, rate))
         handles.append(Line2D([], [], label=f"{rate}\n{value}", **look))
     line, _, colour = style.styles(ax)[2]

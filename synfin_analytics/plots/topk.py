@@ -88,7 +88,7 @@ def plot_topk(topk: TopK, ax: Axes | None = None, *, title: str | None = None) -
 def _days(ax: Axes, topk: TopK) -> None:
     colours = style.palette(ax)
     days = style.days(topk.daily["day"].to_numpy())
-    precision, ceiling = (topk.daily[name].to_numpy() for name in ("precision", "ceiling"))
+    precision, ceiling = (topk.daily[name].to_numpy() for name in ("precision", "max_achievable"))
     top = min(1.12 * max(ceiling.max(), 1 / topk.k), 1.0)
     # Days without a transaction are no days of the evaluation: a line would bridge them.
     gaps = np.flatnonzero(np.diff(days) > 1) + 1
@@ -112,8 +112,11 @@ def _days(ax: Axes, topk: TopK) -> None:
         )  # fmt: skip
     ax.set_xlim(days[0] - 0.5, days[-1] + 0.5)
     ax.set_ylim(0, top)
-    close = topk.ceiling - topk.value < 0.06 * top
-    for name, value, va in (("mean", topk.value, "top"), ("mean ceiling", topk.ceiling, "bottom")):
+    close = topk.max_achievable - topk.value < 0.06 * top
+    for name, value, va in (
+        ("mean", topk.value, "top"),
+        ("mean ceiling", topk.max_achievable, "bottom"),
+    ):
         ax.axhline(value, color=colours.grey, linewidth=1, linestyle=style.DASHES, zorder=1)
         style.beside(ax, f"{name} {format_percent(value)}", value, va=va if close else "center")
     if len(days) > _FEW:

@@ -65,10 +65,11 @@ def _how_much(report: FraudReport) -> Iterator[Finding]:
     else:
         row = report.overall.iloc[0]
         whose = "them" if labelled == total else f"the {labelled:,} that are labelled"
+        interval = wording.format_percent_interval(row["fraud_rate_low"], row["fraud_rate_high"])
         sentence = (
             f"{frauds:,} of {whose} {'was' if frauds == 1 else 'were'} fraud: "
             f"{format_percent(rate)} ({wording.format_confidence_level(report.level)} interval "
-            f"{wording.format_percent_interval(row['low'], row['high'])})."
+            f"{interval})."
         )
         clusters = int(row["fraud_clusters"])
         if frauds and not row["reliable"]:
@@ -108,8 +109,8 @@ def groups_of(result: pd.DataFrame, names: list[str]) -> list[Group]:
             name,
             int(row.frauds),
             int(row.labelled),
-            row.low,
-            row.high,
+            row.fraud_rate_low,
+            row.fraud_rate_high,
             int(row.frauds),
             rough=not row.reliable,
         )

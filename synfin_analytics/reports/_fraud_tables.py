@@ -65,7 +65,7 @@ def _rate(row: Any, *, amounts: bool) -> tuple[str, ...]:
 
 def _interval(row: Any) -> str:
     """Write the interval of a rate, and whether it is rough."""
-    ends = wording.format_percent_interval(row.low, row.high)
+    ends = wording.format_percent_interval(row.fraud_rate_low, row.fraud_rate_high)
     return ends if row.reliable or ends == wording.UNDEFINED else f"{ends}, rough"
 
 

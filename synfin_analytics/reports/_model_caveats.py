@@ -77,15 +77,15 @@ def _labels(report: ModelReport) -> Iterator[str]:
 
 def _few(report: ModelReport) -> Iterator[str]:
     of, one, settings = report.facts, report.evaluation, report.settings
-    if one.n and one.frauds in (0, one.n):
+    if one.n and one.n_frauds in (0, one.n):
         yield (
             "Only one class is among the labelled payments: what compares frauds with genuine "
             "payments is not defined."
         )
-    elif 0 < one.frauds < FEW_FRAUDS:
+    elif 0 < one.n_frauds < FEW_FRAUDS:
         yield (
-            f"With no more than {pluralize(one.frauds, 'fraud')}, a single one found or missed "
-            f"moves recall by {wording.format_number(100 / one.frauds, 1)} percentage points."
+            f"With no more than {pluralize(one.n_frauds, 'fraud')}, a single one found or missed "
+            f"moves recall by {wording.format_number(100 / one.n_frauds, 1)} percentage points."
         )
     noun = told.cluster_noun(settings.cluster)
     if one.n and of.clusters < FEW_CUSTOMERS:
@@ -104,7 +104,7 @@ def _few(report: ModelReport) -> Iterator[str]:
             f"The interval of card precision@{report.cards.k} is from draws of cards: it covers "
             f"other cards on the same {pluralize(days, 'day')}, and says nothing of other days."
         )
-    dropped = max(each.dropped for each in report.bootstraps.values())
+    dropped = max(each.n_undefined for each in report.bootstraps.values())
     if one.n and 0 < dropped < settings.draws:
         yield (
             f"In {dropped:,} of {settings.draws:,} draws a metric was not defined; its interval is "

@@ -76,8 +76,8 @@ def _cost(report: ModelReport) -> Picture:
 def _calibration(report: ModelReport) -> Picture:
     parts = report.evaluation.calibration()
     told = "; ".join(
-        f"score {part.low_score:.1f} to {part.high_score:.1f}: {format_percent(part.fraud_rate)} "
-        f"of {part.transactions:,}"
+        f"score {part.score_from:.1f} to {part.score_to:.1f}: {format_percent(part.fraud_rate)} of "
+        f"{part.transactions:,}"
         for part in lines(parts)
         if part.transactions
     )
@@ -95,7 +95,7 @@ def _days(report: ModelReport) -> Picture:
         lambda: plots.plot_topk(cards, title=""),
         name="days",
         alt=f"Card precision@{cards.k} of {wording.pluralize(len(cards.daily), 'day')}. Mean "
-        f"{format_percent(cards.value)}, ceiling {format_percent(cards.ceiling)}.",
+        f"{format_percent(cards.value)}, ceiling {format_percent(cards.max_achievable)}.",
         caption="What lies above the ceiling no ranking can reach: there were not as many "
         "compromised cards that day.",
     )
@@ -115,8 +115,8 @@ def _scores(report: ModelReport) -> Picture:
 def _rates(report: ModelReport) -> Picture:
     weeks = report.weeks
     told = ", ".join(format_percent(one) for one in weeks["fraud_rate"])
-    columns = ["timestamp", "transactions", "labelled", "frauds", "fraud_rate", "low", "high",
-               "reliable"]  # fmt: skip
+    columns = ["timestamp", "transactions", "labelled", "frauds", "fraud_rate",
+               "fraud_rate_low", "fraud_rate_high", "reliable"]  # fmt: skip
     return picture(
         lambda: plots.plot_fraud_rate(weeks[columns], title=""),
         name="rates",
@@ -127,7 +127,7 @@ def _rates(report: ModelReport) -> Picture:
 
 def _comparison(comparison: Comparison) -> Picture:
     theirs, ours = comparison.evaluations
-    found = comparison.frame()
+    found = comparison.to_frame()
     told = "; ".join(
         f"{row.metric.replace('_', ' ')} {wording.format_signed(row.difference)} "
         f"({wording.format_decimal_interval(row.difference_low, row.difference_high, sign=True)})"

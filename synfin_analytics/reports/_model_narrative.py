@@ -60,7 +60,7 @@ def _interval(report: ModelReport, metric: str) -> str:
     drawn, noun = report.bootstraps[metric], told.cluster_noun(report.settings.cluster)
     level, low, high = told.level(report), drawn.low, drawn.high
     if np.isnan(low) and metric in SHARES:
-        low, high = report.evaluation.interval(metric)
+        low, high = report.evaluation.confidence_interval(metric)
         return (
             f"{level} interval {format_interval(metric, low, high)}, payments taken as independent"
         )
@@ -117,7 +117,7 @@ def _ranking(report: ModelReport) -> Finding:
 
 def _compared(report: ModelReport, comparison: Comparison) -> Finding:
     theirs, ours = comparison.evaluations
-    found = comparison.frame().set_index(["metric", "model"])
+    found = comparison.to_frame().set_index(["metric", "model"])
     row: Any = found.loc[("average_precision", ours)]
     value = float(row["difference"])
     shown = format_difference("average_precision", value)
@@ -178,10 +178,10 @@ def expected_frauds(report: ModelReport) -> float:
 
 
 def _calibrated(report: ModelReport) -> Finding:
-    expected, frauds = expected_frauds(report), report.evaluation.frauds
-    text = wording.format_number(expected, 1)
-    sentence = f"Its scores sum to {text} expected frauds; {frauds:,} occurred."
-    return Finding("expected frauds", expected, text, sentence, "calibration")
+    expected, frauds = expected_frauds(report), report.evaluation.n_frauds
+    sum_of_scores = wording.format_number(expected, 1)
+    sentence = f"Its scores sum to {sum_of_scores} expected frauds; {frauds:,} occurred."
+    return Finding("expected frauds", expected, sum_of_scores, sentence, "calibration")
 
 
 def cards_interval(report: ModelReport) -> str:
@@ -201,7 +201,7 @@ def _cards(report: ModelReport) -> Finding:
     sentence = (
         f"Of the {cards.k:,} cards a day with the highest scores, {format_percent(cards.value)} "
         f"were compromised ({cards_interval(report)}); a perfect ranking would have reached "
-        f"{format_percent(cards.ceiling)}."
+        f"{format_percent(cards.max_achievable)}."
     )
     return Finding(
         f"card precision@{cards.k}", cards.value, format_percent(cards.value), sentence, "days"
@@ -262,7 +262,7 @@ def _weak(report: ModelReport) -> Iterator[Finding]:
 def _drift(report: ModelReport) -> Iterator[Finding]:
     weeks = [
         Group(f"from {wording.format_date(week.timestamp)}", int(week.frauds), int(week.labelled),
-              week.low, week.high, int(week.frauds), rough=not week.reliable)
+              week.fraud_rate_low, week.fraud_rate_high, int(week.frauds), rough=not week.reliable)
         for week in lines(report.weeks)
     ]  # fmt: skip
     low, high = lowest(weeks), highest(weeks)

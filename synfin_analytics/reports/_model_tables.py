@@ -62,7 +62,7 @@ def choices(evaluation: Evaluation, settings: Settings, days: int, *, costs: boo
         )
     rows = []
     for why, threshold in named.items():
-        one = evaluation.at(threshold)
+        one = evaluation.at_threshold(threshold)
         at = curve[curve["threshold"] >= threshold.value].iloc[-1]
         rows.append(
             {
@@ -74,7 +74,7 @@ def choices(evaluation: Evaluation, settings: Settings, days: int, *, costs: boo
                 "recall": one.recall,
                 "false_positive_rate": one.confusion.false_positive_rate,
                 **{name: at[name] if one.n and costs else np.nan for name in _COSTS},
-                "chosen_here": threshold.chosen_on == evaluation.counts.fingerprint,
+                "chosen_here": threshold.fitted_on == evaluation.counts.fingerprint,
             }
         )
     return pd.DataFrame(rows)
@@ -100,7 +100,7 @@ def tables(report: ModelReport) -> dict[str, Any]:
 
 def level(report: ModelReport) -> str:
     """Write the confidence of the report's intervals."""
-    return wording.format_confidence_level(report.evaluation.level)
+    return wording.format_confidence_level(report.evaluation.confidence_level)
 
 
 #: What the draws are of, in words.
@@ -128,7 +128,7 @@ def _metrics(report: ModelReport) -> Table:
                 name,
                 format_metric(one.metric, one.value),
                 format_interval(one.metric, drawn.low, drawn.high) if drawn else NO_VALUE,
-                format_interval(one.metric, one.low, one.high)
+                format_interval(one.metric, one.value_low, one.value_high)
                 if one.metric in SHARES
                 else NO_VALUE,
                 format_metric(one.metric, one.baseline),
@@ -151,7 +151,7 @@ def _confusion(one: Evaluation) -> Table:
 def _comparison(report: ModelReport) -> Table | None:
     if not isinstance(report.comparison, Comparison):
         return None
-    compared, found = report.comparison, report.comparison.frame()
+    compared, found = report.comparison, report.comparison.to_frame()
     theirs, ours = compared.evaluations
     rows = []
     for name in found["metric"].unique():
@@ -214,12 +214,12 @@ def _thresholds(report: ModelReport) -> Table:
 def _calibration(one: Evaluation) -> Table:
     rows = [
         (
-            f"{part.low_score:.1f} to {part.high_score:.1f}",
+            f"{part.score_from:.1f} to {part.score_to:.1f}",
             wording.format_number(part.transactions),
             wording.format_number(part.frauds),
             wording.format_decimal(part.mean_score),
             format_percent(part.fraud_rate),
-            wording.format_percent_interval(part.low, part.high),
+            wording.format_percent_interval(part.fraud_rate_low, part.fraud_rate_high),
         )
         for part in lines(one.calibration())
         if part.transactions
@@ -236,7 +236,7 @@ def _days(report: ModelReport) -> Table:
             wording.format_number(day.compromised),
             wording.format_number(day.hits),
             format_percent(day.precision),
-            format_percent(day.ceiling),
+            format_percent(day.max_achievable),
         )
         for day in lines(report.cards.daily)
     ]
@@ -247,7 +247,13 @@ def _days(report: ModelReport) -> Table:
 def recalls(grouped: GroupedEvaluation) -> list[Group]:
     """Recall of each group: frauds that were found."""
     return [
-        Group(group_name(key), one.confusion.tp, one.frauds, *one.interval("recall"), one.frauds)
+        Group(
+            group_name(key),
+            one.confusion.tp,
+            one.n_frauds,
+            *one.confidence_interval("recall"),
+            one.n_frauds,
+        )
         for key, one in grouped.groups
     ]
 
@@ -291,11 +297,11 @@ def _group(name: str, one: Evaluation) -> tuple[str, ...]:
     return (
         name,
         wording.format_number(one.n),
-        wording.format_number(one.frauds),
+        wording.format_number(one.n_frauds),
         format_percent(one.recall),
-        wording.format_percent_interval(*one.interval("recall")),
+        wording.format_percent_interval(*one.confidence_interval("recall")),
         format_percent(one.precision),
-        wording.format_percent_interval(*one.interval("precision")),
+        wording.format_percent_interval(*one.confidence_interval("precision")),
         wording.format_decimal(one.average_precision),
     )
 
@@ -308,7 +314,7 @@ def _weeks(report: ModelReport) -> Table:
             wording.format_number(week.labelled),
             wording.format_number(week.frauds),
             format_percent(week.fraud_rate),
-            wording.format_percent_interval(week.low, week.high)
+            wording.format_percent_interval(week.fraud_rate_low, week.fraud_rate_high)
             + (", rough" if not week.reliable else ""),
             wording.format_decimal(week.mean_score, 4),
             wording.format_decimal(week.upper_hundredth, 4),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.orm import Session
 
-    from synfin_analytics.metrics.proportions import Interval
+    from synfin_analytics.metrics.proportions import IntervalMethod
     from synfin_analytics.repositories._prediction_counts import ScoredPredictions
 
     Columns: TypeAlias = list[ColumnElement[Any]]
@@ -223,7 +223,7 @@ def one(session: Session, query: Select[Any]) -> dict[str, Any]:
 
 
 def by_week(
-    rows: ScoredPredictions, threshold: float, interval: Interval, level: float
+    rows: ScoredPredictions, threshold: float, interval: IntervalMethod, level: float
 ) -> pd.DataFrame:
     """Scores and frauds of each week (from Monday, UTC).
 
@@ -231,9 +231,9 @@ def by_week(
     -------
     pandas.DataFrame
         ``timestamp`` (the week's first moment), ``transactions``, ``labelled``, ``frauds``,
-        ``fraud_rate`` and its interval ``low`` to ``high``, which allows for payments of one
-        customer or merchant having their fraud in common and is rough where it is not
-        ``reliable``, ``scored``, ``mean_score``,
+        ``fraud_rate`` and its interval ``fraud_rate_low`` to ``fraud_rate_high``, which allows for
+        payments of one customer or merchant having their fraud in common and is rough where it is
+        not ``reliable``, ``scored``, ``mean_score``,
         ``median``, ``upper_tenth``, ``upper_hundredth`` (scores that a half, nine tenths and 99
         hundredths do not pass), ``alerts`` and ``alert_rate``: of the predictions with a score,
         labelled or not.
@@ -255,13 +255,13 @@ def by_week(
     weeks = _frame(rows.session, rows.where(query).group_by(week).order_by(week))
     weeks = weeks.astype(dict.fromkeys(("mean_score", *QUANTILES), "float64"))
     rates = _weekly_rates(rows, interval, level)
-    for place, name in enumerate(("fraud_rate", "low", "high", "reliable")):
+    for place, name in enumerate(("fraud_rate", "fraud_rate_low", "fraud_rate_high", "reliable")):
         weeks.insert(4 + place, name, rates[name].to_numpy())
     weeks["alert_rate"] = ratio(weeks["alerts"], weeks["scored"])
     return weeks
 
 
-def _weekly_rates(rows: ScoredPredictions, interval: Interval, level: float) -> pd.DataFrame:
+def _weekly_rates(rows: ScoredPredictions, interval: IntervalMethod, level: float) -> pd.DataFrame:
     """Fraud rate of each week as ``fraud_rate`` computes it, in the order of the weeks."""
     groups = Groups.parse(None, None, "1w", measures=MEASURES)
     clusters = Clusters.parse(AUTO, groups.needed, Transaction.__table__.c.keys())
@@ -274,7 +274,11 @@ def _weekly_rates(rows: ScoredPredictions, interval: Interval, level: float) -> 
     )
     counts = _frame(rows.session, counted(rows.where(query), keys=groups.keys, clusters=clusters))
     found: pd.DataFrame = rates_from_counts(
-        nw.from_native(counts, eager_only=True), groups, clusters, interval=interval, level=level
+        nw.from_native(counts, eager_only=True),
+        groups,
+        clusters,
+        interval_method=interval,
+        confidence_level=level,
     )
     return found
 

@@ -197,10 +197,10 @@ class _Maker:
         notes: tuple[str, ...],
     ) -> ModelReport:
         name, version = self.model
-        evaluation = self.evaluation.at(threshold)
-        drawn: Any = {"draws": settings.draws, "seed": settings.seed}
+        evaluation = self.evaluation.at_threshold(threshold)
+        drawn: Any = {"n_resamples": settings.draws, "seed": settings.seed}
         comparison = self.compared(threshold, compare_with, settings.cluster, drawn)
-        cards = evaluation.card_precision_at_k(settings.alerts_per_day, card=settings.card)
+        cards = evaluation.card_precision_at_k(settings.alerts_per_day, entity=settings.card)
         query: Any = select(*_ROW)
         where = self.rows.where(query).order_by(Transaction.timestamp)
         words = _command(name, version)
@@ -217,7 +217,7 @@ class _Maker:
             cards=cards,
             cards_interval=evaluation.bootstrap(
                 "card_precision_at_k", settings.card, k=settings.alerts_per_day,
-                card=settings.card, **drawn,
+                entity=settings.card, **drawn,
             ),
             groups=self.groups(threshold, by),
             weeks=facts.by_week(self.rows, threshold.value, "wilson", self.level),

@@ -54,7 +54,7 @@ def engineer(
         query = _history(names, part_start, part_end)
         rows = read_df(query, session=session, output="polars")
         features = engineer_features(
-            rows, customers, merchants, since=part_start, until=part_end, **delay
+            rows, customers, merchants, start=part_start, end=part_end, **delay
         )
         reports.append(load_df(features, MLFeatures, on_conflict="update", session=session))
     return LoadReport(

@@ -183,7 +183,7 @@ def rows_of(detected: Any) -> list[dict[str, Any]]:
     ArgumentError
         It is neither, or a pattern does not tell whom it is about and when.
     """
-    frame = detected.frame("polars") if hasattr(detected, "looked_for") else detected
+    frame = detected.to_frame("polars") if hasattr(detected, "detectors") else detected
     try:
         rows = pl.DataFrame(frame).select(COLUMNS).rows(named=True)
     except (TypeError, ValueError, pl.exceptions.PolarsError):

@@ -144,8 +144,8 @@ class ScoredPredictions:
         ).group_by(grouped.c[DAY], low, func.least(grouped.c.place, k + 1))
         return self._unchanged(self._frame(query))
 
-    def by_card(self, day: str, entity: str) -> nw.DataFrame[Any]:
-        """Count by day and card, with the card's highest score of the day."""
+    def by_entity(self, day: str, entity: str) -> nw.DataFrame[Any]:
+        """Count by day and entity, with the entity's highest score of the day."""
         moment, column = self._day(day), self._column(entity)
         query = select(
             moment.label(DAY), column.label(entity), func.max(_SAID).label(SCORE), *self._counts()

@@ -8,16 +8,16 @@ from sqlalchemy import func, select
 
 from synfin_analytics._core.arguments import shown, text
 from synfin_analytics._core.dates import half_open
+from synfin_analytics._core.frequency import read_delay
 from synfin_analytics.database.models import MLFeatures, ModelPrediction
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, SynfinError
-from synfin_analytics.features._engineer import delay_of
 from synfin_analytics.metrics._resampled import Options
 from synfin_analytics.metrics._scored import split_counts
 from synfin_analytics.metrics.by_group import GroupedEvaluation, check_groups, grouped
 from synfin_analytics.metrics.comparison import DEFAULT, Comparison, compare
 from synfin_analytics.metrics.confusion import Confusion
 from synfin_analytics.metrics.evaluation import Evaluation
-from synfin_analytics.metrics.proportions import Interval, check_interval
+from synfin_analytics.metrics.proportions import IntervalMethod, check_interval
 from synfin_analytics.metrics.threshold import Threshold, as_threshold
 from synfin_analytics.repositories._errors import savepoint
 from synfin_analytics.repositories._features import engineer
@@ -79,7 +79,7 @@ class MLFeaturesRepository(BaseRepository[MLFeatures]):
         synfin_analytics.engineer_features : the same for frames.
         """
         period = half_open(start, end)
-        delay = None if label_delay is None else delay_of(label_delay)
+        delay = None if label_delay is None else read_delay(label_delay, "label_delay")
         self._flush()
         with savepoint(self.session):
             return engineer(self.session, *period, delay)
@@ -151,7 +151,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
         *,
         by: None = ...,
         amount: bool = ...,
-        interval_method: Interval = ...,
+        interval_method: IntervalMethod = ...,
         confidence_level: float = ...,
         start: Bound = ...,
         end: Bound = ...,
@@ -166,7 +166,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
         *,
         by: str | Sequence[str],
         amount: bool = ...,
-        interval_method: Interval = ...,
+        interval_method: IntervalMethod = ...,
         confidence_level: float = ...,
         start: Bound = ...,
         end: Bound = ...,
@@ -180,7 +180,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
         *,
         by: str | Sequence[str] | None = None,
         amount: bool = False,
-        interval_method: Interval = "wilson",
+        interval_method: IntervalMethod = "wilson",
         confidence_level: float = 0.95,
         start: Bound = None,
         end: Bound = None,
@@ -296,7 +296,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
             evaluations,
             cluster=cluster,
             metrics=metrics,
-            draws=n_resamples,
+            n_resamples=n_resamples,
             seed=seed,
             options=options,
         )

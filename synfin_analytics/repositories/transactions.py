@@ -15,7 +15,7 @@ from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics._clusters import AUTO, Clusters
 from synfin_analytics.metrics._grouping import Groups
 from synfin_analytics.metrics.fraud_rates import MEASURES, rates_from_counts
-from synfin_analytics.metrics.proportions import Interval, check_interval
+from synfin_analytics.metrics.proportions import IntervalMethod, check_interval
 from synfin_analytics.repositories._arguments import money, units
 from synfin_analytics.repositories._fraud_rate import band_of, counted, period_of
 from synfin_analytics.repositories._query_settings import BY_SLICE, planned, slices
@@ -161,7 +161,7 @@ class TransactionRepository(BaseRepository[Transaction]):
         self,
         by: str | Sequence[str] | None = None,
         every: str | None = None,
-        interval_method: Interval = "wilson",
+        interval_method: IntervalMethod = "wilson",
         *,
         bins: Mapping[str, Sequence[float]] | None = None,
         confidence_level: float = 0.95,
@@ -195,7 +195,11 @@ class TransactionRepository(BaseRepository[Transaction]):
         count = functools.partial(counted, keys=groups.keys, clusters=clusters)
         counts = self._by_slices(query, count, groups.period, where)
         return rates_from_counts(
-            counts, groups, clusters, interval=interval_method, level=confidence_level
+            counts,
+            groups,
+            clusters,
+            interval_method=interval_method,
+            confidence_level=confidence_level,
         )
 
     def _by_slices(

@@ -36,10 +36,10 @@ def history(paid: Payments, world: World) -> dict[str, pl.Series]:
     runs = Runs(paid.customer, at)
     columns: dict[str, NDArray[np.generic]] = {}
     for name, length in (("hour", HOUR_US), ("day", DAY_US)):
-        window = runs.window(length, itself=False)
+        window = runs.window(length, include_current=False)
         columns[f"transactions_last_{name}"] = window.count().astype(np.int32)
         columns[f"amount_last_{name}"] = window.sum(paid.cents) / 100
-    last = runs.window(itself=False).last()
+    last = runs.window(include_current=False).last()
     since = np.where(last < 0, np.nan, (paid.time - paid.time[last]).astype(np.float64))
     columns |= _distances(paid, world, at) | {
         "time_since_last_transaction": since,
@@ -56,7 +56,7 @@ def _distances(paid: Payments, world: World, at: Integers) -> dict[str, Floats]:
     merchant, customer = paid.merchant[rows], paid.customer[rows]
     here = shops.latitude[merchant], shops.longitude[merchant]
     home = people.latitude[customer], people.longitude[customer]
-    before = Runs(customer, at[rows]).window(itself=False).last()
+    before = Runs(customer, at[rows]).window(include_current=False).last()
     there = tuple(np.where(before < 0, np.nan, each[before]) for each in here)
     found = {}
     for name, place in (("home", home), ("last", there)):
@@ -70,9 +70,9 @@ def _risk_so_far(key: Integers, paid: Payments) -> Floats:
     """Share of frauds among the earlier payments of each key, of those known at the moment."""
     at = paid.time * _SECOND
     known = np.maximum(paid.known, paid.time) * _SECOND
-    earlier = Runs(key, at).window(itself=False).count()
+    earlier = Runs(key, at).window(include_current=False).count()
     fraud = paid.fraud > 0
-    frauds = Runs(key, at, known_at=known, counted=fraud).window(itself=False).count()
+    frauds = Runs(key, at, known_at=known, counted=fraud).window(include_current=False).count()
     return _risk(frauds, earlier)
 
 

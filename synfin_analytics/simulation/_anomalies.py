@@ -12,7 +12,7 @@ from synfin_analytics.simulation._parameters import check_parameters
 class HolidayTravel:
     """A customer travels, and pays far from home for some days.
 
-    Every payment made on the journey, more than ``least_km`` from home, is marked.
+    Every payment made on the journey, ``min_km`` from home, is marked.
     """
 
     name: ClassVar[str] = "holiday_travel"
@@ -21,8 +21,8 @@ class HolidayTravel:
     #: Fewest and most days of a journey.
     days: tuple[int, int] = (2, 14)
     #: Share of the partners who stay at home, and go on paying there.
-    partner_stays: float = 0.4
-    least_km: float = 250.0
+    partner_stays_share: float = 0.4
+    min_km: float = 250.0
 
     def __post_init__(self) -> None:
         check_parameters(self, "anomaly")
@@ -39,7 +39,7 @@ class LargePurchase:
     #: Of an average customer.
     per_year: float = 1.2
     #: Smallest and largest multiple of the customer's mean amount.
-    times: tuple[float, float] = (8.0, 25.0)
+    amount_ratio: tuple[float, float] = (8.0, 25.0)
 
     def __post_init__(self) -> None:
         check_parameters(self, "anomaly")

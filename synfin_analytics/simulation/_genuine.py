@@ -37,7 +37,7 @@ def everyday(
     place = where.city.ravel()[cell].astype(np.int64)
     home = people.home[customer]
     if travel is not None:
-        stays = (card == PARTNER) & (hashed_share(customer, 51) < travel.partner_stays)
+        stays = (card == PARTNER) & (hashed_share(customer, 51) < travel.partner_stays_share)
         place = np.where(stays & where.away.ravel()[cell], home, place)
     category = world.categories(draws, customer, place, day)
     # What is bought online is bought with the card that people like for it.

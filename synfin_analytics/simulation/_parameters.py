@@ -9,7 +9,13 @@ from typing import Any
 from synfin_analytics.exceptions import ArgumentError
 
 #: Parameters that are a share, and so at most 1.
-_SHARES = ("declined", "differ", "online", "partner_stays", "there")
+_SHARES = (
+    "amount_variation",
+    "decline_rate",
+    "online_share",
+    "partner_stays_share",
+    "same_terminal_share",
+)
 
 
 #: Of anything: days of which are centuries, and amounts of which no card allows.

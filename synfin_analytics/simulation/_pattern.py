@@ -38,14 +38,14 @@ class Pattern(ABC):
     trend: ClassVar[int] = 0
 
     #: Weight among all fraudulent transactions.
-    share: float = 1.0
+    weight: float = 1.0
     #: Fraudulent transactions of an episode.
     payments: tuple[int, int] = (1, 1)
     #: Days until the bank learns of it, at least, and how many later that is on average.
-    known_after: float = 0.5
-    known_later: float = 3.0
+    label_delay_min: float = 0.5
+    label_delay_mean: float = 3.5
     #: Share of the transactions that are declined.
-    declined: float = 0.05
+    decline_rate: float = 0.05
 
     def __post_init__(self) -> None:
         check_parameters(self, "pattern")
@@ -75,11 +75,12 @@ class Pattern(ABC):
         payment for itself.
         """
         last = time if one_by_one else np.maximum.reduceat(time, episodes.first)
-        days = self.known_after + self.known_later * draws.exponential(len(last))
+        later = self.label_delay_mean - self.label_delay_min
+        days = self.label_delay_min + later * draws.exponential(len(last))
         known = last + days * DAY
         if not one_by_one:
             known = known[episodes.of]
-        refused: Mask = draws.chance(len(time), self.declined)
+        refused: Mask = draws.chance(len(time), self.decline_rate)
         return Payments.of(
             len(time),
             time=time,

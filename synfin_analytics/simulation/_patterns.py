@@ -107,7 +107,7 @@ def with_fraud(
     seed: int, scene: Scene, patterns: list[Pattern], fraud_rate: float, drift: float
 ) -> Payments:
     """All payments, so large a share of which is fraud, or a little less."""
-    able = [one for one in patterns if one.share > 0 and one.possible(scene)]
+    able = [one for one in patterns if one.weight > 0 and one.possible(scene)]
     budget = _budget(scene, able, fraud_rate)
     while True:
         genuine, parts = _committed(seed, scene, able, budget, drift)
@@ -152,10 +152,10 @@ def _budget(scene: Scene, patterns: list[Pattern], fraud_rate: float) -> int:
     silence = 0.0
     for one in patterns:
         if isinstance(one, DormantCard):
-            share = one.share / sum(each.share for each in patterns)
+            share = one.weight / sum(each.weight for each in patterns)
             per_day = len(scene.paid) / len(scene.world.people) / len(scene.world.calendar)
             # What a customer would have paid, for each fraud of an episode of average length.
-            silence = share * per_day * sum(one.silent_days) / sum(one.payments)
+            silence = share * per_day * sum(one.inactive_days) / sum(one.payments)
     return int(len(scene.paid) * fraud_rate / (1 - fraud_rate + fraud_rate * silence))
 
 
@@ -166,7 +166,7 @@ def _planned(draws: Draws, patterns: list[Pattern], budget: int) -> dict[str, In
     # Where few episodes fit, another seed has others.
     turn = [patterns[at] for at in draws.order(len(patterns))]
     while turn:
-        behind = min(turn, key=lambda one: total[one.name] / one.share)
+        behind = min(turn, key=lambda one: total[one.name] / one.weight)
         least, most = behind.payments
         left = budget - sum(total.values())
         if left < least:

@@ -174,7 +174,7 @@ def large_purchases(
     customer, place, category, day = customer[some], place[some], category[some], day[some]
     time = world.moments(draws, customer, place, day, category)
     bought = world.bought(draws, customer, place, category, time)
-    times = draws.uniform(len(customer), *often.times)
+    times = draws.uniform(len(customer), *often.amount_ratio)
     cents = money(usual[customer] * times / 100)
     return [
         bought.changed(

@@ -45,16 +45,16 @@ class CardTesting(Pattern):
         "a large payment online with a card number that tiny payments had tried",
     )
 
-    share: float = 14.0
+    weight: float = 14.0
     payments: tuple[int, int] = (5, 13)
-    known_after: float = 0.02
-    known_later: float = 0.3
-    declined: float = 0.25
+    label_delay_min: float = 0.02
+    label_delay_mean: float = 0.32
+    decline_rate: float = 0.25
     #: Of the tiny payments, in euros.
     amount: tuple[float, float] = (0.5, 3.0)
     gap_seconds: tuple[float, float] = (15.0, 150.0)
     #: Of the large payment, in euros, and minutes until it comes.
-    cash_out: tuple[float, float] = (120.0, 900.0)
+    cash_out_amount: tuple[float, float] = (120.0, 900.0)
     cash_out_minutes: tuple[float, float] = (5.0, 180.0)
 
     def commit(self, draws: Draws, scene: Scene, episodes: Episodes) -> Payments:
@@ -67,7 +67,7 @@ class CardTesting(Pattern):
         time = begin + waits(draws, episodes, *self.gap_seconds)
         time = time + last * draws.uniform(len(of), *self.cash_out_minutes) * 60
         tiny = draws.uniform(len(of), *self.amount) * 100
-        large = draws.uniform(len(of), *self.cash_out) * 100
+        large = draws.uniform(len(of), *self.cash_out_amount) * 100
         return self.made(
             draws,
             episodes,
@@ -97,15 +97,15 @@ class AccountTakeover(Pattern):
         "the account was taken over and used from a device that the customer never had",
     )
 
-    share: float = 14.0
+    weight: float = 14.0
     payments: tuple[int, int] = (3, 9)
-    known_after: float = 0.5
-    known_later: float = 3.0
-    declined: float = 0.08
+    label_delay_min: float = 0.5
+    label_delay_mean: float = 3.5
+    decline_rate: float = 0.08
     #: From the first payment to the last.
     hours: tuple[float, float] = (3.0, 72.0)
     #: Amount against the customer's mean.
-    times: tuple[float, float] = (1.5, 6.0)
+    amount_ratio: tuple[float, float] = (1.5, 6.0)
 
     def commit(self, draws: Draws, scene: Scene, episodes: Episodes) -> Payments:
         """Commit these episodes."""
@@ -118,7 +118,7 @@ class AccountTakeover(Pattern):
             draws,
             episodes,
             time=scene.within(episodes, time),
-            cents=scene.amounts(draws, customer[of], self.times),
+            cents=scene.amounts(draws, customer[of], self.amount_ratio),
             customer=customer[of],
             card=scene.cards(draws, customer)[of],
             merchant=scene.web(draws, len(of), RESALE_ONLINE),
@@ -138,22 +138,22 @@ class AmountSpike(Pattern):
         "stolen card data were used for one payment of many times the usual amount",
     )
 
-    share: float = 8.0
+    weight: float = 8.0
     payments: tuple[int, int] = (1, 1)
-    known_after: float = 0.5
-    known_later: float = 5.0
-    declined: float = 0.15
+    label_delay_min: float = 0.5
+    label_delay_mean: float = 5.5
+    decline_rate: float = 0.15
     #: Amount against the customer's mean.
-    times: tuple[float, float] = (10.0, 35.0)
+    amount_ratio: tuple[float, float] = (10.0, 35.0)
     #: Share of the payments that are made online; the others with a copied card in a shop.
-    online: float = 0.65
+    online_share: float = 0.65
 
     def commit(self, draws: Draws, scene: Scene, episodes: Episodes) -> Payments:
         """Commit these episodes."""
         of = episodes.of
         n = len(of)
         customer = scene.customers(draws, len(episodes))
-        web = draws.chance(n, self.online)
+        web = draws.chance(n, self.online_share)
         home = scene.homes(customer)[of]
         shop = scene.merchants(draws, home, RESALE)
         day = scene.begins(draws, episodes.at, HOUR, (9, 19.9))[of]
@@ -163,7 +163,7 @@ class AmountSpike(Pattern):
             draws,
             episodes,
             time=scene.within(episodes, time),
-            cents=scene.amounts(draws, customer[of], self.times),
+            cents=scene.amounts(draws, customer[of], self.amount_ratio),
             customer=customer[of],
             card=scene.cards(draws, customer)[of],
             merchant=np.where(web, scene.web(draws, n, ("web shop", "travel agency")), shop),
@@ -181,11 +181,11 @@ class RefundAbuse(Pattern):
     name: ClassVar[str] = "refund_abuse"
     reasons: ClassVar[tuple[str, ...]] = ("a refund for something that was never bought",)
 
-    share: float = 6.0
+    weight: float = 6.0
     payments: tuple[int, int] = (4, 10)
-    known_after: float = 20.0
-    known_later: float = 20.0
-    declined: float = 0.0
+    label_delay_min: float = 20.0
+    label_delay_mean: float = 40.0
+    decline_rate: float = 0.0
     #: From the first refund to the last.
     days: tuple[float, float] = (5.0, 30.0)
     #: In euros.

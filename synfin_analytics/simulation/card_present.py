@@ -67,15 +67,15 @@ class VelocityBurst(Pattern):
         "a stolen card was used many times within an hour or two before it was blocked",
     )
 
-    share: float = 9.0
+    weight: float = 9.0
     payments: tuple[int, int] = (6, 14)
-    known_after: float = 0.1
-    known_later: float = 1.0
-    declined: float = 0.1
+    label_delay_min: float = 0.1
+    label_delay_mean: float = 1.1
+    decline_rate: float = 0.1
     #: From the first payment to the last.
     minutes: tuple[float, float] = (20.0, 100.0)
     #: Amount against the customer's mean.
-    times: tuple[float, float] = (0.4, 2.5)
+    amount_ratio: tuple[float, float] = (0.4, 2.5)
 
     def commit(self, draws: Draws, scene: Scene, episodes: Episodes) -> Payments:
         """Commit these episodes."""
@@ -85,7 +85,7 @@ class VelocityBurst(Pattern):
         merchant = scene.merchants(draws, place, _DAYTIME)
         span = draws.uniform(k, *self.minutes) * 60
         begin = scene.begins(draws, episodes.at, DAY, (9, 18.5))
-        cents = scene.amounts(draws, customer[of], self.times)
+        cents = scene.amounts(draws, customer[of], self.amount_ratio)
         return self.made(
             draws,
             episodes,
@@ -113,16 +113,16 @@ class ImpossibleTravel(Pattern):
         "a copied card was used far away shortly after its owner had paid in person",
     )
 
-    share: float = 6.0
+    weight: float = 6.0
     payments: tuple[int, int] = (1, 3)
-    known_after: float = 0.2
-    known_later: float = 1.5
-    declined: float = 0.15
+    label_delay_min: float = 0.2
+    label_delay_mean: float = 1.7
+    decline_rate: float = 0.15
     speed_kmh: tuple[float, float] = (1500.0, 8000.0)
-    least_km: float = 500.0
+    min_km: float = 500.0
     gap_minutes: tuple[float, float] = (3.0, 40.0)
     #: Amount against the customer's mean.
-    times: tuple[float, float] = (1.0, 6.0)
+    amount_ratio: tuple[float, float] = (1.0, 6.0)
 
     def possible(self, scene: Scene) -> bool:
         """Say whether somebody pays in person, and there are merchants far from there."""
@@ -147,7 +147,7 @@ class ImpossibleTravel(Pattern):
         time = first[of] + waits(draws, episodes, *(60 * one for one in self.gap_minutes))
         customer = scene.paid.customer[owner]
         merchant = scene.merchants(draws, place[of], _EVERYWHERE)
-        cents = scene.amounts(draws, customer[of], self.times)
+        cents = scene.amounts(draws, customer[of], self.amount_ratio)
         return self.made(
             draws,
             episodes,
@@ -161,9 +161,7 @@ class ImpossibleTravel(Pattern):
 
     def _reach(self, scene: Scene) -> Mask:
         """Say for each city which cities are far enough, and have merchants."""
-        found: Mask = (distances() >= self.least_km) & scene.world.shops.available()[:-1].any(
-            axis=1
-        )
+        found: Mask = (distances() >= self.min_km) & scene.world.shops.available()[:-1].any(axis=1)
         return found
 
     def _owners(self, scene: Scene) -> Integers:
@@ -179,14 +177,14 @@ class JustBelowLimit(Pattern):
         "a stolen card paid just less than a limit from which payments are checked",
     )
 
-    share: float = 7.0
+    weight: float = 7.0
     payments: tuple[int, int] = (4, 9)
-    known_after: float = 1.0
-    known_later: float = 6.0
+    label_delay_min: float = 1.0
+    label_delay_mean: float = 7.0
     #: In euros; an episode keeps to one of them.
     limits: tuple[float, ...] = (50.0, 100.0, 250.0, 500.0)
     #: How far below the limit an amount is, as a share of it.
-    below: tuple[float, float] = (0.001, 0.03)
+    margin: tuple[float, float] = (0.001, 0.03)
     #: From the first payment to the last.
     hours: tuple[float, float] = (2.0, 40.0)
 
@@ -203,7 +201,7 @@ class JustBelowLimit(Pattern):
             draws,
             episodes,
             time=scene.within(episodes, in_opening_hours(time)),
-            cents=np.floor(limit[of] * (1 - draws.uniform(len(of), *self.below))),
+            cents=np.floor(limit[of] * (1 - draws.uniform(len(of), *self.margin))),
             customer=customer[of],
             card=scene.cards(draws, customer)[of],
             place=place,
@@ -223,15 +221,15 @@ class NightSpree(Pattern):
         "a card stolen in the evening was used through the night",
     )
 
-    share: float = 7.0
+    weight: float = 7.0
     payments: tuple[int, int] = (4, 9)
-    known_after: float = 0.3
-    known_later: float = 0.7
-    declined: float = 0.1
+    label_delay_min: float = 0.3
+    label_delay_mean: float = 1.0
+    decline_rate: float = 0.1
     #: Hours of the night, UTC.
-    between: tuple[float, float] = (0.0, 5.0)
+    night_hours: tuple[float, float] = (0.0, 5.0)
     #: Amount against the customer's mean.
-    times: tuple[float, float] = (0.8, 4.0)
+    amount_ratio: tuple[float, float] = (0.8, 4.0)
 
     def commit(self, draws: Draws, scene: Scene, episodes: Episodes) -> Payments:
         """Commit these episodes."""
@@ -239,11 +237,11 @@ class NightSpree(Pattern):
         customer = scene.customers(draws, k)
         place = scene.homes(customer)[of]
         merchant = scene.merchants(draws, place, _NIGHT)
-        low, high = self.between
+        low, high = self.night_hours
         night = scene.begins(draws, episodes.at, 0.0, (low, low))
         span = np.full(k, (high - low) * HOUR)
         begin = draws.uniform(len(of)) * span[of]
-        cents = notes(scene, merchant, scene.amounts(draws, customer[of], self.times))
+        cents = notes(scene, merchant, scene.amounts(draws, customer[of], self.amount_ratio))
         return self.made(
             draws,
             episodes,

@@ -37,7 +37,7 @@ class CompromisedMerchant(Pattern):
     """A terminal copies the cards that pay there; the copies are used there again, and elsewhere.
 
     Each fraud is with the card of a genuine payment at the terminal within its bad days, between
-    ``used_after`` hours later.
+    ``hours_until_use`` hours later.
     """
 
     name: ClassVar[str] = "compromised_merchant"
@@ -46,19 +46,19 @@ class CompromisedMerchant(Pattern):
         "a card was copied at a compromised terminal, and used elsewhere",
     )
 
-    share: float = 16.0
+    weight: float = 16.0
     payments: tuple[int, int] = (10, 30)
-    known_after: float = 1.0
-    known_later: float = 6.0
-    declined: float = 0.08
+    label_delay_min: float = 1.0
+    label_delay_mean: float = 7.0
+    decline_rate: float = 0.08
     #: During which the terminal copies cards.
     days: tuple[float, float] = (6.0, 20.0)
     #: Hours from the copy to the fraud.
-    used_after: tuple[float, float] = (4.0, 96.0)
+    hours_until_use: tuple[float, float] = (4.0, 96.0)
     #: Share of the frauds that are charged by the same terminal.
-    there: float = 0.6
+    same_terminal_share: float = 0.6
     #: Amount against the customer's mean.
-    times: tuple[float, float] = (1.0, 5.0)
+    amount_ratio: tuple[float, float] = (1.0, 5.0)
 
     def possible(self, scene: Scene) -> bool:
         """Say whether cards are used in person at all."""
@@ -69,7 +69,7 @@ class CompromisedMerchant(Pattern):
         of, k = episodes.of, len(episodes)
         world, paid = scene.world, scene.paid
         span = np.minimum(draws.uniform(k, *self.days) * DAY, world.end / 2).astype(np.int64)
-        last = (span + self.used_after[1] * HOUR).astype(np.float64)
+        last = (span + self.hours_until_use[1] * HOUR).astype(np.float64)
         begin = scene.begins(draws, episodes.at, last)
         rows, at = _by_terminal(scene)
         step = np.int64(1) << 34
@@ -85,9 +85,9 @@ class CompromisedMerchant(Pattern):
         low = np.where(empty, np.searchsorted(at, terminal * step), low)
         high = np.where(empty, np.searchsorted(at, (terminal + 1) * step), high)
         copied = rows[low[of] + np.floor(draws.uniform(len(of)) * (high - low)[of]).astype(int)]
-        time = paid.time[copied] + draws.uniform(len(of), *self.used_after) * HOUR
+        time = paid.time[copied] + draws.uniform(len(of), *self.hours_until_use) * HOUR
         customer = paid.customer[copied]
-        here = draws.chance(len(of), self.there)
+        here = draws.chance(len(of), self.same_terminal_share)
         web = ~here & draws.chance(len(of), 0.6)
         time = np.maximum(np.where(web, time, in_opening_hours(time)), paid.time[copied] + HOUR)
         home = scene.homes(customer)
@@ -100,7 +100,7 @@ class CompromisedMerchant(Pattern):
             draws,
             episodes,
             time=np.minimum(np.floor(time).astype(np.int64), world.end - 1),
-            cents=notes(scene, merchant, scene.amounts(draws, customer, self.times)),
+            cents=notes(scene, merchant, scene.amounts(draws, customer, self.amount_ratio)),
             one_by_one=True,
             reason=~here,
             customer=customer,
@@ -137,17 +137,17 @@ class CollusionRing(Pattern):
         "customers and merchants who work together passed money on as payments",
     )
 
-    share: float = 7.0
+    weight: float = 7.0
     payments: tuple[int, int] = (15, 40)
-    known_after: float = 15.0
-    known_later: float = 20.0
-    declined: float = 0.01
+    label_delay_min: float = 15.0
+    label_delay_mean: float = 35.0
+    decline_rate: float = 0.01
     customers: tuple[int, int] = (3, 6)
     merchants: tuple[int, int] = (2, 3)
     days: tuple[float, float] = (10.0, 35.0)
-    #: In euros; each payment differs from its ring's by up to ``differ``, as a share.
+    #: In euros; each payment differs from its ring's by up to ``amount_variation``, as a share.
     amount: tuple[float, float] = (150.0, 900.0)
-    differ: float = 0.12
+    amount_variation: float = 0.12
 
     def commit(self, draws: Draws, scene: Scene, episodes: Episodes) -> Payments:
         """Commit these episodes."""
@@ -172,7 +172,7 @@ class CollusionRing(Pattern):
             draws,
             episodes,
             time=scene.within(episodes, in_opening_hours(time)),
-            cents=amount * (1 + self.differ * draws.uniform(n, -1, 1)),
+            cents=amount * (1 + self.amount_variation * draws.uniform(n, -1, 1)),
             customer=customer,
             card=MAIN,
             merchant=np.array(shops)[which, of],
@@ -213,19 +213,19 @@ class DormantCard(Pattern):
         "a card that had lain unused for weeks was stolen and used",
     )
 
-    share: float = 6.0
+    weight: float = 6.0
     payments: tuple[int, int] = (4, 9)
-    known_after: float = 2.0
-    known_later: float = 8.0
-    declined: float = 0.1
+    label_delay_min: float = 2.0
+    label_delay_mean: float = 10.0
+    decline_rate: float = 0.1
     #: Days without a payment before; at most a third of the period.
-    silent_days: tuple[float, float] = (40.0, 80.0)
+    inactive_days: tuple[float, float] = (40.0, 80.0)
     #: From the first payment to the last.
     hours: tuple[float, float] = (5.0, 60.0)
     #: Amount against the customer's mean.
-    times: tuple[float, float] = (0.8, 4.0)
+    amount_ratio: tuple[float, float] = (0.8, 4.0)
     #: Share of the payments that are made online.
-    online: float = 0.4
+    online_share: float = 0.4
 
     def commit(self, draws: Draws, scene: Scene, episodes: Episodes) -> Payments:
         """Commit these episodes; :meth:`silences` tells what to leave out."""
@@ -234,10 +234,10 @@ class DormantCard(Pattern):
         customer = scene.untouched(draws, k)
         span = np.minimum(draws.uniform(k, *self.hours) * HOUR, scene.world.end / 10)
         # There was something to pay before the silence.
-        before = min(self.silent_days[1] / len(scene.world.calendar), 1 / 3) + 0.05
+        before = min(self.inactive_days[1] / len(scene.world.calendar), 1 / 3) + 0.05
         at = before + (1 - before) * episodes.at
         time = scene.begins(draws, at, span)[of] + spread(draws, episodes, span)
-        web = draws.chance(n, self.online)
+        web = draws.chance(n, self.online_share)
         time = np.where(web, time, in_opening_hours(time))
         home = scene.homes(customer)[of]
         shop = scene.merchants(draws, home, RESALE)
@@ -247,7 +247,7 @@ class DormantCard(Pattern):
             draws,
             episodes,
             time=scene.within(episodes, time),
-            cents=scene.amounts(draws, customer[of], self.times),
+            cents=scene.amounts(draws, customer[of], self.amount_ratio),
             customer=customer[of],
             card=scene.cards(draws, customer)[of],
             place=np.where(web, scene.hideouts(draws, customer)[of], home),
@@ -265,7 +265,7 @@ class DormantCard(Pattern):
         first, last = np.full(n, scene.world.end), np.full(n, -1)
         np.minimum.at(first, fraud.customer, fraud.time)
         np.maximum.at(last, fraud.customer, fraud.time)
-        silent = draws.uniform(n, *self.silent_days) * DAY
+        silent = draws.uniform(n, *self.inactive_days) * DAY
         since = first - np.minimum(silent, scene.world.end / 3)
         time, customer = scene.paid.time, scene.paid.customer
         found: Mask = (time >= since[customer]) & (time <= last[customer])

@@ -71,7 +71,7 @@ def simulate(
     anomalies: str | Iterable[str | Anomaly] | Mapping[str, Mapping[str, Any] | Anomaly] = "all",
     drift: float = 0.0,
     start: dt.date = dt.date(2025, 1, 1),
-    frame: Output = "pandas",
+    output: Output = "pandas",
 ) -> Simulation:
     """Simulate card payments with labelled fraud; the same seed gives the same payments.
 
@@ -101,7 +101,7 @@ def simulate(
         and those with a card in hand fade, purchases move to the web, and prices rise.
     start
         The first day (UTC).
-    frame
+    output
         ``"pandas"``, ``"polars"`` or ``"arrow"``.
 
     Returns
@@ -118,12 +118,12 @@ def simulate(
 
     Examples
     --------
-    >>> world = simulate(customers=50, merchants=20, days=30, seed=1, frame="polars")
+    >>> world = simulate(customers=50, merchants=20, days=30, seed=1, output="polars")
     >>> len(world.customers), len(world.merchants)
     (50, 20)
     >>> world.transactions["is_fraud"].mean() < 0.01
     True
-    >>> spikes = simulate(50, 20, 30, patterns={"amount_spike": {"times": (20, 30)}})
+    >>> spikes = simulate(50, 20, 30, patterns={"amount_spike": {"amount_ratio": (20, 30)}})
     >>> spikes.transactions["fraud_type"].dropna().unique().tolist()
     ['amount_spike']
     """
@@ -132,7 +132,7 @@ def simulate(
     # A seed of NumPy is the same seed.
     customers, merchants, days, seed = (int(one) for one in (customers, merchants, days, seed))
     fraud_rate, drift = float(fraud_rate), float(drift)
-    check_output(frame)
+    check_output(output)
     frauds, harmless = chosen_patterns(patterns), chosen_anomalies(anomalies)
     world = World.of(
         settle(Draws(seed, "customers"), customers, merchants),
@@ -153,10 +153,10 @@ def simulate(
             customer_columns(Draws(seed, "details"), world.people, start).with_columns(
                 **of_customers(paid, world)
             ),
-            frame,
+            output,
         ),
-        _as(merchant_columns(world.shops).with_columns(**of_merchants(paid, world)), frame),
-        _as(described(paid, world), frame),
+        _as(merchant_columns(world.shops).with_columns(**of_merchants(paid, world)), output),
+        _as(described(paid, world), output),
     )
 
 
@@ -188,7 +188,7 @@ def _on_journey(
     home = world.people.home[paid.customer]
     there = where.city[paid.customer, day].astype(np.int64)
     away = where.away[paid.customer, day] & (paid.place == there) & (paid.anomaly == 0)
-    found: np.ndarray[tuple[int], np.dtype[np.bool_]] = away & far(home, there, travel.least_km)
+    found: np.ndarray[tuple[int], np.dtype[np.bool_]] = away & far(home, there, travel.min_km)
     return found
 
 

@@ -18,7 +18,7 @@ WAITS = {
     "handbook_features": "handbook_features(pandas)",
     "detect_patterns": "detect_patterns(pandas)",
     "detect_anomalies": "detect_anomalies(pandas)",
-    "score_transactions": "score_transactions(pandas)",
+    "fit_baseline": "fit_baseline(pandas)",
     "read_layout": 'read_layout(pandas, "handbook")',
     "fraud_rate of polars": 'fraud_rate(world.transactions, by="channel")',
     "fraud_rate of a lazy frame": 'fraud_rate(world.transactions.lazy(), by="channel")',
@@ -43,7 +43,7 @@ PARENT = """
     from synfin_analytics import *
 
     get_db_manager().create_all_tables()
-    world = simulate(40, 20, 30, seed=1, frame="polars")
+    world = simulate(40, 20, 30, seed=1, output="polars")
     for table, frame in world._asdict().items():
         load_df(frame, table, on_conflict="skip")
     pandas, arrow = world.transactions.to_pandas(), world.transactions.to_arrow()

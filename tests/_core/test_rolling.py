@@ -33,9 +33,9 @@ ROWS = st.lists(
 WINDOWS = st.fixed_dictionaries(
     {
         "length": st.none() | st.integers(0, 6),
-        "delay": st.integers(0, 4),
+        "lag": st.integers(0, 4),
         "closed": st.sampled_from(["right", "left", "both", "neither"]),
-        "itself": st.booleans(),
+        "include_current": st.booleans(),
     }
 )
 
@@ -43,13 +43,13 @@ WINDOWS = st.fixed_dictionaries(
 ROW = ("key", "at", "late", "counted", "value", "wanted", "known")
 
 
-def within(rows, place, *, length, delay, closed, itself):
+def within(rows, place, *, length, lag, closed, include_current):
     """Numbers of the rows in the window of one row, in the words of the definition."""
     row = rows[place]
-    newest = row["at"] - delay
+    newest = row["at"] - lag
     oldest = None if length is None else newest - length
     order = sorted(range(len(rows)), key=lambda number: (rows[number]["at"], number))
-    seen = order[: order.index(place) + itself]
+    seen = order[: order.index(place) + include_current]
     found = []
     for number in order:
         other = rows[number]
@@ -57,7 +57,7 @@ def within(rows, place, *, length, delay, closed, itself):
         if other["key"] != row["key"] or not other["counted"]:
             continue
         inside = known < newest or (known == newest and closed in ("right", "both"))
-        if delay == 0:
+        if lag == 0:
             # Of the row's own moment, only what comes before it.
             inside = inside and (known < row["at"] or number in seen)
         if oldest is not None:
@@ -130,7 +130,7 @@ def test_a_total_that_runs_over_leaves_the_windows_right():
 
 
 def test_a_mean_of_no_rows_is_not_a_number():
-    means = Runs(["a", "a"], [0, 1]).window(HOUR, itself=False).mean([4, 4])
+    means = Runs(["a", "a"], [0, 1]).window(HOUR, include_current=False).mean([4, 4])
     np.testing.assert_array_equal(means, [np.nan, 4])
 
 
@@ -145,8 +145,8 @@ def test_keys_of_any_kind_over_a_century_fit():
     [
         (lambda runs: runs.window(-HOUR), "`length` must not be negative"),
         (
-            lambda runs: runs.window(HOUR, delay=dt.timedelta(days=-1)),
-            "`delay` must not be",
+            lambda runs: runs.window(HOUR, lag=dt.timedelta(days=-1)),
+            "`lag` must not be",
         ),
         (
             lambda runs: runs.window(HOUR, closed="up"),

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from synfin_analytics.baseline import FEATURES, best_threshold, features_of, score_transactions
+from synfin_analytics.baseline import FEATURES, best_threshold, features_of, fit_baseline
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.io.load import load_df
 from synfin_analytics.metrics import Confusion
@@ -20,12 +20,12 @@ from synfin_analytics.simulation import simulate
 
 @pytest.fixture(scope="module")
 def world():
-    return simulate(customers=300, merchants=100, days=90, seed=3, frame="polars")
+    return simulate(customers=300, merchants=100, days=90, seed=3, output="polars")
 
 
 @pytest.fixture(scope="module")
 def model(world):
-    return score_transactions(world.transactions)
+    return fit_baseline(world.transactions)
 
 
 def confusion_of(predictions: pl.DataFrame) -> Confusion:
@@ -45,25 +45,25 @@ def test_the_model_finds_fraud_far_better_than_chance(model):
 
 def test_only_the_last_part_is_predicted_and_labels_had_time_to_arrive(world, model):
     moments = world.transactions.join(model.predictions, on="transaction_id")["timestamp"]
-    assert moments.min() >= model.tested_from
-    assert model.tested_from - model.learnt_until >= dt.timedelta(days=7)
-    learnt = world.transactions.filter(pl.col("timestamp") < model.learnt_until)
-    assert (model.learnt_rows, model.learnt_frauds) == (len(learnt), learnt["is_fraud"].sum())
+    assert moments.min() >= model.test_start
+    assert model.test_start - model.train_end >= dt.timedelta(days=7)
+    learnt = world.transactions.filter(pl.col("timestamp") < model.train_end)
+    assert (model.n_train, model.n_train_frauds) == (len(learnt), learnt["is_fraud"].sum())
 
 
 def test_later_payments_and_labels_change_nothing_of_what_was_said_before(world, model):
     """Neither features nor threshold may know the future."""
     last = world.transactions["timestamp"].max()
-    cut = model.tested_from + (last - model.tested_from) / 2
+    cut = model.test_start + (last - model.test_start) / 2
     changed = world.transactions.with_columns(
         pl.when(pl.col("timestamp") > cut).then(9_999.0).otherwise("amount").alias("amount"),
         # Labels younger than the delay are not known yet at the cut.
         (pl.col("is_fraud") ^ (pl.col("timestamp") > cut - dt.timedelta(days=6))).alias("is_fraud"),
     )
-    again = score_transactions(changed)
+    again = fit_baseline(changed)
     assert again.threshold == model.threshold
     before = world.transactions.filter(
-        pl.col("timestamp").is_between(model.tested_from, cut, closed="left")
+        pl.col("timestamp").is_between(model.test_start, cut, closed="left")
     )["transaction_id"]
     scores = [
         one.predictions.filter(pl.col("transaction_id").is_in(before.implode())).select(
@@ -107,7 +107,7 @@ def test_an_alarm_is_a_score_of_at_least_the_threshold(model):
     alarms = model.predictions.filter("prediction")["fraud_probability"]
     quiet = model.predictions.filter(~pl.col("prediction"))["fraud_probability"]
     assert alarms.min() >= model.threshold > quiet.max()
-    assert set(model.weights) == set(FEATURES)
+    assert set(model.coefficients) == set(FEATURES)
 
 
 @settings(deadline=None)
@@ -133,14 +133,14 @@ def test_no_other_threshold_has_a_better_f1(rows):
 
 @pytest.mark.parametrize("kind", ["pandas in pieces", "pandas with objects", "pyarrow"])
 def test_every_kind_of_frame_gives_the_same_model(world, model, kind):
-    again = score_transactions(ENGINES[kind](world.transactions))
+    again = fit_baseline(ENGINES[kind](world.transactions))
 
     assert_frame_equal(again.predictions, model.predictions)
 
 
 def test_what_is_no_frame_is_refused_in_words():
-    with pytest.raises(ArgumentError, match="The data of score_transactions must be a DataFrame"):
-        score_transactions([1, 2])
+    with pytest.raises(ArgumentError, match="The data of fit_baseline must be a DataFrame"):
+        fit_baseline([1, 2])
 
 
 def test_predictions_load_as_they_are(manager, world, model):
@@ -151,7 +151,7 @@ def test_predictions_load_as_they_are(manager, world, model):
 
 
 def test_without_a_known_fraud_there_is_never_an_alarm(world):
-    model = score_transactions(world.transactions.with_columns(is_fraud=pl.lit(False)))
+    model = fit_baseline(world.transactions.with_columns(is_fraud=pl.lit(False)))
     assert math.isinf(model.threshold)
     assert not model.predictions["prediction"].any()
 
@@ -160,34 +160,32 @@ def test_what_is_not_labelled_is_predicted_but_not_learnt_from(world):
     half = world.transactions.with_columns(
         pl.when(pl.int_range(pl.len()) % 2 == 0).then("is_fraud").alias("is_fraud")
     )
-    model = score_transactions(half)
+    model = fit_baseline(half)
     assert model.predictions["ground_truth"].null_count() > 0
-    learnt = half.filter(
-        (pl.col("timestamp") < model.learnt_until) & pl.col("is_fraud").is_not_null()
-    )
-    assert model.learnt_rows == len(learnt)
+    learnt = half.filter((pl.col("timestamp") < model.train_end) & pl.col("is_fraud").is_not_null())
+    assert model.n_train == len(learnt)
 
 
 def test_amounts_of_zero_and_of_three_decimals_are_scored(world):
     amounts = pl.when(pl.int_range(pl.len()) % 3 == 0).then(0.0).otherwise(pl.col("amount") * 1.001)
-    model = score_transactions(world.transactions.with_columns(amounts.alias("amount")))
+    model = fit_baseline(world.transactions.with_columns(amounts.alias("amount")))
     assert model.predictions["fraud_probability"].is_between(0, 1).all()
-    nothing = score_transactions(world.transactions.with_columns(amount=pl.lit(0.0)))
+    nothing = fit_baseline(world.transactions.with_columns(amount=pl.lit(0.0)))
     assert nothing.predictions["fraud_probability"].is_between(0, 1).all()
 
 
 def test_an_amount_that_is_missing_is_refused(world):
     amounts = pl.when(pl.int_range(pl.len()) != 3).then("amount")
     with pytest.raises(ArgumentError, match="amount: is required, but missing: 1 row: 3"):
-        score_transactions(world.transactions.with_columns(amounts))
+        fit_baseline(world.transactions.with_columns(amounts))
 
 
 def test_too_little_to_learn_from_is_said(world):
     with pytest.raises(ArgumentError, match="too few to learn from"):
-        score_transactions(world.transactions.head(1))
+        fit_baseline(world.transactions.head(1))
     with pytest.raises(ArgumentError, match="too few to learn from"):
-        score_transactions(world.transactions.with_columns(is_fraud=pl.lit(None, pl.Boolean)))
+        fit_baseline(world.transactions.with_columns(is_fraud=pl.lit(None, pl.Boolean)))
     with pytest.raises(NotFoundError, match="no column 'amount'"):
-        score_transactions(world.transactions.drop("amount"))
-    with pytest.raises(ArgumentError, match="`learn_share` must be between 0 and 1; got 1"):
-        score_transactions(world.transactions, learn_share=1)
+        fit_baseline(world.transactions.drop("amount"))
+    with pytest.raises(ArgumentError, match="`train_fraction` must be between 0 and 1; got 1"):
+        fit_baseline(world.transactions, train_fraction=1)

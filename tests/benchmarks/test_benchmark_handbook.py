@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 import pytest
 from click.testing import CliRunner
+from handbook_data import FILE
 from polars.testing import assert_frame_equal
-from test_load_handbook import FILE
 
 from synfin_analytics.exceptions import MissingDependencyError
 

@@ -31,7 +31,7 @@ def synfin(*arguments, code=0):
 @pytest.fixture
 def world(manager):
     """A small simulated world in the database."""
-    world = simulate(customers=20, merchants=10, days=70, seed=1, frame="polars")
+    world = simulate(customers=20, merchants=10, days=70, seed=1, output="polars")
     for table, frame in world._asdict().items():
         load_df(frame, table, manager=manager)
     return world

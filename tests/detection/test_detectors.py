@@ -298,7 +298,7 @@ LABELS = (
 
 @pytest.fixture(scope="module")
 def transactions():
-    return simulate(300, 120, 90, 7, fraud_rate=0.02, frame="polars").transactions
+    return simulate(300, 120, 90, 7, fraud_rate=0.02, output="polars").transactions
 
 
 @pytest.fixture(scope="module")
@@ -317,12 +317,12 @@ def test_labels_change_nothing(transactions, detect):
         transactions.with_columns(pl.col(there).shuffle(seed=1)),
         transactions.with_columns(pl.lit(None).alias(name) for name in there),
     ):
-        assert_frame_equal(detect(other).frame("polars"), whole.frame("polars"))
+        assert_frame_equal(detect(other).to_frame("polars"), whole.to_frame("polars"))
 
 
 def test_the_order_of_the_rows_changes_nothing(transactions, detected):
     shuffled = detect_patterns(transactions.sample(fraction=1, shuffle=True, seed=3))
-    assert_frame_equal(shuffled.frame("polars"), detected.frame("polars"))
+    assert_frame_equal(shuffled.to_frame("polars"), detected.to_frame("polars"))
 
 
 def test_most_of_a_simulations_fraud_is_found(transactions, detected):
@@ -346,7 +346,7 @@ def test_most_of_a_simulations_fraud_is_found(transactions, detected):
 def test_any_engine_gives_the_same(transactions, detected, engine):
     few = detect_patterns(transactions.head(5000))
     assert_frame_equal(
-        detect_patterns(engine(transactions.head(5000))).frame("polars"), few.frame("polars")
+        detect_patterns(engine(transactions.head(5000))).to_frame("polars"), few.to_frame("polars")
     )
 
 
@@ -355,7 +355,7 @@ def test_any_engine_gives_the_same(transactions, detected, engine):
 
 def test_a_pattern_tells_whom_and_what_it_is_about():
     found = detect_patterns(table(*EVERYDAY, *CASES["card_testing"][0]), "card_testing")
-    row = found.frame("polars").row(0, named=True)
+    row = found.to_frame("polars").row(0, named=True)
     characteristics = json.loads(row.pop("characteristics"))
     assert row == {
         "pattern_type": "card_testing",
@@ -374,11 +374,11 @@ def test_a_pattern_tells_whom_and_what_it_is_about():
     assert characteristics["figures"] == {
         "payments": 5, "amount": 404.8, "tiny_payments": 4, "large_amount": 400.0,
     }  # fmt: skip
-    assert characteristics["rule"]["within"] == "1.0 hour"
+    assert characteristics["rule"]["window"] == "1.0 hour"
 
 
 def test_links_count_up_to_the_patterns(detected):
-    patterns, links = detected.frame(), detected.transactions()
+    patterns, links = detected.to_frame(), detected.transactions()
     counts = links.groupby("pattern").size()
     assert counts.tolist() == patterns["detection_count"].tolist()
     kinds = links.groupby("pattern")["pattern_type"].first().tolist()
@@ -388,7 +388,7 @@ def test_links_count_up_to_the_patterns(detected):
 
 
 def test_scores_and_words_are_those_of_the_table(detected):
-    patterns = detected.frame("polars")
+    patterns = detected.to_frame("polars")
     assert patterns["confidence_score"].is_between(0.4, 1).all()
     assert set(patterns["severity"]) <= {"low", "medium", "high", "critical"}
     assert (patterns["first_detected"] <= patterns["last_detected"]).all()
@@ -396,7 +396,7 @@ def test_scores_and_words_are_those_of_the_table(detected):
 
 
 def test_anomalies_are_never_severe(transactions):
-    assert set(detect_anomalies(transactions).frame("polars")["severity"]) == {"low"}
+    assert set(detect_anomalies(transactions).to_frame("polars")["severity"]) == {"low"}
 
 
 def test_it_shows_itself(detected):
@@ -428,7 +428,7 @@ def test_without_optional_columns_the_others_still_look(transactions):
     }
     assert "not looked for: impossible_travel" in repr(found)
     assert "Not looked for: refund_abuse" in found._repr_html_()
-    assert {"card_testing", "just_below_limit"} <= set(found.frame()["pattern_type"])
+    assert {"card_testing", "just_below_limit"} <= set(found.to_frame()["pattern_type"])
     assert set(detect_anomalies(few).skipped) == {"holiday_travel"}
 
 
@@ -442,7 +442,7 @@ def test_after_amounts_of_0_alone_nothing_is_a_multiple_of_the_usual(detect):
     """A card that was only verified, with 0.00, and then used: no amount is infinitely unusual."""
     verified = [pay(day, 0.0) for day in range(11)]
     found = detect(table(*verified, pay(12, 5.0)))
-    assert found.frame("polars")["pattern_type"].to_list() == []
+    assert found.to_frame("polars")["pattern_type"].to_list() == []
 
 
 def test_a_silence_is_one_only_for_a_customer_who_pays_more_often():
@@ -451,25 +451,27 @@ def test_a_silence_is_one_only_for_a_customer_who_pays_more_often():
     woken = [pay(180 + 31 + n / 4, 80) for n in range(3)]
     rows = table(*rare, *woken)
     assert len(detect_patterns(rows, "dormant_card")) == 0
-    assert len(detect_patterns(rows, DormantCard(gaps=1.5))) == 1
+    assert len(detect_patterns(rows, DormantCard(gap_factor=1.5))) == 1
 
 
 #: Rows whose figures are exactly those of a threshold, which belong to the pattern.
 ON_THE_THRESHOLD = {
     "tiny": (CardTesting(), [pay(30 + minutes(n), 5.0, STRANGE) for n in range(4)]),
     "silence": (DormantCard(), [pay(89.5 + n / 4, 80) for n in range(3)]),
-    "usual of the silent": (DormantCard(times=1.9), [pay(100 + n / 4, 80) for n in range(3)]),
-    "spike": (AmountSpike(), [pay(30.1, 400, STRANGE)]),
-    "history of a spike": (AmountSpike(history=61), [pay(30.1, 500, STRANGE)]),
-    "usual of the account": (
-        AccountTakeover(times=2.2), [pay(30 + n, 90, STRANGE) for n in range(3)]
+    "usual of the silent": (
+        DormantCard(amount_ratio=1.9), [pay(100 + n / 4, 80) for n in range(3)]
     ),
-    "usual of the night": (NightSpree(times=2.1), [pay(30 + n / 24, 90) for n in range(4)]),
+    "spike": (AmountSpike(), [pay(30.1, 400, STRANGE)]),
+    "history of a spike": (AmountSpike(min_history=61), [pay(30.1, 500, STRANGE)]),
+    "usual of the account": (
+        AccountTakeover(amount_ratio=2.2), [pay(30 + n, 90, STRANGE) for n in range(3)]
+    ),
+    "usual of the night": (NightSpree(amount_ratio=2.1), [pay(30 + n / 24, 90) for n in range(4)]),
     "share of nights": (
-        NightSpree(share=0.25),
+        NightSpree(max_night_share=0.25),
         [pay(day + 0.1, 10) for day in range(20)] + [pay(30 + n / 24, 90) for n in range(4)],
     ),
-    "below a limit": (JustBelowLimit(below=0.5), [pay(30 + n / 4, 25.0) for n in range(4)]),
+    "below a limit": (JustBelowLimit(margin=0.5), [pay(30 + n / 4, 25.0) for n in range(4)]),
     "large purchase": (LargePurchase(), [pay(30.1, 400)]),
 }  # fmt: skip
 
@@ -528,7 +530,7 @@ def test_no_transactions_have_no_patterns():
     for detect in (detect_patterns, detect_anomalies):
         found = detect(table())
         assert (len(found), len(found.transactions())) == (0, 0)
-        assert found.frame("polars").schema["first_detected"] == pl.Datetime("us", "UTC")
+        assert found.to_frame("polars").schema["first_detected"] == pl.Datetime("us", "UTC")
 
 
 @settings(max_examples=40)
@@ -543,7 +545,7 @@ def test_any_rows_are_looked_through(rows, amount, status):
     given_rows = table(*(row | changed for row in rows))
     for detect in (detect_patterns, detect_anomalies):
         found = detect(given_rows)
-        assert not re.search("NaN|Infinity", "".join(found.frame("polars")["characteristics"]))
+        assert not re.search("NaN|Infinity", "".join(found.to_frame("polars")["characteristics"]))
         assert set(found.transactions("polars")["transaction_id"]) <= set(
             given_rows["transaction_id"]
         )
@@ -555,10 +557,10 @@ def test_any_rows_are_looked_through(rows, amount, status):
 def test_thresholds_can_be_others():
     tests = CASES["card_testing"][1]["too few"]
     rows = table(*EVERYDAY, *tests)
-    assert len(detect_patterns(rows, CardTesting(least=3))) == 1
-    assert len(detect_patterns(rows, [CardTesting(least=3), "velocity_burst"])) == 1
+    assert len(detect_patterns(rows, CardTesting(min_count=3))) == 1
+    assert len(detect_patterns(rows, [CardTesting(min_count=3), "velocity_burst"])) == 1
     ours = detect_patterns(table(*[pay(n / 8, 29.5) for n in range(4)]), JustBelowLimit((30.0,)))
-    assert json.loads(ours.frame()["characteristics"][0])["rule"]["limits"] == [30.0]
+    assert json.loads(ours.to_frame()["characteristics"][0])["rule"]["limits"] == [30.0]
 
 
 @pytest.mark.parametrize(
@@ -583,14 +585,16 @@ def test_unknown_patterns_are_told(patterns, error, words):
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda: VelocityBurst(least=0),
-        lambda: AmountSpike(times=float("nan")),
-        lambda: CardTesting(within=dt.timedelta(0)),
+        lambda: VelocityBurst(min_count=0),
+        lambda: AmountSpike(amount_ratio=float("nan")),
+        lambda: CardTesting(window=dt.timedelta(0)),
         lambda: JustBelowLimit(limits=(50.0, -1.0)),
     ],
 )
 def test_thresholds_are_above_nothing(wrong):
-    with pytest.raises(ArgumentError, match=r"^\w+: `(least|times|within|limits)` must be greater"):
+    with pytest.raises(
+        ArgumentError, match=r"^\w+: `(min_count|amount_ratio|window|limits)` must be greater"
+    ):
         wrong()
 
 

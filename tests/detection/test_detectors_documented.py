@@ -40,7 +40,7 @@ def test_its_thresholds_are_documented(detector):
 
 
 def test_the_code_runs(manager, session):
-    world = simulate(120, 50, 60, 4, fraud_rate=0.02, frame="polars")
+    world = simulate(120, 50, 60, 4, fraud_rate=0.02, output="polars")
     for name, frame in world._asdict().items():
         load_df(frame, name)
     (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)

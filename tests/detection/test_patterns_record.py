@@ -169,7 +169,7 @@ def test_what_was_done_is_told_in_words():
 
 @pytest.fixture(scope="module")
 def transactions():
-    return simulate(200, 80, 60, 5, fraud_rate=0.02, frame="polars").transactions
+    return simulate(200, 80, 60, 5, fraud_rate=0.02, output="polars").transactions
 
 
 def test_what_detectors_find_is_stored_as_it_is(session, transactions):
@@ -184,13 +184,13 @@ def test_what_detectors_find_is_stored_as_it_is(session, transactions):
         again = repository.upsert(detect(transactions.sample(fraction=1, shuffle=True, seed=1)))
         assert (again.added, again.updated, again.merged) == (0, 0, 0)
     count = repository.get_all()["detection_count"]
-    assert count.sum() == found.frame("polars")["detection_count"].sum()
+    assert count.sum() == found.to_frame("polars")["detection_count"].sum()
 
 
 def test_the_frame_loads_as_it_is(manager, transactions):
     for kind in ("pandas", "polars", "arrow"):
         found = detect_patterns(transactions)
-        assert load_df(found.frame(kind), "fraud_patterns").inserted == len(found)
+        assert load_df(found.to_frame(kind), "fraud_patterns").inserted == len(found)
 
 
 def test_new_days_bring_stored_patterns_up_to_date(session, transactions):

@@ -96,7 +96,7 @@ def engineered(frame, **options):
 
 
 def world():
-    return simulate(customers=25, merchants=10, days=25, seed=3, frame="polars")
+    return simulate(customers=25, merchants=10, days=25, seed=3, output="polars")
 
 
 # -- What they are --------------------------------------------------------------------------------
@@ -214,13 +214,13 @@ def test_nothing_later_changes_a_feature(frame, other, share, delay, dated):
 def test_periods_added_one_by_one_are_the_same_as_all_at_once(frame, cuts):
     ends = [None, *(START + cut for cut in sorted(cuts)), None]
     parts = [
-        engineered(frame.filter(pl.col("timestamp") < until) if until else frame, since=since)
-        for since, until in pairwise(ends)
+        engineered(frame.filter(pl.col("timestamp") < end) if end else frame, start=start)
+        for start, end in pairwise(ends)
     ]
     whole = engineered(frame)
     added = pl.concat(parts)
     assert_frame_equal(added.sort("transaction_id"), whole.sort("transaction_id"), check_exact=True)
-    begun = [engineered(frame, since=since, until=until) for since, until in pairwise(ends)]
+    begun = [engineered(frame, start=start, end=end) for start, end in pairwise(ends)]
     assert_frame_equal(pl.concat(begun), added, check_exact=True)
 
 
@@ -310,15 +310,15 @@ def test_amounts_of_zero_give_no_infinite_ratio():
     assert last["amount_to_max_ratio"] is None
 
 
-def test_a_date_as_the_end_of_a_period_includes_that_day():
+def test_a_date_is_its_midnight_so_that_the_end_excludes_that_day():
     frame = world().transactions
     day = frame["timestamp"].min().date() + dt.timedelta(days=3)
-    found = engineer_features(frame, since=day, until=day.isoformat())
+    found = engineer_features(frame, start=day, end=(day + DAY).isoformat())
     want = frame.filter(pl.col("timestamp").dt.date() == day)["transaction_id"]
     assert len(want) > 1
     assert found["transaction_id"].to_list() == want.to_list()
     midnight = dt.datetime.combine(day, dt.time(), dt.UTC)
-    before = engineer_features(frame, since=midnight - DAY, until=midnight)
+    before = engineer_features(frame, start=midnight - DAY, end=day)
     assert not before["transaction_id"].is_in(want.implode()).any()
 
 
@@ -354,7 +354,7 @@ def test_a_pandas_frame_keeps_its_index_and_the_type_of_its_ids():
     frame = world().transactions.to_pandas().set_index("transaction_id", drop=False)
     frame["transaction_id"] = range(len(frame))
     day = frame["timestamp"].max().normalize()
-    found = engineer_features(frame, since=day.isoformat())
+    found = engineer_features(frame, start=day.isoformat())
     assert 0 < len(found) < len(frame)
     assert found.index.equals(frame.index[frame["timestamp"] >= day])
     assert found["transaction_id"].equals(frame.loc[found.index, "transaction_id"])
@@ -464,12 +464,16 @@ def test_a_customer_who_is_twice_in_the_table_is_told():
 
 @pytest.mark.parametrize("delay", ["-7d", dt.timedelta(days=-7), 7])
 def test_a_delay_that_is_none_is_refused(delay):
-    with pytest.raises(ArgumentError, match=r"`label_delay` must be a length of time that is not"):
+    with pytest.raises(
+        ArgumentError, match=r"`label_delay` must be a duration of at least 0, such as '7d'; got"
+    ):
         engineer_features(world().transactions, label_delay=delay)
 
 
 def test_a_period_that_is_none_is_refused():
-    with pytest.raises(ArgumentError, match="`until` must be later than `since`"):
-        engineer_features(world().transactions, since="2026-03-02T00:00", until="2026-03-02T00:00")
-    with pytest.raises(ArgumentError, match="`since` must be a date or a time"):
-        engineer_features(world().transactions, since="yesterday")
+    with pytest.raises(
+        ArgumentError, match="`end` must be later than `start`; got start=2026-03-02"
+    ):
+        engineer_features(world().transactions, start="2026-03-02", end="2026-03-02T00:00")
+    with pytest.raises(ArgumentError, match="`start` must be a date or a time"):
+        engineer_features(world().transactions, start="yesterday")

@@ -33,7 +33,7 @@ NAMES = ["transaction_id", *MLFeatures.feature_names()]
 @pytest.fixture
 def world(manager):
     """Customers, merchants and transactions, as they are in the tables."""
-    world = simulate(customers=30, merchants=12, days=DAYS, seed=5, frame="polars")
+    world = simulate(customers=30, merchants=12, days=DAYS, seed=5, output="polars")
     for name, frame in world._asdict().items():
         load_df(frame, name, manager=manager)
     return world
@@ -146,10 +146,13 @@ def test_a_period_without_rows_stores_nothing(world, repository):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"label_delay": "-1d"}, "`label_delay` must be a length of time that is not negative"),
+        (
+            {"label_delay": "-1d"},
+            "`label_delay` must be a duration of at least 0, such as '7d'; got '-1d'.",
+        ),
         (
             {"start": "2026-03-02", "end": "2026-03-01"},
-            "`end` must be later than `start`",
+            "`end` must be later than `start`; got start=2026-03-02, end=2026-03-01.",
         ),
     ],
 )

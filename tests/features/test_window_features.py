@@ -9,8 +9,8 @@ import pandas as pd
 import polars as pl
 import pytest
 from engines import engines_for
+from handbook_data import FILE
 from polars.testing import assert_frame_equal
-from test_load_handbook import FILE
 
 from synfin_analytics import (
     ArgumentError,
@@ -25,7 +25,7 @@ START = dt.datetime(2026, 3, 1, 10, tzinfo=dt.UTC)
 
 
 def payments():
-    return simulate(customers=20, merchants=8, days=40, seed=7, frame="polars").transactions
+    return simulate(customers=20, merchants=8, days=40, seed=7, output="polars").transactions
 
 
 def rolled(column, by, days):
@@ -124,11 +124,11 @@ def four(**columns):
     ("options", "counts"),
     [
         ({}, [1, 2, 1, 1]),
-        ({"itself": False}, [0, 1, 0, 0]),
+        ({"include_current": False}, [0, 1, 0, 0]),
         ({"closed": "both"}, [1, 2, 3, 1]),
         ({"closed": "left"}, [0, 0, 2, 0]),
         ({"closed": "neither"}, [0, 0, 0, 0]),
-        ({"delay": "1h"}, [0, 0, 2, 0]),
+        ({"lag": "1h"}, [0, 0, 2, 0]),
     ],
 )
 def test_a_window_has_the_ends_that_are_asked_for(options, counts):
@@ -156,7 +156,11 @@ def test_where_there_is_no_key_nothing_is_known():
         ({"windows": 7}, ArgumentError, "`windows` must be a whole number"),
         ({"by": ["1d"]}, ArgumentError, "`by` must be the name of a column, a text; got ['1d']"),
         ({"value": 1}, ArgumentError, "`value` must be the name of a column, a text; got 1"),
-        ({"delay": "-1d"}, ArgumentError, "`delay` must be a whole number"),
+        (
+            {"lag": "-1d"},
+            ArgumentError,
+            "`lag` must be a duration of at least 0, such as '7d'; got '-1d'.",
+        ),
         ({"by": "card"}, NotFoundError, "no column 'card' in the transactions. Did you mean 'car"),
         (
             {"value": "latitude"},

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
+from handbook_data import FILE
 from polars.testing import assert_frame_equal
 
 from synfin_analytics.io.load import load_df
@@ -15,9 +14,6 @@ from synfin_analytics.io.read import read_df
 
 if TYPE_CHECKING:
     from synfin_analytics.database.manager import DatabaseManager
-
-FOLDER = Path(os.environ.get("SYNFIN_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
-FILE = FOLDER / "handbook" / "transactions.parquet"
 
 pytestmark = pytest.mark.skipif(
     not FILE.exists(),

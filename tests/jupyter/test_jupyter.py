@@ -17,9 +17,9 @@ from synfin_analytics import (
     compare_models,
     detect_patterns,
     evaluate,
+    fit_baseline,
     fraud_rate,
     plot_fraud_rate,
-    score_transactions,
     simulate,
     time_split,
 )
@@ -36,23 +36,23 @@ rates = fraud_rate(pd.DataFrame({"amount": [1000.0] * 4, "is_fraud": [True, Fals
 @pytest.fixture(scope="module")
 def small():
     """A world, a model's scores of it, and what comes of both."""
-    world = simulate(customers=80, merchants=50, days=40, seed=1, frame="polars")
-    model = score_transactions(world.transactions)
+    world = simulate(customers=80, merchants=50, days=40, seed=1, output="polars")
+    model = fit_baseline(world.transactions)
     scored = world.transactions.join(model.predictions, on="transaction_id")
     result = evaluate(scored, score="fraud_probability", threshold=0.05)
     return {
         "Simulation": world,
-        "ScoredModel": model,
+        "BaselineModel": model,
         "DetectedPatterns": detect_patterns(world.transactions),
         "Evaluation": result,
         "GroupedEvaluation": evaluate(scored, score="fraud_probability", by="channel"),
         "Comparison": compare_models(
-            scored, {"a": "fraud_probability", "b": "fraud_probability"}, draws=20
+            scored, {"a": "fraud_probability", "b": "fraud_probability"}, n_resamples=20
         ),
         "Confusion": result.confusion,
         "Threshold": result.threshold_for_alerts(10),
         "TopK": result.card_precision_at_k(5),
-        "TimeSplit": time_split(world.transactions, train="20d", delay="3d", test="10d"),
+        "TimeSplit": time_split(world.transactions, train="20d", label_delay="3d", test="10d"),
         "Display": plot_fraud_rate(fraud_rate(world.transactions, by="channel")),
         "DatabaseConfig": DatabaseConfig(database="fraud"),
         "DatabaseManager": DatabaseManager(DatabaseConfig(database="fraud")),
@@ -61,7 +61,7 @@ def small():
 
 TABLES = ["Simulation", "DetectedPatterns", "Evaluation", "GroupedEvaluation", "Comparison",
           "Confusion"]  # fmt: skip
-WORDS = ["ScoredModel", "Threshold", "TopK", "TimeSplit", "Display", "DatabaseConfig",
+WORDS = ["BaselineModel", "Threshold", "TopK", "TimeSplit", "Display", "DatabaseConfig",
          "DatabaseManager"]  # fmt: skip
 
 
@@ -87,11 +87,11 @@ def test_a_simulation_says_how_large_it_is(small):
 
 
 def test_a_scored_model_says_what_it_learnt_from(small):
-    model = small["ScoredModel"]
+    model = small["BaselineModel"]
     assert repr(model) == (
-        f"ScoredModel(baseline 1.0: learnt from {model.learnt_rows:,} transactions and "
-        f"{model.learnt_frauds} frauds until {model.learnt_until:%Y-%m-%d}; "
-        f"{model.predictions.height:,} predictions from {model.tested_from:%Y-%m-%d} on)"
+        f"BaselineModel(baseline 1.0: learnt from {model.n_train:,} transactions and "
+        f"{model.n_train_frauds} frauds until {model.train_end:%Y-%m-%d}; "
+        f"{model.predictions.height:,} predictions from {model.test_start:%Y-%m-%d} on)"
     )
 
 

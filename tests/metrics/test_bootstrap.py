@@ -34,19 +34,19 @@ def customers(seed: int, rows: int = 600, clusters: int = 80) -> pl.DataFrame:
 )
 def test_every_draw_has_the_value_of_scikit_learn(metric, theirs):
     rows = customers(1)
-    found = evaluate(rows, score="p").bootstrap(metric, draws=20, seed=3)
+    found = evaluate(rows, score="p").bootstrap(metric, n_resamples=20, seed=3)
 
     names, code = np.unique(rows["customer_id"], return_inverse=True)
     (block,) = weights(len(names), 20, 3, 20)
     expected = [theirs(rows["is_fraud"], rows["p"], sample_weight=w[code]) for w in block.T]
-    assert np.allclose(found.drawn, expected, rtol=1e-12)
+    assert np.allclose(found.distribution, expected, rtol=1e-12)
     assert found.value == pytest.approx(theirs(rows["is_fraud"], rows["p"]), rel=1e-12)
 
 
 @pytest.mark.parametrize("metric", ["precision", "recall", "specificity"])
 def test_shares_are_drawn_too(metric):
     one = evaluate(customers(2), score="p")
-    found = one.bootstrap(metric, draws=50)
+    found = one.bootstrap(metric, n_resamples=50)
 
     assert found.value == pytest.approx(getattr(one, metric))
     assert found.low < found.value < found.high
@@ -61,18 +61,18 @@ def test_the_same_seed_draws_the_same_and_the_size_of_a_block_changes_nothing():
 
 def test_draws_in_which_nothing_is_defined_are_dropped_and_counted():
     rows = pl.DataFrame({"customer_id": [1, 2], "p": [0.9, 0.1], "is_fraud": [1, 0]})
-    found = evaluate(rows, score="p").bootstrap("roc_auc", draws=100)
+    found = evaluate(rows, score="p").bootstrap("roc_auc", n_resamples=100)
 
-    assert 30 < found.dropped < 70  # half of the draws have the same customer twice
-    assert len(found.values) == 100 - found.dropped
-    words = f"{found.dropped} of 100 draws, in which the metric is not defined, were dropped"
+    assert 30 < found.n_undefined < 70  # half of the draws have the same customer twice
+    assert len(found.values) == 100 - found.n_undefined
+    words = f"{found.n_undefined} of 100 draws, in which the metric is not defined, were dropped"
     assert words in repr(found)
 
 
 def test_without_rows_every_draw_is_dropped():
     empty = customers(1).clear()
-    found = evaluate(empty, score="p").bootstrap(draws=10)
-    assert found.dropped == 10
+    found = evaluate(empty, score="p").bootstrap(n_resamples=10)
+    assert found.n_undefined == 10
     assert math.isnan(found.low)
 
 
@@ -89,7 +89,9 @@ def test_intervals_of_customers_cover_what_they_promise():
             rows["is_fraud"].cast(int).to_numpy(),
         )
         model = {"": (rows["customer_id"].to_numpy(), counts, 0.5)}
-        found = bootstrap_counts("roc_auc", model, cluster="customer", draws=300, seed=seed)[""]
+        found = bootstrap_counts("roc_auc", model, cluster="customer", n_resamples=300, seed=seed)[
+            ""
+        ]
         hits += found.low <= truth <= found.high
     assert 0.93 <= hits / samples <= 0.97
 
@@ -104,7 +106,7 @@ def days(seed: int) -> pl.DataFrame:
 @pytest.mark.parametrize("cluster", ["customer_id", "timestamp"])
 def test_card_precision_is_drawn_by_card_or_by_day(cluster):
     one = evaluate(days(1), score="p")
-    found = one.bootstrap("card_precision_at_k", cluster, k=5, draws=200)
+    found = one.bootstrap("card_precision_at_k", cluster, k=5, n_resamples=200)
 
     assert found.value == pytest.approx(one.card_precision_at_k(5).value)
     assert found.low <= found.value <= found.high
@@ -134,7 +136,11 @@ def test_of_card_precision_nothing_else_is_drawn():
     ("arguments", "error", "words"),
     [
         ({"metric": "auc"}, NotFoundError, "roc_auc"),
-        ({"draws": 0}, ArgumentError, "`draws` must be a whole number of at least 1; got 0"),
+        (
+            {"n_resamples": 0},
+            ArgumentError,
+            "`n_resamples` must be a whole number of at least 1; got 0",
+        ),
         ({"seed": -1}, ArgumentError, "`seed` must be a whole number of at least 0; got -1"),
         ({"cluster": "customer"}, NotFoundError, "customer_id"),
     ],
@@ -147,7 +153,7 @@ def test_wrong_arguments_are_named(arguments, error, words):
 # -- Models side by side ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["cluster", "day", "card"])
+@pytest.mark.parametrize("name", ["cluster", "day", "entity"])
 def test_a_column_itself_is_refused_in_place_of_its_name(name):
     frame = customers(1)
     with pytest.raises(ArgumentError, match=f"`{name}` must be the name of a column"):
@@ -161,7 +167,7 @@ def test_the_day_of_top_k_is_the_name_of_a_column(call):
         getattr(evaluate(frame, score="p"), call)(5, day=frame["customer_id"])
 
 
-@pytest.mark.parametrize("call", ["interval", "baseline"])
+@pytest.mark.parametrize("call", ["confidence_interval", "baseline"])
 def test_a_list_of_metrics_is_refused_where_one_is_taken(call):
     with pytest.raises(
         ArgumentError, match=r"`metric` must be a text such as 'recall'; got \['pre"
@@ -175,20 +181,20 @@ def test_metrics_that_are_no_names_are_asked_for_as_metrics():
 
 
 def test_the_difference_is_paired():
-    found = compare_models(customers(1), {"old": "p", "new": "better"}, draws=200).frame()
+    found = compare_models(customers(1), {"old": "p", "new": "better"}, n_resamples=200).to_frame()
     auc = found[found["metric"] == "roc_auc"].set_index("model")
     new = auc.loc["new"]
 
     assert new["difference"] == pytest.approx(new["value"] - auc.loc["old", "value"])
     assert 0 < new["difference_low"] < new["difference"] < new["difference_high"]
     # Each draw changes both models alike: their difference varies less than either.
-    assert new["difference_high"] - new["difference_low"] < new["high"] - new["low"]
+    assert new["difference_high"] - new["difference_low"] < new["value_high"] - new["value_low"]
     assert math.isnan(auc.loc["old", "difference"])
     assert auc["baseline"].tolist() == [0.5, 0.5]
 
 
 def test_a_model_does_not_differ_from_itself():
-    found = compare_models(customers(1), {"one": "p", "same": "p"}, draws=20).frame()
+    found = compare_models(customers(1), {"one": "p", "same": "p"}, n_resamples=20).to_frame()
     same = found[found["model"] == "same"]
     assert same["difference"].tolist() == same["difference_high"].tolist() == [0] * 4
 
@@ -196,7 +202,9 @@ def test_a_model_does_not_differ_from_itself():
 def test_models_can_have_thresholds_of_their_own():
     thresholds = {"old": 0.4, "new": 0.6}
     models = {"old": "p", "new": "better"}
-    found = compare_models(customers(1), models, threshold=thresholds, metrics=["recall"], draws=5)
+    found = compare_models(
+        customers(1), models, threshold=thresholds, metrics=["recall"], n_resamples=5
+    )
     assert {name: one.threshold.value for name, one in found.evaluations.items()} == thresholds
 
 
@@ -233,8 +241,8 @@ def test_small_groups_are_marked_and_not_dropped():
     assert found.by_group.groupby("channel")["small"].first().to_dict() == {
         "atm": True, "online": False, "pos": False
     }  # fmt: skip
-    assert found.worst("recall") == ("online",)
-    assert found.worst("recall", small=True) == ("atm",)
+    assert found.group_min("recall").group == ("online",)
+    assert found.group_min("recall", include_small=True).group == ("atm",)
 
 
 def test_the_largest_difference_has_an_interval():
@@ -260,5 +268,5 @@ def test_a_threshold_chosen_on_all_rows_was_chosen_on_those_of_each_group():
 def test_groups_without_rows_are_none():
     found = evaluate(GROUPS.clear(), score="p", by=["channel"])
     assert found.groups == ()
-    assert found.worst("recall") is None
+    assert found.group_min("recall").group is None
     assert len(found.by_group) == 0

@@ -76,16 +76,20 @@ def test_the_effective_number_of_transactions_is_that_of_the_definition(rows, cl
     defined = Definition(rows, clusters)
     assume(defined.few() > 1)
 
-    row = fraud_rate(pl.DataFrame(rows, SCHEMA), cluster=clusters, level=LEVEL).row(0, named=True)
+    row = fraud_rate(pl.DataFrame(rows, SCHEMA), cluster=clusters, confidence_level=LEVEL).row(
+        0, named=True
+    )
 
     size = defined.n_effective(np.ones(len(rows)))
     assert row["n_effective"] == pytest.approx(size)
-    low, high = proportion_interval(row["fraud_rate"] * size, size, level=LEVEL)
-    assert (row["low"], row["high"]) == pytest.approx((float(low), float(high)))
+    low, high = proportion_interval(row["fraud_rate"] * size, size, confidence_level=LEVEL)
+    assert (row["fraud_rate_low"], row["fraud_rate_high"]) == pytest.approx(
+        (float(low), float(high))
+    )
     share = row["fraud_bps"] / 10_000
     if 0 < share < 1:
         size = defined.n_effective(defined.amount)
-        ends = proportion_interval(share * size, size, level=LEVEL)
+        ends = proportion_interval(share * size, size, confidence_level=LEVEL)
         assert row["fraud_bps_low"] == pytest.approx(10_000 * float(ends[0]))
         assert row["fraud_bps_high"] == pytest.approx(10_000 * float(ends[1]))
 
@@ -117,13 +121,15 @@ def test_payments_of_a_customer_that_are_all_alike_count_like_one():
     independent = row_of(STOLEN, cluster=None)
     assert independent["n_effective"] == 400
     assert independent["fraud_clusters"] == 40
-    assert row["high"] - row["low"] > 3 * (independent["high"] - independent["low"])
+    assert row["fraud_rate_high"] - row["fraud_rate_low"] > 3 * (
+        independent["fraud_rate_high"] - independent["fraud_rate_low"]
+    )
 
 
 def test_without_clusters_the_interval_is_that_of_independent_transactions():
     low, high = proportion_interval(40, 400, "jeffreys")
     row = row_of(STOLEN, interval="jeffreys", cluster=None)
-    assert (row["low"], row["high"]) == (float(low), float(high))
+    assert (row["fraud_rate_low"], row["fraud_rate_high"]) == (float(low), float(high))
 
 
 def test_customers_and_merchants_are_the_usual_clusters():
@@ -161,10 +167,10 @@ def test_a_group_without_fraud_has_the_design_effect_of_all_groups():
 
     atm, pos = fraud_rate(frame, by="channel", cluster="customer_id").to_dicts()
 
-    assert (pos["frauds"], pos["fraud_rate"], pos["low"]) == (0, 0, 0)
+    assert (pos["frauds"], pos["fraud_rate"], pos["fraud_rate_low"]) == (0, 0, 0)
     assert pos["n_effective"] == pytest.approx(40)  # the frauds of "atm" are 10 of a customer
-    assert pos["high"] == pytest.approx(float(proportion_interval(0, 40)[1]))
-    assert pos["high"] > row_of(frame, cluster=None, by="channel")["low"]
+    assert pos["fraud_rate_high"] == pytest.approx(float(proportion_interval(0, 40)[1]))
+    assert pos["fraud_rate_high"] > row_of(frame, cluster=None, by="channel")["fraud_rate_low"]
     assert atm["n_effective"] < 40
 
 
@@ -173,8 +179,8 @@ def test_where_no_two_clusters_have_a_fraud_a_cluster_counts_like_one_transactio
     frame = STOLEN.with_columns(is_fraud=pl.Series([n < frauds for n in range(400)]))
     row = row_of(frame, cluster="customer_id")
     assert row["n_effective"] == pytest.approx(40)
-    assert 0 <= row["low"] <= row["fraud_rate"] <= row["high"] <= 1
-    assert row["low"] == 0 or frauds > 0
+    assert 0 <= row["fraud_rate_low"] <= row["fraud_rate"] <= row["fraud_rate_high"] <= 1
+    assert row["fraud_rate_low"] == 0 or frauds > 0
     assert row["fraud_bps_low"] <= row["fraud_bps"] <= row["fraud_bps_high"]
 
 
@@ -199,8 +205,8 @@ def test_the_interval_by_value_is_wider_where_few_amounts_make_most_of_it():
 
     even, uneven = row_of(equal), row_of(one_large)
 
-    assert even["fraud_bps_low"] == pytest.approx(10_000 * even["low"])
-    assert even["fraud_bps_high"] == pytest.approx(10_000 * even["high"])
+    assert even["fraud_bps_low"] == pytest.approx(10_000 * even["fraud_rate_low"])
+    assert even["fraud_bps_high"] == pytest.approx(10_000 * even["fraud_rate_high"])
     assert uneven["fraud_bps_high"] - uneven["fraud_bps_low"] > (
         2 * (even["fraud_bps_high"] - even["fraud_bps_low"])
     )
@@ -219,7 +225,7 @@ def test_amounts_whose_squares_no_double_holds_have_no_interval():
         row = row_of(STOLEN.with_columns(amount=pl.lit(1e200)), cluster=cluster)
         assert row["fraud_bps"] == pytest.approx(1000)
         assert math.isnan(row["fraud_bps_low"])
-        assert row["low"] > 0
+        assert row["fraud_rate_low"] > 0
 
 
 def test_clusters_that_cannot_be_are_refused():
@@ -244,7 +250,7 @@ def test_95_percent_intervals_of_robbed_customers_hold_the_rate():
         frame = pl.DataFrame({"customer_id": customers, "is_fraud": fraud})
         for cluster, list_ in (("customer_id", held), (None, naive)):
             row = row_of(frame, amount=None, cluster=cluster)
-            list_.append(row["low"] <= 0.015 <= row["high"])
+            list_.append(row["fraud_rate_low"] <= 0.015 <= row["fraud_rate_high"])
     assert np.mean(held) >= 0.93
     assert np.mean(naive) < 0.7
 
@@ -256,6 +262,6 @@ def test_the_rate_and_its_interval_are_seen_at_80_columns(monkeypatch):
         result = fraud_rate(frame.to_pandas(), by=by)
         with pd.option_context("display.width", 80, "display.max_columns", 0):
             shown = repr(result).splitlines()[0].split()
-        assert shown[-3:] == ["fraud_rate", "low", "high"]
+        assert shown[-3:] == ["fraud_rate", "fraud_rate_low", "fraud_rate_high"]
         with pl.Config(tbl_cols=8):
             assert "fraud_rate" in repr(pl.from_pandas(result))

@@ -84,15 +84,15 @@ def in_utc(every: str) -> pl.DataFrame:
 def test_days_that_are_drawn_or_ranked_are_those_of_utc_in_every_zone(frame):
     result, expected = evaluate(frame), evaluate(UTC)
     for metric, options in (("recall", {}), ("card_precision_at_k", {"k": 3})):
-        drawn = result.bootstrap(metric, "timestamp", draws=30, **options).drawn
-        days = expected.bootstrap(metric, "timestamp", draws=30, **options).drawn
+        drawn = result.bootstrap(metric, "timestamp", n_resamples=30, **options).distribution
+        days = expected.bootstrap(metric, "timestamp", n_resamples=30, **options).distribution
         np.testing.assert_array_equal(drawn, days)
     assert repr(result.precision_at_k(3)) == repr(expected.precision_at_k(3))
 
 
 @pytest.mark.parametrize("frame", [one for one in in_zones() if "dask" not in str(one.id)])
 def test_splits_by_time_are_those_of_utc_in_every_zone(frame):
-    periods = {"train": "3d", "delay": "1d", "test": "2d"}
+    periods = {"train": "3d", "label_delay": "1d", "test": "2d"}
     assert repr(time_split(frame, **periods)) == repr(time_split(UTC, **periods))
     folds, expected = (prequential_folds(one, 3, **periods) for one in (frame, UTC))
     assert [repr(fold) for fold in folds] == [repr(fold) for fold in expected]

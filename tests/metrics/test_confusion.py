@@ -50,23 +50,23 @@ def test_a_rate_without_denominator_is_nan_and_says_why():
     assert math.isnan(quiet.balanced_accuracy)
     assert quiet.accuracy == 1
     assert (
-        quiet.why_undefined("precision")
+        quiet.undefined_reason("precision")
         == "precision is not defined: no transaction was predicted to be fraud"
     )
-    assert quiet.why_undefined("accuracy") is None
-    assert all(math.isnan(end) for end in quiet.interval("recall"))
+    assert quiet.undefined_reason("accuracy") is None
+    assert all(math.isnan(end) for end in quiet.confidence_interval("recall"))
 
 
 def test_interval_is_that_of_its_two_counts():
     confusion = Confusion(tp=30, fp=10, fn=20, tn=940)
-    assert confusion.interval("precision", "exact", 0.9) == tuple(
+    assert confusion.confidence_interval("precision", "exact", 0.9) == tuple(
         float(end) for end in proportion_interval(30, 40, "exact", 0.9)
     )
 
 
 def test_a_rate_that_is_no_share_of_transactions_has_no_interval():
     with pytest.raises(NotFoundError, match="no rate with an interval 'f1'"):
-        Confusion(1, 1, 1, 1).interval("f1")
+        Confusion(1, 1, 1, 1).confidence_interval("f1")
 
 
 @pytest.mark.parametrize("wrong", [-1, 1.5, None, "3"])

@@ -53,7 +53,7 @@ def test_areas_are_those_of_scikit_learn(rows):
 @given(both_classes)
 def test_the_curve_is_that_of_scikit_learn(rows):
     score, label = zip(*rows, strict=True)
-    frame = Curve(counts_of(rows)).frame()
+    frame = Curve(counts_of(rows)).to_frame()
 
     precision, recall, thresholds = sk.precision_recall_curve(label, score)
     assert np.allclose(frame["threshold"][1:], thresholds[::-1], rtol=0, atol=0)
@@ -95,12 +95,12 @@ def test_fewer_points_keep_the_ends_and_the_areas(rows, points):
 def test_who_writes_to_the_frame_of_a_curve_leaves_the_curve_as_it_was():
     curve = Curve(ScoreCounts.of([0.9, 0.2, 0.1], [True, False, True]))
 
-    written = curve.frame()
+    written = curve.to_frame()
     written.loc[:, ["threshold", "alerts", "tp"]] = 0
 
     assert (curve.alerts.tolist(), curve.tp.tolist()) == ([1, 2, 3], [1, 1, 2])
-    assert curve.frame()["alerts"].tolist() == [0, 1, 2, 3]
-    assert curve.frame()["threshold"].tolist() == [math.inf, 0.9, 0.2, 0.1]
+    assert curve.to_frame()["alerts"].tolist() == [0, 1, 2, 3]
+    assert curve.to_frame()["threshold"].tolist() == [math.inf, 0.9, 0.2, 0.1]
 
 
 def test_a_curve_of_many_points_has_nearly_the_same_area_when_it_is_thinned():
@@ -194,7 +194,7 @@ def test_nothing_to_evaluate_is_told(labels):
     one = evaluate(frame, score="p")
 
     assert one.n == 0
-    assert one.unlabelled == len(labels)
+    assert one.n_unlabelled == len(labels)
     assert set(notes_of(one).values()) == {"there is no labelled transaction"}
     assert len(one.curve()) == 1
     assert one.calibration()["transactions"].sum() == 0
@@ -259,7 +259,7 @@ def test_a_summary_has_the_interval_and_the_baseline_beside_each_metric():
     summary = evaluate(frame, score="p").summary().set_index("metric")
 
     assert summary.loc["precision", ["value", "k", "n", "baseline"]].tolist() == [0.5, 5, 10, 0.1]
-    assert summary.loc["precision", "low"] == pytest.approx(0.2366, abs=1e-4)
+    assert summary.loc["precision", "value_low"] == pytest.approx(0.2366, abs=1e-4)
     assert summary.loc["average_precision", "baseline"] == 0.1
     assert summary.loc["roc_auc", "baseline"] == 0.5
     assert summary.loc["brier", "baseline"] == pytest.approx(0.09)

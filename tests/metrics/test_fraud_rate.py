@@ -103,7 +103,7 @@ def test_rate_interval_and_value_of_one_group():
     row = fraud_rate(frame).row(0, named=True)
     assert (row["transactions"], row["labelled"], row["frauds"]) == (40, 40, 3)
     assert row["fraud_rate"] == 0.075
-    assert (round(row["low"], 3), round(row["high"], 3)) == (0.026, 0.199)
+    assert (round(row["fraud_rate_low"], 3), round(row["fraud_rate_high"], 3)) == (0.026, 0.199)
     assert (row["amount"], row["fraud_amount"]) == (4300, 600)
     assert row["fraud_bps"] == pytest.approx(10_000 * 600 / 4300)
 
@@ -118,7 +118,10 @@ def test_what_is_not_labelled_counts_neither_in_the_rate_nor_in_the_value():
 def test_a_group_of_which_nothing_is_labelled_has_a_rate_of_nan():
     row = fraud_rate(table(is_fraud=[None, None])).row(0, named=True)
     assert row["frauds"] == 0
-    assert all(math.isnan(row[name]) for name in ("fraud_rate", "low", "high", "fraud_bps"))
+    assert all(
+        math.isnan(row[name])
+        for name in ("fraud_rate", "fraud_rate_low", "fraud_rate_high", "fraud_bps")
+    )
 
 
 def test_no_transactions_give_one_row_overall_and_no_group():
@@ -260,9 +263,9 @@ def test_labels_may_be_0_and_1_and_columns_have_other_names():
 
 def test_values_can_be_left_out():
     result = fraud_rate(pl.DataFrame({"is_fraud": [True]}), amount=None)
-    counts = ["labelled", "frauds", "transactions"]
-    about = ["fraud_clusters", "n_effective", "reliable"]
-    assert result.columns == [*counts, *about, "fraud_rate", "low", "high"]
+    counts = ["labelled", "frauds", "reliable", "transactions"]
+    about = ["fraud_clusters", "n_effective"]
+    assert result.columns == [*counts, *about, "fraud_rate", "fraud_rate_low", "fraud_rate_high"]
 
 
 def test_the_frame_that_came_in_is_left_as_it_was():

@@ -55,8 +55,8 @@ def test_every_interval_holds_the_rate_and_stays_between_0_and_1(k, failures, in
 
 
 def test_a_higher_level_gives_a_wider_interval():
-    low_80, high_80 = proportion_interval(30, 400, level=0.8)
-    low_99, high_99 = proportion_interval(30, 400, level=0.99)
+    low_80, high_80 = proportion_interval(30, 400, confidence_level=0.8)
+    low_99, high_99 = proportion_interval(30, 400, confidence_level=0.99)
     assert low_99 < low_80 < high_80 < high_99
 
 
@@ -82,7 +82,7 @@ def test_a_level_outside_0_to_1_is_refused(level):
     with pytest.raises(
         ArgumentError, match="`level` must be a confidence greater than 0 and less than 1"
     ):
-        proportion_interval(1, 2, level=level)
+        proportion_interval(1, 2, confidence_level=level)
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(3, 2), (-1, 2), (math.nan, 2)])

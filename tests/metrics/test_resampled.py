@@ -74,11 +74,11 @@ def scored(frame: pl.DataFrame, score: str = "p") -> Evaluation:
 @given(st.integers(0, 10_000), st.sampled_from(ALL_METRICS))
 def test_a_draw_has_the_value_of_the_rows_that_were_drawn(seed, metric):
     frame = rows(seed)
-    found = scored(frame).bootstrap(metric, draws=3, seed=seed, **OPTIONS)
+    found = scored(frame).bootstrap(metric, n_resamples=3, seed=seed, **OPTIONS)
     assert found.value == pytest.approx(value_of(scored(frame), metric), nan_ok=True)
 
     (block,) = weights(frame["customer_id"].n_unique(), 3, seed, 3)
-    for copies, drawn in zip(block.T, found.drawn, strict=True):
+    for copies, drawn in zip(block.T, found.distribution, strict=True):
         again = repeated(frame, copies)
         expected = value_of(scored(again), metric)
         # A day without rows in a draw still has its places.
@@ -94,19 +94,21 @@ def test_differences_are_those_of_single_bootstraps_with_the_same_draws(seed):
     frame = rows(seed)
     models = {"one": "p", "two": "other"}
     found = compare_models(
-        frame, models, metrics=ALL_METRICS, amount="amount", draws=20, seed=seed, **OPTIONS
+        frame, models, metrics=ALL_METRICS, amount="amount", n_resamples=20, seed=seed, **OPTIONS
     )
 
-    table = found.frame().set_index(["metric", "model"])
+    table = found.to_frame().set_index(["metric", "model"])
     for metric in ALL_METRICS:
         first, second = (
-            scored(frame, score).bootstrap(metric, draws=20, seed=seed, **OPTIONS)
+            scored(frame, score).bootstrap(metric, n_resamples=20, seed=seed, **OPTIONS)
             for score in models.values()
         )
         line = table.loc[(metric, "two")]
         assert line["difference"] == pytest.approx(second.value - first.value, nan_ok=True)
         apart = second.minus(first)
-        assert np.array_equal(apart.drawn, second.drawn - first.drawn, equal_nan=True)
+        assert np.array_equal(
+            apart.distribution, second.distribution - first.distribution, equal_nan=True
+        )
         for end in ("low", "high"):
             both = line[f"difference_{end}"], getattr(apart, end)
             assert both[0] == pytest.approx(both[1], nan_ok=True), metric
@@ -114,13 +116,13 @@ def test_differences_are_those_of_single_bootstraps_with_the_same_draws(seed):
 
 def test_a_comparison_names_each_metric_with_its_parameter():
     found = compare_models(
-        rows(1), {"one": "p", "two": "other"}, metrics=ALL_METRICS, amount="amount", draws=20,
+        rows(1), {"one": "p", "two": "other"}, metrics=ALL_METRICS, amount="amount", n_resamples=20,
         **OPTIONS,
     )  # fmt: skip
     shown = found._repr_html_()
     for name in ("card precision@3", "precision@3", "recall at 25% FPR", "cost", "Brier"):
         assert name in shown
-    baselines = found.frame().set_index("metric")["baseline"]
+    baselines = found.to_frame().set_index("metric")["baseline"]
     assert baselines["recall_at_fpr"].tolist() == [MAX_FPR, MAX_FPR]
     assert baselines["cost"].isna().all()
 
@@ -132,16 +134,16 @@ def test_cards_are_drawn_of_card_precision_and_customers_of_all_else():
     frame = rows(1).with_columns(card_id=pl.col("customer_id") * 2 + pl.int_range(80) % 2)
     one = scored(frame)
 
-    cards = one.bootstrap("card_precision_at_k", card="card_id", k=K, draws=20)
+    cards = one.bootstrap("card_precision_at_k", entity="card_id", k=K, n_resamples=20)
     assert (cards.cluster, cards.clusters) == ("card_id", frame["card_id"].n_unique())
     for metric in ALL_METRICS[:-1]:
-        found = one.bootstrap(metric, draws=20, **OPTIONS)
+        found = one.bootstrap(metric, n_resamples=20, **OPTIONS)
         assert (found.cluster, found.clusters) == ("customer_id", frame["customer_id"].n_unique())
 
 
 @pytest.mark.parametrize("metric", ["precision_at_k", "card_precision_at_k", "recall"])
 def test_days_can_be_drawn_and_are_counted_as_days(metric):
-    found = scored(rows(1)).bootstrap(metric, "timestamp", k=K, draws=50)
+    found = scored(rows(1)).bootstrap(metric, "timestamp", k=K, n_resamples=50)
 
     assert (found.clusters, found.by_day, found.rough) == (3, True, True)
     assert found.value == pytest.approx(value_of(scored(rows(1)), metric))
@@ -152,10 +154,10 @@ def test_days_can_be_drawn_and_are_counted_as_days(metric):
 def test_a_draw_of_days_is_the_mean_of_the_days_drawn(metric):
     one = scored(rows(2))
     daily = getattr(one, metric)(K).daily["precision"].to_numpy()
-    found = one.bootstrap(metric, "timestamp", k=K, draws=30, seed=4)
+    found = one.bootstrap(metric, "timestamp", k=K, n_resamples=30, seed=4)
 
     (block,) = weights(3, 30, 4, 30)
-    assert np.allclose(found.drawn, block.T @ daily / 3)
+    assert np.allclose(found.distribution, block.T @ daily / 3)
 
 
 def test_more_scores_than_are_ranked_at_a_time_change_nothing():
@@ -170,9 +172,9 @@ def test_more_scores_than_are_ranked_at_a_time_change_nothing():
         }
     )
     one = evaluate(frame, score="p")
-    found = one.bootstrap("precision_at_k", k=1500, draws=2)
+    found = one.bootstrap("precision_at_k", k=1500, n_resamples=2)
     (block,) = weights(40, 2, 0, 2)
-    for copies, drawn in zip(block.T, found.drawn, strict=True):
+    for copies, drawn in zip(block.T, found.distribution, strict=True):
         again = evaluate(repeated(frame, copies), score="p")
         assert drawn == pytest.approx(again.precision_at_k(1500).value)
 
@@ -190,7 +192,7 @@ def defrauded(customers: int, others: int = 200) -> pl.DataFrame:
 
 @pytest.mark.parametrize("metric", ["roc_auc", "average_precision", "precision", "brier"])
 def test_of_one_defrauded_customer_there_is_no_interval(metric):
-    found = evaluate(defrauded(1), score="p").bootstrap(metric, draws=100)
+    found = evaluate(defrauded(1), score="p").bootstrap(metric, n_resamples=100)
 
     assert math.isfinite(found.value)
     assert math.isnan(found.low)
@@ -202,7 +204,7 @@ def test_of_one_defrauded_customer_there_is_no_interval(metric):
 
 @pytest.mark.parametrize(("customers", "rough"), [(2, True), (9, True), (10, False)])
 def test_fewer_than_ten_defrauded_customers_make_an_interval_rough(customers, rough):
-    found = evaluate(defrauded(customers), score="p").bootstrap("precision", draws=100)
+    found = evaluate(defrauded(customers), score="p").bootstrap("precision", n_resamples=100)
 
     assert found.low < found.value < found.high
     assert found.rough is rough
@@ -211,14 +213,14 @@ def test_fewer_than_ten_defrauded_customers_make_an_interval_rough(customers, ro
 
 def test_one_cluster_has_no_interval():
     frame = rows(1).with_columns(customer_id=pl.lit("C1"))
-    found = scored(frame).bootstrap("recall", draws=20)
+    found = scored(frame).bootstrap("recall", n_resamples=20)
     assert math.isnan(found.low)
     assert "only 1 of 1 values of customer_id have fraud" in found.note
 
 
 def test_draws_that_all_agree_give_no_interval_and_say_so():
     perfect = defrauded(20).with_columns(p=pl.col("is_fraud").cast(pl.Float64))
-    found = evaluate(perfect, score="p").bootstrap("recall", draws=50)
+    found = evaluate(perfect, score="p").bootstrap("recall", n_resamples=50)
     assert found.value == 1
     assert math.isnan(found.high)
     assert found.note == "all draws have the same value, which gives no interval"
@@ -227,23 +229,25 @@ def test_draws_that_all_agree_give_no_interval_and_say_so():
 def test_two_models_that_agree_in_all_draws_do_not_differ_but_two_without_interval_may():
     frame = defrauded(20)
     perfect = frame.with_columns(best=pl.col("is_fraud").cast(pl.Float64))
-    same = compare_models(frame, {"one": "p", "two": "p"}, metrics=["precision"], draws=50).frame()
+    same = compare_models(
+        frame, {"one": "p", "two": "p"}, metrics=["precision"], n_resamples=50
+    ).to_frame()
     assert same["difference_low"].iloc[1] == same["difference_high"].iloc[1] == 0
     unknown = compare_models(
-        perfect, {"one": "best", "two": "best"}, metrics=["recall"], draws=50
-    ).frame()
+        perfect, {"one": "best", "two": "best"}, metrics=["recall"], n_resamples=50
+    ).to_frame()
     assert math.isnan(unknown["difference_low"].iloc[1])
     assert "all draws have the same value" in unknown["note"].iloc[1]
 
 
 def test_specificity_depends_on_customers_with_genuine_transactions_and_precision_on_alerts():
     frame = defrauded(3, others=50)
-    specificity = evaluate(frame, score="p").bootstrap("specificity", draws=20)
+    specificity = evaluate(frame, score="p").bootstrap("specificity", n_resamples=20)
     assert (specificity.carriers, specificity.carried_by) == (50, "have genuine transactions")
     quiet = defrauded(12, others=50).with_columns(
         p=pl.when(pl.col("customer_id") == "F1").then("p").otherwise(0.1)
     )
-    precision = evaluate(quiet, score="p").bootstrap("precision", draws=20)
+    precision = evaluate(quiet, score="p").bootstrap("precision", n_resamples=20)
     assert (precision.carriers, precision.carried_by) == (1, "have alerts")
 
 
@@ -281,7 +285,7 @@ def test_intervals_of_few_defrauded_customers_cover_nearly_what_they_promise():
     samples = 150
     hits = 0
     for seed in range(1, samples + 1):
-        found = evaluate(sample(seed, 1000), score="p").bootstrap(draws=200, seed=seed)
+        found = evaluate(sample(seed, 1000), score="p").bootstrap(n_resamples=200, seed=seed)
         hits += found.low <= truth <= found.high
     assert hits / samples >= 0.92
 
@@ -302,7 +306,11 @@ def test_intervals_of_few_defrauded_customers_cover_nearly_what_they_promise():
         ({"metric": "recall_at_fpr", "max_fpr": 2}, ArgumentError, "`max_fpr` must be a false-pos"),
         ({"metric": "precision_at_k", "k": 0}, ArgumentError, "`k` must be a whole number"),
         ({"metric": "precision_at_k", "day": "amount"}, ArgumentError, "must hold timestamps"),
-        ({"metric": "recall", "draws": 1.5}, ArgumentError, "`draws` must be a whole number"),
+        (
+            {"metric": "recall", "n_resamples": 1.5},
+            ArgumentError,
+            "`n_resamples` must be a whole number",
+        ),
     ],
 )
 def test_wrong_options_are_refused_with_the_rule(arguments, error, words):
@@ -312,9 +320,9 @@ def test_wrong_options_are_refused_with_the_rule(arguments, error, words):
 
 def test_numbers_of_numpy_are_taken_everywhere():
     found = scored(rows(1)).bootstrap(
-        "precision_at_k", draws=np.int64(5), seed=np.uint8(1), k=np.int32(2)
+        "precision_at_k", n_resamples=np.int64(5), seed=np.uint8(1), k=np.int32(2)
     )
-    assert found.draws == 5
+    assert found.n_resamples == 5
 
 
 def test_costs_without_amounts_are_refused():

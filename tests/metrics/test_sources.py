@@ -46,7 +46,7 @@ def test_scores_in_float32_are_compared_with_a_threshold_as_numpy_does(kind, thr
 def test_draws_and_costs_have_the_alerts_of_float32():
     frame = ROWS.with_columns(pl.col("p").cast(pl.Float32), amount=10.0)
     one = evaluate(frame, score="p", threshold=0.7, amount="amount")
-    assert one.bootstrap("recall", draws=5).value == one.recall == pytest.approx(2 / 3)
+    assert one.bootstrap("recall", n_resamples=5).value == one.recall == pytest.approx(2 / 3)
     assert one.cost(cost_per_alert=1) == 3 + 10
 
 
@@ -70,7 +70,7 @@ def test_a_bin_of_a_calibration_holds_its_lower_edge(dtype, bins):
     table = evaluate(frame, score="p").calibration(bins)
 
     assert table["transactions"].tolist() == [1] * bins
-    assert table["low_score"].tolist() == edges
+    assert table["score_from"].tolist() == edges
 
 
 # -- Groups -------------------------------------------------------------------------------------
@@ -121,8 +121,8 @@ def test_columns_may_have_dots_in_their_names(kind):
 
     assert found.by == ("customer.id",)
     assert [key for key, _ in found.groups] == [key for key, _ in expected.groups]
-    drawn = found.overall.bootstrap("recall", "customer.id", draws=20).drawn
-    again = expected.overall.bootstrap("recall", "customer_id", draws=20).drawn
+    drawn = found.overall.bootstrap("recall", "customer.id", n_resamples=20).distribution
+    again = expected.overall.bootstrap("recall", "customer_id", n_resamples=20).distribution
     assert np.array_equal(drawn, again, equal_nan=True)
 
 
@@ -195,29 +195,29 @@ def without_scores(frame: pd.DataFrame) -> None:
 def test_what_is_written_to_a_frame_of_pandas_changes_no_earlier_evaluation(change):
     frame = ROWS.to_pandas()
     one = evaluate(frame, score="p")
-    expected = one.bootstrap(draws=50).drawn
+    expected = one.bootstrap(n_resamples=50).distribution
 
     change(frame)
 
-    assert np.array_equal(one.bootstrap(draws=50).drawn, expected, equal_nan=True)
+    assert np.array_equal(one.bootstrap(n_resamples=50).distribution, expected, equal_nan=True)
 
 
 def test_what_is_put_into_a_frame_of_polars_changes_no_earlier_evaluation():
     frame = ROWS.clone()
     one = evaluate(frame, score="p")
-    expected = one.bootstrap(draws=50).drawn
+    expected = one.bootstrap(n_resamples=50).distribution
 
     frame.replace_column(0, pl.Series("p", [0.5] * 6))
     frame[0, "is_fraud"] = 0
 
-    assert np.array_equal(one.bootstrap(draws=50).drawn, expected, equal_nan=True)
+    assert np.array_equal(one.bootstrap(n_resamples=50).distribution, expected, equal_nan=True)
 
 
 def test_what_is_assigned_to_dask_changes_no_earlier_evaluation():
     frame = ENGINES["dask with numpy"](ROWS)
     one = evaluate(frame, score="p")
     frame["p"] = 0.5
-    assert one.bootstrap(draws=5).value == one.roc_auc
+    assert one.bootstrap(n_resamples=5).value == one.roc_auc
 
 
 REFUSED = "must still hold the rows that were evaluated"
@@ -238,7 +238,7 @@ def test_a_file_that_changed_below_a_lazy_frame_is_refused(tmp_path):
     path = tmp_path / "rows.csv"
     ROWS.write_csv(path)
     one = evaluate(pl.scan_csv(path), score="p")
-    assert one.bootstrap(draws=5).value == one.roc_auc
+    assert one.bootstrap(n_resamples=5).value == one.roc_auc
     ROWS.with_columns(p=0.5).write_csv(path)
     with pytest.raises(ArgumentError, match=REFUSED):
         one.bootstrap()
@@ -261,10 +261,10 @@ def test_a_table_of_duckdb_that_changed_is_refused(change):
     connection = duckdb.connect()
     connection.execute("CREATE TABLE t AS SELECT * FROM rows")
     one = evaluate(connection.table("t"), score="p", amount="amount")
-    assert one.bootstrap("cost", draws=5, cost_per_alert=1).value == one.cost(1)
+    assert one.bootstrap("cost", n_resamples=5, cost_per_alert=1).value == one.cost(1)
     connection.execute(change)
     with pytest.raises(ArgumentError, match=REFUSED):
-        one.bootstrap("cost", draws=5, cost_per_alert=1)
+        one.bootstrap("cost", n_resamples=5, cost_per_alert=1)
 
 
 # -- Pickled ------------------------------------------------------------------------------------
@@ -278,8 +278,8 @@ def results() -> dict[str, object]:
     return {
         "Evaluation": one,
         "GroupedEvaluation": evaluate(ROWS, score="p", by="customer_id"),
-        "Bootstrap": one.bootstrap(draws=5),
-        "Comparison": compare_models(ROWS, {"one": "p", "two": "p"}, draws=5),
+        "Bootstrap": one.bootstrap(n_resamples=5),
+        "Comparison": compare_models(ROWS, {"one": "p", "two": "p"}, n_resamples=5),
         "TopK": dated.card_precision_at_k(2),
         "Threshold": one.threshold_for_alerts(2),
         "Confusion": one.confusion,
@@ -298,7 +298,9 @@ def test_rows_in_memory_are_pickled_with_an_evaluation(kind):
     one = evaluate(ENGINES[kind](ROWS), score="p")
     again = pickle.loads(pickle.dumps(one))
     assert np.array_equal(
-        again.bootstrap(draws=5).drawn, one.bootstrap(draws=5).drawn, equal_nan=True
+        again.bootstrap(n_resamples=5).distribution,
+        one.bootstrap(n_resamples=5).distribution,
+        equal_nan=True,
     )
 
 
@@ -310,7 +312,7 @@ def test_rows_of_a_lazy_engine_are_left_behind_and_its_counts_are_not(kind):
     assert again.summary().equals(one.summary())
     with pytest.raises(ArgumentError, match="was pickled, and its rows, a lazy frame or a data"):
         again.bootstrap()
-    assert copy.deepcopy(one).bootstrap(draws=5).value == one.roc_auc
+    assert copy.deepcopy(one).bootstrap(n_resamples=5).value == one.roc_auc
 
 
 # -- Calls that come from scikit-learn ----------------------------------------------------------
@@ -321,7 +323,7 @@ def test_rows_of_a_lazy_engine_are_left_behind_and_its_counts_are_not(kind):
     [(ROWS["is_fraud"], ROWS["p"]), (ROWS["is_fraud"].to_numpy(), ROWS["p"].to_numpy())],
 )
 def test_arrays_of_labels_and_scores_are_refused_with_the_right_call(arguments):
-    words = r"`frame` must be a DataFrame .* evaluate\(df, label='is_fraud', score='p'\); got"
+    words = r"`df` must be a DataFrame .* evaluate\(df, label='is_fraud', score='p'\); got"
     with pytest.raises(ArgumentError, match=words):
         evaluate(*arguments)
     with pytest.raises(ArgumentError, match=words):
@@ -360,7 +362,7 @@ def test_a_wrong_column_is_named_with_the_nearest():
 
 
 def test_integers_and_floats_of_numpy_are_numbers():
-    one = evaluate(ROWS, score="p", threshold=np.float32(0.5), level=np.float64(0.9))
+    one = evaluate(ROWS, score="p", threshold=np.float32(0.5), confidence_level=np.float64(0.9))
     assert one.threshold_for_alerts(np.int64(2)) == one.threshold_for_alerts(2)
     assert one.calibration(np.int64(5)).equals(one.calibration(5))
     assert one.curve(np.int64(8)).equals(one.curve(8))
@@ -372,4 +374,4 @@ def test_a_terminal_of_80_columns_shows_a_value_and_its_interval():
     assert one.summary()["note"].str.len().max() > 30
     with pd.option_context("display.width", 80, "display.max_columns", 0):
         header = repr(one.summary()).splitlines()[0]
-    assert header.split()[-3:] == ["value", "low", "high"]
+    assert header.split()[-3:] == ["value", "value_low", "value_high"]

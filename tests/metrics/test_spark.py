@@ -70,7 +70,7 @@ def test_evaluations_are_the_same(spark, rows):
     )
     for array in ("score", "transactions", "frauds", "amount", "fraud_amount"):
         assert np.array_equal(getattr(found.counts, array), getattr(expected.counts, array)), array
-    assert found.unlabelled == expected.unlabelled
+    assert found.n_unlabelled == expected.n_unlabelled
     pd.testing.assert_frame_equal(
         found.card_precision_at_k(1).daily, expected.card_precision_at_k(1).daily
     )

@@ -131,8 +131,8 @@ def test_a_compromised_card_leaves_the_test_on_the_day_after_its_label_is_known(
     split = small(frame)
     assert sets(split) == ([0], [3, 5])
     assert split.left_out["in the test period, of cards known to be compromised"] == 2
-    assert split.known_cards == 2
-    assert sets(small(frame, drop_known_cards=False))[1] == [2, 3, 4, 5]
+    assert split.n_compromised == 2
+    assert sets(small(frame, drop_compromised=False))[1] == [2, 3, 4, 5]
 
 
 def test_what_becomes_known_the_moment_a_day_begins_counts_on_that_day():
@@ -264,7 +264,7 @@ def test_every_row_is_in_one_set_or_left_out_for_one_reason(found, available, dr
     split = small(
         frame,
         label_available_at="label_available_at" if available else None,
-        drop_known_cards=drop,
+        drop_compromised=drop,
     )
     train, test = sets(split)
     assert not {*train} & {*test}
@@ -363,9 +363,9 @@ GOOD = frame_of((0, "a", False), (3, "b", False))
         (
             frame_of((0, "a", True), (3, "a", False)),
             "None of the 1 rows in the test period, 2026-03-05 00:00 to 2026-03-07 00:00 UTC, "
-            "is of a card not known to be compromised (drop_known_cards=False keeps such cards).",
+            "is of a card not known to be compromised (drop_compromised=False keeps such cards).",
         ),
-        (GOOD.clear(), "`frame` must have rows to split; got none."),
+        (GOOD.clear(), "`df` must have rows to split; got none."),
         (
             GOOD.with_columns(timestamp=pl.when(pl.col("id") > 0).then("timestamp")),
             "Column 'timestamp' must have a moment in each row; got none in 1 of",
@@ -374,7 +374,7 @@ GOOD = frame_of((0, "a", False), (3, "b", False))
         (GOOD.with_columns(is_fraud=pl.lit(2)), "'is_fraud' must be a label (true or false"),
         (GOOD.with_columns(is_fraud=pl.lit("no")), "'is_fraud' must be a label: true or false"),
         (GOOD.lazy(), "in memory; got an object of type LazyFrame. Collect a lazy frame"),
-        ([1], "`frame` must be a DataFrame of pandas, polars or pyarrow"),
+        ([1], "`df` must be a DataFrame of pandas, polars or pyarrow"),
     ],
 )
 def test_what_cannot_be_split_is_said_in_one_sentence(frame, message):
@@ -387,7 +387,7 @@ def test_what_cannot_be_split_is_said_in_one_sentence(frame, message):
     [
         ({"timestamp": "time_stamp"}, "timestamp"),
         ({"label": "fraud"}, "is_fraud"),
-        ({"card": "customer"}, "customer_id"),
+        ({"entity": "customer"}, "customer_id"),
         ({"label_available_at": "label_available"}, "label_available_at"),
     ],
 )
@@ -397,14 +397,14 @@ def test_a_column_that_is_not_there_is_named_with_the_nearest(options, nearest):
 
 
 def test_without_known_cards_no_card_is_needed():
-    assert sets(small(GOOD.drop("customer_id"), drop_known_cards=False)) == ([0], [1])
+    assert sets(small(GOOD.drop("customer_id"), drop_compromised=False)) == ([0], [1])
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"train": "0d"}, "`train` must be a whole number of at least 1 and a unit of time"),
-        ({"delay": "-1d"}, "`delay` must be a whole number of at least 0"),
+        ({"label_delay": "-1d"}, "`label_delay` must be a whole number of at least 0"),
         ({"test": 7}, "`test` must be a whole number of at least 1"),
         ({"train": "1mo"}, "`train` must be in m, h, d or w"),
         ({"start": "soon"}, "`start` must be a date or a moment, such as '2018-07-25'"),
@@ -425,7 +425,7 @@ def test_periods_that_reach_beyond_the_calendar_are_refused():
         time_split(frame, "1d", "0d", "1d")
 
 
-@pytest.mark.parametrize("name", ["timestamp", "label", "label_available_at", "card"])
+@pytest.mark.parametrize("name", ["timestamp", "label", "label_available_at", "entity"])
 def test_a_column_itself_is_refused_in_place_of_its_name(name: str) -> None:
     frame = pd.DataFrame({"timestamp": [BEGIN], "is_fraud": [True]})
     with pytest.raises(ArgumentError, match=f"`{name}` must be the name of a column"):

@@ -66,7 +66,7 @@ def test_costs_are_those_that_one_would_add_up(rows, each, recovery, threshold):
 def test_a_budget_of_alerts_is_kept_and_used_as_far_as_ties_allow():
     assert float(MODEL.threshold_for_alerts(3)) == 0.8  # at 0.6 there are four
     assert float(MODEL.threshold_for_alerts(4)) == 0.6
-    assert MODEL.at(MODEL.threshold_for_alerts(0)).alerts == 0
+    assert MODEL.at_threshold(MODEL.threshold_for_alerts(0)).alerts == 0
 
 
 @pytest.mark.parametrize("alerts", [-1, 2.5, "x", True])
@@ -82,7 +82,7 @@ def test_recall_at_a_false_positive_rate_is_the_highest_that_it_allows():
 
 
 def test_precision_at_another_prevalence_is_that_of_bayes():
-    at = MODEL.at(0.6)  # recall 2/3, false-positive rate 1
+    at = MODEL.at_threshold(0.6)  # recall 2/3, false-positive rate 1
     assert at.precision_at_prevalence(at.prevalence) == pytest.approx(at.precision)
     assert at.precision_at_prevalence(0.01) == pytest.approx(
         0.01 * 2 / 3 / (0.01 * 2 / 3 + 0.99 * 1)
@@ -91,7 +91,7 @@ def test_precision_at_another_prevalence_is_that_of_bayes():
 
 def test_a_threshold_chosen_on_the_same_rows_is_said_to_be():
     chosen = MODEL.best_threshold(cost_per_alert=25)
-    notes = MODEL.at(chosen).summary().set_index("metric")["note"]
+    notes = MODEL.at_threshold(chosen).summary().set_index("metric")["note"]
 
     assert notes["precision"] == "the threshold was chosen on these rows"
     assert notes["roc_auc"] == ""

@@ -26,7 +26,7 @@ def frame(*rows) -> pl.DataFrame:
 
 
 def cards(rows: pl.DataFrame, k: int):
-    return evaluate(rows, score="p").card_precision_at_k(k, card="card")
+    return evaluate(rows, score="p").card_precision_at_k(k, entity="card")
 
 
 def test_a_detected_card_leaves_the_pool_of_later_days():
@@ -57,7 +57,7 @@ def test_the_ceiling_is_what_the_number_of_compromised_cards_allows():
     top = cards(rows, 2)
 
     assert top.value == 0.5
-    assert top.ceiling == 0.5
+    assert top.max_achievable == 0.5
     assert repr(top) == "card precision@2 = 0.500 over 1 days (at most 0.500)"
 
 
@@ -84,7 +84,7 @@ def test_days_are_those_of_utc():
 def test_without_rows_there_is_no_day_and_no_value():
     top = evaluate(frame(), score="p").precision_at_k(5)
     assert math.isnan(top.value)
-    assert math.isnan(cards(frame(), 5).ceiling)
+    assert math.isnan(cards(frame(), 5).max_achievable)
 
 
 @pytest.mark.parametrize("k", [0, -1, 2.5, True, None])

@@ -252,8 +252,14 @@ def test_the_mark_stands_at_the_threshold_with_its_intervals(curve):
     x, y = getattr(one.confusion, across), getattr(one.confusion, up)
     assert (*mark.get_xdata(), *mark.get_ydata()) == (x, y)
     bars = [bar.get_segments()[0] for bar in display.ax.collections]
-    assert bars[0].tolist() == [[one.interval(across)[0], y], [one.interval(across)[1], y]]
-    assert bars[1].tolist() == [[x, one.interval(up)[0]], [x, one.interval(up)[1]]]
+    assert bars[0].tolist() == [
+        [one.confidence_interval(across)[0], y],
+        [one.confidence_interval(across)[1], y],
+    ]
+    assert bars[1].tolist() == [
+        [x, one.confidence_interval(up)[0]],
+        [x, one.confidence_interval(up)[1]],
+    ]
     assert "at threshold 0.75, bars: 95% intervals" in words(display)
 
 
@@ -272,7 +278,7 @@ def test_several_models_differ_by_line_and_mark_not_by_colour_alone(curve):
 def test_models_with_thresholds_of_their_own_say_so():
     models = {"a": evaluation(), "b": evaluation(threshold=0.7)}
     assert "marks: each at its own threshold" in words(plots.plot_roc(models))
-    same = {"a": evaluation(), "b": evaluation(level=0.9)}
+    same = {"a": evaluation(), "b": evaluation(confidence_level=0.9)}
     assert "marks: at threshold 0.5, bars: intervals" in words(plots.plot_roc(same))
 
 
@@ -319,18 +325,20 @@ def test_a_model_without_a_curve_leaves_the_others_theirs():
 
 
 def test_thresholds_have_the_rates_of_the_curve_and_their_intervals():
-    one = evaluation(level=0.9)
+    one = evaluation(confidence_level=0.9)
     numbers = plots.plot_thresholds(one).to_frame()
     curve = one.curve()
     assert_frame_equal(numbers[curve.columns], curve)
-    low, high = proportion_interval(curve["tp"], curve["alerts"], level=0.9)
+    low, high = proportion_interval(curve["tp"], curve["alerts"], confidence_level=0.9)
     assert_frame_equal(
         numbers[["precision_low", "precision_high"]],
         pd.DataFrame({"precision_low": low, "precision_high": high}),
     )
-    at = one.at(0.7)
+    at = one.at_threshold(0.7)
     row = numbers.set_index("threshold").loc[0.7]
-    assert (row["recall_low"], row["recall_high"]) == pytest.approx(at.interval("recall"))
+    assert (row["recall_low"], row["recall_high"]) == pytest.approx(
+        at.confidence_interval("recall")
+    )
 
 
 def test_between_two_scores_the_rates_are_those_of_the_higher():
@@ -356,10 +364,10 @@ def test_the_own_threshold_is_marked_and_what_it_reaches_is_written():
 
 def test_a_threshold_that_was_chosen_on_the_same_rows_says_so():
     one = evaluation()
-    chosen = one.at(one.best_threshold(1.0))
+    chosen = one.at_threshold(one.best_threshold(1.0))
     assert "chosen on these rows" in words(plots.plot_thresholds(chosen))
     assert "chosen on these rows" in words(plots.plot_confusion(chosen))
-    others = evaluation([0.9, 0.1], [1, 0]).at(chosen.threshold)
+    others = evaluation([0.9, 0.1], [1, 0]).at_threshold(chosen.threshold)
     assert "chosen" not in words(plots.plot_thresholds(others))
 
 
@@ -382,7 +390,7 @@ def test_calibration_has_a_dot_and_an_interval_for_each_part_and_the_diagonal():
     assert dots.get_xdata().tolist() == filled["mean_score"].tolist()
     assert dots.get_ydata().tolist() == filled["fraud_rate"].tolist()
     bars = [bar[:, 1].tolist() for bar in display.ax.collections[0].get_segments()]
-    assert bars == filled[["low", "high"]].to_numpy().tolist()
+    assert bars == filled[["fraud_rate_low", "fraud_rate_high"]].to_numpy().tolist()
 
 
 def test_calibration_says_how_many_transactions_there_are():
@@ -411,8 +419,8 @@ def test_the_confusion_has_counts_and_shares_of_what_came_true():
     assert numbers["transactions"].tolist() == [3, 2, 1, 99]
     assert numbers["share"].tolist() == [0.6, 0.4, 0.01, 0.99]
     low, high = proportion_interval([3, 2, 1, 99], [5, 5, 100, 100])
-    assert numbers["low"].tolist() == low.tolist()
-    assert numbers["high"].tolist() == high.tolist()
+    assert numbers["share_low"].tolist() == low.tolist()
+    assert numbers["share_high"].tolist() == high.tolist()
 
 
 def test_the_confusion_is_written_into_its_fields():
@@ -428,11 +436,13 @@ def test_the_confusion_is_written_into_its_fields():
 
 
 def test_the_confusion_of_an_evaluation_is_that_at_its_threshold():
-    one = evaluation(threshold=0.75, interval_kind="exact", level=0.9)
+    one = evaluation(threshold=0.75, interval_method="exact", confidence_level=0.9)
     display = plots.plot_confusion(one)
     assert display.to_frame()["transactions"].tolist() == [1, 1, 1, 3]
     assert display.ax.get_title(loc="left") == "Confusion at threshold 0.75"
-    assert display.to_frame().loc[0, ["low", "high"]].tolist() == list(one.interval("recall"))
+    assert display.to_frame().loc[0, ["share_low", "share_high"]].tolist() == list(
+        one.confidence_interval("recall")
+    )
 
 
 @pytest.mark.parametrize("look", ["ggplot", "dark_background", "default"])
@@ -462,11 +472,11 @@ def test_each_day_has_its_precision_and_its_ceiling():
     assert_frame_equal(display.to_frame(), top.daily)
     ceiling, precision = display.ax.lines[:2]
     assert precision.get_ydata().tolist() == top.daily["precision"].tolist()
-    assert ceiling.get_ydata()[1:].tolist() == top.daily["ceiling"].tolist()
+    assert ceiling.get_ydata()[1:].tolist() == top.daily["max_achievable"].tolist()
     said = words(display).replace("\u00a0", " ")
     assert "Card precision@8 by day" in said
     assert f"mean {top.value:.1%}" in said
-    assert f"mean ceiling {top.ceiling:.1%}" in said
+    assert f"mean ceiling {top.max_achievable:.1%}" in said
     assert "the first 8 cards" in said
 
 
@@ -606,10 +616,10 @@ def test_what_is_no_cost_curve_is_refused():
 
 
 def test_a_comparison_has_differences_with_intervals_and_both_values():
-    compared = compare_models(payments(), {"old": "poor", "new": "good"}, draws=50)
+    compared = compare_models(payments(), {"old": "poor", "new": "good"}, n_resamples=50)
     display = plots.plot_comparison(compared)
     draw(display)
-    whole = compared.frame()
+    whole = compared.to_frame()
     numbers = display.to_frame()
     new = whole[whole["model"] == "new"].reset_index(drop=True)
     assert_frame_equal(numbers[whole.columns], new)
@@ -629,7 +639,9 @@ def test_a_comparison_has_differences_with_intervals_and_both_values():
 def test_a_difference_that_may_be_none_has_an_empty_dot():
     frame = payments().assign(same=lambda rows: rows["good"])
     models = {"good": "good", "same": "same", "poor": "poor"}
-    display = plots.plot_comparison(compare_models(frame, models, metrics=["roc_auc"], draws=50))
+    display = plots.plot_comparison(
+        compare_models(frame, models, metrics=["roc_auc"], n_resamples=50)
+    )
     full, empty = (line for line in display.ax.lines if line.get_marker() == "o")
     assert empty.get_markerfacecolor() == "white"
     assert (full.get_xdata() < 0).all()
@@ -640,7 +652,7 @@ def test_a_difference_that_may_be_none_has_an_empty_dot():
 
 
 def test_one_model_has_nothing_to_be_compared_with():
-    compared = compare_models(payments(), {"good": "good"}, metrics=["roc_auc"], draws=20)
+    compared = compare_models(payments(), {"good": "good"}, metrics=["roc_auc"], n_resamples=20)
     display = plots.plot_comparison(compared)
     draw(display)
     assert "nothing to compare good with" in words(display)
@@ -649,7 +661,7 @@ def test_one_model_has_nothing_to_be_compared_with():
 def test_differences_that_are_not_defined_are_said_in_words():
     frame = payments().assign(is_fraud=False)
     compared = compare_models(
-        frame, {"a": "good", "b": "poor"}, metrics=["roc_auc", "recall"], draws=20
+        frame, {"a": "good", "b": "poor"}, metrics=["roc_auc", "recall"], n_resamples=20
     )
     display = plots.plot_comparison(compared)
     draw(display)

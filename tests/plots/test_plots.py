@@ -64,7 +64,7 @@ def test_bars_are_the_intervals():
     result = fraud_rate(transactions(channel=["a", "b"], is_fraud=[True, False]), by="channel")
     ax = plot_fraud_rate(result)
     drawn = [segment[:, 0].tolist() for segment in ax.collections[0].get_segments()]
-    assert drawn == [list(row) for row in result.select("low", "high").rows()]
+    assert drawn == [list(row) for row in result.select("fraud_rate_low", "fraud_rate_high").rows()]
 
 
 def test_numbers_keep_their_order_and_names_are_sorted_by_rate():
@@ -187,7 +187,10 @@ def test_the_frame_has_the_rows_in_the_order_in_which_they_are_drawn():
     assert isinstance(shown, pd.DataFrame)
     assert shown["channel"].tolist() == ["b", "a"]
     assert shown.columns.tolist() == result.columns
-    assert shown["low"].tolist() == [result["low"][1], result["low"][0]]
+    assert shown["fraud_rate_low"].tolist() == [
+        result["fraud_rate_low"][1],
+        result["fraud_rate_low"][0],
+    ]
 
 
 def test_the_frame_over_time_has_the_periods_in_order():

@@ -99,7 +99,7 @@ def test_every_metric_is_that_of_evaluate(page, expected, name):
     "name", ["precision", "recall", "specificity", "roc_auc", "average_precision"]
 )
 def test_intervals_are_those_of_draws_of_customers(page, expected, name):
-    drawn = expected.bootstrap(name, draws=DRAWS)
+    drawn = expected.bootstrap(name, n_resamples=DRAWS)
     row = page.rows("Metrics of forest 1.0")[METRICS[name][0]]
     assert row["95% interval, customers drawn"] == format_interval(name, drawn.low, drawn.high)
 
@@ -108,7 +108,7 @@ def test_intervals_are_those_of_draws_of_customers(page, expected, name):
 def test_shares_have_their_wilson_interval_beside_it(page, expected, name):
     row = page.rows("Metrics of forest 1.0")[name]
     assert row["95% interval, payments independent"] == format_percent_interval(
-        *expected.interval(name)
+        *expected.confidence_interval(name)
     )
 
 
@@ -128,8 +128,8 @@ def test_the_comparison_is_that_of_the_same_rows(world, page, frame):
     scores = {"logit": "logit", "forest": "fraud_probability"}
     compared = compare_models(
         frame.merge(theirs, on="transaction_id"), scores, "ground_truth", AT,
-        metrics=["roc_auc", "precision"], draws=DRAWS,
-    ).frame()  # fmt: skip
+        metrics=["roc_auc", "precision"], n_resamples=DRAWS,
+    ).to_frame()  # fmt: skip
     rows = page.rows("forest 1.0 beside logit 1.0, on the same payments")
     for name in ("roc_auc", "precision"):
         found = rows[METRICS[name][0]]
@@ -153,7 +153,7 @@ def test_the_budget_and_the_lowest_cost_are_those_of_evaluate(page, expected):
     costs = expected.cost_curve(5).set_index("threshold")
     assert list(rows) == list(chosen)
     for why, threshold in chosen.items():
-        one, row = expected.at(threshold), rows[why]
+        one, row = expected.at_threshold(threshold), rows[why]
         assert row["alerts"] == format_number(one.alerts)
         assert row["alerts a day"] == format_number(one.alerts / DAYS, 1)
         assert (row["precision"], row["recall"]) == (
@@ -171,17 +171,19 @@ def test_cards_by_day_are_those_of_evaluate(page, expected):
     topk = expected.card_precision_at_k(3)
     rows = page.rows("The first 3 cards of each day")
     assert [float(row["found"]) for row in rows.values()] == topk.daily["hits"].tolist()
-    drawn = expected.bootstrap("card_precision_at_k", "customer_id", k=3, draws=DRAWS)
+    drawn = expected.bootstrap("card_precision_at_k", "customer_id", k=3, n_resamples=DRAWS)
     assert f"is {format_percent(topk.value)} on average" in page.sections["days"]
     assert format_percent_interval(drawn.low, drawn.high) in page.sections["days"]
-    assert f"of at most {format_percent(topk.ceiling)}" in page.sections["days"].replace("\n", " ")
+    assert f"of at most {format_percent(topk.max_achievable)}" in page.sections["days"].replace(
+        "\n", " "
+    )
 
 
 def test_calibration_is_that_of_evaluate(page, expected):
     parts = expected.calibration()
     rows = page.rows("Fraud rate by score")
     for part in parts[parts["transactions"] > 0].itertuples():
-        row = rows[f"{part.low_score:.1f} to {part.high_score:.1f}"]
+        row = rows[f"{part.score_from:.1f} to {part.score_to:.1f}"]
         assert row["payments"] == format_number(part.transactions)
         assert row["fraud rate"] == format_percent(part.fraud_rate)
         assert row["mean score"] == format_decimal(part.mean_score)
@@ -195,12 +197,15 @@ def test_groups_are_those_of_evaluate_the_weakest_first(world, page, report):
         ).groups["merchant category"]
     for (name,), one in again.groups:
         row = rows.get(name) or rows[f"{name} (small)"]
-        assert (row["payments"], row["frauds"]) == (format_number(one.n), format_number(one.frauds))
+        assert (row["payments"], row["frauds"]) == (
+            format_number(one.n),
+            format_number(one.n_frauds),
+        )
         assert (row["recall"], row["precision"]) == (
             format_percent(one.recall),
             format_percent(one.precision),
         )
-    assert next(iter(rows)) == again.worst("recall")[0]
+    assert next(iter(rows)) == again.group_min("recall").group[0]
     # A small group with the lowest recall of all comes first, too.
     assert list(page.rows("Recall and precision by channel")) == [
         "atm (small)", "online", "pos", "all",
@@ -214,7 +219,7 @@ def test_weeks_are_those_of_the_rows(page, report, frame):
     )
     scores = frame.groupby(monday)["fraud_probability"]
     assert report.weeks["fraud_rate"].tolist() == rates["fraud_rate"].tolist()
-    assert report.weeks["low"].tolist() == rates["low"].tolist()
+    assert report.weeks["fraud_rate_low"].tolist() == rates["fraud_rate_low"].tolist()
     for share, column in ((0.5, "median"), (0.9, "upper_tenth"), (0.99, "upper_hundredth")):
         assert np.allclose(report.weeks[column], scores.quantile(share))
     assert np.allclose(report.weeks["mean_score"], scores.mean())
@@ -374,7 +379,7 @@ def test_pictures_say_their_numbers(report, page, expected):
         f"Average precision {format_decimal(expected.average_precision)}",
         f"Area {format_decimal(expected.roc_auc)}",
         f"precision {format_percent(expected.precision)}, recall {format_percent(expected.recall)}",
-        f"ceiling {format_percent(report.cards.ceiling)}",
+        f"ceiling {format_percent(report.cards.max_achievable)}",
         *(format_percent(one) for one in report.weeks["fraud_rate"]),
     ):
         assert told in alts
@@ -581,9 +586,11 @@ def test_one_prediction_is_enough_for_a_report(session, truth):
 def test_a_model_that_never_raises_an_alert_is_told_as_such(session):
     said = few(session, ground_truth=[True, False], fraud_probability=[0.1, 0.2])
     assert "It raised no alert at its threshold" in said
-    low, high = Confusion(0, 0, 1, 1).interval("recall")  # all draws agree, and know no better
+    low, high = Confusion(0, 0, 1, 1).confidence_interval(
+        "recall"
+    )  # all draws agree, and know no better
     interval = f"95% interval {format_percent_interval(low, high)}, payments taken as independent"
-    assert f"It found 0 of 1 fraud ({interval})" in said
+    assert f"It found 0 of 1 fraud ({interval})".replace("\u00a0", " ") in said
     assert "None are stored with these predictions" in said
 
 

@@ -65,7 +65,7 @@ def test_all_transactions_are_counted(report, frame):
     first, second, third, *_ = report.summary_text()
     assert first.startswith(f"{ROWS:,} transactions from 2026-03-02 to 2026-04-10, worth ")
     of = f"{row['frauds']} of the {row['labelled']:,} that are labelled were fraud"
-    ends = format_percent_interval(row["low"], row["high"])
+    ends = format_percent_interval(row["fraud_rate_low"], row["fraud_rate_high"])
     assert second == f"{of}: {format_percent(row['fraud_rate'])} (95% interval {ends})."
     assert f"{format_number(row['fraud_bps'], 1)} in 10,000" in third
 
@@ -79,7 +79,10 @@ def test_rates_by_group_are_those_of_fraud_rate(page):
         assert row["frauds"] == format_number(one["frauds"])
         assert row["fraud rate"] == format_percent(one["fraud_rate"])
         rough = "" if one["reliable"] else ", rough"
-        assert row["interval"] == format_percent_interval(one["low"], one["high"]) + rough
+        assert (
+            row["interval"]
+            == format_percent_interval(one["fraud_rate_low"], one["fraud_rate_high"]) + rough
+        )
         assert row["basis points"] == format_number(one["fraud_bps"], 1)
 
 
@@ -192,7 +195,8 @@ def test_every_picture_says_its_numbers(page):
     for one in rates.iter_rows(named=True):
         told = f"{one['channel']} {format_percent(one['fraud_rate'])}"
         rough = "" if one["reliable"] else ", rough"
-        assert f"{told} ({format_percent_interval(one['low'], one['high'])}{rough})" in alt
+        ends = format_percent_interval(one["fraud_rate_low"], one["fraud_rate_high"])
+        assert f"{told} ({ends}{rough})" in alt
 
 
 def test_a_model_is_told_of_beside(report):

@@ -37,7 +37,7 @@ def test_an_evaluation_shows_its_metrics_in_words(frame):
     one = evaluate(frame, score="good")
     shown = cells(one._repr_html_())
     at = shown.index("precision")
-    low, high = one.interval("precision")
+    low, high = one.confidence_interval("precision")
     assert shown[at + 1 : at + 5] == [
         format_metric("precision", one.precision),
         format_interval("precision", low, high),
@@ -67,14 +67,14 @@ def test_groups_show_themselves_by_name_and_the_first_of_many(frame):
         "not known (small)",
     } <= {*shown}
     many = evaluate(frame, score="good", by="shop")._repr_html_()
-    assert "60 groups by shop; 30 more: see .by_group" in many
+    assert "60 groups by shop; 30 more: see .to_frame()" in many
 
 
 def test_a_comparison_shows_differences_beside_values(frame):
-    found = compare_models(frame, {"poor": "poor", NASTY: "good"}, draws=20)
+    found = compare_models(frame, {"poor": "poor", NASTY: "good"}, n_resamples=20)
     shown = cells(found._repr_html_())
     at = shown.index("&lt;script&gt;alert(1)&lt;/script&gt;")
-    row = found.frame().query("metric == 'roc_auc'").iloc[1]
+    row = found.to_frame().query("metric == 'roc_auc'").iloc[1]
     assert shown[at + 1] == format_metric("roc_auc", row["value"])
     assert shown[at + 4] == f"+{row['difference']:.3f}"
 

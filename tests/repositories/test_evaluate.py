@@ -80,7 +80,7 @@ def test_the_counts_are_those_of_the_frame(repository, frame, model):
 
     for array in ("score", "transactions", "frauds", "amount", "fraud_amount"):
         assert np.array_equal(getattr(found.counts, array), getattr(expected.counts, array)), array
-    assert found.unlabelled == expected.unlabelled > 0
+    assert found.unlabelled == expected.n_unlabelled > 0
     assert found.summary().equals(expected.summary())
 
 
@@ -91,7 +91,9 @@ def test_the_groups_are_those_of_the_frame(repository, frame, by):
 
     assert found.by_group.equals(expected.by_group)
     assert found.overall.summary().equals(expected.overall.summary())
-    assert found.worst("recall", small=True) == expected.worst("recall", small=True)
+    assert found.group_min("recall", include_small=True) == expected.group_min(
+        "recall", include_small=True
+    )
 
 
 @pytest.mark.parametrize("k", [1, 3, 1000])
@@ -107,10 +109,14 @@ def test_the_first_of_each_day_are_those_of_the_frame(repository, frame, k, mode
 
 @pytest.mark.parametrize("cluster", ["customer_id", "timestamp"])
 def test_a_bootstrap_is_that_of_the_frame(repository, frame, cluster):
-    found = repository.evaluate("forest", "1.0").bootstrap("average_precision", cluster, draws=50)
-    expected = evaluate(frame, score="forest").bootstrap("average_precision", cluster, draws=50)
+    found = repository.evaluate("forest", "1.0").bootstrap(
+        "average_precision", cluster, n_resamples=50
+    )
+    expected = evaluate(frame, score="forest").bootstrap(
+        "average_precision", cluster, n_resamples=50
+    )
 
-    assert np.allclose(found.drawn, expected.drawn, rtol=1e-12)
+    assert np.allclose(found.distribution, expected.distribution, rtol=1e-12)
 
 
 def test_a_range_of_dates_is_that_of_the_transactions(repository, frame):
@@ -122,11 +128,13 @@ def test_a_range_of_dates_is_that_of_the_transactions(repository, frame):
 
     assert 0 < found.n < frame["is_fraud"].count()
     assert found.summary().equals(expected.summary())
-    assert found.unlabelled == expected.unlabelled
+    assert found.unlabelled == expected.n_unlabelled
     assert found.precision_at_k(3).daily.equals(expected.precision_at_k(3).daily)
     assert found.card_precision_at_k(3).daily.equals(expected.card_precision_at_k(3).daily)
-    cluster = found.bootstrap("recall", draws=20)
-    assert np.allclose(cluster.drawn, expected.bootstrap("recall", draws=20).drawn)
+    cluster = found.bootstrap("recall", n_resamples=20)
+    assert np.allclose(
+        cluster.distribution, expected.bootstrap("recall", n_resamples=20).distribution
+    )
 
 
 def test_models_can_be_evaluated_on_what_both_know(repository, frame, session):
@@ -147,11 +155,18 @@ def test_models_can_be_evaluated_on_what_both_know(repository, frame, session):
 
 def test_models_are_compared_as_in_a_frame(repository, frame):
     found = repository.compare_models([("forest", "1.0"), ("logit", "1.0")], n_resamples=50)
-    expected = compare_models(frame, {"forest": "forest", "logit": "logit"}, draws=50)
+    expected = compare_models(frame, {"forest": "forest", "logit": "logit"}, n_resamples=50)
 
-    numbers = ["value", "low", "high", "difference", "difference_low", "difference_high"]
-    assert np.allclose(found.frame()[numbers], expected.frame()[numbers], equal_nan=True)
-    assert found.frame()["model"].unique().tolist() == ["forest 1.0", "logit 1.0"]
+    numbers = [
+        "value",
+        "value_low",
+        "value_high",
+        "difference",
+        "difference_low",
+        "difference_high",
+    ]
+    assert np.allclose(found.to_frame()[numbers], expected.to_frame()[numbers], equal_nan=True)
+    assert found.to_frame()["model"].unique().tolist() == ["forest 1.0", "logit 1.0"]
 
 
 PAIRED = {
@@ -170,10 +185,10 @@ def test_every_metric_of_a_comparison_is_that_of_a_frame(repository, frame, clus
         {"forest 1.0": "forest", "logit 1.0": "logit"},
         cluster=cluster,
         amount="amount",
-        draws=30,
+        n_resamples=30,
         **PAIRED,
     )
-    pd.testing.assert_frame_equal(found.frame(), expected.frame())
+    pd.testing.assert_frame_equal(found.to_frame(), expected.to_frame())
 
 
 @pytest.mark.parametrize(
@@ -191,19 +206,19 @@ def test_every_metric_of_a_comparison_is_that_of_a_frame(repository, frame, clus
 )
 def test_stored_predictions_that_changed_are_refused(repository, session, change):
     one = repository.evaluate("forest", "1.0")
-    assert one.bootstrap(draws=5).value == pytest.approx(one.roc_auc)
+    assert one.bootstrap(n_resamples=5).value == pytest.approx(one.roc_auc)
 
     session.execute(text(change))
 
     words = r"predictions of forest 1\.0 must still be those that were evaluated"
     for reads_again in (
-        lambda: one.bootstrap(draws=5),
+        lambda: one.bootstrap(n_resamples=5),
         lambda: one.precision_at_k(3),
         lambda: one.card_precision_at_k(3),
     ):
         with pytest.raises(ArgumentError, match=words):
             reads_again()
-    assert repository.evaluate("forest", "1.0").bootstrap(draws=5).draws == 5
+    assert repository.evaluate("forest", "1.0").bootstrap(n_resamples=5).n_resamples == 5
 
 
 def test_amounts_that_changed_are_refused_where_they_were_counted(repository, session):
@@ -212,14 +227,14 @@ def test_amounts_that_changed_are_refused_where_they_were_counted(repository, se
     session.execute(text("UPDATE transactions SET amount = 1 WHERE transaction_id = 'TX0001'"))
 
     with pytest.raises(ArgumentError, match="must still be those that were evaluated"):
-        priced.bootstrap("cost", cost_per_alert=1, draws=5)
-    assert plain.bootstrap(draws=5).draws == 5
+        priced.bootstrap("cost", cost_per_alert=1, n_resamples=5)
+    assert plain.bootstrap(n_resamples=5).n_resamples == 5
 
 
 def test_predictions_of_another_model_change_no_evaluation(repository, session):
     one = repository.evaluate("forest", "1.0")
     session.execute(text("DELETE FROM model_predictions WHERE model_name = 'logit'"))
-    assert one.bootstrap(draws=5).draws == 5
+    assert one.bootstrap(n_resamples=5).n_resamples == 5
 
 
 def test_models_of_different_transactions_are_not_compared(repository, session):

@@ -219,7 +219,7 @@ def test_fraud_rate_within_dates_counts_no_others(session):
     put(session, {"timestamp": day(1), "is_fraud": True}, {"timestamp": day(2), "is_fraud": False})
     result = TransactionRepository(session).fraud_rate(start="2026-03-02", interval_method="exact")
     assert result["transactions"].tolist() == [1]
-    assert result["high"].round(3).tolist() == [0.975]
+    assert result["fraud_rate_high"].round(3).tolist() == [0.975]
 
 
 def test_the_end_of_a_fraud_rate_is_excluded_and_a_date_is_its_midnight(session):

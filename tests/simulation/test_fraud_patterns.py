@@ -21,7 +21,9 @@ MOMENT = pl.col("timestamp")
 
 @pytest.fixture(scope="module")
 def world():
-    return simulate(customers=900, merchants=300, days=150, seed=5, fraud_rate=0.02, frame="polars")
+    return simulate(
+        customers=900, merchants=300, days=150, seed=5, fraud_rate=0.02, output="polars"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +67,7 @@ def test_an_episode_has_as_many_payments_as_it_may(of, name):
 
 @pytest.mark.parametrize("name", sorted(PARAMETERS))
 def test_the_bank_learns_of_it_after_so_many_days(of, name):
-    least, beyond = PARAMETERS[name].known_after, PARAMETERS[name].known_later
+    least, mean = PARAMETERS[name].label_delay_min, PARAMETERS[name].label_delay_mean
     frauds = of(name)
     if name != "compromised_merchant":
         frauds = frauds.with_columns(timestamp=MOMENT.max().over("episode"))
@@ -73,7 +75,7 @@ def test_the_bank_learns_of_it_after_so_many_days(of, name):
         (pl.col("episode") - MOMENT) / DAY
     )["episode"]  # fmt: skip
     assert days.min() >= least
-    assert days.mean() - least == pytest.approx(beyond, rel=0.5)
+    assert days.mean() - least == pytest.approx(mean - least, rel=0.5)
 
 
 def test_reasons_say_in_words_what_was_done(payments):
@@ -86,14 +88,14 @@ def test_reasons_say_in_words_what_was_done(payments):
 def test_some_are_declined(of):
     for name in ("card_testing", "amount_spike"):
         declined = (of(name)["status"] == "declined").mean()
-        assert declined == pytest.approx(PARAMETERS[name].declined, abs=0.08)
+        assert declined == pytest.approx(PARAMETERS[name].decline_rate, abs=0.08)
 
 
 def test_shares_tell_how_much_of_all_fraud_a_pattern_is(payments):
     frauds = payments.filter("is_fraud")
-    total = sum(one.share for one in PARAMETERS.values())
+    total = sum(one.weight for one in PARAMETERS.values())
     for name, count in frauds.group_by("fraud_type").len().iter_rows():
-        assert count / len(frauds) == pytest.approx(PARAMETERS[name].share / total, abs=0.015)
+        assert count / len(frauds) == pytest.approx(PARAMETERS[name].weight / total, abs=0.015)
 
 
 # -- One by one ------------------------------------------------------------------------------------
@@ -231,7 +233,7 @@ def test_refunds_are_for_things_that_were_never_bought(payments, of):
 def test_parameters_change_what_is_done():
     tests = {"amount": (1.0, 1.5), "payments": (4, 4), "gap_seconds": (5.0, 6.0)}
     one, other = (
-        simulate(200, 100, 60, 1, patterns=given, frame="polars").transactions
+        simulate(200, 100, 60, 1, patterns=given, output="polars").transactions
         for given in ({"card_testing": tests}, [CardTesting(**tests)])
     )
     assert one.equals(other)
@@ -241,13 +243,13 @@ def test_parameters_change_what_is_done():
 
 
 def test_a_share_of_zero_leaves_a_pattern_out():
-    given = {"night_spree": {"share": 0.0}, "amount_spike": {}}
-    frauds = simulate(200, 100, 60, 1, patterns=given, frame="polars").transactions
+    given = {"night_spree": {"weight": 0.0}, "amount_spike": {}}
+    frauds = simulate(200, 100, 60, 1, patterns=given, output="polars").transactions
     assert set(frauds["fraud_type"].drop_nulls()) == {"amount_spike"}
 
 
 def test_without_anything_far_away_nobody_travels_impossibly():
-    payments = simulate(30, 3, 60, 1, patterns=["impossible_travel"], frame="polars").transactions
+    payments = simulate(30, 3, 60, 1, patterns=["impossible_travel"], output="polars").transactions
     assert not payments["is_fraud"].any()
 
 

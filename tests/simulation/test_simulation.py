@@ -34,7 +34,7 @@ DIGEST = "8ef17e61ac954dec7783426f83c76f1a"
 
 @pytest.fixture(scope="module")
 def world():
-    return simulate(customers=600, merchants=200, days=120, seed=3, frame="polars")
+    return simulate(customers=600, merchants=200, days=120, seed=3, output="polars")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def digest_of(world) -> str:
 
 
 def test_the_same_seed_gives_the_same_rows_on_every_machine():
-    small = {"customers": 120, "merchants": 60, "days": 45, "seed": 7, "frame": "polars"}
+    small = {"customers": 120, "merchants": 60, "days": 45, "seed": 7, "output": "polars"}
     world = simulate(**small, fraud_rate=0.05, drift=0.5)
     assert world.transactions["fraud_type"].n_unique() == len(PATTERNS) + 1
     assert digest_of(world) == DIGEST
@@ -69,15 +69,15 @@ def test_the_same_seed_gives_the_same_rows_on_every_machine():
 
 
 def test_numbers_of_numpy_are_numbers():
-    plain = simulate(9, 5, 12, 3, fraud_rate=0.0625, drift=1.0, frame="polars")
+    plain = simulate(9, 5, 12, 3, fraud_rate=0.0625, drift=1.0, output="polars")
     sizes = np.int64(9), np.int16(5), np.uint8(12), np.int32(3)
-    same = simulate(*sizes, fraud_rate=np.float32(0.0625), drift=np.int64(1), frame="polars")
+    same = simulate(*sizes, fraud_rate=np.float32(0.0625), drift=np.int64(1), output="polars")
     assert digest_of(same) == digest_of(plain)
 
 
 def test_other_frauds_leave_everyday_life_as_it_is(genuine):
     """Streams by purpose: what is drawn for one thing does not change another."""
-    other = simulate(600, 200, 120, 3, patterns=["card_testing"], frame="polars").transactions
+    other = simulate(600, 200, 120, 3, patterns=["card_testing"], output="polars").transactions
     keys = ["customer_id", "merchant_id", "timestamp", "amount"]
     honest = other.filter(~pl.col("is_fraud")).select(keys)
     # Dormant cards, of which there are none now, had kept some customers from paying.
@@ -89,7 +89,7 @@ def test_other_frauds_leave_everyday_life_as_it_is(genuine):
 
 @pytest.mark.parametrize("kind", ["pandas", "polars", "arrow"])
 def test_a_world_of_any_kind_of_frame_loads_as_it_is(manager, kind):
-    world = simulate(customers=20, merchants=10, days=20, seed=1, frame=kind)
+    world = simulate(customers=20, merchants=10, days=20, seed=1, output=kind)
     assert type(world.customers) is {
         "pandas": pd.DataFrame, "polars": pl.DataFrame, "arrow": pa.Table,
     }[kind]  # fmt: skip
@@ -158,7 +158,7 @@ def test_nothing_could_be_anybodys(world):
     start=st.dates(dt.date(1999, 1, 1), dt.date(2032, 12, 31)),
 )
 def test_a_world_of_any_size_holds_together(start, **sizes):
-    world = simulate(**sizes, start=start, frame="polars")
+    world = simulate(**sizes, start=start, output="polars")
     payments = world.transactions
     assert (len(world.customers), len(world.merchants)) == (sizes["customers"], sizes["merchants"])
     first = dt.datetime.combine(start, dt.time(), dt.UTC)
@@ -182,14 +182,14 @@ def test_a_world_of_any_size_holds_together(start, **sizes):
 
 @pytest.mark.parametrize("rate", [0.004, 0.008, 0.05])
 def test_the_fraud_rate_is_met_and_every_pattern_is_there(rate):
-    payments = simulate(800, 200, 90, 1, fraud_rate=rate, frame="polars").transactions
+    payments = simulate(800, 200, 90, 1, fraud_rate=rate, output="polars").transactions
     assert payments["is_fraud"].mean() == pytest.approx(rate, rel=0.02)
     assert set(payments["fraud_type"].drop_nulls()) == {one.name for one in PATTERNS}
 
 
 @pytest.mark.parametrize("pattern", [one.name for one in PATTERNS])
 def test_one_pattern_alone_meets_the_fraud_rate_too(pattern):
-    payments = simulate(400, 200, 90, 1, patterns=[pattern], frame="polars").transactions
+    payments = simulate(400, 200, 90, 1, patterns=[pattern], output="polars").transactions
     assert set(payments["fraud_type"].drop_nulls()) == {pattern}
     assert payments["is_fraud"].mean() == pytest.approx(0.008, rel=0.06)
 
@@ -229,7 +229,7 @@ def test_each_trade_has_its_hours(genuine):
 
 
 def test_the_year_has_seasons():
-    year = simulate(300, 200, 365, 2, patterns=[], frame="polars").transactions
+    year = simulate(300, 200, 365, 2, patterns=[], output="polars").transactions
     gifts = counts(year.filter(merchant_category="web shop"), "month")
     assert gifts[12] > 1.4 * gifts[2]
     travel = counts(year.filter(anomaly_type="holiday_travel"), "month")
@@ -326,14 +326,14 @@ def test_journeys_lead_far_away_and_large_purchases_cost_a_lot(genuine):
 
 def test_anomalies_can_be_chosen_and_left_out():
     def kinds(**options):
-        frame = simulate(200, 100, 90, 1, patterns=[], frame="polars", **options).transactions
+        frame = simulate(200, 100, 90, 1, patterns=[], output="polars", **options).transactions
         return set(frame["anomaly_type"].drop_nulls())
 
     assert kinds() == {one.name for one in ANOMALIES}
     assert kinds(anomalies=[]) == set()
     assert kinds(anomalies=["large_purchase"]) == {"large_purchase"}
     many = simulate(
-        200, 100, 90, 1, anomalies={"holiday_travel": {"journeys_per_year": 8.0}}, frame="polars"
+        200, 100, 90, 1, anomalies={"holiday_travel": {"journeys_per_year": 8.0}}, output="polars"
     ).transactions
     assert many["is_anomaly"].mean() > 0.08
 
@@ -407,7 +407,7 @@ def test_risk_scores_know_only_the_labels_of_their_time(payments, whose):
 
 def test_with_drift_frauds_from_afar_grow_and_life_moves_online():
     def halves(drift):
-        frame = simulate(600, 200, 120, 4, drift=drift, frame="polars").transactions
+        frame = simulate(600, 200, 120, 4, drift=drift, output="polars").transactions
         later = pl.col("timestamp") >= START + 60 * DAY
         return frame.filter(~later), frame.filter(later)
 
@@ -447,7 +447,7 @@ def test_with_drift_frauds_from_afar_grow_and_life_moves_online():
         ({"start": "2025-01-01"}, "`start` must be a date"),
         ({"start": dt.datetime(2025, 1, 1, tzinfo=dt.UTC)}, "`start` must be a date"),
         ({"start": dt.date(3000, 1, 1)}, "`start` must be in the years 1900 to 2200"),
-        ({"frame": "spark"}, "`frame` must be"),
+        ({"output": "spark"}, "`frame` must be"),
         ({"patterns": None}, 'Pattern names must be "all", a list of names'),
         ({"patterns": 5}, 'Pattern names must be "all", a list of names'),
         ({"patterns": [["card_testing"]]}, "Pattern names must be"),
@@ -457,7 +457,7 @@ def test_with_drift_frauds_from_afar_grow_and_life_moves_online():
             "The parameter 'amount' of the pattern 'card_testing' must be a pair of numbers, not "
             "below 0, the smaller one first, such as (0.5, 3.0); got (3, 1).",
         ),
-        ({"patterns": {"card_testing": {"declined": 1.5}}}, "must be a share, from 0 to 1"),
+        ({"patterns": {"card_testing": {"decline_rate": 1.5}}}, "must be a share, from 0 to 1"),
         ({"patterns": {"collusion_ring": {"customers": (0, 2)}}}, "whole and at least 1"),
         ({"patterns": {"just_below_limit": {"limits": ()}}}, "some numbers, not below 0"),
         ({"anomalies": {"holiday_travel": {"days": 3}}}, "of the anomaly 'holiday_travel'"),

@@ -41,7 +41,7 @@ _CLOTHES = "refunds[(refunds['category'] == 'clothing') & (refunds['abused'] == 
 _BAD_WEEKS = "there[there['timestamp'].between(there.loc[copies, 'timestamp'].min(), there.loc[copies, 'timestamp'].max())]"
 _PRECISION = "(lambda name, recall: (lambda c: c[c['recall'] >= recall]['precision'].max())(results[name].curve()))"
 _BINS = "plot_calibration(result).to_frame()"
-_DIFFERENCE = "(lambda name: comparison.frame().query('model == @name'))"
+_DIFFERENCE = "(lambda name: comparison.to_frame().query('model == @name'))"
 _CHANNEL = "(lambda name: by_channel.by_group.query('metric == @name').set_index('channel'))"
 _AGE = "(lambda name: by_age.by_group.query('metric == @name').set_index('age group'))"
 
@@ -56,7 +56,7 @@ FIGURES: dict[str, list[Figure]] = {
         Figure("16 % of the money", f"{_CATEGORY}.loc['restaurant', 'fraud_bps']", 1550, 1650),
         Figure(
             "Here all of them overlap",
-            "by_category['low'].max() < by_category['high'].min()",
+            "by_category['fraud_rate_low'].max() < by_category['fraud_rate_high'].min()",
         ),
         Figure(
             "Jewellery stands second from the top",
@@ -74,7 +74,7 @@ FIGURES: dict[str, list[Figure]] = {
         Figure("and one and a half in a hundred", "by_week['fraud_rate'].max()", 0.014, 0.0165),
         Figure(
             "a line at the rate of all would fit into it from end to end",
-            "by_week['low'].max() < fraud_rate(payments)['fraud_rate'].iloc[0] < by_week['high'].min()",
+            "by_week['fraud_rate_low'].max() < fraud_rate(payments)['fraud_rate'].iloc[0] < by_week['fraud_rate_high'].min()",
         ),
         Figure(
             "and one stolen card makes a dozen frauds",
@@ -97,7 +97,7 @@ FIGURES: dict[str, list[Figure]] = {
         ),
         Figure(
             "these bars lie apart",
-            f"{_ENTRY}.loc[['manual', 'magstripe'], 'low'].min() > {_ENTRY}.loc['chip', 'high']",
+            f"{_ENTRY}.loc[['manual', 'magstripe'], 'fraud_rate_low'].min() > {_ENTRY}.loc['chip', 'fraud_rate_high']",
         ),
         Figure(
             "more frauds are made with a chip",
@@ -254,11 +254,11 @@ FIGURES: dict[str, list[Figure]] = {
         ),
         Figure(
             "Up to 0.4 the dots are above it",
-            f"{_BINS}.query('high_score <= 0.401').eval('fraud_rate > mean_score').all()",
+            f"{_BINS}.query('score_to <= 0.401').eval('fraud_rate > mean_score').all()",
         ),
         Figure(
             "the one from 0.1 to 0.2 by more than its bar",
-            f"{_BINS}.query('high_score <= 0.401').eval('low > mean_score').tolist()"
+            f"{_BINS}.query('score_to <= 0.401').eval('fraud_rate_low > mean_score').tolist()"
             " == [False, True, False, False]",
         ),
         Figure(
@@ -270,7 +270,7 @@ FIGURES: dict[str, list[Figure]] = {
         Figure(
             "The second interval is wider",
             "(by_customer.high - by_customer.low)"
-            " / (result.interval('recall')[1] - result.interval('recall')[0])",
+            " / (result.confidence_interval('recall')[1] - result.confidence_interval('recall')[0])",
             1.2,
             3,
         ),
@@ -282,13 +282,15 @@ FIGURES: dict[str, list[Figure]] = {
         ),
         Figure(
             "On many days the dot touches it",
-            "(plot_topk(cards).to_frame()['precision'] == plot_topk(cards).to_frame()['ceiling']).mean()",
+            "(plot_topk(cards).to_frame()['precision'] == plot_topk(cards).to_frame()['max_achievable']).mean()",
             0.5,
             1,
         ),
     ],
     "05_thresholds_and_costs": [
-        Figure("seven in eight frauds are missed there", "march.at(0.5).recall", 0.115, 0.135),
+        Figure(
+            "seven in eight frauds are missed there", "march.at_threshold(0.5).recall", 0.115, 0.135
+        ),
         Figure(
             "Between 0.006 and 0.015 the floor is nearly flat",
             "(lambda cost: cost.max() / cost.min())(march.cost_curve(COST_PER_ALERT, SAVED)"
@@ -298,7 +300,7 @@ FIGURES: dict[str, list[Figure]] = {
         ),
         Figure(
             "The budget of twenty alerts a day became thirteen",
-            "april.at(by_budget).alerts / 30",
+            "april.at_threshold(by_budget).alerts / 30",
             12.5,
             13.5,
         ),
@@ -323,18 +325,18 @@ FIGURES: dict[str, list[Figure]] = {
         ),
         Figure(
             "those of *trees* and *logit* are wide and overlap",
-            "(lambda t: t.loc['trees 1.0', 'low'] < t.loc['logit 1.0', 'high'])"
-            "(comparison.frame().query('metric == \"average_precision\"').set_index('model'))",
+            "(lambda t: t.loc['trees 1.0', 'value_low'] < t.loc['logit 1.0', 'value_high'])"
+            "(comparison.to_frame().query('metric == \"average_precision\"').set_index('model'))",
         ),
         Figure(
             "With twenty alerts a day each, the trees find 85 frauds in a hundred",
-            "results['trees'].at(float(thresholds['trees'])).recall",
+            "results['trees'].at_threshold(float(thresholds['trees'])).recall",
             0.845,
             0.855,
         ),
         Figure(
             "and the logit 71",
-            "results['logit'].at(float(thresholds['logit'])).recall",
+            "results['logit'].at_threshold(float(thresholds['logit'])).recall",
             0.705,
             0.715,
         ),
@@ -354,12 +356,12 @@ FIGURES: dict[str, list[Figure]] = {
         ),
         Figure(
             "they overlap, so these five weeks",
-            f"all({_AGE}(metric)['low'].max() < {_AGE}(metric)['high'].min()"
+            f"all({_AGE}(metric)['value_low'].max() < {_AGE}(metric)['value_high'].min()"
             " for metric in ('recall', 'specificity'))",
         ),
         Figure(
             "a gap of ten points in a hundred could hide",
-            f"({_AGE}('recall')['high'] - {_AGE}('recall')['low']).min()",
+            f"({_AGE}('recall')['value_high'] - {_AGE}('recall')['value_low']).min()",
             0.1,
             1,
         ),

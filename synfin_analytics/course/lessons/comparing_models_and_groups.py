@@ -177,8 +177,8 @@ def _table(counts: pl.DataFrame, share: str, of: str, interval: Any = wilson) ->
     return counts.select(
         "channel",
         (pl.col(share) / pl.col(of)).alias("recall"),
-        pl.Series("low", [low for low, _ in ends]),
-        pl.Series("high", [high for _, high in ends]),
+        pl.Series("recall_low", [low for low, _ in ends]),
+        pl.Series("recall_high", [high for _, high in ends]),
     )
 
 
@@ -188,10 +188,10 @@ def _by_channel(known: Facts) -> Table:
     return Table(
         right,
         "channel",
-        ("recall", "low", "high"),
+        ("recall", "recall_low", "recall_high"),
         "for each channel the share of its frauds that the new model finds, with its Wilson "
         "interval",
-        shares=("recall", "low", "high"),
+        shares=("recall", "recall_low", "recall_high"),
         mistakes={
             "That is precision: of the alerts, how many were fraud. Recall asks of the frauds, how "
             "many were found.": _table(counts, "found", "alerts"),
@@ -284,9 +284,10 @@ LESSON = Lesson(
             "recall_by_channel",
             (
                 "Recall: of the frauds of a channel, how many reach the threshold?",
-                'evaluate(…, threshold=threshold, by="channel").by_group has a row for each '
+                'evaluate(…, threshold=threshold, by="channel").to_frame() has a row for each '
                 "channel and metric.",
-                'Keep the rows whose metric is "recall", and call the column value recall.',
+                'Keep the rows whose metric is "recall", and call its columns recall, recall_low '
+                "and recall_high.",
             ),
             _by_channel,
         ),

@@ -307,7 +307,7 @@ LESSON = Lesson(
                 f"At a payment, the labels of the {DELAY} days before it are not known yet.",
                 f"It needs the merchant's payments up to {DELAY} days before, and the frauds among "
                 "them.",
-                "window_features has a delay, and takes means of a truth value; a window of ten "
+                "window_features has a `lag`, and takes means of a truth value; a window of ten "
                 "years holds all that was before.",
             ),
             _mended,

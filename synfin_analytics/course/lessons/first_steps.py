@@ -127,10 +127,10 @@ def _by_channel(known: Facts) -> Table:
     return Table(
         right,
         "channel",
-        ("fraud_rate", "low", "high"),
-        "for each channel but phone its fraud rate and the interval of it, from low to high, that "
-        "lets the payments of a customer or a merchant belong together",
-        shares=("fraud_rate", "low", "high"),
+        ("fraud_rate", "fraud_rate_low", "fraud_rate_high"),
+        "for each channel but phone its fraud rate and the interval of it, from fraud_rate_low to "
+        "fraud_rate_high, that lets the payments of a customer or a merchant belong together",
+        shares=("fraud_rate", "fraud_rate_low", "fraud_rate_high"),
         mistakes={
             "These rates take unlabelled payments for genuine ones. They belong neither above nor "
             "below the line: leave them out, or let fraud_rate() do so.": (
@@ -143,8 +143,8 @@ def _by_channel(known: Facts) -> Table:
             "The rates are right; the interval is the one by the normal distribution. Where events "
             "are as rare as fraud, it is too narrow and reaches below 0. Take fraud_rate()'s.": (
                 independent.with_columns(
-                    pl.Series("low", [low for low, _ in normal]),
-                    pl.Series("high", [high for _, high in normal]),
+                    pl.Series("fraud_rate_low", [low for low, _ in normal]),
+                    pl.Series("fraud_rate_high", [high for _, high in normal]),
                 )
             ),
         },

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from synfin_analytics._core.formatting import format_percent
-from synfin_analytics.baseline import score_transactions
+from synfin_analytics.baseline import fit_baseline
 from synfin_analytics.course._choices import Names
 from synfin_analytics.course._exercise import Exercise, Lesson
 from synfin_analytics.course._tables import Table
@@ -56,8 +56,8 @@ def facts(seed: int) -> Facts:
     made = world(seed, customers=450, days=90)
     payments = as_known_today(made.transactions)
     name, version = MODEL
-    predictions = score_transactions(
-        payments, name=name, version=version, learn_share=0.45
+    predictions = fit_baseline(
+        payments, name=name, version=version, train_fraction=0.45
     ).predictions
     without = Facts(made, payments, predictions, {})
     return Facts(made, payments, predictions, _statements(without.scored, seed))

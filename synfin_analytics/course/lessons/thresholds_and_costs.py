@@ -283,7 +283,7 @@ LESSON = Lesson(
             (
                 "A team calls customers, not payments.",
                 "Each customer of a day has the highest of their scores of that day.",
-                f'card_precision_at_k({PLACES}, card="customer_id") blocks found ones; .value is '
+                f'card_precision_at_k({PLACES}, entity="customer_id") blocks found ones; .value is '
                 "the mean.",
             ),
             _cards,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from synfin_analytics.baseline import score_transactions
+from synfin_analytics.baseline import fit_baseline
 from synfin_analytics.course._exercise import Exercise, Lesson
 from synfin_analytics.course.graders import Number, Numbers, share
 from synfin_analytics.course.lessons.worlds import (
@@ -22,7 +22,7 @@ from synfin_analytics.course.lessons.worlds import (
 )
 
 if TYPE_CHECKING:
-    from synfin_analytics.baseline import ScoredModel
+    from synfin_analytics.baseline import BaselineModel
 
 _TRAIN, _DELAY, _TEST = 28, 7, 14
 _DAY = dt.timedelta(days=1)
@@ -37,7 +37,7 @@ class Facts:
     customers: pl.DataFrame
     merchants: pl.DataFrame
     payments: pl.DataFrame
-    model: ScoredModel
+    model: BaselineModel
 
     @property
     def predicted(self) -> pl.DataFrame:
@@ -50,7 +50,7 @@ def facts(seed: int) -> Facts:
     """Make the data of a student."""
     made = world(seed, customers=700, days=90)
     payments = as_known_today(made.transactions, _CLOSED_AFTER)
-    return Facts(made.customers, made.merchants, payments, score_transactions(payments))
+    return Facts(made.customers, made.merchants, payments, fit_baseline(payments))
 
 
 def handed_out(known: Facts) -> dict[str, tuple[Any, str]]:
@@ -245,7 +245,7 @@ LESSON = Lesson(
                 "time_split cuts by time: train, delay and test are lengths, as '28d'.",
                 "What it returns has the frames .train and .test; print it to see what was left "
                 "out, and why.",
-                'time_split(payments, train="28d", delay="7d", test="14d").',
+                'time_split(payments, train="28d", label_delay="7d", test="14d").',
             ),
             _split,
         ),
@@ -253,7 +253,7 @@ LESSON = Lesson(
             "04.2",
             "counted",
             (
-                "score_transactions(payments) learns and predicts; .predictions goes into the "
+                "fit_baseline(payments) learns and predicts; .predictions goes into the "
                 "table model_predictions.",
                 "count(*) counts rows; sum(prediction::int), or count(*) FILTER (WHERE …), those "
                 "that are alerts.",

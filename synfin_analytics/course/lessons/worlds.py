@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from synfin_analytics.baseline import score_transactions
+from synfin_analytics.baseline import fit_baseline
 from synfin_analytics.simulation import Simulation, simulate
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _Z = 1.959963984540054
 def world(seed: int, customers: int = 500, days: int = 90, fraud_rate: float = 0.009) -> Simulation:
     """Make customers, merchants and payments (polars), all labels known."""
     return simulate(
-        customers, max(customers * 2 // 5, 50), days, seed, fraud_rate=fraud_rate, frame="polars"
+        customers, max(customers * 2 // 5, 50), days, seed, fraud_rate=fraud_rate, output="polars"
     )
 
 
@@ -37,7 +37,7 @@ def world(seed: int, customers: int = 500, days: int = 90, fraud_rate: float = 0
 def scored(seed: int) -> pl.DataFrame:
     """Payments after the training of a simple model, each with its ``score``; all labels known."""
     payments = world(seed, customers=700, days=90).transactions
-    predictions = score_transactions(payments, learn_share=0.4).predictions
+    predictions = fit_baseline(payments, train_fraction=0.4).predictions
     return predictions.select("transaction_id", pl.col("fraud_probability").alias("score")).join(
         payments, on="transaction_id", maintain_order="left"
     )
@@ -90,8 +90,8 @@ def rates(frame: pl.DataFrame, key: str) -> pl.DataFrame:
     ends = [wilson(row["frauds"], row["labelled"]) for row in counts.iter_rows(named=True)]
     return counts.with_columns(
         (pl.col("frauds") / pl.col("labelled")).alias("fraud_rate"),
-        pl.Series("low", [low for low, _ in ends]),
-        pl.Series("high", [high for _, high in ends]),
+        pl.Series("fraud_rate_low", [low for low, _ in ends]),
+        pl.Series("fraud_rate_high", [high for _, high in ends]),
     ).sort(key)
 
 
