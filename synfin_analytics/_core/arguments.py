@@ -1,7 +1,7 @@
 """Validation of arguments, shared by all public functions.
 
-Numbers of NumPy and pandas are accepted wherever Python's are: ``.sum()`` and ``.max()`` return
-them. Booleans and texts are never numbers.
+Numbers of NumPy and pandas are accepted wherever Python numbers are, since ``.sum()`` and
+``.max()`` return them. Booleans and strings are never numbers.
 """
 
 from __future__ import annotations
@@ -20,185 +20,203 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def whole_number(value: Any, name: str, *, least: int = 0, what: str = "a whole number") -> int:
-    """Return ``value`` as an ``int`` of at least ``least``.
+def check_integer(
+    value: Any, name: str, *, minimum: int = 0, must_be: str = "a whole number"
+) -> int:
+    """Return ``value`` as an ``int`` of at least ``minimum``.
 
     Raises
     ------
     ArgumentError
-        It is no integer of Python or NumPy, or too small.
+        ``value`` is not an integer of Python or NumPy, or is too small.
 
     Examples
     --------
     >>> import numpy as np
-    >>> whole_number(np.int64(3), "draws", least=1)
+    >>> check_integer(np.int64(3), "n_resamples", minimum=1)
     3
-    >>> whole_number(2.5, "k", least=1)
+    >>> check_integer(2.5, "k", minimum=1)
     Traceback (most recent call last):
     synfin_analytics.exceptions.ArgumentError: `k` must be a whole number of at least 1; got 2.5.
     """
     try:
-        number = least - 1 if isinstance(value, bool) else index(value)
+        number = minimum - 1 if isinstance(value, bool) else index(value)
     except TypeError:
-        number = least - 1
-    if number < least:
-        raise ArgumentError(f"`{name}` must be {what} of at least {least}; got {shown(value)}.")
+        number = minimum - 1
+    if number < minimum:
+        raise ArgumentError(
+            f"`{name}` must be {must_be} of at least {minimum}; got {format_value(value)}."
+        )
     return number
 
 
-def real_number(value: Any, name: str, must_be: str, *, low: float = -math.inf) -> float:
-    """Return ``value`` as a finite ``float`` of at least ``low``; ``must_be`` is for the message.
+def check_number(value: Any, name: str, must_be: str, *, minimum: float = -math.inf) -> float:
+    """Return ``value`` as a finite ``float`` of at least ``minimum``.
+
+    ``must_be`` completes the message, as in ``"an amount of at least 0"``.
 
     Raises
     ------
     ArgumentError
-        It is not a number, not finite, or too small.
+        ``value`` is not a number, not finite, or too small.
 
     Examples
     --------
     >>> import numpy as np
-    >>> real_number(np.float32(2.5), "cost_per_alert", "an amount of at least 0", low=0)
+    >>> check_number(np.float32(2.5), "cost_per_alert", "an amount of at least 0", minimum=0)
     2.5
     """
-    number = _float(value)
-    if not (math.isfinite(number) and number >= low):
-        raise ArgumentError(f"`{name}` must be {must_be}; got {shown(value)}.")
+    number = _to_float(value)
+    if not (math.isfinite(number) and number >= minimum):
+        raise ArgumentError(f"`{name}` must be {must_be}; got {format_value(value)}.")
     return number
 
 
-def share(value: Any, name: str, what: str = "a share") -> float:
+def check_share(value: Any, name: str, must_be: str = "a share") -> float:
     """Return ``value`` as a ``float`` from 0 to 1.
 
     Raises
     ------
     ArgumentError
-        It is not a number, or outside of 0 to 1.
+        ``value`` is not a number from 0 to 1.
 
     Examples
     --------
-    >>> share(30, "recovery_rate")
+    >>> check_share(30, "recovery_rate")
     Traceback (most recent call last):
     synfin_analytics.exceptions.ArgumentError: `recovery_rate` must be a share from 0 to 1; got 30.
     """
-    number = _float(value)
+    number = _to_float(value)
     if not 0 <= number <= 1:
-        raise ArgumentError(f"`{name}` must be {what} from 0 to 1; got {shown(value)}.")
+        raise ArgumentError(f"`{name}` must be {must_be} from 0 to 1; got {format_value(value)}.")
     return number
 
 
-def confidence(value: Any, name: str = "level") -> float:
+def check_confidence_level(value: Any, name: str = "confidence_level") -> float:
     """Return ``value`` as a ``float`` strictly between 0 and 1.
 
     Raises
     ------
     ArgumentError
-        It is not a number, or outside of this range.
+        ``value`` is not a number in this range.
+
+    Examples
+    --------
+    >>> check_confidence_level(0.95)
+    0.95
     """
-    number = _float(value)
+    number = _to_float(value)
     if not 0 < number < 1:
         raise ArgumentError(
-            f"`{name}` must be a confidence greater than 0 and less than 1, such as 0.95; got "
-            f"{shown(value)}."
+            f"`{name}` must be greater than 0 and less than 1, such as 0.95; got "
+            f"{format_value(value)}."
         )
     return number
 
 
-def text(value: Any, name: str, *, example: str = "") -> str:
-    """Return a text.
+def check_string(value: Any, name: str, *, example: str = "") -> str:
+    """Return a string.
 
     Raises
     ------
     ArgumentError
-        It is not a text: the number of a version, for example.
+        ``value`` is not a string but, for example, the number of a version.
 
     Examples
     --------
-    >>> text(1, "model_version", example="1.0")
+    >>> check_string(1, "model_version", example="1.0")
     Traceback (most recent call last):
-    synfin_analytics.exceptions.ArgumentError: `model_version` must be a text such as '1.0'; got 1.
-    """
+    synfin_analytics.exceptions.ArgumentError: `model_version` must be a string such as '1.0'; got 1.
+    """  # noqa: E501 - one line of a traceback
     if not isinstance(value, str):
         such_as = f" such as {example!r}" if example else ""
-        raise ArgumentError(f"`{name}` must be a text{such_as}; got {shown(value)}.")
+        raise ArgumentError(f"`{name}` must be a string{such_as}; got {format_value(value)}.")
     return value
 
 
-def column(value: Any, name: str) -> str:
+def check_column_name(value: Any, name: str) -> str:
     """Return the name of a column.
 
     Raises
     ------
     ArgumentError
-        It is not a text: the column itself, for example, or a number.
+        ``value`` is not a string but, for example, the column itself or a number.
 
     Examples
     --------
-    >>> column(0, "score")
+    >>> check_column_name(0, "score")
     Traceback (most recent call last):
-    synfin_analytics.exceptions.ArgumentError: `score` must be the name of a column, a text; got 0.
+    synfin_analytics.exceptions.ArgumentError: `score` must be a column name (a string); got 0.
     """
     if not isinstance(value, str):
-        raise ArgumentError(f"`{name}` must be the name of a column, a text; got {shown(value)}.")
+        raise ArgumentError(
+            f"`{name}` must be a column name (a string); got {format_value(value)}."
+        )
     return value
 
 
-def columns(
-    value: Any, name: str, *, what: str = "a column", examples: Sequence[str] = ("channel", "city")
+def check_names(
+    value: Any,
+    name: str,
+    *,
+    must_be: str = "a column name",
+    examples: Sequence[str] = ("channel", "city"),
 ) -> tuple[str, ...]:
-    """Return the names of one or several columns, or of ``what`` else has names, each once.
+    """Return one or several names, of columns unless ``must_be`` says otherwise, each once.
 
     Raises
     ------
     ArgumentError
-        There is none, one is not a text, or one is repeated; or it is a column itself, whose
-        values may be names of customers: the message shows none of them.
+        There is no name, one is not a string, or one is repeated; or ``value`` is a column of data.
+        The message shows no values of such a column, which may be names of customers.
 
     Examples
     --------
-    >>> columns("channel", "by"), columns(["channel", "city"], "by")
+    >>> check_names("channel", "by"), check_names(["channel", "city"], "by")
     (('channel',), ('channel', 'city'))
     """
-    given: Sequence[Any] = [value] if isinstance(value, str) else _listed(value)
-    repeated = len(set(map(str, given))) < len(given)
+    names: Sequence[Any] = [value] if isinstance(value, str) else _to_list(value)
+    repeated = len(set(map(str, names))) < len(names)
     if (
-        not given
-        or not all(isinstance(one, str) and one for one in given)
+        not names
+        or not all(isinstance(entry, str) and entry for entry in names)
         or is_into_series(value)
-        or (repeated and len(given) > _MOST_SHOWN)
+        or (repeated and len(names) > _MAX_ITEMS)
     ):
         raise ArgumentError(
-            f"`{name}` must be the name of {what}, or a list of names, such as {examples[0]!r} or "
-            f"{list(examples)!r}; got {shown(value)}."
+            f"`{name}` must be {must_be} or a list of names, such as {examples[0]!r} or "
+            f"{list(examples)!r}; got {format_value(value)}."
         )
     if repeated:
-        twice = sorted({one for one in given if given.count(one) > 1})
+        duplicates = sorted({entry for entry in names if names.count(entry) > 1})
         raise ArgumentError(
-            f"`{name}` must have each name once; got {', '.join(map(repr, twice))} repeatedly."
+            f"`{name}` must contain each name once; got {', '.join(map(repr, duplicates))} "
+            "more than once."
         )
-    return tuple(given)
+    return tuple(names)
 
 
-def shown(value: Any) -> str:
-    """Return a value as an error message shows it: data in bulk by their type alone.
+def format_value(value: Any) -> str:
+    """Format a value for an error message; data in bulk appear as their type only.
 
     Examples
     --------
     >>> import numpy as np
-    >>> shown("7d"), shown(np.int64(3)), shown(None), shown(np.zeros(9))
+    >>> format_value("7d"), format_value(np.int64(3)), format_value(None), format_value(np.zeros(9))
     ("'7d'", '3', 'None', 'an object of type ndarray')
     """
     if type(value).__module__ == "numpy" and getattr(value, "ndim", 1) == 0:
         value = value.item()
     if value is None or isinstance(value, str | bool | int | float | Decimal):
         return repr(value)
-    if isinstance(value, list | tuple | dict | set) and len(value) <= _MOST_SHOWN:
+    if isinstance(value, list | tuple | dict | set) and len(value) <= _MAX_ITEMS:
         text = repr(value)
-        if len(text) <= _LONGEST_SHOWN:
+        if len(text) <= _MAX_LENGTH:
             return text
     return f"an object of type {type(value).__name__}"
 
 
-def _float(value: Any) -> float:
+def _to_float(value: Any) -> float:
     """Return a number as a ``float``, NaN for everything else."""
     if isinstance(value, bool) or not isinstance(value, Real | Decimal):
         return math.nan
@@ -208,11 +226,11 @@ def _float(value: Any) -> float:
         return math.nan
 
 
-def _listed(value: Any) -> list[Any]:
+def _to_list(value: Any) -> list[Any]:
     try:
         return list(value)
     except TypeError:
         return []
 
 
-_MOST_SHOWN, _LONGEST_SHOWN = 10, 120
+_MAX_ITEMS, _MAX_LENGTH = 10, 120

@@ -1,4 +1,4 @@
-"""DataFrames of any engine through narwhals: opening, collecting, and columns in known types."""
+"""DataFrames of any engine through narwhals: open, collect, and read columns in known types."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
 Frame: TypeAlias = nw.DataFrame[Any] | nw.LazyFrame[Any]
 
-#: What makes an expression of a name.
-_AN_EXPRESSION = re.compile(r"[.`\"]")
-_CUT = {"minute": "1m", "hour": "1h", "day": "1d", "month": "1mo"}
-_UTC = {"UTC", "Etc/UTC", "Z", "GMT", "Etc/GMT", "+00:00"}
-#: Engines that have one zone for a connection, not one for a column, and how it is set.
+#: Engines whose frames the metrics accept, for messages.
+ENGINES = "pandas, polars, pyarrow, DuckDB, Dask or PySpark"
+#: Characters that make DuckDB and Spark read a name as an expression.
+_EXPRESSION_CHARACTERS = re.compile(r"[.`\"]")
+_TRUNCATION_UNITS = {"minute": "1m", "hour": "1h", "day": "1d", "month": "1mo"}
+_UTC_NAMES = {"UTC", "Etc/UTC", "Z", "GMT", "Etc/GMT", "+00:00"}
+#: Engines whose time zone belongs to the connection instead of the column, and how to set it.
 _SET_UTC = {
     nw.Implementation.DUCKDB: "SET TimeZone = 'UTC' on DuckDB's connection",
     nw.Implementation.PYSPARK: "spark.conf.set('spark.sql.session.timeZone', 'UTC')",
@@ -34,27 +36,44 @@ _SET_UTC = {
 }
 
 
-def column_names(frame: Any, caller: str) -> list[str]:
-    """Return the names of a frame's columns, of any engine."""
-    if nw.dependencies.is_dask_dataframe(frame):
-        return [str(name) for name in frame.columns]
-    return names_of(opened(frame, caller))
+# -- Frames ----------------------------------------------------------------------------------------
 
 
-def names_of(frame: Frame) -> list[str]:
-    """Return the names of columns whose types narwhals may not know."""
-    if isinstance(frame, nw.DataFrame):
-        return frame.columns
-    return frame.collect_schema().names()
+def open_frame(df: Any, caller: str) -> Frame:
+    """Wrap a frame of any engine except Dask.
+
+    Raises
+    ------
+    ArgumentError
+        ``df`` is not a DataFrame, or has a column name twice; the message names the ``caller``.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> open_frame(pl.DataFrame({"amount": [1.5]}), "fraud_rate").columns
+    ['amount']
+    """
+    try:
+        frame: Frame = nw.from_native(df)
+    except nw.exceptions.DuplicateError:
+        refuse_repeated_columns(df)
+        raise
+    except TypeError:
+        raise ArgumentError(
+            f"The data of {caller} must be a DataFrame of {ENGINES}; got {type(df).__name__}."
+        ) from None
+    if frame.implementation.is_polars():
+        require_thread_pool()
+    return frame
 
 
 def collect(frame: Frame) -> nw.DataFrame[Any]:
-    """Compute what is lazy; what comes from Spark becomes a pandas frame of Arrow types."""
+    """Compute a lazy frame; one of Spark becomes a pandas frame of Arrow types."""
     if isinstance(frame, nw.DataFrame):
         return frame
     if not frame.implementation.is_spark_like():
         return frame.collect()
-    # Through Arrow, where integers beside NULLs stay integers.
+    # Through Arrow, which keeps integer columns with NULLs as integers.
     import pandas as pd
 
     table = frame.collect("pyarrow").to_arrow()
@@ -64,64 +83,69 @@ def collect(frame: Frame) -> nw.DataFrame[Any]:
     return collected
 
 
-def opened(frame: Any, caller: str) -> Frame:
-    """Open a frame of any engine, or say which ones there are."""
-    try:
-        found: Frame = nw.from_native(frame)
-    except nw.exceptions.DuplicateError:
-        refuse_repeated_columns(frame)
-        raise
-    except TypeError:
-        raise ArgumentError(
-            f"The data of {caller} must be a DataFrame of pandas, polars, pyarrow, DuckDB, Dask or "
-            f"PySpark; got {type(frame).__name__}."
-        ) from None
-    if found.implementation.is_polars():
-        require_thread_pool()
-    return found
+# -- Names of columns ------------------------------------------------------------------------------
 
 
-def plainly_named(frame: Any, columns: Collection[str], caller: str) -> tuple[Any, dict[str, str]]:
+def column_names(df: Any, caller: str) -> list[str]:
+    """Return the column names of a frame of any engine."""
+    if nw.dependencies.is_dask_dataframe(df):
+        return [str(name) for name in df.columns]
+    return list_columns(open_frame(df, caller))
+
+
+def list_columns(frame: Frame) -> list[str]:
+    """Return the column names of a wrapped frame, also of types that narwhals does not know."""
+    if isinstance(frame, nw.DataFrame):
+        return frame.columns
+    return frame.collect_schema().names()
+
+
+def check_columns(names: Sequence[str], available: Sequence[str]) -> None:
+    """Raise a NotFoundError for a missing column; the message suggests the nearest name."""
+    for name in names:
+        if name not in available:
+            raise NotFoundError("column", name, available, where="the frame")
+
+
+def rename_for_engine(df: Any, columns: Collection[str], caller: str) -> tuple[Any, dict[str, str]]:
     """Rename columns whose names DuckDB and Spark would read as expressions, such as ``"a.b"``.
 
     Returns
     -------
     tuple
-        The frame, and the name in it of each of ``columns``.
+        The frame, and a mapping of ``columns`` to their names in it.
     """
-    names = {name: name for name in columns}
-    if nw.dependencies.is_dask_dataframe(frame) or not any(map(_AN_EXPRESSION.search, columns)):
-        return frame, names
-    found = opened(frame, caller)
-    if found.implementation not in _SET_UTC:
-        return frame, names
-    known = names_of(found)
-    check_columns(list(columns), known)
-    taken = {name.casefold() for name in known}
+    mapping = {name: name for name in columns}
+    if nw.dependencies.is_dask_dataframe(df) or not any(
+        map(_EXPRESSION_CHARACTERS.search, columns)
+    ):
+        return df, mapping
+    frame = open_frame(df, caller)
+    if frame.implementation not in _SET_UTC:
+        return df, mapping
+    available = list_columns(frame)
+    check_columns(list(columns), available)
+    taken = {name.casefold() for name in available}
     for name in columns:
-        plain_name = _AN_EXPRESSION.sub("_", name)
-        while plain_name != name and plain_name.casefold() in taken:
-            plain_name += "_"
-        names[name] = plain_name
-        taken.add(plain_name.casefold())
-    if found.implementation.is_spark_like():
-        return frame.toDF(*(names.get(name, name) for name in known)), names
-    changed = {name: plain_name for name, plain_name in names.items() if name != plain_name}
-    return found.rename(changed).to_native(), names
+        safe_name = _EXPRESSION_CHARACTERS.sub("_", name)
+        while safe_name != name and safe_name.casefold() in taken:
+            safe_name += "_"
+        mapping[name] = safe_name
+        taken.add(safe_name.casefold())
+    if frame.implementation.is_spark_like():
+        return df.toDF(*(mapping.get(name, name) for name in available)), mapping
+    changed = {name: safe_name for name, safe_name in mapping.items() if name != safe_name}
+    return frame.rename(changed).to_native(), mapping
 
 
-def check_columns(wanted: Sequence[str], known: Sequence[str]) -> None:
-    """Refuse a column that is not there, with the nearest that is."""
-    for name in wanted:
-        if name not in known:
-            raise NotFoundError("column", name, known, where="the frame")
+# -- Types of columns ------------------------------------------------------------------------------
 
 
-def plain(frame: Frame) -> Frame:
-    """Give columns of pandas and pyarrow types that narwhals and Arrow's kernels know.
+def normalize_types(frame: Frame) -> Frame:
+    """Convert pandas and pyarrow columns to types that narwhals and Arrow's kernels support.
 
-    A zone becomes UTC in pandas (narwhals recognizes only some of them), a dictionary of Arrow the
-    values it encodes, a view of texts or bytes the array that it is a view of.
+    In pandas, time zones become UTC, since narwhals recognizes only some of them. Arrow
+    dictionaries are decoded, and views of strings or bytes become plain arrays.
     """
     import pyarrow as pa
 
@@ -143,37 +167,38 @@ def plain(frame: Frame) -> Frame:
         if isinstance(dtype, pd.DatetimeTZDtype):
             changed[name] = native[name].dt.tz_convert("UTC")
         elif isinstance(dtype, pd.ArrowDtype):
-            wanted = _plain_type(dtype.pyarrow_dtype, "UTC")
-            if wanted != dtype.pyarrow_dtype:
+            plain_type = _plain_type(dtype.pyarrow_dtype, "UTC")
+            if plain_type != dtype.pyarrow_dtype:
                 array = pd.arrays.ArrowExtensionArray(
-                    native[name].array.__arrow_array__().cast(wanted)
+                    native[name].array.__arrow_array__().cast(plain_type)
                 )
                 changed[name] = pd.Series(array, index=native.index)
     if not changed:
         return frame
-    known: nw.DataFrame[Any] = nw.from_native(native.assign(**changed), eager_only=True)
-    return known
+    normalized: nw.DataFrame[Any] = nw.from_native(native.assign(**changed), eager_only=True)
+    return normalized
 
 
-def _plain_type(of: pa.DataType, zone: str | None = None) -> pa.DataType:
-    """Type of Arrow that holds the same values and is known everywhere."""
+def _plain_type(data_type: pa.DataType, zone: str | None = None) -> pa.DataType:
+    """Return the Arrow type that holds the same values and is supported everywhere."""
     import pyarrow as pa
 
-    if pa.types.is_dictionary(of):
-        return _plain_type(of.value_type, zone)
-    if pa.types.is_string_view(of):
+    if pa.types.is_dictionary(data_type):
+        return _plain_type(data_type.value_type, zone)
+    if pa.types.is_string_view(data_type):
         return pa.large_string()
-    if pa.types.is_binary_view(of):
+    if pa.types.is_binary_view(data_type):
         return pa.large_binary()
-    if pa.types.is_timestamp(of) and of.tz is not None and zone is not None:
-        return pa.timestamp(of.unit, zone)
-    return of
+    if pa.types.is_timestamp(data_type) and data_type.tz is not None and zone is not None:
+        return pa.timestamp(data_type.unit, zone)
+    return data_type
 
 
-def typed(frame: Frame, values: Collection[str]) -> Frame:
-    """Give the ``object`` columns of pandas the type of what is in them, as of Decimal.
+def coerce_object_columns(frame: Frame, value_columns: Collection[str]) -> Frame:
+    """Convert the ``object`` columns of pandas to the type of their values, such as Decimal.
 
-    Group columns of texts, those not among ``values``, stay: their type is part of the result.
+    String columns that are not among ``value_columns`` stay: they are groups, whose type is part of
+    the result.
     """
     if not frame.implementation.is_pandas():
         return frame
@@ -182,10 +207,10 @@ def typed(frame: Frame, values: Collection[str]) -> Frame:
 
     native = frame.to_native().copy(deep=False)
     for name, dtype in frame.collect_schema().items():
-        if native[name].dtype != object or (dtype == nw.String and name not in values):
+        if native[name].dtype != object or (dtype == nw.String and name not in value_columns):
             continue
         try:
-            found = pa.array(native[name], from_pandas=True)
+            array = pa.array(native[name], from_pandas=True)
         except OverflowError:
             raise ArgumentError(
                 f"Column {name!r} must hold numbers of at most 64 bits; got larger integers."
@@ -194,65 +219,77 @@ def typed(frame: Frame, values: Collection[str]) -> Frame:
             raise ArgumentError(
                 f"Column {name!r} must hold values of one type; it mixes several."
             ) from None
-        found = found.cast(_plain_type(found.type, "UTC"))
-        native[name] = pd.Series(pd.arrays.ArrowExtensionArray(found), index=native.index)
-    typed_frame: nw.DataFrame[Any] = nw.from_native(native, eager_only=True)
-    return typed_frame
+        array = array.cast(_plain_type(array.type, "UTC"))
+        native[name] = pd.Series(pd.arrays.ArrowExtensionArray(array), index=native.index)
+    coerced: nw.DataFrame[Any] = nw.from_native(native, eager_only=True)
+    return coerced
 
 
-def missing_as_null(dtype: nw.dtypes.DType, name: str, meaning: str) -> nw.Expr:
-    """Column as a double, NaN as NULL, so that it is missing for every engine alike."""
+# -- Values of columns -----------------------------------------------------------------------------
+
+
+def to_float(dtype: nw.dtypes.DType, name: str, must_be: str) -> nw.Expr:
+    """Return an expression for a column as a double with NaN as NULL, the same in every engine.
+
+    Raises
+    ------
+    ArgumentError
+        The column is not numeric; ``must_be`` completes the message.
+    """
     column = nw.col(name)
     if dtype == nw.Boolean:
         return column.cast(nw.Int64).cast(nw.Float64)
-    if dtype == nw.Unknown:  # the type of a column in which nothing stands
+    if dtype == nw.Unknown:  # the type of a column of NULLs only
         return column.cast(nw.Float64)
     if not dtype.is_numeric():
-        raise ArgumentError(f"Column {name!r} must be {meaning}; it is {dtype}.")
+        raise ArgumentError(f"Column {name!r} must be {must_be}; it is {dtype}.")
     return column.cast(nw.Float64).fill_nan(None)
 
 
-def start_of_unit(frame: Frame, timestamp: str, period: Period) -> nw.Expr:
-    """Timestamps, cut to the unit of ``period`` in UTC; a naive one is read as UTC."""
-    return moment_of(frame, timestamp).dt.truncate(_CUT[period.unit])
+def truncate_time(frame: Frame, timestamp: str, period: Period) -> nw.Expr:
+    """Return an expression for timestamps, truncated to the unit of ``period`` in UTC."""
+    return to_utc(frame, timestamp).dt.truncate(_TRUNCATION_UNITS[period.unit])
 
 
-def moment_of(frame: Frame, timestamp: str) -> nw.Expr:
-    """Timestamps in UTC, without a zone; a naive one is read as UTC."""
+def to_utc(frame: Frame, timestamp: str) -> nw.Expr:
+    """Return an expression for timestamps in UTC, without a zone; a naive one is taken as UTC."""
     dtype, moment = frame.collect_schema()[timestamp], nw.col(timestamp)
-    zone = _zone(frame, dtype)
-    if zone not in _UTC and frame.implementation in _SET_UTC:
+    zone = _engine_zone(frame, dtype)
+    if zone not in _UTC_NAMES and frame.implementation in _SET_UTC:
         raise ArgumentError(
-            f"The time zone of the engine must be UTC to cut time into periods; got {zone!r}: run "
-            f"{_SET_UTC[frame.implementation]}."
+            "The engine's time zone must be UTC to group timestamps into periods; got "
+            f"{zone!r}. Run {_SET_UTC[frame.implementation]}."
         )
     if dtype == nw.Date:
         return moment.cast(nw.Datetime("us"))
     if not isinstance(dtype, nw.Datetime):
         raise ArgumentError(
-            f"Column {timestamp!r} must hold timestamps to be cut into periods; it is {dtype}."
+            f"Column {timestamp!r} must hold timestamps to be grouped into periods; it is {dtype}."
         )
     if dtype.time_zone is not None:
-        if zone not in _UTC:
+        if zone not in _UTC_NAMES:
             moment = moment.dt.convert_time_zone("UTC")
         moment = moment.dt.replace_time_zone(None)
     return moment
 
 
-def _zone(frame: Frame, dtype: nw.dtypes.DType) -> str:
-    """Zone in which an engine cuts a column; Spark uses its session's for naive ones too."""
+def _engine_zone(frame: Frame, dtype: nw.dtypes.DType) -> str:
+    """Return the zone in which an engine truncates a column.
+
+    Spark uses that of its session, for naive timestamps too.
+    """
     if frame.implementation.is_spark_like():
         return str(frame.to_native().sparkSession.conf.get("spark.sql.session.timeZone"))
     return getattr(dtype, "time_zone", None) or "UTC"
 
 
-def utc(moments: nw.Series[Any]) -> NDArray[np.datetime64]:
-    """Moments without their zone, which is UTC where there is one."""
-    if getattr(moments.dtype, "time_zone", None) is not None:
-        moments = moments.dt.replace_time_zone(None)
-    return moments.to_numpy().astype("datetime64[us]")
+def to_numpy_time(timestamps: nw.Series[Any]) -> NDArray[np.datetime64]:
+    """Return timestamps as a NumPy array without their zone, which must be UTC if there is one."""
+    if getattr(timestamps.dtype, "time_zone", None) is not None:
+        timestamps = timestamps.dt.replace_time_zone(None)
+    return timestamps.to_numpy().astype("datetime64[us]")
 
 
-def numbers(values: nw.Series[Any]) -> NDArray[np.float64]:
-    """Measures as doubles; the sum of no rows is 0 even where an engine calls it NULL."""
-    return values.cast(nw.Float64).fill_null(0).to_numpy().astype(np.float64)
+def to_numpy_float(sums: nw.Series[Any]) -> NDArray[np.float64]:
+    """Return sums as doubles; the sum of no rows is 0 even in engines that return NULL."""
+    return sums.cast(nw.Float64).fill_null(0).to_numpy().astype(np.float64)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import narwhals as nw
 import numpy as np
 
-from synfin_analytics._core.arguments import shown
+from synfin_analytics._core.arguments import format_value
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Period:
         if match is None or int(match[1]) < least:
             raise ArgumentError(
                 f"`{name}` must be a whole number of at least {least} and a unit of time (m, h, d, "
-                f"w, mo, q, y), such as '1d' or '3mo'; got {shown(every)}."
+                f"w, mo, q, y), such as '1d' or '3mo'; got {format_value(every)}."
             )
         numpy_unit, factor = _UNITS[match[2]]
         return cls(int(match[1]) * factor, numpy_unit, weeks=match[2] == "w")
@@ -71,7 +71,7 @@ class Period:
         if period.numpy_unit == "M":
             raise ArgumentError(
                 f"`{name}` must be in m, h, d or w, such as '90d', since months differ in length; "
-                f"got {shown(every)}."
+                f"got {format_value(every)}."
             )
         return period
 
@@ -146,7 +146,7 @@ def read_delay(value: str | dt.timedelta, name: str) -> dt.timedelta:
         delay = Period.fixed(delay, name, least=0).duration
     if not isinstance(delay, dt.timedelta) or delay < dt.timedelta():
         raise ArgumentError(
-            f"`{name}` must be a duration of at least 0, such as '7d'; got {shown(value)}."
+            f"`{name}` must be a duration of at least 0, such as '7d'; got {format_value(value)}."
         )
     return delay
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synfin_analytics._core.arguments import shown
+from synfin_analytics._core.arguments import format_value
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
@@ -44,7 +44,9 @@ def in_numpy(kind: pa.DataType) -> bool:
 def check_output(output: object) -> None:
     """Raise unless `output` is one of the three kinds."""
     if output not in get_args(Output):
-        raise ArgumentError(f'`output` must be "pandas", "polars" or "arrow"; got {shown(output)}.')
+        raise ArgumentError(
+            f'`output` must be "pandas", "polars" or "arrow"; got {format_value(output)}.'
+        )
 
 
 def joined(arrays: Sequence[pa.Array], output: Output) -> pa.Array:

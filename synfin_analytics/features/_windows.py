@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import pyarrow as pa
 
-from synfin_analytics._core.arguments import column
+from synfin_analytics._core.arguments import check_column_name
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.frequency import Period, read_delay
 from synfin_analytics._core.rolling import Amounts, Runs
@@ -113,8 +113,8 @@ def window_features(
     >>> window_features(transactions, windows=["1h"]).rows()
     [(1, 10.0), (2, 20.0), (1, 50.0)]
     """
-    column(by, "by")
-    column(value, "value")
+    check_column_name(by, "by")
+    check_column_name(value, "value")
     rows = collect_columns(df, (by, value, "timestamp"), (), "transactions", "window_features")
     frame = coerce_columns(rows, Transaction, (by, value, "timestamp"))
     several = isinstance(windows, Iterable) and not isinstance(windows, str)
@@ -158,7 +158,13 @@ def handbook_features(
         (t - w, t], the row itself included, and the ``terminal_count`` and ``terminal_risk``, the
         share of frauds or 0, over (t - label_delay - w, t - label_delay].
     """
-    names = ("customer_id", column(terminal, "terminal"), "timestamp", "amount", "is_fraud")
+    names = (
+        "customer_id",
+        check_column_name(terminal, "terminal"),
+        "timestamp",
+        "amount",
+        "is_fraud",
+    )
     rows = collect_columns(df, names, (), "transactions", "handbook_features")
     frame = coerce_columns(rows, Transaction, names)
     at = frame["timestamp"].to_physical().to_numpy()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 import polars as pl
 
-from synfin_analytics._core.dataframes import collect, opened
+from synfin_analytics._core.dataframes import collect, open_frame
 from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.output import to_frame
 from synfin_analytics._core.validation.checks import check
@@ -62,7 +62,7 @@ def collect_columns(
     """
     require_thread_pool()
     dask = nw.dependencies.is_dask_dataframe(df)
-    known = list(df.columns) if dask else opened(df, caller).collect_schema().names()
+    known = list(df.columns) if dask else open_frame(df, caller).collect_schema().names()
     for name in required:
         if name not in known:
             raise NotFoundError("column", name, known, where=f"the {what}")
@@ -70,7 +70,7 @@ def collect_columns(
     if dask:  # without narwhals, whose way to Dask moves away
         rows: nw.DataFrame[Any] = nw.from_native(df[names].compute(), eager_only=True)
         return rows
-    return collect(opened(df, caller).select(*names))
+    return collect(open_frame(df, caller).select(*names))
 
 
 def coerce_columns(

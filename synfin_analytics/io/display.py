@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 
-from synfin_analytics._core.arguments import whole_number
+from synfin_analytics._core.arguments import check_integer
 from synfin_analytics._core.formatting import format_percent, pluralize
 from synfin_analytics._core.html import table_html
 from synfin_analytics.exceptions import ArgumentError
@@ -122,7 +122,7 @@ def show(df: IntoFrame, rows: int = 20) -> FormattedTable:
     """
     import pandas as pd
 
-    rows = whole_number(rows, "rows", least=1)
+    rows = check_integer(rows, "rows", minimum=1)
     if isinstance(df, pd.DataFrame):  # narwhals would lose its index
         return FormattedTable(df.head(rows), rows, len(df))
     try:

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import narwhals as nw
 
-from synfin_analytics._core.dataframes import check_columns, collect, names_of, opened, plain
+from synfin_analytics._core.dataframes import (
+    check_columns,
+    collect,
+    list_columns,
+    normalize_types,
+    open_frame,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +30,7 @@ if TYPE_CHECKING:
 RowsOf: TypeAlias = "Callable[[Frame], Frame]"
 
 
-def add_up(
+def aggregate_counts(
     frame: Any,
     columns: Sequence[str],
     keys: Sequence[str],
@@ -66,15 +72,15 @@ def add_up(
     if nw.dependencies.is_dask_dataframe(frame):
         check_columns(columns, list(frame.columns))
         return _add_up_partitions(frame[columns], list(keys), rows_of, then or _unchanged)
-    found = opened(frame, caller)
-    check_columns(columns, names_of(found))
+    found = open_frame(frame, caller)
+    check_columns(columns, list_columns(found))
     if then is not None and found.implementation.is_polars():
         found = found.lazy()  # which plans both sums together, in half the time
-    sums = summed(rows_of(plain(found.select(*columns))), keys)
+    sums = sum_by(rows_of(normalize_types(found.select(*columns))), keys)
     return collect(sums if then is None else then(sums))
 
 
-def summed(rows: Frame, keys: Sequence[str]) -> Frame:
+def sum_by(rows: Frame, keys: Sequence[str]) -> Frame:
     """Sum all other columns by ``keys``, NULL a group of its own."""
     sums = [nw.col(name).sum() for name in rows.collect_schema().names() if name not in keys]
     if keys:
@@ -104,12 +110,14 @@ def _add_up_partitions(
 
 
 def _count_partition(partition: pd.DataFrame, keys: list[str], rows_of: RowsOf) -> pd.DataFrame:
-    counted: pd.DataFrame = summed(rows_of(plain(nw.from_native(partition))), keys).to_native()
+    counted: pd.DataFrame = sum_by(
+        rows_of(normalize_types(nw.from_native(partition))), keys
+    ).to_native()
     return counted
 
 
 def _merge_partitions(counts: pd.DataFrame, keys: list[str], then: RowsOf) -> pd.DataFrame:
-    merged: pd.DataFrame = then(summed(nw.from_native(counts), keys)).to_native()
+    merged: pd.DataFrame = then(sum_by(nw.from_native(counts), keys)).to_native()
     return merged
 
 

@@ -40,7 +40,7 @@ import numpy as np
 from synfin_analytics._core import arguments
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.metrics._aggregate import summed
+from synfin_analytics.metrics._aggregate import sum_by
 from synfin_analytics.metrics._grouping import group_key
 
 if TYPE_CHECKING:
@@ -96,10 +96,11 @@ class Clusters:
             return cls()
         if isinstance(cluster, str) and cluster == AUTO:
             return cls(tuple(name for name in USUAL if name in known and name not in groups))
-        columns = arguments.columns(cluster, "cluster")
+        columns = arguments.check_names(cluster, "cluster")
         if len(columns) > len(USUAL):
             raise ArgumentError(
-                f"`cluster` must be at most {len(USUAL)} columns; got {arguments.shown(cluster)}."
+                f"`cluster` must be at most {len(USUAL)} columns; got "
+                f"{arguments.format_value(cluster)}."
             )
         if grouped := [name for name in columns if name in groups]:
             raise ArgumentError(
@@ -126,7 +127,7 @@ class Clusters:
         return [group_key(schema[name], name).alias(key) for name, key in pairs]
 
 
-def named(way: int, name: str) -> str:
+def way_column(way: int, name: str) -> str:
     """Column of counts with a sum over the clusters of a way."""
     return f"__way_{way}_{name}"
 
@@ -136,7 +137,7 @@ def sums_over_clusters(value: bool) -> tuple[str, ...]:
     return (*_COUNTED, *_CLUSTERS, *(VALUED if value else ()))
 
 
-def squares(cells: Frame, *, keys: Sequence[str], clusters: Clusters) -> Frame:
+def sum_squares(cells: Frame, *, keys: Sequence[str], clusters: Clusters) -> Frame:
     """Sum by group what was counted by group and cluster, and its squares over each way.
 
     Parameters
@@ -153,18 +154,20 @@ def squares(cells: Frame, *, keys: Sequence[str], clusters: Clusters) -> Frame:
     ]
     value = SQUARES[0] in counted
     names = [
-        named(way, name) for way in range(len(clusters.ways)) for name in sums_over_clusters(value)
+        way_column(way, name)
+        for way in range(len(clusters.ways))
+        for name in sums_over_clusters(value)
     ]
     parts: list[Any] = []  # all eager or all lazy
     for at, way in enumerate(clusters.ways):
-        by_way = summed(cells.select(*keys, *way, *counted), [*keys, *way])
+        by_way = sum_by(cells.select(*keys, *way, *counted), [*keys, *way])
         sums = _over(way, value=value)
         columns = [nw.col(name).cast(nw.Float64) * float(at == 0) for name in counted]
         for name in names:
-            own = name.removeprefix(named(at, ""))
+            own = name.removeprefix(way_column(at, ""))
             columns.append(sums.get(own, nw.lit(0.0)).cast(nw.Float64).alias(name))
         parts.append(by_way.select(*keys, *columns))
-    return summed(nw.concat(parts), keys)
+    return sum_by(nw.concat(parts), keys)
 
 
 def _over(way: Sequence[str], *, value: bool) -> dict[str, nw.Expr]:
@@ -218,7 +221,9 @@ class Effective:
     fraud_clusters: Floats
 
 
-def effective(of: Mapping[str, Floats], clusters: Clusters, confidence_level: float) -> Effective:
+def effective_sizes(
+    of: Mapping[str, Floats], clusters: Clusters, confidence_level: float
+) -> Effective:
     """Compute the effective size of each group from its counts and sums over clusters.
 
     Parameters
@@ -233,7 +238,7 @@ def effective(of: Mapping[str, Floats], clusters: Clusters, confidence_level: fl
     """
     n, frauds = of["labelled"], of["frauds"]
     ways = [
-        {name: of[named(way, name)] for name in sums_over_clusters(SQUARES[0] in of)}
+        {name: of[way_column(way, name)] for name in sums_over_clusters(SQUARES[0] in of)}
         for way in range(len(clusters.ways))
     ]
     one_way = ways[: len(clusters.columns)]

@@ -17,8 +17,8 @@ import narwhals as nw
 import numpy as np
 
 from synfin_analytics._core import arguments
-from synfin_analytics._core.arguments import shown
-from synfin_analytics._core.dataframes import missing_as_null, moment_of, numbers, utc
+from synfin_analytics._core.arguments import format_value
+from synfin_analytics._core.dataframes import to_float, to_numpy_float, to_numpy_time, to_utc
 from synfin_analytics._core.frequency import Period
 from synfin_analytics.exceptions import ArgumentError
 
@@ -31,7 +31,7 @@ _NO_EDGES = (str, bool, np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
-class Bands:
+class Bins:
     """The bands that edges cut a column of numbers into: below the first, between two, above.
 
     A band holds its lower edge and not its upper. They are numbered from 0; what is missing has
@@ -48,7 +48,7 @@ class Bands:
     edges: tuple[float, ...]
 
     @classmethod
-    def parse(cls, column: str, edges: Any) -> Bands:
+    def parse(cls, column: str, edges: Any) -> Bins:
         """Check the edges: finite numbers, each above the one before."""
         try:
             given: list[Any] = [edges] if isinstance(edges, str) else list(edges)
@@ -60,7 +60,7 @@ class Bands:
         if not known or not rising or not all(map(math.isfinite, known)):
             raise ArgumentError(
                 f"`bins` of {column!r} must be finite numbers, each greater than the one before, "
-                f"such as [20, 100]; got {shown(edges)}."
+                f"such as [20, 100]; got {format_value(edges)}."
             )
         return cls(column, tuple(known))
 
@@ -83,7 +83,7 @@ class Bands:
         """Say into which band each row falls."""
         if dtype == nw.Boolean:
             raise ArgumentError(f"Column {self.column!r} must be a number to be cut into bins.")
-        value = missing_as_null(dtype, self.column, "a number to be cut into bins")
+        value = to_float(dtype, self.column, "a number to be cut into bins")
         number, value = value.is_null().cast(nw.Int64), value.fill_null(math.inf)
         for edge in self.edges:
             number = number + (value >= edge).cast(nw.Int64)
@@ -91,7 +91,7 @@ class Bands:
 
     def columns_of(self, counts: nw.DataFrame[Any]) -> list[nw.Series[Any]]:
         """Lower and upper edges of the bands of ``counts``; NULL where the number is missing."""
-        band = numbers(counts[self.key]).astype(np.int64)
+        band = to_numpy_float(counts[self.key]).astype(np.int64)
         ends = (-math.inf, *self.edges, math.nan), (*self.edges, math.inf, math.nan)
         return [
             nw.new_series(name, np.array(end)[band], nw.Float64, backend=counts.implementation)
@@ -104,7 +104,7 @@ class Groups:
     """Groups of a result, in the order in which they stand in it."""
 
     columns: tuple[str, ...] = ()
-    bands: tuple[Bands, ...] = ()
+    bands: tuple[Bins, ...] = ()
     period: Period | None = None
     timestamp: str = "timestamp"
 
@@ -128,14 +128,14 @@ class Groups:
             Columns of the result that no group may hide.
         """
         none = by is None or (isinstance(by, list | tuple) and not by)
-        columns = () if none else arguments.columns(by, "by")
+        columns = () if none else arguments.check_names(by, "by")
         if bins is not None and not isinstance(bins, Mapping):
             raise ArgumentError(
                 "`bins` must be a dict of columns and their edges, such as "
-                f"{{'amount': [20, 100]}}; got {shown(bins)}."
+                f"{{'amount': [20, 100]}}; got {format_value(bins)}."
             )
         bands = tuple(
-            Bands.parse(arguments.column(name, "bins"), edges)
+            Bins.parse(arguments.check_column_name(name, "bins"), edges)
             for name, edges in (bins or {}).items()
         )
         period = None if every is None else Period.parse(every)
@@ -177,7 +177,7 @@ class Groups:
         """Return the same groups of rows whose columns have other names."""
         return Groups(
             tuple(names[name] for name in self.columns),
-            tuple(Bands(names[band.column], band.edges) for band in self.bands),
+            tuple(Bins(names[band.column], band.edges) for band in self.bands),
             self.period,
             names.get(self.timestamp, self.timestamp),
         )
@@ -188,7 +188,7 @@ class Groups:
         found = [group_key(schema[name], name) for name in self.columns]
         found += [band.number(schema[band.column]).alias(band.key) for band in self.bands]
         if self.period is not None:
-            number = self.period.number(moment_of(frame, self.timestamp))
+            number = self.period.number(to_utc(frame, self.timestamp))
             found.append(number.alias(self.timestamp))
         return found
 
@@ -200,7 +200,7 @@ class Groups:
                 numbered = found.cast(nw.Float64).fill_null(math.nan).to_numpy()
                 moments = self.period.starts(numbered.astype(np.float64))
             else:
-                moments = utc(found)
+                moments = to_numpy_time(found)
             starts = nw.new_series(self.timestamp, moments, backend=counts.implementation)
             starts = starts.cast(nw.Datetime("us")).dt.replace_time_zone("UTC")
             counts = counts.with_columns(starts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from synfin_analytics._core.arguments import column
+from synfin_analytics._core.arguments import check_column_name
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics import topk
 from synfin_analytics.metrics._resampled import (
@@ -58,7 +58,7 @@ class OfRows:
 
     def precision_at_k(self, k: int, day: str = "timestamp") -> TopK:
         """Precision of the ``k`` transactions of each day (UTC) with the highest scores."""
-        counts = self._rows.by_day(column(day, "day"), topk.check_k(k))
+        counts = self._rows.by_day(check_column_name(day, "day"), topk.check_k(k))
         of = Counts.of(counts)
         return topk.precision_at_k(days_of(counts), of.score, of.transactions, of.frauds, k)
 
@@ -67,7 +67,9 @@ class OfRows:
     ) -> TopK:
         """Precision of the ``k`` cards of each day; those found leave the pool of later days."""
         topk.check_k(k)
-        highest = self._rows.by_entity(column(day, "day"), column(entity, "entity"))
+        highest = self._rows.by_entity(
+            check_column_name(day, "day"), check_column_name(entity, "entity")
+        )
         return topk.card_precision_at_k(*highest_by_entity(highest, entity), k)
 
     def samples(

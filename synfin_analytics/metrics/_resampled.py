@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from scipy import sparse
 
-from synfin_analytics._core.arguments import column, share, whole_number
+from synfin_analytics._core.arguments import check_column_name, check_integer, check_share
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics.cost import NO_AMOUNTS, check_costs
@@ -57,8 +57,8 @@ class Options:
     recovery_rate: float = 1.0
 
     def __post_init__(self) -> None:
-        column(self.day, "day")
-        column(self.entity, "entity")
+        check_column_name(self.day, "day")
+        check_column_name(self.entity, "entity")
 
     def cluster(self, metric: str, cluster: str | None) -> str:
         """Return the column whose values are drawn: by default cards or customers.
@@ -71,7 +71,7 @@ class Options:
         """
         if cluster is None:
             return self.entity if metric == CARDS else "customer_id"
-        column(cluster, "cluster")
+        check_column_name(cluster, "cluster")
         if metric == CARDS and cluster not in (self.entity, self.day):
             raise ArgumentError(
                 f"`cluster` of {CARDS} must be its cards ({self.entity!r}) or its days "
@@ -165,7 +165,7 @@ def count_sample(
     names, codes = np.unique(clusters, return_inverse=True)
     statistic: Statistic
     if metric in _AREAS:
-        limit = share(options.max_fpr, "max_fpr", "a false-positive rate")
+        limit = check_share(options.max_fpr, "max_fpr", "a false-positive rate")
         statistic = _Areas.of(metric, codes, len(names), counts, limit)
     elif metric == "cost":
         statistic = _Total(_cost(codes, len(names), counts, threshold, options))
@@ -193,7 +193,7 @@ def top_sample(
     by_day
         Draw days, each with the hits that it had.
     """
-    k = whole_number(options.k, "k", least=1)
+    k = check_integer(options.k, "k", minimum=1)
     names, codes = np.unique(days if by_day else clusters, return_inverse=True)
     statistic: Statistic
     if by_day:
@@ -227,7 +227,7 @@ def card_sample(
         Draw days, each with the hits that it had. Otherwise cards are drawn: a card that is drawn
         twice counts as two cards, which are found and blocked one by one.
     """
-    k = whole_number(options.k, "k", least=1)
+    k = check_integer(options.k, "k", minimum=1)
     names, codes = np.unique(days if by_day else cards, return_inverse=True)
     statistic: Statistic = _Cards(ranked, k)
     if by_day:

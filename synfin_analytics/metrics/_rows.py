@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 import narwhals as nw
 import numpy as np
 
-from synfin_analytics._core.dataframes import check_columns, names_of, numbers, plain, typed, utc
+from synfin_analytics._core.dataframes import (
+    check_columns,
+    coerce_object_columns,
+    list_columns,
+    normalize_types,
+    to_numpy_float,
+    to_numpy_time,
+)
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.metrics._scored import DAY, scored
+from synfin_analytics.metrics._scored import DAY, aggregate_scores
 from synfin_analytics.metrics._scores import COUNTED, SCORE, ScoreCounts
 
 if TYPE_CHECKING:
@@ -83,7 +90,7 @@ class FrameRows:
         self._refuse_left_behind()
         column = self.amount if amount else None
         try:
-            counts = scored(self.frame, keys, self.label, self.score, column, day=day)
+            counts = aggregate_scores(self.frame, keys, self.label, self.score, column, day=day)
         except (nw.exceptions.NarwhalsError, OSError) as error:
             raise ArgumentError(
                 "The frame must still hold the rows that were evaluated; reading it again failed "
@@ -102,9 +109,9 @@ class FrameRows:
         if nw.dependencies.is_dask_dataframe(self.frame):
             return name in self.frame and self.frame[name].dtype.kind == "M"
         frame = nw.from_native(self.frame)
-        check_columns([name], names_of(frame))
+        check_columns([name], list_columns(frame))
         if isinstance(frame, nw.DataFrame):
-            frame = typed(plain(frame.select(name)), [name])
+            frame = coerce_object_columns(normalize_types(frame.select(name)), [name])
         schema = frame.collect_schema()
         return isinstance(schema[name], nw.Datetime) or schema[name] == nw.Date
 
@@ -169,9 +176,11 @@ class Counts:
     @classmethod
     def of(cls, counts: nw.DataFrame[Any]) -> Counts:
         """Take them out of a frame."""
-        transactions, frauds = (numbers(counts[name]).astype(np.int64) for name in COUNTED[:2])
-        amount = numbers(counts[COUNTED[3]]) if COUNTED[3] in counts.columns else None
-        return cls(numbers(counts[SCORE]), transactions, frauds, amount)
+        transactions, frauds = (
+            to_numpy_float(counts[name]).astype(np.int64) for name in COUNTED[:2]
+        )
+        amount = to_numpy_float(counts[COUNTED[3]]) if COUNTED[3] in counts.columns else None
+        return cls(to_numpy_float(counts[SCORE]), transactions, frauds, amount)
 
 
 def days_of(counts: nw.DataFrame[Any]) -> NDArray[np.datetime64]:
@@ -181,7 +190,7 @@ def days_of(counts: nw.DataFrame[Any]) -> NDArray[np.datetime64]:
             "The column of days must have a time in each labelled row; got missing ones. Fill or "
             "drop these rows."
         )
-    return utc(counts[DAY]).astype("datetime64[D]")
+    return to_numpy_time(counts[DAY]).astype("datetime64[D]")
 
 
 def codes(counts: nw.DataFrame[Any], name: str) -> NDArray[Any]:

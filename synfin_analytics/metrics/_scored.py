@@ -12,16 +12,16 @@ import pandas as pd
 
 from synfin_analytics._core.dataframes import (
     check_columns,
-    missing_as_null,
-    numbers,
-    plainly_named,
-    start_of_unit,
-    typed,
+    coerce_object_columns,
+    rename_for_engine,
+    to_float,
+    to_numpy_float,
+    truncate_time,
 )
 from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.frequency import Period
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.metrics._aggregate import add_up
+from synfin_analytics.metrics._aggregate import aggregate_counts
 from synfin_analytics.metrics._grouping import group_key
 from synfin_analytics.metrics._scores import COUNTED, SCORE, ScoreCounts
 
@@ -75,7 +75,7 @@ def score_counts(frame: Any, label: str, score: str, amount: str | None = None) 
         require_thread_pool()
     # Rows in memory need no grouping: one sort by NumPy does.
     check_columns(columns, opened.columns)
-    found = typed(opened.select(*dict.fromkeys(columns)), columns)
+    found = coerce_object_columns(opened.select(*dict.fromkeys(columns)), columns)
     score_type = _score_type(found, score)
     truth, said, *values = (
         _numbers(found, name, meaning) for name, meaning in zip(columns, _MEANINGS, strict=False)
@@ -104,11 +104,11 @@ def grouped_score_counts(
     frame: Any, by: Sequence[str], label: str, score: str, amount: str | None = None
 ) -> list[tuple[tuple[Any, ...], ScoreCounts]]:
     """Count the rows of each group by score, in the frame's engine; without groups, all rows."""
-    counts = scored(frame, by, label, score, amount)
+    counts = aggregate_scores(frame, by, label, score, amount)
     return split_counts(counts, by, score_type=_type_in_frame(frame, score))
 
 
-def scored(
+def aggregate_scores(
     frame: Any,
     keys: Sequence[str],
     label: str,
@@ -126,7 +126,7 @@ def scored(
         :data:`COUNTED`, and in :data:`UNLABELLED` the rows without a label, whose score is 0.
     """
     columns = [*keys, label, score, *(name for name in (amount, day) if name is not None)]
-    frame, names = plainly_named(frame, columns, "evaluate")
+    frame, names = rename_for_engine(frame, columns, "evaluate")
     inside = [names[name] for name in keys]
     rows_of = functools.partial(
         _rows_of,
@@ -137,13 +137,13 @@ def scored(
         day=None if day is None else names[day],
     )
     wanted = [*inside, *([] if day is None else [DAY]), SCORE]
-    counts = add_up(
+    counts = aggregate_counts(
         frame, [names[name] for name in columns], wanted, rows_of, caller="evaluate"
     ).rename(dict(zip(inside, keys, strict=True)))
     kinds = (_WRONG, _NO_SCORE, *([] if amount is None else [_INFINITE]))
-    _refuse(label, score, amount, *(int(numbers(counts[name]).sum()) for name in kinds))
+    _refuse(label, score, amount, *(int(to_numpy_float(counts[name]).sum()) for name in kinds))
     if amount is not None:
-        _refuse_overflow(amount, numbers(counts[COUNTED[2]]))
+        _refuse_overflow(amount, to_numpy_float(counts[COUNTED[2]]))
     return counts.drop(*kinds)
 
 
@@ -156,11 +156,13 @@ def _rows_of(
     amount: str | None,
     day: str | None,
 ) -> Frame:
-    found = typed(frame, [name for name in (label, score, amount, day) if name is not None])
-    days = [] if day is None else [start_of_unit(found, day, Period.parse("1d")).alias(DAY)]
+    found = coerce_object_columns(
+        frame, [name for name in (label, score, amount, day) if name is not None]
+    )
+    days = [] if day is None else [truncate_time(found, day, Period.parse("1d")).alias(DAY)]
     schema = found.collect_schema()
-    truth = missing_as_null(schema[label], label, _MEANINGS[0])
-    said = missing_as_null(schema[score], score, _MEANINGS[1])
+    truth = to_float(schema[label], label, _MEANINGS[0])
+    said = to_float(schema[score], score, _MEANINGS[1])
     known, fraud = ~truth.is_null(), truth.fill_null(0)
     no_score = said.is_null() | (said.fill_null(0) < 0) | (said.fill_null(0) > 1)
     counted = {
@@ -170,7 +172,7 @@ def _rows_of(
         COUNTED[1]: (fraud == 1).cast(nw.Int64),
     }
     if amount is not None:
-        value = missing_as_null(schema[amount], amount, _MEANINGS[2]).fill_null(0)
+        value = to_float(schema[amount], amount, _MEANINGS[2]).fill_null(0)
         counted[_INFINITE] = (value.abs() > _LARGEST).cast(nw.Int64)
         counted[COUNTED[2]] = value * known.cast(nw.Float64)
         counted[COUNTED[3]] = value * (fraud == 1).cast(nw.Float64)
@@ -197,8 +199,8 @@ def split_counts(
     names, group = _groups(counts, by)
     order = np.argsort(group, kind="stable")
     measures = [name for name in COUNTED if name in counts.columns]
-    arrays = [numbers(counts[name])[order] for name in (SCORE, *measures)]
-    unlabelled = np.bincount(group, numbers(counts[UNLABELLED]), len(names)).astype(np.int64)
+    arrays = [to_numpy_float(counts[name])[order] for name in (SCORE, *measures)]
+    unlabelled = np.bincount(group, to_numpy_float(counts[UNLABELLED]), len(names)).astype(np.int64)
     ends = np.cumsum(np.bincount(group, minlength=len(names)))
     found = []
     for name, few, begin, end in zip(names, unlabelled, [0, *ends], ends, strict=False):
@@ -241,7 +243,7 @@ def _type_in_frame(frame: Any, score: str) -> type[np.floating[Any]]:
     """Return the type of the scores of a frame of any engine."""
     if nw.dependencies.is_dask_dataframe(frame):
         frame = frame._meta  # the types alone, as a frame of pandas without rows
-    return _score_type(typed(nw.from_native(frame), [score]), score)
+    return _score_type(coerce_object_columns(nw.from_native(frame), [score]), score)
 
 
 def _score_type(frame: Frame, score: str) -> type[np.floating[Any]]:
@@ -257,7 +259,7 @@ def _numbers(frame: Frame, name: str, meaning: str) -> Any:
     if column.dtype == nw.Boolean and not column.is_null().any():
         return column.to_numpy().astype(np.bool_, copy=False)
     if column.dtype != nw.Float64:
-        column = frame.select(missing_as_null(column.dtype, name, meaning))[name]
+        column = frame.select(to_float(column.dtype, name, meaning))[name]
     return column.to_numpy().astype(np.float64, copy=False)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synfin_analytics._core.dataframes import numbers
+from synfin_analytics._core.dataframes import to_numpy_float
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
@@ -122,8 +122,8 @@ class ScoreCounts:
         score_type: type[np.floating[Any]] = np.float64,
     ) -> ScoreCounts:
         """Add up by score what an engine has counted: columns :data:`SCORE`, :data:`COUNTED`."""
-        score = numbers(counts[SCORE]) + 0.0
-        found = [numbers(counts[name]) for name in COUNTED if name in counts.columns]
+        score = to_numpy_float(counts[SCORE]) + 0.0
+        found = [to_numpy_float(counts[name]) for name in COUNTED if name in counts.columns]
         return cls.summed(score, *found, unlabelled=unlabelled, score_type=score_type)
 
     @classmethod

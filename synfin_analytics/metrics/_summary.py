@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from synfin_analytics._core import formatting as wording
-from synfin_analytics._core.arguments import text
+from synfin_analytics._core.arguments import check_string
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.html import table_html
 from synfin_analytics._core.metric_format import METRICS as NAMES
@@ -53,7 +53,7 @@ def baseline(evaluation: Evaluation, metric: str) -> float:
         "brier": p * (1 - p),
         "prevalence": p,
     }
-    if text(metric, "metric", example="recall") not in known:
+    if check_string(metric, "metric", example="recall") not in known:
         raise NotFoundError("metric", metric, known)
     return known[metric]
 

@@ -10,8 +10,8 @@ import narwhals as nw
 import numpy as np
 import pyarrow as pa
 
-from synfin_analytics._core.arguments import column, shown
-from synfin_analytics._core.dataframes import missing_as_null, plain, typed
+from synfin_analytics._core.arguments import check_column_name, format_value
+from synfin_analytics._core.dataframes import coerce_object_columns, normalize_types, to_float
 from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.frequency import Period
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, refuse_repeated_columns
@@ -64,7 +64,7 @@ class Timeline(Generic[FrameT]):
         except TypeError:
             raise ArgumentError(
                 "`df` must be a DataFrame of pandas, polars or pyarrow, in memory; got "
-                f"{shown(frame)}. Collect a lazy frame first."
+                f"{format_value(frame)}. Collect a lazy frame first."
             ) from None
         if rows.implementation.is_polars():
             require_thread_pool()
@@ -77,7 +77,7 @@ class Timeline(Generic[FrameT]):
         for argument, name in columns.items():
             if name is None:
                 continue
-            if column(name, argument) not in rows.columns:
+            if check_column_name(name, argument) not in rows.columns:
                 raise NotFoundError("column", name, rows.columns, where="the frame")
         if not len(rows):
             raise ArgumentError("`df` must have rows to split; got none.")
@@ -176,7 +176,7 @@ def as_moment(value: dt.date | str, name: str) -> np.datetime64:
         pass
     raise ArgumentError(
         f"`{name}` must be a date or a moment, such as '2018-07-25' or '2018-07-25T12:00Z'; got "
-        f"{shown(value)}."
+        f"{format_value(value)}."
     )
 
 
@@ -196,7 +196,7 @@ def told(begin: np.datetime64, end: np.datetime64) -> str:
 
 def _column(rows: nw.DataFrame[Any], name: str) -> nw.Series[Any]:
     """Take a column, typed by its values where pandas has it as objects."""
-    column: nw.Series[Any] = typed(plain(rows.select(name)), [name])[name]
+    column: nw.Series[Any] = coerce_object_columns(normalize_types(rows.select(name)), [name])[name]
     return column
 
 
@@ -213,7 +213,7 @@ def _moments(rows: nw.DataFrame[Any], name: str) -> Moments:
 
 def _labels(rows: nw.DataFrame[Any], name: str) -> NDArray[np.float64]:
     column = _column(rows, name)
-    marked = missing_as_null(column.dtype, name, "a label: true or false, 1 or 0")
+    marked = to_float(column.dtype, name, "a label: true or false, 1 or 0")
     filled = column.to_frame().select(marked.fill_null(np.nan))[name]
     labels: NDArray[np.float64] = filled.to_numpy().astype(np.float64)
     wrong = int((~np.isnan(labels) & (labels != 0) & (labels != 1)).sum())

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
-from synfin_analytics._core.arguments import whole_number
+from synfin_analytics._core.arguments import check_integer
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._resampled import (
     ALL_METRICS,
@@ -221,8 +221,8 @@ def resample(
     ArgumentError
         The models are not of the same rows; ``n_resamples`` or ``seed`` is not a whole number.
     """
-    n_resamples = whole_number(n_resamples, "n_resamples", least=1)
-    seed = whole_number(seed, "seed")
+    n_resamples = check_integer(n_resamples, "n_resamples", minimum=1)
+    seed = check_integer(seed, "seed")
     _refuse_other_rows(samples)
     first = next(iter(samples.values()))
     clusters = len(first.names)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from synfin_analytics._core import formatting as wording
-from synfin_analytics._core.arguments import columns, text
+from synfin_analytics._core.arguments import check_names, check_string
 from synfin_analytics._core.html import table_html
 from synfin_analytics._core.metric_format import METRICS as NAMES
 from synfin_analytics._core.metric_format import format_metric
@@ -152,7 +152,7 @@ class GroupedEvaluation:
         return high - low, float(ends[0]), float(ends[1])
 
     def _values(self, metric: str, *, include_small: bool) -> list[_Value]:
-        if text(metric, "metric", example="recall") not in METRICS:
+        if check_string(metric, "metric", example="recall") not in METRICS:
             raise NotFoundError("metric", metric, METRICS)
         found = [
             (key, float(getattr(one, metric)), one)
@@ -235,7 +235,7 @@ def check_groups(by: str | Sequence[str]) -> tuple[str, ...]:
     ArgumentError
         No column is named, one is not a text, repeated, or a column of the result.
     """
-    names = columns(by, "by")
+    names = check_names(by, "by")
     if taken := [name for name in names if name in MEASURES or name in INTERNAL]:
         raise ArgumentError(
             f"`by` must be columns that are named differently from those of the result; got "

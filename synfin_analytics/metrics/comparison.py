@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from synfin_analytics._core.arguments import columns, shown
+from synfin_analytics._core.arguments import check_names, format_value
 from synfin_analytics._core.formatting import NO_VALUE, format_confidence_level, format_decimal
 from synfin_analytics._core.html import table_html
 from synfin_analytics._core.metric_format import (
@@ -214,7 +214,7 @@ def compare_models(
     if not isinstance(scores, Mapping) or not scores:
         raise ArgumentError(
             "`scores` must be the column of each model's scores, by name, such as "
-            f"{{'forest': 'p_forest', 'logit': 'p_logit'}}; got {shown(scores)}."
+            f"{{'forest': 'p_forest', 'logit': 'p_logit'}}; got {format_value(scores)}."
         )
     if isinstance(threshold, Mapping):
         if missing := [model for model in scores if model not in threshold]:
@@ -261,7 +261,9 @@ def compare(
     options = options or Options()
     wanted = [
         check_metric(one)
-        for one in columns(metrics, "metrics", what="a metric", examples=("roc_auc", "recall"))
+        for one in check_names(
+            metrics, "metrics", must_be="a metric name", examples=("roc_auc", "recall")
+        )
     ]
     confidence_level = next(iter(evaluations.values())).confidence_level
     samples = {model: one.samples(wanted, cluster, options) for model, one in evaluations.items()}

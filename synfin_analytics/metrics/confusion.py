@@ -7,7 +7,7 @@ from operator import index
 
 import numpy as np
 
-from synfin_analytics._core.arguments import shown, text
+from synfin_analytics._core.arguments import check_string, format_value
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.html import table_html
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
@@ -65,7 +65,8 @@ class Confusion:
                 count = -1
             if count < 0:
                 raise ArgumentError(
-                    f"`{name}` must be a count (0, 1, 2, …); got {shown(getattr(self, name))}."
+                    f"`{name}` must be a count (0, 1, 2, …); got "
+                    f"{format_value(getattr(self, name))}."
                 )
             # numpy integers would overflow in the products of mcc
             object.__setattr__(self, name, count)
@@ -126,7 +127,7 @@ class Confusion:
 
     def counts(self, metric: str) -> tuple[int, int]:
         """Numerator and denominator of ``rate``, as ``"precision"``."""
-        if text(metric, "metric", example="recall") not in SHARES:
+        if check_string(metric, "metric", example="recall") not in SHARES:
             raise NotFoundError("rate with an interval", metric, SHARES)
         part, whole, _ = SHARES[metric]
         return (

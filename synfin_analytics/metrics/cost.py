@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from synfin_analytics._core.arguments import real_number, share
+from synfin_analytics._core.arguments import check_number, check_share
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def check_costs(cost_per_alert: float, recovery_rate: float) -> tuple[float, flo
         ``cost_per_alert`` is not an amount of at least 0, or ``recovery_rate`` not from 0 to 1.
     """
     return (
-        real_number(cost_per_alert, "cost_per_alert", "an amount of at least 0", low=0),
-        share(recovery_rate, "recovery_rate"),
+        check_number(cost_per_alert, "cost_per_alert", "an amount of at least 0", minimum=0),
+        check_share(recovery_rate, "recovery_rate"),
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from synfin_analytics._core.arguments import whole_number
+from synfin_analytics._core.arguments import check_integer
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics.metrics.confusion import Confusion
 
@@ -137,7 +137,7 @@ class Curve:
         """
         size = len(self.counts.score)
         if points is not None:
-            points = whole_number(points, "points", least=_FEWEST)
+            points = check_integer(points, "points", minimum=_FEWEST)
         if points is None or size <= points:
             return slice(None)  # which copies nothing
         each = (points - 2) // 3

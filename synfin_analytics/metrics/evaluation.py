@@ -10,9 +10,14 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from synfin_analytics._core.arguments import column, share, shown, whole_number
+from synfin_analytics._core.arguments import (
+    check_column_name,
+    check_integer,
+    check_share,
+    format_value,
+)
 from synfin_analytics._core.arithmetic import ratio
-from synfin_analytics._core.dataframes import opened
+from synfin_analytics._core.dataframes import open_frame
 from synfin_analytics._core.formatting import format_decimal, pluralize
 from synfin_analytics.exceptions import ArgumentError, refuse_repeated_columns
 from synfin_analytics.metrics import _summary as summary
@@ -127,7 +132,7 @@ class Evaluation(AtThreshold, OfRows):
 
     def recall_at_fpr(self, rate: float) -> float:
         """Highest recall of a threshold whose false-positive rate is at most ``rate``."""
-        rate = share(rate, "rate", "a false-positive rate")
+        rate = check_share(rate, "rate", "a false-positive rate")
         false = self._curve.alerts - self._curve.tp
         allowed = false <= rate * (self.n - self.n_frauds)
         tp = int(self._curve.tp[allowed].max(initial=0))
@@ -138,14 +143,14 @@ class Evaluation(AtThreshold, OfRows):
 
         By Bayes: p·TPR / (p·TPR + (1 - p)·FPR).
         """
-        prevalence = share(prevalence, "prevalence")
+        prevalence = check_share(prevalence, "prevalence")
         hits = prevalence * self.recall
         false = (1 - prevalence) * self.confusion.false_positive_rate
         return float(ratio(hits, hits + false))
 
     def threshold_for_alerts(self, alerts: int) -> Threshold:
         """Lowest threshold that raises at most ``alerts`` alerts on these rows."""
-        alerts = whole_number(alerts, "alerts")
+        alerts = check_integer(alerts, "alerts")
         place = int(np.searchsorted(self._curve.alerts, alerts, side="right"))
         value = float(self.counts.score[place - 1]) if place else np.inf
         return Threshold(value, f"at most {alerts:,} alerts", self.counts.fingerprint)
@@ -180,7 +185,7 @@ class Evaluation(AtThreshold, OfRows):
             ``mean_score``, ``fraud_rate`` and its interval, ``fraud_rate_low`` to
             ``fraud_rate_high``.
         """
-        bins = whole_number(bins, "bins", least=1)
+        bins = check_integer(bins, "bins", minimum=1)
         edges = np.arange(bins + 1) / bins  # those of linspace are off: 3 * 0.1 is above 0.3
         transactions, frauds, scores = self._curve.calibration(edges)
         low, high = proportion_interval(
@@ -308,9 +313,9 @@ def evaluate(
     check_interval(interval_method, confidence_level)
     df = check_frame(df, "evaluate(df, label='is_fraud', score='p')")
     for name, value in (("label", label), ("score", score)):
-        column(value, name)
+        check_column_name(value, name)
     if amount is not None:
-        column(amount, "amount")
+        check_column_name(amount, "amount")
     at = as_threshold(threshold)
     if by is not None:
         from synfin_analytics.metrics.by_group import evaluate_groups
@@ -335,13 +340,13 @@ def check_frame(frame: Any, call: str) -> Any:
         refuse_repeated_columns(frame)
         return snapshot(frame)
     try:
-        opened(frame, "evaluate")
+        open_frame(frame, "evaluate")
     except ArgumentError as error:
         if isinstance(error.__context__, TypeError):
             raise ArgumentError(
                 "`df` must be a DataFrame of pandas, polars, pyarrow, DuckDB, Dask or PySpark, "
                 f"with labels and scores as columns that are named after it: {call}; got "
-                f"{shown(frame)}."
+                f"{format_value(frame)}."
             ) from None
         raise
     return snapshot(frame)

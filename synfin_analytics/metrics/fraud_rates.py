@@ -13,19 +13,26 @@ from typing import TYPE_CHECKING, Any, overload
 import narwhals as nw
 import numpy as np
 
-from synfin_analytics._core.arguments import column
+from synfin_analytics._core.arguments import check_column_name
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.dataframes import (
+    coerce_object_columns,
     column_names,
-    missing_as_null,
-    numbers,
-    plainly_named,
-    typed,
+    rename_for_engine,
+    to_float,
+    to_numpy_float,
 )
 from synfin_analytics._core.formatting import pluralize
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.metrics._aggregate import add_up
-from synfin_analytics.metrics._clusters import AUTO, FEW, SQUARES, Clusters, effective, squares
+from synfin_analytics.metrics._aggregate import aggregate_counts
+from synfin_analytics.metrics._clusters import (
+    AUTO,
+    FEW,
+    SQUARES,
+    Clusters,
+    effective_sizes,
+    sum_squares,
+)
 from synfin_analytics.metrics._grouping import Groups
 from synfin_analytics.metrics.proportions import IntervalMethod, check_interval, proportion_interval
 
@@ -192,18 +199,18 @@ def fraud_rate(
     [(-inf, 20.0, 1, 1), (20.0, inf, 3, 0)]
     """
     check_interval(interval_method, confidence_level)
-    column(timestamp, "timestamp")
-    column(label, "label")
+    check_column_name(timestamp, "timestamp")
+    check_column_name(label, "label")
     if amount is not None:
-        column(amount, "amount")
+        check_column_name(amount, "amount")
     groups = Groups.parse(by, bins, every, timestamp, measures=MEASURES)
     known = column_names(df, "fraud_rate")
     clusters = Clusters.parse(cluster, groups.needed, known)
     values = [label] if amount is None else [label, amount]
     columns = [*groups.needed, *values, *clusters.columns]
-    df, names = plainly_named(df, columns, "fraud_rate")
+    df, names = rename_for_engine(df, columns, "fraud_rate")
     inside = groups.renamed(names)
-    counts = add_up(
+    counts = aggregate_counts(
         df,
         [names[name] for name in columns],
         [*inside.keys, *clusters.keys],
@@ -215,7 +222,7 @@ def fraud_rate(
             amount=None if amount is None else names[amount],
         ),
         caller="fraud_rate",
-        then=functools.partial(squares, keys=inside.keys, clusters=clusters)
+        then=functools.partial(sum_squares, keys=inside.keys, clusters=clusters)
         if clusters.columns
         else None,
     )
@@ -249,9 +256,9 @@ def rates_from_counts(
     """
     counts = groups.finish(counts)
     of: dict[str, NDArray[Any]] = {
-        name: numbers(counts[name]) for name in counts.columns if name not in groups.names
+        name: to_numpy_float(counts[name]) for name in counts.columns if name not in groups.names
     }
-    sizes = effective(of, clusters, confidence_level)
+    sizes = effective_sizes(of, clusters, confidence_level)
     of["fraud_rate"] = ratio(of["frauds"], of["labelled"])
     of["fraud_rate_low"], of["fraud_rate_high"] = _interval(
         of["fraud_rate"], sizes.labelled, interval_method, confidence_level
@@ -292,9 +299,9 @@ def _measured(
 ) -> Frame:
     """Give each row its groups, its clusters and what it counts for."""
     values = [label, amount, *(band.column for band in groups.bands)]
-    frame = typed(frame, [name for name in values if name is not None])
+    frame = coerce_object_columns(frame, [name for name in values if name is not None])
     schema = frame.collect_schema()
-    truth = missing_as_null(schema[label], label, "a label: true or false, 1 or 0")
+    truth = to_float(schema[label], label, "a label: true or false, 1 or 0")
     labelled, fraud = ~truth.is_null(), truth.fill_null(0)
     measures = {
         "transactions": nw.lit(1, nw.Int64),
@@ -303,7 +310,7 @@ def _measured(
         _WRONG: ((fraud != 0) & (fraud != 1)).cast(nw.Int64),
     }
     if amount is not None:
-        value = missing_as_null(schema[amount], amount, "a number").fill_null(0)
+        value = to_float(schema[amount], amount, "a number").fill_null(0)
         known, lost = value * labelled.cast(nw.Float64), value * (fraud == 1).cast(nw.Float64)
         measures |= {"amount": known, "fraud_amount": lost}
         measures |= dict(zip(SQUARES, (known * known, lost * lost), strict=True))
@@ -313,17 +320,17 @@ def _measured(
 
 
 def _refuse(counts: nw.DataFrame[Any], label: str, amount: str | None) -> None:
-    wrong = int(numbers(counts[_WRONG]).sum())
+    wrong = int(to_numpy_float(counts[_WRONG]).sum())
     if wrong:
         raise ArgumentError(
             f"Column {label!r} must be a label (true or false, 1 or 0, or missing); "
             f"{wrong:,} rows hold something else."
         )
-    infinite = 0 if amount is None else int(numbers(counts[_INFINITE]).sum())
+    infinite = 0 if amount is None else int(to_numpy_float(counts[_INFINITE]).sum())
     if infinite:
         raise ArgumentError(
             f"Column {amount!r} must be a finite number, or missing; in "
             f"{pluralize(infinite, 'row')} it is infinite."
         )
-    if amount is not None and not np.isfinite(numbers(counts["amount"])).all():
+    if amount is not None and not np.isfinite(to_numpy_float(counts["amount"])).all():
         raise ArgumentError(f"Column {amount!r} must have a finite sum; its values are too large.")

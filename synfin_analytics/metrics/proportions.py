@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from synfin_analytics._core.arguments import confidence, shown
+from synfin_analytics._core.arguments import check_confidence_level, format_value
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _counts(values: Any, name: str) -> Floats:
     given = np.asarray(values)
     if given.dtype.kind in "US" or any(isinstance(value, str) for value in given.flat):
         raise ArgumentError(
-            f"`{name}` must be a number or an array of numbers; got {shown(values)}."
+            f"`{name}` must be a number or an array of numbers; got {format_value(values)}."
         )
     return given.astype(np.float64)
 
@@ -97,4 +97,4 @@ def check_interval(interval_method: str, confidence_level: float) -> None:
     known = get_args(IntervalMethod)
     if interval_method not in known:
         raise NotFoundError("interval", interval_method, known)
-    confidence(confidence_level)
+    check_confidence_level(confidence_level)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from synfin_analytics._core.arguments import whole_number
+from synfin_analytics._core.arguments import check_integer
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._timeline import Lengths, Timeline, as_datetime, told
 
@@ -236,7 +236,7 @@ def prequential_folds(
     2026-03-04 2026-03-07
     2026-03-03 2026-03-06
     """
-    folds = whole_number(folds, "folds", least=1)
+    folds = check_integer(folds, "folds", minimum=1)
     lengths = Lengths.read(train, label_delay, test)
     cards = entity if drop_compromised else None
     line = Timeline.of(df, timestamp, label, label_available_at, cards)

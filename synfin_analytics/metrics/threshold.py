@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
-from synfin_analytics._core.arguments import share
+from synfin_analytics._core.arguments import check_share
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def as_threshold(given: float | Threshold) -> Threshold:
         return given
     if _is_infinite(given):
         return Threshold(math.inf)
-    return Threshold(share(given, "threshold", "a score (or infinite, for no alert)"))
+    return Threshold(check_share(given, "threshold", "a score (or infinite, for no alert)"))
 
 
 def _is_infinite(given: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from synfin_analytics._core.arguments import whole_number
+from synfin_analytics._core.arguments import check_integer
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.formatting import format_decimal
 
@@ -56,7 +56,7 @@ class TopK:
 
 def check_k(k: int) -> int:
     """Return the places in a day as an int; refuse what is not a whole number of at least 1."""
-    return whole_number(k, "k", least=1)
+    return check_integer(k, "k", minimum=1)
 
 
 def precision_at_k(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synfin_analytics._core.arguments import whole_number
+from synfin_analytics._core.arguments import check_integer
 from synfin_analytics._core.formatting import format_signed
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.plots import style
@@ -67,7 +67,7 @@ def plot_importances(
     for name in _NEEDED:
         if name not in importances:
             raise NotFoundError("column", name, importances.columns, where="the importances")
-    max_features = whole_number(max_features, "max_features", least=1)
+    max_features = check_integer(max_features, "max_features", minimum=1)
     order = np.argsort(-importances["size"].to_numpy(dtype=np.float64), kind="stable")
     numbers = importances.iloc[order[:max_features]].reset_index(drop=True)
     left_out = len(importances) - len(numbers)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 import numpy as np
 
-from synfin_analytics._core.arguments import shown, whole_number
+from synfin_analytics._core.arguments import check_integer, format_value
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.formatting import format_group, format_percent, is_missing
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
@@ -67,7 +67,7 @@ def plot_fraud_rate(
     'Fraud rate by channel'
     """
     frame = _checked(result)
-    max_groups = whole_number(max_groups, "max_groups", least=1)
+    max_groups = check_integer(max_groups, "max_groups", minimum=1)
     keys = [name for name in frame.columns if name not in MEASURES]
     time = next((name for name in keys if isinstance(frame.schema[name], nw.Datetime)), None)
     groups = [name for name in keys if name != time]
@@ -111,7 +111,7 @@ def _checked(result: IntoDataFrame) -> nw.DataFrame[Any]:
         frame: nw.DataFrame[Any] = nw.from_native(result, eager_only=True)
     except TypeError:
         raise ArgumentError(
-            f"`result` must be the frame that fraud_rate returned; got {shown(result)}."
+            f"`result` must be the frame that fraud_rate returned; got {format_value(result)}."
         ) from None
     for name in _NEEDED:
         if name not in frame.columns:

@@ -51,7 +51,7 @@ def listed(by: str | Sequence[str | tuple[str, ...]]) -> list[str | tuple[str, .
     """
     wanted: list[str | tuple[str, ...]] = []
     if not isinstance(by, (str, list, tuple)):
-        raise ArgumentError(_LIST_OF_COLUMNS.format(arguments.shown(by)))
+        raise ArgumentError(_LIST_OF_COLUMNS.format(arguments.format_value(by)))
     for one in [by] if isinstance(by, str) else by:
         names = [one] if isinstance(one, str) else one
         if (
@@ -59,7 +59,7 @@ def listed(by: str | Sequence[str | tuple[str, ...]]) -> list[str | tuple[str, .
             or not names
             or not all(isinstance(name, str) for name in names)
         ):
-            raise ArgumentError(_LIST_OF_COLUMNS.format(arguments.shown(by)))
+            raise ArgumentError(_LIST_OF_COLUMNS.format(arguments.format_value(by)))
         for name in names:
             _check(name)
         wanted.append(one if isinstance(one, str) else tuple(one))
@@ -82,12 +82,12 @@ def model(given: Any) -> tuple[str, str]:
     if not isinstance(given, (tuple, list)) or len(given) != 2 or isinstance(given, str):
         raise ArgumentError(
             f"`compare_with` must be a name and a version, as ('rf', '1.0'); got "
-            f"{arguments.shown(given)}."
+            f"{arguments.format_value(given)}."
         )
     name, version = given
     return (
-        arguments.text(name, "compare_with name"),
-        arguments.text(version, "compare_with version", example="1.0"),
+        arguments.check_string(name, "compare_with name"),
+        arguments.check_string(version, "compare_with version", example="1.0"),
     )
 
 

@@ -199,7 +199,7 @@ def fraud_report(
     NotFoundError
         There is no such column; the message names the nearest.
     """
-    merchants = arguments.whole_number(merchants, "merchants")
+    merchants = arguments.check_integer(merchants, "merchants")
     period = half_open(start, end)
     wanted = None if by is None else groupings.listed(by)
     asked: dict[str, tuple[Any, Any]] = {

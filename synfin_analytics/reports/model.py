@@ -117,8 +117,8 @@ def model_report(
             f"{type(model_name).__name__}. Load the scores of a frame first, with "
             'load_df(frame, "model_predictions"), or evaluate the frame with evaluate(...).'
         )
-    model_name = arguments.text(model_name, "model_name", example="rf")
-    model_version = arguments.text(model_version, "model_version", example="1.0")
+    model_name = arguments.check_string(model_name, "model_name", example="rf")
+    model_version = arguments.check_string(model_version, "model_version", example="1.0")
     check_k(alerts_per_day)
     period = half_open(start, end)
     asked = {

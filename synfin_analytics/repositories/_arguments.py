@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import BigInteger, Double, Text, cast, func, literal
 from sqlalchemy.dialects.postgresql import JSONB
 
-from synfin_analytics._core.arguments import shown, whole_number
+from synfin_analytics._core.arguments import check_integer, format_value
 from synfin_analytics._core.validation.checks import check
 from synfin_analytics._core.validation.faults import HIDDEN, as_text
 from synfin_analytics.exceptions import (
@@ -109,8 +109,8 @@ def unit(column: InstrumentedAttribute[Decimal]) -> float:
 
 def window(limit: Any, offset: Any) -> tuple[int | None, int]:
     """Check how many rows are wanted, from which on."""
-    rows = None if limit is None else whole_number(limit, "limit", what="a number of rows")
-    return rows, whole_number(offset, "offset", what="a number of rows")
+    rows = None if limit is None else check_integer(limit, "limit", must_be="a number of rows")
+    return rows, check_integer(offset, "offset", must_be="a number of rows")
 
 
 def money(value: Any, name: str) -> Decimal | None:
@@ -122,5 +122,5 @@ def money(value: Any, name: str) -> Decimal | None:
     except InvalidOperation:
         amount = Decimal("NaN")
     if not math.isfinite(amount) or amount < 0:
-        raise ArgumentError(f"`{name}` must be an amount of at least 0; got {shown(value)}.")
+        raise ArgumentError(f"`{name}` must be an amount of at least 0; got {format_value(value)}.")
     return amount

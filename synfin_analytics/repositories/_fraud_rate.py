@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, array
 
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.metrics._clusters import SQUARES, VALUED, named, sums_over_clusters
+from synfin_analytics.metrics._clusters import SQUARES, VALUED, sums_over_clusters, way_column
 from synfin_analytics.repositories._arguments import unit
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from synfin_analytics._core.frequency import Period
     from synfin_analytics.metrics._clusters import Clusters
-    from synfin_analytics.metrics._grouping import Bands
+    from synfin_analytics.metrics._grouping import Bins
 
 _EPOCH, _MONDAY = (
     cast(day, DateTime(timezone=True)) for day in ("1970-01-01T00:00Z", "1970-01-05T00:00Z")
@@ -44,7 +44,7 @@ def period_of(moment: ColumnElement[Any], period: Period) -> ColumnElement[Any]:
     return func.floor(cast(months, Double) / float(period.length))
 
 
-def band_of(column: ColumnElement[Any], band: Bands) -> ColumnElement[Any]:
+def band_of(column: ColumnElement[Any], band: Bins) -> ColumnElement[Any]:
     """Return the number of the band of each row."""
     if not issubclass(column.type.python_type, int | float | Decimal) or isinstance(
         column.type, Boolean
@@ -86,7 +86,7 @@ def counted(rows: Select[Any], *, keys: Sequence[str], clusters: Clusters) -> Se
     names = [
         *counts,
         *(
-            named(at, name)
+            way_column(at, name)
             for at in range(len(clusters.ways))
             for name in sums_over_clusters(value=True)
         ),
@@ -97,7 +97,7 @@ def counted(rows: Select[Any], *, keys: Sequence[str], clusters: Clusters) -> Se
         columns = (cast(each, Double).label(name) for name, each in counts.items())
         cells = select(*groups, *ways, *columns).group_by(*groups, *ways)
         cell = cells.subquery().c
-        own = {named(at, name): func.sum(each) for name, each in _over(cell, way).items()}
+        own = {way_column(at, name): func.sum(each) for name, each in _over(cell, way).items()}
         own |= {name: func.sum(cell[name]) for name in counts if not at}
         by_group = [cell[key] for key in keys]
         parts.append(
@@ -136,7 +136,7 @@ def _in_units(totals: Mapping[str, ColumnElement[Any]]) -> list[ColumnElement[An
     """Return sums, 0 of nothing, with money in the table's unit rather than the smallest."""
     one = unit(Transaction.amount)
     powers = {"amount": one, "fraud_amount": one, **dict.fromkeys(SQUARES, one**2)}
-    powers |= {named(way, name): one**2 for way in range(3) for name in VALUED}
+    powers |= {way_column(way, name): one**2 for way in range(3) for name in VALUED}
     return [
         (func.coalesce(each, 0.0) / powers.get(name, 1.0)).label(name)
         for name, each in totals.items()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from sqlalchemy import func, select
 
-from synfin_analytics._core.arguments import shown, text
+from synfin_analytics._core.arguments import check_string, format_value
 from synfin_analytics._core.dates import half_open
 from synfin_analytics._core.frequency import read_delay
 from synfin_analytics.database.models import MLFeatures, ModelPrediction
@@ -279,7 +279,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
         if not models or not all(_is_version(one) for one in models):
             raise ArgumentError(
                 "`models` must be names and versions, such as [('forest', '1.0'), "
-                f"('logit', '1.0')]; got {shown(models)}."
+                f"('logit', '1.0')]; got {format_value(models)}."
             )
         evaluations = {
             f"{name} {version}": self.evaluate(
@@ -336,8 +336,8 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction]):
 
 
 def _check_version(model_name: Any, model_version: Any) -> None:
-    text(model_name, "model_name")
-    text(model_version, "model_version", example="1.0")
+    check_string(model_name, "model_name")
+    check_string(model_version, "model_version", example="1.0")
 
 
 def _is_version(model: Any) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import and_, func, or_, select, update
 
-from synfin_analytics._core.arguments import share
+from synfin_analytics._core.arguments import check_share
 from synfin_analytics.database.models import Customer, Merchant, Transaction
 from synfin_analytics.database.models.parties import RISK_CATEGORIES
 from synfin_analytics.exceptions import NotFoundError
@@ -29,7 +29,7 @@ class _PartyRepository(BaseRepository[ModelT]):
 
     def _high_risk(self, risk_threshold: float, limit: int | None) -> Rows:
         risk = self._column("risk_score")
-        threshold = share(risk_threshold, "risk_threshold", "a score")
+        threshold = check_share(risk_threshold, "risk_threshold", "a score")
         return self._many(risk >= threshold, order=(risk.desc(),), limit=limit)
 
     def _update_transaction_stats(self, party_id: str | None) -> int:

@@ -205,10 +205,10 @@ def _check(
         ("customers", customers, 1), ("merchants", merchants, 1), ("days", days, 1),
         ("seed", seed, 0),
     ):  # fmt: skip
-        arguments.whole_number(value, name, least=least)
+        arguments.check_integer(value, name, minimum=least)
     for name, share, most in (("fraud_rate", fraud_rate, _MOST_FRAUD), ("drift", drift, 1)):
         must_be = f"a number from 0 to {most}"
-        if arguments.real_number(share, name, must_be, low=0) > most:
+        if arguments.check_number(share, name, must_be, minimum=0) > most:
             raise ArgumentError(f"`{name}` must be {must_be}; got {share!r}.")
     if isinstance(start, dt.datetime) or not isinstance(start, dt.date):
         raise ArgumentError(

@@ -18,7 +18,7 @@ NO_NUMBERS = ["3", None, True, np.True_, float("nan"), [3], np.array([3, 4]), pd
 
 @pytest.mark.parametrize("number", [3, np.int64(3), np.uint8(3), np.int64([3, 0]).sum()])
 def test_integers_of_numpy_are_whole_numbers(number):
-    found = arguments.whole_number(number, "draws")
+    found = arguments.check_integer(number, "draws")
     assert (found, type(found)) == (3, int)
 
 
@@ -26,15 +26,15 @@ def test_integers_of_numpy_are_whole_numbers(number):
 def test_everything_else_is_refused_with_the_rule_and_the_value(value):
     words = r"`draws` must be a whole number of at least 1; got .+\.$"
     with pytest.raises(ArgumentError, match=words):
-        arguments.whole_number(value, "draws", least=1)
+        arguments.check_integer(value, "draws", minimum=1)
 
 
 @pytest.mark.parametrize("number", [0.5, np.float32(0.5), np.float64(0.5), Decimal("0.5")])
 def test_real_numbers_of_every_type_become_floats(number):
     for found in (
-        arguments.share(number, "rate"),
-        arguments.confidence(number),
-        arguments.real_number(number, "cost", "an amount"),
+        arguments.check_share(number, "rate"),
+        arguments.check_confidence_level(number),
+        arguments.check_number(number, "cost", "an amount"),
     ):
         assert (found, type(found)) == (0.5, float)
 
@@ -42,42 +42,42 @@ def test_real_numbers_of_every_type_become_floats(number):
 @pytest.mark.parametrize("value", [*NO_NUMBERS, float("inf"), -0.1, np.int64(-1), 10**400])
 def test_no_number_and_numbers_out_of_range_are_refused(value):
     with pytest.raises(ArgumentError, match="`rate` must be a share from 0 to 1; got"):
-        arguments.share(value, "rate")
+        arguments.check_share(value, "rate")
     with pytest.raises(ArgumentError, match="`cost` must be an amount; got"):
-        arguments.real_number(value, "cost", "an amount", low=0)
+        arguments.check_number(value, "cost", "an amount", minimum=0)
 
 
 @pytest.mark.parametrize("value", [0, 1])
 def test_a_share_includes_its_ends_and_a_confidence_does_not(value):
-    assert arguments.share(value, "rate") == value
+    assert arguments.check_share(value, "rate") == value
     with pytest.raises(ArgumentError, match=f"greater than 0 and less than 1.*; got {value}"):
-        arguments.confidence(value)
+        arguments.check_confidence_level(value)
 
 
 @pytest.mark.parametrize("given", ["a", ["a"], ("a", "b"), pd.Index(["a", "b"])])
 def test_columns_are_named_alone_or_in_a_list(given):
     expected = ("a",) if isinstance(given, str) else tuple(given)
-    assert arguments.columns(given, "by") == expected
+    assert arguments.check_names(given, "by") == expected
 
 
 @pytest.mark.parametrize(
     "given", [[], [1], 1, None, ["a", None], "", ["a", ""], pd.Series([0.1, 0.2])]
 )
 def test_what_names_no_columns_is_refused(given):
-    with pytest.raises(ArgumentError, match="`by` must be the name of a column, or a list"):
-        arguments.columns(given, "by")
+    with pytest.raises(ArgumentError, match="`by` must be a column name or a list"):
+        arguments.check_names(given, "by")
 
 
 def test_a_column_that_is_named_twice_is_refused():
-    with pytest.raises(ArgumentError, match="each name once; got 'a' repeatedly"):
-        arguments.columns(["a", "b", "a"], "by")
+    with pytest.raises(ArgumentError, match="each name once; got 'a' more than once"):
+        arguments.check_names(["a", "b", "a"], "by")
 
 
 def test_an_error_never_shows_the_data_themselves():
     secret = pd.Series(["Anna Peeters"] * 3)
     for value in (secret, {"name": "Anna Peeters" * 20}, ["Anna"] * 11):
         with pytest.raises(ArgumentError, match="got an object of type") as caught:
-            arguments.column(value, "score")
+            arguments.check_column_name(value, "score")
         assert "Anna" not in str(caught.value)
 
 
@@ -92,12 +92,14 @@ def test_an_error_never_shows_the_data_themselves():
     ],
 )
 def test_a_column_in_place_of_its_name_is_refused_without_its_values(values):
-    with pytest.raises(ArgumentError, match="`by` must be the name of a column") as caught:
-        arguments.columns(values, "by")
+    with pytest.raises(ArgumentError, match="`by` must be a column name") as caught:
+        arguments.check_names(values, "by")
     assert "Anna" not in str(caught.value)
 
 
 def test_names_of_something_else_are_asked_for_as_such():
-    words = r"`metrics` must be the name of a metric, or a list of names, such as 'recall' or "
+    words = r"`metrics` must be a metric name or a list of names, such as 'recall' or "
     with pytest.raises(ArgumentError, match=words):
-        arguments.columns(None, "metrics", what="a metric", examples=("recall", "brier"))
+        arguments.check_names(
+            None, "metrics", must_be="a metric name", examples=("recall", "brier")
+        )

@@ -154,8 +154,8 @@ def test_where_there_is_no_key_nothing_is_known():
     [
         ({"windows": ["-1d"]}, ArgumentError, "`windows` must be a whole number"),
         ({"windows": 7}, ArgumentError, "`windows` must be a whole number"),
-        ({"by": ["1d"]}, ArgumentError, "`by` must be the name of a column, a text; got ['1d']"),
-        ({"value": 1}, ArgumentError, "`value` must be the name of a column, a text; got 1"),
+        ({"by": ["1d"]}, ArgumentError, "`by` must be a column name (a string); got ['1d']"),
+        ({"value": 1}, ArgumentError, "`value` must be a column name (a string); got 1"),
         (
             {"lag": "-1d"},
             ArgumentError,

@@ -156,27 +156,27 @@ def test_wrong_arguments_are_named(arguments, error, words):
 @pytest.mark.parametrize("name", ["cluster", "day", "entity"])
 def test_a_column_itself_is_refused_in_place_of_its_name(name):
     frame = customers(1)
-    with pytest.raises(ArgumentError, match=f"`{name}` must be the name of a column"):
+    with pytest.raises(ArgumentError, match=f"`{name}` must be a column name"):
         evaluate(frame, score="p").bootstrap("recall", **{name: frame["customer_id"]})
 
 
 @pytest.mark.parametrize("call", ["precision_at_k", "card_precision_at_k"])
 def test_the_day_of_top_k_is_the_name_of_a_column(call):
     frame = customers(1)
-    with pytest.raises(ArgumentError, match="`day` must be the name of a column"):
+    with pytest.raises(ArgumentError, match="`day` must be a column name"):
         getattr(evaluate(frame, score="p"), call)(5, day=frame["customer_id"])
 
 
 @pytest.mark.parametrize("call", ["confidence_interval", "baseline"])
 def test_a_list_of_metrics_is_refused_where_one_is_taken(call):
     with pytest.raises(
-        ArgumentError, match=r"`metric` must be a text such as 'recall'; got \['pre"
+        ArgumentError, match=r"`metric` must be a string such as 'recall'; got \['pre"
     ):
         getattr(evaluate(customers(1), score="p"), call)(["precision"])
 
 
 def test_metrics_that_are_no_names_are_asked_for_as_metrics():
-    with pytest.raises(ArgumentError, match="`metrics` must be the name of a metric"):
+    with pytest.raises(ArgumentError, match="`metrics` must be a metric name"):
         compare_models(customers(1), {"a": "p"}, metrics=[])
 
 

@@ -233,7 +233,7 @@ def test_clusters_that_cannot_be_are_refused():
         fraud_rate(STOLEN, cluster=["customer_id", "merchant_id", "amount"])
     with pytest.raises(ArgumentError, match="`cluster` must not be a group"):
         fraud_rate(STOLEN, by="merchant_id", cluster="merchant_id")
-    with pytest.raises(ArgumentError, match="`cluster` must be the name of a column"):
+    with pytest.raises(ArgumentError, match="`cluster` must be a column name"):
         fraud_rate(STOLEN, cluster=1)
     with pytest.raises(NotFoundError, match=r"no column 'card_id' in the frame"):
         fraud_rate(STOLEN, cluster="card_id")

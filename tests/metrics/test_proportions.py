@@ -80,7 +80,7 @@ def test_an_unknown_interval_comes_with_the_nearest():
 @pytest.mark.parametrize("level", [0, 1, 95, -0.1, math.nan, True])
 def test_a_level_outside_0_to_1_is_refused(level):
     with pytest.raises(
-        ArgumentError, match="`level` must be a confidence greater than 0 and less than 1"
+        ArgumentError, match="`confidence_level` must be greater than 0 and less than 1"
     ):
         proportion_interval(1, 2, confidence_level=level)
 

@@ -339,5 +339,5 @@ def test_models_are_named_with_their_columns(scores):
 def test_metrics_are_checked_before_anything_is_drawn():
     with pytest.raises(NotFoundError, match="no metric with a bootstrap 'mcc'"):
         compare_models(rows(1), {"one": "p"}, metrics=["recall", "mcc"])
-    with pytest.raises(ArgumentError, match="`metrics` must be the name"):
+    with pytest.raises(ArgumentError, match="`metrics` must be a metric name"):
         compare_models(rows(1), {"one": "p"}, metrics=[])

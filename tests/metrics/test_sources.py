@@ -333,7 +333,7 @@ def test_arrays_of_labels_and_scores_are_refused_with_the_right_call(arguments):
 @pytest.mark.parametrize("name", ["label", "score", "amount"])
 @pytest.mark.parametrize("value", [0, ROWS["p"]])
 def test_a_column_is_given_by_its_name(name, value):
-    with pytest.raises(ArgumentError, match=f"`{name}` must be the name of a column, a text; got"):
+    with pytest.raises(ArgumentError, match=rf"`{name}` must be a column name \(a string\); got"):
         evaluate(ROWS, **{"score": "p", name: value})
 
 

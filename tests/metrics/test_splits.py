@@ -428,5 +428,5 @@ def test_periods_that_reach_beyond_the_calendar_are_refused():
 @pytest.mark.parametrize("name", ["timestamp", "label", "label_available_at", "entity"])
 def test_a_column_itself_is_refused_in_place_of_its_name(name: str) -> None:
     frame = pd.DataFrame({"timestamp": [BEGIN], "is_fraud": [True]})
-    with pytest.raises(ArgumentError, match=f"`{name}` must be the name of a column"):
+    with pytest.raises(ArgumentError, match=f"`{name}` must be a column name"):
         time_split(frame, **{name: frame["is_fraud"]})

@@ -522,14 +522,14 @@ def test_models_that_share_nothing_are_not_compared_and_the_page_says_why(sessio
         (
             {"model_version": 1},
             ArgumentError,
-            "`model_version` must be a text such",
+            "`model_version` must be a string such",
         ),
         (
             {"model_name": pl.DataFrame({"p": [0.1]})},
             ArgumentError,
             "got DataFrame. Load the score",
         ),
-        ({"compare_with": ("logit", 1)}, ArgumentError, "must be a text such as '1.0'; got 1"),
+        ({"compare_with": ("logit", 1)}, ArgumentError, "must be a string such as '1.0'; got 1"),
         ({"alerts_per_day": 0}, ArgumentError, "at least 1"),
         ({"threshold": float("nan")}, ArgumentError, "`threshold` must be a score"),
     ],

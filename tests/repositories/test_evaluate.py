@@ -265,7 +265,7 @@ def test_an_evaluation_pickles_without_its_session(repository):
 @pytest.mark.parametrize("model", [("forest", 1), (1, "1.0"), ("forest", None)])
 def test_a_name_and_a_version_are_texts(repository, model):
     for method in (repository.evaluate, repository.confusion):
-        with pytest.raises(ArgumentError, match="` must be a text"):
+        with pytest.raises(ArgumentError, match="` must be a string"):
             method(*model)
     with pytest.raises(ArgumentError, match="`models` must be names and versions"):
         repository.compare_models([model])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from synfin_analytics._core.arguments import shown
+from synfin_analytics._core.arguments import format_value
 from synfin_analytics._core.validation.checks import check, closed_set
 from synfin_analytics._core.validation.columns import picked
 from synfin_analytics.exceptions import (
@@ -101,7 +101,7 @@ def _by_name(mapping: Any) -> dict[str, str | None]:
     if mapping is not None and not isinstance(mapping, Mapping):
         raise ArgumentError(
             "`columns` must be a dict from columns of the data to columns of the table, such as "
-            f"{{'TX_AMOUNT': 'amount'}}; got {shown(mapping)}."
+            f"{{'TX_AMOUNT': 'amount'}}; got {format_value(mapping)}."
         )
     return {str(name): target for name, target in (mapping or {}).items()}
 
