@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_benchmark_handbook import generated
+from handbook_data import generated
 
 from synfin_analytics.features._engineer import FEATURES
 

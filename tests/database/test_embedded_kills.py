@@ -77,7 +77,7 @@ def participants(home, user):
     found = {"user": user.process.pid}
     for process in psutil.process_iter(["name", "cmdline"]):
         words = " ".join(process.info["cmdline"] or [])
-        if str(home) in words and "watchdog.py" in words:
+        if str(home) in words and "_watchdog.py" in words:
             found["watchdog"] = process.pid
         elif str(home) in words and process.info["name"] in {"postgres", "initdb"}:
             found[process.info["name"]] = process.pid
@@ -185,7 +185,7 @@ def test_the_server_inherits_no_signal_as_ignored_or_blocked():
     """What begins in the background or under nohup ignores some; a stop signal would be lost."""
     program = """
         import signal, subprocess
-        from synfin_analytics.database.embedded import watchdog
+        from synfin_analytics.database.embedded import _watchdog as watchdog
 
         for one in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
             signal.signal(one, signal.SIG_IGN)

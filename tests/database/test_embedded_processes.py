@@ -15,7 +15,7 @@ from synfin_analytics.database.embedded import status, stop
 USE = """
     import os, sys
     from sqlalchemy import text
-    from synfin_analytics import embedded
+    from synfin_analytics.database import embedded
     from synfin_analytics.database.manager import get_db_manager, session_scope
 
     with session_scope() as session:
@@ -153,7 +153,7 @@ def test_a_terminated_watchdog_stops_the_server_in_good_order(home):
 FORK = """
     import multiprocessing, os, sys
     from sqlalchemy import text
-    from synfin_analytics import embedded
+    from synfin_analytics.database import embedded
     from synfin_analytics.database.manager import get_db_manager, session_scope
 
     def ask(query):

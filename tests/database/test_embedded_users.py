@@ -25,7 +25,7 @@ ROOT = os.geteuid() == 0
 USE = """
     import getpass, os
     from sqlalchemy import text
-    from synfin_analytics import embedded
+    from synfin_analytics.database import embedded
     from synfin_analytics.database.manager import get_db_manager, session_scope
 
     with session_scope() as session:

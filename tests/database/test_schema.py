@@ -86,7 +86,7 @@ def python(code, package=CHECKOUT, cwd="/"):
 
 
 UPGRADE = """
-from synfin_analytics import schema
+from synfin_analytics.database import schema
 from synfin_analytics.exceptions import SynfinError
 from synfin_analytics.database.manager import DatabaseManager
 manager = DatabaseManager()
@@ -322,7 +322,7 @@ def test_an_older_database_is_told_what_to_run_and_upgraded(empty, next_version)
     schema.upgrade(empty)
 
     version = python(
-        "from synfin_analytics import schema\n"
+        "from synfin_analytics.database import schema\n"
         "from synfin_analytics.database.manager import DatabaseManager\n"
         "print(schema.check_version(DatabaseManager()))",
         next_version,
@@ -439,7 +439,7 @@ def test_a_look_at_the_version_does_not_import_alembic(empty):
 
     told = python(
         "import sys\n"
-        "from synfin_analytics import schema\n"
+        "from synfin_analytics.database import schema\n"
         "from synfin_analytics.database.manager import DatabaseManager\n"
         "schema.require_current(DatabaseManager())\n"
         "print([name for name in sys.modules if name.startswith('alembic')])"
@@ -501,7 +501,7 @@ def test_alembic_leaves_the_loggers_of_others_switched_on(empty, checkout):
 
 def test_alembic_makes_the_next_revision_from_a_changed_model(empty, checkout):
     alembic(checkout, "upgrade", "head")
-    model = checkout / "synfin_analytics" / "models" / "parties.py"
+    model = checkout / "synfin_analytics" / "database" / "models" / "parties.py"
     source = model.read_text(encoding="utf-8")
     model.write_text(
         source.replace(
