@@ -10,7 +10,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 
-from synfin_analytics.course._notebooks import build_all
+from synfin_analytics.course import build_notebooks
 
 FOLDER = Path(__file__).parent
 LESSONS = sorted(FOLDER.glob("[0-9]*.py"))
@@ -37,7 +37,7 @@ def main() -> None:
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
             made.append(path)
-    made += [path for path, changed in build_all() if changed]
+    made += [path for path, changed in build_notebooks() if changed]
     for path in made:
         print(path.relative_to(FOLDER.parent))
 

@@ -1,13 +1,13 @@
-"""Every error that this package raises on purpose.
+"""All errors that this package raises deliberately.
 
-One base class, :class:`SynfinError`; each kind also derives from the built-in that it refines, so
-that ``except ValueError`` keeps working. A message says what is wrong, where, and what to do.
-Neither a message nor an attribute ever carries a password or a card holder's personal data.
+They share one base class, :class:`SynfinError`. Each also derives from the built-in exception that
+it refines, so that ``except ValueError`` keeps working. A message says what is wrong, where, and
+what to do. Neither messages nor attributes contain a password or personal data of card holders.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ class ConfigurationError(SynfinError, ValueError):
     Attributes
     ----------
     variable
-        The environment variable or field that is wrong, if it is one.
+        Name of the invalid environment variable or field, if any.
     """
 
     def __init__(self, message: str, *, variable: str | None = None) -> None:
@@ -36,30 +36,33 @@ class ConfigurationError(SynfinError, ValueError):
 
 
 class EmbeddedServerError(SynfinError, RuntimeError):
-    """The embedded PostgreSQL could not be created, started or stopped."""
+    """The embedded PostgreSQL server could not be created, started or stopped."""
 
 
 class DatabaseConnectionError(SynfinError, ConnectionError):
-    """The server cannot be reached, or refuses the user, the password or the certificate."""
+    """The server is unreachable, or rejects the user, the password or the certificate."""
 
 
 class ForkedProcessError(SynfinError, RuntimeError):
-    """A call needs threads that a fork left behind in the parent process."""
+    """The call needs threads of the parent process, which a forked process does not have."""
 
 
 class SchemaError(SynfinError, RuntimeError):
-    """The database has no tables yet, or those of another version of this package."""
+    """The database has no tables, or those of another version of this package."""
 
 
 class MissingDependencyError(SynfinError, ImportError):
-    """An optional package is needed for this call.
+    """The call requires an optional package; the message contains the command that installs it.
 
-    The message names the command that installs it.
+    Attributes
+    ----------
+    package, extra
+        Name of the package, and the extra of this package that installs it.
     """
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(
-            f"{purpose} needs the package {package!r}, which is not installed. "
+            f"{purpose} requires the package {package!r}, which is not installed. "
             f'Install it with: pip install "synfin-analytics[{extra}]"'
         )
         self.package = package
@@ -67,76 +70,90 @@ class MissingDependencyError(SynfinError, ImportError):
 
 
 class NotFoundError(SynfinError, LookupError):
-    """A table, column or other name does not exist; the nearest existing ones are named."""
+    """A table, column or other name does not exist; the message suggests similar names.
+
+    Attributes
+    ----------
+    kind, name
+        Kind of the object, such as "table", and the name that does not exist.
+    nearest
+        Similar names that exist.
+
+    Examples
+    --------
+    >>> raise NotFoundError("table", "transaction", ["customers", "transactions"])
+    Traceback (most recent call last):
+    synfin_analytics.exceptions.NotFoundError: There is no table 'transaction'. Did you mean \
+'transactions'?
+    """
 
     def __init__(self, kind: str, name: object, known: Iterable[str], *, where: str = "") -> None:
-        known = [str(one) for one in known]
+        names = [str(existing) for existing in known]
         self.kind = kind
         self.name = name
-        self.nearest = nearest_names(str(name), known)
+        self.nearest = nearest_names(str(name), names)
         place = f" in {where}" if where else ""
         hint = (
             f" Did you mean {' or '.join(map(repr, self.nearest))}?"
             if self.nearest
-            else f" Known: {', '.join(sorted(known))}."
+            else f" Available: {', '.join(sorted(names))}."
         )
         super().__init__(f"There is no {kind} {name!r}{place}.{hint}")
 
 
 class QueryError(SynfinError, ValueError):
-    """A query cannot be run, or its result cannot be shown faithfully as a DataFrame."""
+    """A query cannot be run, or a DataFrame cannot represent its result exactly."""
 
 
 class ArgumentError(SynfinError, ValueError):
-    """An argument of a call is outside what the call accepts."""
+    """An argument has an invalid type or value."""
 
 
 class InvalidDataError(SynfinError, ValueError):
-    """Data that a table does not accept; nothing of them was loaded.
+    """The data violate the rules of a table; nothing was loaded.
 
     Attributes
     ----------
     table
         Name of the table.
     problems
-        Every problem, by column: each with ``column``, ``reason``, ``count``, ``rows`` (positions
-        in the data, from 0) and ``samples`` (values as text; none of personal data).
+        Every problem, ordered by column.
     """
 
     def __init__(self, table: str, problems: Sequence[Problem], note: str = "") -> None:
         self.table = table
         self.problems = tuple(problems)
-        super().__init__("\n".join(filter(None, (_told(table, self.problems), note))))
+        message = _problems_message(table, self.problems)
+        super().__init__(f"{message}\n{note}" if note else message)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the columns that have a problem, each once."""
+        """Names of the columns that have a problem, without duplicates."""
         return tuple(dict.fromkeys(problem.column for problem in self.problems))
 
-    def frame(self) -> pd.DataFrame:
-        """One row per problem: column, reason, count, rows, samples."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the name of the table and the problems, each as a dict."""
+        return {"table": self.table, "problems": [problem.to_dict() for problem in self.problems]}
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per problem: column, reason, count, rows, samples."""
         import pandas as pd
 
-        return pd.DataFrame(
-            [
-                (one.column, one.reason, one.count, list(one.rows), list(one.samples))
-                for one in self.problems
-            ],
-            columns=["column", "reason", "count", "rows", "samples"],
-        )
+        names = ["column", "reason", "count", "rows", "samples"]
+        return pd.DataFrame([problem.to_dict() for problem in self.problems], columns=names)
 
 
 class RejectedLabelsWarning(UserWarning):
-    """Rows that a load left out had another fraud rate than the others."""
+    """Rows that a load rejected had another fraud rate than the others."""
 
 
 class LoadError(SynfinError, RuntimeError):
-    """A load was broken off by the server, the network or a full disk; the message says which.
+    """The server, the network or a full disk interrupted a load; the message says which.
 
     Attributes
     ----------
     deadlock
-        It and another session waited for each other, and PostgreSQL ended the load.
+        Whether PostgreSQL ended the load because it and another session waited for each other.
     """
 
     deadlock = False
@@ -144,105 +161,133 @@ class LoadError(SynfinError, RuntimeError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One kind of fault in one column."""
+    """One kind of invalid value in one column.
+
+    Attributes
+    ----------
+    column, reason
+        Name of the column, and why the values are invalid.
+    count
+        Number of invalid rows; 0 for a problem of the column itself.
+    rows
+        Positions of the rows in the data, from 0, ascending; empty if the whole column is invalid.
+    samples
+        Some of the invalid values as text; none of personal data.
+    other_samples
+        Number of further distinct values, for problems that list them.
+
+    Examples
+    --------
+    >>> print(Problem("amount", "must be above 0", 2, (3, 17), ("-5.00",)))
+    amount: must be above 0: 2 rows: 3, 17 (such as -5.00)
+    """
 
     column: str
     reason: str
     count: int
-    #: Positions in the data, from 0, ascending. Empty where the whole column is at fault.
     rows: tuple[int, ...] = ()
-    #: A few of the values, as text; none of personal data.
     samples: tuple[str, ...] = ()
-    #: How many other values there are, where ``samples`` were to be all of them.
     other_samples: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the attributes as a dict, tuples as lists."""
+        values = asdict(self)
+        return values | {"rows": list(self.rows), "samples": list(self.samples)}
 
     def __repr__(self) -> str:
         """Return a short text, however many rows there are."""
-        some = ", ".join(map(str, self.rows[:MOST_ROWS_TOLD]))
-        more = len(self.rows) - MOST_ROWS_TOLD
-        rows = f"({some}, … {more:,} more)" if more > 0 else repr(self.rows)
+        first_rows = ", ".join(map(str, self.rows[:_MAX_ROWS]))
+        n_more = len(self.rows) - _MAX_ROWS
+        rows = f"({first_rows}, … {n_more:,} more)" if n_more > 0 else repr(self.rows)
         return (
             f"Problem(column={self.column!r}, reason={self.reason!r}, count={self.count}, "
             f"rows={rows}, samples={self.samples!r})"
         )
 
     def __str__(self) -> str:
-        plain = self.column and self.column == self.column.strip() and self.column.isprintable()
-        text = f"{self.column if plain else repr(self.column)}: {self.reason}"
+        is_plain = self.column and self.column == self.column.strip() and self.column.isprintable()
+        text = f"{self.column if is_plain else repr(self.column)}: {self.reason}"
         if not self.rows:
             return text
-        some = ", ".join(f"{row:,}" for row in self.rows[:MOST_ROWS_TOLD])
-        more = f" and {self.count - MOST_ROWS_TOLD:,} more" if self.count > MOST_ROWS_TOLD else ""
+        rows = ", ".join(f"{row:,}" for row in self.rows[:_MAX_ROWS])
+        more = f" and {self.count - _MAX_ROWS:,} more" if self.count > _MAX_ROWS else ""
         noun = "row" if self.count == 1 else "rows"
         others = f" and {self.other_samples:,} others" if self.other_samples else ""
-        values = f" (as {', '.join(self.samples)}{others})" if self.samples else ""
-        return f"{text}: {self.count:,} {noun}: {some}{more}{values}"
+        values = f" (such as {', '.join(self.samples)}{others})" if self.samples else ""
+        return f"{text}: {self.count:,} {noun}: {rows}{more}{values}"
 
 
-MOST_ROWS_TOLD = 5
-MOST_PROBLEMS_TOLD = 12
-#: From so many columns on that do not fit, a layout is less work than a mapping.
-MANY_COLUMNS = 5
+_MAX_ROWS = 5
+_MAX_PROBLEMS = 12
+#: From this number of unmatched columns on, a layout is less work than a mapping.
+_MANY_COLUMNS = 5
 
 
-def _told(table: str, problems: Sequence[Problem]) -> str:
-    told = [f"  {problem}" for problem in problems[:MOST_PROBLEMS_TOLD]]
-    if len(problems) > MOST_PROBLEMS_TOLD:
-        told.append(f"  and {len(problems) - MOST_PROBLEMS_TOLD} more: see .problems or .frame()")
-    if any(not problem.count for problem in problems):
-        told.append(
-            "Map columns with columns={'THEIRS': 'ours'}, or None to leave one out "
-            "(on the command line: --column THEIRS=ours, --ignore THEIRS)."
+def _problems_message(table: str, problems: Sequence[Problem]) -> str:
+    lines = [f"Nothing was loaded into {table!r}:"]
+    lines += [f"  {problem}" for problem in problems[:_MAX_PROBLEMS]]
+    if len(problems) > _MAX_PROBLEMS:
+        n_more = len(problems) - _MAX_PROBLEMS
+        lines.append(f"  and {n_more} more: see .problems or .to_frame()")
+    n_unmatched = sum(not problem.count for problem in problems)
+    if n_unmatched:
+        lines.append(
+            "Map columns with columns={'SOURCE': 'target'}, and a column to None to ignore it "
+            "(on the command line: --column SOURCE=target, --ignore SOURCE)."
         )
-    if sum(not problem.count for problem in problems) >= MANY_COLUMNS:
-        told.append(
-            "For data with many columns of their own, a layout takes those that it names: "
-            "read_layout(data, Layout({'ours': 'THEIRS', …})); some public data sets have one."
+    if n_unmatched >= _MANY_COLUMNS:
+        lines.append(
+            "For data with many other columns, a layout selects those that it names: "
+            "read_layout(data, Layout({'target': 'SOURCE', …})); some public data sets have one."
         )
     if any(problem.rows for problem in problems):
-        told.append(
-            'Rows count from 0. Correct them, or load the good rows with on_invalid="reject".'
+        lines.append(
+            "Row numbers start at 0. Correct the rows, or load the valid ones with "
+            'on_invalid="reject".'
         )
-    return "\n".join([f"Nothing was loaded into {table!r}:", *told])
+    return "\n".join(lines)
 
 
-def nearest_names(name: str, known: Iterable[str], *, most: int = 2) -> list[str]:
-    """Names among ``known`` that ``name`` was perhaps meant to be, best first.
+def nearest_names(name: str, known: Iterable[str], *, max_names: int = 2) -> list[str]:
+    """Return the names among ``known`` that are most similar to ``name``, best first.
 
     Examples
     --------
     >>> nearest_names("TX_AMOUNT", ["amount", "timestamp", "status"])
     ['amount']
     """
-    by_folded: dict[str, str] = {}
-    for one in known:
-        by_folded.setdefault(_folded(one), one)
-    matches = get_close_matches(_folded(name), list(by_folded), n=most, cutoff=0.6)
-    return [by_folded[match] for match in matches]
+    by_key: dict[str, str] = {}
+    for existing in known:
+        by_key.setdefault(_similarity_key(existing), existing)
+    matches = get_close_matches(_similarity_key(name), list(by_key), n=max_names, cutoff=0.6)
+    return [by_key[match] for match in matches]
 
 
-def _folded(name: str) -> str:
+def _similarity_key(name: str) -> str:
     return name.casefold().replace("_", "").replace(" ", "").replace("-", "").removeprefix("tx")
 
 
 def refuse_repeated_columns(data: Any) -> None:
-    """Refuse data with several columns of one name: a frame of any library, or its names.
+    """Raise if a DataFrame of any library, or a list of names, contains a column name twice.
 
     Raises
     ------
     ArgumentError
-        A name is there more than once.
+        A name occurs more than once.
 
     Examples
     --------
     >>> refuse_repeated_columns(["amount", "amount"])
     Traceback (most recent call last):
-    synfin_analytics.exceptions.ArgumentError: The data have more than one column named amount.
+    synfin_analytics.exceptions.ArgumentError: Column names must be unique; got more than one \
+column named amount.
     """
     if not isinstance(data, list):
-        # The columns of pyarrow are the cells.
+        # The `columns` of pyarrow are the data.
         data = getattr(data, "column_names", getattr(data, "columns", ()))
     names = [str(name) for name in data]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ArgumentError(f"The data have more than one column named {', '.join(twice)}.")
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ArgumentError(
+            f"Column names must be unique; got more than one column named {', '.join(repeated)}."
+        )

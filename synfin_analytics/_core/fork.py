@@ -1,7 +1,7 @@
-"""Whether this process was forked from one whose thread pool it cannot use.
+"""Detect that this process was forked from one whose thread pool it cannot use.
 
-A forked child has none of its parent's threads. What polars gives to its pool there is never done,
-and the call never returns. Arrow and DuckDB start pools of their own in a child.
+A forked child has none of its parent's threads. Polars would wait forever for work that it submits
+to the pool there. Arrow and DuckDB start new pools in a child.
 """
 
 from __future__ import annotations
@@ -14,47 +14,47 @@ from pathlib import Path
 from synfin_analytics.exceptions import ForkedProcessError
 
 _TASKS = Path("/proc/self/task")
-_POOL = re.compile(r"polars-\d+|async-executor|tokio-rt")
-_pool_ran = False  # in this process, at its last fork
-_pool_lost = False
+_POOL_THREAD = re.compile(r"polars-\d+|async-executor|tokio-rt")
+_had_pool = False  # in this process, at its last fork
+_lost_pool = False
 
 
 def require_thread_pool() -> None:
-    """Refuse work that would wait for ever for threads of the parent.
+    """Raise if work in this process would wait forever for threads of its parent.
 
     Raises
     ------
     ForkedProcessError
-        If this process was forked from one in which polars worked.
+        This process was forked from one that had used polars.
     """
-    if _pool_lost:
+    if _lost_pool:
         raise ForkedProcessError(
-            "This process must not be forked from one that has used polars, whose threads a fork "
-            "leaves behind; got a forked process, in which this call would wait for ever. Start "
-            'workers by "spawn" or "forkserver": multiprocessing.get_context("spawn"), '
+            "This call does not work in a process that was forked after polars had been used: a "
+            "fork does not copy polars' threads, and the call would wait forever. Start worker "
+            'processes with "spawn" or "forkserver": multiprocessing.get_context("spawn"), '
             'ProcessPoolExecutor(mp_context=...), or joblib with "loky".'
         )
 
 
-def _pool_runs() -> bool:
-    """Say whether polars has a pool in this process; where nothing tells, whether it is loaded."""
+def _has_pool() -> bool:
+    """Whether polars has a thread pool; if that is unknown, whether polars is loaded."""
     if "polars" not in sys.modules:
         return False
     try:
         names = [(task / "comm").read_text(encoding="utf-8") for task in _TASKS.iterdir()]
     except OSError:  # macOS, or a thread that ended at this moment
         return True
-    return any(_POOL.match(name) for name in names)
+    return any(_POOL_THREAD.match(name) for name in names)
 
 
 def _before_fork() -> None:
-    global _pool_ran
-    _pool_ran = _pool_runs()
+    global _had_pool
+    _had_pool = _has_pool()
 
 
-def _in_child() -> None:
-    global _pool_lost
-    _pool_lost = _pool_lost or _pool_ran
+def _after_fork_in_child() -> None:
+    global _lost_pool
+    _lost_pool = _lost_pool or _had_pool
 
 
-os.register_at_fork(before=_before_fork, after_in_child=_in_child)
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)

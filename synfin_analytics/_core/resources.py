@@ -1,4 +1,4 @@
-"""What stands at the top of a checkout, and travels inside the wheel: migrations and notebooks."""
+"""Find the migrations and notebooks: at the top of a checkout, and inside the installed package."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from synfin_analytics.exceptions import SynfinError
 _PACKAGE = Path(__file__).parents[1]
 
 
-def shipped(folder: str, error: type[SynfinError] = SynfinError) -> Path:
-    """Find such a folder: in the wheel, else beside the package in a checkout.
+def resource_folder(name: str, error: type[SynfinError] = SynfinError) -> Path:
+    """Return a folder of resources: of the installed package, else of the checkout.
 
     Raises
     ------
     SynfinError
-        Of the class ``error``: it is in neither place.
+        Of the class ``error``: the folder is in neither place.
 
     Examples
     --------
-    >>> (shipped("notebooks") / "01_first_steps.ipynb").is_file()
+    >>> (resource_folder("notebooks") / "01_first_steps.ipynb").is_file()
     True
     """
-    for found in (_PACKAGE / f"_{folder}", _PACKAGE.parent / folder):
-        if found.is_dir():
-            return found
+    for folder in (_PACKAGE / f"_{name}", _PACKAGE.parent / name):
+        if folder.is_dir():
+            return folder
     raise error(
-        f"The {folder} are missing from {_PACKAGE}: the installation is incomplete. "
-        "Install it again: pip install --force-reinstall synfin-analytics"
+        f"The {name} are missing from {_PACKAGE}: the installation is incomplete. "
+        "Reinstall the package: pip install --force-reinstall synfin-analytics"
     )

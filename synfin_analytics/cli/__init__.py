@@ -1,54 +1,58 @@
-"""The command ``synfin``."""
+"""The command ``synfin``.
+
+To add a command, write a click command in a module of this package and add a line to
+:data:`COMMANDS`. ``_options`` and ``_output`` contain what commands share.
+"""
 
 from __future__ import annotations
 
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import IO, Any
 
 import click
 
 from synfin_analytics.exceptions import SynfinError
 
-#: Where each command is defined, and what it does in one line. A command's module is imported when
-#: the command is used, and not to print the help.
+#: Where each command is defined, and its one-line description. The module of a command is imported
+#: when the command is used, but not to print the help.
 COMMANDS: dict[str, tuple[str, str]] = {
     "class": (
-        "synfin_analytics.cli.course:classroom",
-        "Give a class its exercises, and mark what comes back.",
+        "synfin_analytics.cli.course:course",
+        "Assign exercises to a class and grade the submissions.",
     ),
-    "db": ("synfin_analytics.cli.db:db", "Create, upgrade and look after the database."),
+    "db": ("synfin_analytics.cli.db:db", "Create, upgrade and inspect the database."),
     "demo": (
         "synfin_analytics.cli.demo:demo",
-        "Load transactions, show their fraud rates, evaluate a model.",
+        "Load transactions, report fraud rates, evaluate a model.",
     ),
     "export": (
-        "synfin_analytics.cli.data:export",
-        "Write a table, or the rows of a query, to a file.",
+        "synfin_analytics.cli.export:export",
+        "Write a table, or the result of a query, to a file.",
     ),
-    "load": ("synfin_analytics.cli.data:load", "Load a Parquet or CSV file into a table."),
+    "load": ("synfin_analytics.cli.load:load", "Load a file into a table."),
     "notebooks": (
         "synfin_analytics.cli.notebooks:notebooks",
-        "Lay out the training notebooks and exercises in a folder.",
+        "Copy the training notebooks and exercises to a folder.",
     ),
     "report": (
         "synfin_analytics.cli.report:report",
-        "Write a page: what a model is worth, or how much fraud there was.",
+        "Write a model report or a fraud report.",
     ),
 }
 
-INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
+INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended
 
 
 class SynfinGroup(click.Group):
-    """A group of commands that are imported when used, and whose errors are one clear line."""
+    """A group whose commands are imported when used, and whose errors are one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names of the commands."""
+        """Return the names of the commands."""
         return sorted({*COMMANDS, *super().list_commands(ctx)})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command of that name."""
+        """Import the command of this name."""
         if cmd_name not in COMMANDS:
             return super().get_command(ctx, cmd_name)
         module, _, name = COMMANDS[cmd_name][0].partition(":")
@@ -61,7 +65,7 @@ class SynfinGroup(click.Group):
             formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; an error of ours is shown as one message, without a traceback."""
+        """Run the command; print errors of this package as one message, without a traceback."""
         try:
             return super().invoke(ctx)
         except SynfinError as error:
@@ -69,22 +73,20 @@ class SynfinGroup(click.Group):
                 raise
             raise _Failure(str(error)) from error
         except (KeyboardInterrupt, click.Abort) as error:
-            # A prompt turns Ctrl-C into Abort, and the end of input as well.
-            pressed = isinstance(error, KeyboardInterrupt) or isinstance(
+            # A prompt turns both Ctrl-C and the end of input into Abort.
+            interrupted = isinstance(error, KeyboardInterrupt) or isinstance(
                 error.__context__, KeyboardInterrupt
             )
-            if not pressed:
-                raise
-            if ctx.params.get("debug"):
+            if not interrupted or ctx.params.get("debug"):
                 raise
             click.echo("\nInterrupted.", err=True)
             raise click.exceptions.Exit(INTERRUPTED) from error
 
 
 class _Failure(click.ClickException):
-    """What a user did, or the machine lacks: told in red."""
+    """An error that the user can correct, printed in red."""
 
-    def show(self, file: Any = None) -> None:
+    def show(self, file: IO[Any] | None = None) -> None:
         click.secho(f"Error: {self.message}", fg="red", err=file is None, file=file)
 
 
@@ -92,23 +94,23 @@ def _version() -> str:
     try:
         return version("synfin-analytics")
     except PackageNotFoundError:
-        return "of a checkout that is not installed"
+        return "unknown (the package is not installed)"
 
 
 @click.group(
     cls=SynfinGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="The database is the embedded one, unless DATABASE_URL or DB_HOST names a server.",
+    epilog="The default database is the embedded one; DATABASE_URL or DB_HOST selects a server.",
 )
 @click.version_option(_version(), prog_name="synfin")
 @click.option(
     "--debug",
     is_flag=True,
     envvar="SYNFIN_DEBUG",
-    help="Show where in the program an error came from. Also: SYNFIN_DEBUG=1.",
+    help="Show the traceback of an error. Also: SYNFIN_DEBUG=1.",
 )
 def main(debug: bool) -> None:  # read by SynfinGroup.invoke
-    """Fraud analytics: transactions in PostgreSQL, fraud rates with intervals.
+    """Fraud analytics: transactions in PostgreSQL, fraud rates with confidence intervals.
 
-    `synfin demo` is the quickest way to see it.
+    `synfin demo` is the quickest introduction.
     """

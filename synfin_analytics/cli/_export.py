@@ -1,4 +1,4 @@
-"""Batches of Arrow into files: one Parquet or CSV file, or a folder of Parquet by period."""
+"""Write batches of Arrow to one Parquet or CSV file, or to a partitioned Parquet dataset."""
 
 from __future__ import annotations
 
@@ -19,42 +19,43 @@ if TYPE_CHECKING:
 
     from synfin_analytics.io.read._read_df import Batches
 
-#: Column that stands in the names of the folders of a partitioned dataset: ``period=2026-03``.
+#: Partition column: the folders of a dataset are named ``period=2026-03``.
 PERIOD = "period"
-_FORMATS = {"year": "%Y", "month": "%Y-%m", "day": "%Y-%m-%d"}
-#: Rows that a period gathers before they are written as one group, and at most in one.
+_PERIOD_FORMATS = {"year": "%Y", "month": "%Y-%m", "day": "%Y-%m-%d"}
+#: Minimum and maximum rows of a row group.
 _ROW_GROUP = (8_192, 131_072)
 
 
 def check_target(target: Path, partition_by: str | None, *, overwrite: bool) -> None:
-    """Refuse a target that cannot be meant, before anything is read.
+    """Raise unless the target can be written, before anything is read.
 
     Raises
     ------
     ArgumentError
-        Its name does not say what it is, it exists already, or it holds what we did not write.
+        The target has no known suffix, exists, or is not an earlier export.
     """
     if partition_by is None and target.suffix.lower() not in (".parquet", ".csv"):
         raise ArgumentError(
-            f"{str(target)!r} ends neither in .parquet nor in .csv; for a folder of Parquet files "
-            "say --partition-by month."
+            f"The target must end with .parquet or .csv; got {str(target)!r}. For a folder of "
+            "Parquet files use --partition-by month."
         )
     if not target.parent.is_dir():
-        raise ArgumentError(f"There is no folder {str(target.parent)!r}.")
+        raise ArgumentError(f"The folder of the target must exist; got {str(target.parent)!r}.")
     if not target.exists():
         return
     if not overwrite:
-        raise ArgumentError(f"{str(target)!r} exists already; --overwrite replaces it.")
-    if target.is_dir() == (partition_by is None) or (target.is_dir() and not _ours(target)):
+        raise ArgumentError(f"{str(target)!r} exists; use --overwrite to replace it.")
+    if target.is_dir() == (partition_by is None) or (target.is_dir() and not _is_export(target)):
         raise ArgumentError(
-            f"{str(target)!r} is not what an export writes: it is left alone. Choose another name."
+            f"{str(target)!r} was not written by an export and is not replaced. Choose another "
+            "target."
         )
 
 
-def _ours(folder: Path) -> bool:
-    """Whether a folder holds nothing but partitions."""
+def _is_export(folder: Path) -> bool:
+    """Whether a folder contains only partitions."""
     return all(
-        one.name.startswith(f"{PERIOD}=") or one.suffix == ".parquet" for one in folder.iterdir()
+        path.name.startswith(f"{PERIOD}=") or path.suffix == ".parquet" for path in folder.iterdir()
     )
 
 
@@ -67,25 +68,41 @@ def write_batches(
     escape_formulas: bool = False,
     progress: Callable[[int], object] = lambda rows: None,  # noqa: ARG005 - called with the rows
 ) -> int:
-    """Write all batches to ``target``, and return the number of rows.
+    """Write all batches to the target, and return the number of rows.
 
-    They are written beside it and moved there at the end: a file of that name is always complete.
-    ``escape_formulas`` is for CSV files that a spreadsheet opens.
+    They are written next to the target and moved at the end: an existing target is complete.
+
+    Parameters
+    ----------
+    batches
+        The rows.
+    target
+        File, or folder of a partitioned dataset.
+    partition_by
+        "year", "month" or "day" for a partitioned dataset.
+    time_column
+        Column that determines the period.
+    escape_formulas
+        Whether to escape texts of a CSV file that a spreadsheet would run as formulas.
+    progress
+        Called with the number of rows of each batch.
     """
     schema = batches.schema
     if partition_by is not None:
-        schema = _with_period(schema, time_column)
+        schema = _add_period_field(schema, time_column)
     unfinished = target.with_name(f".{target.name}.unfinished")
-    counted = _Counted(batches, progress)
+    counted = _CountedBatches(batches, progress)
     try:
         if partition_by is not None:
-            parts = (_by_period(one, schema, time_column, partition_by) for one in counted)
+            parts = (_add_period(batch, schema, time_column, partition_by) for batch in counted)
             _write_dataset(parts, schema, unfinished)
         elif target.suffix.lower() == ".csv":
-            schema = _as_in_csv(schema)
+            schema = _to_csv_schema(schema)
             with csv.CSVWriter(unfinished, schema) as writer:
                 for batch in counted:
-                    writer.write_batch(_written(batch, schema, escape_formulas=escape_formulas))
+                    writer.write_batch(
+                        _to_csv_batch(batch, schema, escape_formulas=escape_formulas)
+                    )
         else:
             with parquet.ParquetWriter(unfinished, schema, compression="zstd") as writer:
                 for batch in counted:
@@ -95,30 +112,32 @@ def write_batches(
     except SynfinError:
         raise  # a lost connection is an OSError as well
     except OSError as error:
-        why = error.strerror or error
-        raise ArgumentError(f"{str(target)!r} cannot be written: {why}.") from error
+        reason = error.strerror or error
+        raise ArgumentError(f"{str(target)!r} cannot be written: {reason}.") from error
     finally:
         _remove(unfinished)
     return counted.rows
 
 
-def _as_in_csv(schema: pa.Schema) -> pa.Schema:
-    """Types of the columns as CSV has them: a list is a text, in JSON."""
+def _to_csv_schema(schema: pa.Schema) -> pa.Schema:
+    """Return the types of the columns in CSV: a list becomes a string, as JSON."""
     fields = []
     for field in schema:
         if pa.types.is_list(field.type) or pa.types.is_large_list(field.type):
             field = pa.field(field.name, pa.string())
         elif pa.types.is_nested(field.type) or pa.types.is_interval(field.type):
             raise ArgumentError(
-                f"The column {field.name!r} must be of a type that CSV can hold; got {field.type}. "
-                f"Cast it in the query, as {field.name}::text."
+                f"The type of column {field.name!r} must be one that CSV supports; got "
+                f"{field.type}. Cast it in the query: {field.name}::text."
             )
         fields.append(field)
     return pa.schema(fields)
 
 
-def _written(batch: pa.RecordBatch, schema: pa.Schema, *, escape_formulas: bool) -> pa.RecordBatch:
-    """Rows as they are written: lists as JSON, formulas of spreadsheets with an apostrophe."""
+def _to_csv_batch(
+    batch: pa.RecordBatch, schema: pa.Schema, *, escape_formulas: bool
+) -> pa.RecordBatch:
+    """Convert lists to JSON, and prefix formulas of spreadsheets with an apostrophe."""
     arrays = []
     for array, field in zip(batch.columns, schema, strict=True):
         if array.type != field.type:
@@ -133,7 +152,7 @@ def _written(batch: pa.RecordBatch, schema: pa.Schema, *, escape_formulas: bool)
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-class _Counted:
+class _CountedBatches:
     def __init__(
         self, batches: Iterable[pa.RecordBatch], progress: Callable[[int], object]
     ) -> None:
@@ -148,38 +167,41 @@ class _Counted:
             self._progress(batch.num_rows)
 
 
-def _with_period(schema: pa.Schema, time_column: str) -> pa.Schema:
+def _add_period_field(schema: pa.Schema, time_column: str) -> pa.Schema:
     if time_column not in schema.names:
-        raise NotFoundError("column", time_column, schema.names, where="what is exported")
-    kind = schema.field(time_column).type
-    if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
+        raise NotFoundError("column", time_column, schema.names, where="the exported data")
+    dtype = schema.field(time_column).type
+    if not (pa.types.is_timestamp(dtype) or pa.types.is_date(dtype)):
         raise ArgumentError(
-            f"Column {time_column!r} holds no times to make periods of: it is {kind}."
+            f"--time-column must be a column of timestamps or dates; {time_column!r} is {dtype}."
         )
     if PERIOD in schema.names:
-        raise ArgumentError(f"What is exported has a column {PERIOD!r} already: rename it.")
+        raise ArgumentError(
+            f"The exported data must not have a column {PERIOD!r}, which the partitions use: "
+            "rename it."
+        )
     return schema.append(pa.field(PERIOD, pa.string()))
 
 
-def _by_period(
+def _add_period(
     batch: pa.RecordBatch, schema: pa.Schema, time_column: str, partition_by: str
 ) -> pa.RecordBatch:
-    # Without its zone, which is UTC, a timestamp needs no tables of zones to be written.
-    moments = batch.column(time_column).cast(pa.timestamp("us"))
-    period = pc.strftime(moments, format=_FORMATS[partition_by])
+    # Formatting a timestamp with a time zone would need the time zone database; it is UTC.
+    timestamps = batch.column(time_column).cast(pa.timestamp("us"))
+    period = pc.strftime(timestamps, format=_PERIOD_FORMATS[partition_by])
     return pa.RecordBatch.from_arrays([*batch.columns, period], schema=schema)
 
 
 def _write_dataset(parts: Iterable[pa.RecordBatch], schema: pa.Schema, folder: Path) -> None:
-    smallest, largest = _ROW_GROUP
+    min_rows, max_rows = _ROW_GROUP
     folder.mkdir()
     dataset.write_dataset(
         pa.RecordBatchReader.from_batches(schema, parts),
         folder,
         format="parquet",
         partitioning=dataset.partitioning(pa.schema([(PERIOD, pa.string())]), flavor="hive"),
-        min_rows_per_group=smallest,
-        max_rows_per_group=largest,
+        min_rows_per_group=min_rows,
+        max_rows_per_group=max_rows,
         file_options=dataset.ParquetFileFormat().make_write_options(compression="zstd"),
     )
     if not any(folder.iterdir()):  # a dataset without rows still has columns

@@ -1,59 +1,63 @@
-"""Options about how a file is written, shared by the commands that read one."""
+"""Options that several commands share: how a file is read, and the mapping of its columns."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from synfin_analytics._core.validation.options import ReadOptions
 
-_OPTIONS = (
+Command = TypeVar("Command", bound="Callable[..., Any]")
+
+_READ_OPTIONS = (
     click.option(
         "--separator", metavar="CHAR",
-        help="Character between the fields of a CSV file; \\t is a tab. By default the one of "
-        ", ; tab | that the header has.",
+        help="Separator of a CSV file, \\t for a tab. By default it is detected in the header: "
+        ", ; tab or |.",
     ),
     click.option(
         "--encoding", metavar="NAME",
-        help="Encoding of a CSV file, as cp1252 or utf-16; UTF-8 by default.",
+        help="Encoding of a CSV file, such as cp1252 or utf-16. Default: UTF-8.",
     ),
-    click.option("--decimal", metavar="CHAR", help="Decimal mark of numbers: . or ,"),
-    click.option("--thousands", metavar="CHAR", help="Mark between thousands, as . or ,"),
+    click.option("--decimal", metavar="CHAR", help="Decimal separator of numbers: . or ,"),
+    click.option(
+        "--thousands", metavar="CHAR", help="Thousands separator of numbers, such as . or ,"
+    ),
     click.option(
         "--date-format", metavar="FORMAT",
-        help='How dates are written, as "%d/%m/%Y %H:%M"; ISO 8601 by default.',
+        help='Format of dates, such as "%d/%m/%Y %H:%M". Default: ISO 8601.',
     ),
     click.option(
         "--timezone", metavar="ZONE",
-        help="Time zone of times without an offset, as Europe/Berlin; UTC by default.",
+        help="Time zone of times without an offset, such as Europe/Berlin. Default: UTC.",
     ),
     click.option(
         "--currency", metavar="SIGN",
-        help="Read numbers with this currency sign, or with any: --currency any. Parentheses mean "
-        "negative numbers.",
+        help="Accept numbers with this currency sign, or with any sign: --currency any. Numbers in "
+        "parentheses are negative.",
     ),
 )  # fmt: skip
 
 
-def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options to a command."""
-    for option in reversed(_OPTIONS):
+def read_options(command: Command) -> Command:
+    """Add the options for reading a file to a command."""
+    for option in reversed(_READ_OPTIONS):
         command = option(command)
     return command
 
 
-def take_reading(options: dict[str, Any]) -> ReadOptions:
-    """Take the options out of those of a command.
+def pop_read_options(options: dict[str, Any]) -> ReadOptions:
+    """Remove the options for reading a file from those of a command, and return them.
 
     Raises
     ------
     ArgumentError
-        One of them has a value that it cannot have.
+        An option has an invalid value.
     """
     from synfin_analytics._core.validation.options import ReadOptions
 
@@ -63,3 +67,27 @@ def take_reading(options: dict[str, Any]) -> ReadOptions:
     if values["currency"] in (None, "any"):
         values["currency"] = values["currency"] is not None
     return ReadOptions(**values)
+
+
+def parse_column_mapping(columns: Sequence[str], ignored: Sequence[str]) -> dict[str, str | None]:
+    """Return the column mapping from ``--column A=b`` and ``--ignore C``.
+
+    Examples
+    --------
+    >>> parse_column_mapping(["TX_AMOUNT=amount"], ["SCENARIO"])
+    {'SCENARIO': None, 'TX_AMOUNT': 'amount'}
+    """
+    mapping: dict[str, str | None] = dict.fromkeys(ignored)
+    for text in columns:
+        source, equals, target = text.rpartition("=")
+        if not (equals and source and target):
+            raise click.BadParameter(
+                f"must be of the form COLUMN_OF_THE_FILE=column_of_the_table; got {text!r}.",
+                param_hint="--column",
+            )
+        if source in mapping:
+            raise click.BadParameter(
+                f"each column must be named once; got {source!r} twice.", param_hint="--column"
+            )
+        mapping[source] = target
+    return mapping

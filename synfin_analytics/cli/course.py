@@ -1,88 +1,75 @@
-"""``synfin class``: give a class its exercises, and mark what comes back."""
+"""``synfin class``: assign exercises to a class and grade the submissions."""
 
 from __future__ import annotations
 
-import os
-from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
-from tqdm import tqdm
 
-from synfin_analytics._core.formatting import join_words, pluralize
-from synfin_analytics.cli._output import echo_table
-from synfin_analytics.course.session import PASSED
-from synfin_analytics.exceptions import ArgumentError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from synfin_analytics.course._grading import Mark, Marks, Returned
-    from synfin_analytics.course._roster import Place
-    from synfin_analytics.course._runner import Limits
+from synfin_analytics._core.formatting import pluralize
+from synfin_analytics.cli._output import echo_table, echo_warning
 
 _LESSONS = click.option(
     "--lesson",
     "lessons",
     multiple=True,
     metavar="NUMBER",
-    help="Only this lesson, as 05. Repeat as needed; without it, all of them.",
+    help="Number of a lesson, such as 05. Repeatable. Default: all lessons.",
 )
 
 
 @click.group("class")
-def classroom() -> None:
-    """Give a class its exercises, and mark what comes back."""
+def course() -> None:
+    """Assign exercises to a class and grade the submissions."""
 
 
-@classroom.command()
+@course.command()
 def build() -> None:
-    """Make notebooks/exercises from notebooks/solutions, in a checkout."""
-    from synfin_analytics.course._notebooks import build_all
+    """Build notebooks/exercises from notebooks/solutions, in a checkout."""
+    from synfin_analytics.course import build_notebooks
 
-    for path, changed in build_all():
+    for path, changed in build_notebooks():
         click.echo(f"{path.name}: {'written' if changed else 'unchanged'}")
 
 
-@classroom.command()
+@course.command()
 @click.argument("students", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
     "--out",
     required=True,
     type=click.Path(path_type=Path, file_okay=False),
     metavar="FOLDER",
-    help="Folder of the class. What it holds already is kept.",
+    help="Folder of the class. Existing notebooks are kept.",
 )
 @_LESSONS
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
-    help="Seed of the class, from which the students' own follow [drawn].",
+    help="Seed of the class, from which the students' seeds follow. Default: random.",
 )
-@click.option("--replace", is_flag=True, help="Write anew what is there, students' work included.")
+@click.option("--replace", is_flag=True, help="Replace existing notebooks, with students' work.")
 def assign(
     students: Path, out: Path, lessons: tuple[str, ...], seed: int | None, replace: bool
 ) -> None:
-    """Give each student in the CSV file STUDENTS notebooks of exercises on data of their own.
+    """Create exercise notebooks for each student in the CSV file STUDENTS.
 
-    STUDENTS has a column student, of short names or numbers. Each gets a folder; roster.csv beside
-    them tells the seeds, and is needed to mark.
+    STUDENTS has a column "student" with short names or numbers. Each student gets a folder and
+    different data. Keep the file roster.csv next to the folders: grading needs its seeds.
     """
-    from synfin_analytics.course._assign import give as give_out
-    from synfin_analytics.course._roster import ROSTER, read_students
+    from synfin_analytics.course import assign_notebooks, read_students
+    from synfin_analytics.course.roster import ROSTER
 
     names = read_students(students)
-    given = give_out(names, out, lessons=lessons, seed=seed, replace=replace)
-    for one in given.kept:
-        click.echo(f"unchanged: {out / one.path}")
+    assignment = assign_notebooks(names, out, lessons=lessons, seed=seed, replace=replace)
+    for entry in assignment.kept:
+        click.echo(f"unchanged: {out / entry.path}")
     click.echo(
-        f"{pluralize(len(given.written), 'notebook')} for {pluralize(len(names), 'student')}, "
-        f"class seed {given.class_seed}; {out / ROSTER}"
+        f"{pluralize(len(assignment.written), 'notebook')} for {pluralize(len(names), 'student')}, class "
+        f"seed {assignment.class_seed}; {out / ROSTER}"
     )
 
 
-@classroom.command()
+@course.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option(
     "--out",
@@ -90,14 +77,14 @@ def assign(
     show_default=True,
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Where the table goes.",
+    help="CSV file of the grades.",
 )
 @_LESSONS
 @click.option(
     "--roster",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="What `synfin class assign` wrote [roster.csv in FOLDER].",
+    help="Roster that `synfin class assign` wrote. Default: roster.csv in FOLDER.",
 )
 @click.option(
     "--time-limit",
@@ -105,14 +92,14 @@ def assign(
     show_default=True,
     type=click.FloatRange(min=1),
     metavar="SECONDS",
-    help="After which a notebook is stopped.",
+    help="Time after which a notebook is stopped.",
 )
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
-    help="Notebooks that run at a time [half as many as there are processors].",
+    help="Number of notebooks that run in parallel. Default: half the number of processors.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace the table if it is there.")
+@click.option("--overwrite", is_flag=True, help="Replace the CSV file if it exists.")
 def grade(
     folder: Path,
     out: Path,
@@ -122,96 +109,27 @@ def grade(
     jobs: int | None,
     overwrite: bool,
 ) -> None:
-    """Mark the notebooks in the students' folders in FOLDER, and write a table of the marks.
+    """Grade the notebooks in the students' folders in FOLDER.
 
-    Returned code runs on your computer: docs/teaching.md says what is contained and what is not.
+    Submitted code runs on your computer: docs/guide/teaching.md describes what it can access.
     """
-    from synfin_analytics.course._grading import Marks, collect
-    from synfin_analytics.course._notebooks import optional
-    from synfin_analytics.course._roster import ROSTER, lessons_of, read_roster
-    from synfin_analytics.course._runner import Limits
-    from synfin_analytics.course._submissions import unexpected
+    from synfin_analytics.course import grade_submissions
 
-    optional("IPython", "Marking notebooks")
-    if out.exists() and not overwrite:
-        raise ArgumentError(f"{str(out)!r} exists; use --overwrite to replace it.")
-    if not out.parent.is_dir():
-        raise ArgumentError(f"The folder of --out must exist; got {str(out.parent)!r}.")
-    everything = read_roster(roster or folder / ROSTER)
-    wanted = lessons_of(lessons)
-    places = [one for one in everything if one.lesson in wanted]
-    if not places:
-        raise ArgumentError(f"No student has lesson {join_words(wanted)} in the roster.")
-    for name in unexpected(folder, everything):
-        click.echo(f"not marked, since it is not in the roster: {folder / name}", err=True)
-    # All are read before the first one runs: no notebook can change another.
-    returned = [collect(folder, one) for one in places]
-    marks = Marks(out)
-    limits = Limits(time_limit)
-    _mark_all(returned, everything, limits, jobs or max(1, (os.cpu_count() or 2) // 2), marks)
-    _summarise(marks.marks)
-    if marks.changed or marks.path != out:
-        click.echo(
-            f"changed by another program while notebooks ran, and rewritten: {out}", err=True
-        )
-    click.echo(f"{marks.path.resolve()}")
-
-
-def _mark_all(
-    returned: list[Returned], roster: list[Place], limits: Limits, jobs: int, marks: Marks
-) -> None:
-    """Mark several at a time; the table has them in the roster's order."""
-    from concurrent.futures import ThreadPoolExecutor
-    from threading import Event
-
-    from synfin_analytics.course import _grading as marking
-
-    stop = Event()
-    with ThreadPoolExecutor(jobs) as pool:
-        running = [pool.submit(marking.mark, one, limits, stop, roster) for one in returned]
-        try:
-            for one in tqdm(running, "notebooks", unit="", disable=None):
-                marks.add(one.result())
-        except BaseException:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-def _summarise(marks: Sequence[Mark]) -> None:
-    """Print a line for each student: what they passed of each lesson."""
-    total = Counter((one.student, one.lesson) for one in marks)
-    passed = Counter((one.student, one.lesson) for one in marks if one.passed)
-    lessons = sorted({number for _, number in total})
-    rows = [
-        [
-            student,
-            *(
-                f"{passed[student, number]}/{total[student, number]}"
-                if total[student, number]
-                else ""
-                for number in lessons
-            ),
-            str(sum(passed[student, number] for number in lessons)),
-        ]
-        for student in dict.fromkeys(student for student, _ in total)
-    ]
-    echo_table(["student", *lessons, "passed"], rows)
-    for line in _told(marks):
-        click.echo(f"  {line}")
-
-
-def _told(marks: Sequence[Mark]) -> Iterator[str]:
-    """Say of each notebook why none of its answers could be judged."""
-    from synfin_analytics.course._grading import NOT_RETURNED
-
-    words: dict[str, dict[str, set[str]]] = {}
-    for one in marks:
-        words.setdefault(one.student, {}).setdefault(one.lesson, set()).add(one.words)
-    for student, lessons in words.items():
-        if all(said == {NOT_RETURNED} for said in lessons.values()):
-            yield f"{student}: nothing returned"
-            continue
-        for number, said in lessons.items():
-            if len(said) == 1 and said != {PASSED}:
-                yield f"{student}, lesson {number}: {next(iter(said))}"
+    gradebook = grade_submissions(
+        folder,
+        out,
+        lessons=lessons,
+        roster=roster,
+        time_limit=time_limit,
+        jobs=jobs,
+        overwrite=overwrite,
+    )
+    headers, *rows = gradebook.summary()
+    echo_table(headers, rows)
+    for problem in gradebook.problems():
+        click.echo(f"  {problem}")
+    for path in gradebook.not_in_roster:
+        echo_warning(f"not graded because it is not in the roster: {path}")
+    if gradebook.was_modified or gradebook.path != out:
+        echo_warning(f"modified by another program while notebooks ran, and rewritten: {out}")
+    click.echo(f"{gradebook.path.resolve()}")

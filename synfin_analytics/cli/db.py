@@ -1,4 +1,4 @@
-"""``synfin db``: create, upgrade and look after the database."""
+"""``synfin db``: create, upgrade and inspect the database."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from synfin_analytics.cli._output import echo_warning
 from synfin_analytics.exceptions import ArgumentError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def db() -> None:
-    """Create, upgrade and look after the database."""
+    """Create, upgrade and inspect the database."""
 
 
 @contextlib.contextmanager
@@ -38,10 +39,10 @@ def _open() -> Iterator[DatabaseManager]:
 @db.command()
 @click.argument("revision", default="head")
 def upgrade(revision: str) -> None:
-    """Create the tables, or bring them up to date.
+    """Create the tables, or upgrade them.
 
-    REVISION is a version of the tables, +1 for one step, or head (the newest; the default). All
-    steps are one transaction: if one fails, nothing is changed.
+    REVISION is a schema version, +1 for one step, or head for the newest (default). All steps run
+    in one transaction: if one fails, nothing changes.
     """
     from synfin_analytics.database import schema
 
@@ -54,15 +55,15 @@ def upgrade(revision: str) -> None:
             click.echo(f"{_place(manager)}: upgraded from {_version(before.found)} to {after}.")
 
 
-@db.command(context_settings={"ignore_unknown_options": True})  # "-1" is no option
+@db.command(context_settings={"ignore_unknown_options": True})  # "-1" is not an option
 @click.argument("revision", default="-1")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.pass_context
 def downgrade(ctx: click.Context, revision: str, yes: bool) -> None:
-    """Go back to an older version of the tables.
+    """Downgrade the tables to an older version.
 
-    REVISION is a version of the tables, -1 for one step (the default), or base for no tables at
-    all. Data that the older version has no place for are lost.
+    REVISION is a schema version, -1 for one step (default), or base to drop all tables. Data that
+    the older version cannot store is lost.
     """
     from synfin_analytics.database import schema
 
@@ -71,24 +72,26 @@ def downgrade(ctx: click.Context, revision: str, yes: bool) -> None:
         if not before.tables:
             click.echo(str(before))
             return
-        if not yes and not _agreed(manager, before, revision):
+        if not yes and not _confirm(manager, before, revision):
             click.echo("Nothing was changed.")
             ctx.exit(1)
         after = schema.downgrade(manager, revision)
-        click.echo(f"{_place(manager)}: went from {before.found} back to {_version(after)}.")
+        click.echo(
+            f"{_place(manager)}: downgraded from version {before.found} to {_version(after)}."
+        )
 
 
-def _agreed(manager: DatabaseManager, before: SchemaVersion, revision: str) -> bool:
-    click.echo(f"{_place(manager)} is at version {before.found} and holds:")
+def _confirm(manager: DatabaseManager, before: SchemaVersion, revision: str) -> bool:
+    click.echo(f"{_place(manager)} is at version {before.found} and contains:")
     _echo_rows(manager, before)
     return click.confirm(
-        f"Go back to {revision}, and lose the rows and columns that are not in it?", err=True
+        f"Downgrade to {revision} and lose the rows and columns that it does not have?", err=True
     )
 
 
 @db.command()
 def current() -> None:
-    """Show the version of the tables."""
+    """Show the schema version of the database."""
     from synfin_analytics.database import schema
 
     with _open() as manager:
@@ -97,16 +100,16 @@ def current() -> None:
 
 @db.command()
 def history() -> None:
-    """List the versions of the tables that this package knows."""
+    """List the schema versions of this package."""
     from synfin_analytics.database import schema
 
-    for one in schema.history():
-        click.echo(f"{one.revision}  {one.summary}")
+    for version in schema.history():
+        click.echo(f"{version.revision}  {version.summary}")
 
 
 @db.command()
 def status() -> None:
-    """Show where the database is, its version and how full it is."""
+    """Show the location, schema version and size of the database."""
     from synfin_analytics.database import schema
     from synfin_analytics.database.config import DatabaseConfig
 
@@ -123,21 +126,21 @@ def status() -> None:
 
 
 def _echo_embedded(config: DatabaseConfig) -> bool:
-    """Describe the embedded server as it is now; False if there is nothing in it yet."""
+    """Print the status of the embedded server; return whether it has been created."""
     from synfin_analytics.database import embedded
 
-    found = embedded.status(config.data_dir)
-    click.echo(f"Database   {config.database!r}, embedded PostgreSQL {found.version}")
-    click.echo(f"Data       {found.data_dir}")
-    if not found.data_dir.exists():
-        click.echo("Running    no: it is created at first use, as by `synfin db upgrade`")
+    server = embedded.status(config.data_dir)
+    click.echo(f"Database   {config.database!r}, embedded PostgreSQL {server.version}")
+    click.echo(f"Data       {server.data_dir}")
+    if not server.data_dir.exists():
+        click.echo("Running    no; it is created on first use, for example by `synfin db upgrade`")
         return False
-    users = "" if found.users is None else f", used by {_processes(found.users)}"
-    running = f"yes, process {found.pid}{users}" if found.running else "no: it starts when used"
+    users = "" if server.users is None else f", used by {_processes(server.users)}"
+    running = f"yes, process {server.pid}{users}" if server.running else "no; it starts on use"
     click.echo(f"Running    {running}")
-    if found.socket_dir is not None:
-        click.echo(f"Socket     {found.socket_dir}")
-    click.echo(f"Size       {_bytes(found.size)}")
+    if server.socket_dir is not None:
+        click.echo(f"Socket     {server.socket_dir}")
+    click.echo(f"Size       {_format_bytes(server.size)}")
     return True
 
 
@@ -154,16 +157,16 @@ def _echo_server(manager: DatabaseManager) -> None:
     click.echo(f"Database   {manager.config.database!r}, PostgreSQL {version.split()[0]}")
     click.echo(f"Server     {manager.config.host}:{manager.config.port}")
     click.echo(f"User       {user}")
-    click.echo(f"Size       {_bytes(size)}, {others} other connections")
+    click.echo(f"Size       {_format_bytes(size)}, {others} other connections")
 
 
 @db.command()
-@click.option("--force", is_flag=True, help="Stop it under the feet of those who use it.")
+@click.option("--force", is_flag=True, help="Stop the server even if processes use it.")
 def stop(force: bool) -> None:
     """Stop the embedded server.
 
-    It stops by itself when the last process that uses it ends; this is for one that hangs, or
-    before its folder is copied. In use, it is stopped with --force only.
+    The server stops automatically when the last process that uses it ends. Use this command if it
+    hangs, or before you copy its folder. A server in use is only stopped with --force.
     """
     from synfin_analytics.database import embedded
     from synfin_analytics.database.config import DatabaseConfig
@@ -171,62 +174,66 @@ def stop(force: bool) -> None:
     config = DatabaseConfig.from_env()
     if not config.embedded:
         raise ConfigurationError(
-            f"The environment names {config.place}: only the embedded server is ours to stop. "
-            "Unset DB_HOST and DATABASE_URL to mean that one."
+            f"`synfin db stop` stops only the embedded server; the environment selects "
+            f"{config.place}. Unset DB_HOST and DATABASE_URL to select the embedded server."
         )
     stopped = embedded.stop(config.data_dir, force=force)
-    click.echo("Stopped." if stopped else "The embedded server does not run.")
+    click.echo("Stopped." if stopped else "The embedded server is not running.")
 
 
 @db.command()
 @click.argument("role")
-@click.option("--login", is_flag=True, help="Let the role log in; asks for its password.")
+@click.option("--login", is_flag=True, help="Allow the role to log in; prompts for its password.")
 @click.option(
-    "--password-env", metavar="VARIABLE", help="Environment variable with the password for --login."
+    "--password-env",
+    metavar="VARIABLE",
+    help="Environment variable that contains the password for --login.",
 )
 @click.option(
     "--with-personal-data",
     is_flag=True,
-    help="Let it read names, addresses, card and device numbers too.",
+    help="Include names, addresses, card and device numbers.",
 )
 def grant(role: str, login: bool, password_env: str | None, with_personal_data: bool) -> None:
-    """Let ROLE read the tables, and nothing else.
+    """Grant ROLE read access to the tables, and nothing else.
 
-    The role is created if there is none. Columns with card holders' personal data are left out,
-    and so are tables that a later version may bring: grant again after an upgrade.
+    The role is created if it does not exist. Columns with personal data of card holders are
+    excluded. Grants do not extend to tables of later versions: run this again after an upgrade.
     """
     from synfin_analytics.database.grants import grant_read
 
     password = _password(role, password_env) if login or password_env else None
     with _open() as manager:
-        done = grant_read(manager, role, personal_data=with_personal_data, password=password)
-        who = "New role" if done.created else "Role"
-        click.echo(f"{who} {role!r} may read the tables of {_place(manager, capital=False)}.")
-        for table, columns in done.hidden.items():
-            click.echo(f"  Not in {table}: {', '.join(columns)}")
-        for warning in done.warnings:
-            click.secho(f"Warning: {warning}", fg="yellow", err=True)
+        result = grant_read(manager, role, personal_data=with_personal_data, password=password)
+        subject = "New role" if result.created else "Role"
+        click.echo(f"{subject} {role!r} can read the tables of {_place(manager, capital=False)}.")
+        for table, columns in result.hidden.items():
+            click.echo(f"  Excluded from {table}: {', '.join(columns)}")
+        for warning in result.warnings:
+            echo_warning(warning)
 
 
 def _password(role: str, variable: str | None) -> str:
     if variable is None:
-        typed: str = click.prompt(
+        answer: str = click.prompt(
             f"Password of {role}", hide_input=True, confirmation_prompt=True, err=True
         )
-        return typed
+        return answer
     password = os.environ.get(variable)
     if not password:
-        raise ArgumentError(f"The variable {variable} that --password-env names is not set.")
+        raise ArgumentError(
+            f"The environment variable of --password-env must be set; {variable} is not."
+        )
     return password
 
 
-# -- Words ------------------------------------------------------------------------------------
+# -- Formatting ------------------------------------------------------------------------------------
 
-_COUNT_UP_TO = 64 * 2**20  # bytes of a table that is counted in a blink
+_MAX_COUNTED_BYTES = 64 * 2**20  # a table of this size is counted in an instant
 
 
 def _echo_rows(manager: DatabaseManager, version: SchemaVersion) -> None:
-    """Print the rows of each table: counted where that is quick, else the planner's estimate."""
+    """Print the rows of each table: counted if that is fast, else the planner's estimate."""
     from sqlalchemy import text
 
     size = text(
@@ -236,12 +243,12 @@ def _echo_rows(manager: DatabaseManager, version: SchemaVersion) -> None:
     )
     with manager.engine.connect() as connection:
         for table in version.tables:
-            taken, rows = connection.execute(size, {"name": table}).one()
+            n_bytes, n_rows = connection.execute(size, {"name": table}).one()
             about = "about "
-            if taken <= _COUNT_UP_TO:
+            if n_bytes <= _MAX_COUNTED_BYTES:
                 query = text(f"SELECT count(*) FROM {table}")  # noqa: S608 - one of our names
-                rows, about = connection.execute(query).scalar_one(), ""
-            click.echo(f"  {table:<20}{f'{about}{rows:,}':>18} rows")
+                n_rows, about = connection.execute(query).scalar_one(), ""
+            click.echo(f"  {table:<20}{f'{about}{n_rows:,}':>18} rows")
 
 
 def _place(manager: DatabaseManager, *, capital: bool = True) -> str:
@@ -249,8 +256,8 @@ def _place(manager: DatabaseManager, *, capital: bool = True) -> str:
     return place[0].upper() + place[1:] if capital else place
 
 
-def _version(found: str | None) -> str:
-    return "no tables" if found is None else f"version {found}"
+def _version(version: str | None) -> str:
+    return "no tables" if version is None else f"version {version}"
 
 
 def _processes(users: list[int]) -> str:
@@ -259,7 +266,7 @@ def _processes(users: list[int]) -> str:
     return f"process{'es' if len(users) > 1 else ''} {', '.join(map(str, users))}"
 
 
-def _bytes(size: float) -> str:
+def _format_bytes(size: float) -> str:
     for unit in ("bytes", "kB", "MB"):
         if size < 1024:
             return f"{size:,.0f} {unit}"

@@ -1,24 +1,34 @@
-"""``synfin demo``: from a file, or nothing at all, to fraud rates of transactions in PostgreSQL."""
+"""``synfin demo``: from a file, or from simulated data, to fraud rates and a baseline model."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from synfin_analytics.cli._options import reading_options, take_reading
-from synfin_analytics.cli._output import Steps, echo_table, pairs
-from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.cli._options import parse_column_mapping, pop_read_options, read_options
+from synfin_analytics.cli._output import Steps, echo_load_report, echo_table
+from synfin_analytics.exceptions import ArgumentError, RejectedLabelsWarning
 
 if TYPE_CHECKING:
-    from synfin_analytics._core.validation.options import ReadOptions
-    from synfin_analytics.io.load.report import LoadReport
-    from synfin_analytics.reports import FraudReport
+    from collections.abc import Iterator, Mapping, Sequence
 
-_STEPS = 5
+    import polars as pl
+
+    from synfin_analytics._core.validation.options import ReadOptions
+    from synfin_analytics.baseline import BaselineModel
+    from synfin_analytics.database.manager import DatabaseManager
+    from synfin_analytics.io.load import LoadReport
+    from synfin_analytics.reports import FraudReport, ModelReport
+
+#: The demo's own database: the user's database is never affected.
+DATABASE = "synfin_demo"
+_N_STEPS = 5
 
 
 @click.command()
@@ -26,31 +36,36 @@ _STEPS = 5
     "--data",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Transactions, in a file as `synfin load` reads it. Without it, they are simulated.",
+    help="File of transactions, in any format of `synfin load`. Default: simulated transactions.",
 )
 @click.option(
     "--column",
     "columns",
     multiple=True,
     metavar="A=b",
-    help="Column A of FILE is b of the table, as TX_AMOUNT=amount. Known layouts need none.",
+    help="Load column A of FILE into column b of the table, such as TX_AMOUNT=amount. Known "
+    "layouts need no mapping.",
 )
-@click.option("--ignore", multiple=True, metavar="A", help="Leave column A of FILE out.")
+@click.option("--ignore", multiple=True, metavar="A", help="Ignore column A of FILE.")
 @click.option(
     "--customers",
     default=1000,
     show_default=True,
     type=click.IntRange(1, 1_000_000),
-    help="Simulated customers.",
+    help="Number of simulated customers.",
 )
 @click.option(
-    "--days", default=120, show_default=True, type=click.IntRange(1, 3650), help="Simulated days."
+    "--days",
+    default=120,
+    show_default=True,
+    type=click.IntRange(1, 3650),
+    help="Number of simulated days.",
 )
-@click.option("--seed", default=0, show_default=True, help="Of the simulation.")
-@click.option("--out", default="synfin_demo", show_default=True, metavar="FOLDER",
+@click.option("--seed", default=0, show_default=True, help="Seed of the simulation.")
+@click.option("--out", default=DATABASE, show_default=True, metavar="FOLDER",
               type=click.Path(path_type=Path, file_okay=False),
-              help="Where the pictures and the page go.")  # fmt: skip
-@reading_options
+              help="Folder of the reports and plots.")  # fmt: skip
+@read_options
 def demo(
     data: Path | None,
     columns: tuple[str, ...],
@@ -61,68 +76,55 @@ def demo(
     out: Path,
     **options: Any,
 ) -> None:
-    """Load transactions, show their fraud rates, evaluate a model, write a page.
+    """Load transactions, report fraud rates, evaluate a baseline model.
 
-    Works in a database of its own (synfin_demo, on the embedded server), made anew at each run.
+    The demo uses its own database (synfin_demo, on the embedded server) and recreates it on each
+    run.
     """
-    mapping = pairs(columns, ignore)
-    reading = take_reading(options)
-    if data is None and (mapping or reading.about_a_file):
-        raise ArgumentError(
-            "--column, --ignore and options about how a file is written need a file: "
-            "give it with --data."
-        )
+    mapping = parse_column_mapping(columns, ignore)
+    read_options = pop_read_options(options)
+    if data is None and (mapping or read_options.about_a_file):
+        raise ArgumentError("--column, --ignore and the options of a file require --data.")
     if data is not None:
         _check_file(data)
     _check_folder(out)
 
-    steps = Steps(_STEPS)
+    # The steps import what they need, so that the first line is printed at once.
+    steps = Steps(_N_STEPS)
     with contextlib.ExitStack() as stack:
-        with steps.step("Starting PostgreSQL, and creating the database synfin_demo"):
-            # Imported only now, for the step to be told before anything takes time.
-            from synfin_analytics.cli import _demo_steps as demo_steps
-
-            manager = demo_steps.open_database()
+        with steps.step(f"Start PostgreSQL and create the database {DATABASE}"):
+            manager = _create_database()
             stack.callback(manager.close)
         if data is None:
             source = (
-                f"Simulated payments: {customers:,} customers, {days:,} days, seed {seed}. Nobody "
-                "in them exists."
+                f"Simulated payments: {customers:,} customers, {days:,} days, seed {seed}. All "
+                "persons are fictitious."
             )
-            with steps.step("Simulating payments, and loading them"):
-                report = demo_steps.load_simulation(manager, customers, days, seed)
+            with steps.step("Simulate payments and load them"):
+                load_report = _load_simulation(manager, customers, days, seed)
         else:
             source = f"Transactions of {data.name}"
-            with steps.step(f"Loading {data.name}"):
-                known = columns_of(data, mapping, reading) if mapping else {}
-                report = demo_steps.load_file(manager, data, known, reading)
-        _echo_load(report)
-        with steps.step("Counting"):
-            transactions = demo_steps.read(manager)
+            with steps.step(f"Load {data.name}"):
+                load_report = _load_file(manager, data, mapping, read_options)
+        click.echo()
+        echo_load_report(load_report)
+        click.echo()
+        with steps.step("Compute fraud rates"):
+            transactions = _read_transactions(manager)
             if transactions.is_empty():
-                raise ArgumentError("No transaction was loaded: there is nothing to show.")
-            overview = demo_steps.count(manager, source, _notes(report))
-        with steps.step("Learning a simple model from the first part, and testing it on the last"):
-            model = demo_steps.evaluate(manager, transactions)
-        overview = replace(overview, model=model)
-        with steps.step("Drawing"):
-            files = demo_steps.write_files(overview, out)
-    _echo_overview(overview)
-    _echo_files(files)
-
-
-def columns_of(
-    data: Path, mapping: dict[str, str | None], reading: ReadOptions | None = None
-) -> dict[str, str | None]:
-    """Add to the mapping what is known of files with such column names."""
-    from synfin_analytics.cli._demo_steps import layout_of
-    from synfin_analytics.io._sources import open_source
-
-    return layout_of(open_source(data, 1, reading).names) | mapping
+                raise ArgumentError("No transactions were loaded: there is nothing to report.")
+            report = _report_fraud(manager, source, _rejected_note(load_report))
+        with steps.step("Train a baseline model on the first part and test it on the last"):
+            model = _evaluate_baseline(manager, transactions)
+        report = replace(report, model=model)
+        with steps.step("Write reports and plots"):
+            paths = _write_files(report, out)
+    _echo_report(report)
+    _echo_paths(paths)
 
 
 def _check_file(data: Path) -> None:
-    """Refuse a file that is not there, before the server is started."""
+    """Raise if the file does not exist, before the server starts."""
     from synfin_analytics.io.files._files import refuse_uri
 
     refuse_uri(data)
@@ -131,60 +133,232 @@ def _check_file(data: Path) -> None:
 
 
 def _check_folder(out: Path) -> None:
-    """Refuse a folder that cannot be written to, before minutes are spent."""
+    """Raise if the folder cannot be written to, before minutes are spent."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        trial = out / ".trial"
-        trial.touch()
-        trial.unlink()
+        probe = out / ".probe"
+        probe.touch()
+        probe.unlink()
     except OSError as error:
-        raise ArgumentError(f"Nothing can be written to {str(out)!r}: {error.strerror}.") from error
+        raise ArgumentError(
+            f"The folder of --out must be writable; got {str(out)!r}: {error.strerror}."
+        ) from error
 
 
-def _notes(report: LoadReport) -> tuple[str, ...]:
+# -- Steps -----------------------------------------------------------------------------------------
+
+
+def _create_database() -> DatabaseManager:
+    """Recreate the demo's database on the embedded server, with empty tables."""
+    from sqlalchemy import text
+
+    from synfin_analytics.database.config import DatabaseConfig
+    from synfin_analytics.database.manager import DatabaseManager
+
+    folder = os.environ.get("DB_DATA_DIR") or None
+    admin = DatabaseManager(DatabaseConfig(database="postgres", data_dir=folder))
+    try:
+        with admin.engine.connect() as connection:
+            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            connection.execute(text(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)"))
+        manager = DatabaseManager(DatabaseConfig(database=DATABASE, data_dir=folder))
+        manager.create_all_tables()
+    finally:
+        admin.close()
+    return manager
+
+
+def _load_simulation(manager: DatabaseManager, customers: int, days: int, seed: int) -> LoadReport:
+    """Simulate customers, merchants and transactions, and load them."""
+    from synfin_analytics.io.load import load_df
+    from synfin_analytics.simulation import simulate
+
+    world = simulate(customers, max(customers * 2 // 5, 5), days, seed, output="polars")
+    load_df(world.customers, "customers", manager=manager)
+    load_df(world.merchants, "merchants", manager=manager)
+    return load_df(world.transactions, "transactions", manager=manager)
+
+
+def _load_file(
+    manager: DatabaseManager,
+    file: Path,
+    mapping: Mapping[str, str | None],
+    read_options: ReadOptions,
+) -> LoadReport:
+    """Load the valid rows of a file, and create the customers and merchants that they name."""
+    from synfin_analytics.io._sources import open_source
+    from synfin_analytics.io.layouts import detect_layout, read_layout
+    from synfin_analytics.io.load import load_df
+
+    names = open_source(file, 1, read_options).names
+    layout = detect_layout(names)
+    if layout is not None and not mapping:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RejectedLabelsWarning)  # printed with the report
+            tables = read_layout(file, layout, **read_options.given())
+            return tables.load(on_invalid="reject", manager=manager)["transactions"]
+    return load_df(
+        file,
+        "transactions",
+        columns=complete_mapping(names, mapping),
+        on_invalid="reject",
+        on_missing_parent="create",
+        manager=manager,
+        **read_options.given(),
+    )
+
+
+def complete_mapping(
+    names: Sequence[str], mapping: Mapping[str, str | None]
+) -> dict[str, str | None]:
+    """Return a mapping completed by the known layout that has these columns, if any.
+
+    Examples
+    --------
+    >>> complete_mapping(["EUR"], {"EUR": "amount"})
+    {'EUR': 'amount'}
+    """
+    from synfin_analytics.io.layouts import detect_layout
+    from synfin_analytics.io.layouts.known import layout_named
+
+    layout = detect_layout(list(names))
+    if layout is None:
+        return dict(mapping)
+    completed: dict[str, str | None] = dict.fromkeys(names)
+    for target, source in layout_named(layout).transactions.items():
+        if isinstance(source, str) and completed[source] is None:
+            completed[source] = target
+    return completed | dict(mapping)
+
+
+def _read_transactions(manager: DatabaseManager) -> pl.DataFrame:
+    """Read the columns that the baseline model needs."""
+    from synfin_analytics.io.read import read_df
+
+    return read_df(
+        "SELECT transaction_id, customer_id, merchant_id, timestamp, amount, is_fraud "
+        "FROM transactions",
+        manager=manager,
+        output="polars",
+    )
+
+
+def _report_fraud(manager: DatabaseManager, source: str, notes: Sequence[str]) -> FraudReport:
+    """Update the statistics of customers and merchants, and report the fraud rates."""
+    from synfin_analytics.reports import fraud_report
+    from synfin_analytics.repositories import CustomerRepository, MerchantRepository
+
+    with manager.session_scope() as session:
+        CustomerRepository(session).update_transaction_stats()
+        MerchantRepository(session).update_transaction_stats()
+        return fraud_report(session=session, source=source, notes=notes)
+
+
+def _rejected_note(load_report: LoadReport) -> tuple[str, ...]:
     from synfin_analytics._core.formatting import pluralize
 
-    if not report.rejected_rows:
+    if not load_report.rejected_rows:
         return ()
-    reasons = report.rejected.groupby(["column", "reason"], sort=False)["row"].nunique()
-    told = "; ".join(
-        f"{column} {reason} ({rows:,})"
-        for column, reason, rows in reasons.reset_index().itertuples(index=False)
+    groups = load_report.rejected.groupby(["column", "reason"], sort=False)["row"].nunique()
+    reasons = "; ".join(
+        f"{column} {reason} ({n_rows:,})"
+        for column, reason, n_rows in groups.reset_index().itertuples(index=False)
     )
-    return (f"{pluralize(report.rejected_rows, 'row')} of the file could not be loaded: {told}.",)
+    return (f"{pluralize(load_report.rejected_rows, 'row')} of the file were rejected: {reasons}.",)
 
 
-def _echo_load(report: LoadReport) -> None:
-    from synfin_analytics.cli.data import echo_report
+def _evaluate_baseline(manager: DatabaseManager, transactions: pl.DataFrame) -> ModelReport | str:
+    """Train the baseline model, store its predictions and report its performance.
 
-    click.echo()
-    echo_report(report)
-    click.echo()
+    Returns
+    -------
+    ModelReport or str
+        The report, or why there is no model.
+    """
+    from synfin_analytics.baseline import fit_baseline
+    from synfin_analytics.io.load import load_df
+    from synfin_analytics.reports import model_report
+
+    if not transactions["is_fraud"].sum():
+        return "No model was trained: no transaction is labelled as fraud."
+    try:
+        model = fit_baseline(transactions)
+    except ArgumentError as error:
+        return f"No model was trained: {error}"
+    load_df(model.predictions, "model_predictions", manager=manager)
+    with manager.session_scope() as session:
+        notes = tuple(_model_notes(model))
+        return model_report(model.name, model.version, session=session, notes=notes)
 
 
-def _echo_overview(overview: FraudReport) -> None:
+def _model_notes(model: BaselineModel) -> Iterator[str]:
+    from synfin_analytics._core.formatting import format_date, format_percent, pluralize
+    from synfin_analytics.baseline import FEATURES
+
+    yield (
+        f"{model.name} {model.version} is a logistic regression on {len(FEATURES)} features that "
+        f"are known at the time of a payment: {', '.join(FEATURES.values())}. It is a baseline for "
+        "comparison, not a model for production."
+    )
+    yield (
+        f"It was trained on {pluralize(model.n_train, 'payment')} up to "
+        f"{format_date(model.train_end)}, including {pluralize(model.n_train_frauds, 'fraud')}."
+    )
+    yield (
+        f"A score of at least {format_percent(model.threshold)} raises an alert; this threshold maximizes "
+        f"F1 on the training payments. The metrics are of payments from {format_date(model.test_start)} "
+        "on, which were not used for training. The payments in between are excluded, because "
+        "labels arrive with a delay."
+    )
+
+
+def _write_files(report: FraudReport, folder: Path) -> list[Path]:
+    """Write the reports and plots, and return their paths."""
+    from synfin_analytics.reports import ModelReport
+    from synfin_analytics.reports._figures import fraud_rate_image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [report.save(folder / "overview.html")]
+    if isinstance(report.model, ModelReport):
+        paths.append(report.model.save(folder / "model_report.html"))
+    rates = {"over time": report.over_time} | {
+        f"by {column}": rate for column, rate in report.rates.items()
+    }
+    for title, rate in rates.items():
+        name = title.partition(" (")[0].replace(" ", "_")
+        path = folder / f"fraud_rate_{name}.png"
+        path.write_bytes(fraud_rate_image(rate, f"Fraud rate {title}"))
+        paths.append(path)
+    return paths
+
+
+# -- Output ----------------------------------------------------------------------------------------
+
+
+def _echo_report(report: FraudReport) -> None:
     from synfin_analytics.reports import ModelReport
     from synfin_analytics.reports._fraud_tables import rates
 
-    _echo_heading("What there is")
-    _echo_sentences([*overview.summary_text(), *overview.notes])
-    for what, result in overview.rates.items():
-        _echo_heading(f"Fraud rate by {what}")
-        head = (what.partition(" (")[0], "transactions", "labelled", "frauds", "rate", "interval")
-        echo_table(head, [row[: len(head)] for row in rates(result)])
-    _echo_heading("How well a simple model finds it")
-    if isinstance(overview.model, ModelReport):
-        _echo_sentences([*overview.model.summary_text(), *overview.model.notes])
+    _echo_heading("Summary")
+    _echo_sentences([*report.summary_text(), *report.notes])
+    for column, rate in report.rates.items():
+        _echo_heading(f"Fraud rate by {column}")
+        name = column.partition(" (")[0]
+        headers = (name, "transactions", "labelled", "frauds", "rate", "interval")
+        echo_table(headers, [row[: len(headers)] for row in rates(rate)])
+    _echo_heading("Baseline model")
+    if isinstance(report.model, ModelReport):
+        _echo_sentences([*report.model.summary_text(), *report.model.notes])
     else:
-        _echo_sentences([str(overview.model)])
+        _echo_sentences([str(report.model)])
 
 
-def _echo_files(files: list[Path]) -> None:
-    _echo_heading("Where to look")
-    for path in files:
+def _echo_paths(paths: list[Path]) -> None:
+    _echo_heading("Files")
+    for path in paths:
         click.echo(f"  {path.resolve()}")
-    click.echo("  The transactions are in the database synfin_demo. To work with them, start")
-    click.echo("  Python or Jupyter with DB_NAME=synfin_demo in its environment:")
+    click.echo(f"  The transactions are in the database {DATABASE}. To query them, start Python or")
+    click.echo(f"  Jupyter with DB_NAME={DATABASE} in its environment:")
     click.echo('    from synfin_analytics import read_df; read_df("transactions")')
 
 
@@ -193,6 +367,6 @@ def _echo_heading(text: str) -> None:
     click.secho(text, bold=True, underline=True)
 
 
-def _echo_sentences(sentences: list[str]) -> None:
+def _echo_sentences(sentences: Sequence[str]) -> None:
     for sentence in sentences:
         click.echo(click.wrap_text(sentence, 96, "  ", "    "))

@@ -1,18 +1,13 @@
-"""``synfin notebooks``: lay out the training notebooks that came with the package."""
+"""``synfin notebooks``: copy the training notebooks and exercises to a folder."""
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
 from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
 from synfin_analytics._core.formatting import pluralize
-from synfin_analytics.exceptions import ArgumentError
-
-_NEW, _SAME, _KEPT, _REPLACED = "new", "same", "kept", "replaced"
 
 
 @click.command()
@@ -21,55 +16,21 @@ _NEW, _SAME, _KEPT, _REPLACED = "new", "same", "kept", "replaced"
     default="synfin-notebooks",
     type=click.Path(path_type=Path, file_okay=False),
 )
-@click.option("--overwrite", is_flag=True, help="Replace notebooks that were changed.")
+@click.option("--overwrite", is_flag=True, help="Replace notebooks that have been edited.")
 def notebooks(folder: Path, overwrite: bool) -> None:
-    """Copy the training notebooks and exercises into FOLDER [synfin-notebooks].
+    """Copy the training notebooks and exercises to FOLDER (default: synfin-notebooks).
 
-    A notebook that is there already, and is no longer as it came, is left alone and named.
+    Existing notebooks that have been edited are kept and listed.
     """
-    from synfin_analytics._core.resources import shipped
+    from synfin_analytics.course import copy_notebooks
 
-    source = shipped("notebooks")
-    if folder.resolve() in (source.resolve(), *source.resolve().parents):
-        raise ArgumentError(f"{str(folder)!r} is where the notebooks come from: name another one.")
-    done: dict[str, list[str]] = defaultdict(list)
-    for path in sorted([*source.glob("*.ipynb"), *source.glob("exercises/*.ipynb")]):
-        name = path.relative_to(source)
-        done[_lay(path, folder / name, overwrite=overwrite)].append(str(name))
-    total = sum(map(len, done.values()))
-    click.echo(
-        f"{pluralize(total, 'notebook')} in {folder.resolve()}, {len(done[_NEW])} of them new."
-    )
-    for state, words in (
-        (_KEPT, "Left alone, since changed (--overwrite replaces them)"),
-        (_REPLACED, "Replaced"),
-    ):
-        if done[state]:
-            click.echo(f"{words}: {', '.join(done[state])}")
+    copied = copy_notebooks(folder, overwrite=overwrite)
+    total = pluralize(len(copied), "notebook")
+    click.echo(f"{total} in {folder.resolve()}, {len(copied.created)} of them new.")
+    if copied.kept:
+        click.echo(f"Kept because edited (use --overwrite to replace): {', '.join(copied.kept)}")
+    if copied.replaced:
+        click.echo(f"Replaced: {', '.join(copied.replaced)}")
     if find_spec("jupyterlab") is None:
-        click.echo('JupyterLab is not here yet: pip install "synfin-analytics[notebooks]"')
-    click.echo(f"Open them: jupyter lab {click.format_filename(folder)}")
-
-
-def _lay(source: Path, target: Path, *, overwrite: bool) -> str:
-    """Copy one notebook, unless that would lose something; say what was done."""
-    text = _unpaired(source.read_text(encoding="utf-8"))
-    state = _NEW
-    if target.exists():
-        if target.read_text(encoding="utf-8") == text:
-            return _SAME
-        if not overwrite:
-            return _KEPT
-        state = _REPLACED
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(text, encoding="utf-8")
-    return state
-
-
-def _unpaired(text: str) -> str:
-    """Take out what makes JupyterLab write a script beside the notebook: that is for a checkout."""
-    from synfin_analytics.course._notebooks import told
-
-    notebook = json.loads(text)
-    notebook["metadata"].pop("jupytext", None)
-    return told(notebook)
+        click.echo('JupyterLab is not installed: pip install "synfin-analytics[notebooks]"')
+    click.echo(f"To open them: jupyter lab {click.format_filename(folder)}")

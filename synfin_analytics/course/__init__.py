@@ -1,10 +1,13 @@
-"""Exercises: generated data per student, stepwise hints, and checks that explain what is wrong.
+"""Exercises on generated data: for students, for teachers who run a class, and for authors.
 
 An exercise notebook starts with ``data = start_lesson("05", seed=7)``, then calls
-``check("05.1", answer)`` and ``hint("05.1")``. docs/teaching.md explains how to run a class.
+``check("05.1", answer)`` and ``hint("05.1")``. A teacher calls :func:`assign_notebooks` and
+:func:`grade_submissions`, or ``synfin class`` on the command line. An author combines
+:class:`Exercise`, :class:`Lesson` and graders such as :class:`Number`.
+
+The public names are listed in ``__init__.pyi``. Each is imported when it is first used.
 """
 
-from synfin_analytics.course.feedback import CheckResult, Hint
-from synfin_analytics.course.session import LessonData, check, hint, start_lesson
+import lazy_loader
 
-__all__ = ["CheckResult", "Hint", "LessonData", "check", "hint", "start_lesson"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,8 +1,8 @@
-"""Run a returned notebook apart from this process, for a limited time, and read its answers.
+"""Run a submitted notebook in isolation from this process, for a limited time; load its answers.
 
-The :mod:`supervisor` starts it with a home and an embedded database of its own, without this
-environment's settings of databases, and in namespaces of its own where the system has them.
-docs/teaching.md says what that contains, and what it does not.
+The supervisor process starts it with its own home folder and embedded database, without database
+settings from this environment, and in separate namespaces where the system supports them. The
+teaching guide describes what this contains and what it does not.
 """
 
 from __future__ import annotations
@@ -22,11 +22,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import psutil
 
-from synfin_analytics.course import _reading as reading
-from synfin_analytics.course import _sandbox as sandbox
-from synfin_analytics.course import _supervisor as supervisor
-from synfin_analytics.course import _worker as worker
-from synfin_analytics.course.session import SEED
+from synfin_analytics.course import _answer_files, _sandbox, _supervisor, _worker
+from synfin_analytics.course.session import SEED_VARIABLE
 from synfin_analytics.database.embedded._binaries import readable_binaries, server_binaries
 from synfin_analytics.database.embedded._owner import program_shelf, server_user
 
@@ -34,33 +31,36 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from threading import Event
 
-    from synfin_analytics.course._exercise import Lesson
+    from synfin_analytics.course._answers import PlainAnswer
     from synfin_analytics.course._submissions import Cell
+    from synfin_analytics.course.exercise import Lesson
+    from synfin_analytics.exceptions import ArgumentError
 
-#: Seconds between two looks at it.
-_LOOK = 0.2
-#: Seconds that may pass until the first cell begins: a busy machine takes long.
-_STARTING = 120.0
-_LARGEST_TEXT = 10_000
-#: Whether to use namespaces, where the system has them.
-_APART = True
+#: Seconds between two polls of the notebook.
+_POLL_SECONDS = 0.2
+#: Seconds until the first cell must start: a busy machine is slow.
+_STARTUP_SECONDS = 120.0
+_MAX_TEXT_BYTES = 10_000
+#: Whether to use namespaces, where the system supports them.
+_USE_NAMESPACES = True
+#: The answer to an exercise whose variable does not exist.
 MISSING = object()
 KILLED_SUPERVISOR = (
-    "The notebook killed the process that supervises it; processes that it started may still run: "
-    "look at it."
+    "Review: the notebook killed the process that supervises it; processes that it started may "
+    "still be running."
 )
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a notebook may take.
+    """Limits of a notebook.
 
     Attributes
     ----------
     seconds
-        From its first cell to its last.
+        Time from its first cell to its last.
     memory
-        Bytes of its processes together.
+        Total bytes of its processes.
     """
 
     seconds: float = 180.0
@@ -68,70 +68,76 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Played:
-    """What a notebook answered, and how it ended.
+class Run:
+    """The answers of a notebook, and how it ended.
 
     Attributes
     ----------
     answers
-        In plain form, by exercise; :data:`MISSING` where there is no such variable.
+        Answers in plain form, by exercise; :data:`MISSING` where the variable does not exist, and
+        an error where the answer cannot be read.
     checked
-        What ``check`` got last, in plain form, by exercise; without those that it did not get.
+        The last arguments of ``check`` in plain form, for the exercises that were checked.
     errors
-        What stopped the cell of an exercise, by exercise.
+        Errors in the cells of exercises, by exercise.
     ending
-        Why the notebook did not reach its end, in words.
+        Why the notebook did not reach its end, as a sentence.
     suspicion
-        What in its run a teacher should look at, in words.
+        What a teacher should review, as a sentence.
     """
 
-    answers: dict[str, Any] = field(default_factory=dict)
-    checked: dict[str, Any] = field(default_factory=dict)
+    answers: dict[str, PlainAnswer | ArgumentError | object] = field(default_factory=dict)
+    checked: dict[str, PlainAnswer | ArgumentError] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     ending: str | None = None
     suspicion: str | None = None
 
 
-def play(
-    cells: Sequence[Cell], lesson: Lesson, seed: int, limits: Limits, stop: Event | None = None
-) -> Played:
-    """Run the cells on the data of a seed, whatever they say of it.
+def run_notebook(
+    cells: Sequence[Cell],
+    lesson: Lesson[Any],
+    seed: int,
+    limits: Limits,
+    stop: Event | None = None,
+) -> Run:
+    """Run cells on the data of a seed, whatever seed the cells contain.
 
     Parameters
     ----------
     cells
-        Of the notebook, in their order.
+        Code cells of the notebook, in order.
     lesson, seed
-        What they are an answer to.
+        The lesson that they answer, and the seed of the student.
     limits
-        After which they are stopped.
+        Limits after which the notebook is stopped.
     stop
-        Ends it early where it is set.
+        Stops the notebook early when it is set.
     """
-    names = {one.number: one.answer for one in lesson.exercises}
+    variables = {exercise.number: exercise.answer for exercise in lesson.exercises}
     job = {
-        "cells": [{"source": one.source, "exercises": list(one.exercises)} for one in cells],
-        "names": names,
+        "cells": [{"source": cell.source, "exercises": list(cell.exercises)} for cell in cells],
+        "variables": variables,
     }
-    with _folder() as folder, sandbox.closed_to_others():
-        out = folder / "answers"
-        (out / worker.JOB).write_text(json.dumps(job), encoding="utf-8")
+    with _temporary_folder() as folder, _sandbox.hidden_from_other_processes():
+        answer_folder = folder / "answers"
+        (answer_folder / _worker.JOB).write_text(json.dumps(job), encoding="utf-8")
         if lesson.database:
             _prepare_server(folder)
-        ending, suspicion = _run(folder, seed, limits, stop)
-        files = [*names, *(f"{number}{worker.CHECKED}" for number in names)]
-        read = reading.load(out, [one for one in files if reading.exists(out, one)])
-        return Played(
-            {number: read.get(number, MISSING) for number in names},
-            {
-                number: read[f"{number}{worker.CHECKED}"]
-                for number in names
-                if f"{number}{worker.CHECKED}" in read
-            },
+        ending, suspicion = _run_supervisor(folder, seed, limits, stop)
+        checked_names = {number: f"{number}{_worker.CHECKED}" for number in variables}
+        names = [
+            name
+            for name in [*variables, *checked_names.values()]
+            if _answer_files.answer_exists(answer_folder, name)
+        ]
+        answers = _answer_files.load_answers(answer_folder, names)
+        return Run(
+            {number: answers.get(number, MISSING) for number in variables},
+            {number: answers[name] for number, name in checked_names.items() if name in answers},
             {
                 number: error
-                for number in names
-                if (error := _text(out / f"{number}{worker.ERROR}"))
+                for number in variables
+                if (error := _read_text(answer_folder / f"{number}{_worker.ERROR}"))
             },
             ending,
             suspicion,
@@ -139,10 +145,10 @@ def play(
 
 
 @contextlib.contextmanager
-def _folder() -> Iterator[Path]:
+def _temporary_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="synfin-class-", ignore_cleanup_errors=True) as name:
         folder = Path(name).resolve()
-        # Where root runs this, the embedded server's own user must get to its data.
+        # If root runs this, the user of the embedded server must reach its data.
         folder.chmod(0o711)
         for part in ("answers", "home", "work"):
             (folder / part).mkdir(mode=0o700)
@@ -152,135 +158,139 @@ def _folder() -> Iterator[Path]:
 def _environment(folder: Path, seed: int) -> dict[str, str]:
     home = str(folder / "home")
     return {
-        **sandbox.environment(),
+        **_sandbox.clean_environment(),
         "HOME": home,
         "IPYTHONDIR": home,
         "MPLBACKEND": "agg",
         "DB_DATA_DIR": str(folder / "pg"),
-        SEED: str(seed),
+        SEED_VARIABLE: str(seed),
     }
 
 
 def _prepare_server(folder: Path) -> None:
-    """Make what root's embedded server needs outside of the folder: a user, copies of programs."""
+    """Create what the embedded server of root needs elsewhere: a user, a copy of its programs."""
     if os.geteuid() == 0:
         user = server_user(folder / "pg")
         readable_binaries(server_binaries(), user, program_shelf())
 
 
-def _writable() -> list[str]:
-    """Folders in which a notebook may write, where the system can close the others."""
+def _writable_folders() -> list[str]:
+    """Return the folders that a notebook may write to; the others are read-only if possible."""
     folders = [Path(tempfile.gettempdir()).resolve()]
     if os.geteuid() == 0 and program_shelf().exists():
         folders.append(program_shelf())
-    return [str(one) for one in folders]
+    return [str(folder) for folder in folders]
 
 
-def _run(
+def _run_supervisor(
     folder: Path, seed: int, limits: Limits, stop: Event | None
 ) -> tuple[str | None, str | None]:
-    """Run the worker, watch it, and end what it started; say how it ended, and what is odd."""
-    out = folder / "answers"
-    begins, began = os.pipe()
-    command = [sys.executable, "-P", "-m", worker.__name__, str(out), str(began)]
-    task = supervisor.Task(command, str(folder / "work"), began, _writable(), _APART)
-    with open(begins, "rb", buffering=0) as pipe:  # noqa: PTH123  # a number, and no path
+    """Run the notebook, then end everything it started; return its ending and suspicion."""
+    answer_folder = folder / "answers"
+    start_reader, start_writer = os.pipe()
+    command = [
+        sys.executable, "-P", "-m", _worker.__name__, str(answer_folder), str(start_writer)
+    ]  # fmt: skip
+    task = _supervisor.Task(
+        command, str(folder / "work"), start_writer, _writable_folders(), _USE_NAMESPACES
+    )
+    with open(start_reader, "rb", buffering=0) as pipe:  # noqa: PTH123  # a descriptor, no path
         try:
             process = subprocess.Popen(
-                supervisor.arguments(task),
+                _supervisor.to_command(task),
                 cwd=folder / "work",
                 env=_environment(folder, seed),
-                stdin=subprocess.PIPE,  # whose end is that of this process
+                stdin=subprocess.PIPE,  # closed when this process ends
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
-                pass_fds=(began,),
+                pass_fds=(start_writer,),
             )
         finally:
-            os.close(began)
+            os.close(start_writer)
         with process:
             try:
-                why = _watch(process, pipe, limits, stop)
+                stopped = _wait_until_end_or_limit(process, pipe, limits, stop)
             finally:
-                _end(process, folder)
-            status = _text_of(process)
-    if why:
-        why = f"{why}, in {_place(out)}."
-    suspicion = None if why or status.isdigit() else KILLED_SUPERVISOR
-    return why or _ending(out, status), suspicion
+                _end_all(process, folder)
+            status = _read_stdout(process)
+    if stopped:
+        stopped = f"{stopped}, in {_last_cell(answer_folder)}."
+    suspicion = None if stopped or status.isdigit() else KILLED_SUPERVISOR
+    return stopped or _describe_ending(answer_folder, status), suspicion
 
 
-def _ending(out: Path, status: str) -> str | None:
-    """Say why a notebook did not reach its end; None if it did."""
-    if (out / worker.END).exists():
+def _describe_ending(answer_folder: Path, status: str) -> str | None:
+    """Return why a notebook did not reach its end; None if it did."""
+    if (answer_folder / _worker.END).exists():
         return None
     code = os.waitstatus_to_exitcode(int(status)) if status.isdigit() else -signal.SIGKILL
-    how = f"was killed ({signal.Signals(-code).name})" if code < 0 else "ended Python"
-    return f"The notebook {how} in {_place(out)}."
+    event = f"was killed ({signal.Signals(-code).name})" if code < 0 else "ended Python"
+    return f"The notebook {event} in {_last_cell(answer_folder)}."
 
 
-def _place(out: Path) -> str:
+def _last_cell(answer_folder: Path) -> str:
     """Name the cell that ran last."""
-    cell = _text(out / worker.AT)
-    return f"its code cell {cell}" if cell.isdigit() else "its beginning"
+    cell = _read_text(answer_folder / _worker.CURRENT_CELL)
+    return f"code cell {cell}" if cell.isdigit() else "an unknown cell"
 
 
-def _watch(
-    process: subprocess.Popen[bytes], begins: IO[bytes], limits: Limits, stop: Event | None
+def _wait_until_end_or_limit(
+    process: subprocess.Popen[bytes], start: IO[bytes], limits: Limits, stop: Event | None
 ) -> str | None:
-    """Wait for the end; say why where it does not come. Nothing that a notebook does moves it."""
-    until = time.monotonic() + _STARTING + limits.seconds
-    begun = False
+    """Return why the notebook was stopped; None if it ended. It cannot change its limits."""
+    deadline = time.monotonic() + _STARTUP_SECONDS + limits.seconds
+    started = False
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_LOOK)
+            process.wait(_POLL_SECONDS)
             return None
-        if not begun and select.select([begins], [], [], 0)[0]:
-            begun = True
-            until = time.monotonic() + limits.seconds
-        if _memory(process.pid) > limits.memory:
-            return f"Stopped because it took more than {limits.memory / 1e9:.1f} GB of memory"
-        if time.monotonic() > until:
+        if not started and select.select([start], [], [], 0)[0]:
+            started = True
+            deadline = time.monotonic() + limits.seconds
+        if _total_memory(process.pid) > limits.memory:
+            return f"Stopped because it used more than {limits.memory / 1e9:.1f} GB of memory"
+        if time.monotonic() > deadline:
             return f"Stopped after {limits.seconds:.0f} seconds"
         if stop is not None and stop.is_set():
             return "Stopped by Ctrl-C"
 
 
-def _memory(pid: int) -> int:
-    """Bytes of the processes below the supervisor."""
-    taken = 0
+def _total_memory(pid: int) -> int:
+    """Return the bytes of the processes below the supervisor."""
+    total = 0
     with contextlib.suppress(psutil.Error):
-        for one in psutil.Process(pid).children(recursive=True):
+        for child in psutil.Process(pid).children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                taken += one.memory_info().rss
-    return taken
+                total += child.memory_info().rss
+    return total
 
 
-def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
-    """End the supervisor, and all that the notebook started."""
+def _end_all(process: subprocess.Popen[bytes], folder: Path) -> None:
+    """End the supervisor and everything that the notebook started."""
     with contextlib.suppress(psutil.Error):
-        # While the supervisor lives, or is stopped, nothing leaves the tree below it (on Linux).
-        supervisor.end_descendants(psutil.Process(process.pid))
+        # While the supervisor is running or stopped, nothing leaves the tree below it (on Linux).
+        _supervisor.end_descendants(psutil.Process(process.pid))
     process.kill()
     process.wait()
-    for one in psutil.process_iter():  # on other systems, or where it killed the supervisor
+    for other in psutil.process_iter():  # on other systems, or if it killed the supervisor
         with contextlib.suppress(psutil.Error, OSError):
-            mine = one.environ().get("DB_DATA_DIR") == str(folder / "pg")
-            if mine or folder in Path(one.cwd()).parents:
-                one.kill()
+            uses_server = other.environ().get("DB_DATA_DIR") == str(folder / "pg")
+            if uses_server or folder in Path(other.cwd()).parents:
+                other.kill()
 
 
-def _text_of(process: subprocess.Popen[bytes]) -> str:
-    """Read what the supervisor printed."""
+def _read_stdout(process: subprocess.Popen[bytes]) -> str:
+    """Return what the supervisor printed."""
     if process.stdout is None:
         return ""
-    return process.stdout.read(_LARGEST_TEXT).decode("ascii", errors="replace").strip()
+    return process.stdout.read(_MAX_TEXT_BYTES).decode("ascii", errors="replace").strip()
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     """Read a short file that the notebook may have written itself."""
     try:
-        if path.is_symlink() or not path.is_file() or path.stat().st_size > _LARGEST_TEXT:
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > _MAX_TEXT_BYTES:
             return ""
         return " ".join(path.read_text(encoding="utf-8", errors="replace").split())
     except OSError:

@@ -1,9 +1,9 @@
-"""Stand between the process that marks and a returned notebook.
+"""Supervise a submitted notebook: between the grading process and the worker that runs it.
 
-``python -m synfin_analytics.course._supervisor JOB`` is started by :mod:`running` with an
-environment that holds nothing of the teacher's. It starts the :mod:`worker`, in namespaces of its
-own where the system has them, and sees to it that all that the worker started ends with it. It ends
-too when its input ends: when the process that marks is gone.
+The runner starts ``python -m synfin_analytics.course._supervisor TASK`` with an environment that
+contains nothing of the teacher's. The supervisor starts the worker, in separate namespaces where
+the system supports them, and ends everything that the worker started. It ends as well when its
+standard input is closed, because the grading process has ended.
 """
 
 from __future__ import annotations
@@ -21,64 +21,64 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from synfin_analytics.course import _sandbox as sandbox
+from synfin_analytics.course import _sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-#: Seconds between two looks.
-_LOOK = 0.1
-#: Seconds that the embedded server gets to end in order.
-_GRACE = 3.0
-#: Looks for what is left, at most.
-_LOOKS = 100
+#: Seconds between two polls.
+_POLL_SECONDS = 0.1
+#: Seconds that the embedded server has to shut down.
+_GRACE_SECONDS = 3.0
+#: Maximum attempts to end the remaining processes.
+_MAX_ATTEMPTS = 100
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a supervisor is to do.
+    """The task of a supervisor.
 
     Attributes
     ----------
     command
-        The worker and its arguments.
+        Command that runs the worker.
     folder
-        Where the worker runs.
-    began
-        Number of the open pipe on which the worker says that it begins.
+        Working folder of the worker.
+    start_pipe
+        Descriptor of the open pipe on which the worker reports its start.
     writable
-        Folders in which files may be written, where the system can close the others.
-    apart
-        Whether to use namespaces, where the system has them.
+        Folders that may be written to; the others are read-only if possible.
+    use_namespaces
+        Whether to use namespaces, where the system supports them.
     """
 
     command: Sequence[str]
     folder: str
-    began: int
+    start_pipe: int
     writable: Sequence[str]
-    apart: bool = True
+    use_namespaces: bool = True
 
 
-def arguments(task: Task) -> list[str]:
-    """Command that starts a supervisor."""
+def to_command(task: Task) -> list[str]:
+    """Return the command that starts a supervisor."""
     return [sys.executable, "-P", "-m", __name__, json.dumps(asdict(task))]
 
 
 def main(task: Task) -> None:
-    """Run the worker to its end, and print how it ended: the status that ``wait`` gives."""
-    sandbox.adopt_orphans()
-    writable = [Path(one) for one in task.writable]
-    apart = task.apart and sandbox.available(writable)
-    if apart:
-        first = sandbox.free_pids(psutil.pids())
-        sandbox.separate()
-        child = _fork(lambda: _reign(task, writable, first))
+    """Run the worker to its end, and print its status as ``wait`` returns it."""
+    _sandbox.adopt_orphans()
+    writable = [Path(folder) for folder in task.writable]
+    isolated = task.use_namespaces and _sandbox.namespaces_available(writable)
+    if isolated:
+        first_pid = _sandbox.find_free_pids(psutil.pids())
+        _sandbox.create_namespaces()
+        child = _fork(lambda: _run_as_init(task, writable, first_pid))
     else:
         child = _fork(lambda: _become_worker(task))
-    os.close(task.began)
+    os.close(task.start_pipe)
     status = _wait(child)
     end_descendants(psutil.Process())
-    if not apart:
+    if not isolated:
         _report(status)
 
 
@@ -88,23 +88,23 @@ def _report(status: int) -> None:
 
 
 def _wait(child: int) -> int:
-    """Wait for a child, and for the process that marks; end the child where that is gone."""
+    """Wait for a child, and end it if the grading process has ended."""
     while True:
         ended, status = os.waitpid(-1, os.WNOHANG)
         if ended == child:
             return status
         if ended:  # an orphan
             continue
-        if select.select([sys.stdin], [], [], _LOOK)[0]:
+        if select.select([sys.stdin], [], [], _POLL_SECONDS)[0]:
             os.kill(child, signal.SIGKILL)
             return os.waitpid(child, 0)[1]
 
 
-def _reign(task: Task, writable: Sequence[Path], first_pid: int) -> int:
-    """Be the first process of the namespaces: all others end when this one does."""
-    sandbox.seal(writable, first_pid)
+def _run_as_init(task: Task, writable: Sequence[Path], first_pid: int) -> int:
+    """Be the first process of the namespaces: all others end when it ends."""
+    _sandbox.seal_file_system(writable, first_pid)
     worker = _fork(lambda: _become_worker(task))
-    os.close(task.began)
+    os.close(task.start_pipe)
     while True:
         ended, status = os.waitpid(-1, 0)
         if ended == worker:
@@ -115,20 +115,20 @@ def _reign(task: Task, writable: Sequence[Path], first_pid: int) -> int:
 def _become_worker(task: Task) -> int:
     os.setsid()
     os.chdir(task.folder)
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):  # it may print without end
-        os.dup2(nothing, stream)
-    sandbox.give_up_privileges()
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):  # a notebook may print without end
+        os.dup2(null, stream)
+    _sandbox.drop_privileges()
     os.execv(task.command[0], [*task.command])  # noqa: S606  # our own worker
 
 
-def _fork(then: Callable[[], int]) -> int:
-    """Run something in a child that never returns from here."""
+def _fork(run: Callable[[], int]) -> int:
+    """Run a function in a child process, which never returns from here; return its pid."""
     child = os.fork()
     if child == 0:
         code = 1
         try:
-            code = then()
+            code = run()
         finally:
             os._exit(code)
     return child
@@ -137,41 +137,41 @@ def _fork(then: Callable[[], int]) -> int:
 # -- Descendants -----------------------------------------------------------------------------------
 
 
-def descendants(root: psutil.Process) -> set[psutil.Process]:
-    """Find the processes below another one, without those that have ended."""
-    found = set()
+def find_descendants(root: psutil.Process) -> set[psutil.Process]:
+    """Return the processes below another one, without those that have ended."""
+    descendants = set()
     with contextlib.suppress(psutil.Error):
-        for one in root.children(recursive=True):
+        for process in root.children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                if one.status() != psutil.STATUS_ZOMBIE:
-                    found.add(one)
-    return found
+                if process.status() != psutil.STATUS_ZOMBIE:
+                    descendants.add(process)
+    return descendants
 
 
 def end_descendants(root: psutil.Process) -> None:
     """End all processes below another one, however fast they start new ones.
 
-    PostgreSQL is asked first: a server that is killed leaves a segment of shared memory behind.
+    PostgreSQL gets a signal first: a killed server leaves a segment of shared memory behind.
     """
     with contextlib.suppress(psutil.Error):
-        servers = [one for one in descendants(root) if _is_server(one)]
-        for one in servers:
-            _send(one, signal.SIGQUIT)
-        psutil.wait_procs(servers, timeout=_GRACE)
-    for _ in range(_LOOKS):
+        servers = [process for process in find_descendants(root) if _is_server(process)]
+        for server in servers:
+            _send_signal(server, signal.SIGQUIT)
+        psutil.wait_procs(servers, timeout=_GRACE_SECONDS)
+    for _ in range(_MAX_ATTEMPTS):
         stopped: set[psutil.Process] = set()
-        while new := descendants(root) - stopped:  # what is stopped starts nothing
-            for one in new:
-                _send(one, signal.SIGSTOP)
-            stopped |= new
+        while running := find_descendants(root) - stopped:  # a stopped process starts no others
+            for process in running:
+                _send_signal(process, signal.SIGSTOP)
+            stopped |= running
         if not stopped:
             return
-        for one in stopped:
-            _send(one, signal.SIGKILL)
+        for process in stopped:
+            _send_signal(process, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
             while root.pid == os.getpid() and os.waitpid(-1, os.WNOHANG)[0]:
                 continue
-        time.sleep(_LOOK / 10)
+        time.sleep(_POLL_SECONDS / 10)
 
 
 def _is_server(process: psutil.Process) -> bool:
@@ -180,7 +180,7 @@ def _is_server(process: psutil.Process) -> bool:
     return False
 
 
-def _send(process: psutil.Process, number: signal.Signals) -> None:
+def _send_signal(process: psutil.Process, number: signal.Signals) -> None:
     with contextlib.suppress(psutil.Error):
         process.send_signal(number)
 

@@ -1,4 +1,4 @@
-"""A student session: start a lesson, check answers, ask for hints."""
+"""A student's session: start a lesson, check answers, show hints."""
 
 from __future__ import annotations
 
@@ -6,65 +6,74 @@ import html
 import os
 from typing import TYPE_CHECKING, Any
 
-from synfin_analytics.course._exercise import Lesson, lesson
+from synfin_analytics.course.exercise import get_lesson
 from synfin_analytics.course.feedback import CheckResult, Hint
 from synfin_analytics.exceptions import ArgumentError, ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-#: Seed of the student whose notebook is being marked: goes before what the notebook says.
-SEED = "SYNFIN_EXERCISE_SEED"
-PASSED = "That is right."
+    from synfin_analytics.course.exercise import Lesson
+
+#: Seed of the student whose notebook is graded; takes precedence over the notebook's.
+SEED_VARIABLE = "SYNFIN_EXERCISE_SEED"
+CORRECT = "Correct."
 
 
 class LessonData:
-    """What a lesson hands out: each thing by its name; shows itself with what it is."""
+    """The data of a lesson, each item as an attribute; the repr describes them.
 
-    def __init__(self, title: str, things: dict[str, tuple[Any, str]]) -> None:
+    Examples
+    --------
+    >>> LessonData("Lesson 05, seed 7", {"threshold": (0.5, "scores from here on are alerts")})
+    Lesson 05, seed 7
+      .threshold: scores from here on are alerts
+    """
+
+    def __init__(self, title: str, items: Mapping[str, tuple[Any, str]]) -> None:
         self._title = title
-        self._things = things
+        self._items = items
 
     def __getattr__(self, name: str) -> Any:
-        things = self.__dict__.get("_things", {})
-        if name not in things:
-            raise AttributeError(f"Unknown name: {name!r}. Known: {', '.join(things)}.")
-        return things[name][0]
+        items = self.__dict__.get("_items", {})
+        if name not in items:
+            raise AttributeError(f"Unknown name: {name!r}. Valid names: {', '.join(items)}.")
+        return items[name][0]
 
     def __dir__(self) -> list[str]:
-        return list(self._things)
+        return list(self._items)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._things)
+        return iter(self._items)
 
     def __repr__(self) -> str:
-        told = [f"  .{name}: {words}" for name, (_, words) in self._things.items()]
-        return "\n".join([self._title, *told])
+        lines = [f"  .{name}: {description}" for name, (_, description) in self._items.items()]
+        return "\n".join([self._title, *lines])
 
     def _repr_html_(self) -> str:
-        told = "".join(
-            f"<li><code>.{html.escape(name)}</code>: {html.escape(words)}</li>"
-            for name, (_, words) in self._things.items()
+        items = "".join(
+            f"<li><code>.{html.escape(name)}</code>: {html.escape(description)}</li>"
+            for name, (_, description) in self._items.items()
         )
-        return f"<p><strong>{html.escape(self._title)}</strong></p><ul>{told}</ul>"
+        return f"<p><strong>{html.escape(self._title)}</strong></p><ul>{items}</ul>"
 
 
-class _Desk:
-    """Lesson and seed of this process, what has passed, and which hints were shown."""
+class _Session:
+    """The started lessons of this process, the passed exercises, and the number of shown hints."""
 
     def __init__(self) -> None:
         self.seeds: dict[str, int] = {}
         self.passed: set[str] = set()
         self.hints: dict[str, int] = {}
-        self.on_check: Callable[[str, Any], None] | None = None
+        self.on_check: Callable[[str, object], None] | None = None
 
 
-_desk = _Desk()
+_session = _Session()
 
 
-def on_check(call: Callable[[str, Any], None]) -> None:
-    """Call a function with the exercise and the answer of every check of this process."""
-    _desk.on_check = call
+def on_check(callback: Callable[[str, object], None]) -> None:
+    """Call a function with the exercise and the answer of every check in this process."""
+    _session.on_check = callback
 
 
 def start_lesson(number: str, seed: int = 1) -> LessonData:
@@ -73,88 +82,89 @@ def start_lesson(number: str, seed: int = 1) -> LessonData:
     Parameters
     ----------
     number
-        Of the lesson, as "05".
+        Number of the lesson, such as "05".
     seed
-        Of the data: each student can have other ones.
+        Seed of the data: every seed gives different data.
 
     Returns
     -------
     LessonData
-        What the lesson is about, by name. A lesson that works in a database gets one of its own on
-        the embedded server, made anew; ``get_db_manager()`` is then that one's.
+        The data, each item as an attribute. A lesson that uses a database gets its own on the
+        embedded server, created anew; ``get_db_manager()`` then returns its manager.
 
     Raises
     ------
     NotFoundError
         There is no such lesson.
     ArgumentError
-        The seed is not a whole number of at least 0.
+        The seed is not an integer of at least 0.
     ConfigurationError
-        The seed in the environment, which takes precedence during marking, is not a whole number.
+        The seed in the environment, which takes precedence during grading, is not an integer.
 
     Examples
     --------
     >>> data = start_lesson("05", seed=7)
-    >>> len(data.validation) > 1000
-    True
+    >>> data.validation.columns.tolist()
+    ['transaction_id', 'customer_id', 'timestamp', 'amount', 'score', 'is_fraud']
     """
-    one = lesson(number)
-    seed = _seed(seed)
-    facts = one.facts(seed)
-    if one.database:
-        _open_database(one, one.database, facts)
-    _desk.seeds[one.number] = seed
-    mine = {each.number for each in one.exercises}
-    _desk.passed -= mine
-    for each in mine:
-        _desk.hints.pop(each, None)
-    return LessonData(f"Lesson {one.number}, data of seed {seed}", one.handed_out(facts))
+    lesson = get_lesson(number)
+    seed = _effective_seed(seed)
+    facts = lesson.make_facts(seed)
+    if lesson.database:
+        _create_database(lesson, lesson.database, facts)
+    _session.seeds[lesson.number] = seed
+    for exercise in lesson.exercises:
+        _session.passed.discard(exercise.number)
+        _session.hints.pop(exercise.number, None)
+    return LessonData(f"Lesson {lesson.number}, seed {seed}", lesson.student_data(facts))
 
 
-def check(number: str, answer: Any) -> CheckResult:
-    """Check an answer, and say in words what is wrong with it.
+def check(number: str, answer: object) -> CheckResult:
+    """Check an answer and explain what is wrong with it.
 
     Parameters
     ----------
     number
-        Of the exercise, as "05.2".
+        Number of the exercise, such as "05.2".
     answer
-        A number, text, list, dict or table, of whatever library.
+        A number, string, list, dict or table of any library.
 
     Returns
     -------
     CheckResult
-        True in an ``if`` where it passed.
+        True in an ``if`` when the answer is correct.
 
     Raises
     ------
     NotFoundError
         There is no such exercise.
     ArgumentError
-        Its lesson has not begun.
+        The lesson has not been started.
 
     Examples
     --------
     >>> data = start_lesson("05", seed=7)
-    >>> check("05.1", "a lot").words
+    >>> check("05.1", "a lot").feedback
     'Expected a number but got a string. Remove the quotes.'
     """
-    one = lesson(number)
-    exercise = one.exercise(number)
-    if one.number not in _desk.seeds:
+    lesson = get_lesson(number)
+    exercise = lesson.exercise(number)
+    if lesson.number not in _session.seeds:
         raise ArgumentError(
-            f"Lesson {one.number} has not been started; run the cell with "
-            f'start_lesson("{one.number}") first.'
+            f"Lesson {lesson.number} has not been started; run the cell with "
+            f'start_lesson("{lesson.number}") first.'
         )
-    if _desk.on_check:
-        _desk.on_check(number, answer)
-    fault = exercise.grader(one.facts(_desk.seeds[one.number])).judge(answer)
-    (_desk.passed.add if fault is None else _desk.passed.discard)(number)
-    return CheckResult(number, fault is None, fault or PASSED, _progress(one))
+    if _session.on_check:
+        _session.on_check(number, answer)
+    facts = lesson.make_facts(_session.seeds[lesson.number])
+    feedback = exercise.grader(facts).grade(answer)
+    passed = feedback is None
+    (_session.passed.add if passed else _session.passed.discard)(number)
+    return CheckResult(number, passed, feedback or CORRECT, _progress(lesson))
 
 
 def hint(number: str) -> Hint:
-    """Show the next hint to an exercise, below those that were shown before.
+    """Show the next hint for an exercise, below those shown before.
 
     Raises
     ------
@@ -163,45 +173,46 @@ def hint(number: str) -> Hint:
 
     Examples
     --------
-    >>> hint("05.1").shown == lesson("05").exercise("05.1").hints[:1]
-    True
+    >>> data = start_lesson("05", seed=7)
+    >>> hint("05.2").shown
+    ('Two things cost money: reviewing an alert, and fraud that is not recovered.',)
     """
-    hints = lesson(number).exercise(number).hints
-    shown = min(_desk.hints.get(number, 0) + 1, len(hints))
-    _desk.hints[number] = shown
-    return Hint(number, hints[:shown], len(hints))
+    hints = get_lesson(number).exercise(number).hints
+    n_shown = min(_session.hints.get(number, 0) + 1, len(hints))
+    _session.hints[number] = n_shown
+    return Hint(number, hints[:n_shown], len(hints))
 
 
-def _seed(given: object) -> int:
-    """Take the seed that the environment gives, or the notebook's."""
-    if marked := os.environ.get(SEED):
-        if not (marked.isascii() and marked.isdigit()):
+def _effective_seed(seed: object) -> int:
+    """Return the seed from the environment if it is set, else the notebook's."""
+    if variable := os.environ.get(SEED_VARIABLE):
+        if not (variable.isascii() and variable.isdigit()):
             raise ConfigurationError(
-                f"{SEED} must be a whole number; got {marked!r}.", variable=SEED
+                f"{SEED_VARIABLE} must be an integer; got {variable!r}.", variable=SEED_VARIABLE
             )
-        return int(marked)
-    if isinstance(given, bool) or not isinstance(given, int) or given < 0:
-        raise ArgumentError(f"`seed` must be a whole number of at least 0; got {given!r}.")
-    return given
+        return int(variable)
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ArgumentError(f"`seed` must be an integer of at least 0; got {seed!r}.")
+    return seed
 
 
-def _progress(one: Lesson) -> str:
-    done = sum(each.number in _desk.passed for each in one.exercises)
-    return f"Lesson {one.number}: {done} of {len(one.exercises)} passed."
+def _progress(lesson: Lesson[Any]) -> str:
+    n_passed = sum(exercise.number in _session.passed for exercise in lesson.exercises)
+    return f"Lesson {lesson.number}: {n_passed} of {len(lesson.exercises)} exercises passed."
 
 
-def _open_database(one: Lesson, name: str, facts: Any) -> None:
-    """Make the lesson's own database anew, on the embedded server; another is never touched."""
+def _create_database(lesson: Lesson[Any], name: str, facts: object) -> None:
+    """Create the lesson's own database on the embedded server; no other database is affected."""
     from synfin_analytics.database.config import DatabaseConfig
     from synfin_analytics.database.manager import get_db_manager
 
     config = DatabaseConfig(database=name, data_dir=os.environ.get("DB_DATA_DIR") or None)
     try:
         manager = get_db_manager(config)
-    except ConfigurationError:  # the lesson before
+    except ConfigurationError:  # the manager of the previous lesson is open
         get_db_manager().close()
         manager = get_db_manager(config)
     manager.drop_all_tables()
     manager.create_all_tables()
-    if one.prepare:
-        one.prepare(facts)
+    if lesson.prepare:
+        lesson.prepare(facts)

@@ -89,7 +89,7 @@ def test_what_needs_no_such_threads_works_in_a_forked_process(parent):
 
 
 def test_the_refusal_names_what_to_do(monkeypatch):
-    monkeypatch.setattr(_fork, "_pool_lost", True)
+    monkeypatch.setattr(_fork, "_lost_pool", True)
 
     with pytest.raises(SynfinError, match=r'get_context\("spawn"\).*"loky"'):
         _fork.require_thread_pool()

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from polars.testing import assert_frame_equal
 
 from synfin_analytics.cli import main
-from synfin_analytics.cli._output import pairs
+from synfin_analytics.cli._options import parse_column_mapping
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_df
 from synfin_analytics.simulation import simulate
@@ -117,14 +117,18 @@ def test_rows_that_exist_can_be_skipped_or_updated(manager, tmp_path):
     [
         (["nowhere.csv", "customers"], 1, "There is no file 'nowhere.csv'"),
         (["{file}", "custommers"], 1, "no table 'custommers'.*Did you mean 'customers'"),
-        (["{file}", "transactions", "--column", "TX_AMOUNT"], 2, "not of the form"),
-        (["{file}", "transactions", "--column", "A=b", "--ignore", "A"], 2, "'A' is named twice"),
+        (["{file}", "transactions", "--column", "TX_AMOUNT"], 2, "must be of the form"),
+        (
+            ["{file}", "transactions", "--column", "A=b", "--ignore", "A"],
+            2,
+            "must be named once; got 'A'",
+        ),
         (["{file}", "transactions", "--ignore", "SCENARIOS"], 1, "no column 'SCENARIOS'.*SCENARIO"),
-        (["{file}", "transactions", "--rejected", "x.csv"], 1, "goes with --on-invalid reject"),
+        (["{file}", "transactions", "--rejected", "x.csv"], 1, "requires --on-invalid reject"),
         (
             ["{file}", "transactions", "--on-invalid", "reject", "--rejected", "no/where/x.csv"],
             1,
-            "There is no folder 'no/where'",
+            "folder of --rejected must exist; got 'no/where'",
         ),
         (["{file}", "transactions", "--on-invalid", "ignore"], 2, "'raise', 'reject'"),
     ],
@@ -135,7 +139,7 @@ def test_mistakes_are_told_in_words(manager, payments, arguments, code, said):
 
 
 def test_a_column_name_may_have_an_equals_sign():
-    assert pairs(["a=b=amount"], ["c"]) == {"a=b": "amount", "c": None}
+    assert parse_column_mapping(["a=b=amount"], ["c"]) == {"a=b": "amount", "c": None}
 
 
 # -- Export ----------------------------------------------------------------------------------------
@@ -200,7 +204,7 @@ def test_money_can_be_exported_exactly(manager, tmp_path):
         "customers",
         manager=manager,
     )
-    for arguments, kind in (([], pa.float64()), (["--exact"], pa.decimal128(15, 2))):
+    for arguments, kind in (([], pa.float64()), (["--use-decimal"], pa.decimal128(15, 2))):
         file = tmp_path / f"customers{len(arguments)}.parquet"
         synfin("export", "customers", file, *arguments)
         assert pq.read_schema(file).field("total_spent").type == kind
@@ -231,7 +235,7 @@ def test_texts_that_a_spreadsheet_would_run_are_escaped_when_asked_for(manager, 
         assert [row["name"] for row in rows[6:]] == ["a=b", "", ""]
         assert {row["number"] for row in rows} == {"-1"}
     said = synfin("export", "merchants", tmp_path / "x.parquet", "--escape-formulas", code=2)
-    assert "needs a TARGET that ends in .csv" in said
+    assert "requires a TARGET that ends with .csv" in said
 
 
 def test_lists_are_json_in_csv_and_what_csv_cannot_hold_is_told(manager, tmp_path):
@@ -252,7 +256,7 @@ def test_what_exists_is_replaced_only_when_asked_to(world, tmp_path):
     for target, options in ((file, []), (folder, ["--partition-by", "year"])):
         table = "customers" if target is file else "transactions"
         synfin("export", table, target, *options)
-        assert "--overwrite replaces it" in synfin("export", table, target, *options, code=1)
+        assert "use --overwrite to replace it" in synfin("export", table, target, *options, code=1)
         assert "rows" in synfin("export", table, target, *options, "--overwrite")
 
 
@@ -261,11 +265,11 @@ def test_a_folder_that_holds_something_else_is_left_alone(world, tmp_path):
     said = synfin(
         "export", "transactions", tmp_path, "--partition-by", "month", "--overwrite", code=1
     )
-    assert "left alone" in said
+    assert "is not replaced" in said
     assert (tmp_path / "thesis.tex").exists()
     (tmp_path / "folder.csv").mkdir()
     said = synfin("export", "customers", tmp_path / "folder.csv", "--overwrite", code=1)
-    assert "left alone" in said
+    assert "is not replaced" in said
 
 
 @pytest.mark.parametrize("options", [[], ["--partition-by", "year", "--time-column", "day"]])
@@ -284,17 +288,21 @@ def test_an_export_that_fails_leaves_what_was_there(manager, tmp_path, options):
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["transactions", "{out}/x.xlsx"], 1, "neither in .parquet nor in .csv"),
-        (["transactions", "{out}/no/where.csv"], 1, "There is no folder"),
+        (["transactions", "{out}/x.xlsx"], 1, "must end with .parquet or .csv"),
+        (["transactions", "{out}/no/where.csv"], 1, "folder of the target must exist"),
         (["transaction", "{out}/x.csv"], 1, "no table 'transaction'.*'transactions'"),
-        (["{out}/x.csv"], 2, "Give one TABLE, or --query"),
-        (["customers", "{out}/x.csv", "--query", "SELECT 1"], 2, "Give one TABLE, or --query"),
-        (["customers", "merchants", "{out}/x.csv"], 2, "Give one TABLE, or --query"),
+        (["{out}/x.csv"], 2, "Specify either one TABLE or --query"),
+        (
+            ["customers", "{out}/x.csv", "--query", "SELECT 1"],
+            2,
+            "Specify either one TABLE or --query",
+        ),
+        (["customers", "merchants", "{out}/x.csv"], 2, "Specify either one TABLE or --query"),
         (["customers", "{out}/x", "--partition-by", "month"], 1, "no column 'timestamp'"),
         (
             ["customers", "{out}/x", "--partition-by", "month", "--time-column", "city"],
             1,
-            "'city' holds no times",
+            "must be a column of timestamps or dates; 'city' is",
         ),
         (["{out}/x.csv", "--query", "SELECT nothing FROM customers"], 1, "nothing"),
     ],

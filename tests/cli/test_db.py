@@ -222,7 +222,9 @@ def test_downgrade_shows_what_would_be_lost_and_asks(filled):
 
 
 def test_downgrade_goes_back_when_told_yes(filled):
-    assert "back to no tables" in succeeds("db", "downgrade", "base", answer="y\n")
+    assert "downgraded from version 0001 to no tables" in succeeds(
+        "db", "downgrade", "base", answer="y\n"
+    )
     assert schema.current(filled) is None
 
 
@@ -270,12 +272,12 @@ def test_status_of_a_server_that_was_never_used_creates_nothing(open_folder):
 
     shown = succeeds("db", "status", DB_DATA_DIR=str(home))
 
-    assert "it is created at first use" in shown
+    assert "it is created on first use" in shown
     assert not home.exists()
 
 
 def test_status_calls_the_rows_of_a_big_table_an_estimate(filled, monkeypatch):
-    monkeypatch.setattr("synfin_analytics.cli.db._COUNT_UP_TO", 0)
+    monkeypatch.setattr("synfin_analytics.cli.db._MAX_COUNTED_BYTES", 0)
     execute(filled, "ANALYZE customers")
 
     shown = succeeds("db", "status")
@@ -323,11 +325,11 @@ def test_stop_names_who_uses_the_server(own_server, open_folder):
 
     assert succeeds("db", "stop", "--force", DB_DATA_DIR=home) == "Stopped.\n"
     assert not embedded.status(home).running
-    assert "does not run" in succeeds("db", "stop", DB_DATA_DIR=home)
+    assert "is not running" in succeeds("db", "stop", DB_DATA_DIR=home)
 
 
 def test_stop_leaves_a_server_alone_that_is_not_ours():
-    assert "only the embedded server" in fails("db", "stop", DB_HOST="db.bank")
+    assert "stops only the embedded server" in fails("db", "stop", DB_HOST="db.bank")
 
 
 # -- Grants -----------------------------------------------------------------------------------
@@ -367,7 +369,7 @@ def test_granted_role_reads_all_but_personal_data(filled, role, as_role):
     shown = succeeds("db", "grant", role)
 
     assert "New role" in shown
-    assert "Not in customers: first_name, last_name, email" in shown
+    assert "Excluded from customers: first_name, last_name, email" in shown
     assert as_role("SELECT customer_id, risk_score FROM customers") == [("C1", None)]
     assert as_role("SELECT count(*), avg(amount) FROM transactions") == [(0, None)]
     assert as_role("SELECT version_num FROM alembic_version") == [("0001",)]
@@ -424,7 +426,7 @@ def test_granted_role_passes_the_check_of_the_version(filled, role, server):
 def test_personal_data_are_granted_when_asked_for_and_tables_to_come_too(filled, role, as_role):
     shown = succeeds("db", "grant", role, "--with-personal-data")
 
-    assert "Not in" not in shown
+    assert "Excluded from" not in shown
     assert as_role("SELECT * FROM customers")[0][0] == "C1"
     execute(filled, "CREATE TABLE later AS SELECT 1 AS one")
     assert as_role("SELECT * FROM later") == [(1,)]

@@ -14,8 +14,7 @@ from PIL import Image
 
 from synfin_analytics._core.formatting import pluralize
 from synfin_analytics.cli import main
-from synfin_analytics.cli._demo_steps import DATABASE, layout_of
-from synfin_analytics.cli.demo import columns_of
+from synfin_analytics.cli.demo import DATABASE, complete_mapping
 from synfin_analytics.database.config import DatabaseConfig
 from synfin_analytics.database.manager import DatabaseManager
 from synfin_analytics.io.load import load_df
@@ -138,7 +137,7 @@ def test_a_file_of_a_known_layout_needs_no_mapping(synfin, manager, handbook, tm
     assert counts.iloc[0].tolist() == [37, 11, 21]
     assert read_df("customers", manager=manager)["customer_id"].tolist() == ["MINE"]
     page = (tmp_path / "out" / "overview.html").read_text(encoding="utf-8")
-    assert "2 rows of the file could not be loaded: amount must be above 0 (2)." in page
+    assert "2 rows of the file were rejected: amount must be above 0 (2)." in page
     assert "handbook.parquet" in page
 
 
@@ -153,43 +152,44 @@ def test_a_file_of_another_layout_takes_a_mapping(synfin, handbook, tmp_path):
     )  # fmt: skip
     assert "1,998 inserted" in said
     assert "None of them is labelled: their fraud rate is not known." in said
-    assert "No fraud is known among these transactions" in said
+    assert "No model was trained: no transaction is labelled as fraud" in said
     assert (tmp_path / "out" / "overview.html").exists()
 
 
 def test_a_mapping_goes_before_the_known_layout(handbook):
-    known = columns_of(handbook, {})
+    names = pl.read_parquet_schema(handbook)
+    known = complete_mapping([*names], {})
     assert known["TERMINAL_ID"] == "merchant_id"
-    assert columns_of(handbook, {"TERMINAL_ID": "terminal_id"}) == known | {
+    assert complete_mapping([*names], {"TERMINAL_ID": "terminal_id"}) == known | {
         "TERMINAL_ID": "terminal_id"
     }
-    assert columns_of(handbook, {"TX_FRAUD_SCENARIO": "fraud_type"})["TX_AMOUNT"] == "amount"
+    assert complete_mapping([*names], {"TX_FRAUD_SCENARIO": "fraud_type"})["TX_AMOUNT"] == "amount"
 
 
 def test_a_layout_is_known_by_all_of_its_columns():
-    assert layout_of(["TRANSACTION_ID", "TX_AMOUNT"]) == {}
+    assert complete_mapping(["TRANSACTION_ID", "TX_AMOUNT"], {}) == {}
 
 
 def test_one_transaction_is_enough_for_a_page(synfin, handbook):
     pl.read_parquet(handbook).head(1).write_parquet(handbook)
     said = synfin("--data", handbook)
     assert "1 transaction from 2018-04-01" in said
-    assert "There is no model" in said
+    assert "No model was trained" in said
 
 
 def test_mistakes_are_told_before_anything_is_done(synfin, handbook, tmp_path):
-    assert "give it with --data" in synfin("--column", "A=b", code=1)
+    assert "require --data" in synfin("--column", "A=b", code=1)
     assert "There is no file" in synfin("--data", "nowhere.csv", code=1)
-    assert "not of the form" in synfin("--data", handbook, "--column", "A", code=2)
+    assert "must be of the form" in synfin("--data", handbook, "--column", "A", code=2)
     assert "no column 'EUR'" in synfin("--data", handbook, "--column", "EUR=amount", code=1)
     (tmp_path / "file").write_text("")
     said = synfin("--data", handbook, out=tmp_path / "file" / "out", code=1)
-    assert "Nothing can be written to" in said
+    assert "The folder of --out must be writable" in said
 
 
 def test_a_file_without_a_good_row_is_told(synfin, handbook):
     pl.read_parquet(handbook).with_columns(TX_AMOUNT=0.0).write_parquet(handbook)
-    assert "No transaction was loaded" in synfin("--data", handbook, code=1)
+    assert "No transactions were loaded" in synfin("--data", handbook, code=1)
 
 
 def test_a_file_that_lacks_what_is_required_says_what(synfin, tmp_path):

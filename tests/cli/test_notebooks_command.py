@@ -79,7 +79,7 @@ def test_a_notebook_that_was_changed_is_left_alone_and_named(folder):
     said = synfin_notebooks(folder)
     assert (folder / FIRST).read_text() == "my work"
     assert (folder / "exercises" / FIRST).is_file()
-    assert f"Left alone, since changed (--overwrite replaces them): {FIRST}" in said
+    assert f"Kept because edited (use --overwrite to replace): {FIRST}" in said
     assert "1 of them new" in said
 
 
@@ -88,19 +88,19 @@ def test_a_notebook_is_replaced_on_demand_and_named(folder):
     said = synfin_notebooks(folder, "--overwrite")
     assert nbformat.read(folder / FIRST, as_version=4).cells
     assert f"Replaced: {FIRST}" in said
-    assert "Left alone" not in said
+    assert "Kept" not in said
 
 
 def test_notebooks_that_are_as_they_came_are_not_spoken_of(folder):
     said = synfin_notebooks(folder)
     assert "0 of them new" in said
-    assert "Left alone" not in said
+    assert "Kept" not in said
     assert "Replaced" not in said
 
 
 @pytest.mark.parametrize("folder", [SOURCE, SOURCE.parent])
 def test_the_place_where_they_come_from_is_refused(folder):
-    assert "is where the notebooks come from" in synfin_notebooks(folder, code=1)
+    assert "must not be the source of the notebooks" in synfin_notebooks(folder, code=1)
 
 
 def test_a_file_is_no_folder(tmp_path):

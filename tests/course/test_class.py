@@ -14,33 +14,33 @@ from classes import Notebook, sources
 from click.testing import CliRunner
 
 from synfin_analytics.cli import main
-from synfin_analytics.course import _notebooks as notebooks
-from synfin_analytics.course._assign import give
-from synfin_analytics.course._exercise import LESSONS, lesson
-from synfin_analytics.course._grading import NOT_RETURNED, Mark, Marks, collect
-from synfin_analytics.course._grading import mark as mark_returned
-from synfin_analytics.course._roster import (
-    ROSTER,
-    Place,
-    name_fault,
+from synfin_analytics.course import (
+    Grade,
+    Gradebook,
+    RosterEntry,
+    assign_notebooks,
+    get_lesson,
+    notebooks,
     read_roster,
     read_students,
-    seed_of,
 )
 from synfin_analytics.course._submissions import (
     Cell,
-    curious,
     foreign_seeds,
     read_cells,
-    unexpected,
+    suspicious_code,
+    unexpected_notebooks,
 )
+from synfin_analytics.course.exercise import LESSONS
+from synfin_analytics.course.grading import NOT_SUBMITTED, grade_submission, read_submission
+from synfin_analytics.course.roster import ROSTER, name_fault, student_seed
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 
 FILE = "01_first_steps.ipynb"
 
 
-def mark(folder, place, roster=()):
-    return mark_returned(collect(folder, place), roster=roster)
+def grade(folder, entry, roster=()):
+    return grade_submission(read_submission(folder, entry), roster=roster)
 
 
 def synfin(*arguments, code=0):
@@ -73,15 +73,17 @@ def test_each_student_gets_each_lesson_on_data_of_his_own(students, folder):
         assert given.keys() == LESSONS.keys()
         for number, text in given.items():
             begun = re.findall(r"start_lesson\(\\\"(\d\d)\\\", seed=(\d+)\)", text)
-            assert begun == [(number, str(seed_of(2026, student)))]
+            assert begun == [(number, str(student_seed(2026, student)))]
 
 
 def test_but_for_the_seed_a_given_notebook_is_the_one_that_comes_with_the_package(students, folder):
     synfin("class", "assign", students, "--out", folder, "--lesson", "5", "--seed", 1)
 
     (path,) = (folder / "ana").iterdir()
-    seed = str(seed_of(1, "ana"))
-    assert path.read_text("utf-8").replace(f"seed={seed}", "seed=1") == notebooks.stored("05")
+    seed = str(student_seed(1, "ana"))
+    assert path.read_text("utf-8").replace(
+        f"seed={seed}", "seed=1"
+    ) == notebooks.read_exercise_notebook("05")
 
 
 def test_the_roster_tells_the_seeds(students, folder):
@@ -89,20 +91,22 @@ def test_the_roster_tells_the_seeds(students, folder):
 
     assert (folder / ROSTER).read_text("utf-8").splitlines() == [
         "student,lesson,seed",
-        f"ana,05,{seed_of(7, 'ana')}",
-        f"ben,05,{seed_of(7, 'ben')}",
+        f"ana,05,{student_seed(7, 'ana')}",
+        f"ben,05,{student_seed(7, 'ben')}",
     ]
 
 
 def test_seeds_are_far_apart_and_the_same_each_time():
-    seeds = [seed_of(class_seed, f"s{n}") for class_seed in (1, 2) for n in range(200)]
+    seeds = [student_seed(class_seed, f"s{n}") for class_seed in (1, 2) for n in range(200)]
     assert len(set(seeds)) == len(seeds)
     assert all(len(str(seed)) == 9 for seed in seeds)
-    assert seeds[0] == seed_of(1, "s0")
+    assert seeds[0] == student_seed(1, "s0")
 
 
 def test_without_a_seed_another_is_drawn_for_each_class(tmp_path):
-    drawn = {give(["ana"], tmp_path / str(n), lessons=["05"]).class_seed for n in range(3)}
+    drawn = {
+        assign_notebooks(["ana"], tmp_path / str(n), lessons=["05"]).class_seed for n in range(3)
+    }
     assert len(drawn) == 3
 
 
@@ -123,47 +127,47 @@ def test_work_that_is_there_is_kept_and_named(students, folder):
 
 
 def test_replace_gives_new_notebooks_on_new_data(students, folder):
-    give(["ana"], folder, lessons=["01"], seed=1)
+    assign_notebooks(["ana"], folder, lessons=["01"], seed=1)
     (folder / "ana" / FILE).write_text("my work", encoding="utf-8")
 
     synfin("class", "assign", students, "--out", folder, "--lesson", 1, "--seed", 2, "--replace")
 
-    assert f"seed={seed_of(2, 'ana')}" in (folder / "ana" / FILE).read_text("utf-8")
-    assert read_roster(folder / ROSTER)[0] == Place("ana", "01", seed_of(2, "ana"))
+    assert f"seed={student_seed(2, 'ana')}" in (folder / "ana" / FILE).read_text("utf-8")
+    assert read_roster(folder / ROSTER)[0] == RosterEntry("ana", "01", student_seed(2, "ana"))
 
 
 def test_students_and_lessons_are_added_to_a_class(folder):
-    give(["ana"], folder, lessons=["01"], seed=1)
-    give(["ana", "ben"], folder, lessons=["01", "05"], seed=2)
+    assign_notebooks(["ana"], folder, lessons=["01"], seed=1)
+    assign_notebooks(["ana", "ben"], folder, lessons=["01", "05"], seed=2)
 
     assert read_roster(folder / ROSTER) == [
-        Place("ana", "01", seed_of(1, "ana")),
-        Place("ana", "05", seed_of(2, "ana")),
-        Place("ben", "01", seed_of(2, "ben")),
-        Place("ben", "05", seed_of(2, "ben")),
+        RosterEntry("ana", "01", student_seed(1, "ana")),
+        RosterEntry("ana", "05", student_seed(2, "ana")),
+        RosterEntry("ben", "01", student_seed(2, "ben")),
+        RosterEntry("ben", "05", student_seed(2, "ben")),
     ]
 
 
 def test_a_lost_notebook_is_given_again_on_the_same_data(folder):
-    give(["ana"], folder, lessons=["01"], seed=1)
+    assign_notebooks(["ana"], folder, lessons=["01"], seed=1)
     (folder / "ana" / FILE).unlink()
-    give(["ana"], folder, lessons=["01"], seed=2)
-    assert f"seed={seed_of(1, 'ana')}" in (folder / "ana" / FILE).read_text("utf-8")
+    assign_notebooks(["ana"], folder, lessons=["01"], seed=2)
+    assert f"seed={student_seed(1, 'ana')}" in (folder / "ana" / FILE).read_text("utf-8")
 
 
 def test_a_notebook_that_the_roster_does_not_know_stops_it_before_anything_is_written(folder):
-    give(["ana"], folder, lessons=["01"], seed=1)
+    assign_notebooks(["ana"], folder, lessons=["01"], seed=1)
     (folder / ROSTER).unlink()
     with pytest.raises(ArgumentError, match="does not have its seed"):
-        give(["ben", "ana"], folder, lessons=["01"], seed=1)
+        assign_notebooks(["ben", "ana"], folder, lessons=["01"], seed=1)
     assert [path.name for path in folder.iterdir()] == ["ana"]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"must have the column 'student' in its first line; it is empty"),
-        ("name\nana\n", r"must have the column 'student' in its first line; it has name"),
+        ("", r"must have the column 'student' in its first line; got an empty file"),
+        ("name\nana\n", r"must have the column 'student' in its first line; got name"),
         ("student\n", r"must name at least one student; got none"),
         ("student\nana\n../eve\n", r"line 3: the student's name must consist of .* got '\.\./eve'"),
         ("student\n=1+1\n", r"line 2: the student's name must consist of .* got '=1\+1'"),
@@ -181,12 +185,12 @@ def test_a_class_list_that_cannot_be_meant_is_refused_in_words(students, folder,
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
-        ("roster.csv", "must not end in .csv"),
-        ("Marks.CSV", "must not end in .csv"),
-        ("01_first_steps.ipynb", "must not end in .ipynb"),
-        ("ana.", "must not end in ."),
-        ("CON", "must not be that of a device"),
-        ("lpt1.x", "must not be that of a device"),
+        ("roster.csv", "must not end with .csv"),
+        ("Marks.CSV", "must not end with .csv"),
+        ("01_first_steps.ipynb", "must not end with .ipynb"),
+        ("ana.", "must not end with ."),
+        ("CON", "must not be the name of a Windows device"),
+        ("lpt1.x", "must not be the name of a Windows device"),
         ("", "must not be empty"),
         ("..", "must consist of letters"),
         ("a/b", "must consist of letters"),
@@ -200,7 +204,7 @@ def test_a_class_list_that_cannot_be_meant_is_refused_in_words(students, folder,
 def test_a_name_that_makes_no_folder_of_its_own_is_refused(name, fault, folder):
     assert name_fault(name).startswith(fault)
     with pytest.raises(ArgumentError, match=re.escape(fault)):
-        give([name], folder, lessons=["01"], seed=1)
+        assign_notebooks([name], folder, lessons=["01"], seed=1)
     assert not folder.exists()
 
 
@@ -209,11 +213,11 @@ def test_a_name_that_makes_no_folder_of_its_own_is_refused(name, fault, folder):
 )
 def test_names_that_some_file_system_takes_for_one_are_refused(pair, folder, students):
     students.write_text("student\n{}\n{}\n".format(*pair), "utf-8")
-    with pytest.raises(ArgumentError, match="must differ in more than case"):
+    with pytest.raises(ArgumentError, match="must differ by more than case"):
         read_students(students)
-    give([pair[0]], folder, lessons=["01"], seed=1)
-    with pytest.raises(ArgumentError, match="must differ in more than case"):
-        give([pair[1]], folder, lessons=["05"], seed=1)
+    assign_notebooks([pair[0]], folder, lessons=["01"], seed=1)
+    with pytest.raises(ArgumentError, match="must differ by more than case"):
+        assign_notebooks([pair[1]], folder, lessons=["05"], seed=1)
 
 
 def test_a_name_is_the_same_in_both_forms_of_its_letters(students):
@@ -225,7 +229,7 @@ def test_a_file_in_the_place_of_a_folder_is_named(folder):
     folder.mkdir()
     (folder / "ana").write_text("notes")
     with pytest.raises(ArgumentError, match="ana must be a folder or not exist; it is a file"):
-        give(["ana"], folder, lessons=["01"], seed=1)
+        assign_notebooks(["ana"], folder, lessons=["01"], seed=1)
     assert not (folder / ROSTER).exists()
 
 
@@ -247,20 +251,20 @@ def test_a_class_list_that_is_not_there_or_not_of_utf8_is_refused_in_words(stude
 
 def test_a_lesson_that_is_not_there_is_refused(folder):
     with pytest.raises(NotFoundError, match="no lesson '99'"):
-        give(["ana"], folder, lessons=["99"])
+        assign_notebooks(["ana"], folder, lessons=["99"])
     assert not folder.exists()
 
 
 def test_a_roster_that_went_through_a_spreadsheet_is_read(folder):
-    give(["ana"], folder, lessons=["05"], seed=1)
+    assign_notebooks(["ana"], folder, lessons=["05"], seed=1)
     path = folder / ROSTER
     path.write_text(path.read_text("utf-8").replace(",", ";").replace("05", "5"), "utf-8")
-    assert read_roster(path) == [Place("ana", "05", seed_of(1, "ana"))]
+    assert read_roster(path) == [RosterEntry("ana", "05", student_seed(1, "ana"))]
 
 
 @pytest.mark.parametrize("line", ["ana,99,5", "ana,05,x", "../ana,05,5", "ana"])
 def test_a_roster_that_was_tampered_with_is_refused(folder, line):
-    give(["ana"], folder, lessons=["05"], seed=1)
+    assign_notebooks(["ana"], folder, lessons=["05"], seed=1)
     with (folder / ROSTER).open("a") as file:
         file.write(f"{line}\n")
     with pytest.raises(ArgumentError, match="line 3: must be as `synfin class assign` wrote it"):
@@ -273,7 +277,7 @@ def test_build_makes_what_is_stored(tmp_path, monkeypatch):
 
     monkeypatch.setattr(notebooks, "_CHECKOUT", tmp_path)
     with pytest.raises(ArgumentError, match="must run in a checkout"):
-        [*notebooks.build_all()]
+        [*notebooks.build_notebooks()]
 
 
 # -- What came back --------------------------------------------------------------------------------
@@ -281,12 +285,12 @@ def test_build_makes_what_is_stored(tmp_path, monkeypatch):
 
 @pytest.fixture
 def given(folder):
-    give(["ana"], folder, lessons=["01"], seed=1)
+    assign_notebooks(["ana"], folder, lessons=["01"], seed=1)
     return Notebook(folder / "ana" / FILE)
 
 
 def answered(notebook):
-    cells = read_cells(notebook.path, lesson("01"))
+    cells = read_cells(notebook.path, get_lesson("01"))
     return {number: one.source for one in cells for number in one.exercises}
 
 
@@ -333,37 +337,41 @@ def test_metadata_that_name_nothing_are_passed_over(given):
 )
 def test_what_is_no_notebook_is_marked_as_such(given, folder, content):
     given.path.write_text(content, encoding="utf-8")
-    for one in mark(folder, Place("ana", "01", 1)):
+    for one in grade(folder, RosterEntry("ana", "01", 1)):
         assert not one.passed
-        assert one.words.startswith("The file is not a notebook")
+        assert one.feedback.startswith("The file is not a notebook")
 
 
 def test_a_file_that_is_no_text_or_too_large_is_marked_as_such(given, folder, monkeypatch):
     given.path.write_bytes(b"\xff\xfe\x00")
-    assert mark(folder, Place("ana", "01", 1))[0].words.startswith("The file is not a notebook")
-    monkeypatch.setattr("synfin_analytics.course._submissions._LARGEST", 2)
-    assert mark(folder, Place("ana", "01", 1))[0].words.startswith("The file is larger than")
+    assert grade(folder, RosterEntry("ana", "01", 1))[0].feedback.startswith(
+        "The file is not a notebook"
+    )
+    monkeypatch.setattr("synfin_analytics.course._submissions._MAX_BYTES", 2)
+    assert grade(folder, RosterEntry("ana", "01", 1))[0].feedback.startswith(
+        "The file is larger than"
+    )
 
 
 def test_an_answer_that_a_grader_fails_at_stops_no_marking(given, folder, monkeypatch):
     def fail(seed):
         raise IndexError(seed)
 
-    one = dataclasses.replace(lesson("01"), facts=fail)
-    monkeypatch.setattr("synfin_analytics.course._grading.lesson", lambda _: one)
+    one = dataclasses.replace(get_lesson("01"), make_facts=fail)
+    monkeypatch.setattr("synfin_analytics.course.grading.get_lesson", lambda _: one)
     given.content["cells"] = []
     given.begin_with("unlabelled = 1")
-    words = [one.words for one in mark(folder, Place("ana", "01", 1))]
-    assert words[0] == "This answer cannot be judged (IndexError); judge it by hand."
+    words = [one.feedback for one in grade(folder, RosterEntry("ana", "01", 1))]
+    assert words[0] == "This answer cannot be graded automatically (IndexError)."
     assert words[1] == "The variable 'top_five' is not defined."
 
 
 def test_what_was_not_returned_is_marked_as_such(given, folder):
     given.path.rename(folder / "elsewhere")
     given.path.symlink_to(folder / "elsewhere")  # what a link points to was not returned
-    marks = mark(folder, Place("ana", "01", 1))
-    assert [(one.exercise, one.words) for one in marks] == [
-        (f"01.{n}", NOT_RETURNED) for n in range(1, 6)
+    marks = grade(folder, RosterEntry("ana", "01", 1))
+    assert [(one.exercise, one.feedback) for one in marks] == [
+        (f"01.{n}", NOT_SUBMITTED) for n in range(1, 6)
     ]
 
 
@@ -371,7 +379,7 @@ def test_notebooks_that_nobody_waits_for_are_named(given, folder):
     for name in ("ana/01_first_steps (1).ipynb", "zoe/x.ipynb", "ana/.ipynb_checkpoints/y.ipynb"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).touch()
-    found = [*unexpected(folder, read_roster(folder / ROSTER))]
+    found = [*unexpected_notebooks(folder, read_roster(folder / ROSTER))]
     assert found == ["ana/01_first_steps (1).ipynb", "zoe/x.ipynb"]
 
 
@@ -381,38 +389,38 @@ def test_notebooks_that_nobody_waits_for_are_named(given, folder):
         ("def check(number, answer):\n    print('passed')", "defines its own `check`"),
         ("check = print", "defines its own `check`"),
         ("from mine import right as check", "defines its own `check`"),
-        ("from synfin_analytics.course._exercise import lesson", "reaches into the checks"),
-        ("import os; os.environ.pop('SYNFIN_EXERCISE_SEED')", "reaches into the checks"),
-        ("answer = one.grader(facts).truth", "reaches into the checks"),
-        ("from synfin_analytics import course", "reaches into the checks"),
+        ("from synfin_analytics.course._exercise import lesson", "accesses the graders"),
+        ("import os; os.environ.pop('SYNFIN_EXERCISE_SEED')", "accesses the graders"),
+        ("answer = one.grader(facts).truth", "accesses the graders"),
+        ("from synfin_analytics import course", "accesses the graders"),
     ],
 )
 def test_a_teacher_is_told_what_to_look_at(given, source, told):
     given.begin_with(source)
-    (words,) = curious(read_cells(given.path, lesson("01")))
+    (words,) = suspicious_code(read_cells(given.path, get_lesson("01")))
     assert told in words
 
 
 @pytest.mark.parametrize("number", LESSONS)
 def test_nothing_in_a_notebook_as_it_is_given_must_be_looked_at(folder, number):
-    give(["ana"], folder, lessons=[number], seed=1)
-    path = folder / Place("ana", number, 1).path
-    cells = read_cells(path, lesson(number))
-    assert curious(cells) == []
+    assign_notebooks(["ana"], folder, lessons=[number], seed=1)
+    path = folder / RosterEntry("ana", number, 1).path
+    cells = read_cells(path, get_lesson(number))
+    assert suspicious_code(cells) == []
     answers = [exercise for one in cells for exercise in one.exercises]
-    assert answers == [one.number for one in lesson(number).exercises]
+    assert answers == [one.number for one in get_lesson(number).exercises]
 
 
-ROSTER_OF_TWO = [Place("ana", "01", 111_222_333), Place("ben", "01", 444_555_666)]
+ROSTER_OF_TWO = [RosterEntry("ana", "01", 111_222_333), RosterEntry("ben", "01", 444_555_666)]
 
 
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ('start_lesson("01", seed=444555666)', ["has the seed of ben"]),
-        ("start_lesson('01', 444_555_666)", ["has the seed of ben"]),
-        ("mine = 444555666\nstart_lesson('01', seed=mine)", ["has the seed of ben"]),
-        ('start_lesson("01", seed=1)', ["begins with a seed that this student was not given"]),
+        ('start_lesson("01", seed=444555666)', ["contains the seed of ben"]),
+        ("start_lesson('01', 444_555_666)", ["contains the seed of ben"]),
+        ("mine = 444555666\nstart_lesson('01', seed=mine)", ["contains the seed of ben"]),
+        ('start_lesson("01", seed=1)', ["starts with a seed that was not assigned"]),
         ('start_lesson("01", seed=111222333)', []),
         ("x = 1.444555666; y = 14445556660", []),
     ],
@@ -424,54 +432,54 @@ def test_a_seed_of_another_student_is_named(source, words):
         assert expected in said
 
 
-MARK = Mark("ana", "01", "01.1", True, "That is right.")
+GRADE = Grade("ana", "01", "01.1", True, "Correct.")
 
 
 def test_the_table_is_put_right_where_something_else_has_written_to_it(tmp_path):
-    marks = Marks(tmp_path / "grades.csv")
-    marks.add([MARK])
-    right = marks.path.read_bytes()
-    assert not marks.changed
-    marks.path.write_bytes(right.replace(b"True", b"False"))
-    marks.add([])
-    assert marks.changed
-    assert marks.path.read_bytes() == right
+    gradebook = Gradebook(tmp_path / "grades.csv")
+    gradebook.add([GRADE])
+    right = gradebook.path.read_bytes()
+    assert not gradebook.was_modified
+    gradebook.path.write_bytes(right.replace(b"True", b"False"))
+    gradebook.add([])
+    assert gradebook.was_modified
+    assert gradebook.path.read_bytes() == right
 
 
 def test_a_link_or_folder_in_the_place_of_the_table_loses_no_marks(tmp_path):
     notes = tmp_path / "notes"
     notes.write_text("dear notes", "utf-8")
-    marks = Marks(tmp_path / "grades.csv")
-    marks.path.unlink()
-    marks.path.symlink_to(notes)
-    marks.add([MARK])
+    gradebook = Gradebook(tmp_path / "grades.csv")
+    gradebook.path.unlink()
+    gradebook.path.symlink_to(notes)
+    gradebook.add([GRADE])
     assert notes.read_text("utf-8") == "dear notes"
-    assert "That is right." in marks.path.read_text("utf-8")
+    assert "Correct." in gradebook.path.read_text("utf-8")
 
-    marks.path.unlink()
-    (marks.path / "in the way").mkdir(parents=True)
-    marks.add([MARK])
-    assert marks.path != tmp_path / "grades.csv"
-    assert marks.path.read_text("utf-8").count("That is right.") == 2
+    gradebook.path.unlink()
+    (gradebook.path / "in the way").mkdir(parents=True)
+    gradebook.add([GRADE])
+    assert gradebook.path != tmp_path / "grades.csv"
+    assert gradebook.path.read_text("utf-8").count("Correct.") == 2
 
 
 def test_half_a_surrogate_in_an_answer_stops_no_table(given, folder, tmp_path):
     given.content["cells"] = []
     given.begin_with(r"top_five = {'\ud83d': 1}; rate = '\ud83d'")
-    marks = Marks(tmp_path / "grades.csv")
-    marks.add(mark(folder, Place("ana", "01", 1)))
-    assert len(marks.path.read_text("utf-8").splitlines()) == 6
+    gradebook = Gradebook(tmp_path / "grades.csv")
+    gradebook.add(grade(folder, RosterEntry("ana", "01", 1)))
+    assert len(gradebook.path.read_text("utf-8").splitlines()) == 6
 
 
 def test_what_check_passed_counts_and_the_variable_counts_too(folder):
-    give(["ana"], folder, lessons=["05"], seed=1)
-    place = Place("ana", "05", seed_of(1, "ana"))
+    assign_notebooks(["ana"], folder, lessons=["05"], seed=1)
+    place = RosterEntry("ana", "05", student_seed(1, "ana"))
     notebook = Notebook(folder / place.path).solve()
     cell = sources("05")["05.1"]
-    name = lesson("05").exercise("05.1").answer
+    name = get_lesson("05").exercise("05.1").answer
     notebook.answer("05.1", f"{cell}\nright = {name}\ndel {name}\ncheck('05.1', [right])")
     notebook.answer("05.2", f"{sources('05')['05.2']}\ncheck('05.2', 5)")
-    assert [one.passed for one in mark(folder, place)] == [True] * 5
+    assert [one.passed for one in grade(folder, place)] == [True] * 5
 
 
 def test_marks_go_over_no_other_file_unless_told(given, folder, tmp_path):
@@ -487,14 +495,14 @@ def test_marks_go_over_no_other_file_unless_told(given, folder, tmp_path):
 def test_a_lesson_that_nobody_was_given_is_not_marked(given, folder, tmp_path):
     out = tmp_path / "grades.csv"
     said = synfin("class", "grade", folder, "--out", out, "--lesson", "05", code=1).stderr
-    assert "No student has lesson 05" in said
+    assert "No student in the roster has lesson 05" in said
     assert not out.exists()
 
 
 def test_without_ipython_marking_says_what_to_install(given, folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "IPython", None)
     said = synfin("class", "grade", folder, "--out", tmp_path / "grades.csv", code=1).stderr
-    assert "Marking notebooks needs the package 'IPython'" in said
+    assert "Grading notebooks requires the package 'IPython'" in said
     assert 'pip install "synfin-analytics[notebooks]"' in said
 
 
@@ -504,7 +512,7 @@ CHEAT = """
 import synfin_analytics.course
 
 def cheat(number, answer):
-    print("01.1 passed: That is right.")
+    print("01.1 passed: Correct.")
 
 synfin_analytics.course.check = cheat
 """
@@ -519,13 +527,13 @@ def test_a_class_is_marked_each_on_his_own_data_whatever_the_notebooks_say(tmp_p
         Notebook(folder / name / FILE) for name in ("ana", "ben", "dan", "eve", "fay")
     )
     ana.solve()
-    facts = lesson("01").facts(seed_of(2026, "ana"))
-    truth = {one.number: one.grader(facts).truth for one in lesson("01").exercises}
+    facts = get_lesson("01").make_facts(student_seed(2026, "ana"))
+    truth = {one.number: one.grader(facts).truth for one in get_lesson("01").exercises}
     ben.solve()
     ben.answer("01.1", f"unlabelled = {truth['01.1']:.0f}")
     ben.answer("01.2", f"top_five = {dict(truth['01.2'].iter_rows())}")
     ben.answer("01.3", f"rate = {truth['01.3']!r}")
-    seeds = [str(seed_of(2026, name)) for name in ("ana", "dan")]
+    seeds = [str(student_seed(2026, name)) for name in ("ana", "dan")]
     text = dan.path.read_text("utf-8").replace(seeds[1], seeds[0])
     dan.path.write_text(text, encoding="utf-8")
     rewrite = f"open({str(tmp_path / 'grades.csv')!r}, 'w').write('dan,01,01.1,True,')"
@@ -544,17 +552,17 @@ def test_a_class_is_marked_each_on_his_own_data_whatever_the_notebooks_say(tmp_p
     passed = {(row["student"], row["exercise"]) for row in rows if row["passed"] == "True"}
     # Ben typed three of Ana's numbers; his own code for the others holds on his own data.
     assert passed == {("ana", f"01.{n}") for n in range(1, 6)} | {("ben", "01.4"), ("ben", "01.5")}
-    words = {(row["student"], row["exercise"]): row["words"] for row in rows}
+    words = {(row["student"], row["exercise"]): row["feedback"] for row in rows}
     assert words["cleo", "01.3"].startswith("There is no answer yet")
     assert words["dan", "01.1"].startswith("There is no answer yet")
-    assert words["dan", "01.5"].startswith("The notebook ended Python in its code cell")
-    assert "reaches into the checks" in words["dan", "01.1"]
-    assert "has the seed of ana" in words["dan", "01.1"]
+    assert words["dan", "01.5"].startswith("The notebook ended Python in code cell")
+    assert "accesses the graders" in words["dan", "01.1"]
+    assert "contains the seed of ana" in words["dan", "01.1"]
     assert words["eve", "01.1"].startswith("The file is not a notebook")
-    assert words["fay", "01.1"] == NOT_RETURNED
+    assert words["fay", "01.1"] == NOT_SUBMITTED
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert lines[:3] == ["student 01 passed", "ana 5/5 5", "ben 2/5 2"]
-    assert "fay: nothing returned" in lines
+    assert "fay: nothing submitted" in lines
     assert any(line.startswith("eve, lesson 01: The file is not a notebook") for line in lines)
     assert f"not in the roster: {folder / 'fay' / 'my solution.ipynb'}" in done.stderr
     assert f"while notebooks ran, and rewritten: {out}" in done.stderr
@@ -571,9 +579,9 @@ def test_the_code_of_the_handbook_for_teachers_runs_and_its_lesson_works(capsys)
 
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "That is of the value. Count payments."
-    assert said[1].startswith("That is in percent. Expected a share")
+    assert said[1].startswith("This is in percent. Expected a share")
     own = space["LESSON"]
-    payments = own.handed_out(own.facts(1))["payments"][0]
-    grader = own.exercise("09.1").grader(own.facts(1))
-    assert grader.judge(payments["is_online"].mean()) is None
-    assert grader.judge(payments["is_online"].sum()) == "That is how many there are."
+    payments = own.student_data(own.make_facts(1))["payments"][0]
+    grader = own.exercise("09.1").grader(own.make_facts(1))
+    assert grader.grade(payments["is_online"].mean()) is None
+    assert grader.grade(payments["is_online"].sum()) == "That is how many there are."

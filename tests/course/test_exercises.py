@@ -14,17 +14,26 @@ import polars as pl
 import pytest
 from classes import ANSWERS, TABLES, solution
 
-from synfin_analytics.course import check
-from synfin_analytics.course._answers import plain
-from synfin_analytics.course._choices import Matching, Names
-from synfin_analytics.course._exercise import LESSONS, lesson
-from synfin_analytics.course._notebooks import build, stored
-from synfin_analytics.course._tables import PerPayment, Table
-from synfin_analytics.course.graders import NOTHING, Grader, Number, Numbers, close
+from synfin_analytics.course import (
+    CheckResult,
+    Grader,
+    Matching,
+    Names,
+    Number,
+    Numbers,
+    PerPayment,
+    Table,
+    check,
+    get_lesson,
+)
+from synfin_analytics.course._answers import to_plain
+from synfin_analytics.course.exercise import LESSONS
+from synfin_analytics.course.graders import NO_ANSWER, is_close
+from synfin_analytics.course.notebooks import build_notebook, read_exercise_notebook
 from synfin_analytics.database.manager import get_db_manager
 
 SEEDS = (3, 8)
-EXERCISES = [(number, one.number) for number in LESSONS for one in lesson(number).exercises]
+EXERCISES = [(number, one.number) for number in LESSONS for one in get_lesson(number).exercises]
 
 
 @dataclass
@@ -32,7 +41,7 @@ class Solved:
     """The answers of a lesson's solutions, by exercise and seed, and what was said of them."""
 
     answers: dict[tuple[str, int], Any]
-    verdicts: dict[tuple[str, int], Any]
+    results: dict[tuple[str, int], CheckResult]
 
 
 @pytest.fixture(scope="module")
@@ -62,28 +71,28 @@ def run_seed(number: str, seed: int, into: Solved) -> None:
             continue
         exec(cell.source.replace("seed=1)", f"seed={seed})"), space)
         if name := cell.metadata.get("exercise"):
-            answer = space[lesson(number).exercise(name).answer]
-            into.answers[name, seed] = plain(answer)
-            into.verdicts[name, seed] = check(name, answer)
+            answer = space[get_lesson(number).exercise(name).answer]
+            into.answers[name, seed] = to_plain(answer)
+            into.results[name, seed] = check(name, answer)
 
 
 @functools.cache
 def grader_of(name: str, seed: int) -> Grader:
-    one = lesson(name)
-    return one.exercise(name).grader(one.facts(seed))
+    one = get_lesson(name)
+    return one.exercise(name).grader(one.make_facts(seed))
 
 
 @pytest.mark.parametrize(("number", "name"), EXERCISES)
 def test_the_solution_passes_whatever_the_seed(number, name, solved):
     for seed in SEEDS:
-        verdict = solved(number).verdicts[name, seed]
-        assert verdict.passed, f"seed {seed}: {verdict.words}"
+        result = solved(number).results[name, seed]
+        assert result.passed, f"seed {seed}: {result.feedback}"
 
 
 @pytest.mark.parametrize(("number", "name"), EXERCISES)
 def test_an_empty_answer_does_not_pass(number, name):
     for nothing in (None, ..., [], {}, ""):
-        assert grader_of(name, SEEDS[0]).judge(nothing) == NOTHING
+        assert grader_of(name, SEEDS[0]).grade(nothing) == NO_ANSWER
 
 
 @pytest.mark.parametrize(("number", "name"), EXERCISES)
@@ -100,7 +109,7 @@ def test_a_typical_mistake_is_told_in_its_own_words(number, name):
         grader = grader_of(name, seed)
         for words, answer in mistakes(grader):
             words_of_all.add(words)
-            said = grader.judge(answer)
+            said = grader.grade(answer)
             if said is not None:  # it may happen to give the right number
                 assert_refused(name, seed, answer)
                 told |= {words} if words in said else set()
@@ -113,7 +122,7 @@ def mistakes(grader: Grader) -> list[tuple[str, Any]]:
     if isinstance(grader, Matching):
         thing = next(iter(grader.truth))
         wrong = [name for name in grader.options if name != grader.truth[thing]]
-        return [(grader.wrong[name], {**grader.truth, thing: name}) for name in wrong]
+        return [(grader.wrong_name_feedback[name], {**grader.truth, thing: name}) for name in wrong]
     return list(grader.mistakes.items())
 
 
@@ -133,7 +142,7 @@ def test_an_answer_of_any_shape_is_judged_in_words(number, name):
     @hypothesis.settings(max_examples=25)
     @hypothesis.given(answer=ANSWERS | TABLES)
     def judged(answer):
-        words = grader.judge(answer)
+        words = grader.grade(answer)
         assert words is None or words[-1] in ".?"
 
     judged()
@@ -142,10 +151,10 @@ def test_an_answer_of_any_shape_is_judged_in_words(number, name):
 def assert_refused(name: str, seed: int, answer: Any) -> None:
     """Not passed, and what is said is sentences without the solution."""
     grader = grader_of(name, seed)
-    words = grader.judge(answer)
+    words = grader.grade(answer)
     assert words is not None
     assert words[-1] in ".?"
-    given = "" if isinstance(grader, PerPayment) else json.dumps(plain(answer), default=str)
+    given = "" if isinstance(grader, PerPayment) else json.dumps(to_plain(answer), default=str)
     allowed = numbers_in(given) | numbers_in(" ".join(same_for_all(name)))
     for number in numbers_in(words) - allowed:
         for truth in truths(grader):
@@ -165,7 +174,7 @@ def same_for_all(name: str) -> set[str]:
 
 
 def texts(grader: Grader) -> set[str]:
-    return {getattr(grader, "asks", ""), *getattr(grader, "mistakes", {})}
+    return {getattr(grader, "task", ""), *getattr(grader, "mistakes", {})}
 
 
 def truths(grader: Grader) -> list[float]:
@@ -186,7 +195,7 @@ def names(grader: Grader) -> set[str]:
 
 def is_told(number: float, truth: float) -> bool:
     """Whether a number in words is the truth, in full or rounded, as a share or in percent."""
-    return truth != 0 and any(close(number, factor * truth, 5e-3) for factor in (1, 100, 10_000))
+    return truth != 0 and any(is_close(number, factor * truth, 5e-3) for factor in (1, 100, 10_000))
 
 
 # -- The notebooks ---------------------------------------------------------------------------------
@@ -194,13 +203,17 @@ def is_told(number: float, truth: float) -> bool:
 
 @pytest.mark.parametrize("number", LESSONS)
 def test_a_notebook_of_exercises_is_the_one_its_solutions_make(number):
-    assert stored(number) == build(solution(number)), "run: synfin class build"
+    assert read_exercise_notebook(number) == build_notebook(solution(number)), (
+        "run: synfin class build"
+    )
 
 
 @pytest.mark.parametrize("number", LESSONS)
 def test_a_notebook_of_exercises_has_no_line_of_a_solution(number):
     told = "\n".join(
-        line for cell in json.loads(stored(number))["cells"] for line in cell["source"].split("\n")
+        line
+        for cell in json.loads(read_exercise_notebook(number))["cells"]
+        for line in cell["source"].split("\n")
     )
     given = "\n".join(
         cell.source
@@ -218,10 +231,10 @@ def test_a_notebook_of_exercises_has_no_line_of_a_solution(number):
 
 @pytest.mark.parametrize("number", LESSONS)
 def test_each_exercise_has_a_cell_to_fill_and_below_it_one_for_hints(number):
-    cells = json.loads(stored(number))["cells"]
+    cells = json.loads(read_exercise_notebook(number))["cells"]
     assert len({cell["id"] for cell in cells}) == len(cells)
     at = {cell["metadata"].get("exercise"): place for place, cell in enumerate(cells)}
-    for one in lesson(number).exercises:
+    for one in get_lesson(number).exercises:
         fill, hints = (cells[at[one.number] + step]["source"] for step in (0, 1))
         # What the last line of a cell gives is what Jupyter shows.
         assert fill.endswith(f'{one.answer} = ...\n\ncheck("{one.number}", {one.answer})')

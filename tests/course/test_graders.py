@@ -8,15 +8,17 @@ import numpy as np
 import polars as pl
 import pytest
 
-from synfin_analytics.course._choices import Matching, Names
-from synfin_analytics.course._tables import PerPayment, Table
 from synfin_analytics.course.graders import (
-    EMPTY,
-    NOTHING,
-    ROUNDED_WORDS,
+    EMPTY_TABLE,
+    NO_ANSWER,
+    ROUNDED,
+    Matching,
+    Names,
     Number,
     Numbers,
-    close,
+    PerPayment,
+    Table,
+    is_close,
     share,
 )
 
@@ -34,43 +36,46 @@ def number(truth=TRUTH, **parameters):
 def test_a_number_is_right_within_a_millionth_of_it_and_no_further(truth):
     grader = number(truth)
     for sign in (1, -1):
-        assert grader.judge(truth * (1 + sign * 0.9e-6)) is None
-        assert grader.judge(truth * (1 + sign * 1.2e-6)) is not None
+        assert grader.grade(truth * (1 + sign * 0.9e-6)) is None
+        assert grader.grade(truth * (1 + sign * 1.2e-6)) is not None
 
 
 @pytest.mark.parametrize(("given", "right"), [(0.9e-9, True), (1.2e-9, False), (-0.9e-9, True)])
 def test_a_truth_of_zero_is_right_within_a_billionth(given, right):
-    assert (number(0.0).judge(given) is None) is right
+    assert (number(0.0).grade(given) is None) is right
 
 
 def test_what_was_rounded_is_called_so_within_half_a_hundredth_of_it_and_no_further():
     for sign in (1, -1):
-        assert number().judge(TRUTH * (1 + sign * 4.5e-3)) == ROUNDED_WORDS
+        assert number().grade(TRUTH * (1 + sign * 4.5e-3)) == ROUNDED
         assert (
-            number().judge(TRUTH * (1 + sign * 5.5e-3))
-            == "Not that number yet. Asked for: the share."
+            number().grade(TRUTH * (1 + sign * 5.5e-3))
+            == "Not correct yet. The exercise asks for the share."
         )
 
 
 def test_a_count_is_never_nearly_right():
-    assert number(1000, kind="count").judge(1001) == "Not that number yet. Asked for: the share."
+    assert (
+        number(1000, kind="count").grade(1001)
+        == "Not correct yet. The exercise asks for the share."
+    )
 
 
 @pytest.mark.parametrize(
     ("given", "right"), [(10.4, True), (9.6, True), (10.6, False), (9.4, False)]
 )
 def test_an_answer_that_is_drawn_is_right_within_the_difference_that_chance_makes(given, right):
-    assert (number(10.0, within=0.5).judge(given) is None) is right
+    assert (number(10.0, tolerance=0.5).grade(given) is None) is right
 
 
 def test_answers_that_mean_the_same_are_the_same():
-    assert number(0.5, snap=lambda value: round(value, 1)).judge(0.52) is None
+    assert number(0.5, normalize=lambda value: round(value, 1)).grade(0.52) is None
 
 
 def test_nan_is_close_to_nan_only():
-    assert close(math.nan, math.nan)
-    assert not close(math.nan, 1.0)
-    assert not close(1.0, math.nan)
+    assert is_close(math.nan, math.nan)
+    assert not is_close(math.nan, 1.0)
+    assert not is_close(1.0, math.nan)
 
 
 def table(**columns):
@@ -84,37 +89,50 @@ TABLE = Table(table(rate=[0.25, 0.5]), "channel", ("rate",), "a rate of each cha
     ("factor", "words"),
     [
         (1 + 0.9e-6, None),
-        (1 + 1.2e-6, f"rate: {ROUNDED_WORDS}"),
-        (1 + 4.5e-3, f"rate: {ROUNDED_WORDS}"),
+        (1 + 1.2e-6, f"rate: {ROUNDED}"),
+        (1 + 4.5e-3, f"rate: {ROUNDED}"),
         (
             1 + 5.5e-3,
-            "rate: not right yet, as in every row. Asked for: a rate of each channel.",
+            "Not correct yet: rate, in every row. The exercise asks for a rate of each channel.",
         ),
         (100, "rate is in percent. Expected a share: between 0 and 1."),
     ],
 )
 def test_a_table_is_as_exact_as_a_number(factor, words):
-    assert TABLE.judge(table(rate=[0.25 * factor, 0.5 * factor])) == words
+    assert TABLE.grade(table(rate=[0.25 * factor, 0.5 * factor])) == words
 
 
 def test_a_table_names_the_first_row_that_is_wrong():
-    words = TABLE.judge(table(rate=[0.25, 0.6]))
-    assert words == "rate: not right yet, as in the row of atm. Asked for: a rate of each channel."
+    words = TABLE.grade(table(rate=[0.25, 0.6]))
+    assert (
+        words
+        == "Not correct yet: rate, in the row of atm. The exercise asks for a rate of each channel."
+    )
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
         ([0.25 * (1 + 0.9e-6), 0.5, 0.75], None),
-        ([0.25 * (1 + 1.2e-6), 0.5, 0.75], ROUNDED_WORDS),
-        ([0.26, 0.5, 0.75], "Most are right, but not all: look at payment T1. Asked for: a score."),
-        ([0.25, 0.6, 0.8], "Most are not right yet, as that of T2. Asked for: a score."),
-        ([None, 0.5, 0.75], "Some values are NaN, and none should be. Asked for: a score."),
+        ([0.25 * (1 + 1.2e-6), 0.5, 0.75], ROUNDED),
+        (
+            [0.26, 0.5, 0.75],
+            "Most values are correct, but not all: look at payment T1. "
+            "The exercise asks for a score.",
+        ),
+        (
+            [0.25, 0.6, 0.8],
+            "Most values are not correct yet: look at payment T2. The exercise asks for a score.",
+        ),
+        (
+            [None, 0.5, 0.75],
+            "Some values are NaN, but none should be. The exercise asks for a score.",
+        ),
     ],
 )
 def test_numbers_of_payments_are_as_exact_as_a_number(given, words):
     grader = PerPayment(["T1", "T2", "T3"], np.array([0.25, 0.5, 0.75]), "a score")
-    assert grader.judge(given) == words
+    assert grader.grade(given) == words
 
 
 # -- Words -----------------------------------------------------------------------------------------
@@ -128,20 +146,20 @@ def test_numbers_of_payments_are_as_exact_as_a_number(given, words):
         ([1, 2], "Expected one number but got a list. Extract the number from it."),
         ({"a": 1, "b": 2}, "Expected one number but got a dict. Extract the number from it."),
         (table(rate=[1, 2]), "Expected one number but got a table. Extract the number from it."),
-        (print, "Expected one number, but got an object of type builtin_function_or_method."),
+        (print, "Expected a number but got an object of type builtin_function_or_method."),
         (math.nan, "Expected a number but got NaN: a value is missing, or the divisor is 0."),
-        (..., NOTHING),
-        (pl.DataFrame(), EMPTY),
-        (12.3456789, "That is in percent. Expected a share: a number between 0 and 1."),
+        (..., NO_ANSWER),
+        (pl.DataFrame(), EMPTY_TABLE),
+        (12.3456789, "This is in percent. Expected a share: a number between 0 and 1."),
         (
             1234.56789,
-            "That is in 10,000ths (basis points). Expected a share: a number between 0 and 1.",
+            "This is in basis points. Expected a share: a number between 0 and 1.",
         ),
-        (3, "The share must be between 0 and 1. Asked for: the share."),
+        (3, "The share must be between 0 and 1. The exercise asks for the share."),
     ],
 )
 def test_what_is_said_of_an_answer_that_is_no_share(answer, words):
-    assert share(TRUTH, "the share").judge(answer) == words
+    assert share(TRUTH, "the share").grade(answer) == words
 
 
 @pytest.mark.parametrize(
@@ -150,16 +168,16 @@ def test_what_is_said_of_an_answer_that_is_no_share(answer, words):
         ((0.2, 0.4), None),
         ({"low": 0.2, "high": 0.4}, None),
         ((0.4, 0.2), "The numbers are in the wrong order. Expected (low, high)."),
-        ((20, 40), "That is in percent. Expected shares: numbers between 0 and 1."),
-        ((0.2,), "Expected 2 numbers, as (low, high)."),
-        ({"low": 0.2}, "high is missing. Expected (low, high)."),
-        ((0.2, 0.3), "low is right. high: Not that number yet. Asked for: the end."),
+        ((20, 40), "These are in percent. Expected shares: numbers between 0 and 1."),
+        ((0.2,), "Expected 2 numbers: (low, high)."),
+        ({"low": 0.2}, "Missing: high. Expected (low, high)."),
+        ((0.2, 0.3), "Correct: low. high: Not correct yet. The exercise asks for the end."),
         ((0.2, "x"), "high: Expected a number but got a string. Remove the quotes."),
     ],
 )
 def test_what_is_said_of_the_ends_of_an_interval(answer, words):
     parts = {"low": share(0.2, "the beginning"), "high": share(0.4, "the end")}
-    assert Numbers(parts, "an interval").judge(answer) == words
+    assert Numbers(parts, "an interval").grade(answer) == words
 
 
 NAMES = Names(frozenset("ab"), ("a", "b", "c"), "those that leak")
@@ -170,31 +188,35 @@ NAMES = Names(frozenset("ab"), ("a", "b", "c"), "those that leak")
     [
         (["b", "A"], None),
         ({"a": True, "b": True, "c": False}, None),
-        ("a", "These are right, but at least one is missing. Asked for: those that leak."),
-        (["a", "c"], "Not all of them belong to it. Asked for: those that leak."),
-        (["x"], "Unknown name: 'x'. Known: a, b and c."),
+        (
+            "a",
+            "These are correct, but at least one name is missing. "
+            "The exercise asks for those that leak.",
+        ),
+        (["a", "c"], "At least one name does not belong. The exercise asks for those that leak."),
+        (["x"], "Unknown name: 'x'. Valid names: a, b and c."),
         (5, "Expected a list of names, in quotes."),
     ],
 )
 def test_what_is_said_of_names(answer, words):
-    assert NAMES.judge(answer) == words
+    assert NAMES.grade(answer) == words
 
 
 def test_one_of_several_right_names_is_enough_where_one_is_asked_for():
-    grader = Names(frozenset("ab"), ("a", "b", "c"), "the best", one=True)
-    assert grader.judge("b") is None
-    assert grader.judge(["a"]) is None
-    assert grader.judge("c") == "Not right yet. Asked for: the best."
-    assert grader.judge(["a", "c"]) == "Not right yet. Asked for: the best."
+    grader = Names(frozenset("ab"), ("a", "b", "c"), "the best", any_of=True)
+    assert grader.grade("b") is None
+    assert grader.grade(["a"]) is None
+    assert grader.grade("c") == "Not correct yet. The exercise asks for the best."
+    assert grader.grade(["a", "c"]) == "Not correct yet. The exercise asks for the best."
 
 
 def test_what_is_said_of_a_matching_counts_what_is_right():
     wrong = {"x": "x would be large.", "y": "y would be small."}
     grader = Matching({"A": "x", "B": "y"}, ("x", "y"), wrong)
-    assert grader.judge({"A": " X", "B": "y"}) is None
-    assert grader.judge({"A": "x", "B": "x"}) == "Some are right. B: x would be large."
-    assert grader.judge({"A": "y", "B": "x"}).startswith("None is right yet.")
-    assert grader.judge({"A": "x"}) == (
-        "B is missing. Expected a dict with a name for each of A and B."
+    assert grader.grade({"A": " X", "B": "y"}) is None
+    assert grader.grade({"A": "x", "B": "x"}) == "Some are correct. B: x would be large."
+    assert grader.grade({"A": "y", "B": "x"}).startswith("None is correct yet.")
+    assert grader.grade({"A": "x"}) == (
+        "Missing: B. Expected a dict with a name for each of A and B."
     )
-    assert grader.judge({"A": "x", "B": 3}) == "The name of B must be a string."
+    assert grader.grade({"A": "x", "B": 3}) == "The name of B must be a string."

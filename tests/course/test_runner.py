@@ -25,29 +25,26 @@ from classes import ANSWERS
 from hypothesis import given
 from polars.testing import assert_frame_equal
 
-from synfin_analytics.course import _reading as reading
-from synfin_analytics.course import _runner as running
-from synfin_analytics.course import _sandbox as sandbox
-from synfin_analytics.course._answers import Unknown, plain, save
-from synfin_analytics.course._exercise import lesson
-from synfin_analytics.course._reading import load
-from synfin_analytics.course._runner import KILLED_SUPERVISOR, MISSING, Limits, play
+from synfin_analytics.course import _answer_files, _runner, _sandbox, get_lesson
+from synfin_analytics.course._answer_files import load_answers, save_answer
+from synfin_analytics.course._answers import UnsupportedAnswer, to_plain
+from synfin_analytics.course._runner import KILLED_SUPERVISOR, MISSING, Limits, run_notebook
 from synfin_analytics.course._submissions import Cell
 from synfin_analytics.exceptions import ArgumentError
 
-LESSON = lesson("05")
+LESSON = get_lesson("05")
 #: The answers' names: for_budget, cheapest, cost_on_test, hits_a_day, at_the_other_bank.
 FIRST, SECOND, THIRD = "05.1", "05.2", "05.3"
 
 
-def played(*sources, seconds=120, memory=8e9, stop=None, seed=3):
+def run(*sources, seconds=120, memory=8e9, stop=None, seed=3):
     """Run cells, of which the first answers the first exercise, and so on."""
     cells = [Cell(source, (f"05.{n}",)) for n, source in enumerate(sources, 1)]
-    return play(cells, LESSON, seed, Limits(seconds, memory), stop)
+    return run_notebook(cells, LESSON, seed, Limits(seconds, memory), stop)
 
 
 def test_the_value_of_a_variable_after_its_cell_is_the_answer():
-    done = played("for_budget = 1", "for_budget = 2\ncheapest = [1.5, 'a']")
+    done = run("for_budget = 1", "for_budget = 2\ncheapest = [1.5, 'a']")
     assert done.answers[FIRST] == 1
     assert done.answers[SECOND] == [1.5, "a"]
     assert done.answers[THIRD] is MISSING
@@ -56,11 +53,11 @@ def test_the_value_of_a_variable_after_its_cell_is_the_answer():
 
 def test_without_a_cell_of_its_own_the_value_at_the_end_is_the_answer():
     cells = [Cell("cheapest = 1"), Cell("cheapest = 2")]
-    assert play(cells, LESSON, 3, Limits()).answers[SECOND] == 2
+    assert run_notebook(cells, LESSON, 3, Limits()).answers[SECOND] == 2
 
 
 def test_an_error_ends_its_cell_only():
-    done = played("for_budget = 1 / 0", "cheapest = 2", "exit()", "hits_a_day = 4", "if")
+    done = run("for_budget = 1 / 0", "cheapest = 2", "exit()", "hits_a_day = 4", "if")
     assert done.errors[FIRST] == "ZeroDivisionError: division by zero"
     assert done.errors["05.5"].startswith("SyntaxError")
     assert done.answers[SECOND] == 2
@@ -72,14 +69,14 @@ def test_the_data_are_those_of_the_seed_whatever_the_notebook_says():
     begin = (
         "from synfin_analytics.course import start_lesson\ndata = start_lesson('05', seed=999)\n"
     )
-    done = played(f"{begin}for_budget = data.test[['transaction_id', 'score']]", seed=8)
-    expected = LESSON.facts(8).test["transaction_id", "score"]
+    done = run(f"{begin}for_budget = data.test[['transaction_id', 'score']]", seed=8)
+    expected = LESSON.make_facts(8).test["transaction_id", "score"]
     assert_frame_equal(done.answers[FIRST], expected)  # last digits differ between processes
 
 
 def test_an_endless_notebook_is_stopped_and_what_was_answered_before_stays():
-    done = played("for_budget = 1", "while True: pass", seconds=5)
-    assert done.ending == "Stopped after 5 seconds, in its code cell 2."
+    done = run("for_budget = 1", "while True: pass", seconds=5)
+    assert done.ending == "Stopped after 5 seconds, in code cell 2."
     assert done.answers[FIRST] == 1
 
 
@@ -92,18 +89,18 @@ def test_an_endless_notebook_is_stopped_and_what_was_answered_before_stays():
     ],
 )
 def test_a_notebook_that_ends_python_is_told_so(source, how):
-    done = played("for_budget = 1", source)
-    assert done.ending == f"The notebook {how} in its code cell 2."
+    done = run("for_budget = 1", source)
+    assert done.ending == f"The notebook {how} in code cell 2."
     assert done.answers[FIRST] == 1
 
 
 def test_a_notebook_that_takes_too_much_memory_is_stopped():
-    done = played("import numpy, time; x = numpy.ones(150_000_000); time.sleep(60)", memory=9e8)
-    assert done.ending == "Stopped because it took more than 0.9 GB of memory, in its code cell 1."
+    done = run("import numpy, time; x = numpy.ones(150_000_000); time.sleep(60)", memory=9e8)
+    assert done.ending == "Stopped because it used more than 0.9 GB of memory, in code cell 1."
 
 
 def test_what_a_notebook_prints_goes_nowhere_however_much_it_is(capfd):
-    done = played("for _ in range(3000): print('passed ' * 10_000)\nfor_budget = 1")
+    done = run("for _ in range(3000): print('passed ' * 10_000)\nfor_budget = 1")
     assert done.answers[FIRST] == 1
     assert capfd.readouterr() == ("", "")
 
@@ -111,7 +108,7 @@ def test_what_a_notebook_prints_goes_nowhere_however_much_it_is(capfd):
 def test_a_notebook_can_be_stopped_from_outside():
     stop = Event()
     stop.set()
-    assert played("while True: pass", stop=stop).ending.startswith("Stopped by Ctrl-C")
+    assert run("while True: pass", stop=stop).ending.startswith("Stopped by Ctrl-C")
 
 
 # -- What a notebook that means harm can reach -----------------------------------------------------
@@ -119,7 +116,7 @@ def test_a_notebook_can_be_stopped_from_outside():
 
 def has_namespaces():
     """Whether this system lets this user have namespaces."""
-    return sandbox.available([Path(tempfile.gettempdir())])
+    return _sandbox.namespaces_available([Path(tempfile.gettempdir())])
 
 
 NAMESPACES = has_namespaces()
@@ -128,7 +125,7 @@ NAMESPACES = has_namespaces()
 @pytest.fixture(params=[True, False], ids=["namespaces", "without"])
 def apart(request, monkeypatch):
     """Run notebooks in namespaces, if the system has them, and as on one that has not."""
-    monkeypatch.setattr(running, "_APART", request.param)
+    monkeypatch.setattr(_runner, "_USE_NAMESPACES", request.param)
     return request.param
 
 
@@ -176,14 +173,14 @@ for_budget = 1
 
 
 def test_no_process_of_a_notebook_survives_it_not_even_a_daemon(apart):
-    done = played(f"import subprocess\n{CHILD}\n{DAEMON}")
+    done = run(f"import subprocess\n{CHILD}\n{DAEMON}")
     assert done.answers[FIRST] == 1
     assert left_behind() == []
 
 
 @pytest.mark.skipif(not NAMESPACES, reason="only namespaces end such a chain for certain")
 def test_processes_that_start_new_ones_without_end_are_ended():
-    played(FORKS, seconds=3)
+    run(FORKS, seconds=3)
     mine = "synfin_analytics.course._worker"
     for one in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
@@ -192,12 +189,12 @@ def test_processes_that_start_new_ones_without_end_are_ended():
 
 def test_the_supervisor_cannot_be_stopped_from_ending_what_a_notebook_started(apart):
     source = f"import os, signal, subprocess\n{CHILD}\nos.kill(os.getppid(), signal.SIGSTOP)"
-    played(f"{source}\nwhile True: pass", seconds=3)
+    run(f"{source}\nwhile True: pass", seconds=3)
     assert left_behind() == []
 
 
 def test_a_notebook_that_kills_its_supervisor_is_ended_or_named(apart):
-    done = played("import os\nfor_budget = 1\nos.kill(os.getppid(), 9)")
+    done = run("import os\nfor_budget = 1\nos.kill(os.getppid(), 9)")
     outcomes = {None} if apart and NAMESPACES else {KILLED_SUPERVISOR}
     assert done.suspicion in outcomes
 
@@ -212,8 +209,8 @@ def test_the_time_limit_holds_whatever_a_notebook_does_to_files_and_signals(apar
         "if os.fork():\n    os.wait()\n"
         "while True: pass"
     )
-    done = played(source, seconds=3)
-    assert done.ending == "Stopped after 3 seconds, in its beginning."  # of no known cell
+    done = run(source, seconds=3)
+    assert done.ending == "Stopped after 3 seconds, in an unknown cell."  # of no known cell
 
 
 def test_no_environment_that_a_notebook_can_read_has_a_secret_of_this_process(apart):
@@ -228,14 +225,14 @@ for name in os.listdir("/proc"):
             pass
 """
     program = (
-        "from synfin_analytics.course import running\n"
-        "from synfin_analytics.course._exercise import lesson\n"
+        "from synfin_analytics.course import _runner, get_lesson\n"
         "from synfin_analytics.course._submissions import Cell\n"
-        f"running._APART = {apart}\n"
+        f"_runner._USE_NAMESPACES = {apart}\n"
         f"cells = [Cell({source!r}, ('05.1',))]\n"
-        "print(running.play(cells, lesson('05'), 1, running.Limits()).answers['05.1'])"
+        "run = _runner.run_notebook(cells, get_lesson('05'), 1, _runner.Limits())\n"
+        "print(run.answers['05.1'])"
     )
-    if not sandbox.LINUX:
+    if not _sandbox.LINUX:
         pytest.skip("the environment of other processes is in /proc on Linux only")
     environment = {**os.environ, "DB_PASSWORD": "hunter2"}
     done = subprocess.run(
@@ -246,8 +243,8 @@ for name in os.listdir("/proc"):
 
 @pytest.mark.skipif(not NAMESPACES, reason="this system has no namespaces for this user")
 def test_in_namespaces_a_notebook_writes_to_temporary_files_only_and_sees_no_process(tmp_path):
-    module = str(Path(running.__file__))
-    done = played(
+    module = str(Path(_runner.__file__))
+    done = run(
         f"import os\ntry:\n    open({module!r}, 'a')\nexcept OSError as error:\n"
         "    for_budget = error.strerror",
         "cheapest = sum(name.isdigit() for name in os.listdir('/proc'))",
@@ -260,9 +257,9 @@ def test_in_namespaces_a_notebook_writes_to_temporary_files_only_and_sees_no_pro
 
 
 def test_what_is_hidden_meanwhile_is_as_before_afterwards():
-    if not sandbox.LINUX:
+    if not _sandbox.LINUX:
         pytest.skip("prctl is Linux's")
-    with sandbox.closed_to_others(), sandbox.closed_to_others():
+    with _sandbox.hidden_from_other_processes(), _sandbox.hidden_from_other_processes():
         assert dumpable() == 0
     assert dumpable() == 1
 
@@ -280,17 +277,17 @@ open("../answers/05.1.json", "w").write(json.dumps({"kind": "frame"}))
 """
     cells = [Cell(bomb), Cell("cheapest = pl.DataFrame({'a': [1]})", ("05.2",))]
     before = psutil.Process().memory_info().rss
-    answers = play(cells, LESSON, 3, Limits()).answers
+    answers = run_notebook(cells, LESSON, 3, Limits()).answers
     assert psutil.Process().memory_info().rss - before < 100_000_000
     with pytest.raises(ArgumentError, match="too large"):
         raise answers[FIRST]
     assert answers[SECOND].rows() == [(1,)]
 
 
-@pytest.mark.parametrize("rows", [2, reading.MOST_ROWS + 1])
+@pytest.mark.parametrize("rows", [2, _answer_files.MAX_TABLE_ROWS + 1])
 def test_the_rows_of_a_table_are_bounded(rows, tmp_path):
-    save(pl.DataFrame({"a": pl.repeat(True, rows, eager=True)}), tmp_path, "one")
-    if rows > reading.MOST_ROWS:
+    save_answer(pl.DataFrame({"a": pl.repeat(True, rows, eager=True)}), tmp_path, "one")
+    if rows > _answer_files.MAX_TABLE_ROWS:
         with pytest.raises(ArgumentError, match="too large"):
             back(tmp_path, "one")
     else:
@@ -299,9 +296,9 @@ def test_the_rows_of_a_table_are_bounded(rows, tmp_path):
 
 def test_a_broken_table_is_no_answer_and_costs_no_other(tmp_path):
     for name in ("one", "two", "three"):
-        save(pl.DataFrame({"a": [1, 2]}), tmp_path, name)
+        save_answer(pl.DataFrame({"a": [1, 2]}), tmp_path, name)
     (tmp_path / "two.arrow").write_bytes(b"ARROW1" + bytes(100))
-    read = load(tmp_path, ["one", "two", "three"])
+    read = load_answers(tmp_path, ["one", "two", "three"])
     assert isinstance(read["two"], ArgumentError)
     assert read["one"].equals(read["three"])
 
@@ -311,7 +308,7 @@ def test_it_knows_nothing_of_the_databases_of_whoever_marks(monkeypatch):
     monkeypatch.setenv("DB_PASSWORD", "secret")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     source = "import os\nfor_budget = [*os.environ.values()]\ncheapest = os.environ['DB_DATA_DIR']"
-    done = played(source)
+    done = run(source)
     assert not any("secret" in one for one in done.answers[FIRST])
     assert done.answers[SECOND] != os.environ["DB_DATA_DIR"]
     assert not Path(done.answers[SECOND]).parent.exists()
@@ -343,18 +340,20 @@ MAGICS = [
 
 def test_a_magic_in_a_cell_does_no_harm_to_it():
     cells = [Cell(f"{magic}\nreached.append({magic!r})") for magic in MAGICS]
-    done = play([Cell("reached = []"), *cells, Cell("for_budget = reached")], LESSON, 3, Limits())
+    done = run_notebook(
+        [Cell("reached = []"), *cells, Cell("for_budget = reached")], LESSON, 3, Limits()
+    )
     assert done.answers[FIRST] == MAGICS
 
 
 def test_an_error_below_a_magic_is_one_of_the_cell():
-    done = played("%%time\nfor_budget = 1 / 0", "%matplotlib inline\ncheapest = 1 / 0")
+    done = run("%%time\nfor_budget = 1 / 0", "%matplotlib inline\ncheapest = 1 / 0")
     assert done.errors[FIRST].startswith("ZeroDivisionError")
     assert done.errors[SECOND].startswith("ZeroDivisionError")
 
 
 def test_half_a_surrogate_loses_no_answer():
-    done = played(
+    done = run(
         r"raise ValueError('\ud83d')",
         r"raise type('\ud83d', (Exception,), {})()",
         r"cost_on_test = {'\ud83d': ['\ud83d']}; print('\ud83d'); raise ValueError",
@@ -380,7 +379,7 @@ def test_half_a_surrogate_loses_no_answer():
     ],
 )
 def test_a_forged_answer_is_no_answer(forged):
-    done = played(f"import os\npath = '../answers/05.1.json'\n{forged}\nos._exit(0)")
+    done = run(f"import os\npath = '../answers/05.1.json'\n{forged}\nos._exit(0)")
     assert isinstance(done.answers[FIRST], ArgumentError)
 
 
@@ -395,15 +394,15 @@ def test_a_forged_answer_is_no_answer(forged):
         (np.int8(3), 3),
         (np.bool_(True), True),
         (10**400, math.inf),
-        (range(3), Unknown("range")),
+        (range(3), UnsupportedAnswer("range")),
         ({"b", "a"}, ["a", "b"]),
         (np.array([1, 2]), [1, 2]),
         ({dt.date(2026, 1, 5): 1, 2: 3}, {"2026-01-05": 1, "2": 3}),
-        (pd.NaT, Unknown("NaTType")),
+        (pd.NaT, UnsupportedAnswer("NaTType")),
     ],
 )
 def test_an_answer_is_seen_in_its_plain_form(answer, seen):
-    assert plain(answer) == seen
+    assert to_plain(answer) == seen
 
 
 @pytest.mark.parametrize(
@@ -416,8 +415,8 @@ def test_an_answer_is_seen_in_its_plain_form(answer, seen):
     ],
 )
 def test_a_table_of_any_library_is_one_of_polars(frame):
-    assert plain(frame).rows() == [("x", 1), ("y", 2)]
-    assert plain(frame).columns == ["key", "a"]
+    assert to_plain(frame).rows() == [("x", 1), ("y", 2)]
+    assert to_plain(frame).columns == ["key", "a"]
 
 
 class Hostile:
@@ -426,12 +425,12 @@ class Hostile:
 
 
 def test_an_answer_that_fails_at_any_touch_is_unknown():
-    assert plain(Hostile()) == Unknown("Hostile")
+    assert to_plain(Hostile()) == UnsupportedAnswer("Hostile")
 
 
 def back(folder, name):
     """Read an answer; raise what is wrong with it."""
-    answer = load(folder, [name])[name]
+    answer = load_answers(folder, [name])[name]
     if isinstance(answer, ArgumentError):
         raise answer
     return answer
@@ -440,32 +439,32 @@ def back(folder, name):
 @given(answer=ANSWERS)
 def test_an_answer_comes_back_as_it_was_laid_out(answer, tmp_path_factory):
     folder = tmp_path_factory.mktemp("answers")
-    save(answer, folder, "one")
-    assert back(folder, "one") == plain(answer)
+    save_answer(answer, folder, "one")
+    assert back(folder, "one") == to_plain(answer)
 
 
 def test_nan_and_tables_come_back_as_they_were_laid_out(tmp_path):
     table = pl.DataFrame({"at": [dt.date(2026, 1, 1), None], "x": [math.nan, 1.5]})
-    save(math.nan, tmp_path, "nan")
-    save(table, tmp_path, "table")
-    save(print, tmp_path, "print")
-    save([table], tmp_path, "list")
+    save_answer(math.nan, tmp_path, "nan")
+    save_answer(table, tmp_path, "table")
+    save_answer(print, tmp_path, "print")
+    save_answer([table], tmp_path, "list")
     assert math.isnan(back(tmp_path, "nan"))
     assert back(tmp_path, "table").equals(table)
-    assert back(tmp_path, "print") == Unknown("builtin_function_or_method")
+    assert back(tmp_path, "print") == UnsupportedAnswer("builtin_function_or_method")
     assert back(tmp_path, "list")[0]["x"][1] == 1.5
 
 
 def test_columns_of_objects_and_lists_are_empty_before_and_after(tmp_path):
     given = pl.DataFrame({"x": pl.Series([object()], dtype=pl.Object), "y": [[1]], "z": [2]})
-    save(given, tmp_path, "one")
-    assert plain(given).rows() == [(None, None, 2)]
-    assert back(tmp_path, "one").equals(plain(given))
+    save_answer(given, tmp_path, "one")
+    assert to_plain(given).rows() == [(None, None, 2)]
+    assert back(tmp_path, "one").equals(to_plain(given))
 
 
 def test_an_answer_that_is_too_large_is_not_read(tmp_path, monkeypatch):
-    save("a" * 100, tmp_path, "one")
-    monkeypatch.setattr(reading, "LARGEST_VALUE", 50)
+    save_answer("a" * 100, tmp_path, "one")
+    monkeypatch.setattr(_answer_files, "MAX_VALUE_BYTES", 50)
     with pytest.raises(ArgumentError, match="too large"):
         back(tmp_path, "one")
 

@@ -1,4 +1,4 @@
-"""The student's desk: what start_lesson returns, what check says, and hints in steps."""
+"""The student's session: what start_lesson returns, what check says, and hints in steps."""
 
 from __future__ import annotations
 
@@ -8,14 +8,20 @@ import pytest
 from sqlalchemy import inspect, text
 
 from synfin_analytics import DatabaseConfig, DatabaseManager, get_db_manager, read_df
-from synfin_analytics.course import check, hint, start_lesson
-from synfin_analytics.course import session as desk
-from synfin_analytics.course._exercise import LESSONS, lesson
-from synfin_analytics.course.graders import Number, Numbers
-from synfin_analytics.course.session import SEED
+from synfin_analytics.course import (
+    Number,
+    Numbers,
+    check,
+    get_lesson,
+    hint,
+    session,
+    start_lesson,
+)
+from synfin_analytics.course.exercise import LESSONS
+from synfin_analytics.course.session import SEED_VARIABLE
 from synfin_analytics.exceptions import ArgumentError, ConfigurationError, NotFoundError
 
-EXERCISES = [one.number for number in LESSONS for one in lesson(number).exercises]
+EXERCISES = [one.number for number in LESSONS for one in get_lesson(number).exercises]
 
 
 @pytest.fixture
@@ -26,14 +32,14 @@ def data():
 @pytest.fixture
 def right(data):
     """The right answer to 05.1 on the data of this seed."""
-    one = lesson("05")
-    return one.exercise("05.1").grader(one.facts(3)).truth
+    one = get_lesson("05")
+    return one.exercise("05.1").grader(one.make_facts(3)).truth
 
 
 @pytest.fixture
-def fresh_desk(monkeypatch):
-    """A desk at which nothing has happened yet."""
-    monkeypatch.setattr(desk, "_desk", desk._Desk())
+def fresh_session(monkeypatch):
+    """A session in which nothing has happened yet."""
+    monkeypatch.setattr(session, "_session", session._Session())
 
 
 # -- start_lesson ----------------------------------------------------------------------------------
@@ -42,12 +48,14 @@ def fresh_desk(monkeypatch):
 def test_material_shows_what_there_is(data):
     assert [*data] == ["validation", "test"]
     assert set(dir(data)) == {"validation", "test"}
-    assert repr(data).startswith("Lesson 05, data of seed 3\n  .validation: a model's scores of ")
+    assert repr(data).startswith("Lesson 05, seed 3\n  .validation: a model's scores of ")
     assert "<li><code>.test</code>: a model&#x27;s scores of " in data._repr_html_()
 
 
 def test_what_a_lesson_does_not_hand_out_is_said_in_words(data):
-    with pytest.raises(AttributeError, match=r"Unknown name: 'train'\. Known: validation, test\."):
+    with pytest.raises(
+        AttributeError, match=r"Unknown name: 'train'\. Valid names: validation, test\."
+    ):
         _ = data.train
 
 
@@ -57,27 +65,29 @@ def test_the_same_seed_lays_out_the_same_data_and_another_seed_others(data):
 
 
 def test_a_seed_of_the_environment_goes_before_that_of_the_notebook(data, monkeypatch):
-    monkeypatch.setenv(SEED, "4")
+    monkeypatch.setenv(SEED_VARIABLE, "4")
     mine = start_lesson("05", seed=3)
-    assert repr(mine).startswith("Lesson 05, data of seed 4")
-    monkeypatch.delenv(SEED)
+    assert repr(mine).startswith("Lesson 05, seed 4")
+    monkeypatch.delenv(SEED_VARIABLE)
     assert start_lesson("05", seed=4).test.equals(mine.test)
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, "7", True, None])
 def test_a_seed_that_is_no_whole_number_is_refused_in_words(seed):
-    with pytest.raises(ArgumentError, match=r"`seed` must be a whole number of at least 0; got "):
+    with pytest.raises(ArgumentError, match=r"`seed` must be an integer of at least 0; got "):
         start_lesson("05", seed=seed)
 
 
 def test_a_seed_of_the_environment_that_is_no_whole_number_is_refused_in_words(monkeypatch):
-    monkeypatch.setenv(SEED, "seven")
-    with pytest.raises(ConfigurationError, match=f"{SEED} must be a whole number; got 'seven'"):
+    monkeypatch.setenv(SEED_VARIABLE, "seven")
+    with pytest.raises(
+        ConfigurationError, match=f"{SEED_VARIABLE} must be an integer; got 'seven'"
+    ):
         start_lesson("05")
 
 
 def test_a_lesson_that_is_not_there_is_refused_in_words():
-    with pytest.raises(NotFoundError, match=r"There is no lesson '11'\. Known: 01, 02, "):
+    with pytest.raises(NotFoundError, match=r"There is no lesson '11'\. Available: 01, 02, "):
         start_lesson("11")
 
 
@@ -85,20 +95,20 @@ def test_a_lesson_that_is_not_there_is_refused_in_words():
 
 
 def test_a_right_answer_passes_and_the_lesson_is_a_step_further(right):
-    verdict = check("05.1", right)
-    assert verdict
-    assert repr(verdict) == "05.1 passed: That is right.\nLesson 05: 1 of 5 passed."
+    result = check("05.1", right)
+    assert result
+    assert repr(result) == "05.1 passed: Correct.\nLesson 05: 1 of 5 exercises passed."
 
 
 def test_a_wrong_answer_does_not_pass_and_takes_an_earlier_pass_back(right):
     check("05.1", right)
-    verdict = check("05.1", 2)
-    assert not verdict
-    assert repr(verdict).startswith("05.1 not yet: The score must be between 0 and 1.")
-    assert verdict.progress == "Lesson 05: 0 of 5 passed."
+    result = check("05.1", 2)
+    assert not result
+    assert repr(result).startswith("05.1 not passed yet: The score must be between 0 and 1.")
+    assert result.progress == "Lesson 05: 0 of 5 exercises passed."
 
 
-def test_a_verdict_shows_itself_in_a_notebook_with_what_the_answer_says_escaped(right):
+def test_a_result_shows_itself_in_a_notebook_with_what_the_answer_says_escaped(right):
     assert "\N{CHECK MARK} 05.1 passed" in check("05.1", right)._repr_html_()
     start_lesson("02", seed=3)
     shown = check("02.1", dict.fromkeys("ABCD", "<script>"))._repr_html_()
@@ -110,11 +120,11 @@ def test_to_begin_again_is_to_have_passed_nothing(right):
     check("05.1", right)
     hint("05.1")
     start_lesson("05", seed=3)
-    assert check("05.2", "?").progress == "Lesson 05: 0 of 5 passed."
+    assert check("05.2", "?").progress == "Lesson 05: 0 of 5 exercises passed."
     assert len(hint("05.1").shown) == 1
 
 
-def test_a_lesson_that_has_not_begun_cannot_be_checked(fresh_desk):
+def test_a_lesson_that_has_not_begun_cannot_be_checked(fresh_session):
     with pytest.raises(ArgumentError, match=r'run the cell with start_lesson\("05"\) first'):
         check("05.1", 1)
 
@@ -129,31 +139,31 @@ def test_an_exercise_that_is_not_there_is_refused_in_words(data, call):
 
 
 @pytest.mark.parametrize("number", EXERCISES)
-def test_hints_come_in_steps_and_stay(number, fresh_desk):
-    hints = lesson(number).exercise(number).hints
+def test_hints_come_in_steps_and_stay(number, fresh_session):
+    hints = get_lesson(number).exercise(number).hints
     told = [hint(number) for _ in range(len(hints) + 1)]
     for step, one in enumerate(told[:-1], 1):
         assert one.shown == hints[:step]
-        assert f"Hint {step} of {len(hints)} to {number}: {hints[step - 1]}" in repr(one)
-    assert repr(told[0]).endswith(f'{len(hints) - 1} more: hint("{number}") again.')
-    assert repr(told[-1]).endswith("That was the last hint.")
+        assert f"Hint {step} of {len(hints)} for {number}: {hints[step - 1]}" in repr(one)
+    assert repr(told[0]).endswith(f'{len(hints) - 1} more hints: run hint("{number}") again.')
+    assert repr(told[-1]).endswith("This was the last hint.")
     assert told[-1].shown == hints
 
 
 def test_a_hint_shows_itself_in_a_notebook(data):
     shown = hint("05.2")._repr_html_()
-    assert "Hint to 05.2" in shown
+    assert "Hint for 05.2" in shown
     assert "1 of 3: Two things cost" in shown
 
 
 @pytest.mark.parametrize("number", EXERCISES)
 def test_no_hint_gives_the_solution(number):
     """A hint is the same on all data; so what it names cannot be the answer on these."""
-    one = lesson(number)
+    one = get_lesson(number)
     hints = " ".join(one.exercise(number).hints)
     assert len(one.exercise(number).hints) >= 3
     for seed in (3, 8):
-        grader = one.exercise(number).grader(one.facts(seed))
+        grader = one.exercise(number).grader(one.make_facts(seed))
         truths = [grader.truth] if isinstance(grader, Number) else []
         if isinstance(grader, Numbers):
             truths = [part.truth for part in grader.parts.values()]
@@ -163,7 +173,7 @@ def test_no_hint_gives_the_solution(number):
 
 # -- Lessons with a database -----------------------------------------------------------------------
 
-WITH_DATABASE = [number for number in LESSONS if lesson(number).database]
+WITH_DATABASE = [number for number in LESSONS if get_lesson(number).database]
 
 
 @pytest.fixture
@@ -177,7 +187,7 @@ def closed():
 def test_a_lesson_with_a_database_has_one_of_its_own(number, closed):
     start_lesson(number, seed=3)
     assert get_db_manager().config.database == f"exercise_{number}"
-    expected = 0 if lesson(number).prepare is None else 1000
+    expected = 0 if get_lesson(number).prepare is None else 1000
     assert read_df("SELECT count(*) AS n FROM transactions")["n"].item() >= expected
 
 

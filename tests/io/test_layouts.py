@@ -363,7 +363,7 @@ def test_what_is_no_file_is_told(source, words):
 
 def test_two_columns_of_one_name_are_told(file):
     frame = pd.read_csv(file("paysim"))
-    with pytest.raises(ArgumentError, match=r"^The data have more than one column named step\.$"):
+    with pytest.raises(ArgumentError, match=r"got more than one column named step\.$"):
         read_layout(pd.concat([frame, frame["step"]], axis=1), "paysim")
 
 
@@ -663,7 +663,7 @@ def test_the_command_says_what_cannot_be_read_far_down_a_file(csv_file, manager)
     path = csv_file("\n".join([FILES["paysim"].splitlines()[0], *lines]))
     said = CliRunner().invoke(main, ["load", str(path), "--layout", "paysim"])
     assert said.exit_code == 1
-    assert "amount: is not a number: 1 row: 12,000 (as 'n/a')" in said.stderr
+    assert "amount: is not a number: 1 row: 12,000 (such as 'n/a')" in said.stderr
 
 
 def test_the_command_fails_if_every_row_was_refused(csv_file, manager):

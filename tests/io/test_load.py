@@ -128,14 +128,16 @@ def test_one_error_lists_every_problem_and_nothing_is_loaded(manager: DatabaseMa
         ("channel", (1,)),
         ("customer_id", (5,)),
     }
-    assert list(error.frame()["count"]) == [1] * 6
+    assert list(error.to_frame()["count"]) == [1] * 6
     assert _count(manager) == 0
 
 
 def test_a_message_has_the_first_few_rows_and_the_count() -> None:
     with pytest.raises(InvalidDataError) as caught:
         load_df(transactions(9, amount=[0.0] * 9), "transactions", on_missing_parent="create")
-    assert "amount: must be above 0: 9 rows: 0, 1, 2, 3, 4 and 4 more (as 0.0)" in str(caught.value)
+    assert "amount: must be above 0: 9 rows: 0, 1, 2, 3, 4 and 4 more (such as 0.0)" in str(
+        caught.value
+    )
 
 
 def test_rejected_rows_are_reported_and_the_good_ones_loaded(manager: DatabaseManager) -> None:

@@ -132,7 +132,9 @@ def test_a_key_that_another_session_commits_meanwhile_counts_as_existing(manager
             atomicity.wait_for_blocked(watch, "COPY")
             other.connection.commit()
             if counts is None:
-                with pytest.raises(InvalidDataError, match=r"already: 1 row: 7 \(as 'TX000007'\)"):
+                with pytest.raises(
+                    InvalidDataError, match=r"already: 1 row: 7 \(such as 'TX000007'\)"
+                ):
                     load.result()
             else:
                 report = load.result()

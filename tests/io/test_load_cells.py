@@ -778,7 +778,7 @@ def _card_types(values: list[str]) -> InvalidDataError:
 
 def test_all_values_outside_a_closed_set_are_named() -> None:
     error = _card_types(["NA"] * 10 + ["Credit"] * 45 + ["Debit"] * 45)
-    assert "100 rows: 0, 1, 2, 3, 4 and 95 more (as 'NA', 'Credit', 'Debit')" in str(error)
+    assert "100 rows: 0, 1, 2, 3, 4 and 95 more (such as 'NA', 'Credit', 'Debit')" in str(error)
 
 
 def test_of_many_values_outside_a_closed_set_ten_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

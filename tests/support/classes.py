@@ -11,14 +11,14 @@ import jupytext
 import polars as pl
 from hypothesis import strategies as st
 
-from synfin_analytics.course._exercise import lesson
+from synfin_analytics.course import get_lesson
 
 SOLUTIONS = Path(__file__).parents[2] / "notebooks" / "solutions"
 
 
 def solution(number: str) -> Path:
     """The script of a lesson's solutions."""
-    return SOLUTIONS / f"{lesson(number).file}.py"
+    return SOLUTIONS / f"{get_lesson(number).file_name}.py"
 
 
 @functools.cache

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from synfin_analytics.course._exercise import Exercise, Lesson
-from synfin_analytics.course._tables import Table
-from synfin_analytics.course.graders import Number, Numbers
+from synfin_analytics.course.exercise import Exercise, Lesson
+from synfin_analytics.course.graders import Number, Numbers, Table
 from synfin_analytics.course.lessons.worlds import (
     as_known_today,
     average_precision,
@@ -136,8 +135,8 @@ def _interval(known: Facts) -> Numbers:
     return Numbers(
         {
             "difference": Number(second - first, asks),
-            "low": Number(low, asks, within=within),
-            "high": Number(high, asks, within=within),
+            "low": Number(low, asks, tolerance=within),
+            "high": Number(high, asks, tolerance=within),
         },
         asks,
         {

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from synfin_analytics.course._choices import Names
-from synfin_analytics.course._exercise import Exercise, Lesson
-from synfin_analytics.course._tables import PerPayment
-from synfin_analytics.course.graders import Numbers, share
+from synfin_analytics.course.exercise import Exercise, Lesson
+from synfin_analytics.course.graders import Names, Numbers, PerPayment, share
 from synfin_analytics.course.lessons.worlds import average_precision, world
 
 if TYPE_CHECKING:

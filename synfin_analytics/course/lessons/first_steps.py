@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from synfin_analytics.course._exercise import Exercise, Lesson
-from synfin_analytics.course._tables import Table
-from synfin_analytics.course.graders import Number
+from synfin_analytics.course.exercise import Exercise, Lesson
+from synfin_analytics.course.graders import Number, Table
 from synfin_analytics.course.lessons.worlds import as_known_today, rates, wald, world
 from synfin_analytics.metrics import fraud_rate
 

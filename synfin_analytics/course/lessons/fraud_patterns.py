@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from synfin_analytics.course._choices import Matching, Names
-from synfin_analytics.course._exercise import Exercise, Lesson
-from synfin_analytics.course._tables import Table
-from synfin_analytics.course.graders import Number, Numbers
+from synfin_analytics.course.exercise import Exercise, Lesson
+from synfin_analytics.course.graders import Matching, Names, Number, Numbers, Table
 from synfin_analytics.course.lessons.worlds import world
 
 if TYPE_CHECKING:
@@ -256,7 +254,7 @@ def _source(known: Facts) -> Names:
             "That is the shop with most payments of all. Take the share of victims among a shop's "
             "customers.": frozenset(largest["merchant_id"].tail(1)),
         },
-        one=True,
+        any_of=True,
     )
 
 

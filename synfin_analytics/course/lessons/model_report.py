@@ -11,10 +11,8 @@ import polars as pl
 
 from synfin_analytics._core.formatting import format_percent
 from synfin_analytics.baseline import fit_baseline
-from synfin_analytics.course._choices import Names
-from synfin_analytics.course._exercise import Exercise, Lesson
-from synfin_analytics.course._tables import Table
-from synfin_analytics.course.graders import Number, Numbers, share
+from synfin_analytics.course.exercise import Exercise, Lesson
+from synfin_analytics.course.graders import Names, Number, Numbers, Table, share
 from synfin_analytics.course.lessons.worlds import (
     as_known_today,
     roc_auc,

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from synfin_analytics.course._exercise import Exercise, Lesson
-from synfin_analytics.course._tables import Table
-from synfin_analytics.course.graders import Number, Numbers, share
+from synfin_analytics.course.exercise import Exercise, Lesson
+from synfin_analytics.course.graders import Number, Numbers, Table, share
 from synfin_analytics.course.lessons.worlds import (
     as_known_today,
     rates,
@@ -160,7 +159,7 @@ def _spread(known: Facts) -> Numbers:
     spreads = float(np.mean([one.std(ddof=1) for one in each]))
     asks = "mean and standard deviation of the amounts of all machines, from what each added up"
     return Numbers(
-        {"mean": Number(mean, asks), "deviation": Number(sd, asks, within=1e-4 * sd)},
+        {"mean": Number(mean, asks), "deviation": Number(sd, asks, tolerance=1e-4 * sd)},
         asks,
         {
             "Those are means over the machines. Add up payments, amounts and squares over the "

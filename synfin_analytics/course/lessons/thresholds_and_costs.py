@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from synfin_analytics.course._exercise import Exercise, Lesson
+from synfin_analytics.course.exercise import Exercise, Lesson
 from synfin_analytics.course.graders import Number
 from synfin_analytics.course.lessons.worlds import scored, top_cards
 
@@ -107,7 +107,7 @@ def _budget(known: Facts) -> Number:
             ),
         },
         kind="score",
-        snap=_snap(score),
+        normalize=_snap(score),
     )
 
 
@@ -149,7 +149,7 @@ def _cheapest(known: Facts) -> Number:
             ),
         },
         kind="score",
-        snap=_snap(score),
+        normalize=_snap(score),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from sqlalchemy import text
 
-from synfin_analytics._core.resources import shipped
+from synfin_analytics._core.resources import resource_folder
 from synfin_analytics.database.models import TABLES
 from synfin_analytics.database.schema._errors import refusals_in_words
 from synfin_analytics.database.schema._home import VERSION_TABLE
@@ -150,4 +150,4 @@ def _state(found: str | None, known: list[str], tables: tuple[str, ...]) -> Stat
 
 def migrations_folder() -> Path:
     """Folder of the migrations."""
-    return shipped("migrations", SchemaError)
+    return resource_folder("migrations", SchemaError)

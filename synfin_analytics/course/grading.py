@@ -1,0 +1,403 @@
+"""Grade the notebooks of a class, each on its student's own data, whatever the notebook says."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import os
+import stat
+import tempfile
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, astuple, dataclass, fields
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from synfin_analytics._core.formatting import join_words
+from synfin_analytics._core.html import table_html
+from synfin_analytics._core.optional import import_optional
+from synfin_analytics.course._runner import MISSING, Limits, Run, run_notebook
+from synfin_analytics.course._submissions import (
+    Cell,
+    foreign_seeds,
+    read_cells,
+    suspicious_code,
+    unexpected_notebooks,
+)
+from synfin_analytics.course.exercise import get_lesson
+from synfin_analytics.course.graders import NO_ANSWER
+from synfin_analytics.course.roster import ROSTER, RosterEntry, parse_lessons, read_roster
+from synfin_analytics.course.session import CORRECT
+from synfin_analytics.exceptions import ArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pandas as pd
+
+    from synfin_analytics.course.exercise import Exercise
+
+NOT_SUBMITTED = "Not submitted."
+_MAX_FEEDBACK = 400
+
+
+@dataclass(frozen=True)
+class Grade:
+    """The result of one exercise of one student.
+
+    Attributes
+    ----------
+    student, lesson, exercise
+        Name of the student, number of the lesson, number of the exercise.
+    passed
+        Whether the answer is correct.
+    feedback
+        What is wrong with the answer, or why there is none, and what a teacher should review.
+    """
+
+    student: str
+    lesson: str
+    exercise: str
+    passed: bool
+    feedback: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the attributes as a dict."""
+        return asdict(self)
+
+
+class Gradebook:
+    """The grades of a class, in a CSV file that is rewritten after each notebook.
+
+    The grades in this process are authoritative: if a notebook changes or replaces the file, the
+    next write restores it.
+
+    Attributes
+    ----------
+    path
+        The CSV file. It differs from the requested one only if that could not be replaced.
+    grades
+        The grades.
+    was_modified
+        Whether another program changed the file while notebooks ran.
+    not_in_roster
+        Notebooks in the folder of the class that are not in the roster; they are not graded.
+
+    Raises
+    ------
+    ArgumentError
+        The file cannot be written.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as name:
+    ...     gradebook = Gradebook(Path(name) / "grades.csv")
+    ...     gradebook.add([Grade("ana", "05", "05.1", True, "Correct.")])
+    >>> gradebook
+    student  05   passed
+    ana      1/1  1
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.grades: list[Grade] = []
+        self.was_modified = False
+        self.not_in_roster: tuple[Path, ...] = ()
+        self._written: bytes | None = None
+        try:
+            self._write()
+        except OSError as error:
+            raise ArgumentError(f"{path} cannot be written: {error.strerror}.") from None
+
+    def add(self, grades: Sequence[Grade]) -> None:
+        """Add the grades of a notebook and write the file."""
+        self.grades += grades
+        self._write()
+
+    def _write(self) -> None:
+        if self._written is not None and self._read() != self._written:
+            self.was_modified = True
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        writer.writerow(field.name for field in fields(Grade))
+        writer.writerows(map(astuple, self.grades))
+        # With a byte order mark, from which spreadsheets recognize UTF-8.
+        content = text.getvalue().encode("utf-8-sig")
+        descriptor, name = tempfile.mkstemp(".csv", "grades-", self.path.parent)
+        partial = Path(name)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        try:
+            partial.replace(self.path)
+        except OSError:  # a folder has taken its place
+            if self._written is None:
+                partial.unlink()
+                raise
+            self.path = partial
+        self._written = content
+
+    def _read(self) -> bytes | None:
+        try:
+            is_file = stat.S_ISREG(self.path.lstat().st_mode)
+            return self.path.read_bytes() if is_file else None
+        except OSError:
+            return None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the path of the file and the grades, each as a dict."""
+        return {"path": str(self.path), "grades": [grade.to_dict() for grade in self.grades]}
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the grades as a DataFrame with one row per exercise of each student."""
+        import pandas as pd
+
+        names = [field.name for field in fields(Grade)]
+        return pd.DataFrame(map(astuple, self.grades), columns=names)
+
+    def summary(self) -> list[list[str]]:
+        """Return the passed exercises by student and lesson, as rows of strings, headers first."""
+        totals = Counter((grade.student, grade.lesson) for grade in self.grades)
+        passed = Counter((grade.student, grade.lesson) for grade in self.grades if grade.passed)
+        lessons = sorted({lesson for _, lesson in totals})
+        rows = [["student", *lessons, "passed"]]
+        for student in dict.fromkeys(student for student, _ in totals):
+            cells = [
+                f"{passed[student, lesson]}/{total}" if (total := totals[student, lesson]) else ""
+                for lesson in lessons
+            ]
+            n_passed = sum(passed[student, lesson] for lesson in lessons)
+            rows.append([student, *cells, str(n_passed)])
+        return rows
+
+    def problems(self) -> Iterator[str]:
+        """Yield why no answer of a notebook could be graded, for each such notebook."""
+        feedback: dict[str, dict[str, set[str]]] = {}
+        for grade in self.grades:
+            by_lesson = feedback.setdefault(grade.student, {})
+            by_lesson.setdefault(grade.lesson, set()).add(grade.feedback)
+        for student, by_lesson in feedback.items():
+            if all(texts == {NOT_SUBMITTED} for texts in by_lesson.values()):
+                yield f"{student}: nothing submitted"
+                continue
+            for lesson, texts in by_lesson.items():
+                if len(texts) == 1 and texts != {CORRECT}:
+                    yield f"{student}, lesson {lesson}: {next(iter(texts))}"
+
+    def __repr__(self) -> str:
+        rows = self.summary()
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        )
+
+    def _repr_html_(self) -> str:
+        head, *rows = self.summary()
+        problems = "".join(f"<li>{html.escape(problem)}</li>" for problem in self.problems())
+        table = table_html(head, rows, caption="Passed exercises")
+        return f"{table}<ul>{problems}</ul>" if problems else table
+
+
+def grade_submissions(
+    folder: Path,
+    path: Path,
+    *,
+    lessons: Sequence[str] = (),
+    roster: Path | None = None,
+    time_limit: float = 180.0,
+    memory_limit: float = 4e9,
+    jobs: int | None = None,
+    overwrite: bool = False,
+) -> Gradebook:
+    """Run the submitted notebooks of a class and grade their answers.
+
+    Each notebook runs in a separate process, on the data of the seed in the roster; the answers are
+    graded in this process. The teaching guide describes what a notebook can access.
+
+    Parameters
+    ----------
+    folder
+        Folder of the class, with the notebooks where :func:`assign_notebooks` wrote them.
+    path
+        CSV file of the grades.
+    lessons
+        Numbers of the lessons; by default all in the roster.
+    roster
+        Roster of the class; by default ``roster.csv`` in the folder.
+    time_limit
+        Seconds after which a notebook is stopped.
+    memory_limit
+        Bytes of memory at which a notebook is stopped.
+    jobs
+        Number of notebooks that run in parallel; by default half the number of processors.
+    overwrite
+        Replace the CSV file if it exists.
+
+    Raises
+    ------
+    ArgumentError
+        The CSV file exists or cannot be written, the roster cannot be read, or no student has one
+        of the lessons.
+    NotFoundError
+        There is no such lesson.
+    MissingDependencyError
+        IPython is not installed.
+
+    Examples
+    --------
+    >>> grade_submissions(Path("class"), Path("class") / "grades.csv")  # doctest: +SKIP
+    student  05   passed
+    ana      4/5  4
+    ben      5/5  5
+    """
+    import_optional("IPython", extra="notebooks", purpose="Grading notebooks")
+    if path.exists() and not overwrite:
+        raise ArgumentError(f"{str(path)!r} exists; use --overwrite to replace it.")
+    if not path.parent.is_dir():
+        raise ArgumentError(f"The folder of the grades must exist; got {str(path.parent)!r}.")
+    all_entries = read_roster(roster or folder / ROSTER)
+    numbers = parse_lessons(lessons)
+    entries = [entry for entry in all_entries if entry.lesson in numbers]
+    if not entries:
+        raise ArgumentError(f"No student in the roster has lesson {join_words(numbers)}.")
+    # All notebooks are read before the first one runs: none can change another.
+    submissions = [read_submission(folder, entry) for entry in entries]
+    gradebook = Gradebook(path)
+    gradebook.not_in_roster = tuple(
+        folder / name for name in unexpected_notebooks(folder, all_entries)
+    )
+    limits = Limits(time_limit, memory_limit)
+    stop = Event()
+    with ThreadPoolExecutor(jobs or max(1, (os.cpu_count() or 2) // 2)) as pool:
+        futures = [
+            pool.submit(grade_submission, submission, limits, stop, all_entries)
+            for submission in submissions
+        ]
+        try:
+            for future in tqdm(futures, "notebooks", unit="", disable=None):
+                gradebook.add(future.result())
+        except BaseException:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+    return gradebook
+
+
+# -- One notebook ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A notebook as it was before any notebook of the class ran.
+
+    Attributes
+    ----------
+    entry
+        Student, lesson and seed.
+    cells
+        The code cells.
+    fault
+        Why there are none.
+    """
+
+    entry: RosterEntry
+    cells: tuple[Cell, ...] = ()
+    fault: str | None = None
+
+
+def read_submission(folder: Path, entry: RosterEntry) -> Submission:
+    """Read the notebook that a student submitted, if any."""
+    path = folder / entry.path
+    if not path.is_file() or path.is_symlink():
+        return Submission(entry, fault=NOT_SUBMITTED)
+    try:
+        return Submission(entry, tuple(read_cells(path, get_lesson(entry.lesson))))
+    except ArgumentError as error:
+        return Submission(entry, fault=str(error))
+
+
+def grade_submission(
+    submission: Submission,
+    limits: Limits | None = None,
+    stop: Event | None = None,
+    roster: Sequence[RosterEntry] = (),
+) -> list[Grade]:
+    """Run a submitted notebook and grade its answers.
+
+    The notebook runs in a separate process and only provides answers; they are graded here, on the
+    data of the seed in the roster. A missing or damaged notebook gets grades that say so.
+
+    Parameters
+    ----------
+    submission
+        The notebook.
+    limits
+        Limits of time and memory.
+    stop
+        Stops the notebook early when it is set.
+    roster
+        Roster of the class, to find seeds of other students in the notebook.
+    """
+    entry = submission.entry
+    lesson = get_lesson(entry.lesson)
+    if submission.fault:
+        return [_to_grade(entry, exercise, submission.fault) for exercise in lesson.exercises]
+    run = run_notebook(submission.cells, lesson, entry.seed, limits or Limits(), stop)
+    notes = [
+        *suspicious_code(submission.cells),
+        *foreign_seeds(submission.cells, entry, roster),
+        *filter(None, [run.suspicion]),
+    ]
+    return [
+        _to_grade(entry, exercise, _find_fault(entry, exercise, run), " ".join(notes))
+        for exercise in lesson.exercises
+    ]
+
+
+def _to_grade(
+    entry: RosterEntry, exercise: Exercise[Any], fault: str | None, notes: str = ""
+) -> Grade:
+    feedback = fault or CORRECT
+    if len(feedback) > _MAX_FEEDBACK:  # it may repeat the answer
+        feedback = f"{feedback[:_MAX_FEEDBACK]} …"
+    feedback = f"{feedback} {notes}".strip()
+    # An answer may contain half of a surrogate pair, which cannot be encoded.
+    feedback = feedback.encode("utf-8", errors="replace").decode("utf-8")
+    return Grade(entry.student, entry.lesson, exercise.number, fault is None, feedback)
+
+
+def _find_fault(entry: RosterEntry, exercise: Exercise[Any], run: Run) -> str | None:
+    """Return what is wrong with an answer, in one line; None if it is correct.
+
+    Both the variable and the last argument of ``check`` count: a student saw that it passed.
+    """
+    faults = []
+    for answers in (run.answers, run.checked):
+        answer = answers.get(exercise.number, MISSING)
+        if answer is not MISSING:
+            fault = _grade_answer(entry, exercise, answer)
+            if fault is None:
+                return None
+            faults.append(fault)
+    if not faults and not run.ending:
+        faults = [f"The variable {exercise.answer!r} is not defined."]
+    # What is wrong with one answer is more informative than that the other is missing.
+    faults.sort(key=NO_ANSWER.__eq__)
+    error = run.errors.get(exercise.number)
+    parts = [*faults[:1], error and f"The cell failed with {error}.", run.ending]
+    return " ".join(" ".join(filter(None, parts)).split())
+
+
+def _grade_answer(entry: RosterEntry, exercise: Exercise[Any], answer: object) -> str | None:
+    if isinstance(answer, ArgumentError):
+        return str(answer)
+    try:
+        facts = get_lesson(entry.lesson).make_facts(entry.seed)
+        return exercise.grader(facts).grade(answer)
+    except Exception as error:  # noqa: BLE001  # a hostile answer must not affect other grades
+        return f"This answer cannot be graded automatically ({type(error).__name__})."
