@@ -195,7 +195,7 @@ def _read_rows(path: Path, columns: Iterable[str]) -> Iterator[tuple[int, dict[s
         if column not in names:
             actual = ", ".join(names) if names else "an empty file"
             raise ArgumentError(
-                f"{path} must have a column {column!r} in its first line; got {actual}."
+                f"{path} must have the column {column!r} in its first line; got {actual}."
             )
     reader.fieldnames = names
     try:
