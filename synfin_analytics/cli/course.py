@@ -63,9 +63,10 @@ def assign(
     assignment = assign_notebooks(names, out, lessons=lessons, seed=seed, replace=replace)
     for entry in assignment.kept:
         click.echo(f"unchanged: {out / entry.path}")
+    n_notebooks = pluralize(len(assignment.written), "notebook")
+    n_students = pluralize(len(names), "student")
     click.echo(
-        f"{pluralize(len(assignment.written), 'notebook')} for {pluralize(len(names), 'student')}, class "
-        f"seed {assignment.class_seed}; {out / ROSTER}"
+        f"{n_notebooks} for {n_students}, class seed {assignment.class_seed}; {out / ROSTER}"
     )
 
 

@@ -305,10 +305,10 @@ def _model_notes(model: BaselineModel) -> Iterator[str]:
         f"{format_date(model.train_end)}, including {pluralize(model.n_train_frauds, 'fraud')}."
     )
     yield (
-        f"A score of at least {format_percent(model.threshold)} raises an alert; this threshold maximizes "
-        f"F1 on the training payments. The metrics are of payments from {format_date(model.test_start)} "
-        "on, which were not used for training. The payments in between are excluded, because "
-        "labels arrive with a delay."
+        f"A score of at least {format_percent(model.threshold)} raises an alert; this threshold "
+        "maximizes F1 on the training payments. The metrics are of payments from "
+        f"{format_date(model.test_start)} on, which were not used for training. The payments in "
+        "between are excluded, because labels arrive with a delay."
     )
 
 

@@ -296,7 +296,9 @@ class Numbers(Grader):
         correct = [name for name in self.parts if name not in feedback_by_name]
         feedback = " ".join(f"{name}: {text}" for name, text in feedback_by_name.items())
         if len(set(feedback_by_name.values())) == 1 and len(feedback_by_name) > 1:
-            feedback = f"{join_words(list(feedback_by_name))}: {next(iter(feedback_by_name.values()))}"
+            feedback = (
+                f"{join_words(list(feedback_by_name))}: {next(iter(feedback_by_name.values()))}"
+            )
         return f"Correct: {join_words(correct)}. {feedback}" if correct else feedback
 
 

@@ -158,7 +158,7 @@ def test_a_lost_notebook_is_given_again_on_the_same_data(folder):
 def test_a_notebook_that_the_roster_does_not_know_stops_it_before_anything_is_written(folder):
     assign_notebooks(["ana"], folder, lessons=["01"], seed=1)
     (folder / ROSTER).unlink()
-    with pytest.raises(ArgumentError, match="its seed is not in roster.csv"):
+    with pytest.raises(ArgumentError, match=r"its seed is not in roster\.csv"):
         assign_notebooks(["ben", "ana"], folder, lessons=["01"], seed=1)
     assert [path.name for path in folder.iterdir()] == ["ana"]
 
