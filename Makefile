@@ -11,6 +11,7 @@ PYTHON ?=
 WORKERS ?= 2
 DEMO ?=
 TESTS ?=
+VERSION ?=
 LABFLAGS ?=
 
 VENV := .venv
@@ -19,6 +20,8 @@ PIP := $(RUN) -m pip --disable-pip-version-check --quiet
 PACKAGE := $(VENV)/installed-package
 READY := $(VENV)/installed
 LAB := $(VENV)/installed-lab
+COVERAGE := $(VENV)/installed-coverage
+RELEASE := $(VENV)/installed-release
 SITE := $(VENV)/installed-docs
 # JupyterLab asks for this word where root runs it, as in a container.
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -31,6 +34,9 @@ help:  ## Show these targets
 demo: $(PACKAGE)  ## Load transactions into the embedded PostgreSQL, show their fraud rates, write a report
 	@$(VENV)/bin/synfin demo --out out/demo $(DEMO)
 
+.PHONY: install
+install: $(READY)  ## Make .venv with the package and what tests and checks need
+
 .PHONY: test
 test: $(READY)  ## Run the tests (one file: make test TESTS=tests/database/test_config.py)
 	@$(RUN) -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
@@ -38,6 +44,15 @@ test: $(READY)  ## Run the tests (one file: make test TESTS=tests/database/test_
 .PHONY: docs
 docs: $(SITE)  ## Build the documentation site into out/docs/html
 	@$(RUN) docs/build.py
+
+.PHONY: coverage
+coverage: $(COVERAGE)  ## Run the tests and measure which lines they run: out/coverage/index.html
+	@$(RUN) -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term --cov-report=html \
+		$(if $(TESTS),--cov-fail-under=0) $(TESTS)
+
+.PHONY: lowest
+lowest: $(PACKAGE)  ## Run some tests on the oldest versions that pyproject.toml allows
+	@bash .ci/lowest
 
 .PHONY: lint
 lint: $(READY)  ## Check style, format and types
@@ -70,6 +85,14 @@ picture: $(PACKAGE)  ## Draw the README's picture again
 wheel: $(PACKAGE)  ## Build the wheel into dist/
 	@$(PIP) wheel --no-deps --wheel-dir dist .
 
+.PHONY: changelog
+changelog: $(RELEASE)  ## Show the next section of CHANGELOG.md; with VERSION=1.2.0, write it
+	@$(RUN) -m towncrier build $(if $(VERSION),--yes --version $(VERSION),--draft --version Unreleased)
+
+.PHONY: release
+release: $(RELEASE)  ## Check and build the version of pyproject.toml into dist/, and tag it
+	@PYTHON=$(RUN) bash .ci/release
+
 .PHONY: clean
 clean:  ## Remove .venv and what tools left behind; databases stay (README: "Where the data live")
 	@rm -rf $(VENV) build dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -95,6 +118,16 @@ $(READY): $(PACKAGE)
 $(SITE): $(READY)
 	@echo "Installing what the documentation site needs into .venv"
 	@$(PIP) install --group docs
+	@touch $@
+
+$(COVERAGE): $(READY)
+	@echo "Installing coverage into .venv"
+	@$(PIP) install --group coverage
+	@touch $@
+
+$(RELEASE): $(PACKAGE)
+	@echo "Installing what a release needs into .venv"
+	@$(PIP) install --group release
 	@touch $@
 
 $(LAB): $(PACKAGE)

@@ -286,7 +286,9 @@ def _refuse(
 
 
 def _refuse_overflow(amount: str | None, sums: Any) -> None:
-    if sums is not None and not np.isfinite(np.abs(sums).sum()):
+    with np.errstate(over="ignore"):
+        finite = sums is None or np.isfinite(np.abs(sums).sum())
+    if not finite:
         raise ArgumentError(f"Column {amount!r} must have a finite sum; its values are too large.")
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import dask
 import dask.dataframe as dd
 import duckdb
+import numpy as np
 import pandas as pd
 import polars as pl
 import polars.selectors as cs
@@ -116,7 +117,9 @@ def _arrow(frame: pl.DataFrame) -> pd.DataFrame:
 
 def _nullable(frame: pl.DataFrame) -> pd.DataFrame:
     frame = frame.with_columns(cs.decimal().cast(pl.Float64))
-    return frame.to_pandas().convert_dtypes().set_index(pd.Index([7] * len(frame)))
+    with np.errstate(invalid="ignore"):  # pandas casts infinities as well
+        nullable = frame.to_pandas().convert_dtypes()
+    return nullable.set_index(pd.Index([7] * len(frame)))
 
 
 def _partitioned(of: Callable[[pl.DataFrame], pd.DataFrame]) -> Callable[[pl.DataFrame], Any]:
