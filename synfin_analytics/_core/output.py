@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args, overload
 
 import numpy as np
 import pandas as pd
@@ -47,6 +47,39 @@ def check_output(output: object) -> None:
         raise ArgumentError(
             f'`output` must be "pandas", "polars" or "arrow"; got {format_value(output)}.'
         )
+
+
+@overload
+def from_pandas(frame: pd.DataFrame, output: Literal["pandas"]) -> pd.DataFrame: ...
+@overload
+def from_pandas(frame: pd.DataFrame, output: Literal["polars"]) -> pl.DataFrame: ...
+@overload
+def from_pandas(frame: pd.DataFrame, output: Literal["arrow"]) -> pa.Table: ...
+@overload
+def from_pandas(frame: pd.DataFrame, output: Output) -> pd.DataFrame | pl.DataFrame | pa.Table: ...
+def from_pandas(frame: pd.DataFrame, output: Output) -> pd.DataFrame | pl.DataFrame | pa.Table:
+    """Return a copy of a result as the requested kind of frame; NaN stays NaN.
+
+    Examples
+    --------
+    >>> from_pandas(pd.DataFrame({"rate": [0.5, float("nan")]}), "polars")["rate"].to_list()
+    [0.5, nan]
+    """
+    check_output(output)
+    if output == "pandas":
+        return frame.copy()
+    columns = {
+        str(name): pa.array(column.to_numpy(), from_pandas=False)
+        if isinstance(column.dtype, np.dtype) and column.dtype.kind == "f"
+        else pa.Array.from_pandas(column)
+        for name, column in frame.items()
+    }
+    table = pa.table(columns)
+    if output == "arrow":
+        return table
+    import polars as pl
+
+    return pl.DataFrame(table)
 
 
 def joined(arrays: Sequence[pa.Array], output: Output) -> pa.Array:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from synfin_analytics._core.display import Display
 
 
-def plot_accessor(result: object) -> Any:
-    """Return the object behind ``result.plot``, whose methods draw the result.
+def draw(function: str, result: object, *arguments: Any, **options: Any) -> Display:
+    """Draw a result with a function of :mod:`synfin_analytics.plots`.
 
-    Plots depend on results and never the reverse. The accessor is therefore looked up by name when
-    it is first used, which also keeps matplotlib unimported until then.
+    Plots depend on results and never the reverse. The function is therefore looked up by name when
+    a plot is drawn, which also keeps matplotlib unimported until then.
 
     Parameters
     ----------
+    function
+        Name of the function, such as ``"plot_roc"``.
     result
-        A result such as an Evaluation.
-
-    Returns
-    -------
-    object
-        What ``synfin_analytics.plots._accessor.accessor(result)`` returns.
+        What to draw.
+    arguments, options
+        Further arguments of the function.
     """
-    return importlib.import_module("synfin_analytics.plots._accessor").accessor(result)
+    plots = importlib.import_module("synfin_analytics.plots")
+    display: Display = getattr(plots, function)(result, *arguments, **options)
+    return display

@@ -6,6 +6,7 @@ room for the words beside the Axes. Nothing here calls ``plt.show()``, and matpl
 by the first picture, never with the package.
 """
 
+from synfin_analytics._core.display import Display
 from synfin_analytics.plots.calibration import plot_calibration
 from synfin_analytics.plots.comparison import plot_comparison
 from synfin_analytics.plots.confusion import plot_confusion
@@ -14,7 +15,6 @@ from synfin_analytics.plots.curves import plot_precision_recall, plot_roc
 from synfin_analytics.plots.drift import plot_score_drift
 from synfin_analytics.plots.importances import plot_importances
 from synfin_analytics.plots.rates import plot_fraud_rate
-from synfin_analytics.plots.style import Display
 from synfin_analytics.plots.thresholds import plot_thresholds
 from synfin_analytics.plots.topk import plot_topk
 

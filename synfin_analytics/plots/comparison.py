@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from synfin_analytics._core.display import Display
     from synfin_analytics.metrics.comparison import Comparison
-    from synfin_analytics.plots.style import Display
 
 
 def plot_comparison(

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from synfin_analytics._core.display import Display
     from synfin_analytics.metrics.evaluation import Evaluation
-    from synfin_analytics.plots.style import Display
 
 #: Counts from top left to bottom right, and what each is called.
 _CELLS = (("tp", "found"), ("fn", "missed"), ("fp", "false alarms"), ("tn", "left alone"))

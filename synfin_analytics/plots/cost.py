@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from synfin_analytics.plots.style import Display, Floats
+    from synfin_analytics._core.display import Display
+    from synfin_analytics.plots.style import Floats
 
 _NEEDED = ("threshold", "alerts", "alert_cost", "cost", "saved")
 #: The picture ends at so many times what no alert at all costs.

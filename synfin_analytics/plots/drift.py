@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from synfin_analytics.plots.style import Display
+    from synfin_analytics._core.display import Display
 
 #: Lines of the picture, from the highest, and what each is called.
 LINES = {

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from synfin_analytics.plots.style import Display
+    from synfin_analytics._core.display import Display
 
 _NEEDED = ("feature", "mean", "size")
 #: Letters in a line of a name: longer ones would leave no room for the bars.

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from narwhals.typing import IntoDataFrame
     from numpy.typing import NDArray
 
-    from synfin_analytics.plots.style import Display, Floats
+    from synfin_analytics._core.display import Display
+    from synfin_analytics.plots.style import Floats
 
 #: Letters of all groups that a legend in one row has room for, and of a line in one beside.
 _SHORT, _NARROW = 70, 24

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import re
 import textwrap
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from synfin_analytics._core.display import Display
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
@@ -84,72 +84,6 @@ _LINE, _MOST_ROWS, _TITLE = 38, 3, 78
 _LARGE = 12  # points: from this size of labels on, figures grow with it
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class Display:
-    """A picture that was drawn: its Axes, its numbers, and how to draw it again.
-
-    Whatever else is asked of it goes to its Axes, as ``display.set_title("Mine")``.
-
-    Attributes
-    ----------
-    ax
-        The matplotlib Axes that it was drawn into.
-
-    Examples
-    --------
-    >>> import matplotlib
-    >>> matplotlib.use("agg")
-    >>> import pandas as pd
-    >>> from synfin_analytics import fraud_rate, plot_fraud_rate
-    >>> payments = pd.DataFrame({"amount": [9, 8], "is_fraud": [0, 1], "channel": ["pos", "atm"]})
-    >>> display = plot_fraud_rate(fraud_rate(payments, by="channel"))
-    >>> display
-    <Display 'Fraud rate by channel': .to_frame() gives its 2 rows, .plot(ax) draws it again>
-    >>> display.to_frame()[["channel", "frauds"]].values.tolist()
-    [['atm', 1], ['pos', 0]]
-    """
-
-    ax: Axes
-    _numbers: pd.DataFrame
-    _draw: Callable[[Axes], None]
-    _size: tuple[float, float]
-
-    def to_frame(self) -> pd.DataFrame:
-        """Give the numbers behind the picture, in the order in which they are drawn."""
-        return self._numbers.copy()
-
-    def plot(self, ax: Axes | None = None) -> Display:
-        """Draw the same picture again, into ``ax`` or a figure of its own."""
-        return drawn(ax, self._size, self._numbers, self._draw)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Keep the figure and its numbers; a function that draws does not pickle."""
-        return {**self.__dict__, "_draw": _left_behind}
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Display:
-        return Display(copy.deepcopy(self.ax, memo), self.to_frame(), self._draw, self._size)
-
-    def __getattr__(self, name: str) -> Any:
-        # Copying asks for special methods before there is an ax.
-        if name.startswith("_") or name == "ax":
-            raise AttributeError(name)
-        return getattr(self.ax, name)
-
-    def __repr__(self) -> str:
-        rows = f"{len(self._numbers):,} row{'s' * (len(self._numbers) != 1)}"
-        return (
-            f"<Display {self.ax.get_title(loc='left')!r}: .to_frame() gives its {rows}, "
-            ".plot(ax) draws it again>"
-        )
-
-
-def _left_behind(ax: Axes) -> None:  # noqa: ARG001 - it is given
-    raise ArgumentError(
-        "This picture was pickled, and cannot be drawn anew: use its figure (.ax.figure), or draw "
-        "the result itself again."
-    )
-
-
 def drawn(
     ax: Axes | None,
     size: tuple[float, float],
@@ -159,10 +93,13 @@ def drawn(
     """Draw into ``ax``, or into a new figure of that size (inches)."""
     from matplotlib.axes import Axes as MatplotlibAxes
 
+    def again(ax: Axes | None) -> Display:
+        return drawn(ax, size, numbers, draw)
+
     if isinstance(ax, MatplotlibAxes):
         with own_look():
             draw(ax)
-        return Display(ax, numbers, draw, size)
+        return Display(ax, numbers, again)
     if ax is not None:
         raise ArgumentError(f"`ax` must be one matplotlib Axes; got {type(ax).__name__}.")
     import matplotlib as mpl
@@ -181,7 +118,7 @@ def drawn(
         except BaseException:
             plt.close(figure)  # or a notebook would show half a picture
             raise
-    return Display(new, numbers, draw, size)
+    return Display(new, numbers, again)
 
 
 @contextlib.contextmanager

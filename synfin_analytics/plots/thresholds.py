@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from synfin_analytics._core.display import Display
     from synfin_analytics.metrics.evaluation import Evaluation
-    from synfin_analytics.plots.style import Display, Floats
+    from synfin_analytics.plots.style import Floats
 
 _SIZE = (8.4, 4.8)
 #: Powers of ten of a usual axis of alerts.

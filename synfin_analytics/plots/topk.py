@@ -13,8 +13,8 @@ from synfin_analytics.plots import style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from synfin_analytics._core.display import Display
     from synfin_analytics.metrics.topk import TopK
-    from synfin_analytics.plots.style import Display
 
 #: Days whose dots can be told apart.
 _MOST_DOTS = 60

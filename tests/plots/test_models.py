@@ -140,7 +140,7 @@ def test_a_picture_pickles_with_its_figure(picture):
     ticks = [[tick.get_text() for tick in one.ax.get_yticklabels()] for one in (display, again)]
     assert ticks[0] == ticks[1]
     assert words(again) == words(display)
-    with pytest.raises(ArgumentError, match="was pickled, and cannot be drawn anew"):
+    with pytest.raises(ArgumentError, match="was pickled cannot be drawn again"):
         again.plot()
 
 

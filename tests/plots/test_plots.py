@@ -221,7 +221,7 @@ def test_what_a_display_has_not_its_axes_have():
     display = plot_fraud_rate(fraud_rate(transactions(is_fraud=[True])))
     display.set_title("Mine", loc="left")
     assert "'Mine'" in repr(display)
-    assert "1 row," in repr(display)
+    assert "1 row)" in repr(display)
     with pytest.raises(AttributeError, match="no_such_thing"):
         _ = display.no_such_thing
     assert copy.copy(display).ax is display.ax
