@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from synfin_analytics._core.arguments import whole_number
+from synfin_analytics._core.arguments import check_integer
 from synfin_analytics._core.plugins import draw
 
 if TYPE_CHECKING:
@@ -124,5 +124,5 @@ class GroupedPlots:
         return draw("plot_precision_recall", self._largest(max_groups), ax, title=title)
 
     def _largest(self, max_groups: int) -> dict[str, Any]:
-        count = whole_number(max_groups, "max_groups", least=1)
+        count = check_integer(max_groups, "max_groups", minimum=1)
         return dict(list(self._evaluations.items())[:count])
