@@ -206,7 +206,7 @@ def _applied(frame: pd.DataFrame, key: str, of: Callable[..., pd.DataFrame]) -> 
 
 def ours(source: str) -> dict[str, float]:
     """Seconds and memory of all 69 features, all rows."""
-    from synfin_analytics.features._engineer import engineer_features
+    from synfin_analytics.features import engineer_features
 
     rows = rows_of(source)
     engineer_features(rows.head(1000))  # imports
@@ -221,7 +221,7 @@ def ours(source: str) -> dict[str, float]:
 
 def theirs(source: str, sample: int, *, raw: bool) -> dict[str, float]:
     """Seconds for all rows, from those of a sample, whose results must be ours."""
-    from synfin_analytics.features._engineer import engineer_features
+    from synfin_analytics.features import engineer_features
 
     rows = rows_of(source)
     found, cost = in_pandas(rows, sample, raw=raw)

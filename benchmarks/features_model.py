@@ -14,7 +14,7 @@ import handbook
 import numpy as np
 import polars as pl
 
-from synfin_analytics.features._engineer import FEATURES, engineer_features
+from synfin_analytics.features import FEATURES, engineer_features
 from synfin_analytics.metrics.evaluation import evaluate
 from synfin_analytics.metrics.splits import prequential_folds
 

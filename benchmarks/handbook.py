@@ -21,7 +21,7 @@ from _place import open_place
 from synfin_analytics.database.config import DatabaseConfig
 from synfin_analytics.database.manager import DatabaseManager
 from synfin_analytics.exceptions import MissingDependencyError
-from synfin_analytics.features._windows import handbook_features
+from synfin_analytics.features import handbook_features
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_df
 from synfin_analytics.metrics.evaluation import evaluate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from synfin_analytics.features.definitions import as_markdown
+from synfin_analytics.features import definitions_markdown
 
 PAGE = Path(__file__).with_name("guide") / "features.md"
 BEGIN, END = "<!-- tables: python docs/features.py -->\n\n", "<!-- end of the tables -->\n"
@@ -14,7 +14,7 @@ def main() -> None:
     """Put the tables between their marks."""
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
-    PAGE.write_text(before + BEGIN + as_markdown() + END + after, encoding="utf-8")
+    PAGE.write_text(before + BEGIN + definitions_markdown() + END + after, encoding="utf-8")
 
 
 if __name__ == "__main__":

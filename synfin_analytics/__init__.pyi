@@ -28,9 +28,9 @@ from .exceptions import NotFoundError as NotFoundError
 from .exceptions import QueryError as QueryError
 from .exceptions import SchemaError as SchemaError
 from .exceptions import SynfinError as SynfinError
-from .features._engineer import engineer_features as engineer_features
-from .features._windows import handbook_features as handbook_features
-from .features._windows import window_features as window_features
+from .features import engineer_features as engineer_features
+from .features import handbook_features as handbook_features
+from .features import window_features as window_features
 from .io.display import show as show
 from .io.layouts import Layout as Layout
 from .io.layouts import read_layout as read_layout

@@ -1,8 +1,8 @@
-"""A simple scored model: what every better one should beat.
+"""A simple baseline model: what every better model should beat.
 
-A logistic regression of six things that are known at the moment of a payment. It learns from the
-first part of the period, chooses its threshold there, and is reported on the last part only; what
-lies between is left out, since labels take days to arrive.
+A logistic regression of six features that are known at the time of a payment. It is trained on the
+first part of a period, its threshold is chosen there, and it predicts the last part only. The days
+between are left out, since labels take days to arrive.
 """
 
 from __future__ import annotations
@@ -10,64 +10,82 @@ from __future__ import annotations
 import datetime as dt
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import polars as pl
 
+from synfin_analytics._core.arguments import format_value
 from synfin_analytics._core.arithmetic import ratio
-from synfin_analytics._core.formatting import format_date, pluralize
+from synfin_analytics._core.formatting import format_date, format_decimal, pluralize
 from synfin_analytics._core.frequency import read_delay
-from synfin_analytics._core.rolling import DAY, Amounts, Runs
+from synfin_analytics._core.grouped import factorize
+from synfin_analytics._core.html import table_html
+from synfin_analytics._core.output import from_polars
+from synfin_analytics._core.rolling import DAY, Amounts, GroupedRolling
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.features.payments import codes_of
 from synfin_analytics.io.coerce import coerce_columns, collect_columns
 
 if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    from narwhals.typing import IntoFrame
     from numpy.typing import NDArray
+
+    from synfin_analytics._core.output import Output
 
     Floats = NDArray[np.float64]
 
-#: What the model looks at, in words.
+#: Features of the model, in words.
 FEATURES = {
     "log_amount": "amount",
-    "amount_ratio": "amount against the customer's mean so far",
-    "amount_oddity": "how far it is from that mean, up or down",
+    "amount_ratio": "amount relative to the customer's mean so far",
+    "amount_deviation": "distance from that mean, up or down",
     "payments_24h": "the customer's payments in the last 24 hours",
     "night": "time of day (0 to 6 h UTC)",
-    "merchant_risk": "frauds at the merchant in the four weeks before the delay",
+    "merchant_risk": "fraud rate of the merchant in the four weeks before the label delay",
 }
-_NEEDED = ("transaction_id", "customer_id", "merchant_id", "timestamp", "amount", "is_fraud")
+_REQUIRED = ("transaction_id", "customer_id", "merchant_id", "timestamp", "amount", "is_fraud")
 _RISK_WINDOW = dt.timedelta(days=28)
-#: Payments that a merchant's own share of frauds must outweigh.
-_PRIOR = 20
+#: Weight of the prior fraud rate, in payments, and the prior itself.
+_PRIOR_WEIGHT, _PRIOR_RATE = 20, 0.01
 _PENALTY = 1e-4
-#: Smaller amounts, as of a verified card, count as this.
-_LEAST_AMOUNT = 0.01
+#: Smaller amounts, as of a card verification, count as this.
+_MIN_AMOUNT = 0.01
 _TOO_FEW = (
-    "`transactions` must cover a period with labelled rows in its first part and rows in its last; "
-    "these are too few to learn from some and predict others."
+    "`df` must have labelled transactions in the first part of its period and transactions in the "
+    "last; got too few to train on some and predict others."
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class BaselineModel:
-    """Predictions of the last part of a period, and how they came about.
+    """Baseline model, with its predictions of the last part of a period.
 
     Attributes
     ----------
+    name, version
+        Of the model, as in ``predictions``.
     predictions
-        Rows for ``model_predictions``, as :func:`synfin_analytics.load_df` takes them.
+        Rows for ``model_predictions``, ready for :func:`synfin_analytics.load_df`.
     threshold
-        Score from which on a payment is called fraud: where F1 was best on the first part.
-        Infinite if no fraud was known there.
+        Payments with at least this score are predicted to be fraud: the threshold with the best F1
+        on the training data; infinite if these have no known fraud.
     coefficients
         Of the standardised features, by name.
     train_end, test_start
-        End of the first part and beginning of the last.
+        End of the training period, and start of the predicted one.
     n_train, n_train_frauds
-        What it learnt from.
+        Number of labelled transactions, and of frauds among them, that the model was trained on.
+
+    Examples
+    --------
+    >>> from synfin_analytics import fit_baseline, simulate
+    >>> world = simulate(customers=100, merchants=20, days=60, seed=1)
+    >>> model = fit_baseline(world.transactions)
+    >>> model.to_frame()["feature"].tolist()[:2]
+    ['log_amount', 'amount_ratio']
     """
 
     name: str
@@ -80,46 +98,113 @@ class BaselineModel:
     n_train: int
     n_train_frauds: int
 
+    @overload
+    def to_frame(self, output: Literal["pandas"] = "pandas") -> pd.DataFrame: ...
+    @overload
+    def to_frame(self, output: Literal["polars"]) -> pl.DataFrame: ...
+    @overload
+    def to_frame(self, output: Literal["arrow"]) -> pa.Table: ...
+    def to_frame(self, output: Output = "pandas") -> pd.DataFrame | pl.DataFrame | pa.Table:
+        """Return the coefficients, one feature a row.
+
+        Parameters
+        ----------
+        output
+            ``"pandas"``, ``"polars"`` or ``"arrow"``.
+
+        Returns
+        -------
+        DataFrame
+            ``feature``, its ``description``, and its ``coefficient``.
+        """
+        features = {
+            "feature": list(self.coefficients),
+            "description": [FEATURES[name] for name in self.coefficients],
+            "coefficient": list(self.coefficients.values()),
+        }
+        return from_polars(pl.DataFrame(features), output)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the predictions, by attribute."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "threshold": self.threshold,
+            "coefficients": dict(self.coefficients),
+            "train_end": self.train_end,
+            "test_start": self.test_start,
+            "n_train": self.n_train,
+            "n_train_frauds": self.n_train_frauds,
+            "n_predictions": len(self.predictions),
+        }
+
     def __repr__(self) -> str:
-        return (
-            f"BaselineModel({self.name} {self.version}: learnt from "
-            f"{pluralize(self.n_train, 'transaction')} and "
-            f"{pluralize(self.n_train_frauds, 'fraud')} until {format_date(self.train_end)}; "
-            f"{pluralize(len(self.predictions), 'prediction')} from "
-            f"{format_date(self.test_start)} on)"
+        trained_on = (
+            f"{pluralize(self.n_train, 'transaction')} with "
+            f"{pluralize(self.n_train_frauds, 'fraud')} before {format_date(self.train_end)}"
+        )
+        predictions = (
+            f"{pluralize(len(self.predictions), 'prediction')} from {format_date(self.test_start)}"
+        )
+        return f"BaselineModel({self.name} {self.version}: trained on {trained_on}; {predictions})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (name, FEATURES[name], format_decimal(coefficient))
+            for name, coefficient in self.coefficients.items()
+        ]
+        return table_html(
+            ["feature", "description", "coefficient"],
+            rows,
+            caption=repr(self),
+            text_columns=(0, 1),
         )
 
 
 def fit_baseline(
-    df: Any,
+    df: IntoFrame,
     *,
     name: str = "baseline",
     version: str = "1.0",
     train_fraction: float = 0.7,
     label_delay: str | dt.timedelta = "7d",
 ) -> BaselineModel:
-    """Learn from the first part of a period, and predict the last.
+    """Train a logistic regression on the first part of a period, and predict the last.
 
     Parameters
     ----------
     df
-        Transactions with transaction_id, customer_id, merchant_id, timestamp, amount and is_fraud:
-        of pandas, polars, pyarrow or another engine. The predictions are a frame of polars.
+        Transactions with ``transaction_id``, ``customer_id``, ``merchant_id``, ``timestamp``,
+        ``amount`` and ``is_fraud``: pandas, polars, pyarrow or another engine.
     name, version
-        Of the model, as they are stored.
+        Of the model, as stored with the predictions.
     train_fraction
-        Share of the period to learn from.
+        Fraction of the period to train on, between 0 and 1.
     label_delay
-        Time that labels take: no label younger than it is used, and so much time lies between the
-        parts (less if the period is short). ``label_available_at`` is not read.
+        How long labels take: a number and a unit (m, h, d or w), or a timedelta. Younger labels are
+        not used, and the two parts are so far apart (less if the period is short).
+        ``label_available_at`` is not read.
+
+    Returns
+    -------
+    BaselineModel
+        The coefficients, the threshold and the predictions (a polars DataFrame).
 
     Raises
     ------
     NotFoundError
         A column is missing.
     ArgumentError
-        It is no frame, or there are too few transactions to learn from the first part and predict
-        the last.
+        ``df`` is not a DataFrame, or has too few transactions to train on the first part and
+        predict the last.
+
+    Notes
+    -----
+    The features, all known at the time of the payment, are the logarithm of the amount, that of its
+    ratio to the customer's mean so far and its absolute value, the logarithm of the customer's
+    payments in 24 hours, whether it is night, and the logarithm of the smoothed fraud rate of the
+    merchant. They are standardised; the regression has an L2 penalty and is fitted with L-BFGS.
+    The threshold has the best F1 on the training data.
 
     Examples
     --------
@@ -130,27 +215,28 @@ def fit_baseline(
     ['transaction_id', 'model_name', 'model_version', 'prediction']
     """
     delay = read_delay(label_delay, "label_delay")
-    if not 0 < train_fraction < 1:
-        raise ArgumentError(f"`train_fraction` must be between 0 and 1; got {train_fraction!r}.")
-    given = collect_columns(df, _NEEDED, (), "transactions", "fit_baseline")
-    rows = coerce_columns(given, Transaction, _NEEDED)
-    frame = features_of(rows, delay)
+    if not isinstance(train_fraction, float | int) or not 0 < train_fraction < 1:
+        raise ArgumentError(
+            f"`train_fraction` must be between 0 and 1; got {format_value(train_fraction)}."
+        )
+    columns = collect_columns(df, _REQUIRED, (), "transactions", "fit_baseline")
+    frame = compute_features(coerce_columns(columns, Transaction, _REQUIRED), delay)
     first, last = frame["timestamp"].min(), frame["timestamp"].max()
     if not isinstance(first, dt.datetime) or not isinstance(last, dt.datetime) or first == last:
         raise ArgumentError(_TOO_FEW)
     train_end = first + train_fraction * (last - first)
     test_start = train_end + min(delay, (last - train_end) / 3)
 
-    learn = frame.filter((pl.col("timestamp") < train_end) & pl.col("is_fraud").is_not_null())
+    train = frame.filter((pl.col("timestamp") < train_end) & pl.col("is_fraud").is_not_null())
     test = frame.filter(pl.col("timestamp") >= test_start)
-    if not len(learn) or not len(test):
+    if not len(train) or not len(test):
         raise ArgumentError(_TOO_FEW)
-    of = learn.select(list(FEATURES)).to_numpy()
-    centre, scale = of.mean(axis=0), np.maximum(of.std(axis=0), 1e-9)
-    truth = learn["is_fraud"].to_numpy().astype(np.float64)
-    weights = _fit((of - centre) / scale, truth)
-    threshold = best_threshold(_score((of - centre) / scale, weights), truth)
-    scores = _score((test.select(list(FEATURES)).to_numpy() - centre) / scale, weights)
+    features = train.select(list(FEATURES)).to_numpy()
+    mean, scale = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-9)
+    is_fraud = train["is_fraud"].to_numpy().astype(np.float64)
+    weights = _fit((features - mean) / scale, is_fraud)
+    threshold = best_f1_threshold(is_fraud, _score((features - mean) / scale, weights))
+    scores = _score((test.select(list(FEATURES)).to_numpy() - mean) / scale, weights)
     predictions = test.select(
         "transaction_id",
         pl.lit(name).alias("model_name"),
@@ -167,38 +253,43 @@ def fit_baseline(
         coefficients=dict(zip(FEATURES, weights[1:].tolist(), strict=True)),
         train_end=train_end,
         test_start=test_start,
-        n_train=len(learn),
-        n_train_frauds=int(truth.sum()),
+        n_train=len(train),
+        n_train_frauds=int(is_fraud.sum()),
     )
 
 
-def features_of(transactions: pl.DataFrame, delay: dt.timedelta) -> pl.DataFrame:
-    """Add to transactions, in the order of time, what the model looks at.
+def compute_features(transactions: pl.DataFrame, label_delay: dt.timedelta) -> pl.DataFrame:
+    """Sort transactions by time, and add the features of the model.
 
-    Each feature is of what is known at the moment of the payment; labels once ``delay`` has passed.
+    Each feature depends only on what is known at the time of the payment; on a label, once
+    ``label_delay`` has passed.
     """
     frame = transactions.sort("timestamp", "transaction_id").with_columns(
         pl.col("amount").cast(pl.Float64)
     )
-    at = frame["timestamp"].dt.epoch("us").to_numpy()
-    amount, truth = frame["amount"].to_numpy(), frame["is_fraud"].cast(pl.Boolean)
-    payers = Runs(codes_of(frame["customer_id"]), at)
-    whole = Amounts.of(amount)
-    paid = np.maximum(amount, _LEAST_AMOUNT)
-    by_mean = ratio(paid * whole.per, payers.window(include_current=False).mean(whole.units))
-    logs = {
-        "log_amount": np.log(paid),
-        "amount_ratio": np.log(np.where(np.isnan(by_mean), 1.0, by_mean)),
-        "payments_24h": np.log(payers.window(DAY).count()),
+    timestamps = frame["timestamp"].dt.epoch("us").to_numpy()
+    amount, is_fraud = frame["amount"].to_numpy(), frame["is_fraud"].cast(pl.Boolean)
+    customers = GroupedRolling(factorize(frame["customer_id"]), timestamps)
+    amounts = Amounts.from_floats(amount)
+    positive = np.maximum(amount, _MIN_AMOUNT)
+    mean_units = customers.window(include_current=False).mean(amounts.units)
+    amount_ratio = ratio(positive * amounts.units_per_one, mean_units)
+    logarithms = {
+        "log_amount": np.log(positive),
+        "amount_ratio": np.log(np.where(np.isnan(amount_ratio), 1.0, amount_ratio)),
+        "payments_24h": np.log(customers.window(DAY).count()),
     }
-    shops = Runs(codes_of(frame["merchant_id"]), at, counted=truth.is_not_null().to_numpy())
-    labels = shops.window(_RISK_WINDOW, lag=delay, include_current=False)
-    known, frauds = labels.count(), labels.sum(truth.fill_null(value=False).to_numpy())
+    merchants = GroupedRolling(
+        factorize(frame["merchant_id"]), timestamps, counted=is_fraud.is_not_null().to_numpy()
+    )
+    labels = merchants.window(_RISK_WINDOW, lag=label_delay, include_current=False)
+    n_labels, n_frauds = labels.count(), labels.sum(is_fraud.fill_null(value=False).to_numpy())
+    risk = (n_frauds + _PRIOR_RATE * _PRIOR_WEIGHT) / (n_labels + _PRIOR_WEIGHT)
     return frame.with_columns(
-        **{name: pl.Series(values) for name, values in logs.items()},
-        amount_oddity=pl.Series(np.abs(logs["amount_ratio"])),
+        **{name: pl.Series(values) for name, values in logarithms.items()},
+        amount_deviation=pl.Series(np.abs(logarithms["amount_ratio"])),
         night=(pl.col("timestamp").dt.hour() < 6).cast(pl.Float64),
-        merchant_risk=pl.Series(np.log((frauds + 0.01 * _PRIOR) / (known + _PRIOR))),
+        merchant_risk=pl.Series(np.log(risk)),
     )
 
 
@@ -208,35 +299,35 @@ def _score(features: Floats, weights: Floats) -> Floats:
     return scores
 
 
-def _fit(features: Floats, truth: Floats) -> Floats:
-    """Logistic regression with a slight penalty, which keeps the weights finite."""
+def _fit(features: Floats, is_fraud: Floats) -> Floats:
+    """Fit a logistic regression with a small penalty, which keeps the weights finite."""
     from scipy.optimize import minimize
 
     def loss(weights: Floats) -> tuple[float, Floats]:
         margin = weights[0] + features @ weights[1:]
-        error = _score(features, weights) - truth
-        value = float(np.mean(np.logaddexp(0, margin) - truth * margin))
-        slope = np.concatenate([[error.mean()], features.T @ error / len(truth)])
-        return value + _PENALTY / 2 * float(weights @ weights), slope + _PENALTY * weights
+        error = _score(features, weights) - is_fraud
+        value = float(np.mean(np.logaddexp(0, margin) - is_fraud * margin))
+        gradient = np.concatenate([[error.mean()], features.T @ error / len(is_fraud)])
+        return value + _PENALTY / 2 * float(weights @ weights), gradient + _PENALTY * weights
 
     start = np.zeros(features.shape[1] + 1)
-    found: Any = minimize(loss, start, jac=True, method="L-BFGS-B")
-    return np.asarray(found.x, dtype=np.float64)
+    minimum: Any = minimize(loss, start, jac=True, method="L-BFGS-B")
+    return np.asarray(minimum.x, dtype=np.float64)
 
 
-def best_threshold(scores: Floats, truth: Floats) -> float:
-    """Score from which on F1 is best; infinite where there is no fraud to find.
+def best_f1_threshold(is_fraud: Floats, scores: Floats) -> float:
+    """Return the threshold with the best F1; infinite if there is no fraud.
 
     Examples
     --------
-    >>> best_threshold(np.array([0.9, 0.8, 0.1]), np.array([1.0, 1.0, 0.0]))
+    >>> best_f1_threshold(np.array([1.0, 1.0, 0.0]), np.array([0.9, 0.8, 0.1]))
     0.8
     """
-    if not truth.any():
+    if not is_fraud.any():
         return math.inf
     order = np.argsort(-scores, kind="stable")
-    found = np.cumsum(truth[order])
-    f1 = 2 * found / (np.arange(1, len(order) + 1) + truth.sum())
-    # Equal scores are called alike: only the last of them ends a set of alarms.
-    ends = np.append(np.diff(scores[order]) != 0, True)
-    return float(scores[order][np.argmax(np.where(ends, f1, -1.0))])
+    true_positives = np.cumsum(is_fraud[order])
+    f1 = 2 * true_positives / (np.arange(1, len(order) + 1) + is_fraud.sum())
+    # Equal scores are predicted alike: only the last of them ends a set of alerts.
+    is_last = np.append(np.diff(scores[order]) != 0, True)
+    return float(scores[order][np.argmax(np.where(is_last, f1, -1.0))])

@@ -38,7 +38,6 @@ FRIENDS = {
     ("reports", "metrics"),
     ("reports", "repositories"),
     ("repositories", "database"),
-    ("repositories", "features"),
     ("repositories", "io"),
     ("repositories", "metrics"),
     ("simulation", "io"),

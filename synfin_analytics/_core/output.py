@@ -118,6 +118,29 @@ def to_frame(
     return frame_of({name: of_pieces(*given, output) for name, given in columns.items()}, output)
 
 
+def from_polars(frame: pl.DataFrame, output: Output) -> pd.DataFrame | pl.DataFrame | pa.Table:
+    """Convert a polars DataFrame to the kind of ``output``.
+
+    Raises
+    ------
+    ArgumentError
+        ``output`` is none of the three kinds.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from_polars(pl.DataFrame({"n": [1, 2]}), "arrow").to_pydict()
+    {'n': [1, 2]}
+    """
+    check_output(output)
+    if output == "polars":
+        return frame
+    table = frame.to_arrow()
+    return to_frame(
+        {name: (table[name].type, table[name].chunks) for name in frame.columns}, output
+    )
+
+
 def of_pieces(kind: pa.DataType, pieces: list[pa.Array], output: Output) -> Any:
     """Make the column of these prepared pieces, and give them up."""
     column = pa.chunked_array(pieces, _TEXTS[output] if _is_text(kind) else kind)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synfin_analytics._core.rolling import Runs
+from synfin_analytics._core.rolling import GroupedRolling
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,7 +64,7 @@ def bursts(
     rows = np.flatnonzero(among)
     if not len(rows):
         return found
-    counts = Runs(keys[rows], at[rows]).window(within, closed="both").count()
+    counts = GroupedRolling(keys[rows], at[rows]).window(within, closed="both").count()
     # Key after key, each in the order of time, a window is a range of places.
     order = np.argsort(keys[rows], kind="stable")
     ends = np.flatnonzero(counts[order] >= least)

@@ -12,8 +12,8 @@ import polars as pl
 
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.geography import great_circle_km
+from synfin_analytics._core.grouped import factorize
 from synfin_analytics.database.models import Transaction
-from synfin_analytics.features.payments import codes_of
 from synfin_analytics.io.coerce import coerce_columns, collect_columns, raise_invalid_rows
 
 if TYPE_CHECKING:
@@ -96,12 +96,12 @@ class Ledger:
     @functools.cached_property
     def customer(self) -> Integers:
         """Number of the customer, from 0 on."""
-        return codes_of(self.frame["customer_id"])
+        return factorize(self.frame["customer_id"])
 
     @functools.cached_property
     def merchant(self) -> Integers:
         """Number of the merchant, from 0 on."""
-        return codes_of(self.frame["merchant_id"])
+        return factorize(self.frame["merchant_id"])
 
     @functools.cached_property
     def card(self) -> Integers:
@@ -120,7 +120,7 @@ class Ledger:
 
     def _together(self, *columns: str) -> Integers:
         texts = (pl.col(name).fill_null("") for name in columns)
-        return codes_of(self.frame.select(pl.concat_str(*texts, separator="\x00")).to_series())
+        return factorize(self.frame.select(pl.concat_str(*texts, separator="\x00")).to_series())
 
     @functools.cached_property
     def paid_back(self) -> Mask:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from synfin_analytics._core.formatting import format_number
-from synfin_analytics._core.rolling import Runs
+from synfin_analytics._core.rolling import GroupedRolling
 from synfin_analytics.detection._bursts import NONE
 from synfin_analytics.detection.detector import Detector, grown, hits
 
@@ -59,7 +59,7 @@ class AmountSpike(Detector):
         which = spikes(ledger, self.amount_ratio, self.min_history) & ledger.strange
         if ledger.tells_strangers:
             for at in (ledger.at, -ledger.at):  # before, and after
-                runs = Runs(ledger.customer, at, counted=ledger.strange)
+                runs = GroupedRolling(ledger.customer, at, counted=ledger.strange)
                 which &= runs.window(self.isolation).count() == 1
         found = singles(ledger, which)
         return found.with_columns(

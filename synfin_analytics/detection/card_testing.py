@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from synfin_analytics._core.formatting import format_number, pluralize
-from synfin_analytics._core.rolling import Runs
+from synfin_analytics._core.rolling import GroupedRolling
 from synfin_analytics.detection._bursts import NONE, bursts
 from synfin_analytics.detection.detector import Detector, grown, hits
 
@@ -45,7 +45,11 @@ class CardTesting(Detector):
         tests = remote & (ledger.amount <= self.tiny_amount)
         episode = bursts(ledger.card, ledger.at, tests, self.window, self.min_count)
         tested = episode != NONE
-        before = Runs(ledger.card, ledger.at, counted=tested).window(self.cash_out_window).last()
+        before = (
+            GroupedRolling(ledger.card, ledger.at, counted=tested)
+            .window(self.cash_out_window)
+            .last_row()
+        )
         large = (
             remote & ~tested & (before >= 0) & (ledger.amount >= self.amount_ratio * ledger.mean)
         )

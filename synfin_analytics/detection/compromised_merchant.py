@@ -11,7 +11,7 @@ import polars as pl
 from scipy.stats import poisson
 
 from synfin_analytics._core.formatting import format_number, pluralize
-from synfin_analytics._core.rolling import Runs
+from synfin_analytics._core.rolling import GroupedRolling
 from synfin_analytics.detection._bursts import NONE, microseconds
 from synfin_analytics.detection.detector import Detector, grown
 
@@ -69,8 +69,8 @@ class CompromisedMerchant(Detector):
         flagged = np.zeros(len(ledger), np.bool_)
         flagged[visit] = True
         rate = flagged[visits].mean()
-        runs = Runs(ledger.terminal[visits], ledger.at[visits]).window(self.window)
-        cards = runs.distinct(np.where(flagged, ledger.card, NONE)[visits])
+        runs = GroupedRolling(ledger.terminal[visits], ledger.at[visits]).window(self.window)
+        cards = runs.n_unique(np.where(flagged, ledger.card, NONE)[visits])
         expected = rate * runs.count()
         chance = poisson.sf(cards - 1, expected)
         found = (cards >= self.min_cards) & (chance <= self.max_p_value)

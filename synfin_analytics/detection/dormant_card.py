@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from synfin_analytics._core.formatting import format_number, pluralize
-from synfin_analytics._core.rolling import DAY, Runs
+from synfin_analytics._core.rolling import DAY, GroupedRolling
 from synfin_analytics.detection._bursts import bursts, microseconds
 from synfin_analytics.detection.detector import Detector, grown, hits
 
@@ -38,13 +38,15 @@ class DormantCard(Detector):
 
     def find(self, ledger: Ledger) -> pl.DataFrame:
         """Find it; see :meth:`Detector.find`."""
-        runs = Runs(ledger.customer, ledger.at)
-        before = runs.window(include_current=False).last()
+        runs = GroupedRolling(ledger.customer, ledger.at)
+        before = runs.window(include_current=False).last_row()
         silent = np.where(before >= 0, ledger.at - ledger.at[before], 0)
         days = silent / DAY
         mean_gap = ledger.span_days / np.maximum(ledger.payments, 1)
         wakes = (silent >= microseconds(self.inactivity)) & (days >= self.gap_factor * mean_gap)
-        woken = Runs(ledger.customer, ledger.at, counted=wakes).window(self.window).last()
+        woken = (
+            GroupedRolling(ledger.customer, ledger.at, counted=wakes).window(self.window).last_row()
+        )
         after = (woken >= 0) & ~ledger.paid_back
         episode = bursts(ledger.customer, ledger.at, after, self.window, self.min_count)
         found = hits(

@@ -11,7 +11,7 @@ import polars as pl
 
 from synfin_analytics._core.formatting import format_number
 from synfin_analytics._core.geography import great_circle_km
-from synfin_analytics._core.rolling import HOUR, Runs
+from synfin_analytics._core.rolling import HOUR, GroupedRolling
 from synfin_analytics.detection._bursts import NONE, spells
 from synfin_analytics.detection._context import AXES
 from synfin_analytics.detection.detector import Detector, grown, hits
@@ -96,7 +96,7 @@ class ImpossibleTravel(Detector):
         place = np.unique(grid.astype(np.int64), axis=1, return_inverse=True)[1].ravel()
         counts = np.zeros(len(ledger), np.int64)
         for at in (ledger.at[rows], -ledger.at[rows]):
-            counts[rows] += Runs(place, at).window(self.usage_window).count()
+            counts[rows] += GroupedRolling(place, at).window(self.usage_window).count()
         return counts
 
     def words(self, figures: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from synfin_analytics._core.formatting import format_number, pluralize
-from synfin_analytics._core.rolling import Amounts, Runs
+from synfin_analytics._core.rolling import Amounts, GroupedRolling
 from synfin_analytics.detection._bursts import bursts
 from synfin_analytics.detection.detector import Detector, grown, hits
 
@@ -36,13 +36,13 @@ class RefundAbuse(Detector):
     def find(self, ledger: Ledger) -> pl.DataFrame:
         """Find it; see :meth:`Detector.find`."""
         pair = ledger.customer * (ledger.merchant.max(initial=0) + 1) + ledger.merchant
-        money = Amounts.of(ledger.amount)
+        money = Amounts.from_floats(ledger.amount)
         refund = ledger.is_one_of("transaction_type", "refund")
-        so_far = Runs(pair, ledger.at).window()
+        so_far = GroupedRolling(pair, ledger.at).window()
         bought = so_far.sum(np.where(ledger.spent, money.units, 0))
         unbought = refund & (so_far.sum(np.where(refund, money.units, 0)) > bought)
         episode = bursts(pair, ledger.at, unbought, self.window, self.min_count)
-        found = hits(episode, refunded=ledger.amount, bought=money.money(bought))
+        found = hits(episode, refunded=ledger.amount, bought=money.to_money(bought))
         return found.with_columns(
             pl.col("refunded").sum().over("episode").round(2),
             pl.col("bought").max().over("episode").round(2),

@@ -1,4 +1,4 @@
-"""Features of the customer's earlier payments: amounts, pace, habits."""
+"""Features of the customer's earlier payments: amounts, velocity, habits."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from synfin_analytics._core.arithmetic import ratio
-from synfin_analytics._core.ranks import first_of_each, highest_so_far, lower_before, pairs
-from synfin_analytics._core.rolling import DAY, HOUR, Runs
+from synfin_analytics._core.grouped import (
+    count_lower_before,
+    cumulative_max,
+    first_rows,
+    pair_codes,
+)
+from synfin_analytics._core.rolling import DAY, HOUR, MINUTE, GroupedRolling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,195 +22,219 @@ if TYPE_CHECKING:
 
     from synfin_analytics._core.rolling import Window
     from synfin_analytics.features._calendar import Features
-    from synfin_analytics.features.payments import Payments
+    from synfin_analytics.features._payments import Payments
 
     Integers = NDArray[np.int64]
     Floats = NDArray[np.float64]
-    Mask = NDArray[np.bool_]
 
-VELOCITY = {"1h": HOUR, "6h": 6 * HOUR, "24h": DAY, "7d": 7 * DAY, "30d": 30 * DAY}
-MEANS = ("24h", "7d", "30d")
-MERCHANTS = ("24h", "7d")
-COUNTRIES = "24h"
-#: Earlier payments without which nothing is called unusual.
-HABIT = 10
-#: What makes up less than one in so many of them is unusual.
-RARE = 20
-#: Standard deviations above the mean from which on an amount is unusual.
-FAR = 3
-#: Hours of a slot of the day.
-SLOT = 3 * HOUR
+_VELOCITY = {"1h": HOUR, "6h": 6 * HOUR, "24h": DAY, "7d": 7 * DAY, "30d": 30 * DAY}
+_MEAN_WINDOWS = ("24h", "7d", "30d")
+_MERCHANT_WINDOWS = ("24h", "7d")
+_COUNTRY_WINDOW = "24h"
+#: Earlier payments needed to call anything unusual.
+_MIN_HISTORY = 10
+#: Unusual is what makes up less than one in so many of them.
+_RARE = 20
+#: An unusual amount is so many standard deviations above the mean.
+_DEVIATIONS = 3
+#: Slots of the day.
+_SLOT = 3 * HOUR
 #: So many payments in so long are a burst.
-BURST, BURST_TIME = 3, 10 * 60_000_000
-_LIMB = 20  # bits
+_BURST_COUNT, _BURST_WINDOW = 3, 10 * MINUTE
+#: Bits of the digits in which squares are summed.
+_DIGIT = 20
 
 
-def customer_parts(payments: Payments) -> list[Callable[[], Features]]:
-    """Compare each payment with what its customer did before: in parts, to be done at once."""
-    runs = Runs(payments.customer, payments.at, rows=payments.wanted)
-    before = runs.window(include_current=False)
+def customer_feature_parts(payments: Payments) -> list[Callable[[], Features]]:
+    """Compare each payment with its customer's earlier ones: in parts, to be computed in parallel.
+
+    Returns
+    -------
+    list
+        Functions without parameters, each of which returns some of the features.
+    """
+    rolling = GroupedRolling(payments.customer, payments.timestamp, selected=payments.selected)
+    earlier = rolling.window(include_current=False)
     return [
-        lambda: _amounts(payments, before),
-        lambda: _velocity(payments, runs),
-        lambda: _kinds(payments, before),
-        lambda: _habits(payments, before),
+        lambda: _amount_features(payments, earlier),
+        lambda: _velocity_features(payments, rolling),
+        lambda: _novelty_features(payments, earlier),
+        lambda: _habit_features(payments, earlier),
     ]
 
 
-def _amounts(payments: Payments, before: Window) -> Features:
+def _amount_features(payments: Payments, earlier: Window) -> Features:
     amounts = payments.amount
-    amount, earlier = amounts.money(amounts.units[payments.wanted]), before.count()
-    total = amounts.money(before.sum(amounts.units))
-    mean, deviation = ratio(total, earlier), _deviation(payments, before)
-    highest = _of(amounts.money(highest_so_far(payments.customer, amounts.units)), before.last())
-    unusual = amount > mean + FAR * deviation
+    amount, count = amounts.to_money(amounts.units[payments.selected]), earlier.count()
+    total = amounts.to_money(earlier.sum(amounts.units))
+    mean, deviation = ratio(total, count), _standard_deviation(payments, earlier)
+    highest = _take(
+        amounts.to_money(cumulative_max(payments.customer, amounts.units)), earlier.last_row()
+    )
+    n_lower = count_lower_before(payments.customer, amounts.units)[payments.selected]
+    unusual = amount > mean + _DEVIATIONS * deviation
     return {
         "amount_normalized": ratio(amount, mean),
         "amount_zscore": ratio(amount - mean, deviation),
         "amount_deviation_from_mean": amount - mean,
-        "amount_percentile": ratio(
-            lower_before(payments.customer, amounts.units)[payments.wanted], earlier
-        ),
+        "amount_percentile": ratio(n_lower, count),
         "amount_to_max_ratio": ratio(amount, highest),
-        "unusual_amount": np.where(earlier >= HABIT, unusual, -1),
+        "unusual_amount": np.where(count >= _MIN_HISTORY, unusual, -1),
         "customer_lifetime_value": total,
         "customer_avg_amount": mean,
         "customer_std_amount": deviation,
         "customer_max_amount": highest,
-        "customer_transaction_count": earlier,
+        "customer_transaction_count": count,
     }
 
 
-def _deviation(payments: Payments, before: Window) -> Floats:
-    """Compute the standard deviation of earlier amounts (n - 1), NaN of less than two.
+def _standard_deviation(payments: Payments, earlier: Window) -> Floats:
+    """Compute the standard deviation of earlier amounts (n - 1); NaN for fewer than two.
 
-    Of differences to the customer's first amount, so that no digits cancel. Their squares are added
-    up in pieces of 20 bits, exactly: in floating point, other rows would show in the last digits.
+    Amounts are taken relative to the customer's first one, so that no digits cancel. Their squares
+    are summed in digits of 20 bits, exactly: in floating point, rows of other customers would
+    change the last digits.
     """
-    amounts, first = payments.amount, first_of_each(payments.customer)
-    cents = amounts.units // (amounts.per // 100)
-    off = cents - cents[first]
-    high, low = np.divmod(np.abs(off), 1 << _LIMB)
+    amounts, first = payments.amount, first_rows(payments.customer)
+    cents = amounts.units // (amounts.units_per_one // 100)
+    difference = cents - cents[first]
+    high, low = np.divmod(np.abs(difference), 1 << _DIGIT)
     squares = (
-        before.sum(high * high) * 2.0 ** (2 * _LIMB)
-        + before.sum(high * low) * 2.0 ** (_LIMB + 1)
-        + before.sum(low * low)
+        earlier.sum(high * high) * 2.0 ** (2 * _DIGIT)
+        + earlier.sum(high * low) * 2.0 ** (_DIGIT + 1)
+        + earlier.sum(low * low)
     )
-    deviation = _spread(squares, off, before) / 100
-    if amounts.per == 100:
+    deviation = _deviation_from_squares(squares, difference, earlier) / 100
+    if amounts.units_per_one == 100:
         return deviation
-    # Only where an earlier amount is not of whole cents: others' decimals show in no last digit.
-    off = amounts.units - amounts.units[first]
-    rest, low = np.divmod(np.abs(off), 1 << _LIMB)
-    high, middle = np.divmod(rest, 1 << _LIMB)
+    # Only where an earlier amount has fractional cents, so that the decimals of one customer do not
+    # change the last digits of another.
+    difference = amounts.units - amounts.units[first]
+    rest, low = np.divmod(np.abs(difference), 1 << _DIGIT)
+    high, middle = np.divmod(rest, 1 << _DIGIT)
     squares = (
-        before.sum(high * high) * 2.0 ** (4 * _LIMB)
-        + before.sum(high * middle) * 2.0 ** (3 * _LIMB + 1)
-        + before.sum(2 * high * low + middle * middle) * 2.0 ** (2 * _LIMB)
-        + before.sum(middle * low) * 2.0 ** (_LIMB + 1)
-        + before.sum(low * low)
+        earlier.sum(high * high) * 2.0 ** (4 * _DIGIT)
+        + earlier.sum(high * middle) * 2.0 ** (3 * _DIGIT + 1)
+        + earlier.sum(2 * high * low + middle * middle) * 2.0 ** (2 * _DIGIT)
+        + earlier.sum(middle * low) * 2.0 ** (_DIGIT + 1)
+        + earlier.sum(low * low)
     )
-    finer = _spread(squares, off, before) / amounts.per
-    return np.where(before.sum(amounts.fine) > 0, finer, deviation)
+    exact = _deviation_from_squares(squares, difference, earlier) / amounts.units_per_one
+    return np.where(earlier.sum(amounts.has_fractional_cents) > 0, exact, deviation)
 
 
-def _spread(squares: Floats | Integers, off: Integers, before: Window) -> Floats:
-    """Compute the standard deviation from a sum of squares and the values."""
-    count, sums = before.count(), before.sum(off).astype(np.float64)
-    spread = squares - ratio(sums * sums, count)
-    return np.sqrt(np.maximum(ratio(spread, np.maximum(count - 1, 0)), 0))
+def _deviation_from_squares(
+    squares: Floats | Integers, values: Integers, earlier: Window
+) -> Floats:
+    """Compute the standard deviation from the sum of squares and the values."""
+    count, sums = earlier.count(), earlier.sum(values).astype(np.float64)
+    deviations = squares - ratio(sums * sums, count)
+    variance = ratio(deviations, np.maximum(count - 1, 0))
+    return np.sqrt(np.maximum(variance, 0))
 
 
-def _velocity(payments: Payments, runs: Runs) -> Features:
-    found: Features = {"is_burst": runs.window(BURST_TIME).count() >= BURST}
-    for name, length in VELOCITY.items():
-        window = runs.window(length)
-        count, spent = window.count(), window.sum(payments.amount.units)
-        found[f"tx_velocity_{name}"] = count
-        found[f"amount_velocity_{name}"] = payments.amount.money(spent)
-        if name in MEANS:
-            found[f"avg_amount_{name}"] = payments.amount.money(spent, count)
-        if name in MERCHANTS:
-            found[f"distinct_merchants_{name}"] = window.distinct(payments.merchant)
-        if name == COUNTRIES:
-            countries = window.distinct(payments.country)
-            found[f"distinct_countries_{name}"] = np.where(countries > 0, countries, -1)
-    return found
+def _velocity_features(payments: Payments, rolling: GroupedRolling) -> Features:
+    features: Features = {"is_burst": rolling.window(_BURST_WINDOW).count() >= _BURST_COUNT}
+    for name, length in _VELOCITY.items():
+        window = rolling.window(length)
+        count, total = window.count(), window.sum(payments.amount.units)
+        features[f"tx_velocity_{name}"] = count
+        features[f"amount_velocity_{name}"] = payments.amount.to_money(total)
+        if name in _MEAN_WINDOWS:
+            features[f"avg_amount_{name}"] = payments.amount.to_money(total, count)
+        if name in _MERCHANT_WINDOWS:
+            features[f"distinct_merchants_{name}"] = window.n_unique(payments.merchant)
+        if name == _COUNTRY_WINDOW:
+            n_countries = window.n_unique(payments.country)
+            features[f"distinct_countries_{name}"] = np.where(n_countries > 0, n_countries, -1)
+    return features
 
 
-def _kinds(payments: Payments, before: Window) -> Features:
+def _novelty_features(payments: Payments, earlier: Window) -> Features:
+    slot = payments.timestamp % DAY // _SLOT
     return {
-        "unusual_time": _unusual(payments, payments.at % DAY // SLOT, before),
-        "unusual_merchant": _unusual(payments, payments.category, before),
-        "is_new_country": _new(payments, payments.country),
-        "is_new_device": _new(payments, payments.device),
+        "unusual_time": _is_rare(payments, slot, earlier),
+        "unusual_merchant": _is_rare(payments, payments.category, earlier),
+        "is_new_country": _is_new(payments, payments.country),
+        "is_new_device": _is_new(payments, payments.device),
         "customer_prior_fraud_count": _known_frauds(payments),
     }
 
 
-def _habits(payments: Payments, before: Window) -> Features:
-    number = np.arange(len(payments.at))
-    pair = pairs(payments.customer, payments.merchant)
-    new_merchant = first_of_each(pair) == number
-    days = payments.at // DAY
-    new_day = first_of_each(pairs(payments.customer, days - days.min(initial=0))) == number
-    earlier, at = before.count(), payments.at[payments.wanted]
-    last, first = (_of(payments.at, rows) for rows in (before.last(), before.first()))
-    since_first = (at - first) / DAY
-    since_signup = at.astype("M8[us]") - payments.signup[payments.wanted]
-    same = Runs(pair, payments.at, rows=payments.wanted).window(include_current=False)
+def _habit_features(payments: Payments, earlier: Window) -> Features:
+    row_number = np.arange(len(payments.timestamp))
+    customer_merchant = pair_codes(payments.customer, payments.merchant)
+    new_merchant = first_rows(customer_merchant) == row_number
+    day = payments.timestamp // DAY
+    customer_day = pair_codes(payments.customer, day - day.min(initial=0))
+    new_day = first_rows(customer_day) == row_number
+    count, timestamp = earlier.count(), payments.timestamp[payments.selected]
+    last, first = (
+        _take(payments.timestamp, rows) for rows in (earlier.last_row(), earlier.first_row())
+    )
+    days_since_first = (timestamp - first) / DAY
+    since_signup = timestamp.astype("M8[us]") - payments.account_created[payments.selected]
+    same_merchant = GroupedRolling(
+        customer_merchant, payments.timestamp, selected=payments.selected
+    ).window(include_current=False)
+    mean_gap = ratio(last - first, np.maximum(count - 1, 0))
     return {
-        "is_new_merchant": new_merchant[payments.wanted],
-        "customer_transaction_frequency": earlier / np.maximum(since_first, 1),
-        "customer_active_days": before.sum(new_day),
-        "customer_merchant_diversity": ratio(before.sum(new_merchant), earlier),
-        "time_since_last_normalized": ratio(
-            at - last, ratio(last - first, np.maximum(earlier - 1, 0))
-        ),
+        "is_new_merchant": new_merchant[payments.selected],
+        "customer_transaction_frequency": count / np.maximum(days_since_first, 1),
+        "customer_active_days": earlier.sum(new_day),
+        "customer_merchant_diversity": ratio(earlier.sum(new_merchant), count),
+        "time_since_last_normalized": ratio(timestamp - last, mean_gap),
         "time_since_signup": since_signup / np.timedelta64(DAY, "us"),
-        "time_since_first_transaction": since_first,
-        "time_since_last_same_merchant": (at - _of(payments.at, same.last())) / DAY,
+        "time_since_first_transaction": days_since_first,
+        "time_since_last_same_merchant": (
+            timestamp - _take(payments.timestamp, same_merchant.last_row())
+        )
+        / DAY,
     }
 
 
-def _of(values: NDArray[np.int64] | Floats, rows: Integers) -> Floats:
-    """Take values of other rows, NaN where there is none."""
-    found = np.full(len(rows), np.nan)
-    some = rows >= 0
-    found[some] = values[rows[some]]
-    return found
+def _take(values: Integers | Floats, rows: Integers) -> Floats:
+    """Return values of other rows, NaN where there is none."""
+    taken = np.full(len(rows), np.nan)
+    exists = rows >= 0
+    taken[exists] = values[rows[exists]]
+    return taken
 
 
-def _unusual(payments: Payments, kinds: Integers, before: Window) -> Integers:
-    """Whether few of the customer's earlier payments were of this kind; -1 where that is open."""
-    earlier, alike = before.sum(kinds >= 0), _alike(payments, kinds)
-    open_ = (kinds[payments.wanted] < 0) | (earlier < HABIT)
-    return np.where(open_, -1, RARE * alike < earlier)
+def _is_rare(payments: Payments, codes: Integers, earlier: Window) -> Integers:
+    """Whether few of the customer's earlier payments have the same code; -1 where undefined."""
+    count, same = earlier.sum(codes >= 0), _count_same(payments, codes)
+    undefined = (codes[payments.selected] < 0) | (count < _MIN_HISTORY)
+    return np.where(undefined, -1, _RARE * same < count)
 
 
-def _new(payments: Payments, kinds: Integers) -> Integers:
-    """Whether none of the customer's earlier payments was of this kind; -1 where it has none."""
-    return np.where(kinds[payments.wanted] < 0, -1, _alike(payments, kinds) == 0)
+def _is_new(payments: Payments, codes: Integers) -> Integers:
+    """Whether none of the customer's earlier payments has the same code; -1 where missing."""
+    return np.where(codes[payments.selected] < 0, -1, _count_same(payments, codes) == 0)
 
 
-def _alike(payments: Payments, kinds: Integers) -> Integers:
-    """Count the customer's earlier payments of the same kind."""
-    known = kinds >= 0
-    if not known.any():
-        return np.zeros(int(payments.wanted.sum()), np.int64)
-    keys = pairs(payments.customer, kinds)
-    runs = Runs(keys, payments.at, counted=known, rows=payments.wanted)
-    return runs.window(include_current=False).count()
+def _count_same(payments: Payments, codes: Integers) -> Integers:
+    """Count the customer's earlier payments with the same code."""
+    present = codes >= 0
+    if not present.any():
+        return np.zeros(int(payments.selected.sum()), np.int64)
+    rolling = GroupedRolling(
+        pair_codes(payments.customer, codes),
+        payments.timestamp,
+        counted=present,
+        selected=payments.selected,
+    )
+    return rolling.window(include_current=False).count()
 
 
 def _known_frauds(payments: Payments) -> Integers:
-    """Count the frauds among the earlier payments whose label is known; -1 if that is of none."""
-    runs = Runs(
+    """Count the frauds among the earlier payments with known labels; -1 if no label is known."""
+    rolling = GroupedRolling(
         payments.customer,
-        payments.at,
-        known_at=payments.known_at,
-        counted=payments.fraud >= 0,
-        rows=payments.wanted,
+        payments.timestamp,
+        available_at=payments.label_available_at,
+        counted=payments.is_fraud >= 0,
+        selected=payments.selected,
     )
-    known = runs.window(include_current=False)
-    return np.where(known.count() > 0, known.sum(payments.fraud == 1), -1)
+    known = rolling.window(include_current=False)
+    return np.where(known.count() > 0, known.sum(payments.is_fraud == 1), -1)

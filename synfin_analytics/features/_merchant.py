@@ -1,42 +1,48 @@
-"""Features of the merchant's earlier payments, and of the frauds among them that are known."""
+"""Features of the merchant's earlier payments, and of their labels that were known by then."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from synfin_analytics._core.arithmetic import ratio
-from synfin_analytics._core.rolling import DAY, Runs
+from synfin_analytics._core.rolling import DAY, GroupedRolling
 
 if TYPE_CHECKING:
     from synfin_analytics.features._calendar import Features
-    from synfin_analytics.features.payments import Payments
+    from synfin_analytics.features._payments import Payments
 
-WINDOWS = {"1d": DAY, "7d": 7 * DAY, "30d": 30 * DAY}
+_WINDOWS = {"1d": DAY, "7d": 7 * DAY, "30d": 30 * DAY}
 
 
 def merchant_features(payments: Payments) -> Features:
-    """Describe the merchant as it was known at each payment."""
+    """Describe the merchant as known at the time of each payment."""
     amounts = payments.amount
-    amount = amounts.money(amounts.units[payments.wanted])
-    runs = Runs(payments.merchant, payments.at, rows=payments.wanted, by_time=payments.by_time)
-    labels = Runs(
+    amount = amounts.to_money(amounts.units[payments.selected])
+    rolling = GroupedRolling(
         payments.merchant,
-        payments.at,
-        by_time=payments.by_time,
-        known_at=payments.known_at,
-        counted=payments.fraud >= 0,
-        rows=payments.wanted,
+        payments.timestamp,
+        selected=payments.selected,
+        time_order=payments.time_order,
     )
-    before, known = runs.window(include_current=False), labels.window(include_current=False)
-    mean = amounts.money(before.sum(amounts.units), before.count())
-    found: Features = {
+    labels = GroupedRolling(
+        payments.merchant,
+        payments.timestamp,
+        time_order=payments.time_order,
+        available_at=payments.label_available_at,
+        counted=payments.is_fraud >= 0,
+        selected=payments.selected,
+    )
+    earlier = rolling.window(include_current=False)
+    known = labels.window(include_current=False)
+    mean = amounts.to_money(earlier.sum(amounts.units), earlier.count())
+    features: Features = {
         "amount_to_merchant_avg_ratio": ratio(amount, mean),
         "merchant_avg_amount": mean,
-        "merchant_transaction_count": before.count(),
-        "merchant_fraud_rate": known.mean(payments.fraud == 1),
+        "merchant_transaction_count": earlier.count(),
+        "merchant_fraud_rate": known.mean(payments.is_fraud == 1),
     }
-    for name, length in WINDOWS.items():
-        found[f"merchant_tx_count_{name}"] = runs.window(length).count()
+    for name, length in _WINDOWS.items():
+        features[f"merchant_tx_count_{name}"] = rolling.window(length).count()
         known = labels.window(length, include_current=False)
-        found[f"merchant_fraud_rate_{name}"] = known.mean(payments.fraud == 1)
-    return found
+        features[f"merchant_fraud_rate_{name}"] = known.mean(payments.is_fraud == 1)
+    return features

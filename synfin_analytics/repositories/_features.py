@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, or_, select
 
 from synfin_analytics.database.models import Customer, Merchant, MLFeatures, Transaction
-from synfin_analytics.features._engineer import engineer_features
-from synfin_analytics.features.payments import OF_CUSTOMERS, OF_MERCHANTS, OPTIONAL, REQUIRED
+from synfin_analytics.features import INPUT_COLUMNS, engineer_features
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.load.report import LoadReport
 from synfin_analytics.io.read import read_df
@@ -42,10 +41,10 @@ def engineer(
     """
     started = time.perf_counter()
     customers, merchants = (
-        _columns(session, Customer, ("customer_id", *OF_CUSTOMERS)),
-        _columns(session, Merchant, ("merchant_id", *OF_MERCHANTS)),
+        _columns(session, Customer, INPUT_COLUMNS["customers"]),
+        _columns(session, Merchant, INPUT_COLUMNS["merchants"]),
     )
-    names, delay = [*REQUIRED, *OPTIONAL], {}
+    names, delay = [*INPUT_COLUMNS["transactions"]], {}
     if label_delay is not None:
         names.remove("label_available_at")
         delay = {"label_delay": label_delay}

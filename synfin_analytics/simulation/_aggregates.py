@@ -10,7 +10,7 @@ import polars as pl
 from synfin_analytics._core.geography import great_circle_km
 from synfin_analytics._core.rolling import DAY as DAY_US
 from synfin_analytics._core.rolling import HOUR as HOUR_US
-from synfin_analytics._core.rolling import Runs
+from synfin_analytics._core.rolling import GroupedRolling
 from synfin_analytics.database.models.parties import RISK_CATEGORIES
 from synfin_analytics.simulation._payments import ATM, COMPLETED, DAY, REFUND
 
@@ -33,13 +33,13 @@ _DORMANT_DAYS = 60
 def history(paid: Payments, world: World) -> dict[str, pl.Series]:
     """Columns that look back; the payments are in the order of time."""
     at = paid.time * _SECOND
-    runs = Runs(paid.customer, at)
+    runs = GroupedRolling(paid.customer, at)
     columns: dict[str, NDArray[np.generic]] = {}
     for name, length in (("hour", HOUR_US), ("day", DAY_US)):
         window = runs.window(length, include_current=False)
         columns[f"transactions_last_{name}"] = window.count().astype(np.int32)
         columns[f"amount_last_{name}"] = window.sum(paid.cents) / 100
-    last = runs.window(include_current=False).last()
+    last = runs.window(include_current=False).last_row()
     since = np.where(last < 0, np.nan, (paid.time - paid.time[last]).astype(np.float64))
     columns |= _distances(paid, world, at) | {
         "time_since_last_transaction": since,
@@ -56,7 +56,7 @@ def _distances(paid: Payments, world: World, at: Integers) -> dict[str, Floats]:
     merchant, customer = paid.merchant[rows], paid.customer[rows]
     here = shops.latitude[merchant], shops.longitude[merchant]
     home = people.latitude[customer], people.longitude[customer]
-    before = Runs(customer, at[rows]).window(include_current=False).last()
+    before = GroupedRolling(customer, at[rows]).window(include_current=False).last_row()
     there = tuple(np.where(before < 0, np.nan, each[before]) for each in here)
     found = {}
     for name, place in (("home", home), ("last", there)):
@@ -70,9 +70,13 @@ def _risk_so_far(key: Integers, paid: Payments) -> Floats:
     """Share of frauds among the earlier payments of each key, of those known at the moment."""
     at = paid.time * _SECOND
     known = np.maximum(paid.known, paid.time) * _SECOND
-    earlier = Runs(key, at).window(include_current=False).count()
+    earlier = GroupedRolling(key, at).window(include_current=False).count()
     fraud = paid.fraud > 0
-    frauds = Runs(key, at, known_at=known, counted=fraud).window(include_current=False).count()
+    frauds = (
+        GroupedRolling(key, at, available_at=known, counted=fraud)
+        .window(include_current=False)
+        .count()
+    )
     return _risk(frauds, earlier)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from synfin_analytics._core import rolling as windows
 from synfin_analytics._core.geography import great_circle_km
-from synfin_analytics._core.rolling import DAY, HOUR, Amounts, Runs
+from synfin_analytics._core.rolling import DAY, HOUR, Amounts, GroupedRolling
 from synfin_analytics.exceptions import ArgumentError
 
 #: Few moments and keys, so that there are ties, and rows at the very ends of windows.
@@ -74,30 +74,30 @@ def test_every_window_holds_the_rows_of_its_definition(rows, window, late, room)
     rows = [row | {"known": row["at"] + row["late"] * late} for row in rows]
     column = {name: np.array([row[name] for row in rows]) for name in ROW}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(windows, "_LONGEST", room)
-        runs = Runs(
+        patch.setattr(windows, "_LARGEST", room)
+        runs = GroupedRolling(
             column["key"],
             column["at"].astype(np.int64),
-            known_at=column["known"].astype(np.int64) if late else None,
+            available_at=column["known"].astype(np.int64) if late else None,
             counted=column["counted"].astype(bool),
-            rows=column["wanted"].astype(bool),
+            selected=column["wanted"].astype(bool),
         )
     found = runs.window(**window)
     want = [within(rows, place, **window) for place, row in enumerate(rows) if row["wanted"]]
     values = column["value"].astype(np.int64)
     assert found.count().tolist() == [len(one) for one in want]
     assert found.sum(values).tolist() == [int(values[one].sum()) for one in want]
-    assert found.first().tolist() == [one[0] if one else -1 for one in want]
-    assert found.last().tolist() == [one[-1] if one else -1 for one in want]
+    assert found.first_row().tolist() == [one[0] if one else -1 for one in want]
+    assert found.last_row().tolist() == [one[-1] if one else -1 for one in want]
     distinct = [len({rows[number]["value"] for number in one} - {-1}) for one in want]
-    assert found.distinct(values).tolist() == distinct
+    assert found.n_unique(values).tolist() == distinct
 
 
 def test_sums_of_money_are_exact_however_large_the_others_are():
-    amounts = Amounts.of([1e9 + 0.01, 0.1, 0.2, 1e9 + 0.02])
-    sums = Runs(["a", "b", "b", "a"], [0, 1, 2, 3]).window(HOUR).sum(amounts.units)
+    amounts = Amounts.from_floats([1e9 + 0.01, 0.1, 0.2, 1e9 + 0.02])
+    sums = GroupedRolling(["a", "b", "b", "a"], [0, 1, 2, 3]).window(HOUR).sum(amounts.units)
     assert sums.tolist() == [100000000001, 10, 30, 200000000003]
-    assert amounts.money(sums).tolist() == [1e9 + 0.01, 0.1, 0.3, 2e9 + 0.03]
+    assert amounts.to_money(sums).tolist() == [1e9 + 0.01, 0.1, 0.3, 2e9 + 0.03]
 
 
 @pytest.mark.parametrize(
@@ -111,14 +111,16 @@ def test_sums_of_money_are_exact_however_large_the_others_are():
     ],
 )
 def test_the_unit_of_amounts_is_the_largest_that_holds_them_all(amounts, per):
-    whole = Amounts.of(amounts)
-    assert whole.per == per
-    np.testing.assert_allclose(whole.money(whole.units), amounts, atol=5e-7, rtol=0)
+    whole = Amounts.from_floats(amounts)
+    assert whole.units_per_one == per
+    np.testing.assert_allclose(whole.to_money(whole.units), amounts, atol=5e-7, rtol=0)
 
 
 def test_a_mean_of_amounts_does_not_depend_on_the_unit():
     units, count = np.array([1001, 7, 0]), np.array([3, 7, 0])
-    means = [Amounts(units, per).money(units * (per // 100), count) for per in (100, 1000, 10**6)]
+    means = [
+        Amounts(units, per).to_money(units * (per // 100), count) for per in (100, 1000, 10**6)
+    ]
     np.testing.assert_array_equal(means[0], np.array([1001 / 3 / 100, 0.01, np.nan]))
     np.testing.assert_array_equal(means[1], means[0])
     np.testing.assert_array_equal(means[2], means[0])
@@ -126,18 +128,18 @@ def test_a_mean_of_amounts_does_not_depend_on_the_unit():
 
 def test_a_total_that_runs_over_leaves_the_windows_right():
     large = np.array([2**62, 2**62, 2**62, 5])
-    assert Runs(["a", "b", "c", "d"], [0, 1, 2, 3]).window().sum(large)[-1] == 5
+    assert GroupedRolling(["a", "b", "c", "d"], [0, 1, 2, 3]).window().sum(large)[-1] == 5
 
 
 def test_a_mean_of_no_rows_is_not_a_number():
-    means = Runs(["a", "a"], [0, 1]).window(HOUR, include_current=False).mean([4, 4])
+    means = GroupedRolling(["a", "a"], [0, 1]).window(HOUR, include_current=False).mean([4, 4])
     np.testing.assert_array_equal(means, [np.nan, 4])
 
 
 def test_keys_of_any_kind_over_a_century_fit():
     at = np.array(["1950-01-01", "2050-01-01"], "M8[us]").repeat(70_000)
     keys = np.tile([f"key {number}" for number in range(70_000)], 2)
-    assert Runs(keys, at).window(100 * 366 * DAY).count()[-1] == 2
+    assert GroupedRolling(keys, at).window(100 * 366 * DAY).count()[-1] == 2
 
 
 @pytest.mark.parametrize(
@@ -153,14 +155,17 @@ def test_keys_of_any_kind_over_a_century_fit():
             "`closed` must be one of right, left",
         ),
         (lambda runs: runs.window(HOUR).sum([0.5]), "amounts in cents"),
-        (lambda _: Runs(["a", "b"], [1]), "got 2 keys and 1 moments"),
-        (lambda _: Runs(["a"], [0.5]), "datetime64 or whole microseconds"),
-        (lambda _: Runs(["a"], np.array(["NaT"], "M8[us]")), "must have a moment in every row"),
+        (lambda _: GroupedRolling(["a", "b"], [1]), "got 2 keys and 1 timestamps"),
+        (lambda _: GroupedRolling(["a"], [0.5]), "datetime64 or whole microseconds"),
+        (
+            lambda _: GroupedRolling(["a"], np.array(["NaT"], "M8[us]")),
+            "must not have missing values",
+        ),
     ],
 )
 def test_what_is_no_window_is_refused(call, message):
     with pytest.raises(ArgumentError, match=re.escape(message)):
-        call(Runs(["a"], [1]))
+        call(GroupedRolling(["a"], [1]))
 
 
 @pytest.mark.parametrize(

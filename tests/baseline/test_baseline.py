@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from synfin_analytics.baseline import FEATURES, best_threshold, features_of, fit_baseline
+from synfin_analytics.baseline import FEATURES, best_f1_threshold, compute_features, fit_baseline
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.io.load import load_df
 from synfin_analytics.metrics import Confusion
@@ -88,11 +88,11 @@ def test_features_are_of_what_is_known_at_the_moment():
             "is_fraud": [True, None, False, True, False],
         }
     )
-    features = features_of(frame, dt.timedelta(days=7))
+    features = compute_features(frame, dt.timedelta(days=7))
     # C1 paid 10, then 10 and 30, then 10, 30 and 80 before; C2 nothing.
     ratios = [0, math.log(30 / 10), 0, math.log(80 / 20), math.log(40 / 40)]
     assert features["amount_ratio"].to_list() == pytest.approx(ratios)
-    assert features["amount_oddity"].to_list() == pytest.approx([abs(one) for one in ratios])
+    assert features["amount_deviation"].to_list() == pytest.approx([abs(one) for one in ratios])
     assert features["payments_24h"].to_list() == pytest.approx([0, math.log(2), 0, 0, 0])
     assert features["night"].to_list() == [0, 1, 0, 0, 0]
     # At day 8 the labels of days 0 and 1 are known: one fraud of two. At day 40 those before day 5
@@ -128,7 +128,7 @@ def test_no_other_threshold_has_a_better_f1(rows):
             ))
         ).f1  # fmt: skip
 
-    assert f1(best_threshold(scores, truth)) == max(f1(one) for one in scores)
+    assert f1(best_f1_threshold(truth, scores)) == max(f1(one) for one in scores)
 
 
 @pytest.mark.parametrize("kind", ["pandas in pieces", "pandas with objects", "pyarrow"])
@@ -181,9 +181,9 @@ def test_an_amount_that_is_missing_is_refused(world):
 
 
 def test_too_little_to_learn_from_is_said(world):
-    with pytest.raises(ArgumentError, match="too few to learn from"):
+    with pytest.raises(ArgumentError, match="too few to train on"):
         fit_baseline(world.transactions.head(1))
-    with pytest.raises(ArgumentError, match="too few to learn from"):
+    with pytest.raises(ArgumentError, match="too few to train on"):
         fit_baseline(world.transactions.with_columns(is_fraud=pl.lit(None, pl.Boolean)))
     with pytest.raises(NotFoundError, match="no column 'amount'"):
         fit_baseline(world.transactions.drop("amount"))

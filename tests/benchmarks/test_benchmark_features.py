@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from handbook_data import generated
 
-from synfin_analytics.features._engineer import FEATURES
+from synfin_analytics.features import FEATURES
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 

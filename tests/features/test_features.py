@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from synfin_analytics import ArgumentError, MLFeatures, NotFoundError, engineer_features, simulate
-from synfin_analytics.features.definitions import DEFINITIONS, as_markdown
+from synfin_analytics.features import DEFINITIONS, definitions_markdown
 
 DOCS = Path(__file__).parents[2] / "docs" / "guide" / "features.md"
 START = dt.datetime(2026, 2, 27, 22, tzinfo=dt.UTC)
@@ -122,7 +122,7 @@ def test_each_feature_is_what_its_definition_says(frame, delay, dated):
 
 def test_the_definitions_are_those_of_the_table_and_of_the_docs():
     assert [each.name for each in DEFINITIONS] == MLFeatures.feature_names()
-    assert as_markdown() in DOCS.read_text(encoding="utf-8"), "run python docs/features.py"
+    assert definitions_markdown() in DOCS.read_text(encoding="utf-8"), "run python docs/features.py"
 
 
 def test_ids_count_up_as_numbers_do():
@@ -447,7 +447,7 @@ def test_customers_and_merchants_that_are_not_in_their_tables_are_told():
     known = payments["customer_id"].unique(maintain_order=True)[:-2]
     with pytest.raises(
         ArgumentError,
-        match=r"customer_id: is not in the table of customers \(add 2 customers, or give no custo",
+        match=r"customer_id: is not in the table of customers \(add 2 customers, or omit `custo",
     ):
         engineer_features(payments, people.filter(pl.col("customer_id").is_in(known.implode())))
     with pytest.raises(ArgumentError, match=r"merchant_id: is not in the table of merchants"):

@@ -60,8 +60,8 @@ def small():
 
 
 TABLES = ["Simulation", "DetectedPatterns", "Evaluation", "GroupedEvaluation", "Comparison",
-          "Confusion"]  # fmt: skip
-WORDS = ["BaselineModel", "Threshold", "TopK", "TimeSplit", "Display", "DatabaseConfig",
+          "Confusion", "BaselineModel"]  # fmt: skip
+WORDS = ["Threshold", "TopK", "TimeSplit", "Display", "DatabaseConfig",
          "DatabaseManager"]  # fmt: skip
 
 
@@ -86,12 +86,12 @@ def test_a_simulation_says_how_large_it_is(small):
     assert f">{payments}</td>" in world._repr_html_()
 
 
-def test_a_scored_model_says_what_it_learnt_from(small):
+def test_a_baseline_model_says_what_it_was_trained_on(small):
     model = small["BaselineModel"]
     assert repr(model) == (
-        f"BaselineModel(baseline 1.0: learnt from {model.n_train:,} transactions and "
-        f"{model.n_train_frauds} frauds until {model.train_end:%Y-%m-%d}; "
-        f"{model.predictions.height:,} predictions from {model.test_start:%Y-%m-%d} on)"
+        f"BaselineModel(baseline 1.0: trained on {model.n_train:,} transactions with "
+        f"{model.n_train_frauds} frauds before {model.train_end:%Y-%m-%d}; "
+        f"{model.predictions.height:,} predictions from {model.test_start:%Y-%m-%d})"
     )
 
 

@@ -447,7 +447,7 @@ def test_with_drift_frauds_from_afar_grow_and_life_moves_online():
         ({"start": "2025-01-01"}, "`start` must be a date"),
         ({"start": dt.datetime(2025, 1, 1, tzinfo=dt.UTC)}, "`start` must be a date"),
         ({"start": dt.date(3000, 1, 1)}, "`start` must be in the years 1900 to 2200"),
-        ({"output": "spark"}, "`frame` must be"),
+        ({"output": "spark"}, "`output` must be"),
         ({"patterns": None}, 'Pattern names must be "all", a list of names'),
         ({"patterns": 5}, 'Pattern names must be "all", a list of names'),
         ({"patterns": [["card_testing"]]}, "Pattern names must be"),

@@ -1,4 +1,4 @@
-"""Where a value stands among the earlier ones of its key: held against the definition."""
+"""Codes, orders and running statistics by group, compared with their definitions."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from engines import QUICK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synfin_analytics._core.ranks import (
-    first_of_each,
-    highest_so_far,
-    lower_before,
-    pairs,
-    stable_order,
+from synfin_analytics._core.grouped import (
+    count_lower_before,
+    cumulative_max,
+    first_rows,
+    pair_codes,
+    stable_argsort,
 )
 
 #: Long enough for pieces that are cut in halves several times, of few keys that are mixed.
@@ -39,31 +39,31 @@ def test_earlier_rows_of_the_key_with_a_lower_value_are_counted(rows):
     want = [
         sum(each < value for each in earlier(keys, values, row)) for row, value in enumerate(values)
     ]
-    assert lower_before(keys, values).tolist() == want
+    assert count_lower_before(keys, values).tolist() == want
 
 
 @settings(phases=QUICK, max_examples=40, deadline=None)
 @given(rows=rows())
-def test_the_highest_so_far_is_of_the_key(rows):
+def test_the_cumulative_max_is_of_the_key(rows):
     keys, values = rows
     want = [max([*earlier(keys, values, row), value]) for row, value in enumerate(values)]
-    assert highest_so_far(keys, values).tolist() == want
+    assert cumulative_max(keys, values).tolist() == want
 
 
 @settings(phases=QUICK, max_examples=40, deadline=None)
 @given(rows=rows())
 def test_the_first_row_of_each_value_is_found(rows):
     _, values = rows
-    assert first_of_each(values).tolist() == [values.tolist().index(value) for value in values]
+    assert first_rows(values).tolist() == [values.tolist().index(value) for value in values]
 
 
 @pytest.mark.parametrize("numbers", [[], [0], [3, -1, 3, 2], [2**40, 5, 2**16, 5, 2**40 + 1, -7]])
 def test_equal_numbers_stay_in_their_order(numbers):
     given = np.array(numbers, np.int64)
-    assert stable_order(given).tolist() == np.argsort(given, kind="stable").tolist()
+    assert stable_argsort(given).tolist() == np.argsort(given, kind="stable").tolist()
 
 
 def test_a_pair_has_a_number_of_its_own_unless_half_of_it_is_unknown():
     one, other = np.divmod(np.arange(20), 5)
-    assert len(set(pairs(one, other).tolist())) == 20
-    assert pairs(np.array([-1, 2, 1]), np.array([3, -1, 3])).tolist()[:2] == [-1, -1]
+    assert len(set(pair_codes(one, other).tolist())) == 20
+    assert pair_codes(np.array([-1, 2, 1]), np.array([3, -1, 3])).tolist()[:2] == [-1, -1]

@@ -1,0 +1,197 @@
+"""The 69 features of transactions: :func:`engineer_features`."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import pyarrow as pa
+
+from synfin_analytics._core.dates import Bound, half_open
+from synfin_analytics._core.frequency import read_delay
+from synfin_analytics._core.validation.spec import spec_of
+from synfin_analytics.database.models import MLFeatures
+from synfin_analytics.features._calendar import calendar_features
+from synfin_analytics.features._customer import customer_feature_parts
+from synfin_analytics.features._location import location_features
+from synfin_analytics.features._merchant import merchant_features
+from synfin_analytics.features._payments import (
+    CUSTOMER_COLUMNS,
+    MERCHANT_COLUMNS,
+    OPTIONAL,
+    REQUIRED,
+    Payments,
+)
+from synfin_analytics.io.coerce import collect_columns, make_frame_like
+
+if TYPE_CHECKING:
+    import polars as pl
+    from narwhals.typing import IntoDataFrame, IntoDataFrameT, IntoFrame, IntoLazyFrame
+    from numpy.typing import NDArray
+
+    from synfin_analytics.features._calendar import Features
+
+#: Names of the features, in the order of the table.
+FEATURES = tuple(MLFeatures.feature_names())
+#: Columns that the features of a transaction are computed from, by table.
+INPUT_COLUMNS = {
+    "transactions": (*REQUIRED, *OPTIONAL),
+    "customers": ("customer_id", *CUSTOMER_COLUMNS),
+    "merchants": ("merchant_id", *MERCHANT_COLUMNS),
+}
+_ARROW_TYPES = {"number": pa.float64(), "integer": pa.int32(), "boolean": pa.bool_()}
+#: More threads would need more memory at a time, and wait for it.
+_MAX_THREADS = 4
+
+
+@overload
+def engineer_features(
+    df: pl.LazyFrame,
+    customers: IntoFrame | None = ...,
+    merchants: IntoFrame | None = ...,
+    *,
+    label_delay: str | dt.timedelta = ...,
+    start: Bound = ...,
+    end: Bound = ...,
+) -> pl.DataFrame: ...
+@overload
+def engineer_features(
+    df: IntoDataFrameT,
+    customers: IntoFrame | None = ...,
+    merchants: IntoFrame | None = ...,
+    *,
+    label_delay: str | dt.timedelta = ...,
+    start: Bound = ...,
+    end: Bound = ...,
+) -> IntoDataFrameT: ...
+@overload
+def engineer_features(
+    df: IntoLazyFrame,
+    customers: IntoFrame | None = ...,
+    merchants: IntoFrame | None = ...,
+    *,
+    label_delay: str | dt.timedelta = ...,
+    start: Bound = ...,
+    end: Bound = ...,
+) -> IntoDataFrame: ...
+def engineer_features(
+    df: IntoFrame,
+    customers: IntoFrame | None = None,
+    merchants: IntoFrame | None = None,
+    *,
+    label_delay: str | dt.timedelta = "7d",
+    start: Bound = None,
+    end: Bound = None,
+) -> Any:
+    """Compute the 69 features of ``ml_features``, each from what was known at the time.
+
+    A feature depends on the row itself, on earlier rows (those with the same timestamp in the order
+    of their ids) and on labels that were known by then; on nothing else, to the last bit. So you
+    can add new days: pass their history too, and ``start``.
+
+    Parameters
+    ----------
+    df
+        Transactions: pandas, polars (eager or lazy), pyarrow, DuckDB or Dask, in any order, with
+        the columns ``transaction_id``, ``customer_id``, ``merchant_id``, ``amount`` and
+        ``timestamp``. Amounts must not be negative; they may be 0, and have up to six decimals
+        (more are rounded). Optional columns, without which the features that need them are NULL:
+        ``is_fraud``, ``label_available_at``, ``latitude``, ``longitude``, ``is_online``,
+        ``country``, ``device_id``, ``merchant_category``, ``is_holiday``, ``distance_from_home``,
+        ``distance_from_last``.
+    customers
+        All customers, with ``customer_id`` and, where known, ``account_created`` and the
+        ``latitude`` and ``longitude`` of their homes.
+    merchants
+        All merchants, with ``merchant_id`` and the ``category`` for rows without their own.
+    label_delay
+        How long labels take if ``df`` has no column ``label_available_at``: a number and a unit (m,
+        h, d or w), or a timedelta. With that column, ``label_delay`` is ignored, and a missing cell
+        means that the label was known immediately.
+    start, end
+        Compute features only of rows from ``start`` on and before ``end``: dates or datetimes, as
+        objects or ISO 8601 strings, in UTC by default. A date without a time is its midnight, so
+        ``end`` excludes that day. Rows before ``start`` are history.
+
+    Returns
+    -------
+    DataFrame
+        ``transaction_id`` and the features, ready for :func:`synfin_analytics.load_df`: one row for
+        each transaction of the period, in the order of ``df``; of the same kind as ``df`` (polars
+        for a LazyFrame, pyarrow for DuckDB, pandas for Dask; pandas keeps its index). Formula, unit
+        and window of each feature are in the guide, and in
+        :data:`synfin_analytics.features.DEFINITIONS`.
+
+    Raises
+    ------
+    NotFoundError
+        A required column is missing; the message suggests the closest name.
+    ArgumentError
+        Ids, timestamps or amounts are missing, an id is repeated, a cell is invalid, or a customer
+        or merchant is not in its table: the message lists these rows. ``label_delay`` is negative,
+        or ``end`` is not later than ``start``.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> transactions = pl.DataFrame(
+    ...     {
+    ...         "transaction_id": ["T1", "T2", "T3"],
+    ...         "customer_id": "C1",
+    ...         "merchant_id": ["M1", "M1", "M2"],
+    ...         "timestamp": ["2026-03-01T10:00", "2026-03-01T10:30", "2026-03-09T10:00"],
+    ...         "amount": [10.0, 30.0, 50.0],
+    ...         "is_fraud": [True, False, False],
+    ...     }
+    ... )
+    >>> features = engineer_features(transactions)
+    >>> features.select("transaction_id", "tx_velocity_1h", "amount_normalized").rows()
+    [('T1', 1, None), ('T2', 2, 3.0), ('T3', 1, 2.5)]
+    >>> features["customer_prior_fraud_count"].to_list()  # labels take 7 days
+    [None, None, 1]
+    """
+    delay = read_delay(label_delay, "label_delay") // dt.timedelta(microseconds=1)
+    first, after = (_to_numpy(bound) for bound in half_open(start, end))
+    rows = collect_columns(df, REQUIRED, OPTIONAL, "transactions", "engineer_features")
+    payments = Payments.from_frames(
+        rows, customers, merchants, label_delay=delay, start=first, end=after
+    )
+    selected_rows = payments.row[payments.selected]
+    order = np.argsort(selected_rows)
+    columns = _compute(payments, order)
+    ids = rows.select("transaction_id")[selected_rows[order]]
+    return make_frame_like(ids, {name: columns[name] for name in FEATURES}, keep=["transaction_id"])
+
+
+def _compute(payments: Payments, order: NDArray[np.int64]) -> dict[str, pa.Array]:
+    """Compute all features, several parts in parallel: NumPy releases the lock on Python."""
+    parts = [
+        *customer_feature_parts(payments),
+        lambda: merchant_features(payments),
+        lambda: location_features(payments),
+        lambda: calendar_features(payments),
+    ]
+    with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
+        results = pool.map(lambda part: _to_arrow(part(), order), parts)
+        return {name: values for result in results for name, values in result.items()}
+
+
+def _to_arrow(features: Features, order: NDArray[np.int64]) -> dict[str, pa.Array]:
+    """Convert features to the types of the table, NULL where missing, in the order of the input."""
+    columns, arrays = spec_of(MLFeatures).columns, {}
+    for name, values in features.items():
+        ordered, kind = values[order], columns[name].kind
+        missing = np.isnan(ordered) if kind == "number" else ordered < 0
+        if kind == "boolean":
+            ordered = ordered == 1
+        arrays[name] = pa.array(ordered, _ARROW_TYPES[kind], mask=missing)
+    return arrays
+
+
+def _to_numpy(bound: dt.datetime | None) -> np.datetime64 | None:
+    if bound is None:
+        return None
+    return np.datetime64(bound.astimezone(dt.UTC).replace(tzinfo=None), "us")
