@@ -30,7 +30,7 @@ def test_the_code_runs_from_top_to_bottom_and_gives_numbers(manager, tmp_path, m
     assert space["rates"]["fraud_rate"].notna().all()
     assert space["by_amount"]["fraud_rate"].notna().all()
     assert len(space["features"]) == len(space["world"].transactions)
-    assert len(space["patterns"].frame()) > 0
+    assert len(space["patterns"].to_frame()) > 0
     evaluation = space["evaluation"]
     assert evaluation.average_precision > evaluation.prevalence
     assert (tmp_path / "report.html").is_file()
