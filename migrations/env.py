@@ -62,7 +62,7 @@ else:
         fileConfig(config.config_file_name, disable_existing_loggers=False)
     manager = DatabaseManager()
     try:
-        with schema.migrating(manager) as connection:
+        with schema.migration_transaction(manager) as connection:
             run(connection)
     finally:
         manager.close()

@@ -22,8 +22,7 @@ from psycopg2 import sql
 from sqlalchemy import text
 
 from synfin_analytics.database import embedded
-from synfin_analytics.database._settings import VARIABLES
-from synfin_analytics.database.config import DatabaseConfig
+from synfin_analytics.database.config import VARIABLES, DatabaseConfig
 from synfin_analytics.database.manager import DatabaseManager, get_db_manager
 
 if TYPE_CHECKING:

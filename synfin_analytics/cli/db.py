@@ -49,10 +49,10 @@ def upgrade(revision: str) -> None:
     with _open() as manager:
         before = schema.check_version(manager)
         after = schema.upgrade(manager, revision)
-        if after == before.found:
+        if after == before.version:
             click.echo(f"{_place(manager)}: already at version {after}.")
         else:
-            click.echo(f"{_place(manager)}: upgraded from {_version(before.found)} to {after}.")
+            click.echo(f"{_place(manager)}: upgraded from {_version(before.version)} to {after}.")
 
 
 @db.command(context_settings={"ignore_unknown_options": True})  # "-1" is not an option
@@ -77,12 +77,12 @@ def downgrade(ctx: click.Context, revision: str, yes: bool) -> None:
             ctx.exit(1)
         after = schema.downgrade(manager, revision)
         click.echo(
-            f"{_place(manager)}: downgraded from version {before.found} to {_version(after)}."
+            f"{_place(manager)}: downgraded from version {before.version} to {_version(after)}."
         )
 
 
 def _confirm(manager: DatabaseManager, before: SchemaVersion, revision: str) -> bool:
-    click.echo(f"{_place(manager)} is at version {before.found} and contains:")
+    click.echo(f"{_place(manager)} is at version {before.version} and contains:")
     _echo_rows(manager, before)
     return click.confirm(
         f"Downgrade to {revision} and lose the rows and columns that it does not have?", err=True
@@ -116,7 +116,7 @@ def status() -> None:
     config = DatabaseConfig.from_env()
     if config.embedded and not _echo_embedded(config):
         return
-    with _open() as manager, schema.refusals_in_words():
+    with _open() as manager, schema.translate_errors():
         if not config.embedded:
             _echo_server(manager)
         version = schema.check_version(manager)

@@ -1,7 +1,7 @@
-"""What libpq reads from its own environment (``PGHOSTADDR``, ``PGSERVICE``, ...), and who may.
+"""Environment variables of libpq (``PGHOSTADDR``, ``PGSERVICE``, ...), and whom they affect.
 
-The embedded server is the one that this package started: none of these variables may lead elsewhere
-or change the session. A user's own server gets those that README lists.
+The embedded server is the one that this package started: none of these variables may lead to
+another server or change the session. For a user's own server, those that the README lists apply.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from psycopg2.extensions import libpq_version
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Variable, parameter that overrides it, its neutral value on a socket, oldest libpq that has it.
+# Variable, parameter that overrides it, neutral value on a socket, oldest libpq with the parameter.
 _PARAMETERS = (
     ("PGHOSTADDR", "hostaddr", "", 0),
     ("PGPASSWORD", "password", "", 0),
@@ -50,45 +50,45 @@ _PARAMETERS = (
 )
 # No parameter overrides these.
 _WITHOUT_PARAMETER = ("PGSERVICE", "PGDATESTYLE", "PGTZ", "PGGEQO")
-_environment = threading.RLock()
+_environment_lock = threading.RLock()
 
 
 def overriding() -> dict[str, str]:
-    """Parameters that override the variables that are set now, but for PGSERVICE and its kin."""
+    """Return parameters that override the variables set now, except those without a parameter."""
     version = libpq_version()
     return {
         parameter: neutral
-        for variable, parameter, neutral, since in _PARAMETERS
-        if variable in os.environ and version >= since
+        for variable, parameter, neutral, oldest in _PARAMETERS
+        if variable in os.environ and version >= oldest
     }
 
 
 @contextmanager
 def environment(*, applies: bool) -> Iterator[None]:
-    """While a connection opens, keep out what no parameter overrides, or hold it still.
+    """Remove the variables that no parameter overrides while a connection opens, or protect them.
 
-    Nothing waits for the lock, unless one of these variables is set.
+    The lock is held only if one of these variables is set.
 
     Parameters
     ----------
     applies
-        Whether ``PGSERVICE``, ``PGDATESTYLE``, ``PGTZ`` and ``PGGEQO`` are for this connection.
+        Whether ``PGSERVICE``, ``PGDATESTYLE``, ``PGTZ`` and ``PGGEQO`` apply to this connection.
     """
-    with ExitStack() as held:
-        held.enter_context(_environment)
-        given = {name: os.environ[name] for name in _WITHOUT_PARAMETER if name in os.environ}
-        if not given:
-            held.close()
+    with ExitStack() as stack:
+        stack.enter_context(_environment_lock)
+        variables = {name: os.environ[name] for name in _WITHOUT_PARAMETER if name in os.environ}
+        if not variables:
+            stack.close()
         elif not applies:
-            held.callback(os.environ.update, given)
-            for name in given:
+            stack.callback(os.environ.update, variables)
+            for name in variables:
                 del os.environ[name]
         yield
 
 
 def _after_fork() -> None:
-    global _environment
-    _environment = threading.RLock()  # another thread of the parent may have held it
+    global _environment_lock
+    _environment_lock = threading.RLock()  # another thread of the parent may have held it
 
 
 os.register_at_fork(after_in_child=_after_fork)

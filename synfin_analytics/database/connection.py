@@ -1,4 +1,4 @@
-"""One connection to PostgreSQL, or one clear error."""
+"""Connections to PostgreSQL, and clear errors when there is none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import psycopg2.extensions
 from psycopg2 import sql
 
 from synfin_analytics.database import _libpq
-from synfin_analytics.database._settings import revealed
+from synfin_analytics.database.config import reveal_secrets
 from synfin_analytics.database.logging import logger
 from synfin_analytics.exceptions import ArgumentError, DatabaseConnectionError
 
@@ -34,38 +34,40 @@ _RESTARTING = (
 )
 _UNREACHABLE = ("Connection refused", "No such file or directory", "server closed the connection")
 
+#: By a part of the driver's message: what it means and what to do.
 _ADVICE = (
-    ("password authentication failed", "The server refused the password or the user: check "
+    ("password authentication failed", "The server rejected the password or the user: check "
      "DB_USER and DB_PASSWORD."),
-    ("no password supplied", "The server asks for a password: set DB_PASSWORD, or keep it in "
+    ("no password supplied", "The server requires a password: set DB_PASSWORD, or store it in "
      "~/.pgpass."),
-    ("no pg_hba.conf entry", "The server has no rule that lets this user in from here: ask its "
-     "administrator, and check DB_SSLMODE, for the rule may ask for TLS."),
-    ("peer authentication failed", "The server lets only a user of that name of its own system in "
-     "through the socket: check DB_USER."),
-    ("server does not support SSL", "The server has no TLS, and DB_SSLMODE asks for it: switch it "
-     "on there, or set DB_SSLMODE=prefer if the network is trusted."),
+    ("no pg_hba.conf entry", "The server's pg_hba.conf does not allow this user to connect from "
+     "here: ask its administrator, and check DB_SSLMODE, since the entry may require TLS."),
+    ("peer authentication failed", "Through its socket, the server only allows a user of its own "
+     "operating system with that name: check DB_USER."),
+    ("server does not support SSL", "The server does not support TLS, which DB_SSLMODE requires: "
+     "enable it there, or set DB_SSLMODE=prefer if the network is trusted."),
     ("certificate verify failed", "The server's certificate is not signed by the authority in "
      "DB_SSLROOTCERT: check that file, and that this is the right server."),
     ("does not match host name", "The server's certificate is for another name: use the name in "
      "it as DB_HOST."),
-    ("root certificate file", "DB_SSLMODE asks to verify the server's certificate: set "
-     "DB_SSLROOTCERT to its authority's certificate."),
+    ("root certificate file", "DB_SSLMODE requires the server's certificate to be verified: set "
+     "DB_SSLROOTCERT to the certificate of its authority."),
     ("SSL", "The encrypted connection failed: check DB_SSLMODE and DB_SSLROOTCERT."),
-    ("could not translate host name", "There is no host of that name: check DB_HOST."),
-    ("Connection refused", "Nothing listens there: check DB_HOST and DB_PORT, and that the server "
-     "runs."),
+    ("could not translate host name", "There is no host with that name: check DB_HOST."),
+    ("Connection refused", "No server listens there: check DB_HOST and DB_PORT, and that the "
+     "server is running."),
     ("No such file or directory", "There is no socket there: check DB_HOST, and that the server "
-     "runs."),
+     "is running."),
     ("timeout expired", "The host did not answer: check DB_HOST, DB_PORT and the firewall."),
     ("No route to host", "The host cannot be reached: check DB_HOST and the network."),
-    ("too many", "All connections of the server are taken: close some, or lower DB_POOL_SIZE."),
-    ("remaining connection slots", "All connections of the server are taken: close some, or lower "
+    ("too many", "All connections of the server are in use: close some, or lower DB_POOL_SIZE."),
+    ("remaining connection slots", "All connections of the server are in use: close some, or lower "
      "DB_POOL_SIZE."),
 )  # fmt: skip
 
 
-# What DISCARD ALL does, which would need a round trip of its own, and the time zone of `_open`.
+# DISCARD ALL must be a statement of its own, hence a round trip more: this does the same, and sets
+# the time zone as `_open` does.
 _RESET = """
     CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DEALLOCATE ALL; UNLISTEN *;
     SELECT pg_advisory_unlock_all(); DISCARD PLANS; DISCARD TEMP; DISCARD SEQUENCES;
@@ -74,36 +76,48 @@ _RESET = """
 
 
 class Connection(psycopg2.extensions.connection):
-    """A connection that a forked child leaves alone: it belongs to the parent.
+    """A connection of the driver that a forked child process leaves to its parent.
 
     Attributes
     ----------
-    through_pooler
-        A pooler as pgbouncer is in between: what a session leaves behind is for it to clear.
+    through_pooler : bool
+        Whether a connection pooler such as pgbouncer is in between, which resets sessions itself.
+    process : int
+        Id of the process that opened the connection.
     """
 
     through_pooler = False
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
         self.process = os.getpid()
 
-    def cursor(self, *arguments: Any, **named: Any) -> Any:
-        """Open a cursor, in the process that opened the connection only."""
+    def cursor(self, *arguments: Any, **keywords: Any) -> Any:
+        """Open a cursor; only in the process that opened the connection."""
         if self.process != os.getpid():
             raise DatabaseConnectionError(
-                "This session was opened before the process forked, and belongs to the parent. "
+                "This session was opened before the process forked and belongs to the parent. "
                 "Open a new one here: session_scope() or get_db_session()."
             )
-        return super().cursor(*arguments, **named)
+        return super().cursor(*arguments, **keywords)
 
     def rollback(self) -> None:
-        """Roll back, but never the parent's transaction."""
+        """Roll back, unless the transaction is the parent's."""
         if self.process == os.getpid():
             super().rollback()
 
+    def commit(self) -> None:
+        """Commit, unless the transaction is the parent's."""
+        if self.process == os.getpid():
+            super().commit()
+
+    def close(self) -> None:
+        """Close, unless the connection is the parent's."""
+        if self.process == os.getpid():
+            super().close()
+
     def reset_session(self) -> None:
-        """Clear what a session leaves behind: settings, its role, locks, temporary tables."""
+        """Reset what a session changes: settings, role, locks, temporary tables."""
         if self.closed or self.process != os.getpid():
             return
         self.rollback()
@@ -118,39 +132,38 @@ class Connection(psycopg2.extensions.connection):
         self.notifies.clear()
 
     def reset_transactions(self) -> None:
-        """Let the server's and the role's defaults hold for transactions again."""
+        """Restore the server's and the role's defaults for transactions."""
         if not self.closed and self.process == os.getpid():
-            self.autocommit = False  # in this mode, the rest is sent with the next transaction
+            self.autocommit = False  # the other settings are then sent with the next transaction
             self.set_session(isolation_level="DEFAULT", readonly="default", deferrable="default")
-
-    def commit(self) -> None:
-        """Commit, but never the parent's transaction."""
-        if self.process == os.getpid():
-            super().commit()
-
-    def close(self) -> None:
-        """Close, but never the parent's connection."""
-        if self.process == os.getpid():
-            super().close()
 
 
 def connect(
     config: DatabaseConfig, embedded: EmbeddedPostgres | None, *, known_to_work: bool = False
 ) -> Connection:
-    """Connect to the database of ``config``; times are shown in UTC.
+    """Connect to the database of ``config``, with UTC as the session's time zone.
 
     Parameters
     ----------
+    config
+        Database to connect to.
     embedded
-        The embedded server, if the configuration means it; it is started again if it was killed.
+        The embedded server if the configuration selects it; it is restarted if it was killed.
     known_to_work
-        Whether there has been a connection before: a refusal then means a server that restarts,
-        and is waited out for a short while.
+        Whether a connection has succeeded before: a refused one then means that the server is
+        restarting, and is retried for some seconds.
 
     Raises
     ------
     DatabaseConnectionError
-        If there is no connection; it says to what, and what to check.
+        The connection failed; the message has the place and what to check.
+
+    Examples
+    --------
+    >>> from synfin_analytics.database.config import DatabaseConfig
+    >>> connect(DatabaseConfig(host="/no/such/directory"), None)
+    Traceback (most recent call last):
+    synfin_analytics.exceptions.DatabaseConnectionError: Cannot connect to database ...
     """
     deadline = time.monotonic() + _RESTART_PATIENCE
     while True:
@@ -158,32 +171,34 @@ def connect(
             arguments = (
                 embedded.connect_arguments(config.database)
                 if embedded is not None
-                else {"hostaddr": "", **config.libpq_arguments()}  # PGHOSTADDR leads nowhere
+                # An empty `hostaddr` overrides PGHOSTADDR, which would lead to another server.
+                else {"hostaddr": "", **config.libpq_arguments()}
             )
             with _libpq.environment(applies=embedded is None):
                 return _open(arguments, config)
         except psycopg2.OperationalError as error:
-            said = str(error)
-            patient = time.monotonic() < deadline
-            if patient and embedded is not None and _repaired(embedded, config, said):
+            message = str(error)
+            may_retry = time.monotonic() < deadline
+            if may_retry and embedded is not None and _repair(embedded, config, message):
                 continue
-            restarts = any(sign in said for sign in _RESTARTING) or (
-                known_to_work and any(sign in said for sign in _UNREACHABLE)
+            restarting = any(sign in message for sign in _RESTARTING) or (
+                known_to_work and any(sign in message for sign in _UNREACHABLE)
             )
-            if not (restarts and patient):
-                raise DatabaseConnectionError(_message(config, said)) from error
-            logger.info("%s restarts; waiting for it", config.place)
+            if not (restarting and may_retry):
+                raise DatabaseConnectionError(_explain(config, message)) from error
+            logger.info("%s is restarting; waiting for it", config.place)
             time.sleep(0.1)
 
 
-def _open(arguments: dict[str, Any], config: DatabaseConfig) -> Connection:
-    named: dict[str, Any] = {
-        "application_name": APPLICATION_NAME,
-        "connect_timeout": 10,
-        "client_encoding": "utf8",
-        **arguments,
-    }
-    connection = _driver_connection(named)
+def _open(arguments: dict[str, str | int], config: DatabaseConfig) -> Connection:
+    connection = _driver_connection(
+        {
+            "application_name": APPLICATION_NAME,
+            "connect_timeout": 10,
+            "client_encoding": "utf8",
+            **arguments,
+        }
+    )
     try:
         check_version(connection.server_version, config)
         connection.autocommit = True
@@ -198,11 +213,10 @@ def _open(arguments: dict[str, Any], config: DatabaseConfig) -> Connection:
     return connection
 
 
-def _driver_connection(arguments: dict[str, Any]) -> Connection:
+def _driver_connection(arguments: dict[str, str | int]) -> Connection:
     try:
-        connection: Connection = psycopg2.connect(
-            connection_factory=Connection, **revealed(arguments)
-        )
+        keywords: Any = reveal_secrets(arguments)
+        connection: Connection = psycopg2.connect(connection_factory=Connection, **keywords)
     except psycopg2.Error as error:
         # Without the frames of the driver, where a traceback would show the password.
         raise error.with_traceback(None) from None
@@ -210,27 +224,44 @@ def _driver_connection(arguments: dict[str, Any]) -> Connection:
 
 
 def check_version(version: int, config: DatabaseConfig) -> None:
-    """Refuse a server that is too old.
+    """Raise an error if the server is too old.
 
     Parameters
     ----------
     version
-        As PostgreSQL numbers it: 140005 is 14.5.
+        PostgreSQL's number: 140005 is 14.5.
+    config
+        Its database, for the message.
+
+    Raises
+    ------
+    DatabaseConnectionError
+        The server is older than PostgreSQL 14.
+
+    Examples
+    --------
+    >>> from synfin_analytics.database.config import DatabaseConfig
+    >>> check_version(180006, DatabaseConfig(host="db.bank"))
     """
     if version < OLDEST_SERVER:
         raise DatabaseConnectionError(
             f"The server of {config.place} is PostgreSQL {version // 10000}.{version % 10000}; "
-            f"synfin_analytics needs {OLDEST_SERVER // 10000} or newer."
+            f"synfin_analytics requires {OLDEST_SERVER // 10000} or newer."
         )
 
 
 def check_driver(dialect: Dialect) -> None:
-    """Refuse a session of another driver, which has neither our COPY nor our errors.
+    """Raise an error about a session that does not use psycopg2, whose COPY and errors are needed.
 
     Raises
     ------
     ArgumentError
-        It says what to write.
+        The driver is another one; the message has the URL to use.
+
+    Examples
+    --------
+    >>> from sqlalchemy import create_engine
+    >>> check_driver(create_engine("postgresql+psycopg2://db.bank/fraud").dialect)
     """
     if (dialect.name, dialect.driver) != ("postgresql", "psycopg2"):
         raise ArgumentError(
@@ -241,9 +272,14 @@ def check_driver(dialect: Dialect) -> None:
 
 
 def message_of(error: psycopg2.Error) -> str:
-    """Give what PostgreSQL says of an error in its first line, without values.
+    """Return the first line of PostgreSQL's message, without values.
 
-    The lines below may quote a row; and an error of data, of class 22, quotes the value.
+    The lines below it may quote a row, and errors of class 22 (data exceptions) quote the value.
+
+    Examples
+    --------
+    >>> message_of(psycopg2.OperationalError("refused"))  # the driver's message, not the server's
+    ''
     """
     message = (error.diag.message_primary or "").strip()
     if (error.pgcode or "").startswith("22"):
@@ -252,24 +288,26 @@ def message_of(error: psycopg2.Error) -> str:
 
 
 def is_lost(error: BaseException | None, connection: psycopg2.extensions.connection) -> bool:
-    """Say whether an error means that the connection is gone; if so, it is closed for good.
+    """Test whether an error means that the connection is lost; if so, the connection is closed.
 
-    The driver does not always know: where it could not send, it has an error without a code and a
-    connection that looks open.
+    The driver does not always notice: if it could not send, its error has no code and the
+    connection still looks open.
     """
-    unknown = type(error) in {psycopg2.DatabaseError, psycopg2.OperationalError}
-    if not connection.closed and unknown and getattr(error, "pgcode", None) is None:
+    without_code = type(error) in {psycopg2.DatabaseError, psycopg2.OperationalError} and (
+        getattr(error, "pgcode", None) is None
+    )
+    if not connection.closed and without_code:
         connection.close()
     return bool(connection.closed)
 
 
-def _repaired(embedded: EmbeddedPostgres, config: DatabaseConfig, said: str) -> bool:
-    """Mend what can be wrong with the embedded server, and say whether to try again."""
-    if f'database "{config.database}" does not exist' in said:
+def _repair(embedded: EmbeddedPostgres, config: DatabaseConfig, message: str) -> bool:
+    """Repair the embedded server if the driver's message says how; return whether to retry."""
+    if f'database "{config.database}" does not exist' in message:
         _create_database(embedded, config)
         return True
-    if any(sign in said for sign in _UNREACHABLE):
-        logger.info("the embedded server is gone; starting it again")
+    if any(sign in message for sign in _UNREACHABLE):
+        logger.info("the embedded server is not running any more; restarting it")
         embedded.restart()
         return True
     return False
@@ -283,17 +321,18 @@ def _create_database(embedded: EmbeddedPostgres, config: DatabaseConfig) -> None
         with connection.cursor() as cursor:
             cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(config.database)))
     except (psycopg2.errors.DuplicateDatabase, psycopg2.errors.UniqueViolation):
-        logger.debug("another process created %s at the same moment", config.place)
+        logger.debug("another process created %s at the same time", config.place)
     finally:
         connection.close()
 
 
-def _message(config: DatabaseConfig, said: str) -> str:
-    said = " ".join(said.split())
+def _explain(config: DatabaseConfig, message: str) -> str:
+    """Error message for the driver's message about a failed connection."""
+    message = " ".join(message.split())
     if config.password:
-        said = said.replace(config.password, "***")  # compared as the text that it is
-    if f'database "{config.database}" does not exist' in said:
-        advice = "There is no such database on that server: check DB_NAME, or create it there."
+        message = message.replace(config.password, "***")  # compared as the text that it is
+    if f'database "{config.database}" does not exist' in message:
+        advice = "The server has no such database: check DB_NAME, or create it there."
     else:
-        advice = next((hint for sign, hint in _ADVICE if sign in said), "Check the settings.")
-    return f"No connection to {config.place}. {advice} (The driver said: {said})"
+        advice = next((hint for sign, hint in _ADVICE if sign in message), "Check the settings.")
+    return f"Cannot connect to {config.place}. {advice} (The driver reported: {message})"

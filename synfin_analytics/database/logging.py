@@ -1,7 +1,7 @@
-"""Logging of the database layer, with the standard :mod:`logging`.
+"""Logging of the database layer, with the standard library's :mod:`logging`.
 
-The logger is ``synfin_analytics.database``; each of its records has the attribute
-``category == "DATABASE"``. To see connections come and go::
+The logger is ``synfin_analytics.database``; every record has ``category == "DATABASE"``. To follow
+the connections of the pool::
 
     logging.basicConfig(format="%(asctime)s %(category)s %(message)s")
     logging.getLogger("synfin_analytics.database").setLevel(logging.DEBUG)
@@ -14,17 +14,20 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+from sqlalchemy import event
+
 from synfin_analytics._core.sql import without_values
 
 if TYPE_CHECKING:
+    from psycopg2.extensions import connection as DriverConnection  # noqa: N812 - a class
     from sqlalchemy.engine import Connection, Engine
     from sqlalchemy.pool import ConnectionPoolEntry
 
     from synfin_analytics.database.config import DatabaseConfig
-    from synfin_analytics.database.connection import Connection as DriverConnection
 
 CATEGORY = "DATABASE"
-_SLOW = "synfin_slow_query_ms"
+#: Keys of `connection.info`.
+_THRESHOLD, _STARTED = "synfin_slow_query_ms", "synfin_started"
 
 
 class _CategoryFilter(logging.Filter):
@@ -33,54 +36,69 @@ class _CategoryFilter(logging.Filter):
         return True
 
 
-def _database_logger() -> logging.Logger:
+def _create_logger() -> logging.Logger:
     logging.getLogger("synfin_analytics").addHandler(logging.NullHandler())
-    named = logging.getLogger("synfin_analytics.database")
-    named.addFilter(_CategoryFilter())
-    return named
+    logger = logging.getLogger("synfin_analytics.database")
+    logger.addFilter(_CategoryFilter())
+    return logger
 
 
-logger = _database_logger()
+logger = _create_logger()
 
 
-def log_if_slow(connection: Connection, began: float, statement: str) -> None:
+def log_if_slow(connection: Connection, started: float, statement: str) -> None:
     """Log a statement that took at least ``slow_query_ms`` of the connection's configuration.
 
     Parameters
     ----------
-    began
+    connection
+        Connection that the statement ran on.
+    started
         When it was sent, by :func:`time.perf_counter`.
     statement
-        Its text; its literals and comments are not logged.
+        Its text; literals and comments are not logged.
+
+    Examples
+    --------
+    >>> from synfin_analytics.database.manager import get_db_manager
+    >>> with get_db_manager().engine.connect() as connection:
+    ...     log_if_slow(connection, time.perf_counter(), "SELECT 1")
     """
-    took = 1000 * (time.perf_counter() - began)
-    if took >= connection.info.get(_SLOW, math.inf):  # a user's own engine has no such setting
-        logger.warning("slow query, %.0f ms: %s", took, without_values(statement))
+    milliseconds = 1000 * (time.perf_counter() - started)
+    # A user's own engine has no threshold.
+    if milliseconds >= connection.info.get(_THRESHOLD, math.inf):
+        logger.warning("slow query, %.0f ms: %s", milliseconds, without_values(statement))
 
 
 def log_connections(engine: Engine, config: DatabaseConfig) -> None:
-    """Log the life of an engine's connections, and the statements that are slow."""
-    from sqlalchemy import event
+    """Log when connections of an engine open, are used and returned, and slow statements.
 
-    def connected(connection: DriverConnection, record: ConnectionPoolEntry) -> None:
-        record.info[_SLOW] = config.slow_query_ms
+    Examples
+    --------
+    >>> from sqlalchemy import create_engine
+    >>> from synfin_analytics.database.config import DatabaseConfig
+    >>> log_connections(create_engine("postgresql+psycopg2://db.bank"), DatabaseConfig())
+    """
+
+    def log_connect(connection: DriverConnection, record: ConnectionPoolEntry) -> None:
+        record.info[_THRESHOLD] = config.slow_query_ms
         logger.debug("connect: %s, backend %s", config.place, connection.info.backend_pid)
 
-    def checked_out(connection: DriverConnection, _record: object, _proxy: object) -> None:
+    def log_checkout(connection: DriverConnection, _record: object, _proxy: object) -> None:
         logger.debug("checkout: backend %s", connection.info.backend_pid)
 
-    def checked_in(connection: DriverConnection | None, _record: object) -> None:
-        if connection is not None:  # None: it was found broken, and given up
+    def log_checkin(connection: DriverConnection | None, _record: object) -> None:
+        if connection is not None:  # None: it was broken, and has been discarded
             logger.debug("checkin: backend %s", connection.info.backend_pid)
 
-    def before(connection: Connection, *_: object) -> None:
-        connection.info["synfin_began"] = time.perf_counter()
+    def start_timer(connection: Connection, *_: object) -> None:
+        connection.info[_STARTED] = time.perf_counter()
 
-    def after(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
-        log_if_slow(connection, connection.info["synfin_began"], statement)
+    def log_statement(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        log_if_slow(connection, connection.info[_STARTED], statement)
 
-    event.listen(engine, "connect", connected)
-    event.listen(engine, "checkout", checked_out)
-    event.listen(engine, "checkin", checked_in)
-    event.listen(engine, "before_cursor_execute", before)
-    event.listen(engine, "after_cursor_execute", after)
+    event.listen(engine, "connect", log_connect)
+    event.listen(engine, "checkout", log_checkout)
+    event.listen(engine, "checkin", log_checkin)
+    event.listen(engine, "before_cursor_execute", start_timer)
+    event.listen(engine, "after_cursor_execute", log_statement)

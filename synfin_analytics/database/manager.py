@@ -1,59 +1,601 @@
-"""One database manager for the process, and its sessions."""
+"""The database manager: a connection pool and its sessions."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
 import threading
-from typing import TYPE_CHECKING
+import weakref
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
-from synfin_analytics.database._database import DatabaseManager
-from synfin_analytics.exceptions import ConfigurationError
+import psycopg2
+from sqlalchemy import create_engine, event, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
+from sqlalchemy.pool import QueuePool
+
+from synfin_analytics.database.config import DatabaseConfig, format_url
+from synfin_analytics.database.connection import Connection, connect, message_of
+from synfin_analytics.database.logging import log_connections, logger
+from synfin_analytics.exceptions import (
+    ArgumentError,
+    ConfigurationError,
+    DatabaseConnectionError,
+    SynfinError,
+)
 
 if TYPE_CHECKING:
-    import contextlib
+    from collections.abc import Callable, Iterator, Mapping
 
-    from sqlalchemy.orm import Session
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+    from sqlalchemy.engine import Engine, ExceptionContext
+    from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, PoolResetState
 
-    from synfin_analytics.database.config import DatabaseConfig
+    from synfin_analytics._core.output import Output
+    from synfin_analytics.database.embedded import EmbeddedPostgres
+    from synfin_analytics.database.models import Base
+    from synfin_analytics.io.load.report import LoadReport
+    from synfin_analytics.io.read._sql import Query
 
-__all__ = ["DatabaseManager", "get_db_manager", "get_db_session", "session_scope"]
-
-_manager: DatabaseManager | None = None
-_manager_lock = threading.RLock()
+__all__ = ["DatabaseManager", "PoolStatus", "get_db_manager", "get_db_session", "session_scope"]
 
 
-def get_db_manager(config: DatabaseConfig | None = None) -> DatabaseManager:
-    """Give the process's manager; create it at the first call.
+class PoolStatus(TypedDict, total=False):
+    """Connections of a pool; only ``status`` before the pool exists.
+
+    Attributes
+    ----------
+    status
+        ``"not_initialized"`` or ``"initialized"``.
+    size
+        Connections that are kept open.
+    checked_in, checked_out
+        Idle connections, and connections in use.
+    overflow
+        Connections open beyond ``size``.
+    """
+
+    status: Literal["not_initialized", "initialized"]
+    size: int
+    checked_in: int
+    checked_out: int
+    overflow: int
+
+
+@dataclass(frozen=True)
+class _Resources:
+    """What an initialized manager holds."""
+
+    engine: Engine
+    session_factory: sessionmaker[Session]
+    scoped_sessions: scoped_session[Session]
+
+
+class DatabaseManager:
+    """Connections and sessions to one database.
+
+    Nothing is opened before it is needed. Threads may share a manager; a forked process gets
+    connections of its own.
 
     Parameters
     ----------
     config
-        Which database; by default what the environment says at the first call.
+        Database to use; by default from the environment (:meth:`DatabaseConfig.from_env`).
+
+    Attributes
+    ----------
+    config : DatabaseConfig
+        Database in use.
+    closed : bool
+        Whether the manager has been closed and not used since.
+
+    Examples
+    --------
+    >>> manager = DatabaseManager()
+    >>> manager.get_pool_status()
+    {'status': 'not_initialized'}
+    >>> with manager.session_scope() as session:
+    ...     session.execute(text("SELECT 'ready'")).scalar_one()
+    'ready'
+    >>> manager.close()
+    """
+
+    def __init__(self, config: DatabaseConfig | None = None) -> None:
+        self.config = config if config is not None else DatabaseConfig.from_env()
+        self._lock = threading.RLock()
+        self._resources: _Resources | None = None
+        self._embedded: EmbeddedPostgres | None = None
+        self._has_connected = False
+        self.closed = False
+        _managers.add(self)
+
+    def __repr__(self) -> str:
+        return f"DatabaseManager({self.config!r}, {self.get_pool_status()['status']})"
+
+    # -- Engine -----------------------------------------------------------------------------------
+
+    def initialize(self) -> None:
+        """Create the engine and the session factory; the first use does so automatically.
+
+        Examples
+        --------
+        >>> manager = DatabaseManager()
+        >>> manager.initialize()
+        >>> manager.get_pool_status()["status"]
+        'initialized'
+        >>> manager.close()
+        """
+        self._open()
+
+    def _open(self) -> _Resources:
+        with self._lock:
+            if self._resources is None:
+                if self.config.embedded:
+                    # Here, as it takes a while to import and a server elsewhere does not need it.
+                    from synfin_analytics.database.embedded import EmbeddedPostgres
+
+                    self._embedded = EmbeddedPostgres(self.config.data_dir)
+                engine = _create_engine(self.config, self._connect)
+                factory = sessionmaker(engine, autoflush=False, expire_on_commit=False)
+                self._resources = _Resources(engine, factory, scoped_session(factory))
+                self.closed = False
+            return self._resources
+
+    @property
+    def engine(self) -> Engine:
+        """SQLAlchemy engine.
+
+        Examples
+        --------
+        >>> DatabaseManager().engine.dialect.driver
+        'psycopg2'
+        """
+        return self._open().engine
+
+    def get_connection_string(self) -> str:
+        """URL of the database for SQLAlchemy, including the password.
+
+        Connects first, which starts the embedded server; its URL is valid until it stops.
+
+        Examples
+        --------
+        >>> get_db_manager().get_connection_string()
+        'postgresql+psycopg2://...'
+        """
+        self.engine.connect().close()  # the server runs now, and the database exists
+        if self._embedded is None:
+            return self.config.get_connection_string()
+        return format_url(self._embedded.connect_arguments(self.config.database))
+
+    def _connect(self) -> Connection:
+        connection = connect(self.config, self._embedded, known_to_work=self._has_connected)
+        self._has_connected = True
+        return connection
+
+    # -- Tables -----------------------------------------------------------------------------------
+
+    def create_all_tables(self) -> None:
+        """Create the tables with their indexes and triggers, or upgrade them.
+
+        Raises
+        ------
+        SchemaError
+            The tables belong to a newer package or to another program, or the server refuses.
+
+        Examples
+        --------
+        >>> get_db_manager().create_all_tables()
+        """
+        from synfin_analytics.database import schema
+
+        schema.upgrade(self)
+
+    def drop_all_tables(self) -> None:
+        """Drop the tables and all data in them.
+
+        Raises
+        ------
+        SchemaError
+            As for :meth:`create_all_tables`.
+
+        Examples
+        --------
+        >>> manager = DatabaseManager(DatabaseConfig(database="to_drop"))
+        >>> manager.create_all_tables()
+        >>> manager.drop_all_tables()
+        >>> manager.close()
+        """
+        from synfin_analytics.database import schema
+
+        schema.downgrade(self, "base")
+
+    # -- Sessions ---------------------------------------------------------------------------------
+
+    def get_session(self) -> Session:
+        """Open a new session, to be closed after use.
+
+        Examples
+        --------
+        >>> with get_db_manager().get_session() as session:
+        ...     session.execute(text("SELECT 1")).scalar_one()
+        1
+        """
+        return self._open().session_factory()
+
+    def get_scoped_session(self) -> Session:
+        """Return the session of this thread: the same one at each call, until :meth:`close`.
+
+        Examples
+        --------
+        >>> manager = DatabaseManager()
+        >>> manager.get_scoped_session() is manager.get_scoped_session()
+        True
+        >>> manager.close()
+        """
+        return self._open().scoped_sessions()
+
+    @contextlib.contextmanager
+    def session_scope(self) -> Iterator[Session]:
+        """Open a session that is committed at the end, or rolled back after an error.
+
+        Examples
+        --------
+        >>> with DatabaseManager().session_scope() as session:
+        ...     session.execute(text("SELECT 1")).scalar_one()
+        1
+        """
+        with self.get_session() as session, session.begin():
+            yield session
+
+    # -- DataFrames -------------------------------------------------------------------------------
+
+    def bulk_insert(
+        self,
+        objects: Any,
+        batch_size: int = 1000,
+        *,
+        table: str | type[Base] | None = None,
+        **options: Any,
+    ) -> LoadReport:
+        """Load many rows into one table, with COPY and in one transaction.
+
+        Parameters
+        ----------
+        objects
+            ORM objects, dicts or a DataFrame.
+        batch_size
+            Number of rows that are validated and copied at a time. Smaller batches need less
+            memory and more time; all of them are one transaction.
+        table
+            Table or model; ORM objects know it themselves.
+        **options
+            Options of :func:`synfin_analytics.load_df`.
+
+        Returns
+        -------
+        LoadReport
+            Counts, duration and rejected cells.
+
+        Raises
+        ------
+        ArgumentError
+            The table is missing, the objects belong to several, or ``batch_size`` is below 1.
+        InvalidDataError
+            A row is invalid; nothing was loaded.
+
+        Examples
+        --------
+        >>> from synfin_analytics.database.models import Merchant
+        >>> manager = get_db_manager()
+        >>> manager.create_all_tables()
+        >>> manager.bulk_insert([Merchant(merchant_id="M1")], on_conflict="skip").table
+        'merchants'
+        """
+        if batch_size < 1:
+            raise ArgumentError(f"`batch_size` must be at least 1; got {batch_size}.")
+        load_df = _io_function("load", "load_df")
+        model = table if table is not None else _model_of(objects)
+        report: LoadReport = load_df(objects, model, manager=self, **options)
+        return report
+
+    @overload
+    def execute_query(
+        self,
+        query: Query,
+        params: Mapping[str, object] | None = ...,
+        *,
+        output: Literal["pandas"] = ...,
+        use_decimal: bool = ...,
+    ) -> pd.DataFrame: ...
+    @overload
+    def execute_query(
+        self,
+        query: Query,
+        params: Mapping[str, object] | None = ...,
+        *,
+        output: Literal["polars"],
+        use_decimal: bool = ...,
+    ) -> pl.DataFrame: ...
+    @overload
+    def execute_query(
+        self,
+        query: Query,
+        params: Mapping[str, object] | None = ...,
+        *,
+        output: Literal["arrow"],
+        use_decimal: bool = ...,
+    ) -> pa.Table: ...
+    @overload
+    def execute_query(
+        self,
+        query: Query,
+        params: Mapping[str, object] | None = ...,
+        *,
+        output: Output,
+        use_decimal: bool = ...,
+    ) -> pd.DataFrame | pl.DataFrame | pa.Table: ...
+    def execute_query(
+        self,
+        query: Query,
+        params: Mapping[str, object] | None = None,
+        *,
+        output: Output = "pandas",
+        use_decimal: bool = False,
+    ) -> pd.DataFrame | pl.DataFrame | pa.Table:
+        """Run a query in a read-only session and return its rows as a DataFrame.
+
+        Parameters
+        ----------
+        query
+            A SELECT as SQL text or of SQLAlchemy, a table name, or a model.
+        params
+            Values of the query's parameters (``:name`` in SQL text), always bound, never formatted
+            into the text.
+        output, use_decimal
+            Kind of DataFrame, and whether NUMERIC columns are decimals; see
+            :func:`synfin_analytics.read_df`.
+
+        Returns
+        -------
+        pandas.DataFrame, polars.DataFrame or pyarrow.Table
+            The rows.
+
+        Raises
+        ------
+        QueryError
+            PostgreSQL rejects the query.
+
+        Examples
+        --------
+        >>> DatabaseManager().execute_query("SELECT :amount * 2 AS doubled", {"amount": 21})
+           doubled
+        0       42
+        """
+        read_df = _io_function("read", "read_df")
+        rows: pd.DataFrame = read_df(
+            query, params, manager=self, output=output, use_decimal=use_decimal
+        )
+        return rows
+
+    # -- Status -----------------------------------------------------------------------------------
+
+    def get_pool_status(self) -> PoolStatus:
+        """Count the connections of the pool.
+
+        Examples
+        --------
+        >>> manager = DatabaseManager()
+        >>> manager.initialize()
+        >>> manager.get_pool_status()["checked_out"]
+        0
+        """
+        pool = self._resources.engine.pool if self._resources else None
+        if not isinstance(pool, QueuePool):
+            return {"status": "not_initialized"}
+        return {
+            "status": "initialized",
+            "size": pool.size(),
+            "checked_in": pool.checkedin(),
+            "checked_out": pool.checkedout(),
+            "overflow": max(0, pool.overflow()),
+        }
+
+    def health_check(self) -> bool:
+        """Test whether the database answers; the log has the reason if it does not.
+
+        Examples
+        --------
+        >>> get_db_manager().health_check()
+        True
+        """
+        try:
+            with self.engine.connect() as connection:
+                return bool(connection.execute(text("SELECT 1")).scalar_one() == 1)
+        except (SQLAlchemyError, SynfinError) as error:
+            logger.warning("health check failed: %s", error)
+            return False
+
+    def close(self) -> None:
+        """Close all connections and stop using the embedded server.
+
+        Using the manager again opens it again.
+
+        Examples
+        --------
+        >>> manager = DatabaseManager()
+        >>> manager.close()
+        >>> manager.closed
+        True
+        """
+        with self._lock:
+            if self._resources is not None:
+                self._resources.scoped_sessions.remove()
+                self._resources.engine.dispose()
+            if self._embedded is not None:
+                self._embedded.release()
+            self._resources = self._embedded = None
+            self.closed = True
+
+    def _reset_after_fork(self) -> None:
+        """Leave the parent's connections alone, and begin with an empty pool."""
+        self._lock = threading.RLock()
+        if self._resources is not None:
+            self._resources.engine.dispose(close=False)
+            self._resources = replace(
+                self._resources, scoped_sessions=scoped_session(self._resources.session_factory)
+            )
+
+
+def _io_function(package: str, name: str) -> Callable[..., Any]:
+    """Return ``load_df`` or ``read_df`` of :mod:`synfin_analytics.io`, which is one floor above.
+
+    ``io`` opens sessions of the manager, so it imports this module, and this module must not import
+    it: an import inside a function would only hide the cycle. `bulk_insert` and `execute_query` are
+    the only two ways up, and both come through here. A registry that ``io`` fills at its import
+    would be empty as long as nobody has imported ``io``.
+    """
+    function: Callable[..., Any] = getattr(
+        importlib.import_module(f"synfin_analytics.io.{package}"), name
+    )
+    return function
+
+
+def _model_of(objects: object) -> type[Base]:
+    """Model of a list of ORM objects."""
+    from synfin_analytics.database.models import Base
+
+    models = {type(item) for item in objects} if isinstance(objects, (list, tuple)) else set()
+    if len(models) == 1 and issubclass(model := models.pop(), Base):
+        return model
+    raise ArgumentError(
+        "`table` must be the name of a table or a model, unless `objects` is a list of ORM objects "
+        'of one model; got neither. Pass table="transactions", for example.'
+    )
+
+
+# -- The engine -----------------------------------------------------------------------------------
+
+
+def _create_engine(config: DatabaseConfig, creator: Callable[[], Connection]) -> Engine:
+    """Create an engine with the package's pool, log and errors."""
+
+    def translate_error(context: ExceptionContext) -> None:
+        if isinstance(context.original_exception, SynfinError):
+            raise context.original_exception
+        if context.is_disconnect and not context.is_pre_ping:
+            raise DatabaseConnectionError(
+                f"The connection to {config.place} was lost in the middle of a transaction. "
+                "Uncommitted changes are rolled back. Roll the session back and run it again."
+            ) from context.original_exception
+        _hide_values(context)
+
+    engine = create_engine(
+        "postgresql+psycopg2://",
+        creator=creator,
+        poolclass=_Pool,
+        pool_size=config.pool_size,
+        max_overflow=config.max_overflow,
+        pool_timeout=config.pool_timeout,
+        pool_recycle=config.pool_recycle,
+        pool_pre_ping=True,
+        pool_reset_on_return=None,  # `_reset_session` does more than a rollback
+        echo=config.echo,
+        hide_parameters=True,  # they may be card holders' data
+    )
+    event.listen(engine, "handle_error", translate_error)
+    event.listen(engine, "reset", _reset_session)
+    event.listen(engine, "checkin", _reset_transactions)
+    log_connections(engine, config)
+    return engine
+
+
+def _hide_values(context: ExceptionContext) -> None:
+    """Remove the row from an error that reaches the user as the driver and SQLAlchemy raise it."""
+    error, outer_error = context.original_exception, context.sqlalchemy_exception
+    if isinstance(error, psycopg2.Error) and (message := message_of(error)):
+        error.args = (message,)
+        if outer_error is not None:
+            outer_error.args = (f"({type(error).__module__}.{type(error).__name__}) {message}",)
+
+
+def _reset_session(connection: Connection, _record: object, state: PoolResetState) -> None:
+    """Undo what a session has set, so that the next one does not run with it."""
+    if not state.terminate_only:
+        connection.reset_session()
+
+
+def _reset_transactions(connection: Connection | None, record: ConnectionPoolEntry) -> None:
+    if connection is None:  # it was broken, and has been discarded
+        return
+    connection.reset_transactions()  # not earlier, since SQLAlchemy sets its own defaults before
+    if connection.through_pooler:
+        # In transaction mode there is no session to reset, and in session mode the pooler resets it
+        # when we disconnect. Connecting to a pooler is cheap.
+        record.invalidate()
+
+
+class _Pool(QueuePool):
+    """SQLAlchemy's pool with an error of ours when it is exhausted."""
+
+    def connect(self) -> PoolProxiedConnection:
+        try:
+            return super().connect()
+        except PoolTimeout as error:
+            raise DatabaseConnectionError(
+                f"All {self.checkedout()} connections are in use, and none was returned within "
+                f"{self.timeout():.0f} s. Close sessions after use (session_scope() does), or "
+                "raise DB_POOL_SIZE or DB_MAX_OVERFLOW."
+            ) from error
+
+
+# -- The manager of the process -------------------------------------------------------------------
+
+_managers: weakref.WeakSet[DatabaseManager] = weakref.WeakSet()
+_default_manager: DatabaseManager | None = None
+_default_manager_lock = threading.RLock()
+
+
+def get_db_manager(config: DatabaseConfig | None = None) -> DatabaseManager:
+    """Return the manager of this process; the first call creates it.
+
+    Parameters
+    ----------
+    config
+        Database to use; by default from the environment, at the first call.
 
     Raises
     ------
     ConfigurationError
-        If there is a manager for another configuration already: close that one first.
-    """
-    global _manager
-    with _manager_lock:
-        if _manager is None or _manager.closed:
-            _manager = DatabaseManager(config)
-        elif config is not None and config != _manager.config:
-            raise ConfigurationError(
-                f"This process already works with {_manager.config.place}. To change to "
-                f"{config.place}, call get_db_manager().close() first; for both at once, make a "
-                "DatabaseManager(config) of its own."
-            )
-        return _manager
-
-
-def get_db_session() -> Session:
-    """Open a new session of the process's manager.
+        The process has a manager with another configuration; close that one first.
 
     Examples
     --------
-    >>> from sqlalchemy import text
+    >>> get_db_manager() is get_db_manager()
+    True
+    """
+    global _default_manager
+    with _default_manager_lock:
+        if _default_manager is None or _default_manager.closed:
+            _default_manager = DatabaseManager(config)
+        elif config is not None and config != _default_manager.config:
+            raise ConfigurationError(
+                f"This process already uses {_default_manager.config.place}. To change to "
+                f"{config.place}, call get_db_manager().close() first; to use both, create a "
+                "separate DatabaseManager(config)."
+            )
+        return _default_manager
+
+
+def get_db_session() -> Session:
+    """Open a new session of the process's manager, to be closed after use.
+
+    Examples
+    --------
     >>> with get_db_session() as session:
     ...     session.execute(text("SELECT 1")).scalar_one()
     1
@@ -62,13 +604,24 @@ def get_db_session() -> Session:
 
 
 def session_scope() -> contextlib.AbstractContextManager[Session]:
-    """Open a session of the process's manager that commits at the end, or rolls back."""
+    """Open a session of the process's manager that is committed at the end.
+
+    An error rolls it back.
+
+    Examples
+    --------
+    >>> with session_scope() as session:
+    ...     session.execute(text("SELECT 1")).scalar_one()
+    1
+    """
     return get_db_manager().session_scope()
 
 
 def _after_fork() -> None:
-    global _manager_lock
-    _manager_lock = threading.RLock()  # another thread of the parent may have held it
+    global _default_manager_lock
+    _default_manager_lock = threading.RLock()  # another thread of the parent may have held it
+    for manager in list(_managers):
+        manager._reset_after_fork()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -10,7 +10,7 @@ from synfin_analytics._core.output import Output, check_output
 from synfin_analytics._core.validation.spec import TableSpec, spec_of
 from synfin_analytics.database.connection import check_driver
 from synfin_analytics.database.models import Base
-from synfin_analytics.database.schema._home import refuse_other_table
+from synfin_analytics.database.schema._search_path import check_table_is_visible
 from synfin_analytics.io.read import read_df
 from synfin_analytics.repositories._arguments import row_of, value_of, window
 from synfin_analytics.repositories._errors import savepoint, told
@@ -84,7 +84,7 @@ class BaseRepository(Generic[ModelT]):
             The table does not accept the values; the session stays usable.
         """
         entity = self.model(**row_of(kwargs, self._spec, whole=True))
-        self._refuse_other_table()
+        self._check_table_is_visible()
         with savepoint(self.session):
             self.session.add(entity)
             self.session.flush()
@@ -208,11 +208,11 @@ class BaseRepository(Generic[ModelT]):
 
     def _flush(self) -> None:
         """Write what is pending, so that it is read too: not every session autoflushes."""
-        self._refuse_other_table()
+        self._check_table_is_visible()
         with told():
             self.session.flush()
 
-    def _refuse_other_table(self) -> None:
+    def _check_table_is_visible(self) -> None:
         """Refuse a session in which our table's name, which the ORM writes, is of another one."""
         with told():
-            refuse_other_table(self.session.connection(), self._table.name)
+            check_table_is_visible(self.session.connection(), self._table.name)

@@ -8,7 +8,7 @@ from sqlalchemy import and_, func, or_, select, update
 
 from synfin_analytics._core.arguments import check_share
 from synfin_analytics.database.models import Customer, Merchant, Transaction
-from synfin_analytics.database.models.parties import RISK_CATEGORIES
+from synfin_analytics.database.models.base import RISK_CATEGORIES
 from synfin_analytics.exceptions import NotFoundError
 from synfin_analytics.repositories._errors import savepoint
 from synfin_analytics.repositories.base import BaseRepository, ModelT

@@ -11,7 +11,7 @@ from synfin_analytics._core.geography import great_circle_km
 from synfin_analytics._core.rolling import DAY as DAY_US
 from synfin_analytics._core.rolling import HOUR as HOUR_US
 from synfin_analytics._core.rolling import GroupedRolling
-from synfin_analytics.database.models.parties import RISK_CATEGORIES
+from synfin_analytics.database.models.base import RISK_CATEGORIES
 from synfin_analytics.simulation._payments import ATM, COMPLETED, DAY, REFUND
 
 if TYPE_CHECKING:

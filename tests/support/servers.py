@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg2
 
-from synfin_analytics.database._settings import VARIABLES
-from synfin_analytics.database.config import DatabaseConfig
+from synfin_analytics.database.config import VARIABLES, DatabaseConfig
 from synfin_analytics.database.embedded._binaries import readable_binaries, server_binaries
 from synfin_analytics.database.embedded._cluster import server_environment
 from synfin_analytics.database.embedded._owner import ServerUser, program_shelf, server_user

@@ -1,13 +1,15 @@
-"""The seven tables, as SQLAlchemy 2 typed models."""
+"""The seven tables as typed models of SQLAlchemy."""
 
 from synfin_analytics.database.models.base import Base
-from synfin_analytics.database.models.ml import MLFeatures, ModelPrediction
-from synfin_analytics.database.models.parties import Customer, Merchant
+from synfin_analytics.database.models.customers import Customer
+from synfin_analytics.database.models.merchants import Merchant
+from synfin_analytics.database.models.ml_features import MLFeatures
 from synfin_analytics.database.models.patterns import AnomalyPattern, FraudPattern
+from synfin_analytics.database.models.predictions import ModelPrediction
 from synfin_analytics.database.models.transactions import Transaction
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 
-#: Model of each table; parents stand before the tables that refer to them.
+#: Model of each table; parents come before the tables that refer to them.
 TABLES: dict[str, type[Base]] = {
     model.__tablename__: model
     for model in (
@@ -23,12 +25,12 @@ TABLES: dict[str, type[Base]] = {
 
 
 def model_of(table: str | type[Base]) -> type[Base]:
-    """Model of a table, given by its name or as the model itself.
+    """Return the model of a table, given its name or the model itself.
 
     Raises
     ------
     NotFoundError
-        No table has that name; the message has the nearest.
+        No table has that name; the message suggests the nearest one.
     ArgumentError
         ``table`` is neither a name nor one of the seven models.
 
@@ -48,8 +50,8 @@ def model_of(table: str | type[Base]) -> type[Base]:
     if isinstance(table, type) and table in TABLES.values():
         return table
     raise ArgumentError(
-        "A table is named by a text or given as a model, as Transaction; "
-        f"got {type(table).__name__}."
+        "`table` must be the name of a table or one of the package's models; "
+        f"got {table.__name__ if isinstance(table, type) else type(table).__name__}."
     )
 
 

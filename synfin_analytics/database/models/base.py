@@ -1,4 +1,4 @@
-"""The declarative base, and the vocabulary in which the tables are written."""
+"""The declarative base and the column types of the tables."""
 
 import datetime as dt
 from decimal import Decimal
@@ -17,7 +17,6 @@ from sqlalchemy import (
     SmallInteger,
     String,
     Table,
-    Text,
     func,
     inspect,
 )
@@ -37,8 +36,7 @@ NAMING_CONVENTION = {
 Key = Annotated[str, mapped_column(String(50))]
 Code = Annotated[str, mapped_column(String(50))]
 Name = Annotated[str, mapped_column(String(100))]
-Line = Annotated[str, mapped_column(String(255))]
-Prose = Annotated[str, mapped_column(Text)]
+ShortText = Annotated[str, mapped_column(String(255))]
 Serial = Annotated[int, mapped_column(BigInteger, primary_key=True, autoincrement=True)]
 Money = Annotated[Decimal, mapped_column(Numeric(12, 2))]
 MoneySum = Annotated[Decimal, mapped_column(Numeric(15, 2))]
@@ -48,11 +46,11 @@ Score = Annotated[float, mapped_column(Double, info={"rule": Range(0, 1)})]
 Latitude = Annotated[float, mapped_column(Double, info={"rule": Range(-90, 90)})]
 Longitude = Annotated[float, mapped_column(Double, info={"rule": Range(-180, 180)})]
 Distance = Annotated[float, mapped_column(Double, info={"rule": Range(0)})]
-Small = Annotated[int, mapped_column(SmallInteger)]
+SmallInt = Annotated[int, mapped_column(SmallInteger)]
 Count = Annotated[int, mapped_column(Integer, info={"rule": Range(0)})]
-Moment = Annotated[dt.datetime, mapped_column(DateTime(timezone=True))]
-Day = Annotated[dt.date, mapped_column(Date)]
-#: None is NULL, as on every other way in, rather than the `null` of JSON.
+Timestamp = Annotated[dt.datetime, mapped_column(DateTime(timezone=True))]
+CalendarDate = Annotated[dt.date, mapped_column(Date)]
+#: None is stored as NULL, as everywhere else, not as JSON's `null`.
 Json = Annotated[dict[str, Any], mapped_column(JSONB(none_as_null=True))]
 CreatedAt = Annotated[
     dt.datetime, mapped_column(DateTime(timezone=True), server_default=func.now())
@@ -67,10 +65,19 @@ UpdatedAt = Annotated[
 ]
 
 
-def derived(rule: Rule | None = None) -> dict[str, Any]:
-    """Column options of a value that follows from others where it is not given.
+RISK_CATEGORIES = ("low", "medium", "high", "critical")
 
-    A trigger fills it for the ORM and plain SQL, the loader for frames; the ORM reads it back.
+
+def derived(rule: Rule | None = None) -> dict[str, Any]:
+    """Column options of a value that is derived from others unless it is given.
+
+    A trigger derives it for the ORM and plain SQL, the loader for DataFrames; the ORM reads it
+    back.
+
+    Examples
+    --------
+    >>> derived(Range(0, 23))["info"]
+    {'derived': True, 'rule': Range(low=0, high=23, above=None)}
     """
     info: dict[str, Any] = {"derived": True} | ({} if rule is None else {"rule": rule})
     return {
@@ -80,13 +87,25 @@ def derived(rule: Rule | None = None) -> dict[str, Any]:
     }
 
 
-def closed(*values: str) -> dict[str, Any]:
-    """Column ``info`` of a text with a closed set of values."""
+def one_of(*values: str) -> dict[str, Any]:
+    """Column ``info`` of a string with a closed set of values.
+
+    Examples
+    --------
+    >>> str(one_of("low", "high")["rule"])
+    'one of low, high'
+    """
     return {"rule": OneOf(values)}
 
 
 def personal(rule: Rule | None = None) -> dict[str, Any]:
-    """Column ``info`` of a card holder's personal data: no value of it appears in a message."""
+    """Column ``info`` of personal data, whose values appear in no message.
+
+    Examples
+    --------
+    >>> personal()
+    {'pii': True}
+    """
     return {"pii": True} | ({} if rule is None else {"rule": rule})
 
 
@@ -102,20 +121,27 @@ class Base(DeclarativeBase):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         table = getattr(cls, "__table__", None)
-        if not isinstance(table, Table):  # an abstract class, whose heirs have the tables
+        if not isinstance(table, Table):  # an abstract class, whose subclasses have the tables
             return
         for column in table.columns:
             rule = rule_of(column)
             if rule is not None:
-                # A value that is NULL passes a CHECK, as it should: "unknown" is allowed.
+                # NULL passes a CHECK, as it should: it means unknown.
                 table.append_constraint(CheckConstraint(rule.sql(column), name=column.name))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return column names and values in the order of the table."""
+        """Return the values by column name, in the order of the table.
+
+        Examples
+        --------
+        >>> from synfin_analytics.database.models import Merchant
+        >>> Merchant(merchant_id="M1").to_dict()["merchant_id"]
+        'M1'
+        """
         return {column.key: getattr(self, column.key) for column in inspect(self).mapper.columns}
 
     def __repr__(self) -> str:
-        # Keys only: a repr ends up in logs and notebooks, personal data must not.
+        # Keys only: a repr ends up in logs and notebooks, where personal data must not appear.
         mapper = inspect(self).mapper
         keys = ", ".join(f"{c.name}={getattr(self, c.name)!r}" for c in mapper.primary_key)
         return f"{type(self).__name__}({keys})"

@@ -1,4 +1,4 @@
-"""Patterns that were found in transactions: fraud, and what is only unusual."""
+"""Patterns detected in transactions: fraud, and anomalies that need not be fraud."""
 
 from sqlalchemy import Text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -9,38 +9,38 @@ from synfin_analytics.database.models.base import (
     Count,
     CreatedAt,
     Json,
-    Line,
-    Moment,
     Score,
     Serial,
+    ShortText,
+    Timestamp,
     UpdatedAt,
-    closed,
+    one_of,
 )
 
 SEVERITIES = ("low", "medium", "high", "critical")
 
 
 class _Pattern(Base):
-    """Columns that both pattern tables have."""
+    """Columns of both pattern tables."""
 
     __abstract__ = True
 
     id: Mapped[Serial]
     pattern_type: Mapped[Code] = mapped_column(index=True)
-    name: Mapped[Line | None]
+    name: Mapped[ShortText | None]
     description: Mapped[str | None] = mapped_column(Text)
     characteristics: Mapped[Json | None]
-    severity: Mapped[Code | None] = mapped_column(info=closed(*SEVERITIES))
+    severity: Mapped[Code | None] = mapped_column(info=one_of(*SEVERITIES))
     detection_count: Mapped[Count | None]
-    first_detected: Mapped[Moment | None]
-    last_detected: Mapped[Moment | None]
+    first_detected: Mapped[Timestamp | None]
+    last_detected: Mapped[Timestamp | None]
     confidence_score: Mapped[Score | None]
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
 
 
 class FraudPattern(_Pattern):
-    """A fraud pattern that was detected, as card testing.
+    """A detected fraud pattern, such as card testing.
 
     Examples
     --------
@@ -52,7 +52,7 @@ class FraudPattern(_Pattern):
 
 
 class AnomalyPattern(_Pattern):
-    """A pattern that is unusual and need not be fraud, as holiday travel.
+    """A detected anomaly that need not be fraud, such as holiday travel.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Card transactions: who paid whom, how much, when, where, how, and what the bank learnt later."""
+"""Card transactions: parties, amount, time, place, channel, and the labels that arrive later."""
 
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -15,23 +15,25 @@ from synfin_analytics.database.models.base import (
     Distance,
     Key,
     Latitude,
-    Line,
     Longitude,
-    Moment,
     Money,
     MoneySum,
     Name,
     Score,
-    Small,
+    ShortText,
+    SmallInt,
+    Timestamp,
     UpdatedAt,
-    closed,
     derived,
+    one_of,
     personal,
 )
 
 if TYPE_CHECKING:
-    from synfin_analytics.database.models.ml import MLFeatures, ModelPrediction
-    from synfin_analytics.database.models.parties import Customer, Merchant
+    from synfin_analytics.database.models.customers import Customer
+    from synfin_analytics.database.models.merchants import Merchant
+    from synfin_analytics.database.models.ml_features import MLFeatures
+    from synfin_analytics.database.models.predictions import ModelPrediction
 
 #: Six hours each, from midnight UTC.
 TIME_OF_DAY = ("night", "morning", "afternoon", "evening")
@@ -40,9 +42,10 @@ TIME_OF_DAY = ("night", "morning", "afternoon", "evening")
 class Transaction(Base):
     """One card transaction.
 
-    ``hour_of_day`` … ``time_of_day_category`` follow from ``timestamp`` (in UTC) where they are not
-    given: a trigger of the database sees to it for the ORM and plain SQL, the loader for frames.
-    Required are transaction_id, customer_id, merchant_id, amount and timestamp.
+    ``hour_of_day``, ``day_of_week``, ``day_of_month``, ``month``, ``is_weekend`` and
+    ``time_of_day_category`` are derived from ``timestamp`` (in UTC) unless they are given: by a
+    trigger of the database for the ORM and plain SQL, by the loader for DataFrames. Required
+    are transaction_id, customer_id, merchant_id, amount and timestamp.
 
     Examples
     --------
@@ -58,7 +61,7 @@ class Transaction(Base):
     merchant_id: Mapped[Key] = mapped_column(ForeignKey("merchants.merchant_id"))
     #: Token of the card, never its number: one customer may hold several cards.
     card_id: Mapped[Key | None] = mapped_column(info=personal())
-    #: The merchant's terminal: a compromised one is how stolen cards are found out.
+    #: The merchant's terminal: stolen cards are often traced back to a compromised one.
     terminal_id: Mapped[Key | None]
 
     amount: Mapped[Money] = mapped_column(info={"rule": Range(above=0)})
@@ -76,21 +79,21 @@ class Transaction(Base):
     country: Mapped[Name | None]
     zip_code: Mapped[str | None] = mapped_column(String(20))
 
-    timestamp: Mapped[Moment] = mapped_column(index=True)
-    hour_of_day: Mapped[Small | None] = mapped_column(**derived(Range(0, 23)))
+    timestamp: Mapped[Timestamp] = mapped_column(index=True)
+    hour_of_day: Mapped[SmallInt | None] = mapped_column(**derived(Range(0, 23)))
     #: 0 is Monday.
-    day_of_week: Mapped[Small | None] = mapped_column(**derived(Range(0, 6)))
-    day_of_month: Mapped[Small | None] = mapped_column(**derived(Range(1, 31)))
-    month: Mapped[Small | None] = mapped_column(**derived(Range(1, 12)))
+    day_of_week: Mapped[SmallInt | None] = mapped_column(**derived(Range(0, 6)))
+    day_of_month: Mapped[SmallInt | None] = mapped_column(**derived(Range(1, 31)))
+    month: Mapped[SmallInt | None] = mapped_column(**derived(Range(1, 12)))
     is_weekend: Mapped[bool | None] = mapped_column(**derived())
     is_holiday: Mapped[bool | None]
 
     transaction_type: Mapped[Code | None] = mapped_column(
-        info=closed("purchase", "withdrawal", "transfer", "payment", "deposit", "refund", "fee")
+        info=one_of("purchase", "withdrawal", "transfer", "payment", "deposit", "refund", "fee")
     )
     category: Mapped[Name | None]
     payment_method: Mapped[Code | None] = mapped_column(
-        info=closed(
+        info=one_of(
             "credit_card",
             "debit_card",
             "prepaid_card",
@@ -103,39 +106,39 @@ class Transaction(Base):
         )
     )
     card_type: Mapped[Code | None] = mapped_column(
-        info=closed("credit", "debit", "prepaid", "charge", "virtual")
+        info=one_of("credit", "debit", "prepaid", "charge", "virtual")
     )
     channel: Mapped[Code | None] = mapped_column(
-        info=closed("online", "mobile", "pos", "atm", "phone", "mail", "branch")
+        info=one_of("online", "mobile", "pos", "atm", "phone", "mail", "branch")
     )
-    #: How the card's data were read; "card present" alone hides the risky magnetic stripe.
+    #: How the card was read; `card_present` alone does not identify the risky magnetic stripe.
     entry_mode: Mapped[Code | None] = mapped_column(
-        info=closed("chip", "contactless", "magstripe", "manual", "ecommerce", "stored")
+        info=one_of("chip", "contactless", "magstripe", "manual", "ecommerce", "stored")
     )
     is_online: Mapped[bool | None]
     card_present: Mapped[bool | None]
     is_international: Mapped[bool | None]
     status: Mapped[Code | None] = mapped_column(
-        info=closed(
+        info=one_of(
             "pending", "approved", "completed", "declined", "failed", "reversed", "refunded"
         )
     )
 
     device_id: Mapped[Name | None] = mapped_column(info=personal())
     device_type: Mapped[Code | None] = mapped_column(
-        info=closed("mobile", "tablet", "desktop", "wearable", "terminal", "atm", "other")
+        info=one_of("mobile", "tablet", "desktop", "wearable", "terminal", "atm", "other")
     )
     ip_address: Mapped[str | None] = mapped_column(String(45), info=personal())
     merchant_category: Mapped[Name | None]
     merchant_city: Mapped[Name | None]
 
-    #: NULL: not labelled. Rates count labelled rows only.
+    #: NULL means not labelled. Rates count labelled rows only.
     is_fraud: Mapped[bool | None] = mapped_column(index=True)
     fraud_type: Mapped[Code | None] = mapped_column(index=True)
     fraud_score: Mapped[Score | None]
-    fraud_reason: Mapped[Line | None] = mapped_column(index=True)
-    #: When the bank learnt the label; NULL: at once.
-    label_available_at: Mapped[Moment | None]
+    fraud_reason: Mapped[ShortText | None] = mapped_column(index=True)
+    #: When the bank learned the label; NULL means immediately.
+    label_available_at: Mapped[Timestamp | None]
 
     is_anomaly: Mapped[bool | None]
     anomaly_type: Mapped[Code | None]

@@ -1,17 +1,17 @@
-"""The version of the tables in a database: create them, bring them up to date, take them away.
+"""Versions of the tables in a database: create, upgrade and drop them.
 
-The steps between versions are Alembic's migrations. They travel with the package, so that
-:func:`upgrade` works from a checkout and from an installed wheel, in any folder.
+The steps between versions are Alembic migrations. They are part of the package, so that
+:func:`upgrade` works from a checkout and from an installed wheel, in any directory.
 """
 
 from __future__ import annotations
 
-from synfin_analytics.database.schema._errors import refusals_in_words
+from synfin_analytics.database.schema._errors import translate_errors
 from synfin_analytics.database.schema._migrate import (
     Revision,
     downgrade,
     history,
-    migrating,
+    migration_transaction,
     upgrade,
 )
 from synfin_analytics.database.schema._version import (
@@ -32,8 +32,8 @@ __all__ = [
     "downgrade",
     "history",
     "known_versions",
-    "migrating",
-    "refusals_in_words",
+    "migration_transaction",
     "require_current",
+    "translate_errors",
     "upgrade",
 ]

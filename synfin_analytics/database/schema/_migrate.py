@@ -1,4 +1,4 @@
-"""Create the tables, bring them up to date, take them away: all of it, or nothing."""
+"""Create, upgrade and drop the tables; each step is one transaction."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Literal
 from sqlalchemy import text
 
 from synfin_analytics.database.logging import logger
-from synfin_analytics.database.schema._errors import refusals_in_words
+from synfin_analytics.database.schema._errors import translate_errors
 from synfin_analytics.database.schema._version import (
     HasEngine,
     SchemaVersion,
     known_versions,
-    look,
     migrations_folder,
+    read_version,
 )
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, SchemaError
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy.engine import Connection
 
-# Any number will do, so long as all versions of this package take the same: it is our key among
-# the advisory locks of a database, and keeps two upgrades from running at once.
-LOCK = 0x73796E66696E  # "synfin"
+# Key of an advisory lock that keeps two upgrades from running at once. Any number will do, as long
+# as all versions of this package use the same.
+LOCK_KEY = 0x73796E66696E  # "synfin"
 _PAUSE = 0.1  # seconds
 
 
@@ -43,24 +43,25 @@ class Revision:
 
 
 def upgrade(target: HasEngine, revision: str = "head") -> str | None:
-    """Create the tables, or bring them up to date: all of it, or nothing.
+    """Create the tables or upgrade them, completely or not at all.
 
     Parameters
     ----------
     target
         A manager or an engine.
     revision
-        Version to reach: ``head`` (the newest), a version, or ``+1`` for one step.
+        Target version: ``head`` (the latest), a version, or ``+1`` for one step.
 
     Returns
     -------
     str or None
-        Version that the tables have now.
+        Version of the tables after the upgrade.
 
     Raises
     ------
     SchemaError
-        If the tables are of a newer package or not ours, or the server refuses; nothing is changed.
+        The tables belong to a newer package or to another program, or the server refuses. Nothing
+        is changed.
 
     Examples
     --------
@@ -72,30 +73,39 @@ def upgrade(target: HasEngine, revision: str = "head") -> str | None:
 
 
 def downgrade(target: HasEngine, revision: str = "-1") -> str | None:
-    """Go back to an older version of the tables; the data that it has no place for are lost.
+    """Return to an older version of the tables; data that it has no column for are lost.
 
     Parameters
     ----------
     target
         A manager or an engine.
     revision
-        Version to reach: ``-1`` for one step, a version, or ``base`` for no tables at all.
+        Target version: ``-1`` for one step, a version, or ``base`` for no tables at all.
 
     Returns
     -------
     str or None
-        Version that the tables have now; None if there are none left.
+        Version of the tables after the downgrade; None if none are left.
 
     Raises
     ------
     SchemaError
         As for :func:`upgrade`.
+
+    Examples
+    --------
+    >>> from synfin_analytics.database.config import DatabaseConfig
+    >>> from synfin_analytics.database.manager import DatabaseManager
+    >>> manager = DatabaseManager(DatabaseConfig(database="to_downgrade"))
+    >>> upgrade(manager), downgrade(manager, "base")
+    ('0001', None)
+    >>> manager.close()
     """
     return _migrate(target, "downgrade", revision)
 
 
 def history() -> list[Revision]:
-    """All versions that this package knows, the oldest first.
+    """Return all versions of the tables that this package knows, oldest first.
 
     Examples
     --------
@@ -106,33 +116,41 @@ def history() -> list[Revision]:
 
     scripts = ScriptDirectory.from_config(_alembic_config())
     newest_first = [
-        Revision(one.revision, _one(one.down_revision), one.doc) for one in scripts.walk_revisions()
+        Revision(script.revision, _single(script.down_revision), script.doc)
+        for script in scripts.walk_revisions()
     ]
     return newest_first[::-1]
 
 
 @contextlib.contextmanager
-def migrating(target: HasEngine) -> Iterator[Connection]:
-    """Open the transaction of a migration; another one waits until it has ended.
+def migration_transaction(target: HasEngine) -> Iterator[Connection]:
+    """Open the transaction of a migration; other migrations wait until it has ended.
 
-    Alembic's own command line comes here as well (``migrations/env.py``).
+    Alembic's own command line uses it too (``migrations/env.py``).
+
+    Examples
+    --------
+    >>> from synfin_analytics.database.manager import get_db_manager
+    >>> with migration_transaction(get_db_manager()) as connection:
+    ...     connection.execute(text("SELECT 1")).scalar_one()
+    1
     """
     with target.engine.connect() as connection:
-        # What the other process did while we waited must be seen after the wait.
+        # After the wait, changes of the other process must be visible.
         connection = connection.execution_options(isolation_level="READ COMMITTED")
         with connection.begin():
-            _wait_for_others(connection)
+            _lock_migrations(connection)
             yield connection
 
 
-def _wait_for_others(connection: Connection) -> None:
-    """Take the lock; ask again and again, for a wait in the server cannot be interrupted."""
+def _lock_migrations(connection: Connection) -> None:
+    """Take the lock by polling: a wait in the server could not be interrupted."""
     query = text("SELECT pg_try_advisory_xact_lock(:key)")
-    told = False
-    while not connection.execute(query, {"key": LOCK}).scalar_one():
-        if not told:
-            logger.info("another process changes the tables; waiting for it")
-            told = True
+    logged = False
+    while not connection.execute(query, {"key": LOCK_KEY}).scalar_one():
+        if not logged:
+            logger.info("another process is changing the tables; waiting for it")
+            logged = True
         time.sleep(_PAUSE)
 
 
@@ -140,14 +158,14 @@ def _migrate(
     target: HasEngine, direction: Literal["upgrade", "downgrade"], revision: str
 ) -> str | None:
     _check_revision(direction, revision)
-    with refusals_in_words(), migrating(target) as connection:
-        version = look(connection)
+    with translate_errors(), migration_transaction(target) as connection:
+        version = read_version(connection)
         if version.state in {"newer", "foreign"}:
             raise SchemaError(str(version))
         if (version.state, revision) in {("current", "head"), ("empty", "base")}:
-            return version.found
+            return version.version
         _run_alembic(direction, revision, connection, version)
-        return look(connection).found
+        return read_version(connection).version
 
 
 def _run_alembic(
@@ -164,7 +182,7 @@ def _run_alembic(
     except CommandError as error:
         raise ArgumentError(
             f"Cannot {direction} database {version.database!r} from version "
-            f"{version.found or 'base'} to {revision!r}: {error}."
+            f"{version.version or 'base'} to {revision!r}: {error}."
         ) from error
 
 
@@ -186,8 +204,10 @@ def _alembic_config() -> Config:
     return config
 
 
-def _one(down_revision: str | tuple[str, ...] | list[str] | None) -> str | None:
-    """Narrow Alembic's type: our versions have one predecessor at most."""
+def _single(down_revision: str | tuple[str, ...] | list[str] | None) -> str | None:
+    """Narrow Alembic's type: the package's versions have at most one predecessor."""
     if down_revision is None or isinstance(down_revision, str):
         return down_revision
-    raise SchemaError(f"Two versions of the tables were merged: {', '.join(down_revision)}.")
+    raise SchemaError(
+        f"A version must have at most one predecessor; got {', '.join(down_revision)}."
+    )

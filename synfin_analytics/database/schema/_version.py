@@ -1,4 +1,4 @@
-"""Which version the tables in a database have, and whether this package can work with it."""
+"""Version of the tables in a database, and whether this package can use it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from sqlalchemy import text
 
 from synfin_analytics._core.resources import resource_folder
 from synfin_analytics.database.models import TABLES
-from synfin_analytics.database.schema._errors import refusals_in_words
-from synfin_analytics.database.schema._home import VERSION_TABLE
+from synfin_analytics.database.schema._errors import translate_errors
+from synfin_analytics.database.schema._search_path import VERSION_TABLE
 from synfin_analytics.exceptions import SchemaError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ State = Literal["current", "empty", "older", "newer", "foreign"]
 
 
 class HasEngine(Protocol):
-    """An engine, or what has one: a manager, a connection."""
+    """An engine, or an object that has one: a manager or a connection."""
 
     @property
     def engine(self) -> Engine:
@@ -32,77 +32,100 @@ class HasEngine(Protocol):
 
 @dataclass(frozen=True)
 class SchemaVersion:
-    """Version of the tables in a database, and how it stands to this package.
+    """Version of the tables in a database, compared with this package.
 
     Attributes
     ----------
     database
         Name of the database.
-    found
-        Version of the tables in the database; None where there is none.
-    newest
-        Version that this package works with.
+    version
+        Version of the tables in the database; None if it has none.
+    latest
+        Version that this package needs.
     state
         ``current``; ``empty`` (no tables yet); ``older`` or ``newer`` than this package;
-        ``foreign``: tables of the same names, or a record of a version, that this package did not
-        make.
+        ``foreign``: tables of the same names, or a recorded version, of another program.
     tables
-        Those of our seven tables that exist.
+        Those of the seven tables that exist.
     """
 
     database: str
-    found: str | None
-    newest: str
+    version: str | None
+    latest: str
     state: State
     tables: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        words = _OTHER_PROGRAM if self.found and self.state == "foreign" else _IN_WORDS[self.state]
-        return words.format(
+        template = _MESSAGES[self.state]
+        if self.version and self.state == "foreign":
+            template = _OTHER_PROGRAM
+        return template.format(
             database=self.database,
-            found=self.found,
-            newest=self.newest,
+            version=self.version,
+            latest=self.latest,
             tables=", ".join(self.tables),
         )
 
 
-_IN_WORDS: dict[State, str] = {
-    "current": "The tables of database {database!r} are up to date (version {found}).",
+_MESSAGES: dict[State, str] = {
+    "current": "The tables of database {database!r} are up to date (version {version}).",
     "empty": "Database {database!r} has no tables yet. Create them with `synfin db upgrade` or "
     "get_db_manager().create_all_tables().",
-    "older": "The tables of database {database!r} are of version {found}, and this package needs "
-    "{newest}. Bring them up to date with `synfin db upgrade`; the rows stay.",
-    "newer": "The tables of database {database!r} were made by a newer version of this package "
-    "(version {found} of the tables; known here are those up to {newest}). Upgrade it: "
+    "older": "The tables of database {database!r} have version {version}, and this package needs "
+    "{latest}. Run `synfin db upgrade`; the rows are kept.",
+    "newer": "The tables of database {database!r} were created by a newer version of this package "
+    "(version {version} of the tables; this package knows those up to {latest}). Upgrade it: "
     "pip install --upgrade synfin-analytics",
-    "foreign": "Database {database!r} has tables of our names that this package did not make "
+    "foreign": "Database {database!r} has tables with the package's names that it did not create "
     "({tables}): no version is recorded in it. Use another database (DB_NAME), or an empty schema "
     "of this one.",
 }
 _OTHER_PROGRAM = (
-    "Database {database!r} has an alembic_version ({found}) but none of our tables: another "
-    "program keeps it. Use another database (DB_NAME), or an empty schema of this one."
+    "Database {database!r} has an alembic_version ({version}) but none of the package's tables: it "
+    "belongs to another program. Use another database (DB_NAME), or an empty schema of this one."
 )
 
 
 def current(target: HasEngine) -> str | None:
-    """Version of the tables in the database; None if there are none."""
-    return check_version(target).found
+    """Return the version of the tables in the database; None if it has none.
+
+    Examples
+    --------
+    >>> from synfin_analytics.database.manager import get_db_manager
+    >>> get_db_manager().create_all_tables()
+    >>> current(get_db_manager())
+    '0001'
+    """
+    return check_version(target).version
 
 
 def check_version(target: HasEngine) -> SchemaVersion:
-    """Compare the tables in the database with what this package needs."""
-    with refusals_in_words(), target.engine.connect() as connection:
-        return look(connection)
+    """Compare the tables in the database with what this package needs.
+
+    Examples
+    --------
+    >>> from synfin_analytics.database.manager import get_db_manager
+    >>> get_db_manager().create_all_tables()
+    >>> print(check_version(get_db_manager()))
+    The tables of database ... are up to date (version 0001).
+    """
+    with translate_errors(), target.engine.connect() as connection:
+        return read_version(connection)
 
 
 def require_current(target: HasEngine) -> None:
-    """Refuse a database whose tables are not of the version that this package works with.
+    """Check that the tables in the database have the version that this package needs.
 
     Raises
     ------
     SchemaError
-        The message says what to run.
+        They do not; the message has the command to run.
+
+    Examples
+    --------
+    >>> from synfin_analytics.database.manager import get_db_manager
+    >>> get_db_manager().create_all_tables()
+    >>> require_current(get_db_manager())
     """
     version = check_version(target)
     if version.state != "current":
@@ -119,8 +142,8 @@ def known_versions() -> list[str]:
     )
 
 
-def look(connection: Connection) -> SchemaVersion:
-    """Find the version. Only what the search path leads to counts, as for every query of ours."""
+def read_version(connection: Connection) -> SchemaVersion:
+    """Read the version of the tables that the search path leads to, as every query does."""
     database = connection.execute(text("SELECT current_database()")).scalar_one()
     tables = tuple(
         connection.execute(
@@ -131,23 +154,24 @@ def look(connection: Connection) -> SchemaVersion:
             {"names": list(TABLES)},
         ).scalars()
     )
-    recorded = connection.execute(text(f"SELECT to_regclass('{VERSION_TABLE}')")).scalar_one()
-    found = None
-    if recorded is not None:
+    version_table = connection.execute(text(f"SELECT to_regclass('{VERSION_TABLE}')")).scalar_one()
+    version = None
+    if version_table is not None:
         query = text(f"SELECT max(version_num) FROM {VERSION_TABLE}")  # noqa: S608 - a constant
-        found = connection.execute(query).scalar_one()
-    known = known_versions()
-    return SchemaVersion(database, found, known[-1], _state(found, known, tables), tables)
+        version = connection.execute(query).scalar_one()
+    versions = known_versions()
+    state = _state(version, versions, tables)
+    return SchemaVersion(database, version, versions[-1], state, tables)
 
 
-def _state(found: str | None, known: list[str], tables: tuple[str, ...]) -> State:
-    if found is None:
+def _state(version: str | None, versions: list[str], tables: tuple[str, ...]) -> State:
+    if version is None:
         return "foreign" if tables else "empty"
-    if found not in known:
+    if version not in versions:
         return "newer" if tables else "foreign"
-    return "current" if found == known[-1] else "older"
+    return "current" if version == versions[-1] else "older"
 
 
 def migrations_folder() -> Path:
-    """Folder of the migrations."""
+    """Return the directory of the migrations."""
     return resource_folder("migrations", SchemaError)

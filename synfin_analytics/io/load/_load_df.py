@@ -15,7 +15,7 @@ from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics._core.validation.spec import spec_of
 from synfin_analytics.database.logging import logger
 from synfin_analytics.database.models import model_of
-from synfin_analytics.database.schema._home import home_schema
+from synfin_analytics.database.schema._search_path import schema_of_tables
 from synfin_analytics.exceptions import (
     ArgumentError,
     InvalidDataError,
@@ -236,7 +236,7 @@ def _load(request: _Request) -> LoadReport:
         load_transaction(session, request.manager, spec.name) as cursor,
         progress_bar(spec.name, source.height, show=request.progress) as bar,
     ):
-        spec = dataclasses.replace(spec, schema=home_schema(cursor))
+        spec = dataclasses.replace(spec, schema=schema_of_tables(cursor))
         if request.queued and request.rebuild_indexes != "never":
             wait_for_writers(cursor, spec)
         writer = Writer(

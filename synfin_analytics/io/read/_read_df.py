@@ -13,7 +13,7 @@ from psycopg2 import extensions
 from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.output import Output, check_output, frame_of, joined
 from synfin_analytics.database.logging import log_if_slow
-from synfin_analytics.database.schema._home import home_schema
+from synfin_analytics.database.schema._search_path import schema_of_tables
 from synfin_analytics.exceptions import ArgumentError, QueryError
 from synfin_analytics.io._interrupt import InterruptibleCursor
 from synfin_analytics.io.read._builders import column_of
@@ -276,7 +276,7 @@ def _run(
         stack.callback(_give_up_closed, bound, connection)
         cursor = stack.enter_context(connection.cursor(cursor_factory=InterruptibleCursor))
         with told(NOTHING, bound):
-            statement = statement_of(query, params, bound.dialect, lambda: home_schema(cursor))
+            statement = statement_of(query, params, bound.dialect, lambda: schema_of_tables(cursor))
         sql = statement.bound(cursor)
         began = time.perf_counter()
         with told(sql, bound):

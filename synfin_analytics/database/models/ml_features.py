@@ -1,8 +1,8 @@
-"""What models read and say: the engineered features, and the predictions."""
+"""Engineered features of transactions."""
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, func
+from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from synfin_analytics.database.models.base import (
@@ -12,12 +12,9 @@ from synfin_analytics.database.models.base import (
     Distance,
     Json,
     Key,
-    Moment,
-    Name,
     Number,
     Score,
     Serial,
-    derived,
 )
 
 if TYPE_CHECKING:
@@ -25,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class MLFeatures(Base):
-    """The 69 engineered features of one transaction, and a JSON object for one's own.
+    """The 69 engineered features of one transaction, and a JSON object for further ones.
 
     Examples
     --------
@@ -132,45 +129,12 @@ class MLFeatures(Base):
 
     @classmethod
     def feature_names(cls) -> list[str]:
-        """Names of the engineered features, in the order of the table."""
+        """Return the names of the engineered features, in the order of the table.
+
+        Examples
+        --------
+        >>> MLFeatures.feature_names()[:2]
+        ['amount_normalized', 'amount_log']
+        """
         others = {"id", "transaction_id", "additional_features", "created_at"}
         return [column.name for column in cls.__table__.columns if column.name not in others]
-
-
-class ModelPrediction(Base):
-    """What one version of a model said of one transaction.
-
-    ``is_correct`` follows from ``prediction`` and ``ground_truth`` where it is not given.
-
-    Examples
-    --------
-    >>> ModelPrediction(id=1, transaction_id="TX1", model_name="rf", model_version="1.0")
-    ModelPrediction(id=1)
-    """
-
-    __tablename__ = "model_predictions"
-
-    id: Mapped[Serial]
-    transaction_id: Mapped[Key] = mapped_column(ForeignKey("transactions.transaction_id"))
-    model_name: Mapped[Name]
-    model_version: Mapped[Key]
-    prediction: Mapped[bool]
-    confidence_score: Mapped[Score | None]
-    fraud_probability: Mapped[Score | None]
-    feature_importance: Mapped[Json | None]
-    #: Milliseconds.
-    prediction_time_ms: Mapped[Distance | None]
-    ground_truth: Mapped[bool | None]
-    is_correct: Mapped[bool | None] = mapped_column(**derived())
-    predicted_at: Mapped[Moment] = mapped_column(server_default=func.now())
-
-    transaction: Mapped["Transaction"] = relationship(back_populates="predictions")
-
-    __table_args__ = (
-        UniqueConstraint("transaction_id", "model_name", "model_version"),
-        CheckConstraint(
-            "is_correct = (prediction = ground_truth) OR ground_truth IS NULL", name="is_correct"
-        ),
-        # Questions are about one model, constraints about one transaction: hence both orders.
-        Index(None, "model_name", "model_version", "predicted_at"),
-    )
