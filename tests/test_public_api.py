@@ -125,7 +125,7 @@ PARAMETERS = {
     "DatabaseManager.get_session": "self",
     "DatabaseManager.get_scoped_session": "self",
     "DatabaseManager.bulk_insert": "self objects batch_size table options",
-    "DatabaseManager.execute_query": "self query params options",
+    "DatabaseManager.execute_query": "self query params output use_decimal",
     "DatabaseManager.get_pool_status": "self",
     "DatabaseManager.health_check": "self",
     "DatabaseManager.close": "self",

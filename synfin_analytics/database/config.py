@@ -447,18 +447,19 @@ def _split_url(url: Secret) -> dict[str, str] | str:
     if it raised an error.
     """
     escapes = "in a user name or password, write %2F for '/', %40 for '@'"
+    if re.search("://[^/]*(/[^?]*@|@[^/?]*@)", url.reveal()):
+        # libpq would take a part of the user name or password for the host, and connect to it.
+        return f"must not have '/' or '@' before the '@' of the host; {escapes}"
     try:
         # libpq does not know SQLAlchemy's scheme.
         arguments = parse_dsn("postgresql" + url.reveal()[url.reveal().index("://") :])
     except psycopg2.ProgrammingError as error:
-        option = re.search(r'invalid URI query parameter: "(\w+)"', str(error))
+        option = re.search(r'invalid URI query parameter: "([^"]*)"', str(error))
         if option and option[1] not in _LIBPQ_OPTIONS:
             return f"has an invalid query: {_unknown_option(option[1])}"
         if option:
             return f"must have options that the driver's libpq supports; got {option[1]!r}"
         return f"must have a host and a port that can be read, as in {URL_FORM}; {escapes}"
-    if "@" in arguments.get("dbname", ""):
-        return f"must not have '/' before '@'; {escapes}"
     if not re.fullmatch("[0-9]{1,5}", arguments.get("port", "1")):
         # The text after a colon may be a password whose host was forgotten.
         return f"must have a host and a port that can be read, as in {URL_FORM}; {escapes}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import psycopg2
 import psycopg2.errors
@@ -215,8 +215,10 @@ def _open(arguments: dict[str, str | int], config: DatabaseConfig) -> Connection
 
 def _driver_connection(arguments: dict[str, str | int]) -> Connection:
     try:
-        keywords: Any = reveal_secrets(arguments)
-        connection: Connection = psycopg2.connect(connection_factory=Connection, **keywords)
+        # No variable may hold the password as text: a traceback would show it.
+        connection: Connection = psycopg2.connect(
+            connection_factory=Connection, **cast("dict[str, Any]", reveal_secrets(arguments))
+        )
     except psycopg2.Error as error:
         # Without the frames of the driver, where a traceback would show the password.
         raise error.with_traceback(None) from None

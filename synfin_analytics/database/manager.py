@@ -542,6 +542,9 @@ def _reset_transactions(connection: Connection | None, record: ConnectionPoolEnt
 class _Pool(QueuePool):
     """SQLAlchemy's pool with an error of ours when it is exhausted."""
 
+    # SQLAlchemy names the pool's own logger by its module: under our name, it would be in our log.
+    __module__ = QueuePool.__module__
+
     def connect(self) -> PoolProxiedConnection:
         try:
             return super().connect()

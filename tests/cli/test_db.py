@@ -19,7 +19,7 @@ from synfin_analytics.cli import COMMANDS, main
 from synfin_analytics.database import embedded, schema
 from synfin_analytics.database.grants import grant_read, personal_columns
 from synfin_analytics.database.manager import DatabaseManager
-from synfin_analytics.database.schema._migrate import LOCK
+from synfin_analytics.database.schema._migrate import LOCK_KEY
 from synfin_analytics.exceptions import ArgumentError, QueryError, SchemaError
 from synfin_analytics.io.read import read_df
 
@@ -134,7 +134,7 @@ def test_the_error_is_red_on_a_terminal(empty):
 
 def test_ctrl_c_ends_it_with_130_and_changes_nothing(empty):
     with empty.engine.connect() as other, other.begin():
-        other.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+        other.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
         process = subprocess.Popen(
             [*COMMAND, "db", "upgrade"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -457,16 +457,16 @@ def test_rights_from_elsewhere_are_warned_of(filled, role):
     execute(filled, "REVOKE ALL ON customers FROM PUBLIC")
     execute(filled, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
 
-    assert "may also change customers." in said
-    assert "also reads customers.first_name" in said
+    assert "can also change customers." in said
+    assert "can also read customers.first_name" in said
     assert "REVOKE CREATE ON SCHEMA public FROM PUBLIC" in said
 
 
 def test_temporary_tables_and_large_objects_are_warned_of_until_they_are_revoked(filled, role):
     [temporary, large] = grant_read(filled, role).warnings
 
-    assert "may also create temporary tables" in temporary
-    assert "may also store large objects" in large
+    assert "can also create temporary tables" in temporary
+    assert "can also store large objects" in large
     for warning in (temporary, large):
         execute(filled, warning.partition(": ")[2])
     assert grant_read(filled, role).warnings == ()
@@ -486,7 +486,7 @@ def test_temporary_tables_and_large_objects_are_warned_of_until_they_are_revoked
         ("GRANT pg_read_all_data, pg_write_all_data TO {}", "pg_read_all_data, pg_write_all_data"),
         ("GRANT pg_read_server_files TO {}", "pg_read_server_files"),
         ("GRANT pg_execute_server_program TO {}", "pg_execute_server_program"),
-        ("GRANT synfin TO {}", "roles that may do more than read: synfin"),
+        ("GRANT synfin TO {}", "roles that can do more than read: synfin"),
     ],
 )
 def test_strong_roles_are_warned_of(filled, role, strength, words):
@@ -555,7 +555,7 @@ def test_a_role_that_owns_the_tables_is_refused(filled):
     with filled.engine.connect() as connection:
         owner = connection.execute(text("SELECT current_user")).scalar_one()
 
-    assert "superuser or owns the tables" in fails("db", "grant", owner)
+    assert "superuser or the owner of the tables" in fails("db", "grant", owner)
 
 
 @pytest.mark.parametrize(
@@ -563,7 +563,7 @@ def test_a_role_that_owns_the_tables_is_refused(filled):
     [
         ("alembic_version", "permission denied"),
         # Who has a right, but not that of passing it on, gets a mere warning from the server.
-        ("ALL TABLES IN SCHEMA public", "may not grant all of this"),
+        ("ALL TABLES IN SCHEMA public", "cannot grant all of this"),
     ],
 )
 def test_who_may_not_grant_is_told_so_and_nothing_is_changed(filled, role, server, readable, told):

@@ -235,12 +235,12 @@ def test_rows_go_in_and_come_out_as_frames(manager):
 
 @pytest.mark.parametrize("objects", [[], [{"merchant_id": "M1"}], None])
 def test_rows_without_a_table_are_refused(manager, objects):
-    with pytest.raises(ArgumentError, match="does not know the table"):
+    with pytest.raises(ArgumentError, match=r"`table` must be the name of a table or a model"):
         manager.bulk_insert(objects)
 
 
 def test_a_batch_has_rows(manager):
-    with pytest.raises(ArgumentError, match="batch_size is 0"):
+    with pytest.raises(ArgumentError, match="`batch_size` must be at least 1; got 0"):
         manager.bulk_insert([], batch_size=0, table="merchants")
 
 
@@ -355,14 +355,14 @@ def test_a_missing_password_is_named_as_such(tcp_server, monkeypatch):
 def test_a_missing_database_is_named_as_such(tcp_server):
     message = refused(tcp_server.config(database="fruad"))
 
-    assert "No connection to database 'fruad'" in message
+    assert "Cannot connect to database 'fruad'" in message
     assert "check DB_NAME" in message
 
 
 def test_a_port_where_nobody_listens_is_named_as_such(tcp_server):
     message = refused(tcp_server.config(port=servers.free_port()))
 
-    assert "Nothing listens there: check DB_HOST and DB_PORT" in message
+    assert "No server listens there: check DB_HOST and DB_PORT" in message
 
 
 def test_a_host_that_does_not_exist_is_named_as_such(tcp_server):
@@ -374,7 +374,7 @@ def test_a_socket_that_does_not_exist_is_named_as_such(tcp_server, tmp_path):
 
 
 def test_a_server_without_tls_is_named_as_such(tcp_server):
-    assert "The server has no TLS" in refused(tcp_server.config(sslmode="require"))
+    assert "The server does not support TLS" in refused(tcp_server.config(sslmode="require"))
 
 
 def test_too_many_connections_are_named_as_such(tcp_server):
@@ -384,7 +384,7 @@ def test_too_many_connections_are_named_as_such(tcp_server):
         session.execute(text("CREATE ROLE visitor LOGIN CONNECTION LIMIT 1 PASSWORD 'visitor'"))
     first = DatabaseManager(config)
     with first.engine.connect():
-        assert "All connections of the server are taken" in refused(config)
+        assert "All connections of the server are in use" in refused(config)
     first.close()
     with admin.session_scope() as session:
         session.execute(text("DROP ROLE visitor"))
@@ -404,7 +404,7 @@ def test_a_healthy_database_is_healthy(bank):
 def test_a_health_check_that_fails_is_logged(tcp_server, caplog):
     refused(tcp_server.config(password="wrong-s3cr3t"))
 
-    assert "health check failed: No connection to" in caplog.text
+    assert "health check failed: Cannot connect to" in caplog.text
     assert "wrong-s3cr3t" not in caplog.text
 
 

@@ -20,7 +20,7 @@ import synfin_analytics
 from synfin_analytics.database import schema
 from synfin_analytics.database.manager import DatabaseManager
 from synfin_analytics.database.models import TABLES, Base
-from synfin_analytics.database.schema._migrate import LOCK
+from synfin_analytics.database.schema._migrate import LOCK_KEY
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, SchemaError
 
 CHECKOUT = Path(synfin_analytics.__file__).parents[1]
@@ -263,7 +263,7 @@ def test_an_engine_in_autocommit_still_does_all_or_nothing(empty):
 def test_an_upgrade_waits_for_another_one(empty):
     done = []
     with empty.engine.connect() as other, other.begin():
-        other.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+        other.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
         upgrading = threading.Thread(target=lambda: done.append(schema.upgrade(empty)))
         upgrading.start()
         wait_for_the_question(empty)
@@ -327,7 +327,7 @@ def test_an_older_database_is_told_what_to_run_and_upgraded(empty, next_version)
         "print(schema.check_version(DatabaseManager()))",
         next_version,
     )
-    assert "are of version 0001, and this package needs 0002" in version.stdout
+    assert "have version 0001, and this package needs 0002" in version.stdout
     assert "`synfin db upgrade`" in version.stdout
 
     assert python(UPGRADE, next_version).stdout == "0002"
@@ -387,7 +387,7 @@ def test_tables_that_views_are_built_on_stay(empty):
     schema.upgrade(empty)
     execute(empty, "CREATE VIEW report AS SELECT count(*) FROM fraud_patterns")
 
-    with pytest.raises(SchemaError, match=r"depend on it.*Views or tables of others"):
+    with pytest.raises(SchemaError, match=r"depend on it.*Views or tables of others depend"):
         schema.downgrade(empty, "base")
 
     assert schema.current(empty) == "0001"
@@ -501,12 +501,12 @@ def test_alembic_leaves_the_loggers_of_others_switched_on(empty, checkout):
 
 def test_alembic_makes_the_next_revision_from_a_changed_model(empty, checkout):
     alembic(checkout, "upgrade", "head")
-    model = checkout / "synfin_analytics" / "database" / "models" / "parties.py"
+    model = checkout / "synfin_analytics" / "database" / "models" / "merchants.py"
     source = model.read_text(encoding="utf-8")
     model.write_text(
         source.replace(
             "    total_transactions: Mapped[Count | None]\n",
-            "    total_transactions: Mapped[Count | None]\n    note: Mapped[Line | None]\n",
+            "    total_transactions: Mapped[Count | None]\n    note: Mapped[Name | None]\n",
         ),
         encoding="utf-8",
     )
