@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import threading
 import weakref
@@ -17,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import QueuePool
 
+from synfin_analytics._core.plugins import dataframe_function
 from synfin_analytics.database.config import DatabaseConfig, format_url
 from synfin_analytics.database.connection import Connection, connect, message_of
 from synfin_analytics.database.logging import log_connections, logger
@@ -298,7 +298,7 @@ class DatabaseManager:
         """
         if batch_size < 1:
             raise ArgumentError(f"`batch_size` must be at least 1; got {batch_size}.")
-        load_df = _io_function("load", "load_df")
+        load_df = dataframe_function("load_df")
         model = table if table is not None else _model_of(objects)
         report: LoadReport = load_df(objects, model, manager=self, **options)
         return report
@@ -376,7 +376,7 @@ class DatabaseManager:
            doubled
         0       42
         """
-        read_df = _io_function("read", "read_df")
+        read_df = dataframe_function("read_df")
         rows: pd.DataFrame = read_df(
             query, params, manager=self, output=output, use_decimal=use_decimal
         )
@@ -449,20 +449,6 @@ class DatabaseManager:
             self._resources = replace(
                 self._resources, scoped_sessions=scoped_session(self._resources.session_factory)
             )
-
-
-def _io_function(package: str, name: str) -> Callable[..., Any]:
-    """Return ``load_df`` or ``read_df`` of :mod:`synfin_analytics.io`, which is one floor above.
-
-    ``io`` opens sessions of the manager, so it imports this module, and this module must not import
-    it: an import inside a function would only hide the cycle. `bulk_insert` and `execute_query` are
-    the only two ways up, and both come through here. A registry that ``io`` fills at its import
-    would be empty as long as nobody has imported ``io``.
-    """
-    function: Callable[..., Any] = getattr(
-        importlib.import_module(f"synfin_analytics.io.{package}"), name
-    )
-    return function
 
 
 def _model_of(objects: object) -> type[Base]:
