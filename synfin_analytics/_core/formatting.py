@@ -18,6 +18,7 @@ _UNKNOWN, _EMPTY = "not known", "(empty)"
 _NOISE = 1e-13
 #: Numbers that need more decimals are written in powers of ten.
 _MAX_DECIMALS = 8
+_UNITS = ((1e9, "bn"), (1e6, "M"), (1e3, "k"))
 
 
 def format_percent(share: float, digits: int | None = None) -> str:
@@ -91,6 +92,24 @@ def format_number(value: float, digits: int = 0) -> str:
     if math.isclose(value, round(value, digits), rel_tol=1e-9, abs_tol=_NOISE):
         return _fixed(value, digits)
     return _fixed(value, max(digits, _significant_decimals(abs(value))))
+
+
+def format_compact(value: float) -> str:
+    """Format a count or an amount in few characters.
+
+    Examples
+    --------
+    >>> format_compact(9_876), format_compact(123_456), format_compact(1_234_567)
+    ('9,876', '123k', '1.23M')
+    >>> format_compact(0.25)
+    '0.25'
+    """
+    if abs(value) < 1e5:
+        whole = abs(value) >= 100 or value == int(value)
+        return f"{value:,.0f}" if whole else f"{value:.3g}"
+    value = float(f"{value:.3g}")  # first, so that 999,999 is 1M
+    unit, suffix = next((unit, suffix) for unit, suffix in _UNITS if abs(value) >= unit)
+    return f"{value / unit:.3g}{suffix}"
 
 
 def format_amount(value: float, currency: str = "") -> str:

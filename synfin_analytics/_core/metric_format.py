@@ -9,7 +9,7 @@ from synfin_analytics._core import formatting
 #: The name of each metric, and its definition.
 METRICS = {
     "precision": ("precision", "share of the alerts that were fraud"),
-    "recall": ("recall", "share of the frauds that were alerted"),
+    "recall": ("recall", "share of the frauds that were detected"),
     "f1": ("F1", "harmonic mean of precision and recall"),
     "specificity": ("specificity", "share of the genuine payments that were not alerted"),
     "accuracy": ("accuracy", "share of the payments that were classified correctly"),

@@ -1,9 +1,9 @@
-"""Pictures of results: functions of a result that take ``ax=`` and return a :class:`Display`.
+"""Plots of results: functions of a result that take ``ax=`` and return a :class:`Display`.
 
-Marks and line styles tell things apart, not colours alone: the pictures read well when printed in
-black and white. A figure of your own should be made with ``layout="constrained"``, which keeps
-room for the words beside the Axes. Nothing here calls ``plt.show()``, and matplotlib is imported
-by the first picture, never with the package.
+Markers and line styles distinguish models and groups, not colours alone, so plots stay legible in
+black and white. A figure of your own should be created with ``layout="constrained"``, which makes
+room for annotations beside the Axes. No function calls ``plt.show()``, and matplotlib is imported
+with the first plot, never with the package.
 """
 
 from synfin_analytics._core.display import Display
@@ -13,8 +13,8 @@ from synfin_analytics.plots.confusion import plot_confusion
 from synfin_analytics.plots.cost import plot_cost
 from synfin_analytics.plots.curves import plot_precision_recall, plot_roc
 from synfin_analytics.plots.drift import plot_score_drift
+from synfin_analytics.plots.fraud_rate import plot_fraud_rate
 from synfin_analytics.plots.importances import plot_importances
-from synfin_analytics.plots.rates import plot_fraud_rate
 from synfin_analytics.plots.thresholds import plot_thresholds
 from synfin_analytics.plots.topk import plot_topk
 

@@ -1,4 +1,4 @@
-"""Models side by side, and whether one is really better."""
+"""Differences between models, with paired intervals."""
 
 from __future__ import annotations
 
@@ -8,8 +8,15 @@ import numpy as np
 
 from synfin_analytics._core.formatting import UNDEFINED, format_decimal
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.plots import style
-from synfin_analytics.plots._validation import interval_words
+from synfin_analytics.plots._style import (
+    annotate_empty,
+    annotate_right,
+    create_display,
+    palette,
+    style_axes,
+    wrap_label,
+)
+from synfin_analytics.plots._validation import describe_intervals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,37 +25,39 @@ if TYPE_CHECKING:
     from synfin_analytics._core.display import Display
     from synfin_analytics.metrics.comparison import Comparison
 
+_METRIC_NAMES = {"roc_auc": "ROC AUC", "f1": "F1", "mcc": "MCC"}
+
 
 def plot_comparison(
     comparison: Comparison, ax: Axes | None = None, *, title: str | None = None
 ) -> Display:
-    """Draw how much better or worse each model is than the first, metric by metric.
+    """Draw the difference of each model from the first, metric by metric.
 
-    A dot is the difference and a bar its paired interval. Where the bar leaves out 0, the dot is
-    full: the rows tell the models apart. Beside it stand both values.
+    A dot is the difference and a bar its paired confidence interval. The dot is solid where the
+    interval excludes 0: the difference is significant. Both values are written to the right.
 
     Parameters
     ----------
     comparison
-        What ``compare_models`` returned.
+        Result of ``compare_models``.
     ax
-        Where to draw; by default a figure of its own.
+        Where to draw; by default a new figure.
     title
-        Other than the one that says what is drawn; "" for none.
+        Title of the plot; by default one that names the models, "" for none.
 
     Returns
     -------
     Display
-        Its frame has the rows of ``comparison.to_frame()`` that are drawn, and the ``reference``
-        value of the first model beside each.
+        Its numbers are the rows of ``comparison.to_frame()`` that are drawn, with the
+        ``reference`` value of the first model.
 
     Examples
     --------
     >>> import matplotlib
     >>> matplotlib.use("agg")
     >>> import pandas as pd
-    >>> from synfin_analytics.metrics.comparison import compare_models
-    >>> frame = pd.DataFrame(
+    >>> from synfin_analytics import compare_models
+    >>> df = pd.DataFrame(
     ...     {
     ...         "customer_id": [1, 1, 2, 2, 3, 3],
     ...         "is_fraud": [0, 1, 0, 1, 0, 1],
@@ -57,75 +66,73 @@ def plot_comparison(
     ...     }
     ... )
     >>> models = {"poor": "poor", "good": "good"}
-    >>> compared = compare_models(frame, models, metrics=["roc_auc"], n_resamples=50)
-    >>> plot_comparison(compared).ax.get_title(loc="left")
-    'good compared with poor'
+    >>> comparison = compare_models(df, models, metrics=["roc_auc"], n_resamples=50)
+    >>> plot_comparison(comparison)
+    Display('good compared with poor', 1 row)
     """
     from synfin_analytics.metrics.comparison import Comparison
 
     if not isinstance(comparison, Comparison):
         raise ArgumentError(
-            f"`comparison` must be what compare_models returned; got {type(comparison).__name__}."
+            "`comparison` must be the result of compare_models(...); got "
+            f"{type(comparison).__name__}."
         )
-    first = comparison.reference
+    reference = comparison.reference
     numbers = comparison.to_frame()
-    reference = numbers[numbers["model"] == first].set_index("metric")["value"]
-    numbers["reference"] = numbers["metric"].map(reference)
-    numbers = numbers[numbers["model"] != first].reset_index(drop=True)
+    reference_values = numbers[numbers["model"] == reference].set_index("metric")["value"]
+    numbers["reference"] = numbers["metric"].map(reference_values)
+    numbers = numbers[numbers["model"] != reference].reset_index(drop=True)
     models = list(dict.fromkeys(numbers["model"]))
-    whose = models[0] if len(models) == 1 else "Models"
+    subject = models[0] if len(models) == 1 else "Models"
 
     def draw(ax: Axes) -> None:
-        style.dress(ax, f"{whose} compared with {first}" if title is None else title, grid="x")
-        _differences(ax, numbers, one_model=len(models) == 1)
-        dropped = int(numbers["n_undefined"].max()) if len(numbers) else 0
-        draws = f"; {dropped:,} of the draws dropped" if dropped else ""
-        intervals = interval_words(comparison.evaluations)
+        heading = f"{subject} compared with {reference}" if title is None else title
+        style_axes(ax, heading, grid="x")
+        _draw_differences(ax, numbers, single_model=len(models) == 1)
+        n_undefined = int(numbers["n_undefined"].max()) if len(numbers) else 0
+        undefined = f"; undefined in {n_undefined:,} resamples" if n_undefined else ""
+        intervals = describe_intervals(*comparison.evaluations.values())
         ax.set_xlabel(
-            f"difference, bars: {intervals}, full dot: without 0\n"
-            f"right: value against that of {first}{draws}"
+            f"difference (bars: {intervals}, solid dot: significant)\n"
+            f"right: value vs. value of {reference}{undefined}"
         )
         if not len(numbers):
-            style.say(ax, f"nothing to compare {first} with")
+            annotate_empty(ax, f"no model to compare with {reference}")
             ax.set_xticks([])
 
-    return style.drawn(ax, (8.4, 1.9 + 0.4 * max(len(numbers), 1)), numbers, draw)
+    return create_display(ax, (8.4, 1.9 + 0.4 * max(len(numbers), 1)), numbers, draw)
 
 
-def _differences(ax: Axes, numbers: pd.DataFrame, *, one_model: bool) -> None:
+def _draw_differences(ax: Axes, numbers: pd.DataFrame, *, single_model: bool) -> None:
     from matplotlib.ticker import FuncFormatter
 
     from synfin_analytics.plots._ticks import signed_tick
 
-    colours = style.palette(ax)
+    colours = palette(ax)
     rows = np.arange(len(numbers))[::-1]
     low, high = numbers["difference_low"], numbers["difference_high"]
     ax.axvline(0, color=colours.text, linewidth=1, zorder=1)
     ax.hlines(rows, low, high, color=colours.ink, linewidth=2.4, alpha=0.55, zorder=2)
-    clear = ((low > 0) | (high < 0)).to_numpy()
-    for some, face in ((clear, colours.ink), (~clear, colours.paper)):
+    significant = ((low > 0) | (high < 0)).to_numpy()
+    for subset, face in ((significant, colours.ink), (~significant, colours.paper)):
         ax.plot(
-            numbers["difference"][some], rows[some], "o", color=colours.ink, markerfacecolor=face,
-            markersize=6, zorder=3, clip_on=False,
+            numbers["difference"][subset], rows[subset], "o", color=colours.ink,
+            markerfacecolor=face, markersize=6, zorder=3, clip_on=False,
         )  # fmt: skip
-    for row, value, reference, difference in zip(
-        rows, *(numbers[name] for name in ("value", "reference", "difference")), strict=True
-    ):
-        known = f"{format_decimal(value)} against {format_decimal(reference)}"
-        style.beside(ax, known if np.isfinite(difference) else UNDEFINED, row, size="small")
-    metrics = [_METRICS.get(name, name.replace("_", " ")) for name in numbers["metric"]]
-    names = [f", {name}" * (not one_model) for name in numbers["model"]]
-    labels = [metric + name for metric, name in zip(metrics, names, strict=True)]
-    ax.set_yticks(rows, [style.wrapped(label) for label in labels])
+    values = (numbers[name] for name in ("value", "reference", "difference"))
+    for row, value, reference, difference in zip(rows, *values, strict=True):
+        both = f"{format_decimal(value)} vs. {format_decimal(reference)}"
+        annotate_right(ax, both if np.isfinite(difference) else UNDEFINED, row, size="small")
+    metrics = [_METRIC_NAMES.get(name, name.replace("_", " ")) for name in numbers["metric"]]
+    suffixes = [f", {name}" * (not single_model) for name in numbers["model"]]
+    labels = [metric + suffix for metric, suffix in zip(metrics, suffixes, strict=True)]
+    ax.set_yticks(rows, [wrap_label(label) for label in labels])
     for row in np.flatnonzero(numbers["metric"].ne(numbers["metric"].shift())):
-        if row and not one_model:
-            ax.axhline(rows[row] + 0.5, color=colours.grey, linewidth=0.6)
+        if row and not single_model:
+            ax.axhline(rows[row] + 0.5, color=colours.muted, linewidth=0.6)
     ax.set_ylim(-0.6, max(len(numbers), 1) - 0.4)
     ends = numbers[["difference", "difference_low", "difference_high"]].abs().to_numpy()
     widest = float(np.nanmax(ends, initial=0.0))
     ax.set_xlim(-1.1 * widest or -1, 1.1 * widest or 1)
     ax.xaxis.set_major_formatter(FuncFormatter(signed_tick))
     ax.tick_params(axis="y", pad=8)
-
-
-_METRICS = {"roc_auc": "ROC AUC", "f1": "F1", "mcc": "MCC"}

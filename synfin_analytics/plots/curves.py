@@ -1,17 +1,27 @@
-"""Precision-recall and ROC curves: one model, or several on one Axes."""
+"""Precision-recall and ROC curves of one model, or of several in one plot."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from synfin_analytics._core.formatting import UNDEFINED, format_decimal, format_percent
-from synfin_analytics.plots import style
+from synfin_analytics.plots._style import (
+    DASHES,
+    add_legend_right,
+    annotate_empty,
+    create_display,
+    line_styles,
+    palette,
+    percent_formatter,
+    style_axes,
+    wrap_label,
+)
+from synfin_analytics.plots._thinning import thin_points
 from synfin_analytics.plots._validation import (
-    at_threshold,
-    curves,
-    interval_words,
-    missing_class,
-    named,
+    check_evaluations,
+    describe_intervals,
+    describe_threshold,
+    explain_no_curve,
 )
 
 if TYPE_CHECKING:
@@ -23,9 +33,8 @@ if TYPE_CHECKING:
     from synfin_analytics._core.display import Display
     from synfin_analytics.metrics.evaluation import Evaluation
 
-
-#: Letters in a line of a model's name.
-_NAME = 40
+#: Characters of a line of a model's name.
+_NAME_WIDTH = 40
 
 
 def plot_precision_recall(
@@ -36,53 +45,53 @@ def plot_precision_recall(
 ) -> Display:
     """Draw precision against recall, over all thresholds.
 
-    Each step stands at what its threshold reaches, so that the area below the line is the average
-    precision (AP). The dashed line is what alerts at random would reach: the share of fraud. A
-    mark stands at the model's own threshold, its bars are the intervals.
+    The area below the steps is the average precision (AP). The dashed line is the expected
+    precision of random alerts: the share of fraud. The marker is the model at its threshold, its
+    bars are confidence intervals.
 
     Parameters
     ----------
     evaluations
-        What ``evaluate`` returned; or up to five of these, by name.
+        Result of ``evaluate``; or a dict of up to five results by name.
     ax
-        Where to draw; by default a figure of its own.
+        Where to draw; by default a new figure.
     title
-        Other than the one that says what is drawn; "" for none.
+        Title of the plot; by default one that names what is drawn, "" for none.
 
     Returns
     -------
     Display
-        Its frame is ``curve()`` of the evaluation, at the thresholds that are drawn; of several
-        models with the column ``model``.
+        Its numbers are those of ``evaluation.curve()`` at the thresholds that are drawn; of
+        several models with the column ``model``.
 
     Examples
     --------
     >>> import matplotlib
     >>> matplotlib.use("agg")
     >>> import pandas as pd
-    >>> from synfin_analytics.metrics.evaluation import evaluate
-    >>> frame = pd.DataFrame({"p": [0.9, 0.8, 0.3, 0.1], "fraud": [1, 0, 1, 0]})
-    >>> display = plot_precision_recall({"mine": evaluate(frame, "fraud", "p")})
+    >>> from synfin_analytics import evaluate
+    >>> df = pd.DataFrame({"p": [0.9, 0.8, 0.3, 0.1], "fraud": [1, 0, 1, 0]})
+    >>> display = plot_precision_recall({"forest": evaluate(df, "fraud", "p")})
     >>> display.to_frame()[["model", "recall", "precision"]].values.tolist()[-1]
-    ['mine', 1.0, 0.5]
+    ['forest', 1.0, 0.5]
     """
-    models = named(evaluations)
-    numbers = curves(models)
+    models = check_evaluations(evaluations)
+    numbers = _thin_curves(models)
 
     def draw(ax: Axes) -> None:
-        colours = style.palette(ax)
-        style.dress(ax, "Precision-recall curve" if title is None else title, grid="both")
-        levels = sorted({one.prevalence for one in models.values() if one.n})
-        for level in levels:
-            ax.axhline(level, color=colours.grey, linewidth=1, linestyle=style.DASHES, zorder=1)
-        ends = dict.fromkeys(format_percent(level) for level in levels[:1] + levels[-1:])
-        chance = f"at random: {' to '.join(ends) or UNDEFINED}"
-        _lines(ax, models, numbers, ("recall", "precision"), "AP", chance)
-        ax.set_ylabel("precision: share of the alerts that are fraud")
-        _caption(ax, "recall: share of the frauds that are found", models)
-        _say_what_is_missing(ax, models, genuine=False)
+        colours = palette(ax)
+        style_axes(ax, "Precision-recall curve" if title is None else title, grid="both")
+        shares = sorted({evaluation.prevalence for evaluation in models.values() if evaluation.n})
+        for share in shares:
+            ax.axhline(share, color=colours.muted, linewidth=1, linestyle=DASHES, zorder=1)
+        ends = dict.fromkeys(format_percent(share) for share in shares[:1] + shares[-1:])
+        random_label = f"random alerts: {' to '.join(ends) or UNDEFINED}"
+        _draw_curves(ax, models, numbers, ("recall", "precision"), "AP", random_label)
+        ax.set_ylabel("precision (share of alerts that are fraud)")
+        _set_caption(ax, "recall (share of frauds that are detected)", models)
+        _explain_missing_curves(ax, models, needs_genuine=False)
 
-    return style.drawn(ax, _size(models), numbers, draw)
+    return create_display(ax, _figure_size(models), numbers, draw)
 
 
 def plot_roc(
@@ -91,93 +100,105 @@ def plot_roc(
     *,
     title: str | None = None,
 ) -> Display:
-    """Draw the share of frauds found against the share of false alarms, over all thresholds.
+    """Draw recall against the false positive rate, over all thresholds.
 
-    The area below the line is the AUC; the dashed line is what alerts at random would reach. A
-    mark stands at the model's own threshold, its bars are the intervals. Where fraud is rare, the
-    precision-recall curve tells more: a tiny share of false alarms can be many alarms.
+    The area below the line is the AUC; the dashed line is the expectation of random alerts. The
+    marker is the model at its threshold, its bars are confidence intervals. Where fraud is rare,
+    the precision-recall curve is more informative: a low false positive rate can still be many
+    false alarms.
 
     Parameters
     ----------
     evaluations
-        What ``evaluate`` returned; or up to five of these, by name.
+        Result of ``evaluate``; or a dict of up to five results by name.
     ax
-        Where to draw; by default a figure of its own.
+        Where to draw; by default a new figure.
     title
-        Other than the one that says what is drawn; "" for none.
+        Title of the plot; by default one that names what is drawn, "" for none.
 
     Returns
     -------
     Display
-        Its frame is ``curve()`` of the evaluation, at the thresholds that are drawn; of several
-        models with the column ``model``.
+        Its numbers are those of ``evaluation.curve()`` at the thresholds that are drawn; of
+        several models with the column ``model``.
 
     Examples
     --------
     >>> import matplotlib
     >>> matplotlib.use("agg")
     >>> import pandas as pd
-    >>> from synfin_analytics.metrics.evaluation import evaluate
-    >>> frame = pd.DataFrame({"p": [0.9, 0.8, 0.3, 0.1], "fraud": [1, 0, 1, 0]})
-    >>> plot_roc(evaluate(frame, "fraud", "p")).ax.get_legend().get_texts()[0].get_text()
+    >>> from synfin_analytics import evaluate
+    >>> df = pd.DataFrame({"p": [0.9, 0.8, 0.3, 0.1], "fraud": [1, 0, 1, 0]})
+    >>> plot_roc(evaluate(df, "fraud", "p")).ax.get_legend().get_texts()[0].get_text()
     'AUC 0.750'
     """
-    models = named(evaluations)
-    numbers = curves(models)
+    models = check_evaluations(evaluations)
+    numbers = _thin_curves(models)
 
     def draw(ax: Axes) -> None:
-        colours = style.palette(ax)
-        style.dress(ax, "ROC curve" if title is None else title, grid="both")
-        ax.plot([0, 1], [0, 1], color=colours.grey, linewidth=1, linestyle=style.DASHES, zorder=1)
-        _lines(ax, models, numbers, ("false_positive_rate", "recall"), "AUC", "at random: 0.500")
-        ax.set_ylabel("recall: share of the frauds that are found")
-        _caption(ax, "share of genuine transactions that are alerts", models)
-        _say_what_is_missing(ax, models, genuine=True)
+        style_axes(ax, "ROC curve" if title is None else title, grid="both")
+        look: dict[str, Any] = {"color": palette(ax).muted, "linestyle": DASHES}
+        ax.plot([0, 1], [0, 1], linewidth=1, zorder=1, **look)
+        axes = ("false_positive_rate", "recall")
+        _draw_curves(ax, models, numbers, axes, "AUC", "random alerts: 0.500")
+        ax.set_ylabel("recall (share of frauds that are detected)")
+        _set_caption(ax, "false positive rate (share of genuine transactions alerted)", models)
+        _explain_missing_curves(ax, models, needs_genuine=True)
 
-    return style.drawn(ax, _size(models), numbers, draw)
+    return create_display(ax, _figure_size(models), numbers, draw)
 
 
-def _lines(
+def _thin_curves(models: Mapping[str, Evaluation]) -> pd.DataFrame:
+    """Return the curves of all models, one below the other, at as many points as needed."""
+    import pandas as pd
+
+    curves = []
+    for name, evaluation in models.items():
+        curve = evaluation.curve()
+        rates = [curve[rate].to_numpy() for rate in ("precision", "recall", "false_positive_rate")]
+        in_use = int((curve["threshold"] >= float(evaluation.threshold)).sum()) - 1
+        points = thin_points(rates, [1.0, 1.0, 1.0], keep=[in_use])
+        curve = curve.loc[points].reset_index(drop=True)
+        if name or len(models) > 1:
+            curve.insert(0, "model", name)
+        curves.append(curve)
+    return pd.concat(curves, ignore_index=True)
+
+
+def _draw_curves(
     ax: Axes,
     models: Mapping[str, Evaluation],
     numbers: pd.DataFrame,
     axes: tuple[str, str],
     area: str,
-    chance: str,
+    random_label: str,
 ) -> None:
-    """Draw a line for each model, the mark at its threshold, and the legend."""
+    """Draw a line for each model, the marker at its threshold, and the legend."""
     from matplotlib.lines import Line2D
 
-    colours = style.palette(ax)
     x, y = axes
     handles: list[Any] = []
-    for (name, one), (line, mark, colour) in zip(models.items(), style.styles(ax), strict=False):
+    for (name, evaluation), (pattern, marker, colour) in zip(
+        models.items(), line_styles(ax), strict=False
+    ):
         curve = numbers[numbers["model"] == name] if "model" in numbers else numbers
-        look: dict[str, Any] = {"linestyle": line, "color": colour, "linewidth": 1.6}
-        steps = "steps-pre" if area == "AP" else "default"
-        ax.plot(curve[x], curve[y], drawstyle=steps, clip_on=False, zorder=3, **look)
-        at = {axis: getattr(one.confusion, axis) for axis in axes}
+        look: dict[str, Any] = {"linestyle": pattern, "color": colour, "linewidth": 1.6}
+        drawstyle = "steps-pre" if area == "AP" else "default"
+        ax.plot(curve[x], curve[y], drawstyle=drawstyle, clip_on=False, zorder=3, **look)
+        point = {axis: getattr(evaluation.confusion, axis) for axis in axes}
         bar: dict[str, Any] = {"color": colour, "linewidth": 2.4, "alpha": 0.55, "zorder": 4}
-        ax.hlines(at[y], *one.confidence_interval(x), clip_on=False, **bar)
-        ax.vlines(at[x], *one.confidence_interval(y), clip_on=False, **bar)
-        ax.plot(at[x], at[y], mark, color=colour, markersize=6, zorder=5, clip_on=False)
-        value = one.average_precision if area == "AP" else one.roc_auc
-        known = f"{area} {format_decimal(value)}"
-        handles.append(
-            Line2D(
-                [],
-                [],
-                marker=mark,
-                label=style.wrapped(f"{name}: {known}" if name else known, _NAME),
-                **look,
-            )
-        )
-    handles.append(
-        Line2D([], [], color=colours.grey, linewidth=1, linestyle=style.DASHES, label=chance)
-    )
-    style.legend_beside(ax, handles)
+        ax.hlines(point[y], *evaluation.confidence_interval(x), clip_on=False, **bar)
+        ax.vlines(point[x], *evaluation.confidence_interval(y), clip_on=False, **bar)
+        ax.plot(point[x], point[y], marker, color=colour, markersize=6, zorder=5, clip_on=False)
+        value = evaluation.average_precision if area == "AP" else evaluation.roc_auc
+        label = f"{area} {format_decimal(value)}"
+        label = wrap_label(f"{name}: {label}" if name else label, _NAME_WIDTH)
+        handles.append(Line2D([], [], marker=marker, label=label, **look))
+    look = {"color": palette(ax).muted, "linewidth": 1, "linestyle": DASHES}
+    handles.append(Line2D([], [], label=random_label, **look))
+    add_legend_right(ax, handles)
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(style.percent_ticks())
+        axis.set_major_formatter(percent_formatter())
         axis.set_ticks([0, 0.2, 0.4, 0.6, 0.8, 1])
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1)
@@ -185,21 +206,24 @@ def _lines(
     ax.set_anchor("W")
 
 
-def _size(models: Mapping[str, Evaluation]) -> tuple[float, float]:
-    """Square Axes, and room for the longest name beside them."""
-    longest = max(min(len(name), _NAME) for name in models)
-    return 5.2 + 0.06 * (10 + max(12 if len(models) == 1 else 17, longest)), 4.8
+def _figure_size(models: Mapping[str, Evaluation]) -> tuple[float, float]:
+    """Return the size of square Axes with room for the longest name beside them."""
+    longest = max(min(len(name), _NAME_WIDTH) for name in models)
+    return 5.2 + 0.06 * (10 + max(16 if len(models) == 1 else 20, longest)), 4.8
 
 
-def _caption(ax: Axes, text: str, models: Mapping[str, Evaluation]) -> None:
-    places = {at_threshold(one) for one in models.values()}
-    place = places.pop() if len(places) == 1 else "each at its own threshold"
-    mark = "mark" if len(models) == 1 else "marks"
-    ax.set_xlabel(f"{text}\n{mark}: {place}, bars: {interval_words(models)}")
+def _set_caption(ax: Axes, text: str, models: Mapping[str, Evaluation]) -> None:
+    thresholds = {describe_threshold(evaluation) for evaluation in models.values()}
+    threshold = thresholds.pop() if len(thresholds) == 1 else "threshold of each model"
+    markers = "marker" if len(models) == 1 else "markers"
+    ax.set_xlabel(f"{text}\n{markers}: {threshold}; bars: {describe_intervals(*models.values())}")
 
 
-def _say_what_is_missing(ax: Axes, models: Mapping[str, Evaluation], *, genuine: bool) -> None:
-    """Say why there is no line at all."""
-    reasons = [missing_class(one, genuine=genuine) for one in models.values()]
+def _explain_missing_curves(
+    ax: Axes, models: Mapping[str, Evaluation], *, needs_genuine: bool
+) -> None:
+    reasons = [
+        explain_no_curve(evaluation, needs_genuine=needs_genuine) for evaluation in models.values()
+    ]
     if all(reasons):
-        style.say(ax, "\n".join(dict.fromkeys(reasons)))
+        annotate_empty(ax, "\n".join(dict.fromkeys(reasons)))

@@ -1,4 +1,4 @@
-"""What a model looked at most."""
+"""Feature importances."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ import numpy as np
 from synfin_analytics._core.arguments import check_integer
 from synfin_analytics._core.formatting import format_signed
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
-from synfin_analytics.plots import style
+from synfin_analytics.plots._style import (
+    annotate_empty,
+    annotate_right,
+    create_display,
+    label_rows,
+    palette,
+    style_axes,
+    wrap_label,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,9 +25,9 @@ if TYPE_CHECKING:
 
     from synfin_analytics._core.display import Display
 
-_NEEDED = ("feature", "mean", "size")
-#: Letters in a line of a name: longer ones would leave no room for the bars.
-_LINE = 32
+_REQUIRED = ("feature", "mean", "size")
+#: Characters of a line of a name: longer ones would leave no room for the bars.
+_NAME_WIDTH = 32
 
 
 def plot_importances(
@@ -31,62 +39,63 @@ def plot_importances(
 ) -> Display:
     """Draw the mean importance of each feature, the largest first.
 
-    The bar is the mean of the absolute values; beside it stands the mean itself, whose sign says
-    which way a feature pulls where importances have one.
+    The bar is the mean absolute value. The mean is written to the right: where importances have a
+    sign, it shows the direction of a feature's effect.
 
     Parameters
     ----------
     importances
-        ``feature``, ``mean`` and ``size``; as ``importances`` of a model report.
+        ``feature``, ``mean`` and ``size`` (the mean absolute value), as in ``importances`` of a
+        model report.
     ax
-        Where to draw; by default a figure of a size that fits.
+        Where to draw; by default a new figure of a suitable size.
     max_features
-        Features that are drawn at most.
+        How many features to draw at most.
     title
-        Other than the one that says what is drawn; "" for none.
+        Title of the plot; by default one that names what is drawn, "" for none.
 
     Returns
     -------
     Display
-        Its frame has the rows that are drawn.
+        Its numbers are the rows that are drawn.
 
     Examples
     --------
     >>> import matplotlib
     >>> matplotlib.use("agg")
     >>> import pandas as pd
-    >>> found = pd.DataFrame({"feature": ["amount", "night"], "mean": [0.4, -0.1]})
-    >>> display = plot_importances(found.assign(size=found["mean"].abs()))
-    >>> [label.get_text() for label in display.ax.get_yticklabels()]
-    ['amount', 'night']
+    >>> importances = pd.DataFrame({"feature": ["amount", "night"], "mean": [0.4, -0.1]})
+    >>> importances["size"] = importances["mean"].abs()
+    >>> plot_importances(importances)
+    Display('Feature importances', 2 rows)
     """
     if not hasattr(importances, "columns"):
         raise ArgumentError(
-            f"`importances` must be a frame of features; got {type(importances).__name__}."
+            "`importances` must be a frame with a row for each feature; got "
+            f"{type(importances).__name__}."
         )
-    for name in _NEEDED:
+    for name in _REQUIRED:
         if name not in importances:
             raise NotFoundError("column", name, importances.columns, where="the importances")
     max_features = check_integer(max_features, "max_features", minimum=1)
     order = np.argsort(-importances["size"].to_numpy(dtype=np.float64), kind="stable")
     numbers = importances.iloc[order[:max_features]].reset_index(drop=True)
-    left_out = len(importances) - len(numbers)
-    names = [style.wrapped(str(name), _LINE) for name in numbers["feature"]]
+    n_hidden = len(importances) - len(numbers)
+    labels = [wrap_label(str(name), _NAME_WIDTH) for name in numbers["feature"]]
 
     def draw(ax: Axes) -> None:
-        colours = style.palette(ax)
-        style.dress(ax, "Feature importances" if title is None else title, grid="x")
+        style_axes(ax, "Feature importances" if title is None else title, grid="x")
         rows = np.arange(len(numbers))[::-1]
-        ax.barh(rows, numbers["size"], height=0.6, color=colours.bar)
+        ax.barh(rows, numbers["size"], height=0.6, color=palette(ax).bar)
         for row, mean in zip(rows, numbers["mean"], strict=True):
-            style.beside(ax, format_signed(mean), row, size="small")
-        ax.set_yticks(rows, names)
+            annotate_right(ax, format_signed(mean), row, size="small")
+        ax.set_yticks(rows, labels)
         ax.set_ylim(-0.6, max(len(numbers), 1) - 0.4)
         ax.tick_params(axis="y", pad=8)
-        more = f"; {left_out:,} smaller not shown" if left_out else ""
-        ax.set_xlabel(f"bar: mean of the absolute values, right: mean{more}")
+        hidden = f"; {n_hidden:,} smaller not shown" if n_hidden else ""
+        ax.set_xlabel(f"mean absolute importance (right: mean{hidden})")
         if not len(numbers):
-            style.say(ax, "no importances")
+            annotate_empty(ax, "no importances")
             ax.set_xticks([])
 
-    return style.drawn(ax, (8.4, 1.3 + 0.32 * max(style.rows_of(names), 1)), numbers, draw)
+    return create_display(ax, (8.4, 1.3 + 0.32 * max(label_rows(labels), 1)), numbers, draw)

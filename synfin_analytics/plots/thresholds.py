@@ -1,4 +1,4 @@
-"""What a threshold brings: precision, recall and alerts."""
+"""Precision, recall and alerts by threshold."""
 
 from __future__ import annotations
 
@@ -8,13 +8,25 @@ import numpy as np
 
 from synfin_analytics._core.formatting import UNDEFINED, format_percent
 from synfin_analytics.metrics.proportions import proportion_interval
-from synfin_analytics.plots import style
-from synfin_analytics.plots._thinning import thinned
+from synfin_analytics.plots._style import (
+    DASHES,
+    add_count_panel,
+    add_legend_right,
+    annotate_above,
+    annotate_empty,
+    create_display,
+    line_styles,
+    palette,
+    percent_formatter,
+    style_axes,
+)
+from synfin_analytics.plots._thinning import thin_points
+from synfin_analytics.plots._threshold_axis import axis_end, step_coordinates
 from synfin_analytics.plots._validation import (
-    at_threshold,
-    interval_words,
-    missing_class,
-    one_evaluation,
+    check_evaluation,
+    describe_intervals,
+    describe_threshold,
+    explain_no_curve,
 )
 
 if TYPE_CHECKING:
@@ -23,36 +35,32 @@ if TYPE_CHECKING:
 
     from synfin_analytics._core.display import Display
     from synfin_analytics.metrics.evaluation import Evaluation
-    from synfin_analytics.plots.style import Floats
 
-_SIZE = (8.4, 4.8)
-#: Powers of ten of a usual axis of alerts.
+#: Powers of ten that an axis of alerts usually spans.
 _DECADES = 5.0
-#: Scores that go beyond it are shown on the whole axis.
-_HALF = 0.5
 
 
 def plot_thresholds(
     evaluation: Evaluation, ax: Axes | None = None, *, title: str | None = None
 ) -> Display:
-    """Draw precision and recall against the threshold, and below the share that is alerted.
+    """Draw precision and recall against the threshold, and the share of alerts below.
 
-    Bands are the intervals at each threshold by itself. A dashed line stands at the evaluation's
-    own threshold; beside the picture is what it reaches there.
+    Bands are pointwise confidence intervals. The dashed line is the threshold of the evaluation;
+    the legend shows the values at that threshold.
 
     Parameters
     ----------
     evaluation
-        What ``evaluate`` returned.
+        Result of ``evaluate``.
     ax
-        Where to draw; by default a figure of its own.
+        Where to draw; by default a new figure.
     title
-        Other than the one that says what is drawn; "" for none.
+        Title of the plot; by default one that names what is drawn, "" for none.
 
     Returns
     -------
     Display
-        Its frame is ``curve()`` of the evaluation, at the thresholds that are drawn, with
+        Its numbers are those of ``evaluation.curve()`` at the thresholds that are drawn, with
         ``precision_low``, ``precision_high``, ``recall_low`` and ``recall_high``.
 
     Examples
@@ -60,118 +68,95 @@ def plot_thresholds(
     >>> import matplotlib
     >>> matplotlib.use("agg")
     >>> import pandas as pd
-    >>> from synfin_analytics.metrics.evaluation import evaluate
-    >>> frame = pd.DataFrame({"p": [0.9, 0.8, 0.3, 0.1], "fraud": [1, 0, 1, 0]})
-    >>> display = plot_thresholds(evaluate(frame, "fraud", "p", threshold=0.7))
+    >>> from synfin_analytics import evaluate
+    >>> df = pd.DataFrame({"p": [0.9, 0.8, 0.3, 0.1], "fraud": [1, 0, 1, 0]})
+    >>> display = plot_thresholds(evaluate(df, "fraud", "p", threshold=0.7))
     >>> display.to_frame()[["threshold", "recall", "queue_rate"]].values.tolist()[1]
     [0.9, 0.5, 0.25]
     """
-    one = one_evaluation(evaluation)
-    numbers = _fewer(one)
+    evaluation = check_evaluation(evaluation)
+    numbers = _thin_curve(evaluation)
     frauds = numbers["tp"] + numbers["fn"]
-    for rate, whole in (("precision", numbers["alerts"]), ("recall", frauds)):
-        ends = proportion_interval(numbers["tp"], whole, one.interval_method, one.confidence_level)
-        numbers[f"{rate}_low"], numbers[f"{rate}_high"] = ends
+    method, level = evaluation.interval_method, evaluation.confidence_level
+    for rate, totals in (("precision", numbers["alerts"]), ("recall", frauds)):
+        low, high = proportion_interval(numbers["tp"], totals, method, level)
+        numbers[f"{rate}_low"], numbers[f"{rate}_high"] = low, high
 
     def draw(ax: Axes) -> None:
-        style.dress(ax, "Precision and recall by threshold" if title is None else title)
+        style_axes(ax, "Precision and recall by threshold" if title is None else title)
         ax.set_ylim(0, 1)
-        ax.yaxis.set_major_formatter(style.percent_ticks())
-        below = _queue(ax, one, numbers)
-        below.set_xlabel(f"threshold; bands: {_intervals(one)}, below: share of alerts")
-        _rates(ax, one, numbers)
-        if not one.n:
-            style.say(ax, missing_class(one))
+        ax.yaxis.set_major_formatter(percent_formatter())
+        panel = _add_alerts(ax, evaluation, numbers)
+        panel.set_xlabel(
+            f"threshold (bands: {describe_intervals(evaluation)}; below: share of transactions "
+            "that are alerted, log scale)"
+        )
+        _draw_rates(ax, evaluation, numbers)
+        if not evaluation.n:
+            annotate_empty(ax, explain_no_curve(evaluation))
 
-    return style.drawn(ax, _SIZE, numbers, draw)
+    return create_display(ax, (8.4, 4.8), numbers, draw)
 
 
-def _fewer(one: Evaluation) -> pd.DataFrame:
-    """Take so many thresholds that the picture is the same, and what holds at the one in use."""
-    curve = one.curve()
-    in_use = int((curve["threshold"] >= float(one.threshold)).sum()) - 1
-    queue = np.log10(np.maximum(curve["queue_rate"].to_numpy(), 1 / max(one.n, 1)))
-    lines = [curve[rate].to_numpy() for rate in ("precision", "recall")]
-    points = thinned([*lines, queue], [1.0, 1.0, _DECADES], keep=[in_use])
+def _thin_curve(evaluation: Evaluation) -> pd.DataFrame:
+    """Return as many thresholds as the plot needs, the one in use among them."""
+    curve = evaluation.curve()
+    in_use = int((curve["threshold"] >= float(evaluation.threshold)).sum()) - 1
+    alerts = np.log10(np.maximum(curve["queue_rate"].to_numpy(), 1 / max(evaluation.n, 1)))
+    rates = [curve[rate].to_numpy() for rate in ("precision", "recall")]
+    points = thin_points([*rates, alerts], [1.0, 1.0, _DECADES], keep=[in_use])
     return curve.loc[points].reset_index(drop=True)
 
 
-def _intervals(one: Evaluation) -> str:
-    return interval_words({"": one})
-
-
-def _rates(ax: Axes, one: Evaluation, numbers: pd.DataFrame) -> None:
+def _draw_rates(ax: Axes, evaluation: Evaluation, numbers: pd.DataFrame) -> None:
     from matplotlib.lines import Line2D
 
-    end = limit(numbers, float(one.threshold))
+    end = axis_end(numbers, float(evaluation.threshold))
     handles: list[Any] = []
-    for rate, (line, _, colour) in zip(("precision", "recall"), style.styles(ax), strict=False):
-        x, y, low, high = steps(numbers, end, rate, f"{rate}_low", f"{rate}_high")
+    for rate, (pattern, _, colour) in zip(("precision", "recall"), line_styles(ax), strict=False):
+        x, y, low, high = step_coordinates(numbers, end, rate, f"{rate}_low", f"{rate}_high")
         ax.fill_between(x, low, high, step="pre", color=colour, alpha=0.18, linewidth=0)
-        look = {"linestyle": line, "color": colour, "linewidth": 1.6}
+        look: dict[str, Any] = {"linestyle": pattern, "color": colour, "linewidth": 1.6}
         ax.plot(x, y, drawstyle="steps-pre", clip_on=False, **look)
-        why = one.confusion.undefined_reason(rate)
-        value = UNDEFINED if why else format_percent(getattr(one, rate))
+        undefined = evaluation.confusion.undefined_reason(rate)
+        value = UNDEFINED if undefined else format_percent(getattr(evaluation, rate))
         handles.append(Line2D([], [], label=f"{rate}\n{value}", **look))
-    line, _, colour = style.styles(ax)[2]
-    queue = format_percent(one.alerts / one.n) if one.n else UNDEFINED
+    pattern, _, colour = line_styles(ax)[2]
+    share = format_percent(evaluation.alerts / evaluation.n) if evaluation.n else UNDEFINED
+    counts = f"{evaluation.alerts:,} of {evaluation.n:,}"
     handles.append(
-        Line2D([], [], linestyle=line, color=colour, linewidth=1.6,
-               label=f"alerts, below\n{queue}: {one.alerts:,} of {one.n:,}")
+        Line2D([], [], linestyle=pattern, color=colour, linewidth=1.6,
+               label=f"alerts (below)\n{share}: {counts}")
     )  # fmt: skip
-    style.legend_beside(ax, handles, at_threshold(one))
+    add_legend_right(ax, handles, f"at {describe_threshold(evaluation)}")
     ax.set_xlim(0, end)
 
 
-def _queue(ax: Axes, one: Evaluation, numbers: pd.DataFrame) -> Axes:
-    """Draw the share that is alerted in a strip below, in powers of ten."""
+def _add_alerts(ax: Axes, evaluation: Evaluation, numbers: pd.DataFrame) -> Axes:
+    """Draw the share of alerts in a panel below, on a logarithmic scale."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-    from synfin_analytics.plots._ticks import share_tick
+    from synfin_analytics.plots._ticks import PercentFormatter
 
-    colours = style.palette(ax)
-    below = style.strip(ax, 0.9)
-    x, queue = steps(numbers, limit(numbers, float(one.threshold)), "queue_rate")
-    line, _, colour = style.styles(ax)[2]
-    below.set_yscale("log")
-    below.plot(
-        x, np.where(queue > 0, queue, np.nan), linestyle=line, color=colour, linewidth=1.6,
+    panel = add_count_panel(ax, 0.9)
+    threshold = float(evaluation.threshold)
+    x, share = step_coordinates(numbers, axis_end(numbers, threshold), "queue_rate")
+    pattern, _, colour = line_styles(ax)[2]
+    panel.set_yscale("log")
+    panel.plot(
+        x, np.where(share > 0, share, np.nan), linestyle=pattern, color=colour, linewidth=1.6,
         drawstyle="steps-pre", clip_on=False,
     )  # fmt: skip
-    least = 1 / one.n if one.n else 0.01
-    below.set_ylim(min(least, 0.1), 1)
-    below.yaxis.set_major_locator(LogLocator(numticks=5))
-    below.yaxis.set_minor_locator(NullLocator())
-    below.yaxis.set_major_formatter(FuncFormatter(share_tick))
-    below.grid(axis="y", color=colours.grid, linewidth=0.8)
-    mark(ax, below, numbers, float(one.threshold), at_threshold(one))
-    return below
-
-
-def mark(ax: Axes, below: Axes | None, numbers: pd.DataFrame, at: float, words: str) -> None:
-    """Let a dashed line stand at a threshold, where the picture shows it."""
-    colours = style.palette(ax)
-    if not 0 <= at <= limit(numbers, at):
-        return
-    for axes in (ax, below):
-        if axes is not None:
-            axes.axvline(at, color=colours.grey, linewidth=1, linestyle=style.DASHES, zorder=1)
-    style.above(ax, words, at)
-
-
-def limit(numbers: pd.DataFrame, at: float) -> float:
-    """Where the axis of thresholds ends: a little beyond the highest score."""
-    scores = numbers["threshold"][np.isfinite(numbers["threshold"])]
-    highest = max(scores.max() if len(scores) else 1.0, at if at <= 1 else 0.0)
-    return 1.0 if highest > _HALF else float(1.08 * highest) or 1.0
-
-
-def steps(numbers: pd.DataFrame, end: float, *columns: str) -> list[Floats]:
-    """Thresholds from 0 to ``end``, and what holds up to each: a score at it is an alert."""
-    rising = numbers[::-1]
-    x = np.minimum(rising["threshold"].to_numpy(dtype=np.float64), end)
-    found = [np.append(0.0, x)]
-    for name in columns:
-        values = rising[name].to_numpy(dtype=np.float64)
-        found.append(np.append(values[0], values))
-    return found
+    lowest = 1 / evaluation.n if evaluation.n else 0.01
+    panel.set_ylim(min(lowest, 0.1), 1)
+    panel.yaxis.set_major_locator(LogLocator(numticks=5))
+    panel.yaxis.set_minor_locator(NullLocator())
+    # One tick at a time: each has the decimals that it needs itself.
+    panel.yaxis.set_major_formatter(FuncFormatter(PercentFormatter()))
+    panel.grid(axis="y", color=palette(ax).grid, linewidth=0.8)
+    if 0 <= threshold <= axis_end(numbers, threshold):
+        for axes in (ax, panel):
+            look: dict[str, Any] = {"color": palette(ax).muted, "linestyle": DASHES}
+            axes.axvline(threshold, linewidth=1, zorder=1, **look)
+        annotate_above(ax, describe_threshold(evaluation), threshold)
+    return panel

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from synfin_analytics.plots import Display
 
-#: Colours of :mod:`synfin_analytics.plots.style`, and what a page's style sheet calls them: it has
+#: Colours of :mod:`synfin_analytics.plots._style`, and what a page's style sheet calls them: it has
 #: one value for each in the light, and another in the dark.
 COLOURS = {
     "#000000": "ink",

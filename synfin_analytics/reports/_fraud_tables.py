@@ -11,7 +11,7 @@ from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.formatting import NO_VALUE, format_percent
 from synfin_analytics._core.html import Table
 from synfin_analytics.plots import plot_fraud_rate
-from synfin_analytics.plots.rates import group_names
+from synfin_analytics.plots.fraud_rate import group_names
 from synfin_analytics.reports import _queries as facts
 from synfin_analytics.reports._figures import Picture, picture
 from synfin_analytics.reports._page import lines

@@ -317,7 +317,7 @@ def _weeks(report: ModelReport) -> Table:
             wording.format_percent_interval(week.fraud_rate_low, week.fraud_rate_high)
             + (", rough" if not week.reliable else ""),
             wording.format_decimal(week.mean_score, 4),
-            wording.format_decimal(week.upper_hundredth, 4),
+            wording.format_decimal(week.p99, 4),
             format_percent(week.alert_rate),
         )
         for week in lines(report.weeks)

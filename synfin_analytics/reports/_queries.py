@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Columns: TypeAlias = list[ColumnElement[Any]]
 
 #: Shares of the predictions that lie below the scores which a week is told by.
-QUANTILES = {"median": 0.5, "upper_tenth": 0.9, "upper_hundredth": 0.99}
+QUANTILES = {"median": 0.5, "p90": 0.9, "p99": 0.99}
 _TRUTH, _SAID = ModelPrediction.ground_truth, ModelPrediction.fraud_probability
 #: Statuses of payments that did not go through: a fraud among them is no loss.
 NOT_PAID = ("declined", "failed")
@@ -234,7 +234,7 @@ def by_week(
         ``fraud_rate`` and its interval ``fraud_rate_low`` to ``fraud_rate_high``, which allows for
         payments of one customer or merchant having their fraud in common and is rough where it is
         not ``reliable``, ``scored``, ``mean_score``,
-        ``median``, ``upper_tenth``, ``upper_hundredth`` (scores that a half, nine tenths and 99
+        ``median``, ``p90``, ``p99`` (scores that a half, nine tenths and 99
         hundredths do not pass), ``alerts`` and ``alert_rate``: of the predictions with a score,
         labelled or not.
     """

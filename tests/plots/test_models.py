@@ -237,7 +237,7 @@ def test_alerts_at_random_are_drawn_for_comparison():
     one = evaluation([0.9, 0.8, 0.2, 0.1], [1, 0, 0, 0])
     level = plots.plot_precision_recall(one)
     assert any(list(line.get_ydata()) == [0.25, 0.25] for line in level.ax.lines)
-    assert "at random: 25.0%" in words(level).replace("\u00a0", " ")
+    assert "random alerts: 25.0%" in words(level).replace("\u00a0", " ")
     diagonal = plots.plot_roc(one).ax.lines[0]
     assert diagonal.get_xdata().tolist() == diagonal.get_ydata().tolist() == [0, 1]
 
@@ -260,7 +260,7 @@ def test_the_mark_stands_at_the_threshold_with_its_intervals(curve):
         [x, one.confidence_interval(up)[0]],
         [x, one.confidence_interval(up)[1]],
     ]
-    assert "at threshold 0.75, bars: 95% intervals" in words(display)
+    assert "marker: threshold 0.75; bars: 95% CI" in words(display)
 
 
 @pytest.mark.parametrize("curve", [plots.plot_precision_recall, plots.plot_roc])
@@ -277,9 +277,9 @@ def test_several_models_differ_by_line_and_mark_not_by_colour_alone(curve):
 
 def test_models_with_thresholds_of_their_own_say_so():
     models = {"a": evaluation(), "b": evaluation(threshold=0.7)}
-    assert "marks: each at its own threshold" in words(plots.plot_roc(models))
+    assert "markers: threshold of each model" in words(plots.plot_roc(models))
     same = {"a": evaluation(), "b": evaluation(confidence_level=0.9)}
-    assert "marks: at threshold 0.5, bars: intervals" in words(plots.plot_roc(same))
+    assert "markers: threshold 0.5; bars: CI" in words(plots.plot_roc(same))
 
 
 def test_models_of_rows_with_other_shares_of_fraud_have_their_levels():
@@ -289,7 +289,7 @@ def test_models_of_rows_with_other_shares_of_fraud_have_their_levels():
     }
     models["c"] = evaluation([0.9, 0.3, 0.2, 0.1], [1, 0, 0, 0])
     said = words(plots.plot_precision_recall(models)).replace("\u00a0", " ")
-    assert "at random: 25.0% to 50.0%" in said
+    assert "random alerts: 25.0% to 50.0%" in said
 
 
 @pytest.mark.parametrize("count", [0, 6])
@@ -304,7 +304,7 @@ def test_more_models_than_can_be_told_apart_are_refused(count):
     [
         ([], [], "no labelled transactions", "no labelled transactions"),
         ([0.9, 0.8], [0, 0], "no fraud among 2 transactions", "no fraud among 2 transactions"),
-        ([0.9], [1], "nothing but fraud: 1 transaction", "AP 1.000"),
+        ([0.9], [1], "no genuine transaction among 1 transaction", "AP 1.000"),
     ],
 )
 def test_why_there_is_no_curve_is_said_in_words(scores, labels, roc, precision_recall):
@@ -356,7 +356,7 @@ def test_the_own_threshold_is_marked_and_what_it_reaches_is_written():
     for ax in (display.ax, queue):
         assert any(list(line.get_xdata()) == [0.75, 0.75] for line in ax.lines)
     said = words(display).replace("\u00a0", " ")
-    assert "at threshold 0.75" in said
+    assert "threshold 0.75" in said
     assert "precision\n50.0%" in said
     assert "recall\n50.0%" in said
     assert "33.3%: 2 of 6" in said
@@ -365,10 +365,10 @@ def test_the_own_threshold_is_marked_and_what_it_reaches_is_written():
 def test_a_threshold_that_was_chosen_on_the_same_rows_says_so():
     one = evaluation()
     chosen = one.at_threshold(one.best_threshold(1.0))
-    assert "chosen on these rows" in words(plots.plot_thresholds(chosen))
-    assert "chosen on these rows" in words(plots.plot_confusion(chosen))
+    assert "fitted on this data" in words(plots.plot_thresholds(chosen))
+    assert "fitted on this data" in words(plots.plot_confusion(chosen))
     others = evaluation([0.9, 0.1], [1, 0]).at_threshold(chosen.threshold)
-    assert "chosen" not in words(plots.plot_thresholds(others))
+    assert "fitted" not in words(plots.plot_thresholds(others))
 
 
 def test_thresholds_that_nothing_reaches_are_not_shown():
@@ -415,7 +415,7 @@ def test_many_parts_are_not_written_over_each_other():
 
 def test_the_confusion_has_counts_and_shares_of_what_came_true():
     numbers = plots.plot_confusion(Confusion(tp=3, fp=1, fn=2, tn=99)).to_frame()
-    assert numbers["meaning"].tolist() == ["found", "missed", "false alarms", "left alone"]
+    assert numbers["meaning"].tolist() == ["detected", "missed", "false alarms", "correctly passed"]
     assert numbers["transactions"].tolist() == [3, 2, 1, 99]
     assert numbers["share"].tolist() == [0.6, 0.4, 0.01, 0.99]
     low, high = proportion_interval([3, 2, 1, 99], [5, 5, 100, 100])
@@ -426,8 +426,8 @@ def test_the_confusion_has_counts_and_shares_of_what_came_true():
 def test_the_confusion_is_written_into_its_fields():
     display = plots.plot_confusion(Confusion(tp=3, fp=1, fn=2, tn=1999))
     said = words(display).replace("\u00a0", " ")
-    assert "1,999\nleft alone\n99.950%" in said
-    assert "of 4 alerts fraud: 75.0%" in said
+    assert "1,999\ncorrectly passed\n99.950%" in said
+    assert "precision: 75.0%" in said
     ticks = [
         tick.get_text() for tick in (*display.ax.get_xticklabels(), *display.ax.get_yticklabels())
     ]
@@ -439,7 +439,7 @@ def test_the_confusion_of_an_evaluation_is_that_at_its_threshold():
     one = evaluation(threshold=0.75, interval_method="exact", confidence_level=0.9)
     display = plots.plot_confusion(one)
     assert display.to_frame()["transactions"].tolist() == [1, 1, 1, 3]
-    assert display.ax.get_title(loc="left") == "Confusion at threshold 0.75"
+    assert display.ax.get_title(loc="left") == "Confusion matrix at threshold 0.75"
     assert display.to_frame().loc[0, ["share_low", "share_high"]].tolist() == list(
         one.confidence_interval("recall")
     )
@@ -476,8 +476,8 @@ def test_each_day_has_its_precision_and_its_ceiling():
     said = words(display).replace("\u00a0", " ")
     assert "Card precision@8 by day" in said
     assert f"mean {top.value:.1%}" in said
-    assert f"mean ceiling {top.max_achievable:.1%}" in said
-    assert "the first 8 cards" in said
+    assert f"mean maximum {top.max_achievable:.1%}" in said
+    assert "the 8 highest-scoring cards" in said
 
 
 def test_days_without_transactions_are_a_gap_and_not_a_line():
@@ -487,7 +487,7 @@ def test_days_without_transactions_are_a_gap_and_not_a_line():
     display = plots.plot_topk(top)
     runs = [line for line in display.ax.lines if line.get_marker() == "o"]
     assert [len(line.get_xdata()) for line in runs] == [3, 4]
-    assert "the first 3 transactions" in words(display)
+    assert "the 3 highest-scoring transactions" in words(display)
 
 
 def test_one_day_is_named():
@@ -518,8 +518,8 @@ def test_the_cost_has_the_numbers_of_its_curve_and_marks_the_best():
     lowest = costs.loc[costs["cost"].idxmin()]
     assert (*best.get_xdata(), *best.get_ydata()) == (lowest["threshold"], lowest["cost"])
     said = words(display).replace("\u00a0", " ")
-    assert "best threshold: 0.7\ncosts 8\nsaves 12 (60.0%)" in said
-    assert "no alert: 20" in said
+    assert "best threshold: 0.7\ncost: 8\nsaved: 12 (60.0%)" in said
+    assert "no alerts: 20" in said
 
 
 @pytest.mark.parametrize(
@@ -541,7 +541,7 @@ def test_the_ticks_of_a_cost_are_written_alike(factor, ticks):
 def test_where_alerts_cost_more_than_fraud_none_is_best():
     display = plots.plot_cost(evaluation().cost_curve(100.0))
     draw(display)
-    assert "best: no alert at all" in words(display)
+    assert "best: no alerts" in words(display)
     assert "higher costs are cut off" in words(display)
 
 
@@ -630,7 +630,7 @@ def test_a_comparison_has_differences_with_intervals_and_both_values():
     said = words(display)
     assert "new compared with old" in said
     row = numbers.iloc[0]
-    assert f"{row['value']:.3f} against {row['reference']:.3f}" in said
+    assert f"{row['value']:.3f} vs. {row['reference']:.3f}" in said
     assert [tick.get_text() for tick in display.ax.get_yticklabels()] == [
         "ROC AUC", "average precision", "precision", "recall",
     ]  # fmt: skip
@@ -655,7 +655,7 @@ def test_one_model_has_nothing_to_be_compared_with():
     compared = compare_models(payments(), {"good": "good"}, metrics=["roc_auc"], n_resamples=20)
     display = plots.plot_comparison(compared)
     draw(display)
-    assert "nothing to compare good with" in words(display)
+    assert "no model to compare with good" in words(display)
 
 
 def test_differences_that_are_not_defined_are_said_in_words():
@@ -666,4 +666,4 @@ def test_differences_that_are_not_defined_are_said_in_words():
     display = plots.plot_comparison(compared)
     draw(display)
     assert words(display).count("not defined") == 2
-    assert "20 of the draws dropped" in words(display)
+    assert "undefined in 20 resamples" in words(display)

@@ -13,9 +13,11 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 
+from synfin_analytics._core.formatting import format_compact
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics import fraud_rate
-from synfin_analytics.plots import plot_fraud_rate, style
+from synfin_analytics.plots import _style, plot_fraud_rate
+from synfin_analytics.plots._ticks import PercentFormatter
 
 
 @pytest.fixture(autouse=True)
@@ -248,7 +250,7 @@ def test_a_picture_that_fails_leaves_no_figure():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        style.drawn(None, (2, 2), pd.DataFrame(), fail)
+        _style.create_display(None, (2, 2), pd.DataFrame(), fail)
     assert plt.get_fignums() == []
 
 
@@ -262,7 +264,7 @@ def test_a_picture_that_fails_leaves_no_figure():
     ],
 )
 def test_ticks_have_the_decimals_that_the_finest_needs(ticks, words):
-    assert style.percent_ticks().format_ticks(ticks) == words
+    assert PercentFormatter().format_ticks(ticks) == words
 
 
 @pytest.mark.parametrize(
@@ -270,13 +272,13 @@ def test_ticks_have_the_decimals_that_the_finest_needs(ticks, words):
     [(0, "0"), (0.125, "0.125"), (99_999, "99,999"), (999_999, "1M"), (-2.5e9, "-2.5bn")],
 )
 def test_counts_and_amounts_are_brief(number, words):
-    assert style.brief(number) == words
+    assert format_compact(number) == words
 
 
 def test_what_is_no_result_of_fraud_rate_is_refused():
     with pytest.raises(NotFoundError, match="no column 'labelled' in the result of fraud_rate"):
         plot_fraud_rate(transactions(is_fraud=[True]))
-    with pytest.raises(ArgumentError, match="`result` must be the frame that fraud_rate returned"):
+    with pytest.raises(ArgumentError, match="`result` must be the result of fraud_rate"):
         plot_fraud_rate(5)
     with pytest.raises(ArgumentError, match="at least 1"):
         plot_fraud_rate(fraud_rate(transactions(is_fraud=[True])), max_groups=0)
@@ -373,4 +375,4 @@ def test_a_rough_interval_has_a_hollow_dot():
     (hollow,) = [line for line in ax.lines if line.get_markerfacecolor() == "white"]
     labels = [label.get_text() for label in ax.get_yticklabels()]
     assert [labels[len(labels) - 1 - int(row)] for row in hollow.get_ydata()] == ["atm"]
-    assert "(hollow: a rough one)" in ax.get_xlabel()
+    assert "(hollow: unreliable interval)" in ax.get_xlabel()

@@ -220,7 +220,7 @@ def test_weeks_are_those_of_the_rows(page, report, frame):
     scores = frame.groupby(monday)["fraud_probability"]
     assert report.weeks["fraud_rate"].tolist() == rates["fraud_rate"].tolist()
     assert report.weeks["fraud_rate_low"].tolist() == rates["fraud_rate_low"].tolist()
-    for share, column in ((0.5, "median"), (0.9, "upper_tenth"), (0.99, "upper_hundredth")):
+    for share, column in ((0.5, "median"), (0.9, "p90"), (0.99, "p99")):
         assert np.allclose(report.weeks[column], scores.quantile(share))
     assert np.allclose(report.weeks["mean_score"], scores.mean())
     at = report.evaluation.threshold.value

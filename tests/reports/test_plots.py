@@ -11,7 +11,7 @@ from matplotlib import pyplot as plt
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics import fraud_rate
 from synfin_analytics.plots import plot_fraud_rate, plot_importances, plot_score_drift
-from synfin_analytics.plots.rates import group_names
+from synfin_analytics.plots.fraud_rate import group_names
 from synfin_analytics.reports._figures import image, picture
 
 
@@ -24,7 +24,7 @@ def _no_figure_stays_open():
 def weeks(count: int) -> pd.DataFrame:
     start = pd.Timestamp("2026-03-02", tz="UTC")
     frame = pd.DataFrame({"timestamp": [start + pd.Timedelta(weeks=one) for one in range(count)]})
-    for place, name in enumerate(("median", "mean_score", "upper_tenth", "upper_hundredth")):
+    for place, name in enumerate(("median", "mean_score", "p90", "p99")):
         frame[name] = np.linspace(0.1, 0.2, count) + 0.1 * place
     return frame.assign(scored=10)
 
@@ -44,12 +44,9 @@ def found() -> pd.DataFrame:
 def test_each_line_of_scores_is_drawn_through_the_weeks(count):
     display = plot_score_drift(weeks(count))
     drawn = [line.get_ydata().tolist() for line in display.ax.lines]
-    assert drawn == [
-        weeks(count)[name].tolist()
-        for name in ("upper_hundredth", "upper_tenth", "mean_score", "median")
-    ]
+    assert drawn == [weeks(count)[name].tolist() for name in ("p99", "p90", "mean_score", "median")]
     assert display.to_frame().equals(weeks(count))
-    assert display.ax.get_ylim()[1] > weeks(count)["upper_hundredth"].max()
+    assert display.ax.get_ylim()[1] > weeks(count)["p99"].max()
 
 
 def test_without_scores_the_picture_says_so():

@@ -369,7 +369,7 @@ FIGURES: dict[str, list[Figure]] = {
     "07_model_report": [
         Figure(
             "the highest sinks to a quarter",
-            "report.weeks['upper_hundredth'].iloc[-1] / report.weeks['upper_hundredth'].iloc[0]",
+            "report.weeks['p99'].iloc[-1] / report.weeks['p99'].iloc[0]",
             0.2,
             0.3,
         ),
