@@ -51,7 +51,6 @@ CYCLES = {
             "database.models.transactions",
         }
     ),
-    frozenset({"plots._ticks", "plots.style"}),
     frozenset({"metrics._summary", "metrics.by_group", "metrics.evaluation"}),
     frozenset(
         {
