@@ -32,7 +32,13 @@ def _remove_stale_pages(app: Sphinx) -> None:
             path.unlink()
 
 
+def _escape(_app: Sphinx, _context: object, lines: list[str]) -> None:
+    """Keep a ``|`` in the help of an option from being read as markup."""
+    lines[:] = [line.replace("|", "\\|") for line in lines]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Remove stale pages before autosummary writes those of the names that there are."""
+    """Connect both; stale pages go before autosummary writes those of the names that there are."""
+    app.connect("sphinx-click-process-options", _escape)
     app.connect("builder-inited", _remove_stale_pages, priority=100)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
