@@ -12,13 +12,13 @@ import numpy as np
 import polars as pl
 
 from synfin_analytics.detection import (
-    ANOMALIES,
-    FRAUD,
+    ANOMALY_DETECTORS,
+    FRAUD_DETECTORS,
     DetectedPatterns,
     detect_anomalies,
     detect_patterns,
 )
-from synfin_analytics.detection._bursts import spells
+from synfin_analytics.detection._episodes import find_runs
 from synfin_analytics.io.layouts import read_layout
 from synfin_analytics.simulation import simulate
 
@@ -65,7 +65,7 @@ def episodes(rows: pl.DataFrame, kind: str) -> pl.Series:
         return _rings(rows)
     who = "merchant_id" if kind in OF_MERCHANTS else "customer_id"
     keys = rows[who].rank("dense").to_numpy().astype(np.int64)
-    return pl.Series(spells(keys, at, np.ones(len(rows), bool), APART))
+    return pl.Series(find_runs(keys, at, np.ones(len(rows), bool), APART))
 
 
 def _rings(rows: pl.DataFrame) -> pl.Series:
@@ -141,10 +141,10 @@ def measure(world: tuple[int, int, int, int], fraud_rate: float = FRAUD_RATE) ->
     seconds = time.perf_counter() - begun
     counts = {
         kind: count(transactions, frauds.transactions("polars"), kind, "fraud_type")
-        for kind in FRAUD
+        for kind in FRAUD_DETECTORS
     } | {
         kind: count(transactions, anomalies.transactions("polars"), kind, "anomaly_type")
-        for kind in ANOMALIES
+        for kind in ANOMALY_DETECTORS
     }
     return Measured(counts, confidences(transactions, frauds), len(transactions), seconds)
 
@@ -160,7 +160,7 @@ def row(kind: str, one: Counts) -> tuple[str, ...]:
         f"{one.there:,}",
         f"{one.found:,}",
         _share(one.right, one.found),
-        _share(one.any_fraud, one.found) if kind in FRAUD else "",
+        _share(one.any_fraud, one.found) if kind in FRAUD_DETECTORS else "",
         _share(one.caught, one.there),
         f"{one.episodes:,}",
         f"{one.patterns:,}",

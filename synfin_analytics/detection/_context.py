@@ -1,39 +1,39 @@
-"""Transactions as detectors look at them: what a bank knows when nobody has said "fraud" yet."""
+"""Transactions as detectors see them: what a bank knows before anything is labelled."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime as dt
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.geography import great_circle_km
-from synfin_analytics._core.grouped import factorize
+from synfin_analytics._core.grouped import factorize, order_by_time
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.io.coerce import coerce_columns, collect_columns, raise_invalid_rows
 
 if TYPE_CHECKING:
+    from narwhals.typing import IntoFrame
     from numpy.typing import NDArray
 
     Integers = NDArray[np.int64]
     Floats = NDArray[np.float64]
     Mask = NDArray[np.bool_]
 
-#: A device that a customer was seen with for no longer is a stranger's.
-STRANGE_FOR = dt.timedelta(days=7)
-AXES = ("latitude", "longitude")
-REQUIRED = ("transaction_id", "customer_id", "merchant_id", "amount", "timestamp")
-#: No label, and nothing that follows from one, is among these: no detector can look at it.
-OPTIONAL = (
+#: A device is the customer's own if its first and last payment are farther apart than this.
+_OWN_DEVICE_AGE = dt.timedelta(days=7)
+PLACE_COLUMNS = ("latitude", "longitude")
+_REQUIRED = ("transaction_id", "customer_id", "merchant_id", "amount", "timestamp")
+#: Neither labels nor anything derived from labels: no detector can read them.
+_OPTIONAL = (
     "card_id",
     "terminal_id",
     "device_id",
-    "latitude",
-    "longitude",
+    *PLACE_COLUMNS,
     "is_online",
     "entry_mode",
     "transaction_type",
@@ -42,49 +42,50 @@ OPTIONAL = (
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Ledger:
-    """Transactions in the order of time, those of one moment in the order of their ids.
+class DetectionContext:
+    """Transactions in the order of time, those with the same timestamp in the order of their ids.
+
+    Its properties are arrays with one element for each transaction.
 
     Parameters
     ----------
     frame
-        Rows with ``REQUIRED`` and ``OPTIONAL`` columns, in order.
-    known
-        Optional columns that say something of at least one row.
+        Sorted rows with the required and optional columns.
+    available_columns
+        Optional columns with a value in at least one row.
     """
 
     frame: pl.DataFrame
-    known: frozenset[str]
+    available_columns: frozenset[str]
 
     @classmethod
-    def of(cls, transactions: Any, caller: str) -> Ledger:
-        """Put transactions of any engine in order, without what was learnt later.
+    def from_frame(cls, df: IntoFrame, caller: str) -> DetectionContext:
+        """Sort the transactions of any DataFrame.
 
         Raises
         ------
         NotFoundError
-            A required column is not there.
+            A required column is missing.
         ArgumentError
-            It is no frame; a cell is missing or wrong; a transaction is there twice.
+            ``df`` is not a DataFrame, a cell is missing or invalid, or a transaction is repeated.
         """
-        rows = collect_columns(transactions, REQUIRED, OPTIONAL, "transactions", caller)
-        frame = coerce_columns(rows, Transaction, (*REQUIRED, *OPTIONAL))
-        twice = ~frame["transaction_id"].is_first_distinct()
-        if twice.any():
-            raise_invalid_rows(
-                "transactions", "transaction_id", "repeats the key of an earlier row", twice
-            )
-        known = [name for name in OPTIONAL if frame[name].null_count() < len(frame)]
-        frame = frame.with_columns(
-            pl.col("amount").cast(pl.Float64), pl.col("transaction_id").str.len_bytes().alias("len")
-        )
-        return cls(frame.sort("timestamp", "len", "transaction_id").drop("len"), frozenset(known))
+        rows = collect_columns(df, _REQUIRED, _OPTIONAL, "transactions", caller)
+        frame = coerce_columns(rows, Transaction, (*_REQUIRED, *_OPTIONAL))
+        ids = frame["transaction_id"]
+        repeated = ~ids.is_first_distinct()
+        if repeated.any():
+            reason = "repeats the key of an earlier row"
+            raise_invalid_rows("transactions", "transaction_id", reason, repeated)
+        available = [name for name in _OPTIONAL if frame[name].null_count() < len(frame)]
+        order = order_by_time(frame["timestamp"].to_physical().to_numpy(), ids)
+        frame = frame.with_columns(pl.col("amount").cast(pl.Float64))
+        return cls(frame[order], frozenset(available))
 
     def __len__(self) -> int:
         return len(self.frame)
 
     @functools.cached_property
-    def at(self) -> Integers:
+    def timestamp(self) -> Integers:
         """Microseconds since 1970, UTC."""
         return self.frame["timestamp"].to_physical().to_numpy()
 
@@ -95,138 +96,138 @@ class Ledger:
 
     @functools.cached_property
     def customer(self) -> Integers:
-        """Number of the customer, from 0 on."""
+        """Code of the customer."""
         return factorize(self.frame["customer_id"])
 
     @functools.cached_property
     def merchant(self) -> Integers:
-        """Number of the merchant, from 0 on."""
+        """Code of the merchant."""
         return factorize(self.frame["merchant_id"])
 
     @functools.cached_property
     def card(self) -> Integers:
-        """Number of the card, from 0 on; of the customer where no card is told."""
-        return self._together("customer_id", "card_id")
+        """Code of the card; of the customer where no card is known."""
+        return self._combined_codes("customer_id", "card_id")
 
     @functools.cached_property
     def device(self) -> Integers:
-        """Number of the customer's device, from 0 on."""
-        return self._together("customer_id", "device_id")
+        """Code of the customer's device."""
+        return self._combined_codes("customer_id", "device_id")
 
     @functools.cached_property
     def terminal(self) -> Integers:
-        """Number of the merchant's terminal, from 0 on; of the merchant where none is told."""
-        return self._together("merchant_id", "terminal_id")
+        """Code of the merchant's terminal; of the merchant where no terminal is known."""
+        return self._combined_codes("merchant_id", "terminal_id")
 
-    def _together(self, *columns: str) -> Integers:
+    def _combined_codes(self, *columns: str) -> Integers:
         texts = (pl.col(name).fill_null("") for name in columns)
         return factorize(self.frame.select(pl.concat_str(*texts, separator="\x00")).to_series())
 
     @functools.cached_property
-    def paid_back(self) -> Mask:
-        """Money that came to the card holder."""
-        return self.is_one_of("transaction_type", "refund", "deposit")
+    def is_credit(self) -> Mask:
+        """Whether the card holder received money."""
+        return self.is_in("transaction_type", "refund", "deposit")
 
     @functools.cached_property
-    def spent(self) -> Mask:
-        """Money that went from the card holder: neither paid back nor refused."""
-        return ~self.paid_back & ~self.is_one_of("status", "declined", "failed", "reversed")
+    def is_spent(self) -> Mask:
+        """Whether the card holder spent money: not a credit, declined, failed or reversed."""
+        return ~self.is_credit & ~self.is_in("status", "declined", "failed", "reversed")
 
     @functools.cached_property
-    def online(self) -> Mask:
-        """Known to be paid online."""
-        return self.truth("is_online")
+    def is_online(self) -> Mask:
+        """Whether the payment is known to be online."""
+        return self.frame["is_online"].fill_null(value=False).to_numpy()
 
     @functools.cached_property
-    def payments(self) -> Floats:
-        """Beside each row how many payments its customer made, refused ones too."""
-        return self.of_customer(pl.len())
+    def is_in_person(self) -> Mask:
+        """Whether the card was present, as far as known: not online, and read by a terminal."""
+        is_remote = self.is_in("entry_mode", "ecommerce", "stored", "manual")
+        return ~self.is_online & ~is_remote & ~self.is_credit
 
     @functools.cached_property
-    def span_days(self) -> Floats:
-        """Beside each row the days from its customer's first payment to the last."""
-        lasts = pl.col("timestamp").max() - pl.col("timestamp").min()
-        return self.of_customer(lasts.dt.total_seconds()) / 86_400
+    def customer_count(self) -> Floats:
+        """Number of the customer's payments, declined ones included."""
+        return self.per_customer(pl.len())
 
     @functools.cached_property
-    def mean(self) -> Floats:
-        """Beside each row the mean of what its customer spends otherwise; NaN without any."""
-        total = self.of_customer(pl.col("amount").filter(pl.col("spent")).sum())
-        others = self.of_customer(pl.col("spent").sum()) - self.spent
-        return (total - self.amount * self.spent) / np.where(others > 0, others, np.nan)
+    def customer_days(self) -> Floats:
+        """Days from the customer's first payment to the last."""
+        period = pl.col("timestamp").max() - pl.col("timestamp").min()
+        return self.per_customer(period.dt.total_seconds()) / 86_400
 
     @functools.cached_property
-    def times_usual(self) -> Floats:
-        """Beside each row its amount by that mean; NaN where that is 0 or unknown."""
-        return ratio(self.amount, self.mean)
+    def usual_amount(self) -> Floats:
+        """Mean of what the customer spends in all other payments; NaN if there are none."""
+        total = self.per_customer(pl.col("amount").filter(pl.col("is_spent")).sum())
+        n_others = self.per_customer(pl.col("is_spent").sum()) - self.is_spent
+        others = total - self.amount * self.is_spent
+        return others / np.where(n_others > 0, n_others, np.nan)
 
     @functools.cached_property
-    def in_person(self) -> Mask:
-        """Paid where the card was, for all that is known: not online, and read by a terminal."""
-        remote = self.is_one_of("entry_mode", "ecommerce", "stored", "manual")
-        return ~self.online & ~remote & ~self.paid_back
+    def amount_ratio(self) -> Floats:
+        """Amount divided by the customer's usual amount; NaN where that is 0 or unknown."""
+        return ratio(self.amount, self.usual_amount)
 
     @functools.cached_property
-    def own_device(self) -> Mask:
-        """Paid from a device that this customer was seen with for longer than some days."""
-        seen_for = pl.col("timestamp").max() - pl.col("timestamp").min()
-        stays = seen_for.over("customer_id", "device_id") > STRANGE_FOR
-        return self._mask(stays & pl.col("device_id").is_not_null())
+    def has_own_device(self) -> Mask:
+        """Whether the device is the customer's own: used for longer than some days."""
+        period = pl.col("timestamp").max() - pl.col("timestamp").min()
+        is_own = period.over("customer_id", "device_id") > _OWN_DEVICE_AGE
+        return self._mask(is_own & pl.col("device_id").is_not_null())
 
     @functools.cached_property
-    def strange_device(self) -> Mask:
-        """Paid from a device that is not the customer's own, of whom others were known before."""
+    def has_unfamiliar_device(self) -> Mask:
+        """Whether the device is not the customer's own, and appears after the first days."""
         first = pl.col("timestamp").min()
-        known_for = first.over("customer_id", "device_id") - first.over("customer_id")
-        known = (known_for >= STRANGE_FOR) & pl.col("device_id").is_not_null()
-        return self._mask(known) & ~self.own_device
+        appears_after = first.over("customer_id", "device_id") - first.over("customer_id")
+        is_new = (appears_after >= _OWN_DEVICE_AGE) & pl.col("device_id").is_not_null()
+        return self._mask(is_new) & ~self.has_own_device
 
     @functools.cached_property
-    def stripe(self) -> Mask:
-        """Read from the magnetic stripe, which can be copied, or typed in by hand."""
-        return self.is_one_of("entry_mode", "magstripe", "manual")
+    def is_copyable(self) -> Mask:
+        """Whether the card was read from the magnetic stripe, or its number typed in by hand."""
+        return self.is_in("entry_mode", "magstripe", "manual")
 
     @property
-    def tells_strangers(self) -> bool:
-        """Whether devices or entry modes are known at all."""
-        return not self.known.isdisjoint(("device_id", "entry_mode"))
+    def can_tell_unfamiliar(self) -> bool:
+        """Whether any device or entry mode is known."""
+        return not self.available_columns.isdisjoint(("device_id", "entry_mode"))
 
     @functools.cached_property
-    def strange(self) -> Mask:
-        """Not in the customer's way, or nothing is known that could tell."""
-        if not self.tells_strangers:
+    def is_unfamiliar(self) -> Mask:
+        """Whether a payment is not made the customer's usual way, or there is no way to tell."""
+        if not self.can_tell_unfamiliar:
             return np.ones(len(self), np.bool_)
-        return self.strange_device | self.stripe
+        return self.has_unfamiliar_device | self.is_copyable
 
     @functools.cached_property
-    def from_home(self) -> Floats:
-        """Distance in km from where the customer mostly pays in person; NaN where unknown."""
-        there = pl.col("in_person")
-        home = [self.of_customer(pl.col(axis).filter(there).median()) for axis in AXES]
-        return great_circle_km(*(self.numbers(axis) for axis in AXES), *home)
+    def distance_from_home(self) -> Floats:
+        """Distance in km from home, the median place of payments in person; NaN if unknown."""
+        home = [
+            self.per_customer(pl.col(axis).filter(pl.col("is_in_person")).median())
+            for axis in PLACE_COLUMNS
+        ]
+        return great_circle_km(*(self.floats(axis) for axis in PLACE_COLUMNS), *home)
 
-    def of_customer(self, what: pl.Expr) -> Floats:
-        """Beside each row a figure of all rows of its customer; NaN where there is none."""
-        figures = self._rows.select(what.over("customer")).to_series()
-        return figures.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    def per_customer(self, statistic: pl.Expr) -> Floats:
+        """Return a statistic of all rows of each row's customer; NaN where it is undefined."""
+        values = self._rows.select(statistic.over("customer")).to_series()
+        return values.cast(pl.Float64).fill_null(np.nan).to_numpy()
 
     @functools.cached_property
     def _rows(self) -> pl.DataFrame:
-        masks = {name: getattr(self, name) for name in ("customer", "spent", "online", "in_person")}
-        return self.frame.with_columns(pl.Series(name, values) for name, values in masks.items())
+        """The frame with columns that statistics refer to."""
+        names = ("customer", "is_spent", "is_online", "is_in_person")
+        return self.frame.with_columns(pl.Series(name, getattr(self, name)) for name in names)
 
     def _mask(self, condition: pl.Expr) -> Mask:
         mask: Mask = self.frame.select(condition).to_series().to_numpy()
         return mask
 
-    def is_one_of(self, column: str, *values: str) -> Mask:
-        """Rows whose text is one of these; what is not known is none of them."""
+    def is_in(self, column: str, *values: str) -> Mask:
+        """Whether a column has one of these values; False where it is missing."""
         return self.frame[column].is_in(values).fill_null(value=False).to_numpy()
 
-    def truth(self, column: str) -> Mask:
-        """Rows for which a column is known to be true."""
-        return self.frame[column].fill_null(value=False).to_numpy()
-
-    def numbers(self, column: str) -> Floats:
-        """Numbers of a column, NaN where they are missing."""
+    def floats(self, column: str) -> Floats:
+        """Return a numeric column, NaN where it is missing."""
         return self.frame[column].cast(pl.Float64).fill_null(np.nan).to_numpy()

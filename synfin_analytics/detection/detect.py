@@ -1,35 +1,31 @@
-"""Look for patterns: each detector for itself, over the same transactions."""
+"""Run detectors over transactions: :func:`detect_patterns` and :func:`detect_anomalies`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from synfin_analytics._core.arguments import format_value
 from synfin_analytics._core.formatting import join_words
-from synfin_analytics.detection._context import Ledger
-from synfin_analytics.detection.account_takeover import AccountTakeover
-from synfin_analytics.detection.amount_spike import AmountSpike
-from synfin_analytics.detection.card_testing import CardTesting
-from synfin_analytics.detection.collusion_ring import CollusionRing
-from synfin_analytics.detection.compromised_merchant import CompromisedMerchant
+from synfin_analytics.detection._context import DetectionContext
+from synfin_analytics.detection.amounts import AmountSpike, JustBelowLimit, LargePurchase
 from synfin_analytics.detection.detector import Detector
-from synfin_analytics.detection.dormant_card import DormantCard
-from synfin_analytics.detection.holiday_travel import HolidayTravel
-from synfin_analytics.detection.impossible_travel import ImpossibleTravel
-from synfin_analytics.detection.just_below_limit import JustBelowLimit
-from synfin_analytics.detection.large_purchase import LargePurchase
-from synfin_analytics.detection.night_spree import NightSpree
-from synfin_analytics.detection.refund_abuse import RefundAbuse
-from synfin_analytics.detection.result import DetectedPatterns, told
-from synfin_analytics.detection.velocity_burst import VelocityBurst
+from synfin_analytics.detection.merchants import CollusionRing, CompromisedMerchant, RefundAbuse
+from synfin_analytics.detection.result import DetectedPatterns, build_result
+from synfin_analytics.detection.takeover import AccountTakeover, DormantCard
+from synfin_analytics.detection.travel import HolidayTravel, ImpossibleTravel
+from synfin_analytics.detection.velocity import CardTesting, NightSpree, VelocityBurst
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-FRAUD: Mapping[str, type[Detector]] = {
-    one.name: one
-    for one in (
+    from narwhals.typing import IntoFrame
+
+#: Detectors of fraud, by name of the pattern.
+FRAUD_DETECTORS: Mapping[str, type[Detector]] = {
+    detector.name: detector
+    for detector in (
         CardTesting,
         VelocityBurst,
         ImpossibleTravel,
@@ -43,49 +39,53 @@ FRAUD: Mapping[str, type[Detector]] = {
         RefundAbuse,
     )
 }
-ANOMALIES: Mapping[str, type[Detector]] = {one.name: one for one in (HolidayTravel, LargePurchase)}
+#: Detectors of what only resembles fraud, by name of the pattern.
+ANOMALY_DETECTORS: Mapping[str, type[Detector]] = {
+    detector.name: detector for detector in (HolidayTravel, LargePurchase)
+}
 
 
 def detect_patterns(
-    df: Any, patterns: Sequence[str | Detector] | str | Detector | None = None
+    df: IntoFrame, patterns: Sequence[str | Detector] | str | Detector | None = None
 ) -> DetectedPatterns:
-    """Find patterns of fraud in transactions, from the transactions alone.
+    """Detect patterns of fraud in transactions, without their labels.
 
-    No label is looked at, nor anything that follows from one: ``is_fraud``, ``fraud_type`` and
-    their like may be there, and change nothing.
+    Neither labels nor anything derived from them is read: ``is_fraud``, ``fraud_type`` and similar
+    columns may be present, and change nothing.
 
     Parameters
     ----------
-    transactions
-        One a row, in any order: pandas, polars (eager or lazy), pyarrow, DuckDB, Dask or PySpark.
-        The more columns of the table they have, the more is found.
+    df
+        Transactions, one a row, in any order: pandas, polars (eager or lazy), pyarrow, DuckDB, Dask
+        or PySpark. The more columns of the table it has, the more is detected.
     patterns
-        Names of patterns, or detectors with thresholds of their own, as
-        ``[CardTesting(min_count=6), "refund_abuse"]``; all eleven with their usual thresholds by
-        default.
+        Names of patterns, or detectors with your own thresholds, such as
+        ``[CardTesting(min_count=6), "refund_abuse"]``; by default all eleven with their default
+        thresholds.
 
     Returns
     -------
     DetectedPatterns
-        What was found, and which detectors lacked a column.
+        The patterns, their transactions, and which detectors were skipped for lack of a column.
 
     Raises
     ------
     NotFoundError
-        There is no such pattern, or a required column is missing; the message names the nearest.
+        A pattern is unknown, or a required column is missing; the message suggests the closest
+        name.
     ArgumentError
-        A transaction is there twice, or has no time, customer, merchant or amount.
+        A transaction is repeated, or has no time, customer, merchant or amount.
 
     Notes
     -----
-    A detector looks at the whole period, before and after each payment. What it finds is suspicion:
-    docs/patterns.md says how often each is right. The confidence says how far beyond its thresholds
-    an episode is, from about 0.5 to 1; it is no probability.
+    A detector reads the whole period, before and after each payment. What it finds is suspicion,
+    not proof: the guide has the precision of each detector. The confidence measures how far an
+    episode exceeds the thresholds, from about 0.5 to 1; it is not a probability.
 
     Examples
     --------
     >>> import polars as pl
-    >>> tests = pl.DataFrame(
+    >>> transactions = pl.DataFrame(
     ...     {
     ...         "transaction_id": [f"T{n}" for n in range(9)],
     ...         "customer_id": "C1",
@@ -95,66 +95,88 @@ def detect_patterns(
     ...         + [f"2026-03-04T12:0{n}" for n in range(6)],
     ...     }
     ... ).with_columns(pl.col("timestamp").str.to_datetime())
-    >>> found = detect_patterns(tests, "card_testing")
-    >>> found.to_frame("polars")["description"].item()
-    '5 tiny payments in short order, then 480.00; 485.20 in all.'
+    >>> patterns = detect_patterns(transactions, "card_testing")
+    >>> patterns.to_frame("polars")["description"].item()
+    '5 tiny payments in quick succession, then 480.00; total 485.20.'
     """
-    return _detected(df, patterns, FRAUD, "detect_patterns", harmless=False)
+    return _detect(df, patterns, FRAUD_DETECTORS, "detect_patterns", is_anomaly=False)
 
 
 def detect_anomalies(
-    df: Any, patterns: Sequence[str | Detector] | str | Detector | None = None
+    df: IntoFrame, patterns: Sequence[str | Detector] | str | Detector | None = None
 ) -> DetectedPatterns:
-    """Find what is unusual in transactions, and need not be fraud.
+    """Detect what is unusual in transactions, and need not be fraud.
 
-    Parameters, result and errors are those of :func:`detect_patterns`; the patterns are
-    ``holiday_travel`` and ``large_purchase``.
+    Parameters
+    ----------
+    df, patterns
+        As for :func:`detect_patterns`; the patterns are ``holiday_travel`` and ``large_purchase``.
+
+    Returns
+    -------
+    DetectedPatterns
+        As for :func:`detect_patterns`, for the table ``anomaly_patterns``.
+
+    Raises
+    ------
+    NotFoundError, ArgumentError
+        As for :func:`detect_patterns`.
+
+    Examples
+    --------
+    >>> from synfin_analytics import simulate
+    >>> world = simulate(customers=100, merchants=60, days=60, seed=1)
+    >>> detect_anomalies(world.transactions).detectors
+    ('holiday_travel', 'large_purchase')
     """
-    return _detected(df, patterns, ANOMALIES, "detect_anomalies", harmless=True)
+    return _detect(df, patterns, ANOMALY_DETECTORS, "detect_anomalies", is_anomaly=True)
 
 
-def _detected(
-    transactions: Any,
+def _detect(
+    df: IntoFrame,
     patterns: Sequence[str | Detector] | str | Detector | None,
-    known: Mapping[str, type[Detector]],
+    available: Mapping[str, type[Detector]],
     caller: str,
     *,
-    harmless: bool,
+    is_anomaly: bool,
 ) -> DetectedPatterns:
-    detectors = _chosen(patterns, known)
-    ledger = Ledger.of(transactions, caller)
-    found, skipped = {}, {}
+    detectors = _select_detectors(patterns, available)
+    context = DetectionContext.from_frame(df, caller)
+    rows, skipped = {}, {}
     for detector in detectors:
-        lacking = [name for name in detector.needs if name not in ledger.known]
-        if lacking:
-            skipped[detector.name] = f"the transactions have no {join_words(lacking)}"
+        missing = [
+            name for name in detector.required_columns if name not in context.available_columns
+        ]
+        if missing:
+            skipped[detector.name] = f"the transactions have no {join_words(missing)}"
         else:
-            found[detector] = detector.find(ledger)
-    return told(ledger, found, skipped, harmless=harmless)
+            rows[detector] = detector.find(context)
+    return build_result(context, rows, skipped, is_anomaly=is_anomaly)
 
 
-def _chosen(
+def _select_detectors(
     patterns: Sequence[str | Detector] | str | Detector | None,
-    known: Mapping[str, type[Detector]],
+    available: Mapping[str, type[Detector]],
 ) -> list[Detector]:
     if patterns is None:
-        return [one() for one in known.values()]
-    chosen = []
+        return [detector() for detector in available.values()]
+    detectors = []
     if isinstance(patterns, str | Detector) or not isinstance(patterns, Iterable):
         patterns = [patterns]
-    for one in patterns:
-        if isinstance(one, str):
-            if one not in known:
-                raise NotFoundError("pattern", one, known)
-            chosen.append(known[one]())
-        elif isinstance(one, tuple(known.values())):
-            chosen.append(one)
+    for pattern in patterns:
+        if isinstance(pattern, str):
+            if pattern not in available:
+                raise NotFoundError("pattern", pattern, available)
+            detectors.append(available[pattern]())
+        elif isinstance(pattern, tuple(available.values())):
+            detectors.append(pattern)
         else:
             raise ArgumentError(
-                f"`patterns` must be names or detectors of {', '.join(known)}; got {one!r}."
+                f"`patterns` must be names or detectors of {', '.join(available)}; "
+                f"got {format_value(pattern)}."
             )
-    names = [one.name for one in chosen]
+    names = [detector.name for detector in detectors]
     for name in names:
         if names.count(name) > 1:
-            raise ArgumentError(f"`patterns` must name each pattern once; got {name!r} twice.")
-    return chosen
+            raise ArgumentError(f"`patterns` must have each pattern once; got {name!r} twice.")
+    return detectors

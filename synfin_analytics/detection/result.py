@@ -1,4 +1,4 @@
-"""What detectors found: rows for the table of patterns, and the transactions behind them."""
+"""The result of detectors: rows for the table of patterns, and the transactions of each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import datetime as dt
 import html
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import polars as pl
 
@@ -19,18 +19,22 @@ from synfin_analytics._core.formatting import (
     pluralize,
 )
 from synfin_analytics._core.html import table_html
-from synfin_analytics._core.output import Output, check_output, to_frame
-from synfin_analytics.detection.detector import FOUND
+from synfin_analytics._core.output import from_polars
+from synfin_analytics.detection._episodes import EPISODE_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from synfin_analytics.detection._context import Ledger
+    import pandas as pd
+    import pyarrow as pa
+
+    from synfin_analytics._core.output import Output
+    from synfin_analytics.detection._context import DetectionContext
     from synfin_analytics.detection.detector import Detector
 
-#: From so much money, or so many customers, on.
+#: From a total amount, or a number of customers.
 _SEVERITIES = (("critical", 5000.0, 10), ("high", 1000.0, 3), ("medium", 200.0, 2))
-_COLUMNS: dict[str, Any] = {
+_PATTERN_SCHEMA: dict[str, Any] = {
     "pattern_type": pl.String,
     "name": pl.String,
     "description": pl.String,
@@ -41,26 +45,35 @@ _COLUMNS: dict[str, Any] = {
     "last_detected": pl.Datetime("us", "UTC"),
     "confidence_score": pl.Float64,
 }
-_LINKS: dict[str, Any] = {
+_LINK_SCHEMA: dict[str, Any] = {
     "pattern": pl.Int64,
     "pattern_type": pl.String,
     "transaction_id": pl.String,
 }
-_SHOWN = 10
+#: Patterns that a notebook displays.
+_MAX_DISPLAYED = 10
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class DetectedPatterns:
-    """Patterns that were found in transactions; shows itself in a notebook.
+    """Patterns that detectors found in transactions.
 
     Attributes
     ----------
     table
-        Name of the table that they belong into.
+        Name of the table for these patterns: ``fraud_patterns`` or ``anomaly_patterns``.
     detectors
-        Names of the detectors that could look.
+        Names of the detectors that ran.
     skipped
-        Names of those that could not, each with the reason.
+        Names of those that could not run, each with the reason.
+
+    Examples
+    --------
+    >>> from synfin_analytics import detect_patterns, simulate
+    >>> world = simulate(customers=200, merchants=80, days=60, seed=1)
+    >>> patterns = detect_patterns(world.transactions, ["card_testing", "refund_abuse"])
+    >>> patterns.summary("polars").columns
+    ['pattern_type', 'patterns', 'transactions', 'mean_confidence']
     """
 
     table: str
@@ -72,52 +85,112 @@ class DetectedPatterns:
     def __len__(self) -> int:
         return len(self._patterns)
 
-    def to_frame(self, output: Output = "pandas") -> Any:
-        """Patterns, one a row, as they are loaded into their table.
+    @overload
+    def to_frame(self, output: Literal["pandas"] = "pandas") -> pd.DataFrame: ...
+    @overload
+    def to_frame(self, output: Literal["polars"]) -> pl.DataFrame: ...
+    @overload
+    def to_frame(self, output: Literal["arrow"]) -> pa.Table: ...
+    def to_frame(self, output: Output = "pandas") -> pd.DataFrame | pl.DataFrame | pa.Table:
+        """Return the patterns, one a row, as stored in their table.
 
         Parameters
         ----------
-        kind
+        output
             ``"pandas"``, ``"polars"`` or ``"arrow"``.
 
         Returns
         -------
         DataFrame
-            ``pattern_type``, ``name``, ``description``; ``characteristics``, a JSON text of whom
-            and what it is about and of the figures; ``severity``; ``detection_count``, how many
-            transactions it is; ``first_detected`` and ``last_detected``, their first and last
-            moment; ``confidence_score``. By type, then by time.
+            ``pattern_type``, ``name``, ``description``; ``characteristics``, JSON with the
+            subjects, customers, merchants, transactions, figures and thresholds; ``severity``;
+            ``detection_count``, the number of transactions; ``first_detected`` and
+            ``last_detected``, the times of the first and the last; ``confidence_score``. Sorted by
+            type, then by time.
         """
-        return _as(self._patterns, output)
+        return from_polars(self._patterns, output)
 
-    def transactions(self, output: Output = "pandas") -> Any:
-        """Transactions concerned: ``pattern`` (the row of :meth:`frame`, from 0), its type, id.
+    @overload
+    def transactions(self, output: Literal["pandas"] = "pandas") -> pd.DataFrame: ...
+    @overload
+    def transactions(self, output: Literal["polars"]) -> pl.DataFrame: ...
+    @overload
+    def transactions(self, output: Literal["arrow"]) -> pa.Table: ...
+    def transactions(self, output: Output = "pandas") -> pd.DataFrame | pl.DataFrame | pa.Table:
+        """Return the transactions of each pattern; one may belong to several.
 
-        A transaction may belong to several patterns.
+        Parameters
+        ----------
+        output
+            ``"pandas"``, ``"polars"`` or ``"arrow"``.
+
+        Returns
+        -------
+        DataFrame
+            ``pattern`` (the row of :meth:`to_frame`, from 0), ``pattern_type`` and
+            ``transaction_id``.
         """
-        return _as(self._links, output)
+        return from_polars(self._links, output)
 
-    def summary(self, output: Output = "pandas") -> Any:
-        """How many patterns, transactions and customers there are of each type."""
-        counted = self._patterns.group_by("pattern_type").agg(
+    @overload
+    def summary(self, output: Literal["pandas"] = "pandas") -> pd.DataFrame: ...
+    @overload
+    def summary(self, output: Literal["polars"]) -> pl.DataFrame: ...
+    @overload
+    def summary(self, output: Literal["arrow"]) -> pa.Table: ...
+    def summary(self, output: Output = "pandas") -> pd.DataFrame | pl.DataFrame | pa.Table:
+        """Return one row for each detector that ran.
+
+        Parameters
+        ----------
+        output
+            ``"pandas"``, ``"polars"`` or ``"arrow"``.
+
+        Returns
+        -------
+        DataFrame
+            ``pattern_type``, the numbers of ``patterns`` and ``transactions``, and the
+            ``mean_confidence``.
+        """
+        counts = self._patterns.group_by("pattern_type").agg(
             pl.len().cast(pl.Int64).alias("patterns"),
             pl.col("detection_count").sum().alias("transactions"),
             pl.col("confidence_score").mean().round(2).alias("mean_confidence"),
         )
-        every = pl.DataFrame({"pattern_type": list(self.detectors)}, {"pattern_type": pl.String})
-        found = every.join(counted, on="pattern_type", how="left", maintain_order="left")
-        return _as(found.with_columns(pl.col("patterns", "transactions").fill_null(0)), output)
+        types = pl.DataFrame({"pattern_type": list(self.detectors)}, {"pattern_type": pl.String})
+        summary = types.join(counts, on="pattern_type", how="left", maintain_order="left")
+        filled = pl.col("patterns", "transactions").fill_null(0)
+        return from_polars(summary.with_columns(filled), output)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the patterns as a dictionary of Python objects.
+
+        Returns
+        -------
+        dict
+            ``table``, ``detectors``, ``skipped``, and ``patterns``, a list with a dictionary for
+            each row of :meth:`to_frame`, whose ``characteristics`` are a dictionary.
+        """
+        return {
+            "table": self.table,
+            "detectors": list(self.detectors),
+            "skipped": dict(self.skipped),
+            "patterns": [
+                row | {"characteristics": json.loads(row["characteristics"])}
+                for row in self._patterns.iter_rows(named=True)
+            ],
+        }
 
     def __repr__(self) -> str:
-        found = [
+        counts = ", ".join(
             f"{row['pattern_type']} {row['patterns']:,}"
             for row in self.summary("polars").iter_rows(named=True)
-        ]
-        without = f"; not looked for: {', '.join(self.skipped)}" if self.skipped else ""
+        )
+        skipped = f"; skipped: {', '.join(self.skipped)}" if self.skipped else ""
         return (
             f"DetectedPatterns({pluralize(len(self), 'pattern')} in "
             f"{pluralize(self._links['transaction_id'].n_unique(), 'transaction')}: "
-            f"{', '.join(found)}{without})"
+            f"{counts}{skipped})"
         )
 
     def _repr_html_(self) -> str:
@@ -127,18 +200,18 @@ class DetectedPatterns:
             table_html(summary.columns, [[*map(_cell, row)] for row in summary.iter_rows()]),
         ]
         parts += [
-            f"<p>Not looked for: {html.escape(name)} ({html.escape(why)})</p>"
-            for name, why in self.skipped.items()
+            f"<p>Skipped: {html.escape(name)} ({html.escape(reason)})</p>"
+            for name, reason in self.skipped.items()
         ]
-        some = self._patterns.sort("confidence_score", descending=True).head(_SHOWN)
-        if len(some):
+        displayed = self._patterns.sort("confidence_score", descending=True).head(_MAX_DISPLAYED)
+        if len(displayed):
             rows = (
                 (name, description, severity, format_date(first), format_percent(confidence))
-                for name, description, severity, first, confidence in some.select(
+                for name, description, severity, first, confidence in displayed.select(
                     "name", "description", "severity", "first_detected", "confidence_score"
                 ).iter_rows()
             )
-            head = ["pattern", "what was found", "severity", "from", "confidence"]
+            head = ["pattern", "description", "severity", "first detected", "confidence"]
             parts.append(table_html(head, rows, text_columns=(0, 1, 2)))
         return "".join(parts)
 
@@ -147,32 +220,34 @@ def _cell(value: object) -> str:
     return NO_VALUE if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def told(
-    ledger: Ledger,
-    found: Mapping[Detector, pl.DataFrame],
+def build_result(
+    context: DetectionContext,
+    rows_by_detector: Mapping[Detector, pl.DataFrame],
     skipped: Mapping[str, str],
     *,
-    harmless: bool,
+    is_anomaly: bool,
 ) -> DetectedPatterns:
-    """Put what detectors found into words, rows and links.
+    """Build the patterns, with descriptions and transactions, from the rows of detectors.
 
     Parameters
     ----------
-    ledger
-        The transactions that they looked at.
-    found
-        Rows of each detector, see :meth:`Detector.find`.
+    context
+        The transactions.
+    rows_by_detector
+        Rows that each detector found; see :meth:`Detector.find`.
     skipped
-        Detectors that could not look, and why.
-    harmless
+        Detectors that could not run, and why.
+    is_anomaly
         Whether these are anomalies: their severity is low.
     """
     patterns: list[dict[str, Any]] = []
-    links = [pl.DataFrame(schema=_LINKS)]
-    for detector, hits in found.items():
-        episodes = _episodes(ledger, hits, detector.about)
-        rows = episodes.iter_rows(named=True)
-        patterns += [_row(detector, episode, harmless=harmless) for episode in rows]
+    links = [pl.DataFrame(schema=_LINK_SCHEMA)]
+    for detector, rows in rows_by_detector.items():
+        episodes = _aggregate_episodes(context, rows, detector.subject_type)
+        patterns += [
+            _to_pattern(detector, episode, is_anomaly=is_anomaly)
+            for episode in episodes.iter_rows(named=True)
+        ]
         numbers = pl.int_range(len(patterns) - len(episodes), len(patterns), eager=True)
         links.append(
             episodes.select(
@@ -182,27 +257,29 @@ def told(
             ).explode("transaction_id")
         )
     return DetectedPatterns(
-        "anomaly_patterns" if harmless else "fraud_patterns",
-        tuple(one.name for one in found),
+        "anomaly_patterns" if is_anomaly else "fraud_patterns",
+        tuple(detector.name for detector in rows_by_detector),
         dict(skipped),
-        pl.DataFrame(patterns, schema=_COLUMNS),
+        pl.DataFrame(patterns, schema=_PATTERN_SCHEMA),
         pl.concat(links),
     )
 
 
-def _episodes(ledger: Ledger, hits: pl.DataFrame, about: str) -> pl.DataFrame:
-    """One row for each episode, by time: who and what it is about, and its figures."""
-    figures = [name for name in hits.columns if name not in FOUND]
-    subject = "subject" if "subject" in hits.columns else f"{about.removesuffix('s')}_id"
-    hits = hits.sort("place")
-    rows = ledger.frame.select(
+def _aggregate_episodes(
+    context: DetectionContext, rows: pl.DataFrame, subject_type: str
+) -> pl.DataFrame:
+    """Return one row for each episode, by time: its subjects, parties, transactions and figures."""
+    figures = [name for name in rows.columns if name not in EPISODE_COLUMNS]
+    subject = "subject" if "subject" in rows.columns else f"{subject_type.removesuffix('s')}_id"
+    rows = rows.sort("row")
+    transactions = context.frame.select(
         "transaction_id", "customer_id", "merchant_id", "amount", "timestamp"
     )
-    rows = pl.concat([hits, rows[hits["place"]]], how="horizontal")
+    rows = pl.concat([rows, transactions[rows["row"]]], how="horizontal")
     return (
         rows.group_by("episode", maintain_order=True)
         .agg(
-            pl.col("strength").mean(),
+            pl.col("evidence").mean(),
             pl.col("timestamp").min().alias("first"),
             pl.col("timestamp").max().alias("last"),
             pl.len().cast(pl.Int64).alias("payments"),
@@ -219,50 +296,43 @@ def _episodes(ledger: Ledger, hits: pl.DataFrame, about: str) -> pl.DataFrame:
     )
 
 
-def _row(detector: Detector, episode: dict[str, Any], *, harmless: bool) -> dict[str, Any]:
-    money = {"payments": episode["payments"], "amount": episode["amount"]}
-    figures = money | (episode["figures"] or {})
+def _to_pattern(detector: Detector, episode: dict[str, Any], *, is_anomaly: bool) -> dict[str, Any]:
+    amount, n_customers = episode["amount"], len(episode["customers"])
+    figures = {"payments": episode["payments"], "amount": amount} | (episode["figures"] or {})
+    thresholds = {
+        field.name: _to_json(getattr(detector, field.name))
+        for field in dataclasses.fields(detector)
+    }
     characteristics = {
-        "about": detector.about,
+        "subject_type": detector.subject_type,
         "subjects": episode["subjects"],
         "customers": episode["customers"],
         "merchants": episode["merchants"],
         "transactions": episode["transactions"],
         "figures": figures,
-        "rule": {
-            field.name: _plain(getattr(detector, field.name))
-            for field in dataclasses.fields(detector)
-        },
+        "thresholds": thresholds,
     }
     return {
         "pattern_type": detector.name,
         "name": detector.title,
-        "description": f"{detector.words(figures)}; {format_number(figures['amount'], 2)} in all.",
+        "description": f"{detector.describe(figures)}; total {format_number(amount, 2)}.",
         "characteristics": json.dumps(characteristics, ensure_ascii=False),
-        "severity": "low" if harmless else _severity(figures["amount"], len(episode["customers"])),
+        "severity": "low" if is_anomaly else _severity(amount, n_customers),
         "detection_count": episode["payments"],
         "first_detected": episode["first"],
         "last_detected": episode["last"],
-        "confidence_score": round(episode["strength"], 3),
+        "confidence_score": round(episode["evidence"], 3),
     }
 
 
-def _severity(amount: float, customers: int) -> str:
-    for name, money, people in _SEVERITIES:
-        if amount >= money or customers >= people:
+def _severity(amount: float, n_customers: int) -> str:
+    for name, min_amount, min_customers in _SEVERITIES:
+        if amount >= min_amount or n_customers >= min_customers:
             return name
     return "low"
 
 
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     if isinstance(value, dt.timedelta):
         return format_duration(value)
     return list(value) if isinstance(value, tuple) else value
-
-
-def _as(frame: pl.DataFrame, kind: Output) -> Any:
-    check_output(kind)
-    if kind == "polars":
-        return frame
-    table = frame.to_arrow()
-    return to_frame({name: (table[name].type, table[name].chunks) for name in frame.columns}, kind)

@@ -189,7 +189,7 @@ def rows_of(detected: Any) -> list[dict[str, Any]]:
     except (TypeError, ValueError, pl.exceptions.PolarsError):
         raise ArgumentError(
             "Patterns to record must be the result of detect_patterns or detect_anomalies, or its "
-            f"frame() with the columns {', '.join(COLUMNS)}."
+            f"to_frame() with the columns {', '.join(COLUMNS)}."
         ) from None
     for number, row in enumerate(rows):
         told = row["characteristics"]

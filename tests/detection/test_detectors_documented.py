@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from synfin_analytics._core.formatting import format_duration
-from synfin_analytics.detection import ANOMALIES, FRAUD
+from synfin_analytics.detection import ANOMALY_DETECTORS, FRAUD_DETECTORS
 from synfin_analytics.io.load import load_df
 from synfin_analytics.repositories import FraudPatternRepository
 from synfin_analytics.simulation import simulate
@@ -30,7 +30,7 @@ def as_documented(value: object) -> str:
 
 
 @pytest.mark.parametrize(
-    "detector", [*FRAUD.values(), *ANOMALIES.values()], ids=lambda one: one.name
+    "detector", [*FRAUD_DETECTORS.values(), *ANOMALY_DETECTORS.values()], ids=lambda one: one.name
 )
 def test_its_thresholds_are_documented(detector):
     (row,) = [line for line in TEXT.splitlines() if line.startswith(f"| `{detector.name}`")]
@@ -117,8 +117,15 @@ def test_a_ring_is_all_that_hangs_together(benchmark):
 
 def test_a_world_is_measured_at_any_fraud_rate(benchmark):
     rare = benchmark.measure((150, 60, 60, 3), 0.0)
-    assert sum(one.any_fraud + one.there for kind, one in rare.counts.items() if kind in FRAUD) == 0
+    assert (
+        sum(
+            one.any_fraud + one.there
+            for kind, one in rare.counts.items()
+            if kind in FRAUD_DETECTORS
+        )
+        == 0
+    )
     measured = benchmark.measure((150, 60, 60, 3))
-    assert set(measured.counts) == {*FRAUD, *ANOMALIES}
+    assert set(measured.counts) == {*FRAUD_DETECTORS, *ANOMALY_DETECTORS}
     assert measured.confidences["right"].mean() > 0.5
     assert all(len(benchmark.row(kind, one)) == 10 for kind, one in measured.counts.items())

@@ -31,12 +31,12 @@ def pattern(
     customers: str = "C1",
     merchants: str = "M1",
     kind: str = "card_testing",
-    about: str = "customers",
+    subject_type: str = "customers",
     name: str = "Card testing",
 ) -> dict:
     characteristics = {
-        "about": about,
-        "subjects": (customers if about == "customers" else merchants).split(),
+        "subject_type": subject_type,
+        "subjects": (customers if subject_type == "customers" else merchants).split(),
         "customers": customers.split(),
         "merchants": merchants.split(),
         "transactions": transactions.split(),
@@ -131,7 +131,7 @@ def test_one_that_connects_two_makes_them_one(repository):
 
 
 def test_a_ring_is_the_same_if_it_shares_a_merchant(repository):
-    ring = {"kind": "collusion_ring", "about": "merchants"}
+    ring = {"kind": "collusion_ring", "subject_type": "merchants"}
     repository.upsert(frame(pattern("T1", 1, 2, merchants="M1 M2", **ring)))
     more = pattern("T2", 2, 3, merchants="M2 M3", customers="C9", **ring)
     assert repository.upsert(frame(more)).updated == 1

@@ -101,7 +101,7 @@ NAMES = documented_names(DOCS / "reference")
 PUBLIC = ["synfin_analytics", "synfin_analytics.course", "synfin_analytics.detection",
           "synfin_analytics.io.layouts"]  # fmt: skip
 #: Constants, which pages name in their text.
-CONSTANTS = {"ANOMALIES", "FRAUD", "TABLES"}
+CONSTANTS = {"ANOMALY_DETECTORS", "FRAUD_DETECTORS", "TABLES"}
 
 
 def find(name: str) -> object:

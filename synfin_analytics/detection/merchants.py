@@ -1,0 +1,357 @@
+"""Detectors of fraud at merchants: compromised terminals, collusion rings, refund abuse."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+import polars as pl
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.stats import poisson
+
+from synfin_analytics._core.formatting import format_number, pluralize
+from synfin_analytics._core.rolling import Amounts, GroupedRolling, to_microseconds
+from synfin_analytics.detection._episodes import (
+    NO_EPISODE,
+    episode_rows,
+    evidence_of,
+    find_bursts,
+)
+from synfin_analytics.detection.detector import Detector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from synfin_analytics.detection._context import DetectionContext
+
+    Integers = NDArray[np.int64]
+    Floats = NDArray[np.float64]
+
+
+class _SuspiciousTerminal(NamedTuple):
+    """A terminal with more misused cards than chance explains."""
+
+    #: Row of the last visit in the window.
+    visit: int
+    #: Rows of the misused payments with cards that were there.
+    misuse_rows: Integers
+    n_cards: int
+    #: Number of cards that would be misused by chance.
+    expected_cards: float
+
+
+@dataclasses.dataclass(frozen=True)
+class CompromisedMerchant(Detector):
+    """Cards that paid at one terminal are misused soon after, far more than elsewhere.
+
+    A misuse is a payment that is not made the customer's usual way (an unfamiliar device, the
+    magnetic stripe, a number typed in), at the terminal itself or elsewhere, within
+    ``misuse_window`` after the card was at the terminal in person. A terminal is suspicious if at
+    least ``min_cards`` of the cards of the last ``window`` are misused, and if so many would occur
+    by chance (at the rate of all terminals, Poisson) with a probability of at most ``max_p_value``.
+    Each misuse counts against the terminal with the strongest evidence only: the common point of
+    purchase.
+
+    Examples
+    --------
+    >>> CompromisedMerchant(min_cards=8).max_p_value
+    0.0001
+    """
+
+    name: ClassVar[str] = "compromised_merchant"
+    title: ClassVar[str] = "Compromised merchant"
+    subject_type: ClassVar[str] = "merchants"
+    required_columns: ClassVar[tuple[str, ...]] = ("entry_mode",)
+
+    misuse_window: dt.timedelta = dt.timedelta(days=4)
+    window: dt.timedelta = dt.timedelta(days=14)
+    min_cards: int = 5
+    max_p_value: float = 1e-4
+
+    def find(self, context: DetectionContext) -> pl.DataFrame:
+        """Find the pattern; see :meth:`Detector.find`."""
+        is_misuse = context.is_unfamiliar & ~context.is_credit
+        visits = np.flatnonzero(context.is_in_person & ~is_misuse)
+        if not len(visits) or not is_misuse.any():
+            return self._to_rows(context, [])
+        visit, misuse = self._pair_visits_with_misuse(context, visits, np.flatnonzero(is_misuse))
+        is_followed = np.zeros(len(context), np.bool_)
+        is_followed[visit] = True
+        rate = is_followed[visits].mean()
+        window = GroupedRolling(context.terminal[visits], context.timestamp[visits]).window(
+            self.window
+        )
+        n_cards = window.n_unique(np.where(is_followed, context.card, NO_EPISODE)[visits])
+        expected = rate * window.count()
+        p_value = poisson.sf(n_cards - 1, expected)
+        is_suspicious = (n_cards >= self.min_cards) & (p_value <= self.max_p_value)
+        # From the strongest evidence on: a misuse that one terminal explains is no evidence
+        # against others.
+        by_evidence = np.argsort(p_value[is_suspicious], kind="stable")
+        strongest = np.flatnonzero(is_suspicious)[by_evidence]
+        terminals = self._assign_misuse(
+            context, visit, misuse, visits[strongest], expected[strongest]
+        )
+        return self._to_rows(context, list(terminals))
+
+    def _pair_visits_with_misuse(
+        self, context: DetectionContext, visits: Integers, misused: Integers
+    ) -> tuple[Integers, Integers]:
+        """Pair each misuse with every visit of the card within ``misuse_window`` before it."""
+        order = visits[np.argsort(context.card[visits], kind="stable")]
+        # Row numbers stand in for timestamps, which multiplied by cards would overflow.
+        size = len(context)
+        oldest_time = context.timestamp[misused] - to_microseconds(self.misuse_window)
+        oldest_row = np.searchsorted(context.timestamp, oldest_time)
+        by_card_and_row = context.card[order] * size + order
+        start = np.searchsorted(by_card_and_row, context.card[misused] * size + oldest_row)
+        end = np.searchsorted(by_card_and_row, context.card[misused] * size + misused)
+        lengths = end - start
+        offset = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return order[np.repeat(start, lengths) + offset], np.repeat(misused, lengths)
+
+    def _assign_misuse(
+        self,
+        context: DetectionContext,
+        visit: Integers,
+        misuse: Integers,
+        last_visits: Integers,
+        expected: Floats,
+    ) -> Iterator[_SuspiciousTerminal]:
+        """Yield terminals from the strongest evidence on, each with the misuse not yet assigned."""
+        window = to_microseconds(self.window)
+        is_free = np.ones(len(context), np.bool_)
+        by_terminal = np.argsort(context.terminal[visit], kind="stable")
+        sorted_terminals = context.terminal[visit][by_terminal]
+        for last, expected_cards in zip(last_visits.tolist(), expected.tolist(), strict=True):
+            terminal, last_time = context.terminal[last], context.timestamp[last]
+            start, end = np.searchsorted(sorted_terminals, (terminal, terminal + 1))
+            pairs = by_terminal[start:end]
+            times = context.timestamp[visit[pairs]]
+            in_window = (times <= last_time) & (times > last_time - window)
+            rows = np.unique(misuse[pairs[in_window & is_free[misuse[pairs]]]])
+            n_cards = len(np.unique(context.card[rows]))
+            if (
+                n_cards >= self.min_cards
+                and poisson.sf(n_cards - 1, expected_cards) <= self.max_p_value
+            ):
+                is_free[rows] = False
+                yield _SuspiciousTerminal(last, rows, n_cards, expected_cards)
+
+    def _to_rows(
+        self, context: DetectionContext, terminals: list[_SuspiciousTerminal]
+    ) -> pl.DataFrame:
+        """Return the rows of all terminals, with their figures."""
+        sizes = [len(terminal.misuse_rows) for terminal in terminals]
+        no_rows = np.zeros(0, np.int64)
+        rows = pl.DataFrame(
+            {
+                "row": np.concatenate([no_rows, *(terminal.misuse_rows for terminal in terminals)]),
+                "episode": np.repeat(np.arange(len(terminals)), sizes),
+            }
+        )
+        n_cards = [terminal.n_cards for terminal in terminals]
+        expected = [round(terminal.expected_cards, 2) for terminal in terminals]
+        figures = context.frame[[terminal.visit for terminal in terminals]].select(
+            pl.col("merchant_id").alias("subject"),
+            pl.col("terminal_id").alias("terminal"),
+            pl.Series("cards", n_cards, pl.Int64),
+            pl.Series("expected_cards", expected, pl.Float64),
+        )
+        excess = pl.col("cards") / pl.col("expected_cards").clip(0.1)
+        return pl.concat([rows, figures[rows["episode"]]], how="horizontal").with_columns(
+            evidence=evidence_of(excess, 2, 20)
+        )
+
+    def describe(self, figures: dict[str, Any]) -> str:
+        """Describe an episode in one sentence."""
+        return (
+            f"{pluralize(figures['cards'], 'card')} that paid at one terminal were misused soon "
+            f"after; {format_number(figures['expected_cards'], 1)} expected by chance"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class CollusionRing(Detector):
+    """The same few customers pay the same few merchants similar large amounts repeatedly.
+
+    Candidates are payments of at least ``min_amount`` and ``amount_ratio`` times the mean of the
+    customer's others, neither online nor at a cash machine. They are grouped by overlapping time
+    spans of length ``window`` and overlapping bands of amounts, whose upper end is
+    ``amount_spread`` times the lower. In a ring, at least ``min_customers`` customers pay at least
+    ``min_merchants`` merchants in at least ``min_count`` payments; each customer makes at least
+    ``min_count_per_customer`` of them, at two or more of the merchants, and each merchant is paid
+    by at least ``min_customers`` customers. At least the share ``min_density`` of all pairs of a
+    customer and a merchant has a payment; otherwise it is a popular shop.
+
+    Examples
+    --------
+    >>> CollusionRing(min_customers=4).min_density
+    0.5
+    """
+
+    name: ClassVar[str] = "collusion_ring"
+    title: ClassVar[str] = "Collusion ring"
+    subject_type: ClassVar[str] = "merchants"
+
+    min_amount: float = 100.0
+    amount_ratio: float = 3.0
+    amount_spread: float = 1.6
+    window: dt.timedelta = dt.timedelta(days=40)
+    min_customers: int = 3
+    min_merchants: int = 2
+    min_count_per_customer: int = 3
+    min_count: int = 10
+    min_density: float = 0.5
+
+    def find(self, context: DetectionContext) -> pl.DataFrame:
+        """Find the pattern; see :meth:`Detector.find`."""
+        is_cash = context.is_in("transaction_type", "withdrawal")
+        is_large = context.amount >= np.fmax(
+            self.min_amount, self.amount_ratio * context.usual_amount
+        )
+        mask = context.is_spent & ~context.is_online & ~is_cash & is_large
+        span = to_microseconds(self.window)
+        candidates = pl.DataFrame(
+            {
+                "row": np.flatnonzero(mask),
+                "customer": context.customer[mask],
+                "merchant": context.merchant[mask],
+                "span": 2 * context.timestamp[mask] / span,
+                "band": 2 * np.log(context.amount[mask]) / np.log(self.amount_spread),
+            }
+        )
+        rings = [ring for slots in self._slots(candidates) for ring in self._rings(slots)]
+        episodes: list[pl.DataFrame] = []
+        taken: set[int] = set()
+        for ring in sorted(rings, key=len, reverse=True):
+            remaining = ring.filter(~pl.col("row").is_in(list(taken)))
+            if len(remaining) >= self.min_count:
+                taken |= set(remaining["row"])
+                number = pl.lit(len(episodes), pl.Int64)
+                episodes.append(remaining.with_columns(episode=number))
+        empty = candidates.clear().drop("span", "band").with_columns(episode=pl.lit(0, pl.Int64))
+        n_customers = pl.col("customer").n_unique().over("episode")
+        count_per_customer = pl.len().over("episode") / n_customers
+        return pl.concat([empty, *episodes]).select(
+            "row",
+            "episode",
+            n_customers.alias("n_customers"),
+            pl.col("merchant").n_unique().over("episode").alias("n_merchants"),
+            evidence=evidence_of(
+                count_per_customer, self.min_count_per_customer, 3 * self.min_count_per_customer
+            ),
+        )
+
+    def _slots(self, candidates: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        """Yield the rows with integer spans and bands, four times, each shifted by half."""
+        for span_shift in (0, 1):
+            for band_shift in (0, 1):
+                yield candidates.with_columns(
+                    ((pl.col("span") + span_shift) / 2).floor().cast(pl.Int64).alias("span"),
+                    ((pl.col("band") + band_shift) / 2).floor().cast(pl.Int64).alias("band"),
+                )
+
+    def _rings(self, rows: pl.DataFrame) -> list[pl.DataFrame]:
+        """Return the rings of each slot: prune whoever cannot be in one, then connect the rest."""
+        customer, merchant = ("span", "band", "customer"), ("span", "band", "merchant")
+        size = -1
+        while len(rows) != size:
+            size = len(rows)
+            rows = rows.filter(
+                (pl.len().over(customer) >= self.min_count_per_customer)
+                & (pl.col("merchant").n_unique().over(customer) >= 2)
+            )
+            rows = rows.filter(pl.col("customer").n_unique().over(merchant) >= self.min_customers)
+        if not len(rows):
+            return []
+        left = rows.select(pl.struct(customer).rank("dense").cast(pl.Int64) - 1).to_series()
+        right = rows.select(pl.struct(merchant).rank("dense").cast(pl.Int64) - 1).to_series()
+        n_left = int(left.max()) + 1  # type: ignore[arg-type]
+        n_nodes = n_left + int(right.max()) + 1  # type: ignore[arg-type]
+        edges = coo_array((np.ones(len(rows)), (left, right + n_left)), shape=(n_nodes, n_nodes))
+        group = connected_components(edges, directed=False)[1][left]
+        rows = rows.with_columns(pl.Series("group", group))
+        n_customers, n_merchants, n_pairs = (
+            column.n_unique().over("group")
+            for column in (
+                pl.col("customer"),
+                pl.col("merchant"),
+                pl.struct("customer", "merchant"),
+            )
+        )
+        rows = rows.filter(
+            (n_customers >= self.min_customers)
+            & (n_merchants >= self.min_merchants)
+            & (pl.len().over("group") >= self.min_count)
+            & (n_pairs >= self.min_density * n_customers * n_merchants)
+        )
+        return [
+            ring.drop("group", "span", "band")
+            for ring in rows.partition_by("group", maintain_order=True)
+        ]
+
+    def describe(self, figures: dict[str, Any]) -> str:
+        """Describe an episode in one sentence."""
+        mean = figures["amount"] / figures["payments"]
+        return (
+            f"{pluralize(figures['n_customers'], 'customer')} paid "
+            f"{pluralize(figures['n_merchants'], 'merchant')} "
+            f"{pluralize(figures['payments'], 'time')}, about {format_number(mean)} each time"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class RefundAbuse(Detector):
+    """Several refunds of a merchant to a customer who had not paid as much there.
+
+    At least ``min_count`` refunds within ``window``. A refund counts if it and the earlier refunds
+    of the merchant to that customer exceed all that the customer had paid there.
+
+    Examples
+    --------
+    >>> RefundAbuse(min_count=5).window
+    datetime.timedelta(days=30)
+    """
+
+    name: ClassVar[str] = "refund_abuse"
+    title: ClassVar[str] = "Refund abuse"
+    required_columns: ClassVar[tuple[str, ...]] = ("transaction_type",)
+
+    min_count: int = 3
+    window: dt.timedelta = dt.timedelta(days=30)
+
+    def find(self, context: DetectionContext) -> pl.DataFrame:
+        """Find the pattern; see :meth:`Detector.find`."""
+        pair = context.customer * (context.merchant.max(initial=0) + 1) + context.merchant
+        amounts = Amounts.from_floats(context.amount)
+        is_refund = context.is_in("transaction_type", "refund")
+        so_far = GroupedRolling(pair, context.timestamp).window()
+        spent = so_far.sum(np.where(context.is_spent, amounts.units, 0))
+        refunded = so_far.sum(np.where(is_refund, amounts.units, 0))
+        episodes = find_bursts(
+            pair, context.timestamp, is_refund & (refunded > spent), self.window, self.min_count
+        )
+        rows = episode_rows(episodes, refunded=context.amount, spent=amounts.to_money(spent))
+        return rows.with_columns(
+            pl.col("refunded").sum().over("episode").round(2),
+            pl.col("spent").max().over("episode").round(2),
+        ).with_columns(
+            evidence=(
+                evidence_of(pl.len().over("episode"), self.min_count, 2 * self.min_count)
+                + evidence_of(-pl.col("spent") / pl.col("refunded"), -1, 0)
+            )
+            / 2
+        )
+
+    def describe(self, figures: dict[str, Any]) -> str:
+        """Describe an episode in one sentence."""
+        return (
+            f"{pluralize(figures['payments'], 'refund')} from a merchant where the customer had "
+            f"spent {format_number(figures['spent'], 2)}"
+        )
