@@ -7,11 +7,12 @@
 # ---
 
 # %% [markdown]
-# # Exercises to lesson 01: first steps
+# # Exercises for lesson 01: first steps
 #
-# Put your answer where the three dots are and run the cell: `check` says whether it is right, and
-# if not, what is wrong with it. The cell below it has a `hint`, and a further one each time. Try as
-# often as you like. Your data are yours: another seed gives other numbers.
+# Replace the three dots with your answer and run the cell: `check` tells you whether the answer is
+# correct and, if not, what is wrong with it. The cell below gives you a `hint`, and another one
+# each time you run it. Try as often as you like. Another seed gives different data and different
+# answers.
 
 # %%
 from synfin_analytics import fraud_rate, load_df, read_df
@@ -29,58 +30,60 @@ payments = data.payments
 payments[["transaction_id", "customer_id", "timestamp", "amount", "channel", "is_fraud"]].head()
 
 # %% [markdown]
-# ## 1. Labels come late
+# ## 1. Labels arrive late
 #
-# This bank closes a case two weeks after the payment: fraud if it was reported by then, else
-# genuine. So the youngest payments have no label yet: their `is_fraud` is missing.
+# This bank closes a case two weeks after the payment: as fraud if it was reported by then,
+# otherwise as genuine. The most recent payments therefore have no label yet: their `is_fraud` is
+# missing.
 #
 # Load the three tables into the database: `data.customers` into `customers`, `data.merchants` into
-# `merchants`, then `payments` into `transactions`. `on_conflict="skip"` lets you run the cell a
-# second time, when the rows are there already. Then ask the database: **how many transactions have
-# no label?**
+# `merchants`, then `payments` into `transactions`. With `on_conflict="skip"` you can run the cell
+# again when the rows already exist. Then query the database: **how many transactions have no
+# label?**
 
 # %% exercise="01.1"
-# A whole number.
+# An integer.
 for table in ("customers", "merchants", "transactions"):
-    frame = payments if table == "transactions" else getattr(data, table)
-    load_df(frame, table, on_conflict="skip")
-counted = read_df("SELECT count(*) AS n FROM transactions WHERE is_fraud IS NULL")
-unlabelled = counted["n"].item()
-check("01.1", unlabelled)
+    df = payments if table == "transactions" else getattr(data, table)
+    load_df(df, table, on_conflict="skip")
+counts = read_df("SELECT count(*) AS n FROM transactions WHERE is_fraud IS NULL")
+n_unlabelled = counts["n"].item()
+check("01.1", n_unlabelled)
 
 # %% [markdown]
 # ## 2. The best customers
 #
-# **Which five customers spent most in payments above 20 euros, and how much?** Ask the database:
-# a table with `customer_id` and `spent`, the sum of these payments.
+# **Which five customers spent most in payments above 20 euros, and how much did each spend?** Query
+# the database for a table with `customer_id` and `spent`, the sum of these payments.
 
 # %% exercise="01.2"
-# A table with the columns customer_id and spent, five rows.
+# A table with the columns customer_id and spent, and five rows.
 top_five = read_df(
     """
     SELECT customer_id, sum(amount) AS spent FROM transactions
-    WHERE amount > :least GROUP BY customer_id ORDER BY spent DESC LIMIT 5
+    WHERE amount > :limit GROUP BY customer_id ORDER BY spent DESC LIMIT 5
     """,
-    {"least": 20},
+    {"limit": 20},
 )
 check("01.2", top_five)
 
 # %% [markdown]
 # ## 3. The fraud rate
 #
-# **What share of the labelled payments is fraud?** Of the others nobody can tell yet.
+# **What share of the labelled payments is fraud?** For the other payments this is not known yet.
 
 # %% exercise="01.3"
-# A number from 0 to 1.
+# A number between 0 and 1.
 rate = fraud_rate(payments)["fraud_rate"].item()
 check("01.3", rate)
 
 # %% [markdown]
-# ## 4. By channel, and how sure
+# ## 4. Fraud rates by channel, with intervals
 #
-# Leave out the payments by `phone`, which are too few. **For each other channel: its fraud rate,
-# and its interval**, which must allow for payments of one customer or merchant belonging together.
-# Where two intervals lie apart, the channels differ by more than chance.
+# Exclude the payments by `phone`, of which there are too few. **What is the fraud rate of each
+# other channel, and its interval?** The interval must account for the fact that payments of the
+# same customer or merchant are not independent. If two intervals do not overlap, the difference
+# between the channels is larger than chance explains.
 
 # %% exercise="01.4"
 # A table with the columns channel, fraud_rate, fraud_rate_low and fraud_rate_high.
@@ -90,10 +93,10 @@ check("01.4", by_channel)
 # %% [markdown]
 # ## 5. By value
 #
-# A bank loses euros, not payments. **Of 10,000 euros that were paid, how many were stolen?** Take
-# labelled payments only.
+# A bank loses euros, not payments. **Per 10,000 euros paid, how many euros were lost to fraud?**
+# Use labelled payments only.
 
 # %% exercise="01.5"
 # A number.
-stolen = fraud_rate(payments)["fraud_bps"].item()
-check("01.5", stolen)
+fraud_bps = fraud_rate(payments)["fraud_bps"].item()
+check("01.5", fraud_bps)

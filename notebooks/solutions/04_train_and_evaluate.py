@@ -7,13 +7,13 @@
 # ---
 
 # %% [markdown]
-# # Exercises to lesson 04: train, predict, store and evaluate
+# # Exercises for lesson 04: train, predict, store and evaluate
 #
-# A model is judged on days that it has not seen, with labels that were known by then, and against
-# chance.
+# A model is evaluated on days that it was not trained on, with the labels that were known by then,
+# and compared with a random score.
 #
-# Put your answer where the three dots are and run the cell. `check` says what is wrong with it;
-# `hint` helps, a step at a time.
+# Replace the three dots with your answer and run the cell. `check` tells you what is wrong with it;
+# `hint` helps step by step.
 
 # %%
 from synfin_analytics import (
@@ -36,66 +36,66 @@ payments = data.payments
 payments.select("transaction_id", "timestamp", "amount", "is_fraud", "label_available_at").tail()
 
 # %% [markdown]
-# This bank closes a case six days after the payment. Younger payments have no label yet.
+# This bank closes a case six days after the payment. More recent payments have no label yet.
 #
-# ## 1. Cut by time
+# ## 1. Split by time
 #
-# Train on 28 days, wait 7 days for their labels, test on the 14 days after: the test ends with the
-# last day. **How many rows are there to train on, and to test on?** Leave cards out of the test
-# that were known to be compromised by then, as the bank would have blocked them.
+# Train on 28 days, wait 7 days for their labels, and test on the following 14 days, which end with
+# the last day. **How many training rows and how many test rows are there?** Exclude cards from the
+# test that were known to be compromised by then, because the bank would have blocked them.
 
 # %% exercise="04.1"
-# Two whole numbers, (train, test).
+# Two integers: (train, test).
 split = time_split(payments, train="28d", label_delay="7d", test="14d")
-rows = (len(split.train), len(split.test))
-check("04.1", rows)
+split_sizes = (len(split.train), len(split.test))
+check("04.1", split_sizes)
 
 # %% [markdown]
 # ## 2. Predict and store
 #
-# `fit_baseline(payments)` trains a simple model on the first part of the period and predicts
-# the last. **Store its predictions in the table `model_predictions`. How many are there, and how
-# many say fraud?** Ask the database. (`on_conflict="update"` lets you store them a second time.)
+# `fit_baseline(payments)` trains a simple model on the first part of the period and predicts the
+# last part. **Store its predictions in the table `model_predictions`. How many are stored, and how
+# many of them predict fraud?** Query the database. (With `on_conflict="update"` you can store them
+# again.)
 
 # %% exercise="04.2"
-# Two whole numbers, (stored, alerts).
+# Two integers: (stored, alerts).
 model = fit_baseline(payments)
 load_df(model.predictions, "model_predictions", on_conflict="update")
-found = read_df("SELECT count(*) AS n, sum(prediction::int) AS alerts FROM model_predictions")
-counted = (found["n"].item(), found["alerts"].item())
-check("04.2", counted)
+counts = read_df("SELECT count(*) AS n, sum(prediction::int) AS alerts FROM model_predictions")
+prediction_counts = (counts["n"].item(), counts["alerts"].item())
+check("04.2", prediction_counts)
 
 # %% [markdown]
-# ## 3. What it is worth
+# ## 3. Evaluate the model
 #
 # The model is stored as `baseline`, version `1.0`. **What are its precision and recall at its own
-# threshold?** Payments whose label is not known yet count neither way.
+# threshold?** Exclude payments whose label is not known yet.
 
 # %% exercise="04.3"
-# Two numbers from 0 to 1, (precision, recall).
+# Two numbers between 0 and 1: (precision, recall).
 with get_db_session() as session:
     predictions = ModelPredictionRepository(session)
     evaluation = predictions.evaluate("baseline", "1.0", threshold=model.threshold)
-quality = (evaluation.precision, evaluation.recall)
-check("04.3", quality)
+precision_recall = (evaluation.precision, evaluation.recall)
+check("04.3", precision_recall)
 
 # %% [markdown]
-# ## 4. Against chance
+# ## 4. Compare with a random score
 #
-# **How many times as high as that of chance is the average precision?** Chance gives every payment
-# of the test the same score.
+# **What is the ratio of the model's average precision to that of a random score?**
 
 # %% exercise="04.4"
 # A number.
-times_chance = evaluation.average_precision / evaluation.baseline("average_precision")
-check("04.4", times_chance)
+lift = evaluation.average_precision / evaluation.baseline("average_precision")
+check("04.4", lift)
 
 # %% [markdown]
-# ## 5. How sure is that?
+# ## 5. How certain is the recall?
 #
-# The test has few frauds. **What is the Wilson interval (95 %) of the recall of exercise 3?**
+# There are few frauds in the test. **What is the 95% Wilson interval of the recall of exercise 3?**
 
 # %% exercise="04.5"
-# Two numbers from 0 to 1, (low, high).
-how_sure = evaluation.confidence_interval("recall")
-check("04.5", how_sure)
+# Two numbers between 0 and 1: (low, high).
+recall_interval = evaluation.confidence_interval("recall")
+check("04.5", recall_interval)

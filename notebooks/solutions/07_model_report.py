@@ -7,13 +7,13 @@
 # ---
 
 # %% [markdown]
-# # Exercises to lesson 07: a model report
+# # Exercises for lesson 07: a model report
 #
-# You validate models. A report lies on your desk: do its numbers hold, and which sentences would
-# you sign?
+# You validate models. You have received a report: do its numbers hold, and which statements does it
+# support?
 #
-# Put your answer where the three dots are and run the cell. `check` says what is wrong with it;
-# `hint` helps, a step at a time.
+# Replace the three dots with your answer and run the cell. `check` tells you what is wrong with it;
+# `hint` helps step by step.
 
 # %%
 from synfin_analytics import model_report, read_df
@@ -28,30 +28,30 @@ report = model_report(name, version, by="channel", draws=200)
 print(report)
 
 # %% [markdown]
-# ## 1. Does it promise too much?
+# ## 1. Are the scores calibrated?
 #
-# If scores are honest probabilities, the scores of 100 payments add up to the number of frauds
-# among them. **How many frauds do the scores promise for each one that came**, on the labelled
-# payments? Take the rows from the table `model_predictions`: `fraud_probability` is the score,
-# `ground_truth` the label.
+# If scores are calibrated probabilities, the scores of 100 payments sum to the number of frauds
+# among them. **What is the number of frauds that the scores predict, divided by the number of
+# actual frauds**, on the labelled payments? Use the rows of the table `model_predictions`:
+# `fraud_probability` is the score, `ground_truth` the label.
 
 # %% exercise="07.1"
 # A number.
 sums = read_df(
     """
-    SELECT sum(fraud_probability) AS promised, count(*) FILTER (WHERE ground_truth) AS came
+    SELECT sum(fraud_probability) AS expected, count(*) FILTER (WHERE ground_truth) AS actual
     FROM model_predictions WHERE ground_truth IS NOT NULL
     """
 )
-promised = (sums["promised"] / sums["came"]).item()
-check("07.1", promised)
+calibration_ratio = (sums["expected"] / sums["actual"]).item()
+check("07.1", calibration_ratio)
 
 # %% [markdown]
-# ## 2. Does it drift?
+# ## 2. Do the scores drift?
 #
-# If the scores rise while the frauds do not, something has changed. **For each week, by its Monday:
-# the mean score of all predicted payments, and the fraud rate of the labelled ones.** Leave weeks
-# without any label out.
+# If the scores rise but the frauds do not, something has changed. **For each week, by its Monday:
+# what are the mean score of all payments with a prediction, and the fraud rate of the labelled
+# ones?** Exclude weeks without any label.
 
 # %% exercise="07.2"
 # A table with the columns week, mean_score and fraud_rate.
@@ -59,50 +59,47 @@ by_week = report.weeks[report.weeks["labelled"] > 0].rename(columns={"timestamp"
 check("07.2", by_week)
 
 # %% [markdown]
-# ## 3. Ten calls a day
+# ## 3. Ten calls per day
 #
-# The team has time for ten customers a day; the report assumes more. **What card precision does it
-# reach with ten, and what would a perfect ranking have reached?**
+# The team can call ten customers per day; the report assumes more. **What is the card precision
+# with ten calls, and what is its maximum, which a perfect ranking would achieve?**
 
 # %% exercise="07.3"
-# Two numbers from 0 to 1, (reached, ceiling).
-ten = model_report(name, version, by=[], draws=200, alerts_per_day=10).cards
-calls = (ten.value, ten.max_achievable)
-check("07.3", calls)
+# Two numbers between 0 and 1: (value, maximum).
+ten_calls = model_report(name, version, by=[], draws=200, alerts_per_day=10).cards
+card_precision = (ten_calls.value, ten_calls.max_achievable)
+check("07.3", card_precision)
 
 # %% [markdown]
 # ## 4. What would you sign?
 #
-# Somebody has written about this model, at the threshold that its stored predictions follow:
+# Someone wrote these statements about the model, at the threshold of its stored predictions:
 
 # %%
-for letter, sentence in data.statements.items():
-    print(letter, sentence)
+for letter, statement in data.statements.items():
+    print(letter, statement)
 
 # %% [markdown]
-# **Which of these sentences follow from the report?**
+# **Which of these statements does the report support?**
 
 # %% exercise="07.4"
-# A list of letters, as ["A", "B"].
-one = report.evaluation
-low, high = one.confidence_interval("recall")
-facts = {
-    "Of the alerts": one.precision,
-    "Of the frauds": one.recall,
-    "Alerts at random": one.prevalence,
+# A list of letters, such as ["A", "B"].
+evaluation = report.evaluation
+shares = {
+    "of the alerts": evaluation.precision,
+    "of the frauds are": evaluation.recall,
+    "of random alerts": evaluation.prevalence,
 }
+wrong_interpretations = ("classifies", "of 100 customers", "they count as", "expect the same")
 
 
-def follows(sentence):
-    """A share must be the one that its words name; a reading must be the right one."""
-    for start, value in facts.items():
-        if sentence.startswith(start):
-            return f"{value:.1%}"[:-2] in sentence.replace("\N{NO-BREAK SPACE}", "")
-    return not any(
-        wrong in sentence
-        for wrong in ("judges", "of 100 customers", "count as genuine", "costs the same")
-    )
+def is_supported(statement):
+    """A share must be of what the statement names; an interpretation must be the correct one."""
+    for denominator, value in shares.items():
+        if denominator in statement:
+            return f"{value:.1%}"[:-2] in statement
+    return not any(phrase in statement for phrase in wrong_interpretations)
 
 
-to_sign = [letter for letter, sentence in data.statements.items() if follows(sentence)]
-check("07.4", to_sign)
+supported = [letter for letter, statement in data.statements.items() if is_supported(statement)]
+check("07.4", supported)

@@ -360,7 +360,7 @@ def test_an_answer_that_a_grader_fails_at_stops_no_marking(given, folder, monkey
     one = dataclasses.replace(get_lesson("01"), make_facts=fail)
     monkeypatch.setattr("synfin_analytics.course.grading.get_lesson", lambda _: one)
     given.content["cells"] = []
-    given.begin_with("unlabelled = 1")
+    given.begin_with("n_unlabelled = 1")
     words = [one.feedback for one in grade(folder, RosterEntry("ana", "01", 1))]
     assert words[0] == "This answer cannot be graded automatically (IndexError)."
     assert words[1] == "The variable 'top_five' is not defined."
@@ -530,7 +530,7 @@ def test_a_class_is_marked_each_on_his_own_data_whatever_the_notebooks_say(tmp_p
     facts = get_lesson("01").make_facts(student_seed(2026, "ana"))
     truth = {one.number: one.grader(facts).truth for one in get_lesson("01").exercises}
     ben.solve()
-    ben.answer("01.1", f"unlabelled = {truth['01.1']:.0f}")
+    ben.answer("01.1", f"n_unlabelled = {truth['01.1']:.0f}")
     ben.answer("01.2", f"top_five = {dict(truth['01.2'].iter_rows())}")
     ben.answer("01.3", f"rate = {truth['01.3']!r}")
     seeds = [str(student_seed(2026, name)) for name in ("ana", "dan")]

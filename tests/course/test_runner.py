@@ -33,7 +33,7 @@ from synfin_analytics.course._submissions import Cell
 from synfin_analytics.exceptions import ArgumentError
 
 LESSON = get_lesson("05")
-#: The answers' names: for_budget, cheapest, cost_on_test, hits_a_day, at_the_other_bank.
+#: Exercises with the answers budget_threshold, cheapest_threshold and cost_on_test.
 FIRST, SECOND, THIRD = "05.1", "05.2", "05.3"
 
 
@@ -44,7 +44,7 @@ def run(*sources, seconds=120, memory=8e9, stop=None, seed=3):
 
 
 def test_the_value_of_a_variable_after_its_cell_is_the_answer():
-    done = run("for_budget = 1", "for_budget = 2\ncheapest = [1.5, 'a']")
+    done = run("budget_threshold = 1", "budget_threshold = 2\ncheapest = [1.5, 'a']")
     assert done.answers[FIRST] == 1
     assert done.answers[SECOND] == [1.5, "a"]
     assert done.answers[THIRD] is MISSING
@@ -52,12 +52,14 @@ def test_the_value_of_a_variable_after_its_cell_is_the_answer():
 
 
 def test_without_a_cell_of_its_own_the_value_at_the_end_is_the_answer():
-    cells = [Cell("cheapest = 1"), Cell("cheapest = 2")]
+    cells = [Cell("cheapest_threshold = 1"), Cell("cheapest_threshold = 2")]
     assert run_notebook(cells, LESSON, 3, Limits()).answers[SECOND] == 2
 
 
 def test_an_error_ends_its_cell_only():
-    done = run("for_budget = 1 / 0", "cheapest = 2", "exit()", "hits_a_day = 4", "if")
+    done = run(
+        "budget_threshold = 1 / 0", "cheapest_threshold = 2", "exit()", "card_precision = 4", "if"
+    )
     assert done.errors[FIRST] == "ZeroDivisionError: division by zero"
     assert done.errors["05.5"].startswith("SyntaxError")
     assert done.answers[SECOND] == 2
@@ -69,13 +71,13 @@ def test_the_data_are_those_of_the_seed_whatever_the_notebook_says():
     begin = (
         "from synfin_analytics.course import start_lesson\ndata = start_lesson('05', seed=999)\n"
     )
-    done = run(f"{begin}for_budget = data.test[['transaction_id', 'score']]", seed=8)
+    done = run(f"{begin}budget_threshold = data.test[['transaction_id', 'score']]", seed=8)
     expected = LESSON.make_facts(8).test["transaction_id", "score"]
     assert_frame_equal(done.answers[FIRST], expected)  # last digits differ between processes
 
 
 def test_an_endless_notebook_is_stopped_and_what_was_answered_before_stays():
-    done = run("for_budget = 1", "while True: pass", seconds=5)
+    done = run("budget_threshold = 1", "while True: pass", seconds=5)
     assert done.ending == "Stopped after 5 seconds, in code cell 2."
     assert done.answers[FIRST] == 1
 
@@ -89,7 +91,7 @@ def test_an_endless_notebook_is_stopped_and_what_was_answered_before_stays():
     ],
 )
 def test_a_notebook_that_ends_python_is_told_so(source, how):
-    done = run("for_budget = 1", source)
+    done = run("budget_threshold = 1", source)
     assert done.ending == f"The notebook {how} in code cell 2."
     assert done.answers[FIRST] == 1
 
@@ -100,7 +102,7 @@ def test_a_notebook_that_takes_too_much_memory_is_stopped():
 
 
 def test_what_a_notebook_prints_goes_nowhere_however_much_it_is(capfd):
-    done = run("for _ in range(3000): print('passed ' * 10_000)\nfor_budget = 1")
+    done = run("for _ in range(3000): print('passed ' * 10_000)\nbudget_threshold = 1")
     assert done.answers[FIRST] == 1
     assert capfd.readouterr() == ("", "")
 
@@ -155,7 +157,7 @@ if os.fork() == 0:
     os._exit(0)
 os.wait()
 time.sleep(0.2)
-for_budget = 1
+budget_threshold = 1
 """
 FORKS = """
 import os, time
@@ -168,7 +170,7 @@ for _ in range(5):
             if os.fork():
                 os._exit(0)
         os._exit(0)
-for_budget = 1
+budget_threshold = 1
 """
 
 
@@ -194,7 +196,7 @@ def test_the_supervisor_cannot_be_stopped_from_ending_what_a_notebook_started(ap
 
 
 def test_a_notebook_that_kills_its_supervisor_is_ended_or_named(apart):
-    done = run("import os\nfor_budget = 1\nos.kill(os.getppid(), 9)")
+    done = run("import os\nbudget_threshold = 1\nos.kill(os.getppid(), 9)")
     outcomes = {None} if apart and NAMESPACES else {KILLED_SUPERVISOR}
     assert done.suspicion in outcomes
 
@@ -216,11 +218,11 @@ def test_the_time_limit_holds_whatever_a_notebook_does_to_files_and_signals(apar
 def test_no_environment_that_a_notebook_can_read_has_a_secret_of_this_process(apart):
     source = """
 import os
-for_budget = 0
+budget_threshold = 0
 for name in os.listdir("/proc"):
     if name.isdigit():
         try:
-            for_budget += b"hunter2" in open(f"/proc/{name}/environ", "rb").read()
+            budget_threshold += b"hunter2" in open(f"/proc/{name}/environ", "rb").read()
         except OSError:
             pass
 """
@@ -246,10 +248,10 @@ def test_in_namespaces_a_notebook_writes_to_temporary_files_only_and_sees_no_pro
     module = str(Path(_runner.__file__))
     done = run(
         f"import os\ntry:\n    open({module!r}, 'a')\nexcept OSError as error:\n"
-        "    for_budget = error.strerror",
-        "cheapest = sum(name.isdigit() for name in os.listdir('/proc'))",
+        "    budget_threshold = error.strerror",
+        "cheapest_threshold = sum(name.isdigit() for name in os.listdir('/proc'))",
         "hits = open('/dev/shm/x', 'w').write('x')",
-        f"hits_a_day = open({str(tmp_path / 'x')!r}, 'w').write('x')",
+        f"card_precision = open({str(tmp_path / 'x')!r}, 'w').write('x')",
     )
     assert done.answers[FIRST] == "Read-only file system"
     assert done.answers[SECOND] <= 3
@@ -275,7 +277,7 @@ column = pl.repeat(0.0, 60_000_000, eager=True)
 pl.DataFrame({"a": column}).write_ipc("../answers/05.1.arrow", compression="zstd")
 open("../answers/05.1.json", "w").write(json.dumps({"kind": "frame"}))
 """
-    cells = [Cell(bomb), Cell("cheapest = pl.DataFrame({'a': [1]})", ("05.2",))]
+    cells = [Cell(bomb), Cell("cheapest_threshold = pl.DataFrame({'a': [1]})", ("05.2",))]
     before = psutil.Process().memory_info().rss
     answers = run_notebook(cells, LESSON, 3, Limits()).answers
     assert psutil.Process().memory_info().rss - before < 100_000_000
@@ -307,7 +309,9 @@ def test_it_knows_nothing_of_the_databases_of_whoever_marks(monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "postgresql://ana:secret@bank.invalid/fraud")
     monkeypatch.setenv("DB_PASSWORD", "secret")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    source = "import os\nfor_budget = [*os.environ.values()]\ncheapest = os.environ['DB_DATA_DIR']"
+    source = (
+        "import os\nbudget_threshold = [*os.environ.values()]\ncheapest = os.environ['DB_DATA_DIR']"
+    )
     done = run(source)
     assert not any("secret" in one for one in done.answers[FIRST])
     assert done.answers[SECOND] != os.environ["DB_DATA_DIR"]
@@ -341,13 +345,13 @@ MAGICS = [
 def test_a_magic_in_a_cell_does_no_harm_to_it():
     cells = [Cell(f"{magic}\nreached.append({magic!r})") for magic in MAGICS]
     done = run_notebook(
-        [Cell("reached = []"), *cells, Cell("for_budget = reached")], LESSON, 3, Limits()
+        [Cell("reached = []"), *cells, Cell("budget_threshold = reached")], LESSON, 3, Limits()
     )
     assert done.answers[FIRST] == MAGICS
 
 
 def test_an_error_below_a_magic_is_one_of_the_cell():
-    done = run("%%time\nfor_budget = 1 / 0", "%matplotlib inline\ncheapest = 1 / 0")
+    done = run("%%time\nbudget_threshold = 1 / 0", "%matplotlib inline\ncheapest = 1 / 0")
     assert done.errors[FIRST].startswith("ZeroDivisionError")
     assert done.errors[SECOND].startswith("ZeroDivisionError")
 
@@ -358,7 +362,7 @@ def test_half_a_surrogate_loses_no_answer():
         r"raise type('\ud83d', (Exception,), {})()",
         r"cost_on_test = {'\ud83d': ['\ud83d']}; print('\ud83d'); raise ValueError",
         "class E(Exception):\n    def __str__(self): raise SystemExit\nraise E",
-        "at_the_other_bank = 2",
+        "precision_elsewhere = 2",
     )
     assert done.ending is None
     assert done.errors[FIRST] == "ValueError: ?"

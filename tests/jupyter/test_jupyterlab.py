@@ -93,10 +93,10 @@ def test_an_exercise_says_in_words_what_is_wrong_and_then_that_it_is_right(opene
     verdict = cell.get_by_role("status")
     assert "There is no answer yet" in verdict.inner_text()
 
-    one.answer(cell, "for_budget = 0.5\n" + 'check("05.1", for_budget)')
+    one.answer(cell, "budget_threshold = 0.5\n" + 'check("05.1", budget_threshold)')
     one.picture(verdict, OUT / "lab_wrong.png")
     head, words, progress = verdict.locator("strong, p").all_inner_texts()
-    assert "05.1 not yet" in head
+    assert "05.1 not passed yet" in head
     assert words.endswith(".")
     assert "0 of 5" in progress
 

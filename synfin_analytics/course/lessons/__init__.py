@@ -1,1 +1,4 @@
-"""The exercises, lesson by lesson: data, hints, truths and what mistakes would give."""
+"""The exercises of each lesson: data, hints, correct answers and the results of typical mistakes.
+
+Each module defines one ``LESSON``; ``course/exercise.py`` lists them.
+"""

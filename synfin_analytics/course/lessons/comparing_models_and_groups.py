@@ -1,4 +1,4 @@
-"""Exercises to lesson 06: whether a model is better, and whom it serves worse."""
+"""Exercises for lesson 06: whether a model is better, and which groups it serves worse."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ import polars as pl
 
 from synfin_analytics.course.exercise import Exercise, Lesson
 from synfin_analytics.course.graders import Number, Numbers, Table
-from synfin_analytics.course.lessons.worlds import (
-    as_known_today,
+from synfin_analytics.course.lessons._data import (
     average_precision,
-    average_precision_of,
+    make_scored_payments,
     roc_auc,
-    scored,
-    wald,
-    wilson,
+    wald_interval,
+    weighted_average_precision,
+    wilson_interval,
+    with_labels_as_of_today,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
 
-_DRAWS = 800
-#: Share of the interval's width that chance may move an end: both were drawn.
-_CHANCE = 0.15
-#: Groups with fewer frauds say little.
-_FEW = 10
+_N_RESAMPLES = 800
+#: Tolerance of an end of an interval, as a share of its width: both are estimated by resampling.
+_RELATIVE_TOLERANCE = 0.15
+#: Groups with fewer frauds are not compared.
+_MIN_FRAUDS = 10
 _COLUMNS = (
     "transaction_id", "customer_id", "timestamp", "amount", "channel", "old", "new", "is_fraud",
 )  # fmt: skip
@@ -38,213 +40,236 @@ _COLUMNS = (
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """Payments with the scores of two models, and a threshold of the new one."""
+    """Payments with the scores of two models, and a threshold of the new model."""
 
     payments: pl.DataFrame
     threshold: float
 
     @property
     def labelled(self) -> pl.DataFrame:
-        """Payments whose label is known."""
+        """Payments with a known label."""
         return self.payments.filter(pl.col("is_fraud").is_not_null())
 
 
 @functools.lru_cache(maxsize=3)
-def facts(seed: int) -> Facts:
-    """Make the data of a student.
+def make_facts(seed: int) -> Facts:
+    """Generate the data of a student.
 
-    The new model knows more than the old one, how the card was read and how far from home, and is
-    a little unsteady.
+    The new model uses more than the old one: how the card was read, and the distance from home. It
+    also has some noise.
     """
-    rows = as_known_today(scored(seed)).filter(pl.col("channel") != "phone")
-    noise = np.random.default_rng(seed).normal(0, 0.35, len(rows))
-    log_odds = pl.col("score").clip(1e-9, 1 - 1e-9)
-    log_odds = (log_odds / (1 - log_odds)).log()
-    more = (
+    payments = with_labels_as_of_today(make_scored_payments(seed))
+    payments = payments.filter(pl.col("channel") != "phone")
+    noise = np.random.default_rng(seed).normal(0, 0.35, len(payments))
+    probability = pl.col("score").clip(1e-9, 1 - 1e-9)
+    log_odds = (probability / (1 - probability)).log()
+    added = (
         1.6 * pl.col("entry_mode").is_in(["magstripe", "manual"]).cast(pl.Float64)
         + 1.2 * (pl.col("distance_from_home").fill_null(0) > 300).cast(pl.Float64)
         + pl.Series(noise)
     )
-    rows = rows.with_columns(
-        pl.col("score").alias("old"), (1 / (1 + (-(log_odds + more)).exp())).alias("new")
+    payments = payments.with_columns(
+        pl.col("score").alias("old"), (1 / (1 + (-(log_odds + added)).exp())).alias("new")
     )
-    return Facts(rows.select(_COLUMNS), round(float(rows["new"].quantile(0.985) or 0), 3))
+    threshold = round(float(payments["new"].quantile(0.985) or 0), 3)
+    return Facts(payments.select(_COLUMNS), threshold)
 
 
-def handed_out(known: Facts) -> dict[str, tuple[Any, str]]:
-    """Give a frame of pandas, and the threshold."""
+def student_data(facts: Facts) -> dict[str, tuple[Any, str]]:
+    """Return the payments as a pandas DataFrame, and the threshold."""
     return {
         "payments": (
-            known.payments.to_pandas(),
-            f"{len(known.payments):,} payments with the scores of an old and of a new model",
+            facts.payments.to_pandas(),
+            f"{len(facts.payments):,} payments with the scores of an old and a new model",
         ),
-        "threshold": (known.threshold, "from this score of the new model on, it is an alert"),
+        "threshold": (facts.threshold, "scores of the new model from here on are alerts"),
     }
 
 
-def _arrays(frame: pl.DataFrame) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    fraud = frame["is_fraud"].fill_null(False).to_numpy().astype(bool)
-    return frame["old"].to_numpy(), frame["new"].to_numpy(), fraud
+def _arrays(payments: pl.DataFrame) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    fraud = payments["is_fraud"].fill_null(False).to_numpy().astype(bool)
+    return payments["old"].to_numpy(), payments["new"].to_numpy(), fraud
 
 
-def _difference(known: Facts) -> Number:
-    old, new, fraud = _arrays(known.labelled)
-    all_old, all_new, as_genuine = _arrays(known.payments)
-    first, second = average_precision(old, fraud), average_precision(new, fraud)
+def _grade_difference(facts: Facts) -> Number:
+    old, new, fraud = _arrays(facts.labelled)
+    all_old, all_new, as_genuine = _arrays(facts.payments)
+    ap_old, ap_new = average_precision(old, fraud), average_precision(new, fraud)
     return Number(
-        second - first,
-        "how much higher the average precision of the new model is than that of the old one",
+        ap_new - ap_old,
+        "the average precision of the new model minus that of the old model",
         {
-            "That is old minus new. How much better the new one is, is asked for.": first - second,
-            "That is the difference of the areas under the ROC curve. Where fraud is rare, these "
-            "are close to each other; average precision is asked for.": roc_auc(new, fraud)
+            "This is old minus new. The exercise asks for new minus old.": ap_old - ap_new,
+            "This is the difference of the areas under the ROC curve, which are close to each "
+            "other where fraud is rare. Use average precision.": roc_auc(new, fraud)
             - roc_auc(old, fraud),
-            "That is the average precision of the new model alone.": second,
-            "That is how much better it is in proportion. The difference is asked for.": second
-            / first
+            "This is the average precision of the new model alone.": ap_new,
+            "This is the relative improvement. The exercise asks for the difference.": ap_new
+            / ap_old
             - 1,
-            "That takes unlabelled payments for genuine ones. Leave them out, or let evaluate do "
+            "This counts unlabelled payments as genuine. Exclude them, or let evaluate do "
             "so.": average_precision(all_new, as_genuine) - average_precision(all_old, as_genuine),
         },
     )
 
 
 @functools.lru_cache(maxsize=3)
-def _drawn(known: Facts) -> NDArray[np.float64]:
-    """Average precision of both models in draws of customers: two columns."""
-    labelled = known.labelled
+def _bootstrap(facts: Facts) -> Floats:
+    """Resample customers; return the average precision of both models in two columns."""
+    labelled = facts.labelled
     old, new, fraud = _arrays(labelled)
     codes = np.unique(labelled["customer_id"].to_numpy(), return_inverse=True)[1]
     random = np.random.default_rng(20_260)
-    customers = int(codes.max()) + 1
-    draws = random.multinomial(customers, np.full(customers, 1 / customers), size=_DRAWS)
-    models = [average_precision_of(score, fraud) for score in (old, new)]
-    weights = draws.astype(np.float64)
-    return np.array([[model(draw[codes]) for model in models] for draw in weights])
+    n_customers = int(codes.max()) + 1
+    uniform = np.full(n_customers, 1 / n_customers)
+    resamples = random.multinomial(n_customers, uniform, size=_N_RESAMPLES).astype(np.float64)
+    metrics = [weighted_average_precision(score, fraud) for score in (old, new)]
+    return np.array([[metric(weights[codes]) for metric in metrics] for weights in resamples])
 
 
-def _interval(known: Facts) -> Numbers:
-    drawn = _drawn(known)
-    old, new, fraud = _arrays(known.labelled)
-    first, second = average_precision(old, fraud), average_precision(new, fraud)
-    ends = np.quantile(drawn[:, 1] - drawn[:, 0], [0.025, 0.975])
-    each = np.quantile(drawn, [0.025, 0.975], axis=0)
-    low, high = float(ends[0]), float(ends[1])
-    within = _CHANCE * (high - low)
-    asks = "new minus old, and the interval of that from draws of customers that both models share"
+def _grade_difference_interval(facts: Facts) -> Numbers:
+    resamples = _bootstrap(facts)
+    old, new, fraud = _arrays(facts.labelled)
+    ap_old, ap_new = average_precision(old, fraud), average_precision(new, fraud)
+    interval = np.quantile(resamples[:, 1] - resamples[:, 0], [0.025, 0.975])
+    low, high = float(interval[0]), float(interval[1])
+    lows, highs = np.quantile(resamples, [0.025, 0.975], axis=0)
+    tolerance = _RELATIVE_TOLERANCE * (high - low)
+    task = (
+        "new minus old, with the interval of this difference from resamples of customers that both "
+        "models share"
+    )
     return Numbers(
         {
-            "difference": Number(second - first, asks),
-            "low": Number(low, asks, tolerance=within),
-            "high": Number(high, asks, tolerance=within),
+            "difference": Number(ap_new - ap_old, task),
+            "low": Number(low, task, tolerance=tolerance),
+            "high": Number(high, task, tolerance=tolerance),
         },
-        asks,
+        task,
         {
-            "That takes the two models' intervals from each other, as if each had been tested on "
-            "customers of its own. Both met the same ones: take the difference in each draw.": (
-                second - first,
-                each[0, 1] - each[1, 0],
-                each[1, 1] - each[0, 0],
+            "This subtracts the two models' intervals, as if each model had been tested on other "
+            "customers. Both were tested on the same ones: compute the difference in each "
+            "resample.": (ap_new - ap_old, lows[1] - highs[0], highs[1] - lows[0]),
+            "This is the new model alone, not the difference.": (ap_new, lows[1], highs[1]),
+            "This is the old model alone, not the difference.": (ap_old, lows[0], highs[0]),
+            "This is old minus new. The exercise asks for new minus old.": (
+                ap_old - ap_new,
+                -high,
+                -low,
             ),
-            "That is the new model alone, not the difference.": (second, each[0, 1], each[1, 1]),
-            "That is the old model alone, not the difference.": (first, each[0, 0], each[1, 0]),
-            "That is old minus new: take it the other way round.": (first - second, -high, -low),
         },
     )
 
 
-def _counts(known: Facts) -> pl.DataFrame:
-    """Frauds, found frauds and alerts by channel."""
-    alert = pl.col("new") >= known.threshold
+def _counts_by_channel(facts: Facts) -> pl.DataFrame:
+    """Return frauds, detected frauds, alerts and payments by channel."""
+    alert = pl.col("new") >= facts.threshold
     return (
-        known.labelled.group_by("channel")
+        facts.labelled.group_by("channel")
         .agg(
             pl.col("is_fraud").sum().alias("frauds"),
-            (alert & pl.col("is_fraud")).sum().alias("found"),
+            (alert & pl.col("is_fraud")).sum().alias("detected"),
             alert.sum().alias("alerts"),
-            pl.len().alias("rows"),
+            pl.len().alias("payments"),
         )
         .sort("channel")
-        .with_columns(
-            pl.all().exclude("channel").cast(pl.Float64),
-        )
+        .with_columns(pl.all().exclude("channel").cast(pl.Float64))
     )
 
 
-def _table(counts: pl.DataFrame, share: str, of: str, interval: Any = wilson) -> pl.DataFrame:
-    ends = [interval(row[share], row[of]) for row in counts.iter_rows(named=True)]
+def _recall_table(
+    counts: pl.DataFrame,
+    numerator: str,
+    denominator: str,
+    compute_interval: Callable[[float, float], tuple[float, float]] = wilson_interval,
+) -> pl.DataFrame:
+    intervals = [
+        compute_interval(row[numerator], row[denominator]) for row in counts.iter_rows(named=True)
+    ]
     return counts.select(
         "channel",
-        (pl.col(share) / pl.col(of)).alias("recall"),
-        pl.Series("recall_low", [low for low, _ in ends]),
-        pl.Series("recall_high", [high for _, high in ends]),
+        (pl.col(numerator) / pl.col(denominator)).alias("recall"),
+        pl.Series("recall_low", [low for low, _ in intervals]),
+        pl.Series("recall_high", [high for _, high in intervals]),
     )
 
 
-def _by_channel(known: Facts) -> Table:
-    counts = _counts(known)
-    right = _table(counts, "found", "frauds")
+def _grade_recall_by_channel(facts: Facts) -> Table:
+    counts = _counts_by_channel(facts)
+    columns = ("recall", "recall_low", "recall_high")
     return Table(
-        right,
+        _recall_table(counts, "detected", "frauds"),
         "channel",
-        ("recall", "recall_low", "recall_high"),
-        "for each channel the share of its frauds that the new model finds, with its Wilson "
+        columns,
+        "the share of the frauds of each channel that the new model detects, with its Wilson "
         "interval",
-        shares=("recall", "recall_low", "recall_high"),
+        shares=columns,
         mistakes={
-            "That is precision: of the alerts, how many were fraud. Recall asks of the frauds, how "
-            "many were found.": _table(counts, "found", "alerts"),
-            "That is the share of payments that are alerts. Look at the frauds only.": _table(
-                counts, "alerts", "rows"
+            "This is precision: the share of the alerts that are fraud. Recall is the share of the "
+            "frauds that are alerts.": _recall_table(counts, "detected", "alerts"),
+            "This is the share of the payments that are alerts. Use only the "
+            "frauds.": _recall_table(counts, "alerts", "payments"),
+            "The recall is correct, but the intervals use the normal approximation, which fails "
+            "for few frauds. Use Wilson's.": _recall_table(
+                counts, "detected", "frauds", wald_interval
             ),
-            "The recall is right; the interval is the one by the normal distribution, which fails "
-            "for few frauds. Take Wilson's.": _table(counts, "found", "frauds", wald),
         },
     )
 
 
-def _newcombe(best: dict[str, float], worst: dict[str, float]) -> tuple[float, float, float]:
-    """Difference of two shares, and its interval from their Wilson intervals."""
-    shares = [one["found"] / one["frauds"] for one in (best, worst)]
-    (low1, high1), (low2, high2) = (wilson(one["found"], one["frauds"]) for one in (best, worst))
-    apart = shares[0] - shares[1]
-    below = float(np.hypot(shares[0] - low1, high2 - shares[1]))
-    above = float(np.hypot(high1 - shares[0], shares[1] - low2))
-    return apart, apart - below, apart + above
+def _recall_interval(counts: Mapping[str, float]) -> tuple[float, float]:
+    return wilson_interval(counts["detected"], counts["frauds"])
 
 
-def _worst(known: Facts) -> Numbers:
-    rows = [*_counts(known).iter_rows(named=True)]
-    ranked = sorted((row for row in rows if row["frauds"]), key=lambda r: r["found"] / r["frauds"])
-    enough = [row for row in ranked if row["frauds"] >= _FEW]
-    best, worst = enough[-1], enough[0]
-    difference, low, high = _newcombe(best, worst)
-    (low1, high1), (low2, high2) = (wilson(one["found"], one["frauds"]) for one in (best, worst))
-    asks = (
-        "best minus worst recall among channels of at least 10 frauds, and its interval "
-        "(Newcombe's)"
+def _newcombe_interval(
+    best: Mapping[str, float], worst: Mapping[str, float]
+) -> tuple[float, float, float]:
+    """Return the difference of two recalls, with its interval from their Wilson intervals."""
+    best_recall, worst_recall = (group["detected"] / group["frauds"] for group in (best, worst))
+    best_low, best_high = _recall_interval(best)
+    worst_low, worst_high = _recall_interval(worst)
+    difference = best_recall - worst_recall
+    below = float(np.hypot(best_recall - best_low, worst_high - worst_recall))
+    above = float(np.hypot(best_high - best_recall, worst_recall - worst_low))
+    return difference, difference - below, difference + above
+
+
+def _grade_recall_gap(facts: Facts) -> Numbers:
+    rows = [*_counts_by_channel(facts).iter_rows(named=True)]
+    ranked = sorted(
+        (row for row in rows if row["frauds"] >= _MIN_FRAUDS),
+        key=lambda row: row["detected"] / row["frauds"],
+    )
+    best, worst = ranked[-1], ranked[0]
+    all_channels = {name: sum(row[name] for row in rows) for name in ("detected", "frauds")}
+    difference, low, high = _newcombe_interval(best, worst)
+    best_low, best_high = _recall_interval(best)
+    worst_low, worst_high = _recall_interval(worst)
+    task = (
+        "the best minus the worst recall among channels with at least 10 frauds, with Newcombe's "
+        "interval"
     )
     return Numbers(
         {
-            "difference": Number(difference, asks),
-            "low": Number(low, asks),
-            "high": Number(high, asks),
+            "difference": Number(difference, task),
+            "low": Number(low, task),
+            "high": Number(high, task),
         },
-        asks,
+        task,
         {
-            "That is worst minus best: take it the other way round.": (-difference, -high, -low),
-            "The difference is right. Its interval is not from one interval's end to the other's: "
-            "both ends at once are less likely than that.": (
+            "This is worst minus best. The exercise asks for best minus worst.": (
+                -difference,
+                -high,
+                -low,
+            ),
+            "The difference is correct. Its interval does not follow from the ends of the two "
+            "intervals: both recalls at their ends at once is less likely.": (
                 difference,
-                low1 - high2,
-                high1 - low2,
+                best_low - worst_high,
+                best_high - worst_low,
             ),
-            "That compares a channel with all channels together. Compare the two channels.": (
-                _newcombe(
-                    best,
-                    {name: sum(row[name] for row in rows) for name in ("found", "frauds")},
-                )
-            ),
+            "This compares a channel with all channels together. Compare the two "
+            "channels.": _newcombe_interval(best, all_channels),
         },
     )
 
@@ -252,54 +277,54 @@ def _worst(known: Facts) -> Numbers:
 LESSON = Lesson(
     "06",
     "comparing_models_and_groups",
-    facts,
-    handed_out,
+    make_facts,
+    student_data,
     (
         Exercise(
             "06.1",
-            "better_by",
+            "difference",
             (
-                "Evaluate the same payments twice, with another column of scores.",
-                "average_precision is an attribute of what evaluate returns.",
-                'evaluate(payments, score="new").average_precision, minus that of the old one.',
+                "Evaluate the same payments twice, with different score columns.",
+                "average_precision is an attribute of the result of evaluate.",
+                'evaluate(payments, score="new").average_precision, minus that of the old model.',
             ),
-            _difference,
+            _grade_difference,
         ),
         Exercise(
             "06.2",
-            "interval",
+            "difference_interval",
             (
-                "Had other customers come, would the new model still be ahead? Draw customers "
-                "again and again, and compare the models in each draw.",
-                'compare_models(payments, {"old": "old", "new": "new"}) does that; the first model '
-                "is the one that the other is compared with.",
-                "Its frame() has difference, difference_low and difference_high, in the row of "
+                "With other customers, would the new model still be better? Resample the customers "
+                "many times, and compare the models in each resample.",
+                'compare_models(payments, {"old": "old", "new": "new"}) does this; the first model '
+                "is the reference.",
+                "Its to_frame() has difference, difference_low and difference_high in the row of "
                 "average precision and the new model.",
             ),
-            _interval,
+            _grade_difference_interval,
         ),
         Exercise(
             "06.3",
             "recall_by_channel",
             (
-                "Recall: of the frauds of a channel, how many reach the threshold?",
+                "Recall: what share of the frauds of a channel reaches the threshold?",
                 'evaluate(…, threshold=threshold, by="channel").to_frame() has a row for each '
                 "channel and metric.",
-                'Keep the rows whose metric is "recall", and call its columns recall, recall_low '
+                'Keep the rows whose metric is "recall", and name the columns recall, recall_low '
                 "and recall_high.",
             ),
-            _by_channel,
+            _grade_recall_by_channel,
         ),
         Exercise(
             "06.4",
-            "gap",
+            "recall_gap",
             (
-                "Leave channels with fewer than 10 frauds out: there it is mostly chance.",
-                "The recall of two channels are two independent shares; the interval of their "
-                "difference is Newcombe's.",
-                'What evaluate gives by channel knows difference("recall").',
+                "Exclude channels with fewer than 10 frauds, where recall is mostly chance.",
+                "The recalls of two channels are independent shares; Newcombe's method gives the "
+                "interval of their difference.",
+                'The result of evaluate with by="channel" has difference("recall").',
             ),
-            _worst,
+            _grade_recall_gap,
         ),
     ),
 )

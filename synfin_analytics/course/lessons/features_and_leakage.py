@@ -1,4 +1,4 @@
-"""Exercises to lesson 03: features by hand, and those that know too much."""
+"""Exercises for lesson 03: compute features, and find those that leak."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import polars as pl
 
 from synfin_analytics.course.exercise import Exercise, Lesson
 from synfin_analytics.course.graders import Names, Numbers, PerPayment, share
-from synfin_analytics.course.lessons.worlds import average_precision, world
+from synfin_analytics.course.lessons._data import average_precision, make_world
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,241 +20,257 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Integers = NDArray[np.int64]
 
 _DAY = 86_400_000_000
-DELAY = 7
+LABEL_DELAY = 7
 _COLUMNS = (
     "transaction_id", "customer_id", "merchant_id", "timestamp", "amount", "is_online", "is_fraud",
 )  # fmt: skip
-_FRAUD, _WHO, _SHOP = pl.col("is_fraud").cast(pl.Float64), "customer_id", "merchant_id"
-_SINCE = pl.col("timestamp").diff().dt.total_seconds() / 3600
-#: Features that keep to what was known, and features that do not.
-_HONEST: Mapping[str, pl.Expr] = {
-    "size": (1 + pl.col("amount")).log(),
-    "earlier": pl.int_range(pl.len()).over(_WHO).cast(pl.Float64),
-    "waited": _SINCE.over(_WHO),
-    "of_shop": pl.int_range(pl.len()).over(_SHOP).cast(pl.Float64),
+_FRAUD = pl.col("is_fraud").cast(pl.Float64)
+_HOURS_SINCE_LAST = pl.col("timestamp").diff().dt.total_seconds() / 3600
+#: Features that use only earlier payments, and features that leak.
+_VALID_FEATURES: Mapping[str, pl.Expr] = {
+    "log_amount": (1 + pl.col("amount")).log(),
+    "earlier": pl.int_range(pl.len()).over("customer_id").cast(pl.Float64),
+    "hours_since_last": _HOURS_SINCE_LAST.over("customer_id"),
+    "earlier_at_merchant": pl.int_range(pl.len()).over("merchant_id").cast(pl.Float64),
     "hour": pl.col("timestamp").dt.hour().cast(pl.Float64),
-    "before": pl.col("amount").shift().over(_WHO),
+    "previous_amount": pl.col("amount").shift().over("customer_id"),
 }
-_LEAKING: Mapping[str, pl.Expr] = {
-    "mean": pl.col("amount").mean().over(_WHO),
-    "risk": _FRAUD.mean().over(_SHOP),
-    "until_next": pl.col("timestamp").diff(-1).dt.total_seconds().neg().over(_WHO) / 3600,
+_LEAKING_FEATURES: Mapping[str, pl.Expr] = {
+    "mean": pl.col("amount").mean().over("customer_id"),
+    "risk": _FRAUD.mean().over("merchant_id"),
+    "hours_until_next": pl.col("timestamp").diff(-1).dt.total_seconds().neg().over("customer_id")
+    / 3600,
     "rank": pl.col("amount").rank() / pl.len(),
-    "total": pl.len().over(_WHO).cast(pl.Float64),
+    "total": pl.len().over("customer_id").cast(pl.Float64),
 }
 
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """Payments in the order of time, and features of unknown kind: name, formula, leaking."""
+    """Payments ordered by time, and features: the name and formula of each, whether it leaks."""
 
     payments: pl.DataFrame
     features: tuple[tuple[str, pl.Expr, bool], ...]
 
     def column(self, name: str) -> Floats:
-        """Column as numbers."""
+        """Return a column as floats."""
         return self.payments[name].cast(pl.Float64).to_numpy()
 
     def build(self, payments: pd.DataFrame) -> pd.DataFrame:
-        """Compute the features of payments, a row for each in their order."""
-        frame = pl.from_pandas(payments[list(_COLUMNS)])
-        made = frame.select(formula.alias(name) for name, formula, _ in self.features)
-        return made.to_pandas().set_index(payments.index)
+        """Compute the features of payments, one row for each, in the same order."""
+        df = pl.from_pandas(payments[list(_COLUMNS)])
+        features = df.select(formula.alias(name) for name, formula, _ in self.features)
+        return features.to_pandas().set_index(payments.index)
 
 
 @functools.lru_cache(maxsize=3)
-def facts(seed: int) -> Facts:
-    """Make the data of a student."""
-    payments = world(seed, customers=400, days=75).transactions.select(_COLUMNS)
+def make_facts(seed: int) -> Facts:
+    """Generate the data of a student."""
+    payments = make_world(seed, customers=400, days=75).transactions.select(_COLUMNS)
     random = np.random.default_rng(seed)
-    leaks = int(random.integers(2, 4))
-    chosen = [
-        *((_HONEST[name], False) for name in random.permutation(list(_HONEST))[: 8 - leaks]),
-        *((_LEAKING[name], True) for name in random.permutation(list(_LEAKING))[:leaks]),
+    n_leaking = int(random.integers(2, 4))
+    valid = random.permutation(list(_VALID_FEATURES))[: 8 - n_leaking]
+    leaking = random.permutation(list(_LEAKING_FEATURES))[:n_leaking]
+    features = [
+        *((_VALID_FEATURES[name], False) for name in valid),
+        *((_LEAKING_FEATURES[name], True) for name in leaking),
     ]
-    places = random.permutation(len(chosen))
-    features = [(f"feature_{n + 1}", *chosen[place]) for n, place in enumerate(places)]
-    return Facts(payments, tuple(features))
+    order = random.permutation(len(features))
+    return Facts(
+        payments,
+        tuple(
+            (f"feature_{number}", *features[position]) for number, position in enumerate(order, 1)
+        ),
+    )
 
 
-def handed_out(known: Facts) -> dict[str, tuple[Any, str]]:
-    """Give a frame of pandas, and the function that makes features."""
+def student_data(facts: Facts) -> dict[str, tuple[Any, str]]:
+    """Return the payments as a pandas DataFrame, and the function that computes features."""
     return {
         "payments": (
-            known.payments.to_pandas(),
-            f"{len(known.payments):,} payments in the order of time, all labelled",
+            facts.payments.to_pandas(),
+            f"{len(facts.payments):,} payments ordered by time, all labelled",
         ),
-        "build": (known.build, "a colleague's function: eight features of the payments it gets"),
+        "build": (facts.build, "a colleague's function, which computes eight features of payments"),
     }
 
 
-def _per_payment(known: Facts, *args: Any) -> PerPayment:
-    return PerPayment(known.payments["transaction_id"].to_list(), *args)
+def _per_payment(
+    facts: Facts, truth: Floats, task: str, mistakes: Mapping[str, Floats]
+) -> PerPayment:
+    return PerPayment(facts.payments["transaction_id"].to_list(), truth, task, mistakes)
 
 
-def _within(known: Facts, key: str, hours: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For each payment its place among those of the key, and the first place within the hours."""
-    at = known.payments["timestamp"].dt.epoch("us").to_numpy()
-    places, firsts = np.zeros(len(at), np.int64), np.zeros(len(at), np.int64)
-    _, codes = np.unique(known.payments[key].to_numpy(), return_inverse=True)
-    for rows in np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1]):
-        places[rows] = np.arange(len(rows))
-        firsts[rows] = np.searchsorted(at[rows], at[rows] - round(hours * 3.6e9), side="right")
-    return places, firsts
+def _split_by(column: pl.Series) -> list[Integers]:
+    """Return the positions of the rows of each group, in order."""
+    _, codes = np.unique(column.to_numpy(), return_inverse=True)
+    return np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
 
 
-def _count(known: Facts) -> PerPayment:
-    place, first = _within(known, "customer_id", 24)
-    count = (place - first + 1).astype(np.float64)
+def _positions(facts: Facts, key: str, hours: float) -> tuple[Integers, Integers]:
+    """Return the position of each payment in its group, and the first position within the hours."""
+    time = facts.payments["timestamp"].dt.epoch("us").to_numpy()
+    positions, first_positions = np.zeros(len(time), np.int64), np.zeros(len(time), np.int64)
+    for rows in _split_by(facts.payments[key]):
+        start = time[rows] - round(hours * 3.6e9)
+        positions[rows] = np.arange(len(rows))
+        first_positions[rows] = np.searchsorted(time[rows], start, side="right")
+    return positions, first_positions
+
+
+def _grade_count_24h(facts: Facts) -> PerPayment:
+    position, first = _positions(facts, "customer_id", 24)
+    count = (position - first + 1).astype(np.float64)
     day = pl.col("timestamp").dt.date()
-    of_day = known.payments.select(
+    by_day = facts.payments.select(
         (pl.int_range(pl.len()) + 1).over("customer_id", day).alias("so_far"),
         pl.len().over("customer_id", day).alias("all"),
     )
-    shop_place, shop_first = _within(known, "merchant_id", 24)
+    merchant_position, merchant_first = _positions(facts, "merchant_id", 24)
     return _per_payment(
-        known,
+        facts,
         count,
-        "the number of the customer's payments in the 24 hours up to this one, and with it",
+        "the number of payments of the customer in the 24 hours up to and including each payment",
         {
-            "You left the payment itself out: it happens within these 24 hours too.": count - 1,
-            "That counts since midnight. The window is the 24 hours before each payment, wherever "
-            "midnight lies.": of_day["so_far"].cast(pl.Float64).to_numpy(),
-            "That counts the whole day, with payments that come later. Nobody knew of them "
-            "yet.": of_day["all"].cast(pl.Float64).to_numpy(),
-            "That counts the payments at the merchant. Those of the customer are asked for.": (
-                shop_place - shop_first + 1
+            "This excludes the payment itself, which is within the 24 hours as well.": count - 1,
+            "This counts from midnight on. The window is the 24 hours before each payment, "
+            "regardless of midnight.": by_day["so_far"].cast(pl.Float64).to_numpy(),
+            "This counts the whole day, including later payments, which are not known at the time "
+            "of the payment.": by_day["all"].cast(pl.Float64).to_numpy(),
+            "This counts the payments at the merchant. Count those of the customer.": (
+                merchant_position - merchant_first + 1
             ).astype(np.float64),
-            "That counts all earlier payments of the customer. Only the last 24 hours are asked "
-            "for.": place + 1.0,
+            "This counts all earlier payments of the customer. Count only the last 24 "
+            "hours.": (position + 1).astype(np.float64),
         },
     )
 
 
-def _ratio(known: Facts) -> PerPayment:
+def _grade_amount_ratio(facts: Facts) -> PerPayment:
     amount = pl.col("amount")
-    earlier = pl.int_range(pl.len()).over("customer_id")
-    before = (amount.cum_sum().over("customer_id") - amount) / earlier
-    mine = known.payments.select(
-        (amount / pl.when(earlier > 0).then(before)).alias("right"),
-        (amount / ((before * earlier + amount) / (earlier + 1))).fill_nan(None).alias("with"),
+    n_earlier = pl.int_range(pl.len()).over("customer_id")
+    mean_earlier = (amount.cum_sum().over("customer_id") - amount) / n_earlier
+    mean_with_current = (mean_earlier * n_earlier + amount) / (n_earlier + 1)
+    ratios = facts.payments.select(
+        (amount / pl.when(n_earlier > 0).then(mean_earlier)).alias("truth"),
+        (amount / mean_with_current).fill_nan(None).alias("with_current"),
         (amount / amount.mean().over("customer_id")).alias("all"),
         (amount / amount.shift().over("customer_id")).alias("last"),
-    ).with_columns(pl.col("with").fill_null(1.0))
-    values = {name: mine[name].fill_null(np.nan).to_numpy() for name in mine.columns}
+    ).with_columns(pl.col("with_current").fill_null(1.0))
+    values = {name: ratios[name].fill_null(np.nan).to_numpy() for name in ratios.columns}
     return _per_payment(
-        known,
-        values["right"],
-        "the amount, divided by the mean of the customer's earlier amounts; NaN without any",
+        facts,
+        values["truth"],
+        "the amount divided by the mean of the customer's earlier amounts; NaN without any",
         {
-            "The payment itself is in the mean: a large one then hides itself. Take the earlier "
-            "ones only.": values["with"],
-            "That is the mean over all time: it knows what the customer will pay later. That is "
-            "leakage. Take the earlier ones only.": values["all"],
-            "That divides by the last amount. The mean of all earlier ones is asked for.": values[
+            "The mean includes the payment itself, so that a large amount masks itself. Use only "
+            "earlier payments.": values["with_current"],
+            "This is the mean over the whole period, which includes later payments. That is "
+            "leakage: use only earlier payments.": values["all"],
+            "This divides by the previous amount. Divide by the mean of all earlier ones.": values[
                 "last"
             ],
-            "The first payment of a customer has nothing before it: that is NaN, not 1.": (
-                np.nan_to_num(values["right"], nan=1.0)
+            "The first payment of a customer has no earlier ones: its ratio is NaN, not 1.": (
+                np.nan_to_num(values["truth"], nan=1.0)
             ),
-            "The first payment of a customer has nothing before it: that is NaN, not 0.": (
-                np.nan_to_num(values["right"], nan=0.0)
+            "The first payment of a customer has no earlier ones: its ratio is NaN, not 0.": (
+                np.nan_to_num(values["truth"], nan=0.0)
             ),
         },
     )
 
 
-def _leaks(known: Facts) -> Names:
-    leaking = frozenset(name for name, _, leaks in known.features if leaks)
-    names = tuple(name for name, _, _ in known.features)
-    asks = "the features that change when payments of later days are taken away"
-    honest = (
-        "One of them does not change when later payments are taken away. Compare the same rows: "
-        "those of the first days, computed with and without what comes after."
+def _grade_leaking(facts: Facts) -> Names:
+    leaking = frozenset(name for name, _, leaks in facts.features if leaks)
+    names = tuple(name for name, _, _ in facts.features)
+    feedback = (
+        "At least one of them does not change when later payments are removed. Compare the same "
+        "rows: those of the first days, computed with and without the later payments."
     )
     return Names(
         leaking,
         names,
-        asks,
+        "the features that change when payments of later days are removed",
         {
-            "Those are the ones that do not leak. The others are asked for.": frozenset(names)
+            "These are the features that do not leak. The exercise asks for the others.": frozenset(
+                names
+            )
             - leaking,
-            "Not all of them leak. Compare the same rows, and let NaN be equal to NaN: "
+            "Not all of them leak. Compare the same rows, and treat NaN as equal to NaN: "
             "equal_nan=True.": frozenset(names),
         },
-        dict.fromkeys(set(names) - leaking, honest),
+        dict.fromkeys(set(names) - leaking, feedback),
     )
 
 
-def _risk(known: Facts, delay: float, *, own: bool = False) -> Floats:
-    """Fraud share of the merchant's payments that are at least so many days back."""
-    fraud = known.column("is_fraud")
-    at = known.payments["timestamp"].dt.epoch("us").to_numpy()
-    _, codes = np.unique(known.payments["merchant_id"].to_numpy(), return_inverse=True)
-    share_of = np.full(len(at), np.nan)
-    for rows in np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1]):
-        sums = np.append(0.0, np.cumsum(fraud[rows]))
-        back = np.searchsorted(at[rows], at[rows] - round(delay * _DAY), side="right")
-        until = np.arange(len(rows)) + 1 if own else np.minimum(back, np.arange(len(rows)))
-        share_of[rows] = np.divide(
-            sums[until], until, out=np.full(len(rows), np.nan), where=until > 0
+def _merchant_risk(facts: Facts, delay: float, *, include_current: bool = False) -> Floats:
+    """Return the fraud share of the merchant's payments that are at least ``delay`` days old."""
+    fraud = facts.column("is_fraud")
+    time = facts.payments["timestamp"].dt.epoch("us").to_numpy()
+    risk = np.full(len(time), np.nan)
+    for rows in _split_by(facts.payments["merchant_id"]):
+        n_frauds = np.append(0.0, np.cumsum(fraud[rows]))
+        n_old = np.searchsorted(time[rows], time[rows] - round(delay * _DAY), side="right")
+        position = np.arange(len(rows))
+        n_used = position + 1 if include_current else np.minimum(n_old, position)
+        risk[rows] = np.divide(
+            n_frauds[n_used], n_used, out=np.full(len(rows), np.nan), where=n_used > 0
         )
-    return share_of
+    return risk
 
 
-def _over_all(known: Facts) -> Floats:
-    return known.payments.select(_LEAKING["risk"]).to_series().to_numpy()
+def _leaking_risk(facts: Facts) -> Floats:
+    return facts.payments.select(_LEAKING_FEATURES["risk"]).to_series().to_numpy()
 
 
-def _mended(known: Facts) -> PerPayment:
-    right = _risk(known, DELAY)
+def _grade_merchant_risk(facts: Facts) -> PerPayment:
+    truth = _merchant_risk(facts, LABEL_DELAY)
     return _per_payment(
-        known,
-        right,
-        f"the fraud share among the merchant's payments that are at least {DELAY} days back; NaN "
+        facts,
+        truth,
+        f"the fraud share of the merchant's payments that are at least {LABEL_DELAY} days old; NaN "
         "without any",
         {
-            "You forgot the delay: that takes labels of yesterday's payments. Nobody has reported "
-            "these frauds yet.": _risk(known, 0),
-            "That has the label of the payment itself in it: it knows the answer.": _risk(
-                known, 0, own=True
+            "This ignores the label delay: it uses the labels of recent payments, whose frauds "
+            "have not been reported yet.": _merchant_risk(facts, 0),
+            "This includes the label of the payment itself: it knows the answer.": _merchant_risk(
+                facts, 0, include_current=True
             ),
-            "That is the share over all time, of later payments too: the leak is still there.": (
-                _over_all(known)
-            ),
-            "Where nothing is known yet the share is NaN, not 0: no payment is not the same as no "
-            "fraud.": np.nan_to_num(right, nan=0.0),
+            "This is the share over the whole period, including later payments: it still "
+            "leaks.": _leaking_risk(facts),
+            "Without any known payment the share is NaN, not 0: no payments is not the same as no "
+            "fraud.": np.nan_to_num(truth, nan=0.0),
         },
     )
 
 
-def _flattered(known: Facts) -> Numbers:
-    day = known.payments["timestamp"].dt.date()
-    late = (day >= day.unique().sort()[-30]).to_numpy()
-    fraud = known.column("is_fraud") > 0
-    leaking, mended = _over_all(known), np.nan_to_num(_risk(known, DELAY))
-    both = [average_precision(score[late], fraud[late]) for score in (leaking, mended)]
-    everywhere = [average_precision(score, fraud) for score in (leaking, mended)]
-    asks = (
-        "the average precision of the leaking share and of the mended one, as scores of the "
+def _grade_average_precisions(facts: Facts) -> Numbers:
+    day = facts.payments["timestamp"].dt.date()
+    is_late = (day >= day.unique().sort()[-30]).to_numpy()
+    fraud = facts.column("is_fraud") > 0
+    scores = (_leaking_risk(facts), np.nan_to_num(_merchant_risk(facts, LABEL_DELAY)))
+    leaking, fixed = (average_precision(score[is_late], fraud[is_late]) for score in scores)
+    prevalence = float(fraud[is_late].mean())
+    task = (
+        "the average precision of the leaking share and of the fixed share, as scores of the "
         "payments of the last 30 days"
     )
     return Numbers(
-        {"leaking": share(both[0], asks), "mended": share(both[1], asks)},
-        asks,
+        {"leaking": share(leaking, task), "fixed": share(fixed, task)},
+        task,
         {
-            "That is over all days. In the first ones the mended share knows nothing yet: take the "
-            "last 30 days.": everywhere,
-            "The first one is right; the second has no delay. Take the share of exercise 4.": (
-                both[0],
-                average_precision(np.nan_to_num(_risk(known, 0))[late], fraud[late]),
+            "This is over all days. In the first days the fixed share is not defined yet: use the "
+            "last 30 days.": [average_precision(score, fraud) for score in scores],
+            "The first one is correct; the second ignores the label delay. Use the share of "
+            "exercise 4.": (
+                leaking,
+                average_precision(np.nan_to_num(_merchant_risk(facts, 0))[is_late], fraud[is_late]),
             ),
-            "That is what chance gives: the share of fraud among these payments.": (
-                float(fraud[late].mean()),
-                float(fraud[late].mean()),
-            ),
+            "This is the average precision of a random score: the share of fraud among these "
+            "payments.": (prevalence, prevalence),
         },
     )
 
@@ -262,63 +278,66 @@ def _flattered(known: Facts) -> Numbers:
 LESSON = Lesson(
     "03",
     "features_and_leakage",
-    facts,
-    handed_out,
+    make_facts,
+    student_data,
     (
         Exercise(
             "03.1",
-            "in_24_hours",
+            "count_24h",
             (
-                "The window moves with each payment: from 24 hours before it up to itself.",
-                "window_features knows windows by customer, and whether the row itself counts.",
-                'window_features(payments, by="customer_id", windows=["24h"]) has a column '
+                "The window moves with each payment: from 24 hours before it up to and including "
+                "it.",
+                "window_features computes windows by customer; include_current includes the "
+                "payment itself.",
+                'window_features(payments, by="customer_id", windows=["24h"]) returns a column '
                 "count_24h.",
             ),
-            _count,
+            _grade_count_24h,
         ),
         Exercise(
             "03.2",
-            "against_usual",
+            "amount_ratio",
             (
-                "What is usual follows from what came before, without the payment itself.",
-                "Within a customer: sum so far minus the amount itself, divided by the number of "
-                "earlier payments.",
+                "The usual amount follows from the earlier payments, without the payment itself.",
+                "For each customer: the cumulative sum minus the amount itself, divided by the "
+                "number of earlier payments.",
                 'groupby("customer_id")["amount"] has cumsum() and cumcount(); 0/0 is NaN.',
             ),
-            _ratio,
+            _grade_amount_ratio,
         ),
         Exercise(
             "03.3",
             "leaking",
             (
-                "A feature of a payment must not change because of what happens later.",
-                "Build the features of all payments, and of those of the first weeks alone. The "
-                "first weeks are in both.",
-                "Compare each column on these rows: np.allclose(one, other, equal_nan=True).",
+                "A feature of a payment must not change because of later payments.",
+                "Compute the features of all payments, and of the payments of the first weeks "
+                "only. The first weeks are in both.",
+                "Compare each column on these rows: np.allclose(first, second, equal_nan=True).",
             ),
-            _leaks,
+            _grade_leaking,
         ),
         Exercise(
             "03.4",
-            "known_risk",
+            "merchant_risk",
             (
-                f"At a payment, the labels of the {DELAY} days before it are not known yet.",
-                f"It needs the merchant's payments up to {DELAY} days before, and the frauds among "
-                "them.",
-                "window_features has a `lag`, and takes means of a truth value; a window of ten "
-                "years holds all that was before.",
+                f"At the time of a payment, the labels of the {LABEL_DELAY} days before it are not "
+                "known.",
+                f"Use the merchant's payments up to {LABEL_DELAY} days before, and the frauds "
+                "among them.",
+                "window_features has a parameter lag, and computes means of a boolean column; a "
+                "window of ten years contains all earlier payments.",
             ),
-            _mended,
+            _grade_merchant_risk,
         ),
         Exercise(
             "03.5",
-            "flattery",
+            "average_precisions",
             (
-                "A share of fraud is a score: a high one is suspicious.",
-                "Where the mended share is NaN, nothing is known: give it the score 0.",
+                "A share of fraud is a score: a high share is suspicious.",
+                "Where the fixed share is NaN, nothing is known: assign the score 0.",
                 'evaluate(late, score="…").average_precision, for both, on the last 30 days.',
             ),
-            _flattered,
+            _grade_average_precisions,
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""Exercises to lesson 02: patterns of fraud, as an investigator sees them."""
+"""Exercises for lesson 02: fraud patterns, as an investigator sees them."""
 
 from __future__ import annotations
 
@@ -10,33 +10,34 @@ import numpy as np
 import polars as pl
 
 from synfin_analytics.course.exercise import Exercise, Lesson
-from synfin_analytics.course.graders import Matching, Names, Number, Numbers, Table
-from synfin_analytics.course.lessons.worlds import world
+from synfin_analytics.course.graders import Matching, Names, Number, Numbers, Table, share
+from synfin_analytics.course.lessons._data import make_world
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: What one would see if an episode were of this pattern.
+#: What the data would show if an episode had this pattern.
 SIGNS: Mapping[str, str] = {
-    "card_testing": "a tester tries several tiny amounts first. Are there any?",
-    "velocity_burst": "a burst has many payments within minutes. How far are these apart?",
-    "impossible_travel": "compare distance and hours since the last payment: was that journey "
-    "impossible?",
-    "amount_spike": "one payment would be many times what the customer usually pays, and all else "
-    "as always. Is it so?",
-    "account_takeover": "the thief would pay from a device that the customer never had. Is it so?",
-    "dormant_card": "the card would have lain unused for a long time before. How long was it here?",
-    "just_below_limit": "several amounts would lie just below the same round limit. Do they?",
-    "night_spree": "the payments would come in one night, in shops. When do these?",
+    "card_testing": "card testing starts with several tiny amounts. Are there any?",
+    "velocity_burst": "a burst has many payments within minutes. How long are these intervals?",
+    "impossible_travel": "compare the distance with the hours since the previous payment: was the "
+    "journey impossible?",
+    "amount_spike": "one payment would be many times the customer's usual amount, and everything "
+    "else as usual. Is it?",
+    "account_takeover": "the fraudster would pay from a device that is new for the customer. Is "
+    "there one?",
+    "dormant_card": "the card would have been unused for a long time before. How long was it here?",
+    "just_below_limit": "several amounts would be just below the same round limit. Are they?",
+    "night_spree": "the payments would be made in one night, in shops. When were these made?",
 }
-SPEED = 900
-FEWEST = 3
-_SHOWN_BEFORE = 8
-_SHOWN = 14
+MAX_SPEED = 900
+MIN_VICTIMS = 3
+_N_BEFORE = 8
+_N_AFTER = 14
 _LETTERS = "ABCD"
-_OTHERS = 1_000_003
-#: Hours after which a card counts as asleep, and limits below which stolen cards stay.
-_LONG = 14 * 24
+_OTHER_SEED = 1_000_003
+#: Hours after which a card counts as dormant, and limits below which stolen cards stay.
+_DORMANT_HOURS = 14 * 24
 _LIMITS = (50, 100, 250, 500)
 _COLUMNS = (
     "timestamp", "amount", "merchant_category", "country", "channel", "entry_mode", "device_id",
@@ -46,213 +47,220 @@ _COLUMNS = (
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """Payments with their labels, and some episodes by letter: what they are and their rows."""
+    """Labelled payments, and episodes by letter: each with its pattern and its payments."""
 
     payments: pl.DataFrame
     episodes: dict[str, tuple[str, pl.DataFrame]]
 
 
 @functools.lru_cache(maxsize=3)
-def facts(seed: int) -> Facts:
-    """Make the data of a student."""
-    payments = world(seed, customers=700, days=90).transactions
-    # Those of others: the labels of the payments that are handed out do not tell.
-    theirs = world(seed + _OTHERS, customers=700, days=90).transactions
-    found = {name: episode for name in SIGNS if (episode := _episode(theirs, name)) is not None}
-    chosen = np.random.default_rng(seed).permutation(sorted(found))[: len(_LETTERS)]
+def make_facts(seed: int) -> Facts:
+    """Generate the data of a student."""
+    payments = make_world(seed, customers=700, days=90).transactions
+    # The episodes are from another world: the labels of the student's payments do not reveal them.
+    others = make_world(seed + _OTHER_SEED, customers=700, days=90).transactions
+    episodes = {
+        name: episode for name in SIGNS if (episode := _find_episode(others, name)) is not None
+    }
+    names = np.random.default_rng(seed).permutation(sorted(episodes))[: len(_LETTERS)]
     return Facts(
         payments,
-        {letter: (str(n), found[str(n)]) for letter, n in zip(_LETTERS, chosen, strict=False)},
+        {
+            letter: (str(name), episodes[str(name)])
+            for letter, name in zip(_LETTERS, names, strict=False)
+        },
     )
 
 
-def _episode(payments: pl.DataFrame, name: str) -> pl.DataFrame | None:
-    """Payments of a customer who met this fraud and no other, from some before it on."""
-    frauds = payments.filter("is_fraud").group_by("customer_id", maintain_order=True)
-    alone = frauds.agg(
-        (pl.col("fraud_type") == name).all().alias("alone"),
-        pl.col("timestamp").min().alias("first"),
-        pl.len().alias("frauds"),
-    ).filter("alone")
-    for customer, first in (
-        alone.sort("frauds", "customer_id", descending=[True, False])
-        .select("customer_id", "first")
-        .iter_rows()
-    ):
+def _find_episode(payments: pl.DataFrame, pattern: str) -> pl.DataFrame | None:
+    """Return the payments of a customer with frauds of this pattern only, from some before on."""
+    customers = (
+        payments.filter("is_fraud")
+        .group_by("customer_id", maintain_order=True)
+        .agg(
+            (pl.col("fraud_type") == pattern).all().alias("has_only_pattern"),
+            pl.col("timestamp").min().alias("first_fraud"),
+            pl.len().alias("frauds"),
+        )
+        .filter("has_only_pattern")
+        .sort("frauds", "customer_id", descending=[True, False])
+    )
+    for customer, first_fraud in customers.select("customer_id", "first_fraud").iter_rows():
         rows = payments.filter(pl.col("customer_id") == customer)
-        before = rows.filter(pl.col("timestamp") < first).tail(_SHOWN_BEFORE)
-        if len(before) < _SHOWN_BEFORE or not _is_clear(name, before, rows):
+        before = rows.filter(pl.col("timestamp") < first_fraud).tail(_N_BEFORE)
+        if len(before) < _N_BEFORE or not _is_unambiguous(pattern, before, rows):
             continue
-        shown = pl.concat([before, rows.filter(pl.col("timestamp") >= first).head(_SHOWN)])
+        after = rows.filter(pl.col("timestamp") >= first_fraud).head(_N_AFTER)
         hours = (pl.col("time_since_last_transaction") / 3600).round(2).alias("hours_since_last")
-        return shown.with_columns(hours).select(_COLUMNS)
+        return pl.concat([before, after]).with_columns(hours).select(_COLUMNS)
     return None
 
 
-def _is_clear(name: str, before: pl.DataFrame, rows: pl.DataFrame) -> bool:
-    """Whether an episode looks like its own pattern, and not by chance like another as well."""
+def _is_unambiguous(pattern: str, before: pl.DataFrame, rows: pl.DataFrame) -> bool:
+    """Whether an episode shows its own pattern, and no other one by chance."""
     after = rows.filter(pl.col("timestamp") > before["timestamp"].max()).head(4)
-    known = set(before["device_id"])
+    devices = set(before["device_id"])
     hours = after["timestamp"].dt.hour()
     first = after.row(0, named=True)
-    waited = float(first["time_since_last_transaction"] or 0) / 3600
-    if (waited > _LONG) != (name == "dormant_card"):
+    hours_since_last = float(first["time_since_last_transaction"] or 0) / 3600
+    if (hours_since_last > _DORMANT_HOURS) != (pattern == "dormant_card"):
         return False
-    fast = float(first["distance_from_last"] or 0) > SPEED * waited
-    if fast != (name == "impossible_travel"):
+    is_too_fast = float(first["distance_from_last"] or 0) > MAX_SPEED * hours_since_last
+    if is_too_fast != (pattern == "impossible_travel"):
         return False
-    if name == "amount_spike":
-        usual = float(before["amount"].max())  # type: ignore[arg-type]
-        return first["device_id"] in known and first["amount"] > 2 * usual
-    if name == "account_takeover":
-        new = [device is not None and device not in known for device in after["device_id"][:2]]
-        return all(new) and not bool(((hours < 6) | (hours > 21)).all())
-    limits = (after["amount"].is_between(0.95 * limit, limit).sum() for limit in _LIMITS)
-    return name != "just_below_limit" or max(limits) >= 3
+    if pattern == "amount_spike":
+        max_amount = float(before["amount"].max())  # type: ignore[arg-type]
+        return first["device_id"] in devices and first["amount"] > 2 * max_amount
+    if pattern == "account_takeover":
+        is_new = [device is not None and device not in devices for device in after["device_id"][:2]]
+        return all(is_new) and not bool(((hours < 6) | (hours > 21)).all())
+    n_below = (after["amount"].is_between(0.95 * limit, limit).sum() for limit in _LIMITS)
+    return pattern != "just_below_limit" or max(n_below) >= 3
 
 
-def handed_out(known: Facts) -> dict[str, tuple[Any, str]]:
-    """Give a frame of pandas, and one for each episode."""
+def student_data(facts: Facts) -> dict[str, tuple[Any, str]]:
+    """Return the payments as a pandas DataFrame, and one for each episode."""
     return {
         "payments": (
-            known.payments.to_pandas(),
-            f"{len(known.payments):,} payments of three months; all cases are closed, each payment "
-            "has a label",
+            facts.payments.to_pandas(),
+            f"{len(facts.payments):,} payments of three months; all cases are closed, so every "
+            "payment has a label",
         ),
         "episodes": (
-            {letter: rows.to_pandas() for letter, (_, rows) in known.episodes.items()},
-            f"payments of {len(known.episodes)} customers who met a fraud, by letter",
+            {letter: rows.to_pandas() for letter, (_, rows) in facts.episodes.items()},
+            f"payments of {len(facts.episodes)} customers who were victims of a fraud, by letter",
         ),
     }
 
 
-def _which(known: Facts) -> Matching:
+def _grade_patterns(facts: Facts) -> Matching:
     return Matching(
-        {letter: name for letter, (name, _) in known.episodes.items()}, tuple(SIGNS), SIGNS
+        {letter: name for letter, (name, _) in facts.episodes.items()}, tuple(SIGNS), SIGNS
     )
 
 
-def _by_type(known: Facts) -> Table:
-    frauds = known.payments.filter("is_fraud")
+def _grade_by_type(facts: Facts) -> Table:
+    frauds = facts.payments.filter("is_fraud")
 
-    def table(frauds_of: pl.Expr, lost: pl.Expr) -> pl.DataFrame:
-        return frauds.group_by("fraud_type").agg(frauds_of.alias("frauds"), lost.alias("lost"))
+    def aggregate(n_frauds: pl.Expr, lost: pl.Expr) -> pl.DataFrame:
+        return frauds.group_by("fraud_type").agg(n_frauds.alias("frauds"), lost.alias("lost"))
 
     count, total = pl.len(), pl.col("amount").sum()
     return Table(
-        table(count, total),
+        aggregate(count, total),
         "fraud_type",
         ("frauds", "lost"),
-        "for each kind of fraud the number of its payments, and their value in all",
+        "the number of payments of each fraud type, and the sum of their amounts",
         mistakes={
-            "lost is the mean of a payment here. What was lost in all is asked for.": table(
+            "lost is the mean of the amounts. The exercise asks for the sum.": aggregate(
                 count, pl.col("amount").mean()
             ),
-            "frauds counts customers here. Count payments.": table(
+            "frauds counts customers. The exercise asks for payments.": aggregate(
                 pl.col("customer_id").n_unique(), total
             ),
-            "lost is the largest payment here. What was lost in all is asked for.": table(
+            "lost is the largest amount. The exercise asks for the sum.": aggregate(
                 count, pl.col("amount").max()
             ),
         },
     )
 
 
-def _fast(unit: float = 3600.0, speed: float = SPEED) -> pl.Expr:
-    reach = speed * pl.col("time_since_last_transaction") / unit
-    return (pl.col("distance_from_last") > reach).fill_null(False)
+def _is_too_fast(seconds_per_unit: float = 3600.0) -> pl.Expr:
+    max_distance = MAX_SPEED * pl.col("time_since_last_transaction") / seconds_per_unit
+    return (pl.col("distance_from_last") > max_distance).fill_null(False)
 
 
-def _journeys(known: Facts) -> Number:
-    payments = known.payments
-
+def _grade_n_too_fast(facts: Facts) -> Number:
     def count(rule: pl.Expr) -> float:
-        return float(payments.select(rule.sum()).item())
+        return float(facts.payments.select(rule.sum()).item())
 
     return Number(
-        count(_fast()),
-        f"how many payments lie farther from the one before than {SPEED} km/h allow",
+        count(_is_too_fast()),
+        "the number of payments that are farther from the previous payment than a speed of "
+        f"{MAX_SPEED} km/h allows",
         {
-            "That takes the seconds for minutes: divide them by 3,600 for hours.": count(_fast(60)),
-            "That takes the seconds for hours: divide them by 3,600.": count(_fast(1)),
-            "That is the number of frauds of this kind. Count what the rule finds, whatever it "
-            "is.": count(pl.col("fraud_type").eq_missing(pl.lit("impossible_travel"))),
-            "That counts those slower than the speed. The faster ones are asked for.": count(
-                pl.col("distance_from_last") < SPEED * pl.col("time_since_last_transaction") / 3600
+            "This treats the seconds as minutes: divide them by 3,600 to get hours.": count(
+                _is_too_fast(60)
+            ),
+            "This treats the seconds as hours: divide them by 3,600.": count(_is_too_fast(1)),
+            "This is the number of frauds of this type. Count the payments that the rule selects, "
+            "whatever they are.": count(
+                pl.col("fraud_type").eq_missing(pl.lit("impossible_travel"))
+            ),
+            "This counts the payments below the speed limit. Count those above it.": count(
+                pl.col("distance_from_last")
+                < MAX_SPEED * pl.col("time_since_last_transaction") / 3600
             ),
         },
         kind="count",
     )
 
 
-def _share(rows: pl.Series, mark: pl.Series) -> float:
-    """Share of the chosen rows that have a mark."""
-    return float(mark.filter(rows).mean())  # type: ignore[arg-type]
+def _share_of(rows: pl.Series, condition: pl.Series) -> float:
+    """Return the share of the selected rows that satisfy a condition."""
+    return float(condition.filter(rows).mean())  # type: ignore[arg-type]
 
 
-def _rule(known: Facts) -> Numbers:
-    payments = known.payments.with_columns(_fast().alias("found"))
-    kind = payments["fraud_type"].eq_missing("impossible_travel")
-    found, fraud = payments["found"], payments["is_fraud"]
-    precision, recall = _share(found, fraud), _share(kind, found)
-    asks = (
-        "of the payments that the rule finds the share that is fraud of any kind, and of those of "
-        "impossible_travel the share that it finds"
+def _grade_rule(facts: Facts) -> Numbers:
+    payments = facts.payments.with_columns(_is_too_fast().alias("detected"))
+    is_type = payments["fraud_type"].eq_missing("impossible_travel")
+    detected, fraud = payments["detected"], payments["is_fraud"]
+    precision, recall = _share_of(detected, fraud), _share_of(is_type, detected)
+    task = (
+        "the share of the payments selected by the rule that are fraud of any type, and the share "
+        "of the impossible_travel frauds that the rule selects"
     )
     return Numbers(
+        {"precision": share(precision, task), "recall": share(recall, task)},
+        task,
         {
-            "precision": Number(precision, asks, kind="share"),
-            "recall": Number(recall, asks, kind="share"),
-        },
-        asks,
-        {
-            "The recall is of all frauds. The rule looks for one kind: of those of "
-            "impossible_travel, how many does it find?": (
-                precision,
-                _share(fraud, found),
-            ),
-            "For the precision, a fraud of another kind is a hit as well: it was found.": (
-                _share(found, kind),
+            "This recall is of all frauds. The rule targets one type: what share of the "
+            "impossible_travel frauds does it select?": (precision, _share_of(fraud, detected)),
+            "For the precision, a fraud of another type is a hit as well.": (
+                _share_of(detected, is_type),
                 recall,
             ),
         },
     )
 
 
-def _source(known: Facts) -> Names:
-    payments = known.payments
-    kind = pl.col("fraud_type").eq_missing(pl.lit("compromised_merchant"))
-    victims = payments.filter(kind)["customer_id"].unique()
+def _grade_compromised_merchant(facts: Facts) -> Names:
+    payments = facts.payments
+    is_type = pl.col("fraud_type").eq_missing(pl.lit("compromised_merchant"))
+    victims = payments.filter(is_type)["customer_id"].unique()
     pairs = (
         payments.filter(pl.col("card_present") & ~pl.col("is_fraud"))
         .select("merchant_id", "customer_id")
         .unique()
-        .with_columns(pl.col("customer_id").is_in(victims.to_list()).alias("victim"))
+        .with_columns(pl.col("customer_id").is_in(victims.to_list()).alias("is_victim"))
     )
-    shops = (
+    merchants = (
         pairs.group_by("merchant_id")
-        .agg(pl.col("victim").sum().alias("victims"), pl.col("victim").mean().alias("share"))
-        .filter(pl.col("victims") >= FEWEST)
+        .agg(
+            pl.col("is_victim").sum().alias("victims"),
+            pl.col("is_victim").mean().alias("share"),
+        )
+        .filter(pl.col("victims") >= MIN_VICTIMS)
         .sort("share", "victims", "merchant_id", descending=[True, True, False])
     )
-    spent = payments.filter(kind).group_by("merchant_id").len().sort("len", "merchant_id")
-    many = shops.sort("victims", "merchant_id", descending=[True, False])
-    largest = payments.group_by("merchant_id").len().sort("len")
-    asks = (
-        f"the shop with the largest share of victims among its customers, of those with at least "
-        f"{FEWEST} victims"
-    )
+    n_frauds = payments.filter(is_type).group_by("merchant_id").len().sort("len", "merchant_id")
+    by_victims = merchants.sort("victims", "merchant_id", descending=[True, False])
+    by_size = payments.group_by("merchant_id").len().sort("len")
+    is_highest = pl.col("share") == pl.col("share").max()
     return Names(
-        frozenset(shops.filter(pl.col("share") == pl.col("share").max())["merchant_id"]),
+        frozenset(merchants.filter(is_highest)["merchant_id"]),
         tuple(payments["merchant_id"].unique().sort()),
-        asks,
+        "the merchant with the highest share of victims among its customers, of those with at "
+        f"least {MIN_VICTIMS} victims",
         {
-            "There most of the copied cards were used. The question is where they were copied: "
-            "where had their owners paid before?": frozenset(spent["merchant_id"].tail(1)),
-            "There are most victims, but a large shop has many customers of every kind. Take their "
-            "share among the shop's customers.": frozenset(many["merchant_id"].head(1)),
-            "That is the shop with most payments of all. Take the share of victims among a shop's "
-            "customers.": frozenset(largest["merchant_id"].tail(1)),
+            "Most of the copied cards were used there. The question is where they were copied: "
+            "where had their owners paid before?": frozenset(n_frauds["merchant_id"].tail(1)),
+            "This merchant has the most victims, but a large merchant has many customers of every "
+            "kind. Use the share of victims among its customers.": frozenset(
+                by_victims["merchant_id"].head(1)
+            ),
+            "This merchant has the most payments. Use the share of victims among the customers of "
+            "a merchant.": frozenset(by_size["merchant_id"].tail(1)),
         },
         any_of=True,
     )
@@ -261,63 +269,67 @@ def _source(known: Facts) -> Names:
 LESSON = Lesson(
     "02",
     "fraud_patterns",
-    facts,
-    handed_out,
+    make_facts,
+    student_data,
     (
         Exercise(
             "02.1",
             "patterns",
             (
-                "Look at one column at a time: the amounts, then the times between payments, then "
-                "devices and places. Which one changes?",
-                "hours_since_last tells bursts (minutes) and sleeping cards (weeks); amount tells "
-                "testing, limits and spikes; device_id tells a takeover.",
-                "The first rows are the customer's ordinary life: compare what comes after.",
+                "Look at one column at a time: first the amounts, then the times between payments, "
+                "then devices and places. Which one changes?",
+                "hours_since_last reveals bursts (minutes) and dormant cards (weeks); amount "
+                "reveals testing, limits and spikes; device_id reveals a takeover.",
+                "The first rows are the customer's usual behaviour: compare the later rows with "
+                "them.",
             ),
-            _which,
+            _grade_patterns,
         ),
         Exercise(
             "02.2",
             "by_type",
             (
                 "Only payments with is_fraud have a fraud_type.",
-                "group by fraud_type, then count rows and add up amounts.",
+                "Group by fraud_type, then count the rows and sum the amounts.",
                 'In pandas: .groupby("fraud_type").agg(frauds=("amount", "size"), …).',
             ),
-            _by_type,
+            _grade_by_type,
         ),
         Exercise(
             "02.3",
-            "too_fast",
+            "n_too_fast",
             (
-                "Speed is distance over time; distance_from_last is in kilometres.",
+                "Speed is distance divided by time; distance_from_last is in kilometres.",
                 "time_since_last_transaction is in seconds.",
-                "Where one of both is missing, nothing is known, and the rule does not find it.",
+                "If one of the two is missing, the speed is unknown and the rule does not select "
+                "the payment.",
             ),
-            _journeys,
+            _grade_n_too_fast,
         ),
         Exercise(
             "02.4",
-            "worth",
+            "precision_recall",
             (
-                "Precision stands on what the rule finds, recall on what it should find.",
-                "For precision: among the payments that are too fast, the mean of is_fraud.",
-                "For recall: among the frauds of impossible_travel, the share that is too fast. A "
-                "journey there has one jump, and often several payments.",
+                "The denominator of precision is what the rule selects; that of recall is what it "
+                "should select.",
+                "For precision: the mean of is_fraud among the payments that are too fast.",
+                "For recall: the share of the impossible_travel frauds that are too fast. Such a "
+                "journey has one jump and often several payments.",
             ),
-            _rule,
+            _grade_rule,
         ),
         Exercise(
             "02.5",
-            "copied_at",
+            "compromised_merchant",
             (
-                "Victims are the customers with a fraud of compromised_merchant. Somewhere they "
-                "had all paid before.",
-                "Take genuine payments with card_present, each pair of merchant and customer once.",
-                "For each merchant: how many different customers, and how many of them victims? A "
-                "shop with few victims may be chance: leave it out.",
+                "Victims are the customers with a fraud of type compromised_merchant. All of them "
+                "had paid at the same merchant before.",
+                "Select the genuine payments with card_present, and count each pair of merchant "
+                "and customer once.",
+                "For each merchant: how many different customers does it have, and how many of "
+                "them are victims? Exclude merchants with few victims, which may be due to chance.",
             ),
-            _source,
+            _grade_compromised_merchant,
         ),
     ),
 )

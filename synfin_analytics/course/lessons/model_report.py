@@ -1,4 +1,4 @@
-"""Exercises to lesson 07: read a model report, and say what one may sign."""
+"""Exercises for lesson 07: read a model report, and decide which statements it supports."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from synfin_analytics._core.formatting import format_percent
 from synfin_analytics.baseline import fit_baseline
 from synfin_analytics.course.exercise import Exercise, Lesson
 from synfin_analytics.course.graders import Names, Number, Numbers, Table, share
-from synfin_analytics.course.lessons.worlds import (
-    as_known_today,
+from synfin_analytics.course.lessons._data import (
+    card_precision,
+    make_world,
     roc_auc,
-    top_cards,
-    wilson,
-    world,
+    wilson_interval,
+    with_labels_as_of_today,
 )
 
 if TYPE_CHECKING:
@@ -27,219 +27,235 @@ if TYPE_CHECKING:
     from synfin_analytics.simulation import Simulation
 
 MODEL = ("scorecard", "1.0")
-PLACES = 10
+K = 10
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A sentence about the model, whether the report supports it, and a question to decide."""
+
+    text: str
+    is_supported: bool
+    question: str
 
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """A world, its payments as known today, and what a model said of the last ones."""
+    """A world, its payments with today's labels, and a model's predictions of the last ones."""
 
-    made: Simulation
+    world: Simulation
     payments: pl.DataFrame
     predictions: pl.DataFrame
-    statements: dict[str, tuple[str, bool, str]]
+    statements: dict[str, Statement]
 
     @property
     def scored(self) -> pl.DataFrame:
-        """Predicted payments."""
-        said = self.predictions.select(
-            "transaction_id", "prediction", pl.col("fraud_probability").alias("score")
-        )
-        return said.join(self.payments, on="transaction_id", maintain_order="left")
+        """Payments with a prediction."""
+        return _join_scores(self.predictions, self.payments)
+
+    @property
+    def labelled(self) -> pl.DataFrame:
+        """Payments with a prediction and a known label."""
+        return self.scored.filter(pl.col("is_fraud").is_not_null())
 
 
 @functools.lru_cache(maxsize=3)
-def facts(seed: int) -> Facts:
-    """Make the data of a student."""
-    made = world(seed, customers=450, days=90)
-    payments = as_known_today(made.transactions)
+def make_facts(seed: int) -> Facts:
+    """Generate the data of a student."""
+    world = make_world(seed, customers=450, days=90)
+    payments = with_labels_as_of_today(world.transactions)
     name, version = MODEL
-    predictions = fit_baseline(
-        payments, name=name, version=version, train_fraction=0.45
-    ).predictions
-    without = Facts(made, payments, predictions, {})
-    return Facts(made, payments, predictions, _statements(without.scored, seed))
+    model = fit_baseline(payments, name=name, version=version, train_fraction=0.45)
+    statements = _make_statements(_join_scores(model.predictions, payments), seed)
+    return Facts(world, payments, model.predictions, statements)
 
 
-def _statements(scored: pl.DataFrame, seed: int) -> dict[str, tuple[str, bool, str]]:
-    """Sentences by letter: their text, whether they are true, and a question about them."""
+def _join_scores(predictions: pl.DataFrame, payments: pl.DataFrame) -> pl.DataFrame:
+    scores = predictions.select(
+        "transaction_id", "prediction", pl.col("fraud_probability").alias("score")
+    )
+    return scores.join(payments, on="transaction_id", maintain_order="left")
+
+
+def _make_statements(scored: pl.DataFrame, seed: int) -> dict[str, Statement]:
+    """Return statements by letter, of which three or four are supported."""
     random = np.random.default_rng(seed)
-    pairs = [*_pairs(scored)]
-    true = random.permutation([True] * 3 + [False] * (len(pairs) - 3))
+    pairs = [*_statement_pairs(scored)]
+    is_supported = random.permutation([True] * 3 + [False] * (len(pairs) - 3))
     if random.integers(2):
-        true = ~true
+        is_supported = ~is_supported
     order = random.permutation(len(pairs))
-    return {
-        letter: (pairs[at][0] if is_true else pairs[at][1], bool(is_true), pairs[at][2])
-        for letter, at, is_true in zip("ABCDEFG", order, true, strict=True)
-    }
+    statements = {}
+    for letter, position, supported in zip("ABCDEFG", order, is_supported, strict=True):
+        correct, wrong, question = pairs[position]
+        statements[letter] = Statement(correct if supported else wrong, bool(supported), question)
+    return statements
 
 
-def _pairs(scored: pl.DataFrame) -> Iterator[tuple[str, str, str]]:
-    """Write a true and a false sentence of each thing, and a question that tells them apart."""
-    rows = scored.filter(pl.col("is_fraud").is_not_null())
-    fraud, alert = rows["is_fraud"], rows["prediction"]
-    hits, alerts, frauds = (int(one.sum()) for one in (fraud & alert, alert, fraud))
+def _statement_pairs(scored: pl.DataFrame) -> Iterator[tuple[str, str, str]]:
+    """Yield a correct and a wrong statement on each topic, and a question to tell them apart."""
+    labelled = scored.filter(pl.col("is_fraud").is_not_null())
+    fraud, alert = labelled["is_fraud"], labelled["prediction"]
+    hits, alerts, frauds = (int(column.sum()) for column in (fraud & alert, alert, fraud))
     precision, recall = format_percent(hits / alerts), format_percent(hits / frauds)
-    low, high = (format_percent(end) for end in wilson(hits, frauds))
-    area = format_percent(roc_auc(rows["score"].to_numpy(), fraud.to_numpy().astype(bool)))
-    unlabelled = f"{len(scored) - len(rows):,}"
+    low, high = (format_percent(end) for end in wilson_interval(hits, frauds))
+    auc = format_percent(roc_auc(labelled["score"].to_numpy(), fraud.to_numpy().astype(bool)))
+    n_unlabelled = f"{len(scored) - len(labelled):,}"
     yield (
-        f"Of the alerts, {precision} are fraud.",
-        f"Of the frauds, {precision} are found.",
-        "of what is it a share, of the alerts or of the frauds?",
+        f"{precision} of the alerts are fraud.",
+        f"{precision} of the frauds are detected.",
+        "is this a share of the alerts or of the frauds?",
     )
     yield (
-        f"Of the frauds, {recall} are found.",
-        f"Of the alerts, {recall} are fraud.",
-        "of what is it a share, of the frauds or of the alerts?",
+        f"{recall} of the frauds are detected.",
+        f"{recall} of the alerts are fraud.",
+        "is this a share of the frauds or of the alerts?",
     )
     yield (
-        f"Alerts at random would be right in {format_percent(frauds / len(rows))} of the cases.",
-        "Alerts at random would be right in half of the cases.",
-        "how often does chance hit what is that rare?",
+        f"{format_percent(frauds / len(labelled))} of random alerts would be correct.",
+        "Half of random alerts would be correct.",
+        "how often is a random alert correct when fraud is this rare?",
     )
     yield (
-        f"Of a fraud and a genuine payment, the fraud has the higher score in {area} of the pairs.",
-        f"The model judges {area} of the payments right.",
-        "does the area under the ROC curve count payments, or pairs?",
+        f"In {auc} of the pairs of a fraud and a genuine payment, the fraud has the higher score.",
+        f"The model classifies {auc} of the payments correctly.",
+        "does the area under the ROC curve count payments or pairs?",
     )
     yield (
-        f"Recall is {recall}; from other customers of the same kind it could well be anything "
-        f"from {low} to {high}.",
-        f"Recall is {recall}; for 95 of 100 customers it is from {low} to {high}.",
-        "is the interval about single customers, or about how sure the recall is?",
+        f"Recall is {recall}; for other customers of the same kind, any value from {low} to {high} "
+        "would be plausible.",
+        f"Recall is {recall}; for 95 of 100 customers, it is between {low} and {high}.",
+        "does the interval describe single customers, or the uncertainty of the recall?",
     )
     yield (
-        f"{unlabelled} predicted payments have no label, and count neither as fraud nor as "
-        "genuine.",
-        f"{unlabelled} predicted payments have no label, and count as genuine.",
-        "what happens to payments whose case is not closed?",
+        f"{n_unlabelled} payments with a prediction have no label; they count neither as fraud nor "
+        "as genuine.",
+        f"{n_unlabelled} payments with a prediction have no label; they count as genuine.",
+        "how does the report treat payments whose case is still open?",
     )
     yield (
-        "The cheapest threshold was chosen on the payments it is reported on; on new ones expect "
-        "it to cost more.",
-        "The cheapest threshold was chosen on the payments it is reported on; on new ones it costs "
-        "the same.",
-        "what do the limits of the report say of thresholds that were chosen on its rows?",
+        "The cheapest threshold was chosen on the payments it is reported on; expect a higher cost "
+        "on new payments.",
+        "The cheapest threshold was chosen on the payments it is reported on; expect the same cost "
+        "on new payments.",
+        "what do the caveats of the report say about thresholds that were chosen on its payments?",
     )
 
 
-def handed_out(known: Facts) -> dict[str, tuple[Any, str]]:
-    """Give the name of the model, and the sentences."""
+def student_data(facts: Facts) -> dict[str, tuple[Any, str]]:
+    """Return the name of the model, and the statements."""
     return {
         "model": (MODEL, "name and version of the model; its predictions are in the database"),
         "statements": (
-            {letter: text for letter, (text, _, _) in known.statements.items()},
-            "what somebody wrote about it, by letter",
+            {letter: statement.text for letter, statement in facts.statements.items()},
+            "statements about the model, by letter",
         ),
     }
 
 
-def prepare(known: Facts) -> None:
-    """Load what the database of the lesson has from the beginning."""
+def prepare(facts: Facts) -> None:
+    """Load the tables of the lesson into its database."""
     from synfin_analytics.io.load import load_df
 
-    load_df(known.made.customers, "customers", progress=False)
-    load_df(known.made.merchants, "merchants", progress=False)
-    load_df(known.payments, "transactions", progress=False)
-    load_df(known.predictions, "model_predictions", progress=False)
+    load_df(facts.world.customers, "customers", progress=False)
+    load_df(facts.world.merchants, "merchants", progress=False)
+    load_df(facts.payments, "transactions", progress=False)
+    load_df(facts.predictions, "model_predictions", progress=False)
 
 
-def _labelled(known: Facts) -> pl.DataFrame:
-    return known.scored.filter(pl.col("is_fraud").is_not_null())
-
-
-def _promised(known: Facts) -> Number:
-    rows = _labelled(known)
-    frauds, promised = float(rows["is_fraud"].sum()), float(rows["score"].sum())
+def _grade_calibration_ratio(facts: Facts) -> Number:
+    labelled = facts.labelled
+    frauds, expected = float(labelled["is_fraud"].sum()), float(labelled["score"].sum())
     return Number(
-        promised / frauds,
-        "how many frauds the scores promise for each that came, on the labelled payments",
+        expected / frauds,
+        "the number of frauds that the scores predict, divided by the number of actual frauds, on "
+        "the labelled payments",
         {
-            "That adds up the scores of unlabelled payments too, whose frauds nobody has counted "
-            "yet.": float(known.scored["score"].sum()) / frauds,
-            "That is how many came for each that was promised: take it the other way round.": (
-                frauds / promised
+            "This includes the scores of unlabelled payments, whose frauds are not counted "
+            "yet.": float(facts.scored["score"].sum()) / frauds,
+            "This is the inverse: divide the predicted number by the actual number.": (
+                frauds / expected
             ),
-            "Those are alerts for each fraud. A score of 0.02 promises two frauds in a hundred, "
-            "alert or not: add the scores up.": float(rows["prediction"].sum()) / frauds,
-            "That is how many frauds the scores promise in all. For each that came is asked "
-            "for.": promised,
+            "These are the alerts per fraud. A score of 0.02 predicts two frauds in a hundred "
+            "payments, alert or not: sum the scores.": float(labelled["prediction"].sum()) / frauds,
+            "This is the number of frauds that the scores predict. Divide it by the actual "
+            "number.": expected,
         },
     )
 
 
-def _weeks(known: Facts) -> Table:
+def _grade_by_week(facts: Facts) -> Table:
     week = pl.col("timestamp").dt.truncate("1w").dt.date().alias("week")
-    labelled = _labelled(known)
+    scored, labelled = facts.scored, facts.labelled
 
-    def table(every: pl.DataFrame, rated: pl.DataFrame, rate: pl.Expr) -> pl.DataFrame:
-        scores = every.group_by(week).agg(pl.col("score").mean().alias("mean_score"))
-        frauds = rated.group_by(week).agg(rate.alias("fraud_rate"))
+    def aggregate(for_score: pl.DataFrame, for_rate: pl.DataFrame, rate: pl.Expr) -> pl.DataFrame:
+        scores = for_score.group_by(week).agg(pl.col("score").mean().alias("mean_score"))
+        rates = for_rate.group_by(week).agg(rate.alias("fraud_rate"))
         weeks = labelled.select(week.unique())
-        return weeks.join(scores, on="week").join(frauds, on="week").sort("week")
+        return weeks.join(scores, on="week").join(rates, on="week").sort("week")
 
     fraud = pl.col("is_fraud").cast(pl.Float64)
     return Table(
-        table(known.scored, labelled, fraud.mean()),
+        aggregate(scored, labelled, fraud.mean()),
         "week",
         ("mean_score", "fraud_rate"),
-        "for each week with a label, by its Monday, the mean score of all predicted payments and "
-        "the fraud rate of the labelled ones",
+        "the mean score of all payments with a prediction and the fraud rate of the labelled ones, "
+        "for each week with a label, by its Monday",
         shares=("mean_score", "fraud_rate"),
         mistakes={
-            "The fraud rate takes unlabelled payments for genuine ones: the last weeks look better "
-            "than they are.": table(known.scored, known.scored, fraud.fill_null(0).mean()),
-            "The mean score is of labelled payments only. A score needs no label: take all "
-            "predicted ones.": table(labelled, labelled, fraud.mean()),
-            "That is the number of frauds, not their rate.": table(
-                known.scored, labelled, fraud.sum()
+            "The fraud rate counts unlabelled payments as genuine, so that the last weeks look "
+            "better than they are.": aggregate(scored, scored, fraud.fill_null(0).mean()),
+            "The mean score is of labelled payments only. A score needs no label: include all "
+            "payments with a prediction.": aggregate(labelled, labelled, fraud.mean()),
+            "This is the number of frauds instead of their rate.": aggregate(
+                scored, labelled, fraud.sum()
             ),
         },
     )
 
 
-def _reached(known: Facts) -> Numbers:
-    rows = _labelled(known)
-    value, ceiling = top_cards(rows, PLACES)
-    without = top_cards(rows, PLACES, block=False)
-    twenty = top_cards(rows, 20)
-    asks = (
-        f"card precision@{PLACES}, and its ceiling: what a perfect ranking would have reached, "
-        "as means over the days"
+def _grade_card_precision(facts: Facts) -> Numbers:
+    labelled = facts.labelled
+    value, maximum = card_precision(labelled, K)
+    task = (
+        f"card precision@{K} and its maximum, which a perfect ranking would achieve, as means over "
+        "the days"
     )
     return Numbers(
-        {"reached": share(value, asks), "ceiling": share(ceiling, asks)},
-        asks,
+        {"value": share(value, task), "maximum": share(maximum, task)},
+        task,
         {
-            "That is for 20 customers a day, as the report shows it by itself. The team has time "
-            f"for {PLACES}: alerts_per_day={PLACES}.": twenty,
-            "That finds the same customers again on later days. Those found are blocked.": without,
-            "The first is right. The ceiling is not 1: on most days there are fewer victims than "
+            "This is for 20 customers per day, the default of the report. The team can call "
+            f"{K}: alerts_per_day={K}.": card_precision(labelled, 20),
+            "This detects the same customers again on later days. Detected customers are "
+            "blocked.": card_precision(labelled, K, block=False),
+            "The first is correct. The maximum is not 1: on most days there are fewer victims than "
             "calls.": (value, 1.0),
-            "The second is the share of the ceiling that is reached. The ceiling itself is asked "
-            "for.": (value, value / ceiling),
+            "The second is the achieved share of the maximum. The exercise asks for the maximum "
+            "itself.": (value, value / maximum),
         },
     )
 
 
-def _signed(known: Facts) -> Names:
-    true = frozenset(letter for letter, (_, right, _) in known.statements.items() if right)
-    every = frozenset(known.statements)
+def _grade_supported(facts: Facts) -> Names:
+    letters = frozenset(facts.statements)
+    supported = frozenset(
+        letter for letter, statement in facts.statements.items() if statement.is_supported
+    )
     return Names(
-        true,
-        tuple(sorted(every)),
-        "the letters of the sentences that follow from the report",
+        supported,
+        tuple(sorted(letters)),
+        "the letters of the statements that the report supports",
         {
-            "Those are the ones that do not follow. Which can be signed?": every - true,
-            "Not all of them follow from the report. Ask of each number: of what is it a "
-            "share?": every,
+            "These are the statements that the report does not support. The exercise asks for the "
+            "others.": letters - supported,
+            "The report does not support all of them. Ask of each number: of what is it a "
+            "share?": letters,
         },
         {
-            letter: f"{letter} does not follow from the report: {question}"
-            for letter, (_, right, question) in known.statements.items()
-            if not right
+            letter: f"The report does not support {letter}: {statement.question}"
+            for letter, statement in facts.statements.items()
+            if not statement.is_supported
         },
     )
 
@@ -247,52 +263,53 @@ def _signed(known: Facts) -> Names:
 LESSON = Lesson(
     "07",
     "model_report",
-    facts,
-    handed_out,
+    make_facts,
+    student_data,
     (
         Exercise(
             "07.1",
-            "promised",
+            "calibration_ratio",
             (
-                "If scores are honest probabilities, their sum is the number of frauds to expect.",
-                "read_df gets the predictions: fraud_probability is the score, ground_truth what "
-                "came true, NULL where the case is open.",
-                "sum(fraud_probability) over count(*) FILTER (WHERE ground_truth), both of rows "
-                "whose ground_truth is known.",
+                "If scores are calibrated probabilities, their sum is the expected number of "
+                "frauds.",
+                "read_df reads the predictions: fraud_probability is the score, ground_truth the "
+                "label, NULL while the case is open.",
+                "sum(fraud_probability) divided by count(*) FILTER (WHERE ground_truth), both for "
+                "rows with a known ground_truth.",
             ),
-            _promised,
+            _grade_calibration_ratio,
         ),
         Exercise(
             "07.2",
             "by_week",
             (
-                "report.weeks has a row for each week, and more columns than are asked for.",
-                "Its timestamp is the Monday: call it week.",
-                "Weeks without any label have no fraud rate: leave them out.",
+                "report.weeks has a row for each week, and more columns than you need.",
+                "Its timestamp is the Monday: name it week.",
+                "Weeks without any label have no fraud rate: exclude them.",
             ),
-            _weeks,
+            _grade_by_week,
         ),
         Exercise(
             "07.3",
-            "calls",
+            "card_precision",
             (
-                "report.cards is what comes of calling the most suspicious customers each day.",
-                f"How many are called a day is asked for with alerts_per_day={PLACES}.",
-                "It has a value and a ceiling.",
+                "report.cards is the result of calling the most suspicious customers each day.",
+                f"alerts_per_day={K} sets the number of calls.",
+                "It has value and max_achievable.",
             ),
-            _reached,
+            _grade_card_precision,
         ),
         Exercise(
             "07.4",
-            "to_sign",
+            "supported",
             (
-                "Look each number up in the report: what stands above and what below its line?",
-                "print(report) has the summary in words; report.caveats what the numbers cannot "
-                "tell.",
-                "Precision is of the alerts, recall of the frauds, the ROC area of pairs; an "
-                "interval is of the metric.",
+                "Look up each number in the report: what are its numerator and denominator?",
+                "print(report) prints the summary; report.caveats lists what the numbers cannot "
+                "show.",
+                "Precision is a share of the alerts, recall of the frauds, the ROC area of pairs; "
+                "an interval is of the metric.",
             ),
-            _signed,
+            _grade_supported,
         ),
     ),
     database="exercise_07",

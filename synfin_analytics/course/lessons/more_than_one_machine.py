@@ -1,4 +1,4 @@
-"""Exercises to lesson 08: what can be counted apart and added up, and what cannot."""
+"""Exercises for lesson 08: what can be aggregated from parts, and what cannot."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ import polars as pl
 
 from synfin_analytics.course.exercise import Exercise, Lesson
 from synfin_analytics.course.graders import Number, Numbers, Table, share
-from synfin_analytics.course.lessons.worlds import (
-    as_known_today,
-    rates,
+from synfin_analytics.course.lessons._data import (
+    fraud_rates,
+    make_scored_payments,
     roc_auc,
-    scored,
-    wilson,
+    wilson_interval,
+    with_labels_as_of_today,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Days in each file, the last takes what is left: the machines have unequal parts.
+#: Days in each file, the remaining ones in the last: the parts have different sizes.
 _DAYS = (23, 12, 6, 3)
 _CLOSED_AFTER = 2
 _COLUMNS = ("transaction_id", "customer_id", "timestamp", "amount", "channel", "score", "is_fraud")
@@ -40,160 +40,161 @@ class Facts:
 
     @property
     def payments(self) -> pl.DataFrame:
-        """All of them."""
+        """All payments."""
         return pl.concat(self.parts)
 
-    def mean_of(self, value: Callable[[pl.DataFrame], float]) -> float:
-        """Mean of what each machine's labelled payments give, where that is defined."""
+    def mean_over_machines(self, compute: Callable[[pl.DataFrame], float]) -> float:
+        """Return the mean of a metric of the labelled payments over the machines with frauds."""
         labelled = [part.filter(pl.col("is_fraud").is_not_null()) for part in self.parts]
-        values = [value(part) for part in labelled if part["is_fraud"].sum()]
-        return float(np.mean(values))
+        return float(np.mean([compute(part) for part in labelled if part["is_fraud"].sum()]))
 
 
 @functools.lru_cache(maxsize=3)
-def facts(seed: int) -> Facts:
-    """Make the data of a student."""
-    rows = as_known_today(scored(seed), _CLOSED_AFTER).select(_COLUMNS)
-    rows = rows.filter(pl.col("channel") != "phone")
-    day = (pl.col("timestamp") - rows["timestamp"].min()).dt.total_days()
+def make_facts(seed: int) -> Facts:
+    """Generate the data of a student."""
+    payments = with_labels_as_of_today(make_scored_payments(seed), _CLOSED_AFTER).select(_COLUMNS)
+    payments = payments.filter(pl.col("channel") != "phone")
+    day = (pl.col("timestamp") - payments["timestamp"].min()).dt.total_days()
     ends = np.cumsum(_DAYS)
-    part = sum((day >= int(end)).cast(pl.Int32) for end in ends)
-    return Facts(tuple(rows.filter(part == number) for number in range(len(ends) + 1)))
+    machine = sum((day >= int(end)).cast(pl.Int32) for end in ends)
+    return Facts(tuple(payments.filter(machine == number) for number in range(len(ends) + 1)))
 
 
-def handed_out(known: Facts) -> dict[str, tuple[Any, str]]:
-    """Write a Parquet file for each machine; it goes when Python ends."""
+def student_data(facts: Facts) -> dict[str, tuple[Any, str]]:
+    """Write a Parquet file for each machine; they are removed when Python ends."""
     folder = Path(tempfile.mkdtemp(prefix="synfin-exercise-08-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    for number, part in enumerate(known.parts, 1):
+    counts = []
+    for number, part in enumerate(facts.parts, 1):
         part.write_parquet(folder / f"machine-{number}.parquet")
-    counts = [
-        {
-            "machine": number,
-            "labelled": part["is_fraud"].count(),
-            "frauds": int(part["is_fraud"].sum()),
-            "payments": len(part),
-            "amount": float(part["amount"].sum()),
-            "amount_squared": float((part["amount"] ** 2).sum()),
-        }
-        for number, part in enumerate(known.parts, 1)
-    ]
+        counts.append(
+            {
+                "machine": number,
+                "labelled": part["is_fraud"].count(),
+                "frauds": int(part["is_fraud"].sum()),
+                "payments": len(part),
+                "amount": float(part["amount"].sum()),
+                "amount_squared": float((part["amount"] ** 2).sum()),
+            }
+        )
     return {
-        "folder": (folder, f"{len(known.parts)} Parquet files of payments, one for each machine"),
-        "counts": (pl.DataFrame(counts).to_pandas(), "what each machine has counted and added up"),
+        "folder": (folder, f"{len(facts.parts)} Parquet files of payments, one for each machine"),
+        "counts": (pl.DataFrame(counts).to_pandas(), "counts and sums of each machine"),
     }
 
 
-def _by_channel(known: Facts) -> Table:
-    payments = known.payments
-    right = rates(payments, "channel")
-    each = pl.concat(
-        [rates(part, "channel").filter(pl.col("labelled") > 0) for part in known.parts]
+def _grade_by_channel(facts: Facts) -> Table:
+    payments = facts.payments
+    truth = fraud_rates(payments, "channel")
+    by_machine = pl.concat(
+        [fraud_rates(part, "channel").filter(pl.col("labelled") > 0) for part in facts.parts]
     )
-    means = each.group_by("channel").agg(pl.col("fraud_rate").mean())
-    counts = right.select("channel", "frauds")
-    as_genuine = rates(payments.with_columns(pl.col("is_fraud").fill_null(False)), "channel")
+    mean_rates = by_machine.group_by("channel").agg(pl.col("fraud_rate").mean())
     return Table(
-        right,
+        truth,
         "channel",
         ("frauds", "fraud_rate"),
-        "for each channel the number of frauds and the fraud rate, of the payments of all machines",
+        "the number of frauds and the fraud rate of each channel, for the payments of all machines",
         shares=("fraud_rate",),
         mistakes={
-            "The rates are means of the machines' rates. A machine with few payments then weighs "
-            "as much as one with many: add the counts up first.": counts.join(means, on="channel"),
-            "The rates take unlabelled payments for genuine ones: leave them out.": as_genuine,
-            "That is one machine only. There are more files in the folder.": rates(
-                known.parts[0], "channel"
+            "The rates are means of the machines' rates, in which a machine with few payments has "
+            "the same weight as one with many. Sum the counts first.": truth.select(
+                "channel", "frauds"
+            ).join(mean_rates, on="channel"),
+            "The rates count unlabelled payments as genuine: exclude them.": fraud_rates(
+                payments.with_columns(pl.col("is_fraud").fill_null(False)), "channel"
+            ),
+            "This is only one machine. The folder contains more files.": fraud_rates(
+                facts.parts[0], "channel"
             ),
         },
     )
 
 
-def _pooled(known: Facts) -> Numbers:
-    counted = [(int(p["is_fraud"].sum()), int(p["is_fraud"].count())) for p in known.parts]
-    some = [one for one in counted if one[1]]
-    frauds, labelled = (sum(one[place] for one in counted) for place in (0, 1))
-    low, high = wilson(frauds, labelled)
-    each = np.array([(one[0] / one[1], *wilson(*one)) for one in some]).mean(axis=0)
-    rate, total = frauds / labelled, len(known.payments)
-    asks = "the fraud rate of all machines together and its Wilson interval, from their counts"
+def _grade_pooled_rate(facts: Facts) -> Numbers:
+    counts = [(int(part["is_fraud"].sum()), int(part["is_fraud"].count())) for part in facts.parts]
+    frauds, labelled = (sum(column) for column in zip(*counts, strict=True))
+    rate, n_payments = frauds / labelled, len(facts.payments)
+    low, high = wilson_interval(frauds, labelled)
+    by_machine = [
+        (n_frauds / n_labelled, *wilson_interval(n_frauds, n_labelled))
+        for n_frauds, n_labelled in counts
+        if n_labelled
+    ]
+    mean_rate, mean_low, mean_high = map(float, np.mean(by_machine, axis=0))
+    task = "the fraud rate of all machines together and its Wilson interval, from their counts"
     return Numbers(
-        {"rate": share(rate, asks), "low": share(low, asks), "high": share(high, asks)},
-        asks,
+        {"rate": share(rate, task), "low": share(low, task), "high": share(high, task)},
+        task,
         {
-            "Those are means of the machines' rates and of the ends of their intervals. Add up "
-            "what they counted, and divide once.": tuple(map(float, each)),
-            "The rate is right. The interval is a mean of the machines' intervals: of all payments "
-            "together it is narrower.": (rate, float(each[1]), float(each[2])),
-            "Below the line stand labelled payments, not all payments.": (
-                frauds / total,
-                *wilson(frauds, total),
+            "These are means of the machines' rates and of their intervals. Sum the counts, then "
+            "divide once.": (mean_rate, mean_low, mean_high),
+            "The rate is correct. The interval is a mean of the machines' intervals; that of all "
+            "payments together is narrower.": (rate, mean_low, mean_high),
+            "The denominator is the number of labelled payments, not of all payments.": (
+                frauds / n_payments,
+                *wilson_interval(frauds, n_payments),
             ),
         },
     )
 
 
-def _customers(known: Facts) -> Number:
-    each = [part["customer_id"].n_unique() for part in known.parts]
+def _grade_n_customers(facts: Facts) -> Number:
+    by_machine = [part["customer_id"].n_unique() for part in facts.parts]
     return Number(
-        float(known.payments["customer_id"].n_unique()),
-        "how many different customers paid, over all machines",
+        float(facts.payments["customer_id"].n_unique()),
+        "the number of distinct customers over all machines",
         {
-            "A customer who appears on several machines was counted there each time. Different "
-            "ones cannot be added up: bring the customers together, then count.": float(sum(each)),
-            "That is the machine with most of them. There may be customers who paid only on "
-            "another.": float(max(each)),
-            "That is the number of payments. Customers are asked for.": float(len(known.payments)),
-            "That is the mean over the machines.": float(np.mean(each)),
+            "This counts a customer on every machine on which they appear. Distinct counts cannot "
+            "be summed: combine the customers, then count.": float(sum(by_machine)),
+            "This is the machine with the most customers. Some customers may appear only on "
+            "another machine.": float(max(by_machine)),
+            "This is the number of payments. Count customers.": float(len(facts.payments)),
+            "This is the mean over the machines.": float(np.mean(by_machine)),
         },
         kind="count",
     )
 
 
-def _spread(known: Facts) -> Numbers:
-    amount = known.payments["amount"].to_numpy()
-    each = [part["amount"].to_numpy() for part in known.parts]
-    mean, sd = float(amount.mean()), float(amount.std(ddof=1))
-    means = float(np.mean([one.mean() for one in each]))
-    spreads = float(np.mean([one.std(ddof=1) for one in each]))
-    asks = "mean and standard deviation of the amounts of all machines, from what each added up"
+def _grade_mean_and_std(facts: Facts) -> Numbers:
+    amount = facts.payments["amount"].to_numpy()
+    by_machine = [part["amount"].to_numpy() for part in facts.parts]
+    mean, std = float(amount.mean()), float(amount.std(ddof=1))
+    mean_of_means = float(np.mean([amounts.mean() for amounts in by_machine]))
+    mean_of_stds = float(np.mean([amounts.std(ddof=1) for amounts in by_machine]))
+    task = "mean and standard deviation of the amounts of all machines, from the machines' sums"
     return Numbers(
-        {"mean": Number(mean, asks), "deviation": Number(sd, asks, tolerance=1e-4 * sd)},
-        asks,
+        {"mean": Number(mean, task), "std": Number(std, task, tolerance=1e-4 * std)},
+        task,
         {
-            "Those are means over the machines. Add up payments, amounts and squares over the "
-            "machines first.": (means, spreads),
-            "The mean is right; the deviation is a mean over the machines. It follows from the "
-            "sum of the squares.": (mean, spreads),
-            "The mean is right; the second is the variance. The deviation is its root.": (
-                mean,
-                sd**2,
-            ),
-            "The mean is right. You forgot to take the square of the mean off: that is the root of "
-            "the mean square.": (mean, float(np.sqrt((amount**2).mean()))),
+            "These are means over the machines. First sum payments, amounts and squares over the "
+            "machines.": (mean_of_means, mean_of_stds),
+            "The mean is correct; the second is a mean of the machines' standard deviations. "
+            "Compute it from the sum of squares.": (mean, mean_of_stds),
+            "The mean is correct; the second is the variance. The standard deviation is its square "
+            "root.": (mean, std**2),
+            "The mean is correct; the second is the root of the mean square. Subtract the square "
+            "of the mean first.": (mean, float(np.sqrt((amount**2).mean()))),
         },
     )
 
 
-def _area(known: Facts) -> Number:
-    def of(frame: pl.DataFrame) -> float:
-        fraud = frame["is_fraud"].fill_null(False).to_numpy().astype(bool)
-        return roc_auc(frame["score"].to_numpy(), fraud)
+def _grade_roc_auc(facts: Facts) -> Number:
+    def compute(payments: pl.DataFrame) -> float:
+        fraud = payments["is_fraud"].fill_null(False).to_numpy().astype(bool)
+        return roc_auc(payments["score"].to_numpy(), fraud)
 
-    payments = known.payments
-    labelled = payments.filter(pl.col("is_fraud").is_not_null())
+    payments = facts.payments
+    is_labelled = pl.col("is_fraud").is_not_null()
     return Number(
-        of(labelled),
+        compute(payments.filter(is_labelled)),
         "the area under the ROC curve of the labelled payments of all machines",
         {
-            "That is the mean of the machines' areas. It never compares a fraud on one machine "
-            "with a genuine payment on another: count by score on each, then bring the counts "
-            "together.": known.mean_of(of),
-            "That takes unlabelled payments for genuine ones: leave them out.": of(payments),
-            "That is one machine only.": of(
-                known.parts[0].filter(pl.col("is_fraud").is_not_null())
-            ),
+            "This is the mean of the machines' areas. It never compares a fraud on one machine "
+            "with a genuine payment on another: count by score on each machine, then combine the "
+            "counts.": facts.mean_over_machines(compute),
+            "This counts unlabelled payments as genuine: exclude them.": compute(payments),
+            "This is only one machine.": compute(facts.parts[0].filter(is_labelled)),
         },
         kind="share",
     )
@@ -202,60 +203,61 @@ def _area(known: Facts) -> Number:
 LESSON = Lesson(
     "08",
     "more_than_one_machine",
-    facts,
-    handed_out,
+    make_facts,
+    student_data,
     (
         Exercise(
             "08.1",
             "by_channel",
             (
-                "fraud_rate takes lazy frames: the engine counts, only the counts come back.",
-                'pl.scan_parquet(folder / "*.parquet") is all files, none of them read yet.',
-                "A DuckDB relation, or a frame of Dask or Spark, would do as well.",
+                "fraud_rate accepts lazy frames: the engine counts, and only the counts are "
+                "returned.",
+                'pl.scan_parquet(folder / "*.parquet") scans all files without reading them.',
+                "A DuckDB relation, or a Dask or Spark DataFrame, would work as well.",
             ),
-            _by_channel,
+            _grade_by_channel,
         ),
         Exercise(
             "08.2",
-            "pooled",
+            "pooled_rate",
             (
-                "What can be added up? Counts can; rates and intervals cannot.",
-                "Frauds of all machines over labelled payments of all machines.",
-                "proportion_interval(frauds, labelled) is Wilson's.",
+                "What can be summed? Counts can; rates and intervals cannot.",
+                "Divide the frauds of all machines by the labelled payments of all machines.",
+                "proportion_interval(frauds, labelled) computes Wilson's interval.",
             ),
-            _pooled,
+            _grade_pooled_rate,
         ),
         Exercise(
             "08.3",
-            "customers",
+            "n_customers",
             (
                 "A customer may have paid on several machines.",
-                "How many customers there are on each does not say how many there are in all.",
+                "The numbers of customers on each machine do not determine the total number.",
                 'On the lazy frame: .select(pl.col("customer_id").n_unique()).collect().',
             ),
-            _customers,
+            _grade_n_customers,
         ),
         Exercise(
             "08.4",
-            "spread",
+            "mean_and_std",
             (
-                "data.counts has for each machine the payments, their amounts added up, and the "
-                "squares of the amounts added up.",
+                "data.counts has the number of payments, the sum of the amounts and the sum of "
+                "their squares for each machine.",
                 "Variance = (sum of squares - n · mean²) / (n - 1).",
-                "The deviation is the root of the variance; n, sums and squares are of all "
-                "machines.",
+                "The standard deviation is the square root of the variance; n and the sums are "
+                "over all machines.",
             ),
-            _spread,
+            _grade_mean_and_std,
         ),
         Exercise(
             "08.5",
-            "area",
+            "roc_auc",
             (
                 "The area counts pairs of a fraud and a genuine payment, wherever they are stored.",
-                "evaluate takes lazy frames too: what travels are counts by score.",
+                "evaluate accepts lazy frames as well: only counts by score are transferred.",
                 'evaluate(pl.scan_parquet(…), score="score").roc_auc.',
             ),
-            _area,
+            _grade_roc_auc,
         ),
     ),
 )

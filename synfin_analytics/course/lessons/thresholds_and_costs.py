@@ -1,4 +1,4 @@
-"""Exercises to lesson 05: a threshold for a budget, for a cost, and what it gives elsewhere."""
+"""Exercises for lesson 05: choose thresholds for a budget or by cost, and report them."""
 
 from __future__ import annotations
 
@@ -11,230 +11,236 @@ import polars as pl
 
 from synfin_analytics.course.exercise import Exercise, Lesson
 from synfin_analytics.course.graders import Number
-from synfin_analytics.course.lessons.worlds import scored, top_cards
+from synfin_analytics.course.lessons._data import card_precision, make_scored_payments
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
     Bools = NDArray[np.bool_]
 
-BUDGET = 12
+ALERTS_PER_DAY = 12
 COST_PER_ALERT = 6.0
 RECOVERY_RATE = 0.5
-PLACES = 10
-ELSEWHERE = 0.001
+K = 10
+OTHER_PREVALENCE = 0.001
 _COLUMNS = ("transaction_id", "customer_id", "timestamp", "amount", "score", "is_fraud")
 
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """Scored payments of two periods, one after the other."""
+    """Scored payments of two consecutive periods."""
 
     validation: pl.DataFrame
     test: pl.DataFrame
 
 
 @functools.lru_cache(maxsize=3)
-def facts(seed: int) -> Facts:
-    """Make the data of a student: a simple model's scores on what came after its training."""
-    rows = scored(seed).select(_COLUMNS)
+def make_facts(seed: int) -> Facts:
+    """Generate the data of a student: a model's scores of the payments after its training."""
+    payments = make_scored_payments(seed).select(_COLUMNS)
     day = pl.col("timestamp").dt.date()
-    days = rows.select(day.unique().sort()).to_series()
+    days = payments.select(day.unique().sort()).to_series()
     first, middle = days[1], days[len(days) // 2]
-    return Facts(
-        rows.filter(day.is_between(first, middle, closed="left")), rows.filter(day >= middle)
-    )
+    is_validation = day.is_between(first, middle, closed="left")
+    return Facts(payments.filter(is_validation), payments.filter(day >= middle))
 
 
-def handed_out(known: Facts) -> dict[str, tuple[Any, str]]:
-    """Give frames of pandas."""
-    words = "a model's scores of {:,} payments in {} days, and what came true"
+def student_data(facts: Facts) -> dict[str, tuple[Any, str]]:
+    """Return pandas DataFrames."""
+
+    def describe(payments: pl.DataFrame, purpose: str) -> str:
+        n_days = payments["timestamp"].dt.date().n_unique()
+        return f"{len(payments):,} payments of {n_days} days with scores and labels, {purpose}"
+
+    validation, test = facts.validation, facts.test
     return {
-        name: (
-            frame.to_pandas(),
-            words.format(len(frame), frame["timestamp"].dt.date().n_unique()) + more,
-        )
-        for name, frame, more in (
-            ("validation", known.validation, ": here thresholds are chosen"),
-            ("test", known.test, ", later: here they are reported"),
-        )
+        "validation": (validation.to_pandas(), describe(validation, "for choosing thresholds")),
+        "test": (test.to_pandas(), describe(test, "later, for reporting results")),
     }
 
 
-def _arrays(frame: pl.DataFrame) -> tuple[Floats, Bools, Floats]:
+def _arrays(payments: pl.DataFrame) -> tuple[Floats, Bools, Floats]:
     return (
-        frame["score"].to_numpy(),
-        frame["is_fraud"].to_numpy().astype(bool),
-        frame["amount"].to_numpy(),
+        payments["score"].to_numpy(),
+        payments["is_fraud"].to_numpy().astype(bool),
+        payments["amount"].to_numpy(),
     )
 
 
-def _snap(score: Floats) -> Any:
-    """Thresholds between the same two scores raise the same alerts: take the upper score."""
+def _normalizer(score: Floats) -> Callable[[float], float]:
+    """Return a function that maps thresholds with the same alerts to one score."""
     scores = np.unique(score)
 
-    def snapped(threshold: float) -> float:
-        place = int(np.searchsorted(scores, threshold - 1e-12))
-        return float(scores[place]) if place < len(scores) else float("inf")
+    def normalize(threshold: float) -> float:
+        position = int(np.searchsorted(scores, threshold - 1e-12))
+        return float(scores[position]) if position < len(scores) else float("inf")
 
-    return snapped
+    return normalize
 
 
-def _for_alerts(score: Floats, alerts: float) -> float:
-    """Lowest threshold that raises at most so many alerts."""
+def _threshold_for_alerts(score: Floats, max_alerts: float) -> float:
+    """Return the lowest threshold with at most so many alerts."""
     values, counts = np.unique(-score, return_counts=True)
-    within = int(np.searchsorted(np.cumsum(counts), alerts, side="right"))
-    return float(-values[within - 1]) if within else float("inf")
+    position = int(np.searchsorted(np.cumsum(counts), max_alerts, side="right"))
+    return float(-values[position - 1]) if position else float("inf")
 
 
-def _budget(known: Facts) -> Number:
-    score, fraud, _ = _arrays(known.validation)
-    days = known.validation["timestamp"].dt.date().n_unique()
+def _grade_budget_threshold(facts: Facts) -> Number:
+    score, fraud, _ = _arrays(facts.validation)
+    test_score = facts.test["score"].to_numpy()
+    n_days = facts.validation["timestamp"].dt.date().n_unique()
+    n_test_days = facts.test["timestamp"].dt.date().n_unique()
     return Number(
-        _for_alerts(score, BUDGET * days),
-        f"the lowest threshold with at most {BUDGET} alerts a day, on average over the days of "
-        "validation",
+        _threshold_for_alerts(score, ALERTS_PER_DAY * n_days),
+        f"the lowest threshold with at most {ALERTS_PER_DAY} alerts per day, on average over the "
+        "days of validation",
         {
-            f"That raises at most {BUDGET} alerts in the whole period. The team can look at so "
-            "many on each day of it.": _for_alerts(score, BUDGET),
-            f"That finds {BUDGET} frauds a day. The budget is of alerts, false ones "
-            "included.": _for_alerts(score[fraud], BUDGET * days),
-            "That was chosen on test. There it would be known only afterwards: choose on "
-            "validation.": _for_alerts(
-                known.test["score"].to_numpy(),
-                BUDGET * known.test["timestamp"].dt.date().n_unique(),
-            ),
+            f"This raises at most {ALERTS_PER_DAY} alerts in the whole period. The team can review "
+            "this number on each day.": _threshold_for_alerts(score, ALERTS_PER_DAY),
+            f"This detects {ALERTS_PER_DAY} frauds per day. The budget includes false "
+            "alerts.": _threshold_for_alerts(score[fraud], ALERTS_PER_DAY * n_days),
+            "This was chosen on test, which is only known afterwards: choose it on "
+            "validation.": _threshold_for_alerts(test_score, ALERTS_PER_DAY * n_test_days),
         },
         kind="score",
-        normalize=_snap(score),
+        normalize=_normalizer(score),
     )
 
 
-def _costs(frame: pl.DataFrame, recovery: float = RECOVERY_RATE) -> tuple[Floats, Floats]:
-    """Each score as a threshold, the highest first, and what it costs."""
-    score, fraud, amount = _arrays(frame)
+def _cost_curve(
+    payments: pl.DataFrame, recovery_rate: float = RECOVERY_RATE
+) -> tuple[Floats, Floats]:
+    """Return each score as a threshold, the highest first, and its cost."""
+    score, fraud, amount = _arrays(payments)
     order = np.argsort(-score, kind="stable")
-    last = np.append(np.diff(score[order]) != 0, True)
-    alerts = np.arange(1, len(score) + 1)
-    caught = np.cumsum(np.where(fraud, amount, 0.0)[order])
-    cost = COST_PER_ALERT * alerts + caught[-1] - recovery * caught
-    return score[order][last], cost[last]
+    is_last = np.append(np.diff(score[order]) != 0, True)
+    n_alerts = np.arange(1, len(score) + 1)
+    detected = np.cumsum(np.where(fraud, amount, 0.0)[order])
+    cost = COST_PER_ALERT * n_alerts + detected[-1] - recovery_rate * detected
+    return score[order][is_last], cost[is_last]
 
 
-def _best(frame: pl.DataFrame, recovery: float = RECOVERY_RATE) -> float:
-    thresholds, costs = _costs(frame, recovery)
+def _cheapest_threshold(payments: pl.DataFrame, recovery_rate: float = RECOVERY_RATE) -> float:
+    thresholds, costs = _cost_curve(payments, recovery_rate)
     return float(thresholds[np.argmin(costs)])
 
 
-def _cheapest(known: Facts) -> Number:
-    score, fraud, _ = _arrays(known.validation)
-    thresholds, costs = _costs(known.validation)
-    hits = np.array([fraud[score >= one].sum() for one in thresholds[:400]])
-    alerts = np.array([(score >= one).sum() for one in thresholds[:400]])
+def _grade_cheapest_threshold(facts: Facts) -> Number:
+    score, fraud, _ = _arrays(facts.validation)
+    thresholds, costs = _cost_curve(facts.validation)
+    hits = np.array([fraud[score >= threshold].sum() for threshold in thresholds[:400]])
+    alerts = np.array([(score >= threshold).sum() for threshold in thresholds[:400]])
     f1 = 2 * hits / (alerts + fraud.sum())
     return Number(
-        _best(known.validation),
-        "the threshold of the lowest cost on validation",
+        _cheapest_threshold(facts.validation),
+        "the threshold with the lowest cost on validation",
         {
-            "That would be the cheapest if all of a caught fraud came back. Only the stated share "
-            "of it does.": _best(known.validation, 1.0),
-            "That was chosen on test: it is what one would have liked to know. Choose on "
-            "validation.": _best(known.test),
-            "That is the threshold of the best F1, which knows nothing of money.": float(
+            "This would be the cheapest if detected fraud were recovered in full. Only the given "
+            "share is recovered.": _cheapest_threshold(facts.validation, 1.0),
+            "This was chosen on test, with hindsight. Choose it on "
+            "validation.": _cheapest_threshold(facts.test),
+            "This is the threshold with the best F1, which ignores costs.": float(
                 thresholds[np.argmax(f1)]
             ),
-            "That is the dearest one. The lowest cost is asked for.": float(
+            "This is the most expensive threshold. The exercise asks for the lowest cost.": float(
                 thresholds[np.argmax(costs)]
             ),
         },
         kind="score",
-        normalize=_snap(score),
+        normalize=_normalizer(score),
     )
 
 
-def _cost_at(frame: pl.DataFrame, threshold: float, recovery: float = RECOVERY_RATE) -> float:
-    score, fraud, amount = _arrays(frame)
+def _cost_at(
+    payments: pl.DataFrame, threshold: float, recovery_rate: float = RECOVERY_RATE
+) -> float:
+    score, fraud, amount = _arrays(payments)
     alert = score >= threshold
     return float(
         COST_PER_ALERT * alert.sum()
         + amount[fraud & ~alert].sum()
-        + (1 - recovery) * amount[fraud & alert].sum()
+        + (1 - recovery_rate) * amount[fraud & alert].sum()
     )
 
 
-def _reported(known: Facts) -> Number:
-    chosen = _best(known.validation)
-    _, fraud, amount = _arrays(known.test)
+def _grade_cost_on_test(facts: Facts) -> Number:
+    threshold = _cheapest_threshold(facts.validation)
+    _, fraud, amount = _arrays(facts.test)
+    cost = _cost_at(facts.test, threshold)
     return Number(
-        _cost_at(known.test, chosen),
-        "what the threshold that was chosen on validation costs on test, in euros",
+        cost,
+        "the cost on test, in euros, of the threshold that was chosen on validation",
         {
-            "That is the cost on validation, where the threshold was chosen: there it flatters. "
-            "Report it on test.": _cost_at(known.validation, chosen),
-            "That is the lowest cost on test, of a threshold chosen there. Nobody could have "
-            "chosen it in time.": float(_costs(known.test)[1].min()),
-            "That is what was saved against no alert at all. The cost is asked for.": float(
+            "This is the cost on validation, where the threshold was chosen: it is optimistic. "
+            "Report the cost on test.": _cost_at(facts.validation, threshold),
+            "This is the lowest cost on test, of a threshold chosen there. It was not available "
+            "in time.": float(_cost_curve(facts.test)[1].min()),
+            "This is the saving compared with no alerts. The exercise asks for the cost.": float(
                 amount[fraud].sum()
             )
-            - _cost_at(known.test, chosen),
-            "That forgets the part of a caught fraud that does not come back.": _cost_at(
-                known.test, chosen, 1.0
+            - cost,
+            "This ignores the part of detected fraud that is not recovered.": _cost_at(
+                facts.test, threshold, 1.0
             ),
-            "That is only what the alerts cost. Fraud that was missed costs too.": COST_PER_ALERT
-            * float((known.test["score"] >= chosen).sum()),
+            "This is only the cost of the alerts. Missed fraud costs, too.": COST_PER_ALERT
+            * float((facts.test["score"] >= threshold).sum()),
         },
     )
 
 
-def _cards(known: Facts) -> Number:
-    test = known.test
+def _grade_card_precision(facts: Facts) -> Number:
+    test = facts.test
     daily = [
-        float(one.sort("score", descending=True).head(PLACES)["is_fraud"].sum()) / PLACES
-        for _, one in test.group_by(pl.col("timestamp").dt.date())
+        float(payments.sort("score", descending=True).head(K)["is_fraud"].sum()) / K
+        for _, payments in test.group_by(pl.col("timestamp").dt.date())
     ]
-    days = len(daily)
-    pooled = test.sort("score", descending=True)
+    n_days = len(daily)
+    ranked = test.sort("score", descending=True)
     return Number(
-        top_cards(test, PLACES)[0],
-        f"card precision@{PLACES} on test: among the {PLACES} most suspicious customers of each "
-        "day, the share with fraud, the mean over the days; found ones are blocked",
+        card_precision(test, K)[0],
+        f"card precision@{K} on test: the share with fraud among the {K} most suspicious customers "
+        "of each day, as a mean over the days; detected customers are blocked",
         {
-            "That ranks payments. A customer is called once, however many of their payments are "
+            "This ranks payments. A customer is called once, however many of their payments are "
             "suspicious: rank customers by their highest score of the day.": float(np.mean(daily)),
-            "That lets a customer who was found be found again on the days after. His card is "
-            "blocked: take them out of the pool.": top_cards(test, PLACES, block=False)[0],
-            f"That is of the first {PLACES} of the whole period. The team looks at so many each "
-            "day.": float(pooled.head(PLACES)["is_fraud"].sum()) / PLACES,
-            "That takes the highest scores of all days together. Each day has its own "
-            "ranking.": float(pooled.head(PLACES * days)["is_fraud"].sum()) / (PLACES * days),
-            "That is card precision on validation. Report it on test.": top_cards(
-                known.validation, PLACES
+            "This detects a customer again on later days. Their card is blocked: exclude detected "
+            "customers.": card_precision(test, K, block=False)[0],
+            f"This is of the first {K} of the whole period. The team reviews this number on each "
+            "day.": float(ranked.head(K)["is_fraud"].sum()) / K,
+            "This takes the highest scores of all days together. Each day has its own "
+            "ranking.": float(ranked.head(K * n_days)["is_fraud"].sum()) / (K * n_days),
+            "This is card precision on validation. Report it on test.": card_precision(
+                facts.validation, K
             )[0],
         },
         kind="share",
     )
 
 
-def _elsewhere(known: Facts) -> Number:
-    score, fraud, _ = _arrays(known.test)
-    alert = score >= _best(known.validation)
+def _grade_precision_elsewhere(facts: Facts) -> Number:
+    score, fraud, _ = _arrays(facts.test)
+    alert = score >= _cheapest_threshold(facts.validation)
     recall = float(alert[fraud].mean())
-    false = float(alert[~fraud].mean())
+    false_positive_rate = float(alert[~fraud].mean())
     precision = float(fraud[alert].mean())
-    hits = ELSEWHERE * recall
+    hits = OTHER_PREVALENCE * recall
     return Number(
-        hits / (hits + (1 - ELSEWHERE) * false),
+        hits / (hits + (1 - OTHER_PREVALENCE) * false_positive_rate),
         "the precision where one payment in 1,000 is fraud, at the same recall and the same "
-        "false-positive rate",
+        "false positive rate",
         {
-            "That is the precision here. Where fraud is rarer, the false alerts stay and the hits "
-            "become fewer.": precision,
-            "That scales the precision with the share of fraud. False alerts stand below the line "
-            "too: go by recall and false-positive rate.": precision * ELSEWHERE / fraud.mean(),
-            "That is the recall, which does not depend on how frequent fraud is.": recall,
-            "That gives genuine payments the weight 1; their share is what fraud leaves.": hits
-            / (hits + false),
+            "This is the precision here. Where fraud is rarer, there are fewer hits but as many "
+            "false alerts.": precision,
+            "This scales the precision with the share of fraud. The denominator also contains the "
+            "false alerts: use recall and false positive rate.": precision
+            * OTHER_PREVALENCE
+            / fraud.mean(),
+            "This is the recall, which does not depend on the prevalence of fraud.": recall,
+            "This weights genuine payments by 1; their share is one minus the prevalence.": hits
+            / (hits + false_positive_rate),
         },
         kind="share",
     )
@@ -243,62 +249,63 @@ def _elsewhere(known: Facts) -> Number:
 LESSON = Lesson(
     "05",
     "thresholds_and_costs",
-    facts,
-    handed_out,
+    make_facts,
+    student_data,
     (
         Exercise(
             "05.1",
-            "for_budget",
+            "budget_threshold",
             (
-                f"How many alerts do {BUDGET} a day make over all the days of validation?",
-                'The days: validation["timestamp"].dt.date.nunique().',
-                'evaluate(validation, score="score") knows threshold_for_alerts(number).',
+                f"How many alerts are {ALERTS_PER_DAY} per day over all days of validation?",
+                'The number of days: validation["timestamp"].dt.date.nunique().',
+                'evaluate(validation, score="score") has threshold_for_alerts(number).',
             ),
-            _budget,
+            _grade_budget_threshold,
         ),
         Exercise(
             "05.2",
-            "cheapest",
+            "cheapest_threshold",
             (
-                "Two things cost: looking at an alert, and fraud that is not saved.",
-                'evaluate needs to know the values: amount="amount".',
-                "best_threshold(cost_per_alert=…, recovery_rate=…) looks at every score.",
+                "Two things cost money: reviewing an alert, and fraud that is not recovered.",
+                'evaluate needs the amounts: amount="amount".',
+                "best_threshold(cost_per_alert=…, recovery_rate=…) evaluates every score.",
             ),
-            _cheapest,
+            _grade_cheapest_threshold,
         ),
         Exercise(
             "05.3",
             "cost_on_test",
             (
-                "The threshold stays the one that was chosen on validation.",
-                "Cost = alerts · cost of one + missed fraud + the lost part of caught fraud.",
-                "cost_curve(…) of the test has a row for each score there: take the last one whose "
+                "Keep the threshold that was chosen on validation.",
+                "Cost = alerts · cost per alert + missed fraud + unrecovered part of detected "
+                "fraud.",
+                "cost_curve(…) of the test has a row for each score: take the last one whose "
                 "threshold is at least yours.",
             ),
-            _reported,
+            _grade_cost_on_test,
         ),
         Exercise(
             "05.4",
-            "hits_a_day",
+            "card_precision",
             (
                 "A team calls customers, not payments.",
-                "Each customer of a day has the highest of their scores of that day.",
-                f'card_precision_at_k({PLACES}, entity="customer_id") blocks found ones; .value is '
-                "the mean.",
+                "The score of a customer on a day is the highest of their scores of that day.",
+                f'card_precision_at_k({K}, entity="customer_id") blocks detected customers; .value '
+                "is the mean.",
             ),
-            _cards,
+            _grade_card_precision,
         ),
         Exercise(
             "05.5",
-            "at_the_other_bank",
+            "precision_elsewhere",
             (
-                "Of 1,000 payments there, how many frauds does the threshold find, and how many "
-                "genuine payments does it alarm for?",
-                "Recall and false-positive rate are shares of the frauds and of the genuine "
-                "payments: they can be taken along.",
-                "precision_at_prevalence(share of fraud) does it, at the evaluation's threshold.",
+                "Of 1,000 payments there, how many frauds does the threshold detect, and for how "
+                "many genuine payments does it raise an alert?",
+                "Recall is a share of the frauds and the false positive rate a share of the "
+                "genuine payments: both stay the same.",
+                "precision_at_prevalence(prevalence) computes it at the evaluation's threshold.",
             ),
-            _elsewhere,
+            _grade_precision_elsewhere,
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""Exercises to lesson 04: split by time, predict, store, evaluate."""
+"""Exercises for lesson 04: split by time, predict, store, evaluate."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ import polars as pl
 from synfin_analytics.baseline import fit_baseline
 from synfin_analytics.course.exercise import Exercise, Lesson
 from synfin_analytics.course.graders import Number, Numbers, share
-from synfin_analytics.course.lessons.worlds import (
-    as_known_today,
+from synfin_analytics.course.lessons._data import (
     average_precision,
+    make_world,
     roc_auc,
-    wald,
-    wilson,
-    world,
+    wald_interval,
+    wilson_interval,
+    with_labels_as_of_today,
 )
 
 if TYPE_CHECKING:
     from synfin_analytics.baseline import BaselineModel
 
-_TRAIN, _DELAY, _TEST = 28, 7, 14
+_TRAIN_DAYS, _LABEL_DELAY, _TEST_DAYS = 28, 7, 14
 _DAY = dt.timedelta(days=1)
-#: A bank that closes its cases early: else most of the test would have no label.
+#: The bank closes its cases early: otherwise most of the test period would have no labels.
 _CLOSED_AFTER = 6
 
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """Customers, merchants, payments with labels as known today; a model and what it predicted."""
+    """Customers, merchants, payments with today's labels; a model and its predictions."""
 
     customers: pl.DataFrame
     merchants: pl.DataFrame
@@ -40,194 +40,203 @@ class Facts:
     model: BaselineModel
 
     @property
-    def predicted(self) -> pl.DataFrame:
-        """Predictions whose label is known."""
+    def labelled_predictions(self) -> pl.DataFrame:
+        """Predictions with a known label."""
         return self.model.predictions.filter(pl.col("ground_truth").is_not_null())
 
 
 @functools.lru_cache(maxsize=3)
-def facts(seed: int) -> Facts:
-    """Make the data of a student."""
-    made = world(seed, customers=700, days=90)
-    payments = as_known_today(made.transactions, _CLOSED_AFTER)
-    return Facts(made.customers, made.merchants, payments, fit_baseline(payments))
+def make_facts(seed: int) -> Facts:
+    """Generate the data of a student."""
+    world = make_world(seed, customers=700, days=90)
+    payments = with_labels_as_of_today(world.transactions, _CLOSED_AFTER)
+    return Facts(world.customers, world.merchants, payments, fit_baseline(payments))
 
 
-def handed_out(known: Facts) -> dict[str, tuple[Any, str]]:
-    """Give the payments, as a frame of polars."""
+def student_data(facts: Facts) -> dict[str, tuple[Any, str]]:
+    """Return the payments as a polars DataFrame."""
     return {
         "payments": (
-            known.payments,
-            f"{len(known.payments):,} payments of 90 days (polars); they are in the database too",
+            facts.payments,
+            f"{len(facts.payments):,} payments of 90 days (polars), also in the database",
         )
     }
 
 
-def prepare(known: Facts) -> None:
-    """Load what the database of the lesson has from the beginning."""
+def prepare(facts: Facts) -> None:
+    """Load the tables of the lesson into its database."""
     from synfin_analytics.io.load import load_df
 
-    load_df(known.customers, "customers", progress=False)
-    load_df(known.merchants, "merchants", progress=False)
-    load_df(known.payments, "transactions", progress=False)
+    load_df(facts.customers, "customers", progress=False)
+    load_df(facts.merchants, "merchants", progress=False)
+    load_df(facts.payments, "transactions", progress=False)
 
 
-def _split_rows(
-    known: Facts, delay: int = _DELAY, *, drop: bool = True
+def _split(
+    facts: Facts, label_delay: int = _LABEL_DELAY, *, drop_compromised: bool = True
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows to train and to test on; the test ends with the last day."""
-    payments = known.payments
-    end = payments["timestamp"].dt.truncate("1d").max() + _DAY  # type: ignore[operator]
-    begin = end - _TEST * _DAY
-    start = begin - (delay + _TRAIN) * _DAY
-    at, reported = pl.col("timestamp"), pl.col("timestamp") + delay * _DAY
-    training = payments.filter(
-        at.is_between(start, start + _TRAIN * _DAY, closed="left"),
+    """Return the training and test rows; the test period ends with the last day."""
+    payments = facts.payments
+    test_end = payments["timestamp"].dt.truncate("1d").max() + _DAY  # type: ignore[operator]
+    test_start = test_end - _TEST_DAYS * _DAY
+    train_start = test_start - (label_delay + _TRAIN_DAYS) * _DAY
+    train_end = train_start + _TRAIN_DAYS * _DAY
+    time = pl.col("timestamp")
+    label_known_at = time + label_delay * _DAY
+    train = payments.filter(
+        time.is_between(train_start, train_end, closed="left"),
         pl.col("is_fraud").is_not_null(),
-        reported <= begin,
+        label_known_at <= test_start,
     )
-    test = payments.filter(at.is_between(begin, end, closed="left"))
-    if drop:
+    test = payments.filter(time.is_between(test_start, test_end, closed="left"))
+    if drop_compromised:
         known_since = (
-            payments.filter(pl.col("is_fraud"), at >= start)
+            payments.filter(pl.col("is_fraud"), time >= train_start)
             .group_by("customer_id")
-            .agg(reported.min().alias("since"))
+            .agg(label_known_at.min().alias("known_since"))
         )
+        is_known = pl.col("known_since") <= time.dt.truncate("1d")
         test = test.join(known_since, on="customer_id", how="left").filter(
-            (pl.col("since") <= at.dt.truncate("1d")).fill_null(False).not_()
+            is_known.fill_null(False).not_()
         )
-    return training, test
+    return train, test
 
 
-def _split(known: Facts) -> Numbers:
-    training, test = _split_rows(known)
-    asks = (
-        "the number of rows to train on and to test on: 28 days, a delay of 7, then 14 days of "
-        "test up to the last one, without cards that are known to be compromised"
+def _grade_split_sizes(facts: Facts) -> Numbers:
+    train, test = _split(facts)
+    task = (
+        "the number of training rows and of test rows: 28 days of training, a label delay of 7 "
+        "days, then 14 days of test up to the last day, without cards known to be compromised"
     )
 
-    def rows(*parts: pl.DataFrame) -> tuple[float, ...]:
+    def sizes(*parts: pl.DataFrame) -> tuple[float, ...]:
         return tuple(float(len(part)) for part in parts)
 
-    without = _split_rows(known, 0)
+    n_train, n_test = sizes(train, test)
     return Numbers(
         {
-            "train": Number(float(len(training)), asks, kind="count"),
-            "test": Number(float(len(test)), asks, kind="count"),
+            "train": Number(n_train, task, kind="count"),
+            "test": Number(n_test, task, kind="count"),
         },
-        asks,
+        task,
         {
-            "You forgot the delay: on the first day of the test, the labels of the week before are "
-            "not known yet.": rows(*without),
-            "The test has cards that were known to be compromised when its day began. They are "
-            "blocked, and too easy to find.": rows(training, _split_rows(known, drop=False)[1]),
-            "These are frauds. Rows are asked for.": (
-                float(training["is_fraud"].sum()),
+            "This ignores the label delay: on the first day of the test, the labels of the "
+            "previous week are not known yet.": sizes(*_split(facts, 0)),
+            "The test includes cards that were known to be compromised when the day began. They "
+            "are blocked, and too easy to detect.": sizes(
+                train, _split(facts, drop_compromised=False)[1]
+            ),
+            "These are the frauds. Count the rows.": (
+                float(train["is_fraud"].sum()),
                 float(test["is_fraud"].sum()),
             ),
         },
     )
 
 
-def _stored(known: Facts) -> Numbers:
-    predictions = known.model.predictions
-    alerts, truth = predictions["prediction"], predictions["ground_truth"]
-    asks = (
-        "how many predictions of the model are stored, and how many of them call the payment fraud"
-    )
-    stored = float(len(predictions))
+def _grade_prediction_counts(facts: Facts) -> Numbers:
+    predictions = facts.model.predictions
+    alert, label = predictions["prediction"], predictions["ground_truth"]
+    task = "the number of stored predictions of the model, and how many of them predict fraud"
+    n_stored = float(len(predictions))
     return Numbers(
         {
-            "stored": Number(stored, asks, kind="count"),
-            "alerts": Number(float(alerts.sum()), asks, kind="count"),
+            "stored": Number(n_stored, task, kind="count"),
+            "alerts": Number(float(alert.sum()), task, kind="count"),
         },
-        asks,
+        task,
         {
-            "The first is right. The second are the frauds; how often the model says fraud is "
-            "asked for.": (stored, float(truth.sum())),
-            "Those are predictions with a known label only. All that are stored are asked for.": (
-                float(truth.count()),
-                float((alerts & truth.is_not_null()).sum()),
+            "The first is correct. The second is the number of frauds; count the predictions of "
+            "fraud instead.": (n_stored, float(label.sum())),
+            "These are only the predictions with a known label. Count all stored predictions.": (
+                float(label.count()),
+                float((alert & label.is_not_null()).sum()),
             ),
-            "The first is right. The second counts the scores from 0.5 on; the model has a "
-            "threshold of its own, and stores what it says: prediction.": (
-                stored,
+            "The first is correct. The second counts the scores of at least 0.5, but the model has "
+            "its own threshold; the column prediction follows it.": (
+                n_stored,
                 float((predictions["fraud_probability"] >= 0.5).sum()),
             ),
         },
     )
 
 
-def _counts(frame: pl.DataFrame, alert: pl.Series) -> tuple[float, float, float]:
-    fraud = frame["ground_truth"].fill_null(False)
+def _confusion(predictions: pl.DataFrame, alert: pl.Series) -> tuple[float, float, float]:
+    """Return the number of hits, alerts and frauds."""
+    fraud = predictions["ground_truth"].fill_null(False)
     return float((alert & fraud).sum()), float(alert.sum()), float(fraud.sum())
 
 
-def _quality(known: Facts) -> Numbers:
-    rows = known.predicted
-    hits, alerts, frauds = _counts(rows, rows["prediction"])
-    everything = known.model.predictions
-    all_hits, all_alerts, _ = _counts(everything, everything["prediction"])
-    half_hits, half_alerts, _ = _counts(rows, rows["fraud_probability"] >= 0.5)
-    right = float((rows["prediction"] == rows["ground_truth"]).sum()) / len(rows)
-    asks = "precision and recall at the model's own threshold, on labelled payments"
+def _grade_precision_recall(facts: Facts) -> Numbers:
+    labelled, predictions = facts.labelled_predictions, facts.model.predictions
+    hits, alerts, frauds = _confusion(labelled, labelled["prediction"])
+    all_hits, all_alerts, _ = _confusion(predictions, predictions["prediction"])
+    half_hits, half_alerts, _ = _confusion(labelled, labelled["fraud_probability"] >= 0.5)
+    accuracy = float((labelled["prediction"] == labelled["ground_truth"]).sum()) / len(labelled)
+    task = "precision and recall at the model's own threshold, on labelled payments"
     return Numbers(
-        {"precision": share(hits / alerts, asks), "recall": share(hits / frauds, asks)},
-        asks,
+        {"precision": share(hits / alerts, task), "recall": share(hits / frauds, task)},
+        task,
         {
-            "The recall is right; the precision takes unlabelled alerts for false ones. They may "
-            "turn out to be fraud: leave them out.": (all_hits / all_alerts, hits / frauds),
-            "That is at the threshold 0.5. The model has one of its own: where its predictions "
-            "turn.": (half_hits / half_alerts if half_alerts else 0.0, half_hits / frauds),
-            "The first is the accuracy. Nearly all payments are genuine, so that saying never "
-            "fraud is accurate too. Of the alerts, how many are fraud?": (right, hits / frauds),
+            "The recall is correct, but the precision counts unlabelled alerts as false alerts. "
+            "They may turn out to be fraud: exclude them.": (all_hits / all_alerts, hits / frauds),
+            "This is at the threshold 0.5. Use the model's own threshold.": (
+                half_hits / half_alerts if half_alerts else 0.0,
+                half_hits / frauds,
+            ),
+            "The first is the accuracy. Nearly all payments are genuine, so a model that never "
+            "predicts fraud is accurate, too. What share of the alerts is fraud?": (
+                accuracy,
+                hits / frauds,
+            ),
         },
     )
 
 
-def _lift(known: Facts) -> Number:
-    rows = known.predicted
-    fraud = rows["ground_truth"].to_numpy().astype(bool)
-    score = rows["fraud_probability"].to_numpy()
-    precision = average_precision(score, fraud)
-    labelled = known.payments["is_fraud"].drop_nulls()
+def _grade_lift(facts: Facts) -> Number:
+    labelled = facts.labelled_predictions
+    fraud = labelled["ground_truth"].to_numpy().astype(bool)
+    score = labelled["fraud_probability"].to_numpy()
+    precision, prevalence = average_precision(score, fraud), float(fraud.mean())
+    all_labels = facts.payments["is_fraud"].drop_nulls()
     return Number(
-        precision / float(fraud.mean()),
-        "how many times the average precision is that of chance, on the labelled test payments",
+        precision / prevalence,
+        "the ratio of the model's average precision to that of a random score, on the labelled "
+        "test payments",
         {
-            "That is the average precision. How many times that of chance is it?": precision,
-            "That compares with the share of fraud in all payments. Chance meets the fraud that is "
-            "in the test: take the share there.": precision / float(labelled.mean()),  # type: ignore[arg-type]
-            "That divides by the share among all predictions, labelled or not. Below that line "
-            "stand payments that nobody has judged.": (
-                precision * len(known.model.predictions) / float(fraud.sum())
+            "This is the average precision. Divide it by that of a random score.": precision,
+            "This divides by the share of fraud among all payments. Use the share among the test "
+            "payments.": precision / float(all_labels.mean()),  # type: ignore[arg-type]
+            "This divides by the share of fraud among all predictions. Exclude payments without a "
+            "label from the denominator.": (
+                precision * len(facts.model.predictions) / float(fraud.sum())
             ),
-            "That is for the area under the ROC curve, whose chance is one half.": roc_auc(
-                score, fraud
-            )
-            / 0.5,
-            "That is chance over model: take it the other way round.": float(fraud.mean())
-            / precision,
+            "This is the ratio for the area under the ROC curve, where a random score has "
+            "0.5.": roc_auc(score, fraud) / 0.5,
+            "This is the inverse: divide the model's average precision by that of the random "
+            "score.": prevalence / precision,
         },
     )
 
 
-def _sure(known: Facts) -> Numbers:
-    rows = known.predicted
-    hits, alerts, frauds = _counts(rows, rows["prediction"])
-    low, high = wilson(hits, frauds)
-    asks = "the Wilson interval of the recall at the model's own threshold, at 95 %"
+def _grade_recall_interval(facts: Facts) -> Numbers:
+    labelled = facts.labelled_predictions
+    hits, alerts, frauds = _confusion(labelled, labelled["prediction"])
+    low, high = wilson_interval(hits, frauds)
+    task = "the 95% Wilson interval of the recall at the model's own threshold"
     return Numbers(
-        {"low": share(low, asks), "high": share(high, asks)},
-        asks,
+        {"low": share(low, task), "high": share(high, task)},
+        task,
         {
-            "That is the interval of the precision: hits among alerts. Recall is hits among "
-            "frauds.": wilson(hits, alerts),
-            "That is the interval by the normal distribution. Of so few frauds, take Wilson's.": (
-                wald(hits, frauds)
+            "This is the interval of the precision: hits among alerts. Recall is hits among "
+            "frauds.": wilson_interval(hits, alerts),
+            "This is the interval by normal approximation. For so few frauds use Wilson's.": (
+                wald_interval(hits, frauds)
             ),
-            "That takes all payments for the trials. Recall knows only the frauds: its interval "
-            "is as wide as they are few.": wilson(hits / frauds * len(rows), len(rows)),
+            "This uses all payments as trials. The trials of recall are the frauds: the fewer "
+            "there are, the wider the interval.": wilson_interval(
+                hits / frauds * len(labelled), len(labelled)
+            ),
         },
     )
 
@@ -235,64 +244,66 @@ def _sure(known: Facts) -> Numbers:
 LESSON = Lesson(
     "04",
     "train_and_evaluate",
-    facts,
-    handed_out,
+    make_facts,
+    student_data,
     (
         Exercise(
             "04.1",
-            "rows",
+            "split_sizes",
             (
-                "time_split cuts by time: train, delay and test are lengths, as '28d'.",
-                "What it returns has the frames .train and .test; print it to see what was left "
-                "out, and why.",
+                "time_split splits by time: train, label_delay and test are durations such as "
+                "'28d'.",
+                "The result has the DataFrames .train and .test; print it to see what was excluded "
+                "and why.",
                 'time_split(payments, train="28d", label_delay="7d", test="14d").',
             ),
-            _split,
+            _grade_split_sizes,
         ),
         Exercise(
             "04.2",
-            "counted",
+            "prediction_counts",
             (
-                "fit_baseline(payments) learns and predicts; .predictions goes into the "
-                "table model_predictions.",
-                "count(*) counts rows; sum(prediction::int), or count(*) FILTER (WHERE …), those "
-                "that are alerts.",
+                "fit_baseline(payments) trains and predicts; load .predictions into the table "
+                "model_predictions.",
+                "count(*) counts rows; sum(prediction::int), or count(*) FILTER (WHERE …), counts "
+                "the alerts.",
                 'load_df(model.predictions, "model_predictions", on_conflict="update").',
             ),
-            _stored,
+            _grade_prediction_counts,
         ),
         Exercise(
             "04.3",
-            "quality",
+            "precision_recall",
             (
-                "Precision asks of the alerts how many are fraud, recall of the frauds how many "
-                "are alerts.",
-                "ModelPredictionRepository(session).evaluate(name, version, threshold=…) counts in "
-                "the database, labelled payments only.",
+                "Precision is the share of the alerts that are fraud, recall the share of the "
+                "frauds that are alerts.",
+                "ModelPredictionRepository(session).evaluate(name, version, threshold=…) counts "
+                "labelled payments in the database.",
                 "The model's threshold is model.threshold.",
             ),
-            _quality,
+            _grade_precision_recall,
         ),
         Exercise(
             "04.4",
-            "times_chance",
+            "lift",
             (
-                "Without any model, alerts at random hit as often as fraud is frequent.",
-                "Average precision of chance is the share of fraud among the labelled test "
-                "payments: the prevalence.",
-                'An evaluation knows average_precision, and baseline("average_precision").',
+                "Random alerts are correct as often as fraud occurs.",
+                "The average precision of a random score is the share of fraud among the labelled "
+                "test payments: the prevalence.",
+                'An evaluation has average_precision and baseline("average_precision").',
             ),
-            _lift,
+            _grade_lift,
         ),
         Exercise(
             "04.5",
-            "how_sure",
+            "recall_interval",
             (
-                "Recall is a share: frauds found out of frauds. How many frauds are in the test?",
-                'An evaluation knows interval("recall").',
-                "Or proportion_interval(found, frauds).",
+                "Recall is a share: detected frauds divided by frauds. How many frauds are in the "
+                "test?",
+                'An evaluation has confidence_interval("recall").',
+                "Or use proportion_interval(detected, frauds).",
             ),
-            _sure,
+            _grade_recall_interval,
         ),
     ),
     database="exercise_04",
