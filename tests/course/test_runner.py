@@ -44,7 +44,7 @@ def run(*sources, seconds=120, memory=8e9, stop=None, seed=3):
 
 
 def test_the_value_of_a_variable_after_its_cell_is_the_answer():
-    done = run("budget_threshold = 1", "budget_threshold = 2\ncheapest = [1.5, 'a']")
+    done = run("budget_threshold = 1", "budget_threshold = 2\ncheapest_threshold = [1.5, 'a']")
     assert done.answers[FIRST] == 1
     assert done.answers[SECOND] == [1.5, "a"]
     assert done.answers[THIRD] is MISSING
@@ -309,9 +309,7 @@ def test_it_knows_nothing_of_the_databases_of_whoever_marks(monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "postgresql://ana:secret@bank.invalid/fraud")
     monkeypatch.setenv("DB_PASSWORD", "secret")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    source = (
-        "import os\nbudget_threshold = [*os.environ.values()]\ncheapest = os.environ['DB_DATA_DIR']"
-    )
+    source = "import os\nbudget_threshold = [*os.environ.values()]\ncheapest_threshold = os.environ['DB_DATA_DIR']"
     done = run(source)
     assert not any("secret" in one for one in done.answers[FIRST])
     assert done.answers[SECOND] != os.environ["DB_DATA_DIR"]
@@ -351,7 +349,7 @@ def test_a_magic_in_a_cell_does_no_harm_to_it():
 
 
 def test_an_error_below_a_magic_is_one_of_the_cell():
-    done = run("%%time\nbudget_threshold = 1 / 0", "%matplotlib inline\ncheapest = 1 / 0")
+    done = run("%%time\nbudget_threshold = 1 / 0", "%matplotlib inline\ncheapest_threshold = 1 / 0")
     assert done.errors[FIRST].startswith("ZeroDivisionError")
     assert done.errors[SECOND].startswith("ZeroDivisionError")
 

@@ -143,8 +143,9 @@ def _grade_count_24h(facts: Facts) -> PerPayment:
             "This counts the payments at the merchant. Count those of the customer.": (
                 merchant_position - merchant_first + 1
             ).astype(np.float64),
-            "This counts all earlier payments of the customer. Count only the last 24 "
-            "hours.": (position + 1).astype(np.float64),
+            "This counts all earlier payments of the customer. Count only the last 24 hours.": (
+                position + 1
+            ).astype(np.float64),
         },
     )
 
