@@ -309,8 +309,10 @@ def test_it_knows_nothing_of_the_databases_of_whoever_marks(monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "postgresql://ana:secret@bank.invalid/fraud")
     monkeypatch.setenv("DB_PASSWORD", "secret")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    source = "import os\nbudget_threshold = [*os.environ.values()]\ncheapest_threshold = os.environ['DB_DATA_DIR']"
-    done = run(source)
+    done = run(
+        "import os\nbudget_threshold = [*os.environ.values()]",
+        "cheapest_threshold = os.environ['DB_DATA_DIR']",
+    )
     assert not any("secret" in one for one in done.answers[FIRST])
     assert done.answers[SECOND] != os.environ["DB_DATA_DIR"]
     assert not Path(done.answers[SECOND]).parent.exists()
