@@ -64,7 +64,7 @@ EXPECTED = (True, "synfin", '"$user", public', "ISO, MDY", "UTC", "on")
 
 
 @pytest.mark.parametrize("name", [*BY_PARAMETER, *WITHOUT_PARAMETER])
-def test_a_variable_of_libpq_does_not_reach_the_embedded_server(manager, monkeypatch, name):
+def test_a_variable_of_libpq_does_not_reach_the_embedded_server(server, manager, monkeypatch, name):
     value = {**BY_PARAMETER, **WITHOUT_PARAMETER}[name]
     monkeypatch.setenv(name, value)
 
@@ -83,7 +83,7 @@ def test_the_arguments_of_the_embedded_server_override_libpqs_variables(server, 
         assert cursor.fetchone() == (True, '"$user", public')
 
 
-def test_the_url_of_the_embedded_server_overrides_libpqs_variables(manager, monkeypatch):
+def test_the_url_of_the_embedded_server_overrides_libpqs_variables(server, manager, monkeypatch):
     for name, value in BY_PARAMETER.items():
         monkeypatch.setenv(name, value)
     url = manager.get_connection_string().replace("+psycopg2", "")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import atomicity
 import pytest
 from sqlalchemy import text
 
-from synfin_analytics.database.config import DatabaseConfig
 from synfin_analytics.database.manager import DatabaseManager
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_df
@@ -17,13 +18,7 @@ SHOW = "SELECT current_setting('{}') AS x"
 @pytest.fixture
 def single(manager):
     """A manager of one connection, which all sessions get in turn."""
-    config = DatabaseConfig(
-        database=manager.config.database,
-        data_dir=manager.config.data_dir,
-        pool_size=1,
-        max_overflow=0,
-    )
-    single = DatabaseManager(config)
+    single = DatabaseManager(dataclasses.replace(manager.config, pool_size=1, max_overflow=0))
     yield single
     single.close()
 
