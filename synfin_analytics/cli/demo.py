@@ -83,7 +83,7 @@ def demo(
     """
     mapping = parse_column_mapping(columns, ignore)
     read_options = pop_read_options(options)
-    if data is None and (mapping or read_options.about_a_file):
+    if data is None and (mapping or read_options.has_options):
         raise ArgumentError("--column, --ignore and the options of a file require --data.")
     if data is not None:
         _check_file(data)
@@ -129,7 +129,7 @@ def _check_file(data: Path) -> None:
 
     refuse_uri(data)
     if not data.exists():
-        raise ArgumentError(f"There is no file {str(data)!r}.")
+        raise ArgumentError(f"The file {str(data)!r} does not exist.")
 
 
 def _check_folder(out: Path) -> None:
@@ -195,7 +195,7 @@ def _load_file(
     if layout is not None and not mapping:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RejectedLabelsWarning)  # printed with the report
-            tables = read_layout(file, layout, **read_options.given())
+            tables = read_layout(file, layout, **read_options.to_arguments())
             return tables.load(on_invalid="reject", manager=manager)["transactions"]
     return load_df(
         file,
@@ -204,7 +204,7 @@ def _load_file(
         on_invalid="reject",
         on_missing_parent="create",
         manager=manager,
-        **read_options.given(),
+        **read_options.to_arguments(),
     )
 
 
@@ -219,13 +219,13 @@ def complete_mapping(
     {'EUR': 'amount'}
     """
     from synfin_analytics.io.layouts import detect_layout
-    from synfin_analytics.io.layouts.known import layout_named
+    from synfin_analytics.io.layouts.known import get_layout
 
     layout = detect_layout(list(names))
     if layout is None:
         return dict(mapping)
     completed: dict[str, str | None] = dict.fromkeys(names)
-    for target, source in layout_named(layout).transactions.items():
+    for target, source in get_layout(layout).transactions.items():
         if isinstance(source, str) and completed[source] is None:
             completed[source] = target
     return completed | dict(mapping)

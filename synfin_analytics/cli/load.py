@@ -95,7 +95,12 @@ def load(
             report = _load_layout(file, str(layout), mapping, options, read_options, manager)
         else:
             report = load_df(
-                file, table, columns=mapping, manager=manager, **options, **read_options.given()
+                file,
+                table,
+                columns=mapping,
+                manager=manager,
+                **options,
+                **read_options.to_arguments(),
             )
             echo_load_report(report)
     if rejected is not None:
@@ -124,7 +129,7 @@ def _load_layout(
             "--layout maps the columns and creates customers and merchants. It cannot be combined "
             "with --column, --ignore, --on-missing-parent or --on-conflict."
         )
-    tables = read_layout(file, layout, **read_options.given())
+    tables = read_layout(file, layout, **read_options.to_arguments())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RejectedLabelsWarning)  # printed with the report
         reports = tables.load(on_invalid=options["on_invalid"], manager=manager)

@@ -84,9 +84,12 @@ class Connection(psycopg2.extensions.connection):
         Whether a connection pooler such as pgbouncer is in between, which resets sessions itself.
     process : int
         Id of the process that opened the connection.
+    embedded : bool
+        Whether the server is the embedded one.
     """
 
     through_pooler = False
+    embedded = False
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
@@ -175,7 +178,9 @@ def connect(
                 else {"hostaddr": "", **config.libpq_arguments()}
             )
             with _libpq.environment(applies=embedded is None):
-                return _open(arguments, config)
+                connection = _open(arguments, config)
+                connection.embedded = embedded is not None
+                return connection
         except psycopg2.OperationalError as error:
             message = str(error)
             may_retry = time.monotonic() < deadline

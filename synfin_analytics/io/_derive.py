@@ -1,8 +1,7 @@
-"""Columns that follow from others where they are not given.
+"""Columns that are derived from others where the data do not have them.
 
-The triggers of the database do the same, row by row, for the ORM and for plain SQL; a test holds
-the two against each other. Here whole columns are computed, since a trigger would halve the speed
-of a load.
+The triggers of the database do the same row by row, for the ORM and for plain SQL; a test compares
+the two. The loader computes whole columns, because triggers would halve the speed of a load.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from synfin_analytics.database.models.transactions import TIME_OF_DAY
 _TIMESTAMP = pl.col("timestamp")
 _SATURDAY = 6
 
-#: For each table: what a column follows from, and how.
+#: For each table: the columns to derive from, and the derived columns.
 RULES: dict[str, tuple[tuple[str, ...], dict[str, pl.Expr]]] = {
     "transactions": (
         ("timestamp",),
@@ -37,7 +36,7 @@ RULES: dict[str, tuple[tuple[str, ...], dict[str, pl.Expr]]] = {
 
 
 def derive(frame: pl.DataFrame, table: str) -> pl.DataFrame:
-    """Add or fill the derived columns of ``table``, if ``frame`` has what they follow from.
+    """Add or fill the derived columns of ``table``, if ``frame`` has their sources.
 
     Examples
     --------

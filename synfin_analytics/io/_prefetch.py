@@ -1,4 +1,4 @@
-"""Work done one step ahead, while the database is busy with the step before."""
+"""Items computed ahead in a thread, while the database is busy with those before."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ T = TypeVar("T")
 _END = object()
 
 
-def ahead(items: Iterable[T], depth: int) -> Generator[T]:
-    """Yield ``items``, computed in a thread up to ``depth`` before they are asked for.
+def prefetch(items: Iterable[T], depth: int) -> Generator[T]:
+    """Yield ``items``, computed in a thread up to ``depth`` items ahead.
 
-    An exception of the iterable is raised where its item would have come.
+    An exception of the iterable is raised in place of its item.
 
     Examples
     --------
-    >>> list(ahead((n * n for n in range(4)), depth=2))
+    >>> list(prefetch((n * n for n in range(4)), depth=2))
     [0, 1, 4, 9]
     """
-    source = iter(items)
-    with ThreadPoolExecutor(1, thread_name_prefix="synfin-ahead") as pool:
+    iterator = iter(items)
+    with ThreadPoolExecutor(1, thread_name_prefix="synfin-prefetch") as pool:
 
-        def step() -> Future[object]:
-            return pool.submit(next, source, _END)
+        def submit() -> Future[object]:
+            return pool.submit(next, iterator, _END)
 
-        waiting = deque(step() for _ in range(depth))
-        while (item := waiting.popleft().result()) is not _END:
-            waiting.append(step())
-            yield item  # type: ignore[misc]  # whatever is not the end is an item
+        futures = deque(submit() for _ in range(depth))
+        while (item := futures.popleft().result()) is not _END:
+            futures.append(submit())
+            yield item  # type: ignore[misc]  # the only other object is _END

@@ -1,7 +1,7 @@
-"""Columns of any frame in the types of our tables.
+"""Columns of any frame in the types of the tables.
 
 Cells are read as :func:`synfin_analytics.load_df` reads them, so that a frame means the same here
-as in the table. Of a column that is not there every cell is missing.
+as in the table. A column that the frame does not have is NULL in every row.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import polars as pl
 from synfin_analytics._core.dataframes import collect, open_frame
 from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.output import to_frame
-from synfin_analytics._core.validation.checks import check
-from synfin_analytics._core.validation.faults import Faults
+from synfin_analytics._core.validation.errors import CellErrors, summarize
 from synfin_analytics._core.validation.rules import Range
 from synfin_analytics._core.validation.spec import spec_of
+from synfin_analytics._core.validation.validate import validate_column
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, Problem
 from synfin_analytics.io._sources import open_source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
 
@@ -31,105 +31,120 @@ if TYPE_CHECKING:
     from synfin_analytics._core.validation.columns import Column
     from synfin_analytics._core.validation.spec import ColumnSpec
     from synfin_analytics.database.models import Base
+    from synfin_analytics.io._sources import SourceBatch
 
-_BATCH = 1_000_000
-_KINDS: dict[nw.Implementation, Output] = {
+_BATCH_ROWS = 1_000_000
+_OUTPUTS: dict[nw.Implementation, Output] = {
     nw.Implementation.PANDAS: "pandas",
     nw.Implementation.POLARS: "polars",
 }
 
 
 def collect_columns(
-    df: Any, required: Sequence[str], optional: Sequence[str], what: str, caller: str
+    df: Any, required: Sequence[str], optional: Sequence[str], name: str, caller: str
 ) -> nw.DataFrame[Any]:
-    """Columns of a frame of any engine, with its rows at hand; optional ones where they are.
+    """Collect columns of a frame of any engine into memory.
 
     Parameters
     ----------
-    frame
-        Of pandas, polars (eager or lazy), pyarrow, DuckDB, Dask or PySpark.
+    df
+        A frame of pandas, polars (eager or lazy), pyarrow, DuckDB, Dask or PySpark.
     required, optional
-        Names of columns; others stay where they are.
-    what, caller
-        What the rows are, and the name of the public function, for messages.
+        Names of the columns; optional ones are collected if the frame has them.
+    name, caller
+        Name of the argument and of the public function, for messages.
 
     Raises
     ------
     NotFoundError
-        A required column is not there; the message names the nearest.
+        A required column does not exist; the message names the nearest.
     ArgumentError
-        It is no frame.
+        It is not a frame.
     """
     require_thread_pool()
-    dask = nw.dependencies.is_dask_dataframe(df)
-    known = list(df.columns) if dask else open_frame(df, caller).collect_schema().names()
-    for name in required:
-        if name not in known:
-            raise NotFoundError("column", name, known, where=f"the {what}")
-    names = [name for name in (*required, *optional) if name in known]
-    if dask:  # without narwhals, whose way to Dask moves away
-        rows: nw.DataFrame[Any] = nw.from_native(df[names].compute(), eager_only=True)
+    is_dask = nw.dependencies.is_dask_dataframe(df)
+    columns = list(df.columns) if is_dask else open_frame(df, caller).collect_schema().names()
+    for column in required:
+        if column not in columns:
+            raise NotFoundError("column", column, columns, where=f"the {name}")
+    selected = [column for column in (*required, *optional) if column in columns]
+    if is_dask:  # without narwhals, which is about to drop Dask
+        rows: nw.DataFrame[Any] = nw.from_native(df[selected].compute(), eager_only=True)
         return rows
-    return collect(open_frame(df, caller).select(*names))
+    return collect(open_frame(df, caller).select(*selected))
 
 
 def coerce_columns(
     rows: nw.DataFrame[Any], model: type[Base], names: Sequence[str]
 ) -> pl.DataFrame:
-    """Columns in the types of a table, in the order of ``names``.
+    """Coerce columns to the types of a table, in the order of ``names``.
 
-    An amount of 0, or of more than two decimals, is accepted here, as a double: the table refuses
-    it, but data from elsewhere have them.
+    An amount of 0, or with more than two decimals, is accepted as a double: the table rejects it,
+    but public data sets have such amounts.
 
     Raises
     ------
     ArgumentError
-        Cells are missing that are required, or not what the table takes; all of them are told.
+        Cells are missing that are required, or the table does not accept them; all are listed.
     """
     spec = spec_of(model)
-    columns = {name: _lenient(spec.columns[name]) for name in names}
-    source = open_source(rows.to_native(), _BATCH)
-    faults = Faults()
-    parts = []
-    for batch in source.batches:
-        number = pl.int_range(batch.start, batch.start + batch.height, eager=True)
-        read = []
-        for name, column in columns.items():
-            if name not in batch.columns:
-                read.append(pl.repeat(None, batch.height, dtype=column.dtype, eager=True))
-                continue
-            checked = check(_as_written(batch.columns[name], column), column)
-            for mask, reason in checked.faults:
-                cells = pl.Series(mask).filter(mask)  # their number is told, not what they say
-                faults.add(name, reason, number.filter(mask), cells, personal=True)
-            read.append(checked.values)
-        parts.append(
-            pl.DataFrame([values.alias(name) for name, values in zip(columns, read, strict=True)])
-        )
-    if faults:
-        _refuse(spec.name, faults.problems())
+    columns = {name: _relax(spec.columns[name]) for name in names}
+    errors: list[CellErrors] = []
+    batches = open_source(rows.to_native(), _BATCH_ROWS).batches
+    frames = [_coerce_batch(batch, columns, errors) for batch in batches]
+    if errors:
+        raise _to_error(spec.name, summarize(errors))
     empty = pl.DataFrame(schema={name: column.dtype for name, column in columns.items()})
-    return pl.concat([empty, *parts])
+    return pl.concat([empty, *frames])
+
+
+def _coerce_batch(
+    batch: SourceBatch, columns: Mapping[str, ColumnSpec], errors: list[CellErrors]
+) -> pl.DataFrame:
+    rows = pl.int_range(batch.start, batch.start + batch.height, eager=True)
+    series = []
+    for name, column in columns.items():
+        if name not in batch.columns:
+            nulls = pl.repeat(None, batch.height, dtype=column.dtype, eager=True)
+            series.append(nulls.alias(name))
+            continue
+        validated = validate_column(_expand_singles(batch.columns[name], column), column)
+        for mask, reason in validated.errors:
+            # A message has the number of the cells, not their values.
+            cells = pl.Series(mask).filter(mask)
+            errors.append(
+                CellErrors.of_cells(name, reason, rows.filter(mask), cells, personal=True)
+            )
+        series.append(validated.cells.alias(name))
+    return pl.DataFrame(series)
 
 
 def make_frame_like(
-    rows: nw.DataFrame[Any], columns: dict[str, pa.Array], keep: Sequence[str] = ()
+    rows: nw.DataFrame[Any], columns: Mapping[str, pa.Array], keep: Sequence[str] = ()
 ) -> Any:
-    """Frame of these columns of the kind of ``rows``, after those of ``rows`` to keep."""
-    found: Any = to_frame(
-        {name: (values.type, [values]) for name, values in columns.items()},
-        _KINDS.get(rows.implementation, "arrow"),
-    )
+    """Make a frame of the same library as ``rows``.
+
+    Parameters
+    ----------
+    rows
+        The frame; the index of a pandas frame is kept.
+    columns
+        Columns of the new frame, as long as ``rows``.
+    keep
+        Columns of ``rows`` that come first.
+    """
+    output = _OUTPUTS.get(rows.implementation, "arrow")
+    frame: Any = to_frame({name: (array.type, [array]) for name, array in columns.items()}, output)
     if rows.implementation.is_pandas():
-        found.index = rows.to_native().index
+        frame.index = rows.to_native().index
     if not keep:
-        return found
-    frames = [rows.select(*keep), nw.from_native(found, eager_only=True)]
+        return frame
+    frames = [rows.select(*keep), nw.from_native(frame, eager_only=True)]
     return nw.concat(frames, how="horizontal").to_native()
 
 
 def make_null_columns(model: type[Base], names: Sequence[str], height: int) -> pl.DataFrame:
-    """Make columns of a table in which nothing is known."""
+    """Make columns of a table that are NULL in every row."""
     columns = spec_of(model).columns
     return pl.DataFrame(
         [
@@ -139,26 +154,27 @@ def make_null_columns(model: type[Base], names: Sequence[str], height: int) -> p
     )
 
 
-def raise_invalid_rows(table: str, column: str, reason: str, rows: pl.Series) -> None:
-    """Refuse the rows of a table under a mask, for what is in one column."""
-    places = tuple(rows.arg_true())
-    _refuse(table, [Problem(column, reason, len(places), places)])
+def raise_invalid_rows(table: str, column: str, reason: str, mask: pl.Series) -> None:
+    """Raise an ArgumentError for the rows of a table under a mask."""
+    rows = tuple(mask.arg_true())
+    raise _to_error(table, [Problem(column, reason, len(rows), rows)])
 
 
-def _refuse(table: str, problems: Sequence[Problem]) -> None:
-    told = "".join(f"\n  {problem}" for problem in problems)
-    raise ArgumentError(f"These {table} cannot be used (rows count from 0):{told}")
+def _to_error(table: str, problems: Sequence[Problem]) -> ArgumentError:
+    lines = "".join(f"\n  {problem}" for problem in problems)
+    return ArgumentError(f"These {table} cannot be used (rows count from 0):{lines}")
 
 
-def _lenient(column: ColumnSpec) -> ColumnSpec:
+def _relax(column: ColumnSpec) -> ColumnSpec:
+    """Accept an amount as a double of at least 0."""
     if column.kind == "decimal" and isinstance(column.rule, Range) and column.rule.above == 0:
         limit = 10.0 ** (column.precision - column.scale)
         return dataclasses.replace(column, kind="number", dtype=pl.Float64(), rule=Range(0, limit))
     return column
 
 
-def _as_written(cells: Column, column: ColumnSpec) -> Column:
-    """Read a single as the shortest decimal that it stands for: 12.34, not 12.3400001526."""
+def _expand_singles(cells: Column, column: ColumnSpec) -> Column:
+    """Expand a single to the shortest decimal it represents: 12.34, not 12.3400001526."""
     if column.kind == "number" and isinstance(cells, pl.Series) and cells.dtype == pl.Float32:
         return cells.cast(pl.String).cast(pl.Float64)
     return cells

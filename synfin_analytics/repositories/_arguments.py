@@ -10,8 +10,8 @@ from sqlalchemy import BigInteger, Double, Text, cast, func, literal
 from sqlalchemy.dialects.postgresql import JSONB
 
 from synfin_analytics._core.arguments import check_integer, format_value
-from synfin_analytics._core.validation.checks import check
-from synfin_analytics._core.validation.faults import HIDDEN, as_text
+from synfin_analytics._core.validation.errors import HIDDEN, to_text
+from synfin_analytics._core.validation.validate import validate_column
 from synfin_analytics.exceptions import (
     ArgumentError,
     InvalidDataError,
@@ -51,7 +51,7 @@ def row_of(values: Mapping[str, Any], spec: TableSpec, *, whole: bool) -> dict[s
         if name not in spec.columns:
             raise NotFoundError("column", name, spec.columns, where=repr(spec.name))
     problems = [
-        Problem(column.name, "is required, but missing", 1)
+        Problem(column.name, "is required but missing", 1)
         for column in spec.columns.values()
         if whole and column.required and column.name not in values
     ]
@@ -77,11 +77,11 @@ def value_of(value: Any, column: ColumnSpec) -> Any:
 
 def _converted(value: Any, column: ColumnSpec) -> tuple[Any, str | None]:
     """Return the value in the column's type, or why it is none."""
-    checked = check([value], column)
-    for _, reason in checked.faults:
-        shown = HIDDEN if column.personal else as_text([value])[0]
+    validated = validate_column([value], column)
+    for _, reason in validated.errors:
+        shown = HIDDEN if column.personal else to_text([value])[0]
         return None, f"{reason}; it is {shown}"
-    converted = checked.values[0]
+    converted = validated.cells[0]
     if column.kind == "json" and converted is not None:
         # As text: Python's numbers have fewer digits than those of JSON may have.
         converted = cast(literal(converted, Text), JSONB)

@@ -115,7 +115,7 @@ def test_rows_that_exist_can_be_skipped_or_updated(manager, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["nowhere.csv", "customers"], 1, "There is no file 'nowhere.csv'"),
+        (["nowhere.csv", "customers"], 1, "The file 'nowhere.csv' does not exist"),
         (["{file}", "custommers"], 1, "no table 'custommers'.*Did you mean 'customers'"),
         (["{file}", "transactions", "--column", "TX_AMOUNT"], 2, "must be of the form"),
         (

@@ -179,7 +179,7 @@ def test_one_transaction_is_enough_for_a_page(synfin, handbook):
 
 def test_mistakes_are_told_before_anything_is_done(synfin, handbook, tmp_path):
     assert "require --data" in synfin("--column", "A=b", code=1)
-    assert "There is no file" in synfin("--data", "nowhere.csv", code=1)
+    assert "does not exist" in synfin("--data", "nowhere.csv", code=1)
     assert "must be of the form" in synfin("--data", handbook, "--column", "A", code=2)
     assert "no column 'EUR'" in synfin("--data", handbook, "--column", "EUR=amount", code=1)
     (tmp_path / "file").write_text("")

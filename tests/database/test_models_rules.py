@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import CheckConstraint, Date, Float, Integer, Numeric, SmallInteger, text
 from sqlalchemy.exc import IntegrityError
 
-from synfin_analytics._core.validation.rules import Dated, Matches, OneOf, Range, rule_of
+from synfin_analytics._core.validation.rules import DateRange, Matches, OneOf, Range, rule_of
 from synfin_analytics.database.config import DatabaseConfig
 from synfin_analytics.database.manager import DatabaseManager
 from synfin_analytics.database.models import TABLES
@@ -74,9 +74,9 @@ def cases(column):
             return FORMS[column.name]
         case Range() as rule:
             return range_cases(column, rule)
-        case Dated() if isinstance(column.type, Date):
+        case DateRange() if isinstance(column.type, Date):
             return ["0001-01-01", "9999-12-31"], ["infinity", "-infinity", "0001-12-31 BC"]
-        case Dated():
+        case DateRange():
             return (
                 ["0001-01-01 00:00+00", "9999-12-31 23:59:59.999999+00"],
                 ["infinity", "-infinity", "0001-12-31 23:59:59 BC+00", "10000-01-01 00:00+00"],

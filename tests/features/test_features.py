@@ -401,7 +401,7 @@ def faulty(**columns):
             lambda: faulty(amount=pl.Series([1.0, 2.5, 1.0, 0.0, -1.0, 1.005])),
             "amount: must be from 0 to 1e+10: 1 row: 4",
         ),
-        (lambda: faulty(is_fraud=pl.Series([0, 1, 2, 0, 1, 1])), "is_fraud: is neither true nor"),
+        (lambda: faulty(is_fraud=pl.Series([0, 1, 2, 0, 1, 1])), "is_fraud: is not a boolean"),
         (
             lambda: [{"transaction_id": 1}],
             "The data of engineer_features must be a DataFrame of pandas, polars",

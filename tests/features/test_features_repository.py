@@ -132,7 +132,7 @@ def test_a_part_that_fails_takes_the_others_back(world, repository, monkeypatch)
     repository.session.execute(
         text(f"ALTER TABLE ml_features ADD CONSTRAINT odd CHECK (transaction_id <> '{last}')")
     )
-    with pytest.raises(LoadError, match="it would break the constraint 'odd'"):
+    with pytest.raises(LoadError, match="it would violate the constraint 'odd'"):
         repository.engineer()
     assert repository.count() == 0
     repository.session.rollback()

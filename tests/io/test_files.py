@@ -19,7 +19,7 @@ import pytest
 from workbooks import CellError, write_workbook
 
 from synfin_analytics.exceptions import ArgumentError, InvalidDataError, MissingDependencyError
-from synfin_analytics.io.files._csv import _Quoted
+from synfin_analytics.io.files._csv import _QuoteChecker
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_df
 
@@ -81,7 +81,7 @@ def test_a_separator_can_be_given(write: Any) -> None:
 
 
 def test_columns_that_do_not_fit_come_with_the_separator_that_was_taken(write: Any) -> None:
-    with pytest.raises(InvalidDataError, match=r"separator=',' \(comma, as given\)"):
+    with pytest.raises(InvalidDataError, match=r"separator=',' \(comma, as passed\)"):
         load(write(HEAD.replace(",", ";") + "\n"), separator=",")
     with pytest.raises(InvalidDataError, match="the header has no comma, semicolon, tab"):
         load(write("merchant_id^name\n"))
@@ -129,14 +129,14 @@ def test_bytes_that_are_not_utf8_are_found_far_down_a_file(write: Any) -> None:
 
 
 def test_utf16_is_recognised_by_its_first_bytes(write: Any) -> None:
-    with pytest.raises(ArgumentError, match='give encoding="utf-16"'):
+    with pytest.raises(ArgumentError, match='pass encoding="utf-16"'):
         load_df(write("merchant_id\nM1\n".encode("utf-16")), "merchants")
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])
 def test_wide_encodings_are_recognised_without_a_mark_too(write: Any, encoding: str) -> None:
     path = write("merchant_id,name\nM1,Köln\n".encode(encoding))
-    with pytest.raises(ArgumentError, match=f'give encoding="{encoding}"'):
+    with pytest.raises(ArgumentError, match=f'pass encoding="{encoding}"'):
         load_df(path, "merchants")
     load_df(path, "merchants", encoding=encoding)
     assert read_df("merchants")["name"].tolist() == ["Köln"]
@@ -217,7 +217,7 @@ def test_dates_are_read_in_the_format_given(write: Any) -> None:
         (dt.datetime(2026, 1, 31, 14, 30, tzinfo=dt.UTC),),
         (dt.datetime(2026, 4, 3, 9, 5, tzinfo=dt.UTC),),
     ]
-    reason = "is not a date and time as 31/01/2026 14:30 (%d/%m/%Y %H:%M)"
+    reason = "is not a date and time such as 31/01/2026 14:30 (%d/%m/%Y %H:%M)"
     assert report.rejected[["row", "reason"]].values.tolist() == [[2, reason]]
 
 
@@ -238,7 +238,7 @@ def test_a_date_without_a_time_of_day_follows_the_part_of_the_format_that_says_t
 
 def test_digits_finer_than_a_microsecond_are_refused_in_a_format_too(write: Any) -> None:
     path = write(f"{HEAD}\n1,C,M,1,2026-01-31 10:00:00.1234567\n")
-    with pytest.raises(InvalidDataError, match="is finer than microseconds"):
+    with pytest.raises(InvalidDataError, match="is more precise than microseconds"):
         load(path, date_format="%Y-%m-%d %H:%M:%S.%f")
 
 
@@ -263,8 +263,8 @@ def test_local_times_belong_to_their_zone(write: Any) -> None:
     ]
     assert report.rejected["row"].tolist() == [1, 2]
     assert report.rejected["reason"].tolist() == [
-        "does not exist in Europe/Berlin: the clocks were put forward",
-        "is shown twice in Europe/Berlin, where the clocks were put back: add its offset",
+        "does not exist in Europe/Berlin, where the clocks went forward",
+        "is ambiguous in Europe/Berlin, where the clocks went back: add its offset",
     ]
 
 
@@ -285,7 +285,7 @@ def test_naive_times_of_frames_belong_to_the_zone_too() -> None:
 def test_options_about_texts_hold_for_the_texts_of_a_frame() -> None:
     row = {"transaction_id": ["1"], "customer_id": ["C"], "merchant_id": ["M"]}
     frame = pd.DataFrame(row | {"amount": ["1.234,5"], "timestamp": ["31.01.2026"]})
-    with pytest.raises(InvalidDataError, match="amount: is a text, not a number"):
+    with pytest.raises(InvalidDataError, match="amount: is text, not a number"):
         load(frame)
     load(frame, decimal=",", thousands=".", date_format="%d.%m.%Y")
     assert stored("amount") == [(Decimal("1234.50"),)]
@@ -359,7 +359,7 @@ def test_a_stray_quote_does_not_swallow_rows(write: Any, text: str, fault: str) 
     ['\ufeff"id",x\r\n1,"a ""b"", c"\r\n2,5" pipe\r\n3,""\r\n4,"line\nbreak"', 'id\n""""\n"x"'],
 )
 def test_quotes_that_fit_are_accepted_wherever_a_block_ends(text: str, size: int) -> None:
-    checked = _Quoted(io.BytesIO(text.encode()), ",")
+    checked = _QuoteChecker(io.BytesIO(text.encode()), ",")
     blocks = b"".join(iter(lambda: checked.read(size), b""))
     assert blocks.decode() == f"{text}\n"
 
@@ -367,7 +367,7 @@ def test_quotes_that_fit_are_accepted_wherever_a_block_ends(text: str, size: int
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
 @pytest.mark.parametrize("text", ['id,x\n1,"a', 'id,x\n1,"a"b\n', 'id,x\n1,"a\n2,"b\n'])
 def test_quotes_that_do_not_fit_are_refused_wherever_a_block_ends(text: str, size: int) -> None:
-    checked = _Quoted(io.BytesIO(text.encode()), ",")
+    checked = _QuoteChecker(io.BytesIO(text.encode()), ",")
     with pytest.raises(ValueError, match="line 2: the quote"):
         b"".join(iter(lambda: checked.read(size), b""))
 
@@ -523,7 +523,7 @@ def test_json_lines_without_a_line_are_refused(write: Any) -> None:
 
 def test_a_text_in_json_is_no_number(write: Any) -> None:
     row = {"transaction_id": 1, "customer_id": "C", "merchant_id": "M", "timestamp": "2026-01-01"}
-    with pytest.raises(InvalidDataError, match="amount: is a text, not a number"):
+    with pytest.raises(InvalidDataError, match="amount: is text, not a number"):
         load(write(json.dumps(row | {"amount": "12.50"}), "rows.jsonl"))
     load(write(json.dumps(row | {"amount": 12.5}), "rows.ndjson"))
     assert stored("transaction_id", "amount") == [("1", Decimal("12.50"))]
@@ -533,8 +533,8 @@ def test_a_text_in_json_is_no_number(write: Any) -> None:
     ("line", "words"),
     [
         ("[1]", "must be an object"),
-        ('{"merchant_id": NaN}', "NaN is not a number of JSON"),
-        ('{"merchant_id": 1, "merchant_id": 2}', "a key is there more than once"),
+        ('{"merchant_id": NaN}', "NaN is not a JSON number"),
+        ('{"merchant_id": 1, "merchant_id": 2}', "an object has a repeated key"),
         ('{"merchant_id": "secret', "Unterminated string"),
     ],
 )

@@ -22,7 +22,7 @@ from synfin_analytics.database.models import (
 )
 from synfin_analytics.exceptions import ArgumentError, InvalidDataError, NotFoundError
 from synfin_analytics.io.load import _load_df as load
-from synfin_analytics.io.load import _writer as writer
+from synfin_analytics.io.load import _write as writer
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_df
 
@@ -226,7 +226,7 @@ def test_naive_timestamps_are_utc_and_others_are_converted(manager: DatabaseMana
 def test_timestamps_finer_than_microseconds_are_refused() -> None:
     frame = transactions(1).to_pandas()
     frame["timestamp"] = pd.Series(["2024-01-01T00:00:00.000000001Z"], dtype="datetime64[ns, UTC]")
-    with pytest.raises(InvalidDataError, match="finer than microseconds"):
+    with pytest.raises(InvalidDataError, match="more precise than microseconds"):
         load_df(frame, "transactions", on_missing_parent="create")
 
 
@@ -318,7 +318,7 @@ def test_keys_repeated_far_apart_are_found_whatever_the_batches(
     batch: int, rebuild: bool, monkeypatch: pytest.MonkeyPatch, manager: DatabaseManager
 ) -> None:
     monkeypatch.setattr(load, "BATCH_ROWS", batch)
-    monkeypatch.setattr(writer, "ROWS_WORTH_A_REBUILD", 1 if rebuild else 10**9)
+    monkeypatch.setattr(writer, "MIN_ROWS_TO_REBUILD", 1 if rebuild else 10**9)
     keys = ["a", "b", "c", "d", "a", "e", "b", "a"]
     frame = transactions(8, transaction_id=keys, amount=[1.0, 0.0, *[2.0] * 6])
     report = load_df(frame, "transactions", on_missing_parent="create", on_invalid="reject")
@@ -379,7 +379,7 @@ def test_labels_that_come_late_need_no_more_than_the_key() -> None:
     got = read_df("SELECT is_fraud FROM transactions ORDER BY transaction_id")
     assert got["is_fraud"].to_list() == [True, pd.NA, False]
     unknown = labels.with_columns(transaction_id=pl.lit("new-") + pl.col("transaction_id"))
-    with pytest.raises(InvalidDataError, match="names no row to update, and a new one needs"):
+    with pytest.raises(InvalidDataError, match="matches no row to update, and a new row needs"):
         load_df(unknown, "transactions", on_conflict="update")
 
 
@@ -458,7 +458,7 @@ def _catalog() -> pd.DataFrame:
 def test_keys_and_indexes_are_afterwards_as_they_were(
     rebuild_indexes: Any, monkeypatch: pytest.MonkeyPatch, manager: DatabaseManager
 ) -> None:
-    monkeypatch.setattr(writer, "ROWS_WORTH_A_REBUILD", 1)
+    monkeypatch.setattr(writer, "MIN_ROWS_TO_REBUILD", 1)
     before = _catalog()
     load_df(
         transactions(50),

@@ -48,6 +48,11 @@ def bank(tcp_server):
         yield manager
 
 
+def strategy(earlier):
+    """Options for each way to write: rebuild the indexes of an empty table, or merge the rows."""
+    return {"rebuild_indexes": "never" if earlier else "always"}
+
+
 def load_error(rows, manager, **options):
     """The error of a load that breaks; what a notebook would show of it has no secrets."""
     with pytest.raises(LoadError) as caught:
@@ -56,6 +61,54 @@ def load_error(rows, manager, **options):
     assert servers.PASSWORD not in shown
     assert "TX000" not in shown
     return str(caught.value)
+
+
+# -- Others use the server --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "locked"),
+    [({}, False), ({"rebuild_indexes": "never"}, False), ({"rebuild_indexes": "always"}, True)],
+)
+def test_others_can_read_an_empty_table_during_a_load_unless_its_indexes_are_rebuilt(
+    bank, options, locked
+):
+    atomicity.fill(bank)
+    catalog = atomicity.contents(bank)["catalog"]
+    reads = []
+
+    def read():
+        with atomicity.watcher(bank) as cursor:
+            cursor.execute("SET lock_timeout = '100ms'")
+            try:
+                reads.append(atomicity.ask(cursor, "SELECT count(*) FROM transactions"))
+            except psycopg2.errors.LockNotAvailable:
+                reads.append("locked")
+
+    rows = atomicity.stream(atomicity.transactions(), read)
+    report = load_df(rows, "transactions", manager=bank, **options)
+
+    assert reads == (["locked"] if locked else [[0]])
+    assert report.inserted == atomicity.count(bank) == atomicity.ROWS
+    assert atomicity.contents(bank)["catalog"] == catalog
+
+
+def test_an_empty_table_of_the_embedded_server_is_locked_for_a_large_load(manager):
+    atomicity.fill(manager)
+    locked = []
+
+    def look():
+        with atomicity.watcher(manager) as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_locks WHERE relation = 'transactions'::regclass "
+                "AND mode = 'AccessExclusiveLock' AND granted"
+            )
+            locked.append(cursor.fetchone()[0])
+
+    rows = atomicity.stream(atomicity.transactions(), look)
+    load_df(rows, "transactions", manager=manager)
+
+    assert locked == [manager.config.embedded]
 
 
 # -- The server dies --------------------------------------------------------------------------
@@ -84,11 +137,11 @@ def test_nothing_of_a_load_remains_when_the_server_ends(tcp_server, bank, earlie
 
     rows = atomicity.stream(atomicity.transactions(), end)
 
-    message = load_error(rows, bank)
+    message = load_error(rows, bank, **strategy(earlier))
 
     assert message == (
-        "Nothing was loaded into 'transactions': the connection to the server was lost, and the "
-        "server takes back what was not committed. Load again once it answers; if that happens "
+        "Nothing was loaded into 'transactions': the connection to the server was lost; the "
+        "server rolls back what was not committed. Load again once it answers. If that happens "
         "again, see its log: the disk may be full."
     )
     assert ended.wait(timeout=60)
@@ -143,7 +196,9 @@ def test_nothing_remains_when_an_administrator_ends_the_connection(bank, earlier
         def terminate():
             cursor.execute(f"SELECT pg_terminate_backend(pid) FROM ({atomicity.WRITING}) w")
 
-        message = load_error(atomicity.stream(atomicity.transactions(), terminate), bank)
+        message = load_error(
+            atomicity.stream(atomicity.transactions(), terminate), bank, **strategy(earlier)
+        )
         atomicity.wait_for_silence(cursor)
 
     assert "Nothing was loaded into 'transactions': the connection to the server was" in message
@@ -186,7 +241,9 @@ def test_a_line_that_takes_nothing_more_counts_as_lost(bank, earlier):
         def hang_up():
             lines[-1].shutdown(socket.SHUT_WR)  # the driver cannot send, and does not see why
 
-        message = load_error(atomicity.stream(atomicity.transactions(), hang_up), bank)
+        message = load_error(
+            atomicity.stream(atomicity.transactions(), hang_up), bank, **strategy(earlier)
+        )
 
     assert "the connection to the server was lost" in message
     with atomicity.watcher(bank) as cursor:
@@ -206,8 +263,8 @@ def test_why_a_load_ended_is_told_even_if_the_connection_is_lost_with_it(bank):
             raise ValueError("the till is empty")
 
         rows = atomicity.stream(atomicity.transactions(), fail, at=1)
-        with pytest.raises(ArgumentError, match="broke off after 0 rows"):
-            load_df(rows, "transactions", manager=bank)
+        with pytest.raises(ArgumentError, match="failed after 0 rows"):
+            load_df(rows, "transactions", manager=bank, rebuild_indexes="always")
 
     assert atomicity.contents(bank) == before
 
@@ -218,7 +275,9 @@ def test_nothing_remains_when_the_network_is_cut(bank, network, earlier):
     atomicity.fill(bank, earlier=earlier)
     before = atomicity.contents(bank)
 
-    message = load_error(atomicity.stream(atomicity.transactions(), proxy.cut), manager)
+    message = load_error(
+        atomicity.stream(atomicity.transactions(), proxy.cut), manager, **strategy(earlier)
+    )
 
     assert "the connection to the server was lost" in message
     with atomicity.watcher(bank) as cursor:
@@ -234,11 +293,11 @@ def test_a_commit_that_did_not_reach_the_server_is_told(bank, network, earlier):
     before = atomicity.contents(bank)
     proxy.at_commit = lambda _: proxy.cut()
 
-    message = load_error(atomicity.transactions(), manager)
+    message = load_error(atomicity.transactions(), manager, **strategy(earlier))
 
     assert message == (
-        "The connection was lost at the moment of the commit. Nothing was loaded into "
-        "'transactions'; load again."
+        "The connection was lost during the commit. Nothing was loaded into 'transactions'; load "
+        "again."
     )
     assert atomicity.contents(bank) == before
     atomicity.assert_loads(manager)
@@ -254,7 +313,7 @@ def test_a_commit_whose_answer_was_lost_is_a_load_like_any_other(bank, network, 
         pass_on()
 
     proxy.at_commit = cut_at_answer
-    report = load_df(atomicity.transactions(), "transactions", manager=manager)
+    report = load_df(atomicity.transactions(), "transactions", manager=manager, **strategy(earlier))
 
     assert report.inserted == atomicity.ROWS
     assert atomicity.count(bank) == earlier + atomicity.ROWS
@@ -289,8 +348,8 @@ def test_a_commit_of_which_nothing_can_be_known_says_so(bank, network, monkeypat
     atomicity.fill(bank)
     proxy.at_commit = lambda _: proxy.close()
 
-    assert "whether 'transactions' holds the load is not known" in load_error(
-        atomicity.transactions(), manager
+    assert "it is unknown whether the rows are in 'transactions'" in load_error(
+        atomicity.transactions(), manager, rebuild_indexes="always"
     )
 
 
@@ -300,7 +359,7 @@ def test_nothing_remains_when_the_process_is_killed_just_before_it_commits(tcp_s
     lines = (
         atomicity.PREAMBLE
         + """
-    load_df(atomicity.transactions(), "transactions")
+    load_df(atomicity.transactions(), "transactions", rebuild_indexes="always")
     """
     )
     with atomicity.Proxy(tcp_server.port) as proxy:
@@ -471,10 +530,10 @@ def test_a_full_disk_is_told_and_nothing_is_loaded(cramped, earlier):
         before = atomicity.contents(manager)
 
         room.shrink(megabytes=2)
-        message = load_error(wide(), manager)
+        message = load_error(wide(), manager, **strategy(earlier))
         assert message == (
             "Nothing was loaded into 'transactions': the disk of the server is full, or its quota "
-            "used up. Make room, then load again."
+            "is exhausted. Free some space, then load again."
         )
         assert atomicity.contents(manager) == before
 

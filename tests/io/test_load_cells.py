@@ -23,9 +23,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from synfin_analytics._core.validation import cells, moments
-from synfin_analytics._core.validation.checks import check
+from synfin_analytics._core.validation import numeric, temporal
 from synfin_analytics._core.validation.spec import spec_of
+from synfin_analytics._core.validation.validate import validate_column
 from synfin_analytics.database.models import Customer, Merchant, MLFeatures, Transaction
 from synfin_analytics.exceptions import ArgumentError, InvalidDataError
 from synfin_analytics.io._sources import open_source
@@ -77,9 +77,9 @@ def checked(data: Any, column: str, model: type[Any]) -> tuple[list[Any], dict[i
     source = open_source(data, 3)
     for batch in source.batches:
         spec = spec_of(model).columns[column]
-        result = check(batch.columns["x"], spec, options=source.options_of("x"))
-        values += result.values.to_list()
-        for mask, reason in result.faults:
+        result = validate_column(batch.columns["x"], spec, options=source.options_for("x"))
+        values += result.cells.to_list()
+        for mask, reason in result.errors:
             refused |= dict.fromkeys((mask.arg_true() + batch.start).to_list(), reason)
     return values, refused
 
@@ -113,11 +113,11 @@ def test_decimals_among_objects_keep_all_digits(known: list[str]) -> None:
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        (Decimal("5.00000000000000000001"), cells.NOT_WHOLE),
-        (Decimal("9223372036854775808"), "is out of the range of int (Int64)"),
-        (0.5, cells.NOT_WHOLE),
-        (2.0**53, cells.too_large_a_float(53)),  # it may have been 2**53 + 1
-        (float("inf"), cells.NOT_FINITE),
+        (Decimal("5.00000000000000000001"), numeric.NOT_WHOLE),
+        (Decimal("9223372036854775808"), "is out of range for int (Int64)"),
+        (0.5, numeric.NOT_WHOLE),
+        (2.0**53, numeric.ambiguous_float(53)),  # it may have been 2**53 + 1
+        (float("inf"), numeric.NOT_FINITE),
     ],
 )
 def test_what_is_no_whole_number_is_refused_alone_and_in_columns(value: Any, reason: str) -> None:
@@ -130,7 +130,7 @@ def test_narrow_floats_that_no_longer_tell_whole_numbers_apart_are_refused(
     narrow: Any, bits: int
 ) -> None:
     safe, unsafe = narrow(2**bits - 1), narrow(2**bits + 1)  # the latter is rounded to 2**bits
-    verdict = ([int(safe), None], {1: cells.too_large_a_float(bits)})
+    verdict = ([int(safe), None], {1: numeric.ambiguous_float(bits)})
     column = pl.DataFrame({"x": np.array([safe, unsafe], dtype=narrow)})
     for data in (column, [{"x": safe}, {"x": unsafe}]):
         assert checked(data, "id", MLFeatures) == verdict
@@ -138,7 +138,7 @@ def test_narrow_floats_that_no_longer_tell_whole_numbers_apart_are_refused(
 
 def test_a_decimal_that_is_almost_1_is_not_true() -> None:
     almost = pl.DataFrame({"x": [Decimal("1.00000000000000000001"), Decimal(1)]})
-    assert checked(almost, "is_fraud", Transaction) == ([None, True], {0: cells.NOT_BOOLEAN})
+    assert checked(almost, "is_fraud", Transaction) == ([None, True], {0: numeric.NOT_BOOLEAN})
 
 
 def test_decimals_of_many_digits_come_in_several_batches() -> None:
@@ -227,12 +227,12 @@ def test_the_largest_double_is_accepted(known: list[str]) -> None:
 @pytest.mark.parametrize(
     ("number", "reason"),
     [
-        (Decimal("9007199254740993"), cells.TOO_MANY_DIGITS),
-        (Decimal("0.333333333333333333"), cells.TOO_MANY_DIGITS),
-        (Decimal("1E+400"), cells.OUT_OF_DOUBLE),
-        (Decimal("1E-400"), cells.OUT_OF_DOUBLE),
-        (np.longdouble("0.1"), cells.TOO_MANY_DIGITS),
-        (2**80 + 1, cells.TOO_MANY_DIGITS),
+        (Decimal("9007199254740993"), numeric.TOO_MANY_DIGITS),
+        (Decimal("0.333333333333333333"), numeric.TOO_MANY_DIGITS),
+        (Decimal("1E+400"), numeric.OUT_OF_DOUBLE),
+        (Decimal("1E-400"), numeric.OUT_OF_DOUBLE),
+        (np.longdouble("0.1"), numeric.TOO_MANY_DIGITS),
+        (2**80 + 1, numeric.TOO_MANY_DIGITS),
     ],
 )
 def test_numbers_that_no_double_holds_are_refused(number: Any, reason: str) -> None:
@@ -275,7 +275,7 @@ def test_a_single_float_in_a_column_is_handled_as_its_twin_alone(value: float) -
 def test_a_float_just_below_the_limit_of_a_column_breaks_no_load() -> None:
     frame = transactions(2, amount=[9999999999.999998, 9999999999.99])
     report = load_df(frame, "transactions", on_missing_parent="create", on_invalid="reject")
-    assert reasons(report) == ["has more than 10 digits before the point"]
+    assert reasons(report) == ["has more than 10 digits before the decimal point"]
     assert stored("amount", "transactions") == ["9999999999.99"]
 
 
@@ -380,18 +380,21 @@ class _Pair(tuple):
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        (float("nan"), "has NaN, which JSON does not know"),
-        (np.float32("-inf"), "has -Infinity, which JSON does not know"),
-        (Decimal("NaN"), "has NaN or Infinity, which JSON does not know"),
-        ("a\0b", "has a NUL character, which PostgreSQL cannot store"),
+        (float("nan"), "has NaN, which JSON cannot represent"),
+        (np.float32("-inf"), "has -Infinity, which JSON cannot represent"),
+        (Decimal("NaN"), "has NaN or Infinity, which JSON cannot represent"),
+        ("a\0b", "contains a NUL character, which PostgreSQL cannot store"),
         ("\ud800", "is not valid Unicode text (a lone surrogate)"),
-        (dt.date(2026, 1, 1), "has a value of type date, which JSON does not know"),
-        (b"bytes", "has a value of type bytes, which JSON does not know"),
-        (pd.NA, "has a value of type NAType, which JSON does not know"),
-        (np.datetime64("2026-01-01"), "has a value of type datetime64, which JSON does not know"),
-        ({1, 2}, "has a value of type set, which JSON does not know"),
-        (_Pair((1, 2)), "has a value of type _Pair, which JSON does not know"),
-        ({1: "a"}, "has a key of type int, where JSON has texts"),
+        (dt.date(2026, 1, 1), "has a value of type date, which JSON cannot represent"),
+        (b"bytes", "has a value of type bytes, which JSON cannot represent"),
+        (pd.NA, "has a value of type NAType, which JSON cannot represent"),
+        (
+            np.datetime64("2026-01-01"),
+            "has a value of type datetime64, which JSON cannot represent",
+        ),
+        ({1, 2}, "has a value of type set, which JSON cannot represent"),
+        (_Pair((1, 2)), "has a value of type _Pair, which JSON cannot represent"),
+        ({1: "a"}, "has a key of type int; JSON keys are strings"),
         (10**5000, "has a number out of range"),
         (np.longdouble("0.1"), "has a number with more digits than a double can hold"),
     ],
@@ -437,12 +440,12 @@ def test_nested_columns_of_arrow_and_polars_are_json(array: pa.Array, texts: lis
 @pytest.mark.parametrize(
     ("array", "reason"),
     [
-        (pa.array([[("k", 1), ("k", 2)]], pa.map_(pa.string(), pa.int64())), "has a key twice"),
+        (pa.array([[("k", 1), ("k", 2)]], pa.map_(pa.string(), pa.int64())), "has a repeated key"),
         (
             pa.array([[(1, 1)]], pa.map_(pa.int64(), pa.int64())),
-            "has a key of type int, where JSON has texts",
+            "has a key of type int; JSON keys are strings",
         ),
-        (pa.array([{"a": float("nan")}]), "has NaN, which JSON does not know"),
+        (pa.array([{"a": float("nan")}]), "has NaN, which JSON cannot represent"),
         (
             pa.array([{"a": 2**62}], pa.struct([("a", pa.timestamp("us"))])),
             "has a value that Python cannot represent",
@@ -458,7 +461,7 @@ def test_nested_cells_without_an_equal_in_json_are_refused(array: pa.Array, reas
 def test_a_text_of_json_with_a_key_twice_is_refused() -> None:
     texts = pl.DataFrame({"x": ['{"a": 1, "a": 2}', '{"a": {"b": 1}, "b": 2}']})
     _, refused = checked(texts, "additional_features", MLFeatures)
-    assert refused == {0: "has a key twice"}
+    assert refused == {0: "has a repeated key"}
 
 
 # -- Types that tables do not have --------------------------------------------------------------
@@ -594,14 +597,14 @@ NO_MOMENTS = [
 @pytest.mark.parametrize("written", NO_MOMENTS)
 def test_a_text_that_is_no_moment_is_refused_alone_and_in_a_column(written: str) -> None:
     for data in (pl.DataFrame({"x": [written]}), [{"x": written}, {"x": 5}]):
-        assert checked(data, "timestamp", Transaction)[1][0] == moments.NOT_A_MOMENT
+        assert checked(data, "timestamp", Transaction)[1][0] == temporal.NOT_A_TIMESTAMP
 
 
 @pytest.mark.parametrize("digits", ["1234567", "123456789", "0000001", "1234560001"])
 def test_a_text_finer_than_microseconds_is_refused(digits: str) -> None:
     written = f"2026-01-01T12:30:00.{digits}Z"
     for data in (pl.DataFrame({"x": [written]}), [{"x": written}, {"x": 5}]):
-        assert checked(data, "timestamp", Transaction)[1][0] == moments.TOO_FINE
+        assert checked(data, "timestamp", Transaction)[1][0] == temporal.TOO_PRECISE
 
 
 @pytest.mark.parametrize(
@@ -645,7 +648,7 @@ def test_texts_of_moments_are_read_alike_alone_and_in_a_column(given_value: Any)
 @pytest.mark.parametrize("written", ["85-03-01", "1985-3-1", "1985", "now", "1985-02-30", "031985"])
 def test_a_text_that_is_no_day_is_refused(written: str) -> None:
     for data in (pl.DataFrame({"x": [written]}), [{"x": written}, {"x": 5}]):
-        assert checked(data, "date_of_birth", Customer)[1][0] == moments.NOT_A_DAY
+        assert checked(data, "date_of_birth", Customer)[1][0] == temporal.NOT_A_DATE
 
 
 @pytest.mark.parametrize("written", ["1985-03-01", "19850301", "1985-03-01 00:00:00.000"])
@@ -673,14 +676,14 @@ FAR: dict[str, Any] = {
 
 @pytest.mark.parametrize("kind", FAR)
 def test_a_moment_beyond_the_calendar_is_refused_by_row(kind: str) -> None:
-    assert checked(FAR[kind], "timestamp", Transaction) == ([None], {0: moments.OUT_OF_YEARS})
+    assert checked(FAR[kind], "timestamp", Transaction) == ([None], {0: temporal.OUT_OF_YEARS})
 
 
 def test_a_load_gets_past_moments_beyond_the_calendar(manager: DatabaseManager) -> None:
     far = pa.array([2**63 - 1, 0, -(2**63)], pa.timestamp("us"))
     data = pa.table({"merchant_id": ["a", "b", "c"], "created_at": far})
     report = load_df(data, "merchants", on_invalid="reject")
-    assert (report.inserted, reasons(report)) == (1, [moments.OUT_OF_YEARS] * 2)
+    assert (report.inserted, reasons(report)) == (1, [temporal.OUT_OF_YEARS] * 2)
     assert report.rejected["value"].to_list() == ["294247-01-10 04:00:54.775807", "-infinity"]
 
 
@@ -709,15 +712,15 @@ def test_moments_in_zones_of_dateutil_are_the_same(zone: dt.tzinfo, others: list
 def test_days_with_a_time_of_day_are_moments_but_no_days() -> None:
     data = pa.table({"x": pa.array([86_400_000, 86_400_001], pa.date64())})
     values, refused = checked(data, "date_of_birth", Customer)
-    assert (values, refused) == ([dt.date(1970, 1, 2), None], {1: moments.HAS_TIME})
+    assert (values, refused) == ([dt.date(1970, 1, 2), None], {1: temporal.HAS_TIME})
     assert checked(data, "created_at", Merchant)[0][1].microsecond == 1000
 
 
 def test_objects_finer_than_microseconds_are_refused() -> None:
     fine = pd.Timestamp("2026-01-01T00:00:00.000000001")
     for value in (fine, fine.to_datetime64()):
-        assert checked([{"x": value}], "created_at", Merchant)[1] == {0: moments.TOO_FINE}
-    assert checked([{"x": fine}], "date_of_birth", Customer)[1] == {0: moments.HAS_TIME}
+        assert checked([{"x": value}], "created_at", Merchant)[1] == {0: temporal.TOO_PRECISE}
+    assert checked([{"x": fine}], "date_of_birth", Customer)[1] == {0: temporal.HAS_TIME}
 
 
 # -- Missing cells ------------------------------------------------------------------------------
@@ -757,7 +760,7 @@ def test_no_created_at_in_a_repository_leaves_it_as_it_is(manager: DatabaseManag
 def test_a_decimal_nan_is_a_value_and_refused() -> None:
     for nan in (Decimal("NaN"), Decimal("sNaN")):
         for data in ([{"x": nan}], [{"x": nan}, {"x": "a"}]):
-            assert checked(data, "amount", Transaction)[1][0] == cells.NOT_FINITE
+            assert checked(data, "amount", Transaction)[1][0] == numeric.NOT_FINITE
 
 
 def test_checks_do_not_depend_on_the_decimal_context() -> None:

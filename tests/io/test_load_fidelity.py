@@ -155,8 +155,8 @@ def _bad_cells(table: str, column: str) -> list[Any]:
         "number": [float("inf"), "1.0", 2**80 + 1, True],
         "decimal": [float("inf"), 10**20, "1", 0.0000000001, -5, True],
         "boolean": [2, "true", 0.5],
-        "moment": ["yesterday", 5, "2024-13-01", "0000-01-01"],
-        "day": ["2024-02-30", 5, pd.Timestamp("2024-01-01 10:00")],
+        "timestamp": ["yesterday", 5, "2024-13-01", "0000-01-01"],
+        "date": ["2024-02-30", 5, pd.Timestamp("2024-01-01 10:00")],
         "json": ["{", '{"a": NaN}', '"\\ud800"', '"\\u0000"', 5, "1e999999", "[" * 300 + "]" * 300],
     }
     bad = always + by_kind[spec.kind]

@@ -81,7 +81,7 @@ def test_a_table_that_only_looks_empty_keeps_its_rows(manager, clerk, valid):
 
 
 def test_a_table_that_is_not_seen_whole_is_not_locked(clerk):
-    with pytest.raises(LoadError, match="without row-level security"):
+    with pytest.raises(LoadError, match="have no row-level security"):
         load_df(merchants(1, start=ROWS), "merchants", session=clerk, rebuild_indexes="always")
 
 
@@ -103,7 +103,7 @@ def test_a_row_that_may_be_seen_but_not_changed_is_not_said_to_be_changed(manage
         return load_df([row], "merchants", session=clerk, on_conflict="update")
 
     assert update("M1").updated == 1
-    with pytest.raises(LoadError, match="keeps this user from changing 1 of the rows"):
+    with pytest.raises(LoadError, match="does not allow this user to update 1 of the rows"):
         update("M2")
 
 
@@ -111,7 +111,9 @@ def test_rows_that_a_policy_refuses_are_not_a_missing_grant(manager, clerk):
     with manager.session_scope() as owner:
         owner.execute(text("ALTER POLICY added ON merchants WITH CHECK (country = 'NO')"))
 
-    with pytest.raises(LoadError, match=r"a policy refuses its rows .* Ask the owner of the table"):
+    with pytest.raises(
+        LoadError, match=r"row-level security rejects the rows .* Ask the owner of the table"
+    ):
         load_df(merchants(1, start=ROWS), "merchants", session=clerk)
 
 
@@ -120,7 +122,7 @@ def test_a_hidden_parent_is_not_said_to_be_missing(manager, clerk):
         owner.execute(text("INSERT INTO customers (customer_id) VALUES ('C1')"))
     frame = atomicity.transactions(1, merchant_id="M5")
 
-    with pytest.raises(InvalidDataError, match="'merchants' that this user may see"):
+    with pytest.raises(InvalidDataError, match="no row of 'merchants' that this user can see"):
         load_df(frame, "transactions", session=clerk)
 
     report = load_df(frame, "transactions", session=clerk, on_missing_parent="create")
@@ -171,7 +173,7 @@ def test_another_table_of_the_name_gives_no_parents(session, shadow):
     session.execute(text("INSERT INTO merchants (merchant_id) VALUES ('M1')"))
     session.execute(text("INSERT INTO customers (customer_id) VALUES ('C1')"))
 
-    with pytest.raises(InvalidDataError, match="names no row of 'merchants'"):
+    with pytest.raises(InvalidDataError, match="does not exist in 'merchants'"):
         load_df(atomicity.transactions(1), "transactions", session=session)
     report = load_df(
         atomicity.transactions(1), "transactions", session=session, on_missing_parent="create"

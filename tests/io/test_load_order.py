@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import text
 
 from synfin_analytics.io.load import load_df
-from synfin_analytics.io.load._writer import ROWS_WORTH_A_REBUILD
+from synfin_analytics.io.load._write import MIN_ROWS_TO_REBUILD
 
 
 def transactions(first: int, count: int) -> pl.DataFrame:
@@ -21,7 +21,7 @@ def transactions(first: int, count: int) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("rows", "order"), [(ROWS_WORTH_A_REBUILD, "timestamp"), (100, "transaction_id")]
+    ("rows", "order"), [(MIN_ROWS_TO_REBUILD, "timestamp"), (100, "transaction_id")]
 )
 def test_many_rows_are_sorted_for_the_indexes_and_few_by_their_key(manager, rows, order):
     load_df(transactions(0, 1), "transactions", on_missing_parent="create", manager=manager)

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import dataset
 
-from synfin_analytics._core.validation.checks import check
-from synfin_analytics._core.validation.columns import picked
+from synfin_analytics._core.validation.columns import select_cells
 from synfin_analytics._core.validation.spec import spec_of
+from synfin_analytics._core.validation.validate import validate_column
 from synfin_analytics.database.models import Merchant
 from synfin_analytics.exceptions import ArgumentError, InvalidDataError
 from synfin_analytics.io._sources import open_source
@@ -31,7 +31,7 @@ def rows_of(path: Any, at_once: int = 1000) -> dict[str, list[Any]]:
     for batch in source.batches:
         everything = pl.repeat(True, batch.height, dtype=pl.Boolean, eager=True)
         for name, cells in found.items():
-            cells.extend(picked(batch.columns[name], everything))
+            cells.extend(select_cells(batch.columns[name], everything))
     return found
 
 
@@ -229,7 +229,7 @@ def test_moments_of_sparks_old_type_are_neither_cut_nor_wrapped_around(tmp_path:
     data = {"late": checked(tmp_path, "late"), "fine": checked(tmp_path, "fine")}
     assert [one and one.year for one in data["late"][0]] == [9999, 2026, 1500, None]
     assert [one and one.year for one in data["fine"][0]] == [1970, None, 1970, None]
-    assert data["fine"][1] == {1: "is finer than microseconds"}
+    assert data["fine"][1] == {1: "is more precise than microseconds"}
 
 
 def checked(path: Path, column: str) -> tuple[list[Any], dict[int, str]]:
@@ -237,9 +237,9 @@ def checked(path: Path, column: str) -> tuple[list[Any], dict[int, str]]:
     values: list[Any] = []
     refused: dict[int, str] = {}
     for batch in open_source(path, 10).batches:
-        result = check(batch.columns[column], spec_of(Merchant).columns["created_at"])
-        values += result.values.to_list()
-        for mask, reason in result.faults:
+        result = validate_column(batch.columns[column], spec_of(Merchant).columns["created_at"])
+        values += result.cells.to_list()
+        for mask, reason in result.errors:
             refused |= dict.fromkeys((mask.arg_true() + batch.start).to_list(), reason)
     return values, refused
 
@@ -274,5 +274,5 @@ def test_a_dataset_whose_types_pyarrow_guesses_is_refused_but_its_scanner_taken(
 
 
 def test_a_lazy_frame_of_files_that_are_not_there_is_refused(tmp_path: Path):
-    with pytest.raises(ArgumentError, match="This LazyFrame cannot be read"):
+    with pytest.raises(ArgumentError, match="Reading this LazyFrame failed"):
         rows_of(pl.scan_parquet(tmp_path / "no.parquet"))

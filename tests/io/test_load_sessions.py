@@ -138,7 +138,7 @@ def test_what_the_server_refuses_leaves_the_session_intact_too(manager, session)
     session.execute(text("SET LOCAL statement_timeout = '50ms'"))
 
     with atomicity.watcher(manager) as cursor, atomicity.holding(cursor, atomicity.AT_INDEX):
-        with pytest.raises(LoadError, match="took longer than the server allows"):
+        with pytest.raises(LoadError, match="exceeded a timeout of the server"):
             load_df(atomicity.transactions(), "transactions", session=session)
         session.execute(text("SET LOCAL statement_timeout = 0"))
         session.commit()

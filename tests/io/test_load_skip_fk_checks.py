@@ -1,4 +1,4 @@
-"""Foreign keys that the loader vouches for: as safe as the server's own check of each row."""
+"""Foreign-key checks that the loader skips: as safe as the server's own check of each row."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from atomicity import transactions, watcher
 from sqlalchemy import text
 
 from synfin_analytics.exceptions import InvalidDataError
-from synfin_analytics.io.load import _lookup as keys
-from synfin_analytics.io.load import _skip_fk_checks as vouch
-from synfin_analytics.io.load import _writer as writer
+from synfin_analytics.io.load import _keys as keys
+from synfin_analytics.io.load import _skip_fk_checks as fk_checks
+from synfin_analytics.io.load import _write as writer
 from synfin_analytics.io.load import load_df
 
 
 @pytest.fixture(autouse=True)
 def _worth_it(monkeypatch):
-    monkeypatch.setattr(writer, "ROWS_WORTH_VOUCHING", 10)
+    monkeypatch.setattr(writer, "MIN_ROWS_TO_SKIP_CHECKS", 10)
 
 
 @pytest.fixture
@@ -27,16 +27,16 @@ def filled(manager):
 
 
 @pytest.fixture
-def left_out(monkeypatch):
-    """Whether the checks were left out, for each batch that was sent."""
+def skipped(monkeypatch):
+    """Whether the checks were skipped, for each batch that was sent."""
     calls = []
-    plain = vouch.unchecked
+    original = fk_checks.skipped_checks
 
-    def noted(cursor, *, vouched):
-        calls.append(vouched)
-        return plain(cursor, vouched=vouched)
+    def recorded(cursor, *, enabled):
+        calls.append(enabled)
+        return original(cursor, enabled=enabled)
 
-    monkeypatch.setattr(writer, "unchecked", noted)
+    monkeypatch.setattr(writer, "skipped_checks", recorded)
     return calls
 
 
@@ -45,7 +45,7 @@ def role_of(session):
 
 
 @pytest.mark.parametrize("create", ["raise", "create"])
-def test_a_parent_cannot_go_before_the_load_is_committed(filled, left_out, create):
+def test_a_parent_cannot_go_before_the_load_is_committed(filled, skipped, create):
     with filled.get_session() as session:
         rows = transactions(50, start=100)
         load_df(rows, "transactions", session=session, on_missing_parent=create)
@@ -54,32 +54,32 @@ def test_a_parent_cannot_go_before_the_load_is_committed(filled, left_out, creat
             with pytest.raises(psycopg2.errors.LockNotAvailable):
                 cursor.execute("DELETE FROM customers WHERE customer_id = 'C1'")
         session.commit()
-    assert left_out == [True]
+    assert skipped == [True]
 
 
-def test_the_session_checks_again_after_the_load(filled, left_out):
+def test_the_session_checks_again_after_the_load(filled, skipped):
     with filled.get_session() as session:
         load_df(transactions(50, start=100), "transactions", session=session)
         assert role_of(session) == "origin"
         with pytest.raises(InvalidDataError):  # a key that exists: the batch is rolled back
             load_df(transactions(50, start=100), "transactions", session=session)
         assert role_of(session) == "origin"
-    assert left_out[:2] == [True, True]
+    assert skipped[:2] == [True, True]
 
 
-def test_a_row_without_a_parent_is_refused_as_ever(filled, left_out):
+def test_a_row_without_a_parent_is_refused_as_ever(filled, skipped):
     customers = pl.Series(["C1"] * 20 + ["C9"] + ["C1"] * 29)
     rows = transactions(50, start=100, customer_id=customers)
-    with pytest.raises(InvalidDataError, match=r"names no row of 'customers'"):
+    with pytest.raises(InvalidDataError, match=r"does not exist in 'customers'"):
         load_df(rows, "transactions", manager=filled)
 
 
-def test_few_rows_are_left_to_the_server(filled, left_out):
+def test_few_rows_are_left_to_the_server(filled, skipped):
     load_df(transactions(9, start=100), "transactions", manager=filled)
-    assert left_out == [False]
+    assert skipped == [False]
 
 
-def test_a_trigger_of_the_users_own_fires(filled, left_out):
+def test_a_trigger_of_the_users_own_fires(filled, skipped):
     with watcher(filled) as cursor:
         cursor.execute(
             """
@@ -93,10 +93,10 @@ def test_a_trigger_of_the_users_own_fires(filled, left_out):
         cursor.execute("SELECT DISTINCT city FROM transactions WHERE city IS NOT NULL")
         assert cursor.fetchall() == [("LYON",)]
         cursor.execute("DROP FUNCTION shout CASCADE")
-    assert left_out == [False]
+    assert skipped == [False]
 
 
-def test_a_foreign_key_of_the_users_own_is_checked(filled, left_out):
+def test_a_foreign_key_of_the_users_own_is_checked(filled, skipped):
     with watcher(filled) as cursor:
         cursor.execute(
             """
@@ -107,10 +107,10 @@ def test_a_foreign_key_of_the_users_own_is_checked(filled, left_out):
         with pytest.raises(Exception, match="transactions_city_fkey"):
             load_df(transactions(50, start=100, city="lyon"), "transactions", manager=filled)
         cursor.execute("DROP TABLE cities CASCADE")
-    assert left_out[0] is False
+    assert skipped[0] is False
 
 
-def test_a_user_who_is_no_superuser_leaves_the_checks_to_the_server(filled, left_out):
+def test_a_user_who_is_no_superuser_leaves_the_checks_to_the_server(filled, skipped):
     with filled.get_session() as session:
         session.execute(text("CREATE ROLE clerk"))
         session.execute(text("GRANT ALL ON ALL TABLES IN SCHEMA public TO clerk"))
@@ -118,19 +118,19 @@ def test_a_user_who_is_no_superuser_leaves_the_checks_to_the_server(filled, left
         report = load_df(transactions(50, start=100), "transactions", session=session)
         assert report.inserted == 50
         session.rollback()
-    assert left_out == [False]
+    assert skipped == [False]
 
 
-def test_a_parent_that_goes_before_it_is_locked_is_missed(filled, left_out, monkeypatch):
-    plain = keys.Parents._lock
+def test_a_parent_that_goes_before_it_is_locked_is_missed(filled, skipped, monkeypatch):
+    plain = keys.ForeignKeyChecker._lock_staged
 
-    def too_late(parents):
+    def too_late(checker):
         with watcher(filled) as cursor:
             cursor.execute("DELETE FROM merchants WHERE merchant_id = 'M2'")
-        return plain(parents)
+        return plain(checker)
 
     load_df(pl.DataFrame({"merchant_id": ["M2"]}), "merchants", manager=filled)
-    monkeypatch.setattr(keys.Parents, "_lock", too_late)
-    with pytest.raises(InvalidDataError, match=r"names no row of 'merchants'"):
+    monkeypatch.setattr(keys.ForeignKeyChecker, "_lock_staged", too_late)
+    with pytest.raises(InvalidDataError, match=r"does not exist in 'merchants'"):
         load_df(transactions(50, start=100, merchant_id="M2"), "transactions", manager=filled)
-    assert left_out[0] is False
+    assert skipped[0] is False

@@ -81,7 +81,7 @@ def test_a_stream_that_breaks_leaves_nothing_behind(manager: DatabaseManager) ->
         yield pa.RecordBatch.from_pydict({"merchant_id": ["M1"]})
         raise OSError("the tape is torn")
 
-    with pytest.raises(ArgumentError, match="broke off after 0 rows, by OSError") as caught:
+    with pytest.raises(ArgumentError, match="failed after 0 rows with OSError") as caught:
         load_df(pa.RecordBatchReader.from_batches(schema, batches()), "merchants")
     assert "the tape is torn" in str(caught.value.__cause__)
     assert read_df("merchants").empty
@@ -194,7 +194,7 @@ def test_a_broken_csv_line_is_told_with_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["no-such.parquet", "no-such.csv"])
 def test_a_file_that_is_not_there_is_told(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ArgumentError, match="There is no file"):
+    with pytest.raises(ArgumentError, match=r"The file .* does not exist"):
         load_df(tmp_path / name, "merchants")
 
 

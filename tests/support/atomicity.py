@@ -17,7 +17,7 @@ from sqlalchemy import text
 
 from synfin_analytics.database.models import TABLES
 from synfin_analytics.io.load import _load_df as load
-from synfin_analytics.io.load import _writer as writer
+from synfin_analytics.io.load import _write as writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,7 +48,7 @@ PREAMBLE = f"""
 def small_batches(set_attribute: Callable[[Any, str, int], None] = setattr) -> None:
     """Read few rows at a time, and find them worth building the indexes afterwards."""
     set_attribute(load, "BATCH_ROWS", BATCH)
-    set_attribute(writer, "ROWS_WORTH_A_REBUILD", BATCH)
+    set_attribute(writer, "MIN_ROWS_TO_REBUILD", BATCH)
 
 
 def transactions(rows: int = ROWS, *, start: int = 0, **columns: Any) -> pl.DataFrame:

@@ -64,9 +64,9 @@ def cells(column: ColumnSpec) -> st.SearchStrategy[Any]:
             return st.decimals(least, most, places=column.scale)
         case "boolean":
             return st.booleans()
-        case "moment":
+        case "timestamp":
             return st.datetimes(timezones=st.just(dt.UTC))
-        case "day":
+        case "date":
             return st.dates()
         case "json":
             leaves = st.none() | st.booleans() | st.integers(-(2**40), 2**40) | _json_texts
@@ -111,7 +111,7 @@ def rows_of(draw: st.DrawFn, table: str, min_rows: int = 0, max_rows: int = 6) -
     for column in columns:
         values = cells(column)
         if any(
-            one.column == column.name and one.table == "transactions" for one in spec.references
+            one.column == column.name and one.table == "transactions" for one in spec.foreign_keys
         ):
             values = st.sampled_from(KNOWN_TRANSACTIONS)
         if any(column.name in key for key in spec.unique):

@@ -1,7 +1,7 @@
 """Columns of pandas, Arrow and Python as cells that hold exactly the same values.
 
 A type that polars represents faithfully becomes a series. All others become Python objects, which
-are checked one by one: a library that has no such type would convert them without a word.
+are validated one by one: a library without such a type would convert them silently.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ import pyarrow.compute as pc
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-#: Cells without a common type that polars represents: Python objects, checked one by one.
+#: Cells without a common type that polars represents: Python objects, validated one by one.
 Objects: TypeAlias = list[Any]
-#: Consecutive parts of a column that come in different types, each checked in its own.
+#: Consecutive parts of a column that come in different types, each validated in its own.
 Pieces: TypeAlias = tuple["pl.Series | Objects", ...]
 Column: TypeAlias = pl.Series | Objects | Pieces
 
-#: What the Python values of one Arrow type may be: each value keeps its type and its digits there.
-_PLAIN = (str, int, float, bool, dt.datetime, dt.date, bytes, Decimal)
+#: Python types with an Arrow type that keeps every value, with its type and its digits.
+_EXACT_TYPES = (str, int, float, bool, dt.datetime, dt.date, bytes, Decimal)
 _MISSING = {type(None), type(pd.NA), type(pd.NaT)}
 
 #: Beyond all years that a table accepts, in seconds, and still in range in milliseconds.
@@ -36,26 +36,26 @@ _EXTENSION = b"ARROW:extension:name"
 
 
 @dataclasses.dataclass(frozen=True)
-class Foreign:
+class UnsupportedValue:
     """A cell of a type that no column accepts, or a value that Python cannot represent."""
 
-    kind: str
+    type_name: str
     reason: str | None = None
 
     def __str__(self) -> str:
-        return f"<{self.kind}>"
+        return f"<{self.type_name}>"
 
 
-def picked(column: Column, mask: pl.Series) -> pl.Series | Objects:
-    """Cells of a column under a mask."""
+def select_cells(column: Column, mask: pl.Series) -> pl.Series | Objects:
+    """Return the cells of a column under a mask."""
     if isinstance(column, pl.Series):
         return column.filter(mask)
     if isinstance(column, list):
-        return [cell for cell, hit in zip(column, mask, strict=True) if hit]
-    found: Objects = []
+        return [cell for cell, selected in zip(column, mask, strict=True) if selected]
+    cells: Objects = []
     for part, part_mask in _split(column, mask):
-        found.extend(picked(part, part_mask))
-    return found
+        cells.extend(select_cells(part, part_mask))
+    return cells
 
 
 def _split(pieces: Pieces, mask: pl.Series) -> Iterator[tuple[pl.Series | Objects, pl.Series]]:
@@ -68,11 +68,11 @@ def _split(pieces: Pieces, mask: pl.Series) -> Iterator[tuple[pl.Series | Object
 # -- Arrow ------------------------------------------------------------------------------------
 
 
-def validate(batch: pa.RecordBatch) -> None:
-    """Refuse a broken batch, which would crash what reads it.
+def check_record_batch(batch: pa.RecordBatch) -> None:
+    """Refuse a broken batch, which would crash its reader.
 
-    Cells that are wrong each by itself are left to the checks: texts that are not Unicode, days
-    with a time, decimals of too many digits.
+    Single invalid cells are left to the validation of their column: texts that are not Unicode,
+    dates with a time, decimals of too many digits.
 
     Raises
     ------
@@ -81,20 +81,20 @@ def validate(batch: pa.RecordBatch) -> None:
     """
     batch.validate()
     for array in batch.columns:
-        kind = array.type
-        by_cell = _is_text(kind) or pa.types.is_date64(kind) or pa.types.is_decimal(kind)
+        dtype = array.type
+        by_cell = _is_text(dtype) or pa.types.is_date64(dtype) or pa.types.is_decimal(dtype)
         array.validate(full=not by_cell)
 
 
 def from_record_batches(batches: Sequence[pa.RecordBatch], name: str) -> Column:
-    """Join a column of consecutive batches, of which some may lack it or have it in another type.
+    """Join a column of consecutive batches; some may lack it or have it in another type.
 
     Parameters
     ----------
     batches
-        At least one.
+        At least one batch.
     name
-        Of the column.
+        Name of the column.
     """
     runs: list[tuple[pa.Field, list[pa.Array]]] = []
     for batch in batches:
@@ -117,12 +117,12 @@ def from_record_batches(batches: Sequence[pa.RecordBatch], name: str) -> Column:
 def from_arrow(
     array: pa.Array | pa.ChunkedArray, field: pa.Field | None = None
 ) -> pl.Series | Objects:
-    """Cells of an Arrow array.
+    """Return the cells of an Arrow array.
 
     Parameters
     ----------
     array
-        Of any type.
+        An array of any type.
     field
         Its field, whose metadata may name an extension type that is not registered here.
     """
@@ -130,22 +130,22 @@ def from_arrow(
         if array.num_chunks > 1 and pa.types.is_dictionary(array.type):
             array = array.cast(array.type.value_type)
         array = array.chunk(0) if array.num_chunks == 1 else pa.concat_arrays(array.chunks)
-    kind = array.type
-    named = ((field.metadata if field is not None else None) or {}).get(_EXTENSION)
-    if isinstance(kind, pa.BaseExtensionType):
+    dtype = array.type
+    extension = ((field.metadata if field is not None else None) or {}).get(_EXTENSION)
+    if isinstance(dtype, pa.BaseExtensionType):
         return _from_extension(array)
-    if named is not None:
-        return _foreign(array, named.decode("utf-8", "replace"))
+    if extension is not None:
+        return _unsupported(array, extension.decode("utf-8", "replace"))
     for test, convert in _CONVERSIONS:
-        if test(kind):
+        if test(dtype):
             return convert(array)
-    return _foreign(array, str(kind))
+    return _unsupported(array, str(dtype))
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def _is_text(dtype: pa.DataType) -> bool:
     types = pa.types
     return any(
-        test(kind) for test in (types.is_string, types.is_large_string, types.is_string_view)
+        test(dtype) for test in (types.is_string, types.is_large_string, types.is_string_view)
     )
 
 
@@ -153,22 +153,22 @@ def _from_texts(array: pa.Array) -> pl.Series | Objects:
     try:
         array.validate(full=True)
     except pa.ArrowInvalid:
-        return [_decoded(raw) for raw in array.cast(pa.binary()).to_pylist()]
+        return [_decode(raw) for raw in array.cast(pa.binary()).to_pylist()]
     return _from_native(array)
 
 
-def _decoded(raw: bytes | None) -> str | Foreign | None:
+def _decode(raw: bytes | None) -> str | UnsupportedValue | None:
     try:
         return None if raw is None else raw.decode()
     except UnicodeDecodeError:
-        return Foreign("text", "is not valid Unicode text (UTF-8)")
+        return UnsupportedValue("text", "is not valid Unicode text (UTF-8)")
 
 
-def _is_native(kind: pa.DataType) -> bool:
-    """Whether polars represents a type by one of its own that holds the same values."""
+def _is_native(dtype: pa.DataType) -> bool:
+    """Whether polars has a type that holds the same values."""
     types = pa.types
     return any(
-        test(kind)
+        test(dtype)
         for test in (
             types.is_null, types.is_boolean, types.is_integer, types.is_floating,
             types.is_binary, types.is_large_binary, types.is_binary_view,
@@ -177,15 +177,15 @@ def _is_native(kind: pa.DataType) -> bool:
     )  # fmt: skip
 
 
-def _has_foreign(kind: pa.DataType) -> bool:
+def _has_unsupported(dtype: pa.DataType) -> bool:
     """Whether some type within a nested one has no Python value of its own."""
-    if isinstance(kind, pa.BaseExtensionType):
-        return kind.extension_name not in ("arrow.uuid", "arrow.bool8")
-    if pa.types.is_interval(kind):
+    if isinstance(dtype, pa.BaseExtensionType):
+        return dtype.extension_name not in ("arrow.uuid", "arrow.bool8")
+    if pa.types.is_interval(dtype):
         return True
-    if pa.types.is_dictionary(kind):
-        return _has_foreign(kind.value_type)
-    return any(_has_foreign(kind.field(n).type) for n in range(kind.num_fields))
+    if pa.types.is_dictionary(dtype):
+        return _has_unsupported(dtype.value_type)
+    return any(_has_unsupported(dtype.field(n).type) for n in range(dtype.num_fields))
 
 
 def _from_extension(array: pa.ExtensionArray) -> pl.Series | Objects:
@@ -197,16 +197,16 @@ def _from_extension(array: pa.ExtensionArray) -> pl.Series | Objects:
         case "arrow.bool8":
             return from_arrow(array.cast(pa.bool_()))
         case name:
-            return _foreign(array, name)
+            return _unsupported(array, name)
 
 
-def _foreign(array: pa.Array, kind: str) -> Objects:
-    cell = Foreign(kind)
-    return [cell if there else None for there in array.is_valid().to_pylist()]
+def _unsupported(array: pa.Array, type_name: str) -> Objects:
+    cell = UnsupportedValue(type_name)
+    return [cell if valid else None for valid in array.is_valid().to_pylist()]
 
 
 def _from_timestamps(array: pa.TimestampArray) -> pl.Series:
-    """Moments of any zone, which Arrow counts in UTC; those of seconds in milliseconds."""
+    """Return timestamps of any zone, which Arrow counts in UTC; seconds become milliseconds."""
     zone = None if array.type.tz is None else "UTC"
     ticks = pl.Series("", pl.from_arrow(array.cast(pa.int64())))
     unit = array.type.unit
@@ -217,13 +217,13 @@ def _from_timestamps(array: pa.TimestampArray) -> pl.Series:
 
 
 def _from_decimals(array: pa.Array) -> pl.Series | Objects:
-    kind = array.type
-    if not 0 <= kind.scale <= min(kind.precision, 38):
+    dtype = array.type
+    if not 0 <= dtype.scale <= min(dtype.precision, 38):
         return list(array.to_pylist())
     try:
-        array.validate(full=True)  # DuckDB sends more digits than it says
-        if pa.types.is_decimal256(kind):
-            array = array.cast(pa.decimal128(38, kind.scale))
+        array.validate(full=True)  # DuckDB sends more digits than it declares
+        if pa.types.is_decimal256(dtype):
+            array = array.cast(pa.decimal128(38, dtype.scale))
     except pa.ArrowInvalid:  # digits beyond the 38 that polars has
         return list(array.to_pylist())
     return _from_native(array)
@@ -234,9 +234,9 @@ def _from_native(array: pa.Array) -> pl.Series:
 
 
 def python_objects(array: pa.Array) -> Objects:
-    """Cells of a nested Arrow array as Python has them.
+    """Return the cells of a nested Arrow array as Python objects.
 
-    A map with a key twice, or a moment outside Python's years, stays a cell that can be refused.
+    A map with a repeated key, or a timestamp outside Python's years, stays a cell that is rejected.
     """
     try:
         return list(array.to_pylist(maps_as_pydicts="strict"))
@@ -248,9 +248,9 @@ def _python_object(scalar: pa.Scalar) -> Any:
     try:
         return scalar.as_py(maps_as_pydicts="strict")
     except KeyError:
-        return Foreign(str(scalar.type), "has a key twice")
+        return UnsupportedValue(str(scalar.type), "has a repeated key")
     except (ValueError, OverflowError, pa.ArrowException):
-        return Foreign(str(scalar.type), "has a value that Python cannot represent")
+        return UnsupportedValue(str(scalar.type), "has a value that Python cannot represent")
 
 
 _CONVERSIONS: tuple[
@@ -262,43 +262,43 @@ _CONVERSIONS: tuple[
     (pa.types.is_decimal, _from_decimals),
     (pa.types.is_dictionary, lambda array: from_arrow(array.dictionary_decode())),
     (pa.types.is_run_end_encoded, lambda array: from_arrow(pc.run_end_decode(array))),
-    (lambda kind: pa.types.is_nested(kind) and not _has_foreign(kind), python_objects),
+    (lambda dtype: pa.types.is_nested(dtype) and not _has_unsupported(dtype), python_objects),
 )
 
 # -- polars -----------------------------------------------------------------------------------
 
 
 def from_polars(series: pl.Series) -> pl.Series | Objects:
-    """Cells of a series of polars, which has types for what it does not interpret."""
-    kind = series.dtype
-    if kind == pl.Object:
+    """Return the cells of a polars series; extension types become what they mean."""
+    dtype = series.dtype
+    if dtype == pl.Object:
         return series.to_list()
-    if not kind.is_extension():
+    if not dtype.is_extension():
         return series
-    name = kind.ext_name()  # type: ignore[attr-defined]  # of an extension type it is there
+    name = dtype.ext_name()  # type: ignore[attr-defined]  # an extension type has it
     if name == "arrow.json":
         return series.ext.storage()
     if name == "arrow.bool8":
         return series.ext.storage() != 0
-    cell = Foreign(name)
-    return [cell if there else None for there in series.is_not_null()]
+    cell = UnsupportedValue(name)
+    return [cell if valid else None for valid in series.is_not_null()]
 
 
 # -- pandas -----------------------------------------------------------------------------------
 
 
 def from_pandas(series: pd.Series[Any]) -> pl.Series | Objects:
-    """Cells of a column of pandas; its index does not matter.
+    """Return the cells of a pandas column; its index does not matter.
 
-    NumPy floats have no other way to say "missing" than NaN: there, and in object columns, NaN is
-    read as NULL, as pandas does.
+    NumPy floats can represent "missing" only as NaN: there, and in object columns, NaN is read as
+    NULL, as pandas does.
     """
-    kind = series.dtype
-    if isinstance(kind, pd.CategoricalDtype) and not _are_texts(kind.categories):
+    dtype = series.dtype
+    if isinstance(dtype, pd.CategoricalDtype) and not _are_texts(dtype.categories):
         return from_list(series.tolist())
-    if isinstance(kind, pd.SparseDtype):
-        return from_pandas(pd.Series(series.to_numpy(), dtype=kind.subtype))
-    if isinstance(kind, (pd.PeriodDtype, pd.IntervalDtype)) or pd.api.types.is_object_dtype(kind):
+    if isinstance(dtype, pd.SparseDtype):
+        return from_pandas(pd.Series(series.to_numpy(), dtype=dtype.subtype))
+    if isinstance(dtype, (pd.PeriodDtype, pd.IntervalDtype)) or pd.api.types.is_object_dtype(dtype):
         return from_list(series.tolist())
     try:
         array = pa.Array.from_pandas(series)
@@ -316,29 +316,29 @@ def _are_texts(categories: pd.Index[Any]) -> bool:
 
 
 def from_list(values: list[Any]) -> pl.Series | Objects:
-    """Python objects as a series if they are all of one plain type, else as they are.
+    """Return Python objects as a series if they are all of one exact type, else as they are.
 
-    Arrow would make one type of several by itself: a date of a moment, a double of an integer,
-    one record of all dicts.
+    Arrow itself would unify types: a timestamp becomes a date, an integer a double, all dicts one
+    record.
     """
-    kinds = {type(value) for value in values} - _MISSING
-    if len(kinds) != 1:
-        return values if kinds else pl.Series("", [None] * len(values), dtype=pl.Null)
-    (kind,) = kinds
-    if kind not in _PLAIN:
+    types = {type(value) for value in values} - _MISSING
+    if len(types) != 1:
+        return values if types else pl.Series("", [None] * len(values), dtype=pl.Null)
+    (common_type,) = types
+    if common_type not in _EXACT_TYPES:
         return values
-    if kind is dt.datetime and len(_zones(values)) > 1:
+    if common_type is dt.datetime and len(_time_zones(values)) > 1:
         return values
     try:
-        # As pandas, Arrow would read a decimal NaN as missing.
-        array = pa.array(values, from_pandas=kind is not Decimal)
+        # Like pandas, Arrow would read a decimal NaN as missing.
+        array = pa.array(values, from_pandas=common_type is not Decimal)
     except (pa.ArrowException, ValueError, TypeError, OverflowError):
         # Numbers out of any Arrow type, texts that are not Unicode.
         return values
     return from_arrow(array)
 
 
-def _zones(values: Iterable[Any]) -> set[Hashable]:
-    """Time zones of moments; those of dateutil cannot be hashed, and are told apart as objects."""
+def _time_zones(values: Iterable[Any]) -> set[Hashable]:
+    """Return the time zones of timestamps; dateutil's cannot be hashed, so their ids count."""
     zones = (value.tzinfo for value in values if type(value) not in _MISSING)
     return {zone if isinstance(zone, Hashable) else id(zone) for zone in zones}

@@ -1,16 +1,28 @@
-"""How a file writes its cells: separator, encoding, decimals, dates, time zone."""
+"""How cells are written: separator, encoding, decimals, dates, time zone."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime as dt
 import zoneinfo
-from typing import Any
+from typing import TypedDict
 
 from synfin_analytics.exceptions import ArgumentError
 
-#: A date all of whose parts differ: a format that mixes two of them up shows in an example.
+#: Every part of this date differs: a format that swaps two of them shows in an example.
 _EXAMPLE = dt.datetime(2026, 1, 31, 14, 30, 59, tzinfo=dt.UTC)
+
+
+class ReadArguments(TypedDict):
+    """The options as keyword arguments of :func:`load_df` and :func:`read_layout`."""
+
+    separator: str | None
+    encoding: str | None
+    decimal: str | None
+    thousands: str | None
+    date_format: str | None
+    timezone: str | None
+    currency: bool | str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,15 +32,15 @@ class ReadOptions:
     Attributes
     ----------
     separator, encoding
-        Of CSV files only; by default the separator is taken from the header, and the encoding is
-        UTF-8.
+        For CSV files only; by default the separator is detected in the header, and the encoding
+        is UTF-8.
     decimal, thousands, date_format, timezone, currency
-        Of text cells, whatever file or frame they are in.
+        For cells that are texts, in any file or frame.
 
     Raises
     ------
     ArgumentError
-        An option has a value that it cannot have, or two options contradict each other.
+        An option has an invalid value, or two options contradict each other.
 
     Examples
     --------
@@ -56,7 +68,7 @@ class ReadOptions:
         ):
             raise ArgumentError(
                 "`separator` must be one ASCII character other than a quote or a line break, "
-                f'as ";" or "\\t"; got {self.separator!r}.'
+                f'such as ";" or "\\t"; got {self.separator!r}.'
             )
         if self.encoding is not None:
             _check_encoding(self.encoding)
@@ -77,7 +89,7 @@ class ReadOptions:
         if not isinstance(self.currency, bool | str) or self.currency == "":
             raise ArgumentError(
                 "`currency` must be True (any currency sign or code), or the sign itself, "
-                f'as "€"; got {self.currency!r}.'
+                f'such as "€"; got {self.currency!r}.'
             )
         if isinstance(self.currency, str) and any(
             char.isdigit() or char in "+-()" for char in self.currency
@@ -88,32 +100,33 @@ class ReadOptions:
 
     @property
     def decimal_mark(self) -> str:
-        """Decimal mark of numbers."""
+        """Return the decimal mark of numbers."""
         return self.decimal or "."
 
     @property
-    def about_texts(self) -> bool:
-        """Whether an option says how text cells are written."""
+    def has_text_options(self) -> bool:
+        """Whether an option about text cells is set."""
         return bool(
             self.decimal or self.thousands or self.date_format or self.timezone or self.currency
         )
 
     @property
-    def about_a_file(self) -> bool:
-        """Whether any option is given."""
-        return self.about_texts or bool(self.separator or self.encoding)
+    def has_options(self) -> bool:
+        """Whether any option is set."""
+        return self.has_text_options or bool(self.separator or self.encoding)
 
-    def given(self) -> dict[str, Any]:
-        """Return the options by their names, as arguments of a call."""
-        return dataclasses.asdict(self)
+    def to_arguments(self) -> ReadArguments:
+        """Return the options as keyword arguments."""
+        arguments: ReadArguments = dataclasses.asdict(self)  # type: ignore[assignment]
+        return arguments
 
-    def refuse_csv_options(self, source: str) -> None:
-        """Refuse `separator` and `encoding` for what is no CSV file.
+    def check_no_csv_options(self, source: str) -> None:
+        """Check that `separator` and `encoding` are not set: the source is no CSV file.
 
         Raises
         ------
         ArgumentError
-            One of them is given.
+            One of them is set.
         """
         for name in ("separator", "encoding"):
             if getattr(self, name) is not None:
@@ -124,7 +137,7 @@ class ReadOptions:
 
 
 def date_part(date_format: str) -> str:
-    """Part of a format that says the day, without what follows from the first time of day.
+    """Return the date of a date format, without the time of day and what follows it.
 
     Examples
     --------
@@ -135,8 +148,8 @@ def date_part(date_format: str) -> str:
     return date_format[: min(starts)].rstrip(" T,") if starts else date_format
 
 
-def example_of(date_format: str) -> str:
-    """Show a date as it is written in a format."""
+def format_example(date_format: str) -> str:
+    """Return an example date in a format."""
     return _EXAMPLE.strftime(date_format)
 
 
@@ -145,35 +158,35 @@ _TIME_CODES = ("%H", "%I", "%M", "%S", "%f", "%p", "%z", "%Z", "T%H", "%X", "%T"
 
 def _check_encoding(encoding: object) -> None:
     try:
-        known = isinstance(encoding, str) and isinstance("".encode(encoding), bytes)
-    except LookupError:  # also of what is no encoding of texts, as "hex"
-        known = False
-    if not known:
+        exists = isinstance(encoding, str) and isinstance("".encode(encoding), bytes)
+    except LookupError:  # also for codecs that do not encode texts, such as "hex"
+        exists = False
+    if not exists:
         raise ArgumentError(
-            "`encoding` must be an encoding that Python knows, as 'utf-8', 'cp1252', 'latin-1' or "
-            f"'utf-16'; got {encoding!r}."
+            "`encoding` must be an encoding that Python supports, such as 'utf-8', 'cp1252', "
+            f"'latin-1' or 'utf-16'; got {encoding!r}."
         )
 
 
 def _check_date_format(date_format: object) -> None:
-    wanted = "`date_format` must be a format of `datetime.strptime` with day, month and year"
+    must_be = "`date_format` must be a format of `datetime.strptime` with day, month and year"
     if not isinstance(date_format, str) or "%" not in date_format:
-        raise ArgumentError(f'{wanted}, as "%d/%m/%Y %H:%M"; got {date_format!r}.')
+        raise ArgumentError(f'{must_be}, such as "%d/%m/%Y %H:%M"; got {date_format!r}.')
     try:
-        read = dt.datetime.strptime(_EXAMPLE.strftime(date_format), date_format)  # noqa: DTZ007 - only its date is compared
+        parsed = dt.datetime.strptime(_EXAMPLE.strftime(date_format), date_format)  # noqa: DTZ007 - only its date is compared
     except ValueError:
-        read = None
-    if read is None or read.date() != _EXAMPLE.date():
-        raise ArgumentError(f'{wanted}, as "%d/%m/%Y %H:%M"; got {date_format!r}.')
+        parsed = None
+    if parsed is None or parsed.date() != _EXAMPLE.date():
+        raise ArgumentError(f'{must_be}, such as "%d/%m/%Y %H:%M"; got {date_format!r}.')
 
 
 def _check_timezone(timezone: object) -> None:
     try:
-        known = isinstance(timezone, str) and bool(zoneinfo.ZoneInfo(timezone))
+        exists = isinstance(timezone, str) and bool(zoneinfo.ZoneInfo(timezone))
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        known = False
-    if not known:
+        exists = False
+    if not exists:
         raise ArgumentError(
-            "`timezone` must be the name of a time zone, as 'Europe/Berlin' or 'UTC'; "
+            "`timezone` must be the name of a time zone, such as 'Europe/Berlin' or 'UTC'; "
             f"got {timezone!r}."
         )

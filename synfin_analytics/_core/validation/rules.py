@@ -1,4 +1,4 @@
-"""What a column accepts beyond its type, said once for the database and for the loader.
+"""What a column accepts beyond its type, declared once for the database and for the loader.
 
 A rule is attached to a column (``info["rule"]``). The models turn it into a named CHECK constraint;
 :mod:`synfin_analytics.io` applies the same rule to a whole column before the database sees it.
@@ -16,12 +16,12 @@ MAX_DOUBLE = "1.7976931348623157e308"
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """A closed set of texts."""
+    """A text from a closed set."""
 
     values: tuple[str, ...]
 
     def sql(self, column: Column[object]) -> str:
-        """CHECK expression of this rule for ``column``."""
+        """Return the CHECK expression of this rule for ``column``."""
         listed = ", ".join(f"'{value}'" for value in self.values)
         return f"{quoted(column)} IN ({listed})"
 
@@ -31,13 +31,13 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """A text of a fixed form; the expression means the same to PostgreSQL and to Rust's regex."""
+    """A text that matches a pattern, which means the same to PostgreSQL and to Rust's regex."""
 
     pattern: str
     meaning: str
 
     def sql(self, column: Column[object]) -> str:
-        """CHECK expression of this rule for ``column``."""
+        """Return the CHECK expression of this rule for ``column``."""
         return f"{quoted(column)} ~ '{self.pattern}'"
 
     def __str__(self) -> str:
@@ -46,9 +46,9 @@ class Matches:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A number within bounds: ``low`` and ``high`` belong to it, ``above`` does not.
+    """A number from ``low`` to ``high``, both included, or greater than ``above``.
 
-    Without bounds it still keeps NaN and infinity out.
+    Without bounds it still excludes NaN and infinity.
     """
 
     low: float | None = None
@@ -56,7 +56,7 @@ class Range:
     above: float | None = None
 
     def sql(self, column: Column[object]) -> str:
-        """CHECK expression of this rule for ``column``; PostgreSQL sorts NaN above all numbers."""
+        """Return the CHECK expression of this rule; PostgreSQL sorts NaN above all numbers."""
         name = quoted(column)
         terms = []
         if self.above is not None:
@@ -87,11 +87,11 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
-class Dated:
-    """A moment or a day that Python can represent: years 1 to 9999, and never ``infinity``."""
+class DateRange:
+    """A timestamp or a date that Python can represent: years 1 to 9999, never ``infinity``."""
 
     def sql(self, column: Column[object]) -> str:
-        """CHECK expression of this rule for ``column``."""
+        """Return the CHECK expression of this rule for ``column``."""
         name = quoted(column)
         if isinstance(column.type, DateTime):
             return (
@@ -104,11 +104,11 @@ class Dated:
         return "within the years 1 to 9999"
 
 
-Rule = OneOf | Matches | Range | Dated
+Rule = OneOf | Matches | Range | DateRange
 
 
 def rule_of(column: Column[object]) -> Rule | None:
-    """Rule of ``column``: the one it was given, else what its type needs to stay finite.
+    """Return the rule of ``column``: the declared one, else the one that keeps its type finite.
 
     Examples
     --------
@@ -122,10 +122,10 @@ def rule_of(column: Column[object]) -> Rule | None:
     if isinstance(column.type, (Float, Numeric)):
         return Range()
     if isinstance(column.type, (DateTime, Date)):
-        return Dated()
+        return DateRange()
     return None
 
 
 def quoted(column: Column[object]) -> str:
-    """Name of the column as SQL; the one reserved word among ours is quoted."""
+    """Return the name of the column as SQL; the one reserved word among ours is quoted."""
     return '"timestamp"' if column.name == "timestamp" else column.name

@@ -1,4 +1,4 @@
-"""What the loader knows of a table: read off its model once, never written down again."""
+"""What the tables accept, derived from their models."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from synfin_analytics._core.validation.rules import Rule
 
-Kind = Literal["text", "integer", "number", "decimal", "boolean", "moment", "day", "json"]
+Kind = Literal["text", "integer", "number", "decimal", "boolean", "timestamp", "date", "json"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,17 +46,17 @@ class ColumnSpec:
     length: int | None = None
     precision: int = 0
     scale: int = 0
-    #: NULL is refused, and the database has no default.
+    #: NULL is rejected, and the database has no default.
     required: bool = False
-    #: The database fills it in where it is not given, and NULL is refused.
+    #: NULL is rejected, and the database has a default.
     defaulted: bool = False
     derived: bool = False
     personal: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
-class Reference:
-    """A foreign key: ``column`` names a row of ``table`` by its key ``target``."""
+class ForeignKey:
+    """A foreign key: ``column`` refers to ``table`` by its key ``target``."""
 
     column: str
     table: str
@@ -65,39 +65,39 @@ class Reference:
 
 @dataclasses.dataclass(frozen=True)
 class TableSpec:
-    """Columns, keys and parents of one table."""
+    """Columns, keys and foreign keys of one table."""
 
     name: str
     columns: dict[str, ColumnSpec]
     primary_key: str
-    #: The primary key counts itself up where it is not given.
+    #: The database numbers the primary key where it is missing.
     serial: bool
-    #: Column groups that are unique, the primary key first.
+    #: Columns of each unique key, the primary key first.
     unique: tuple[tuple[str, ...], ...]
-    #: The column that most indexes begin with; of several, the primary key.
+    #: The column that most indexes begin with; in a tie, the primary key.
     leading: str
-    references: tuple[Reference, ...]
-    #: Where the tables are, for statements: no other table of the same name is meant.
+    foreign_keys: tuple[ForeignKey, ...]
+    #: Schema of the tables, for statements: another one may have a table of the same name.
     schema: str = ""
 
     def identifier(self, table: str = "") -> sql.Identifier:
-        """Quoted name of this table, or of one that it refers to, with its schema."""
+        """Return the quoted name, with its schema, of this table or of one that it refers to."""
         return sql.Identifier(*filter(None, (self.schema, table or self.name)))
 
     def qualified(self, table: str = "") -> str:
-        """Give the same as text, for ``::regclass``."""
+        """Return the same name as text, for ``::regclass``."""
         return ".".join(
             '"' + part.replace('"', '""') + '"' for part in self.identifier(table).strings
         )
 
-    def sent(self, names: Iterable[str]) -> list[ColumnSpec]:
-        """Columns of the table among ``names``, in that order."""
+    def select(self, names: Iterable[str]) -> list[ColumnSpec]:
+        """Return the columns of the table among ``names``, in that order."""
         return [self.columns[name] for name in names if name in self.columns]
 
 
 @cache
 def spec_of(model: type[DeclarativeBase]) -> TableSpec:
-    """Specification of a model's table.
+    """Return the specification of a model's table.
 
     Examples
     --------
@@ -136,22 +136,22 @@ def spec_of(model: type[DeclarativeBase]) -> TableSpec:
         for constraint in table.constraints
         if isinstance(constraint, UniqueConstraint)
     ]
-    begins = [key.name, *(index.columns[0].name for index in table.indexes)]
+    first_columns = [key.name, *(index.columns[0].name for index in table.indexes)]
     return TableSpec(
         name=table.name,
         columns=columns,
         primary_key=key.name,
         serial=serial,
         unique=tuple(unique),
-        leading=max(begins, key=begins.count),
-        references=tuple(
-            Reference(fk.parent.name, fk.column.table.name, fk.column.name)
+        leading=max(first_columns, key=first_columns.count),
+        foreign_keys=tuple(
+            ForeignKey(fk.parent.name, fk.column.table.name, fk.column.name)
             for fk in sorted(table.foreign_keys, key=lambda fk: fk.parent.name)
         ),
     )
 
 
-#: Integers stand in the order of their sizes: SQLAlchemy's wider and narrower ones are heirs.
+#: Wider and narrower integers before Integer: SQLAlchemy derives them from it.
 _KINDS: tuple[tuple[type, Kind, pl.DataType], ...] = (
     (String, "text", pl.String()),
     (BigInteger, "integer", pl.Int64()),
@@ -159,16 +159,16 @@ _KINDS: tuple[tuple[type, Kind, pl.DataType], ...] = (
     (Integer, "integer", pl.Int32()),
     (Boolean, "boolean", pl.Boolean()),
     (Double, "number", pl.Float64()),
-    (DateTime, "moment", pl.Datetime("us", "UTC")),
-    (Date, "day", pl.Date()),
+    (DateTime, "timestamp", pl.Datetime("us", "UTC")),
+    (Date, "date", pl.Date()),
     (JSONB, "json", pl.String()),
 )
 
 
-def _kind(sql: object) -> tuple[Kind, pl.DataType]:
-    for of, kind, dtype in _KINDS:
-        if isinstance(sql, of):
+def _kind(sql_type: object) -> tuple[Kind, pl.DataType]:
+    for known_type, kind, dtype in _KINDS:
+        if isinstance(sql_type, known_type):
             return kind, dtype
-    if isinstance(sql, Numeric):
-        return "decimal", pl.Decimal(sql.precision, sql.scale or 0)
-    raise TypeError(f"no column of ours has the type {sql!r}")
+    if isinstance(sql_type, Numeric):
+        return "decimal", pl.Decimal(sql_type.precision, sql_type.scale or 0)
+    raise TypeError(f"columns cannot have the type {sql_type!r}")

@@ -1,1 +1,1 @@
-"""Files of several formats as batches of rows."""
+"""Files of all formats that ``load_df`` reads, as batches of rows."""

@@ -1,4 +1,4 @@
-"""CSV files, read as texts: the table says what a cell means."""
+"""CSV files, read as texts that the validation of the table parses."""
 
 from __future__ import annotations
 
@@ -21,80 +21,88 @@ if TYPE_CHECKING:
 
     from synfin_analytics._core.validation.options import ReadOptions
 
-#: What separates the fields of CSV files; of equally many, the first is meant.
+#: Separators of fields, in order of preference.
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
-#: Bytes that hold a header, and those that hold the longest cell.
-_HEAD = 1 << 16
-_BLOCK = 1 << 24
-#: Threads would not know the number of a row that is broken.
-_READING = csv.ReadOptions(use_threads=False, block_size=_BLOCK)
+#: Bytes of a file that contain its header.
+_HEAD_BYTES = 1 << 16
+#: Bytes of the longest row.
+_BLOCK_BYTES = 1 << 24
+#: With threads, Arrow does not report the number of a broken row.
+_READ_OPTIONS = csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES)
 
 
 @dataclasses.dataclass(frozen=True)
-class Delimited:
-    """Columns of a CSV file, and its rows once they are asked for."""
+class CsvRows:
+    """Columns of a CSV file, and its rows, read on demand."""
 
     schema: pa.Schema
     batches: Iterator[pa.RecordBatch]
-    #: How the file was read, for a message when the columns or cells do not fit.
+    #: How the file was read, for a message when columns or cells are not valid.
     note: str
 
 
 def open_csv(
-    opened: Callable[[], IO[bytes]],
+    open_bytes: Callable[[], IO[bytes]],
     name: str,
     options: ReadOptions,
     columns: Sequence[str] | None = None,
-) -> Delimited:
-    """Open a CSV file whose every field is a text.
+) -> CsvRows:
+    """Open a CSV file; every field is a text.
 
-    A field with nothing in it is NULL, a quoted empty one is an empty text.
+    An empty field is NULL, a quoted empty field is an empty text.
 
     Parameters
     ----------
-    opened
-        Opens the bytes of the file, uncompressed; called more than once.
+    open_bytes
+        Opens the uncompressed bytes of the file; called more than once.
     name
-        What messages call it.
+        Name of the file in messages.
     options
         Its separator and encoding.
     columns
-        Those that are wanted, in this order; all by default.
+        The columns to read, in this order; all by default.
 
     Raises
     ------
     ArgumentError
-        It is not CSV, not in the encoding, or broken; in the midst of the rows too.
+        The file is not CSV, not in the encoding, or broken; also while rows are read.
     """
-    file = _File(opened, name, options)
+    file = _File(open_bytes, name, options)
     parsing = csv.ParseOptions(delimiter=file.separator, newlines_in_values=True)
     try:
         with (
             file.utf8() as stream,
-            csv.open_csv(stream, read_options=_READING, parse_options=parsing) as first,
+            csv.open_csv(stream, read_options=_READ_OPTIONS, parse_options=parsing) as first,
         ):
             names = first.schema.names
-    except _BROKEN as error:
-        raise file.refusal(error) from None
-    wanted = list(names if columns is None else columns)
-    schema = pa.schema([pa.field(column, pa.string()) for column in wanted])
-    return Delimited(schema, _batches(file, names, wanted), file.note)
+    except _READ_ERRORS as error:
+        raise file.read_error(error) from None
+    selected = list(names if columns is None else columns)
+    schema = pa.schema([pa.field(column, pa.string()) for column in selected])
+    return CsvRows(schema, _read_batches(file, names, selected), file.note)
 
 
-_BROKEN = (pa.ArrowException, OSError, ValueError, EOFError, lzma.LZMAError, zipfile.BadZipFile)
+_READ_ERRORS = (
+    pa.ArrowException,
+    OSError,
+    ValueError,
+    EOFError,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+)
 
 
-def _batches(file: _File, names: list[str], wanted: list[str]) -> Iterator[pa.RecordBatch]:
+def _read_batches(file: _File, names: list[str], selected: list[str]) -> Iterator[pa.RecordBatch]:
     try:
         with (
             file.utf8() as stream,
             csv.open_csv(
                 stream,
-                read_options=_READING,
+                read_options=_READ_OPTIONS,
                 parse_options=csv.ParseOptions(delimiter=file.separator, newlines_in_values=True),
                 convert_options=csv.ConvertOptions(
                     column_types=dict.fromkeys(names, pa.string()),
-                    include_columns=wanted,
+                    include_columns=selected,
                     null_values=[""],
                     strings_can_be_null=True,
                     quoted_strings_can_be_null=False,
@@ -102,136 +110,137 @@ def _batches(file: _File, names: list[str], wanted: list[str]) -> Iterator[pa.Re
             ) as reader,
         ):
             yield from reader
-    except _BROKEN as error:
-        raise file.refusal(error) from None
+    except _READ_ERRORS as error:
+        raise file.read_error(error) from None
 
 
 class _File:
-    """The bytes of a CSV file, and what is known of how they are to be read."""
+    """The bytes of a CSV file, its separator and its encoding."""
 
-    def __init__(self, opened: Callable[[], IO[bytes]], name: str, options: ReadOptions) -> None:
-        self._opened = opened
+    def __init__(
+        self, open_bytes: Callable[[], IO[bytes]], name: str, options: ReadOptions
+    ) -> None:
+        self._open_bytes = open_bytes
         self._name = name
         self._options = options
         self._encoding = codecs.lookup(options.encoding or "utf-8").name
-        lines = self._first_lines()
-        self.separator = options.separator or sniff(lines)
-        self._found = any(self.separator in line for line in lines[:1])
+        lines = self._read_first_lines()
+        self.separator = options.separator or detect_separator(lines)
+        self._in_header = any(self.separator in line for line in lines[:1])
 
     def utf8(self) -> Any:
-        """Open its text as UTF-8, with its quotes checked."""
-        stream: Any = self._opened()
+        """Open its text as UTF-8, and check its quotes."""
+        stream: Any = self._open_bytes()
         if self._encoding not in ("utf-8", "utf-8-sig", "ascii"):
             stream = pa.transcoding_input_stream(
                 pa.PythonFile(stream, "r"), self._encoding, "utf-8"
             )
-        return _Quoted(stream, self.separator)
+        return _QuoteChecker(stream, self.separator)
 
     @property
     def note(self) -> str:
-        """Say how it was read."""
-        told = SEPARATORS.get(self.separator, "separator")
+        """How the file was read."""
+        separator_name = SEPARATORS.get(self.separator, "separator")
         if self._options.separator:
-            how = f"{told}, as given"
-        elif self._found:
-            how = f"{told}, from the header"
+            origin = f"{separator_name}, as passed"
+        elif self._in_header:
+            origin = f"{separator_name}, from the header"
         else:
-            how = "assumed: the header has no comma, semicolon, tab or vertical bar"
+            origin = "assumed: the header has no comma, semicolon, tab or vertical bar"
         return (
-            f"The file was read with separator={self.separator!r} ({how}), "
-            f"encoding={self._encoding!r}, decimal={self._options.decimal_mark!r}. If it is "
-            "written otherwise, pass separator=, encoding=, decimal=, thousands=, date_format= or "
-            "currency= (on the command line: --separator and so on)."
+            f"The file was read with separator={self.separator!r} ({origin}), "
+            f"encoding={self._encoding!r}, decimal={self._options.decimal_mark!r}. If this is "
+            "wrong, pass separator=, encoding=, decimal=, thousands=, date_format= or currency= "
+            "(on the command line: --separator and so on)."
         )
 
-    def _first_lines(self) -> list[str]:
+    def _read_first_lines(self) -> list[str]:
         """Read the header and the row after it."""
         try:
-            with self._opened() as stream:
-                head = stream.read(_HEAD)
-        except _BROKEN as error:
-            raise self.refusal(error) from None
-        wide = None if self._options.encoding else _wide(head)
-        if wide:
+            with self._open_bytes() as stream:
+                head = stream.read(_HEAD_BYTES)
+        except _READ_ERRORS as error:
+            raise self.read_error(error) from None
+        encoding = None if self._options.encoding else _detect_wide_encoding(head)
+        if encoding:
             raise ArgumentError(
-                f'{self._name} is {wide.upper()[:6]} by its first bytes: give encoding="{wide}" '
-                f"(on the command line: --encoding {wide})."
+                f"{self._name} is encoded as {encoding.upper()[:6]}, according to its first bytes: "
+                f'pass encoding="{encoding}" (on the command line: --encoding {encoding}).'
             )
         decoder = codecs.getincrementaldecoder(self._encoding)()
         try:
             text = decoder.decode(head, final=False)
         except UnicodeDecodeError as error:
             text = head[: error.start].decode(self._encoding, "replace")
-            if len(_records(text)) < 2:
-                raise self.refusal(error) from None
-        return _records(text.removeprefix("\ufeff"))[:2]
+            if len(_split_records(text)) < 2:
+                raise self.read_error(error) from None
+        return _split_records(text.removeprefix("\ufeff"))[:2]
 
-    def refusal(self, error: Exception) -> ArgumentError:
-        """Say what is wrong, without the line itself, which is data."""
+    def read_error(self, error: Exception) -> ArgumentError:
+        """Translate an error; the message has no line of the file, which is data."""
         if isinstance(error, UnicodeError) or "invalid UTF8" in str(error):
-            return self._undecodable()
-        row = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", str(error))
-        if row:
-            record, wanted, found = map(int, row.groups())
+            return self._encoding_error()
+        match = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", str(error))
+        if match:
+            row, n_columns, n_fields = map(int, match.groups())
             return ArgumentError(
-                f"{self._name} cannot be read as CSV: row {record - 2:,} (counted from 0) has "
-                f"{found} fields, but the header has {wanted}. Quote fields that contain the "
+                f"{self._name} cannot be read as CSV: row {row - 2:,} (counted from 0) has "
+                f"{n_fields} fields, but the header has {n_columns}. Quote fields that contain the "
                 f"separator, and close every quote. {self.note}"
             )
         if isinstance(error, _QuoteError):
             return ArgumentError(
                 f"{self._name} cannot be read as CSV: the quote that opens in line "
-                f"{error.line:,} {error.fault}. Close every quoted field, and double the quotes "
-                f'within one, as in "a ""b"" c". {self.note}'
+                f"{error.line:,} {error.problem}. Close every quoted field, and double the quotes "
+                f'within a field, as in "a ""b"" c". {self.note}'
             )
         if "Empty CSV" in str(error):
             return ArgumentError(
                 f"{self._name} cannot be read as CSV: it is empty. A CSV file must begin with a "
                 "line of column names."
             )
-        words = re.sub(r"((?:got|Expected) \d+): .*", r"\1", str(error), flags=re.DOTALL)
-        if "straddling" in words:
-            words = f"a row is longer than {_BLOCK >> 20} MB (is a quote not closed?)"
-        return ArgumentError(f"{self._name} cannot be read as CSV: {words.rstrip('.')}.")
+        message = re.sub(r"((?:got|Expected) \d+): .*", r"\1", str(error), flags=re.DOTALL)
+        if "straddling" in message:
+            message = f"a row is longer than {_BLOCK_BYTES >> 20} MB (is a quote not closed?)"
+        return ArgumentError(f"{self._name} cannot be read as CSV: {message.rstrip('.')}.")
 
-    def _undecodable(self) -> ArgumentError:
+    def _encoding_error(self) -> ArgumentError:
         """Name the first line that is not in the encoding."""
         line = 1
         decoder = codecs.getincrementaldecoder(self._encoding)()
-        where = ""
+        position = ""
         try:
-            with self._opened() as stream:
+            with self._open_bytes() as stream:
                 while chunk := stream.read(1 << 20):
                     line += decoder.decode(chunk).count("\n")
                 decoder.decode(b"", final=True)
         except UnicodeDecodeError as error:
             line += error.object[: error.start].decode(self._encoding, "replace").count("\n")
             byte = error.object[error.start]
-            where = f" (byte 0x{byte:02x} in line {line:,})"
-        known = self._options.encoding is not None
+            position = f" (byte 0x{byte:02x} in line {line:,})"
+        alternative = "another" if self._options.encoding is not None else "its"
         return ArgumentError(
-            f"{self._name} must be encoded as {self._encoding.upper()}; got something else{where}. "
-            f"Give {'another' if known else 'its'} encoding, "
-            'as encoding="cp1252" for Western European files from Windows (on the command line: '
+            f"{self._name} must be encoded as {self._encoding.upper()}; got other bytes{position}. "
+            f"Pass {alternative} encoding, such as "
+            'encoding="cp1252" for Western European files from Windows (on the command line: '
             "--encoding cp1252)."
         )
 
 
 class _QuoteError(ValueError):
-    """A quote that is not closed, or closed in the midst of a field."""
+    """A quote that is not closed, or closed before its field ends."""
 
-    def __init__(self, line: int, fault: str) -> None:
-        super().__init__(f"line {line}: the quote {fault}")
+    def __init__(self, line: int, problem: str) -> None:
+        super().__init__(f"line {line}: the quote {problem}")
         self.line = line
-        self.fault = fault
+        self.problem = problem
 
 
-class _Quoted(io.RawIOBase):
+class _QuoteChecker(io.RawIOBase):
     """Bytes of a CSV file in UTF-8 whose quotes are checked as they are read.
 
-    Arrow's reader takes a quote that is never closed for one that ends with the file, and joins
-    the text after a closing quote to its field: the rows between two stray quotes would be lost
-    within one cell.
+    Arrow's reader closes an open quote at the end of the file, and appends the text after a
+    closing quote to its field: the rows between two stray quotes would disappear in one cell.
     """
 
     def __init__(self, stream: Any, separator: str) -> None:
@@ -239,8 +248,8 @@ class _Quoted(io.RawIOBase):
         self._stream = stream
         ends = re.escape(separator.encode()) + rb"\r\n"
         self._ends = [separator.encode(), b"\n", b"\r"]
-        # Only single characters are repeated without backtracking (`++`): of a group, Python before
-        # 3.11.5 takes that for the wrong thing.
+        # Only single characters are repeated possessively (`++`): for groups, Python before 3.11.5
+        # has a bug.
         self._fields = re.compile(
             rb'(?:[^"%b][^%b]*+|[%b]++|"(?:[^"]++|"")*"(?=[%b])){1,4096}' % (ends, ends, ends, ends)
         )
@@ -257,7 +266,7 @@ class _Quoted(io.RawIOBase):
         super().close()
 
     def read(self, size: int = -1) -> bytes:
-        """Read bytes, and a last line break where the file has none."""
+        """Read bytes, and a last line break if the file has none."""
         chunk = bytes(self._stream.read(size) if size >= 0 else self._stream.read())
         ended = not chunk and size != 0
         if size < 0 or 0 < len(chunk) < size:
@@ -275,14 +284,14 @@ class _Quoted(io.RawIOBase):
         return chunk
 
     def _check(self, chunk: bytes) -> None:
-        """Check the fields that are complete, and keep the last one if it is not."""
-        if len(self._open) > _BLOCK:
+        """Check the complete fields, and keep the last one if it is incomplete."""
+        if len(self._open) > _BLOCK_BYTES:
             return  # Arrow refuses such a row.
         text = self._open + chunk
         end = len(text)
         if b'"' in text:
             end = 0
-            while fields := self._fields.match(text, end):  # few at a time, for the memory's sake
+            while fields := self._fields.match(text, end):  # few at a time, to save memory
                 end = fields.end()
         if end == len(text):
             end = max(text.rfind(mark) for mark in self._ends) + 1
@@ -292,8 +301,8 @@ class _Quoted(io.RawIOBase):
             raise _QuoteError(self._line, "is closed before its field ends")
 
 
-def _wide(head: bytes) -> str | None:
-    """Recognise UTF-16 and UTF-32 by a mark or, of an ASCII header, by the bytes that are zero."""
+def _detect_wide_encoding(head: bytes) -> str | None:
+    """Detect UTF-16 and UTF-32 by the byte order mark, or by the zero bytes of ASCII text."""
     if head[:4] in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE):
         return "utf-32"
     if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
@@ -305,18 +314,19 @@ def _wide(head: bytes) -> str | None:
     }.get(tuple(zeros))  # type: ignore[arg-type]  # of four bytes or fewer
 
 
-def sniff(lines: Sequence[str]) -> str:
-    r"""Guess the separator from the header and, of several, from the first row.
+def detect_separator(lines: Sequence[str]) -> str:
+    r"""Detect the separator in the header and, if it has several, in the first row.
 
     Examples
     --------
-    >>> sniff(["id;amount", "1;12,50"]), sniff(["id|when, local", "1|2026"]), sniff(["id"])
-    (';', '|', ',')
-    >>> sniff(['"a,b"\tc'])
-    '\t'
+    >>> detect_separator(["id;amount", "1;12,50"]), detect_separator(["id|when, local", "1|2026"])
+    (';', '|')
+    >>> detect_separator(['"a,b"\tc']), detect_separator(["id"])
+    ('\t', ',')
     """
     counts = {
-        separator: [len(_fields(line, separator)) - 1 for line in lines] for separator in SEPARATORS
+        separator: [len(_split_fields(line, separator)) - 1 for line in lines]
+        for separator in SEPARATORS
     }
 
     def likelihood(separator: str) -> tuple[bool, int]:
@@ -326,20 +336,20 @@ def sniff(lines: Sequence[str]) -> str:
     return max(SEPARATORS, key=likelihood)
 
 
-def _fields(line: str, separator: str) -> list[str]:
+def _split_fields(line: str, separator: str) -> list[str]:
     return next(python_csv.reader([line], delimiter=separator), [])
 
 
-def _records(text: str) -> list[str]:
-    """Split text into its first records: a line break within quotes does not end one."""
+def _split_records(text: str) -> list[str]:
+    """Split text into its first records: a line break within quotes does not end a record."""
     records: list[str] = []
-    kept = ""
+    record = ""
     for line in text.splitlines():
-        kept = f"{kept} {line}" if kept else line
-        if kept.count('"') % 2 == 0:
-            if kept:
-                records.append(kept)
-            kept = ""
+        record = f"{record} {line}" if record else line
+        if record.count('"') % 2 == 0:
+            if record:
+                records.append(record)
+            record = ""
         if len(records) > 2:
             break
     return records

@@ -1,4 +1,7 @@
-"""Files of every kind that ``load_df`` reads, by their names, as rows to load."""
+"""Files of all formats that ``load_df`` reads, recognised by their names.
+
+To accept another format, add its suffix and its reader to :func:`open_file`.
+"""
 
 from __future__ import annotations
 
@@ -37,10 +40,10 @@ JSON_LINES = (".jsonl", ".ndjson")
 EXCEL = (".xlsx",)
 ARROW = (".arrow", ".feather", ".ipc")
 PARQUET = (".parquet", ".pq")
-#: First bytes of compressed files, whatever they are called.
+#: First bytes of compressed files, whatever their name.
 _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ": "xz"}
 _COMPRESSED = (".gz", ".bz2", ".zst", ".xz", ".zip")
-KNOWN = (
+SUPPORTED = (
     "Parquet (.parquet), CSV (.csv, .tsv, .txt), JSON lines (.jsonl), Excel (.xlsx) or Arrow "
     "(.arrow, .feather)"
 )
@@ -48,106 +51,103 @@ KNOWN = (
 
 @dataclasses.dataclass(frozen=True)
 class FileRows:
-    """Columns of a file, and its rows once they are asked for: as Arrow, or as dicts."""
+    """Columns of a file, and its rows as Arrow batches or as dicts, read on demand."""
 
     names: list[str]
     schema: pa.Schema | None = None
     batches: Iterator[pa.RecordBatch] = dataclasses.field(default_factory=lambda: iter(()))
     records: Iterator[list[Mapping[str, Any]]] | None = None
     height: int | None = None
-    #: Whether its cells are texts, which the table says how to read.
+    #: Whether its cells are texts to parse.
     textual: bool = False
-    #: How it was read, for a message when columns or cells do not fit.
+    #: How it was read, for a message when columns or cells are not valid.
     note: str = ""
 
 
 def open_file(
-    path: Path, rows: int, options: ReadOptions, columns: Sequence[str] | None = None
+    path: Path, batch_rows: int, options: ReadOptions, columns: Sequence[str] | None = None
 ) -> FileRows:
-    """Open a file of any kind but Parquet.
+    """Open a file of any format but Parquet.
 
     Parameters
     ----------
     path
-        The file; it may be compressed (.gz, .bz2, .zst, .xz), or alone in a .zip.
-    rows
-        Rows in a batch, at most.
+        The file; it may be compressed (.gz, .bz2, .zst, .xz), or the only file in a .zip.
+    batch_rows
+        Maximum number of rows in a batch.
     options
         How its cells are written.
     columns
-        Of a CSV file, the columns that are wanted; all by default.
+        The columns to read of a CSV file; all by default.
 
     Raises
     ------
     ArgumentError
-        The file is not readable, or of no kind that is known.
+        The file is not readable, or its format is not supported.
     MissingDependencyError
         It is an Excel file, and fastexcel is not installed.
     """
     name = repr(str(path))
-    ending, packed = ending_of(path), _Packed(path)
-    if ending in CSV:
-        file = open_csv(packed.open, name, options, columns)
-        names = file.schema.names
-        return FileRows(names, file.schema, file.batches, textual=True, note=file.note)
-    options.refuse_csv_options(name)
-    if ending in JSON_LINES:
-        return _json_lines(packed.open, name, rows)
-    if ending in EXCEL:
-        return _excel(packed.unpacked(), name, rows)
-    if ending in ARROW:
-        return _arrow(packed.unpacked(), name)
+    suffix, file = suffix_of(path), _CompressedFile(path)
+    if suffix in CSV:
+        csv = open_csv(file.open, name, options, columns)
+        return FileRows(csv.schema.names, csv.schema, csv.batches, textual=True, note=csv.note)
+    options.check_no_csv_options(name)
+    if suffix in JSON_LINES:
+        return _open_json_lines(file.open, name, batch_rows)
+    if suffix in EXCEL:
+        return _open_excel(file.unpack(), name, batch_rows)
+    if suffix in ARROW:
+        return _open_arrow(file.unpack(), name)
     raise ArgumentError(
-        f"{name} must be a file of {KNOWN}, by its name; got {ending or 'no ending'!r}. "
-        "Read files of other kinds into a DataFrame, and give that."
+        f"{name} must be a file of {SUPPORTED}, by its name; got {suffix or 'no suffix'!r}. "
+        "Read files of other formats into a DataFrame, and load that."
     )
 
 
 def is_parquet(path: Path) -> bool:
-    """Whether a path is a Parquet file, or a folder of them, by its name."""
-    return path.is_dir() or ending_of(path) in PARQUET
+    """Whether a path is a Parquet file, by its name, or a folder of them."""
+    return path.is_dir() or suffix_of(path) in PARQUET
 
 
-def unpacked(path: Path) -> Path:
-    """Return the path of a file that readers can seek in: an archive's is unpacked first."""
-    return path if path.is_dir() else _Packed(path).unpacked()
+def unpack(path: Path) -> Path:
+    """Return the path of a file in which readers can seek: a compressed file is unpacked first."""
+    return path if path.is_dir() else _CompressedFile(path).unpack()
 
 
 def refuse_uri(path: str | Path) -> None:
-    """Refuse an address on another machine.
+    """Refuse a URI.
 
     Raises
     ------
     ArgumentError
-        It is one; the message says what to give instead.
+        It is a URI; the message says what to pass instead.
     """
-    # A jdbc: address has two schemes.
+    # A jdbc: URI has two schemes.
     address = re.match(r"((?:[A-Za-z][A-Za-z0-9+.-]+:)+)/+(.*)", str(path), re.DOTALL)
     if address and address[1].lower() == "file:":
-        raise ArgumentError(
-            f"The path must be that of a local file; got a URI. Pass {f'/{address[2]}'!r}."
-        )
+        raise ArgumentError(f"The path must be a local file; got a URI. Pass {f'/{address[2]}'!r}.")
     if address:
         uri = f"{address[1]}//{address[2]}"
         raise ArgumentError(
-            "The path must be that of a local file; got a URI. Scan it with polars and pass the "
-            f'LazyFrame: pl.scan_parquet("{_without_secrets(uri)}"), or of CSV '
-            'pl.scan_csv(…, infer_schema=False) together with decimal=".", which reads its texts. '
+            "The path must be a local file; got a URI. Scan it with polars and pass the "
+            f'LazyFrame: pl.scan_parquet("{_without_secrets(uri)}"), or for CSV '
+            'pl.scan_csv(…, infer_schema=False) together with decimal=".", which parses texts. '
             "With pyarrow: pyarrow.dataset.dataset(…).scanner().to_reader()."
         )
 
 
 def _without_secrets(uri: str) -> str:
-    """Leave out user, password, options and signature of an address."""
+    """Return a URI without user, password, options and signature."""
     return re.sub(r"://[^/@]*@", "://", re.split("[?;#]", uri)[0])
 
 
-def ending_of(path: Path) -> str:
-    """Return the ending that says what a file is: of the file inside, where it is compressed.
+def suffix_of(path: Path) -> str:
+    """Return the suffix of a file; if it is compressed, that of the file inside.
 
     Examples
     --------
-    >>> ending_of(Path("a.CSV")), ending_of(Path("b.csv.gz")), ending_of(Path("c.2026.parquet"))
+    >>> suffix_of(Path("a.CSV")), suffix_of(Path("b.csv.gz")), suffix_of(Path("c.2026.parquet"))
     ('.csv', '.csv', '.parquet')
     """
     suffixes = [suffix.lower() for suffix in path.suffixes]
@@ -175,41 +175,41 @@ def _member(path: Path) -> zipfile.ZipInfo:
         raise ArgumentError(
             f"{name} must contain exactly one file; got {len(members)}"
             f"{f': {names}' if members else ''}{', …' if len(members) > 5 else ''}. "
-            "Unpack it, and give each file."
+            "Unpack it, and load each file."
         )
     if members[0].flag_bits & 1:
         raise ArgumentError(f"{name} must not be encrypted: unpack it with its password.")
     return members[0]
 
 
-class _Packed:
-    """The bytes of a file, uncompressed."""
+class _CompressedFile:
+    """A file that may be compressed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._name = repr(str(path))
 
     def open(self) -> IO[bytes]:
-        """Open the bytes."""
+        """Open the uncompressed bytes."""
         if self._path.suffix.lower() == ".zip":
             return zipfile.ZipFile(self._path).open(_member(self._path))
         with self._path.open("rb") as file:
             head = file.read(6)
-        kind = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
-        if kind == "xz":
+        codec = next((codec for magic, codec in _MAGIC.items() if head.startswith(magic)), None)
+        if codec == "xz":
             return cast("IO[bytes]", lzma.open(self._path))
-        return cast("IO[bytes]", pa.input_stream(str(self._path), compression=kind))
+        return cast("IO[bytes]", pa.input_stream(str(self._path), compression=codec))
 
-    def unpacked(self) -> Path:
-        """Return the path of a file that readers can seek in: an archive's is unpacked first."""
+    def unpack(self) -> Path:
+        """Return the path of a file in which readers can seek, unpacked if necessary."""
         if self._path.suffix.lower() not in _COMPRESSED:
             return self._path
         folder = tempfile.TemporaryDirectory(prefix="synfin-")
         atexit.register(folder.cleanup)  # a reader may be anywhere in the file until then
-        target = Path(folder.name) / f"file{ending_of(self._path)}"
+        target = Path(folder.name) / f"file{suffix_of(self._path)}"
         try:
-            with self.open() as packed, target.open("wb") as file:
-                while chunk := packed.read(1 << 20):
+            with self.open() as compressed, target.open("wb") as file:
+                while chunk := compressed.read(1 << 20):
                     file.write(chunk)
         except (OSError, EOFError, lzma.LZMAError, zipfile.BadZipFile) as error:
             folder.cleanup()
@@ -217,21 +217,24 @@ class _Packed:
         return target
 
 
-def _arrow(path: Path, name: str) -> FileRows:
-    """Open an Arrow IPC file, or a stream in a file."""
+# -- Arrow -----------------------------------------------------------------------------------------
+
+
+def _open_arrow(path: Path, name: str) -> FileRows:
+    """Open an Arrow IPC file, or a file that holds an Arrow IPC stream."""
     try:
         try:
             file = ipc.open_file(pa.memory_map(str(path)))
         except pa.ArrowInvalid:
             stream = ipc.open_stream(pa.memory_map(str(path)))
-            return FileRows(stream.schema.names, stream.schema, _read(iter(stream), name))
+            return FileRows(stream.schema.names, stream.schema, _read_arrow(iter(stream), name))
     except (pa.ArrowException, OSError) as error:
         raise ArgumentError(f"{name} cannot be read as Arrow IPC: {error}.") from None
     batches = (file.get_batch(number) for number in range(file.num_record_batches))
-    return FileRows(file.schema.names, file.schema, _read(batches, name))
+    return FileRows(file.schema.names, file.schema, _read_arrow(batches, name))
 
 
-def _read(batches: Iterator[pa.RecordBatch], name: str) -> Iterator[pa.RecordBatch]:
+def _read_arrow(batches: Iterator[pa.RecordBatch], name: str) -> Iterator[pa.RecordBatch]:
     try:
         yield from batches
     except (pa.ArrowException, OSError) as error:
@@ -241,8 +244,8 @@ def _read(batches: Iterator[pa.RecordBatch], name: str) -> Iterator[pa.RecordBat
 # -- Excel -----------------------------------------------------------------------------------------
 
 
-def _excel(path: Path, name: str, rows: int) -> FileRows:
-    """Open the one sheet of a workbook; Excel has no integers, only columns of whole numbers."""
+def _open_excel(path: Path, name: str, batch_rows: int) -> FileRows:
+    """Open the only sheet of a workbook; a column of whole numbers becomes integers."""
     try:
         import fastexcel
     except ImportError:
@@ -261,76 +264,75 @@ def _excel(path: Path, name: str, rows: int) -> FileRows:
             raise ArgumentError(
                 f"{name} must have exactly one sheet with rows; got {len(sheets)}"
                 f"{': ' if sheets else ''}{', '.join(repr(sheet.name) for sheet in sheets)}. "
-                "Read the one you mean with polars.read_excel(…, sheet_name=…), and give the frame."
+                "Read one of them with polars.read_excel(…, sheet_name=…), and load the frame."
             )
-        frame = _with_texts(book, sheets[0])
+        frame = _read_sheet(book, sheets[0])
     except fastexcel.FastExcelError as error:
-        words = str(error).partition("\n")[0].rstrip(".")
-        raise ArgumentError(f"{name} cannot be read as Excel: {words}.") from None
+        message = str(error).partition("\n")[0].rstrip(".")
+        raise ArgumentError(f"{name} cannot be read as Excel: {message}.") from None
     refuse_repeated_columns(frame.columns)
     whole = [column.name for column in frame if column.dtype.is_float() and _is_whole(column)]
     table = frame.with_columns(pl.col(whole).cast(pl.Int64)).to_arrow()
-    batches = iter(table.to_batches(max_chunksize=rows))
-    # Beside a text, the numbers of a column come as texts.
+    batches = iter(table.to_batches(max_chunksize=batch_rows))
+    # In a column with a text, the numbers are texts too.
     return FileRows(frame.columns, table.schema, batches, height=frame.height, textual=True)
 
 
-def _with_texts(book: fastexcel.ExcelReader, sheet: fastexcel.ExcelSheet) -> pl.DataFrame:
+def _read_sheet(book: fastexcel.ExcelReader, sheet: fastexcel.ExcelSheet) -> pl.DataFrame:
     """Read a sheet, with columns of several types as texts.
 
-    The package would read an error, or a text as "n/a", among numbers as an empty cell, and write
-    numbers among texts with nine decimals.
+    fastexcel would read an error, or a text such as "n/a", among numbers as an empty cell, and
+    write numbers among texts with nine decimals.
     """
     frame = sheet.to_polars()
-    _, faults = sheet.to_arrow_with_errors()
-    faulty = {fault.offset_position[1] for fault in (faults.errors if faults else ())}
+    _, errors = sheet.to_arrow_with_errors()
+    with_errors = {error.offset_position[1] for error in (errors.errors if errors else ())}
     mixed = [
         name
-        for number, name in enumerate(frame.columns)
-        if number in faulty or frame.dtypes[number] == pl.String
+        for position, name in enumerate(frame.columns)
+        if position in with_errors or frame.dtypes[position] == pl.String
     ]
     if not mixed:
         return frame
     as_texts = book.load_sheet(sheet.name, dtypes="string")
     numbers = book.load_sheet(sheet.name, dtypes="float").to_polars()
     texts = as_texts.to_polars()
-    _, faults = as_texts.to_arrow_with_errors()
-    for fault in faults.errors if faults else ():
-        row, number = fault.offset_position
-        kind = re.search(r"Error\((\w+)\)", fault.detail)
-        shown = _ERRORS_OF_EXCEL.get(kind[1] if kind else "", "#ERROR!")
-        texts[row, number] = shown
+    _, errors = as_texts.to_arrow_with_errors()
+    for error in errors.errors if errors else ():
+        row, position = error.offset_position
+        match = re.search(r"Error\((\w+)\)", error.detail)
+        texts[row, position] = _EXCEL_ERRORS.get(match[1] if match else "", "#ERROR!")
     return frame.with_columns(
-        numbers[name].cast(pl.String).zip_with(_rounded(texts[name], numbers[name]), texts[name])
+        numbers[name].cast(pl.String).zip_with(_is_rounded(texts[name], numbers[name]), texts[name])
         for name in mixed
     )
 
 
 #: Errors as a sheet shows them, by their names in fastexcel.
-_ERRORS_OF_EXCEL = {
+_EXCEL_ERRORS = {
     "Div0": "#DIV/0!", "NA": "#N/A", "Name": "#NAME?", "Null": "#NULL!", "Num": "#NUM!",
     "Ref": "#REF!", "Value": "#VALUE!", "GettingData": "#GETTING_DATA",
 }  # fmt: skip
 
 
-def _rounded(texts: pl.Series, numbers: pl.Series) -> pl.Series:
-    """Whether a text is that of another number than the cell's."""
+def _is_rounded(texts: pl.Series, numbers: pl.Series) -> pl.Series:
+    """Return which texts are of another number than the cell's."""
     return (texts.cast(pl.Float64, strict=False) != numbers).fill_null(False)
 
 
 def _is_whole(numbers: pl.Series) -> bool:
-    known = numbers.drop_nulls()
-    return bool(((known == known.round()) & (known.abs() < 2**53)).all())
+    numbers = numbers.drop_nulls()
+    return bool(((numbers == numbers.round()) & (numbers.abs() < 2**53)).all())
 
 
 # -- JSON lines ------------------------------------------------------------------------------------
 
 
-def _json_lines(opened: Callable[[], IO[bytes]], name: str, rows: int) -> FileRows:
-    """Open a file with an object in each line; its values keep the types that JSON gives them."""
+def _open_json_lines(open_bytes: Callable[[], IO[bytes]], name: str, batch_rows: int) -> FileRows:
+    """Open a file with an object in each line; values keep their JSON types."""
     names: dict[str, None] = {}
     height = 0
-    for record in _objects(opened, name):  # any line may have a key that no other has
+    for record in _read_objects(open_bytes, name):  # any line may have a key that others lack
         names |= dict.fromkeys(record)
         height += 1
     if not height:
@@ -339,31 +341,31 @@ def _json_lines(opened: Callable[[], IO[bytes]], name: str, rows: int) -> FileRo
             "It must have an object in each line."
         )
 
-    def parts() -> Iterator[list[Mapping[str, Any]]]:
-        kept: list[Mapping[str, Any]] = []
-        for record in _objects(opened, name):
-            kept.append(record)
-            if len(kept) == rows:
-                yield kept
-                kept = []
-        if kept:
-            yield kept
+    def read_parts() -> Iterator[list[Mapping[str, Any]]]:
+        part: list[Mapping[str, Any]] = []
+        for record in _read_objects(open_bytes, name):
+            part.append(record)
+            if len(part) == batch_rows:
+                yield part
+                part = []
+        if part:
+            yield part
 
-    return FileRows(list(names), records=parts(), height=height)
+    return FileRows(list(names), records=read_parts(), height=height)
 
 
-def _objects(opened: Callable[[], IO[bytes]], name: str) -> Iterator[Mapping[str, Any]]:
+def _read_objects(open_bytes: Callable[[], IO[bytes]], name: str) -> Iterator[Mapping[str, Any]]:
     number = 0
     try:
-        with opened() as file:
+        with open_bytes() as file:
             for number, line in enumerate(io.BufferedReader(cast("io.RawIOBase", file)), 1):
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
                 if text:
                     record = json.loads(
                         text,
-                        parse_float=_exact,
-                        parse_constant=_refuse_constant,
-                        object_pairs_hook=_without_repeats,
+                        parse_float=_parse_number,
+                        parse_constant=_reject_constant,
+                        object_pairs_hook=_to_record,
                     )
                     if not isinstance(record, dict):
                         raise ValueError("each line must be an object in braces")
@@ -373,28 +375,28 @@ def _objects(opened: Callable[[], IO[bytes]], name: str) -> Iterator[Mapping[str
             f"{name} must be encoded as UTF-8; got something else in line {number:,}."
         ) from None
     except (ValueError, RecursionError, OSError, EOFError, lzma.LZMAError) as error:
-        # A JSONDecodeError has the whole text, which is data; its message has none of it.
-        why = str(error)
+        # Only the message of a JSONDecodeError, which has no data.
+        reason = str(error)
         if isinstance(error, json.JSONDecodeError):
-            why = f"{error.msg} (column {error.colno})"
+            reason = f"{error.msg} (column {error.colno})"
         raise ArgumentError(
-            f"{name} cannot be read as JSON lines: line {number:,}: {why}."
+            f"{name} cannot be read as JSON lines: line {number:,}: {reason}."
         ) from None
 
 
-def _exact(text: str) -> float | Decimal:
-    """Read a number: a double where it has all the digits, else a decimal."""
+def _parse_number(text: str) -> float | Decimal:
+    """Parse a number: a double if it has all the digits, else a decimal."""
     number = float(text)
     exact = Decimal(text)
     return number if Decimal(repr(number)) == exact else exact
 
 
-def _refuse_constant(text: str) -> float:
-    raise ValueError(f"{text} is not a number of JSON")
+def _reject_constant(text: str) -> float:
+    raise ValueError(f"{text} is not a JSON number")
 
 
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _to_record(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     record = dict(pairs)
     if len(record) < len(pairs):
-        raise ValueError("a key is there more than once in an object")
+        raise ValueError("an object has a repeated key")
     return record

@@ -1,7 +1,7 @@
 """Parquet files, one or a folder of them, in little memory however large they are.
 
-The files of a folder are the work of several days and programs: each is read in its own types, and
-the columns of all of them count.
+The files of a folder may come from several days and programs: each is read in its own types, and
+the columns are those of all files.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from synfin_analytics.exceptions import ArgumentError, refuse_repeated_columns
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-#: Value of a folder's name that stands for NULL.
+#: Value in a folder's name that means NULL.
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
-#: What a table format keeps beside its files: they are not all rows of the table.
-_LOGS = {
+#: Folders of table formats, some of whose files hold no current rows.
+_TABLE_LOGS = {
     "_delta_log": ("Delta", "polars.scan_delta(folder)"),
     ".hoodie": ("Hudi", "a query of an engine that knows Hudi"),
 }
@@ -38,11 +38,11 @@ _LOGS = {
 
 @dataclasses.dataclass(frozen=True)
 class Parquet:
-    """What is in the files, and their rows once they are asked for."""
+    """Columns of Parquet files, and their rows, read on demand."""
 
-    #: Columns of all files, in the order in which they come up; those of folder names last.
+    #: Columns of all files, in order of appearance; those from folder names last.
     names: list[str]
-    #: Columns that only names of folders have: their cells are texts.
+    #: Columns from folder names only: their cells are texts.
     texts: frozenset[str]
     height: int
     batches: Iterator[pa.RecordBatch]
@@ -53,9 +53,9 @@ class DataFile:
     """A file of a folder."""
 
     path: Path
-    #: What the names of its folders say, by column.
+    #: Values from the names of its folders, by column.
     partition: Mapping[str, str | None]
-    #: Of a dataset, whose files may be on another machine.
+    #: Of a dataset, whose files may be remote.
     fragment: Any = None
 
     def open(self, **options: Any) -> pq.ParquetFile:
@@ -64,119 +64,121 @@ class DataFile:
         return pq.ParquetFile(source, pre_buffer=False, **options)
 
 
-def open_parquet(path: Path, rows: int) -> Parquet:
-    """Open a file, or a folder of files whose names may tell columns (``country=DE``).
+def open_parquet(path: Path, batch_rows: int) -> Parquet:
+    """Open a file, or a folder of files whose folder names may hold columns (``country=DE``).
 
     Each batch has the columns and types of its own file. A value in a folder's name is a text.
 
     Parameters
     ----------
     path
-        The file or the folder. Names that begin with a dot or an underscore are left out.
-    rows
-        Most rows of a batch.
+        The file or the folder. Names that begin with a dot or an underscore are ignored.
+    batch_rows
+        Maximum number of rows in a batch.
 
     Raises
     ------
     ArgumentError
-        There is no Parquet file, or one of them is not Parquet or broken; in the midst of the rows
-        too.
+        There is no Parquet file, or a file is not Parquet or broken; also while rows are read.
     """
-    return _opened(data_files(path), rows)
+    return _open_files(data_files(path), batch_rows)
 
 
-def open_dataset(data: Any, rows: int) -> Parquet:
-    """Open a dataset of pyarrow as its files are: its own schema is that of the first of them.
+def open_dataset(dataset: Any, batch_rows: int) -> Parquet:
+    """Open the files of a pyarrow dataset, whose own schema is that of the first file only.
 
     Parameters
     ----------
-    data
+    dataset
         A dataset of Parquet files, on any file system.
-    rows
-        Most rows of a batch.
+    batch_rows
+        Maximum number of rows in a batch.
 
     Raises
     ------
     ArgumentError
         Its files are not Parquet, or its folders do not name their columns; or as for a folder.
     """
-    kind = getattr(getattr(data, "format", None), "default_extname", type(data).__name__)
-    folders = getattr(data, "partitioning", None)
-    known = [] if folders is None else folders.schema.names
-    if kind != "parquet" or (known and not isinstance(folders, HivePartitioning)):
+    format_name = getattr(
+        getattr(dataset, "format", None), "default_extname", type(dataset).__name__
+    )
+    partitioning = getattr(dataset, "partitioning", None)
+    names = [] if partitioning is None else partitioning.schema.names
+    if format_name != "parquet" or (names and not isinstance(partitioning, HivePartitioning)):
         raise ArgumentError(
             "A dataset must consist of Parquet files, in folders that name their columns "
-            f"(country=DE) if in any; got {kind}, {type(folders).__name__}. "
-            "Give dataset.scanner().to_reader() to have pyarrow choose the types."
+            f"(country=DE) if it is partitioned; got {format_name}, {type(partitioning).__name__}. "
+            "Pass dataset.scanner().to_reader() to let pyarrow choose the types."
         )
     files = []
-    for fragment in data.get_fragments():
+    for fragment in dataset.get_fragments():
         path = Path(fragment.path)
-        told = _partition(Path(*(part for part in path.parent.parts if "=" in part)))
-        partition = {name: value for name, value in told.items() if name in known}
+        values = _partition_values(Path(*(part for part in path.parent.parts if "=" in part)))
+        partition = {name: value for name, value in values.items() if name in names}
         files.append(DataFile(path, partition, fragment))
-    return _opened(files, rows)
+    return _open_files(files, batch_rows)
 
 
-def _opened(files: list[DataFile], rows: int) -> Parquet:
+def _open_files(files: list[DataFile], batch_rows: int) -> Parquet:
     names: dict[str, None] = {}
     height = 0
     for file in files:
         try:
-            with file.open() as opened:
-                columns = opened.schema_arrow.names
-                height += opened.metadata.num_rows
+            with file.open() as parquet:
+                columns = parquet.schema_arrow.names
+                height += parquet.metadata.num_rows
         except (pa.ArrowException, OSError) as error:
-            raise _unreadable(file.path, error) from error
+            raise _read_error(file.path, error) from error
         refuse_repeated_columns(columns)
         names.update(dict.fromkeys(columns))
     keys = dict.fromkeys(key for file in files for key in file.partition if key not in names)
-    return Parquet([*names, *keys], frozenset(keys), height, _batches(files, rows))
+    batches = _read_batches(files, batch_rows)
+    return Parquet([*names, *keys], frozenset(keys), height, batches)
 
 
 def data_files(path: Path) -> list[DataFile]:
-    """Return a file, or those within a folder and its subfolders, by name.
+    """Return a file, or the files in a folder and its subfolders, by name.
 
     Raises
     ------
     ArgumentError
-        The folder has no file, or is a table of which not every file counts.
+        The folder has no file, or is a table some of whose files hold no current rows.
     """
-    files = _files(path) if path.is_dir() else [DataFile(path, {})]
+    files = _find_files(path) if path.is_dir() else [DataFile(path, {})]
     if not files:
         raise ArgumentError(f"{str(path)!r} must contain Parquet files; it has no file to read.")
     return files
 
 
-def _files(folder: Path) -> list[DataFile]:
-    found = []
-    seen = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
-        for log, (name, instead) in _LOGS.items():
-            if log in folders:
+def _find_files(root: Path) -> list[DataFile]:
+    files = []
+    visited = set()
+    for folder, subfolders, names in os.walk(root, followlinks=True):
+        for log, (format_name, alternative) in _TABLE_LOGS.items():
+            if log in subfolders:
                 raise ArgumentError(
-                    f"{place!r} is a {name} table, in which not every file counts: "
-                    f"pass {instead} instead of the folder."
+                    f"{folder!r} is a {format_name} table, some of whose files hold no current "
+                    f"rows: pass {alternative} instead of the folder."
                 )
-        real = os.path.realpath(place)
-        if real in seen:  # a link back to a folder above
-            folders.clear()
+        real_path = os.path.realpath(folder)
+        if real_path in visited:  # a link back to a folder above
+            subfolders.clear()
             continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not _is_hidden(name))
-        here = Path(place)
-        partition = _partition(here.relative_to(folder))
-        found += [DataFile(here / name, partition) for name in files if not _is_hidden(name)]
-    return sorted(found, key=lambda file: file.path)
+        visited.add(real_path)
+        subfolders[:] = sorted(name for name in subfolders if not _is_hidden(name))
+        path = Path(folder)
+        partition = _partition_values(path.relative_to(root))
+        files += [DataFile(path / name, partition) for name in names if not _is_hidden(name)]
+    return sorted(files, key=lambda file: file.path)
 
 
 def _is_hidden(name: str) -> bool:
     return name.startswith(".") or (name.startswith("_") and "=" not in name)
 
 
-def _partition(place: Path) -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
-    for part in place.parts:
+def _partition_values(path: Path) -> dict[str, str | None]:
+    values: dict[str, str | None] = {}
+    for part in path.parts:
         key, sign, value = part.partition("=")
         if not sign:
             continue
@@ -184,40 +186,40 @@ def _partition(place: Path) -> dict[str, str | None]:
             name, text = unquote(key, errors="strict"), unquote(value, errors="strict")
         except UnicodeDecodeError:
             raise ArgumentError(f"The folder name {part!r} must be UTF-8, URL-encoded.") from None
-        if name in found:
-            raise ArgumentError(f"The folders of {str(place)!r} name {name!r} more than once.")
-        found[name] = None if value == NULL_PARTITION else text
-    return found
+        if name in values:
+            raise ArgumentError(f"The folders of {str(path)!r} name {name!r} more than once.")
+        values[name] = None if value == NULL_PARTITION else text
+    return values
 
 
-def _batches(files: list[DataFile], rows: int) -> Iterator[pa.RecordBatch]:
-    """Read one file after the other, each as its rows are wanted.
+def _read_batches(files: list[DataFile], batch_rows: int) -> Iterator[pa.RecordBatch]:
+    """Read one file after the other, each as its rows are needed.
 
-    A scan of a dataset would read many row groups ahead of a slow consumer, even when told not to:
-    a database is one.
+    A scan of a dataset would read many row groups ahead of a slow consumer such as a database,
+    even with readahead turned off.
     """
     for file in files:
         try:
-            for batch in _rows_of(file, rows):
-                yield _with_partition(batch, file)
+            for batch in _read_file(file, batch_rows):
+                yield _add_partition(batch, file)
         except (pa.ArrowException, OSError) as error:
-            raise _unreadable(file.path, error) from error
+            raise _read_error(file.path, error) from error
 
 
-def _rows_of(file: DataFile, rows: int) -> Iterator[pa.RecordBatch]:
+def _read_file(file: DataFile, batch_rows: int) -> Iterator[pa.RecordBatch]:
     with contextlib.ExitStack() as stack:
 
-        def opened(unit: str) -> pq.ParquetFile:
+        def open_with(unit: str) -> pq.ParquetFile:
             return stack.enter_context(file.open(coerce_int96_timestamp_unit=unit))
 
-        coarse = opened("us")
+        coarse = open_with("us")
         legacy = _int96_columns(coarse)
         if not legacy:
-            yield from coarse.iter_batches(rows)
+            yield from coarse.iter_batches(batch_rows)
             return
-        fine = opened("ns").iter_batches(rows, columns=legacy)
-        for batch, nanoseconds in zip(coarse.iter_batches(rows), fine, strict=True):
-            yield from _int96_merged(batch, nanoseconds)
+        fine = open_with("ns").iter_batches(batch_rows, columns=legacy)
+        for batch, nanoseconds in zip(coarse.iter_batches(batch_rows), fine, strict=True):
+            yield from _merge_int96(batch, nanoseconds)
 
 
 def _int96_columns(file: pq.ParquetFile) -> list[str]:
@@ -229,11 +231,11 @@ def _int96_columns(file: pq.ParquetFile) -> list[str]:
     ]
 
 
-def _int96_merged(batch: pa.RecordBatch, fine: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """Moments of Spark's and Impala's old type, neither cut off nor wrapped around.
+def _merge_int96(batch: pa.RecordBatch, fine: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Read timestamps of Spark's and Impala's old type neither truncated nor wrapped around.
 
-    As nanoseconds those outside the years 1677 to 2262 wrap around; as microseconds all others
-    lose their last three digits. Rows that need the one go apart from rows that need the other.
+    As nanoseconds, those outside the years 1677 to 2262 wrap around; as microseconds, all others
+    lose their last three digits. Rows that need one unit are in other batches than the others.
     """
     finer = np.zeros(batch.num_rows, dtype=bool)
     for name in fine.schema.names:
@@ -253,51 +255,51 @@ def _int96_merged(batch: pa.RecordBatch, fine: pa.RecordBatch) -> Iterator[pa.Re
         start = end
 
 
-def _with_partition(batch: pa.RecordBatch, file: DataFile) -> pa.RecordBatch:
+def _add_partition(batch: pa.RecordBatch, file: DataFile) -> pa.RecordBatch:
     for name, value in file.partition.items():
         position = batch.schema.get_field_index(name)
         if position < 0:
             array = pa.repeat(pa.scalar(value, pa.string()), batch.num_rows)
             batch = batch.append_column(name, array)
-        elif not _agrees(batch.column(position), value):
+        elif not _all_equal(batch.column(position), value):
             raise ArgumentError(
-                f"{str(file.path)!r}: the column {name!r} must have the value that the name of "
-                f"its folder has; got others than {value!r}."
+                f"{str(file.path)!r}: the column {name!r} must have the value of its folder's "
+                f"name; got values other than {value!r}."
             )
     return batch
 
 
-def _agrees(array: pa.Array, value: str | None) -> bool:
-    """Whether a column of a file, in its own type, says what the folder's name says."""
+def _all_equal(array: pa.Array, value: str | None) -> bool:
+    """Whether all values of a column, in its own type, equal the one in the folder's name."""
     try:
         texts = pc.unique(array).cast(pa.string()).to_pylist()
     except pa.ArrowException:
-        return False  # a type that is never the name of a folder
+        return False  # a type that cannot be in the name of a folder
     if pa.types.is_temporal(array.type):
-        return all(_moment(text) == _moment(value) for text in texts)
+        return all(_parse_timestamp(text) == _parse_timestamp(value) for text in texts)
     if any(
         test(array.type)
         for test in (pa.types.is_integer, pa.types.is_decimal, pa.types.is_floating)
     ):
-        return all(_number(text) == _number(value) for text in texts)
+        return all(_parse_number(text) == _parse_number(value) for text in texts)
     if pa.types.is_boolean(array.type) and value is not None:
         value = value.lower()
     return all(text == value for text in texts)
 
 
-def _moment(text: str | None) -> dt.datetime | str | None:
+def _parse_timestamp(text: str | None) -> dt.datetime | str | None:
     try:
         return text and dt.datetime.fromisoformat(text)
     except ValueError:
         return text
 
 
-def _number(text: str | None) -> Decimal | str | None:
+def _parse_number(text: str | None) -> Decimal | str | None:
     try:
         return text and Decimal(text)
     except InvalidOperation:
         return text
 
 
-def _unreadable(path: Path, error: Exception) -> ArgumentError:
+def _read_error(path: Path, error: Exception) -> ArgumentError:
     return ArgumentError(f"{str(path)!r} cannot be read as Parquet: {error}")

@@ -1,7 +1,8 @@
-"""Readers of files whose columns have names of their own: public data sets, and yours.
+"""Readers of files with columns of their own: public data sets, and those of users.
 
-:func:`read_layout` turns a file or a frame into our three tables by a :class:`Layout`, which says
-what stands where; :func:`list_layouts` lists the layouts that are known already.
+:func:`read_layout` turns a file or a frame into customers, merchants and transactions. A
+:class:`Layout` maps columns of the file to columns of these tables; :func:`list_layouts` lists the
+layouts of public data sets.
 """
 
 from synfin_analytics.io.layouts._read_layout import Tables, detect_layout, read_layout

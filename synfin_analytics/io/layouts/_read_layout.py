@@ -1,4 +1,4 @@
-"""From a file of any layout to our three tables, lazily."""
+"""From a file of any layout to customers, merchants and transactions, lazily."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import datetime as dt
 import warnings
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
@@ -20,37 +20,39 @@ from synfin_analytics.exceptions import (
     RejectedLabelsWarning,
     refuse_repeated_columns,
 )
-from synfin_analytics.io._sources import Unread, attach_unread
-from synfin_analytics.io.layouts._cells import ROW, cells_of, typed
+from synfin_analytics.io._sources import RawRows, attach_raw_rows
+from synfin_analytics.io.layouts._mapping import ROW, map_column, parse_column
 from synfin_analytics.io.layouts._scan import scan, schema_of
-from synfin_analytics.io.layouts.known import LAYOUTS, VARIANTS, layout_named, variant_for
+from synfin_analytics.io.layouts.known import LAYOUTS, VARIANTS, get_layout, select_variant
 from synfin_analytics.io.layouts.layout import Layout, spec_for
 from synfin_analytics.io.load import load_df
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from sqlalchemy.orm import Session
 
+    from synfin_analytics._core.types import DataSource
     from synfin_analytics.database.manager import DatabaseManager
-    from synfin_analytics.io.layouts._cells import Cells
+    from synfin_analytics.io.layouts._mapping import MappedColumn
     from synfin_analytics.io.layouts._scan import Scan
-    from synfin_analytics.io.layouts.layout import Mapped
+    from synfin_analytics.io.layouts.layout import ColumnMapping
     from synfin_analytics.io.load._load_df import OnInvalid
     from synfin_analytics.io.load.report import LoadReport
 
-_RESEMBLES = 0.5
+#: Share of its columns from which on a layout is suggested.
+_MIN_SIMILARITY = 0.5
 #: No column of customers or merchants counts from a first day.
 _NO_START = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 
 
 class Tables(NamedTuple):
-    """Three lazy frames that :func:`synfin_analytics.load_df` takes as they are, in this order.
+    """Three lazy frames, in the order in which :func:`synfin_analytics.load_df` can load them.
 
-    Every row of the file is there, also what the table of transactions does not accept, as an
-    amount of 0.00: the loader lists it. Nothing is read before a frame is loaded or collected. A
-    cell that cannot be read, as an amount "n/a", is an error when its column is collected; a load
-    refuses that row.
+    They have every row of the file, also those that the table rejects, such as an amount of 0.00.
+    Nothing is read before a frame is loaded or collected. A cell that cannot be parsed, such as an
+    amount "n/a", is an error when its column is collected; a load rejects that row.
     """
 
     customers: pl.LazyFrame
@@ -65,40 +67,60 @@ class Tables(NamedTuple):
         manager: DatabaseManager | None = None,
         progress: bool | None = None,
     ) -> dict[str, LoadReport]:
-        """Load the three tables, in one transaction: all of them or none.
+        """Load the three tables in one transaction: all of them or none.
 
-        Customers and merchants that are there already stay as they are. If no transaction is
-        loaded, no customer and no merchant is.
+        Customers and merchants that exist stay as they are. If no transaction is loaded, no
+        customer and no merchant is loaded.
 
         Parameters
         ----------
         on_invalid
-            ``"raise"``: one error that lists every problem of a table, and nothing is loaded.
-            ``"reject"``: the good rows are loaded, the others are in ``.rejected`` of the reports.
+            ``"raise"``: one error lists every problem of a table, and nothing is loaded.
+            ``"reject"``: the valid rows are loaded; the others are in ``.rejected`` of the reports.
         session, manager, progress
             As in :func:`synfin_analytics.load_df`.
 
         Returns
         -------
         dict
-            Report of each table by its name. That of the transactions says how many of the
-            refused rows are labelled fraud.
+            Report of each table by its name. The report of the transactions counts how many of the
+            rejected rows are labelled fraud.
 
         Raises
         ------
         InvalidDataError
-            Rows are not as a table wants them.
+            A table does not accept the rows.
 
         Warns
         -----
         RejectedLabelsWarning
-            The fraud rate of the refused rows is another than that of the others.
+            The fraud rate of the rejected rows differs from that of the others.
+
+        Examples
+        --------
+        >>> rows = pl.DataFrame({"who": ["C1"], "shop": ["M1"], "eur": [9.5], "day": [0]})
+        >>> layout = Layout(
+        ...     {
+        ...         "customer_id": "who",
+        ...         "merchant_id": "shop",
+        ...         "amount": "eur",
+        ...         "timestamp": pl.duration(days="day"),
+        ...     }
+        ... )
+        >>> from synfin_analytics import DatabaseManager
+        >>> manager = DatabaseManager()
+        >>> manager.create_all_tables()
+        >>> with manager.get_session() as session:  # without session.commit(), a dry run
+        ...     reports = read_layout(rows, layout).load(session=session)
+        >>> {table: report.inserted for table, report in reports.items()}
+        {'customers': 1, 'merchants': 1, 'transactions': 1}
+        >>> manager.close()
         """
         with contextlib.ExitStack() as stack:
             if session is None:
                 session = stack.enter_context((manager or get_db_manager()).session_scope())
             reports = {}
-            together = session.begin_nested()
+            savepoint = session.begin_nested()
             try:
                 for table, frame in self._asdict().items():
                     reports[table] = load_df(
@@ -110,16 +132,16 @@ class Tables(NamedTuple):
                         progress=progress,
                     )
             except BaseException:
-                if together.is_active:
-                    together.rollback()
+                if savepoint.is_active:
+                    savepoint.rollback()
                 raise
             transactions = reports["transactions"]
             if transactions.rejected_rows and not transactions.inserted:
-                together.rollback()
+                savepoint.rollback()
                 for table in ("customers", "merchants"):
                     reports[table] = dataclasses.replace(reports[table], inserted=0)
             else:
-                together.commit()
+                savepoint.commit()
         labels = transactions.labels
         if labels is not None and labels.fraud_rate_changed:
             warnings.warn(str(labels), RejectedLabelsWarning, stacklevel=2)
@@ -131,7 +153,7 @@ class Tables(NamedTuple):
 
 
 def read_layout(
-    df: Any,
+    df: DataSource | Sequence[str | Path],
     layout: str | Layout,
     *,
     start: dt.date | str = dt.date(2020, 1, 1),
@@ -149,10 +171,10 @@ def read_layout(
     ----------
     df
         Path of a file (Parquet, CSV, JSON lines, Excel or Arrow, also compressed) or of a folder
-        of Parquet files, several such paths, or a frame of any kind that
-        :func:`synfin_analytics.load_df` takes.
+        of Parquet files, several such paths, or any frame that :func:`synfin_analytics.load_df`
+        accepts.
     layout
-        Name of a known layout (see :func:`list_layouts`), or one of your own.
+        Name of a known layout (see :func:`list_layouts`), or your own :class:`Layout`.
     start
         The first day, for layouts that count time in steps and have no dates. UTC, unless it has
         an offset.
@@ -162,15 +184,15 @@ def read_layout(
     Returns
     -------
     Tables
-        Lazy frames of polars.
+        Lazy polars frames.
 
     Raises
     ------
     NotFoundError
         There is no such layout; the message names the nearest.
     ArgumentError
-        Columns of the layout are not there; the message says which, and what layout the columns
-        look like.
+        Columns of the layout are missing; the message names them, and a layout that the columns
+        resemble.
 
     Examples
     --------
@@ -193,37 +215,39 @@ def read_layout(
     first = moment_of(start, "start")
     if first is None:
         raise ArgumentError("`start` must be a date or a time; got None.")
-    of = layout if isinstance(layout, Layout) else layout_named(layout)
+    if not isinstance(layout, Layout):
+        layout = get_layout(layout)
     require_thread_pool()
-    known = of in LAYOUTS.values()
-    opened = scan(df, options, (of, *VARIANTS.get(of.name, ())) if known else (of,))
+    is_known = layout in LAYOUTS.values()
+    variants = VARIANTS.get(layout.name, ()) if is_known else ()
+    opened = scan(df, options, (layout, *variants))
     schema = schema_of(opened)
     refuse_repeated_columns(schema.names())
-    of = variant_for(of, schema.names())
-    missing = [name for name in of.columns if name not in schema]
+    layout = select_variant(layout, schema.names())
+    missing = [name for name in layout.columns if name not in schema]
     if missing:
         noun = "columns" if len(missing) > 1 else "column"
         raise ArgumentError(
-            f"{opened.name} is not of the layout {of.name!r}: it lacks the {noun} "
-            f"{join_words(missing)}.{_resemblance(schema.names(), of)} {opened.note}".rstrip()
+            f"{opened.name} does not have the layout {layout.name!r}: it lacks the {noun} "
+            f"{join_words(missing)}.{_hint(schema.names(), layout)} {opened.note}".rstrip()
         )
     textual = opened.texts
-    if known:  # it is known how their texts are written
+    if is_known:  # the format of their texts is known
         textual |= {name for name, dtype in schema.items() if dtype == pl.String}
     opened = dataclasses.replace(opened, texts=textual)
-    mapped = dict(of.transactions)
-    mapped.setdefault("transaction_id", pl.int_range(1, pl.len() + 1))
+    mapping: dict[str, str | pl.Expr] = dict(layout.transactions)
+    mapping.setdefault("transaction_id", pl.int_range(1, pl.len() + 1))
+    columns = _map_columns("transactions", mapping, opened, options)
+    rows = opened.frame.select(expression for column in columns for expression in column.columns)
     return Tables(
-        _parents("customers", of, opened, options),
-        _parents("merchants", of, opened, options),
-        _table(
-            "transactions", _cells("transactions", mapped, opened, options), opened, first, options
-        ),
+        _build_parents("customers", layout, opened, options),
+        _build_parents("merchants", layout, opened, options),
+        _build_table("transactions", columns, rows, opened, first, options),
     )
 
 
 def detect_layout(columns: Sequence[str]) -> str | None:
-    """Name the known layout that all columns of are there; None where there is none.
+    """Return the name of the known layout whose columns all exist; None if there is none.
 
     Examples
     --------
@@ -231,77 +255,81 @@ def detect_layout(columns: Sequence[str]) -> str | None:
     True
     """
     for name, layout in LAYOUTS.items():
-        if set(variant_for(layout, columns).columns) <= set(columns):
+        if set(select_variant(layout, columns).columns) <= set(columns):
             return name
     return None
 
 
-def _cells(table: str, mapped: Mapped, opened: Scan, options: ReadOptions) -> list[Cells]:
+def _map_columns(
+    table: str, mapping: ColumnMapping, opened: Scan, options: ReadOptions
+) -> list[MappedColumn]:
     schema = schema_of(opened)
-    columns = spec_for(table).columns
+    specs = spec_for(table).columns
     return [
-        cells_of(source, columns[name], schema, opened.texts, options)
-        for name, source in mapped.items()
+        map_column(source, specs[name], schema, opened.texts, options)
+        for name, source in mapping.items()
     ]
 
 
-def _table(
+def _build_table(
     table: str,
-    cells: Sequence[Cells],
+    columns: Sequence[MappedColumn],
+    rows: pl.LazyFrame,
     opened: Scan,
     first: dt.datetime,
     options: ReadOptions,
-    rows: pl.LazyFrame | None = None,
 ) -> pl.LazyFrame:
-    """Rows in types for the user, with those behind them that the loader reads."""
-    if rows is None:
-        rows = opened.frame.select(column for one in cells for column in one.columns)
-    moments = [one.name for one in cells if rows.collect_schema()[one.name] == pl.Duration]
-    rows = rows.with_columns(pl.col(moments) + pl.lit(first))
+    """Build the frame for the user, and attach the raw rows for the loader."""
     schema = rows.collect_schema()
-    what = f"{opened.name} as {table}"
+    durations = [column.name for column in columns if schema[column.name] == pl.Duration]
+    rows = rows.with_columns(pl.col(durations) + pl.lit(first))
+    schema = rows.collect_schema()
+    source = f"{opened.name} as {table}"
     frame = rows.with_row_index(ROW).select(
-        typed(one, schema[one.name], options, what) for one in cells
+        parse_column(column, schema[column.name], options, source) for column in columns
     )
-    unread = Unread(
+    raw_rows = RawRows(
         rows,
-        options=options if options.about_texts else None,
-        texts=frozenset(one.name for one in cells if one.textual),
-        reasons={one.name: one.reason for one in cells if one.faulty},
+        options=options if options.has_text_options else None,
+        texts=frozenset(column.name for column in columns if column.textual),
+        reasons={column.name: column.reason for column in columns if column.failed},
         note=opened.note,
     )
-    attach_unread(frame, unread)
+    attach_raw_rows(frame, raw_rows)
     return frame
 
 
-def _parents(table: str, of: Layout, opened: Scan, options: ReadOptions) -> pl.LazyFrame:
-    """One row for each customer or merchant, with what all rows agree on."""
+def _build_parents(table: str, layout: Layout, opened: Scan, options: ReadOptions) -> pl.LazyFrame:
+    """Build one row for each customer or merchant, with the values that all its rows share."""
     key = f"{table.removesuffix('s')}_id"
-    mapped = {key: of.transactions[key]} | dict(getattr(of, table))
-    cells = _cells(table, mapped, opened, options)
-    rows = opened.frame.select(column for one in cells for column in one.columns)
+    mapping: Mapping[str, str | pl.Expr] = {key: layout.transactions[key]} | dict(
+        getattr(layout, table)
+    )
+    columns = _map_columns(table, mapping, opened, options)
+    rows = opened.frame.select(expression for column in columns for expression in column.columns)
     rows = rows.filter(pl.col(key).is_not_null())
-    agreed: list[pl.Expr] = []
-    for one in cells[1:]:
-        value = pl.col(one.name)
-        agreed.append(pl.when(value.min() == value.max()).then(value.min()))
-        if one.faulty:
-            agreed.append(pl.col(one.faulty).drop_nulls().first())
-    if cells[0].faulty:  # a key that could not be computed is no key
-        agreed.append(pl.col(cells[0].faulty).first())
-    rows = rows.group_by(key).agg(*agreed).sort(key)
-    return _table(table, cells, opened, _NO_START, options, rows)
+    aggregates: list[pl.Expr] = []
+    for column in columns[1:]:
+        value = pl.col(column.name)
+        aggregates.append(pl.when(value.min() == value.max()).then(value.min()))
+        if column.failed:
+            aggregates.append(pl.col(column.failed).drop_nulls().first())
+    if columns[0].failed:  # a key that could not be computed
+        aggregates.append(pl.col(columns[0].failed).first())
+    rows = rows.group_by(key).agg(*aggregates).sort(key)
+    return _build_table(table, columns, rows, opened, _NO_START, options)
 
 
-def _resemblance(columns: Sequence[str], but: Layout) -> str:
+def _hint(columns: Sequence[str], other_than: Layout) -> str:
+    """Name a layout that the columns resemble, or list the columns."""
     shares = {
         name: len(set(layout.columns) & set(columns)) / len(layout.columns)
         for name, layout in LAYOUTS.items()
-        if layout is not but
+        if layout is not other_than
     }
     best = max(shares, key=lambda name: shares[name])
-    if shares[best] >= _RESEMBLES:
-        how = "is" if shares[best] == 1 else "looks like"
-        return f" It {how} the layout {best!r}."
-    shown = ", ".join(map(repr, columns[:12])) or "none"
-    return f" Its columns are {shown}{', …' if len(columns) > 12 else ''}."
+    if shares[best] >= _MIN_SIMILARITY:
+        verb = "is" if shares[best] == 1 else "resembles"
+        return f" It {verb} the layout {best!r}."
+    names = ", ".join(map(repr, columns[:12])) or "none"
+    return f" Its columns are {names}{', …' if len(columns) > 12 else ''}."

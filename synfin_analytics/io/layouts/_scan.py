@@ -1,4 +1,4 @@
-"""Files and frames of every kind as one lazy frame, with texts where a file has only texts."""
+"""Files and frames of all formats as one lazy frame, with texts where a file has only texts."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import pandas as pd
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from synfin_analytics._core.validation.cells import is_missing
 from synfin_analytics._core.validation.options import ReadOptions
+from synfin_analytics._core.validation.validated import is_missing
 from synfin_analytics.exceptions import ArgumentError, refuse_repeated_columns
 from synfin_analytics.io._sources import open_source
 from synfin_analytics.io.files import _files as files
@@ -26,13 +26,14 @@ from synfin_analytics.io.files._parquet import data_files
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from synfin_analytics._core.types import DataSource
     from synfin_analytics._core.validation.columns import Column
-    from synfin_analytics.io._sources import Batch
+    from synfin_analytics.io._sources import SourceBatch
     from synfin_analytics.io.layouts.layout import Layout
 
-_BATCH = 65_536
-#: Values that a CSV file could have; NumPy's scalars are numbers, too.
-_PLAIN = (str, numbers.Number, np.bool_, dt.date, type(None), type(pd.NA), type(pd.NaT))
+_BATCH_ROWS = 65_536
+#: Types of values that a CSV file could have; NumPy's scalars are numbers, too.
+_SCALARS = (str, numbers.Number, np.bool_, dt.date, type(None), type(pd.NA), type(pd.NaT))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,35 +41,37 @@ class Scan:
     """Rows of a file or a frame."""
 
     frame: pl.LazyFrame
-    #: What messages call it.
+    #: Name in messages.
     name: str
-    #: Columns of texts that the table says how to read, as all of a CSV file.
+    #: Columns of texts to parse, such as all columns of a CSV file.
     texts: frozenset[str] = frozenset()
     #: How a file was read.
     note: str = ""
 
 
-def scan(source: Any, options: ReadOptions, layouts: Sequence[Layout]) -> Scan:
+def scan(
+    source: DataSource | Sequence[str | Path], options: ReadOptions, layouts: Sequence[Layout]
+) -> Scan:
     """Open a path, several paths or a frame.
 
     Parameters
     ----------
     source
-        A path, a list of paths, or a frame of any kind that :func:`load_df` takes.
+        A path, a list of paths, or any frame that :func:`load_df` accepts.
     options
-        How cells are written that are texts.
+        How to parse its texts.
     layouts
-        Those whose columns are wanted of an eager frame.
+        Layouts whose columns are selected from an eager frame.
 
     Raises
     ------
     ArgumentError
-        It is none of these, is not there, or cannot be read.
+        It is none of these, does not exist, or cannot be read.
     """
     if isinstance(source, list | tuple) and source and isinstance(source[0], str | Path):
         parts = [_scan_file(path, options) for path in source]
         opened = Scan(
-            _united([part.frame for part in parts]) if len(parts) > 1 else parts[0].frame,
+            _concat([part.frame for part in parts]) if len(parts) > 1 else parts[0].frame,
             parts[0].name,
             frozenset().union(*(part.texts for part in parts)),
             parts[0].note,
@@ -76,9 +79,9 @@ def scan(source: Any, options: ReadOptions, layouts: Sequence[Layout]) -> Scan:
     elif isinstance(source, str | Path):
         opened = _scan_file(source, options)
     else:
-        options.refuse_csv_options(f"a {type(source).__name__}")
+        options.check_no_csv_options(f"a {type(source).__name__}")
         opened = _scan_frame(source, layouts)
-    if options.about_texts:
+    if options.has_text_options:
         schema = schema_of(opened)
         texts = frozenset(name for name, dtype in schema.items() if dtype == pl.String)
         opened = dataclasses.replace(opened, texts=opened.texts | texts)
@@ -86,7 +89,7 @@ def scan(source: Any, options: ReadOptions, layouts: Sequence[Layout]) -> Scan:
 
 
 def schema_of(opened: Scan) -> pl.Schema:
-    """Columns and types of a scan.
+    """Return the columns and types of a scan.
 
     Raises
     ------
@@ -107,20 +110,20 @@ def _scan_frame(source: Any, layouts: Sequence[Layout]) -> Scan:
         return Scan(source, "The frame")
     if not isinstance(source, list | tuple):
         refuse_repeated_columns(source)
-    opened = open_source(source, _BATCH)
-    wanted = {name for layout in layouts for name in layout.wanted(opened.names)}
-    if not any(set(layout.columns) <= wanted for layout in layouts):
-        # Of columns of another layout only the names are wanted, for a message.
+    opened = open_source(source, _BATCH_ROWS)
+    used = {name for layout in layouts for name in layout.select(opened.names)}
+    if not any(set(layout.columns) <= used for layout in layouts):
+        # Columns are missing: the message needs the names only.
         return Scan(pl.LazyFrame({name: [] for name in opened.names}), "The frame")
-    names = [name for name in opened.names if name in wanted]
-    frame, texts = _collected(names, list(opened.batches))
+    names = [name for name in opened.names if name in used]
+    frame, texts = _collect_batches(names, list(opened.batches))
     return Scan(frame.lazy(), "The frame", texts)
 
 
-def _collected(
-    names: Sequence[str], batches: Sequence[Batch]
+def _collect_batches(
+    names: Sequence[str], batches: Sequence[SourceBatch]
 ) -> tuple[pl.DataFrame, frozenset[str]]:
-    """Join batches; a column without one type for its cells becomes texts, to be read each."""
+    """Join batches; a column of mixed types becomes texts to parse."""
     columns, texts = [], set()
     for name in names:
         parts: list[Column] = [batch.columns[name] for batch in batches]
@@ -132,30 +135,30 @@ def _collected(
             columns.append(joined.alias(name))
         else:
             texts.add(name)
-            cells = [cell for part in parts for cell in flattened(part)]
-            strange = next((cell for cell in cells if not isinstance(cell, _PLAIN)), None)
-            if strange is not None:
+            cells = [cell for part in parts for cell in flatten(part)]
+            unsupported = next((cell for cell in cells if not isinstance(cell, _SCALARS)), None)
+            if unsupported is not None:
                 raise ArgumentError(
                     f"The column {name!r} must hold texts, numbers or dates for a layout; "
-                    f"got {type(strange).__name__}."
+                    f"got {type(unsupported).__name__}."
                 )
-            columns.append(pl.Series(name, map(text_of, cells), dtype=pl.String))
+            columns.append(pl.Series(name, map(to_text, cells), dtype=pl.String))
     return pl.DataFrame(columns), frozenset(texts)
 
 
-def flattened(column: Column) -> Iterable[Any]:
-    """Cells of a column, also of one in several pieces."""
+def flatten(column: Column) -> Iterable[Any]:
+    """Return the cells of a column, also of one in several pieces."""
     if isinstance(column, tuple):
         return itertools.chain.from_iterable(column)
     return column
 
 
-def text_of(cell: Any) -> str | None:
-    """Write a value as a CSV file would have it, with all its digits.
+def to_text(cell: Any) -> str | None:
+    """Write a value as in a CSV file, with all its digits.
 
     Examples
     --------
-    >>> text_of(9007199254740993), text_of(True), text_of({"a": 1}), text_of(None)
+    >>> to_text(9007199254740993), to_text(True), to_text({"a": 1}), to_text(None)
     ('9007199254740993', 'true', '{"a": 1}', None)
     """
     if cell is None or isinstance(cell, str):
@@ -163,7 +166,7 @@ def text_of(cell: Any) -> str | None:
     if isinstance(cell, bool):
         return str(cell).lower()
     if isinstance(cell, dict | list):
-        with contextlib.suppress(TypeError):  # of what is no JSON; the loader refuses its text
+        with contextlib.suppress(TypeError):  # not JSON: the loader rejects its text
             return json.dumps(cell, ensure_ascii=False)
     return None if is_missing(cell) else str(cell)
 
@@ -176,27 +179,27 @@ def _scan_file(path: str | Path, options: ReadOptions) -> Scan:
     path = Path(path)
     name = repr(str(path))
     if not path.exists():
-        raise ArgumentError(f"There is no file {name}.")
+        raise ArgumentError(f"The file {name} does not exist.")
     if files.is_parquet(path):
-        options.refuse_csv_options(name)
+        options.check_no_csv_options(name)
         return _scan_parquet(path, name)
-    ending = files.ending_of(path)
-    opened = open_source(path, _BATCH, options)
-    if ending in files.CSV + files.JSON_LINES:
-        if ending in files.JSON_LINES:
+    suffix = files.suffix_of(path)
+    opened = open_source(path, _BATCH_ROWS, options)
+    if suffix in files.CSV + files.JSON_LINES:
+        if suffix in files.JSON_LINES:
             refuse_repeated_columns(opened.names)
         frame = register_io_source(
-            _Texts(path, options), schema=dict.fromkeys(opened.names, pl.String())
+            _TextReader(path, options), schema=dict.fromkeys(opened.names, pl.String())
         )
         return Scan(frame, name, frozenset(opened.names), opened.note)
-    eager, texts = _collected(opened.names, list(opened.batches))
-    if ending in files.EXCEL:
+    eager, texts = _collect_batches(opened.names, list(opened.batches))
+    if suffix in files.EXCEL:
         texts |= {column.name for column in eager if column.dtype == pl.String}
     return Scan(eager.lazy(), name, texts)
 
 
-class _Texts:
-    """The rows of a file as texts, read anew whenever a lazy frame is collected."""
+class _TextReader:
+    """Reads the rows of a file as texts, each time a lazy frame is collected."""
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
         self._path = path
@@ -209,7 +212,7 @@ class _Texts:
         rows: int | None,
         _size: int | None,
     ) -> Iterator[pl.DataFrame]:
-        source = open_source(self._path, _BATCH, self._options, columns)
+        source = open_source(self._path, _BATCH_ROWS, self._options, columns)
         names = source.names if columns is None else columns
         for batch in source.batches:
             frame = pl.DataFrame([_as_texts(batch.columns[name]).alias(name) for name in names])
@@ -224,12 +227,12 @@ class _Texts:
 def _as_texts(column: Column) -> pl.Series:
     if isinstance(column, pl.Series) and column.dtype == pl.String:
         return column
-    return pl.Series([text_of(cell) for cell in flattened(column)], dtype=pl.String)
+    return pl.Series([to_text(cell) for cell in flatten(column)], dtype=pl.String)
 
 
 def _scan_parquet(path: Path, name: str) -> Scan:
-    """Scan Parquet files, each in its own types: what they do not agree on becomes texts."""
-    parts = data_files(files.unpacked(path))
+    """Scan Parquet files, each in its own types: columns of different types become texts."""
+    parts = data_files(files.unpack(path))
     partitions = {key for part in parts for key in part.partition}
     frames, schemas = [], []
     for part in parts:
@@ -247,15 +250,17 @@ def _scan_parquet(path: Path, name: str) -> Scan:
     for schema in schemas:
         for column, dtype in schema.items():
             types.setdefault(column, set()).add(dtype)
-    mixed = {column for column, kinds in types.items() if len(kinds - {pl.Null()}) > 1}
+    mixed = {column for column, dtypes in types.items() if len(dtypes - {pl.Null()}) > 1}
     frames = [
-        frame.with_columns(_exact_text(column, schema[column]) for column in mixed & schema.keys())
+        frame.with_columns(
+            _cast_to_text(column, schema[column]) for column in mixed & schema.keys()
+        )
         for frame, schema in zip(frames, schemas, strict=True)
     ]
-    return Scan(_united(frames), name, frozenset(mixed | partitions))
+    return Scan(_concat(frames), name, frozenset(mixed | partitions))
 
 
-def _exact_text(name: str, dtype: pl.DataType) -> pl.Expr:
+def _cast_to_text(name: str, dtype: pl.DataType) -> pl.Expr:
     column = pl.col(name)
     if isinstance(dtype, pl.Datetime):
         if dtype.time_zone is not None:
@@ -265,6 +270,6 @@ def _exact_text(name: str, dtype: pl.DataType) -> pl.Expr:
     return column.cast(pl.String)
 
 
-def _united(frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
-    """All rows with the columns of all; a column that a file lacks is NULL there."""
+def _concat(frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
+    """Concatenate frames; a column that a file lacks is NULL there."""
     return pl.concat(frames, how="diagonal_relaxed")

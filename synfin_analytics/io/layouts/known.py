@@ -1,6 +1,6 @@
 """Layouts of well-known public data sets.
 
-None of the data is here: each is its publisher's, under its own licence.
+The data sets themselves are not included: their publishers license them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def list_layouts() -> list[str]:
-    """Names of the known layouts.
+    """Return the names of the known layouts.
 
     Examples
     --------
@@ -29,11 +29,17 @@ def list_layouts() -> list[str]:
     return sorted(LAYOUTS)
 
 
-def layout_named(name: str) -> Layout:
-    """Layout by its name; an unknown one comes with the nearest."""
+def get_layout(name: str) -> Layout:
+    """Return a known layout by its name.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such layout; the message names the nearest.
+    """
     if not isinstance(name, str):
         raise ArgumentError(
-            "`layout` must be the name of a known layout, or a Layout({...}) of your own columns; "
+            "`layout` must be the name of a known layout, or a Layout({...}) of your columns; "
             f"got {type(name).__name__}."
         )
     if name not in LAYOUTS:
@@ -41,29 +47,29 @@ def layout_named(name: str) -> Layout:
     return LAYOUTS[name]
 
 
-def variant_for(layout: Layout, columns: Iterable[str]) -> Layout:
-    """Return the variant of a known layout all of whose columns are there; else the layout."""
-    known = set(columns)
+def select_variant(layout: Layout, columns: Iterable[str]) -> Layout:
+    """Return the variant of a known layout whose columns all exist, or the layout itself."""
+    existing = set(columns)
     for variant in VARIANTS.get(layout.name, ()) if layout in LAYOUTS.values() else ():
-        if set(variant.columns) <= known:
+        if set(variant.columns) <= existing:
             return variant
     return layout
 
 
-def _unquoted(name: str) -> pl.Expr:
+def _strip_quotes(name: str) -> pl.Expr:
     return pl.col(name).cast(pl.String).str.strip_chars("'")
 
 
-def _coded(column: pl.Expr, codes: dict[str, str]) -> pl.Expr:
-    """Text by its code; one that is not listed is refused by the table, and so told."""
+def _decode(column: pl.Expr, codes: dict[str, str]) -> pl.Expr:
+    """Replace codes by texts; the table rejects an unknown code, and reports it."""
     return column.replace(codes)
 
 
-def _token(numbers: pl.Series) -> pl.Series:
+def _tokenize(numbers: pl.Series) -> pl.Series:
     """Replace card numbers by tokens, the same for the same card in every file.
 
-    The tables hold no card number. Those of a simulation belong to nobody; a bank's own are not
-    hidden by a hash without a key, since all of them can be tried.
+    The tables hold no card numbers. A hash without a key suits simulated numbers only: real ones
+    could be found by trying all numbers.
     """
     texts = numbers.cast(pl.String)
     tokens = {
@@ -73,8 +79,8 @@ def _token(numbers: pl.Series) -> pl.Series:
     return texts.replace_strict(tokens, default=None, return_dtype=pl.String)
 
 
-def _zip(name: str) -> pl.Expr:
-    """Five digits again, of what was a number in between."""
+def _zip_code(name: str) -> pl.Expr:
+    """Restore the five digits of a code that was converted to a number."""
     return pl.col(name).cast(pl.String).str.strip_suffix(".0").str.zfill(5)
 
 
@@ -103,8 +109,8 @@ _HANDBOOK = Layout(
         ),
     },
 )
-_CARD = pl.col("cc_num").map_batches(_token, return_dtype=pl.String, is_elementwise=True)
-# Every name in that data begins with "fraud_", of genuine payments too.
+_CARD = pl.col("cc_num").map_batches(_tokenize, return_dtype=pl.String, is_elementwise=True)
+# Every merchant of this data set begins with "fraud_", also in genuine transactions.
 _SHOP = pl.col("merchant").cast(pl.String).str.strip_prefix("fraud_")
 _SPARKOV = Layout(
     name="sparkov",
@@ -130,19 +136,19 @@ _SPARKOV = Layout(
         "customer_id": _CARD,
         "first_name": "first",
         "last_name": "last",
-        "gender": _coded(pl.col("gender"), _GENDER),
+        "gender": _decode(pl.col("gender"), _GENDER),
         "date_of_birth": "dob",
         "occupation": "job",
         "address": "street",
         "city": "city",
         "state": "state",
-        "zip_code": _zip("zip"),
+        "zip_code": _zip_code("zip"),
         "latitude": "lat",
         "longitude": "long",
     },
     merchants={"merchant_id": _SHOP, "name": _SHOP, "category": "category"},
 )
-#: What Sparkov_Data_Generation itself writes: fields between |, and the day apart from the time.
+#: Output of Sparkov_Data_Generation itself: separated by |, with the date apart from the time.
 _SPARKOV_GENERATOR = dataclasses.replace(
     _SPARKOV,
     transactions={
@@ -162,7 +168,7 @@ _PAYSIM = Layout(
         "merchant_id": "nameDest",
         "amount": "amount",
         "timestamp": pl.duration(hours=pl.col("step").cast(pl.Int64) - 1),
-        "transaction_type": _coded(
+        "transaction_type": _decode(
             pl.col("type").str.replace("-", "_", literal=True),
             {
                 "CASH_IN": "deposit",
@@ -187,7 +193,7 @@ _TABFORMER = Layout(
             pl.col("User").cast(pl.String), pl.col("Card").cast(pl.String), separator="-"
         ),
         "merchant_id": "Merchant Name",
-        # What is paid back has a minus; a transaction here has an amount, and a type.
+        # A refund has a negative amount there; here it has a type of its own.
         "amount": _DOLLARS.str.replace(r"^-?\$?-?", ""),
         "transaction_type": pl.when(_DOLLARS.str.contains(r"^\$?-"))
         .then(pl.lit("refund"))
@@ -202,7 +208,7 @@ _TABFORMER = Layout(
             pl.lit(" "),
             pl.col("Time").cast(pl.String),
         ).str.to_datetime("%Y-%m-%d %H:%M"),
-        "entry_mode": _coded(
+        "entry_mode": _decode(
             pl.col("Use Chip"),
             {
                 "Swipe Transaction": "magstripe",
@@ -214,12 +220,12 @@ _TABFORMER = Layout(
         "channel": pl.when(_ONLINE).then(pl.lit("online")).otherwise(pl.lit("pos")),
         "merchant_city": "Merchant City",
         "state": "Merchant State",
-        "zip_code": _zip("Zip"),
+        "zip_code": _zip_code("Zip"),
         "merchant_category": pl.col("MCC").cast(pl.String).str.zfill(4),
         "status": pl.when(pl.col("Errors?").is_null())
         .then(pl.lit("completed"))
         .otherwise(pl.lit("declined")),
-        "is_fraud": _coded(pl.col("Is Fraud?"), {"Yes": "1", "No": "0"}),
+        "is_fraud": _decode(pl.col("Is Fraud?"), {"Yes": "1", "No": "0"}),
     },
     merchants={
         "merchant_id": "Merchant Name",
@@ -232,25 +238,25 @@ _BANKSIM = Layout(
     name="banksim",
     about="BankSim (Lopez-Rojas, Axelsson, 2014): card payments in Spain, simulated; days from 0",
     transactions={
-        "customer_id": _unquoted("customer"),
-        "merchant_id": _unquoted("merchant"),
+        "customer_id": _strip_quotes("customer"),
+        "merchant_id": _strip_quotes("merchant"),
         "amount": "amount",
         "currency": pl.lit("EUR"),
         "timestamp": pl.duration(days=pl.col("step").cast(pl.Int64)),
-        "merchant_category": _unquoted("category").str.strip_prefix("es_"),
+        "merchant_category": _strip_quotes("category").str.strip_prefix("es_"),
         "is_fraud": "fraud",
     },
     customers={
-        "customer_id": _unquoted("customer"),
-        "gender": _coded(_unquoted("gender"), _GENDER),
-        "zip_code": _unquoted("zipcodeOri"),
+        "customer_id": _strip_quotes("customer"),
+        "gender": _decode(_strip_quotes("gender"), _GENDER),
+        "zip_code": _strip_quotes("zipcodeOri"),
     },
     merchants={
-        "merchant_id": _unquoted("merchant"),
-        "category": _unquoted("category").str.strip_prefix("es_"),
+        "merchant_id": _strip_quotes("merchant"),
+        "category": _strip_quotes("category").str.strip_prefix("es_"),
     },
 )
 
-#: Other files of a known layout, which differ in their columns.
+#: Variants of known layouts with other columns.
 VARIANTS = {"sparkov": (_SPARKOV_GENERATOR,)}
-LAYOUTS = {one.name: one for one in (_BANKSIM, _HANDBOOK, _PAYSIM, _SPARKOV, _TABFORMER)}
+LAYOUTS = {layout.name: layout for layout in (_BANKSIM, _HANDBOOK, _PAYSIM, _SPARKOV, _TABFORMER)}

@@ -1,4 +1,4 @@
-"""What stands where in somebody's file."""
+"""A mapping from the columns of a file to those of the tables."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ import polars as pl
 from synfin_analytics._core.validation.spec import TableSpec, spec_of
 from synfin_analytics.database.models import model_of
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
-from synfin_analytics.io.layouts._cells import columns_of, named_columns
+from synfin_analytics.io.layouts._mapping import columns_named, columns_used
 
-#: Column of one of our tables: the name of a column of the file, or an expression of polars.
-Mapped: TypeAlias = Mapping[str, "str | pl.Expr"]
+#: For columns of a table, the name of a column of the file, or a polars expression.
+ColumnMapping: TypeAlias = Mapping[str, "str | pl.Expr"]
 
-#: Needed of every layout; transactions without an id are numbered from 1, in their order.
-NEEDED = ("customer_id", "merchant_id", "amount", "timestamp")
+#: Columns that a layout must map; transactions without an id are numbered from 1.
+REQUIRED = ("customer_id", "merchant_id", "amount", "timestamp")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Layout:
-    """Say for columns of our tables which columns of a file they come from.
+    """A mapping from the columns of a file to those of the tables.
 
     Parameters
     ----------
     transactions
-        Column of ``transactions``: its name in the file, or a polars expression of what is there.
-        customer_id, merchant_id, amount and timestamp must be among them. A timestamp that is a
-        duration counts from the ``start`` that :func:`read_layout` is given.
+        For columns of ``transactions``, the column of the file or a polars expression of its
+        columns. It must map customer_id, merchant_id, amount and timestamp. A timestamp that is a
+        duration counts from the ``start`` of :func:`read_layout`.
     customers, merchants
-        The same of the other two tables, for files that tell more of a customer or a merchant than
-        the key. What differs among the rows of a customer is left empty: it is none of theirs.
+        The same for the other two tables, for files with more columns of a customer or a merchant
+        than the key. A value that differs among the rows of a customer becomes NULL.
     name
-        What messages call it.
+        Name of the layout in messages.
     about
         What the data are, and where their columns are documented.
 
     Raises
     ------
     NotFoundError
-        A table has no such column; the message names the nearest.
+        A table does not have such a column; the message names the nearest.
     ArgumentError
-        A column that is needed is not mapped.
+        A required column is not mapped.
 
     Examples
     --------
@@ -61,60 +61,68 @@ class Layout:
     ('id', 'client', 'shop', 'cents', 'paid_at')
     """
 
-    transactions: Mapped
-    customers: Mapped = dataclasses.field(default_factory=dict)
-    merchants: Mapped = dataclasses.field(default_factory=dict)
+    transactions: ColumnMapping
+    customers: ColumnMapping = dataclasses.field(default_factory=dict)
+    merchants: ColumnMapping = dataclasses.field(default_factory=dict)
     name: str = "your own"
     about: str = ""
 
     def __post_init__(self) -> None:
         for table in ("transactions", "customers", "merchants"):
-            known = spec_for(table).columns
-            mapped = getattr(self, table)
-            if not isinstance(mapped, Mapping):
+            columns = spec_for(table).columns
+            mapping = getattr(self, table)
+            if not isinstance(mapping, Mapping):
                 raise ArgumentError(
-                    f"`{table}` of a layout must be a dict of our columns and theirs; got "
-                    f"{type(mapped).__name__}."
+                    f"`{table}` of a layout must be a dict from columns of {table!r} to columns of "
+                    f"the file; got {type(mapping).__name__}."
                 )
-            for column, source in mapped.items():
-                if column not in known:
-                    raise NotFoundError("column", column, known, where=repr(table))
+            for column, source in mapping.items():
+                if column not in columns:
+                    raise NotFoundError("column", column, columns, where=repr(table))
                 if not isinstance(source, str | pl.Expr):
                     raise ArgumentError(
                         f"{column} of {table!r} in the layout {self.name!r} must be the name of a "
-                        f"column of the file, or an expression of polars; got {source!r}."
+                        f"column of the file, or a polars expression; got {source!r}."
                     )
-        missing = [name for name in NEEDED if name not in self.transactions]
+        missing = [name for name in REQUIRED if name not in self.transactions]
         if missing:
             raise ArgumentError(
-                f"The layout {self.name!r} does not say where {', '.join(missing)} of "
-                "'transactions' can be found."
+                f"`transactions` of the layout {self.name!r} must map {', '.join(REQUIRED)}; "
+                f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
             )
 
-    def wanted(self, known: Iterable[str]) -> list[str]:
-        """Columns of the file that it looks at, those that it selects by a pattern as well."""
-        known = list(known)
-        wanted = set(self.columns)
-        for mapped in (self.transactions, self.customers, self.merchants):
-            for source in mapped.values():
+    def select(self, names: Iterable[str]) -> list[str]:
+        """Return the columns among ``names`` that the layout uses, by name or by a pattern.
+
+        Examples
+        --------
+        >>> Layout(
+        ...     dict.fromkeys(["customer_id", "merchant_id", "amount", "timestamp"], "x")
+        ... ).select(["x", "y"])
+        ['x']
+        """
+        names = list(names)
+        used = set(self.columns)
+        for mapping in (self.transactions, self.customers, self.merchants):
+            for source in mapping.values():
                 if not isinstance(source, str):
-                    wanted |= set(columns_of(source, known))
-        return [name for name in known if name in wanted]
+                    used |= set(columns_used(source, names))
+        return [name for name in names if name in used]
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Columns of the file that it needs, each once."""
-        found: dict[str, None] = {}
-        for mapped in (self.transactions, self.customers, self.merchants):
-            for source in mapped.values():
-                names = [source] if isinstance(source, str) else named_columns(source)
-                found |= dict.fromkeys(names)
-        return tuple(found)
+        """Columns of the file that the layout names."""
+        names: dict[str, None] = {}
+        for mapping in (self.transactions, self.customers, self.merchants):
+            for source in mapping.values():
+                named = [source] if isinstance(source, str) else columns_named(source)
+                names |= dict.fromkeys(named)
+        return tuple(names)
 
     def __repr__(self) -> str:
         return f"Layout({self.name}: {', '.join(self.columns)})"
 
 
 def spec_for(table: str) -> TableSpec:
-    """Columns of a table, and what they accept."""
+    """Return the specification of a table."""
     return spec_of(model_of(table))

@@ -1,16 +1,20 @@
-"""DataFrames into PostgreSQL: :func:`load_df`."""
+"""DataFrames into PostgreSQL: :func:`load_df`.
+
+The data go straight down: source, batches, checked batches, written batches, finished load.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import time
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import polars as pl
 
+from synfin_analytics._core.arguments import format_value
 from synfin_analytics._core.fork import require_thread_pool
-from synfin_analytics._core.validation.faults import Faults
+from synfin_analytics._core.validation.errors import rejected_cells, summarize
 from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics._core.validation.spec import spec_of
 from synfin_analytics.database.logging import logger
@@ -22,37 +26,39 @@ from synfin_analytics.exceptions import (
     LoadError,
     NotFoundError,
 )
-from synfin_analytics.io._prefetch import ahead
+from synfin_analytics.io._prefetch import prefetch
 from synfin_analytics.io._progress import progress_bar
-from synfin_analytics.io._sources import can_be_read_again, open_source
-from synfin_analytics.io.load._lookup import STUBS
-from synfin_analytics.io.load._prepare import match_columns, prepare
+from synfin_analytics.io._sources import is_rereadable, open_source
+from synfin_analytics.io.load._check import check_batches
+from synfin_analytics.io.load._columns import match_columns
+from synfin_analytics.io.load._keys import CREATABLE
 from synfin_analytics.io.load._transaction import load_transaction
-from synfin_analytics.io.load._writer import Writer, wait_for_writers
+from synfin_analytics.io.load._write import Writer, wait_for_writers
 from synfin_analytics.io.load.report import LabelCounts, LoadReport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy.orm import Session
 
+    from synfin_analytics._core.types import DataSource
+    from synfin_analytics._core.validation.errors import CellErrors
     from synfin_analytics._core.validation.spec import TableSpec
     from synfin_analytics.database.manager import DatabaseManager
     from synfin_analytics.database.models import Base
     from synfin_analytics.io._sources import Source
-    from synfin_analytics.io.load._prepare import Prepared
 
 OnInvalid = Literal["raise", "reject"]
 OnMissingParent = Literal["raise", "create"]
 OnConflict = Literal["error", "skip", "update"]
 RebuildIndexes = Literal["auto", "always", "never"]
 
-#: Rows that are checked and sent at a time; with 56 columns some 30 MB.
+#: Rows that are checked and written at a time; with 56 columns some 30 MB.
 BATCH_ROWS = 65_536
 
 
 def load_df(
-    df: Any,
+    df: DataSource,
     table: str | type[Base],
     *,
     columns: Mapping[str, str | None] | None = None,
@@ -71,53 +77,55 @@ def load_df(
     timezone: str | None = None,
     currency: bool | str = False,
 ) -> LoadReport:
-    """Load rows into a table: every cell checked, all rows or none.
+    """Load rows into a table: every cell is validated, and all rows are loaded or none.
 
     Parameters
     ----------
     df
-        A pandas, polars (eager or lazy) or pyarrow frame, a DuckDB relation or anything else with
-        an Arrow stream, the path of a file (Parquet, CSV, JSON lines, Excel or Arrow, also
-        compressed), or a list of dicts or ORM objects. Read in batches: it may be larger than
-        memory.
+        A pandas, polars (eager or lazy) or pyarrow frame, a DuckDB relation or any other object
+        with an Arrow stream, the path of a file (Parquet, CSV, JSON lines, Excel or Arrow, also
+        compressed), or a list of dicts or ORM objects. It is read in batches and may be larger
+        than memory.
     table
         Name of the table, or its model.
     columns
-        Names of columns of ``df`` that are called otherwise in the table, as
+        Names of columns of ``df`` that differ from the table's, such as
         ``{"TX_AMOUNT": "amount"}``; None leaves a column out.
     on_invalid
-        ``"raise"``: one error that lists every problem, and nothing is loaded. ``"reject"``: the
-        good rows are loaded, the bad cells are in ``report.rejected``.
+        ``"raise"``: one error lists every problem, and nothing is loaded. ``"reject"``: the valid
+        rows are loaded, and the invalid cells are in ``report.rejected``.
     on_missing_parent
-        ``"create"`` makes customers and merchants that are named but do not exist, with no more
-        than their key.
+        ``"create"`` creates customers and merchants that the rows refer to and that do not exist,
+        with their key only.
     on_conflict
-        What to do with a row whose primary key the table has already (or its natural key, where
-        the primary key counts itself): refuse it, ``"skip"`` it, or ``"update"`` the columns that
-        are given. For an update alone, ``df`` needs no more than the key and what has changed.
+        What to do with a row whose primary key exists in the table (or whose natural key exists,
+        if the database numbers the primary key): reject it, ``"skip"`` it, or ``"update"`` the
+        columns that ``df`` has. An update alone needs no more than the key and the new values.
     session
-        Join the transaction of this session, which its owner commits: until then nobody else
-        reads a table that the load has locked. Otherwise the load is a transaction of its own.
+        Join the transaction of this session, which its owner commits: until then others cannot
+        read a table that the load has locked. Otherwise the load is a transaction of its own.
     manager
-        Database to load into, unless a session says so; :func:`get_db_manager` by default.
+        Database to load into, unless there is a session; :func:`get_db_manager` by default.
     rebuild_indexes
-        ``"auto"``: a large load into an empty table locks it, and builds its indexes afterwards.
-        ``"always"`` does so for a table that has rows, ``"never"`` not at all.
+        Whether to lock the table, drop its keys and indexes, and build them again from all rows,
+        which is faster for many rows. ``"auto"``: for a large load into an empty table of the
+        embedded server; a server that others may use is left alone. ``"always"``: in any table of
+        any server, however many rows. ``"never"``: not at all.
     progress
         Show a progress bar; by default on a terminal and in a notebook.
     separator, encoding
-        Of a CSV file: the character between fields (by default the one of ``, ; tab |`` that the
-        header has), and the encoding of the text (UTF-8 by default).
+        For CSV files: the character between fields (by default the one of ``, ; tab |`` that the
+        header has), and the encoding of the text (by default UTF-8).
     decimal, thousands
         Marks in numbers that are texts: ``decimal=","``, ``thousands="."``.
     date_format
-        How dates that are texts are written, as ``"%d/%m/%Y %H:%M"``; ISO 8601 by default.
+        Format of dates that are texts, such as ``"%d/%m/%Y %H:%M"``; by default ISO 8601.
     timezone
-        Zone of times without an offset, as ``"Europe/Berlin"``; UTC by default. A time that the
-        clocks skip, or show twice, is refused.
+        Time zone of times without an offset, such as ``"Europe/Berlin"``; by default UTC. A time
+        that the clocks skip or show twice is rejected.
     currency
-        True to read numbers with a currency sign or code, as ``"$12.50"``, or only with the sign
-        given; parentheses and a minus at the end then mean a negative number.
+        True to read numbers with a currency sign or code, such as ``"$12.50"``, or one sign to
+        accept; parentheses and a minus at the end then mean a negative number.
 
     Returns
     -------
@@ -127,27 +135,37 @@ def load_df(
     Raises
     ------
     InvalidDataError
-        The data are not as the table wants them; every problem is listed.
+        The table does not accept the data; every problem is listed.
     NotFoundError
-        There is no such table, or no such column in the data.
+        The table, or a column of ``columns``, does not exist.
     LoadError
-        The server, the network or the disk broke the load off; nothing was loaded. A load that
-        ended because it and another session waited for each other is tried once more first, if it
-        is a transaction of its own and ``df`` can be read twice.
+        The server, the network or the disk ended the load; nothing was loaded. A load that ended
+        in a deadlock is tried once more first, if it is a transaction of its own and ``df`` can be
+        read twice.
 
     Notes
     -----
-    Integers are taken for texts (an identifier that is a number) and 0 and 1 for booleans. Nothing
-    else is converted silently: a float with more decimals than the column is refused, not rounded.
-    A float counts with the 15 significant digits that a double holds for sure, so that the product
-    85.64999999999999 is 85.65.
+    Integers are accepted for texts (an identifier that is a number) and 0 and 1 for booleans.
+    Nothing else is converted silently: a float with more decimals than the column is rejected, not
+    rounded. Of a float the 15 significant digits count that a double holds for sure, so that the
+    product 85.64999999999999 is 85.65.
 
-    A naive timestamp is read as UTC. NaN in a NumPy column of pandas is NULL, since NumPy has no
-    other way to say so; elsewhere NaN is a value, and refused.
+    A naive timestamp is read as UTC. NaN in a NumPy column of pandas is NULL, because NumPy has no
+    other representation of it; elsewhere NaN is a value, and rejected.
 
     Examples
     --------
     >>> import polars as pl
+    >>> from synfin_analytics import DatabaseManager
+    >>> manager = DatabaseManager()
+    >>> manager.create_all_tables()
+    >>> df = pl.DataFrame({"merchant_id": ["M1", "M2"], "name": ["Café", None]})
+    >>> with manager.get_session() as session:  # without session.commit(), this is a dry run
+    ...     report = load_df(df, "merchants", session=session)
+    >>> report.inserted
+    2
+    >>> manager.close()
+
     >>> load_df(pl.DataFrame({"merchant": ["M1"]}), "merchants")
     Traceback (most recent call last):
     synfin_analytics.exceptions.InvalidDataError: Nothing was loaded into 'merchants':
@@ -156,21 +174,20 @@ def load_df(
     require_thread_pool()
     _check_choices(on_invalid, on_missing_parent, on_conflict, rebuild_indexes)
     spec = spec_of(model_of(table))
-    create = on_missing_parent == "create"
-    others = [one.table for one in spec.references if one.table not in STUBS]
-    if create and others:
+    create_parents = on_missing_parent == "create"
+    others = [key.table for key in spec.foreign_keys if key.table not in CREATABLE]
+    if create_parents and others:
         raise ArgumentError(
-            f'on_missing_parent="create" makes customers and merchants; a row of {others[0]!r} '
-            f"is more than its key. Load {others[0]!r} first."
+            f'`on_missing_parent` must be "raise" for {spec.name!r}; got "create", which creates '
+            f"customers and merchants only. Load {others[0]!r} first."
         )
-    options = ReadOptions(separator, encoding, decimal, thousands, date_format, timezone, currency)
-    request = _Request(
+    load = _Load(
         df,
         spec,
-        options,
+        ReadOptions(separator, encoding, decimal, thousands, date_format, timezone, currency),
         columns,
         on_invalid,
-        create,
+        create_parents,
         on_conflict,
         session,
         manager,
@@ -179,148 +196,144 @@ def load_df(
         time.perf_counter(),
     )
     try:
-        return _load(request)
+        return load.run()
     except LoadError as error:
-        if not error.deadlock or session is not None or not can_be_read_again(df):
+        if not error.deadlock or session is not None or not is_rereadable(df):
             raise
-        logger.info("load: %s waited for another session, which waited for it; once more", table)
-    return _load(dataclasses.replace(request, queued=True))
+        logger.info("load: %s ended in a deadlock with another session; trying again", table)
+    return dataclasses.replace(load, after_deadlock=True).run()
 
 
 @dataclasses.dataclass(frozen=True)
-class _Request:
-    """What :func:`load_df` was asked for."""
+class _Load:
+    """The arguments of :func:`load_df`, and its steps."""
 
-    df: Any
+    df: DataSource
     spec: TableSpec
     options: ReadOptions
     columns: Mapping[str, str | None] | None
     on_invalid: OnInvalid
-    create: bool
+    create_parents: bool
     on_conflict: OnConflict
     session: Session | None
     manager: DatabaseManager | None
     rebuild_indexes: RebuildIndexes
     progress: bool | None
     started: float
-    #: Wait first until no other session writes the same tables.
-    queued: bool = False
+    #: Wait first until no other session writes to the same tables.
+    after_deadlock: bool = False
 
+    def run(self) -> LoadReport:
+        """Read, check and write all batches in one transaction."""
+        spec = self.spec
+        source = open_source(self.df, BATCH_ROWS, self.options)
+        if source.height == 0 and not source.names:  # an empty list has no columns to check
+            return LoadReport(spec.name, 0, 0, 0, rejected_cells([]).to_pandas(), 0.0)
+        targets = self._match_columns(source)
+        batches = prefetch(check_batches(source, spec, targets), depth=1)
+        errors: list[CellErrors] = []
+        labels = _LabelCounter()
+        with (
+            # Closed last: once the load has ended, nothing reads the caller's source any more.
+            contextlib.closing(batches),
+            load_transaction(self.session, self.manager, spec.name) as cursor,
+            progress_bar(spec.name, source.height, show=self.progress) as bar,
+        ):
+            spec = dataclasses.replace(spec, schema=schema_of_tables(cursor))
+            if self.after_deadlock and self.rebuild_indexes != "never":
+                wait_for_writers(cursor, spec)
+            writer = Writer(
+                cursor,
+                spec,
+                list(targets.values()),
+                create_parents=self.create_parents,
+                on_conflict=self.on_conflict,
+                rebuild_indexes=self.rebuild_indexes,
+            )
+            for batch in batches:
+                writer.write(batch)
+                errors += batch.errors
+                labels.add(batch.frame)
+                bar.update(batch.frame.height)
+            errors += writer.finish()
+            if errors and self.on_invalid == "raise":
+                raise _add_note(InvalidDataError(spec.name, summarize(errors)), source.note)
+        return self._report(writer, errors, labels)
 
-def _load(request: _Request) -> LoadReport:
-    spec, on_invalid, on_conflict = request.spec, request.on_invalid, request.on_conflict
-    session = request.session
-    source = open_source(request.df, BATCH_ROWS, request.options)
-    if source.height == 0 and not source.names:  # an empty list does not say what it lacks
-        return LoadReport(spec.name, 0, 0, 0, Faults().rejected().to_pandas(), 0.0)
-    try:
-        targets = match_columns(
-            source.names,
-            spec,
-            request.columns,
-            partial=on_conflict == "update",
-            index=source.index,
+    def _match_columns(self, source: Source) -> dict[str, str]:
+        try:
+            return match_columns(
+                source.names,
+                self.spec,
+                self.columns,
+                partial=self.on_conflict == "update",
+                index=source.index,
+            )
+        except InvalidDataError as error:
+            raise _add_note(error, source.note) from None
+        except NotFoundError as error:
+            error.args = (f"{error} {source.note}".rstrip(),)
+            raise
+
+    def _report(
+        self, writer: Writer, errors: Sequence[CellErrors], labels: _LabelCounter
+    ) -> LoadReport:
+        seconds = time.perf_counter() - self.started
+        rows = writer.inserted + writer.updated
+        logger.info("load: %s, %d rows in %.1f s", self.spec.name, rows, seconds)
+        if self.session is not None and self.on_conflict == "update":
+            self.session.expire_all()  # what it has read may have changed
+        rejected = rejected_cells(errors)
+        return LoadReport(
+            table=self.spec.name,
+            inserted=writer.inserted,
+            updated=writer.updated,
+            skipped=writer.skipped,
+            rejected=rejected.to_pandas(),
+            seconds=seconds,
+            labels=labels.count(rejected["row"]) if self.on_invalid == "reject" else None,
         )
-    except InvalidDataError as error:
-        raise noted(error, source.note) from None
-    except NotFoundError as error:
-        error.args = (f"{error} {source.note}".rstrip(),)
-        raise
-    faults = Faults()
-    labels = LabelCount() if on_invalid == "reject" and "is_fraud" in targets.values() else None
-    with (
-        # Closed last: nothing reads the caller's source any more once the load has ended.
-        contextlib.closing(
-            ahead(_prepared(source, spec, targets, faults, labels), depth=1)
-        ) as prepared,
-        load_transaction(session, request.manager, spec.name) as cursor,
-        progress_bar(spec.name, source.height, show=request.progress) as bar,
-    ):
-        spec = dataclasses.replace(spec, schema=schema_of_tables(cursor))
-        if request.queued and request.rebuild_indexes != "never":
-            wait_for_writers(cursor, spec)
-        writer = Writer(
-            cursor,
-            spec,
-            list(targets.values()),
-            faults,
-            create_parents=request.create,
-            on_conflict=on_conflict,
-            rebuild_indexes=request.rebuild_indexes,
-        )
-        for batch in prepared:
-            writer.write(batch)
-            bar.update(batch.frame.height)
-        writer.finish()
-        if faults and on_invalid == "raise":
-            raise noted(faults.error(spec.name), source.note)
-    seconds = time.perf_counter() - request.started
-    rows = writer.inserted + writer.updated
-    logger.info("load: %s, %d rows in %.1f s", spec.name, rows, seconds)
-    if session is not None and on_conflict == "update":
-        session.expire_all()  # what it has read may have changed
-    rejected = faults.rejected()
-    return LoadReport(
-        table=spec.name,
-        inserted=writer.inserted,
-        updated=writer.updated,
-        skipped=writer.skipped,
-        rejected=rejected.to_pandas(),
-        seconds=seconds,
-        labels=None if labels is None else labels.without(rejected["row"]),
-    )
 
 
-def _prepared(
-    source: Source,
-    spec: TableSpec,
-    targets: Mapping[str, str],
-    faults: Faults,
-    labels: LabelCount | None,
-) -> Iterator[Prepared]:
-    for batch in source.batches:
-        prepared = prepare(batch, spec, targets, faults, options_of=source.options_of)
-        if labels is not None:
-            labels.add(prepared.frame["is_fraud"])
-        yield prepared
-
-
-class LabelCount:
-    """Labels of all rows of a load, a byte for each: which rows are refused shows at the end."""
+class _LabelCounter:
+    """Keeps the labels of all rows, one byte each: which rows are rejected is known at the end."""
 
     def __init__(self) -> None:
-        self._labels: list[pl.Series] = []
+        self._labels = [pl.Series([], dtype=pl.Int8)]
 
-    def add(self, labels: pl.Series) -> None:
-        """Take the labels of the next batch."""
-        self._labels.append(labels.cast(pl.Int8))
+    def add(self, frame: pl.DataFrame) -> None:
+        """Add the labels of a batch, if it has any."""
+        if "is_fraud" in frame.columns:
+            self._labels.append(frame["is_fraud"].cast(pl.Int8))
 
-    def without(self, rejected: pl.Series) -> LabelCounts | None:
-        """Count the labels, and those of the rows that were refused; None if there are none."""
-        labels = pl.concat([pl.Series([], dtype=pl.Int8), *self._labels])
-        refused = labels.gather(rejected.unique())
+    def count(self, rejected_rows: pl.Series) -> LabelCounts | None:
+        """Count the labels of all rows and of the rejected ones; None if there are no labels."""
+        labels = pl.concat(self._labels)
         if not labels.count():
             return None
-        return LabelCounts(labels.count(), int(labels.sum()), refused.count(), int(refused.sum()))
+        rejected = labels.gather(rejected_rows.unique())
+        return LabelCounts(labels.count(), int(labels.sum()), rejected.count(), int(rejected.sum()))
 
 
-def noted(error: InvalidDataError, note: str) -> InvalidDataError:
-    """Add how a file was read to an error of columns that are not there, or of unread texts."""
-    unread = any(
-        not problem.rows or problem.reason.startswith(("is not ", "is neither "))
-        for problem in error.problems
+def _add_note(error: InvalidDataError, note: str) -> InvalidDataError:
+    """Add how a file was read to an error about missing columns or cells that were not parsed."""
+    concerns_reading = any(
+        not problem.rows or problem.reason.startswith("is not ") for problem in error.problems
     )
-    return InvalidDataError(error.table, error.problems, note) if note and unread else error
+    if not (note and concerns_reading):
+        return error
+    return InvalidDataError(error.table, error.problems, note)
 
 
 def _check_choices(
     on_invalid: str, on_missing_parent: str, on_conflict: str, rebuild_indexes: str
 ) -> None:
-    for name, value, allowed in (
-        ("on_invalid", on_invalid, ("raise", "reject")),
-        ("on_missing_parent", on_missing_parent, ("raise", "create")),
-        ("on_conflict", on_conflict, ("error", "skip", "update")),
-        ("rebuild_indexes", rebuild_indexes, ("auto", "always", "never")),
+    for name, value, choices in (
+        ("on_invalid", on_invalid, get_args(OnInvalid)),
+        ("on_missing_parent", on_missing_parent, get_args(OnMissingParent)),
+        ("on_conflict", on_conflict, get_args(OnConflict)),
+        ("rebuild_indexes", rebuild_indexes, get_args(RebuildIndexes)),
     ):
-        if value not in allowed:
-            raise ArgumentError(f"`{name}` must be one of {', '.join(allowed)}; got {value!r}.")
+        if value not in choices:
+            listed = ", ".join(f'"{choice}"' for choice in choices)
+            raise ArgumentError(f"`{name}` must be one of {listed}; got {format_value(value)}.")

@@ -1,8 +1,9 @@
-"""Foreign keys that the load vouches for, so that the server need not look up each row's again.
+"""Skip the server's foreign-key checks where the load has done them already.
 
-The parents of all rows are known to exist, and their keys are locked until the transaction ends, as
-PostgreSQL's own check of a row would lock them. A superuser, as on the embedded server, may then
-leave those checks out. That is done only where nothing else would be left out with them.
+The load has looked all keys up and locked them until the transaction ends, as PostgreSQL's own
+check of each row would. A superuser, as on the embedded server, can then turn the triggers of the
+rows off, which are these checks. It is done only where no other trigger would be skipped with them.
+CONTRIBUTING has the measurement.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from synfin_analytics._core.validation.spec import TableSpec
 
-_MAY = """
+_QUERY = """
     SELECT current_setting('is_superuser') = 'on'
         AND current_setting('session_replication_role') = 'origin'
         AND NOT EXISTS (
@@ -34,19 +35,19 @@ _MAY = """
 """
 
 
-def may_vouch(cursor: Cursor, spec: TableSpec) -> bool:
-    """Whether this user may leave triggers out, and a row of the table fires none but known ones.
+def can_skip_checks(cursor: Cursor, spec: TableSpec) -> bool:
+    """Whether this user can turn triggers off, and a row of the table fires known ones only.
 
-    Those are the foreign keys of the model, and the trigger that derives columns, which the loader
-    has done.
+    Those are the foreign keys of the model, and the trigger that derives columns, which the load
+    has derived already.
     """
     cursor.execute(
-        _MAY,
+        _QUERY,
         {
             "table": spec.qualified(),
             "name": spec.name,
-            "columns": [one.column for one in spec.references],
-            "parents": [spec.qualified(one.table) for one in spec.references],
+            "columns": [key.column for key in spec.foreign_keys],
+            "parents": [spec.qualified(key.table) for key in spec.foreign_keys],
         },
     )
     row = cursor.fetchone()
@@ -54,13 +55,13 @@ def may_vouch(cursor: Cursor, spec: TableSpec) -> bool:
 
 
 @contextlib.contextmanager
-def unchecked(cursor: Cursor, *, vouched: bool) -> Iterator[None]:
-    """Leave the triggers of rows out within the block, if they are vouched for.
+def skipped_checks(cursor: Cursor, *, enabled: bool) -> Iterator[None]:
+    """Turn the triggers of rows off within the block, if ``enabled``.
 
-    An error leaves the setting as it is: what the caller rolls back to has the former one.
+    An error leaves the setting as it is: the caller rolls back to a savepoint before it.
     """
-    if vouched:
+    if enabled:
         cursor.execute("SET LOCAL session_replication_role = replica")
     yield
-    if vouched:
+    if enabled:
         cursor.execute("SET LOCAL session_replication_role = origin")

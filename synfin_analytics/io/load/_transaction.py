@@ -1,4 +1,4 @@
-"""The transaction of a load: of its own or a session's, and what is told when it breaks."""
+"""The transaction of a load, its own or a session's, and the errors that end it."""
 
 from __future__ import annotations
 
@@ -38,47 +38,48 @@ _PATIENCE_MS = 10_000
 def load_transaction(
     session: Session | None, manager: DatabaseManager | None, table: str
 ) -> Iterator[Cursor]:
-    """Cursor of the driver, in a transaction that ends with the block: all of it or nothing.
+    """Yield a cursor of the driver, in a transaction that is committed at the end of the block.
 
     Parameters
     ----------
     session
-        Session to join: the block is a savepoint of its transaction. None: a transaction of its
-        own, which is committed.
+        Session to join: the block is a savepoint of its transaction. Without one, the block is a
+        transaction of its own.
     manager
-        Database for a transaction of its own; the global one by default.
+        Database for a transaction of its own; the default manager's if there is none.
     table
         Table that is loaded, for messages.
     """
     if session is not None:
         check_driver(session.connection().dialect)
-        # begin_nested flushes: objects that wait in the session can be parents of the rows.
-        with session.begin_nested(), _translated(session, table) as cursor:
+        # begin_nested flushes: pending objects of the session can be parents of the rows.
+        with session.begin_nested(), _driver_cursor(session, table) as cursor:
             yield cursor
         return
     if manager is None:
         from synfin_analytics.database.manager import get_db_manager
 
         manager = get_db_manager()
-    own = manager.get_session()
+    own_session = manager.get_session()
     try:
-        with _translated(own, table) as cursor:
+        with _driver_cursor(own_session, table) as cursor:
             yield cursor
             cursor.execute("SELECT pg_current_xact_id()::text")
-            number = str((cursor.fetchone() or ("",))[0])
-        _commit(own, manager, number, table)
+            transaction_id = str((cursor.fetchone() or ("",))[0])
+        _commit(own_session, manager, transaction_id, table)
     finally:
         try:
-            own.close()
+            own_session.close()
         except DatabaseConnectionError:
-            # What is raised is why the load ended; the server takes it back by itself.
+            # The error that ended the load is raised; the server rolls back by itself.
             logger.debug("the connection was lost before the load was rolled back")
 
 
 @contextlib.contextmanager
-def _translated(session: Session, table: str) -> Iterator[Cursor]:
+def _driver_cursor(session: Session, table: str) -> Iterator[Cursor]:
+    """Yield a cursor whose errors are translated."""
     connection = session.connection()
-    driver = _driver(session)
+    driver = _driver_connection(session)
     cursor = driver.cursor(cursor_factory=InterruptibleCursor)
     try:
         yield cursor
@@ -87,141 +88,141 @@ def _translated(session: Session, table: str) -> Iterator[Cursor]:
         raise
     except (psycopg2.Error, DBAPIError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        # Without the cause: what PostgreSQL says below its first line may quote the data.
-        raise told(cause, table, lost=is_lost(cause, driver)) from None
+        # Without the cause: the lines of PostgreSQL's message after the first may quote the data.
+        raise to_error(cause, table, lost=is_lost(cause, driver)) from None
     finally:
-        if driver.closed:  # a session's owner must roll back before it goes on
+        if driver.closed:  # the owner of the session must roll back before using it again
             connection.invalidate()
         else:
             cursor.close()
 
 
-def _driver(session: Session) -> PgConnection:
+def _driver_connection(session: Session) -> PgConnection:
     return session.connection().connection.driver_connection  # type: ignore[return-value]  # psycopg2's
 
 
-def _commit(session: Session, manager: DatabaseManager, number: str, table: str) -> None:
-    """Commit; if the connection breaks just then, ask the server what has become of it."""
-    driver = _driver(session)
+def _commit(session: Session, manager: DatabaseManager, transaction_id: str, table: str) -> None:
+    """Commit; if the connection is lost meanwhile, ask the server for the outcome."""
+    driver = _driver_connection(session)
     try:
         session.commit()
     except (psycopg2.Error, DBAPIError, DatabaseConnectionError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        if not is_lost(cause, driver):  # a constraint that is checked at the end, say
-            raise told(cause, table, lost=False) from None
+        if not is_lost(cause, driver):  # for example a deferred constraint
+            raise to_error(cause, table, lost=False) from None
         session.invalidate()
-        outcome = _outcome(manager, number)
+        outcome = _outcome(manager, transaction_id)
         if outcome is None:
             raise LoadError(
-                f"The connection was lost at the moment of the commit, and the server does not "
-                f"answer: whether {table!r} holds the load is not known. Count its rows before "
-                "you load again."
+                "The connection was lost during the commit, and the server does not answer: it is "
+                f"unknown whether the rows are in {table!r}. Count its rows before loading again."
             ) from None
         if outcome != "committed":
             raise LoadError(
-                f"The connection was lost at the moment of the commit. {_NOTHING} into {table!r}; "
-                "load again."
+                f"The connection was lost during the commit. {_NOTHING} into {table!r}; load again."
             ) from None
-        logger.warning("the connection was lost at a commit, which the server has carried out")
+        logger.warning("the connection was lost during a commit, which succeeded on the server")
 
 
-def _outcome(manager: DatabaseManager, number: str) -> str | None:
-    """Ask for ``committed`` or ``aborted``; None where the server does not say."""
+def _outcome(manager: DatabaseManager, transaction_id: str) -> str | None:
+    """Return ``committed`` or ``aborted``; None if the server does not answer."""
     try:
         with manager.session_scope() as session:
-            # It may be at it still: then it must end, one way or the other, before it is asked.
+            # The commit may still be running: it must end before its status is final.
             session.execute(
                 text(
                     "SELECT pg_terminate_backend(pid, :patience) FROM pg_stat_activity "
-                    "WHERE backend_xid = CAST(CAST(:number AS xid8) AS xid)"
+                    "WHERE backend_xid = CAST(CAST(:id AS xid8) AS xid)"
                 ),
-                {"number": number, "patience": _PATIENCE_MS},
+                {"id": transaction_id, "patience": _PATIENCE_MS},
             )
             status = session.scalar(
-                text("SELECT pg_xact_status(CAST(:number AS xid8))"), {"number": number}
+                text("SELECT pg_xact_status(CAST(:id AS xid8))"), {"id": transaction_id}
             )
     except DBAPIError as error:
-        # A server that crashed may not have heard of the number: nothing of it was written.
+        # A server that crashed may not know the transaction: nothing of it was written.
         return "aborted" if isinstance(error.orig, psycopg2.errors.InvalidParameterValue) else None
     except SynfinError:
         return None
     return status if status in {"committed", "aborted"} else None
 
 
-def told(error: BaseException | None, table: str, *, lost: bool) -> SynfinError:
-    """Error of ours for one of the database's: its cause in words, none of the data."""
+def to_error(error: BaseException | None, table: str, *, lost: bool) -> SynfinError:
+    """Translate an error of the database: its cause, without any data."""
     into = f"{_NOTHING} into {table!r}"
-    for missing, words in _SCHEMA:
-        if isinstance(error, missing):
-            return SchemaError(f"{into}: {words}")
-    if _no_space(error):
-        return LoadError(f"{into}: {_FULL}")
+    for schema_error, message in _SCHEMA_ERRORS:
+        if isinstance(error, schema_error):
+            return SchemaError(f"{into}: {message}")
+    if _is_out_of_space(error):
+        return LoadError(f"{into}: {_DISK_FULL}")
     if isinstance(error, psycopg2.errors.InsufficientPrivilege):
         if "row-level security" in (error.diag.message_primary or ""):
             return LoadError(
-                f"{into}: a policy refuses its rows ({error.diag.message_primary}). Ask the owner "
-                "of the table which rows its row-level security lets this user write."
+                f"{into}: row-level security rejects the rows ({error.diag.message_primary}). Ask "
+                "the owner of the table which rows this user may write."
             )
         return LoadError(
-            f"{into}: this user lacks a right ({error.diag.message_primary}). Ask the owner of the "
-            "tables to GRANT SELECT, INSERT and UPDATE on it."
+            f"{into}: this user lacks a privilege ({error.diag.message_primary}). Ask the owner of "
+            "the tables to GRANT SELECT, INSERT and UPDATE on it."
         )
-    for broken, words in _BROKEN:
-        if isinstance(error, broken):
-            refusal = LoadError(f"{into}: {words}")
-            refusal.deadlock = isinstance(error, psycopg2.errors.DeadlockDetected)
-            return refusal
+    for load_error_type, message in _LOAD_ERRORS:
+        if isinstance(error, load_error_type):
+            load_error = LoadError(f"{into}: {message}")
+            load_error.deadlock = isinstance(error, psycopg2.errors.DeadlockDetected)
+            return load_error
     if lost:
-        return LoadError(f"{into}: {_LOST}")
+        return LoadError(f"{into}: {_CONNECTION_LOST}")
     diagnosis = getattr(error, "diag", None)
     constraint = getattr(diagnosis, "constraint_name", None)
     if constraint:
-        return LoadError(f"{into}: it would break the constraint {constraint!r}.")
-    # The first line alone: what PostgreSQL adds below may quote the data.
-    words = getattr(diagnosis, "message_primary", None) or type(error).__name__
-    return LoadError(f"{into}: PostgreSQL says: {words}.")
+        return LoadError(f"{into}: it would violate the constraint {constraint!r}.")
+    # Only the first line: those that follow may quote the data.
+    message = getattr(diagnosis, "message_primary", None) or type(error).__name__
+    return LoadError(f"{into}: error of PostgreSQL: {message}.")
 
 
-_SCHEMA = (
+_SCHEMA_ERRORS = (
     (
         psycopg2.errors.UndefinedTable,
-        "the database has no such table yet. Create the tables with `synfin db upgrade` or "
+        "the table does not exist yet. Create the tables with `synfin db upgrade` or "
         "get_db_manager().create_all_tables().",
     ),
     (
         psycopg2.errors.UndefinedColumn,
-        "the table is that of another version. Bring it up with `synfin db upgrade`.",
+        "the database schema does not match this package version; run `synfin db upgrade`.",
     ),
 )
-_BROKEN = (
+_LOAD_ERRORS = (
     (psycopg2.errors.ReadOnlySqlTransaction, "the session or the server is read-only."),
     (
         psycopg2.errors.QueryCanceled,
-        "the load was cancelled, or took longer than the server allows.",
+        "the load was cancelled, or exceeded a timeout of the server.",
     ),
     (
         psycopg2.errors.DeadlockDetected,
-        "it and another session waited for each other's rows. Load again when that one is done.",
+        "deadlock with another session. Load again when that session has finished.",
     ),
     (
         psycopg2.errors.LockNotAvailable,
-        "another session kept it locked for longer than lock_timeout allows to wait.",
+        "another session kept the table locked for longer than lock_timeout.",
     ),
 )
-_FULL = "the disk of the server is full, or its quota used up. Make room, then load again."
-_LOST = (
-    "the connection to the server was lost, and the server takes back what was not committed. Load "
-    "again once it answers; if that happens again, see its log: the disk may be full."
+_DISK_FULL = (
+    "the disk of the server is full, or its quota is exhausted. Free some space, then load again."
 )
-#: Functions of PostgreSQL that make a file larger.
-_EXTENDING = ("mdextend", "mdzeroextend", "BufFileDumpBuffer")
+_CONNECTION_LOST = (
+    "the connection to the server was lost; the server rolls back what was not committed. Load "
+    "again once it answers. If that happens again, see its log: the disk may be full."
+)
+#: Functions of PostgreSQL that extend a file.
+_EXTENDING_FUNCTIONS = ("mdextend", "mdzeroextend", "BufFileDumpBuffer")
 
 
-def _no_space(error: BaseException | None) -> bool:
+def _is_out_of_space(error: BaseException | None) -> bool:
     if isinstance(error, psycopg2.errors.DiskFull):
         return True
-    # PostgreSQL has no code for a quota or a limit to a file's size.
+    # PostgreSQL has no error code for a quota or a limit on file sizes.
     return (
         isinstance(error, psycopg2.errors.InternalError_)
-        and error.diag.source_function in _EXTENDING
+        and error.diag.source_function in _EXTENDING_FUNCTIONS
     )

@@ -1,4 +1,4 @@
-"""What a load did."""
+"""The report of a load."""
 
 from __future__ import annotations
 
@@ -6,27 +6,39 @@ import dataclasses
 import html
 import math
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from synfin_analytics._core.html import table_html
+from synfin_analytics._core.output import check_output, frame_of
 
 if TYPE_CHECKING:
     import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+    from synfin_analytics._core.output import Output
 
 
-#: Relative change of a fraud rate that a sentence is worth.
-_SMALL = 0.001
+#: Relative change of the fraud rate from which on a message is worthwhile.
+_MIN_RELATIVE_CHANGE = 0.001
 
 
 @dataclasses.dataclass(frozen=True)
 class LabelCounts:
-    """How many transactions of a source were labelled, and of those that were refused.
+    """Labels of the transactions of a load, and of those among them that were rejected.
+
+    Attributes
+    ----------
+    n_labelled, n_frauds
+        Number of rows with a label, and of rows labelled fraud.
+    n_rejected, n_rejected_frauds
+        The same among the rejected rows.
 
     Examples
     --------
-    >>> labels = LabelCounts(100, 13, 13, 13)
-    >>> labels.fraud_rate_changed
-    True
+    >>> labels = LabelCounts(n_labelled=100, n_frauds=13, n_rejected=13, n_rejected_frauds=13)
+    >>> labels.fraud_rate, labels.fraud_rate_without_rejected, labels.fraud_rate_changed
+    (0.13, 0.0, True)
     """
 
     n_labelled: int
@@ -36,20 +48,20 @@ class LabelCounts:
 
     @property
     def fraud_rate(self) -> float:
-        """Fraud rate of all rows of the source."""
+        """Fraud rate of all rows of the data."""
         return self.n_frauds / self.n_labelled if self.n_labelled else math.nan
 
     @property
     def fraud_rate_without_rejected(self) -> float:
-        """Fraud rate of the rows that were not refused."""
-        left = self.n_labelled - self.n_rejected
-        return (self.n_frauds - self.n_rejected_frauds) / left if left else math.nan
+        """Fraud rate of the rows that were not rejected."""
+        n_left = self.n_labelled - self.n_rejected
+        return (self.n_frauds - self.n_rejected_frauds) / n_left if n_left else math.nan
 
     @property
     def fraud_rate_changed(self) -> bool:
-        """Whether leaving the rows out has changed the fraud rate, by more than a thousandth."""
+        """Whether rejecting the rows changed the fraud rate, by more than a thousandth of it."""
         change = abs(self.fraud_rate_without_rejected - self.fraud_rate)
-        return bool(self.n_rejected) and not change <= _SMALL * self.fraud_rate
+        return bool(self.n_rejected) and not change <= _MIN_RELATIVE_CHANGE * self.fraud_rate
 
     def __str__(self) -> str:
         left = self.n_labelled - self.n_rejected
@@ -68,7 +80,7 @@ class LabelCounts:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class LoadReport:
-    """Outcome of :func:`load_df`; shows itself in a notebook.
+    """Result of :func:`load_df`, displayed as a table in a notebook.
 
     Attributes
     ----------
@@ -77,13 +89,26 @@ class LoadReport:
     inserted, updated, skipped
         Numbers of rows.
     rejected
-        One row per cell that was refused: ``row`` (its position in the data, from 0), ``column``,
+        One row per rejected cell: ``row`` (its position in the data, from 0), ``column``,
         ``value`` (as text; personal data are not shown) and ``reason``.
     seconds
         Duration of the load.
     labels
-        Of transactions loaded with ``on_invalid="reject"``: how many of all rows, and of the
-        refused ones, are labelled, and how many are fraud. None if there are no labels.
+        For transactions loaded with ``on_invalid="reject"``, how many rows are labelled, and how
+        many of them are fraud and were rejected. None if there are no labels.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> rejected = pd.DataFrame(
+    ...     [(3, "amount", "-5.0", "must be above 0")],
+    ...     columns=["row", "column", "value", "reason"],
+    ... )
+    >>> report = LoadReport("transactions", 999, 0, 0, rejected, seconds=0.5)
+    >>> report
+    LoadReport(transactions: 999 inserted, 0 skipped, 1 rejected; 0.50 s, 1,998 rows/s)
+    >>> report.to_dict()["rejected_rows"]
+    1
     """
 
     table: str
@@ -96,30 +121,60 @@ class LoadReport:
 
     @property
     def rejected_rows(self) -> int:
-        """Number of rows that were refused; one row may have several bad cells."""
+        """Number of rejected rows; one row may have several rejected cells."""
         return int(self.rejected["row"].nunique())
 
     @property
     def rows_per_second(self) -> float:
-        """Rows that reached the table, per second."""
-        return (self.inserted + self.updated) / self.seconds if self.seconds else float("nan")
+        """Rows that were inserted or updated, per second."""
+        return (self.inserted + self.updated) / self.seconds if self.seconds else math.nan
 
-    def _facts(self) -> list[tuple[str, str]]:
-        facts = [
+    def to_dict(self) -> dict[str, Any]:
+        """Return the counts as a dict."""
+        return {
+            "table": self.table,
+            "inserted": self.inserted,
+            "updated": self.updated,
+            "skipped": self.skipped,
+            "rejected_rows": self.rejected_rows,
+            "seconds": self.seconds,
+            "rows_per_second": self.rows_per_second,
+            "labels": None if self.labels is None else dataclasses.asdict(self.labels),
+        }
+
+    @overload
+    def to_frame(self, *, output: Literal["pandas"] = ...) -> pd.DataFrame: ...
+    @overload
+    def to_frame(self, *, output: Literal["polars"]) -> pl.DataFrame: ...
+    @overload
+    def to_frame(self, *, output: Literal["arrow"]) -> pa.Table: ...
+
+    def to_frame(self, *, output: Output = "pandas") -> pd.DataFrame | pl.DataFrame | pa.Table:
+        """Return the counts as a frame with one row, without the labels.
+
+        Parameters
+        ----------
+        output
+            Kind of the frame.
+        """
+        check_output(output)
+        row = {name: [value] for name, value in self.to_dict().items() if name != "labels"}
+        return frame_of(row, output)
+
+    def _counts(self) -> list[tuple[str, str]]:
+        counts = [
             ("inserted", f"{self.inserted:,}"),
             ("updated", f"{self.updated:,}"),
             ("skipped", f"{self.skipped:,}"),
             ("rejected", f"{self.rejected_rows:,}"),
-            ("seconds", f"{self.seconds:,.2f}"),
-            ("rows per second", f"{self.rows_per_second:,.0f}"),
         ]
-        return [fact for fact in facts if fact[0] != "updated" or self.updated]
+        return [(name, count) for name, count in counts if name != "updated" or self.updated]
 
     def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {name}" for name, count in self._counts())
         return (
-            f"LoadReport({self.table}: {', '.join(f'{v} {k}' for k, v in self._facts()[:-2])}"
-            f"{self._rejected_frauds()}"
-            + (f"; {self.seconds:,.2f} s, {self.rows_per_second:,.0f} rows/s)")
+            f"LoadReport({self.table}: {counts}{self._rejected_frauds()}; "
+            f"{self.seconds:,.2f} s, {self.rows_per_second:,.0f} rows/s)"
         )
 
     def _rejected_frauds(self) -> str:
@@ -128,18 +183,23 @@ class LoadReport:
         return f" ({self.labels.n_rejected_frauds:,} of them labelled fraud)"
 
     def _repr_html_(self) -> str:
-        head, row = zip(*self._facts(), strict=True)
+        cells = [
+            *self._counts(),
+            ("seconds", f"{self.seconds:,.2f}"),
+            ("rows per second", f"{self.rows_per_second:,.0f}"),
+        ]
+        head, row = zip(*cells, strict=True)
         text = table_html(
             head, [row], caption=f"Loaded into {self.table}", text_columns=(), row_headers=False
         )
         if len(self.rejected):
-            cells = zip(self.rejected["column"], self.rejected["reason"], strict=True)
-            listed = "".join(
+            reasons = Counter(zip(self.rejected["column"], self.rejected["reason"], strict=True))
+            items = "".join(
                 f"<li>{html.escape(column)} {html.escape(reason)}: {count:,}</li>"
-                for (column, reason), count in Counter(cells).items()
+                for (column, reason), count in reasons.items()
             )
             text += (
                 f"<p>Rejected{self._rejected_frauds()}, see <code>.rejected</code>:</p>"
-                f"<ul>{listed}</ul>"
+                f"<ul>{items}</ul>"
             )
         return text

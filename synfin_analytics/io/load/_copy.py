@@ -1,4 +1,4 @@
-"""Rows into a table with PostgreSQL's binary COPY: the encoding is pgpq's."""
+"""Rows into a table with PostgreSQL's binary COPY, encoded by pgpq."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pgpq.encoders import LargeStringEncoderBuilder
 from pgpq.schema import Jsonb
 from psycopg2 import sql
 
-from synfin_analytics.io._prefetch import ahead
+from synfin_analytics.io._prefetch import prefetch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from synfin_analytics._core.validation.spec import ColumnSpec
 
-#: Rows that are encoded at a time: few, since the encoder keeps Python's lock meanwhile.
-ROWS_AT_ONCE = 2048
+#: Rows that are encoded at a time: few, since the encoder holds the GIL.
+_CHUNK_ROWS = 2048
 
 
 def copy_rows(
@@ -32,20 +32,20 @@ def copy_rows(
     *,
     freeze: bool = False,
 ) -> None:
-    """COPY the named columns of ``frame`` into ``table``.
+    """COPY columns of ``frame`` into ``table``.
 
     Parameters
     ----------
     cursor
-        Of the connection whose transaction the rows belong to.
+        Cursor of the load.
     table
         Table to fill.
     frame
         Rows in the types of the table.
     columns
-        Columns to send, in this order.
+        Columns to copy, in this order.
     freeze
-        The table was truncated in this transaction, so that its rows may be written as old ones.
+        The table was truncated in this transaction, so that COPY may write its rows as frozen.
     """
     if frame.is_empty():
         return
@@ -54,7 +54,7 @@ def copy_rows(
         sql.SQL(", ").join(sql.Identifier(column.name) for column in columns),
         sql.SQL("true" if freeze else "false"),
     )
-    with contextlib.closing(_Stream(ahead(_encoded(frame, columns), depth=2))) as stream:
+    with contextlib.closing(_Stream(prefetch(_encode(frame, columns), depth=2))) as stream:
         try:
             cursor.copy_expert(statement, cast("Any", stream), size=1 << 20)
         except Exception:
@@ -63,7 +63,7 @@ def copy_rows(
             raise
 
 
-def _encoded(frame: pl.DataFrame, columns: Sequence[ColumnSpec]) -> Iterator[bytes]:
+def _encode(frame: pl.DataFrame, columns: Sequence[ColumnSpec]) -> Iterator[bytes]:
     table = frame.select(column.name for column in columns).to_arrow(
         compat_level=pl.CompatLevel.oldest()
     )
@@ -77,28 +77,28 @@ def _encoded(frame: pl.DataFrame, columns: Sequence[ColumnSpec]) -> Iterator[byt
     }
     encoder = pgpq.ArrowToPostgresBinaryEncoder.new_with_encoders(table.schema, encoders)
     yield encoder.write_header()
-    for batch in table.to_batches(max_chunksize=ROWS_AT_ONCE):
+    for batch in table.to_batches(max_chunksize=_CHUNK_ROWS):
         yield encoder.write_batch(batch)
     yield encoder.finish()
 
 
 class _Stream:
-    """A file of the encoded rows, as psycopg2 reads it."""
+    """Encoded rows as a file that psycopg2 reads."""
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
         self._rest = memoryview(b"")
-        #: psycopg2 replaces what is raised in ``read`` by an error of its own.
+        #: psycopg2 replaces an error in ``read`` by one of its own.
         self.error: BaseException | None = None
 
     def read(self, size: int) -> bytes:
-        """At most ``size`` bytes; none at the end."""
+        """Return at most ``size`` bytes; none at the end."""
         try:
             while not self._rest:
-                piece = next(self._pieces, None)
-                if piece is None:
+                chunk = next(self._chunks, None)
+                if chunk is None:
                     return b""
-                self._rest = memoryview(piece)
+                self._rest = memoryview(chunk)
         except BaseException as error:
             self.error = error
             raise
@@ -107,6 +107,6 @@ class _Stream:
 
     def close(self) -> None:
         """Stop encoding."""
-        close = getattr(self._pieces, "close", None)
+        close = getattr(self._chunks, "close", None)
         if close is not None:
             close()

@@ -1,8 +1,7 @@
-"""Keys and indexes taken off a table for a load, and built again from all of its rows at once.
+"""Keys and indexes dropped for a load, and built again from all rows of the table at once.
 
-An index is cheaper to build from sorted rows than to keep up row by row, and a foreign key to
-check with one join. It needs the table to ourselves, hence only an empty table is treated so,
-unless the caller asks for the lock.
+An index is cheaper to build from all rows than to update row by row, and a foreign key is cheaper
+to check with one join. Both need an exclusive lock on the table.
 """
 
 from __future__ import annotations
@@ -26,59 +25,68 @@ _BUILD_MEMORY_KB = 262_144
 
 @dataclasses.dataclass(frozen=True)
 class _Part:
-    """A constraint or an index, and how to make it again."""
+    """A constraint or an index, and how to create it again."""
 
-    #: As PostgreSQL writes it: quoted, and with its schema where that is needed.
+    #: Quoted, and with its schema where that is needed.
     table: str
     name: str
     definition: str
     kind: str
 
 
-class Rebuild:
-    """The taking off and building again, around one load in one transaction."""
+class IndexRebuild:
+    """Drops the indexes of a table before a load, and builds them again after it.
+
+    Parameters
+    ----------
+    cursor
+        Cursor of the load.
+    spec
+        The table.
+    empty
+        The table is empty: its keys are dropped too, and its rows may be written as frozen.
+    """
 
     def __init__(self, cursor: Cursor, spec: TableSpec, *, empty: bool) -> None:
         self._cursor = cursor
         self._spec = spec
-        #: The table is empty: its keys go too, and its rows may be written as old ones.
         self.empty = empty
         self._keys: list[_Part] = []
         self._indexes: list[_Part] = []
-        self._references: list[_Part] = []
+        self._foreign_keys: list[_Part] = []
 
     def begin(self, *, wait: bool) -> bool:
-        """Lock the table and take its parts off; False where that is not possible.
+        """Lock the table and drop its indexes; return False if that is not possible.
 
         Parameters
         ----------
         wait
-            Wait for sessions that use the table; else another way is taken at once.
+            Wait for sessions that use the table; otherwise return False at once.
         """
         self._cursor.execute("SAVEPOINT synfin_rebuild")
         try:
-            possible = self._take_off(wait=wait)
+            possible = self._drop_parts(wait=wait)
         except (
             psycopg2.errors.InsufficientPrivilege,
-            # A view or a rule of the user's needs the key; or the session is using the table.
+            # A view or a rule depends on the key, or the session itself is using the table.
             psycopg2.errors.DependentObjectsStillExist,
             psycopg2.errors.ObjectInUse,
         ):
             possible = False
         except psycopg2.errors.LockNotAvailable:
-            if wait:  # for longer than lock_timeout allows
+            if wait:  # the wait was longer than lock_timeout
                 raise
             possible = False
         if not possible:
             self._cursor.execute("ROLLBACK TO SAVEPOINT synfin_rebuild")
         self._cursor.execute("RELEASE SAVEPOINT synfin_rebuild")
         if possible and self.empty:
-            # In the transaction itself, not in a savepoint of it: COPY FREEZE wants that.
+            # Outside of a savepoint, as COPY FREEZE requires.
             self._cursor.execute(sql.SQL("TRUNCATE {}").format(self._spec.identifier()))
         return possible
 
-    def _take_off(self, *, wait: bool) -> bool:
-        names = ["", *(one.table for one in self._spec.references)]
+    def _drop_parts(self, *, wait: bool) -> bool:
+        names = ["", *(key.table for key in self._spec.foreign_keys)]
         tables = [self._spec.qualified(name) for name in names]
         if self.empty:
             tables += self._referring_tables()
@@ -86,7 +94,7 @@ class Rebuild:
             return False
         self._cursor.execute(
             sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE{}").format(
-                # In the same order for whichever table: two loads cannot wait for each other.
+                # In one order for all loads, so that two of them cannot deadlock.
                 sql.SQL(", ").join(sql.SQL(table) for table in sorted(set(tables))),
                 sql.SQL("" if wait else " NOWAIT"),
             )
@@ -95,7 +103,7 @@ class Rebuild:
             return False
         if not self._read_parts():
             return False
-        for part in self._references:
+        for part in self._foreign_keys:
             self._drop_constraint(part)
         for part in self._keys:
             self._drop_constraint(part)
@@ -122,11 +130,11 @@ class Rebuild:
         return bool(row and row[0])
 
     def _may_alter(self, tables: Sequence[str]) -> bool:
-        """Whether nothing in this transaction or on these tables is in the way.
+        """Whether the transaction and the tables allow it.
 
-        A transaction that goes on seeing its first snapshot might take a table for empty to which
-        others have added rows since. An open cursor forbids rows that are written as old ones, and
-        checks that are put off to the commit forbid to alter the table after the rows.
+        A transaction that keeps its first snapshot might see an empty table to which others have
+        added rows since. An open cursor rules out frozen rows, and deferred checks rule out
+        altering the table after its rows.
         """
         self._cursor.execute(
             "SELECT NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = ANY(%s::regclass[]) "
@@ -139,7 +147,7 @@ class Rebuild:
         return bool(row and row[0])
 
     def _sees_all(self, tables: Sequence[str]) -> bool:
-        """Whether no row of these tables can be hidden from this user, or be elsewhere.
+        """Whether this user sees all rows, and the tables have no partitions or children.
 
         Where row-level security hides rows, a full table looks empty. Partitions and children have
         rows and constraints of their own, and a view has neither.
@@ -154,7 +162,7 @@ class Rebuild:
         return bool(row and row[0])
 
     def _read_parts(self) -> bool:
-        """Definitions of what is taken off; False where one could not be made again as it was."""
+        """Read the definitions of what is dropped; return False if one cannot be restored."""
         self._cursor.execute(
             "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid), contype, "
             "conrelid = %(table)s::regclass, obj_description(oid, 'pg_constraint') IS NOT NULL "
@@ -163,13 +171,13 @@ class Rebuild:
             "ORDER BY contype, conname",
             {"table": self._spec.qualified()},
         )
-        for *facts, own, special in self._cursor.fetchall():
-            part = _Part(*facts)
+        for *fields, own, has_comment in self._cursor.fetchall():
+            part = _Part(*fields)
             if not self.empty and (part.kind != "f" or not own):
                 continue
-            if special:
+            if has_comment:
                 return False
-            (self._references if part.kind == "f" else self._keys).append(part)
+            (self._foreign_keys if part.kind == "f" else self._keys).append(part)
         self._cursor.execute(
             "SELECT i.indrelid::regclass::text, c.relname, pg_get_indexdef(c.oid), 'i', "
             "i.indisclustered OR i.indisreplident OR NOT i.indisvalid OR c.reltablespace <> 0 "
@@ -182,7 +190,7 @@ class Rebuild:
         for table, name, definition, kind, special, of_constraint in self._cursor.fetchall():
             if special:
                 return False
-            # A unique index of the user's own stays: conflicts are found by it.
+            # A unique index that the user added stays: it detects conflicts.
             if not of_constraint and not definition.startswith("CREATE UNIQUE"):
                 self._indexes.append(_Part(table, name, definition, kind))
         return True
@@ -195,12 +203,12 @@ class Rebuild:
         )
 
     def build_keys(self) -> None:
-        """Build the primary key and the unique constraints again.
+        """Build the primary key and the unique constraints.
 
         Raises
         ------
         psycopg2.errors.UniqueViolation
-            Rows of the load repeat a key: :meth:`repeated` says which; then call again.
+            Rows of the load repeat a key: call :meth:`delete_repeated`, then this again.
         """
         self._cursor.execute(
             "SELECT set_config('maintenance_work_mem', %s || 'kB', true) FROM pg_settings "
@@ -217,10 +225,10 @@ class Rebuild:
         self._cursor.execute("RELEASE SAVEPOINT synfin_keys")
 
     def finish(self) -> None:
-        """Build the indexes again, then the foreign keys."""
+        """Build the indexes, then the foreign keys."""
         for part in self._indexes:
             self._cursor.execute(part.definition)
-        for part in self._references:
+        for part in self._foreign_keys:
             self._add_constraint(part)
 
     def _add_constraint(self, part: _Part) -> None:
@@ -230,37 +238,38 @@ class Rebuild:
             )
         )
 
-    def repeated(self, key: Sequence[str]) -> pl.DataFrame:
-        """Rows whose key an earlier one of the load has: place among the loaded rows, and key.
+    def delete_repeated(self, key: Sequence[str]) -> pl.DataFrame:
+        """Delete rows that repeat the key of an earlier one; return their positions and keys.
 
-        They are deleted. A table that was truncated in this transaction is only appended to, so
-        that the physical order of its rows is that of the load.
+        A position counts the loaded rows. A table that was truncated in this transaction is only
+        appended to, so that its rows are in the order of the load.
         """
         names = [sql.Identifier(name) for name in key]
         self._cursor.execute(
             sql.SQL(
-                "WITH placed AS (SELECT ctid, {key}, row_number() OVER (ORDER BY ctid) - 1 AS at "
-                "FROM {table}), later AS (SELECT ctid, at, row_number() OVER "
-                "(PARTITION BY {key} ORDER BY at) AS nth FROM placed WHERE {given}), "
-                "gone AS (DELETE FROM {table} AS t USING later WHERE t.ctid = later.ctid "
-                "AND nth > 1 RETURNING at, {returned}) SELECT * FROM gone ORDER BY at"
+                "WITH numbered AS (SELECT ctid, {key}, row_number() OVER (ORDER BY ctid) - 1 "
+                "AS position FROM {table}), ranked AS (SELECT ctid, position, row_number() OVER "
+                "(PARTITION BY {key} ORDER BY position) AS nth FROM numbered WHERE {not_null}), "
+                "deleted AS (DELETE FROM {table} AS t USING ranked WHERE t.ctid = ranked.ctid "
+                "AND nth > 1 RETURNING position, {returned}) "
+                "SELECT * FROM deleted ORDER BY position"
             ).format(
                 table=self._spec.identifier(),
                 key=sql.SQL(", ").join(names),
-                given=sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(n) for n in names),
+                not_null=sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(n) for n in names),
                 returned=sql.SQL(", ").join(sql.SQL("t.{}").format(n) for n in names),
             )
         )
-        schema = {"at": pl.Int64} | {name: self._spec.columns[name].dtype for name in key}
+        schema = {"position": pl.Int64} | {name: self._spec.columns[name].dtype for name in key}
         return pl.DataFrame(self._cursor.fetchall(), schema=schema, orient="row")
 
 
-def looks_empty(cursor: Cursor, spec: TableSpec) -> bool:
-    """Whether the table is empty, for now: no lock remains that another load might wait for."""
-    cursor.execute("SAVEPOINT synfin_look")
+def is_empty_now(cursor: Cursor, spec: TableSpec) -> bool:
+    """Whether the table is empty, without keeping a lock that another load might wait for."""
+    cursor.execute("SAVEPOINT synfin_is_empty")
     empty = is_empty(cursor, spec)
-    cursor.execute("ROLLBACK TO SAVEPOINT synfin_look")
-    cursor.execute("RELEASE SAVEPOINT synfin_look")
+    cursor.execute("ROLLBACK TO SAVEPOINT synfin_is_empty")
+    cursor.execute("RELEASE SAVEPOINT synfin_is_empty")
     return empty
 
 

@@ -1,0 +1,45 @@
+"""What public functions accept as data, for type checkers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    import pandas as pd
+    import polars as pl
+
+    from synfin_analytics.database.models import Base
+
+
+class ArrowStream(Protocol):
+    """Anything that exports an Arrow stream: pyarrow's tables and readers, DuckDB's relations."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Return a PyCapsule of the stream."""
+
+
+class ArrowDataset(Protocol):
+    """A dataset of pyarrow."""
+
+    def get_fragments(self, filter: Any = None) -> Iterable[Any]:  # noqa: A002 - pyarrow's name
+        """Return the files of the dataset."""
+
+
+class ArrowScanner(Protocol):
+    """A scanner of pyarrow."""
+
+    def to_reader(self) -> Any:
+        """Return a reader of record batches."""
+
+
+#: A table in memory, or a query or stream that is read in batches.
+DataFrameLike: TypeAlias = (
+    "pd.DataFrame | pl.DataFrame | pl.LazyFrame | ArrowStream | ArrowDataset | ArrowScanner"
+)
+#: Rows one by one: dicts or ORM objects.
+Records: TypeAlias = "Iterable[Mapping[str, Any] | Base]"
+#: What :func:`~synfin_analytics.load_df` accepts: data, or the path of a file.
+DataSource: TypeAlias = "DataFrameLike | Records | str | Path"

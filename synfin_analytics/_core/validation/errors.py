@@ -1,0 +1,148 @@
+"""What is wrong with the data: invalid cells by column and reason, with their rows and values."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from synfin_analytics._core.validation.columns import python_objects
+from synfin_analytics.exceptions import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+HIDDEN = "(personal data, not shown)"
+MAX_SAMPLES = 3
+#: Values outside a closed set that a message names.
+MAX_SAMPLES_OF_SET = 10
+MAX_SAMPLE_LENGTH = 40
+
+
+@dataclasses.dataclass(frozen=True)
+class CellErrors:
+    """Cells of one column in one batch that are invalid for the same reason."""
+
+    column: str
+    reason: str
+    #: Positions in the source, ascending.
+    rows: pl.Series
+    #: The cells as text, as long as ``rows``.
+    values: pl.Series
+    #: A few distinct values as a message shows them, texts in quotes; none of personal data.
+    samples: tuple[str, ...]
+    #: The values are texts outside a closed set: a message names all of them, or many.
+    closed_set: bool = False
+
+    @classmethod
+    def of_cells(
+        cls,
+        column: str,
+        reason: str,
+        rows: pl.Series,
+        cells: pl.Series | Sequence[Any],
+        *,
+        personal: bool,
+        closed_set: bool = False,
+    ) -> CellErrors:
+        """Describe the ``cells`` of ``column`` at ``rows`` (of the source), which are invalid."""
+        rows = rows.cast(pl.Int64)
+        if personal:
+            hidden = pl.repeat(HIDDEN, len(rows), dtype=pl.String, eager=True)
+            return cls(column, reason, rows, hidden, ())
+        values = to_text(cells)
+        if closed_set:
+            samples = tuple(map(repr, values.unique(maintain_order=True)))
+        else:
+            samples = tuple(_shorten(cell, quoted=True) for cell in _printable(cells[:MAX_SAMPLES]))
+        return cls(column, reason, rows, values, samples, closed_set)
+
+
+def rejected_cells(errors: Iterable[CellErrors]) -> pl.DataFrame:
+    """Return one row per invalid cell, by row number: row, column, value, reason."""
+    frames = [
+        pl.DataFrame({"row": error.rows, "value": error.values}).select(
+            "row",
+            pl.lit(error.column).alias("column"),
+            "value",
+            pl.lit(error.reason).alias("reason"),
+        )
+        for error in errors
+    ]
+    schema = {"row": pl.Int64, "column": pl.String, "value": pl.String, "reason": pl.String}
+    return pl.concat([pl.DataFrame(schema=schema), *frames]).sort("row", maintain_order=True)
+
+
+def summarize(errors: Iterable[CellErrors]) -> list[Problem]:
+    """Join the errors of all batches by column and reason."""
+    groups: dict[tuple[str, str], list[CellErrors]] = {}
+    for error in errors:
+        groups.setdefault((error.column, error.reason), []).append(error)
+    problems = []
+    for (column, reason), group in groups.items():
+        rows = pl.concat([error.rows for error in group])
+        samples = tuple(dict.fromkeys(sample for error in group for sample in error.samples))
+        closed_set = group[0].closed_set
+        count = MAX_SAMPLES_OF_SET if closed_set else MAX_SAMPLES
+        others = max(len(samples) - count, 0) if closed_set else 0
+        problems.append(Problem(column, reason, len(rows), tuple(rows), samples[:count], others))
+    return problems
+
+
+def to_text(cells: pl.Series | Sequence[Any]) -> pl.Series:
+    """Return cells as short texts to print anywhere: no control characters, no surrogates."""
+    if isinstance(cells, pl.Series) and cells.dtype.is_numeric():
+        return cells.cast(pl.String).fill_null("NULL")
+    return pl.Series([_shorten(cell) for cell in _printable(cells)], dtype=pl.String)
+
+
+def _printable(cells: pl.Series | Sequence[Any]) -> Iterable[Any]:
+    """Return cells that Python can print: not every timestamp of polars is one of Python's."""
+    if not isinstance(cells, pl.Series):
+        return cells
+    dtype = cells.dtype
+    if isinstance(dtype, (pl.Date, pl.Datetime)):
+        unit = "D" if isinstance(dtype, pl.Date) else dtype.time_unit
+        ticks = cells.to_physical().cast(pl.Int64).fill_null(0).to_numpy()
+        texts = np.datetime_as_string(ticks.view(f"datetime64[{unit}]"))
+        offset = "+00:00" if getattr(dtype, "time_zone", None) else ""
+        return [
+            None if missing else _Unquoted(_format_timestamp(text) + offset)
+            for text, missing in zip(texts, cells.is_null(), strict=True)
+        ]
+    if dtype.is_nested() or isinstance(dtype, pl.Duration):
+        return python_objects(cells.to_arrow())
+    return cells
+
+
+@dataclasses.dataclass(frozen=True)
+class _Unquoted:
+    """A cell that is shown as a text, but is not one."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _format_timestamp(text: str) -> str:
+    if text == "NaT":  # the lowest number of all
+        return "-infinity"
+    whole, point, fraction = text.replace("T", " ").partition(".")
+    fraction = fraction.rstrip("0")
+    return f"{whole}{point}{fraction}" if fraction else whole
+
+
+def _shorten(cell: Any, *, quoted: bool = False) -> str:
+    if cell is None:
+        return "NULL"
+    try:
+        text = repr(cell) if quoted and isinstance(cell, str) else str(cell)
+    # Integers of thousands of digits, deep lists and classes of the user may raise anything.
+    except Exception:  # noqa: BLE001  # the message names the type instead
+        text = f"<{type(cell).__name__}>"
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    text = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    return text if len(text) <= MAX_SAMPLE_LENGTH else text[: MAX_SAMPLE_LENGTH - 1] + "…"

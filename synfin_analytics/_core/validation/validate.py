@@ -1,0 +1,184 @@
+"""The validation of a column: a whole column at a time, or cell by cell where its types differ."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from synfin_analytics._core.fork import require_thread_pool
+from synfin_analytics._core.validation import numeric, temporal, text
+from synfin_analytics._core.validation.json_text import NOT_UNICODE, is_unicode
+from synfin_analytics._core.validation.rules import Matches, OneOf, Range
+from synfin_analytics._core.validation.validated import (
+    TEXT_TYPES,
+    ValidatedColumn,
+    validate_objects,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from synfin_analytics._core.validation.columns import Column, Objects
+    from synfin_analytics._core.validation.options import ReadOptions
+    from synfin_analytics._core.validation.spec import ColumnSpec, Kind
+
+_CELL_CONVERTERS: dict[Kind, Callable[[Any, ColumnSpec], Any]] = {
+    "text": text.convert_text,
+    "integer": numeric.convert_integer,
+    "number": numeric.convert_double,
+    "decimal": numeric.convert_decimal,
+    "boolean": numeric.convert_boolean,
+    "timestamp": temporal.convert_timestamp,
+    "date": temporal.convert_date,
+    "json": text.convert_json,
+}
+_SERIES_VALIDATORS: dict[Kind, Callable[[pl.Series, ColumnSpec], ValidatedColumn]] = {
+    "text": text.validate_texts,
+    "integer": numeric.validate_integers,
+    "number": numeric.validate_doubles,
+    "decimal": numeric.validate_decimals,
+    "boolean": numeric.validate_booleans,
+    "timestamp": temporal.validate_timestamps,
+    "date": temporal.validate_dates,
+    "json": text.validate_json,
+}
+
+
+def validate_column(
+    column: Column, spec: ColumnSpec, *, options: ReadOptions | None = None
+) -> ValidatedColumn:
+    """Validate one column of a batch, and convert it to the type of the table.
+
+    Parameters
+    ----------
+    column
+        The cells: a series, or Python objects where they have no common type.
+    spec
+        What the column of the table accepts.
+    options
+        How to parse texts, such as those of a CSV file; without options a text is not a number.
+    """
+    require_thread_pool()
+    if isinstance(column, tuple):
+        return _join([validate_column(part, spec, options=options) for part in column])
+    if options is not None:
+        column = _nullify_empty_texts(column, spec)
+    if isinstance(column, list):
+        if options is None:
+            validated = validate_objects(column, spec, _CELL_CONVERTERS[spec.kind])
+        else:
+            validated = _parse_objects(column, spec, options)
+        invalid = pl.repeat(False, len(column), dtype=pl.Boolean, eager=True)
+        for mask, _ in validated.errors:
+            invalid |= mask
+        missing = validated.cells.is_null() & ~invalid
+    else:
+        missing = column.is_null()
+        if column.dtype == pl.Null:
+            values = pl.Series(column.name, [None] * len(column), dtype=spec.dtype)
+            validated = ValidatedColumn(values)
+        elif options is not None:
+            validated = parse_series(column, spec, options)
+        else:
+            validated = _SERIES_VALIDATORS[spec.kind](column, spec)
+    if spec.required and missing.any():
+        validated.errors.append((missing, "is required but missing"))
+    _apply_rule(validated, spec)
+    return validated
+
+
+def parse_series(column: pl.Series, spec: ColumnSpec, options: ReadOptions) -> ValidatedColumn:
+    """Validate a column whose texts are parsed, as those of a CSV file."""
+    if spec.kind == "timestamp":
+        return temporal.parse_timestamps(column, spec, options)
+    if column.dtype in TEXT_TYPES:
+        texts = column.cast(pl.String)
+        if spec.kind == "boolean":
+            return numeric.parse_booleans(texts, spec, options)
+        if spec.kind in ("integer", "number", "decimal"):
+            return numeric.parse_numbers(texts, spec, options)
+        if spec.kind == "date" and options.date_format:
+            return temporal.parse_dates(texts, options.date_format)
+    return _SERIES_VALIDATORS[spec.kind](column, spec)
+
+
+def empty_as_null(texts: pl.Series) -> pl.Series:
+    """Replace empty texts by NULL: a number, a date or a label cannot be empty."""
+    return texts.set((texts.str.len_bytes() == 0).fill_null(False), None)
+
+
+def closed_set_reason(spec: ColumnSpec) -> str | None:
+    """Return the reason against a text outside the closed set of a column, if it has one."""
+    return f"must be {spec.rule}" if isinstance(spec.rule, OneOf) else None
+
+
+def _apply_rule(validated: ValidatedColumn, spec: ColumnSpec) -> None:
+    values = validated.cells
+    match spec.rule:
+        case OneOf(allowed):
+            validated.reject(~values.is_in(list(allowed)), f"must be {spec.rule}")
+        case Matches(pattern):
+            validated.reject(~values.str.contains(pattern), f"must be {spec.rule}")
+        case Range(low, high, above):
+            numbers = values.cast(pl.Float64) if spec.kind == "decimal" else values
+            outside = pl.repeat(False, len(values), dtype=pl.Boolean, eager=True)
+            if low is not None:
+                outside |= (numbers < low).fill_null(False)
+            if high is not None:
+                outside |= (numbers > high).fill_null(False)
+            if above is not None:
+                outside |= (numbers <= above).fill_null(False)
+            validated.reject(outside, f"must be {spec.rule}")
+
+
+def _nullify_empty_texts(column: pl.Series | Objects, spec: ColumnSpec) -> pl.Series | Objects:
+    """Replace empty texts by NULL, unless the column holds texts."""
+    if spec.kind == "text":
+        return column
+    if isinstance(column, list):
+        return [None if isinstance(cell, str) and not cell else cell for cell in column]
+    return empty_as_null(column) if column.dtype == pl.String else column
+
+
+def _parse_objects(objects: Objects, spec: ColumnSpec, options: ReadOptions) -> ValidatedColumn:
+    """Validate Python objects of which texts are parsed, and naive timestamps have a time zone."""
+    convert_cell = _CELL_CONVERTERS[spec.kind]
+    if spec.kind in ("text", "json"):
+        return validate_objects(objects, spec, convert_cell)
+    is_text = pl.Series([isinstance(cell, str) for cell in objects], dtype=pl.Boolean)
+    others = [None if isinstance(cell, str) else cell for cell in objects]
+    validated = validate_objects(others, spec, convert_cell)
+    texts = [cell if isinstance(cell, str) and is_unicode(cell) else None for cell in objects]
+    parsed = parse_series(pl.Series(spec.name, texts, dtype=pl.String), spec, options)
+    not_unicode = is_text & pl.Series([cell is None for cell in texts], dtype=pl.Boolean)
+    if options.timezone and spec.kind == "timestamp":
+        is_naive = [
+            isinstance(cell, dt.date) and getattr(cell, "tzinfo", None) is None for cell in others
+        ]
+        temporal.localise(validated, pl.Series(is_naive, dtype=pl.Boolean), options.timezone)
+    values = parsed.cells.cast(spec.dtype).zip_with(is_text, validated.cells.cast(spec.dtype))
+    merged = ValidatedColumn(values, [*validated.errors, *parsed.errors])
+    merged.reject(not_unicode, NOT_UNICODE)
+    return merged
+
+
+def _join(parts: list[ValidatedColumn]) -> ValidatedColumn:
+    """Join pieces of one column, each validated in its own type."""
+    height = sum(len(part.cells) for part in parts)
+    masks: dict[str, pl.Series] = {}
+    start = 0
+    for part in parts:
+        for mask, reason in part.errors:
+            placed = _pad_mask(mask, start, height)
+            masks[reason] = masks[reason] | placed if reason in masks else placed
+        start += len(part.cells)
+    values = pl.concat([part.cells.alias("") for part in parts])
+    return ValidatedColumn(values, [(mask, reason) for reason, mask in masks.items()])
+
+
+def _pad_mask(mask: pl.Series, start: int, height: int) -> pl.Series:
+    before = pl.repeat(False, start, dtype=pl.Boolean, eager=True)
+    after = pl.repeat(False, height - start - len(mask), dtype=pl.Boolean, eager=True)
+    return pl.concat([before, mask, after])

@@ -1,0 +1,309 @@
+"""Keys of the rows against those in the database, and the one order in which keys are written.
+
+Loads that write the same keys in the same order cannot deadlock. Shorter texts come first, as
+counters run ("T9" before "T10"), so that rows mostly keep the order of their source; texts of one
+length are compared byte by byte, whatever the collation of the database.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+from psycopg2 import sql
+
+from synfin_analytics._core.validation.spec import ColumnSpec
+from synfin_analytics.io.load._check import ROW
+from synfin_analytics.io.load._copy import copy_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class
+
+    from synfin_analytics._core.validation.spec import ForeignKey, TableSpec
+    from synfin_analytics.io.load._check import CheckedBatch
+
+#: Tables whose rows can be created from their key alone.
+CREATABLE = ("customers", "merchants")
+
+_MAX_CACHED_KEYS = 500_000
+_ID = ColumnSpec("id", "text", pl.String())
+_IDS = sql.Identifier("pg_temp", "synfin_ids")
+_POSITION = ColumnSpec("position", "integer", pl.Int64())
+
+
+# -- Order -------------------------------------------------------------------------------------
+
+
+def sort_by_key(rows: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
+    """Sort rows by a key; rows with equal keys keep their order.
+
+    Examples
+    --------
+    >>> sort_by_key(pl.DataFrame({"id": ["T10", "b", "T9", "a"]}), ["id"])["id"].to_list()
+    ['a', 'b', 'T9', 'T10']
+    """
+    by: list[pl.Expr] = []
+    for name in key:
+        if rows.schema[name] == pl.String:
+            by.append(pl.col(name).str.len_bytes())
+        by.append(pl.col(name))
+    return rows.sort(by, maintain_order=True)
+
+
+def order_by_key(key: Sequence[str], spec: TableSpec, alias: str) -> sql.Composed:
+    """Return the terms of ORDER BY for the same order, with columns of the relation ``alias``."""
+    return sql.SQL(", ").join(
+        _order_by_text(sql.Identifier(alias, name))
+        if spec.columns[name].kind == "text"
+        else sql.Identifier(alias, name)
+        for name in key
+    )
+
+
+def _order_by_text(column: sql.Identifier) -> sql.Composed:
+    return sql.SQL('octet_length({0}), {0} COLLATE "C"').format(column)
+
+
+# -- Foreign keys ------------------------------------------------------------------------------
+
+
+def hides_rows(cursor: Cursor, table: str) -> bool:
+    """Whether row-level security may hide rows of a table from this user."""
+    cursor.execute("SELECT coalesce(row_security_active(to_regclass(%s)), false)", (table,))
+    (hides,) = cursor.fetchone() or (False,)
+    return bool(hides)
+
+
+class ForeignKeyChecker:
+    """One foreign key of the rows: each key is looked up once, missing ones are created or not."""
+
+    def __init__(
+        self, cursor: Cursor, spec: TableSpec, foreign_key: ForeignKey, *, create: bool
+    ) -> None:
+        self._cursor = cursor
+        self._spec = spec
+        self._foreign_key = foreign_key
+        self._names = {
+            "parent": spec.identifier(foreign_key.table),
+            "key": sql.Identifier(foreign_key.target),
+            "ids": _IDS,
+            "order": _order_by_text(sql.Identifier("id")),
+        }
+        #: A key that is not found may belong to a row that this user cannot see.
+        self._hidden = hides_rows(cursor, spec.qualified(foreign_key.table))
+        #: Missing rows are created rather than rejected.
+        self.creates = create and foreign_key.table in CREATABLE
+        self._found = pl.Series([], dtype=pl.String)
+        self._locks = False
+        #: Whether all keys so far are locked: their rows exist until the transaction ends.
+        self.locked = False
+        self._cursor.execute(
+            sql.SQL("CREATE TEMP TABLE IF NOT EXISTS {} (id text) ON COMMIT DROP").format(_IDS)
+        )
+        self._created = sql.Identifier("pg_temp", f"synfin_created_{foreign_key.table}")
+        if self.creates:
+            for statement in (
+                "DROP TABLE IF EXISTS {}",
+                "CREATE TEMP TABLE {} (id text) ON COMMIT DROP",
+            ):
+                self._cursor.execute(sql.SQL(statement).format(self._created))
+
+    def lock_keys(self) -> None:
+        """From now on, lock the keys that are found, as PostgreSQL's check of a row does."""
+        self._locks = self.locked = True
+
+    def forget(self) -> None:
+        """Look all keys up again: another session has deleted some."""
+        self._found = self._found.clear()
+
+    def check(self, batch: CheckedBatch) -> None:
+        """Reject the rows of a batch whose key does not exist, unless it will be created."""
+        if self.creates:
+            return
+        ids = batch.frame[self._foreign_key.column]
+        new_ids = self._new_ids(ids)
+        missing = self._missing_ids(new_ids)
+        if len(missing):
+            table = self._foreign_key.table
+            reason = (
+                f"refers to no row of {table!r} that this user can see"
+                if self._hidden
+                else f"does not exist in {table!r}"
+            )
+            hint = ', or pass on_missing_parent="create"' if table in CREATABLE else ""
+            batch.reject(
+                ids.is_in(missing.implode()).fill_null(False),
+                [self._foreign_key.column],
+                f"{reason} (load those rows first{hint})",
+            )
+        self._remember(new_ids.filter(~new_ids.is_in(missing.implode())))
+
+    def create_missing(self, rows: pl.DataFrame) -> None:
+        """Create the rows of the parent table that ``rows``, which will be written, refer to."""
+        new_ids = self._new_ids(rows[self._foreign_key.column])
+        if len(new_ids):
+            self._stage(new_ids)
+            # In order: two loads that create the same keys do not wait for each other.
+            create = sql.SQL(
+                "INSERT INTO {parent} ({key}) SELECT id FROM {ids} "
+                "WHERE NOT EXISTS (SELECT FROM {parent} WHERE {key} = id) ORDER BY {order} "
+                "ON CONFLICT DO NOTHING"
+            ).format(**self._names)
+            if not self._hidden:  # what this user may not see, it may not return either
+                create = sql.SQL(
+                    "WITH created AS ({} RETURNING {}) INSERT INTO {} SELECT * FROM created"
+                ).format(create, self._names["key"], self._created)
+            self._cursor.execute(create)
+        self._remember(new_ids)
+
+    def delete_unused(self) -> None:
+        """Delete rows that this load created for rows which were then rejected."""
+        self._cursor.execute(
+            sql.SQL(
+                "DELETE FROM {parent} AS p USING {created} AS c WHERE p.{key} = c.id "
+                "AND NOT EXISTS (SELECT FROM {table} AS t WHERE t.{column} = c.id)"
+            ).format(
+                created=self._created,
+                table=self._spec.identifier(),
+                column=sql.Identifier(self._foreign_key.column),
+                **self._names,
+            )
+        )
+
+    def close(self) -> None:
+        """Drop the list of created keys before the transaction ends."""
+        if self.creates:
+            self._cursor.execute(sql.SQL("DROP TABLE {}").format(self._created))
+
+    def _new_ids(self, ids: pl.Series) -> pl.Series:
+        """Return the keys that were not looked up yet."""
+        distinct = ids.drop_nulls().unique().sort()
+        return distinct.filter(~distinct.is_in(self._found.implode()))
+
+    def _remember(self, ids: pl.Series) -> None:
+        if self._locks and len(ids):
+            self.locked &= self._lock_staged() == len(ids)
+        if len(self._found) + len(ids) > _MAX_CACHED_KEYS:
+            self.forget()
+        self._found = pl.concat([self._found, ids.head(_MAX_CACHED_KEYS)])
+
+    def _stage(self, ids: pl.Series) -> None:
+        self._cursor.execute(sql.SQL("TRUNCATE {}").format(_IDS))
+        copy_rows(self._cursor, _IDS, ids.alias("id").to_frame(), [_ID])
+
+    def _missing_ids(self, ids: pl.Series) -> pl.Series:
+        """Return those of ``ids`` that do not exist."""
+        if not len(ids):
+            return ids
+        self._stage(ids)
+        self._cursor.execute(
+            sql.SQL(
+                "SELECT id FROM {ids} WHERE NOT EXISTS (SELECT FROM {parent} WHERE {key} = id)"
+            ).format(**self._names)
+        )
+        return pl.Series([row[0] for row in self._cursor.fetchall()], dtype=pl.String)
+
+    def _lock_staged(self) -> int:
+        """Lock the keys that were looked up last, and return how many there are."""
+        self._cursor.execute(
+            sql.SQL(
+                "SELECT count(*) FROM (SELECT FROM {parent} AS p JOIN {ids} "
+                "ON p.{key} = id ORDER BY {order} FOR KEY SHARE OF p) AS locked"
+            ).format(**self._names)
+        )
+        (count,) = self._cursor.fetchone() or (0,)
+        return int(count)
+
+
+# -- Keys of the table itself ------------------------------------------------------------------
+
+
+class ExistingKeys:
+    """Which rows of a batch have a key that the table has already.
+
+    Parameters
+    ----------
+    cursor
+        Cursor of the load.
+    spec
+        The table.
+    key
+        Columns that are compared.
+    own_key
+        Columns of another key, by which a row is recognised: a match with the row itself does not
+        count.
+    """
+
+    def __init__(
+        self, cursor: Cursor, spec: TableSpec, key: Sequence[str], *, own_key: Sequence[str] = ()
+    ) -> None:
+        self._cursor = cursor
+        self._table = spec.identifier()
+        self._key = tuple(key)
+        self._own_key = tuple(own_key)
+        self._columns = [spec.columns[name] for name in dict.fromkeys((*key, *own_key))]
+        name = f"synfin_keys_{spec.name}_{key[0]}"
+        self._stage = sql.Identifier("pg_temp", name)
+        cursor.execute(sql.SQL("DROP TABLE IF EXISTS {stage}").format(stage=self._stage))
+        cursor.execute(
+            sql.SQL(
+                "CREATE TEMP TABLE {stage} ON COMMIT DROP AS "
+                "SELECT 0::bigint AS position, {columns} FROM {table} LIMIT 0"
+            ).format(
+                stage=self._stage,
+                table=self._table,
+                columns=sql.SQL(", ").join(sql.Identifier(column.name) for column in self._columns),
+            )
+        )
+        # Rows that this load wrote have this transaction number or a later one.
+        cursor.execute(
+            "SELECT xmin::text FROM pg_class WHERE relname = %s "
+            "AND relnamespace = pg_my_temp_schema()",
+            (name,),
+        )
+        (self._first_transaction,) = cursor.fetchone() or ("0",)
+
+    def find(self, frame: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
+        """Look the keys of ``frame`` up.
+
+        Returns
+        -------
+        tuple
+            Which rows exist, and which of these an earlier batch of the same load has written.
+        """
+        names = [column.name for column in self._columns]
+        keys = frame.select(pl.col(ROW).alias("position"), *names)
+        self._cursor.execute(sql.SQL("TRUNCATE {stage}").format(stage=self._stage))
+        copy_rows(self._cursor, self._stage, keys, [_POSITION, *self._columns])
+        self._cursor.execute(
+            sql.SQL(
+                "SELECT k.position, CASE WHEN age(t.xmin) <= age(%s::xid) THEN pg_xact_status("
+                "(pg_current_xact_id()::text::bigint - age(t.xmin))::text::xid8) = 'in progress' "
+                "ELSE false END FROM {stage} k JOIN {table} t ON {same} AND {other}"
+            ).format(
+                stage=self._stage,
+                table=self._table,
+                same=_same_columns(self._key),
+                other=sql.SQL("NOT ({})").format(_same_columns(self._own_key))
+                if self._own_key
+                else sql.SQL("true"),
+            ),
+            (self._first_transaction,),
+        )
+        matches = self._cursor.fetchall()
+        existing = pl.Series([position for position, _ in matches], dtype=pl.Int64)
+        loaded = pl.Series([position for position, own in matches if own], dtype=pl.Int64)
+        rows = frame[ROW]
+        return rows.is_in(existing.implode()), rows.is_in(loaded.implode())
+
+    def close(self) -> None:
+        """Drop the staging table before the transaction ends: the session may go on."""
+        self._cursor.execute(sql.SQL("DROP TABLE IF EXISTS {stage}").format(stage=self._stage))
+
+
+def _same_columns(names: Sequence[str]) -> sql.Composed:
+    return sql.SQL(" AND ").join(
+        sql.SQL("t.{0} = k.{0}").format(sql.Identifier(name)) for name in names
+    )

@@ -1,0 +1,385 @@
+"""Write checked batches to the table, by the fastest way that is safe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+import psycopg2.errors
+from psycopg2 import sql
+
+from synfin_analytics._core.validation.errors import CellErrors
+from synfin_analytics.exceptions import ArgumentError, LoadError
+from synfin_analytics.io.load._check import REPEATED_KEY, ROW, fill_defaults
+from synfin_analytics.io.load._copy import copy_rows
+from synfin_analytics.io.load._indexes import IndexRebuild, is_empty_now
+from synfin_analytics.io.load._keys import (
+    ExistingKeys,
+    ForeignKeyChecker,
+    hides_rows,
+    sort_by_key,
+)
+from synfin_analytics.io.load._skip_fk_checks import can_skip_checks, skipped_checks
+from synfin_analytics.io.load._update import insert_rows, update_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class
+
+    from synfin_analytics._core.validation.spec import TableSpec
+    from synfin_analytics.io.load._check import CheckedBatch
+
+#: From this many rows on, building indexes again is cheaper than updating them.
+MIN_ROWS_TO_REBUILD = 32_768
+#: From this many rows on, locking the foreign keys is cheaper than the server's checks.
+MIN_ROWS_TO_SKIP_CHECKS = 1_000
+#: How often a batch is written again because another session wrote the same keys meanwhile.
+_MAX_ATTEMPTS = 5
+
+EXISTING_KEY = "the table has this key already"
+
+
+def wait_for_writers(cursor: Cursor, spec: TableSpec) -> None:
+    """Wait until no other session writes to the table or its parents, and make others wait."""
+    # Parents first, as every load locks them.
+    tables = [*(key.table for key in spec.foreign_keys), ""]
+    cursor.execute("SAVEPOINT synfin_queue")
+    try:
+        cursor.execute(
+            sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(
+                sql.SQL(", ").join(spec.identifier(table) for table in tables)
+            )
+        )
+    except psycopg2.errors.InsufficientPrivilege:  # a user with INSERT only cannot lock
+        cursor.execute("ROLLBACK TO SAVEPOINT synfin_queue")
+    cursor.execute("RELEASE SAVEPOINT synfin_queue")
+
+
+class Writer:
+    """Writes batches to one table within one transaction, and counts the rows.
+
+    Batches are copied into an empty table whose indexes are dropped and built again in
+    :meth:`finish`; or they are merged with the rows that the table has.
+
+    Parameters
+    ----------
+    cursor
+        Cursor of the transaction.
+    spec
+        The table.
+    columns
+        Columns of the table that the data have.
+    create_parents
+        Create rows of ``customers`` and ``merchants`` that the data refer to.
+    on_conflict
+        What to do with a row whose key exists.
+    rebuild_indexes
+        When to drop indexes and build them again.
+    """
+
+    def __init__(
+        self,
+        cursor: Cursor,
+        spec: TableSpec,
+        columns: Sequence[str],
+        *,
+        create_parents: bool,
+        on_conflict: str,
+        rebuild_indexes: str,
+    ) -> None:
+        self._cursor = cursor
+        self._spec = spec
+        self._columns = columns
+        self._on_conflict = on_conflict
+        self._rebuild_indexes = rebuild_indexes
+        self.inserted = self.updated = self.skipped = 0
+        #: Row-level security may hide rows of the table from this user, and forbids COPY.
+        self._hidden = hides_rows(cursor, spec.qualified())
+        self._keys = [key for key in spec.unique if set(key) <= set(columns)]
+        if on_conflict != "error" and not self._keys:
+            raise ArgumentError(
+                f"on_conflict={on_conflict!r} needs a key in the data: "
+                f"{' or '.join(', '.join(key) for key in spec.unique)}."
+            )
+        #: Required columns that the data lack: such rows can only update existing ones.
+        self._missing = [
+            column.name
+            for column in spec.columns.values()
+            if column.required and column.name not in columns
+        ]
+        self._foreign_keys = [
+            ForeignKeyChecker(cursor, spec, foreign_key, create=create_parents)
+            for foreign_key in spec.foreign_keys
+            if foreign_key.column in columns
+        ]
+        self._existing_keys: dict[tuple[str, ...], ExistingKeys] = {}
+        self._rebuild: IndexRebuild | None = None
+        self._started = False
+        self._rejected_rows: list[pl.Series] = []
+
+    def write(self, batch: CheckedBatch) -> None:
+        """Write the accepted rows of a batch, and reject those that the database rules out."""
+        if not self._started:
+            self._started = True
+            self._choose_strategy(batch.frame.height)
+        for foreign_key in self._foreign_keys:
+            foreign_key.check(batch)
+        if self._rebuild is not None and self._rebuild.empty:
+            self._copy(batch)
+        else:
+            self._merge(batch)
+
+    def finish(self) -> list[CellErrors]:
+        """Build the indexes again; return the errors of rows that repeat keys across batches."""
+        errors: list[CellErrors] = []
+        if self._rebuild is not None:
+            if self._rebuild.empty:
+                errors = self._build_keys(self._rebuild)
+            self._rebuild.finish()
+        for existing_keys in self._existing_keys.values():
+            existing_keys.close()
+        for foreign_key in self._foreign_keys:
+            foreign_key.close()
+        if self._spec.serial and self._spec.primary_key in self._columns and self.inserted:
+            self._advance_sequence()
+        return errors
+
+    # -- Strategy ------------------------------------------------------------------------------
+
+    def _choose_strategy(self, height: int) -> None:
+        self._begin_rebuild(height)
+        if (
+            self._rebuild is None
+            and self._foreign_keys
+            and height >= MIN_ROWS_TO_SKIP_CHECKS
+            and can_skip_checks(self._cursor, self._spec)
+        ):
+            for foreign_key in self._foreign_keys:
+                foreign_key.lock_keys()
+
+    def _begin_rebuild(self, height: int) -> None:
+        if self._rebuild_indexes == "never":
+            return
+        must = self._rebuild_indexes == "always"
+        # An exclusive lock is no burden on the embedded server; on another one, users may wait.
+        embedded = getattr(self._cursor.connection, "embedded", False)
+        if not must and (not embedded or height < MIN_ROWS_TO_REBUILD):
+            return
+        empty = is_empty_now(self._cursor, self._spec) and not self._missing
+        if not empty and not must:
+            return
+        # Another session may fill an empty table while we wait for it.
+        for still_empty in (True, False) if empty and must else (empty,):
+            rebuild = IndexRebuild(self._cursor, self._spec, empty=still_empty)
+            if rebuild.begin(wait=must):
+                self._rebuild = rebuild
+                return
+        if must:
+            raise LoadError(
+                f'rebuild_indexes="always" requires that you own {self._spec.name!r} and the '
+                "tables that it refers to, that they have no row-level security or partitions, "
+                "that nothing else depends on their keys, that their indexes and constraints are "
+                "unchanged, and that no constraint is deferred. "
+                'Use rebuild_indexes="never", or load as the owner.'
+            )
+
+    # -- An empty table ------------------------------------------------------------------------
+
+    def _copy(self, batch: CheckedBatch) -> None:
+        """Copy the rows of a batch into a table without keys; :meth:`finish` builds them."""
+        rows = fill_defaults(batch.accepted, self._spec)
+        self._create_parents(rows)
+        columns = self._spec.select(rows.columns)
+        copy_rows(self._cursor, self._spec.identifier(), rows, columns, freeze=True)
+        self.inserted += rows.height
+        self._rejected_rows.append(batch.rejected_rows)
+
+    def _build_keys(self, rebuild: IndexRebuild) -> list[CellErrors]:
+        """Build the keys; delete rows that repeat one across batches, and return their errors."""
+        try:
+            rebuild.build_keys()
+            return []
+        except psycopg2.errors.UniqueViolation:
+            pass  # the repeated keys are found below, all of them at once
+        errors = []
+        for key in self._keys:
+            repeated = rebuild.delete_repeated(key)
+            if repeated.is_empty():
+                continue
+            rows = self._source_rows(repeated["position"])
+            errors.append(
+                CellErrors.of_cells(
+                    ", ".join(key),
+                    REPEATED_KEY,
+                    rows,
+                    repeated.select(key).rows() if len(key) > 1 else repeated[key[0]],
+                    personal=any(self._spec.columns[name].personal for name in key),
+                )
+            )
+            self._rejected_rows.append(rows)
+            self.inserted -= len(rows)
+        for foreign_key in self._foreign_keys:
+            if foreign_key.creates:
+                foreign_key.delete_unused()
+        rebuild.build_keys()
+        return errors
+
+    def _source_rows(self, positions: pl.Series) -> pl.Series:
+        """Return the positions in the source of rows by their positions among the loaded ones."""
+        rejected = np.sort(pl.concat(self._rejected_rows).unique().to_numpy())
+        loaded = positions.to_numpy()
+        n_before = np.searchsorted(rejected - np.arange(len(rejected)), loaded, side="right")
+        return pl.Series(loaded + n_before, dtype=pl.Int64)
+
+    # -- A table with rows ---------------------------------------------------------------------
+
+    def _merge(self, batch: CheckedBatch) -> None:
+        """Insert, update or skip the rows of a batch in a table that may have some of them."""
+        if batch.rejected.any():
+            # An error should list everything that is wrong with a row.
+            self._reject_existing(batch)
+        constraint: str | None = None
+        deadlocked = False
+        for _ in range(_MAX_ATTEMPTS):
+            new, existing = self._split(batch)
+            new = self._sort(new)
+            self._cursor.execute("SAVEPOINT synfin_batch")
+            try:
+                complete = self._write_rows(new, existing)
+            except psycopg2.errors.UniqueViolation as error:
+                constraint = error.diag.constraint_name
+                self._roll_back()
+                self._reject_existing(batch)
+                continue
+            except psycopg2.errors.DeadlockDetected:
+                # Rolling back lets the other session go on; then the batch is tried once more.
+                if deadlocked:
+                    raise
+                deadlocked = True
+                self._roll_back()
+                continue
+            except psycopg2.errors.ForeignKeyViolation as error:
+                constraint = error.diag.constraint_name
+                self._roll_back()
+                for foreign_key in self._foreign_keys:
+                    foreign_key.forget()
+                    foreign_key.check(batch)
+                continue
+            if complete:
+                self._cursor.execute("RELEASE SAVEPOINT synfin_batch")
+                self.inserted += new.height
+                if self._on_conflict == "update":
+                    self.updated += existing.height
+                else:
+                    self.skipped += existing.height
+                return
+            self._roll_back()
+        raise self._conflict_error(constraint)
+
+    def _split(self, batch: CheckedBatch) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Return the rows to insert, and those that the table has already."""
+        accepted = batch.accepted
+        if self._on_conflict == "error" or accepted.is_empty():
+            return accepted, accepted.clear()
+        key = self._keys[0]
+        exists, loaded = self._look_up(key).find(accepted)
+        rows = batch.frame[ROW]
+        if loaded.any():
+            repeated = rows.is_in(accepted.filter(loaded)[ROW].implode())
+            batch.reject(repeated, key, REPEATED_KEY)
+        new, existing = accepted.filter(~exists), accepted.filter(exists & ~loaded)
+        if self._missing and new.height:
+            batch.reject(
+                rows.is_in(new[ROW].implode()),
+                key,
+                f"matches no row to update, and a new row needs {', '.join(self._missing)}",
+            )
+            new = new.clear()
+        return new, existing
+
+    def _reject_existing(self, batch: CheckedBatch) -> None:
+        """Reject the rows of a batch whose key the table has, where that is an error."""
+        for key in self._keys:
+            if key == self._keys[0] and self._on_conflict != "error":
+                continue
+            complete = batch.frame.filter(pl.all_horizontal(pl.col(list(key)).is_not_null()))
+            exists, _ = self._look_up(key).find(complete)
+            mask = batch.frame[ROW].is_in(complete.filter(exists)[ROW].implode())
+            batch.reject(mask, key, EXISTING_KEY)
+
+    def _look_up(self, key: tuple[str, ...]) -> ExistingKeys:
+        if key not in self._existing_keys:
+            update = self._on_conflict == "update" and key != self._keys[0]
+            self._existing_keys[key] = ExistingKeys(
+                self._cursor, self._spec, key, own_key=self._keys[0] if update else ()
+            )
+        return self._existing_keys[key]
+
+    def _write_rows(self, new: pl.DataFrame, existing: pl.DataFrame) -> bool:
+        """Insert and update rows; return False if a row to update was deleted meanwhile."""
+        self._create_parents(new)
+        if self._on_conflict == "update":
+            self._create_parents(existing)
+        keys_are_locked = bool(self._foreign_keys) and all(
+            foreign_key.locked for foreign_key in self._foreign_keys
+        )
+        with skipped_checks(self._cursor, enabled=keys_are_locked):
+            self._insert(fill_defaults(new, self._spec))
+        if self._on_conflict != "update":
+            return True
+        return update_rows(self._cursor, self._spec, self._keys[0], existing)
+
+    def _sort(self, new: pl.DataFrame) -> pl.DataFrame:
+        """Sort rows to insert.
+
+        Few rows are sorted by their key, so that loads with the same keys cannot deadlock; many by
+        the first column of most indexes, so that their pages are written in turn.
+        """
+        leading = self._spec.leading
+        if new.height >= MIN_ROWS_TO_REBUILD and leading in new.columns:
+            return new if new[leading].is_sorted() else new.sort(leading, maintain_order=True)
+        return sort_by_key(new, self._keys[0]) if self._keys else new
+
+    def _insert(self, new: pl.DataFrame) -> None:
+        if self._hidden:
+            insert_rows(self._cursor, self._spec, new)
+        else:
+            columns = self._spec.select(new.columns)
+            copy_rows(self._cursor, self._spec.identifier(), new, columns)
+
+    def _create_parents(self, rows: pl.DataFrame) -> None:
+        for foreign_key in self._foreign_keys:
+            if foreign_key.creates:
+                foreign_key.create_missing(rows)
+
+    def _roll_back(self) -> None:
+        """Undo what was written of a batch, and with it the parents that it created."""
+        self._cursor.execute("ROLLBACK TO SAVEPOINT synfin_batch")
+        for foreign_key in self._foreign_keys:
+            if foreign_key.creates:
+                foreign_key.forget()
+
+    def _conflict_error(self, constraint: str | None) -> LoadError:
+        causes = ["other sessions keep writing rows with the same keys"]
+        if constraint:
+            causes.append(f"{constraint!r} is a constraint that you added")
+        if self._hidden:
+            causes.append("row-level security hides rows with the same keys from this user")
+        problem = f"it would violate the constraint {constraint!r}" if constraint else "it failed"
+        return LoadError(
+            f"Nothing was loaded into {self._spec.name!r}: {problem} {_MAX_ATTEMPTS} times. "
+            f"Possible causes: {'; or '.join(causes)}. Load again when other loads have finished."
+        )
+
+    def _advance_sequence(self) -> None:
+        """Let the next row without a number get one that is free."""
+        self._cursor.execute(
+            sql.SQL(
+                "SELECT setval(pg_get_serial_sequence(%(table)s, %(key)s), greatest("
+                "(SELECT max({key}) FROM {table}), "
+                "nextval(pg_get_serial_sequence(%(table)s, %(key)s)) - 1, 1))"
+            ).format(key=sql.Identifier(self._spec.primary_key), table=self._spec.identifier()),
+            {"table": self._spec.qualified(), "key": self._spec.primary_key},
+        )
