@@ -254,7 +254,7 @@ def test_the_command_takes_a_layout(file, manager, tmp_path):
         said = CliRunner().invoke(main, [*given, *wrong])
         assert "cannot be combined with --column" in " ".join(said.output.split())
     said = CliRunner().invoke(main, given[:2])
-    assert "Give a TABLE, or the --layout" in said.output
+    assert "Specify either TABLE or --layout" in said.output
 
 
 # -- One's own -------------------------------------------------------------------------------------
@@ -288,7 +288,7 @@ def test_texts_of_moments_are_the_loaders_to_read_or_to_refuse(tmp_path, manager
     assert report.inserted == 2
     reasons = report.rejected["reason"].str.split(",").str[0].tolist()
     assert report.rejected["row"].tolist() == [2, 3, 4]
-    assert reasons == ["is not a date and time in the years 1 to 9999"] * 2 + ["is required"]
+    assert reasons == ["is not a date and time in the years 1 to 9999"] * 2 + ["is required but missing"]
     stored = read_df("transactions", output="polars").sort("transaction_id")["timestamp"]
     assert stored.to_list() == [moment(2026, 3, 1, 10), moment(2026, 3, 1, 8)]
 
@@ -679,4 +679,4 @@ def test_the_command_fails_if_every_row_was_refused(csv_file, manager):
     ]
     said = CliRunner().invoke(main, given)
     assert said.exit_code == 1
-    assert "All rows were refused" in said.stderr
+    assert "All rows were rejected" in said.stderr
