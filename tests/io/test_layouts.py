@@ -288,7 +288,9 @@ def test_texts_of_moments_are_the_loaders_to_read_or_to_refuse(tmp_path, manager
     assert report.inserted == 2
     reasons = report.rejected["reason"].str.split(",").str[0].tolist()
     assert report.rejected["row"].tolist() == [2, 3, 4]
-    assert reasons == ["is not a date and time in the years 1 to 9999"] * 2 + ["is required but missing"]
+    assert reasons == ["is not a date and time in the years 1 to 9999"] * 2 + [
+        "is required but missing"
+    ]
     stored = read_df("transactions", output="polars").sort("transaction_id")["timestamp"]
     assert stored.to_list() == [moment(2026, 3, 1, 10), moment(2026, 3, 1, 8)]
 
