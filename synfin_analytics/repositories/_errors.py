@@ -71,7 +71,7 @@ def _in_words(error: DBAPIError) -> SynfinError:
         case errorcodes.UNIQUE_VIOLATION:
             reason = "another row has this key already"
         case errorcodes.NOT_NULL_VIOLATION:
-            reason = "is required, but missing"
+            reason = "is required but missing"
         case errorcodes.CHECK_VIOLATION:
             reason = f"must be {_rule_of(table, columns)}"
         case errorcodes.FOREIGN_KEY_VIOLATION:

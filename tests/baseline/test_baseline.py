@@ -176,7 +176,7 @@ def test_amounts_of_zero_and_of_three_decimals_are_scored(world):
 
 def test_an_amount_that_is_missing_is_refused(world):
     amounts = pl.when(pl.int_range(pl.len()) != 3).then("amount")
-    with pytest.raises(ArgumentError, match="amount: is required, but missing: 1 row: 3"):
+    with pytest.raises(ArgumentError, match="amount: is required but missing: 1 row: 3"):
         fit_baseline(world.transactions.with_columns(amounts))
 
 

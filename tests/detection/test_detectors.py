@@ -609,7 +609,7 @@ def test_thresholds_are_above_nothing(wrong):
         (
             lambda rows: rows.with_columns(timestamp=pl.lit(None, rows.schema["timestamp"])),
             ArgumentError,
-            "timestamp: is required, but missing",
+            "timestamp: is required but missing",
         ),
         (lambda rows: pl.concat([rows, rows.head(2)]), ArgumentError, "repeats the key .* 2 rows"),
         (lambda _: 7, ArgumentError, "The data of detect_patterns must be a DataFrame"),

@@ -391,7 +391,7 @@ def faulty(**columns):
         (
             lambda: faulty(timestamp=pl.when(pl.int_range(6) % 4 > 1).then("timestamp")),
             "These transactions cannot be used (rows count from 0):\n"
-            "  timestamp: is required, but missing: 4 rows: 0, 1, 4, 5",
+            "  timestamp: is required but missing: 4 rows: 0, 1, 4, 5",
         ),
         (
             lambda: faulty(transaction_id=pl.Series(list("abcbad"))),

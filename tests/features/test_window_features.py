@@ -175,5 +175,5 @@ def test_what_is_no_window_is_refused(options, error, message):
 
 
 def test_a_row_without_a_moment_is_told():
-    with pytest.raises(ArgumentError, match="timestamp: is required, but missing: 1 row: 3"):
+    with pytest.raises(ArgumentError, match="timestamp: is required but missing: 1 row: 3"):
         window_features(four(timestamp=[START, START, START, None]))

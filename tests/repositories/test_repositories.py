@@ -256,7 +256,7 @@ def test_a_key_that_exists_is_refused_and_the_session_stays_usable(session, pare
 
 
 def test_a_parent_that_does_not_exist_is_named(session, parents):
-    with pytest.raises(InvalidDataError, match="merchant_id: does not exist in 'merchants'"):
+    with pytest.raises(InvalidDataError, match="merchant_id: names no row of 'merchants'"):
         TransactionRepository(session).create(**a_transaction(merchant_id="M9"))
     assert CustomerRepository(session).count() == 1
 
