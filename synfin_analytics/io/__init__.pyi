@@ -1,0 +1,17 @@
+from .coerce import coerce_columns as coerce_columns
+from .coerce import collect_columns as collect_columns
+from .coerce import make_frame_like as make_frame_like
+from .coerce import make_null_columns as make_null_columns
+from .coerce import raise_invalid_rows as raise_invalid_rows
+from .display import FormattedTable as FormattedTable
+from .display import show as show
+from .layouts import Layout as Layout
+from .layouts import Tables as Tables
+from .layouts import detect_layout as detect_layout
+from .layouts import list_layouts as list_layouts
+from .layouts import read_layout as read_layout
+from .load import LabelCounts as LabelCounts
+from .load import LoadReport as LoadReport
+from .load import load_df as load_df
+from .read import read_batches as read_batches
+from .read import read_df as read_df
