@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import narwhals as nw
 import numpy as np
 
 from synfin_analytics._core.dataframes import to_float
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
+    import narwhals as nw
     from numpy.typing import NDArray
 
 
@@ -30,6 +30,7 @@ def is_invalid_label(label: nw.Expr) -> nw.Expr:
 
     Examples
     --------
+    >>> import narwhals as nw
     >>> import polars as pl
     >>> frame = nw.from_native(pl.DataFrame({"fraud": [0.0, 1.0, None, 2.0]}))
     >>> frame.select(is_invalid_label(nw.col("fraud")))["fraud"].to_list()
