@@ -96,13 +96,17 @@ def store(path: Path, manager: DatabaseManager) -> LoadReport:
 
 
 def load(path: Path, manager: DatabaseManager) -> pl.DataFrame:
-    """Load the file, and read its rows back in its own order.
+    """Load the file, and read its rows back."""
+    return read_back(path, store(path, manager), manager)
+
+
+def read_back(path: Path, report: LoadReport, manager: DatabaseManager) -> pl.DataFrame:
+    """Read the rows of the file, which has been loaded, in its own order.
 
     The table accepts no amount of 0.00, which 42 rows of the file have; the published sizes count
     four of these. So the rows that were rejected are taken from the file, and take part in all
     that follows.
     """
-    report = store(path, manager)
     file = pl.read_parquet(path, columns=list(COLUMNS)).rename(COLUMNS).with_row_index("row")
     stored = read_df(
         f"SELECT {', '.join(COLUMNS.values())} FROM transactions", output="polars", manager=manager

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from click.testing import CliRunner
-from handbook_data import FILE, generated
+from handbook_data import generated
 from polars.testing import assert_frame_equal
 
 from synfin_analytics.exceptions import MissingDependencyError
@@ -137,15 +137,3 @@ def test_the_package_imports_no_library_of_models():
         "sys.exit(', '.join({'sklearn', 'xgboost'} & {*sys.modules}) or 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-@pytest.mark.skipif(not FILE.exists(), reason=f"the handbook's data are not at {FILE}")
-@pytest.mark.timeout(600)
-def test_the_published_sizes_and_figures(handbook, manager):
-    rows = handbook.add_features(handbook.load(FILE, manager))
-    sets = handbook.split(rows)
-    assert handbook.sizes(sets) == ((67_240, 598), (58_264, 385))
-    table = handbook.compare(sets)
-    models = [name for name in handbook.PUBLISHED if name != "XGBoost" or xgboost()]
-    assert table["model"].unique(maintain_order=True).to_list() == models
-    assert table.filter(~pl.col("within")).rows() == []
