@@ -1,11 +1,11 @@
-"""Tables as people read them: money with cents, rates in percent, times without their zone."""
+"""Tables for reading: money with cents, rates in percent, times without their zone."""
 
 from __future__ import annotations
 
 import html
 import math
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import narwhals as nw
 
@@ -15,71 +15,88 @@ from synfin_analytics._core.html import table_html
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
     from narwhals.typing import IntoFrame
 
-#: Columns that hold shares, and the suffixes of the ends of their intervals.
+#: Columns of shares, and the suffixes of the ends of their intervals.
 _SHARES = frozenset({"precision", "recall", "specificity", "accuracy", "prevalence"})
-_ENDS = ("_low", "_high")
-#: Last words of the names of whole numbers that name something, and count nothing.
-_IDENTIFIERS = re.compile(
+_INTERVAL_SUFFIXES = ("_low", "_high")
+#: Last words of the names of integer columns that are identifiers, not counts.
+_IDENTIFIER_WORDS = re.compile(
     "account|bin|card|code|customer|device|iban|id|ids|key|mcc|merchant|nr|pan|postcode|seed|"
     "terminal|user|version|year|zip"
 )
-#: Words that end as "custid" does.
-_NO_IDENTIFIERS = frozenset({"bid", "invalid", "paid", "prepaid", "unpaid", "valid", "void"})
+#: Words that end in "id" but are not identifiers, unlike "custid".
+_NOT_IDENTIFIERS = frozenset({"bid", "invalid", "paid", "prepaid", "unpaid", "valid", "void"})
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _COORDINATES = frozenset({"latitude", "longitude"})
-_WIDEST = 60
-_COLUMNS = 20
+_MAX_CHARACTERS = 60
+_MAX_COLUMNS = 20
+
+
+class IPythonShell(Protocol):
+    """An IPython shell."""
+
+    display_formatter: Any
 
 
 class FormattedTable:
-    """A table to look at; :func:`show` makes it. ``df`` has the values as they are."""
+    """The first rows of a table with formatted values; :func:`show` returns it.
 
-    def __init__(self, df: pd.DataFrame, rows: int, total: int) -> None:
+    Attributes
+    ----------
+    df
+        The rows, with their values unchanged.
+    """
+
+    def __init__(self, df: pd.DataFrame, n_rows: int, n_total: int) -> None:
         self.df = df
-        self._rows = rows
-        self._total = total
-        zone = _zones(df.iloc[:, :_COLUMNS])
-        columns = df.shape[1]
-        parts = [
-            f"the first {rows:,} of {pluralize(total, 'row')}" if total > rows else "",
-            f"the first {_COLUMNS} of {columns} columns" if columns > _COLUMNS else "",
-            f"times in {zone}" if zone else "",
-        ]
-        self._note = "; ".join(part for part in parts if part)
+        self._visible = df.iloc[:, :_MAX_COLUMNS]
+        time_zones = _time_zones(self._visible)
+        n_columns = df.shape[1]
+        notes = []
+        if n_total > n_rows:
+            notes.append(f"the first {n_rows:,} of {pluralize(n_total, 'row')}")
+        if n_columns > _MAX_COLUMNS:
+            notes.append(f"the first {_MAX_COLUMNS} of {n_columns} columns")
+        if time_zones:
+            notes.append(f"times in {time_zones}")
+        self._note = "; ".join(notes)
 
-    def _cells(self) -> tuple[list[tuple[str, bool]], list[list[str]]]:
-        """Give the head, with what stands to the right, and the rows."""
+    def _format(self) -> tuple[list[tuple[str, bool]], list[list[str]]]:
+        """Return each column's name and whether it is aligned right, and the rows."""
         import pandas as pd
 
-        frame = self.df.iloc[:, :_COLUMNS]
+        frame = self._visible
         if frame.index.names != [None] or not pd.api.types.is_integer_dtype(frame.index.dtype):
-            frame = _index_first(frame)
-        names = [_name(name) for name in frame.columns]
-        columns = [_column(name, frame.iloc[:, at], names) for at, name in enumerate(names)]
-        head = [(name, right) for name, (_, right) in zip(names, columns, strict=True)]
+            frame = _index_to_columns(frame)
+        names = [_format_name(name) for name in frame.columns]
+        columns = [
+            _format_column(name, frame.iloc[:, position], names)
+            for position, name in enumerate(names)
+        ]
+        head = [(name, is_number) for name, (_, is_number) in zip(names, columns, strict=True)]
         return head, [list(row) for row in zip(*(cells for cells, _ in columns), strict=True)]
 
     def __repr__(self) -> str:
-        head, rows = self._cells()
-        lines = [[name for name, _ in head], *([_oneline(cell) for cell in row] for row in rows)]
+        head, rows = self._format()
+        lines = [[name for name, _ in head]]
+        lines += [[" ".join(cell.split()) for cell in row] for row in rows]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        sides = ["rjust" if right else "ljust" for _, right in head]
-        text = [
-            "  ".join(
-                getattr(cell, side)(width)
-                for cell, side, width in zip(line, sides, widths, strict=True)
-            ).rstrip()
+        aligned = [
+            [
+                cell.rjust(width) if right else cell.ljust(width)
+                for cell, width, (_, right) in zip(line, widths, head, strict=True)
+            ]
             for line in lines
         ]
-        return "\n".join([*text, *([f"({self._note})"] if self._note else [])])
+        texts = ["  ".join(line).rstrip() for line in aligned]
+        return "\n".join([*texts, *([f"({self._note})"] if self._note else [])])
 
     def _repr_html_(self) -> str:
-        head, rows = self._cells()
+        head, rows = self._format()
         table = table_html(
             [name for name, _ in head],
             rows,
@@ -92,24 +109,24 @@ class FormattedTable:
 
 
 def show(df: IntoFrame, rows: int = 20) -> FormattedTable:
-    """Show a table with sensible formats; its values stay as they are.
+    """Show a table with formatted values; the values themselves stay unchanged.
 
     Money has two decimals, shares are in percent, other numbers have four digits. Counts have
     thousands separators; identifiers (``customer_id``, ``zip_code``, ``year``) have none. Times are
-    in UTC and days without hours. NULL is not the same as ``""`` or NaN.
-    ``%load_ext synfin_analytics`` does this for each DataFrame of pandas in a notebook.
+    without their zone, and dates without hours. NULL is not the same as ``""`` or NaN.
+    ``%load_ext synfin_analytics`` formats every pandas DataFrame of a notebook in this way.
 
     Parameters
     ----------
     df
-        Of pandas, polars or pyarrow, lazy ones too.
+        A frame of pandas, polars (eager or lazy) or pyarrow.
     rows
-        How many to show.
+        Maximum number of rows.
 
     Returns
     -------
-    Shown
-        It shows itself in a notebook, and printed.
+    FormattedTable
+        Displayed as a table in a notebook, and when printed.
 
     Examples
     --------
@@ -129,31 +146,31 @@ def show(df: IntoFrame, rows: int = 20) -> FormattedTable:
         native = nw.from_native(df)
     except TypeError:
         raise ArgumentError(f"`df` must be a DataFrame; got {type(df).__name__}.") from None
-    whole = native.collect() if isinstance(native, nw.LazyFrame) else native
-    first = whole.head(rows).to_arrow().to_pandas(types_mapper=pd.ArrowDtype)  # NULL stays NULL
-    return FormattedTable(first, rows, len(whole))
+    collected = native.collect() if isinstance(native, nw.LazyFrame) else native
+    head = collected.head(rows).to_arrow().to_pandas(types_mapper=pd.ArrowDtype)  # keeps NULL
+    return FormattedTable(head, rows, len(collected))
 
 
-def load_formatter(shell: Any) -> None:
-    """Show each DataFrame of pandas so, in an IPython shell or a notebook."""
+def load_formatter(shell: IPythonShell) -> None:
+    """Format every pandas DataFrame in an IPython shell or a notebook."""
     import pandas as pd
 
     formatters = shell.display_formatter.formatters
-    formatters["text/html"].for_type(pd.DataFrame, lambda frame: show(frame)._repr_html_())
+    formatters["text/html"].for_type(pd.DataFrame, lambda df: show(df)._repr_html_())
     formatters["text/plain"].for_type(
-        pd.DataFrame, lambda frame, printer, _: printer.text(repr(show(frame)))
+        pd.DataFrame, lambda df, printer, _: printer.text(repr(show(df)))
     )
 
 
-def unload_formatter(shell: Any) -> None:
-    """Show them as pandas does, again."""
+def unload_formatter(shell: IPythonShell) -> None:
+    """Display DataFrames as pandas does again."""
     import pandas as pd
 
-    for kind in ("text/html", "text/plain"):
-        shell.display_formatter.formatters[kind].pop(pd.DataFrame, None)
+    for media_type in ("text/html", "text/plain"):
+        shell.display_formatter.formatters[media_type].pop(pd.DataFrame, None)
 
 
-def _index_first(frame: pd.DataFrame) -> pd.DataFrame:
+def _index_to_columns(frame: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     levels = frame.index.to_frame(index=False)
@@ -161,99 +178,100 @@ def _index_first(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([levels, frame.reset_index(drop=True).set_axis(frame.columns, axis=1)], axis=1)
 
 
-def _name(name: Any) -> str:
+def _format_name(name: Any) -> str:
     return " ".join(map(str, name)) if isinstance(name, tuple) else str(name)
 
 
-def _oneline(cell: str) -> str:
-    return " ".join(cell.split())
-
-
-def _zones(frame: pd.DataFrame) -> str:
-    """Say the zone of the times that are shown with their hours."""
-    moments = (frame.iloc[:, at] for at, dtype in enumerate(frame.dtypes) if _moments(dtype))
-    zones = {str(column.dt.tz) for column in moments if column.dt.tz and not _days(column)}
+def _time_zones(frame: pd.DataFrame) -> str:
+    """Return the zones of the times that are formatted with hours."""
+    columns = [
+        frame.iloc[:, position]
+        for position, dtype in enumerate(frame.dtypes)
+        if _is_timestamp(dtype)
+    ]
+    zones = {str(column.dt.tz) for column in columns if column.dt.tz and not _are_dates(column)}
     return " and ".join(sorted(zones))
 
 
-def _moments(dtype: Any) -> bool:
-    """Whether a type, pandas' own or Arrow's, is one of moments; days are none."""
+def _is_timestamp(dtype: Any) -> bool:
+    """Whether a type, of pandas or Arrow, is one of timestamps; dates are not."""
     return str(dtype).startswith(("datetime64", "timestamp"))
 
 
-def _days(column: pd.Series) -> bool:
-    return bool((column.dropna().dt.normalize() == column.dropna()).all())
+def _are_dates(timestamps: pd.Series) -> bool:
+    timestamps = timestamps.dropna()
+    return bool((timestamps.dt.normalize() == timestamps).all())
 
 
-def _column(name: str, column: pd.Series, names: list[str]) -> tuple[list[str], bool]:
-    """Write the cells of a column, and say whether they stand to the right."""
+def _format_column(name: str, column: pd.Series, names: Sequence[str]) -> tuple[list[str], bool]:
+    """Format the cells of a column; return also whether they are numbers."""
     import pandas as pd
 
-    kinds = pd.api.types
-    write: Callable[[Any], str] = _text
-    right = False
-    if kinds.is_bool_dtype(column.dtype):
-        write = str
-    elif _moments(column.dtype):
-        pattern = "%Y-%m-%d" if _days(column) else "%Y-%m-%d %H:%M:%S"
-        write = lambda moment: moment.strftime(pattern)  # noqa: E731
-    elif kinds.is_numeric_dtype(column.dtype):
-        write, right = _numbers(name, column, names), True
-    return [_missing(value, right) or write(value) for value in column], right
+    types = pd.api.types
+    format_cell: Callable[[Any], str] = _format_text
+    is_number = False
+    if types.is_bool_dtype(column.dtype):
+        format_cell = str
+    elif _is_timestamp(column.dtype):
+        pattern = "%Y-%m-%d" if _are_dates(column) else "%Y-%m-%d %H:%M:%S"
+        format_cell = lambda timestamp: timestamp.strftime(pattern)  # noqa: E731
+    elif types.is_numeric_dtype(column.dtype):
+        format_cell, is_number = _number_format(name, column, names), True
+    return [_format_missing(value, is_number) or format_cell(value) for value in column], is_number
 
 
-def _missing(value: Any, number: bool) -> str:
-    """Say what is there instead of a value, or nothing if there is one."""
+def _format_missing(value: Any, is_number: bool) -> str:
+    """Format a missing value; return "" if it is not missing."""
     import pandas as pd
 
     if value is None or value is pd.NA or value is pd.NaT:
         return "NULL"
-    if isinstance(value, float) and math.isnan(value):  # in a column of texts it stands for NULL
-        return "NaN" if number else "NULL"
+    if isinstance(value, float) and math.isnan(value):  # in a column of texts it means NULL
+        return "NaN" if is_number else "NULL"
     return ""
 
 
-def _text(value: Any) -> str:
+def _format_text(value: Any) -> str:
     text = str(value)
-    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
+    return text if len(text) <= _MAX_CHARACTERS else f"{text[: _MAX_CHARACTERS - 1]}…"
 
 
-def _numbers(name: str, column: pd.Series, names: list[str]) -> Callable[[Any], str]:
-    """Choose how to write the numbers of a column: all with as many decimals."""
+def _number_format(name: str, column: pd.Series, names: Sequence[str]) -> Callable[[Any], str]:
+    """Return the format of a column's numbers, with the same number of decimals for all."""
     import pandas as pd
 
-    known = [abs(float(value)) for value in column.dropna() if math.isfinite(value)]
-    whole = pd.api.types.is_integer_dtype(column.dtype)
-    # An identifier with NULLs is a float in pandas, and is still an identifier.
-    if _identifier(name, names) and (whole or all(value.is_integer() for value in known)):
+    sizes = [abs(float(value)) for value in column.dropna() if math.isfinite(value)]
+    is_integer = pd.api.types.is_integer_dtype(column.dtype)
+    # In pandas an identifier with NULLs is a float.
+    if _is_identifier(name, names) and (is_integer or all(size.is_integer() for size in sizes)):
         return lambda value: f"{value:.0f}" if isinstance(value, float) else str(value)
-    if whole:
+    if is_integer:
         return lambda value: f"{value:,}"
-    if _share(name) and all(value <= 1 for value in known):
+    if _is_share(name) and all(size <= 1 for size in sizes):
         return lambda value: format_percent(value, 2)
-    digits = 4 if name in _COORDINATES else 2
-    if digits == 2 and not all(math.isclose(value, round(value, 2)) for value in known):
-        digits = min(max(4 - math.ceil(math.log10(max(known))), 2), 6)
-    least = 10.0**-digits / 2
-    return lambda value: f"{value:.1e}" if 0 < abs(value) < least else f"{value:,.{digits}f}"
+    decimals = 4 if name in _COORDINATES else 2
+    if decimals == 2 and not all(math.isclose(size, round(size, 2)) for size in sizes):
+        decimals = min(max(4 - math.ceil(math.log10(max(sizes))), 2), 6)
+    smallest = 10.0**-decimals / 2
+    return lambda value: f"{value:.1e}" if 0 < abs(value) < smallest else f"{value:,.{decimals}f}"
 
 
-def _identifier(name: str, names: list[str]) -> bool:
-    """Whether whole numbers of a column name something; an index without a name does."""
+def _is_identifier(name: str, names: Sequence[str]) -> bool:
+    """Whether integers of a column are identifiers; those of an index without a name are."""
     if not name:
         return True
     words = [word.lower() for word in _WORDS.findall(name)]
-    if words == ["k"]:  # of precision@k, unless it is the k of "k of n"
+    if words == ["k"]:  # as in precision@k, unless the table has k of n
         return "n" not in names
     last = words[-1] if words else ""
     return (
-        _IDENTIFIERS.fullmatch(last) is not None
+        _IDENTIFIER_WORDS.fullmatch(last) is not None
         or (last == "number" and len(words) > 1)  # card_number
-        or (last.endswith("id") and last not in _NO_IDENTIFIERS)
+        or (last.endswith("id") and last not in _NOT_IDENTIFIERS)
     )
 
 
-def _share(name: str) -> bool:
-    for end in _ENDS:
-        name = name.removesuffix(end)
+def _is_share(name: str) -> bool:
+    for suffix in _INTERVAL_SUFFIXES:
+        name = name.removesuffix(suffix)
     return (name.endswith("_rate") and name != "exchange_rate") or name in _SHARES

@@ -65,10 +65,11 @@ def test_coordinates_tell_one_street_from_the_next():
     assert column(51.2194, 4.4, name="latitude") == ["51.2194", "4.4000"]
 
 
-def test_the_ends_of_an_interval_are_in_percent_beside_a_rate_only():
-    ends = pd.DataFrame({"low": [0.1], "high": [0.2]})
-    assert cells(show(ends)) == ["low", "high", "0.10", "0.20"]
-    assert cells(show(ends.assign(fraud_rate=0.15)))[3:] == ["10.00%", "20.00%", "15.00%"]
+def test_the_ends_of_an_interval_are_in_percent_for_a_rate_only():
+    ends = pd.DataFrame({"low": [0.1], "roc_auc_high": [0.2]})
+    assert cells(show(ends)) == ["low", "roc_auc_high", "0.10", "0.20"]
+    rates = pd.DataFrame({"fraud_rate_low": [0.1], "fraud_rate_high": [0.2], "recall_low": [0.15]})
+    assert cells(show(rates))[3:] == ["10.00%", "20.00%", "15.00%"]
 
 
 @pytest.mark.parametrize(
