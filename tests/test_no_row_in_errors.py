@@ -43,7 +43,7 @@ def test_a_session_of_the_user_s_own_engine_shows_no_parameters(manager):
         customers = CustomerRepository(session)
         customers.create(customer_id="C1", email=EMAIL)
         session.execute(text("ALTER TABLE customers RENAME COLUMN city TO town"))
-        with pytest.raises(SynfinError, match="PostgreSQL refuses the statement") as caught:
+        with pytest.raises(SynfinError, match="PostgreSQL rejects the statement") as caught:
             customers.create(customer_id="C2", email="eva@example.org")
         assert "eva@" not in f"{caught.value!r}"
         assert caught.value.__suppress_context__

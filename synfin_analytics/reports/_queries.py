@@ -18,8 +18,8 @@ from synfin_analytics.io.read import read_df
 from synfin_analytics.metrics._clusters import AUTO, Clusters
 from synfin_analytics.metrics._grouping import Groups
 from synfin_analytics.metrics.fraud_rates import MEASURES, rates_from_counts
-from synfin_analytics.repositories._arguments import total, units
-from synfin_analytics.repositories._fraud_rate import counted
+from synfin_analytics.repositories._arguments import in_minor_units, sum_money
+from synfin_analytics.repositories._fraud_rate import count_rows
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -182,12 +182,12 @@ def of_predictions(rows: ScoredPredictions, cluster: str) -> Predictions | None:
         func.max(_SAID).filter(~ModelPrediction.prediction).label("highest_pass"),
         func.array_agg(Transaction.currency.distinct()).filter(labelled).label("currencies"),
         func.count().filter(not_paid).label("not_paid"),
-        total(Transaction.amount, not_paid).label("not_paid_amount"),
+        sum_money(Transaction.amount, not_paid).label("not_paid_amount"),
         func.count(clusters.distinct()).filter(labelled).label("clusters"),
         func.count(clusters.distinct()).filter(_TRUTH.is_(True)).label("fraud_clusters"),
         *Labels.columns(labelled),
     )
-    found = one(rows.session, rows.where(query))
+    found = one(rows.session, rows.filter(query))
     found["currencies"] = tuple(found["currencies"] or ())
     return Predictions(**found) if found["predictions"] else None
 
@@ -252,7 +252,7 @@ def by_week(
         ),
         func.count().filter(_SAID.op(">=")(threshold)).label("alerts"),
     )
-    weeks = _frame(rows.session, rows.where(query).group_by(week).order_by(week))
+    weeks = _frame(rows.session, rows.filter(query).group_by(week).order_by(week))
     weeks = weeks.astype(dict.fromkeys(("mean_score", *QUANTILES), "float64"))
     rates = _weekly_rates(rows, interval, level)
     for place, name in enumerate(("fraud_rate", "fraud_rate_low", "fraud_rate_high", "reliable")):
@@ -270,9 +270,11 @@ def _weekly_rates(rows: ScoredPredictions, interval: IntervalMethod, level: floa
         func.date_trunc("week", Transaction.timestamp, "UTC").label(groups.timestamp),
         *(Transaction.__table__.c[name].label(key) for name, key in columns),
         _TRUTH.label("is_fraud"),
-        units(Transaction.amount).label("amount"),
+        in_minor_units(Transaction.amount).label("amount"),
     )
-    counts = _frame(rows.session, counted(rows.where(query), keys=groups.keys, clusters=clusters))
+    counts = _frame(
+        rows.session, count_rows(rows.filter(query), keys=groups.keys, clusters=clusters)
+    )
     found: pd.DataFrame = rates_from_counts(
         nw.from_native(counts, eager_only=True),
         groups,
@@ -303,10 +305,10 @@ def amounts(session: Session, restrict: Callable[[Select[Any]], Select[Any]]) ->
     query: Any = select(
         Transaction.currency,
         func.count().label("transactions"),
-        total(Transaction.amount, true()).label("amount"),
-        total(Transaction.amount, Transaction.is_fraud.is_not(None)).label("labelled_amount"),
-        total(Transaction.amount, fraud).label("fraud_amount"),
-        total(Transaction.amount, and_(fraud, went_through())).label("lost_amount"),
+        sum_money(Transaction.amount, true()).label("amount"),
+        sum_money(Transaction.amount, Transaction.is_fraud.is_not(None)).label("labelled_amount"),
+        sum_money(Transaction.amount, fraud).label("fraud_amount"),
+        sum_money(Transaction.amount, and_(fraud, went_through())).label("lost_amount"),
         func.count().filter(fraud, Transaction.status.in_(NOT_PAID)).label("not_paid"),
         func.count().filter(fraud, Transaction.status.in_(RETURNED)).label("returned"),
     ).group_by(Transaction.currency)
@@ -331,8 +333,8 @@ def losses(
     query: Any = select(
         column,
         func.count().label("frauds"),
-        total(Transaction.amount, true()).label("fraud_amount"),
-        total(Transaction.amount, went_through()).label("lost_amount"),
+        sum_money(Transaction.amount, true()).label("fraud_amount"),
+        sum_money(Transaction.amount, went_through()).label("lost_amount"),
     ).where(fraud)
     return _frame(session, restrict(query).group_by(column).order_by(func.count().desc(), column))
 
@@ -371,7 +373,7 @@ def importances(rows: ScoredPredictions) -> pd.DataFrame:
         prediction may have a sign) and ``predictions``, the largest ``size`` first.
     """
     stored = ModelPrediction.feature_importance
-    whole = rows.where(select(stored.label("stored")), joined=False)
+    whole = rows.filter(select(stored.label("stored")), joined=False)
     objects = whole.where(func.jsonb_typeof(stored) == "object").subquery()
     each = func.jsonb_each(objects.c.stored).table_valued("key", "value", name="each")
     value = cast(each.c.value, JSONB)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from synfin_analytics._core.dates import Bound
     from synfin_analytics.reports.model import By
+    from synfin_analytics.repositories.transactions import TransactionStatistics
 
 _BANDS = {"amount": (10, 25, 50, 100, 200)}
 #: Periods of a picture: months of more than two years, weeks of more than two months.
@@ -282,7 +283,7 @@ class _Maker:
         )
         return found
 
-    def statistics(self) -> dict[str, Any]:
+    def statistics(self) -> TransactionStatistics:
         start, end = self.period
         last = None if end is None else end - dt.timedelta.resolution  # that method includes it
         return self.repository.get_statistics(start, last)

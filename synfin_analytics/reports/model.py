@@ -202,7 +202,7 @@ class _Maker:
         comparison = self.compared(threshold, compare_with, settings.cluster, drawn)
         cards = evaluation.card_precision_at_k(settings.alerts_per_day, entity=settings.card)
         query: Any = select(*_ROW)
-        where = self.rows.where(query).order_by(Transaction.timestamp)
+        where = self.rows.filter(query).order_by(Transaction.timestamp)
         words = _command(name, version)
         return ModelReport(
             name=name,
@@ -270,7 +270,11 @@ class _Maker:
         try:
             evaluations = {
                 " ".join(one): self.repository.evaluate(
-                    *one, at, confidence_level=self.level, common_with=[against], **self.period
+                    *one,
+                    threshold=at,
+                    confidence_level=self.level,
+                    common_with=[against],
+                    **self.period,
                 )
                 for one, against, at in (
                     (other, self.model, followed(theirs)[0]),
@@ -288,12 +292,16 @@ class _Maker:
     def groups(self, threshold: Threshold, by: By) -> dict[str, GroupedEvaluation]:
         """Evaluate each group of each column, or columns."""
         if by is None:
-            wanted = groupings.chosen(self.session, self.rows.where)
+            wanted = groupings.chosen(self.session, self.rows.filter)
         else:
             wanted = groupings.listed(by)
         return {
             groupings.named(one): self.repository.evaluate(
-                *self.model, threshold, by=one, confidence_level=self.level, **self.period
+                *self.model,
+                threshold=threshold,
+                by=one,
+                confidence_level=self.level,
+                **self.period,
             )
             for one in wanted
         }

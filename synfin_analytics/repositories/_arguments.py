@@ -1,4 +1,4 @@
-"""Values from Python into columns, by the checks of the loader; and what queries are limited to."""
+"""Arguments of repositories: values of columns, amounts, and limits."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ if TYPE_CHECKING:
     from synfin_analytics._core.validation.spec import ColumnSpec, TableSpec
 
 
-def row_of(values: Mapping[str, Any], spec: TableSpec, *, whole: bool) -> dict[str, Any]:
-    """Values of one row in the types of the table.
+def convert_row(values: Mapping[str, object], spec: TableSpec, *, complete: bool) -> dict[str, Any]:
+    """Validate the values of one row as the loader does, and convert them to the table's types.
 
     Parameters
     ----------
     values
-        By column name.
+        Values by column name.
     spec
         The table.
-    whole
-        It is a new row: what the table requires must be there.
+    complete
+        Whether it is a new row, which needs every required column.
 
     Raises
     ------
     NotFoundError
         The table has no such column.
     InvalidDataError
-        Values that the table does not accept, all of them.
+        The table does not accept some values; the error has all of them.
     """
     for name in values:
         if name not in spec.columns:
@@ -53,68 +53,75 @@ def row_of(values: Mapping[str, Any], spec: TableSpec, *, whole: bool) -> dict[s
     problems = [
         Problem(column.name, "is required but missing", 1)
         for column in spec.columns.values()
-        if whole and column.required and column.name not in values
+        if complete and column.required and column.name not in values
     ]
     row = {}
     for name, value in values.items():
-        converted, reason = _converted(value, spec.columns[name])
+        converted, reason = _convert(value, spec.columns[name])
         if reason is not None:
             problems.append(Problem(name, reason, 1))
         if converted is not None or not spec.columns[name].defaulted:
-            row[name] = converted  # else the database fills it in, or leaves it as it is
+            row[name] = converted  # otherwise the database sets or keeps it
     if problems:
         raise InvalidDataError(spec.name, problems)
     return row
 
 
-def value_of(value: Any, column: ColumnSpec) -> Any:
-    """Value that a column is compared with, in the column's type (1001 for a text is "1001")."""
-    converted, reason = _converted(value, column)
+def convert_value(value: object, column: ColumnSpec) -> Any:
+    """Convert a value to compare a column with: 1001 becomes "1001" for a text column.
+
+    Raises
+    ------
+    ArgumentError
+        The column cannot have this value.
+    """
+    converted, reason = _convert(value, column)
     if reason is not None or converted is None:
-        raise ArgumentError(f"{column.name} {reason or 'is NULL, which nothing equals'}.")
+        raise ArgumentError(f"{column.name} {reason or 'is NULL, which equals no value'}.")
     return converted
 
 
-def _converted(value: Any, column: ColumnSpec) -> tuple[Any, str | None]:
-    """Return the value in the column's type, or why it is none."""
+def _convert(value: object, column: ColumnSpec) -> tuple[Any, str | None]:
+    """Convert a value to the column's type, or return the reason why that is impossible."""
     validated = validate_column([value], column)
     for _, reason in validated.errors:
         shown = HIDDEN if column.personal else to_text([value])[0]
-        return None, f"{reason}; it is {shown}"
+        return None, f"{reason}; got {shown}"
     converted = validated.cells[0]
     if column.kind == "json" and converted is not None:
-        # As text: Python's numbers have fewer digits than those of JSON may have.
+        # As text, since JSON numbers may have more digits than Python's floats.
         converted = cast(literal(converted, Text), JSONB)
     return converted, None
 
 
-def total(column: InstrumentedAttribute[Decimal], where: ColumnElement[bool]) -> Any:
-    """Sum of money as a double, 0 of no rows; exact, and in half the time of a sum of NUMERIC.
+def sum_money(column: InstrumentedAttribute[Decimal], where: ColumnElement[bool]) -> Any:
+    """Sum of money as a double; 0 for no rows.
 
-    A double holds the count of cents of any amount, and their sum below 2**53, in any order. On
-    the way there is an integer, for PostgreSQL makes a double of NUMERIC by writing its text.
+    It is exact in any order, and takes half the time of a sum of NUMERIC: a double holds the number
+    of cents of any amount, and their sum below 2**53. The cast goes through an integer because
+    PostgreSQL converts NUMERIC to double through its text.
     """
-    return func.coalesce(func.sum(units(column)).filter(where) / unit(column), 0.0)
+    return func.coalesce(func.sum(in_minor_units(column)).filter(where) / minor_units(column), 0.0)
 
 
-def units(column: InstrumentedAttribute[Decimal]) -> ColumnElement[float]:
-    """Money in its smallest unit, cents, as a double; see :func:`total`."""
-    return cast(cast(column * int(unit(column)), BigInteger), Double)
+def in_minor_units(column: InstrumentedAttribute[Decimal]) -> ColumnElement[float]:
+    """Money in cents, as a double; see :func:`sum_money`."""
+    return cast(cast(column * int(minor_units(column)), BigInteger), Double)
 
 
-def unit(column: InstrumentedAttribute[Decimal]) -> float:
-    """How many smallest units 1 is, 100 for cents."""
+def minor_units(column: InstrumentedAttribute[Decimal]) -> float:
+    """Return the number of minor units in one unit: 100, for cents."""
     return float(10**column.type.scale)  # of NUMERIC(p, s)
 
 
-def window(limit: Any, offset: Any) -> tuple[int | None, int]:
-    """Check how many rows are wanted, from which on."""
+def check_page(limit: object, offset: object) -> tuple[int | None, int]:
+    """Check the maximum number of rows and the number of rows to skip."""
     rows = None if limit is None else check_integer(limit, "limit", must_be="a number of rows")
     return rows, check_integer(offset, "offset", must_be="a number of rows")
 
 
-def money(value: Any, name: str) -> Decimal | None:
-    """Check an amount that others are compared with."""
+def check_amount(value: object, name: str) -> Decimal | None:
+    """Check an amount to compare a column with."""
     if value is None:
         return None
     try:

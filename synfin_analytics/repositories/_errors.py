@@ -1,4 +1,4 @@
-"""What PostgreSQL refuses, in words: the constraint becomes its column, the value stays out."""
+"""Errors of PostgreSQL as errors of ours: with the column, without the value."""
 
 from __future__ import annotations
 
@@ -32,44 +32,41 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def savepoint(session: Session) -> Iterator[None]:
-    """Do all of the block, or nothing of it with one error of ours; the session goes on."""
-    with told(), session.begin_nested():
+    """Run the block completely or not at all, with errors of ours; the session stays usable."""
+    with translate_errors(), session.begin_nested():
         yield
 
 
 @contextlib.contextmanager
-def told() -> Iterator[None]:
-    """Say in words what the database refuses.
-
-    What it says itself has the refused row in it: that is not passed on.
-    """
+def translate_errors() -> Iterator[None]:
+    """Translate errors of the database, whose own messages contain the rejected row."""
     try:
         yield
     except PendingRollbackError:
         raise QueryError(
-            "An error before this broke the session's transaction off: call session.rollback()."
+            "An earlier error has aborted the session's transaction. Call session.rollback()."
         ) from None
     except DBAPIError as error:
-        raise _in_words(error) from None
+        raise _translate(error) from None
 
 
-def _in_words(error: DBAPIError) -> SynfinError:
+def _translate(error: DBAPIError) -> SynfinError:
     cause = error.orig
     if error.connection_invalidated:
         return DatabaseConnectionError(
-            "The connection to the database was lost. What was not committed is rolled back. Roll "
+            "The connection to the database was lost. Uncommitted changes are rolled back. Roll "
             "the session back and run it again."
         )
     if not isinstance(cause, psycopg2.Error) or not message_of(cause):
         return QueryError(f"The driver cannot run this statement ({type(cause).__name__}).")
     if not isinstance(cause, psycopg2.IntegrityError):
-        return QueryError(f"PostgreSQL refuses the statement: {message_of(cause)}.")
+        return QueryError(f"PostgreSQL rejects the statement: {message_of(cause)}.")
     name = cause.diag.constraint_name or ""
     table = cause.diag.table_name or ""
     columns = _columns_of(table, name) or cause.diag.column_name or name
     match cause.pgcode:
         case errorcodes.UNIQUE_VIOLATION:
-            reason = "another row has this key already"
+            reason = "another row already has this key"
         case errorcodes.NOT_NULL_VIOLATION:
             reason = "is required but missing"
         case errorcodes.CHECK_VIOLATION:
@@ -78,33 +75,32 @@ def _in_words(error: DBAPIError) -> SynfinError:
             parent = _parent_of(table, name)
             if (cause.diag.message_primary or "").startswith(("update or delete", "delete")):
                 return ArgumentError(
-                    f"Rows of {table!r} refer to this row of {parent!r}: delete those first, or "
-                    "keep it."
+                    f"Rows of {table!r} refer to this row of {parent!r}; delete them first."
                 )
-            reason = f"names no row of {parent!r}: create that first"
+            reason = f"names no row of {parent!r}; create that row first"
         case _:
-            reason = f"is refused by the database ({cause.pgcode})"
+            reason = f"is rejected by the database ({cause.pgcode})"
     return InvalidDataError(table, [Problem(columns, reason, 1)])
 
 
 def _columns_of(table: str, constraint: str) -> str:
-    for one in _constraints(table):
-        if one.name == constraint and len(one.columns):
-            return ", ".join(column.name for column in one.columns)
-    column = constraint.removeprefix(f"ck_{table}_")
-    return column if column in {one.name for one in _columns(table)} else ""
+    for candidate in _constraints(table):
+        if candidate.name == constraint and len(candidate.columns):
+            return ", ".join(column.name for column in candidate.columns)
+    name = constraint.removeprefix(f"ck_{table}_")
+    return name if name in {column.name for column in _columns(table)} else ""
 
 
 def _rule_of(table: str, column: str) -> str:
-    rules = {one.name: rule_of(one) for one in _columns(table)}
-    return str(rules.get(column) or "as the table's rule says")
+    rules = {candidate.name: rule_of(candidate) for candidate in _columns(table)}
+    return str(rules.get(column) or "valid for the table's constraint")
 
 
 def _parent_of(table: str, constraint: str) -> str:
     parents = {
-        one.name: next(iter(one.elements)).column.table.name
-        for one in _constraints(table)
-        if isinstance(one, ForeignKeyConstraint)
+        candidate.name: next(iter(candidate.elements)).column.table.name
+        for candidate in _constraints(table)
+        if isinstance(candidate, ForeignKeyConstraint)
     }
     return parents.get(constraint, "another table")
 
@@ -113,7 +109,11 @@ def _constraints(table: str) -> list[ColumnCollectionConstraint]:
     mapped = TABLES[table].__table__ if table in TABLES else None
     if not isinstance(mapped, Table):
         return []
-    return [one for one in mapped.constraints if isinstance(one, ColumnCollectionConstraint)]
+    return [
+        constraint
+        for constraint in mapped.constraints
+        if isinstance(constraint, ColumnCollectionConstraint)
+    ]
 
 
 def _columns(table: str) -> list[Column[Any]]:

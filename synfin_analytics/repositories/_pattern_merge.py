@@ -1,4 +1,4 @@
-"""Patterns that were found, beside those that are stored: what is new, and what is the same."""
+"""Match detected patterns with stored ones: which are new, and which are the same."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from synfin_analytics._core.formatting import pluralize
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterable, Iterator, Mapping
 
-#: What a pattern is known by, and what a later detection of it brings up to date.
+#: Columns of a pattern that a later detection updates.
 COLUMNS = (
     "pattern_type",
     "name",
@@ -32,64 +31,47 @@ COLUMNS = (
 _LISTS = ("subjects", "customers", "merchants", "transactions")
 
 
-@dataclasses.dataclass(frozen=True)
-class UpsertReport:
-    """What storing patterns did: how many are new, have changed, and were there as they are.
-
-    ``merged`` are stored patterns that went up in another, which turned out to be the same.
-    """
-
-    added: int
-    updated: int
-    unchanged: int
-    merged: int = 0
-
-    def __str__(self) -> str:
-        joined = f", {self.merged:,} merged into others" if self.merged else ""
-        return (
-            f"{pluralize(self.added, 'pattern')} added, {self.updated:,} updated, "
-            f"{self.unchanged:,} as before{joined}"
-        )
-
-
 @dataclasses.dataclass(eq=False)
 class _Pattern:
-    """One pattern: as it is stored, if it is, and as it shall be."""
+    """One pattern: its new values, and its stored ones if it is stored."""
 
     values: dict[str, Any]
     id: int | None = None
-    before: dict[str, Any] | None = None
-    gone: bool = False
+    stored: dict[str, Any] | None = None
+    #: Whether it has become part of another pattern.
+    merged: bool = False
 
     @property
     def changed(self) -> bool:
-        """Whether it is stored otherwise."""
-        return self.values != self.before
+        return self.values != self.stored
 
     @property
     def first(self) -> dt.datetime:
-        moment: dt.datetime = self.values["first_detected"]
-        return moment
+        timestamp: dt.datetime = self.values["first_detected"]
+        return timestamp
 
     @property
     def last(self) -> dt.datetime:
-        moment: dt.datetime = self.values["last_detected"]
-        return moment
+        timestamp: dt.datetime = self.values["last_detected"]
+        return timestamp
 
-    def subjects(self) -> Iterator[tuple[str, str]]:
-        """Whom it is about, with its type."""
-        for one in self.values["characteristics"]["subjects"]:
-            yield self.values["pattern_type"], one
+    def match_keys(self) -> Iterator[tuple[str, str]]:
+        """Pairs of its type and each of its subjects."""
+        for subject in self.values["characteristics"]["subjects"]:
+            yield self.values["pattern_type"], subject
 
     def overlaps(self, other: _Pattern) -> bool:
-        """Whether the two have a moment in common."""
+        """Whether the periods of both overlap."""
         return self.first <= other.last and other.first <= self.last
 
-    def take(self, other: _Pattern) -> None:
-        """Grow by another detection of the same, whose words and figures are newer."""
-        told = self.values["characteristics"]
+    def extend(self, other: _Pattern) -> None:
+        """Add a later detection of the same pattern, whose texts and numbers replace these."""
         lists = {
-            name: list(dict.fromkeys([*told[name], *other.values["characteristics"][name]]))
+            name: list(
+                dict.fromkeys(
+                    [*self.values["characteristics"][name], *other.values["characteristics"][name]]
+                )
+            )
             for name in _LISTS
         }
         self.values = other.values | {
@@ -101,127 +83,135 @@ class _Pattern:
 
 
 class Merge:
-    """Put found patterns beside stored ones.
+    """Merge detected patterns into stored ones.
 
-    Two are the same pattern if they have the same type and a subject in common, and their periods
-    share a moment.
+    Two patterns are the same if they have the same type and a common subject, and their periods
+    overlap.
 
     Parameters
     ----------
     stored
-        Rows of the table, with their ``id``; those that tell nobody they are about stay as they
-        are.
+        Rows of the table, including ``id``; those without subjects are left unchanged.
     """
 
     def __init__(self, stored: Iterable[Mapping[str, Any]]) -> None:
-        self._known: dict[tuple[str, str], list[_Pattern]] = defaultdict(list)
-        self._all: list[_Pattern] = []
-        self._met: set[int] = set()
+        self._by_key: dict[tuple[str, str], list[_Pattern]] = defaultdict(list)
+        self._patterns: list[_Pattern] = []
+        self._detected_again: set[int] = set()
         for row in stored:
             values = dict(row)
             number = values.pop("id")
-            if _told(values["characteristics"]):
-                self._keep(_Pattern(dict(values), number, values))
+            if _has_lists(values["characteristics"]):
+                self._append(_Pattern(dict(values), number, values))
 
-    def add(self, found: Mapping[str, Any]) -> None:
-        """Take one found pattern in."""
-        new = _Pattern(dict(found))
+    def add(self, detected: Mapping[str, Any]) -> None:
+        """Add one detected pattern."""
+        new = _Pattern(dict(detected))
         same: list[_Pattern] = []
-        for subject in new.subjects():
-            for one in self._known[subject]:
-                if not one.gone and one.overlaps(new) and one not in same:
-                    same.append(one)
+        for key in new.match_keys():
+            for pattern in self._by_key[key]:
+                if not pattern.merged and pattern.overlaps(new) and pattern not in same:
+                    same.append(pattern)
         if not same:
-            self._keep(new)
+            self._append(new)
             return
-        first, *others = sorted(same, key=lambda one: (one.id is None, one.id or 0))
-        for other in others:  # what it connects is one pattern
-            first.take(other)
-            other.gone = True
-        first.take(new)
-        self._met.add(id(first))
-        for subject in first.subjects():
-            if first not in self._known[subject]:
-                self._known[subject].append(first)
+        first, *others = sorted(same, key=lambda pattern: (pattern.id is None, pattern.id or 0))
+        for other in others:  # the new pattern connects them
+            first.extend(other)
+            other.merged = True
+        first.extend(new)
+        self._detected_again.add(id(first))
+        for key in first.match_keys():
+            if first not in self._by_key[key]:
+                self._by_key[key].append(first)
 
-    def _keep(self, pattern: _Pattern) -> None:
-        self._all.append(pattern)
-        for subject in pattern.subjects():
-            self._known[subject].append(pattern)
+    def _append(self, pattern: _Pattern) -> None:
+        self._patterns.append(pattern)
+        for key in pattern.match_keys():
+            self._by_key[key].append(pattern)
 
     @property
     def added(self) -> list[dict[str, Any]]:
         """Rows to insert."""
-        return [one.values for one in self._all if one.id is None and not one.gone]
+        return [
+            pattern.values
+            for pattern in self._patterns
+            if pattern.id is None and not pattern.merged
+        ]
 
     @property
     def updated(self) -> list[dict[str, Any]]:
         """Rows to update, with their ``id``."""
         return [
-            {"id": one.id, **one.values}
-            for one in self._all
-            if one.id is not None and one.changed and not one.gone
+            {"id": pattern.id, **pattern.values}
+            for pattern in self._patterns
+            if pattern.id is not None and pattern.changed and not pattern.merged
         ]
 
     @property
-    def gone(self) -> list[int]:
-        """Rows to delete, by their ``id``: they are now part of others."""
-        return [one.id for one in self._all if one.id is not None and one.gone]
+    def merged(self) -> list[int]:
+        """Ids of the rows to delete, since they have become part of others."""
+        return [
+            pattern.id for pattern in self._patterns if pattern.id is not None and pattern.merged
+        ]
 
     @property
-    def unchanged(self) -> int:
-        """How many stored patterns were found again just as they are."""
-        met = (one for one in self._all if id(one) in self._met and one.id is not None)
-        return sum(not one.changed and not one.gone for one in met)
+    def n_unchanged(self) -> int:
+        """Number of stored patterns that were detected again with the same values."""
+        return sum(
+            id(pattern) in self._detected_again
+            and pattern.id is not None
+            and not pattern.changed
+            and not pattern.merged
+            for pattern in self._patterns
+        )
 
 
-def rows_of(detected: Any) -> list[dict[str, Any]]:
-    """Patterns of a result of detectors, or of a frame of its form.
+def read_patterns(detected: Any) -> list[dict[str, Any]]:
+    """Read the patterns of a result of detectors, or of a DataFrame like its ``to_frame()``.
 
     Raises
     ------
     ArgumentError
-        It is neither, or a pattern does not tell whom it is about and when.
+        It is neither, or a pattern has no subjects or no period.
     """
     frame = detected.to_frame("polars") if hasattr(detected, "detectors") else detected
     try:
         rows = pl.DataFrame(frame).select(COLUMNS).rows(named=True)
     except (TypeError, ValueError, pl.exceptions.PolarsError):
         raise ArgumentError(
-            "Patterns to record must be the result of detect_patterns or detect_anomalies, or its "
-            f"to_frame() with the columns {', '.join(COLUMNS)}."
+            "`detected` must be a result of detect_patterns or detect_anomalies, or a DataFrame "
+            f"with the columns of its to_frame(): {', '.join(COLUMNS)}."
         ) from None
     for number, row in enumerate(rows):
-        told = row["characteristics"]
-        row["characteristics"] = _read(told) if isinstance(told, str) else told
-        if not _told(row["characteristics"]) or not (
-            row["first_detected"] and row["last_detected"]
-        ):
+        if isinstance(row["characteristics"], str):
+            row["characteristics"] = _parse_json(row["characteristics"])
+        has_period = row["first_detected"] and row["last_detected"]
+        if not _has_lists(row["characteristics"]) or not has_period:
             raise ArgumentError(
-                f"Pattern {number} does not state its subjects or its period: its characteristics "
-                f"must have lists of {', '.join(_LISTS)}, and first_detected and last_detected "
-                "must not be missing."
+                f"Pattern {number} must have subjects and a period: lists of "
+                f"{', '.join(_LISTS)} in its characteristics, first_detected and last_detected."
             )
     return rows
 
 
-def frame_of(rows: list[dict[str, Any]]) -> pl.DataFrame:
-    """Rows as a frame that the loader takes."""
-    texts = [
-        row | {"characteristics": json.dumps(row["characteristics"], ensure_ascii=False)}
-        for row in rows
+def to_rows(patterns: list[dict[str, Any]]) -> pl.DataFrame:
+    """Convert patterns to a DataFrame for the loader."""
+    rows = [
+        pattern | {"characteristics": json.dumps(pattern["characteristics"], ensure_ascii=False)}
+        for pattern in patterns
     ]
-    return pl.DataFrame(texts, infer_schema_length=None)
+    return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def _read(text: str) -> Any:
+def _parse_json(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
         return None
 
 
-def _told(characteristics: Any) -> bool:
+def _has_lists(characteristics: Any) -> bool:
     return isinstance(characteristics, dict) and all(
         isinstance(characteristics.get(name), list) and characteristics[name] for name in _LISTS
     )

@@ -1,4 +1,4 @@
-"""Predictions of a model, counted by score inside PostgreSQL: no row of them leaves it."""
+"""Counts of a model's predictions, aggregated inside PostgreSQL."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from synfin_analytics.io.read import read_df
 from synfin_analytics.metrics._rows import LEFT_BEHIND
 from synfin_analytics.metrics._scored import DAY, UNLABELLED
 from synfin_analytics.metrics._scores import COUNTED, SCORE
-from synfin_analytics.repositories._arguments import total
-from synfin_analytics.repositories._query_settings import HASHED, planned
+from synfin_analytics.repositories._arguments import sum_money
+from synfin_analytics.repositories._query_settings import HASH_JOINS, query_settings
 from synfin_analytics.repositories.transactions import between
 
 if TYPE_CHECKING:
@@ -29,30 +29,31 @@ if TYPE_CHECKING:
 
     from synfin_analytics._core.dates import Bound
 
-_TRUTH, _SAID = ModelPrediction.ground_truth, ModelPrediction.fraud_probability
+_LABEL, _SCORE = ModelPrediction.ground_truth, ModelPrediction.fraud_probability
 
 
 @dataclass(frozen=True, eq=False)
 class ScoredPredictions:
-    """Predictions of one version of a model, with the transactions they are of.
+    """Predictions of one version of a model, with their transactions.
 
     Parameters
     ----------
     session
-        Session to count in: uncommitted predictions count too.
+        Session to count in, including its uncommitted predictions.
     model_name, model_version
-        Which model.
+        Name and version of the model.
     start, end
         Only transactions at or after ``start`` and before ``end``.
     common_with
-        Names and versions of other models: only transactions whose truth and score these know too.
+        Names and versions of other models: only transactions that these have scored too, with a
+        label.
     fingerprint
-        What :meth:`by_score` returned for the predictions that were evaluated; the other methods
-        compare it with the predictions that are stored by then.
+        Fingerprint of the predictions that :meth:`by_score` counted; the other methods compare it
+        with the predictions that are stored when they are called.
     amount
-        Whether the fingerprint is of the amounts too.
-    left_behind
-        Whether the session was left behind when this was pickled.
+        Whether the fingerprint includes the amounts.
+    detached
+        Whether this object was pickled, which drops its session.
     """
 
     session: Session
@@ -63,7 +64,7 @@ class ScoredPredictions:
     common_with: Sequence[tuple[str, str]] = ()
     fingerprint: int | None = None
     amount: bool = False
-    left_behind: bool = False
+    detached: bool = False
 
     def by_score(
         self, by: Sequence[str] = (), *, amount: bool = False
@@ -73,30 +74,30 @@ class ScoredPredictions:
         Returns
         -------
         tuple
-            The counts, and these rows with the fingerprint of what was counted.
+            The counts, and these predictions with their fingerprint.
 
         Raises
         ------
         NotFoundError
             ``transactions`` has no such column.
         ArgumentError
-            Predictions of which the truth is known have no score.
+            Labelled predictions have no score.
         """
         groups = [self._column(name).label(name) for name in by]
-        labelled, fraud = _TRUTH.is_not(None), _TRUTH.is_(True)
-        score = func.coalesce(_SAID, 0.0).label(SCORE)
+        labelled, fraud = _LABEL.is_not(None), _LABEL.is_(True)
+        score = func.coalesce(_SCORE, 0.0).label(SCORE)
         measures: list[ColumnElement[Any]] = [
-            func.count(_TRUTH).label(COUNTED[0]),
+            func.count(_LABEL).label(COUNTED[0]),
             func.count().filter(fraud).label(COUNTED[1]),
         ]
         if amount:
             measures += [
-                total(Transaction.amount, labelled).label(COUNTED[2]),
-                total(Transaction.amount, fraud).label(COUNTED[3]),
+                sum_money(Transaction.amount, labelled).label(COUNTED[2]),
+                sum_money(Transaction.amount, fraud).label(COUNTED[3]),
             ]
         measures += [
-            func.count().filter(_TRUTH.is_(None)).label(UNLABELLED),
-            func.count().filter(and_(labelled, _SAID.is_(None))).label(_NO_SCORE),
+            func.count().filter(_LABEL.is_(None)).label(UNLABELLED),
+            func.count().filter(and_(labelled, _SCORE.is_(None))).label(_NO_SCORE),
             self._hash(amount=amount).label(_HASH),
         ]
         query = select(*groups, score, *measures).group_by(*groups, score)
@@ -104,25 +105,27 @@ class ScoredPredictions:
         missing = int(counts[_NO_SCORE].sum() or 0)
         if missing:
             raise ArgumentError(
-                f"{missing:,} predictions of {self.model_name} {self.model_version} with a ground "
-                "truth have no fraud_probability: a model is evaluated by its scores. Its "
-                "predictions alone are judged by confusion()."
+                f"{missing:,} labelled predictions of {self.model_name} {self.model_version} have "
+                "no fraud_probability, which evaluate() needs. Use confusion() to evaluate the "
+                "column prediction alone."
             )
-        seen = int(np.bitwise_xor.reduce(counts[_HASH].to_numpy().astype(np.int64), initial=0))
-        rows = replace(self, fingerprint=seen, amount=amount)
+        fingerprint = int(
+            np.bitwise_xor.reduce(counts[_HASH].to_numpy().astype(np.int64), initial=0)
+        )
+        rows = replace(self, fingerprint=fingerprint, amount=amount)
         return counts.drop(_NO_SCORE, _HASH), rows
 
     def by_day(self, day: str, k: int) -> nw.DataFrame[Any]:
-        """Count by day and score; of each day the ``k`` highest rows, and those that tie."""
-        moment = self._day(day)
+        """Count by day and score: the ``k`` highest rows of each day, and those tied with them."""
+        date = self._day(day)
         ranked = (
-            self.where(
+            self.filter(
                 select(
-                    moment.label(DAY),
-                    _SAID.label(SCORE),
-                    _TRUTH.label("truth"),
-                    func.rank().over(partition_by=moment, order_by=_SAID.desc()).label("place"),
-                ).where(_TRUTH.is_not(None)),
+                    date.label(DAY),
+                    _SCORE.label(SCORE),
+                    _LABEL.label("label"),
+                    func.rank().over(partition_by=date, order_by=_SCORE.desc()).label("rank"),
+                ).where(_LABEL.is_not(None)),
                 joined=True,
             )
         ).subquery()
@@ -130,27 +133,27 @@ class ScoredPredictions:
             ranked.c[DAY],
             ranked.c[SCORE],
             func.count().label(COUNTED[0]),
-            func.count().filter(ranked.c.truth).label(COUNTED[1]),
-            func.min(ranked.c.place).label("place"),
+            func.count().filter(ranked.c.label).label(COUNTED[1]),
+            func.min(ranked.c.rank).label("rank"),
         ).group_by(ranked.c[DAY], ranked.c[SCORE])
         grouped = totals.subquery()
-        # What is below the first k counts too, as one score: a day's frauds are its ceiling.
-        low = (grouped.c.place > k).label("low")
+        # Rows below the first k count too, as one score: the maximum recall of a day needs them.
+        rest = (grouped.c.rank > k).label("rest")
         query = select(
             grouped.c[DAY],
             func.max(grouped.c[SCORE]).label(SCORE),
             cast(func.sum(grouped.c[COUNTED[0]]), Double).label(COUNTED[0]),
             cast(func.sum(grouped.c[COUNTED[1]]), Double).label(COUNTED[1]),
-        ).group_by(grouped.c[DAY], low, func.least(grouped.c.place, k + 1))
-        return self._unchanged(self._frame(query))
+        ).group_by(grouped.c[DAY], rest, func.least(grouped.c.rank, k + 1))
+        return self._check_unchanged(self._frame(query))
 
     def by_entity(self, day: str, entity: str) -> nw.DataFrame[Any]:
         """Count by day and entity, with the entity's highest score of the day."""
-        moment, column = self._day(day), self._column(entity)
+        date, column = self._day(day), self._column(entity)
         query = select(
-            moment.label(DAY), column.label(entity), func.max(_SAID).label(SCORE), *self._counts()
-        ).where(_TRUTH.is_not(None))
-        return self._unchanged(self._read(query.group_by(moment, column), joined=True))
+            date.label(DAY), column.label(entity), func.max(_SCORE).label(SCORE), *self._counts()
+        ).where(_LABEL.is_not(None))
+        return self._check_unchanged(self._read(query.group_by(date, column), joined=True))
 
     def by_cluster(
         self, cluster: str, day: str | None = None, *, amount: bool = False
@@ -166,23 +169,23 @@ class ScoredPredictions:
             keys = {DAY: self._day(cluster)}
         measures = self._counts()
         if amount:
-            measures.append(total(Transaction.amount, _TRUTH.is_(True)).label(COUNTED[3]))
+            measures.append(sum_money(Transaction.amount, _LABEL.is_(True)).label(COUNTED[3]))
         query = select(
-            *(column.label(name) for name, column in keys.items()), _SAID.label(SCORE), *measures
+            *(column.label(name) for name, column in keys.items()), _SCORE.label(SCORE), *measures
         )
-        query = query.where(_TRUTH.is_not(None)).group_by(*keys.values(), _SAID)
-        return self._unchanged(self._read(query, joined=True))
+        query = query.where(_LABEL.is_not(None)).group_by(*keys.values(), _SCORE)
+        return self._check_unchanged(self._read(query, joined=True))
 
     def _hash(self, *, amount: bool) -> ColumnElement[int]:
-        """Fingerprint of predictions in any order: a transaction has one of each model."""
-        values = [ModelPrediction.transaction_id, _SAID, _TRUTH]
-        of = func.row(*values, *([Transaction.amount] if amount else []))
-        return func.bit_xor(func.hash_record_extended(of, literal(0, BigInteger)))
+        """Fingerprint of predictions, whatever their order: each transaction has one per model."""
+        values = [ModelPrediction.transaction_id, _SCORE, _LABEL]
+        row = func.row(*values, *([Transaction.amount] if amount else []))
+        return func.bit_xor(func.hash_record_extended(row, literal(0, BigInteger)))
 
-    def _unchanged(self, counts: nw.DataFrame[Any]) -> nw.DataFrame[Any]:
-        """Refuse counts of other predictions than those that were evaluated.
+    def _check_unchanged(self, counts: nw.DataFrame[Any]) -> nw.DataFrame[Any]:
+        """Check that the counts are of the predictions that were evaluated.
 
-        Called after the counts were read, so that a change between both is seen too.
+        Call it after the counts have been read, so that a change in between is detected too.
         """
         if self.fingerprint is not None:
             query = select(func.coalesce(self._hash(amount=self.amount), 0).label(_HASH))
@@ -197,14 +200,14 @@ class ScoredPredictions:
         return self  # the session is shared
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the session behind: a connection does not pickle."""
-        return {**self.__dict__, "session": None, "left_behind": True}
+        """Drop the session, whose connection cannot be pickled."""
+        return {**self.__dict__, "session": None, "detached": True}
 
     @staticmethod
     def _counts() -> list[ColumnElement[Any]]:
         return [
             func.count().label(COUNTED[0]),
-            func.count().filter(_TRUTH.is_(True)).label(COUNTED[1]),
+            func.count().filter(_LABEL.is_(True)).label(COUNTED[1]),
         ]
 
     def _column(self, name: str) -> ColumnElement[Any]:
@@ -218,12 +221,13 @@ class ScoredPredictions:
         column = self._column(name)
         if not isinstance(column.type, DateTime):
             raise ArgumentError(
-                f"Column {name!r} of 'transactions' must hold times to be counted by day."
+                f"Column {name!r} of 'transactions' must contain timestamps to count by day; got "
+                f"{column.type}."
             )
         return func.date_trunc("day", column, "UTC")
 
-    def where(self, query: Select[Any], *, joined: bool = True) -> Select[Any]:
-        """Let a query be of these predictions; ``joined``: and of their transactions."""
+    def filter(self, query: Select[Any], *, joined: bool = True) -> Select[Any]:
+        """Restrict a query to these predictions, joined with their transactions if asked for."""
         source = ModelPrediction.__table__
         period = between(self.start, self.end)
         if joined or period:
@@ -232,11 +236,11 @@ class ScoredPredictions:
             ModelPrediction.model_name == self.model_name,
             ModelPrediction.model_version == self.model_version,
             *period,
-            *(self._known_to(*other) for other in self.common_with),
+            *(self._scored_by(*other) for other in self.common_with),
         )
 
     @staticmethod
-    def _known_to(model_name: str, model_version: str) -> ColumnElement[bool]:
+    def _scored_by(model_name: str, model_version: str) -> ColumnElement[bool]:
         other = aliased(ModelPrediction)
         return (
             select(other.id)
@@ -251,12 +255,16 @@ class ScoredPredictions:
         )
 
     def _read(self, query: Select[Any], *, joined: bool) -> nw.DataFrame[Any]:
-        return self._frame(self.where(query, joined=joined))
+        return self._frame(self.filter(query, joined=joined))
 
     def _frame(self, query: Select[Any]) -> nw.DataFrame[Any]:
-        if self.left_behind:
+        if self.detached:
             raise ArgumentError(LEFT_BEHIND)
-        with planned(self.session, HASHED) if self.common_with else contextlib.nullcontext():
+        with (
+            query_settings(self.session, HASH_JOINS)
+            if self.common_with
+            else contextlib.nullcontext()
+        ):
             read = read_df(query, session=self.session, output="polars")
         frame: nw.DataFrame[Any] = nw.from_native(read, eager_only=True)
         return frame

@@ -1,4 +1,4 @@
-"""How PostgreSQL is to go about a query that counts: what its statistics cannot tell it."""
+"""Settings for the planner of PostgreSQL in queries that aggregate."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
     from synfin_analytics._core.frequency import Period
 
-#: Slices of time: enough for a few processors, few enough to read a table in no order so often.
-SLICES = 4
-#: A slice is counted by one processor, in memory; without these, several share each slice, and
-#: then count again what each has counted.
+#: Slices of time: enough for a few processors, and few enough, as each one may scan the table.
+N_SLICES = 4
+#: Count each slice with one processor and in memory. By default several share a slice, whose counts
+#: must then be merged.
 BY_SLICE = {
     "hash_mem_multiplier": "8",
     "parallel_tuple_cost": "0",
     "min_parallel_table_scan_size": "1TB",
     "min_parallel_index_scan_size": "1TB",
 }
-#: Joins by hashes: of rows that were loaded just now there are no statistics, PostgreSQL takes them
-#: for few, and would compare each with each.
-HASHED = {"enable_nestloop": "off"}
+#: Hash joins. PostgreSQL has no statistics about rows that have just been loaded: it assumes few,
+#: would compare each row with every other.
+HASH_JOINS = {"enable_nestloop": "off"}
 
 
 @contextlib.contextmanager
-def planned(session: Session, settings: dict[str, str]) -> Iterator[None]:
-    """Let queries of the block be planned under other settings of the server."""
+def query_settings(session: Session, settings: dict[str, str]) -> Iterator[None]:
+    """Run the queries of a block with other settings of the server."""
     before = session.execute(select(*map(func.current_setting, settings))).one()
     _set(session, settings)
     yield  # an error ends the transaction, and the settings with it
@@ -42,34 +42,34 @@ def planned(session: Session, settings: dict[str, str]) -> Iterator[None]:
 
 
 def _set(session: Session, settings: dict[str, str]) -> None:
-    session.execute(select(*(func.set_config(*one, True) for one in settings.items())))
+    session.execute(select(*(func.set_config(*setting, True) for setting in settings.items())))
 
 
-def slices(
+def time_slices(
     session: Session,
-    moment: InstrumentedAttribute[dt.datetime],
+    timestamp: InstrumentedAttribute[dt.datetime],
     period: Period,
     where: Sequence[ColumnElement[bool]],
 ) -> list[list[ColumnElement[bool]]]:
-    """Conditions that cut rows into slices of time, none of which shares a period.
+    """Conditions that divide rows into slices of time at boundaries of periods.
 
-    Groups by time never reach from one slice into another: so each slice is counted for itself, by
-    another processor, and what it counts into is small enough to be at hand.
+    No group by time spans two slices. Each slice is therefore counted separately, by another
+    processor, with a hash table that is small enough for its cache.
     """
-    ends = (func.timezone("UTC", end) for end in (func.min(moment), func.max(moment)))
+    ends = (func.timezone("UTC", end) for end in (func.min(timestamp), func.max(timestamp)))
     first, last = session.execute(select(*ends).where(*where)).one()
     if first is None:
         return [[]]
     cuts = _cuts(np.datetime64(first, "us"), np.datetime64(last, "us"), period)
     conditions: list[list[ColumnElement[bool]]] = [[] for _ in range(len(cuts) + 1)]
-    for at, cut in enumerate(cuts):
-        conditions[at].append(moment < cut)
-        conditions[at + 1].append(moment >= cut)
+    for index, cut in enumerate(cuts):
+        conditions[index].append(timestamp < cut)
+        conditions[index + 1].append(timestamp >= cut)
     return conditions
 
 
 def _cuts(first: np.datetime64, last: np.datetime64, period: Period) -> list[dt.datetime]:
-    """Choose starts of periods between two moments, about evenly apart.
+    """Choose starts of periods between two times, approximately equidistant.
 
     Examples
     --------
@@ -78,6 +78,6 @@ def _cuts(first: np.datetime64, last: np.datetime64, period: Period) -> list[dt.
     >>> [f"{cut:%d %H:%M}" for cut in _cuts(*ends, Period.parse("1d"))]
     ['02 00:00', '03 00:00', '04 00:00']
     """
-    steps = first + (last - first) * np.arange(1, SLICES) // SLICES
+    steps = first + (last - first) * np.arange(1, N_SLICES) // N_SLICES
     starts: Any = np.unique(period.start(steps))
     return [start.replace(tzinfo=dt.UTC) for start in starts[starts > first].tolist()]

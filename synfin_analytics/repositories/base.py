@@ -1,59 +1,119 @@
-"""What all repositories do: one entity as an object, many as a DataFrame."""
+"""Common to all repositories: one entity as an object, many as a DataFrame."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 
-from sqlalchemy import Table, delete, func, select
+from sqlalchemy import ClauseElement, ColumnElement, Table, delete, func, select
+from sqlalchemy.orm import QueryableAttribute
 
+from synfin_analytics._core.arguments import format_value
 from synfin_analytics._core.output import Output, check_output
 from synfin_analytics._core.validation.spec import TableSpec, spec_of
 from synfin_analytics.database.connection import check_driver
 from synfin_analytics.database.models import Base
 from synfin_analytics.database.schema._search_path import check_table_is_visible
+from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_df
-from synfin_analytics.repositories._arguments import row_of, value_of, window
-from synfin_analytics.repositories._errors import savepoint, told
+from synfin_analytics.repositories._arguments import check_page, convert_row, convert_value
+from synfin_analytics.repositories._errors import savepoint, translate_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import TypeAlias
 
     import pandas as pd
     import polars as pl
     import pyarrow as pa
-    from sqlalchemy import ColumnElement, CompoundSelect, Select
+    from sqlalchemy import CompoundSelect, Select
     from sqlalchemy.orm import Session
+    from typing_extensions import TypeVar as TypeVarWithDefault
 
     from synfin_analytics.io.load.report import LoadReport
 
-    Rows: TypeAlias = pd.DataFrame | pl.DataFrame | pa.Table
+    #: What rows are sorted by: a column, its name, or an expression such as `column.desc()`.
+    SortKey: TypeAlias = str | ColumnElement[Any] | QueryableAttribute[Any]
+    #: Kind of DataFrame that a repository returns; pandas if an annotation does not say it.
+    RowsT = TypeVarWithDefault(
+        "RowsT", bound=pd.DataFrame | pl.DataFrame | pa.Table, default=pd.DataFrame
+    )
+else:
+    RowsT = TypeVar("RowsT")
 
 ModelT = TypeVar("ModelT", bound=Base)
+_List = list  # in the class below, `list` is a method
 
 
-class BaseRepository(Generic[ModelT]):
-    """One table, in the words of the field.
+class BaseRepository(Generic[ModelT, RowsT]):
+    """Queries about one table.
 
-    A method that returns one entity returns the ORM object, or None where there is none. One that
-    returns many returns a DataFrame with every column of the table in the model's order, typed the
-    same when it is empty; its rows have a stated order that ends in the primary key, and ``limit``
-    is all rows unless it is given.
+    A method that returns one entity returns the ORM object, or None if there is none. A method that
+    returns many returns a DataFrame with every column of the table in the model's order, with the
+    same types if it is empty. Its rows have a documented order that ends in the primary key, and
+    ``limit=None`` means all rows.
 
-    What is read is what the session sees: objects added to it are flushed first, what others have
-    not committed is not there. Nothing is committed here; that is the session's owner's to do.
+    A repository reads what its session sees: pending objects are flushed first, and uncommitted
+    changes of others are not visible. It never commits; that is up to the owner of the session.
 
     Parameters
     ----------
     session
         Session to work in.
     output
-        Kind of the DataFrames: ``"pandas"``, ``"polars"`` or ``"arrow"``.
+        Kind of DataFrame: ``"pandas"``, ``"polars"`` or ``"arrow"``.
     use_decimal
-        Money as decimals rather than as float64, as in :func:`synfin_analytics.read_df`.
+        Return money as decimals instead of float64, as in :func:`synfin_analytics.read_df`.
+
+    Raises
+    ------
+    ArgumentError
+        ``output`` is another word, or the session does not use psycopg2.
+
+    Examples
+    --------
+    >>> from synfin_analytics.database.manager import get_db_manager, get_db_session
+    >>> from synfin_analytics.repositories import CustomerRepository
+    >>> get_db_manager().create_all_tables()
+    >>> with get_db_session() as session:
+    ...     CustomerRepository(session, output="polars")
+    CustomerRepository(output='polars', use_decimal=False)
     """
 
-    model: ClassVar[type[Base]]
+    model: type[ModelT]
 
+    @overload
+    def __init__(
+        self: BaseRepository[ModelT, pd.DataFrame],
+        session: Session,
+        output: Literal["pandas"] = ...,
+        *,
+        use_decimal: bool = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: BaseRepository[ModelT, pl.DataFrame],
+        session: Session,
+        output: Literal["polars"],
+        *,
+        use_decimal: bool = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: BaseRepository[ModelT, pa.Table],
+        session: Session,
+        output: Literal["arrow"],
+        *,
+        use_decimal: bool = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: BaseRepository[ModelT, pd.DataFrame | pl.DataFrame | pa.Table],
+        session: Session,
+        output: Output,
+        *,
+        use_decimal: bool = ...,
+    ) -> None: ...
     def __init__(
         self, session: Session, output: Output = "pandas", *, use_decimal: bool = False
     ) -> None:
@@ -66,90 +126,237 @@ class BaseRepository(Generic[ModelT]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(output={self.output!r}, use_decimal={self.use_decimal})"
 
-    # -- One entity -----------------------------------------------------------------------------
+    # -- One entity -------------------------------------------------------------------------------
 
-    def create(self, **kwargs: Any) -> ModelT:
+    def create(self, **values: object) -> ModelT:
         """Create an entity and write it to the session's transaction.
 
         Parameters
         ----------
-        **kwargs
-            Values by column name. A naive datetime is read as UTC.
+        **values
+            Values by column name. A datetime without a time zone is UTC.
+
+        Returns
+        -------
+        object
+            The entity, an instance of the repository's model.
 
         Raises
         ------
         NotFoundError
             The table has no such column.
         InvalidDataError
-            The table does not accept the values; the session stays usable.
+            The table does not accept the values; the session remains usable.
+
+        Examples
+        --------
+        >>> from synfin_analytics.database.manager import get_db_session
+        >>> from synfin_analytics.repositories import MerchantRepository
+        >>> with get_db_session() as session:
+        ...     MerchantRepository(session).create(merchant_id="M9", name="Corner shop")
+        Merchant(merchant_id='M9')
         """
-        entity = self.model(**row_of(kwargs, self._spec, whole=True))
+        entity = self.model(**convert_row(values, self._spec, complete=True))
         self._check_table_is_visible()
         with savepoint(self.session):
             self.session.add(entity)
             self.session.flush()
-        return entity  # type: ignore[return-value]  # `model` is ModelT, which ClassVar cannot say
+        return entity
 
-    def get_by_id(self, id: Any) -> ModelT | None:  # noqa: A002 - name of the primary key
-        """Entity with this primary key."""
-        self._flush()
-        key = value_of(id, self._spec.columns[self._spec.primary_key])
-        with told():
-            return self.session.get(self.model, key)  # type: ignore[return-value]  # as in create
+    def get_by_id(self, id: str | int) -> ModelT | None:  # noqa: A002 - the seed's name
+        """Return the entity with this primary key.
 
-    def update(self, id: Any, **kwargs: Any) -> ModelT | None:  # noqa: A002 - as above
-        """Change columns of the entity with this primary key; None where there is none.
-
-        Parameters and errors are those of :meth:`create`.
+        Examples
+        --------
+        >>> from synfin_analytics.database.manager import get_db_session
+        >>> from synfin_analytics.repositories import MerchantRepository
+        >>> with get_db_session() as session:
+        ...     MerchantRepository(session).get_by_id("no such merchant") is None
+        True
         """
-        values = row_of(kwargs, self._spec, whole=False)
+        self._flush()
+        key = convert_value(id, self._spec.columns[self._spec.primary_key])
+        with translate_errors():
+            return self.session.get(self.model, key)
+
+    def update(self, id: str | int, **values: object) -> ModelT | None:  # noqa: A002 - as above
+        """Change columns of the entity with this primary key; return None if there is none.
+
+        Parameters
+        ----------
+        id
+            Primary key.
+        **values
+            New values by column name.
+
+        Raises
+        ------
+        NotFoundError
+            The table has no such column.
+        InvalidDataError
+            The table does not accept the values; the session remains usable.
+
+        Examples
+        --------
+        >>> from synfin_analytics.database.manager import get_db_session
+        >>> from synfin_analytics.repositories import MerchantRepository
+        >>> with get_db_session() as session:
+        ...     merchants = MerchantRepository(session)
+        ...     merchant = merchants.create(merchant_id="M9")
+        ...     merchants.update("M9", category="grocery").category
+        'grocery'
+        """
+        row = convert_row(values, self._spec, complete=False)
         entity = self.get_by_id(id)
         if entity is not None:
             with savepoint(self.session):
-                for name, value in values.items():
+                for name, value in row.items():
                     setattr(entity, name, value)
                 self.session.flush()
         return entity
 
-    def delete(self, id: Any) -> bool:  # noqa: A002 - as above
-        """Delete the entity with this primary key; say whether there was one.
+    def delete(self, id: str | int) -> bool:  # noqa: A002 - as above
+        """Delete the entity with this primary key; return whether there was one.
 
         Raises
         ------
         ArgumentError
             Rows of another table refer to it.
+
+        Examples
+        --------
+        >>> from synfin_analytics.database.manager import get_db_session
+        >>> from synfin_analytics.repositories import MerchantRepository
+        >>> with get_db_session() as session:
+        ...     MerchantRepository(session).delete("no such merchant")
+        False
         """
         self._flush()
-        key = value_of(id, self._spec.columns[self._spec.primary_key])
+        key = convert_value(id, self._spec.columns[self._spec.primary_key])
         with savepoint(self.session):
-            deleted = self.session.execute(delete(self.model).where(self._key == key))
-        return bool(deleted.rowcount)  # type: ignore[attr-defined]  # of a DELETE it is there
+            result = self.session.execute(delete(self.model).where(self._key == key))
+        return bool(result.rowcount)  # type: ignore[attr-defined]  # a DELETE's result has it
 
-    # -- Many -----------------------------------------------------------------------------------
+    # -- Many entities ----------------------------------------------------------------------------
 
-    def get_all(self, limit: int | None = None, offset: int = 0) -> Rows:
-        """All entities, by primary key."""
-        return self._many(limit=limit, offset=offset)
+    def list(
+        self,
+        *where: ColumnElement[bool],
+        order_by: SortKey | Sequence[SortKey] | None = None,
+        limit: int | None = None,
+    ) -> RowsT:
+        """Return the rows that satisfy all conditions.
+
+        Parameters
+        ----------
+        *where
+            Conditions of SQLAlchemy on columns of this table, such as ``Transaction.amount > 100``.
+            A condition on another table goes into a subquery:
+            ``Transaction.customer_id.in_(select(Customer.customer_id).where(...))``.
+        order_by
+            What to sort by: a column, its name, or an expression such as
+            ``Transaction.amount.desc()``; or a sequence of these. Ties are sorted by primary key,
+            which is the default.
+        limit
+            Maximum number of rows; all by default.
+
+        Returns
+        -------
+        pandas.DataFrame, polars.DataFrame or pyarrow.Table
+            Every column of the table, in the model's order.
+
+        Raises
+        ------
+        ArgumentError
+            A condition is not one of SQLAlchemy, or is about another table; or ``limit`` is not a
+            number of rows.
+        NotFoundError
+            The table has no column of a name in ``order_by``.
+
+        Examples
+        --------
+        >>> from synfin_analytics.database.manager import get_db_session
+        >>> from synfin_analytics.database.models import Merchant
+        >>> from synfin_analytics.repositories import MerchantRepository
+        >>> with get_db_session() as session:
+        ...     merchants = MerchantRepository(session)
+        ...     report = merchants.bulk_create([
+        ...         {"merchant_id": "M8", "category": "grocery"},
+        ...         {"merchant_id": "M9", "category": "travel"},
+        ...     ])
+        ...     rows = merchants.list(Merchant.category == "travel", order_by="name", limit=10)
+        >>> rows["merchant_id"].tolist()
+        ['M9']
+        """
+        for condition in where:
+            self._check_condition(condition)
+        keys: Sequence[object] = order_by if isinstance(order_by, tuple | _List) else [order_by]
+        order = tuple(self._sort_key(key) for key in keys if order_by is not None)
+        return self._select(*where, order=order, limit=limit)
+
+    def get_all(self, limit: int | None = None, offset: int = 0) -> RowsT:
+        """Return all rows, by primary key.
+
+        Parameters
+        ----------
+        limit, offset
+            Maximum number of rows, and number of rows to skip.
+
+        Examples
+        --------
+        >>> from synfin_analytics.database.manager import get_db_session
+        >>> from synfin_analytics.repositories import MerchantRepository
+        >>> with get_db_session() as session:
+        ...     rows = MerchantRepository(session).get_all(limit=10)
+        >>> list(rows.columns[:2])
+        ['merchant_id', 'name']
+        """
+        return self._select(limit=limit, offset=offset)
 
     def count(self) -> int:
-        """Return the number of entities."""
+        """Return the number of rows.
+
+        Examples
+        --------
+        >>> from synfin_analytics.database.manager import get_db_session
+        >>> from synfin_analytics.repositories import FraudPatternRepository
+        >>> with get_db_session() as session:
+        ...     FraudPatternRepository(session).count()
+        0
+        """
         self._flush()
-        with told():
-            counted = self.session.execute(select(func.count()).select_from(self.model))
-            return int(counted.scalar_one())
+        with translate_errors():
+            result = self.session.execute(select(func.count()).select_from(self.model))
+            return int(result.scalar_one())
 
     def bulk_create(self, entities: Any, **options: Any) -> LoadReport:
-        """Load many entities at once, by COPY, in the session's transaction.
+        """Load many entities at once with COPY, in the session's transaction.
 
         Parameters
         ----------
         entities
             ORM objects, dicts or a DataFrame.
         **options
-            As for :func:`synfin_analytics.load_df`.
-        """
-        from synfin_analytics.io.load import load_df
+            Options of :func:`synfin_analytics.load_df`.
 
+        Returns
+        -------
+        LoadReport
+            Counts, duration and rejected cells.
+
+        Raises
+        ------
+        InvalidDataError
+            A row is invalid; nothing was loaded.
+
+        Examples
+        --------
+        >>> from synfin_analytics.database.manager import get_db_session
+        >>> from synfin_analytics.repositories import MerchantRepository
+        >>> with get_db_session() as session:
+        ...     MerchantRepository(session).bulk_create([{"merchant_id": "M9"}]).inserted
+        1
+        """
         self._flush()
         return load_df(entities, self.model, session=self.session, **options)
 
@@ -171,48 +378,93 @@ class BaseRepository(Generic[ModelT]):
         return self._column(self._spec.primary_key)
 
     def _column(self, name: str) -> ColumnElement[Any]:
+        """Column with this name, which may come from the caller.
+
+        Raises
+        ------
+        NotFoundError
+            The table has no such column; the message suggests the nearest one.
+        """
+        if name not in self._table.c:
+            raise NotFoundError("column", name, self._table.c.keys(), where=repr(self._table.name))
         column: ColumnElement[Any] = self._table.c[name]
         return column
 
-    def _is(self, **values: Any) -> list[ColumnElement[bool]]:
+    def _equals(self, **values: object) -> Sequence[ColumnElement[bool]]:
         """Conditions that columns equal values."""
         return [
-            self._column(name) == value_of(value, self._spec.columns[name])
+            self._column(name) == convert_value(value, self._spec.columns[name])
             for name, value in values.items()
         ]
 
-    def _one(self, **values: Any) -> ModelT | None:
-        """Entity by a unique column."""
+    def _find(self, **values: object) -> ModelT | None:
+        """Entity with this value of a unique column."""
         self._flush()
-        with told():
-            found = self.session.scalars(select(self.model).where(*self._is(**values)))
-            return found.one_or_none()  # type: ignore[return-value]  # as in create
+        with translate_errors():
+            result = self.session.scalars(select(self.model).where(*self._equals(**values)))
+            return result.one_or_none()
 
-    def _many(
+    def _select(
         self,
         *where: ColumnElement[bool],
         order: tuple[ColumnElement[Any], ...] = (),
         limit: int | None = None,
         offset: int = 0,
-    ) -> Rows:
-        """Rows under all conditions, in ``order`` and then by primary key."""
-        limit, offset = window(limit, offset)
+    ) -> RowsT:
+        """Rows that satisfy all conditions, in ``order`` and then by primary key."""
+        limit, offset = check_page(limit, offset)
         query = select(*self._table.c).where(*where).order_by(*order, self._key)
         return self._read(query.limit(limit).offset(offset or None))
 
-    def _read(self, query: Select[Any] | CompoundSelect[Any]) -> Rows:
+    def _check_condition(self, condition: object) -> None:
+        if not isinstance(condition, ClauseElement | QueryableAttribute):
+            raise ArgumentError(
+                "`where` must be conditions of SQLAlchemy, such as "
+                f"{self.model.__name__}.{self._spec.primary_key} == ...; "
+                f"got {format_value(condition)}."
+            )
+        others = self._other_tables(select(self._key).where(cast("ColumnElement[bool]", condition)))
+        if others:
+            raise ArgumentError(
+                f"`where` must be conditions on the table {self._table.name!r}; got one on "
+                f"{others}. Put it into a subquery: column.in_(select(...))."
+            )
+
+    def _sort_key(self, key: object) -> ColumnElement[Any]:
+        if isinstance(key, str):
+            return self._column(key)
+        if not isinstance(key, ClauseElement | QueryableAttribute):
+            raise ArgumentError(
+                "`order_by` must be columns, names of columns, or expressions such as "
+                f"{self.model.__name__}.{self._spec.primary_key}.desc(); got {format_value(key)}."
+            )
+        expression = cast("ColumnElement[Any]", key)
+        others = self._other_tables(select(self._key, expression))
+        if others:
+            raise ArgumentError(
+                f"`order_by` must be columns of the table {self._table.name!r}; got one of {others}."
+            )
+        return expression
+
+    def _other_tables(self, query: Select[Any]) -> str:
+        """Names of the tables that a query selects from besides this one."""
+        froms = [other for other in query.get_final_froms() if other is not self._table]
+        return ", ".join(repr(getattr(other, "name", "a subquery")) for other in froms)
+
+    def _read(self, query: Select[Any] | CompoundSelect[Any]) -> RowsT:
         self._flush()
-        return read_df(
+        rows = read_df(
             query, session=self.session, output=self.output, use_decimal=self.use_decimal
         )
+        return cast("RowsT", rows)  # `output` and RowsT go together, by the overloads of __init__
 
     def _flush(self) -> None:
-        """Write what is pending, so that it is read too: not every session autoflushes."""
+        """Write pending objects, so that they are read too: not every session autoflushes."""
         self._check_table_is_visible()
-        with told():
+        with translate_errors():
             self.session.flush()
 
     def _check_table_is_visible(self) -> None:
-        """Refuse a session in which our table's name, which the ORM writes, is of another one."""
-        with told():
+        """Check that the table's name, which the ORM writes, means this table in the session."""
+        with translate_errors():
             check_table_is_visible(self.session.connection(), self._table.name)

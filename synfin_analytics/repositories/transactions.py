@@ -1,9 +1,9 @@
-"""Transactions: lists, statistics, and fraud rates that PostgreSQL counts."""
+"""Transactions: selections, statistics, and fraud rates computed inside PostgreSQL."""
 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import narwhals as nw
 from sqlalchemy import and_, func, select, union_all
@@ -11,15 +11,15 @@ from sqlalchemy import and_, func, select, union_all
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.dates import Bound, closed, half_open
 from synfin_analytics.database.models import Transaction
-from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._clusters import AUTO, Clusters
 from synfin_analytics.metrics._grouping import Groups
 from synfin_analytics.metrics.fraud_rates import MEASURES, rates_from_counts
 from synfin_analytics.metrics.proportions import IntervalMethod, check_interval
-from synfin_analytics.repositories._arguments import money, units
-from synfin_analytics.repositories._fraud_rate import band_of, counted, period_of
-from synfin_analytics.repositories._query_settings import BY_SLICE, planned, slices
-from synfin_analytics.repositories.base import BaseRepository
+from synfin_analytics.repositories._arguments import check_amount, in_minor_units
+from synfin_analytics.repositories._fraud_rate import bin_number, count_rows, period_start
+from synfin_analytics.repositories._query_settings import BY_SLICE, query_settings, time_slices
+from synfin_analytics.repositories.base import BaseRepository, RowsT
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -29,14 +29,29 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Select
 
     from synfin_analytics._core.frequency import Period
-    from synfin_analytics.repositories.base import Rows
 
-_NEWEST = (Transaction.timestamp.desc(),)
-_DEAREST = (Transaction.amount.desc(),)
+_NEWEST_FIRST = (Transaction.timestamp.desc(),)
+_LARGEST_FIRST = (Transaction.amount.desc(),)
 
 
-class TransactionRepository(BaseRepository[Transaction]):
+class TransactionStatistics(TypedDict):
+    """Aggregates of transactions; see :meth:`TransactionRepository.get_statistics`."""
+
+    total_count: int
+    total_amount: float | Decimal
+    avg_amount: float | Decimal
+    min_amount: float | Decimal
+    max_amount: float | Decimal
+    labelled_count: int
+    fraud_count: int
+    anomaly_count: int
+    fraud_rate: float
+
+
+class TransactionRepository(BaseRepository[Transaction, RowsT]):
     """Transactions.
+
+    See :class:`BaseRepository` for the parameters and the common methods.
 
     ``start_date`` and ``end_date`` are both included: an ``end_date`` without a time includes that
     whole day, a datetime includes that moment. ``start`` and ``end`` of :meth:`fraud_rate` are
@@ -45,37 +60,91 @@ class TransactionRepository(BaseRepository[Transaction]):
 
     Examples
     --------
-    >>> from synfin_analytics.database.manager import DatabaseManager
-    >>> manager = DatabaseManager()
-    >>> manager.create_all_tables()
-    >>> with manager.get_session() as session:
-    ...     stats = TransactionRepository(session).get_statistics("1999-01-01", "1999-12-31")
-    >>> stats["total_count"], stats["fraud_rate"]
+    >>> from synfin_analytics import get_db_manager, get_db_session
+    >>> get_db_manager().create_all_tables()
+    >>> with get_db_session() as session:
+    ...     statistics = TransactionRepository(session).get_statistics("1999-01-01", "1999-12-31")
+    >>> statistics["total_count"], statistics["fraud_rate"]
     (0, nan)
-    >>> manager.close()
     """
 
     model = Transaction
 
     def get_by_transaction_id(self, transaction_id: str) -> Transaction | None:
-        """Transaction with this key."""
+        """Return the transaction with this key.
+
+        Examples
+        --------
+        >>> from synfin_analytics import get_db_session
+        >>> with get_db_session() as session:
+        ...     TransactionRepository(session).get_by_transaction_id("no such id") is None
+        True
+        """
         return self.get_by_id(transaction_id)
 
-    def get_by_customer(self, customer_id: str, limit: int | None = None, offset: int = 0) -> Rows:
-        """Transactions of a customer, newest first."""
-        where = self._is(customer_id=customer_id)
-        return self._many(*where, order=_NEWEST, limit=limit, offset=offset)
+    def get_by_customer(self, customer_id: str, limit: int | None = None, offset: int = 0) -> RowsT:
+        """Return the transactions of a customer, newest first.
 
-    def get_by_merchant(self, merchant_id: str, limit: int | None = None, offset: int = 0) -> Rows:
-        """Transactions at a merchant, newest first."""
-        where = self._is(merchant_id=merchant_id)
-        return self._many(*where, order=_NEWEST, limit=limit, offset=offset)
+        Parameters
+        ----------
+        customer_id
+            Key of the customer.
+        limit, offset
+            Maximum number of rows, and number of rows to skip.
+
+        Examples
+        --------
+        >>> from synfin_analytics import get_db_session
+        >>> with get_db_session() as session:
+        ...     len(TransactionRepository(session).get_by_customer("no such id", limit=100))
+        0
+        """
+        where = self._equals(customer_id=customer_id)
+        return self._select(*where, order=_NEWEST_FIRST, limit=limit, offset=offset)
+
+    def get_by_merchant(self, merchant_id: str, limit: int | None = None, offset: int = 0) -> RowsT:
+        """Return the transactions at a merchant, newest first.
+
+        Parameters
+        ----------
+        merchant_id
+            Key of the merchant.
+        limit, offset
+            Maximum number of rows, and number of rows to skip.
+
+        Examples
+        --------
+        >>> from synfin_analytics import get_db_session
+        >>> with get_db_session() as session:
+        ...     len(TransactionRepository(session).get_by_merchant("no such id", limit=100))
+        0
+        """
+        where = self._equals(merchant_id=merchant_id)
+        return self._select(*where, order=_NEWEST_FIRST, limit=limit, offset=offset)
 
     def get_by_date_range(
         self, start_date: Bound, end_date: Bound, limit: int | None = None, offset: int = 0
-    ) -> Rows:
-        """Transactions within a range of dates, newest first."""
-        return self._many(*within(start_date, end_date), order=_NEWEST, limit=limit, offset=offset)
+    ) -> RowsT:
+        """Return the transactions in a range of dates, newest first.
+
+        Parameters
+        ----------
+        start_date, end_date
+            Range of dates, including both ends; an ``end_date`` without a time includes that whole
+            day. None leaves a side open.
+        limit, offset
+            Maximum number of rows, and number of rows to skip.
+
+        Examples
+        --------
+        >>> from synfin_analytics import get_db_session
+        >>> with get_db_session() as session:
+        ...     len(TransactionRepository(session).get_by_date_range("1999-01-01", "1999-01-31"))
+        0
+        """
+        return self._select(
+            *within(start_date, end_date), order=_NEWEST_FIRST, limit=limit, offset=offset
+        )
 
     def get_fraud_transactions(
         self,
@@ -83,10 +152,26 @@ class TransactionRepository(BaseRepository[Transaction]):
         end_date: Bound = None,
         limit: int | None = None,
         offset: int = 0,
-    ) -> Rows:
-        """Transactions that are labelled as fraud, newest first."""
+    ) -> RowsT:
+        """Return the transactions that are labelled as fraud, newest first.
+
+        Parameters
+        ----------
+        start_date, end_date
+            Range of dates, including both ends; an ``end_date`` without a time includes that whole
+            day. None leaves a side open.
+        limit, offset
+            Maximum number of rows, and number of rows to skip.
+
+        Examples
+        --------
+        >>> from synfin_analytics import get_db_session
+        >>> with get_db_session() as session:
+        ...     len(TransactionRepository(session).get_fraud_transactions("1999-01-01"))
+        0
+        """
         where = (Transaction.is_fraud.is_(True), *within(start_date, end_date))
-        return self._many(*where, order=_NEWEST, limit=limit, offset=offset)
+        return self._select(*where, order=_NEWEST_FIRST, limit=limit, offset=offset)
 
     def get_anomaly_transactions(
         self,
@@ -94,10 +179,26 @@ class TransactionRepository(BaseRepository[Transaction]):
         end_date: Bound = None,
         limit: int | None = None,
         offset: int = 0,
-    ) -> Rows:
-        """Transactions that are marked as anomalies, newest first."""
+    ) -> RowsT:
+        """Return the transactions that are marked as anomalies, newest first.
+
+        Parameters
+        ----------
+        start_date, end_date
+            Range of dates, including both ends; an ``end_date`` without a time includes that whole
+            day. None leaves a side open.
+        limit, offset
+            Maximum number of rows, and number of rows to skip.
+
+        Examples
+        --------
+        >>> from synfin_analytics import get_db_session
+        >>> with get_db_session() as session:
+        ...     len(TransactionRepository(session).get_anomaly_transactions(end_date="1999-01-31"))
+        0
+        """
         where = (Transaction.is_anomaly.is_(True), *within(start_date, end_date))
-        return self._many(*where, order=_NEWEST, limit=limit, offset=offset)
+        return self._select(*where, order=_NEWEST_FIRST, limit=limit, offset=offset)
 
     def get_by_amount_range(
         self,
@@ -105,9 +206,24 @@ class TransactionRepository(BaseRepository[Transaction]):
         max_amount: float | Decimal | None = None,
         limit: int | None = None,
         offset: int = 0,
-    ) -> Rows:
-        """Transactions of ``min_amount`` to ``max_amount``, both included, largest first."""
-        low, high = money(min_amount, "min_amount"), money(max_amount, "max_amount")
+    ) -> RowsT:
+        """Return the transactions in a range of amounts, both ends included, largest first.
+
+        Parameters
+        ----------
+        min_amount, max_amount
+            Range of amounts; None leaves a side open.
+        limit, offset
+            Maximum number of rows, and number of rows to skip.
+
+        Examples
+        --------
+        >>> from synfin_analytics import get_db_session
+        >>> with get_db_session() as session:
+        ...     len(TransactionRepository(session).get_by_amount_range(100_000, 200_000))
+        0
+        """
+        low, high = check_amount(min_amount, "min_amount"), check_amount(max_amount, "max_amount")
         if low is not None and high is not None and low > high:
             raise ArgumentError(
                 f"`min_amount` must not be greater than `max_amount`; got {low} and {high}."
@@ -117,26 +233,56 @@ class TransactionRepository(BaseRepository[Transaction]):
             where.append(Transaction.amount >= low)
         if high is not None:
             where.append(Transaction.amount <= high)
-        return self._many(*where, order=_DEAREST, limit=limit, offset=offset)
+        return self._select(*where, order=_LARGEST_FIRST, limit=limit, offset=offset)
 
     def get_high_value_transactions(
         self, threshold: float | Decimal, limit: int | None = None
-    ) -> Rows:
-        """Transactions of at least ``threshold``, largest first."""
+    ) -> RowsT:
+        """Return the transactions of at least ``threshold``, largest first.
+
+        Parameters
+        ----------
+        threshold
+            Smallest amount.
+        limit
+            Maximum number of rows.
+
+        Examples
+        --------
+        >>> from synfin_analytics import get_db_session
+        >>> with get_db_session() as session:
+        ...     len(TransactionRepository(session).get_high_value_transactions(100_000))
+        0
+        """
         if threshold is None:
             raise ArgumentError("`threshold` must be an amount of at least 0; got None.")
         return self.get_by_amount_range(threshold, None, limit)
 
-    def get_statistics(self, start_date: Bound = None, end_date: Bound = None) -> dict[str, Any]:
-        """Count and add up the transactions, in one statement.
+    def get_statistics(
+        self, start_date: Bound = None, end_date: Bound = None
+    ) -> TransactionStatistics:
+        """Aggregate the transactions in a range of dates, in one statement.
+
+        Parameters
+        ----------
+        start_date, end_date
+            Range of dates, including both ends; an ``end_date`` without a time includes that whole
+            day. None leaves a side open.
 
         Returns
         -------
         dict
             ``total_count``, ``total_amount``, ``avg_amount``, ``min_amount``, ``max_amount``,
-            ``labelled_count`` (how many are known to be fraud or not), ``fraud_count``,
-            ``anomaly_count`` and ``fraud_rate`` = fraud_count / labelled_count. What is not defined
-            without transactions or labels is NaN. Amounts are floats, decimals if ``exact``.
+            ``labelled_count``, ``fraud_count``, ``anomaly_count`` and ``fraud_rate`` (fraud_count /
+            labelled_count). Values that are undefined without transactions or labels are NaN.
+            Amounts are floats, or decimals with ``use_decimal``.
+
+        Examples
+        --------
+        >>> from synfin_analytics import get_db_session
+        >>> with get_db_session() as session:
+        ...     TransactionRepository(session).get_statistics(end_date="1999-01-31")["total_count"]
+        0
         """
         self._flush()
         amount = Transaction.amount
@@ -153,9 +299,11 @@ class TransactionRepository(BaseRepository[Transaction]):
         ).where(*within(start_date, end_date))
         statistics: dict[str, Any] = dict(self.session.execute(query).mappings().one())
         if not self.use_decimal:
-            statistics |= {k: float(v) for k, v in statistics.items() if k.endswith("_amount")}
+            statistics |= {
+                name: float(value) for name, value in statistics.items() if name.endswith("_amount")
+            }
         rate = ratio(statistics["fraud_count"], statistics["labelled_count"])
-        return statistics | {"fraud_rate": float(rate)}
+        return cast("TransactionStatistics", statistics | {"fraud_rate": float(rate)})
 
     def fraud_rate(
         self,
@@ -168,70 +316,89 @@ class TransactionRepository(BaseRepository[Transaction]):
         cluster: str | Sequence[str] | None = AUTO,
         start: Bound = None,
         end: Bound = None,
-    ) -> Any:
-        """Fraud rate with its interval, counted inside PostgreSQL.
+    ) -> RowsT:
+        """Compute fraud rates with their intervals inside PostgreSQL.
 
-        The numbers are those of :func:`synfin_analytics.fraud_rate` over the same transactions,
-        which describes the parameters and the result; no transaction leaves the database.
+        The result equals that of :func:`synfin_analytics.fraud_rate` for the same transactions, of
+        which only counts leave the database.
+
+        Parameters
+        ----------
+        by, every, interval_method, bins, confidence_level, cluster
+            As in :func:`synfin_analytics.fraud_rate`; ``by``, ``bins`` and ``cluster`` name columns
+            of ``transactions``.
+        start, end
+            Only transactions at or after ``start`` and before ``end``; a date without a time is its
+            midnight UTC.
+
+        Returns
+        -------
+        pandas.DataFrame, polars.DataFrame or pyarrow.Table
+            The columns that :func:`synfin_analytics.fraud_rate` documents.
 
         Raises
         ------
         NotFoundError
-            ``transactions`` has no such column; the message names the nearest.
+            ``transactions`` has no such column; the message suggests the nearest one.
+        ArgumentError
+            ``end`` is not later than ``start``, or an option is invalid.
+
+        Examples
+        --------
+        >>> from synfin_analytics import get_db_session
+        >>> with get_db_session() as session:
+        ...     rates = TransactionRepository(session).fraud_rate(end="1999-01-01")
+        >>> rates["transactions"].tolist()
+        [0]
         """
         check_interval(interval_method, confidence_level)
         groups = Groups.parse(by, bins, every, measures=MEASURES)
         clusters = Clusters.parse(cluster, groups.needed, self._table.c.keys())
-        cuts, where = self._cuts(groups), between(start, end)
+        where = between(start, end)
         query = select(
-            *cuts,
+            *self._group_keys(groups),
             *(
-                self._known(name).label(key)
+                self._column(name).label(key)
                 for name, key in zip(clusters.columns, clusters.keys, strict=True)
             ),
             Transaction.is_fraud,
-            units(Transaction.amount).label("amount"),
+            in_minor_units(Transaction.amount).label("amount"),
         ).where(and_(True, *where))
-        count = functools.partial(counted, keys=groups.keys, clusters=clusters)
-        counts = self._by_slices(query, count, groups.period, where)
-        return rates_from_counts(
+        count = functools.partial(count_rows, keys=groups.keys, clusters=clusters)
+        counts = self._count_in_slices(query, count, groups.period, where)
+        rates = rates_from_counts(
             counts,
             groups,
             clusters,
             interval_method=interval_method,
             confidence_level=confidence_level,
         )
+        return cast("RowsT", rates)
 
-    def _by_slices(
+    def _count_in_slices(
         self,
         query: Select[Any],
         count: Callable[[Select[Any]], Select[Any]],
         period: Period | None,
         where: list[ColumnElement[bool]],
     ) -> nw.DataFrame[Any]:
-        """Count the rows of a query, by slices of time if it counts by ``period``."""
+        """Count the rows of a query, in slices of time if they are grouped by ``period``."""
         self._flush()
         if period is None:
             return nw.from_native(self._read(count(query)), eager_only=True)
-        parts = slices(self.session, Transaction.timestamp, period, where)
-        with planned(self.session, BY_SLICE):
-            found = self._read(union_all(*(count(query.where(*part)) for part in parts)))
-        return nw.from_native(found, eager_only=True)
+        slices = time_slices(self.session, Transaction.timestamp, period, where)
+        with query_settings(self.session, BY_SLICE):
+            counts = self._read(union_all(*(count(query.where(*part)) for part in slices)))
+        return nw.from_native(counts, eager_only=True)
 
-    def _cuts(self, groups: Groups) -> list[ColumnElement[Any]]:
-        """Say what the groups of a row are, under the names of ``groups.keys``."""
-        cuts = [self._known(name) for name in groups.columns]
-        cuts += [band_of(self._known(band.column), band) for band in groups.bands]
+    def _group_keys(self, groups: Groups) -> list[ColumnElement[Any]]:
+        """Expressions of the groups of a row, labelled as in ``groups.keys``."""
+        keys = [self._column(name) for name in groups.columns]
+        keys += [bin_number(self._column(band.column), band) for band in groups.bands]
         if groups.period is not None:
-            moment = self._known(groups.timestamp)
-            cuts.append(period_of(moment, groups.period).label(groups.timestamp))
-        return cuts
-
-    def _known(self, name: str) -> ColumnElement[Any]:
-        """Column of this name, which a caller has given."""
-        if name not in self._table.c:
-            raise NotFoundError("column", name, self._table.c.keys(), where="'transactions'")
-        return self._column(name)
+            timestamp = self._column(groups.timestamp)
+            keys.append(period_start(timestamp, groups.period).label(groups.timestamp))
+        return keys
 
 
 def within(start_date: Bound, end_date: Bound) -> list[ColumnElement[bool]]:

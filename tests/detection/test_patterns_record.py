@@ -15,7 +15,8 @@ from synfin_analytics.detection import detect_anomalies, detect_patterns
 from synfin_analytics.exceptions import ArgumentError, InvalidDataError
 from synfin_analytics.io.load import load_df
 from synfin_analytics.repositories import AnomalyPatternRepository, FraudPatternRepository
-from synfin_analytics.repositories._pattern_merge import COLUMNS, UpsertReport
+from synfin_analytics.repositories._pattern_merge import COLUMNS
+from synfin_analytics.repositories.patterns import UpsertReport
 from synfin_analytics.simulation import simulate
 
 
@@ -160,7 +161,7 @@ def test_patterns_that_somebody_else_wrote_are_left_alone(repository):
 
 def test_what_was_done_is_told_in_words():
     assert str(UpsertReport(1, 0, 2, 3)) == (
-        "1 pattern added, 0 updated, 2 as before, 3 merged into others"
+        "1 pattern added, 0 updated, 2 unchanged, 3 merged into others"
     )
 
 
@@ -229,19 +230,30 @@ def test_the_owner_of_the_session_commits(repository, session):
 
 def test_the_wrong_table_is_told(session, transactions):
     found = detect_anomalies(transactions)
-    with pytest.raises(ArgumentError, match="belong in 'anomaly_patterns', not 'fraud_patterns'"):
+    with pytest.raises(
+        ArgumentError, match="patterns of 'fraud_patterns'; got patterns of 'anomaly"
+    ):
         FraudPatternRepository(session).upsert(found)
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (pl.DataFrame({"pattern_type": ["a"]}), "must be the result of detect_patterns"),
-        (7, "must be the result of detect_patterns"),
-        (frame(pattern("T1", 1, 2) | {"characteristics": "{}"}), "Pattern 0 does not state"),
-        (frame(pattern("T1", 1, 2) | {"characteristics": "no JSON"}), "Pattern 0 does not state"),
-        (frame(pattern("T1", 1, 2) | {"last_detected": None}), "Pattern 0 does not state"),
-        (frame(pattern("T1", 1, 2, customers="")), "Pattern 0 does not state"),
+        (pl.DataFrame({"pattern_type": ["a"]}), "`detected` must be a result of detect_patterns"),
+        (7, "`detected` must be a result of detect_patterns"),
+        (
+            frame(pattern("T1", 1, 2) | {"characteristics": "{}"}),
+            "Pattern 0 must have subjects and a period",
+        ),
+        (
+            frame(pattern("T1", 1, 2) | {"characteristics": "no JSON"}),
+            "Pattern 0 must have subjects and a period",
+        ),
+        (
+            frame(pattern("T1", 1, 2) | {"last_detected": None}),
+            "Pattern 0 must have subjects and a period",
+        ),
+        (frame(pattern("T1", 1, 2, customers="")), "Pattern 0 must have subjects and a period"),
     ],
 )
 def test_what_is_no_detection_is_told(repository, given, words):

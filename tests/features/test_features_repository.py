@@ -23,7 +23,7 @@ from synfin_analytics import (
     read_df,
     simulate,
 )
-from synfin_analytics.repositories import _features as engineering
+from synfin_analytics.repositories import ml_features
 
 DOCS = Path(__file__).parents[2] / "docs" / "guide" / "features.md"
 DAYS = 21
@@ -71,7 +71,7 @@ def test_a_delay_stands_in_for_labels_without_a_moment(world, repository):
 
 def test_dates_are_their_midnights_and_the_end_is_excluded(world, repository):
     day = world.transactions["timestamp"].min().date() + dt.timedelta(days=3)
-    report = repository.engineer(day, day + dt.timedelta(days=1))
+    report = repository.engineer(start=day, end=day + dt.timedelta(days=1))
     assert report.inserted == (world.transactions["timestamp"].dt.date() == day).sum() > 1
 
 
@@ -79,20 +79,20 @@ def test_days_that_add_their_own_come_to_the_same(world, repository):
     first = world.transactions["timestamp"].min().date()
     midnight = dt.datetime.combine(first, dt.time(), dt.UTC)
     ends = [None, *(midnight + dt.timedelta(days=days) for days in range(4, DAYS, 4)), None]
-    reports = [repository.engineer(start, end) for start, end in pairwise(ends)]
+    reports = [repository.engineer(start=start, end=end) for start, end in pairwise(ends)]
     assert sum(report.inserted for report in reports) == len(world.transactions)
     assert_frame_equal(stored(repository), of_frames(world), check_exact=True)
 
 
 def test_parts_of_a_long_period_come_to_the_same(world, repository, monkeypatch):
-    monkeypatch.setattr(engineering, "MOST_ROWS", 100)
+    monkeypatch.setattr(ml_features, "MAX_ROWS", 100)
     assert repository.engineer().inserted == len(world.transactions)
     assert_frame_equal(stored(repository), of_frames(world), check_exact=True)
 
 
 def test_of_the_past_only_the_rows_of_those_concerned_are_read(world, repository):
     last = world.transactions["timestamp"].max() - dt.timedelta(hours=3)
-    query = engineering._history(["transaction_id"], last, None)
+    query = ml_features._with_history(["transaction_id"], (last, None))
     read = read_df(query, session=repository.session, output="polars")
     new = world.transactions.filter(pl.col("timestamp") >= last)
     concerned = world.transactions.filter(
@@ -127,7 +127,7 @@ def test_what_waits_in_the_session_is_there_too(world, repository):
 
 
 def test_a_part_that_fails_takes_the_others_back(world, repository, monkeypatch):
-    monkeypatch.setattr(engineering, "MOST_ROWS", 100)
+    monkeypatch.setattr(ml_features, "MAX_ROWS", 100)
     last = world.transactions.sort("timestamp")["transaction_id"][-1]
     repository.session.execute(
         text(f"ALTER TABLE ml_features ADD CONSTRAINT odd CHECK (transaction_id <> '{last}')")

@@ -336,7 +336,7 @@ def test_predictions_without_a_score_are_counted_and_refused(repository, frame, 
     )
     load_df(blind, "model_predictions", manager=manager)
 
-    with pytest.raises(ArgumentError, match=rf"{len(blind)} predictions .* no fraud_pro"):
+    with pytest.raises(ArgumentError, match=rf"{len(blind)} labelled predictions .* no fraud_pro"):
         repository.evaluate("rules", "1")
 
 
@@ -348,5 +348,5 @@ def test_a_model_without_predictions_is_named_with_the_nearest(repository):
 def test_a_column_that_transactions_lack_is_named_with_the_nearest(repository):
     with pytest.raises(NotFoundError, match="channel"):
         repository.evaluate("forest", "1.0", by="chanel")
-    with pytest.raises(ArgumentError, match="must hold times"):
+    with pytest.raises(ArgumentError, match="must contain timestamps"):
         repository.evaluate("forest", "1.0").precision_at_k(3, day="channel")

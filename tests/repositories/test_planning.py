@@ -12,7 +12,7 @@ from synfin_analytics._core.frequency import Period
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.io.load import load_df
 from synfin_analytics.repositories import TransactionRepository
-from synfin_analytics.repositories._query_settings import BY_SLICE, planned, slices
+from synfin_analytics.repositories._query_settings import BY_SLICE, query_settings, time_slices
 
 DAYS = [dt.datetime(2026, 3, day, tzinfo=dt.UTC) for day in range(1, 9)]
 
@@ -28,7 +28,7 @@ def put(session, moments) -> None:
 
 
 def sizes(session, every: str, *where) -> list[int]:
-    parts = slices(session, Transaction.timestamp, Period.parse(every), where)
+    parts = time_slices(session, Transaction.timestamp, Period.parse(every), where)
     counted = select(func.count()).select_from(Transaction)
     return [session.execute(counted.where(*where, *part)).scalar_one() for part in parts]
 
@@ -68,7 +68,7 @@ def test_settings_of_a_query_do_not_outlast_it(session):
         return session.execute(select(func.current_setting(name))).scalar_one()
 
     before = setting()
-    with planned(session, BY_SLICE):
+    with query_settings(session, BY_SLICE):
         assert setting() == "8"
     assert setting() == before
     TransactionRepository(session).fraud_rate(every="1d")

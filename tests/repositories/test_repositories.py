@@ -246,7 +246,7 @@ def test_a_key_that_exists_is_refused_and_the_session_stays_usable(session, pare
     repository = TransactionRepository(session)
     repository.create(**a_transaction())
     with pytest.raises(
-        InvalidDataError, match="transaction_id: another row has this key"
+        InvalidDataError, match="transaction_id: another row already has this key"
     ) as caught:
         repository.create(**a_transaction())
     assert caught.value.columns == ("transaction_id",)

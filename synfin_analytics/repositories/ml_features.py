@@ -1,0 +1,188 @@
+"""Engineered features: computed from the transactions in the database and stored there."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+from typing import TYPE_CHECKING, TypeAlias
+
+from sqlalchemy import func, or_, select
+
+from synfin_analytics._core.dates import half_open
+from synfin_analytics._core.frequency import read_delay
+from synfin_analytics.database.models import Customer, Merchant, MLFeatures, Transaction
+from synfin_analytics.features import INPUT_COLUMNS, engineer_features
+from synfin_analytics.io.load import load_df
+from synfin_analytics.io.load.report import LoadReport
+from synfin_analytics.io.read import read_df
+from synfin_analytics.repositories._errors import savepoint
+from synfin_analytics.repositories.base import BaseRepository, RowsT
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Sequence
+
+    import polars as pl
+    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy.orm import Session
+
+    from synfin_analytics._core.dates import Bound
+    from synfin_analytics.database.models import Base
+
+    Period: TypeAlias = tuple[dt.datetime | None, dt.datetime | None]
+
+#: Rows whose features are in memory at a time, 0.5 kB each; their history needs as much again.
+MAX_ROWS = 2_000_000
+
+
+class MLFeaturesRepository(BaseRepository[MLFeatures, RowsT]):
+    """Engineered features, one row per transaction.
+
+    See :class:`BaseRepository` for the parameters and the common methods.
+
+    Examples
+    --------
+    >>> from synfin_analytics import get_db_manager, get_db_session
+    >>> get_db_manager().create_all_tables()
+    >>> with get_db_session() as session:
+    ...     MLFeaturesRepository(session).count()
+    0
+    """
+
+    model = MLFeatures
+
+    def get_by_transaction_id(self, transaction_id: str) -> MLFeatures | None:
+        """Return the features of a transaction.
+
+        Examples
+        --------
+        >>> from synfin_analytics import get_db_session
+        >>> with get_db_session() as session:
+        ...     MLFeaturesRepository(session).get_by_transaction_id("no such id") is None
+        True
+        """
+        return self._find(transaction_id=transaction_id)
+
+    def engineer(
+        self,
+        *,
+        label_delay: str | dt.timedelta | None = None,
+        start: Bound = None,
+        end: Bound = None,
+    ) -> LoadReport:
+        """Compute the features of the transactions in the database and store them.
+
+        Existing features are replaced. All of it is one savepoint of the session's transaction; a
+        long period is processed in parts, which does not change the result.
+
+        Parameters
+        ----------
+        label_delay
+            Default: each label became known at ``label_available_at``, or immediately where that is
+            NULL. A duration such as ``"7d"`` ignores that column, and each label becomes known that
+            long after its transaction.
+        start, end
+            Only features of transactions at or after ``start`` and before ``end``; a date without
+            a time is its midnight UTC. All earlier transactions are their history, so that each day
+            adds its own.
+
+        Returns
+        -------
+        LoadReport
+            Numbers of inserted and updated rows.
+
+        Raises
+        ------
+        ArgumentError
+            ``end`` is not later than ``start``, or the delay is negative.
+
+        See Also
+        --------
+        synfin_analytics.engineer_features : The same for DataFrames.
+
+        Examples
+        --------
+        >>> from synfin_analytics import get_db_session
+        >>> with get_db_session() as session:
+        ...     features = MLFeaturesRepository(session)
+        ...     features.engineer(start="1999-01-01", end="1999-02-01").inserted
+        0
+        """
+        period = half_open(start, end)
+        delay = None if label_delay is None else read_delay(label_delay, "label_delay")
+        self._flush()
+        with savepoint(self.session):
+            return _engineer(self.session, period, delay)
+
+
+def _engineer(session: Session, period: Period, label_delay: dt.timedelta | None) -> LoadReport:
+    started = time.perf_counter()
+    customers = _read_columns(session, Customer, INPUT_COLUMNS["customers"])
+    merchants = _read_columns(session, Merchant, INPUT_COLUMNS["merchants"])
+    columns, delay = [*INPUT_COLUMNS["transactions"]], {}
+    if label_delay is not None:
+        columns.remove("label_available_at")
+        delay = {"label_delay": label_delay}
+    reports = []
+    for start, end in _parts(session, period):
+        transactions = read_df(
+            _with_history(columns, (start, end)), session=session, output="polars"
+        )
+        features = engineer_features(
+            transactions, customers, merchants, start=start, end=end, **delay
+        )
+        reports.append(load_df(features, MLFeatures, on_conflict="update", session=session))
+    return LoadReport(
+        table=reports[0].table,
+        inserted=sum(report.inserted for report in reports),
+        updated=sum(report.updated for report in reports),
+        skipped=0,
+        rejected=reports[0].rejected,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _parts(session: Session, period: Period) -> list[Period]:
+    """Divide the period into parts of similar size, none with more than ``MAX_ROWS`` rows."""
+    conditions = _within(period)
+    n = session.execute(
+        select(func.count()).select_from(Transaction).where(*conditions)
+    ).scalar_one()
+    n_parts = -(-n // MAX_ROWS)
+    quantiles = [part / n_parts for part in range(1, n_parts)]
+    cuts: list[dt.datetime] = []
+    if quantiles:
+        cut = func.percentile_disc(quantiles).within_group(Transaction.timestamp.asc())
+        cuts = session.execute(select(cut).where(*conditions)).scalar_one()
+    start, end = period
+    return list(pairwise([start, *dict.fromkeys(cuts), end]))
+
+
+def _within(period: Period) -> list[ColumnElement[bool]]:
+    start, end = period
+    conditions: list[ColumnElement[bool]] = []
+    if start is not None:
+        conditions.append(Transaction.timestamp >= start)
+    if end is not None:
+        conditions.append(Transaction.timestamp < end)
+    return conditions
+
+
+def _with_history(columns: Sequence[str], period: Period) -> Select[tuple[object, ...]]:
+    """Transactions of a period, and all earlier ones of their customers and merchants."""
+    start, end = period
+    query = select(*(Transaction.__table__.c[name] for name in columns)).where(
+        *_within((None, end))
+    )
+    if start is None:
+        return query
+    same_parties = (
+        key.in_(select(key).where(*_within(period)))
+        for key in (Transaction.customer_id, Transaction.merchant_id)
+    )
+    return query.where(or_(Transaction.timestamp >= start, *same_parties))
+
+
+def _read_columns(session: Session, model: type[Base], columns: Sequence[str]) -> pl.DataFrame:
+    query = select(*(model.__table__.c[name] for name in columns))
+    return read_df(query, session=session, output="polars")

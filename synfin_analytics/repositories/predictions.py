@@ -1,0 +1,400 @@
+"""Predictions of models, and their evaluation inside PostgreSQL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict, overload
+
+from sqlalchemy import func, select
+
+from synfin_analytics._core.arguments import check_string, format_value
+from synfin_analytics.database.models import ModelPrediction
+from synfin_analytics.exceptions import ArgumentError, NotFoundError, SynfinError
+from synfin_analytics.metrics._resampled import Options
+from synfin_analytics.metrics._scored import split_counts
+from synfin_analytics.metrics.by_group import GroupedEvaluation, check_groups, grouped
+from synfin_analytics.metrics.comparison import DEFAULT, Comparison, compare
+from synfin_analytics.metrics.confusion import Confusion
+from synfin_analytics.metrics.evaluation import Evaluation
+from synfin_analytics.metrics.proportions import IntervalMethod, check_interval
+from synfin_analytics.metrics.threshold import Threshold, as_threshold
+from synfin_analytics.repositories._prediction_counts import ScoredPredictions
+from synfin_analytics.repositories.base import BaseRepository, RowsT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from synfin_analytics._core.dates import Bound
+
+
+class ModelPerformance(TypedDict):
+    """Counts and rates of a model's predictions.
+
+    Attributes
+    ----------
+    accuracy, precision, recall
+        Rates; NaN where they are undefined.
+    true_positives, false_positives, false_negatives, true_negatives
+        Counts of labelled predictions.
+    evaluated
+        Number of labelled predictions.
+    without_ground_truth
+        Number of predictions that are left out because they have no label.
+    """
+
+    accuracy: float
+    precision: float
+    recall: float
+    true_positives: int
+    false_positives: int
+    false_negatives: int
+    true_negatives: int
+    evaluated: int
+    without_ground_truth: int
+
+
+class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
+    """Predictions of models, and their evaluation.
+
+    See :class:`BaseRepository` for the parameters and the common methods.
+
+    Examples
+    --------
+    >>> from synfin_analytics import get_db_manager, get_db_session
+    >>> get_db_manager().create_all_tables()
+    >>> with get_db_session() as session:
+    ...     ModelPredictionRepository(session).get_by_model("forest").empty
+    True
+    """
+
+    model = ModelPrediction
+
+    def get_by_transaction_id(self, transaction_id: str) -> RowsT:
+        """Return the predictions of all models for a transaction, newest first.
+
+        Examples
+        --------
+        >>> from synfin_analytics import get_db_session
+        >>> with get_db_session() as session:
+        ...     len(ModelPredictionRepository(session).get_by_transaction_id("no such id"))
+        0
+        """
+        order = (ModelPrediction.predicted_at.desc(),)
+        return self._select(*self._equals(transaction_id=transaction_id), order=order)
+
+    def get_by_model(
+        self,
+        model_name: str,
+        model_version: str | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> RowsT:
+        """Return the predictions of a model, newest first.
+
+        Parameters
+        ----------
+        model_name
+            Name of the model.
+        model_version
+            Version of the model; all versions by default.
+        limit, offset
+            Maximum number of rows, and number of rows to skip.
+
+        Examples
+        --------
+        >>> from synfin_analytics import get_db_session
+        >>> with get_db_session() as session:
+        ...     len(ModelPredictionRepository(session).get_by_model("forest", "1.0", limit=10))
+        0
+        """
+        values = {"model_name": model_name}
+        if model_version is not None:
+            values["model_version"] = model_version
+        order = (ModelPrediction.predicted_at.desc(),)
+        return self._select(*self._equals(**values), order=order, limit=limit, offset=offset)
+
+    def get_model_performance(self, model_name: str, model_version: str) -> ModelPerformance:
+        """Compute accuracy, precision and recall of one version of a model inside PostgreSQL.
+
+        Parameters
+        ----------
+        model_name, model_version
+            Name and version of the model.
+
+        Returns
+        -------
+        dict
+            ``accuracy``, ``precision``, ``recall`` (NaN where they are undefined);
+            ``true_positives``, ``false_positives``, ``false_negatives``, ``true_negatives``;
+            ``evaluated``, the number of labelled predictions, and ``without_ground_truth``, the
+            number of those left out because they have no label.
+
+        Raises
+        ------
+        NotFoundError
+            There is no prediction of that model and version; the message suggests the nearest one.
+
+        See Also
+        --------
+        confusion : The same counts with intervals and more rates.
+
+        Examples
+        --------
+        >>> from synfin_analytics import get_db_session
+        >>> with get_db_session() as session:
+        ...     ModelPredictionRepository(session).get_model_performance("forest", "1.0")
+        Traceback (most recent call last):
+        synfin_analytics.exceptions.NotFoundError: There is no model 'forest 1.0' in ...
+        """
+        confusion, n_unlabelled = self._count_outcomes(model_name, model_version)
+        return {
+            "accuracy": confusion.accuracy,
+            "precision": confusion.precision,
+            "recall": confusion.recall,
+            "true_positives": confusion.tp,
+            "false_positives": confusion.fp,
+            "false_negatives": confusion.fn,
+            "true_negatives": confusion.tn,
+            "evaluated": confusion.n,
+            "without_ground_truth": n_unlabelled,
+        }
+
+    @overload
+    def evaluate(
+        self,
+        model_name: str,
+        model_version: str,
+        *,
+        threshold: float | Threshold = ...,
+        by: None = ...,
+        amount: bool = ...,
+        interval_method: IntervalMethod = ...,
+        confidence_level: float = ...,
+        start: Bound = ...,
+        end: Bound = ...,
+        common_with: Sequence[tuple[str, str]] = ...,
+    ) -> Evaluation: ...
+    @overload
+    def evaluate(
+        self,
+        model_name: str,
+        model_version: str,
+        *,
+        threshold: float | Threshold = ...,
+        by: str | Sequence[str],
+        amount: bool = ...,
+        interval_method: IntervalMethod = ...,
+        confidence_level: float = ...,
+        start: Bound = ...,
+        end: Bound = ...,
+        common_with: Sequence[tuple[str, str]] = ...,
+    ) -> GroupedEvaluation: ...
+    def evaluate(
+        self,
+        model_name: str,
+        model_version: str,
+        *,
+        threshold: float | Threshold = 0.5,
+        by: str | Sequence[str] | None = None,
+        amount: bool = False,
+        interval_method: IntervalMethod = "wilson",
+        confidence_level: float = 0.95,
+        start: Bound = None,
+        end: Bound = None,
+        common_with: Sequence[tuple[str, str]] = (),
+    ) -> Evaluation | GroupedEvaluation:
+        """Evaluate the scores of one version of a model inside PostgreSQL.
+
+        The result equals that of :func:`synfin_analytics.evaluate` for the same rows, with
+        ``fraud_probability`` as the score and ``ground_truth`` as the label. Only counts leave the
+        database: by score, by day, by card and day, and for a bootstrap by cluster.
+
+        Parameters
+        ----------
+        model_name, model_version
+            Name and version of the model.
+        threshold
+            Scores at or above the threshold are alerts, whatever the column ``prediction`` says.
+        by
+            Column or columns of ``transactions`` to group by.
+        amount
+            Whether to aggregate the transactions' amounts too, for costs.
+        interval_method, confidence_level
+            Method and level of the intervals of proportions.
+        start, end
+            Only transactions at or after ``start`` and before ``end``; a date without a time is its
+            midnight UTC.
+        common_with
+            Names and versions of other models: only transactions that these have scored too, with
+            a label.
+
+        Returns
+        -------
+        Evaluation or GroupedEvaluation
+            The latter with ``by``.
+
+        Raises
+        ------
+        NotFoundError
+            There is no prediction of that model and version, or no such column in
+            ``transactions``.
+        ArgumentError
+            There is no prediction in this range or in common with the other models; or labelled
+            predictions have no ``fraud_probability``.
+
+        Examples
+        --------
+        >>> from synfin_analytics import get_db_session
+        >>> with get_db_session() as session:
+        ...     ModelPredictionRepository(session).evaluate("forest", "1.0", threshold=0.8)
+        Traceback (most recent call last):
+        synfin_analytics.exceptions.NotFoundError: There is no model 'forest 1.0' in ...
+        """
+        check_interval(interval_method, confidence_level)
+        _check_version(model_name, model_version)
+        checked_threshold = as_threshold(threshold)
+        self._flush()
+        rows = ScoredPredictions(
+            self.session, model_name, model_version, start, end, tuple(common_with)
+        )
+        names = () if by is None else check_groups(by)
+        counts, rows = rows.by_score(names, amount=amount)
+        if not len(counts):
+            raise self._no_predictions(model_name, model_version)
+        groups = split_counts(counts, names)
+        if by is not None:
+            return grouped(
+                names, groups, checked_threshold, interval_method, confidence_level, rows
+            )
+        ((_, score_counts),) = groups
+        return Evaluation(score_counts, checked_threshold, interval_method, confidence_level, rows)
+
+    def compare_models(
+        self,
+        models: Sequence[tuple[str, str]],
+        *,
+        threshold: float | Threshold = 0.5,
+        cluster: str | None = None,
+        metrics: Sequence[str] = DEFAULT,
+        n_resamples: int = 1000,
+        seed: int = 0,
+        confidence_level: float = 0.95,
+        k: int = 100,
+        day: str = "timestamp",
+        entity: str = "customer_id",
+        max_fpr: float = 0.01,
+        cost_per_alert: float | None = None,
+        recovery_rate: float = 1.0,
+    ) -> Comparison:
+        """Compare models that scored the same transactions, with intervals of the differences.
+
+        Parameters
+        ----------
+        models
+            Names and versions, such as ``[("forest", "1.0"), ("logit", "1.0")]``. The others are
+            compared with the first.
+        threshold, cluster, metrics, n_resamples, seed, confidence_level
+            As in :func:`synfin_analytics.compare_models`; ``cluster`` is a column of
+            ``transactions``.
+        k, day, entity, max_fpr, cost_per_alert, recovery_rate
+            Parameters of single metrics; ``day`` and ``entity`` are columns of ``transactions``.
+
+        Returns
+        -------
+        Comparison
+            The metrics of each model and their differences.
+
+        Raises
+        ------
+        NotFoundError
+            There is no prediction of a model, no such column, or a metric has no bootstrap.
+        ArgumentError
+            ``models`` is empty, the models have scored different rows, or an argument is out of
+            range.
+
+        Examples
+        --------
+        >>> from synfin_analytics import get_db_session
+        >>> with get_db_session() as session:
+        ...     ModelPredictionRepository(session).compare_models([("forest", "1.0")])
+        Traceback (most recent call last):
+        synfin_analytics.exceptions.NotFoundError: There is no model 'forest 1.0' in ...
+        """
+        if not models or not all(_is_model(model) for model in models):
+            raise ArgumentError(
+                "`models` must be names and versions, such as [('forest', '1.0'), "
+                f"('logit', '1.0')]; got {format_value(models)}."
+            )
+        evaluations = {
+            f"{name} {version}": self.evaluate(
+                name,
+                version,
+                threshold=threshold,
+                confidence_level=confidence_level,
+                amount="cost" in metrics,
+            )
+            for name, version in models
+        }
+        options = Options(k, day, entity, max_fpr, cost_per_alert, recovery_rate)
+        return compare(
+            evaluations,
+            cluster=cluster,
+            metrics=metrics,
+            n_resamples=n_resamples,
+            seed=seed,
+            options=options,
+        )
+
+    def confusion(self, model_name: str, model_version: str) -> Confusion:
+        """Return the confusion matrix of one version of a model, for its labelled predictions.
+
+        Examples
+        --------
+        >>> from synfin_analytics import get_db_session
+        >>> with get_db_session() as session:
+        ...     ModelPredictionRepository(session).confusion("forest", "1.0")
+        Traceback (most recent call last):
+        synfin_analytics.exceptions.NotFoundError: There is no model 'forest 1.0' in ...
+        """
+        return self._count_outcomes(model_name, model_version)[0]
+
+    def _count_outcomes(self, model_name: str, model_version: str) -> tuple[Confusion, int]:
+        _check_version(model_name, model_version)
+        self._flush()
+        alert, fraud = ModelPrediction.prediction, ModelPrediction.ground_truth
+        counts = self.session.execute(
+            select(
+                func.count().filter(alert & fraud).label("tp"),
+                func.count().filter(alert & ~fraud).label("fp"),
+                func.count().filter(~alert & fraud).label("fn"),
+                func.count().filter(~alert & ~fraud).label("tn"),
+                func.count().filter(fraud.is_(None)).label("unlabelled"),
+            ).where(*self._equals(model_name=model_name, model_version=model_version))
+        ).one()
+        confusion = Confusion(counts.tp, counts.fp, counts.fn, counts.tn)
+        if not confusion.n and not counts.unlabelled:
+            raise self._no_predictions(model_name, model_version)
+        return confusion, int(counts.unlabelled)
+
+    def _no_predictions(self, model_name: str, model_version: str) -> SynfinError:
+        versions = select(ModelPrediction.model_name, ModelPrediction.model_version).distinct()
+        models = [f"{name} {version}" for name, version in self.session.execute(versions)]
+        model = f"{model_name} {model_version}"
+        if model in models:
+            return ArgumentError(
+                f"There is no prediction of {model} within this range of dates (or, where models "
+                "are compared, for the same labelled transactions)."
+            )
+        return NotFoundError("model", model, models or ["none"], where="'model_predictions'")
+
+
+def _check_version(model_name: object, model_version: object) -> None:
+    check_string(model_name, "model_name")
+    check_string(model_version, "model_version", example="1.0")
+
+
+def _is_model(model: object) -> bool:
+    return (
+        isinstance(model, tuple | list)
+        and len(model) == 2
+        and all(isinstance(part, str) for part in model)
+    )
