@@ -442,7 +442,8 @@ class BaseRepository(Generic[ModelT, RowsT]):
         others = self._other_tables(select(self._key, expression))
         if others:
             raise ArgumentError(
-                f"`order_by` must be columns of the table {self._table.name!r}; got one of {others}."
+                f"`order_by` must be columns of the table {self._table.name!r}; got one of "
+                f"{others}."
             )
         return expression
 

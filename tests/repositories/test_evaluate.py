@@ -80,7 +80,7 @@ def test_the_counts_are_those_of_the_frame(repository, frame, model):
 
     for array in ("score", "transactions", "frauds", "amount", "fraud_amount"):
         assert np.array_equal(getattr(found.counts, array), getattr(expected.counts, array)), array
-    assert found.unlabelled == expected.n_unlabelled > 0
+    assert found.n_unlabelled == expected.n_unlabelled > 0
     assert found.summary().equals(expected.summary())
 
 
@@ -128,7 +128,7 @@ def test_a_range_of_dates_is_that_of_the_transactions(repository, frame):
 
     assert 0 < found.n < frame["is_fraud"].count()
     assert found.summary().equals(expected.summary())
-    assert found.unlabelled == expected.n_unlabelled
+    assert found.n_unlabelled == expected.n_unlabelled
     assert found.precision_at_k(3).daily.equals(expected.precision_at_k(3).daily)
     assert found.card_precision_at_k(3).daily.equals(expected.card_precision_at_k(3).daily)
     cluster = found.bootstrap("recall", n_resamples=20)
