@@ -305,7 +305,7 @@ def test_every_finding_shows_its_number(report, page):
 def test_sentences_say_what_the_counts_are(report, expected):
     first, second, *_ = report.summary_text()
     of = expected.confusion
-    assert first.startswith(f"It found {of.tp} of {expected.frauds} frauds (95% interval ")
+    assert first.startswith(f"It found {of.tp} of {expected.n_frauds} frauds (95% interval ")
     assert second.startswith(f"Of its {expected.alerts} alerts {of.tp} were fraud")
 
 
