@@ -89,7 +89,7 @@ def side_by_side(sets: TimeSplit[pl.DataFrame], names: dict[str, list[str]], dra
         for metric in METRICS:
             of = {which: drawn(result, metric, draws) for which, result in results.items()}
             one, other = of.values()
-            apart = other.minus(one)
+            apart = other.difference(one)
             cells = "".join(
                 f"{each.value:{sign}.3f} ({each.low:{sign}.3f} to {each.high:{sign}.3f})".rjust(
                     width
@@ -103,7 +103,7 @@ def other_weeks(rows: pl.DataFrame, names: dict[str, list[str]], folds: int) -> 
     """The same on the last weeks of the file: how often 69 are better, and by how much."""
     name, make = next(boosted())
     found = []
-    for sets in prequential_folds(rows, folds, "7d", "7d", "7d"):
+    for sets in prequential_folds(rows, folds, train="7d", label_delay="7d", test="7d"):
         line = []
         for inputs in names.values():
             model = fitted(make, sets, inputs)

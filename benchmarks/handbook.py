@@ -132,7 +132,7 @@ def add_features(rows: pl.DataFrame) -> pl.DataFrame:
 
 def split(rows: pl.DataFrame) -> TimeSplit[pl.DataFrame]:
     """Seven days each of training, delay and test; cards known to be compromised left out."""
-    return time_split(rows, "7d", "7d", "7d", start=START)
+    return time_split(rows, train="7d", label_delay="7d", test="7d", start=START)
 
 
 def sizes(sets: TimeSplit[pl.DataFrame]) -> tuple[tuple[int, int], ...]:

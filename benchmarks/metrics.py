@@ -98,13 +98,13 @@ class Peer:
 
 
 def counts_and_curve(job: Job) -> Run:
-    from synfin_analytics.metrics._scores import ScoreCounts
+    from synfin_analytics.metrics._score_counts import ScoreCounts
     from synfin_analytics.metrics.curve import Curve
 
     score, fraud = job.scores()
 
     def run() -> Figures:
-        curve = Curve(ScoreCounts.of(score, fraud))
+        curve = Curve(ScoreCounts.from_arrays(score, fraud))
         return {
             "areas": np.array([curve.roc_auc, curve.average_precision]),
             "precision": curve.tp / curve.alerts,
@@ -162,14 +162,14 @@ def bootstrap(job: Job) -> Run:
 def sklearn_draws(job: Job) -> Run:
     from sklearn.metrics import roc_auc_score
 
-    from synfin_analytics.metrics.bootstrap import weights
+    from synfin_analytics.metrics.bootstrap import draw_weights
 
     frame = job.frame()
     score, fraud = frame["fraud_probability"].to_numpy(), frame["is_fraud"].to_numpy()
     names, codes = np.unique(frame["customer_id"].to_numpy(), return_inverse=True)
 
     def run() -> Figures:
-        drawn = weights(len(names), SAMPLED, 0, 1)
+        drawn = draw_weights(len(names), SAMPLED, 0, 1)
         areas = [roc_auc_score(fraud, score, sample_weight=one[codes, 0]) for one in drawn]
         return {"draws": np.array(areas)}
 

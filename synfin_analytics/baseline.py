@@ -18,7 +18,7 @@ import polars as pl
 from synfin_analytics._core.arguments import format_value
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.formatting import format_date, format_decimal, pluralize
-from synfin_analytics._core.frequency import read_delay
+from synfin_analytics._core.frequency import parse_duration
 from synfin_analytics._core.grouped import factorize
 from synfin_analytics._core.html import table_html
 from synfin_analytics._core.output import from_polars
@@ -214,7 +214,7 @@ def fit_baseline(
     >>> model.predictions.columns[:4]
     ['transaction_id', 'model_name', 'model_version', 'prediction']
     """
-    delay = read_delay(label_delay, "label_delay")
+    delay = parse_duration(label_delay, "label_delay")
     if not isinstance(train_fraction, float | int) or not 0 < train_fraction < 1:
         raise ArgumentError(
             f"`train_fraction` must be between 0 and 1; got {format_value(train_fraction)}."

@@ -51,7 +51,6 @@ CYCLES = {
             "database.models.transactions",
         }
     ),
-    frozenset({"metrics._summary", "metrics.by_group", "metrics.evaluation"}),
     frozenset(
         {
             "reports._model_caveats",

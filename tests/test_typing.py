@@ -24,8 +24,8 @@ evaluate(frame).reccall
 """
 REVEALED = [
     "synfin_analytics.metrics.evaluation.Evaluation",
-    "synfin_analytics.metrics.by_group.GroupedEvaluation",
-    "synfin_analytics.metrics.by_group.GroupedEvaluation",
+    "synfin_analytics.metrics.evaluation.GroupedEvaluation",
+    "synfin_analytics.metrics.evaluation.GroupedEvaluation",
     "pandas.core.frame.DataFrame",
     "polars.dataframe.frame.DataFrame",
 ]

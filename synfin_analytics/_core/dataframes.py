@@ -39,6 +39,26 @@ _SET_UTC = {
 # -- Frames ----------------------------------------------------------------------------------------
 
 
+def is_frame(value: object) -> bool:
+    """Whether a value is a DataFrame of any engine, possibly with repeated column names.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> is_frame(pl.DataFrame()), is_frame(pl.Series([1.5])), is_frame([1.5])
+    (True, False, False)
+    """
+    if nw.dependencies.is_dask_dataframe(value):
+        return True
+    try:
+        nw.from_native(value)  # type: ignore[call-overload]
+    except nw.exceptions.DuplicateError:
+        return True
+    except TypeError:
+        return False
+    return True
+
+
 def open_frame(df: Any, caller: str) -> Frame:
     """Wrap a frame of any engine except Dask.
 

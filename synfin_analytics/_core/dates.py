@@ -1,21 +1,23 @@
 """Dates and times as arguments: one parser for the bounds of every range.
 
-Ranges are half-open (:func:`half_open`): ``start <= timestamp < end``, and a date without a time is
-its midnight UTC. Only ``start_date`` and ``end_date`` of the repositories' ``get_*`` methods are
-closed at both ends (:func:`closed`).
+Ranges are half-open (:func:`parse_range`): ``start <= timestamp < end``, and a date without a time
+is its midnight UTC. Only ``start_date`` and ``end_date`` of the repositories' ``get_*`` methods are
+closed at both ends (:func:`parse_closed_range`).
 """
 
 from __future__ import annotations
 
 import datetime as dt
+from typing import overload
 
+from synfin_analytics._core.arguments import format_value
 from synfin_analytics.exceptions import ArgumentError
 
 Bound = dt.datetime | dt.date | str | None
 _DATE_LENGTH = len("2026-01-31")
 
 
-def half_open(
+def parse_range(
     start: Bound, end: Bound, names: tuple[str, str] = ("start", "end")
 ) -> tuple[dt.datetime | None, dt.datetime | None]:
     """Parse a range that includes its start and excludes its end; None leaves a side open.
@@ -35,20 +37,20 @@ def half_open(
 
     Examples
     --------
-    >>> start, end = half_open(dt.date(2026, 1, 1), "2026-02-01")
+    >>> start, end = parse_range(dt.date(2026, 1, 1), "2026-02-01")
     >>> end.isoformat()
     '2026-02-01T00:00:00+00:00'
     """
-    first, after = moment_of(start, names[0]), moment_of(end, names[1])
+    first, after = parse_time(start, names[0]), parse_time(end, names[1])
     if first is not None and after is not None and first >= after:
         raise ArgumentError(
             f"`{names[1]}` must be later than `{names[0]}`; "
-            f"got {names[0]}={_text(start)}, {names[1]}={_text(end)}."
+            f"got {names[0]}={_format(start)}, {names[1]}={_format(end)}."
         )
     return first, after
 
 
-def closed(
+def parse_closed_range(
     start_date: Bound, end_date: Bound, names: tuple[str, str] = ("start_date", "end_date")
 ) -> tuple[dt.datetime | None, dt.datetime | None]:
     """Parse a range that includes both its ends, and return it as a half-open one.
@@ -58,7 +60,7 @@ def closed(
     Parameters
     ----------
     start_date, end_date, names
-        As for :func:`half_open`.
+        As for :func:`parse_range`.
 
     Raises
     ------
@@ -68,11 +70,11 @@ def closed(
     Examples
     --------
     >>> for end_date in ("2026-01-31", "2026-01-31T12:00"):
-    ...     print(closed("2026-01-01", end_date)[1])
+    ...     print(parse_closed_range("2026-01-01", end_date)[1])
     2026-02-01 00:00:00+00:00
     2026-01-31 12:00:00.000001+00:00
     """
-    first, last = moment_of(start_date, names[0]), moment_of(end_date, names[1])
+    first, last = parse_time(start_date, names[0]), parse_time(end_date, names[1])
     if last is None:
         return first, None
     whole_day = isinstance(end_date, str) and len(end_date) <= _DATE_LENGTH
@@ -84,44 +86,59 @@ def closed(
     if first is not None and first >= after:
         raise ArgumentError(
             f"`{names[1]}` must not be earlier than `{names[0]}`; "
-            f"got {names[0]}={_text(start_date)}, {names[1]}={_text(end_date)}."
+            f"got {names[0]}={_format(start_date)}, {names[1]}={_format(end_date)}."
         )
     return first, after
 
 
-def moment_of(bound: Bound, name: str, *, day: int = 0) -> dt.datetime | None:
-    """Return the moment of a bound in UTC; for a date without a time, ``day`` days later.
+@overload
+def parse_time(value: dt.date | str, name: str) -> dt.datetime: ...
+@overload
+def parse_time(value: Bound, name: str) -> dt.datetime | None: ...
+def parse_time(value: Bound, name: str) -> dt.datetime | None:
+    """Parse a date, which is its midnight, or a datetime; None stays None.
 
-    ``name`` is the name of the caller's argument. The last day of the calendar has no day after
-    it: such an end is None, an open one.
+    Parameters
+    ----------
+    value
+        A date or datetime, as an object or an ISO 8601 string; without a time zone it is UTC.
+    name
+        Name of the caller's argument, for the message.
+
+    Returns
+    -------
+    datetime.datetime
+        In UTC.
+
+    Raises
+    ------
+    ArgumentError
+        ``value`` is neither a date nor a datetime.
+
+    Examples
+    --------
+    >>> parse_time("2026-01-31T12:00+01:00", "start").isoformat()
+    '2026-01-31T11:00:00+00:00'
     """
-    if isinstance(bound, str):
-        text = bound
-        try:
-            bound = (
-                dt.date.fromisoformat(text)
-                if len(text) <= _DATE_LENGTH
-                else dt.datetime.fromisoformat(text)
-            )
-        except ValueError:
-            raise ArgumentError(
-                f"`{name}` must be a date or a time, as '2026-01-31' or '2026-01-31T12:00'; "
-                f"got {text!r}."
-            ) from None
-    if bound is None:
+    if value is None:
         return None
-    if isinstance(bound, dt.datetime):
-        if bound != bound:  # pandas' NaT is a datetime
-            raise ArgumentError(
-                f"`{name}` must be a date or a time; got NaT. Leave it out for no limit."
-            )
-        return bound.replace(tzinfo=dt.UTC) if bound.tzinfo is None else bound
-    if not isinstance(bound, dt.date):
-        raise ArgumentError(f"`{name}` must be a date or a datetime; got {type(bound).__name__}.")
-    if day and bound > dt.date.max - dt.timedelta(days=day):
-        return None
-    return dt.datetime.combine(bound + dt.timedelta(days=day), dt.time(), dt.UTC)
+    try:
+        time = value
+        if isinstance(time, str):
+            date_only = len(time) <= _DATE_LENGTH
+            time = dt.date.fromisoformat(time) if date_only else dt.datetime.fromisoformat(time)
+        if not isinstance(time, dt.datetime):
+            time = dt.datetime.combine(time, dt.time())
+        if time == time:  # false for NaT, which pandas takes for a datetime
+            in_utc = time.replace(tzinfo=dt.UTC) if time.tzinfo is None else time
+            return in_utc.astimezone(dt.UTC)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise ArgumentError(
+        f"`{name}` must be a date or a time, such as '2026-01-31' or '2026-01-31T12:00'; got "
+        f"{'NaT' if type(value).__name__ == 'NaTType' else format_value(value)}."
+    )
 
 
-def _text(bound: Bound) -> str:
+def _format(bound: Bound) -> str:
     return bound.isoformat() if isinstance(bound, dt.date) else str(bound)

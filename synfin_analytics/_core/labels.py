@@ -58,11 +58,24 @@ def check_labels(labels: NDArray[np.float64], name: str) -> None:
     check_n_invalid_labels(int((~np.isnan(labels) & (labels != 0) & (labels != 1)).sum()), name)
 
 
-def check_n_invalid_labels(n_invalid: int, name: str) -> None:
-    """Raise an ArgumentError unless the number of invalid labels is 0."""
+def check_n_invalid_labels(
+    n_invalid: int, name: str, *, first_row: int | None = None, described: str = "Column {!r}"
+) -> None:
+    """Raise an ArgumentError unless the number of invalid labels is 0.
+
+    Parameters
+    ----------
+    n_invalid
+        Number of invalid labels.
+    name, described
+        Name of the column, and how the message refers to it.
+    first_row
+        The first of them, if it is known.
+    """
     if n_invalid:
         rows = "1 row holds" if n_invalid == 1 else f"{n_invalid:,} rows hold"
+        first = "" if first_row is None else f" (the first is row {first_row:,})"
         raise ArgumentError(
-            f"Column {name!r} must be a label (true or false, 1 or 0, or missing); "
-            f"{rows} another value."
+            f"{described.format(name)} must be a label (true or false, 1 or 0, or missing); {rows} "
+            f"another value{first}."
         )

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import pyarrow as pa
 
-from synfin_analytics._core.dates import Bound, half_open
-from synfin_analytics._core.frequency import read_delay
+from synfin_analytics._core.dates import Bound, parse_range
+from synfin_analytics._core.frequency import parse_duration
 from synfin_analytics._core.validation.spec import spec_of
 from synfin_analytics.database.models import MLFeatures
 from synfin_analytics.features._calendar import calendar_features
@@ -153,8 +153,8 @@ def engineer_features(
     >>> features["customer_prior_fraud_count"].to_list()  # labels take 7 days
     [None, None, 1]
     """
-    delay = read_delay(label_delay, "label_delay") // dt.timedelta(microseconds=1)
-    first, after = (_to_numpy(bound) for bound in half_open(start, end))
+    delay = parse_duration(label_delay, "label_delay") // dt.timedelta(microseconds=1)
+    first, after = (_to_numpy(bound) for bound in parse_range(start, end))
     rows = collect_columns(df, REQUIRED, OPTIONAL, "transactions", "engineer_features")
     payments = Payments.from_frames(
         rows, customers, merchants, label_delay=delay, start=first, end=after

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from synfin_analytics._core.arguments import check_column_name
 from synfin_analytics._core.arithmetic import ratio
-from synfin_analytics._core.frequency import Period, read_delay
+from synfin_analytics._core.frequency import Period, parse_duration
 from synfin_analytics._core.grouped import factorize
 from synfin_analytics._core.rolling import Amounts, GroupedRolling
 from synfin_analytics._core.validation.spec import spec_of
@@ -133,8 +133,8 @@ def window_features(
     frame = coerce_columns(rows, Transaction, names)
     several = isinstance(windows, Iterable) and not isinstance(windows, str)
     labels: list[Any] = list(windows) if several else [windows]
-    lengths = {label: Period.fixed(label, "windows").duration for label in labels}
-    window_lag = read_delay(lag, "lag")
+    lengths = {label: Period.parse_fixed(label, "windows").duration for label in labels}
+    window_lag = parse_duration(lag, "lag")
     rolling, has_key = _rolling(frame, by)
     integers, units_per_one = _as_integers(frame[value])
     present = frame[value].is_not_null().to_numpy()
@@ -225,7 +225,7 @@ def handbook_features(
     rows = collect_columns(df, names, (), "transactions", "handbook_features")
     frame = coerce_columns(rows, Transaction, names)
     timestamps = frame["timestamp"].to_physical().to_numpy()
-    delay = read_delay(label_delay, "label_delay")
+    delay = parse_duration(label_delay, "label_delay")
     units, units_per_one = _as_integers(frame["amount"])
     is_fraud, _ = _as_integers(frame["is_fraud"])
     (customers, _), (terminals, _) = _rolling(frame, "customer_id"), _rolling(frame, terminal)
@@ -234,7 +234,7 @@ def handbook_features(
         "night": pa.array(hour_of_day(timestamps) <= _LAST_HOUR_OF_NIGHT),
     }
     for label in _HANDBOOK_WINDOWS:
-        length = Period.fixed(label, "windows").duration
+        length = Period.parse_fixed(label, "windows").duration
         own, seen = customers.window(length), terminals.window(length, lag=delay)
         count = seen.count()
         columns[f"customer_count_{label}"] = pa.array(own.count())

@@ -1,31 +1,42 @@
-"""Fraud rates and the evaluation of models: pure functions of frames and counts.
+"""Fraud rates and the evaluation of models, computed from counts.
 
-Each number has one definition, whatever the engine that counted.
+Each engine aggregates counts; one implementation turns counts into metrics.
 """
 
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics.metrics.bootstrap import Bootstrap
-from synfin_analytics.metrics.by_group import GroupedEvaluation
 from synfin_analytics.metrics.comparison import Comparison, compare_models
 from synfin_analytics.metrics.confusion import Confusion
-from synfin_analytics.metrics.evaluation import Evaluation, evaluate
+from synfin_analytics.metrics.cost import cost_curve
+from synfin_analytics.metrics.curve import Curve
+from synfin_analytics.metrics.evaluation import (
+    Evaluation,
+    GroupComparison,
+    GroupedEvaluation,
+    GroupValue,
+    Threshold,
+    evaluate,
+)
 from synfin_analytics.metrics.fraud_rates import fraud_rate
 from synfin_analytics.metrics.proportions import IntervalMethod, proportion_interval
 from synfin_analytics.metrics.splits import TimeSplit, prequential_folds, time_split
-from synfin_analytics.metrics.threshold import Threshold
 from synfin_analytics.metrics.topk import TopK
 
 __all__ = [
     "Bootstrap",
     "Comparison",
     "Confusion",
+    "Curve",
     "Evaluation",
+    "GroupComparison",
+    "GroupValue",
     "GroupedEvaluation",
     "IntervalMethod",
     "Threshold",
     "TimeSplit",
     "TopK",
     "compare_models",
+    "cost_curve",
     "evaluate",
     "fraud_rate",
     "prequential_folds",

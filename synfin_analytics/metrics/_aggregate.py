@@ -1,8 +1,9 @@
-"""Counting in the engine that holds the rows: the only code that knows one engine from another.
+"""Aggregation in the engine that holds the rows: the only code that depends on the engine.
 
-A metric says with elementary expressions what each row counts for (a function of a frame, its
-``rows_of``); :func:`add_up` sums that by group wherever the rows are, and only the sums leave the
-engine. The arithmetic that follows is the same for all (:func:`rates_from_counts` and others).
+A metric defines what each row adds to the counts, with elementary expressions in a function of a
+frame (``select``). :func:`aggregate_counts` sums that by group where the rows are, and only the
+sums leave the engine. The arithmetic that follows is the same for all engines
+(:func:`rates_from_counts` and others).
 """
 
 from __future__ import annotations
@@ -27,56 +28,58 @@ if TYPE_CHECKING:
 
     from synfin_analytics._core.dataframes import Frame
 
-RowsOf: TypeAlias = "Callable[[Frame], Frame]"
+Transform: TypeAlias = "Callable[[Frame], Frame]"
 
 
 def aggregate_counts(
-    frame: Any,
+    df: Any,
     columns: Sequence[str],
     keys: Sequence[str],
-    rows_of: RowsOf,
+    select: Transform,
     *,
     caller: str,
-    then: RowsOf | None = None,
+    then: Transform | None = None,
 ) -> nw.DataFrame[Any]:
-    """Sum by group, in the frame's own engine, what each of its rows counts for.
+    """Sum by group, in the frame's own engine, what each row adds to the counts.
 
     Parameters
     ----------
-    frame
+    df
         Of pandas, polars (eager or lazy), pyarrow, DuckDB, Dask or PySpark.
     columns
-        Columns that ``rows_of`` reads; no other is touched.
+        Columns that ``select`` reads; no other is read.
     keys
-        Columns of ``rows_of`` to group by, NULL a group of its own. Without any, all is one sum.
-    rows_of
-        Gives each row its groups and what it counts for. Dask's workers get it: it must pickle.
+        Columns of the selection to group by, NULL a group of its own. Without any, all rows are one
+        group.
+    select
+        Selects for each row its groups, and what it adds to the counts. Dask's workers receive it,
+        so it must pickle.
     caller
         Name of the public function, for messages.
     then
-        Turns the sums into smaller ones before they leave the engine; pickles like ``rows_of``.
+        Reduces the sums further before they leave the engine; pickles like ``select``.
 
     Returns
     -------
     narwhals.DataFrame
-        A row for each group. Of Dask and PySpark it is a pandas frame.
+        A row for each group; a pandas frame for Dask and PySpark.
 
     Raises
     ------
     NotFoundError
-        A column is not in the frame; the message names the nearest.
+        A column is not in the frame; the message suggests the nearest name.
     ArgumentError
-        It is no frame.
+        ``df`` is not a DataFrame.
     """
     columns = list(dict.fromkeys(columns))
-    if nw.dependencies.is_dask_dataframe(frame):
-        check_columns(columns, list(frame.columns))
-        return _add_up_partitions(frame[columns], list(keys), rows_of, then or _unchanged)
-    found = open_frame(frame, caller)
-    check_columns(columns, list_columns(found))
-    if then is not None and found.implementation.is_polars():
-        found = found.lazy()  # which plans both sums together, in half the time
-    sums = sum_by(rows_of(normalize_types(found.select(*columns))), keys)
+    if nw.dependencies.is_dask_dataframe(df):
+        check_columns(columns, list(df.columns))
+        return _aggregate_partitions(df[columns], list(keys), select, then or _unchanged)
+    frame = open_frame(df, caller)
+    check_columns(columns, list_columns(frame))
+    if then is not None and frame.implementation.is_polars():
+        frame = frame.lazy()  # plans both sums together, in half the time
+    sums = sum_by(select(normalize_types(frame.select(*columns))), keys)
     return collect(sums if then is None else then(sums))
 
 
@@ -89,34 +92,33 @@ def sum_by(rows: Frame, keys: Sequence[str]) -> Frame:
 
 
 # -- Dask ------------------------------------------------------------------------------------------
-# A partition is a pandas frame and sums add up, so each is counted as any pandas frame, and the
-# counts go up a tree. narwhals' own way to Dask is moving into a package that is not there yet, and
-# knows neither months nor decimals.
+# A partition is a pandas frame, and sums can be summed. Each partition is therefore counted as any
+# pandas frame, and the counts are merged in a tree. narwhals' own support of Dask is moving to a
+# package that is not released yet, and supports neither months nor decimals.
 
 
-def _add_up_partitions(
-    frame: Any, keys: list[str], rows_of: RowsOf, then: RowsOf
+def _aggregate_partitions(
+    df: Any, keys: list[str], select: Transform, then: Transform
 ) -> nw.DataFrame[Any]:
     import pandas as pd
 
-    count = functools.partial(_count_partition, keys=keys, rows_of=rows_of)
+    count = functools.partial(_count_partition, keys=keys, select=select)
     merge = functools.partial(_merge_partitions, keys=keys, then=_unchanged)
     finish = functools.partial(_merge_partitions, keys=keys, then=then)
-    empty = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in frame.dtypes.items()})
+    empty = pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in df.dtypes.items()})
     meta = finish(count(empty))
-    counts = frame.reduction(count, combine=merge, aggregate=finish, meta=meta).compute()
+    counts = df.reduction(count, combine=merge, aggregate=finish, meta=meta).compute()
     merged: nw.DataFrame[Any] = nw.from_native(counts, eager_only=True)
     return merged
 
 
-def _count_partition(partition: pd.DataFrame, keys: list[str], rows_of: RowsOf) -> pd.DataFrame:
-    counted: pd.DataFrame = sum_by(
-        rows_of(normalize_types(nw.from_native(partition))), keys
-    ).to_native()
-    return counted
+def _count_partition(partition: pd.DataFrame, keys: list[str], select: Transform) -> pd.DataFrame:
+    rows = select(normalize_types(nw.from_native(partition)))
+    counts: pd.DataFrame = sum_by(rows, keys).to_native()
+    return counts
 
 
-def _merge_partitions(counts: pd.DataFrame, keys: list[str], then: RowsOf) -> pd.DataFrame:
+def _merge_partitions(counts: pd.DataFrame, keys: list[str], then: Transform) -> pd.DataFrame:
     merged: pd.DataFrame = then(sum_by(nw.from_native(counts), keys)).to_native()
     return merged
 

@@ -93,7 +93,7 @@ class EvaluationPlots:
         ax, title
             See the class.
         """
-        topk = self._evaluation.card_precision_at_k(k, day, entity)
+        topk = self._evaluation.card_precision_at_k(k, day=day, entity=entity)
         return draw("plot_topk", topk, ax, title=title)
 
 

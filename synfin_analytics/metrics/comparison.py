@@ -1,4 +1,4 @@
-"""Models side by side on the same rows, with the interval of their difference."""
+"""Models compared on the same rows, with the interval of their difference."""
 
 from __future__ import annotations
 
@@ -19,133 +19,170 @@ from synfin_analytics._core.metric_format import (
     format_metric,
     metric_name,
 )
+from synfin_analytics._core.plugins import draw
+from synfin_analytics._core.results import Result
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.metrics._resampled import Options, check_metric
-from synfin_analytics.metrics._summary import METRICS as BASELINES
-from synfin_analytics.metrics.bootstrap import Bootstrap, resample
-from synfin_analytics.metrics.evaluation import Evaluation, check_frame, evaluate
-from synfin_analytics.metrics.threshold import as_threshold
+from synfin_analytics.metrics._summary import METRICS as WITH_BASELINE
+from synfin_analytics.metrics.bootstrap import Bootstrap, MetricOptions, check_metric, resample
+from synfin_analytics.metrics.evaluation import (
+    Evaluation,
+    Threshold,
+    check_frame,
+    check_threshold,
+    evaluate,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from synfin_analytics.metrics.threshold import Threshold
+    from matplotlib.axes import Axes
+    from narwhals.typing import IntoFrame
 
-DEFAULT = ("roc_auc", "average_precision", "precision", "recall")
+    from synfin_analytics._core.display import Display
+
+DEFAULT_METRICS = ("roc_auc", "average_precision", "precision", "recall")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Comparison:
-    """Several models on the same rows.
+class Comparison(Result):
+    """Several models on the same rows; :func:`compare_models` returns it.
+
+    :meth:`to_frame` has one row for each metric and model: ``metric``, ``model``, ``value``,
+    ``value_low``, ``value_high``, ``difference`` to the reference and its paired interval
+    ``difference_low`` to ``difference_high`` (of the differences in each resample), ``baseline``
+    (without a model, if there is such a value), ``n_resamples``, ``n_undefined``, and ``note``: why
+    an interval is missing or unreliable.
 
     Attributes
     ----------
     evaluations
-        By model; the first is what the others are compared with.
+        By model; the first is the reference.
     bootstraps
-        By metric and model; all models have the same draws.
+        By metric and model; all models have the same resamples.
     options
         Parameters of the metrics that have some.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from synfin_analytics import compare_models
+    >>> df = pl.DataFrame(
+    ...     {
+    ...         "customer_id": [1, 1, 2, 2, 3, 3, 4, 4],
+    ...         "is_fraud": [0, 1, 0, 1, 0, 1, 0, 1],
+    ...         "good": [0.1, 0.9, 0.2, 0.8, 0.3, 0.7, 0.4, 0.6],
+    ...         "poor": [0.6, 0.5, 0.4, 0.5, 0.6, 0.5, 0.4, 0.5],
+    ...     }
+    ... )
+    >>> comparison = compare_models(df, ["poor", "good"], metrics=["roc_auc"], n_resamples=100)
+    >>> comparison.reference, comparison.evaluations["good"].roc_auc
+    ('poor', 1.0)
     """
 
     evaluations: dict[str, Evaluation]
     bootstraps: dict[str, dict[str, Bootstrap]]
-    options: Options = field(default_factory=Options)
+    options: MetricOptions = field(default_factory=MetricOptions)
 
     @property
     def reference(self) -> str:
-        """Model that the others are compared with."""
+        """Model with which the others are compared."""
         return next(iter(self.evaluations))
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return every metric of every model.
+    def plot(self, ax: Axes | None = None, *, title: str | None = None) -> Display:
+        """Draw this result; see :func:`synfin_analytics.plot_comparison`."""
+        return draw("plot_comparison", self, ax, title=title)
 
-        Returns
-        -------
-        pandas.DataFrame
-            ``metric``, ``model``, ``value``, ``value_low``, ``value_high``, ``difference`` to the
-            first model and its paired interval ``difference_low`` to ``difference_high`` (each
-            draw's own difference), ``baseline`` (without a model, where there is such a
-            value), ``n_resamples``, ``n_undefined``, and ``note``: why an interval is missing or
-            unreliable.
-        """
-        lines = []
+    def _table(self) -> pd.DataFrame:
+        rows = []
         for metric, by_model in self.bootstraps.items():
-            first = by_model[self.reference]
-            for model, one in by_model.items():
-                apart = one.minus(first)
-                own = model == self.reference
-                lines.append(
+            reference = by_model[self.reference]
+            for model, bootstrap in by_model.items():
+                difference = bootstrap.difference(reference)
+                is_reference = model == self.reference
+                rows.append(
                     {
                         "metric": metric,
                         "model": model,
-                        "value": one.value,
-                        "value_low": one.low,
-                        "value_high": one.high,
-                        "difference": np.nan if own else apart.value,
-                        "difference_low": np.nan if own else apart.low,
-                        "difference_high": np.nan if own else apart.high,
+                        "value": bootstrap.value,
+                        "value_low": bootstrap.low,
+                        "value_high": bootstrap.high,
+                        "difference": np.nan if is_reference else difference.value,
+                        "difference_low": np.nan if is_reference else difference.low,
+                        "difference_high": np.nan if is_reference else difference.high,
                         "baseline": self._baseline(metric, model),
-                        "n_resamples": one.n_resamples,
-                        "n_undefined": one.n_undefined if own else apart.n_undefined,
-                        "note": one.note if own else apart.note or one.note,
+                        "n_resamples": bootstrap.n_resamples,
+                        "n_undefined": (
+                            bootstrap.n_undefined if is_reference else difference.n_undefined
+                        ),
+                        "note": (
+                            bootstrap.note if is_reference else difference.note or bootstrap.note
+                        ),
                     }
                 )
-        return pd.DataFrame(lines)
+        return pd.DataFrame(rows)
 
     def _baseline(self, metric: str, model: str) -> float:
         if metric == "recall_at_fpr":
             return self.options.max_fpr
-        return self.evaluations[model].baseline(metric) if metric in BASELINES else np.nan
+        return self.evaluations[model].baseline(metric) if metric in WITH_BASELINE else np.nan
+
+    def _record(self) -> Mapping[str, Any]:
+        return {
+            "reference": self.reference,
+            "models": {name: model._record() for name, model in self.evaluations.items()},
+            "metrics": self._table(),
+        }
 
     def __repr__(self) -> str:
         parts = []
         for metric, by_model in self.bootstraps.items():
-            told = ", ".join(
-                f"{model} {format_decimal(one.value)}" for model, one in by_model.items()
+            values = ", ".join(
+                f"{model} {format_decimal(bootstrap.value)}"
+                for model, bootstrap in by_model.items()
             )
-            parts.append(f"{metric}: {told}")
+            parts.append(f"{metric}: {values}")
         return f"Comparison({'; '.join(parts)})"
 
     def _repr_html_(self) -> str:
         level = self.evaluations[self.reference].confidence_level
-        sure = f"{format_confidence_level(level)} interval"
-        head = ("metric", "model", "value", sure, "without a model", "difference", f"{sure} of it")
-        rows = [
-            (
-                metric_name(one["metric"], k=self.options.k, max_fpr=self.options.max_fpr),
-                one["model"],
-                format_metric(one["metric"], one["value"]),
-                format_interval(one["metric"], one["value_low"], one["value_high"]),
-                NO_VALUE
-                if np.isnan(one["baseline"])
-                else format_metric(one["metric"], one["baseline"]),
-                *(
-                    ("", "")
-                    if one["model"] == self.reference
-                    else (
-                        format_difference(one["metric"], one["difference"]),
-                        format_difference_interval(
-                            one["metric"], one["difference_low"], one["difference_high"]
-                        ),
-                    )
-                ),
+        interval = f"{format_confidence_level(level)} interval"
+        head = (
+            *("metric", "model", "value", interval, "without a model"),
+            *("difference", f"{interval} of the difference"),
+        )
+        rows = []
+        for row in self._table().to_dict("records"):
+            metric, model, baseline = row["metric"], row["model"], row["baseline"]
+            difference = ("", "")
+            if model != self.reference:
+                ends = row["difference_low"], row["difference_high"]
+                difference = (
+                    format_difference(metric, row["difference"]),
+                    format_difference_interval(metric, *ends),
+                )
+            rows.append(
+                (
+                    metric_name(metric, k=self.options.k, max_fpr=self.options.max_fpr),
+                    model,
+                    format_metric(metric, row["value"]),
+                    format_interval(metric, row["value_low"], row["value_high"]),
+                    NO_VALUE if np.isnan(baseline) else format_metric(metric, baseline),
+                    *difference,
+                )
             )
-            for one in self.to_frame().to_dict("records")
-        ]
         return table_html(
             head, rows, caption=f"Compared with {self.reference}", text_columns=(0, 1)
         )
 
 
 def compare_models(
-    df: Any,
-    scores: Mapping[str, str],
+    df: IntoFrame,
+    scores: str | Sequence[str] | Mapping[str, str],
+    *,
     label: str = "is_fraud",
     threshold: float | Threshold | Mapping[str, float | Threshold] = 0.5,
-    *,
     cluster: str | None = None,
-    metrics: Sequence[str] = DEFAULT,
+    metrics: Sequence[str] = DEFAULT_METRICS,
     n_resamples: int = 1000,
     seed: int = 0,
     confidence_level: float = 0.95,
@@ -159,31 +196,37 @@ def compare_models(
 ) -> Comparison:
     """Compare the scores of several models for the same rows.
 
+    Differences are paired: each resample of the clusters is the same for all models.
+
     Parameters
     ----------
     df
         A row for each transaction, with a column for each model's score; of any engine.
     scores
-        Column by model, as ``{"forest": "p_forest", "logit": "p_logit"}``. The first is what the
-        others are compared with.
+        Columns of the scores, such as ``["p_forest", "p_logit"]``, or a dict of them by model, such
+        as ``{"forest": "p_forest", "logit": "p_logit"}``. The first model is the reference.
     label
-        Column of the truth; a row without is left out.
+        Column of the labels. Rows without a label are left out.
     threshold
-        The same for all models, or one for each.
+        The same for all models, or a dict with one for each.
     cluster
-        Column whose values are drawn, the same ones for all models: rows of one customer are not
-        independent. Of a column of times, days are drawn. By default ``customer_id``, and for card
-        precision@k its cards.
+        Column whose values are resampled, the same for all models: rows of one customer are not
+        independent. Of timestamps, days are resampled. The default is ``customer_id`` and, for card
+        precision@k, its entities.
     metrics
-        Of those with a bootstrap: ``roc_auc``, ``average_precision``, ``precision``, ``recall``,
+        Metrics with a bootstrap: ``roc_auc``, ``average_precision``, ``precision``, ``recall``,
         ``specificity``, ``brier``, ``recall_at_fpr``, ``cost``, ``precision_at_k`` and
         ``card_precision_at_k``.
     n_resamples, seed, confidence_level
-        Number of draws, seed of the generator, confidence.
+        Number of resamples, seed of the generator, confidence of the intervals.
     k, day, entity, max_fpr, cost_per_alert, recovery_rate
         Parameters of the metrics that have some, as for :meth:`Evaluation.bootstrap`.
     amount
         Column of the transactions' value, for ``cost``.
+
+    Returns
+    -------
+    Comparison
 
     Raises
     ------
@@ -195,7 +238,7 @@ def compare_models(
     Examples
     --------
     >>> import polars as pl
-    >>> frame = pl.DataFrame(
+    >>> df = pl.DataFrame(
     ...     {
     ...         "customer_id": [1, 1, 2, 2, 3, 3, 4, 4],
     ...         "is_fraud": [0, 1, 0, 1, 0, 1, 0, 1],
@@ -203,36 +246,36 @@ def compare_models(
     ...         "poor": [0.6, 0.5, 0.4, 0.5, 0.6, 0.5, 0.4, 0.5],
     ...     }
     ... )
-    >>> models = {"poor": "poor", "good": "good"}
-    >>> comparison = compare_models(frame, models, metrics=["roc_auc"], n_resamples=100)
+    >>> comparison = compare_models(df, ["poor", "good"], metrics=["roc_auc"], n_resamples=100)
     >>> comparison.to_frame()[["model", "value", "difference"]]
       model  value  difference
     0  poor    0.5         NaN
     1  good    1.0         0.5
     """
-    df = check_frame(df, "compare_models(df, {'forest': 'p_forest', 'logit': 'p_logit'})")
-    if not isinstance(scores, Mapping) or not scores:
-        raise ArgumentError(
-            "`scores` must be the column of each model's scores, by name, such as "
-            f"{{'forest': 'p_forest', 'logit': 'p_logit'}}; got {format_value(scores)}."
-        )
+    columns = _check_scores(scores)
+    frame = check_frame(df, "compare_models")
     if isinstance(threshold, Mapping):
-        if missing := [model for model in scores if model not in threshold]:
+        if missing := [model for model in columns if model not in threshold]:
             raise ArgumentError(
-                f"`threshold` must have a threshold for each model; got none for "
+                "`threshold` must have a threshold for each model; got none for "
                 f"{', '.join(map(str, missing))}."
             )
-        thresholds = {model: as_threshold(threshold[model]) for model in scores}
+        thresholds = {model: check_threshold(threshold[model]) for model in columns}
     else:
-        thresholds = dict.fromkeys(scores, as_threshold(threshold))
+        thresholds = dict.fromkeys(columns, check_threshold(threshold))
     evaluations = {
         model: evaluate(
-            df, label, name, thresholds[model], amount=amount, confidence_level=confidence_level
+            frame,
+            label,
+            column,
+            threshold=thresholds[model],
+            amount=amount,
+            confidence_level=confidence_level,
         )
-        for model, name in scores.items()
+        for model, column in columns.items()
     }
-    options = Options(k, day, entity, max_fpr, cost_per_alert, recovery_rate)
-    return compare(
+    options = MetricOptions(k, day, entity, max_fpr, cost_per_alert, recovery_rate)
+    return compare_evaluations(
         evaluations,
         cluster=cluster,
         metrics=metrics,
@@ -242,40 +285,56 @@ def compare_models(
     )
 
 
-def compare(
+def _check_scores(scores: Any) -> dict[str, str]:
+    """Return the column of each model's scores."""
+    if isinstance(scores, Mapping):
+        if not scores:
+            raise ArgumentError(
+                "`scores` must have the column of each model, such as {'forest': 'p_forest'}; got "
+                f"{format_value(scores)}."
+            )
+        return dict(scores)
+    names = check_names(scores, "scores", examples=("p_forest", "p_logit"))
+    return {name: name for name in names}
+
+
+def compare_evaluations(
     evaluations: dict[str, Evaluation],
     *,
     cluster: str | None = None,
-    metrics: Sequence[str] = DEFAULT,
+    metrics: Sequence[str] = DEFAULT_METRICS,
     n_resamples: int = 1000,
     seed: int = 0,
-    options: Options | None = None,
+    options: MetricOptions | None = None,
 ) -> Comparison:
     """Compare evaluations of the same rows; see :func:`compare_models`.
 
     Raises
     ------
     NotFoundError, ArgumentError
-        As for :func:`compare_models`, and where the evaluations are not of the same rows.
+        As for :func:`compare_models`, and if the evaluations are not of the same rows.
     """
-    options = options or Options()
-    wanted = [
-        check_metric(one)
-        for one in check_names(
+    options = options or MetricOptions()
+    names = [
+        check_metric(metric)
+        for metric in check_names(
             metrics, "metrics", must_be="a metric name", examples=("roc_auc", "recall")
         )
     ]
     confidence_level = next(iter(evaluations.values())).confidence_level
-    samples = {model: one.samples(wanted, cluster, options) for model, one in evaluations.items()}
+    samples = {
+        model: evaluation.prepare_samples(names, cluster, options)
+        for model, evaluation in evaluations.items()
+    }
     bootstraps = {
         metric: resample(
             metric,
-            {model: of[metric] for model, of in samples.items()},
-            cluster=options.cluster(metric, cluster),
+            {model: of_model[metric] for model, of_model in samples.items()},
+            cluster=options.cluster_column(metric, cluster),
             n_resamples=n_resamples,
             seed=seed,
             confidence_level=confidence_level,
         )
-        for metric in wanted
+        for metric in names
     }
     return Comparison(evaluations, bootstraps, options)

@@ -1,20 +1,31 @@
-"""What a model got right and wrong, and the rates that follow from these four counts."""
+"""Correct and wrong predictions, and the rates that follow from these four counts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import index
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from synfin_analytics._core.arguments import check_string, format_value
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.html import table_html
+from synfin_analytics._core.plugins import draw
+from synfin_analytics._core.results import Result
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics.proportions import IntervalMethod, proportion_interval
 
-#: Each rate that is a share of some transactions: the counts of its numerator, those of its
-#: denominator, and what it means when the denominator is empty.
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from matplotlib.axes import Axes
+
+    from synfin_analytics._core.display import Display
+
+#: Rates that are shares of transactions: the counts of the numerator and of the denominator, and
+#: what it means if the denominator is 0.
 SHARES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "precision": (("tp",), ("tp", "fp"), "no transaction was predicted to be fraud"),
     "recall": (("tp",), ("tp", "fn"), "no transaction was fraud"),
@@ -23,24 +34,26 @@ SHARES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "accuracy": (("tp", "tn"), ("tp", "fp", "fn", "tn"), "there is no labelled prediction"),
     "prevalence": (("tp", "fn"), ("tp", "fp", "fn", "tn"), "there is no labelled prediction"),
 }
+_COUNTS = ("tp", "fp", "fn", "tn")
 
 
 @dataclass(frozen=True, slots=True)
-class Confusion:
-    """Confusion of binary predictions with what came true; fraud is the positive class.
+class Confusion(Result):
+    """Confusion matrix of binary predictions; fraud is the positive class.
 
-    A rate whose denominator is empty is NaN, never 0; :meth:`why_undefined` says it in words.
+    A rate whose denominator is 0 is NaN, never 0; :meth:`undefined_reason` says why.
+    :meth:`to_frame` has one row for each class: ``truth``, ``alert`` and ``no_alert``.
 
     Parameters
     ----------
     tp
-        Frauds that were predicted as such.
+        True positives: frauds that were predicted as such.
     fp
-        False alarms.
+        False positives: genuine transactions that were predicted to be fraud.
     fn
-        Frauds that were missed.
+        False negatives: frauds that were missed.
     tn
-        Genuine transactions that were left alone.
+        True negatives: genuine transactions that were predicted as such.
 
     Examples
     --------
@@ -50,6 +63,10 @@ class Confusion:
     >>> low, high = confusion.confidence_interval("recall")
     >>> f"{low:.0%} to {high:.0%}"
     '23% to 88%'
+    >>> confusion.to_frame()
+         truth  alert  no_alert
+    0    fraud      3         2
+    1  genuine      1        94
     """
 
     tp: int
@@ -58,7 +75,7 @@ class Confusion:
     tn: int
 
     def __post_init__(self) -> None:
-        for name in ("tp", "fp", "fn", "tn"):
+        for name in _COUNTS:
             try:
                 count = index(getattr(self, name))
             except TypeError:
@@ -68,7 +85,7 @@ class Confusion:
                     f"`{name}` must be a count (0, 1, 2, …); got "
                     f"{format_value(getattr(self, name))}."
                 )
-            # numpy integers would overflow in the products of mcc
+            # NumPy integers would overflow in the products of mcc.
             object.__setattr__(self, name, count)
 
     @property
@@ -77,28 +94,33 @@ class Confusion:
         return self.tp + self.fp + self.fn + self.tn
 
     @property
+    def alerts(self) -> int:
+        """Transactions that were predicted to be fraud."""
+        return self.tp + self.fp
+
+    @property
     def precision(self) -> float:
-        """Share of the alarms that were fraud."""
+        """Share of the alerts that were fraud."""
         return self._share("precision")
 
     @property
     def recall(self) -> float:
-        """Share of the frauds that were found."""
+        """Share of the frauds that were alerted."""
         return self._share("recall")
 
     @property
     def specificity(self) -> float:
-        """Share of the genuine transactions that were left alone."""
+        """Share of the genuine transactions that were not alerted."""
         return self._share("specificity")
 
     @property
     def false_positive_rate(self) -> float:
-        """Share of the genuine transactions that raised an alarm."""
+        """Share of the genuine transactions that were alerted."""
         return self._share("false_positive_rate")
 
     @property
     def accuracy(self) -> float:
-        """Share of the predictions that were right: high for rare fraud even if none is found."""
+        """Share of correct predictions; high for rare fraud even if no fraud is alerted."""
         return self._share("accuracy")
 
     @property
@@ -118,34 +140,56 @@ class Confusion:
 
     @property
     def mcc(self) -> float:
-        """Matthews' correlation of prediction and truth: from -1 over 0 (chance) to 1."""
+        """Matthews correlation coefficient (1975), from -1 over 0 (chance) to 1."""
         margins = [self.tp + self.fp, self.tp + self.fn, self.tn + self.fp, self.tn + self.fn]
-        # Roots first: the product of four counts leaves the exact range of a double.
+        # Roots first: the product of four counts exceeds the exact range of a double.
         return float(
             ratio(self.tp * self.tn - self.fp * self.fn, np.prod(np.sqrt(np.array(margins, float))))
         )
 
     def counts(self, metric: str) -> tuple[int, int]:
-        """Numerator and denominator of ``rate``, as ``"precision"``."""
+        """Return the numerator and the denominator of a rate.
+
+        Examples
+        --------
+        >>> Confusion(tp=3, fp=1, fn=2, tn=94).counts("recall")
+        (3, 5)
+        """
         if check_string(metric, "metric", example="recall") not in SHARES:
             raise NotFoundError("rate with an interval", metric, SHARES)
-        part, whole, _ = SHARES[metric]
+        numerator, denominator, _ = SHARES[metric]
         return (
-            sum(getattr(self, name) for name in part),
-            sum(getattr(self, name) for name in whole),
+            sum(getattr(self, name) for name in numerator),
+            sum(getattr(self, name) for name in denominator),
         )
 
     def confidence_interval(
         self,
         metric: str,
+        *,
         interval_method: IntervalMethod = "wilson",
         confidence_level: float = 0.95,
     ) -> tuple[float, float]:
-        """Confidence interval of ``rate``, as if transactions were independent.
+        """Return the confidence interval of a rate, for independent transactions.
 
-        See Also
+        Parameters
+        ----------
+        metric
+            ``"precision"``, ``"recall"``, ``"specificity"``, ``"false_positive_rate"``,
+            ``"accuracy"`` or ``"prevalence"``.
+        interval_method, confidence_level
+            See :func:`synfin_analytics.proportion_interval`.
+
+        Returns
+        -------
+        tuple of float
+            Lower and upper end.
+
+        Examples
         --------
-        synfin_analytics.metrics.proportion_interval : what the intervals are.
+        >>> low, high = Confusion(tp=3, fp=1, fn=2, tn=94).confidence_interval("precision")
+        >>> f"{low:.2f} to {high:.2f}"
+        '0.30 to 0.95'
         """
         low, high = proportion_interval(
             *self.counts(metric), interval_method=interval_method, confidence_level=confidence_level
@@ -153,14 +197,38 @@ class Confusion:
         return float(low), float(high)
 
     def undefined_reason(self, metric: str) -> str | None:
-        """Why ``rate`` is NaN, in words; None where it is a number."""
+        """Return why a rate is NaN; None if it is a number.
+
+        Examples
+        --------
+        >>> Confusion(tp=0, fp=0, fn=2, tn=98).undefined_reason("precision")
+        'precision is not defined: no transaction was predicted to be fraud'
+        """
         if self.counts(metric)[1] > 0:
             return None
         return f"{metric.replace('_', ' ')} is not defined: {SHARES[metric][2]}"
 
+    def plot(self, ax: Axes | None = None, *, title: str | None = None) -> Display:
+        """Draw this result; see :func:`synfin_analytics.plot_confusion`."""
+        return draw("plot_confusion", self, ax, title=title)
+
+    def _table(self) -> pd.DataFrame:
+        return pd.DataFrame(
+            {
+                "truth": ["fraud", "genuine"],
+                "alert": [self.tp, self.fp],
+                "no_alert": [self.fn, self.tn],
+            }
+        )
+
+    def _record(self) -> Mapping[str, Any]:
+        return {name: getattr(self, name) for name in _COUNTS}
+
     def _repr_html_(self) -> str:
-        rows = [("fraud", f"{self.tp:,}", f"{self.fn:,}"),
-                ("genuine", f"{self.fp:,}", f"{self.tn:,}")]  # fmt: skip
+        rows = [
+            ("fraud", f"{self.tp:,}", f"{self.fn:,}"),
+            ("genuine", f"{self.fp:,}", f"{self.tn:,}"),
+        ]
         return table_html(("truth", "alert", "no alert"), rows, caption="Confusion")
 
     def _share(self, metric: str) -> float:

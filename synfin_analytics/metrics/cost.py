@@ -11,10 +11,11 @@ from synfin_analytics._core.arguments import check_number, check_share
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
+    from synfin_analytics.metrics._score_counts import Floats
     from synfin_analytics.metrics.curve import Curve
 
 NO_AMOUNTS = (
-    "Costs need the amounts of the transactions, which were not counted: pass the column, "
+    "Costs need the amounts of the transactions, which were not counted. Pass the column, "
     'evaluate(..., amount="amount"), or amount=True to a repository.'
 )
 
@@ -36,48 +37,55 @@ def check_costs(cost_per_alert: float, recovery_rate: float) -> tuple[float, flo
 def cost_curve(
     curve: Curve, cost_per_alert: float, recovery_rate: float = 1.0, points: int | None = None
 ) -> pd.DataFrame:
-    """Cost of each threshold.
+    """Compute the cost of each threshold.
 
     cost = cost_per_alert · alerts + missed fraud value + (1 - recovery_rate) · caught fraud value,
-    which without any alert is the value of all fraud.
+    which without any alert is the value of all fraud (with full recovery, the cost matrix of Correa
+    Bahnsen, Aouada, Stojanovic and Ottersten, 2016).
 
     Parameters
     ----------
     curve
         Of counts with amounts (``evaluate(..., amount="amount")``).
     cost_per_alert
-        What it costs to review an alert, in the currency of the amounts.
+        Cost of reviewing an alert, in the currency of the amounts.
     recovery_rate
         Share of the value of a caught fraud that is saved, from 0 to 1.
     points
-        Thresholds at most, as for :meth:`Curve.to_frame`.
+        Maximum number of thresholds, as for :meth:`Curve.to_frame`.
 
     Returns
     -------
     pandas.DataFrame
         ``threshold`` (descending, first infinite), ``alerts``, ``queue_rate``, ``caught_amount``,
-        ``missed_amount``, ``alert_cost``, ``cost`` and ``saved`` (against no alert at all).
+        ``missed_amount``, ``alert_cost``, ``cost`` and ``saved`` (relative to no alert at all).
 
     Raises
     ------
     ArgumentError
         The amounts were not counted, or a parameter is out of range.
+
+    Examples
+    --------
+    >>> from synfin_analytics.metrics._score_counts import ScoreCounts
+    >>> from synfin_analytics.metrics.curve import Curve
+    >>> curve = Curve(ScoreCounts.from_arrays([0.9, 0.4], [True, False], [80.0, 20.0]))
+    >>> cost_curve(curve, cost_per_alert=5)["cost"].tolist()
+    [80.0, 5.0, 10.0]
     """
-    amount, fraud_amount = curve.counts.amount, curve.counts.fraud_amount
-    if amount is None or fraud_amount is None:
-        raise ArgumentError(NO_AMOUNTS)
+    fraud_amount = _fraud_amount(curve)
     cost_per_alert, recovery_rate = check_costs(cost_per_alert, recovery_rate)
-    chosen = curve.chosen(points)
-    alerts = np.append(0, curve.alerts[chosen])
-    caught = np.append(0.0, np.cumsum(fraud_amount)[chosen])
+    selected = curve.select_points(points)
+    alerts = np.append(0, curve.alerts[selected])
+    caught = np.append(0.0, np.cumsum(fraud_amount)[selected])
     total = float(fraud_amount.sum())
     missed = total - caught
     if len(missed) > 1:
-        missed[-1] = 0.0  # all are alerted: no remainder of rounding
+        missed[-1] = 0.0  # all are alerts: no remainder of rounding
     cost = cost_per_alert * alerts + missed + (1 - recovery_rate) * caught
     return pd.DataFrame(
         {
-            "threshold": np.append(np.inf, curve.counts.score[chosen]),
+            "threshold": np.append(np.inf, curve.counts.score[selected]),
             "alerts": alerts,
             "queue_rate": alerts / curve.n if curve.n else np.full(len(alerts), np.nan),
             "caught_amount": caught,
@@ -89,21 +97,25 @@ def cost_curve(
     )
 
 
-def cost_at(
+def cost_at_threshold(
     curve: Curve, threshold: float, cost_per_alert: float, recovery_rate: float = 1.0
 ) -> float:
-    """Cost of one threshold, see :func:`cost_curve`.
+    """Compute the cost of one threshold, see :func:`cost_curve`.
 
     Raises
     ------
     ArgumentError
         The amounts were not counted, or a parameter is out of range.
     """
-    fraud_amount = curve.counts.fraud_amount
-    if fraud_amount is None:
-        raise ArgumentError(NO_AMOUNTS)
+    fraud_amount = _fraud_amount(curve)
     cost_per_alert, recovery_rate = check_costs(cost_per_alert, recovery_rate)
-    place = curve.place(threshold)
-    caught, missed = float(fraud_amount[:place].sum()), float(fraud_amount[place:].sum())
-    alerts = int(curve.alerts[place - 1]) if place else 0
+    count = curve.count_scores(threshold)
+    caught, missed = float(fraud_amount[:count].sum()), float(fraud_amount[count:].sum())
+    alerts = int(curve.alerts[count - 1]) if count else 0
     return cost_per_alert * alerts + missed + (1 - recovery_rate) * caught
+
+
+def _fraud_amount(curve: Curve) -> Floats:
+    if curve.counts.fraud_amount is None:
+        raise ArgumentError(NO_AMOUNTS)
+    return curve.counts.fraud_amount

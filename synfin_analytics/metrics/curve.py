@@ -4,24 +4,39 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import pandas as pd
 
 from synfin_analytics._core.arguments import check_integer
 from synfin_analytics._core.arithmetic import ratio
+from synfin_analytics._core.formatting import format_decimal, pluralize
+from synfin_analytics._core.output import from_pandas
+from synfin_analytics._core.results import Result
 from synfin_analytics.metrics.confusion import Confusion
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import polars as pl
+    import pyarrow as pa
     from numpy.typing import NDArray
 
-    from synfin_analytics.metrics._scores import Floats, Integers, ScoreCounts
+    from synfin_analytics._core.output import Output
+    from synfin_analytics.metrics._score_counts import Floats, Integers, ScoreCounts
+
+#: Rows of a thinned curve at least, besides the first.
+_MIN_POINTS = 8
+#: Rows that a notebook shows.
+_MAX_ROWS = 20
 
 
-@dataclass(frozen=True, eq=False)
-class Curve:
-    """Alerts at every threshold that tells rows apart; a score at the threshold is an alert.
+@dataclass(frozen=True, eq=False, repr=False)
+class Curve(Result):
+    """Alerts at every threshold that separates rows; a score at the threshold is an alert.
+
+    :meth:`Evaluation.curve` returns its frame.
 
     Parameters
     ----------
@@ -30,10 +45,12 @@ class Curve:
 
     Examples
     --------
-    >>> from synfin_analytics.metrics._scores import ScoreCounts
-    >>> curve = Curve(ScoreCounts.of([0.9, 0.8, 0.8, 0.1], [1, 0, 1, 0]))
-    >>> curve.roc_auc, curve.at(0.8)
+    >>> from synfin_analytics.metrics._score_counts import ScoreCounts
+    >>> curve = Curve(ScoreCounts.from_arrays([0.9, 0.8, 0.8, 0.1], [1, 0, 1, 0]))
+    >>> curve.roc_auc, curve.at_threshold(0.8)
     (0.875, Confusion(tp=2, fp=1, fn=0, tn=1))
+    >>> curve.to_frame()[["threshold", "alerts", "recall"]].values.tolist()
+    [[inf, 0.0, 0.0], [0.9, 1.0, 0.5], [0.8, 3.0, 1.0], [0.1, 4.0, 1.0]]
     """
 
     counts: ScoreCounts
@@ -50,18 +67,18 @@ class Curve:
 
     @cached_property
     def _sums(self) -> tuple[pd.Series, pd.Series]:
-        """``alerts`` and ``tp`` behind a 0, as columns.
+        """``alerts`` and ``tp`` after a leading 0, as columns.
 
         A frame of the whole curve shares them, since allocating memory is what takes the time.
         pandas copies a column that a user writes to, because these still refer to it.
         """
-        found = []
+        columns = []
         for counted in (self.counts.transactions, self.counts.frauds):
             sums = np.empty(len(counted) + 1, np.int64)
             sums[0] = 0
             np.cumsum(counted, out=sums[1:])
-            found.append(pd.Series(sums, copy=False))
-        return found[0], found[1]
+            columns.append(pd.Series(sums, copy=False))
+        return columns[0], columns[1]
 
     @cached_property
     def n(self) -> int:
@@ -69,145 +86,182 @@ class Curve:
         return self.counts.n
 
     @cached_property
-    def positives(self) -> int:
+    def n_frauds(self) -> int:
         """All frauds."""
-        return self.counts.positives
+        return self.counts.n_frauds
 
     @cached_property
     def _steps(self) -> tuple[NDArray[np.intp], Integers, Integers, Integers]:
-        """Places of the scores that frauds have, and frauds, ``tp`` and ``alerts`` there.
+        """Indices of the scores that frauds have, and frauds, ``tp`` and ``alerts`` there.
 
-        Areas need no others, and they are few.
+        Areas need no other scores, and these are few.
         """
-        places = np.flatnonzero(self.counts.frauds)
-        return places, self.counts.frauds[places], self.tp[places], self.alerts[places]
+        indices = np.flatnonzero(self.counts.frauds)
+        return indices, self.counts.frauds[indices], self.tp[indices], self.alerts[indices]
 
     @cached_property
     def roc_auc(self) -> float:
-        """Chance that a fraud scores higher than a genuine transaction; a tie counts half.
+        """Probability that a fraud scores higher than a genuine transaction; a tie counts half.
 
-        It is counted in whole numbers, and divided once (Mann and Whitney, 1947).
+        Pairs are counted as integers and divided once (Mann and Whitney, 1947).
         """
-        steps, frauds, tp, alerts = self._steps
-        genuine = self.n - self.positives
-        ties = self.counts.transactions[steps] - frauds
+        indices, frauds, tp, alerts = self._steps
+        genuine = self.n - self.n_frauds
+        ties = self.counts.transactions[indices] - frauds
         halves = int(np.sum(frauds * (2 * (genuine - (alerts - tp)) + ties)))
-        pairs = 2 * self.positives * genuine
+        pairs = 2 * self.n_frauds * genuine
         return halves / pairs if pairs else float("nan")
 
     @cached_property
     def average_precision(self) -> float:
         """Mean precision over the frauds, each at its own score as the threshold.
 
-        Without interpolation, as scikit-learn defines it: the sum of precision times the step in
-        recall. By chance it is the prevalence. NaN without frauds.
+        Without interpolation, as scikit-learn defines it: the sum of precision times the increase
+        in recall. By chance it is the prevalence. NaN without frauds.
         """
         _, frauds, tp, alerts = self._steps
-        return float(ratio(np.sum(ratio(tp, alerts) * frauds), self.positives))
+        return float(ratio(np.sum(ratio(tp, alerts) * frauds), self.n_frauds))
 
     @cached_property
     def brier(self) -> float:
-        """Mean squared difference of score and truth (Brier, 1950); 0 is best."""
+        """Mean squared difference of score and label (Brier, 1950); 0 is best."""
         score, frauds = self.counts.score, self.counts.frauds
         squares = frauds * (1 - score) ** 2 + (self.counts.transactions - frauds) * score**2
         return float(ratio(squares.sum(), self.n))
 
-    def confusion(self, alerts: int, tp: int) -> Confusion:
-        """Confusion where so many alerts hold so many frauds."""
+    def at_threshold(self, threshold: float) -> Confusion:
+        """Return the confusion at a threshold."""
+        count = self.count_scores(threshold)
+        if not count:
+            return self._confusion(0, 0)
+        return self._confusion(int(self.alerts[count - 1]), int(self.tp[count - 1]))
+
+    def _confusion(self, alerts: int, tp: int) -> Confusion:
         fp = alerts - tp
-        return Confusion(tp, fp, self.positives - tp, self.n - self.positives - fp)
+        return Confusion(tp, fp, self.n_frauds - tp, self.n - self.n_frauds - fp)
 
-    def at(self, threshold: float) -> Confusion:
-        """Confusion at a threshold."""
-        above = self.place(threshold)
-        if not above:
-            return self.confusion(0, 0)
-        return self.confusion(int(self.alerts[above - 1]), int(self.tp[above - 1]))
-
-    def place(self, threshold: float) -> int:
-        """Return how many distinct scores are at the threshold or above."""
-        threshold = self.counts.cut(threshold)
+    def count_scores(self, threshold: float) -> int:
+        """Return the number of distinct scores at the threshold or above."""
+        threshold = self.counts.cast_threshold(threshold)
         return int(np.searchsorted(-self.counts.score, -threshold, side="right"))
 
-    def chosen(self, points: int | None) -> NDArray[np.intp] | slice:
-        """Places of the scores to show: all, or so many that the curve looks the same.
+    def select_points(self, points: int | None) -> NDArray[np.intp] | slice:
+        """Return the indices of all scores, or of so few that the curve looks the same.
 
-        They are spread evenly over recall, over the false positives and over the scores, and
-        hold both ends.
+        They are spread evenly over recall, false positives and scores, and include both ends.
         """
         size = len(self.counts.score)
         if points is not None:
-            points = check_integer(points, "points", minimum=_FEWEST)
+            points = check_integer(points, "points", minimum=_MIN_POINTS)
         if points is None or size <= points:
-            return slice(None)  # which copies nothing
-        each = (points - 2) // 3
-        found = [np.array([0, size - 1]), np.linspace(0, size - 1, each).astype(np.intp)]
-        for run in (self.tp, self.alerts - self.tp):
-            if run[-1]:
-                wanted = np.linspace(0, run[-1], each)
-                found.append(np.searchsorted(run, wanted).astype(np.intp))
-        return np.unique(np.concatenate(found))
+            return slice(None)  # copies nothing
+        share = (points - 2) // 3
+        indices = [np.array([0, size - 1]), np.linspace(0, size - 1, share).astype(np.intp)]
+        for sums in (self.tp, self.alerts - self.tp):
+            if sums[-1]:
+                levels = np.linspace(0, sums[-1], share)
+                indices.append(np.searchsorted(sums, levels).astype(np.intp))
+        return np.unique(np.concatenate(indices))
 
-    def to_frame(self, points: int | None = None) -> pd.DataFrame:
+    @overload
+    def to_frame(
+        self, output: Literal["pandas"] = ..., *, points: int | None = ...
+    ) -> pd.DataFrame: ...
+    @overload
+    def to_frame(self, output: Literal["polars"], *, points: int | None = ...) -> pl.DataFrame: ...
+    @overload
+    def to_frame(self, output: Literal["arrow"], *, points: int | None = ...) -> pa.Table: ...
+    @overload
+    def to_frame(
+        self, output: Output, *, points: int | None = ...
+    ) -> pd.DataFrame | pl.DataFrame | pa.Table: ...
+    def to_frame(
+        self, output: Output = "pandas", *, points: int | None = None
+    ) -> pd.DataFrame | pl.DataFrame | pa.Table:
         """Return the curve, a row for each threshold, from no alerts to alerts for all.
 
         Parameters
         ----------
+        output
+            ``"pandas"``, ``"polars"`` or ``"arrow"``.
         points
             Maximum number of rows besides the first, at least 8; by default one for each distinct
             score. Areas are always those of the whole curve.
 
         Returns
         -------
-        pandas.DataFrame
+        DataFrame
             ``threshold`` (descending, first infinite), ``alerts``, ``queue_rate`` = alerts / n,
             ``tp``, ``fp``, ``fn``, ``tn``, ``precision``, ``recall``, ``false_positive_rate``.
         """
-        chosen = self.chosen(points)
-        alerts, tp = (one.to_numpy() for one in self._sums)
-        shown: list[pd.Series | Integers] = [*self._sums]
-        if not isinstance(chosen, slice):
-            places = np.append(0, chosen + 1)
-            shown = alerts, tp = [alerts[places], tp[places]]
+        table = self._table(points)  # a new frame, which needs no copy
+        return table if output == "pandas" else from_pandas(table, output)
+
+    def _table(self, points: int | None = None) -> pd.DataFrame:
+        selected = self.select_points(points)
+        alerts, tp = (column.to_numpy() for column in self._sums)
+        counts: list[pd.Series | Integers] = [*self._sums]
+        if not isinstance(selected, slice):
+            places = np.append(0, selected + 1)
+            counts = alerts, tp = [alerts[places], tp[places]]
         threshold = np.empty(len(alerts))
-        threshold[0], threshold[1:] = np.inf, self.counts.score[chosen]
+        threshold[0], threshold[1:] = np.inf, self.counts.score[selected]
         precision = np.empty(len(alerts))
         precision[0] = np.nan
         np.divide(tp[1:], alerts[1:], out=precision[1:])
         fp = alerts - tp
-        genuine = self.n - self.positives
+        genuine = self.n - self.n_frauds
         columns = {
             "threshold": threshold,
-            "alerts": shown[0],
-            "queue_rate": _share(alerts, self.n),
-            "tp": shown[1],
+            "alerts": counts[0],
+            "queue_rate": _divide(alerts, self.n),
+            "tp": counts[1],
             "fp": fp,
-            "fn": self.positives - tp,
+            "fn": self.n_frauds - tp,
             "tn": genuine - fp,
             "precision": precision,
-            "recall": _share(tp, self.positives),
-            "false_positive_rate": _share(fp, genuine),
+            "recall": _divide(tp, self.n_frauds),
+            "false_positive_rate": _divide(fp, genuine),
         }
         return pd.DataFrame(columns, copy=False)
 
-    def calibration(self, edges: Floats) -> tuple[Integers, Integers, Floats]:
-        """Count transactions and frauds, and add up scores, in each bin between ``edges``."""
+    def count_bins(self, edges: Floats) -> tuple[Integers, Integers, Floats]:
+        """Count transactions and frauds, and sum scores, in each bin between ``edges``."""
         edges = edges.astype(self.counts.score_type).astype(np.float64)  # as thresholds are
-        which = np.clip(
+        index = np.clip(
             np.searchsorted(edges, self.counts.score, side="right") - 1, 0, len(edges) - 2
         )
         size = len(edges) - 1
 
-        def total(values: Floats | Integers) -> Floats:
-            return np.bincount(which, weights=values, minlength=size).astype(np.float64)
+        def sum_by_bin(values: Floats | Integers) -> Floats:
+            return np.bincount(index, weights=values, minlength=size).astype(np.float64)
 
-        transactions, frauds = total(self.counts.transactions), total(self.counts.frauds)
-        scores = total(self.counts.score * self.counts.transactions)
+        transactions, frauds = sum_by_bin(self.counts.transactions), sum_by_bin(self.counts.frauds)
+        scores = sum_by_bin(self.counts.score * self.counts.transactions)
         return transactions.astype(np.int64), frauds.astype(np.int64), scores
 
+    def _record(self) -> Mapping[str, Any]:
+        return {
+            "n": self.n,
+            "n_frauds": self.n_frauds,
+            "roc_auc": self.roc_auc,
+            "average_precision": self.average_precision,
+            "brier": self.brier,
+            "points": self._table(),
+        }
 
-def _share(part: Integers, whole: int) -> Floats:
+    def __repr__(self) -> str:
+        return (
+            f"Curve({pluralize(len(self.counts.score), 'distinct score')}, "
+            f"{pluralize(self.n, 'transaction')}, {pluralize(self.n_frauds, 'fraud')}; ROC AUC "
+            f"{format_decimal(self.roc_auc)}, average precision "
+            f"{format_decimal(self.average_precision)})"
+        )
+
+    def _repr_html_(self) -> str:
+        html: str = self._table(_MAX_ROWS).to_html(index=False)
+        return html
+
+
+def _divide(part: Integers, whole: int) -> Floats:
     return part / whole if whole else np.full(len(part), np.nan)
-
-
-_FEWEST = 8

@@ -1,4 +1,4 @@
-"""Rates and their intervals, from counts alone: the one place where the arithmetic stands."""
+"""Confidence intervals of proportions."""
 
 from __future__ import annotations
 
@@ -23,31 +23,39 @@ _STATSMODELS_NAMES = {"wilson": "wilson", "jeffreys": "jeffreys", "exact": "beta
 def proportion_interval(
     successes: ArrayLike,
     trials: ArrayLike,
+    *,
     interval_method: IntervalMethod = "wilson",
     confidence_level: float = 0.95,
 ) -> tuple[Floats, Floats]:
-    """Confidence interval of ``successes / trials``.
+    """Compute the confidence interval of ``successes / trials``.
 
-    ``"wilson"`` inverts the score test and suits rare events; ``"jeffreys"`` is the Bayesian
-    interval of the prior Beta(1/2, 1/2); ``"exact"`` (Clopper and Pearson) never covers less than
-    ``level`` and is therefore wider. All three begin at 0 where there is no success and end at 1
-    where there is no failure (Brown, Cai and DasGupta, 2001). Without trials both ends are NaN.
-    They hold for independent trials: transactions of one customer are not (see
-    :func:`synfin_analytics.fraud_rate`).
+    ``"wilson"`` (Wilson, 1927) inverts the score test and suits rare events; ``"jeffreys"`` is the
+    Bayesian interval of the prior Beta(1/2, 1/2); ``"exact"`` (Clopper and Pearson, 1934) never
+    covers less than ``confidence_level`` and is therefore wider. All three begin at 0 if there is
+    no success and end at 1 if there is no failure (Brown, Cai and DasGupta, 2001). Without trials
+    both ends are NaN. The trials must be independent, which transactions of one customer are not:
+    :func:`synfin_analytics.fraud_rate` accounts for that.
 
     Parameters
     ----------
     successes, trials
-        Counts, ``0 <= successes <= trials``; effective ones may have fractions.
-    interval
-        Which interval.
-    level
-        Confidence, above 0 and below 1.
+        Counts, ``0 <= successes <= trials``; effective counts may have fractions.
+    interval_method
+        ``"wilson"``, ``"jeffreys"`` or ``"exact"``.
+    confidence_level
+        Confidence, greater than 0 and less than 1.
 
     Returns
     -------
     tuple of numpy.ndarray
         Lower and upper ends.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such method.
+    ArgumentError
+        The counts are not numbers, or an argument is out of range.
 
     Examples
     --------
@@ -56,12 +64,12 @@ def proportion_interval(
     '0.598% to 0.730%'
     """
     check_interval(interval_method, confidence_level)
-    k, n = _counts(successes, "successes"), _counts(trials, "trials")
+    k, n = _to_floats(successes, "successes"), _to_floats(trials, "trials")
     if not bool(np.all((k >= 0) & (k <= n))):
         raise ArgumentError(
             "`successes` and `trials` must be counts with 0 <= successes <= trials; got others."
         )
-    # Imported here: statsmodels takes longer to import than this whole package.
+    # Imported here: importing statsmodels takes longer than importing this whole package.
     from statsmodels.stats.proportion import proportion_confint
 
     ends = proportion_confint(
@@ -76,25 +84,27 @@ def proportion_interval(
     return np.where(n == 0, np.nan, low), np.where(n == 0, np.nan, high)
 
 
-def _counts(values: Any, name: str) -> Floats:
-    """Return counts as floats; texts of digits are no counts, though NumPy would convert them."""
-    given = np.asarray(values)
-    if given.dtype.kind in "US" or any(isinstance(value, str) for value in given.flat):
+def _to_floats(values: Any, name: str) -> Floats:
+    """Return counts as floats; strings of digits are refused, though NumPy would convert them."""
+    array = np.asarray(values)
+    if array.dtype.kind in "US" or any(isinstance(value, str) for value in array.flat):
         raise ArgumentError(
             f"`{name}` must be a number or an array of numbers; got {format_value(values)}."
         )
-    return given.astype(np.float64)
+    return array.astype(np.float64)
 
 
 def check_interval(interval_method: str, confidence_level: float) -> None:
-    """Refuse an unknown interval, and a confidence that is not between 0 and 1.
+    """Check both parameters of an interval.
 
     Raises
     ------
-    NotFoundError, ArgumentError
-        See above.
+    NotFoundError
+        There is no such method.
+    ArgumentError
+        ``confidence_level`` is not between 0 and 1.
     """
-    known = get_args(IntervalMethod)
-    if interval_method not in known:
-        raise NotFoundError("interval", interval_method, known)
+    methods = get_args(IntervalMethod)
+    if interval_method not in methods:
+        raise NotFoundError("interval method", interval_method, methods)
     check_confidence_level(confidence_level)

@@ -1,4 +1,4 @@
-"""Precision among the few that a team can look at in a day: of transactions, and of cards."""
+"""Precision among the few that a team can review in a day: of transactions, and of cards."""
 
 from __future__ import annotations
 
@@ -10,113 +10,188 @@ import pandas as pd
 
 from synfin_analytics._core.arguments import check_integer
 from synfin_analytics._core.arithmetic import ratio
-from synfin_analytics._core.formatting import format_decimal
+from synfin_analytics._core.formatting import format_date, format_decimal, format_percent
+from synfin_analytics._core.html import table_html
+from synfin_analytics._core.plugins import draw
+from synfin_analytics._core.results import Result
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from synfin_analytics.metrics._scores import Floats, Integers
+    from synfin_analytics._core.display import Display
+    from synfin_analytics.metrics._score_counts import Floats, Integers
+
+#: Days that a notebook shows at most.
+_MAX_ROWS = 31
 
 
 @dataclass(frozen=True, eq=False)
-class TopK:
+class TopK(Result):
     """Precision at the ``k`` highest scores of each day.
+
+    :meth:`Evaluation.precision_at_k` and :meth:`Evaluation.card_precision_at_k` return it.
 
     Attributes
     ----------
-    what
+    metric
         ``"precision@k"`` or ``"card precision@k"``.
     k
-        How many are looked at in a day.
+        Number of transactions or cards that are reviewed in a day.
     daily
-        A row for each day: ``day``, ``candidates`` (transactions, or cards still in the pool),
-        ``compromised`` (those of them with fraud), ``hits`` among the first ``k``, ``precision`` =
-        hits / k and its ``max_achievable`` = min(compromised, k) / k.
+        What :meth:`to_frame` returns: one row for each day with ``day``, ``candidates``
+        (transactions, or cards that are not blocked), ``compromised`` (candidates with fraud),
+        ``hits`` (frauds or compromised cards among the first ``k``), ``precision`` = hits / k and
+        ``max_achievable`` = min(compromised, k) / k.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from synfin_analytics import evaluate
+    >>> df = pd.DataFrame(
+    ...     {
+    ...         "timestamp": pd.to_datetime(["2026-03-01", "2026-03-01", "2026-03-02"], utc=True),
+    ...         "is_fraud": [True, False, False],
+    ...         "fraud_probability": [0.9, 0.4, 0.7],
+    ...     }
+    ... )
+    >>> top = evaluate(df).precision_at_k(1)
+    >>> top.value, top.max_achievable
+    (0.5, 0.5)
+    >>> top.to_frame()[["candidates", "hits", "precision"]].values.tolist()
+    [[2.0, 1.0, 1.0], [1.0, 0.0, 0.0]]
     """
 
-    what: str
+    metric: str
     k: int
     daily: pd.DataFrame
 
     @property
     def value(self) -> float:
-        """Mean of the days' precision; NaN without a day."""
+        """Mean of the daily precision; NaN without a day."""
         return float(ratio(self.daily["precision"].sum(), len(self.daily)))
 
     @property
     def max_achievable(self) -> float:
-        """Mean of what a perfect ranking would have reached."""
+        """Mean precision that a perfect ranking would have reached."""
         return float(ratio(self.daily["max_achievable"].sum(), len(self.daily)))
 
+    def plot(self, ax: Axes | None = None, *, title: str | None = None) -> Display:
+        """Draw this result; see :func:`synfin_analytics.plot_topk`."""
+        return draw("plot_topk", self, ax, title=title)
+
+    @property
+    def _name(self) -> str:
+        return self.metric.replace("@k", f"@{self.k}")
+
+    def _table(self) -> pd.DataFrame:
+        return self.daily.copy()
+
+    def _record(self) -> Mapping[str, Any]:
+        return {
+            "metric": self.metric,
+            "k": self.k,
+            "value": self.value,
+            "max_achievable": self.max_achievable,
+            "daily": self.daily,
+        }
+
     def __repr__(self) -> str:
-        name = self.what.replace("@k", f"@{self.k}")
-        most = format_decimal(self.max_achievable)
-        return f"{name} = {format_decimal(self.value)} over {len(self.daily)} days (at most {most})"
+        return (
+            f"{self._name} = {format_decimal(self.value)} over {len(self.daily)} days (at most "
+            f"{format_decimal(self.max_achievable)})"
+        )
+
+    def _repr_html_(self) -> str:
+        caption = (
+            f"{self._name}: mean {format_percent(self.value)}, at most "
+            f"{format_percent(self.max_achievable)}"
+        )
+        if len(self.daily) > _MAX_ROWS:
+            caption += f"; the first {_MAX_ROWS} of {len(self.daily):,} days"
+        head = ("day", "candidates", "compromised", "hits", "precision", "max. achievable")
+        rows = [
+            (
+                format_date(row["day"]),
+                f"{row['candidates']:,}",
+                f"{row['compromised']:,}",
+                f"{row['hits']:g}",
+                format_percent(row["precision"]),
+                format_percent(row["max_achievable"]),
+            )
+            for row in self.daily.head(_MAX_ROWS).to_dict("records")
+        ]
+        return table_html(head, rows, caption=caption)
 
 
 def check_k(k: int) -> int:
-    """Return the places in a day as an int; refuse what is not a whole number of at least 1."""
+    """Return ``k`` as an int; raise an ArgumentError unless it is a whole number of at least 1."""
     return check_integer(k, "k", minimum=1)
 
 
 def precision_at_k(
     day: NDArray[Any], score: Floats, transactions: Integers, frauds: Integers, k: int
 ) -> TopK:
-    """Precision of the ``k`` highest transactions of each day.
+    """Compute the precision of the ``k`` highest transactions of each day.
 
     Parameters
     ----------
     day, score
         One element for each score of a day.
     transactions, frauds
-        How many have that score on that day. Where not all of one score find a place, they share
-        what is left: the hits are those expected of a draw among them.
+        Transactions with that score on that day, and frauds among them. If not all transactions of
+        one score fit, the expected number of hits of a random choice among them is counted.
     k
-        Places.
+        Transactions that are reviewed in a day.
 
     Examples
     --------
-    >>> one = np.ones(3, np.int64)
-    >>> precision_at_k(np.array([1, 1, 2]), np.array([0.9, 0.4, 0.7]), one, np.array([1, 0, 0]), 1)
+    >>> ones = np.ones(3, np.int64)
+    >>> precision_at_k(np.array([1, 1, 2]), np.array([0.9, 0.4, 0.7]), ones, np.array([1, 0, 0]), 1)
     precision@1 = 0.500 over 2 days (at most 0.500)
     """
     k = check_k(k)
-    days, which = np.unique(day, return_inverse=True)
-    order = np.lexsort((-score, which))
-    which, transactions, frauds = which[order], transactions[order], frauds[order]
+    days, day_index = np.unique(day, return_inverse=True)
+    order = np.lexsort((-score, day_index))
+    day_index, transactions, frauds = day_index[order], transactions[order], frauds[order]
     before = np.cumsum(transactions) - transactions
-    first = np.searchsorted(which, np.arange(len(days)))
-    before -= before[first][which] if len(days) else 0
-    taken = np.clip(k - before, 0, transactions)
-    hits = np.bincount(which, weights=taken * ratio(frauds, transactions), minlength=len(days))
-    total = np.bincount(which, weights=transactions, minlength=len(days))
-    bad = np.bincount(which, weights=frauds, minlength=len(days))
-    return TopK("precision@k", k, _daily(days, total, bad, hits, k))
+    first = np.searchsorted(day_index, np.arange(len(days)))
+    before -= before[first][day_index] if len(days) else 0
+    reviewed = np.clip(k - before, 0, transactions)
+
+    def sum_by_day(values: Any) -> NDArray[Any]:
+        return np.bincount(day_index, weights=values, minlength=len(days))
+
+    hits = sum_by_day(reviewed * ratio(frauds, transactions))
+    daily = _daily(days, sum_by_day(transactions), sum_by_day(frauds), hits, k)
+    return TopK("precision@k", k, daily)
 
 
 def card_precision_at_k(
-    day: NDArray[Any], card: NDArray[Any], score: Floats, fraud: NDArray[np.bool_], k: int
+    day: NDArray[Any], entity: NDArray[Any], score: Floats, fraud: NDArray[np.bool_], k: int
 ) -> TopK:
-    """Precision of the ``k`` cards with the highest scores of each day.
+    """Compute the precision of the ``k`` cards with the highest scores of each day.
 
-    A card that was found to be compromised is blocked: it is in no later day's pool (Le Borgne,
-    Siblini, Lebichot and Bontempi, 2022). Of cards with one score, the one with the lower number
-    or name comes first.
+    A compromised card that was reviewed is blocked: it is not a candidate on later days (Le Borgne,
+    Siblini, Lebichot and Bontempi, 2022). Among cards with the same score, the one with the lower
+    number or name comes first.
 
     Parameters
     ----------
-    day, card
+    day, entity
         One element for each card of a day.
     score
         The highest score of the card on that day.
     fraud
         Whether one of its transactions on that day was fraud.
     k
-        Places.
+        Cards that are reviewed in a day.
     """
     k = check_k(k)
-    ranked = RankedCards.of(day, card, score, fraud)
-    hits, candidates, compromised = ranked.detect(np.ones((ranked.cards, 1), np.int64), k)
+    ranked = RankedEntities.from_arrays(day, entity, score, fraud)
+    hits, candidates, compromised = ranked.review(np.ones((ranked.n_entities, 1), np.int64), k)
     daily = _daily(ranked.days, candidates[:, 0], compromised[:, 0], hits[:, 0], k)
     return TopK("card precision@k", k, daily)
 
@@ -141,53 +216,63 @@ def _daily(
 
 
 @dataclass(frozen=True, eq=False)
-class RankedCards:
-    """Cards of each day, the highest score first."""
+class RankedEntities:
+    """Entities, such as cards, of each day, the highest score first.
+
+    Attributes
+    ----------
+    days
+        The days, in order.
+    n_entities
+        Number of distinct entities.
+    ranks
+        For each day, the entities in order of rank, and which of them are compromised.
+    """
 
     days: NDArray[Any]
-    #: Number of different cards.
-    cards: int
-    #: For each day: the cards in order of rank, and which of them are compromised.
+    n_entities: int
     ranks: list[tuple[NDArray[np.intp], NDArray[np.bool_]]]
 
     @classmethod
-    def of(
-        cls, day: NDArray[Any], card: NDArray[Any], score: Floats, fraud: NDArray[np.bool_]
-    ) -> RankedCards:
-        """Rank them; cards of one score by their number or name."""
-        days, which = np.unique(day, return_inverse=True)
-        names, code = np.unique(card, return_inverse=True)
-        order = np.lexsort((code, -score, which))
+    def from_arrays(
+        cls, day: NDArray[Any], entity: NDArray[Any], score: Floats, fraud: NDArray[np.bool_]
+    ) -> RankedEntities:
+        """Rank them; those of one score by number or name."""
+        days, day_index = np.unique(day, return_inverse=True)
+        names, code = np.unique(entity, return_inverse=True)
+        order = np.lexsort((code, -score, day_index))
         code, fraud = code[order], fraud[order]
-        starts = np.searchsorted(which[order], np.arange(len(days)))
+        starts = np.searchsorted(day_index[order], np.arange(len(days)))
         ranks = list(zip(np.split(code, starts[1:]), np.split(fraud, starts[1:]), strict=True))
         return cls(days, len(names), ranks[: len(days)])
 
-    def detect(
+    def review(
         self, copies: Integers, k: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Look at ``k`` cards a day, and block those that are found.
+        """Review ``k`` entities a day, and block the compromised ones among them.
 
         Parameters
         ----------
         copies
-            How often each card is there, by card and by draw (for a bootstrap; else all 1).
+            How often each entity exists, by entity and resample (all 1 outside of a bootstrap).
         k
-            Places in a day.
+            Entities that are reviewed in a day.
 
         Returns
         -------
         tuple of numpy.ndarray
-            Hits, cards in the pool and compromised ones among them, by day and by draw.
+            Hits, candidates and compromised candidates, by day and resample.
         """
-        left = copies.copy()
-        hits, pool, bad = (np.zeros((len(self.days), copies.shape[1]), np.int64) for _ in range(3))
-        for place, (codes, fraud) in enumerate(self.ranks):
-            there = left[codes]
-            seen = np.clip(k - (np.cumsum(there, axis=0) - there), 0, there)
-            found = np.where(fraud[:, None], seen, 0)
-            left[codes] -= found
-            hits[place] = found.sum(axis=0)
-            pool[place] = there.sum(axis=0)
-            bad[place] = there[fraud].sum(axis=0)
-        return hits, pool, bad
+        remaining = copies.copy()
+        hits, candidates, compromised = (
+            np.zeros((len(self.days), copies.shape[1]), np.int64) for _ in range(3)
+        )
+        for index, (codes, fraud) in enumerate(self.ranks):
+            present = remaining[codes]
+            reviewed = np.clip(k - (np.cumsum(present, axis=0) - present), 0, present)
+            blocked = np.where(fraud[:, None], reviewed, 0)
+            remaining[codes] -= blocked
+            hits[index] = blocked.sum(axis=0)
+            candidates[index] = present.sum(axis=0)
+            compromised[index] = present[fraud].sum(axis=0)
+        return hits, candidates, compromised

@@ -70,7 +70,7 @@ def plot_confusion(
         method, level = evaluation.interval_method, evaluation.confidence_level
     counts = np.array([getattr(confusion, name) for name, _ in _CELLS])
     totals = np.repeat(counts.reshape(2, 2).sum(axis=1), 2)
-    low, high = proportion_interval(counts, totals, method, level)
+    low, high = proportion_interval(counts, totals, interval_method=method, confidence_level=level)
     numbers = pd.DataFrame(
         {
             "truth": np.repeat(_TRUTH, 2),
@@ -84,7 +84,9 @@ def plot_confusion(
     )
 
     def draw(ax: Axes) -> None:
-        precision = confusion.confidence_interval("precision", method, level)
+        precision = confusion.confidence_interval(
+            "precision", interval_method=method, confidence_level=level
+        )
         _draw_matrix(ax, numbers, confusion, precision)
         style_axes(ax, heading if title is None else title, grid="")
         ax.tick_params(axis="x", length=0)

@@ -79,7 +79,9 @@ def plot_thresholds(
     frauds = numbers["tp"] + numbers["fn"]
     method, level = evaluation.interval_method, evaluation.confidence_level
     for rate, totals in (("precision", numbers["alerts"]), ("recall", frauds)):
-        low, high = proportion_interval(numbers["tp"], totals, method, level)
+        low, high = proportion_interval(
+            numbers["tp"], totals, interval_method=method, confidence_level=level
+        )
         numbers[f"{rate}_low"], numbers[f"{rate}_high"] = low, high
 
     def draw(ax: Axes) -> None:

@@ -78,8 +78,8 @@ def plot_topk(topk: TopK, ax: Axes | None = None, *, title: str | None = None) -
             "`topk` must be the result of card_precision_at_k(...) of an evaluation; got "
             f"{type(topk).__name__}."
         )
-    name = topk.what.replace("@k", f"@{topk.k:,}")
-    items = "cards" if "card" in topk.what else "transactions"
+    name = topk.metric.replace("@k", f"@{topk.k:,}")
+    items = "cards" if "card" in topk.metric else "transactions"
 
     def draw(ax: Axes) -> None:
         style_axes(ax, f"{name[0].upper()}{name[1:]} by day" if title is None else title)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from synfin_analytics._core import formatting as wording
 from synfin_analytics._core.formatting import format_amount, format_percent, pluralize
-from synfin_analytics.metrics._clusters import FEW as RELIABLE
+from synfin_analytics.metrics._clusters import MIN_RELIABLE as RELIABLE
 from synfin_analytics.plots.fraud_rate import group_names
 from synfin_analytics.reports import _fraud_tables as fraud_tables
 from synfin_analytics.reports import _queries as facts

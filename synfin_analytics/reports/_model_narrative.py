@@ -68,14 +68,13 @@ def _interval(report: ModelReport, metric: str) -> str:
         return f"no interval: the frauds are of {pluralize(report.facts.fraud_clusters, noun)}"
     if np.isnan(low):
         return _no_interval(drawn, noun)
-    return (
-        f"{level} interval {format_interval(metric, low, high)}{', rough' if drawn.rough else ''}"
-    )
+    rough = "" if drawn.reliable else ", rough"
+    return f"{level} interval {format_interval(metric, low, high)}{rough}"
 
 
 def _no_interval(drawn: Bootstrap, noun: str) -> str:
-    if drawn.carriers < 2:
-        return f"no interval: fewer than 2 {noun}s {drawn.carried_by}"
+    if drawn.n_informative < 2:
+        return f"no interval: fewer than 2 {noun}s {drawn.condition}"
     if not len(drawn.values):
         return f"no interval: it is not defined in any draw of {noun}s"
     return f"no interval: it is the same in all draws of {noun}s"
@@ -191,7 +190,7 @@ def cards_interval(report: ModelReport) -> str:
         return "no interval: no card was compromised"
     if np.isnan(drawn.low):
         return _no_interval(drawn, "card")
-    rough = ", rough" if drawn.rough else ""
+    rough = "" if drawn.reliable else ", rough"
     ends = wording.format_percent_interval(drawn.low, drawn.high)
     return f"{told.level(report)} interval {ends}{rough}"
 

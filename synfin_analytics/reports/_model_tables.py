@@ -18,17 +18,15 @@ from synfin_analytics._core.metric_format import (
     format_interval,
     format_metric,
 )
-from synfin_analytics.metrics.by_group import group_name, is_small
 from synfin_analytics.metrics.comparison import Comparison
+from synfin_analytics.metrics.evaluation import format_group_key, is_small
 from synfin_analytics.reports._extremes import Group, lowest
 from synfin_analytics.reports._page import lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from synfin_analytics.metrics.by_group import GroupedEvaluation
-    from synfin_analytics.metrics.evaluation import Evaluation
-    from synfin_analytics.metrics.threshold import Threshold
+    from synfin_analytics.metrics.evaluation import Evaluation, GroupedEvaluation, Threshold
     from synfin_analytics.reports.model_page import ModelReport, Settings
 
 #: Groups of one column that are listed at most, the weakest of them.
@@ -248,7 +246,7 @@ def recalls(grouped: GroupedEvaluation) -> list[Group]:
     """Recall of each group: frauds that were found."""
     return [
         Group(
-            group_name(key),
+            format_group_key(key),
             one.confusion.tp,
             one.n_frauds,
             *one.confidence_interval("recall"),
@@ -269,7 +267,7 @@ def weakest_first(grouped: GroupedEvaluation) -> Iterator[tuple[tuple[Any, ...],
     first = weakest_names(grouped)
 
     def place(one: tuple[tuple[Any, ...], Evaluation]) -> tuple[bool, bool, float, int]:
-        recall, weakest = one[1].recall, group_name(one[0]) in first
+        recall, weakest = one[1].recall, format_group_key(one[0]) in first
         small = is_small(one[1]) and not weakest
         return not weakest, small, 2.0 if np.isnan(recall) else recall, -one[1].n
 
@@ -279,7 +277,7 @@ def weakest_first(grouped: GroupedEvaluation) -> Iterator[tuple[tuple[Any, ...],
 def _groups(what: str, grouped: GroupedEvaluation) -> Table:
     groups = list(weakest_first(grouped))
     rows = [
-        _group(group_name(key) + (" (small)" if is_small(one) else ""), one)
+        _group(format_group_key(key) + (" (small)" if is_small(one) else ""), one)
         for key, one in groups[:MOST_GROUPS]
     ]
     shown = f", the {MOST_GROUPS} weakest of {len(groups):,}" if len(groups) > MOST_GROUPS else ""
@@ -287,7 +285,7 @@ def _groups(what: str, grouped: GroupedEvaluation) -> Table:
             "interval of that", "average precision")  # fmt: skip
     worst = weakest_names(grouped)
     marked = frozenset(
-        at for at, (key, _) in enumerate(groups[:MOST_GROUPS]) if group_name(key) in worst
+        at for at, (key, _) in enumerate(groups[:MOST_GROUPS]) if format_group_key(key) in worst
     )
     rows.append(_group("all", grouped.overall))
     return Table(f"Recall and precision by {what}{shown}", head, rows, marked=marked)

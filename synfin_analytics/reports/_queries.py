@@ -264,7 +264,7 @@ def by_week(
 def _weekly_rates(rows: ScoredPredictions, interval: IntervalMethod, level: float) -> pd.DataFrame:
     """Fraud rate of each week as ``fraud_rate`` computes it, in the order of the weeks."""
     groups = Groups.parse(None, None, "1w", measures=MEASURES)
-    clusters = Clusters.parse(AUTO, groups.needed, Transaction.__table__.c.keys())
+    clusters = Clusters.parse(AUTO, groups.source_columns, Transaction.__table__.c.keys())
     columns = zip(clusters.columns, clusters.keys, strict=True)
     query: Any = select(
         func.date_trunc("week", Transaction.timestamp, "UTC").label(groups.timestamp),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sqlalchemy import func, select
 
 from synfin_analytics._core import arguments
-from synfin_analytics._core.dates import half_open
+from synfin_analytics._core.dates import parse_range
 from synfin_analytics.database.models import Merchant, Transaction
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics import _clusters as clusters
@@ -136,7 +136,7 @@ class FraudReport(Page):
             "pictures": fraud_tables.pictures(self),
             "merchants_title": fraud_tables.merchants_title(self),
             "few": extremes.FEW,
-            "reliable": clusters.FEW,
+            "reliable": clusters.MIN_RELIABLE,
             "model": self.model if isinstance(self.model, ModelReport) else None,
         }
 
@@ -201,7 +201,7 @@ def fraud_report(
         There is no such column; the message names the nearest.
     """
     merchants = arguments.check_integer(merchants, "merchants")
-    period = half_open(start, end)
+    period = parse_range(start, end)
     wanted = None if by is None else groupings.listed(by)
     asked: dict[str, tuple[Any, Any]] = {
         "start": (plain(start), None),

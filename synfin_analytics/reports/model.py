@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from synfin_analytics._core import arguments
-from synfin_analytics._core.dates import half_open
+from synfin_analytics._core.dates import parse_range
 from synfin_analytics.database.manager import get_db_manager
 from synfin_analytics.database.models import ModelPrediction, Transaction
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics.bootstrap import METRICS
-from synfin_analytics.metrics.comparison import Comparison, compare
-from synfin_analytics.metrics.threshold import Threshold, as_threshold
+from synfin_analytics.metrics.comparison import Comparison, compare_evaluations
+from synfin_analytics.metrics.evaluation import Threshold, check_threshold
 from synfin_analytics.metrics.topk import check_k
 from synfin_analytics.reports import _groups as groupings
 from synfin_analytics.reports import _model_tables as model_tables
@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 
     from synfin_analytics._core.dates import Bound
     from synfin_analytics.metrics.bootstrap import Bootstrap
-    from synfin_analytics.metrics.by_group import GroupedEvaluation
-    from synfin_analytics.metrics.evaluation import Evaluation
+    from synfin_analytics.metrics.evaluation import Evaluation, GroupedEvaluation
 
     By = str | Sequence[str | tuple[str, ...]] | None
 
@@ -120,13 +119,13 @@ def model_report(
     model_name = arguments.check_string(model_name, "model_name", example="rf")
     model_version = arguments.check_string(model_version, "model_version", example="1.0")
     check_k(alerts_per_day)
-    period = half_open(start, end)
+    period = parse_range(start, end)
     asked = {
         "compare_with": (compare_with, None),
         "by": (None if by is None else groupings.listed(by), None),
         "start": (plain(start), None),
         "end": (plain(end), None),
-        "threshold": (None if threshold is None else as_threshold(threshold).value, None),
+        "threshold": (None if threshold is None else check_threshold(threshold).value, None),
         "alerts_per_day": (alerts_per_day, 20),
         "cost_per_alert": (cost_per_alert, 5.0),
         "recovery_rate": (recovery_rate, 1.0),
@@ -184,7 +183,7 @@ class _Maker:
     def threshold(self, given: float | Threshold | None) -> tuple[Threshold, str]:
         """Threshold in use, and how it was found."""
         if given is not None:
-            return as_threshold(given), "It was given."
+            return check_threshold(given), "It was given."
         return followed(self.facts)
 
     def report(
@@ -243,7 +242,7 @@ class _Maker:
         own = comparison if isinstance(comparison, Comparison) else None
         rows = evaluation.counts.fingerprint
         if own is None or own.evaluations[name].counts.fingerprint != rows:
-            own = compare({name: evaluation}, cluster=cluster, metrics=METRICS, **drawn)
+            own = compare_evaluations({name: evaluation}, cluster=cluster, metrics=METRICS, **drawn)
         return {metric: one[name] for metric, one in own.bootstraps.items()}
 
     def compared(
@@ -281,7 +280,7 @@ class _Maker:
                     (self.model, other, threshold),
                 )
             }
-            return compare(evaluations, cluster=cluster, metrics=METRICS, **drawn)
+            return compare_evaluations(evaluations, cluster=cluster, metrics=METRICS, **drawn)
         except ArgumentError as error:
             return str(error)
 

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from synfin_analytics.metrics.bootstrap import Bootstrap
-    from synfin_analytics.metrics.by_group import GroupedEvaluation
     from synfin_analytics.metrics.comparison import Comparison
-    from synfin_analytics.metrics.evaluation import Evaluation
+    from synfin_analytics.metrics.evaluation import Evaluation, GroupedEvaluation
     from synfin_analytics.metrics.topk import TopK
     from synfin_analytics.reports._queries import Predictions
     from synfin_analytics.reports.provenance import Provenance

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from sqlalchemy import func, or_, select
 
-from synfin_analytics._core.dates import half_open
-from synfin_analytics._core.frequency import read_delay
+from synfin_analytics._core.dates import parse_range
+from synfin_analytics._core.frequency import parse_duration
 from synfin_analytics.database.models import Customer, Merchant, MLFeatures, Transaction
 from synfin_analytics.features import INPUT_COLUMNS, engineer_features
 from synfin_analytics.io.load import load_df
@@ -108,8 +108,8 @@ class MLFeaturesRepository(BaseRepository[MLFeatures, RowsT]):
         ...     features.engineer(start="1999-01-01", end="1999-02-01").inserted
         0
         """
-        period = half_open(start, end)
-        delay = None if label_delay is None else read_delay(label_delay, "label_delay")
+        period = parse_range(start, end)
+        delay = None if label_delay is None else parse_duration(label_delay, "label_delay")
         self._flush()
         with savepoint(self.session):
             return _engineer(self.session, period, delay)

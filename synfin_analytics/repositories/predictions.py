@@ -9,14 +9,19 @@ from sqlalchemy import func, select
 from synfin_analytics._core.arguments import check_string, format_value
 from synfin_analytics.database.models import ModelPrediction
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, SynfinError
-from synfin_analytics.metrics._resampled import Options
-from synfin_analytics.metrics._scored import split_counts
-from synfin_analytics.metrics.by_group import GroupedEvaluation, check_groups, grouped
-from synfin_analytics.metrics.comparison import DEFAULT, Comparison, compare
+from synfin_analytics.metrics._score_counts import split_counts
+from synfin_analytics.metrics.bootstrap import MetricOptions
+from synfin_analytics.metrics.comparison import DEFAULT_METRICS, Comparison, compare_evaluations
 from synfin_analytics.metrics.confusion import Confusion
-from synfin_analytics.metrics.evaluation import Evaluation
+from synfin_analytics.metrics.evaluation import (
+    Evaluation,
+    GroupedEvaluation,
+    Threshold,
+    check_group_columns,
+    check_threshold,
+    group_evaluations,
+)
 from synfin_analytics.metrics.proportions import IntervalMethod, check_interval
-from synfin_analytics.metrics.threshold import Threshold, as_threshold
 from synfin_analytics.repositories._prediction_counts import ScoredPredictions
 from synfin_analytics.repositories.base import BaseRepository, RowsT
 
@@ -251,18 +256,18 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
         """
         check_interval(interval_method, confidence_level)
         _check_version(model_name, model_version)
-        checked_threshold = as_threshold(threshold)
+        checked_threshold = check_threshold(threshold)
         self._flush()
         rows = ScoredPredictions(
             self.session, model_name, model_version, start, end, tuple(common_with)
         )
-        names = () if by is None else check_groups(by)
+        names = () if by is None else check_group_columns(by)
         counts, rows = rows.by_score(names, amount=amount)
         if not len(counts):
             raise self._no_predictions(model_name, model_version)
         groups = split_counts(counts, names)
         if by is not None:
-            return grouped(
+            return group_evaluations(
                 names, groups, checked_threshold, interval_method, confidence_level, rows
             )
         ((_, score_counts),) = groups
@@ -274,7 +279,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
         *,
         threshold: float | Threshold = 0.5,
         cluster: str | None = None,
-        metrics: Sequence[str] = DEFAULT,
+        metrics: Sequence[str] = DEFAULT_METRICS,
         n_resamples: int = 1000,
         seed: int = 0,
         confidence_level: float = 0.95,
@@ -334,8 +339,8 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
             )
             for name, version in models
         }
-        options = Options(k, day, entity, max_fpr, cost_per_alert, recovery_rate)
-        return compare(
+        options = MetricOptions(k, day, entity, max_fpr, cost_per_alert, recovery_rate)
+        return compare_evaluations(
             evaluations,
             cluster=cluster,
             metrics=metrics,

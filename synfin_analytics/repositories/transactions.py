@@ -9,7 +9,7 @@ import narwhals as nw
 from sqlalchemy import and_, func, select, union_all
 
 from synfin_analytics._core.arithmetic import ratio
-from synfin_analytics._core.dates import Bound, closed, half_open
+from synfin_analytics._core.dates import Bound, parse_closed_range, parse_range
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._clusters import AUTO, Clusters
@@ -353,7 +353,7 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
         """
         check_interval(interval_method, confidence_level)
         groups = Groups.parse(by, bins, every, measures=MEASURES)
-        clusters = Clusters.parse(cluster, groups.needed, self._table.c.keys())
+        clusters = Clusters.parse(cluster, groups.source_columns, self._table.c.keys())
         where = between(start, end)
         query = select(
             *self._group_keys(groups),
@@ -394,7 +394,7 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
     def _group_keys(self, groups: Groups) -> list[ColumnElement[Any]]:
         """Expressions of the groups of a row, labelled as in ``groups.keys``."""
         keys = [self._column(name) for name in groups.columns]
-        keys += [bin_number(self._column(band.column), band) for band in groups.bands]
+        keys += [bin_number(self._column(band.column), band) for band in groups.bins]
         if groups.period is not None:
             timestamp = self._column(groups.timestamp)
             keys.append(period_start(timestamp, groups.period).label(groups.timestamp))
@@ -403,12 +403,12 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
 
 def within(start_date: Bound, end_date: Bound) -> list[ColumnElement[bool]]:
     """Conditions that a transaction is within these dates, both included."""
-    return _between(*closed(start_date, end_date))
+    return _between(*parse_closed_range(start_date, end_date))
 
 
 def between(start: Bound, end: Bound) -> list[ColumnElement[bool]]:
     """Conditions that a transaction is at or after ``start`` and before ``end``."""
-    return _between(*half_open(start, end))
+    return _between(*parse_range(start, end))
 
 
 def _between(first: dt.datetime | None, after: dt.datetime | None) -> list[ColumnElement[bool]]:

@@ -10,11 +10,11 @@ import pytest
 from sklearn import metrics as sk
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
-from synfin_analytics.metrics._rows import Counts
-from synfin_analytics.metrics.bootstrap import bootstrap_counts, weights
+from synfin_analytics.metrics._score_counts import RowCounts
+from synfin_analytics.metrics.bootstrap import MetricOptions, draw_weights, resample, sample_counts
 from synfin_analytics.metrics.comparison import compare_models
 from synfin_analytics.metrics.evaluation import evaluate
-from synfin_analytics.metrics.topk import RankedCards
+from synfin_analytics.metrics.topk import RankedEntities
 
 
 def customers(seed: int, rows: int = 600, clusters: int = 80) -> pl.DataFrame:
@@ -37,7 +37,7 @@ def test_every_draw_has_the_value_of_scikit_learn(metric, theirs):
     found = evaluate(rows, score="p").bootstrap(metric, n_resamples=20, seed=3)
 
     names, code = np.unique(rows["customer_id"], return_inverse=True)
-    (block,) = weights(len(names), 20, 3, 20)
+    (block,) = draw_weights(len(names), 20, 3, 20)
     expected = [theirs(rows["is_fraud"], rows["p"], sample_weight=w[code]) for w in block.T]
     assert np.allclose(found.distribution, expected, rtol=1e-12)
     assert found.value == pytest.approx(theirs(rows["is_fraud"], rows["p"]), rel=1e-12)
@@ -53,8 +53,8 @@ def test_shares_are_drawn_too(metric):
 
 
 def test_the_same_seed_draws_the_same_and_the_size_of_a_block_changes_nothing():
-    (whole,) = weights(10, 7, 5, 7)
-    parts = np.concatenate(list(weights(10, 7, 5, 3)), axis=1)
+    (whole,) = draw_weights(10, 7, 5, 7)
+    parts = np.concatenate(list(draw_weights(10, 7, 5, 3)), axis=1)
     assert np.array_equal(whole, parts)
     assert (whole.sum(axis=0) == 10).all()
 
@@ -65,7 +65,9 @@ def test_draws_in_which_nothing_is_defined_are_dropped_and_counted():
 
     assert 30 < found.n_undefined < 70  # half of the draws have the same customer twice
     assert len(found.values) == 100 - found.n_undefined
-    words = f"{found.n_undefined} of 100 draws, in which the metric is not defined, were dropped"
+    words = (
+        f"{found.n_undefined} of 100 resamples, in which the metric is not defined, were dropped"
+    )
     assert words in repr(found)
 
 
@@ -83,13 +85,14 @@ def test_intervals_of_customers_cover_what_they_promise():
     hits = 0
     for seed in range(1, samples + 1):
         rows = customers(seed, rows=2000, clusters=250)
-        counts = Counts(
+        counts = RowCounts(
             rows["p"].to_numpy(),
             np.ones(len(rows), np.int64),
             rows["is_fraud"].cast(int).to_numpy(),
         )
-        model = {"": (rows["customer_id"].to_numpy(), counts, 0.5)}
-        found = bootstrap_counts("roc_auc", model, cluster="customer", n_resamples=300, seed=seed)[
+        clusters = rows["customer_id"].to_numpy()
+        sample = sample_counts("roc_auc", clusters, counts, 0.5, MetricOptions())
+        found = resample("roc_auc", {"": sample}, cluster="customer", n_resamples=300, seed=seed)[
             ""
         ]
         hits += found.low <= truth <= found.high
@@ -114,11 +117,11 @@ def test_card_precision_is_drawn_by_card_or_by_day(cluster):
 
 
 def test_a_card_that_is_drawn_twice_takes_two_places_and_is_blocked_twice():
-    ranked = RankedCards.of(
+    ranked = RankedEntities.from_arrays(
         np.array([1, 1, 2, 2]), np.array([1, 2, 1, 2]), np.array([0.9, 0.5, 0.9, 0.5]),
         np.array([True, False, True, False]),
     )  # fmt: skip
-    hits, pool, bad = ranked.detect(np.array([[2], [1]]), k=1)
+    hits, pool, bad = ranked.review(np.array([[2], [1]]), k=1)
 
     assert hits.ravel().tolist() == [1, 1]
     assert pool.ravel().tolist() == [3, 2]

@@ -128,7 +128,7 @@ def test_names_of_columns_may_look_like_expressions(engine):
         fraud_rate(
             native,
             ["shop.city", 'a "quoted" `name`'],
-            "1d",
+            every="1d",
             bins={"score.of": [0.5]},
             timestamp="at.time",
             amount="the.amount",

@@ -59,8 +59,11 @@ def test_a_rate_without_denominator_is_nan_and_says_why():
 
 def test_interval_is_that_of_its_two_counts():
     confusion = Confusion(tp=30, fp=10, fn=20, tn=940)
-    assert confusion.confidence_interval("precision", "exact", 0.9) == tuple(
-        float(end) for end in proportion_interval(30, 40, "exact", 0.9)
+    assert confusion.confidence_interval(
+        "precision", interval_method="exact", confidence_level=0.9
+    ) == tuple(
+        float(end)
+        for end in proportion_interval(30, 40, interval_method="exact", confidence_level=0.9)
     )
 
 

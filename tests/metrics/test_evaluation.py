@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
-from synfin_analytics.metrics._scores import ScoreCounts
+from synfin_analytics.metrics._score_counts import ScoreCounts
 from synfin_analytics.metrics.curve import Curve
-from synfin_analytics.metrics.evaluation import Evaluation, evaluate
-from synfin_analytics.metrics.threshold import Threshold
+from synfin_analytics.metrics.evaluation import Evaluation, Threshold, evaluate
 
 #: Few different scores, so that there are ties, and neighbours that must not be taken for one.
 scores = st.one_of(
@@ -28,7 +27,7 @@ both_classes = labelled.filter(lambda rows: len({label for _, label in rows}) ==
 
 
 def counts_of(rows) -> ScoreCounts:
-    return ScoreCounts.of([score for score, _ in rows], [label for _, label in rows])
+    return ScoreCounts.from_arrays([score for score, _ in rows], [label for _, label in rows])
 
 
 def same(one: float, other: float) -> bool:
@@ -93,7 +92,7 @@ def test_fewer_points_keep_the_ends_and_the_areas(rows, points):
 
 
 def test_who_writes_to_the_frame_of_a_curve_leaves_the_curve_as_it_was():
-    curve = Curve(ScoreCounts.of([0.9, 0.2, 0.1], [True, False, True]))
+    curve = Curve(ScoreCounts.from_arrays([0.9, 0.2, 0.1], [True, False, True]))
 
     written = curve.to_frame()
     written.loc[:, ["threshold", "alerts", "tp"]] = 0
@@ -107,7 +106,7 @@ def test_a_curve_of_many_points_has_nearly_the_same_area_when_it_is_thinned():
     generator = np.random.default_rng(0)
     label = generator.random(50_000) < 0.05
     score = np.clip(generator.normal(0.3 + 0.2 * label, 0.1), 0, 1)
-    one = Evaluation(ScoreCounts.of(score, label), Threshold(0.5))
+    one = Evaluation(ScoreCounts.from_arrays(score, label), Threshold(0.5))
 
     thin = one.curve(points=400)
 
@@ -137,13 +136,13 @@ SCHEMA = {"p": pl.Float64, "is_fraud": pl.Boolean, "amount": pl.Float64, "channe
 def test_every_engine_gives_the_same_evaluation(rows):
     frame = pl.DataFrame(rows, SCHEMA)
     known = frame.drop_nulls("is_fraud")
-    expected = ScoreCounts.of(known["p"], known["is_fraud"], known["amount"].fill_null(0))
+    expected = ScoreCounts.from_arrays(known["p"], known["is_fraud"], known["amount"].fill_null(0))
     for name, native in engines_for(frame).items():
         found = evaluate(native, score="p", amount="amount").counts
         for array in ("score", "transactions", "frauds", "amount", "fraud_amount"):
             same_array = np.array_equal(getattr(found, array), getattr(expected, array))
             assert same_array, f"{name}: {array}"
-        assert found.unlabelled == frame["is_fraud"].null_count(), name
+        assert found.n_unlabelled == frame["is_fraud"].null_count(), name
 
 
 @settings(max_examples=15, phases=QUICK)
@@ -209,7 +208,7 @@ GOOD = pl.DataFrame({"p": [0.5, 0.5, 0.25], "is_fraud": [0, 1, 0]})
 @pytest.mark.parametrize(
     ("column", "values", "words"),
     [
-        ("is_fraud", [0, 2, 1], "'is_fraud' must be a label.*1 row holds something else"),
+        ("is_fraud", [0, 2, 1], "'is_fraud' must be a label.*1 row holds another value"),
         ("p", [0.5, 1.5, 0.5], "'p' must be a score from 0 to 1; in 1 row with a label"),
         ("p", [0.5, None, -0.1], "in 2 rows with a label it is missing, NaN or out of this range"),
         (
@@ -241,8 +240,8 @@ def test_a_column_that_is_not_there_is_named_with_the_nearest():
 
 
 def test_scores_and_labels_of_different_lengths_are_refused():
-    with pytest.raises(ArgumentError, match="as many"):
-        ScoreCounts.of([0.5, 0.5], [True])
+    with pytest.raises(ArgumentError, match="of the same length"):
+        ScoreCounts.from_arrays([0.5, 0.5], [True])
 
 
 @pytest.mark.parametrize("threshold", [float("nan"), "high", True, None, 30, -0.1, -math.inf])

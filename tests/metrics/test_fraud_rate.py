@@ -161,7 +161,7 @@ def test_the_outer_bands_hold_what_is_infinite():
 def test_columns_stand_before_bands_and_bands_before_time():
     frame = table(channel=["pos"], hour=[3], timestamp=[naive("2026-01-05")])
     result = fraud_rate(
-        frame, "channel", "1d", bins={"amount": [20], "hour": [12]}, timestamp="timestamp"
+        frame, "channel", every="1d", bins={"amount": [20], "hour": [12]}, timestamp="timestamp"
     )
     edges = ["amount_from", "amount_to", "hour_from", "hour_to"]
     assert result.columns[:6] == ["channel", *edges, "timestamp"]

@@ -30,7 +30,7 @@ def test_wilson_and_exact_agree_with_scipy(successes, failures):
         return
     for ours, theirs in (("wilson", "wilson"), ("exact", "exact")):
         expected = binomtest(successes, trials).proportion_ci(method=theirs)
-        assert proportion_interval(successes, trials, ours) == pytest.approx(
+        assert proportion_interval(successes, trials, interval_method=ours) == pytest.approx(
             (expected.low, expected.high), abs=1e-9
         )
 
@@ -44,7 +44,7 @@ def test_wilson_and_exact_agree_with_scipy(successes, failures):
 )
 def test_every_interval_holds_the_rate_and_stays_between_0_and_1(k, failures, interval, level):
     n = k + failures
-    low, high = proportion_interval(k, n, interval, level)
+    low, high = proportion_interval(k, n, interval_method=interval, confidence_level=level)
     if n == 0:
         assert math.isnan(low)
         assert math.isnan(high)
@@ -61,7 +61,7 @@ def test_a_higher_level_gives_a_wider_interval():
 
 
 def test_jeffreys_interval_is_between_wilson_and_nothing_at_zero():
-    low, high = proportion_interval(0, 50, "jeffreys")
+    low, high = proportion_interval(0, 50, interval_method="jeffreys")
     assert low == 0
     assert round(float(high), 4) == 0.0488  # upper 97.5% point of Beta(0.5, 50.5)
 
@@ -74,7 +74,7 @@ def test_nothing_of_nothing_is_nan_and_not_zero():
 
 def test_an_unknown_interval_comes_with_the_nearest():
     with pytest.raises(NotFoundError, match="'wilson'"):
-        proportion_interval(1, 2, "wilsen")
+        proportion_interval(1, 2, interval_method="wilsen")
 
 
 @pytest.mark.parametrize("level", [0, 1, 95, -0.1, math.nan, True])

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from scipy import special
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
-from synfin_analytics.metrics._resampled import ALL_METRICS
-from synfin_analytics.metrics.bootstrap import Bootstrap, weights
+from synfin_analytics.metrics.bootstrap import ALL_METRICS, Bootstrap, draw_weights
 from synfin_analytics.metrics.comparison import compare_models
 from synfin_analytics.metrics.evaluation import Evaluation, evaluate
 
@@ -77,7 +76,7 @@ def test_a_draw_has_the_value_of_the_rows_that_were_drawn(seed, metric):
     found = scored(frame).bootstrap(metric, n_resamples=3, seed=seed, **OPTIONS)
     assert found.value == pytest.approx(value_of(scored(frame), metric), nan_ok=True)
 
-    (block,) = weights(frame["customer_id"].n_unique(), 3, seed, 3)
+    (block,) = draw_weights(frame["customer_id"].n_unique(), 3, seed, 3)
     for copies, drawn in zip(block.T, found.distribution, strict=True):
         again = repeated(frame, copies)
         expected = value_of(scored(again), metric)
@@ -105,7 +104,7 @@ def test_differences_are_those_of_single_bootstraps_with_the_same_draws(seed):
         )
         line = table.loc[(metric, "two")]
         assert line["difference"] == pytest.approx(second.value - first.value, nan_ok=True)
-        apart = second.minus(first)
+        apart = second.difference(first)
         assert np.array_equal(
             apart.distribution, second.distribution - first.distribution, equal_nan=True
         )
@@ -135,17 +134,17 @@ def test_cards_are_drawn_of_card_precision_and_customers_of_all_else():
     one = scored(frame)
 
     cards = one.bootstrap("card_precision_at_k", entity="card_id", k=K, n_resamples=20)
-    assert (cards.cluster, cards.clusters) == ("card_id", frame["card_id"].n_unique())
+    assert (cards.cluster, cards.n_clusters) == ("card_id", frame["card_id"].n_unique())
     for metric in ALL_METRICS[:-1]:
         found = one.bootstrap(metric, n_resamples=20, **OPTIONS)
-        assert (found.cluster, found.clusters) == ("customer_id", frame["customer_id"].n_unique())
+        assert (found.cluster, found.n_clusters) == ("customer_id", frame["customer_id"].n_unique())
 
 
 @pytest.mark.parametrize("metric", ["precision_at_k", "card_precision_at_k", "recall"])
 def test_days_can_be_drawn_and_are_counted_as_days(metric):
     found = scored(rows(1)).bootstrap(metric, "timestamp", k=K, n_resamples=50)
 
-    assert (found.clusters, found.by_day, found.rough) == (3, True, True)
+    assert (found.n_clusters, found.by_day, found.reliable) == (3, True, False)
     assert found.value == pytest.approx(value_of(scored(rows(1)), metric))
     assert found.note.startswith("only 3 of 3 days have fraud, so the interval is rough")
 
@@ -156,7 +155,7 @@ def test_a_draw_of_days_is_the_mean_of_the_days_drawn(metric):
     daily = getattr(one, metric)(K).daily["precision"].to_numpy()
     found = one.bootstrap(metric, "timestamp", k=K, n_resamples=30, seed=4)
 
-    (block,) = weights(3, 30, 4, 30)
+    (block,) = draw_weights(3, 30, 4, 30)
     assert np.allclose(found.distribution, block.T @ daily / 3)
 
 
@@ -173,7 +172,7 @@ def test_more_scores_than_are_ranked_at_a_time_change_nothing():
     )
     one = evaluate(frame, score="p")
     found = one.bootstrap("precision_at_k", k=1500, n_resamples=2)
-    (block,) = weights(40, 2, 0, 2)
+    (block,) = draw_weights(40, 2, 0, 2)
     for copies, drawn in zip(block.T, found.distribution, strict=True):
         again = evaluate(repeated(frame, copies), score="p")
         assert drawn == pytest.approx(again.precision_at_k(1500).value)
@@ -197,7 +196,7 @@ def test_of_one_defrauded_customer_there_is_no_interval(metric):
     assert math.isfinite(found.value)
     assert math.isnan(found.low)
     assert math.isnan(found.high)
-    assert (found.clusters, found.defrauded) == (201, 1)
+    assert (found.n_clusters, found.n_fraud_clusters) == (201, 1)
     assert "only 1 of 201 values of customer_id have fraud, but an interval needs 2" in found.note
     assert found.note in repr(found)
 
@@ -207,7 +206,7 @@ def test_fewer_than_ten_defrauded_customers_make_an_interval_rough(customers, ro
     found = evaluate(defrauded(customers), score="p").bootstrap("precision", n_resamples=100)
 
     assert found.low < found.value < found.high
-    assert found.rough is rough
+    assert found.reliable is not rough
     assert (f"only {customers} of {customers + 200} values" in found.note) is rough
 
 
@@ -223,7 +222,7 @@ def test_draws_that_all_agree_give_no_interval_and_say_so():
     found = evaluate(perfect, score="p").bootstrap("recall", n_resamples=50)
     assert found.value == 1
     assert math.isnan(found.high)
-    assert found.note == "all draws have the same value, which gives no interval"
+    assert found.note == "all resamples have the same value, which gives no interval"
 
 
 def test_two_models_that_agree_in_all_draws_do_not_differ_but_two_without_interval_may():
@@ -237,18 +236,18 @@ def test_two_models_that_agree_in_all_draws_do_not_differ_but_two_without_interv
         perfect, {"one": "best", "two": "best"}, metrics=["recall"], n_resamples=50
     ).to_frame()
     assert math.isnan(unknown["difference_low"].iloc[1])
-    assert "all draws have the same value" in unknown["note"].iloc[1]
+    assert "all resamples have the same value" in unknown["note"].iloc[1]
 
 
 def test_specificity_depends_on_customers_with_genuine_transactions_and_precision_on_alerts():
     frame = defrauded(3, others=50)
     specificity = evaluate(frame, score="p").bootstrap("specificity", n_resamples=20)
-    assert (specificity.carriers, specificity.carried_by) == (50, "have genuine transactions")
+    assert (specificity.n_informative, specificity.condition) == (50, "have genuine transactions")
     quiet = defrauded(12, others=50).with_columns(
         p=pl.when(pl.col("customer_id") == "F1").then("p").otherwise(0.1)
     )
     precision = evaluate(quiet, score="p").bootstrap("precision", n_resamples=20)
-    assert (precision.carriers, precision.carried_by) == (1, "have alerts")
+    assert (precision.n_informative, precision.condition) == (1, "have alerts")
 
 
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.95, 0.99])
@@ -332,7 +331,7 @@ def test_costs_without_amounts_are_refused():
 
 @pytest.mark.parametrize("scores", [["p"], {}, "p", None])
 def test_models_are_named_with_their_columns(scores):
-    with pytest.raises(ArgumentError, match=r"`scores` must be the column of each model's scores"):
+    with pytest.raises(ArgumentError, match=r"`scores` must be a column name or a list of names"):
         compare_models(rows(1), scores)
 
 

@@ -81,7 +81,7 @@ def sets(split: TimeSplit[Any]) -> tuple[list[int], list[int]]:
 
 def small(frame: Any, **options: Any) -> TimeSplit[Any]:
     """Training on two days from BEGIN, one of delay, two of test."""
-    return time_split(frame, "2d", "1d", "2d", start=BEGIN, **options)
+    return time_split(frame, train="2d", label_delay="1d", test="2d", start=BEGIN, **options)
 
 
 # -- Which rows -----------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ def test_a_row_without_a_label_is_tested_on_but_not_learnt_from():
     split = small(frame_of((0, "a", False), (0, "b", None), (3, "c", None)))
     assert sets(split) == ([0], [2])
     assert split.left_out["in the training period, without a label"] == 1
-    assert split.summary().set_index("part")["unlabelled"]["test"] == 1
+    assert split.to_frame().set_index("part")["unlabelled"]["test"] == 1
 
 
 def test_a_label_is_learnt_from_only_if_it_is_known_when_the_test_begins():
@@ -130,7 +130,7 @@ def test_a_compromised_card_leaves_the_test_on_the_day_after_its_label_is_known(
     )  # fmt: skip
     split = small(frame)
     assert sets(split) == ([0], [3, 5])
-    assert split.left_out["in the test period, of cards known to be compromised"] == 2
+    assert split.left_out["in the test period, of entities known to be compromised"] == 2
     assert split.n_compromised == 2
     assert sets(small(frame, drop_compromised=False))[1] == [2, 3, 4, 5]
 
@@ -185,7 +185,7 @@ def test_the_order_of_the_rows_stays():
 )
 def test_by_default_the_test_ends_with_the_last_unit_that_has_a_row(lengths, test_end):
     frame = frame_of((0, "a", False), (3.6, "a", False), (4 + 14.5 / 24, "b", False))
-    split = time_split(frame, *lengths)
+    split = time_split(frame, **dict(zip(("train", "label_delay", "test"), lengths, strict=True)))
     assert split.test_end == test_end
     assert ids(split.test) == [2]
 
@@ -200,7 +200,7 @@ def test_by_default_the_test_ends_with_the_last_unit_that_has_a_row(lengths, tes
 )  # fmt: skip
 def test_a_start_may_be_a_text_a_date_or_a_moment(start):
     frame = frame_of((0, "a", False), (3, "a", False))
-    assert time_split(frame, "2d", "1d", "2d", start=start).start == BEGIN
+    assert time_split(frame, train="2d", label_delay="1d", test="2d", start=start).start == BEGIN
 
 
 def test_dates_are_moments_at_midnight():
@@ -269,7 +269,7 @@ def test_every_row_is_in_one_set_or_left_out_for_one_reason(found, available, dr
     train, test = sets(split)
     assert not {*train} & {*test}
     assert len(train) + len(test) + sum(split.left_out.values()) == len(frame)
-    summary = split.summary()
+    summary = split.to_frame()
     assert summary["rows"].sum() == len(frame)
     assert summary["frauds"].sum() == frame["is_fraud"].sum()
     assert summary["unlabelled"].sum() == frame["is_fraud"].null_count()
@@ -283,7 +283,7 @@ def daily(days: int) -> pl.DataFrame:
 
 
 def test_the_latest_fold_comes_first_and_each_is_a_test_period_earlier():
-    folds = list(prequential_folds(daily(12), 3, "3d", "2d", "2d"))
+    folds = list(prequential_folds(daily(12), 3, train="3d", label_delay="2d", test="2d"))
     assert [fold.test_end for fold in folds] == [at(12), at(10), at(8)]
     assert [fold.start for fold in folds] == [at(5), at(3), at(1)]
     assert [one for fold in reversed(folds) for one in ids(fold.test)] == [6, 7, 8, 9, 10, 11]
@@ -291,20 +291,20 @@ def test_the_latest_fold_comes_first_and_each_is_a_test_period_earlier():
 
 def test_a_fold_is_the_split_that_begins_there():
     frame = daily(12)
-    for fold in prequential_folds(frame, 2, "3d", "1d", "1d", start=at(4)):
-        again = time_split(frame, "3d", "1d", "1d", start=fold.start)
+    for fold in prequential_folds(frame, 2, train="3d", label_delay="1d", test="1d", start=at(4)):
+        again = time_split(frame, train="3d", label_delay="1d", test="1d", start=fold.start)
         assert sets(fold) == sets(again)
         assert repr(fold) == repr(again)
 
 
 def test_folds_that_reach_too_far_back_are_refused_before_the_first_is_made():
     with pytest.raises(ArgumentError, match=r"no rows in the training period, 2026-02-27 00:00"):
-        prequential_folds(daily(12), 5, "3d", "2d", "2d")
+        prequential_folds(daily(12), 5, train="3d", label_delay="2d", test="2d")
 
 
 @pytest.mark.parametrize("folds", [0, -1, 2.0, "3"])
 def test_the_number_of_folds_is_a_whole_one(folds):
-    with pytest.raises(ArgumentError, match="`folds` must be a whole number of at least 1"):
+    with pytest.raises(ArgumentError, match="`n_folds` must be a whole number of at least 1"):
         prequential_folds(daily(12), folds)
 
 
@@ -318,20 +318,22 @@ def test_it_says_what_is_in_each_set_and_what_in_none():
     )  # fmt: skip
     assert repr(small(frame)) == (
         "training, 2026-03-02 00:00 to 2026-03-04 00:00 UTC: 1 row, 1 fraud\n"
-        "test, 2026-03-05 00:00 to 2026-03-07 00:00 UTC: 2 rows, 1 fraud, 1 not labelled\n"
+        "test, 2026-03-05 00:00 to 2026-03-07 00:00 UTC: 2 rows, 1 fraud, 1 unlabelled\n"
         "left out: 1 before the training period; 1 in the training period, without a label; "
         "1 in the delay, between training and test; "
-        "1 in the test period, of cards known to be compromised; 1 after the test period"
+        "1 in the test period, of entities known to be compromised; 1 after the test period"
     )
 
 
 def test_it_says_when_nothing_is_left_out():
     frame = frame_of((0, "a", False), (1, "b", False))
-    assert repr(time_split(frame, "1d", "0d", "1d")).endswith("left out: nothing")
+    assert repr(time_split(frame, train="1d", label_delay="0d", test="1d")).endswith(
+        "left out: nothing"
+    )
 
 
 def test_the_summary_is_a_table():
-    summary = small(frame_of((0, "a", True), (3, "b", False))).summary()
+    summary = small(frame_of((0, "a", True), (3, "b", False))).to_frame()
     assert list(summary.columns) == ["part", "rows", "unlabelled", "frauds"]
     assert summary.head(2).to_numpy().tolist() == [["training", 1, 0, 1], ["test", 1, 0, 0]]
     assert len(summary) == 8
@@ -348,12 +350,12 @@ GOOD = frame_of((0, "a", False), (3, "b", False))
         (
             frame_of((3, "a", False)),
             "There are no rows in the training period, 2026-03-02 00:00 to 2026-03-04 00:00 UTC: "
-            "the frame's are from 2026-03-05 00:00 to 2026-03-05 00:00 UTC.",
+            "the frame has rows from 2026-03-05 00:00 to 2026-03-05 00:00 UTC.",
         ),
         (
             frame_of((0, "a", False)),
             "There are no rows in the test period, 2026-03-05 00:00 to 2026-03-07 00:00 UTC: "
-            "the frame's are from 2026-03-02 00:00 to 2026-03-02 00:00 UTC.",
+            "the frame has rows from 2026-03-02 00:00 to 2026-03-02 00:00 UTC.",
         ),
         (
             frame_of((0, "a", None), (1, "a", None), (3, "a", False)),
@@ -363,12 +365,12 @@ GOOD = frame_of((0, "a", False), (3, "b", False))
         (
             frame_of((0, "a", True), (3, "a", False)),
             "None of the 1 rows in the test period, 2026-03-05 00:00 to 2026-03-07 00:00 UTC, "
-            "is of a card not known to be compromised (drop_compromised=False keeps such cards).",
+            "is of an entity not known to be compromised (drop_compromised=False keeps them).",
         ),
         (GOOD.clear(), "`df` must have rows to split; got none."),
         (
             GOOD.with_columns(timestamp=pl.when(pl.col("id") > 0).then("timestamp")),
-            "Column 'timestamp' must have a moment in each row; got none in 1 of",
+            "Column 'timestamp' must have a timestamp in each row; 1 of 2 are missing",
         ),
         (GOOD.with_columns(timestamp=pl.lit("2026")), "'timestamp' must hold timestamps"),
         (GOOD.with_columns(is_fraud=pl.lit(2)), "'is_fraud' must be a label (true or false"),
@@ -407,9 +409,9 @@ def test_without_known_cards_no_card_is_needed():
         ({"label_delay": "-1d"}, "`label_delay` must be a whole number of at least 0"),
         ({"test": 7}, "`test` must be a whole number of at least 1"),
         ({"train": "1mo"}, "`train` must be in m, h, d or w"),
-        ({"start": "soon"}, "`start` must be a date or a moment, such as '2018-07-25'"),
-        ({"start": 2018}, "`start` must be a date or a moment"),
-        ({"start": pd.NaT}, "`start` must be a date or a moment"),
+        ({"start": "soon"}, "`start` must be a date or a time, such as '2026-01-31'"),
+        ({"start": 2018}, "`start` must be a date or a time"),
+        ({"start": pd.NaT}, "`start` must be a date or a time"),
         ({"start": "9999-12-30"}, "There are no rows in the training period, 9999-12-30 00:00"),
     ],
 )
@@ -422,7 +424,7 @@ def test_periods_that_reach_beyond_the_calendar_are_refused():
     last = dt.datetime(9999, 12, 31, tzinfo=dt.UTC)
     frame = GOOD.with_columns(timestamp=pl.Series([last - DAY, last], dtype=SCHEMA["timestamp"]))
     with pytest.raises(ArgumentError, match="must be within the years 1 to 9999"):
-        time_split(frame, "1d", "0d", "1d")
+        time_split(frame, train="1d", label_delay="0d", test="1d")
 
 
 @pytest.mark.parametrize("name", ["timestamp", "label", "label_available_at", "entity"])

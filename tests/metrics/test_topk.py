@@ -98,7 +98,7 @@ def test_a_row_without_a_time_or_a_card_is_told():
     with pytest.raises(ArgumentError, match="'card' must have a value in each labelled row"):
         cards(rows, 1)
     timeless = rows.with_columns(timestamp=pl.lit(None, pl.Datetime("us", "UTC")))
-    with pytest.raises(ArgumentError, match="must have a time in each labelled row"):
+    with pytest.raises(ArgumentError, match="must have a timestamp in each labelled row"):
         evaluate(timeless, score="p").precision_at_k(1)
 
 

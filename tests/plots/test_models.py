@@ -17,10 +17,9 @@ from pandas.testing import assert_frame_equal
 from synfin_analytics import plots
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics import Confusion, proportion_interval
-from synfin_analytics.metrics._scores import ScoreCounts
+from synfin_analytics.metrics._score_counts import ScoreCounts
 from synfin_analytics.metrics.comparison import compare_models
-from synfin_analytics.metrics.evaluation import Evaluation, evaluate
-from synfin_analytics.metrics.threshold import Threshold
+from synfin_analytics.metrics.evaluation import Evaluation, Threshold, evaluate
 from synfin_analytics.reports._figures import image
 
 #: Every picture of one evaluation, from the evaluation.
@@ -51,7 +50,7 @@ def picture(request):
 
 def evaluation(scores=SCORES, labels=LABELS, threshold=0.5, **named) -> Evaluation:
     """Evaluate rows that are worth 10 each."""
-    counts = ScoreCounts.of(scores, labels, np.full(len(scores), 10.0))
+    counts = ScoreCounts.from_arrays(scores, labels, np.full(len(scores), 10.0))
     return Evaluation(counts, Threshold(threshold), **named)
 
 

@@ -127,7 +127,7 @@ def test_the_comparison_is_that_of_the_same_rows(world, page, frame):
     )
     scores = {"logit": "logit", "forest": "fraud_probability"}
     compared = compare_models(
-        frame.merge(theirs, on="transaction_id"), scores, "ground_truth", AT,
+        frame.merge(theirs, on="transaction_id"), scores, label="ground_truth", threshold=AT,
         metrics=["roc_auc", "precision"], n_resamples=DRAWS,
     ).to_frame()  # fmt: skip
     rows = page.rows("forest 1.0 beside logit 1.0, on the same payments")

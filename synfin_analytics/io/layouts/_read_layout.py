@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from synfin_analytics._core.dates import moment_of
+from synfin_analytics._core.dates import parse_time
 from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.formatting import join_words
 from synfin_analytics._core.validation.options import ReadOptions
@@ -212,7 +212,7 @@ def read_layout(
     [('1', '1', 9.5), ('2', '2', 0.0)]
     """
     options = ReadOptions(separator, encoding, decimal, thousands, date_format, timezone, currency)
-    first = moment_of(start, "start")
+    first = parse_time(start, "start")
     if first is None:
         raise ArgumentError("`start` must be a date or a time; got None.")
     if not isinstance(layout, Layout):

@@ -1,0 +1,559 @@
+"""Transactions and frauds counted by score: all that ranking and threshold metrics need.
+
+No threshold separates rows that have the same score. A model is therefore evaluated from one count
+for each distinct score, whoever counted: NumPy, the engine of a frame, or PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+
+from synfin_analytics._core.dataframes import (
+    check_columns,
+    coerce_object_columns,
+    rename_for_engine,
+    to_float,
+    to_numpy_float,
+    truncate_time,
+)
+from synfin_analytics._core.fork import require_thread_pool
+from synfin_analytics._core.formatting import pluralize
+from synfin_analytics._core.frequency import Period
+from synfin_analytics._core.labels import (
+    check_n_invalid_labels,
+    is_invalid_label,
+    label_to_float,
+)
+from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.metrics._aggregate import aggregate_counts
+from synfin_analytics.metrics._grouping import group_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from synfin_analytics._core.dataframes import Frame
+
+    Floats = NDArray[np.float64]
+    Integers = NDArray[np.int64]
+    ScoreType = type[np.floating[Any]]
+
+#: Values of the columns that make a group; None for a missing value.
+GroupKey: TypeAlias = "tuple[Any, ...]"
+
+# Columns of counts that an engine returns, besides the groups.
+SCORE, DAY, UNLABELLED = "__score", "__day", "__unlabelled"
+COUNTED = ("__transactions", "__frauds", "__amount", "__fraud_amount")
+_INVALID_LABEL, _INVALID_SCORE, _INFINITE = "__invalid_label", "__invalid_score", "__infinite"
+#: All of these: no group may have such a name.
+INTERNAL = (DAY, UNLABELLED, SCORE, *COUNTED, _INVALID_LABEL, _INVALID_SCORE, _INFINITE)
+
+_SCORE_RULE = "a score from 0 to 1"
+#: Types of scores with fewer digits than double precision.
+_SHORT_TYPES: dict[str, type[np.floating[Any]]] = {
+    "float16": np.float16,
+    "float32": np.float32,
+}
+_LARGEST = sys.float_info.max
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreCounts:
+    """Transactions and frauds at each distinct score, the highest score first.
+
+    Parameters
+    ----------
+    score
+        Distinct scores, descending, float64.
+    transactions, frauds
+        Number of labelled transactions with each score, and of frauds among them; int64.
+    amount, fraud_amount
+        Their value, if amounts are known; float64.
+    n_unlabelled
+        Transactions that are not counted because they have no label.
+    score_type
+        Type of the original scores, in which thresholds are compared: see :meth:`cast_threshold`.
+
+    Examples
+    --------
+    >>> counts = ScoreCounts.from_arrays([0.9, 0.2, 0.9], [True, False, False])
+    >>> counts.score, counts.transactions, counts.frauds
+    (array([0.9, 0.2]), array([2, 1]), array([1, 0]))
+    """
+
+    score: Floats
+    transactions: Integers
+    frauds: Integers
+    amount: Floats | None = None
+    fraud_amount: Floats | None = None
+    n_unlabelled: int = 0
+    score_type: ScoreType = np.float64
+
+    @classmethod
+    def from_arrays(
+        cls,
+        scores: ArrayLike,
+        labels: ArrayLike,
+        amounts: ArrayLike | None = None,
+        *,
+        n_unlabelled: int = 0,
+        score_type: ScoreType | None = None,
+    ) -> ScoreCounts:
+        """Count arrays of scores from 0 to 1 and of labels, all of the same length."""
+        array = np.asarray(scores)
+        score = array.astype(np.float64) + 0.0  # turns -0.0 into 0.0
+        score_type = score_type or _SHORT_TYPES.get(array.dtype.name, np.float64)
+        label = np.asarray(labels, dtype=np.bool_)
+        if score.shape != label.shape or score.ndim != 1:
+            raise ArgumentError(
+                "Scores and labels must be arrays of the same length; got shapes "
+                f"{score.shape} and {label.shape}."
+            )
+        _check_scores(score)
+        # From 0 to 1, doubles sort as their bits do, and the two highest bits are unused. With the
+        # label below the score, one sort of integers sorts both. Inverted, the highest comes first.
+        keys = score.view(np.uint64)
+        keys <<= np.uint64(1)
+        keys |= label
+        np.invert(keys, out=keys)
+        sums: list[Floats] = []
+        if amounts is None:
+            keys.sort()
+        else:
+            order = np.argsort(keys, kind="stable")
+            keys = keys[order]
+            value = np.asarray(amounts, dtype=np.float64)[order]
+            sums = [value, np.where(label[order], value, 0.0)]
+        np.invert(keys, out=keys)
+        first = np.ones(len(keys), np.bool_)
+        spare = np.empty_like(keys)  # reused, since allocating memory is what takes the time
+        np.greater(np.bitwise_xor(keys[1:], keys[:-1], out=spare[1:]), 1, out=first[1:])
+        frauds = np.bitwise_and(keys, np.uint64(1), out=spare).view(np.int64)
+        keys >>= np.uint64(1)
+        if first.all():
+            transactions = np.broadcast_to(np.int64(1), len(keys))  # needs no memory
+        else:
+            starts = np.flatnonzero(first)
+            transactions = np.diff(starts, append=len(keys))
+            keys = keys[starts]
+            # Summed for each score: differences of running sums would have rounding errors.
+            frauds, *sums = (np.add.reduceat(array, starts) for array in (frauds, *sums))
+        amount, fraud_amount = sums or (None, None)
+        score = keys.view(np.float64)
+        return cls(score, transactions, frauds, amount, fraud_amount, n_unlabelled, score_type)
+
+    @classmethod
+    def from_frame(
+        cls,
+        counts: nw.DataFrame[Any],
+        *,
+        n_unlabelled: int = 0,
+        score_type: ScoreType = np.float64,
+    ) -> ScoreCounts:
+        """Sum by score the counts of an engine: columns :data:`SCORE` and :data:`COUNTED`."""
+        score = to_numpy_float(counts[SCORE]) + 0.0
+        sums = [to_numpy_float(counts[name]) for name in COUNTED if name in counts.columns]
+        return cls.sum_by_score(score, *sums, n_unlabelled=n_unlabelled, score_type=score_type)
+
+    @classmethod
+    def merge(cls, parts: Sequence[ScoreCounts]) -> ScoreCounts:
+        """Sum the counts of several groups."""
+        has_amounts = bool(parts) and all(part.amount is not None for part in parts)
+        names = ("transactions", "frauds", *(("amount", "fraud_amount") if has_amounts else ()))
+        return cls.sum_by_score(
+            *(
+                np.concatenate([np.empty(0), *(getattr(part, name) for part in parts)])
+                for name in ("score", *names)
+            ),
+            n_unlabelled=sum(part.n_unlabelled for part in parts),
+            score_type=parts[0].score_type if parts else np.float64,
+        )
+
+    @classmethod
+    def sum_by_score(
+        cls,
+        score: Floats,
+        *sums: Floats,
+        n_unlabelled: int = 0,
+        score_type: ScoreType = np.float64,
+    ) -> ScoreCounts:
+        """Sum counts, in the order of :data:`COUNTED`, of which several may have the same score."""
+        order = np.argsort(-score, kind="stable")
+        score = score[order]
+        starts = np.flatnonzero(np.append(True, score[1:] != score[:-1])) if len(score) else order
+        transactions, frauds, *amounts = (
+            np.add.reduceat(array[order], starts) if len(starts) < len(order) else array[order]
+            for array in sums
+        )
+        amount, fraud_amount = amounts or (None, None)
+        return cls(
+            score[starts],
+            transactions.astype(np.int64),
+            frauds.astype(np.int64),
+            amount,
+            fraud_amount,
+            n_unlabelled,
+            score_type,
+        )
+
+    def cast_threshold(self, threshold: float) -> float:
+        """Return the threshold in the type of the scores, as NumPy compares the two.
+
+        A score of 0.7 in float32 is slightly less than 0.7 in double precision, and yet
+        ``scores >= 0.7`` holds in NumPy.
+
+        Examples
+        --------
+        >>> counts = ScoreCounts.from_arrays(np.array([0.7], np.float32), [True])
+        >>> counts.score[0] >= 0.7, counts.score[0] >= counts.cast_threshold(0.7)
+        (np.False_, np.True_)
+        """
+        return float(self.score_type(threshold))
+
+    def same_as(self, other: ScoreCounts) -> bool:
+        """Whether both count the same rows, as far as counts can tell."""
+        if self.fingerprint != other.fingerprint:
+            return False
+        return all(
+            own is None or theirs is None or np.allclose(own, theirs, rtol=1e-9)
+            for own, theirs in (
+                (self.amount, other.amount),
+                (self.fraud_amount, other.fraud_amount),
+            )
+        )
+
+    @property
+    def n(self) -> int:
+        """Labelled transactions."""
+        return int(self.transactions.sum())
+
+    @property
+    def n_frauds(self) -> int:
+        """Frauds among them."""
+        return int(self.frauds.sum())
+
+    @property
+    def fingerprint(self) -> int:
+        """Checksum of the counts, by which two evaluations can tell whether they share rows."""
+        checksum = 0
+        for array in (self.score, self.transactions, self.frauds):
+            checksum = zlib.crc32(np.ascontiguousarray(array).tobytes(), checksum)
+        return checksum
+
+
+@dataclass(frozen=True, eq=False)
+class RowCounts:
+    """Counts of an engine by score and by something else, such as day or cluster, in arrays."""
+
+    score: Floats
+    transactions: Integers
+    frauds: Integers
+    fraud_amount: Floats | None = None
+
+    @classmethod
+    def from_frame(cls, counts: nw.DataFrame[Any]) -> RowCounts:
+        """Take the columns :data:`SCORE` and :data:`COUNTED` from a frame."""
+        transactions, frauds = (
+            to_numpy_float(counts[name]).astype(np.int64) for name in COUNTED[:2]
+        )
+        fraud_amount = COUNTED[3]
+        amount = to_numpy_float(counts[fraud_amount]) if fraud_amount in counts.columns else None
+        return cls(to_numpy_float(counts[SCORE]), transactions, frauds, amount)
+
+
+def _check_scores(score: Floats) -> None:
+    if not len(score) or (score.min() >= 0 and score.max() <= 1):  # false for NaN
+        return
+    invalid = ~((score >= 0) & (score <= 1))
+    if invalid.any():
+        raise ArgumentError(
+            f"Scores must be from 0 to 1; {int(invalid.sum()):,} are not, or are missing (the "
+            f"first at position {int(np.flatnonzero(invalid)[0])})."
+        )
+
+
+# -- Counting frames -------------------------------------------------------------------------------
+
+
+def count_scores(
+    df: Any, label: str, score: str, amount: str | None = None, *, described: str = "Column {!r}"
+) -> ScoreCounts:
+    """Count the labelled rows of a frame by score.
+
+    Parameters
+    ----------
+    df
+        Of pandas, polars (eager or lazy), pyarrow, DuckDB, Dask or PySpark. A lazy engine counts
+        for itself and returns one row for each distinct score.
+    label, score, amount
+        Column names. Rows without a label are left out, and counted.
+    described
+        How messages call a column.
+
+    Raises
+    ------
+    NotFoundError
+        A column is not in the frame.
+    ArgumentError
+        A label is neither 0 nor 1, a score is missing or not from 0 to 1, an amount is infinite.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> df = pl.DataFrame({"p": [0.5, 0.5, 0.1], "is_fraud": [1, 0, None]})
+    >>> count_scores(df, "is_fraud", "p").n_unlabelled
+    1
+    """
+    columns = [label, score, *([] if amount is None else [amount])]
+    eager = nw.from_native(df, eager_only=True, pass_through=True)
+    if not isinstance(eager, nw.DataFrame):
+        ((_, counts),) = count_scores_by_group(df, [], label, score, amount)
+        return counts
+    if eager.implementation.is_polars():
+        require_thread_pool()
+    # Rows in memory need no grouping: NumPy sorts them once.
+    check_columns(columns, eager.columns)
+    frame = coerce_object_columns(eager.select(*dict.fromkeys(columns)), columns)
+    score_type = _score_type(frame, score)
+    expressions = _to_floats(frame.collect_schema(), columns)
+    labels, scores, *amounts = (
+        _to_numpy(frame, name, expression)
+        for name, expression in zip(columns, expressions, strict=True)
+    )
+    labelled = ~np.isnan(labels)
+    invalid_labels = labelled & (labels != 0) & (labels != 1)
+    invalid_scores = labelled & ~((scores >= 0) & (scores <= 1))
+    infinite = [np.isinf(values) for values in amounts]
+    invalid = [np.flatnonzero(rows) for rows in (invalid_labels, invalid_scores, *infinite)]
+    _check_valid(columns, invalid, described)
+    n_unlabelled = len(labelled) - int(labelled.sum())
+    if n_unlabelled:
+        labels, scores, *amounts = (values[labelled] for values in (labels, scores, *amounts))
+    with np.errstate(over="ignore"):  # checked below
+        counts = ScoreCounts.from_arrays(
+            scores,
+            labels == 1,
+            np.nan_to_num(amounts[0]) if amounts else None,
+            n_unlabelled=n_unlabelled,
+            score_type=score_type,
+        )
+    _raise_overflow(amount, counts.amount)
+    return counts
+
+
+def count_scores_by_group(
+    df: Any, by: Sequence[str], label: str, score: str, amount: str | None = None
+) -> list[tuple[GroupKey, ScoreCounts]]:
+    """Count the rows of each group by score, in the frame's engine; without groups, all rows."""
+    counts = aggregate_scores(df, by, label, score, amount)
+    return split_counts(counts, by, score_type=_score_type_of(df, score))
+
+
+def aggregate_scores(
+    df: Any,
+    keys: Sequence[str],
+    label: str,
+    score: str,
+    amount: str | None = None,
+    *,
+    day: str | None = None,
+) -> nw.DataFrame[Any]:
+    """Count the rows of a frame by ``keys`` and score, in its own engine.
+
+    Returns
+    -------
+    narwhals.DataFrame
+        The keys; :data:`DAY`, if ``day`` names a column of timestamps; :data:`SCORE`;
+        :data:`COUNTED`; and in :data:`UNLABELLED` the rows without a label, whose score is 0.
+    """
+    columns = [*keys, label, score, *(name for name in (amount, day) if name is not None)]
+    df, names = rename_for_engine(df, columns, "evaluate")
+    renamed_keys = [names[name] for name in keys]
+    select_counts = functools.partial(
+        _select_counts,
+        keys=tuple(renamed_keys),
+        label=names[label],
+        score=names[score],
+        amount=None if amount is None else names[amount],
+        day=None if day is None else names[day],
+    )
+    group_by = [*renamed_keys, *([] if day is None else [DAY]), SCORE]
+    counts = aggregate_counts(
+        df, [names[name] for name in columns], group_by, select_counts, caller="evaluate"
+    ).rename(dict(zip(renamed_keys, keys, strict=True)))
+    checks = (_INVALID_LABEL, _INVALID_SCORE, *([] if amount is None else [_INFINITE]))
+    _check_valid(
+        [label, score, *([] if amount is None else [amount])],
+        [int(to_numpy_float(counts[name]).sum()) for name in checks],
+    )
+    if amount is not None:
+        _raise_overflow(amount, to_numpy_float(counts[COUNTED[2]]))
+    return counts.drop(*checks)
+
+
+def _select_counts(
+    frame: Frame,
+    *,
+    keys: Sequence[str],
+    label: str,
+    score: str,
+    amount: str | None,
+    day: str | None,
+) -> Frame:
+    """Select for each row its groups, and what it adds to the counts."""
+    frame = coerce_object_columns(
+        frame, [name for name in (label, score, amount, day) if name is not None]
+    )
+    days = [] if day is None else [truncate_time(frame, day, Period.parse("1d")).alias(DAY)]
+    schema = frame.collect_schema()
+    values = [label, score, *([] if amount is None else [amount])]
+    labels, scores, *amounts = _to_floats(schema, values)
+    labelled, fraud = ~labels.is_null(), labels.fill_null(0)
+    no_score = scores.is_null() | (scores.fill_null(0) < 0) | (scores.fill_null(0) > 1)
+    measures = {
+        # A score that does not count is set to 0, so that it makes no group of its own.
+        SCORE: scores.fill_null(0) * labelled.cast(nw.Float64),
+        COUNTED[0]: labelled.cast(nw.Int64),
+        COUNTED[1]: (fraud == 1).cast(nw.Int64),
+    }
+    if amounts:
+        value = amounts[0].fill_null(0)
+        measures[_INFINITE] = (value.abs() > _LARGEST).cast(nw.Int64)
+        measures[COUNTED[2]] = value * labelled.cast(nw.Float64)
+        measures[COUNTED[3]] = value * (fraud == 1).cast(nw.Float64)
+    measures[UNLABELLED] = (~labelled).cast(nw.Int64)
+    measures[_INVALID_LABEL] = is_invalid_label(labels).cast(nw.Int64)
+    measures[_INVALID_SCORE] = (labelled & no_score).cast(nw.Int64)
+    return frame.select(
+        *(group_key(schema[name], name) for name in keys),
+        *days,
+        *(expression.alias(name) for name, expression in measures.items()),
+    )
+
+
+def split_counts(
+    counts: nw.DataFrame[Any], by: Sequence[str], *, score_type: ScoreType = np.float64
+) -> list[tuple[GroupKey, ScoreCounts]]:
+    """Split by group the counts of an engine or of PostgreSQL (see :func:`aggregate_scores`).
+
+    All rows are sorted once, by group and score, however many groups there are.
+    """
+    keys, group = _number_groups(counts, by)
+    order = np.argsort(group, kind="stable")
+    columns = [SCORE, *(name for name in COUNTED if name in counts.columns)]
+    arrays = [to_numpy_float(counts[name])[order] for name in columns]
+    unlabelled = to_numpy_float(counts[UNLABELLED])
+    n_unlabelled = np.bincount(group, unlabelled, len(keys)).astype(np.int64)
+    ends = np.cumsum(np.bincount(group, minlength=len(keys)))
+    groups = []
+    for key, missing, start, end in zip(keys, n_unlabelled, [0, *ends], ends, strict=False):
+        rows = [array[start:end] for array in arrays]
+        labelled = rows[1] > 0
+        score_counts = ScoreCounts.sum_by_score(
+            *(array[labelled] for array in rows), n_unlabelled=int(missing), score_type=score_type
+        )
+        groups.append((key, score_counts))
+    return groups
+
+
+def _number_groups(
+    counts: nw.DataFrame[Any], by: Sequence[str]
+) -> tuple[list[GroupKey], NDArray[np.intp]]:
+    """Return the groups in the engine's order, missing values last, and the group of each row."""
+    if not by:
+        return [()], np.zeros(len(counts), np.intp)
+    number = np.zeros(len(counts), np.intp)
+    for name in by:
+        code, values = pd.factorize(pd.Series(counts[name].to_list(), dtype=object))
+        # Missing values of all kinds have the code -1.
+        number = number * (len(values) + 1) + code + 1
+        _, number = np.unique(number, return_inverse=True)
+    _, first, number = np.unique(number, return_index=True, return_inverse=True)
+    rows = counts.select(*by)[first.tolist()]
+    keys = [_missing_as_none(row) for row in rows.iter_rows()]
+    ordered = rows.sort(*by, nulls_last=True)
+    place = {_missing_as_none(row): index for index, row in enumerate(ordered.iter_rows())}
+    sorted_keys = sorted(keys, key=place.__getitem__)
+    rank = {key: index for index, key in enumerate(sorted_keys)}
+    return sorted_keys, np.array([rank[key] for key in keys], np.intp)[number]
+
+
+def _missing_as_none(key: GroupKey) -> GroupKey:
+    """Replace the missing values of each engine with None."""
+    return tuple(None if pd.isna(value) else value for value in key)
+
+
+def _score_type_of(df: Any, score: str) -> ScoreType:
+    """Return the type of the scores in a frame of any engine."""
+    if nw.dependencies.is_dask_dataframe(df):
+        df = df._meta  # a pandas frame without rows, for its types
+    return _score_type(coerce_object_columns(nw.from_native(df), [score]), score)
+
+
+def _score_type(frame: Frame, score: str) -> ScoreType:
+    return _SHORT_TYPES.get(str(frame.collect_schema()[score]).lower(), np.float64)
+
+
+def _to_floats(schema: nw.Schema, columns: Sequence[str]) -> list[nw.Expr]:
+    """Return expressions for the columns of label, score and, if there is one, amount."""
+    label, *others = columns
+    return [
+        label_to_float(schema[label], label),
+        *(
+            to_float(schema[name], name, rule)
+            for name, rule in zip(others, (_SCORE_RULE, "a number"), strict=False)
+        ),
+    ]
+
+
+def _to_numpy(frame: Frame, name: str, expression: nw.Expr) -> Any:
+    """Return a column of a frame in memory as doubles or booleans, with NaN where it is missing.
+
+    Nothing is copied that need not be: allocating memory is what takes the time.
+    """
+    column = frame[name]
+    if column.dtype == nw.Boolean and not column.is_null().any():
+        return column.to_numpy().astype(np.bool_, copy=False)
+    if column.dtype != nw.Float64:
+        column = frame.select(expression)[name]
+    return column.to_numpy().astype(np.float64, copy=False)
+
+
+def _check_valid(
+    columns: Sequence[str],
+    invalid: Sequence[int | NDArray[np.intp]],
+    described: str = "Column {!r}",
+) -> None:
+    """Raise an ArgumentError for the first of label, score and amount with invalid values.
+
+    ``invalid`` has the rows of these values or, if the rows are unknown, their number.
+    """
+    for position, (name, rows) in enumerate(zip(columns, invalid, strict=True)):
+        count = rows if isinstance(rows, int) else len(rows)
+        if not count:
+            continue
+        first_row = None if isinstance(rows, int) else int(rows[0])
+        if position == 0:
+            check_n_invalid_labels(count, name, first_row=first_row, described=described)
+        first = "" if first_row is None else f" (the first is row {first_row:,})"
+        problem = (
+            f"{_SCORE_RULE}; in {pluralize(count, 'row')} with a label it is missing, NaN or out "
+            "of this range"
+            if position == 1
+            else f"a finite number, or missing; in {pluralize(count, 'row')} it is infinite"
+        )
+        raise ArgumentError(f"{described.format(name)} must be {problem}{first}.")
+
+
+def _raise_overflow(amount: str | None, sums: Any) -> None:
+    if sums is not None and not np.isfinite(np.abs(sums).sum()):
+        raise ArgumentError(f"Column {amount!r} must have a finite sum; its values are too large.")
