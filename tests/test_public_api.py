@@ -50,29 +50,33 @@ PARAMETERS = {
     "read_df": "query params session manager output use_decimal",
     "show": "df rows",
     "read_batches": "query params session manager use_decimal",
-    "fraud_rate": "df by every interval_method bins confidence_level timestamp amount label "
+    "fraud_rate": "df by every bins interval_method confidence_level timestamp amount label "
     "cluster",
-    "evaluate": "df label score threshold by amount interval_method confidence_level",
+    "evaluate": "df label score threshold by amount interval_method confidence_level y_true "
+    "y_score",
     "Evaluation.at_threshold": "self threshold",
     "Evaluation.baseline": "self metric",
     "Evaluation.best_threshold": "self cost_per_alert recovery_rate",
     "Evaluation.bootstrap": (
         "self metric cluster n_resamples seed k day entity max_fpr cost_per_alert recovery_rate"
     ),
-    "Evaluation.calibration": "self bins",
+    "Evaluation.calibration": "self bins output",
     "Evaluation.card_precision_at_k": "self k day entity",
     "Evaluation.cost": "self cost_per_alert recovery_rate",
-    "Evaluation.cost_curve": "self cost_per_alert recovery_rate points",
-    "Evaluation.curve": "self points",
+    "Evaluation.cost_curve": "self cost_per_alert recovery_rate points output",
+    "Evaluation.curve": "self points output",
     "Evaluation.confidence_interval": "self metric",
     "Evaluation.precision_at_k": "self k day",
     "Evaluation.precision_at_prevalence": "self prevalence",
     "Evaluation.recall_at_fpr": "self rate",
-    "Evaluation.summary": "self",
+    "Evaluation.summary": "self output",
     "Evaluation.threshold_for_alerts": "self alerts",
     "GroupedEvaluation.difference": "self metric include_small",
     "GroupedEvaluation.group_max": "self metric include_small",
     "GroupedEvaluation.group_min": "self metric include_small",
+    "GroupedEvaluation.ratio": "self metric include_small",
+    "GroupedEvaluation.to_dict": "self",
+    "GroupedEvaluation.to_frame": "self output",
     "plot_calibration": "evaluation ax bins title",
     "plot_comparison": "comparison ax title",
     "plot_confusion": "evaluation ax title",
@@ -88,7 +92,7 @@ PARAMETERS = {
     "fraud_report": "start end by session every bins merchants level source notes",
     "time_split": "df train label_delay test start timestamp label label_available_at entity "
     "drop_compromised",
-    "prequential_folds": "df folds train label_delay test start timestamp label label_available_at "
+    "prequential_folds": "df n_folds train label_delay test start timestamp label label_available_at "
     "entity drop_compromised",
     "compare_models": (
         "df scores label threshold cluster metrics n_resamples seed confidence_level k day entity "

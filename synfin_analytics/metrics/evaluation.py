@@ -588,7 +588,7 @@ average precision 0.833)
         --------
         >>> summary = evaluate([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1]).summary()
         >>> summary.set_index("metric").loc["precision", ["k", "n", "value"]].tolist()
-        [1, 2, 0.5]
+        [1.0, 2.0, 0.5]
         """
         return self.to_frame(output)
 
