@@ -92,8 +92,8 @@ PARAMETERS = {
     "fraud_report": "start end by session every bins merchants level source notes",
     "time_split": "df train label_delay test start timestamp label label_available_at entity "
     "drop_compromised",
-    "prequential_folds": "df n_folds train label_delay test start timestamp label label_available_at "
-    "entity drop_compromised",
+    "prequential_folds": "df n_folds train label_delay test start timestamp label "
+    "label_available_at entity drop_compromised",
     "compare_models": (
         "df scores label threshold cluster metrics n_resamples seed confidence_level k day entity "
         "max_fpr amount cost_per_alert recovery_rate"
