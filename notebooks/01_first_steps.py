@@ -16,12 +16,12 @@
 # %% [markdown]
 # # First steps: from a DataFrame to a fraud rate
 #
-# In a quarter of an hour: put card payments into a database, ask for some of them again, and say
-# how much of them is fraud, and how sure that is.
+# In a quarter of an hour you load card payments into a database, query them, and compute how many
+# of them are fraud, with confidence intervals.
 #
-# Run the cells from top to bottom (Shift+Enter). Nothing has to be installed or switched on, and
-# nobody in the data exists: the payments are simulated. The first line below makes tables easier to
-# read (money with cents, rates in percent); it changes no value.
+# Run the cells from top to bottom (Shift+Enter). There is nothing to install or to configure, and
+# all persons are fictitious: the payments are simulated. The first line below formats tables (money
+# with cents, rates in percent); it does not change any value.
 
 # %%
 # %load_ext synfin_analytics
@@ -44,35 +44,34 @@ from synfin_analytics import (
 )
 
 # %% [markdown]
-# ## A database of your own
+# ## Your own database
 #
-# This is a real PostgreSQL server. It came with the package, starts when it is first used and stops
-# when this notebook ends; nobody else can connect to it. The notebook works in a database of its
-# own, called `first_steps`, so that nothing of yours is touched.
+# This is a real PostgreSQL server. It comes with the package, starts on first use and stops when
+# this notebook ends; no one else can connect to it. The notebook uses a separate database named
+# `first_steps`, so that your own data is not affected.
 
 # %%
 config = DatabaseConfig(database="first_steps", data_dir=os.getenv("DB_DATA_DIR"))
 manager = get_db_manager(config)
-manager.drop_all_tables()  # what an earlier run left
+manager.drop_all_tables()  # from an earlier run
 manager.create_all_tables()
 manager.health_check()
 
 # %% [markdown]
 # ## Two months of payments
 #
-# `simulate` invents customers, merchants and what they pay each other. The same seed gives the same
-# payments, so your numbers are those of your neighbour.
+# `simulate` generates customers, merchants and payments. The same seed gives the same payments, so
+# you see the same numbers as everyone else.
 
 # %%
 world = simulate(customers=300, merchants=150, days=60, seed=1)
 world.transactions[["transaction_id", "customer_id", "timestamp", "amount", "is_fraud"]].head()
 
 # %% [markdown]
-# ## In: `load_df`
+# ## Load DataFrames with `load_df`
 #
-# One call for each table. Customers and merchants come first, because each payment refers to one of
-# each. `on_conflict="skip"` leaves rows alone that are there already, so that you may run the cell
-# twice.
+# Call it once per table. Customers and merchants come first, because each payment refers to one of
+# each. With `on_conflict="skip"`, existing rows are kept unchanged, so you can run the cell again.
 
 # %%
 load_df(world.customers, "customers", on_conflict="skip")
@@ -80,11 +79,11 @@ load_df(world.merchants, "merchants", on_conflict="skip")
 load_df(world.transactions, "transactions", on_conflict="skip")
 
 # %% [markdown]
-# Every cell is checked first. If one is wrong, nothing is loaded, and the message lists all that is
-# wrong, not only the first:
+# Every cell is validated first. If any value is invalid, nothing is loaded, and the message lists
+# all problems, not only the first one:
 
 # %%
-wrong = pd.DataFrame(
+invalid = pd.DataFrame(
     {
         "transaction_id": ["A1", "A2", "A3"],
         "customer_id": ["C000001", "C000001", "nobody"],
@@ -94,14 +93,14 @@ wrong = pd.DataFrame(
     }
 )
 try:
-    load_df(wrong, "transactions")
+    load_df(invalid, "transactions")
 except InvalidDataError as error:
     print(error)
 
 # %% [markdown]
-# ## Out: repositories and `read_df`
+# ## Query with repositories and `read_df`
 #
-# Each table has a repository with the questions that are asked most. Each answer is a DataFrame.
+# Each table has a repository with the most common queries. Each result is a DataFrame.
 
 # %%
 with get_db_session() as session:
@@ -114,26 +113,27 @@ large[["transaction_id", "timestamp", "amount", "merchant_category", "is_fraud"]
 pd.DataFrame([statistics])
 
 # %% [markdown]
-# For all else there is SQL. A value goes into `params` and never into the text of the query.
+# For everything else there is SQL. Pass values as parameters; never insert them into the text of
+# the query.
 
 # %%
 read_df(
     """
     SELECT customer_id, count(*) AS payments, sum(amount) AS spent
     FROM transactions
-    WHERE amount > :least
+    WHERE amount > :min_amount
     GROUP BY customer_id
     ORDER BY spent DESC
     LIMIT 5
     """,
-    {"least": 20},
+    {"min_amount": 20},
 )
 
 # %% [markdown]
-# ## How much of it is fraud?
+# ## The fraud rate
 #
-# The fraud rate is the number of frauds divided by the number of payments of which we know whether
-# they were fraud.
+# The fraud rate is the number of frauds divided by the number of labelled payments, that is, of
+# payments for which it is known whether they were fraud.
 
 # %%
 payments = read_df("transactions")
@@ -142,16 +142,16 @@ fraud_rate(payments)[
 ]
 
 # %% [markdown]
-# `fraud_rate_low` and `fraud_rate_high` are its *interval*. These two months are a sample: had
-# other people paid in other shops, the rate would be a little different. A 95 % interval is made to
-# hold the true rate in 95 of 100 such samples. For that it must know that payments are not
-# independent: one stolen card makes a dozen frauds. So `fraud_rate` counts the customers with a
-# fraud, `fraud_clusters`, and the merchants, and its interval is as wide as these few ask for. In
-# 200 worlds like this one, such intervals held the true rate of a category 98 times in 100, and
-# that of a week 97 times; intervals that took payments as independent did so 72 and 63 times
-# (`docs/fraud_rates.md` has the table).
+# `fraud_rate_low` and `fraud_rate_high` are the ends of a *confidence interval*. These two months
+# are a sample: if other people had paid in other shops, the rate would be slightly different. A 95%
+# interval is designed to contain the true rate in 95 of 100 such samples. To achieve this, it must
+# account for the fact that payments are not independent: one stolen card causes a dozen frauds.
+# `fraud_rate` therefore counts the customers with a fraud (`fraud_clusters`) and the merchants, and
+# widens its interval accordingly. In 200 simulated worlds like this one, such intervals contained
+# the true rate of a category in 98% of cases and that of a week in 97%; intervals that assume
+# independent payments did so in 72% and 63% (`docs/explanation/intervals.md` explains the method).
 #
-# Not all payments are alike. By what was bought:
+# Payments differ. By merchant category:
 
 # %%
 by_category = fraud_rate(payments, by="merchant_category")
@@ -167,24 +167,25 @@ columns = [
 by_category[[*columns, "fraud_bps"]]
 
 # %% [markdown]
-# `fraud_bps` weighs by value: how many of 10,000 euros were stolen. In restaurants one payment in a
-# hundred is fraud, and yet 16 % of the money: the frauds are not meals of the usual price.
+# `fraud_bps` is weighted by value: the euros lost per 10,000 euros paid. In restaurants, 1% of the
+# payments are fraud, but 16% of the money: these frauds are much larger than the usual bill.
 #
-# A picture says it faster:
+# A plot shows this faster:
 
 # %%
 picture = plot_fraud_rate(by_category)
 
 # %% [markdown]
-# **What to see.** The dot is the rate and the bar its interval; the dashed line is the rate of all.
-# Where two bars lie apart, the rates differ by more than chance. Here all of them overlap: two
-# months of 300 customers do not tell which category is the riskiest, whatever the dots say. A
-# hollow dot has a rough interval, since fewer than ten customers had a fraud there. Jewellery
-# stands second from the top, with one fraud in 24 payments: its bar reaches from below the dashed
-# line to beyond the picture (that is what an arrow means), and says nothing yet. Hotels show the
-# same from the other side: 0 of 44 is no proof that there is no fraud.
+# **What to see.** The dot is the rate and the bar its interval; the dashed line is the overall
+# rate. If two bars do not overlap, the difference between the rates is larger than chance explains.
+# Here all bars overlap: two months of 300 customers do not show which category is the riskiest,
+# whatever the dots suggest. A hollow dot marks an unreliable interval, because fewer than ten
+# customers had a fraud in the category. Jewellery has the second-highest rate, from one fraud in 24
+# payments: its bar extends from below the dashed line to beyond the plot (this is what the arrow
+# means) and is not informative yet. Hotels show the opposite case: 0 of 44 does not prove that
+# there is no fraud.
 #
-# Over time, week by week; PostgreSQL counts here, and no payment leaves the database:
+# Over time, week by week. PostgreSQL aggregates the counts, and no payment leaves the database:
 
 # %%
 with get_db_session() as session:
@@ -192,29 +193,31 @@ with get_db_session() as session:
 picture = plot_fraud_rate(by_week)
 
 # %% [markdown]
-# **What to see.** The rate moves between almost nothing and one and a half in a hundred: thieves
-# come in waves, and one stolen card makes a dozen frauds. The band knows that, and is wide: a line
-# at the rate of all would fit into it from end to end, so that the weeks may all have been alike.
-# The columns below, the payments of each week, are nearly equal, so it is not that people paid
-# less. One good week proves nothing, and one bad week neither.
+# **What to see.** The rate varies between almost 0 and 1.5%: fraud comes in waves, because one
+# stolen card causes a dozen frauds. The band accounts for this and is wide: a horizontal line at
+# the overall rate would lie within it everywhere, so the true rate may have been the same in all
+# weeks. The columns below show the number of payments per week. They are nearly equal, so the
+# variation is not due to fewer payments. One good week proves nothing, and neither does one bad
+# week.
 #
-# How a card was read may matter, too:
+# The way a card was read may matter, too:
 
 # %%
 picture = plot_fraud_rate(fraud_rate(payments, by="entry_mode"))
 
 # %% [markdown]
-# **What to see.** A card number that was typed in (`manual`) or read from a magnetic stripe is
-# fraud many times as often as one whose chip was read, and these bars lie apart: that is more than
-# chance. A stripe can be copied, a chip cannot. But look at the counts at the right: more frauds
-# are made with a chip, for that is how most people pay. A rate says how suspicious one payment is;
-# a count says how much work there is.
+# **What to see.** The fraud rate of payments with a typed card number (`manual`) or a magnetic
+# stripe is many times that of chip payments, and these bars do not overlap: the difference is
+# larger than chance explains. A stripe can be copied, a chip cannot. But look at the counts on the
+# right: more frauds use the chip, because most payments do. A rate shows how suspicious a single
+# payment is; a count shows how much work there is.
 
 # %% [markdown]
 # ## Your turn
 #
-# 1. Is a payment riskier online? Group by `is_online`, or by `channel`.
-# 2. Which customers lost most? `fraud_rate(payments, by="customer_id")` has a `fraud_amount`.
+# 1. Are online payments riskier? Group by `is_online`, or by `channel`.
+# 2. Which customers lost most? `fraud_rate(payments, by="customer_id")` has a column
+#    `fraud_amount`.
 # 3. Simulate a year instead of two months: do the intervals become narrower?
 
 # %%
@@ -223,8 +226,8 @@ fraud_rate(payments, by="is_online")
 # %% [markdown]
 # ## Tidy up
 #
-# The tables stay until you drop them, so that you can go on tomorrow. This cell drops those of
-# `first_steps`.
+# The tables remain until you drop them, so that you can continue tomorrow. This cell drops the
+# tables of `first_steps`.
 
 # %%
 with get_db_session() as session:

@@ -14,13 +14,13 @@
 # ---
 
 # %% [markdown]
-# # Fraud patterns: what thieves leave behind in the data
+# # Fraud patterns: the traces of fraud in the data
 #
-# A thief who has a card must do something with it, and quickly. What can be done is limited, and so
-# frauds look alike: there are *patterns*. In twenty minutes you will see eleven of them, one by
-# one, then let detectors search for them, and count how often these are right.
+# A fraudster who has a stolen card must use it, and quickly. There are few ways to do so, and
+# therefore frauds resemble each other: they form *patterns*. In twenty minutes you will see eleven
+# of them one by one, run detectors that search for them, and measure how often these are right.
 #
-# A pattern tells a colleague why a payment is suspicious. A score alone does not.
+# A pattern explains to a colleague why a payment is suspicious. A score alone does not.
 
 # %%
 # %load_ext synfin_analytics
@@ -43,19 +43,19 @@ from synfin_analytics import (
 )
 
 # %% [markdown]
-# Four months of payments of a thousand customers, in a database of this notebook's own. All of it
-# is invented, and so we know for each fraud which pattern it follows: `fraud_type` says it. In a
-# bank nobody fills that column in for you.
+# The data are four months of payments of a thousand customers, in a separate database of this
+# notebook. They are simulated, so the pattern of each fraud is known: it is in the column
+# `fraud_type`. In a real bank, no one fills in that column for you.
 
 # %%
 config = DatabaseConfig(database="fraud_patterns", data_dir=os.getenv("DB_DATA_DIR"))
 manager = get_db_manager(config)
-manager.drop_all_tables()  # what an earlier run left
+manager.drop_all_tables()  # from an earlier run
 manager.create_all_tables()
 
 world = simulate(customers=1000, merchants=300, days=120, seed=7)
-for table, frame in world._asdict().items():
-    load_df(frame, table, on_conflict="skip")
+for table, df in world._asdict().items():
+    load_df(df, table, on_conflict="skip")
 payments = read_df("SELECT * FROM transactions ORDER BY timestamp, transaction_id")
 frauds = payments[payments["is_fraud"]]
 
@@ -65,70 +65,71 @@ frauds = payments[payments["is_fraud"]]
         payments=("amount", "size"),
         customers=("customer_id", "nunique"),
         merchants=("merchant_id", "nunique"),
-        typical_amount=("amount", "median"),
-        stolen=("amount", "sum"),
+        median_amount=("amount", "median"),
+        total_amount=("amount", "sum"),
     )
     .sort_values("payments", ascending=False)
 )
 
 # %% [markdown]
-# Read a line as a sentence: so many payments, with the cards of so many customers, at so many
-# merchants. Where payments are many more than customers, one card is used again and again. Where
-# they are about equal, it is one blow and gone.
+# Each row gives the number of payments of a pattern, and the number of customers and merchants
+# involved. If there are many more payments than customers, each card is used repeatedly. If there
+# are about as many, each card is used once.
 #
-# Two small helpers. `victim` picks the customer from whom most was taken in one way; `portrait`
-# draws what was paid with that customer's cards, with the frauds as red diamonds. The scale of
-# amounts is logarithmic: each line is ten times the one below.
+# The next cell defines two helper functions. `victim` returns the customer with the most frauds of
+# a pattern; `draw_victim` draws the payments of that customer, with the frauds as red diamonds. The
+# scale of the amounts is logarithmic: each grid line is ten times the one below.
 
 
 # %%
-def victim(kind: str) -> str:
-    """Return the customer with most frauds of a kind."""
-    return frauds.loc[frauds["fraud_type"] == kind, "customer_id"].value_counts().idxmax()
+def victim(pattern: str) -> str:
+    """Return the customer with the most frauds of a pattern."""
+    return frauds.loc[frauds["fraud_type"] == pattern, "customer_id"].value_counts().idxmax()
 
 
-def portrait(kind: str, before: str, after: str, ax) -> None:
-    """Draw payments of a victim, from some time before the first fraud until some time after."""
-    own = payments[payments["customer_id"] == victim(kind)]
-    first = own.loc[own["fraud_type"] == kind, "timestamp"].min()
-    shown = own[own["timestamp"].between(first - pd.Timedelta(before), first + pd.Timedelta(after))]
+def draw_victim(pattern: str, before: str, after: str, ax) -> None:
+    """Draw the payments of a victim, from some time before the first fraud to some time after."""
+    own = payments[payments["customer_id"] == victim(pattern)]
+    first = own.loc[own["fraud_type"] == pattern, "timestamp"].min()
+    start, end = first - pd.Timedelta(before), first + pd.Timedelta(after)
+    shown = own[own["timestamp"].between(start, end)]
     in_hours = pd.Timedelta(before) < pd.Timedelta(days=7)
     unit = pd.Timedelta(hours=1 if in_hours else 24)
-    when = (shown["timestamp"] - first) / unit
+    time = (shown["timestamp"] - first) / unit
     fraud = shown["is_fraud"]
-    ax.scatter(when[~fraud], shown["amount"][~fraud], color="#9aa5b1", label="genuine")
-    ax.scatter(when[fraud], shown["amount"][fraud], color="#c8553d", marker="D", label="fraud")
-    ax.set(title=kind, yscale="log", ylim=(0.3, 5000), ylabel="euros")
+    ax.scatter(time[~fraud], shown["amount"][~fraud], color="#9aa5b1", label="genuine")
+    ax.scatter(time[fraud], shown["amount"][fraud], color="#c8553d", marker="D", label="fraud")
+    ax.set(title=pattern, yscale="log", ylim=(0.3, 5000), ylabel="euros")
     ax.set_xlim(-pd.Timedelta(before) / unit, pd.Timedelta(after) / unit)
     ax.set_xlabel(f"{'hours' if in_hours else 'days'} since the first fraud")
     ax.grid(axis="y", alpha=0.3)
 
 
-def portraits(kinds: dict[str, tuple[str, str]]) -> None:
-    """Draw several side by side."""
+def draw_victims(periods: dict[str, tuple[str, str]]) -> None:
+    """Draw a victim of each pattern side by side."""
     _, axes = plt.subplots(
-        1, len(kinds), figsize=(4.2 * len(kinds), 3.4), layout="constrained", sharey=True
+        1, len(periods), figsize=(4.2 * len(periods), 3.4), layout="constrained", sharey=True
     )
-    for ax, (kind, (before, after)) in zip(axes, kinds.items(), strict=True):
-        portrait(kind, before, after, ax)
+    for ax, (pattern, (before, after)) in zip(axes, periods.items(), strict=True):
+        draw_victim(pattern, before, after, ax)
     axes[0].legend(loc="upper left")
 
 
 # %% [markdown]
-# ## Too fast
+# ## Unusual speed
 #
-# A stolen card will be blocked as soon as its owner notices. So the thief hurries.
+# A stolen card is blocked as soon as its owner notices. The fraudster therefore acts fast.
 #
-# 1. **Card testing.** Card numbers are sold by the thousand, and many are dead. The buyer tries
-#    each with payments so small that nobody looks, seconds apart. A number that works pays for
-#    something large soon after.
-# 2. **Velocity burst.** A card in hand is used as often as possible before it is blocked, at one
+# 1. **Card testing.** Card numbers are sold in bulk, and many no longer work. The buyer tests each
+#    number with payments that are too small to attract attention, seconds apart. A number that
+#    works is soon used for a large payment.
+# 2. **Velocity burst.** A stolen card is used as often as possible before it is blocked, at one
 #    merchant after another.
-# 3. **Night spree.** A card stolen in the evening works until its owner wakes up: cash machines,
-#    fuel, bars.
+# 3. **Night spree.** A card stolen in the evening works until its owner wakes up: at cash machines,
+#    petrol stations and bars.
 
 # %%
-portraits(
+draw_victims(
     {
         "card_testing": ("36h", "12h"),
         "velocity_burst": ("36h", "12h"),
@@ -137,11 +138,11 @@ portraits(
 )
 
 # %% [markdown]
-# **What to see.** On the left a column of diamonds of half a euro to three, so close in time that
-# they stand on one line, and one high above them, two hours later. In the middle the diamonds form
-# a column too, but at the height of ordinary payments: no single one is odd, only their number in
-# one or two hours is. On the right they spread over some hours, and nothing but the clock tells
-# them apart:
+# **What to see.** Left: a column of diamonds between 0.50 and 3 euros, so close in time that they
+# lie on a vertical line, and one large payment two hours later. Middle: the diamonds form a column
+# as well, but with ordinary amounts. No single payment is unusual, only their number in one or two
+# hours is. Right: the frauds extend over several hours, and only the time of day distinguishes
+# them:
 
 # %%
 hours = pd.DataFrame(
@@ -154,30 +155,28 @@ hours = pd.DataFrame(
 )
 shares = (hours / hours.sum()).reindex(range(24)).fillna(0)
 ax = shares.plot.bar(figsize=(8, 3), color=["#9aa5b1", "#c8553d"], width=0.8, rot=0)
-ax.set(
-    xlabel="hour (UTC)", ylabel="share of the payments", title="When people pay, and when thieves"
-)
+ax.set(xlabel="hour (UTC)", ylabel="share of payments", title="Payments by time of day")
 plt.show()
 
 # %% [markdown]
-# **What to see.** Genuine payments are made by day; every payment of a spree is made before five.
-# But look at the grey bars there: they are low, not absent, and there are more than a thousand
-# times as many genuine payments as spree payments. An alert for each payment at night would be
-# wrong nearly always.
+# **What to see.** Genuine payments are made during the day; all payments of a spree are made before
+# 5 am. But look at the grey bars at night: they are low, not absent, and there are more than 1,000
+# times as many genuine payments as spree payments. If every payment at night raised an alert,
+# nearly all alerts would be false.
 
 # %% [markdown]
-# ## Out of habit
+# ## Unusual behaviour
 #
-# People are creatures of habit. A thief does not know the habits of the customer.
+# People are creatures of habit. A fraudster does not know the habits of the customer.
 #
-# 4. **Amount spike.** One payment of many times the usual amount, for goods that can be sold.
-# 5. **Dormant card.** A card that its owner forgot in a drawer wakes up. Nobody looks at its
-#    statements, so it lasts.
-# 6. **Account takeover.** Somebody got hold of the password: same account, but another device, and
-#    a customer who hardly ever paid online now does so all day.
+# 4. **Amount spike.** One payment of many times the usual amount, for goods that can be resold.
+# 5. **Dormant card.** A card that its owner has not used for a long time becomes active. No one
+#    reads its statements, so the fraud remains undetected.
+# 6. **Account takeover.** Someone obtained the password: the account is the same, but the device is
+#    new, and a customer who hardly ever paid online now does so all day.
 
 # %%
-portraits(
+draw_victims(
     {
         "amount_spike": ("20D", "10D"),
         "dormant_card": ("60D", "15D"),
@@ -186,10 +185,10 @@ portraits(
 )
 
 # %% [markdown]
-# **What to see.** Left: a single diamond above everything that this customer pays. Middle: an empty
-# stretch of nearly six weeks, and it is not the amounts but the silence before them that gives the
-# frauds away. (When the owner is back, the grey dots go on.) Right: amounts that stand out little.
-# Here the devices tell more:
+# **What to see.** Left: a single diamond above all other payments of this customer. Middle: no
+# payment for nearly six weeks. Not the amounts but the inactivity before them reveals the frauds.
+# (When the owner is back, the grey dots continue.) Right: the amounts are hardly unusual. Here the
+# devices are more informative:
 
 # %%
 own = payments[payments["customer_id"] == victim("account_takeover")]
@@ -198,11 +197,11 @@ around = own.loc[own.index >= own.index[own.index < first][-5:].min()].head(10)
 around[["timestamp", "amount", "merchant_category", "channel", "device_id", "is_fraud"]]
 
 # %% [markdown]
-# The device of the frauds is none of those before. NULL means that there was no device: a card at a
-# till, or a subscription that is charged by itself.
+# The device of the frauds did not occur before. NULL means that there was no device: a card payment
+# in a shop, or a subscription that is charged automatically.
 #
-# 7. **Impossible travel.** A copied card pays in another country while its owner pays at home. No
-#    aeroplane is that fast.
+# 7. **Impossible travel.** A copied card is used in another country while its owner pays at home.
+#    No aeroplane is that fast.
 
 # %%
 own = payments[payments["customer_id"] == victim("impossible_travel")]
@@ -214,29 +213,30 @@ around[["timestamp", "amount", "city", "distance_from_last", "entry_mode", "is_f
 in_shops = payments[payments["distance_from_last"] > 0]
 hours_since = in_shops["time_since_last_transaction"] / 3600
 ax = plt.figure(figsize=(8, 4), layout="constrained").add_subplot()
-for kind, colour, marker in (("genuine", "#9aa5b1", "."), ("impossible_travel", "#c8553d", "D")):
-    chosen = ~in_shops["is_fraud"] if kind == "genuine" else in_shops["fraud_type"] == kind
+for group, colour, marker in (("genuine", "#9aa5b1", "."), ("impossible_travel", "#c8553d", "D")):
+    selected = ~in_shops["is_fraud"] if group == "genuine" else in_shops["fraud_type"] == group
     ax.scatter(
-        hours_since[chosen], in_shops["distance_from_last"][chosen],
-        s=12, color=colour, marker=marker, label=kind,
+        hours_since[selected], in_shops["distance_from_last"][selected],
+        s=12, color=colour, marker=marker, label=group,
     )  # fmt: skip
 ax.axline((1, 900), (2, 1800), color="black", linestyle="--", label="900 km/h, an aeroplane")
 ax.set(xscale="log", yscale="log", xlim=(0.01, 1000), ylim=(1, 20000))
-ax.set(xlabel="hours since the payment before", ylabel="km from the place before")
+ax.set(xlabel="hours since the previous payment", ylabel="km from the previous payment")
 ax.legend(loc="upper left")
 plt.show()
 
 # %% [markdown]
-# **What to see.** The dashed line is as far as an aeroplane comes. Genuine payments lie below it,
-# with few exceptions, about one in 650: a partner who pays elsewhere with a card of their
-# own, or the terminal of a taxi that is registered in another city. The first payment of a copied
-# card lies above. Its later ones need not: from the second on, the place before is abroad as well.
+# **What to see.** The dashed line is the distance that an aeroplane covers. Genuine payments are
+# below it, with few exceptions, about one in 650: a partner with a second card who pays elsewhere,
+# or the terminal of a taxi that is registered in another city. The first payment with a copied card
+# is above the line. Its later payments may be below it: from the second one on, the previous
+# payment is abroad as well.
 
 # %% [markdown]
-# ## Around a rule
+# ## Evading a rule
 #
-# 8. **Just below the limit.** Who knows that payments from 500 euros on are checked pays 495. The
-#    rule itself makes the pattern.
+# 8. **Just below the limit.** A fraudster who knows that payments of 500 euros or more are reviewed
+#    pays 495 euros. The rule itself creates the pattern.
 
 # %%
 limit = frauds[frauds["fraud_type"] == "just_below_limit"]
@@ -249,21 +249,22 @@ axes[1].set(title="just_below_limit", xlabel="euros")
 plt.show()
 
 # %% [markdown]
-# **What to see.** Genuine amounts fall off without a gap (the small teeth are round amounts, and
-# notes from cash machines). The frauds stand in narrow towers, each ending at a limit: 50, 100,
-# 250, 500. Why not only the last? Because different banks, shops and terminals have different
+# **What to see.** The distribution of genuine amounts decreases without a gap (the small peaks are
+# round amounts and cash withdrawals). The frauds form narrow peaks just below the limits 50, 100,
+# 250 and 500 euros. There are several peaks because banks, shops and terminals have different
 # limits.
 
 # %% [markdown]
-# ## At merchants
+# ## Patterns at merchants
 #
-# The last three cannot be seen in the payments of one customer. One has to turn the table round,
-# and ask for each merchant.
+# The last three patterns are not visible in the payments of one customer. They become visible when
+# you group the payments by merchant.
 #
 # 9. **Compromised merchant.** A terminal, or its software, copies cards. The copies are used later,
-#    there or elsewhere. All victims have one thing in common: where they paid before.
-# 10. **Collusion ring.** Some customers and merchants work together and pass money on as payments.
-# 11. **Refund abuse.** Somebody at a till pays refunds to a friend's card, for things never bought.
+#    there or elsewhere. All victims have one thing in common: the merchant where they paid before.
+# 10. **Collusion ring.** Several customers and merchants cooperate and disguise transfers as
+#     payments.
+# 11. **Refund abuse.** An employee refunds purchases that were never made to the card of a friend.
 
 # %%
 copied = frauds[frauds["fraud_type"] == "compromised_merchant"]
@@ -282,18 +283,21 @@ ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
 plt.show()
 
 # %% [markdown]
-# **What to see.** For three weeks nothing, then copied cards on most days of three weeks, then
-# nothing again: the terminal was found. Even on its bad days most payments there are genuine. Over
-# all four months three payments in a hundred are fraud at this merchant, over the bad weeks twelve:
-# a rate of the last days shows what the long one hides. And each victim gives little, so that no
-# single account looks odd:
+# **What to see.** There are no frauds for the first three weeks, then copied cards on most days of
+# three weeks, then none again: the terminal was found. Even in these weeks most payments at the
+# merchant are genuine. Over all four months 3% of the payments there are fraud, over the three
+# weeks 12%: a recent rate shows what a long-term rate hides. Each victim has few frauds, so no
+# single account is conspicuous:
 
 # %%
-of_victims = copied.loc[copied["merchant_id"] == worst, "customer_id"].value_counts()
-print(f"{len(of_victims)} victims, {of_victims.mean():.1f} frauds each, at most {of_victims.max()}")
+per_victim = copied.loc[copied["merchant_id"] == worst, "customer_id"].value_counts()
+print(
+    f"{len(per_victim)} victims, {per_victim.mean():.1f} frauds per victim, "
+    f"at most {per_victim.max()}"
+)
 
 # %% [markdown]
-# A ring, as a table: who paid whom how often.
+# A ring as a table: how often each customer paid at each merchant.
 
 # %%
 ring = frauds[frauds["fraud_type"] == "collusion_ring"]
@@ -301,11 +305,11 @@ city = ring["city"].value_counts().idxmax()
 pd.crosstab(ring.loc[ring["city"] == city, "customer_id"], ring["merchant_id"])
 
 # %% [markdown]
-# A handful of customers, two or three small merchants, and most of them paid most of these, some
-# again and again. Neighbours who share a bakery would look alike, but not at some hundred euros a
-# time.
+# There is a small group of customers and two or three small merchants. Most of the customers paid
+# at most of the merchants, some of them repeatedly. Neighbours who buy at the same bakery would
+# look similar, but they would not pay several hundred euros each time.
 #
-# Now the refunds of merchants, beside what they sold:
+# Now the refunds of the merchants, compared with their sales:
 
 # %%
 refunds = payments.assign(refund=payments["transaction_type"] == "refund").groupby("merchant_id")
@@ -318,82 +322,83 @@ refunds["abused"] = abused.reindex(refunds.index).fillna(0).astype(int)
 refunds.sort_values("abused", ascending=False).head(6)
 
 # %% [markdown]
-# `abused` is how many of them are frauds. Most merchants have no refunds at all, and these four
-# have seven to ten in a hundred payments; but shops for clothes take back five in a hundred anyway.
-# What gives it away is a card that gets refunds again and again, for things it never paid.
+# `abused` is the number of fraudulent refunds. Most merchants have no refunds at all. At these four
+# merchants, refunds are between 7% and 10% of the payments, but at clothing shops 5% is normal. The
+# sign of abuse is a card that receives refunds repeatedly, for purchases that were never made.
 
 # %% [markdown]
-# ## Not everything that looks odd is fraud
+# ## Not everything unusual is fraud
 #
-# The simulation has honest oddities as well: customers on holiday, and a sofa or a laptop now and
-# then. They are marked as anomalies, and not as frauds.
+# The simulation also contains genuine anomalies: customers on holiday, and now and then a sofa or a
+# laptop. They are labelled as anomalies, not as frauds.
 
 # %%
-odd = payments[payments["anomaly_type"].notna()]
-odd.groupby("anomaly_type").agg(
+anomalies = payments[payments["anomaly_type"].notna()]
+anomalies.groupby("anomaly_type").agg(
     payments=("amount", "size"),
     customers=("customer_id", "nunique"),
-    typical_amount=("amount", "median"),
-    far_from_home=("distance_from_home", "median"),
+    median_amount=("amount", "median"),
+    distance_from_home=("distance_from_home", "median"),
     frauds=("is_fraud", "sum"),
 )
 
 # %% [markdown]
-# There are more of these than of frauds. That is why rules such as "abroad" or "ten times the usual
-# amount" annoy so many honest customers.
+# There are more anomalies than frauds. Rules such as "abroad" or "ten times the usual amount"
+# therefore affect many genuine customers.
 
 # %% [markdown]
-# ## Let detectors search
+# ## Run the detectors
 #
-# `detect_patterns` has a detector for each of the eleven. A detector looks at the payments alone,
-# never at a label: it does not know what we know.
+# `detect_patterns` has a detector for each of the eleven patterns. A detector uses only the
+# payments, never a label: it does not know `fraud_type`.
 
 # %%
-found = detect_patterns(payments)
-found
+detected = detect_patterns(payments)
+detected
 
 # %% [markdown]
-# Each line says what was found, in words. How often is it right? Of the payments that a detector
-# named, which share was fraud (*precision*)? Of the frauds of its kind, which share did it name
-# (*recall*)?
+# Each row describes one detected case. How often are the detectors right? *Precision* is the share
+# of the payments selected by a detector that are fraud; *recall* is the share of the frauds of its
+# pattern that it selects.
 
 # %%
-named = found.transactions().merge(
+selected = detected.transactions().merge(
     payments[["transaction_id", "is_fraud", "fraud_type", "anomaly_type"]], on="transaction_id"
 )
-right = named.assign(hit=named["fraud_type"] == named["pattern_type"]).groupby("pattern_type")
+is_hit = selected["fraud_type"] == selected["pattern_type"]
+by_pattern = selected.assign(hit=is_hit).groupby("pattern_type")
 table = pd.DataFrame(
     {
-        "named": right.size(),
-        "precision": right["is_fraud"].mean(),
-        "recall": right["hit"].sum() / frauds["fraud_type"].value_counts(),
-        "honest oddities": right["anomaly_type"].count(),
+        "selected": by_pattern.size(),
+        "precision": by_pattern["is_fraud"].mean(),
+        "recall": by_pattern["hit"].sum() / frauds["fraud_type"].value_counts(),
+        "genuine anomalies": by_pattern["anomaly_type"].count(),
     }
 )
 table.sort_values("precision", ascending=False)
 
 # %% [markdown]
-# **What to see.** Some detectors are right nearly always and find nearly all: what they look for,
-# honest people hardly ever do. Others are wrong more often, and miss more: a large purchase is as
-# odd as an amount spike, and a busy afternoon in the shops is as fast as a short burst. A stricter
-# threshold trades one fault for the other.
+# Some detectors have high precision and high recall: genuine customers hardly ever behave in the
+# way that they look for. Others have more false alerts and miss more frauds: a large purchase
+# resembles an amount spike, and an afternoon of shopping resembles a short burst. A stricter
+# threshold improves precision at the expense of recall.
 #
-# Beware of one more thing: these detectors and this simulation were made by the same people. Real
-# thieves read books, too. docs/patterns.md tells how each detector works and how it does on data
-# that it was not made for.
+# One more caveat: these detectors and this simulation have the same authors. Real fraudsters adapt.
+# `docs/guide/patterns.md` explains how each detector works and how well it does on data that it was
+# not designed for.
 
 # %% [markdown]
-# ## Keep what was found
+# ## Store the results
 #
-# A repository stores the patterns, so that tomorrow's search knows today's. Recording the same
-# again adds nothing: a pattern that is known already is brought up to date. Two that are about the
-# same people in the same days become one, so there may be fewer than were found.
+# A repository stores the detected patterns, so that tomorrow's run can extend today's. Storing the
+# same patterns again adds nothing: an existing pattern is updated. Two patterns of the same people
+# in the same days are merged, so there may be fewer stored patterns than detected ones.
 
 # %%
 with get_db_session() as session:
     repository = FraudPatternRepository(session)
-    print("first: ", repository.upsert(found))
-    print("second:", repository.upsert(found))
+    print("first: ", repository.upsert(detected))
+    print("second:", repository.upsert(detected))
     session.commit()
     severe = repository.get_by_severity("critical", limit=5)
 severe[["pattern_type", "description", "detection_count", "first_detected", "confidence_score"]]
@@ -401,11 +406,12 @@ severe[["pattern_type", "description", "detection_count", "first_detected", "con
 # %% [markdown]
 # ## Your turn
 #
-# 1. Draw other portraits: `portraits` takes any of the kinds that occur with one customer.
-# 2. How early would an alert have come? For `velocity_burst`, which payment of a burst is the first
-#    that is odd, if you allow three payments an hour?
-# 3. `detect_anomalies(payments)` searches for the honest oddities. How many of the spikes does it
-#    name as well?
+# 1. Draw victims of other patterns: `draw_victims` accepts any pattern that concerns a single
+#    customer.
+# 2. How early would an alert have been raised? For `velocity_burst`, which payment of a burst is
+#    the first unusual one if you allow three payments per hour?
+# 3. `detect_anomalies(payments)` searches for the genuine anomalies. How many of the amount spikes
+#    does it select as well?
 
 # %%
 detect_anomalies(payments).summary()
@@ -413,7 +419,7 @@ detect_anomalies(payments).summary()
 # %% [markdown]
 # ## Tidy up
 #
-# This drops the tables of `fraud_patterns`.
+# This cell drops the tables of `fraud_patterns`.
 
 # %%
 manager.drop_all_tables()

@@ -16,16 +16,15 @@
 # %% [markdown]
 # # Train, predict, store and evaluate a model
 #
-# A model's life in a bank has four steps: it learns from the past, it scores payments, its scores
-# are kept, and later, when the truth is known, somebody asks what they were worth. In twenty
-# minutes you will go through all four, with scikit-learn for the first two and the database for the
-# others.
+# A model in a bank goes through four steps: it is trained on the past, it scores payments, its
+# scores are stored, and later, when the labels are known, they are evaluated. In twenty minutes you
+# will carry out all four, with scikit-learn for the first two and the database for the others.
 
 # %%
 # %load_ext synfin_analytics
 import os
 
-os.environ["OMP_NUM_THREADS"] = "1"  # for so few rows one core is fastest
+os.environ["OMP_NUM_THREADS"] = "1"  # for so few rows, one core is fastest
 
 import numpy as np
 import pandas as pd
@@ -55,18 +54,19 @@ from synfin_analytics import (
 # %%
 config = DatabaseConfig(database="train_and_evaluate", data_dir=os.getenv("DB_DATA_DIR"))
 manager = get_db_manager(config)
-manager.drop_all_tables()  # what an earlier run left
+manager.drop_all_tables()  # from an earlier run
 manager.create_all_tables()
 
 world = simulate(customers=1000, merchants=300, days=120, seed=7)
-for table, frame in world._asdict().items():
-    load_df(frame, table, on_conflict="skip")
+for table, df in world._asdict().items():
+    load_df(df, table, on_conflict="skip")
 with get_db_session() as session:
     MLFeaturesRepository(session).engineer()
     session.commit()
 
 # %% [markdown]
-# One query joins what a model needs: the features, the label, and when the label was known.
+# One query joins what a model needs: the features, the label, and the time at which the label
+# became known.
 
 # %%
 rows = read_df(
@@ -81,44 +81,49 @@ names = [name for name in MLFeaturesRepository.model.feature_names() if name in 
 print(f"{len(rows):,} payments with {len(names)} features; {rows['is_fraud'].mean():.2%} are fraud")
 
 # %% [markdown]
-# ## 1. Learn from the past
+# ## 1. Train on the past
 #
-# Fraud changes. What counts is how a model does on payments that come *after* those it learnt from.
-# So cut by time: seventy days to learn from, a week for the labels to come in, five weeks to be
-# tested on. What else is left out, and why, is in the last line.
+# Fraud changes. What matters is how a model performs on payments *after* those that it was trained
+# on. Split by time: 70 days of training, a week for the labels to become known, and five weeks of
+# test. The last row of the output lists what else was excluded, and why.
 
 # %%
-periods = {"train": "70d", "delay": "7d", "test": "35d", "label_available_at": "label_available_at"}
+periods = {
+    "train": "70d",
+    "label_delay": "7d",
+    "test": "35d",
+    "label_available_at": "label_available_at",
+}
 split = time_split(rows, **periods)
 split
 
 # %% [markdown]
-# Cards known to be compromised are left out of the test because the bank would have blocked them:
-# to find them again would be no achievement.
+# Cards that were known to be compromised are excluded from the test, because the bank would have
+# blocked them: to detect them again would be no achievement.
 #
-# Gradient-boosted trees are what most banks use for such tables. They ask a series of yes-or-no
-# questions, and each tree mends what those before got wrong; a missing value is an answer, too. Of
-# the genuine payments each tenth is enough, if it counts ten times.
+# Gradient-boosted trees are a common choice for such tables. A tree is a series of yes-or-no
+# questions, and each tree corrects the errors of the previous ones; it can also ask whether a value
+# is missing. Of the genuine payments, every tenth is sufficient if it has a weight of ten.
 
 
 # %%
-def learn(train: pd.DataFrame) -> HistGradientBoostingClassifier:
-    """Train gradient-boosted trees on all frauds and each tenth genuine payment."""
-    kept = train[train["is_fraud"] | (train.index % 10 == 0)]
-    weight = kept["is_fraud"].map({True: 1.0, False: 10.0}).astype(float)
+def train_model(train: pd.DataFrame) -> HistGradientBoostingClassifier:
+    """Train gradient-boosted trees on all frauds and every tenth genuine payment."""
+    sample = train[train["is_fraud"] | (train.index % 10 == 0)]
+    weight = sample["is_fraud"].map({True: 1.0, False: 10.0}).astype(float)
     model = HistGradientBoostingClassifier(
         max_iter=60, max_leaf_nodes=15, min_samples_leaf=10, l2_regularization=10, random_state=0
     )
-    return model.fit(kept[names].astype(float), kept["is_fraud"].astype(bool), weight)
+    return model.fit(sample[names].astype(float), sample["is_fraud"].astype(bool), weight)
 
 
-model = learn(split.train)
+model = train_model(split.train)
 
 # %% [markdown]
 # ## 2. Score payments
 #
-# A score is the model's probability that a payment is fraud. An alert is a score at or above a
-# *threshold*. For now it is 0.3; lesson 5 is about choosing it.
+# A score is the probability of fraud that the model assigns to a payment. A score of at least the
+# *threshold* raises an alert. For now it is 0.3; lesson 5 shows how to choose it.
 
 # %%
 THRESHOLD = 0.3
@@ -136,21 +141,22 @@ predictions = pd.DataFrame(
 predictions.sort_values("fraud_probability", ascending=False).head()
 
 # %% [markdown]
-# ## 3. Store what was said
+# ## 3. Store the predictions
 #
-# Predictions go into their table, under the model's name and version. Never overwrite a version's
-# predictions by those of another: in a year, somebody will ask what the model said on that day.
+# Predictions are stored in their own table, with the name and version of the model. Never overwrite
+# the predictions of one version with those of another: in a year, someone will ask what the model
+# predicted on a given day.
 #
-# At work `ground_truth` is empty at first. When the label arrives, load the same rows once more
-# with it and `on_conflict="update"`.
+# In production, `ground_truth` is empty at first. When the labels arrive, load the same rows again
+# with labels and `on_conflict="update"`.
 
 # %%
 load_df(predictions, "model_predictions", on_conflict="update")
 
 # %% [markdown]
-# ## 4. What was it worth?
+# ## 4. Evaluate the predictions
 #
-# The database counts, and only counts leave it.
+# The database aggregates the counts, and only counts leave it.
 
 # %%
 with get_db_session() as session:
@@ -158,55 +164,56 @@ with get_db_session() as session:
 result
 
 # %% [markdown]
-# Each line has the value, its interval, the two numbers it is made of (*k* of *n*), and a
-# *baseline*: what somebody would get who raises as many alerts, but at random. The first two answer
-# the questions that a team of investigators asks:
+# Each row contains a metric, its interval, its numerator and denominator (*k* of *n*), and a
+# *baseline*: the value for the same number of random alerts. Precision and recall answer the
+# questions of a team of investigators:
 #
-# - **precision**: of our alerts, how many are fraud? (or: how often do we bother an honest
+# - **precision**: what share of our alerts is fraud? (Or: how often do we disturb a genuine
 #   customer?)
-# - **recall**: of all frauds, how many do we find?
+# - **recall**: what share of all frauds do we detect?
 #
-# Do not look at *accuracy*. Who never raises an alert is right on more than 99 in 100 payments, and
-# useless.
+# Do not use *accuracy*. A model that never raises an alert is correct for more than 99% of the
+# payments, and useless.
 
 # %%
 picture = plot_confusion(result)
 
 # %% [markdown]
-# **What to see.** All payments of the test, in four fields. Upper row: the frauds, found or missed.
-# Lower row: the genuine ones, alerted or left alone. The field at the lower right is so large that
-# the others vanish beside it; that is why the shading goes by row.
+# **What to see.** All payments of the test, in a table. Upper row: the frauds, detected or missed.
+# Lower row: the genuine payments, with or without an alert. The number at the lower right is so
+# much larger than the others that the shading is relative to each row.
 
 # %%
 picture = plot_precision_recall({"trees 1.0": result})
 
 # %% [markdown]
-# **What to see.** The line shows every threshold at once: from left to right it sinks, more frauds
-# are found and more alerts are wrong. The mark is the threshold 0.3, with its intervals. The area
-# below the line is the *average precision*; the dashed line at the bottom is a model that knows
-# nothing.
+# **What to see.** The curve shows all thresholds at once: from left to right it falls, because more
+# frauds are detected and more alerts are false. The mark is the threshold 0.3, with its intervals.
+# The area below the curve is the *average precision*; the dashed line at the bottom is a random
+# score.
 
 # %% [markdown]
-# ### Is a score of 0.3 a chance of 30 %?
+# ### Does a score of 0.3 mean a probability of 30%?
 
 # %%
 picture = plot_calibration(result)
 
 # %% [markdown]
-# **What to see.** Each dot is the payments of about one score. On the dashed diagonal, the scores
-# mean what they say: of the payments with a score of 0.3, three in ten are fraud. A bar that
-# crosses the diagonal is compatible with that. Up to 0.4 the dots are above it, the one from 0.1 to
-# 0.2 by more than its bar: there the model is too modest. Nearly all payments are in the first bin,
-# as the columns below show (in powers of ten), and few in each of the others, so the bars are long.
+# **What to see.** Each dot represents the payments with similar scores. On the dashed diagonal,
+# scores are correct probabilities: of the payments with a score of 0.3, 30% are fraud. If a bar
+# crosses the diagonal, the scores are consistent with the labels. Up to 0.4 the dots are above the
+# diagonal, and from 0.1 to 0.2 the whole bar is: there the scores are too low. Nearly all payments
+# are in the first bin, as the columns below show (on a logarithmic scale), and few are in each of
+# the others, so their bars are long.
 #
-# This matters as soon as somebody multiplies a score by an amount.
+# Calibration matters whenever a score is multiplied by an amount.
 
 # %% [markdown]
-# ### How sure is that?
+# ### How certain are the results?
 #
-# The intervals above treat payments as independent. They are not: a thief uses one card several
-# times. Draw whole customers again and again instead, with replacement (a *bootstrap*), and see how
-# the value scatters:
+# The intervals above assume independent payments. This assumption is wrong: a fraudster uses one
+# card several times. Instead, resample whole customers many times, with replacement (a
+# *bootstrap*), and compute the metric for each resample:
 
 # %%
 with get_db_session() as session:
@@ -214,68 +221,69 @@ with get_db_session() as session:
     by_customer = result.bootstrap("recall", "customer_id", n_resamples=500)
     cards = result.card_precision_at_k(10)
 low, high = result.confidence_interval("recall")
-print(f"as if independent:   recall {result.recall:.3f}, from {low:.3f} to {high:.3f}")
+print(f"independent payments:  recall {result.recall:.3f}, from {low:.3f} to {high:.3f}")
 low, high = by_customer.low, by_customer.high
-print(f"customers together:  recall {by_customer.value:.3f}, from {low:.3f} to {high:.3f}")
+print(f"resampled customers:   recall {by_customer.value:.3f}, from {low:.3f} to {high:.3f}")
 
 # %% [markdown]
-# The second interval is wider, and the one to believe.
+# The interval of the bootstrap is wider, and it is the valid one.
 
 # %% [markdown]
-# ### What a team would find
+# ### Results for a team
 #
-# A team calls ten customers a day, those with the highest scores. Which share had been robbed? A
-# card that is found is blocked, and does not count again.
+# A team calls ten customers per day: those with the highest scores. What share of them are victims?
+# A detected card is blocked and does not count again.
 
 # %%
 picture = plot_topk(cards)
 cards
 
 # %% [markdown]
-# **What to see.** A dot for each day. What is hatched nobody could reach: there are fewer than ten
-# robbed cards on every day. So compare with the ceiling, not with 100 %. On many days the dot
-# touches it: all robbed cards were among the ten.
+# **What to see.** Each dot is a day. The hatched area cannot be reached: on every day there are
+# fewer than ten compromised cards. Compare the dots with the maximum, not with 100%. On many days
+# they are equal: all compromised cards were among the ten.
 
 # %% [markdown]
-# ## Was it luck?
+# ## Was it chance?
 #
-# One test period is one sample. *Prequential* folds go back in time: each learns from what was
-# known then, and is tested on the three weeks after.
+# A single test period is one sample. *Prequential* folds go back in time: each trains on the labels
+# that were known at its time, and tests on the following three weeks.
 
 # %%
 folds = prequential_folds(
     rows, 3, train="42d", label_delay="7d", test="21d", label_available_at="label_available_at"
 )
-lines = []
+table = []
 for fold in folds:
-    score = learn(fold.train).predict_proba(fold.test[names].astype(float))[:, 1]
-    one = evaluate(fold.test.assign(score=score), score="score", threshold=THRESHOLD)
-    lines.append(
+    score = train_model(fold.train).predict_proba(fold.test[names].astype(float))[:, 1]
+    evaluation = evaluate(fold.test.assign(score=score), score="score", threshold=THRESHOLD)
+    table.append(
         {
-            "tested from": fold.test_start.date(),
-            "frauds": one.n_frauds,
-            "average precision": one.average_precision,
-            "precision": one.precision,
-            "recall": one.recall,
+            "test start": fold.test_start.date(),
+            "frauds": evaluation.n_frauds,
+            "average precision": evaluation.average_precision,
+            "precision": evaluation.precision,
+            "recall": evaluation.recall,
         }
     )
-table = pd.DataFrame(lines)
+table = pd.DataFrame(table)
 table
 
 # %%
-spread = table["average precision"]
-print(f"average precision: {spread.mean():.2f}, give or take {spread.std():.2f} from fold to fold")
+by_fold = table["average precision"]
+print(f"average precision: mean {by_fold.mean():.2f}, standard deviation {by_fold.std():.2f}")
 
 # %% [markdown]
-# So a difference of that size between two models, each measured on one period, means nothing yet.
-# How to compare models properly is lesson 6.
+# If two models, each evaluated on one period, differ by an amount of this size, the difference is
+# not significant. How to compare models is the subject of lesson 6.
 
 # %% [markdown]
 # ## Your turn
 #
-# 1. Train with `max_iter=20` and with 200, store them as versions 1.1 and 1.2. Is more better?
+# 1. Train with `max_iter=20` and with 200, and store the predictions as versions 1.1 and 1.2. Are
+#    more iterations better?
 # 2. Evaluate only the second half of the test: `evaluate(..., start="2025-04-15")`.
-# 3. Which feature matters? Shuffle one column of the test (`rng.permutation`), score again, and see
+# 3. Which features matter? Shuffle one column of the test (`rng.permutation`), score again, and see
 #    how far the average precision falls.
 
 # %%
@@ -287,7 +295,7 @@ evaluate(split.test.assign(score=model.predict_proba(shuffled)[:, 1]), score="sc
 # %% [markdown]
 # ## Tidy up
 #
-# This drops the tables of `train_and_evaluate`.
+# This cell drops the tables of `train_and_evaluate`.
 
 # %%
 manager.drop_all_tables()

@@ -14,18 +14,18 @@
 # ---
 
 # %% [markdown]
-# # Comparing models, and groups
+# # Comparing models and groups
 #
-# Two questions that sound easy. Is the new model better than the old one? And does it treat all
-# customers alike? Both compare numbers, and numbers differ by chance. In twenty minutes you will
+# Is the new model better than the old one? And does it treat all customers alike? Both questions
+# require the comparison of metrics, and metrics differ by chance. In twenty minutes you will
 # compare three models on the same payments, then one model on different groups, and learn when a
-# difference means something.
+# difference is significant.
 
 # %%
 # %load_ext synfin_analytics
 import os
 
-os.environ["OMP_NUM_THREADS"] = "1"  # for so few rows one core is fastest
+os.environ["OMP_NUM_THREADS"] = "1"  # for so few rows, one core is fastest
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -53,29 +53,28 @@ from synfin_analytics import (
 # %% [markdown]
 # ## Three models, one test
 #
-# A *logit* (logistic regression: it adds up weighted features), *trees* as in lesson 4, and
-# *trees2*, the same with other settings. All learn from the same payments and score the same later
-# ones. That matters: on different payments, the better model may be the one with the easier
-# thieves.
+# *logit* is a logistic regression, *trees* are the gradient-boosted trees of lesson 4, and *trees2*
+# are the same with other parameters. All are trained on the same payments and score the same later
+# payments. This matters: on different payments, the model with the easier frauds would look better.
 
 # %%
 config = DatabaseConfig(database="comparing_models", data_dir=os.getenv("DB_DATA_DIR"))
 manager = get_db_manager(config)
-manager.drop_all_tables()  # what an earlier run left
+manager.drop_all_tables()  # from an earlier run
 manager.create_all_tables()
 
 world = simulate(customers=1000, merchants=300, days=120, seed=7)
-for table, frame in world._asdict().items():
-    load_df(frame, table, on_conflict="skip")
+for table, df in world._asdict().items():
+    load_df(df, table, on_conflict="skip")
 features = engineer_features(world.transactions, world.customers, world.merchants)
 names = [name for name in features.columns if name != "transaction_id"]
-about = ["transaction_id", "customer_id", "timestamp", "channel", "is_fraud", "label_available_at"]
-rows = world.transactions[about].merge(features, on="transaction_id")
+keys = ["transaction_id", "customer_id", "timestamp", "channel", "is_fraud", "label_available_at"]
+rows = world.transactions[keys].merge(features, on="transaction_id")
 split = time_split(
     rows, train="70d", label_delay="7d", test="35d", label_available_at="label_available_at"
 )
-kept = split.train[split.train["is_fraud"] | (split.train.index % 10 == 0)]
-weight = kept["is_fraud"].map({True: 1.0, False: 10.0}).astype(float)
+sample = split.train[split.train["is_fraud"] | (split.train.index % 10 == 0)]
+weight = sample["is_fraud"].map({True: 1.0, False: 10.0}).astype(float)
 
 # %%
 models = {
@@ -93,10 +92,11 @@ models = {
 }
 test = split.test.reset_index(drop=True)
 for name, model in models.items():
-    weights = "logisticregression__sample_weight" if name == "logit" else "sample_weight"
-    model.fit(kept[names].astype(float), kept["is_fraud"].astype(bool), **{weights: weight})
+    parameter = "logisticregression__sample_weight" if name == "logit" else "sample_weight"
+    label = sample["is_fraud"].astype(bool)
+    model.fit(sample[names].astype(float), label, **{parameter: weight})
     test[name] = model.predict_proba(test[names].astype(float))[:, 1]
-    said = pd.DataFrame(
+    predictions = pd.DataFrame(
         {
             "transaction_id": test["transaction_id"],
             "model_name": name,
@@ -106,7 +106,7 @@ for name, model in models.items():
             "ground_truth": test["is_fraud"],
         }
     )
-    print(load_df(said, "model_predictions", on_conflict="update"))
+    print(load_df(predictions, "model_predictions", on_conflict="update"))
 
 # %%
 with get_db_session() as session:
@@ -115,16 +115,16 @@ with get_db_session() as session:
 picture = plot_precision_recall(results)
 
 # %% [markdown]
-# **What to see.** The lines of the two trees lie above that of the logit nearly everywhere. With
-# each other they cross: here one is higher, there the other. Is one of them better? The picture
-# cannot say.
+# **What to see.** The curves of *trees* and *trees2* are above that of *logit* nearly everywhere.
+# They cross each other: each is higher in some places. The plot does not show whether one of them
+# is better.
 
 # %% [markdown]
 # ## The interval of a difference
 #
-# Draw customers at random, with replacement, five hundred times, and compute each time how far
-# apart the models are *on the same draw*. That is a *paired* bootstrap: whatever makes a draw hard
-# makes it hard for all models, and drops out of the difference.
+# Resample the customers with replacement, 500 times, and compute the difference between the models
+# *on the same resample* each time. This is a *paired* bootstrap: whatever makes a resample
+# difficult makes it difficult for all models, and cancels in the difference.
 
 # %%
 with get_db_session() as session:
@@ -139,40 +139,40 @@ comparison
 picture = plot_comparison(comparison)
 
 # %% [markdown]
-# **What to see.** Each bar is the interval of the difference to the first model, *trees*. Where it
-# leaves out 0 the dot is full: these payments tell the models apart. The logit is worse, by both
-# measures. *trees2* and *trees* cannot be told apart: maybe a little better, maybe a little worse.
-# In ROC AUC the bar of *trees2* is so short that it hides behind its dot: the difference is at most
-# 0.002. Whatever its sign, it is too small to be a reason to change models. An interval says how
-# sure a difference is; its size says whether it matters.
+# **What to see.** Each bar is the interval of the difference from *trees*, the reference. A filled
+# dot means that the interval does not contain 0: the difference is significant. The logit is
+# significantly worse by both metrics. The difference between *trees2* and *trees* is not
+# significant; its sign is unknown. In ROC AUC the bar of *trees2* is so short that its dot hides
+# it: the difference is at most 0.002. Whatever its sign, it is too small to be a reason to change
+# models. The interval shows how certain a difference is; its size shows whether it matters.
 #
-# Now look at the intervals of the values themselves, in the table: those of *trees* and *logit* are
-# wide and overlap. Still the difference is clear. Never judge a difference by two separate
-# intervals.
+# Now look at the intervals of the metrics themselves, in the table: those of *trees* and *logit*
+# are wide and overlap. Still, the difference is significant. Never assess a difference from two
+# separate intervals.
 
 # %% [markdown]
-# ## At which threshold?
+# ## Which threshold?
 #
-# A score of 0.3 of one model is not a score of 0.3 of another. To compare precision and recall,
-# give each the same work: the same number of alerts.
+# A score of 0.3 of one model does not mean the same as a score of 0.3 of another. To compare
+# precision and recall, let each model raise the same number of alerts.
 
 # %%
 ALERTS = 20 * 35
-thresholds = {name: one.threshold_for_alerts(ALERTS) for name, one in results.items()}
-same_work = compare_models(
+thresholds = {name: result.threshold_for_alerts(ALERTS) for name, result in results.items()}
+same_alerts = compare_models(
     test, {name: name for name in models}, threshold=thresholds, metrics=["precision", "recall"],
     n_resamples=500,
 )  # fmt: skip
-same_work
+same_alerts
 
 # %% [markdown]
-# With twenty alerts a day each, the trees find 85 frauds in a hundred and the logit 71. That is a
-# sentence that the head of a team understands.
+# With twenty alerts per day each, *trees* detects 85% of the frauds and *logit* 71%. The head of a
+# team can use this statement.
 
 # %% [markdown]
 # ## One model, different groups
 #
-# A model that is good on the whole may be poor where it matters. Evaluate it by channel:
+# A model that is good overall may be poor in a group that matters. Evaluate it by channel:
 
 # %%
 with get_db_session() as session:
@@ -183,23 +183,22 @@ by_channel
 
 
 # %% [markdown]
-# As a picture: of the frauds, how many are found (recall), and of the honest payments, how many are
-# alerted (false-positive rate)? Both with their intervals.
+# Plot the share of the frauds that are detected (recall) and the share of the genuine payments that
+# raise an alert (false positive rate), both with their intervals.
 
 
 # %%
-def by_group(result, title: str) -> None:
-    """Draw recall and false-positive rate of each group."""
-    table = result.by_group
+def plot_groups(result, title: str) -> None:
+    """Plot recall and false positive rate of each group."""
     _, axes = plt.subplots(1, 2, figsize=(10, 3), layout="constrained", sharey=True)
     for ax, metric in zip(axes, ("recall", "specificity"), strict=True):
-        lines = table[table["metric"] == metric]
+        table = result.by_group[result.by_group["metric"] == metric]
         labels = [
             f"{group} ({frauds} frauds)"
-            for group, frauds in zip(lines[result.by[0]], lines["frauds"], strict=True)
+            for group, frauds in zip(table[result.by[0]], table["frauds"], strict=True)
         ]
-        value, low, high = lines["value"], lines["value_low"], lines["value_high"]
-        if metric == "specificity":  # of the honest ones, those left alone
+        value, low, high = table["value"], table["value_low"], table["value_high"]
+        if metric == "specificity":  # the share of genuine payments without an alert
             value, low, high = 1 - value, 1 - high, 1 - low
         ax.errorbar(
             value, labels, xerr=[value - low, high - value],
@@ -209,56 +208,59 @@ def by_group(result, title: str) -> None:
         ax.margins(y=0.15)
         ax.grid(axis="x", alpha=0.3)
     axes[0].invert_yaxis()
-    axes[0].set(title=f"{title}: frauds that are found", xlabel="recall")
-    axes[1].set(title="honest payments that are alerted", xlabel="false-positive rate")
+    axes[0].set(title=f"{title}: detected frauds", xlabel="recall")
+    axes[1].set(title="genuine payments with an alert", xlabel="false positive rate")
 
 
-by_group(by_channel, "By channel")
+plot_groups(by_channel, "By channel")
 
 # %% [markdown]
-# **What to see.** Left: the fewer frauds, the longer the bar. Ten at cash machines (atm) and
-# fifteen by mobile say little; online more is found than at a till (pos), and that is more than
-# chance. By phone there was no fraud, so nothing can be said of it. Right: the bars are short where
-# there are thousands of honest payments (by phone there are fifty), and they lie apart: who pays by
-# mobile is bothered nearly three times as often as who pays at a till. Both sides are needed: an
-# alert for each payment of a channel would find all of its frauds.
+# **What to see.** Left: the fewer frauds, the longer the bar. With ten frauds at cash machines
+# (atm) and fifteen by mobile, these recalls are uncertain. Recall is higher online than in shops
+# (pos), and that difference is significant. By phone there was no fraud, so its recall is not
+# defined. Right: the bars are short where there are thousands of genuine payments (by phone there
+# are only 50), and they do not overlap: the false positive rate of mobile payments is nearly three
+# times that of payments in shops. You need both sides: alerts for all payments of a channel would
+# detect all of its frauds.
 #
-# Precision is not in the picture, on purpose. It depends on how much fraud there is in a group: the
-# same model is "less precise" wherever thieves are rarer.
+# Precision is deliberately not shown. It depends on the prevalence of fraud in a group: the same
+# model has a lower precision wherever fraud is rarer.
 
 # %%
-print("worst recall:", *by_channel.group_min("recall").group)
+print("lowest recall:", *by_channel.group_min("recall").group)
 difference, low, high = by_channel.difference("recall")
 print(f"largest difference of recall {difference:.2f}, from {low:.2f} to {high:.2f}")
 
 # %% [markdown]
-# Mind the trap: the largest of many differences is large by chance, too. Its interval does not know
-# that we went looking for it, so it is too narrow. Treat it as a question for the next month's
-# data, not as an answer. Groups with fewer than ten frauds are marked as small, and left out of
-# this search.
+# A caveat: the largest of many differences is large by chance, too. Its interval does not account
+# for this selection, so it is too narrow. Treat it as a hypothesis for the data of the next month,
+# not as a result. Groups with fewer than ten frauds are marked as small and excluded from the
+# selection.
 
 # %% [markdown]
-# ## People
+# ## Groups of people
 #
-# Channels do not complain. Customers do, and the law is with them: may a model alert one age group
-# more often than others? Age is no feature of the model, but habits depend on age. So look:
+# Unequal treatment of customers has legal consequences: may a model raise alerts for one age group
+# more often than for others? Age is not a feature of the model, but habits depend on age. Evaluate
+# by age group:
 
 # %%
 ages = world.customers[["customer_id", "age"]]
 people = test.merge(ages, on="customer_id")
 people["age group"] = pd.cut(
-    people["age"], [0, 30, 45, 60, 120], right=False, labels=["18-29", "30-44", "45-59", "60 on"]
+    people["age"], [0, 30, 45, 60, 120], right=False, labels=["18-29", "30-44", "45-59", "60+"]
 ).astype(str)
 by_age = evaluate(people, score="trees", threshold=thresholds["trees"], by="age group")
-by_group(by_age, "By age")
+plot_groups(by_age, "By age")
 
 # %% [markdown]
-# **What to see.** Compare the bars of each side: they overlap, so these five weeks do not show that
+# **What to see.** Compare the bars on each side: they overlap, so these five weeks do not show that
 # any age group is treated differently. They do not show the opposite either: with so few frauds in
-# each, a gap of ten points in a hundred could hide. On the right the intervals are even too short,
-# for they count payments as independent, and one traveller may cause ten alerts.
+# each group, a difference of 10 percentage points could remain undetected. The intervals on the
+# right are even too narrow, because they assume independent payments, and one traveller may cause
+# ten alerts.
 #
-# How often fraud happens is another question, and there the groups do differ:
+# The prevalence of fraud is a different question, and it does vary between the groups:
 
 # %%
 people.groupby("age group").agg(
@@ -266,16 +268,17 @@ people.groupby("age group").agg(
 ).assign(per_1000=lambda table: (1000 * table["frauds"] / table["payments"]).round(1))
 
 # %% [markdown]
-# Some customers are robbed more often than others, and in such small numbers a single thief with
-# one card moves a line. What to do about a difference is not a question that data answer. Whether
-# there is one, whom it concerns, and how sure that is: this you can say, and must.
+# Some groups are victims more often than others, and with such small numbers, a single fraudster
+# with one card changes the result. What to do about a difference is not a question that data can
+# answer. But whether there is one, whom it concerns, and how certain it is: these questions you can
+# answer, and you must.
 
 # %% [markdown]
 # ## Your turn
 #
-# 1. Take 10 alerts a day instead of 20. Does the logit come nearer?
-# 2. By day or night: `test["is_night"]` is a feature. Evaluate by it.
-# 3. Two channels at once: `by=["channel", "is_weekend"]`. How many groups are small?
+# 1. Use 10 alerts per day instead of 20. Does the logit come closer?
+# 2. Evaluate by the feature `is_night`: day and night.
+# 3. Combine two columns: `by=["channel", "is_weekend"]`. How many groups are small?
 
 # %%
 evaluate(test, score="trees", threshold=thresholds["trees"], by="is_night")
@@ -283,7 +286,7 @@ evaluate(test, score="trees", threshold=thresholds["trees"], by="is_night")
 # %% [markdown]
 # ## Tidy up
 #
-# This drops the tables of `comparing_models`.
+# This cell drops the tables of `comparing_models`.
 
 # %%
 manager.drop_all_tables()

@@ -14,18 +14,18 @@
 # ---
 
 # %% [markdown]
-# # A model report that one can sign
+# # A model report for validation
 #
-# Before a model may stop payments, somebody who did not build it reads about it and signs. What
-# does that person need? Not a slide with one number. In a quarter of an hour you will make a report
-# of a model, read it as a validator does, follow its numbers back to where they come from, and save
-# it as one file to send.
+# Before a model may stop payments, someone who did not build it must validate and approve it. That
+# person needs more than a slide with a single number. In a quarter of an hour you will create a
+# report of a model, read it as a validator does, trace its numbers back to the data, and save it as
+# one file to send.
 
 # %%
 # %load_ext synfin_analytics
 import os
 
-os.environ["OMP_NUM_THREADS"] = "1"  # for so few rows one core is fastest
+os.environ["OMP_NUM_THREADS"] = "1"  # for so few rows, one core is fastest
 
 import tempfile
 from pathlib import Path
@@ -49,52 +49,52 @@ from synfin_analytics import (
 )
 
 # %% [markdown]
-# ## What is in the database
+# ## Payments and predictions
 #
-# Payments, and the predictions of two models for the same five weeks: *trees* as in lesson 4, and
-# the simple *baseline* that comes with the package, which every model should beat.
+# The database contains payments, and the predictions of two models for the same five weeks: *trees*
+# as in lesson 4, and the simple *baseline* of this package, which any model should outperform.
 
 # %%
 config = DatabaseConfig(database="model_report", data_dir=os.getenv("DB_DATA_DIR"))
 manager = get_db_manager(config)
-manager.drop_all_tables()  # what an earlier run left
+manager.drop_all_tables()  # from an earlier run
 manager.create_all_tables()
 
 world = simulate(customers=1000, merchants=300, days=120, seed=7)
-for table, frame in world._asdict().items():
-    load_df(frame, table, on_conflict="skip")
+for table, df in world._asdict().items():
+    load_df(df, table, on_conflict="skip")
 
 features = engineer_features(world.transactions, world.customers, world.merchants)
 names = [name for name in features.columns if name != "transaction_id"]
-about = ["transaction_id", "customer_id", "timestamp", "is_fraud", "label_available_at"]
-rows = world.transactions[about].merge(features, on="transaction_id")
+keys = ["transaction_id", "customer_id", "timestamp", "is_fraud", "label_available_at"]
+rows = world.transactions[keys].merge(features, on="transaction_id")
 split = time_split(
     rows, train="70d", label_delay="7d", test="35d", label_available_at="label_available_at"
 )
-kept = split.train[split.train["is_fraud"] | (split.train.index % 10 == 0)]
+sample = split.train[split.train["is_fraud"] | (split.train.index % 10 == 0)]
 trees = HistGradientBoostingClassifier(
     max_iter=60, max_leaf_nodes=15, min_samples_leaf=10, l2_regularization=10, random_state=0
 )
-weight = kept["is_fraud"].map({True: 1.0, False: 10.0}).astype(float)
-trees.fit(kept[names].astype(float), kept["is_fraud"].astype(bool), weight)
+weight = sample["is_fraud"].map({True: 1.0, False: 10.0}).astype(float)
+trees.fit(sample[names].astype(float), sample["is_fraud"].astype(bool), weight)
 scores = trees.predict_proba(split.test[names].astype(float))[:, 1]
 
 # %% [markdown]
-# With each prediction one may store how much each feature mattered. Then the report can tell. A
-# simple measure that works for any model: shuffle one feature, and see how far the scores of the
-# frauds fall.
+# A prediction may also contain feature importances, which the report then shows. A simple method
+# that works for any model is permutation: shuffle one feature, and measure how far the scores of
+# the frauds fall.
 
 # %%
 rng = np.random.default_rng(0)
 frauds = split.test.loc[split.test["is_fraud"], names].astype(float)
 others = split.test[names].astype(float).sample(len(frauds), random_state=0)
-usual = trees.predict_proba(frauds)[:, 1]
+fraud_scores = trees.predict_proba(frauds)[:, 1]
 importance = {}
 for name in names:
     shuffled = frauds.assign(**{name: rng.permutation(others[name])})
-    importance[name] = float((usual - trees.predict_proba(shuffled)[:, 1]).mean())
-ten = dict(sorted(importance.items(), key=lambda item: -abs(item[1]))[:10])
-said = pl.DataFrame(
+    importance[name] = float((fraud_scores - trees.predict_proba(shuffled)[:, 1]).mean())
+top_features = dict(sorted(importance.items(), key=lambda item: -abs(item[1]))[:10])
+predictions = pl.DataFrame(
     {
         "transaction_id": split.test["transaction_id"].to_list(),
         "prediction": scores >= 0.05,
@@ -102,9 +102,11 @@ said = pl.DataFrame(
         "ground_truth": split.test["is_fraud"].to_list(),
     }
 ).with_columns(
-    model_name=pl.lit("trees"), model_version=pl.lit("1.0"), feature_importance=pl.lit(ten)
+    model_name=pl.lit("trees"),
+    model_version=pl.lit("1.0"),
+    feature_importance=pl.lit(top_features),
 )
-load_df(said, "model_predictions", on_conflict="update")
+load_df(predictions, "model_predictions", on_conflict="update")
 
 # %%
 baseline = fit_baseline(pl.from_pandas(world.transactions), train_fraction=0.6)
@@ -113,8 +115,8 @@ load_df(baseline.predictions, "model_predictions", on_conflict="update")
 # %% [markdown]
 # ## The report
 #
-# One call. `by` names columns in which to look for weak groups; the last line says what the numbers
-# themselves cannot: how the model came about.
+# One call creates it. `by` selects columns in which to search for weak groups; `notes` adds what
+# the data do not contain: how the model was built.
 
 # %%
 report = model_report(
@@ -131,88 +133,87 @@ report = model_report(
 report
 
 # %% [markdown]
-# A whole page, within the notebook. Scroll through it now, then come back.
+# The notebook shows the full report. Scroll through it now, then return here.
 
 # %% [markdown]
 # ## How to read it
 #
-# **Summary.** Sentences, each of which follows from a number further down. Here they are again, as
-# text:
+# **Summary.** Each sentence follows from numbers further down. Here they are as text:
 
 # %%
 for sentence in report.summary_text():
     print("-", sentence)
 
 # %% [markdown]
-# **Data.** Which payments, of what period, and when their labels were known. Ask: is it *after*
-# what the model learnt from? How many had no label?
+# **Data.** The payments, their period, and when their labels became known. Check that the period is
+# *after* the training period, and how many payments had no label.
 #
-# **Metrics with intervals, and a baseline.** A number without an interval is an anecdote; a number
-# without a baseline has no scale.
+# **Metrics with intervals and a baseline.** Without an interval, it is not clear how certain a
+# metric is; without a baseline, it is not clear whether it is good.
 #
-# **Thresholds, costs and budget.** What each choice of a threshold would have meant. Lines that
-# were chosen on these same payments are marked, for they flatter.
+# **Thresholds, costs and budget.** The results of different thresholds. Rows whose threshold was
+# chosen on the same payments are marked, because their results are optimistic.
 #
-# **Weakest groups.** Where the model finds least. Ask whether the groups are large enough to say
-# so.
+# **Weakest groups.** The groups with the lowest recall. Check whether they are large enough to draw
+# a conclusion.
 #
-# **Drift.** Scores and frauds week by week, here once more on their own:
+# **Drift.** Scores and frauds by week. Here is the plot again:
 
 # %%
 picture = plot_score_drift(report.weeks)
 
 # %% [markdown]
-# **What to see.** Half of all scores lie below the lowest line, ninety-nine in a hundred below the
-# highest. As long as these lines keep their height, payments and model fit each other as they did
-# at first. Here the highest sinks to a quarter. Has the model grown blind? Look at the table: the
-# fraud rate sank in the same weeks, to a quarter as well. There was less to find, and the scores
-# say so. A line that moves while the fraud rate does not, or the other way round, is a reason to
-# ask. The first and the last week have few days: look at how many payments each has before you
-# worry.
+# **What to see.** Half of the scores are below the lowest line, and 99% are below the highest. As
+# long as these lines remain at the same level, the payments still fit the model. Here the highest
+# line falls to a quarter of its initial level. Does the model no longer detect fraud? The table
+# below shows that the fraud rate fell to a quarter in the same weeks as well: there was less fraud
+# to detect, and the scores reflect it. If a line moves but the fraud rate does not, or vice versa,
+# investigate. The first and the last week have few days: check the number of payments per week
+# before you draw conclusions.
 
 # %%
 report.weeks[["timestamp", "scored", "frauds", "fraud_rate", "mean_score"]]
 
 # %% [markdown]
-# **Feature importances.** What we stored above:
+# **Feature importances.** The values that we stored above:
 
 # %%
 picture = plot_importances(report.importances)
 
 # %% [markdown]
-# **What to see.** One feature stands out: how much the customer spent within the last hour. The
-# others compare an amount with what is usual for merchant or customer, or ask how long ago
-# something was. That fits what thieves do (lesson 2). Ask of each whether it can know what it
-# claims to know at the moment of the payment (lesson 3), and whether a customer may be judged by it
-# at all.
+# **What to see.** One feature is by far the most important: the amount that the customer spent
+# within the last hour. The others compare an amount with the usual amounts of the merchant or the
+# customer, or measure the time since an event. This matches the behaviour of fraudsters (lesson 2).
+# For each feature, ask whether its value is known at the time of the payment (lesson 3), and
+# whether it is acceptable to assess customers by it.
 
 # %% [markdown]
-# **Limits.** What this evaluation cannot tell. A report without this section is advertising:
+# **Caveats.** What this evaluation cannot show. A report without this section is advertising:
 
 # %%
 for sentence in report.caveats:
     print("-", sentence)
 
 # %% [markdown]
-# ## Trust, and check
+# ## Verify the numbers
 #
-# Every number of the page is an attribute of the report, and equals what `evaluate` gives. Take
-# one, and count it yourself:
+# Every number on the page is an attribute of the report and equals the result of `evaluate`.
+# Compute one of them yourself:
 
 # %%
-one = report.evaluation
-alerts = said.filter(pl.col("fraud_probability") >= one.threshold.value)
-print("precision in the report:", round(one.precision, 4))
-print("counted by hand:        ", round(alerts["ground_truth"].mean(), 4))
+evaluation = report.evaluation
+alerts = predictions.filter(pl.col("fraud_probability") >= evaluation.threshold.value)
+print("precision in the report:", round(evaluation.precision, 4))
+print("computed manually:      ", round(alerts["ground_truth"].mean(), 4))
 
 # %% [markdown]
-# The last section of the page has the query and the call that compute it again, and the versions of
-# all that took part. So a report can be made anew in a year, and compared.
+# The last section of the page contains the query and the call that reproduce it, and the versions
+# of all software. In a year, you can create the report again and compare.
 #
 # ## One file to send
 #
-# Pictures and tables are inside; it needs no network, prints on A4, and can be read on a phone and
-# by a screen reader. On the command line: `synfin report model trees 1.0`.
+# The file contains all plots and tables. It needs no network, prints on A4 paper, and is readable
+# on a phone and with a screen reader. On the command line, use `synfin report model trees 1.0`.
 
 # %%
 with tempfile.TemporaryDirectory() as folder:
@@ -231,20 +232,22 @@ print(overview)
 # %% [markdown]
 # ## Your turn
 #
-# 1. You are the validator. Write down three questions to whoever built this model, and where in the
-#    page each arose.
-# 2. Which sentence of the summary would change if an alert cost 20 euros? Make that report, and
-#    look.
-# 3. Type `overview` alone into a cell: it shows itself as a page, too.
+# 1. You are the validator. Write down three questions for the developer of this model, and the
+#    section of the report that raised each of them.
+# 2. Which sentence of the summary would change if an alert cost 20 euros? Create that report and
+#    compare.
+# 3. Enter `overview` alone in a cell: it is displayed as a page, too.
 
 # %%
-dear = model_report("trees", "1.0", cost_per_alert=20, recovery_rate=0.8, by=[], draws=100)
-print(dear)
+expensive_alerts = model_report(
+    "trees", "1.0", cost_per_alert=20, recovery_rate=0.8, by=[], draws=100
+)
+print(expensive_alerts)
 
 # %% [markdown]
 # ## Tidy up
 #
-# This drops the tables of `model_report`.
+# This cell drops the tables of `model_report`.
 
 # %%
 manager.drop_all_tables()

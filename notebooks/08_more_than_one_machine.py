@@ -16,14 +16,14 @@
 # %% [markdown]
 # # More data than one machine
 #
-# A year of a large bank's payments fits into no laptop. Does all that you have learnt end there?
-# No: a fraud rate is made of counts, and counts can be made anywhere and added up. In a quarter of
-# an hour you will read and load more than memory holds, put payments into files that a cluster
-# reads, and ask the same questions of PostgreSQL, Dask and Spark. The answers will be the same
-# numbers.
+# The payments of a large bank in a year do not fit on a laptop. Does everything you have learned
+# still apply? Yes: a fraud rate is computed from counts, and counts can be aggregated anywhere and
+# summed. In a quarter of an hour you will read and load more data than fits into memory, write
+# payments to files that a cluster can read, and run the same queries on PostgreSQL, Dask and Spark.
+# The results will be the same numbers.
 #
-# The payments here are few, so that you need not wait, and the clusters run on your own machine. At
-# work only an address changes.
+# There are few payments here, so that you do not have to wait, and the clusters run on your own
+# machine. In production, only an address changes.
 
 # %%
 # %load_ext synfin_analytics
@@ -56,55 +56,57 @@ from synfin_analytics import (
 )
 
 # %% [markdown]
-# ## Payments, and a model's scores
+# ## Payments and scores
 #
-# A database of this notebook's own, two months of payments, and what a simple model says of them.
+# The notebook uses a separate database with two months of payments and the scores of a simple
+# model.
 
 # %%
 config = DatabaseConfig(database="more_than_one_machine", data_dir=os.getenv("DB_DATA_DIR"))
 manager = get_db_manager(config)
-manager.drop_all_tables()  # what an earlier run left
+manager.drop_all_tables()  # from an earlier run
 manager.create_all_tables()
 
 world = simulate(customers=400, merchants=150, days=60, seed=7, output="polars")
-for table, frame in world._asdict().items():
-    load_df(frame, table, on_conflict="skip")
-scored = fit_baseline(world.transactions, train_fraction=0.5)
-load_df(scored.predictions, "model_predictions", on_conflict="update")
+for table, df in world._asdict().items():
+    load_df(df, table, on_conflict="skip")
+baseline = fit_baseline(world.transactions, train_fraction=0.5)
+load_df(baseline.predictions, "model_predictions", on_conflict="update")
 
 # %% [markdown]
-# ## Out, a piece at a time
+# ## Read in batches
 #
-# `read_df` brings all rows into memory at once. `read_batches` brings one batch after the other,
-# and the next one only when you ask for it. Whoever keeps none of them needs memory for one,
-# however many rows there are. So a sum over a billion payments needs no more than this one, over
-# each payment forty times:
+# `read_df` reads all rows into memory at once. `read_batches` reads one batch after another, each
+# only when you request it. If you keep none of them, you need memory for a single batch, however
+# many rows there are. A sum over a billion payments needs no more memory than this one, which reads
+# each payment 40 times:
 
 # %%
-rows = largest = 0
+n_rows = largest_batch = 0
 total = 0.0
 with read_batches("SELECT amount FROM transactions, generate_series(1, 40)") as batches:
     for batch in batches:
-        rows += batch.num_rows
-        largest = max(largest, batch.num_rows)
+        n_rows += batch.num_rows
+        largest_batch = max(largest_batch, batch.num_rows)
         total += pc.sum(batch["amount"]).as_py()
-print(f"{rows:,} rows worth {total:,.2f} euros; never more than {largest:,} of them at once")
+print(f"{n_rows:,} rows, {total:,.2f} euros; at most {largest_batch:,} rows at once")
 
 # %% [markdown]
-# Adding up is a job for the database, of course: `SELECT sum(amount)` would have done. Batches are
-# for what must leave it, as in the next step.
+# For a sum, the database is the better place: `SELECT sum(amount)` would have been enough. Batches
+# are for data that must leave the database, as in the next step.
 #
-# ## Into files that a cluster reads
+# ## Write files for a cluster
 #
-# A cluster cannot ask one PostgreSQL: all its machines would stand in one queue. It reads files,
-# and the best are *Parquet* files: column by column, so that who asks for amounts reads no city
-# names; with types; and cut by month (*partitioned*), so that who asks for January does not open
-# February. Here batches go straight from the database into such files:
+# A cluster does not query a single PostgreSQL server, because all its machines would wait for the
+# same server. It reads files, preferably *Parquet* files. These are stored by column, so that a
+# query of amounts does not read city names; they contain types; and they can be *partitioned* by
+# month, so that a query of January does not open the files of February. The batches are written
+# from the database directly to such files:
 
 
 # %%
 def export(query: str, target: Path) -> None:
-    """Write rows as Parquet, a folder for each period; batch by batch, in little memory."""
+    """Write rows as Parquet with one folder per period, batch by batch."""
     with read_batches(query) as batches:
         ds.write_dataset(
             batches,
@@ -116,8 +118,8 @@ def export(query: str, target: Path) -> None:
         )
 
 
-scratch = tempfile.TemporaryDirectory()
-folder = Path(scratch.name)
+temporary = tempfile.TemporaryDirectory()
+folder = Path(temporary.name)
 export(
     "SELECT *, to_char(timestamp AT TIME ZONE 'UTC', 'YYYY-MM') AS period FROM transactions",
     folder / "transactions",
@@ -131,15 +133,16 @@ for file in sorted(folder.rglob("*.parquet")):
     print(f"{file.relative_to(folder)}: {file.stat().st_size / 1e6:.1f} MB")
 
 # %% [markdown]
-# The month stands in the folder's name. The predictions are in one folder, because all of them were
-# made just now. At work one command does this: `synfin export transactions FOLDER --partition-by
-# month`. On a cluster the folder lies where all machines reach it, as in an object store.
+# The name of a folder contains the month. All predictions are in one folder, because they were made
+# just now. In production, a single command does this: `synfin export transactions FOLDER
+# --partition-by month`. On a cluster, the folder is in a place that all machines can access, such
+# as an object store.
 #
-# ## In, a piece at a time
+# ## Load in batches
 #
-# The other direction: `load_df` takes a *lazy* frame, of which nothing has been read yet, checks
-# and loads it in pieces, and is still all or nothing: one transaction. Here the files go into a
-# second database on the same server.
+# In the other direction, `load_df` accepts a *lazy* frame, which has not been read yet. It
+# validates and loads it in batches, still in one transaction: all rows or none. Here it loads the
+# files into a second database on the same server.
 
 # %%
 copy = DatabaseManager(
@@ -153,140 +156,144 @@ files = pl.scan_parquet(folder / "transactions").drop("period")
 load_df(files, "transactions", on_conflict="skip", manager=copy)
 
 # %% [markdown]
-# ## What PostgreSQL says
+# ## The results of PostgreSQL
 #
-# Three questions: how much of it is fraud in each channel, what is the model worth, and how often
-# were the five most suspicious cards of a day rightly suspected? First the database, which counts
-# where the rows are:
+# We compute three results: the fraud rate by channel, the metrics of the model, and the share of
+# victims among the five most suspicious cards of each day. First in the database, which aggregates
+# the rows where they are stored:
 
 # %%
 THRESHOLD = 0.05
-answers = {}
+results = {}
 with get_db_session() as session:
     model = ModelPredictionRepository(session).evaluate("baseline", "1.0", THRESHOLD)
-    answers["PostgreSQL"] = {
-        "rates": TransactionRepository(session).fraud_rate(by="channel"),
+    results["PostgreSQL"] = {
+        "fraud rates": TransactionRepository(session).fraud_rate(by="channel"),
         "average precision": model.average_precision,
         "recall": model.recall,
-        "5 cards a day": model.card_precision_at_k(5).value,
+        "card precision@5": model.card_precision_at_k(5).value,
     }
-answers["PostgreSQL"]["rates"][
-    ["channel", "transactions", "frauds", "fraud_rate", "fraud_rate_low", "fraud_rate_high"]
-]
+shown = ["channel", "transactions", "frauds", "fraud_rate", "fraud_rate_low", "fraud_rate_high"]
+results["PostgreSQL"]["fraud rates"][shown]
 
 # %% [markdown]
 # ## The same on Dask
 #
-# Dask is pandas on many machines: a *client* (you) asks a *scheduler*, which gives each *worker* a
-# few files. `LocalCluster` is all of it within this notebook; at work you write
+# Dask is pandas on many machines: a *client* (you) sends tasks to a *scheduler*, which assigns
+# files to each *worker*. `LocalCluster` runs all of them within this notebook; in production, use
 # `Client("tcp://address:8786")`.
 #
-# `dd.read_parquet` reads nothing yet. `fraud_rate` and `evaluate` take the frame as they take one
-# of pandas: each worker counts its part, and only the counts travel to you.
+# `dd.read_parquet` reads nothing yet. `fraud_rate` and `evaluate` accept a Dask DataFrame like a
+# pandas DataFrame: each worker aggregates its part, and only the counts are transferred to you.
 
 # %%
 from dask import dataframe as dd
 from dask.distributed import Client, LocalCluster
 
 
-def asked(transactions, scores) -> dict:
-    """Ask the three questions of an engine's frames."""
+def compute_results(transactions, scores) -> dict:
+    """Compute the three results from the DataFrames of an engine."""
     model = evaluate(scores, label="ground_truth", score="fraud_probability", threshold=THRESHOLD)
     return {
-        "rates": fraud_rate(transactions, by="channel"),
+        "fraud rates": fraud_rate(transactions, by="channel"),
         "average precision": model.average_precision,
         "recall": model.recall,
-        "5 cards a day": model.card_precision_at_k(5).value,
+        "card precision@5": model.card_precision_at_k(5).value,
     }
 
 
-said = ["transaction_id", "ground_truth", "fraud_probability"]
-known = ["transaction_id", "customer_id", "timestamp"]
+prediction_columns = ["transaction_id", "ground_truth", "fraud_probability"]
+transaction_columns = ["transaction_id", "customer_id", "timestamp"]
 with (
-    LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as one,
-    Client(one),
+    LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+    ) as cluster,
+    Client(cluster),
 ):
     transactions = dd.read_parquet(folder / "transactions")
     predictions = dd.read_parquet(folder / "model_predictions")
-    scores = predictions[said].merge(transactions[known], on="transaction_id")
-    answers["Dask"] = asked(transactions, scores)
-answers["Dask"]["rates"][
-    ["channel", "transactions", "frauds", "fraud_rate", "fraud_rate_low", "fraud_rate_high"]
-]
+    scores = predictions[prediction_columns].merge(
+        transactions[transaction_columns], on="transaction_id"
+    )
+    results["Dask"] = compute_results(transactions, scores)
+results["Dask"]["fraud rates"][shown]
 
 # %% [markdown]
-# Line by line the table from above.
+# The table is the same as above.
 #
 # ## The same on Spark
 #
-# Spark is what most banks have. It runs on Java; where either is missing, the next cell says so and
-# the rest goes on without. The session must count in UTC, else its days would begin at another hour
-# than those of the database. (`fraud_rate` refuses to work if it does not.)
+# Many banks use Spark. It requires Java; if either is not installed, the next cell says so and the
+# lesson continues without it. The time zone of the session must be UTC; otherwise its days would
+# start at a different hour than those of the database. (`fraud_rate` raises an error if it is not.)
 
 
 # %%
 @contextlib.contextmanager
-def without_chatter():
-    """Leave out what Java says while it starts: it would stand here in red, and is harmless."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+def hidden_stderr():
+    """Hide the harmless messages that Java prints when it starts."""
+    stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(null)
 
 
-def on_spark() -> dict:
-    """Ask Spark, which has two threads in this machine."""
-    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # else it looks for a network
-    # What leaves Spark here is Arrow, whatever version pandas has.
+def run_on_spark() -> dict:
+    """Compute the results on Spark with two threads on this machine."""
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # otherwise Spark searches for a network
+    # Spark returns Arrow, whatever the version of pandas.
     warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
     from pyspark.sql import SparkSession
 
     settings = {
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": "2",
-        "spark.local.dir": scratch.name,
+        "spark.local.dir": temporary.name,
         "spark.log.level": "ERROR",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        # These two make it start sooner; with many rows leave them out.
+        # These two settings reduce the startup time; omit them for many rows.
         "spark.sql.codegen.wholeStage": "false",
         "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
     }
-    with without_chatter():
+    with hidden_stderr():
         spark = SparkSession.builder.master("local[2]").config(map=settings).getOrCreate()
     try:
         transactions = spark.read.parquet(str(folder / "transactions"))
         predictions = spark.read.parquet(str(folder / "model_predictions"))
-        scores = predictions.select(said).join(transactions.select(known), "transaction_id")
-        return asked(transactions, scores)
+        scores = predictions.select(prediction_columns).join(
+            transactions.select(transaction_columns), "transaction_id"
+        )
+        return compute_results(transactions, scores)
     finally:
         spark.stop()
 
 
 if find_spec("pyspark") and (shutil.which("java") or "JAVA_HOME" in os.environ):
-    answers["Spark"] = on_spark()
-    print("Spark has counted.")
+    results["Spark"] = run_on_spark()
+    print("Spark has finished.")
 else:
     print(
-        "There is no Spark here, or no Java to run it: nothing is wrong, the rest goes on.\n"
-        'To try it: pip install "synfin-analytics[spark]", and Java, as with '
+        "Spark or Java is not installed; the lesson continues without Spark.\n"
+        'To install it: pip install "synfin-analytics[spark]", and Java, for example with '
         "apt-get install default-jre-headless or brew install openjdk."
     )
 
 # %% [markdown]
-# ## One number, whoever counts
+# ## Compare the results
 #
-# The model's numbers side by side, and the fraud rates less those of PostgreSQL:
+# The metrics of the model side by side, and the differences of the fraud rates from those of
+# PostgreSQL:
 
 # %%
 pd.DataFrame(
     {
-        engine: {question: value for question, value in found.items() if question != "rates"}
-        for engine, found in answers.items()
+        engine: {name: value for name, value in result.items() if name != "fraud rates"}
+        for engine, result in results.items()
     }
 ).T
 
@@ -300,30 +307,31 @@ columns = [
     "fraud_rate_high",
     "fraud_bps",
 ]
-reference = answers["PostgreSQL"]["rates"].set_index("channel")[columns].astype(float)
-for engine, found in answers.items():
-    rates = found["rates"].set_index("channel")[columns].astype(float)
-    apart = (rates - reference).abs().max().max()
-    print(f"{engine}: {'equal' if apart < 1e-9 else 'DIFFERENT'} (largest difference {apart:.1e})")
+reference = results["PostgreSQL"]["fraud rates"].set_index("channel")[columns].astype(float)
+for engine, result in results.items():
+    rates = result["fraud rates"].set_index("channel")[columns].astype(float)
+    difference = (rates - reference).abs().max().max()
+    status = "equal" if difference < 1e-9 else "DIFFERENT"
+    print(f"{engine}: {status} (largest difference {difference:.1e})")
 
 # %% [markdown]
-# Not one count differs. What may differ is the fourteenth digit of a sum of money: PostgreSQL adds
-# decimals, the others doubles, in an order of their own.
+# All counts are equal. The last digits of a sum of amounts may differ: PostgreSQL sums decimals,
+# the other engines sum floats, each in its own order.
 #
-# Why does that work? A rate over all machines is *not* the mean of the machines' rates: a machine
-# with few payments would weigh as much as one with many. But frauds and payments may be added up,
-# and the rate, its interval, and even the area under a curve follow from such sums. What cannot be
-# added up is, for example, the number of *different* customers, since one may pay on two machines.
-# docs/distributed.md says what travels for each question.
+# Why does this work? A rate over all machines is *not* the mean of the machines' rates: a machine
+# with few payments would have the same weight as a machine with many. But frauds and payments can
+# be summed, and the rate, its interval, and even the area under a curve follow from these sums. The
+# number of *distinct* customers, for example, cannot be summed, because a customer may pay on
+# several machines. `docs/guide/distributed.md` explains what is transferred for each computation.
 
 # %% [markdown]
 # ## Your turn
 #
-# 1. `fraud_rate(files, by="merchant_category")`: polars reads the files from disk itself. Which of
-#    the engines here would you take for ten million rows? And for ten billion?
-# 2. Take the mean of the channels' fraud rates, and compare it with the fraud rate of all.
-# 3. Cut the export by day instead of by month (`YYYY-MM-DD`). How many files are there, and how
-#    large is one? Many small files are slow to read: why?
+# 1. `fraud_rate(files, by="merchant_category")`: polars reads the files from disk. Which of these
+#    engines would you use for ten million rows? And for ten billion?
+# 2. Compute the mean of the channels' fraud rates, and compare it with the overall fraud rate.
+# 3. Partition the export by day instead of by month (`YYYY-MM-DD`). How many files are there, and
+#    how large are they? Reading many small files is slow: why?
 
 # %%
 fraud_rate(files, by="is_online").to_pandas()
@@ -331,11 +339,11 @@ fraud_rate(files, by="is_online").to_pandas()
 # %% [markdown]
 # ## Tidy up
 #
-# This drops the tables of both databases, and the files.
+# This cell drops the tables of both databases and removes the files.
 
 # %%
 copy.drop_all_tables()
 copy.close()
 manager.drop_all_tables()
 manager.close()
-scratch.cleanup()
+temporary.cleanup()

@@ -26,7 +26,7 @@ LESSONS = [
     "08_more_than_one_machine",
 ]
 #: A cell that calls one of these shows a picture.
-DRAWS = re.compile(r"^\s*(picture = plot_|plt\.show\(|portraits\(|by_group\()", re.MULTILINE)
+DRAWS = re.compile(r"^\s*(picture = plot_|plt\.show\(|draw_victims\(|plot_groups\()", re.MULTILINE)
 
 
 @pytest.fixture(params=LESSONS)
@@ -162,7 +162,7 @@ def test_the_last_lesson_says_that_there_is_no_java_and_goes_on(home, tmp_path, 
     monkeypatch.setenv("PATH", str(tmp_path))
     notebook = run(nbformat.read(FOLDER / f"{LESSONS[-1]}.ipynb", as_version=4), home)
     printed = said(notebook, "stdout")
-    assert "There is no Spark here, or no Java" in printed
+    assert "Spark or Java is not installed" in printed
     assert "Dask: equal" in printed
     assert "Spark: " not in printed
 

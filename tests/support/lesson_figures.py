@@ -1,9 +1,9 @@
 # ruff: noqa: E501  # an expression of a notebook is one line
-"""The figures that the lessons' text names, and how to compute them in the notebook.
+"""The figures in the text of the lessons, and how to compute them in the notebook.
 
-A figure is held to the data by tests/test_notebooks.py, which evaluates ``value`` in the notebook
-after its last lesson cell. A number in the text that is not of the data, such as a list's "three" or
-the parameters of a call, is covered by a phrase of ``GIVEN``.
+tests/test_notebooks.py compares each figure with the data: it evaluates ``value`` in the notebook
+after its last lesson cell. A number in the text that does not come from the data, such as the length
+of a list or the parameter of a call, is covered by a phrase in ``GIVEN``.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Figure:
-    """A phrase of the text, and the limits between which the value that it names must lie.
+    """A phrase in the text, and the limits for the value that it states.
 
     Attributes
     ----------
     words
-        As the text has them.
+        The phrase, as in the text.
     value
-        Expression of the notebook's own variables; a number, or true or false.
+        Expression in the notebook's variables: a number, or true or false.
     low, high
-        What the words allow.
+        Limits that are consistent with the phrase.
     """
 
     words: str
@@ -48,18 +48,18 @@ _AGE = "(lambda name: by_age.by_group.query('metric == @name').set_index('age gr
 FIGURES: dict[str, list[Figure]] = {
     "01_first_steps": [
         Figure(
-            "In restaurants one payment in a hundred is fraud",
+            "In restaurants, 1% of the payments are fraud",
             f"{_CATEGORY}.loc['restaurant', 'fraud_rate']",
             0.008,
             0.012,
         ),
-        Figure("16 % of the money", f"{_CATEGORY}.loc['restaurant', 'fraud_bps']", 1550, 1650),
+        Figure("16% of the money", f"{_CATEGORY}.loc['restaurant', 'fraud_bps']", 1550, 1650),
         Figure(
-            "Here all of them overlap",
+            "Here all bars overlap",
             "by_category['fraud_rate_low'].max() < by_category['fraud_rate_high'].min()",
         ),
         Figure(
-            "Jewellery stands second from the top",
+            "Jewellery has the second-highest rate",
             f"list({_CATEGORY}['fraud_rate'].nlargest(2).index).index('jewellery')",
         ),
         Figure(
@@ -67,73 +67,80 @@ FIGURES: dict[str, list[Figure]] = {
             f"tuple({_CATEGORY}.loc['jewellery', ['frauds', 'labelled']]) == (1, 24)",
         ),
         Figure(
-            "0 of 44 is no proof",
+            "0 of 44 does not prove",
             f"tuple({_CATEGORY}.loc['hotel', ['frauds', 'labelled']]) == (0, 44)",
         ),
-        Figure("between almost nothing", "by_week['fraud_rate'].min()", 0, 0.001),
-        Figure("and one and a half in a hundred", "by_week['fraud_rate'].max()", 0.014, 0.0165),
+        Figure("between almost 0", "by_week['fraud_rate'].min()", 0, 0.001),
+        Figure("and 1.5%", "by_week['fraud_rate'].max()", 0.014, 0.0165),
         Figure(
-            "a line at the rate of all would fit into it from end to end",
+            "a horizontal line at the overall rate would lie within it everywhere",
             "by_week['fraud_rate_low'].max() < fraud_rate(payments)['fraud_rate'].iloc[0] < by_week['fraud_rate_high'].min()",
         ),
         Figure(
-            "and one stolen card makes a dozen frauds",
+            "one stolen card causes a dozen frauds",
             "payments[payments['is_fraud'] == True].groupby('card_id').size().max()",
             11,
             13,
         ),
         Figure(
-            "are nearly equal",
+            "They are nearly equal",
             "by_week['transactions'][1:].max() / by_week['transactions'][1:].min()",
             1,
             1.2,
         ),
         Figure(
-            "fraud many times as often as one whose chip was read",
+            "is many times that of chip payments",
             f"{_ENTRY}.loc[['manual', 'magstripe'], 'fraud_rate'].min() "
             f"/ {_ENTRY}.loc['chip', 'fraud_rate']",
             10,
             100,
         ),
         Figure(
-            "these bars lie apart",
+            "these bars do not overlap",
             f"{_ENTRY}.loc[['manual', 'magstripe'], 'fraud_rate_low'].min() > {_ENTRY}.loc['chip', 'fraud_rate_high']",
         ),
         Figure(
-            "more frauds are made with a chip",
+            "more frauds use the chip",
             f"{_ENTRY}.loc['chip', 'frauds'] > {_ENTRY}.loc[['manual', 'magstripe'], 'frauds'].sum()",
         ),
     ],
     "02_fraud_patterns": [
-        Figure("has a detector for each of the eleven", "frauds['fraud_type'].nunique()", 11, 11),
-        Figure("diamonds of half a euro to three", f"{_TESTED}['amount'].min()", 0.45, 0.55),
-        Figure("of half a euro to three", f"{_TESTED}['amount'].nlargest(2).iloc[1]", 2.5, 3.2),
         Figure(
-            "one high above them, two hours later",
+            "has a detector for each of the eleven patterns",
+            "frauds['fraud_type'].nunique()",
+            11,
+            11,
+        ),
+        Figure("diamonds between 0.50 and", f"{_TESTED}['amount'].min()", 0.45, 0.55),
+        Figure(
+            "3 euros, so close in time", f"{_TESTED}['amount'].nlargest(2).iloc[1]", 2.5, 3.2
+        ),
+        Figure(
+            "one large payment two hours later",
             f"{_TESTED}['timestamp'].diff().max() / pd.Timedelta(hours=1)",
             1.5,
             2.5,
         ),
         Figure(
-            "every payment of a spree is made before five",
+            "all payments of a spree are made before 5 am",
             f"{_SPREE}['timestamp'].dt.hour.max()",
             0,
             4,
         ),
         Figure(
-            "more than a thousand times as many genuine payments as spree payments",
+            "more than 1,000 times as many genuine payments as spree payments",
             f"(~payments['is_fraud']).sum() / len({_SPREE})",
             1000,
             3000,
         ),
         Figure(
-            "wrong nearly always",
+            "nearly all alerts would be false",
             "payments[payments['timestamp'].dt.hour < 5]['is_fraud'].mean()",
             0,
             0.05,
         ),
         Figure(
-            "an empty stretch of nearly six weeks",
+            "no payment for nearly six weeks",
             "(lambda own: own['timestamp'].diff()[own['fraud_type'] == 'dormant_card'].iloc[0]"
             " / pd.Timedelta(days=7))(payments[payments['customer_id'] == victim('dormant_card')])",
             5.5,
@@ -146,7 +153,7 @@ FIGURES: dict[str, list[Figure]] = {
             700,
         ),
         Figure(
-            "For three weeks nothing",
+            "no frauds for the first three weeks",
             "(there.loc[copies, 'timestamp'].min() - there['timestamp'].min()) / pd.Timedelta(days=7)",
             2.7,
             3.5,
@@ -157,43 +164,43 @@ FIGURES: dict[str, list[Figure]] = {
             12,
             21,
         ),
-        Figure("three payments in a hundred are fraud", "there['is_fraud'].mean()", 0.025, 0.035),
-        Figure("over the bad weeks twelve", f"{_BAD_WEEKS}['is_fraud'].mean()", 0.115, 0.125),
+        Figure("3% of the payments there are fraud", "there['is_fraud'].mean()", 0.025, 0.035),
+        Figure("over the three weeks 12%", f"{_BAD_WEEKS}['is_fraud'].mean()", 0.115, 0.125),
         Figure(
             "two or three small merchants",
             "ring.loc[ring['city'] == city, 'merchant_id'].nunique()",
             2,
             3,
         ),
-        Figure("at some hundred euros a time", "ring['amount'].median()", 200, 800),
+        Figure("several hundred euros each time", "ring['amount'].median()", 200, 800),
         Figure("Most merchants have no refunds at all", "(refunds['refunds'] == 0).mean()", 0.5, 1),
-        Figure("seven to ten in a hundred payments", f"{_ABUSED}.min()", 6.5, 7.5),
-        Figure("to ten in a hundred payments", f"{_ABUSED}.max()", 9, 10.5),
+        Figure("refunds are between 7% and", f"{_ABUSED}.min()", 6.5, 7.5),
+        Figure("10% of the payments", f"{_ABUSED}.max()", 9, 10.5),
         Figure(
-            "take back five in a hundred anyway",
+            "at clothing shops 5% is normal",
             f"100 * {_CLOTHES}['refunds'].sum() / {_CLOTHES}['payments'].sum()",
             4.5,
             5.5,
         ),
-        Figure("There are more of these than of frauds", "len(odd) > len(frauds)"),
+        Figure("There are more anomalies than frauds", "len(anomalies) > len(frauds)"),
         Figure(
-            "Some detectors are right nearly always",
+            "Some detectors have high precision and high recall",
             "((table['precision'] > 0.95) & (table['recall'] > 0.95)).sum()",
             2,
             6,
         ),
     ],
     "03_features_and_leakage": [
-        Figure("69 features of each", "len(names)", 69, 69),
-        Figure("a quarter is fraud", "bands['fraud_rate'].iloc[-1]", 0.22, 0.28),
+        Figure("Payments with 69 features each", "len(names)", 69, 69),
+        Figure("25% of these are fraud", "bands['fraud_rate'].iloc[-1]", 0.22, 0.28),
         Figure(
-            "thirty times the rate of all",
+            "thirty times the overall rate",
             "bands['fraud_rate'].iloc[-1] / rows['is_fraud'].mean()",
             27,
             33,
         ),
         Figure(
-            "nine in ten payments",
+            "90% of the payments",
             "bands['labelled'].iloc[0] / bands['labelled'].sum()",
             0.85,
             0.95,
@@ -204,60 +211,63 @@ FIGURES: dict[str, list[Figure]] = {
             0.5,
             0.7,
         ),
-        Figure("Half of the frauds are known after a few days", "(delay <= 3).mean()", 0.45, 0.55),
-        Figure("some after months", "(delay > 60).mean()", 0.01, 0.1),
+        Figure("Half of the frauds are known after three days", "(delay <= 3).mean()", 0.45, 0.55),
+        Figure("some only after months", "(delay > 60).mean()", 0.01, 0.1),
         Figure(
-            "Of a hundred payments, ninety-nine are genuine",
-            "1 - honest.train['is_fraud'].mean()",
+            "99% of the payments are genuine",
+            "1 - valid.train['is_fraud'].mean()",
             0.985,
             0.995,
         ),
-        Figure("the share of fraud, below 0.01", "honest.test['is_fraud'].mean()", 0, 0.01),
+        Figure("the share of fraud, which is below 0.01", "valid.test['is_fraud'].mean()", 0, 0.01),
         Figure(
-            "both are above 0.9",
+            "for both models it is above 0.9",
             "min(results[name].roc_auc for name in ('amount and time', '69 features'))",
             0.9,
             1,
         ),
         Figure(
-            "several times as useful as the other",
+            "the average precision of one model is several times that of the other",
             "results['69 features'].average_precision / results['amount and time'].average_precision",
             3,
             9,
         ),
         Figure(
-            "worse than the honest one by far",
-            "results['leak 1, at work'].average_precision / results['69 features'].average_precision",
+            "far worse than the valid one",
+            "results['leak 1, in production'].average_precision / results['69 features'].average_precision",
             0,
             0.5,
         ),
         Figure(
-            "work keeps half of it",
-            "results['leak 2, at work'].average_precision"
+            "production delivers only half of the average precision of the test",
+            "results['leak 2, in production'].average_precision"
             " / results['leak 2, in the test'].average_precision",
             0.45,
             0.57,
         ),
         Figure(
-            "fall below the honest one (69 features): the first at once",
-            f"{_PRECISION}('leak 1, at work', 0.05) < {_PRECISION}('69 features', 0.05)",
+            "fall below the valid model (69 features): the first from the start",
+            f"{_PRECISION}('leak 1, in production', 0.05) < {_PRECISION}('69 features', 0.05)",
         ),
         Figure(
-            "as soon as it shall find more than the easiest fifth",
-            f"{_PRECISION}('leak 2, at work', 0.2) > {_PRECISION}('69 features', 0.2)"
-            f" and {_PRECISION}('leak 2, at work', 0.3) < {_PRECISION}('69 features', 0.3)",
+            "the second from a recall between 20% and 30% on",
+            f"{_PRECISION}('leak 2, in production', 0.2) > {_PRECISION}('69 features', 0.2)"
+            f" and {_PRECISION}('leak 2, in production', 0.3) < {_PRECISION}('69 features', 0.3)",
         ),
     ],
     "04_train_and_evaluate": [
         Figure(
-            "right on more than 99 in 100 payments", "1 - split.test['is_fraud'].mean()", 0.99, 1
+            "correct for more than 99% of the payments",
+            "1 - split.test['is_fraud'].mean()",
+            0.99,
+            1,
         ),
         Figure(
-            "Up to 0.4 the dots are above it",
+            "Up to 0.4 the dots are above the diagonal",
             f"{_BINS}.query('score_to <= 0.401').eval('fraud_rate > mean_score').all()",
         ),
         Figure(
-            "the one from 0.1 to 0.2 by more than its bar",
+            "from 0.1 to 0.2 the whole bar is",
             f"{_BINS}.query('score_to <= 0.401').eval('fraud_rate_low > mean_score').tolist()"
             " == [False, True, False, False]",
         ),
@@ -268,53 +278,51 @@ FIGURES: dict[str, list[Figure]] = {
             1,
         ),
         Figure(
-            "The second interval is wider",
+            "The interval of the bootstrap is wider",
             "(by_customer.high - by_customer.low)"
             " / (result.confidence_interval('recall')[1] - result.confidence_interval('recall')[0])",
             1.2,
             3,
         ),
         Figure(
-            "fewer than ten robbed cards on every day",
+            "on every day there are fewer than ten compromised cards",
             "plot_topk(cards).to_frame()['compromised'].max()",
             1,
             9,
         ),
         Figure(
-            "On many days the dot touches it",
+            "On many days they are equal",
             "(plot_topk(cards).to_frame()['precision'] == plot_topk(cards).to_frame()['max_achievable']).mean()",
             0.5,
             1,
         ),
     ],
     "05_thresholds_and_costs": [
+        Figure("there, recall is only one eighth", "march.at_threshold(0.5).recall", 0.115, 0.135),
         Figure(
-            "seven in eight frauds are missed there", "march.at_threshold(0.5).recall", 0.115, 0.135
-        ),
-        Figure(
-            "Between 0.006 and 0.015 the floor is nearly flat",
-            "(lambda cost: cost.max() / cost.min())(march.cost_curve(COST_PER_ALERT, SAVED)"
+            "Between 0.006 and 0.015 the cost is nearly constant",
+            "(lambda cost: cost.max() / cost.min())(march.cost_curve(COST_PER_ALERT, RECOVERY_RATE)"
             ".query('0.006 <= threshold <= 0.015')['cost'])",
             1,
             1.08,
         ),
         Figure(
-            "The budget of twenty alerts a day became thirteen",
+            "The budget of twenty alerts per day became thirteen",
             "april.at_threshold(by_budget).alerts / 30",
             12.5,
             13.5,
         ),
-        Figure("Nearly as good as hindsight", "own / best", 1, 1.06),
+        Figure("The cost is close to the lowest possible one", "cost / costs.min()", 1, 1.06),
     ],
     "06_comparing_models_and_groups": [
         Figure(
-            "The logit is worse, by both measures",
+            "The logit is significantly worse by both metrics",
             f"{_DIFFERENCE}('logit 1.0')['difference_high'].max()",
             -1,
             0,
         ),
         Figure(
-            "cannot be told apart",
+            "The difference between *trees2* and *trees* is not significant",
             f"{_DIFFERENCE}('trees2 1.0').eval('difference_low < 0 < difference_high').all()",
         ),
         Figure(
@@ -329,26 +337,34 @@ FIGURES: dict[str, list[Figure]] = {
             "(comparison.to_frame().query('metric == \"average_precision\"').set_index('model'))",
         ),
         Figure(
-            "With twenty alerts a day each, the trees find 85 frauds in a hundred",
+            "With twenty alerts per day each, *trees* detects 85% of the frauds",
             "results['trees'].at_threshold(float(thresholds['trees'])).recall",
             0.845,
             0.855,
         ),
         Figure(
-            "and the logit 71",
+            "and *logit* 71%",
             "results['logit'].at_threshold(float(thresholds['logit'])).recall",
             0.705,
             0.715,
         ),
-        Figure("Ten at cash machines (atm)", f"{_CHANNEL}('recall').loc['atm', 'frauds']", 10, 10),
+        Figure(
+            "With ten frauds at cash machines (atm)",
+            f"{_CHANNEL}('recall').loc['atm', 'frauds']",
+            10,
+            10,
+        ),
         Figure("fifteen by mobile", f"{_CHANNEL}('recall').loc['mobile', 'frauds']", 15, 15),
-        Figure("that is more than chance", "by_channel.difference('recall')[1]", 0, 1),
+        Figure("that difference is significant", "by_channel.difference('recall')[1]", 0, 1),
         Figure("By phone there was no fraud", f"{_CHANNEL}('recall').loc['phone', 'frauds'] == 0"),
         Figure(
-            "by phone there are fifty", f"{_CHANNEL}('recall').loc['phone', 'transactions']", 50, 50
+            "by phone there are only 50",
+            f"{_CHANNEL}('recall').loc['phone', 'transactions']",
+            50,
+            50,
         ),
         Figure(
-            "nearly three times as often",
+            "is nearly three times that of payments in shops",
             f"(1 - {_CHANNEL}('specificity').loc['mobile', 'value'])"
             f" / (1 - {_CHANNEL}('specificity').loc['pos', 'value'])",
             2.6,
@@ -360,7 +376,7 @@ FIGURES: dict[str, list[Figure]] = {
             " for metric in ('recall', 'specificity'))",
         ),
         Figure(
-            "a gap of ten points in a hundred could hide",
+            "a difference of 10 percentage points could remain undetected",
             f"({_AGE}('recall')['value_high'] - {_AGE}('recall')['value_low']).min()",
             0.1,
             1,
@@ -368,13 +384,13 @@ FIGURES: dict[str, list[Figure]] = {
     ],
     "07_model_report": [
         Figure(
-            "the highest sinks to a quarter",
+            "the highest line falls to a quarter of its initial level",
             "report.weeks['p99'].iloc[-1] / report.weeks['p99'].iloc[0]",
             0.2,
             0.3,
         ),
         Figure(
-            "the fraud rate sank in the same weeks, to a quarter as well",
+            "the fraud rate fell to a quarter in the same weeks as well",
             "report.weeks['fraud_rate'].iloc[-1] / report.weeks['fraud_rate'].iloc[0]",
             0.2,
             0.3,
@@ -387,7 +403,7 @@ FIGURES: dict[str, list[Figure]] = {
             0.8,
         ),
         Figure(
-            "One feature stands out: how much the customer spent within the last hour",
+            "One feature is by far the most important: the amount that the customer spent within the last hour",
             "(report.importances['feature'].iloc[0] == 'amount_velocity_1h')"
             " * report.importances['size'].iloc[0] / report.importances['size'].iloc[1]",
             2,
@@ -395,108 +411,97 @@ FIGURES: dict[str, list[Figure]] = {
         ),
     ],
     "08_more_than_one_machine": [
-        Figure("Not one count differs", "True"),
+        Figure("All counts are equal", "True"),
     ],
 }
 
-#: Phrases with a number that is not one of the data: of time, of a call, of the text itself.
+#: Phrases with a number that does not come from the data, but from a call or the text itself.
 GIVEN: dict[str, list[str]] = {
     "01_first_steps": [
         "Two months of payments",
-        "you may run the cell twice",
         "These two months are",
-        "A 95 % interval is made to hold the true rate in 95 of 100 such samples",
-        "one stolen card makes a dozen frauds. So",
+        "A 95% interval is designed to contain the true rate in 95 of 100 such samples",
         # Measured by benchmarks/coverage.py.
-        "In 200 worlds like this one",
-        "of a category 98 times in 100, and that of a week 97 times",
-        "did so 72 and 63 times",
+        "In 200 simulated worlds like this one",
+        "of a category in 98% of cases and that of a week in 97%",
+        "did so in 72% and 63%",
         "10,000 euros",
-        "Where two bars lie apart",
+        "If two bars do not overlap",
         "two months of 300 customers",
-        "fewer than ten customers had a fraud there",
+        "fewer than ten customers had a fraud in the category",
     ],
     "02_fraud_patterns": [
-        "Four months of payments",
+        "four months of payments",
         "of a thousand customers",
-        "sold by the thousand",
-        "Two small helpers",
+        "defines two helper functions",
         "ten times the one below",
         "in one or two hours is",
-        "from 500 euros on are checked pays 495",
-        "50, 100, 250, 500",
-        "The last three cannot be seen",
+        "payments of 500 euros or more are reviewed pays 495 euros",
+        "50, 100, 250 and 500 euros",
+        "The last three patterns are not visible",
+        "on most days of three weeks",
         "Over all four months",
-        "and these four have",
+        "At these four merchants",
         "ten times the usual amount",
-        "Two that are about the same",
+        "Two patterns of the same people",
     ],
     "03_features_and_leakage": [
-        "Four months of payments",
+        "four months of payments",
         "the sixth or a later one",
-        "Learn from seventy days",
-        "the five weeks after that",
-        "each tenth of them, which then counts ten times, takes a tenth of the time",
-        "has a 1 there already",
+        "Train on 70 days",
+        "the following five weeks",
+        "every tenth of them with a weight of ten takes a tenth of the time",
+        "already has a count of 1",
         "the same 69 features",
-        "no row was seen twice",
-        "The two leaky lines",
-        "The same two models",
+        "no row was used twice",
+        "The two lines of the leaks",
+        "the same two models",
     ],
     "04_train_and_evaluate": [
-        "seventy days to learn from",
-        "five weeks to be tested on",
-        "each tenth is enough, if it counts ten times",
+        "70 days of training",
+        "five weeks of test",
+        "every tenth is sufficient if it has a weight of ten",
         "For now it is 0.3",
-        "the two numbers it is made of",
-        "The first two answer",
-        "in four fields",
         "The mark is the threshold 0.3",
-        "Is a score of 0.3 a chance of 30 %?",
-        "with a score of 0.3, three in ten are fraud",
-        "in powers of ten",
-        "A team calls ten customers a day",
-        "not with 100 %",
+        "Does a score of 0.3 mean a probability of 30%?",
+        "with a score of 0.3, 30% are fraud",
+        "A team calls ten customers per day",
+        "not with 100%",
         "were among the ten",
-        "the three weeks after",
-        "between two models",
+        "the following three weeks",
+        "If two models",
     ],
     "05_thresholds_and_costs": [
-        "has worked for two months",
-        "The two evaluations",
-        "And 0.5, where",
-        "of a thousand honest payments at most two are stopped",
+        "A model with two months of predictions",
+        "The dashed line marks 0.5",
+        "at most 2 of 1,000 genuine payments",
         "of 0.002",
-        "Two prices",
-        "say 5 euros",
-        "say 80 % is saved",
-        "twenty alerts a day, and not at more",
-        "the twenty highest scores",
-        "gives twenty a day",
-        "Compare the two lines",
+        "There are two costs",
+        "suppose 5 euros",
+        "suppose 80% is recovered",
+        "at most twenty alerts per day",
+        "gives twenty alerts per day",
         "it might be thirty",
     ],
     "06_comparing_models_and_groups": [
         "Three models",
-        "the two trees",
-        "five hundred times",
-        "leaves out 0",
+        "500 times",
+        "does not contain 0",
         "two separate intervals",
-        "A score of 0.3 of one model is not a score of 0.3 of another",
+        "A score of 0.3 of one model does not mean the same as a score of 0.3 of another",
         "fewer than ten frauds are marked",
         "may cause ten alerts",
     ],
     "07_model_report": [
         "of two models for the same five weeks",
-        "Half of all scores lie below the lowest line, ninety-nine in a hundred",
+        "Half of the scores are below the lowest line, and 99% are below the highest",
     ],
     "08_more_than_one_machine": [
         "two months of payments",
-        "a sum over a billion payments",
-        "each payment forty times",
-        "Three questions",
+        "A sum over a billion payments",
+        "each payment 40 times",
+        "We compute three results",
         "the five most suspicious cards",
-        "on two machines",
     ],
 }
 
@@ -512,15 +517,15 @@ _STRUCTURE = re.compile(r"^(?:#+ )?\d+\. |\blessons? \d|`[^`]*`", re.MULTILINE)
 
 
 def prose(sources: list[str]) -> str:
-    """Bring text into one line, without code and the numbers of lists and lessons."""
+    """Join text into one line, without code and the numbers of lists and lessons."""
     return normal(" ".join(_STRUCTURE.sub(" ", normal_lesson(one)) for one in sources))
 
 
 def normal_lesson(text: str) -> str:
-    """Put the number of a lesson behind the word, where a line breaks between them."""
+    """Join the word "lesson" and its number where a line breaks between them."""
     return re.sub(r"\b(lessons?)\n(\d)", r"\1 \2", text)
 
 
 def normal(text: str) -> str:
-    """Bring text into one line."""
+    """Join text into one line."""
     return re.sub(r"\s+", " ", text)
