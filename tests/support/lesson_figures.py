@@ -112,9 +112,7 @@ FIGURES: dict[str, list[Figure]] = {
             11,
         ),
         Figure("diamonds between 0.50 and", f"{_TESTED}['amount'].min()", 0.45, 0.55),
-        Figure(
-            "3 euros, so close in time", f"{_TESTED}['amount'].nlargest(2).iloc[1]", 2.5, 3.2
-        ),
+        Figure("3 euros, so close in time", f"{_TESTED}['amount'].nlargest(2).iloc[1]", 2.5, 3.2),
         Figure(
             "one large payment two hours later",
             f"{_TESTED}['timestamp'].diff().max() / pd.Timedelta(hours=1)",
