@@ -14,8 +14,13 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE / "_extensions"))
+from digests import SOURCES, digest_of
+
 ROOT = HERE.parent
 OUT = ROOT / "out" / "docs"
+#: Says what the site was built from; tests compare it with what there is.
+STAMP = OUT / "html" / ".sources"
 JOBS = "2"
 
 
@@ -51,6 +56,8 @@ def drop_stale_caches() -> None:
 
 def main() -> int:
     """Run Sphinx, and stop the scratch server whatever happens."""
+    sources = digest_of(*SOURCES)
+    STAMP.unlink(missing_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="synfin-docs-"))
     scratch.chmod(0o711)  # root's server runs as another user, who must reach its folder
     variables = environment(scratch)
@@ -66,10 +73,14 @@ def main() -> int:
             stop = [synfin, "db", "stop", "--force"]
             subprocess.run(stop, env=variables, check=False, stdout=subprocess.DEVNULL)
         shutil.rmtree(scratch, ignore_errors=True)
-    if code == 0:
-        drop_stale_caches()
-        print(f"The site is built: {(OUT / 'html' / 'index.html').as_uri()}")
-    return code
+    if code != 0:
+        # Sphinx would not repeat its warnings: it reads only pages that have changed since.
+        shutil.rmtree(OUT / "doctrees", ignore_errors=True)
+        return code
+    drop_stale_caches()
+    STAMP.write_text(sources, encoding="utf-8")
+    print(f"The site is built: {(OUT / 'html' / 'index.html').as_uri()}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -11,16 +10,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 BUILT = ROOT / "out" / "docs"
 sys.path.insert(0, str(HERE / "_extensions"))
-
-
-def _digest_of_package() -> str:
-    """Digest of the package's sources: executed pages are cached by it."""
-    digest = hashlib.sha256()
-    for path in sorted((ROOT / "synfin_analytics").rglob("*.py*")):
-        if path.suffix in {".py", ".pyi"}:
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
+from digests import digest_of
 
 project = "synfin_analytics"
 author = "the authors of synfin_analytics"
@@ -36,6 +26,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     # Ours, in _extensions:
+    "accessible",
     "data_dictionary",
     "lessons",
     "mathml",
@@ -56,7 +47,8 @@ nitpick_ignore_regex = [
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "substitution"]
 myst_heading_anchors = 4
 # A cell runs once, and again when its page or the package changes.
-package_digest = _digest_of_package()
+package_digest = digest_of("synfin_analytics")
+site_digest = digest_of("docs/_extensions", "docs/_templates")
 nb_execution_mode = "cache"
 nb_execution_cache_path = str(BUILT / "cache" / package_digest)
 nb_execution_in_temp = True
@@ -95,6 +87,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "synfin_analytics"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_favicon = "_static/favicon.svg"
 html_math_renderer = "mathml"  # drawn by the browser: no script, no font
 html_domain_indices = False
 html_show_sourcelink = False
@@ -105,6 +98,7 @@ html_theme_options = {
     "header_links_before_dropdown": 5,
     "navbar_align": "left",
     "navigation_with_keys": False,
+    "collapse_navigation": True,  # buttons that unfold a section have no name for a screen reader
     "show_prev_next": True,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],

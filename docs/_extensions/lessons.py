@@ -34,8 +34,9 @@ def _name_database(_app: Sphinx, docname: str, _content: list[str]) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Connect both, and read all pages again when the package changes."""
+    """Connect both, and read all pages again when the package or an extension changes."""
     app.add_config_value("package_digest", "", "env")
+    app.add_config_value("site_digest", "", "env")
     app.connect("config-inited", _copy_lessons)
     app.connect("source-read", _name_database)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

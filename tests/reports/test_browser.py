@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import http.server
 import re
-import threading
 from dataclasses import replace
 
 import pytest
-from browser import OUT, chromium
+from browser import OUT, chromium, files_served
 
 from synfin_analytics.reports import fraud_report, model_report
 
@@ -39,21 +36,6 @@ def pages(reports, tmp_path_factory):
 def shown(reports):
     """What both reports give a notebook."""
     return {name: one._repr_html_() for name, one in reports.items()}
-
-
-@contextlib.contextmanager
-def files_served(folder):
-    """Serve a folder on a port of this machine, and give its address."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            """Write nothing: what was asked for is no output of a test."""
-
-    handler = functools.partial(Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 @pytest.fixture(scope="module")
