@@ -1,14 +1,17 @@
-"""The types that a user's type checker sees."""
+"""The types that a user's type checker sees; ``user_code`` has right and wrong calls."""
 
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from pathlib import Path
+import pytest
+
+USER_CODE = Path(__file__).parent / "user_code"
+OPTIONS = ["--strict", "--ignore-missing-imports", "--no-error-summary"]
 
 SCRIPT = """
 import pandas as pd
@@ -31,16 +34,28 @@ REVEALED = [
 ]
 
 
-def test_mypy_knows_what_evaluate_and_read_df_return(tmp_path: Path):
-    (tmp_path / "script.py").write_text(SCRIPT, encoding="utf-8")
-    options = ["--strict", "--ignore-missing-imports", "--no-error-summary"]
+@pytest.fixture(scope="module")
+def messages(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What mypy says of the script and of the user code, in one run."""
+    folder = tmp_path_factory.mktemp("typing")
+    (folder / "script.py").write_text(SCRIPT, encoding="utf-8")
+    shutil.copytree(USER_CODE, folder / "user_code")
     checked = subprocess.run(
-        [sys.executable, "-m", "mypy", *options, "script.py"],
-        cwd=tmp_path,
+        [sys.executable, "-m", "mypy", *OPTIONS, "script.py", "user_code"],
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
-    found = re.findall(r'Revealed type is "([^"]+)"', checked.stdout)
-    assert found == REVEALED
-    assert '"Evaluation" has no attribute "reccall"' in checked.stdout
+    return checked.stdout.splitlines()
+
+
+def test_mypy_knows_what_evaluate_and_read_df_return(messages):
+    script = "\n".join(line for line in messages if line.startswith("script.py"))
+    assert re.findall(r'Revealed type is "([^"]+)"', script) == REVEALED
+    assert '"Evaluation" has no attribute "reccall"' in script
+
+
+def test_right_calls_pass_and_wrong_calls_do_not(messages):
+    """A wrong call has a ``type: ignore``; one that is not needed is an error in strict mode."""
+    assert [line for line in messages if not line.startswith("script.py")] == []

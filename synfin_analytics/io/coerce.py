@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
+    from narwhals.typing import IntoDataFrameT, IntoFrame
 
     from synfin_analytics._core.output import Output
     from synfin_analytics._core.validation.columns import Column
@@ -41,7 +42,7 @@ _OUTPUTS: dict[nw.Implementation, Output] = {
 
 
 def collect_columns(
-    df: Any, required: Sequence[str], optional: Sequence[str], name: str, caller: str
+    df: IntoFrame, required: Sequence[str], optional: Sequence[str], name: str, caller: str
 ) -> nw.DataFrame[Any]:
     """Collect columns of a frame of any engine into memory.
 
@@ -69,7 +70,8 @@ def collect_columns(
             raise NotFoundError("column", column, columns, where=f"the {name}")
     selected = [column for column in (*required, *optional) if column in columns]
     if is_dask:  # without narwhals, which is about to drop Dask
-        rows: nw.DataFrame[Any] = nw.from_native(df[selected].compute(), eager_only=True)
+        dask_frame: Any = df
+        rows: nw.DataFrame[Any] = nw.from_native(dask_frame[selected].compute(), eager_only=True)
         return rows
     return collect(open_frame(df, caller).select(*selected))
 
@@ -120,8 +122,8 @@ def _coerce_batch(
 
 
 def make_frame_like(
-    rows: nw.DataFrame[Any], columns: Mapping[str, pa.Array], keep: Sequence[str] = ()
-) -> Any:
+    rows: nw.DataFrame[IntoDataFrameT], columns: Mapping[str, pa.Array], keep: Sequence[str] = ()
+) -> IntoDataFrameT:
     """Make a frame of the same library as ``rows``.
 
     Parameters
@@ -136,11 +138,12 @@ def make_frame_like(
     output = _OUTPUTS.get(rows.implementation, "arrow")
     frame: Any = to_frame({name: (array.type, [array]) for name, array in columns.items()}, output)
     if rows.implementation.is_pandas():
-        frame.index = rows.to_native().index
-    if not keep:
-        return frame
-    frames = [rows.select(*keep), nw.from_native(frame, eager_only=True)]
-    return nw.concat(frames, how="horizontal").to_native()
+        native: Any = rows.to_native()
+        frame.index = native.index
+    made: nw.DataFrame[IntoDataFrameT] = nw.from_native(frame, eager_only=True)
+    if keep:
+        made = nw.concat([rows.select(*keep), made], how="horizontal")
+    return made.to_native()
 
 
 def make_null_columns(model: type[Base], names: Sequence[str], height: int) -> pl.DataFrame:
