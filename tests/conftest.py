@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import shutil
 import signal
@@ -20,10 +21,12 @@ import pytest
 import servers
 from psycopg2 import sql
 from sqlalchemy import text
+from sqlalchemy.exc import NoResultFound, ProgrammingError
 
 from synfin_analytics.database import embedded
 from synfin_analytics.database.config import VARIABLES, DatabaseConfig
 from synfin_analytics.database.manager import DatabaseManager, get_db_manager
+from synfin_analytics.database.schema import known_versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +81,12 @@ _owner = pytest.StashKey[bool]()
 def server() -> Iterator[embedded.EmbeddedPostgres]:
     """The embedded server of this run."""
     one = embedded.EmbeddedPostgres(os.environ[_HOME])
-    one.start()
+    with contextlib.closing(psycopg2.connect(**one.connect_arguments("postgres"))) as admin:
+        admin.autocommit = True
+        with admin.cursor() as cursor:  # no power cut is tested on this one
+            for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+                cursor.execute(f"ALTER SYSTEM SET {setting} = off")
+            cursor.execute("SELECT pg_reload_conf()")
     yield one
     one.release()
 
@@ -149,24 +157,29 @@ def manager(_module_database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     """
     monkeypatch.setenv("DB_NAME", _module_database)
     manager = get_db_manager(DatabaseConfig.from_env())
-    manager.create_all_tables()  # a test before may have dropped them
-    _empty_tables(manager)
+    if not _empty_tables(manager):  # a test before has dropped them
+        manager.create_all_tables()
+        assert _empty_tables(manager)
     yield manager
     manager.close()
 
 
-def _empty_tables(manager: DatabaseManager) -> None:
-    """Empty the tables that hold rows; most tests touch few."""
+def _empty_tables(manager: DatabaseManager) -> bool:
+    """Empty the tables that hold rows; most tests touch few. Say whether the tables are there."""
     from synfin_analytics.database.models import Base
 
-    with manager.engine.begin() as connection:
-        tables = [
-            f'"{table.name}"'
-            for table in Base.metadata.sorted_tables
-            if connection.execute(text(f'SELECT EXISTS (SELECT FROM "{table.name}")')).scalar_one()
-        ]
-        if tables:
-            connection.execute(text(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY CASCADE"))
+    names = [f'"{table.name}"' for table in Base.metadata.sorted_tables]
+    rows = ", ".join(f"EXISTS (SELECT FROM {name})" for name in names)
+    try:
+        with manager.engine.begin() as connection:
+            query = text(f"SELECT version_num, {rows} FROM alembic_version")
+            (version, *has_rows) = connection.execute(query).one()
+            filled = list(itertools.compress(names, has_rows))
+            if filled:
+                connection.execute(text(f"TRUNCATE {', '.join(filled)} RESTART IDENTITY CASCADE"))
+    except (ProgrammingError, NoResultFound):
+        return False
+    return version == known_versions()[-1]
 
 
 @pytest.fixture(scope="module")
