@@ -27,10 +27,7 @@ FLOORS: tuple[set[str], ...] = (
 #: Packages that may import another one's private modules: PostgreSQL is one of the engines that
 #: count, so its queries build what the metrics compute with.
 FRIENDS = {
-    ("cli", "course"),
-    ("cli", "io"),
     ("cli", "reports"),
-    ("course", "database"),
     ("database", "io"),
     ("io", "database"),
     ("reports", "metrics"),

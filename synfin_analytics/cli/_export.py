@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from synfin_analytics.io.read._read_df import Batches
+    from synfin_analytics.io import Batches
 
 #: Partition column: the folders of a dataset are named ``period=2026-03``.
 PERIOD = "period"

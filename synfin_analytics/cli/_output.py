@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from synfin_analytics.io.load import LoadReport
+    from synfin_analytics.io import LoadReport
 
 _MAX_REASONS = 12
 

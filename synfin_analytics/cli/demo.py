@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from synfin_analytics._core.validation.options import ReadOptions
     from synfin_analytics.baseline import BaselineModel
     from synfin_analytics.database.manager import DatabaseManager
-    from synfin_analytics.io.load import LoadReport
+    from synfin_analytics.io import LoadReport
     from synfin_analytics.reports import FraudReport, ModelReport
 
 #: The demo's own database: the user's database is never affected.
@@ -85,8 +85,7 @@ def demo(
     read_options = pop_read_options(options)
     if data is None and (mapping or read_options.has_options):
         raise ArgumentError("--column, --ignore and the options of a file require --data.")
-    if data is not None:
-        _check_file(data)
+    names = _read_column_names(data, read_options) if data is not None else []
     _check_folder(out)
 
     # The steps import what they need, so that the first line is printed at once.
@@ -105,7 +104,7 @@ def demo(
         else:
             source = f"Transactions of {data.name}"
             with steps.step(f"Load {data.name}"):
-                load_report = _load_file(manager, data, mapping, read_options)
+                load_report = _load_file(manager, data, names, mapping, read_options)
         click.echo()
         echo_load_report(load_report)
         click.echo()
@@ -123,13 +122,11 @@ def demo(
     _echo_paths(paths)
 
 
-def _check_file(data: Path) -> None:
-    """Raise if the file does not exist, before the server starts."""
-    from synfin_analytics.io.files._files import refuse_uri
+def _read_column_names(file: Path, read_options: ReadOptions) -> list[str]:
+    """Read the header of the file, so that the demo fails before the server starts."""
+    from synfin_analytics.io import read_column_names
 
-    refuse_uri(data)
-    if not data.exists():
-        raise ArgumentError(f"The file {str(data)!r} does not exist.")
+    return read_column_names(file, read_options)
 
 
 def _check_folder(out: Path) -> None:
@@ -170,7 +167,7 @@ def _create_database() -> DatabaseManager:
 
 def _load_simulation(manager: DatabaseManager, customers: int, days: int, seed: int) -> LoadReport:
     """Simulate customers, merchants and transactions, and load them."""
-    from synfin_analytics.io.load import load_df
+    from synfin_analytics.io import load_df
     from synfin_analytics.simulation import simulate
 
     world = simulate(customers, max(customers * 2 // 5, 5), days, seed, output="polars")
@@ -182,16 +179,14 @@ def _load_simulation(manager: DatabaseManager, customers: int, days: int, seed: 
 def _load_file(
     manager: DatabaseManager,
     file: Path,
+    names: Sequence[str],
     mapping: Mapping[str, str | None],
     read_options: ReadOptions,
 ) -> LoadReport:
     """Load the valid rows of a file, and create the customers and merchants that they name."""
-    from synfin_analytics.io._sources import open_source
-    from synfin_analytics.io.layouts import detect_layout, read_layout
-    from synfin_analytics.io.load import load_df
+    from synfin_analytics.io import detect_layout, load_df, read_layout
 
-    names = open_source(file, 1, read_options).names
-    layout = detect_layout(names)
+    layout = detect_layout(list(names))
     if layout is not None and not mapping:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RejectedLabelsWarning)  # printed with the report
@@ -218,8 +213,7 @@ def complete_mapping(
     >>> complete_mapping(["EUR"], {"EUR": "amount"})
     {'EUR': 'amount'}
     """
-    from synfin_analytics.io.layouts import detect_layout
-    from synfin_analytics.io.layouts.known import get_layout
+    from synfin_analytics.io import detect_layout, get_layout
 
     layout = detect_layout(list(names))
     if layout is None:
@@ -233,7 +227,7 @@ def complete_mapping(
 
 def _read_transactions(manager: DatabaseManager) -> pl.DataFrame:
     """Read the columns that the baseline model needs."""
-    from synfin_analytics.io.read import read_df
+    from synfin_analytics.io import read_df
 
     return read_df(
         "SELECT transaction_id, customer_id, merchant_id, timestamp, amount, is_fraud "
@@ -276,7 +270,7 @@ def _evaluate_baseline(manager: DatabaseManager, transactions: pl.DataFrame) -> 
         The report, or why there is no model.
     """
     from synfin_analytics.baseline import fit_baseline
-    from synfin_analytics.io.load import load_df
+    from synfin_analytics.io import load_df
     from synfin_analytics.reports import model_report
 
     if not transactions["is_fraud"].sum():

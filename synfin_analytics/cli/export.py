@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 
 import click
+from tqdm import tqdm
 
 
 @click.command()
@@ -52,8 +53,7 @@ def export(
     from synfin_analytics.cli._export import check_target, write_batches
     from synfin_analytics.database.manager import DatabaseManager
     from synfin_analytics.database.models import model_of
-    from synfin_analytics.io._progress import progress_bar
-    from synfin_analytics.io.read import read_batches
+    from synfin_analytics.io import read_batches
 
     if len(tables) + (query is not None) != 1:
         raise click.UsageError("Specify either one TABLE or --query.")
@@ -67,7 +67,7 @@ def export(
     with (
         contextlib.closing(DatabaseManager()) as manager,
         read_batches(source, manager=manager, use_decimal=use_decimal) as batches,
-        progress_bar(target.name, None, show=None) as bar,
+        tqdm(desc=target.name, unit=" rows", unit_scale=True, disable=None, delay=1) as bar,
     ):
         rows = write_batches(
             batches,

@@ -16,7 +16,7 @@ from synfin_analytics.exceptions import ArgumentError, RejectedLabelsWarning
 if TYPE_CHECKING:
     from synfin_analytics._core.validation.options import ReadOptions
     from synfin_analytics.database.manager import DatabaseManager
-    from synfin_analytics.io.load import LoadReport
+    from synfin_analytics.io import LoadReport
 
 
 @click.command()
@@ -81,7 +81,7 @@ def load(
         raise click.UsageError("Specify either TABLE or --layout.")
     from synfin_analytics.cli._export import PERIOD
     from synfin_analytics.database.manager import DatabaseManager
-    from synfin_analytics.io.load import load_df
+    from synfin_analytics.io import load_df
 
     mapping = parse_column_mapping(columns, ignore)
     if any(file.glob(f"{PERIOD}=*")):  # a partitioned export: only the folders have this column
@@ -120,7 +120,7 @@ def _load_layout(
     manager: DatabaseManager,
 ) -> LoadReport:
     """Load the tables of a known layout, and return the report of its transactions."""
-    from synfin_analytics.io.layouts import read_layout
+    from synfin_analytics.io import read_layout
 
     source_of = click.get_current_context().get_parameter_source
     fixed = ("on_missing_parent", "on_conflict")

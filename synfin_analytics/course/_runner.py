@@ -24,8 +24,7 @@ import psutil
 
 from synfin_analytics.course import _answer_files, _sandbox, _supervisor, _worker
 from synfin_analytics.course.session import SEED_VARIABLE
-from synfin_analytics.database.embedded._binaries import readable_binaries, server_binaries
-from synfin_analytics.database.embedded._owner import program_shelf, server_user
+from synfin_analytics.database.embedded import prepare_root_server, root_server_folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -86,7 +85,7 @@ class Run:
         What a teacher should review, as a sentence.
     """
 
-    answers: dict[str, PlainAnswer | ArgumentError | object] = field(default_factory=dict)
+    answers: dict[str, object] = field(default_factory=dict)
     checked: dict[str, PlainAnswer | ArgumentError] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     ending: str | None = None
@@ -122,7 +121,7 @@ def run_notebook(
         answer_folder = folder / "answers"
         (answer_folder / _worker.JOB).write_text(json.dumps(job), encoding="utf-8")
         if lesson.database:
-            _prepare_server(folder)
+            prepare_root_server(folder / "pg")
         ending, suspicion = _run_supervisor(folder, seed, limits, stop)
         checked_names = {number: f"{number}{_worker.CHECKED}" for number in variables}
         names = [
@@ -167,18 +166,9 @@ def _environment(folder: Path, seed: int) -> dict[str, str]:
     }
 
 
-def _prepare_server(folder: Path) -> None:
-    """Create what the embedded server of root needs elsewhere: a user, a copy of its programs."""
-    if os.geteuid() == 0:
-        user = server_user(folder / "pg")
-        readable_binaries(server_binaries(), user, program_shelf())
-
-
 def _writable_folders() -> list[str]:
     """Return the folders that a notebook may write to; the others are read-only if possible."""
-    folders = [Path(tempfile.gettempdir()).resolve()]
-    if os.geteuid() == 0 and program_shelf().exists():
-        folders.append(program_shelf())
+    folders = [Path(tempfile.gettempdir()).resolve(), *root_server_folders()]
     return [str(folder) for folder in folders]
 
 

@@ -1,3 +1,4 @@
+from ._sources import read_column_names as read_column_names
 from .coerce import coerce_columns as coerce_columns
 from .coerce import collect_columns as collect_columns
 from .coerce import make_frame_like as make_frame_like
@@ -8,10 +9,12 @@ from .display import show as show
 from .layouts import Layout as Layout
 from .layouts import Tables as Tables
 from .layouts import detect_layout as detect_layout
+from .layouts import get_layout as get_layout
 from .layouts import list_layouts as list_layouts
 from .layouts import read_layout as read_layout
 from .load import LabelCounts as LabelCounts
 from .load import LoadReport as LoadReport
 from .load import load_df as load_df
+from .read import Batches as Batches
 from .read import read_batches as read_batches
 from .read import read_df as read_df

@@ -164,6 +164,22 @@ def open_source(
     return dataclasses.replace(source, batches=_translate_errors(source.batches))
 
 
+def read_column_names(data: DataSource, options: ReadOptions | None = None) -> list[str]:
+    """Return the names of the columns of a file or frame, reading as little of it as possible.
+
+    Raises
+    ------
+    ArgumentError
+        The file does not exist or is not readable.
+
+    Examples
+    --------
+    >>> read_column_names(pl.DataFrame({"amount": [1.5], "timestamp": ["2026-03-01"]}))
+    ['amount', 'timestamp']
+    """
+    return list(open_source(data, 1, options).names)
+
+
 def is_rereadable(data: DataSource) -> bool:
     """Whether a second reading of ``data`` gives the same rows: not of a stream or a pipe."""
     if isinstance(data, (str, Path)):

@@ -6,7 +6,7 @@ layouts of public data sets.
 """
 
 from synfin_analytics.io.layouts._read_layout import Tables, detect_layout, read_layout
-from synfin_analytics.io.layouts.known import list_layouts
+from synfin_analytics.io.layouts.known import get_layout, list_layouts
 from synfin_analytics.io.layouts.layout import Layout
 
-__all__ = ["Layout", "Tables", "detect_layout", "list_layouts", "read_layout"]
+__all__ = ["Layout", "Tables", "detect_layout", "get_layout", "list_layouts", "read_layout"]
