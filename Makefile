@@ -14,6 +14,9 @@ TESTS ?=
 VERSION ?=
 LABFLAGS ?=
 
+# Of a file's tests one worker runs all; tests/conftest.py puts the slow files first.
+DISTRIBUTION := --dist loadfile --no-loadscope-reorder
+
 VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check --quiet
@@ -39,7 +42,7 @@ install: $(READY)  ## Make .venv with the package and what tests and checks need
 
 .PHONY: test
 test: $(READY)  ## Run the tests (one file: make test TESTS=tests/database/test_config.py)
-	@$(RUN) -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
+	@$(RUN) -m pytest -n $(WORKERS) $(DISTRIBUTION) $(TESTS)
 
 .PHONY: docs
 docs: $(SITE)  ## Build the documentation site into out/docs/html
@@ -47,7 +50,7 @@ docs: $(SITE)  ## Build the documentation site into out/docs/html
 
 .PHONY: coverage
 coverage: $(COVERAGE)  ## Run the tests and measure which lines they run: out/coverage/index.html
-	@$(RUN) -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term --cov-report=html \
+	@$(RUN) -m pytest -n $(WORKERS) $(DISTRIBUTION) --cov --cov-report=term --cov-report=html \
 		$(if $(TESTS),--cov-fail-under=0) $(TESTS)
 
 .PHONY: lowest

@@ -40,6 +40,21 @@ hypothesis.settings.load_profile("unhurried")
 
 _HOME = "SYNFIN_TEST_HOME"
 _URL = "SYNFIN_TEST_DATABASE_URL"
+#: Files of half a minute or more: a worker that began with one of them last would work on alone.
+SLOW_FILES = (
+    "benchmarks/test_handbook_file.py",
+    "benchmarks/test_benchmark_features.py",
+    "benchmarks/test_benchmarks.py",
+    "course/test_class.py",
+    "course/test_exercises.py",
+    "database/test_embedded_kills.py",
+    "io/test_load_atomic_server.py",
+    "jupyter/test_jupyterlab.py",
+    "metrics/test_clusters.py",
+    "metrics/test_fraud_rate.py",
+    "tests/test_distributed.py",
+    "tests/test_notebooks.py",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -57,14 +72,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On a server of another's, keep the tests that need a database but not the embedded server."""
+    """Begin with the slow files, and on a server of another's leave out what needs none."""
+    items.sort(key=lambda item: not str(item.path).endswith(SLOW_FILES))
     if _URL in os.environ:
-        names = [set(getattr(item, "fixturenames", ())) for item in items]
+        names = [getattr(item, "fixturenames", ()) for item in items]
         keep = ["_any_server" in each and "server" not in each for each in names]
         config.hook.pytest_deselected(
             items=[item for item, kept in zip(items, keep, strict=True) if not kept]
         )
-        items[:] = [item for item, kept in zip(items, keep, strict=True) if kept]
+        items[:] = itertools.compress(items, keep)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
