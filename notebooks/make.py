@@ -1,6 +1,6 @@
-"""Make every notebook anew from its script: the lessons, and the exercises from their solutions.
+"""Generate all notebooks: the lessons from their scripts, the exercises from their solutions.
 
-make notebooks
+Run it with ``make notebooks``.
 """
 
 from __future__ import annotations
@@ -13,32 +13,32 @@ import nbformat
 from synfin_analytics.course import build_notebooks
 
 FOLDER = Path(__file__).parent
-LESSONS = sorted(FOLDER.glob("[0-9]*.py"))
+SCRIPTS = sorted(FOLDER.glob("[0-9]*.py"))
 
 
-def lesson(script: Path) -> str:
-    """Make a lesson's notebook from its percent script: no outputs, the same at each call."""
+def build_lesson(script: Path) -> str:
+    """Return the notebook of a percent script as JSON, without outputs; the same on every call."""
     notebook = jupytext.read(script)
-    for place, cell in enumerate(notebook.cells):
-        cell["id"] = f"{script.stem[:2]}-{place:02d}"
-    # The version of jupytext is the script's affair: the notebook shall not change with it.
+    for position, cell in enumerate(notebook.cells):
+        cell["id"] = f"{script.stem[:2]}-{position:02d}"
+    # The notebook must not change with the version of jupytext.
     del notebook.metadata["jupytext"]["text_representation"]
     notebook.metadata["language_info"] = {"name": "python"}
     nbformat.validate(notebook)
-    text: str = nbformat.writes(notebook, version=4)
-    return text + "\n"
+    content: str = nbformat.writes(notebook, version=4)
+    return content + "\n"
 
 
 def main() -> None:
-    """Write all of them, and say which are new."""
-    made = []
-    for script in LESSONS:
-        path, text = script.with_suffix(".ipynb"), lesson(script)
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
-            made.append(path)
-    made += [path for path, changed in build_notebooks() if changed]
-    for path in made:
+    """Write all notebooks and print the paths of those that changed."""
+    changed = []
+    for script in SCRIPTS:
+        path, content = script.with_suffix(".ipynb"), build_lesson(script)
+        if not path.is_file() or path.read_text(encoding="utf-8") != content:
+            path.write_text(content, encoding="utf-8")
+            changed.append(path)
+    changed += [path for path, has_changed in build_notebooks() if has_changed]
+    for path in changed:
         print(path.relative_to(FOLDER.parent))
 
 

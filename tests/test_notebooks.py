@@ -56,7 +56,7 @@ def test_the_readme_lists_the_lessons_in_order():
 
 def test_a_notebook_is_what_its_script_makes(path, made):
     stored = path.read_text(encoding="utf-8")
-    assert stored == made["lesson"](path.with_suffix(".py")), "run: make notebooks"
+    assert stored == made["build_lesson"](path.with_suffix(".py")), "run: make notebooks"
 
 
 def test_a_notebook_is_stored_without_what_it_showed(path):

@@ -72,7 +72,7 @@ class Lesson(Generic[Facts]):
     Examples
     --------
     >>> get_lesson("05").exercise("05.2").answer
-    'cheapest'
+    'cheapest_threshold'
     """
 
     number: str

@@ -15,11 +15,13 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from tqdm import tqdm
 
 from synfin_analytics._core.formatting import join_words
 from synfin_analytics._core.html import table_html
 from synfin_analytics._core.optional import import_optional
+from synfin_analytics._core.results import Result
 from synfin_analytics.course._runner import MISSING, Limits, Run, run_notebook
 from synfin_analytics.course._submissions import (
     Cell,
@@ -36,8 +38,6 @@ from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    import pandas as pd
 
     from synfin_analytics.course.exercise import Exercise
 
@@ -70,8 +70,10 @@ class Grade:
         return asdict(self)
 
 
-class Gradebook:
+class Gradebook(Result):
     """The grades of a class, in a CSV file that is rewritten after each notebook.
+
+    ``to_frame()`` has the columns of the file: one row per exercise of each student.
 
     The grades in this process are authoritative: if a notebook changes or replaces the file, the
     next write restores it.
@@ -148,16 +150,12 @@ class Gradebook:
         except OSError:
             return None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the path of the file and the grades, each as a dict."""
-        return {"path": str(self.path), "grades": [grade.to_dict() for grade in self.grades]}
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return the grades as a DataFrame with one row per exercise of each student."""
-        import pandas as pd
-
+    def _table(self) -> pd.DataFrame:
         names = [field.name for field in fields(Grade)]
         return pd.DataFrame(map(astuple, self.grades), columns=names)
+
+    def _record(self) -> dict[str, Any]:
+        return {"path": str(self.path), "grades": [grade.to_dict() for grade in self.grades]}
 
     def summary(self) -> list[list[str]]:
         """Return the passed exercises by student and lesson, as rows of strings, headers first."""
@@ -250,10 +248,15 @@ def grade_submissions(
 
     Examples
     --------
-    >>> grade_submissions(Path("class"), Path("class") / "grades.csv")  # doctest: +SKIP
+    >>> from tempfile import TemporaryDirectory
+    >>> from synfin_analytics.course import assign_notebooks
+    >>> with TemporaryDirectory() as name:
+    ...     folder = Path(name)
+    ...     assignment = assign_notebooks(["ana"], folder, lessons=["05"], seed=2026)
+    ...     (folder / assignment.written[0].path).unlink()  # nothing submitted
+    ...     print(grade_submissions(folder, folder / "grades.csv"))
     student  05   passed
-    ana      4/5  4
-    ben      5/5  5
+    ana      0/5  0
     """
     import_optional("IPython", extra="notebooks", purpose="Grading notebooks")
     if path.exists() and not overwrite:
