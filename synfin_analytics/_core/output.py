@@ -1,4 +1,4 @@
-"""Arrow columns into the frame that was asked for: pandas, polars or pyarrow."""
+"""Convert Arrow columns to the requested kind of DataFrame: pandas, polars or pyarrow."""
 
 from __future__ import annotations
 
@@ -27,18 +27,19 @@ _PANDAS: dict[pa.DataType, Any] = {
     pa.uint32(): pd.UInt32Dtype(),
     pa.large_string(): pd.StringDtype(storage="pyarrow", na_value=pd.NA),
 }
-#: What texts are in each kind of frame. They come as views where they are short.
-_TEXTS = {"pandas": pa.large_string(), "polars": pa.string_view(), "arrow": pa.string()}
-#: Where columns are built. Arrow's usual allocator gives memory back to the system between batches,
-#: and getting it again takes as long as decoding does; jemalloc, in its wheels for Linux, keeps it.
+#: Type of strings in each kind of DataFrame. Short ones are decoded as views.
+_STRING_TYPES = {"pandas": pa.large_string(), "polars": pa.string_view(), "arrow": pa.string()}
+#: Memory pool of columns. Arrow's default allocator returns memory to the system between batches,
+#: and getting it again takes as long as decoding; jemalloc, which is in its wheels for Linux, does
+#: not return it.
 _JEMALLOC = "jemalloc" in pa.supported_memory_backends()
 _POOL = pa.jemalloc_memory_pool() if _JEMALLOC else pa.default_memory_pool()
-_NUMPY = (pa.types.is_floating, pa.types.is_timestamp, pa.types.is_duration)
+_IS_NUMPY_TYPE = (pa.types.is_floating, pa.types.is_timestamp, pa.types.is_duration)
 
 
-def in_numpy(kind: pa.DataType) -> bool:
-    """Whether pandas has NumPy's own arrays of this type: NULL is NaN or NaT there."""
-    return any(check(kind) for check in _NUMPY)
+def in_numpy(arrow_type: pa.DataType) -> bool:
+    """Whether pandas stores this type in NumPy arrays, with NaN or NaT for NULL."""
+    return any(check(arrow_type) for check in _IS_NUMPY_TYPE)
 
 
 def check_output(output: object) -> None:
@@ -82,20 +83,20 @@ def from_pandas(frame: pd.DataFrame, output: Output) -> pd.DataFrame | pl.DataFr
     return pl.DataFrame(table)
 
 
-def joined(arrays: Sequence[pa.Array], output: Output) -> pa.Array:
-    """Make one array of a column's pieces, texts as ``output`` holds them."""
+def concat_arrays(arrays: Sequence[pa.Array], output: Output) -> pa.Array:
+    """Concatenate the pieces of a column; strings get the type they have in ``output``."""
     if len({array.type for array in arrays}) > 1:
         arrays = [_cast(array, pa.string_view()) for array in arrays]
-        whole = pa.concat_arrays(arrays, memory_pool=_POOL)
+        array = pa.concat_arrays(arrays, memory_pool=_POOL)
     elif arrays[0].type == pa.string_view():
-        whole = _joined_views(arrays)
+        array = _concat_views(arrays)
     else:
-        whole = pa.concat_arrays(arrays, memory_pool=_POOL)
-    return _cast(whole, _TEXTS[output]) if _is_text(whole.type) else whole
+        array = pa.concat_arrays(arrays, memory_pool=_POOL)
+    return _cast(array, _STRING_TYPES[output]) if _is_string(array.type) else array
 
 
-def _joined_views(arrays: Sequence[pa.Array]) -> pa.Array:
-    """Join views of short texts, which are whole in themselves; Arrow would look at each again."""
+def _concat_views(arrays: Sequence[pa.Array]) -> pa.Array:
+    """Concatenate views of short strings, which point nowhere; Arrow would check each of them."""
     views = np.concatenate([np.frombuffer(array.buffers()[1], "V16") for array in arrays])
     validity = None
     if any(array.null_count for array in arrays):
@@ -103,19 +104,21 @@ def _joined_views(arrays: Sequence[pa.Array]) -> pa.Array:
     return pa.Array.from_buffers(pa.string_view(), len(views), [validity, pa.py_buffer(views)])
 
 
-def _cast(array: pa.Array, kind: pa.DataType) -> pa.Array:
-    return pc.cast(array, kind, memory_pool=_POOL)
+def _cast(array: pa.Array, arrow_type: pa.DataType) -> pa.Array:
+    return pc.cast(array, arrow_type, memory_pool=_POOL)
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return kind in (pa.string(), pa.string_view())
+def _is_string(arrow_type: pa.DataType) -> bool:
+    return arrow_type in (pa.string(), pa.string_view())
 
 
 def to_frame(
     columns: dict[str, tuple[pa.DataType, list[pa.Array]]], output: Output
 ) -> pd.DataFrame | pl.DataFrame | pa.Table:
-    """Build the frame of these columns, each given in prepared pieces, and give the pieces up."""
-    return frame_of({name: of_pieces(*given, output) for name, given in columns.items()}, output)
+    """Build a DataFrame of columns, each a type and its pieces, which are not used any more."""
+    return build_frame(
+        {name: build_column(*column, output) for name, column in columns.items()}, output
+    )
 
 
 def from_polars(frame: pl.DataFrame, output: Output) -> pd.DataFrame | pl.DataFrame | pa.Table:
@@ -141,15 +144,17 @@ def from_polars(frame: pl.DataFrame, output: Output) -> pd.DataFrame | pl.DataFr
     )
 
 
-def of_pieces(kind: pa.DataType, pieces: list[pa.Array], output: Output) -> Any:
-    """Make the column of these prepared pieces, and give them up."""
-    column = pa.chunked_array(pieces, _TEXTS[output] if _is_text(kind) else kind)
+def build_column(arrow_type: pa.DataType, pieces: list[pa.Array], output: Output) -> Any:
+    """Build a column of its pieces, which are not used any more."""
+    column = pa.chunked_array(
+        pieces, _STRING_TYPES[output] if _is_string(arrow_type) else arrow_type
+    )
     pieces.clear()
     return _CONVERSIONS[output](column)
 
 
-def frame_of(columns: dict[str, Any], output: Output) -> pd.DataFrame | pl.DataFrame | pa.Table:
-    """Build the frame of its columns."""
+def build_frame(columns: dict[str, Any], output: Output) -> pd.DataFrame | pl.DataFrame | pa.Table:
+    """Build a DataFrame of its columns."""
     if output == "arrow":
         return pa.table(columns)
     if output == "polars":

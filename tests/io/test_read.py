@@ -67,7 +67,7 @@ def test_a_select_takes_the_values_of_its_named_parameters(shop):
     assert read_df(query, {"who": "M1"}, session=shop)["n"].tolist() == [1]
     with pytest.raises(ArgumentError, match="must have a value for :who"):
         read_df(query, session=shop)
-    with pytest.raises(ArgumentError, match="which has :who; got 'whom'"):
+    with pytest.raises(ArgumentError, match=r"parameters of the query \(:who\); got 'whom'"):
         read_df(query, {"who": "M1", "whom": "M2"}, session=shop)
 
 
@@ -156,7 +156,7 @@ def test_a_write_inside_with_gives_its_rows(shop):
         ("", "empty"),
         ("COMMIT;", "session.commit"),
         ("ROLLBACK TO SAVEPOINT x", "session.rollback"),
-        ("SELECT 1 AS a, 2 AS a", "several columns of the name 'a'"),
+        ("SELECT 1 AS a, 2 AS a", "several columns named 'a'"),
         ("SELECT FROM merchants", "no columns"),
         ("SELECT 'a\0b'", "NUL"),
         ("SELECT '\ud800'", "surrogate"),
@@ -326,16 +326,20 @@ def test_colons_in_quotes_casts_slices_and_comments_are_no_parameters(session):
     ("query", "params", "words"),
     [
         ("SELECT :amount", {"amuont": 1}, "must have a value for :amount.*'amuont'"),
-        ("SELECT :a, :b, :a", None, "must have a value for :a, :b,.*params={'a': …, 'b': …}"),
+        (
+            "SELECT :a, :b, :a",
+            None,
+            "must have a value for :a, :b in the query.*params={'a': …, 'b': …}",
+        ),
         ("SELECT ARRAY[:a, [:b]]", {}, "must have a value for :a, :b"),
         (text("SELECT :a + :b"), {"a": 1}, "must have a value for :b"),
-        ("SELECT :a", {"a": 1, "b": 2, "c": 3}, "which has :a; got 'b', 'c'"),
-        ("SELECT %(a)s", {"a": 1}, "which has none; got 'a'"),
+        ("SELECT :a", {"a": 1, "b": 2, "c": 3}, r"of the query \(:a\); got 'b', 'c'"),
+        ("SELECT %(a)s", {"a": 1}, r"of the query \(it has none\); got 'a'"),
         ("SELECT :a", [1], "must be a dict"),
-        ("SELECT 1 WHERE 1 IN :a", {"a": 1}, r"`params\['a'\]` must be a list after IN; got a int"),
-        ("SELECT :a", {"a": "nul\0"}, "got a str that"),
-        ("SELECT :a", {"a": "\ud800"}, "got a str that"),
-        ("SELECT :a", {"a": object()}, "got a object that"),
+        ("SELECT 1 WHERE 1 IN :a", {"a": 1}, r"`params\['a'\]` must be a list after IN; got int"),
+        ("SELECT :a", {"a": "nul\0"}, "got a value of type str that"),
+        ("SELECT :a", {"a": "\ud800"}, "got a value of type str that"),
+        ("SELECT :a", {"a": object()}, "got a value of type object that"),
     ],
 )
 def test_parameters_and_query_must_go_together(session, query, params, words):
@@ -475,7 +479,7 @@ def test_the_place_is_found_behind_parameters_of_any_length(session):
 
 
 def test_a_parameter_in_the_place_of_a_name_is_explained(session):
-    with pytest.raises(QueryError, match=r"parameter :table.*never for the name") as caught:
+    with pytest.raises(QueryError, match=r"parameter :table.*never the name") as caught:
         read_df("SELECT * FROM :table", {"table": "secret"}, session=session)
 
     assert "secret" not in str(caught.value)

@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from synfin_analytics._core.html import table_html
-from synfin_analytics._core.output import check_output, frame_of
+from synfin_analytics._core.output import build_frame, check_output
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -159,7 +159,7 @@ class LoadReport:
         """
         check_output(output)
         row = {name: [value] for name, value in self.to_dict().items() if name != "labels"}
-        return frame_of(row, output)
+        return build_frame(row, output)
 
     def _counts(self) -> list[tuple[str, str]]:
         counts = [

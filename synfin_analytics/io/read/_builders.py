@@ -1,4 +1,4 @@
-"""Columns of a frame, filled while the rows arrive."""
+"""Build the columns of a DataFrame while the rows arrive."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from synfin_analytics._core.output import in_numpy, joined, of_pieces
-from synfin_analytics.io.read._plan import exact_type
+from synfin_analytics._core.output import build_column, concat_arrays, in_numpy
+from synfin_analytics.io.read._plan import decimal_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,32 +19,31 @@ if TYPE_CHECKING:
     from synfin_analytics._core.output import Output
     from synfin_analytics.io.read._plan import Plan
 
-#: Rows that a NumPy column has room for once it is more than one batch. Memory that nothing is
-#: written to costs nothing.
-_ROOM = 2**22
-#: By which it is made larger.
-_GROWTH = 4
+#: Capacity of a NumPy column as soon as it has more than one batch. Memory that is not written to
+#: costs nothing.
+_CAPACITY = 2**22
+_GROWTH_FACTOR = 4
 
 
-class Column(Protocol):
+class ColumnBuilder(Protocol):
     """One column that grows."""
 
     def add(self, arrays: Sequence[pa.Array]) -> None:
-        """Put what has been decoded behind the rest."""
+        """Append decoded values."""
 
     def finish(self) -> Any:
-        """Give the column of the frame, and let go of it."""
+        """Return the column of the DataFrame; the builder is not used any more."""
 
 
-def column_of(plan: Plan, output: Output) -> Column:
-    """Make the empty column of a plan."""
-    if output == "pandas" and not plan.exact_text and in_numpy(plan.decoder.arrow):
-        return Whole(plan.decoder.arrow)
-    return Pieces(plan, output)
+def column_builder(plan: Plan, output: Output) -> ColumnBuilder:
+    """Return an empty builder of the column of a plan."""
+    if output == "pandas" and not plan.decimal_as_text and in_numpy(plan.decoder.arrow_type):
+        return NumPyBuilder(plan.decoder.arrow_type)
+    return ArrowBuilder(plan, output)
 
 
-class Pieces:
-    """A column of Arrow arrays, one of each batch."""
+class ArrowBuilder:
+    """A column of Arrow arrays, one for each batch."""
 
     def __init__(self, plan: Plan, output: Output) -> None:
         self._plan = plan
@@ -52,35 +51,35 @@ class Pieces:
         self._pieces: list[pa.Array] = []
 
     def add(self, arrays: Sequence[pa.Array]) -> None:
-        """Join these arrays to a batch."""
-        # Exact numbers whose scale is known at the end only are texts until then.
-        output: Output = "arrow" if self._plan.exact_text else self._output
-        self._pieces.append(joined(arrays, output))
+        """Append these arrays as one batch."""
+        # Decimals whose scale is only known at the end are texts until then.
+        output: Output = "arrow" if self._plan.decimal_as_text else self._output
+        self._pieces.append(concat_arrays(arrays, output))
 
     def finish(self) -> Any:
-        """Give the column of the frame."""
-        kind = self._plan.decoder.arrow
-        if self._plan.exact_text:
-            kind = exact_type(self._plan, self._pieces)
-            self._pieces[:] = [piece.cast(kind) for piece in self._pieces]
-        return of_pieces(kind, self._pieces, self._output)
+        """Return the column of the DataFrame."""
+        arrow_type = self._plan.decoder.arrow_type
+        if self._plan.decimal_as_text:
+            arrow_type = decimal_type(self._plan, self._pieces)
+            self._pieces[:] = [piece.cast(arrow_type) for piece in self._pieces]
+        return build_column(arrow_type, self._pieces, self._output)
 
 
-class Whole:
-    """A column of pandas in one piece from the beginning.
+class NumPyBuilder:
+    """A column of pandas in one array from the beginning.
 
-    pandas wants one array, and joining the pieces at the end would take as much new memory again,
-    which takes longer to get than the rows to decode.
+    Joining pieces at the end would need as much new memory again, and getting it from the system
+    takes longer than decoding the rows.
     """
 
-    def __init__(self, kind: pa.DataType) -> None:
-        self._kind = kind
-        self._values: npt.NDArray[Any] = pa.array([], kind).to_numpy()
+    def __init__(self, arrow_type: pa.DataType) -> None:
+        self._arrow_type = arrow_type
+        self._values: npt.NDArray[Any] = pa.array([], arrow_type).to_numpy()
         self._used = 0
 
     def add(self, arrays: Sequence[pa.Array]) -> None:
         """Copy the values of these arrays."""
-        self._make_room(sum(map(len, arrays)))
+        self._reserve(sum(map(len, arrays)))
         for array in arrays:
             values = self._values[self._used : self._used + len(array)]
             values[:] = np.frombuffer(array.buffers()[1], values.dtype, len(array))
@@ -89,18 +88,20 @@ class Whole:
                 values[array.is_null().to_numpy(zero_copy_only=False)] = missing
             self._used += len(array)
 
-    def _make_room(self, rows: int) -> None:
-        wanted = self._used + rows
-        if wanted > len(self._values):
-            room = max(wanted, _ROOM, _GROWTH * len(self._values)) if self._used else wanted
-            values = np.empty(room, self._values.dtype)
+    def _reserve(self, rows: int) -> None:
+        needed = self._used + rows
+        if needed > len(self._values):
+            capacity = needed
+            if self._used:
+                capacity = max(needed, _CAPACITY, _GROWTH_FACTOR * len(self._values))
+            values = np.empty(capacity, self._values.dtype)
             values[: self._used] = self._values[: self._used]
             self._values = values
 
     def finish(self) -> Any:
-        """Give the column of the frame."""
+        """Return the column of the DataFrame."""
         values = self._values[: self._used]
-        if self._kind == pa.timestamp("us", tz="UTC"):
-            # Of whole numbers pandas makes moments without copying them.
+        if self._arrow_type == pa.timestamp("us", tz="UTC"):
+            # From integers pandas makes timestamps without copying them.
             return pd.array(values.view("i8"), pd.DatetimeTZDtype("us", "UTC"), copy=False)
         return values

@@ -1,4 +1,4 @@
-"""The bytes of ``COPY … TO STDOUT (FORMAT binary)`` of a session's own connection, in chunks."""
+"""Read ``COPY … TO STDOUT (FORMAT binary)`` from a session's own connection, in chunks."""
 
 from __future__ import annotations
 
@@ -17,45 +17,45 @@ if TYPE_CHECKING:
 
     from psycopg2.extensions import connection as Connection  # noqa: N812
 
-#: Rows of a chunk: enough to make NumPy's calls cheap.
+#: Maximum number of rows of a chunk: enough to make NumPy's calls cheap.
 ROWS = 8_192
-#: A chunk also ends about here, so that wide rows stay in the processor's cache until they are
-#: decoded, and do not fill the memory.
+#: Approximate maximum size of a chunk, so that wide rows stay in the processor's cache until they
+#: are decoded, and do not fill the memory.
 BYTES = 2 * 2**20
-#: Rows at most between two looks at its size.
+#: Maximum number of rows between two checks of its size.
 _STRIDE = 64
-#: Chunks that may wait to be decoded; then the server waits.
-_WAITING = 4
+#: Maximum number of chunks that wait to be decoded; then the server waits.
+_MAX_WAITING = 4
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
 
 
 class _Sink:
-    """What psycopg2 writes each row to."""
+    """The file-like object to which psycopg2 writes each row."""
 
     def __init__(self, write: Callable[[bytes], object]) -> None:
         self.write = write
 
 
 def copy_chunks(connection: Connection, sql: bytes) -> Generator[Chunk, None, None]:
-    """Run a binary COPY and yield its rows while the server goes on sending.
+    """Run a binary COPY and yield its rows while the server continues to send.
 
-    A thread reads and the caller decodes: so the two processors of a laptop, and the server's, all
-    have work. The waiting caller can be interrupted (Ctrl-C); when it stops early for whatever
-    reason, the server is told to cancel, and the connection is ready for the next command.
+    One thread reads while the caller decodes, so that two processors of the client and one of the
+    server are busy. The waiting caller can be interrupted (Ctrl-C). If it stops early for whatever
+    reason, the server cancels the command, and the connection is ready for the next one.
     """
-    chunks: queue.Queue[Chunk | None] = queue.Queue(_WAITING)
-    stopped = threading.Event()
+    chunks: queue.Queue[Chunk | None] = queue.Queue(_MAX_WAITING)
+    is_stopped = threading.Event()
 
     def emit(chunk: Chunk | None) -> None:
-        while not stopped.is_set():
+        while not is_stopped.is_set():
             with contextlib.suppress(queue.Full):
                 chunks.put(chunk, timeout=PAUSE)
                 return
 
     def read() -> None:
-        # A generator's send costs a tenth of a Python method's call, which counts for each row.
+        # For each row, `send` of a generator takes a tenth of the time of a method call.
         sink = _collect(emit)
         next(sink)
         try:
@@ -71,7 +71,7 @@ def copy_chunks(connection: Connection, sql: bytes) -> Generator[Chunk, None, No
             while (chunk := _next(chunks)) is not None:
                 yield chunk
         finally:
-            stopped.set()
+            is_stopped.set()
 
 
 def _next(chunks: queue.Queue[Chunk | None]) -> Chunk | None:
@@ -81,21 +81,21 @@ def _next(chunks: queue.Queue[Chunk | None]) -> Chunk | None:
 
 
 def _collect(emit: Callable[[Chunk], object]) -> Generator[None, bytes, None]:
-    """Take a message at a time and emit chunks of rows; the last one on EOFError."""
+    """Receive one message at a time and emit chunks of rows; the last one on EOFError."""
     message = yield
     if not message.startswith(_HEADER):
-        raise QueryError("The server sent no binary COPY stream of the known version.")
+        raise QueryError("The server's answer is not a binary COPY stream of a supported version.")
     buffers: list[BytesIO] = []
-    first = message[len(_HEADER) :]  # comes with the header
+    first = message[len(_HEADER) :]  # it comes with the header
     while True:
-        data = _unused(buffers)
+        data = _free_buffer(buffers)
         lengths = [data.write(first)] if first else []
         first = b""
-        # This runs for each row: so it does nothing but keep it.
+        # The inner loop runs for each row, so it only stores the row.
         write, append = data.write, lengths.append
         try:
             while len(lengths) < ROWS and (size := data.tell()) < BYTES:
-                # Of rows as wide as those so far no more than fit.
+                # If rows remain as wide as the previous ones, no more than this fit.
                 fitting = 1 + (BYTES - size) * len(lengths) // max(size, 1)
                 for _ in range(min(_STRIDE, ROWS - len(lengths), fitting)):
                     append(write((yield)))
@@ -104,7 +104,7 @@ def _collect(emit: Callable[[Chunk], object]) -> Generator[None, bytes, None]:
             return
         size = data.tell()
         _emit(emit, data, lengths)
-        if size > 2 * BYTES:  # of a few huge rows
+        if size > 2 * BYTES:  # a few huge rows
             buffers.remove(data)
 
 
@@ -117,12 +117,12 @@ def _emit(emit: Callable[[Chunk], object], data: BytesIO, lengths: list[int]) ->
         emit(Chunk(data.getbuffer(), lengths))
 
 
-def _unused(buffers: list[BytesIO]) -> BytesIO:
-    """Give a buffer whose chunk is decoded, for memory in use is faster than new memory."""
+def _free_buffer(buffers: list[BytesIO]) -> BytesIO:
+    """Return a buffer whose chunk is decoded: reusing memory is faster than getting new memory."""
     for data in buffers:
         with contextlib.suppress(BufferError):
             data.seek(0)
-            data.write(b"")  # refused as long as there is a chunk of these bytes
+            data.write(b"")  # raises as long as a chunk uses these bytes
             return data
     buffers.append(BytesIO())
     return buffers[-1]

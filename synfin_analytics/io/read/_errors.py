@@ -1,4 +1,4 @@
-"""What PostgreSQL says of a query, in an error of ours that shows no value."""
+"""PostgreSQL's errors about a query, as errors of ours that show no value."""
 
 from __future__ import annotations
 
@@ -27,44 +27,45 @@ ABORTED = (
     "query again."
 )
 _READ_ONLY = (
-    "A session that is opened for one query only reads: to change something, pass session= and "
-    "commit it."
+    "The session of a single query is read-only. To change data, pass session= and commit it."
 )
-_NO_RIGHT = (
+_NO_PRIVILEGE = (
     "If personal data are hidden from this user, name the columns to read, without those of "
-    "synfin_analytics.database.grants.personal_columns(); a whole table, and so a repository, "
-    "reads them too"
+    "synfin_analytics.database.grants.personal_columns(); a whole table, and therefore a "
+    "repository, includes them"
 )
 
 
-def in_words(error: psycopg2.Error, sql: BoundSQL, *, closed: bool) -> SynfinError:
-    """Error to raise in place of the driver's; the driver's own text may quote values."""
+def to_error(error: psycopg2.Error, sql: BoundSQL, *, closed: bool) -> SynfinError:
+    """Return the error to raise instead of the driver's, whose text may quote values."""
     message = message_of(error)
     if closed:
         return DatabaseConnectionError(
-            "The connection to the database was lost in the middle of a query. What was not "
-            "committed is rolled back. Roll the session back and run it again."
+            "The connection to the database was lost in the middle of a query. Uncommitted changes "
+            "are rolled back. Roll the session back and run it again."
         )
     if isinstance(error, errors.InFailedSqlTransaction):
         return QueryError(ABORTED)
     if error.pgcode is None or not message:
         return QueryError(f"The driver cannot run this query ({type(error).__name__}).")
-    said = [message]
+    sentences = [message]
     position = error.diag.statement_position
     place = sql.place(int(position)) if position else None
     if isinstance(place, Parameter):
-        said = [f"{message.partition(' at or near ')[0]} at the parameter :{place.name}"]
+        sentences = [f"{message.partition(' at or near ')[0]} at the parameter :{place.name}"]
         if isinstance(error, errors.SyntaxError):
-            said.append("A parameter stands for a value, never for the name of a table or column")
+            sentences.append("A parameter is a value, never the name of a table or column")
     elif place:
-        said = [f"{message} ({place})"]
+        sentences = [f"{message} ({place})"]
     hint = _hint(error, message)
     if isinstance(hint, SynfinError):
         return hint
     if hint:
-        said.append(hint)
-    sentences = [one if one.endswith((".", "?")) else f"{one}." for one in said]
-    return QueryError(f"PostgreSQL refuses the query: {' '.join(sentences)}")
+        sentences.append(hint)
+    text = " ".join(
+        sentence if sentence.endswith((".", "?")) else f"{sentence}." for sentence in sentences
+    )
+    return QueryError(f"PostgreSQL rejects the query: {text}")
 
 
 def _hint(error: psycopg2.Error, message: str) -> str | SynfinError | None:
@@ -73,19 +74,19 @@ def _hint(error: psycopg2.Error, message: str) -> str | SynfinError | None:
     if error.diag.message_hint:
         return error.diag.message_hint
     if isinstance(error, errors.InsufficientPrivilege):
-        return _NO_RIGHT
+        return _NO_PRIVILEGE
     name = (re.findall(r'"([^"]*)"', message) or [message.partition("column ")[2].split(" ")[0]])[0]
     name = name.rpartition(".")[2]
     if isinstance(error, errors.UndefinedTable):
         if name in TABLES:
             return SchemaError(
-                f"The database has no table {name!r} yet: create the tables with "
-                "`synfin db upgrade`, or with get_db_manager().create_all_tables()."
+                f"The database has no table {name!r} yet. Create the tables with "
+                "`synfin db upgrade` or get_db_manager().create_all_tables()."
             )
-        known = list(TABLES)
+        names = list(TABLES)
     elif isinstance(error, errors.UndefinedColumn):
-        known = [column.name for model in TABLES.values() for column in model.__table__.columns]
+        names = [column.name for model in TABLES.values() for column in model.__table__.columns]
     else:
         return None
-    near = nearest_names(name, known)
+    near = nearest_names(name, names)
     return f"Did you mean {' or '.join(map(repr, near))}?" if near else None

@@ -1,4 +1,4 @@
-"""The session that a query runs in, and how it stays usable whatever becomes of the query."""
+"""The session of a query, which stays usable whatever happens to the query."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from psycopg2 import extensions
 from sqlalchemy.exc import PendingRollbackError
 
 from synfin_analytics.database.connection import check_driver, is_lost
+from synfin_analytics.database.manager import get_db_manager
 from synfin_analytics.exceptions import DatabaseConnectionError, QueryError
 from synfin_analytics.io._interrupt import cut_if_silent
-from synfin_analytics.io.read._errors import ABORTED, in_words
+from synfin_analytics.io.read._errors import ABORTED, to_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,19 +30,15 @@ _SAVEPOINT = "synfin_read"
 
 
 @contextlib.contextmanager
-def reading_session(manager: DatabaseManager | None) -> Iterator[Session]:
-    """Open a session that only reads, of the process's manager unless told otherwise."""
-    if manager is None:
-        from synfin_analytics.database.manager import get_db_manager
-
-        manager = get_db_manager()
-    with manager.session_scope() as session:
+def read_only_session(manager: DatabaseManager | None) -> Iterator[Session]:
+    """Open a read-only session of a manager; by default of the process's."""
+    with (manager or get_db_manager()).session_scope() as session:
         session.connection(execution_options={"postgresql_readonly": True})
         yield session
 
 
-def connection_of(session: Session) -> BoundConnection:
-    """Give the connection of a session, with its pending objects sent if it autoflushes."""
+def connect_session(session: Session) -> BoundConnection:
+    """Return the connection of a session, and flush its pending objects if it autoflushes."""
     try:
         if session.autoflush:
             session.flush()
@@ -51,7 +48,7 @@ def connection_of(session: Session) -> BoundConnection:
 
 
 def driver_connection(bound: BoundConnection) -> DriverConnection:
-    """Give the driver's own connection, which COPY needs."""
+    """Return the driver's own connection, which COPY needs."""
     check_driver(bound.dialect)
     try:
         connection = cast("DriverConnection", bound.connection.driver_connection)
@@ -59,32 +56,33 @@ def driver_connection(bound: BoundConnection) -> DriverConnection:
         raise QueryError(ABORTED) from None
     if connection.encoding != "UTF8":
         raise QueryError(
-            "The session's connection does not speak UTF-8: open it with client_encoding=utf8."
+            f"The session's connection must use UTF-8; got {connection.encoding}. Open it with "
+            "client_encoding=utf8."
         )
     return connection
 
 
 @contextlib.contextmanager
-def told(sql: BoundSQL, bound: BoundConnection) -> Iterator[None]:
-    """Tell the driver's errors in our words, and give up a connection that was lost."""
+def translate_errors(sql: BoundSQL, bound: BoundConnection) -> Iterator[None]:
+    """Translate driver errors; invalidate a lost connection."""
     connection = driver_connection(bound)
     try:
         yield
     except psycopg2.Error as error:
-        error_of_ours = in_words(error, sql, closed=is_lost(error, connection))
-        if isinstance(error_of_ours, DatabaseConnectionError):
+        translated = to_error(error, sql, closed=is_lost(error, connection))
+        if isinstance(translated, DatabaseConnectionError):
             bound.invalidate()
-        raise error_of_ours from None
+        raise translated from None
 
 
 @contextlib.contextmanager
 def savepoint(cursor: Cursor) -> Iterator[None]:
-    """Undo what a failed or stopped query did, and let the transaction go on."""
+    """Undo a query that fails or is interrupted, so that the transaction can continue."""
     cursor.execute(f"SAVEPOINT {_SAVEPOINT}")
-    done = False
+    is_done = False
     try:
         yield
-        done = True
+        is_done = True
     except KeyboardInterrupt:
         cut_if_silent(cursor.connection)
         raise
@@ -92,6 +90,6 @@ def savepoint(cursor: Cursor) -> Iterator[None]:
         connection = cursor.connection
         if not connection.closed:
             status = connection.info.transaction_status
-            if not done or status == extensions.TRANSACTION_STATUS_INERROR:
+            if not is_done or status == extensions.TRANSACTION_STATUS_INERROR:
                 cursor.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
             cursor.execute(f"RELEASE SAVEPOINT {_SAVEPOINT}")

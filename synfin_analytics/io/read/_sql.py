@@ -1,4 +1,4 @@
-"""A query, however it was given, as SQL text of which every parameter is known by its place."""
+"""Parse a query of any kind into SQL text with parameters at known positions."""
 
 from __future__ import annotations
 
@@ -29,56 +29,65 @@ if TYPE_CHECKING:
 
 Query: TypeAlias = str | type[Base] | ClauseElement
 
-_READS = {"SELECT", "VALUES", "TABLE", "WITH"}
-_WRITES = {"INSERT", "UPDATE", "DELETE", "MERGE"}
-#: Words before a parenthesis that are not the name of a function.
+_READ_COMMANDS = {"SELECT", "VALUES", "TABLE", "WITH"}
+_WRITE_COMMANDS = {"INSERT", "UPDATE", "DELETE", "MERGE"}
+#: Words before a parenthesis that are not names of functions.
 _BEFORE_ROWS = frozenset(
     ["AND", "CASE", "ELSE", "HAVING", "NOT", "ON", "OR", "ROW", "SELECT", "THEN", "WHEN", "WHERE"]
 )
-_SETTINGS = {"RESET", "SET", "SHOW"}
+_SETTING_COMMANDS = {"RESET", "SET", "SHOW"}
 _AFTER_ITEM = re.compile(r"\s*([,)])")
-_TRANSACTION = {"ABORT", "BEGIN", "COMMIT", "END", "RELEASE", "ROLLBACK", "SAVEPOINT", "START"}
+_TRANSACTION_COMMANDS = {
+    "ABORT",
+    "BEGIN",
+    "COMMIT",
+    "END",
+    "RELEASE",
+    "ROLLBACK",
+    "SAVEPOINT",
+    "START",
+}
 
 
 #: How a value is written: as it is; as the list after IN, with or without its parentheses; or, for
-#: an empty list, which PostgreSQL has no IN for, in place of ``IN`` or ``NOT IN`` and the list.
-Form = Literal["value", "list", "items", "in nothing", "not in nothing"]
+#: an empty list, which PostgreSQL's IN does not allow, in place of IN or NOT IN and the list.
+Form = Literal["value", "list", "items", "in empty", "not in empty"]
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A value that the query compares with: it is bound, and appears in no message."""
+    """A value in the query; it is bound, and appears in no message."""
 
     name: str
     value: object
     form: Form = "value"
-    #: What is compared with an empty list is a row, as in ``(a, b) IN :pairs``.
+    #: Whether a row is compared with the list, as in ``(a, b) IN :pairs``.
     row: bool = False
 
-    def bound(self, cursor: Cursor) -> str:
-        """Quote the value as psycopg2 does for any query."""
+    def bind(self, cursor: Cursor) -> str:
+        """Quote the value as psycopg2 does."""
         try:
             match self.form:
                 case "value":
-                    return _literal(plain(self.value), cursor)
+                    return _literal(to_python(self.value), cursor)
                 case "list" | "items":
                     items = ", ".join(_literal(item, cursor) for item in _items(self.value) or ())
                     return f"({items})" if self.form == "list" else items
                 case _:
-                    operator = "= ANY" if self.form == "in nothing" else "<> ALL"
+                    operator = "= ANY" if self.form == "in empty" else "<> ALL"
                     return f"{operator}(ARRAY[]::record[])" if self.row else f"{operator}('{{}}')"
         except (psycopg2.ProgrammingError, ValueError):
-            # ValueError: a NUL character or a lone surrogate, which PostgreSQL's text has not.
+            # ValueError: a NUL character or a lone surrogate, which PostgreSQL does not allow.
             raise ArgumentError(
-                f"`params[{self.name!r}]` must be a number, a text without NUL characters, a date, "
-                "a datetime, a bool, None, or a list of these; got a "
-                f"{type(self.value).__name__} that PostgreSQL cannot take."
+                f"`params[{self.name!r}]` must be a number, a string without NUL characters, a "
+                "date, a datetime, a bool, None, or a list of these; got a value of type "
+                f"{type(self.value).__name__} that PostgreSQL does not accept."
             ) from None
 
 
 def _literal(value: object, cursor: Cursor) -> str:
     text: str = cursor.mogrify("%s", (value,)).decode()
-    # A cast or a subscript binds to the whole value, not to what is behind its sign.
+    # A cast or a subscript must apply to the whole value, including its sign.
     if not isinstance(value, str) and text.lstrip().startswith(("-", "ARRAY")):
         return f"({text.strip()})"
     return text
@@ -86,35 +95,39 @@ def _literal(value: object, cursor: Cursor) -> str:
 
 def _items(value: object) -> Sequence[object] | None:
     """Items of a list of values; None for a single value."""
-    value = plain(value)
+    value = to_python(value)
     return value if isinstance(value, (list, tuple)) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One SQL statement in pieces: SQL text and parameters in turn."""
+    """One SQL statement: pieces of SQL text and parameters alternate."""
 
     pieces: tuple[str | Parameter, ...]
-    #: COPY can run it: SELECT, VALUES, TABLE or WITH, and nothing is written.
-    reads: bool
-    #: The text was written by the user, so that a place in it says something.
-    own_text: bool
-    #: It shows or changes settings of the session.
-    of_settings: bool = False
+    #: Whether COPY can run it: SELECT, VALUES, TABLE or WITH that writes nothing.
+    is_read: bool
+    #: Whether the user wrote the text, so that positions in it are helpful.
+    is_users_text: bool
+    #: Whether it shows or changes settings of the session.
+    is_about_settings: bool = False
 
     @property
     def text(self) -> str:
-        """The statement with its parameters' names, without their values."""
-        return "".join(p if isinstance(p, str) else f":{p.name}" for p in self.pieces)
+        """The statement with the names of its parameters, without their values."""
+        return "".join(
+            piece if isinstance(piece, str) else f":{piece.name}" for piece in self.pieces
+        )
 
-    def bound(self, cursor: Cursor) -> BoundSQL:
-        """Put the values in, quoted by psycopg2."""
-        parts = [p.bound(cursor) if isinstance(p, Parameter) else p for p in self.pieces]
+    def bind(self, cursor: Cursor) -> BoundSQL:
+        """Insert the values, quoted by psycopg2."""
+        parts = [
+            piece.bind(cursor) if isinstance(piece, Parameter) else piece for piece in self.pieces
+        ]
         return BoundSQL(self, parts)
 
 
 class BoundSQL:
-    """What is sent to the server; it finds places in the user's text again."""
+    """The text for the server, whose positions can be mapped back to the user's text."""
 
     def __init__(self, statement: Statement, parts: list[str]) -> None:
         self.statement = statement
@@ -122,12 +135,12 @@ class BoundSQL:
         self._before = ""
 
     def within(self, before: str, after: str) -> bytes:
-        """Text to send now, with ``before`` and ``after`` around the statement."""
+        """Return the text to send, with ``before`` and ``after`` around the statement."""
         self._before = before
         return (before + "".join(self._parts) + after).encode()
 
     def place(self, position: int) -> str | Parameter | None:
-        """Say what is at the server's ``position``: a parameter, or a line and column in words."""
+        """Parameter at the server's ``position``, or line and column for a message."""
         rest = position - 1 - len(self._before)
         text = ""
         for piece, part in zip(self.statement.pieces, self._parts, strict=True):
@@ -136,7 +149,7 @@ class BoundSQL:
             if rest < len(part):
                 if isinstance(piece, Parameter):
                     return piece
-                if not self.statement.own_text:
+                if not self.statement.is_users_text:
                     return None
                 text += part[:rest]
                 line = text.count("\n") + 1
@@ -146,24 +159,31 @@ class BoundSQL:
         return None
 
 
-#: What is sent before a query of the user's: no place in it is theirs.
-NOTHING = BoundSQL(Statement((), reads=True, own_text=False), [])
+#: For statements that are sent before the user's query.
+EMPTY = BoundSQL(Statement((), is_read=True, is_users_text=False), [])
 
 
-def statement_of(
+def parse_query(
     query: Query,
     params: Mapping[str, object] | None,
     dialect: Dialect,
-    home: Callable[[], str],
+    find_schema: Callable[[], str],
 ) -> Statement:
-    """Statement of a query that is SQL text, a table's name, a model or a SQLAlchemy statement.
+    """Parse SQL text, the name of a table, a model or a statement of SQLAlchemy.
 
-    ``home`` says which schema our tables are in: they are meant, not others of their names. What is
-    written as SQL text is left to the search path.
+    Parameters
+    ----------
+    query, params
+        As in :func:`read_df`.
+    dialect
+        Dialect of the session.
+    find_schema
+        Returns the schema of the package's tables, which names of tables and models mean. In SQL
+        text the search path decides.
     """
     if params is not None and not isinstance(params, Mapping):
         raise ArgumentError(
-            "`params` must be a dict of names and values, for :name in the query; got a "
+            "`params` must be a dict of names and values, for :name in the query; got "
             f"{type(params).__name__}."
         )
     if isinstance(query, str):
@@ -177,14 +197,14 @@ def statement_of(
         query = select(query)
     if not isinstance(query, ClauseElement):
         raise ArgumentError(
-            "`query` must be SQL text, the name of a table, a model or a SQLAlchemy select; got a "
+            "`query` must be SQL text, the name of a table, a model or a select of SQLAlchemy; got "
             f"{type(query).__name__}."
         )
-    return _compiled(query, params or {}, _with_schema(dialect, home()))
+    return _compile(query, params or {}, _with_schema(dialect, find_schema()))
 
 
 def _with_schema(dialect: Dialect, schema: str) -> Dialect:
-    """Copy of a dialect that writes our tables with their schema."""
+    """Copy of a dialect that qualifies the package's tables with their schema."""
 
     def schema_of(table: Any) -> str | None:
         ours = getattr(table, "metadata", None) is Base.metadata
@@ -201,24 +221,28 @@ def _check_characters(text: str) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise QueryError(
-            "The query must not contain a lone surrogate: it is not a character."
+            "The query must not contain a lone surrogate, which is not a character."
         ) from None
     if "\0" in text:
-        raise QueryError("The query must not contain a NUL character: PostgreSQL's text has none.")
+        raise QueryError(
+            "The query must not contain a NUL character, which PostgreSQL does not allow."
+        )
 
 
-def _compiled(query: ClauseElement, params: Mapping[str, object], dialect: Dialect) -> Statement:
+def _compile(query: ClauseElement, params: Mapping[str, object], dialect: Dialect) -> Statement:
     compiled = query.compile(dialect=dialect)
     if not isinstance(compiled, SQLCompiler):
-        raise QueryError("This statement returns no rows: give a select, or SQL text.")
+        raise QueryError("The statement must return rows; got DDL. Pass a select or SQL text.")
     unknown = set(params) - set(compiled.binds)
     if unknown:
-        raise _unknown(sorted(unknown), compiled.binds)
+        raise _unknown_parameters(sorted(unknown), compiled.binds)
     try:
         state = compiled.construct_expanded_state(dict(params))
     except InvalidRequestError:
-        missing = [n for n, bind in compiled.binds.items() if bind.required and n not in params]
-        raise _missing(missing, params) from None
+        missing = [
+            name for name, bind in compiled.binds.items() if bind.required and name not in params
+        ]
+        raise _missing_parameters(missing, params) from None
     processors: dict[str, Any] = dict(state.processors)
     for name, bind in compiled.binds.items():
         processors.setdefault(name, bind.type.dialect_impl(dialect).bind_processor(dialect))
@@ -231,49 +255,52 @@ def _compiled(query: ClauseElement, params: Mapping[str, object], dialect: Diale
 
 @dataclass(slots=True)
 class _Bracket:
-    """An open parenthesis or bracket, and what it means for the parameters in it."""
+    """An open parenthesis or bracket, and what it means for parameters inside."""
 
-    #: Of ``a[1:n]``, where a colon and a name are part of a slice.
+    #: Whether it is a subscript such as ``a[1:n]``, where a colon and a name are part of a slice.
     subscript: bool = False
-    #: Where the list after IN begins: at IN, or at the NOT before it.
-    in_list: _In | None = None
-    #: Of a row as ``(a, b)``: it has a comma, and no function's name before it.
-    row: bool = False
+    #: If it is the list after IN, the comparison.
+    comparison: _In | None = None
+    #: Whether it has a comma, like the row ``(a, b)``, and whether a function's name precedes it.
+    has_comma: bool = False
     function: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _In:
+    """A comparison with IN: its position, that of a NOT before it included."""
+
     start: int
     negated: bool
     row: bool
 
 
 @dataclass(slots=True)
-class _Reader:
-    """Follows the tokens of a statement, to know what a parameter belongs to."""
+class _Parser:
+    """Follows the tokens of a statement to find the context of each parameter."""
 
-    open: list[_Bracket] = field(default_factory=list)
-    #: The words so far; without parameters' names, which might be words of SQL.
+    brackets: list[_Bracket] = field(default_factory=list)
+    #: The words so far, without names of parameters, which may be keywords of SQL.
     words: list[str] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
-    #: The parenthesis that was closed last was a row.
-    row: bool = False
+    #: Whether the parentheses that were closed last contained a row.
+    closed_row: bool = False
 
-    def follow(self, word: str, start: int) -> None:
-        """Read the next token: a word in capitals, a sign, ``"`` for a quoted name, or else ""."""
+    def advance(self, word: str, start: int) -> None:
+        """Read the next token: an uppercase word, a sign, ``"`` for a quoted name, or ""."""
         last = self._last
         if word == "(":
-            after_in = self.after_in() if last == "IN" else None
-            self.open.append(_Bracket(in_list=after_in, function=_is_function(last)))
+            self.brackets.append(
+                _Bracket(comparison=self.comparison_before(), function=_is_function(last))
+            )
         elif word == "[":
-            nested = last in {"[", ","} and bool(self.open) and not self.open[-1].subscript
-            self.open.append(_Bracket(subscript=last != "ARRAY" and not nested))
-        elif word in {")", "]"} and self.open:
-            closed = self.open.pop()
-            self.row = word == ")" and closed.row and not closed.function
-        elif word == "," and self.open:
-            self.open[-1].row = True
+            nested = last in {"[", ","} and bool(self.brackets) and not self.brackets[-1].subscript
+            self.brackets.append(_Bracket(subscript=last != "ARRAY" and not nested))
+        elif word in {")", "]"} and self.brackets:
+            bracket = self.brackets.pop()
+            self.closed_row = word == ")" and bracket.has_comma and not bracket.function
+        elif word == "," and self.brackets:
+            self.brackets[-1].has_comma = True
         self.words.append(word)
         self.starts.append(start)
 
@@ -282,51 +309,51 @@ class _Reader:
         return self.words[-1] if self.words else ""
 
     @property
-    def subscript(self) -> bool:
+    def in_subscript(self) -> bool:
         """Whether the next token is in a subscript of an array."""
-        return bool(self.open) and self.open[-1].subscript
+        return bool(self.brackets) and self.brackets[-1].subscript
 
-    def after_in(self) -> _In | None:
-        """Where the comparison began, if the last word is IN."""
+    def comparison_before(self) -> _In | None:
+        """Comparison whose list comes next, if the last word is IN."""
         if self._last != "IN":
             return None
         negated = self.words[-2:-1] == ["NOT"]
         compared = self.words[-3:-2] if negated else self.words[-2:-1]
         start = self.starts[-2] if negated else self.starts[-1]
-        return _In(start, negated, compared == [")"] and self.row)
+        return _In(start, negated, compared == [")"] and self.closed_row)
 
-    def in_list(self) -> _In | None:
-        """Where the comparison began, if the next token is an item of the list after IN."""
-        if self._last not in {"(", ","} or not self.open:
+    def comparison_around(self) -> _In | None:
+        """Comparison whose list has the next token as an item."""
+        if self._last not in {"(", ","} or not self.brackets:
             return None
-        return self.open[-1].in_list
+        return self.brackets[-1].comparison
 
 
-def _is_function(before: str) -> bool:
-    """Whether what stands before a parenthesis is the name of a function."""
-    return before == '"' or (before.isidentifier() and before not in _BEFORE_ROWS)
+def _is_function(word: str) -> bool:
+    """Whether the word before a parenthesis is the name of a function."""
+    return word == '"' or (word.isidentifier() and word not in _BEFORE_ROWS)
 
 
 def _parse(text: str, grammar: re.Pattern[str], values: Mapping[str, object] | None) -> Statement:
-    reader = _Reader()
+    parser = _Parser()
     missing: list[str] = []
-    pieces = list(_pieces(text, grammar, values, reader, missing))
-    if not "".join(reader.words).strip(";"):
+    pieces = list(_pieces(text, grammar, values, parser, missing))
+    if not "".join(parser.words).strip(";"):
         raise QueryError("The query is empty.")
     if missing:
-        raise _missing(list(dict.fromkeys(missing)), values)
+        raise _missing_parameters(list(dict.fromkeys(missing)), values)
     if grammar is NAMED and values is not None:
         used = {piece.name for piece in pieces if isinstance(piece, Parameter)}
         if unused := set(values) - used:
-            raise _unknown(sorted(unused), used)
+            raise _unknown_parameters(sorted(unused), used)
     if grammar is PYFORMAT:
-        pieces = [p.replace("%%", "%") if isinstance(p, str) else p for p in pieces]
-    first = _first(reader.words)
+        pieces = [piece.replace("%%", "%") if isinstance(piece, str) else piece for piece in pieces]
+    command = next((word for word in parser.words if word != "("), "")
     return Statement(
         tuple(pieces),
-        _reads(first, reader.words),
-        own_text=grammar is not PYFORMAT,
-        of_settings=first in _SETTINGS,
+        _is_read(command, parser.words),
+        is_users_text=grammar is not PYFORMAT,
+        is_about_settings=command in _SETTING_COMMANDS,
     )
 
 
@@ -334,127 +361,123 @@ def _pieces(
     text: str,
     grammar: re.Pattern[str],
     values: Mapping[str, object] | None,
-    reader: _Reader,
+    parser: _Parser,
     missing: list[str],
 ) -> Iterator[str | Parameter]:
-    """Split one statement at its parameters; those without a value are ``missing``."""
+    """Split one statement at its parameters; append those without a value to ``missing``."""
     begin, end = 0, len(text)
     for token in tokens(text, grammar):
         if token.kind in {"blank", "comment"}:
             continue
-        found = text[token.start : token.stop]
-        if found == ";":
+        content = text[token.start : token.stop]
+        if content == ";":
             end = min(end, token.start)
         elif end < len(text):
             raise QueryError(
-                "The text has several statements, separated by semicolons. Run them one by one."
+                "The query must be one statement; got several statements, separated by "
+                "semicolons. Run them one by one."
             )
         if token.kind == "parameter":
             if values is not None and token.name in values:
-                parameter, start, stop = _parameter(token, values[token.name], reader, text)
+                parameter, start, stop = _make_parameter(token, values[token.name], parser, text)
                 yield text[begin:start]
                 yield parameter
                 begin = stop
-            elif not reader.subscript:
+            elif not parser.in_subscript:
                 missing.append(token.name)
-        word = {"word": found.upper(), "name": '"', "other": found}.get(token.kind, "")
-        reader.follow(word, token.start)
+        word = {"word": content.upper(), "name": '"', "other": content}.get(token.kind, "")
+        parser.advance(word, token.start)
     yield text[begin : max(begin, end)]
 
 
-def _parameter(
-    token: Token, value: object, reader: _Reader, text: str
+def _make_parameter(
+    token: Token, value: object, parser: _Parser, text: str
 ) -> tuple[Parameter, int, int]:
-    """Parameter for a value, and which part of the text it replaces."""
+    """Parameter for a value, and start and end of the text that it replaces."""
     items = _items(value)
     stop = token.stop
-    comparison = reader.after_in()
+    comparison = parser.comparison_before()
     if comparison is not None:
         form: Form = "list"
         if items is None:
             raise ArgumentError(
-                f"`params[{token.name!r}]` must be a list after IN; got a {type(value).__name__}."
+                f"`params[{token.name!r}]` must be a list after IN; got {type(value).__name__}."
             )
     else:
-        comparison = reader.in_list()
+        comparison = parser.comparison_around()
         following = _AFTER_ITEM.match(text, stop)
         if comparison is None or items is None or following is None:
             return Parameter(token.name, value), token.start, stop
         form = "items"
         if not items:
-            if reader.words[-1] != "(" or following[1] != ")":
+            if parser.words[-1] != "(" or following[1] != ")":
                 raise ArgumentError(
-                    f"`params[{token.name!r}]` must not be empty: its list after IN has other "
-                    "items too."
+                    f"`params[{token.name!r}]` must not be empty, since the list after IN has "
+                    "other items too."
                 )
             stop = following.end()
     if not items:
-        form = "not in nothing" if comparison.negated else "in nothing"
+        form = "not in empty" if comparison.negated else "in empty"
         return Parameter(token.name, value, form, comparison.row), comparison.start, stop
     return Parameter(token.name, value, form), token.start, stop
 
 
-def _first(words: Sequence[str]) -> str:
-    return next((word for word in words if word != "("), "")
-
-
-def _reads(first: str, words: Sequence[str]) -> bool:
-    """Whether COPY can run the statement; the words of a part follow on its parenthesis."""
-    if first in _TRANSACTION:
+def _is_read(command: str, words: Sequence[str]) -> bool:
+    """Whether COPY can run the statement: nothing in it writes, at the top or in a WITH."""
+    if command in _TRANSACTION_COMMANDS:
         raise QueryError(
-            f"{first} would end or divide the session's transaction behind its back: call "
+            f"The query must not be {command}, which controls the session's transaction. Call "
             "session.commit() or session.rollback()."
         )
-    if first != "WITH":
-        return first in _READS
+    if command != "WITH":
+        return command in _READ_COMMANDS
     depth = 0
     for before, word in pairwise(words):
         depth += (before == "(") - (before == ")")
-        if word in _WRITES and (depth == 0 or before == "("):
+        if word in _WRITE_COMMANDS and (depth == 0 or before == "("):
             return False
     return True
 
 
-def _missing(names: Sequence[str], values: Mapping[str, object] | None) -> ArgumentError:
-    listed = ", ".join(f":{name}" for name in names)
+def _missing_parameters(names: Sequence[str], values: Mapping[str, object] | None) -> ArgumentError:
+    parameters = ", ".join(f":{name}" for name in names)
     near = nearest_names(names[0], values or ())
     if near:
         hint = f" Did you mean {near[0]!r}?"
     else:
         example = ", ".join(f"{name!r}: …" for name in names)
         hint = f" Pass params={{{example}}}."
-    return ArgumentError(f"`params` must have a value for {listed}, named in the query.{hint}")
+    return ArgumentError(f"`params` must have a value for {parameters} in the query.{hint}")
 
 
-def _unknown(names: Sequence[str], known: Iterable[str]) -> ArgumentError:
-    named = sorted(f":{name}" for name in known if name.isidentifier())
-    has = f"which has {', '.join(named)}" if named else "which has none"
+def _unknown_parameters(names: Sequence[str], parameters: Iterable[str]) -> ArgumentError:
+    existing = ", ".join(sorted(f":{name}" for name in parameters if name.isidentifier()))
     return ArgumentError(
-        f"`params` must have names of parameters in the query, {has}; got "
-        f"{', '.join(map(repr, names))}. A parameter is a colon and its name, outside quotes."
+        f"`params` must only name parameters of the query ({existing or 'it has none'}); got "
+        f"{', '.join(map(repr, names))}. A parameter is a colon and a name, outside quotes."
     )
 
 
-def plain(value: Any) -> object:
-    """Value as psycopg2 knows it; a datetime without a zone is UTC, as everywhere here.
+def to_python(value: Any) -> object:
+    """Convert a value to a type that psycopg2 supports; a datetime without a time zone is UTC.
 
     Examples
     --------
-    >>> plain(np.int16(3)), plain(pd.NaT), plain(datetime(2026, 1, 1))
+    >>> to_python(np.int16(3)), to_python(pd.NaT), to_python(datetime(2026, 1, 1))
     (3, None, datetime.datetime(2026, 1, 1, 0, 0, tzinfo=datetime.timezone.utc))
     """
     if value is None or value is pd.NA or value is pd.NaT:
         return None
     if isinstance(value, np.datetime64):
-        return plain(pd.Timestamp(value))
+        return to_python(pd.Timestamp(value))
     if isinstance(value, datetime):
         return value if value.tzinfo else value.replace(tzinfo=UTC)
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, np.ndarray) or hasattr(value, "to_list"):  # a column of a frame
-        return [plain(one) for one in value]
+    if isinstance(value, np.ndarray) or hasattr(value, "to_list"):  # a column of a DataFrame
+        return [to_python(item) for item in value]
     if isinstance(value, (list, set, frozenset, range, KeysView, ValuesView)):
-        return [plain(one) for one in value]
+        return [to_python(item) for item in value]
     if isinstance(value, tuple):
-        return tuple(plain(one) for one in value)
+        return tuple(to_python(item) for item in value)
     return value
