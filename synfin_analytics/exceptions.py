@@ -87,12 +87,14 @@ class NotFoundError(SynfinError, LookupError):
 'transactions'?
     """
 
-    def __init__(self, kind: str, name: object, known: Iterable[str], *, where: str = "") -> None:
-        names = [str(existing) for existing in known]
+    def __init__(
+        self, kind: str, name: object, available: Iterable[str], *, location: str = ""
+    ) -> None:
+        names = [str(existing) for existing in available]
         self.kind = kind
         self.name = name
         self.nearest = nearest_names(str(name), names)
-        place = f" in {where}" if where else ""
+        place = f" in {location}" if location else ""
         hint = (
             f" Did you mean {' or '.join(map(repr, self.nearest))}?"
             if self.nearest
@@ -248,8 +250,8 @@ def _problems_message(table: str, problems: Sequence[Problem]) -> str:
     return "\n".join(lines)
 
 
-def nearest_names(name: str, known: Iterable[str], *, max_names: int = 2) -> list[str]:
-    """Return the names among ``known`` that are most similar to ``name``, best first.
+def nearest_names(name: str, available: Iterable[str], *, max_names: int = 2) -> list[str]:
+    """Return the names among ``available`` that are most similar to ``name``, best first.
 
     Examples
     --------
@@ -257,7 +259,7 @@ def nearest_names(name: str, known: Iterable[str], *, max_names: int = 2) -> lis
     ['amount']
     """
     by_key: dict[str, str] = {}
-    for existing in known:
+    for existing in available:
         by_key.setdefault(_similarity_key(existing), existing)
     matches = get_close_matches(_similarity_key(name), list(by_key), n=max_names, cutoff=0.6)
     return [by_key[match] for match in matches]
@@ -267,7 +269,7 @@ def _similarity_key(name: str) -> str:
     return name.casefold().replace("_", "").replace(" ", "").replace("-", "").removeprefix("tx")
 
 
-def refuse_repeated_columns(data: Any) -> None:
+def require_unique_columns(data: Any) -> None:
     """Raise if a DataFrame of any library, or a list of names, contains a column name twice.
 
     Raises
@@ -277,7 +279,7 @@ def refuse_repeated_columns(data: Any) -> None:
 
     Examples
     --------
-    >>> refuse_repeated_columns(["amount", "amount"])
+    >>> require_unique_columns(["amount", "amount"])
     Traceback (most recent call last):
     synfin_analytics.exceptions.ArgumentError: Column names must be unique; got more than one \
 column named amount.

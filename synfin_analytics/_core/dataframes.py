@@ -9,7 +9,7 @@ import narwhals as nw
 import numpy as np
 
 from synfin_analytics._core.fork import require_thread_pool
-from synfin_analytics.exceptions import ArgumentError, NotFoundError, refuse_repeated_columns
+from synfin_analytics.exceptions import ArgumentError, NotFoundError, require_unique_columns
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -76,7 +76,7 @@ def open_frame(df: Any, caller: str) -> Frame:
     try:
         frame: Frame = nw.from_native(df)
     except nw.exceptions.DuplicateError:
-        refuse_repeated_columns(df)
+        require_unique_columns(df)
         raise
     except TypeError:
         raise ArgumentError(
@@ -124,7 +124,7 @@ def check_columns(names: Sequence[str], available: Sequence[str]) -> None:
     """Raise a NotFoundError for a missing column; the message suggests the nearest name."""
     for name in names:
         if name not in available:
-            raise NotFoundError("column", name, available, where="the frame")
+            raise NotFoundError("column", name, available, location="the frame")
 
 
 def rename_for_engine(df: Any, columns: Collection[str], caller: str) -> tuple[Any, dict[str, str]]:

@@ -169,7 +169,7 @@ class _CountedBatches:
 
 def _add_period_field(schema: pa.Schema, time_column: str) -> pa.Schema:
     if time_column not in schema.names:
-        raise NotFoundError("column", time_column, schema.names, where="the exported data")
+        raise NotFoundError("column", time_column, schema.names, location="the exported data")
     dtype = schema.field(time_column).type
     if not (pa.types.is_timestamp(dtype) or pa.types.is_date(dtype)):
         raise ArgumentError(

@@ -406,10 +406,12 @@ class Table(Grader):
             if are_close(columns[name], self._true_values(name), ROUNDING_TOLERANCE).all():
                 return f"{name}: {ROUNDED}"
         rows = np.flatnonzero(np.any([*wrong.values()], axis=0))
-        where = "in every row" if len(rows) == len(keys) else f"in the row of {keys[rows[0]]}"
+        location = "in every row" if len(rows) == len(keys) else f"in the row of {keys[rows[0]]}"
         correct = [name for name in self.values if name not in wrong]
         praise = f"Correct: {join_words(correct)}. " if correct else ""
-        return f"{praise}Not correct yet: {join_words([*wrong])}, {where}. {_asks_for(self.task)}"
+        return (
+            f"{praise}Not correct yet: {join_words([*wrong])}, {location}. {_asks_for(self.task)}"
+        )
 
     def _true_values(self, name: str) -> Floats:
         return self.truth[name].cast(pl.Float64).to_numpy()

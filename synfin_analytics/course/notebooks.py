@@ -165,7 +165,7 @@ def read_exercise_notebook(number: str) -> str:
     path = resource_folder("notebooks") / "exercises" / f"{name}.ipynb"
     if path.is_file():
         return path.read_text(encoding="utf-8")
-    raise NotFoundError("notebook", name, LESSONS.values(), where="the installed package")
+    raise NotFoundError("notebook", name, LESSONS.values(), location="the installed package")
 
 
 def with_seed(notebook: str, seed: int) -> str:

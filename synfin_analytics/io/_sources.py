@@ -26,7 +26,7 @@ from synfin_analytics._core.validation.columns import (
 )
 from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics.database.models import Base
-from synfin_analytics.exceptions import ArgumentError, SynfinError, refuse_repeated_columns
+from synfin_analytics.exceptions import ArgumentError, SynfinError, require_unique_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -305,7 +305,7 @@ def _from_arrow(
     names: list[str], batches: Iterable[pa.RecordBatch], batch_rows: int, height: int | None = None
 ) -> Source:
     """Open Arrow batches, each of which may lack columns or have them in types of its own."""
-    refuse_repeated_columns(names)
+    require_unique_columns(names)
 
     def read_batches() -> Iterator[SourceBatch]:
         start = 0
@@ -341,7 +341,7 @@ def _group_batches(
 
 def _from_pandas(frame: pd.DataFrame, batch_rows: int) -> Source:
     names = [str(name) for name in frame.columns]
-    refuse_repeated_columns(names)
+    require_unique_columns(names)
     positions = {name: position for position, name in enumerate(names)}
 
     def read_batches() -> Iterator[SourceBatch]:

@@ -67,7 +67,7 @@ def collect_columns(
     columns = list(df.columns) if is_dask else open_frame(df, caller).collect_schema().names()
     for column in required:
         if column not in columns:
-            raise NotFoundError("column", column, columns, where=f"the {name}")
+            raise NotFoundError("column", column, columns, location=f"the {name}")
     selected = [column for column in (*required, *optional) if column in columns]
     if is_dask:  # without narwhals, which is about to drop Dask
         dask_frame: Any = df

@@ -33,7 +33,7 @@ from synfin_analytics._core.metric_format import METRICS as METRIC_NAMES
 from synfin_analytics._core.metric_format import format_interval, format_metric
 from synfin_analytics._core.output import from_pandas
 from synfin_analytics._core.results import Result
-from synfin_analytics.exceptions import ArgumentError, NotFoundError, refuse_repeated_columns
+from synfin_analytics.exceptions import ArgumentError, NotFoundError, require_unique_columns
 from synfin_analytics.metrics import _row_metrics, cost
 from synfin_analytics.metrics._arrays import AMOUNT, LABEL, SCORE, check_order, frame_of_arrays
 from synfin_analytics.metrics._plots import EvaluationPlots, GroupedPlots
@@ -1351,7 +1351,7 @@ def check_frame(df: Any, caller: str) -> Any:
     if not is_frame(df):
         raise ArgumentError(f"`df` must be a DataFrame of {ENGINES}; got {format_value(df)}.")
     if nw.dependencies.is_dask_dataframe(df):
-        refuse_repeated_columns(df)
+        require_unique_columns(df)
     else:
         open_frame(df, caller)
     return snapshot(df)

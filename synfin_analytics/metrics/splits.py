@@ -28,7 +28,7 @@ from synfin_analytics._core.frequency import Period
 from synfin_analytics._core.html import table_html
 from synfin_analytics._core.labels import check_labels, label_to_float
 from synfin_analytics._core.results import Result
-from synfin_analytics.exceptions import ArgumentError, refuse_repeated_columns
+from synfin_analytics.exceptions import ArgumentError, require_unique_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -385,7 +385,7 @@ class _Timeline(Generic[FrameT]):
         try:
             frame = nw.from_native(df, eager_only=True)
         except nw.exceptions.DuplicateError:
-            refuse_repeated_columns(df)
+            require_unique_columns(df)
             raise
         except TypeError:
             raise ArgumentError(

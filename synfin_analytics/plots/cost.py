@@ -70,7 +70,7 @@ def plot_cost(costs: pd.DataFrame, ax: Axes | None = None, *, title: str | None 
         )
     for name in _REQUIRED:
         if name not in costs:
-            raise NotFoundError("column", name, costs.columns, where="the cost curve")
+            raise NotFoundError("column", name, costs.columns, location="the cost curve")
     numbers = _thin_costs(costs)
 
     def draw(ax: Axes) -> None:

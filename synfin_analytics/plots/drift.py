@@ -75,7 +75,7 @@ def plot_score_drift(
         )
     for name in _REQUIRED:
         if name not in weeks:
-            raise NotFoundError("column", name, weeks.columns, where="the weeks")
+            raise NotFoundError("column", name, weeks.columns, location="the weeks")
     numbers = weeks.reset_index(drop=True)
 
     def draw(ax: Axes) -> None:

@@ -138,7 +138,7 @@ def _check_result(result: IntoDataFrame) -> Frame:
         ) from None
     for name in _REQUIRED:
         if name not in frame.columns:
-            raise NotFoundError("column", name, frame.columns, where="the result of fraud_rate")
+            raise NotFoundError("column", name, frame.columns, location="the result of fraud_rate")
     return frame
 
 

@@ -76,7 +76,7 @@ def plot_importances(
         )
     for name in _REQUIRED:
         if name not in importances:
-            raise NotFoundError("column", name, importances.columns, where="the importances")
+            raise NotFoundError("column", name, importances.columns, location="the importances")
     max_features = check_integer(max_features, "max_features", minimum=1)
     order = np.argsort(-importances["size"].to_numpy(dtype=np.float64), kind="stable")
     numbers = importances.iloc[order[:max_features]].reset_index(drop=True)

@@ -69,7 +69,7 @@ def listed(by: str | Sequence[str | tuple[str, ...]]) -> list[str | tuple[str, .
 def _check(name: str) -> None:
     columns = Transaction.__table__.c
     if name not in columns:
-        raise NotFoundError("column", name, columns.keys(), where="'transactions'")
+        raise NotFoundError("column", name, columns.keys(), location="'transactions'")
     if columns[name].info.get("pii") or name in {"transaction_id", "customer_id"}:
         raise ArgumentError(
             f"`by` must be columns that many card holders share; got {name!r}, which would put "

@@ -196,7 +196,7 @@ def _cluster(name: str) -> ColumnElement[Any]:
     """Column of what is drawn for intervals; of a time its day is drawn."""
     columns = Transaction.__table__.c
     if name not in columns:
-        raise NotFoundError("column", name, columns.keys(), where="'transactions'")
+        raise NotFoundError("column", name, columns.keys(), location="'transactions'")
     column = columns[name]
     is_time = isinstance(column.type, DateTime)
     return func.date_trunc("day", column, "UTC") if is_time else column

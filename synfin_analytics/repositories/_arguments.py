@@ -49,7 +49,7 @@ def convert_row(values: Mapping[str, object], spec: TableSpec, *, complete: bool
     """
     for name in values:
         if name not in spec.columns:
-            raise NotFoundError("column", name, spec.columns, where=repr(spec.name))
+            raise NotFoundError("column", name, spec.columns, location=repr(spec.name))
     problems = [
         Problem(column.name, "is required but missing", 1)
         for column in spec.columns.values()

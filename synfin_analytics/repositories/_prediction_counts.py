@@ -212,7 +212,7 @@ class ScoredPredictions:
     def _column(self, name: str) -> ColumnElement[Any]:
         columns = Transaction.__table__.c
         if name not in columns:
-            raise NotFoundError("column", name, columns.keys(), where="'transactions'")
+            raise NotFoundError("column", name, columns.keys(), location="'transactions'")
         column: ColumnElement[Any] = columns[name]
         return column
 

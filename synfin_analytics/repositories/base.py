@@ -386,7 +386,9 @@ class BaseRepository(Generic[ModelT, RowsT]):
             The table has no such column; the message suggests the nearest one.
         """
         if name not in self._table.c:
-            raise NotFoundError("column", name, self._table.c.keys(), where=repr(self._table.name))
+            raise NotFoundError(
+                "column", name, self._table.c.keys(), location=repr(self._table.name)
+            )
         column: ColumnElement[Any] = self._table.c[name]
         return column
 

@@ -389,7 +389,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
                 f"There is no prediction of {model} within this range of dates (or, where models "
                 "are compared, for the same labelled transactions)."
             )
-        return NotFoundError("model", model, models or ["none"], where="'model_predictions'")
+        return NotFoundError("model", model, models or ["none"], location="'model_predictions'")
 
 
 def _check_version(model_name: object, model_version: object) -> None:

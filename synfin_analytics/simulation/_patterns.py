@@ -99,7 +99,7 @@ def _one(name: Any, given: Any, known: Mapping[str, type[One]], what: str) -> On
     fields = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     for parameter in given:
         if parameter not in fields:
-            raise NotFoundError("parameter", parameter, fields, where=f"the {what} {name!r}")
+            raise NotFoundError("parameter", parameter, fields, location=f"the {what} {name!r}")
     return kind(**given)
 
 

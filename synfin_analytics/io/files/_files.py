@@ -24,7 +24,7 @@ from pyarrow import ipc
 from synfin_analytics.exceptions import (
     ArgumentError,
     MissingDependencyError,
-    refuse_repeated_columns,
+    require_unique_columns,
 )
 from synfin_analytics.io.files._csv import open_csv
 
@@ -270,7 +270,7 @@ def _open_excel(path: Path, name: str, batch_rows: int) -> FileRows:
     except fastexcel.FastExcelError as error:
         message = str(error).partition("\n")[0].rstrip(".")
         raise ArgumentError(f"{name} cannot be read as Excel: {message}.") from None
-    refuse_repeated_columns(frame.columns)
+    require_unique_columns(frame.columns)
     whole = [column.name for column in frame if column.dtype.is_float() and _is_whole(column)]
     table = frame.with_columns(pl.col(whole).cast(pl.Int64)).to_arrow()
     batches = iter(table.to_batches(max_chunksize=batch_rows))

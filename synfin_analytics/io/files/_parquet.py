@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow.dataset import HivePartitioning
 
-from synfin_analytics.exceptions import ArgumentError, refuse_repeated_columns
+from synfin_analytics.exceptions import ArgumentError, require_unique_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -129,7 +129,7 @@ def _open_files(files: list[DataFile], batch_rows: int) -> Parquet:
                 height += parquet.metadata.num_rows
         except (pa.ArrowException, OSError) as error:
             raise _read_error(file.path, error) from error
-        refuse_repeated_columns(columns)
+        require_unique_columns(columns)
         names.update(dict.fromkeys(columns))
     keys = dict.fromkeys(key for file in files for key in file.partition if key not in names)
     batches = _read_batches(files, batch_rows)

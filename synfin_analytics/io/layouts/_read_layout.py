@@ -18,7 +18,7 @@ from synfin_analytics.database.manager import get_db_manager
 from synfin_analytics.exceptions import (
     ArgumentError,
     RejectedLabelsWarning,
-    refuse_repeated_columns,
+    require_unique_columns,
 )
 from synfin_analytics.io._sources import RawRows, attach_raw_rows
 from synfin_analytics.io.layouts._mapping import ROW, map_column, parse_column
@@ -222,7 +222,7 @@ def read_layout(
     variants = VARIANTS.get(layout.name, ()) if is_known else ()
     opened = scan(df, options, (layout, *variants))
     schema = schema_of(opened)
-    refuse_repeated_columns(schema.names())
+    require_unique_columns(schema.names())
     layout = select_variant(layout, schema.names())
     missing = [name for name in layout.columns if name not in schema]
     if missing:

@@ -18,7 +18,7 @@ from polars.io.plugins import register_io_source
 
 from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics._core.validation.validated import is_missing
-from synfin_analytics.exceptions import ArgumentError, refuse_repeated_columns
+from synfin_analytics.exceptions import ArgumentError, require_unique_columns
 from synfin_analytics.io._sources import open_source
 from synfin_analytics.io.files import _files as files
 from synfin_analytics.io.files._parquet import data_files
@@ -109,7 +109,7 @@ def _scan_frame(source: Any, layouts: Sequence[Layout]) -> Scan:
     if isinstance(source, pl.LazyFrame):
         return Scan(source, "The frame")
     if not isinstance(source, list | tuple):
-        refuse_repeated_columns(source)
+        require_unique_columns(source)
     opened = open_source(source, _BATCH_ROWS)
     used = {name for layout in layouts for name in layout.select(opened.names)}
     if not any(set(layout.columns) <= used for layout in layouts):
@@ -187,7 +187,7 @@ def _scan_file(path: str | Path, options: ReadOptions) -> Scan:
     opened = open_source(path, _BATCH_ROWS, options)
     if suffix in files.CSV + files.JSON_LINES:
         if suffix in files.JSON_LINES:
-            refuse_repeated_columns(opened.names)
+            require_unique_columns(opened.names)
         frame = register_io_source(
             _TextReader(path, options), schema=dict.fromkeys(opened.names, pl.String())
         )

@@ -78,7 +78,7 @@ class Layout:
                 )
             for column, source in mapping.items():
                 if column not in columns:
-                    raise NotFoundError("column", column, columns, where=repr(table))
+                    raise NotFoundError("column", column, columns, location=repr(table))
                 if not isinstance(source, str | pl.Expr):
                     raise ArgumentError(
                         f"{column} of {table!r} in the layout {self.name!r} must be the name of a "

@@ -55,7 +55,7 @@ def match_columns(
     mapping = _check_mapping(mapping)
     for name in mapping:
         if name not in names:
-            raise NotFoundError("column", name, names, where="the data")
+            raise NotFoundError("column", name, names, location="the data")
     targets = {name: mapping.get(name, name) for name in names}
     kept = {name: target for name, target in targets.items() if target is not None}
     sources: dict[str, str] = {}
