@@ -127,7 +127,7 @@ report = model_report(
     cost_per_alert=5,
     recovery_rate=0.8,
     alerts_per_day=20,
-    draws=300,
+    n_resamples=300,
     notes=["Gradient-boosted trees on 69 features, trained on 70 days that ended a week before."],
 )
 report
@@ -240,7 +240,7 @@ print(overview)
 
 # %%
 expensive_alerts = model_report(
-    "trees", "1.0", cost_per_alert=20, recovery_rate=0.8, by=[], draws=100
+    "trees", "1.0", cost_per_alert=20, recovery_rate=0.8, by=[], n_resamples=100
 )
 print(expensive_alerts)
 

@@ -48,16 +48,6 @@ CYCLES = {
             "database.models.transactions",
         }
     ),
-    frozenset(
-        {
-            "reports._model_caveats",
-            "reports._model_figures",
-            "reports._model_narrative",
-            "reports._model_tables",
-            "reports.model_page",
-        }
-    ),
-    frozenset({"reports._fraud_narrative", "reports._fraud_tables", "reports.fraud"}),
 }
 
 

@@ -87,9 +87,10 @@ PARAMETERS = {
     "plot_score_drift": "weeks ax title",
     "plot_thresholds": "evaluation ax title",
     "plot_topk": "topk ax title",
-    "model_report": "model_name model_version compare_with by session start end threshold "
-    "alerts_per_day cost_per_alert recovery_rate card cluster draws seed level notes",
-    "fraud_report": "start end by session every bins merchants level source notes",
+    "model_report": "model_name model_version compare_with by start end session threshold "
+    "alerts_per_day cost_per_alert recovery_rate entity cluster n_resamples seed "
+    "confidence_level notes",
+    "fraud_report": "start end by session every bins merchants confidence_level source notes",
     "time_split": "df train label_delay test start timestamp label label_available_at entity "
     "drop_compromised",
     "prequential_folds": "df n_folds train label_delay test start timestamp label "

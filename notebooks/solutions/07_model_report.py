@@ -24,7 +24,7 @@ data
 
 # %%
 name, version = data.model
-report = model_report(name, version, by="channel", draws=200)
+report = model_report(name, version, by="channel", n_resamples=200)
 print(report)
 
 # %% [markdown]
@@ -66,7 +66,7 @@ check("07.2", by_week)
 
 # %% exercise="07.3"
 # Two numbers between 0 and 1: (value, maximum).
-ten_calls = model_report(name, version, by=[], draws=200, alerts_per_day=10).cards
+ten_calls = model_report(name, version, by=[], n_resamples=200, alerts_per_day=10).cards
 card_precision = (ten_calls.value, ten_calls.max_achievable)
 check("07.3", card_precision)
 

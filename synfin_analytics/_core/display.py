@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any
 
 from synfin_analytics._core.formatting import pluralize
+from synfin_analytics._core.results import Result
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import pandas as pd
-    import polars as pl
-    import pyarrow as pa
     from matplotlib.axes import Axes
-
-    from synfin_analytics._core.output import Output
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Display:
+class Display(Result):
     """A plot: its Axes, its numbers, and the means to draw it again.
 
-    Any other attribute is that of its Axes, as in ``display.set_title("My title")``. A notebook
-    shows the figure by itself.
+    Its frame has the numbers behind the plot, in the order in which they are drawn. Any other
+    attribute is that of its Axes, as in ``display.set_title("My title")``. A notebook shows the
+    figure by itself.
 
     Attributes
     ----------
@@ -50,23 +48,11 @@ class Display:
     _numbers: pd.DataFrame
     _draw: Callable[[Axes | None], Display]
 
-    @overload
-    def to_frame(self, output: Literal["pandas"] = "pandas") -> pd.DataFrame: ...
-    @overload
-    def to_frame(self, output: Literal["polars"]) -> pl.DataFrame: ...
-    @overload
-    def to_frame(self, output: Literal["arrow"]) -> pa.Table: ...
-    def to_frame(self, output: Output = "pandas") -> pd.DataFrame | pl.DataFrame | pa.Table:
-        """Return the numbers behind the plot, in the order in which they are drawn.
+    def _table(self) -> pd.DataFrame:
+        return self._numbers.copy()
 
-        Parameters
-        ----------
-        output
-            ``"pandas"``, ``"polars"`` or ``"arrow"``.
-        """
-        from synfin_analytics._core.output import from_pandas
-
-        return from_pandas(self._numbers, output)
+    def _record(self) -> dict[str, Any]:
+        return {"title": self.ax.get_title(loc="left"), "rows": self._numbers}
 
     def plot(self, ax: Axes | None = None) -> Display:
         """Draw the same plot again.

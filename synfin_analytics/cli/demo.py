@@ -330,8 +330,9 @@ def _write_files(report: FraudReport, folder: Path) -> list[Path]:
 
 
 def _echo_report(report: FraudReport) -> None:
+    from synfin_analytics.plots.fraud_rate import group_names
     from synfin_analytics.reports import ModelReport
-    from synfin_analytics.reports._fraud_tables import rates
+    from synfin_analytics.reports._fraud_sections import fraud_rate_rows
 
     _echo_heading("Summary")
     _echo_sentences([*report.summary_text(), *report.notes])
@@ -339,7 +340,7 @@ def _echo_report(report: FraudReport) -> None:
         _echo_heading(f"Fraud rate by {column}")
         name = column.partition(" (")[0]
         headers = (name, "transactions", "labelled", "frauds", "rate", "interval")
-        echo_table(headers, [row[: len(headers)] for row in rates(rate)])
+        echo_table(headers, fraud_rate_rows(rate, group_names(rate), with_amounts=False))
     _echo_heading("Baseline model")
     if isinstance(report.model, ModelReport):
         _echo_sentences([*report.model.summary_text(), *report.model.notes])

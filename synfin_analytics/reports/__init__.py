@@ -1,7 +1,6 @@
-"""Reports: pages that stand alone, with every number computed and said in words."""
+"""Reports: self-contained HTML pages, with every number computed and summarized in sentences."""
 
 from synfin_analytics.reports.fraud import FraudReport, fraud_report
-from synfin_analytics.reports.model import model_report
-from synfin_analytics.reports.model_page import ModelReport
+from synfin_analytics.reports.model import ModelReport, model_report
 
 __all__ = ["FraudReport", "ModelReport", "fraud_report", "model_report"]

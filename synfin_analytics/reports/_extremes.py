@@ -1,7 +1,7 @@
-"""The group with the highest or lowest rate, in words that hold for every group.
+"""The groups with the highest or lowest rate, described so that the sentence holds for all groups.
 
-No group is left out silently: groups with the same rate are named together, a group of few frauds
-is named as such, and so is the first of the groups that have more.
+No group is omitted silently: groups with equal rates are named together, a group with few frauds is
+described as such, and so is the first of the groups that have more.
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from synfin_analytics._core import formatting as wording
-from synfin_analytics._core.formatting import pluralize
+from synfin_analytics._core.formatting import format_percent_interval, join_words, pluralize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-#: A rate of fewer frauds is uncertain.
-FEW = 10
-#: Groups with the same rate that are named at most.
-_NAMED = 3
+#: A rate that is based on fewer frauds is uncertain.
+MIN_FRAUDS = 10
+#: Groups with equal rates that are named at most.
+_MAX_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -29,124 +28,142 @@ class Group:
     Attributes
     ----------
     name
-        What the group is called.
-    part, whole
-        The rate is ``part`` of ``whole``.
+        Name of the group.
+    count, total
+        The rate is ``count`` of ``total``.
     low, high
-        Its interval.
+        Confidence interval of the rate.
     frauds
-        How many frauds the rate is based on.
-    rough
-        Whether the interval is based on few customers with a fraud.
+        Number of frauds that the rate is based on.
+    reliable
+        Whether the interval is based on enough customers with fraud.
     """
 
     name: str
-    part: int
-    whole: int
+    count: int
+    total: int
     low: float
     high: float
     frauds: int
-    rough: bool = False
+    reliable: bool = True
 
     @property
     def rate(self) -> Fraction:
-        """Exact rate, so that equal ones are equal."""
-        return Fraction(self.part, self.whole)
+        """Exact rate, so that equal rates compare equal."""
+        return Fraction(self.count, self.total)
 
     @property
     def small(self) -> bool:
         """Whether the rate is based on few frauds."""
-        return self.frauds < FEW
+        return self.frauds < MIN_FRAUDS
 
-    def interval(self) -> str:
-        """Write its interval."""
-        rough = "rough " if self.rough else ""
-        return f"{rough}interval {wording.format_percent_interval(self.low, self.high)}"
+    def describe_interval(self) -> str:
+        """Return the interval as text."""
+        interval = f"CI {format_percent_interval(self.low, self.high)}"
+        return interval if self.reliable else f"{interval}, unreliable"
 
 
 @dataclass(frozen=True)
 class Extreme:
-    """Groups with the highest, or the lowest, rate.
+    """The groups with the highest, or the lowest, rate.
 
     Attributes
     ----------
-    first
-        All groups with that rate, those of many frauds first.
-    of_many
-        Where ``first`` are small: the groups with that rate among those that are not.
-    between
-        Small groups whose rates lie between the two.
-    known
+    groups
+        All groups with that rate, those with many frauds first.
+    large_groups
+        Where ``groups`` are small: the groups with that extreme among the others.
+    n_between
+        Small groups whose rates lie between those of the two.
+    n_groups
         Groups that have a rate.
     """
 
-    first: tuple[Group, ...]
-    of_many: tuple[Group, ...]
-    between: int
-    known: int
+    groups: tuple[Group, ...]
+    large_groups: tuple[Group, ...]
+    n_between: int
+    n_groups: int
 
     @property
-    def alike(self) -> bool:
+    def all_equal(self) -> bool:
         """Whether all groups have the same rate."""
-        return len(self.first) == self.known
+        return len(self.groups) == self.n_groups
 
 
-def highest(groups: Sequence[Group]) -> Extreme | None:
-    """Find the groups with the highest rate; None where fewer than two have one."""
-    return _extreme(groups, max)
+def find_highest(groups: Sequence[Group]) -> Extreme | None:
+    """Return the groups with the highest rate; None where fewer than two groups have a rate."""
+    return _find_extreme(groups, max)
 
 
-def lowest(groups: Sequence[Group]) -> Extreme | None:
-    """Find the groups with the lowest rate; None where fewer than two have one."""
-    return _extreme(groups, min)
+def find_lowest(groups: Sequence[Group]) -> Extreme | None:
+    """Return the groups with the lowest rate; None where fewer than two groups have a rate."""
+    return _find_extreme(groups, min)
 
 
-def _extreme(
+def _find_extreme(
     groups: Sequence[Group], choose: Callable[[list[Fraction]], Fraction]
 ) -> Extreme | None:
-    known = [group for group in groups if group.whole]
-    if len(known) < 2:
+    rated = [group for group in groups if group.total]
+    if len(rated) < 2:
         return None
-    rate = choose([group.rate for group in known])
-    first = sorted((group for group in known if group.rate == rate), key=lambda one: one.small)
-    large = [group for group in known if not group.small]
+    rate = choose([group.rate for group in rated])
+    first = sorted((group for group in rated if group.rate == rate), key=lambda group: group.small)
+    large = [group for group in rated if not group.small]
     if not first[0].small or not large:
-        return Extreme(tuple(first), (), 0, len(known))
-    best = choose([group.rate for group in large])
-    of_many = [group for group in large if group.rate == best]
-    # Small groups between the two: neither equal to the first nor behind the large ones.
-    between = sum(
-        group.small and group.rate not in {rate, best} and choose([group.rate, best]) == group.rate
-        for group in known
+        return Extreme(tuple(first), (), 0, len(rated))
+    large_rate = choose([group.rate for group in large])
+    first_large = [group for group in large if group.rate == large_rate]
+    # Small groups that are neither equal to the first ones nor behind the large ones.
+    n_between = sum(
+        group.small
+        and group.rate not in {rate, large_rate}
+        and choose([group.rate, large_rate]) == group.rate
+        for group in rated
     )
-    return Extreme(tuple(first), tuple(of_many), between, len(known))
+    return Extreme(tuple(first), tuple(first_large), n_between, len(rated))
 
 
-def words(groups: Sequence[Group], of: str = "") -> str:
-    """Name groups of the same rate with their counts; of many of them only the first."""
-    named = groups[:_NAMED]
-    counts = [f"{group.part:,} of {group.whole:,}" for group in named]
+def describe_groups(groups: Sequence[Group], unit: str = "") -> str:
+    """Return groups of the same rate with their counts; of many groups only the first.
+
+    Parameters
+    ----------
+    groups
+        Groups with equal rates.
+    unit
+        What is counted, as ``" frauds"``.
+    """
+    named = groups[:_MAX_NAMED]
+    counts = [f"{group.count:,} of {group.total:,}" for group in named]
     if len(groups) == 1:
-        of = of.removesuffix("s") if named[0].whole == 1 else of
-        return f"{named[0].name}: {counts[0]}{of} ({named[0].interval()})"
+        unit = unit.removesuffix("s") if named[0].total == 1 else unit
+        return f"{named[0].name}: {counts[0]}{unit} ({named[0].describe_interval()})"
     names = [f"{group.name}{' (small)' * group.small}" for group in named]
-    more = [pluralize(len(groups) - len(named), "more group")] if len(groups) > len(named) else []
-    return f"{wording.join_words([*names, *more])} alike: {wording.join_words(counts)}{of}"
+    n_more = len(groups) - len(named)
+    more = [pluralize(n_more, "more group")] if n_more else []
+    return f"{join_words([*names, *more])} (tied): {join_words(counts)}{unit}"
 
 
-def caveat(extreme: Extreme, superlative: str, noun: str = "group") -> str:
-    """Say that the first groups are small, and which is first of the others; "" if they are not."""
-    if not extreme.first[0].small:
+def describe_uncertainty(extreme: Extreme, comparison: str, noun: str = "group") -> str:
+    """Return a caveat where the first groups are small, naming the first of the others; else "".
+
+    Parameters
+    ----------
+    extreme
+        The groups.
+    comparison
+        Verb and superlative, as ``"the rate is highest for"``.
+    noun
+        What a group is.
+    """
+    if not extreme.groups[0].small:
         return ""
-    rates = "this rate is" if len(extreme.first) == 1 else "these rates are"
-    said = f" With fewer than {FEW} frauds, {rates} uncertain"
-    if extreme.of_many:
-        said += (
-            f"; of the {noun}s with at least {FEW} frauds, {superlative} {words(extreme.of_many)}"
-        )
-    if extreme.between:
-        said += (
-            f"; {pluralize(extreme.between, f'more small {noun}')} "
-            f"{'lies' if extreme.between == 1 else 'lie'} between"
-        )
-    return f"{said}."
+    rates = "this rate is" if len(extreme.groups) == 1 else "these rates are"
+    text = f" With fewer than {MIN_FRAUDS} frauds, {rates} uncertain"
+    if extreme.large_groups:
+        large = describe_groups(extreme.large_groups)
+        text += f"; among {noun}s with at least {MIN_FRAUDS} frauds, {comparison} {large}"
+    if extreme.n_between:
+        lie = "lies" if extreme.n_between == 1 else "lie"
+        text += f"; {pluralize(extreme.n_between, f'other small {noun}')} {lie} in between"
+    return f"{text}."

@@ -1,4 +1,4 @@
-"""Pictures for files and pages."""
+"""Plots as files, and as figures of a page."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from synfin_analytics.plots import Display
 
-#: Colours of :mod:`synfin_analytics.plots._style`, and what a page's style sheet calls them: it has
-#: one value for each in the light, and another in the dark.
+#: Colours of :mod:`synfin_analytics.plots._style`, and their names in the style sheet of a page,
+#: which has a light and a dark value for each.
 COLOURS = {
     "#000000": "ink",
     "#ffffff": "paper",
@@ -34,27 +34,27 @@ COLOURS = {
     "#6b7280": "grey",
     "#e5e7eb": "grid",
 }
-#: Text of a page's pictures is text: it can be read, searched for, and is what it says.
-_LOOK: dict[str, Any] = {
+#: Text of figures stays text: it can be read aloud and searched.
+_SETTINGS: dict[str, Any] = {
     "font.size": 11,
     "svg.fonttype": "none",
     "text.parse_math": False,
     "text.usetex": False,
 }
-_NAMED = re.compile(r'( id="|href="#|url\(#)')
+_REFERENCE = re.compile(r'( id="|href="#|url\(#)')
 _STYLE = re.compile(r'(?<=style=")[^"]*')
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture within a page.
+class Figure:
+    """A figure of a page.
 
     Attributes
     ----------
     svg
-        Markup of the image, whose description is ``alt``.
+        The image, whose description is ``alt``.
     alt
-        What it shows, with its numbers.
+        What the figure shows, with its numbers.
     caption
         How to read it.
     """
@@ -64,55 +64,49 @@ class Picture:
     caption: str
 
 
-def picture(
-    draw: Callable[[], Display],
-    *,
-    name: str,
-    alt: str,
-    caption: str = "",
-) -> Picture:
-    """Draw a picture for a page, in the page's own colours.
+def draw_figure(draw: Callable[[], Display], *, name: str, alt: str, caption: str = "") -> Figure:
+    """Draw a figure for a page, in the colours of the page.
 
     Parameters
     ----------
     draw
-        Makes the picture, whatever matplotlib is set to elsewhere.
+        Creates the plot; matplotlib's settings elsewhere do not affect it.
     name
-        Of the picture, other than those of the page's other pictures.
+        A prefix that no other figure of the page has.
     alt, caption
-        See :class:`Picture`.
+        See :class:`Figure`.
     """
     from markupsafe import Markup, escape
     from matplotlib import pyplot as plt
     from matplotlib import style
 
-    # Jupyter switches interactive mode on with the first figure: within the context that would not
-    # last, and no later picture would be shown.
+    # Jupyter turns interactive mode on with the first figure. Within the context that would not
+    # last, and later plots would not be shown.
     plt.draw_if_interactive()  # type: ignore[no-untyped-call]
-    with style.context(["default", _LOOK]), warnings.catch_warnings():
-        # Text stays text: the reader's own fonts draw it.
+    with style.context(["default", _SETTINGS]), warnings.catch_warnings():
+        # Text stays text, drawn in the reader's own fonts.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        svg = image(draw(), "svg").decode()
+        svg = save_image(draw(), "svg").decode()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<(metadata|style)\b.*?</\1>", "", svg, flags=re.DOTALL)
-    # Within a tag matplotlib escapes what would end it; what stands between tags is not touched.
-    svg = re.sub(r"<[^>]*>", lambda tag: _of_page(tag[0], name), svg)
+    # Within a tag, matplotlib escapes what would end it; text between tags is not changed.
+    svg = re.sub(r"<[^>]*>", lambda tag: _adapt_tag(tag[0], name), svg)
     head = f'<svg role="img" aria-label="{escape(alt)}" '
-    svg = re.sub(r'^<svg (.*?)width="[^"]*" height="[^"]*"', lambda old: head + old[1], svg)
-    return Picture(Markup(svg), alt, caption)  # noqa: S704 - texts in it are escaped, see above
+    svg = re.sub(r'^<svg (.*?)width="[^"]*" height="[^"]*"', lambda match: head + match[1], svg)
+    return Figure(Markup(svg), alt, caption)  # noqa: S704 - texts in it are escaped, see above
 
 
-def _of_page(tag: str, name: str) -> str:
-    """Give a tag names that no other picture has, and colours of the page."""
-    tag = _NAMED.sub(lambda found: f"{found[1]}{name}-", tag)
-    return _STYLE.sub(lambda found: _coloured(found[0]), tag)
+def _adapt_tag(tag: str, name: str) -> str:
+    """Make the identifiers of a tag unique on the page, and its colours those of the page."""
+    tag = _REFERENCE.sub(lambda match: f"{match[1]}{name}-", tag)
+    return _STYLE.sub(lambda match: _adapt_style(match[0]), tag)
 
 
-def _coloured(style: str) -> str:
+def _adapt_style(style: str) -> str:
     style = re.sub(r"font-family: [^;]*;? ?", "", style)
     return re.sub(
         r"#[0-9a-f]{6}\b",
-        lambda one: f"var(--{COLOURS[one[0]]})" if one[0] in COLOURS else one[0],
+        lambda match: f"var(--{COLOURS[match[0]]})" if match[0] in COLOURS else match[0],
         style,
     )
 
@@ -120,37 +114,36 @@ def _coloured(style: str) -> str:
 def fraud_rate_image(
     result: IntoDataFrame, title: str | None = None, kind: Literal["png", "svg"] = "png"
 ) -> bytes:
-    """Picture of a fraud rate, as the bytes of a file.
+    """Return the plot of a fraud rate as the bytes of a file.
 
     Parameters
     ----------
     result
-        What ``fraud_rate`` returned.
+        Result of ``fraud_rate``.
     title
-        Other than the one that says what is drawn; "" for none.
+        Title of the plot; by default one that names the groups, "" for none.
     kind
-        ``"png"``, on white; ``"svg"``, on nothing.
+        ``"png"``, with a white background; ``"svg"``, with a transparent one.
     """
-    return image(plot_fraud_rate(result, title=title), kind)
+    return save_image(plot_fraud_rate(result, title=title), kind)
 
 
-def image(display: Display, kind: Literal["png", "svg"] = "png") -> bytes:
-    """Any picture as the bytes of a file; its figure is closed.
+def save_image(display: Display, kind: Literal["png", "svg"] = "png") -> bytes:
+    """Return a plot as the bytes of a file, and close its figure.
 
     Parameters
     ----------
     display
-        What a function of :mod:`synfin_analytics.plots` returned.
+        Result of a function of :mod:`synfin_analytics.plots`.
     kind
-        ``"png"``, on white; ``"svg"``, on nothing.
+        ``"png"``, with a white background; ``"svg"``, with a transparent one.
 
     Examples
     --------
     >>> import matplotlib
     >>> matplotlib.use("agg")
-    >>> from synfin_analytics import Confusion
-    >>> from synfin_analytics.plots import plot_confusion
-    >>> image(plot_confusion(Confusion(tp=3, fp=1, fn=2, tn=94)))[1:4]
+    >>> from synfin_analytics import Confusion, plot_confusion
+    >>> save_image(plot_confusion(Confusion(tp=3, fp=1, fn=2, tn=94)))[1:4]
     b'PNG'
     """
     import matplotlib as mpl
@@ -158,10 +151,12 @@ def image(display: Display, kind: Literal["png", "svg"] = "png") -> bytes:
 
     figure = display.ax.get_figure(root=True)
     if figure is None:
-        raise ArgumentError("This picture was removed from its figure: draw it again, with plot().")
+        raise ArgumentError(
+            "A plot that was removed from its figure cannot be saved: draw it again with plot()."
+        )
     buffer = io.BytesIO()
     metadata = {"Date": None} if kind == "svg" else None
-    # The same numbers give the same file: no random identifiers in it, and no date.
+    # Equal numbers give equal files: no random identifiers, and no date.
     with mpl.rc_context({"svg.hashsalt": "synfin"}):
         figure.savefig(buffer, format=kind, dpi=160, transparent=kind == "svg", metadata=metadata)
     plt.close(figure)  # or a notebook would show it, too

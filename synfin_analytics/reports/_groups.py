@@ -1,24 +1,32 @@
-"""Which groups a report looks at."""
+"""The groups that a report compares."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 from sqlalchemy import func, select
 
-from synfin_analytics._core import arguments
+from synfin_analytics._core.arguments import check_string, format_value
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
+    from typing import Any
 
     from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
-#: Columns whose groups are worth comparing, and how each is called; the first with few values are
+    #: Adds the conditions of a report's rows to a query of transactions.
+    Restrict = Callable[[Select[Any]], Select[Any]]
+
+#: Columns to compare groups of; None for a choice by the data.
+By: TypeAlias = str | Sequence[str | tuple[str, ...]] | None
+
+#: Columns whose groups are compared by default, and their names; the first with few values are
 #: taken.
-USUAL = {
+DEFAULT_COLUMNS = {
     "channel": "channel",
     "merchant_category": "merchant category",
     "entry_mode": "entry mode",
@@ -28,45 +36,48 @@ USUAL = {
     "hour_of_day": "hour of the day (UTC)",
 }
 #: Values that such a column has at most, and how many columns are taken.
-MOST_GROUPS = 30
-_MOST_COLUMNS = 2
-_LIST_OF_COLUMNS = "`by` must be columns, such as ['channel', ('channel', 'country')]; got {}."
+MAX_GROUPS = 30
+_MAX_COLUMNS = 2
 
 
-def named(by: str | tuple[str, ...]) -> str:
-    """Say what makes the groups."""
+def describe_grouping(by: str | tuple[str, ...]) -> str:
+    """Return the name of a column, or of several, as text."""
     names = [by] if isinstance(by, str) else by
-    return " and ".join(USUAL.get(name, name.replace("_", " ")) for name in names)
+    return " and ".join(DEFAULT_COLUMNS.get(name, name.replace("_", " ")) for name in names)
 
 
-def listed(by: str | Sequence[str | tuple[str, ...]]) -> list[str | tuple[str, ...]]:
-    """Check what a caller wants to group by.
+def check_grouping(by: str | Sequence[str | tuple[str, ...]]) -> list[str | tuple[str, ...]]:
+    """Return the columns to group by, checked.
 
     Raises
     ------
     ArgumentError
-        It is nothing to group by, or would tell who somebody is.
+        ``by`` does not name columns, or names one that identifies a person.
     NotFoundError
         ``transactions`` has no such column.
     """
-    wanted: list[str | tuple[str, ...]] = []
+    message = (
+        "`by` must be columns, such as ['channel', ('channel', 'country')]; "
+        f"got {format_value(by)}."
+    )
     if not isinstance(by, (str, list, tuple)):
-        raise ArgumentError(_LIST_OF_COLUMNS.format(arguments.format_value(by)))
-    for one in [by] if isinstance(by, str) else by:
-        names = [one] if isinstance(one, str) else one
+        raise ArgumentError(message)
+    groupings: list[str | tuple[str, ...]] = []
+    for grouping in [by] if isinstance(by, str) else by:
+        names = [grouping] if isinstance(grouping, str) else grouping
         if (
             not isinstance(names, (list, tuple))
             or not names
             or not all(isinstance(name, str) for name in names)
         ):
-            raise ArgumentError(_LIST_OF_COLUMNS.format(arguments.format_value(by)))
+            raise ArgumentError(message)
         for name in names:
-            _check(name)
-        wanted.append(one if isinstance(one, str) else tuple(one))
-    return wanted
+            _check_column(name)
+        groupings.append(grouping if isinstance(grouping, str) else tuple(grouping))
+    return groupings
 
 
-def _check(name: str) -> None:
+def _check_column(name: str) -> None:
     columns = Transaction.__table__.c
     if name not in columns:
         raise NotFoundError("column", name, columns.keys(), location="'transactions'")
@@ -77,38 +88,36 @@ def _check(name: str) -> None:
         )
 
 
-def model(given: Any) -> tuple[str, str]:
-    """Check the name and version of a model."""
-    if not isinstance(given, (tuple, list)) or len(given) != 2 or isinstance(given, str):
+def check_model(model: object) -> tuple[str, str]:
+    """Return the name and version of the model to compare with, checked."""
+    if not isinstance(model, (tuple, list)) or len(model) != 2:
         raise ArgumentError(
-            f"`compare_with` must be a name and a version, as ('rf', '1.0'); got "
-            f"{arguments.format_value(given)}."
+            "`compare_with` must be a name and a version, such as ('rf', '1.0'); got "
+            f"{format_value(model)}."
         )
-    name, version = given
+    name, version = model
     return (
-        arguments.check_string(name, "compare_with name"),
-        arguments.check_string(version, "compare_with version", example="1.0"),
+        check_string(name, "compare_with name"),
+        check_string(version, "compare_with version", example="1.0"),
     )
 
 
-def chosen(
-    session: Session, restrict: Callable[[Select[Any]], Select[Any]]
-) -> list[str | tuple[str, ...]]:
-    """Take the first usual columns that have several values, but few; NULL is one.
+def choose_grouping(session: Session, restrict: Restrict) -> list[str | tuple[str, ...]]:
+    """Return the first default columns that have several values, but few; NULL is a value.
 
     Parameters
     ----------
     session
         Where the rows are.
     restrict
-        Lets a query of ``transactions`` be of the rows of the report.
+        Restricts a query of ``transactions`` to the rows of the report.
     """
-    found: list[str | tuple[str, ...]] = []
-    for name in USUAL:
-        values = restrict(select(Transaction.__table__.c[name])).distinct().limit(MOST_GROUPS + 1)
-        counted = select(func.count()).select_from(values.subquery())
-        if 2 <= session.execute(counted).scalar_one() <= MOST_GROUPS:
-            found.append(name)
-        if len(found) == _MOST_COLUMNS:
+    columns: list[str | tuple[str, ...]] = []
+    for name in DEFAULT_COLUMNS:
+        values = restrict(select(Transaction.__table__.c[name])).distinct().limit(MAX_GROUPS + 1)
+        count = select(func.count()).select_from(values.subquery())
+        if 2 <= session.execute(count).scalar_one() <= MAX_GROUPS:
+            columns.append(name)
+        if len(columns) == _MAX_COLUMNS:
             break
-    return found
+    return columns

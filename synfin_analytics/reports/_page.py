@@ -1,4 +1,4 @@
-"""What all reports are: an object with its numbers, and one page that needs nothing else."""
+"""What all reports share: an object with its numbers, and one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -6,87 +6,114 @@ import functools
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from synfin_analytics._core import formatting as wording
-from synfin_analytics._core.html import NO_FORMULAS, environment
+import pandas as pd
+
+from synfin_analytics._core import formatting
+from synfin_analytics._core.html import NO_FORMULAS, Table, environment
+from synfin_analytics._core.results import Result
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterator
-
-    import pandas as pd
+    from collections.abc import Iterator, Mapping
 
     from synfin_analytics.reports.provenance import Provenance
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One sentence of a summary, and the number that it follows from.
+    """A sentence of a summary, and the number that supports it.
 
     Attributes
     ----------
     name
-        What the number is.
+        Name of the number.
     value
-        The number itself.
-    shown
-        The number as it is read.
+        The number.
+    text
+        The number as it is shown.
     sentence
-        What it means. Every number in it stands in the section, too.
+        The finding. Each number in it is also shown in the section.
     section
-        Where on the page it comes from.
+        Section of the page that it summarizes.
     """
 
     name: str
     value: float
-    shown: str
+    text: str
     sentence: str
     section: str
 
 
-def lines(frame: pd.DataFrame) -> Iterator[Any]:
+def iterate_rows(frame: pd.DataFrame) -> Iterator[Any]:
     """Yield the rows of a frame, each with its cells as attributes."""
     yield from frame.itertuples(index=False)
 
 
-class Page(ABC):
-    """A report: it shows itself in a notebook, and saves itself as one file."""
+class Report(Result, ABC):
+    """A report: it displays itself in a notebook, and saves itself as one file.
+
+    Its frame has the findings: ``section``, ``name``, ``value``, ``text`` (the value as it is
+    shown) and ``sentence``. Its dictionary has the title, findings, caveats, notes, provenance and
+    time of creation.
+    """
 
     _template: ClassVar[str]
-    created_at: dt.datetime
+    notes: tuple[str, ...]
     provenance: Provenance
+    created_at: dt.datetime
 
     @property
     @abstractmethod
     def title(self) -> str:
-        """What the report is about."""
+        """Title of the report."""
 
     @property
     @abstractmethod
     def findings(self) -> list[Finding]:
-        """Say it in words, each sentence with the number that it follows from."""
+        """Sentences of the summary, each with the number that supports it."""
+
+    @property
+    @abstractmethod
+    def caveats(self) -> list[str]:
+        """What the numbers cannot show."""
 
     @abstractmethod
-    def _sections(self) -> dict[str, Any]:
-        """Give the template what it asks for."""
+    def _context(self) -> Mapping[str, object]:
+        """Return what the template of the page needs besides the report."""
 
     def summary_text(self) -> list[str]:
-        """Sentences of the summary."""
+        """Return the sentences of the summary."""
         return [finding.sentence for finding in self.findings]
 
+    def _table(self) -> pd.DataFrame:
+        names = ["section", "name", "value", "text", "sentence"]
+        frame = pd.DataFrame([asdict(finding) for finding in self.findings], columns=names)
+        return frame.astype({"value": "float64"})
+
+    def _record(self) -> Mapping[str, object]:
+        return {
+            "title": self.title,
+            "findings": [asdict(finding) for finding in self.findings],
+            "caveats": self.caveats,
+            "notes": self.notes,
+            "provenance": asdict(self.provenance),
+            "created_at": self.created_at,
+        }
+
     def html(self) -> str:
-        """Return the page: one HTML text, with its pictures, that needs no network."""
+        """Return the page as HTML, with its figures; it needs no network."""
         return self._page
 
     @functools.cached_property
     def _page(self) -> str:
         template = environment("synfin_analytics.reports").get_template(self._template)
-        return template.render(report=self, text=wording, **self._sections())
+        return template.render(report=self, text=formatting, **self._context())
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the page to a file, and return its path.
@@ -94,15 +121,15 @@ class Page(ABC):
         Parameters
         ----------
         path
-            Name of the file; it ends in ``.html`` or ``.htm``.
+            Name of the file, which ends in ``.html`` or ``.htm``.
 
         Raises
         ------
         ArgumentError
-            The name has another ending, its folder does not exist, or nothing can be written
-            there.
+            The name has another extension, its folder does not exist, or the file cannot be
+            written.
         """
-        file = page_file(path)
+        file = check_page_path(path)
         page = self.html()
         try:
             file.write_text(page, encoding="utf-8")
@@ -112,9 +139,13 @@ class Page(ABC):
             ) from error
         return file
 
+    def __repr__(self) -> str:
+        sentences = "\n".join(f"- {sentence}" for sentence in self.summary_text())
+        return f"{self.title}\n{sentences.replace(chr(160), ' ')}"
+
     def _repr_html_(self) -> str:
-        # In a frame of its own, the styles of notebook and page do not touch each other. Within it,
-        # a link to a section must not be resolved against the address of the notebook.
+        # In a frame of its own, the styles of notebook and page do not interfere. Within it, a link
+        # to a section must not be resolved against the address of the notebook.
         page = self.html().replace("<head>", '<head><base href="about:srcdoc">', 1)
         frame = (
             f'<iframe srcdoc="{escape(page)}" title="{escape(self.title)}" '
@@ -125,14 +156,19 @@ class Page(ABC):
         sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.summary_text())
         summary = (
             f'<div class="{name}"><div {NO_FORMULAS}><p><b>{escape(self.title)}</b></p>'
-            f"<ul>{sentences}</ul><p>Trust this notebook to see the whole report, or save it as a "
-            "file with <code>.save(&quot;report.html&quot;)</code>.</p></div></div>"
+            f"<ul>{sentences}</ul><p>To see the whole report, trust this notebook, or save the "
+            "report to a file with <code>.save(&quot;report.html&quot;)</code>.</p></div></div>"
         )
         return f"{frame}<style>.{name} {{ display: none }}</style>{summary}"
 
 
-def page_file(path: str | os.PathLike[str]) -> Path:
-    """Check the name of a file that a report is to be written to.
+def versions_table(provenance: Provenance) -> Table:
+    """Return the table of the versions that a report was computed with."""
+    return Table("Versions", ("component", "version"), list(provenance.versions.items()))
+
+
+def check_page_path(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a page, checked.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""How to compute a report again: with what it was made, from which rows, by which command."""
+"""How to reproduce a report: its versions, its rows, and the call that creates it."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
     from synfin_analytics._core.dates import Bound
 
-#: Libraries that numbers and pictures depend on.
+#: Libraries that numbers and figures depend on.
 _LIBRARIES = ("numpy", "pandas", "polars", "scipy", "statsmodels", "sqlalchemy", "matplotlib")
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """How a report came about.
+    """How to reproduce a report.
 
     Attributes
     ----------
     versions
-        Of the package, Python, PostgreSQL and the libraries that numbers depend on.
+        Versions of the package, Python, PostgreSQL and the libraries that numbers depend on.
     database
-        Its name.
+        Name of the database.
     query
         SELECT of the rows that the report is computed from.
     python, command
-        What makes the report again, in Python and on the command line.
+        What creates the same report, in Python and on the command line.
     """
 
     versions: Mapping[str, str]
@@ -47,45 +47,58 @@ class Provenance:
     command: str
 
     @classmethod
-    def of(
-        cls, session: Session, query: Select[Any], call: str, given: Mapping[str, Any], words: str
+    def from_call(
+        cls,
+        session: Session,
+        query: Select[Any],
+        function: str,
+        arguments: Sequence[str],
+        options: Mapping[str, Any],
     ) -> Provenance:
-        """Tell it of a report that a call made.
+        """Describe a report that a function has created.
 
         Parameters
         ----------
         session
             Where the rows are.
         query
-            Which rows.
-        call
-            Name of the function.
-        given
-            Its arguments, but for those that are as they would be anyway.
-        words
-            The command that does the same, without its options.
+            The rows.
+        function
+            Name of the function, as ``"model_report"``; the command is named after it.
+        arguments
+            Its positional arguments.
+        options
+            Its keyword arguments, without those that have their default.
         """
+        command = ["synfin", "report", function.removesuffix("_report"), *arguments]
+        for name, value in options.items():
+            command += _command_options(name, value)
         return cls(
-            _versions(session),
+            _read_versions(session),
             str(session.execute(text("SELECT current_database()")).scalar_one()),
-            _text(query),
-            _python(call, given),
-            f"synfin report {words}{''.join(_options(given))} --out report.html",
+            _format_query(query),
+            _format_call(function, arguments, options),
+            shlex.join([*command, "--out", "report.html"]),
         )
 
 
-def _text(query: Select[Any]) -> str:
-    # By name: the driver's own style would double every percent sign.
+def format_bound(bound: Bound) -> str | None:
+    """Return the bound of a period as the command line takes it."""
+    return bound.isoformat() if isinstance(bound, dt.date) else bound  # a datetime is a date
+
+
+def _format_query(query: Select[Any]) -> str:
+    # With named parameters: the driver's own style would double every percent sign.
     compiled = query.compile(
         dialect=postgresql.dialect(paramstyle="named"),  # type: ignore[no-untyped-call]
         compile_kwargs={"literal_binds": True},
     )
     columns, _, rest = str(compiled).partition(" \nFROM ")
-    # One column a line; what follows holds values, which stay as they are.
+    # One column a line; the rest holds values, which must not change.
     return f"{columns.replace(', ', f',{chr(10)}    ')}\nFROM {rest}"
 
 
-def _versions(session: Session) -> dict[str, str]:
+def _read_versions(session: Session) -> dict[str, str]:
     import synfin_analytics
 
     server = str(session.execute(text("SHOW server_version")).scalar_one())
@@ -96,41 +109,27 @@ def _versions(session: Session) -> dict[str, str]:
     } | {name: str(importlib.import_module(name).__version__) for name in _LIBRARIES}
 
 
-def _python(call: str, given: Mapping[str, Any]) -> str:
-    lines = "".join(
-        f"    {value!r},\n" if name.startswith("_") else f"    {name}={value!r},\n"
-        for name, value in given.items()
-    )
-    arguments = f"\n{lines}" if lines else ""
+def _format_call(function: str, arguments: Sequence[str], options: Mapping[str, Any]) -> str:
+    lines = [repr(value) for value in arguments]
+    lines += [f"{name}={value!r}" for name, value in options.items()]
+    inside = "".join(f"    {line},\n" for line in lines)
     return (
-        f"from synfin_analytics import {call}\n\n"
-        f"report = {call}({arguments})\n"
+        f"from synfin_analytics import {function}\n\n"
+        f"report = {function}({f'{chr(10)}{inside}' if inside else ''})\n"
         'report.save("report.html")\n'
     )
 
 
-def _options(given: Mapping[str, Any]) -> list[str]:
-    """Write arguments as options of the command."""
-    options: list[list[Any]] = []
-    for name, value in given.items():
-        option = f"--{name.removesuffix('_with').replace('_', '-')}"
-        if name.startswith("_"):
-            continue
-        if name == "by":
-            groups = [one if isinstance(one, str) else ",".join(one) for one in value]
-            options += [[option, group] for group in groups] or [["--no-groups"]]
-        elif name == "bins":
-            bands = [
-                f"{one}={','.join(f'{edge:g}' for edge in edges)}" for one, edges in value.items()
-            ]
-            options += [[option, band] for band in bands]
-        else:
-            options.append([option, *(value if isinstance(value, tuple) else [value])])
-    return [" " + shlex.join(map(str, words)) for words in options]
-
-
-def plain(moment: Bound) -> str | None:
-    """Write a bound of a period as a command takes it."""
-    if isinstance(moment, dt.date):  # a datetime is one, too
-        return moment.isoformat()
-    return moment
+def _command_options(name: str, value: Any) -> list[str]:
+    """Return a keyword argument as options of the command."""
+    option = f"--{name.removesuffix('_with').replace('_', '-')}"
+    if name == "by":
+        groupings = [by if isinstance(by, str) else ",".join(by) for by in value]
+        repeated = [word for grouping in groupings for word in (option, grouping)]
+        return repeated or ["--no-groups"]
+    if name == "bins":
+        bins = [
+            f"{column}={','.join(f'{edge:g}' for edge in edges)}" for column, edges in value.items()
+        ]
+        return [word for column in bins for word in (option, column)]
+    return [option, *map(str, value if isinstance(value, tuple) else [value])]

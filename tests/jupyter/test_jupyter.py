@@ -121,8 +121,8 @@ def test_pictures_are_shown_after_a_report_was_the_first_to_draw(tmp_path):
     (one,) = shown(
         f"""{RATES}
 from synfin_analytics import plot_fraud_rate
-from synfin_analytics.reports._figures import picture
-picture(lambda: plot_fraud_rate(rates), name="first", alt="")""",
+from synfin_analytics.reports._figures import draw_figure
+draw_figure(lambda: plot_fraud_rate(rates), name="first", alt="")""",
         "display = plot_fraud_rate(rates)",
         folder=tmp_path,
     )

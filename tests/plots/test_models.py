@@ -20,7 +20,7 @@ from synfin_analytics.metrics import Confusion, proportion_interval
 from synfin_analytics.metrics._score_counts import ScoreCounts
 from synfin_analytics.metrics.comparison import compare_models
 from synfin_analytics.metrics.evaluation import Evaluation, Threshold, evaluate
-from synfin_analytics.reports._figures import image
+from synfin_analytics.reports._figures import save_image
 
 #: Every picture of one evaluation, from the evaluation.
 OF_ONE = {
@@ -195,7 +195,7 @@ def test_what_is_no_result_is_refused_and_leaves_no_figure(draw_it):
 
 
 def test_the_same_numbers_give_the_same_file_and_leave_no_figure(picture):
-    first, again = (image(picture(evaluation()), "svg") for _ in range(2))
+    first, again = (save_image(picture(evaluation()), "svg") for _ in range(2))
     assert first == again
     assert first.startswith(b"<?xml")
     assert plt.get_fignums() == []
@@ -205,7 +205,7 @@ def test_a_picture_without_its_figure_is_not_saved():
     display = plots.plot_roc(evaluation())
     display.ax.remove()
     with pytest.raises(ArgumentError, match="draw it again"):
-        image(display)
+        save_image(display)
 
 
 # -- Precision-recall and ROC -------------------------------------------------------------------

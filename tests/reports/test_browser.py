@@ -18,7 +18,9 @@ A4 = {"width": 595, "height": 842}  # points
 def reports(world):
     """Both reports; the one of a period has a table of many rows."""
     with world.get_session() as session:
-        model = model_report("forest", "1.0", ("logit", "1.0"), session=session, draws=50)
+        model = model_report(
+            "forest", "1.0", compare_with=("logit", "1.0"), session=session, n_resamples=50
+        )
         return {
             "model": model,
             "fraud": replace(fraud_report(session=session, every="12h"), model=model),
@@ -227,14 +229,14 @@ def test_on_paper_a_table_stays_one_and_is_not_torn_from_its_head(show):
 @pytest.mark.parametrize("name", ["model"])
 def test_a_link_within_a_report_in_a_notebook_stays_within_it(notebook):
     frame = notebook.frames[1]
-    frame.get_by_role("link", name="Limits").first.click()
-    frame.wait_for_url("about:srcdoc#limits")
+    frame.get_by_role("link", name="Limitations").first.click()
+    frame.wait_for_url("about:srcdoc#limitations")
     assert frame.locator("h1").inner_text() == "forest 1.0"
 
 
 @pytest.mark.parametrize("name", ["model"])
 def test_a_notebook_shows_the_summary_once_with_the_report_or_without(notebook):
-    summary = notebook.get_by_text("Trust this notebook")
+    summary = notebook.get_by_text("trust this notebook")
     assert not summary.is_visible()
     # What JupyterLab removes from the outputs of a notebook that it does not trust.
     notebook.evaluate("document.querySelectorAll('iframe, style').forEach(one => one.remove())")

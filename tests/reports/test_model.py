@@ -35,9 +35,9 @@ from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_df
 from synfin_analytics.metrics import Confusion, compare_models, evaluate, fraud_rate
 from synfin_analytics.metrics.comparison import Comparison
-from synfin_analytics.reports import _model_tables as model_tables
 from synfin_analytics.reports import model_report
-from synfin_analytics.reports.model import followed
+from synfin_analytics.reports._model_results import infer_threshold
+from synfin_analytics.reports._model_text import read_difference
 
 DRAWS = 60
 AT = 0.37
@@ -54,8 +54,8 @@ def report(world):
     """The report that most tests read."""
     with world.get_session() as session:
         return model_report(
-            "forest", "1.0", ("logit", "1.0"), ["channel", "merchant_category"],
-            session=session, alerts_per_day=3, draws=DRAWS,
+            "forest", "1.0", compare_with=("logit", "1.0"), by=["channel", "merchant_category"],
+            session=session, alerts_per_day=3, n_resamples=DRAWS,
         )  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def expected(frame):
 
 def test_the_threshold_is_the_one_that_the_predictions_follow(report, frame):
     predicted = transactions().select("transaction_id").height
-    assert len(frame) == predicted == report.facts.predictions
+    assert len(frame) == predicted == report.data.n_predictions
     assert report.evaluation.confusion == evaluate(frame, "ground_truth", threshold=AT).confusion
     assert report.evaluation.threshold.value >= AT
 
@@ -89,7 +89,7 @@ def test_the_threshold_is_the_one_that_the_predictions_follow(report, frame):
 def test_every_metric_is_that_of_evaluate(page, expected, name):
     row = page.rows("Metrics of forest 1.0")[METRICS[name][0]]
     assert row["value"] == format_metric(name, getattr(expected, name))
-    assert row["without a model"] == format_metric(name, expected.baseline(name))
+    assert row["baseline"] == format_metric(name, expected.baseline(name))
     if name in {"precision", "recall", "accuracy", "prevalence", "specificity"}:
         part, whole = expected.confusion.counts(name)
         assert row["counts"] == f"{part:,} of {whole:,}"
@@ -101,19 +101,17 @@ def test_every_metric_is_that_of_evaluate(page, expected, name):
 def test_intervals_are_those_of_draws_of_customers(page, expected, name):
     drawn = expected.bootstrap(name, n_resamples=DRAWS)
     row = page.rows("Metrics of forest 1.0")[METRICS[name][0]]
-    assert row["95% interval, customers drawn"] == format_interval(name, drawn.low, drawn.high)
+    assert row["95% CI (customer bootstrap)"] == format_interval(name, drawn.low, drawn.high)
 
 
 @pytest.mark.parametrize("name", ["precision", "recall", "specificity", "accuracy", "prevalence"])
 def test_shares_have_their_wilson_interval_beside_it(page, expected, name):
     row = page.rows("Metrics of forest 1.0")[name]
-    assert row["95% interval, payments independent"] == format_percent_interval(
-        *expected.confidence_interval(name)
-    )
+    assert row["95% CI (Wilson)"] == format_percent_interval(*expected.confidence_interval(name))
 
 
 def test_the_confusion_is_that_of_evaluate(page, expected):
-    rows = page.rows("Confusion: payments by truth and by alert")
+    rows = page.rows("Confusion matrix")
     of = expected.confusion
     assert list(rows["fraud"].values()) == [format_number(of.tp), format_number(of.fn)]
     assert list(rows["genuine"].values()) == [format_number(of.fp), format_number(of.tn)]
@@ -130,7 +128,7 @@ def test_the_comparison_is_that_of_the_same_rows(world, page, frame):
         frame.merge(theirs, on="transaction_id"), scores, label="ground_truth", threshold=AT,
         metrics=["roc_auc", "precision"], n_resamples=DRAWS,
     ).to_frame()  # fmt: skip
-    rows = page.rows("forest 1.0 beside logit 1.0, on the same payments")
+    rows = page.rows("forest 1.0 compared with logit 1.0 on the same transactions")
     for name in ("roc_auc", "precision"):
         found = rows[METRICS[name][0]]
         ours = compared[(compared["metric"] == name) & (compared["model"] == "forest")].iloc[0]
@@ -139,12 +137,12 @@ def test_the_comparison_is_that_of_the_same_rows(world, page, frame):
         assert found["logit 1.0"] == format_metric(name, logit["value"])
         assert found["difference"] == format_difference(name, ours["difference"])
         low, high = (format_difference(name, ours[f"difference_{end}"]) for end in ("low", "high"))
-        assert found["95% interval of it"] == f"{low} to {high}"
-    assert rows["ROC AUC"]["reading"] == "better"
+        assert found["95% CI of the difference"] == f"{low} to {high}"
+    assert rows["ROC AUC"]["conclusion"] == "better"
 
 
 def test_the_budget_and_the_lowest_cost_are_those_of_evaluate(page, expected):
-    rows = page.rows("Thresholds, and what they bring")
+    rows = page.rows("Results by threshold")
     chosen = {
         "in use": expected.threshold,
         "alert budget*": expected.threshold_for_alerts(3 * DAYS),
@@ -155,7 +153,7 @@ def test_the_budget_and_the_lowest_cost_are_those_of_evaluate(page, expected):
     for why, threshold in chosen.items():
         one, row = expected.at_threshold(threshold), rows[why]
         assert row["alerts"] == format_number(one.alerts)
-        assert row["alerts a day"] == format_number(one.alerts / DAYS, 1)
+        assert row["alerts per day"] == format_number(one.alerts / DAYS, 1)
         assert (row["precision"], row["recall"]) == (
             format_percent(one.precision),
             format_percent(one.recall),
@@ -163,20 +161,20 @@ def test_the_budget_and_the_lowest_cost_are_those_of_evaluate(page, expected):
         cost = costs[costs.index >= threshold.value].iloc[-1]
         assert row["cost of alerts"] == format_amount(cost["alert_cost"], "EUR")
         assert row["missed fraud"] == format_amount(cost["missed_amount"], "EUR")
-        assert row["cost"] == format_amount(cost["cost"], "EUR")
+        assert row["total cost"] == format_amount(cost["cost"], "EUR")
         assert row["saved"] == format_amount(cost["saved"], "EUR")
 
 
 def test_cards_by_day_are_those_of_evaluate(page, expected):
     topk = expected.card_precision_at_k(3)
-    rows = page.rows("The first 3 cards of each day")
-    assert [float(row["found"]) for row in rows.values()] == topk.daily["hits"].tolist()
+    rows = page.rows("The 3 highest-scoring cards of each day")
+    assert [float(row["detected"]) for row in rows.values()] == topk.daily["hits"].tolist()
     drawn = expected.bootstrap("card_precision_at_k", "customer_id", k=3, n_resamples=DRAWS)
-    assert f"is {format_percent(topk.value)} on average" in page.sections["days"]
-    assert format_percent_interval(drawn.low, drawn.high) in page.sections["days"]
-    assert f"of at most {format_percent(topk.max_achievable)}" in page.sections["days"].replace(
-        "\n", " "
-    )
+    assert f"is {format_percent(topk.value)} on average" in page.sections["cards"]
+    assert format_percent_interval(drawn.low, drawn.high) in page.sections["cards"]
+    assert f"the maximum achievable is {format_percent(topk.max_achievable)}" in page.sections[
+        "cards"
+    ].replace("\n", " ")
 
 
 def test_calibration_is_that_of_evaluate(page, expected):
@@ -184,7 +182,7 @@ def test_calibration_is_that_of_evaluate(page, expected):
     rows = page.rows("Fraud rate by score")
     for part in parts[parts["transactions"] > 0].itertuples():
         row = rows[f"{part.score_from:.1f} to {part.score_to:.1f}"]
-        assert row["payments"] == format_number(part.transactions)
+        assert row["transactions"] == format_number(part.transactions)
         assert row["fraud rate"] == format_percent(part.fraud_rate)
         assert row["mean score"] == format_decimal(part.mean_score)
 
@@ -193,11 +191,11 @@ def test_groups_are_those_of_evaluate_the_weakest_first(world, page, report):
     rows = page.rows("Recall and precision by merchant category")
     with world.get_session() as session:
         again = model_report(
-            "forest", "1.0", by=[("merchant_category",)], session=session, draws=1
+            "forest", "1.0", by=[("merchant_category",)], session=session, n_resamples=1
         ).groups["merchant category"]
     for (name,), one in again.groups:
         row = rows.get(name) or rows[f"{name} (small)"]
-        assert (row["payments"], row["frauds"]) == (
+        assert (row["transactions"], row["frauds"]) == (
             format_number(one.n),
             format_number(one.n_frauds),
         )
@@ -251,33 +249,33 @@ def test_the_period_and_the_delay_of_labels_are_told(page, frame):
     rows = transactions()
     late = (rows["label_available_at"] - rows["timestamp"]).drop_nulls()
     text = page.says("data")
-    assert f"{len(frame):,} predictions of payments from 2026-03-02 to 2026-04-10" in text
-    assert f"{frame['ground_truth'].isna().sum():,} are not" in text
+    assert f"{len(frame):,} predictions for transactions from 2026-03-02 to 2026-04-10" in text
+    assert f"{frame['ground_truth'].isna().sum():,} are not labelled" in text
     half, most = (late.quantile(share, "linear") for share in (0.5, 0.9))
-    assert f"half of them within {wording.format_duration(half)}" in text
-    assert f"nine in ten within {wording.format_duration(most)}" in text
+    assert f"half of them arrived within {wording.format_duration(half)}" in text
+    assert f"90% within {wording.format_duration(most)}" in text
 
 
 @pytest.mark.parametrize(
-    ("lowest_alarm", "highest_pass", "value", "said"),
+    ("lowest_alert", "highest_pass", "value", "said"),
     [
-        (0.6, 0.4, 0.5, "the stored predictions follow it"),
-        (0.5, 0.499, 0.5, "the stored predictions follow it"),
-        (0.2, 0.1, 0.2, "the one that the stored predictions follow"),
-        (0.7, 0.6, 0.7, "the one that the stored predictions follow"),
-        (0.2, None, 0.2, "the one that the stored predictions follow"),
-        (None, 0.3, 0.5, "the stored predictions follow it"),
-        (None, 0.9, 0.5, "hold no alarm"),
-        (0.3, 0.3, 0.5, "follow no threshold"),
-        (0.1, 0.9, 0.5, "follow no threshold"),
-        (None, None, 0.5, "the stored predictions follow it"),
+        (0.6, 0.4, 0.5, "default; the stored predictions are consistent with it"),
+        (0.5, 0.499, 0.5, "default; the stored predictions are consistent with it"),
+        (0.2, 0.1, 0.2, "inferred from the stored predictions"),
+        (0.7, 0.6, 0.7, "inferred from the stored predictions"),
+        (0.2, None, 0.2, "inferred from the stored predictions"),
+        (None, 0.3, 0.5, "default; the stored predictions are consistent with it"),
+        (None, 0.9, 0.5, "contain no alert"),
+        (0.3, 0.3, 0.5, "not consistent with any threshold"),
+        (0.1, 0.9, 0.5, "not consistent with any threshold"),
+        (None, None, 0.5, "default; the stored predictions are consistent with it"),
     ],
 )
 def test_a_threshold_is_followed_where_scores_and_decisions_agree(
-    report, lowest_alarm, highest_pass, value, said
+    report, lowest_alert, highest_pass, value, said
 ):
-    known = replace(report.facts, lowest_alarm=lowest_alarm, highest_pass=highest_pass)
-    threshold, why = followed(known)
+    known = replace(report.data, lowest_alert=lowest_alert, highest_pass=highest_pass)
+    threshold, why = infer_threshold(known)
     assert threshold.value == value
     assert said in why
 
@@ -298,29 +296,32 @@ def test_every_number_of_a_sentence_stands_in_its_section(report, page):
 def test_every_finding_shows_its_number(report, page):
     shown = page.says("summary")
     for finding in report.findings:
-        assert finding.shown.replace("\u00a0", " ") in shown
+        assert finding.text.replace("\u00a0", " ") in shown
         assert np.isfinite(finding.value)
 
 
 def test_sentences_say_what_the_counts_are(report, expected):
     first, second, *_ = report.summary_text()
     of = expected.confusion
-    assert first.startswith(f"It found {of.tp} of {expected.n_frauds} frauds (95% interval ")
-    assert second.startswith(f"Of its {expected.alerts} alerts {of.tp} were fraud")
+    assert first.startswith(f"The model detected {of.tp} of {expected.n_frauds} frauds (95% CI ")
+    assert second.startswith(f"{of.tp} of {expected.alerts} alerts were fraud (95% CI ")
 
 
 def test_a_model_that_is_better_is_called_so(report):
     (said,) = [one.sentence for one in report.findings if one.section == "comparison"]
-    assert said.endswith("it ranks better than logit 1.0.")
+    assert said.endswith("the model ranks better than logit 1.0.")
 
 
 def test_limits_name_what_flatters_and_what_is_missing(report):
     said = " ".join(report.caveats)
-    unlabelled = report.facts.predictions - report.facts.labelled
+    unlabelled = report.data.n_predictions - report.data.n_labelled
     assert f"{unlabelled:,} of 2,000 predictions" in said
-    assert "alert budget and lowest cost were chosen on the very payments" in said
+    assert (
+        "alert budget and lowest cost were chosen on the transactions that they are evaluated on"
+        in said
+    )
     assert "90 customers" in said
-    assert "stored after the label was known" in said
+    assert "stored after the label was available" in said
 
 
 def test_truth_that_has_changed_since_is_told(world):
@@ -330,9 +331,9 @@ def test_truth_that_has_changed_since_is_told(world):
         session.execute(
             text("UPDATE transactions SET is_fraud = NOT is_fraud WHERE transaction_id = 'T00001'")
         )
-        report = model_report("forest", "1.0", by=[], session=session, draws=2)
+        report = model_report("forest", "1.0", by=[], session=session, n_resamples=2)
         session.rollback()
-    assert "The ground truth of 1 prediction is not what the transaction says" in " ".join(
+    assert "The ground truth of 1 prediction differs from the current label" in " ".join(
         report.caveats
     )
 
@@ -379,7 +380,7 @@ def test_pictures_say_their_numbers(report, page, expected):
         f"Average precision {format_decimal(expected.average_precision)}",
         f"Area {format_decimal(expected.roc_auc)}",
         f"precision {format_percent(expected.precision)}, recall {format_percent(expected.recall)}",
-        f"ceiling {format_percent(report.cards.max_achievable)}",
+        f"maximum achievable {format_percent(report.cards.max_achievable)}",
         *(format_percent(one) for one in report.weeks["fraud_rate"]),
     ):
         assert told in alts
@@ -407,7 +408,7 @@ def test_in_a_notebook_it_shows_itself_in_a_frame_of_its_own(report):
 
 def test_in_a_terminal_it_says_its_summary(report):
     said = repr(report)
-    assert said.startswith("Model report: forest 1.0\n- It found ")
+    assert said.startswith("Model report: forest 1.0\n- The model detected ")
     assert len(said.splitlines()) == 1 + len(report.findings)
 
 
@@ -463,19 +464,19 @@ def test_the_page_names_its_versions(page):
 def test_a_range_of_dates_is_that_of_the_transactions(session):
     report = model_report(
         "forest", "1.0", by=[], session=session, start="2026-03-05", end=dt.date(2026, 3, 7),
-        draws=2,
+        n_resamples=2,
     )  # fmt: skip
     days = (
         transactions()["timestamp"].dt.date().is_between(dt.date(2026, 3, 5), dt.date(2026, 3, 6))
     )
-    assert report.facts.predictions == days.sum()
+    assert report.data.n_predictions == days.sum()
     assert "--start 2026-03-05 --end 2026-03-07" in report.provenance.command
-    assert "only 1 week" not in " ".join(report.caveats)
-    assert "1 week: too few to see a drift" in " ".join(report.caveats)
+    assert "2 weeks" not in " ".join(report.caveats)
+    assert "The transactions cover 1 week, too few to detect drift." in " ".join(report.caveats)
 
 
 def test_by_default_groups_are_those_of_columns_with_few_values(session):
-    report = model_report("forest", "1.0", session=session, draws=2)
+    report = model_report("forest", "1.0", session=session, n_resamples=2)
     assert list(report.groups) == ["channel", "merchant category"]
 
 
@@ -483,21 +484,27 @@ def test_what_both_models_know_is_compared_and_the_rest_told(session):
     rows = transactions().head(900)
     part = predictions(rows, "part", 3, 0.3)
     load_df(part, "model_predictions", session=session)
-    report = model_report("forest", "1.0", ("part", "1.0"), [], session=session, draws=20)
+    report = model_report(
+        "forest", "1.0", compare_with=("part", "1.0"), by=[], session=session, n_resamples=20
+    )
     assert isinstance(report.comparison, Comparison)
     known = rows["is_fraud"].count()
     assert report.bootstraps["recall"].value == report.evaluation.recall
     assert report.bootstraps["roc_auc"].value == pytest.approx(report.evaluation.roc_auc)
     assert [one.n for one in report.comparison.evaluations.values()] == [known, known]
-    assert f"compared on the {known} labelled payments that both scored" in " ".join(report.caveats)
+    assert f"compared on the {known} labelled transactions that both scored" in " ".join(
+        report.caveats
+    )
 
 
 def test_models_that_share_nothing_are_not_compared_and_the_page_says_why(session):
     rows = transactions()
     load_df(predictions(rows.head(50), "early", 3, 0.3), "model_predictions", session=session)
     load_df(predictions(rows.tail(50), "late", 3, 0.3), "model_predictions", session=session)
-    report = model_report("early", "1.0", ("late", "1.0"), [], session=session, draws=5)
-    assert "There is no comparison" in Page(report.html()).says("comparison")
+    report = model_report(
+        "early", "1.0", compare_with=("late", "1.0"), by=[], session=session, n_resamples=5
+    )
+    assert "The models cannot be compared" in Page(report.html()).says("comparison")
 
 
 @pytest.mark.parametrize(
@@ -550,7 +557,9 @@ def few(session, **columns) -> str:
         **{name: pl.Series(values, dtype=TYPES[name]) for name, values in columns.items()}
     )
     load_df(frame.drop("feature_importance"), "model_predictions", session=session)
-    report = model_report("few", "1.0", ("logit", "1.0"), session=session, draws=20)
+    report = model_report(
+        "few", "1.0", compare_with=("logit", "1.0"), session=session, n_resamples=20
+    )
     text = Page(report.html()).text
     assert not re.search(r"\b[Nn]a[Nn]\b|\binf\b|\bNaT\b|<NA>|: None\b", text + repr(report))
     return " ".join(text.replace("\u00a0", " ").split())
@@ -563,42 +572,42 @@ def test_without_a_label_the_report_says_so(session):
     said = few(session, ground_truth=[None] * 30)
     assert "None of the 30 predictions has a label yet" in said
     assert "there is no labelled transaction" in said
-    assert "There is no comparison" in said
+    assert "The models cannot be compared" in said
 
 
 def test_without_a_fraud_the_report_says_so(session):
     said = few(session, ground_truth=[False] * 30)
-    assert "no payment was fraud, so nothing could be found" in said
-    assert "Only one class is among the labelled payments" in said
+    assert "No transaction was fraud, so there was nothing to detect" in said
+    assert "All labelled transactions have the same label" in said
 
 
 def test_with_nothing_but_fraud_the_report_says_so(session):
     said = few(session, ground_truth=[True] * 30)
-    assert "Only one class is among the labelled payments" in said
+    assert "All labelled transactions have the same label" in said
     assert "every transaction was fraud" in said
 
 
 @pytest.mark.parametrize("truth", [True, False, None])
 def test_one_prediction_is_enough_for_a_report(session, truth):
-    assert "1 prediction of payments" in few(session, ground_truth=[truth])
+    assert "1 prediction for transactions" in few(session, ground_truth=[truth])
 
 
 def test_a_model_that_never_raises_an_alert_is_told_as_such(session):
     said = few(session, ground_truth=[True, False], fraud_probability=[0.1, 0.2])
-    assert "It raised no alert at its threshold" in said
+    assert "The model raised no alert at this threshold" in said
     low, high = Confusion(0, 0, 1, 1).confidence_interval(
         "recall"
     )  # all draws agree, and know no better
-    interval = f"95% interval {format_percent_interval(low, high)}, payments taken as independent"
-    assert f"It found 0 of 1 fraud ({interval})".replace("\u00a0", " ") in said
-    assert "None are stored with these predictions" in said
+    interval = f"95% CI {format_percent_interval(low, high)}, assuming independent transactions"
+    assert f"The model detected 0 of 1 fraud ({interval})".replace("\u00a0", " ") in said
+    assert "No importances are stored with these predictions" in said
 
 
 def test_predictions_that_follow_no_threshold_are_told(session):
     said = few(
         session, ground_truth=[True, False], fraud_probability=[0.1, 0.9], prediction=[True, False]
     )
-    assert "the stored predictions follow no threshold of the score" in said
+    assert "the stored predictions are not consistent with any threshold" in said
 
 
 @pytest.mark.parametrize(
@@ -606,9 +615,9 @@ def test_predictions_that_follow_no_threshold_are_told(session):
     [
         (0.1, 0.2, "better"),
         (-0.2, -0.1, "worse"),
-        (-0.1, 0.1, "no clear difference"),
+        (-0.1, 0.1, "not significant"),
         (math.nan, math.nan, "not defined"),
     ],
 )
 def test_an_interval_of_a_difference_is_read_in_words(low, high, reading):
-    assert model_tables.verdict({"difference_low": low, "difference_high": high}) == reading
+    assert read_difference({"difference_low": low, "difference_high": high}) == reading

@@ -12,7 +12,7 @@ from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics import fraud_rate
 from synfin_analytics.plots import plot_fraud_rate, plot_importances, plot_score_drift
 from synfin_analytics.plots.fraud_rate import group_names
-from synfin_analytics.reports._figures import image, picture
+from synfin_analytics.reports._figures import draw_figure, save_image
 
 
 @pytest.fixture(autouse=True)
@@ -100,13 +100,13 @@ def rates() -> pl.DataFrame:
 
 @pytest.mark.parametrize("kind", ["png", "svg"])
 def test_names_are_no_formulas(rates, kind):
-    assert len(image(plot_fraud_rate(rates), kind)) > 1000
+    assert len(save_image(plot_fraud_rate(rates), kind)) > 1000
 
 
 def test_texts_within_a_page_are_what_they_say_in_any_script():
     frame = pl.DataFrame({"name": ODD, "amount": 1.0, "is_fraud": [True, False] * 2 + [True]})
     result = fraud_rate(frame, by="name")
-    drawn = picture(lambda: plot_fraud_rate(result), name="x", alt='"<&')
+    drawn = draw_figure(lambda: plot_fraud_rate(result), name="x", alt='"<&')
     for name in ODD:
         assert name.replace("<b>", "&lt;b&gt;") in drawn.svg
     assert 'aria-label="&#34;&lt;&amp;"' in drawn.svg

@@ -63,11 +63,13 @@ def test_all_transactions_are_counted(report, frame):
     assert len(frame) == report.statistics["total_count"] == ROWS
     assert report.overall.iloc[0]["fraud_rate"] == row["fraud_rate"]
     first, second, third, *_ = report.summary_text()
-    assert first.startswith(f"{ROWS:,} transactions from 2026-03-02 to 2026-04-10, worth ")
-    of = f"{row['frauds']} of the {row['labelled']:,} that are labelled were fraud"
+    assert first.startswith(
+        f"{ROWS:,} transactions from 2026-03-02 to 2026-04-10, with a total value of "
+    )
+    of = f"{row['frauds']} of {row['labelled']:,} labelled transactions were fraud"
     ends = format_percent_interval(row["fraud_rate_low"], row["fraud_rate_high"])
-    assert second == f"{of}: {format_percent(row['fraud_rate'])} (95% interval {ends})."
-    assert f"{format_number(row['fraud_bps'], 1)} in 10,000" in third
+    assert second == f"{of}: {format_percent(row['fraud_rate'])} (95% CI {ends})."
+    assert f"{format_number(row['fraud_bps'], 1)} basis points (per 10,000)" in third
 
 
 def test_rates_by_group_are_those_of_fraud_rate(page):
@@ -78,10 +80,10 @@ def test_rates_by_group_are_those_of_fraud_rate(page):
         assert row["labelled"] == format_number(one["labelled"])
         assert row["frauds"] == format_number(one["frauds"])
         assert row["fraud rate"] == format_percent(one["fraud_rate"])
-        rough = "" if one["reliable"] else ", rough"
+        unreliable = "" if one["reliable"] else ", unreliable"
         assert (
-            row["interval"]
-            == format_percent_interval(one["fraud_rate_low"], one["fraud_rate_high"]) + rough
+            row["CI"]
+            == format_percent_interval(one["fraud_rate_low"], one["fraud_rate_high"]) + unreliable
         )
         assert row["basis points"] == format_number(one["fraud_bps"], 1)
 
@@ -110,7 +112,7 @@ def test_frauds_are_told_by_type(page):
     assert len(rows) == len(counted) == 2
     for name, count, amount in counted.iter_rows():
         row = rows[name.replace("_", " ")]
-        assert (row["frauds"], row["fraud value"]) == (format_number(count), format_amount(amount))
+        assert (row["frauds"], row["fraud amount"]) == (format_number(count), format_amount(amount))
         assert row["share of all losses"] == format_percent(amount / frauds["amount"].sum())
 
 
@@ -119,7 +121,7 @@ def test_the_largest_losses_of_merchants_are_listed(page):
     losses = frauds.group_by("merchant_id").agg(pl.col("amount").sum()).sort("amount")[::-1]
     rows = page.rows("Merchants with the largest losses")
     names = [f"{NASTY if one == 'M03' else 'Shop'} ({one})" for one in losses["merchant_id"][:10]]
-    assert list(rows) == [*names, "these together"]
+    assert list(rows) == [*names, "total of these"]
     assert rows[names[0]]["losses"] == format_amount(losses["amount"][0])
 
 
@@ -130,7 +132,7 @@ def test_how_much_is_labelled_is_told_by_week(page):
     rows = page.rows("Labels by week of the transaction")
     for start, count, known in weeks.iter_rows():
         row = rows[f"{start:%Y-%m-%d}"]
-        assert row["not labelled"] == format_number(count - known)
+        assert row["unlabelled"] == format_number(count - known)
         assert row["share labelled"] == format_percent(known / count)
 
 
@@ -146,13 +148,15 @@ def test_every_number_of_a_sentence_stands_in_its_section(report, page):
 
 def test_what_is_missing_is_said(report):
     unlabelled = transactions()["is_fraud"].null_count()
-    assert f"{unlabelled:,} transactions of {ROWS:,} have no label" in " ".join(report.caveats)
+    assert f"{unlabelled:,} of {ROWS:,} transactions have no label" in " ".join(report.caveats)
 
 
 def test_what_is_not_labelled_has_no_rate(session):
     session.connection().exec_driver_sql("UPDATE transactions SET is_fraud = NULL")
     report = fraud_report(session=session)
-    assert report.summary_text()[1] == "None of them is labelled: their fraud rate is not known."
+    assert (
+        report.summary_text()[1] == "No transaction is labelled yet, so the fraud rate is unknown."
+    )
     text = Page(report.html()).text
     assert "not defined" in text
     assert not re.search(r"\b[Nn]a[Nn]\b|\bNaT\b|<NA>", text)
@@ -186,7 +190,7 @@ def test_what_comes_from_the_database_or_the_caller_is_text_and_never_markup(rep
     assert "<script" not in report.html()
     assert f"A note on {NASTY}." in page.says("summary")
     assert any("<script>" in text for text in page.picture_texts)
-    assert report.title == f"Fraud at a glance: {NASTY}"
+    assert report.title == f"Fraud report: {NASTY}"
 
 
 def test_every_picture_says_its_numbers(page):
@@ -194,9 +198,9 @@ def test_every_picture_says_its_numbers(page):
     (alt,) = [alt for alt in page.alts if alt.startswith("Fraud rate by channel")]
     for one in rates.iter_rows(named=True):
         told = f"{one['channel']} {format_percent(one['fraud_rate'])}"
-        rough = "" if one["reliable"] else ", rough"
+        unreliable = "" if one["reliable"] else ", unreliable"
         ends = format_percent_interval(one["fraud_rate_low"], one["fraud_rate_high"])
-        assert f"{told} ({ends}{rough})" in alt
+        assert f"{told} ({ends}{unreliable})" in alt
 
 
 def test_a_model_is_told_of_beside(report):
@@ -226,7 +230,7 @@ def test_it_shows_itself(report, tmp_path):
 
 def test_a_range_of_dates_and_groups_can_be_chosen(session):
     report = fraud_report(
-        "2026-03-05", dt.date(2026, 3, 7), ["channel", ("channel", "merchant_category")],
+        "2026-03-05", dt.date(2026, 3, 7), by=["channel", ("channel", "merchant_category")],
         session=session, merchants=2, every="1h",
     )  # fmt: skip
     days = (
@@ -250,7 +254,7 @@ def test_a_range_of_dates_and_groups_can_be_chosen(session):
     ],
 )
 def test_the_period_is_named(session, start, end, source):
-    report = fraud_report(start, end, [], session=session)
+    report = fraud_report(start, end, by=[], session=session)
     moments = transactions()["timestamp"]
     expected = moments.filter(
         (moments >= dt.datetime(2026, 3, 5, tzinfo=dt.UTC)) if start else moments.is_not_null()
@@ -275,7 +279,7 @@ def test_periods_suit_the_range(session, days, every):
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
-        ({"start": "2031-01-01"}, ArgumentError, "no transaction to report on in this range"),
+        ({"start": "2031-01-01"}, ArgumentError, "no transactions to report on in this period"),
         ({"by": ["ip_address"]}, ArgumentError, "single card holders"),
         ({"by": ["chanel"]}, NotFoundError, "channel"),
         ({"start": "2026-03-05", "end": "2026-03-05"}, ArgumentError, "`end` must be later than"),

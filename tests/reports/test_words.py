@@ -18,7 +18,7 @@ from sqlalchemy import text
 from synfin_analytics._core.formatting import format_amount, format_percent
 from synfin_analytics.io.load import load_df
 from synfin_analytics.metrics import evaluate, fraud_rate
-from synfin_analytics.reports import _model_narrative as model_words
+from synfin_analytics.reports import _model_text as model_text
 from synfin_analytics.reports import fraud_report, model_report
 
 #: A count of frauds, and of all payments, by group; rates are often equal.
@@ -45,7 +45,7 @@ def fraud(world):
 @pytest.fixture(scope="module")
 def model(world):
     with world.get_session() as session:
-        return model_report("forest", "1.0", by=["channel"], session=session, draws=20)
+        return model_report("forest", "1.0", by=["channel"], session=session, n_resamples=20)
 
 
 def payments(counts: list[tuple[int, int]]) -> pl.DataFrame:
@@ -82,7 +82,7 @@ def check(sentence: str, rates: dict[str, tuple[int, int]], choose, *, of: int =
     assert named <= first
     assert len(named) == min(len(first), 3)
     assert ("more group" in said) == (len(first) > 3)
-    assert ("alike" in said) == (len(first) > 1)
+    assert ("(tied)" in said) == (len(first) > 1)
     for name in named:
         assert f"{rates[name][0]:,} of {rates[name][1]:,}" in said
     assert bool(caveat) == all(rates[name][of] < 10 for name in first)
@@ -130,13 +130,13 @@ def test_the_model_is_said_to_find_least_where_it_does(model, counts):
     )
     recalls = {f"g{place}": each for place, each in enumerate(counts) if each[1]}
     report = replace(model, evaluation=grouped.overall, groups={"channel": grouped})
-    sentences = of_section(model_words.findings(report), "groups")
+    sentences = of_section(model_text.findings(report), "groups")
     assert len(sentences) == (len(recalls) > 1)
     for sentence in sentences:
         check(sentence, recalls, min, of=1)
-        (weakest,) = model_words.weakest(report).values()
-        check(weakest.partition(" Between groups")[0], recalls, min, of=1)
-        if "finds least" in sentence:  # what is least is less than all
+        (weakest,) = model_text.describe_recall_by_group(report).values()
+        check(weakest.partition(" Among groups with at least 10 frauds and")[0], recalls, min, of=1)
+        if "is lowest" in sentence:  # what is least is less than all
             least = re.search(r"(\d+) of (\d+)", sentence)
             assert Fraction(*map(int, least.groups())) < Fraction(
                 sum(part for part, _ in counts), sum(whole for _, whole in counts)
@@ -148,17 +148,17 @@ def test_the_model_is_said_to_find_least_where_it_does(model, counts):
 def test_the_lowest_and_the_highest_week_of_a_model_are_those_of_all(model, counts):
     found = fraud_rate(payments(counts), every="1w", amount=None).to_pandas()
     weeks = found.assign(scored=1, mean_score=[0.1 * place for place in range(len(found))])
-    sentences = of_section(model_words.findings(replace(model, weeks=weeks)), "drift")
+    sentences = of_section(model_text.findings(replace(model, weeks=weeks)), "stability")
     rates = [Fraction(*each) for each in counts if each[1]]
     assert len(sentences) == (len(rates) > 1)
     for sentence in sentences:
-        ends = re.findall(r"rate ran from (.*?\)) to (.*?\))", sentence)
+        ends = re.findall(r"rate ranged from (.*?\)) to (.*?\))", sentence)
         assert bool(ends) == (min(rates) != max(rates))
         for rate, said in zip((min(rates), max(rates)), ends[0], strict=True) if ends else ():
             assert said.startswith(format_percent(float(rate)))
             others = rates.count(rate) - 1
             assert ("other week" in said) == (others > 0)
-        assert f"mean score ran from 0.0000 to {0.1 * (len(found) - 1):.4f}" in sentence
+        assert f"mean score ranged from 0.0000 to {0.1 * (len(found) - 1):.4f}" in sentence
 
 
 # -- Types, merchants, amounts --------------------------------------------------------------------
@@ -176,9 +176,9 @@ def test_types_with_as_many_frauds_are_called_alike(session):
     )
     (said,) = of_section(fraud_report(session=session).findings, "types")
     assert said == (
-        "The most frequent known types of fraud are phishing and stolen card alike, each with 4 of "
-        "90; 81 have no known type; the largest losses are those of phishing and stolen card, each "
-        "with 40 EUR."
+        "The most frequent known fraud types are phishing and stolen card (tied), with 4 of 90 "
+        "frauds each; 81 have no known type; the largest losses are from phishing and stolen card, "
+        "40 EUR each."
     )
 
 
@@ -191,7 +191,7 @@ def test_a_declined_payment_is_no_loss(session):
     lost = frauds.filter(pl.col("merchant_id") != "M01")["amount"].sum()
     sentence = report.summary_text()[2]
     assert sentence.endswith(
-        f"{count} frauds were declined or failed, and {format_amount(lost, 'EUR')} was lost."
+        f"{count} frauds were declined or failed, so the losses are {format_amount(lost, 'EUR')}."
     )
     assert "M01" in before.merchants["merchant_id"].tolist()
     assert "M01" not in report.merchants["merchant_id"].tolist()
@@ -207,35 +207,35 @@ def test_amounts_of_several_currencies_are_not_added_up(session):
     euros = rows["amount"].sum() - japanese
     first, _, third, *_ = report.summary_text()
     assert first.endswith(
-        f"worth {format_amount(euros, 'EUR')} and {format_amount(japanese, 'JPY')}."
+        f"with a total value of {format_amount(euros, 'EUR')} and {format_amount(japanese, 'JPY')}."
     )
     assert "EUR and" in third
     page = Page(report.html())
-    assert "Amounts are in EUR and JPY: they are not added up" in page.says("limits")
-    assert "The 10 merchants with the most frauds have" in page.says("summary")
-    assert "fraud value" not in page.tables["Fraud rate by channel"][0]
+    assert "Amounts are in EUR and JPY and are not added" in page.says("limitations")
+    assert "The 10 merchants with the most frauds account for" in page.says("summary")
+    assert "fraud amount" not in page.tables["Fraud rate by channel"][0]
     assert list(page.rows("Amounts by currency")) == ["EUR", "JPY"]
 
 
 def test_an_unknown_currency_beside_another_is_not_added_up(session):
     session.execute(text("UPDATE transactions SET currency = NULL WHERE merchant_id < 'M04'"))
     first = fraud_report(session=session).summary_text()[0]
-    assert re.search(r"worth [\d,]+ EUR and [\d,]+ of an unknown currency\.", first)
+    assert re.search(r"value of [\d,]+ EUR and [\d,]+ in an unknown currency\.", first)
 
 
 def test_a_model_of_several_currencies_has_no_costs(session):
     session.execute(text("UPDATE transactions SET currency = 'JPY' WHERE merchant_id < 'M04'"))
-    report = model_report("forest", "1.0", by=[], session=session, draws=2)
+    report = model_report("forest", "1.0", by=[], session=session, n_resamples=2)
     assert report.thresholds["cost"].isna().all()
     said = Page(report.html()).text
-    assert "Amounts are in EUR and JPY: they cannot be added up" in said
+    assert "Amounts are in EUR and JPY and cannot be added" in said
     assert "per alert" not in " ".join(report.summary_text())
 
 
 def test_merchants_that_have_all_losses_are_said_to(session):
     session.execute(text("UPDATE transactions SET is_fraud = FALSE WHERE merchant_id > 'M02'"))
     report = fraud_report(session=session)
-    assert "All losses are at 3 merchants." in report.summary_text()
+    assert "All losses occurred at 3 merchants." in report.summary_text()
 
 
 # -- Models ---------------------------------------------------------------------------------------
@@ -244,23 +244,23 @@ def test_merchants_that_have_all_losses_are_said_to(session):
 @pytest.mark.parametrize("recovered", [1.0, 0.5])
 def test_costs_name_what_they_hold(session, recovered):
     report = model_report(
-        "forest", "1.0", by=[], session=session, draws=2, recovery_rate=recovered
+        "forest", "1.0", by=[], session=session, n_resamples=2, recovery_rate=recovered
     )  # fmt: skip
     (said,) = [sentence for sentence in report.summary_text() if "per alert" in sentence]
     amounts = [float(one.replace(",", "")) for one in re.findall(r"([\d,.]+) EUR", said)]
     each, cost, *parts, without = amounts
     assert each == 5
     assert cost == pytest.approx(sum(parts), abs=2)  # each is rounded
-    assert ("caught but not recovered" in said) == (recovered < 1)
+    assert ("detected fraud that was not recovered" in said) == (recovered < 1)
     assert without == round(report.thresholds["cost"][0] + report.thresholds["saved"][0])
 
 
 def test_declined_fraud_within_costs_is_named(session):
     declined = "UPDATE transactions SET status = 'failed' WHERE is_fraud AND merchant_id = 'M01'"
     count = session.execute(text(declined)).rowcount
-    report = model_report("forest", "1.0", by=[], session=session, draws=2)
+    report = model_report("forest", "1.0", by=[], session=session, n_resamples=2)
     (said,) = [sentence for sentence in report.caveats if "declined or failed" in sentence]
-    assert said.startswith(f"{count} frauds, worth ")
+    assert said.startswith(f"{count} frauds worth ")
 
 
 def few(session, fraud: list[bool], customers: list[str]):
@@ -276,17 +276,17 @@ def few(session, fraud: list[bool], customers: list[str]):
         fraud_probability=pl.Series([0.1 + 0.003 * (one % 7) for one in range(len(fraud))]),
     )  # fmt: skip
     load_df(predictions, "model_predictions", session=session)
-    return model_report("few", "1", by=[], session=session, draws=50)
+    return model_report("few", "1", by=[], session=session, n_resamples=50)
 
 
 def test_frauds_of_one_customer_give_no_interval_and_the_reason(session):
     customers = ["C1"] * 3 + [f"C{one}" for one in range(10, 57)]
     report = few(session, [True] * 3 + [False] * 47, customers)
-    (said,) = [sentence for sentence in report.summary_text() if "average precision" in sentence]
-    assert "(no interval: the frauds are of 1 customer)" in said
+    (said,) = [sentence for sentence in report.summary_text() if "Average precision" in sentence]
+    assert "(no CI, as the frauds belong to 1 customer)" in said
     limits = " ".join(report.caveats)
-    assert "The frauds are of 1 customer: with so few, intervals" in limits
-    assert "The labelled payments are of 48 customers" in limits
+    assert "The frauds belong to 1 customer: with so few, intervals" in limits
+    assert "The labelled transactions belong to 48 customers" in limits
 
 
 def test_the_interval_of_cards_says_that_it_covers_the_same_days(session):
@@ -297,4 +297,4 @@ def test_the_interval_of_cards_says_that_it_covers_the_same_days(session):
 
 def test_without_a_compromised_card_there_is_no_interval_and_the_reason(session):
     report = few(session, [False] * 50, [f"C{one}" for one in range(50)])
-    assert "(no interval: no card was compromised)" in " ".join(report.summary_text())
+    assert "(no CI, as no card was compromised)" in " ".join(report.summary_text())

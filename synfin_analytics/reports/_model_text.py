@@ -1,0 +1,507 @@
+"""The sentences of a model report: findings, data and caveats; each follows from its numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from synfin_analytics._core.formatting import (
+    format_amount,
+    format_confidence_level,
+    format_date,
+    format_decimal,
+    format_number,
+    format_percent,
+    format_percent_interval,
+    format_threshold,
+    join_words,
+    pluralize,
+)
+from synfin_analytics._core.metric_format import (
+    SHARES,
+    format_difference,
+    format_difference_interval,
+    format_interval,
+)
+from synfin_analytics.metrics.comparison import Comparison
+from synfin_analytics.metrics.evaluation import format_group_key
+from synfin_analytics.reports._extremes import (
+    MIN_FRAUDS,
+    Extreme,
+    Group,
+    describe_groups,
+    describe_uncertainty,
+    find_highest,
+    find_lowest,
+)
+from synfin_analytics.reports._page import Finding, iterate_rows
+from synfin_analytics.reports._queries import currency_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from synfin_analytics.metrics.bootstrap import Bootstrap
+    from synfin_analytics.metrics.evaluation import GroupedEvaluation
+    from synfin_analytics.reports._model_results import ModelResults
+
+#: Below these numbers, the report warns.
+_FEW_FRAUDS, _FEW_CLUSTERS, _FEW_FRAUD_CLUSTERS, _FEW_WEEKS = 100, 250, 10, 4
+#: What one value of a column is, where its name does not say so.
+_CLUSTER_NOUNS = {"customer_id": "customer", "card_id": "card", "merchant_id": "merchant",
+                  "timestamp": "day"}  # fmt: skip
+
+
+# -- Findings -------------------------------------------------------------------------------------
+
+
+def findings(results: ModelResults) -> Iterator[Finding]:
+    """Yield the sentences of the summary, each with the number that supports it."""
+    if not results.evaluation.n:
+        predictions = pluralize(results.data.n_predictions, "prediction")
+        sentence = f"None of the {predictions} has a label yet, so the model cannot be evaluated."
+        if results.data.n_predictions == 1:
+            sentence = "The only prediction has no label yet, so the model cannot be evaluated."
+        yield Finding("labelled transactions", 0.0, "0", sentence, "data")
+    else:
+        yield _recall(results)
+        yield _precision(results)
+        yield _average_precision(results)
+        if isinstance(results.comparison, Comparison):
+            yield _comparison(results, results.comparison)
+        if not results.several_currencies:
+            yield _costs(results)
+        yield _calibration(results)
+        yield _cards(results)
+        yield from _groups(results)
+    yield from _stability(results)
+
+
+def _recall(results: ModelResults) -> Finding:
+    confusion = results.evaluation.confusion
+    frauds = confusion.tp + confusion.fn
+    sentence = "No transaction was fraud, so there was nothing to detect."
+    if frauds:
+        detected = f"{confusion.tp:,} of {pluralize(frauds, 'fraud')}"
+        sentence = f"The model detected {detected} ({_describe_interval(results, 'recall')})."
+    value = confusion.recall
+    return Finding("recall", value, format_percent(value), sentence, "performance")
+
+
+def _precision(results: ModelResults) -> Finding:
+    confusion = results.evaluation.confusion
+    alerts = confusion.tp + confusion.fp
+    sentence = "The model raised no alert at this threshold, so its precision is not defined."
+    if alerts:
+        sentence = (
+            f"{confusion.tp:,} of {pluralize(alerts, 'alert')} {_was(confusion.tp)} fraud "
+            f"({_describe_interval(results, 'precision')}); the expected precision of random "
+            f"alerts is {format_percent(confusion.prevalence)}."
+        )
+    value = confusion.precision
+    return Finding("precision", value, format_percent(value), sentence, "performance")
+
+
+def _average_precision(results: ModelResults) -> Finding:
+    value = results.evaluation.average_precision
+    sentence = "No transaction was fraud, so average precision is not defined."
+    if not np.isnan(value):
+        baseline = results.evaluation.baseline("average_precision")
+        sentence = (
+            f"Average precision over all thresholds is {format_decimal(value)} "
+            f"({_describe_interval(results, 'average_precision')}); the baseline without a model "
+            f"is {format_decimal(baseline)}."
+        )
+    return Finding("average precision", value, format_decimal(value), sentence, "performance")
+
+
+def _comparison(results: ModelResults, comparison: Comparison) -> Finding:
+    reference, model = comparison.evaluations
+    rows = comparison.to_frame().set_index(["metric", "model"])
+    row: Any = rows.loc[("average_precision", model)]
+    value = float(row["difference"])
+    text = format_difference("average_precision", value)
+    if np.isnan(value):
+        sentence = f"The comparison with {reference} is not defined, as average precision is not."
+    else:
+        interval = format_difference_interval(
+            "average_precision", float(row["difference_low"]), float(row["difference_high"])
+        )
+        conclusion = {
+            "better": f"the model ranks better than {reference}",
+            "worse": f"the model ranks worse than {reference}",
+            "not significant": f"the difference from {reference} is not significant on these "
+            "transactions",
+            "not defined": "its significance cannot be determined",
+        }[read_difference(row)]
+        sentence = (
+            f"Average precision differs from that of {reference} by {text} "
+            f"({confidence_interval_name(results)} {interval}): {conclusion}."
+        )
+    return Finding(f"difference from {reference}", value, text, sentence, "comparison")
+
+
+def read_difference(row: Any) -> str:
+    """Return what the interval of a difference says about the model."""
+    low, high = float(row["difference_low"]), float(row["difference_high"])
+    if np.isnan(low) or np.isnan(high):
+        return "not defined"
+    return "better" if low > 0 else "worse" if high < 0 else "not significant"
+
+
+def _costs(results: ModelResults) -> Finding:
+    row, currency = results.thresholds.iloc[0], results.data.currency
+
+    def amount(name: str) -> str:
+        return format_amount(float(row[name]), currency)
+
+    parts = [
+        f"{amount('alert_cost')} for {pluralize(int(row['alerts']), 'alert')}",
+        f"{amount('missed_amount')} of missed fraud",
+    ]
+    if results.settings.recovery_rate < 1:
+        parts.append(f"{amount('unrecovered_amount')} of detected fraud that was not recovered")
+    per_alert = f"{format_number(results.settings.cost_per_alert, 2)} {currency}".rstrip()
+    sentence = (
+        f"At {per_alert} per alert, the threshold in use costs {amount('cost')}: "
+        f"{join_words(parts)}; raising no alerts would cost {cost_without_alerts(results)}."
+    )
+    return Finding("saved", float(row["saved"]), amount("saved"), sentence, "thresholds")
+
+
+def cost_without_alerts(results: ModelResults) -> str:
+    """Return the cost of the fraud if no alert is raised; "" where it is not known."""
+    if results.several_currencies or not results.evaluation.n:
+        return ""
+    row = results.thresholds.iloc[0]
+    return format_amount(float(row["cost"] + row["saved"]), results.data.currency)
+
+
+def _calibration(results: ModelResults) -> Finding:
+    expected, frauds = results.expected_frauds, results.evaluation.n_frauds
+    text = format_number(expected, 1)
+    sentence = f"The scores sum to {text} expected frauds; {frauds:,} occurred."
+    return Finding("expected frauds", expected, text, sentence, "calibration")
+
+
+def _cards(results: ModelResults) -> Finding:
+    cards = results.cards
+    sentence = (
+        f"On average, {format_percent(cards.value)} of the {cards.k:,} highest-scoring cards of a "
+        f"day were compromised ({describe_cards_interval(results)}); the maximum achievable is "
+        f"{format_percent(cards.max_achievable)}."
+    )
+    name = f"card precision@{cards.k}"
+    return Finding(name, cards.value, format_percent(cards.value), sentence, "cards")
+
+
+def _groups(results: ModelResults) -> Iterator[Finding]:
+    for columns, grouped in results.groups.items():
+        lowest = find_lowest(recalls(grouped))
+        if lowest is None:
+            continue
+        recall = float(lowest.groups[0].rate)
+        name, end = f"recall, {lowest.groups[0].name}", "."
+        if lowest.all_equal:
+            name = f"recall, any {columns}"
+        else:
+            end = f", compared with {format_percent(results.evaluation.recall)} overall."
+        sentence = f"{_describe_lowest(columns, lowest, results)}{end}"
+        sentence += describe_uncertainty(lowest, "recall is lowest for")
+        yield Finding(name, recall, format_percent(recall), sentence, "groups")
+
+
+def _stability(results: ModelResults) -> Iterator[Finding]:
+    weeks = [
+        Group(f"from {format_date(week.timestamp)}", int(week.frauds), int(week.labelled),
+              week.fraud_rate_low, week.fraud_rate_high, int(week.frauds), bool(week.reliable))
+        for week in iterate_rows(results.weeks)
+    ]  # fmt: skip
+    lowest, highest = find_lowest(weeks), find_highest(weeks)
+    if lowest is None or highest is None:
+        return
+    value = float(highest.groups[0].rate)
+    if highest.all_equal:
+        sentence = f"The fraud rate was the same in all {pluralize(highest.n_groups, 'week')}"
+    else:
+        sentence = (
+            f"The weekly fraud rate ranged from {_describe_week(lowest)} to "
+            f"{_describe_week(highest)}"
+        )
+    if any(extreme.groups[0].small for extreme in (lowest, highest)):
+        sentence += f", with fewer than {MIN_FRAUDS} frauds in a week"
+    scores = results.weeks.loc[results.weeks["scored"] > 0, "mean_score"]
+    sentence += (
+        f"; the weekly mean score ranged from {format_decimal(scores.min(), 4)} to "
+        f"{format_decimal(scores.max(), 4)}."
+    )
+    yield Finding("highest weekly fraud rate", value, format_percent(value), sentence, "stability")
+
+
+def _describe_week(extreme: Extreme) -> str:
+    first, *others = extreme.groups
+    tied = f" and {pluralize(len(others), 'other week')}, tied" if others else ""
+    return (
+        f"{format_percent(float(first.rate))} ({first.count:,} of {first.total:,} in the week "
+        f"{first.name}{tied})"
+    )
+
+
+# -- Intervals and groups -------------------------------------------------------------------------
+
+
+def confidence_interval_name(results: ModelResults) -> str:
+    """Return the name of the report's confidence intervals, as ``"95% CI"``."""
+    return f"{format_confidence_level(results.evaluation.confidence_level)} CI"
+
+
+def cluster_noun(results: ModelResults) -> str:
+    """Return what the bootstrap resamples, in the singular."""
+    column = results.settings.cluster
+    return _CLUSTER_NOUNS.get(column, column.replace("_", " "))
+
+
+def _describe_interval(results: ModelResults, metric: str) -> str:
+    """Return the bootstrap interval of a metric, or why there is none.
+
+    A share has an interval without a bootstrap, too.
+    """
+    bootstrap, noun = results.bootstraps[metric], cluster_noun(results)
+    name = confidence_interval_name(results)
+    if np.isnan(bootstrap.low) and metric in SHARES:
+        low, high = results.evaluation.confidence_interval(metric)
+        return f"{name} {format_interval(metric, low, high)}, assuming independent transactions"
+    if metric not in SHARES and results.data.n_fraud_clusters < 2:
+        clusters = pluralize(results.data.n_fraud_clusters, noun)
+        return f"no CI, as the frauds belong to {clusters}"
+    if np.isnan(bootstrap.low):
+        return _explain_no_interval(bootstrap, noun)
+    unreliable = "" if bootstrap.reliable else ", unreliable"
+    return f"{name} {format_interval(metric, bootstrap.low, bootstrap.high)}{unreliable}"
+
+
+def _explain_no_interval(bootstrap: Bootstrap, noun: str) -> str:
+    if bootstrap.n_informative < 2:
+        return f"no CI, as fewer than 2 {noun}s {bootstrap.condition}"
+    if not len(bootstrap.values):
+        return "no CI, as the metric is not defined in any resample"
+    return "no CI, as the metric is the same in all resamples"
+
+
+def describe_cards_interval(results: ModelResults) -> str:
+    """Return the interval of card precision@k, or why there is none."""
+    bootstrap = results.cards_interval
+    if not results.cards.daily["compromised"].sum():
+        return "no CI, as no card was compromised"
+    if np.isnan(bootstrap.low):
+        return _explain_no_interval(bootstrap, "card")
+    interval = format_percent_interval(bootstrap.low, bootstrap.high)
+    unreliable = "" if bootstrap.reliable else ", unreliable"
+    return f"{confidence_interval_name(results)} {interval}{unreliable}"
+
+
+def recalls(grouped: GroupedEvaluation) -> list[Group]:
+    """Return the recall of each group."""
+    return [
+        Group(
+            format_group_key(key), evaluation.confusion.tp, evaluation.n_frauds,
+            *evaluation.confidence_interval("recall"), evaluation.n_frauds,
+        )
+        for key, evaluation in grouped.groups
+    ]  # fmt: skip
+
+
+def describe_recall_by_group(results: ModelResults) -> dict[str, str]:
+    """For each grouping, describe the lowest recall, and how much recall differs."""
+    sentences = {}
+    for columns, grouped in results.groups.items():
+        groups = recalls(grouped)
+        lowest = find_lowest(groups)
+        if lowest is None:
+            sentences[columns] = "Fewer than two groups have fraud, so recall cannot be compared."
+            continue
+        sentence = f"{_describe_lowest(columns, lowest, results)}."
+        sentence += describe_uncertainty(lowest, "recall is lowest for")
+        difference, low, high = grouped.difference("recall")
+        if not np.isnan(low):
+            interval = f"{format_number(100 * low, 1)} to {format_number(100 * high, 1)}"
+            sentence += (
+                f" Among groups with at least {MIN_FRAUDS} frauds and {MIN_FRAUDS} genuine "
+                f"transactions, recall differs by up to {format_number(100 * difference, 1)} "
+                f"percentage points ({confidence_interval_name(results)} {interval}, not adjusted "
+                "for selecting these two groups)."
+            )
+        n_without = sum(not group.total for group in groups)
+        if n_without:
+            sentence += f" {pluralize(n_without, 'group')} {_has(n_without)} no fraud."
+        sentences[columns] = sentence
+    return sentences
+
+
+def _describe_lowest(columns: str, lowest: Extreme, results: ModelResults) -> str:
+    if lowest.all_equal:
+        groups = pluralize(lowest.n_groups, "group")
+        return (
+            f"By {columns}, recall is {format_percent(results.evaluation.recall)} in all {groups}"
+        )
+    return f"By {columns}, recall is lowest for {describe_groups(lowest.groups, ' frauds')}"
+
+
+# -- Data -----------------------------------------------------------------------------------------
+
+
+def describe_data(results: ModelResults, notes: tuple[str, ...]) -> list[str]:
+    """Return sentences about what the report is computed from."""
+    data = results.data
+    n_unlabelled = data.n_predictions - data.n_labelled
+    return [
+        f"{pluralize(data.n_predictions, 'prediction')} for transactions from "
+        f"{format_date(data.first)} to {format_date(data.last)}, of "
+        f"{pluralize(data.n_customers, 'customer')} at "
+        f"{pluralize(data.n_merchants, 'merchant')}.",
+        f"{data.n_labelled:,} {_is(data.n_labelled)} labelled, {data.n_frauds:,} of them as fraud. "
+        f"{n_unlabelled:,} {_is(n_unlabelled)} not labelled and excluded from all metrics.",
+        data.delays.describe(data.n_labelled),
+        f"The predictions were stored between {data.first_stored:%Y-%m-%d %H:%M} and "
+        f"{data.last_stored:%Y-%m-%d %H:%M} UTC.",
+        *notes,
+    ]
+
+
+# -- Caveats --------------------------------------------------------------------------------------
+
+
+def caveats(results: ModelResults) -> Iterator[str]:
+    """Yield what the numbers cannot show."""
+    yield from _label_caveats(results)
+    yield from _sample_caveats(results)
+    yield from _threshold_caveats(results)
+    yield from _comparison_caveats(results)
+    yield from _amount_caveats(results)
+    if results.groups:
+        yield (
+            "Intervals of groups assume independent transactions, and are too narrow where "
+            "transactions of a customer are correlated. The weakest of many groups is in part a "
+            "chance finding."
+        )
+    yield (
+        "Declined transactions have no outcome, and losses prevented by an alert are not observed: "
+        "the report covers only transactions that were let through or labelled."
+    )
+
+
+def _label_caveats(results: ModelResults) -> Iterator[str]:
+    data = results.data
+    n_unlabelled = data.n_predictions - data.n_labelled
+    if n_unlabelled:
+        yield (
+            f"{n_unlabelled:,} of {pluralize(data.n_predictions, 'prediction')} "
+            f"({format_percent(n_unlabelled / data.n_predictions)}) {_has(n_unlabelled)} no label. "
+            "If fraud is labelled sooner or later than genuine transactions, all rates in this "
+            "report are biased."
+        )
+    if data.n_stored_after_label:
+        yield (
+            f"{data.n_stored_after_label:,} of {pluralize(data.n_labelled, 'labelled prediction')} "
+            f"{_was(data.n_stored_after_label)} stored after the label was available, so the "
+            "database cannot prove that the model had not seen it."
+        )
+    if data.n_truth_outdated:
+        yield (
+            f"The ground truth of {pluralize(data.n_truth_outdated, 'prediction')} differs from "
+            "the current label of the transaction; update the ground truth."
+        )
+
+
+def _sample_caveats(results: ModelResults) -> Iterator[str]:
+    data, evaluation, settings = results.data, results.evaluation, results.settings
+    if evaluation.n and evaluation.n_frauds in (0, evaluation.n):
+        yield (
+            "All labelled transactions have the same label, so metrics that compare fraud with "
+            "genuine transactions are not defined."
+        )
+    elif 0 < evaluation.n_frauds < _FEW_FRAUDS:
+        yield (
+            f"The data contain {pluralize(evaluation.n_frauds, 'fraud')}: each one that is "
+            f"detected or missed changes recall by "
+            f"{format_number(100 / evaluation.n_frauds, 1)} percentage points."
+        )
+    noun = cluster_noun(results)
+    if evaluation.n and data.n_clusters < _FEW_CLUSTERS:
+        yield (
+            f"The labelled transactions belong to {pluralize(data.n_clusters, noun)}: with so few, "
+            f"bootstrap intervals over {noun}s are somewhat too narrow."
+        )
+    if 0 < data.n_fraud_clusters < _FEW_FRAUD_CLUSTERS:
+        yield (
+            f"The frauds belong to {pluralize(data.n_fraud_clusters, noun)}: with so few, "
+            "intervals of metrics that depend on fraud, such as recall, are unreliable."
+        )
+    n_days = len(results.cards.daily)
+    if n_days:
+        yield (
+            f"The interval of card precision@{results.cards.k} comes from resampling cards: it "
+            f"covers other cards on the same {pluralize(n_days, 'day')}, not other days."
+        )
+    n_undefined = max(bootstrap.n_undefined for bootstrap in results.bootstraps.values())
+    if evaluation.n and 0 < n_undefined < settings.n_resamples:
+        yield (
+            f"In {n_undefined:,} of {settings.n_resamples:,} resamples a metric was not defined; "
+            "its interval is based on the others."
+        )
+    n_weeks = len(results.weeks)
+    if n_weeks < _FEW_WEEKS:
+        yield f"The transactions cover {pluralize(n_weeks, 'week')}, too few to detect drift."
+
+
+def _threshold_caveats(results: ModelResults) -> Iterator[str]:
+    in_sample = results.thresholds.loc[results.thresholds["in_sample"], "criterion"].tolist()
+    if results.evaluation.n and in_sample:
+        yield (
+            f"The thresholds for {join_words(in_sample)} were chosen on the transactions that they "
+            "are evaluated on, so their results are optimistic."
+        )
+    if "not consistent" in results.settings.threshold_source:
+        threshold = format_threshold(results.evaluation.threshold.value)
+        yield f"The threshold {threshold} is the {results.settings.threshold_source}."
+
+
+def _comparison_caveats(results: ModelResults) -> Iterator[str]:
+    if not isinstance(results.comparison, Comparison):
+        return
+    reference, model = results.comparison.evaluations
+    n_common, n_all = results.comparison.evaluations[model].n, results.evaluation.n
+    if n_common != n_all:
+        yield (
+            f"{model} and {reference} are compared on the {n_common:,} labelled transactions that "
+            f"both scored, not on all {n_all:,}."
+        )
+
+
+def _amount_caveats(results: ModelResults) -> Iterator[str]:
+    data = results.data
+    if results.several_currencies:
+        yield (
+            f"Amounts are in {join_words(currency_names(data.currencies))} and cannot be added, so "
+            "no costs are computed."
+        )
+    elif data.n_unsuccessful:
+        amount = format_amount(data.unsuccessful_amount, data.currency)
+        yield (
+            f"{pluralize(data.n_unsuccessful, 'fraud')} worth {amount} {_was(data.n_unsuccessful)} "
+            "declined or failed. This is not a loss, but is included in missed and detected fraud."
+        )
+    if data.currencies == (None,):
+        yield "The currency of the amounts is not recorded; a single currency is assumed."
+
+
+def _was(count: int) -> str:
+    return "was" if count == 1 else "were"
+
+
+def _is(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _has(count: int) -> str:
+    return "has" if count == 1 else "have"
