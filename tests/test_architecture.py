@@ -33,9 +33,7 @@ FRIENDS = {
     ("reports", "metrics"),
     ("reports", "repositories"),
     ("repositories", "database"),
-    ("repositories", "io"),
     ("repositories", "metrics"),
-    ("simulation", "io"),
 }
 #: Modules that import each other, and may: the models refer to each other, in annotations only.
 CYCLES = {

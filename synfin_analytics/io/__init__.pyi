@@ -1,9 +1,9 @@
-from ._sources import read_column_names as read_column_names
 from .coerce import coerce_columns as coerce_columns
 from .coerce import collect_columns as collect_columns
 from .coerce import make_frame_like as make_frame_like
 from .coerce import make_null_columns as make_null_columns
 from .coerce import raise_invalid_rows as raise_invalid_rows
+from .derive import derive_columns as derive_columns
 from .display import FormattedTable as FormattedTable
 from .display import show as show
 from .layouts import Layout as Layout
@@ -18,3 +18,4 @@ from .load import load_df as load_df
 from .read import Batches as Batches
 from .read import read_batches as read_batches
 from .read import read_df as read_df
+from .sources import read_column_names as read_column_names

@@ -20,7 +20,7 @@ from synfin_analytics._core.validation.rules import Range
 from synfin_analytics._core.validation.spec import spec_of
 from synfin_analytics._core.validation.validate import validate_column
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, Problem
-from synfin_analytics.io._sources import open_source
+from synfin_analytics.io.sources import open_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from synfin_analytics._core.validation.columns import Column
     from synfin_analytics._core.validation.spec import ColumnSpec
     from synfin_analytics.database.models import Base
-    from synfin_analytics.io._sources import SourceBatch
+    from synfin_analytics.io.sources import SourceBatch
 
 _BATCH_ROWS = 1_000_000
 _OUTPUTS: dict[nw.Implementation, Output] = {

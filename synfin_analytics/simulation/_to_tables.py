@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from synfin_analytics.io._derive import derive
+from synfin_analytics.io.derive import derive_columns
 from synfin_analytics.simulation._aggregates import history
 from synfin_analytics.simulation._config import CATEGORIES
 from synfin_analytics.simulation._patterns import PATTERNS
@@ -115,7 +115,7 @@ def described(paid: Payments, world: World) -> pl.DataFrame:
             **history(paid, world),
         }
     )
-    return derive(frame, "transactions")
+    return derive_columns(frame, "transactions")
 
 
 def transaction_ids(n: int) -> pl.Series:

@@ -28,9 +28,9 @@ from synfin_analytics._core.validation.spec import spec_of
 from synfin_analytics._core.validation.validate import validate_column
 from synfin_analytics.database.models import Customer, Merchant, MLFeatures, Transaction
 from synfin_analytics.exceptions import ArgumentError, InvalidDataError
-from synfin_analytics.io._sources import open_source
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_df
+from synfin_analytics.io.sources import open_source
 from synfin_analytics.repositories import MLFeaturesRepository, TransactionRepository
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from polars.testing import assert_frame_equal
 
 from synfin_analytics.database.models import Customer, Merchant
 from synfin_analytics.exceptions import ArgumentError, InvalidDataError
-from synfin_analytics.io._sources import open_source
 from synfin_analytics.io.load import _load_df as load
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_df
+from synfin_analytics.io.sources import open_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,7 @@ from polars.testing import assert_frame_equal, assert_series_equal
 from synfin_analytics._core.geography import great_circle_km
 from synfin_analytics.database.models import TABLES
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
-from synfin_analytics.io._derive import derive
+from synfin_analytics.io.derive import derive_columns
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_df
 from synfin_analytics.repositories import CustomerRepository, MerchantRepository
@@ -359,7 +359,7 @@ def test_some_customers_stop_paying_and_some_of_them_begin_again(world, genuine)
 
 
 def test_what_follows_from_the_timestamp_does(payments):
-    derived = derive(payments.select("timestamp"), "transactions")
+    derived = derive_columns(payments.select("timestamp"), "transactions")
     assert_frame_equal(payments.select(derived.columns), derived)
 
 

@@ -17,7 +17,7 @@ from pyarrow import csv
 from synfin_analytics._core.validation.rules import Matches, OneOf, Range
 from synfin_analytics._core.validation.spec import spec_of
 from synfin_analytics.database.models import TABLES
-from synfin_analytics.io._derive import derive
+from synfin_analytics.io.derive import derive_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,7 +133,7 @@ def rows_of(draw: st.DrawFn, table: str, min_rows: int = 0, max_rows: int = 6) -
 
 def expected(frame: pl.DataFrame, table: str) -> pl.DataFrame:
     """What the table holds after ``frame`` was loaded: the columns given, and those derived."""
-    return derive(frame, table)
+    return derive_columns(frame, table)
 
 
 def _nullable(frame: pl.DataFrame) -> pd.DataFrame:

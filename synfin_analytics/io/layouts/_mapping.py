@@ -16,7 +16,7 @@ from synfin_analytics._core.validation.spec import ColumnSpec
 from synfin_analytics._core.validation.validate import empty_as_null, parse_series
 from synfin_analytics._core.validation.validated import KIND_NAMES
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.io._sources import FAILED
+from synfin_analytics.io.sources import FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

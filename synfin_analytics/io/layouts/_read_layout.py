@@ -20,12 +20,12 @@ from synfin_analytics.exceptions import (
     RejectedLabelsWarning,
     require_unique_columns,
 )
-from synfin_analytics.io._sources import RawRows, attach_raw_rows
 from synfin_analytics.io.layouts._mapping import ROW, map_column, parse_column
 from synfin_analytics.io.layouts._scan import scan, schema_of
 from synfin_analytics.io.layouts.known import LAYOUTS, VARIANTS, get_layout, select_variant
 from synfin_analytics.io.layouts.layout import Layout, spec_for
 from synfin_analytics.io.load import load_df
+from synfin_analytics.io.sources import RawRows, attach_raw_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

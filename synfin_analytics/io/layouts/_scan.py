@@ -19,17 +19,25 @@ from polars.io.plugins import register_io_source
 from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics._core.validation.validated import is_missing
 from synfin_analytics.exceptions import ArgumentError, require_unique_columns
-from synfin_analytics.io._sources import open_source
-from synfin_analytics.io.files import _files as files
+from synfin_analytics.io.files._open import unpack
 from synfin_analytics.io.files._parquet import data_files
+from synfin_analytics.io.files._paths import (
+    CSV,
+    EXCEL,
+    JSON_LINES,
+    check_path,
+    is_parquet,
+    suffix_of,
+)
+from synfin_analytics.io.sources import open_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from synfin_analytics._core.types import DataSource
     from synfin_analytics._core.validation.columns import Column
-    from synfin_analytics.io._sources import SourceBatch
     from synfin_analytics.io.layouts.layout import Layout
+    from synfin_analytics.io.sources import SourceBatch
 
 _BATCH_ROWS = 65_536
 #: Types of values that a CSV file could have; NumPy's scalars are numbers, too.
@@ -175,25 +183,22 @@ def to_text(cell: Any) -> str | None:
 
 
 def _scan_file(path: str | Path, options: ReadOptions) -> Scan:
-    files.refuse_uri(path)
-    path = Path(path)
+    path = check_path(path)
     name = repr(str(path))
-    if not path.exists():
-        raise ArgumentError(f"The file {name} does not exist.")
-    if files.is_parquet(path):
+    if is_parquet(path):
         options.check_no_csv_options(name)
         return _scan_parquet(path, name)
-    suffix = files.suffix_of(path)
+    suffix = suffix_of(path)
     opened = open_source(path, _BATCH_ROWS, options)
-    if suffix in files.CSV + files.JSON_LINES:
-        if suffix in files.JSON_LINES:
+    if suffix in CSV + JSON_LINES:
+        if suffix in JSON_LINES:
             require_unique_columns(opened.names)
         frame = register_io_source(
             _TextReader(path, options), schema=dict.fromkeys(opened.names, pl.String())
         )
         return Scan(frame, name, frozenset(opened.names), opened.note)
     eager, texts = _collect_batches(opened.names, list(opened.batches))
-    if suffix in files.EXCEL:
+    if suffix in EXCEL:
         texts |= {column.name for column in eager if column.dtype == pl.String}
     return Scan(eager.lazy(), name, texts)
 
@@ -232,7 +237,7 @@ def _as_texts(column: Column) -> pl.Series:
 
 def _scan_parquet(path: Path, name: str) -> Scan:
     """Scan Parquet files, each in its own types: columns of different types become texts."""
-    parts = data_files(files.unpack(path))
+    parts = data_files(unpack(path))
     partitions = {key for part in parts for key in part.partition}
     frames, schemas = [], []
     for part in parts:

@@ -11,13 +11,13 @@ import polars as pl
 from synfin_analytics._core.validation.columns import select_cells
 from synfin_analytics._core.validation.errors import CellErrors
 from synfin_analytics._core.validation.validate import closed_set_reason, validate_column
-from synfin_analytics.io._derive import derive
+from synfin_analytics.io.derive import derive_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from synfin_analytics._core.validation.spec import TableSpec
-    from synfin_analytics.io._sources import Source, SourceBatch
+    from synfin_analytics.io.sources import Source, SourceBatch
 
 #: Column with the position in the source, next to those of the table.
 ROW = "__row__"
@@ -126,7 +126,7 @@ def _check_cells(
             )
             rejected |= mask
         converted.append(validated.cells.alias(target))
-    return CheckedBatch(spec, derive(pl.DataFrame(converted), spec.name), rejected, errors)
+    return CheckedBatch(spec, derive_columns(pl.DataFrame(converted), spec.name), rejected, errors)
 
 
 def _check_rows(batch: CheckedBatch) -> None:

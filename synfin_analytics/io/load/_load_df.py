@@ -28,13 +28,13 @@ from synfin_analytics.exceptions import (
 )
 from synfin_analytics.io._prefetch import prefetch
 from synfin_analytics.io._progress import progress_bar
-from synfin_analytics.io._sources import is_rereadable, open_source
 from synfin_analytics.io.load._check import check_batches
 from synfin_analytics.io.load._columns import match_columns
 from synfin_analytics.io.load._keys import CREATABLE
 from synfin_analytics.io.load._transaction import load_transaction
 from synfin_analytics.io.load._write import Writer, wait_for_writers
 from synfin_analytics.io.load.report import LabelCounts, LoadReport
+from synfin_analytics.io.sources import is_rereadable, open_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from synfin_analytics._core.validation.spec import TableSpec
     from synfin_analytics.database.manager import DatabaseManager
     from synfin_analytics.database.models import Base
-    from synfin_analytics.io._sources import Source
+    from synfin_analytics.io.sources import Source
 
 OnInvalid = Literal["raise", "reject"]
 OnMissingParent = Literal["raise", "create"]

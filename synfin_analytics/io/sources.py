@@ -27,6 +27,7 @@ from synfin_analytics._core.validation.columns import (
 from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics.database.models import Base
 from synfin_analytics.exceptions import ArgumentError, SynfinError, require_unique_columns
+from synfin_analytics.io.files._paths import check_path, is_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -388,13 +389,10 @@ def _from_records(
 def _from_file(
     path: str | Path, batch_rows: int, options: ReadOptions, columns: Sequence[str] | None = None
 ) -> Source:
-    from synfin_analytics.io.files import _files as files
+    from synfin_analytics.io.files import _open as files
 
-    files.refuse_uri(path)
-    path = Path(path)
-    if not path.exists():
-        raise ArgumentError(f"The file {str(path)!r} does not exist.")
-    if files.is_parquet(path):
+    path = check_path(path)
+    if is_parquet(path):
         from synfin_analytics.io.files._parquet import open_parquet
 
         options.check_no_csv_options(repr(str(path)))

@@ -35,14 +35,14 @@ RULES: dict[str, tuple[tuple[str, ...], dict[str, pl.Expr]]] = {
 }
 
 
-def derive(frame: pl.DataFrame, table: str) -> pl.DataFrame:
+def derive_columns(frame: pl.DataFrame, table: str) -> pl.DataFrame:
     """Add or fill the derived columns of ``table``, if ``frame`` has their sources.
 
     Examples
     --------
     >>> import datetime as dt
     >>> moment = dt.datetime(2024, 3, 2, 13, tzinfo=dt.UTC)
-    >>> derive(pl.DataFrame({"timestamp": [moment]}), "transactions").row(0)[1:]
+    >>> derive_columns(pl.DataFrame({"timestamp": [moment]}), "transactions").row(0)[1:]
     (13, 5, 2, 3, True, 'afternoon')
     """
     sources, rules = RULES.get(table, ((), {}))

@@ -27,6 +27,16 @@ from synfin_analytics.exceptions import (
     require_unique_columns,
 )
 from synfin_analytics.io.files._csv import open_csv
+from synfin_analytics.io.files._paths import (
+    ARROW,
+    COMPRESSED,
+    CSV,
+    EXCEL,
+    JSON_LINES,
+    SUPPORTED,
+    suffix_of,
+    zip_member,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,18 +45,8 @@ if TYPE_CHECKING:
 
     from synfin_analytics._core.validation.options import ReadOptions
 
-CSV = (".csv", ".tsv", ".txt")
-JSON_LINES = (".jsonl", ".ndjson")
-EXCEL = (".xlsx",)
-ARROW = (".arrow", ".feather", ".ipc")
-PARQUET = (".parquet", ".pq")
 #: First bytes of compressed files, whatever their name.
 _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ": "xz"}
-_COMPRESSED = (".gz", ".bz2", ".zst", ".xz", ".zip")
-SUPPORTED = (
-    "Parquet (.parquet), CSV (.csv, .tsv, .txt), JSON lines (.jsonl), Excel (.xlsx) or Arrow "
-    "(.arrow, .feather)"
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,81 +105,9 @@ def open_file(
     )
 
 
-def is_parquet(path: Path) -> bool:
-    """Whether a path is a Parquet file, by its name, or a folder of them."""
-    return path.is_dir() or suffix_of(path) in PARQUET
-
-
 def unpack(path: Path) -> Path:
     """Return the path of a file in which readers can seek: a compressed file is unpacked first."""
     return path if path.is_dir() else _CompressedFile(path).unpack()
-
-
-def refuse_uri(path: str | Path) -> None:
-    """Refuse a URI.
-
-    Raises
-    ------
-    ArgumentError
-        It is a URI; the message says what to pass instead.
-    """
-    # A jdbc: URI has two schemes.
-    address = re.match(r"((?:[A-Za-z][A-Za-z0-9+.-]+:)+)/+(.*)", str(path), re.DOTALL)
-    if address and address[1].lower() == "file:":
-        raise ArgumentError(f"The path must be a local file; got a URI. Pass {f'/{address[2]}'!r}.")
-    if address:
-        uri = f"{address[1]}//{address[2]}"
-        raise ArgumentError(
-            "The path must be a local file; got a URI. Scan it with polars and pass the "
-            f'LazyFrame: pl.scan_parquet("{_without_secrets(uri)}"), or for CSV '
-            'pl.scan_csv(…, infer_schema=False) together with decimal=".", which parses texts. '
-            "With pyarrow: pyarrow.dataset.dataset(…).scanner().to_reader()."
-        )
-
-
-def _without_secrets(uri: str) -> str:
-    """Return a URI without user, password, options and signature."""
-    return re.sub(r"://[^/@]*@", "://", re.split("[?;#]", uri)[0])
-
-
-def suffix_of(path: Path) -> str:
-    """Return the suffix of a file; if it is compressed, that of the file inside.
-
-    Examples
-    --------
-    >>> suffix_of(Path("a.CSV")), suffix_of(Path("b.csv.gz")), suffix_of(Path("c.2026.parquet"))
-    ('.csv', '.csv', '.parquet')
-    """
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] == ".zip" and path.is_file():
-        suffixes = [suffix.lower() for suffix in Path(_member(path).filename).suffixes]
-    if suffixes and suffixes[-1] in _COMPRESSED:
-        suffixes.pop()
-    return suffixes[-1] if suffixes else ""
-
-
-def _member(path: Path) -> zipfile.ZipInfo:
-    """Return the one file in a zip archive."""
-    name = repr(str(path))
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [
-                member
-                for member in archive.infolist()
-                if not (member.is_dir() or member.filename.startswith("__MACOSX/"))
-            ]
-    except (OSError, zipfile.BadZipFile) as error:
-        raise ArgumentError(f"{name} cannot be read as a zip archive: {error}.") from None
-    if len(members) != 1:
-        names = ", ".join(repr(member.filename) for member in members[:5])
-        raise ArgumentError(
-            f"{name} must contain exactly one file; got {len(members)}"
-            f"{f': {names}' if members else ''}{', …' if len(members) > 5 else ''}. "
-            "Unpack it, and load each file."
-        )
-    if members[0].flag_bits & 1:
-        raise ArgumentError(f"{name} must not be encrypted: unpack it with its password.")
-    return members[0]
 
 
 class _CompressedFile:
@@ -192,7 +120,7 @@ class _CompressedFile:
     def open(self) -> IO[bytes]:
         """Open the uncompressed bytes."""
         if self._path.suffix.lower() == ".zip":
-            return zipfile.ZipFile(self._path).open(_member(self._path))
+            return zipfile.ZipFile(self._path).open(zip_member(self._path))
         with self._path.open("rb") as file:
             head = file.read(6)
         codec = next((codec for magic, codec in _MAGIC.items() if head.startswith(magic)), None)
@@ -202,7 +130,7 @@ class _CompressedFile:
 
     def unpack(self) -> Path:
         """Return the path of a file in which readers can seek, unpacked if necessary."""
-        if self._path.suffix.lower() not in _COMPRESSED:
+        if self._path.suffix.lower() not in COMPRESSED:
             return self._path
         folder = tempfile.TemporaryDirectory(prefix="synfin-")
         atexit.register(folder.cleanup)  # a reader may be anywhere in the file until then
