@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import narwhals as nw
 import numpy as np
@@ -11,6 +11,20 @@ import pandas as pd
 
 from synfin_analytics._core.arguments import format_value
 from synfin_analytics.exceptions import ArgumentError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class SupportsArray(Protocol):
+    """An array of NumPy, a Series of pandas or polars, a tensor: what NumPy can read."""
+
+    def __array__(self) -> NDArray[Any]:
+        """Return it as an array of NumPy."""
+
+
+#: NumPy's type of the same name has strings, too.
+ArrayLike: TypeAlias = SupportsArray | list[Any] | tuple[Any, ...] | range
 
 #: Columns of the frame that :func:`frame_of_arrays` makes.
 LABEL, SCORE, AMOUNT = "y_true", "y_score", "amount"

@@ -61,9 +61,9 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
     from narwhals.typing import IntoFrame
-    from numpy.typing import ArrayLike
 
     from synfin_analytics._core.output import Output
+    from synfin_analytics.metrics._arrays import ArrayLike
     from synfin_analytics.metrics.bootstrap import Bootstrap, Sample
     from synfin_analytics.metrics.confusion import Confusion
     from synfin_analytics.metrics.topk import TopK

@@ -93,20 +93,6 @@ class DuckDBRelation(Protocol):
 
 @overload
 def fraud_rate(
-    df: EagerT,
-    by: str | Sequence[str] | None = ...,
-    *,
-    every: str | None = ...,
-    bins: Mapping[str, Sequence[float]] | None = ...,
-    interval_method: IntervalMethod = ...,
-    confidence_level: float = ...,
-    timestamp: str = ...,
-    amount: str | None = ...,
-    label: str = ...,
-    cluster: str | Sequence[str] | None = ...,
-) -> EagerT: ...
-@overload
-def fraud_rate(
     df: pl.LazyFrame,
     by: str | Sequence[str] | None = ...,
     *,
@@ -133,6 +119,20 @@ def fraud_rate(
     label: str = ...,
     cluster: str | Sequence[str] | None = ...,
 ) -> pa.Table: ...
+@overload
+def fraud_rate(
+    df: EagerT,
+    by: str | Sequence[str] | None = ...,
+    *,
+    every: str | None = ...,
+    bins: Mapping[str, Sequence[float]] | None = ...,
+    interval_method: IntervalMethod = ...,
+    confidence_level: float = ...,
+    timestamp: str = ...,
+    amount: str | None = ...,
+    label: str = ...,
+    cluster: str | Sequence[str] | None = ...,
+) -> EagerT: ...
 @overload
 def fraud_rate(
     df: IntoLazyFrame,
