@@ -12,15 +12,25 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 
-def ratio(part: ArrayLike, whole: ArrayLike) -> Floats:
-    """Divide, where 0/0 is NaN: nothing was counted, so nothing is known.
+def ratio(numerator: ArrayLike, denominator: ArrayLike) -> Floats:
+    """Divide; a rate of nothing (0/0) is NaN, never 0.
+
+    Parameters
+    ----------
+    numerator, denominator
+        Numbers or arrays.
+
+    Returns
+    -------
+    numpy.ndarray
+        The quotient, NaN where the denominator is 0.
 
     Examples
     --------
     >>> ratio([3, 0], [40, 0])
     array([0.075,   nan])
     """
-    whole = np.asarray(whole, dtype=np.float64)
-    # The placeholder divisor only keeps numpy from warning; its quotient is never shown.
-    quotient = np.asarray(part, dtype=np.float64) / np.where(whole == 0, 1.0, whole)
-    return np.where(whole == 0, np.nan, quotient)
+    denominator = np.asarray(denominator, dtype=np.float64)
+    # The placeholder divisor only avoids a warning of NumPy; its quotient is not returned.
+    quotient = np.asarray(numerator, dtype=np.float64) / np.where(denominator == 0, 1, denominator)
+    return np.where(denominator == 0, np.nan, quotient)

@@ -84,6 +84,12 @@ class Result:
         ------
         ArgumentError
             ``output`` is none of these.
+
+        Examples
+        --------
+        >>> from synfin_analytics import Confusion
+        >>> Confusion(tp=3, fp=1, fn=2, tn=94).to_frame("polars").rows()
+        [('fraud', 3, 2), ('genuine', 1, 94)]
         """
         table = self._table()  # a new frame, which needs no copy
         return table if output == "pandas" else from_pandas(table, output)
@@ -92,6 +98,12 @@ class Result:
         """Return the result as plain Python objects that ``json.dumps`` accepts.
 
         Undefined (NaN), missing and infinite numbers are None; times are ISO 8601 strings.
+
+        Examples
+        --------
+        >>> from synfin_analytics import Confusion
+        >>> Confusion(tp=3, fp=1, fn=2, tn=94).to_dict()
+        {'tp': 3, 'fp': 1, 'fn': 2, 'tn': 94}
         """
         plain: dict[str, Any] = to_plain(self._record())
         return plain

@@ -337,13 +337,13 @@ def _effective_size(
         variance = np.maximum(variance, one_way[0] + one_way[1] - variances[-1])
     simple = n * rate * (1 - rate)
     estimable = (n_informative > 1) & (simple > 0)
-    own = ratio(variance, np.where(simple > 0, simple, 0))
-    defined = np.isfinite(own)
+    observed = ratio(variance, np.where(simple > 0, simple, 0))
+    defined = np.isfinite(observed)
     pooled = max_design
     if n_informative.sum() > 1 and defined.any():
         pooled = np.full(len(n), variance[defined].sum() / simple[defined].sum())
-    corrected = own * n_informative / np.maximum(n_informative - 1, 1)
-    design = np.where(estimable, corrected, np.fmax(own, pooled))
+    corrected = observed * n_informative / np.maximum(n_informative - 1, 1)
+    design = np.where(estimable, corrected, np.fmax(observed, pooled))
     design = np.where(np.isfinite(design), design, 1.0)
 
     squares = [

@@ -1,7 +1,7 @@
 """Transactions and frauds counted by score: all that ranking and threshold metrics need.
 
 No threshold separates rows that have the same score. A model is therefore evaluated from one count
-for each distinct score, whoever counted: NumPy, the engine of a frame, or PostgreSQL.
+for each distinct score, which NumPy, the engine of a frame or PostgreSQL computes.
 """
 
 from __future__ import annotations
@@ -219,15 +219,15 @@ class ScoreCounts:
         """
         return float(self.score_type(threshold))
 
-    def same_as(self, other: ScoreCounts) -> bool:
-        """Whether both count the same rows, as far as counts can tell."""
-        if self.fingerprint != other.fingerprint:
+    def same_as(self, counts: ScoreCounts) -> bool:
+        """Whether the counts are the same, apart from rounding of amounts."""
+        if self.fingerprint != counts.fingerprint:
             return False
         return all(
-            own is None or theirs is None or np.allclose(own, theirs, rtol=1e-9)
-            for own, theirs in (
-                (self.amount, other.amount),
-                (self.fraud_amount, other.fraud_amount),
+            first is None or second is None or np.allclose(first, second, rtol=1e-9)
+            for first, second in (
+                (self.amount, counts.amount),
+                (self.fraud_amount, counts.fraud_amount),
             )
         )
 
@@ -243,7 +243,7 @@ class ScoreCounts:
 
     @property
     def fingerprint(self) -> int:
-        """Checksum of the counts, by which two evaluations can tell whether they share rows."""
+        """Checksum of the counts, which is the same for evaluations of the same rows."""
         checksum = 0
         for array in (self.score, self.transactions, self.frauds):
             checksum = zlib.crc32(np.ascontiguousarray(array).tobytes(), checksum)
@@ -505,12 +505,12 @@ def _score_type(frame: Frame, score: str) -> ScoreType:
 
 def _to_floats(schema: nw.Schema, columns: Sequence[str]) -> list[nw.Expr]:
     """Return expressions for the columns of label, score and, if there is one, amount."""
-    label, *others = columns
+    label, *numbers = columns
     return [
         label_to_float(schema[label], label),
         *(
             to_float(schema[name], name, rule)
-            for name, rule in zip(others, (_SCORE_RULE, "a number"), strict=False)
+            for name, rule in zip(numbers, (_SCORE_RULE, "a number"), strict=False)
         ),
     ]
 

@@ -51,7 +51,7 @@ _AREAS = {"roc_auc", "average_precision", "recall_at_fpr"}
 MIN_RELIABLE = 10
 #: Fewer informative clusters than this give no interval.
 _MIN_INFORMATIVE = 2
-#: Numbers in a block of resamples: a few megabytes, whatever the number of frauds.
+#: Numbers in a block of resamples: a few megabytes, for any number of frauds.
 _BLOCK_SIZE = 4_000_000
 #: Distinct scores of a day that are ranked at a time, until no resample has a place left.
 _RANKED_AT_ONCE = 512
@@ -179,7 +179,7 @@ class Bootstrap(Result):
 
     def difference(self, reference: Bootstrap) -> Bootstrap:
         """Return the paired difference to the metric of another model in the same resamples."""
-        own = self.n_informative <= reference.n_informative
+        limiting = self if self.n_informative <= reference.n_informative else reference
         return _Difference(
             self.metric,
             self.cluster,
@@ -188,8 +188,8 @@ class Bootstrap(Result):
             self.confidence_level,
             self.n_clusters,
             self.n_fraud_clusters,
-            min(self.n_informative, reference.n_informative),
-            self.condition if own else reference.condition,
+            limiting.n_informative,
+            limiting.condition,
             self.by_day,
             minuend=self,
         )
@@ -382,8 +382,8 @@ def resample(
 
 
 def _check_same_rows(samples: Mapping[str, Sample]) -> None:
-    (first_model, first), *others = samples.items()
-    for model, sample in others:
+    (first_model, first), *remaining = samples.items()
+    for model, sample in remaining:
         if first.size != sample.size:
             raise ArgumentError(
                 f"All models must be evaluated on the same rows; got {first_model} with "

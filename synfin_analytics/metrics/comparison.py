@@ -30,6 +30,7 @@ from synfin_analytics.metrics.evaluation import (
     check_frame,
     check_threshold,
     evaluate,
+    prepare_samples,
 )
 
 if TYPE_CHECKING:
@@ -323,7 +324,7 @@ def compare_evaluations(
     ]
     confidence_level = next(iter(evaluations.values())).confidence_level
     samples = {
-        model: evaluation.prepare_samples(names, cluster, options)
+        model: prepare_samples(evaluation, names, cluster, options)
         for model, evaluation in evaluations.items()
     }
     bootstraps = {

@@ -714,7 +714,7 @@ average precision 0.833)
         """
         options = MetricOptions(k, day, entity, max_fpr, cost_per_alert, recovery_rate)
         column = options.cluster_column(check_metric(metric), cluster)
-        samples = {"": self.prepare_samples([metric], column, options)[metric]}
+        samples = {"": prepare_samples(self, [metric], column, options)[metric]}
         bootstraps = resample(
             metric,
             samples,
@@ -724,15 +724,6 @@ average precision 0.833)
             confidence_level=self.confidence_level,
         )
         return bootstraps[""]
-
-    def prepare_samples(
-        self, metrics: Sequence[str], cluster: str | None, options: MetricOptions
-    ) -> dict[str, Sample]:
-        """Prepare metrics for resampling clusters; for :func:`compare_models`."""
-        if "cost" in metrics and self.counts.fraud_amount is None:
-            raise ArgumentError(cost.NO_AMOUNTS)
-        threshold = self.counts.cast_threshold(self.threshold.value)
-        return _row_metrics.prepare_samples(self._rows, metrics, cluster, threshold, options)
 
     # -- Presentation ---------------------------------------------------------------------------
 
@@ -799,6 +790,19 @@ average precision 0.833)
                 )
             )
         return table_html(head, rows, caption=caption, text_columns=(0, 5))
+
+
+def prepare_samples(
+    evaluation: Evaluation, metrics: Sequence[str], cluster: str | None, options: MetricOptions
+) -> dict[str, Sample]:
+    """Prepare metrics of an evaluation for resampling clusters."""
+    counts = evaluation.counts
+    if "cost" in metrics and counts.fraud_amount is None:
+        raise ArgumentError(cost.NO_AMOUNTS)
+    if evaluation.rows is None:
+        raise ArgumentError(_NO_ROWS)
+    threshold = counts.cast_threshold(evaluation.threshold.value)
+    return _row_metrics.prepare_samples(evaluation.rows, metrics, cluster, threshold, options)
 
 
 # -- Groups ----------------------------------------------------------------------------------------

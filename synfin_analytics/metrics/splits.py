@@ -119,8 +119,8 @@ class TimeSplit(Result, Generic[FrameT]):
         }
 
     def __repr__(self) -> str:
-        train, test, *others = self.parts
-        reasons = [f"{part.n:,} {part.name}" for part in others if part.n]
+        train, test, *left_out = self.parts
+        reasons = [f"{part.n:,} {part.name}" for part in left_out if part.n]
         return "\n".join(
             [
                 f"training, {_format_period(self.start, self.train_end)}: {_format_part(train)}",
@@ -320,16 +320,16 @@ def _assign_rows(
     testing = (test_start <= time) & (time < test_end)
     known_at = timeline.known_at(lengths.label_delay)
     labelled = ~np.isnan(timeline.labels)
-    known = known_at <= test_start
+    in_time = known_at <= test_start
     day = test_start + (time - test_start) // _DAY * _DAY
     frauds = (timeline.labels == 1) & (time >= train_start)
     compromised = testing & (timeline.compromised_at(known_at, frauds) <= day)
     sets = {
-        "training": training & labelled & known,
+        "training": training & labelled & in_time,
         "test": testing & ~compromised,
         "before the training period": time < train_start,
         "in the training period, without a label": training & ~labelled,
-        "in the training period, labelled after the test began": training & labelled & ~known,
+        "in the training period, labelled after the test began": training & labelled & ~in_time,
         "in the delay, between training and test": (train_end <= time) & (time < test_start),
         "in the test period, of entities known to be compromised": compromised,
         "after the test period": test_end <= time,
