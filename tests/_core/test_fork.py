@@ -24,7 +24,7 @@ WAITS = {
     "fraud_rate of a lazy frame": 'fraud_rate(world.transactions.lazy(), by="channel")',
     "evaluate of polars": 'evaluate(world.transactions, "is_fraud", "fraud_score")',
     "an evaluation of the parent": "evaluation.card_precision_at_k(3)",
-    "time_split of polars": 'time_split(world.transactions)',
+    "time_split of polars": "time_split(world.transactions)",
     "create": 'MerchantRepository(get_db_session()).create(merchant_id="M9")',
     "update": 'TransactionRepository(get_db_session()).update(first, fraud_reason="x")',
     "engineer": "MLFeaturesRepository(get_db_session()).engineer()",
