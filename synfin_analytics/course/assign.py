@@ -35,6 +35,15 @@ class Assignment:
         Notebooks that were written, and those that already existed and were kept.
     class_seed
         Seed from which the seeds of the written notebooks follow.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as name:
+    ...     assignment = assign_notebooks(["ana"], Path(name), lessons=["01", "05"], seed=2026)
+    >>> assignment.class_seed, len(assignment.written), len(assignment.kept)
+    (2026, 2, 0)
     """
 
     written: tuple[RosterEntry, ...]
@@ -64,6 +73,11 @@ def assign_notebooks(
         Seed of the class, from which the students' seeds follow; by default a random one.
     replace
         Replace existing notebooks, with the data of the new seed.
+
+    Returns
+    -------
+    Assignment
+        The notebooks that were written, and those that were kept.
 
     Raises
     ------

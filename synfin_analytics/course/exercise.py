@@ -42,6 +42,12 @@ class Exercise(Generic[Facts]):
         From a first nudge to the method; never the answer.
     grader
         Creates the grader from the lesson's facts.
+
+    Examples
+    --------
+    >>> exercise = get_lesson("05").exercise("05.2")
+    >>> exercise.answer, len(exercise.hints)
+    ('cheapest_threshold', 3)
     """
 
     number: str
@@ -105,6 +111,16 @@ class Lesson(Generic[Facts]):
 
 def get_lesson(number: str) -> Lesson[Any]:
     """Return a lesson by its number, or by that of one of its exercises.
+
+    Parameters
+    ----------
+    number
+        For example "05" or "05.2".
+
+    Returns
+    -------
+    Lesson
+        The lesson with its exercises.
 
     Raises
     ------

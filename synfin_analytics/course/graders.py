@@ -49,7 +49,16 @@ ROUNDED = "Close, but not exact: pass the computed value itself, not a rounded o
 
 
 class Grader(ABC):
-    """The correct answer to an exercise on one student's data."""
+    """The correct answer to an exercise on one student's data.
+
+    A subclass defines :meth:`grade_plain` and :meth:`expected_form`.
+
+    Examples
+    --------
+    >>> grader = Number(0.25, "the share of online payments")
+    >>> isinstance(grader, Grader), grader.grade(0.25) is None
+    (True, True)
+    """
 
     def grade(self, answer: object) -> str | None:
         """Return what is wrong with an answer of any type; None if it is correct.

@@ -57,6 +57,11 @@ class Grade:
         Whether the answer is correct.
     feedback
         What is wrong with the answer, or why there is none, and what a teacher should review.
+
+    Examples
+    --------
+    >>> Grade("ana", "05", "05.1", passed=False, feedback="Not returned.").to_dict()["feedback"]
+    'Not returned.'
     """
 
     student: str
@@ -235,6 +240,11 @@ def grade_submissions(
         Number of notebooks that run in parallel; by default half the number of processors.
     overwrite
         Replace the CSV file if it exists.
+
+    Returns
+    -------
+    Gradebook
+        The grades, which are also in the CSV file.
 
     Raises
     ------

@@ -44,6 +44,12 @@ def build_notebooks() -> Iterator[tuple[Path, bool]]:
     ------
     ArgumentError
         This is not a checkout: the installed package has no solutions.
+
+    Examples
+    --------
+    >>> changed = [path.name for path, has_changed in build_notebooks() if has_changed]
+    >>> changed  # nothing, while the notebooks correspond to the solutions
+    []
     """
     solutions, target = _CHECKOUT / "solutions", _CHECKOUT / "exercises"
     if not solutions.is_dir():
@@ -191,6 +197,12 @@ class CopiedNotebooks:
     created, unchanged, kept, replaced
         New notebooks; those that already existed unchanged; those that had been edited and were
         kept, or replaced.
+
+    Examples
+    --------
+    >>> copied = CopiedNotebooks(("01_first_steps.ipynb",), (), ("02_fraud_patterns.ipynb",), ())
+    >>> len(copied), copied.kept
+    (2, ('02_fraud_patterns.ipynb',))
     """
 
     created: tuple[str, ...]
@@ -211,6 +223,11 @@ def copy_notebooks(folder: Path, *, overwrite: bool = False) -> CopiedNotebooks:
         Target; it is created.
     overwrite
         Replace notebooks that have been edited. By default they are kept.
+
+    Returns
+    -------
+    CopiedNotebooks
+        The names of the notebooks, by what happened to them.
 
     Raises
     ------

@@ -105,13 +105,33 @@ def folder_key(name: str) -> str:
 
 
 def read_students(path: Path) -> list[str]:
-    """Read a class list: the column ``student`` of a CSV file.
+    r"""Read a class list: the column ``student`` of a CSV file.
+
+    Parameters
+    ----------
+    path
+        The CSV file. Other columns are ignored.
+
+    Returns
+    -------
+    list of str
+        Names of the students, in the order of the file.
 
     Raises
     ------
     ArgumentError
         The file cannot be read, a name cannot be the name of a folder, or two names would be the
         same folder.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as name:
+    ...     path = Path(name) / "students.csv"
+    ...     _ = path.write_text("student,email\\nana,ana@example.org\nben,ben@example.org")
+    ...     read_students(path)
+    ['ana', 'ben']
     """
     names: dict[str, tuple[str, int]] = {}
     for line, row in _read_rows(path, ("student",)):
@@ -134,10 +154,30 @@ def read_students(path: Path) -> list[str]:
 def read_roster(path: Path) -> list[RosterEntry]:
     """Read the roster that :func:`assign_notebooks` wrote.
 
+    Parameters
+    ----------
+    path
+        ``roster.csv`` in the folder of the class.
+
+    Returns
+    -------
+    list of RosterEntry
+        One entry for each notebook, in the order of the file.
+
     Raises
     ------
     ArgumentError
         It cannot be read, or a line is invalid.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from synfin_analytics.course import assign_notebooks
+    >>> with TemporaryDirectory() as name:
+    ...     _ = assign_notebooks(["ana"], Path(name), lessons=["05"], seed=2026)
+    ...     read_roster(Path(name) / "roster.csv")
+    [RosterEntry(student='ana', lesson='05', seed=648916131)]
     """
     entries = []
     for line, row in _read_rows(path, [field.name for field in fields(RosterEntry)]):

@@ -23,6 +23,13 @@ CORRECT = "Correct."
 class LessonData:
     """The data of a lesson, each item as an attribute; the repr describes them.
 
+    Parameters
+    ----------
+    title
+        Lesson and seed.
+    items
+        Each item of the data with its description, by name.
+
     Examples
     --------
     >>> LessonData("Lesson 05, seed 7", {"threshold": (0.5, "scores from here on are alerts")})
@@ -165,6 +172,16 @@ def check(number: str, answer: object) -> CheckResult:
 
 def hint(number: str) -> Hint:
     """Show the next hint for an exercise, below those shown before.
+
+    Parameters
+    ----------
+    number
+        Number of the exercise, such as "05.2".
+
+    Returns
+    -------
+    Hint
+        The hints shown so far; it displays itself.
 
     Raises
     ------

@@ -557,6 +557,11 @@ def get_db_manager(config: DatabaseConfig | None = None) -> DatabaseManager:
     config
         Database to use; by default from the environment, at the first call.
 
+    Returns
+    -------
+    DatabaseManager
+        The same object for every call, until it is closed.
+
     Raises
     ------
     ConfigurationError
@@ -583,6 +588,11 @@ def get_db_manager(config: DatabaseConfig | None = None) -> DatabaseManager:
 def get_db_session() -> Session:
     """Open a new session of the process's manager, to be closed after use.
 
+    Returns
+    -------
+    Session
+        A session of SQLAlchemy; it does not commit by itself.
+
     Examples
     --------
     >>> with get_db_session() as session:
@@ -596,6 +606,11 @@ def session_scope() -> contextlib.AbstractContextManager[Session]:
     """Open a session of the process's manager that is committed at the end.
 
     An error rolls it back.
+
+    Returns
+    -------
+    context manager of Session
+        A session of SQLAlchemy for the ``with`` block.
 
     Examples
     --------

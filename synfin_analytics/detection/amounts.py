@@ -57,6 +57,15 @@ class AmountSpike(Detector):
     payment falls within ``isolation``. Where neither devices nor entry modes are known, every such
     amount counts.
 
+    Parameters
+    ----------
+    amount_ratio
+        Minimum amount, as a multiple of the mean of the customer's other payments.
+    min_history
+        Minimum number of the customer's payments.
+    isolation
+        Time before and after the payment without another such payment.
+
     Examples
     --------
     >>> AmountSpike(amount_ratio=20.0).min_history
@@ -95,6 +104,13 @@ class LargePurchase(Detector):
     which there are at least ``min_history`` (the payment included). It was completed, with the chip
     or from the customer's own device.
 
+    Parameters
+    ----------
+    amount_ratio
+        Minimum amount, as a multiple of the mean of the customer's other payments.
+    min_history
+        Minimum number of the customer's payments.
+
     Examples
     --------
     >>> LargePurchase().amount_ratio
@@ -132,6 +148,17 @@ class JustBelowLimit(Detector):
     At least ``min_count`` payments within ``window``, each below the limit by at most ``margin``,
     as a share of it. Set ``limits`` to those of your bank: amounts from which it asks for a PIN, or
     reviews a payment.
+
+    Parameters
+    ----------
+    limits
+        Amounts from which payments are reviewed.
+    margin
+        Maximum distance below the limit, as a share of it.
+    min_count
+        Minimum number of payments.
+    window
+        Maximum time from the first to the last.
 
     Examples
     --------

@@ -57,6 +57,17 @@ class CompromisedMerchant(Detector):
     Each misuse counts against the terminal with the strongest evidence only: the common point of
     purchase.
 
+    Parameters
+    ----------
+    misuse_window
+        Maximum time from the payment at the terminal to the misuse.
+    window
+        Period in which the terminal copies cards.
+    min_cards
+        Minimum number of misused cards.
+    max_p_value
+        Maximum probability of so many misused cards by chance.
+
     Examples
     --------
     >>> CompromisedMerchant(min_cards=8).max_p_value
@@ -189,6 +200,23 @@ class CollusionRing(Detector):
     by at least ``min_customers`` customers. At least the share ``min_density`` of all pairs of a
     customer and a merchant has a payment; otherwise it is a popular shop.
 
+    Parameters
+    ----------
+    min_amount
+        Minimum amount of a payment.
+    amount_ratio
+        The same as a multiple of the mean of the customer's other payments.
+    amount_spread
+        Maximum ratio of two amounts of a ring.
+    window
+        Length of the time spans.
+    min_customers, min_merchants
+        Minimum number of members of each kind.
+    min_count_per_customer, min_count
+        Minimum number of payments of a customer, and of the ring.
+    min_density
+        Minimum share of the pairs of a customer and a merchant with a payment.
+
     Examples
     --------
     >>> CollusionRing(min_customers=4).min_density
@@ -312,6 +340,13 @@ class RefundAbuse(Detector):
 
     At least ``min_count`` refunds within ``window``. A refund counts if it and the earlier refunds
     of the merchant to that customer exceed all that the customer had paid there.
+
+    Parameters
+    ----------
+    min_count
+        Minimum number of refunds.
+    window
+        Maximum time from the first to the last.
 
     Examples
     --------

@@ -26,6 +26,15 @@ class AccountTakeover(Detector):
     times the customer's usual amount. The smaller the share of the customer's payments that are
     online, the stronger the evidence.
 
+    Parameters
+    ----------
+    min_count
+        Minimum number of payments.
+    window
+        Maximum time from the first to the last.
+    amount_ratio
+        Minimum median amount, as a multiple of the customer's usual amount.
+
     Examples
     --------
     >>> AccountTakeover(min_count=5).amount_ratio
@@ -83,6 +92,19 @@ class DormantCard(Detector):
     After at least ``inactivity`` without a payment, and ``gap_factor`` times the customer's mean
     gap between payments, there are at least ``min_count`` payments within ``window``. On average
     they are at least ``amount_ratio`` times the mean of the customer's other payments.
+
+    Parameters
+    ----------
+    inactivity
+        Minimum time without a payment.
+    gap_factor
+        The same as a multiple of the customer's mean gap between payments.
+    window
+        Maximum time from the first payment to the last.
+    min_count
+        Minimum number of payments.
+    amount_ratio
+        Minimum mean amount, as a multiple of the mean of the customer's other payments.
 
     Examples
     --------

@@ -37,6 +37,19 @@ class ImpossibleTravel(Detector):
     less within ``usage_window``; if equal, the one farther from where the customer mostly pays.
     Payments within ``near_km`` and ``window`` before or after it belong to the episode.
 
+    Parameters
+    ----------
+    max_speed_kmh
+        Maximum speed at which a customer can travel, in km/h.
+    min_km
+        Minimum distance between the two payments, in km.
+    usage_window
+        Period in which the use of the card at both places is compared.
+    near_km
+        Maximum distance of other payments of the episode, in km.
+    window
+        Maximum time between these and the suspicious payment.
+
     Examples
     --------
     >>> ImpossibleTravel(max_speed_kmh=800.0).min_km
@@ -147,6 +160,17 @@ class HolidayTravel(Detector):
     At least ``min_count`` payments with one card, each at least ``min_km`` from home and at most
     ``max_gap`` after the one before, with none near home between them; from the first to the last
     there are at least ``min_duration``.
+
+    Parameters
+    ----------
+    min_km
+        Minimum distance from home, in km.
+    min_count
+        Minimum number of payments.
+    max_gap
+        Maximum time between two of them.
+    min_duration
+        Minimum time from the first to the last.
 
     Examples
     --------

@@ -33,6 +33,19 @@ class CardTesting(Detector):
     mean of the customer's others, made in the same way within ``cash_out_window`` after the tests,
     belongs to the episode.
 
+    Parameters
+    ----------
+    tiny_amount
+        Maximum amount of a test.
+    min_count
+        Minimum number of tests.
+    window
+        Maximum time from the first test to the last.
+    cash_out_window
+        Maximum time from the tests to the large payment.
+    amount_ratio
+        Minimum amount of the large payment, as a multiple of the customer's mean.
+
     Examples
     --------
     >>> CardTesting(min_count=6).window
@@ -94,6 +107,15 @@ class VelocityBurst(Detector):
     ``tiny_amount`` do not count: these are card testing. Neither do bursts of which a payment is
     made from the customer's own device.
 
+    Parameters
+    ----------
+    min_count
+        Minimum number of payments.
+    window
+        Maximum time from the first to the last.
+    tiny_amount
+        Payments up to this amount do not count.
+
     Examples
     --------
     >>> VelocityBurst().min_count
@@ -131,6 +153,19 @@ class NightSpree(Detector):
     by solar time if the longitude is known, otherwise UTC. Their mean is at least ``amount_ratio``
     times the mean of the customer's other payments, of which at most the share ``max_night_share``
     is made at night.
+
+    Parameters
+    ----------
+    night_end
+        Hour at which the night ends.
+    min_count
+        Minimum number of payments.
+    window
+        Maximum time from the first to the last.
+    amount_ratio
+        Minimum mean amount, as a multiple of the mean of the customer's other payments.
+    max_night_share
+        Maximum share of the customer's other payments that are made at night.
 
     Examples
     --------

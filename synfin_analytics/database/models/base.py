@@ -113,6 +113,11 @@ class Base(DeclarativeBase):
     """Declarative base of the seven tables.
 
     Every column rule becomes a named CHECK: ``ck_<table>_<column>``.
+
+    Examples
+    --------
+    >>> sorted(Base.metadata.tables)[:3]
+    ['anomaly_patterns', 'customers', 'fraud_patterns']
     """
 
     metadata = MetaData(naming_convention=NAMING_CONVENTION)

@@ -53,6 +53,23 @@ class Tables(NamedTuple):
     They have every row of the file, also those that the table rejects, such as an amount of 0.00.
     Nothing is read before a frame is loaded or collected. A cell that cannot be parsed, such as an
     amount "n/a", is an error when its column is collected; a load rejects that row.
+
+    Attributes
+    ----------
+    customers, merchants, transactions
+        Frames with the columns and types of the tables.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from synfin_analytics import Layout, read_layout
+    >>> layout = Layout(
+    ...     {"customer_id": "who", "merchant_id": "shop", "amount": "paid", "timestamp": "at"}
+    ... )
+    >>> df = pl.DataFrame({"who": ["a"], "shop": ["s"], "paid": [9.5], "at": ["2026-03-01"]})
+    >>> tables = read_layout(df, layout)
+    >>> tables.customers.collect()["customer_id"].to_list()
+    ['a']
     """
 
     customers: pl.LazyFrame
@@ -248,6 +265,16 @@ def read_layout(
 
 def detect_layout(columns: Sequence[str]) -> str | None:
     """Return the name of the known layout whose columns all exist; None if there is none.
+
+    Parameters
+    ----------
+    columns
+        Names of the columns of a file.
+
+    Returns
+    -------
+    str or None
+        Name of the layout.
 
     Examples
     --------

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 def list_layouts() -> list[str]:
     """Return the names of the known layouts.
 
+    Returns
+    -------
+    list of str
+        Names that :func:`read_layout` accepts, in alphabetical order.
+
     Examples
     --------
     >>> list_layouts()
