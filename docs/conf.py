@@ -83,8 +83,8 @@ numpydoc_validation_checks = {
     "SS06",  # one line: ruff's D205
     "YD01",
 }
-# A method may have the short form: a summary that says all, and an example. Functions and classes have
-# every section (tests/docs/test_pages.py); those of a result that users do not create list its attributes.
+# A method may have the short form: a summary and an example. A result that users do not create
+# lists its attributes.
 _SHORT = r"(?sm)\A(?!.*^Parameters\n-+$)"
 numpydoc_validation_overrides = {"PR01": [_SHORT], "RT01": [_SHORT]}
 

@@ -129,7 +129,7 @@ def read_students(path: Path) -> list[str]:
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as name:
     ...     path = Path(name) / "students.csv"
-    ...     _ = path.write_text("student,email\\nana,ana@example.org\nben,ben@example.org")
+    ...     _ = path.write_text("student,email\nana,ana@example.org\nben,ben@example.org")
     ...     read_students(path)
     ['ana', 'ben']
     """
