@@ -46,7 +46,8 @@ NAMES = FACE.split()
 
 PARAMETERS = {
     "load_df": "df table columns on_invalid on_missing_parent on_conflict session manager "
-    "rebuild_indexes progress separator encoding decimal thousands date_format timezone currency",
+    "rebuild_indexes progress separator encoding decimal thousands date_format timezone currency "
+    "batch_size",
     "read_df": "query params session manager output use_decimal",
     "show": "df rows",
     "read_batches": "query params session manager use_decimal",

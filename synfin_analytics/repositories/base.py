@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
     from typing_extensions import TypeVar as TypeVarWithDefault
 
+    from synfin_analytics._core.types import DataFrameLike, Records
     from synfin_analytics.io.load.report import LoadReport
 
     #: What rows are sorted by: a column, its name, or an expression such as `column.desc()`.
@@ -329,7 +330,7 @@ class BaseRepository(Generic[ModelT, RowsT]):
             result = self.session.execute(select(func.count()).select_from(self.model))
             return int(result.scalar_one())
 
-    def bulk_create(self, entities: Any, **options: Any) -> LoadReport:
+    def bulk_create(self, entities: DataFrameLike | Records, **options: Any) -> LoadReport:
         """Load many entities at once with COPY, in the session's transaction.
 
         Parameters

@@ -28,6 +28,7 @@ from synfin_analytics.exceptions import (
     SchemaError,
     SynfinError,
 )
+from synfin_analytics.io import sources
 
 
 @pytest.fixture
@@ -239,8 +240,26 @@ def test_rows_without_a_table_are_refused(manager, objects):
         manager.bulk_insert(objects)
 
 
+@pytest.mark.parametrize(("batch_size", "rows"), [(2, 2), (None, 65_536)])
+def test_rows_are_loaded_in_batches_of_the_given_size(manager, monkeypatch, batch_size, rows):
+    from synfin_analytics.io.load import _load_df
+
+    sizes = []
+
+    def open_source(df, batch_rows, options):
+        source = sources.open_source(df, batch_rows, options)
+        sizes.append(batch_rows)
+        return source
+
+    monkeypatch.setattr(_load_df, "open_source", open_source)
+    merchants = [{"merchant_id": f"M{number}"} for number in range(5)]
+    assert manager.bulk_insert(merchants, batch_size, table="merchants").inserted == 5
+    assert sizes == [rows]
+    assert len(manager.execute_query("merchants")) == 5
+
+
 def test_a_batch_has_rows(manager):
-    with pytest.raises(ArgumentError, match="`batch_size` must be at least 1; got 0"):
+    with pytest.raises(ArgumentError, match="`batch_size` must be a whole number of at least 1"):
         manager.bulk_insert([], batch_size=0, table="merchants")
 
 

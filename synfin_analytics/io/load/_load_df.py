@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import polars as pl
 
-from synfin_analytics._core.arguments import format_value
+from synfin_analytics._core.arguments import check_integer, format_value
 from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.validation.errors import rejected_cells, summarize
 from synfin_analytics._core.validation.options import ReadOptions
@@ -76,6 +76,7 @@ def load_df(
     date_format: str | None = None,
     timezone: str | None = None,
     currency: bool | str = False,
+    batch_size: int | None = None,
 ) -> LoadReport:
     """Load rows into a table: every cell is validated, and all rows are loaded or none.
 
@@ -126,6 +127,9 @@ def load_df(
     currency
         True to read numbers with a currency sign or code, such as ``"$12.50"``, or one sign to
         accept; parentheses and a minus at the end then mean a negative number.
+    batch_size
+        Number of rows that are validated and copied at a time; by default 65,536. Smaller batches
+        need less memory and more time; all of them are one transaction.
 
     Returns
     -------
@@ -181,6 +185,9 @@ def load_df(
             f'`on_missing_parent` must be "raise" for {spec.name!r}; got "create", which creates '
             f"customers and merchants only. Load {others[0]!r} first."
         )
+    batch_rows = BATCH_ROWS
+    if batch_size is not None:
+        batch_rows = check_integer(batch_size, "batch_size", minimum=1)
     load = _Load(
         df,
         spec,
@@ -193,6 +200,7 @@ def load_df(
         manager,
         rebuild_indexes,
         progress,
+        batch_rows,
         time.perf_counter(),
     )
     try:
@@ -219,6 +227,7 @@ class _Load:
     manager: DatabaseManager | None
     rebuild_indexes: RebuildIndexes
     progress: bool | None
+    batch_rows: int
     started: float
     #: Wait first until no other session writes to the same tables.
     after_deadlock: bool = False
@@ -226,7 +235,7 @@ class _Load:
     def run(self) -> LoadReport:
         """Read, check and write all batches in one transaction."""
         spec = self.spec
-        source = open_source(self.df, BATCH_ROWS, self.options)
+        source = open_source(self.df, self.batch_rows, self.options)
         if source.height == 0 and not source.names:  # an empty list has no columns to check
             return LoadReport(spec.name, 0, 0, 0, rejected_cells([]).to_pandas(), 0.0)
         targets = self._match_columns(source)
