@@ -1,4 +1,4 @@
-"""What a fraudster finds: the genuine payments, and where stolen cards can be used."""
+"""What fraudsters find: the genuine payments, and where stolen cards can be used."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synfin_analytics.simulation._config import number_of
-from synfin_analytics.simulation._payments import DAY, HOUR
-from synfin_analytics.simulation._people import MAIN, SECOND
+from synfin_analytics.simulation._config import category_numbers
+from synfin_analytics.simulation._customers import MAIN, SECOND
+from synfin_analytics.simulation._payments import ATM, DAY, HOUR, WITHDRAWAL
 from synfin_analytics.simulation._places import CITIES, NOWHERE
-from synfin_analytics.simulation._random import Draws, Table
-from synfin_analytics.simulation._world import with_type
+from synfin_analytics.simulation._random import ChoiceTable, RandomStream
+from synfin_analytics.simulation._world import set_device_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,180 +24,182 @@ if TYPE_CHECKING:
     from synfin_analytics.simulation._random import Floats, Integers, Mask
     from synfin_analytics.simulation._world import World
 
-#: Share of the addresses on the internet that fraudsters borrow in the victim's own city.
-_NEARBY = 0.35
+#: Share of the IP addresses that fraudsters use in the victim's own city.
+_LOCAL_IP_SHARE = 0.35
 
 
 @dataclass(frozen=True)
 class Episodes:
-    """Frauds to be committed: when, as a share of the period, and how many payments each has."""
+    """Episodes of fraud to commit."""
 
-    at: Floats
+    #: When each starts, as a share of the period.
+    period_share: Floats
+    #: Number of payments of each.
     size: Integers
 
     def __len__(self) -> int:
         return len(self.size)
 
     @property
-    def of(self) -> Integers:
+    def index(self) -> Integers:
         """Number of the episode of each payment."""
         return np.repeat(np.arange(len(self)), self.size)
 
     @property
-    def nth(self) -> Integers:
+    def payment_number(self) -> Integers:
         """Number of each payment within its episode, from 0."""
-        begin = np.cumsum(self.size) - self.size
-        return np.arange(int(self.size.sum())) - np.repeat(begin, self.size)
+        return np.arange(int(self.size.sum())) - np.repeat(self.first_payment, self.size)
 
     @property
-    def first(self) -> Integers:
-        """Where the payments of each episode begin."""
+    def first_payment(self) -> Integers:
+        """Position of the first payment of each episode."""
         return np.cumsum(self.size) - self.size
 
 
 @dataclass(frozen=True)
-class Scene:
+class FraudContext:
     """The world and its genuine payments, in the order of time."""
 
     world: World
-    paid: Payments
+    payments: Payments
     #: Mean amount of each customer, in cents.
-    usual: Floats
-    #: Customers that were victims already.
-    victims: Mask
+    mean_cents: Floats
+    #: Whether each customer is a victim already.
+    is_victim: Mask
 
     @functools.cached_property
     def in_person(self) -> Integers:
-        """Genuine payments at which the card was there, in the order of time."""
-        return np.flatnonzero((self.paid.channel <= 1) & (self.paid.kind <= 1))
+        """Numbers of the genuine payments with the card present, in the order of time."""
+        with_card = self.payments.channel <= ATM
+        return np.flatnonzero(with_card & (self.payments.kind <= WITHDRAWAL))
 
     @functools.cached_property
     def online_share(self) -> Floats:
-        """Share of each customer's payments that are made online."""
-        n = len(self.world.people)
-        count = np.bincount(self.paid.customer, minlength=n)
-        online = np.bincount(self.paid.customer[self.paid.channel > 1], minlength=n)
+        """Share of each customer's payments that are online."""
+        n = len(self.world.customers)
+        count = np.bincount(self.payments.customer, minlength=n)
+        is_online = self.payments.channel > ATM
+        online = np.bincount(self.payments.customer[is_online], minlength=n)
         return online / np.maximum(count, 1)
 
-    def customers(self, draws: Draws, n: int) -> Integers:
-        """Victims by chance; of those who pay at all, if anybody does."""
+    def draw_victims(self, rng: RandomStream, n: int) -> Integers:
+        """Draw victims, from those who pay at all, if anybody does."""
         pool = self._paying
-        return pool[draws.whole(n, 0, len(pool) - 1)]
+        return pool[rng.integers(n, 0, len(pool) - 1)]
 
-    def untouched(self, draws: Draws, n: int) -> Integers:
-        """Victims by chance, each once and none that was one already, as far as they suffice."""
-        fresh = self._paying[~self.victims[self._paying]]
-        pool = fresh if len(fresh) else self._paying
-        return pool[draws.order(len(pool))[np.arange(n) % len(pool)]]
+    def draw_new_victims(self, rng: RandomStream, n: int) -> Integers:
+        """Draw distinct victims who are none yet, as far as there are any."""
+        unharmed = self._paying[~self.is_victim[self._paying]]
+        pool = unharmed if len(unharmed) else self._paying
+        return pool[rng.permutation(len(pool))[np.arange(n) % len(pool)]]
 
     @functools.cached_property
     def _paying(self) -> Integers:
-        found = np.flatnonzero(np.bincount(self.paid.customer))
-        return found if len(found) else np.arange(len(self.world.people))
+        customers = np.flatnonzero(np.bincount(self.payments.customer))
+        return customers if len(customers) else np.arange(len(self.world.customers))
 
-    def cards(self, draws: Draws, customer: Integers) -> Integers:
-        """One of each victim's own cards."""
-        second = self.world.people.has_second[customer]
-        return np.where(second & draws.chance(len(customer), 0.45), SECOND, MAIN)
+    def draw_cards(self, rng: RandomStream, customer: Integers) -> Integers:
+        """Draw one of each victim's own cards."""
+        has_second = self.world.customers.has_second[customer]
+        return np.where(has_second & rng.bernoulli(len(customer), 0.45), SECOND, MAIN)
 
-    def merchants(
-        self, draws: Draws, place: Integers, kinds: Sequence[str], *, even: bool = True
+    def draw_merchants(
+        self, rng: RandomStream, place: Integers, categories: Sequence[str]
     ) -> Integers:
-        """Merchants of some kinds in cities or online; of any kind where there are none of these.
+        """Draw merchants of some categories; of any category where these do not exist.
 
-        Fraudsters have no favourites: each merchant of a kind is as likely (``even``), or each as
-        it is popular.
+        Fraudsters have no favourites: all merchants of a category are equally likely.
         """
-        shops = self.world.shops
-        open_ = shops.available()
-        weights = np.zeros(open_.shape)
-        for kind in number_of(*kinds):
-            weights[:, kind] += 1.0
-        weights *= open_
-        none = np.flatnonzero(weights.max(axis=1) == 0)
-        weights[none] = open_[none]
-        any_ = np.flatnonzero(weights.max(axis=1) > 0)
-        place = np.where(np.isin(place, any_), place, any_[0])
+        merchants = self.world.merchants
+        exists = merchants.exists()
+        weights = np.zeros(exists.shape)
+        for number in category_numbers(*categories):
+            weights[:, number] += 1.0
+        weights *= exists
+        without = np.flatnonzero(weights.max(axis=1) == 0)
+        weights[without] = exists[without]
+        available = np.flatnonzero(weights.max(axis=1) > 0)
+        place = np.where(np.isin(place, available), place, available[0])
         weights[weights.max(axis=1) == 0] = 1.0
-        category = Table(weights).at(place, draws.uniform(len(place)))
-        if not even:
-            return shops.visited(place, category, draws.uniform(len(place)))
-        return shops.any_of(place, category, draws.uniform(len(place)))
+        category = ChoiceTable(weights).choose(place, rng.uniform(len(place)))
+        return merchants.choose_uniformly(place, category, rng.uniform(len(place)))
 
-    def web(self, draws: Draws, n: int, kinds: Sequence[str]) -> Integers:
-        """Merchants that sell online."""
-        return self.merchants(draws, np.full(n, NOWHERE), kinds)
+    def draw_web_merchants(self, rng: RandomStream, n: int, categories: Sequence[str]) -> Integers:
+        """Draw merchants that sell online."""
+        return self.draw_merchants(rng, np.full(n, NOWHERE), categories)
 
-    def homes(self, customer: Integers) -> Integers:
-        """City where each customer lives."""
-        return self.world.people.home[customer]
+    def home(self, customer: Integers) -> Integers:
+        """Return the home city of customers."""
+        return self.world.customers.home[customer]
 
-    def hideouts(self, draws: Draws, customer: Integers) -> Integers:
-        """City that the address on the internet of whoever attacks each customer points to."""
+    def draw_ip_cities(self, rng: RandomStream, customer: Integers) -> Integers:
+        """Draw the city that the IP address of each customer's attacker points to."""
         n = len(customer)
-        anywhere = draws.whole(n, 0, len(CITIES) - 1)
-        return np.where(draws.chance(n, _NEARBY), self.homes(customer), anywhere)
+        anywhere = rng.integers(n, 0, len(CITIES) - 1)
+        return np.where(rng.bernoulli(n, _LOCAL_IP_SHARE), self.home(customer), anywhere)
 
-    def amounts(self, draws: Draws, customer: Integers, times: tuple[float, float]) -> Integers:
-        """Amounts of so many times what each customer usually pays, in cents."""
+    def draw_amounts(
+        self, rng: RandomStream, customer: Integers, ratio: tuple[float, float]
+    ) -> Integers:
+        """Draw amounts in a range of multiples of each customer's mean, in cents."""
         n = len(customer)
-        cents = np.rint(self.usual[customer] * draws.uniform(n, *times)).astype(np.int64)
-        # Goods have prices, stolen or not.
-        price = draws.uniform(n)
-        cents = np.where(price < 0.4, cents // 100 * 100 + 99, cents)
-        return np.where(price > 0.9, np.maximum(cents // 100, 1) * 100, cents)
+        cents = np.rint(self.mean_cents[customer] * rng.uniform(n, *ratio)).astype(np.int64)
+        # Prices end in 99 cents, or are in whole euros.
+        share = rng.uniform(n)
+        cents = np.where(share < 0.4, cents // 100 * 100 + 99, cents)
+        return np.where(share > 0.9, np.maximum(cents // 100, 1) * 100, cents)
 
-    def begins(
+    def start_times(
         self,
-        draws: Draws,
-        at: Floats,
+        rng: RandomStream,
+        period_share: Floats,
         span: Floats | float = 0.0,
         hours: tuple[float, float] | None = None,
     ) -> Integers:
-        """Second at which each episode begins, so that one of ``span`` seconds still ends in time.
+        """Return the second at which each episode starts, so that ``span`` seconds fit after it.
 
-        With ``hours`` it begins between these hours of its day.
+        With ``hours``, it starts between these hours of its day.
         """
-        room = np.maximum(self.world.end - np.asarray(span), 1.0)
-        begin: Integers = np.floor(at * room).astype(np.int64)
+        available = np.maximum(self.world.end - np.asarray(span), 1.0)
+        start: Integers = np.floor(period_share * available).astype(np.int64)
         if hours is not None:
-            begin = begin // DAY * DAY
-            begin += np.floor(draws.uniform(len(at), *hours) * HOUR).astype(np.int64)
-        return begin
+            start = start // DAY * DAY
+            start += np.floor(rng.uniform(len(period_share), *hours) * HOUR).astype(np.int64)
+        return start
 
-    def within(self, episodes: Episodes, time: NDArray[np.number]) -> Integers:
-        """Move episodes that would end after the period to its end."""
+    def shift_into_period(self, episodes: Episodes, time: NDArray[np.number]) -> Integers:
+        """Shift episodes that would end after the period to its end."""
         seconds: Integers = np.floor(time).astype(np.int64)
         if len(seconds):
-            last = np.maximum.reduceat(seconds, episodes.first)
-            over = np.maximum(last - (self.world.end - 1), 0)
-            seconds = np.maximum(seconds - over[episodes.of], 0)
+            end = np.maximum.reduceat(seconds, episodes.first_payment)
+            excess = np.maximum(end - (self.world.end - 1), 0)
+            seconds = np.maximum(seconds - excess[episodes.index], 0)
         return seconds
 
 
-def in_opening_hours(time: NDArray[np.number]) -> Floats:
-    """Move moments to between half past 8 and half past 19 of their day, in the same order."""
+def to_opening_hours(time: NDArray[np.number]) -> Floats:
+    """Compress times of day into 8:30 to 19:30, in the same order."""
     day = np.floor(time / DAY)
-    found: Floats = day * DAY + (8.5 + 11 * (time / DAY - day)) * HOUR
-    return found
+    times: Floats = day * DAY + (8.5 + 11 * (time / DAY - day)) * HOUR
+    return times
 
 
-def devices(draws: Draws, n: int) -> NDArray[np.uint64]:
-    """Devices that nobody has seen before."""
-    return with_type(draws.raw(n), draws.whole(n, 0, 1))
+def new_devices(rng: RandomStream, n: int) -> NDArray[np.uint64]:
+    """Draw devices that nobody used before."""
+    return set_device_type(rng.bits(n), rng.integers(n, 0, 1))
 
 
-def waits(draws: Draws, episodes: Episodes, shortest: float, longest: float) -> Floats:
-    """Time from the first payment of an episode to each of its payments, with gaps by chance."""
-    gaps = draws.uniform(int(episodes.size.sum()), shortest, longest)
-    gaps[episodes.first] = 0
+def draw_offsets(rng: RandomStream, episodes: Episodes, gap: tuple[float, float]) -> Floats:
+    """Draw the seconds from the first payment of an episode to each, with gaps in a range."""
+    gaps = rng.uniform(int(episodes.size.sum()), *gap)
+    gaps[episodes.first_payment] = 0
     total = np.cumsum(gaps)
-    return total - total[episodes.first][episodes.of]
+    return total - total[episodes.first_payment][episodes.index]
 
 
-def spread(draws: Draws, episodes: Episodes, span: Floats) -> Floats:
-    """Moments of an episode that lasts ``span``, in order; the first is at 0."""
-    share = draws.uniform(int(episodes.size.sum()))
-    share[episodes.first] = 0
-    order = np.lexsort((share, episodes.of))
-    return share[order] * span[episodes.of]
+def spread_offsets(rng: RandomStream, episodes: Episodes, span: Floats) -> Floats:
+    """Draw the seconds from the first payment of an episode to each, within ``span``."""
+    share = rng.uniform(int(episodes.size.sum()))
+    share[episodes.first_payment] = 0
+    order = np.lexsort((share, episodes.index))
+    return share[order] * span[episodes.index]

@@ -1,4 +1,4 @@
-"""What people do without thinking: everyday payments, at home and on journeys."""
+"""Genuine payments: everyday ones, series, subscriptions, refunds and large purchases."""
 
 from __future__ import annotations
 
@@ -6,59 +6,308 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synfin_analytics.simulation._config import ONLINE
-from synfin_analytics.simulation._people import PARTNER
-from synfin_analytics.simulation._places import COUNTRY_OF
-from synfin_analytics.simulation._random import Draws, exp, hashed_share
+from synfin_analytics.simulation._config import (
+    CATEGORIES,
+    CATEGORY_NAMES,
+    IS_ONLINE,
+    category_numbers,
+    is_category,
+)
+from synfin_analytics.simulation._customers import MAIN, PARTNER, SECOND
+from synfin_analytics.simulation._payments import (
+    COMPLETED,
+    DAY,
+    HOLIDAY_TRAVEL,
+    HOUR,
+    LARGE_PURCHASE,
+    ONLINE,
+    PAYMENT,
+    PURCHASE,
+    REFUND,
+    STORED,
+    UNKNOWN_PLACE,
+    Payments,
+    concatenate,
+    sort_by_time,
+    to_cents,
+)
+from synfin_analytics.simulation._places import COUNTRY_OF, NOWHERE
+from synfin_analytics.simulation._random import RandomStream, exp, hash_share
+from synfin_analytics.simulation._travel import draw_whereabouts, is_far
+from synfin_analytics.simulation.anomalies import HolidayTravel, LargePurchase
 
 if TYPE_CHECKING:
-    from synfin_analytics.simulation._anomalies import HolidayTravel
-    from synfin_analytics.simulation._payments import Payments
-    from synfin_analytics.simulation._random import Floats
+    from collections.abc import Mapping
+
+    from synfin_analytics.simulation._random import Floats, Integers, Mask
     from synfin_analytics.simulation._travel import Whereabouts
     from synfin_analytics.simulation._world import World
+    from synfin_analytics.simulation.anomalies import Anomaly
 
-#: Some days bring many payments and some none: spread of the logarithm of their number.
-_UNEVEN = 0.55
-#: More is paid on a journey.
-_ON_JOURNEYS = 1.3
+#: Standard deviation of the logarithm of the number of payments of a day.
+_DAILY_SPREAD = 0.55
+#: Factor of the number of payments on trips.
+_TRIP_FACTOR = 1.3
+#: Prices of subscriptions, and of purchases in games, in cents.
+_SUBSCRIPTION_PRICES = np.array([299, 499, 799, 999, 1099, 1299, 1499, 1799, 2499])
+_GAME_PRICES = np.array([99, 99, 199, 299, 499, 999])
+_LARGE_CATEGORIES = ("household", "electronics", "jewellery", "travel agency")
+_LARGE_WEIGHTS = np.array([0.4, 0.3, 0.1, 0.2])
+#: Share of the purchases that are returned.
+_RETURN_RATES = {"clothing": 0.05, "web shop": 0.06, "electronics": 0.03, "household": 0.02}
+_OTHER_RETURN_RATE = 0.0005
+_RETIREE = 4
 
 
-def everyday(
-    draws: Draws, world: World, where: Whereabouts, travel: HolidayTravel | None
+def simulate_genuine(seed: int, world: World, anomalies: Mapping[str, Anomaly]) -> Payments:
+    """Simulate payments without fraud, in the order of time."""
+    travel, large = anomalies.get("holiday_travel"), anomalies.get("large_purchase")
+    travel = travel if isinstance(travel, HolidayTravel) else None
+    cities = world.merchants.cities_with_merchants()
+    whereabouts = draw_whereabouts(
+        RandomStream(seed, "journeys"), world.customers, world.calendar, travel, cities
+    )
+    everyday = _everyday_payments(RandomStream(seed, "everyday"), world, whereabouts, travel)
+    rng = RandomStream(seed, "habits")
+    payments = concatenate([everyday, *_series(rng, world, everyday)])
+    payments = concatenate([payments, _refunds(rng, world, payments)])
+    payments = concatenate([payments, *_subscriptions(rng, world)])
+    payments = _remove_dormant(world, payments)
+    if isinstance(large, LargePurchase):
+        mean_cents = mean_amounts(payments, len(world.customers))
+        purchases = _large_purchases(
+            RandomStream(seed, "large purchases"), world, mean_cents, large
+        )
+        payments = concatenate([payments, purchases])
+    payments = sort_by_time(payments, len(world.calendar))
+    if travel is None:
+        return payments
+    on_trip = _is_on_trip(world, whereabouts, payments, travel)
+    return payments.replace(anomaly=np.where(on_trip, HOLIDAY_TRAVEL, payments.anomaly))
+
+
+def _is_on_trip(
+    world: World, whereabouts: Whereabouts, payments: Payments, travel: HolidayTravel
+) -> Mask:
+    """Whether each payment is made at the destination of a trip, far enough from home."""
+    day = payments.time // DAY
+    home = world.customers.home[payments.customer]
+    city = whereabouts.city[payments.customer, day].astype(np.int64)
+    is_away = whereabouts.away[payments.customer, day] & (payments.place == city)
+    mask: Mask = is_away & (payments.anomaly == 0) & is_far(home, city, travel.min_km)
+    return mask
+
+
+def _everyday_payments(
+    rng: RandomStream, world: World, whereabouts: Whereabouts, travel: HolidayTravel | None
 ) -> Payments:
     """Draw how many payments each customer makes on each day, and what they are."""
-    people = world.people
+    customers = world.customers
     days = len(world.calendar)
-    counts = draws.poisson(_expected(draws, world, where).ravel())
+    counts = rng.poisson(_expected_counts(rng, world, whereabouts).ravel())
     cell = np.repeat(np.arange(len(counts)), counts)
     customer, day = cell // days, cell % days
-    card = world.cards(draws, customer, np.zeros(len(cell), np.bool_))
-    place = where.city.ravel()[cell].astype(np.int64)
-    home = people.home[customer]
+    card = world.draw_cards(rng, customer, np.zeros(len(cell), np.bool_))
+    place = whereabouts.city.ravel()[cell].astype(np.int64)
+    home = customers.home[customer]
     if travel is not None:
-        stays = (card == PARTNER) & (hashed_share(customer, 51) < travel.partner_stays_share)
-        place = np.where(stays & where.away.ravel()[cell], home, place)
-    category = world.categories(draws, customer, place, day)
-    # What is bought online is bought with the card that people like for it.
-    online = ONLINE[category]
-    card[online] = world.cards(draws, customer[online], np.ones(int(online.sum()), np.bool_))
-    time = world.moments(draws, customer, place, day, category)
+        stays = (card == PARTNER) & (hash_share(customer, 51) < travel.partner_stays_share)
+        place = np.where(stays & whereabouts.away.ravel()[cell], home, place)
+    category = world.draw_categories(rng, customer, place, day)
+    # Online purchases are made with the card that the customer prefers for them.
+    is_online = IS_ONLINE[category]
+    all_online = np.ones(int(is_online.sum()), np.bool_)
+    card[is_online] = world.draw_cards(rng, customer[is_online], all_online)
+    time = world.draw_times(rng, customer, place, day, category)
     # Nobody is in a shop while between two places.
-    kept = online | ~where.between.ravel()[cell]
-    return world.bought(
-        draws, customer[kept], place[kept], category[kept], time[kept], card=card[kept]
+    kept = is_online | ~whereabouts.between.ravel()[cell]
+    return world.make_purchases(
+        rng, customer[kept], place[kept], category[kept], time[kept], card=card[kept]
     )
 
 
-def _expected(draws: Draws, world: World, where: Whereabouts) -> Floats:
-    """Payments that are to be expected of each customer on each day."""
-    people, days = world.people, len(world.calendar)
-    n = len(people)
-    mean: Floats = world.calendar.rhythm()[COUNTRY_OF[people.home]] * people.per_day[:, None]
-    mean *= exp(_UNEVEN * draws.normal(n * days) - _UNEVEN**2 / 2).reshape(n, days)
-    mean[where.away] *= _ON_JOURNEYS
+def _expected_counts(rng: RandomStream, world: World, whereabouts: Whereabouts) -> Floats:
+    """Return the expected number of payments of each customer on each day."""
+    customers, days = world.customers, len(world.calendar)
+    n = len(customers)
+    day_weights = world.calendar.payment_weights()[COUNTRY_OF[customers.home]]
+    mean: Floats = day_weights * customers.per_day[:, None]
+    factor = exp(_DAILY_SPREAD * rng.normal(n * days) - _DAILY_SPREAD**2 / 2)
+    mean *= factor.reshape(n, days)
+    mean[whereabouts.away] *= _TRIP_FACTOR
     share = (np.arange(days) + 0.5) / days
-    asleep = (share >= people.sleeps[:, None]) & (share < people.wakes[:, None])
-    mean[asleep] = 0
+    is_dormant = (share >= customers.dormant_from[:, None]) & (
+        share < customers.dormant_until[:, None]
+    )
+    mean[is_dormant] = 0
     return mean
+
+
+def _subscriptions(rng: RandomStream, world: World) -> list[Payments]:
+    """Charge the subscriptions of some customers once a month, in the early morning."""
+    n_customers = len(world.customers)
+    category = category_numbers("digital services")[0]
+    if not world.merchants.exists()[NOWHERE, category]:
+        return []
+    count = rng.poisson(np.where(world.customers.persona == _RETIREE, 0.5, 1.4))
+    customer = np.repeat(np.arange(n_customers), np.minimum(count, 5))
+    n = len(customer)
+    merchant = world.merchants.choose_by_popularity(
+        np.full(n, NOWHERE), np.full(n, category), rng.uniform(n)
+    )
+    price = _SUBSCRIPTION_PRICES[rng.integers(n, 0, len(_SUBSCRIPTION_PRICES) - 1)]
+    due_day, second = rng.integers(n, 1, 28), rng.integers(n, 2 * HOUR, 6 * HOUR)
+    has_second = world.customers.has_second[customer]
+    card = np.where(has_second & rng.bernoulli(n, 0.5), SECOND, MAIN)
+    parts = []
+    for day_of_month in range(1, 29):
+        rows = np.flatnonzero(due_day == day_of_month)
+        for day in np.flatnonzero(world.calendar.day_of_month == day_of_month):
+            delay = rng.integers(len(rows), 0, 900)
+            parts.append(
+                Payments.build(
+                    len(rows),
+                    time=day * DAY + second[rows] + delay,
+                    customer=customer[rows],
+                    merchant=merchant[rows],
+                    cents=price[rows],
+                    card=card[rows],
+                    kind=PAYMENT,
+                    channel=ONLINE,
+                    entry=STORED,
+                    place=UNKNOWN_PLACE,
+                )
+            )
+    return parts
+
+
+def _series(rng: RandomStream, world: World, payments: Payments) -> list[Payments]:
+    """Let some payments be followed by others soon: in games, while shopping, on an evening out."""
+    category = world.merchants.category[payments.merchant]
+    has_place = payments.place >= 0
+    hour = payments.time % DAY // HOUR
+    day = np.minimum(payments.time // DAY, len(world.calendar) - 1)
+    weekday = world.calendar.weekday[day]
+    plays_games = world.customers.plays_games[payments.customer]
+    share = rng.uniform(len(payments))
+    is_game = (category == CATEGORY_NAMES.index("digital services")) & plays_games & (share < 0.12)
+    is_shopping = is_category(category, "clothing", "household") & (share < 0.02)
+    is_evening = is_category(category, "restaurant") & (hour >= 20) & (weekday >= 4)
+    is_evening &= share < 0.05
+    shops = category_numbers("clothing", "clothing", "household", "electronics", "restaurant")
+    bars = category_numbers("restaurant", "restaurant", "transport", "cash machine", "restaurant")
+    return [
+        _game_purchases(rng, payments.take(is_game & has_place)),
+        _follow_ups(rng, world, payments.take(is_shopping & has_place), shops, (3, 9), (240, 1500)),
+        _follow_ups(rng, world, payments.take(is_evening & has_place), bars, (2, 6), (900, 5400)),
+    ]
+
+
+def _game_purchases(rng: RandomStream, first: Payments) -> Payments:
+    """Follow purchases in games with others at the same merchant."""
+    size = rng.integers(len(first), 2, 7)
+    previous = first.take(np.repeat(np.arange(len(first)), size))
+    delay = _cumulative_delays(rng, size, (30, 400))
+    price = _GAME_PRICES[rng.integers(len(previous), 0, len(_GAME_PRICES) - 1)]
+    return previous.replace(time=previous.time + delay, cents=price, status=COMPLETED, entry=STORED)
+
+
+def _follow_ups(
+    rng: RandomStream,
+    world: World,
+    first: Payments,
+    categories: list[int],
+    sizes: tuple[int, int],
+    gap: tuple[int, int],
+) -> Payments:
+    """Follow payments with others nearby, in some categories."""
+    size = rng.integers(len(first), *sizes)
+    previous = first.take(np.repeat(np.arange(len(first)), size))
+    place = previous.place.astype(np.int64)
+    category = np.array(categories)[rng.integers(len(previous), 0, len(categories) - 1)]
+    exists = world.merchants.exists()[place, category]
+    # Where there is no such merchant, the customer goes to another one of the same category.
+    category = np.where(exists, category, world.merchants.category[previous.merchant])
+    time = previous.time + _cumulative_delays(rng, size, gap)
+    return world.make_purchases(rng, previous.customer, place, category, time, card=previous.card)
+
+
+def _cumulative_delays(rng: RandomStream, size: Integers, gap: tuple[int, int]) -> Integers:
+    """Draw the seconds from a first payment to each of the ``size`` that follow it."""
+    n = int(size.cumsum()[-1]) if len(size) else 0
+    elapsed = np.cumsum(rng.integers(n, *gap))
+    start = np.append(0, elapsed)[np.cumsum(size) - size]
+    delays: Integers = elapsed - np.repeat(start, size)
+    return delays
+
+
+def _refunds(rng: RandomStream, world: World, payments: Payments) -> Payments:
+    """Refund some purchases after some days."""
+    rates = np.array([_RETURN_RATES.get(kind.name, _OTHER_RETURN_RATE) for kind in CATEGORIES])
+    rates[category_numbers("cash machine")[0]] = 0
+    category = world.merchants.category[payments.merchant]
+    # A few customers return most of their purchases.
+    factor = np.where(hash_share(payments.customer, 71) < 0.03, 8, 1)
+    is_returned = rng.bernoulli(len(payments), rates[category] * factor)
+    is_returned &= (payments.status == COMPLETED) & (payments.kind == PURCHASE)
+    purchases = payments.take(is_returned)
+    n = len(purchases)
+    days = 1 + np.floor(6 * rng.exponential(n)).astype(np.int64)
+    share = np.where(rng.bernoulli(n, 0.25), rng.uniform(n, 0.2, 0.9), 1.0)
+    second = rng.integers(n, 9 * HOUR, 18 * HOUR)
+    return purchases.replace(
+        time=(purchases.time // DAY + days) * DAY + second,
+        cents=to_cents(purchases.cents * share / 100),
+        kind=REFUND,
+        status=COMPLETED,
+        # The merchant refunds, without the customer's card or device.
+        device=0,
+    )
+
+
+def _large_purchases(
+    rng: RandomStream, world: World, mean_cents: Floats, large: LargePurchase
+) -> Payments:
+    """Let customers make single purchases of many times their usual amount."""
+    n_customers, days = len(world.customers), len(world.calendar)
+    counts = rng.poisson(np.full(n_customers, large.per_year * days / 365))
+    customer = np.repeat(np.arange(n_customers), counts)
+    n = len(customer)
+    categories = np.array(category_numbers(*_LARGE_CATEGORIES))
+    place = world.customers.home[customer]
+    exists = world.merchants.exists()
+    is_available = np.where(
+        IS_ONLINE[categories], exists[NOWHERE, categories], exists[place][:, categories]
+    )
+    weights = (is_available * _LARGE_WEIGHTS).cumsum(axis=1)
+    has_any = weights[:, -1] > 0
+    choice = (rng.uniform(n)[:, None] * weights[:, -1:] >= weights).sum(axis=1)
+    category = categories[np.minimum(choice, len(categories) - 1)]
+    day = np.minimum(np.floor(rng.uniform(n) * days).astype(np.int64), days - 1)
+    customer, place, category, day = (
+        column[has_any] for column in (customer, place, category, day)
+    )
+    time = world.draw_times(rng, customer, place, day, category)
+    purchases = world.make_purchases(rng, customer, place, category, time)
+    amount_ratio = rng.uniform(len(customer), *large.amount_ratio)
+    cents = to_cents(mean_cents[customer] * amount_ratio / 100)
+    ends_900 = rng.bernoulli(len(cents), 0.6)
+    return purchases.replace(
+        cents=np.where(ends_900, cents // 1000 * 1000 + 900, cents),
+        status=COMPLETED,
+        anomaly=LARGE_PURCHASE,
+    )
+
+
+def mean_amounts(payments: Payments, n_customers: int) -> Floats:
+    """Return the mean amount of each customer in cents; of all where a customer has no payment."""
+    total = np.bincount(payments.customer, weights=payments.cents, minlength=n_customers)
+    count = np.bincount(payments.customer, minlength=n_customers)
+    overall = total.cumsum()[-1] / max(len(payments), 1) if len(payments) else 3_000.0
+    return np.where(count > 0, total / np.maximum(count, 1), overall)
+
+
+def _remove_dormant(world: World, payments: Payments) -> Payments:
+    """Remove the payments that dormant customers would make by habit."""
+    is_dormant = world.customers.is_dormant(payments.customer, payments.time / world.end)
+    return payments.take(~is_dormant)

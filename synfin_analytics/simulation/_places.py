@@ -1,20 +1,20 @@
-"""Where people of the simulated world live, and where they travel."""
+"""Cities of the simulated world, where customers live and travel."""
 
 from __future__ import annotations
 
-import datetime as dt
 import functools
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
-from pandas.tseries.offsets import Easter
 
 from synfin_analytics._core.geography import great_circle_km
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 class City(NamedTuple):
-    """A city; ``weight`` is how many live there, or go there."""
+    """A city; ``weight`` is in proportion to the customers who live there, or travel there."""
 
     name: str
     state: str
@@ -25,7 +25,7 @@ class City(NamedTuple):
     weight: float
 
 
-#: Where customers live: Belgium, and what lies around it. The first ones exist in every world.
+#: Where customers live: in and around Belgium. The first cities exist in every world.
 HOME = (
     City("Brussels", "Brussels", "BE", "1000", 50.85, 4.35, 24),
     City("Antwerp", "Flanders", "BE", "2000", 51.22, 4.40, 16),
@@ -42,7 +42,7 @@ HOME = (
     City("Eindhoven", "North Brabant", "NL", "5611", 51.44, 5.48, 2),
     City("Cologne", "North Rhine-Westphalia", "DE", "50667", 50.94, 6.96, 2),
 )
-#: Where they travel.
+#: Where customers travel.
 ABROAD = (
     City("Barcelona", "Catalonia", "ES", "08001", 41.39, 2.17, 12),
     City("New York", "New York", "US", "10001", 40.71, -74.01, 5),
@@ -62,55 +62,28 @@ ABROAD = (
     City("Tokyo", "Tokyo", "JP", "100-0001", 35.68, 139.65, 2),
 )
 CITIES = HOME + ABROAD
-#: What is sold online is sold nowhere.
+#: Place of merchants that sell online.
 NOWHERE = len(CITIES)
 
-#: Public holidays: month and day, and days after Easter Sunday.
-_FIXED = {
-    "BE": ((1, 1), (5, 1), (7, 21), (8, 15), (11, 1), (11, 11), (12, 25)),
-    "DE": ((1, 1), (5, 1), (10, 3), (12, 25), (12, 26)),
-    "FR": ((1, 1), (5, 1), (5, 8), (7, 14), (8, 15), (11, 1), (11, 11), (12, 25)),
-    "LU": ((1, 1), (5, 1), (5, 9), (6, 23), (8, 15), (11, 1), (12, 25), (12, 26)),
-    "NL": ((1, 1), (4, 27), (12, 25), (12, 26)),
-}
-_AFTER_EASTER = (1, 39, 50)
-COUNTRIES = tuple(_FIXED)
-#: For each home city, the place of its country in ``COUNTRIES``.
+#: Countries where customers live.
+COUNTRIES = ("BE", "DE", "FR", "LU", "NL")
+#: For each home city, the position of its country in ``COUNTRIES``.
 COUNTRY_OF = np.array([COUNTRIES.index(city.country) for city in HOME])
 
 _LATITUDE = np.array([city.latitude for city in CITIES])
 _LONGITUDE = np.array([city.longitude for city in CITIES])
-#: Hours that clocks are ahead of UTC; of customers at home none (see docs/simulation.md).
-CLOCK = np.append(np.rint(_LONGITUDE / 15), 0).astype(np.int64)
-CLOCK[: len(HOME)] = 0
+#: Hours that local time is ahead of UTC; 0 in home cities.
+UTC_OFFSET = np.append(np.rint(_LONGITUDE / 15), 0).astype(np.int64)
+UTC_OFFSET[: len(HOME)] = 0
 
 
 @functools.cache
-def distances() -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """Distances between all cities, in whole km."""
-    here, there = np.meshgrid(np.arange(len(CITIES)), np.arange(len(CITIES)), indexing="ij")
-    return np.rint(
-        great_circle_km(_LATITUDE[here], _LONGITUDE[here], _LATITUDE[there], _LONGITUDE[there])
-    )
+def distances() -> NDArray[np.float64]:
+    """Return the distances between all cities, in whole km."""
+    km = great_circle_km(_LATITUDE[:, None], _LONGITUDE[:, None], _LATITUDE, _LONGITUDE)
+    return np.rint(km)
 
 
-def holidays(country: str, first: dt.date, days: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Say of each day from ``first`` on whether it is a public holiday.
-
-    Examples
-    --------
-    >>> holidays("BE", dt.date(2025, 4, 20), 3)  # Easter Sunday, and Monday
-    array([False,  True, False])
-    """
-    last = first + dt.timedelta(days=days - 1)
-    free = set()
-    for year in range(first.year, last.year + 1):
-        easter = (pd.Timestamp(year, 1, 1) + Easter()).date()
-        free |= {easter + dt.timedelta(days=after) for after in _AFTER_EASTER}
-        free |= {dt.date(year, month, day) for month, day in _FIXED[country]}
-    return np.array([first + dt.timedelta(days=day) in free for day in range(days)])
-
-
-def coordinates(city: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Latitude and longitude of the middle of each city."""
+def coordinates(city: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the latitude and longitude of the centre of each city."""
     return _LATITUDE[city], _LONGITUDE[city]

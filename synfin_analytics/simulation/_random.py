@@ -1,8 +1,8 @@
 """Random numbers that are the same on every machine and with every version of NumPy.
 
 NumPy guarantees the bits of PCG64, but neither its distributions nor the last digit of its ``exp``
-and ``log``. So distributions are made here from the bits, by additions, multiplications and tables
-of rounded quantiles alone, which IEEE 754 defines to the last digit.
+and ``log``. So distributions are computed here from the bits, with additions, multiplications and
+tables of rounded quantiles only, which IEEE 754 defines to the last digit.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import functools
 import math
 import statistics
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -24,128 +24,136 @@ if TYPE_CHECKING:
     Integers = NDArray[np.int64]
     Mask = NDArray[np.bool_]
 
-_BITS = 2.0**-53
-#: Intervals of the tables of quantiles; between two of them a quantile is interpolated.
+_UNIT = 2.0**-53
+#: Intervals of the tables of quantiles, between which a quantile is interpolated.
 _KNOTS = 1 << 14
-#: A libm may be off by one in the sixteenth digit, never in the ninth.
+#: The C library may be off by one in the sixteenth digit, never in the ninth.
 _DIGITS = 9
 _LOG_2 = 0.6931471805599453
-_TERMS = 12  # of the series of exp, of numbers up to log(2) / 2: all that a double holds
+#: Terms of the series of exp for numbers up to log(2) / 2: as many as a double can hold.
+_TERMS = 12
 
 
-class Draws:
-    """Independent streams of random numbers, one for each purpose.
+class RandomStream:
+    """Independent stream of random numbers for one purpose.
 
-    Streams by purpose keep what is drawn for one thing from changing another.
+    Separate streams keep the draws for one purpose from changing those for another.
 
     Examples
     --------
-    >>> Draws(1, "docs").uniform(2).round(3)
+    >>> RandomStream(1, "docs").uniform(2).round(3)
     array([0.619, 0.521])
     """
 
     def __init__(self, seed: int, *purpose: str) -> None:
-        words = [seed, *(zlib.crc32(one.encode()) for one in purpose)]
-        self._bits = np.random.PCG64(np.random.SeedSequence(words))
+        entropy = [seed, *(zlib.crc32(word.encode()) for word in purpose)]
+        self._generator = np.random.PCG64(np.random.SeedSequence(entropy))
 
-    def raw(self, n: int) -> NDArray[np.uint64]:
+    def bits(self, n: int) -> NDArray[np.uint64]:
         """Draw 64 bits, ``n`` times."""
-        bits: NDArray[np.uint64] = self._bits.random_raw(n)
+        bits: NDArray[np.uint64] = self._generator.random_raw(n)
         return bits
 
     def uniform(self, n: int, low: ArrayLike = 0.0, high: ArrayLike = 1.0) -> Floats:
-        """Draw numbers from ``low`` up to, but without, ``high``."""
-        shares = (self.raw(n) >> np.uint64(11)) * _BITS
-        found: Floats = np.asarray(low) + (np.asarray(high) - np.asarray(low)) * shares
-        return found
+        """Draw numbers from ``low`` (included) to ``high`` (excluded)."""
+        shares = (self.bits(n) >> np.uint64(11)) * _UNIT
+        numbers: Floats = np.asarray(low) + (np.asarray(high) - np.asarray(low)) * shares
+        return numbers
 
-    def whole(self, n: int, low: ArrayLike, high: ArrayLike) -> Integers:
-        """Draw whole numbers from ``low`` to ``high``, both of which are among them."""
+    def integers(self, n: int, low: ArrayLike, high: ArrayLike) -> Integers:
+        """Draw integers from ``low`` to ``high``, both included."""
         return np.floor(self.uniform(n, low, np.asarray(high) + 1.0)).astype(np.int64)
 
-    def chance(self, n: int, share: ArrayLike) -> Mask:
-        """Draw truths, of which so large a share is true."""
-        found: Mask = self.uniform(n) < np.asarray(share)
-        return found
+    def bernoulli(self, n: int, probability: ArrayLike) -> Mask:
+        """Draw booleans that are True with a probability."""
+        mask: Mask = self.uniform(n) < np.asarray(probability)
+        return mask
 
     def normal(self, n: int) -> Floats:
-        """Draw from the standard normal distribution, up to 4 on either side."""
-        return quantile(self.uniform(n), _normal_table())
+        """Draw from the standard normal distribution, at most 4 from 0."""
+        return interpolate_quantiles(self.uniform(n), _normal_table())
 
     def exponential(self, n: int) -> Floats:
-        """Draw from the exponential distribution of mean 1, up to 10.4."""
-        return quantile(self.uniform(n), _exponential_table())
+        """Draw from the exponential distribution with mean 1, up to 10.4."""
+        return interpolate_quantiles(self.uniform(n), _exponential_table())
 
     def poisson(self, mean: ArrayLike) -> Integers:
         """Draw a count for each mean, by inversion."""
         means = np.asarray(mean, dtype=np.float64)
-        left = self.uniform(len(means))
+        remaining = self.uniform(len(means))
         term = exp(-means)
         counts = np.zeros(len(means), np.int64)
-        open_ = np.flatnonzero(left >= term)
-        left, term, means = left[open_] - term[open_], term[open_], means[open_]
-        k = 0
-        while len(open_):
-            k += 1
-            counts[open_] += 1
-            term = term * means / k
-            more = (left >= term) & (term > 0)
-            left, term, means, open_ = (
-                (left - term)[more], term[more], means[more], open_[more],
-            )  # fmt: skip
+        pending = np.flatnonzero(remaining >= term)
+        remaining, term, means = remaining[pending] - term[pending], term[pending], means[pending]
+        count = 0
+        while len(pending):
+            count += 1
+            counts[pending] += 1
+            term = term * means / count
+            is_pending = (remaining >= term) & (term > 0)
+            remaining = (remaining - term)[is_pending]
+            term, means, pending = term[is_pending], means[is_pending], pending[is_pending]
         return counts
 
-    def order(self, n: int) -> Integers:
+    def permutation(self, n: int) -> Integers:
         """Draw a permutation."""
-        order: Integers = np.argsort(self.raw(n), kind="stable")
+        order: Integers = np.argsort(self.bits(n), kind="stable")
         return order
 
-    def pick(self, n: int, weights: ArrayLike) -> Integers:
-        """Draw places in ``weights``, each with a chance in proportion to its weight."""
-        return chosen(self.uniform(n), weights)
+    def choice(self, n: int, weights: ArrayLike) -> Integers:
+        """Draw positions in ``weights``, with probabilities in proportion to the weights."""
+        return choose(self.uniform(n), weights)
 
 
-def chosen(shares: Floats, weights: ArrayLike) -> Integers:
-    """Places in ``weights`` at which these shares of their sum lie."""
-    total = np.cumsum(np.asarray(weights, dtype=np.float64))
-    found = np.searchsorted(total, shares * total[-1], side="right")
-    places: Integers = np.minimum(found, len(total) - 1).astype(np.int64)
-    return places
-
-
-class Table:
-    """Rows of weights, to draw places in a row by.
+def choose(shares: Floats, weights: ArrayLike) -> Integers:
+    """Return the positions in ``weights`` at which these shares of their sum lie.
 
     Examples
     --------
-    >>> Table(np.array([[1.0, 1.0], [0.0, 3.0]])).at(np.array([0, 0, 1]), np.array([0.2, 0.7, 0.0]))
+    >>> choose(np.array([0.1, 0.5, 0.9]), [1, 0, 3])
+    array([0, 2, 2])
+    """
+    total = np.cumsum(np.asarray(weights, dtype=np.float64))
+    positions = np.searchsorted(total, shares * total[-1], side="right")
+    chosen: Integers = np.minimum(positions, len(total) - 1).astype(np.int64)
+    return chosen
+
+
+class ChoiceTable:
+    """Rows of weights, to draw positions by.
+
+    Examples
+    --------
+    >>> table = ChoiceTable(np.array([[1.0, 1.0], [0.0, 3.0]]))
+    >>> table.choose(np.array([0, 0, 1]), np.array([0.2, 0.7, 0.0]))
     array([0, 1, 1])
     """
 
     def __init__(self, weights: Floats) -> None:
-        rows, self._width = weights.shape
+        n_rows, self._width = weights.shape
         sums = np.cumsum(weights, axis=1)
-        self._sums = ((sums / sums[:, -1:]) + np.arange(rows)[:, None]).ravel()
+        self._sums = ((sums / sums[:, -1:]) + np.arange(n_rows)[:, None]).ravel()
 
-    def at(self, row: Integers, shares: Floats) -> Integers:
-        """Places at these shares of the sums of these rows."""
+    def choose(self, rows: Integers, shares: Floats) -> Integers:
+        """Return the positions at these shares of the sums of these rows."""
         # A share that rounds to 1 would lead into the next row.
-        found = np.searchsorted(self._sums, row + shares * (1 - 1e-9), side="right")
-        places: Integers = found - row * self._width
-        return places
+        targets = rows + shares * (1 - 1e-9)
+        positions: Integers = np.searchsorted(self._sums, targets, side="right")
+        chosen: Integers = positions - rows * self._width
+        return chosen
 
 
-def quantile(shares: Floats, table: Floats) -> Floats:
-    """Quantiles of a table that holds those of the middles of ``len(table)`` equal shares."""
-    at = np.clip(shares * len(table) - 0.5, 0, len(table) - 1.0)
-    below = np.minimum(at.astype(np.int64), len(table) - 2)
+def interpolate_quantiles(shares: Floats, table: Floats) -> Floats:
+    """Interpolate in a table of the quantiles at the middles of ``len(table)`` equal shares."""
+    position = np.clip(shares * len(table) - 0.5, 0, len(table) - 1.0)
+    below = np.minimum(position.astype(np.int64), len(table) - 2)
     low = table[below]
-    found: Floats = low + (table[below + 1] - low) * (at - below)
-    return found
+    quantiles: Floats = low + (table[below + 1] - low) * (position - below)
+    return quantiles
 
 
 def exp(power: ArrayLike) -> Floats:
-    """Exponential of numbers up to 40 or so, from exact operations only: to 13 digits.
+    """Return the exponential of numbers up to 40 or so, from exact operations only: to 13 digits.
 
     Examples
     --------
@@ -154,49 +162,49 @@ def exp(power: ArrayLike) -> Floats:
     """
     powers = np.asarray(power, dtype=np.float64)
     halvings = np.rint(powers / _LOG_2)
-    rest = powers - halvings * _LOG_2
-    series = np.ones_like(rest)
+    remainder = powers - halvings * _LOG_2
+    series = np.ones_like(remainder)
     for term in range(_TERMS, 0, -1):
-        series *= rest
+        series *= remainder
         series /= term
         series += 1.0
-    found: Floats = np.ldexp(series, halvings.astype(np.int32))
-    return found
+    exponentials: Floats = np.ldexp(series, halvings.astype(np.int32))
+    return exponentials
 
 
-def hashed(*keys: ArrayLike) -> NDArray[np.uint64]:
-    """Bits that follow from whole numbers: always the same for the same ones (splitmix64)."""
+def hash_bits(*keys: ArrayLike) -> NDArray[np.uint64]:
+    """Return bits that depend on integers only (splitmix64; S. Vigna, 2015)."""
     arrays = np.broadcast_arrays(*(np.atleast_1d(np.asarray(key)) for key in keys))
     bits = np.zeros(arrays[0].shape, np.uint64)
-    for keys_of in arrays:
-        bits = (bits ^ keys_of.astype(np.uint64)) + np.uint64(0x9E3779B97F4A7C15)
+    for array in arrays:
+        bits = (bits ^ array.astype(np.uint64)) + np.uint64(0x9E3779B97F4A7C15)
         bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         bits ^= bits >> np.uint64(31)
     return bits
 
 
-def hashed_share(*keys: ArrayLike) -> Floats:
-    """Numbers from 0 to 1 that follow from whole numbers."""
-    found: Floats = (hashed(*keys) >> np.uint64(11)).astype(np.float64) * _BITS
-    return found
+def hash_share(*keys: ArrayLike) -> Floats:
+    """Return numbers from 0 to 1 that depend on integers only."""
+    shares: Floats = (hash_bits(*keys) >> np.uint64(11)).astype(np.float64) * _UNIT
+    return shares
 
 
-def logs(numbers: Sequence[float]) -> Floats:
-    """Logarithms, rounded so that they are the same everywhere."""
+def rounded_logs(numbers: Sequence[float]) -> Floats:
+    """Return logarithms, rounded so that they are the same everywhere."""
     return np.array([round(math.log(number), _DIGITS) for number in numbers])
 
 
 @functools.cache
 def _normal_table() -> Floats:
-    return _table(statistics.NormalDist().inv_cdf)
+    return _quantile_table(statistics.NormalDist().inv_cdf)
 
 
 @functools.cache
 def _exponential_table() -> Floats:
-    return _table(lambda share: -math.log(1 - share))
+    return _quantile_table(lambda share: -math.log(1 - share))
 
 
-def _table(inverse: Any) -> Floats:
-    middles = ((place + 0.5) / _KNOTS for place in range(_KNOTS))
+def _quantile_table(inverse: Callable[[float], float]) -> Floats:
+    middles = ((knot + 0.5) / _KNOTS for knot in range(_KNOTS))
     return np.array([round(inverse(middle), _DIGITS) for middle in middles])

@@ -1,4 +1,4 @@
-"""The world in which payments are made, and what one payment in it is like."""
+"""The world in which payments are made, and how genuine payments look."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import numpy as np
 from synfin_analytics.simulation._config import (
     CASH,
     CATEGORIES,
+    CATEGORY_NAMES,
     HOURS,
+    IS_ONLINE,
     LOG_MEDIAN,
-    NAMES,
-    ONLINE,
     PERSONAS,
-    is_one_of,
+    is_category,
 )
+from synfin_analytics.simulation._customers import MAIN, PARTNER, SECOND
 from synfin_analytics.simulation._payments import (
     ATM,
     CHIP,
@@ -30,6 +31,7 @@ from synfin_analytics.simulation._payments import (
     MAGSTRIPE,
     MANUAL,
     MOBILE,
+    ONLINE,
     PHONE,
     POS,
     PURCHASE,
@@ -37,89 +39,105 @@ from synfin_analytics.simulation._payments import (
     STORED,
     WITHDRAWAL,
     Payments,
-    money,
+    to_cents,
 )
-from synfin_analytics.simulation._payments import ONLINE as WEB
-from synfin_analytics.simulation._people import MAIN, PARTNER, SECOND
-from synfin_analytics.simulation._places import CITIES, CLOCK, HOME, NOWHERE
-from synfin_analytics.simulation._random import Draws, Table, exp, hashed, hashed_share
+from synfin_analytics.simulation._places import CITIES, HOME, NOWHERE, UTC_OFFSET
+from synfin_analytics.simulation._random import (
+    ChoiceTable,
+    RandomStream,
+    exp,
+    hash_bits,
+    hash_share,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from synfin_analytics.simulation._people import People
+    from synfin_analytics.simulation._calendar import Calendar
+    from synfin_analytics.simulation._customers import Customers
+    from synfin_analytics.simulation._merchants import Merchants
     from synfin_analytics.simulation._random import Integers, Mask
-    from synfin_analytics.simulation._shops import Shops
-    from synfin_analytics.simulation._travel import Calendar
 
-#: Kinds of device, in the two lowest bits of what stands for one.
+#: Types of devices, in the two lowest bits of a device.
 DEVICES = ("mobile", "desktop", "tablet", "wearable")
 _TYPE_BITS = np.uint64(3)
-#: Days after which everyone has another phone, and another computer.
-_PHONE_LASTS, _COMPUTER_LASTS = 700, 1500
-#: Amount up to which a card is only held near the terminal, in cents.
-_CONTACTLESS_UP_TO = 5_000
-_CATEGORY = {name: number for number, name in enumerate(NAMES)}
+#: Days within which customers replace their phone, and their computer.
+_PHONE_LIFE, _COMPUTER_LIFE = 700, 1500
+#: Largest contactless payment, in cents.
+CONTACTLESS_LIMIT = 5_000
+_CATEGORY = {name: number for number, name in enumerate(CATEGORY_NAMES)}
 _CURVES = list(HOURS)
-_CURVE_OF = np.array([_CURVES.index(one.day) for one in CATEGORIES])
-_LATE = np.array([name not in ("shop", "desk") for name in _CURVES])
-_HOUR_TABLE = Table(np.array([HOURS[name][free] for name in _CURVES for free in (0, 1)]))
-#: At full drift prices rise so much over the period, and so much moves from shops to the web.
-_PRICES_RISE, _MOVES_ONLINE = 0.2, 0.4
+_CURVE_OF = np.array([_CURVES.index(category.day) for category in CATEGORIES])
+#: Curves that shift with a customer's working hours.
+_SHIFTS = np.array([name not in ("shop", "desk") for name in _CURVES])
+_HOUR_TABLE = ChoiceTable(
+    np.array([HOURS[name][is_free] for name in _CURVES for is_free in (0, 1)])
+)
+#: At full drift: increase of prices over the period, and share of purchases that move online.
+_PRICE_INCREASE, _MOVED_SHARE = 0.2, 0.4
+_MOVING_CATEGORIES = ("clothing", "electronics", "household", "grocery")
+_AMOUNT_TRAITS = ("spending", "spread", "ends_99", "whole")
 
 
 @dataclass(frozen=True)
 class World:
-    """Who is there to pay and to be paid, and when."""
+    """Customers, merchants and days."""
 
-    people: People
-    shops: Shops
+    customers: Customers
+    merchants: Merchants
     calendar: Calendar
-    #: From 0 (things stay as they are) to 1.
+    #: From 0 (nothing changes) to 1.
     drift: float
-    _categories: Table
+    _category_table: ChoiceTable
 
     @classmethod
-    def of(cls, people: People, shops: Shops, calendar: Calendar, drift: float) -> World:
-        """Put the world together."""
-        return cls(people, shops, calendar, drift, _category_table(shops.available()))
+    def build(
+        cls, customers: Customers, merchants: Merchants, calendar: Calendar, drift: float
+    ) -> World:
+        """Build the world."""
+        return cls(customers, merchants, calendar, drift, _build_category_table(merchants.exists()))
 
     @property
     def end(self) -> int:
-        """Seconds that the period has."""
+        """Length of the period in seconds."""
         return len(self.calendar) * DAY
 
-    def categories(
-        self, draws: Draws, customer: Integers, place: Integers, day: Integers
+    def draw_categories(
+        self, rng: RandomStream, customer: Integers, place: Integers, day: Integers
     ) -> Integers:
         """Draw what customers buy at a place on a day."""
-        kind = self.calendar.kind(self.people.country(customer), day)
-        row = self.people.persona[customer] * len(CITIES) + place
+        kind = self.calendar.day_kind(self.customers.country(customer), day)
+        row = self.customers.persona[customer] * len(CITIES) + place
         row = (row * 12 + self.calendar.month[day] - 1) * 3 + kind
-        category = self._categories.at(row, draws.uniform(len(row)))
-        if self.drift and self.shops.online.any():
-            web = self.shops.available()[-1]
-            share = _MOVES_ONLINE * self.drift * day / len(self.calendar)
-            moves = draws.chance(len(row), share) & is_one_of(category, *_MOVED)
-            if web[_CATEGORY["web shop"]]:
+        category = self._category_table.choose(row, rng.uniform(len(row)))
+        if self.drift and self.merchants.is_online.any():
+            sells_online = self.merchants.exists()[-1]
+            share = _MOVED_SHARE * self.drift * day / len(self.calendar)
+            moves = rng.bernoulli(len(row), share) & is_category(category, *_MOVING_CATEGORIES)
+            if sells_online[_CATEGORY["web shop"]]:
                 category = np.where(moves, _CATEGORY["web shop"], category)
         return category
 
-    def moments(
-        self, draws: Draws, customer: Integers, place: Integers, day: Integers, category: Integers
+    def draw_times(
+        self,
+        rng: RandomStream,
+        customer: Integers,
+        place: Integers,
+        day: Integers,
+        category: Integers,
     ) -> Integers:
         """Draw when on a day something is bought: in seconds of the period, UTC."""
-        free = self.calendar.kind(self.people.country(customer), day) > 0
+        is_free = self.calendar.day_kind(self.customers.country(customer), day) > 0
         curve = _CURVE_OF[category]
-        hour = _HOUR_TABLE.at(curve * 2 + free, draws.uniform(len(day)))
-        later = np.array([one.later for one in PERSONAS])[self.people.persona[customer]]
-        hour = (hour + later * _LATE[curve]) % 24
-        begin: Integers = day * DAY + (hour - CLOCK[place]) * HOUR
-        return begin + draws.whole(len(day), 0, HOUR - 1)
+        hour = _HOUR_TABLE.choose(curve * 2 + is_free, rng.uniform(len(day)))
+        later = np.array([kind.later for kind in PERSONAS])[self.customers.persona[customer]]
+        hour = (hour + later * _SHIFTS[curve]) % 24
+        start: Integers = day * DAY + (hour - UTC_OFFSET[place]) * HOUR
+        return start + rng.integers(len(day), 0, HOUR - 1)
 
-    def bought(
+    def make_purchases(
         self,
-        draws: Draws,
+        rng: RandomStream,
         customer: Integers,
         place: Integers,
         category: Integers,
@@ -127,152 +145,155 @@ class World:
         *,
         card: NDArray[np.integer] | None = None,
     ) -> Payments:
-        """Genuine payments: to whom, how much, with which card and how."""
+        """Make genuine payments: to which merchants, how much, with which card and how."""
         n = len(customer)
-        online, cash = ONLINE[category], category == _CATEGORY[CASH]
-        where = np.where(online, NOWHERE, place)
-        merchant = self.shops.usual(draws, customer, where, category)
+        is_online, is_cash = IS_ONLINE[category], category == _CATEGORY[CASH]
+        sold_in = np.where(is_online, NOWHERE, place)
+        merchant = self.merchants.draw_usual(rng, customer, sold_in, category)
         if card is None:
-            card = self.cards(draws, customer, online)
-        cents = self.amounts(draws, customer, merchant, category, time)
-        wallet = self.people.wallet[customer] & ~cash & ~online & draws.chance(n, 0.6)
-        channel = _channels(draws, category)
-        entry = _entries(draws, channel, cents, place >= len(HOME), wallet)
-        with_phone = (channel == MOBILE) | (wallet & (entry == CONTACTLESS))
-        seen = with_phone | (channel == WEB)
+            card = self.draw_cards(rng, customer, is_online)
+        cents = self._draw_amounts(rng, customer, merchant, category, time)
+        has_wallet = self.customers.has_wallet[customer] & ~is_cash & ~is_online
+        with_wallet = has_wallet & rng.bernoulli(n, 0.6)
+        channel = _draw_channels(rng, category)
+        entry = _draw_entries(rng, channel, cents, place >= len(HOME), with_wallet)
+        with_phone = (channel == MOBILE) | (with_wallet & (entry == CONTACTLESS))
+        has_device = with_phone | (channel == ONLINE)
         device = own_device(customer, card, with_phone, time // DAY)
-        # Some are behind an address that points elsewhere.
-        hidden = online & (hashed_share(customer, 31) < 0.04) & draws.chance(n, 0.4)
-        return Payments.of(
+        # The IP addresses of some customers point to another city.
+        is_hidden = is_online & (hash_share(customer, 31) < 0.04) & rng.bernoulli(n, 0.4)
+        return Payments.build(
             n,
             time=time,
             customer=customer,
             merchant=merchant,
             cents=cents,
             card=card,
-            terminal=draws.whole(n, 0, self.shops.terminals[merchant] - 1),
-            kind=np.where(cash, WITHDRAWAL, PURCHASE),
+            terminal=rng.integers(n, 0, self.merchants.terminals[merchant] - 1),
+            kind=np.where(is_cash, WITHDRAWAL, PURCHASE),
             channel=channel,
             entry=entry,
-            status=_statuses(draws, self.people.income[customer]),
-            place=np.where(hidden, draws.whole(n, 0, len(CITIES) - 1), place),
-            device=np.where(seen, device, 0),
+            status=_draw_statuses(rng, self.customers.income[customer]),
+            place=np.where(is_hidden, rng.integers(n, 0, len(CITIES) - 1), place),
+            device=np.where(has_device, device, 0),
         )
 
-    def cards(self, draws: Draws, customer: Integers, online: Mask) -> NDArray[np.int8]:
-        """Which of the customer's cards is used, and so by whom."""
+    def draw_cards(
+        self, rng: RandomStream, customer: Integers, is_online: Mask
+    ) -> NDArray[np.int8]:
+        """Draw which of the customer's cards is used, and so by whom."""
         n = len(customer)
-        partner = self.people.has_partner[customer] & draws.chance(n, 0.35)
-        second = self.people.has_second[customer] & draws.chance(n, np.where(online, 0.6, 0.2))
-        found: NDArray[np.int8] = np.where(partner, PARTNER, np.where(second, SECOND, MAIN)).astype(
-            np.int8
-        )
-        return found
+        by_partner = self.customers.has_partner[customer] & rng.bernoulli(n, 0.35)
+        uses_second = rng.bernoulli(n, np.where(is_online, 0.6, 0.2))
+        second = self.customers.has_second[customer] & uses_second
+        card: NDArray[np.int8] = np.where(
+            by_partner, PARTNER, np.where(second, SECOND, MAIN)
+        ).astype(np.int8)
+        return card
 
-    def amounts(
+    def _draw_amounts(
         self,
-        draws: Draws,
+        rng: RandomStream,
         customer: Integers,
         merchant: Integers,
         category: Integers,
         time: Integers,
     ) -> Integers:
-        """Draw amounts in cents: lognormal about what such a thing costs, with a heavy tail."""
+        """Draw amounts in cents: lognormal around the median of the category, with a heavy tail."""
         n = len(customer)
-        of = {name: np.array([getattr(one, name) for one in CATEGORIES]) for name in _PRICES}
-        power = LOG_MEDIAN[category] + self.shops.price[merchant]
-        power += of["means"][category] * self.people.level[customer]
-        power += of["spread"][category] * draws.normal(n)
-        # One in forty is a Pareto variable (of exponent 2.2) more expensive.
-        power += np.where(draws.chance(n, 0.025), draws.exponential(n) / 2.2, 0.0)
-        euros = exp(power)
+        traits = {
+            name: np.array([getattr(kind, name) for kind in CATEGORIES])[category]
+            for name in _AMOUNT_TRAITS
+        }
+        log_amount = LOG_MEDIAN[category] + self.merchants.log_price[merchant]
+        log_amount += traits["spending"] * self.customers.log_spending[customer]
+        log_amount += traits["spread"] * rng.normal(n)
+        # One in forty is more expensive by a Pareto variable with exponent 2.2.
+        log_amount += np.where(rng.bernoulli(n, 0.025), rng.exponential(n) / 2.2, 0.0)
+        euros = exp(log_amount)
         if self.drift:
-            euros *= 1 + _PRICES_RISE * self.drift * time / self.end
-        cents = money(euros)
-        style = draws.uniform(n)
-        ends = style < of["ends_99"][category]
-        whole = style > 1 - of["whole"][category]
-        cents = np.where(ends, cents // 100 * 100 + 99, cents)
-        cents = np.where(whole, np.maximum((cents + 50) // 100, 1) * 100, cents)
-        notes = np.where(cents < 5_000, 1_000, 2_000)
-        cash = np.clip((cents + notes // 2) // notes * notes, 1_000, 60_000)
+            euros *= 1 + _PRICE_INCREASE * self.drift * time / self.end
+        cents = to_cents(euros)
+        share = rng.uniform(n)
+        ends_99 = share < traits["ends_99"]
+        is_whole = share > 1 - traits["whole"]
+        cents = np.where(ends_99, cents // 100 * 100 + 99, cents)
+        cents = np.where(is_whole, np.maximum((cents + 50) // 100, 1) * 100, cents)
+        banknote = np.where(cents < 5_000, 1_000, 2_000)
+        cash = np.clip((cents + banknote // 2) // banknote * banknote, 1_000, 60_000)
         return np.where(category == _CATEGORY[CASH], cash, cents)
 
 
-def _channels(draws: Draws, category: Integers) -> Integers:
-    """Draw whether one pays in a shop, by phone, on a computer or in an app."""
+def _draw_channels(rng: RandomStream, category: Integers) -> Integers:
+    """Draw whether a payment is made in a shop, by phone, on a computer or in an app."""
     n = len(category)
-    online, cash = ONLINE[category], category == _CATEGORY[CASH]
-    app = draws.chance(n, 0.45)
-    called = draws.chance(n, np.where(category == _CATEGORY["hotel"], 0.12, 0.002))
-    in_person = np.where(cash, ATM, np.where(called, PHONE, POS))
-    return np.where(online, np.where(app, MOBILE, WEB), in_person)
+    is_online, is_cash = IS_ONLINE[category], category == _CATEGORY[CASH]
+    in_app = rng.bernoulli(n, 0.45)
+    by_phone = rng.bernoulli(n, np.where(category == _CATEGORY["hotel"], 0.12, 0.002))
+    in_person = np.where(is_cash, ATM, np.where(by_phone, PHONE, POS))
+    return np.where(is_online, np.where(in_app, MOBILE, ONLINE), in_person)
 
 
-def _entries(
-    draws: Draws, channel: Integers, cents: Integers, abroad: Mask, wallet: Mask
+def _draw_entries(
+    rng: RandomStream, channel: Integers, cents: Integers, abroad: Mask, with_wallet: Mask
 ) -> Integers:
-    """Draw how the card is read: the stripe mostly abroad, and now and then by hand."""
+    """Draw how the card is read: by magnetic stripe mostly abroad, and rarely by hand."""
     n = len(channel)
-    saved, typed = draws.chance(n, 0.25), draws.chance(n, 0.003)
-    tap = wallet | ((cents <= _CONTACTLESS_UP_TO) & draws.chance(n, 0.75))
-    stripe = draws.chance(n, np.where(abroad, 0.06, 0.006))
-    at_machine = np.where(stripe, MAGSTRIPE, CHIP)
-    in_shop = np.where(typed, MANUAL, np.where(tap, CONTACTLESS, at_machine))
-    online = np.where(saved, STORED, ECOMMERCE)
+    is_stored, is_manual = rng.bernoulli(n, 0.25), rng.bernoulli(n, 0.003)
+    is_contactless = with_wallet | ((cents <= CONTACTLESS_LIMIT) & rng.bernoulli(n, 0.75))
+    is_stripe = rng.bernoulli(n, np.where(abroad, 0.06, 0.006))
+    at_machine = np.where(is_stripe, MAGSTRIPE, CHIP)
+    in_shop = np.where(is_manual, MANUAL, np.where(is_contactless, CONTACTLESS, at_machine))
+    online = np.where(is_stored, STORED, ECOMMERCE)
     entry = np.where(channel == POS, in_shop, np.where(channel == ATM, at_machine, online))
     return np.where(channel == PHONE, MANUAL, entry)
 
 
-def _statuses(draws: Draws, income: Integers) -> Integers:
-    """Draw what became of payments; those of low income are declined twice as often."""
-    at = draws.uniform(len(income))
-    declined = np.where(income == 0, 0.03, 0.015)
-    unusual = np.where(at > 0.998, FAILED, np.where(at > 0.997, REVERSED, COMPLETED))
-    return np.where(at < declined, DECLINED, unusual)
-
-
-_PRICES = ("means", "spread", "ends_99", "whole")
-_MOVED = ("clothing", "electronics", "household", "grocery")
+def _draw_statuses(rng: RandomStream, income: Integers) -> Integers:
+    """Draw the status of payments; those of customers of low income are declined twice as often."""
+    share = rng.uniform(len(income))
+    decline_rate = np.where(income == 0, 0.03, 0.015)
+    other = np.where(share > 0.998, FAILED, np.where(share > 0.997, REVERSED, COMPLETED))
+    return np.where(share < decline_rate, DECLINED, other)
 
 
 def own_device(
-    customer: Integers, card: NDArray[np.integer], phone: Mask, day: Integers
+    customer: Integers, card: NDArray[np.integer], is_phone: Mask, day: Integers
 ) -> NDArray[np.uint64]:
-    """Bits of the payer's phone or computer; now and then there is a new one."""
+    """Return the bits of the payer's phone or computer, which is replaced once."""
     payer = np.where(card == PARTNER, 1, 0)
-    lasts = np.where(phone, _PHONE_LASTS, _COMPUTER_LASTS)
-    replaced = hashed_share(customer, payer, phone, 41) * lasts
-    bits = hashed(customer, payer, phone, day >= replaced, 42)
-    of_type = hashed(customer, payer, phone, 43) % np.uint64(10)
-    kind = np.where(phone, np.where(of_type == 0, 3, 0), np.where(of_type < 2, 2, 1))
-    return with_type(bits, kind)
+    lifetime = np.where(is_phone, _PHONE_LIFE, _COMPUTER_LIFE)
+    replaced_on = hash_share(customer, payer, is_phone, 41) * lifetime
+    bits = hash_bits(customer, payer, is_phone, day >= replaced_on, 42)
+    kind_share = hash_bits(customer, payer, is_phone, 43) % np.uint64(10)
+    phone, computer = np.where(kind_share == 0, 3, 0), np.where(kind_share < 2, 2, 1)
+    return set_device_type(bits, np.where(is_phone, phone, computer))
 
 
-def with_type(bits: NDArray[np.uint64], kind: Integers) -> NDArray[np.uint64]:
-    """Write the kind of a device, a number of ``DEVICES``, into its bits."""
-    found: NDArray[np.uint64] = (bits | _TYPE_BITS) - (_TYPE_BITS - kind.astype(np.uint64))
-    return found
+def set_device_type(bits: NDArray[np.uint64], kind: Integers) -> NDArray[np.uint64]:
+    """Write the type of a device, a number of ``DEVICES``, into its bits."""
+    device: NDArray[np.uint64] = (bits | _TYPE_BITS) - (_TYPE_BITS - kind.astype(np.uint64))
+    return device
 
 
-def _category_table(available: Mask) -> Table:
-    """Weights of the categories for each persona, city, month and kind of day."""
-    shape = (len(PERSONAS), len(CITIES), 12, 3, len(CATEGORIES))
-    weights = np.zeros(shape)
-    for number, one in enumerate(CATEGORIES):
-        by_persona = np.array([persona.online if one.online else 1.0 for persona in PERSONAS])
-        if one.name in ("restaurant", "transport"):
-            by_persona = np.array([persona.leisure for persona in PERSONAS])
-        by_city = np.where(np.arange(len(CITIES)) < len(HOME), one.payments, one.journey)
-        here = available[-1, number] if one.online else available[:-1, number]
-        by_month = np.array([one.season.get(month, 1.0) for month in range(1, 13)])
-        by_kind = np.array([1.0, one.saturday, one.sunday])
+def _build_category_table(exists: Mask) -> ChoiceTable:
+    """Compute the weights of categories for each persona, city, month and kind of day."""
+    weights = np.zeros((len(PERSONAS), len(CITIES), 12, 3, len(CATEGORIES)))
+    is_home = np.arange(len(CITIES)) < len(HOME)
+    for number, category in enumerate(CATEGORIES):
+        by_persona = np.array([kind.online if category.online else 1.0 for kind in PERSONAS])
+        if category.name in ("restaurant", "transport"):
+            by_persona = np.array([kind.leisure for kind in PERSONAS])
+        by_city = np.where(is_home, category.payments, category.trip)
+        has_merchant = exists[-1, number] if category.online else exists[:-1, number]
+        by_month = np.array([category.season.get(month, 1.0) for month in range(1, 13)])
+        by_day_kind = np.array([1.0, category.saturday, category.sunday])
         weights[..., number] = (
             by_persona[:, None, None, None]
-            * (by_city * here)[:, None, None]
+            * (by_city * has_merchant)[:, None, None]
             * by_month[:, None]
-            * by_kind
+            * by_day_kind
         )
-    # Where nothing is sold nobody goes; any weight will do.
+    # Nobody goes where nothing is sold: any weight will do.
     weights[weights.max(axis=-1) == 0] = 1.0
-    return Table(weights.reshape(-1, len(CATEGORIES)))
+    return ChoiceTable(weights.reshape(-1, len(CATEGORIES)))

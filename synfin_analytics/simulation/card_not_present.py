@@ -1,4 +1,4 @@
-"""Frauds with the data of a card, or with an account, from afar."""
+"""Fraud with card data or an account, without the card: online."""
 
 from __future__ import annotations
 
@@ -8,34 +8,36 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from synfin_analytics.simulation._config import RESALE, RESALE_ONLINE
-from synfin_analytics.simulation._context import devices, in_opening_hours, spread, waits
-from synfin_analytics.simulation._pattern import Pattern
+from synfin_analytics.simulation._context import draw_offsets, new_devices, spread_offsets
 from synfin_analytics.simulation._payments import (
     CHIP,
-    DAY,
     ECOMMERCE,
     HOUR,
     MAGSTRIPE,
     MOBILE,
     ONLINE,
     POS,
-    REFUND,
     STORED,
     Payments,
 )
-from synfin_analytics.simulation._people import MAIN
+from synfin_analytics.simulation.pattern import Pattern
 
 if TYPE_CHECKING:
-    from synfin_analytics.simulation._context import Episodes, Scene
-    from synfin_analytics.simulation._random import Draws
+    from synfin_analytics.simulation._context import Episodes, FraudContext
+    from synfin_analytics.simulation._random import RandomStream
 
 
 @dataclass(frozen=True, kw_only=True)
 class CardTesting(Pattern):
     """A stolen card number is tried with tiny payments online, then used for a large one.
 
-    The tiny ones come seconds apart at one merchant, from a device that the customer never had;
-    the large one goes to another merchant.
+    The tiny payments are seconds apart at one merchant, from a device that the customer never used;
+    the large one is at another merchant.
+
+    Examples
+    --------
+    >>> CardTesting(amount=(1.0, 2.0)).cash_out_amount
+    (120.0, 900.0)
     """
 
     name: ClassVar[str] = "card_testing"
@@ -50,45 +52,56 @@ class CardTesting(Pattern):
     label_delay_min: float = 0.02
     label_delay_mean: float = 0.32
     decline_rate: float = 0.25
-    #: Of the tiny payments, in euros.
+    #: Amount of the tiny payments, in euros.
     amount: tuple[float, float] = (0.5, 3.0)
     gap_seconds: tuple[float, float] = (15.0, 150.0)
-    #: Of the large payment, in euros, and minutes until it comes.
+    #: Amount of the large payment, in euros, and minutes until it.
     cash_out_amount: tuple[float, float] = (120.0, 900.0)
     cash_out_minutes: tuple[float, float] = (5.0, 180.0)
 
-    def commit(self, draws: Draws, scene: Scene, episodes: Episodes) -> Payments:
-        """Commit these episodes."""
-        of, k = episodes.of, len(episodes)
-        last = (episodes.nth == episodes.size[of] - 1) & (episodes.size[of] > 1)
-        customer = scene.customers(draws, k)
-        tried = scene.web(draws, k, ("digital services", "web shop"))
-        begin = scene.begins(draws, episodes.at, 6 * HOUR)[of]
-        time = begin + waits(draws, episodes, *self.gap_seconds)
-        time = time + last * draws.uniform(len(of), *self.cash_out_minutes) * 60
-        tiny = draws.uniform(len(of), *self.amount) * 100
-        large = draws.uniform(len(of), *self.cash_out_amount) * 100
-        return self.made(
-            draws,
+    def commit(self, rng: RandomStream, context: FraudContext, episodes: Episodes) -> Payments:
+        """Return the payments of these episodes."""
+        episode, k = episodes.index, len(episodes)
+        n = len(episode)
+        is_last = episodes.payment_number == episodes.size[episode] - 1
+        is_large = is_last & (episodes.size[episode] > 1)
+        customer = context.draw_victims(rng, k)
+        test_merchant = context.draw_web_merchants(rng, k, ("digital services", "web shop"))
+        start = context.start_times(rng, episodes.period_share, 6 * HOUR)[episode]
+        time = start + draw_offsets(rng, episodes, self.gap_seconds)
+        time = time + is_large * rng.uniform(n, *self.cash_out_minutes) * 60
+        tiny_cents = rng.uniform(n, *self.amount) * 100
+        large_cents = rng.uniform(n, *self.cash_out_amount) * 100
+        return self.build_payments(
+            rng,
             episodes,
-            time=scene.within(episodes, time),
-            cents=np.where(last, large, tiny),
-            reason=last,
-            customer=customer[of],
-            card=scene.cards(draws, customer)[of],
-            merchant=np.where(last, scene.web(draws, len(of), RESALE_ONLINE), tried[of]),
+            time=context.shift_into_period(episodes, time),
+            cents=np.where(is_large, large_cents, tiny_cents),
+            reason=is_large,
+            customer=customer[episode],
+            card=context.draw_cards(rng, customer)[episode],
+            merchant=np.where(
+                is_large,
+                context.draw_web_merchants(rng, n, RESALE_ONLINE),
+                test_merchant[episode],
+            ),
             channel=ONLINE,
             entry=ECOMMERCE,
-            place=scene.hideouts(draws, customer)[of],
-            device=devices(draws, k)[of],
+            place=context.draw_ip_cities(rng, customer)[episode],
+            device=new_devices(rng, k)[episode],
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class AccountTakeover(Pattern):
-    """Someone takes over a customer's account, and shops with it from a device of their own.
+    """A fraudster takes over a customer's account, and shops with it from another device.
 
-    Victims are those who seldom pay online; of three customers it is the one who does so least.
+    Victims are customers who rarely pay online: of three, the one with the lowest share.
+
+    Examples
+    --------
+    >>> AccountTakeover(payments=(2, 4)).hours
+    (3.0, 72.0)
     """
 
     name: ClassVar[str] = "account_takeover"
@@ -104,34 +117,43 @@ class AccountTakeover(Pattern):
     decline_rate: float = 0.08
     #: From the first payment to the last.
     hours: tuple[float, float] = (3.0, 72.0)
-    #: Amount against the customer's mean.
+    #: Amount relative to the customer's mean.
     amount_ratio: tuple[float, float] = (1.5, 6.0)
 
-    def commit(self, draws: Draws, scene: Scene, episodes: Episodes) -> Payments:
-        """Commit these episodes."""
-        of, k = episodes.of, len(episodes)
-        three = np.array([scene.customers(draws, k) for _ in range(3)])
-        customer = three[scene.online_share[three].argmin(axis=0), np.arange(k)]
-        span = draws.uniform(k, *self.hours) * HOUR
-        time = scene.begins(draws, episodes.at, span)[of] + spread(draws, episodes, span)
-        return self.made(
-            draws,
+    def commit(self, rng: RandomStream, context: FraudContext, episodes: Episodes) -> Payments:
+        """Return the payments of these episodes."""
+        episode, k = episodes.index, len(episodes)
+        n = len(episode)
+        candidates = np.array([context.draw_victims(rng, k) for _ in range(3)])
+        least_online = context.online_share[candidates].argmin(axis=0)
+        customer = candidates[least_online, np.arange(k)]
+        span = rng.uniform(k, *self.hours) * HOUR
+        start = context.start_times(rng, episodes.period_share, span)[episode]
+        time = start + spread_offsets(rng, episodes, span)
+        return self.build_payments(
+            rng,
             episodes,
-            time=scene.within(episodes, time),
-            cents=scene.amounts(draws, customer[of], self.amount_ratio),
-            customer=customer[of],
-            card=scene.cards(draws, customer)[of],
-            merchant=scene.web(draws, len(of), RESALE_ONLINE),
-            channel=np.where(draws.chance(len(of), 0.6), MOBILE, ONLINE),
-            entry=np.where(draws.chance(len(of), 0.5), STORED, ECOMMERCE),
-            place=scene.hideouts(draws, customer)[of],
-            device=devices(draws, k)[of],
+            time=context.shift_into_period(episodes, time),
+            cents=context.draw_amounts(rng, customer[episode], self.amount_ratio),
+            customer=customer[episode],
+            card=context.draw_cards(rng, customer)[episode],
+            merchant=context.draw_web_merchants(rng, n, RESALE_ONLINE),
+            channel=np.where(rng.bernoulli(n, 0.6), MOBILE, ONLINE),
+            entry=np.where(rng.bernoulli(n, 0.5), STORED, ECOMMERCE),
+            place=context.draw_ip_cities(rng, customer)[episode],
+            device=new_devices(rng, k)[episode],
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class AmountSpike(Pattern):
-    """One payment of many times what the customer usually pays, for goods that can be sold."""
+    """One payment of many times the customer's usual amount, for goods that can be resold.
+
+    Examples
+    --------
+    >>> AmountSpike(amount_ratio=(20, 30)).online_share
+    0.65
+    """
 
     name: ClassVar[str] = "amount_spike"
     reasons: ClassVar[tuple[str, ...]] = (
@@ -143,71 +165,37 @@ class AmountSpike(Pattern):
     label_delay_min: float = 0.5
     label_delay_mean: float = 5.5
     decline_rate: float = 0.15
-    #: Amount against the customer's mean.
+    #: Amount relative to the customer's mean.
     amount_ratio: tuple[float, float] = (10.0, 35.0)
-    #: Share of the payments that are made online; the others with a copied card in a shop.
+    #: Share of the payments that are online; the others are made with a copied card in a shop.
     online_share: float = 0.65
 
-    def commit(self, draws: Draws, scene: Scene, episodes: Episodes) -> Payments:
-        """Commit these episodes."""
-        of = episodes.of
-        n = len(of)
-        customer = scene.customers(draws, len(episodes))
-        web = draws.chance(n, self.online_share)
-        home = scene.homes(customer)[of]
-        shop = scene.merchants(draws, home, RESALE)
-        day = scene.begins(draws, episodes.at, HOUR, (9, 19.9))[of]
-        night = scene.begins(draws, episodes.at, HOUR)[of]
-        time = np.where(web, night, day) + waits(draws, episodes, 60, HOUR)
-        return self.made(
-            draws,
+    def commit(self, rng: RandomStream, context: FraudContext, episodes: Episodes) -> Payments:
+        """Return the payments of these episodes."""
+        episode = episodes.index
+        n = len(episode)
+        customer = context.draw_victims(rng, len(episodes))
+        is_online = rng.bernoulli(n, self.online_share)
+        home = context.home(customer)[episode]
+        shop = context.draw_merchants(rng, home, RESALE)
+        by_day = context.start_times(rng, episodes.period_share, HOUR, (9, 19.9))[episode]
+        anytime = context.start_times(rng, episodes.period_share, HOUR)[episode]
+        start = np.where(is_online, anytime, by_day)
+        time = start + draw_offsets(rng, episodes, (60, HOUR))
+        return self.build_payments(
+            rng,
             episodes,
-            time=scene.within(episodes, time),
-            cents=scene.amounts(draws, customer[of], self.amount_ratio),
-            customer=customer[of],
-            card=scene.cards(draws, customer)[of],
-            merchant=np.where(web, scene.web(draws, n, ("web shop", "travel agency")), shop),
-            channel=np.where(web, ONLINE, POS),
-            entry=np.where(web, ECOMMERCE, np.where(draws.chance(n, 0.5), MAGSTRIPE, CHIP)),
-            place=np.where(web, scene.hideouts(draws, customer)[of], home),
-            device=np.where(web, devices(draws, n), 0),
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class RefundAbuse(Pattern):
-    """Someone at a merchant pays refunds to an accomplice's card, for things never bought."""
-
-    name: ClassVar[str] = "refund_abuse"
-    reasons: ClassVar[tuple[str, ...]] = ("a refund for something that was never bought",)
-
-    weight: float = 6.0
-    payments: tuple[int, int] = (4, 10)
-    label_delay_min: float = 20.0
-    label_delay_mean: float = 40.0
-    decline_rate: float = 0.0
-    #: From the first refund to the last.
-    days: tuple[float, float] = (5.0, 30.0)
-    #: In euros.
-    amount: tuple[float, float] = (40.0, 400.0)
-
-    def commit(self, draws: Draws, scene: Scene, episodes: Episodes) -> Payments:
-        """Commit these episodes."""
-        of, k = episodes.of, len(episodes)
-        customer = scene.customers(draws, k)
-        home = scene.homes(customer)
-        merchant = scene.merchants(draws, home, RESALE)
-        span = np.minimum(draws.uniform(k, *self.days) * DAY, scene.world.end * 0.5)
-        time = scene.begins(draws, episodes.at, span)[of] + spread(draws, episodes, span)
-        return self.made(
-            draws,
-            episodes,
-            time=scene.within(episodes, in_opening_hours(time)),
-            cents=draws.uniform(len(of), *self.amount) * 100,
-            customer=customer[of],
-            card=MAIN,
-            merchant=merchant[of],
-            kind=REFUND,
-            channel=POS,
-            place=home[of],
+            time=context.shift_into_period(episodes, time),
+            cents=context.draw_amounts(rng, customer[episode], self.amount_ratio),
+            customer=customer[episode],
+            card=context.draw_cards(rng, customer)[episode],
+            merchant=np.where(
+                is_online,
+                context.draw_web_merchants(rng, n, ("web shop", "travel agency")),
+                shop,
+            ),
+            channel=np.where(is_online, ONLINE, POS),
+            entry=np.where(is_online, ECOMMERCE, np.where(rng.bernoulli(n, 0.5), MAGSTRIPE, CHIP)),
+            place=np.where(is_online, context.draw_ip_cities(rng, customer)[episode], home),
+            device=np.where(is_online, new_devices(rng, n), 0),
         )

@@ -1,4 +1,4 @@
-"""Frauds with a card in hand: lost, stolen or copied."""
+"""Fraud with a card in hand: lost, stolen or copied."""
 
 from __future__ import annotations
 
@@ -7,59 +7,80 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from synfin_analytics.simulation._config import CASH, NAMES, RESALE
-from synfin_analytics.simulation._context import in_opening_hours, spread, waits
-from synfin_analytics.simulation._pattern import Pattern
+from synfin_analytics.simulation._config import CASH, CATEGORY_NAMES, RESALE, RESALE_ONLINE
+from synfin_analytics.simulation._context import (
+    draw_offsets,
+    new_devices,
+    spread_offsets,
+    to_opening_hours,
+)
 from synfin_analytics.simulation._payments import (
     ATM,
     CHIP,
     CONTACTLESS,
     DAY,
+    ECOMMERCE,
     HOUR,
     MAGSTRIPE,
     MANUAL,
+    ONLINE,
     POS,
     PURCHASE,
     WITHDRAWAL,
     Payments,
 )
 from synfin_analytics.simulation._places import distances
+from synfin_analytics.simulation._world import CONTACTLESS_LIMIT
+from synfin_analytics.simulation.pattern import Pattern
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from synfin_analytics.simulation._context import Episodes, Scene
-    from synfin_analytics.simulation._random import Draws, Integers, Mask
+    from synfin_analytics.simulation._context import Episodes, FraudContext
+    from synfin_analytics.simulation._random import Integers, Mask, RandomStream
 
 _DAYTIME = ("clothing", "household", "electronics", "grocery", "restaurant", "pharmacy")
 _NIGHT = (CASH, "fuel", "restaurant", "transport")
-_EVERYWHERE = (*RESALE, "restaurant", CASH)
-_CONTACTLESS_UP_TO = 5_000
+_ABROAD = (*RESALE, "restaurant", CASH)
 
 
-def handed_over(draws: Draws, scene: Scene, merchant: Integers, entry: ArrayLike) -> dict[str, Any]:
-    """Columns of payments with a card in hand, in a shop or at a cash machine."""
-    cash = scene.world.shops.category[merchant] == NAMES.index(CASH)
-    given = np.broadcast_to(np.asarray(entry), merchant.shape)
-    at_machine = np.where(given == CONTACTLESS, CHIP, given)
+def card_present_columns(
+    rng: RandomStream, context: FraudContext, merchant: Integers, entry: ArrayLike
+) -> dict[str, Any]:
+    """Return the columns of payments with a card in hand, in a shop or at a cash machine."""
+    is_cash = context.world.merchants.category[merchant] == CATEGORY_NAMES.index(CASH)
+    in_shop = np.broadcast_to(np.asarray(entry), merchant.shape)
+    at_machine = np.where(in_shop == CONTACTLESS, CHIP, in_shop)
+    at_machine = np.where(in_shop == MANUAL, MAGSTRIPE, at_machine)
+    n_terminals = context.world.merchants.terminals[merchant]
     return {
         "merchant": merchant,
-        "terminal": draws.whole(len(merchant), 0, scene.world.shops.terminals[merchant] - 1),
-        "kind": np.where(cash, WITHDRAWAL, PURCHASE),
-        "channel": np.where(cash, ATM, POS),
-        "entry": np.where(cash, np.where(given == MANUAL, MAGSTRIPE, at_machine), given),
+        "terminal": rng.integers(len(merchant), 0, n_terminals - 1),
+        "kind": np.where(is_cash, WITHDRAWAL, PURCHASE),
+        "channel": np.where(is_cash, ATM, POS),
+        "entry": np.where(is_cash, at_machine, in_shop),
     }
 
 
-def notes(scene: Scene, merchant: Integers, cents: Integers) -> Integers:
-    """Amounts as a cash machine gives them: in notes of 20 euros."""
-    cash = scene.world.shops.category[merchant] == NAMES.index(CASH)
-    return np.where(cash, np.clip(cents // 2_000 * 2_000, 2_000, 60_000), cents)
+def round_cash(context: FraudContext, merchant: Integers, cents: Integers) -> Integers:
+    """Round the amounts at cash machines to banknotes of 20 euros."""
+    is_cash = context.world.merchants.category[merchant] == CATEGORY_NAMES.index(CASH)
+    return np.where(is_cash, np.clip(cents // 2_000 * 2_000, 2_000, 60_000), cents)
+
+
+def _chip_or_contactless(cents: Integers) -> Integers:
+    return np.where(cents <= CONTACTLESS_LIMIT, CONTACTLESS, CHIP)
 
 
 @dataclass(frozen=True, kw_only=True)
 class VelocityBurst(Pattern):
-    """A stolen card is used as fast as possible in the victim's city, before it is blocked."""
+    """A stolen card is used as fast as possible in the victim's city, before it is blocked.
+
+    Examples
+    --------
+    >>> VelocityBurst(payments=(8, 10)).minutes
+    (20.0, 100.0)
+    """
 
     name: ClassVar[str] = "velocity_burst"
     trend: ClassVar[int] = -1
@@ -74,29 +95,28 @@ class VelocityBurst(Pattern):
     decline_rate: float = 0.1
     #: From the first payment to the last.
     minutes: tuple[float, float] = (20.0, 100.0)
-    #: Amount against the customer's mean.
+    #: Amount relative to the customer's mean.
     amount_ratio: tuple[float, float] = (0.4, 2.5)
 
-    def commit(self, draws: Draws, scene: Scene, episodes: Episodes) -> Payments:
-        """Commit these episodes."""
-        of, k = episodes.of, len(episodes)
-        customer = scene.customers(draws, k)
-        place = scene.homes(customer)[of]
-        merchant = scene.merchants(draws, place, _DAYTIME)
-        span = draws.uniform(k, *self.minutes) * 60
-        begin = scene.begins(draws, episodes.at, DAY, (9, 18.5))
-        cents = scene.amounts(draws, customer[of], self.amount_ratio)
-        return self.made(
-            draws,
+    def commit(self, rng: RandomStream, context: FraudContext, episodes: Episodes) -> Payments:
+        """Return the payments of these episodes."""
+        episode, k = episodes.index, len(episodes)
+        customer = context.draw_victims(rng, k)
+        place = context.home(customer)[episode]
+        merchant = context.draw_merchants(rng, place, _DAYTIME)
+        span = rng.uniform(k, *self.minutes) * 60
+        start = context.start_times(rng, episodes.period_share, DAY, (9, 18.5))
+        cents = context.draw_amounts(rng, customer[episode], self.amount_ratio)
+        time = start[episode] + spread_offsets(rng, episodes, span)
+        return self.build_payments(
+            rng,
             episodes,
-            time=scene.within(episodes, begin[of] + spread(draws, episodes, span)),
+            time=context.shift_into_period(episodes, time),
             cents=cents,
-            customer=customer[of],
-            card=scene.cards(draws, customer)[of],
+            customer=customer[episode],
+            card=context.draw_cards(rng, customer)[episode],
             place=place,
-            **handed_over(
-                draws, scene, merchant, np.where(cents <= _CONTACTLESS_UP_TO, CONTACTLESS, CHIP)
-            ),
+            **card_present_columns(rng, context, merchant, _chip_or_contactless(cents)),
         )
 
 
@@ -104,7 +124,12 @@ class VelocityBurst(Pattern):
 class ImpossibleTravel(Pattern):
     """A copied card is used so far away that its owner, who has just paid, cannot be there.
 
-    The first payment comes after the time that ``speed_kmh`` takes from the owner's last one.
+    The first payment is after the time that ``speed_kmh`` takes from the owner's last one.
+
+    Examples
+    --------
+    >>> ImpossibleTravel(min_km=1000.0).speed_kmh
+    (1500.0, 8000.0)
     """
 
     name: ClassVar[str] = "impossible_travel"
@@ -121,56 +146,65 @@ class ImpossibleTravel(Pattern):
     speed_kmh: tuple[float, float] = (1500.0, 8000.0)
     min_km: float = 500.0
     gap_minutes: tuple[float, float] = (3.0, 40.0)
-    #: Amount against the customer's mean.
+    #: Amount relative to the customer's mean.
     amount_ratio: tuple[float, float] = (1.0, 6.0)
 
-    def possible(self, scene: Scene) -> bool:
-        """Say whether somebody pays in person, and there are merchants far from there."""
-        return len(scene.in_person) > 0 and bool(self._reach(scene)[self._owners(scene)].any())
+    def is_possible(self, context: FraudContext) -> bool:
+        """Whether somebody pays in person, with merchants far from there."""
+        if not len(context.in_person):
+            return False
+        return bool(self._is_reachable(context)[self._owner_cities(context)].any())
 
-    def commit(self, draws: Draws, scene: Scene, episodes: Episodes) -> Payments:
-        """Commit these episodes."""
-        of, k = episodes.of, len(episodes)
-        reach = self._reach(scene)
-        here = self._owners(scene)
-        rows = scene.in_person[reach[here].any(axis=1)]
-        seen = scene.paid.time[rows]
-        wanted = np.searchsorted(seen, episodes.at * max(scene.world.end - 8 * HOUR, 1))
-        owner = rows[np.minimum(wanted, len(rows) - 1)]
-        city = scene.paid.place[owner].astype(np.int64)
-        weight = reach[city]
-        share = draws.uniform(k)[:, None] * weight.sum(axis=1)[:, None]
-        place = (share >= weight.cumsum(axis=1)).sum(axis=1)
+    def commit(self, rng: RandomStream, context: FraudContext, episodes: Episodes) -> Payments:
+        """Return the payments of these episodes."""
+        episode, k = episodes.index, len(episodes)
+        payments = context.payments
+        is_reachable = self._is_reachable(context)
+        rows = context.in_person[is_reachable[self._owner_cities(context)].any(axis=1)]
+        targets = episodes.period_share * max(context.world.end - 8 * HOUR, 1)
+        position = np.searchsorted(payments.time[rows], targets)
+        owner = rows[np.minimum(position, len(rows) - 1)]
+        city = payments.place[owner].astype(np.int64)
+        weights = is_reachable[city]
+        share = rng.uniform(k)[:, None] * weights.sum(axis=1)[:, None]
+        place = (share >= weights.cumsum(axis=1)).sum(axis=1)
         km = distances()[city, place]
-        speed = np.maximum(draws.uniform(k, *self.speed_kmh), 1.0)
-        first = scene.paid.time[owner] + km / speed * HOUR
-        time = first[of] + waits(draws, episodes, *(60 * one for one in self.gap_minutes))
-        customer = scene.paid.customer[owner]
-        merchant = scene.merchants(draws, place[of], _EVERYWHERE)
-        cents = scene.amounts(draws, customer[of], self.amount_ratio)
-        return self.made(
-            draws,
+        speed = np.maximum(rng.uniform(k, *self.speed_kmh), 1.0)
+        first = payments.time[owner] + km / speed * HOUR
+        low, high = self.gap_minutes
+        time = first[episode] + draw_offsets(rng, episodes, (60 * low, 60 * high))
+        customer = payments.customer[owner]
+        merchant = context.draw_merchants(rng, place[episode], _ABROAD)
+        cents = context.draw_amounts(rng, customer[episode], self.amount_ratio)
+        return self.build_payments(
+            rng,
             episodes,
-            time=np.minimum(np.floor(time).astype(np.int64), scene.world.end - 1),
-            cents=notes(scene, merchant, cents),
-            customer=customer[of],
-            card=scene.paid.card[owner][of],
-            place=place[of],
-            **handed_over(draws, scene, merchant, MAGSTRIPE),
+            time=np.minimum(np.floor(time).astype(np.int64), context.world.end - 1),
+            cents=round_cash(context, merchant, cents),
+            customer=customer[episode],
+            card=payments.card[owner][episode],
+            place=place[episode],
+            **card_present_columns(rng, context, merchant, MAGSTRIPE),
         )
 
-    def _reach(self, scene: Scene) -> Mask:
-        """Say for each city which cities are far enough, and have merchants."""
-        found: Mask = (distances() >= self.min_km) & scene.world.shops.available()[:-1].any(axis=1)
-        return found
+    def _is_reachable(self, context: FraudContext) -> Mask:
+        """Whether each city (column) is far enough from each city (row), and has merchants."""
+        mask: Mask = (distances() >= self.min_km) & context.world.merchants.cities_with_merchants()
+        return mask
 
-    def _owners(self, scene: Scene) -> Integers:
-        return scene.paid.place[scene.in_person].astype(np.int64)
+    def _owner_cities(self, context: FraudContext) -> Integers:
+        return context.payments.place[context.in_person].astype(np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)
 class JustBelowLimit(Pattern):
-    """A stolen card pays again and again just less than what would be checked."""
+    """A stolen card pays repeatedly just below a limit from which payments are checked.
+
+    Examples
+    --------
+    >>> JustBelowLimit(limits=(30.0, 60.0)).margin
+    (0.001, 0.03)
+    """
 
     name: ClassVar[str] = "just_below_limit"
     reasons: ClassVar[tuple[str, ...]] = (
@@ -181,39 +215,44 @@ class JustBelowLimit(Pattern):
     payments: tuple[int, int] = (4, 9)
     label_delay_min: float = 1.0
     label_delay_mean: float = 7.0
-    #: In euros; an episode keeps to one of them.
+    #: In euros; each episode uses one of them.
     limits: tuple[float, ...] = (50.0, 100.0, 250.0, 500.0)
-    #: How far below the limit an amount is, as a share of it.
+    #: Distance of an amount below the limit, as a share of it.
     margin: tuple[float, float] = (0.001, 0.03)
     #: From the first payment to the last.
     hours: tuple[float, float] = (2.0, 40.0)
 
-    def commit(self, draws: Draws, scene: Scene, episodes: Episodes) -> Payments:
-        """Commit these episodes."""
-        of, k = episodes.of, len(episodes)
-        customer = scene.customers(draws, k)
-        limit = np.array(self.limits)[draws.whole(k, 0, len(self.limits) - 1)] * 100
-        span = draws.uniform(k, *self.hours) * HOUR
-        time = scene.begins(draws, episodes.at, span)[of] + spread(draws, episodes, span)
-        place = scene.homes(customer)[of]
-        merchant = scene.merchants(draws, place, _DAYTIME)
-        return self.made(
-            draws,
+    def commit(self, rng: RandomStream, context: FraudContext, episodes: Episodes) -> Payments:
+        """Return the payments of these episodes."""
+        episode, k = episodes.index, len(episodes)
+        customer = context.draw_victims(rng, k)
+        limit = np.array(self.limits)[rng.integers(k, 0, len(self.limits) - 1)] * 100
+        span = rng.uniform(k, *self.hours) * HOUR
+        start = context.start_times(rng, episodes.period_share, span)[episode]
+        time = start + spread_offsets(rng, episodes, span)
+        place = context.home(customer)[episode]
+        merchant = context.draw_merchants(rng, place, _DAYTIME)
+        return self.build_payments(
+            rng,
             episodes,
-            time=scene.within(episodes, in_opening_hours(time)),
-            cents=np.floor(limit[of] * (1 - draws.uniform(len(of), *self.margin))),
-            customer=customer[of],
-            card=scene.cards(draws, customer)[of],
+            time=context.shift_into_period(episodes, to_opening_hours(time)),
+            cents=np.floor(limit[episode] * (1 - rng.uniform(len(episode), *self.margin))),
+            customer=customer[episode],
+            card=context.draw_cards(rng, customer)[episode],
             place=place,
-            **handed_over(
-                draws, scene, merchant, np.where(limit <= _CONTACTLESS_UP_TO, CONTACTLESS, CHIP)[of]
-            ),
+            **card_present_columns(rng, context, merchant, _chip_or_contactless(limit)[episode]),
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class NightSpree(Pattern):
-    """A card stolen in the evening is used all night: cash machines, fuel, bars."""
+    """A card stolen in the evening is used all night: cash machines, fuel, bars.
+
+    Examples
+    --------
+    >>> NightSpree(night_hours=(1.0, 4.0)).amount_ratio
+    (0.8, 4.0)
+    """
 
     name: ClassVar[str] = "night_spree"
     trend: ClassVar[int] = -1
@@ -228,29 +267,104 @@ class NightSpree(Pattern):
     decline_rate: float = 0.1
     #: Hours of the night, UTC.
     night_hours: tuple[float, float] = (0.0, 5.0)
-    #: Amount against the customer's mean.
+    #: Amount relative to the customer's mean.
     amount_ratio: tuple[float, float] = (0.8, 4.0)
 
-    def commit(self, draws: Draws, scene: Scene, episodes: Episodes) -> Payments:
-        """Commit these episodes."""
-        of, k = episodes.of, len(episodes)
-        customer = scene.customers(draws, k)
-        place = scene.homes(customer)[of]
-        merchant = scene.merchants(draws, place, _NIGHT)
+    def commit(self, rng: RandomStream, context: FraudContext, episodes: Episodes) -> Payments:
+        """Return the payments of these episodes."""
+        episode, k = episodes.index, len(episodes)
+        customer = context.draw_victims(rng, k)
+        place = context.home(customer)[episode]
+        merchant = context.draw_merchants(rng, place, _NIGHT)
         low, high = self.night_hours
-        night = scene.begins(draws, episodes.at, 0.0, (low, low))
+        night = context.start_times(rng, episodes.period_share, 0.0, (low, low))
         span = np.full(k, (high - low) * HOUR)
-        begin = draws.uniform(len(of)) * span[of]
-        cents = notes(scene, merchant, scene.amounts(draws, customer[of], self.amount_ratio))
-        return self.made(
-            draws,
+        offset = rng.uniform(len(episode)) * span[episode]
+        amounts = context.draw_amounts(rng, customer[episode], self.amount_ratio)
+        cents = round_cash(context, merchant, amounts)
+        return self.build_payments(
+            rng,
             episodes,
-            time=scene.within(episodes, night[of] + begin),
+            time=context.shift_into_period(episodes, night[episode] + offset),
             cents=cents,
-            customer=customer[of],
-            card=scene.cards(draws, customer)[of],
+            customer=customer[episode],
+            card=context.draw_cards(rng, customer)[episode],
             place=place,
-            **handed_over(
-                draws, scene, merchant, np.where(cents <= _CONTACTLESS_UP_TO, CONTACTLESS, CHIP)
-            ),
+            **card_present_columns(rng, context, merchant, _chip_or_contactless(cents)),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DormantCard(Pattern):
+    """A customer's cards are unused for weeks; then a stolen one is used a few times.
+
+    The payments that the customer would make in these weeks, and during the fraud, are left out.
+
+    Examples
+    --------
+    >>> DormantCard(inactive_days=(60.0, 90.0)).online_share
+    0.4
+    """
+
+    name: ClassVar[str] = "dormant_card"
+    reasons: ClassVar[tuple[str, ...]] = (
+        "a card that had lain unused for weeks was stolen and used",
+    )
+
+    weight: float = 6.0
+    payments: tuple[int, int] = (4, 9)
+    label_delay_min: float = 2.0
+    label_delay_mean: float = 10.0
+    decline_rate: float = 0.1
+    #: Days without a payment before; at most a third of the period.
+    inactive_days: tuple[float, float] = (40.0, 80.0)
+    #: From the first payment to the last.
+    hours: tuple[float, float] = (5.0, 60.0)
+    #: Amount relative to the customer's mean.
+    amount_ratio: tuple[float, float] = (0.8, 4.0)
+    #: Share of the payments that are online.
+    online_share: float = 0.4
+
+    def commit(self, rng: RandomStream, context: FraudContext, episodes: Episodes) -> Payments:
+        """Return the payments of these episodes; :meth:`is_suppressed` tells which to remove."""
+        episode, k = episodes.index, len(episodes)
+        n = len(episode)
+        customer = context.draw_new_victims(rng, k)
+        span = np.minimum(rng.uniform(k, *self.hours) * HOUR, context.world.end / 10)
+        # There are payments before the inactivity.
+        earliest = min(self.inactive_days[1] / len(context.world.calendar), 1 / 3) + 0.05
+        period_share = earliest + (1 - earliest) * episodes.period_share
+        start = context.start_times(rng, period_share, span)[episode]
+        time = start + spread_offsets(rng, episodes, span)
+        is_online = rng.bernoulli(n, self.online_share)
+        time = np.where(is_online, time, to_opening_hours(time))
+        home = context.home(customer)[episode]
+        shop = context.draw_merchants(rng, home, RESALE)
+        web_merchant = context.draw_web_merchants(rng, n, RESALE_ONLINE)
+        merchant = np.where(is_online, web_merchant, shop)
+        columns = card_present_columns(rng, context, merchant, CHIP)
+        columns["channel"] = np.where(is_online, ONLINE, columns["channel"])
+        columns["entry"] = np.where(is_online, ECOMMERCE, columns["entry"])
+        return self.build_payments(
+            rng,
+            episodes,
+            time=context.shift_into_period(episodes, time),
+            cents=context.draw_amounts(rng, customer[episode], self.amount_ratio),
+            customer=customer[episode],
+            card=context.draw_cards(rng, customer)[episode],
+            place=np.where(is_online, context.draw_ip_cities(rng, customer)[episode], home),
+            device=np.where(is_online, new_devices(rng, k)[episode], 0),
+            **columns,
+        )
+
+    def is_suppressed(self, rng: RandomStream, context: FraudContext, fraud: Payments) -> Mask:
+        """Whether each genuine payment would interrupt the inactivity before these frauds."""
+        n = len(context.world.customers)
+        first, last = np.full(n, context.world.end), np.full(n, -1)
+        np.minimum.at(first, fraud.customer, fraud.time)
+        np.maximum.at(last, fraud.customer, fraud.time)
+        inactive = rng.uniform(n, *self.inactive_days) * DAY
+        inactive_from = first - np.minimum(inactive, context.world.end / 3)
+        time, customer = context.payments.time, context.payments.customer
+        mask: Mask = (time >= inactive_from[customer]) & (time <= last[customer])
+        return mask

@@ -1,4 +1,4 @@
-"""Frauds that take weeks, and more than one card."""
+"""Fraud at merchants: compromised terminals, collusion rings, refund abuse."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from synfin_analytics.simulation._config import RESALE, RESALE_ONLINE
-from synfin_analytics.simulation._context import devices, in_opening_hours, spread
-from synfin_analytics.simulation._pattern import Pattern
+from synfin_analytics.simulation._context import new_devices, spread_offsets, to_opening_hours
+from synfin_analytics.simulation._customers import MAIN
 from synfin_analytics.simulation._payments import (
     CHIP,
     DAY,
@@ -19,25 +19,35 @@ from synfin_analytics.simulation._payments import (
     MANUAL,
     ONLINE,
     POS,
+    REFUND,
     Payments,
 )
-from synfin_analytics.simulation._people import MAIN
-from synfin_analytics.simulation.card_present import handed_over, notes
+from synfin_analytics.simulation.card_present import card_present_columns, round_cash
+from synfin_analytics.simulation.pattern import Pattern
 
 if TYPE_CHECKING:
-    from synfin_analytics.simulation._context import Episodes, Scene
-    from synfin_analytics.simulation._random import Draws, Integers, Mask
+    from synfin_analytics.simulation._context import Episodes, FraudContext
+    from synfin_analytics.simulation._random import Integers, RandomStream
 
-#: A merchant worth to be attacked has more customers than most: the best of so many.
+#: A compromised terminal has more customers than most: it is the busiest of so many.
 _CANDIDATES = 6
+#: Multiplier of terminals in sort keys; larger than any time in seconds.
+_KEY_STEP = np.int64(1) << 34
+#: More than the terminals of any merchant.
+_TERMINAL_STEP = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompromisedMerchant(Pattern):
     """A terminal copies the cards that pay there; the copies are used there again, and elsewhere.
 
-    Each fraud is with the card of a genuine payment at the terminal within its bad days, between
-    ``hours_until_use`` hours later.
+    Each fraud is with the card of a genuine payment at the terminal while it is compromised,
+    between ``hours_until_use`` hours later.
+
+    Examples
+    --------
+    >>> CompromisedMerchant(days=(3.0, 5.0)).same_terminal_share
+    0.6
     """
 
     name: ClassVar[str] = "compromised_merchant"
@@ -53,83 +63,103 @@ class CompromisedMerchant(Pattern):
     decline_rate: float = 0.08
     #: During which the terminal copies cards.
     days: tuple[float, float] = (6.0, 20.0)
-    #: Hours from the copy to the fraud.
+    #: From the copy to the fraud.
     hours_until_use: tuple[float, float] = (4.0, 96.0)
     #: Share of the frauds that are charged by the same terminal.
     same_terminal_share: float = 0.6
-    #: Amount against the customer's mean.
+    #: Amount relative to the customer's mean.
     amount_ratio: tuple[float, float] = (1.0, 5.0)
 
-    def possible(self, scene: Scene) -> bool:
-        """Say whether cards are used in person at all."""
-        return len(scene.in_person) > 0
+    def is_possible(self, context: FraudContext) -> bool:
+        """Whether cards are used in person at all."""
+        return len(context.in_person) > 0
 
-    def commit(self, draws: Draws, scene: Scene, episodes: Episodes) -> Payments:
-        """Commit these episodes."""
-        of, k = episodes.of, len(episodes)
-        world, paid = scene.world, scene.paid
-        span = np.minimum(draws.uniform(k, *self.days) * DAY, world.end / 2).astype(np.int64)
-        last = (span + self.hours_until_use[1] * HOUR).astype(np.float64)
-        begin = scene.begins(draws, episodes.at, last)
-        rows, at = _by_terminal(scene)
-        step = np.int64(1) << 34
-        # Of some terminals, each found by a payment, the one that most cards pass.
-        tried = at[draws.whole(k * _CANDIDATES, 0, len(rows) - 1)].reshape(k, _CANDIDATES) // step
-        low = np.searchsorted(at, tried * step + begin[:, None])
-        high = np.searchsorted(at, tried * step + (begin + span)[:, None])
-        best = (high - low).argmax(axis=1)
-        low, high = low[np.arange(k), best], high[np.arange(k), best]
-        # A quiet shop in a small world: then of all its days.
-        terminal = tried[np.arange(k), best]
-        empty = low == high
-        low = np.where(empty, np.searchsorted(at, terminal * step), low)
-        high = np.where(empty, np.searchsorted(at, (terminal + 1) * step), high)
-        copied = rows[low[of] + np.floor(draws.uniform(len(of)) * (high - low)[of]).astype(int)]
-        time = paid.time[copied] + draws.uniform(len(of), *self.hours_until_use) * HOUR
-        customer = paid.customer[copied]
-        here = draws.chance(len(of), self.same_terminal_share)
-        web = ~here & draws.chance(len(of), 0.6)
-        time = np.maximum(np.where(web, time, in_opening_hours(time)), paid.time[copied] + HOUR)
-        home = scene.homes(customer)
-        shop = np.where(here, paid.merchant[copied], scene.merchants(draws, home, RESALE))
-        merchant = np.where(web, scene.web(draws, len(of), RESALE_ONLINE), shop)
-        place = np.where(here, paid.place[copied], home)
-        by_hand = np.where(draws.chance(len(of), 0.5), MANUAL, MAGSTRIPE)
-        hand = handed_over(draws, scene, merchant, np.where(here, by_hand, MAGSTRIPE))
-        return self.made(
-            draws,
+    def commit(self, rng: RandomStream, context: FraudContext, episodes: Episodes) -> Payments:
+        """Return the payments of these episodes."""
+        world, payments = context.world, context.payments
+        copied = self._copied_payments(rng, context, episodes)
+        n = len(copied)
+        time = payments.time[copied] + rng.uniform(n, *self.hours_until_use) * HOUR
+        customer = payments.customer[copied]
+        at_terminal = rng.bernoulli(n, self.same_terminal_share)
+        is_online = ~at_terminal & rng.bernoulli(n, 0.6)
+        time = np.maximum(
+            np.where(is_online, time, to_opening_hours(time)), payments.time[copied] + HOUR
+        )
+        home = context.home(customer)
+        shop = np.where(
+            at_terminal, payments.merchant[copied], context.draw_merchants(rng, home, RESALE)
+        )
+        web_merchant = context.draw_web_merchants(rng, n, RESALE_ONLINE)
+        merchant = np.where(is_online, web_merchant, shop)
+        place = np.where(at_terminal, payments.place[copied], home)
+        manual_or_stripe = np.where(rng.bernoulli(n, 0.5), MANUAL, MAGSTRIPE)
+        entry = np.where(at_terminal, manual_or_stripe, MAGSTRIPE)
+        columns = card_present_columns(rng, context, merchant, entry)
+        columns["channel"] = np.where(is_online, ONLINE, columns["channel"])
+        columns["entry"] = np.where(is_online, ECOMMERCE, columns["entry"])
+        columns["terminal"] = np.where(at_terminal, payments.terminal[copied], columns["terminal"])
+        amounts = context.draw_amounts(rng, customer, self.amount_ratio)
+        return self.build_payments(
+            rng,
             episodes,
             time=np.minimum(np.floor(time).astype(np.int64), world.end - 1),
-            cents=notes(scene, merchant, scene.amounts(draws, customer, self.amount_ratio)),
-            one_by_one=True,
-            reason=~here,
+            cents=round_cash(context, merchant, amounts),
+            labelled_separately=True,
+            reason=~at_terminal,
             customer=customer,
-            card=paid.card[copied],
-            place=np.where(web, scene.hideouts(draws, customer), place),
-            device=np.where(web, devices(draws, len(of)), 0),
-            **hand
-            | {
-                "channel": np.where(web, ONLINE, hand["channel"]),
-                "entry": np.where(web, ECOMMERCE, hand["entry"]),
-                "terminal": np.where(here, paid.terminal[copied], hand["terminal"]),
-            },
+            card=payments.card[copied],
+            place=np.where(is_online, context.draw_ip_cities(rng, customer), place),
+            device=np.where(is_online, new_devices(rng, n), 0),
+            **columns,
         )
 
+    def _copied_payments(
+        self, rng: RandomStream, context: FraudContext, episodes: Episodes
+    ) -> Integers:
+        """Draw a genuine payment at the compromised terminal for each fraud."""
+        episode, k = episodes.index, len(episodes)
+        end = context.world.end
+        span = np.minimum(rng.uniform(k, *self.days) * DAY, end / 2).astype(np.int64)
+        latest = (span + self.hours_until_use[1] * HOUR).astype(np.float64)
+        start_time = context.start_times(rng, episodes.period_share, latest)
+        rows, keys = _sort_by_terminal(context)
+        # Of some terminals, each drawn by a payment, the one where most cards pay.
+        drawn = keys[rng.integers(k * _CANDIDATES, 0, len(rows) - 1)]
+        candidates = drawn.reshape(k, _CANDIDATES) // _KEY_STEP
+        start = np.searchsorted(keys, candidates * _KEY_STEP + start_time[:, None])
+        stop = np.searchsorted(keys, candidates * _KEY_STEP + (start_time + span)[:, None])
+        busiest = (np.arange(k), (stop - start).argmax(axis=1))
+        terminal, start, stop = candidates[busiest], start[busiest], stop[busiest]
+        # If nobody pays there in these days, as in a small world, then on any day.
+        is_empty = start == stop
+        start = np.where(is_empty, np.searchsorted(keys, terminal * _KEY_STEP), start)
+        stop = np.where(is_empty, np.searchsorted(keys, (terminal + 1) * _KEY_STEP), stop)
+        offset = np.floor(rng.uniform(len(episode)) * (stop - start)[episode]).astype(int)
+        copied: Integers = rows[start[episode] + offset]
+        return copied
 
-def _by_terminal(scene: Scene) -> tuple[Integers, Integers]:
-    """Genuine payments in person by terminal and time, and a number that sorts them so."""
-    rows = scene.in_person
-    terminal = scene.paid.merchant[rows] * 16 + scene.paid.terminal[rows]
-    at = (terminal << 34) + scene.paid.time[rows]
-    order = np.argsort(at, kind="stable")
-    return rows[order], at[order]
+
+def _sort_by_terminal(context: FraudContext) -> tuple[Integers, Integers]:
+    """Return the genuine payments in person by terminal and time, and their sort keys."""
+    rows = context.in_person
+    payments = context.payments
+    terminal = payments.merchant[rows] * _TERMINAL_STEP + payments.terminal[rows]
+    keys = terminal * _KEY_STEP + payments.time[rows]
+    order = np.argsort(keys, kind="stable")
+    return rows[order], keys[order]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CollusionRing(Pattern):
-    """Some customers and small merchants of a city pass money on as if for goods.
+    """Some customers and small merchants of a city transfer money as if for goods.
 
-    Again and again the same cards pay the same merchants about the same amount.
+    The same cards repeatedly pay the same merchants about the same amount.
+
+    Examples
+    --------
+    >>> CollusionRing(customers=(5, 9)).merchants
+    (2, 3)
     """
 
     name: ClassVar[str] = "collusion_ring"
@@ -149,124 +179,104 @@ class CollusionRing(Pattern):
     amount: tuple[float, float] = (150.0, 900.0)
     amount_variation: float = 0.12
 
-    def commit(self, draws: Draws, scene: Scene, episodes: Episodes) -> Payments:
-        """Commit these episodes."""
-        of, k = episodes.of, len(episodes)
-        n = len(of)
-        people = scene.world.people
-        first = scene.customers(draws, k)
-        city = people.home[first]
-        by_city = np.argsort(people.home, kind="stable")
-        begin = np.searchsorted(people.home[by_city], city)
-        living = np.searchsorted(people.home[by_city], city, side="right") - begin
-        members = _several(draws, k, self.customers, living)
-        customer = by_city[begin[of] + _member(draws, members, of)]
+    def commit(self, rng: RandomStream, context: FraudContext, episodes: Episodes) -> Payments:
+        """Return the payments of these episodes."""
+        episode, k = episodes.index, len(episodes)
+        n = len(episode)
+        customers = context.world.customers
+        city = customers.home[context.draw_victims(rng, k)]
+        by_city = np.argsort(customers.home, kind="stable")
+        start = np.searchsorted(customers.home[by_city], city)
+        n_living = np.searchsorted(customers.home[by_city], city, side="right") - start
+        members = _draw_members(rng, k, self.customers, n_living)
+        customer = by_city[start[episode] + _draw_member(rng, members, episode)]
         shops = [
-            scene.merchants(draws, city, ("restaurant", *RESALE)) for _ in range(self.merchants[1])
+            context.draw_merchants(rng, city, ("restaurant", *RESALE))
+            for _ in range(self.merchants[1])
         ]
-        which = draws.whole(n, 0, draws.whole(k, *self.merchants)[of] - 1)
-        span = np.minimum(draws.uniform(k, *self.days) * DAY, scene.world.end * 0.6)
-        time = scene.begins(draws, episodes.at, span)[of] + spread(draws, episodes, span)
-        amount = draws.uniform(k, *self.amount)[of] * 100
-        return self.made(
-            draws,
+        n_shops = rng.integers(k, *self.merchants)
+        shop = rng.integers(n, 0, n_shops[episode] - 1)
+        span = np.minimum(rng.uniform(k, *self.days) * DAY, context.world.end * 0.6)
+        start_time = context.start_times(rng, episodes.period_share, span)[episode]
+        time = start_time + spread_offsets(rng, episodes, span)
+        amount = rng.uniform(k, *self.amount)[episode] * 100
+        return self.build_payments(
+            rng,
             episodes,
-            time=scene.within(episodes, in_opening_hours(time)),
-            cents=amount * (1 + self.amount_variation * draws.uniform(n, -1, 1)),
+            time=context.shift_into_period(episodes, to_opening_hours(time)),
+            cents=amount * (1 + self.amount_variation * rng.uniform(n, -1, 1)),
             customer=customer,
             card=MAIN,
-            merchant=np.array(shops)[which, of],
+            merchant=np.array(shops)[shop, episode],
             channel=POS,
-            entry=np.where(draws.chance(n, 0.3), MANUAL, CHIP),
-            place=city[of],
+            entry=np.where(rng.bernoulli(n, 0.3), MANUAL, CHIP),
+            place=city[episode],
         )
 
 
-def _several(draws: Draws, k: int, sizes: tuple[int, int], living: Integers) -> list[Integers]:
-    """For each of ``k`` rings the numbers of its members, among those living in the city."""
-    count = np.minimum(draws.whole(k, *sizes), living)
-    start = draws.whole(k, 0, living - 1)
-    stride = draws.whole(k, 1, np.maximum(living // np.maximum(count, 1), 1))
+def _draw_members(
+    rng: RandomStream, k: int, sizes: tuple[int, int], n_living: Integers
+) -> list[Integers]:
+    """Draw the members of each of ``k`` rings, as numbers among those living in the city."""
+    count = np.minimum(rng.integers(k, *sizes), n_living)
+    start = rng.integers(k, 0, n_living - 1)
+    stride = rng.integers(k, 1, np.maximum(n_living // np.maximum(count, 1), 1))
     return [
-        (start[ring] + stride[ring] * np.arange(count[ring])) % living[ring] for ring in range(k)
+        (start[ring] + stride[ring] * np.arange(count[ring])) % n_living[ring] for ring in range(k)
     ]
 
 
-def _member(draws: Draws, members: list[Integers], of: Integers) -> Integers:
-    """One of the members of the ring of each payment."""
-    sizes = np.array([len(each) for each in members])
-    begin = np.cumsum(sizes) - sizes
-    every = np.concatenate(members) if members else np.zeros(0, np.int64)
-    found: Integers = every[begin[of] + draws.whole(len(of), 0, sizes[of] - 1)]
-    return found
+def _draw_member(rng: RandomStream, members: list[Integers], episode: Integers) -> Integers:
+    """Draw one of the members of the ring of each payment."""
+    sizes = np.array([len(numbers) for numbers in members])
+    start = np.cumsum(sizes) - sizes
+    numbers = np.concatenate(members) if members else np.zeros(0, np.int64)
+    drawn = rng.integers(len(episode), 0, sizes[episode] - 1)
+    member: Integers = numbers[start[episode] + drawn]
+    return member
 
 
 @dataclass(frozen=True, kw_only=True)
-class DormantCard(Pattern):
-    """A customer's cards lie unused for weeks; then a stolen one is used a few times.
+class RefundAbuse(Pattern):
+    """An employee of a merchant refunds an accomplice for things never bought.
 
-    What the customer would have paid in these weeks, and during the fraud, is left out.
+    Examples
+    --------
+    >>> RefundAbuse(amount=(10.0, 50.0)).days
+    (5.0, 30.0)
     """
 
-    name: ClassVar[str] = "dormant_card"
-    reasons: ClassVar[tuple[str, ...]] = (
-        "a card that had lain unused for weeks was stolen and used",
-    )
+    name: ClassVar[str] = "refund_abuse"
+    reasons: ClassVar[tuple[str, ...]] = ("a refund for something that was never bought",)
 
     weight: float = 6.0
-    payments: tuple[int, int] = (4, 9)
-    label_delay_min: float = 2.0
-    label_delay_mean: float = 10.0
-    decline_rate: float = 0.1
-    #: Days without a payment before; at most a third of the period.
-    inactive_days: tuple[float, float] = (40.0, 80.0)
-    #: From the first payment to the last.
-    hours: tuple[float, float] = (5.0, 60.0)
-    #: Amount against the customer's mean.
-    amount_ratio: tuple[float, float] = (0.8, 4.0)
-    #: Share of the payments that are made online.
-    online_share: float = 0.4
+    payments: tuple[int, int] = (4, 10)
+    label_delay_min: float = 20.0
+    label_delay_mean: float = 40.0
+    decline_rate: float = 0.0
+    #: From the first refund to the last.
+    days: tuple[float, float] = (5.0, 30.0)
+    #: In euros.
+    amount: tuple[float, float] = (40.0, 400.0)
 
-    def commit(self, draws: Draws, scene: Scene, episodes: Episodes) -> Payments:
-        """Commit these episodes; :meth:`silences` tells what to leave out."""
-        of, k = episodes.of, len(episodes)
-        n = len(of)
-        customer = scene.untouched(draws, k)
-        span = np.minimum(draws.uniform(k, *self.hours) * HOUR, scene.world.end / 10)
-        # There was something to pay before the silence.
-        before = min(self.inactive_days[1] / len(scene.world.calendar), 1 / 3) + 0.05
-        at = before + (1 - before) * episodes.at
-        time = scene.begins(draws, at, span)[of] + spread(draws, episodes, span)
-        web = draws.chance(n, self.online_share)
-        time = np.where(web, time, in_opening_hours(time))
-        home = scene.homes(customer)[of]
-        shop = scene.merchants(draws, home, RESALE)
-        merchant = np.where(web, scene.web(draws, n, RESALE_ONLINE), shop)
-        hand = handed_over(draws, scene, merchant, CHIP)
-        return self.made(
-            draws,
+    def commit(self, rng: RandomStream, context: FraudContext, episodes: Episodes) -> Payments:
+        """Return the payments of these episodes."""
+        episode, k = episodes.index, len(episodes)
+        customer = context.draw_victims(rng, k)
+        home = context.home(customer)
+        merchant = context.draw_merchants(rng, home, RESALE)
+        span = np.minimum(rng.uniform(k, *self.days) * DAY, context.world.end * 0.5)
+        start = context.start_times(rng, episodes.period_share, span)[episode]
+        time = start + spread_offsets(rng, episodes, span)
+        return self.build_payments(
+            rng,
             episodes,
-            time=scene.within(episodes, time),
-            cents=scene.amounts(draws, customer[of], self.amount_ratio),
-            customer=customer[of],
-            card=scene.cards(draws, customer)[of],
-            place=np.where(web, scene.hideouts(draws, customer)[of], home),
-            device=np.where(web, devices(draws, k)[of], 0),
-            **hand
-            | {
-                "channel": np.where(web, ONLINE, hand["channel"]),
-                "entry": np.where(web, ECOMMERCE, hand["entry"]),
-            },
+            time=context.shift_into_period(episodes, to_opening_hours(time)),
+            cents=rng.uniform(len(episode), *self.amount) * 100,
+            customer=customer[episode],
+            card=MAIN,
+            merchant=merchant[episode],
+            kind=REFUND,
+            channel=POS,
+            place=home[episode],
         )
-
-    def silences(self, draws: Draws, scene: Scene, fraud: Payments) -> Mask:
-        """Say which genuine payments would break the silence before these frauds."""
-        n = len(scene.world.people)
-        first, last = np.full(n, scene.world.end), np.full(n, -1)
-        np.minimum.at(first, fraud.customer, fraud.time)
-        np.maximum.at(last, fraud.customer, fraud.time)
-        silent = draws.uniform(n, *self.inactive_days) * DAY
-        since = first - np.minimum(silent, scene.world.end / 3)
-        time, customer = scene.paid.time, scene.paid.customer
-        found: Mask = (time >= since[customer]) & (time <= last[customer])
-        return found

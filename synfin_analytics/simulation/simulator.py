@@ -1,65 +1,150 @@
-"""Simulate card payments: genuine ones, frauds, and what only looks like fraud."""
+"""Simulate card payments: :func:`simulate`."""
 
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar, overload
 
 import numpy as np
+import polars as pl
 
-from synfin_analytics._core import arguments
+from synfin_analytics._core.arguments import check_integer, check_number
 from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.html import table_html
-from synfin_analytics._core.output import Output, check_output, to_frame
+from synfin_analytics._core.output import check_output, from_polars
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.simulation import _recurring as habits
-from synfin_analytics.simulation._aggregates import of_customers, of_merchants
-from synfin_analytics.simulation._anomalies import Anomaly, HolidayTravel, LargePurchase
-from synfin_analytics.simulation._context import Scene
-from synfin_analytics.simulation._genuine import everyday
-from synfin_analytics.simulation._patterns import chosen_anomalies, chosen_patterns, with_fraud
-from synfin_analytics.simulation._payments import DAY, Payments, in_order, together
-from synfin_analytics.simulation._people import customer_columns, settle
-from synfin_analytics.simulation._random import Draws
-from synfin_analytics.simulation._shops import merchant_columns, open_shops
-from synfin_analytics.simulation._to_tables import described
-from synfin_analytics.simulation._travel import Calendar, Whereabouts, far, whereabouts
+from synfin_analytics.simulation._calendar import Calendar
+from synfin_analytics.simulation._context import FraudContext
+from synfin_analytics.simulation._customers import create_customers
+from synfin_analytics.simulation._genuine import mean_amounts, simulate_genuine
+from synfin_analytics.simulation._merchants import create_merchants
+from synfin_analytics.simulation._payments import sort_by_time
+from synfin_analytics.simulation._random import RandomStream
+from synfin_analytics.simulation._tables import (
+    customer_table,
+    merchant_table,
+    transaction_table,
+)
 from synfin_analytics.simulation._world import World
+from synfin_analytics.simulation.patterns import add_fraud, select_anomalies, select_patterns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    import polars as pl
+    import pandas as pd
+    import pyarrow as pa
 
-    from synfin_analytics.simulation._pattern import Pattern
+    from synfin_analytics._core.output import Output
+    from synfin_analytics.simulation.anomalies import Anomaly
+    from synfin_analytics.simulation.pattern import Pattern
 
-_MOST_FRAUD = 0.1
-#: The days that a calendar of ours and of PostgreSQL both know well.
+FrameT = TypeVar("FrameT")
+_MAX_FRAUD_RATE = 0.1
+#: Years that the calendars of Python and of PostgreSQL both support.
 _YEARS = (1900, 2200)
 
 
-class Simulation(NamedTuple):
-    """Three frames that :func:`synfin_analytics.load_df` takes as they are, in this order."""
+class Simulation(NamedTuple, Generic[FrameT]):
+    """Three tables, ready for :func:`synfin_analytics.load_df` in this order.
 
-    customers: Any
-    merchants: Any
-    transactions: Any
+    Attributes
+    ----------
+    customers, merchants, transactions
+        DataFrames of the kind that ``output`` named.
+
+    Examples
+    --------
+    >>> from synfin_analytics import simulate
+    >>> world = simulate(customers=50, merchants=20, days=30, seed=1)
+    >>> world.to_frame()["table"].tolist()
+    ['customers', 'merchants', 'transactions']
+    """
+
+    customers: FrameT
+    merchants: FrameT
+    transactions: FrameT
+
+    @overload
+    def to_frame(self, output: Literal["pandas"] = "pandas") -> pd.DataFrame: ...
+    @overload
+    def to_frame(self, output: Literal["polars"]) -> pl.DataFrame: ...
+    @overload
+    def to_frame(self, output: Literal["arrow"]) -> pa.Table: ...
+    def to_frame(self, output: Output = "pandas") -> pd.DataFrame | pl.DataFrame | pa.Table:
+        """Return the size of each table.
+
+        Parameters
+        ----------
+        output
+            ``"pandas"``, ``"polars"`` or ``"arrow"``.
+
+        Returns
+        -------
+        DataFrame
+            ``table``, and its numbers of ``rows`` and ``columns``.
+        """
+        schema = ["table", "rows", "columns"]
+        return from_polars(pl.DataFrame(self._sizes(), schema=schema, orient="row"), output)
+
+    def to_dict(self) -> dict[str, FrameT]:
+        """Return the tables by name, in the order in which they can be loaded."""
+        return self._asdict()
 
     def __repr__(self) -> str:
-        return f"Simulation({', '.join(f'{rows} {table}' for table, rows, _ in self._facts())})"
+        sizes = (f"{rows:,} {table}" for table, rows, _ in self._sizes())
+        return f"Simulation({', '.join(sizes)})"
 
     def _repr_html_(self) -> str:
-        rows = [[f".{table}", rows, columns] for table, rows, columns in self._facts()]
+        rows = [[f".{table}", f"{rows:,}", f"{columns}"] for table, rows, columns in self._sizes()]
         return table_html(["frame", "rows", "columns"], rows, caption=repr(self))
 
-    def _facts(self) -> list[tuple[str, str, str]]:
-        """Say how large each frame is."""
-        return [
-            (table, f"{frame.shape[0]:,}", f"{frame.shape[1]}")
-            for table, frame in self._asdict().items()
-        ]
+    def _sizes(self) -> list[tuple[str, int, int]]:
+        tables: dict[str, Any] = self._asdict()
+        return [(name, *frame.shape) for name, frame in tables.items()]
 
 
+@overload
+def simulate(
+    customers: int = ...,
+    merchants: int = ...,
+    days: int = ...,
+    seed: int = ...,
+    *,
+    fraud_rate: float = ...,
+    patterns: str | Iterable[str | Pattern] | Mapping[str, Mapping[str, Any] | Pattern] = ...,
+    anomalies: str | Iterable[str | Anomaly] | Mapping[str, Mapping[str, Any] | Anomaly] = ...,
+    drift: float = ...,
+    start: dt.date = ...,
+    output: Literal["pandas"] = ...,
+) -> Simulation[pd.DataFrame]: ...
+@overload
+def simulate(
+    customers: int = ...,
+    merchants: int = ...,
+    days: int = ...,
+    seed: int = ...,
+    *,
+    fraud_rate: float = ...,
+    patterns: str | Iterable[str | Pattern] | Mapping[str, Mapping[str, Any] | Pattern] = ...,
+    anomalies: str | Iterable[str | Anomaly] | Mapping[str, Mapping[str, Any] | Anomaly] = ...,
+    drift: float = ...,
+    start: dt.date = ...,
+    output: Literal["polars"],
+) -> Simulation[pl.DataFrame]: ...
+@overload
+def simulate(
+    customers: int = ...,
+    merchants: int = ...,
+    days: int = ...,
+    seed: int = ...,
+    *,
+    fraud_rate: float = ...,
+    patterns: str | Iterable[str | Pattern] | Mapping[str, Mapping[str, Any] | Pattern] = ...,
+    anomalies: str | Iterable[str | Anomaly] | Mapping[str, Mapping[str, Any] | Anomaly] = ...,
+    drift: float = ...,
+    start: dt.date = ...,
+    output: Literal["arrow"],
+) -> Simulation[pa.Table]: ...
 def simulate(
     customers: int = 500,
     merchants: int = 200,
@@ -72,37 +157,37 @@ def simulate(
     drift: float = 0.0,
     start: dt.date = dt.date(2025, 1, 1),
     output: Output = "pandas",
-) -> Simulation:
+) -> Simulation[Any]:
     """Simulate card payments with labelled fraud; the same seed gives the same payments.
 
-    Nobody in it exists. How people live and pay, and what each pattern of fraud does, is told in
-    docs/simulation.md.
+    All customers and merchants are invented. The guide describes how they live and pay, and what
+    each fraud pattern does.
 
     Parameters
     ----------
     customers, merchants
-        How many there are.
+        Number of customers and of merchants.
     days
-        How long they are watched; a customer pays a little more than once a day.
+        Length of the period; a customer pays a little more than once a day.
     seed
-        Of the random numbers: the same rows on every machine.
+        Seed of the random numbers: the same rows on every machine.
     fraud_rate
-        Share of the transactions that are fraud, at most, and nearly: less where so few are
-        wanted that no whole episode fits.
+        Upper limit of the share of transactions that is fraud, from 0 to 0.1. The share is close to
+        it, but less in worlds so small that no whole episode fits.
     patterns
-        Which frauds are committed: ``"all"``, names, or a mapping of names to parameters that
-        differ from the usual ones, such as ``{"card_testing": {"amount": (1, 2)}}``. None at all:
-        ``[]``. One that the world is too small for is left out, as is impossible travel without
+        Fraud patterns to simulate: ``"all"``, names, or a mapping of names to parameters that
+        differ from their defaults, such as ``{"card_testing": {"amount": (1, 2)}}``; ``[]`` for
+        none. A pattern that the world is too small for is left out, as is impossible travel without
         merchants abroad.
     anomalies
-        What looks like fraud and is none, in the same way: holiday_travel, large_purchase.
+        Genuine payments that resemble fraud, in the same way: holiday_travel, large_purchase.
     drift
-        How much changes in the course of the period, from 0 (nothing) to 1: frauds from afar grow
-        and those with a card in hand fade, purchases move to the web, and prices rise.
+        How much changes during the period, from 0 (nothing) to 1: online fraud increases and fraud
+        with a card in hand decreases, purchases move online, and prices rise.
     start
-        The first day (UTC).
+        First day (UTC).
     output
-        ``"pandas"``, ``"polars"`` or ``"arrow"``.
+        Kind of the DataFrames: ``"pandas"``, ``"polars"`` or ``"arrow"``.
 
     Returns
     -------
@@ -112,9 +197,9 @@ def simulate(
     Raises
     ------
     ArgumentError
-        A value is outside of what is said above.
+        A value is outside its range.
     NotFoundError
-        There is no such pattern, anomaly or parameter; the message names the nearest.
+        A pattern, anomaly or parameter is unknown; the message suggests the closest name.
 
     Examples
     --------
@@ -128,88 +213,41 @@ def simulate(
     ['amount_spike']
     """
     require_thread_pool()
-    _check(customers, merchants, days, seed, fraud_rate, drift, start)
-    # A seed of NumPy is the same seed.
-    customers, merchants, days, seed = (int(one) for one in (customers, merchants, days, seed))
-    fraud_rate, drift = float(fraud_rate), float(drift)
+    n_customers = check_integer(customers, "customers", minimum=1)
+    n_merchants = check_integer(merchants, "merchants", minimum=1)
+    days, seed = check_integer(days, "days", minimum=1), check_integer(seed, "seed")
+    fraud_rate = _check_rate(fraud_rate, "fraud_rate", _MAX_FRAUD_RATE)
+    drift = _check_rate(drift, "drift", 1)
+    _check_start(start)
     check_output(output)
-    frauds, harmless = chosen_patterns(patterns), chosen_anomalies(anomalies)
-    world = World.of(
-        settle(Draws(seed, "customers"), customers, merchants),
-        open_shops(Draws(seed, "merchants"), merchants),
-        Calendar.of(start, days),
+    selected, selected_anomalies = select_patterns(patterns), select_anomalies(anomalies)
+    world = World.build(
+        create_customers(RandomStream(seed, "customers"), n_customers, n_merchants),
+        create_merchants(RandomStream(seed, "merchants"), n_merchants),
+        Calendar.build(start, days),
         drift,
     )
-    genuine = _genuine(seed, world, harmless)
-    scene = Scene(
-        world,
-        genuine,
-        habits.usual_amounts(genuine, customers),
-        np.zeros(customers, np.bool_),
+    genuine = simulate_genuine(seed, world, selected_anomalies)
+    context = FraudContext(
+        world, genuine, mean_amounts(genuine, n_customers), np.zeros(n_customers, np.bool_)
     )
-    paid = in_order(with_fraud(seed, scene, frauds, fraud_rate, drift), days)
+    payments = sort_by_time(add_fraud(seed, context, selected, fraud_rate, drift), days)
     return Simulation(
-        _as(
-            customer_columns(Draws(seed, "details"), world.people, start).with_columns(
-                **of_customers(paid, world)
-            ),
-            output,
-        ),
-        _as(merchant_columns(world.shops).with_columns(**of_merchants(paid, world)), output),
-        _as(described(paid, world), output),
+        from_polars(customer_table(RandomStream(seed, "details"), world, payments, start), output),
+        from_polars(merchant_table(world, payments), output),
+        from_polars(transaction_table(payments, world), output),
     )
 
 
-def _genuine(seed: int, world: World, harmless: dict[str, Anomaly]) -> Payments:
-    """Payments without fraud, in the order of time."""
-    travel, large = harmless.get("holiday_travel"), harmless.get("large_purchase")
-    travel = travel if isinstance(travel, HolidayTravel) else None
-    cities = world.shops.open_cities()
-    where = whereabouts(Draws(seed, "journeys"), world.people, world.calendar, travel, cities)
-    by_habit = everyday(Draws(seed, "everyday"), world, where, travel)
-    draws = Draws(seed, "habits")
-    paid = together([by_habit, *habits.in_a_row(draws, world, by_habit)])
-    paid = together([paid, habits.returned(draws, world, paid)])
-    paid = habits.asleep(world, together([paid, *habits.subscriptions(draws, world)]))
-    if isinstance(large, LargePurchase):
-        usual = habits.usual_amounts(paid, len(world.people))
-        bought = habits.large_purchases(Draws(seed, "large purchases"), world, usual, large)
-        paid = together([paid, *bought])
-    paid = in_order(paid, len(world.calendar))
-    if travel is None:
-        return paid
-    return paid.changed(anomaly=np.where(_on_journey(world, where, paid, travel), 1, paid.anomaly))
+def _check_rate(value: float, name: str, maximum: float) -> float:
+    must_be = f"a number from 0 to {maximum}"
+    number = check_number(value, name, must_be, minimum=0)
+    if number > maximum:
+        raise ArgumentError(f"`{name}` must be {must_be}; got {value!r}.")
+    return number
 
 
-def _on_journey(
-    world: World, where: Whereabouts, paid: Payments, travel: HolidayTravel
-) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    day = paid.time // DAY
-    home = world.people.home[paid.customer]
-    there = where.city[paid.customer, day].astype(np.int64)
-    away = where.away[paid.customer, day] & (paid.place == there) & (paid.anomaly == 0)
-    found: np.ndarray[tuple[int], np.dtype[np.bool_]] = away & far(home, there, travel.min_km)
-    return found
-
-
-def _check(
-    customers: object,
-    merchants: object,
-    days: object,
-    seed: object,
-    fraud_rate: object,
-    drift: object,
-    start: object,
-) -> None:
-    for name, value, least in (
-        ("customers", customers, 1), ("merchants", merchants, 1), ("days", days, 1),
-        ("seed", seed, 0),
-    ):  # fmt: skip
-        arguments.check_integer(value, name, minimum=least)
-    for name, share, most in (("fraud_rate", fraud_rate, _MOST_FRAUD), ("drift", drift, 1)):
-        must_be = f"a number from 0 to {most}"
-        if arguments.check_number(share, name, must_be, minimum=0) > most:
-            raise ArgumentError(f"`{name}` must be {must_be}; got {share!r}.")
+def _check_start(start: object) -> None:
     if isinstance(start, dt.datetime) or not isinstance(start, dt.date):
         raise ArgumentError(
             f"`start` must be a date, such as datetime.date(2025, 1, 1); got {start!r}."
@@ -218,10 +256,3 @@ def _check(
         raise ArgumentError(
             f"`start` must be in the years {_YEARS[0]} to {_YEARS[1]}; got {start}."
         )
-
-
-def _as(frame: pl.DataFrame, kind: Output) -> Any:
-    if kind == "polars":
-        return frame
-    table = frame.to_arrow()
-    return to_frame({name: (table[name].type, table[name].chunks) for name in frame.columns}, kind)

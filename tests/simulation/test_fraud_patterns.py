@@ -10,11 +10,10 @@ import polars as pl
 import pytest
 
 from synfin_analytics._core.geography import great_circle_km
-from synfin_analytics.simulation import ANOMALIES, PATTERNS, simulate
-from synfin_analytics.simulation.card_not_present import CardTesting
+from synfin_analytics.simulation import ANOMALIES, PATTERNS, CardTesting, simulate
 
 HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
-PARAMETERS = {one.name: one() for one in PATTERNS}
+PARAMETERS = {name: pattern() for name, pattern in PATTERNS.items()}
 DOCS = Path(__file__).parents[2] / "docs" / "guide" / "simulation.md"
 MOMENT = pl.col("timestamp")
 
@@ -253,7 +252,7 @@ def test_without_anything_far_away_nobody_travels_impossibly():
     assert not payments["is_fraud"].any()
 
 
-@pytest.mark.parametrize("one", [*PATTERNS, *ANOMALIES], ids=lambda one: one.name)
+@pytest.mark.parametrize("one", [*PATTERNS.values(), *ANOMALIES.values()], ids=lambda one: one.name)
 def test_the_page_tells_each_parameter_with_its_usual_value(one):
     page = DOCS.read_text(encoding="utf-8")
     section = re.search(rf"^### {one.name}\n(.*?)(?=^##|\Z)", page, re.MULTILINE | re.DOTALL)

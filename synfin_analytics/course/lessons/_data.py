@@ -28,7 +28,7 @@ _Z = 1.959963984540054
 @functools.lru_cache(maxsize=6)
 def make_world(
     seed: int, customers: int = 500, days: int = 90, fraud_rate: float = 0.009
-) -> Simulation:
+) -> Simulation[pl.DataFrame]:
     """Simulate customers, merchants and payments (polars), with all labels known."""
     return simulate(
         customers, max(customers * 2 // 5, 50), days, seed, fraud_rate=fraud_rate, output="polars"

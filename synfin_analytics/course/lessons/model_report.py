@@ -43,7 +43,7 @@ class Statement:
 class Facts:
     """A world, its payments with today's labels, and a model's predictions of the last ones."""
 
-    world: Simulation
+    world: Simulation[pl.DataFrame]
     payments: pl.DataFrame
     predictions: pl.DataFrame
     statements: dict[str, Statement]
