@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -21,19 +21,15 @@ from synfin_analytics._core.formatting import format_date, format_decimal, plura
 from synfin_analytics._core.frequency import parse_duration
 from synfin_analytics._core.grouped import factorize
 from synfin_analytics._core.html import table_html
-from synfin_analytics._core.output import from_polars
+from synfin_analytics._core.results import Result
 from synfin_analytics._core.rolling import DAY, Amounts, GroupedRolling
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.io.coerce import coerce_columns, collect_columns
 
 if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
     from narwhals.typing import IntoFrame
     from numpy.typing import NDArray
-
-    from synfin_analytics._core.output import Output
 
     Floats = NDArray[np.float64]
 
@@ -60,8 +56,11 @@ _TOO_FEW = (
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class BaselineModel:
+class BaselineModel(Result):
     """Baseline model, with its predictions of the last part of a period.
+
+    ``to_frame()`` returns the coefficients, one feature a row: ``feature``, ``description`` and
+    ``coefficient``. ``to_dict()`` returns all attributes but the predictions.
 
     Attributes
     ----------
@@ -98,39 +97,20 @@ class BaselineModel:
     n_train: int
     n_train_frauds: int
 
-    @overload
-    def to_frame(self, output: Literal["pandas"] = "pandas") -> pd.DataFrame: ...
-    @overload
-    def to_frame(self, output: Literal["polars"]) -> pl.DataFrame: ...
-    @overload
-    def to_frame(self, output: Literal["arrow"]) -> pa.Table: ...
-    def to_frame(self, output: Output = "pandas") -> pd.DataFrame | pl.DataFrame | pa.Table:
-        """Return the coefficients, one feature a row.
-
-        Parameters
-        ----------
-        output
-            ``"pandas"``, ``"polars"`` or ``"arrow"``.
-
-        Returns
-        -------
-        DataFrame
-            ``feature``, its ``description``, and its ``coefficient``.
-        """
+    def _table(self) -> pl.DataFrame:
         features = {
             "feature": list(self.coefficients),
             "description": [FEATURES[name] for name in self.coefficients],
             "coefficient": list(self.coefficients.values()),
         }
-        return from_polars(pl.DataFrame(features), output)
+        return pl.DataFrame(features)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything but the predictions, by attribute."""
+    def _record(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "version": self.version,
             "threshold": self.threshold,
-            "coefficients": dict(self.coefficients),
+            "coefficients": self.coefficients,
             "train_end": self.train_end,
             "test_start": self.test_start,
             "n_train": self.n_train,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 import pandas as pd
 
-from synfin_analytics._core.output import from_pandas
+from synfin_analytics._core.output import from_pandas, from_polars
 
 if TYPE_CHECKING:
     import polars as pl
@@ -54,8 +54,8 @@ def to_plain(value: Any) -> Any:
 class Result:
     """Base class of result objects.
 
-    Subclasses implement ``_table()``, the result as a new pandas frame, and ``_record()``, the
-    result as a dictionary.
+    Subclasses implement ``_table()``, the result as a new frame of pandas or polars, and
+    ``_record()``, the result as a dictionary.
     """
 
     __slots__ = ()
@@ -92,6 +92,8 @@ class Result:
         [('fraud', 3, 2), ('genuine', 1, 94)]
         """
         table = self._table()  # a new frame, which needs no copy
+        if not isinstance(table, pd.DataFrame):
+            return from_polars(table, output)
         return table if output == "pandas" else from_pandas(table, output)
 
     def to_dict(self) -> dict[str, Any]:
@@ -108,7 +110,7 @@ class Result:
         plain: dict[str, Any] = to_plain(self._record())
         return plain
 
-    def _table(self) -> pd.DataFrame:
+    def _table(self) -> pd.DataFrame | pl.DataFrame:
         raise NotImplementedError
 
     def _record(self) -> Mapping[str, Any]:

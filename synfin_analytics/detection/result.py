@@ -20,6 +20,7 @@ from synfin_analytics._core.formatting import (
 )
 from synfin_analytics._core.html import table_html
 from synfin_analytics._core.output import from_polars
+from synfin_analytics._core.results import Result
 from synfin_analytics.detection._episodes import EPISODE_COLUMNS
 
 if TYPE_CHECKING:
@@ -55,8 +56,14 @@ _MAX_DISPLAYED = 10
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
-class DetectedPatterns:
+class DetectedPatterns(Result):
     """Patterns that detectors found in transactions.
+
+    ``to_frame()`` returns them as stored in their table, sorted by type and time: ``pattern_type``,
+    ``name``, ``description``; ``characteristics``, JSON with the subjects, customers, merchants,
+    transactions, figures and thresholds; ``severity``; ``detection_count``, the number of
+    transactions; ``first_detected`` and ``last_detected``, the times of the first and the last; and
+    ``confidence_score``. ``to_dict()`` returns the same with ``characteristics`` as a dictionary.
 
     Attributes
     ----------
@@ -86,36 +93,13 @@ class DetectedPatterns:
         return len(self._patterns)
 
     @overload
-    def to_frame(self, output: Literal["pandas"] = "pandas") -> pd.DataFrame: ...
-    @overload
-    def to_frame(self, output: Literal["polars"]) -> pl.DataFrame: ...
-    @overload
-    def to_frame(self, output: Literal["arrow"]) -> pa.Table: ...
-    def to_frame(self, output: Output = "pandas") -> pd.DataFrame | pl.DataFrame | pa.Table:
-        """Return the patterns, one a row, as stored in their table.
-
-        Parameters
-        ----------
-        output
-            ``"pandas"``, ``"polars"`` or ``"arrow"``.
-
-        Returns
-        -------
-        DataFrame
-            ``pattern_type``, ``name``, ``description``; ``characteristics``, JSON with the
-            subjects, customers, merchants, transactions, figures and thresholds; ``severity``;
-            ``detection_count``, the number of transactions; ``first_detected`` and
-            ``last_detected``, the times of the first and the last; ``confidence_score``. Sorted by
-            type, then by time.
-        """
-        return from_polars(self._patterns, output)
-
-    @overload
     def transactions(self, output: Literal["pandas"] = "pandas") -> pd.DataFrame: ...
     @overload
     def transactions(self, output: Literal["polars"]) -> pl.DataFrame: ...
     @overload
     def transactions(self, output: Literal["arrow"]) -> pa.Table: ...
+    @overload
+    def transactions(self, output: Output) -> pd.DataFrame | pl.DataFrame | pa.Table: ...
     def transactions(self, output: Output = "pandas") -> pd.DataFrame | pl.DataFrame | pa.Table:
         """Return the transactions of each pattern; one may belong to several.
 
@@ -138,6 +122,8 @@ class DetectedPatterns:
     def summary(self, output: Literal["polars"]) -> pl.DataFrame: ...
     @overload
     def summary(self, output: Literal["arrow"]) -> pa.Table: ...
+    @overload
+    def summary(self, output: Output) -> pd.DataFrame | pl.DataFrame | pa.Table: ...
     def summary(self, output: Output = "pandas") -> pd.DataFrame | pl.DataFrame | pa.Table:
         """Return one row for each detector that ran.
 
@@ -162,23 +148,19 @@ class DetectedPatterns:
         filled = pl.col("patterns", "transactions").fill_null(0)
         return from_polars(summary.with_columns(filled), output)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the patterns as a dictionary of Python objects.
+    def _table(self) -> pl.DataFrame:
+        return self._patterns
 
-        Returns
-        -------
-        dict
-            ``table``, ``detectors``, ``skipped``, and ``patterns``, a list with a dictionary for
-            each row of :meth:`to_frame`, whose ``characteristics`` are a dictionary.
-        """
+    def _record(self) -> dict[str, Any]:
+        patterns = [
+            row | {"characteristics": json.loads(row["characteristics"])}
+            for row in self._patterns.iter_rows(named=True)
+        ]
         return {
             "table": self.table,
-            "detectors": list(self.detectors),
-            "skipped": dict(self.skipped),
-            "patterns": [
-                row | {"characteristics": json.loads(row["characteristics"])}
-                for row in self._patterns.iter_rows(named=True)
-            ],
+            "detectors": self.detectors,
+            "skipped": self.skipped,
+            "patterns": patterns,
         }
 
     def __repr__(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar, overload
 
 import numpy as np
 import polars as pl
@@ -38,6 +38,13 @@ if TYPE_CHECKING:
     from synfin_analytics.simulation.anomalies import Anomaly
     from synfin_analytics.simulation.pattern import Pattern
 
+    PatternChoice: TypeAlias = (
+        str | Iterable[str | Pattern] | Mapping[str, Mapping[str, Any] | Pattern]
+    )
+    AnomalyChoice: TypeAlias = (
+        str | Iterable[str | Anomaly] | Mapping[str, Mapping[str, Any] | Anomaly]
+    )
+
 FrameT = TypeVar("FrameT")
 _MAX_FRAUD_RATE = 0.1
 #: Years that the calendars of Python and of PostgreSQL both support.
@@ -70,6 +77,8 @@ class Simulation(NamedTuple, Generic[FrameT]):
     def to_frame(self, output: Literal["polars"]) -> pl.DataFrame: ...
     @overload
     def to_frame(self, output: Literal["arrow"]) -> pa.Table: ...
+    @overload
+    def to_frame(self, output: Output) -> pd.DataFrame | pl.DataFrame | pa.Table: ...
     def to_frame(self, output: Output = "pandas") -> pd.DataFrame | pl.DataFrame | pa.Table:
         """Return the size of each table.
 
@@ -111,8 +120,8 @@ def simulate(
     seed: int = ...,
     *,
     fraud_rate: float = ...,
-    patterns: str | Iterable[str | Pattern] | Mapping[str, Mapping[str, Any] | Pattern] = ...,
-    anomalies: str | Iterable[str | Anomaly] | Mapping[str, Mapping[str, Any] | Anomaly] = ...,
+    patterns: PatternChoice = ...,
+    anomalies: AnomalyChoice = ...,
     drift: float = ...,
     start: dt.date = ...,
     output: Literal["pandas"] = ...,
@@ -125,8 +134,8 @@ def simulate(
     seed: int = ...,
     *,
     fraud_rate: float = ...,
-    patterns: str | Iterable[str | Pattern] | Mapping[str, Mapping[str, Any] | Pattern] = ...,
-    anomalies: str | Iterable[str | Anomaly] | Mapping[str, Mapping[str, Any] | Anomaly] = ...,
+    patterns: PatternChoice = ...,
+    anomalies: AnomalyChoice = ...,
     drift: float = ...,
     start: dt.date = ...,
     output: Literal["polars"],
@@ -139,12 +148,26 @@ def simulate(
     seed: int = ...,
     *,
     fraud_rate: float = ...,
-    patterns: str | Iterable[str | Pattern] | Mapping[str, Mapping[str, Any] | Pattern] = ...,
-    anomalies: str | Iterable[str | Anomaly] | Mapping[str, Mapping[str, Any] | Anomaly] = ...,
+    patterns: PatternChoice = ...,
+    anomalies: AnomalyChoice = ...,
     drift: float = ...,
     start: dt.date = ...,
     output: Literal["arrow"],
 ) -> Simulation[pa.Table]: ...
+@overload
+def simulate(
+    customers: int = ...,
+    merchants: int = ...,
+    days: int = ...,
+    seed: int = ...,
+    *,
+    fraud_rate: float = ...,
+    patterns: PatternChoice = ...,
+    anomalies: AnomalyChoice = ...,
+    drift: float = ...,
+    start: dt.date = ...,
+    output: Output,
+) -> Simulation[Any]: ...
 def simulate(
     customers: int = 500,
     merchants: int = 200,
@@ -152,8 +175,8 @@ def simulate(
     seed: int = 0,
     *,
     fraud_rate: float = 0.008,
-    patterns: str | Iterable[str | Pattern] | Mapping[str, Mapping[str, Any] | Pattern] = "all",
-    anomalies: str | Iterable[str | Anomaly] | Mapping[str, Mapping[str, Any] | Anomaly] = "all",
+    patterns: PatternChoice = "all",
+    anomalies: AnomalyChoice = "all",
     drift: float = 0.0,
     start: dt.date = dt.date(2025, 1, 1),
     output: Output = "pandas",
