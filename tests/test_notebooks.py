@@ -35,7 +35,7 @@ def path(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made() -> dict[str, object]:
+def build_script() -> dict[str, object]:
     return runpy.run_path(str(FOLDER / "make.py"))
 
 
@@ -46,7 +46,7 @@ def source(path: Path) -> list[nbformat.NotebookNode]:
 
 def test_the_lessons_are_these_and_each_has_exercises():
     for folder, ending in ((FOLDER, "py"), (FOLDER, "ipynb"), (FOLDER / "exercises", "ipynb")):
-        assert sorted(one.stem for one in folder.glob(f"[0-9]*.{ending}")) == LESSONS
+        assert sorted(file.stem for file in folder.glob(f"[0-9]*.{ending}")) == LESSONS
 
 
 def test_the_readme_lists_the_lessons_in_order():
@@ -54,9 +54,9 @@ def test_the_readme_lists_the_lessons_in_order():
     assert re.findall(r"\((\d\d_\w+)\.ipynb\)", text) == LESSONS
 
 
-def test_a_notebook_is_what_its_script_makes(path, made):
+def test_a_notebook_is_what_its_script_makes(path, build_script):
     stored = path.read_text(encoding="utf-8")
-    assert stored == made["build_lesson"](path.with_suffix(".py")), "run: make notebooks"
+    assert stored == build_script["build_lesson"](path.with_suffix(".py")), "run: make notebooks"
 
 
 def test_a_notebook_is_stored_without_what_it_showed(path):
@@ -91,15 +91,15 @@ def test_what_is_to_be_seen_follows_each_picture(path):
 
 def test_each_notebook_has_a_database_of_its_own():
     names = [
-        re.findall(r'database="(\w+)"', (FOLDER / f"{one}.py").read_text(encoding="utf-8"))
-        for one in LESSONS
+        re.findall(r'database="(\w+)"', (FOLDER / f"{lesson}.py").read_text(encoding="utf-8"))
+        for lesson in LESSONS
     ]
-    flat = [name for found in names for name in found]
+    flat = [name for group in names for name in group]
     assert all(names)
     assert len(set(flat)) == len(flat)
 
 
-def said(notebook: nbformat.NotebookNode, stream: str) -> str:
+def stream_text(notebook: nbformat.NotebookNode, stream: str) -> str:
     """What the cells of a notebook wrote to a stream."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     return "".join(output.text for output in outputs if output.get("name") == stream)
@@ -107,30 +107,30 @@ def said(notebook: nbformat.NotebookNode, stream: str) -> str:
 
 def values(figures: list[Figure]) -> str:
     """Source of a list of what the figures' expressions give."""
-    return ", ".join(f"({one.value})" for one in figures)
+    return ", ".join(f"({figure.value})" for figure in figures)
 
 
-def assert_as_told(figures: list[Figure], cell: nbformat.NotebookNode) -> None:
+def assert_figures(figures: list[Figure], cell: nbformat.NotebookNode) -> None:
     """Every figure of the text is that of the data."""
     printed = [output.text for output in cell.outputs if output.output_type == "stream"]
     computed = json.loads("".join(printed))
     wrong = [
-        f"{one.words!r}: {value:.5g} is not from {one.low} to {one.high}"
-        for one, value in zip(figures, computed, strict=True)
-        if not one.low <= value <= one.high
+        f"{figure.words!r}: {value:.5g} is not from {figure.low} to {figure.high}"
+        for figure, value in zip(figures, computed, strict=True)
+        if not figure.low <= value <= figure.high
     ]
     assert not wrong
 
 
 @pytest.mark.parametrize("name", LESSONS)
 def test_every_number_in_the_text_of_a_lesson_is_computed_or_given(name):
-    cells = [one for one in source(FOLDER / f"{name}.ipynb") if one.cell_type == "markdown"]
-    turn = next(n for n, one in enumerate(cells) if one.source.startswith("## Your turn"))
-    text = prose([one.source for one in cells[1:turn]])
-    phrases = [*(one.words for one in FIGURES[name]), *GIVEN[name]]
-    assert [one for one in phrases if one not in text] == []
-    for one in phrases:
-        text = text.replace(one, " … ")
+    cells = [cell for cell in source(FOLDER / f"{name}.ipynb") if cell.cell_type == "markdown"]
+    turn = next(n for n, cell in enumerate(cells) if cell.source.startswith("## Your turn"))
+    text = prose([cell.source for cell in cells[1:turn]])
+    phrases = [*(figure.words for figure in FIGURES[name]), *GIVEN[name]]
+    assert [phrase for phrase in phrases if phrase not in text] == []
+    for phrase in phrases:
+        text = text.replace(phrase, " … ")
     left = [text[max(0, n.start() - 60) : n.end() + 30] for n in NUMBER.finditer(text)]
     assert not left
 
@@ -144,24 +144,26 @@ def home(tmp_path_factory, server):
 def test_a_notebook_runs_from_top_to_bottom_without_a_warning(path, home):
     notebook = nbformat.read(path, as_version=4)
     figures = FIGURES[path.stem]
-    computed = f"import json\nprint(json.dumps([float(one) for one in [{values(figures)}]]))"
-    tidy = next(n for n, one in enumerate(notebook.cells) if one.source.startswith("## Tidy up"))
+    computed = f"import json\nprint(json.dumps([float(value) for value in [{values(figures)}]]))"
+    tidy = next(n for n, cell in enumerate(notebook.cells) if cell.source.startswith("## Tidy up"))
     notebook.cells.insert(tidy, nbformat.v4.new_code_cell(computed))
     run(notebook, home)
-    assert not said(notebook, "stderr")
-    assert_as_told(figures, notebook.cells[tidy])
+    assert not stream_text(notebook, "stderr")
+    assert_figures(figures, notebook.cells[tidy])
     for cell in notebook.cells:
         outputs = cell.get("outputs", [])
         if cell.cell_type == "code" and DRAWS.search(cell.source):
-            assert [one for one in outputs if "image/png" in one.get("data", {})], cell.source
-    assert "DIFFERENT" not in said(notebook, "stdout")
+            assert [output for output in outputs if "image/png" in output.get("data", {})], (
+                cell.source
+            )
+    assert "DIFFERENT" not in stream_text(notebook, "stdout")
 
 
 def test_the_last_lesson_says_that_there_is_no_java_and_goes_on(home, tmp_path, monkeypatch):
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     notebook = run(nbformat.read(FOLDER / f"{LESSONS[-1]}.ipynb", as_version=4), home)
-    printed = said(notebook, "stdout")
+    printed = stream_text(notebook, "stdout")
     assert "Spark or Java is not installed" in printed
     assert "Dask: equal" in printed
     assert "Spark: " not in printed

@@ -22,7 +22,7 @@ from synfin_analytics.simulation import simulate
 
 
 def synfin(*arguments, code=0):
-    done = CliRunner().invoke(main, [str(one) for one in arguments], prog_name="synfin")
+    done = CliRunner().invoke(main, [str(path) for path in arguments], prog_name="synfin")
     assert done.exit_code == code, done.output
     assert "Traceback" not in done.output
     return done.stdout if code == 0 else done.stderr
@@ -77,26 +77,26 @@ MAPPING = [
 @pytest.mark.parametrize("ending", [".parquet", ".csv"])
 def test_good_rows_of_a_file_are_loaded_and_the_others_told(manager, payments, tmp_path, ending):
     rejected = tmp_path / "rejected.csv"
-    said = synfin(
+    output = synfin(
         "load", payments.with_suffix(ending), "transactions", *MAPPING,
         "--on-invalid", "reject", "--on-missing-parent", "create", "--rejected", rejected,
     )  # fmt: skip
-    assert "2 inserted" in said
-    assert "2 rejected" in said
-    assert "amount: must be above 0" in said
+    assert "2 inserted" in output
+    assert "2 rejected" in output
+    assert "amount: must be above 0" in output
     assert stored(manager)["amount"].to_list() == [10, 2.5]
     assert stored(manager, "customers")["customer_id"].to_list() == ["7", "8"]
-    told = pd.read_csv(rejected)
-    assert told["row"].tolist() == [1, 3]
-    assert told["column"].tolist() == ["amount", "amount"]
+    rejected_cells = pd.read_csv(rejected)
+    assert rejected_cells["row"].tolist() == [1, 3]
+    assert rejected_cells["column"].tolist() == ["amount", "amount"]
 
 
 def test_without_reject_a_row_at_fault_refuses_the_file(manager, payments):
-    said = synfin(
+    output = synfin(
         "load", payments, "transactions", *MAPPING, "--on-missing-parent", "create", code=1
     )
-    assert "Nothing was loaded into 'transactions'" in said
-    assert "amount: must be above 0" in said
+    assert "Nothing was loaded into 'transactions'" in output
+    assert "amount: must be above 0" in output
     assert len(stored(manager)) == 0
 
 
@@ -105,7 +105,9 @@ def test_rows_that_exist_can_be_skipped_or_updated(manager, tmp_path):
     first.write_text("customer_id,city\nC1,Ghent\n")
     second.write_text("customer_id,city\nC1,Lille\nC2,Lille\n")
     synfin("load", first, "customers")
-    assert "another" in (said := synfin("load", second, "customers", code=1)) or "already" in said
+    assert (
+        "another" in (output := synfin("load", second, "customers", code=1)) or "already" in output
+    )
     assert "1 skipped" in synfin("load", second, "customers", "--on-conflict", "skip")
     assert stored(manager, "customers")["city"].to_list() == ["Ghent", "Lille"]
     assert "2 updated" in synfin("load", second, "customers", "--on-conflict", "update")
@@ -113,7 +115,7 @@ def test_rows_that_exist_can_be_skipped_or_updated(manager, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["nowhere.csv", "customers"], 1, "The file 'nowhere.csv' does not exist"),
         (["{file}", "custommers"], 1, "no table 'custommers'.*Did you mean 'customers'"),
@@ -133,9 +135,9 @@ def test_rows_that_exist_can_be_skipped_or_updated(manager, tmp_path):
         (["{file}", "transactions", "--on-invalid", "ignore"], 2, "'raise', 'reject'"),
     ],
 )
-def test_mistakes_are_told_in_words(manager, payments, arguments, code, said):
-    output = synfin("load", *(one.format(file=payments) for one in arguments), code=code)
-    assert re.search(said, " ".join(output.split()))
+def test_mistakes_are_told_in_words(manager, payments, arguments, code, message):
+    output = synfin("load", *(argument.format(file=payments) for argument in arguments), code=code)
+    assert re.search(message, " ".join(output.split()))
 
 
 def test_a_column_name_may_have_an_equals_sign():
@@ -160,7 +162,7 @@ def test_a_month_is_a_folder_and_the_folders_load_as_one(manager, world, tmp_pat
     before = stored(manager)
     folder = tmp_path / "archive"
     synfin("export", "transactions", folder, "--partition-by", "month")
-    assert sorted(one.name for one in folder.iterdir()) == [
+    assert sorted(path.name for path in folder.iterdir()) == [
         "period=2025-01", "period=2025-02", "period=2025-03",
     ]  # fmt: skip
     march = pq.read_table(next((folder / "period=2025-03").iterdir()))
@@ -185,7 +187,7 @@ def test_periods_may_be_those_of_another_column(world, tmp_path):
     synfin(
         "export", "customers", folder, "--partition-by", "year", "--time-column", "account_created"
     )
-    years = {one.name.removeprefix("period=") for one in folder.iterdir()}
+    years = {path.name.removeprefix("period=") for path in folder.iterdir()}
     assert years == {str(year) for year in world.customers["account_created"].dt.year().unique()}
 
 
@@ -234,8 +236,8 @@ def test_texts_that_a_spreadsheet_would_run_are_escaped_when_asked_for(manager, 
         assert [row["name"] for row in rows[:6]] == [mark + name for name in names[:6]]
         assert [row["name"] for row in rows[6:]] == ["a=b", "", ""]
         assert {row["number"] for row in rows} == {"-1"}
-    said = synfin("export", "merchants", tmp_path / "x.parquet", "--escape-formulas", code=2)
-    assert "requires a TARGET that ends with .csv" in said
+    output = synfin("export", "merchants", tmp_path / "x.parquet", "--escape-formulas", code=2)
+    assert "requires a TARGET that ends with .csv" in output
 
 
 def test_lists_are_json_in_csv_and_what_csv_cannot_hold_is_told(manager, tmp_path):
@@ -262,14 +264,14 @@ def test_what_exists_is_replaced_only_when_asked_to(world, tmp_path):
 
 def test_a_folder_that_holds_something_else_is_left_alone(world, tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
-    said = synfin(
+    output = synfin(
         "export", "transactions", tmp_path, "--partition-by", "month", "--overwrite", code=1
     )
-    assert "is not replaced" in said
+    assert "is not replaced" in output
     assert (tmp_path / "thesis.tex").exists()
     (tmp_path / "folder.csv").mkdir()
-    said = synfin("export", "customers", tmp_path / "folder.csv", "--overwrite", code=1)
-    assert "is not replaced" in said
+    output = synfin("export", "customers", tmp_path / "folder.csv", "--overwrite", code=1)
+    assert "is not replaced" in output
 
 
 @pytest.mark.parametrize("options", [[], ["--partition-by", "year", "--time-column", "day"]])
@@ -277,16 +279,16 @@ def test_an_export_that_fails_leaves_what_was_there(manager, tmp_path, options):
     target = tmp_path / ("folder" if options else "days.csv")
     query = "SELECT date '2026-01-01' AS day, 1 / (n - {}) AS x FROM generate_series(1, 200000) n"
     synfin("export", target, "--query", query.format(0), *options)
-    before = sorted((one, one.stat().st_mtime_ns) for one in tmp_path.rglob("*"))
-    said = synfin(
+    before = sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
+    output = synfin(
         "export", target, "--query", query.format(200_000), "--overwrite", *options, code=1
     )
-    assert "division by zero" in said
-    assert sorted((one, one.stat().st_mtime_ns) for one in tmp_path.rglob("*")) == before
+    assert "division by zero" in output
+    assert sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["transactions", "{out}/x.xlsx"], 1, "must end with .parquet or .csv"),
         (["transactions", "{out}/no/where.csv"], 1, "folder of the target must exist"),
@@ -307,9 +309,9 @@ def test_an_export_that_fails_leaves_what_was_there(manager, tmp_path, options):
         (["{out}/x.csv", "--query", "SELECT nothing FROM customers"], 1, "nothing"),
     ],
 )
-def test_an_export_that_cannot_be_meant_is_refused(manager, tmp_path, arguments, code, said):
-    output = synfin("export", *(one.format(out=tmp_path) for one in arguments), code=code)
-    assert re.search(said, " ".join(output.split()))
+def test_an_export_that_cannot_be_meant_is_refused(manager, tmp_path, arguments, code, message):
+    output = synfin("export", *(argument.format(out=tmp_path) for argument in arguments), code=code)
+    assert re.search(message, " ".join(output.split()))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -317,6 +319,6 @@ def test_dates_make_periods_too(tmp_path, manager):
     folder = tmp_path / "days"
     query = "SELECT date '2026-02-28' + n AS day FROM generate_series(0, 1) AS n"
     synfin("export", folder, "--query", query, "--partition-by", "month", "--time-column", "day")
-    assert sorted(one.name for one in folder.iterdir()) == ["period=2026-02", "period=2026-03"]
+    assert sorted(path.name for path in folder.iterdir()) == ["period=2026-02", "period=2026-03"]
     days = pl.read_parquet(folder / "period=2026-03" / "*.parquet")["day"].to_list()
     assert days == [dt.date(2026, 3, 1)]

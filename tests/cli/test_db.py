@@ -106,11 +106,11 @@ def test_version_is_told():
 
 
 def test_an_error_of_ours_is_one_line_and_exit_code_1(empty):
-    said = fails("db", "grant", "ana")
+    output = fails("db", "grant", "ana")
 
-    assert said.count("\n") == 1
-    assert said.startswith("Error: Database ")
-    assert "`synfin db upgrade`" in said
+    assert output.count("\n") == 1
+    assert output.startswith("Error: Database ")
+    assert "`synfin db upgrade`" in output
 
 
 def test_a_wrong_variable_is_one_line_too(empty):
@@ -141,10 +141,10 @@ def test_ctrl_c_ends_it_with_130_and_changes_nothing(empty):
         )
         wait_for_the_question(empty)
         process.send_signal(signal.SIGINT)
-        out, said = process.communicate(timeout=60)
+        out, output = process.communicate(timeout=60)
 
     assert (process.returncode, out) == (130, "")
-    assert said.strip() == "Interrupted."
+    assert output.strip() == "Interrupted."
     assert schema.current(empty) is None
 
 
@@ -453,14 +453,14 @@ def test_rights_from_elsewhere_are_warned_of(filled, role):
     execute(filled, "GRANT SELECT, DELETE ON customers TO PUBLIC")
     execute(filled, "GRANT CREATE ON SCHEMA public TO PUBLIC")
 
-    said = synfin("db", "grant", role).stderr
+    output = synfin("db", "grant", role).stderr
 
     execute(filled, "REVOKE ALL ON customers FROM PUBLIC")
     execute(filled, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
 
-    assert "can also change customers." in said
-    assert "can also read customers.first_name" in said
-    assert "REVOKE CREATE ON SCHEMA public FROM PUBLIC" in said
+    assert "can also change customers." in output
+    assert "can also read customers.first_name" in output
+    assert "REVOKE CREATE ON SCHEMA public FROM PUBLIC" in output
 
 
 def test_temporary_tables_and_large_objects_are_warned_of_until_they_are_revoked(filled, role):

@@ -26,8 +26,8 @@ SMALL = ("--customers", "40", "--days", "40", "--seed", "2")
 
 def synfin_demo(*arguments, out, code=0):
     """Run ``synfin demo``, and return what it said on one line."""
-    given = ["demo", *(str(one) for one in arguments), "--out", str(out)]
-    done = CliRunner().invoke(main, given, prog_name="synfin", terminal_width=200)
+    command = ["demo", *(str(argument) for argument in arguments), "--out", str(out)]
+    done = CliRunner().invoke(main, command, prog_name="synfin", terminal_width=200)
     assert done.exit_code == code, done.output
     assert "Traceback" not in done.output
     return " ".join(done.output.replace("\u00a0", " ").split())
@@ -53,25 +53,25 @@ def simulated(server, tmp_path_factory):
     out = tmp_path_factory.mktemp("demo") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATABASE_URL", "postgresql://ana@db.bank.invalid/fraud")
-        said = synfin_demo(*SMALL, out=out)
+        output = synfin_demo(*SMALL, out=out)
     with opened() as manager, manager.get_session() as session:
         statistics = TransactionRepository(session).get_statistics()
         performance = ModelPredictionRepository(session).get_model_performance("baseline", "1.0")
-    return SimpleNamespace(said=said, out=out, statistics=statistics, performance=performance)
+    return SimpleNamespace(output=output, out=out, statistics=statistics, performance=performance)
 
 
 def test_one_command_says_how_much_fraud_there_is(simulated):
     count, frauds = simulated.statistics["total_count"], simulated.statistics["fraud_count"]
     assert count > 500
-    assert f"{count:,} inserted" in simulated.said
-    assert f"{frauds:,} of them were fraud" in simulated.said
-    assert "Fraud rate by channel" in simulated.said
+    assert f"{count:,} inserted" in simulated.output
+    assert f"{frauds:,} of them were fraud" in simulated.output
+    assert "Fraud rate by channel" in simulated.output
 
 
 def test_one_command_says_how_well_a_model_finds_it(simulated):
-    found = simulated.performance["true_positives"]
-    frauds = found + simulated.performance["false_negatives"]
-    assert f"It found {found:,} of {pluralize(frauds, 'fraud')}" in simulated.said
+    detected = simulated.performance["true_positives"]
+    frauds = detected + simulated.performance["false_negatives"]
+    assert f"It found {detected:,} of {pluralize(frauds, 'fraud')}" in simulated.output
     assert simulated.performance["evaluated"] > 100
 
 
@@ -90,13 +90,13 @@ def test_one_command_writes_a_page_and_pictures_and_tells_where(simulated):
         with Image.open(simulated.out / name) as picture:
             assert min(picture.size) > 300
     for path in simulated.out.iterdir():
-        assert str(path) in simulated.said
+        assert str(path) in simulated.output
 
 
 def test_progress_is_told_step_by_step(simulated):
-    steps = re.findall(r"\[(\d)/(\d)\]", simulated.said)
+    steps = re.findall(r"\[(\d)/(\d)\]", simulated.output)
     assert steps == [(str(number), "5") for number in range(1, 6)]
-    assert len(re.findall(r"\d+\.\d s\b", simulated.said)) >= 5
+    assert len(re.findall(r"\d+\.\d s\b", simulated.output)) >= 5
 
 
 @pytest.fixture
@@ -122,10 +122,10 @@ def handbook(tmp_path):
 
 def test_a_file_of_a_known_layout_needs_no_mapping(synfin, manager, handbook, tmp_path):
     load_df(pl.DataFrame({"customer_id": ["MINE"]}), "customers", manager=manager)
-    said = synfin("--data", handbook)
-    assert "1,998 inserted" in said
-    assert "2 rejected" in said
-    assert "amount: must be above 0 2 7" in said  # how many, and the first of them
+    output = synfin("--data", handbook)
+    assert "1,998 inserted" in output
+    assert "2 rejected" in output
+    assert "amount: must be above 0 2 7" in output  # how many, and the first of them
     with opened() as demo:
         counts = read_df(
             "SELECT (SELECT count(*) FROM customers) AS customers, "
@@ -144,23 +144,23 @@ def test_a_file_of_a_known_layout_needs_no_mapping(synfin, manager, handbook, tm
 def test_a_file_of_another_layout_takes_a_mapping(synfin, handbook, tmp_path):
     frame = pl.read_parquet(handbook).rename({"TX_AMOUNT": "EUR"}).drop("TX_FRAUD")
     frame.write_csv(tmp_path / "mine.csv")
-    said = synfin(
+    output = synfin(
         "--data", tmp_path / "mine.csv", "--column", "TRANSACTION_ID=transaction_id",
         "--column", "TX_DATETIME=timestamp", "--column", "CUSTOMER_ID=customer_id",
         "--column", "TERMINAL_ID=merchant_id", "--column", "EUR=amount",
         "--ignore", "TX_FRAUD_SCENARIO",
     )  # fmt: skip
-    assert "1,998 inserted" in said
-    assert "None of them is labelled: their fraud rate is not known." in said
-    assert "No model was trained: no transaction is labelled as fraud" in said
+    assert "1,998 inserted" in output
+    assert "None of them is labelled: their fraud rate is not known." in output
+    assert "No model was trained: no transaction is labelled as fraud" in output
     assert (tmp_path / "out" / "overview.html").exists()
 
 
 def test_a_mapping_goes_before_the_known_layout(handbook):
     names = pl.read_parquet_schema(handbook)
-    known = complete_mapping([*names], {})
-    assert known["TERMINAL_ID"] == "merchant_id"
-    assert complete_mapping([*names], {"TERMINAL_ID": "terminal_id"}) == known | {
+    completed = complete_mapping([*names], {})
+    assert completed["TERMINAL_ID"] == "merchant_id"
+    assert complete_mapping([*names], {"TERMINAL_ID": "terminal_id"}) == completed | {
         "TERMINAL_ID": "terminal_id"
     }
     assert complete_mapping([*names], {"TX_FRAUD_SCENARIO": "fraud_type"})["TX_AMOUNT"] == "amount"
@@ -172,9 +172,9 @@ def test_a_layout_is_known_by_all_of_its_columns():
 
 def test_one_transaction_is_enough_for_a_page(synfin, handbook):
     pl.read_parquet(handbook).head(1).write_parquet(handbook)
-    said = synfin("--data", handbook)
-    assert "1 transaction from 2018-04-01" in said
-    assert "No model was trained" in said
+    output = synfin("--data", handbook)
+    assert "1 transaction from 2018-04-01" in output
+    assert "No model was trained" in output
 
 
 def test_mistakes_are_told_before_anything_is_done(synfin, handbook, tmp_path):
@@ -183,8 +183,8 @@ def test_mistakes_are_told_before_anything_is_done(synfin, handbook, tmp_path):
     assert "must be of the form" in synfin("--data", handbook, "--column", "A", code=2)
     assert "no column 'EUR'" in synfin("--data", handbook, "--column", "EUR=amount", code=1)
     (tmp_path / "file").write_text("")
-    said = synfin("--data", handbook, out=tmp_path / "file" / "out", code=1)
-    assert "The folder of --out must be writable" in said
+    output = synfin("--data", handbook, out=tmp_path / "file" / "out", code=1)
+    assert "The folder of --out must be writable" in output
 
 
 def test_a_file_without_a_good_row_is_told(synfin, handbook):
@@ -194,6 +194,6 @@ def test_a_file_without_a_good_row_is_told(synfin, handbook):
 
 def test_a_file_that_lacks_what_is_required_says_what(synfin, tmp_path):
     (tmp_path / "thin.csv").write_text("transaction_id,ammount\nT1,5\n")
-    said = synfin("--data", tmp_path / "thin.csv", code=1)
-    assert "customer_id: is required" in said
-    assert "amount" in said
+    output = synfin("--data", tmp_path / "thin.csv", code=1)
+    assert "customer_id: is required" in output
+    assert "amount" in output

@@ -17,8 +17,8 @@ FIRST = "01_first_steps.ipynb"
 
 
 def synfin_notebooks(*arguments, code=0):
-    given = ["notebooks", *map(str, arguments)]
-    done = CliRunner().invoke(main, given, prog_name="synfin")
+    command = ["notebooks", *map(str, arguments)]
+    done = CliRunner().invoke(main, command, prog_name="synfin")
     assert done.exit_code == code, done.output
     return " ".join(done.output.split())
 
@@ -44,8 +44,8 @@ def test_all_notebooks_and_exercises_are_laid_out_and_nothing_else(folder):
 
 
 def test_a_notebook_has_the_cells_of_the_one_in_the_checkout(folder):
-    ours, theirs = (nbformat.read(one / FIRST, as_version=4) for one in (SOURCE, folder))
-    assert theirs.cells == ours.cells
+    original, copied = (nbformat.read(source / FIRST, as_version=4) for source in (SOURCE, folder))
+    assert copied.cells == original.cells
 
 
 def test_saving_a_notebook_that_was_laid_out_writes_no_script_beside_it(folder):
@@ -55,11 +55,11 @@ def test_saving_a_notebook_that_was_laid_out_writes_no_script_beside_it(folder):
 
 
 def test_it_says_where_they_are_and_how_to_open_them(tmp_path):
-    said = synfin_notebooks(tmp_path / "mine")
-    assert f"notebooks in {tmp_path / 'mine'}" in said
-    assert f"jupyter lab {tmp_path / 'mine'}" in said
+    output = synfin_notebooks(tmp_path / "mine")
+    assert f"notebooks in {tmp_path / 'mine'}" in output
+    assert f"jupyter lab {tmp_path / 'mine'}" in output
     assert find_spec("jupyterlab")
-    assert "pip install" not in said
+    assert "pip install" not in output
 
 
 def test_without_jupyterlab_it_says_how_to_install_it(tmp_path, monkeypatch):
@@ -76,26 +76,26 @@ def test_without_a_folder_they_go_into_one_beside_where_you_are(tmp_path, monkey
 def test_a_notebook_that_was_changed_is_left_alone_and_named(folder):
     (folder / FIRST).write_text("my work")
     (folder / "exercises" / FIRST).unlink()
-    said = synfin_notebooks(folder)
+    output = synfin_notebooks(folder)
     assert (folder / FIRST).read_text() == "my work"
     assert (folder / "exercises" / FIRST).is_file()
-    assert f"Kept because edited (use --overwrite to replace): {FIRST}" in said
-    assert "1 of them new" in said
+    assert f"Kept because edited (use --overwrite to replace): {FIRST}" in output
+    assert "1 of them new" in output
 
 
 def test_a_notebook_is_replaced_on_demand_and_named(folder):
     (folder / FIRST).write_text("my work")
-    said = synfin_notebooks(folder, "--overwrite")
+    output = synfin_notebooks(folder, "--overwrite")
     assert nbformat.read(folder / FIRST, as_version=4).cells
-    assert f"Replaced: {FIRST}" in said
-    assert "Kept" not in said
+    assert f"Replaced: {FIRST}" in output
+    assert "Kept" not in output
 
 
 def test_notebooks_that_are_as_they_came_are_not_spoken_of(folder):
-    said = synfin_notebooks(folder)
-    assert "0 of them new" in said
-    assert "Kept" not in said
-    assert "Replaced" not in said
+    output = synfin_notebooks(folder)
+    assert "0 of them new" in output
+    assert "Kept" not in output
+    assert "Replaced" not in output
 
 
 @pytest.mark.parametrize("folder", [SOURCE, SOURCE.parent])

@@ -69,11 +69,11 @@ def test_each_student_gets_each_lesson_on_data_of_his_own(students, folder):
     synfin("class", "assign", students, "--out", folder, "--seed", 2026)
 
     for student in ("ana", "ben"):
-        given = {path.stem[:2]: path.read_text("utf-8") for path in (folder / student).iterdir()}
-        assert given.keys() == LESSONS.keys()
-        for number, text in given.items():
-            begun = re.findall(r"start_lesson\(\\\"(\d\d)\\\", seed=(\d+)\)", text)
-            assert begun == [(number, str(student_seed(2026, student)))]
+        texts = {path.stem[:2]: path.read_text("utf-8") for path in (folder / student).iterdir()}
+        assert texts.keys() == LESSONS.keys()
+        for number, text in texts.items():
+            started = re.findall(r"start_lesson\(\\\"(\d\d)\\\", seed=(\d+)\)", text)
+            assert started == [(number, str(student_seed(2026, student)))]
 
 
 def test_but_for_the_seed_a_given_notebook_is_the_one_that_comes_with_the_package(students, folder):
@@ -116,12 +116,12 @@ def test_work_that_is_there_is_kept_and_named(students, folder):
     work.write_text("my work", encoding="utf-8")
     roster = (folder / ROSTER).read_text("utf-8")
 
-    said = synfin(
+    output = synfin(
         "class", "assign", students, "--out", folder, "--lesson", "01", "--seed", 2
     ).stdout
 
-    assert f"unchanged: {work}" in said
-    assert "0 notebooks" in said
+    assert f"unchanged: {work}" in output
+    assert "0 notebooks" in output
     assert work.read_text("utf-8") == "my work"
     assert (folder / ROSTER).read_text("utf-8") == roster
 
@@ -177,8 +177,8 @@ def test_a_notebook_that_the_roster_does_not_know_stops_it_before_anything_is_wr
 )
 def test_a_class_list_that_cannot_be_meant_is_refused_in_words(students, folder, text, message):
     students.write_text(text, encoding="utf-8")
-    said = synfin("class", "assign", students, "--out", folder, code=1).stderr
-    assert re.search(message, said)
+    output = synfin("class", "assign", students, "--out", folder, code=1).stderr
+    assert re.search(message, output)
     assert not folder.exists()
 
 
@@ -272,8 +272,8 @@ def test_a_roster_that_was_tampered_with_is_refused(folder, line):
 
 
 def test_build_makes_what_is_stored(tmp_path, monkeypatch):
-    said = synfin("class", "build").stdout
-    assert said.count("unchanged") == len(LESSONS)
+    output = synfin("class", "build").stdout
+    assert output.count("unchanged") == len(LESSONS)
 
     monkeypatch.setattr(notebooks, "_CHECKOUT", tmp_path)
     with pytest.raises(ArgumentError, match="must run in a checkout"):
@@ -284,40 +284,40 @@ def test_build_makes_what_is_stored(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def given(folder):
+def notebook(folder):
     assign_notebooks(["ana"], folder, lessons=["01"], seed=1)
     return Notebook(folder / "ana" / FILE)
 
 
 def answered(notebook):
     cells = read_cells(notebook.path, get_lesson("01"))
-    return {number: one.source for one in cells for number in one.exercises}
+    return {number: cell.source for cell in cells for number in cell.exercises}
 
 
-def test_the_cell_of_an_exercise_is_known_by_its_metadata(given):
-    given.answer("01.3", "rate = 0.5")
-    assert answered(given)["01.3"] == "rate = 0.5"
+def test_the_cell_of_an_exercise_is_known_by_its_metadata(notebook):
+    notebook.answer("01.3", "rate = 0.5")
+    assert answered(notebook)["01.3"] == "rate = 0.5"
 
 
-def test_without_metadata_it_is_known_by_what_it_checks(given):
-    given.answer("01.3", "rate = 0.5\ncheck('01.3', rate)")
-    given.cell("01.3")["metadata"] = None
-    given.save()
-    assert answered(given)["01.3"].startswith("rate = 0.5")
+def test_without_metadata_it_is_known_by_what_it_checks(notebook):
+    notebook.answer("01.3", "rate = 0.5\ncheck('01.3', rate)")
+    notebook.cell("01.3")["metadata"] = None
+    notebook.save()
+    assert answered(notebook)["01.3"].startswith("rate = 0.5")
 
 
-def test_of_several_cells_for_an_exercise_the_last_counts(given):
-    cell = given.cell("01.3")
-    given.content["cells"].append({**cell, "source": "rate = 2"})
-    given.save()
-    assert answered(given)["01.3"] == "rate = 2"
+def test_of_several_cells_for_an_exercise_the_last_counts(notebook):
+    cell = notebook.cell("01.3")
+    notebook.content["cells"].append({**cell, "source": "rate = 2"})
+    notebook.save()
+    assert answered(notebook)["01.3"] == "rate = 2"
 
 
-def test_metadata_that_name_nothing_are_passed_over(given):
+def test_metadata_that_name_nothing_are_passed_over(notebook):
     for number, name in (("01.1", "09.9"), ("01.2", 5), ("01.3", ["01.1"])):
-        given.cell(number)["metadata"] = {"exercise": name}
-    given.save()
-    assert answered(given).keys() == {f"01.{n}" for n in range(1, 6)}  # by what they check
+        notebook.cell(number)["metadata"] = {"exercise": name}
+    notebook.save()
+    assert answered(notebook).keys() == {f"01.{n}" for n in range(1, 6)}  # by what they check
 
 
 @pytest.mark.parametrize(
@@ -335,15 +335,15 @@ def test_metadata_that_name_nothing_are_passed_over(given):
         "[" * 100_000,
     ],
 )
-def test_what_is_no_notebook_is_marked_as_such(given, folder, content):
-    given.path.write_text(content, encoding="utf-8")
-    for one in grade(folder, RosterEntry("ana", "01", 1)):
-        assert not one.passed
-        assert one.feedback.startswith("The file is not a notebook")
+def test_what_is_no_notebook_is_marked_as_such(notebook, folder, content):
+    notebook.path.write_text(content, encoding="utf-8")
+    for result in grade(folder, RosterEntry("ana", "01", 1)):
+        assert not result.passed
+        assert result.feedback.startswith("The file is not a notebook")
 
 
-def test_a_file_that_is_no_text_or_too_large_is_marked_as_such(given, folder, monkeypatch):
-    given.path.write_bytes(b"\xff\xfe\x00")
+def test_a_file_that_is_no_text_or_too_large_is_marked_as_such(notebook, folder, monkeypatch):
+    notebook.path.write_bytes(b"\xff\xfe\x00")
     assert grade(folder, RosterEntry("ana", "01", 1))[0].feedback.startswith(
         "The file is not a notebook"
     )
@@ -353,38 +353,38 @@ def test_a_file_that_is_no_text_or_too_large_is_marked_as_such(given, folder, mo
     )
 
 
-def test_an_answer_that_a_grader_fails_at_stops_no_marking(given, folder, monkeypatch):
+def test_an_answer_that_a_grader_fails_at_stops_no_marking(notebook, folder, monkeypatch):
     def fail(seed):
         raise IndexError(seed)
 
-    one = dataclasses.replace(get_lesson("01"), make_facts=fail)
-    monkeypatch.setattr("synfin_analytics.course.grading.get_lesson", lambda _: one)
-    given.content["cells"] = []
-    given.begin_with("n_unlabelled = 1")
-    words = [one.feedback for one in grade(folder, RosterEntry("ana", "01", 1))]
-    assert words[0] == "This answer cannot be graded automatically (IndexError)."
-    assert words[1] == "The variable 'top_five' is not defined."
+    lesson = dataclasses.replace(get_lesson("01"), make_facts=fail)
+    monkeypatch.setattr("synfin_analytics.course.grading.get_lesson", lambda _: lesson)
+    notebook.content["cells"] = []
+    notebook.insert_first("n_unlabelled = 1")
+    feedback = [result.feedback for result in grade(folder, RosterEntry("ana", "01", 1))]
+    assert feedback[0] == "This answer cannot be graded automatically (IndexError)."
+    assert feedback[1] == "The variable 'top_five' is not defined."
 
 
-def test_what_was_not_returned_is_marked_as_such(given, folder):
-    given.path.rename(folder / "elsewhere")
-    given.path.symlink_to(folder / "elsewhere")  # what a link points to was not returned
-    marks = grade(folder, RosterEntry("ana", "01", 1))
-    assert [(one.exercise, one.feedback) for one in marks] == [
+def test_what_was_not_returned_is_marked_as_such(notebook, folder):
+    notebook.path.rename(folder / "elsewhere")
+    notebook.path.symlink_to(folder / "elsewhere")  # what a link points to was not returned
+    results = grade(folder, RosterEntry("ana", "01", 1))
+    assert [(result.exercise, result.feedback) for result in results] == [
         (f"01.{n}", NOT_SUBMITTED) for n in range(1, 6)
     ]
 
 
-def test_notebooks_that_nobody_waits_for_are_named(given, folder):
+def test_notebooks_that_nobody_waits_for_are_named(notebook, folder):
     for name in ("ana/01_first_steps (1).ipynb", "zoe/x.ipynb", "ana/.ipynb_checkpoints/y.ipynb"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).touch()
-    found = [*unexpected_notebooks(folder, read_roster(folder / ROSTER))]
-    assert found == ["ana/01_first_steps (1).ipynb", "zoe/x.ipynb"]
+    paths = [*unexpected_notebooks(folder, read_roster(folder / ROSTER))]
+    assert paths == ["ana/01_first_steps (1).ipynb", "zoe/x.ipynb"]
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "message"),
     [
         ("def check(number, answer):\n    print('passed')", "defines its own `check`"),
         ("check = print", "defines its own `check`"),
@@ -395,10 +395,10 @@ def test_notebooks_that_nobody_waits_for_are_named(given, folder):
         ("from synfin_analytics import course", "accesses the graders"),
     ],
 )
-def test_a_teacher_is_told_what_to_look_at(given, source, told):
-    given.begin_with(source)
-    (words,) = suspicious_code(read_cells(given.path, get_lesson("01")))
-    assert told in words
+def test_a_teacher_is_told_what_to_look_at(notebook, source, message):
+    notebook.insert_first(source)
+    (note,) = suspicious_code(read_cells(notebook.path, get_lesson("01")))
+    assert message in note
 
 
 @pytest.mark.parametrize("number", LESSONS)
@@ -407,15 +407,15 @@ def test_nothing_in_a_notebook_as_it_is_given_must_be_looked_at(folder, number):
     path = folder / RosterEntry("ana", number, 1).path
     cells = read_cells(path, get_lesson(number))
     assert suspicious_code(cells) == []
-    answers = [exercise for one in cells for exercise in one.exercises]
-    assert answers == [one.number for one in get_lesson(number).exercises]
+    answers = [exercise for cell in cells for exercise in cell.exercises]
+    assert answers == [exercise.number for exercise in get_lesson(number).exercises]
 
 
 ROSTER_OF_TWO = [RosterEntry("ana", "01", 111_222_333), RosterEntry("ben", "01", 444_555_666)]
 
 
 @pytest.mark.parametrize(
-    ("source", "words"),
+    ("source", "messages"),
     [
         ('start_lesson("01", seed=444555666)', ["contains the seed of ben"]),
         ("start_lesson('01', 444_555_666)", ["contains the seed of ben"]),
@@ -425,11 +425,11 @@ ROSTER_OF_TWO = [RosterEntry("ana", "01", 111_222_333), RosterEntry("ben", "01",
         ("x = 1.444555666; y = 14445556660", []),
     ],
 )
-def test_a_seed_of_another_student_is_named(source, words):
-    found = foreign_seeds([Cell(source)], ROSTER_OF_TWO[0], ROSTER_OF_TWO)
-    assert len(found) == len(words)
-    for expected, said in zip(words, found, strict=True):
-        assert expected in said
+def test_a_seed_of_another_student_is_named(source, messages):
+    notes = foreign_seeds([Cell(source)], ROSTER_OF_TWO[0], ROSTER_OF_TWO)
+    assert len(notes) == len(messages)
+    for expected, note in zip(messages, notes, strict=True):
+        assert expected in note
 
 
 GRADE = Grade("ana", "01", "01.1", True, "Correct.")
@@ -463,9 +463,9 @@ def test_a_link_or_folder_in_the_place_of_the_table_loses_no_marks(tmp_path):
     assert gradebook.path.read_text("utf-8").count("Correct.") == 2
 
 
-def test_half_a_surrogate_in_an_answer_stops_no_table(given, folder, tmp_path):
-    given.content["cells"] = []
-    given.begin_with(r"top_five = {'\ud83d': 1}; rate = '\ud83d'")
+def test_half_a_surrogate_in_an_answer_stops_no_table(notebook, folder, tmp_path):
+    notebook.content["cells"] = []
+    notebook.insert_first(r"top_five = {'\ud83d': 1}; rate = '\ud83d'")
     gradebook = Gradebook(tmp_path / "grades.csv")
     gradebook.add(grade(folder, RosterEntry("ana", "01", 1)))
     assert len(gradebook.path.read_text("utf-8").splitlines()) == 6
@@ -473,16 +473,16 @@ def test_half_a_surrogate_in_an_answer_stops_no_table(given, folder, tmp_path):
 
 def test_what_check_passed_counts_and_the_variable_counts_too(folder):
     assign_notebooks(["ana"], folder, lessons=["05"], seed=1)
-    place = RosterEntry("ana", "05", student_seed(1, "ana"))
-    notebook = Notebook(folder / place.path).solve()
+    entry = RosterEntry("ana", "05", student_seed(1, "ana"))
+    notebook = Notebook(folder / entry.path).solve()
     cell = sources("05")["05.1"]
     name = get_lesson("05").exercise("05.1").answer
     notebook.answer("05.1", f"{cell}\nright = {name}\ndel {name}\ncheck('05.1', [right])")
     notebook.answer("05.2", f"{sources('05')['05.2']}\ncheck('05.2', 5)")
-    assert [one.passed for one in grade(folder, place)] == [True] * 5
+    assert [result.passed for result in grade(folder, entry)] == [True] * 5
 
 
-def test_marks_go_over_no_other_file_unless_told(given, folder, tmp_path):
+def test_marks_go_over_no_other_file_unless_told(notebook, folder, tmp_path):
     out = tmp_path / "grades.csv"
     out.write_text("dear notes", encoding="utf-8")
     assert (
@@ -492,18 +492,18 @@ def test_marks_go_over_no_other_file_unless_told(given, folder, tmp_path):
     assert out.read_text("utf-8") == "dear notes"
 
 
-def test_a_lesson_that_nobody_was_given_is_not_marked(given, folder, tmp_path):
+def test_a_lesson_that_nobody_was_given_is_not_marked(notebook, folder, tmp_path):
     out = tmp_path / "grades.csv"
-    said = synfin("class", "grade", folder, "--out", out, "--lesson", "05", code=1).stderr
-    assert "No student in the roster has lesson 05" in said
+    output = synfin("class", "grade", folder, "--out", out, "--lesson", "05", code=1).stderr
+    assert "No student in the roster has lesson 05" in output
     assert not out.exists()
 
 
-def test_without_ipython_marking_says_what_to_install(given, folder, tmp_path, monkeypatch):
+def test_without_ipython_marking_says_what_to_install(notebook, folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "IPython", None)
-    said = synfin("class", "grade", folder, "--out", tmp_path / "grades.csv", code=1).stderr
-    assert "Grading notebooks requires the package 'IPython'" in said
-    assert 'pip install "synfin-analytics[notebooks]"' in said
+    output = synfin("class", "grade", folder, "--out", tmp_path / "grades.csv", code=1).stderr
+    assert "Grading notebooks requires the package 'IPython'" in output
+    assert 'pip install "synfin-analytics[notebooks]"' in output
 
 
 # -- A class, from end to end ----------------------------------------------------------------------
@@ -528,7 +528,9 @@ def test_a_class_is_marked_each_on_his_own_data_whatever_the_notebooks_say(tmp_p
     )
     ana.solve()
     facts = get_lesson("01").make_facts(student_seed(2026, "ana"))
-    truth = {one.number: one.grader(facts).truth for one in get_lesson("01").exercises}
+    truth = {
+        exercise.number: exercise.grader(facts).truth for exercise in get_lesson("01").exercises
+    }
     ben.solve()
     ben.answer("01.1", f"n_unlabelled = {truth['01.1']:.0f}")
     ben.answer("01.2", f"top_five = {dict(truth['01.2'].iter_rows())}")
@@ -537,7 +539,7 @@ def test_a_class_is_marked_each_on_his_own_data_whatever_the_notebooks_say(tmp_p
     text = dan.path.read_text("utf-8").replace(seeds[1], seeds[0])
     dan.path.write_text(text, encoding="utf-8")
     rewrite = f"open({str(tmp_path / 'grades.csv')!r}, 'w').write('dan,01,01.1,True,')"
-    Notebook(dan.path).begin_with(rewrite).begin_with(CHEAT).answer(
+    Notebook(dan.path).insert_first(rewrite).insert_first(CHEAT).answer(
         "01.4", "import os\nos._exit(0)"
     )
     eve.path.write_text(json.dumps(eve.content)[:-100], encoding="utf-8")
@@ -552,14 +554,14 @@ def test_a_class_is_marked_each_on_his_own_data_whatever_the_notebooks_say(tmp_p
     passed = {(row["student"], row["exercise"]) for row in rows if row["passed"] == "True"}
     # Ben typed three of Ana's numbers; his own code for the others holds on his own data.
     assert passed == {("ana", f"01.{n}") for n in range(1, 6)} | {("ben", "01.4"), ("ben", "01.5")}
-    words = {(row["student"], row["exercise"]): row["feedback"] for row in rows}
-    assert words["cleo", "01.3"].startswith("There is no answer yet")
-    assert words["dan", "01.1"].startswith("There is no answer yet")
-    assert words["dan", "01.5"].startswith("The notebook ended Python in code cell")
-    assert "accesses the graders" in words["dan", "01.1"]
-    assert "contains the seed of ana" in words["dan", "01.1"]
-    assert words["eve", "01.1"].startswith("The file is not a notebook")
-    assert words["fay", "01.1"] == NOT_SUBMITTED
+    feedback = {(row["student"], row["exercise"]): row["feedback"] for row in rows}
+    assert feedback["cleo", "01.3"].startswith("There is no answer yet")
+    assert feedback["dan", "01.1"].startswith("There is no answer yet")
+    assert feedback["dan", "01.5"].startswith("The notebook ended Python in code cell")
+    assert "accesses the graders" in feedback["dan", "01.1"]
+    assert "contains the seed of ana" in feedback["dan", "01.1"]
+    assert feedback["eve", "01.1"].startswith("The file is not a notebook")
+    assert feedback["fay", "01.1"] == NOT_SUBMITTED
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert lines[:3] == ["student 01 passed", "ana 5/5 5", "ben 2/5 2"]
     assert "fay: nothing submitted" in lines
@@ -577,11 +579,11 @@ def test_the_code_of_the_handbook_for_teachers_runs_and_its_lesson_works(capsys)
     for block in re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
         exec(compile(block, "teaching.md", "exec"), space)
 
-    said = capsys.readouterr().out.splitlines()
-    assert said[0] == "That is of the value. Count payments."
-    assert said[1].startswith("This is in percent. Expected a share")
-    own = space["LESSON"]
-    payments = own.student_data(own.make_facts(1))["payments"][0]
-    grader = own.exercise("09.1").grader(own.make_facts(1))
+    output = capsys.readouterr().out.splitlines()
+    assert output[0] == "That is of the value. Count payments."
+    assert output[1].startswith("This is in percent. Expected a share")
+    lesson = space["LESSON"]
+    payments = lesson.student_data(lesson.make_facts(1))["payments"][0]
+    grader = lesson.exercise("09.1").grader(lesson.make_facts(1))
     assert grader.grade(payments["is_online"].mean()) is None
     assert grader.grade(payments["is_online"].sum()) == "That is how many there are."

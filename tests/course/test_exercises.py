@@ -33,7 +33,9 @@ from synfin_analytics.course.notebooks import build_notebook, read_exercise_note
 from synfin_analytics.database.manager import get_db_manager
 
 SEEDS = (3, 8)
-EXERCISES = [(number, one.number) for number in LESSONS for one in get_lesson(number).exercises]
+EXERCISES = [
+    (number, exercise.number) for number in LESSONS for exercise in get_lesson(number).exercises
+]
 
 
 @dataclass
@@ -53,11 +55,11 @@ def solved() -> Any:
 
     def run(number: str) -> Solved:
         if number not in done:
-            one = Solved({}, {})
+            results = Solved({}, {})
             for seed in SEEDS:
-                run_seed(number, seed, one)
+                run_seed(number, seed, results)
             plt.close("all")
-            done[number] = one
+            done[number] = results
         return done[number]
 
     yield run
@@ -78,8 +80,8 @@ def run_seed(number: str, seed: int, into: Solved) -> None:
 
 @functools.cache
 def grader_of(name: str, seed: int) -> Grader:
-    one = get_lesson(name)
-    return one.exercise(name).grader(one.make_facts(seed))
+    lesson = get_lesson(name)
+    return lesson.exercise(name).grader(lesson.make_facts(seed))
 
 
 @pytest.mark.parametrize(("number", "name"), EXERCISES)
@@ -98,23 +100,25 @@ def test_an_empty_answer_does_not_pass(number, name):
 @pytest.mark.parametrize(("number", "name"), EXERCISES)
 def test_the_right_answer_of_another_student_does_not_pass(number, name, solved):
     answers = solved(number).answers
-    for mine, other in (SEEDS, SEEDS[::-1]):
-        assert_refused(name, mine, answers[name, other])
+    for seed, other_seed in (SEEDS, SEEDS[::-1]):
+        assert_refused(name, seed, answers[name, other_seed])
 
 
 @pytest.mark.parametrize(("number", "name"), EXERCISES)
 def test_a_typical_mistake_is_told_in_its_own_words(number, name):
-    told, words_of_all = set(), set()
+    recognized, all_feedback = set(), set()
     for seed in SEEDS:
         grader = grader_of(name, seed)
-        for words, answer in mistakes(grader):
-            words_of_all.add(words)
-            said = grader.grade(answer)
-            if said is not None:  # it may happen to give the right number
+        for feedback, answer in mistakes(grader):
+            all_feedback.add(feedback)
+            actual = grader.grade(answer)
+            if actual is not None:  # it may happen to give the right number
                 assert_refused(name, seed, answer)
-                told |= {words} if words in said else set()
-    assert told == words_of_all, "a mistake that no seed tells from the truth, or from another"
-    assert len(told) >= 2
+                recognized |= {feedback} if feedback in actual else set()
+    assert recognized == all_feedback, (
+        "a mistake that no seed tells from the truth, or from another"
+    )
+    assert len(recognized) >= 2
 
 
 def mistakes(grader: Grader) -> list[tuple[str, Any]]:
@@ -151,20 +155,24 @@ def test_an_answer_of_any_shape_is_judged_in_words(number, name):
 def assert_refused(name: str, seed: int, answer: Any) -> None:
     """Not passed, and what is said is sentences without the solution."""
     grader = grader_of(name, seed)
-    words = grader.grade(answer)
-    assert words is not None
-    assert words[-1] in ".?"
-    given = "" if isinstance(grader, PerPayment) else json.dumps(to_plain(answer), default=str)
-    allowed = numbers_in(given) | numbers_in(" ".join(same_for_all(name)))
-    for number in numbers_in(words) - allowed:
+    feedback = grader.grade(answer)
+    assert feedback is not None
+    assert feedback[-1] in ".?"
+    answer_text = (
+        "" if isinstance(grader, PerPayment) else json.dumps(to_plain(answer), default=str)
+    )
+    allowed = numbers_in(answer_text) | numbers_in(" ".join(same_for_all(name)))
+    for number in numbers_in(feedback) - allowed:
         for truth in truths(grader):
-            assert not is_told(number, truth), f"gives {truth} away: {words}"
-    for one in names(grader):
-        assert f" {one} " not in words, f"gives {one} away: {words}"
+            assert not is_told(number, truth), f"gives {truth} away: {feedback}"
+    for correct_name in names(grader):
+        assert f" {correct_name} " not in feedback, f"gives {correct_name} away: {feedback}"
 
 
 def numbers_in(text: str) -> set[float]:
-    return {float(one.replace(",", "")) for one in re.findall(r"\d(?:[\d,]*\d)?(?:\.\d+)?", text)}
+    return {
+        float(digits.replace(",", "")) for digits in re.findall(r"\d(?:[\d,]*\d)?(?:\.\d+)?", text)
+    }
 
 
 def same_for_all(name: str) -> set[str]:
@@ -184,7 +192,7 @@ def truths(grader: Grader) -> list[float]:
         return [part.truth for part in grader.parts.values()]
     if isinstance(grader, Table):
         columns = [grader.truth[value].to_list() for value in grader.values]
-        return [float(one) for column in columns for one in column]
+        return [float(value) for column in columns for value in column]
     return []
 
 
@@ -210,12 +218,12 @@ def test_a_notebook_of_exercises_is_the_one_its_solutions_make(number):
 
 @pytest.mark.parametrize("number", LESSONS)
 def test_a_notebook_of_exercises_has_no_line_of_a_solution(number):
-    told = "\n".join(
+    exercise_text = "\n".join(
         line
         for cell in json.loads(read_exercise_notebook(number))["cells"]
         for line in cell["source"].split("\n")
     )
-    given = "\n".join(
+    shared_text = "\n".join(
         cell.source
         for cell in jupytext.read(solution(number)).cells
         if "exercise" not in cell.metadata
@@ -224,18 +232,20 @@ def test_a_notebook_of_exercises_has_no_line_of_a_solution(number):
         lines = cell.source.split("\n") if "exercise" in cell.metadata else []
         for line in lines:
             code = line.strip()
-            own = code and not code.startswith(("#", "check(")) and code not in given
-            if own and len(code) > 8:
-                assert code not in told
+            is_solution = code and not code.startswith(("#", "check(")) and code not in shared_text
+            if is_solution and len(code) > 8:
+                assert code not in exercise_text
 
 
 @pytest.mark.parametrize("number", LESSONS)
 def test_each_exercise_has_a_cell_to_fill_and_below_it_one_for_hints(number):
     cells = json.loads(read_exercise_notebook(number))["cells"]
     assert len({cell["id"] for cell in cells}) == len(cells)
-    at = {cell["metadata"].get("exercise"): place for place, cell in enumerate(cells)}
-    for one in get_lesson(number).exercises:
-        fill, hints = (cells[at[one.number] + step]["source"] for step in (0, 1))
+    position = {cell["metadata"].get("exercise"): place for place, cell in enumerate(cells)}
+    for exercise in get_lesson(number).exercises:
+        fill, hints = (cells[position[exercise.number] + step]["source"] for step in (0, 1))
         # What the last line of a cell gives is what Jupyter shows.
-        assert fill.endswith(f'{one.answer} = ...\n\ncheck("{one.number}", {one.answer})')
-        assert hints.startswith(f'# hint("{one.number}")')
+        assert fill.endswith(
+            f'{exercise.answer} = ...\n\ncheck("{exercise.number}", {exercise.answer})'
+        )
+        assert hints.startswith(f'# hint("{exercise.number}")')

@@ -40,9 +40,9 @@ def test_a_number_is_right_within_a_millionth_of_it_and_no_further(truth):
         assert grader.grade(truth * (1 + sign * 1.2e-6)) is not None
 
 
-@pytest.mark.parametrize(("given", "right"), [(0.9e-9, True), (1.2e-9, False), (-0.9e-9, True)])
-def test_a_truth_of_zero_is_right_within_a_billionth(given, right):
-    assert (number(0.0).grade(given) is None) is right
+@pytest.mark.parametrize(("answer", "right"), [(0.9e-9, True), (1.2e-9, False), (-0.9e-9, True)])
+def test_a_truth_of_zero_is_right_within_a_billionth(answer, right):
+    assert (number(0.0).grade(answer) is None) is right
 
 
 def test_what_was_rounded_is_called_so_within_half_a_hundredth_of_it_and_no_further():
@@ -62,10 +62,10 @@ def test_a_count_is_never_nearly_right():
 
 
 @pytest.mark.parametrize(
-    ("given", "right"), [(10.4, True), (9.6, True), (10.6, False), (9.4, False)]
+    ("answer", "right"), [(10.4, True), (9.6, True), (10.6, False), (9.4, False)]
 )
-def test_an_answer_that_is_drawn_is_right_within_the_difference_that_chance_makes(given, right):
-    assert (number(10.0, tolerance=0.5).grade(given) is None) is right
+def test_an_answer_that_is_drawn_is_right_within_the_difference_that_chance_makes(answer, right):
+    assert (number(10.0, tolerance=0.5).grade(answer) is None) is right
 
 
 def test_answers_that_mean_the_same_are_the_same():
@@ -111,7 +111,7 @@ def test_a_table_names_the_first_row_that_is_wrong():
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("answer", "words"),
     [
         ([0.25 * (1 + 0.9e-6), 0.5, 0.75], None),
         ([0.25 * (1 + 1.2e-6), 0.5, 0.75], ROUNDED),
@@ -130,9 +130,9 @@ def test_a_table_names_the_first_row_that_is_wrong():
         ),
     ],
 )
-def test_numbers_of_payments_are_as_exact_as_a_number(given, words):
+def test_numbers_of_payments_are_as_exact_as_a_number(answer, words):
     grader = PerPayment(["T1", "T2", "T3"], np.array([0.25, 0.5, 0.75]), "a score")
-    assert grader.grade(given) == words
+    assert grader.grade(answer) == words
 
 
 # -- Words -----------------------------------------------------------------------------------------

@@ -137,12 +137,12 @@ SLEEP = "86399"
 
 def left_behind():
     """Processes of notebooks that still run."""
-    found = []
-    for one in psutil.process_iter():
+    processes = []
+    for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if SLEEP in one.cmdline() and one.status() != psutil.STATUS_ZOMBIE:
-                found.append(one)
-    return found
+            if SLEEP in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+                processes.append(process)
+    return processes
 
 
 CHILD = f"subprocess.Popen(['/bin/sleep', '{SLEEP}'], start_new_session=True, cwd='/', env={{}})"
@@ -183,10 +183,10 @@ def test_no_process_of_a_notebook_survives_it_not_even_a_daemon(apart):
 @pytest.mark.skipif(not NAMESPACES, reason="only namespaces end such a chain for certain")
 def test_processes_that_start_new_ones_without_end_are_ended():
     run(FORKS, seconds=3)
-    mine = "synfin_analytics.course._worker"
-    for one in psutil.process_iter():
+    module = "synfin_analytics.course._worker"
+    for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            assert mine not in one.cmdline() or one.status() == psutil.STATUS_ZOMBIE
+            assert module not in process.cmdline() or process.status() == psutil.STATUS_ZOMBIE
 
 
 def test_the_supervisor_cannot_be_stopped_from_ending_what_a_notebook_started(apart):
@@ -313,7 +313,7 @@ def test_it_knows_nothing_of_the_databases_of_whoever_marks(monkeypatch):
         "import os\nbudget_threshold = [*os.environ.values()]",
         "cheapest_threshold = os.environ['DB_DATA_DIR']",
     )
-    assert not any("secret" in one for one in done.answers[FIRST])
+    assert not any("secret" in value for value in done.answers[FIRST])
     assert done.answers[SECOND] != os.environ["DB_DATA_DIR"]
     assert not Path(done.answers[SECOND]).parent.exists()
 
@@ -460,10 +460,10 @@ def test_nan_and_tables_come_back_as_they_were_laid_out(tmp_path):
 
 
 def test_columns_of_objects_and_lists_are_empty_before_and_after(tmp_path):
-    given = pl.DataFrame({"x": pl.Series([object()], dtype=pl.Object), "y": [[1]], "z": [2]})
-    save_answer(given, tmp_path, "one")
-    assert to_plain(given).rows() == [(None, None, 2)]
-    assert back(tmp_path, "one").equals(to_plain(given))
+    table = pl.DataFrame({"x": pl.Series([object()], dtype=pl.Object), "y": [[1]], "z": [2]})
+    save_answer(table, tmp_path, "one")
+    assert to_plain(table).rows() == [(None, None, 2)]
+    assert back(tmp_path, "one").equals(to_plain(table))
 
 
 def test_an_answer_that_is_too_large_is_not_read(tmp_path, monkeypatch):
@@ -473,8 +473,10 @@ def test_an_answer_that_is_too_large_is_not_read(tmp_path, monkeypatch):
         back(tmp_path, "one")
 
 
-@pytest.mark.parametrize("told", [5, [], {"kind": "value"}, {"kind": "value", "value": {"a": 1}}])
-def test_files_that_are_none_of_ours_are_refused(tmp_path, told):
-    (tmp_path / "one.json").write_text(json.dumps(told), encoding="utf-8")
+@pytest.mark.parametrize(
+    "content", [5, [], {"kind": "value"}, {"kind": "value", "value": {"a": 1}}]
+)
+def test_files_that_are_none_of_ours_are_refused(tmp_path, content):
+    (tmp_path / "one.json").write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(ArgumentError, match="cannot be read"):
         back(tmp_path, "one")

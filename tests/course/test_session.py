@@ -1,4 +1,4 @@
-"""The student's session: what start_lesson returns, what check says, and hints in steps."""
+"""A student's session: what start_lesson returns, what check says, and hints in steps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from synfin_analytics.course.exercise import LESSONS
 from synfin_analytics.course.session import SEED_VARIABLE
 from synfin_analytics.exceptions import ArgumentError, ConfigurationError, NotFoundError
 
-EXERCISES = [one.number for number in LESSONS for one in get_lesson(number).exercises]
+EXERCISES = [exercise.number for number in LESSONS for exercise in get_lesson(number).exercises]
 
 
 @pytest.fixture
@@ -32,8 +32,8 @@ def data():
 @pytest.fixture
 def right(data):
     """The right answer to 05.1 on the data of this seed."""
-    one = get_lesson("05")
-    return one.exercise("05.1").grader(one.make_facts(3)).truth
+    lesson = get_lesson("05")
+    return lesson.exercise("05.1").grader(lesson.make_facts(3)).truth
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def fresh_session(monkeypatch):
 # -- start_lesson ----------------------------------------------------------------------------------
 
 
-def test_material_shows_what_there_is(data):
+def test_lesson_data_show_what_there_is(data):
     assert [*data] == ["validation", "test"]
     assert set(dir(data)) == {"validation", "test"}
     assert re.match(r"Lesson 05, seed 3\n  \.validation: [\d,]+ payments of ", repr(data))
@@ -66,10 +66,10 @@ def test_the_same_seed_lays_out_the_same_data_and_another_seed_others(data):
 
 def test_a_seed_of_the_environment_goes_before_that_of_the_notebook(data, monkeypatch):
     monkeypatch.setenv(SEED_VARIABLE, "4")
-    mine = start_lesson("05", seed=3)
-    assert repr(mine).startswith("Lesson 05, seed 4")
+    other = start_lesson("05", seed=3)
+    assert repr(other).startswith("Lesson 05, seed 4")
     monkeypatch.delenv(SEED_VARIABLE)
-    assert start_lesson("05", seed=4).test.equals(mine.test)
+    assert start_lesson("05", seed=4).test.equals(other.test)
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, "7", True, None])
@@ -116,7 +116,7 @@ def test_a_result_shows_itself_in_a_notebook_with_what_the_answer_says_escaped(r
     assert "<script>" not in shown
 
 
-def test_to_begin_again_is_to_have_passed_nothing(right):
+def test_a_restarted_lesson_has_no_passed_exercises(right):
     check("05.1", right)
     hint("05.1")
     start_lesson("05", seed=3)
@@ -124,7 +124,7 @@ def test_to_begin_again_is_to_have_passed_nothing(right):
     assert len(hint("05.1").shown) == 1
 
 
-def test_a_lesson_that_has_not_begun_cannot_be_checked(fresh_session):
+def test_a_lesson_that_was_not_started_cannot_be_checked(fresh_session):
     with pytest.raises(ArgumentError, match=r'run the cell with start_lesson\("05"\) first'):
         check("05.1", 1)
 
@@ -141,13 +141,13 @@ def test_an_exercise_that_is_not_there_is_refused_in_words(data, call):
 @pytest.mark.parametrize("number", EXERCISES)
 def test_hints_come_in_steps_and_stay(number, fresh_session):
     hints = get_lesson(number).exercise(number).hints
-    told = [hint(number) for _ in range(len(hints) + 1)]
-    for step, one in enumerate(told[:-1], 1):
-        assert one.shown == hints[:step]
-        assert f"Hint {step} of {len(hints)} for {number}: {hints[step - 1]}" in repr(one)
-    assert repr(told[0]).endswith(f'{len(hints) - 1} more hints: run hint("{number}") again.')
-    assert repr(told[-1]).endswith("This was the last hint.")
-    assert told[-1].shown == hints
+    shown = [hint(number) for _ in range(len(hints) + 1)]
+    for step, result in enumerate(shown[:-1], 1):
+        assert result.shown == hints[:step]
+        assert f"Hint {step} of {len(hints)} for {number}: {hints[step - 1]}" in repr(result)
+    assert repr(shown[0]).endswith(f'{len(hints) - 1} more hints: run hint("{number}") again.')
+    assert repr(shown[-1]).endswith("This was the last hint.")
+    assert shown[-1].shown == hints
 
 
 def test_a_hint_shows_itself_in_a_notebook(data):
@@ -159,16 +159,16 @@ def test_a_hint_shows_itself_in_a_notebook(data):
 @pytest.mark.parametrize("number", EXERCISES)
 def test_no_hint_gives_the_solution(number):
     """A hint is the same on all data; so what it names cannot be the answer on these."""
-    one = get_lesson(number)
-    hints = " ".join(one.exercise(number).hints)
-    assert len(one.exercise(number).hints) >= 3
+    lesson = get_lesson(number)
+    hints = " ".join(lesson.exercise(number).hints)
+    assert len(lesson.exercise(number).hints) >= 3
     for seed in (3, 8):
-        grader = one.exercise(number).grader(one.make_facts(seed))
+        grader = lesson.exercise(number).grader(lesson.make_facts(seed))
         truths = [grader.truth] if isinstance(grader, Number) else []
         if isinstance(grader, Numbers):
             truths = [part.truth for part in grader.parts.values()]
-        told = {float(number) for number in re.findall(r"\d+(?:\.\d+)?", hints)}
-        assert not told & set(truths)
+        numbers = {float(number) for number in re.findall(r"\d+(?:\.\d+)?", hints)}
+        assert not numbers & set(truths)
 
 
 # -- Lessons with a database -----------------------------------------------------------------------
@@ -191,7 +191,7 @@ def test_a_lesson_with_a_database_has_one_of_its_own(number, closed):
     assert read_df("SELECT count(*) AS n FROM transactions")["n"].item() >= expected
 
 
-def test_to_begin_again_is_to_have_the_database_anew(closed):
+def test_a_restarted_lesson_has_a_new_database(closed):
     start_lesson("01", seed=3)
     with get_db_manager().engine.begin() as connection:
         connection.execute(text("INSERT INTO customers (customer_id) VALUES ('mine')"))
@@ -200,15 +200,17 @@ def test_to_begin_again_is_to_have_the_database_anew(closed):
 
 
 def test_the_database_of_the_user_is_never_touched(empty_database, closed):
-    mine = DatabaseManager(empty_database)
-    with mine.engine.begin() as connection:
+    manager = DatabaseManager(empty_database)
+    with manager.engine.begin() as connection:
         connection.execute(text("CREATE TABLE customers (mine text)"))
 
     start_lesson("01", seed=3)
 
-    with mine.engine.connect() as connection:
-        assert [one["name"] for one in inspect(connection).get_columns("customers")] == ["mine"]
-    mine.close()
+    with manager.engine.connect() as connection:
+        assert [column["name"] for column in inspect(connection).get_columns("customers")] == [
+            "mine"
+        ]
+    manager.close()
 
 
 def test_a_server_that_the_environment_names_is_not_used(monkeypatch, closed):

@@ -67,9 +67,9 @@ WORDS = ["Threshold", "TopK", "TimeSplit", "Display", "DatabaseConfig",
 
 @pytest.mark.parametrize("kind", [*TABLES, *WORDS])
 def test_a_result_says_in_few_words_what_it_is(small, kind):
-    told = repr(small[kind])
-    assert len(told) < 600
-    assert not re.search(r"0x[0-9a-f]{6}|NaN|shape:|chosen_on", told)
+    text = repr(small[kind])
+    assert len(text) < 600
+    assert not re.search(r"0x[0-9a-f]{6}|NaN|shape:|chosen_on", text)
 
 
 @pytest.mark.parametrize("kind", TABLES)
@@ -102,9 +102,9 @@ def test_a_repository_names_itself(session):
 
 
 def test_the_extension_shows_dataframes_with_sensible_formats(tmp_path):
-    (one,) = shown("%load_ext synfin_analytics", f"{RATES}rates", folder=tmp_path)
-    assert "50.00%" in one["text/html"]
-    assert "4,000.00" in one["text/plain"]
+    (output,) = shown("%load_ext synfin_analytics", f"{RATES}rates", folder=tmp_path)
+    assert "50.00%" in output["text/html"]
+    assert "4,000.00" in output["text/plain"]
 
 
 def test_without_the_extension_pandas_shows_them_as_ever(tmp_path):
@@ -118,7 +118,7 @@ def test_without_the_extension_pandas_shows_them_as_ever(tmp_path):
 
 
 def test_pictures_are_shown_after_a_report_was_the_first_to_draw(tmp_path):
-    (one,) = shown(
+    (output,) = shown(
         f"""{RATES}
 from synfin_analytics import plot_fraud_rate
 from synfin_analytics.reports._figures import draw_figure
@@ -126,7 +126,7 @@ draw_figure(lambda: plot_fraud_rate(rates), name="first", alt="")""",
         "display = plot_fraud_rate(rates)",
         folder=tmp_path,
     )
-    assert "image/png" in one
+    assert "image/png" in output
 
 
 def test_a_load_has_a_progress_bar_that_is_a_widget(tmp_path, manager):
@@ -144,19 +144,19 @@ def test_the_handbook_runs_cell_by_cell(tmp_path, manager):
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     # Without Spark, as the page says: jupysql cannot do with half of it.
     before = ["import sys\nsys.modules['pyspark'] = None"]
-    cells = [nbformat.v4.new_code_cell(one.rstrip()) for one in before + blocks]
-    done = run(nbformat.v4.new_notebook(cells=cells), tmp_path)
-    outputs = [output for cell in done.cells for output in cell.outputs]
+    cells = [nbformat.v4.new_code_cell(source.rstrip()) for source in before + blocks]
+    notebook = run(nbformat.v4.new_notebook(cells=cells), tmp_path)
+    outputs = [output for cell in notebook.cells for output in cell.outputs]
     assert not [output.text for output in outputs if output.get("name") == "stderr"]
     assert "%sql" in "".join(blocks)
-    told = [str(output.get("data", {}).get("text/plain", "")) for output in outputs]
-    assert any("merchant_category" in one and "%" in one for one in told)
+    texts = [str(output.get("data", {}).get("text/plain", "")) for output in outputs]
+    assert any("merchant_category" in text and "%" in text for text in texts)
 
 
 def test_a_frame_of_polars_keeps_its_own_look(tmp_path):
-    (one,) = shown(
+    (output,) = shown(
         "%load_ext synfin_analytics",
         "import polars as pl\npl.DataFrame({'amount': [1.5]})",
         folder=tmp_path,
     )
-    assert repr(pl.DataFrame({"amount": [1.5]})) == one["text/plain"]
+    assert repr(pl.DataFrame({"amount": [1.5]})) == output["text/plain"]

@@ -54,55 +54,55 @@ def opened(browser, lab, server):
     """Open a notebook; the browser must have nothing to complain of in the end."""
     pages = []
 
-    def opened(notebook):
-        pages.append(LabPage(browser, lab, notebook))
+    def opened(name):
+        pages.append(LabPage(browser, lab, name))
         return pages[-1]
 
     yield opened
-    for one in pages:
-        one.page.close()
-        assert one.faults == []
-        assert one.strangers == []
+    for page in pages:
+        page.page.close()
+        assert page.faults == []
+        assert page.strangers == []
 
 
 def test_the_first_notebook_runs_to_its_end_and_shows_tables_and_pictures(opened, folder):
-    one = opened("01_first_steps.ipynb")
-    one.run_all()
-    assert one.failed == []
+    notebook = opened("01_first_steps.ipynb")
+    notebook.run_all()
+    assert notebook.failed == []
 
-    outputs = one.saved(folder / "01_first_steps.ipynb")
+    outputs = notebook.saved(folder / "01_first_steps.ipynb")
     faults = [out for out in outputs if out["output_type"] == "error"]
     warnings = [out for out in outputs if out.get("name") == "stderr"]
     assert (faults, warnings) == ([], [])
-    tables = one.page.locator(".jp-OutputArea table")
+    tables = notebook.page.locator(".jp-OutputArea table")
     assert tables.count() >= 5
-    one.picture(tables.first, OUT / "lab_table.png")
+    notebook.picture(tables.first, OUT / "lab_table.png")
     assert tables.first.locator("tbody tr").count() == 5
-    pictures = one.page.locator(".jp-OutputArea img")
+    pictures = notebook.page.locator(".jp-OutputArea img")
     assert pictures.count() >= 3
-    one.picture(pictures.first, OUT / "lab_plot.png")
+    notebook.picture(pictures.first, OUT / "lab_plot.png")
     for picture in pictures.all():
         width, height = picture.evaluate("one => [one.naturalWidth, one.naturalHeight]")
         assert min(width, height) > 300
 
 
 def test_an_exercise_says_in_words_what_is_wrong_and_then_that_it_is_right(opened):
-    one = opened(EXERCISES)
-    one.run_all()
-    cell = one.cell('check("05.1"')
-    verdict = cell.get_by_role("status")
-    assert "There is no answer yet" in verdict.inner_text()
+    notebook = opened(EXERCISES)
+    notebook.run_all()
+    cell = notebook.cell('check("05.1"')
+    result = cell.get_by_role("status")
+    assert "There is no answer yet" in result.inner_text()
 
-    one.answer(cell, "budget_threshold = 0.5\n" + 'check("05.1", budget_threshold)')
-    one.picture(verdict, OUT / "lab_wrong.png")
-    head, words, progress = verdict.locator("strong, p").all_inner_texts()
+    notebook.answer(cell, "budget_threshold = 0.5\n" + 'check("05.1", budget_threshold)')
+    notebook.picture(result, OUT / "lab_wrong.png")
+    head, words, progress = result.locator("strong, p").all_inner_texts()
     assert "05.1 not passed yet" in head
     assert words.endswith(".")
     assert "0 of 5" in progress
 
-    one.answer(cell, solution("05.1"))
-    one.picture(verdict, OUT / "lab_right.png")
-    head, _, progress = verdict.locator("strong, p").all_inner_texts()
+    notebook.answer(cell, solution("05.1"))
+    notebook.picture(result, OUT / "lab_right.png")
+    head, _, progress = result.locator("strong, p").all_inner_texts()
     assert "05.1 passed" in head
     assert "1 of 5" in progress
 
@@ -116,13 +116,13 @@ def solution(exercise):
 
 def test_a_verdict_can_be_read_by_day_and_by_night(opened):
     """WCAG asks for a contrast of 4.5 of texts, and of 3 of the stripe beside them."""
-    one = opened(EXERCISES)
-    one.run_all()
-    verdict = one.page.get_by_role("status").first
-    day = verdict.evaluate(CONTRASTS)
-    one.darken()
-    one.picture(verdict, OUT / "lab_dark.png")
-    night = verdict.evaluate(CONTRASTS)
+    notebook = opened(EXERCISES)
+    notebook.run_all()
+    result = notebook.page.get_by_role("status").first
+    day = result.evaluate(CONTRASTS)
+    notebook.darken()
+    notebook.picture(result, OUT / "lab_dark.png")
+    night = result.evaluate(CONTRASTS)
     for _, text, stripe in (day, night):
         assert text >= 4.5
         assert stripe >= 3
@@ -154,14 +154,14 @@ def test_when_jupyterlab_ends_so_do_its_kernels_and_their_database(tmp_path, bro
     shutil.copy(NOTEBOOKS / "01_first_steps.ipynb", tmp_path)
     env = {"PYTHONPATH": str(NOTEBOOKS.parent), "DB_DATA_DIR": str(data)}
     with jupyter_lab(tmp_path, tmp_path / "own", env=env) as address:
-        one = LabPage(browser, address, "01_first_steps.ipynb")
-        cell = one.cell("manager = get_db_manager(config)")
-        for part in (one.cell("import os"), cell):
+        notebook = LabPage(browser, address, "01_first_steps.ipynb")
+        cell = notebook.cell("manager = get_db_manager(config)")
+        for part in (notebook.cell("import os"), cell):
             part.locator(".cm-content").click()
-            one.page.keyboard.press("Control+Enter")
-        one.wait_until_idle()
+            notebook.page.keyboard.press("Control+Enter")
+        notebook.wait_until_idle()
         wait_until(lambda: embedded.status(data).running, "the notebook's server runs")
-        one.page.close()
+        notebook.page.close()
     wait_until(lambda: not embedded.status(data).running, "the server has stopped")
 
 

@@ -1,7 +1,7 @@
-"""JupyterLab for tests: a real server, and its page in a browser as an analyst sees it.
+"""JupyterLab for tests: a real server, and its page in a browser.
 
 python tests/support/lab.py PROGRAM FOLDER NOTEBOOK runs a notebook in the JupyterLab of any
-environment (PROGRAM is its `jupyter-lab`), and fails if one of them fails.
+environment (PROGRAM is its `jupyter-lab`), and fails if a cell fails.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Locator, Page
 
-#: Longer than anything here takes, on the busiest machine.
+#: Timeout for a busy machine.
 PATIENCE = 240_000  # ms
-#: What went wrong in a cell.
+#: An error in the output of a cell.
 FAULT = '[data-mime-type="application/vnd.jupyter.error"]'
-#: No question about news, and no look for updates: nothing is asked of the network.
-#: Nor jupysql's buttons: `%sql` does without, and they complain where a notebook has no SQL cells.
+#: No news and no updates, so that nothing is requested from the network. No buttons of jupysql:
+#: `%sql` does not need them, and they report errors in notebooks without SQL cells.
 _SETTINGS = {
     "lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings": {
         "fetchNews": "false",
@@ -40,7 +40,7 @@ _SETTINGS = {
 
 
 def own_folders(folder: Path) -> dict[str, str]:
-    """Environment in which Jupyter keeps to folders below ``folder``, away from the user's."""
+    """Return an environment in which Jupyter uses folders below ``folder``, not the user's."""
     names = {
         "JUPYTER_CONFIG_DIR": "config",
         "JUPYTER_DATA_DIR": "data",
@@ -59,27 +59,27 @@ def jupyter_lab(
     env: dict[str, str] | None = None,
     **process: Any,
 ) -> Iterator[str]:
-    """Start JupyterLab on a free port; give its address with the token, and end it afterwards.
+    """Start JupyterLab on a free port, yield its address with the token, and end it afterwards.
 
     Parameters
     ----------
     notebooks
         Folder that it shows.
     own
-        Folder for its settings and for what it says.
+        Folder for its settings and its output.
     command
-        That starts it.
+        Command that starts it.
     env
-        More of the environment.
+        Additional environment variables.
     process
-        More for the process: another user, say.
+        Additional arguments of the process, such as another user.
     """
     for name, values in _SETTINGS.items():
         path = own / "config" / name
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps(values))
-    said = own / "said.txt"
-    with said.open("w") as log:
+    output = own / "output.txt"
+    with output.open("w") as log:
         lab = subprocess.Popen(
             [*command, "--no-browser", "--ServerApp.ip=127.0.0.1", "--ServerApp.port=0",
              f"--ServerApp.root_dir={notebooks}", "--LabApp.extension_manager=readonly"],
@@ -90,21 +90,21 @@ def jupyter_lab(
         servers.wait_until(
             lambda: lab.poll() is not None or bool(_running(own)), "JupyterLab is there"
         )
-        assert lab.poll() is None, said.read_text()
-        (one,) = _running(own)
-        yield f"{one['url']}lab?token={one['token']}"
+        assert lab.poll() is None, output.read_text()
+        (server,) = _running(own)
+        yield f"{server['url']}lab?token={server['token']}"
     finally:
         lab.terminate()  # it ends its kernels first
         lab.wait(timeout=60)
 
 
 def _running(own: Path) -> list[dict[str, Any]]:
-    """What servers say of themselves as soon as they listen."""
-    found = []
+    """Return the information that servers write as soon as they listen."""
+    running = []
     for path in (own / "runtime").glob("jpserver-*.json"):
         with contextlib.suppress(ValueError):  # it is just being written
-            found.append(json.loads(path.read_text()))
-    return found
+            running.append(json.loads(path.read_text()))
+    return running
 
 
 class LabPage:
@@ -113,9 +113,9 @@ class LabPage:
     def __init__(self, browser: Browser, address: str, notebook: str) -> None:
         self.page: Page = browser.new_page(viewport={"width": 1280, "height": 960})
         self.page.set_default_timeout(PATIENCE)
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         self.faults: list[str] = []
-        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("request", lambda request: self.requested.append(request.url))
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("console", self._hear)
         self.page.goto(address.replace("/lab?", f"/lab/tree/{notebook}?reset&"))
@@ -138,7 +138,7 @@ class LabPage:
         self.page.wait_for_function(
             """fault => document.querySelector(fault)
             || [...document.querySelectorAll('.jp-Notebook .jp-CodeCell .jp-InputPrompt')]
-            .every(one => /^\\[\\d+\\]:$/.test(one.textContent.trim()))""",
+            .every(prompt => /^\\[\\d+\\]:$/.test(prompt.textContent.trim()))""",
             arg=FAULT,
         )
         self.wait_until_idle()
@@ -151,7 +151,7 @@ class LabPage:
             self.page.locator(".lm-Menu-itemLabel").get_by_text(item, exact=True).click()
 
     def darken(self) -> None:
-        """Choose the colours of the night."""
+        """Select the dark theme."""
         self.menu("Settings", "Theme", "JupyterLab Dark")
         self.page.locator('body[data-jp-theme-light="false"]').wait_for(state="attached")
         self.page.wait_for_function(
@@ -159,13 +159,13 @@ class LabPage:
         )
 
     def cell(self, text: str) -> Locator:
-        """The one code cell whose source has this text."""
+        """Return the code cell whose source contains this text."""
         return self.page.locator(".jp-Notebook .jp-CodeCell").filter(
             has=self.page.locator(".cm-content").filter(has_text=text)
         )
 
     def answer(self, cell: Locator, lines: str) -> None:
-        """Type lines in place of what stands in a cell, run it, and wait until it has run."""
+        """Replace the source of a cell, run it, and wait until it has run."""
         prompt = cell.locator(".jp-InputPrompt")
         before = prompt.text_content()
         cell.locator(".cm-content").click()
@@ -180,7 +180,7 @@ class LabPage:
         self.wait_until_idle()
 
     def saved(self, path: Path) -> list[dict[str, Any]]:
-        """Save the notebook, and give the outputs that its file then holds."""
+        """Save the notebook and return the outputs in its file."""
         with self.page.expect_response(
             lambda answer: answer.request.method == "PUT" and path.name in answer.url
         ):
@@ -189,24 +189,24 @@ class LabPage:
         return [output for cell in cells for output in cell.get("outputs", [])]
 
     def picture(self, shown: Locator, path: Path) -> None:
-        """Bring something into view, and make a picture of the window."""
+        """Scroll an element into view and save a screenshot."""
         shown.scroll_into_view_if_needed()
         self.page.screenshot(path=path)
 
     @property
     def strangers(self) -> list[str]:
-        """Addresses outside of this machine that the page asked for."""
-        asked = [url for url in self.asked if re.match(r"(https?|wss?):", url)]
-        return [url for url in asked if urlsplit(url).hostname != "127.0.0.1"]
+        """Addresses outside this machine that the page requested."""
+        requested = [url for url in self.requested if re.match(r"(https?|wss?):", url)]
+        return [url for url in requested if urlsplit(url).hostname != "127.0.0.1"]
 
     @property
     def failed(self) -> list[str]:
-        """What cells that failed have said."""
+        """The errors of cells."""
         return self.page.locator(FAULT).all_inner_texts()
 
 
 def main(program: str, folder: str, notebook: str) -> None:
-    """Run a notebook in another environment's JupyterLab."""
+    """Run a notebook in the JupyterLab of another environment."""
     from browser import chromium
 
     with (
