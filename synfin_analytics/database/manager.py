@@ -295,7 +295,7 @@ class DatabaseManager:
         >>> from synfin_analytics.database.models import Merchant
         >>> manager = get_db_manager()
         >>> manager.create_all_tables()
-        >>> manager.bulk_insert([Merchant(merchant_id="M1")], on_conflict="skip").table
+        >>> manager.bulk_insert([Merchant(merchant_id="M9")], on_conflict="skip").table
         'merchants'
         """
         load_df = dataframe_function("load_df")
