@@ -84,6 +84,6 @@ check("06.3", recall_by_channel)
 # worst recall, and the interval of that difference?** (Newcombe's, for two independent shares.)
 
 # %% exercise="06.4"
-# Three numbers: (difference, low, high).
+# Three numbers: (value, low, high).
 recall_gap = grouped.difference("recall")
 check("06.4", recall_gap)

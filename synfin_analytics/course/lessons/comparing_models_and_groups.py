@@ -251,7 +251,7 @@ def _grade_recall_gap(facts: Facts) -> Numbers:
     )
     return Numbers(
         {
-            "difference": Number(difference, task),
+            "value": Number(difference, task),
             "low": Number(low, task),
             "high": Number(high, task),
         },
