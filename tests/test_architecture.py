@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +48,9 @@ CYCLES = {
         }
     ),
 }
+
+#: Modules of a package that keep a plain name although only the package itself imports them.
+INTERNAL = {"database": {"connection", "logging"}}
 
 
 @dataclass(frozen=True)
@@ -150,6 +154,18 @@ def test_private_modules_stay_within_their_package(module):
         assert not private or source == target or (source, target) in FRIENDS, (
             f"{name_of(module)}:{item.line} imports {item.target}, which is private to {target}"
         )
+
+
+def test_a_module_without_an_underscore_defines_names_that_its_package_exports():
+    for folder in sorted(path.parent for path in PACKAGE.rglob("__init__.py")):
+        package = dotted(folder / "__init__.py")
+        if package == "__init__" or part_of(package) in {"_core", "cli"} or "lessons" in package:
+            continue  # all of _core is internal; a command of the cli is a module; so is a lesson
+        stub = folder / "__init__.pyi"
+        face = (stub if stub.exists() else folder / "__init__.py").read_text(encoding="utf-8")
+        public = {path.stem for path in folder.glob("[!_]*.py")}
+        exported = set(re.findall(r"from [\w.]*\.(\w+) import", face))
+        assert public - exported <= INTERNAL.get(package, set()), package
 
 
 def test_metrics_and_features_know_no_database_connection():

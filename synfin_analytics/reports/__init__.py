@@ -2,5 +2,6 @@
 
 from synfin_analytics.reports.fraud import FraudReport, fraud_report
 from synfin_analytics.reports.model import ModelReport, model_report
+from synfin_analytics.reports.provenance import Provenance
 
-__all__ = ["FraudReport", "ModelReport", "fraud_report", "model_report"]
+__all__ = ["FraudReport", "ModelReport", "Provenance", "fraud_report", "model_report"]
