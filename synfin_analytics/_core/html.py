@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
     from jinja2 import Environment
+    from markupsafe import Markup
 
 #: Attribute of HTML in which a notebook renders no formulas between dollar signs, as in pandas.
 NO_FORMULAS = 'class="tex2jax_ignore mathjax_ignore"'
@@ -87,7 +89,7 @@ def environment(package: str = "") -> Environment:
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     packages = [package] if package else []
-    return Environment(
+    templates = Environment(
         loader=ChoiceLoader(
             [PackageLoader(name) for name in [*packages, "synfin_analytics._core"]]
         ),
@@ -96,3 +98,13 @@ def environment(package: str = "") -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    templates.filters["unbroken_dates"] = _unbroken_dates
+    return templates
+
+
+def _unbroken_dates(text: str) -> Markup:
+    """Escape a text, and keep the dates in it on one line."""
+    from markupsafe import Markup, escape
+
+    dates = r'<span class="whole">\g<0></span>'
+    return Markup(re.sub(r"\b\d{4}-\d\d-\d\d\b", dates, str(escape(text))))  # noqa: S704 - escaped

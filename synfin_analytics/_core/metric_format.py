@@ -11,20 +11,20 @@ METRICS = {
     "precision": ("precision", "share of the alerts that were fraud"),
     "recall": ("recall", "share of the frauds that were detected"),
     "f1": ("F1", "harmonic mean of precision and recall"),
-    "specificity": ("specificity", "share of the genuine payments that were not alerted"),
-    "accuracy": ("accuracy", "share of the payments that were classified correctly"),
+    "specificity": ("specificity", "share of the genuine transactions that were not alerted"),
+    "accuracy": ("accuracy", "share of the transactions that were classified correctly"),
     "balanced_accuracy": ("balanced accuracy", "mean of recall and specificity"),
     "mcc": ("MCC", "correlation of alerts and frauds, from \u22121 to 1"),
-    "roc_auc": ("ROC AUC", "probability that a fraud scores higher than a genuine payment"),
+    "roc_auc": ("ROC AUC", "probability that a fraud scores higher than a genuine transaction"),
     "average_precision": ("average precision", "mean precision over the frauds"),
     "brier": ("Brier score", "mean squared error of the score; 0 is best"),
-    "prevalence": ("prevalence", "share of the payments that were fraud"),
+    "prevalence": ("prevalence", "share of the transactions that were fraud"),
 }
 #: Metrics that have a parameter.
 WITH_PARAMETERS = {
     "recall_at_fpr": ("recall at FPR", "recall at a given false positive rate"),
     "cost": ("cost", "alerts, missed fraud and detected fraud that is not recovered"),
-    "precision_at_k": ("precision@k", "share of frauds among the first k payments of a day"),
+    "precision_at_k": ("precision@k", "share of frauds among the first k transactions of a day"),
     "card_precision_at_k": ("card precision@k", "share of compromised cards among k of a day"),
 }
 #: Metrics that are written in percent.

@@ -208,7 +208,7 @@ def _draw_groups(ax: Axes, frame: Frame, labels: NDArray[np.object_], n_hidden: 
     ax.plot(np.full(cut.sum(), end), rows[cut], ">", **look)
     ax.xaxis.set_major_formatter(percent_formatter())
     hollow = " (hollow: unreliable interval)" if unreliable.any() else ""
-    caption = f"dot: fraud rate{hollow}; bar: confidence interval; right: frauds of transactions"
+    caption = f"dot: fraud rate{hollow}; bar: confidence interval\nright: frauds of transactions"
     ax.set_xlabel(_with_hidden(caption, n_hidden))
     ax.tick_params(axis="y", pad=8)
 
@@ -330,7 +330,7 @@ def _format_bin(low: object, high: object) -> str:
     low, high = (f"{end:,.15g}" for end in ends)  # :g alone writes 1,234,567 as 1.23457e+06
     if not np.isfinite(ends[0]):
         return f"below {high}"
-    return f"{low} to {high}" if np.isfinite(ends[1]) else f"from {low}"
+    return f"{low} to {high}" if np.isfinite(ends[1]) else f"{low} or more"
 
 
 def _overall_rate(values: dict[str, Floats]) -> float:
@@ -351,7 +351,7 @@ def _axis_end(values: dict[str, Floats]) -> float:
 def _with_hidden(caption: str, n_hidden: int) -> str:
     if not n_hidden:
         return caption
-    return f"{caption}\n{pluralize(n_hidden, 'smaller group')} not shown"
+    return f"{caption}; {pluralize(n_hidden, 'smaller group')} not shown"
 
 
 def _to_floats(values: nw.Series[Any]) -> Floats:

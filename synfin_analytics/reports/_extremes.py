@@ -35,6 +35,8 @@ class Group:
         Confidence interval of the rate.
     frauds
         Number of frauds that the rate is based on.
+    interval_name
+        Name of the interval, as ``"95% CI"``.
     reliable
         Whether the interval is based on enough customers with fraud.
     """
@@ -45,6 +47,7 @@ class Group:
     low: float
     high: float
     frauds: int
+    interval_name: str
     reliable: bool = True
 
     @property
@@ -59,7 +62,7 @@ class Group:
 
     def describe_interval(self) -> str:
         """Return the interval as text."""
-        interval = f"CI {format_percent_interval(self.low, self.high)}"
+        interval = f"{self.interval_name} {format_percent_interval(self.low, self.high)}"
         return interval if self.reliable else f"{interval}, unreliable"
 
 
@@ -123,7 +126,7 @@ def _find_extreme(
     return Extreme(tuple(first), tuple(first_large), n_between, len(rated))
 
 
-def describe_groups(groups: Sequence[Group], unit: str = "") -> str:
+def describe_groups(groups: Sequence[Group], unit: str = "", *, label: str = "") -> str:
     """Return groups of the same rate with their counts; of many groups only the first.
 
     Parameters
@@ -132,19 +135,24 @@ def describe_groups(groups: Sequence[Group], unit: str = "") -> str:
         Groups with equal rates.
     unit
         What is counted, as ``" frauds"``.
+    label
+        Noun before their names, in the singular.
     """
     named = groups[:_MAX_NAMED]
     counts = [f"{group.count:,} of {group.total:,}" for group in named]
+    label = f"{label}{'s' if len(groups) > 1 else ''} " if label else ""
     if len(groups) == 1:
         unit = unit.removesuffix("s") if named[0].total == 1 else unit
-        return f"{named[0].name}: {counts[0]}{unit} ({named[0].describe_interval()})"
+        return f"{label}{named[0].name}: {counts[0]}{unit} ({named[0].describe_interval()})"
     names = [f"{group.name}{' (small)' * group.small}" for group in named]
     n_more = len(groups) - len(named)
-    more = [pluralize(n_more, "more group")] if n_more else []
-    return f"{join_words([*names, *more])} (tied): {join_words(counts)}{unit}"
+    more = [f"{n_more:,} more"] if n_more else []
+    return f"{label}{join_words([*names, *more])} (tied): {join_words(counts)}{unit}"
 
 
-def describe_uncertainty(extreme: Extreme, comparison: str, noun: str = "group") -> str:
+def describe_uncertainty(
+    extreme: Extreme, comparison: str, noun: str = "group", *, label: str = "group"
+) -> str:
     """Return a caveat where the first groups are small, naming the first of the others; else "".
 
     Parameters
@@ -152,16 +160,18 @@ def describe_uncertainty(extreme: Extreme, comparison: str, noun: str = "group")
     extreme
         The groups.
     comparison
-        Verb and superlative, as ``"the rate is highest for"``.
+        Verb and superlative, as ``"the rate is highest in"``.
     noun
-        What a group is.
+        What a group is, in the singular.
+    label
+        Noun before the names of groups, in the singular.
     """
     if not extreme.groups[0].small:
         return ""
     rates = "this rate is" if len(extreme.groups) == 1 else "these rates are"
     text = f" With fewer than {MIN_FRAUDS} frauds, {rates} uncertain"
     if extreme.large_groups:
-        large = describe_groups(extreme.large_groups)
+        large = describe_groups(extreme.large_groups, label=label)
         text += f"; among {noun}s with at least {MIN_FRAUDS} frauds, {comparison} {large}"
     if extreme.n_between:
         lie = "lies" if extreme.n_between == 1 else "lie"

@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
 #: Names of periods.
 _PERIODS = {"1h": "hour", "1d": "day", "1w": "week", "1mo": "month", "1q": "quarter", "1y": "year"}
-_RATE_HEAD = ("transactions", "labelled", "frauds", "fraud rate", "CI")
-_AMOUNT_HEAD = ("fraud amount", "basis points")
 
 
 # -- Findings -------------------------------------------------------------------------------------
@@ -107,7 +105,7 @@ def _fraud_rate(results: FraudResults) -> Finding:
 def _fraud_amount(results: FraudResults) -> Finding:
     value = float(results.amounts["fraud_amount"].iloc[0])
     sentence = (
-        f"Fraud amounts to {_sum_amounts(results, 'fraud_amount')}, of "
+        f"Fraud amounts to {_sum_amounts(results, 'fraud_amount')} of "
         f"{_sum_amounts(results, 'labelled_amount')} in labelled transactions"
     )
     if results.several_currencies:
@@ -126,11 +124,12 @@ def _fraud_amount(results: FraudResults) -> Finding:
     return Finding(name, value, format_amount(value, currency), f"{sentence}.", "summary")
 
 
-def rated_groups(rates: pd.DataFrame, names: list[str]) -> list[Group]:
+def rated_groups(results: FraudResults, rates: pd.DataFrame, names: list[str]) -> list[Group]:
     """Return the fraud rate of each group."""
+    interval = confidence_interval_name(results)
     return [
         Group(name, int(row.frauds), int(row.labelled), row.fraud_rate_low, row.fraud_rate_high,
-              int(row.frauds), bool(row.reliable))
+              int(row.frauds), interval, bool(row.reliable))
         for name, row in zip(names, iterate_rows(rates), strict=True)
     ]  # fmt: skip
 
@@ -138,7 +137,7 @@ def rated_groups(rates: pd.DataFrame, names: list[str]) -> list[Group]:
 def _highest_period(results: FraudResults) -> Iterator[Finding]:
     noun = _PERIODS.get(results.every, "period")
     starts = [format_start(start, results.every) for start in results.over_time["timestamp"]]
-    highest = find_highest(rated_groups(results.over_time, starts))
+    highest = find_highest(rated_groups(results, results.over_time, starts))
     if highest is None:
         return
     rate = float(highest.groups[0].rate)
@@ -150,13 +149,13 @@ def _highest_period(results: FraudResults) -> Iterator[Finding]:
         place = "on" if noun == "day" else f"in the {noun}{plural} from"
         periods = describe_groups(highest.groups, " labelled transactions")
         sentence = f"The fraud rate was highest {place} {periods}."
-        sentence += describe_uncertainty(highest, "the rate was highest for", noun)
+        sentence += describe_uncertainty(highest, "the rate was highest for", noun, label="")
     yield Finding(f"highest fraud rate of a {noun}", rate, format_percent(rate), sentence, "time")
 
 
 def _highest_groups(results: FraudResults) -> Iterator[Finding]:
     for columns, rates in results.rates.items():
-        highest = find_highest(rated_groups(rates, group_names(rates)))
+        highest = find_highest(rated_groups(results, rates, group_names(rates)))
         if highest is None:
             continue
         rate = float(highest.groups[0].rate)
@@ -166,9 +165,9 @@ def _highest_groups(results: FraudResults) -> Iterator[Finding]:
             sentence = f"By {columns}, the fraud rate is {format_percent(rate)} in all {groups}."
         else:
             name = f"fraud rate, {highest.groups[0].name}"
-            groups = describe_groups(highest.groups, " labelled transactions")
-            sentence = f"By {columns}, the fraud rate is highest for {groups}."
-            sentence += describe_uncertainty(highest, "the rate is highest for")
+            groups = describe_groups(highest.groups, " labelled transactions", label="group")
+            sentence = f"By {columns}, the fraud rate is highest in {groups}."
+            sentence += describe_uncertainty(highest, "the rate is highest in")
         yield Finding(name, rate, format_percent(rate), sentence, "groups")
 
 
@@ -276,7 +275,7 @@ def caveats(results: FraudResults) -> Iterator[str]:
         intervals = "The interval of" if n_unreliable == 1 else "The intervals of"
         yield (
             f"{intervals} {groups} {_is(n_unreliable)} unreliable, as fewer than {MIN_CLUSTERS} "
-            "customers had fraud."
+            "of their customers had fraud."
         )
     yield "The highest rate of many groups or periods is in part a chance finding."
     n_untyped = int(results.types.loc[results.types["fraud_type"].isna(), "frauds"].sum())
@@ -309,7 +308,9 @@ def tables(results: FraudResults) -> dict[str, Any]:
 
 
 def _rate_head(results: FraudResults) -> tuple[str, ...]:
-    return _RATE_HEAD if results.several_currencies else (*_RATE_HEAD, *_AMOUNT_HEAD)
+    interval = confidence_interval_name(results)
+    amounts = () if results.several_currencies else ("fraud amount", "basis points")
+    return ("transactions", "labelled", "frauds", "fraud rate", interval, *amounts)
 
 
 def fraud_rate_rows(
@@ -349,7 +350,9 @@ def _format_interval(row: Any) -> str:
 
 def format_start(start: Any, every: str) -> str:
     """Return the start of a period as text."""
-    return f"{start:%Y-%m-%d %H:%M}" if every.endswith(("m", "h")) else format_date(start)
+    return (
+        f"{start:%Y-%m-%d}\u00a0{start:%H:%M}" if every.endswith(("m", "h")) else format_date(start)
+    )
 
 
 def _time_table(results: FraudResults) -> Table:
@@ -440,7 +443,8 @@ def _merchants_table(results: FraudResults) -> Table | None:
             format_percent(min(sums["share"], 1.0)),
         )
     )
-    head = ("merchant", "labelled", "frauds", "fraud rate", "CI", *_share_head(results))
+    interval = confidence_interval_name(results)
+    head = ("merchant", "labelled", "frauds", "fraud rate", interval, *_share_head(results))
     return Table(merchants_title(results), head, rows)
 
 

@@ -62,10 +62,11 @@ def tables(results: ModelResults) -> dict[str, Any]:
         "confusion": _confusion_table(results.evaluation),
         "comparison": _comparison_table(results),
         "thresholds": _thresholds_table(results),
-        "calibration": _calibration_table(results.evaluation),
+        "calibration": _calibration_table(results),
         "cards": _cards_table(results),
         "groups": {
-            columns: _groups_table(columns, grouped) for columns, grouped in results.groups.items()
+            columns: _groups_table(results, columns, grouped)
+            for columns, grouped in results.groups.items()
         },
         "weeks": _weeks_table(results),
         "importances": _importances_table(results),
@@ -162,7 +163,7 @@ def _thresholds_table(results: ModelResults) -> Table:
     return Table("Results by threshold", head, rows)
 
 
-def _calibration_table(evaluation: Evaluation) -> Table:
+def _calibration_table(results: ModelResults) -> Table:
     rows = [
         (
             f"{row.score_from:.1f} to {row.score_to:.1f}",
@@ -172,10 +173,11 @@ def _calibration_table(evaluation: Evaluation) -> Table:
             format_percent(row.fraud_rate),
             format_percent_interval(row.fraud_rate_low, row.fraud_rate_high),
         )
-        for row in iterate_rows(evaluation.calibration())
+        for row in iterate_rows(results.evaluation.calibration())
         if row.transactions
     ]
-    head = ("score", "transactions", "frauds", "mean score", "fraud rate", "CI")
+    interval = confidence_interval_name(results)
+    head = ("score", "transactions", "frauds", "mean score", "fraud rate", interval)
     return Table("Fraud rate by score", head, rows)
 
 
@@ -195,7 +197,8 @@ def _cards_table(results: ModelResults) -> Table:
     return Table(f"The {results.cards.k:,} highest-scoring cards of each day", head, rows)
 
 
-def _groups_table(columns: str, grouped: GroupedEvaluation) -> Table:
+def _groups_table(results: ModelResults, columns: str, grouped: GroupedEvaluation) -> Table:
+    interval = confidence_interval_name(results)
     weakest = _weakest_names(grouped)
     groups = list(_sort_groups(grouped, weakest))
     shown = groups[:MAX_GROUPS]
@@ -207,8 +210,8 @@ def _groups_table(columns: str, grouped: GroupedEvaluation) -> Table:
         position for position, (key, _) in enumerate(shown) if format_group_key(key) in weakest
     ]
     rows.append(_group_row("all", grouped.overall))
-    head = ("group", "transactions", "frauds", "recall", "CI of recall", "precision",
-            "CI of precision", "average precision")  # fmt: skip
+    head = ("group", "transactions", "frauds", "recall", f"{interval} of recall", "precision",
+            f"{interval} of precision", "average precision")  # fmt: skip
     selection = f" ({MAX_GROUPS} of {len(groups):,} groups)" if len(groups) > MAX_GROUPS else ""
     return Table(f"Recall and precision by {columns}{selection}", head, rows, marked=marked)
 
@@ -265,7 +268,8 @@ def _weeks_table(results: ModelResults) -> Table:
         )
         for week in iterate_rows(results.weeks)
     ]
-    head = ("week from", "transactions", "labelled", "frauds", "fraud rate", "CI", "mean score",
+    head = ("week from", "transactions", "labelled", "frauds", "fraud rate",
+            confidence_interval_name(results), "mean score",
             "99th percentile of scores", "alert rate")  # fmt: skip
     return Table("Scores and frauds by week", head, rows)
 

@@ -207,14 +207,15 @@ def _groups(results: ModelResults) -> Iterator[Finding]:
         else:
             end = f", compared with {format_percent(results.evaluation.recall)} overall."
         sentence = f"{_describe_lowest(columns, lowest, results)}{end}"
-        sentence += describe_uncertainty(lowest, "recall is lowest for")
+        sentence += describe_uncertainty(lowest, "recall is lowest in")
         yield Finding(name, recall, format_percent(recall), sentence, "groups")
 
 
 def _stability(results: ModelResults) -> Iterator[Finding]:
     weeks = [
         Group(f"from {format_date(week.timestamp)}", int(week.frauds), int(week.labelled),
-              week.fraud_rate_low, week.fraud_rate_high, int(week.frauds), bool(week.reliable))
+              week.fraud_rate_low, week.fraud_rate_high, int(week.frauds),
+              confidence_interval_name(results), bool(week.reliable))
         for week in iterate_rows(results.weeks)
     ]  # fmt: skip
     lowest, highest = find_lowest(weeks), find_highest(weeks)
@@ -302,13 +303,18 @@ def describe_cards_interval(results: ModelResults) -> str:
 
 def recalls(grouped: GroupedEvaluation) -> list[Group]:
     """Return the recall of each group."""
+    interval = f"{format_confidence_level(grouped.overall.confidence_level)} CI"
     return [
         Group(
-            format_group_key(key), evaluation.confusion.tp, evaluation.n_frauds,
-            *evaluation.confidence_interval("recall"), evaluation.n_frauds,
+            format_group_key(key),
+            evaluation.confusion.tp,
+            evaluation.n_frauds,
+            *evaluation.confidence_interval("recall"),
+            evaluation.n_frauds,
+            interval,
         )
         for key, evaluation in grouped.groups
-    ]  # fmt: skip
+    ]
 
 
 def describe_recall_by_group(results: ModelResults) -> dict[str, str]:
@@ -321,7 +327,7 @@ def describe_recall_by_group(results: ModelResults) -> dict[str, str]:
             sentences[columns] = "Fewer than two groups have fraud, so recall cannot be compared."
             continue
         sentence = f"{_describe_lowest(columns, lowest, results)}."
-        sentence += describe_uncertainty(lowest, "recall is lowest for")
+        sentence += describe_uncertainty(lowest, "recall is lowest in")
         difference, low, high = grouped.difference("recall")
         if not np.isnan(low):
             interval = f"{format_number(100 * low, 1)} to {format_number(100 * high, 1)}"
@@ -344,7 +350,8 @@ def _describe_lowest(columns: str, lowest: Extreme, results: ModelResults) -> st
         return (
             f"By {columns}, recall is {format_percent(results.evaluation.recall)} in all {groups}"
         )
-    return f"By {columns}, recall is lowest for {describe_groups(lowest.groups, ' frauds')}"
+    groups = describe_groups(lowest.groups, " frauds", label="group")
+    return f"By {columns}, recall is lowest in {groups}"
 
 
 # -- Data -----------------------------------------------------------------------------------------
@@ -360,7 +367,8 @@ def describe_data(results: ModelResults, notes: tuple[str, ...]) -> list[str]:
         f"{pluralize(data.n_customers, 'customer')} at "
         f"{pluralize(data.n_merchants, 'merchant')}.",
         f"{data.n_labelled:,} {_is(data.n_labelled)} labelled, {data.n_frauds:,} of them as fraud. "
-        f"{n_unlabelled:,} {_is(n_unlabelled)} not labelled and excluded from all metrics.",
+        f"{n_unlabelled:,} {_is(n_unlabelled)} not labelled and {_is(n_unlabelled)} excluded from "
+        "all metrics.",
         data.delays.describe(data.n_labelled),
         f"The predictions were stored between {data.first_stored:%Y-%m-%d %H:%M} and "
         f"{data.last_stored:%Y-%m-%d %H:%M} UTC.",

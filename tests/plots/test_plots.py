@@ -97,7 +97,7 @@ def test_bands_of_a_number_are_named_as_one_says_them():
     both = plot_fraud_rate(fraud_rate(frame, by="channel", bins={"amount": [20, 1000]}))
 
     named = [label.get_text() for label in alone.ax.get_yticklabels()]
-    assert named == ["below 20", "20 to 1,000", "from 1,000", "not known"]
+    assert named == ["below 20", "20 to 1,000", "1,000 or more", "not known"]
     assert alone.ax.get_title(loc="left") == "Fraud rate by amount"
     assert "atm · 20 to 1,000" in {label.get_text() for label in both.ax.get_yticklabels()}
     assert both.ax.get_title(loc="left") == "Fraud rate by channel and amount"
@@ -363,6 +363,20 @@ def test_long_names_are_broken_into_lines_beside_axes_of_a_usual_width():
     assert max(len(line) for label in labels for line in label.splitlines()) <= 38
     assert max(label.count("\n") for label in labels) == 2
     assert ax.get_position().width > 0.4
+
+
+def test_the_caption_fits_beside_long_names():
+    frame = transactions(
+        merchant_category=[f"a rather long category {number}" for number in range(8)] * 3,
+        is_fraud=[True, False, False] * 8,
+    )
+    ax = plot_fraud_rate(fraud_rate(frame, by="merchant_category"), max_groups=6).ax
+    draw(ax)
+    assert "hollow" in ax.get_xlabel()
+    assert "2 smaller groups not shown" in ax.get_xlabel()
+    caption, figure = ax.xaxis.label.get_window_extent(), ax.figure.bbox
+    assert figure.x0 <= caption.x0 < caption.x1 <= figure.x1
+    assert figure.y0 <= caption.y0
 
 
 def test_a_rough_interval_has_a_hollow_dot():

@@ -116,6 +116,6 @@ def test_groups_are_named_as_in_pictures(rates):
     assert sorted(group_names(rates)) == sorted(ODD[:4])
     frame = pl.DataFrame({"amount": [1.0, 30.0, 200.0], "is_fraud": [True, False, None]})
     assert group_names(fraud_rate(frame, bins={"amount": [10, 100]})) == [
-        "below 10", "10 to 100", "from 100",
+        "below 10", "10 to 100", "100 or more",
     ]  # fmt: skip
     assert group_names(fraud_rate(frame)) == ["all"]

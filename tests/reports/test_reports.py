@@ -82,7 +82,7 @@ def test_rates_by_group_are_those_of_fraud_rate(page):
         assert row["fraud rate"] == format_percent(one["fraud_rate"])
         unreliable = "" if one["reliable"] else ", unreliable"
         assert (
-            row["CI"]
+            row["95% CI"]
             == format_percent_interval(one["fraud_rate_low"], one["fraud_rate_high"]) + unreliable
         )
         assert row["basis points"] == format_number(one["fraud_bps"], 1)
@@ -90,7 +90,14 @@ def test_rates_by_group_are_those_of_fraud_rate(page):
 
 def test_amounts_are_compared_in_bands(page):
     rows = page.rows("Fraud rate by amount")
-    assert list(rows) == ["below 10", "10 to 25", "25 to 50", "50 to 100", "100 to 200", "from 200"]
+    assert list(rows) == [
+        "below 10",
+        "10 to 25",
+        "25 to 50",
+        "50 to 100",
+        "100 to 200",
+        "200 or more",
+    ]
     below = transactions().filter(pl.col("amount") < 10)
     assert rows["below 10"]["transactions"] == format_number(len(below))
 

@@ -81,7 +81,7 @@ def check(sentence: str, rates: dict[str, tuple[int, int]], choose, *, of: int =
     named = set(NAMES.findall(said))
     assert named <= first
     assert len(named) == min(len(first), 3)
-    assert ("more group" in said) == (len(first) > 3)
+    assert bool(re.search(r"\d more \(tied\)", said)) == (len(first) > 3)
     assert ("(tied)" in said) == (len(first) > 1)
     for name in named:
         assert f"{rates[name][0]:,} of {rates[name][1]:,}" in said

@@ -64,7 +64,8 @@ class Page(HTMLParser):
         assert self.open.pop()[0] == tag
         if tag == "table":
             self.tables[self._caption] = self._rows
-        self._say(" ")
+        if tag != "span":
+            self._say(" ")
 
     def handle_data(self, data):
         within = [tag for tag, _ in self.open]
