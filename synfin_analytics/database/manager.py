@@ -7,7 +7,7 @@ import os
 import threading
 import weakref
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
 
 import psycopg2
 from sqlalchemy import create_engine, event, text
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from synfin_analytics._core.types import DataFrameLike, Records
     from synfin_analytics.database.embedded import EmbeddedPostgres
     from synfin_analytics.database.models import Base
+    from synfin_analytics.io.load.options import LoadOptions
     from synfin_analytics.io.load.report import LoadReport
     from synfin_analytics.io.read._sql import Query
 
@@ -261,7 +262,7 @@ class DatabaseManager:
         batch_size: int | None = None,
         *,
         table: str | type[Base] | None = None,
-        **options: Any,
+        **options: Unpack[LoadOptions],
     ) -> LoadReport:
         """Load many rows into one table, with COPY and in one transaction.
 

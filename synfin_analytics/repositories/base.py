@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, cast
 
 from sqlalchemy import ClauseElement, ColumnElement, Table, delete, func, select
 from sqlalchemy.orm import QueryableAttribute
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar as TypeVarWithDefault
 
     from synfin_analytics._core.types import DataFrameLike, Records
+    from synfin_analytics.io.load.options import BatchedLoadOptions
     from synfin_analytics.io.load.report import LoadReport
 
     #: What rows are sorted by: a column, its name, or an expression such as `column.desc()`.
@@ -83,38 +84,8 @@ class BaseRepository(Generic[ModelT, RowsT]):
 
     model: type[ModelT]
 
-    @overload
-    def __init__(
-        self: BaseRepository[ModelT, pd.DataFrame],
-        session: Session,
-        output: Literal["pandas"] = ...,
-        *,
-        use_decimal: bool = ...,
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: BaseRepository[ModelT, pl.DataFrame],
-        session: Session,
-        output: Literal["polars"],
-        *,
-        use_decimal: bool = ...,
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: BaseRepository[ModelT, pa.Table],
-        session: Session,
-        output: Literal["arrow"],
-        *,
-        use_decimal: bool = ...,
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: BaseRepository[ModelT, pd.DataFrame | pl.DataFrame | pa.Table],
-        session: Session,
-        output: Output,
-        *,
-        use_decimal: bool = ...,
-    ) -> None: ...
+    # The subclasses overload it, so that a type checker infers RowsT from `output`. Overloads here
+    # would not be enough: mypy only applies them to the class that defines them.
     def __init__(
         self, session: Session, output: Output = "pandas", *, use_decimal: bool = False
     ) -> None:
@@ -330,7 +301,9 @@ class BaseRepository(Generic[ModelT, RowsT]):
             result = self.session.execute(select(func.count()).select_from(self.model))
             return int(result.scalar_one())
 
-    def bulk_create(self, entities: DataFrameLike | Records, **options: Any) -> LoadReport:
+    def bulk_create(
+        self, entities: DataFrameLike | Records, **options: Unpack[BatchedLoadOptions]
+    ) -> LoadReport:
         """Load many entities at once with COPY, in the session's transaction.
 
         Parameters
@@ -460,7 +433,7 @@ class BaseRepository(Generic[ModelT, RowsT]):
         rows = read_df(
             query, session=self.session, output=self.output, use_decimal=self.use_decimal
         )
-        return cast("RowsT", rows)  # `output` and RowsT go together, by the overloads of __init__
+        return cast("RowsT", rows)  # the overloads of the subclasses' __init__ connect them
 
     def _flush(self) -> None:
         """Write pending objects, so that they are read too: not every session autoflushes."""

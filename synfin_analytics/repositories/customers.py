@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Literal, overload
+
 from synfin_analytics.database.models import Customer
 from synfin_analytics.database.models.base import RISK_CATEGORIES
 from synfin_analytics.exceptions import NotFoundError
 from synfin_analytics.repositories._transaction_stats import PartyRepository
 from synfin_analytics.repositories.base import RowsT
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+    from sqlalchemy.orm import Session
+
+    from synfin_analytics._core.output import Output
 
 
 class CustomerRepository(PartyRepository[Customer, RowsT]):
@@ -33,6 +43,21 @@ class CustomerRepository(PartyRepository[Customer, RowsT]):
         "avg_transaction_amount",
         "fraud_history_count",
     )
+
+    # fmt: off
+    @overload
+    def __init__(self: CustomerRepository[pd.DataFrame], session: Session,
+                 output: Literal["pandas"] = ..., *, use_decimal: bool = ...) -> None: ...
+    @overload
+    def __init__(self: CustomerRepository[pl.DataFrame], session: Session,
+                 output: Literal["polars"], *, use_decimal: bool = ...) -> None: ...
+    @overload
+    def __init__(self: CustomerRepository[pa.Table], session: Session,
+                 output: Literal["arrow"], *, use_decimal: bool = ...) -> None: ...
+    def __init__(self, session: Session, output: Output = "pandas", *,
+                 use_decimal: bool = False) -> None:  # as in BaseRepository, but for the overloads
+        super().__init__(session, output, use_decimal=use_decimal)
+    # fmt: on
 
     def get_by_customer_id(self, customer_id: str) -> Customer | None:
         """Return the customer with this key.

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Literal, overload
+
 from synfin_analytics.database.models import Merchant
 from synfin_analytics.repositories._transaction_stats import PartyRepository
 from synfin_analytics.repositories.base import RowsT
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+    from sqlalchemy.orm import Session
+
+    from synfin_analytics._core.output import Output
 
 
 class MerchantRepository(PartyRepository[Merchant, RowsT]):
@@ -31,6 +41,21 @@ class MerchantRepository(PartyRepository[Merchant, RowsT]):
         "avg_transaction_amount",
         "fraud_report_count",
     )
+
+    # fmt: off
+    @overload
+    def __init__(self: MerchantRepository[pd.DataFrame], session: Session,
+                 output: Literal["pandas"] = ..., *, use_decimal: bool = ...) -> None: ...
+    @overload
+    def __init__(self: MerchantRepository[pl.DataFrame], session: Session,
+                 output: Literal["polars"], *, use_decimal: bool = ...) -> None: ...
+    @overload
+    def __init__(self: MerchantRepository[pa.Table], session: Session,
+                 output: Literal["arrow"], *, use_decimal: bool = ...) -> None: ...
+    def __init__(self, session: Session, output: Output = "pandas", *,
+                 use_decimal: bool = False) -> None:  # as in BaseRepository, but for the overloads
+        super().__init__(session, output, use_decimal=use_decimal)
+    # fmt: on
 
     def get_by_merchant_id(self, merchant_id: str) -> Merchant | None:
         """Return the merchant with this key.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, overload
 
 from sqlalchemy import func, or_, select
 
@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Sequence
 
+    import pandas as pd
     import polars as pl
+    import pyarrow as pa
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.orm import Session
 
     from synfin_analytics._core.dates import Bound
+    from synfin_analytics._core.output import Output
     from synfin_analytics.database.models import Base
 
     Period: TypeAlias = tuple[dt.datetime | None, dt.datetime | None]
@@ -50,6 +53,21 @@ class MLFeaturesRepository(BaseRepository[MLFeatures, RowsT]):
     """
 
     model = MLFeatures
+
+    # fmt: off
+    @overload
+    def __init__(self: MLFeaturesRepository[pd.DataFrame], session: Session,
+                 output: Literal["pandas"] = ..., *, use_decimal: bool = ...) -> None: ...
+    @overload
+    def __init__(self: MLFeaturesRepository[pl.DataFrame], session: Session,
+                 output: Literal["polars"], *, use_decimal: bool = ...) -> None: ...
+    @overload
+    def __init__(self: MLFeaturesRepository[pa.Table], session: Session,
+                 output: Literal["arrow"], *, use_decimal: bool = ...) -> None: ...
+    def __init__(self, session: Session, output: Output = "pandas", *,
+                 use_decimal: bool = False) -> None:  # as in BaseRepository, but for the overloads
+        super().__init__(session, output, use_decimal=use_decimal)
+    # fmt: on
 
     def get_by_transaction_id(self, transaction_id: str) -> MLFeatures | None:
         """Return the features of a transaction.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from sqlalchemy import and_, delete, func, select, text
 
@@ -16,8 +16,13 @@ from synfin_analytics.repositories._pattern_merge import COLUMNS, Merge, read_pa
 from synfin_analytics.repositories.base import BaseRepository, ModelT, RowsT
 
 if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
     from narwhals.typing import IntoDataFrame
+    from sqlalchemy.orm import Session
 
+    from synfin_analytics._core.output import Output
     from synfin_analytics.detection.result import DetectedPatterns
 
 
@@ -210,6 +215,21 @@ class FraudPatternRepository(PatternRepository[FraudPattern, RowsT]):
 
     model = FraudPattern
 
+    # fmt: off
+    @overload
+    def __init__(self: FraudPatternRepository[pd.DataFrame], session: Session,
+                 output: Literal["pandas"] = ..., *, use_decimal: bool = ...) -> None: ...
+    @overload
+    def __init__(self: FraudPatternRepository[pl.DataFrame], session: Session,
+                 output: Literal["polars"], *, use_decimal: bool = ...) -> None: ...
+    @overload
+    def __init__(self: FraudPatternRepository[pa.Table], session: Session,
+                 output: Literal["arrow"], *, use_decimal: bool = ...) -> None: ...
+    def __init__(self, session: Session, output: Output = "pandas", *,
+                 use_decimal: bool = False) -> None:  # as in BaseRepository, but for the overloads
+        super().__init__(session, output, use_decimal=use_decimal)
+    # fmt: on
+
 
 class AnomalyPatternRepository(PatternRepository[AnomalyPattern, RowsT]):
     """Detected anomalies that need not be fraud, such as holiday travel.
@@ -226,3 +246,18 @@ class AnomalyPatternRepository(PatternRepository[AnomalyPattern, RowsT]):
     """
 
     model = AnomalyPattern
+
+    # fmt: off
+    @overload
+    def __init__(self: AnomalyPatternRepository[pd.DataFrame], session: Session,
+                 output: Literal["pandas"] = ..., *, use_decimal: bool = ...) -> None: ...
+    @overload
+    def __init__(self: AnomalyPatternRepository[pl.DataFrame], session: Session,
+                 output: Literal["polars"], *, use_decimal: bool = ...) -> None: ...
+    @overload
+    def __init__(self: AnomalyPatternRepository[pa.Table], session: Session,
+                 output: Literal["arrow"], *, use_decimal: bool = ...) -> None: ...
+    def __init__(self, session: Session, output: Output = "pandas", *,
+                 use_decimal: bool = False) -> None:  # as in BaseRepository, but for the overloads
+        super().__init__(session, output, use_decimal=use_decimal)
+    # fmt: on

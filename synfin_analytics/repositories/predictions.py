@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict, overload
+from typing import TYPE_CHECKING, Literal, TypedDict, overload
 
 from sqlalchemy import func, select
 
@@ -28,7 +28,13 @@ from synfin_analytics.repositories.base import BaseRepository, RowsT
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+    from sqlalchemy.orm import Session
+
     from synfin_analytics._core.dates import Bound
+    from synfin_analytics._core.output import Output
 
 
 class ModelPerformance(TypedDict):
@@ -72,6 +78,21 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
     """
 
     model = ModelPrediction
+
+    # fmt: off
+    @overload
+    def __init__(self: ModelPredictionRepository[pd.DataFrame], session: Session,
+                 output: Literal["pandas"] = ..., *, use_decimal: bool = ...) -> None: ...
+    @overload
+    def __init__(self: ModelPredictionRepository[pl.DataFrame], session: Session,
+                 output: Literal["polars"], *, use_decimal: bool = ...) -> None: ...
+    @overload
+    def __init__(self: ModelPredictionRepository[pa.Table], session: Session,
+                 output: Literal["arrow"], *, use_decimal: bool = ...) -> None: ...
+    def __init__(self, session: Session, output: Output = "pandas", *,
+                 use_decimal: bool = False) -> None:  # as in BaseRepository, but for the overloads
+        super().__init__(session, output, use_decimal=use_decimal)
+    # fmt: on
 
     def get_by_transaction_id(self, transaction_id: str) -> RowsT:
         """Return the predictions of all models for a transaction, newest first.

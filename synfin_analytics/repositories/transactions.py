@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast, overload
 
 import narwhals as nw
 from sqlalchemy import and_, func, select, union_all
@@ -26,9 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from decimal import Decimal
 
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
     from sqlalchemy import ColumnElement, Select
+    from sqlalchemy.orm import Session
 
     from synfin_analytics._core.frequency import Period
+    from synfin_analytics._core.output import Output
 
 _NEWEST_FIRST = (Transaction.timestamp.desc(),)
 _LARGEST_FIRST = (Transaction.amount.desc(),)
@@ -69,6 +74,21 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
     """
 
     model = Transaction
+
+    # fmt: off
+    @overload
+    def __init__(self: TransactionRepository[pd.DataFrame], session: Session,
+                 output: Literal["pandas"] = ..., *, use_decimal: bool = ...) -> None: ...
+    @overload
+    def __init__(self: TransactionRepository[pl.DataFrame], session: Session,
+                 output: Literal["polars"], *, use_decimal: bool = ...) -> None: ...
+    @overload
+    def __init__(self: TransactionRepository[pa.Table], session: Session,
+                 output: Literal["arrow"], *, use_decimal: bool = ...) -> None: ...
+    def __init__(self, session: Session, output: Output = "pandas", *,
+                 use_decimal: bool = False) -> None:  # as in BaseRepository, but for the overloads
+        super().__init__(session, output, use_decimal=use_decimal)
+    # fmt: on
 
     def get_by_transaction_id(self, transaction_id: str) -> Transaction | None:
         """Return the transaction with this key.

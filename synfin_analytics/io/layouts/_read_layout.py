@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from synfin_analytics.io.layouts._mapping import MappedColumn
     from synfin_analytics.io.layouts._scan import Scan
     from synfin_analytics.io.layouts.layout import ColumnMapping
-    from synfin_analytics.io.load._load_df import OnInvalid
+    from synfin_analytics.io.load.options import OnInvalid
     from synfin_analytics.io.load.report import LoadReport
 
 #: Share of its columns from which on a layout is suggested.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 import polars as pl
 
@@ -33,6 +33,12 @@ from synfin_analytics.io.load._columns import match_columns
 from synfin_analytics.io.load._keys import CREATABLE
 from synfin_analytics.io.load._transaction import load_transaction
 from synfin_analytics.io.load._write import Writer, wait_for_writers
+from synfin_analytics.io.load.options import (
+    OnConflict,
+    OnInvalid,
+    OnMissingParent,
+    RebuildIndexes,
+)
 from synfin_analytics.io.load.report import LabelCounts, LoadReport
 from synfin_analytics.io.sources import is_rereadable, open_source
 
@@ -48,10 +54,6 @@ if TYPE_CHECKING:
     from synfin_analytics.database.models import Base
     from synfin_analytics.io.sources import Source
 
-OnInvalid = Literal["raise", "reject"]
-OnMissingParent = Literal["raise", "create"]
-OnConflict = Literal["error", "skip", "update"]
-RebuildIndexes = Literal["auto", "always", "never"]
 
 #: Rows that are checked and written at a time; with 56 columns some 30 MB.
 BATCH_ROWS = 65_536
