@@ -20,9 +20,11 @@ AT_ONCE = (
     atomicity.PREAMBLE
     + """
     print("here", flush=True)
-    load_df(atomicity.transactions(), "transactions")
+    load_df(atomicity.transactions(), "transactions", rebuild_indexes="{rebuild}")
     """
 )
+#: On any server: rebuild the indexes of an empty table, and merge the rows into another one.
+REBUILD = {0: "always", 50: "never"}
 
 
 @pytest.mark.parametrize("earlier", EARLIER)
@@ -55,7 +57,7 @@ def test_nothing_remains_when_the_process_is_killed_while_the_server_works(
     with (
         atomicity.watcher(manager) as cursor,
         atomicity.holding(cursor, atomicity.AT_INDEX),
-        servers.Program(AT_ONCE) as program,
+        servers.Program(AT_ONCE.format(rebuild=REBUILD[earlier])) as program,
     ):
         before = atomicity.contents(manager)
         assert program.line() == "here"
@@ -74,7 +76,7 @@ def test_all_of_a_load_is_there_when_its_process_is_killed_after_it_asked_to_com
     with (
         atomicity.watcher(manager) as cursor,
         atomicity.holding(cursor, atomicity.AT_COMMIT),
-        servers.Program(AT_ONCE) as program,
+        servers.Program(AT_ONCE.format(rebuild="auto")) as program,
     ):
         before = atomicity.contents(manager)
         assert program.line() == "here"
@@ -94,7 +96,7 @@ INTERRUPTED = (
     manager = get_db_manager()
     rows = {rows}
     try:
-        load_df(rows, "transactions", manager=manager)
+        load_df(rows, "transactions", manager=manager, rebuild_indexes="{rebuild}")
     except KeyboardInterrupt:
         wait("interrupted")
     print(manager.get_pool_status()["checked_out"], atomicity.count(manager))
@@ -106,7 +108,8 @@ INTERRUPTED = (
 def test_an_interrupt_between_batches_leaves_nothing_and_the_manager_works_on(manager):
     atomicity.fill(manager)
     before = atomicity.contents(manager)
-    lines = INTERRUPTED.format(rows="atomicity.stream(atomicity.transactions(), wait)")
+    rows = "atomicity.stream(atomicity.transactions(), wait)"
+    lines = INTERRUPTED.format(rows=rows, rebuild=REBUILD[0])
 
     with servers.Program(lines) as program:
         assert program.line() == "here"
@@ -128,7 +131,7 @@ def test_an_interrupt_between_batches_leaves_nothing_and_the_manager_works_on(ma
 )
 def test_an_interrupt_reaches_a_server_that_is_at_work(manager, earlier, statement):
     atomicity.fill(manager, earlier=earlier)
-    lines = INTERRUPTED.format(rows="atomicity.transactions()")
+    lines = INTERRUPTED.format(rows="atomicity.transactions()", rebuild=REBUILD[earlier])
 
     with (
         atomicity.watcher(manager) as cursor,

@@ -272,7 +272,7 @@ def test_loads_of_the_same_keys_in_opposite_orders_all_arrive(manager, how):
 # -- Locks ------------------------------------------------------------------------------------
 
 
-def test_two_loads_into_an_empty_table_both_arrive(manager):
+def test_two_loads_into_an_empty_table_of_the_embedded_server_both_arrive(manager, server):
     """The second cannot have the table to itself, and waits for the first."""
     atomicity.fill(manager)
     catalog = atomicity.contents(manager)["catalog"]
