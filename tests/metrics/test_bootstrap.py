@@ -130,7 +130,7 @@ def test_a_card_that_is_drawn_twice_takes_two_places_and_is_blocked_twice():
 
 def test_of_card_precision_nothing_else_is_drawn():
     with pytest.raises(
-        ArgumentError, match=r"its cards \('customer_id'\) or its days \('timestamp'\)"
+        ArgumentError, match=r"its entities \('customer_id'\) or its days \('timestamp'\)"
     ):
         evaluate(days(1), score="p").bootstrap("card_precision_at_k", "p")
 

@@ -128,7 +128,7 @@ def test_payments_of_a_customer_that_are_all_alike_count_like_one():
 
 def test_without_clusters_the_interval_is_that_of_independent_transactions():
     low, high = proportion_interval(40, 400, interval_method="jeffreys")
-    row = row_of(STOLEN, interval="jeffreys", cluster=None)
+    row = row_of(STOLEN, interval_method="jeffreys", cluster=None)
     assert (row["fraud_rate_low"], row["fraud_rate_high"]) == (float(low), float(high))
 
 

@@ -16,8 +16,7 @@ from engines import ENGINES, as_polars
 from polars.testing import assert_frame_equal
 
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.metrics import evaluate, fraud_rate, prequential_folds
-from synfin_analytics.metrics import splits as time_split
+from synfin_analytics.metrics import evaluate, fraud_rate, prequential_folds, time_split
 
 HOURS = 24 * 12
 #: A payment every hour, and in New York the days end at other payments.

@@ -244,7 +244,7 @@ def test_models_of_different_transactions_are_not_compared(repository, session):
             "(SELECT min(transaction_id) FROM model_predictions WHERE ground_truth)"
         )
     )
-    with pytest.raises(ArgumentError, match=r"must be of the same rows; got forest 1\.0 with"):
+    with pytest.raises(ArgumentError, match=r"evaluated on the same rows; got forest 1\.0 with"):
         repository.compare_models([("forest", "1.0"), ("logit", "1.0")], n_resamples=5)
 
 
@@ -253,7 +253,7 @@ def test_an_evaluation_pickles_without_its_session(repository):
     again = pickle.loads(pickle.dumps(one))
 
     assert again.by_group.equals(one.by_group)
-    with pytest.raises(ArgumentError, match="was pickled, and its rows"):
+    with pytest.raises(ArgumentError, match="was pickled without its rows"):
         again.overall.precision_at_k(3)
     assert (
         copy.deepcopy(one)

@@ -97,8 +97,8 @@ def test_a_range_of_dates_includes_both_ends_and_a_bare_end_date_its_whole_day(
     ("start", "end", "said"),
     [
         (day(3), day(2), "`end_date` must not be earlier than `start_date`"),
-        ("soon", None, "as '2026-01-31'"),
-        (None, 2026, "got int"),
+        ("soon", None, "such as '2026-01-31'"),
+        (None, 2026, "got 2026"),
         (pd.NaT, None, "got NaT"),
     ],
 )
@@ -235,7 +235,7 @@ def test_fraud_rate_by_an_unknown_column_names_the_nearest(session):
     repository = TransactionRepository(session)
     with pytest.raises(NotFoundError, match=r"no column 'chanel' in 'transactions'.*'channel'"):
         repository.fraud_rate(by="chanel")
-    with pytest.raises(NotFoundError, match="no interval 'wald'"):
+    with pytest.raises(NotFoundError, match="no interval method 'wald'"):
         repository.fraud_rate(interval_method="wald")
     with pytest.raises(ArgumentError, match="such as '1d'"):
         repository.fraud_rate(every="daily")
