@@ -14,7 +14,7 @@ TESTS ?=
 VERSION ?=
 LABFLAGS ?=
 
-# Of a file's tests one worker runs all; tests/conftest.py puts the slow files first.
+# Of a file's tests one worker runs all; conftest.py puts the slow files first.
 DISTRIBUTION := --dist loadfile --no-loadscope-reorder
 
 VENV := .venv

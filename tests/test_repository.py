@@ -137,7 +137,7 @@ def test_the_tests_on_the_oldest_versions_are_files_that_exist():
 
 
 def test_the_slow_files_that_are_tested_first_exist():
-    named = re.search(r"^SLOW_FILES = \((.*?)^\)", read("tests/conftest.py"), re.M | re.S)
+    named = re.search(r"^SLOW_FILES = \((.*?)^\)", read("conftest.py"), re.M | re.S)
     assert named is not None
     paths = [path.as_posix() for path in ROOT.glob("tests/**/test_*.py")]
     for ending in re.findall(r'"(.+?)"', named[1]):

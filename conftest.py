@@ -1,5 +1,7 @@
 """Fixtures on a real PostgreSQL: one embedded server for the whole run, shared by its workers.
 
+It is in this folder because the examples of docstrings are tests, too.
+
 With ``SYNFIN_TEST_DATABASE_URL``, the tests that need a database run on that server instead, and
 the others are left out: CI runs them so on the oldest and the newest PostgreSQL.
 """
@@ -204,6 +206,23 @@ def world(_module_database: str) -> Iterator[DatabaseManager]:
     from reported import open_world
 
     manager = open_world(_module_database)
+    yield manager
+    manager.close()
+
+
+@pytest.fixture(autouse=True)
+def _empty_tables_for_an_example(request: pytest.FixtureRequest) -> None:
+    """Let each example of a docstring find empty tables, whatever the ones before it stored."""
+    if isinstance(request.node, pytest.DoctestItem):
+        manager: DatabaseManager = request.getfixturevalue("_example_manager")
+        if not _empty_tables(manager):
+            manager.create_all_tables()
+
+
+@pytest.fixture(scope="session")
+def _example_manager(server: embedded.EmbeddedPostgres) -> Iterator[DatabaseManager]:
+    """A manager of the database that examples use: the one that no variable names."""
+    manager = DatabaseManager(DatabaseConfig(data_dir=server.home))
     yield manager
     manager.close()
 
