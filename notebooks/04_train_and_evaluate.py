@@ -160,7 +160,9 @@ load_df(predictions, "model_predictions", on_conflict="update")
 
 # %%
 with get_db_session() as session:
-    result = ModelPredictionRepository(session).evaluate("trees", "1.0", THRESHOLD, amount=True)
+    result = ModelPredictionRepository(session).evaluate(
+        "trees", "1.0", threshold=THRESHOLD, amount=True
+    )
 result
 
 # %% [markdown]
@@ -217,7 +219,9 @@ picture = plot_calibration(result)
 
 # %%
 with get_db_session() as session:
-    result = ModelPredictionRepository(session).evaluate("trees", "1.0", THRESHOLD, amount=True)
+    result = ModelPredictionRepository(session).evaluate(
+        "trees", "1.0", threshold=THRESHOLD, amount=True
+    )
     by_customer = result.bootstrap("recall", "customer_id", n_resamples=500)
     cards = result.card_precision_at_k(10)
 low, high = result.confidence_interval("recall")

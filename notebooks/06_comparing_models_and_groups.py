@@ -111,7 +111,7 @@ for name, model in models.items():
 # %%
 with get_db_session() as session:
     repository = ModelPredictionRepository(session)
-    results = {name: repository.evaluate(name, "1.0", 0.3) for name in models}
+    results = {name: repository.evaluate(name, "1.0", threshold=0.3) for name in models}
 picture = plot_precision_recall(results)
 
 # %% [markdown]
@@ -177,7 +177,7 @@ same_alerts
 # %%
 with get_db_session() as session:
     by_channel = ModelPredictionRepository(session).evaluate(
-        "trees", "1.0", thresholds["trees"], by="channel"
+        "trees", "1.0", threshold=thresholds["trees"], by="channel"
     )
 by_channel
 

@@ -166,7 +166,7 @@ load_df(files, "transactions", on_conflict="skip", manager=copy)
 THRESHOLD = 0.05
 results = {}
 with get_db_session() as session:
-    model = ModelPredictionRepository(session).evaluate("baseline", "1.0", THRESHOLD)
+    model = ModelPredictionRepository(session).evaluate("baseline", "1.0", threshold=THRESHOLD)
     results["PostgreSQL"] = {
         "fraud rates": TransactionRepository(session).fraud_rate(by="channel"),
         "average precision": model.average_precision,

@@ -64,14 +64,14 @@ def test_one_command_says_how_much_fraud_there_is(simulated):
     count, frauds = simulated.statistics["total_count"], simulated.statistics["fraud_count"]
     assert count > 500
     assert f"{count:,} inserted" in simulated.output
-    assert f"{frauds:,} of them were fraud" in simulated.output
+    assert f"{frauds:,} of {pluralize(count, 'transaction')} were fraud" in simulated.output
     assert "Fraud rate by channel" in simulated.output
 
 
 def test_one_command_says_how_well_a_model_finds_it(simulated):
     detected = simulated.performance["true_positives"]
     frauds = detected + simulated.performance["false_negatives"]
-    assert f"It found {detected:,} of {pluralize(frauds, 'fraud')}" in simulated.output
+    assert f"The model detected {detected:,} of {pluralize(frauds, 'fraud')}" in simulated.output
     assert simulated.performance["evaluated"] > 100
 
 
@@ -151,7 +151,7 @@ def test_a_file_of_another_layout_takes_a_mapping(synfin, handbook, tmp_path):
         "--ignore", "TX_FRAUD_SCENARIO",
     )  # fmt: skip
     assert "1,998 inserted" in output
-    assert "None of them is labelled: their fraud rate is not known." in output
+    assert "No transaction is labelled yet, so the fraud rate is unknown." in output
     assert "No model was trained: no transaction is labelled as fraud" in output
     assert (tmp_path / "out" / "overview.html").exists()
 
