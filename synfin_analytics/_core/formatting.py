@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 UNDEFINED = "not defined"
 #: Text of a table cell that has no value.
 NO_VALUE = "\u2013"
-_UNKNOWN, _EMPTY = "not known", "(empty)"
+_UNKNOWN, _EMPTY = "unknown", "(empty)"
 #: Smaller values are rounding errors.
 _NOISE = 1e-13
 #: Numbers that need more decimals are written in powers of ten.
@@ -215,8 +215,8 @@ def format_group(value: object) -> str:
 
     Examples
     --------
-    >>> format_group("online"), format_group(None), format_group("not known"), format_group(12.0)
-    ('online', 'not known', '“not known”', '12')
+    >>> format_group("online"), format_group(None), format_group("unknown"), format_group(12.0)
+    ('online', 'unknown', '“unknown”', '12')
     """
     if is_missing(value):
         return _UNKNOWN

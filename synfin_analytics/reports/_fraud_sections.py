@@ -210,8 +210,8 @@ def _largest_types(types: pd.DataFrame, column: str) -> str:
 
 
 def type_name(fraud_type: str | None) -> str:
-    """Return the name of a fraud type; NULL is not known."""
-    return "not known" if pd.isna(fraud_type) else str(fraud_type).replace("_", " ")
+    """Return the name of a fraud type; NULL is unknown."""
+    return "unknown" if pd.isna(fraud_type) else str(fraud_type).replace("_", " ")
 
 
 def _merchant_losses(results: FraudResults) -> Iterator[Finding]:

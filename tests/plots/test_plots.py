@@ -97,7 +97,7 @@ def test_bands_of_a_number_are_named_as_one_says_them():
     both = plot_fraud_rate(fraud_rate(frame, by="channel", bins={"amount": [20, 1000]}))
 
     named = [label.get_text() for label in alone.ax.get_yticklabels()]
-    assert named == ["below 20", "20 to 1,000", "1,000 or more", "not known"]
+    assert named == ["below 20", "20 to 1,000", "1,000 or more", "unknown"]
     assert alone.ax.get_title(loc="left") == "Fraud rate by amount"
     assert "atm · 20 to 1,000" in {label.get_text() for label in both.ax.get_yticklabels()}
     assert both.ax.get_title(loc="left") == "Fraud rate by channel and amount"
@@ -126,7 +126,7 @@ def test_missing_and_empty_names_are_told_apart(text):
         frame = frame.to_pandas().astype({"channel": text})
     ax = plot_fraud_rate(fraud_rate(frame, by="channel"))
     names = {label.get_text() for label in ax.get_yticklabels()}
-    assert names == {"not known", "(empty)", "a"}
+    assert names == {"unknown", "(empty)", "a"}
 
 
 @pytest.mark.parametrize(
@@ -306,7 +306,7 @@ def contrast(one, other) -> float:
 @pytest.fixture
 def by_name():
     frame = transactions(
-        channel=["pos", "not known", None, "", "(empty)"] * 4, is_fraud=[True, False] * 10
+        channel=["pos", "unknown", None, "", "(empty)"] * 4, is_fraud=[True, False] * 10
     )
     return fraud_rate(frame, by="channel")
 
@@ -349,7 +349,7 @@ def test_settings_of_lines_and_grids_change_nothing(by_name):
 
 def test_a_group_that_is_called_not_known_is_not_the_one_without_a_name(by_name):
     labels = [label.get_text() for label in plot_fraud_rate(by_name).ax.get_yticklabels()]
-    assert sorted(labels) == ["(empty)", "not known", "pos", "“(empty)”", "“not known”"]
+    assert sorted(labels) == ["(empty)", "pos", "unknown", "“(empty)”", "“unknown”"]
 
 
 @pytest.mark.filterwarnings("error")

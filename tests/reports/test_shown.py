@@ -64,7 +64,7 @@ def test_groups_show_themselves_by_name_and_the_first_of_many(frame):
     assert {
         "pos (small)",
         "&lt;script&gt;alert(1)&lt;/script&gt; (small)",
-        "not known (small)",
+        "unknown (small)",
     } <= {*shown}
     many = evaluate(frame, score="good", by="shop")._repr_html_()
     assert "60 groups by shop; 30 more: see .to_frame()" in many
