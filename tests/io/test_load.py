@@ -439,7 +439,7 @@ def test_numbers_that_were_given_are_not_counted_again(manager: DatabaseManager)
 
 
 def test_a_conflict_needs_a_key_in_the_data() -> None:
-    with pytest.raises(ArgumentError, match="needs a key in the data: id"):
+    with pytest.raises(ArgumentError, match=r'must be "error" for data without a key \(id'):
         load_df(pl.DataFrame({"pattern_type": ["a"]}), FraudPattern, on_conflict="skip")
 
 

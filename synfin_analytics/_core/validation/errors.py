@@ -85,9 +85,11 @@ def summarize(errors: Iterable[CellErrors]) -> list[Problem]:
         rows = pl.concat([error.rows for error in group])
         samples = tuple(dict.fromkeys(sample for error in group for sample in error.samples))
         closed_set = group[0].closed_set
-        count = MAX_SAMPLES_OF_SET if closed_set else MAX_SAMPLES
-        others = max(len(samples) - count, 0) if closed_set else 0
-        problems.append(Problem(column, reason, len(rows), tuple(rows), samples[:count], others))
+        n_shown = MAX_SAMPLES_OF_SET if closed_set else MAX_SAMPLES
+        n_others = max(len(samples) - n_shown, 0) if closed_set else 0
+        problems.append(
+            Problem(column, reason, len(rows), tuple(rows), samples[:n_shown], n_others)
+        )
     return problems
 
 

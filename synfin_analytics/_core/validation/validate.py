@@ -148,14 +148,14 @@ def _parse_objects(objects: Objects, spec: ColumnSpec, options: ReadOptions) -> 
     if spec.kind in ("text", "json"):
         return validate_objects(objects, spec, convert_cell)
     is_text = pl.Series([isinstance(cell, str) for cell in objects], dtype=pl.Boolean)
-    others = [None if isinstance(cell, str) else cell for cell in objects]
-    validated = validate_objects(others, spec, convert_cell)
+    typed = [None if isinstance(cell, str) else cell for cell in objects]
+    validated = validate_objects(typed, spec, convert_cell)
     texts = [cell if isinstance(cell, str) and is_unicode(cell) else None for cell in objects]
     parsed = parse_series(pl.Series(spec.name, texts, dtype=pl.String), spec, options)
     not_unicode = is_text & pl.Series([cell is None for cell in texts], dtype=pl.Boolean)
     if options.timezone and spec.kind == "timestamp":
         is_naive = [
-            isinstance(cell, dt.date) and getattr(cell, "tzinfo", None) is None for cell in others
+            isinstance(cell, dt.date) and getattr(cell, "tzinfo", None) is None for cell in typed
         ]
         temporal.localise(validated, pl.Series(is_naive, dtype=pl.Boolean), options.timezone)
     values = parsed.cells.cast(spec.dtype).zip_with(is_text, validated.cells.cast(spec.dtype))

@@ -330,8 +330,8 @@ def detect_separator(lines: Sequence[str]) -> str:
     }
 
     def likelihood(separator: str) -> tuple[bool, int]:
-        header, *others = counts[separator] or [0]
-        return header > 0 and all(header == count for count in others), header
+        in_header, *in_rows = counts[separator] or [0]
+        return in_header > 0 and all(count == in_header for count in in_rows), in_header
 
     return max(SEPARATORS, key=likelihood)
 

@@ -1,4 +1,4 @@
-"""Paths of files, and the formats that their names tell."""
+"""Paths of files, and the formats that their names indicate."""
 
 from __future__ import annotations
 

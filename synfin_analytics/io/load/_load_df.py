@@ -181,11 +181,11 @@ def load_df(
     _check_choices(on_invalid, on_missing_parent, on_conflict, rebuild_indexes)
     spec = spec_of(model_of(table))
     create_parents = on_missing_parent == "create"
-    others = [key.table for key in spec.foreign_keys if key.table not in CREATABLE]
-    if create_parents and others:
+    parents = [key.table for key in spec.foreign_keys if key.table not in CREATABLE]
+    if create_parents and parents:
         raise ArgumentError(
             f'`on_missing_parent` must be "raise" for {spec.name!r}; got "create", which creates '
-            f"customers and merchants only. Load {others[0]!r} first."
+            f"customers and merchants only. Load {parents[0]!r} first."
         )
     batch_rows = BATCH_ROWS
     if batch_size is not None:

@@ -99,9 +99,10 @@ class Writer:
         self._hidden = hides_rows(cursor, spec.qualified())
         self._keys = [key for key in spec.unique if set(key) <= set(columns)]
         if on_conflict != "error" and not self._keys:
+            keys = " or ".join(", ".join(key) for key in spec.unique)
             raise ArgumentError(
-                f"on_conflict={on_conflict!r} needs a key in the data: "
-                f"{' or '.join(', '.join(key) for key in spec.unique)}."
+                f'`on_conflict` must be "error" for data without a key ({keys}); '
+                f'got "{on_conflict}".'
             )
         #: Required columns that the data lack: such rows can only update existing ones.
         self._missing = [
