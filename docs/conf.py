@@ -39,7 +39,10 @@ exclude_patterns = ["_extensions", "_templates", "**/.ipynb_checkpoints"]
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:(class|obj|data|exc)", r"(?!synfin_analytics\b).*"),
-    ("py:class", r"synfin_analytics\..*\.(ModelT|FrameT)"),  # type variables
+    ("py:class", r"synfin_analytics\..*\.(\w+T|Facts)"),  # type variables
+    ("py:class", r"synfin_analytics\.repositories\.\w+\.(ModelPerformance|TransactionStatistics)"),
+    ("py:class", r"synfin_analytics\.(database\.manager\.PoolStatus|metrics\.splits\.Part)"),
+    ("py:class", r"synfin_analytics\.metrics\.fraud_rates\.DuckDBRelation"),
     ("py:class", r"synfin_analytics\.(\w+\.)*_\w+\.\w+"),  # types of private modules
 ]
 
@@ -79,14 +82,27 @@ numpydoc_validation_checks = {
     "PR04",  # types are in the signature
     "RT03",  # the type says all
     "SA01",  # see also: where it helps
+    "SA03",
     "SA04",
     "SS06",  # one line: ruff's D205
     "YD01",
 }
 # A method may have the short form: a summary and an example. A result that users do not create
-# lists its attributes.
+# lists its attributes, and a summary may say what is returned.
 _SHORT = r"(?sm)\A(?!.*^Parameters\n-+$)"
-numpydoc_validation_overrides = {"PR01": [_SHORT], "RT01": [_SHORT]}
+_SAYS_WHAT = r"\A(Change|Draw|Return|Split|Write)\b"
+numpydoc_validation_overrides = {
+    "PR01": [_SHORT],
+    "PR03": [r"As for :func:"],
+    "RT01": [_SHORT, _SAYS_WHAT],
+    "SS05": [r"\AArguments\b"],  # a noun
+}
+# Comments of attributes.
+numpydoc_validation_exclude = {
+    r"\.TABLES$",
+    r"\.Tables\.(customers|merchants|transactions)$",
+    r"\.(name|title|subject_type|required_columns)$",
+}
 
 # -- The site --------------------------------------------------------------------------------------
 html_theme = "pydata_sphinx_theme"
