@@ -100,7 +100,6 @@ numpydoc_validation_overrides = {
 # Comments of attributes.
 numpydoc_validation_exclude = {
     r"\.TABLES$",
-    r"\.Tables\.(customers|merchants|transactions)$",
     r"\.(name|title|subject_type|required_columns)$",
 }
 

@@ -37,8 +37,16 @@ def _escape(_app: Sphinx, _context: object, lines: list[str]) -> None:
     lines[:] = [line.replace("|", "\\|") for line in lines]
 
 
+def _skip_aliases(
+    _app: Sphinx, _what: str, _name: str, member: object, _skip: bool, _options: object
+) -> bool | None:
+    """Leave out the fields of a named tuple: the docstring of its class describes them."""
+    return True if type(member).__name__ == "_tuplegetter" else None
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect both; stale pages go before autosummary writes those of the names that there are."""
+    app.connect("autodoc-skip-member", _skip_aliases)
     app.connect("sphinx-click-process-options", _escape)
     app.connect("builder-inited", _remove_stale_pages, priority=100)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -123,7 +123,7 @@ def engineer_features(
         each transaction of the period, in the order of ``df``; of the same kind as ``df`` (polars
         for a LazyFrame, pyarrow for DuckDB, pandas for Dask; pandas keeps its index). Formula, unit
         and window of each feature are in the guide, and in
-        :data:`synfin_analytics.features.DEFINITIONS`.
+        ``synfin_analytics.features.DEFINITIONS``.
 
     Raises
     ------

@@ -220,10 +220,12 @@ def compare_models(
         ``card_precision_at_k``.
     n_resamples, seed, confidence_level
         Number of resamples, seed of the generator, confidence of the intervals.
-    k, day, entity, max_fpr, cost_per_alert, recovery_rate
+    k, day, entity, max_fpr
         Parameters of the metrics that have some, as for :meth:`Evaluation.bootstrap`.
     amount
         Column of the transactions' value, for ``cost``.
+    cost_per_alert, recovery_rate
+        Parameters of ``cost``, as for :meth:`Evaluation.cost`.
 
     Returns
     -------

@@ -36,7 +36,7 @@ _MAX_ROWS = 20
 class Curve(Result):
     """Alerts at every threshold that separates rows; a score at the threshold is an alert.
 
-    :meth:`Evaluation.curve` returns its frame.
+    :meth:`synfin_analytics.Evaluation.curve` returns its frame.
 
     Parameters
     ----------

@@ -191,7 +191,8 @@ def read_layout(
         of Parquet files, several such paths, or any frame that :func:`synfin_analytics.load_df`
         accepts.
     layout
-        Name of a known layout (see :func:`list_layouts`), or your own :class:`Layout`.
+        Name of a known layout (see :func:`synfin_analytics.io.layouts.list_layouts`), or your own
+        :class:`Layout`.
     start
         The first day, for layouts that count time in steps and have no dates. UTC, unless it has
         an offset.

@@ -24,7 +24,7 @@ def list_layouts() -> list[str]:
     Returns
     -------
     list of str
-        Names that :func:`read_layout` accepts, in alphabetical order.
+        Names that :func:`synfin_analytics.read_layout` accepts, in alphabetical order.
 
     Examples
     --------
