@@ -94,7 +94,7 @@ def test_what_spark_holds_is_checked_as_elsewhere(spark):
     frame = to_spark(spark, pl.DataFrame({"p": [0.5, 1.5], "is_fraud": [2, 1], "amount": [1, 2]}))
     with pytest.raises(NotFoundError, match="no column 'chanel' in the frame"):
         fraud_rate(frame, by="chanel")
-    with pytest.raises(ArgumentError, match=r"'is_fraud' must be a label .*; 1 rows"):
+    with pytest.raises(ArgumentError, match=r"'is_fraud' must be a label .*; 1 row holds"):
         fraud_rate(frame)
     with pytest.raises(ArgumentError, match="'amount' must be a label"):
         evaluate(frame, label="amount", score="p")
@@ -114,7 +114,7 @@ def test_the_session_must_be_in_utc_for_periods(spark, zone):
     frame = to_spark(spark, moments)
     spark.conf.set("spark.sql.session.timeZone", "Europe/Brussels")
     try:
-        with pytest.raises(ArgumentError, match=r"got 'Europe/Brussels': run spark\.conf\.set\("):
+        with pytest.raises(ArgumentError, match=r"got 'Europe/Brussels'\. Run spark\.conf\.set\("):
             fraud_rate(frame, every="1d", amount=None)
         assert fraud_rate(frame, amount=None)["transactions"].tolist() == [1]
     finally:
