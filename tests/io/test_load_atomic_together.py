@@ -308,7 +308,7 @@ def test_a_reader_of_the_empty_table_is_not_waited_for(manager):
 
 
 @pytest.mark.parametrize("earlier", [0, 50])
-def test_lock_always_waits_for_readers(manager, earlier):
+def test_rebuild_indexes_always_waits_for_readers(manager, earlier):
     atomicity.fill(manager, earlier=earlier)
     catalog = atomicity.contents(manager)["catalog"]
 
@@ -341,7 +341,7 @@ def test_rebuild_indexes_always_goes_on_when_the_table_was_filled_while_it_waite
     assert len(amounts(manager)) == atomicity.ROWS + 1
 
 
-def test_two_loads_with_lock_always_take_turns(manager):
+def test_two_loads_that_always_rebuild_indexes_take_turns(manager):
     """Neither holds on to what the other needs while it waits."""
     atomicity.fill(manager)
 
@@ -361,7 +361,7 @@ def test_two_loads_with_lock_always_take_turns(manager):
     assert len(amounts(manager)) == 2 * atomicity.ROWS
 
 
-def test_lock_always_tells_that_it_may_not_wait_any_longer(manager):
+def test_a_wait_for_the_table_longer_than_lock_timeout_is_an_error(manager):
     atomicity.fill(manager)
 
     with other_session(manager) as reader, manager.session_scope() as session:
