@@ -181,7 +181,7 @@ def check_page_path(path: str | os.PathLike[str]) -> Path:
     if file.suffix.lower() not in {".html", ".htm"}:
         pdf = " To get a PDF, open the HTML file in a browser and print it to a PDF file."
         raise ArgumentError(
-            f"A report is an HTML page: its file must end in .html; got {str(file)!r}."
+            f"`path` must end in .html; got {str(file)!r}."
             + (pdf if file.suffix.lower() == ".pdf" else "")
         )
     if not file.parent.is_dir():

@@ -167,8 +167,22 @@ def fraud_report(
 
     Examples
     --------
-    >>> report = fraud_report("2026-03-01", "2026-04-01", by=["channel"])  # doctest: +SKIP
-    >>> report.save("fraud.html")  # doctest: +SKIP
+    >>> import datetime as dt
+    >>> from synfin_analytics import get_db_manager, get_db_session, load_df, simulate
+    >>> get_db_manager().create_all_tables()
+    >>> world = simulate(30, 20, days=30, start=dt.date(1998, 1, 1))
+    >>> with get_db_session() as session:
+    ...     for table, df in world.to_dict().items():
+    ...         _ = load_df(df, table, session=session)
+    ...     report = fraud_report("1998-01-01", "1998-02-01", by=["channel"], session=session)
+    ...     session.rollback()
+    >>> report.title
+    'Fraud report: Transactions from 1998-01-01 to before 1998-02-01'
+    >>> report.to_frame()[["name", "text"]].head(3)
+               name       text
+    0  transactions        841
+    1    fraud rate      0.71%
+    2  fraud amount  1,085 EUR
     """
     merchants = check_integer(merchants, "merchants")
     period = parse_range(start, end)

@@ -174,9 +174,27 @@ def model_report(
 
     Examples
     --------
-    >>> report = model_report("rf", "1.0", compare_with=("logit", "1.0"), by=["channel"])
-    ... # doctest: +SKIP
-    >>> report.save("report.html")  # doctest: +SKIP
+    >>> import datetime as dt
+    >>> from synfin_analytics import get_db_manager, get_db_session, load_df, simulate
+    >>> get_db_manager().create_all_tables()
+    >>> world = simulate(30, 20, days=30, start=dt.date(1998, 1, 1))
+    >>> df = world.transactions
+    >>> predictions = df[["transaction_id"]].assign(
+    ...     model_name="amount",
+    ...     model_version="1.0",
+    ...     fraud_probability=(df["amount"] / 500).clip(upper=1),
+    ...     prediction=df["amount"] >= 100,
+    ...     ground_truth=df["is_fraud"],
+    ... )
+    >>> with get_db_session() as session:
+    ...     for table, df in [*world.to_dict().items(), ("model_predictions", predictions)]:
+    ...         _ = load_df(df, table, session=session)
+    ...     report = model_report("amount", "1.0", by=[], n_resamples=50, session=session)
+    ...     session.rollback()
+    >>> report.evaluation.threshold.value  # inferred from the stored predictions
+    0.2
+    >>> report.summary_text()[4]
+    'The scores sum to 79.5 expected frauds; 6 occurred.'
     """
     if hasattr(model_name, "columns"):
         raise ArgumentError(
