@@ -307,7 +307,7 @@ def test_a_server_that_cannot_start_shows_its_last_words(server, home):
     with pytest.raises(EmbeddedServerError) as caught:
         server.restart()
     assert str(home) in str(caught.value)
-    assert "The server said:" in str(caught.value)
+    assert "Output of the server:" in str(caught.value)
     assert "FATAL" in str(caught.value)
 
 
@@ -335,7 +335,7 @@ def test_a_folder_that_is_not_a_database_is_left_alone(server):
     server.cluster.data.mkdir(parents=True)
     (server.cluster.data / "thesis.txt").write_text("mine")
 
-    with pytest.raises(EmbeddedServerError, match="is not a PostgreSQL data folder"):
+    with pytest.raises(EmbeddedServerError, match="must be a PostgreSQL data directory"):
         server.start()
     assert (server.cluster.data / "thesis.txt").read_text() == "mine"
 

@@ -10,13 +10,14 @@ import contextlib
 import os
 import shutil
 import stat
+import warnings
 from pathlib import Path
 
 import psutil
 import pytest
 import servers
 
-from synfin_analytics.database.embedded import EmbeddedPostgres, status, stop
+from synfin_analytics.database.embedded import EmbeddedPostgres, _owner, status, stop
 from synfin_analytics.database.embedded._binaries import readable_binaries, server_binaries
 from synfin_analytics.database.embedded._owner import default_home, make_private, server_user
 from synfin_analytics.exceptions import EmbeddedServerError
@@ -139,8 +140,38 @@ def test_a_folder_of_another_user_is_refused_by_a_normal_user():
     with servers.Program(program, user=servers.normal_user()) as refused:
         error = refused.process.communicate()[1]
 
-    assert "The database folder /usr must belong to you" in error
-    assert "got a folder of another user (uid 0)" in error
+    assert "The database directory /usr must belong to you" in error
+    assert "got a directory of another user (uid 0)" in error
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome"),
+    [(0, "created the system user"), (9, "silent"), (1, "could not be created")],
+)
+def test_root_is_told_of_the_system_user_that_the_first_start_creates(
+    open_folder, monkeypatch, code, outcome
+):
+    useradd = open_folder / "useradd"
+    useradd.write_text(f"#!/bin/sh\necho $@ > {open_folder}/arguments\nexit {code}\n")
+    useradd.chmod(0o755)
+    monkeypatch.setattr(_owner.shutil, "which", lambda *_, **__: str(useradd))
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        if outcome == "could not be created":
+            with pytest.raises(EmbeddedServerError, match=outcome):
+                _owner._create_service_user()
+        else:
+            _owner._create_service_user()
+
+    messages = [str(warning.message) for warning in caught]
+    if code == 0:
+        assert len(messages) == 1
+        assert "created the system user 'synfin-postgres'" in messages[0]
+        assert "userdel synfin-postgres" in messages[0]
+    else:
+        assert messages == []
+    assert (open_folder / "arguments").read_text().endswith("synfin-postgres\n")
 
 
 @pytest.mark.parametrize("name", ["pg_hba.conf", "postgresql.conf", "server.log", "start.lock"])

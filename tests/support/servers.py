@@ -23,7 +23,7 @@ import psycopg2
 from synfin_analytics.database.config import VARIABLES, DatabaseConfig
 from synfin_analytics.database.embedded._binaries import readable_binaries, server_binaries
 from synfin_analytics.database.embedded._cluster import server_environment
-from synfin_analytics.database.embedded._owner import ServerUser, program_shelf, server_user
+from synfin_analytics.database.embedded._owner import ServerUser, program_copies, server_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,7 +63,7 @@ class TcpServer:
         folder = open_folder("tcp")
         user = server_user(folder / "none")
         if programs is None:
-            programs = readable_binaries(server_binaries(), user, program_shelf()).folder
+            programs = readable_binaries(server_binaries(), user, program_copies()).folder
         server = cls(folder, programs, settings)
         server.data.mkdir(mode=0o700)
         user.take(server.data)

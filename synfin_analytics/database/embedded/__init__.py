@@ -1,4 +1,4 @@
-"""A PostgreSQL server that comes with the package: it starts by itself and stops by itself."""
+"""A PostgreSQL server that is part of the package: it starts and stops automatically."""
 
 from __future__ import annotations
 

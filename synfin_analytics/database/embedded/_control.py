@@ -1,4 +1,4 @@
-"""Look at the embedded server, and stop it, from outside."""
+"""Inspect and stop the embedded server."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ServerStatus:
-    """What :func:`status` finds.
+    """Result of :func:`status`.
 
     Attributes
     ----------
     running
-        Whether the server runs now.
+        Whether the server is running.
     pid
-        Its process id, if it runs.
+        Its process id, if it is running.
     data_dir
-        PostgreSQL's data folder; it exists after the first start.
+        PostgreSQL's data directory, which exists after the first start.
     version
-        Version of the server that is installed.
+        Version of the installed server.
     socket_dir
-        Folder of its socket, if it runs (``psql -h <socket_dir> -U synfin``).
+        Directory of its socket, if it is running (``psql -h <socket_dir> -U synfin``).
     users
-        Process ids of those that use it; None on systems that do not tell.
+        Ids of the processes that use it; None on systems that do not list them.
     size
         Bytes on disk.
     """
@@ -48,46 +48,67 @@ class ServerStatus:
 
 
 def status(home: str | os.PathLike[str] | None = None) -> ServerStatus:
-    """Look at the embedded server without starting it."""
+    """Inspect the embedded server without starting it.
+
+    Parameters
+    ----------
+    home
+        Directory of the databases; by default ``DB_DATA_DIR`` or the user's data directory.
+
+    Examples
+    --------
+    >>> status().version >= "14"
+    True
+    """
     cluster = EmbeddedPostgres(home).cluster
-    said = cluster.postmaster() if cluster.folder.exists() else None
-    running = said is not None and said.ready and answers(said.sockets)
+    server = cluster.postmaster() if cluster.folder.exists() else None
+    running = server is not None and server.ready and answers(server.sockets)
     return ServerStatus(
         running=running,
-        pid=said.pid if running and said else None,
+        pid=server.pid if running and server else None,
         data_dir=cluster.data,
         version=server_binaries().version,
-        socket_dir=said.sockets if running and said else None,
+        socket_dir=server.sockets if running and server else None,
         users=locks.processes_sharing(cluster.users_lock) if running else [],
         size=_size(cluster.folder),
     )
 
 
 def stop(home: str | os.PathLike[str] | None = None, *, force: bool = False) -> bool:
-    """Stop the embedded server; give False if it did not run.
+    """Stop the embedded server; return False if it was not running.
 
     Parameters
     ----------
     home
-        Folder of the databases; by default that of the configuration's default.
+        Directory of the databases; by default ``DB_DATA_DIR`` or the user's data directory.
     force
-        Stop it under the feet of processes that use it. Their open transactions are rolled back;
-        their next query starts it again.
+        Stop it even if processes use it. Their open transactions are rolled back; their next query
+        starts it again.
+
+    Raises
+    ------
+    EmbeddedServerError
+        Another process uses the server, and ``force`` is False.
+
+    Examples
+    --------
+    >>> stop("/no/such/directory")
+    False
     """
     server = EmbeddedPostgres(home)
     cluster = server.cluster
     if not cluster.folder.exists():
         return False
     owner = server.user()
-    with locks.exclusive(cluster.start_lock, what=STARTING, owner=owner):
+    with locks.exclusive(cluster.start_lock, holder=STARTING, owner=owner):
         if not cluster.server_processes():
             return False
         if not force and locks.is_locked(cluster.users_lock):
             users = locks.processes_sharing(cluster.users_lock)
-            who = f"processes {', '.join(map(str, users))}" if users else "another process"
+            names = f"processes {', '.join(map(str, users))}" if users else "another process"
             raise EmbeddedServerError(
-                f"The server in {cluster.folder} is in use by {who}. It stops by itself when they "
-                "end; `synfin db stop --force` stops it now and rolls back what is open."
+                f"The server in {cluster.folder} is in use by {names}. It stops when they end; "
+                "`synfin db stop --force` stops it now and rolls back open transactions."
             )
         cluster.end_server()
         wait_until_free(cluster)
@@ -101,5 +122,5 @@ def _size(folder: Path) -> int:
             try:
                 total += os.lstat(os.path.join(where, name)).st_size  # noqa: PTH118 - many files
             except FileNotFoundError:
-                continue  # the server removed it meanwhile
+                continue  # the server has removed it
     return total

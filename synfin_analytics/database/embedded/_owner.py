@@ -1,7 +1,7 @@
-"""The user of the operating system as which the server runs, and the folders that are theirs.
+"""The operating-system user that runs the server, and its directories.
 
-PostgreSQL refuses to run as root. For root there is a user of its own, and the data stay out of
-``/root``: no folder that somebody else made ever gets other permissions.
+PostgreSQL does not run as root. Root therefore gets a system user for the server, and the data are
+stored outside of ``/root``. Permissions of existing directories are never changed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import pwd
 import shutil
 import stat
 import subprocess
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,12 @@ _ROOT_HOME = Path("/var/lib") / APPLICATION
 _NOT_AS_ROOT = (
     "Run as a normal user instead of root, or set DB_HOST or DATABASE_URL to use another server."
 )
-_OWN_FOLDER = "Set DB_DATA_DIR to a folder of your own."
-_OTHERS_FOLDER = (
-    "Set DB_DATA_DIR to a folder of root's own (the default is /var/lib/synfin_analytics), or run "
-    "as the user whose folder it is."
+_OWN_DIRECTORY = "Set DB_DATA_DIR to a directory of your own."
+_ROOTS_DIRECTORY = (
+    "Set DB_DATA_DIR to a directory of root (default: /var/lib/synfin_analytics), or run as the "
+    "user who owns the directory."
 )
-_MOST_LINKS = 40
+_MAX_LINKS = 40
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,13 @@ class ServerUser:
 
     @property
     def switch(self) -> dict[str, Any]:
-        """Arguments that make :class:`subprocess.Popen` change to this user, if that is needed."""
+        """Arguments with which :class:`subprocess.Popen` changes to this user, if necessary."""
         if self.uid == os.geteuid():
             return {}
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
     def first_closed_folder(self, path: Path) -> Path | None:
-        """Name the outermost existing folder on the way to ``path`` that this user cannot enter."""
+        """Return the outermost directory on the way to ``path`` that this user cannot enter."""
         if self.uid == os.geteuid():
             return None
         for folder in [*reversed(path.parents), path]:
@@ -70,96 +71,98 @@ class ServerUser:
         return None
 
     def take(self, path: Path) -> None:
-        """Give a file or folder of ours to this user."""
+        """Make this user the owner of a file or directory."""
         if path.lstat().st_uid != self.uid:
             os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
 
 def default_home() -> Path:
-    """Folder of the databases where none is named: ``DB_DATA_DIR``, else the user's data folder."""
-    named = os.environ.get("DB_DATA_DIR", "").strip()
-    if named:
-        return Path(named).expanduser()
+    """Return the default directory: ``DB_DATA_DIR``, or the user's data directory."""
+    directory = os.environ.get("DB_DATA_DIR", "").strip()
+    if directory:
+        return Path(directory).expanduser()
     if os.geteuid() == 0:
         return _ROOT_HOME
     return platformdirs.user_data_path(APPLICATION, appauthor=False)
 
 
-def program_shelf() -> Path:
-    """Folder for copies of the server's programs (used by root only)."""
+def program_copies() -> Path:
+    """Return the directory for copies of the server's programs, which only root needs."""
     return _ROOT_HOME / "programs"
 
 
 def server_user(instance: Path) -> ServerUser:
-    """Choose the user as which the server of the folder ``instance`` runs.
+    """Return the user that runs the server of the directory ``instance``.
+
+    For root it is a system user, which is created if necessary.
 
     Raises
     ------
     EmbeddedServerError
-        If the folder belongs to another user, or root has no user to run the server as.
+        The directory belongs to another user, or the system user cannot be created.
     """
-    me = os.geteuid()
-    user = _service_user() if me == 0 else _user_of(me)
-    owner = instance.lstat().st_uid if os.path.lexists(instance) else me
-    if owner in {me, user.uid}:
+    uid = os.geteuid()
+    user = _service_user() if uid == 0 else _user_of(uid)
+    owner = instance.lstat().st_uid if os.path.lexists(instance) else uid
+    if owner in {uid, user.uid}:
         return user
     raise EmbeddedServerError(
-        f"The database folder {instance} must belong to you (uid {me}); got a folder of another "
-        f"user (uid {owner}). " + (_OTHERS_FOLDER if me == 0 else _OWN_FOLDER)
+        f"The database directory {instance} must belong to you (uid {uid}); got a directory of "
+        f"another user (uid {owner}). " + (_ROOTS_DIRECTORY if uid == 0 else _OWN_DIRECTORY)
     )
 
 
-def refuse_foreign_path(path: Path, user: ServerUser) -> None:
-    """Refuse, as root, a path on which another user can exchange a folder or a link.
+def check_path(path: Path, user: ServerUser) -> None:
+    """Check, as root, that no other user can replace a directory or link on a path.
 
     Raises
     ------
     EmbeddedServerError
-        If an existing part of it belongs to neither root nor ``user``, or others may write to it
-        (a sticky folder, such as ``/tmp``, keeps them from exchanging what is not theirs).
+        An existing part of it belongs to neither root nor ``user``, or others can write to it (in a
+        sticky directory, such as ``/tmp``, they cannot replace what they do not own).
     """
     if os.geteuid() != 0:
         return
-    place, rest, links = Path("/"), list(reversed(path.parts[1:])), 0
+    current, rest, links = Path("/"), list(reversed(path.parts[1:])), 0
     while rest:
         name = rest.pop()
-        step = place.parent if name == ".." else place / name
+        step = current.parent if name == ".." else current / name
         try:
             info = step.lstat()
         except (FileNotFoundError, NotADirectoryError):
             return
         if info.st_uid not in {0, user.uid}:
-            raise _foreign(path, step, f"belongs to another user (uid {info.st_uid})")
+            raise _path_error(path, step, f"belongs to another user (uid {info.st_uid})")
         if stat.S_ISLNK(info.st_mode):
             links += 1
-            if links > _MOST_LINKS:
-                raise _foreign(path, step, "is a link that leads to itself")
+            if links > _MAX_LINKS:
+                raise _path_error(path, step, "is a link to itself")
             target = step.readlink()
-            place = Path("/") if target.is_absolute() else place
+            current = Path("/") if target.is_absolute() else current
             rest += reversed(target.parts[1:] if target.is_absolute() else target.parts)
             continue
         open_to_group = info.st_mode & stat.S_IWGRP and info.st_gid not in {0, user.gid}
         shared = info.st_mode & stat.S_IWOTH or open_to_group
         if shared and not info.st_mode & stat.S_ISVTX:
-            raise _foreign(path, step, "can be written to by other users")
-        place = step
+            raise _path_error(path, step, "can be written to by other users")
+        current = step
 
 
-def _foreign(path: Path, step: Path, why: str) -> EmbeddedServerError:
+def _path_error(path: Path, step: Path, problem: str) -> EmbeddedServerError:
     return EmbeddedServerError(
-        f"As root, the database folder must lie where only root can change it; got {path}, and "
-        f"{step} {why}. {_OTHERS_FOLDER}"
+        f"For root, the database directory must be where only root can replace it; got {path}, but "
+        f"{step} {problem}. {_ROOTS_DIRECTORY}"
     )
 
 
 def make_private(instance: Path, user: ServerUser) -> None:
-    """Create the folder ``instance`` for ``user`` alone, and the folders above it if missing."""
+    """Create the directory ``instance`` for ``user`` only, and missing directories above it."""
     closed = user.first_closed_folder(instance.parent)
     if closed is not None:
         raise EmbeddedServerError(
-            f"PostgreSQL does not run as root; it runs as the user {user.name!r} here, who cannot "
-            f"enter {closed}. Set DB_DATA_DIR to a folder that other users can enter, such as "
-            f"{_ROOT_HOME} (the default for root): the data in it stay closed to others."
+            f"PostgreSQL does not run as root; it runs as user {user.name!r}, who cannot enter "
+            f"{closed}. Set DB_DATA_DIR to a directory that other users can enter, such as "
+            f"{_ROOT_HOME} (the default for root). The data in it remain private."
         )
     try:
         missing = [folder for folder in instance.parents if not folder.exists()]
@@ -170,8 +173,8 @@ def make_private(instance: Path, user: ServerUser) -> None:
         user.take(instance)
     except OSError as error:
         raise EmbeddedServerError(
-            f"The database folder {instance} cannot be created: {error.strerror}. Set DB_DATA_DIR "
-            "to a folder that you may write to."
+            f"The database directory {instance} cannot be created: {error.strerror}. Set "
+            "DB_DATA_DIR to a directory that you can write to."
         ) from error
 
 
@@ -180,15 +183,15 @@ def _user_of(uid: int) -> ServerUser:
         entry = pwd.getpwuid(uid)
     except KeyError:
         raise EmbeddedServerError(
-            f"The user id {uid} has no name on this system (no line in /etc/passwd), and "
-            "PostgreSQL does not run without one. In a container, add a user with this id "
-            "(`useradd --uid ...`), or set DB_HOST or DATABASE_URL to use another server."
+            f"The user id {uid} must have a name on this system (a line in /etc/passwd) for "
+            "PostgreSQL to run. In a container, add a user with this id (`useradd --uid ...`), or "
+            "set DB_HOST or DATABASE_URL to use another server."
         ) from None
     return ServerUser(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
 def _service_user() -> ServerUser:
-    """Give root's user for the server; create it the first time."""
+    """Return root's system user for the server; create it the first time."""
     try:
         entry = pwd.getpwnam(SERVICE_USER)
     except KeyError:
@@ -196,7 +199,7 @@ def _service_user() -> ServerUser:
         entry = pwd.getpwnam(SERVICE_USER)
     if entry.pw_uid == 0:
         raise EmbeddedServerError(
-            f"The user {SERVICE_USER!r} has the rights of root. {_NOT_AS_ROOT}"
+            f"The user {SERVICE_USER!r} must not have the user id of root. {_NOT_AS_ROOT}"
         )
     return ServerUser(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
@@ -205,15 +208,23 @@ def _create_service_user() -> None:
     useradd = shutil.which("useradd", path=os.defpath + ":/usr/sbin:/sbin")
     if useradd is None:
         raise EmbeddedServerError(
-            "PostgreSQL does not run as root, and there is no `useradd` here to create a user for "
-            f"it. Install it (Debian: passwd; Fedora: shadow-utils), or create the user "
+            "PostgreSQL does not run as root, and `useradd`, which would create a system user for "
+            "it, is missing. Install it (Debian: passwd; Fedora: shadow-utils), or create the user "
             f"{SERVICE_USER!r} yourself. {_NOT_AS_ROOT}"
         )
     command = [useradd, "--system", "--user-group", "--no-create-home", "--home-dir", "/"]
     command += ["--shell", "/bin/false", "--comment", _SERVICE_COMMENT, SERVICE_USER]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
-    name_taken = 9  # by a process that did the same at the same moment
-    if result.returncode not in {0, name_taken}:
+    name_taken = 9  # by another process that has just created it
+    if result.returncode == 0:
+        warnings.warn(
+            f"PostgreSQL does not run as root: created the system user {SERVICE_USER!r} "
+            "(no password, no login, no home) to run the embedded server. To remove it later: "
+            f"userdel {SERVICE_USER}. To avoid it, run as a normal user, or set DB_HOST or "
+            "DATABASE_URL to use another server.",
+            stacklevel=2,
+        )
+    elif result.returncode != name_taken:
         raise EmbeddedServerError(
             f"PostgreSQL does not run as root, and the user {SERVICE_USER!r} for it could not be "
             f"created: {result.stderr.strip()}. {_NOT_AS_ROOT}"

@@ -1,4 +1,4 @@
-"""What the embedded server needs outside its data folder when root runs it."""
+"""What the embedded server needs outside its data directory when root runs it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from synfin_analytics.database.embedded._binaries import readable_binaries, server_binaries
-from synfin_analytics.database.embedded._owner import program_shelf, server_user
+from synfin_analytics.database.embedded._owner import program_copies, server_user
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,7 @@ def prepare_root_server(data_dir: Path) -> None:
     Parameters
     ----------
     data_dir
-        Data folder of the server.
+        Data directory of the server.
 
     Raises
     ------
@@ -28,10 +28,10 @@ def prepare_root_server(data_dir: Path) -> None:
         The user or the copy cannot be created.
     """
     if os.geteuid() == 0:
-        readable_binaries(server_binaries(), server_user(data_dir), program_shelf())
+        readable_binaries(server_binaries(), server_user(data_dir), program_copies())
 
 
 def root_server_folders() -> list[Path]:
-    """Return the folders outside the data folder to which root's server writes; often none."""
-    shelf = program_shelf()
-    return [shelf] if os.geteuid() == 0 and shelf.exists() else []
+    """Return the directories outside the data directory to which root's server writes."""
+    folder = program_copies()
+    return [folder] if os.geteuid() == 0 and folder.exists() else []

@@ -22,40 +22,40 @@ from synfin_analytics.database.embedded._cluster import (
     Cluster,
     accepts,
     answers,
-    explained,
+    explain,
     new_socket_folder,
     server_environment,
     socket_file,
 )
 from synfin_analytics.database.embedded._owner import (
     ServerUser,
+    check_path,
     default_home,
     make_private,
-    program_shelf,
-    refuse_foreign_path,
+    program_copies,
     server_user,
 )
 from synfin_analytics.database.embedded._settings import ROLE, command_line
 from synfin_analytics.exceptions import EmbeddedServerError
 
 STARTING = "another process that starts or stops the embedded server"
-_START_PATIENCE = 300.0  # seconds; after a crash the server first reads its log again
-_PATIENCE_WITHOUT_FILE = 4.0  # seconds; a server writes its postmaster.pid as it starts
-_PAUSE_IN_RECOVERY = 0.1  # the server logs each knock that it refuses
-_ATTEMPTS = 2  # processes that a kill left behind can end the first
+_START_TIMEOUT = 300.0  # seconds; after a crash the server first recovers
+_FILE_TIMEOUT = 4.0  # seconds; a server writes its postmaster.pid when it starts
+_RECOVERY_PAUSE = 0.1  # seconds; the server logs each connection that it refuses
+_ATTEMPTS = 2  # processes that survived a kill can end the first attempt
 _logger = logging.getLogger("synfin_analytics.database")
 
 
 class EmbeddedPostgres:
-    """A PostgreSQL server in a folder, shared by all processes of one user.
+    """A PostgreSQL server in a directory, shared by all processes of one user.
 
-    It starts at first use and stops by itself after the last process that used it has ended,
-    however that ended. Several of these objects, in one process or many, share one server.
+    It starts at first use and stops after the last process that used it has ended for whatever
+    reason. Several of these objects, in one process or many, share one server.
 
     Parameters
     ----------
     home
-        Folder of the databases (``DB_DATA_DIR``); by default the user's data folder.
+        Directory of the databases; by default ``DB_DATA_DIR`` or the user's data directory.
 
     Examples
     --------
@@ -66,52 +66,69 @@ class EmbeddedPostgres:
     """
 
     def __init__(self, home: str | os.PathLike[str] | None = None) -> None:
-        self._named = (Path(home).expanduser() if home else default_home()).absolute()
-        self.home = self._named.resolve()
-        self._mine = threading.RLock()
+        self._path = (Path(home).expanduser() if home else default_home()).absolute()
+        self.home = self._path.resolve()
+        self._lock = threading.RLock()
         self._users: int | None = None
         self._sockets: Path | None = None
-        _living.add(self)
+        _servers.add(self)
 
     def __repr__(self) -> str:
         return f"EmbeddedPostgres({str(self.home)!r})"
 
     @property
     def cluster(self) -> Cluster:
-        """The folder of the cluster for the installed version of PostgreSQL."""
+        """Directory of the cluster for the installed version of PostgreSQL."""
         return Cluster(self.home / f"postgresql-{server_binaries().major}")
 
     def user(self) -> ServerUser:
-        """Give the user as which the server runs; root refuses a folder that others can change."""
+        """Return the user that runs the server; as root, check that the path is safe."""
         user = server_user(self.cluster.folder)
-        refuse_foreign_path(self._named / self.cluster.folder.name, user)
+        check_path(self._path / self.cluster.folder.name, user)
         return user
 
     def connect_arguments(self, database: str) -> dict[str, Any]:
-        """Arguments for libpq (``psycopg2.connect``) to reach ``database``; starts the server.
+        """Return the arguments of ``psycopg2.connect`` for ``database``; start the server.
 
-        They override libpq's own variables (``PGHOSTADDR``, ...) where those are set.
+        They override libpq's environment variables (``PGHOSTADDR``, ...) if these are set.
+
+        Examples
+        --------
+        >>> EmbeddedPostgres().connect_arguments("postgres")["user"]
+        'synfin'
         """
         sockets = self._sockets or self.start()
-        named = {"host": str(sockets), "port": PORT, "user": ROLE, "dbname": database}
-        return {**_libpq.overriding(), **named}
+        arguments = {"host": str(sockets), "port": PORT, "user": ROLE, "dbname": database}
+        return {**_libpq.overriding(), **arguments}
 
     def start(self) -> Path:
-        """Make sure that the server runs, and give the folder of its socket.
+        """Start the server unless it is running, and return the directory of its socket.
 
-        Counts this process among the server's users until :meth:`release` or its end.
+        This process counts as a user of the server until :meth:`release` or its end.
+
+        Raises
+        ------
+        EmbeddedServerError
+            The server cannot be installed, created or started.
+
+        Examples
+        --------
+        >>> server = EmbeddedPostgres()
+        >>> (server.start() / ".s.PGSQL.5432").exists()
+        True
+        >>> server.release()
         """
-        with self._mine:
+        with self._lock:
             binaries = server_binaries()
             cluster = self.cluster
             user = self.user()
             make_private(cluster.folder, user)
-            self.user()  # nobody has put another folder there meanwhile
-            with locks.exclusive(cluster.start_lock, what=STARTING, owner=user):
+            self.user()  # check again: another user may have replaced the directory meanwhile
+            with locks.exclusive(cluster.start_lock, holder=STARTING, owner=user):
                 self._join(cluster, user)
                 if not (locks.is_locked(cluster.watch_lock) and self._running(cluster)):
-                    cluster.refuse_other_versions(binaries.major)
-                    binaries = readable_binaries(binaries, user, program_shelf())
+                    cluster.check_version(binaries.major)
+                    binaries = readable_binaries(binaries, user, program_copies())
                     cluster.remove_unfinished()
                     if not cluster.exists():
                         _logger.info("creating the embedded database in %s", cluster.folder)
@@ -122,16 +139,16 @@ class EmbeddedPostgres:
             return self._sockets
 
     def restart(self) -> Path:
-        """Look again whether the server runs, after a connection failed; start it if not."""
-        with self._mine:
+        """Check after a failed connection whether the server is running; start it if not."""
+        with self._lock:
             self._sockets = None
             return self.start()
 
     def release(self) -> None:
-        """Stop using the server; it stops when nobody else uses it."""
-        with self._mine:
+        """Stop using the server, which stops when no other process uses it."""
+        with self._lock:
             if self._users is not None:
-                # Closing, not unlocking: a forked parent or child may share the lock.
+                # Close instead of unlock, since a forked parent or child may share the lock.
                 os.close(self._users)
             self._users = self._sockets = None
 
@@ -147,48 +164,48 @@ class EmbeddedPostgres:
             self._users = None
         descriptor = locks.open_lock_file(cluster.users_lock, user)
         try:
-            locks.lock(descriptor, what=STARTING, shared=True)
+            locks.lock(descriptor, holder=STARTING, shared=True)
         except BaseException:
             os.close(descriptor)
             raise
         self._users = descriptor
 
     def _running(self, cluster: Cluster) -> bool:
-        """Wait for a server that has a watchdog to be ready; False if it ends instead."""
-        began = seen = time.monotonic()
-        while time.monotonic() < began + _START_PATIENCE:
-            said = cluster.postmaster()
-            if said is not None and said.ready and answers(said.sockets):
-                if accepts(said.sockets):
-                    self._sockets = said.sockets
+        """Wait until a server with a watchdog is ready; return False if it ends instead."""
+        started = last_seen = time.monotonic()
+        while time.monotonic() < started + _START_TIMEOUT:
+            server = cluster.postmaster()
+            if server is not None and server.ready and answers(server.sockets):
+                if accepts(server.sockets):
+                    self._sockets = server.sockets
                     return True
-                time.sleep(_PAUSE_IN_RECOVERY)
+                time.sleep(_RECOVERY_PAUSE)
             if not locks.is_locked(cluster.watch_lock):
                 return False
-            # A server without its file or its socket runs, but cannot be reached any more.
-            if said is None:
-                lost = time.monotonic() > seen + _PATIENCE_WITHOUT_FILE
+            # A server that lost its file or its socket is running, but cannot be reached.
+            if server is None:
+                is_lost = time.monotonic() > last_seen + _FILE_TIMEOUT
             else:
-                seen = time.monotonic()
-                lost = said.ready and not socket_file(said.sockets).exists()
-            if lost and cluster.server_processes():
-                _logger.warning("the embedded server lost its socket or its file; it starts again")
+                last_seen = time.monotonic()
+                is_lost = server.ready and not socket_file(server.sockets).exists()
+            if is_lost and cluster.server_processes():
+                _logger.warning("the embedded server lost its socket or its file; restarting it")
                 cluster.end_server()
                 wait_until_free(cluster)
                 return False
             time.sleep(0.005)
         raise EmbeddedServerError(
-            explained(
-                f"The server in {cluster.folder} is not ready after {_START_PATIENCE:.0f} s",
+            explain(
+                f"The server in {cluster.folder} is not ready after {_START_TIMEOUT:.0f} s",
                 cluster.log_tail(),
             )
         )
 
     def _launch(self, cluster: Cluster, user: ServerUser, program: str) -> None:
-        """Start the watchdog, which starts the server; or let it adopt one that lost its own."""
+        """Start the watchdog, which starts the server, or adopts one that lost its watchdog."""
         for _ in range(_ATTEMPTS):
-            with locks.passing_lock_file(cluster.watch_lock, user) as watch:
-                locks.lock(watch, what="the watchdog of a server that is ending")
+            with locks.brief_lock_file(cluster.watch_lock, user) as watch:
+                locks.lock(watch, holder="the watchdog of a server that is ending")
                 adopted = cluster.running_server()
                 sockets = adopted.sockets if adopted else new_socket_folder(user)
                 cluster.write_configuration(user)
@@ -210,14 +227,14 @@ class EmbeddedPostgres:
                 return
             shutil.rmtree(sockets, ignore_errors=True)
         raise EmbeddedServerError(
-            explained(
+            explain(
                 f"The embedded PostgreSQL in {cluster.folder} did not start", cluster.log_tail()
             )
         )
 
 
 def _run_watchdog(job: dict[str, Any], *inherited: int) -> None:
-    """Run the watchdog's script, which detaches itself; it inherits a lock and the log."""
+    """Run the script of the watchdog, which detaches itself and inherits a lock and the log."""
     script = str(Path(__file__).with_name("_watchdog.py"))
     try:
         subprocess.run(
@@ -231,26 +248,26 @@ def _run_watchdog(job: dict[str, Any], *inherited: int) -> None:
             pass_fds=inherited,
         )
     except (OSError, subprocess.CalledProcessError) as error:
-        why = error.strerror if isinstance(error, OSError) else f"exit code {error.returncode}"
+        reason = error.strerror if isinstance(error, OSError) else f"exit code {error.returncode}"
         raise EmbeddedServerError(
-            f"The embedded server's watchdog cannot be run with {sys.executable!r}: {why}. "
-            "sys.executable should be a Python that this user may run."
+            f"The embedded server's watchdog cannot be run with {sys.executable!r}: {reason}. "
+            "sys.executable must be a Python that this user can run."
         ) from error
 
 
 def wait_until_free(cluster: Cluster) -> None:
     """Wait until the server and its watchdog have ended."""
-    with locks.passing_lock_file(cluster.watch_lock) as watch:
-        locks.lock(watch, what=f"the server in {cluster.folder} to stop")
+    with locks.brief_lock_file(cluster.watch_lock) as watch:
+        locks.lock(watch, holder=f"the server in {cluster.folder} to stop")
 
 
-_living: weakref.WeakSet[EmbeddedPostgres] = weakref.WeakSet()
+_servers: weakref.WeakSet[EmbeddedPostgres] = weakref.WeakSet()
 
 
 def _renew_locks() -> None:
-    """In a forked child: another thread of the parent may have held these."""
-    for server in _living:
-        server._mine = threading.RLock()
+    """Replace locks in a forked child, as another thread of the parent may have held them."""
+    for server in _servers:
+        server._lock = threading.RLock()
 
 
 os.register_at_fork(after_in_child=_renew_locks)

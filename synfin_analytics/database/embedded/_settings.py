@@ -1,4 +1,4 @@
-"""Settings of the embedded server: modest, durable, and silent about the data."""
+"""Settings of the embedded server: low memory, durable, and no data in its log."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ _MB = 2**20
 
 
 def cluster_settings(memory: int | None = None, cores: int | None = None) -> dict[str, str]:
-    """Choose the settings of the server, sized for the machine.
+    """Return the settings of the server for the size of the machine.
 
-    ``ALTER SYSTEM SET ...`` overrides any of them and lasts.
+    ``ALTER SYSTEM SET ...`` overrides each of them permanently.
 
     Parameters
     ----------
     memory
-        Bytes of memory to size for; by default what this machine (or container) has.
+        Bytes of memory; by default the memory of this machine or container.
     cores
-        Processor cores to size for; by default what this process may use.
+        Number of processor cores; by default those that this process may use.
 
     Examples
     --------
@@ -32,36 +32,36 @@ def cluster_settings(memory: int | None = None, cores: int | None = None) -> dic
     memory = memory or available_memory()
     cores = cores or usable_cores()
     return {
-        # A share of the memory: the notebook beside it needs most of it.
-        "shared_buffers": _megabytes(memory // 32, least=32, most=512),
-        "maintenance_work_mem": _megabytes(memory // 32, least=32, most=512),
-        "work_mem": _megabytes(memory // 256, least=8, most=64),
-        "effective_cache_size": _megabytes(memory // 2, least=256, most=2**20),
+        # A small part of the memory, most of which the notebook needs.
+        "shared_buffers": _megabytes(memory // 32, minimum=32, maximum=512),
+        "maintenance_work_mem": _megabytes(memory // 32, minimum=32, maximum=512),
+        "work_mem": _megabytes(memory // 256, minimum=8, maximum=64),
+        "effective_cache_size": _megabytes(memory // 2, minimum=256, maximum=2**20),
         "max_parallel_workers_per_gather": str(max(0, min(4, cores - 1))),
         "max_parallel_maintenance_workers": str(max(0, min(4, cores - 1))),
         "max_connections": "100",
-        # What is committed survives a kill of anything, and a power cut.
+        # Committed transactions survive a kill of any process, and a power failure.
         "fsync": "on",
         "synchronous_commit": "on",
         "full_page_writes": "on",
-        # No replica reads the log: a load into a table that is new in its transaction skips it.
+        # There is no replica: loads into a table that is new in its transaction skip the log.
         "wal_level": "minimal",
         "max_wal_senders": "0",
         "wal_compression": "on",
         "max_wal_size": "4GB",
         "min_wal_size": "256MB",
         "checkpoint_timeout": "15min",
-        # Containers give /dev/shm 64 MB, and huge pages that they then refuse to lend.
+        # Containers limit /dev/shm to 64 MB, and announce huge pages that they do not provide.
         "dynamic_shared_memory_type": "sysv" if sys.platform == "linux" else "posix",
         "huge_pages": "off",
-        # Analysts' queries are many and short: compiling them costs more than it gains.
+        # Analysts run many short queries, for which compilation costs more time than it saves.
         "jit": "off",
         "random_page_cost": "1.1",
         "timezone": "UTC",
         "log_timezone": "UTC",
         "datestyle": "iso, mdy",
         "lc_messages": "C",
-        # Statements and their errors may hold card holders' data: the log does without both.
+        # Statements and their errors may contain personal data, so the log contains neither.
         "log_min_messages": "log",
         "log_min_error_statement": "panic",
         "log_min_duration_statement": "-1",
@@ -73,7 +73,7 @@ def cluster_settings(memory: int | None = None, cores: int | None = None) -> dic
 
 
 def command_line(data: Path, configuration: Path, sockets: Path) -> list[str]:
-    """Arguments of ``postgres``: what ``ALTER SYSTEM`` must not change."""
+    """Return the arguments of ``postgres``: settings that ``ALTER SYSTEM`` must not change."""
     fixed = {
         "config_file": configuration / "postgresql.conf",
         "hba_file": configuration / "pg_hba.conf",
@@ -90,10 +90,10 @@ def command_line(data: Path, configuration: Path, sockets: Path) -> list[str]:
 
 
 def configuration_files(user_name: str) -> dict[str, str]:
-    """Text of the server's configuration files, by file name.
+    """Return the text of the server's configuration files, by file name.
 
-    Only the operating-system user of the server, and root, may connect; the kernel says who they
-    are, so that there is no password to keep.
+    Only the operating-system user of the server, and root, can connect; the kernel identifies them,
+    so that no password is needed.
     """
     head = "# Written by synfin_analytics at every start.\n"
     settings = "".join(f"{name} = {_quoted(to)}\n" for name, to in cluster_settings().items())
@@ -109,7 +109,7 @@ def configuration_files(user_name: str) -> dict[str, str]:
 
 
 def available_memory() -> int:
-    """Bytes of memory of this machine, or of this container if it has less."""
+    """Return the bytes of memory of this machine, or of this container if it has less."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for limit in MEMORY_LIMITS:
         try:
@@ -122,14 +122,14 @@ def available_memory() -> int:
 
 
 def usable_cores() -> int:
-    """Processor cores that this process may use."""
+    """Return the number of processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def _megabytes(size: int, *, least: int, most: int) -> str:
-    return f"{max(least, min(most, size // _MB))}MB"
+def _megabytes(size: int, *, minimum: int, maximum: int) -> str:
+    return f"{max(minimum, min(maximum, size // _MB))}MB"
 
 
 def _quoted(value: str) -> str:

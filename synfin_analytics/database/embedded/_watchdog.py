@@ -1,9 +1,9 @@
-"""A small process beside the embedded server: starts it, waits, stops it after its last user.
+"""A small process that starts the embedded server and stops it after its last user has ended.
 
-Runs as a script of its own with nothing but the standard library, so that it is light. It holds
-no connection. Every process that uses the server holds a shared lock on one file; the kernel lets
-go of it when such a process ends, even by SIGKILL. When this process gets that lock alone, nobody
-is left. It sleeps until then, and ends with the server.
+It is a separate script that only uses the standard library, so that it needs little memory, and
+has no connection to the server. Every process that uses the server holds a shared lock on one file,
+which the kernel releases when the process ends, even after SIGKILL. When this process gets the
+exclusive lock, no user is left. It sleeps until then, and ends with the server.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Each signal that ends PostgreSQL, from the mildest: how many seconds without any work of the
-#: server, and how many in all, until the next. The first is "fast shutdown", for "smart" waits for
-#: clients, and there are none; one that comes while PostgreSQL 18 recovers can hang it for good.
+#: Signals that end PostgreSQL, the mildest first, each with the number of seconds, without any
+#: activity of the server and in total, until the next one. The first means "fast shutdown": "smart
+#: shutdown" waits for clients, of which there are none, and can hang a PostgreSQL 18 that recovers.
 STOP_SIGNALS = (
     (signal.SIGINT, 3.0, 60.0),
     (signal.SIGQUIT, 10.0, 10.0),
@@ -37,44 +37,47 @@ _PAUSE = 0.2  # seconds
 
 
 def main(job: dict[str, Any]) -> None:
-    """Detach from whoever started us, then start (or adopt) the server and see it to its end."""
+    """Detach from the parent process, then start or adopt the server and wait for its end."""
     if os.fork():
         os._exit(0)
     reset_signals()
-    # Opened before anything can remove the folder; the lock in job["watch"] was taken for us.
+    # Opened before anything can remove the directory; the lock in job["watch"] is inherited.
     users = os.open(job["users"], os.O_RDWR | os.O_NOFOLLOW)
     start = os.open(job["start"], os.O_RDWR | os.O_NOFOLLOW)
-    told: queue.SimpleQueue[None] = queue.SimpleQueue()  # unlike an Event, safe in a handler
-    signal.signal(signal.SIGTERM, lambda *_: told.put(None))
+    stop: queue.SimpleQueue[None] = queue.SimpleQueue()  # unlike an Event, safe in a handler
+    signal.signal(signal.SIGTERM, lambda *_: stop.put(None))
     server: subprocess.Popen[bytes] | None = None
     pid = job.get("adopt")
     if pid is None:
         server = start_server(job)
         pid = server.pid
     os.close(job["log"])
-    for work in ((stop_when_told, told, pid), (tell_after_last_user, users, start, told)):
-        threading.Thread(target=work[0], args=work[1:], daemon=True).start()
+    for function, arguments in (
+        (stop_on_request, (stop, pid)),
+        (request_stop_after_last_user, (users, start, stop)),
+    ):
+        threading.Thread(target=function, args=arguments, daemon=True).start()
     if server is not None:
         server.wait()
     else:
-        wait_for_stranger(pid)
+        wait_for_process(pid)
     shutil.rmtree(job["sockets"], ignore_errors=True)
-    os._exit(0)  # the locks go with us
+    os._exit(0)  # which releases the locks
 
 
 def reset_signals() -> None:
-    """Survive a terminal's signals, and hand none of this to the server.
+    """Ignore a terminal's signals without making the server ignore them.
 
-    A program inherits signals that are ignored or blocked, but not handlers. PostgreSQL loses a
-    signal that it inherits as ignored until it has installed its own handlers.
+    A program inherits ignored and blocked signals, but not handlers. PostgreSQL would lose a signal
+    that it inherits as ignored until it has installed its own handlers.
     """
-    for harmless in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(harmless, lambda *_: None)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, lambda *_: None)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
 def start_server(job: dict[str, Any]) -> subprocess.Popen[bytes]:
-    """Run ``postgres`` in a session of its own, out of reach of a terminal's Ctrl-C."""
+    """Run ``postgres`` in a separate session, which a terminal's Ctrl-C does not reach."""
     try:
         return subprocess.Popen(
             job["command"],
@@ -92,56 +95,56 @@ def start_server(job: dict[str, Any]) -> subprocess.Popen[bytes]:
         os._exit(1)
 
 
-def tell_after_last_user(users: int, start: int, told: queue.SimpleQueue[None]) -> None:
-    """Sleep until nobody uses the server, then have it stopped; nobody can start it meanwhile."""
+def request_stop_after_last_user(users: int, start: int, stop: queue.SimpleQueue[None]) -> None:
+    """Sleep until no process uses the server, then request its stop; it cannot start meanwhile."""
     while True:
         fcntl.flock(users, fcntl.LOCK_EX)
         fcntl.flock(users, fcntl.LOCK_UN)
-        # Another process may be about to start: with this lock none is, and we look again.
+        # Another process may be about to start it. With this lock none is: check again.
         fcntl.flock(start, fcntl.LOCK_EX)
         try:
             fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             fcntl.flock(start, fcntl.LOCK_UN)
             continue
-        told.put(None)
+        stop.put(None)
         return
 
 
-def stop_when_told(told: queue.SimpleQueue[None], pid: int) -> None:
-    """Stop the server once that is asked for."""
-    told.get()
+def stop_on_request(stop: queue.SimpleQueue[None], pid: int) -> None:
+    """Stop the server when that is requested."""
+    stop.get()
     stop_server(pid)
 
 
 def stop_server(pid: int, ended: Callable[[], bool] = lambda: False) -> None:
-    """Signal the server until it has ended, ever more firmly: one signal alone can be lost.
+    """Send ever stronger signals until the server has ended, each repeatedly, as one can be lost.
 
     Parameters
     ----------
     pid
-        The process at its head.
+        Its main process.
     ended
-        Says whether it has ended, of a process that nobody may collect.
+        Returns whether it has ended, for a process whose parent may not collect it.
     """
-    for number, idle, most in STOP_SIGNALS:
-        began = worked = time.monotonic()
-        while (now := time.monotonic()) < min(worked + idle, began + most):
+    for number, idle, total in STOP_SIGNALS:
+        started = last_active = time.monotonic()
+        while (now := time.monotonic()) < min(last_active + idle, started + total):
             try:
                 os.kill(pid, number)
             except ProcessLookupError:
                 return
             if ended():
                 return
-            if works(pid):
-                worked = now
+            if is_active(pid):
+                last_active = now
             time.sleep(_PAUSE)
 
 
-def works(pid: int) -> bool:
-    """Say whether a process below ``pid`` computes, or waits for a disk, at this moment.
+def is_active(pid: int) -> bool:
+    """Return whether a child of ``pid`` is running or waiting for a disk.
 
-    True where the system does not tell, as macOS.
+    True on systems where this is unknown, such as macOS.
     """
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
@@ -157,8 +160,8 @@ def works(pid: int) -> bool:
     return False
 
 
-def wait_for_stranger(pid: int) -> None:
-    """Wait for the end of a process that is not our child."""
+def wait_for_process(pid: int) -> None:
+    """Wait for the end of a process that is not a child of this one."""
     if hasattr(os, "pidfd_open"):
         try:
             descriptor = os.pidfd_open(pid)
