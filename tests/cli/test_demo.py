@@ -21,7 +21,7 @@ from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_df
 from synfin_analytics.repositories import ModelPredictionRepository, TransactionRepository
 
-SMALL = ("--customers", "40", "--days", "40", "--seed", "2")
+SMALL = ("--customers", "40", "--days", "40", "--seed", "3")
 
 
 def synfin_demo(*arguments, out, code=0):
