@@ -108,7 +108,7 @@ def counts_and_curve(job: Job) -> Run:
         return {
             "areas": np.array([curve.roc_auc, curve.average_precision]),
             "precision": curve.tp / curve.alerts,
-            "recall": curve.tp / curve.positives,
+            "recall": curve.tp / curve.n_frauds,
         }
 
     return run
