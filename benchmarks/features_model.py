@@ -1,7 +1,7 @@
 """The same model on the handbook's 15 inputs and on our 69: python benchmarks/features_model.py
 
-On the handbook's own split, with intervals over customers, and on other weeks as well; then what
-each feature is worth to the model, and which ones these data say nothing of.
+On the handbook's own split, with intervals over customers, and on other weeks; then the permutation
+importance of each feature, and the features that these data have no values for.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from synfin_analytics.metrics.splits import TimeSplit
 
 K, SHUFFLES = 100, 5
-#: A feature is weak that is worth less average precision.
+#: A feature is weak if the model loses less average precision without it.
 WEAK = 0.001
-#: Ours are marked, since ``amount`` and others might be called the same.
+#: Our features have a prefix, since some names might be the same.
 OURS = tuple(f"f_{name}" for name in FEATURES)
 INPUTS = {"15": handbook.FEATURES, "69": OURS}
 METRICS = ("average precision", f"card precision@{K}")
@@ -43,9 +43,9 @@ def read(path: Path) -> pl.DataFrame:
     return rows.hstack(ours.rename(dict(zip(FEATURES, OURS, strict=True))))
 
 
-def boosted() -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Gradient boosting: of XGBoost as the authors set it, and of scikit-learn as it comes."""
-    next(handbook.models())  # which says what to install
+def boosting_models() -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Gradient boosting: XGBoost with the authors' settings, and scikit-learn with its defaults."""
+    next(handbook.models())  # raises an error that names what to install
     if importlib.util.find_spec("xgboost") is not None:
         yield "XGBoost", lambda: dict(handbook.models())["XGBoost"]
     from sklearn.ensemble import HistGradientBoostingClassifier
@@ -53,115 +53,124 @@ def boosted() -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "scikit-learn's", lambda: HistGradientBoostingClassifier(random_state=0)
 
 
-def known(rows: pl.DataFrame, inputs: Sequence[str]) -> list[str]:
-    """Those inputs of which anything is known in the rows."""
+def available_columns(rows: pl.DataFrame, inputs: Sequence[str]) -> list[str]:
+    """The inputs that have a value in any row."""
     return [name for name in inputs if rows[name].null_count() < len(rows)]
 
 
-def values(rows: pl.DataFrame, inputs: Sequence[str]) -> np.ndarray:
-    """Inputs as numbers, NaN where they are NULL: both libraries read it as missing."""
+def to_matrix(rows: pl.DataFrame, inputs: Sequence[str]) -> np.ndarray:
+    """Inputs as numbers, NaN where they are NULL, which both libraries treat as missing."""
     return rows.select(pl.col(inputs).cast(pl.Float64)).to_numpy()
 
 
-def fitted(make: Callable[[], Any], sets: TimeSplit[pl.DataFrame], inputs: Sequence[str]) -> Any:
-    return make().fit(values(sets.train, inputs), sets.train["is_fraud"].to_numpy())
+def fit(make: Callable[[], Any], sets: TimeSplit[pl.DataFrame], inputs: Sequence[str]) -> Any:
+    return make().fit(to_matrix(sets.train, inputs), sets.train["is_fraud"].to_numpy())
 
 
-def evaluated(model: Any, rows: pl.DataFrame, inputs: np.ndarray) -> Evaluation:
+def evaluate_model(model: Any, rows: pl.DataFrame, inputs: np.ndarray) -> Evaluation:
     score = model.predict_proba(inputs)[:, 1].astype(np.float64)
     return evaluate(rows.with_columns(fraud_probability=score))
 
 
-def drawn(result: Evaluation, metric: str, draws: int) -> Bootstrap:
-    """Draws of customers, the same for each model."""
+def bootstrap_metric(result: Evaluation, metric: str, draws: int) -> Bootstrap:
+    """Bootstrap of a metric over customers, with the same draws for each model."""
     name = "average_precision" if metric == METRICS[0] else "card_precision_at_k"
     return result.bootstrap(name, cluster="customer_id", n_resamples=draws, k=K)
 
 
-def side_by_side(sets: TimeSplit[pl.DataFrame], names: dict[str, list[str]], draws: int) -> None:
+def compare_inputs(sets: TimeSplit[pl.DataFrame], names: dict[str, list[str]], draws: int) -> None:
     """Both sets of inputs on the handbook's split, and their paired difference."""
     click.echo(f"{'':16}{'metric':22}{'15':>24}{'69':>24}{'difference':>28}")
-    for name, make in boosted():
+    for name, make in boosting_models():
         results = {
-            which: evaluated(fitted(make, sets, inputs), sets.test, values(sets.test, inputs))
-            for which, inputs in names.items()
+            label: evaluate_model(fit(make, sets, inputs), sets.test, to_matrix(sets.test, inputs))
+            for label, inputs in names.items()
         }
         for metric in METRICS:
-            of = {which: drawn(result, metric, draws) for which, result in results.items()}
-            one, other = of.values()
-            apart = other.difference(one)
+            bootstraps = {
+                label: bootstrap_metric(result, metric, draws) for label, result in results.items()
+            }
+            first, second = bootstraps.values()
+            difference = second.difference(first)
             cells = "".join(
-                f"{each.value:{sign}.3f} ({each.low:{sign}.3f} to {each.high:{sign}.3f})".rjust(
-                    width
+                (
+                    f"{estimate.value:{sign}.3f} "
+                    f"({estimate.low:{sign}.3f} to {estimate.high:{sign}.3f})"
+                ).rjust(width)
+                for estimate, sign, width in (
+                    (first, "", 24),
+                    (second, "", 24),
+                    (difference, "+", 28),
                 )
-                for each, sign, width in ((one, "", 24), (other, "", 24), (apart, "+", 28))
             )
             click.echo(f"{name:16}{metric:22}{cells}")
 
 
-def other_weeks(rows: pl.DataFrame, names: dict[str, list[str]], folds: int) -> None:
-    """The same on the last weeks of the file: how often 69 are better, and by how much."""
-    name, make = next(boosted())
-    found = []
+def compare_weeks(rows: pl.DataFrame, names: dict[str, list[str]], folds: int) -> None:
+    """The same on the last weeks of the file: how often the 69 are better, and by how much."""
+    name, make = next(boosting_models())
+    results = []
     for sets in prequential_folds(rows, folds, train="7d", label_delay="7d", test="7d"):
-        line = []
+        metrics = []
         for inputs in names.values():
-            model = fitted(make, sets, inputs)
-            result = evaluated(model, sets.test, values(sets.test, inputs))
-            line.append((result.average_precision, result.card_precision_at_k(K).value))
-        found.append(line)
-    both = np.array(found)
+            model = fit(make, sets, inputs)
+            result = evaluate_model(model, sets.test, to_matrix(sets.test, inputs))
+            metrics.append((result.average_precision, result.card_precision_at_k(K).value))
+        results.append(metrics)
+    values = np.array(results)
     click.echo(
         f"\n{name} on the last {folds} weeks, each trained on the week that ended a week before:"
     )
-    for at, metric in enumerate(METRICS):
-        less, more = both[:, 0, at], both[:, 1, at]
+    for number, metric in enumerate(METRICS):
+        with_15, with_69 = values[:, 0, number], values[:, 1, number]
         click.echo(
-            f"  {metric}: {less.mean():.3f} with 15, {more.mean():.3f} with 69, "
-            f"better in {(more > less).sum()} of {folds}"
+            f"  {metric}: {with_15.mean():.3f} with 15, {with_69.mean():.3f} with 69, "
+            f"better in {(with_69 > with_15).sum()} of {folds}"
         )
 
 
-def worth(sets: TimeSplit[pl.DataFrame], inputs: list[str]) -> None:
-    """Say how much average precision is lost when one feature's values change places."""
-    name, make = next(boosted())
-    model, table = fitted(make, sets, inputs), values(sets.test, inputs)
-    whole = evaluated(model, sets.test, table).average_precision
+def permutation_importance(sets: TimeSplit[pl.DataFrame], inputs: list[str]) -> None:
+    """Print the average precision that is lost when the values of a feature are shuffled."""
+    name, make = next(boosting_models())
+    model, table = fit(make, sets, inputs), to_matrix(sets.test, inputs)
+    baseline = evaluate_model(model, sets.test, table).average_precision
     rng = np.random.default_rng(0)
-    lost = {}
-    for at, feature in enumerate(inputs):
-        kept, shuffled = table[:, at].copy(), []
+    losses = {}
+    for column, feature in enumerate(inputs):
+        original, shuffled = table[:, column].copy(), []
         for _ in range(SHUFFLES):
-            table[:, at] = rng.permutation(kept)
-            shuffled.append(evaluated(model, sets.test, table).average_precision)
-        table[:, at] = kept
-        lost[feature.removeprefix("f_")] = whole - np.mean(shuffled)
-    order = sorted(lost, key=lambda feature: -lost[feature])
-    best = ", ".join(f"{one} {lost[one]:.3f}" for one in order if lost[one] >= WEAK)
-    weak = [feature for feature in order if lost[feature] < WEAK]
-    unknown = [feature for feature in FEATURES if feature not in lost]
+            table[:, column] = rng.permutation(original)
+            shuffled.append(evaluate_model(model, sets.test, table).average_precision)
+        table[:, column] = original
+        losses[feature.removeprefix("f_")] = baseline - np.mean(shuffled)
+    order = sorted(losses, key=lambda feature: -losses[feature])
+    best = ", ".join(
+        f"{feature} {losses[feature]:.3f}" for feature in order if losses[feature] >= WEAK
+    )
+    weak_features = [feature for feature in order if losses[feature] < WEAK]
+    missing = [feature for feature in FEATURES if feature not in losses]
     click.echo(f"\nAverage precision that {name} loses when a feature is shuffled: {best}")
-    click.echo(f"Less than {WEAK} ({len(weak)}): {', '.join(weak)}")
-    click.echo(f"Nothing known in these data ({len(unknown)}): {', '.join(unknown) or 'none'}")
+    click.echo(f"Less than {WEAK} ({len(weak_features)}): {', '.join(weak_features)}")
+    click.echo(f"No values in these data ({len(missing)}): {', '.join(missing) or 'none'}")
 
 
 @click.command()
 @handbook.data_option
-@click.option("--folds", default=8, show_default=True, help="Weeks to try besides the split's.")
-@click.option("--draws", default=1000, show_default=True, help="Of customers, for intervals.")
+@click.option("--folds", default=8, show_default=True, help="Weeks in addition to the split's.")
+@click.option("--draws", default=1000, show_default=True, help="Bootstrap samples of customers.")
 def main(data: Path, folds: int, draws: int) -> None:
-    """Print both models' figures with intervals, and what each feature is worth."""
-    found = handbook.find(data)
-    if not found:
-        raise click.ClickException(f"There is no handbook/transactions.parquet below {data}.")
-    rows = read(found[0])
-    names = {which: known(rows, inputs) for which, inputs in INPUTS.items()}
+    """Print the metrics of both models with intervals, and the importance of each feature."""
+    files = handbook.find(data)
+    if not files:
+        raise click.ClickException(f"No handbook/transactions.parquet in {data}.")
+    rows = read(files[0])
+    names = {label: available_columns(rows, inputs) for label, inputs in INPUTS.items()}
     sets = handbook.split(rows)
     click.echo(f"{sets}\n")
-    side_by_side(sets, names, draws)
+    compare_inputs(sets, names, draws)
     if folds:
-        other_weeks(rows, names, folds)
-    worth(sets, names["69"])
+        compare_weeks(rows, names, folds)
+    permutation_importance(sets, names["69"])
 
 
 if __name__ == "__main__":

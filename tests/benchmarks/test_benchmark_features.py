@@ -43,18 +43,18 @@ def test_pandas_comes_to_the_same_features_and_both_are_timed(data):
     assert told["ours"] == ["69", "6,000"]
     assert told["pandas"] == told["pandas, with raw=True"] == ["57", "6,000"]
     assert told["1,000"]
-    assert "pandas did 2 customers and merchants, 2% of the customers' rows" in done.stdout
+    assert "pandas computed 2 customers and merchants, 2% of the customers' rows" in done.stdout
 
 
 def test_a_feature_that_pandas_computes_otherwise_is_told(data):
     code = (
         f"import sys; sys.path.insert(0, {str(FOLDER)!r}); import features\n"
-        "right = features.of_merchant\n"
-        "features.of_merchant = lambda rows: right(rows).assign(merchant_avg_amount=1.0)\n"
-        f"features.theirs({str(data / 'handbook' / 'transactions.parquet')!r}, 2, raw=True)"
+        "right = features.merchant_features\n"
+        "features.merchant_features = lambda rows: right(rows).assign(merchant_avg_amount=1.0)\n"
+        f"features.measure_pandas({str(data / 'handbook' / 'transactions.parquet')!r}, 2, raw=True)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "pandas says something else of merchant_avg_amount\n" in done.stderr
+    assert "pandas differs in merchant_avg_amount\n" in done.stderr
 
 
 def test_a_model_is_tried_with_15_inputs_and_with_69(data):
@@ -69,10 +69,10 @@ def test_a_model_is_tried_with_15_inputs_and_with_69(data):
     assert "on the last 1 weeks" in done.stdout
     worth = done.stdout.partition("Average precision that ")[2]
     assert {name for name in FEATURES if not re.search(rf"\b{name}\b", worth)} == set()
-    assert "Nothing known in these data (12): is_holiday" in worth
+    assert "No values in these data (12): is_holiday" in worth
 
 
 def test_without_the_file_it_is_told_where_it_was_looked_for():
     done = run("features_model.py")
     assert done.returncode == 1
-    assert done.stderr.startswith("Error: There is no handbook/transactions.parquet below nowhere.")
+    assert done.stderr.startswith("Error: No handbook/transactions.parquet in nowhere.")

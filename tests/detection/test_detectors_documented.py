@@ -99,9 +99,9 @@ def test_transactions_and_episodes_are_counted(benchmark):
         ("C3", "M1", 2, "card_testing"),
     )
     found = links((0, "T0"), (1, "T2"), (1, "T4"), (1, "T5"), (2, "T5"))
-    assert benchmark.count(rows, found, "night_spree", "fraud_type") == benchmark.Counts(
-        found=4, right=2, any_fraud=3, there=4, caught=2,
-        patterns=3, patterns_right=1, episodes=3, episodes_caught=2,
+    assert benchmark.count_matches(rows, found, "night_spree", "fraud_type") == benchmark.Counts(
+        n_found=4, n_right=2, n_fraud=3, n_true=4, n_true_found=2,
+        n_patterns=3, n_patterns_right=1, n_episodes=3, n_episodes_found=2,
     )  # fmt: skip
 
 
@@ -110,22 +110,20 @@ def test_a_ring_is_all_that_hangs_together(benchmark):
         *((f"C{who}", f"S{shop}", 0, "collusion_ring") for who, shop in [(1, 1), (1, 2), (2, 2)]),
         ("C3", "S3", 0, "collusion_ring"),
     )
-    rings = benchmark.episodes(rows, "collusion_ring")
+    rings = benchmark.true_episodes(rows, "collusion_ring")
     assert rings.n_unique() == 2
     assert rings[:3].n_unique() == 1
 
 
 def test_a_world_is_measured_at_any_fraud_rate(benchmark):
-    rare = benchmark.measure((150, 60, 60, 3), 0.0)
+    rare = benchmark.measure_world((150, 60, 60, 3), 0.0)
     assert (
         sum(
-            one.any_fraud + one.there
-            for kind, one in rare.counts.items()
-            if kind in FRAUD_DETECTORS
+            one.n_fraud + one.n_true for kind, one in rare.counts.items() if kind in FRAUD_DETECTORS
         )
         == 0
     )
-    measured = benchmark.measure((150, 60, 60, 3))
+    measured = benchmark.measure_world((150, 60, 60, 3))
     assert set(measured.counts) == {*FRAUD_DETECTORS, *ANOMALY_DETECTORS}
     assert measured.confidences["right"].mean() > 0.5
-    assert all(len(benchmark.row(kind, one)) == 10 for kind, one in measured.counts.items())
+    assert all(len(benchmark.table_row(kind, one)) == 10 for kind, one in measured.counts.items())
