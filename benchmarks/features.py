@@ -72,7 +72,7 @@ def customer_features(rows: pd.DataFrame, *, raw: bool = False) -> pd.DataFrame:
     n_earlier = number.where(number > 0)
     expanding = amount.expanding()
     mean, deviation, highest = (
-        each.shift() for each in (expanding.mean(), expanding.std(), expanding.max())
+        statistic.shift() for statistic in (expanding.mean(), expanding.std(), expanding.max())
     )
     since_first = (timestamp - timestamp.iloc[0]).dt.total_seconds() / 86_400
     features = {

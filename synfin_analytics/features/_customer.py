@@ -236,5 +236,5 @@ def _known_frauds(payments: Payments) -> Integers:
         counted=payments.is_fraud >= 0,
         selected=payments.selected,
     )
-    known = rolling.window(include_current=False)
-    return np.where(known.count() > 0, known.sum(payments.is_fraud == 1), -1)
+    known_labels = rolling.window(include_current=False)
+    return np.where(known_labels.count() > 0, known_labels.sum(payments.is_fraud == 1), -1)

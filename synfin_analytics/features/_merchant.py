@@ -33,16 +33,16 @@ def merchant_features(payments: Payments) -> Features:
         selected=payments.selected,
     )
     earlier = rolling.window(include_current=False)
-    known = labels.window(include_current=False)
+    known_labels = labels.window(include_current=False)
     mean = amounts.to_money(earlier.sum(amounts.units), earlier.count())
     features: Features = {
         "amount_to_merchant_avg_ratio": ratio(amount, mean),
         "merchant_avg_amount": mean,
         "merchant_transaction_count": earlier.count(),
-        "merchant_fraud_rate": known.mean(payments.is_fraud == 1),
+        "merchant_fraud_rate": known_labels.mean(payments.is_fraud == 1),
     }
     for name, length in _WINDOWS.items():
         features[f"merchant_tx_count_{name}"] = rolling.window(length).count()
-        known = labels.window(length, include_current=False)
-        features[f"merchant_fraud_rate_{name}"] = known.mean(payments.is_fraud == 1)
+        known_labels = labels.window(length, include_current=False)
+        features[f"merchant_fraud_rate_{name}"] = known_labels.mean(payments.is_fraud == 1)
     return features

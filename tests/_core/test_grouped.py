@@ -29,25 +29,26 @@ def rows(draw):
 
 
 def earlier(keys, values, row):
-    return [values[other] for other in range(row) if keys[other] == keys[row]]
+    return [values[row_before] for row_before in range(row) if keys[row_before] == keys[row]]
 
 
 @settings(phases=QUICK, max_examples=80, deadline=None)
 @given(rows=rows())
 def test_earlier_rows_of_the_key_with_a_lower_value_are_counted(rows):
     keys, values = rows
-    want = [
-        sum(each < value for each in earlier(keys, values, row)) for row, value in enumerate(values)
+    expected = [
+        sum(value_before < value for value_before in earlier(keys, values, row))
+        for row, value in enumerate(values)
     ]
-    assert count_lower_before(keys, values).tolist() == want
+    assert count_lower_before(keys, values).tolist() == expected
 
 
 @settings(phases=QUICK, max_examples=40, deadline=None)
 @given(rows=rows())
 def test_the_cumulative_max_is_of_the_key(rows):
     keys, values = rows
-    want = [max([*earlier(keys, values, row), value]) for row, value in enumerate(values)]
-    assert cumulative_max(keys, values).tolist() == want
+    expected = [max([*earlier(keys, values, row), value]) for row, value in enumerate(values)]
+    assert cumulative_max(keys, values).tolist() == expected
 
 
 @settings(phases=QUICK, max_examples=40, deadline=None)
@@ -59,11 +60,11 @@ def test_the_first_row_of_each_value_is_found(rows):
 
 @pytest.mark.parametrize("numbers", [[], [0], [3, -1, 3, 2], [2**40, 5, 2**16, 5, 2**40 + 1, -7]])
 def test_equal_numbers_stay_in_their_order(numbers):
-    given = np.array(numbers, np.int64)
-    assert stable_argsort(given).tolist() == np.argsort(given, kind="stable").tolist()
+    integers = np.array(numbers, np.int64)
+    assert stable_argsort(integers).tolist() == np.argsort(integers, kind="stable").tolist()
 
 
 def test_a_pair_has_a_number_of_its_own_unless_half_of_it_is_unknown():
-    one, other = np.divmod(np.arange(20), 5)
-    assert len(set(pair_codes(one, other).tolist())) == 20
+    left, right = np.divmod(np.arange(20), 5)
+    assert len(set(pair_codes(left, right).tolist())) == 20
     assert pair_codes(np.array([-1, 2, 1]), np.array([3, -1, 3])).tolist()[:2] == [-1, -1]

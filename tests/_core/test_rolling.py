@@ -50,21 +50,23 @@ def within(rows, place, *, length, lag, closed, include_current):
     oldest = None if length is None else newest - length
     order = sorted(range(len(rows)), key=lambda number: (rows[number]["at"], number))
     seen = order[: order.index(place) + include_current]
-    found = []
+    inside_rows = []
     for number in order:
-        other = rows[number]
-        known = max(other["known"], other["at"])
-        if other["key"] != row["key"] or not other["counted"]:
+        candidate = rows[number]
+        available = max(candidate["known"], candidate["at"])
+        if candidate["key"] != row["key"] or not candidate["counted"]:
             continue
-        inside = known < newest or (known == newest and closed in ("right", "both"))
+        inside = available < newest or (available == newest and closed in ("right", "both"))
         if lag == 0:
             # Of the row's own moment, only what comes before it.
-            inside = inside and (known < row["at"] or number in seen)
+            inside = inside and (available < row["at"] or number in seen)
         if oldest is not None:
-            inside = inside and (known > oldest or (known == oldest and closed in ("left", "both")))
+            inside = inside and (
+                available > oldest or (available == oldest and closed in ("left", "both"))
+            )
         if inside:
-            found.append((known, order.index(number), number))
-    return [number for _, _, number in sorted(found)]
+            inside_rows.append((available, order.index(number), number))
+    return [number for _, _, number in sorted(inside_rows)]
 
 
 @settings(phases=QUICK, max_examples=300, deadline=None)
@@ -82,15 +84,15 @@ def test_every_window_holds_the_rows_of_its_definition(rows, window, late, room)
             counted=column["counted"].astype(bool),
             selected=column["wanted"].astype(bool),
         )
-    found = runs.window(**window)
-    want = [within(rows, place, **window) for place, row in enumerate(rows) if row["wanted"]]
+    computed = runs.window(**window)
+    expected = [within(rows, place, **window) for place, row in enumerate(rows) if row["wanted"]]
     values = column["value"].astype(np.int64)
-    assert found.count().tolist() == [len(one) for one in want]
-    assert found.sum(values).tolist() == [int(values[one].sum()) for one in want]
-    assert found.first_row().tolist() == [one[0] if one else -1 for one in want]
-    assert found.last_row().tolist() == [one[-1] if one else -1 for one in want]
-    distinct = [len({rows[number]["value"] for number in one} - {-1}) for one in want]
-    assert found.n_unique(values).tolist() == distinct
+    assert computed.count().tolist() == [len(numbers) for numbers in expected]
+    assert computed.sum(values).tolist() == [int(values[numbers].sum()) for numbers in expected]
+    assert computed.first_row().tolist() == [numbers[0] if numbers else -1 for numbers in expected]
+    assert computed.last_row().tolist() == [numbers[-1] if numbers else -1 for numbers in expected]
+    distinct = [len({rows[number]["value"] for number in numbers} - {-1}) for numbers in expected]
+    assert computed.n_unique(values).tolist() == distinct
 
 
 def test_sums_of_money_are_exact_however_large_the_others_are():
@@ -137,9 +139,9 @@ def test_a_mean_of_no_rows_is_not_a_number():
 
 
 def test_keys_of_any_kind_over_a_century_fit():
-    at = np.array(["1950-01-01", "2050-01-01"], "M8[us]").repeat(70_000)
+    timestamps = np.array(["1950-01-01", "2050-01-01"], "M8[us]").repeat(70_000)
     keys = np.tile([f"key {number}" for number in range(70_000)], 2)
-    assert GroupedRolling(keys, at).window(100 * 366 * DAY).count()[-1] == 2
+    assert GroupedRolling(keys, timestamps).window(100 * 366 * DAY).count()[-1] == 2
 
 
 @pytest.mark.parametrize(

@@ -30,17 +30,17 @@ def model(world):
 
 def confusion_of(predictions: pl.DataFrame) -> Confusion:
     counts = {
-        (said, truth): n
-        for said, truth, n in predictions.group_by("prediction", "ground_truth").len().rows()
+        (prediction, truth): n
+        for prediction, truth, n in predictions.group_by("prediction", "ground_truth").len().rows()
     }
     cells = [(True, True), (True, False), (False, True), (False, False)]
     return Confusion(*(counts.get(cell, 0) for cell in cells))
 
 
 def test_the_model_finds_fraud_far_better_than_chance(model):
-    found = confusion_of(model.predictions)
-    assert found.recall > 5 * found.prevalence
-    assert found.precision > 5 * found.prevalence
+    confusion = confusion_of(model.predictions)
+    assert confusion.recall > 5 * confusion.prevalence
+    assert confusion.precision > 5 * confusion.prevalence
 
 
 def test_only_the_last_part_is_predicted_and_labels_had_time_to_arrive(world, model):
@@ -66,10 +66,10 @@ def test_later_payments_and_labels_change_nothing_of_what_was_said_before(world,
         pl.col("timestamp").is_between(model.test_start, cut, closed="left")
     )["transaction_id"]
     scores = [
-        one.predictions.filter(pl.col("transaction_id").is_in(before.implode())).select(
+        fitted.predictions.filter(pl.col("transaction_id").is_in(before.implode())).select(
             "transaction_id", "prediction", "fraud_probability"
         )
-        for one in (model, again)
+        for fitted in (model, again)
     ]
     assert len(scores[0]) > 100
     assert_frame_equal(*scores)
@@ -92,7 +92,7 @@ def test_features_are_of_what_is_known_at_the_moment():
     # C1 paid 10, then 10 and 30, then 10, 30 and 80 before; C2 nothing.
     ratios = [0, math.log(30 / 10), 0, math.log(80 / 20), math.log(40 / 40)]
     assert features["amount_ratio"].to_list() == pytest.approx(ratios)
-    assert features["amount_deviation"].to_list() == pytest.approx([abs(one) for one in ratios])
+    assert features["amount_deviation"].to_list() == pytest.approx([abs(ratio) for ratio in ratios])
     assert features["payments_24h"].to_list() == pytest.approx([0, math.log(2), 0, 0, 0])
     assert features["night"].to_list() == [0, 1, 0, 0, 0]
     # At day 8 the labels of days 0 and 1 are known: one fraud of two. At day 40 those before day 5
@@ -120,15 +120,15 @@ def test_no_other_threshold_has_a_better_f1(rows):
     scores, truth = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
 
     def f1(threshold: float) -> float:
-        said = scores >= threshold
+        predicted = scores >= threshold
         return Confusion(
             *(int(n) for n in (
-                (said & (truth == 1)).sum(), (said & (truth == 0)).sum(),
-                (~said & (truth == 1)).sum(), (~said & (truth == 0)).sum(),
+                (predicted & (truth == 1)).sum(), (predicted & (truth == 0)).sum(),
+                (~predicted & (truth == 1)).sum(), (~predicted & (truth == 0)).sum(),
             ))
         ).f1  # fmt: skip
 
-    assert f1(best_f1_threshold(truth, scores)) == max(f1(one) for one in scores)
+    assert f1(best_f1_threshold(truth, scores)) == max(f1(score) for score in scores)
 
 
 @pytest.mark.parametrize("kind", ["pandas in pieces", "pandas with objects", "pyarrow"])

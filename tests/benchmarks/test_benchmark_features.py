@@ -39,10 +39,10 @@ def test_pandas_comes_to_the_same_features_and_both_are_timed(data):
     done = run("features.py", "--data", data, "--sample", 2, "--runs", 1, "--rows", 1000)
     assert done.returncode == 0, done.stderr
     lines = [[cell.strip() for cell in line.split("|")] for line in done.stdout.splitlines()]
-    told = {line[1]: line[2:4] for line in lines if len(line) > 3}
-    assert told["ours"] == ["69", "6,000"]
-    assert told["pandas"] == told["pandas, with raw=True"] == ["57", "6,000"]
-    assert told["1,000"]
+    cells = {line[1]: line[2:4] for line in lines if len(line) > 3}
+    assert cells["ours"] == ["69", "6,000"]
+    assert cells["pandas"] == cells["pandas, with raw=True"] == ["57", "6,000"]
+    assert cells["1,000"]
     assert "pandas computed 2 customers and merchants, 2% of the customers' rows" in done.stdout
 
 

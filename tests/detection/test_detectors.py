@@ -56,20 +56,20 @@ SCHEMA = {
 }
 
 
-def pay(at: float, amount: float, how: dict | None = None, **more: object) -> dict:
+def pay(day: float, amount: float, how: dict | None = None, **more: object) -> dict:
     """A payment so many days after the start: in person at home, unless told otherwise."""
-    given = (how or IN_PERSON) | more
-    place = given.pop("place") or (None, None)
+    values = (how or IN_PERSON) | more
+    place = values.pop("place") or (None, None)
     return {
         "customer_id": "C1",
         "merchant_id": "M1",
         "amount": amount,
-        "timestamp": START + dt.timedelta(days=at),
+        "timestamp": START + dt.timedelta(days=day),
         "latitude": place[0],
         "longitude": place[1],
         "transaction_type": "purchase",
         "status": "completed",
-    } | given
+    } | values
 
 
 def usual(customer: str = "C1", days: range = range(60), amount: float = 40.0) -> list[dict]:
@@ -90,17 +90,17 @@ def minutes(n: float) -> float:
     return n / 1440
 
 
-def ring(customers: int = 3, merchants: int = 2, each: int = 4, amount: float = 300.0) -> list:
+def ring(customers: int = 3, merchants: int = 2, n_each: int = 4, amount: float = 300.0) -> list:
     """Customers who pay merchants in turn about the same amount."""
     return [
         pay(
-            10 + who + 3 * nth + 0.4,
+            10 + customer + 3 * nth + 0.4,
             amount * (1 + 0.02 * (nth - 1)),
-            customer_id=f"C{who + 1}",
-            merchant_id=f"S{(who + nth) % merchants}",
+            customer_id=f"C{customer + 1}",
+            merchant_id=f"S{(customer + nth) % merchants}",
         )
-        for who in range(customers)
-        for nth in range(each)
+        for customer in range(customers)
+        for nth in range(n_each)
     ]
 
 
@@ -216,7 +216,7 @@ CASES = {
     "collusion_ring": (
         usual("C1") + usual("C2") + usual("C3") + ring(),
         {
-            "two customers": usual("C1") + usual("C2") + ring(customers=2, each=6),
+            "two customers": usual("C1") + usual("C2") + ring(customers=2, n_each=6),
             "one merchant": usual("C1") + usual("C2") + usual("C3") + ring(merchants=1),
             "usual amounts": [
                 row for n in (1, 2, 3) for row in usual(f"C{n}", amount=250.0)
@@ -271,13 +271,13 @@ def test_every_pattern_is_tried_here():
 @pytest.mark.parametrize("kind", CASES)
 def test_a_pattern_is_found(kind):
     rows = CASES[kind][0]
-    known = len(EVERYDAY)
+    n_everyday = len(EVERYDAY)
     if kind == "collusion_ring":
-        expected = range(known + 3 * len(usual()), known + len(rows))
+        expected = range(n_everyday + 3 * len(usual()), n_everyday + len(rows))
     elif kind == "compromised_merchant":
-        expected = range(known + len(crowd()) + 1, known + len(rows), 2)
+        expected = range(n_everyday + len(crowd()) + 1, n_everyday + len(rows), 2)
     else:
-        expected = range(known, known + len(rows))
+        expected = range(n_everyday, n_everyday + len(rows))
     assert found(kind, rows) == {f"T{n}" for n in expected}
 
 
@@ -308,16 +308,16 @@ def detected(transactions):
 
 @pytest.mark.parametrize("detect", [detect_patterns, detect_anomalies])
 def test_labels_change_nothing(transactions, detect):
-    there = [name for name in LABELS if name in transactions.columns]
-    assert "is_fraud" in there
+    present = [name for name in LABELS if name in transactions.columns]
+    assert "is_fraud" in present
     whole = detect(transactions)
     assert len(whole) > 20
-    for other in (
-        transactions.drop(there),
-        transactions.with_columns(pl.col(there).shuffle(seed=1)),
-        transactions.with_columns(pl.lit(None).alias(name) for name in there),
+    for changed in (
+        transactions.drop(present),
+        transactions.with_columns(pl.col(present).shuffle(seed=1)),
+        transactions.with_columns(pl.lit(None).alias(name) for name in present),
     ):
-        assert_frame_equal(detect(other).to_frame("polars"), whole.to_frame("polars"))
+        assert_frame_equal(detect(changed).to_frame("polars"), whole.to_frame("polars"))
 
 
 def test_the_order_of_the_rows_changes_nothing(transactions, detected):
@@ -354,8 +354,8 @@ def test_any_engine_gives_the_same(transactions, detected, engine):
 
 
 def test_a_pattern_tells_whom_and_what_it_is_about():
-    found = detect_patterns(table(*EVERYDAY, *CASES["card_testing"][0]), "card_testing")
-    row = found.to_frame("polars").row(0, named=True)
+    patterns = detect_patterns(table(*EVERYDAY, *CASES["card_testing"][0]), "card_testing")
+    row = patterns.to_frame("polars").row(0, named=True)
     characteristics = json.loads(row.pop("characteristics"))
     assert row == {
         "pattern_type": "card_testing",
@@ -383,7 +383,7 @@ def test_links_count_up_to_the_patterns(detected):
     assert counts.tolist() == patterns["detection_count"].tolist()
     kinds = links.groupby("pattern")["pattern_type"].first().tolist()
     assert kinds == patterns["pattern_type"].tolist()
-    named = [json.loads(each)["transactions"] for each in patterns["characteristics"]]
+    named = [json.loads(text)["transactions"] for text in patterns["characteristics"]]
     assert links.groupby("pattern")["transaction_id"].apply(list).tolist() == named
 
 
@@ -419,30 +419,30 @@ def test_the_summary_has_a_row_for_each_that_looked(transactions):
 
 def test_without_optional_columns_the_others_still_look(transactions):
     few = transactions.select("transaction_id", "customer_id", "merchant_id", "amount", "timestamp")
-    found = detect_patterns(few)
-    assert found.skipped == {
+    patterns = detect_patterns(few)
+    assert patterns.skipped == {
         "impossible_travel": "the transactions have no latitude and longitude",
         "compromised_merchant": "the transactions have no entry_mode",
         "account_takeover": "the transactions have no device_id",
         "refund_abuse": "the transactions have no transaction_type",
     }
-    assert "skipped: impossible_travel" in repr(found)
-    assert "Skipped: refund_abuse" in found._repr_html_()
-    assert {"card_testing", "just_below_limit"} <= set(found.to_frame()["pattern_type"])
+    assert "skipped: impossible_travel" in repr(patterns)
+    assert "Skipped: refund_abuse" in patterns._repr_html_()
+    assert {"card_testing", "just_below_limit"} <= set(patterns.to_frame()["pattern_type"])
     assert set(detect_anomalies(few).skipped) == {"holiday_travel"}
 
 
 def test_a_column_of_nothing_is_no_column(transactions):
-    found = detect_patterns(transactions.with_columns(pl.lit(None).alias("device_id")))
-    assert set(found.skipped) == {"account_takeover"}
+    patterns = detect_patterns(transactions.with_columns(pl.lit(None).alias("device_id")))
+    assert set(patterns.skipped) == {"account_takeover"}
 
 
 @pytest.mark.parametrize("detect", [detect_patterns, detect_anomalies])
 def test_after_amounts_of_0_alone_nothing_is_a_multiple_of_the_usual(detect):
     """A card that was only verified, with 0.00, and then used: no amount is infinitely unusual."""
     verified = [pay(day, 0.0) for day in range(11)]
-    found = detect(table(*verified, pay(12, 5.0)))
-    assert found.to_frame("polars")["pattern_type"].to_list() == []
+    patterns = detect(table(*verified, pay(12, 5.0)))
+    assert patterns.to_frame("polars")["pattern_type"].to_list() == []
 
 
 def test_a_silence_is_one_only_for_a_customer_who_pays_more_often():
@@ -528,9 +528,9 @@ def test_a_place_that_is_not_known_is_no_jump():
 
 def test_no_transactions_have_no_patterns():
     for detect in (detect_patterns, detect_anomalies):
-        found = detect(table())
-        assert (len(found), len(found.transactions())) == (0, 0)
-        assert found.to_frame("polars").schema["first_detected"] == pl.Datetime("us", "UTC")
+        patterns = detect(table())
+        assert (len(patterns), len(patterns.transactions())) == (0, 0)
+        assert patterns.to_frame("polars").schema["first_detected"] == pl.Datetime("us", "UTC")
 
 
 @settings(max_examples=40)
@@ -544,9 +544,11 @@ def test_any_rows_are_looked_through(rows, amount, status):
     changed = {"status": status} | ({} if amount is None else {"amount": amount})
     given_rows = table(*(row | changed for row in rows))
     for detect in (detect_patterns, detect_anomalies):
-        found = detect(given_rows)
-        assert not re.search("NaN|Infinity", "".join(found.to_frame("polars")["characteristics"]))
-        assert set(found.transactions("polars")["transaction_id"]) <= set(
+        patterns = detect(given_rows)
+        assert not re.search(
+            "NaN|Infinity", "".join(patterns.to_frame("polars")["characteristics"])
+        )
+        assert set(patterns.transactions("polars")["transaction_id"]) <= set(
             given_rows["transaction_id"]
         )
 
@@ -630,7 +632,7 @@ def test_transactions_that_cannot_be_used_are_told(change, error, words):
 )
 def test_a_burst_is_windows_that_share_a_row(rows, within, least):
     rows = sorted(rows, key=lambda row: row[1])
-    keys, at, among = (
+    keys, timestamps, among = (
         (pl.Series(values).to_numpy() for values in zip(*rows, strict=True))
         if (rows)
         else (pl.Series([], dtype=pl.Int64).to_numpy(),) * 2
@@ -649,9 +651,9 @@ def test_a_burst_is_windows_that_share_a_row(rows, within, least):
     for window in windows:
         joined = [group for group in groups if group & window]
         groups = [group for group in groups if not group & window] + [window.union(*joined)]
-    numbers = find_bursts(keys, at, among, within, least)
-    told = {}
+    numbers = find_bursts(keys, timestamps, among, within, least)
+    numbered = {}
     for n, number in enumerate(numbers.tolist()):
         if number >= 0:
-            told.setdefault(number, set()).add(n)
-    assert sorted(map(sorted, told.values())) == sorted(map(sorted, groups))
+            numbered.setdefault(number, set()).add(n)
+    assert sorted(map(sorted, numbered.values())) == sorted(map(sorted, groups))

@@ -25,18 +25,22 @@ def as_documented(value: object) -> str:
     if isinstance(value, dt.timedelta):
         return format_duration(value)
     if isinstance(value, tuple):
-        return ", ".join(f"{one:g}" for one in value)
+        return ", ".join(f"{limit:g}" for limit in value)
     return f"{value:g}"
 
 
 @pytest.mark.parametrize(
-    "detector", [*FRAUD_DETECTORS.values(), *ANOMALY_DETECTORS.values()], ids=lambda one: one.name
+    "detector",
+    [*FRAUD_DETECTORS.values(), *ANOMALY_DETECTORS.values()],
+    ids=lambda field: field.name,
 )
 def test_its_thresholds_are_documented(detector):
     (row,) = [line for line in TEXT.splitlines() if line.startswith(f"| `{detector.name}`")]
-    told = row.rstrip(" |").rpartition("| ")[2]
+    documented = row.rstrip(" |").rpartition("| ")[2]
     fields = dataclasses.fields(detector)
-    assert told == ", ".join(f"`{one.name}` {as_documented(one.default)}" for one in fields)
+    assert documented == ", ".join(
+        f"`{field.name}` {as_documented(field.default)}" for field in fields
+    )
 
 
 def test_the_code_runs(manager, session):
@@ -98,8 +102,8 @@ def test_transactions_and_episodes_are_counted(benchmark):
         ("C2", "M1", 2, None),
         ("C3", "M1", 2, "card_testing"),
     )
-    found = links((0, "T0"), (1, "T2"), (1, "T4"), (1, "T5"), (2, "T5"))
-    assert benchmark.count_matches(rows, found, "night_spree", "fraud_type") == benchmark.Counts(
+    matches = links((0, "T0"), (1, "T2"), (1, "T4"), (1, "T5"), (2, "T5"))
+    assert benchmark.count_matches(rows, matches, "night_spree", "fraud_type") == benchmark.Counts(
         n_found=4, n_right=2, n_fraud=3, n_true=4, n_true_found=2,
         n_patterns=3, n_patterns_right=1, n_episodes=3, n_episodes_found=2,
     )  # fmt: skip
@@ -107,7 +111,10 @@ def test_transactions_and_episodes_are_counted(benchmark):
 
 def test_a_ring_is_all_that_hangs_together(benchmark):
     rows = labelled(
-        *((f"C{who}", f"S{shop}", 0, "collusion_ring") for who, shop in [(1, 1), (1, 2), (2, 2)]),
+        *(
+            (f"C{customer}", f"S{shop}", 0, "collusion_ring")
+            for customer, shop in [(1, 1), (1, 2), (2, 2)]
+        ),
         ("C3", "S3", 0, "collusion_ring"),
     )
     rings = benchmark.true_episodes(rows, "collusion_ring")
@@ -119,11 +126,15 @@ def test_a_world_is_measured_at_any_fraud_rate(benchmark):
     rare = benchmark.measure_world((150, 60, 60, 3), 0.0)
     assert (
         sum(
-            one.n_fraud + one.n_true for kind, one in rare.counts.items() if kind in FRAUD_DETECTORS
+            counts.n_fraud + counts.n_true
+            for kind, counts in rare.counts.items()
+            if kind in FRAUD_DETECTORS
         )
         == 0
     )
     measured = benchmark.measure_world((150, 60, 60, 3))
     assert set(measured.counts) == {*FRAUD_DETECTORS, *ANOMALY_DETECTORS}
     assert measured.confidences["right"].mean() > 0.5
-    assert all(len(benchmark.table_row(kind, one)) == 10 for kind, one in measured.counts.items())
+    assert all(
+        len(benchmark.table_row(kind, counts)) == 10 for kind, counts in measured.counts.items()
+    )

@@ -82,10 +82,10 @@ def stored(repository) -> list[tuple]:
 
 
 def test_recording_the_same_again_changes_nothing(repository):
-    found = frame(pattern("T1 T2", 1, 2), pattern("T8 T9", 5, 6, customers="C2"))
-    assert repository.upsert(found) == UpsertReport(added=2, updated=0, unchanged=0)
+    patterns = frame(pattern("T1 T2", 1, 2), pattern("T8 T9", 5, 6, customers="C2"))
+    assert repository.upsert(patterns) == UpsertReport(added=2, updated=0, unchanged=0)
     before = repository.get_all()
-    assert repository.upsert(found) == UpsertReport(added=0, updated=0, unchanged=2)
+    assert repository.upsert(patterns) == UpsertReport(added=0, updated=0, unchanged=2)
     assert repository.get_all().equals(before)
 
 
@@ -106,7 +106,7 @@ def test_an_earlier_part_leaves_the_end_as_it_was(repository):
 
 
 @pytest.mark.parametrize(
-    "other",
+    "different",
     [
         pattern("T3", 3, 4),  # later
         pattern("T3", 1, 2, customers="C2"),  # somebody else
@@ -114,9 +114,9 @@ def test_an_earlier_part_leaves_the_end_as_it_was(repository):
     ],
     ids=["later", "another customer", "another type"],
 )
-def test_what_is_not_the_same_is_added(repository, other):
+def test_what_is_not_the_same_is_added(repository, different):
     repository.upsert(frame(pattern("T1", 1, 2)))
-    assert repository.upsert(frame(other)).added == 1
+    assert repository.upsert(frame(different)).added == 1
     assert len(stored(repository)) == 2
 
 
@@ -136,8 +136,8 @@ def test_a_ring_is_the_same_if_it_shares_a_merchant(repository):
     repository.upsert(frame(pattern("T1", 1, 2, merchants="M1 M2", **ring)))
     more = pattern("T2", 2, 3, merchants="M2 M3", customers="C9", **ring)
     assert repository.upsert(frame(more)).updated == 1
-    other = pattern("T5", 2, 3, merchants="M7", **ring)  # the customer is the same
-    assert repository.upsert(frame(other)).added == 1
+    separate = pattern("T5", 2, 3, merchants="M7", **ring)  # the customer is the same
+    assert repository.upsert(frame(separate)).added == 1
 
 
 def test_two_of_one_run_that_are_the_same_become_one(repository):
@@ -174,24 +174,24 @@ def transactions():
 
 
 def test_what_detectors_find_is_stored_as_it_is(session, transactions):
-    for of, detect in (
+    for pattern_rows, detect in (
         (FraudPatternRepository, detect_patterns),
         (AnomalyPatternRepository, detect_anomalies),
     ):
-        repository, found = of(session, output="polars"), detect(transactions)
-        assert len(found)
-        first = repository.upsert(found)
+        repository, patterns = pattern_rows(session, output="polars"), detect(transactions)
+        assert len(patterns)
+        first = repository.upsert(patterns)
         assert first.added == repository.count()
         again = repository.upsert(detect(transactions.sample(fraction=1, shuffle=True, seed=1)))
         assert (again.added, again.updated, again.merged) == (0, 0, 0)
     count = repository.get_all()["detection_count"]
-    assert count.sum() == found.to_frame("polars")["detection_count"].sum()
+    assert count.sum() == patterns.to_frame("polars")["detection_count"].sum()
 
 
 def test_the_frame_loads_as_it_is(manager, transactions):
     for kind in ("pandas", "polars", "arrow"):
-        found = detect_patterns(transactions)
-        assert load_df(found.to_frame(kind), "fraud_patterns").inserted == len(found)
+        patterns = detect_patterns(transactions)
+        assert load_df(patterns.to_frame(kind), "fraud_patterns").inserted == len(patterns)
 
 
 def test_new_days_bring_stored_patterns_up_to_date(session, transactions):
@@ -229,11 +229,11 @@ def test_the_owner_of_the_session_commits(repository, session):
 
 
 def test_the_wrong_table_is_told(session, transactions):
-    found = detect_anomalies(transactions)
+    anomalies = detect_anomalies(transactions)
     with pytest.raises(
         ArgumentError, match="patterns of 'fraud_patterns'; got patterns of 'anomaly"
     ):
-        FraudPatternRepository(session).upsert(found)
+        FraudPatternRepository(session).upsert(anomalies)
 
 
 @pytest.mark.parametrize(
@@ -278,10 +278,10 @@ def test_a_second_one_waits_for_the_first_to_commit(manager):
 
     with manager.session_scope() as session:
         FraudPatternRepository(session).upsert(frame(pattern("T1", 1, 2)))
-        other = threading.Thread(target=second)
-        other.start()
+        second = threading.Thread(target=second)
+        second.start()
         assert not done.wait(0.3)
-    other.join()
+    second.join()
     assert results == [UpsertReport(added=0, updated=1, unchanged=0)]
 
 
@@ -310,12 +310,12 @@ def test_processes_at_once_store_nothing_twice(manager, tmp_path):
         )
         for _ in range(2)
     ]
-    for one in processes:
-        assert one.stdout.readline() == "ready\n"
-    for one in processes:
-        one.stdin.write("\n")
-        one.stdin.flush()
-    added = [int(one.communicate(timeout=60)[0]) for one in processes]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    added = [int(process.communicate(timeout=60)[0]) for process in processes]
     assert sorted(added) == [0, 200]
     with manager.session_scope() as session:
         assert FraudPatternRepository(session).count() == 200

@@ -79,15 +79,17 @@ def transactions(draw):
         "distance_from_last": st.sampled_from([None, None, 0.0, 7.25]),
     }
     columns = {
-        name: draw(st.lists(each, min_size=size, max_size=size)) for name, each in cells.items()
+        name: draw(st.lists(row, min_size=size, max_size=size)) for name, row in cells.items()
     }
     latitude, longitude = zip(*columns.pop("place"), strict=True) if size else ((), ())
     columns |= {"transaction_id": ids, "latitude": latitude, "longitude": longitude}
     return pl.DataFrame({name: columns[name] for name in TYPES}, schema=TYPES)
 
 
-def table(of, key):
-    return pl.DataFrame([{key: name, **row} for name, row in of.items()], infer_schema_length=None)
+def table(rows_of, key):
+    return pl.DataFrame(
+        [{key: name, **row} for name, row in rows_of.items()], infer_schema_length=None
+    )
 
 
 def engineered(frame, **options):
@@ -107,21 +109,21 @@ def world():
 def test_each_feature_is_what_its_definition_says(frame, delay, dated):
     if not dated:  # without the moments of labels, all take as long
         frame = frame.drop("label_available_at")
-    found = engineered(frame, label_delay=delay)
+    computed = engineered(frame, label_delay=delay)
     days = dt.timedelta(days=int(delay[0]))
-    want = features_of(frame.rows(named=True), CUSTOMERS, MERCHANTS, days)
-    schema = {name: kind for name, kind in found.schema.items() if name != "transaction_id"}
-    assert found["transaction_id"].to_list() == frame["transaction_id"].to_list()
+    expected = features_of(frame.rows(named=True), CUSTOMERS, MERCHANTS, days)
+    schema = {name: kind for name, kind in computed.schema.items() if name != "transaction_id"}
+    assert computed["transaction_id"].to_list() == frame["transaction_id"].to_list()
     assert_frame_equal(
-        found.drop("transaction_id"),
-        pl.DataFrame(want, schema=schema, orient="row"),
+        computed.drop("transaction_id"),
+        pl.DataFrame(expected, schema=schema, orient="row"),
         rel_tol=1e-6,  # distances are added up in millimetres
         abs_tol=1e-6,
     )
 
 
 def test_the_definitions_are_those_of_the_table_and_of_the_docs():
-    assert [each.name for each in DEFINITIONS] == MLFeatures.feature_names()
+    assert [definition.name for definition in DEFINITIONS] == MLFeatures.feature_names()
     assert definitions_markdown() in DOCS.read_text(encoding="utf-8"), "run python docs/features.py"
 
 
@@ -149,9 +151,9 @@ def test_of_a_column_that_is_not_there_nothing_is_known():
         for name, kind in TYPES.items()
         if name not in thin.columns
     )
-    found = engineer_features(thin)
-    assert_frame_equal(found, engineer_features(blank), check_exact=True)
-    unknown = {name for name in found.columns if found[name].is_null().all()}
+    computed = engineer_features(thin)
+    assert_frame_equal(computed, engineer_features(blank), check_exact=True)
+    unknown = {name for name in computed.columns if computed[name].is_null().all()}
     assert unknown == {
         "is_holiday",
         "distinct_countries_24h",
@@ -190,20 +192,20 @@ def test_nothing_later_changes_a_feature(frame, other, share, delay, dated):
         frame, other = (rows.drop("label_available_at") for rows in (frame, other))
     order = frame.sort("timestamp", pl.col("transaction_id").cast(pl.Int64))
     past = order.head(1 + round(share * len(frame)))
-    at = past["timestamp"].max() or START
+    timestamp = past["timestamp"].max() or START
     if dated:
-        known = pl.coalesce("label_available_at", "timestamp") <= at
+        is_known = pl.coalesce("label_available_at", "timestamp") <= timestamp
     else:
-        known = pl.col("timestamp") + delay * DAY <= at
+        is_known = pl.col("timestamp") + delay * DAY <= timestamp
     # Of what is not known yet, NULL too becomes a label, and frauds become NULL.
     another = pl.when(pl.col("is_fraud").is_null()).then(True).when(~pl.col("is_fraud")).then(True)
-    changed = past.with_columns(is_fraud=pl.when(known).then("is_fraud").otherwise(another))
+    changed = past.with_columns(is_fraud=pl.when(is_known).then("is_fraud").otherwise(another))
     if dated:
-        later_known = pl.when(known).then("label_available_at").otherwise(START + 200 * DAY)
+        later_known = pl.when(is_known).then("label_available_at").otherwise(START + 200 * DAY)
         changed = changed.with_columns(label_available_at=later_known)
     # Ids that begin with 9 come after all others: of the last moment too, these rows are later.
     later = pl.concat_str(pl.lit("9"), "transaction_id").alias("transaction_id")
-    future = other.filter(pl.col("timestamp") >= at).with_columns(later)
+    future = other.filter(pl.col("timestamp") >= timestamp).with_columns(later)
     before = engineered(past, label_delay=f"{delay}d")
     after = engineered(pl.concat([future, changed]), label_delay=f"{delay}d")[len(future) :]
     assert_frame_equal(after, before, check_exact=True)
@@ -253,8 +255,11 @@ def labelled(**columns):
     ],
 )
 def test_a_label_without_a_moment_was_known_at_once(columns, known):
-    found = engineer_features(labelled(**columns), label_delay="7d").row(1, named=True)
-    assert (found["customer_prior_fraud_count"], found["merchant_fraud_rate"]) == (known, known)
+    computed = engineer_features(labelled(**columns), label_delay="7d").row(1, named=True)
+    assert (computed["customer_prior_fraud_count"], computed["merchant_fraud_rate"]) == (
+        known,
+        known,
+    )
 
 
 def test_genuine_payments_do_not_become_known_later_than_frauds():
@@ -272,11 +277,11 @@ def test_genuine_payments_do_not_become_known_later_than_frauds():
 def test_amounts_may_have_three_decimals(cast):
     """IEEE-CIS, fuel and converted currencies have them, though the table refuses them."""
     amounts = pl.Series(["49.951", "0.049"]).cast(pl.Decimal(12, 3)).cast(cast)
-    found = engineer_features(labelled(amount=amounts))
-    assert found["amount_velocity_24h"].to_list() == [49.951, 0.049]
-    assert found["customer_avg_amount"].to_list() == [None, 49.951]
-    assert found["amount_to_max_ratio"][1] == 0.049 / 49.951
-    assert found["amount_log"][0] == pytest.approx(math.log1p(49.951), rel=1e-15)
+    computed = engineer_features(labelled(amount=amounts))
+    assert computed["amount_velocity_24h"].to_list() == [49.951, 0.049]
+    assert computed["customer_avg_amount"].to_list() == [None, 49.951]
+    assert computed["amount_to_max_ratio"][1] == 0.049 / 49.951
+    assert computed["amount_log"][0] == pytest.approx(math.log1p(49.951), rel=1e-15)
 
 
 def test_decimals_of_one_amount_show_in_no_other_customers_features():
@@ -302,8 +307,8 @@ def test_amounts_of_zero_give_no_infinite_ratio():
             "timestamp": [START + number * HOUR for number in range(12)],
         }
     )
-    found = engineer_features(rows).drop("transaction_id").cast(pl.Float64)
-    numbers = found.select(pl.all().drop_nulls().is_finite().all())
+    computed = engineer_features(rows).drop("transaction_id").cast(pl.Float64)
+    numbers = computed.select(pl.all().drop_nulls().is_finite().all())
     assert all(numbers.row(0))
     last = engineer_features(rows).row(-1, named=True)
     assert last["amount_normalized"] is None
@@ -313,13 +318,13 @@ def test_amounts_of_zero_give_no_infinite_ratio():
 def test_a_date_is_its_midnight_so_that_the_end_excludes_that_day():
     frame = world().transactions
     day = frame["timestamp"].min().date() + dt.timedelta(days=3)
-    found = engineer_features(frame, start=day, end=(day + DAY).isoformat())
-    want = frame.filter(pl.col("timestamp").dt.date() == day)["transaction_id"]
-    assert len(want) > 1
-    assert found["transaction_id"].to_list() == want.to_list()
+    computed = engineer_features(frame, start=day, end=(day + DAY).isoformat())
+    expected = frame.filter(pl.col("timestamp").dt.date() == day)["transaction_id"]
+    assert len(expected) > 1
+    assert computed["transaction_id"].to_list() == expected.to_list()
     midnight = dt.datetime.combine(day, dt.time(), dt.UTC)
     before = engineer_features(frame, start=midnight - DAY, end=day)
-    assert not before["transaction_id"].is_in(want.implode()).any()
+    assert not before["transaction_id"].is_in(expected.implode()).any()
 
 
 def test_a_payments_own_label_is_never_known_to_it():
@@ -333,8 +338,8 @@ def test_a_payments_own_label_is_never_known_to_it():
             "is_fraud": True,
         }
     )
-    found = engineer_features(rows, label_delay="0d")
-    assert found["merchant_fraud_rate"].to_list() == [None, 1.0]
+    computed = engineer_features(rows, label_delay="0d")
+    assert computed["merchant_fraud_rate"].to_list() == [None, 1.0]
 
 
 # -- Frames ---------------------------------------------------------------------------------------
@@ -342,40 +347,40 @@ def test_a_payments_own_label_is_never_known_to_it():
 
 def test_every_kind_of_frame_gives_the_same():
     people, shops, payments = world()
-    want = engineer_features(payments, people, shops)
+    expected = engineer_features(payments, people, shops)
     for name, frame in engines_for(payments).items():
-        found = engineer_features(frame, people.to_pandas(), shops.to_arrow())
-        if isinstance(found, pd.DataFrame):
-            found = pl.from_pandas(found).fill_nan(None)
-        assert_frame_equal(pl.DataFrame(found), want, check_exact=True), name
+        computed = engineer_features(frame, people.to_pandas(), shops.to_arrow())
+        if isinstance(computed, pd.DataFrame):
+            computed = pl.from_pandas(computed).fill_nan(None)
+        assert_frame_equal(pl.DataFrame(computed), expected, check_exact=True), name
 
 
 def test_a_pandas_frame_keeps_its_index_and_the_type_of_its_ids():
     frame = world().transactions.to_pandas().set_index("transaction_id", drop=False)
     frame["transaction_id"] = range(len(frame))
     day = frame["timestamp"].max().normalize()
-    found = engineer_features(frame, start=day.isoformat())
-    assert 0 < len(found) < len(frame)
-    assert found.index.equals(frame.index[frame["timestamp"] >= day])
-    assert found["transaction_id"].equals(frame.loc[found.index, "transaction_id"])
-    assert {*map(str, found.dtypes)} == {"int64", "float64", "Int32", "boolean"}
+    computed = engineer_features(frame, start=day.isoformat())
+    assert 0 < len(computed) < len(frame)
+    assert computed.index.equals(frame.index[frame["timestamp"] >= day])
+    assert computed["transaction_id"].equals(frame.loc[computed.index, "transaction_id"])
+    assert {*map(str, computed.dtypes)} == {"int64", "float64", "Int32", "boolean"}
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_rows_in_any_order_keep_it(seed):
     frame = world().transactions
     mixed = frame.sample(fraction=1, shuffle=True, seed=seed)
-    want = mixed.select("transaction_id").join(
+    expected = mixed.select("transaction_id").join(
         engineer_features(frame), on="transaction_id", maintain_order="left"
     )
-    assert_frame_equal(engineer_features(mixed), want, check_exact=True)
+    assert_frame_equal(engineer_features(mixed), expected, check_exact=True)
 
 
 def test_without_rows_there_are_the_columns():
-    found = engineer_features(world().transactions.clear())
-    assert found.columns == ["transaction_id", *MLFeatures.feature_names()]
-    assert found.schema["tx_velocity_1h"] == pl.Int32
-    assert found.schema["is_burst"] == pl.Boolean
+    computed = engineer_features(world().transactions.clear())
+    assert computed.columns == ["transaction_id", *MLFeatures.feature_names()]
+    assert computed.schema["tx_velocity_1h"] == pl.Int32
+    assert computed.schema["is_burst"] == pl.Boolean
 
 
 # -- What is refused ------------------------------------------------------------------------------
@@ -444,12 +449,14 @@ def test_two_columns_of_one_name_are_told_without_what_is_in_them(twice):
 
 def test_customers_and_merchants_that_are_not_in_their_tables_are_told():
     people, shops, payments = world()
-    known = payments["customer_id"].unique(maintain_order=True)[:-2]
+    known_customers = payments["customer_id"].unique(maintain_order=True)[:-2]
     with pytest.raises(
         ArgumentError,
         match=r"customer_id: is not in the table of customers \(add 2 customers, or omit `custo",
     ):
-        engineer_features(payments, people.filter(pl.col("customer_id").is_in(known.implode())))
+        engineer_features(
+            payments, people.filter(pl.col("customer_id").is_in(known_customers.implode()))
+        )
     with pytest.raises(ArgumentError, match=r"merchant_id: is not in the table of merchants"):
         engineer_features(payments, people, shops.head(1))
 

@@ -51,8 +51,8 @@ def stored(repository):
 
 
 def of_frames(world, **options):
-    found = engineer_features(world.transactions, world.customers, world.merchants, **options)
-    return found.sort("transaction_id")
+    computed = engineer_features(world.transactions, world.customers, world.merchants, **options)
+    return computed.sort("transaction_id")
 
 
 def test_the_table_has_the_features_that_the_frames_give(world, repository):

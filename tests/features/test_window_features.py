@@ -48,20 +48,20 @@ def test_where_definitions_agree_the_69_are_equal_to_the_handbooks():
         "merchant_fraud_rate_30d": "terminal_risk_30d",
         "is_weekend": "weekend",
     }
-    found = ours.select(pl.col(one).alias(other) for one, other in same.items())
-    want = theirs.select(same.values())
-    assert_frame_equal(found.fill_null(0), want, check_dtypes=False)
+    computed = ours.select(pl.col(ours).alias(handbook) for ours, handbook in same.items())
+    expected = theirs.select(same.values())
+    assert_frame_equal(computed.fill_null(0), expected, check_dtypes=False)
 
 
 @pytest.mark.parametrize("call", [window_features, handbook_features])
 def test_every_kind_of_frame_gives_the_same(call):
     rows = payments().sample(fraction=1, shuffle=True, seed=1)
-    want = call(rows)
+    expected = call(rows)
     for name, frame in engines_for(rows).items():
-        found = call(frame)
-        if isinstance(found, pd.DataFrame):
-            found = pl.from_pandas(found).fill_nan(None)
-        assert_frame_equal(pl.DataFrame(found), want, check_exact=True), name
+        computed = call(frame)
+        if isinstance(computed, pd.DataFrame):
+            computed = pl.from_pandas(computed).fill_nan(None)
+        assert_frame_equal(pl.DataFrame(computed), expected, check_exact=True), name
 
 
 def four(**columns):
@@ -96,13 +96,13 @@ def test_one_window_needs_no_list():
 
 
 def test_a_share_is_of_the_labelled_rows():
-    found = window_features(four(), value="is_fraud", windows=["1d"])
-    assert found.rows() == [(1, 1.0), (2, 1.0), (3, 0.5), (1, 1.0)]
+    computed = window_features(four(), value="is_fraud", windows=["1d"])
+    assert computed.rows() == [(1, 1.0), (2, 1.0), (3, 0.5), (1, 1.0)]
 
 
 def test_where_there_is_no_key_nothing_is_known():
-    found = window_features(four(), by="card_id", windows=["1d"])
-    assert found.rows() == [(1, 1.25), (2, 1.875), (3, 8.75 / 3), (None, None)]
+    computed = window_features(four(), by="card_id", windows=["1d"])
+    assert computed.rows() == [(1, 1.25), (2, 1.875), (3, 8.75 / 3), (None, None)]
 
 
 @pytest.mark.parametrize(

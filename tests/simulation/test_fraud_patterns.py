@@ -32,13 +32,13 @@ def payments(world):
 
 
 @pytest.fixture
-def of(payments):
+def frauds_of(payments):
     """The frauds of a pattern; those that the bank learnt of at one moment are an episode."""
 
     def frauds(name):
-        found = payments.filter(fraud_type=name).with_columns(episode="label_available_at")
-        assert found["episode"].n_unique() > 5
-        return found
+        selected = payments.filter(fraud_type=name).with_columns(episode="label_available_at")
+        assert selected["episode"].n_unique() > 5
+        return selected
 
     return frauds
 
@@ -56,18 +56,18 @@ def episodes(frauds, **columns):
 
 
 @pytest.mark.parametrize("name", sorted(PARAMETERS.keys() - {"compromised_merchant"}))
-def test_an_episode_has_as_many_payments_as_it_may(of, name):
+def test_an_episode_has_as_many_payments_as_it_may(frauds_of, name):
     least, most = PARAMETERS[name].payments
-    sizes = episodes(of(name))["len"]
+    sizes = episodes(frauds_of(name))["len"]
     assert sizes.max() <= most
     assert (sizes < least).sum() == 0
     assert (sizes == least).any() or sizes.min() <= least + 2
 
 
 @pytest.mark.parametrize("name", sorted(PARAMETERS))
-def test_the_bank_learns_of_it_after_so_many_days(of, name):
+def test_the_bank_learns_of_it_after_so_many_days(frauds_of, name):
     least, mean = PARAMETERS[name].label_delay_min, PARAMETERS[name].label_delay_mean
-    frauds = of(name)
+    frauds = frauds_of(name)
     if name != "compromised_merchant":
         frauds = frauds.with_columns(timestamp=MOMENT.max().over("episode"))
     days = frauds.group_by("episode").agg(MOMENT.last(), pl.len()).select(
@@ -84,15 +84,15 @@ def test_reasons_say_in_words_what_was_done(payments):
         assert set(reasons) == set(PARAMETERS[name].reasons)
 
 
-def test_some_are_declined(of):
+def test_some_are_declined(frauds_of):
     for name in ("card_testing", "amount_spike"):
-        declined = (of(name)["status"] == "declined").mean()
+        declined = (frauds_of(name)["status"] == "declined").mean()
         assert declined == pytest.approx(PARAMETERS[name].decline_rate, abs=0.08)
 
 
 def test_shares_tell_how_much_of_all_fraud_a_pattern_is(payments):
     frauds = payments.filter("is_fraud")
-    total = sum(one.weight for one in PARAMETERS.values())
+    total = sum(pattern.weight for pattern in PARAMETERS.values())
     for name, count in frauds.group_by("fraud_type").len().iter_rows():
         assert count / len(frauds) == pytest.approx(PARAMETERS[name].weight / total, abs=0.015)
 
@@ -100,8 +100,8 @@ def test_shares_tell_how_much_of_all_fraud_a_pattern_is(payments):
 # -- One by one ------------------------------------------------------------------------------------
 
 
-def test_card_testing_is_tiny_payments_then_a_large_one(of):
-    frauds = of("card_testing")
+def test_card_testing_is_tiny_payments_then_a_large_one(frauds_of):
+    frauds = frauds_of("card_testing")
     tiny, large = frauds.filter(pl.col("amount") <= 3), frauds.filter(pl.col("amount") > 3)
     assert tiny["amount"].min() >= 0.5
     assert large["amount"].is_between(120, 900).all()
@@ -109,25 +109,25 @@ def test_card_testing_is_tiny_payments_then_a_large_one(of):
     after = large.join(episodes(tiny, last=MOMENT.max()), on="episode")
     gap = (after["timestamp"] - after["last"]) / HOUR
     assert gap.is_between(5 / 60, 3.1).all()
-    each = episodes(tiny)
-    assert (each["merchant_id"] == 1).all()
-    assert (each["device_id"] == 1).all()
-    assert (each["lasts"] <= each["len"] * dt.timedelta(seconds=150)).all()
+    by_episode = episodes(tiny)
+    assert (by_episode["merchant_id"] == 1).all()
+    assert (by_episode["device_id"] == 1).all()
+    assert (by_episode["lasts"] <= by_episode["len"] * dt.timedelta(seconds=150)).all()
     assert frauds["is_online"].all()
 
 
-def test_velocity_bursts_are_fast_and_near_home(of):
-    frauds = of("velocity_burst")
-    each = episodes(frauds)
-    assert (each["lasts"] <= dt.timedelta(minutes=100)).all()
-    assert (each["card_id"] == 1).all()
-    assert (each["merchant_id"] >= 3).mean() > 0.9
+def test_velocity_bursts_are_fast_and_near_home(frauds_of):
+    frauds = frauds_of("velocity_burst")
+    by_episode = episodes(frauds)
+    assert (by_episode["lasts"] <= dt.timedelta(minutes=100)).all()
+    assert (by_episode["card_id"] == 1).all()
+    assert (by_episode["merchant_id"] >= 3).mean() > 0.9
     assert (frauds["distance_from_home"] < 30).all()
     assert frauds["hour_of_day"].is_between(9, 21).all()
 
 
-def test_impossible_travel_is_faster_than_any_plane(payments, of):
-    frauds = of("impossible_travel")
+def test_impossible_travel_is_faster_than_any_plane(payments, frauds_of):
+    frauds = frauds_of("impossible_travel")
     assert frauds["card_present"].all()
     first = frauds.group_by("episode").agg(pl.all().sort_by("timestamp").first())
     in_person = payments.filter("card_present", ~pl.col("is_fraud"))
@@ -143,34 +143,34 @@ def test_impossible_travel_is_faster_than_any_plane(payments, of):
     assert (km / hours).min() > 1000
 
 
-def test_an_amount_spike_is_one_payment_of_many_times_the_usual(of):
-    frauds = of("amount_spike")
+def test_an_amount_spike_is_one_payment_of_many_times_the_usual(frauds_of):
+    frauds = frauds_of("amount_spike")
     times = frauds["amount"] / frauds["usual"]
     assert times.is_between(8, 40).mean() > 0.95
     assert (episodes(frauds)["len"] == 1).all()
     assert frauds["is_online"].mean() == pytest.approx(0.65, abs=0.12)
 
 
-def test_cards_used_at_a_compromised_terminal_are_used_again(payments, of):
-    frauds = of("compromised_merchant")
-    there = frauds.filter(pl.col("fraud_reason").str.contains("charged there"))
-    assert len(there) / len(frauds) == pytest.approx(0.6, abs=0.08)
-    at = ("card_id", "terminal_id")
-    copied = there.join(payments.filter(~pl.col("is_fraud")), on=at, suffix="_copied")
+def test_cards_used_at_a_compromised_terminal_are_used_again(payments, frauds_of):
+    frauds = frauds_of("compromised_merchant")
+    at_terminal = frauds.filter(pl.col("fraud_reason").str.contains("charged there"))
+    assert len(at_terminal) / len(frauds) == pytest.approx(0.6, abs=0.08)
+    terminal = ("card_id", "terminal_id")
+    copied = at_terminal.join(payments.filter(~pl.col("is_fraud")), on=terminal, suffix="_copied")
     after = (copied["timestamp"] - copied["timestamp_copied"]) / HOUR
     seen = copied.filter(after.is_between(1, 106))["transaction_id"].n_unique()
-    assert seen == len(there)
-    hit = there.group_by("terminal_id").agg(pl.len(), pl.col("customer_id").n_unique())
+    assert seen == len(at_terminal)
+    hit = at_terminal.group_by("terminal_id").agg(pl.len(), pl.col("customer_id").n_unique())
     assert hit.filter(pl.col("len") >= 5)["customer_id"].min() >= 3
 
 
-def test_an_account_is_taken_over_from_a_device_that_nobody_has_seen(payments, of):
-    frauds = of("account_takeover")
-    known = payments.filter(pl.col("fraud_type").is_null())["device_id"].drop_nulls()
-    assert not frauds["device_id"].is_in(known.unique().implode()).any()
-    each = episodes(frauds)
-    assert (each["device_id"] == 1).all()
-    assert (each["lasts"] <= dt.timedelta(hours=72)).all()
+def test_an_account_is_taken_over_from_a_device_that_nobody_has_seen(payments, frauds_of):
+    frauds = frauds_of("account_takeover")
+    known_devices = payments.filter(pl.col("fraud_type").is_null())["device_id"].drop_nulls()
+    assert not frauds["device_id"].is_in(known_devices.unique().implode()).any()
+    by_episode = episodes(frauds)
+    assert (by_episode["device_id"] == 1).all()
+    assert (by_episode["lasts"] <= dt.timedelta(hours=72)).all()
     assert frauds["channel"].is_in(["online", "mobile"]).all()
     online = payments.filter(~pl.col("is_fraud")).group_by("customer_id").agg(
         pl.col("is_online").mean().alias("online")
@@ -179,17 +179,17 @@ def test_an_account_is_taken_over_from_a_device_that_nobody_has_seen(payments, o
     assert victims["online"].mean() < 0.8 * online["online"].mean()
 
 
-def test_a_dormant_card_had_lain_unused(of):
-    first = of("dormant_card").group_by("episode").agg(pl.all().sort_by("timestamp").first())
+def test_a_dormant_card_had_lain_unused(frauds_of):
+    first = frauds_of("dormant_card").group_by("episode").agg(pl.all().sort_by("timestamp").first())
     silent = first["time_since_last_transaction"] / 86_400
     assert silent.min() >= 40  # a third of the period is longer
     assert silent.max() > 50
 
 
-def test_amounts_stay_just_below_a_limit(of):
-    frauds = of("just_below_limit").with_columns(
+def test_amounts_stay_just_below_a_limit(frauds_of):
+    frauds = frauds_of("just_below_limit").with_columns(
         limit=pl.col("amount").map_elements(
-            lambda amount: min(one for one in (50, 100, 250, 500) if one > amount), pl.Int64
+            lambda amount: min(limit for limit in (50, 100, 250, 500) if limit > amount), pl.Int64
         )
     )
     below = 1 - frauds["amount"] / frauds["limit"]
@@ -197,30 +197,30 @@ def test_amounts_stay_just_below_a_limit(of):
     assert (episodes(frauds, limits=pl.col("limit").n_unique())["limits"] == 1).all()
 
 
-def test_a_night_spree_is_by_night(of):
-    frauds = of("night_spree")
+def test_a_night_spree_is_by_night(frauds_of):
+    frauds = frauds_of("night_spree")
     assert (frauds["hour_of_day"] < 5).all()
     assert (episodes(frauds)["lasts"] <= 5 * HOUR).all()
     assert (frauds.filter(channel="atm")["amount"] % 20 == 0).all()
 
 
-def test_a_ring_passes_money_to_and_fro_for_weeks(of):
-    frauds = of("collusion_ring")
+def test_a_ring_passes_money_to_and_fro_for_weeks(frauds_of):
+    frauds = frauds_of("collusion_ring")
     spread = pl.col("amount").max() / pl.col("amount").min()
-    each = episodes(frauds, spread=spread)
-    assert each["customer_id"].is_between(3, 6).all()
-    assert each["merchant_id"].is_between(1, 3).all()
-    assert (each["lasts"] > 5 * DAY).all()
-    assert (each["lasts"] < 37 * DAY).all()
-    assert (each["spread"] < 1.12 / 0.88 + 0.01).all()
+    by_episode = episodes(frauds, spread=spread)
+    assert by_episode["customer_id"].is_between(3, 6).all()
+    assert by_episode["merchant_id"].is_between(1, 3).all()
+    assert (by_episode["lasts"] > 5 * DAY).all()
+    assert (by_episode["lasts"] < 37 * DAY).all()
+    assert (by_episode["spread"] < 1.12 / 0.88 + 0.01).all()
 
 
-def test_refunds_are_for_things_that_were_never_bought(payments, of):
-    frauds = of("refund_abuse")
+def test_refunds_are_for_things_that_were_never_bought(payments, frauds_of):
+    frauds = frauds_of("refund_abuse")
     assert set(frauds["transaction_type"]) == {"refund"}
-    each = episodes(frauds)
-    assert (each["merchant_id"] == 1).all()
-    assert (each["customer_id"] == 1).all()
+    by_episode = episodes(frauds)
+    assert (by_episode["merchant_id"] == 1).all()
+    assert (by_episode["customer_id"] == 1).all()
     bought = payments.filter(transaction_type="purchase")
     same = frauds.join(bought, on=["card_id", "merchant_id", "amount"], how="semi")
     assert len(same) <= 1
@@ -231,19 +231,19 @@ def test_refunds_are_for_things_that_were_never_bought(payments, of):
 
 def test_parameters_change_what_is_done():
     tests = {"amount": (1.0, 1.5), "payments": (4, 4), "gap_seconds": (5.0, 6.0)}
-    one, other = (
-        simulate(200, 100, 60, 1, patterns=given, output="polars").transactions
-        for given in ({"card_testing": tests}, [CardTesting(**tests)])
+    by_mapping, by_object = (
+        simulate(200, 100, 60, 1, patterns=patterns, output="polars").transactions
+        for patterns in ({"card_testing": tests}, [CardTesting(**tests)])
     )
-    assert one.equals(other)
-    frauds = one.filter("is_fraud")
+    assert by_mapping.equals(by_object)
+    frauds = by_mapping.filter("is_fraud")
     assert len(frauds) % 4 == 0
     assert frauds.filter(pl.col("amount") < 100)["amount"].is_between(1, 1.5).all()
 
 
 def test_a_share_of_zero_leaves_a_pattern_out():
-    given = {"night_spree": {"weight": 0.0}, "amount_spike": {}}
-    frauds = simulate(200, 100, 60, 1, patterns=given, output="polars").transactions
+    patterns = {"night_spree": {"weight": 0.0}, "amount_spike": {}}
+    frauds = simulate(200, 100, 60, 1, patterns=patterns, output="polars").transactions
     assert set(frauds["fraud_type"].drop_nulls()) == {"amount_spike"}
 
 
@@ -252,19 +252,21 @@ def test_without_anything_far_away_nobody_travels_impossibly():
     assert not payments["is_fraud"].any()
 
 
-@pytest.mark.parametrize("one", [*PATTERNS.values(), *ANOMALIES.values()], ids=lambda one: one.name)
-def test_the_page_tells_each_parameter_with_its_usual_value(one):
+@pytest.mark.parametrize(
+    "pattern", [*PATTERNS.values(), *ANOMALIES.values()], ids=lambda pattern: pattern.name
+)
+def test_the_page_tells_each_parameter_with_its_usual_value(pattern):
     page = DOCS.read_text(encoding="utf-8")
-    section = re.search(rf"^### {one.name}\n(.*?)(?=^##|\Z)", page, re.MULTILINE | re.DOTALL)
+    section = re.search(rf"^### {pattern.name}\n(.*?)(?=^##|\Z)", page, re.MULTILINE | re.DOTALL)
     assert section
-    told = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", section[1], re.MULTILINE))
-    fields = dataclasses.fields(one)
-    assert {name: value.strip() for name, value in told.items()} == {
+    documented = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", section[1], re.MULTILINE))
+    fields = dataclasses.fields(pattern)
+    assert {name: value.strip() for name, value in documented.items()} == {
         field.name: str(field.default).strip("()").replace(", ", " to ")
         if isinstance(field.default, tuple) and len(field.default) == 2
         else str(field.default).strip("()")
         for field in fields
     }
-    for reason in getattr(one, "reasons", ()):
+    for reason in getattr(pattern, "reasons", ()):
         assert reason in " ".join(section[1].split())
-    assert inspect.getdoc(one)
+    assert inspect.getdoc(pattern)

@@ -32,8 +32,10 @@ def test_streams_are_the_same_for_a_seed_and_purpose_and_independent_otherwise()
     # Bits of PCG64, which NumPy guarantees.
     assert RandomStream(5, "test").bits(2).tolist() == [15113795075631230571, 11488766510706566076]
     assert hash_bits(np.array([5]), np.array([7])).tolist() == [10278664173665575612]
-    one, other, third = (RandomStream(*each).uniform(N) for each in ((5, "a"), (5, "b"), (6, "a")))
-    assert abs(np.corrcoef([one, other, third]) - np.eye(3)).max() < 0.01
+    first, second, third = (
+        RandomStream(*arguments).uniform(N) for arguments in ((5, "a"), (5, "b"), (6, "a"))
+    )
+    assert abs(np.corrcoef([first, second, third]) - np.eye(3)).max() < 0.01
 
 
 def test_uniform_numbers_and_whole_ones_fill_their_range(rng):
@@ -65,13 +67,13 @@ def test_counts_have_the_poisson_distribution(rng, mean):
 
 
 def test_places_are_drawn_by_their_weights(rng):
-    found = np.bincount(rng.choice(N, [1, 0, 3]), minlength=3) / N
-    assert found == pytest.approx([0.25, 0, 0.75], abs=0.005)
+    shares = np.bincount(rng.choice(N, [1, 0, 3]), minlength=3) / N
+    assert shares == pytest.approx([0.25, 0, 0.75], abs=0.005)
     table = ChoiceTable(np.array([[1.0, 0.0, 3.0], [0.0, 1.0, 0.0]]))
     rows = np.arange(N) % 2
-    at = table.choose(rows, rng.uniform(N))
-    assert np.bincount(at[rows == 0]) / (N / 2) == pytest.approx([0.25, 0, 0.75], abs=0.005)
-    assert set(at[rows == 1]) == {1}
+    positions = table.choose(rows, rng.uniform(N))
+    assert np.bincount(positions[rows == 0]) / (N / 2) == pytest.approx([0.25, 0, 0.75], abs=0.005)
+    assert set(positions[rows == 1]) == {1}
 
 
 @given(st.floats(0, 1, exclude_max=True))
@@ -100,8 +102,8 @@ def test_tables_are_rounded_where_no_library_could_round_otherwise():
     assert nearest_tie(np.array(values) * 1e9) > 1e-6  # a last digit is 1e-15 * 1e9
     medians = [float(number) for number in range(1, 300)]
     assert rounded_logs(medians) == pytest.approx(np.log(medians))
-    apart = distances()[~np.eye(len(CITIES), dtype=bool)]
-    assert apart.min() > 10
+    distance = distances()[~np.eye(len(CITIES), dtype=bool)]
+    assert distance.min() > 10
 
 
 def nearest_tie(numbers) -> float:

@@ -64,8 +64,8 @@ def test_the_same_seed_gives_the_same_rows_on_every_machine():
     world = simulate(**small, fraud_rate=0.05, drift=0.5)
     assert world.transactions["fraud_type"].n_unique() == len(PATTERNS) + 1
     assert digest_of(world) == DIGEST
-    other = simulate(**small | {"seed": 8}, fraud_rate=0.05, drift=0.5)
-    assert not other.transactions.equals(world.transactions)
+    second_world = simulate(**small | {"seed": 8}, fraud_rate=0.05, drift=0.5)
+    assert not second_world.transactions.equals(world.transactions)
 
 
 def test_numbers_of_numpy_are_numbers():
@@ -77,9 +77,9 @@ def test_numbers_of_numpy_are_numbers():
 
 def test_other_frauds_leave_everyday_life_as_it_is(genuine):
     """Streams by purpose: what is drawn for one thing does not change another."""
-    other = simulate(600, 200, 120, 3, patterns=["card_testing"], output="polars").transactions
+    second = simulate(600, 200, 120, 3, patterns=["card_testing"], output="polars").transactions
     keys = ["customer_id", "merchant_id", "timestamp", "amount"]
-    honest = other.filter(~pl.col("is_fraud")).select(keys)
+    honest = second.filter(~pl.col("is_fraud")).select(keys)
     # Dormant cards, of which there are none now, had kept some customers from paying.
     assert len(genuine.select(keys).join(honest, on=keys, how="anti")) == 0
 
@@ -111,17 +111,17 @@ def test_statistics_of_customers_and_merchants_are_those_that_the_database_count
         ("customers", "fraud_history_count"),
         ("merchants", "fraud_report_count"),
     ):
-        known = getattr(world, table)
-        counted = read_df(table, manager=manager, output="polars").select(known.columns)
-        key = known.columns[0]
+        simulated = getattr(world, table)
+        counted = read_df(table, manager=manager, output="polars").select(simulated.columns)
+        key = simulated.columns[0]
         assert_frame_equal(
-            known.drop(frauds), counted.drop(frauds), abs_tol=1e-4, check_row_order=False
+            simulated.drop(frauds), counted.drop(frauds), abs_tol=1e-4, check_row_order=False
         )
         later = late.group_by(key).len()
-        of = known.join(later, on=key, how="left").select(
+        columns = simulated.join(later, on=key, how="left").select(
             key, pl.col(frauds) + pl.col("len").fill_null(0).cast(pl.Int32)
         )
-        assert_frame_equal(of, counted.select(of.columns), check_row_order=False)
+        assert_frame_equal(columns, counted.select(columns.columns), check_row_order=False)
 
 
 def test_every_column_that_a_bank_knows_is_there_and_nothing_else(world):
@@ -279,7 +279,7 @@ def test_customers_pay_where_they_live_and_seldom_in_two_places_at_once(world, g
 def great_circle(frame, place, *, by) -> pl.Series:
     """Distance from the row before of the same key."""
     before = frame.select(pl.col(place).shift().over(by))
-    km = great_circle_km(*(each[name] for each in (frame, before) for name in place))
+    km = great_circle_km(*(degrees[name] for degrees in (frame, before) for name in place))
     return pl.Series(km, nan_to_null=True)
 
 
@@ -364,15 +364,17 @@ def test_what_follows_from_the_timestamp_does(payments):
 
 
 def test_running_counts_are_of_the_earlier_payments(payments):
-    one = payments.filter(customer_id=payments.filter("is_fraud")["customer_id"][0])
-    for row, now in enumerate(one["timestamp"]):
-        before = one.head(row)
+    customer_rows = payments.filter(customer_id=payments.filter("is_fraud")["customer_id"][0])
+    for row, now in enumerate(customer_rows["timestamp"]):
+        before = customer_rows.head(row)
         for name, length in (("hour", HOUR), ("day", DAY)):
             recent = before.filter(pl.col("timestamp") > now - length)
-            assert one[f"transactions_last_{name}"][row] == len(recent)
-            assert one[f"amount_last_{name}"][row] == pytest.approx(recent["amount"].sum())
+            assert customer_rows[f"transactions_last_{name}"][row] == len(recent)
+            assert customer_rows[f"amount_last_{name}"][row] == pytest.approx(
+                recent["amount"].sum()
+            )
         since = (now - before["timestamp"][-1]).total_seconds() if row else None
-        assert one["time_since_last_transaction"][row] == since
+        assert customer_rows["time_since_last_transaction"][row] == since
 
 
 def test_distances_follow_from_coordinates(world, payments):
@@ -394,12 +396,12 @@ def test_distances_follow_from_coordinates(world, payments):
 def test_risk_scores_know_only_the_labels_of_their_time(payments, whose):
     key = f"{whose}_id"
     most = payments.filter("is_fraud").group_by(key).len().sort("len", key)[key][-1]
-    one = payments.filter(pl.col(key) == most)
-    for row, now in enumerate(one["timestamp"]):
-        known = one.head(row).filter(pl.col("label_available_at") <= now)
-        score = (len(known) + 0.1) / (row + 20)
-        assert one[f"{whose}_risk_score"][row] == pytest.approx(score, abs=1e-4)
-    assert one[f"{whose}_risk_score"].max() > one[f"{whose}_risk_score"][0]
+    merchant_rows = payments.filter(pl.col(key) == most)
+    for row, now in enumerate(merchant_rows["timestamp"]):
+        known_frauds = merchant_rows.head(row).filter(pl.col("label_available_at") <= now)
+        score = (len(known_frauds) + 0.1) / (row + 20)
+        assert merchant_rows[f"{whose}_risk_score"][row] == pytest.approx(score, abs=1e-4)
+    assert merchant_rows[f"{whose}_risk_score"].max() > merchant_rows[f"{whose}_risk_score"][0]
 
 
 # -- Drift -----------------------------------------------------------------------------------------
@@ -433,7 +435,7 @@ def test_with_drift_frauds_from_afar_grow_and_life_moves_online():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ({"customers": 0}, "`customers` must be a whole number of at least 1; got 0."),
         ({"days": 1.5}, "`days` must be a whole number of at least 1; got 1.5."),
@@ -466,8 +468,8 @@ def test_with_drift_frauds_from_afar_grow_and_life_moves_online():
         ({"anomalies": {"holiday_travel": {"days": 3}}}, "of the anomaly 'holiday_travel'"),
     ],
 )
-def test_what_cannot_be_simulated_is_told_in_one_sentence(wrong, told):
-    with pytest.raises(ArgumentError, match=re.escape(told)):
+def test_what_cannot_be_simulated_is_told_in_one_sentence(wrong, message):
+    with pytest.raises(ArgumentError, match=re.escape(message)):
         simulate(**wrong)
 
 
@@ -488,9 +490,9 @@ def test_an_unknown_name_is_told_with_the_nearest(wrong, nearest):
 def test_the_benchmark_prints_a_line_for_each_size():
     script = Path(__file__).parents[2] / "benchmarks" / "simulation.py"
     sizes = ["--rows", "2000", "--rows", "8000", "--repeat", "1", "--one-process"]
-    told = subprocess.run(
+    output = subprocess.run(
         [sys.executable, script, *sizes], capture_output=True, text=True, check=True
     ).stdout
-    lines = [line for line in told.splitlines() if re.match(r"\| [0-9]", line)]
+    lines = [line for line in output.splitlines() if re.match(r"\| [0-9]", line)]
     counts = [int(line.split("|")[1].replace(",", "")) for line in lines]
     assert counts == [pytest.approx(size, rel=0.25) for size in (2000, 8000)]
