@@ -1,4 +1,7 @@
-"""SQL text split into tokens, as PostgreSQL's own lexer splits it."""
+"""Split SQL text into tokens like PostgreSQL's own lexer.
+
+CONTRIBUTING says why neither sqlglot nor SQLAlchemy's ``text()`` does it.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,9 @@ if TYPE_CHECKING:
 
 Kind = Literal["blank", "comment", "text", "name", "number", "word", "parameter", "other"]
 
-#: A string that follows another one after a line break belongs to it, and keeps its escapes.
+#: A string that follows another one after a line break continues it, with the same escapes.
 _CONTINUED = r"'[ \t\f]*(?:--[^\n\r]*)?[\n\r](?:\s|--[^\n\r]*[\n\r])*'"
-# What is not closed goes on to the end of the text: a statement may have been cut off.
+# A token that is not closed extends to the end of the text, as a statement may be truncated.
 _TOKENS = rf"""
     (?P<blank>     \s+ )
   | (?P<comment>   --[^\n\r]* | /\* )
@@ -40,7 +43,7 @@ PYFORMAT = _grammar(r"%\((?P<parameter_name>[^)]+)\)s")
 
 
 class Token(NamedTuple):
-    """A piece of the text; for a parameter, ``name`` is its name."""
+    """A part of the text; ``name`` is the name of a parameter."""
 
     kind: Kind
     start: int
@@ -49,7 +52,7 @@ class Token(NamedTuple):
 
 
 def tokens(text: str, grammar: re.Pattern[str] = PLAIN) -> Iterator[Token]:
-    """Split SQL into tokens, which together are the whole text.
+    """Split SQL into tokens that together are the whole text.
 
     Examples
     --------
@@ -66,24 +69,24 @@ def tokens(text: str, grammar: re.Pattern[str] = PLAIN) -> Iterator[Token]:
         yield Token(kind, start, position, name)
 
 
-def without_values(statement: str, *, most: int = 2000) -> str:
-    """Replace the literals of a statement, which may be a card holder's data; drop its comments.
+def without_values(statement: str, *, max_length: int = 2000) -> str:
+    """Replace the literals of a statement, which may be personal data, and drop its comments.
 
     Examples
     --------
     >>> without_values("SELECT 1 FROM customers WHERE email = 'ana@example.org' -- Ana's")
     "SELECT … FROM customers WHERE email = '…'"
     """
-    shown = {"text": "'…'", "number": "…", "comment": " "}
+    masks = {"text": "'…'", "number": "…", "comment": " "}
     pieces = (
-        shown.get(token.kind, statement[token.start : token.stop]) for token in tokens(statement)
+        masks.get(token.kind, statement[token.start : token.stop]) for token in tokens(statement)
     )
     masked = " ".join("".join(pieces).split())
-    return masked if len(masked) <= most else masked[: most - 1] + "…"
+    return masked if len(masked) <= max_length else masked[: max_length - 1] + "…"
 
 
 def _end_of_comment(text: str, start: int) -> int:
-    """Comments of SQL nest."""
+    """Position after a comment, which may contain others."""
     depth = 0
     for edge in re.finditer(r"/\*|\*/", text[start:]):
         depth += 1 if edge.group() == "/*" else -1

@@ -1,4 +1,4 @@
-"""Work in the server that can be interrupted (Ctrl-C)."""
+"""Commands of the server that can be interrupted (Ctrl-C)."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection as PgConnection  # noqa: N812 - a class
 
 PAUSE = 0.1  # seconds
-#: Seconds for the server to cancel. A link that is stalled carries the request no better than rows.
-PATIENCE = 5.0
+#: Seconds that the server has for cancelling. A stalled connection does not carry the request.
+CANCEL_TIMEOUT = 5.0
 
 
 class InterruptibleCursor(psycopg2.extensions.cursor):
-    """A cursor whose commands an interrupt cancels."""
+    """A cursor whose commands are cancelled by an interrupt."""
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002 - psycopg2's name
         """Run a command."""
@@ -42,115 +42,117 @@ class InterruptibleCursor(psycopg2.extensions.cursor):
 
 
 def interruptible(connection: PgConnection, call: Callable[[], object]) -> None:
-    """Wait for the server in a thread; an interrupt cancels what the server does.
+    """Run a call in a thread and wait for it; an interrupt cancels the server's command.
 
-    psycopg2 alone would wait for the end of the command: for as long as an index takes to build,
-    or as long as somebody else holds a lock. When this returns or raises, ``call`` is over, and
+    psycopg2 alone would wait for the end of the command, for as long as an index takes to build, or
+    as another session holds a lock. When this function returns or raises, ``call`` has ended and
     the connection is ready for the next command.
     """
-    with in_background(connection, call) as work:
-        work.wait()
+    with in_background(connection, call) as background:
+        background.wait()
 
 
-class Work:
-    """What a thread does on a connection."""
+class BackgroundCall:
+    """A call that a thread makes on a connection."""
 
     def __init__(self, call: Callable[[], object]) -> None:
         self._call = call
-        # Whoever takes the turn first: the thread, which then calls, or an interrupt before that.
-        self._turn = threading.Lock()
-        self._done = threading.Event()
-        self._failure: BaseException | None = None
+        # Acquired first by the thread, which then calls, or by an interrupt, which prevents it.
+        self._start_lock = threading.Lock()
+        self._ended = threading.Event()
+        self._error: BaseException | None = None
 
     def start(self) -> None:
-        """Let the thread begin: once, and not before somebody would end it at an interrupt."""
+        """Start the thread: once, and only where an interrupt would end it."""
         threading.Thread(target=self._run, name="synfin-wait", daemon=True).start()
 
     def _run(self) -> None:
-        if not self._turn.acquire(blocking=False):
+        if not self._start_lock.acquire(blocking=False):
             return
         try:
             self._call()
-        except BaseException as failure:  # noqa: BLE001 - handed to the caller's thread
-            self._failure = failure
+        except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
+            self._error = error
         finally:
-            self._done.set()
+            self._ended.set()
 
     def wait(self) -> None:
-        """Wait until it is done."""
-        # Again and again: with the signal handler that polars installs, Python notices an
-        # interrupt only when a wait has come to its end.
-        while not self._done.wait(PAUSE):
+        """Wait until the call has ended."""
+        # In short waits: with the signal handler that polars installs, Python only notices an
+        # interrupt when a wait has ended.
+        while not self._ended.wait(PAUSE):
             pass
 
     def result(self) -> None:
-        """Wait until it is done, and raise what it raised."""
+        """Wait until the call has ended, and raise its error."""
         self.wait()
-        if self._failure is not None:
-            raise self._failure
+        if self._error is not None:
+            raise self._error
 
-    def end(self, connection: PgConnection) -> None:
-        """Have the server cancel; cut the line if it does not in time, or at a second interrupt."""
-        if self._turn.acquire(blocking=False):
+    def cancel(self, connection: PgConnection) -> None:
+        """Cancel the command; cut the connection after a timeout or a second interrupt."""
+        if self._start_lock.acquire(blocking=False):
             return
-        asked = cut = False
-        while not self._done.is_set():
-            # An interrupt can come at any point, and must not leave the thread on the connection.
+        is_requested = is_cut = False
+        while not self._ended.is_set():
+            # An interrupt can come at any time, and must not leave the thread on the connection.
             with contextlib.suppress(KeyboardInterrupt):
-                if not asked:
-                    asked = True
-                    threading.Thread(target=_cancel, args=(connection,), daemon=True).start()
-                    self.wait_until(time.monotonic() + PATIENCE)
+                if not is_requested:
+                    is_requested = True
+                    threading.Thread(
+                        target=_request_cancel, args=(connection,), daemon=True
+                    ).start()
+                    self.wait_until(time.monotonic() + CANCEL_TIMEOUT)
                 else:
-                    cut = True
+                    is_cut = True
                     _cut(connection)
                     self.wait()
-        if cut:
+        if is_cut:
             connection.close()
 
     @property
-    def done(self) -> bool:
-        """Whether it is over."""
-        return self._done.is_set()
+    def ended(self) -> bool:
+        """Whether the call has ended."""
+        return self._ended.is_set()
 
     def wait_until(self, deadline: float) -> None:
-        """Wait until it is done, but no longer than ``time.monotonic()`` is before the deadline."""
-        while not self._done.wait(PAUSE) and time.monotonic() < deadline:
+        """Wait until the call has ended, or ``time.monotonic()`` has reached the deadline."""
+        while not self._ended.wait(PAUSE) and time.monotonic() < deadline:
             pass
 
 
 def cut_if_silent(connection: PgConnection) -> None:
-    """Cut the connection after an interrupt if the server does not answer in time.
+    """Cut a connection after an interrupt if the server does not answer in time.
 
-    What is to be rolled back then would wait for the server too, and no interrupt ends that.
+    The rollback that follows would also wait for the server, and no interrupt would end that.
     """
     if connection.closed:
         return
-    question = Work(lambda: _ask(connection))
-    question.start()
-    cut, deadline = False, time.monotonic() + PATIENCE
-    while not question.done:
-        with contextlib.suppress(KeyboardInterrupt):  # at a second interrupt without patience
-            wait_until, deadline = deadline, 0.0
-            question.wait_until(wait_until)
-            if not question.done:
-                cut = True
+    ping = BackgroundCall(lambda: _ping(connection))
+    ping.start()
+    is_cut, deadline = False, time.monotonic() + CANCEL_TIMEOUT
+    while not ping.ended:
+        with contextlib.suppress(KeyboardInterrupt):  # after a second one, do not wait
+            current_deadline, deadline = deadline, 0.0
+            ping.wait_until(current_deadline)
+            if not ping.ended:
+                is_cut = True
                 _cut(connection)
-                question.wait()
-    if cut:
+                ping.wait()
+    if is_cut:
         connection.close()
 
 
-def _ask(connection: PgConnection) -> None:
+def _ping(connection: PgConnection) -> None:
     with connection.cursor(cursor_factory=psycopg2.extensions.cursor) as cursor:
         cursor.execute("SELECT 1")
 
 
-def _cancel(connection: PgConnection) -> None:
-    """Ask the server to cancel, over a connection of its own, which may take forever."""
+def _request_cancel(connection: PgConnection) -> None:
+    """Send a cancel request, through a separate connection, which may take forever."""
     libpq = _libpq()
     if libpq is None:
-        with contextlib.suppress(psycopg2.Error):  # closed meanwhile: nothing is left to cancel
+        with contextlib.suppress(psycopg2.Error):  # closed meanwhile: there is nothing to cancel
             connection.cancel()
         return
     request = libpq.PQgetCancel(connection.pgconn_ptr)
@@ -161,7 +163,7 @@ def _cancel(connection: PgConnection) -> None:
 
 @cache
 def _libpq() -> ctypes.CDLL | None:
-    """Find the driver's libpq: psycopg2's ``cancel`` holds Python's lock while it waits."""
+    """Return the driver's libpq: psycopg2's ``cancel`` holds the GIL while it waits."""
     libpq = ctypes.CDLL(_psycopg.__file__)
     try:
         libpq.PQgetCancel.argtypes = [ctypes.c_void_p]
@@ -169,32 +171,32 @@ def _libpq() -> ctypes.CDLL | None:
         libpq.PQcancel.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int]
         libpq.PQfreeCancel.argtypes = [ctypes.c_void_p]
         libpq.PQfreeCancel.restype = None
-    except AttributeError:  # Windows looks for them in this one library only
+    except AttributeError:  # Windows only searches this library
         return None
     return libpq
 
 
 def _cut(connection: PgConnection) -> None:
-    """Shut the connection's socket down, under whoever waits at it."""
+    """Shut down the connection's socket, which ends every wait for it."""
     if not connection.closed:
         with (
-            socket.socket(fileno=os.dup(connection.fileno())) as line,
-            contextlib.suppress(OSError),  # it is cut already
+            socket.socket(fileno=os.dup(connection.fileno())) as copy,
+            contextlib.suppress(OSError),  # it is shut down already
         ):
-            line.shutdown(socket.SHUT_RDWR)
+            copy.shutdown(socket.SHUT_RDWR)
 
 
 @contextlib.contextmanager
-def in_background(connection: PgConnection, call: Callable[[], object]) -> Iterator[Work]:
-    """Let a thread work on a connection; the work is over when the block is.
+def in_background(connection: PgConnection, call: Callable[[], object]) -> Iterator[BackgroundCall]:
+    """Make a call on a connection in a thread; it has ended when the block has.
 
-    An error that leaves the block cancels it; else its own error is raised.
+    An error in the block cancels it; otherwise its own error is raised.
     """
-    work = Work(call)
+    background = BackgroundCall(call)
     try:
-        work.start()  # takes a while, and an interrupt can come while the thread is on its way
-        yield work
+        background.start()  # an interrupt can come while the thread starts
+        yield background
     except BaseException:
-        work.end(connection)
+        background.cancel(connection)
         raise
-    work.result()
+    background.result()

@@ -55,4 +55,4 @@ def test_a_quoted_value_is_hidden_whatever_is_in_it(value):
 
 
 def test_a_long_statement_is_cut():
-    assert without_values("SELECT a, b", most=8) == "SELECT …"
+    assert without_values("SELECT a, b", max_length=8) == "SELECT …"
