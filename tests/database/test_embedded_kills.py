@@ -206,7 +206,7 @@ def test_a_server_that_ignores_a_signal_gets_a_firmer_one(monkeypatch, ignored):
     """A process that sleeps stands for a server that hangs."""
     short = [(number, 2.0, 20.0) for number, _, _ in watchdog.STOP_SIGNALS]
     monkeypatch.setattr(watchdog, "STOP_SIGNALS", short)
-    monkeypatch.setattr(watchdog, "works", lambda _: False)
+    monkeypatch.setattr(watchdog, "is_active", lambda _: False)
     lines = "import resource, signal, time\nresource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
     lines += "".join(f"signal.signal(signal.{one}, signal.SIG_IGN)\n" for one in ignored)
     lines += "print('ready', flush=True)\ntime.sleep(600)"
