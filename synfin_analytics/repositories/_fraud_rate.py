@@ -49,7 +49,7 @@ def bin_number(column: ColumnElement[Any], band: Bins) -> ColumnElement[Any]:
     if not issubclass(column.type.python_type, int | float | Decimal) or isinstance(
         column.type, Boolean
     ):
-        raise ArgumentError(f"Column {band.column!r} must be a number to be cut into bins.")
+        raise ArgumentError(f"Column {band.column!r} must be a number to be grouped into bins.")
     # No number of the table is NaN (see `_core.validation.rules`).
     number = func.width_bucket(cast(column, Double), cast(array(band.edges), ARRAY(Double)))
     return func.coalesce(number, band.missing).label(band.key)
