@@ -64,12 +64,17 @@ def main() -> int:
     configure_kernels(scratch / "ipython" / "profile_default")
     sphinx = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--quiet"]
     paths = ["--doctree-dir", str(OUT / "doctrees"), str(HERE), str(OUT / "html")]
+    synfin = str(Path(sys.executable).with_name("synfin"))
     try:
+        if os.geteuid() == 0:
+            # The first start by root creates a user and warns of that: here, and not on a page.
+            subprocess.run(
+                [synfin, "db", "upgrade"], env=variables, check=True, capture_output=True
+            )
         build = [*sphinx, "--jobs", JOBS, "--builder", "html", *paths, *sys.argv[1:]]
         code = subprocess.run(build, env=variables, check=False).returncode
     finally:
         if (scratch / "pg").exists():
-            synfin = str(Path(sys.executable).with_name("synfin"))
             stop = [synfin, "db", "stop", "--force"]
             subprocess.run(stop, env=variables, check=False, stdout=subprocess.DEVNULL)
         shutil.rmtree(scratch, ignore_errors=True)

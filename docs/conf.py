@@ -78,6 +78,7 @@ numpydoc_validation_checks = {
     "ES01",  # a summary may say all
     "EX01",  # tests/docs/test_pages.py asks for an example of every name, but not of every method
     "GL01",  # the summary begins on the line of the quotes: ruff's D212
+    "GL02",  # quotes end on a line of their own: ruff's D209; comments of attributes have none
     "GL08",  # autodoc lists what has a docstring
     "PR04",  # types are in the signature
     "RT03",  # the type says all
