@@ -1,4 +1,4 @@
-"""How Alembic reaches the database, and what it compares it with."""
+"""Alembic's connection to the database, and what it compares with the models."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ config = context.config
 
 
 def number_revision(_context: object, _revision: object, directives: list[MigrationScript]) -> None:
-    """Give a new revision the next number, unless ``--rev-id`` names it."""
+    """Give a new revision the next number, unless ``--rev-id`` sets it."""
     if directives and getattr(config.cmd_opts, "rev_id", None) is None:
-        newest = context.script.get_current_head() or "0"
-        directives[0].rev_id = f"{int(newest) + 1:04d}"
+        latest = context.script.get_current_head() or "0"
+        directives[0].rev_id = f"{int(latest) + 1:04d}"
 
 
 def is_our_table(name: str | None, kind: str, _parents: object) -> bool:
-    """Say whether to look at something in the database: among tables, only at ours."""
+    """Return whether to compare an object of the database: of the tables, only the package's."""
     return kind != "table" or name in Base.metadata.tables
 
 
 def is_ours(_item: object, _name: object, _kind: str, reflected: bool, model: object) -> bool:
-    """Leave alone what the database has and no model: an index or a column may be another's.
+    """Ignore what only the database has: an index or a column may belong to another program.
 
-    What a model no longer has is thus dropped by hand; a test compares the catalogs.
+    What was removed from a model must therefore be dropped by hand; a test compares the catalogs.
     """
     return not reflected or model is not None
 
 
 def run(connection: Connection) -> None:
-    """Run what Alembic was asked for, on ``connection`` and in its transaction."""
+    """Run Alembic's command on ``connection`` and in its transaction."""
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
@@ -55,7 +55,7 @@ if context.is_offline_mode():  # alembic upgrade head --sql
     context.configure(dialect_name="postgresql", target_metadata=Base.metadata, literal_binds=True)
     with context.begin_transaction():
         context.run_migrations()
-elif "connection" in config.attributes:  # handed over by synfin_analytics.database.schema
+elif "connection" in config.attributes:  # from synfin_analytics.database.schema
     run(config.attributes["connection"])
 else:
     if config.config_file_name is not None:

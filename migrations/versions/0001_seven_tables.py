@@ -15,7 +15,7 @@ MAX = "'1.7976931348623157e308'::double precision"
 MIN = "'-1.7976931348623157e308'::double precision"
 LEVELS = ("low", "medium", "high", "critical")
 
-# Every text below is part of this revision for good: nothing is read from today's models.
+# Everything below is a permanent part of this revision: nothing comes from the current models.
 DERIVE_TRANSACTION = """
 CREATE FUNCTION synfin_derive_transaction() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -65,7 +65,7 @@ END
 $$
 """
 
-# A row that is complete does not call the function: a bulk load pays for the WHEN only.
+# A complete row does not call the function: a bulk load only evaluates the WHEN.
 TRIGGERS = """
 CREATE TRIGGER tr_transactions_derive_insert BEFORE INSERT ON transactions FOR EACH ROW
   WHEN (NEW.hour_of_day IS NULL OR NEW.day_of_week IS NULL OR NEW.day_of_month IS NULL
@@ -96,7 +96,7 @@ TOUCHED = ("customers", "merchants", "transactions", "fraud_patterns", "anomaly_
 
 
 def upgrade() -> None:
-    """Create the tables, then what keeps their derived columns."""
+    """Create the tables, then the triggers of their derived columns."""
     _customers()
     _merchants()
     _transactions()
@@ -114,7 +114,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the tables, with all rows in them, and the functions."""
+    """Drop the tables with all their rows, and the functions."""
     for name in reversed(TABLES):
         op.drop_table(name)
     for function in ("synfin_touch", "synfin_derive_prediction", "synfin_derive_transaction"):
@@ -143,7 +143,7 @@ def _customers() -> None:
         *_place(),
         _varchar("zip_code", 20),
         *_coordinates(),
-        _moment("account_created"),
+        _timestamp("account_created"),
         _one_of("account_status", "active", "inactive", "dormant", "suspended", "closed"),
         _smallint("credit_score", 0, 1000),
         _money("avg_transaction_amount", 15, 4),
@@ -152,7 +152,7 @@ def _customers() -> None:
         _count("fraud_history_count"),
         _score("risk_score"),
         _one_of("risk_category", *LEVELS),
-        *_made_and_changed(),
+        *_audit_columns(),
         unique=("email",),
         indexes=["risk_score"],
     )  # fmt: skip
@@ -172,7 +172,7 @@ def _merchants() -> None:
         _count("total_transactions"),
         _money("total_revenue", 15, 2),
         _money("avg_transaction_amount", 15, 4),
-        *_made_and_changed(),
+        *_audit_columns(),
         indexes=["category", "risk_score"],
     )
 
@@ -196,7 +196,7 @@ def _transactions() -> None:
         *_coordinates(),
         *_place(),
         _varchar("zip_code", 20),
-        _moment("timestamp", nullable=False),
+        _timestamp("timestamp", nullable=False),
         _smallint("hour_of_day", 0, 23),
         _smallint("day_of_week", 0, 6),
         _smallint("day_of_month", 1, 31),
@@ -219,7 +219,7 @@ def _transactions() -> None:
         _varchar("fraud_type", 50),
         _score("fraud_score"),
         _varchar("fraud_reason", 255),
-        _moment("label_available_at"),
+        _timestamp("label_available_at"),
         *_flags("is_anomaly"),
         _varchar("anomaly_type", 50),
         _score("anomaly_score"),
@@ -233,7 +233,7 @@ def _transactions() -> None:
         _one_of("time_of_day_category", "night", "morning", "afternoon", "evening"),
         _score("merchant_risk_score"),
         _score("customer_risk_score"),
-        *_made_and_changed(),
+        *_audit_columns(),
         parents={"customer_id": "customers", "merchant_id": "merchants"},
         indexes=[
             "timestamp",
@@ -322,10 +322,10 @@ def _patterns(table: str) -> None:
         sa.Column("characteristics", JSONB),
         _one_of("severity", *LEVELS),
         _count("detection_count"),
-        _moment("first_detected"),
-        _moment("last_detected"),
+        _timestamp("first_detected"),
+        _timestamp("last_detected"),
         _score("confidence_score"),
-        *_made_and_changed(),
+        *_audit_columns(),
         indexes=["pattern_type"],
     )
 
@@ -425,7 +425,7 @@ def _of_transaction() -> "list[sa.Column[object]]":
     return [_serial(), _varchar("transaction_id", 50, nullable=False)]
 
 
-def _moment(name: str, nullable: bool = True) -> "sa.Column[object]":
+def _timestamp(name: str, nullable: bool = True) -> "sa.Column[object]":
     rule = (
         "$ >= '0001-01-01 00:00:00+00'::timestamptz AND $ < '10000-01-01 00:00:00+00'::timestamptz"
     )
@@ -433,10 +433,10 @@ def _moment(name: str, nullable: bool = True) -> "sa.Column[object]":
 
 
 def _now(name: str) -> "sa.Column[object]":
-    column = _moment(name, nullable=False)
+    column = _timestamp(name, nullable=False)
     column.server_default = sa.DefaultClause(sa.func.now())
     return column
 
 
-def _made_and_changed() -> "list[sa.Column[object]]":
+def _audit_columns() -> "list[sa.Column[object]]":
     return [_now("created_at"), _now("updated_at")]

@@ -441,7 +441,7 @@ def _parse_url(url: Secret) -> dict[str, Any]:
 
 
 def _split_url(url: Secret) -> dict[str, str] | str:
-    """Split a URL as libpq does, or say what is wrong with it.
+    """Split a URL as libpq does, or return what is wrong with it.
 
     libpq's errors quote the URL, which holds the password, and so would the frames of this function
     if it raised an error.

@@ -309,7 +309,7 @@ def is_lost(error: BaseException | None, connection: psycopg2.extensions.connect
 
 
 def _repair(embedded: EmbeddedPostgres, config: DatabaseConfig, message: str) -> bool:
-    """Repair the embedded server if the driver's message says how; return whether to retry."""
+    """Repair the embedded server if possible; return whether to retry."""
     if f'database "{config.database}" does not exist' in message:
         _create_database(embedded, config)
         return True

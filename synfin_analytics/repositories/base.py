@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     #: What rows are sorted by: a column, its name, or an expression such as `column.desc()`.
     SortKey: TypeAlias = str | ColumnElement[Any] | QueryableAttribute[Any]
-    #: Kind of DataFrame that a repository returns; pandas if an annotation does not say it.
+    #: Kind of DataFrame that a repository returns; pandas if an annotation has no argument.
     RowsT = TypeVarWithDefault(
         "RowsT", bound=pd.DataFrame | pl.DataFrame | pa.Table, default=pd.DataFrame
     )

@@ -328,10 +328,10 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
     def fraud_rate(
         self,
         by: str | Sequence[str] | None = None,
-        every: str | None = None,
-        interval_method: IntervalMethod = "wilson",
         *,
+        every: str | None = None,
         bins: Mapping[str, Sequence[float]] | None = None,
+        interval_method: IntervalMethod = "wilson",
         confidence_level: float = 0.95,
         cluster: str | Sequence[str] | None = AUTO,
         start: Bound = None,
@@ -344,7 +344,7 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
 
         Parameters
         ----------
-        by, every, interval_method, bins, confidence_level, cluster
+        by, every, bins, interval_method, confidence_level, cluster
             As in :func:`synfin_analytics.fraud_rate`; ``by``, ``bins`` and ``cluster`` name columns
             of ``transactions``.
         start, end

@@ -189,9 +189,9 @@ def _run_alembic(
 def _check_revision(direction: str, revision: str) -> None:
     step, end = (r"\+[0-9]{1,4}", "head") if direction == "upgrade" else (r"-[0-9]{1,4}", "base")
     if revision != end and not re.fullmatch(step, revision):
-        known = [*known_versions(), end]
-        if revision not in known:
-            raise NotFoundError("version of the tables", revision, known)
+        revisions = [*known_versions(), end]
+        if revision not in revisions:
+            raise NotFoundError("version of the tables", revision, revisions)
 
 
 def _alembic_config() -> Config:

@@ -297,7 +297,7 @@ def _run(
         elif manager is None:
             bound = connect_session(session)
         else:
-            raise ArgumentError("`session` and `manager` must not both be given.")
+            raise ArgumentError("Pass `session` or `manager`, not both; got both.")
         connection = driver_connection(bound)
         stack.callback(_invalidate_if_closed, bound, connection)
         cursor = stack.enter_context(connection.cursor(cursor_factory=InterruptibleCursor))
