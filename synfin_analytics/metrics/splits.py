@@ -150,10 +150,10 @@ class TimeSplit(Result, Generic[FrameT]):
 
 def time_split(
     df: FrameT,
-    *,
     train: str = "7d",
     label_delay: str = "7d",
     test: str = "7d",
+    *,
     start: dt.date | str | None = None,
     timestamp: str = "timestamp",
     label: str = "is_fraud",

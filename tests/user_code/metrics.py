@@ -140,6 +140,6 @@ def splits(frame: pd.DataFrame, lazy: pl.LazyFrame) -> None:
     assert_type(time_split(frame, train="7d", label_delay="7d", test="7d"), TimeSplit[pd.DataFrame])
     assert_type(time_split(pl.DataFrame()).train, pl.DataFrame)
     assert_type(next(prequential_folds(frame, 3)).test, pd.DataFrame)
-    time_split(frame, "7d", "7d", "7d")  # type: ignore[call-arg]
+    time_split(frame, "7d", "7d", "7d", "2026-01-01")  # type: ignore[call-arg]
     time_split(frame, delay="7d")  # type: ignore[call-arg]
     time_split(lazy)  # type: ignore[type-var]
