@@ -208,7 +208,8 @@ def test_a_server_that_ignores_a_signal_gets_a_firmer_one(monkeypatch, ignored):
     monkeypatch.setattr(watchdog, "STOP_SIGNALS", short)
     monkeypatch.setattr(watchdog, "is_active", lambda _: False)
     lines = "import resource, signal, time\nresource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
-    lines += "".join(f"signal.signal(signal.{one}, signal.SIG_IGN)\n" for one in ignored)
+    lines += "signal.signal(signal.SIGQUIT, signal.SIG_DFL)\n"  # a run in the background ignores it
+    lines += "".join(f"signal.signal(signal.{name}, signal.SIG_IGN)\n" for name in ignored)
     lines += "print('ready', flush=True)\ntime.sleep(600)"
     with subprocess.Popen(
         [sys.executable, "-c", lines], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
