@@ -555,5 +555,9 @@ def _check_valid(
 
 
 def _raise_overflow(amount: str | None, sums: Any) -> None:
-    if sums is not None and not np.isfinite(np.abs(sums).sum()):
+    if sums is None:
+        return
+    with np.errstate(over="ignore"):  # an overflow is what is looked for
+        total = np.abs(sums).sum()
+    if not np.isfinite(total):
         raise ArgumentError(f"Column {amount!r} must have a finite sum; its values are too large.")
