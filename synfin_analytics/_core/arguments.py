@@ -167,7 +167,7 @@ def check_names(
     Raises
     ------
     ArgumentError
-        There is no name, one is not a string, or one is repeated; or ``value`` is a column of data.
+        ``value`` has no name, a name that is not a string or a repeated name, or is a column.
         The message shows no values of such a column, which may be names of customers.
 
     Examples

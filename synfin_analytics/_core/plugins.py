@@ -1,7 +1,7 @@
 """Hooks through which a lower floor uses what a higher one provides, without importing it.
 
 An import inside a function would only hide the cycle, and a registry that the higher floor fills
-would be empty as long as nobody has imported that floor. So these few are looked up by name, here
+would be empty until that floor is imported. So these few are looked up by name, here
 and nowhere else.
 """
 

@@ -823,6 +823,9 @@ class GroupComparison(NamedTuple):
     high: float
 
 
+_UNDEFINED_COMPARISON = GroupComparison(float("nan"), float("nan"), float("nan"))
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class GroupedEvaluation(Result):
     """One model, evaluated on each group of the rows; :func:`evaluate` with ``by`` returns it.
@@ -929,10 +932,10 @@ class GroupedEvaluation(Result):
         >>> by_channel.difference("recall", include_small=True).value
         1.0
         """
-        values = self._values(metric, include_small)
-        if len(values) < 2:
-            return GroupComparison(*(float("nan"),) * 3)
-        (_, low, lowest), (_, high, highest) = _ends(values)
+        ends = self._ends(metric, include_small)
+        if ends is None:
+            return _UNDEFINED_COMPARISON
+        (_, low, lowest), (_, high, highest) = ends
         interval = self._interval(metric, highest, lowest, compare="diff", method="newcomb")
         return GroupComparison(high - low, *interval)
 
@@ -960,10 +963,10 @@ class GroupedEvaluation(Result):
         >>> by_channel.ratio("accuracy", include_small=True).value
         1.0
         """
-        values = self._values(metric, include_small)
-        if len(values) < 2:
-            return GroupComparison(*(float("nan"),) * 3)
-        (_, low, lowest), (_, high, highest) = _ends(values)
+        ends = self._ends(metric, include_small)
+        if ends is None:
+            return _UNDEFINED_COMPARISON
+        (_, low, lowest), (_, high, highest) = ends
         interval = self._interval(metric, lowest, highest, compare="ratio", method="score")
         return GroupComparison(float(ratio(low, high)), *interval)
 
@@ -975,6 +978,14 @@ class GroupedEvaluation(Result):
             return GroupValue(None, float("nan"))
         group, value, _ = choose(values, key=lambda entry: entry[1])
         return GroupValue(group, value)
+
+    def _ends(self, metric: str, include_small: bool) -> tuple[_Value, _Value] | None:
+        """Return the groups with the lowest and the highest value; None for fewer than two."""
+        values = self._values(metric, include_small)
+        if len(values) < 2:
+            return None
+        lowest, highest = (choose(values, key=lambda entry: entry[1]) for choose in (min, max))
+        return lowest, highest
 
     def _values(self, metric: str, include_small: bool) -> list[_Value]:
         if check_string(metric, "metric", example="recall") not in METRICS:
@@ -1070,12 +1081,6 @@ class GroupedEvaluation(Result):
 
 
 _Value: TypeAlias = "tuple[GroupKey, float, Evaluation]"
-
-
-def _ends(values: list[_Value]) -> tuple[_Value, _Value]:
-    """Return the entries with the lowest and the highest value."""
-    lowest, highest = (choose(values, key=lambda entry: entry[1]) for choose in (min, max))
-    return lowest, highest
 
 
 def format_group_key(group: GroupKey) -> str:
