@@ -84,7 +84,7 @@ def test_an_answer_that_differs_is_an_error(predicted, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_what_is_missing_is_told_in_one_sentence(predicted, tmp_path):
+def test_what_is_missing_is_reported_in_one_sentence(predicted, tmp_path):
     done = run(tmp_path, "--model", "basline")
     assert done.returncode == 1
     assert "no model 'basline 1.0'" in done.stderr

@@ -71,7 +71,7 @@ def test_jupyter_keeps_a_notebook_and_its_script_together(path):
     assert metadata.kernelspec.name == "python3"
 
 
-def test_a_notebook_tells_what_it_is_about_before_it_asks_for_anything(path):
+def test_a_notebook_introduces_its_subject_before_the_first_exercise(path):
     first, *cells = source(path)
     assert first.cell_type == "markdown"
     assert first.source.startswith("# ")

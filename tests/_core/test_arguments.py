@@ -97,7 +97,7 @@ def test_a_column_in_place_of_its_name_is_refused_without_its_values(values):
     assert "Anna" not in str(caught.value)
 
 
-def test_names_of_something_else_are_asked_for_as_such():
+def test_names_of_something_else_get_their_own_message():
     words = r"`metrics` must be a metric name or a list of names, such as 'recall' or "
     with pytest.raises(ArgumentError, match=words):
         arguments.check_names(

@@ -51,7 +51,7 @@ def test_only_the_last_part_is_predicted_and_labels_had_time_to_arrive(world, mo
     assert (model.n_train, model.n_train_frauds) == (len(learnt), learnt["is_fraud"].sum())
 
 
-def test_later_payments_and_labels_change_nothing_of_what_was_said_before(world, model):
+def test_later_payments_and_labels_change_no_earlier_feature(world, model):
     """Neither features nor threshold may know the future."""
     last = world.transactions["timestamp"].max()
     cut = model.test_start + (last - model.test_start) / 2
@@ -180,7 +180,7 @@ def test_an_amount_that_is_missing_is_refused(world):
         fit_baseline(world.transactions.with_columns(amounts))
 
 
-def test_too_little_to_learn_from_is_said(world):
+def test_too_little_training_data_is_reported(world):
     with pytest.raises(ArgumentError, match="too few to train on"):
         fit_baseline(world.transactions.head(1))
     with pytest.raises(ArgumentError, match="too few to train on"):

@@ -46,7 +46,7 @@ def test_pandas_comes_to_the_same_features_and_both_are_timed(data):
     assert "pandas computed 2 customers and merchants, 2% of the customers' rows" in done.stdout
 
 
-def test_a_feature_that_pandas_computes_otherwise_is_told(data):
+def test_a_feature_that_pandas_computes_differently_is_reported(data):
     code = (
         f"import sys; sys.path.insert(0, {str(FOLDER)!r}); import features\n"
         "right = features.merchant_features\n"
@@ -72,7 +72,7 @@ def test_a_model_is_tried_with_15_inputs_and_with_69(data):
     assert "No values in these data (12): is_holiday" in worth
 
 
-def test_without_the_file_it_is_told_where_it_was_looked_for():
+def test_a_missing_file_is_reported_with_the_searched_paths():
     done = run("features_model.py")
     assert done.returncode == 1
     assert done.stderr.startswith("Error: No handbook/transactions.parquet in nowhere.")

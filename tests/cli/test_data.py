@@ -75,7 +75,9 @@ MAPPING = [
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".csv"])
-def test_good_rows_of_a_file_are_loaded_and_the_others_told(manager, payments, tmp_path, ending):
+def test_valid_rows_of_a_file_are_loaded_and_the_others_reported(
+    manager, payments, tmp_path, ending
+):
     rejected = tmp_path / "rejected.csv"
     output = synfin(
         "load", payments.with_suffix(ending), "transactions", *MAPPING,
@@ -135,7 +137,7 @@ def test_rows_that_exist_can_be_skipped_or_updated(manager, tmp_path):
         (["{file}", "transactions", "--on-invalid", "ignore"], 2, "'raise', 'reject'"),
     ],
 )
-def test_mistakes_are_told_in_words(manager, payments, arguments, code, message):
+def test_mistakes_are_reported_in_words(manager, payments, arguments, code, message):
     output = synfin("load", *(argument.format(file=payments) for argument in arguments), code=code)
     assert re.search(message, " ".join(output.split()))
 
@@ -222,7 +224,7 @@ def test_missing_and_empty_texts_stay_apart_in_csv(manager, tmp_path):
     assert_frame_equal(after.drop("updated_at"), before.drop("updated_at"))
 
 
-def test_texts_that_a_spreadsheet_would_run_are_escaped_when_asked_for(manager, tmp_path):
+def test_texts_that_a_spreadsheet_would_run_are_escaped_on_request(manager, tmp_path):
     names = ["=HYPERLINK(1)", "+1", "-1", "@x", "\tx", "\rx", "a=b", "", None]
     keys = [f"M{number}" for number in range(len(names))]
     frame = pl.DataFrame({"merchant_id": keys, "name": names, "risk_score": [0.5] * len(keys)})
@@ -240,7 +242,7 @@ def test_texts_that_a_spreadsheet_would_run_are_escaped_when_asked_for(manager, 
     assert "requires a TARGET that ends with .csv" in output
 
 
-def test_lists_are_json_in_csv_and_what_csv_cannot_hold_is_told(manager, tmp_path):
+def test_lists_are_json_in_csv_and_what_csv_cannot_hold_is_reported(manager, tmp_path):
     file = tmp_path / "lists.csv"
     synfin("export", file, "--query", "SELECT ARRAY['a', NULL] AS list, 1 AS n")
     assert file.read_text() == '"list","n"\n"[""a"", null]",1\n'
@@ -253,7 +255,7 @@ def test_no_rows_still_have_their_columns(manager, tmp_path, target):
     assert "0 inserted" in synfin("load", tmp_path / target, "transactions")
 
 
-def test_what_exists_is_replaced_only_when_asked_to(world, tmp_path):
+def test_what_exists_is_replaced_only_on_request(world, tmp_path):
     file, folder = tmp_path / "customers.csv", tmp_path / "archive"
     for target, options in ((file, []), (folder, ["--partition-by", "year"])):
         table = "customers" if target is file else "transactions"

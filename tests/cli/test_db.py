@@ -101,7 +101,7 @@ def test_unknown_command_is_a_usage_error():
     assert "dbb" in fails("dbb", code=2)
 
 
-def test_version_is_told():
+def test_version_is_reported():
     assert succeeds("--version").startswith("synfin, version ")
 
 
@@ -222,7 +222,7 @@ def test_downgrade_shows_what_would_be_lost_and_asks(filled):
     assert schema.current(filled) == "0001"
 
 
-def test_downgrade_goes_back_when_told_yes(filled):
+def test_downgrade_goes_back_on_confirmation(filled):
     assert "downgraded from version 0001 to no tables" in succeeds(
         "db", "downgrade", "base", answer="y\n"
     )
@@ -424,7 +424,7 @@ def test_granted_role_passes_the_check_of_the_version(filled, role, server):
     engine.dispose()
 
 
-def test_personal_data_are_granted_when_asked_for_and_tables_to_come_too(filled, role, as_role):
+def test_personal_data_are_granted_on_request_and_tables_to_come_too(filled, role, as_role):
     shown = succeeds("db", "grant", role, "--with-personal-data")
 
     assert "Excluded from" not in shown
@@ -574,7 +574,9 @@ def test_a_role_that_owns_the_tables_is_refused(filled):
         ("ALL TABLES IN SCHEMA public", "cannot grant all of this"),
     ],
 )
-def test_who_may_not_grant_is_told_so_and_nothing_is_changed(filled, role, server, readable, told):
+def test_a_user_who_may_not_grant_gets_an_error_and_nothing_changes(
+    filled, role, server, readable, told
+):
     grantor = f"grantor_{filled.config.database}"
     with filled.engine.begin() as connection:
         connection.execute(text(f"CREATE ROLE {grantor} CREATEROLE"))

@@ -60,7 +60,7 @@ def simulated(server, tmp_path_factory):
     return SimpleNamespace(output=output, out=out, statistics=statistics, performance=performance)
 
 
-def test_one_command_says_how_much_fraud_there_is(simulated):
+def test_one_command_reports_the_fraud(simulated):
     count, frauds = simulated.statistics["total_count"], simulated.statistics["fraud_count"]
     assert count > 500
     assert f"{count:,} inserted" in simulated.output
@@ -68,7 +68,7 @@ def test_one_command_says_how_much_fraud_there_is(simulated):
     assert "Fraud rate by channel" in simulated.output
 
 
-def test_one_command_says_how_well_a_model_finds_it(simulated):
+def test_one_command_reports_on_a_model(simulated):
     detected = simulated.performance["true_positives"]
     frauds = detected + simulated.performance["false_negatives"]
     said = f"The model detected {detected:,} of {pluralize(frauds, 'fraud')}"
@@ -76,7 +76,7 @@ def test_one_command_says_how_well_a_model_finds_it(simulated):
     assert simulated.performance["evaluated"] > 100
 
 
-def test_one_command_writes_a_page_and_pictures_and_tells_where(simulated):
+def test_one_command_writes_a_page_and_pictures_and_prints_their_paths(simulated):
     page = (simulated.out / "overview.html").read_text(encoding="utf-8")
     count = simulated.statistics["total_count"]
     assert f"<b>{count:,}</b><span>transactions</span>" in page
@@ -94,7 +94,7 @@ def test_one_command_writes_a_page_and_pictures_and_tells_where(simulated):
         assert str(path) in simulated.output
 
 
-def test_progress_is_told_step_by_step(simulated):
+def test_progress_is_reported_step_by_step(simulated):
     steps = re.findall(r"\[(\d)/(\d)\]", simulated.output)
     assert steps == [(str(number), "5") for number in range(1, 6)]
     assert len(re.findall(r"\d+\.\d s\b", simulated.output)) >= 5
@@ -178,7 +178,7 @@ def test_one_transaction_is_enough_for_a_page(synfin, handbook):
     assert "No model was trained" in output
 
 
-def test_mistakes_are_told_before_anything_is_done(synfin, handbook, tmp_path):
+def test_mistakes_are_reported_before_anything_is_done(synfin, handbook, tmp_path):
     assert "require --data" in synfin("--column", "A=b", code=1)
     assert "does not exist" in synfin("--data", "nowhere.csv", code=1)
     assert "must be of the form" in synfin("--data", handbook, "--column", "A", code=2)
@@ -188,12 +188,12 @@ def test_mistakes_are_told_before_anything_is_done(synfin, handbook, tmp_path):
     assert "The folder of --out must be writable" in output
 
 
-def test_a_file_without_a_good_row_is_told(synfin, handbook):
+def test_a_file_without_a_good_row_is_reported(synfin, handbook):
     pl.read_parquet(handbook).with_columns(TX_AMOUNT=0.0).write_parquet(handbook)
     assert "No transactions were loaded" in synfin("--data", handbook, code=1)
 
 
-def test_a_file_that_lacks_what_is_required_says_what(synfin, tmp_path):
+def test_missing_required_columns_are_named(synfin, tmp_path):
     (tmp_path / "thin.csv").write_text("transaction_id,ammount\nT1,5\n")
     output = synfin("--data", tmp_path / "thin.csv", code=1)
     assert "customer_id: is required" in output

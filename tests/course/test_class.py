@@ -76,7 +76,7 @@ def test_each_student_gets_each_lesson_on_data_of_his_own(students, folder):
             assert started == [(number, str(student_seed(2026, student)))]
 
 
-def test_but_for_the_seed_a_given_notebook_is_the_one_that_comes_with_the_package(students, folder):
+def test_an_assigned_notebook_differs_from_the_packaged_one_only_in_its_seed(students, folder):
     synfin("class", "assign", students, "--out", folder, "--lesson", "5", "--seed", 1)
 
     (path,) = (folder / "ana").iterdir()
@@ -86,7 +86,7 @@ def test_but_for_the_seed_a_given_notebook_is_the_one_that_comes_with_the_packag
     ) == notebooks.read_exercise_notebook("05")
 
 
-def test_the_roster_tells_the_seeds(students, folder):
+def test_the_roster_lists_the_seeds(students, folder):
     synfin("class", "assign", students, "--out", folder, "--lesson", "05", "--seed", 7)
 
     assert (folder / ROSTER).read_text("utf-8").splitlines() == [
@@ -148,7 +148,7 @@ def test_students_and_lessons_are_added_to_a_class(folder):
     ]
 
 
-def test_a_lost_notebook_is_given_again_on_the_same_data(folder):
+def test_a_lost_notebook_is_assigned_again_on_the_same_data(folder):
     assign_notebooks(["ana"], folder, lessons=["01"], seed=1)
     (folder / "ana" / FILE).unlink()
     assign_notebooks(["ana"], folder, lessons=["01"], seed=2)
@@ -335,14 +335,14 @@ def test_metadata_that_name_nothing_are_passed_over(notebook):
         "[" * 100_000,
     ],
 )
-def test_what_is_no_notebook_is_marked_as_such(notebook, folder, content):
+def test_a_file_that_is_not_a_notebook_is_listed_as_such(notebook, folder, content):
     notebook.path.write_text(content, encoding="utf-8")
     for result in grade(folder, RosterEntry("ana", "01", 1)):
         assert not result.passed
         assert result.feedback.startswith("The file is not a notebook")
 
 
-def test_a_file_that_is_no_text_or_too_large_is_marked_as_such(notebook, folder, monkeypatch):
+def test_a_file_that_is_not_text_or_too_large_is_reported_as_such(notebook, folder, monkeypatch):
     notebook.path.write_bytes(b"\xff\xfe\x00")
     assert grade(folder, RosterEntry("ana", "01", 1))[0].feedback.startswith(
         "The file is not a notebook"
@@ -366,7 +366,7 @@ def test_an_answer_that_a_grader_fails_at_stops_no_marking(notebook, folder, mon
     assert feedback[1] == "The variable 'top_five' is not defined."
 
 
-def test_what_was_not_returned_is_marked_as_such(notebook, folder):
+def test_a_notebook_that_was_not_returned_is_listed_as_such(notebook, folder):
     notebook.path.rename(folder / "elsewhere")
     notebook.path.symlink_to(folder / "elsewhere")  # what a link points to was not returned
     results = grade(folder, RosterEntry("ana", "01", 1))
@@ -375,7 +375,7 @@ def test_what_was_not_returned_is_marked_as_such(notebook, folder):
     ]
 
 
-def test_notebooks_that_nobody_waits_for_are_named(notebook, folder):
+def test_unexpected_notebooks_are_named(notebook, folder):
     for name in ("ana/01_first_steps (1).ipynb", "zoe/x.ipynb", "ana/.ipynb_checkpoints/y.ipynb"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).touch()
@@ -395,14 +395,14 @@ def test_notebooks_that_nobody_waits_for_are_named(notebook, folder):
         ("from synfin_analytics import course", "accesses the graders"),
     ],
 )
-def test_a_teacher_is_told_what_to_look_at(notebook, source, message):
+def test_a_teacher_sees_what_to_review(notebook, source, message):
     notebook.insert_first(source)
     (note,) = suspicious_code(read_cells(notebook.path, get_lesson("01")))
     assert message in note
 
 
 @pytest.mark.parametrize("number", LESSONS)
-def test_nothing_in_a_notebook_as_it_is_given_must_be_looked_at(folder, number):
+def test_an_assigned_notebook_needs_no_review(folder, number):
     assign_notebooks(["ana"], folder, lessons=[number], seed=1)
     path = folder / RosterEntry("ana", number, 1).path
     cells = read_cells(path, get_lesson(number))
@@ -446,7 +446,7 @@ def test_the_table_is_put_right_where_something_else_has_written_to_it(tmp_path)
     assert gradebook.path.read_bytes() == right
 
 
-def test_a_link_or_folder_in_the_place_of_the_table_loses_no_marks(tmp_path):
+def test_a_link_or_folder_in_place_of_the_table_loses_no_grades(tmp_path):
     notes = tmp_path / "notes"
     notes.write_text("dear notes", "utf-8")
     gradebook = Gradebook(tmp_path / "grades.csv")
@@ -482,7 +482,7 @@ def test_what_check_passed_counts_and_the_variable_counts_too(folder):
     assert [result.passed for result in grade(folder, entry)] == [True] * 5
 
 
-def test_marks_go_over_no_other_file_unless_told(notebook, folder, tmp_path):
+def test_grades_overwrite_no_other_file_unless_requested(notebook, folder, tmp_path):
     out = tmp_path / "grades.csv"
     out.write_text("dear notes", encoding="utf-8")
     assert (
@@ -492,14 +492,14 @@ def test_marks_go_over_no_other_file_unless_told(notebook, folder, tmp_path):
     assert out.read_text("utf-8") == "dear notes"
 
 
-def test_a_lesson_that_nobody_was_given_is_not_marked(notebook, folder, tmp_path):
+def test_a_lesson_that_was_not_assigned_is_not_graded(notebook, folder, tmp_path):
     out = tmp_path / "grades.csv"
     output = synfin("class", "grade", folder, "--out", out, "--lesson", "05", code=1).stderr
     assert "No student in the roster has lesson 05" in output
     assert not out.exists()
 
 
-def test_without_ipython_marking_says_what_to_install(notebook, folder, tmp_path, monkeypatch):
+def test_without_ipython_grading_says_what_to_install(notebook, folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "IPython", None)
     output = synfin("class", "grade", folder, "--out", tmp_path / "grades.csv", code=1).stderr
     assert "Grading notebooks requires the package 'IPython'" in output
@@ -518,7 +518,7 @@ synfin_analytics.course.check = cheat
 """
 
 
-def test_a_class_is_marked_each_on_his_own_data_whatever_the_notebooks_say(tmp_path, folder):
+def test_each_notebook_is_graded_on_its_own_data_whatever_it_contains(tmp_path, folder):
     """A right notebook, one with a neighbour's numbers, an empty, a cheating and a broken one."""
     students = tmp_path / "students.csv"
     students.write_text("student\nana\nben\ncleo\ndan\neve\nfay\n", encoding="utf-8")

@@ -105,7 +105,7 @@ def test_the_right_answer_of_another_student_does_not_pass(number, name, solved)
 
 
 @pytest.mark.parametrize(("number", "name"), EXERCISES)
-def test_a_typical_mistake_is_told_in_its_own_words(number, name):
+def test_a_typical_mistake_has_its_own_feedback(number, name):
     recognized, all_feedback = set(), set()
     for seed in SEEDS:
         grader = grader_of(name, seed)

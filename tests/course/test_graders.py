@@ -158,7 +158,7 @@ def test_numbers_of_payments_are_as_exact_as_a_number(answer, words):
         (3, "The share must be between 0 and 1. The exercise asks for the share."),
     ],
 )
-def test_what_is_said_of_an_answer_that_is_no_share(answer, words):
+def test_feedback_on_an_answer_that_is_no_share(answer, words):
     assert share(TRUTH, "the share").grade(answer) == words
 
 
@@ -175,7 +175,7 @@ def test_what_is_said_of_an_answer_that_is_no_share(answer, words):
         ((0.2, "x"), "high: Expected a number but got a string. Remove the quotes."),
     ],
 )
-def test_what_is_said_of_the_ends_of_an_interval(answer, words):
+def test_feedback_on_the_ends_of_an_interval(answer, words):
     parts = {"low": share(0.2, "the beginning"), "high": share(0.4, "the end")}
     assert Numbers(parts, "an interval").grade(answer) == words
 
@@ -198,11 +198,11 @@ NAMES = Names(frozenset("ab"), ("a", "b", "c"), "those that leak")
         (5, "Expected a list of names, in quotes."),
     ],
 )
-def test_what_is_said_of_names(answer, words):
+def test_feedback_on_names(answer, words):
     assert NAMES.grade(answer) == words
 
 
-def test_one_of_several_right_names_is_enough_where_one_is_asked_for():
+def test_one_of_several_right_names_is_enough():
     grader = Names(frozenset("ab"), ("a", "b", "c"), "the best", any_of=True)
     assert grader.grade("b") is None
     assert grader.grade(["a"]) is None
@@ -210,7 +210,7 @@ def test_one_of_several_right_names_is_enough_where_one_is_asked_for():
     assert grader.grade(["a", "c"]) == "Not correct yet. The exercise asks for the best."
 
 
-def test_what_is_said_of_a_matching_counts_what_is_right():
+def test_feedback_on_a_matching_counts_the_right_pairs():
     wrong = {"x": "x would be large.", "y": "y would be small."}
     grader = Matching({"A": "x", "B": "y"}, ("x", "y"), wrong)
     assert grader.grade({"A": " X", "B": "y"}) is None

@@ -67,7 +67,7 @@ def test_an_error_ends_its_cell_only():
     assert done.ending is None
 
 
-def test_the_data_are_those_of_the_seed_whatever_the_notebook_says():
+def test_the_data_are_those_of_the_seed_whatever_the_notebook_contains():
     begin = (
         "from synfin_analytics.course import start_lesson\ndata = start_lesson('05', seed=999)\n"
     )
@@ -90,7 +90,7 @@ def test_an_endless_notebook_is_stopped_and_what_was_answered_before_stays():
         ("import ctypes; ctypes.string_at(0)", "was killed (SIGSEGV)"),
     ],
 )
-def test_a_notebook_that_ends_python_is_told_so(source, how):
+def test_a_notebook_that_ends_python_is_reported(source, how):
     done = run("budget_threshold = 1", source)
     assert done.ending == f"The notebook {how} in code cell 2."
     assert done.answers[FIRST] == 1
@@ -305,7 +305,7 @@ def test_a_broken_table_is_no_answer_and_costs_no_other(tmp_path):
     assert read["one"].equals(read["three"])
 
 
-def test_it_knows_nothing_of_the_databases_of_whoever_marks(monkeypatch):
+def test_it_cannot_see_the_databases_of_the_grader(monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "postgresql://ana:secret@bank.invalid/fraud")
     monkeypatch.setenv("DB_PASSWORD", "secret")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")

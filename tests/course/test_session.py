@@ -52,7 +52,7 @@ def test_lesson_data_show_what_there_is(data):
     assert re.search(r"<li><code>\.test</code>: [\d,]+ payments of ", data._repr_html_())
 
 
-def test_what_a_lesson_does_not_hand_out_is_said_in_words(data):
+def test_what_a_lesson_does_not_hand_out_is_described_in_words(data):
     with pytest.raises(
         AttributeError, match=r"Unknown name: 'train'\. Valid names: validation, test\."
     ):
@@ -108,7 +108,7 @@ def test_a_wrong_answer_does_not_pass_and_takes_an_earlier_pass_back(right):
     assert result.progress == "Lesson 05: 0 of 5 exercises passed."
 
 
-def test_a_result_shows_itself_in_a_notebook_with_what_the_answer_says_escaped(right):
+def test_a_result_displays_itself_in_a_notebook_with_the_answer_escaped(right):
     assert "\N{CHECK MARK} 05.1 passed" in check("05.1", right)._repr_html_()
     start_lesson("02", seed=3)
     shown = check("02.1", dict.fromkeys("ABCD", "<script>"))._repr_html_()

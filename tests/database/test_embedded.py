@@ -201,7 +201,7 @@ def test_a_stale_pid_file_and_socket_are_no_obstacle(server, home):
     assert ask(server, "SELECT answer FROM kept") == 42
 
 
-def test_a_stale_pid_that_belongs_to_somebody_else_now_is_no_obstacle(server, home):
+def test_a_stale_pid_of_another_process_is_no_obstacle(server, home):
     server.start()
     owner = psutil.Process(status(home).pid).uids().effective
     file = kill_everything(home)
@@ -275,7 +275,7 @@ def test_many_threads_start_one_server(home):
     assert len(set(found)) == 1
 
 
-def test_status_tells_who_uses_the_server(server, home):
+def test_status_lists_the_users_of_the_server(server, home):
     server.start()
     found = status(home)
 

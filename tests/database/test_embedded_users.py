@@ -102,7 +102,7 @@ def test_the_server_never_runs_as_root(open_folder):
     assert (home / server.cluster.folder.name).stat().st_uid == uid
 
 
-def test_nobody_but_the_user_can_connect(server):
+def test_only_the_user_can_connect(server):
     sockets = server.start()
     assert stat.S_IMODE(sockets.stat().st_mode) == 0o700
     assert stat.S_IMODE((sockets / ".s.PGSQL.5432").stat().st_mode) == 0o700
@@ -148,7 +148,7 @@ def test_a_folder_of_another_user_is_refused_by_a_normal_user():
     ("code", "outcome"),
     [(0, "created the system user"), (9, "silent"), (1, "could not be created")],
 )
-def test_root_is_told_of_the_system_user_that_the_first_start_creates(
+def test_root_is_warned_of_the_system_user_that_the_first_start_creates(
     open_folder, monkeypatch, code, outcome
 ):
     useradd = open_folder / "useradd"
@@ -270,7 +270,7 @@ if ROOT:  # these become other users, which only root can
         stopped.restart()
         assert kept.exists()
 
-    def test_root_gets_told_of_a_folder_that_the_server_cannot_enter(open_folder):
+    def test_root_gets_an_error_for_a_folder_that_the_server_cannot_enter(open_folder):
         closed = open_folder / "closed"
         closed.mkdir(mode=0o700)
         instance = closed / "databases" / "postgresql-18"

@@ -124,7 +124,7 @@ def test_a_thread_that_opens_another_servers_connection_keeps_pgservice(monkeypa
     assert seen == ["bank"]
 
 
-def test_which_server_is_said_by_our_variables_alone(tcp_server, monkeypatch):
+def test_only_our_variables_choose_the_server(tcp_server, monkeypatch):
     monkeypatch.setenv("PGHOSTADDR", "192.0.2.1")
     for name in ("PGHOST", "PGPORT", "PGDATABASE"):
         monkeypatch.setenv(name, BY_PARAMETER[name])

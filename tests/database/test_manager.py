@@ -157,7 +157,7 @@ def test_a_scope_rolls_back_when_an_error_leaves_it(notes):
     assert notes() == 0
 
 
-def test_a_session_commits_only_when_told(notes):
+def test_a_session_commits_only_on_request(notes):
     with get_db_session() as session:
         session.execute(text("INSERT INTO notes VALUES (1)"))
     assert notes() == 0
@@ -378,7 +378,7 @@ def test_a_missing_database_is_named_as_such(tcp_server):
     assert "check DB_NAME" in message
 
 
-def test_a_port_where_nobody_listens_is_named_as_such(tcp_server):
+def test_a_port_without_a_server_is_named(tcp_server):
     message = refused(tcp_server.config(port=servers.free_port()))
 
     assert "No server listens there: check DB_HOST and DB_PORT" in message

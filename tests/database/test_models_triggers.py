@@ -87,7 +87,7 @@ def test_they_follow_in_utc_whatever_the_session_shows(run, zone):
 
 
 @pytest.mark.parametrize("column", DERIVED)
-def test_a_given_column_stays_and_the_others_follow(run, column):
+def test_a_supplied_column_stays_and_the_others_follow(run, column):
     new_transaction(run, MONDAY, **{column: GIVEN[column]})
 
     expected = dict(zip(DERIVED, OF_MONDAY, strict=True)) | {column: GIVEN[column]}
@@ -117,7 +117,7 @@ def test_a_single_missing_column_follows(run, column):
         max_size=50,
     )
 )
-def test_they_are_what_python_says_for_any_moment(run, moments):
+def test_they_equal_those_of_python_for_any_time(run, moments):
     def expected(moment):
         utc = moment.astimezone(dt.UTC)
         category = ("night", "morning", "afternoon", "evening")[utc.hour // 6]
@@ -257,7 +257,7 @@ def test_every_update_sets_updated_at_to_the_time_of_its_transaction(run, table)
     assert run(f"SELECT updated_at = now(), created_at = now() FROM {table}") == [(True, True)]
 
 
-def test_a_given_updated_at_does_not_outlive_an_update(run):
+def test_a_supplied_updated_at_does_not_outlive_an_update(run):
     new_transaction(run, MONDAY)
 
     run("UPDATE transactions SET updated_at = '2001-01-01 00:00+00'")

@@ -136,7 +136,7 @@ def test_upgrade_again_keeps_the_rows(empty):
         ]
 
 
-def test_downgrade_goes_back_one_step_unless_told_otherwise(empty):
+def test_downgrade_goes_back_one_step_by_default(empty):
     schema.upgrade(empty)
 
     assert schema.downgrade(empty) is None
@@ -313,12 +313,12 @@ def test_tables_that_are_up_to_date_are_accepted(empty):
     assert schema.check_version(empty).state == "current"
 
 
-def test_a_database_without_tables_is_told_what_to_run(empty):
+def test_a_database_without_tables_says_what_to_run(empty):
     with pytest.raises(SchemaError, match=r"no tables yet.*`synfin db upgrade`"):
         schema.require_current(empty)
 
 
-def test_an_older_database_is_told_what_to_run_and_upgraded(empty, next_version):
+def test_an_older_database_says_what_to_run_and_can_be_upgraded(empty, next_version):
     schema.upgrade(empty)
 
     version = python(
@@ -363,7 +363,9 @@ def test_the_version_of_another_program_is_refused(empty):
         schema.upgrade(empty)
 
 
-def test_a_user_who_may_not_create_tables_is_told_so(server, empty, empty_database):
+def test_a_user_without_the_right_to_create_tables_gets_a_clear_error(
+    server, empty, empty_database
+):
     role = f"limited_{empty_database.database}"
     execute(empty, f"CREATE ROLE {role}")
     engine = engine_with(server, empty_database.database, f"-c role={role}")
@@ -375,7 +377,7 @@ def test_a_user_who_may_not_create_tables_is_told_so(server, empty, empty_databa
     execute(empty, f"DROP ROLE {role}")
 
 
-def test_a_server_that_only_reads_is_told_apart(server, empty, empty_database):
+def test_a_read_only_server_is_distinguished(server, empty, empty_database):
     engine = engine_with(server, empty_database.database, "-c default_transaction_read_only=on")
 
     with pytest.raises(SchemaError, match=r"read-only transaction.*connect to the primary"):

@@ -353,7 +353,7 @@ def test_any_engine_gives_the_same(transactions, detected, engine):
 # -- The result ------------------------------------------------------------------------------------
 
 
-def test_a_pattern_tells_whom_and_what_it_is_about():
+def test_a_pattern_names_its_customers_and_transactions():
     patterns = detect_patterns(table(*EVERYDAY, *CASES["card_testing"][0]), "card_testing")
     row = patterns.to_frame("polars").row(0, named=True)
     characteristics = json.loads(row.pop("characteristics"))
@@ -583,7 +583,7 @@ def test_thresholds_can_be_others():
         ),
     ],
 )
-def test_unknown_patterns_are_told(patterns, error, words):
+def test_unknown_patterns_are_reported(patterns, error, words):
     with pytest.raises(error, match=words):
         detect_patterns(table(*EVERYDAY), patterns)
 
@@ -617,7 +617,7 @@ def test_thresholds_are_above_nothing(wrong):
         (lambda _: 7, ArgumentError, "The data of detect_patterns must be a DataFrame"),
     ],
 )
-def test_transactions_that_cannot_be_used_are_told(change, error, words):
+def test_transactions_that_cannot_be_used_are_reported(change, error, words):
     with pytest.raises(error, match=words):
         detect_patterns(change(table(*EVERYDAY)))
 

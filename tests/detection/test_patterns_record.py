@@ -147,7 +147,7 @@ def test_two_of_one_run_that_are_the_same_become_one(repository):
     assert stored(repository) == [(1, 3, 3, "T1 T2 T3")]
 
 
-def test_patterns_that_somebody_else_wrote_are_left_alone(repository):
+def test_patterns_of_other_users_are_left_alone(repository):
     repository.create(pattern_type="card_testing", first_detected=day(1), last_detected=day(9))
     repository.create(
         pattern_type="card_testing",
@@ -159,7 +159,7 @@ def test_patterns_that_somebody_else_wrote_are_left_alone(repository):
     assert repository.count() == 3
 
 
-def test_what_was_done_is_told_in_words():
+def test_what_was_done_is_reported_in_words():
     assert str(UpsertReport(1, 0, 2, 3)) == (
         "1 pattern added, 0 updated, 2 unchanged, 3 merged into others"
     )
@@ -206,7 +206,7 @@ def test_new_days_bring_stored_patterns_up_to_date(session, transactions):
     assert len(after) > len(before)
 
 
-def test_nothing_found_is_nothing_stored(repository, transactions):
+def test_no_detection_stores_nothing(repository, transactions):
     assert repository.upsert(detect_patterns(transactions.head(20))) == UpsertReport(0, 0, 0)
 
 
@@ -228,7 +228,7 @@ def test_the_owner_of_the_session_commits(repository, session):
     assert repository.count() == 0
 
 
-def test_the_wrong_table_is_told(session, transactions):
+def test_the_wrong_table_is_reported(session, transactions):
     anomalies = detect_anomalies(transactions)
     with pytest.raises(
         ArgumentError, match="patterns of 'fraud_patterns'; got patterns of 'anomaly"
@@ -256,7 +256,7 @@ def test_the_wrong_table_is_told(session, transactions):
         (frame(pattern("T1", 1, 2, customers="")), "Pattern 0 must have subjects and a period"),
     ],
 )
-def test_what_is_no_detection_is_told(repository, given, words):
+def test_an_invalid_detection_is_reported(repository, given, words):
     with pytest.raises(ArgumentError, match=words):
         repository.upsert(given)
 

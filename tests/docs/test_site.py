@@ -146,7 +146,7 @@ def show(browser, address):
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_page_asks_nobody_else_and_reports_no_error(show, name):
+def test_a_page_sends_no_request_and_reports_no_error(show, name):
     page = show(name)
     page.screenshot(path=OUT / f"site_{Path(name).stem}.png", full_page=True)
     assert page.elsewhere == []

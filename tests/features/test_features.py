@@ -106,7 +106,7 @@ def world():
 
 @settings(phases=QUICK, max_examples=120, deadline=None)
 @given(frame=transactions(), delay=st.sampled_from(["0d", "1d", "7d"]), dated=st.booleans())
-def test_each_feature_is_what_its_definition_says(frame, delay, dated):
+def test_each_feature_follows_its_definition(frame, delay, dated):
     if not dated:  # without the moments of labels, all take as long
         frame = frame.drop("label_available_at")
     computed = engineered(frame, label_delay=delay)
@@ -413,7 +413,7 @@ def faulty(**columns):
         ),
     ],
 )
-def test_rows_that_cannot_be_used_are_told(frame, message):
+def test_rows_that_cannot_be_used_are_reported(frame, message):
     with pytest.raises(ArgumentError, match=re.escape(message)):
         engineer_features(frame())
 
@@ -442,12 +442,12 @@ def test_a_column_that_is_missing_is_named_with_the_nearest():
     ],
     ids=["pandas", "pyarrow"],
 )
-def test_two_columns_of_one_name_are_told_without_what_is_in_them(twice):
+def test_two_columns_of_one_name_are_reported_without_what_is_in_them(twice):
     with pytest.raises(ArgumentError, match=r"got more than one column named amount\.$"):
         engineer_features(twice(world().transactions))
 
 
-def test_customers_and_merchants_that_are_not_in_their_tables_are_told():
+def test_customers_and_merchants_that_are_not_in_their_tables_are_reported():
     people, shops, payments = world()
     known_customers = payments["customer_id"].unique(maintain_order=True)[:-2]
     with pytest.raises(
@@ -461,7 +461,7 @@ def test_customers_and_merchants_that_are_not_in_their_tables_are_told():
         engineer_features(payments, people, shops.head(1))
 
 
-def test_a_customer_who_is_twice_in_the_table_is_told():
+def test_a_duplicate_customer_is_reported():
     people = world().customers
     with pytest.raises(
         ArgumentError, match=r"These customers cannot .*\s+customer_id: repeats .* 25 rows: 25, 26"

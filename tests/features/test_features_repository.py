@@ -63,7 +63,7 @@ def test_the_table_has_the_features_that_the_frames_give(world, repository):
     assert_frame_equal(stored(repository), of_frames(world), check_exact=True)
 
 
-def test_a_delay_stands_in_for_labels_without_a_moment(world, repository):
+def test_a_delay_replaces_missing_label_times(world, repository):
     repository.engineer(label_delay="2d")
     undated = world._replace(transactions=world.transactions.drop("label_available_at"))
     assert_frame_equal(stored(repository), of_frames(undated, label_delay="2d"), check_exact=True)

@@ -87,7 +87,7 @@ def four(**columns):
         ({"lag": "1h"}, [0, 0, 2, 0]),
     ],
 )
-def test_a_window_has_the_ends_that_are_asked_for(options, counts):
+def test_a_window_has_the_ends_that_are_requested(options, counts):
     assert window_features(four(), windows=["1h"], **options)["count_1h"].to_list() == counts
 
 
@@ -130,6 +130,6 @@ def test_what_is_no_window_is_refused(options, error, message):
         window_features(four(latitude=0.5), **options)
 
 
-def test_a_row_without_a_moment_is_told():
+def test_a_row_without_a_moment_is_reported():
     with pytest.raises(ArgumentError, match="timestamp: is required but missing: 1 row: 3"):
         window_features(four(timestamp=[START, START, START, None]))

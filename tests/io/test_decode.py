@@ -109,7 +109,7 @@ def test_values_of_every_type_arrive_as_they_were(session, kind, data):
 
 @ON_ONE_SESSION
 @given(data=st.data(), rows=st.integers(1, 5))
-def test_a_column_arrives_as_if_it_were_alone_whatever_stands_before_it(session, data, rows):
+def test_a_column_is_decoded_the_same_whatever_columns_precede_it(session, data, rows):
     kinds = data.draw(st.lists(st.sampled_from(list(TYPES)), min_size=2, max_size=12))
     sent = {}
     for index, kind in enumerate(kinds):

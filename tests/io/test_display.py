@@ -61,7 +61,7 @@ def test_an_exchange_rate_is_no_share():
     assert column(1.0, 0.92, name="exchange_rate") == ["1.00", "0.92"]
 
 
-def test_coordinates_tell_one_street_from_the_next():
+def test_coordinates_distinguish_neighbouring_streets():
     assert column(51.2194, 4.4, name="latitude") == ["51.2194", "4.4000"]
 
 
@@ -113,7 +113,7 @@ def test_integers_with_null_stay_integers():
     assert column(1000, None, dtype="Int64") == ["1,000", "NULL"]
 
 
-def test_times_are_written_without_their_zone_which_is_said_below():
+def test_times_are_written_without_their_zone_which_is_named_below():
     times = pd.DataFrame({"timestamp": pd.to_datetime(["2025-01-31 10:05:07", None], utc=True)})
     assert cells(show(times)) == ["timestamp", "2025-01-31 10:05:07", "NULL"]
     assert str(show(times)).endswith("(times in UTC)")
@@ -125,7 +125,7 @@ def test_days_have_no_hours():
     assert "UTC" not in str(show(days))
 
 
-def test_an_index_that_says_something_stands_first_and_another_is_left_out():
+def test_a_meaningful_index_becomes_the_first_column_and_another_is_omitted():
     frame = pd.DataFrame({"channel": ["pos", "pos"], "fraud": [True, False], "n": [3, 4]})
     assert cells(show(frame.iloc[::-1]))[:3] == ["channel", "fraud", "n"]
     shown = cells(show(frame.set_index(["channel", "fraud"])))

@@ -114,7 +114,7 @@ def test_a_file_is_read_in_its_encoding(write: Any, encoding: str, given: str | 
     ("content", "line"),
     [("merchant_id,Händler\nM1,x\n", 1), ("merchant_id,name\nM1,x\nM2,Bäcker\n", 3)],
 )
-def test_what_is_not_in_the_encoding_is_told_with_its_line(
+def test_what_is_not_in_the_encoding_is_reported_with_its_line(
     write: Any, content: str, line: int
 ) -> None:
     words = rf'encoded as UTF-8; got .*0xe4 in line {line}\).*encoding="cp1252"'
@@ -228,7 +228,7 @@ def test_what_is_no_date_in_the_format_is_refused(write: Any, written: str) -> N
     assert report.rejected["value"].tolist() == [written]
 
 
-def test_a_date_without_a_time_of_day_follows_the_part_of_the_format_that_says_the_day(
+def test_a_date_without_a_time_follows_the_date_part_of_the_format(
     write: Any,
 ) -> None:
     path = write("customer_id;date_of_birth\nC;31.01.1990\n")
@@ -330,7 +330,7 @@ def test_options_of_csv_files_are_refused_for_anything_else(option: Any, tmp_pat
 
 
 @pytest.mark.parametrize("lines", ["M2,b,c", "M2"])
-def test_a_row_that_does_not_fit_is_told_with_its_number(write: Any, lines: str) -> None:
+def test_a_row_that_does_not_fit_is_reported_with_its_number(write: Any, lines: str) -> None:
     with pytest.raises(ArgumentError, match=r"row 1 \(counted from 0\) has \d fields") as caught:
         load_df(write(f"merchant_id,name\nM1,a\n{lines}\n"), "merchants")
     assert "M2" not in str(caught.value)  # that is data
@@ -538,7 +538,7 @@ def test_a_text_in_json_is_no_number(write: Any) -> None:
         ('{"merchant_id": "secret', "Unterminated string"),
     ],
 )
-def test_a_line_that_is_no_object_is_told_with_its_number(
+def test_a_line_that_is_no_object_is_reported_with_its_number(
     write: Any, line: str, words: str
 ) -> None:
     path = write(f'{{"merchant_id": "M1"}}\n{line}\n', "rows.jsonl")

@@ -186,7 +186,7 @@ def test_banksim_loses_its_quotes_and_counts_days(file):
     assert rows(tables.customers, "customer_id", "gender") == [("C109", "male"), ("C35", "other")]
 
 
-def test_a_code_that_no_layout_knows_is_told_by_the_loader(file, manager):
+def test_a_code_that_no_layout_knows_is_reported_by_the_loader(file, manager):
     path = file("paysim")
     path.write_text(path.read_text(encoding="utf-8").replace("CASH_OUT", "SWAP"), encoding="utf-8")
     tables = read_layout(path, "paysim")
@@ -311,7 +311,7 @@ def test_an_expression_says_how_moments_are_written(tmp_path):
     assert rows(tables.transactions, "timestamp") == [(moment(2026, 4, 3),)]
 
 
-def test_a_file_of_another_layout_is_told_which_it_is(file):
+def test_a_file_of_another_layout_is_named(file):
     with pytest.raises(ArgumentError, match=r"'handbook': it lacks .*TX_DATETIME.*'paysim'\."):
         read_layout(file("paysim"), "handbook")
     frame = pl.read_csv(file("handbook")).drop("TX_FRAUD", "TX_AMOUNT")
@@ -358,30 +358,30 @@ def test_a_layout_that_cannot_be_is_refused():
         (np.zeros(3), r"The data must be .* got numpy\.ndarray"),
     ],
 )
-def test_what_is_no_file_is_told(source, words):
+def test_a_path_that_is_no_file_is_reported(source, words):
     with pytest.raises(ArgumentError, match=words):
         read_layout(source, "handbook")
 
 
-def test_two_columns_of_one_name_are_told(file):
+def test_two_columns_of_one_name_are_reported(file):
     frame = pd.read_csv(file("paysim"))
     with pytest.raises(ArgumentError, match=r"got more than one column named step\.$"):
         read_layout(pd.concat([frame, frame["step"]], axis=1), "paysim")
 
 
-def test_a_csv_file_with_nothing_in_it_is_told(tmp_path):
+def test_an_empty_csv_file_is_reported(tmp_path):
     path = tmp_path / "empty.csv"
     path.touch()
     with pytest.raises(ArgumentError, match=r"empty\.csv' cannot be read as CSV: it is empty"):
         read_layout(path, "handbook")
 
 
-def test_a_start_that_is_none_is_told(file):
+def test_an_invalid_start_is_reported(file):
     with pytest.raises(ArgumentError, match=r"^`start` must be a date or a time.* got 'yester"):
         read_layout(file("paysim"), "paysim", start="yesterday")
 
 
-def test_a_parquet_file_that_is_broken_is_told(tmp_path):
+def test_a_parquet_file_that_is_broken_is_reported(tmp_path):
     path = tmp_path / "broken.parquet"
     path.write_bytes(b"no parquet at all")
     with pytest.raises(ArgumentError, match=r"broken\.parquet' cannot be read"):
@@ -510,7 +510,7 @@ def test_a_cell_that_an_expression_cannot_compute_refuses_its_row(csv_file, mana
     assert len(tables.transactions.select("transaction_id").collect()) == 2
 
 
-def test_an_expression_of_more_than_one_row_that_fails_says_what_its_library_says(
+def test_a_failing_expression_over_several_rows_reports_the_message_of_its_library(
     csv_file, manager
 ):
     """It has no row of its own to refuse; values are left out, which may be personal."""
@@ -619,7 +619,7 @@ def test_sparkov_is_read_as_its_generator_writes_it(csv_file, manager):
 # -- What is refused -------------------------------------------------------------------------------
 
 
-def test_a_load_raises_for_rows_at_fault_unless_told_to_reject_them(csv_file, manager):
+def test_a_load_raises_for_invalid_rows_unless_it_may_reject_them(csv_file, manager):
     path = csv_file(f"{HEAD}\n1,C,M,1,2026-01-01\n2,D,M,1.234,2026-01-01\n")
     with pytest.raises(InvalidDataError, match="amount: has more than 2 decimals"):
         read_layout(path, Layout(PLAIN)).load()

@@ -61,7 +61,7 @@ def test_an_unknown_table_comes_with_the_nearest() -> None:
         load_df(transactions(), "transaction")
 
 
-def test_unknown_and_missing_columns_are_told_together_with_the_nearest_names() -> None:
+def test_unknown_and_missing_columns_are_reported_together_with_the_nearest_names() -> None:
     frame = transactions().rename({"amount": "TX_AMOUNT", "merchant_id": "shop"})
     with pytest.raises(InvalidDataError) as caught:
         load_df(frame, "transactions")
@@ -168,7 +168,7 @@ def test_a_float_is_refused_rather_than_rounded() -> None:
         load_df(transactions(1, amount=[12.345]), "transactions", on_missing_parent="create")
 
 
-def test_a_float_that_stands_for_two_decimals_is_exact() -> None:
+def test_a_float_that_represents_two_decimals_is_exact() -> None:
     amounts = [0.01, 0.1, 1.15, 9_999_999_999.99, 2.675]
     frame = transactions(5, amount=amounts)
     report = load_df(frame, "transactions", on_missing_parent="create", on_invalid="reject")
@@ -491,7 +491,7 @@ def test_rebuild_indexes_always_says_why_it_is_not_possible(manager: DatabaseMan
 # -- The report -------------------------------------------------------------------------------
 
 
-def test_the_report_tells_what_was_done_in_text_and_html() -> None:
+def test_the_report_summarizes_the_load_in_text_and_html() -> None:
     frame = transactions(3, amount=[1.0, 0.0, 1.0])
     report = load_df(frame, "transactions", on_missing_parent="create", on_invalid="reject")
     assert repr(report).startswith("LoadReport(transactions: 2 inserted, 0 skipped, 1 rejected; ")

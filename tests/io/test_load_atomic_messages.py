@@ -92,7 +92,7 @@ def test_only_an_owner_can_rebuild_indexes(manager, clerk):
     assert "rebuild_indexes=\"always\" requires that you own 'transactions'" in message
 
 
-def test_a_read_only_transaction_is_told(manager, session):
+def test_a_read_only_transaction_is_reported(manager, session):
     atomicity.fill(manager)
     session.execute(text("SET TRANSACTION READ ONLY"))
 
@@ -101,7 +101,7 @@ def test_a_read_only_transaction_is_told(manager, session):
     )
 
 
-def test_a_statement_timeout_is_told(manager):
+def test_a_statement_timeout_is_reported(manager):
     atomicity.fill(manager, earlier=50)
     name = manager.config.database
     limit = f'ALTER DATABASE "{name}" SET statement_timeout = 50'
@@ -118,7 +118,7 @@ def test_a_statement_timeout_is_told(manager):
 
 
 @pytest.mark.parametrize("rows", [10, atomicity.ROWS])
-def test_missing_tables_are_told_with_what_makes_them(empty_database, rows):
+def test_missing_tables_are_reported_with_what_makes_them(empty_database, rows):
     manager = DatabaseManager(empty_database)
 
     message = told(atomicity.transactions(rows), error=SchemaError, manager=manager)
@@ -127,7 +127,7 @@ def test_missing_tables_are_told_with_what_makes_them(empty_database, rows):
     manager.close()
 
 
-def test_a_column_that_the_table_lacks_is_told(manager):
+def test_a_column_that_the_table_lacks_is_reported(manager):
     atomicity.fill(manager)
 
     with arranged(
@@ -167,7 +167,7 @@ def test_a_unique_index_of_the_banks_own_is_named(manager, earlier):
 
 
 @pytest.mark.parametrize("earlier", EARLIER)
-def test_a_check_that_is_put_off_to_the_commit_is_told(manager, earlier):
+def test_a_deferred_check_is_reported_at_the_commit(manager, earlier):
     atomicity.fill(manager, earlier=earlier)
     check = """
         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN

@@ -252,7 +252,7 @@ def test_a_line_that_takes_nothing_more_counts_as_lost(bank, earlier):
     atomicity.assert_loads(bank)
 
 
-def test_why_a_load_ended_is_told_even_if_the_connection_is_lost_with_it(bank):
+def test_the_cause_of_a_failed_load_is_reported_even_if_the_connection_is_lost(bank):
     atomicity.fill(bank)
     before = atomicity.contents(bank)
 
@@ -287,7 +287,7 @@ def test_nothing_remains_when_the_network_is_cut(bank, network, earlier):
 
 
 @pytest.mark.parametrize("earlier", EARLIER)
-def test_a_commit_that_did_not_reach_the_server_is_told(bank, network, earlier):
+def test_a_commit_that_did_not_reach_the_server_is_reported(bank, network, earlier):
     proxy, manager = network
     atomicity.fill(bank, earlier=earlier)
     before = atomicity.contents(bank)
@@ -319,9 +319,7 @@ def test_a_commit_whose_answer_was_lost_is_a_load_like_any_other(bank, network, 
     assert atomicity.count(bank) == earlier + atomicity.ROWS
 
 
-def test_a_commit_that_the_server_is_still_at_is_ended_before_it_is_told_to_have_failed(
-    bank, network
-):
+def test_a_running_commit_is_ended_before_it_is_reported_as_failed(bank, network):
     proxy, manager = network
     atomicity.fill(bank, earlier=50)
 
@@ -342,7 +340,7 @@ def test_a_commit_that_the_server_is_still_at_is_ended_before_it_is_told_to_have
         assert atomicity.contents(bank) == before
 
 
-def test_a_commit_of_which_nothing_can_be_known_says_so(bank, network, monkeypatch):
+def test_a_commit_with_an_unknown_outcome_is_reported_as_unknown(bank, network, monkeypatch):
     proxy, manager = network
     monkeypatch.setattr(connect, "_RESTART_PATIENCE", 0)
     atomicity.fill(bank)
@@ -523,7 +521,7 @@ def wait_for_recovery(server):
 
 
 @pytest.mark.parametrize("earlier", EARLIER)
-def test_a_full_disk_is_told_and_nothing_is_loaded(cramped, earlier):
+def test_a_full_disk_is_reported_and_nothing_is_loaded(cramped, earlier):
     server, room = cramped
     with managed(server.config()) as manager:
         atomicity.fill(manager, earlier=earlier)

@@ -78,7 +78,7 @@ def run_together(how, frames=("frame", "frame"), *, parent="raise"):
         return [program.finish() for program in programs]
 
 
-def test_of_two_processes_with_the_same_keys_one_loads_and_one_is_told(manager):
+def test_of_two_processes_with_the_same_keys_one_loads_and_one_gets_an_error(manager):
     atomicity.fill(manager)
     catalog = atomicity.contents(manager)["catalog"]
 
@@ -190,7 +190,7 @@ def test_a_parent_that_another_session_deletes_meanwhile_is_missed(manager):
     assert len(amounts(manager)) == 50
 
 
-def test_a_parent_that_another_session_deletes_meanwhile_is_created_if_asked(manager):
+def test_a_parent_that_another_session_deletes_is_created_on_request(manager):
     atomicity.fill(manager, earlier=50)
     load_df(pl.DataFrame({"merchant_id": ["M2"]}), "merchants", manager=manager)
 
@@ -205,7 +205,7 @@ def test_a_parent_that_another_session_deletes_meanwhile_is_created_if_asked(man
     assert atomicity.count(manager, "merchants") == 2
 
 
-def test_a_deadlock_is_told_in_words(manager):
+def test_a_deadlock_is_reported_in_words(manager):
     """Each waits for a row that the other has written: PostgreSQL ends one of the two."""
     atomicity.fill(manager, earlier=50)
     columns = "transaction_id, customer_id, merchant_id, amount, timestamp"

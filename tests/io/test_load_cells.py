@@ -126,7 +126,7 @@ def test_what_is_no_whole_number_is_refused_alone_and_in_columns(value: Any, rea
 
 
 @pytest.mark.parametrize(("narrow", "bits"), [(np.float32, 24), (np.float16, 11)])
-def test_narrow_floats_that_no_longer_tell_whole_numbers_apart_are_refused(
+def test_narrow_floats_that_cannot_distinguish_whole_numbers_are_refused(
     narrow: Any, bits: int
 ) -> None:
     safe, unsafe = narrow(2**bits - 1), narrow(2**bits + 1)  # the latter is rounded to 2**bits
@@ -279,7 +279,7 @@ def test_a_float_just_below_the_limit_of_a_column_breaks_no_load() -> None:
     assert stored("amount", "transactions") == ["9999999999.99"]
 
 
-def test_a_single_float_that_cannot_tell_cents_apart_is_refused() -> None:
+def test_a_float_that_cannot_distinguish_cents_is_refused() -> None:
     singles = pa.table({"x": pa.array([12.34, 12345.67, 12345.678, 1234567.89, 200000], "f4")})
     values, refused = checked(singles, "amount", Transaction)
     assert values == [Decimal("12.34"), Decimal("12345.67"), None, None, Decimal(200000)]
@@ -811,7 +811,7 @@ def test_data_of_many_columns_of_their_own_point_to_layouts() -> None:
     assert "Layout" not in str(caught.value)
 
 
-def test_a_key_that_is_the_index_of_pandas_is_told() -> None:
+def test_a_key_that_is_the_index_of_pandas_is_reported() -> None:
     frame = pd.DataFrame({"name": ["x"]}, index=pd.Index(["a"], name="merchant_id"))
     with pytest.raises(InvalidDataError, match=r"merchant_id: is required.*reset_index\(\)"):
         load_df(frame, "merchants")

@@ -86,14 +86,14 @@ def test_a_table_that_is_not_seen_whole_is_not_locked(clerk):
 
 
 @pytest.mark.parametrize("how", ["error", "skip", "update"])
-def test_a_hidden_row_with_the_same_key_is_said_to_be_possible(clerk, how):
+def test_a_hidden_row_with_the_same_key_is_mentioned_as_a_possible_cause(clerk, how):
     row = {"merchant_id": "M0", "city": "Oslo"}
 
     with pytest.raises(LoadError, match="row-level security hides rows with the same keys"):
         load_df([row], "merchants", session=clerk, on_conflict=how)
 
 
-def test_a_row_that_may_be_seen_but_not_changed_is_not_said_to_be_changed(manager, clerk):
+def test_a_row_that_may_not_be_changed_is_not_reported_as_changed(manager, clerk):
     with manager.session_scope() as owner:
         owner.execute(text("UPDATE merchants SET country = 'NO' WHERE merchant_id IN ('M1', 'M2')"))
         owner.execute(text("UPDATE merchants SET city = 'Oslo' WHERE merchant_id = 'M1'"))
@@ -117,7 +117,7 @@ def test_rows_that_a_policy_refuses_are_not_a_missing_grant(manager, clerk):
         load_df(merchants(1, start=ROWS), "merchants", session=clerk)
 
 
-def test_a_hidden_parent_is_not_said_to_be_missing(manager, clerk):
+def test_a_hidden_parent_is_not_reported_as_missing(manager, clerk):
     with manager.session_scope() as owner:
         owner.execute(text("INSERT INTO customers (customer_id) VALUES ('C1')"))
     frame = atomicity.transactions(1, merchant_id="M5")

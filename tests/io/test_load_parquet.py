@@ -35,7 +35,7 @@ def rows_of(path: Any, at_once: int = 1000) -> dict[str, list[Any]]:
     return found
 
 
-def test_a_folder_is_one_table_with_the_columns_that_its_names_tell(tmp_path: Path):
+def test_a_folder_is_one_table_with_its_partition_columns(tmp_path: Path):
     for country in ("DE", "__HIVE_DEFAULT_PARTITION__"):
         folder = tmp_path / f"country={country}"
         folder.mkdir()
@@ -54,7 +54,7 @@ def test_files_may_lack_columns_or_have_them_in_another_order_or_width(tmp_path:
     assert rows_of(tmp_path) == {"a": [1, 2, 3], "b": ["x", None, "z"]}
 
 
-def test_batches_have_no_more_rows_than_asked_for(tmp_path: Path):
+def test_batches_have_no_more_rows_than_requested(tmp_path: Path):
     pl.DataFrame({"n": range(100)}).write_parquet(tmp_path / "n.parquet", row_group_size=30)
     batches = list(open_parquet(tmp_path / "n.parquet", 8).batches)
     assert max(batch.num_rows for batch in batches) == 8
@@ -134,7 +134,7 @@ def test_each_file_is_read_in_its_own_types(first: pa.Array, second: pa.Array, t
 
 
 @pytest.mark.usefixtures("manager")
-def test_each_file_is_checked_in_its_own_types_and_told_by_its_rows(tmp_path: Path):
+def test_each_file_is_checked_in_its_own_types_and_reported_by_its_rows(tmp_path: Path):
     write(tmp_path, "1.parquet", merchant_id=["a", "b"], risk_score=[1, 2])
     write(tmp_path, "2.parquet", merchant_id=["c", "d"], risk_score=["high", "-1"])
     write(tmp_path, "3.parquet", merchant_id=["e"], risk_score=[1.5])
@@ -154,13 +154,13 @@ def test_values_of_folder_names_are_texts_that_the_column_reads(tmp_path: Path):
 
 
 @pytest.mark.usefixtures("manager")
-def test_a_value_of_a_folder_name_that_the_column_refuses_is_told(tmp_path: Path):
+def test_a_value_of_a_folder_name_that_the_column_refuses_is_reported(tmp_path: Path):
     write(tmp_path, "age=old/x.parquet", customer_id=["a"])
     with pytest.raises(InvalidDataError, match="age: is not a whole number: 1 row: 0"):
         load_df(tmp_path, "customers")
 
 
-def test_files_may_repeat_what_their_folder_says(tmp_path: Path):
+def test_files_may_repeat_their_partition_columns(tmp_path: Path):
     frame = pl.DataFrame({"n": [1, 2], "city": ["Bonn", None], "month": [3, 4]})
     for row in frame.iter_slices(1):
         city = row["city"][0] or NULL_PARTITION
@@ -261,7 +261,7 @@ def test_a_dataset_of_pyarrow_is_read_as_its_files_are(tmp_path: Path):
     assert plain == {"n": want["n"], "label": want["label"]}
 
 
-def test_a_dataset_whose_types_pyarrow_guesses_is_refused_but_its_scanner_taken(tmp_path: Path):
+def test_a_dataset_with_guessed_types_is_refused_but_its_scanner_is_accepted(tmp_path: Path):
     (tmp_path / "rows.csv").write_text("code\n0012\n")
     guessed = dataset.dataset(tmp_path, format="csv")
     with pytest.raises(ArgumentError, match=r"must consist of Parquet files.* got csv"):

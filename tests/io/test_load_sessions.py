@@ -66,9 +66,7 @@ def test_an_error_after_the_load_takes_it_back_with_the_scope(manager):
 
 
 @pytest.mark.parametrize("rebuild_indexes", ["auto", "never"])
-def test_the_session_sees_the_rows_and_nobody_else_before_it_commits(
-    manager, session, rebuild_indexes
-):
+def test_only_the_session_sees_the_rows_before_it_commits(manager, session, rebuild_indexes):
     atomicity.fill(manager, earlier=50)
 
     load_df(
@@ -184,7 +182,9 @@ def test_a_change_of_an_object_that_is_not_flushed_yet_comes_before_the_load(man
     assert (one.amount, one.city) == (99, "Zürich")
 
 
-def test_a_lost_connection_is_told_and_the_session_works_again_after_a_rollback(manager, session):
+def test_a_lost_connection_is_reported_and_the_session_works_again_after_a_rollback(
+    manager, session
+):
     atomicity.fill(manager, earlier=50)
     before = atomicity.contents(manager)
     session.add(Customer(customer_id="C2"))
@@ -243,7 +243,7 @@ def test_rows_that_an_older_snapshot_does_not_see_are_not_lost(manager, session,
     assert atomicity.count(manager) == 50 + atomicity.ROWS
 
 
-def test_a_key_that_an_older_snapshot_does_not_see_is_told(manager, session):
+def test_a_key_that_an_older_snapshot_does_not_see_is_reported(manager, session):
     atomicity.fill(manager)
     session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
     assert session.scalar(NUMBER) == 0

@@ -153,7 +153,7 @@ def test_the_table_says_what_a_csv_field_is(tmp_path: Path) -> None:
     ]
 
 
-def test_bad_csv_fields_are_told_as_they_stand_in_the_file(tmp_path: Path) -> None:
+def test_bad_csv_fields_are_reported_as_written_in_the_file(tmp_path: Path) -> None:
     path = _csv(
         tmp_path,
         """\
@@ -184,7 +184,7 @@ def test_tabs_separate_the_fields_of_a_tsv(tmp_path: Path) -> None:
     assert read_df("merchants")["name"].to_list() == ["a, b"]
 
 
-def test_a_broken_csv_line_is_told_with_the_file(tmp_path: Path) -> None:
+def test_a_broken_csv_line_is_reported_with_the_file(tmp_path: Path) -> None:
     path = _csv(tmp_path, "merchant_id,name\nM1,a\nM2,b,c\n")
     with pytest.raises(ArgumentError, match=r"rows\.csv.*cannot be read as CSV") as caught:
         load_df(path, "merchants")
@@ -193,12 +193,12 @@ def test_a_broken_csv_line_is_told_with_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["no-such.parquet", "no-such.csv"])
-def test_a_file_that_is_not_there_is_told(name: str, tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(name: str, tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match=r"The file .* does not exist"):
         load_df(tmp_path / name, "merchants")
 
 
-def test_a_file_of_another_kind_is_told(tmp_path: Path) -> None:
+def test_a_file_of_another_kind_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match=r"must be a file of Parquet .*; got '\.pickle'"):
         load_df(_csv(tmp_path, "x", "rows.pickle"), "merchants")
     with pytest.raises(ArgumentError, match="cannot be read as Parquet"):

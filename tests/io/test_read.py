@@ -362,7 +362,7 @@ def test_pending_objects_are_flushed_where_the_session_autoflushes(manager):
         assert read_df(Merchant, session=session)["merchant_id"].tolist() == ["M9"]
 
 
-def test_without_a_session_the_process_s_manager_is_asked(manager):
+def test_without_a_session_the_manager_of_the_process_is_used(manager):
     with manager.session_scope() as session:
         session.add(Merchant(merchant_id="M1"))
 
@@ -408,7 +408,7 @@ def test_a_write_whose_rows_fit_in_no_frame_is_undone(session):
     assert read_df("SELECT count(*) AS n FROM days", session=session)["n"].tolist() == [0]
 
 
-def test_a_session_whose_transaction_has_failed_is_told_so(session):
+def test_a_session_with_a_failed_transaction_is_reported(session):
     with session.connection().connection.cursor() as cursor, pytest.raises(psycopg2.Error):
         cursor.execute("SELECT 1 / 0")
 
@@ -428,7 +428,7 @@ def test_an_autocommitting_session_reads_and_fails_like_any_other(manager):
         assert read_df("SELECT 1 AS a", session=session)["a"].tolist() == [1]
 
 
-def test_a_lost_connection_is_told_and_the_session_goes_on_after_a_rollback(session):
+def test_a_lost_connection_is_reported_and_the_session_works_after_a_rollback(session):
     with pytest.raises(DatabaseConnectionError, match="lost"):
         read_df("SELECT pg_terminate_backend(pg_backend_pid())", session=session)
 
@@ -436,7 +436,7 @@ def test_a_lost_connection_is_told_and_the_session_goes_on_after_a_rollback(sess
     assert read_df("SELECT 1 AS a", session=session)["a"].tolist() == [1]
 
 
-def test_a_connection_lost_between_rows_is_told(session):
+def test_a_connection_lost_between_rows_is_reported(session):
     query = """
         SELECT CASE WHEN n = 90000 THEN pg_terminate_backend(pg_backend_pid()) END
         FROM generate_series(1, 100000) n
@@ -523,7 +523,7 @@ def test_an_unknown_kind_of_frame_is_refused(session):
 @pytest.mark.parametrize(
     ("frame", "kind"), [("pandas", pd.DataFrame), ("polars", pl.DataFrame), ("arrow", pa.Table)]
 )
-def test_the_frame_is_the_one_that_was_asked_for(session, frame, kind):
+def test_the_frame_is_the_one_that_was_requested(session, frame, kind):
     assert isinstance(read_df("SELECT 1 AS a", session=session, output=frame), kind)
 
 

@@ -66,7 +66,7 @@ WORDS = ["Threshold", "TopK", "TimeSplit", "Display", "DatabaseConfig",
 
 
 @pytest.mark.parametrize("kind", [*TABLES, *WORDS])
-def test_a_result_says_in_few_words_what_it_is(small, kind):
+def test_a_result_has_a_short_repr(small, kind):
     text = repr(small[kind])
     assert len(text) < 600
     assert not re.search(r"0x[0-9a-f]{6}|NaN|shape:|chosen_on", text)

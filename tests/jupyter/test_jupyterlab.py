@@ -86,7 +86,7 @@ def test_the_first_notebook_runs_to_its_end_and_shows_tables_and_pictures(opened
         assert min(width, height) > 300
 
 
-def test_an_exercise_says_in_words_what_is_wrong_and_then_that_it_is_right(opened):
+def test_an_exercise_explains_what_is_wrong_and_then_confirms_the_answer(opened):
     notebook = opened(EXERCISES)
     notebook.run_all()
     cell = notebook.cell('check("05.1"')

@@ -178,7 +178,7 @@ def test_a_list_of_metrics_is_refused_where_one_is_taken(call):
         getattr(evaluate(customers(1), score="p"), call)(["precision"])
 
 
-def test_metrics_that_are_no_names_are_asked_for_as_metrics():
+def test_metrics_that_are_not_names_get_a_message():
     with pytest.raises(ArgumentError, match="`metrics` must be a metric name"):
         compare_models(customers(1), {"a": "p"}, metrics=[])
 
@@ -238,7 +238,7 @@ def test_every_group_has_every_metric_and_null_is_a_group():
     assert found.overall.n == len(GROUPS)
 
 
-def test_small_groups_are_marked_and_not_dropped():
+def test_small_groups_are_flagged_and_not_dropped():
     found = evaluate(GROUPS, score="p", by="channel")
 
     assert found.by_group.groupby("channel")["small"].first().to_dict() == {

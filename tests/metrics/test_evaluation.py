@@ -186,7 +186,7 @@ def test_one_class_alone_has_no_area(label, words):
 
 
 @pytest.mark.parametrize("labels", [[], [None, None]])
-def test_nothing_to_evaluate_is_told(labels):
+def test_nothing_to_evaluate_is_reported(labels):
     frame = pl.DataFrame(
         {"p": [0.5] * len(labels), "is_fraud": labels}, {"p": pl.Float64, "is_fraud": pl.Boolean}
     )

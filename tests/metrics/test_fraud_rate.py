@@ -130,7 +130,7 @@ def test_no_transactions_give_one_row_overall_and_no_group():
     assert len(fraud_rate(empty, by="channel")) == 0
 
 
-def test_null_is_a_group_of_its_own_and_stands_last():
+def test_null_is_its_own_group_at_the_end():
     result = fraud_rate(table(channel=[None, "b", None, "a", ""]), by="channel")
     assert result["channel"].to_list() == ["", "a", "b", None]
     assert result["transactions"].to_list() == [1, 1, 1, 2]
@@ -145,7 +145,7 @@ def test_a_band_holds_its_lower_edge_and_not_its_upper():
     ]
 
 
-def test_null_and_nan_are_a_band_of_their_own_which_stands_last():
+def test_null_and_nan_form_their_own_bin_at_the_end():
     result = fraud_rate(table(hour=[None, math.nan, 3.0]), bins={"hour": [12]})
     assert result.select("hour_from", "hour_to", "transactions").rows() == [
         (-math.inf, 12, 1),
@@ -237,7 +237,7 @@ def test_a_timestamp_of_another_zone_is_counted_in_utc(engine):
     assert result["timestamp"].to_list() == [dt.datetime(2025, 12, 31, tzinfo=dt.UTC)]
 
 
-def test_duckdb_is_asked_for_utc():
+def test_duckdb_returns_times_in_utc():
     frame = table(timestamp=[dt.datetime(2026, 1, 1, tzinfo=dt.UTC)])
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'Europe/Brussels'")

@@ -217,7 +217,7 @@ def test_one_cluster_has_no_interval():
     assert "only 1 of 1 values of customer_id have fraud" in found.note
 
 
-def test_draws_that_all_agree_give_no_interval_and_say_so():
+def test_identical_resamples_give_no_interval_and_a_reason():
     perfect = defrauded(20).with_columns(p=pl.col("is_fraud").cast(pl.Float64))
     found = evaluate(perfect, score="p").bootstrap("recall", n_resamples=50)
     assert found.value == 1

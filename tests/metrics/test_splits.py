@@ -311,7 +311,7 @@ def test_the_number_of_folds_is_a_whole_one(folds):
 # -- What it says ---------------------------------------------------------------------------------
 
 
-def test_it_says_what_is_in_each_set_and_what_in_none():
+def test_it_describes_each_set_and_what_is_in_none():
     frame = frame_of(
         (-1, "a", False), (0, "a", True), (0, "b", None), (2, "b", False), (3, "a", False),
         (3, "b", None), (3, "c", True), (6, "c", False),
@@ -379,7 +379,7 @@ GOOD = frame_of((0, "a", False), (3, "b", False))
         ([1], "`df` must be a DataFrame of pandas, polars or pyarrow"),
     ],
 )
-def test_what_cannot_be_split_is_said_in_one_sentence(frame, message):
+def test_what_cannot_be_split_is_described_in_one_sentence(frame, message):
     with pytest.raises(ArgumentError, match=re.escape(message)):
         small(frame)
 

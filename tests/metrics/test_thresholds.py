@@ -89,7 +89,7 @@ def test_precision_at_another_prevalence_is_that_of_bayes():
     )
 
 
-def test_a_threshold_chosen_on_the_same_rows_is_said_to_be():
+def test_a_threshold_chosen_on_the_same_rows_is_described_as_such():
     chosen = MODEL.best_threshold(cost_per_alert=25)
     notes = MODEL.at_threshold(chosen).summary().set_index("metric")["note"]
 

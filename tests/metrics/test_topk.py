@@ -93,7 +93,7 @@ def test_k_is_a_number_of_places(k):
         evaluate(frame(), score="p").precision_at_k(k)
 
 
-def test_a_row_without_a_time_or_a_card_is_told():
+def test_a_row_without_a_time_or_a_card_is_reported():
     rows = frame((0, "A", 0.9, True), (0, None, 0.8, True))
     with pytest.raises(ArgumentError, match="'card' must have a value in each labelled row"):
         cards(rows, 1)

@@ -242,7 +242,7 @@ def test_alerts_at_random_are_drawn_for_comparison():
 
 
 @pytest.mark.parametrize("curve", [plots.plot_precision_recall, plots.plot_roc])
-def test_the_mark_stands_at_the_threshold_with_its_intervals(curve):
+def test_the_marker_is_at_the_threshold_with_its_intervals(curve):
     one = evaluation(threshold=0.75)
     display = curve(one)
     mark = next(line for line in display.ax.lines if line.get_marker() == "o")
@@ -292,7 +292,7 @@ def test_models_of_rows_with_other_shares_of_fraud_have_their_levels():
 
 
 @pytest.mark.parametrize("count", [0, 6])
-def test_more_models_than_can_be_told_apart_are_refused(count):
+def test_more_models_than_colours_can_distinguish_are_refused(count):
     models = {str(number): evaluation() for number in range(count)}
     with pytest.raises(ArgumentError, match=f"must be 1 to 5 models.*; got {count}"):
         plots.plot_roc(models)
@@ -306,7 +306,7 @@ def test_more_models_than_can_be_told_apart_are_refused(count):
         ([0.9], [1], "no genuine transaction among 1 transaction", "AP 1.000"),
     ],
 )
-def test_why_there_is_no_curve_is_said_in_words(scores, labels, roc, precision_recall):
+def test_why_there_is_no_curve_is_described_in_words(scores, labels, roc, precision_recall):
     one = evaluation(scores, labels)
     said = words(plots.plot_roc({"mine": one}))
     assert roc in said
@@ -349,7 +349,7 @@ def test_between_two_scores_the_rates_are_those_of_the_higher():
     assert np.isnan(precision.get_ydata()[3])  # no alerts
 
 
-def test_the_own_threshold_is_marked_and_what_it_reaches_is_written():
+def test_the_threshold_in_use_is_marked_with_its_metrics():
     display = plots.plot_thresholds(evaluation(threshold=0.75))
     (queue,) = display.ax.child_axes
     for ax in (display.ax, queue):
@@ -455,7 +455,7 @@ def test_no_line_of_a_grid_crosses_a_confusion_and_its_words_can_be_read(look):
     assert {text.get_color() for text in ax.texts} == {"white", "black"}
 
 
-def test_a_precision_of_nothing_is_said_in_words():
+def test_an_undefined_precision_is_described_in_words():
     said = words(plots.plot_confusion(Confusion(tp=0, fp=0, fn=0, tn=5)))
     assert "precision is not defined: no transaction was predicted to be fraud" in said
     assert "not defined" in said
@@ -498,7 +498,7 @@ def test_one_day_is_named():
     assert [tick.get_text() for tick in display.ax.get_xticklabels()] == ["2026-01-02"]
 
 
-def test_no_day_is_said_in_words():
+def test_a_period_without_a_day_is_described_in_words():
     nothing = evaluate(payments()[:0], score="good").card_precision_at_k(3)
     display = plots.plot_topk(nothing)
     draw(display)
@@ -544,7 +544,7 @@ def test_where_alerts_cost_more_than_fraud_none_is_best():
     assert "higher costs are cut off" in words(display)
 
 
-def test_the_cost_of_nothing_is_said_in_words():
+def test_an_undefined_cost_is_described_in_words():
     assert "no labelled transactions" in words(plots.plot_cost(evaluation([], []).cost_curve(1.0)))
 
 
@@ -657,7 +657,7 @@ def test_one_model_has_nothing_to_be_compared_with():
     assert "no model to compare with good" in words(display)
 
 
-def test_differences_that_are_not_defined_are_said_in_words():
+def test_differences_that_are_not_defined_are_described_in_words():
     frame = payments().assign(is_fraud=False)
     compared = compare_models(
         frame, {"a": "good", "b": "poor"}, metrics=["roc_auc", "recall"], n_resamples=20

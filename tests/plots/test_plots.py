@@ -85,7 +85,7 @@ def test_time_is_a_line_with_a_band_and_the_volume_below():
     assert [bar.get_height() for bar in volume.patches] == [1, 2, 1]
 
 
-def test_bands_of_a_number_are_named_as_one_says_them():
+def test_bins_of_a_number_have_readable_names():
     frame = pl.DataFrame(
         {
             "amount": [5, 50, 50, 5000, None],
@@ -112,7 +112,7 @@ def test_groups_over_time_differ_by_line_and_mark_not_by_colour_alone():
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
 
 
-def test_smaller_groups_are_left_out_and_the_picture_says_so():
+def test_smaller_groups_are_omitted_and_the_plot_says_so():
     frame = transactions(channel=["a"] * 3 + ["b"] * 2 + ["c"])
     ax = plot_fraud_rate(fraud_rate(frame, by="channel"), max_groups=2)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
@@ -120,7 +120,7 @@ def test_smaller_groups_are_left_out_and_the_picture_says_so():
 
 
 @pytest.mark.parametrize("text", ["polars", "str", "string", "object"])
-def test_missing_and_empty_names_are_told_apart(text):
+def test_missing_and_empty_names_are_distinguished(text):
     frame = transactions(channel=[None, "", "a"])
     if text != "polars":  # in pandas, what is missing is NaN, NA or None
         frame = frame.to_pandas().astype({"channel": text})
@@ -160,12 +160,12 @@ def test_little_or_nothing_can_be_drawn(result):
     draw(plot_fraud_rate(result))
 
 
-def test_a_group_without_labels_is_said_to_have_none():
+def test_a_group_without_labels_is_reported_as_unlabelled():
     frame = transactions(channel=["a", "b"], is_fraud=[None, True])
     assert "none labelled" in notes(plot_fraud_rate(fraud_rate(frame, by="channel")))
 
 
-def test_the_interval_of_a_tiny_group_is_cut_and_marked():
+def test_the_interval_of_a_tiny_group_is_cut_and_flagged():
     frame = transactions(
         channel=["big"] * 2000 + ["mid"] * 2000 + ["tiny"], is_fraud=[True, *[False] * 4000]
     )
@@ -312,7 +312,7 @@ def by_name():
 
 
 @pytest.mark.parametrize("look", ["default", "dark_background", "ggplot", "Solarize_Light2"])
-def test_lines_and_words_can_be_told_from_any_background(by_name, look):
+def test_lines_and_text_contrast_with_any_background(by_name, look):
     with plt.style.context(look):
         ax = plot_fraud_rate(by_name).ax
         draw(ax)

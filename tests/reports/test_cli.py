@@ -69,7 +69,7 @@ def test_the_command_on_the_page_of_a_period_makes_it_again(synfin, tmp_path):
     assert without_time(again) == without_time(report.html())
 
 
-def test_the_summary_is_told_and_where_the_page_is(synfin, tmp_path):
+def test_the_summary_and_the_path_of_the_page_are_printed(synfin, tmp_path):
     out = tmp_path / "model.html"
     said = synfin("model", "forest", "1.0", "--n-resamples", 5, "--no-groups", "--out", out)
     assert said.startswith("The model detected ")
@@ -77,7 +77,7 @@ def test_the_summary_is_told_and_where_the_page_is(synfin, tmp_path):
     assert synfin("fraud", "--out", out).startswith("2,000 transactions from 2026-03-02")
 
 
-def test_mistakes_are_told_in_one_line(synfin, tmp_path):
+def test_mistakes_are_reported_in_one_line(synfin, tmp_path):
     out = tmp_path / "model.html"
     assert "forest 1.0" in synfin("model", "forrest", "1.0", "--out", out, code=1)
     nowhere = tmp_path / "no" / "x.html"
@@ -90,7 +90,7 @@ def test_mistakes_are_told_in_one_line(synfin, tmp_path):
     assert not out.exists()
 
 
-def test_what_the_documentation_says_works(synfin, tmp_path, monkeypatch):
+def test_the_examples_of_the_documentation_work(synfin, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     space: dict[str, object] = {}
     for block in re.findall(r"^```python\n(.*?)^```", DOCS, re.MULTILINE | re.DOTALL):

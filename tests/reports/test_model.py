@@ -245,7 +245,7 @@ def test_importances_are_means_over_the_predictions(world, page, report):
     assert next(iter(page.rows("Feature importances"))) == "night"
 
 
-def test_the_period_and_the_delay_of_labels_are_told(page, frame):
+def test_the_period_and_the_label_delay_are_described(page, frame):
     rows = transactions()
     late = (rows["label_available_at"] - rows["timestamp"]).drop_nulls()
     text = page.says("data")
@@ -286,7 +286,7 @@ def test_a_threshold_is_followed_where_scores_and_decisions_agree(
 NUMBER = re.compile(r"[+\u2212-]?\d[\d,]*(?:\.\d+)?(?:-\d\d)*%?")
 
 
-def test_every_number_of_a_sentence_stands_in_its_section(report, page):
+def test_every_number_of_a_sentence_is_in_its_section(report, page):
     for finding in report.findings:
         section = page.says(finding.section)
         for one in NUMBER.findall(finding.sentence):
@@ -300,7 +300,7 @@ def test_every_finding_shows_its_number(report, page):
         assert np.isfinite(finding.value)
 
 
-def test_sentences_say_what_the_counts_are(report, expected):
+def test_sentences_agree_with_the_counts(report, expected):
     first, second, *_ = report.summary_text()
     of = expected.confusion
     assert first.startswith(f"The model detected {of.tp} of {expected.n_frauds} frauds (95% CI ")
@@ -324,7 +324,7 @@ def test_limits_name_what_flatters_and_what_is_missing(report):
     assert "stored after the label was available" in said
 
 
-def test_truth_that_has_changed_since_is_told(world):
+def test_labels_that_have_changed_are_reported(world):
     with world.get_session() as session:
         from sqlalchemy import text
 
@@ -480,7 +480,7 @@ def test_by_default_groups_are_those_of_columns_with_few_values(session):
     assert list(report.groups) == ["channel", "merchant category"]
 
 
-def test_what_both_models_know_is_compared_and_the_rest_told(session):
+def test_common_transactions_are_compared_and_the_rest_is_reported(session):
     rows = transactions().head(900)
     part = predictions(rows, "part", 3, 0.3)
     load_df(part, "model_predictions", session=session)
@@ -497,7 +497,7 @@ def test_what_both_models_know_is_compared_and_the_rest_told(session):
     )
 
 
-def test_models_that_share_nothing_are_not_compared_and_the_page_says_why(session):
+def test_models_without_common_transactions_are_not_compared_and_the_page_says_why(session):
     rows = transactions()
     load_df(predictions(rows.head(50), "early", 3, 0.3), "model_predictions", session=session)
     load_df(predictions(rows.tail(50), "late", 3, 0.3), "model_predictions", session=session)
@@ -592,7 +592,7 @@ def test_one_prediction_is_enough_for_a_report(session, truth):
     assert "1 prediction for transactions" in few(session, ground_truth=[truth])
 
 
-def test_a_model_that_never_raises_an_alert_is_told_as_such(session):
+def test_a_model_that_never_alerts_is_described_as_such(session):
     said = few(session, ground_truth=[True, False], fraud_probability=[0.1, 0.2])
     assert "The model raised no alert at this threshold" in said
     low, high = Confusion(0, 0, 1, 1).confidence_interval(
@@ -603,7 +603,7 @@ def test_a_model_that_never_raises_an_alert_is_told_as_such(session):
     assert "No importances are stored with these predictions" in said
 
 
-def test_predictions_that_follow_no_threshold_are_told(session):
+def test_predictions_that_follow_no_threshold_are_reported(session):
     said = few(
         session, ground_truth=[True, False], fraud_probability=[0.1, 0.9], prediction=[True, False]
     )

@@ -49,7 +49,7 @@ def test_each_line_of_scores_is_drawn_through_the_weeks(count):
     assert display.ax.get_ylim()[1] > weeks(count)["p99"].max()
 
 
-def test_without_scores_the_picture_says_so():
+def test_without_scores_the_plot_says_so():
     empty = plot_score_drift(weeks(0))
     assert "no scores" in [text.get_text() for text in empty.ax.texts]
 
@@ -64,7 +64,7 @@ def test_importances_are_drawn_from_the_largest_down(found):
     assert len(display.to_frame()) == 2
 
 
-def test_without_importances_the_picture_says_so(found):
+def test_without_importances_the_plot_says_so(found):
     display = plot_importances(found.head(0))
     assert "no importances" in [text.get_text() for text in display.ax.texts]
 
@@ -103,7 +103,7 @@ def test_names_are_no_formulas(rates, kind):
     assert len(save_image(plot_fraud_rate(rates), kind)) > 1000
 
 
-def test_texts_within_a_page_are_what_they_say_in_any_script():
+def test_texts_of_a_page_are_shown_literally_in_any_script():
     frame = pl.DataFrame({"name": ODD, "amount": 1.0, "is_fraud": [True, False] * 2 + [True]})
     result = fraud_rate(frame, by="name")
     drawn = draw_figure(lambda: plot_fraud_rate(result), name="x", alt='"<&')

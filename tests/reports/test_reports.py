@@ -111,7 +111,7 @@ def test_rates_over_time_are_those_of_fraud_rate(page):
     ]
 
 
-def test_frauds_are_told_by_type(page):
+def test_frauds_are_listed_by_type(page):
     frauds = transactions().filter(pl.col("is_fraud").fill_null(value=False))
     counted = frauds.group_by("fraud_type").agg(pl.len(), pl.col("amount").sum())
     rows = page.rows("Frauds by type")
@@ -132,7 +132,7 @@ def test_the_largest_losses_of_merchants_are_listed(page):
     assert rows[names[0]]["losses"] == format_amount(losses["amount"][0])
 
 
-def test_how_much_is_labelled_is_told_by_week(page):
+def test_the_labelled_share_is_listed_by_week(page):
     weeks = transactions().group_by(pl.col("timestamp").dt.truncate("1w")).agg(
         pl.len(), pl.col("is_fraud").count().alias("known")
     )  # fmt: skip
@@ -146,14 +146,14 @@ def test_how_much_is_labelled_is_told_by_week(page):
 # -- Words ----------------------------------------------------------------------------------------
 
 
-def test_every_number_of_a_sentence_stands_in_its_section(report, page):
+def test_every_number_of_a_sentence_is_in_its_section(report, page):
     for finding in report.findings:
         section = page.says(finding.section)
         for one in re.findall(r"\d[\d,]*(?:\.\d+)?(?:-\d\d)*", finding.sentence):
             assert one.rstrip(",") in section, finding.sentence
 
 
-def test_what_is_missing_is_said(report):
+def test_missing_parts_are_named(report):
     unlabelled = transactions()["is_fraud"].null_count()
     assert f"{unlabelled:,} of {ROWS:,} transactions have no label" in " ".join(report.caveats)
 
@@ -169,7 +169,7 @@ def test_what_is_not_labelled_has_no_rate(session):
     assert not re.search(r"\b[Nn]a[Nn]\b|\bNaT\b|<NA>", text)
 
 
-def test_a_database_without_tables_is_said_to_be_without(session):
+def test_a_database_without_tables_is_reported_as_such(session):
     session.connection().exec_driver_sql("DROP TABLE transactions CASCADE")
     with pytest.raises(SchemaError, match="transactions"):
         fraud_report(session=session)
@@ -210,7 +210,7 @@ def test_every_picture_says_its_numbers(page):
         assert f"{told} ({ends}{unreliable})" in alt
 
 
-def test_a_model_is_told_of_beside(report):
+def test_a_model_is_summarized_beside_the_fraud(report):
     without = replace(report, model="No fraud is known.")
     assert "No fraud is known." in Page(without.html()).says("model")
 
@@ -317,7 +317,7 @@ def test_what_cannot_be_reported_is_refused(session, options, error, said):
         (NAN, "not defined"),
     ],
 )
-def test_shares_are_told_with_the_digits_that_matter(share, said):
+def test_shares_are_written_with_significant_digits(share, said):
     assert format_percent(share) == said
 
 
@@ -333,7 +333,7 @@ def test_shares_are_told_with_the_digits_that_matter(share, said):
         (NAN, "not defined"),
     ],
 )
-def test_metrics_are_told_with_three_digits_or_what_is_left(value, said):
+def test_metrics_are_written_with_three_digits(value, said):
     assert wording.format_decimal(value) == said
 
 
@@ -407,5 +407,5 @@ def test_numbers_intervals_thresholds_and_nouns():
         (dt.timedelta(0), "0.0 seconds"),
     ],
 )
-def test_times_are_told_in_the_unit_that_suits(time, said):
+def test_durations_are_written_in_a_suitable_unit(time, said):
     assert wording.format_duration(time) == said

@@ -99,7 +99,7 @@ def check(sentence: str, rates: dict[str, tuple[int, int]], choose, *, of: int =
 
 @given(counts=GROUPS)
 @settings(max_examples=60)
-def test_fraud_is_said_to_be_most_frequent_where_it_is(fraud, counts):
+def test_the_group_with_the_highest_rate_is_named(fraud, counts):
     rates = {f"g{place}": each for place, each in enumerate(counts) if each[1]}
     found = fraud_rate(payments(counts), by="channel", amount=None).to_pandas()
     sentences = of_section(replace(fraud, rates={"channel": found}).findings, "groups")
@@ -110,7 +110,7 @@ def test_fraud_is_said_to_be_most_frequent_where_it_is(fraud, counts):
 
 @given(counts=GROUPS)
 @settings(max_examples=60)
-def test_the_rate_is_said_to_be_highest_in_the_week_in_which_it_is(fraud, counts):
+def test_the_week_with_the_highest_rate_is_named(fraud, counts):
     weeks = pd.Timestamp("2026-03-02") + pd.to_timedelta(range(len(counts)), unit="W")
     rates = {f"{week:%Y-%m-%d}": each for week, each in zip(weeks, counts, strict=True) if each[1]}
     found = fraud_rate(payments(counts), every="1w", amount=None).to_pandas()
@@ -122,7 +122,7 @@ def test_the_rate_is_said_to_be_highest_in_the_week_in_which_it_is(fraud, counts
 
 @given(counts=GROUPS)
 @settings(max_examples=60)
-def test_the_model_is_said_to_find_least_where_it_does(model, counts):
+def test_the_group_with_the_lowest_recall_is_named(model, counts):
     # The first of each two counts is how many of the frauds are found.
     frauds = payments(counts).with_columns(is_fraud=pl.lit(value=True))
     grouped = evaluate(
@@ -232,7 +232,7 @@ def test_a_model_of_several_currencies_has_no_costs(session):
     assert "per alert" not in " ".join(report.summary_text())
 
 
-def test_merchants_that_have_all_losses_are_said_to(session):
+def test_merchants_with_all_losses_are_described_as_such(session):
     session.execute(text("UPDATE transactions SET is_fraud = FALSE WHERE merchant_id > 'M02'"))
     report = fraud_report(session=session)
     assert "All losses occurred at 3 merchants." in report.summary_text()

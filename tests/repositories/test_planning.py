@@ -38,7 +38,7 @@ def test_slices_of_time_hold_each_transaction_once(session):
     assert sizes(session, "1d") == [1, 2, 2, 3]
 
 
-def test_slices_are_of_the_time_that_is_asked_for(session):
+def test_slices_are_of_the_time_that_is_requested(session):
     put(session, DAYS)
     assert sizes(session, "1d", Transaction.timestamp >= DAYS[4]) == [1, 1, 2]
 

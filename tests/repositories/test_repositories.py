@@ -223,7 +223,7 @@ def test_values_that_the_table_does_not_accept_are_refused_in_words(session, par
     assert repository.get_statistics()["total_amount"] == 12.5
 
 
-def test_everything_that_is_wrong_is_said_at_once(session):
+def test_all_errors_are_reported_at_once(session):
     with pytest.raises(InvalidDataError) as caught:
         TransactionRepository(session).create(transaction_id="T1", amount=0, is_fraud="maybe")
     assert set(caught.value.columns) == {

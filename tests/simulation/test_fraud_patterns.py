@@ -90,7 +90,7 @@ def test_some_are_declined(frauds_of):
         assert declined == pytest.approx(PARAMETERS[name].decline_rate, abs=0.08)
 
 
-def test_shares_tell_how_much_of_all_fraud_a_pattern_is(payments):
+def test_shares_are_the_part_of_all_fraud_per_pattern(payments):
     frauds = payments.filter("is_fraud")
     total = sum(pattern.weight for pattern in PARAMETERS.values())
     for name, count in frauds.group_by("fraud_type").len().iter_rows():
@@ -164,7 +164,7 @@ def test_cards_used_at_a_compromised_terminal_are_used_again(payments, frauds_of
     assert hit.filter(pl.col("len") >= 5)["customer_id"].min() >= 3
 
 
-def test_an_account_is_taken_over_from_a_device_that_nobody_has_seen(payments, frauds_of):
+def test_an_account_takeover_uses_a_new_device(payments, frauds_of):
     frauds = frauds_of("account_takeover")
     known_devices = payments.filter(pl.col("fraud_type").is_null())["device_id"].drop_nulls()
     assert not frauds["device_id"].is_in(known_devices.unique().implode()).any()
@@ -247,7 +247,7 @@ def test_a_share_of_zero_leaves_a_pattern_out():
     assert set(frauds["fraud_type"].drop_nulls()) == {"amount_spike"}
 
 
-def test_without_anything_far_away_nobody_travels_impossibly():
+def test_without_distant_payments_no_travel_is_impossible():
     payments = simulate(30, 3, 60, 1, patterns=["impossible_travel"], output="polars").transactions
     assert not payments["is_fraud"].any()
 
@@ -255,7 +255,7 @@ def test_without_anything_far_away_nobody_travels_impossibly():
 @pytest.mark.parametrize(
     "pattern", [*PATTERNS.values(), *ANOMALIES.values()], ids=lambda pattern: pattern.name
 )
-def test_the_page_tells_each_parameter_with_its_usual_value(pattern):
+def test_the_page_lists_each_parameter_with_its_default(pattern):
     page = DOCS.read_text(encoding="utf-8")
     section = re.search(rf"^### {pattern.name}\n(.*?)(?=^##|\Z)", page, re.MULTILINE | re.DOTALL)
     assert section

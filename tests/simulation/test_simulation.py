@@ -468,7 +468,7 @@ def test_with_drift_frauds_from_afar_grow_and_life_moves_online():
         ({"anomalies": {"holiday_travel": {"days": 3}}}, "of the anomaly 'holiday_travel'"),
     ],
 )
-def test_what_cannot_be_simulated_is_told_in_one_sentence(wrong, message):
+def test_what_cannot_be_simulated_is_reported_in_one_sentence(wrong, message):
     with pytest.raises(ArgumentError, match=re.escape(message)):
         simulate(**wrong)
 
@@ -482,7 +482,7 @@ def test_what_cannot_be_simulated_is_told_in_one_sentence(wrong, message):
         ({"patterns": {"card_testing": {"amounts": (1, 2)}}}, "amount"),
     ],
 )
-def test_an_unknown_name_is_told_with_the_nearest(wrong, nearest):
+def test_an_unknown_name_is_reported_with_the_nearest(wrong, nearest):
     with pytest.raises(NotFoundError, match=f"Did you mean '{nearest}'"):
         simulate(**wrong)
 
