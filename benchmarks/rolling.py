@@ -16,8 +16,7 @@ import polars as pl
 from _measure import print_markdown
 from features import generate_rows
 
-from synfin_analytics._core.grouped import factorize
-from synfin_analytics._core.rolling import DAY, HOUR, Amounts, GroupedRolling
+from synfin_analytics._core.grouped import DAY, HOUR, Amounts, GroupedRolling, factorize
 
 if TYPE_CHECKING:
     from collections.abc import Callable

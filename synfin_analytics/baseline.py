@@ -17,12 +17,11 @@ import polars as pl
 
 from synfin_analytics._core.arguments import format_value
 from synfin_analytics._core.arithmetic import ratio
+from synfin_analytics._core.dates import parse_duration
 from synfin_analytics._core.formatting import format_date, format_decimal, pluralize
-from synfin_analytics._core.frequency import parse_duration
-from synfin_analytics._core.grouped import factorize
+from synfin_analytics._core.grouped import DAY, Amounts, GroupedRolling, factorize
 from synfin_analytics._core.html import table_html
 from synfin_analytics._core.results import Result
-from synfin_analytics._core.rolling import DAY, Amounts, GroupedRolling
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.io.coerce import coerce_columns, collect_columns

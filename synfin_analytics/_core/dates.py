@@ -1,17 +1,29 @@
-"""Dates and times as arguments: one parser for the bounds of every range.
+"""Dates, times, durations and periods as arguments, and the period that contains a timestamp.
 
 Ranges are half-open (:func:`parse_range`): ``start <= timestamp < end``, and a date without a time
 is its midnight UTC. Only ``start_date`` and ``end_date`` of the repositories' ``get_*`` methods are
 closed at both ends (:func:`parse_closed_range`).
+
+Engines number the periods (:meth:`Period.number`) from the parts of a timestamp, which all of them
+can extract; :meth:`Period.start` and :meth:`Period.starts` convert timestamps and numbers to the
+first moments of periods.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from typing import overload
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, overload
+
+import narwhals as nw
+import numpy as np
 
 from synfin_analytics._core.arguments import format_value
 from synfin_analytics.exceptions import ArgumentError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Bound = dt.datetime | dt.date | str | None
 _DATE_LENGTH = len("2026-01-31")
@@ -142,3 +154,165 @@ def parse_time(value: Bound, name: str) -> dt.datetime | None:
 
 def _format(bound: Bound) -> str:
     return bound.isoformat() if isinstance(bound, dt.date) else str(bound)
+
+
+# -- Periods and durations -------------------------------------------------------------------------
+
+#: Unit of a period: the unit of NumPy in which it is counted, and how many of these it is.
+_UNITS = {
+    "m": ("m", 1),
+    "h": ("h", 1),
+    "d": ("D", 1),
+    "w": ("D", 7),
+    "mo": ("M", 1),
+    "q": ("M", 3),
+    "y": ("M", 12),
+}
+#: The first Monday of Unix time. Weeks are counted from it, other periods from 1970-01-01.
+_MONDAY = np.datetime64("1970-01-05", "D")
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A whole number of minutes, hours, days or months, in UTC.
+
+    Examples
+    --------
+    >>> Period.parse("1w").start(np.array(["2026-01-01T10:00"], "datetime64[us]"))
+    array(['2025-12-29T00:00:00.000000'], dtype='datetime64[us]')
+    """
+
+    length: int
+    numpy_unit: str
+    weeks: bool = False
+
+    @classmethod
+    def parse(cls, every: str, name: str = "every", *, minimum: int = 1) -> Period:
+        """Parse a whole number of at least ``minimum`` and one of m, h, d, w, mo, q, y.
+
+        ``name`` is the name of the caller's argument.
+
+        Raises
+        ------
+        ArgumentError
+            It is not a period.
+        """
+        match = re.fullmatch(r"(0|[1-9][0-9]{0,5})(m|h|d|w|mo|q|y)", str(every))
+        if match is None or int(match[1]) < minimum:
+            raise ArgumentError(
+                f"`{name}` must be a whole number of at least {minimum} and a unit of time (m, h, "
+                f"d, w, mo, q, y), such as '1d' or '3mo'; got {format_value(every)}."
+            )
+        numpy_unit, factor = _UNITS[match[2]]
+        return cls(int(match[1]) * factor, numpy_unit, weeks=match[2] == "w")
+
+    @classmethod
+    def parse_fixed(cls, value: str | dt.timedelta, name: str, *, minimum: int = 1) -> Period:
+        """Parse a period of fixed length: a number of m, h, d or w, or a timedelta in minutes.
+
+        Raises
+        ------
+        ArgumentError
+            It is not such a period.
+
+        Examples
+        --------
+        >>> Period.parse_fixed(dt.timedelta(hours=36), "train")
+        Period(length=36, numpy_unit='h', weeks=False)
+        """
+        if isinstance(value, dt.timedelta):
+            for unit, keyword in (("D", "days"), ("h", "hours"), ("m", "minutes")):
+                length, remainder = divmod(value, dt.timedelta(**{keyword: 1}))
+                if not remainder and length >= minimum:
+                    return cls(length, unit)
+            value = str(value)
+        period = cls.parse(value, name, minimum=minimum)
+        if period.numpy_unit == "M":
+            raise ArgumentError(
+                f"`{name}` must be in m, h, d or w, such as '90d', since months differ in length; "
+                f"got {format_value(value)}."
+            )
+        return period
+
+    @property
+    def duration(self) -> dt.timedelta:
+        """Length of a period of minutes, hours or days (see :meth:`parse_fixed`)."""
+        return self.length * dt.timedelta(**{f"{self.unit}s": 1})
+
+    @property
+    def unit(self) -> str:
+        """Unit to which an engine truncates timestamps: minute, hour, day or month."""
+        return {"m": "minute", "h": "hour", "D": "day", "M": "month"}[self.numpy_unit]
+
+    def number(self, timestamp: nw.Expr) -> nw.Expr:
+        """Return an expression for the number of the period that contains each timestamp.
+
+        It is a double, which stores whole numbers exactly in all engines; NULL stays NULL.
+        """
+        parts = timestamp.dt
+        year, month = parts.year().cast(nw.Float64), parts.month().cast(nw.Float64)
+        if self.numpy_unit == "M":
+            units = (year - 1970) * 12 + month - 1
+        else:
+            units = _days(year, month, parts.day().cast(nw.Float64))
+            if self.numpy_unit != "D":
+                units = units * 24 + parts.hour().cast(nw.Float64)
+            if self.numpy_unit == "m":
+                units = units * 60 + parts.minute().cast(nw.Float64)
+        return ((units - self._origin.astype(np.int64).item()) / self.length).floor()
+
+    def starts(self, numbers: NDArray[np.float64]) -> NDArray[np.datetime64]:
+        """Return the first moments of numbered periods; NaT for NaN."""
+        valid = np.isfinite(numbers)
+        steps = np.where(valid, numbers, 0).astype(np.int64) * self.length
+        starts = (self._origin + steps.astype(f"timedelta64[{self.numpy_unit}]")).astype("M8[us]")
+        starts[~valid] = np.datetime64("NaT")
+        return starts
+
+    def start(self, timestamps: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
+        """Return the first moment of the period that contains each timestamp; NaT stays NaT."""
+        steps = timestamps.astype(f"datetime64[{self.numpy_unit}]") - self._origin
+        length = np.array(self.length, dtype=f"timedelta64[{self.numpy_unit}]")
+        starts: NDArray[np.datetime64] = (self._origin + (steps - steps % length)).astype(
+            "datetime64[us]"
+        )
+        return starts
+
+    @property
+    def _origin(self) -> np.datetime64:
+        origin = _MONDAY if self.weeks else np.datetime64("1970-01-01", "D")
+        first: np.datetime64 = origin.astype(f"datetime64[{self.numpy_unit}]")
+        return first
+
+
+def parse_duration(value: str | dt.timedelta, name: str) -> dt.timedelta:
+    """Parse a duration of at least 0: a number of m, h, d or w, or a timedelta.
+
+    ``name`` is the name of the caller's argument.
+
+    Raises
+    ------
+    ArgumentError
+        It is not a duration, or negative.
+
+    Examples
+    --------
+    >>> parse_duration("7d", "label_delay")
+    datetime.timedelta(days=7)
+    """
+    duration = value
+    if isinstance(duration, str) and not duration.startswith("-"):
+        duration = Period.parse_fixed(duration, name, minimum=0).duration
+    if not isinstance(duration, dt.timedelta) or duration < dt.timedelta():
+        raise ArgumentError(
+            f"`{name}` must be a duration of at least 0, such as '7d'; got {format_value(value)}."
+        )
+    return duration
+
+
+def _days(year: nw.Expr, month: nw.Expr, day: nw.Expr) -> nw.Expr:
+    """Return days since 1970-01-01; years begin in March, so that the leap day comes last."""
+    early = (month <= 2).cast(nw.Float64)
+    year, month = year - early, month + 12 * early - 3
+    leap_days = (year / 4).floor() - (year / 100).floor() + (year / 400).floor()
+    return 365 * year + leap_days + ((153 * month + 2) / 5).floor() + day - 719_469

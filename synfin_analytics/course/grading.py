@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from synfin_analytics._core.formatting import join_words
 from synfin_analytics._core.html import table_html
-from synfin_analytics._core.optional import import_optional
+from synfin_analytics._core.lookup import import_optional
 from synfin_analytics._core.results import Result
 from synfin_analytics.course._runner import MISSING, Limits, Run, run_notebook
 from synfin_analytics.course._submissions import (

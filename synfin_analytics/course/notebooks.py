@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synfin_analytics._core.optional import import_optional
-from synfin_analytics._core.resources import resource_folder
+from synfin_analytics._core.lookup import import_optional, resource_folder
 from synfin_analytics.course.exercise import LESSONS, get_lesson
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import QueuePool
 
-from synfin_analytics._core.plugins import dataframe_function
+from synfin_analytics._core.lookup import dataframe_function
 from synfin_analytics.database.config import DatabaseConfig, format_url
 from synfin_analytics.database.connection import Connection, connect, message_of
 from synfin_analytics.database.logging import log_connections, logger

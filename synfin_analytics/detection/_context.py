@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from synfin_analytics._core.arithmetic import ratio
-from synfin_analytics._core.geography import great_circle_km
+from synfin_analytics._core.arithmetic import great_circle_km, ratio
 from synfin_analytics._core.grouped import factorize, order_by_time
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.io.coerce import coerce_columns, collect_columns, raise_invalid_rows

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from synfin_analytics._core.rolling import GroupedRolling, to_microseconds
+from synfin_analytics._core.grouped import GroupedRolling, to_microseconds
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from synfin_analytics._core.rolling import Duration
+    from synfin_analytics._core.grouped import Duration
 
 #: Code of rows that are in no episode.
 NO_EPISODE = -1

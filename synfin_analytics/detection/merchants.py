@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.stats import poisson
 
 from synfin_analytics._core.formatting import format_number, pluralize
-from synfin_analytics._core.rolling import Amounts, GroupedRolling, to_microseconds
+from synfin_analytics._core.grouped import Amounts, GroupedRolling, to_microseconds
 from synfin_analytics.detection._episodes import (
     NO_EPISODE,
     episode_rows,

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from synfin_analytics._core.formatting import format_number, format_percent, pluralize
-from synfin_analytics._core.rolling import DAY, GroupedRolling, to_microseconds
+from synfin_analytics._core.grouped import DAY, GroupedRolling, to_microseconds
 from synfin_analytics.detection._episodes import episode_rows, evidence_of, find_bursts
 from synfin_analytics.detection.detector import Detector
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import polars as pl
 
+from synfin_analytics._core.arithmetic import great_circle_km
 from synfin_analytics._core.formatting import format_number, pluralize
-from synfin_analytics._core.geography import great_circle_km
-from synfin_analytics._core.rolling import DAY, HOUR, GroupedRolling, to_microseconds
+from synfin_analytics._core.grouped import DAY, HOUR, GroupedRolling, to_microseconds
 from synfin_analytics.detection._context import PLACE_COLUMNS
 from synfin_analytics.detection._episodes import (
     NO_EPISODE,

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from synfin_analytics._core.formatting import format_number, format_percent, pluralize
-from synfin_analytics._core.rolling import HOUR, GroupedRolling
+from synfin_analytics._core.grouped import HOUR, GroupedRolling
 from synfin_analytics.detection._episodes import (
     NO_EPISODE,
     episode_rows,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synfin_analytics._core.rolling import DAY, HOUR
+from synfin_analytics._core.grouped import DAY, HOUR
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,19 +8,22 @@ import numpy as np
 
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.grouped import (
+    DAY,
+    HOUR,
+    MINUTE,
+    GroupedRolling,
     count_lower_before,
     cumulative_max,
     first_rows,
     pair_codes,
 )
-from synfin_analytics._core.rolling import DAY, HOUR, MINUTE, GroupedRolling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from synfin_analytics._core.rolling import Window
+    from synfin_analytics._core.grouped import Window
     from synfin_analytics.features._calendar import Features
     from synfin_analytics.features._payments import Payments
 

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synfin_analytics._core.arithmetic import ratio
-from synfin_analytics._core.geography import EARTH_RADIUS_KM, great_circle_km, unit_vectors
-from synfin_analytics._core.rolling import HOUR, MINUTE, GroupedRolling
+from synfin_analytics._core.arithmetic import EARTH_RADIUS_KM, great_circle_km, ratio, unit_vectors
+from synfin_analytics._core.grouped import HOUR, MINUTE, GroupedRolling
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from synfin_analytics._core.rolling import Window
+    from synfin_analytics._core.grouped import Window
     from synfin_analytics.features._calendar import Features
     from synfin_analytics.features._payments import Payments
 

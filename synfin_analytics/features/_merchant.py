@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from synfin_analytics._core.arithmetic import ratio
-from synfin_analytics._core.rolling import DAY, GroupedRolling
+from synfin_analytics._core.grouped import DAY, GroupedRolling
 
 if TYPE_CHECKING:
     from synfin_analytics.features._calendar import Features

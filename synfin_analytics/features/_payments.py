@@ -9,8 +9,7 @@ import numpy as np
 import polars as pl
 
 from synfin_analytics._core.formatting import pluralize
-from synfin_analytics._core.grouped import factorize, order_by_time, stable_argsort
-from synfin_analytics._core.rolling import Amounts
+from synfin_analytics._core.grouped import Amounts, factorize, order_by_time, stable_argsort
 from synfin_analytics.database.models import Customer, Merchant, Transaction
 from synfin_analytics.io.coerce import (
     coerce_columns,

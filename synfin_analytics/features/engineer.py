@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import pyarrow as pa
 
-from synfin_analytics._core.dates import Bound, parse_range
-from synfin_analytics._core.frequency import parse_duration
+from synfin_analytics._core.dates import Bound, parse_duration, parse_range
 from synfin_analytics._core.validation.spec import spec_of
 from synfin_analytics.database.models import MLFeatures
 from synfin_analytics.features._calendar import calendar_features

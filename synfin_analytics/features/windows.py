@@ -11,9 +11,8 @@ import pyarrow as pa
 
 from synfin_analytics._core.arguments import check_column_name
 from synfin_analytics._core.arithmetic import ratio
-from synfin_analytics._core.frequency import Period, parse_duration
-from synfin_analytics._core.grouped import factorize
-from synfin_analytics._core.rolling import Amounts, GroupedRolling
+from synfin_analytics._core.dates import Period, parse_duration
+from synfin_analytics._core.grouped import Amounts, GroupedRolling, factorize
 from synfin_analytics._core.validation.spec import spec_of
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from narwhals.typing import IntoDataFrame, IntoDataFrameT, IntoFrame, IntoLazyFrame
     from numpy.typing import NDArray
 
-    from synfin_analytics._core.rolling import Closed
+    from synfin_analytics._core.grouped import Closed
 
 _HANDBOOK_WINDOWS = ("1d", "7d", "30d")
 _LAST_HOUR_OF_NIGHT = 6

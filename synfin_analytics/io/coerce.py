@@ -15,7 +15,7 @@ import polars as pl
 from synfin_analytics._core.dataframes import collect, open_frame
 from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.output import to_frame
-from synfin_analytics._core.validation.errors import CellErrors, summarize
+from synfin_analytics._core.validation.outcome import CellErrors, summarize
 from synfin_analytics._core.validation.rules import Range
 from synfin_analytics._core.validation.spec import spec_of
 from synfin_analytics._core.validation.validate import validate_column

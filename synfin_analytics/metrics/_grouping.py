@@ -18,7 +18,7 @@ import numpy as np
 
 from synfin_analytics._core.arguments import check_column_name, check_names, format_value
 from synfin_analytics._core.dataframes import to_float, to_numpy_float, to_numpy_time, to_utc
-from synfin_analytics._core.frequency import Period
+from synfin_analytics._core.dates import Period
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:

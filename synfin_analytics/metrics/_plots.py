@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from synfin_analytics._core.arguments import check_integer
-from synfin_analytics._core.plugins import draw
+from synfin_analytics._core.lookup import draw
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from synfin_analytics._core.display import Display
+    from synfin_analytics._core.results import Display
 
 
 class EvaluationPlots:

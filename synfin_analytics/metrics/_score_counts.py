@@ -18,20 +18,18 @@ import pandas as pd
 
 from synfin_analytics._core.dataframes import (
     check_columns,
+    check_n_invalid_labels,
     coerce_object_columns,
+    is_invalid_label,
+    label_to_float,
     rename_for_engine,
     to_float,
     to_numpy_float,
     truncate_time,
 )
+from synfin_analytics._core.dates import Period
 from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.formatting import pluralize
-from synfin_analytics._core.frequency import Period
-from synfin_analytics._core.labels import (
-    check_n_invalid_labels,
-    is_invalid_label,
-    label_to_float,
-)
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._aggregate import aggregate_counts
 from synfin_analytics.metrics._grouping import group_key

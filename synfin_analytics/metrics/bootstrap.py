@@ -26,9 +26,12 @@ from scipy import sparse, special
 
 from synfin_analytics._core.arguments import check_column_name, check_integer, check_share
 from synfin_analytics._core.arithmetic import ratio
-from synfin_analytics._core.formatting import format_confidence_level
+from synfin_analytics._core.formatting import (
+    format_confidence_level,
+    format_interval,
+    format_metric,
+)
 from synfin_analytics._core.html import table_html
-from synfin_analytics._core.metric_format import format_interval, format_metric
 from synfin_analytics._core.results import Result
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics.cost import NO_AMOUNTS, check_costs

@@ -10,16 +10,18 @@ import numpy as np
 import pandas as pd
 
 from synfin_analytics._core.arguments import check_names, format_value
-from synfin_analytics._core.formatting import NO_VALUE, format_confidence_level, format_decimal
-from synfin_analytics._core.html import table_html
-from synfin_analytics._core.metric_format import (
+from synfin_analytics._core.formatting import (
+    NO_VALUE,
+    format_confidence_level,
+    format_decimal,
     format_difference,
     format_difference_interval,
     format_interval,
     format_metric,
     metric_name,
 )
-from synfin_analytics._core.plugins import draw
+from synfin_analytics._core.html import table_html
+from synfin_analytics._core.lookup import draw
 from synfin_analytics._core.results import Result
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._summary import METRICS as WITH_BASELINE
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from narwhals.typing import IntoFrame
 
-    from synfin_analytics._core.display import Display
+    from synfin_analytics._core.results import Display
 
 DEFAULT_METRICS = ("roc_auc", "average_precision", "precision", "recall")
 

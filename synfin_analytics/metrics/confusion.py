@@ -12,7 +12,7 @@ import pandas as pd
 from synfin_analytics._core.arguments import check_string, format_value
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.html import table_html
-from synfin_analytics._core.plugins import draw
+from synfin_analytics._core.lookup import draw
 from synfin_analytics._core.results import Result
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics.proportions import IntervalMethod, proportion_interval
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from synfin_analytics._core.display import Display
+    from synfin_analytics._core.results import Display
 
 #: Rates that are shares of transactions: the counts of the numerator and of the denominator, and
 #: what it means if the denominator is 0.

@@ -22,15 +22,16 @@ from synfin_analytics._core.arguments import (
 )
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.dataframes import ENGINES, is_frame, open_frame
+from synfin_analytics._core.formatting import METRICS as METRIC_NAMES
 from synfin_analytics._core.formatting import (
     format_confidence_level,
     format_decimal,
     format_group,
+    format_interval,
+    format_metric,
     pluralize,
 )
 from synfin_analytics._core.html import table_html
-from synfin_analytics._core.metric_format import METRICS as METRIC_NAMES
-from synfin_analytics._core.metric_format import format_interval, format_metric
 from synfin_analytics._core.output import from_pandas
 from synfin_analytics._core.results import Result
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, require_unique_columns

@@ -16,18 +16,16 @@ import numpy as np
 from synfin_analytics._core.arguments import check_column_name
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.dataframes import (
+    check_n_invalid_labels,
     coerce_object_columns,
     column_names,
+    is_invalid_label,
+    label_to_float,
     rename_for_engine,
     to_float,
     to_numpy_float,
 )
 from synfin_analytics._core.formatting import pluralize
-from synfin_analytics._core.labels import (
-    check_n_invalid_labels,
-    is_invalid_label,
-    label_to_float,
-)
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._aggregate import aggregate_counts
 from synfin_analytics.metrics._clusters import (

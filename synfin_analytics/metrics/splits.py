@@ -18,15 +18,15 @@ import pyarrow as pa
 from synfin_analytics._core.arguments import check_column_name, check_integer, format_value
 from synfin_analytics._core.dataframes import (
     check_columns,
+    check_labels,
     coerce_object_columns,
+    label_to_float,
     normalize_types,
 )
-from synfin_analytics._core.dates import parse_time
+from synfin_analytics._core.dates import Period, parse_time
 from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.formatting import pluralize
-from synfin_analytics._core.frequency import Period
 from synfin_analytics._core.html import table_html
-from synfin_analytics._core.labels import check_labels, label_to_float
 from synfin_analytics._core.results import Result
 from synfin_analytics.exceptions import ArgumentError, require_unique_columns
 

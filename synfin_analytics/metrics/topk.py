@@ -12,7 +12,7 @@ from synfin_analytics._core.arguments import check_integer
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.formatting import format_date, format_decimal, format_percent
 from synfin_analytics._core.html import table_html
-from synfin_analytics._core.plugins import draw
+from synfin_analytics._core.lookup import draw
 from synfin_analytics._core.results import Result
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from synfin_analytics._core.display import Display
+    from synfin_analytics._core.results import Display
     from synfin_analytics.metrics._score_counts import Floats, Integers
 
 #: Days that a notebook shows at most.

@@ -6,7 +6,7 @@ room for annotations beside the Axes. No function calls ``plt.show()``, and matp
 with the first plot, never with the package.
 """
 
-from synfin_analytics._core.display import Display
+from synfin_analytics._core.results import Display
 from synfin_analytics.plots.calibration import plot_calibration
 from synfin_analytics.plots.comparison import plot_comparison
 from synfin_analytics.plots.confusion import plot_confusion

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synfin_analytics._core.display import Display
+from synfin_analytics._core.results import Display
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:

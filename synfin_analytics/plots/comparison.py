@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from synfin_analytics._core.display import Display
+    from synfin_analytics._core.results import Display
     from synfin_analytics.metrics.comparison import Comparison
 
 _METRIC_NAMES = {"roc_auc": "ROC AUC", "f1": "F1", "mcc": "MCC"}

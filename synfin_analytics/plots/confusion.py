@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from synfin_analytics._core.display import Display
+    from synfin_analytics._core.results import Display
     from synfin_analytics.metrics.evaluation import Evaluation
 
 #: Counts from top left to bottom right, and their names.

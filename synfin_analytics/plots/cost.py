@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from synfin_analytics._core.display import Display
+    from synfin_analytics._core.results import Display
 
 _REQUIRED = ("threshold", "alerts", "alert_cost", "cost", "saved")
 #: The axis ends at this multiple of the cost without any alert.

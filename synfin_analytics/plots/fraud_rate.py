@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from narwhals.typing import IntoDataFrame
     from numpy.typing import NDArray
 
-    from synfin_analytics._core.display import Display
+    from synfin_analytics._core.results import Display
 
     Floats = NDArray[np.float64]
     Frame = nw.DataFrame[Any]

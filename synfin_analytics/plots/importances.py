@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from synfin_analytics._core.display import Display
+    from synfin_analytics._core.results import Display
 
 _REQUIRED = ("feature", "mean", "size")
 #: Characters of a line of a name: longer ones would leave no room for the bars.

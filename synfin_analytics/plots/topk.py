@@ -23,7 +23,7 @@ from synfin_analytics.plots._style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from synfin_analytics._core.display import Display
+    from synfin_analytics._core.results import Display
     from synfin_analytics.metrics.topk import TopK
 
 #: Days whose dots can be distinguished.

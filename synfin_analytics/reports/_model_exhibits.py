@@ -9,11 +9,17 @@ import pandas as pd
 
 from synfin_analytics import plots
 from synfin_analytics._core.formatting import (
+    METRICS,
     NO_VALUE,
+    SHARES,
     format_amount,
     format_date,
     format_decimal,
     format_decimal_interval,
+    format_difference,
+    format_difference_interval,
+    format_interval,
+    format_metric,
     format_number,
     format_percent,
     format_percent_interval,
@@ -22,14 +28,6 @@ from synfin_analytics._core.formatting import (
     pluralize,
 )
 from synfin_analytics._core.html import Table
-from synfin_analytics._core.metric_format import (
-    METRICS,
-    SHARES,
-    format_difference,
-    format_difference_interval,
-    format_interval,
-    format_metric,
-)
 from synfin_analytics.metrics.comparison import Comparison
 from synfin_analytics.metrics.evaluation import format_group_key, is_small
 from synfin_analytics.reports._extremes import find_lowest

@@ -7,22 +7,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synfin_analytics._core.formatting import (
+    SHARES,
     format_amount,
     format_confidence_level,
     format_date,
     format_decimal,
+    format_difference,
+    format_difference_interval,
+    format_interval,
     format_number,
     format_percent,
     format_percent_interval,
     format_threshold,
     join_words,
     pluralize,
-)
-from synfin_analytics._core.metric_format import (
-    SHARES,
-    format_difference,
-    format_difference_interval,
-    format_interval,
 )
 from synfin_analytics.metrics.comparison import Comparison
 from synfin_analytics.metrics.evaluation import format_group_key

@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Double, Text, cast, func, literal
 from sqlalchemy.dialects.postgresql import JSONB
 
 from synfin_analytics._core.arguments import check_integer, format_value
-from synfin_analytics._core.validation.errors import HIDDEN, to_text
+from synfin_analytics._core.validation.outcome import HIDDEN, to_text
 from synfin_analytics._core.validation.validate import validate_column
 from synfin_analytics.exceptions import (
     ArgumentError,

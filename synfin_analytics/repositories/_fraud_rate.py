@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Select
 
-    from synfin_analytics._core.frequency import Period
+    from synfin_analytics._core.dates import Period
     from synfin_analytics.metrics._clusters import Clusters
     from synfin_analytics.metrics._grouping import Bins
 

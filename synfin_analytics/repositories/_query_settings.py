@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
     from sqlalchemy.orm import InstrumentedAttribute, Session
 
-    from synfin_analytics._core.frequency import Period
+    from synfin_analytics._core.dates import Period
 
 #: Slices of time: enough for a few processors, and few enough, as each one may scan the table.
 N_SLICES = 4
@@ -73,7 +73,7 @@ def _cuts(first: np.datetime64, last: np.datetime64, period: Period) -> list[dt.
 
     Examples
     --------
-    >>> from synfin_analytics._core.frequency import Period
+    >>> from synfin_analytics._core.dates import Period
     >>> ends = np.array(["2026-01-01T10:00", "2026-01-05T09:00"], "datetime64[us]")
     >>> [f"{cut:%d %H:%M}" for cut in _cuts(*ends, Period.parse("1d"))]
     ['02 00:00', '03 00:00', '04 00:00']

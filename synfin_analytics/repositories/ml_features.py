@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, overload
 
 from sqlalchemy import func, or_, select
 
-from synfin_analytics._core.dates import parse_range
-from synfin_analytics._core.frequency import parse_duration
+from synfin_analytics._core.dates import parse_duration, parse_range
 from synfin_analytics.database.models import Customer, Merchant, MLFeatures, Transaction
 from synfin_analytics.features import INPUT_COLUMNS, engineer_features
 from synfin_analytics.io.load import load_df

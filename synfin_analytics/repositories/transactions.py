@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.orm import Session
 
-    from synfin_analytics._core.frequency import Period
+    from synfin_analytics._core.dates import Period
     from synfin_analytics._core.output import Output
 
 _NEWEST_FIRST = (Transaction.timestamp.desc(),)

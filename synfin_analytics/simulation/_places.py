@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from synfin_analytics._core.geography import great_circle_km
+from synfin_analytics._core.arithmetic import great_circle_km
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

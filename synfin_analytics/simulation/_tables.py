@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from synfin_analytics._core.geography import great_circle_km
-from synfin_analytics._core.rolling import DAY as DAY_US
-from synfin_analytics._core.rolling import HOUR as HOUR_US
-from synfin_analytics._core.rolling import GroupedRolling
+from synfin_analytics._core.arithmetic import great_circle_km
+from synfin_analytics._core.grouped import DAY as DAY_US
+from synfin_analytics._core.grouped import HOUR as HOUR_US
+from synfin_analytics._core.grouped import GroupedRolling
 from synfin_analytics.database.models.base import RISK_CATEGORIES
 from synfin_analytics.io.derive import derive_columns
 from synfin_analytics.simulation._config import CATEGORIES, CATEGORY_NAMES, INCOMES, PERSONAS

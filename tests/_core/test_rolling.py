@@ -11,9 +11,9 @@ from engines import QUICK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synfin_analytics._core import rolling as windows
-from synfin_analytics._core.geography import great_circle_km
-from synfin_analytics._core.rolling import DAY, HOUR, Amounts, GroupedRolling
+from synfin_analytics._core import grouped as windows
+from synfin_analytics._core.arithmetic import great_circle_km
+from synfin_analytics._core.grouped import DAY, HOUR, Amounts, GroupedRolling
 from synfin_analytics.exceptions import ArgumentError
 
 #: Few moments and keys, so that there are ties, and rows at the very ends of windows.

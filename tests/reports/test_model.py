@@ -18,17 +18,15 @@ from reported import DAYS, NASTY, predictions, transactions
 
 from synfin_analytics._core import formatting as wording
 from synfin_analytics._core.formatting import (
+    METRICS,
     format_amount,
     format_decimal,
-    format_number,
-    format_percent,
-    format_percent_interval,
-)
-from synfin_analytics._core.metric_format import (
-    METRICS,
     format_difference,
     format_interval,
     format_metric,
+    format_number,
+    format_percent,
+    format_percent_interval,
 )
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.io.load import load_df

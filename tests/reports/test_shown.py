@@ -7,7 +7,7 @@ import re
 import polars as pl
 import pytest
 
-from synfin_analytics._core.metric_format import format_interval, format_metric
+from synfin_analytics._core.formatting import format_interval, format_metric
 from synfin_analytics.metrics import Confusion, Threshold, compare_models, evaluate
 
 NASTY = "<script>alert(1)</script>"

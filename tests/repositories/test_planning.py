@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from sqlalchemy import func, select
 
-from synfin_analytics._core.frequency import Period
+from synfin_analytics._core.dates import Period
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.io.load import load_df
 from synfin_analytics.repositories import TransactionRepository

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from synfin_analytics._core.geography import great_circle_km
+from synfin_analytics._core.arithmetic import great_circle_km
 from synfin_analytics.simulation import ANOMALIES, PATTERNS, CardTesting, simulate
 
 HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal, assert_series_equal
 
-from synfin_analytics._core.geography import great_circle_km
+from synfin_analytics._core.arithmetic import great_circle_km
 from synfin_analytics.database.models import TABLES
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.io.derive import derive_columns

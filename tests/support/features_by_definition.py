@@ -7,7 +7,7 @@ import math
 from statistics import fmean, stdev
 from typing import Any
 
-from synfin_analytics._core.geography import great_circle_km
+from synfin_analytics._core.arithmetic import great_circle_km
 
 MINUTE, HOUR, DAY = dt.timedelta(minutes=1), dt.timedelta(hours=1), dt.timedelta(days=1)
 RADIUS = 6371.0088

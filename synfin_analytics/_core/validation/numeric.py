@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from synfin_analytics._core.validation.validated import (
+from synfin_analytics._core.validation.outcome import (
     KIND_NAMES,
     InvalidCellError,
     ValidatedColumn,

@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 
 from synfin_analytics._core.validation.options import date_part, format_example
-from synfin_analytics._core.validation.validated import (
+from synfin_analytics._core.validation.outcome import (
     TEXT_TYPES,
     InvalidCellError,
     ValidatedColumn,

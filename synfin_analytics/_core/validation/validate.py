@@ -9,13 +9,13 @@ import polars as pl
 
 from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.validation import numeric, temporal, text
-from synfin_analytics._core.validation.json_text import NOT_UNICODE, is_unicode
-from synfin_analytics._core.validation.rules import Matches, OneOf, Range
-from synfin_analytics._core.validation.validated import (
+from synfin_analytics._core.validation.outcome import (
     TEXT_TYPES,
     ValidatedColumn,
     validate_objects,
 )
+from synfin_analytics._core.validation.rules import Matches, OneOf, Range
+from synfin_analytics._core.validation.text import NOT_UNICODE, is_unicode
 
 if TYPE_CHECKING:
     from collections.abc import Callable

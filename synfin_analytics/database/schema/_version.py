@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from sqlalchemy import text
 
-from synfin_analytics._core.resources import resource_folder
+from synfin_analytics._core.lookup import resource_folder
 from synfin_analytics.database.models import TABLES
 from synfin_analytics.database.schema._errors import translate_errors
 from synfin_analytics.database.schema._search_path import VERSION_TABLE

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from synfin_analytics._core.validation.errors import HIDDEN
+from synfin_analytics._core.validation.outcome import HIDDEN, KIND_NAMES
 from synfin_analytics._core.validation.spec import ColumnSpec
 from synfin_analytics._core.validation.validate import empty_as_null, parse_series
-from synfin_analytics._core.validation.validated import KIND_NAMES
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.io.sources import FAILED
 

@@ -17,7 +17,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from synfin_analytics._core.validation.options import ReadOptions
-from synfin_analytics._core.validation.validated import is_missing
+from synfin_analytics._core.validation.outcome import is_missing
 from synfin_analytics.exceptions import ArgumentError, require_unique_columns
 from synfin_analytics.io.files._open import unpack
 from synfin_analytics.io.files._parquet import data_files

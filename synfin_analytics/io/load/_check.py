@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from synfin_analytics._core.validation.columns import select_cells
-from synfin_analytics._core.validation.errors import CellErrors
+from synfin_analytics._core.validation.outcome import CellErrors
 from synfin_analytics._core.validation.validate import closed_set_reason, validate_column
 from synfin_analytics.io.derive import derive_columns
 

@@ -14,8 +14,8 @@ import polars as pl
 
 from synfin_analytics._core.arguments import check_integer, format_value
 from synfin_analytics._core.fork import require_thread_pool
-from synfin_analytics._core.validation.errors import rejected_cells, summarize
 from synfin_analytics._core.validation.options import ReadOptions
+from synfin_analytics._core.validation.outcome import rejected_cells, summarize
 from synfin_analytics._core.validation.spec import spec_of
 from synfin_analytics.database.logging import logger
 from synfin_analytics.database.models import model_of
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from synfin_analytics._core.types import DataSource
-    from synfin_analytics._core.validation.errors import CellErrors
+    from synfin_analytics._core.validation.outcome import CellErrors
     from synfin_analytics._core.validation.spec import TableSpec
     from synfin_analytics.database.manager import DatabaseManager
     from synfin_analytics.database.models import Base

@@ -9,7 +9,7 @@ import polars as pl
 import psycopg2.errors
 from psycopg2 import sql
 
-from synfin_analytics._core.validation.errors import CellErrors
+from synfin_analytics._core.validation.outcome import CellErrors
 from synfin_analytics.exceptions import ArgumentError, LoadError
 from synfin_analytics.io.load._check import REPEATED_KEY, ROW, fill_defaults
 from synfin_analytics.io.load._copy import copy_rows
