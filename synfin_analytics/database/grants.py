@@ -10,7 +10,6 @@ from psycopg2 import extensions, sql
 from synfin_analytics.database import schema
 from synfin_analytics.database.config import Secret
 from synfin_analytics.database.models import TABLES
-from synfin_analytics.database.schema._search_path import VERSION_TABLE, schema_of_tables
 from synfin_analytics.exceptions import ArgumentError, SchemaError
 
 if TYPE_CHECKING:
@@ -165,7 +164,7 @@ class _Server:
     def __init__(self, cursor: Any) -> None:
         self.cursor = cursor
         self.database = self._scalar("SELECT current_database()")
-        self.schema = schema_of_tables(cursor)
+        self.schema = schema.schema_of_tables(cursor)
 
     def run(self, statement: str, *parts: str | sql.Composable) -> None:
         """Execute a statement; a string among ``parts`` is an identifier."""
@@ -205,7 +204,7 @@ class _Server:
                 self._table(table),
                 role,
             )
-        self.run("GRANT SELECT ON {} TO {}", self._table(VERSION_TABLE), role)
+        self.run("GRANT SELECT ON {} TO {}", self._table(schema.VERSION_TABLE), role)
         # A table of a later version may hold personal data: only roles that may read it get it.
         change = "GRANT SELECT ON TABLES TO" if future else "REVOKE SELECT ON TABLES FROM"
         self.run(f"ALTER DEFAULT PRIVILEGES IN SCHEMA {{}} {change} {{}}", self.schema, role)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from synfin_analytics.database.models.transactions import TIME_OF_DAY
+from synfin_analytics.database.models import TIME_OF_DAY
 
 _TIMESTAMP = pl.col("timestamp")
 _SATURDAY = 6

@@ -12,7 +12,7 @@ from synfin_analytics._core.output import Output, check_output
 from synfin_analytics._core.validation.spec import TableSpec, spec_of
 from synfin_analytics.database.connection import check_driver
 from synfin_analytics.database.models import Base
-from synfin_analytics.database.schema._search_path import check_table_is_visible
+from synfin_analytics.database.schema import check_table_is_visible
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_df

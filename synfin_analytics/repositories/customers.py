@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, overload
 
-from synfin_analytics.database.models import Customer
-from synfin_analytics.database.models.base import RISK_CATEGORIES
+from synfin_analytics.database.models import RISK_CATEGORIES, Customer
 from synfin_analytics.exceptions import NotFoundError
 from synfin_analytics.repositories._transaction_stats import PartyRepository
 from synfin_analytics.repositories.base import RowsT

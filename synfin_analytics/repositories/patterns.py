@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from sqlalchemy import and_, delete, func, select, text
 
 from synfin_analytics._core.formatting import pluralize
-from synfin_analytics.database.models import AnomalyPattern, FraudPattern
-from synfin_analytics.database.models.patterns import SEVERITIES
+from synfin_analytics.database.models import SEVERITIES, AnomalyPattern, FraudPattern
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.repositories._errors import savepoint
 from synfin_analytics.repositories._pattern_merge import COLUMNS, Merge, read_patterns, to_rows

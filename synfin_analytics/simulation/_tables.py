@@ -11,7 +11,7 @@ from synfin_analytics._core.arithmetic import great_circle_km
 from synfin_analytics._core.grouped import DAY as DAY_US
 from synfin_analytics._core.grouped import HOUR as HOUR_US
 from synfin_analytics._core.grouped import GroupedRolling
-from synfin_analytics.database.models.base import RISK_CATEGORIES
+from synfin_analytics.database.models import RISK_CATEGORIES
 from synfin_analytics.io.derive import derive_columns
 from synfin_analytics.simulation._config import CATEGORIES, CATEGORY_NAMES, INCOMES, PERSONAS
 from synfin_analytics.simulation._customers import CARD_TYPES, PARTNER, SECOND

@@ -19,7 +19,7 @@ from synfin_analytics.cli import COMMANDS, main
 from synfin_analytics.database import embedded, schema
 from synfin_analytics.database.grants import grant_read, personal_columns
 from synfin_analytics.database.manager import DatabaseManager
-from synfin_analytics.database.schema._migrate import LOCK_KEY
+from synfin_analytics.database.schema import LOCK_KEY
 from synfin_analytics.exceptions import ArgumentError, QueryError, SchemaError
 from synfin_analytics.io.read import read_df
 

@@ -20,7 +20,7 @@ import synfin_analytics
 from synfin_analytics.database import schema
 from synfin_analytics.database.manager import DatabaseManager
 from synfin_analytics.database.models import TABLES, Base
-from synfin_analytics.database.schema._migrate import LOCK_KEY
+from synfin_analytics.database.schema import LOCK_KEY
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, SchemaError
 
 CHECKOUT = Path(synfin_analytics.__file__).parents[1]
@@ -503,7 +503,7 @@ def test_alembic_leaves_the_loggers_of_others_switched_on(empty, checkout):
 
 def test_alembic_makes_the_next_revision_from_a_changed_model(empty, checkout):
     alembic(checkout, "upgrade", "head")
-    model = checkout / "synfin_analytics" / "database" / "models" / "merchants.py"
+    model = checkout / "synfin_analytics" / "database" / "models.py"
     source = model.read_text(encoding="utf-8")
     model.write_text(
         source.replace(

@@ -19,7 +19,7 @@ from synfin_analytics._core.validation.outcome import rejected_cells, summarize
 from synfin_analytics._core.validation.spec import spec_of
 from synfin_analytics.database.logging import logger
 from synfin_analytics.database.models import model_of
-from synfin_analytics.database.schema._search_path import schema_of_tables
+from synfin_analytics.database.schema import schema_of_tables
 from synfin_analytics.exceptions import (
     ArgumentError,
     InvalidDataError,

@@ -13,7 +13,7 @@ from psycopg2 import extensions
 from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.output import Output, build_frame, check_output, concat_arrays
 from synfin_analytics.database.logging import log_if_slow
-from synfin_analytics.database.schema._search_path import schema_of_tables
+from synfin_analytics.database.schema import schema_of_tables
 from synfin_analytics.exceptions import ArgumentError, QueryError
 from synfin_analytics.io._interrupt import InterruptibleCursor
 from synfin_analytics.io.read._builders import column_builder
