@@ -115,7 +115,7 @@ PARAMETERS = {
     "FraudPatternRepository.upsert": "self detected",
     "read_layout": "df layout start separator encoding decimal thousands date_format timezone "
     "currency",
-    "Layout": "transactions customers merchants name about",
+    "Layout": "transactions customers merchants name about join_on",
     "get_db_manager": "config",
     "get_db_session": "",
     "session_scope": "",

@@ -29,6 +29,14 @@ if TYPE_CHECKING:
     "merchants and transactions from it. Omit TABLE.",
 )
 @click.option(
+    "--join",
+    "others",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Another file of the layout, such as train_identity.csv of ieee_cis. Repeatable.",
+)
+@click.option(
     "--column",
     "columns",
     multiple=True,
@@ -65,6 +73,7 @@ def load(
     file: Path,
     table: str | None,
     layout: str | None,
+    others: tuple[Path, ...],
     columns: tuple[str, ...],
     ignore: tuple[str, ...],
     rejected: Path | None,
@@ -79,6 +88,8 @@ def load(
     read_options = pop_read_options(options)
     if (table is None) == (layout is None):
         raise click.UsageError("Specify either TABLE or --layout.")
+    if others and layout is None:
+        raise click.UsageError("--join requires --layout.")
     from synfin_analytics.cli._export import PERIOD
     from synfin_analytics.database.manager import DatabaseManager
     from synfin_analytics.io import load_df
@@ -92,7 +103,9 @@ def load(
         raise ArgumentError(f"The folder of --rejected must exist; got {str(rejected.parent)!r}.")
     with contextlib.closing(DatabaseManager()) as manager:
         if table is None:
-            report = _load_layout(file, str(layout), mapping, options, read_options, manager)
+            report = _load_layout(
+                [file, *others], str(layout), mapping, options, read_options, manager
+            )
         else:
             report = load_df(
                 file,
@@ -112,7 +125,7 @@ def load(
 
 
 def _load_layout(
-    file: Path,
+    files: list[Path],
     layout: str,
     mapping: dict[str, str | None],
     options: dict[str, Any],
@@ -129,7 +142,8 @@ def _load_layout(
             "--layout maps the columns and creates customers and merchants. It cannot be combined "
             "with --column, --ignore, --on-missing-parent or --on-conflict."
         )
-    tables = read_layout(file, layout, **read_options.to_arguments())
+    source = files if len(files) > 1 else files[0]
+    tables = read_layout(source, layout, **read_options.to_arguments())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RejectedLabelsWarning)  # printed with the report
         reports = tables.load(on_invalid=options["on_invalid"], manager=manager)

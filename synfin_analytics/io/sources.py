@@ -85,6 +85,8 @@ class Source:
     texts: frozenset[str] = frozenset()
     #: Names of the index levels of a pandas frame, which are not columns.
     index: tuple[str, ...] = ()
+    #: Names that the header of a CSV file has more than once; the others are numbered: ``x.1``.
+    repeated: frozenset[str] = frozenset()
 
     def options_for(self, name: str) -> ReadOptions | None:
         """Return how to parse the texts of a column; None if they are not parsed."""
@@ -404,7 +406,7 @@ def _from_file(
         return _with_options(Source(file.names, batches, file.height), options)
     source = _from_arrow(file.schema.names, file.batches, batch_rows, file.height)
     if file.textual:
-        return dataclasses.replace(source, options=options, note=file.note)
+        return dataclasses.replace(source, options=options, note=file.note, repeated=file.repeated)
     return _with_options(source, options)
 
 

@@ -65,6 +65,35 @@ step,customer,age,gender,zipcodeOri,merchant,zipMerchant,category,amount,fraud
 0,'C35','2','E','28007','M34','28007','es_transportation',0.0,0
 31,'C109','4','M','28007','M18','28007','es_health',39.68,1
 """,
+    "amlworld": """\
+Timestamp,From Bank,Account,To Bank,Account,Amount Received,Receiving Currency,Amount Paid,\
+Payment Currency,Payment Format,Is Laundering
+2022/09/01 00:20,010,8000EBD30,010,8000EBD30,3697.34,US Dollar,3697.34,US Dollar,Reinvestment,0
+2022/09/01 00:06,003208,8000F4580,001,8000F5340,17.5,Euro,20.10,UK Pound,Wire,1
+2022/09/02 13:59,000,80011F990,001,8000F5340,8.00,Swiss Franc,8.00,Swiss Franc,Cheque,0
+""",
+    "ieee_cis": """\
+TransactionID,isFraud,TransactionDT,TransactionAmt,ProductCD,card1,card2,card3,card4,card5,card6,\
+addr1,addr2,P_emaildomain,C1,V1
+2987000,0,86400,68.5,W,13926,,150.0,discover,142.0,credit,315.0,87.0,,1.0,1.0
+2987001,0,86401,29.0,W,2755,404.0,150.0,mastercard,102.0,debit,325.0,87.0,gmail.com,1.0,
+2987002,1,172800,117.937,C,4663,490.0,185.0,visa,226.0,debit or credit,,,outlook.com,1.0,0.0
+""",
+    "synfinance": """\
+Transaction_ID,Customer_ID,Merchant_ID,Date,Time,Day_of_Week,Hour,Amount,Currency,Merchant,\
+Category,Subcategory,Payment_Mode,Card_Type,Transaction_Status,Transaction_Channel,Is_Online,City,\
+State,Merchant_City,Customer_Income_Bracket,Device_Type,Distance_from_Home,Time_Since_Last_Txn,\
+Home_City,Customer_Age,Fraud_Type,Fraud_Confidence
+TXN0000000001,CUST0000001,MER_GRO_MUM_001,2025-10-19,10:04:11,Sunday,10,450.0,INR,New Kirana,\
+Groceries,Supermarket,UPI,NA,Approved,Mobile,True,Mumbai,Maharashtra,Mumbai,Upper Middle,Mobile,\
+0.0,,Mumbai,34,None,0.0
+TXN0000000002,CUST0000001,MER_ELE_DEL_002,2025-10-19,10:34:11,Sunday,10,52000.0,INR,Prime Tech,\
+Electronics,Phones,Credit Card,Credit,Declined,POS,False,Delhi,Delhi,Delhi,Upper Middle,POS,\
+1400.5,30.0,Mumbai,34,Card Cloning,0.9
+TXN0000000003,CUST0000002,MER_GRO_MUM_001,2025-10-20,07:00:00,Monday,7,50.0,INR,New Kirana,\
+Groceries,Supermarket,Cash,NA,Approved,POS,False,Mumbai,Maharashtra,Mumbai,Low,POS,0.0,,Mumbai,61,\
+None,0.0
+""",
 }
 
 
@@ -177,6 +206,144 @@ def test_tabformer_reads_dollars_and_takes_a_minus_for_a_refund(file):
         ("-727612092139916043", "0763", None),
         ("3527213246127876953", "5300", "La Verne"),
     ]
+
+
+def test_amlworld_names_both_accounts_by_bank_and_number(file):
+    """The header of the file has two columns `Account`."""
+    amlworld = read_layout(file("amlworld"), "amlworld").transactions
+    assert rows(amlworld, "customer_id", "merchant_id") == [
+        ("10-8000EBD30", "10-8000EBD30"),
+        ("3208-8000F4580", "1-8000F5340"),
+        ("0-80011F990", "1-8000F5340"),
+    ]
+    assert rows(amlworld, "amount", "currency", "payment_method", "is_fraud")[1] == (
+        20.1, "GBP", "bank_transfer", True,
+    )  # fmt: skip
+    assert rows(amlworld, "timestamp")[2] == (moment(2022, 9, 2, 13, 59),)
+
+
+@pytest.mark.parametrize("read", [pd.read_csv, pl.read_csv])
+def test_amlworld_is_recognised_as_each_library_numbers_its_columns(read, file):
+    frame = read(file("amlworld"))
+    assert detect_layout(list(frame.columns)) == "amlworld"
+    merchants = rows(read_layout(frame, "amlworld").transactions, "merchant_id")
+    assert merchants[1] == ("1-8000F5340",)
+
+
+def test_ieee_cis_counts_seconds_and_names_a_card_by_its_codes(file):
+    ieee = read_layout(file("ieee_cis"), "ieee_cis", start="2017-12-01").transactions
+    assert rows(ieee, "timestamp") == [
+        (moment(2017, 12, 1),), (moment(2017, 12, 1, 0, 0, 1),), (moment(2017, 12, 2),),
+    ]  # fmt: skip
+    assert rows(ieee, "customer_id", "card_type", "amount") == [
+        ("13926--150-142-315", "credit", 68.5),
+        ("2755-404-150-102-325", "debit", 29.0),
+        ("4663-490-185-226-", None, 117.94),
+    ]
+
+
+IDENTITY = """\
+TransactionID,id_01,id_31,DeviceType,DeviceInfo
+2987002,-5.0,chrome 62.0,desktop,Windows
+2987001,0.0,samsung browser 6.2,mobile,SM-G892A
+"""
+
+
+def test_ieee_cis_is_joined_with_its_identity_file(file, csv_file, manager):
+    identity = csv_file(IDENTITY, "train_identity.csv")
+    for paths in ([file("ieee_cis"), identity], [identity, file("ieee_cis")]):
+        tables = read_layout(paths, "ieee_cis")
+        devices = rows(tables.transactions, "transaction_id", "device_type")
+        assert devices == [("2987000", None), ("2987001", "mobile"), ("2987002", "desktop")]
+    tables.load()
+    assert read_df("transactions")["device_type"].isna().sum() == 1
+
+
+def test_the_command_joins_files(file, csv_file, manager):
+    identity = csv_file(IDENTITY, "train_identity.csv")
+    arguments = ["load", str(file("ieee_cis")), "--join", str(identity)]
+    result = CliRunner().invoke(main, [*arguments, "--layout", "ieee_cis"])
+    assert (result.exit_code, counts()) == (0, [3, 2, 3]), result.output
+    result = CliRunner().invoke(main, [*arguments, "transactions"])
+    assert (result.exit_code, "--join requires --layout" in result.output) == (2, True)
+
+
+def test_files_of_a_joined_layout_that_share_columns_are_concatenated(file, csv_file):
+    test_set = csv_file(
+        "TransactionID,TransactionDT,TransactionAmt,ProductCD,card1,card2,card3,card5,card6,addr1\n"
+        "9,200000,5.0,W,1,2.0,3.0,4.0,credit,5.0\n",
+        "test_transaction.csv",
+    )
+    test_identity = csv_file("TransactionID,id-01,DeviceType\n9,1,tablet\n", "test_identity.csv")
+    identity = csv_file(IDENTITY, "train_identity.csv")
+    paths = [file("ieee_cis"), test_set, identity, test_identity]
+    ieee = read_layout(paths, "ieee_cis").transactions
+    assert rows(ieee, "transaction_id", "device_type", "is_fraud") == [
+        ("2987000", None, False), ("2987001", "mobile", False), ("2987002", "desktop", True),
+        ("9", "tablet", None),
+    ]  # fmt: skip
+    assert "is_fraud" not in read_layout(test_set, "ieee_cis").transactions.collect_schema()
+
+
+def test_a_file_to_join_must_have_the_key_once(file, csv_file):
+    twice = csv_file(f"{IDENTITY}2987001,1,x,mobile,y\n", "twice.csv")
+    tables = read_layout([file("ieee_cis"), twice], "ieee_cis")
+    with pytest.raises(
+        ArgumentError, match=r"twice\.csv' must have each TransactionID once, .* 2 rows share"
+    ):
+        tables.transactions.collect()
+    without = csv_file("id,DeviceType\n1,mobile\n", "without.csv")
+    with pytest.raises(ArgumentError, match=r"must have the column 'TransactionID', on which"):
+        read_layout([file("ieee_cis"), without], "ieee_cis")
+
+
+def test_your_own_layout_joins_files_too(csv_file):
+    payments = csv_file(f"{HEAD}\n1,C,M,5,2026-01-01\n2,C,M,6,2026-01-02\n", "payments.csv")
+    labels = csv_file("transaction_id,fraud\n2,1\n", "labels.csv")
+    layout = Layout(PLAIN | {"is_fraud": "fraud"}, join_on="transaction_id")
+    joined = read_layout([payments, labels], layout).transactions
+    assert rows(joined, "transaction_id", "is_fraud") == [("1", None), ("2", True)]
+
+
+def test_keys_of_different_types_are_not_joined(csv_file, tmp_path):
+    labels = tmp_path / "labels.parquet"
+    pl.DataFrame({"transaction_id": [2], "fraud": [1]}).write_parquet(labels)
+    payments = csv_file(f"{HEAD}\n2,C,M,6,2026-01-02\n")
+    layout = Layout(PLAIN | {"is_fraud": "fraud"}, join_on="transaction_id")
+    with pytest.raises(ArgumentError, match="must have the same type in all files; got String in"):
+        read_layout([payments, labels], layout)
+
+
+def test_synfinance_gives_labels_people_and_shops(file):
+    tables = read_layout(file("synfinance"), "synfinance")
+    assert rows(tables.transactions, "is_fraud", "fraud_type") == [
+        (False, None), (True, "card_cloning"), (False, None),
+    ]  # fmt: skip
+    columns = ("payment_method", "card_type", "status", "channel", "device_type")
+    assert rows(tables.transactions, *columns) == [
+        ("bank_transfer", None, "approved", "mobile", "mobile"),
+        ("credit_card", "credit", "declined", "pos", "terminal"),
+        ("cash", None, "approved", "pos", "terminal"),
+    ]
+    seconds = rows(tables.transactions, "timestamp", "time_since_last_transaction")
+    assert seconds == [
+        (moment(2025, 10, 19, 10, 4, 11), None), (moment(2025, 10, 19, 10, 34, 11), 1800.0),
+        (moment(2025, 10, 20, 7), None),
+    ]  # fmt: skip
+    assert rows(tables.customers, "customer_id", "age", "income_level") == [
+        ("CUST0000001", 34, "medium"), ("CUST0000002", 61, "low"),
+    ]  # fmt: skip
+    frame = pd.read_csv(file("synfinance"))  # reads the text "None" as missing
+    assert rows(read_layout(frame, "synfinance").transactions, "is_fraud")[1:] == [
+        (True,),
+        (False,),
+    ]
+    assert (
+        "is_fraud"
+        not in read_layout(
+            frame.drop(columns="Fraud_Type"), "synfinance"
+        ).transactions.collect_schema()
+    )
 
 
 def test_banksim_loses_its_quotes_and_counts_days(file):
@@ -369,6 +536,14 @@ def test_two_columns_of_one_name_are_reported(file):
         read_layout(pd.concat([frame, frame["step"]], axis=1), "paysim")
 
 
+def test_a_column_that_a_csv_file_repeats_is_refused_where_it_is_used(csv_file):
+    path = csv_file(f"{HEAD},amount,x,x\n1,C,M,5,2026-01-01,6,7,8\n")
+    with pytest.raises(ArgumentError, match=r"got more than one column named amount\.$"):
+        read_layout(path, Layout(PLAIN))
+    second = Layout(PLAIN | {"amount": "amount.1"})
+    assert rows(read_layout(path, second).transactions, "amount") == [(6.0,)]
+
+
 def test_an_empty_csv_file_is_reported(tmp_path):
     path = tmp_path / "empty.csv"
     path.touch()
@@ -469,7 +644,6 @@ def test_days_without_rows_change_nothing_of_the_others(csv_file, manager):
         ("tabs.tsv", (",", "\t")),
         ("cr.csv", ("\n", "\r")),
         ("short.csv", ("2.00,2026-01-02", "2.00")),
-        ("twice.csv", (HEAD, f"{HEAD},x,x")),
         ("quoted.csv", ("2.00", '""')),
         ("days.csv", ("2026-01-02", "20260102")),
     ],

@@ -6,6 +6,7 @@ import codecs
 import csv as python_csv
 import dataclasses
 import io
+import itertools
 import lzma
 import re
 import zipfile
@@ -39,6 +40,8 @@ class CsvRows:
     batches: Iterator[pa.RecordBatch]
     #: How the file was read, for a message when columns or cells are not valid.
     note: str
+    #: Names that the header has more than once; the others are numbered.
+    repeated: frozenset[str] = frozenset()
 
 
 def open_csv(
@@ -49,7 +52,8 @@ def open_csv(
 ) -> CsvRows:
     """Open a CSV file; every field is a text.
 
-    An empty field is NULL, a quoted empty field is an empty text.
+    An empty field is NULL, a quoted empty field is an empty text. If the header repeats a name, the
+    second column is named ``name.1``, as in pandas.
 
     Parameters
     ----------
@@ -74,12 +78,41 @@ def open_csv(
             file.utf8() as stream,
             csv.open_csv(stream, read_options=_READ_OPTIONS, parse_options=parsing) as first,
         ):
-            names = first.schema.names
+            header = first.schema.names
     except _READ_ERRORS as error:
         raise file.read_error(error) from None
+    names = number_repeated(header)
     selected = list(names if columns is None else columns)
     schema = pa.schema([pa.field(column, pa.string()) for column in selected])
-    return CsvRows(schema, _read_batches(file, names, selected), file.note)
+    numbered = dict(zip(names, header, strict=True))
+    repeated = frozenset(numbered[name] for name in names if name != numbered[name])
+    note = file.note
+    if repeated:
+        listed = ", ".join(sorted(map(repr, set(names) - set(header))))
+        note = f"The header repeats names; the later columns are numbered: {listed}. {note}"
+    return CsvRows(schema, _read_batches(file, names, selected), note, repeated)
+
+
+def number_repeated(names: Sequence[str]) -> list[str]:
+    """Return names of which those that repeat an earlier one are numbered.
+
+    Examples
+    --------
+    >>> number_repeated(["Account", "To", "Account", "Account", "Account.1"])
+    ['Account', 'To', 'Account.2', 'Account.3', 'Account.1']
+    """
+    used = set(names)
+    seen: set[str] = set()
+    numbered = []
+    for name in names:
+        unique = name
+        if name in seen:
+            counter = itertools.count(1)
+            unique = next(text for text in (f"{name}.{n}" for n in counter) if text not in used)
+        seen.add(unique)
+        used.add(unique)
+        numbered.append(unique)
+    return numbered
 
 
 _READ_ERRORS = (
@@ -98,7 +131,13 @@ def _read_batches(file: _File, names: list[str], selected: list[str]) -> Iterato
             file.utf8() as stream,
             csv.open_csv(
                 stream,
-                read_options=_READ_OPTIONS,
+                # The header is skipped after the names: it may contain line breaks within quotes.
+                read_options=csv.ReadOptions(
+                    use_threads=False,
+                    block_size=_BLOCK_BYTES,
+                    column_names=names,
+                    skip_rows_after_names=1,
+                ),
                 parse_options=csv.ParseOptions(delimiter=file.separator, newlines_in_values=True),
                 convert_options=csv.ConvertOptions(
                     column_types=dict.fromkeys(names, pa.string()),

@@ -62,6 +62,8 @@ class FileRows:
     textual: bool = False
     #: How it was read, for a message when columns or cells are not valid.
     note: str = ""
+    #: Names that the header has more than once.
+    repeated: frozenset[str] = frozenset()
 
 
 def open_file(
@@ -91,7 +93,14 @@ def open_file(
     suffix, file = suffix_of(path), _CompressedFile(path)
     if suffix in CSV:
         csv = open_csv(file.open, name, options, columns)
-        return FileRows(csv.schema.names, csv.schema, csv.batches, textual=True, note=csv.note)
+        return FileRows(
+            csv.schema.names,
+            csv.schema,
+            csv.batches,
+            textual=True,
+            note=csv.note,
+            repeated=csv.repeated,
+        )
     options.check_no_csv_options(name)
     if suffix in JSON_LINES:
         return _open_json_lines(file.open, name, batch_rows)

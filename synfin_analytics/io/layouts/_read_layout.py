@@ -22,7 +22,7 @@ from synfin_analytics.exceptions import (
 )
 from synfin_analytics.io.layouts._mapping import ROW, map_column, parse_column
 from synfin_analytics.io.layouts._scan import scan, schema_of
-from synfin_analytics.io.layouts.known import LAYOUTS, VARIANTS, get_layout, select_variant
+from synfin_analytics.io.layouts.known import LAYOUTS, get_layout, select_variant, variants_of
 from synfin_analytics.io.layouts.layout import Layout, spec_for
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.sources import RawRows, attach_raw_rows
@@ -189,7 +189,7 @@ def read_layout(
     df
         Path of a file (Parquet, CSV, JSON lines, Excel or Arrow, also compressed) or of a folder
         of Parquet files, several such paths, or any frame that :func:`synfin_analytics.load_df`
-        accepts.
+        accepts. Several files are concatenated, or joined if the layout has a ``join_on``.
     layout
         Name of a known layout (see :func:`synfin_analytics.io.layouts.list_layouts`), or your own
         :class:`Layout`.
@@ -237,11 +237,11 @@ def read_layout(
         layout = get_layout(layout)
     require_thread_pool()
     is_known = layout in LAYOUTS.values()
-    variants = VARIANTS.get(layout.name, ()) if is_known else ()
-    opened = scan(df, options, (layout, *variants))
+    opened = scan(df, options, variants_of(layout))
     schema = schema_of(opened)
     require_unique_columns(schema.names())
     layout = select_variant(layout, schema.names())
+    require_unique_columns(opened.repeated_among(layout.columns))
     missing = [name for name in layout.columns if name not in schema]
     if missing:
         noun = "columns" if len(missing) > 1 else "column"

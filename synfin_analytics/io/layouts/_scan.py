@@ -55,6 +55,13 @@ class Scan:
     texts: frozenset[str] = frozenset()
     #: How a file was read.
     note: str = ""
+    #: Names that the header of a file has more than once; the others are numbered: ``x.1``.
+    repeated: frozenset[str] = frozenset()
+
+    def repeated_among(self, names: Sequence[str]) -> list[str]:
+        """Return ``names``, and those of which a second column exists that is not among them."""
+        unnamed = [name for name in names if name in self.repeated and f"{name}.1" not in names]
+        return [*names, *unnamed]
 
 
 def scan(
@@ -78,12 +85,7 @@ def scan(
     """
     if isinstance(source, list | tuple) and source and isinstance(source[0], str | Path):
         parts = [_scan_file(path, options) for path in source]
-        opened = Scan(
-            _concat([part.frame for part in parts]) if len(parts) > 1 else parts[0].frame,
-            parts[0].name,
-            frozenset().union(*(part.texts for part in parts)),
-            parts[0].note,
-        )
+        opened = _combine(parts, layouts)
     elif isinstance(source, str | Path):
         opened = _scan_file(source, options)
     else:
@@ -108,6 +110,85 @@ def schema_of(opened: Scan) -> pl.Schema:
         return opened.frame.collect_schema()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise ArgumentError(f"{opened.name} cannot be read: {error}") from None
+
+
+# -- Several files ---------------------------------------------------------------------------------
+
+
+def _combine(parts: Sequence[Scan], layouts: Sequence[Layout]) -> Scan:
+    """Concatenate files that share columns, and join the others on the key of the layout."""
+    layout = layouts[0]
+    key = layout.join_on
+    if key is None or len(parts) == 1:
+        return _concat_scans(parts)
+    groups: list[list[Scan]] = []
+    for part in parts:
+        names = schema_of(part).names()
+        if key not in names:
+            raise ArgumentError(
+                f"{part.name} must have the column {key!r}, on which the layout {layout.name!r} "
+                f"joins files; its columns are {', '.join(map(repr, names[:12]))}."
+            )
+        for group in groups:
+            if set(names) & set(schema_of(group[0]).names()) - {key}:
+                group.append(part)
+                break
+        else:
+            groups.append([part])
+    scans = [_concat_scans(group) for group in groups]
+    base = max(scans, key=lambda part: len(layout.select(schema_of(part).names())))
+    joined = base
+    for other in scans:
+        if other is not base:
+            names = schema_of(other).names()
+            used = {key}.union(*(variant.select(names) for variant in layouts))
+            joined = _join(joined, other, key, [name for name in names if name in used])
+    return joined
+
+
+def _join(base: Scan, other: Scan, key: str, names: Sequence[str]) -> Scan:
+    """Add columns of another file to the rows that have the same key."""
+    schema = schema_of(other)
+    if schema[key] != schema_of(base)[key]:
+        raise ArgumentError(
+            f"The column {key!r} must have the same type in all files; got "
+            f"{schema_of(base)[key]} in {base.name} and {schema[key]} in {other.name}."
+        )
+
+    def check_unique(rows: pl.DataFrame) -> pl.DataFrame:
+        repeated = rows[key].drop_nulls().is_duplicated()
+        if repeated.any():
+            raise ArgumentError(
+                f"{other.name} must have each {key} once, because it is joined to {base.name}; "
+                f"{repeated.sum():,} rows share theirs with others."
+            )
+        return rows
+
+    lookup = other.frame.select(names).map_batches(
+        check_unique,
+        schema=pl.Schema({name: schema[name] for name in names}),
+        projection_pushdown=False,
+        predicate_pushdown=False,
+    )
+    frame = base.frame.join(lookup, on=key, how="left", maintain_order="left")
+    return dataclasses.replace(
+        base,
+        frame=frame,
+        texts=base.texts | other.texts,
+        repeated=base.repeated | other.repeated,
+    )
+
+
+def _concat_scans(parts: Sequence[Scan]) -> Scan:
+    """Append the rows of files; a column that a file lacks is NULL there."""
+    if len(parts) == 1:
+        return parts[0]
+    return dataclasses.replace(
+        parts[0],
+        frame=_concat([part.frame for part in parts]),
+        texts=frozenset().union(*(part.texts for part in parts)),
+        repeated=frozenset().union(*(part.repeated for part in parts)),
+    )
 
 
 # -- Frames ----------------------------------------------------------------------------------------
@@ -196,7 +277,7 @@ def _scan_file(path: str | Path, options: ReadOptions) -> Scan:
         frame = register_io_source(
             _TextReader(path, options), schema=dict.fromkeys(opened.names, pl.String())
         )
-        return Scan(frame, name, frozenset(opened.names), opened.note)
+        return Scan(frame, name, frozenset(opened.names), opened.note, opened.repeated)
     eager, texts = _collect_batches(opened.names, list(opened.batches))
     if suffix in EXCEL:
         texts |= {column.name for column in eager if column.dtype == pl.String}

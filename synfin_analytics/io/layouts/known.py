@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.io.layouts._mapping import columns_named
 from synfin_analytics.io.layouts.layout import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from synfin_analytics.io.layouts.layout import ColumnMapping
 
 
 def list_layouts() -> list[str]:
@@ -29,7 +32,7 @@ def list_layouts() -> list[str]:
     Examples
     --------
     >>> list_layouts()
-    ['banksim', 'handbook', 'paysim', 'sparkov', 'tabformer']
+    ['amlworld', 'banksim', 'handbook', 'ieee_cis', 'paysim', 'sparkov', 'synfinance', 'tabformer']
     """
     return sorted(LAYOUTS)
 
@@ -52,13 +55,34 @@ def get_layout(name: str) -> Layout:
     return LAYOUTS[name]
 
 
+def variants_of(layout: Layout) -> tuple[Layout, ...]:
+    """Return a layout and, if it is a known one, its variants with other columns."""
+    return (layout, *(VARIANTS.get(layout.name, ()) if layout in LAYOUTS.values() else ()))
+
+
 def select_variant(layout: Layout, columns: Iterable[str]) -> Layout:
-    """Return the variant of a known layout whose columns all exist, or the layout itself."""
+    """Return the first variant of a layout whose columns all exist, or the layout itself."""
     existing = set(columns)
-    for variant in VARIANTS.get(layout.name, ()) if layout in LAYOUTS.values() else ():
-        if set(variant.columns) <= existing:
-            return variant
-    return layout
+    variants = variants_of(layout)
+    return next((variant for variant in variants if set(variant.columns) <= existing), layout)
+
+
+def _without(layout: Layout, *names: str) -> Layout:
+    """Return a layout without what it computes from some columns, which a file may lack."""
+
+    def select(mapping: ColumnMapping) -> dict[str, str | pl.Expr]:
+        return {
+            column: source
+            for column, source in mapping.items()
+            if set(names).isdisjoint([source] if isinstance(source, str) else columns_named(source))
+        }
+
+    return dataclasses.replace(
+        layout,
+        transactions=select(layout.transactions),
+        customers=select(layout.customers),
+        merchants=select(layout.merchants),
+    )
 
 
 def _strip_quotes(name: str) -> pl.Expr:
@@ -262,6 +286,182 @@ _BANKSIM = Layout(
     },
 )
 
-#: Variants of known layouts with other columns.
-VARIANTS = {"sparkov": (_SPARKOV_GENERATOR,)}
-LAYOUTS = {layout.name: layout for layout in (_BANKSIM, _HANDBOOK, _PAYSIM, _SPARKOV, _TABFORMER)}
+
+def _join_texts(*names: str) -> pl.Expr:
+    """Join codes by hyphens, the same whether a program read them as texts, integers or floats."""
+    codes = [pl.col(name).cast(pl.String).str.strip_suffix(".0").fill_null("") for name in names]
+    return pl.concat_str(codes, separator="-")
+
+
+_IEEE_CARD = _join_texts("card1", "card2", "card3", "card5", "addr1")
+_IEEE_CIS = Layout(
+    name="ieee_cis",
+    about="IEEE-CIS Fraud Detection (Vesta, 2019): online payments in US dollars, anonymised",
+    join_on="TransactionID",
+    transactions={
+        "transaction_id": "TransactionID",
+        # The data name no customers and no merchants: see docs/guide/layouts.md.
+        "customer_id": _IEEE_CARD,
+        "card_id": _IEEE_CARD,
+        "merchant_id": "ProductCD",
+        # Amounts that were converted from other currencies have three decimals.
+        "amount": pl.col("TransactionAmt").cast(pl.Float64).round(2),
+        "currency": pl.lit("USD"),
+        "timestamp": pl.duration(seconds=pl.col("TransactionDT").cast(pl.Int64) - 86_400),
+        "card_type": pl.col("card6").replace({"charge card": "charge", "debit or credit": None}),
+        "channel": pl.lit("online"),
+        "is_online": pl.lit(value=True),
+        "device_type": "DeviceType",
+        "is_fraud": "isFraud",
+    },
+)
+
+
+def _account(bank: str, account: str) -> pl.Expr:
+    """Name an account by its bank, whose number some programs read without its leading zeros."""
+    number = pl.col(bank).cast(pl.String).str.replace("^0+([0-9])", "$1")
+    return pl.concat_str(number, pl.col(account).cast(pl.String), separator="-")
+
+
+_CURRENCIES = {
+    "Australian Dollar": "AUD",
+    "Bitcoin": "XBT",
+    "Brazil Real": "BRL",
+    "Canadian Dollar": "CAD",
+    "Euro": "EUR",
+    "Mexican Peso": "MXN",
+    "Ruble": "RUB",
+    "Rupee": "INR",
+    "Saudi Riyal": "SAR",
+    "Shekel": "ILS",
+    "Swiss Franc": "CHF",
+    "UK Pound": "GBP",
+    "US Dollar": "USD",
+    "Yen": "JPY",
+    "Yuan": "CNY",
+}
+_AMLWORLD = Layout(
+    name="amlworld",
+    about="AMLworld (Altman and others, 2023), HI- and LI-*_Trans.csv: transfers, simulated",
+    transactions={
+        "customer_id": _account("From Bank", "Account"),
+        "merchant_id": _account("To Bank", "Account.1"),
+        "amount": "Amount Paid",
+        "currency": _decode(pl.col("Payment Currency"), _CURRENCIES),
+        "timestamp": pl.col("Timestamp").cast(pl.String).str.replace_all("/", "-", literal=True),
+        "category": "Payment Format",
+        "payment_method": _decode(
+            pl.col("Payment Format"),
+            {
+                "ACH": "bank_transfer",
+                "Bitcoin": "other",
+                "Cash": "cash",
+                "Cheque": "cheque",
+                "Credit Card": "credit_card",
+                "Reinvestment": "other",
+                "Wire": "bank_transfer",
+            },
+        ),
+        "is_fraud": "Is Laundering",
+    },
+)
+#: polars numbers the second column `Account` in another way than pandas and our reader.
+_AMLWORLD_POLARS = dataclasses.replace(
+    _AMLWORLD,
+    transactions={
+        **_AMLWORLD.transactions,
+        "merchant_id": _account("To Bank", "Account_duplicated_0"),
+    },
+)
+# pandas reads the text "None" as missing.
+_FRAUD_TYPE = pl.col("Fraud_Type").fill_null("None")
+_SYNFINANCE = Layout(
+    name="synfinance",
+    about="SynFinance (ssuptrey): payments in India, simulated; times are local",
+    transactions={
+        "transaction_id": "Transaction_ID",
+        "customer_id": "Customer_ID",
+        "merchant_id": "Merchant_ID",
+        "amount": "Amount",
+        "currency": "Currency",
+        "timestamp": pl.concat_str(
+            pl.col("Date").cast(pl.String), pl.col("Time").cast(pl.String), separator=" "
+        ),
+        "category": "Category",
+        "payment_method": _decode(
+            pl.col("Payment_Mode"),
+            {
+                "Cash": "cash",
+                "Credit Card": "credit_card",
+                "Debit Card": "debit_card",
+                "EMI": "other",
+                "Net Banking": "bank_transfer",
+                "UPI": "bank_transfer",
+                "Wallet": "digital_wallet",
+            },
+        ),
+        "card_type": pl.col("Card_Type").replace({"NA": None}).str.to_lowercase(),
+        "status": pl.col("Transaction_Status").str.to_lowercase(),
+        "channel": pl.col("Transaction_Channel").str.to_lowercase(),
+        "is_online": "Is_Online",
+        "device_type": pl.col("Device_Type")
+        .replace({"Web": "desktop", "POS": "terminal"})
+        .str.to_lowercase(),
+        "city": "City",
+        "state": "State",
+        "merchant_city": "Merchant_City",
+        "merchant_category": "Subcategory",
+        "distance_from_home": "Distance_from_Home",
+        "time_since_last_transaction": pl.col("Time_Since_Last_Txn").cast(pl.Float64) * 60,
+        "is_fraud": _FRAUD_TYPE != "None",
+        "fraud_type": _FRAUD_TYPE.replace({"None": None})
+        .str.to_lowercase()
+        .str.replace_all(" ", "_", literal=True),
+    },
+    customers={
+        "customer_id": "Customer_ID",
+        "age": "Customer_Age",
+        "city": "Home_City",
+        "income_level": pl.col("Customer_Income_Bracket").replace(
+            {
+                "Low": "low",
+                "Lower Middle": "low",
+                "Middle": "medium",
+                "Upper Middle": "medium",
+                "High": "high",
+                "Premium": "high",
+            }
+        ),
+    },
+    merchants={
+        "merchant_id": "Merchant_ID",
+        "name": "Merchant",
+        "category": "Category",
+        "city": "Merchant_City",
+    },
+)
+
+#: Variants of known layouts with other columns, the preferred ones first.
+VARIANTS = {
+    "amlworld": (_AMLWORLD_POLARS,),
+    "ieee_cis": (
+        _without(_IEEE_CIS, "DeviceType"),  # without the identity file
+        _without(_IEEE_CIS, "isFraud"),  # of the test set
+        _without(_IEEE_CIS, "DeviceType", "isFraud"),
+    ),
+    "sparkov": (_SPARKOV_GENERATOR,),
+    "synfinance": (_without(_SYNFINANCE, "Fraud_Type"),),
+}
+LAYOUTS = {
+    layout.name: layout
+    for layout in (
+        _AMLWORLD,
+        _BANKSIM,
+        _HANDBOOK,
+        _IEEE_CIS,
+        _PAYSIM,
+        _SPARKOV,
+        _SYNFINANCE,
+        _TABFORMER,
+    )
+}

@@ -37,6 +37,10 @@ class Layout:
         Name of the layout in messages.
     about
         What the data are, and where their columns are documented.
+    join_on
+        For data in several files, the column that all of them have: files that share another
+        column are concatenated, and the others are joined to the transactions. A row of the
+        transactions without a match has NULL in the columns of the other file.
 
     Raises
     ------
@@ -66,6 +70,7 @@ class Layout:
     merchants: ColumnMapping = dataclasses.field(default_factory=dict)
     name: str = "your own"
     about: str = ""
+    join_on: str | None = None
 
     def __post_init__(self) -> None:
         for table in ("transactions", "customers", "merchants"):
@@ -84,6 +89,10 @@ class Layout:
                         f"{column} of {table!r} in the layout {self.name!r} must be the name of a "
                         f"column of the file, or a polars expression; got {source!r}."
                     )
+        if self.join_on is not None and not isinstance(self.join_on, str):
+            raise ArgumentError(
+                f"`join_on` of a layout must be the name of a column; got {self.join_on!r}."
+            )
         missing = [name for name in REQUIRED if name not in self.transactions]
         if missing:
             raise ArgumentError(
