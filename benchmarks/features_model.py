@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from synfin_analytics.features import FEATURES, engineer_features
-from synfin_analytics.metrics.evaluation import evaluate
+from synfin_analytics.metrics import evaluate
 from synfin_analytics.metrics.splits import prequential_folds
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from synfin_analytics.exceptions import MissingDependencyError
 from synfin_analytics.features import handbook_features
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_df
-from synfin_analytics.metrics.evaluation import evaluate
+from synfin_analytics.metrics import evaluate
 from synfin_analytics.metrics.splits import TimeSplit, time_split
 
 if TYPE_CHECKING:

@@ -115,7 +115,7 @@ def counts_and_curve(job: Job) -> Run:
 
 
 def evaluation(job: Job) -> Run:
-    from synfin_analytics.metrics.evaluation import evaluate
+    from synfin_analytics.metrics import evaluate
 
     frame = job.frame()
 
@@ -153,7 +153,7 @@ def sklearn_curve(job: Job) -> Run:
 
 
 def bootstrap(job: Job) -> Run:
-    from synfin_analytics.metrics.evaluation import evaluate
+    from synfin_analytics.metrics import evaluate
 
     found = evaluate(job.frame())
     return lambda: {"draws": found.bootstrap("roc_auc", n_resamples=DRAWS).distribution[:SAMPLED]}

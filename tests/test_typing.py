@@ -27,8 +27,8 @@ evaluate(frame).reccall
 """
 REVEALED = [
     "synfin_analytics.metrics.evaluation.Evaluation",
-    "synfin_analytics.metrics.evaluation.GroupedEvaluation",
-    "synfin_analytics.metrics.evaluation.GroupedEvaluation",
+    "synfin_analytics.metrics.grouped.GroupedEvaluation",
+    "synfin_analytics.metrics.grouped.GroupedEvaluation",
     "pandas.core.frame.DataFrame",
     "polars.dataframe.frame.DataFrame",
 ]

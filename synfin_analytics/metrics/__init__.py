@@ -4,20 +4,14 @@ Each engine aggregates counts; one implementation turns counts into metrics.
 """
 
 from synfin_analytics._core.arithmetic import ratio
+from synfin_analytics.metrics._evaluate import evaluate
 from synfin_analytics.metrics.bootstrap import Bootstrap
 from synfin_analytics.metrics.comparison import Comparison, compare_models
 from synfin_analytics.metrics.confusion import Confusion
-from synfin_analytics.metrics.cost import cost_curve
-from synfin_analytics.metrics.curve import Curve
-from synfin_analytics.metrics.evaluation import (
-    Evaluation,
-    GroupComparison,
-    GroupedEvaluation,
-    GroupValue,
-    Threshold,
-    evaluate,
-)
+from synfin_analytics.metrics.curve import Curve, cost_curve
+from synfin_analytics.metrics.evaluation import Evaluation, Threshold
 from synfin_analytics.metrics.fraud_rates import fraud_rate
+from synfin_analytics.metrics.grouped import GroupComparison, GroupedEvaluation, GroupValue
 from synfin_analytics.metrics.proportions import IntervalMethod, proportion_interval
 from synfin_analytics.metrics.splits import TimeSplit, prequential_folds, time_split
 from synfin_analytics.metrics.topk import TopK

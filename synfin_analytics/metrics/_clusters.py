@@ -40,8 +40,7 @@ import numpy as np
 from synfin_analytics._core import arguments
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.metrics._aggregate import sum_by
-from synfin_analytics.metrics._grouping import group_key
+from synfin_analytics.metrics._aggregate import group_key, sum_by
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -31,8 +31,7 @@ from synfin_analytics._core.dates import Period
 from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.formatting import pluralize
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.metrics._aggregate import aggregate_counts
-from synfin_analytics.metrics._grouping import group_key
+from synfin_analytics.metrics._aggregate import aggregate_counts, check_amounts, group_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -344,7 +343,8 @@ def count_scores(
             n_unlabelled=n_unlabelled,
             score_type=score_type,
         )
-    _raise_overflow(amount, counts.amount)
+    if amount is not None and counts.amount is not None:
+        check_amounts(amount, 0, counts.amount)
     return counts
 
 
@@ -394,7 +394,7 @@ def aggregate_scores(
         [int(to_numpy_float(counts[name]).sum()) for name in checks],
     )
     if amount is not None:
-        _raise_overflow(amount, to_numpy_float(counts[COUNTED[2]]))
+        check_amounts(amount, 0, to_numpy_float(counts[COUNTED[2]]))
     return counts.drop(*checks)
 
 
@@ -543,19 +543,9 @@ def _check_valid(
         if position == 0:
             check_n_invalid_labels(count, name, first_row=first_row, described=described)
         first = "" if first_row is None else f" (the first is row {first_row:,})"
-        problem = (
-            f"{_SCORE_RULE}; in {pluralize(count, 'row')} with a label it is missing, NaN or out "
-            "of this range"
-            if position == 1
-            else f"a finite number, or missing; in {pluralize(count, 'row')} it is infinite"
+        if position == 2:
+            check_amounts(name, count, np.zeros(0), described, first=first)
+        raise ArgumentError(
+            f"{described.format(name)} must be {_SCORE_RULE}; in {pluralize(count, 'row')} with a "
+            f"label it is missing, NaN or out of this range{first}."
         )
-        raise ArgumentError(f"{described.format(name)} must be {problem}{first}.")
-
-
-def _raise_overflow(amount: str | None, sums: Any) -> None:
-    if sums is None:
-        return
-    with np.errstate(over="ignore"):  # an overflow is what is looked for
-        total = np.abs(sums).sum()
-    if not np.isfinite(total):
-        raise ArgumentError(f"Column {amount!r} must have a finite sum; its values are too large.")

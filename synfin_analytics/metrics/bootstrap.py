@@ -34,7 +34,7 @@ from synfin_analytics._core.formatting import (
 from synfin_analytics._core.html import table_html
 from synfin_analytics._core.results import Result
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
-from synfin_analytics.metrics.cost import NO_AMOUNTS, check_costs
+from synfin_analytics.metrics.curve import NO_AMOUNTS, check_costs
 from synfin_analytics.metrics.topk import RankedEntities, precision_at_k
 
 if TYPE_CHECKING:

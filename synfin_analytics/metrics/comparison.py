@@ -24,14 +24,13 @@ from synfin_analytics._core.html import table_html
 from synfin_analytics._core.lookup import draw
 from synfin_analytics._core.results import Result
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.metrics._summary import METRICS as WITH_BASELINE
+from synfin_analytics.metrics._evaluate import check_frame, evaluate
 from synfin_analytics.metrics.bootstrap import Bootstrap, MetricOptions, check_metric, resample
+from synfin_analytics.metrics.evaluation import METRICS as WITH_BASELINE
 from synfin_analytics.metrics.evaluation import (
     Evaluation,
     Threshold,
-    check_frame,
     check_threshold,
-    evaluate,
     prepare_samples,
 )
 

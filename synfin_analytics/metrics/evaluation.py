@@ -6,27 +6,22 @@ import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
-import narwhals as nw
 import numpy as np
 import pandas as pd
 
 from synfin_analytics._core.arguments import (
     check_column_name,
     check_integer,
-    check_names,
     check_share,
     check_string,
-    format_value,
 )
 from synfin_analytics._core.arithmetic import ratio
-from synfin_analytics._core.dataframes import ENGINES, is_frame, open_frame
 from synfin_analytics._core.formatting import METRICS as METRIC_NAMES
 from synfin_analytics._core.formatting import (
     format_confidence_level,
     format_decimal,
-    format_group,
     format_interval,
     format_metric,
     pluralize,
@@ -34,52 +29,43 @@ from synfin_analytics._core.formatting import (
 from synfin_analytics._core.html import table_html
 from synfin_analytics._core.output import from_pandas
 from synfin_analytics._core.results import Result
-from synfin_analytics.exceptions import ArgumentError, NotFoundError, require_unique_columns
-from synfin_analytics.metrics import _row_metrics, cost
-from synfin_analytics.metrics._arrays import AMOUNT, LABEL, SCORE, check_order, frame_of_arrays
-from synfin_analytics.metrics._plots import EvaluationPlots, GroupedPlots
-from synfin_analytics.metrics._row_metrics import FrameRows, Rows, snapshot
-from synfin_analytics.metrics._score_counts import (
-    INTERNAL,
-    GroupKey,
-    ScoreCounts,
-    count_scores,
-    count_scores_by_group,
-)
-from synfin_analytics.metrics._summary import COLUMNS, METRICS, MetricSource, summarize
+from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.metrics import _row_metrics
+from synfin_analytics.metrics._plots import EvaluationPlots
 from synfin_analytics.metrics.bootstrap import MetricOptions, check_metric, resample
 from synfin_analytics.metrics.confusion import SHARES
-from synfin_analytics.metrics.curve import Curve
-from synfin_analytics.metrics.proportions import (
-    IntervalMethod,
-    check_interval,
-    proportion_interval,
-)
+from synfin_analytics.metrics.curve import NO_AMOUNTS, Curve, cost_at_threshold, cost_curve
+from synfin_analytics.metrics.proportions import IntervalMethod, proportion_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import polars as pl
     import pyarrow as pa
-    from narwhals.typing import IntoFrame
 
     from synfin_analytics._core.output import Output
-    from synfin_analytics.metrics._arrays import ArrayLike
+    from synfin_analytics.metrics._row_metrics import Rows
+    from synfin_analytics.metrics._score_counts import ScoreCounts
     from synfin_analytics.metrics.bootstrap import Bootstrap, Sample
     from synfin_analytics.metrics.confusion import Confusion
     from synfin_analytics.metrics.topk import TopK
 
     AnyFrame: TypeAlias = pd.DataFrame | pl.DataFrame | pa.Table
 
-#: A group with fewer frauds, or fewer genuine transactions, is marked as small.
-_MIN_CLASS_SIZE = 10
-#: Columns of :meth:`GroupedEvaluation.to_frame` besides the groups.
-_GROUP_COLUMNS = (
-    "transactions", "frauds", "small", *(name for name in COLUMNS if name != "baseline"),
-)  # fmt: skip
-#: Groups that a notebook shows at most.
-_MAX_GROUPS = 30
-_DEFAULT_SCORE = "fraud_probability"
+#: Metrics of a threshold, then those of the whole ranking, in the order of a summary.
+AT_THRESHOLD = (
+    "precision",
+    "recall",
+    "f1",
+    "specificity",
+    "accuracy",
+    "balanced_accuracy",
+    "mcc",
+)
+METRICS = (*AT_THRESHOLD, "roc_auc", "average_precision", "brier", "prevalence")
+#: Columns of a summary. A terminal of 80 columns shows the first ones, and the last ones: the
+#: value with its interval.
+COLUMNS = ("metric", "k", "n", "baseline", "note", "value", "value_low", "value_high")
 _NO_ROWS = (
     "This evaluation was computed from arrays or counts, so days, entities and clusters are "
     "unknown. Evaluate a DataFrame with these columns, or a model of a repository."
@@ -322,7 +308,36 @@ average precision 0.833)
         >>> evaluate([1, 0, 0, 0], [0.9, 0.8, 0.3, 0.1]).baseline("average_precision")
         0.25
         """
-        return self._source.baseline(metric)
+        prevalence = self.prevalence
+        queue = float(ratio(self.alerts, self.n))
+        baselines = {
+            "precision": prevalence,
+            "recall": queue,
+            "f1": float(ratio(2 * prevalence * queue, prevalence + queue)),
+            "specificity": 1 - queue,
+            "accuracy": prevalence * queue + (1 - prevalence) * (1 - queue),
+            "balanced_accuracy": 0.5,
+            "mcc": 0.0,
+            "roc_auc": 0.5,
+            "average_precision": prevalence,
+            "brier": prevalence * (1 - prevalence),
+            "prevalence": prevalence,
+        }
+        if check_string(metric, "metric", example="recall") not in baselines:
+            raise NotFoundError("metric", metric, baselines)
+        return baselines[metric]
+
+    def _note(self, metric: str) -> str:
+        """Return why the value of a metric is undefined or unreliable; otherwise empty."""
+        if np.isnan(getattr(self, metric)):
+            if not self.n:
+                return "there is no labelled transaction"
+            if metric in {"precision", "mcc"} and not self.alerts:
+                return "no alerts at this threshold"
+            return "every transaction was fraud" if self.n_frauds else "no transaction was fraud"
+        if metric in AT_THRESHOLD and self.threshold.fitted_on == self.counts.fingerprint:
+            return "the threshold was chosen on these rows"
+        return ""
 
     # -- Thresholds -----------------------------------------------------------------------------
 
@@ -387,9 +402,7 @@ average precision 0.833)
         >>> model.cost(cost_per_alert=5)
         30.0
         """
-        return cost.cost_at_threshold(
-            self._curve, self.threshold.value, cost_per_alert, recovery_rate
-        )
+        return cost_at_threshold(self._curve, self.threshold.value, cost_per_alert, recovery_rate)
 
     def best_threshold(self, cost_per_alert: float, recovery_rate: float = 1.0) -> Threshold:
         """Return the threshold of the lowest cost on these rows; report its metrics on others.
@@ -510,7 +523,7 @@ average precision 0.833)
         >>> model.cost_curve(cost_per_alert=5)["cost"].tolist()
         [100.0, 25.0, 30.0, 15.0, 20.0]
         """
-        costs = cost.cost_curve(self._curve, cost_per_alert, recovery_rate, points)
+        costs = cost_curve(self._curve, cost_per_alert, recovery_rate, points)
         return costs if output == "pandas" else from_pandas(costs, output)
 
     @overload
@@ -739,13 +752,8 @@ average precision 0.833)
             raise ArgumentError(_NO_ROWS)
         return self.rows
 
-    @property
-    def _source(self) -> MetricSource:
-        fitted_here = self.threshold.fitted_on == self.counts.fingerprint
-        return MetricSource(self.confusion, self._curve, fitted_here)
-
     def _table(self) -> pd.DataFrame:
-        return summarize([self._source], self.interval_method, self.confidence_level)
+        return summarize([self], self.interval_method, self.confidence_level)
 
     def _record(self) -> Mapping[str, Any]:
         return {
@@ -799,569 +807,54 @@ def prepare_samples(
     """Prepare metrics of an evaluation for resampling clusters."""
     counts = evaluation.counts
     if "cost" in metrics and counts.fraud_amount is None:
-        raise ArgumentError(cost.NO_AMOUNTS)
+        raise ArgumentError(NO_AMOUNTS)
     if evaluation.rows is None:
         raise ArgumentError(_NO_ROWS)
     threshold = counts.cast_threshold(evaluation.threshold.value)
     return _row_metrics.prepare_samples(evaluation.rows, metrics, cluster, threshold, options)
 
 
-# -- Groups ----------------------------------------------------------------------------------------
+# -- Summary ---------------------------------------------------------------------------------------
 
 
-class GroupValue(NamedTuple):
-    """A group and the value of a metric in it; None and NaN if no group has a defined value."""
+def summarize(
+    evaluations: Sequence[Evaluation], interval_method: IntervalMethod, confidence_level: float
+) -> pd.DataFrame:
+    """Return every metric of each evaluation, one evaluation below the other.
 
-    group: GroupKey | None
-    value: float
-
-
-class GroupComparison(NamedTuple):
-    """Difference or ratio of a metric between two groups, with its interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-_UNDEFINED_COMPARISON = GroupComparison(float("nan"), float("nan"), float("nan"))
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class GroupedEvaluation(Result):
-    """One model, evaluated on each group of the rows; :func:`evaluate` with ``by`` returns it.
-
-    The names are those of fairlearn's ``MetricFrame``. :meth:`to_frame` has one row for each group
-    and metric: the columns of the group, ``transactions`` and ``frauds`` of the group, ``small``
-    (fewer than 10 frauds or genuine transactions), and ``metric``, ``k``, ``n``, ``note``,
-    ``value``, ``value_low`` and ``value_high`` as in :meth:`Evaluation.summary`.
-
-    Attributes
-    ----------
-    by
-        The columns that make the groups.
-    groups
-        Values of these columns, and the evaluation of the group, in order; NULL is a group.
-    overall
-        Evaluation of all rows.
-
-    Examples
-    --------
-    >>> import polars as pl
-    >>> df = pl.DataFrame(
-    ...     {
-    ...         "channel": ["online", "online", "atm", "atm"],
-    ...         "is_fraud": [1, 0, 1, 0],
-    ...         "fraud_probability": [0.9, 0.8, 0.3, 0.1],
-    ...     }
-    ... )
-    >>> by_channel = evaluate(df, by="channel")
-    >>> by_channel.group_min("recall", include_small=True)
-    GroupValue(group=('atm',), value=0.0)
-    >>> by_channel.difference("recall", include_small=True).value
-    1.0
-    """
-
-    by: tuple[str, ...]
-    groups: tuple[tuple[GroupKey, Evaluation], ...]
-    overall: Evaluation
-
-    @property
-    def by_group(self) -> pd.DataFrame:
-        """Same as ``to_frame()``."""
-        return self._table()
-
-    def group_min(self, metric: str = "recall", *, include_small: bool = False) -> GroupValue:
-        """Return the group with the lowest value of ``metric``, and the value.
-
-        Parameters
-        ----------
-        metric
-            A metric of :meth:`Evaluation.summary`.
-        include_small
-            Whether to include small groups, whose values are often due to chance.
-
-        Returns
-        -------
-        GroupValue
-            ``group`` and ``value``; None and NaN if no group has a defined value.
-
-        Examples
-        --------
-        >>> y_true, y_score = [1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1]
-        >>> by_channel = evaluate(y_true, y_score, by=["online", "online", "atm", "atm"])
-        >>> by_channel.group_min("recall", include_small=True).group
-        ('atm',)
-        """
-        return self._extreme(min, metric, include_small)
-
-    def group_max(self, metric: str = "recall", *, include_small: bool = False) -> GroupValue:
-        """Return the group with the highest value of ``metric``, and the value.
-
-        Parameters and result are those of :meth:`group_min`.
-
-        Examples
-        --------
-        >>> y_true, y_score = [1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1]
-        >>> by_channel = evaluate(y_true, y_score, by=["online", "online", "atm", "atm"])
-        >>> by_channel.group_max("recall", include_small=True).value
-        1.0
-        """
-        return self._extreme(max, metric, include_small)
-
-    def difference(self, metric: str = "recall", *, include_small: bool = False) -> GroupComparison:
-        """Return the difference of ``metric`` between the highest and the lowest group.
-
-        The interval is that of Newcombe (1998) for two independent proportions, from their Wilson
-        intervals; NaN if the metric is not a proportion. It does not account for the two groups
-        having been selected for their difference, and is therefore too narrow.
-
-        Parameters
-        ----------
-        metric, include_small
-            As for :meth:`group_min`.
-
-        Returns
-        -------
-        GroupComparison
-            ``value``, ``low`` and ``high``; NaN with fewer than two groups.
-
-        Examples
-        --------
-        >>> y_true, y_score = [1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1]
-        >>> by_channel = evaluate(y_true, y_score, by=["online", "online", "atm", "atm"])
-        >>> by_channel.difference("recall", include_small=True).value
-        1.0
-        """
-        ends = self._ends(metric, include_small)
-        if ends is None:
-            return _UNDEFINED_COMPARISON
-        (_, low, lowest), (_, high, highest) = ends
-        interval = self._interval(metric, highest, lowest, compare="diff", method="newcomb")
-        return GroupComparison(high - low, *interval)
-
-    def ratio(self, metric: str = "recall", *, include_small: bool = False) -> GroupComparison:
-        """Return the ratio of ``metric`` between the lowest and the highest group, from 0 to 1.
-
-        The interval is the score interval of Miettinen and Nurminen (1985) for two independent
-        proportions; NaN if the metric is not a proportion. Like that of :meth:`difference`, it is
-        too narrow.
-
-        Parameters
-        ----------
-        metric, include_small
-            As for :meth:`group_min`.
-
-        Returns
-        -------
-        GroupComparison
-            ``value``, ``low`` and ``high``; NaN with fewer than two groups.
-
-        Examples
-        --------
-        >>> y_true, y_score = [1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1]
-        >>> by_channel = evaluate(y_true, y_score, by=["online", "online", "atm", "atm"])
-        >>> by_channel.ratio("accuracy", include_small=True).value
-        1.0
-        """
-        ends = self._ends(metric, include_small)
-        if ends is None:
-            return _UNDEFINED_COMPARISON
-        (_, low, lowest), (_, high, highest) = ends
-        interval = self._interval(metric, lowest, highest, compare="ratio", method="score")
-        return GroupComparison(float(ratio(low, high)), *interval)
-
-    def _extreme(
-        self, choose: Callable[..., _Value], metric: str, include_small: bool
-    ) -> GroupValue:
-        values = self._values(metric, include_small)
-        if not values:
-            return GroupValue(None, float("nan"))
-        group, value, _ = choose(values, key=lambda entry: entry[1])
-        return GroupValue(group, value)
-
-    def _ends(self, metric: str, include_small: bool) -> tuple[_Value, _Value] | None:
-        """Return the groups with the lowest and the highest value; None for fewer than two."""
-        values = self._values(metric, include_small)
-        if len(values) < 2:
-            return None
-        lowest, highest = (choose(values, key=lambda entry: entry[1]) for choose in (min, max))
-        return lowest, highest
-
-    def _values(self, metric: str, include_small: bool) -> list[_Value]:
-        if check_string(metric, "metric", example="recall") not in METRICS:
-            raise NotFoundError("metric", metric, METRICS)
-        values = [
-            (group, float(getattr(evaluation, metric)), evaluation)
-            for group, evaluation in self.groups
-            if include_small or not is_small(evaluation)
-        ]
-        return [entry for entry in values if np.isfinite(entry[1])]
-
-    def _interval(
-        self, metric: str, first: Evaluation, second: Evaluation, *, compare: str, method: str
-    ) -> tuple[float, float]:
-        if metric not in SHARES:
-            return float("nan"), float("nan")
-        from statsmodels.stats.proportion import confint_proportions_2indep
-
-        low, high = confint_proportions_2indep(
-            *first.confusion.counts(metric),
-            *second.confusion.counts(metric),
-            compare=compare,
-            method=method,
-            alpha=1 - self.overall.confidence_level,
-        )
-        return float(low), float(high)
-
-    @property
-    def plot(self) -> GroupedPlots:
-        """Plots of the largest groups, such as ``by_channel.plot.roc()``."""
-        largest = sorted(self.groups, key=lambda group: group[1].n, reverse=True)
-        return GroupedPlots({format_group_key(group): model for group, model in largest})
-
-    def _table(self) -> pd.DataFrame:
-        evaluations = [evaluation for _, evaluation in self.groups]
-        overall = self.overall
-        frame = summarize(
-            [evaluation._source for evaluation in evaluations],
-            overall.interval_method,
-            overall.confidence_level,
-        ).drop(columns="baseline")
-        repeated = np.repeat(np.arange(len(evaluations)), len(METRICS))
-        for position, name in enumerate(self.by):
-            values = pd.Series([group[position] for group, _ in self.groups])
-            frame.insert(position, name, values.take(repeated).reset_index(drop=True))
-        n = np.array([evaluation.n for evaluation in evaluations], np.int64)
-        n_frauds = np.array([evaluation.n_frauds for evaluation in evaluations], np.int64)
-        small = np.array([is_small(evaluation) for evaluation in evaluations], np.bool_)
-        frame = frame.assign(
-            transactions=n[repeated], frauds=n_frauds[repeated], small=small[repeated]
-        )
-        return frame[[*self.by, *_GROUP_COLUMNS]]
-
-    def _record(self) -> Mapping[str, Any]:
-        return {
-            "by": self.by,
-            "overall": self.overall._record(),
-            "groups": [
-                {"group": dict(zip(self.by, group, strict=True)), **evaluation._record()}
-                for group, evaluation in self.groups
-            ],
-        }
-
-    def __repr__(self) -> str:
-        n_small = sum(is_small(evaluation) for _, evaluation in self.groups)
-        return (
-            f"GroupedEvaluation({len(self.groups)} groups by {', '.join(self.by)}, {n_small} of "
-            f"them small; overall: {self.overall!r})"
-        )
-
-    def _repr_html_(self) -> str:
-        metrics = ("recall", "precision", "average_precision", "roc_auc")
-        head = (
-            ", ".join(self.by),
-            "transactions",
-            "frauds",
-            *(METRIC_NAMES[metric][0] for metric in metrics),
-        )
-        rows = [
-            (
-                f"{format_group_key(group)}{' (small)' if is_small(evaluation) else ''}",
-                f"{evaluation.n:,}",
-                f"{evaluation.n_frauds:,}",
-                *(format_metric(metric, getattr(evaluation, metric)) for metric in metrics),
-            )
-            for group, evaluation in self.groups[:_MAX_GROUPS]
-        ]
-        hidden = len(self.groups) - len(rows)
-        caption = f"{pluralize(len(self.groups), 'group')} by {', '.join(self.by)}" + (
-            f"; {hidden:,} more: see .to_frame()" if hidden else ""
-        )
-        return table_html(head, rows, caption=caption) + self.overall._repr_html_()
-
-
-_Value: TypeAlias = "tuple[GroupKey, float, Evaluation]"
-
-
-def format_group_key(group: GroupKey) -> str:
-    """Format a group for display."""
-    return " · ".join(map(format_group, group))
-
-
-def is_small(evaluation: Evaluation) -> bool:
-    """Whether a group has too few frauds or genuine transactions for reliable metrics."""
-    return min(evaluation.n_frauds, evaluation.n - evaluation.n_frauds) < _MIN_CLASS_SIZE
-
-
-def check_group_columns(by: str | Sequence[str]) -> tuple[str, ...]:
-    """Return the columns to group by.
-
-    Raises
-    ------
-    ArgumentError
-        There is no column, a name is not a string or is repeated, or is a column of the result.
-    """
-    names = check_names(by, "by")
-    if taken := [name for name in names if name in _GROUP_COLUMNS or name in INTERNAL]:
-        raise ArgumentError(
-            f"`by` must be columns with other names than those of the result; got {taken[0]!r}. "
-            "Rename the column."
-        )
-    return names
-
-
-def group_evaluations(
-    by: Sequence[str],
-    groups: Iterable[tuple[GroupKey, ScoreCounts]],
-    threshold: Threshold,
-    interval_method: IntervalMethod,
-    confidence_level: float,
-    rows: Rows | None = None,
-) -> GroupedEvaluation:
-    """Evaluate the counts of groups, and all of them together."""
-    counted = list(groups)
-    merged = ScoreCounts.merge([counts for _, counts in counted])
-    fitted_here = threshold.fitted_on == merged.fingerprint
-
-    def threshold_of(counts: ScoreCounts) -> Threshold:
-        # A threshold that was chosen on all rows was chosen on those of each group.
-        return replace(threshold, fitted_on=counts.fingerprint) if fitted_here else threshold
-
-    evaluations = tuple(
-        (group, Evaluation(counts, threshold_of(counts), interval_method, confidence_level))
-        for group, counts in counted
-    )
-    overall = Evaluation(merged, threshold, interval_method, confidence_level, rows)
-    return GroupedEvaluation(tuple(by), evaluations, overall)
-
-
-# -- evaluate --------------------------------------------------------------------------------------
-
-
-@overload
-def evaluate(
-    df: IntoFrame,
-    label: str = ...,
-    score: str = ...,
-    *,
-    threshold: float | Threshold = ...,
-    by: None = ...,
-    amount: str | None = ...,
-    interval_method: IntervalMethod = ...,
-    confidence_level: float = ...,
-) -> Evaluation: ...
-@overload
-def evaluate(
-    df: IntoFrame,
-    label: str = ...,
-    score: str = ...,
-    *,
-    threshold: float | Threshold = ...,
-    by: str | Sequence[str],
-    amount: str | None = ...,
-    interval_method: IntervalMethod = ...,
-    confidence_level: float = ...,
-) -> GroupedEvaluation: ...
-@overload
-def evaluate(
-    y_true: ArrayLike,
-    y_score: ArrayLike,
-    /,
-    *,
-    threshold: float | Threshold = ...,
-    by: None = ...,
-    amount: ArrayLike | None = ...,
-    interval_method: IntervalMethod = ...,
-    confidence_level: float = ...,
-) -> Evaluation: ...
-@overload
-def evaluate(
-    y_true: ArrayLike,
-    y_score: ArrayLike,
-    /,
-    *,
-    threshold: float | Threshold = ...,
-    by: ArrayLike | Mapping[str, ArrayLike],
-    amount: ArrayLike | None = ...,
-    interval_method: IntervalMethod = ...,
-    confidence_level: float = ...,
-) -> GroupedEvaluation: ...
-@overload
-def evaluate(
-    *,
-    y_true: ArrayLike,
-    y_score: ArrayLike,
-    threshold: float | Threshold = ...,
-    by: None = ...,
-    amount: ArrayLike | None = ...,
-    interval_method: IntervalMethod = ...,
-    confidence_level: float = ...,
-) -> Evaluation: ...
-@overload
-def evaluate(
-    *,
-    y_true: ArrayLike,
-    y_score: ArrayLike,
-    threshold: float | Threshold = ...,
-    by: ArrayLike | Mapping[str, ArrayLike],
-    amount: ArrayLike | None = ...,
-    interval_method: IntervalMethod = ...,
-    confidence_level: float = ...,
-) -> GroupedEvaluation: ...
-def evaluate(
-    df: Any = None,
-    label: Any = "is_fraud",
-    score: str = _DEFAULT_SCORE,
-    *,
-    threshold: float | Threshold = 0.5,
-    by: Any = None,
-    amount: Any = None,
-    interval_method: IntervalMethod = "wilson",
-    confidence_level: float = 0.95,
-    y_true: Any = None,
-    y_score: Any = None,
-) -> Evaluation | GroupedEvaluation:
-    """Evaluate the scores of a model against the labels.
-
-    Call it with a frame, ``evaluate(df, label="is_fraud", score="p")``, or with arrays as in
-    scikit-learn, ``evaluate(y_true, y_score)``. Metrics that need days, entities or clusters, such
-    as :meth:`Evaluation.bootstrap`, need a frame.
-
-    Parameters
-    ----------
-    df
-        A row for each transaction: pandas, polars (eager or lazy), pyarrow, DuckDB, Dask or
-        PySpark. A lazy engine counts for itself. Later assignments to the frame do not change the
-        evaluation; if files or tables behind it change, metrics that read the rows again raise an
-        error.
-    label
-        Column that is true or 1 for fraud. Rows without a label are left out and counted.
-    score
-        Column of scores from 0 to 1, higher for likely fraud. Scores in float32 are compared with
-        thresholds in float32, as in NumPy: 0.7 is an alert at 0.7.
-    threshold
-        A score at the threshold or above is an alert.
-    by
-        Column or columns to group by; of arrays, an array or a dict of arrays. The result is then a
-        :class:`GroupedEvaluation`. Missing values and NaN are one group, the last.
-    amount
-        Column (of arrays, an array) of the transactions' value, for costs. A missing amount counts
-        as 0, as in :func:`fraud_rate`; an infinite one raises an error.
-    interval_method, confidence_level
-        Interval of proportions, see :func:`proportion_interval`.
-    y_true, y_score
-        Labels and scores as arrays: NumPy, lists, Series of pandas or polars. They may be passed by
-        position in place of ``df`` and ``label``.
+    The intervals of a metric are computed at once, so that thousands of groups take seconds.
 
     Returns
     -------
-    Evaluation or GroupedEvaluation
-
-    Raises
-    ------
-    NotFoundError
-        A column is not in the frame; the message suggests the nearest name.
-    ArgumentError
-        ``df`` is not a DataFrame; arrays differ in length; a label is neither 0 nor 1, a score is
-        missing, NaN or not from 0 to 1, an amount is infinite; or another argument is out of range.
-
-    Examples
-    --------
-    >>> import polars as pl
-    >>> df = pl.DataFrame({"p": [0.9, 0.8, 0.3, 0.1], "fraud": [1, 0, 1, 0]})
-    >>> model = evaluate(df, "fraud", "p", threshold=0.7)
-    >>> model.precision, model.roc_auc
-    (0.5, 0.75)
-    >>> evaluate([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1]).roc_auc
-    0.75
+    pandas.DataFrame
+        :data:`COLUMNS`, see :meth:`Evaluation.summary`.
     """
-    check_interval(interval_method, confidence_level)
-    threshold = check_threshold(threshold)
-    settings = (threshold, interval_method, confidence_level)
-    if df is None:
-        return _evaluate_arrays(y_true, y_score, by, amount, settings)
-    if y_true is not None or y_score is not None:
-        raise ArgumentError("`df` must not be passed together with `y_true` and `y_score`.")
-    if not is_frame(df):
-        _check_positions(df, label, score)
-        return _evaluate_arrays(df, label, by, amount, settings)
-    df = check_frame(df, "evaluate")
-    for name, value in (("label", label), ("score", score)):
-        check_column_name(value, name)
-    if amount is not None:
-        check_column_name(amount, "amount")
-    if by is not None:
-        return _evaluate_groups(df, by, label, score, amount, settings)
-    counts = count_scores(df, label, score, amount)
-    return Evaluation(counts, *settings, FrameRows(df, label, score, amount, counts))
+    cells = [_cells(metric, evaluations, interval_method, confidence_level) for metric in METRICS]
+    rows = [
+        (metric, *row)
+        for of_evaluation in zip(*cells, strict=True)
+        for metric, row in zip(METRICS, of_evaluation, strict=True)
+    ]
+    types: dict[str, Any] = {"k": "Int64", "n": "Int64", "note": "str"}
+    types |= dict.fromkeys(("baseline", "value", "value_low", "value_high"), float)
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(types)
 
 
-_Settings: TypeAlias = "tuple[Threshold, IntervalMethod, float]"
-
-
-def _evaluate_groups(
-    df: Any,
-    by: str | Sequence[str],
-    label: str,
-    score: str,
-    amount: str | None,
-    settings: _Settings,
-) -> GroupedEvaluation:
-    names = check_group_columns(by)
-    if taken := [name for name in (label, score) if name in names]:
-        raise ArgumentError(
-            f"`by` must be columns other than the label and the score; got {taken[0]!r}."
+def _cells(
+    metric: str,
+    evaluations: Sequence[Evaluation],
+    interval_method: IntervalMethod,
+    confidence_level: float,
+) -> list[tuple[Any, ...]]:
+    """Return the row of a metric for each evaluation."""
+    values = [float(getattr(evaluation, metric)) for evaluation in evaluations]
+    baselines = [evaluation.baseline(metric) for evaluation in evaluations]
+    notes = [evaluation._note(metric) for evaluation in evaluations]
+    k: Sequence[Any] = [None] * len(values)
+    n, low, high = k, *(np.full(len(values), np.nan) for _ in range(2))
+    if evaluations and metric in SHARES:
+        k, n = zip(*(model.confusion.counts(metric) for model in evaluations), strict=True)
+        low, high = proportion_interval(
+            k, n, interval_method=interval_method, confidence_level=confidence_level
         )
-    groups = count_scores_by_group(df, names, label, score, amount)
-    grouped = group_evaluations(names, groups, *settings)
-    rows = FrameRows(df, label, score, amount, grouped.overall.counts)
-    return replace(grouped, overall=replace(grouped.overall, rows=rows))
-
-
-def _check_positions(y_true: Any, y_score: Any, third: Any) -> None:
-    """Raise an ArgumentError unless the positional arguments are two arrays."""
-    if isinstance(y_score, str):
-        raise ArgumentError(
-            f"`df` must be a DataFrame of {ENGINES}, or an array of labels that is followed by an "
-            "array of scores: evaluate(df, label='is_fraud', score='p') or evaluate(y_true, "
-            f"y_score); got {format_value(y_true)}."
-        )
-    if third != _DEFAULT_SCORE:
-        raise ArgumentError(
-            "evaluate(y_true, y_score) takes two arrays by position; pass others by name, such as "
-            f"threshold=0.5; got a third, {format_value(third)}."
-        )
-
-
-def _evaluate_arrays(
-    y_true: Any, y_score: Any, by: Any, amount: Any, settings: _Settings
-) -> Evaluation | GroupedEvaluation:
-    frame, names = frame_of_arrays(y_true, y_score, amount, by)
-    column = None if amount is None else AMOUNT
-    try:
-        counts = count_scores(frame, LABEL, SCORE, column, described="`{}`")
-    except ArgumentError:
-        check_order(frame)
-        raise
-    if by is None:
-        return Evaluation(counts, *settings)
-    groups = count_scores_by_group(frame, check_group_columns(names), LABEL, SCORE, column)
-    return group_evaluations(names, groups, *settings)
-
-
-def check_frame(df: Any, caller: str) -> Any:
-    """Return a snapshot of a frame of any engine.
-
-    Raises
-    ------
-    ArgumentError
-        It is not a DataFrame, or has a column name twice.
-    """
-    if not is_frame(df):
-        raise ArgumentError(f"`df` must be a DataFrame of {ENGINES}; got {format_value(df)}.")
-    if nw.dependencies.is_dask_dataframe(df):
-        require_unique_columns(df)
-    else:
-        open_frame(df, caller)
-    return snapshot(df)
+    return list(zip(k, n, baselines, notes, values, low, high, strict=True))

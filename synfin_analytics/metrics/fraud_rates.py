@@ -25,9 +25,7 @@ from synfin_analytics._core.dataframes import (
     to_float,
     to_numpy_float,
 )
-from synfin_analytics._core.formatting import pluralize
-from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.metrics._aggregate import aggregate_counts
+from synfin_analytics.metrics._aggregate import Groups, aggregate_counts, check_amounts
 from synfin_analytics.metrics._clusters import (
     AUTO,
     MIN_RELIABLE,
@@ -36,7 +34,6 @@ from synfin_analytics.metrics._clusters import (
     effective_sizes,
     sum_squares,
 )
-from synfin_analytics.metrics._grouping import Groups
 from synfin_analytics.metrics.proportions import (
     IntervalMethod,
     check_interval,
@@ -278,7 +275,10 @@ def fraud_rate(
         else None,
     )
     counts = counts.rename(dict(zip(renamed.keys, groups.keys, strict=True)))
-    _check_counts(counts, label, amount)
+    check_n_invalid_labels(int(to_numpy_float(counts[_INVALID_LABEL]).sum()), label)
+    if amount is not None:
+        infinite = int(to_numpy_float(counts[_INFINITE]).sum())
+        check_amounts(amount, infinite, to_numpy_float(counts["amount"]))
     return rates_from_counts(
         counts, groups, clusters, interval_method=interval_method, confidence_level=confidence_level
     )
@@ -374,16 +374,3 @@ def _select_counts(
         *clusters.expressions(frame),
         *(expression.alias(name) for name, expression in measures.items()),
     )
-
-
-def _check_counts(counts: nw.DataFrame[Any], label: str, amount: str | None) -> None:
-    """Raise an ArgumentError if labels or amounts were invalid."""
-    check_n_invalid_labels(int(to_numpy_float(counts[_INVALID_LABEL]).sum()), label)
-    infinite = 0 if amount is None else int(to_numpy_float(counts[_INFINITE]).sum())
-    if infinite:
-        raise ArgumentError(
-            f"Column {amount!r} must be a finite number, or missing; in "
-            f"{pluralize(infinite, 'row')} it is infinite."
-        )
-    if amount is not None and not np.isfinite(to_numpy_float(counts["amount"])).all():
-        raise ArgumentError(f"Column {amount!r} must have a finite sum; its values are too large.")

@@ -29,7 +29,7 @@ from synfin_analytics._core.formatting import (
 )
 from synfin_analytics._core.html import Table
 from synfin_analytics.metrics.comparison import Comparison
-from synfin_analytics.metrics.evaluation import format_group_key, is_small
+from synfin_analytics.metrics.grouped import format_group_key, is_small
 from synfin_analytics.reports._extremes import find_lowest
 from synfin_analytics.reports._figures import Figure, draw_figure
 from synfin_analytics.reports._model_text import (
@@ -43,7 +43,8 @@ from synfin_analytics.reports._page import iterate_rows
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from synfin_analytics.metrics.evaluation import Evaluation, GroupedEvaluation
+    from synfin_analytics.metrics.evaluation import Evaluation
+    from synfin_analytics.metrics.grouped import GroupedEvaluation
     from synfin_analytics.reports._model_results import ModelResults
 
 #: Groups of one grouping that are listed at most, those with the lowest recall.

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from synfin_analytics.metrics.bootstrap import Bootstrap
-    from synfin_analytics.metrics.evaluation import Evaluation, GroupedEvaluation
+    from synfin_analytics.metrics.evaluation import Evaluation
+    from synfin_analytics.metrics.grouped import GroupedEvaluation
     from synfin_analytics.metrics.topk import TopK
 
 DEFAULT_THRESHOLD = 0.5

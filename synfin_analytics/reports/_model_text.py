@@ -23,7 +23,7 @@ from synfin_analytics._core.formatting import (
     pluralize,
 )
 from synfin_analytics.metrics.comparison import Comparison
-from synfin_analytics.metrics.evaluation import format_group_key
+from synfin_analytics.metrics.grouped import format_group_key
 from synfin_analytics.reports._extremes import (
     MIN_FRAUDS,
     Extreme,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from synfin_analytics.metrics.bootstrap import Bootstrap
-    from synfin_analytics.metrics.evaluation import GroupedEvaluation
+    from synfin_analytics.metrics.grouped import GroupedEvaluation
     from synfin_analytics.reports._model_results import ModelResults
 
 #: Below these numbers, the report warns.

@@ -15,8 +15,8 @@ from synfin_analytics._core.formatting import format_duration, pluralize
 from synfin_analytics.database.models import ModelPrediction, Transaction
 from synfin_analytics.exceptions import NotFoundError
 from synfin_analytics.io.read import read_df
+from synfin_analytics.metrics._aggregate import Groups
 from synfin_analytics.metrics._clusters import AUTO, Clusters
-from synfin_analytics.metrics._grouping import Groups
 from synfin_analytics.metrics.fraud_rates import MEASURES, rates_from_counts
 from synfin_analytics.repositories._arguments import in_minor_units, sum_money
 from synfin_analytics.repositories._fraud_rate import count_rows

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Select
 
     from synfin_analytics._core.dates import Period
+    from synfin_analytics.metrics._aggregate import Bins
     from synfin_analytics.metrics._clusters import Clusters
-    from synfin_analytics.metrics._grouping import Bins
 
 _EPOCH, _MONDAY = (
     cast(day, DateTime(timezone=True)) for day in ("1970-01-01T00:00Z", "1970-01-05T00:00Z")

@@ -13,12 +13,10 @@ from synfin_analytics.metrics._score_counts import split_counts
 from synfin_analytics.metrics.bootstrap import MetricOptions
 from synfin_analytics.metrics.comparison import DEFAULT_METRICS, Comparison, compare_evaluations
 from synfin_analytics.metrics.confusion import Confusion
-from synfin_analytics.metrics.evaluation import (
-    Evaluation,
+from synfin_analytics.metrics.evaluation import Evaluation, Threshold, check_threshold
+from synfin_analytics.metrics.grouped import (
     GroupedEvaluation,
-    Threshold,
     check_group_columns,
-    check_threshold,
     group_evaluations,
 )
 from synfin_analytics.metrics.proportions import IntervalMethod, check_interval

@@ -12,8 +12,8 @@ from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.dates import Bound, parse_closed_range, parse_range
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.metrics._aggregate import Groups
 from synfin_analytics.metrics._clusters import AUTO, Clusters
-from synfin_analytics.metrics._grouping import Groups
 from synfin_analytics.metrics.fraud_rates import MEASURES, rates_from_counts
 from synfin_analytics.metrics.proportions import IntervalMethod, check_interval
 from synfin_analytics.repositories._arguments import check_amount, in_minor_units

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.metrics import evaluate
 from synfin_analytics.metrics._score_counts import ScoreCounts
 from synfin_analytics.metrics.curve import Curve
-from synfin_analytics.metrics.evaluation import Evaluation, Threshold, evaluate
+from synfin_analytics.metrics.evaluation import Evaluation, Threshold
 
 #: Few different scores, so that there are ties, and neighbours that must not be taken for one.
 scores = st.one_of(

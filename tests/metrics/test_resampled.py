@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -12,9 +13,12 @@ from hypothesis import strategies as st
 from scipy import special
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.metrics import evaluate
 from synfin_analytics.metrics.bootstrap import ALL_METRICS, Bootstrap, draw_weights
 from synfin_analytics.metrics.comparison import compare_models
-from synfin_analytics.metrics.evaluation import Evaluation, evaluate
+
+if TYPE_CHECKING:
+    from synfin_analytics.metrics.evaluation import Evaluation
 
 K, MAX_FPR, COST = 3, 0.25, {"cost_per_alert": 2.5, "recovery_rate": 0.6}
 OPTIONS = {"k": K, "max_fpr": MAX_FPR, **COST}

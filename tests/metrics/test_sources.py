@@ -15,9 +15,9 @@ import pytest
 from engines import ENGINES
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.metrics import evaluate
 from synfin_analytics.metrics._score_counts import ScoreCounts
 from synfin_analytics.metrics.comparison import compare_models
-from synfin_analytics.metrics.evaluation import evaluate
 from synfin_analytics.metrics.splits import time_split
 
 ROWS = pl.DataFrame(

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
-from synfin_analytics.metrics import fraud_rate
-from synfin_analytics.metrics.evaluation import evaluate
+from synfin_analytics.metrics import evaluate, fraud_rate
 
 
 @pytest.fixture(scope="module")

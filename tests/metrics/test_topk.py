@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.metrics.evaluation import evaluate
+from synfin_analytics.metrics import evaluate
 from synfin_analytics.metrics.topk import card_precision_at_k
 
 DAY = np.datetime64("2024-05-01")

@@ -16,10 +16,10 @@ from pandas.testing import assert_frame_equal
 
 from synfin_analytics import plots
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
-from synfin_analytics.metrics import Confusion, proportion_interval
+from synfin_analytics.metrics import Confusion, evaluate, proportion_interval
 from synfin_analytics.metrics._score_counts import ScoreCounts
 from synfin_analytics.metrics.comparison import compare_models
-from synfin_analytics.metrics.evaluation import Evaluation, Threshold, evaluate
+from synfin_analytics.metrics.evaluation import Evaluation, Threshold
 from synfin_analytics.reports._figures import save_image
 
 #: Every picture of one evaluation, from the evaluation.

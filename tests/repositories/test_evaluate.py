@@ -18,9 +18,9 @@ from sqlalchemy import select, text
 from synfin_analytics.database.models import ModelPrediction
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.io.load import load_df
+from synfin_analytics.metrics import evaluate
 from synfin_analytics.metrics.bootstrap import ALL_METRICS
 from synfin_analytics.metrics.comparison import compare_models
-from synfin_analytics.metrics.evaluation import evaluate
 from synfin_analytics.repositories import ModelPredictionRepository
 
 ROWS = 400

@@ -1,0 +1,371 @@
+"""Evaluate the scores of a model, in a frame or in arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, overload
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+
+from synfin_analytics._core.arguments import check_column_name, format_value
+from synfin_analytics._core.dataframes import ENGINES, is_frame, open_frame
+from synfin_analytics.exceptions import ArgumentError, require_unique_columns
+from synfin_analytics.metrics._row_metrics import FrameRows, snapshot
+from synfin_analytics.metrics._score_counts import count_scores, count_scores_by_group
+from synfin_analytics.metrics.evaluation import Evaluation, Threshold, check_threshold
+from synfin_analytics.metrics.grouped import (
+    GroupedEvaluation,
+    check_group_columns,
+    group_evaluations,
+)
+from synfin_analytics.metrics.proportions import IntervalMethod, check_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from narwhals.typing import IntoFrame
+    from numpy.typing import NDArray
+
+_DEFAULT_SCORE = "fraud_probability"
+
+
+@overload
+def evaluate(
+    df: IntoFrame,
+    label: str = ...,
+    score: str = ...,
+    *,
+    threshold: float | Threshold = ...,
+    by: None = ...,
+    amount: str | None = ...,
+    interval_method: IntervalMethod = ...,
+    confidence_level: float = ...,
+) -> Evaluation: ...
+@overload
+def evaluate(
+    df: IntoFrame,
+    label: str = ...,
+    score: str = ...,
+    *,
+    threshold: float | Threshold = ...,
+    by: str | Sequence[str],
+    amount: str | None = ...,
+    interval_method: IntervalMethod = ...,
+    confidence_level: float = ...,
+) -> GroupedEvaluation: ...
+@overload
+def evaluate(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    /,
+    *,
+    threshold: float | Threshold = ...,
+    by: None = ...,
+    amount: ArrayLike | None = ...,
+    interval_method: IntervalMethod = ...,
+    confidence_level: float = ...,
+) -> Evaluation: ...
+@overload
+def evaluate(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    /,
+    *,
+    threshold: float | Threshold = ...,
+    by: ArrayLike | Mapping[str, ArrayLike],
+    amount: ArrayLike | None = ...,
+    interval_method: IntervalMethod = ...,
+    confidence_level: float = ...,
+) -> GroupedEvaluation: ...
+@overload
+def evaluate(
+    *,
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    threshold: float | Threshold = ...,
+    by: None = ...,
+    amount: ArrayLike | None = ...,
+    interval_method: IntervalMethod = ...,
+    confidence_level: float = ...,
+) -> Evaluation: ...
+@overload
+def evaluate(
+    *,
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    threshold: float | Threshold = ...,
+    by: ArrayLike | Mapping[str, ArrayLike],
+    amount: ArrayLike | None = ...,
+    interval_method: IntervalMethod = ...,
+    confidence_level: float = ...,
+) -> GroupedEvaluation: ...
+def evaluate(
+    df: Any = None,
+    label: Any = "is_fraud",
+    score: str = _DEFAULT_SCORE,
+    *,
+    threshold: float | Threshold = 0.5,
+    by: Any = None,
+    amount: Any = None,
+    interval_method: IntervalMethod = "wilson",
+    confidence_level: float = 0.95,
+    y_true: Any = None,
+    y_score: Any = None,
+) -> Evaluation | GroupedEvaluation:
+    """Evaluate the scores of a model against the labels.
+
+    Call it with a frame, ``evaluate(df, label="is_fraud", score="p")``, or with arrays as in
+    scikit-learn, ``evaluate(y_true, y_score)``. Metrics that need days, entities or clusters, such
+    as :meth:`Evaluation.bootstrap`, need a frame.
+
+    Parameters
+    ----------
+    df
+        A row for each transaction: pandas, polars (eager or lazy), pyarrow, DuckDB, Dask or
+        PySpark. A lazy engine counts for itself. Later assignments to the frame do not change the
+        evaluation; if files or tables behind it change, metrics that read the rows again raise an
+        error.
+    label
+        Column that is true or 1 for fraud. Rows without a label are left out and counted.
+    score
+        Column of scores from 0 to 1, higher for likely fraud. Scores in float32 are compared with
+        thresholds in float32, as in NumPy: 0.7 is an alert at 0.7.
+    threshold
+        A score at the threshold or above is an alert.
+    by
+        Column or columns to group by; of arrays, an array or a dict of arrays. The result is then a
+        :class:`GroupedEvaluation`. Missing values and NaN are one group, the last.
+    amount
+        Column (of arrays, an array) of the transactions' value, for costs. A missing amount counts
+        as 0, as in :func:`fraud_rate`; an infinite one raises an error.
+    interval_method, confidence_level
+        Interval of proportions, see :func:`proportion_interval`.
+    y_true, y_score
+        Labels and scores as arrays: NumPy, lists, Series of pandas or polars. They may be passed by
+        position in place of ``df`` and ``label``.
+
+    Returns
+    -------
+    Evaluation or GroupedEvaluation
+
+    Raises
+    ------
+    NotFoundError
+        A column is not in the frame; the message suggests the nearest name.
+    ArgumentError
+        ``df`` is not a DataFrame; arrays differ in length; a label is neither 0 nor 1, a score is
+        missing, NaN or not from 0 to 1, an amount is infinite; or another argument is out of range.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> df = pl.DataFrame({"p": [0.9, 0.8, 0.3, 0.1], "fraud": [1, 0, 1, 0]})
+    >>> model = evaluate(df, "fraud", "p", threshold=0.7)
+    >>> model.precision, model.roc_auc
+    (0.5, 0.75)
+    >>> evaluate([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1]).roc_auc
+    0.75
+    """
+    check_interval(interval_method, confidence_level)
+    threshold = check_threshold(threshold)
+    settings = (threshold, interval_method, confidence_level)
+    if df is None:
+        return _evaluate_arrays(y_true, y_score, by, amount, settings)
+    if y_true is not None or y_score is not None:
+        raise ArgumentError("`df` must not be passed together with `y_true` and `y_score`.")
+    if not is_frame(df):
+        _check_positions(df, label, score)
+        return _evaluate_arrays(df, label, by, amount, settings)
+    df = check_frame(df, "evaluate")
+    for name, value in (("label", label), ("score", score)):
+        check_column_name(value, name)
+    if amount is not None:
+        check_column_name(amount, "amount")
+    if by is not None:
+        return _evaluate_groups(df, by, label, score, amount, settings)
+    counts = count_scores(df, label, score, amount)
+    return Evaluation(counts, *settings, FrameRows(df, label, score, amount, counts))
+
+
+_Settings: TypeAlias = "tuple[Threshold, IntervalMethod, float]"
+
+
+def _evaluate_groups(
+    df: Any,
+    by: str | Sequence[str],
+    label: str,
+    score: str,
+    amount: str | None,
+    settings: _Settings,
+) -> GroupedEvaluation:
+    names = check_group_columns(by)
+    if taken := [name for name in (label, score) if name in names]:
+        raise ArgumentError(
+            f"`by` must be columns other than the label and the score; got {taken[0]!r}."
+        )
+    groups = count_scores_by_group(df, names, label, score, amount)
+    grouped = group_evaluations(names, groups, *settings)
+    rows = FrameRows(df, label, score, amount, grouped.overall.counts)
+    return replace(grouped, overall=replace(grouped.overall, rows=rows))
+
+
+def _check_positions(y_true: Any, y_score: Any, third: Any) -> None:
+    """Raise an ArgumentError unless the positional arguments are two arrays."""
+    if isinstance(y_score, str):
+        raise ArgumentError(
+            f"`df` must be a DataFrame of {ENGINES}, or an array of labels that is followed by an "
+            "array of scores: evaluate(df, label='is_fraud', score='p') or evaluate(y_true, "
+            f"y_score); got {format_value(y_true)}."
+        )
+    if third != _DEFAULT_SCORE:
+        raise ArgumentError(
+            "evaluate(y_true, y_score) takes two arrays by position; pass others by name, such as "
+            f"threshold=0.5; got a third, {format_value(third)}."
+        )
+
+
+def _evaluate_arrays(
+    y_true: Any, y_score: Any, by: Any, amount: Any, settings: _Settings
+) -> Evaluation | GroupedEvaluation:
+    frame, names = frame_of_arrays(y_true, y_score, amount, by)
+    column = None if amount is None else AMOUNT
+    try:
+        counts = count_scores(frame, LABEL, SCORE, column, described="`{}`")
+    except ArgumentError:
+        check_order(frame)
+        raise
+    if by is None:
+        return Evaluation(counts, *settings)
+    groups = count_scores_by_group(frame, check_group_columns(names), LABEL, SCORE, column)
+    return group_evaluations(names, groups, *settings)
+
+
+def check_frame(df: Any, caller: str) -> Any:
+    """Return a snapshot of a frame of any engine.
+
+    Raises
+    ------
+    ArgumentError
+        It is not a DataFrame, or has a column name twice.
+    """
+    if not is_frame(df):
+        raise ArgumentError(f"`df` must be a DataFrame of {ENGINES}; got {format_value(df)}.")
+    if nw.dependencies.is_dask_dataframe(df):
+        require_unique_columns(df)
+    else:
+        open_frame(df, caller)
+    return snapshot(df)
+
+
+# -- Arrays ----------------------------------------------------------------------------------------
+
+
+class SupportsArray(Protocol):
+    """An array of NumPy, a Series of pandas or polars, a tensor: what NumPy can read."""
+
+    def __array__(self) -> NDArray[Any]:
+        """Return it as an array of NumPy."""
+
+
+#: NumPy's type of the same name has strings, too.
+ArrayLike: TypeAlias = SupportsArray | list[Any] | tuple[Any, ...] | range
+
+#: Columns of the frame that :func:`frame_of_arrays` makes.
+LABEL, SCORE, AMOUNT = "y_true", "y_score", "amount"
+_GROUP = "group"
+_CALLS = "evaluate(y_true, y_score) or evaluate(df, label='is_fraud', score='p')"
+
+
+def frame_of_arrays(
+    y_true: Any, y_score: Any, amount: Any = None, by: Any = None
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Put arrays into one frame, by position.
+
+    Parameters
+    ----------
+    y_true, y_score, amount
+        Array-likes; ``amount`` may be None.
+    by
+        Groups: an array-like, a dict of array-likes by name, or None.
+
+    Returns
+    -------
+    tuple
+        The frame, with columns :data:`LABEL`, :data:`SCORE` and :data:`AMOUNT`, and the names of
+        the groups' columns.
+
+    Raises
+    ------
+    ArgumentError
+        An argument is not one-dimensional, or they differ in length.
+
+    Examples
+    --------
+    >>> frame, by = frame_of_arrays([0, 1], [0.2, 0.9], by=["online", "atm"])
+    >>> frame.columns.tolist(), by
+    (['y_true', 'y_score', 'group'], ('group',))
+    """
+    groups = {}
+    if isinstance(by, Mapping):
+        groups = {str(name): _to_series(values, f"by[{name!r}]") for name, values in by.items()}
+    elif by is not None:
+        groups = {str(getattr(by, "name", None) or _GROUP): _to_series(by, "by")}
+    columns = {LABEL: _to_series(y_true, LABEL), SCORE: _to_series(y_score, SCORE)}
+    if amount is not None:
+        columns[AMOUNT] = _to_series(amount, AMOUNT)
+    if taken := [name for name in groups if name in columns]:
+        raise ArgumentError(f"`by` must have other names than {taken[0]!r}.")
+    n = len(columns[LABEL])
+    for name, column in (columns | groups).items():
+        if len(column) != n:
+            raise ArgumentError(
+                f"`{LABEL}` and `{'by' if name in groups else name}` must have the same length; "
+                f"got {n:,} and {len(column):,}."
+            )
+    return pd.DataFrame(columns | groups), tuple(groups)
+
+
+def check_order(frame: pd.DataFrame) -> None:
+    """Raise an ArgumentError if labels and scores look swapped."""
+    try:
+        labels, scores = (
+            frame[name].dropna().to_numpy(dtype=np.float64) for name in (LABEL, SCORE)
+        )
+    except (TypeError, ValueError):
+        return
+    if np.isin(scores, (0, 1)).all() and not np.isin(labels, (0, 1)).all():
+        raise ArgumentError(
+            f"`{LABEL}` must be labels (0 or 1) and come before `{SCORE}`; got scores first. Call "
+            "evaluate(y_true, y_score)."
+        )
+
+
+def _to_series(values: Any, name: str) -> pd.Series[Any]:
+    """Convert an array-like to a pandas Series with a new index."""
+    if nw.dependencies.is_into_series(values):
+        series: pd.Series[Any] = nw.from_native(values, series_only=True).to_pandas()
+        return series.reset_index(drop=True)
+    if hasattr(values, "to_pandas"):  # Arrow's arrays
+        return pd.Series(values.to_pandas()).reset_index(drop=True)
+    try:
+        array = np.asarray(None if isinstance(values, Mapping) else values)
+    except ValueError:  # lists of different lengths
+        array = np.empty((0, 0))
+    if array.ndim == 0:
+        raise ArgumentError(
+            f"`{name}` must be an array, a list or a Series; got {format_value(values)}. Call "
+            f"{_CALLS}."
+        )
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        hint = ""
+        if name == SCORE and array.ndim == 2:
+            hint = " Pass the column of the frauds, predict_proba(X)[:, 1]."
+        raise ArgumentError(
+            f"`{name}` must be one-dimensional; got an array of shape {array.shape}.{hint}"
+        )
+    return pd.Series(array)
