@@ -12,8 +12,7 @@ import psycopg2.errors
 import psycopg2.extensions
 from psycopg2 import sql
 
-from synfin_analytics.database import _libpq
-from synfin_analytics.database.config import reveal_secrets
+from synfin_analytics.database.config import libpq_environment, reveal_secrets
 from synfin_analytics.database.logging import logger
 from synfin_analytics.exceptions import ArgumentError, DatabaseConnectionError
 
@@ -177,7 +176,7 @@ def connect(
                 # An empty `hostaddr` overrides PGHOSTADDR, which would lead to another server.
                 else {"hostaddr": "", **config.libpq_arguments()}
             )
-            with _libpq.environment(applies=embedded is None):
+            with libpq_environment(applies=embedded is None):
                 connection = _open(arguments, config)
                 connection.embedded = embedded is not None
                 return connection
@@ -321,7 +320,7 @@ def _repair(embedded: EmbeddedPostgres, config: DatabaseConfig, message: str) ->
 
 
 def _create_database(embedded: EmbeddedPostgres, config: DatabaseConfig) -> None:
-    with _libpq.environment(applies=False):
+    with libpq_environment(applies=False):
         connection = psycopg2.connect(**embedded.connect_arguments("postgres"))
     try:
         connection.autocommit = True

@@ -16,7 +16,7 @@ import pytest
 import servers
 
 from synfin_analytics.database.embedded import EmbeddedPostgres, cluster_settings, status, stop
-from synfin_analytics.database.embedded import _settings as server_settings
+from synfin_analytics.database.embedded import _cluster as server_settings
 from synfin_analytics.database.embedded._cluster import server_environment
 from synfin_analytics.exceptions import EmbeddedServerError
 

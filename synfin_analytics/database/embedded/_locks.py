@@ -15,7 +15,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from synfin_analytics.database.embedded._files import open_own_file
+from synfin_analytics.database.embedded._owner import open_own_file
 from synfin_analytics.exceptions import EmbeddedServerError
 
 if TYPE_CHECKING:
@@ -38,11 +38,6 @@ def _close_brief_locks() -> None:
 os.register_at_fork(
     before=_guard.acquire, after_in_parent=_guard.release, after_in_child=_close_brief_locks
 )
-
-
-def open_lock_file(path: Path, owner: ServerUser | None = None) -> int:
-    """Open, and create if necessary, a lock file; ``owner`` owns it if root creates it."""
-    return open_own_file(path, os.O_RDWR, owner)
 
 
 def try_lock(descriptor: int, *, shared: bool = False) -> bool:
@@ -77,7 +72,7 @@ def lock(descriptor: int, *, holder: str, shared: bool = False, timeout: float =
 def brief_lock_file(path: Path, owner: ServerUser | None = None) -> Iterator[int]:
     """Open a lock file briefly; a child that is forked meanwhile does not keep it."""
     with _guard:
-        descriptor = open_lock_file(path, owner)
+        descriptor = open_own_file(path, os.O_RDWR, owner)
         _brief_locks.add(descriptor)
     try:
         yield descriptor

@@ -1,11 +1,16 @@
-"""The operating-system user that runs the server, and its directories.
+"""The operating-system user that runs the server, and the directories and files that it owns.
 
 PostgreSQL does not run as root. Root therefore gets a system user for the server, and the data are
 stored outside of ``/root``. Permissions of existing directories are never changed.
+
+Root writes some of the files, and the server's user, as whom a role of the database can act, could
+replace each of them by a link. They are therefore opened and written without following links.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import pwd
 import shutil
@@ -33,6 +38,7 @@ _ROOTS_DIRECTORY = (
     "user who owns the directory."
 )
 _MAX_LINKS = 40
+_NEW = ".new"
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,62 @@ def server_user(instance: Path) -> ServerUser:
     )
 
 
+def _user_of(uid: int) -> ServerUser:
+    try:
+        entry = pwd.getpwuid(uid)
+    except KeyError:
+        raise EmbeddedServerError(
+            f"The user id {uid} must have a name on this system (a line in /etc/passwd) for "
+            "PostgreSQL to run. In a container, add a user with this id (`useradd --uid ...`), or "
+            "set DB_HOST or DATABASE_URL to use another server."
+        ) from None
+    return ServerUser(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+
+def _service_user() -> ServerUser:
+    """Return root's system user for the server; create it the first time."""
+    try:
+        entry = pwd.getpwnam(SERVICE_USER)
+    except KeyError:
+        _create_service_user()
+        entry = pwd.getpwnam(SERVICE_USER)
+    if entry.pw_uid == 0:
+        raise EmbeddedServerError(
+            f"The user {SERVICE_USER!r} must not have the user id of root. {_NOT_AS_ROOT}"
+        )
+    return ServerUser(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+
+def _create_service_user() -> None:
+    useradd = shutil.which("useradd", path=os.defpath + ":/usr/sbin:/sbin")
+    if useradd is None:
+        raise EmbeddedServerError(
+            "PostgreSQL does not run as root, and `useradd`, which would create a system user for "
+            "it, is missing. Install it (Debian: passwd; Fedora: shadow-utils), or create the user "
+            f"{SERVICE_USER!r} yourself. {_NOT_AS_ROOT}"
+        )
+    command = [useradd, "--system", "--user-group", "--no-create-home", "--home-dir", "/"]
+    command += ["--shell", "/bin/false", "--comment", _SERVICE_COMMENT, SERVICE_USER]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    name_taken = 9  # by another process that has just created it
+    if result.returncode == 0:
+        warnings.warn(
+            f"PostgreSQL does not run as root: created the system user {SERVICE_USER!r} "
+            "(no password, no login, no home) to run the embedded server. To remove it later: "
+            f"userdel {SERVICE_USER}. To avoid it, run as a normal user, or set DB_HOST or "
+            "DATABASE_URL to use another server.",
+            stacklevel=2,
+        )
+    elif result.returncode != name_taken:
+        raise EmbeddedServerError(
+            f"PostgreSQL does not run as root, and the user {SERVICE_USER!r} for it could not be "
+            f"created: {result.stderr.strip()}. {_NOT_AS_ROOT}"
+        )
+
+
+# -- Directories -----------------------------------------------------------------------------------
+
+
 def check_path(path: Path, user: ServerUser) -> None:
     """Check, as root, that no other user can replace a directory or link on a path.
 
@@ -178,54 +240,83 @@ def make_private(instance: Path, user: ServerUser) -> None:
         ) from error
 
 
-def _user_of(uid: int) -> ServerUser:
+# -- Files -----------------------------------------------------------------------------------------
+
+
+def open_own_file(path: Path, flags: int, owner: ServerUser | None = None) -> int:
+    """Open, and create if necessary, a file of this package; ``owner`` owns it if root creates it.
+
+    Raises
+    ------
+    EmbeddedServerError
+        It is a link, has a second name, or belongs to another user.
+    """
+    flags |= os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe would block
+    while True:
+        with contextlib.suppress(FileExistsError):
+            descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+            _change_owner(descriptor, owner)
+            return descriptor
+        try:
+            descriptor = os.open(path, flags)
+        except FileNotFoundError:
+            continue  # it has just been removed
+        except OSError as error:
+            if error.errno in {errno.ELOOP, errno.EMLINK, errno.ENXIO, errno.EISDIR}:
+                raise _foreign_error(path, "a link or something else") from error
+            raise
+        problem = _foreign_reason(os.fstat(descriptor), owner)
+        if problem:
+            os.close(descriptor)
+            raise _foreign_error(path, problem)
+        return descriptor
+
+
+def replace_file(path: Path, content: bytes, owner: ServerUser | None = None) -> None:
+    """Replace a file, completely or not at all."""
+    nofollow = os.O_NOFOLLOW if os.geteuid() == 0 else 0  # a user's own links are harmless
     try:
-        entry = pwd.getpwuid(uid)
-    except KeyError:
-        raise EmbeddedServerError(
-            f"The user id {uid} must have a name on this system (a line in /etc/passwd) for "
-            "PostgreSQL to run. In a container, add a user with this id (`useradd --uid ...`), or "
-            "set DB_HOST or DATABASE_URL to use another server."
-        ) from None
-    return ServerUser(entry.pw_name, entry.pw_uid, entry.pw_gid)
-
-
-def _service_user() -> ServerUser:
-    """Return root's system user for the server; create it the first time."""
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | nofollow)
+    except NotADirectoryError as error:
+        raise _foreign_error(path.parent, "a link or something else") from error
+    new = path.name + _NEW
     try:
-        entry = pwd.getpwnam(SERVICE_USER)
-    except KeyError:
-        _create_service_user()
-        entry = pwd.getpwnam(SERVICE_USER)
-    if entry.pw_uid == 0:
-        raise EmbeddedServerError(
-            f"The user {SERVICE_USER!r} must not have the user id of root. {_NOT_AS_ROOT}"
-        )
-    return ServerUser(entry.pw_name, entry.pw_uid, entry.pw_gid)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(new, dir_fd=folder)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            _change_owner(descriptor, owner)
+        os.replace(new, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
-def _create_service_user() -> None:
-    useradd = shutil.which("useradd", path=os.defpath + ":/usr/sbin:/sbin")
-    if useradd is None:
-        raise EmbeddedServerError(
-            "PostgreSQL does not run as root, and `useradd`, which would create a system user for "
-            "it, is missing. Install it (Debian: passwd; Fedora: shadow-utils), or create the user "
-            f"{SERVICE_USER!r} yourself. {_NOT_AS_ROOT}"
-        )
-    command = [useradd, "--system", "--user-group", "--no-create-home", "--home-dir", "/"]
-    command += ["--shell", "/bin/false", "--comment", _SERVICE_COMMENT, SERVICE_USER]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    name_taken = 9  # by another process that has just created it
-    if result.returncode == 0:
-        warnings.warn(
-            f"PostgreSQL does not run as root: created the system user {SERVICE_USER!r} "
-            "(no password, no login, no home) to run the embedded server. To remove it later: "
-            f"userdel {SERVICE_USER}. To avoid it, run as a normal user, or set DB_HOST or "
-            "DATABASE_URL to use another server.",
-            stacklevel=2,
-        )
-    elif result.returncode != name_taken:
-        raise EmbeddedServerError(
-            f"PostgreSQL does not run as root, and the user {SERVICE_USER!r} for it could not be "
-            f"created: {result.stderr.strip()}. {_NOT_AS_ROOT}"
-        )
+def require_own_folder(path: Path, owner: ServerUser) -> None:
+    """Check that a directory of this package is neither a link nor of another user."""
+    info = path.lstat()
+    if not stat.S_ISDIR(info.st_mode) or info.st_uid not in {os.geteuid(), owner.uid}:
+        raise _foreign_error(path, "a link, or a directory of another user")
+
+
+def _change_owner(descriptor: int, owner: ServerUser | None) -> None:
+    if owner is not None and os.fstat(descriptor).st_uid != owner.uid:
+        os.fchown(descriptor, owner.uid, owner.gid)
+
+
+def _foreign_reason(info: os.stat_result, owner: ServerUser | None) -> str:
+    if not stat.S_ISREG(info.st_mode):
+        return "not a file"
+    if info.st_nlink > 1:
+        return "a file with a second name (a hard link)"
+    allowed = {os.geteuid()} if owner is None else {os.geteuid(), owner.uid}
+    if owner is not None and info.st_uid not in allowed:
+        return f"a file of another user (uid {info.st_uid})"
+    return ""
+
+
+def _foreign_error(path: Path, problem: str) -> EmbeddedServerError:
+    return EmbeddedServerError(
+        f"{path} must be a file or directory of the embedded server; got {problem}. Remove it, or "
+        "set DB_DATA_DIR to another directory."
+    )
