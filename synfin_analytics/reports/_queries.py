@@ -18,8 +18,7 @@ from synfin_analytics.io.read import read_df
 from synfin_analytics.metrics._aggregate import Groups
 from synfin_analytics.metrics._clusters import AUTO, Clusters
 from synfin_analytics.metrics.fraud_rates import MEASURES, rates_from_counts
-from synfin_analytics.repositories._arguments import in_minor_units, sum_money
-from synfin_analytics.repositories._fraud_rate import count_rows
+from synfin_analytics.repositories._counting import count_rows, in_minor_units, sum_money
 
 if TYPE_CHECKING:
     import datetime as dt

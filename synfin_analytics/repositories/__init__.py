@@ -1,9 +1,8 @@
 """One repository per table: one entity as an object, many as a DataFrame."""
 
 from synfin_analytics.repositories.base import BaseRepository
-from synfin_analytics.repositories.customers import CustomerRepository
-from synfin_analytics.repositories.merchants import MerchantRepository
 from synfin_analytics.repositories.ml_features import MLFeaturesRepository
+from synfin_analytics.repositories.parties import CustomerRepository, MerchantRepository
 from synfin_analytics.repositories.patterns import (
     AnomalyPatternRepository,
     FraudPatternRepository,

@@ -16,8 +16,7 @@ from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.io.read import read_df
 from synfin_analytics.metrics._row_metrics import LEFT_BEHIND
 from synfin_analytics.metrics._score_counts import COUNTED, DAY, SCORE, UNLABELLED
-from synfin_analytics.repositories._arguments import sum_money
-from synfin_analytics.repositories._query_settings import HASH_JOINS, query_settings
+from synfin_analytics.repositories._counting import HASH_JOINS, query_settings, sum_money
 from synfin_analytics.repositories.transactions import between
 
 if TYPE_CHECKING:

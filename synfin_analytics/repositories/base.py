@@ -16,8 +16,13 @@ from synfin_analytics.database.schema import check_table_is_visible
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_df
-from synfin_analytics.repositories._arguments import check_page, convert_row, convert_value
-from synfin_analytics.repositories._errors import savepoint, translate_errors
+from synfin_analytics.repositories._validation import (
+    check_page,
+    convert_row,
+    convert_value,
+    savepoint,
+    translate_errors,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,8 +14,9 @@ from synfin_analytics.features import INPUT_COLUMNS, engineer_features
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.load.report import LoadReport
 from synfin_analytics.io.read import read_df
-from synfin_analytics.repositories._errors import savepoint
+from synfin_analytics.repositories._validation import savepoint
 from synfin_analytics.repositories.base import BaseRepository, RowsT
+from synfin_analytics.repositories.transactions import between_times
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
     import pyarrow as pa
-    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
     from synfin_analytics._core.dates import Bound
@@ -161,7 +162,7 @@ def _engineer(session: Session, period: Period, label_delay: dt.timedelta | None
 
 def _parts(session: Session, period: Period) -> list[Period]:
     """Divide the period into parts of similar size, none with more than ``MAX_ROWS`` rows."""
-    conditions = _within(period)
+    conditions = between_times(*period)
     n = session.execute(
         select(func.count()).select_from(Transaction).where(*conditions)
     ).scalar_one()
@@ -175,26 +176,16 @@ def _parts(session: Session, period: Period) -> list[Period]:
     return list(pairwise([start, *dict.fromkeys(cuts), end]))
 
 
-def _within(period: Period) -> list[ColumnElement[bool]]:
-    start, end = period
-    conditions: list[ColumnElement[bool]] = []
-    if start is not None:
-        conditions.append(Transaction.timestamp >= start)
-    if end is not None:
-        conditions.append(Transaction.timestamp < end)
-    return conditions
-
-
 def _with_history(columns: Sequence[str], period: Period) -> Select[tuple[object, ...]]:
     """Transactions of a period, and all earlier ones of their customers and merchants."""
     start, end = period
     query = select(*(Transaction.__table__.c[name] for name in columns)).where(
-        *_within((None, end))
+        *between_times(None, end)
     )
     if start is None:
         return query
     same_parties = (
-        key.in_(select(key).where(*_within(period)))
+        key.in_(select(key).where(*between_times(*period)))
         for key in (Transaction.customer_id, Transaction.merchant_id)
     )
     return query.where(or_(Transaction.timestamp >= start, *same_parties))

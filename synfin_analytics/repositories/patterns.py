@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+import polars as pl
 from sqlalchemy import and_, delete, func, select, text
 
 from synfin_analytics._core.formatting import pluralize
 from synfin_analytics.database.models import SEVERITIES, AnomalyPattern, FraudPattern
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
-from synfin_analytics.repositories._errors import savepoint
-from synfin_analytics.repositories._pattern_merge import COLUMNS, Merge, read_patterns, to_rows
+from synfin_analytics.repositories._validation import savepoint
 from synfin_analytics.repositories.base import BaseRepository, ModelT, RowsT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
     import pandas as pd
-    import polars as pl
     import pyarrow as pa
     from narwhals.typing import IntoDataFrame
     from sqlalchemy.orm import Session
 
     from synfin_analytics._core.output import Output
     from synfin_analytics.detection.result import DetectedPatterns
+
+
+#: Columns of a pattern that a later detection updates.
+COLUMNS = (
+    "pattern_type",
+    "name",
+    "description",
+    "characteristics",
+    "severity",
+    "detection_count",
+    "first_detected",
+    "last_detected",
+    "confidence_score",
+)
+#: Lists in the characteristics that grow with each detection.
+_LISTS = ("subjects", "customers", "merchants", "transactions")
 
 
 @dataclass(frozen=True)
@@ -146,23 +165,23 @@ class PatternRepository(BaseRepository[ModelT, RowsT]):
                 f"`detected` must be patterns of {table!r}; got patterns of {detected_table!r}. "
                 "Use the repository of that table."
             )
-        patterns = read_patterns(detected)
+        patterns = _read_patterns(detected)
         if not patterns:
             return UpsertReport(0, 0, 0)
         self._flush()
         with savepoint(self.session):
             self._wait_for_other_sessions()
-            merge = Merge(self._candidates(patterns))
+            merge = _Merge(self._candidates(patterns))
             for pattern in patterns:
                 merge.add(pattern)
             if merge.merged:
                 self.session.execute(delete(self.model).where(self._key.in_(merge.merged)))
             if merge.updated:
                 self.bulk_create(
-                    to_rows(merge.updated), on_conflict="update", rebuild_indexes="never"
+                    _to_frame(merge.updated), on_conflict="update", rebuild_indexes="never"
                 )
             if merge.added:
-                self.bulk_create(to_rows(merge.added), rebuild_indexes="never")
+                self.bulk_create(_to_frame(merge.added), rebuild_indexes="never")
         return UpsertReport(
             len(merge.added), len(merge.updated), merge.n_unchanged, len(merge.merged)
         )
@@ -260,3 +279,168 @@ class AnomalyPatternRepository(PatternRepository[AnomalyPattern, RowsT]):
                  use_decimal: bool = False) -> None:  # as in BaseRepository, but for the overloads
         super().__init__(session, output, use_decimal=use_decimal)
     # fmt: on
+
+
+# -- Which patterns are new, and which are the same as stored ones ---------------------------------
+
+
+@dataclass(eq=False)
+class _Pattern:
+    """One pattern: its new row, and its stored one if it is stored."""
+
+    row: dict[str, Any]
+    id: int | None = None
+    stored: dict[str, Any] | None = None
+    #: Whether it has been detected again.
+    detected: bool = False
+    #: Whether it has become part of another pattern.
+    merged: bool = False
+
+    def match_keys(self) -> Iterator[tuple[str, str]]:
+        """Pairs of its type and each of its subjects."""
+        for subject in self.row["characteristics"]["subjects"]:
+            yield self.row["pattern_type"], subject
+
+    def overlaps(self, other: _Pattern) -> bool:
+        """Whether the periods of both overlap."""
+        return bool(
+            self.row["first_detected"] <= other.row["last_detected"]
+            and other.row["first_detected"] <= self.row["last_detected"]
+        )
+
+    def extend(self, other: _Pattern) -> None:
+        """Add a later detection of the same pattern, whose texts and numbers replace these."""
+        old, new = self.row["characteristics"], other.row["characteristics"]
+        lists = {name: list(dict.fromkeys([*old[name], *new[name]])) for name in _LISTS}
+        self.row = other.row | {
+            "characteristics": {**new, **lists},
+            "detection_count": len(lists["transactions"]),
+            "first_detected": min(self.row["first_detected"], other.row["first_detected"]),
+            "last_detected": max(self.row["last_detected"], other.row["last_detected"]),
+        }
+
+
+class _Merge:
+    """Merge detected patterns into stored ones.
+
+    Two patterns are the same if they have the same type and a common subject, and their periods
+    overlap.
+
+    Parameters
+    ----------
+    stored
+        Rows of the table, including ``id``; those without subjects are left unchanged.
+    """
+
+    def __init__(self, stored: Iterable[Mapping[str, Any]]) -> None:
+        self._by_key: dict[tuple[str, str], list[_Pattern]] = defaultdict(list)
+        self._stored: dict[int, _Pattern] = {}
+        self._new: list[_Pattern] = []
+        for values in stored:
+            row = dict(values)
+            number = row.pop("id")
+            if _has_lists(row["characteristics"]):
+                self._stored[number] = _Pattern(dict(row), number, row)
+                self._index(self._stored[number])
+
+    def add(self, detected: dict[str, Any]) -> None:
+        """Add one detected pattern."""
+        new = _Pattern(detected)
+        same: list[_Pattern] = []
+        for key in new.match_keys():
+            for pattern in self._by_key[key]:
+                if not pattern.merged and pattern.overlaps(new) and pattern not in same:
+                    same.append(pattern)
+        if not same:
+            self._new.append(new)
+            self._index(new)
+            return
+        first, *others = sorted(same, key=lambda pattern: (pattern.id is None, pattern.id or 0))
+        for other in others:  # the new pattern connects them
+            first.extend(other)
+            other.merged = True
+        first.extend(new)
+        first.detected = True
+        self._index(first)
+
+    def _index(self, pattern: _Pattern) -> None:
+        for key in pattern.match_keys():
+            if pattern not in self._by_key[key]:
+                self._by_key[key].append(pattern)
+
+    @property
+    def added(self) -> list[dict[str, Any]]:
+        """Rows to insert."""
+        return [pattern.row for pattern in self._new if not pattern.merged]
+
+    @property
+    def updated(self) -> list[dict[str, Any]]:
+        """Rows to update, with their ``id``."""
+        return [
+            {"id": number, **pattern.row}
+            for number, pattern in self._stored.items()
+            if pattern.row != pattern.stored and not pattern.merged
+        ]
+
+    @property
+    def merged(self) -> list[int]:
+        """Ids of the rows to delete, since they have become part of others."""
+        return [number for number, pattern in self._stored.items() if pattern.merged]
+
+    @property
+    def n_unchanged(self) -> int:
+        """Number of stored patterns that were detected again with the same values."""
+        return sum(
+            pattern.detected and pattern.row == pattern.stored and not pattern.merged
+            for pattern in self._stored.values()
+        )
+
+
+def _read_patterns(detected: Any) -> list[dict[str, Any]]:
+    """Read the patterns of a result of detectors, or of a DataFrame like its ``to_frame()``.
+
+    Raises
+    ------
+    ArgumentError
+        It is neither, or a pattern has no subjects or no period.
+    """
+    frame = detected.to_frame("polars") if hasattr(detected, "detectors") else detected
+    try:
+        rows = pl.DataFrame(frame).select(COLUMNS).rows(named=True)
+    except (TypeError, ValueError, pl.exceptions.PolarsError):
+        raise ArgumentError(
+            "`detected` must be a result of detect_patterns or detect_anomalies, or a DataFrame "
+            f"with the columns of its to_frame(): {', '.join(COLUMNS)}."
+        ) from None
+    for number, row in enumerate(rows):
+        if isinstance(row["characteristics"], str):
+            row["characteristics"] = _parse_json(row["characteristics"])
+        has_period = row["first_detected"] and row["last_detected"]
+        if not _has_lists(row["characteristics"]) or not has_period:
+            raise ArgumentError(
+                f"Pattern {number} must have subjects and a period: lists of "
+                f"{', '.join(_LISTS)} in its characteristics, first_detected and last_detected."
+            )
+    return rows
+
+
+def _to_frame(patterns: list[dict[str, Any]]) -> pl.DataFrame:
+    """Convert patterns to a DataFrame for the loader."""
+    rows = [
+        pattern | {"characteristics": json.dumps(pattern["characteristics"], ensure_ascii=False)}
+        for pattern in patterns
+    ]
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _parse_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _has_lists(characteristics: Any) -> bool:
+    return isinstance(characteristics, dict) and all(
+        isinstance(characteristics.get(name), list) and characteristics[name] for name in _LISTS
+    )

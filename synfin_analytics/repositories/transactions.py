@@ -16,9 +16,16 @@ from synfin_analytics.metrics._aggregate import Groups
 from synfin_analytics.metrics._clusters import AUTO, Clusters
 from synfin_analytics.metrics.fraud_rates import MEASURES, rates_from_counts
 from synfin_analytics.metrics.proportions import IntervalMethod, check_interval
-from synfin_analytics.repositories._arguments import check_amount, in_minor_units
-from synfin_analytics.repositories._fraud_rate import bin_number, count_rows, period_start
-from synfin_analytics.repositories._query_settings import BY_SLICE, query_settings, time_slices
+from synfin_analytics.repositories._counting import (
+    BY_SLICE,
+    bin_number,
+    count_rows,
+    in_minor_units,
+    period_start,
+    query_settings,
+    time_slices,
+)
+from synfin_analytics.repositories._validation import check_amount
 from synfin_analytics.repositories.base import BaseRepository, RowsT
 
 if TYPE_CHECKING:
@@ -423,15 +430,18 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
 
 def within(start_date: Bound, end_date: Bound) -> list[ColumnElement[bool]]:
     """Conditions that a transaction is within these dates, both included."""
-    return _between(*parse_closed_range(start_date, end_date))
+    return between_times(*parse_closed_range(start_date, end_date))
 
 
 def between(start: Bound, end: Bound) -> list[ColumnElement[bool]]:
     """Conditions that a transaction is at or after ``start`` and before ``end``."""
-    return _between(*parse_range(start, end))
+    return between_times(*parse_range(start, end))
 
 
-def _between(first: dt.datetime | None, after: dt.datetime | None) -> list[ColumnElement[bool]]:
+def between_times(
+    first: dt.datetime | None, after: dt.datetime | None
+) -> list[ColumnElement[bool]]:
+    """Conditions that a transaction is at or after one time and before another one."""
     conditions: list[ColumnElement[bool]] = []
     if first is not None:
         conditions.append(Transaction.timestamp >= first)

@@ -15,8 +15,7 @@ from synfin_analytics.detection import detect_anomalies, detect_patterns
 from synfin_analytics.exceptions import ArgumentError, InvalidDataError
 from synfin_analytics.io.load import load_df
 from synfin_analytics.repositories import AnomalyPatternRepository, FraudPatternRepository
-from synfin_analytics.repositories._pattern_merge import COLUMNS
-from synfin_analytics.repositories.patterns import UpsertReport
+from synfin_analytics.repositories.patterns import COLUMNS, UpsertReport
 from synfin_analytics.simulation import simulate
 
 

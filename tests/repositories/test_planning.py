@@ -12,7 +12,7 @@ from synfin_analytics._core.dates import Period
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.io.load import load_df
 from synfin_analytics.repositories import TransactionRepository
-from synfin_analytics.repositories._query_settings import BY_SLICE, query_settings, time_slices
+from synfin_analytics.repositories._counting import BY_SLICE, query_settings, time_slices
 
 DAYS = [dt.datetime(2026, 3, day, tzinfo=dt.UTC) for day in range(1, 9)]
 

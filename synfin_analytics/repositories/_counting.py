@@ -1,22 +1,37 @@
-"""SQL expressions of fraud rates: groups of rows, and counts by cluster."""
+"""SQL that counts: sums of money, groups and clusters of rows, and settings of the planner."""
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Boolean, DateTime, Double, Integer, case, cast, func, or_, select, union_all
+import numpy as np
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    DateTime,
+    Double,
+    Integer,
+    case,
+    cast,
+    func,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, array
 
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._clusters import SQUARES, VALUED, sums_over_clusters, way_column
-from synfin_analytics.repositories._arguments import minor_units
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Select
+    from sqlalchemy.orm import InstrumentedAttribute, Session
 
     from synfin_analytics._core.dates import Period
     from synfin_analytics.metrics._aggregate import Bins
@@ -28,6 +43,45 @@ _EPOCH, _MONDAY = (
 _ZERO = cast(0.0, Double)
 #: PostgreSQL's names of periods, by their number of months.
 _MONTHS = {1: "month", 3: "quarter", 12: "year"}
+#: Slices of time: enough for a few processors, and few enough, as each one may scan the table.
+N_SLICES = 4
+#: Count each slice with one processor and in memory. By default several share a slice, whose counts
+#: must then be merged.
+BY_SLICE = {
+    "hash_mem_multiplier": "8",
+    "parallel_tuple_cost": "0",
+    "min_parallel_table_scan_size": "1TB",
+    "min_parallel_index_scan_size": "1TB",
+}
+#: Hash joins. PostgreSQL has no statistics about rows that have just been loaded: it assumes few,
+#: would compare each row with every other.
+HASH_JOINS = {"enable_nestloop": "off"}
+
+
+# -- Money -----------------------------------------------------------------------------------------
+
+
+def sum_money(column: InstrumentedAttribute[Decimal], where: ColumnElement[bool]) -> Any:
+    """Sum of money as a double; 0 for no rows.
+
+    It is exact in any order, and takes half the time of a sum of NUMERIC: a double holds the number
+    of cents of any amount, and their sum below 2**53. The cast goes through an integer because
+    PostgreSQL converts NUMERIC to double through its text.
+    """
+    return func.coalesce(func.sum(in_minor_units(column)).filter(where) / minor_units(column), 0.0)
+
+
+def in_minor_units(column: InstrumentedAttribute[Decimal]) -> ColumnElement[float]:
+    """Money in cents, as a double; see :func:`sum_money`."""
+    return cast(cast(column * int(minor_units(column)), BigInteger), Double)
+
+
+def minor_units(column: InstrumentedAttribute[Decimal]) -> float:
+    """Return the number of minor units in one unit: 100, for cents."""
+    return float(10**column.type.scale)  # of NUMERIC(p, s)
+
+
+# -- Groups and clusters ---------------------------------------------------------------------------
 
 
 def period_start(timestamp: ColumnElement[Any], period: Period) -> ColumnElement[Any]:
@@ -145,3 +199,57 @@ def _in_units(totals: Mapping[str, ColumnElement[Any]]) -> list[ColumnElement[An
         (func.coalesce(total, 0.0) / powers.get(name, 1.0)).label(name)
         for name, total in totals.items()
     ]
+
+
+# -- Settings of the planner -----------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def query_settings(session: Session, settings: dict[str, str]) -> Iterator[None]:
+    """Run the queries of a block with other settings of the server."""
+    before = session.execute(select(*map(func.current_setting, settings))).one()
+    _set(session, settings)
+    yield  # an error ends the transaction, and the settings with it
+    _set(session, dict(zip(settings, before, strict=True)))
+
+
+def _set(session: Session, settings: dict[str, str]) -> None:
+    session.execute(select(*(func.set_config(*setting, True) for setting in settings.items())))
+
+
+def time_slices(
+    session: Session,
+    timestamp: InstrumentedAttribute[dt.datetime],
+    period: Period,
+    where: Sequence[ColumnElement[bool]],
+) -> list[list[ColumnElement[bool]]]:
+    """Conditions that divide rows into slices of time at boundaries of periods.
+
+    No group by time spans two slices. Each slice is therefore counted separately, by another
+    processor, with a hash table that is small enough for its cache.
+    """
+    ends = (func.timezone("UTC", end) for end in (func.min(timestamp), func.max(timestamp)))
+    first, last = session.execute(select(*ends).where(*where)).one()
+    if first is None:
+        return [[]]
+    cuts = _cuts(np.datetime64(first, "us"), np.datetime64(last, "us"), period)
+    conditions: list[list[ColumnElement[bool]]] = [[] for _ in range(len(cuts) + 1)]
+    for index, cut in enumerate(cuts):
+        conditions[index].append(timestamp < cut)
+        conditions[index + 1].append(timestamp >= cut)
+    return conditions
+
+
+def _cuts(first: np.datetime64, last: np.datetime64, period: Period) -> list[dt.datetime]:
+    """Choose starts of periods between two times, approximately equidistant.
+
+    Examples
+    --------
+    >>> from synfin_analytics._core.dates import Period
+    >>> ends = np.array(["2026-01-01T10:00", "2026-01-05T09:00"], "datetime64[us]")
+    >>> [f"{cut:%d %H:%M}" for cut in _cuts(*ends, Period.parse("1d"))]
+    ['02 00:00', '03 00:00', '04 00:00']
+    """
+    steps = first + (last - first) * np.arange(1, N_SLICES) // N_SLICES
+    starts: Any = np.unique(period.start(steps))
+    return [start.replace(tzinfo=dt.UTC) for start in starts[starts > first].tolist()]
