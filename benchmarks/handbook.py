@@ -30,7 +30,7 @@ from synfin_analytics.metrics.splits import TimeSplit, time_split
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from synfin_analytics.io.load.report import LoadReport
+    from synfin_analytics.io.load.types import LoadReport
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 START = "2018-07-25"

@@ -35,7 +35,7 @@ from .io.display import show as show
 from .io.layouts import Layout as Layout
 from .io.layouts import read_layout as read_layout
 from .io.load._load_df import load_df as load_df
-from .io.load.report import LoadReport as LoadReport
+from .io.load.types import LoadReport as LoadReport
 from .io.read._read_df import read_batches as read_batches
 from .io.read._read_df import read_df as read_df
 from .metrics import Bootstrap as Bootstrap

@@ -60,7 +60,7 @@ def name_of(path: Path) -> str:
 
 
 def dotted(path: Path) -> str:
-    """Name of a module within the package, as ``io.load.report``; of a package its folder's."""
+    """Name of a module within the package, as ``io.load.types``; of a package its folder's."""
     parts = path.relative_to(PACKAGE).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
 

@@ -40,8 +40,7 @@ if TYPE_CHECKING:
     from synfin_analytics._core.types import DataFrameLike, Records
     from synfin_analytics.database.embedded import EmbeddedPostgres
     from synfin_analytics.database.models import Base
-    from synfin_analytics.io.load.options import LoadOptions
-    from synfin_analytics.io.load.report import LoadReport
+    from synfin_analytics.io.load.types import LoadOptions, LoadReport
     from synfin_analytics.io.read._sql import Query
 
 __all__ = ["DatabaseManager", "PoolStatus", "get_db_manager", "get_db_session", "session_scope"]

@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar as TypeVarWithDefault
 
     from synfin_analytics._core.types import DataFrameLike, Records
-    from synfin_analytics.io.load.options import BatchedLoadOptions
-    from synfin_analytics.io.load.report import LoadReport
+    from synfin_analytics.io.load.types import BatchedLoadOptions, LoadReport
 
     #: What rows are sorted by: a column, its name, or an expression such as `column.desc()`.
     SortKey: TypeAlias = str | ColumnElement[Any] | QueryableAttribute[Any]

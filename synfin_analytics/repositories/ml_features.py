@@ -12,7 +12,7 @@ from synfin_analytics._core.dates import parse_duration, parse_range
 from synfin_analytics.database.models import Customer, Merchant, MLFeatures, Transaction
 from synfin_analytics.features import INPUT_COLUMNS, engineer_features
 from synfin_analytics.io.load import load_df
-from synfin_analytics.io.load.report import LoadReport
+from synfin_analytics.io.load.types import LoadReport
 from synfin_analytics.io.read import read_df
 from synfin_analytics.repositories._validation import savepoint
 from synfin_analytics.repositories.base import BaseRepository, RowsT

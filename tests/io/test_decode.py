@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from synfin_analytics.exceptions import QueryError
-from synfin_analytics.io.read import _builders, _copy_to, _read_df, read_df
+from synfin_analytics.io.read import _read_df, _run, read_df
 from synfin_analytics.io.read._decode import DECODERS, PADDING, Chunk, decode_chunk
 
 FRAMES = ["pandas", "polars", "arrow"]
@@ -380,10 +380,10 @@ def test_rows_are_the_same_wherever_chunks_and_batches_end(session, rows, size, 
         "b": [n % 2 == 0 for n in numbers],
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_copy_to, "ROWS", chunk)
-        patch.setattr(_copy_to, "BYTES", size)
+        patch.setattr(_run, "ROWS", chunk)
+        patch.setattr(_run, "BYTES", size)
         patch.setattr(_read_df, "_ROWS_AT_ONCE", batch)
-        patch.setattr(_builders, "_CAPACITY", 2 * batch)
+        patch.setattr(_read_df, "_CAPACITY", 2 * batch)
         for frame in FRAMES:
             found = read_df(query, session=session, output=frame)
             assert {name: values_of(found, name) for name in expected} == expected
@@ -410,10 +410,10 @@ def test_chunks_of_huge_rows_are_of_few(session):
     )
     connection = session.connection().connection.dbapi_connection
 
-    sizes = [len(chunk.bytes) for chunk in _copy_to.copy_chunks(connection, query)]
+    sizes = [len(chunk.bytes) for chunk in _run.copy_chunks(connection, query)]
 
     assert sum(sizes) > 40_000_000
-    assert max(sizes) < 2 * _copy_to.BYTES
+    assert max(sizes) < 2 * _run.BYTES
 
 
 def test_rows_of_other_columns_than_announced_are_refused():

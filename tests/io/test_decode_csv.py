@@ -18,7 +18,7 @@ from sqlalchemy import text
 
 from synfin_analytics.io.read import read_df
 from synfin_analytics.io.read._decode import DECODERS
-from synfin_analytics.io.read._plan import NUMERIC
+from synfin_analytics.io.read._run import NUMERIC
 
 ON_ONE_SESSION = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from synfin_analytics.io.load.report import LoadReport
+    from synfin_analytics.io.load.types import LoadReport
 
 pytestmark = pytest.mark.usefixtures("manager")
 

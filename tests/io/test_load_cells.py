@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from synfin_analytics.database.manager import DatabaseManager
-    from synfin_analytics.io.load.report import LoadReport
+    from synfin_analytics.io.load.types import LoadReport
 
 pytestmark = pytest.mark.usefixtures("manager")
 

@@ -10,7 +10,6 @@ from sqlalchemy import text
 
 from synfin_analytics.exceptions import InvalidDataError
 from synfin_analytics.io.load import _keys as keys
-from synfin_analytics.io.load import _skip_fk_checks as fk_checks
 from synfin_analytics.io.load import _write as writer
 from synfin_analytics.io.load import load_df
 
@@ -30,7 +29,7 @@ def filled(manager):
 def skipped(monkeypatch):
     """Whether the checks were skipped, for each batch that was sent."""
     calls = []
-    original = fk_checks.skipped_checks
+    original = keys.skipped_checks
 
     def recorded(cursor, *, enabled):
         calls.append(enabled)

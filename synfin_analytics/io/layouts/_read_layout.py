@@ -38,8 +38,7 @@ if TYPE_CHECKING:
     from synfin_analytics.io.layouts._mapping import MappedColumn
     from synfin_analytics.io.layouts._scan import Scan
     from synfin_analytics.io.layouts.layout import ColumnMapping
-    from synfin_analytics.io.load.options import OnInvalid
-    from synfin_analytics.io.load.report import LoadReport
+    from synfin_analytics.io.load.types import LoadReport, OnInvalid
 
 #: Share of its columns from which on a layout is suggested.
 _MIN_SIMILARITY = 0.5

@@ -1,20 +1,29 @@
-"""From a batch of the source to rows in the types of the table, and the errors of the others."""
+"""From the source to rows in the types of the table: columns are matched, then cells checked."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from synfin_analytics._core.arguments import format_value
 from synfin_analytics._core.validation.columns import select_cells
 from synfin_analytics._core.validation.outcome import CellErrors
 from synfin_analytics._core.validation.validate import closed_set_reason, validate_column
+from synfin_analytics.exceptions import (
+    ArgumentError,
+    InvalidDataError,
+    NotFoundError,
+    Problem,
+    nearest_names,
+)
 from synfin_analytics.io.derive import derive_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from synfin_analytics._core.validation.spec import TableSpec
     from synfin_analytics.io.sources import Source, SourceBatch
@@ -23,6 +32,99 @@ if TYPE_CHECKING:
 ROW = "__row__"
 
 REPEATED_KEY = "repeats the key of another row of the data"
+
+
+# -- Columns -----------------------------------------------------------------------------------
+
+
+def match_columns(
+    source: Source, spec: TableSpec, mapping: Mapping[str, str | None] | None, *, partial: bool
+) -> dict[str, str]:
+    """Return the column of the table for each column of the data.
+
+    Parameters
+    ----------
+    source
+        The data.
+    spec
+        The table.
+    mapping
+        Names in the data to names in the table; None leaves a column out.
+    partial
+        Required columns may be missing as long as a key is there: rows will be updated.
+
+    Raises
+    ------
+    NotFoundError
+        The mapping names a column that the data do not have.
+    ArgumentError
+        Two columns of the data would become the same column.
+    InvalidDataError
+        Columns that the table does not have, or required columns that are missing.
+    """
+    mapping = _check_mapping(mapping)
+    for name in mapping:
+        if name not in source.names:
+            error = NotFoundError("column", name, source.names, location="the data")
+            error.args = (f"{error} {source.note}".rstrip(),)
+            raise error
+    targets = {name: mapping.get(name, name) for name in source.names}
+    kept = {name: target for name, target in targets.items() if target is not None}
+    names: dict[str, str] = {}
+    for name, target in kept.items():
+        if target in names:
+            raise ArgumentError(
+                f"The columns {names[target]!r} and {name!r} of the data would both become "
+                f"{target!r} of {spec.name!r}: leave one out with columns={{{name!r}: None}}."
+            )
+        names[target] = name
+    unknown = [target for target in kept.values() if target not in spec.columns]
+    problems = [
+        Problem(name, f"is not a column of the table{_hint_for_unknown(name, spec)}", 0)
+        for name in unknown
+    ]
+    required = [column.name for column in spec.columns.values() if column.required]
+    if partial and any(set(key) <= set(names) for key in spec.unique):
+        required = []
+    problems += [
+        Problem(
+            name,
+            f"is required but not in the data{_hint_for_missing(name, unknown, source.index)}",
+            0,
+        )
+        for name in required
+        if name not in names
+    ]
+    if problems:
+        raise InvalidDataError(spec.name, problems, source.note)
+    return kept
+
+
+def _check_mapping(mapping: Any) -> dict[str, str | None]:
+    """Return the mapping by names that are texts, also where those of pandas are numbers."""
+    if mapping is not None and not isinstance(mapping, Mapping):
+        raise ArgumentError(
+            "`columns` must be a dict from columns of the data to columns of the table, such as "
+            f"{{'TX_AMOUNT': 'amount'}}; got {format_value(mapping)}."
+        )
+    return {str(name): target for name, target in (mapping or {}).items()}
+
+
+def _hint_for_unknown(name: str, spec: TableSpec) -> str:
+    if not name:
+        return " (does every line end with a separator? columns={'': None} leaves it out)"
+    nearest = nearest_names(name, spec.columns)
+    return f" (did you mean {' or '.join(nearest)}?)" if nearest else ""
+
+
+def _hint_for_missing(name: str, unknown: Sequence[str], index: Sequence[str]) -> str:
+    if name in index:
+        return " (it is the index of the data: reset_index() makes it a column)"
+    nearest = nearest_names(name, unknown)
+    return f" (is it {nearest[0]!r} of the data?)" if nearest else ""
+
+
+# -- Rows --------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass
@@ -95,36 +197,25 @@ def _check_cells(
         column = spec.columns[target]
         cells = batch.columns[name]
         validated = validate_column(cells, column, options=source.options_for(name))
+        invalid = [(mask, reason, cells) for mask, reason in validated.errors]
         if name in batch.failed:
             texts, reason = batch.failed[name]
             failed = texts.is_not_null()
-            errors.append(
-                CellErrors.of_cells(
-                    target,
-                    reason,
-                    rows.filter(failed),
-                    texts.drop_nulls(),
-                    personal=column.personal,
+            invalid = [(mask & ~failed, other_reason, cells) for mask, other_reason, _ in invalid]
+            invalid.insert(0, (failed, reason, texts))
+        for mask, reason, values in invalid:
+            if mask.any():
+                errors.append(
+                    CellErrors.of_cells(
+                        target,
+                        reason,
+                        rows.filter(mask),
+                        select_cells(values, mask),
+                        personal=column.personal,
+                        closed_set=reason == closed_set_reason(column),
+                    )
                 )
-            )
-            rejected |= failed
-            validated.errors = [
-                (mask & ~failed, other_reason) for mask, other_reason in validated.errors
-            ]
-        for mask, reason in validated.errors:
-            if not mask.any():
-                continue
-            errors.append(
-                CellErrors.of_cells(
-                    target,
-                    reason,
-                    rows.filter(mask),
-                    select_cells(cells, mask),
-                    personal=column.personal,
-                    closed_set=reason == closed_set_reason(column),
-                )
-            )
-            rejected |= mask
+                rejected |= mask
         converted.append(validated.cells.alias(target))
     return CheckedBatch(spec, derive_columns(pl.DataFrame(converted), spec.name), rejected, errors)
 

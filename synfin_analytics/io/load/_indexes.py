@@ -16,9 +16,8 @@ from psycopg2 import sql
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class
-
     from synfin_analytics._core.validation.spec import TableSpec
+    from synfin_analytics.io._background import Cursor
 
 _BUILD_MEMORY_KB = 262_144
 
@@ -90,7 +89,7 @@ class IndexRebuild:
         tables = [self._spec.qualified(name) for name in names]
         if self.empty:
             tables += self._referring_tables()
-        if not self._owns(tables) or not self._may_alter(tables) or not self._sees_all(tables):
+        if not self._owns_plain(tables) or not self._may_alter(tables):
             return False
         self._cursor.execute(
             sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE{}").format(
@@ -103,10 +102,12 @@ class IndexRebuild:
             return False
         if not self._read_parts():
             return False
-        for part in self._foreign_keys:
-            self._drop_constraint(part)
-        for part in self._keys:
-            self._drop_constraint(part)
+        for part in (*self._foreign_keys, *self._keys):
+            self._cursor.execute(
+                sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(
+                    sql.SQL(part.table), sql.Identifier(part.name)
+                )
+            )
         for part in self._indexes:
             self._cursor.execute(sql.SQL("DROP INDEX {}").format(self._spec.identifier(part.name)))
         return True
@@ -120,46 +121,38 @@ class IndexRebuild:
         )
         return [name for (name,) in self._cursor.fetchall()]
 
-    def _owns(self, tables: Sequence[str]) -> bool:
-        self._cursor.execute(
-            "SELECT coalesce(bool_and(pg_has_role(relowner, 'USAGE')), false) "
-            "FROM pg_class WHERE oid = ANY(%s::regclass[])",
-            (list(tables),),
+    def _owns_plain(self, tables: Sequence[str]) -> bool:
+        """Whether this user owns the tables and sees all rows, and none has partitions or children.
+
+        Where row-level security hides rows, a full table looks empty. Partitions and children have
+        rows and constraints of their own, and a view has neither.
+        """
+        return bool(
+            self._cursor.fetch_value(
+                "SELECT bool_and(pg_has_role(relowner, 'USAGE') AND relkind = 'r' "
+                "AND NOT relispartition AND NOT row_security_active(oid) "
+                "AND NOT EXISTS (SELECT FROM pg_inherits WHERE c.oid IN (inhparent, inhrelid))) "
+                "FROM pg_class AS c WHERE oid = ANY(%s::regclass[])",
+                (list(tables),),
+            )
         )
-        row = self._cursor.fetchone()
-        return bool(row and row[0])
 
     def _may_alter(self, tables: Sequence[str]) -> bool:
-        """Whether the transaction and the tables allow it.
+        """Whether the transaction and the deferred checks of the tables allow it.
 
         A transaction that keeps its first snapshot might see an empty table to which others have
         added rows since. An open cursor rules out frozen rows, and deferred checks rule out
         altering the table after its rows.
         """
-        self._cursor.execute(
-            "SELECT NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = ANY(%s::regclass[]) "
-            "AND tginitdeferred AND tgenabled <> 'D') AND (NOT %s "
-            "OR current_setting('transaction_isolation') = 'read committed' "
-            "AND NOT EXISTS (SELECT FROM pg_cursors))",
-            (list(tables), self.empty),
+        return bool(
+            self._cursor.fetch_value(
+                "SELECT NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = ANY(%s::regclass[]) "
+                "AND tginitdeferred AND tgenabled <> 'D') AND (NOT %s "
+                "OR current_setting('transaction_isolation') = 'read committed' "
+                "AND NOT EXISTS (SELECT FROM pg_cursors))",
+                (list(tables), self.empty),
+            )
         )
-        row = self._cursor.fetchone()
-        return bool(row and row[0])
-
-    def _sees_all(self, tables: Sequence[str]) -> bool:
-        """Whether this user sees all rows, and the tables have no partitions or children.
-
-        Where row-level security hides rows, a full table looks empty. Partitions and children have
-        rows and constraints of their own, and a view has neither.
-        """
-        self._cursor.execute(
-            "SELECT bool_and(relkind = 'r' AND NOT relispartition AND NOT row_security_active(oid) "
-            "AND NOT EXISTS (SELECT FROM pg_inherits WHERE c.oid IN (inhparent, inhrelid))) "
-            "FROM pg_class AS c WHERE oid = ANY(%s::regclass[])",
-            (list(tables),),
-        )
-        row = self._cursor.fetchone()
-        return bool(row and row[0])
 
     def _read_parts(self) -> bool:
         """Read the definitions of what is dropped; return False if one cannot be restored."""
@@ -194,13 +187,6 @@ class IndexRebuild:
             if not of_constraint and not definition.startswith("CREATE UNIQUE"):
                 self._indexes.append(_Part(table, name, definition, kind))
         return True
-
-    def _drop_constraint(self, part: _Part) -> None:
-        self._cursor.execute(
-            sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(
-                sql.SQL(part.table), sql.Identifier(part.name)
-            )
-        )
 
     def build_keys(self) -> None:
         """Build the primary key and the unique constraints.
@@ -275,6 +261,5 @@ def is_empty_now(cursor: Cursor, spec: TableSpec) -> bool:
 
 def is_empty(cursor: Cursor, spec: TableSpec) -> bool:
     """Whether the transaction sees no row in the table."""
-    cursor.execute(sql.SQL("SELECT NOT EXISTS (SELECT FROM {} LIMIT 1)").format(spec.identifier()))
-    row = cursor.fetchone()
-    return bool(row and row[0])
+    query = sql.SQL("SELECT NOT EXISTS (SELECT FROM {} LIMIT 1)")
+    return bool(cursor.fetch_value(query.format(spec.identifier())))

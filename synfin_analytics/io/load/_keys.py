@@ -1,12 +1,14 @@
-"""Keys of the rows against those in the database, and the one order in which keys are written.
+"""Keys of the rows against those in the database: of parents, and of the table itself.
 
-Loads that write the same keys in the same order cannot deadlock. Shorter texts come first, as
-counters run ("T9" before "T10"), so that rows mostly keep the order of their source; texts of one
-length are compared byte by byte, whatever the collation of the database.
+Parents are locked until the transaction ends, as PostgreSQL's own check of each row would lock
+them. A superuser, as on the embedded server, can then turn the triggers of the rows off, which are
+these checks. It is done only where no other trigger would be skipped with them. CONTRIBUTING has
+the measurement.
 """
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -14,14 +16,20 @@ from psycopg2 import sql
 
 from synfin_analytics._core.validation.spec import ColumnSpec
 from synfin_analytics.io.load._check import ROW
-from synfin_analytics.io.load._copy import copy_rows
+from synfin_analytics.io.load._copy import (
+    copy_rows,
+    create_stage,
+    drop_table,
+    equal_columns,
+    join_names,
+    order_by_text,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class
+    from collections.abc import Iterator, Sequence
 
     from synfin_analytics._core.validation.spec import ForeignKey, TableSpec
+    from synfin_analytics.io._background import Cursor
     from synfin_analytics.io.load._check import CheckedBatch
 
 #: Tables whose rows can be created from their key alone.
@@ -33,47 +41,12 @@ _IDS = sql.Identifier("pg_temp", "synfin_ids")
 _POSITION = ColumnSpec("position", "integer", pl.Int64())
 
 
-# -- Order -------------------------------------------------------------------------------------
-
-
-def sort_by_key(rows: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
-    """Sort rows by a key; rows with equal keys keep their order.
-
-    Examples
-    --------
-    >>> sort_by_key(pl.DataFrame({"id": ["T10", "b", "T9", "a"]}), ["id"])["id"].to_list()
-    ['a', 'b', 'T9', 'T10']
-    """
-    by: list[pl.Expr] = []
-    for name in key:
-        if rows.schema[name] == pl.String:
-            by.append(pl.col(name).str.len_bytes())
-        by.append(pl.col(name))
-    return rows.sort(by, maintain_order=True)
-
-
-def order_by_key(key: Sequence[str], spec: TableSpec, alias: str) -> sql.Composed:
-    """Return the terms of ORDER BY for the same order, with columns of the relation ``alias``."""
-    return sql.SQL(", ").join(
-        _order_by_text(sql.Identifier(alias, name))
-        if spec.columns[name].kind == "text"
-        else sql.Identifier(alias, name)
-        for name in key
-    )
-
-
-def _order_by_text(column: sql.Identifier) -> sql.Composed:
-    return sql.SQL('octet_length({0}), {0} COLLATE "C"').format(column)
-
-
 # -- Foreign keys ------------------------------------------------------------------------------
 
 
 def hides_rows(cursor: Cursor, table: str) -> bool:
     """Whether row-level security may hide rows of a table from this user."""
-    cursor.execute("SELECT coalesce(row_security_active(to_regclass(%s)), false)", (table,))
-    (hides,) = cursor.fetchone() or (False,)
-    return bool(hides)
+    return bool(cursor.fetch_value("SELECT row_security_active(to_regclass(%s))", (table,)))
 
 
 class ForeignKeyChecker:
@@ -89,7 +62,7 @@ class ForeignKeyChecker:
             "parent": spec.identifier(foreign_key.table),
             "key": sql.Identifier(foreign_key.target),
             "ids": _IDS,
-            "order": _order_by_text(sql.Identifier("id")),
+            "order": order_by_text(sql.Identifier("id")),
         }
         #: A key that is not found may belong to a row that this user cannot see.
         self._hidden = hides_rows(cursor, spec.qualified(foreign_key.table))
@@ -99,16 +72,15 @@ class ForeignKeyChecker:
         self._locks = False
         #: Whether all keys so far are locked: their rows exist until the transaction ends.
         self.locked = False
-        self._cursor.execute(
+        cursor.execute(
             sql.SQL("CREATE TEMP TABLE IF NOT EXISTS {} (id text) ON COMMIT DROP").format(_IDS)
         )
         self._created = sql.Identifier("pg_temp", f"synfin_created_{foreign_key.table}")
         if self.creates:
-            for statement in (
-                "DROP TABLE IF EXISTS {}",
-                "CREATE TEMP TABLE {} (id text) ON COMMIT DROP",
-            ):
-                self._cursor.execute(sql.SQL(statement).format(self._created))
+            drop_table(cursor, self._created)
+            cursor.execute(
+                sql.SQL("CREATE TEMP TABLE {} (id text) ON COMMIT DROP").format(self._created)
+            )
 
     def lock_keys(self) -> None:
         """From now on, lock the keys that are found, as PostgreSQL's check of a row does."""
@@ -175,7 +147,7 @@ class ForeignKeyChecker:
     def close(self) -> None:
         """Drop the list of created keys before the transaction ends."""
         if self.creates:
-            self._cursor.execute(sql.SQL("DROP TABLE {}").format(self._created))
+            drop_table(self._cursor, self._created)
 
     def _new_ids(self, ids: pl.Series) -> pl.Series:
         """Return the keys that were not looked up yet."""
@@ -207,14 +179,61 @@ class ForeignKeyChecker:
 
     def _lock_staged(self) -> int:
         """Lock the keys that were looked up last, and return how many there are."""
-        self._cursor.execute(
+        count: int = self._cursor.fetch_value(
             sql.SQL(
                 "SELECT count(*) FROM (SELECT FROM {parent} AS p JOIN {ids} "
                 "ON p.{key} = id ORDER BY {order} FOR KEY SHARE OF p) AS locked"
             ).format(**self._names)
         )
-        (count,) = self._cursor.fetchone() or (0,)
-        return int(count)
+        return count
+
+
+_CAN_SKIP_CHECKS = """
+    SELECT current_setting('is_superuser') = 'on'
+        AND current_setting('session_replication_role') = 'origin'
+        AND NOT EXISTS (
+            SELECT FROM pg_trigger AS t LEFT JOIN pg_constraint AS c ON c.oid = t.tgconstraint
+            WHERE t.tgrelid = %(table)s::regclass AND t.tgtype & 4 <> 0 AND t.tgenabled = 'O'
+            AND NOT coalesce(c.contype = 'f' AND cardinality(c.conkey) = 1 AND EXISTS (
+                SELECT FROM pg_attribute AS a
+                JOIN unnest(%(columns)s::text[], %(parents)s::text[]) AS r(name, parent)
+                    ON r.name = a.attname AND r.parent::regclass = c.confrelid
+                WHERE a.attrelid = t.tgrelid AND a.attnum = c.conkey[1]
+            ), false)
+            AND t.tgname <> 'tr_' || %(name)s || '_derive_insert'
+        )
+"""
+
+
+def can_skip_checks(cursor: Cursor, spec: TableSpec) -> bool:
+    """Whether this user can turn triggers off, and a row of the table fires known ones only.
+
+    Those are the foreign keys of the model, and the trigger that derives columns, which the load
+    has derived already.
+    """
+    can_skip: bool = cursor.fetch_value(
+        _CAN_SKIP_CHECKS,
+        {
+            "table": spec.qualified(),
+            "name": spec.name,
+            "columns": [key.column for key in spec.foreign_keys],
+            "parents": [spec.qualified(key.table) for key in spec.foreign_keys],
+        },
+    )
+    return can_skip
+
+
+@contextlib.contextmanager
+def skipped_checks(cursor: Cursor, *, enabled: bool) -> Iterator[None]:
+    """Turn the triggers of rows off within the block, if ``enabled``.
+
+    An error leaves the setting as it is: the caller rolls back to a savepoint before it.
+    """
+    if enabled:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+    yield
+    if enabled:
+        cursor.execute("SET LOCAL session_replication_role = origin")
 
 
 # -- Keys of the table itself ------------------------------------------------------------------
@@ -245,25 +264,16 @@ class ExistingKeys:
         self._own_key = tuple(own_key)
         self._columns = [spec.columns[name] for name in dict.fromkeys((*key, *own_key))]
         name = f"synfin_keys_{spec.name}_{key[0]}"
-        self._stage = sql.Identifier("pg_temp", name)
-        cursor.execute(sql.SQL("DROP TABLE IF EXISTS {stage}").format(stage=self._stage))
-        cursor.execute(
-            sql.SQL(
-                "CREATE TEMP TABLE {stage} ON COMMIT DROP AS "
-                "SELECT 0::bigint AS position, {columns} FROM {table} LIMIT 0"
-            ).format(
-                stage=self._stage,
-                table=self._table,
-                columns=sql.SQL(", ").join(sql.Identifier(column.name) for column in self._columns),
-            )
+        names = join_names(column.name for column in self._columns)
+        self._stage = create_stage(
+            cursor, spec, name, sql.SQL("0::bigint AS position, {}").format(names)
         )
         # Rows that this load wrote have this transaction number or a later one.
-        cursor.execute(
+        self._first_transaction = cursor.fetch_value(
             "SELECT xmin::text FROM pg_class WHERE relname = %s "
             "AND relnamespace = pg_my_temp_schema()",
             (name,),
         )
-        (self._first_transaction,) = cursor.fetchone() or ("0",)
 
     def find(self, frame: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
         """Look the keys of ``frame`` up.
@@ -279,14 +289,14 @@ class ExistingKeys:
         copy_rows(self._cursor, self._stage, keys, [_POSITION, *self._columns])
         self._cursor.execute(
             sql.SQL(
-                "SELECT k.position, CASE WHEN age(t.xmin) <= age(%s::xid) THEN pg_xact_status("
+                "SELECT s.position, CASE WHEN age(t.xmin) <= age(%s::xid) THEN pg_xact_status("
                 "(pg_current_xact_id()::text::bigint - age(t.xmin))::text::xid8) = 'in progress' "
-                "ELSE false END FROM {stage} k JOIN {table} t ON {same} AND {other}"
+                "ELSE false END FROM {stage} s JOIN {table} t ON {same} AND {other}"
             ).format(
                 stage=self._stage,
                 table=self._table,
-                same=_same_columns(self._key),
-                other=sql.SQL("NOT ({})").format(_same_columns(self._own_key))
+                same=equal_columns(self._key),
+                other=sql.SQL("NOT ({})").format(equal_columns(self._own_key))
                 if self._own_key
                 else sql.SQL("true"),
             ),
@@ -300,10 +310,4 @@ class ExistingKeys:
 
     def close(self) -> None:
         """Drop the staging table before the transaction ends: the session may go on."""
-        self._cursor.execute(sql.SQL("DROP TABLE IF EXISTS {stage}").format(stage=self._stage))
-
-
-def _same_columns(names: Sequence[str]) -> sql.Composed:
-    return sql.SQL(" AND ").join(
-        sql.SQL("t.{0} = k.{0}").format(sql.Identifier(name)) for name in names
-    )
+        drop_table(self._cursor, self._stage)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import sys
 import time
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, get_args
 
 import polars as pl
@@ -20,30 +22,30 @@ from synfin_analytics._core.validation.spec import spec_of
 from synfin_analytics.database.logging import logger
 from synfin_analytics.database.models import model_of
 from synfin_analytics.database.schema import schema_of_tables
-from synfin_analytics.exceptions import (
-    ArgumentError,
-    InvalidDataError,
-    LoadError,
-    NotFoundError,
-)
-from synfin_analytics.io._prefetch import prefetch
-from synfin_analytics.io._progress import progress_bar
-from synfin_analytics.io.load._check import check_batches
-from synfin_analytics.io.load._columns import match_columns
+from synfin_analytics.exceptions import ArgumentError, InvalidDataError, LoadError
+from synfin_analytics.io._background import prefetch
+from synfin_analytics.io.load._check import check_batches, match_columns
 from synfin_analytics.io.load._keys import CREATABLE
 from synfin_analytics.io.load._transaction import load_transaction
 from synfin_analytics.io.load._write import Writer, wait_for_writers
-from synfin_analytics.io.load.options import (
+from synfin_analytics.io.load.types import (
+    LabelCounts,
+    LoadReport,
     OnConflict,
     OnInvalid,
     OnMissingParent,
     RebuildIndexes,
 )
-from synfin_analytics.io.load.report import LabelCounts, LoadReport
 from synfin_analytics.io.sources import is_rereadable, open_source
+
+if find_spec("ipywidgets") is None:  # without it, tqdm.auto warns in every notebook
+    from tqdm import tqdm
+else:
+    from tqdm.auto import tqdm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from sqlalchemy.orm import Session
 
@@ -52,11 +54,11 @@ if TYPE_CHECKING:
     from synfin_analytics._core.validation.spec import TableSpec
     from synfin_analytics.database.manager import DatabaseManager
     from synfin_analytics.database.models import Base
-    from synfin_analytics.io.sources import Source
-
 
 #: Rows that are checked and written at a time; with 56 columns some 30 MB.
 BATCH_ROWS = 65_536
+#: Seconds before a progress bar appears: a short load needs none.
+_PROGRESS_DELAY = 1.0
 
 
 def load_df(
@@ -211,7 +213,7 @@ def load_df(
         if not error.deadlock or session is not None or not is_rereadable(df):
             raise
         logger.info("load: %s ended in a deadlock with another session; trying again", table)
-    return dataclasses.replace(load, after_deadlock=True).run()
+    return load.run(after_deadlock=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,27 +233,32 @@ class _Load:
     progress: bool | None
     batch_rows: int
     started: float
-    #: Wait first until no other session writes to the same tables.
-    after_deadlock: bool = False
 
-    def run(self) -> LoadReport:
-        """Read, check and write all batches in one transaction."""
+    def run(self, *, after_deadlock: bool = False) -> LoadReport:
+        """Read, check and write all batches in one transaction.
+
+        Parameters
+        ----------
+        after_deadlock
+            Wait first until no other session writes to the same tables.
+        """
         spec = self.spec
         source = open_source(self.df, self.batch_rows, self.options)
         if source.height == 0 and not source.names:  # an empty list has no columns to check
             return LoadReport(spec.name, 0, 0, 0, rejected_cells([]).to_pandas(), 0.0)
-        targets = self._match_columns(source)
+        targets = match_columns(source, spec, self.columns, partial=self.on_conflict == "update")
         batches = prefetch(check_batches(source, spec, targets), depth=1)
         errors: list[CellErrors] = []
-        labels = _LabelCounter()
+        #: Of all rows, one byte each: which rows are rejected is known at the end.
+        labels: list[pl.Series] = []
         with (
             # Closed last: once the load has ended, nothing reads the caller's source any more.
             contextlib.closing(batches),
             load_transaction(self.session, self.manager, spec.name) as cursor,
-            progress_bar(spec.name, source.height, show=self.progress) as bar,
+            _progress_bar(spec.name, source.height, show=self.progress) as bar,
         ):
             spec = dataclasses.replace(spec, schema=schema_of_tables(cursor))
-            if self.after_deadlock and self.rebuild_indexes != "never":
+            if after_deadlock and self.rebuild_indexes != "never":
                 wait_for_writers(cursor, spec)
             writer = Writer(
                 cursor,
@@ -264,30 +271,19 @@ class _Load:
             for batch in batches:
                 writer.write(batch)
                 errors += batch.errors
-                labels.add(batch.frame)
+                if "is_fraud" in batch.frame.columns:
+                    labels.append(batch.frame["is_fraud"].cast(pl.Int8))
                 bar.update(batch.frame.height)
             errors += writer.finish()
             if errors and self.on_invalid == "raise":
-                raise _add_note(InvalidDataError(spec.name, summarize(errors)), source.note)
+                # How a file was read explains cells that were not parsed.
+                not_parsed = any(error.reason.startswith("is not ") for error in errors)
+                note = source.note if not_parsed else ""
+                raise InvalidDataError(spec.name, summarize(errors), note)
         return self._report(writer, errors, labels)
 
-    def _match_columns(self, source: Source) -> dict[str, str]:
-        try:
-            return match_columns(
-                source.names,
-                self.spec,
-                self.columns,
-                partial=self.on_conflict == "update",
-                index=source.index,
-            )
-        except InvalidDataError as error:
-            raise _add_note(error, source.note) from None
-        except NotFoundError as error:
-            error.args = (f"{error} {source.note}".rstrip(),)
-            raise
-
     def _report(
-        self, writer: Writer, errors: Sequence[CellErrors], labels: _LabelCounter
+        self, writer: Writer, errors: Sequence[CellErrors], labels: Sequence[pl.Series]
     ) -> LoadReport:
         seconds = time.perf_counter() - self.started
         rows = writer.inserted + writer.updated
@@ -295,6 +291,7 @@ class _Load:
         if self.session is not None and self.on_conflict == "update":
             self.session.expire_all()  # what it has read may have changed
         rejected = rejected_cells(errors)
+        counts = self.on_invalid == "reject" and labels
         return LoadReport(
             table=self.spec.name,
             inserted=writer.inserted,
@@ -302,38 +299,29 @@ class _Load:
             skipped=writer.skipped,
             rejected=rejected.to_pandas(),
             seconds=seconds,
-            labels=labels.count(rejected["row"]) if self.on_invalid == "reject" else None,
+            labels=_count_labels(pl.concat(labels), rejected["row"]) if counts else None,
         )
 
 
-class _LabelCounter:
-    """Keeps the labels of all rows, one byte each: which rows are rejected is known at the end."""
-
-    def __init__(self) -> None:
-        self._labels = [pl.Series([], dtype=pl.Int8)]
-
-    def add(self, frame: pl.DataFrame) -> None:
-        """Add the labels of a batch, if it has any."""
-        if "is_fraud" in frame.columns:
-            self._labels.append(frame["is_fraud"].cast(pl.Int8))
-
-    def count(self, rejected_rows: pl.Series) -> LabelCounts | None:
-        """Count the labels of all rows and of the rejected ones; None if there are no labels."""
-        labels = pl.concat(self._labels)
-        if not labels.count():
-            return None
-        rejected = labels.gather(rejected_rows.unique())
-        return LabelCounts(labels.count(), int(labels.sum()), rejected.count(), int(rejected.sum()))
-
-
-def _add_note(error: InvalidDataError, note: str) -> InvalidDataError:
-    """Add how a file was read to an error about missing columns or cells that were not parsed."""
-    concerns_reading = any(
-        not problem.rows or problem.reason.startswith("is not ") for problem in error.problems
+def _progress_bar(title: str, total: int | None, *, show: bool | None) -> tqdm[Any]:
+    """Return a bar that counts rows; if ``show`` is None, visible in interactive use only."""
+    interactive = sys.stderr.isatty() or "ipykernel" in sys.modules
+    return tqdm(
+        desc=title,
+        total=total,
+        unit=" rows",
+        unit_scale=True,
+        disable=not (interactive if show is None else show),
+        delay=0 if show else _PROGRESS_DELAY,
     )
-    if not (note and concerns_reading):
-        return error
-    return InvalidDataError(error.table, error.problems, note)
+
+
+def _count_labels(labels: pl.Series, rejected_rows: pl.Series) -> LabelCounts | None:
+    """Count the labels of all rows and of the rejected ones; None if there are no labels."""
+    if not labels.count():
+        return None
+    rejected = labels.gather(rejected_rows.unique())
+    return LabelCounts(labels.count(), int(labels.sum()), rejected.count(), int(rejected.sum()))
 
 
 def _check_choices(

@@ -12,19 +12,19 @@ from sqlalchemy.exc import DBAPIError
 
 from synfin_analytics.database.connection import check_driver, is_lost
 from synfin_analytics.database.logging import logger
+from synfin_analytics.database.manager import get_db_manager
 from synfin_analytics.exceptions import (
     DatabaseConnectionError,
     LoadError,
     SchemaError,
     SynfinError,
 )
-from synfin_analytics.io._interrupt import InterruptibleCursor, cut_if_silent
+from synfin_analytics.io._background import Cursor, cut_if_silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from psycopg2.extensions import connection as PgConnection  # noqa: N812 - a class
-    from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class
     from sqlalchemy.orm import Session
 
     from synfin_analytics.database.manager import DatabaseManager
@@ -56,16 +56,12 @@ def load_transaction(
         with session.begin_nested(), _driver_cursor(session, table) as cursor:
             yield cursor
         return
-    if manager is None:
-        from synfin_analytics.database.manager import get_db_manager
-
-        manager = get_db_manager()
+    manager = manager or get_db_manager()
     own_session = manager.get_session()
     try:
         with _driver_cursor(own_session, table) as cursor:
             yield cursor
-            cursor.execute("SELECT pg_current_xact_id()::text")
-            transaction_id = str((cursor.fetchone() or ("",))[0])
+            transaction_id = cursor.fetch_value("SELECT pg_current_xact_id()::text")
         _commit(own_session, manager, transaction_id, table)
     finally:
         try:
@@ -80,7 +76,7 @@ def _driver_cursor(session: Session, table: str) -> Iterator[Cursor]:
     """Yield a cursor whose errors are translated."""
     connection = session.connection()
     driver = _driver_connection(session)
-    cursor = driver.cursor(cursor_factory=InterruptibleCursor)
+    cursor = driver.cursor(cursor_factory=Cursor)
     try:
         yield cursor
     except KeyboardInterrupt:
@@ -89,7 +85,7 @@ def _driver_cursor(session: Session, table: str) -> Iterator[Cursor]:
     except (psycopg2.Error, DBAPIError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         # Without the cause: the lines of PostgreSQL's message after the first may quote the data.
-        raise to_error(cause, table, lost=is_lost(cause, driver)) from None
+        raise _to_error(cause, table, lost=is_lost(cause, driver)) from None
     finally:
         if driver.closed:  # the owner of the session must roll back before using it again
             connection.invalidate()
@@ -109,7 +105,7 @@ def _commit(session: Session, manager: DatabaseManager, transaction_id: str, tab
     except (psycopg2.Error, DBAPIError, DatabaseConnectionError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         if not is_lost(cause, driver):  # for example a deferred constraint
-            raise to_error(cause, table, lost=False) from None
+            raise _to_error(cause, table, lost=False) from None
         session.invalidate()
         outcome = _outcome(manager, transaction_id)
         if outcome is None:
@@ -147,82 +143,78 @@ def _outcome(manager: DatabaseManager, transaction_id: str) -> str | None:
     return status if status in {"committed", "aborted"} else None
 
 
-def to_error(error: BaseException | None, table: str, *, lost: bool) -> SynfinError:
+def _to_error(error: BaseException | None, table: str, *, lost: bool) -> SynfinError:
     """Translate an error of the database: its cause, without any data."""
     into = f"{_NOTHING} into {table!r}"
-    for schema_error, message in _SCHEMA_ERRORS:
-        if isinstance(error, schema_error):
-            return SchemaError(f"{into}: {message}")
-    if _is_out_of_space(error):
-        return LoadError(f"{into}: {_DISK_FULL}")
+    # Only the first line of the message: those that follow may quote the data.
+    diagnosis = getattr(error, "diag", None)
+    message = getattr(diagnosis, "message_primary", None) or type(error).__name__
     if isinstance(error, psycopg2.errors.InsufficientPrivilege):
-        if "row-level security" in (error.diag.message_primary or ""):
+        if "row-level security" in message:
             return LoadError(
-                f"{into}: row-level security rejects the rows ({error.diag.message_primary}). Ask "
-                "the owner of the table which rows this user may write."
+                f"{into}: row-level security rejects the rows ({message}). Ask the owner of the "
+                "table which rows this user may write."
             )
         return LoadError(
-            f"{into}: this user lacks a privilege ({error.diag.message_primary}). Ask the owner of "
-            "the tables to GRANT SELECT, INSERT and UPDATE on it."
+            f"{into}: this user lacks a privilege ({message}). Ask the owner of the tables to "
+            "GRANT SELECT, INSERT and UPDATE on it."
         )
-    for load_error_type, message in _LOAD_ERRORS:
-        if isinstance(error, load_error_type):
-            load_error = LoadError(f"{into}: {message}")
-            load_error.deadlock = isinstance(error, psycopg2.errors.DeadlockDetected)
-            return load_error
+    for cause, error_type, explanation in _EXPLANATIONS:
+        if isinstance(error, cause):
+            return error_type(f"{into}: {explanation}")
+    if (
+        isinstance(error, psycopg2.errors.InternalError_)
+        and error.diag.source_function in _EXTENDING_FUNCTIONS
+    ):
+        return LoadError(f"{into}: {_DISK_FULL}")
+    if isinstance(error, psycopg2.errors.DeadlockDetected):
+        load_error = LoadError(
+            f"{into}: deadlock with another session. Load again when that session has finished."
+        )
+        load_error.deadlock = True
+        return load_error
     if lost:
-        return LoadError(f"{into}: {_CONNECTION_LOST}")
-    diagnosis = getattr(error, "diag", None)
-    constraint = getattr(diagnosis, "constraint_name", None)
-    if constraint:
+        return LoadError(
+            f"{into}: the connection to the server was lost; the server rolls back what was not "
+            "committed. Load again once it answers. If that happens again, see its log: the disk "
+            "may be full."
+        )
+    if constraint := getattr(diagnosis, "constraint_name", None):
         return LoadError(f"{into}: it would violate the constraint {constraint!r}.")
-    # Only the first line: those that follow may quote the data.
-    message = getattr(diagnosis, "message_primary", None) or type(error).__name__
     return LoadError(f"{into}: error of PostgreSQL: {message}.")
 
 
-_SCHEMA_ERRORS = (
+_DISK_FULL = (
+    "the disk of the server is full, or its quota is exhausted. Free some space, then load again."
+)
+#: Functions of PostgreSQL that extend a file: it has no error code for a quota or a limit on sizes.
+_EXTENDING_FUNCTIONS = ("mdextend", "mdzeroextend", "BufFileDumpBuffer")
+_EXPLANATIONS: tuple[tuple[type[psycopg2.Error], type[SynfinError], str], ...] = (
     (
         psycopg2.errors.UndefinedTable,
+        SchemaError,
         "the table does not exist yet. Create the tables with `synfin db upgrade` or "
         "get_db_manager().create_all_tables().",
     ),
     (
         psycopg2.errors.UndefinedColumn,
+        SchemaError,
         "the database schema does not match this package version; run `synfin db upgrade`.",
     ),
-)
-_LOAD_ERRORS = (
-    (psycopg2.errors.ReadOnlySqlTransaction, "the session or the server is read-only."),
+    (
+        psycopg2.errors.ReadOnlySqlTransaction,
+        LoadError,
+        "the session or the server is read-only.",
+    ),
     (
         psycopg2.errors.QueryCanceled,
+        LoadError,
         "the load was cancelled, or exceeded a timeout of the server.",
     ),
     (
-        psycopg2.errors.DeadlockDetected,
-        "deadlock with another session. Load again when that session has finished.",
-    ),
-    (
         psycopg2.errors.LockNotAvailable,
+        LoadError,
         "another session kept the table locked for longer than lock_timeout.",
     ),
+    (psycopg2.errors.DiskFull, LoadError, _DISK_FULL),
 )
-_DISK_FULL = (
-    "the disk of the server is full, or its quota is exhausted. Free some space, then load again."
-)
-_CONNECTION_LOST = (
-    "the connection to the server was lost; the server rolls back what was not committed. Load "
-    "again once it answers. If that happens again, see its log: the disk may be full."
-)
-#: Functions of PostgreSQL that extend a file.
-_EXTENDING_FUNCTIONS = ("mdextend", "mdzeroextend", "BufFileDumpBuffer")
-
-
-def _is_out_of_space(error: BaseException | None) -> bool:
-    if isinstance(error, psycopg2.errors.DiskFull):
-        return True
-    # PostgreSQL has no error code for a quota or a limit on file sizes.
-    return (
-        isinstance(error, psycopg2.errors.InternalError_)
-        and error.diag.source_function in _EXTENDING_FUNCTIONS
-    )

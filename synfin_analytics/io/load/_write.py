@@ -12,23 +12,21 @@ from psycopg2 import sql
 from synfin_analytics._core.validation.outcome import CellErrors
 from synfin_analytics.exceptions import ArgumentError, LoadError
 from synfin_analytics.io.load._check import REPEATED_KEY, ROW, fill_defaults
-from synfin_analytics.io.load._copy import copy_rows
+from synfin_analytics.io.load._copy import copy_rows, insert_rows, sort_by_key, update_rows
 from synfin_analytics.io.load._indexes import IndexRebuild, is_empty_now
 from synfin_analytics.io.load._keys import (
     ExistingKeys,
     ForeignKeyChecker,
+    can_skip_checks,
     hides_rows,
-    sort_by_key,
+    skipped_checks,
 )
-from synfin_analytics.io.load._skip_fk_checks import can_skip_checks, skipped_checks
-from synfin_analytics.io.load._update import insert_rows, update_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class
-
     from synfin_analytics._core.validation.spec import TableSpec
+    from synfin_analytics.io._background import Cursor
     from synfin_analytics.io.load._check import CheckedBatch
 
 #: From this many rows on, building indexes again is cheaper than updating them.
@@ -124,7 +122,7 @@ class Writer:
         """Write the accepted rows of a batch, and reject those that the database rules out."""
         if not self._started:
             self._started = True
-            self._choose_strategy(batch.frame.height)
+            self._begin(batch.frame.height)
         for foreign_key in self._foreign_keys:
             foreign_key.check(batch)
         if self._rebuild is not None and self._rebuild.empty:
@@ -149,8 +147,9 @@ class Writer:
 
     # -- Strategy ------------------------------------------------------------------------------
 
-    def _choose_strategy(self, height: int) -> None:
-        self._begin_rebuild(height)
+    def _begin(self, height: int) -> None:
+        """Choose how to write, from the height of the first batch."""
+        self._rebuild = self._begin_rebuild(height)
         if (
             self._rebuild is None
             and self._foreign_keys
@@ -160,23 +159,22 @@ class Writer:
             for foreign_key in self._foreign_keys:
                 foreign_key.lock_keys()
 
-    def _begin_rebuild(self, height: int) -> None:
+    def _begin_rebuild(self, height: int) -> IndexRebuild | None:
         if self._rebuild_indexes == "never":
-            return
+            return None
         must = self._rebuild_indexes == "always"
         # An exclusive lock is no burden on the embedded server; on another one, users may wait.
         embedded = getattr(self._cursor.connection, "embedded", False)
         if not must and (not embedded or height < MIN_ROWS_TO_REBUILD):
-            return
+            return None
         empty = is_empty_now(self._cursor, self._spec) and not self._missing
         if not empty and not must:
-            return
+            return None
         # Another session may fill an empty table while we wait for it.
         for still_empty in (True, False) if empty and must else (empty,):
             rebuild = IndexRebuild(self._cursor, self._spec, empty=still_empty)
             if rebuild.begin(wait=must):
-                self._rebuild = rebuild
-                return
+                return rebuild
         if must:
             raise LoadError(
                 f'rebuild_indexes="always" requires that you own {self._spec.name!r} and the '
@@ -185,6 +183,7 @@ class Writer:
                 "unchanged, and that no constraint is deferred. "
                 'Use rebuild_indexes="never", or load as the owner.'
             )
+        return None
 
     # -- An empty table ------------------------------------------------------------------------
 
@@ -330,7 +329,7 @@ class Writer:
             self._insert(fill_defaults(new, self._spec))
         if self._on_conflict != "update":
             return True
-        return update_rows(self._cursor, self._spec, self._keys[0], existing)
+        return update_rows(self._cursor, self._spec, self._keys[0], existing, hidden=self._hidden)
 
     def _sort(self, new: pl.DataFrame) -> pl.DataFrame:
         """Sort rows to insert.

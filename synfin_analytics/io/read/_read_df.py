@@ -1,66 +1,48 @@
-"""Read the rows of a query with one binary COPY on the session's own connection."""
+"""The functions that read: a query into a DataFrame, or into batches of Arrow."""
 
 from __future__ import annotations
 
 import contextlib
-import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
-from psycopg2 import extensions
 
 from synfin_analytics._core.fork import require_thread_pool
-from synfin_analytics._core.output import Output, build_frame, check_output, concat_arrays
-from synfin_analytics.database.logging import log_if_slow
-from synfin_analytics.database.schema import schema_of_tables
-from synfin_analytics.exceptions import ArgumentError, QueryError
-from synfin_analytics.io._interrupt import InterruptibleCursor
-from synfin_analytics.io.read._builders import column_builder
-from synfin_analytics.io.read._copy_to import copy_chunks
-from synfin_analytics.io.read._decode import DECODERS, decode_chunk
-from synfin_analytics.io.read._plan import NUMERIC, Plan, decimal_type, plan_columns
-from synfin_analytics.io.read._session import (
-    connect_session,
-    driver_connection,
-    read_only_session,
-    savepoint,
-    translate_errors,
+from synfin_analytics._core.output import (
+    Output,
+    build_column,
+    build_frame,
+    check_output,
+    concat_arrays,
+    in_numpy,
 )
-from synfin_analytics.io.read._sql import EMPTY, Parameter, Query, Statement, parse_query
+from synfin_analytics.exceptions import QueryError
+from synfin_analytics.io.read._run import run_query
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
-    import pandas as pd
+    import numpy.typing as npt
     import polars as pl
-    from psycopg2.extensions import Column as Description
-    from psycopg2.extensions import connection as DriverConnection  # noqa: N812
-    from psycopg2.extensions import cursor as Cursor  # noqa: N812
-    from sqlalchemy import Connection as BoundConnection
     from sqlalchemy.orm import Session
 
     from synfin_analytics.database.manager import DatabaseManager
-    from synfin_analytics.io.read._sql import BoundSQL
+    from synfin_analytics.io.read._run import Chunks, Plan
+    from synfin_analytics.io.read._sql import Query
 
-    Chunks: TypeAlias = Generator[list[pa.Array], None, None]
-    Prepared: TypeAlias = tuple[list[Plan], Chunks]
-
-_INT8 = 20
-_MAX_PRECISION = 1000  # of numeric(p, s)
 #: Rows of a batch of :func:`read_batches`: about as many as a row group of a Parquet file.
 BATCH_ROWS = 131_072
 #: Rows whose columns :func:`read_df` concatenates at once.
 _ROWS_AT_ONCE = 65_536
 #: Maximum size of a batch, so that wide rows do not fill the memory.
 _BATCH_BYTES = 64 * 2**20
-
-#: Settings with which the text of a value is complete.
-_LOSSLESS_TEXT = {"extra_float_digits": "1", "datestyle": "ISO, YMD", "intervalstyle": "postgres"}
-# Values of any type as the server's text, which the server parses again.
-_AS_TEXT = extensions.new_type(
-    tuple(extensions.string_types), "SYNFIN_TEXT", lambda value, _cursor: value
-)
+#: Capacity of a NumPy column as soon as it has more than one batch. Memory that is not written to
+#: costs nothing.
+_CAPACITY = 2**22
+_GROWTH_FACTOR = 4
 
 
 @overload
@@ -166,9 +148,9 @@ def read_df(
     check_output(output)
     if output == "polars":
         require_thread_pool()  # otherwise the first use of the DataFrame would never return
-    with _run(query, params, session, manager, use_decimal=use_decimal) as result:
-        builders = {plan.name: column_builder(plan, output) for plan in result.plans}
-        for arrays in _gather(result.chunks, _ROWS_AT_ONCE):
+    with run_query(query, params, session, manager, use_decimal=use_decimal) as (plans, chunks):
+        builders = {plan.name: _column_builder(plan, output) for plan in plans}
+        for arrays in _gather(chunks, _ROWS_AT_ONCE):
             for builder, pieces in zip(builders.values(), arrays, strict=True):
                 builder.add(pieces)
             arrays.clear()  # the next rows reuse their memory
@@ -228,29 +210,20 @@ def read_batches(
     ...     sum(batch.num_rows for batch in batches)
     300000
     """
-    with _run(query, params, session, manager, use_decimal=use_decimal) as result:
-        for plan in result.plans:
+    with run_query(query, params, session, manager, use_decimal=use_decimal) as (plans, chunks):
+        for plan in plans:
             if plan.decimal_as_text and plan.digits is None:
                 raise QueryError(
                     f"Column {plan.name!r} must have a scale to be read as decimals in batches; "
                     f"got NUMERIC. Cast it, for example to {plan.name}::numeric(20, 4)."
                 )
-        schema = pa.schema(
-            [
-                (
-                    plan.name,
-                    decimal_type(plan, []) if plan.decimal_as_text else plan.decoder.arrow_type,
-                )
-                for plan in result.plans
-            ]
-        )
-        batches = _batches(result, schema)
-        with contextlib.closing(batches):
+        schema = pa.schema([(plan.name, plan.arrow_type()) for plan in plans])
+        with contextlib.closing(_batches(chunks, schema)) as batches:
             yield Batches(schema, batches)
 
 
-def _batches(result: _Result, schema: pa.Schema) -> Generator[pa.RecordBatch, None, None]:
-    for arrays in _gather(result.chunks, BATCH_ROWS):
+def _batches(chunks: Chunks, schema: pa.Schema) -> Generator[pa.RecordBatch, None, None]:
+    for arrays in _gather(chunks, BATCH_ROWS):
         columns = [
             concat_arrays(pieces, "arrow").cast(field.type)
             for pieces, field in zip(arrays, schema, strict=True)
@@ -275,147 +248,85 @@ def _gather(chunks: Chunks, n_rows: int) -> Iterator[list[tuple[pa.Array, ...]]]
         yield list(zip(*waiting, strict=True))
 
 
-@dataclass(frozen=True, slots=True)
-class _Result:
-    plans: list[Plan]
-    chunks: Chunks
+# -- Columns of a DataFrame --------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def _run(
-    query: Query,
-    params: Mapping[str, object] | None,
-    session: Session | None,
-    manager: DatabaseManager | None,
-    *,
-    use_decimal: bool,
-) -> Iterator[_Result]:
-    """Run a query, and leave the session usable whatever happens in the block."""
-    with contextlib.ExitStack() as stack:
-        if session is None:
-            bound = stack.enter_context(read_only_session(manager)).connection()
-        elif manager is None:
-            bound = connect_session(session)
-        else:
-            raise ArgumentError("Pass `session` or `manager`, not both; got both.")
-        connection = driver_connection(bound)
-        stack.callback(_invalidate_if_closed, bound, connection)
-        cursor = stack.enter_context(connection.cursor(cursor_factory=InterruptibleCursor))
-        with translate_errors(EMPTY, bound):
-            statement = parse_query(query, params, bound.dialect, lambda: schema_of_tables(cursor))
-        sql = statement.bind(cursor)
-        started = time.perf_counter()
-        with translate_errors(sql, bound):
-            if session is not None and not connection.autocommit:
-                stack.enter_context(savepoint(cursor))
-            prepare = _copy if statement.is_read else _execute
-            plans, chunks = prepare(cursor, sql, use_decimal=use_decimal)
-        yield _Result(
-            plans, stack.enter_context(contextlib.closing(_translated(chunks, sql, bound)))
-        )
-        if not bound.invalidated:
-            log_if_slow(bound, started, statement.text)
+class _ColumnBuilder(Protocol):
+    """One column that grows."""
+
+    def add(self, arrays: Sequence[pa.Array]) -> None:
+        """Append decoded values."""
+
+    def finish(self) -> Any:
+        """Return the column of the DataFrame; the builder is not used any more."""
 
 
-def _invalidate_if_closed(bound: BoundConnection, connection: DriverConnection) -> None:
-    """Tell the session about a closed connection, for example after an interrupt."""
-    if connection.closed and not bound.invalidated:
-        bound.invalidate()
+def _column_builder(plan: Plan, output: Output) -> _ColumnBuilder:
+    """Return an empty builder of the column of a plan."""
+    if output == "pandas" and not plan.decimal_as_text and in_numpy(plan.decoder.arrow_type):
+        return _NumPyBuilder(plan.decoder.arrow_type)
+    return _ArrowBuilder(plan, output)
 
 
-def _translated(chunks: Chunks, sql: BoundSQL, bound: BoundConnection) -> Chunks:
-    with translate_errors(sql, bound):
-        yield from chunks
+class _ArrowBuilder:
+    """A column of Arrow arrays, one for each batch."""
+
+    def __init__(self, plan: Plan, output: Output) -> None:
+        self._plan = plan
+        self._output = output
+        self._pieces: list[pa.Array] = []
+
+    def add(self, arrays: Sequence[pa.Array]) -> None:
+        """Append these arrays as one batch."""
+        # Decimals whose scale is only known at the end are texts until then.
+        output: Output = "arrow" if self._plan.decimal_as_text else self._output
+        self._pieces.append(concat_arrays(arrays, output))
+
+    def finish(self) -> Any:
+        """Return the column of the DataFrame."""
+        arrow_type = self._plan.arrow_type(self._pieces)
+        if self._plan.decimal_as_text:
+            self._pieces[:] = [piece.cast(arrow_type) for piece in self._pieces]
+        return build_column(arrow_type, self._pieces, self._output)
 
 
-def _copy(cursor: Cursor, sql: BoundSQL, *, use_decimal: bool) -> Prepared:
-    """Run a query with COPY."""
-    cursor.execute(sql.within("SELECT * FROM (\n", "\n) AS q LIMIT 0"))
-    plans = plan_columns(cursor.description or (), use_decimal=use_decimal)
-    before, after = "COPY (\n", "\n) TO STDOUT (FORMAT binary)"
-    if any(plan.cast for plan in plans):
-        names = [f"c{index}" for index in range(len(plans))]
-        select_list = ", ".join(
-            plan.cast.format(name) if plan.cast else name
-            for plan, name in zip(plans, names, strict=True)
-        )
-        before = f"COPY (SELECT {select_list} FROM (\n"  # noqa: S608 - generated names
-        after = f"\n) AS q({', '.join(names)})) TO STDOUT (FORMAT binary)"
-    return plans, _decode(cursor.connection, sql.within(before, after), plans)
+class _NumPyBuilder:
+    """A column of pandas in one array from the beginning.
 
-
-def _decode(connection: DriverConnection, sql: bytes, plans: list[Plan]) -> Chunks:
-    decoders = {plan.name: plan.decoder for plan in plans}
-    with contextlib.closing(copy_chunks(connection, sql)) as chunks:
-        for chunk in chunks:
-            yield decode_chunk(chunk, decoders)
-
-
-def _execute(cursor: Cursor, sql: BoundSQL, *, use_decimal: bool) -> Prepared:
-    """Run any other statement, such as EXPLAIN or INSERT … RETURNING, which has few rows.
-
-    They arrive as text, and return to the server as arrays of text that a query casts, so that each
-    type is read in one way only.
+    Joining pieces at the end would need as much new memory again, and getting it from the system
+    takes longer than decoding the rows.
     """
-    extensions.register_type(_AS_TEXT, cursor)
-    with _lossless_text(cursor, sql):
-        return _fetch(cursor, sql, use_decimal=use_decimal)
 
+    def __init__(self, arrow_type: pa.DataType) -> None:
+        self._arrow_type = arrow_type
+        self._values: npt.NDArray[Any] = pa.array([], arrow_type).to_numpy()
+        self._used = 0
 
-@contextlib.contextmanager
-def _lossless_text(cursor: Cursor, sql: BoundSQL) -> Iterator[None]:
-    """Convert values to text and back without loss, whatever the session's settings are."""
-    if sql.statement.is_about_settings:  # such as SHOW, which would show the changed ones
-        yield
-        return
-    local = not cursor.connection.autocommit
-    change = "SELECT " + ", ".join(f"set_config('{name}', %s, %s)" for name in _LOSSLESS_TEXT)
-    cursor.execute("SELECT " + ", ".join(f"current_setting('{name}')" for name in _LOSSLESS_TEXT))
-    before = cursor.fetchone() or ()
-    cursor.execute(change, [part for value in _LOSSLESS_TEXT.values() for part in (value, local)])
-    try:
-        yield
-    finally:
-        # A transaction that has failed is rolled back, and the settings with it.
-        if cursor.connection.info.transaction_status != extensions.TRANSACTION_STATUS_INERROR:
-            cursor.execute(change, [part for value in before for part in (value, local)])
+    def add(self, arrays: Sequence[pa.Array]) -> None:
+        """Copy the values of these arrays."""
+        self._reserve(sum(map(len, arrays)))
+        for array in arrays:
+            values = self._values[self._used : self._used + len(array)]
+            values[:] = np.frombuffer(array.buffers()[1], values.dtype, len(array))
+            if array.null_count:
+                missing = np.nan if values.dtype.kind == "f" else np.array("NaT", values.dtype)
+                values[array.is_null().to_numpy(zero_copy_only=False)] = missing
+            self._used += len(array)
 
+    def _reserve(self, rows: int) -> None:
+        needed = self._used + rows
+        if needed > len(self._values):
+            capacity = needed
+            if self._used:
+                capacity = max(needed, _CAPACITY, _GROWTH_FACTOR * len(self._values))
+            values = np.empty(capacity, self._values.dtype)
+            values[: self._used] = self._values[: self._used]
+            self._values = values
 
-def _fetch(cursor: Cursor, sql: BoundSQL, *, use_decimal: bool) -> Prepared:
-    cursor.execute(sql.within("", ""))
-    description = cursor.description
-    if description is None:
-        count = None if cursor.rowcount < 0 else cursor.rowcount
-        return _row_count(count)
-    plan_columns(description, use_decimal=use_decimal)
-    columns = list(zip(*cursor.fetchall(), strict=True)) or [()] * len(description)
-    names = [column.name for column in description]
-    cursor.execute(
-        "SELECT format_type(oid, typmod) FROM unnest(%s::oid[], %s::integer[]) AS t(oid, typmod)",
-        ([column.type_code for column in description], [_typmod(column) for column in description]),
-    )
-    pieces: list[str | Parameter] = ["SELECT "]
-    for index, (name, (type_name,)) in enumerate(zip(names, cursor.fetchall(), strict=True)):
-        quoted = '"' + name.replace('"', '""') + '"'
-        pieces[0] = f"{pieces[0]}{', ' if index else ''}c{index}::{type_name} AS {quoted}"
-    for index, (name, values) in enumerate(zip(names, columns, strict=True)):
-        pieces += [", " if index else " FROM unnest(", Parameter(name, list(values)), "::text[]"]
-    pieces.append(f") AS q({', '.join(f'c{index}' for index in range(len(names)))})")
-    query = Statement(tuple(pieces), is_read=True, is_users_text=False)
-    return _copy(cursor, query.bind(cursor), use_decimal=use_decimal)
-
-
-def _row_count(count: int | None) -> Prepared:
-    decoder = DECODERS[_INT8]
-    chunks = ([pa.array([value], decoder.arrow_type)] for value in [count])
-    return [Plan("rowcount", decoder)], chunks
-
-
-def _typmod(column: Description) -> int:
-    """Return the type modifier of ``numeric(p, s)``; -1 for other types."""
-    if column.type_code != NUMERIC or column.precision is None or column.scale is None:
-        return -1
-    precision, scale = int(column.precision), int(column.scale)
-    if precision > _MAX_PRECISION:  # the driver's value for numeric without (p, s)
-        return -1
-    return ((precision << 16) | scale) + 4
+    def finish(self) -> Any:
+        """Return the column of the DataFrame."""
+        values = self._values[: self._used]
+        if self._arrow_type == pa.timestamp("us", tz="UTC"):
+            # From integers pandas makes timestamps without copying them.
+            return pd.array(values.view("i8"), pd.DatetimeTZDtype("us", "UTC"), copy=False)
+        return values

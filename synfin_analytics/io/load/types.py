@@ -1,4 +1,4 @@
-"""The report of a load."""
+"""What goes into :func:`load_df` and what comes out: its options and its report."""
 
 from __future__ import annotations
 
@@ -6,21 +6,51 @@ import dataclasses
 import html
 import math
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, overload
 
 from synfin_analytics._core.html import table_html
 from synfin_analytics._core.output import build_frame, check_output
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
     import polars as pl
     import pyarrow as pa
 
     from synfin_analytics._core.output import Output
 
+OnInvalid: TypeAlias = Literal["raise", "reject"]
+OnMissingParent: TypeAlias = Literal["raise", "create"]
+OnConflict: TypeAlias = Literal["error", "skip", "update"]
+RebuildIndexes: TypeAlias = Literal["auto", "always", "never"]
 
 #: Relative change of the fraud rate from which on a message is worthwhile.
 _MIN_RELATIVE_CHANGE = 0.001
+
+
+class LoadOptions(TypedDict, total=False):
+    """Keyword arguments of :func:`load_df`, except those that say where the rows go."""
+
+    columns: Mapping[str, str | None] | None
+    on_invalid: OnInvalid
+    on_missing_parent: OnMissingParent
+    on_conflict: OnConflict
+    rebuild_indexes: RebuildIndexes
+    progress: bool | None
+    separator: str | None
+    encoding: str | None
+    decimal: str | None
+    thousands: str | None
+    date_format: str | None
+    timezone: str | None
+    currency: bool | str
+
+
+class BatchedLoadOptions(LoadOptions, total=False):
+    """The same with ``batch_size``."""
+
+    batch_size: int | None
 
 
 @dataclasses.dataclass(frozen=True)

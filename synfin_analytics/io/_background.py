@@ -1,22 +1,26 @@
-"""Commands of the server that can be interrupted (Ctrl-C)."""
+"""Threads next to the caller's: items computed ahead, and commands that Ctrl-C can interrupt."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 import socket
 import threading
 import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg2
 import psycopg2.extensions
 from psycopg2 import _psycopg
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
+    from concurrent.futures import Future
 
     from psycopg2.extensions import connection as PgConnection  # noqa: N812 - a class
 
@@ -24,21 +28,48 @@ PAUSE = 0.1  # seconds
 #: Seconds that the server has for cancelling. A stalled connection does not carry the request.
 CANCEL_TIMEOUT = 5.0
 
+T = TypeVar("T")
+_END = object()
 
-class InterruptibleCursor(psycopg2.extensions.cursor):
+
+def prefetch(items: Iterable[T], depth: int) -> Generator[T]:
+    """Yield ``items``, computed in a thread up to ``depth`` items ahead.
+
+    An exception of the iterable is raised in place of its item.
+
+    Examples
+    --------
+    >>> list(prefetch((n * n for n in range(4)), depth=2))
+    [0, 1, 4, 9]
+    """
+    iterator = iter(items)
+    with ThreadPoolExecutor(1, thread_name_prefix="synfin-prefetch") as pool:
+
+        def submit() -> Future[object]:
+            return pool.submit(next, iterator, _END)
+
+        futures = deque(submit() for _ in range(depth))
+        while (item := futures.popleft().result()) is not _END:
+            futures.append(submit())
+            yield item  # type: ignore[misc]  # the only other object is _END
+
+
+class Cursor(psycopg2.extensions.cursor):
     """A cursor whose commands are cancelled by an interrupt."""
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002 - psycopg2's name
         """Run a command."""
-        interruptible(
-            self.connection, lambda: super(InterruptibleCursor, self).execute(query, vars)
-        )
+        interruptible(self.connection, lambda: super(Cursor, self).execute(query, vars))
 
     def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
         """Run a COPY."""
-        interruptible(
-            self.connection, lambda: super(InterruptibleCursor, self).copy_expert(sql, file, size)
-        )
+        interruptible(self.connection, lambda: super(Cursor, self).copy_expert(sql, file, size))
+
+    def fetch_value(self, query: Any, vars: Any = None) -> Any:  # noqa: A002 - psycopg2's name
+        """Run a query and return the first column of its first row; None if it has no row."""
+        self.execute(query, vars)
+        row = self.fetchone()
+        return None if row is None else row[0]
 
 
 def interruptible(connection: PgConnection, call: Callable[[], object]) -> None:
@@ -76,11 +107,11 @@ class BackgroundCall:
         finally:
             self._ended.set()
 
-    def wait(self) -> None:
-        """Wait until the call has ended."""
+    def wait(self, deadline: float = math.inf) -> None:
+        """Wait until the call has ended, or ``time.monotonic()`` has reached the deadline."""
         # In short waits: with the signal handler that polars installs, Python only notices an
         # interrupt when a wait has ended.
-        while not self._ended.wait(PAUSE):
+        while not self._ended.wait(PAUSE) and time.monotonic() < deadline:
             pass
 
     def result(self) -> None:
@@ -90,19 +121,31 @@ class BackgroundCall:
             raise self._error
 
     def cancel(self, connection: PgConnection) -> None:
-        """Cancel the command; cut the connection after a timeout or a second interrupt."""
-        if self._start_lock.acquire(blocking=False):
-            return
-        is_requested = is_cut = False
+        """Cancel the command, or prevent it if it has not started."""
+        if not self._start_lock.acquire(blocking=False):
+            self.wait_or_cut(connection, cancel=True)
+
+    def wait_or_cut(self, connection: PgConnection, *, cancel: bool) -> None:
+        """Wait for the call; cut the connection after a timeout or another interrupt.
+
+        Parameters
+        ----------
+        connection
+            The connection that the call uses.
+        cancel
+            Ask the server to cancel the command.
+        """
+        is_patient, is_cut = True, False
         while not self._ended.is_set():
             # An interrupt can come at any time, and must not leave the thread on the connection.
             with contextlib.suppress(KeyboardInterrupt):
-                if not is_requested:
-                    is_requested = True
-                    threading.Thread(
-                        target=_request_cancel, args=(connection,), daemon=True
-                    ).start()
-                    self.wait_until(time.monotonic() + CANCEL_TIMEOUT)
+                if is_patient:
+                    is_patient = False
+                    if cancel:
+                        threading.Thread(
+                            target=_request_cancel, args=(connection,), daemon=True
+                        ).start()
+                    self.wait(time.monotonic() + CANCEL_TIMEOUT)
                 else:
                     is_cut = True
                     _cut(connection)
@@ -110,37 +153,16 @@ class BackgroundCall:
         if is_cut:
             connection.close()
 
-    @property
-    def ended(self) -> bool:
-        """Whether the call has ended."""
-        return self._ended.is_set()
-
-    def wait_until(self, deadline: float) -> None:
-        """Wait until the call has ended, or ``time.monotonic()`` has reached the deadline."""
-        while not self._ended.wait(PAUSE) and time.monotonic() < deadline:
-            pass
-
 
 def cut_if_silent(connection: PgConnection) -> None:
     """Cut a connection after an interrupt if the server does not answer in time.
 
     The rollback that follows would also wait for the server, and no interrupt would end that.
     """
-    if connection.closed:
-        return
-    ping = BackgroundCall(lambda: _ping(connection))
-    ping.start()
-    is_cut, deadline = False, time.monotonic() + CANCEL_TIMEOUT
-    while not ping.ended:
-        with contextlib.suppress(KeyboardInterrupt):  # after a second one, do not wait
-            current_deadline, deadline = deadline, 0.0
-            ping.wait_until(current_deadline)
-            if not ping.ended:
-                is_cut = True
-                _cut(connection)
-                ping.wait()
-    if is_cut:
-        connection.close()
+    if not connection.closed:
+        ping = BackgroundCall(lambda: _ping(connection))
+        ping.start()
+        ping.wait_or_cut(connection, cancel=False)
 
 
 def _ping(connection: PgConnection) -> None:
