@@ -20,6 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+def argument_error(name: str, must_be: str, value: Any) -> ArgumentError:
+    """Return the error for an argument that must be something else.
+
+    Examples
+    --------
+    >>> argument_error("k", "a whole number", "3")
+    ArgumentError("`k` must be a whole number; got '3'.")
+    """
+    return ArgumentError(f"`{name}` must be {must_be}; got {format_value(value)}.")
+
+
 def check_integer(
     value: Any, name: str, *, minimum: int = 0, must_be: str = "a whole number"
 ) -> int:
@@ -44,9 +55,7 @@ def check_integer(
     except TypeError:
         number = minimum - 1
     if number < minimum:
-        raise ArgumentError(
-            f"`{name}` must be {must_be} of at least {minimum}; got {format_value(value)}."
-        )
+        raise argument_error(name, f"{must_be} of at least {minimum}", value)
     return number
 
 
@@ -68,7 +77,7 @@ def check_number(value: Any, name: str, must_be: str, *, minimum: float = -math.
     """
     number = _to_float(value)
     if not (math.isfinite(number) and number >= minimum):
-        raise ArgumentError(f"`{name}` must be {must_be}; got {format_value(value)}.")
+        raise argument_error(name, must_be, value)
     return number
 
 
@@ -88,7 +97,7 @@ def check_share(value: Any, name: str, must_be: str = "a share") -> float:
     """
     number = _to_float(value)
     if not 0 <= number <= 1:
-        raise ArgumentError(f"`{name}` must be {must_be} from 0 to 1; got {format_value(value)}.")
+        raise argument_error(name, f"{must_be} from 0 to 1", value)
     return number
 
 
@@ -107,10 +116,7 @@ def check_confidence_level(value: Any, name: str = "confidence_level") -> float:
     """
     number = _to_float(value)
     if not 0 < number < 1:
-        raise ArgumentError(
-            f"`{name}` must be greater than 0 and less than 1, such as 0.95; got "
-            f"{format_value(value)}."
-        )
+        raise argument_error(name, "greater than 0 and less than 1, such as 0.95", value)
     return number
 
 
@@ -130,7 +136,7 @@ def check_string(value: Any, name: str, *, example: str = "") -> str:
     """  # noqa: E501 - one line of a traceback
     if not isinstance(value, str):
         such_as = f" such as {example!r}" if example else ""
-        raise ArgumentError(f"`{name}` must be a string{such_as}; got {format_value(value)}.")
+        raise argument_error(name, f"a string{such_as}", value)
     return value
 
 
@@ -149,9 +155,7 @@ def check_column_name(value: Any, name: str) -> str:
     synfin_analytics.exceptions.ArgumentError: `score` must be a column name (a string); got 0.
     """
     if not isinstance(value, str):
-        raise ArgumentError(
-            f"`{name}` must be a column name (a string); got {format_value(value)}."
-        )
+        raise argument_error(name, "a column name (a string)", value)
     return value
 
 
@@ -183,10 +187,8 @@ def check_names(
         or is_into_series(value)
         or (repeated and len(names) > _MAX_ITEMS)
     ):
-        raise ArgumentError(
-            f"`{name}` must be {must_be} or a list of names, such as {examples[0]!r} or "
-            f"{list(examples)!r}; got {format_value(value)}."
-        )
+        such_as = f"such as {examples[0]!r} or {list(examples)!r}"
+        raise argument_error(name, f"{must_be} or a list of names, {such_as}", value)
     if repeated:
         duplicates = sorted({entry for entry in names if names.count(entry) > 1})
         raise ArgumentError(

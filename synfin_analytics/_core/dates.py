@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, overload
 import narwhals as nw
 import numpy as np
 
-from synfin_analytics._core.arguments import format_value
+from synfin_analytics._core.arguments import argument_error, format_value
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
@@ -29,9 +29,7 @@ Bound = dt.datetime | dt.date | str | None
 _DATE_LENGTH = len("2026-01-31")
 
 
-def parse_range(
-    start: Bound, end: Bound, names: tuple[str, str] = ("start", "end")
-) -> tuple[dt.datetime | None, dt.datetime | None]:
+def parse_range(start: Bound, end: Bound) -> tuple[dt.datetime | None, dt.datetime | None]:
     """Parse a range that includes its start and excludes its end; None leaves a side open.
 
     Parameters
@@ -39,8 +37,6 @@ def parse_range(
     start, end
         Dates or datetimes, as objects or ISO 8601 strings. A date without a time is its midnight;
         without a time zone, both are UTC.
-    names
-        Names of the caller's two arguments, for messages.
 
     Raises
     ------
@@ -53,17 +49,16 @@ def parse_range(
     >>> end.isoformat()
     '2026-02-01T00:00:00+00:00'
     """
-    first, after = parse_time(start, names[0]), parse_time(end, names[1])
+    first, after = parse_time(start, "start"), parse_time(end, "end")
     if first is not None and after is not None and first >= after:
         raise ArgumentError(
-            f"`{names[1]}` must be later than `{names[0]}`; "
-            f"got {names[0]}={_format(start)}, {names[1]}={_format(end)}."
+            f"`end` must be later than `start`; got start={_format(start)}, end={_format(end)}."
         )
     return first, after
 
 
 def parse_closed_range(
-    start_date: Bound, end_date: Bound, names: tuple[str, str] = ("start_date", "end_date")
+    start_date: Bound, end_date: Bound
 ) -> tuple[dt.datetime | None, dt.datetime | None]:
     """Parse a range that includes both its ends, and return it as a half-open one.
 
@@ -71,7 +66,7 @@ def parse_closed_range(
 
     Parameters
     ----------
-    start_date, end_date, names
+    start_date, end_date
         As for :func:`parse_range`.
 
     Raises
@@ -86,7 +81,7 @@ def parse_closed_range(
     2026-02-01 00:00:00+00:00
     2026-01-31 12:00:00.000001+00:00
     """
-    first, last = parse_time(start_date, names[0]), parse_time(end_date, names[1])
+    first, last = parse_time(start_date, "start_date"), parse_time(end_date, "end_date")
     if last is None:
         return first, None
     whole_day = isinstance(end_date, str) and len(end_date) <= _DATE_LENGTH
@@ -97,8 +92,8 @@ def parse_closed_range(
         return first, None
     if first is not None and first >= after:
         raise ArgumentError(
-            f"`{names[1]}` must not be earlier than `{names[0]}`; "
-            f"got {names[0]}={_format(start_date)}, {names[1]}={_format(end_date)}."
+            f"`end_date` must not be earlier than `start_date`; "
+            f"got start_date={_format(start_date)}, end_date={_format(end_date)}."
         )
     return first, after
 
@@ -199,10 +194,11 @@ class Period:
         """
         match = re.fullmatch(r"(0|[1-9][0-9]{0,5})(m|h|d|w|mo|q|y)", str(every))
         if match is None or int(match[1]) < minimum:
-            raise ArgumentError(
-                f"`{name}` must be a whole number of at least {minimum} and a unit of time (m, h, "
-                f"d, w, mo, q, y), such as '1d' or '3mo'; got {format_value(every)}."
+            must_be = (
+                f"a whole number of at least {minimum} and a unit of time (m, h, d, w, mo, q, y), "
+                "such as '1d' or '3mo'"
             )
+            raise argument_error(name, must_be, every)
         numpy_unit, factor = _UNITS[match[2]]
         return cls(int(match[1]) * factor, numpy_unit, weeks=match[2] == "w")
 
@@ -228,10 +224,8 @@ class Period:
             value = str(value)
         period = cls.parse(value, name, minimum=minimum)
         if period.numpy_unit == "M":
-            raise ArgumentError(
-                f"`{name}` must be in m, h, d or w, such as '90d', since months differ in length; "
-                f"got {format_value(value)}."
-            )
+            must_be = "in m, h, d or w, such as '90d', since months differ in length"
+            raise argument_error(name, must_be, value)
         return period
 
     @property
@@ -304,9 +298,7 @@ def parse_duration(value: str | dt.timedelta, name: str) -> dt.timedelta:
     if isinstance(duration, str) and not duration.startswith("-"):
         duration = Period.parse_fixed(duration, name, minimum=0).duration
     if not isinstance(duration, dt.timedelta) or duration < dt.timedelta():
-        raise ArgumentError(
-            f"`{name}` must be a duration of at least 0, such as '7d'; got {format_value(value)}."
-        )
+        raise argument_error(name, "a duration of at least 0, such as '7d'", value)
     return duration
 
 

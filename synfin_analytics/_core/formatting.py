@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 #: Text of a value that is NaN.
 UNDEFINED = "not defined"
@@ -61,9 +61,7 @@ def format_percent_interval(low: float, high: float) -> str:
     >>> format_percent_interval(0.01, 0.125)
     '1.00% to 12.5%'
     """
-    if math.isnan(low) or math.isnan(high):
-        return UNDEFINED
-    return f"{format_percent(low)} to {format_percent(high)}"
+    return _interval(low, high, format_percent)
 
 
 def format_confidence_level(level: float) -> str:
@@ -167,10 +165,8 @@ def format_decimal_interval(low: float, high: float, digits: int = 3, *, sign: b
     >>> format_decimal_interval(0.1, 0.25), format_decimal_interval(0.1, 0.25, sign=True)
     ('0.100 to 0.250', '+0.100 to +0.250')
     """
-    if math.isnan(low) or math.isnan(high):
-        return UNDEFINED
     form = format_signed if sign else format_decimal
-    return f"{form(low, digits)} to {form(high, digits)}"
+    return _interval(low, high, lambda end: form(end, digits))
 
 
 def format_threshold(value: float) -> str:
@@ -254,6 +250,10 @@ def pluralize(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def _interval(low: float, high: float, form: Callable[[float], str]) -> str:
+    return UNDEFINED if math.isnan(low) or math.isnan(high) else f"{form(low)} to {form(high)}"
+
+
 def _significant_decimals(value: float) -> int:
     """Return the decimals that keep two significant digits; 0 for a rounding error."""
     return 1 - math.floor(math.log10(value)) if value >= _NOISE else 0
@@ -322,13 +322,7 @@ def format_metric(metric: str, value: float) -> str:
 
 def format_interval(metric: str, low: float, high: float) -> str:
     """Format the interval of a metric."""
-    if metric == "cost" and not math.isnan(low):
-        return f"{format_number(low, 2)} to {format_number(high, 2)}"
-    return (
-        format_percent_interval(low, high)
-        if metric in SHARES
-        else format_decimal_interval(low, high)
-    )
+    return _interval(low, high, lambda end: format_metric(metric, end))
 
 
 def format_difference(metric: str, value: float) -> str:
@@ -351,6 +345,4 @@ def format_difference(metric: str, value: float) -> str:
 
 def format_difference_interval(metric: str, low: float, high: float) -> str:
     """Format the interval of a difference."""
-    if math.isnan(low) or math.isnan(high):
-        return UNDEFINED
-    return f"{format_difference(metric, low)} to {format_difference(metric, high)}"
+    return _interval(low, high, lambda end: format_difference(metric, end))

@@ -9,8 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synfin_analytics._core.arguments import format_value
-from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics._core.arguments import argument_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,9 +44,7 @@ def in_numpy(arrow_type: pa.DataType) -> bool:
 def check_output(output: object) -> None:
     """Raise unless `output` is one of the three kinds."""
     if output not in get_args(Output):
-        raise ArgumentError(
-            f'`output` must be "pandas", "polars" or "arrow"; got {format_value(output)}.'
-        )
+        raise argument_error("output", '"pandas", "polars" or "arrow"', output)
 
 
 @overload
@@ -59,7 +56,7 @@ def from_pandas(frame: pd.DataFrame, output: Literal["arrow"]) -> pa.Table: ...
 @overload
 def from_pandas(frame: pd.DataFrame, output: Output) -> pd.DataFrame | pl.DataFrame | pa.Table: ...
 def from_pandas(frame: pd.DataFrame, output: Output) -> pd.DataFrame | pl.DataFrame | pa.Table:
-    """Return a copy of a result as the requested kind of frame; NaN stays NaN.
+    """Convert a result to the requested kind of frame; NaN stays NaN.
 
     Examples
     --------
@@ -68,7 +65,7 @@ def from_pandas(frame: pd.DataFrame, output: Output) -> pd.DataFrame | pl.DataFr
     """
     check_output(output)
     if output == "pandas":
-        return frame.copy()
+        return frame
     columns = {
         str(name): pa.array(column.to_numpy(), from_pandas=False)
         if isinstance(column.dtype, np.dtype) and column.dtype.kind == "f"

@@ -99,9 +99,8 @@ class Result:
         [('fraud', 3, 2), ('genuine', 1, 94)]
         """
         table = self._table()  # a new frame, which needs no copy
-        if not isinstance(table, pd.DataFrame):
-            return from_polars(table, output)
-        return table if output == "pandas" else from_pandas(table, output)
+        convert: Any = from_pandas if isinstance(table, pd.DataFrame) else from_polars
+        return convert(table, output)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain Python objects that ``json.dumps`` accepts.

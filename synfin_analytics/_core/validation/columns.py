@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 #: Cells without a common type that polars represents: Python objects, validated one by one.
 Objects: TypeAlias = list[Any]
@@ -53,16 +53,11 @@ def select_cells(column: Column, mask: pl.Series) -> pl.Series | Objects:
     if isinstance(column, list):
         return [cell for cell, selected in zip(column, mask, strict=True) if selected]
     cells: Objects = []
-    for part, part_mask in _split(column, mask):
-        cells.extend(select_cells(part, part_mask))
-    return cells
-
-
-def _split(pieces: Pieces, mask: pl.Series) -> Iterator[tuple[pl.Series | Objects, pl.Series]]:
     start = 0
-    for part in pieces:
-        yield part, mask.slice(start, len(part))
+    for part in column:
+        cells.extend(select_cells(part, mask.slice(start, len(part))))
         start += len(part)
+    return cells
 
 
 # -- Arrow ------------------------------------------------------------------------------------
@@ -294,7 +289,9 @@ def from_pandas(series: pd.Series[Any]) -> pl.Series | Objects:
     NULL, as pandas does.
     """
     dtype = series.dtype
-    if isinstance(dtype, pd.CategoricalDtype) and not _are_texts(dtype.categories):
+    if isinstance(dtype, pd.CategoricalDtype) and any(
+        type(category) is not str for category in dtype.categories
+    ):
         return from_list(series.tolist())
     if isinstance(dtype, pd.SparseDtype):
         return from_pandas(pd.Series(series.to_numpy(), dtype=dtype.subtype))
@@ -306,10 +303,6 @@ def from_pandas(series: pd.Series[Any]) -> pl.Series | Objects:
         # Numbers out of any Arrow type, texts that are not Unicode, types of other packages.
         return series.tolist()
     return from_arrow(array)
-
-
-def _are_texts(categories: pd.Index[Any]) -> bool:
-    return all(type(category) is str for category in categories)
 
 
 # -- Python -----------------------------------------------------------------------------------

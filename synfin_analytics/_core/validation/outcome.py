@@ -32,39 +32,21 @@ KIND_NAMES: dict[Kind, str] = {
     "json": "JSON",
 }
 
-_POLARS_TYPE_NAMES: dict[type[pl.DataType], str] = {
-    pl.String: "text",
-    pl.Categorical: "text",
-    pl.Enum: "text",
-    pl.Boolean: "a boolean",
-    pl.Float16: "a number with decimals",
-    pl.Float32: "a number with decimals",
-    pl.Float64: "a number with decimals",
-    pl.Decimal: "a number with decimals",
-    pl.Date: "a date",
-    pl.Datetime: "a date and time",
-    pl.Time: "a time of day",
-    pl.Duration: "a duration",
-    pl.Binary: "binary data",
-    pl.List: "a list",
-    pl.Array: "a list",
-    pl.Struct: "a record",
-    pl.Map: "a record",
+#: Types of Python and of polars, by name.
+_TYPES_BY_NAME: dict[str, tuple[type, ...]] = {
+    "text": (str, pl.String, pl.Categorical, pl.Enum),
+    "a boolean": (bool, pl.Boolean),
+    "a whole number": (int,),
+    "a number with decimals": (float, Decimal, pl.Float16, pl.Float32, pl.Float64, pl.Decimal),
+    "a date": (dt.date, pl.Date),
+    "a date and time": (dt.datetime, pl.Datetime),
+    "a time of day": (dt.time, pl.Time),
+    "a duration": (dt.timedelta, pl.Duration),
+    "binary data": (bytes, pl.Binary),
+    "a list": (list, pl.List, pl.Array),
+    "a record": (dict, pl.Struct, pl.Map),
 }
-_PYTHON_TYPE_NAMES: dict[type, str] = {
-    str: "text",
-    bytes: "binary data",
-    bool: "a boolean",
-    int: "a whole number",
-    float: "a number with decimals",
-    Decimal: "a number with decimals",
-    list: "a list",
-    dict: "a record",
-    dt.datetime: "a date and time",
-    dt.date: "a date",
-    dt.time: "a time of day",
-    dt.timedelta: "a duration",
-}
+_TYPE_NAMES = {known: name for name, types in _TYPES_BY_NAME.items() for known in types}
 
 #: Types of polars that hold text.
 TEXT_TYPES = (pl.String, pl.Categorical, pl.Enum)
@@ -141,7 +123,7 @@ def wrong_type(value: object, spec: ColumnSpec) -> InvalidCellError:
             return InvalidCellError(value.reason)
         name = f"of type {value.type_name}"
     else:
-        name = _PYTHON_TYPE_NAMES.get(type(value), f"of type {type(value).__name__}")
+        name = _TYPE_NAMES.get(type(value), f"of type {type(value).__name__}")
     return InvalidCellError(f"is {name}, not {KIND_NAMES[spec.kind]}")
 
 
@@ -149,7 +131,7 @@ def reject_all(column: pl.Series, spec: ColumnSpec) -> ValidatedColumn:
     """Reject every cell of a column whose type the table's column does not accept."""
     validated = ValidatedColumn(pl.Series(column.name, [None] * len(column), dtype=spec.dtype))
     fallback = "a whole number" if column.dtype.is_integer() else str(column.dtype)
-    name = _POLARS_TYPE_NAMES.get(column.dtype.base_type(), fallback)
+    name = _TYPE_NAMES.get(column.dtype.base_type(), fallback)
     validated.reject(column.is_not_null(), f"is {name}, not {KIND_NAMES[spec.kind]}")
     return validated
 

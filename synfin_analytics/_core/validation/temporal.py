@@ -7,7 +7,6 @@ without an offset is UTC unless a time zone is given.
 from __future__ import annotations
 
 import datetime as dt
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,7 +64,7 @@ _WITH_OFFSET = r"[T ].*(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)$"
 
 
 def convert_timestamp(value: Any, spec: ColumnSpec) -> dt.datetime:
-    """Convert one object to a timestamp in UTC."""
+    """Convert one object that is no text to a timestamp in UTC."""
     timestamp = _to_datetime(value)
     if isinstance(timestamp, dt.date) and not isinstance(timestamp, dt.datetime):
         timestamp = dt.datetime.combine(timestamp, dt.time())
@@ -80,12 +79,7 @@ def convert_timestamp(value: Any, spec: ColumnSpec) -> dt.datetime:
 
 
 def convert_date(value: Any, spec: ColumnSpec) -> dt.date:
-    """Convert one object to a date."""
-    if isinstance(value, str):
-        date = _parse_iso_date(str.__str__(value))
-        if date is None:
-            raise InvalidCellError(NOT_A_DATE)
-        return date
+    """Convert one object that is no text to a date."""
     if isinstance(value, pd.Timestamp) and value.nanosecond:
         raise InvalidCellError(HAS_TIME)
     value = _to_datetime(value)
@@ -100,8 +94,6 @@ def convert_date(value: Any, spec: ColumnSpec) -> dt.date:
 
 def _to_datetime(value: Any) -> Any:
     """Return Python's own datetime of what represents one, anything else as it is."""
-    if isinstance(value, str):
-        return _parse_iso_timestamp(str.__str__(value))
     if isinstance(value, np.datetime64):
         try:
             value = pd.Timestamp(value)
@@ -114,33 +106,6 @@ def _to_datetime(value: Any) -> Any:
             raise InvalidCellError(OUT_OF_YEARS)
         return value.to_pydatetime()
     return value
-
-
-def _parse_iso_timestamp(text: str) -> dt.datetime:
-    """Parse one text as :func:`_parse_iso_timestamps` does."""
-    text = re.sub(_TRAILING_ZEROS, r"\1", text.strip(_BLANKS))
-    if re.search(_PRECISE_TIMESTAMP, text):
-        raise InvalidCellError(TOO_PRECISE)
-    if not re.search(_TIMESTAMP, text):
-        raise InvalidCellError(NOT_A_TIMESTAMP)
-    try:
-        timestamp = dt.datetime.fromisoformat(text)
-        if timestamp.tzinfo is None:
-            return timestamp.replace(tzinfo=dt.UTC)
-        return timestamp.astimezone(dt.UTC)
-    except (ValueError, OverflowError):
-        raise InvalidCellError(NOT_A_TIMESTAMP) from None
-
-
-def _parse_iso_date(text: str) -> dt.date | None:
-    """Parse one text as :func:`_parse_iso_dates` does."""
-    text = text.strip(_BLANKS)
-    if not re.search(_DATE_ONLY, text):
-        return None
-    try:
-        return dt.date.fromisoformat(re.sub(_DIGITS, r"\1-\2-\3", text)[:10])
-    except ValueError:
-        return None
 
 
 # -- Series ------------------------------------------------------------------------------------

@@ -9,9 +9,11 @@ import polars as pl
 
 from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.validation import numeric, temporal, text
+from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics._core.validation.outcome import (
     TEXT_TYPES,
     ValidatedColumn,
+    is_missing,
     validate_objects,
 )
 from synfin_analytics._core.validation.rules import Matches, OneOf, Range
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from synfin_analytics._core.validation.columns import Column, Objects
-    from synfin_analytics._core.validation.options import ReadOptions
     from synfin_analytics._core.validation.spec import ColumnSpec, Kind
 
 _CELL_CONVERTERS: dict[Kind, Callable[[Any, ColumnSpec], Any]] = {
@@ -66,19 +67,15 @@ def validate_column(
     if options is not None:
         column = _nullify_empty_texts(column, spec)
     if isinstance(column, list):
-        if options is None:
-            validated = validate_objects(column, spec, _CELL_CONVERTERS[spec.kind])
+        missing = pl.Series([is_missing(cell) for cell in column], dtype=pl.Boolean)
+        if options is not None or spec.kind in ("timestamp", "date"):
+            validated = _parse_objects(column, spec, options or ReadOptions())
         else:
-            validated = _parse_objects(column, spec, options)
-        invalid = pl.repeat(False, len(column), dtype=pl.Boolean, eager=True)
-        for mask, _ in validated.errors:
-            invalid |= mask
-        missing = validated.cells.is_null() & ~invalid
+            validated = validate_objects(column, spec, _CELL_CONVERTERS[spec.kind])
     else:
         missing = column.is_null()
         if column.dtype == pl.Null:
-            values = pl.Series(column.name, [None] * len(column), dtype=spec.dtype)
-            validated = ValidatedColumn(values)
+            validated = ValidatedColumn(column.cast(spec.dtype))
         elif options is not None:
             validated = parse_series(column, spec, options)
         else:
@@ -166,19 +163,13 @@ def _parse_objects(objects: Objects, spec: ColumnSpec, options: ReadOptions) -> 
 
 def _join(parts: list[ValidatedColumn]) -> ValidatedColumn:
     """Join pieces of one column, each validated in its own type."""
-    height = sum(len(part.cells) for part in parts)
-    masks: dict[str, pl.Series] = {}
+    cells = pl.concat([part.cells.alias("") for part in parts])
+    rows = pl.int_range(len(cells), eager=True)
+    invalid: dict[str, list[pl.Series]] = {}
     start = 0
     for part in parts:
         for mask, reason in part.errors:
-            placed = _pad_mask(mask, start, height)
-            masks[reason] = masks[reason] | placed if reason in masks else placed
+            invalid.setdefault(reason, []).append(rows.slice(start, len(mask)).filter(mask))
         start += len(part.cells)
-    values = pl.concat([part.cells.alias("") for part in parts])
-    return ValidatedColumn(values, [(mask, reason) for reason, mask in masks.items()])
-
-
-def _pad_mask(mask: pl.Series, start: int, height: int) -> pl.Series:
-    before = pl.repeat(False, start, dtype=pl.Boolean, eager=True)
-    after = pl.repeat(False, height - start - len(mask), dtype=pl.Boolean, eager=True)
-    return pl.concat([before, mask, after])
+    masks = {reason: rows.is_in(pl.concat(groups).implode()) for reason, groups in invalid.items()}
+    return ValidatedColumn(cells, [(mask, reason) for reason, mask in masks.items()])
