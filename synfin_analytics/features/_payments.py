@@ -9,7 +9,13 @@ import numpy as np
 import polars as pl
 
 from synfin_analytics._core.formatting import pluralize
-from synfin_analytics._core.grouped import Amounts, factorize, order_by_time, stable_argsort
+from synfin_analytics._core.grouped import (
+    Amounts,
+    GroupedRolling,
+    factorize,
+    order_by_time,
+    stable_argsort,
+)
 from synfin_analytics.database.models import Customer, Merchant, Transaction
 from synfin_analytics.io.coerce import (
     coerce_columns,
@@ -19,6 +25,7 @@ from synfin_analytics.io.coerce import (
 )
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable
 
     import narwhals as nw
@@ -94,8 +101,8 @@ class Payments:
         merchants: IntoFrame | None,
         *,
         label_delay: int,
-        start: np.datetime64 | None,
-        end: np.datetime64 | None,
+        start: dt.datetime | None,
+        end: dt.datetime | None,
     ) -> Payments:
         """Sort transactions, and look up the attributes of their customers and merchants.
 
@@ -109,14 +116,14 @@ class Payments:
             Microseconds after which a label is known, if ``transactions`` has no column
             ``label_available_at``. With that column, a missing cell means: known immediately.
         start, end
-            Features are computed from ``start`` on and before ``end``.
+            Features are computed from ``start`` on and before ``end``, both in UTC.
         """
         frame = coerce_columns(transactions, Transaction, (*REQUIRED, *OPTIONAL))
         _check_unique(frame["transaction_id"], "transactions")
         timestamp = frame["timestamp"].to_physical().to_numpy()
         order = order_by_time(timestamp, frame["transaction_id"])
         if end is not None:
-            order = order[timestamp[order] < end.astype(np.int64)]
+            order = order[(frame["timestamp"] < end).to_numpy()[order]]
         customer = factorize(frame["customer_id"])
         by_customer = stable_argsort(customer[order])
         time_order = np.empty_like(order)
@@ -144,7 +151,7 @@ class Payments:
             time_order=time_order,
             selected=np.ones(len(order), np.bool_)
             if start is None
-            else times >= start.astype(np.int64),
+            else (frame["timestamp"] >= start).to_numpy()[order],
             timestamp=times,
             customer=customer[order],
             merchant=column("merchant_id", factorize),
@@ -162,6 +169,27 @@ class Payments:
             home_latitude=column("latitude", _floats, customer_values),
             home_longitude=column("longitude", _floats, customer_values),
             account_created=column("account_created", _timestamps, customer_values),
+        )
+
+    def rolling(
+        self, keys: Integers, counted: Mask | None = None, *, time_order: Integers | None = None
+    ) -> GroupedRolling:
+        """Group the payments by a key; windows count all of them, or those under a mask."""
+        return GroupedRolling(
+            keys, self.timestamp, counted=counted, selected=self.selected, time_order=time_order
+        )
+
+    def rolling_labels(
+        self, keys: Integers, *, time_order: Integers | None = None
+    ) -> GroupedRolling:
+        """Group the labelled payments by a key; windows count each once its label is known."""
+        return GroupedRolling(
+            keys,
+            self.timestamp,
+            available_at=self.label_available_at,
+            counted=self.is_fraud >= 0,
+            selected=self.selected,
+            time_order=time_order,
         )
 
 

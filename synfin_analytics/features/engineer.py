@@ -13,10 +13,7 @@ import pyarrow as pa
 from synfin_analytics._core.dates import Bound, parse_duration, parse_range
 from synfin_analytics._core.validation.spec import spec_of
 from synfin_analytics.database.models import MLFeatures
-from synfin_analytics.features._calendar import calendar_features
-from synfin_analytics.features._customer import customer_feature_parts
-from synfin_analytics.features._location import location_features
-from synfin_analytics.features._merchant import merchant_features
+from synfin_analytics.features._compute import feature_parts
 from synfin_analytics.features._payments import (
     CUSTOMER_COLUMNS,
     MERCHANT_COLUMNS,
@@ -31,7 +28,7 @@ if TYPE_CHECKING:
     from narwhals.typing import IntoDataFrame, IntoDataFrameT, IntoFrame, IntoLazyFrame
     from numpy.typing import NDArray
 
-    from synfin_analytics.features._calendar import Features
+    from synfin_analytics.features._compute import Features
 
 #: Names of the features, in the order of the table.
 FEATURES = tuple(MLFeatures.feature_names())
@@ -153,7 +150,7 @@ def engineer_features(
     [None, None, 1]
     """
     delay = parse_duration(label_delay, "label_delay") // dt.timedelta(microseconds=1)
-    first, after = (_to_numpy(bound) for bound in parse_range(start, end))
+    first, after = parse_range(start, end)
     rows = collect_columns(df, REQUIRED, OPTIONAL, "transactions", "engineer_features")
     payments = Payments.from_frames(
         rows, customers, merchants, label_delay=delay, start=first, end=after
@@ -167,14 +164,8 @@ def engineer_features(
 
 def _compute(payments: Payments, order: NDArray[np.int64]) -> dict[str, pa.Array]:
     """Compute all features, several parts in parallel: NumPy releases the lock on Python."""
-    parts = [
-        *customer_feature_parts(payments),
-        lambda: merchant_features(payments),
-        lambda: location_features(payments),
-        lambda: calendar_features(payments),
-    ]
     with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
-        results = pool.map(lambda part: _to_arrow(part(), order), parts)
+        results = pool.map(lambda part: _to_arrow(part(), order), feature_parts(payments))
         return {name: values for result in results for name, values in result.items()}
 
 
@@ -188,9 +179,3 @@ def _to_arrow(features: Features, order: NDArray[np.int64]) -> dict[str, pa.Arra
             ordered = ordered == 1
         arrays[name] = pa.array(ordered, _ARROW_TYPES[kind], mask=missing)
     return arrays
-
-
-def _to_numpy(bound: dt.datetime | None) -> np.datetime64 | None:
-    if bound is None:
-        return None
-    return np.datetime64(bound.astimezone(dt.UTC).replace(tzinfo=None), "us")

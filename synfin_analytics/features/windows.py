@@ -16,7 +16,7 @@ from synfin_analytics._core.grouped import Amounts, GroupedRolling, factorize
 from synfin_analytics._core.validation.spec import spec_of
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.features._calendar import SATURDAY, day_of_week, hour_of_day
+from synfin_analytics.features._compute import SATURDAY, day_of_week, hour_of_day
 from synfin_analytics.io.coerce import coerce_columns, collect_columns, make_frame_like
 
 if TYPE_CHECKING:
