@@ -18,7 +18,7 @@ from synfin_analytics.detection import (
     detect_anomalies,
     detect_patterns,
 )
-from synfin_analytics.detection._episodes import find_runs
+from synfin_analytics.detection.detector import find_runs
 from synfin_analytics.io.layouts import read_layout
 from synfin_analytics.simulation import simulate
 

@@ -5,6 +5,13 @@ Each detector is a rule with thresholds that can be explained to a colleague;
 """
 
 from synfin_analytics.detection.amounts import AmountSpike, JustBelowLimit, LargePurchase
+from synfin_analytics.detection.cards import (
+    AccountTakeover,
+    CardTesting,
+    DormantCard,
+    NightSpree,
+    VelocityBurst,
+)
 from synfin_analytics.detection.detect import (
     ANOMALY_DETECTORS,
     FRAUD_DETECTORS,
@@ -14,9 +21,7 @@ from synfin_analytics.detection.detect import (
 from synfin_analytics.detection.detector import Detector
 from synfin_analytics.detection.merchants import CollusionRing, CompromisedMerchant, RefundAbuse
 from synfin_analytics.detection.result import DetectedPatterns
-from synfin_analytics.detection.takeover import AccountTakeover, DormantCard
 from synfin_analytics.detection.travel import HolidayTravel, ImpossibleTravel
-from synfin_analytics.detection.velocity import CardTesting, NightSpree, VelocityBurst
 
 __all__ = [
     "ANOMALY_DETECTORS",

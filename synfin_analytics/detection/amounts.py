@@ -11,13 +11,14 @@ import polars as pl
 
 from synfin_analytics._core.formatting import format_number, pluralize
 from synfin_analytics._core.grouped import GroupedRolling
-from synfin_analytics.detection._episodes import (
+from synfin_analytics.detection.detector import (
     NO_EPISODE,
+    Detector,
     episode_rows,
     evidence_of,
+    evidence_of_count,
     find_bursts,
 )
-from synfin_analytics.detection.detector import Detector
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -188,9 +189,8 @@ class JustBelowLimit(Detector):
             self.window,
             self.min_count,
         )
-        count = pl.len().over("episode")
         return episode_rows(episodes, limit=limit).with_columns(
-            evidence=evidence_of(count, self.min_count, 2 * self.min_count)
+            evidence=evidence_of_count(self.min_count)
         )
 
     def describe(self, figures: dict[str, Any]) -> str:

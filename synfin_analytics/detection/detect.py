@@ -9,12 +9,17 @@ from synfin_analytics._core.arguments import format_value
 from synfin_analytics._core.formatting import join_words
 from synfin_analytics.detection._context import DetectionContext
 from synfin_analytics.detection.amounts import AmountSpike, JustBelowLimit, LargePurchase
+from synfin_analytics.detection.cards import (
+    AccountTakeover,
+    CardTesting,
+    DormantCard,
+    NightSpree,
+    VelocityBurst,
+)
 from synfin_analytics.detection.detector import Detector
 from synfin_analytics.detection.merchants import CollusionRing, CompromisedMerchant, RefundAbuse
 from synfin_analytics.detection.result import DetectedPatterns, build_result
-from synfin_analytics.detection.takeover import AccountTakeover, DormantCard
 from synfin_analytics.detection.travel import HolidayTravel, ImpossibleTravel
-from synfin_analytics.detection.velocity import CardTesting, NightSpree, VelocityBurst
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 
 if TYPE_CHECKING:

@@ -1,4 +1,7 @@
-"""The interface of all detectors: a rule with thresholds."""
+"""The interface of all detectors, the episodes that they find, and the evidence for these.
+
+A detector is a rule with thresholds. An episode is rows of one key that are close in time.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,22 @@ import datetime as dt
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+import polars as pl
+
+from synfin_analytics._core.grouped import GroupedRolling, to_microseconds
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
-    import polars as pl
+    from numpy.typing import ArrayLike, NDArray
 
+    from synfin_analytics._core.grouped import Duration
     from synfin_analytics.detection._context import DetectionContext
+
+#: Code of rows that are in no episode.
+NO_EPISODE = -1
+#: Columns of the rows that a detector finds which are not figures of the episode.
+EPISODE_COLUMNS = ("row", "episode", "evidence", "subject")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,3 +80,119 @@ class Detector(ABC):
     @abstractmethod
     def describe(self, figures: dict[str, Any]) -> str:
         """Describe an episode in one sentence, from its figures."""
+
+
+# -- Episodes --------------------------------------------------------------------------------------
+
+
+def find_bursts(
+    keys: NDArray[np.int64],
+    timestamps: NDArray[np.int64],
+    mask: NDArray[np.bool_],
+    window: Duration,
+    min_count: int,
+) -> NDArray[np.int64]:
+    """Find the bursts of each key: at least ``min_count`` rows within ``window``.
+
+    Windows that share a row are one burst, which may thus be longer than one window.
+
+    Parameters
+    ----------
+    keys, timestamps
+        Key and time of each row, in the order of time.
+    mask
+        Rows that count; the others are in no burst.
+    window, min_count
+        Length of a window, which includes both ends, and the smallest number of rows in it.
+
+    Returns
+    -------
+    array
+        Number of the burst of each row, -1 where it is in none.
+
+    Examples
+    --------
+    >>> times = np.array([0, 1, 2, 9, 10])
+    >>> find_bursts(np.zeros(5, int), times, np.ones(5, bool), window=2, min_count=3)
+    array([ 0,  0,  0, -1, -1])
+    """
+    episodes = np.full(len(keys), NO_EPISODE)
+    rows = np.flatnonzero(mask)
+    if not len(rows):
+        return episodes
+    rolling = GroupedRolling(keys[rows], timestamps[rows])
+    counts = rolling.window(window, closed="both").count()
+    # By key and time, a window is a range of positions.
+    order = np.argsort(keys[rows], kind="stable")
+    last = np.flatnonzero(counts[order] >= min_count)
+    first = last - counts[order][last] + 1
+    inside = _is_covered(first, last + 1, len(rows))
+    continues = _is_covered(first + 1, last + 1, len(rows))  # with the position before
+    numbers = np.cumsum(inside & ~continues) - 1
+    episodes[rows[order[inside]]] = numbers[inside]
+    return episodes
+
+
+def find_runs(
+    keys: NDArray[np.int64],
+    timestamps: NDArray[np.int64],
+    mask: NDArray[np.bool_],
+    max_gap: Duration,
+) -> NDArray[np.int64]:
+    """Find the runs of each key: rows that follow one another within ``max_gap``.
+
+    Returns
+    -------
+    array
+        Number of the run of each row, -1 where ``mask`` is False.
+
+    Examples
+    --------
+    >>> find_runs(np.zeros(4, int), np.array([0, 2, 9, 10]), np.ones(4, bool), max_gap=3)
+    array([0, 0, 1, 1])
+    """
+    episodes = np.full(len(keys), NO_EPISODE)
+    rows = np.flatnonzero(mask)
+    rows = rows[np.argsort(keys[rows], kind="stable")]
+    starts = np.ones(len(rows), np.bool_)
+    is_late = np.diff(timestamps[rows]) > to_microseconds(max_gap)
+    starts[1:] = (np.diff(keys[rows]) != 0) | is_late
+    episodes[rows] = np.cumsum(starts) - 1
+    return episodes
+
+
+def _is_covered(starts: NDArray[np.int64], ends: NDArray[np.int64], size: int) -> NDArray[np.bool_]:
+    """Whether each position is in at least one of the ranges."""
+    changes = np.bincount(starts, minlength=size + 1) - np.bincount(ends, minlength=size + 1)
+    covered: NDArray[np.bool_] = np.cumsum(changes)[:size] > 0
+    return covered
+
+
+def episode_rows(episodes: NDArray[np.int64], **columns: ArrayLike) -> pl.DataFrame:
+    """Return the rows that are in an episode, with values of other columns.
+
+    Examples
+    --------
+    >>> episode_rows(np.array([-1, 0, 0]), amount=np.array([5.0, 7.0, 9.0])).rows()
+    [(1, 0, 7.0), (2, 0, 9.0)]
+    """
+    rows = np.flatnonzero(episodes != NO_EPISODE)
+    values = {name: np.asarray(array)[rows] for name, array in columns.items()}
+    return pl.DataFrame({"row": rows, "episode": episodes[rows], **values})
+
+
+def evidence_of(figure: pl.Expr, threshold: float, conclusive: float) -> pl.Expr:
+    """Return the evidence of a figure: 0.5 at the threshold, 1 from ``conclusive``, linear between.
+
+    Examples
+    --------
+    >>> figures = pl.DataFrame({"n": [4, 6, 20]})
+    >>> figures.select(evidence_of(pl.col("n"), 4, 8)).to_series().to_list()
+    [0.5, 0.75, 1.0]
+    """
+    return (0.5 + 0.5 * (figure - threshold) / (conclusive - threshold)).clip(0.0, 1.0)
+
+
+def evidence_of_count(min_count: int) -> pl.Expr:
+    """Return the evidence of the number of rows in each row's episode: 1 from twice the minimum."""
+    return evidence_of(pl.len().over("episode"), min_count, 2 * min_count)

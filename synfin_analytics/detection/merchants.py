@@ -14,13 +14,14 @@ from scipy.stats import poisson
 
 from synfin_analytics._core.formatting import format_number, pluralize
 from synfin_analytics._core.grouped import Amounts, GroupedRolling, to_microseconds
-from synfin_analytics.detection._episodes import (
+from synfin_analytics.detection.detector import (
     NO_EPISODE,
+    Detector,
     episode_rows,
     evidence_of,
+    evidence_of_count,
     find_bursts,
 )
-from synfin_analytics.detection.detector import Detector
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -377,11 +378,10 @@ class RefundAbuse(Detector):
             pl.col("refunded").sum().over("episode").round(2),
             pl.col("spent").max().over("episode").round(2),
         ).with_columns(
-            evidence=(
-                evidence_of(pl.len().over("episode"), self.min_count, 2 * self.min_count)
-                + evidence_of(-pl.col("spent") / pl.col("refunded"), -1, 0)
+            evidence=pl.mean_horizontal(
+                evidence_of_count(self.min_count),
+                evidence_of(-pl.col("spent") / pl.col("refunded"), -1, 0),
             )
-            / 2
         )
 
     def describe(self, figures: dict[str, Any]) -> str:

@@ -21,7 +21,7 @@ from synfin_analytics._core.formatting import (
 from synfin_analytics._core.html import table_html
 from synfin_analytics._core.output import from_polars
 from synfin_analytics._core.results import Result
-from synfin_analytics.detection._episodes import EPISODE_COLUMNS
+from synfin_analytics.detection.detector import EPISODE_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

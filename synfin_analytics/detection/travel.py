@@ -13,13 +13,13 @@ from synfin_analytics._core.arithmetic import great_circle_km
 from synfin_analytics._core.formatting import format_number, pluralize
 from synfin_analytics._core.grouped import DAY, HOUR, GroupedRolling, to_microseconds
 from synfin_analytics.detection._context import PLACE_COLUMNS
-from synfin_analytics.detection._episodes import (
+from synfin_analytics.detection.detector import (
     NO_EPISODE,
+    Detector,
     episode_rows,
     evidence_of,
     find_runs,
 )
-from synfin_analytics.detection.detector import Detector
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -212,11 +212,10 @@ class HolidayTravel(Detector):
             )
             .filter((count >= self.min_count) & (duration >= min_duration))
             .with_columns(
-                evidence=(
-                    evidence_of(count, self.min_count, 4 * self.min_count)
-                    + evidence_of(pl.col("days"), 1, 4)
+                evidence=pl.mean_horizontal(
+                    evidence_of(count, self.min_count, 4 * self.min_count),
+                    evidence_of(pl.col("days"), 1, 4),
                 )
-                / 2
             )
             .drop("timestamp")
         )

@@ -28,7 +28,7 @@ from synfin_analytics.detection import (
     detect_anomalies,
     detect_patterns,
 )
-from synfin_analytics.detection._episodes import find_bursts
+from synfin_analytics.detection.detector import find_bursts
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.simulation import simulate
 

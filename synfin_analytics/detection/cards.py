@@ -1,4 +1,7 @@
-"""Detectors of rapid use of one card: card testing, velocity bursts, night-time sprees."""
+"""Detectors of cards and accounts in other hands.
+
+Rapid use (card testing, velocity bursts, night-time sprees), account takeover, dormant cards.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,15 @@ import numpy as np
 import polars as pl
 
 from synfin_analytics._core.formatting import format_number, format_percent, pluralize
-from synfin_analytics._core.grouped import HOUR, GroupedRolling
-from synfin_analytics.detection._episodes import (
+from synfin_analytics._core.grouped import DAY, HOUR, GroupedRolling, to_microseconds
+from synfin_analytics.detection.detector import (
     NO_EPISODE,
+    Detector,
     episode_rows,
     evidence_of,
+    evidence_of_count,
     find_bursts,
 )
-from synfin_analytics.detection.detector import Detector
 
 if TYPE_CHECKING:
     from synfin_analytics.detection._context import DetectionContext
@@ -83,11 +87,10 @@ class CardTesting(Detector):
         return (
             rows.with_columns(tiny_payments=tiny_payments, large_amount=large_amount)
             .with_columns(
-                evidence=(
-                    evidence_of(pl.col("tiny_payments"), self.min_count, 2 * self.min_count)
-                    + evidence_of(pl.col("large_amount").sign(), 0, 1)
+                evidence=pl.mean_horizontal(
+                    evidence_of(pl.col("tiny_payments"), self.min_count, 2 * self.min_count),
+                    evidence_of(pl.col("large_amount").sign(), 0, 1),
                 )
-                / 2
             )
             .drop("is_cash_out", "amount")
         )
@@ -137,8 +140,7 @@ class VelocityBurst(Detector):
         )
         rows = episode_rows(episodes, is_own=context.has_own_device)
         rows = rows.filter(~pl.col("is_own").any().over("episode")).drop("is_own")
-        count = pl.len().over("episode")
-        return rows.with_columns(evidence=evidence_of(count, self.min_count, 2 * self.min_count))
+        return rows.with_columns(evidence=evidence_of_count(self.min_count))
 
     def describe(self, figures: dict[str, Any]) -> str:
         """Describe an episode in one sentence."""
@@ -209,13 +211,12 @@ class NightSpree(Detector):
             & (pl.col("amount_ratio") >= self.amount_ratio)
         )
         return rows.with_columns(
-            evidence=(
-                evidence_of(count, self.min_count, 2 * self.min_count)
-                + evidence_of(
+            evidence=pl.mean_horizontal(
+                evidence_of_count(self.min_count),
+                evidence_of(
                     -pl.col("night_share"), -self.max_night_share, -0.2 * self.max_night_share
-                )
+                ),
             )
-            / 2
         )
 
     def describe(self, figures: dict[str, Any]) -> str:
@@ -223,4 +224,145 @@ class NightSpree(Detector):
         return (
             f"{pluralize(figures['payments'], 'payment')} in one night by a customer who makes "
             f"{format_percent(figures['night_share'])} of all other payments at night"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class AccountTakeover(Detector):
+    """Several payments from a device that the customer never used before.
+
+    At least ``min_count`` payments within ``window``, whose median is at least ``amount_ratio``
+    times the customer's usual amount. The smaller the share of the customer's payments that are
+    online, the stronger the evidence.
+
+    Parameters
+    ----------
+    min_count
+        Minimum number of payments.
+    window
+        Maximum time from the first to the last.
+    amount_ratio
+        Minimum median amount, as a multiple of the customer's usual amount.
+
+    Examples
+    --------
+    >>> AccountTakeover(min_count=5).amount_ratio
+    1.2
+    """
+
+    name: ClassVar[str] = "account_takeover"
+    title: ClassVar[str] = "Account takeover"
+    required_columns: ClassVar[tuple[str, ...]] = ("device_id",)
+
+    min_count: int = 3
+    window: dt.timedelta = dt.timedelta(days=4)
+    amount_ratio: float = 1.2
+
+    def find(self, context: DetectionContext) -> pl.DataFrame:
+        """Find the pattern; see :meth:`Detector.find`."""
+        is_unfamiliar = context.has_unfamiliar_device & ~context.is_credit
+        episodes = find_bursts(
+            context.device, context.timestamp, is_unfamiliar, self.window, self.min_count
+        )
+        online_share = context.per_customer(pl.col("is_online").mean())
+        rows = episode_rows(episodes, ratio=context.amount_ratio, online_share=online_share)
+        amount_ratio = pl.col("ratio").fill_nan(None).median().over("episode").round(1)
+        return (
+            rows.with_columns(
+                amount_ratio.alias("amount_ratio"),
+                pl.col("online_share").mean().over("episode").round(3),
+            )
+            .filter(pl.col("amount_ratio") >= self.amount_ratio)
+            .with_columns(
+                evidence=pl.mean_horizontal(
+                    evidence_of(pl.col("amount_ratio"), self.amount_ratio, 3 * self.amount_ratio),
+                    evidence_of_count(self.min_count),
+                    evidence_of(-pl.col("online_share"), -0.5, -0.1),
+                )
+            )
+            .drop("ratio")
+        )
+
+    def describe(self, figures: dict[str, Any]) -> str:
+        """Describe an episode in one sentence."""
+        return (
+            f"{pluralize(figures['payments'], 'payment')} of "
+            f"{format_number(figures['amount_ratio'], 1)} times the usual amount, from a device "
+            "that the customer never used before; the customer makes "
+            f"{format_percent(figures['online_share'])} of all payments online"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class DormantCard(Detector):
+    """Several payments in a row after weeks without any.
+
+    After at least ``inactivity`` without a payment, and ``gap_factor`` times the customer's mean
+    gap between payments, there are at least ``min_count`` payments within ``window``. On average
+    they are at least ``amount_ratio`` times the mean of the customer's other payments.
+
+    Parameters
+    ----------
+    inactivity
+        Minimum time without a payment.
+    gap_factor
+        The same as a multiple of the customer's mean gap between payments.
+    window
+        Maximum time from the first payment to the last.
+    min_count
+        Minimum number of payments.
+    amount_ratio
+        Minimum mean amount, as a multiple of the mean of the customer's other payments.
+
+    Examples
+    --------
+    >>> DormantCard(gap_factor=5.0).inactivity
+    datetime.timedelta(days=30)
+    """
+
+    name: ClassVar[str] = "dormant_card"
+    title: ClassVar[str] = "Dormant card"
+
+    inactivity: dt.timedelta = dt.timedelta(days=30)
+    gap_factor: float = 10.0
+    window: dt.timedelta = dt.timedelta(days=2)
+    min_count: int = 3
+    amount_ratio: float = 1.3
+
+    def find(self, context: DetectionContext) -> pl.DataFrame:
+        """Find the pattern; see :meth:`Detector.find`."""
+        customers = GroupedRolling(context.customer, context.timestamp)
+        previous = customers.window(include_current=False).last_row()
+        gap = np.where(previous >= 0, context.timestamp - context.timestamp[previous], 0)
+        gap_days = gap / DAY
+        mean_gap = context.customer_days / np.maximum(context.customer_count, 1)
+        is_first = (gap >= to_microseconds(self.inactivity)) & (
+            gap_days >= self.gap_factor * mean_gap
+        )
+        first_payments = GroupedRolling(context.customer, context.timestamp, counted=is_first)
+        first = first_payments.window(self.window).last_row()
+        is_after = (first >= 0) & ~context.is_credit
+        episodes = find_bursts(
+            context.customer, context.timestamp, is_after, self.window, self.min_count
+        )
+        rows = episode_rows(
+            episodes, inactive_days=np.round(gap_days[first], 1), ratio=context.amount_ratio
+        ).select(
+            "row",
+            "episode",
+            pl.col("inactive_days").max().over("episode"),
+            pl.col("ratio").fill_nan(None).mean().over("episode").round(1).alias("amount_ratio"),
+        )
+        return rows.filter(pl.col("amount_ratio") >= self.amount_ratio).with_columns(
+            evidence=pl.mean_horizontal(
+                evidence_of(pl.col("inactive_days"), self.inactivity / dt.timedelta(days=1), 90),
+                evidence_of_count(self.min_count),
+            )
+        )
+
+    def describe(self, figures: dict[str, Any]) -> str:
+        """Describe an episode in one sentence."""
+        return (
+            f"{pluralize(figures['payments'], 'payment')} in a row after "
+            f"{format_number(figures['inactive_days'])} days without any"
         )
