@@ -7,16 +7,13 @@ with the first plot, never with the package.
 """
 
 from synfin_analytics._core.results import Display
-from synfin_analytics.plots.calibration import plot_calibration
 from synfin_analytics.plots.comparison import plot_comparison
 from synfin_analytics.plots.confusion import plot_confusion
-from synfin_analytics.plots.cost import plot_cost
-from synfin_analytics.plots.curves import plot_precision_recall, plot_roc
-from synfin_analytics.plots.drift import plot_score_drift
+from synfin_analytics.plots.curves import plot_calibration, plot_precision_recall, plot_roc
 from synfin_analytics.plots.fraud_rate import plot_fraud_rate
 from synfin_analytics.plots.importances import plot_importances
-from synfin_analytics.plots.thresholds import plot_thresholds
-from synfin_analytics.plots.topk import plot_topk
+from synfin_analytics.plots.over_time import plot_score_drift, plot_topk
+from synfin_analytics.plots.thresholds import plot_cost, plot_thresholds
 
 __all__ = [
     "Display",

@@ -72,6 +72,8 @@ _PATTERNS: tuple[tuple[Any, str], ...] = (
 )
 #: Lines that one plot can distinguish.
 MAX_LINES = len(_PATTERNS)
+#: Dates that can each be a tick.
+_MAX_DATES = 5
 #: Inches between the Axes and a panel below.
 _GAP = 0.16
 #: Settings of matplotlib that a user's style may change and that a plot respects: fonts, colours,
@@ -238,6 +240,15 @@ def style_axes(ax: Axes, title: str, *, grid: str = "y") -> None:
         text.set_parse_math(False)
 
 
+def set_rows(ax: Axes, labels: Sequence[str]) -> NDArray[np.intp]:
+    """Label rows below each other, and return their positions from top to bottom."""
+    rows = np.arange(len(labels))[::-1]
+    ax.set_yticks(rows, labels)
+    ax.set_ylim(-0.6, max(len(labels), 1) - 0.4)
+    ax.tick_params(axis="y", pad=8)
+    return rows
+
+
 def annotate_empty(ax: Axes, reason: str) -> None:
     """Write into the middle of the Axes why there is nothing to draw."""
     colours = palette(ax)
@@ -338,8 +349,11 @@ def date_numbers(moments: NDArray[np.datetime64]) -> Floats:
     return np.asarray(numbers, dtype=np.float64)
 
 
-def set_date_ticks(ax: Axes) -> None:
-    """Label days, months or years, as few as needed."""
+def set_date_ticks(ax: Axes, dates: pd.Series[Any] | None = None) -> None:
+    """Label days, months or years, as few as needed; a few ``dates`` are all labelled."""
+    if dates is not None and len(dates) <= _MAX_DATES:
+        ax.set_xticks(date_numbers(dates.to_numpy()), [f"{date:%Y-%m-%d}" for date in dates])
+        return
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     # matplotlib.dates has no types

@@ -1,16 +1,22 @@
-"""Checks of what plots of evaluations take, and the texts that these plots share."""
+"""Checks of what plots take, and the texts that plots of evaluations share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from synfin_analytics._core.formatting import format_confidence_level, format_threshold, pluralize
-from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.plots._style import MAX_LINES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
     from synfin_analytics.metrics.evaluation import Evaluation
+
+ResultT = TypeVar("ResultT")
 
 
 def check_evaluations(evaluations: Evaluation | Mapping[str, Evaluation]) -> dict[str, Evaluation]:
@@ -29,12 +35,31 @@ def check_evaluation(evaluation: object) -> Evaluation:
     """Return the evaluation; raise an ArgumentError for anything else."""
     from synfin_analytics.metrics.evaluation import Evaluation
 
-    if not isinstance(evaluation, Evaluation):
+    source = "evaluate(...), or a dict of several results by name where a plot compares models"
+    return check_result(evaluation, Evaluation, "evaluation", source)
+
+
+def check_result(result: object, expected: type[ResultT], name: str, source: str) -> ResultT:
+    """Return the result; raise an ArgumentError unless it comes from ``source``."""
+    if not isinstance(result, expected):
         raise ArgumentError(
-            "`evaluation` must be the result of evaluate(...), or a dict of several results by "
-            f"name where a plot compares models; got {type(evaluation).__name__}."
+            f"`{name}` must be the result of {source}; got {type(result).__name__}."
         )
-    return evaluation
+    return result
+
+
+def check_frame(
+    frame: pd.DataFrame, columns: Sequence[str], name: str, must_be: str, location: str
+) -> None:
+    """Raise unless ``frame`` is one with these columns.
+
+    ``must_be`` and ``location`` complete the messages for something else and a missing column.
+    """
+    if not hasattr(frame, "columns"):
+        raise ArgumentError(f"`{name}` must be {must_be}; got {type(frame).__name__}.")
+    for column in columns:
+        if column not in frame:
+            raise NotFoundError("column", column, frame.columns, location=location)
 
 
 def explain_no_curve(evaluation: Evaluation, *, needs_genuine: bool = False) -> str:

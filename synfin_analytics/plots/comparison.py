@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from synfin_analytics._core.formatting import UNDEFINED, format_decimal
-from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.plots._style import (
     annotate_empty,
     annotate_right,
     create_display,
     palette,
+    set_rows,
     style_axes,
     wrap_label,
 )
-from synfin_analytics.plots._validation import describe_intervals
+from synfin_analytics.plots._validation import check_result, describe_intervals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,11 +72,7 @@ def plot_comparison(
     """
     from synfin_analytics.metrics.comparison import Comparison
 
-    if not isinstance(comparison, Comparison):
-        raise ArgumentError(
-            "`comparison` must be the result of compare_models(...); got "
-            f"{type(comparison).__name__}."
-        )
+    check_result(comparison, Comparison, "comparison", "compare_models(...)")
     reference = comparison.reference
     numbers = comparison.to_frame()
     reference_values = numbers[numbers["model"] == reference].set_index("metric")["value"]
@@ -109,7 +105,11 @@ def _draw_differences(ax: Axes, numbers: pd.DataFrame, *, single_model: bool) ->
     from synfin_analytics.plots._ticks import signed_tick
 
     colours = palette(ax)
-    rows = np.arange(len(numbers))[::-1]
+    labels = [_METRIC_NAMES.get(name, name.replace("_", " ")) for name in numbers["metric"]]
+    if not single_model:
+        models = numbers["model"]
+        labels = [f"{metric}, {model}" for metric, model in zip(labels, models, strict=True)]
+    rows = set_rows(ax, [wrap_label(label) for label in labels])
     low, high = numbers["difference_low"], numbers["difference_high"]
     ax.axvline(0, color=colours.text, linewidth=1, zorder=1)
     ax.hlines(rows, low, high, color=colours.ink, linewidth=2.4, alpha=0.55, zorder=2)
@@ -123,16 +123,10 @@ def _draw_differences(ax: Axes, numbers: pd.DataFrame, *, single_model: bool) ->
     for row, value, reference, difference in zip(rows, *values, strict=True):
         both = f"{format_decimal(value)} vs. {format_decimal(reference)}"
         annotate_right(ax, both if np.isfinite(difference) else UNDEFINED, row, size="small")
-    metrics = [_METRIC_NAMES.get(name, name.replace("_", " ")) for name in numbers["metric"]]
-    suffixes = [f", {name}" * (not single_model) for name in numbers["model"]]
-    labels = [metric + suffix for metric, suffix in zip(metrics, suffixes, strict=True)]
-    ax.set_yticks(rows, [wrap_label(label) for label in labels])
     for row in np.flatnonzero(numbers["metric"].ne(numbers["metric"].shift())):
         if row and not single_model:
             ax.axhline(rows[row] + 0.5, color=colours.muted, linewidth=0.6)
-    ax.set_ylim(-0.6, max(len(numbers), 1) - 0.4)
     ends = numbers[["difference", "difference_low", "difference_high"]].abs().to_numpy()
     widest = float(np.nanmax(ends, initial=0.0))
     ax.set_xlim(-1.1 * widest or -1, 1.1 * widest or 1)
     ax.xaxis.set_major_formatter(FuncFormatter(signed_tick))
-    ax.tick_params(axis="y", pad=8)

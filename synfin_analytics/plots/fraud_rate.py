@@ -27,6 +27,7 @@ from synfin_analytics.plots._style import (
     palette,
     percent_formatter,
     set_date_ticks,
+    set_rows,
     style_axes,
     wrap_label,
 )
@@ -184,7 +185,7 @@ def _draw_groups(ax: Axes, frame: Frame, labels: NDArray[np.object_], n_hidden: 
     colours = palette(ax)
     values = {name: _to_floats(frame[name]) for name in _REQUIRED}
     rates, low, high = (values[f"fraud_rate{end}"] for end in ("", "_low", "_high"))
-    rows = np.arange(len(frame))[::-1]
+    rows = set_rows(ax, [wrap_label(label) for label in labels])
     overall = _overall_rate(values)
     if len(frame) > 1 and np.isfinite(overall):
         ax.axvline(overall, color=colours.muted, linewidth=1, linestyle=DASHES, zorder=1)
@@ -199,8 +200,6 @@ def _draw_groups(ax: Axes, frame: Frame, labels: NDArray[np.object_], n_hidden: 
     for row, frauds, labelled in zip(rows, values["frauds"], values["labelled"], strict=True):
         counts = f"{frauds:,.0f} of {labelled:,.0f}" if labelled else "none labelled"
         annotate_right(ax, counts, row, size="small")
-    ax.set_yticks(rows, [wrap_label(label) for label in labels])
-    ax.set_ylim(-0.6, max(len(frame), 1) - 0.4)
     end = _axis_end(values)
     ax.set_xlim(0, end)
     cut = high > end
@@ -210,7 +209,6 @@ def _draw_groups(ax: Axes, frame: Frame, labels: NDArray[np.object_], n_hidden: 
     hollow = " (hollow: unreliable interval)" if unreliable.any() else ""
     caption = f"dot: fraud rate{hollow}; bar: confidence interval\nright: frauds of transactions"
     ax.set_xlabel(_with_hidden(caption, n_hidden))
-    ax.tick_params(axis="y", pad=8)
 
 
 def _draw_time(

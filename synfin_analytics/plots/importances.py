@@ -8,16 +8,17 @@ import numpy as np
 
 from synfin_analytics._core.arguments import check_integer
 from synfin_analytics._core.formatting import format_signed
-from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.plots._style import (
     annotate_empty,
     annotate_right,
     create_display,
     label_rows,
     palette,
+    set_rows,
     style_axes,
     wrap_label,
 )
+from synfin_analytics.plots._validation import check_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,14 +70,8 @@ def plot_importances(
     >>> plot_importances(importances)
     Display('Feature importances', 2 rows)
     """
-    if not hasattr(importances, "columns"):
-        raise ArgumentError(
-            "`importances` must be a frame with a row for each feature; got "
-            f"{type(importances).__name__}."
-        )
-    for name in _REQUIRED:
-        if name not in importances:
-            raise NotFoundError("column", name, importances.columns, location="the importances")
+    must_be = "a frame with a row for each feature"
+    check_frame(importances, _REQUIRED, "importances", must_be, "the importances")
     max_features = check_integer(max_features, "max_features", minimum=1)
     order = np.argsort(-importances["size"].to_numpy(dtype=np.float64), kind="stable")
     numbers = importances.iloc[order[:max_features]].reset_index(drop=True)
@@ -85,13 +80,10 @@ def plot_importances(
 
     def draw(ax: Axes) -> None:
         style_axes(ax, "Feature importances" if title is None else title, grid="x")
-        rows = np.arange(len(numbers))[::-1]
+        rows = set_rows(ax, labels)
         ax.barh(rows, numbers["size"], height=0.6, color=palette(ax).bar)
         for row, mean in zip(rows, numbers["mean"], strict=True):
             annotate_right(ax, format_signed(mean), row, size="small")
-        ax.set_yticks(rows, labels)
-        ax.set_ylim(-0.6, max(len(numbers), 1) - 0.4)
-        ax.tick_params(axis="y", pad=8)
         hidden = f"; {n_hidden:,} smaller not shown" if n_hidden else ""
         ax.set_xlabel(f"mean absolute importance (right: mean{hidden})")
         if not len(numbers):

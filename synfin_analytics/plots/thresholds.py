@@ -1,4 +1,4 @@
-"""Precision, recall and alerts by threshold."""
+"""Precision, recall, alerts and cost by threshold."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synfin_analytics._core.formatting import UNDEFINED, format_percent
+from synfin_analytics._core.formatting import (
+    UNDEFINED,
+    format_compact,
+    format_percent,
+    format_threshold,
+)
 from synfin_analytics.metrics.proportions import proportion_interval
 from synfin_analytics.plots._style import (
     DASHES,
@@ -21,9 +26,9 @@ from synfin_analytics.plots._style import (
     style_axes,
 )
 from synfin_analytics.plots._thinning import thin_points
-from synfin_analytics.plots._threshold_axis import axis_end, step_coordinates
 from synfin_analytics.plots._validation import (
     check_evaluation,
+    check_frame,
     describe_intervals,
     describe_threshold,
     explain_no_curve,
@@ -32,12 +37,20 @@ from synfin_analytics.plots._validation import (
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
 
     from synfin_analytics._core.results import Display
     from synfin_analytics.metrics.evaluation import Evaluation
 
+    Floats = NDArray[np.float64]
+
+#: An axis that ends beyond this score is drawn in full, from 0 to 1.
+_HALF = 0.5
 #: Powers of ten that an axis of alerts usually spans.
 _DECADES = 5.0
+_REQUIRED = ("threshold", "alerts", "alert_cost", "cost", "saved")
+#: The axis ends at this multiple of the cost without any alert.
+_MAX_COST = 2.0
 
 
 def plot_thresholds(
@@ -113,10 +126,10 @@ def _thin_curve(evaluation: Evaluation) -> pd.DataFrame:
 def _draw_rates(ax: Axes, evaluation: Evaluation, numbers: pd.DataFrame) -> None:
     from matplotlib.lines import Line2D
 
-    end = axis_end(numbers, float(evaluation.threshold))
+    end = _axis_end(numbers, float(evaluation.threshold))
     handles: list[Any] = []
     for rate, (pattern, _, colour) in zip(("precision", "recall"), line_styles(ax), strict=False):
-        x, y, low, high = step_coordinates(numbers, end, rate, f"{rate}_low", f"{rate}_high")
+        x, y, low, high = _step_coordinates(numbers, end, rate, f"{rate}_low", f"{rate}_high")
         ax.fill_between(x, low, high, step="pre", color=colour, alpha=0.18, linewidth=0)
         look: dict[str, Any] = {"linestyle": pattern, "color": colour, "linewidth": 1.6}
         ax.plot(x, y, drawstyle="steps-pre", clip_on=False, **look)
@@ -142,7 +155,7 @@ def _add_alerts(ax: Axes, evaluation: Evaluation, numbers: pd.DataFrame) -> Axes
 
     panel = add_count_panel(ax, 0.9)
     threshold = float(evaluation.threshold)
-    x, share = step_coordinates(numbers, axis_end(numbers, threshold), "queue_rate")
+    x, share = _step_coordinates(numbers, _axis_end(numbers, threshold), "queue_rate")
     pattern, _, colour = line_styles(ax)[2]
     panel.set_yscale("log")
     panel.plot(
@@ -156,9 +169,144 @@ def _add_alerts(ax: Axes, evaluation: Evaluation, numbers: pd.DataFrame) -> Axes
     # One tick at a time: each has the decimals that it needs itself.
     panel.yaxis.set_major_formatter(FuncFormatter(PercentFormatter()))
     panel.grid(axis="y", color=palette(ax).grid, linewidth=0.8)
-    if 0 <= threshold <= axis_end(numbers, threshold):
+    if 0 <= threshold <= _axis_end(numbers, threshold):
         for axes in (ax, panel):
             look: dict[str, Any] = {"color": palette(ax).muted, "linestyle": DASHES}
             axes.axvline(threshold, linewidth=1, zorder=1, **look)
         annotate_above(ax, describe_threshold(evaluation), threshold)
     return panel
+
+
+def plot_cost(costs: pd.DataFrame, ax: Axes | None = None, *, title: str | None = None) -> Display:
+    """Draw the cost of each threshold, and mark the lowest.
+
+    The lower area is the cost of the alerts, the upper one the fraud that is lost in spite of
+    them. The dashed line is the cost without any alert. On the data it was found on, the cost of
+    the best threshold is optimistic: report it on other data.
+
+    Parameters
+    ----------
+    costs
+        Result of ``evaluation.cost_curve(...)``.
+    ax
+        Where to draw; by default a new figure.
+    title
+        Title of the plot; by default one that names what is drawn, "" for none.
+
+    Returns
+    -------
+    Display
+        Its numbers are the thresholds that are drawn, with the columns of the cost curve.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("agg")
+    >>> import pandas as pd
+    >>> from synfin_analytics import evaluate
+    >>> df = pd.DataFrame({"p": [0.9, 0.3], "fraud": [1, 0], "amount": [80.0, 20.0]})
+    >>> display = plot_cost(evaluate(df, "fraud", "p", amount="amount").cost_curve(5))
+    >>> display.to_frame()[["threshold", "cost"]].values.tolist()
+    [[inf, 80.0], [0.9, 5.0], [0.3, 10.0]]
+    """
+    must_be = "the result of cost_curve(...) of an evaluation"
+    check_frame(costs, _REQUIRED, "costs", must_be, "the cost curve")
+    numbers = _thin_costs(costs)
+
+    def draw(ax: Axes) -> None:
+        style_axes(ax, "Cost by threshold" if title is None else title)
+        _draw_costs(ax, numbers)
+        if len(numbers) == 1:  # only the threshold without alerts
+            annotate_empty(ax, "no labelled transactions")
+
+    return create_display(ax, (8.4, 4.2), numbers, draw)
+
+
+def _thin_costs(costs: pd.DataFrame) -> pd.DataFrame:
+    """Return as many thresholds as the plot needs, the best among them."""
+    costs = costs.reset_index(drop=True)
+    cost = costs["cost"].to_numpy(dtype=np.float64)
+    top = _cost_axis_end(cost)
+    best = int(cost.argmin())
+    points = thin_points([cost, costs["alert_cost"].to_numpy()], [top, top], keep=[best])
+    return costs.loc[points].reset_index(drop=True)
+
+
+def _cost_axis_end(cost: NDArray[np.float64]) -> float:
+    """Return where the axis of costs ends: much higher costs are cut off."""
+    no_alerts = float(cost[0])
+    highest = 1.06 * float(cost.max())
+    return (min(highest, _MAX_COST * no_alerts) if no_alerts > 0 else highest) or 1.0
+
+
+def _draw_costs(ax: Axes, numbers: pd.DataFrame) -> None:
+    """Draw the cost of alerts, the fraud that is lost on top of it, and the best threshold."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+    from matplotlib.ticker import FuncFormatter, StrMethodFormatter
+
+    from synfin_analytics.plots._ticks import compact_tick
+
+    colours = palette(ax)
+    end = _axis_end(numbers, 0.0)
+    x, alerts, cost = _step_coordinates(numbers, end, "alert_cost", "cost")
+    ax.fill_between(x, 0, alerts, step="pre", color=colours.bar, linewidth=0)
+    ax.fill_between(x, alerts, cost, step="pre", color=colours.band, linewidth=0)
+    ax.plot(x, cost, drawstyle="steps-pre", color=colours.ink, linewidth=1.6)
+    no_alerts = float(cost[-1])
+    ax.axhline(no_alerts, color=colours.muted, linewidth=1, linestyle=DASHES)
+    best = numbers.iloc[int(numbers["cost"].argmin())]
+    best_x = min(float(best["threshold"]), end)
+    ax.plot(best_x, best["cost"], "o", color=colours.ink, markersize=7, clip_on=False, zorder=5)
+    label = _describe_best(best, no_alerts)
+    add_legend_right(
+        ax,
+        [
+            Line2D([], [], marker="o", linestyle="", color=colours.ink, label=label),
+            Line2D([], [], color=colours.muted, linewidth=1, linestyle=DASHES,
+                   label=f"no alerts: {format_compact(no_alerts)}"),
+            Patch(color=colours.band, label="fraud losses"),
+            Patch(color=colours.bar, label="cost of alerts"),
+        ],
+    )  # fmt: skip
+    top = _cost_axis_end(numbers["cost"].to_numpy())
+    ax.set_ylim(0, top)
+    ax.set_xlim(0, end)
+    # All ticks in one format: 80,000 below 100,000, not below 100k.
+    in_full = 1e3 <= top < 1e7
+    ticks = StrMethodFormatter("{x:,.0f}") if in_full else FuncFormatter(compact_tick)
+    ax.yaxis.set_major_formatter(ticks)
+    ax.set_ylabel("cost")
+    ax.set_xlabel("threshold" + (" (higher costs are cut off)" if cost.max() > top else ""))
+
+
+def _describe_best(best: pd.Series[float], no_alerts: float) -> str:
+    if np.isinf(best["threshold"]):
+        return "best: no alerts"
+    share = f" ({format_percent(best['saved'] / no_alerts)})" if no_alerts > 0 else ""
+    return (
+        f"best threshold: {format_threshold(best['threshold'])}\n"
+        f"cost: {format_compact(best['cost'])}\n"
+        f"saved: {format_compact(best['saved'])}{share}"
+    )
+
+
+def _axis_end(numbers: pd.DataFrame, threshold: float) -> float:
+    """Return where the axis of thresholds ends: a little beyond the highest score."""
+    scores = numbers["threshold"][np.isfinite(numbers["threshold"])]
+    highest = max(scores.max() if len(scores) else 1.0, threshold if threshold <= 1 else 0.0)
+    return 1.0 if highest > _HALF else float(1.08 * highest) or 1.0
+
+
+def _step_coordinates(numbers: pd.DataFrame, end: float, *columns: str) -> list[Floats]:
+    """Return thresholds from 0 to ``end``, and for each column its values up to each of them.
+
+    A score at the threshold is an alert, so a value holds up to and including its threshold.
+    """
+    ascending = numbers[::-1]
+    thresholds = np.minimum(ascending["threshold"].to_numpy(dtype=np.float64), end)
+    coordinates = [np.append(0.0, thresholds)]
+    for name in columns:
+        values = ascending[name].to_numpy(dtype=np.float64)
+        coordinates.append(np.append(values[0], values))
+    return coordinates

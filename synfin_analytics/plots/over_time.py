@@ -1,35 +1,116 @@
-"""Precision among the k highest scores of each day."""
+"""Plots by week and day: the distribution of scores, and the precision of the highest ones."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from synfin_analytics._core.formatting import format_percent
-from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.plots._style import (
     DASHES,
+    add_legend_right,
     annotate_empty,
     annotate_right,
     create_display,
     date_numbers,
+    line_styles,
     palette,
     percent_formatter,
     set_date_ticks,
     style_axes,
 )
+from synfin_analytics.plots._validation import check_frame, check_result
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
     from synfin_analytics._core.results import Display
     from synfin_analytics.metrics.topk import TopK
 
+#: Columns that are drawn, from the highest line down, and their names.
+_LINES = {
+    "p99": "99th percentile",
+    "p90": "90th percentile",
+    "mean_score": "mean",
+    "median": "median",
+}
+_REQUIRED = ("timestamp", "scored", *_LINES)
 #: Days whose dots can be distinguished.
 _MAX_DOTS = 60
-#: Days that can each have a date as their tick.
-_MAX_DATES = 5
+
+
+def plot_score_drift(
+    weeks: pd.DataFrame, ax: Axes | None = None, *, title: str | None = None
+) -> Display:
+    """Draw the scores of each week: mean, median, 90th and 99th percentile.
+
+    Where these lines move, the transactions or the model have changed; the fraud rate of the same
+    weeks (:func:`plot_fraud_rate` of the same frame) shows whether fraud has changed too.
+
+    Parameters
+    ----------
+    weeks
+        A row for each week: ``timestamp``, ``scored``, ``mean_score``, ``median``, ``p90`` and
+        ``p99``, as in ``weeks`` of a model report.
+    ax
+        Where to draw; by default a new figure.
+    title
+        Title of the plot; by default one that names what is drawn, "" for none.
+
+    Returns
+    -------
+    Display
+        Its numbers are the rows of ``weeks``.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("agg")
+    >>> import pandas as pd
+    >>> weeks = pd.DataFrame({"timestamp": pd.to_datetime(["2026-01-05", "2026-01-12"], utc=True)})
+    >>> for name in ("scored", "mean_score", "median", "p90", "p99"):
+    ...     weeks[name] = [0.2, 0.3]
+    >>> plot_score_drift(weeks)
+    Display('Scores by week', 2 rows)
+    """
+    check_frame(weeks, _REQUIRED, "weeks", "a frame with a row for each week", "the weeks")
+    numbers = weeks.reset_index(drop=True)
+
+    def draw(ax: Axes) -> None:
+        style_axes(ax, "Scores by week" if title is None else title)
+        if numbers["scored"].sum():
+            _draw_lines(ax, numbers)
+        else:
+            annotate_empty(ax, "no scores")
+            ax.set_xticks([])
+        ax.set_ylim(bottom=0)
+        ax.set_ylabel("score")
+        ax.set_xlabel("week (from Monday)")
+
+    return create_display(ax, (8.4, 3.8), numbers, draw)
+
+
+def _draw_lines(ax: Axes, numbers: pd.DataFrame) -> None:
+    from matplotlib.lines import Line2D
+
+    weeks = numbers["timestamp"].dt.tz_localize(None)
+    x = date_numbers(weeks.to_numpy())
+    highest = 0.0
+    handles: list[Any] = []
+    for (column, label), (pattern, marker, colour) in zip(
+        _LINES.items(), line_styles(ax), strict=False
+    ):
+        y = numbers[column].to_numpy(dtype=np.float64)
+        highest = max(highest, float(np.nanmax(y)))
+        look: dict[str, Any] = {"linestyle": pattern, "marker": marker, "color": colour}
+        look |= {"linewidth": 1.6, "markersize": 4}
+        ax.plot(x, y, clip_on=False, **look)
+        handles.append(Line2D([], [], label=label, **look))
+    ax.set_ylim(0, 1.06 * highest or 1.0)
+    add_legend_right(ax, handles)
+    set_date_ticks(ax, weeks)
 
 
 def plot_topk(topk: TopK, ax: Axes | None = None, *, title: str | None = None) -> Display:
@@ -73,11 +154,7 @@ def plot_topk(topk: TopK, ax: Axes | None = None, *, title: str | None = None) -
     """
     from synfin_analytics.metrics.topk import TopK
 
-    if not isinstance(topk, TopK):
-        raise ArgumentError(
-            "`topk` must be the result of card_precision_at_k(...) of an evaluation; got "
-            f"{type(topk).__name__}."
-        )
+    check_result(topk, TopK, "topk", "card_precision_at_k(...) of an evaluation")
     name = topk.metric.replace("@k", f"@{topk.k:,}")
     items = "cards" if "card" in topk.metric else "transactions"
 
@@ -130,7 +207,4 @@ def _draw_days(ax: Axes, topk: TopK) -> None:
         ax.axhline(value, color=colours.muted, linewidth=1, linestyle=DASHES, zorder=1)
         text = f"{name} {format_percent(value)}"
         annotate_right(ax, text, value, va=va if close else "center")
-    if len(days) > _MAX_DATES:
-        set_date_ticks(ax)
-    else:
-        ax.set_xticks(days, [f"{day:%Y-%m-%d}" for day in topk.daily["day"]])
+    set_date_ticks(ax, topk.daily["day"])
