@@ -1,7 +1,7 @@
 """The command ``synfin``.
 
 To add a command, write a click command in a module of this package and add a line to
-:data:`COMMANDS`. ``_options`` and ``_output`` contain what commands share.
+:data:`COMMANDS`. ``_common`` contains what commands share.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "load": ("synfin_analytics.cli.load:load", "Load a file into a table."),
     "notebooks": (
-        "synfin_analytics.cli.notebooks:notebooks",
+        "synfin_analytics.cli.course:notebooks",
         "Copy the training notebooks and exercises to a folder.",
     ),
     "report": (

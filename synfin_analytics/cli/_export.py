@@ -91,21 +91,29 @@ def write_batches(
     if partition_by is not None:
         schema = _add_period_field(schema, time_column)
     unfinished = target.with_name(f".{target.name}.unfinished")
-    counted = _CountedBatches(batches, progress)
+    n_rows = 0
+
+    def count() -> Iterator[pa.RecordBatch]:
+        nonlocal n_rows
+        for batch in batches:
+            yield batch
+            n_rows += batch.num_rows
+            progress(batch.num_rows)
+
     try:
         if partition_by is not None:
-            parts = (_add_period(batch, schema, time_column, partition_by) for batch in counted)
+            parts = (_add_period(batch, schema, time_column, partition_by) for batch in count())
             _write_dataset(parts, schema, unfinished)
         elif target.suffix.lower() == ".csv":
             schema = _to_csv_schema(schema)
             with csv.CSVWriter(unfinished, schema) as writer:
-                for batch in counted:
+                for batch in count():
                     writer.write_batch(
                         _to_csv_batch(batch, schema, escape_formulas=escape_formulas)
                     )
         else:
             with parquet.ParquetWriter(unfinished, schema, compression="zstd") as writer:
-                for batch in counted:
+                for batch in count():
                     writer.write_batch(batch)
         _remove(target)
         unfinished.rename(target)
@@ -116,7 +124,7 @@ def write_batches(
         raise ArgumentError(f"{str(target)!r} cannot be written: {reason}.") from error
     finally:
         _remove(unfinished)
-    return counted.rows
+    return n_rows
 
 
 def _to_csv_schema(schema: pa.Schema) -> pa.Schema:
@@ -150,21 +158,6 @@ def _to_csv_batch(
             array = pc.replace_substring_regex(array, r"\A([=+\-@\t\r])", r"'\1")
         arrays.append(array)
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-class _CountedBatches:
-    def __init__(
-        self, batches: Iterable[pa.RecordBatch], progress: Callable[[int], object]
-    ) -> None:
-        self._batches = batches
-        self._progress = progress
-        self.rows = 0
-
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
-        for batch in self._batches:
-            yield batch
-            self.rows += batch.num_rows
-            self._progress(batch.num_rows)
 
 
 def _add_period_field(schema: pa.Schema, time_column: str) -> pa.Schema:

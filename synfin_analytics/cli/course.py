@@ -1,13 +1,14 @@
-"""``synfin class``: assign exercises to a class and grade the submissions."""
+"""``synfin class`` and ``synfin notebooks``: the training material, for a class and for oneself."""
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
 from synfin_analytics._core.formatting import pluralize
-from synfin_analytics.cli._output import echo_table, echo_warning
+from synfin_analytics.cli._common import echo_table, echo_warning
 
 _LESSONS = click.option(
     "--lesson",
@@ -134,3 +135,29 @@ def grade(
     if gradebook.was_modified or gradebook.path != out:
         echo_warning(f"modified by another program while notebooks ran, and rewritten: {out}")
     click.echo(f"{gradebook.path.resolve()}")
+
+
+@click.command()
+@click.argument(
+    "folder",
+    default="synfin-notebooks",
+    type=click.Path(path_type=Path, file_okay=False),
+)
+@click.option("--overwrite", is_flag=True, help="Replace notebooks that have been edited.")
+def notebooks(folder: Path, overwrite: bool) -> None:
+    """Copy the training notebooks and exercises to FOLDER (default: synfin-notebooks).
+
+    Existing notebooks that have been edited are kept and listed.
+    """
+    from synfin_analytics.course import copy_notebooks
+
+    copied = copy_notebooks(folder, overwrite=overwrite)
+    total = pluralize(len(copied), "notebook")
+    click.echo(f"{total} in {folder.resolve()}, {len(copied.created)} of them new.")
+    if copied.kept:
+        click.echo(f"Kept because edited (use --overwrite to replace): {', '.join(copied.kept)}")
+    if copied.replaced:
+        click.echo(f"Replaced: {', '.join(copied.replaced)}")
+    if find_spec("jupyterlab") is None:
+        click.echo('JupyterLab is not installed: pip install "synfin-analytics[notebooks]"')
+    click.echo(f"To open them: jupyter lab {click.format_filename(folder)}")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from typing import TYPE_CHECKING
 
 import click
 
-from synfin_analytics.cli._output import echo_warning
+from synfin_analytics.cli._common import echo_warning, open_database
 from synfin_analytics.exceptions import ArgumentError, ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from synfin_analytics.database.config import DatabaseConfig
     from synfin_analytics.database.manager import DatabaseManager
     from synfin_analytics.database.schema import SchemaVersion
@@ -22,18 +19,6 @@ if TYPE_CHECKING:
 @click.group()
 def db() -> None:
     """Create, upgrade and inspect the database."""
-
-
-@contextlib.contextmanager
-def _open() -> Iterator[DatabaseManager]:
-    """Open the database of the environment for one command."""
-    from synfin_analytics.database.manager import DatabaseManager
-
-    manager = DatabaseManager()
-    try:
-        yield manager
-    finally:
-        manager.close()
 
 
 @db.command()
@@ -46,7 +31,7 @@ def upgrade(revision: str) -> None:
     """
     from synfin_analytics.database import schema
 
-    with _open() as manager:
+    with open_database() as manager:
         before = schema.check_version(manager)
         after = schema.upgrade(manager, revision)
         if after == before.version:
@@ -67,7 +52,7 @@ def downgrade(ctx: click.Context, revision: str, yes: bool) -> None:
     """
     from synfin_analytics.database import schema
 
-    with _open() as manager:
+    with open_database() as manager:
         before = schema.check_version(manager)
         if not before.tables:
             click.echo(str(before))
@@ -94,7 +79,7 @@ def current() -> None:
     """Show the schema version of the database."""
     from synfin_analytics.database import schema
 
-    with _open() as manager:
+    with open_database() as manager:
         click.echo(str(schema.check_version(manager)))
 
 
@@ -116,7 +101,7 @@ def status() -> None:
     config = DatabaseConfig.from_env()
     if config.embedded and not _echo_embedded(config):
         return
-    with _open() as manager, schema.translate_errors():
+    with open_database() as manager, schema.translate_errors():
         if not config.embedded:
             _echo_server(manager)
         version = schema.check_version(manager)
@@ -203,10 +188,10 @@ def grant(role: str, login: bool, password_env: str | None, with_personal_data: 
     from synfin_analytics.database.grants import grant_read
 
     password = _password(role, password_env) if login or password_env else None
-    with _open() as manager:
+    with open_database() as manager:
         result = grant_read(manager, role, personal_data=with_personal_data, password=password)
         subject = "New role" if result.created else "Role"
-        click.echo(f"{subject} {role!r} can read the tables of {_place(manager, capital=False)}.")
+        click.echo(f"{subject} {role!r} can read the tables of {manager.config.place}.")
         for table, columns in result.hidden.items():
             click.echo(f"  Excluded from {table}: {', '.join(columns)}")
         for warning in result.warnings:
@@ -251,9 +236,9 @@ def _echo_rows(manager: DatabaseManager, version: SchemaVersion) -> None:
             click.echo(f"  {table:<20}{f'{about}{n_rows:,}':>18} rows")
 
 
-def _place(manager: DatabaseManager, *, capital: bool = True) -> str:
+def _place(manager: DatabaseManager) -> str:
     place = manager.config.place
-    return place[0].upper() + place[1:] if capital else place
+    return place[0].upper() + place[1:]
 
 
 def _version(version: str | None) -> str:

@@ -11,8 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synfin_analytics.cli._options import parse_column_mapping, pop_read_options, read_options
-from synfin_analytics.cli._output import Steps, echo_load_report, echo_table
+from synfin_analytics.cli._common import (
+    Steps,
+    echo_load_report,
+    echo_table,
+    parse_column_mapping,
+    pop_read_options,
+    read_options,
+)
 from synfin_analytics.exceptions import ArgumentError, RejectedLabelsWarning
 
 if TYPE_CHECKING:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
 import click
 from tqdm import tqdm
+
+from synfin_analytics.cli._common import open_database
 
 
 @click.command()
@@ -51,7 +52,6 @@ def export(
     streamed in batches, so that any size fits into memory.
     """
     from synfin_analytics.cli._export import check_target, write_batches
-    from synfin_analytics.database.manager import DatabaseManager
     from synfin_analytics.database.models import model_of
     from synfin_analytics.io import read_batches
 
@@ -65,7 +65,7 @@ def export(
     # Decimals in CSV keep all digits, but a query may return numbers without a scale.
     use_decimal = use_decimal or (is_csv and bool(tables))
     with (
-        contextlib.closing(DatabaseManager()) as manager,
+        open_database() as manager,
         read_batches(source, manager=manager, use_decimal=use_decimal) as batches,
         tqdm(desc=target.name, unit=" rows", unit_scale=True, disable=None, delay=1) as bar,
     ):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from synfin_analytics.cli._options import parse_column_mapping, pop_read_options, read_options
-from synfin_analytics.cli._output import echo_load_report
+from synfin_analytics.cli._common import (
+    echo_load_report,
+    open_database,
+    parse_column_mapping,
+    pop_read_options,
+    read_options,
+)
 from synfin_analytics.exceptions import ArgumentError, RejectedLabelsWarning
 
 if TYPE_CHECKING:
@@ -91,7 +95,6 @@ def load(
     if others and layout is None:
         raise click.UsageError("--join requires --layout.")
     from synfin_analytics.cli._export import PERIOD
-    from synfin_analytics.database.manager import DatabaseManager
     from synfin_analytics.io import load_df
 
     mapping = parse_column_mapping(columns, ignore)
@@ -101,7 +104,7 @@ def load(
         raise ArgumentError("--rejected requires --on-invalid reject.")
     if rejected is not None and not rejected.parent.is_dir():
         raise ArgumentError(f"The folder of --rejected must exist; got {str(rejected.parent)!r}.")
-    with contextlib.closing(DatabaseManager()) as manager:
+    with open_database() as manager:
         if table is None:
             report = _load_layout(
                 [file, *others], str(layout), mapping, options, read_options, manager

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from polars.testing import assert_frame_equal
 
 from synfin_analytics.cli import main
-from synfin_analytics.cli._options import parse_column_mapping
+from synfin_analytics.cli._common import parse_column_mapping
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_df
 from synfin_analytics.simulation import simulate
