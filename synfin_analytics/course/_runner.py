@@ -16,13 +16,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import psutil
 
-from synfin_analytics.course import _answer_files, _sandbox, _supervisor, _worker
+from synfin_analytics.course import _answers, _sandbox, _worker
 from synfin_analytics.course.session import SEED_VARIABLE
 from synfin_analytics.database.embedded import prepare_root_server, root_server_folders
 
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from synfin_analytics.course._answers import PlainAnswer
-    from synfin_analytics.course._submissions import Cell
-    from synfin_analytics.course.exercise import Lesson
+    from synfin_analytics.course.lessons import Lesson
     from synfin_analytics.exceptions import ArgumentError
 
 #: Seconds between two polls of the notebook.
@@ -48,6 +47,14 @@ KILLED_SUPERVISOR = (
     "Review: the notebook killed the process that supervises it; processes that it started may "
     "still be running."
 )
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A code cell, and the exercises that it answers."""
+
+    source: str
+    exercises: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,7 +121,7 @@ def run_notebook(
     """
     variables = {exercise.number: exercise.answer for exercise in lesson.exercises}
     job = {
-        "cells": [{"source": cell.source, "exercises": list(cell.exercises)} for cell in cells],
+        "cells": [asdict(cell) for cell in cells],
         "variables": variables,
     }
     with _temporary_folder() as folder, _sandbox.hidden_from_other_processes():
@@ -124,12 +131,7 @@ def run_notebook(
             prepare_root_server(folder / "pg")
         ending, suspicion = _run_supervisor(folder, seed, limits, stop)
         checked_names = {number: f"{number}{_worker.CHECKED}" for number in variables}
-        names = [
-            name
-            for name in [*variables, *checked_names.values()]
-            if _answer_files.answer_exists(answer_folder, name)
-        ]
-        answers = _answer_files.load_answers(answer_folder, names)
+        answers = _answers.load_answers(answer_folder, [*variables, *checked_names.values()])
         return Run(
             {number: answers.get(number, MISSING) for number in variables},
             {number: answers[name] for number, name in checked_names.items() if name in answers},
@@ -181,13 +183,13 @@ def _run_supervisor(
     command = [
         sys.executable, "-P", "-m", _worker.__name__, str(answer_folder), str(start_writer)
     ]  # fmt: skip
-    task = _supervisor.Task(
+    task = _sandbox.Task(
         command, str(folder / "work"), start_writer, _writable_folders(), _USE_NAMESPACES
     )
     with open(start_reader, "rb", buffering=0) as pipe:  # noqa: PTH123  # a descriptor, no path
         try:
             process = subprocess.Popen(
-                _supervisor.to_command(task),
+                _sandbox.to_command(task),
                 cwd=folder / "work",
                 env=_environment(folder, seed),
                 stdin=subprocess.PIPE,  # closed when this process ends
@@ -260,7 +262,7 @@ def _end_all(process: subprocess.Popen[bytes], folder: Path) -> None:
     """End the supervisor and everything that the notebook started."""
     with contextlib.suppress(psutil.Error):
         # While the supervisor is running or stopped, nothing leaves the tree below it (on Linux).
-        _supervisor.end_descendants(psutil.Process(process.pid))
+        _sandbox.end_descendants(psutil.Process(process.pid))
     process.kill()
     process.wait()
     for other in psutil.process_iter():  # on other systems, or if it killed the supervisor

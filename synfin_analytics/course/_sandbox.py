@@ -1,7 +1,12 @@
-"""Isolate a submitted notebook: Linux namespaces, and a parent process that adopts orphans.
+"""Isolate a submitted notebook: Linux namespaces, and a process that supervises the worker.
 
-Every function here may be called on any system; if the system does not support the measure, it
-returns False and changes nothing. The teaching guide describes what each measure contains.
+The runner starts ``python -m synfin_analytics.course._sandbox TASK`` with an environment that
+contains nothing of the teacher's. This supervisor starts the worker, in separate namespaces where
+the system supports them, and ends everything that the worker started. It ends as well when its
+standard input is closed, because the grading process has ended.
+
+Every measure may be called on any system; if the system does not support it, it returns False and
+changes nothing. The teaching guide describes what each measure contains.
 """
 
 from __future__ import annotations
@@ -9,15 +14,22 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import itertools
+import json
 import os
+import select
+import signal
 import site
 import sys
 import threading
+import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 LINUX = sys.platform == "linux"
 #: Variables that other processes inherit: no address, user or password of a database.
@@ -38,6 +50,12 @@ _KEPT_CAPABILITIES = {0, 1, 3, 5, 6, 7}
 _LAST_CAPABILITY = 63
 _LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108  # a system folder, replaced by an empty one
+#: Seconds between two polls.
+_POLL_SECONDS = 0.1
+#: Seconds that the embedded server has to shut down.
+_GRACE_SECONDS = 3.0
+#: Maximum attempts to end the remaining processes.
+_MAX_ATTEMPTS = 100
 
 
 class _Attributes(ctypes.Structure):
@@ -97,18 +115,16 @@ def namespaces_available(writable: Sequence[Path]) -> bool:
     """Try the namespaces in a short-lived child process."""
     if not LINUX:
         return False
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    with contextlib.suppress(OSError):
+
+    def create() -> int:
         create_namespaces()
-        inner = os.fork()
-        if inner:
-            os._exit(os.waitstatus_to_exitcode(os.waitpid(inner, 0)[1]) and 1)
-        with contextlib.suppress(OSError):
-            seal_file_system(writable)
-            os._exit(0)
-    os._exit(1)
+        return _exit_code(_fork(seal))
+
+    def seal() -> int:
+        seal_file_system(writable)
+        return 0
+
+    return _exit_code(_fork(create)) == 0
 
 
 def create_namespaces() -> None:
@@ -232,3 +248,166 @@ def hidden_from_other_processes() -> Iterator[None]:
             _n_hidden -= 1
             if _n_hidden == 0 and _previous == 1:
                 _prctl(_SET_DUMPABLE, 1)
+
+
+# -- The supervisor --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Task:
+    """The task of a supervisor.
+
+    Attributes
+    ----------
+    command
+        Command that runs the worker.
+    folder
+        Working folder of the worker.
+    start_pipe
+        Descriptor of the open pipe on which the worker reports its start.
+    writable
+        Folders that may be written to; the others are read-only if possible.
+    use_namespaces
+        Whether to use namespaces, where the system supports them.
+    """
+
+    command: Sequence[str]
+    folder: str
+    start_pipe: int
+    writable: Sequence[str]
+    use_namespaces: bool = True
+
+
+def to_command(task: Task) -> list[str]:
+    """Return the command that starts a supervisor."""
+    return [sys.executable, "-P", "-m", __name__, json.dumps(asdict(task))]
+
+
+def main(task: Task) -> None:
+    """Run the worker to its end, and print its status as ``wait`` returns it."""
+    adopt_orphans()
+    writable = [Path(folder) for folder in task.writable]
+    isolated = task.use_namespaces and namespaces_available(writable)
+    if isolated:
+        first_pid = find_free_pids(psutil.pids())
+        create_namespaces()
+        child = _fork(lambda: _run_as_init(task, writable, first_pid))
+    else:
+        child = _fork(lambda: _become_worker(task))
+    os.close(task.start_pipe)
+    status = _wait(child)
+    end_descendants(psutil.Process())
+    if not isolated:
+        _report(status)
+
+
+def _report(status: int) -> None:
+    sys.stdout.write(f"{status}\n")
+    sys.stdout.flush()
+
+
+def _wait(child: int) -> int:
+    """Wait for a child, and end it if the grading process has ended."""
+    while True:
+        ended, status = os.waitpid(-1, os.WNOHANG)
+        if ended == child:
+            return status
+        if ended:  # an orphan
+            continue
+        if select.select([sys.stdin], [], [], _POLL_SECONDS)[0]:
+            os.kill(child, signal.SIGKILL)
+            return os.waitpid(child, 0)[1]
+
+
+def _run_as_init(task: Task, writable: Sequence[Path], first_pid: int) -> int:
+    """Be the first process of the namespaces: all others end when it ends."""
+    seal_file_system(writable, first_pid)
+    worker = _fork(lambda: _become_worker(task))
+    os.close(task.start_pipe)
+    while True:
+        ended, status = os.waitpid(-1, 0)
+        if ended == worker:
+            _report(status)  # the first process cannot end by the same signal
+            return 0
+
+
+def _become_worker(task: Task) -> int:
+    os.setsid()
+    os.chdir(task.folder)
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):  # a notebook may print without end
+        os.dup2(null, stream)
+    drop_privileges()
+    os.execv(task.command[0], [*task.command])  # noqa: S606  # our own worker
+
+
+def _fork(run: Callable[[], int]) -> int:
+    """Run a function in a child process, which never returns from here; return its pid."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = run()
+        finally:
+            os._exit(code)
+    return child
+
+
+def _exit_code(child: int) -> int:
+    """Wait for a child; return its exit code, negative if a signal ended it."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+# -- Descendants -----------------------------------------------------------------------------------
+
+
+def find_descendants(root: psutil.Process) -> set[psutil.Process]:
+    """Return the processes below another one, without those that have ended."""
+    descendants = set()
+    with contextlib.suppress(psutil.Error):
+        for process in root.children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if process.status() != psutil.STATUS_ZOMBIE:
+                    descendants.add(process)
+    return descendants
+
+
+def end_descendants(root: psutil.Process) -> None:
+    """End all processes below another one, however fast they start new ones.
+
+    PostgreSQL gets a signal first: a killed server leaves a segment of shared memory behind.
+    """
+    with contextlib.suppress(psutil.Error):
+        servers = [process for process in find_descendants(root) if _is_server(process)]
+        for server in servers:
+            _send_signal(server, signal.SIGQUIT)
+        psutil.wait_procs(servers, timeout=_GRACE_SECONDS)
+    for _ in range(_MAX_ATTEMPTS):
+        stopped: set[psutil.Process] = set()
+        while running := find_descendants(root) - stopped:  # a stopped process starts no others
+            for process in running:
+                _send_signal(process, signal.SIGSTOP)
+            stopped |= running
+        if not stopped:
+            return
+        for process in stopped:
+            _send_signal(process, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            while root.pid == os.getpid() and os.waitpid(-1, os.WNOHANG)[0]:
+                continue
+        time.sleep(_POLL_SECONDS / 10)
+
+
+def _is_server(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return process.name() == "postgres"
+    return False
+
+
+def _send_signal(process: psutil.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(psutil.Error):
+        process.send_signal(number)
+
+
+if __name__ == "__main__":
+    main(Task(**json.loads(sys.argv[1])))

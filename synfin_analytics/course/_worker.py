@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from synfin_analytics.course._answer_files import save_answer
+from synfin_analytics.course._answers import save_answer
 from synfin_analytics.course.session import on_check
 
 #: Files in the folder: the job; the number of the running cell; a marker that the end was reached.

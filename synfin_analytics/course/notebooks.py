@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synfin_analytics._core.lookup import import_optional, resource_folder
-from synfin_analytics.course.exercise import LESSONS, get_lesson
+from synfin_analytics.course.lessons import LESSONS, get_lesson
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from synfin_analytics.course.exercise import Lesson
+    from synfin_analytics.course.lessons import Lesson
 
 _CHECKOUT = Path(__file__).parents[2] / "notebooks"
 _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}

@@ -24,15 +24,17 @@ from synfin_analytics.course import (
     read_roster,
     read_students,
 )
-from synfin_analytics.course._submissions import (
+from synfin_analytics.course.grading import (
+    NOT_SUBMITTED,
     Cell,
     foreign_seeds,
+    grade_submission,
     read_cells,
+    read_submission,
     suspicious_code,
     unexpected_notebooks,
 )
-from synfin_analytics.course.exercise import LESSONS
-from synfin_analytics.course.grading import NOT_SUBMITTED, grade_submission, read_submission
+from synfin_analytics.course.lessons import LESSONS
 from synfin_analytics.course.roster import ROSTER, name_fault, student_seed
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 
@@ -347,7 +349,7 @@ def test_a_file_that_is_not_text_or_too_large_is_reported_as_such(notebook, fold
     assert grade(folder, RosterEntry("ana", "01", 1))[0].feedback.startswith(
         "The file is not a notebook"
     )
-    monkeypatch.setattr("synfin_analytics.course._submissions._MAX_BYTES", 2)
+    monkeypatch.setattr("synfin_analytics.course.grading._MAX_NOTEBOOK_BYTES", 2)
     assert grade(folder, RosterEntry("ana", "01", 1))[0].feedback.startswith(
         "The file is larger than"
     )

@@ -27,8 +27,8 @@ from synfin_analytics.course import (
     get_lesson,
 )
 from synfin_analytics.course._answers import to_plain
-from synfin_analytics.course.exercise import LESSONS
 from synfin_analytics.course.graders import NO_ANSWER, is_close
+from synfin_analytics.course.lessons import LESSONS
 from synfin_analytics.course.notebooks import build_notebook, read_exercise_notebook
 from synfin_analytics.database.manager import get_db_manager
 

@@ -25,11 +25,9 @@ from classes import ANSWERS
 from hypothesis import given
 from polars.testing import assert_frame_equal
 
-from synfin_analytics.course import _answer_files, _runner, _sandbox, get_lesson
-from synfin_analytics.course._answer_files import load_answers, save_answer
-from synfin_analytics.course._answers import UnsupportedAnswer, to_plain
-from synfin_analytics.course._runner import KILLED_SUPERVISOR, MISSING, Limits, run_notebook
-from synfin_analytics.course._submissions import Cell
+from synfin_analytics.course import _answers, _runner, _sandbox, get_lesson
+from synfin_analytics.course._answers import UnsupportedAnswer, load_answers, save_answer, to_plain
+from synfin_analytics.course._runner import KILLED_SUPERVISOR, MISSING, Cell, Limits, run_notebook
 from synfin_analytics.exceptions import ArgumentError
 
 LESSON = get_lesson("05")
@@ -228,7 +226,7 @@ for name in os.listdir("/proc"):
 """
     program = (
         "from synfin_analytics.course import _runner, get_lesson\n"
-        "from synfin_analytics.course._submissions import Cell\n"
+        "from synfin_analytics.course._runner import Cell\n"
         f"_runner._USE_NAMESPACES = {apart}\n"
         f"cells = [Cell({source!r}, ('05.1',))]\n"
         "run = _runner.run_notebook(cells, get_lesson('05'), 1, _runner.Limits())\n"
@@ -286,10 +284,10 @@ open("../answers/05.1.json", "w").write(json.dumps({"kind": "frame"}))
     assert answers[SECOND].rows() == [(1,)]
 
 
-@pytest.mark.parametrize("rows", [2, _answer_files.MAX_TABLE_ROWS + 1])
+@pytest.mark.parametrize("rows", [2, _answers.MAX_TABLE_ROWS + 1])
 def test_the_rows_of_a_table_are_bounded(rows, tmp_path):
     save_answer(pl.DataFrame({"a": pl.repeat(True, rows, eager=True)}), tmp_path, "one")
-    if rows > _answer_files.MAX_TABLE_ROWS:
+    if rows > _answers.MAX_TABLE_ROWS:
         with pytest.raises(ArgumentError, match="too large"):
             back(tmp_path, "one")
     else:
@@ -468,7 +466,7 @@ def test_columns_of_objects_and_lists_are_empty_before_and_after(tmp_path):
 
 def test_an_answer_that_is_too_large_is_not_read(tmp_path, monkeypatch):
     save_answer("a" * 100, tmp_path, "one")
-    monkeypatch.setattr(_answer_files, "MAX_VALUE_BYTES", 50)
+    monkeypatch.setattr(_answers, "MAX_VALUE_BYTES", 50)
     with pytest.raises(ArgumentError, match="too large"):
         back(tmp_path, "one")
 

@@ -17,7 +17,7 @@ from synfin_analytics.course import (
     session,
     start_lesson,
 )
-from synfin_analytics.course.exercise import LESSONS
+from synfin_analytics.course.lessons import LESSONS
 from synfin_analytics.course.session import SEED_VARIABLE
 from synfin_analytics.exceptions import ArgumentError, ConfigurationError, NotFoundError
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from synfin_analytics.course.exercise import Exercise, Lesson
 from synfin_analytics.course.graders import Number, Table
+from synfin_analytics.course.lessons import Exercise, Lesson
 from synfin_analytics.course.lessons._data import (
     fraud_rates,
     make_world,

@@ -11,8 +11,8 @@ import polars as pl
 
 from synfin_analytics._core.formatting import format_percent
 from synfin_analytics.baseline import fit_baseline
-from synfin_analytics.course.exercise import Exercise, Lesson
 from synfin_analytics.course.graders import Names, Number, Numbers, Table, share
+from synfin_analytics.course.lessons import Exercise, Lesson
 from synfin_analytics.course.lessons._data import (
     card_precision,
     make_world,

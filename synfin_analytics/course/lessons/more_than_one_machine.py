@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from synfin_analytics.course.exercise import Exercise, Lesson
 from synfin_analytics.course.graders import Number, Numbers, Table, share
+from synfin_analytics.course.lessons import Exercise, Lesson
 from synfin_analytics.course.lessons._data import (
     fraud_rates,
     make_scored_payments,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from synfin_analytics.course.exercise import Exercise, Lesson
 from synfin_analytics.course.graders import Number
+from synfin_analytics.course.lessons import Exercise, Lesson
 from synfin_analytics.course.lessons._data import card_precision, make_scored_payments
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from synfin_analytics.baseline import fit_baseline
-from synfin_analytics.course.exercise import Exercise, Lesson
 from synfin_analytics.course.graders import Number, Numbers, share
+from synfin_analytics.course.lessons import Exercise, Lesson
 from synfin_analytics.course.lessons._data import (
     average_precision,
     make_world,
