@@ -335,6 +335,7 @@ def _create_database(lesson: Lesson[Any], name: str, facts: object) -> None:
     """Create the lesson's own database on the embedded server; no other database is affected."""
     from synfin_analytics.database.config import DatabaseConfig
     from synfin_analytics.database.manager import get_db_manager
+    from synfin_analytics.io.load import load_df
 
     config = DatabaseConfig(database=name, data_dir=os.environ.get("DB_DATA_DIR") or None)
     try:
@@ -344,5 +345,6 @@ def _create_database(lesson: Lesson[Any], name: str, facts: object) -> None:
         manager = get_db_manager(config)
     manager.drop_all_tables()
     manager.create_all_tables()
-    if lesson.prepare:
-        lesson.prepare(facts)
+    if lesson.tables:
+        for table, df in lesson.tables(facts).items():
+            load_df(df, table, progress=False)

@@ -588,4 +588,7 @@ def test_the_code_of_the_handbook_for_teachers_runs_and_its_lesson_works(capsys)
     payments = lesson.student_data(lesson.make_facts(1))["payments"][0]
     grader = lesson.exercise("09.1").grader(lesson.make_facts(1))
     assert grader.grade(payments["is_online"].mean()) is None
-    assert grader.grade(payments["is_online"].sum()) == "That is how many there are."
+    assert (
+        grader.grade(payments["is_online"].sum())
+        == "This is their number. Divide it by that of all."
+    )

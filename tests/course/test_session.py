@@ -187,7 +187,7 @@ def closed():
 def test_a_lesson_with_a_database_has_one_of_its_own(number, closed):
     start_lesson(number, seed=3)
     assert get_db_manager().config.database == f"exercise_{number}"
-    expected = 0 if get_lesson(number).prepare is None else 1000
+    expected = 0 if get_lesson(number).tables is None else 1000
     assert read_df("SELECT count(*) AS n FROM transactions")["n"].item() >= expected
 
 

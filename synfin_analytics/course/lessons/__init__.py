@@ -5,7 +5,7 @@ Each module defines one ``LESSON``; ``LESSONS`` lists them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -14,9 +14,12 @@ from synfin_analytics.exceptions import NotFoundError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import polars as pl
+
     from synfin_analytics.course.graders import Grader
 
 Facts = TypeVar("Facts")
+GraderT = TypeVar("GraderT", bound="Grader")
 
 #: Lessons by number. The name is that of the module here, and of the notebook.
 LESSONS = {
@@ -59,7 +62,7 @@ class Exercise(Generic[Facts]):
     grader: Callable[[Facts], Grader]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Lesson(Generic[Facts]):
     """Exercises on the same data.
 
@@ -71,12 +74,12 @@ class Lesson(Generic[Facts]):
         Generates the data of a student from a seed, and everything the graders need.
     student_data
         Returns the part of the facts that the student receives: each item with its description.
-    exercises
-        In order.
     database
         Name of the embedded database that the lesson uses, if any.
-    prepare
-        Fills that database.
+    tables
+        Returns the DataFrames to load into that database, by table.
+    exercises
+        In order; :meth:`add_exercise` adds one.
 
     Examples
     --------
@@ -88,14 +91,45 @@ class Lesson(Generic[Facts]):
     name: str
     make_facts: Callable[[int], Facts]
     student_data: Callable[[Facts], Mapping[str, tuple[Any, str]]]
-    exercises: tuple[Exercise[Facts], ...]
     database: str | None = None
-    prepare: Callable[[Facts], None] | None = None
+    tables: Callable[[Facts], Mapping[str, pl.DataFrame]] | None = None
+    exercises: list[Exercise[Facts]] = field(default_factory=list)
 
     @property
     def file_name(self) -> str:
         """Name of the notebook, without suffix."""
         return f"{self.number}_{self.name}"
+
+    def add_exercise(
+        self, number: str, answer: str, *hints: str
+    ) -> Callable[[Callable[[Facts], GraderT]], Callable[[Facts], GraderT]]:
+        """Add an exercise; decorates the function that creates the grader from the facts.
+
+        Parameters
+        ----------
+        number
+            Lesson and position in it, such as "05.2".
+        answer
+            Name of the variable that holds the answer.
+        *hints
+            From a first nudge to the method; never the answer.
+
+        Examples
+        --------
+        >>> from synfin_analytics.course import Number
+        >>> lesson = Lesson("09", "counting", make_facts=int, student_data=lambda facts: {})
+        >>> @lesson.add_exercise("09.1", "total", "Add the numbers.")
+        ... def grade_total(facts):
+        ...     return Number(facts + 1, "the sum")
+        >>> lesson.exercise("09.1").answer
+        'total'
+        """
+
+        def add(grader: Callable[[Facts], GraderT]) -> Callable[[Facts], GraderT]:
+            self.exercises.append(Exercise(number, answer, hints, grader))
+            return grader
+
+        return add
 
     def exercise(self, number: str) -> Exercise[Facts]:
         """Return an exercise by its number.

@@ -84,21 +84,34 @@ def wald_interval(successes: float, trials: float) -> tuple[float, float]:
     return share - half, share + half
 
 
-def fraud_rates(payments: pl.DataFrame, key: str) -> pl.DataFrame:
-    """Return labelled payments, frauds, fraud rate and its Wilson interval by group."""
+def rate_with_interval(
+    counts: pl.DataFrame,
+    name: str,
+    successes: str,
+    trials: str,
+    interval: Callable[[float, float], tuple[float, float]] = wilson_interval,
+) -> pl.DataFrame:
+    """Add the share of successes among the trials of each row as ``name``, with its interval."""
+    ends = [interval(*row) for row in counts.select(successes, trials).iter_rows()]
+    return counts.with_columns(
+        (pl.col(successes) / pl.col(trials)).alias(name),
+        pl.Series(f"{name}_low", [low for low, _ in ends]),
+        pl.Series(f"{name}_high", [high for _, high in ends]),
+    )
+
+
+def fraud_rates(
+    payments: pl.DataFrame,
+    key: str,
+    interval: Callable[[float, float], tuple[float, float]] = wilson_interval,
+) -> pl.DataFrame:
+    """Return labelled payments, frauds, fraud rate and its interval by group."""
     counts = payments.group_by(key).agg(
         pl.len().alias("transactions"),
         pl.col("is_fraud").count().alias("labelled"),
         pl.col("is_fraud").sum().alias("frauds"),
     )
-    intervals = [
-        wilson_interval(row["frauds"], row["labelled"]) for row in counts.iter_rows(named=True)
-    ]
-    return counts.with_columns(
-        (pl.col("frauds") / pl.col("labelled")).alias("fraud_rate"),
-        pl.Series("fraud_rate_low", [low for low, _ in intervals]),
-        pl.Series("fraud_rate_high", [high for _, high in intervals]),
-    ).sort(key)
+    return rate_with_interval(counts, "fraud_rate", "frauds", "labelled", interval).sort(key)
 
 
 def average_precision(score: Floats, fraud: Bools) -> float:

@@ -10,10 +10,11 @@ import numpy as np
 import polars as pl
 
 from synfin_analytics.course.graders import Number, Numbers, Table
-from synfin_analytics.course.lessons import Exercise, Lesson
+from synfin_analytics.course.lessons import Lesson
 from synfin_analytics.course.lessons._data import (
     average_precision,
     make_scored_payments,
+    rate_with_interval,
     roc_auc,
     wald_interval,
     weighted_average_precision,
@@ -22,7 +23,7 @@ from synfin_analytics.course.lessons._data import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -86,11 +87,21 @@ def student_data(facts: Facts) -> dict[str, tuple[Any, str]]:
     }
 
 
+LESSON = Lesson("06", "comparing_models_and_groups", make_facts, student_data)
+
+
 def _arrays(payments: pl.DataFrame) -> tuple[Floats, Floats, NDArray[np.bool_]]:
     fraud = payments["is_fraud"].fill_null(False).to_numpy().astype(bool)
     return payments["old"].to_numpy(), payments["new"].to_numpy(), fraud
 
 
+@LESSON.add_exercise(
+    "06.1",
+    "difference",
+    "Evaluate the same payments twice, with different score columns.",
+    "average_precision is an attribute of the result of evaluate.",
+    'evaluate(payments, score="new").average_precision, minus that of the old model.',
+)
 def _grade_difference(facts: Facts) -> Number:
     old, new, fraud = _arrays(facts.labelled)
     all_old, all_new, as_genuine = _arrays(facts.payments)
@@ -127,6 +138,16 @@ def _bootstrap(facts: Facts) -> Floats:
     return np.array([[metric(weights[codes]) for metric in metrics] for weights in resamples])
 
 
+@LESSON.add_exercise(
+    "06.2",
+    "difference_interval",
+    "With other customers, would the new model still be better? Resample the customers many times, "
+    "and compare the models in each resample.",
+    'compare_models(payments, {"old": "old", "new": "new"}) does this; the first model '
+    "is the reference.",
+    "Its to_frame() has difference, difference_low and difference_high in the row of average "
+    "precision and the new model.",
+)
 def _grade_difference_interval(facts: Facts) -> Numbers:
     resamples = _bootstrap(facts)
     old, new, fraud = _arrays(facts.labelled)
@@ -177,28 +198,20 @@ def _counts_by_channel(facts: Facts) -> pl.DataFrame:
     )
 
 
-def _recall_table(
-    counts: pl.DataFrame,
-    numerator: str,
-    denominator: str,
-    compute_interval: Callable[[float, float], tuple[float, float]] = wilson_interval,
-) -> pl.DataFrame:
-    intervals = [
-        compute_interval(row[numerator], row[denominator]) for row in counts.iter_rows(named=True)
-    ]
-    return counts.select(
-        "channel",
-        (pl.col(numerator) / pl.col(denominator)).alias("recall"),
-        pl.Series("recall_low", [low for low, _ in intervals]),
-        pl.Series("recall_high", [high for _, high in intervals]),
-    )
-
-
+@LESSON.add_exercise(
+    "06.3",
+    "recall_by_channel",
+    "Recall: what share of the frauds of a channel reaches the threshold?",
+    'evaluate(…, threshold=threshold, by="channel").to_frame() has a row for each '
+    "channel and metric.",
+    'Keep the rows whose metric is "recall", and name the columns recall, recall_low '
+    "and recall_high.",
+)
 def _grade_recall_by_channel(facts: Facts) -> Table:
     counts = _counts_by_channel(facts)
     columns = ("recall", "recall_low", "recall_high")
     return Table(
-        _recall_table(counts, "detected", "frauds"),
+        rate_with_interval(counts, "recall", "detected", "frauds"),
         "channel",
         columns,
         "the share of the frauds of each channel that the new model detects, with its Wilson "
@@ -206,12 +219,12 @@ def _grade_recall_by_channel(facts: Facts) -> Table:
         shares=columns,
         mistakes={
             "This is precision: the share of the alerts that are fraud. Recall is the share of the "
-            "frauds that are alerts.": _recall_table(counts, "detected", "alerts"),
+            "frauds that are alerts.": rate_with_interval(counts, "recall", "detected", "alerts"),
             "This is the share of the payments that are alerts. Use only the "
-            "frauds.": _recall_table(counts, "alerts", "payments"),
+            "frauds.": rate_with_interval(counts, "recall", "alerts", "payments"),
             "The recall is correct, but the intervals use the normal approximation, which fails "
-            "for few frauds. Use Wilson's.": _recall_table(
-                counts, "detected", "frauds", wald_interval
+            "for few frauds. Use Wilson's.": rate_with_interval(
+                counts, "recall", "detected", "frauds", wald_interval
             ),
         },
     )
@@ -234,6 +247,14 @@ def _newcombe_interval(
     return difference, difference - below, difference + above
 
 
+@LESSON.add_exercise(
+    "06.4",
+    "recall_gap",
+    "Exclude channels with fewer than 10 frauds, where recall is mostly chance.",
+    "The recalls of two channels are independent shares; Newcombe's method gives the interval of "
+    "their difference.",
+    'The result of evaluate with by="channel" has difference("recall").',
+)
 def _grade_recall_gap(facts: Facts) -> Numbers:
     rows = [*_counts_by_channel(facts).iter_rows(named=True)]
     ranked = sorted(
@@ -272,59 +293,3 @@ def _grade_recall_gap(facts: Facts) -> Numbers:
             "channels.": _newcombe_interval(best, all_channels),
         },
     )
-
-
-LESSON = Lesson(
-    "06",
-    "comparing_models_and_groups",
-    make_facts,
-    student_data,
-    (
-        Exercise(
-            "06.1",
-            "difference",
-            (
-                "Evaluate the same payments twice, with different score columns.",
-                "average_precision is an attribute of the result of evaluate.",
-                'evaluate(payments, score="new").average_precision, minus that of the old model.',
-            ),
-            _grade_difference,
-        ),
-        Exercise(
-            "06.2",
-            "difference_interval",
-            (
-                "With other customers, would the new model still be better? Resample the customers "
-                "many times, and compare the models in each resample.",
-                'compare_models(payments, {"old": "old", "new": "new"}) does this; the first model '
-                "is the reference.",
-                "Its to_frame() has difference, difference_low and difference_high in the row of "
-                "average precision and the new model.",
-            ),
-            _grade_difference_interval,
-        ),
-        Exercise(
-            "06.3",
-            "recall_by_channel",
-            (
-                "Recall: what share of the frauds of a channel reaches the threshold?",
-                'evaluate(…, threshold=threshold, by="channel").to_frame() has a row for each '
-                "channel and metric.",
-                'Keep the rows whose metric is "recall", and name the columns recall, recall_low '
-                "and recall_high.",
-            ),
-            _grade_recall_by_channel,
-        ),
-        Exercise(
-            "06.4",
-            "recall_gap",
-            (
-                "Exclude channels with fewer than 10 frauds, where recall is mostly chance.",
-                "The recalls of two channels are independent shares; Newcombe's method gives the "
-                "interval of their difference.",
-                'The result of evaluate with by="channel" has difference("recall").',
-            ),
-            _grade_recall_gap,
-        ),
-    ),
-)

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from synfin_analytics.course.graders import Names, Numbers, PerPayment, share
-from synfin_analytics.course.lessons import Exercise, Lesson
+from synfin_analytics.course.lessons import Lesson
 from synfin_analytics.course.lessons._data import average_precision, make_world
 
 if TYPE_CHECKING:
@@ -98,6 +98,9 @@ def student_data(facts: Facts) -> dict[str, tuple[Any, str]]:
     }
 
 
+LESSON = Lesson("03", "features_and_leakage", make_facts, student_data)
+
+
 def _per_payment(
     facts: Facts, truth: Floats, task: str, mistakes: Mapping[str, Floats]
 ) -> PerPayment:
@@ -121,6 +124,13 @@ def _positions(facts: Facts, key: str, hours: float) -> tuple[Integers, Integers
     return positions, first_positions
 
 
+@LESSON.add_exercise(
+    "03.1",
+    "count_24h",
+    "The window moves with each payment: from 24 hours before it up to and including it.",
+    "window_features computes windows by customer; include_current includes the payment itself.",
+    'window_features(payments, by="customer_id", windows=["24h"]) returns a column count_24h.',
+)
 def _grade_count_24h(facts: Facts) -> PerPayment:
     position, first = _positions(facts, "customer_id", 24)
     count = (position - first + 1).astype(np.float64)
@@ -150,6 +160,14 @@ def _grade_count_24h(facts: Facts) -> PerPayment:
     )
 
 
+@LESSON.add_exercise(
+    "03.2",
+    "amount_ratio",
+    "The usual amount follows from the earlier payments, without the payment itself.",
+    "For each customer: the cumulative sum minus the amount itself, divided by the number of "
+    "earlier payments.",
+    'groupby("customer_id")["amount"] has cumsum() and cumcount(); 0/0 is NaN.',
+)
 def _grade_amount_ratio(facts: Facts) -> PerPayment:
     amount = pl.col("amount")
     n_earlier = pl.int_range(pl.len()).over("customer_id")
@@ -184,6 +202,14 @@ def _grade_amount_ratio(facts: Facts) -> PerPayment:
     )
 
 
+@LESSON.add_exercise(
+    "03.3",
+    "leaking",
+    "A feature of a payment must not change because of later payments.",
+    "Compute the features of all payments, and of the payments of the first weeks only. The first "
+    "weeks are in both.",
+    "Compare each column on these rows: np.allclose(first, second, equal_nan=True).",
+)
 def _grade_leaking(facts: Facts) -> Names:
     leaking = frozenset(name for name, _, leaks in facts.features if leaks)
     names = tuple(name for name, _, _ in facts.features)
@@ -227,6 +253,14 @@ def _leaking_risk(facts: Facts) -> Floats:
     return facts.payments.select(_LEAKING_FEATURES["risk"]).to_series().to_numpy()
 
 
+@LESSON.add_exercise(
+    "03.4",
+    "merchant_risk",
+    f"At the time of a payment, the labels of the {LABEL_DELAY} days before it are not known.",
+    f"Use the merchant's payments up to {LABEL_DELAY} days before, and the frauds among them.",
+    "window_features has a parameter lag, and computes means of a boolean column; a window of ten "
+    "years contains all earlier payments.",
+)
 def _grade_merchant_risk(facts: Facts) -> PerPayment:
     truth = _merchant_risk(facts, LABEL_DELAY)
     return _per_payment(
@@ -248,6 +282,13 @@ def _grade_merchant_risk(facts: Facts) -> PerPayment:
     )
 
 
+@LESSON.add_exercise(
+    "03.5",
+    "average_precisions",
+    "A share of fraud is a score: a high share is suspicious.",
+    "Where the fixed share is NaN, nothing is known: assign the score 0.",
+    'evaluate(late, score="…").average_precision, for both, on the last 30 days.',
+)
 def _grade_average_precisions(facts: Facts) -> Numbers:
     day = facts.payments["timestamp"].dt.date()
     is_late = (day >= day.unique().sort()[-30]).to_numpy()
@@ -274,71 +315,3 @@ def _grade_average_precisions(facts: Facts) -> Numbers:
             "payments.": (prevalence, prevalence),
         },
     )
-
-
-LESSON = Lesson(
-    "03",
-    "features_and_leakage",
-    make_facts,
-    student_data,
-    (
-        Exercise(
-            "03.1",
-            "count_24h",
-            (
-                "The window moves with each payment: from 24 hours before it up to and including "
-                "it.",
-                "window_features computes windows by customer; include_current includes the "
-                "payment itself.",
-                'window_features(payments, by="customer_id", windows=["24h"]) returns a column '
-                "count_24h.",
-            ),
-            _grade_count_24h,
-        ),
-        Exercise(
-            "03.2",
-            "amount_ratio",
-            (
-                "The usual amount follows from the earlier payments, without the payment itself.",
-                "For each customer: the cumulative sum minus the amount itself, divided by the "
-                "number of earlier payments.",
-                'groupby("customer_id")["amount"] has cumsum() and cumcount(); 0/0 is NaN.',
-            ),
-            _grade_amount_ratio,
-        ),
-        Exercise(
-            "03.3",
-            "leaking",
-            (
-                "A feature of a payment must not change because of later payments.",
-                "Compute the features of all payments, and of the payments of the first weeks "
-                "only. The first weeks are in both.",
-                "Compare each column on these rows: np.allclose(first, second, equal_nan=True).",
-            ),
-            _grade_leaking,
-        ),
-        Exercise(
-            "03.4",
-            "merchant_risk",
-            (
-                f"At the time of a payment, the labels of the {LABEL_DELAY} days before it are not "
-                "known.",
-                f"Use the merchant's payments up to {LABEL_DELAY} days before, and the frauds "
-                "among them.",
-                "window_features has a parameter lag, and computes means of a boolean column; a "
-                "window of ten years contains all earlier payments.",
-            ),
-            _grade_merchant_risk,
-        ),
-        Exercise(
-            "03.5",
-            "average_precisions",
-            (
-                "A share of fraud is a score: a high share is suspicious.",
-                "Where the fixed share is NaN, nothing is known: assign the score 0.",
-                'evaluate(late, score="…").average_precision, for both, on the last 30 days.',
-            ),
-            _grade_average_precisions,
-        ),
-    ),
-)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from synfin_analytics.course.graders import Number, Table
-from synfin_analytics.course.lessons import Exercise, Lesson
+from synfin_analytics.course.lessons import Lesson
 from synfin_analytics.course.lessons._data import (
     fraud_rates,
     make_world,
@@ -42,6 +42,16 @@ def student_data(facts: Facts) -> dict[str, tuple[Any, str]]:
     }
 
 
+LESSON = Lesson("01", "first_steps", make_facts, student_data, database="exercise_01")
+
+
+@LESSON.add_exercise(
+    "01.1",
+    "n_unlabelled",
+    "First load the three tables with load_df(df, table): customers, merchants, then transactions.",
+    "read_df takes a query. count(*) counts the rows that WHERE selects.",
+    "In SQL, test for NULL with IS NULL, not with the equals sign.",
+)
 def _grade_n_unlabelled(facts: Facts) -> Number:
     label = facts[2]["is_fraud"]
     return Number(
@@ -63,6 +73,13 @@ def _grade_n_unlabelled(facts: Facts) -> Number:
     )
 
 
+@LESSON.add_exercise(
+    "01.2",
+    "top_five",
+    "WHERE selects payments, GROUP BY customer_id groups them by customer.",
+    "sum(amount) AS spent computes the sums; ORDER BY spent DESC LIMIT 5 keeps the largest.",
+    'Pass the limit as a parameter: read_df("… amount > :limit …", {"limit": 20}).',
+)
 def _grade_top_five(facts: Facts) -> Table:
     payments = facts[2]
 
@@ -95,6 +112,13 @@ def _grade_top_five(facts: Facts) -> Table:
     )
 
 
+@LESSON.add_exercise(
+    "01.3",
+    "rate",
+    "The numerator is the number of frauds. Which payments belong in the denominator?",
+    "A payment without a label may or may not be fraud. Count only labelled payments.",
+    "fraud_rate(df) returns one row with a column of this name: extract the number.",
+)
 def _grade_rate(facts: Facts) -> Number:
     payments = facts[2]
     label = payments["is_fraud"]
@@ -120,12 +144,15 @@ def _grade_rate(facts: Facts) -> Number:
     )
 
 
+@LESSON.add_exercise(
+    "01.4",
+    "by_channel",
+    "First exclude the payments by phone: there are too few of them.",
+    "fraud_rate has a parameter for the grouping column.",
+    'Its intervals account for customers and merchants: fraud_rate(df, by="channel").',
+)
 def _grade_by_channel(facts: Facts) -> Table:
     payments = facts[2].filter(pl.col("channel") != "phone")
-    independent = fraud_rates(payments, "channel")
-    wald = [
-        wald_interval(row["frauds"], row["labelled"]) for row in independent.iter_rows(named=True)
-    ]
     columns = ("fraud_rate", "fraud_rate_low", "fraud_rate_high")
     return Table(
         fraud_rate(payments, "channel"),
@@ -141,17 +168,21 @@ def _grade_by_channel(facts: Facts) -> Table:
             ),
             "The rates are correct, but the intervals assume independent payments. One stolen card "
             "causes a dozen frauds, so these intervals are too narrow: keep the clusters of "
-            "fraud_rate().": independent,
+            "fraud_rate().": fraud_rates(payments, "channel"),
             "The rates are correct, but the intervals use the normal approximation. For events as "
             "rare as fraud these are too narrow and extend below 0. Use those of "
-            "fraud_rate().": independent.with_columns(
-                pl.Series("fraud_rate_low", [low for low, _ in wald]),
-                pl.Series("fraud_rate_high", [high for _, high in wald]),
-            ),
+            "fraud_rate().": fraud_rates(payments, "channel", wald_interval),
         },
     )
 
 
+@LESSON.add_exercise(
+    "01.5",
+    "fraud_bps",
+    "A payment of 500 euros counts 50 times as much as one of 10 euros.",
+    "Divide the value of the frauds by the value of the labelled payments.",
+    "fraud_rate has a column for this: bps stands for basis points.",
+)
 def _grade_fraud_bps(facts: Facts) -> Number:
     payments = facts[2]
     labelled = payments.filter(pl.col("is_fraud").is_not_null())
@@ -175,66 +206,3 @@ def _grade_fraud_bps(facts: Facts) -> Number:
             "paid?": fraud_amount,
         },
     )
-
-
-LESSON = Lesson(
-    "01",
-    "first_steps",
-    make_facts,
-    student_data,
-    (
-        Exercise(
-            "01.1",
-            "n_unlabelled",
-            (
-                "First load the three tables with load_df(df, table): customers, merchants, then "
-                "transactions.",
-                "read_df takes a query. count(*) counts the rows that WHERE selects.",
-                "In SQL, test for NULL with IS NULL, not with the equals sign.",
-            ),
-            _grade_n_unlabelled,
-        ),
-        Exercise(
-            "01.2",
-            "top_five",
-            (
-                "WHERE selects payments, GROUP BY customer_id groups them by customer.",
-                "sum(amount) AS spent computes the sums; ORDER BY spent DESC LIMIT 5 keeps the "
-                "largest.",
-                'Pass the limit as a parameter: read_df("… amount > :limit …", {"limit": 20}).',
-            ),
-            _grade_top_five,
-        ),
-        Exercise(
-            "01.3",
-            "rate",
-            (
-                "The numerator is the number of frauds. Which payments belong in the denominator?",
-                "A payment without a label may or may not be fraud. Count only labelled payments.",
-                "fraud_rate(df) returns one row with a column of this name: extract the number.",
-            ),
-            _grade_rate,
-        ),
-        Exercise(
-            "01.4",
-            "by_channel",
-            (
-                "First exclude the payments by phone: there are too few of them.",
-                "fraud_rate has a parameter for the grouping column.",
-                'Its intervals account for customers and merchants: fraud_rate(df, by="channel").',
-            ),
-            _grade_by_channel,
-        ),
-        Exercise(
-            "01.5",
-            "fraud_bps",
-            (
-                "A payment of 500 euros counts 50 times as much as one of 10 euros.",
-                "Divide the value of the frauds by the value of the labelled payments.",
-                "fraud_rate has a column for this: bps stands for basis points.",
-            ),
-            _grade_fraud_bps,
-        ),
-    ),
-    database="exercise_01",
-)

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from synfin_analytics.course.graders import Matching, Names, Number, Numbers, Table, share
-from synfin_analytics.course.lessons import Exercise, Lesson
+from synfin_analytics.course.lessons import Lesson
 from synfin_analytics.course.lessons._data import make_world
 
 if TYPE_CHECKING:
@@ -133,12 +133,31 @@ def student_data(facts: Facts) -> dict[str, tuple[Any, str]]:
     }
 
 
+LESSON = Lesson("02", "fraud_patterns", make_facts, student_data)
+
+
+@LESSON.add_exercise(
+    "02.1",
+    "patterns",
+    "Look at one column at a time: first the amounts, then the times between payments, then "
+    "devices and places. Which one changes?",
+    "hours_since_last reveals bursts (minutes) and dormant cards (weeks); amount reveals testing, "
+    "limits and spikes; device_id reveals a takeover.",
+    "The first rows are the customer's usual behaviour: compare the later rows with them.",
+)
 def _grade_patterns(facts: Facts) -> Matching:
     return Matching(
         {letter: name for letter, (name, _) in facts.episodes.items()}, tuple(SIGNS), SIGNS
     )
 
 
+@LESSON.add_exercise(
+    "02.2",
+    "by_type",
+    "Only payments with is_fraud have a fraud_type.",
+    "Group by fraud_type, then count the rows and sum the amounts.",
+    'In pandas: .groupby("fraud_type").agg(frauds=("amount", "size"), …).',
+)
 def _grade_by_type(facts: Facts) -> Table:
     frauds = facts.payments.filter("is_fraud")
 
@@ -170,6 +189,13 @@ def _is_too_fast(seconds_per_unit: float = 3600.0) -> pl.Expr:
     return (pl.col("distance_from_last") > max_distance).fill_null(False)
 
 
+@LESSON.add_exercise(
+    "02.3",
+    "n_too_fast",
+    "Speed is distance divided by time; distance_from_last is in kilometres.",
+    "time_since_last_transaction is in seconds.",
+    "If one of the two is missing, the speed is unknown and the rule does not select the payment.",
+)
 def _grade_n_too_fast(facts: Facts) -> Number:
     def count(rule: pl.Expr) -> float:
         return float(facts.payments.select(rule.sum()).item())
@@ -201,6 +227,15 @@ def _share_of(rows: pl.Series, condition: pl.Series) -> float:
     return float(condition.filter(rows).mean())  # type: ignore[arg-type]
 
 
+@LESSON.add_exercise(
+    "02.4",
+    "precision_recall",
+    "The denominator of precision is what the rule selects; that of recall is what it should "
+    "select.",
+    "For precision: the mean of is_fraud among the payments that are too fast.",
+    "For recall: the share of the impossible_travel frauds that are too fast. Such a journey has "
+    "one jump and often several payments.",
+)
 def _grade_rule(facts: Facts) -> Numbers:
     payments = facts.payments.with_columns(_is_too_fast().alias("detected"))
     is_type = payments["fraud_type"].eq_missing("impossible_travel")
@@ -224,6 +259,16 @@ def _grade_rule(facts: Facts) -> Numbers:
     )
 
 
+@LESSON.add_exercise(
+    "02.5",
+    "compromised_merchant",
+    "Victims are the customers with a fraud of type compromised_merchant. All of them had paid at "
+    "the same merchant before.",
+    "Select the genuine payments with card_present, and count each pair of merchant and customer "
+    "once.",
+    "For each merchant: how many different customers does it have, and how many of them are "
+    "victims? Exclude merchants with few victims, which may be due to chance.",
+)
 def _grade_compromised_merchant(facts: Facts) -> Names:
     payments = facts.payments
     is_type = pl.col("fraud_type").eq_missing(pl.lit("compromised_merchant"))
@@ -264,72 +309,3 @@ def _grade_compromised_merchant(facts: Facts) -> Names:
         },
         any_of=True,
     )
-
-
-LESSON = Lesson(
-    "02",
-    "fraud_patterns",
-    make_facts,
-    student_data,
-    (
-        Exercise(
-            "02.1",
-            "patterns",
-            (
-                "Look at one column at a time: first the amounts, then the times between payments, "
-                "then devices and places. Which one changes?",
-                "hours_since_last reveals bursts (minutes) and dormant cards (weeks); amount "
-                "reveals testing, limits and spikes; device_id reveals a takeover.",
-                "The first rows are the customer's usual behaviour: compare the later rows with "
-                "them.",
-            ),
-            _grade_patterns,
-        ),
-        Exercise(
-            "02.2",
-            "by_type",
-            (
-                "Only payments with is_fraud have a fraud_type.",
-                "Group by fraud_type, then count the rows and sum the amounts.",
-                'In pandas: .groupby("fraud_type").agg(frauds=("amount", "size"), …).',
-            ),
-            _grade_by_type,
-        ),
-        Exercise(
-            "02.3",
-            "n_too_fast",
-            (
-                "Speed is distance divided by time; distance_from_last is in kilometres.",
-                "time_since_last_transaction is in seconds.",
-                "If one of the two is missing, the speed is unknown and the rule does not select "
-                "the payment.",
-            ),
-            _grade_n_too_fast,
-        ),
-        Exercise(
-            "02.4",
-            "precision_recall",
-            (
-                "The denominator of precision is what the rule selects; that of recall is what it "
-                "should select.",
-                "For precision: the mean of is_fraud among the payments that are too fast.",
-                "For recall: the share of the impossible_travel frauds that are too fast. Such a "
-                "journey has one jump and often several payments.",
-            ),
-            _grade_rule,
-        ),
-        Exercise(
-            "02.5",
-            "compromised_merchant",
-            (
-                "Victims are the customers with a fraud of type compromised_merchant. All of them "
-                "had paid at the same merchant before.",
-                "Select the genuine payments with card_present, and count each pair of merchant "
-                "and customer once.",
-                "For each merchant: how many different customers does it have, and how many of "
-                "them are victims? Exclude merchants with few victims, which may be due to chance.",
-            ),
-            _grade_compromised_merchant,
-        ),
-    ),
-)

@@ -12,7 +12,7 @@ import polars as pl
 from synfin_analytics._core.formatting import format_percent
 from synfin_analytics.baseline import fit_baseline
 from synfin_analytics.course.graders import Names, Number, Numbers, Table, share
-from synfin_analytics.course.lessons import Exercise, Lesson
+from synfin_analytics.course.lessons import Lesson
 from synfin_analytics.course.lessons._data import (
     card_precision,
     make_world,
@@ -153,16 +153,30 @@ def student_data(facts: Facts) -> dict[str, tuple[Any, str]]:
     }
 
 
-def prepare(facts: Facts) -> None:
-    """Load the tables of the lesson into its database."""
-    from synfin_analytics.io.load import load_df
+def tables(facts: Facts) -> dict[str, pl.DataFrame]:
+    """Return the tables of the lesson's database."""
+    return {
+        "customers": facts.world.customers,
+        "merchants": facts.world.merchants,
+        "transactions": facts.payments,
+        "model_predictions": facts.predictions,
+    }
 
-    load_df(facts.world.customers, "customers", progress=False)
-    load_df(facts.world.merchants, "merchants", progress=False)
-    load_df(facts.payments, "transactions", progress=False)
-    load_df(facts.predictions, "model_predictions", progress=False)
+
+LESSON = Lesson(
+    "07", "model_report", make_facts, student_data, database="exercise_07", tables=tables
+)
 
 
+@LESSON.add_exercise(
+    "07.1",
+    "calibration_ratio",
+    "If scores are calibrated probabilities, their sum is the expected number of frauds.",
+    "read_df reads the predictions: fraud_probability is the score, ground_truth the label, NULL "
+    "while the case is open.",
+    "sum(fraud_probability) divided by count(*) FILTER (WHERE ground_truth), both for rows with a "
+    "known ground_truth.",
+)
 def _grade_calibration_ratio(facts: Facts) -> Number:
     labelled = facts.labelled
     frauds, expected = float(labelled["is_fraud"].sum()), float(labelled["score"].sum())
@@ -184,6 +198,13 @@ def _grade_calibration_ratio(facts: Facts) -> Number:
     )
 
 
+@LESSON.add_exercise(
+    "07.2",
+    "by_week",
+    "report.weeks has a row for each week, and more columns than you need.",
+    "Its timestamp is the Monday: name it week.",
+    "Weeks without any label have no fraud rate: exclude them.",
+)
 def _grade_by_week(facts: Facts) -> Table:
     week = pl.col("timestamp").dt.truncate("1w").dt.date().alias("week")
     scored, labelled = facts.scored, facts.labelled
@@ -214,6 +235,13 @@ def _grade_by_week(facts: Facts) -> Table:
     )
 
 
+@LESSON.add_exercise(
+    "07.3",
+    "card_precision",
+    "report.cards is the result of calling the most suspicious customers each day.",
+    f"alerts_per_day={K} sets the number of calls.",
+    "It has value and max_achievable.",
+)
 def _grade_card_precision(facts: Facts) -> Numbers:
     labelled = facts.labelled
     value, maximum = card_precision(labelled, K)
@@ -237,6 +265,14 @@ def _grade_card_precision(facts: Facts) -> Numbers:
     )
 
 
+@LESSON.add_exercise(
+    "07.4",
+    "supported",
+    "Look up each number in the report: what are its numerator and denominator?",
+    "print(report) prints the summary; report.caveats lists what the numbers cannot show.",
+    "Precision is a share of the alerts, recall of the frauds, the ROC area of pairs; an interval "
+    "is of the metric.",
+)
 def _grade_supported(facts: Facts) -> Names:
     letters = frozenset(facts.statements)
     supported = frozenset(
@@ -258,60 +294,3 @@ def _grade_supported(facts: Facts) -> Names:
             if not statement.is_supported
         },
     )
-
-
-LESSON = Lesson(
-    "07",
-    "model_report",
-    make_facts,
-    student_data,
-    (
-        Exercise(
-            "07.1",
-            "calibration_ratio",
-            (
-                "If scores are calibrated probabilities, their sum is the expected number of "
-                "frauds.",
-                "read_df reads the predictions: fraud_probability is the score, ground_truth the "
-                "label, NULL while the case is open.",
-                "sum(fraud_probability) divided by count(*) FILTER (WHERE ground_truth), both for "
-                "rows with a known ground_truth.",
-            ),
-            _grade_calibration_ratio,
-        ),
-        Exercise(
-            "07.2",
-            "by_week",
-            (
-                "report.weeks has a row for each week, and more columns than you need.",
-                "Its timestamp is the Monday: name it week.",
-                "Weeks without any label have no fraud rate: exclude them.",
-            ),
-            _grade_by_week,
-        ),
-        Exercise(
-            "07.3",
-            "card_precision",
-            (
-                "report.cards is the result of calling the most suspicious customers each day.",
-                f"alerts_per_day={K} sets the number of calls.",
-                "It has value and max_achievable.",
-            ),
-            _grade_card_precision,
-        ),
-        Exercise(
-            "07.4",
-            "supported",
-            (
-                "Look up each number in the report: what are its numerator and denominator?",
-                "print(report) prints the summary; report.caveats lists what the numbers cannot "
-                "show.",
-                "Precision is a share of the alerts, recall of the frauds, the ROC area of pairs; "
-                "an interval is of the metric.",
-            ),
-            _grade_supported,
-        ),
-    ),
-    database="exercise_07",
-    prepare=prepare,
-)

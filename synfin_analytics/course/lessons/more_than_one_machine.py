@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from synfin_analytics.course.graders import Number, Numbers, Table, share
-from synfin_analytics.course.lessons import Exercise, Lesson
+from synfin_analytics.course.lessons import Lesson
 from synfin_analytics.course.lessons._data import (
     fraud_rates,
     make_scored_payments,
@@ -83,6 +83,16 @@ def student_data(facts: Facts) -> dict[str, tuple[Any, str]]:
     }
 
 
+LESSON = Lesson("08", "more_than_one_machine", make_facts, student_data)
+
+
+@LESSON.add_exercise(
+    "08.1",
+    "by_channel",
+    "fraud_rate accepts lazy frames: the engine counts, and only the counts are returned.",
+    'pl.scan_parquet(folder / "*.parquet") scans all files without reading them.',
+    "A DuckDB relation, or a Dask or Spark DataFrame, would work as well.",
+)
 def _grade_by_channel(facts: Facts) -> Table:
     payments = facts.payments
     truth = fraud_rates(payments, "channel")
@@ -111,6 +121,13 @@ def _grade_by_channel(facts: Facts) -> Table:
     )
 
 
+@LESSON.add_exercise(
+    "08.2",
+    "pooled_rate",
+    "What can be summed? Counts can; rates and intervals cannot.",
+    "Divide the frauds of all machines by the labelled payments of all machines.",
+    "proportion_interval(frauds, labelled) computes Wilson's interval.",
+)
 def _grade_pooled_rate(facts: Facts) -> Numbers:
     counts = [(int(part["is_fraud"].sum()), int(part["is_fraud"].count())) for part in facts.parts]
     frauds, labelled = (sum(column) for column in zip(*counts, strict=True))
@@ -139,6 +156,13 @@ def _grade_pooled_rate(facts: Facts) -> Numbers:
     )
 
 
+@LESSON.add_exercise(
+    "08.3",
+    "n_customers",
+    "A customer may have paid on several machines.",
+    "The numbers of customers on each machine do not determine the total number.",
+    'On the lazy frame: .select(pl.col("customer_id").n_unique()).collect().',
+)
 def _grade_n_customers(facts: Facts) -> Number:
     by_machine = [part["customer_id"].n_unique() for part in facts.parts]
     return Number(
@@ -156,6 +180,15 @@ def _grade_n_customers(facts: Facts) -> Number:
     )
 
 
+@LESSON.add_exercise(
+    "08.4",
+    "mean_and_std",
+    "data.counts has the number of payments, the sum of the amounts and the sum of their squares "
+    "for each machine.",
+    "Variance = (sum of squares - n · mean²) / (n - 1).",
+    "The standard deviation is the square root of the variance; n and the sums are over all "
+    "machines.",
+)
 def _grade_mean_and_std(facts: Facts) -> Numbers:
     amount = facts.payments["amount"].to_numpy()
     by_machine = [part["amount"].to_numpy() for part in facts.parts]
@@ -179,6 +212,13 @@ def _grade_mean_and_std(facts: Facts) -> Numbers:
     )
 
 
+@LESSON.add_exercise(
+    "08.5",
+    "roc_auc",
+    "The area counts pairs of a fraud and a genuine payment, wherever they are stored.",
+    "evaluate accepts lazy frames as well: only counts by score are transferred.",
+    'evaluate(pl.scan_parquet(…), score="score").roc_auc.',
+)
 def _grade_roc_auc(facts: Facts) -> Number:
     def compute(payments: pl.DataFrame) -> float:
         fraud = payments["is_fraud"].fill_null(False).to_numpy().astype(bool)
@@ -198,66 +238,3 @@ def _grade_roc_auc(facts: Facts) -> Number:
         },
         kind="share",
     )
-
-
-LESSON = Lesson(
-    "08",
-    "more_than_one_machine",
-    make_facts,
-    student_data,
-    (
-        Exercise(
-            "08.1",
-            "by_channel",
-            (
-                "fraud_rate accepts lazy frames: the engine counts, and only the counts are "
-                "returned.",
-                'pl.scan_parquet(folder / "*.parquet") scans all files without reading them.',
-                "A DuckDB relation, or a Dask or Spark DataFrame, would work as well.",
-            ),
-            _grade_by_channel,
-        ),
-        Exercise(
-            "08.2",
-            "pooled_rate",
-            (
-                "What can be summed? Counts can; rates and intervals cannot.",
-                "Divide the frauds of all machines by the labelled payments of all machines.",
-                "proportion_interval(frauds, labelled) computes Wilson's interval.",
-            ),
-            _grade_pooled_rate,
-        ),
-        Exercise(
-            "08.3",
-            "n_customers",
-            (
-                "A customer may have paid on several machines.",
-                "The numbers of customers on each machine do not determine the total number.",
-                'On the lazy frame: .select(pl.col("customer_id").n_unique()).collect().',
-            ),
-            _grade_n_customers,
-        ),
-        Exercise(
-            "08.4",
-            "mean_and_std",
-            (
-                "data.counts has the number of payments, the sum of the amounts and the sum of "
-                "their squares for each machine.",
-                "Variance = (sum of squares - n · mean²) / (n - 1).",
-                "The standard deviation is the square root of the variance; n and the sums are "
-                "over all machines.",
-            ),
-            _grade_mean_and_std,
-        ),
-        Exercise(
-            "08.5",
-            "roc_auc",
-            (
-                "The area counts pairs of a fraud and a genuine payment, wherever they are stored.",
-                "evaluate accepts lazy frames as well: only counts by score are transferred.",
-                'evaluate(pl.scan_parquet(…), score="score").roc_auc.',
-            ),
-            _grade_roc_auc,
-        ),
-    ),
-)

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from synfin_analytics.course.graders import Number
-from synfin_analytics.course.lessons import Exercise, Lesson
+from synfin_analytics.course.lessons import Lesson
 from synfin_analytics.course.lessons._data import card_precision, make_scored_payments
 
 if TYPE_CHECKING:
@@ -62,6 +62,9 @@ def student_data(facts: Facts) -> dict[str, tuple[Any, str]]:
     }
 
 
+LESSON = Lesson("05", "thresholds_and_costs", make_facts, student_data)
+
+
 def _arrays(payments: pl.DataFrame) -> tuple[Floats, Bools, Floats]:
     return (
         payments["score"].to_numpy(),
@@ -88,6 +91,13 @@ def _threshold_for_alerts(score: Floats, max_alerts: float) -> float:
     return float(-values[position - 1]) if position else float("inf")
 
 
+@LESSON.add_exercise(
+    "05.1",
+    "budget_threshold",
+    f"How many alerts are {ALERTS_PER_DAY} per day over all days of validation?",
+    'The number of days: validation["timestamp"].dt.date.nunique().',
+    'evaluate(validation, score="score") has threshold_for_alerts(number).',
+)
 def _grade_budget_threshold(facts: Facts) -> Number:
     score, fraud, _ = _arrays(facts.validation)
     test_score = facts.test["score"].to_numpy()
@@ -128,6 +138,13 @@ def _cheapest_threshold(payments: pl.DataFrame, recovery_rate: float = RECOVERY_
     return float(thresholds[np.argmin(costs)])
 
 
+@LESSON.add_exercise(
+    "05.2",
+    "cheapest_threshold",
+    "Two things cost money: reviewing an alert, and fraud that is not recovered.",
+    'evaluate needs the amounts: amount="amount".',
+    "best_threshold(cost_per_alert=…, recovery_rate=…) evaluates every score.",
+)
 def _grade_cheapest_threshold(facts: Facts) -> Number:
     score, fraud, _ = _arrays(facts.validation)
     thresholds, costs = _cost_curve(facts.validation)
@@ -166,6 +183,14 @@ def _cost_at(
     )
 
 
+@LESSON.add_exercise(
+    "05.3",
+    "cost_on_test",
+    "Keep the threshold that was chosen on validation.",
+    "Cost = alerts · cost per alert + missed fraud + unrecovered part of detected fraud.",
+    "cost_curve(…) of the test has a row for each score: take the last one whose threshold is at "
+    "least yours.",
+)
 def _grade_cost_on_test(facts: Facts) -> Number:
     threshold = _cheapest_threshold(facts.validation)
     _, fraud, amount = _arrays(facts.test)
@@ -191,6 +216,14 @@ def _grade_cost_on_test(facts: Facts) -> Number:
     )
 
 
+@LESSON.add_exercise(
+    "05.4",
+    "card_precision",
+    "A team calls customers, not payments.",
+    "The score of a customer on a day is the highest of their scores of that day.",
+    f'card_precision_at_k({K}, entity="customer_id") blocks detected customers; .value '
+    "is the mean.",
+)
 def _grade_card_precision(facts: Facts) -> Number:
     test = facts.test
     daily = [
@@ -220,6 +253,15 @@ def _grade_card_precision(facts: Facts) -> Number:
     )
 
 
+@LESSON.add_exercise(
+    "05.5",
+    "precision_elsewhere",
+    "Of 1,000 payments there, how many frauds does the threshold detect, and for how many genuine "
+    "payments does it raise an alert?",
+    "Recall is a share of the frauds and the false positive rate a share of the genuine payments: "
+    "both stay the same.",
+    "precision_at_prevalence(prevalence) computes it at the evaluation's threshold.",
+)
 def _grade_precision_elsewhere(facts: Facts) -> Number:
     score, fraud, _ = _arrays(facts.test)
     alert = score >= _cheapest_threshold(facts.validation)
@@ -244,68 +286,3 @@ def _grade_precision_elsewhere(facts: Facts) -> Number:
         },
         kind="share",
     )
-
-
-LESSON = Lesson(
-    "05",
-    "thresholds_and_costs",
-    make_facts,
-    student_data,
-    (
-        Exercise(
-            "05.1",
-            "budget_threshold",
-            (
-                f"How many alerts are {ALERTS_PER_DAY} per day over all days of validation?",
-                'The number of days: validation["timestamp"].dt.date.nunique().',
-                'evaluate(validation, score="score") has threshold_for_alerts(number).',
-            ),
-            _grade_budget_threshold,
-        ),
-        Exercise(
-            "05.2",
-            "cheapest_threshold",
-            (
-                "Two things cost money: reviewing an alert, and fraud that is not recovered.",
-                'evaluate needs the amounts: amount="amount".',
-                "best_threshold(cost_per_alert=…, recovery_rate=…) evaluates every score.",
-            ),
-            _grade_cheapest_threshold,
-        ),
-        Exercise(
-            "05.3",
-            "cost_on_test",
-            (
-                "Keep the threshold that was chosen on validation.",
-                "Cost = alerts · cost per alert + missed fraud + unrecovered part of detected "
-                "fraud.",
-                "cost_curve(…) of the test has a row for each score: take the last one whose "
-                "threshold is at least yours.",
-            ),
-            _grade_cost_on_test,
-        ),
-        Exercise(
-            "05.4",
-            "card_precision",
-            (
-                "A team calls customers, not payments.",
-                "The score of a customer on a day is the highest of their scores of that day.",
-                f'card_precision_at_k({K}, entity="customer_id") blocks detected customers; .value '
-                "is the mean.",
-            ),
-            _grade_card_precision,
-        ),
-        Exercise(
-            "05.5",
-            "precision_elsewhere",
-            (
-                "Of 1,000 payments there, how many frauds does the threshold detect, and for how "
-                "many genuine payments does it raise an alert?",
-                "Recall is a share of the frauds and the false positive rate a share of the "
-                "genuine payments: both stay the same.",
-                "precision_at_prevalence(prevalence) computes it at the evaluation's threshold.",
-            ),
-            _grade_precision_elsewhere,
-        ),
-    ),
-)

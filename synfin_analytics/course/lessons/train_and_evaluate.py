@@ -11,7 +11,7 @@ import polars as pl
 
 from synfin_analytics.baseline import fit_baseline
 from synfin_analytics.course.graders import Number, Numbers, share
-from synfin_analytics.course.lessons import Exercise, Lesson
+from synfin_analytics.course.lessons import Lesson
 from synfin_analytics.course.lessons._data import (
     average_precision,
     make_world,
@@ -63,13 +63,18 @@ def student_data(facts: Facts) -> dict[str, tuple[Any, str]]:
     }
 
 
-def prepare(facts: Facts) -> None:
-    """Load the tables of the lesson into its database."""
-    from synfin_analytics.io.load import load_df
+def tables(facts: Facts) -> dict[str, pl.DataFrame]:
+    """Return the tables of the lesson's database."""
+    return {
+        "customers": facts.customers,
+        "merchants": facts.merchants,
+        "transactions": facts.payments,
+    }
 
-    load_df(facts.customers, "customers", progress=False)
-    load_df(facts.merchants, "merchants", progress=False)
-    load_df(facts.payments, "transactions", progress=False)
+
+LESSON = Lesson(
+    "04", "train_and_evaluate", make_facts, student_data, database="exercise_04", tables=tables
+)
 
 
 def _split(
@@ -102,6 +107,13 @@ def _split(
     return train, test
 
 
+@LESSON.add_exercise(
+    "04.1",
+    "split_sizes",
+    "time_split splits by time: train, label_delay and test are durations such as '28d'.",
+    "The result has the DataFrames .train and .test; print it to see what was excluded and why.",
+    'time_split(payments, train="28d", label_delay="7d", test="14d").',
+)
 def _grade_split_sizes(facts: Facts) -> Numbers:
     train, test = _split(facts)
     task = (
@@ -134,6 +146,14 @@ def _grade_split_sizes(facts: Facts) -> Numbers:
     )
 
 
+@LESSON.add_exercise(
+    "04.2",
+    "prediction_counts",
+    "fit_baseline(payments) trains and predicts; load .predictions into the table "
+    "model_predictions.",
+    "count(*) counts rows; sum(prediction::int), or count(*) FILTER (WHERE …), counts the alerts.",
+    'load_df(model.predictions, "model_predictions", on_conflict="update").',
+)
 def _grade_prediction_counts(facts: Facts) -> Numbers:
     predictions = facts.model.predictions
     alert, label = predictions["prediction"], predictions["ground_truth"]
@@ -167,6 +187,15 @@ def _confusion(predictions: pl.DataFrame, alert: pl.Series) -> tuple[float, floa
     return float((alert & fraud).sum()), float(alert.sum()), float(fraud.sum())
 
 
+@LESSON.add_exercise(
+    "04.3",
+    "precision_recall",
+    "Precision is the share of the alerts that are fraud, recall the share of the frauds that are "
+    "alerts.",
+    "ModelPredictionRepository(session).evaluate(name, version, threshold=…) counts labelled "
+    "payments in the database.",
+    "The model's threshold is model.threshold.",
+)
 def _grade_precision_recall(facts: Facts) -> Numbers:
     labelled, predictions = facts.labelled_predictions, facts.model.predictions
     hits, alerts, frauds = _confusion(labelled, labelled["prediction"])
@@ -193,6 +222,14 @@ def _grade_precision_recall(facts: Facts) -> Numbers:
     )
 
 
+@LESSON.add_exercise(
+    "04.4",
+    "lift",
+    "Random alerts are correct as often as fraud occurs.",
+    "The average precision of a random score is the share of fraud among the labelled test "
+    "payments: the prevalence.",
+    'An evaluation has average_precision and baseline("average_precision").',
+)
 def _grade_lift(facts: Facts) -> Number:
     labelled = facts.labelled_predictions
     fraud = labelled["ground_truth"].to_numpy().astype(bool)
@@ -219,6 +256,13 @@ def _grade_lift(facts: Facts) -> Number:
     )
 
 
+@LESSON.add_exercise(
+    "04.5",
+    "recall_interval",
+    "Recall is a share: detected frauds divided by frauds. How many frauds are in the test?",
+    'An evaluation has confidence_interval("recall").',
+    "Or use proportion_interval(detected, frauds).",
+)
 def _grade_recall_interval(facts: Facts) -> Numbers:
     labelled = facts.labelled_predictions
     hits, alerts, frauds = _confusion(labelled, labelled["prediction"])
@@ -239,73 +283,3 @@ def _grade_recall_interval(facts: Facts) -> Numbers:
             ),
         },
     )
-
-
-LESSON = Lesson(
-    "04",
-    "train_and_evaluate",
-    make_facts,
-    student_data,
-    (
-        Exercise(
-            "04.1",
-            "split_sizes",
-            (
-                "time_split splits by time: train, label_delay and test are durations such as "
-                "'28d'.",
-                "The result has the DataFrames .train and .test; print it to see what was excluded "
-                "and why.",
-                'time_split(payments, train="28d", label_delay="7d", test="14d").',
-            ),
-            _grade_split_sizes,
-        ),
-        Exercise(
-            "04.2",
-            "prediction_counts",
-            (
-                "fit_baseline(payments) trains and predicts; load .predictions into the table "
-                "model_predictions.",
-                "count(*) counts rows; sum(prediction::int), or count(*) FILTER (WHERE …), counts "
-                "the alerts.",
-                'load_df(model.predictions, "model_predictions", on_conflict="update").',
-            ),
-            _grade_prediction_counts,
-        ),
-        Exercise(
-            "04.3",
-            "precision_recall",
-            (
-                "Precision is the share of the alerts that are fraud, recall the share of the "
-                "frauds that are alerts.",
-                "ModelPredictionRepository(session).evaluate(name, version, threshold=…) counts "
-                "labelled payments in the database.",
-                "The model's threshold is model.threshold.",
-            ),
-            _grade_precision_recall,
-        ),
-        Exercise(
-            "04.4",
-            "lift",
-            (
-                "Random alerts are correct as often as fraud occurs.",
-                "The average precision of a random score is the share of fraud among the labelled "
-                "test payments: the prevalence.",
-                'An evaluation has average_precision and baseline("average_precision").',
-            ),
-            _grade_lift,
-        ),
-        Exercise(
-            "04.5",
-            "recall_interval",
-            (
-                "Recall is a share: detected frauds divided by frauds. How many frauds are in the "
-                "test?",
-                'An evaluation has confidence_interval("recall").',
-                "Or use proportion_interval(detected, frauds).",
-            ),
-            _grade_recall_interval,
-        ),
-    ),
-    database="exercise_04",
-    prepare=prepare,
-)
