@@ -2,47 +2,10 @@
 
 :func:`simulate` creates them from a seed. ``PATTERNS`` and ``ANOMALIES`` have the fraud patterns
 and the anomalies by name; their classes hold the parameters.
+
+The public names are listed in ``__init__.pyi``. Each is imported when it is first used.
 """
 
-from synfin_analytics.simulation.anomalies import HolidayTravel, LargePurchase
-from synfin_analytics.simulation.card_not_present import (
-    AccountTakeover,
-    AmountSpike,
-    CardTesting,
-)
-from synfin_analytics.simulation.card_present import (
-    DormantCard,
-    ImpossibleTravel,
-    JustBelowLimit,
-    NightSpree,
-    VelocityBurst,
-)
-from synfin_analytics.simulation.merchant_fraud import (
-    CollusionRing,
-    CompromisedMerchant,
-    RefundAbuse,
-)
-from synfin_analytics.simulation.pattern import Pattern
-from synfin_analytics.simulation.patterns import ANOMALIES, PATTERNS
-from synfin_analytics.simulation.simulator import Simulation, simulate
+import lazy_loader
 
-__all__ = [
-    "ANOMALIES",
-    "PATTERNS",
-    "AccountTakeover",
-    "AmountSpike",
-    "CardTesting",
-    "CollusionRing",
-    "CompromisedMerchant",
-    "DormantCard",
-    "HolidayTravel",
-    "ImpossibleTravel",
-    "JustBelowLimit",
-    "LargePurchase",
-    "NightSpree",
-    "Pattern",
-    "RefundAbuse",
-    "Simulation",
-    "VelocityBurst",
-    "simulate",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

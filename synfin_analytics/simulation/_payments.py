@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,15 +15,11 @@ if TYPE_CHECKING:
 
 HOUR, DAY = 3_600, 86_400  # seconds
 
-#: Meanings of the numbers in the arrays.
-KINDS = ("purchase", "withdrawal", "refund", "payment")
-PURCHASE, WITHDRAWAL, REFUND, PAYMENT = range(len(KINDS))
-CHANNELS = ("pos", "atm", "online", "mobile", "phone")
-POS, ATM, ONLINE, MOBILE, PHONE = range(len(CHANNELS))
-ENTRIES = ("chip", "contactless", "magstripe", "manual", "ecommerce", "stored")
-CHIP, CONTACTLESS, MAGSTRIPE, MANUAL, ECOMMERCE, STORED = range(len(ENTRIES))
-STATUSES = ("completed", "declined", "failed", "reversed")
-COMPLETED, DECLINED, FAILED, REVERSED = range(len(STATUSES))
+# The numbers in the arrays, and their meanings.
+Kind = IntEnum("Kind", "PURCHASE WITHDRAWAL REFUND PAYMENT", start=0)
+Channel = IntEnum("Channel", "POS ATM ONLINE MOBILE PHONE", start=0)
+Entry = IntEnum("Entry", "CHIP CONTACTLESS MAGSTRIPE MANUAL ECOMMERCE STORED", start=0)
+Status = IntEnum("Status", "COMPLETED DECLINED FAILED REVERSED", start=0)
 ANOMALY_TYPES = (None, "holiday_travel", "large_purchase")
 HOLIDAY_TRAVEL, LARGE_PURCHASE = 1, 2
 #: Place of a payment for which the bank knows none, as of subscriptions.

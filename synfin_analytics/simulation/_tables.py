@@ -13,28 +13,29 @@ from synfin_analytics._core.grouped import HOUR as HOUR_US
 from synfin_analytics._core.grouped import GroupedRolling
 from synfin_analytics.database.models import RISK_CATEGORIES
 from synfin_analytics.io.derive import derive_columns
-from synfin_analytics.simulation._config import CATEGORIES, CATEGORY_NAMES, INCOMES, PERSONAS
-from synfin_analytics.simulation._customers import CARD_TYPES, PARTNER, SECOND
+from synfin_analytics.simulation._config import (
+    CATEGORIES,
+    CATEGORY,
+    CITIES,
+    COUNTRY_OF,
+    INCOMES,
+    PERSONAS,
+)
 from synfin_analytics.simulation._payments import (
     ANOMALY_TYPES,
-    ATM,
-    CHANNELS,
-    COMPLETED,
-    CONTACTLESS,
     DAY,
-    ENTRIES,
-    KINDS,
-    PHONE,
-    POS,
-    REFUND,
-    STATUSES,
+    Channel,
+    Entry,
+    Kind,
+    Status,
 )
-from synfin_analytics.simulation._places import CITIES, COUNTRY_OF
+from synfin_analytics.simulation._population import CARD_TYPES, Card
 from synfin_analytics.simulation._world import DEVICES
 from synfin_analytics.simulation.patterns import PATTERNS
 
 if TYPE_CHECKING:
     import datetime as dt
+    from enum import IntEnum
 
     from numpy.typing import NDArray
 
@@ -135,7 +136,7 @@ def merchant_table(world: World, payments: Payments) -> pl.DataFrame:
     """Return the table of merchants."""
     merchants = world.merchants
     n, category = len(merchants), merchants.category
-    titles = pl.Series([name.capitalize() for name in CATEGORY_NAMES]).gather(category)
+    titles = pl.Series([name.capitalize() for name in CATEGORY]).gather(category)
     count, total, mean, n_frauds, risk, risk_category = _statistics(
         payments.merchant, n, payments, world.end
     )
@@ -143,7 +144,7 @@ def merchant_table(world: World, payments: Payments) -> pl.DataFrame:
         {
             "merchant_id": _merchant_ids(n),
             "name": [f"{title} {number}" for number, title in enumerate(titles, 1)],
-            "category": pl.Series(CATEGORY_NAMES).gather(category),
+            "category": pl.Series([*CATEGORY]).gather(category),
             "mcc_code": pl.Series([kind.mcc for kind in CATEGORIES]).gather(category),
             **{
                 name: _city_values(name).gather(merchants.registered_in)
@@ -165,7 +166,7 @@ def _statistics(key: Integers, n: int, payments: Payments, end: int) -> list[pl.
     def count_rows(rows: Mask) -> Integers:
         return np.bincount(key[rows], minlength=n)
 
-    is_spent = (payments.status == COMPLETED) & (payments.kind != REFUND)
+    is_spent = (payments.status == Status.COMPLETED) & (payments.kind != Kind.REFUND)
     count = count_rows(is_spent)
     # Sums of whole cents are exact.
     cents = np.bincount(key[is_spent], weights=payments.cents[is_spent], minlength=n)
@@ -195,19 +196,19 @@ def transaction_table(payments: Payments, world: World) -> pl.DataFrame:
     """Return the table of transactions; the payments are in the order of time."""
     n = len(payments)
     customers, merchants = world.customers, world.merchants
-    is_remote = payments.channel > ATM
+    is_remote = payments.channel > Channel.ATM
     category = merchants.category[payments.merchant]
     merchant_city = merchants.registered_in[payments.merchant]
     # In a shop, the place is that of its terminal.
     place = np.where(is_remote, payments.place, merchant_city)
     home = customers.home[payments.customer]
     card_type = customers.card_type(payments.customer, payments.card)
-    with_wallet = (payments.entry == CONTACTLESS) & (payments.device > 0)
+    with_wallet = (payments.entry == Entry.CONTACTLESS) & (payments.device > 0)
     is_fraud = payments.fraud > 0
     midnight = np.datetime64(world.calendar.start, "us")
     timestamp = midnight + payments.time * np.timedelta64(_SECOND_US, "us")
     label_time = midnight + payments.label_time * np.timedelta64(_SECOND_US, "us")
-    card_number = np.where(payments.card == PARTNER, 2, payments.card == SECOND)
+    card_number = np.where(payments.card == Card.PARTNER, 2, payments.card == Card.SECOND)
     terminal = payments.merchant * _MAX_TERMINALS + payments.terminal
     country = _city_values("country")
     frame = pl.DataFrame(
@@ -227,20 +228,20 @@ def transaction_table(payments: Payments, world: World) -> pl.DataFrame:
             **{name: _place_values(name, place) for name in _CITY_COLUMNS},
             "timestamp": pl.Series(timestamp).dt.replace_time_zone("UTC"),
             "is_holiday": world.calendar.holiday[COUNTRY_OF[home], payments.time // DAY],
-            "transaction_type": _words(KINDS, payments.kind),
+            "transaction_type": _names(Kind, payments.kind),
             "category": _words([kind.budget for kind in CATEGORIES], category),
             "payment_method": _words(_PAYMENT_METHODS, np.where(with_wallet, 3, card_type)),
             "card_type": _words(CARD_TYPES, card_type),
-            "channel": _words(CHANNELS, payments.channel),
-            "entry_mode": _words(ENTRIES, payments.entry),
-            "is_online": is_remote & (payments.channel != PHONE),
+            "channel": _names(Channel, payments.channel),
+            "entry_mode": _names(Entry, payments.entry),
+            "is_online": is_remote & (payments.channel != Channel.PHONE),
             "card_present": ~is_remote,
             "is_international": country.gather(merchant_city) != country.gather(home),
-            "status": _words(STATUSES, payments.status),
+            "status": _names(Status, payments.status),
             "device_id": _device_ids(payments.device),
             "device_type": _device_types(payments),
             "ip_address": _ip_addresses(payments, has_place=place >= 0),
-            "merchant_category": _words(CATEGORY_NAMES, category),
+            "merchant_category": _words(CATEGORY, category),
             "merchant_city": _city_values("city").gather(merchant_city),
             "is_fraud": is_fraud,
             "fraud_type": _words([None, *PATTERNS], payments.fraud),
@@ -258,6 +259,10 @@ def transaction_table(payments: Payments, world: World) -> pl.DataFrame:
 
 def _words(words: Any, numbers: NDArray[Any]) -> pl.Series:
     return pl.Series(list(words), dtype=pl.String).gather(numbers)
+
+
+def _names(members: type[IntEnum], numbers: NDArray[Any]) -> pl.Series:
+    return _words([member.name.lower() for member in members], numbers)
 
 
 def _null_where(mask: Mask, values: pl.Series) -> pl.Series:
@@ -317,14 +322,14 @@ def _device_types(payments: Payments) -> pl.Series:
     own = (payments.device & np.uint64(3)).astype(np.int64)
     words = (*DEVICES, "terminal", "atm", None)
     terminal, atm, unknown = range(len(DEVICES), len(words))
-    in_person = np.where(payments.channel == POS, terminal, unknown)
-    in_person = np.where(payments.channel == ATM, atm, in_person)
+    in_person = np.where(payments.channel == Channel.POS, terminal, unknown)
+    in_person = np.where(payments.channel == Channel.ATM, atm, in_person)
     return _words(words, np.where(payments.device > 0, own, in_person))
 
 
 def _ip_addresses(payments: Payments, *, has_place: Mask) -> pl.Series:
     """Return addresses of the range for documentation (RFC 3849): a city, and a line in it."""
-    has_address = (payments.channel > ATM) & (payments.device > 0) & has_place
+    has_address = (payments.channel > Channel.ATM) & (payments.device > 0) & has_place
     rows = np.flatnonzero(has_address)
     line = (payments.device[rows] >> np.uint64(40)).astype(np.int64)
     keys = (payments.place[rows].astype(np.int64) << 24) | line
@@ -372,7 +377,7 @@ def _history_columns(payments: Payments, world: World) -> dict[str, pl.Series]:
 def _distances(payments: Payments, world: World, times: Integers) -> dict[str, Floats]:
     """Return the distances of payments in person from home and the last place, in km, to 10 m."""
     customers, merchants = world.customers, world.merchants
-    rows = np.flatnonzero(payments.channel <= ATM)
+    rows = np.flatnonzero(payments.channel <= Channel.ATM)
     merchant, customer = payments.merchant[rows], payments.customer[rows]
     place = merchants.latitude[merchant], merchants.longitude[merchant]
     home = customers.latitude[customer], customers.longitude[customer]

@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from synfin_analytics.simulation._config import RESALE, RESALE_ONLINE
-from synfin_analytics.simulation._context import new_devices, spread_offsets, to_opening_hours
-from synfin_analytics.simulation._customers import MAIN
 from synfin_analytics.simulation._payments import (
-    CHIP,
     DAY,
-    ECOMMERCE,
     HOUR,
-    MAGSTRIPE,
-    MANUAL,
-    ONLINE,
-    POS,
-    REFUND,
+    Channel,
+    Entry,
+    Kind,
     Payments,
 )
-from synfin_analytics.simulation.card_present import card_present_columns, round_cash
-from synfin_analytics.simulation.pattern import Pattern
+from synfin_analytics.simulation._population import Card
+from synfin_analytics.simulation.card_fraud import card_present_columns, round_cash
+from synfin_analytics.simulation.pattern import (
+    Pattern,
+    new_devices,
+    spread_offsets,
+    to_opening_hours,
+)
 
 if TYPE_CHECKING:
-    from synfin_analytics.simulation._context import Episodes, FraudContext
     from synfin_analytics.simulation._random import Integers, RandomStream
+    from synfin_analytics.simulation.pattern import Episodes, FraudContext
 
 #: A compromised terminal has more customers than most: it is the busiest of so many.
 _CANDIDATES = 6
@@ -93,11 +93,11 @@ class CompromisedMerchant(Pattern):
         web_merchant = context.draw_web_merchants(rng, n, RESALE_ONLINE)
         merchant = np.where(is_online, web_merchant, shop)
         place = np.where(at_terminal, payments.place[copied], home)
-        manual_or_stripe = np.where(rng.bernoulli(n, 0.5), MANUAL, MAGSTRIPE)
-        entry = np.where(at_terminal, manual_or_stripe, MAGSTRIPE)
+        manual_or_stripe = np.where(rng.bernoulli(n, 0.5), Entry.MANUAL, Entry.MAGSTRIPE)
+        entry = np.where(at_terminal, manual_or_stripe, Entry.MAGSTRIPE)
         columns = card_present_columns(rng, context, merchant, entry)
-        columns["channel"] = np.where(is_online, ONLINE, columns["channel"])
-        columns["entry"] = np.where(is_online, ECOMMERCE, columns["entry"])
+        columns["channel"] = np.where(is_online, Channel.ONLINE, columns["channel"])
+        columns["entry"] = np.where(is_online, Entry.ECOMMERCE, columns["entry"])
         columns["terminal"] = np.where(at_terminal, payments.terminal[copied], columns["terminal"])
         amounts = context.draw_amounts(rng, customer, self.amount_ratio)
         return self.build_payments(
@@ -206,10 +206,10 @@ class CollusionRing(Pattern):
             time=context.shift_into_period(episodes, to_opening_hours(time)),
             cents=amount * (1 + self.amount_variation * rng.uniform(n, -1, 1)),
             customer=customer,
-            card=MAIN,
+            card=Card.MAIN,
             merchant=np.array(shops)[shop, episode],
-            channel=POS,
-            entry=np.where(rng.bernoulli(n, 0.3), MANUAL, CHIP),
+            channel=Channel.POS,
+            entry=np.where(rng.bernoulli(n, 0.3), Entry.MANUAL, Entry.CHIP),
             place=city[episode],
         )
 
@@ -274,9 +274,9 @@ class RefundAbuse(Pattern):
             time=context.shift_into_period(episodes, to_opening_hours(time)),
             cents=rng.uniform(len(episode), *self.amount) * 100,
             customer=customer[episode],
-            card=MAIN,
+            card=Card.MAIN,
             merchant=merchant[episode],
-            kind=REFUND,
-            channel=POS,
+            kind=Kind.REFUND,
+            channel=Channel.POS,
             place=home[episode],
         )

@@ -10,27 +10,25 @@ import numpy as np
 
 from synfin_analytics._core.arguments import format_value
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
-from synfin_analytics.simulation._context import Episodes, FraudContext
 from synfin_analytics.simulation._payments import Payments, concatenate
 from synfin_analytics.simulation._random import RandomStream
-from synfin_analytics.simulation.anomalies import Anomaly, HolidayTravel, LargePurchase
-from synfin_analytics.simulation.card_not_present import (
+from synfin_analytics.simulation.card_fraud import (
     AccountTakeover,
     AmountSpike,
     CardTesting,
-)
-from synfin_analytics.simulation.card_present import (
     DormantCard,
     ImpossibleTravel,
     JustBelowLimit,
     NightSpree,
     VelocityBurst,
 )
+from synfin_analytics.simulation.genuine import Anomaly, HolidayTravel, LargePurchase
 from synfin_analytics.simulation.merchant_fraud import (
     CollusionRing,
     CompromisedMerchant,
     RefundAbuse,
 )
+from synfin_analytics.simulation.pattern import Episodes, FraudContext
 
 if TYPE_CHECKING:
     from synfin_analytics.simulation._random import Floats, Integers

@@ -13,19 +13,17 @@ from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.html import table_html
 from synfin_analytics._core.output import check_output, from_polars
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.simulation._calendar import Calendar
-from synfin_analytics.simulation._context import FraudContext
-from synfin_analytics.simulation._customers import create_customers
-from synfin_analytics.simulation._genuine import mean_amounts, simulate_genuine
-from synfin_analytics.simulation._merchants import create_merchants
 from synfin_analytics.simulation._payments import sort_by_time
+from synfin_analytics.simulation._population import create_customers, create_merchants
 from synfin_analytics.simulation._random import RandomStream
 from synfin_analytics.simulation._tables import (
     customer_table,
     merchant_table,
     transaction_table,
 )
-from synfin_analytics.simulation._world import World
+from synfin_analytics.simulation._world import Calendar, World
+from synfin_analytics.simulation.genuine import mean_amounts, simulate_genuine
+from synfin_analytics.simulation.pattern import FraudContext
 from synfin_analytics.simulation.patterns import add_fraud, select_anomalies, select_patterns
 
 if TYPE_CHECKING:
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from synfin_analytics._core.output import Output
-    from synfin_analytics.simulation.anomalies import Anomaly
+    from synfin_analytics.simulation.genuine import Anomaly
     from synfin_analytics.simulation.pattern import Pattern
 
     PatternChoice: TypeAlias = (

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synfin_analytics.simulation._places import CITIES, distances
+from synfin_analytics.simulation._config import CITIES, distances
 from synfin_analytics.simulation._random import (
     ChoiceTable,
     RandomStream,

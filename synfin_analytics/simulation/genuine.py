@@ -1,49 +1,64 @@
-"""Genuine payments: everyday ones, series, subscriptions, refunds and large purchases."""
+"""Genuine payments: everyday ones, series, subscriptions, refunds and large purchases.
+
+Among them are the anomalies, which resemble fraud: trips, and purchases of many times the usual
+amount.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from synfin_analytics.simulation._config import (
+    ABROAD,
+    CASH,
     CATEGORIES,
-    CATEGORY_NAMES,
+    CATEGORY,
+    CITIES,
+    COUNTRY_OF,
+    HOME,
     IS_ONLINE,
+    NOWHERE,
+    PERSONAS,
     category_numbers,
+    distances,
     is_category,
 )
-from synfin_analytics.simulation._customers import MAIN, PARTNER, SECOND
 from synfin_analytics.simulation._payments import (
-    COMPLETED,
     DAY,
     HOLIDAY_TRAVEL,
     HOUR,
     LARGE_PURCHASE,
-    ONLINE,
-    PAYMENT,
-    PURCHASE,
-    REFUND,
-    STORED,
     UNKNOWN_PLACE,
+    Channel,
+    Entry,
+    Kind,
     Payments,
+    Status,
     concatenate,
     sort_by_time,
     to_cents,
 )
-from synfin_analytics.simulation._places import COUNTRY_OF, NOWHERE
-from synfin_analytics.simulation._random import RandomStream, exp, hash_share
-from synfin_analytics.simulation._travel import draw_whereabouts, is_far
-from synfin_analytics.simulation.anomalies import HolidayTravel, LargePurchase
+from synfin_analytics.simulation._population import Card
+from synfin_analytics.simulation._random import RandomStream, choose, exp, hash_share
+from synfin_analytics.simulation.pattern import check_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from synfin_analytics.simulation._random import Floats, Integers, Mask
-    from synfin_analytics.simulation._travel import Whereabouts
-    from synfin_analytics.simulation._world import World
-    from synfin_analytics.simulation.anomalies import Anomaly
+    from numpy.typing import NDArray
 
+    from synfin_analytics.simulation._population import Customers
+    from synfin_analytics.simulation._random import Floats, Integers, Mask
+    from synfin_analytics.simulation._world import Calendar, World
+
+#: Weights of the months for trips.
+_TRIP_MONTHS = np.array([0.6, 0.8, 0.7, 1.1, 1.1, 1.2, 2.4, 2.2, 1.0, 0.8, 0.5, 1.0])
+#: Share of the customers who spend a weekday in another city.
+_DAY_TRIPS = np.array([0.03, 0.03, 0.03, 0.03, 0.04, 0.1, 0.09])
+_MAX_TRIPS = 8
 #: Standard deviation of the logarithm of the number of payments of a day.
 _DAILY_SPREAD = 0.55
 #: Factor of the number of payments on trips.
@@ -57,6 +72,128 @@ _LARGE_WEIGHTS = np.array([0.4, 0.3, 0.1, 0.2])
 _RETURN_RATES = {"clothing": 0.05, "web shop": 0.06, "electronics": 0.03, "household": 0.02}
 _OTHER_RETURN_RATE = 0.0005
 _RETIREE = 4
+
+
+@dataclass(frozen=True)
+class HolidayTravel:
+    """A customer travels, and pays far from home for some days.
+
+    Every payment on the trip that is at least ``min_km`` from home is marked.
+
+    Examples
+    --------
+    >>> HolidayTravel(trips_per_year=3.0).days
+    (2, 14)
+    """
+
+    name: ClassVar[str] = "holiday_travel"
+    #: For an average customer; managers travel more, night workers less.
+    trips_per_year: float = 1.4
+    #: Shortest and longest duration of a trip.
+    days: tuple[int, int] = (2, 14)
+    #: Share of the partners who stay at home, and continue to pay there.
+    partner_stays_share: float = 0.4
+    min_km: float = 250.0
+
+    def __post_init__(self) -> None:
+        check_parameters(self, "anomaly")
+
+
+@dataclass(frozen=True)
+class LargePurchase:
+    """A customer makes one purchase of many times the usual amount.
+
+    Furniture, a laptop, a ring or a trip: with the customer's own card and device, at home.
+
+    Examples
+    --------
+    >>> LargePurchase(per_year=0.5).amount_ratio
+    (8.0, 25.0)
+    """
+
+    name: ClassVar[str] = "large_purchase"
+    #: For an average customer.
+    per_year: float = 1.2
+    #: Smallest and largest multiple of the customer's mean amount.
+    amount_ratio: tuple[float, float] = (8.0, 25.0)
+
+    def __post_init__(self) -> None:
+        check_parameters(self, "anomaly")
+
+
+Anomaly = HolidayTravel | LargePurchase
+
+
+@dataclass(frozen=True)
+class Whereabouts:
+    """City of each customer (row) on each day (column)."""
+
+    city: NDArray[np.int16]
+    #: Whether it is a day of a trip, or one between two places, on which nobody is in a shop.
+    away: Mask
+    between: Mask
+
+
+def draw_whereabouts(
+    rng: RandomStream,
+    customers: Customers,
+    calendar: Calendar,
+    travel: HolidayTravel | None,
+    has_merchants: Mask,
+) -> Whereabouts:
+    """Send customers on trips and day trips, to cities that have merchants."""
+    n, days = len(customers), len(calendar)
+    city = np.repeat(customers.home.astype(np.int16)[:, None], days, axis=1)
+    nearby = np.flatnonzero(has_merchants[: len(HOME)])
+    day_trips = np.flatnonzero(rng.bernoulli(n * days, np.tile(_DAY_TRIPS[calendar.weekday], n)))
+    if len(nearby):
+        city.ravel()[day_trips] = nearby[rng.integers(len(day_trips), 0, len(nearby) - 1)]
+    away, between = np.zeros((n, days), np.bool_), np.zeros((n, days), np.bool_)
+    weights = np.array([city.weight for city in ABROAD]) * has_merchants[len(HOME) : len(CITIES)]
+    if travel is not None and weights.any():
+        trips_of_persona = np.array([kind.trips for kind in PERSONAS])[customers.persona]
+        season = _TRIP_MONTHS[calendar.month - 1]
+        mean = trips_of_persona * travel.trips_per_year * season.cumsum()[-1] / 365 / 1.12
+        count = np.minimum(rng.poisson(mean), _MAX_TRIPS)
+        traveller = np.repeat(np.arange(n), count)
+        first = choose(rng.uniform(len(traveller)), season)
+        length = rng.integers(len(traveller), *travel.days)
+        destination = len(HOME) + rng.choice(len(traveller), weights)
+        _add_trips(city, away, between, (traveller, first, length, destination))
+    return Whereabouts(city, away, between)
+
+
+def _add_trips(
+    city: NDArray[np.int16],
+    away: Mask,
+    between: Mask,
+    trips: tuple[Integers, Integers, Integers, Integers],
+) -> None:
+    """Write trips into the arrays; of two that overlap, the later one is dropped."""
+    traveller, first, length, destination = trips
+    days = city.shape[1]
+    order = np.lexsort((first, traveller))
+    traveller, first, length, destination = (column[order] for column in trips)
+    # Days are numbered across customers, so that one running maximum serves all of them.
+    start = traveller * (4 * days) + first
+    end = np.maximum.accumulate(start + np.minimum(length, days) + 2)
+    kept = np.append(True, start[1:] > end[:-1]) if len(start) else np.zeros(0, np.bool_)
+    traveller, first, length, destination = (
+        column[kept] for column in (traveller, first, length, destination)
+    )
+    for day in range(-1, int(length.max(initial=0)) + 1):
+        in_period = (day <= length) & (first + day >= 0) & (first + day < days)
+        arrived = in_period & (day >= 0) & (day < length)
+        on_the_way = in_period & ~arrived
+        city[traveller[arrived], first[arrived] + day] = destination[arrived]
+        away[traveller[arrived], first[arrived] + day] = True
+        between[traveller[on_the_way], first[on_the_way] + day] = True
+
+
+def is_far(city: Integers, other: Integers, km: float) -> Mask:
+    """Whether cities are at least so many km from each other."""
+    mask: Mask = distances()[city, other] >= km
+    return mask
 
 
 def simulate_genuine(seed: int, world: World, anomalies: Mapping[str, Anomaly]) -> Payments:
@@ -111,7 +248,7 @@ def _everyday_payments(
     place = whereabouts.city.ravel()[cell].astype(np.int64)
     home = customers.home[customer]
     if travel is not None:
-        stays = (card == PARTNER) & (hash_share(customer, 51) < travel.partner_stays_share)
+        stays = (card == Card.PARTNER) & (hash_share(customer, 51) < travel.partner_stays_share)
         place = np.where(stays & whereabouts.away.ravel()[cell], home, place)
     category = world.draw_categories(rng, customer, place, day)
     # Online purchases are made with the card that the customer prefers for them.
@@ -146,7 +283,7 @@ def _expected_counts(rng: RandomStream, world: World, whereabouts: Whereabouts) 
 def _subscriptions(rng: RandomStream, world: World) -> list[Payments]:
     """Charge the subscriptions of some customers once a month, in the early morning."""
     n_customers = len(world.customers)
-    category = category_numbers("digital services")[0]
+    category = CATEGORY["digital services"]
     if not world.merchants.exists()[NOWHERE, category]:
         return []
     count = rng.poisson(np.where(world.customers.persona == _RETIREE, 0.5, 1.4))
@@ -158,7 +295,7 @@ def _subscriptions(rng: RandomStream, world: World) -> list[Payments]:
     price = _SUBSCRIPTION_PRICES[rng.integers(n, 0, len(_SUBSCRIPTION_PRICES) - 1)]
     due_day, second = rng.integers(n, 1, 28), rng.integers(n, 2 * HOUR, 6 * HOUR)
     has_second = world.customers.has_second[customer]
-    card = np.where(has_second & rng.bernoulli(n, 0.5), SECOND, MAIN)
+    card = np.where(has_second & rng.bernoulli(n, 0.5), Card.SECOND, Card.MAIN)
     parts = []
     for day_of_month in range(1, 29):
         rows = np.flatnonzero(due_day == day_of_month)
@@ -172,9 +309,9 @@ def _subscriptions(rng: RandomStream, world: World) -> list[Payments]:
                     merchant=merchant[rows],
                     cents=price[rows],
                     card=card[rows],
-                    kind=PAYMENT,
-                    channel=ONLINE,
-                    entry=STORED,
+                    kind=Kind.PAYMENT,
+                    channel=Channel.ONLINE,
+                    entry=Entry.STORED,
                     place=UNKNOWN_PLACE,
                 )
             )
@@ -190,7 +327,7 @@ def _series(rng: RandomStream, world: World, payments: Payments) -> list[Payment
     weekday = world.calendar.weekday[day]
     plays_games = world.customers.plays_games[payments.customer]
     share = rng.uniform(len(payments))
-    is_game = (category == CATEGORY_NAMES.index("digital services")) & plays_games & (share < 0.12)
+    is_game = (category == CATEGORY["digital services"]) & plays_games & (share < 0.12)
     is_shopping = is_category(category, "clothing", "household") & (share < 0.02)
     is_evening = is_category(category, "restaurant") & (hour >= 20) & (weekday >= 4)
     is_evening &= share < 0.05
@@ -209,7 +346,9 @@ def _game_purchases(rng: RandomStream, first: Payments) -> Payments:
     previous = first.take(np.repeat(np.arange(len(first)), size))
     delay = _cumulative_delays(rng, size, (30, 400))
     price = _GAME_PRICES[rng.integers(len(previous), 0, len(_GAME_PRICES) - 1)]
-    return previous.replace(time=previous.time + delay, cents=price, status=COMPLETED, entry=STORED)
+    return previous.replace(
+        time=previous.time + delay, cents=price, status=Status.COMPLETED, entry=Entry.STORED
+    )
 
 
 def _follow_ups(
@@ -244,12 +383,12 @@ def _cumulative_delays(rng: RandomStream, size: Integers, gap: tuple[int, int]) 
 def _refunds(rng: RandomStream, world: World, payments: Payments) -> Payments:
     """Refund some purchases after some days."""
     rates = np.array([_RETURN_RATES.get(kind.name, _OTHER_RETURN_RATE) for kind in CATEGORIES])
-    rates[category_numbers("cash machine")[0]] = 0
+    rates[CATEGORY[CASH]] = 0
     category = world.merchants.category[payments.merchant]
     # A few customers return most of their purchases.
     factor = np.where(hash_share(payments.customer, 71) < 0.03, 8, 1)
     is_returned = rng.bernoulli(len(payments), rates[category] * factor)
-    is_returned &= (payments.status == COMPLETED) & (payments.kind == PURCHASE)
+    is_returned &= (payments.status == Status.COMPLETED) & (payments.kind == Kind.PURCHASE)
     purchases = payments.take(is_returned)
     n = len(purchases)
     days = 1 + np.floor(6 * rng.exponential(n)).astype(np.int64)
@@ -258,8 +397,8 @@ def _refunds(rng: RandomStream, world: World, payments: Payments) -> Payments:
     return purchases.replace(
         time=(purchases.time // DAY + days) * DAY + second,
         cents=to_cents(purchases.cents * share / 100),
-        kind=REFUND,
-        status=COMPLETED,
+        kind=Kind.REFUND,
+        status=Status.COMPLETED,
         # The merchant refunds, without the customer's card or device.
         device=0,
     )
@@ -294,7 +433,7 @@ def _large_purchases(
     ends_900 = rng.bernoulli(len(cents), 0.6)
     return purchases.replace(
         cents=np.where(ends_900, cents // 1000 * 1000 + 900, cents),
-        status=COMPLETED,
+        status=Status.COMPLETED,
         anomaly=LARGE_PURCHASE,
     )
 
