@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from synfin_analytics._core.validation.columns import Column
     from synfin_analytics._core.validation.spec import ColumnSpec
     from synfin_analytics.database.models import Base
-    from synfin_analytics.io.sources import SourceBatch
+    from synfin_analytics.io._source import SourceBatch
 
 _BATCH_ROWS = 1_000_000
 _OUTPUTS: dict[nw.Implementation, Output] = {

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,83 +15,20 @@ import narwhals as nw
 import polars as pl
 import pyarrow as pa
 
-from synfin_analytics._core.validation.columns import (
-    Column,
-    check_record_batch,
-    from_list,
-    from_pandas,
-    from_polars,
-    from_record_batches,
-)
+from synfin_analytics._core.validation.columns import Column, from_pandas, from_polars
 from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics.database.models import Base
-from synfin_analytics.exceptions import ArgumentError, SynfinError, require_unique_columns
-from synfin_analytics.io.files._paths import check_path, is_parquet
+from synfin_analytics.exceptions import ArgumentError, SynfinError
+from synfin_analytics.io._source import LazyColumns, Source, SourceBatch, from_arrow, from_records
+from synfin_analytics.io.files._formats import open_file
+from synfin_analytics.io.files._parquet import open_dataset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pandas as pd
 
     from synfin_analytics._core.types import DataSource
-    from synfin_analytics.io.files._parquet import Parquet
-
-
-@dataclasses.dataclass(frozen=True)
-class SourceBatch:
-    """Consecutive rows of a source, before validation."""
-
-    #: Position of the first row in the source.
-    start: int
-    height: int
-    columns: Mapping[str, Column]
-    #: For computed columns, the texts of cells that could not be computed, and the reason.
-    failed: Mapping[str, tuple[pl.Series, str]] = dataclasses.field(default_factory=dict)
-
-
-class _LazyColumns(Mapping[str, Column]):
-    """Columns that are converted on access: many are never needed."""
-
-    def __init__(self, names: Sequence[str], convert: Callable[[str], Column]) -> None:
-        self._names = dict.fromkeys(names)
-        self._convert = convert
-
-    def __getitem__(self, name: str) -> Column:
-        if name not in self._names:
-            raise KeyError(name)
-        return self._convert(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """Rows to load: the column names are known, the rows are read on demand."""
-
-    names: list[str]
-    batches: Iterator[SourceBatch]
-    #: Number of rows, where it is known without reading them.
-    height: int | None = None
-    #: How to parse its texts, for a source whose cells are texts, such as CSV.
-    options: ReadOptions | None = None
-    #: How a file was read, for a message when its columns or cells are not valid.
-    note: str = ""
-    #: Columns whose cells are texts to parse, such as those from names of folders.
-    texts: frozenset[str] = frozenset()
-    #: Names of the index levels of a pandas frame, which are not columns.
-    index: tuple[str, ...] = ()
-    #: Names that the header of a CSV file has more than once; the others are numbered: ``x.1``.
-    repeated: frozenset[str] = frozenset()
-
-    def options_for(self, name: str) -> ReadOptions | None:
-        """Return how to parse the texts of a column; None if they are not parsed."""
-        if self.options is None and name in self.texts:
-            return ReadOptions()
-        return self.options
 
 
 #: Before the name of a column: texts of its cells that could not be computed.
@@ -116,12 +52,6 @@ class RawRows:
 def attach_raw_rows(frame: pl.LazyFrame, rows: RawRows) -> None:
     """Let ``load_df`` read these rows instead of the frame; frames derived from it have none."""
     setattr(frame, _RAW_ROWS, rows)
-
-
-def raw_rows_of(frame: pl.LazyFrame) -> RawRows | None:
-    """Return the rows that were attached to a lazy frame."""
-    rows = getattr(frame, _RAW_ROWS, None)
-    return rows if isinstance(rows, RawRows) else None
 
 
 def open_source(
@@ -155,15 +85,12 @@ def open_source(
     """
     options = options or ReadOptions()
     if isinstance(data, (str, Path)):
-        source = _from_file(data, batch_rows, options, columns)
+        source = open_file(data, batch_rows, options, columns)
     else:
         options.check_no_csv_options(f"a {type(data).__name__}")
-        raw_rows = raw_rows_of(data) if isinstance(data, pl.LazyFrame) else None
-        if raw_rows is None:
-            source = _from_data(data, batch_rows)
-        else:
-            source = _from_raw_rows(raw_rows, batch_rows)
-        source = _with_options(source, options)
+        source = _from_data(data, batch_rows)
+    if options.has_text_options:  # its cells have types of their own, and some may be texts
+        source = dataclasses.replace(source, options=options)
     return dataclasses.replace(source, batches=_translate_errors(source.batches))
 
 
@@ -222,32 +149,32 @@ def _from_data(data: Any, batch_rows: int) -> Source:
         return Source(data.columns, _to_batches(data.iter_slices(batch_rows)), data.height)
     if nw.dependencies.is_pandas_dataframe(data):
         return _from_pandas(data, batch_rows)
-    if isinstance(data, pa.Table):
-        batches = data.to_batches(max_chunksize=batch_rows)
-        return _from_arrow(data.schema.names, batches, batch_rows, data.num_rows)
     if hasattr(data, "get_fragments"):  # a dataset of pyarrow
-        from synfin_analytics.io.files._parquet import open_dataset
-
-        return _from_parquet(open_dataset(data, batch_rows), batch_rows)
-    if hasattr(data, "to_reader"):  # a scanner, whose types the caller has chosen
+        return open_dataset(data, batch_rows)
+    height = data.num_rows if isinstance(data, pa.Table) else None
+    if hasattr(data, "to_reader"):  # a table, or a scanner, whose types the caller has chosen
         data = data.to_reader()
     if hasattr(data, "__arrow_c_stream__"):
         try:
             reader = pa.RecordBatchReader.from_stream(data)
         except (pa.ArrowException, TypeError, ValueError) as error:
             raise ArgumentError(f"This Arrow stream cannot be read: {error}") from error
-        return _from_arrow(reader.schema.names, reader, batch_rows)
+        names = reader.schema.names
+        return Source(names, from_arrow(names, reader, batch_rows), height)
     if isinstance(data, (list, tuple)) or hasattr(data, "__next__"):
         return _from_objects(list(data), batch_rows)
     cls = type(data)
-    name = cls.__name__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__name__}"
+    module = "" if cls.__module__ == "builtins" else f"{cls.__module__}."
     raise ArgumentError(
         "The data must be a pandas, polars or pyarrow frame, an Arrow stream, the path of a file, "
-        f"dicts or ORM objects; got {name}."
+        f"dicts or ORM objects; got {module}{cls.__name__}."
     )
 
 
 def _from_lazy(frame: pl.LazyFrame, batch_rows: int) -> Source:
+    raw_rows = getattr(frame, _RAW_ROWS, None)
+    if isinstance(raw_rows, RawRows):
+        return _from_raw_rows(raw_rows, batch_rows)
     try:
         names = frame.collect_schema().names()
     except (pl.exceptions.PolarsError, OSError) as error:
@@ -279,7 +206,7 @@ def _to_batches(frames: Iterable[pl.DataFrame]) -> Iterator[SourceBatch]:
     start = 0
     for frame in frames:
         if frame.height:
-            columns = _LazyColumns(frame.columns, partial(_polars_column, frame))
+            columns = LazyColumns(frame.columns, partial(_polars_column, frame))
             yield SourceBatch(start, frame.height, columns)
             start += frame.height
 
@@ -304,53 +231,14 @@ def _resize(frames: Iterable[pl.DataFrame], batch_rows: int) -> Iterator[pl.Data
         yield pl.concat(parts) if len(parts) > 1 else parts[0]
 
 
-def _from_arrow(
-    names: list[str], batches: Iterable[pa.RecordBatch], batch_rows: int, height: int | None = None
-) -> Source:
-    """Open Arrow batches, each of which may lack columns or have them in types of its own."""
-    require_unique_columns(names)
-
-    def read_batches() -> Iterator[SourceBatch]:
-        start = 0
-        for parts in _group_batches(batches, batch_rows):
-            height = sum(part.num_rows for part in parts)
-            columns = _LazyColumns(names, partial(from_record_batches, parts))
-            yield SourceBatch(start, height, columns)
-            start += height
-
-    return Source(names, read_batches(), height)
-
-
-def _group_batches(
-    batches: Iterable[pa.RecordBatch], batch_rows: int
-) -> Iterator[list[pa.RecordBatch]]:
-    """Group small batches and split large ones: all groups but the last have ``batch_rows``."""
-    parts: list[pa.RecordBatch] = []
-    height = 0
-    for batch in batches:
-        check_record_batch(batch)
-        start = 0
-        while start < batch.num_rows:
-            part = batch.slice(start, batch_rows - height)
-            parts.append(part)
-            height += part.num_rows
-            start += part.num_rows
-            if height == batch_rows:
-                yield parts
-                parts, height = [], 0
-    if parts:
-        yield parts
-
-
 def _from_pandas(frame: pd.DataFrame, batch_rows: int) -> Source:
     names = [str(name) for name in frame.columns]
-    require_unique_columns(names)
     positions = {name: position for position, name in enumerate(names)}
 
     def read_batches() -> Iterator[SourceBatch]:
         for start in range(0, len(frame), batch_rows):
             part = frame.iloc[start : start + batch_rows]
-            columns = _LazyColumns(names, partial(_pandas_column, part, positions))
+            columns = LazyColumns(names, partial(_pandas_column, part, positions))
             yield SourceBatch(start, len(part), columns)
 
     index = tuple(str(name) for name in frame.index.names if name is not None)
@@ -375,46 +263,4 @@ def _from_objects(objects: Sequence[Any], batch_rows: int) -> Source:
             )
     names = list(dict.fromkeys(str(key) for record in records for key in record))
     parts = (records[start : start + batch_rows] for start in range(0, len(records), batch_rows))
-    return Source(names, _from_records(names, parts), len(records))
-
-
-def _from_records(
-    names: Sequence[str], parts: Iterable[Sequence[Mapping[str, Any]]]
-) -> Iterator[SourceBatch]:
-    start = 0
-    for part in parts:
-        columns = {name: from_list([record.get(name) for record in part]) for name in names}
-        yield SourceBatch(start, len(part), columns)
-        start += len(part)
-
-
-def _from_file(
-    path: str | Path, batch_rows: int, options: ReadOptions, columns: Sequence[str] | None = None
-) -> Source:
-    from synfin_analytics.io.files import _open as files
-
-    path = check_path(path)
-    if is_parquet(path):
-        from synfin_analytics.io.files._parquet import open_parquet
-
-        options.check_no_csv_options(repr(str(path)))
-        data = open_parquet(files.unpack(path), batch_rows)
-        return _with_options(_from_parquet(data, batch_rows), options)
-    file = files.open_file(path, batch_rows, options, columns)
-    if file.schema is None:
-        batches = _from_records(file.names, file.records or ())
-        return _with_options(Source(file.names, batches, file.height), options)
-    source = _from_arrow(file.schema.names, file.batches, batch_rows, file.height)
-    if file.textual:
-        return dataclasses.replace(source, options=options, note=file.note, repeated=file.repeated)
-    return _with_options(source, options)
-
-
-def _from_parquet(data: Parquet, batch_rows: int) -> Source:
-    source = _from_arrow(data.names, data.batches, batch_rows, data.height)
-    return dataclasses.replace(source, texts=data.texts)
-
-
-def _with_options(source: Source, options: ReadOptions) -> Source:
-    """Apply options about texts to a source whose cells have types of their own."""
-    return dataclasses.replace(source, options=options) if options.has_text_options else source
+    return Source(names, from_records(names, parts), len(records))

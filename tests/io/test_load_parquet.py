@@ -57,8 +57,8 @@ def test_files_may_lack_columns_or_have_them_in_another_order_or_width(tmp_path:
 def test_batches_have_no_more_rows_than_requested(tmp_path: Path):
     pl.DataFrame({"n": range(100)}).write_parquet(tmp_path / "n.parquet", row_group_size=30)
     batches = list(open_parquet(tmp_path / "n.parquet", 8).batches)
-    assert max(batch.num_rows for batch in batches) == 8
-    assert [n for batch in batches for n in batch["n"].to_pylist()] == list(range(100))
+    assert max(batch.height for batch in batches) == 8
+    assert [n for batch in batches for n in batch.columns["n"]] == list(range(100))
 
 
 def test_a_file_that_is_broken_in_the_midst_is_named(tmp_path: Path):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv as python_csv
-import dataclasses
 import io
 import itertools
 import lzma
@@ -16,6 +16,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.io._source import Source, from_arrow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,24 +33,13 @@ _BLOCK_BYTES = 1 << 24
 _READ_OPTIONS = csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES)
 
 
-@dataclasses.dataclass(frozen=True)
-class CsvRows:
-    """Columns of a CSV file, and its rows, read on demand."""
-
-    schema: pa.Schema
-    batches: Iterator[pa.RecordBatch]
-    #: How the file was read, for a message when columns or cells are not valid.
-    note: str
-    #: Names that the header has more than once; the others are numbered.
-    repeated: frozenset[str] = frozenset()
-
-
 def open_csv(
     open_bytes: Callable[[], IO[bytes]],
     name: str,
+    batch_rows: int,
     options: ReadOptions,
     columns: Sequence[str] | None = None,
-) -> CsvRows:
+) -> Source:
     """Open a CSV file; every field is a text.
 
     An empty field is NULL, a quoted empty field is an empty text. If the header repeats a name, the
@@ -61,6 +51,8 @@ def open_csv(
         Opens the uncompressed bytes of the file; called more than once.
     name
         Name of the file in messages.
+    batch_rows
+        Number of rows in a batch.
     options
         Its separator and encoding.
     columns
@@ -72,25 +64,22 @@ def open_csv(
         The file is not CSV, not in the encoding, or broken; also while rows are read.
     """
     file = _File(open_bytes, name, options)
-    parsing = csv.ParseOptions(delimiter=file.separator, newlines_in_values=True)
-    try:
-        with (
-            file.utf8() as stream,
-            csv.open_csv(stream, read_options=_READ_OPTIONS, parse_options=parsing) as first,
-        ):
-            header = first.schema.names
-    except _READ_ERRORS as error:
-        raise file.read_error(error) from None
+    with file.read(_READ_OPTIONS) as reader:
+        header = reader.schema.names
     names = number_repeated(header)
-    selected = list(names if columns is None else columns)
-    schema = pa.schema([pa.field(column, pa.string()) for column in selected])
-    numbered = dict(zip(names, header, strict=True))
-    repeated = frozenset(numbered[name] for name in names if name != numbered[name])
     note = file.note
-    if repeated:
-        listed = ", ".join(sorted(map(repr, set(names) - set(header))))
+    numbered = set(names) - set(header)
+    if numbered:
+        listed = ", ".join(sorted(map(repr, numbered)))
         note = f"The header repeats names; the later columns are numbered: {listed}. {note}"
-    return CsvRows(schema, _read_batches(file, names, selected), note, repeated)
+    selected = list(names if columns is None else columns)
+    return Source(
+        selected,
+        from_arrow(selected, _read_batches(file, names, selected), batch_rows),
+        options=options,
+        note=note,
+        repeated=frozenset(old for old, new in zip(header, names, strict=True) if old != new),
+    )
 
 
 def number_repeated(names: Sequence[str]) -> list[str]:
@@ -126,31 +115,19 @@ _READ_ERRORS = (
 
 
 def _read_batches(file: _File, names: list[str], selected: list[str]) -> Iterator[pa.RecordBatch]:
-    try:
-        with (
-            file.utf8() as stream,
-            csv.open_csv(
-                stream,
-                # The header is skipped after the names: it may contain line breaks within quotes.
-                read_options=csv.ReadOptions(
-                    use_threads=False,
-                    block_size=_BLOCK_BYTES,
-                    column_names=names,
-                    skip_rows_after_names=1,
-                ),
-                parse_options=csv.ParseOptions(delimiter=file.separator, newlines_in_values=True),
-                convert_options=csv.ConvertOptions(
-                    column_types=dict.fromkeys(names, pa.string()),
-                    include_columns=selected,
-                    null_values=[""],
-                    strings_can_be_null=True,
-                    quoted_strings_can_be_null=False,
-                ),
-            ) as reader,
-        ):
-            yield from reader
-    except _READ_ERRORS as error:
-        raise file.read_error(error) from None
+    # The header is skipped after the names: it may contain line breaks within quotes.
+    reading = csv.ReadOptions(
+        use_threads=False, block_size=_BLOCK_BYTES, column_names=names, skip_rows_after_names=1
+    )
+    conversion = csv.ConvertOptions(
+        column_types=dict.fromkeys(names, pa.string()),
+        include_columns=selected,
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+    )
+    with file.read(reading, conversion) as reader:
+        yield from reader
 
 
 class _File:
@@ -167,7 +144,22 @@ class _File:
         self.separator = options.separator or detect_separator(lines)
         self._in_header = any(self.separator in line for line in lines[:1])
 
-    def utf8(self) -> Any:
+    @contextlib.contextmanager
+    def read(
+        self, reading: csv.ReadOptions, conversion: csv.ConvertOptions | None = None
+    ) -> Iterator[csv.CSVStreamingReader]:
+        """Open the file in Arrow's reader, and translate errors within the block."""
+        parsing = csv.ParseOptions(delimiter=self.separator, newlines_in_values=True)
+        try:
+            with (
+                self._utf8() as stream,
+                csv.open_csv(stream, reading, parsing, conversion) as reader,
+            ):
+                yield reader
+        except _READ_ERRORS as error:
+            raise self._read_error(error) from None
+
+    def _utf8(self) -> Any:
         """Open its text as UTF-8, and check its quotes."""
         stream: Any = self._open_bytes()
         if self._encoding not in ("utf-8", "utf-8-sig", "ascii"):
@@ -199,7 +191,7 @@ class _File:
             with self._open_bytes() as stream:
                 head = stream.read(_HEAD_BYTES)
         except _READ_ERRORS as error:
-            raise self.read_error(error) from None
+            raise self._read_error(error) from None
         encoding = None if self._options.encoding else _detect_wide_encoding(head)
         if encoding:
             raise ArgumentError(
@@ -212,10 +204,10 @@ class _File:
         except UnicodeDecodeError as error:
             text = head[: error.start].decode(self._encoding, "replace")
             if len(_split_records(text)) < 2:
-                raise self.read_error(error) from None
+                raise self._read_error(error) from None
         return _split_records(text.removeprefix("\ufeff"))[:2]
 
-    def read_error(self, error: Exception) -> ArgumentError:
+    def _read_error(self, error: Exception) -> ArgumentError:
         """Translate an error; the message has no line of the file, which is data."""
         if isinstance(error, UnicodeError) or "invalid UTF8" in str(error):
             return self._encoding_error()

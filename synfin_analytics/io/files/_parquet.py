@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from pyarrow.dataset import HivePartitioning
 
 from synfin_analytics.exceptions import ArgumentError, require_unique_columns
+from synfin_analytics.io._source import Source, from_arrow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,18 +35,6 @@ _TABLE_LOGS = {
     "_delta_log": ("Delta", "polars.scan_delta(folder)"),
     ".hoodie": ("Hudi", "a query of an engine that knows Hudi"),
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Parquet:
-    """Columns of Parquet files, and their rows, read on demand."""
-
-    #: Columns of all files, in order of appearance; those from folder names last.
-    names: list[str]
-    #: Columns from folder names only: their cells are texts.
-    texts: frozenset[str]
-    height: int
-    batches: Iterator[pa.RecordBatch]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +53,7 @@ class DataFile:
         return pq.ParquetFile(source, pre_buffer=False, **options)
 
 
-def open_parquet(path: Path, batch_rows: int) -> Parquet:
+def open_parquet(path: Path, batch_rows: int) -> Source:
     """Open a file, or a folder of files whose folder names may hold columns (``country=DE``).
 
     Each batch has the columns and types of its own file. A value in a folder's name is a text.
@@ -84,7 +73,7 @@ def open_parquet(path: Path, batch_rows: int) -> Parquet:
     return _open_files(data_files(path), batch_rows)
 
 
-def open_dataset(dataset: Any, batch_rows: int) -> Parquet:
+def open_dataset(dataset: Any, batch_rows: int) -> Source:
     """Open the files of a pyarrow dataset, whose own schema is that of the first file only.
 
     Parameters
@@ -119,7 +108,7 @@ def open_dataset(dataset: Any, batch_rows: int) -> Parquet:
     return _open_files(files, batch_rows)
 
 
-def _open_files(files: list[DataFile], batch_rows: int) -> Parquet:
+def _open_files(files: list[DataFile], batch_rows: int) -> Source:
     names: dict[str, None] = {}
     height = 0
     for file in files:
@@ -132,8 +121,9 @@ def _open_files(files: list[DataFile], batch_rows: int) -> Parquet:
         require_unique_columns(columns)
         names.update(dict.fromkeys(columns))
     keys = dict.fromkeys(key for file in files for key in file.partition if key not in names)
-    batches = _read_batches(files, batch_rows)
-    return Parquet([*names, *keys], frozenset(keys), height, batches)
+    all_names = [*names, *keys]
+    batches = from_arrow(all_names, _read_batches(files, batch_rows), batch_rows)
+    return Source(all_names, batches, height, texts=frozenset(keys))
 
 
 def data_files(path: Path) -> list[DataFile]:

@@ -19,16 +19,16 @@ from polars.io.plugins import register_io_source
 from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics._core.validation.outcome import is_missing
 from synfin_analytics.exceptions import ArgumentError, require_unique_columns
-from synfin_analytics.io.files._open import unpack
-from synfin_analytics.io.files._parquet import data_files
-from synfin_analytics.io.files._paths import (
+from synfin_analytics.io.files._formats import (
     CSV,
     EXCEL,
     JSON_LINES,
     check_path,
     is_parquet,
     suffix_of,
+    unpack,
 )
+from synfin_analytics.io.files._parquet import data_files
 from synfin_analytics.io.sources import open_source
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     from synfin_analytics._core.types import DataSource
     from synfin_analytics._core.validation.columns import Column
+    from synfin_analytics.io._source import SourceBatch
     from synfin_analytics.io.layouts.layout import Layout
-    from synfin_analytics.io.sources import SourceBatch
 
 _BATCH_ROWS = 65_536
 #: Types of values that a CSV file could have; NumPy's scalars are numbers, too.

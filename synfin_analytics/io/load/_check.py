@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from synfin_analytics._core.validation.spec import TableSpec
-    from synfin_analytics.io.sources import Source, SourceBatch
+    from synfin_analytics.io._source import Source, SourceBatch
 
 #: Column with the position in the source, next to those of the table.
 ROW = "__row__"

@@ -6,14 +6,16 @@ To accept another format, add its suffix and its reader to :func:`open_file`.
 from __future__ import annotations
 
 import atexit
-import dataclasses
 import io
 import json
 import lzma
 import re
+import shutil
 import tempfile
 import zipfile
 from decimal import Decimal
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -21,55 +23,40 @@ import polars as pl
 import pyarrow as pa
 from pyarrow import ipc
 
-from synfin_analytics.exceptions import (
-    ArgumentError,
-    MissingDependencyError,
-    require_unique_columns,
-)
+from synfin_analytics.exceptions import ArgumentError, MissingDependencyError
+from synfin_analytics.io._source import Source, from_arrow, from_records
 from synfin_analytics.io.files._csv import open_csv
-from synfin_analytics.io.files._paths import (
-    ARROW,
-    COMPRESSED,
-    CSV,
-    EXCEL,
-    JSON_LINES,
-    SUPPORTED,
-    suffix_of,
-    zip_member,
-)
+from synfin_analytics.io.files._parquet import open_parquet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import fastexcel
 
     from synfin_analytics._core.validation.options import ReadOptions
 
+CSV = (".csv", ".tsv", ".txt")
+JSON_LINES = (".jsonl", ".ndjson")
+EXCEL = (".xlsx",)
+ARROW = (".arrow", ".feather", ".ipc")
+PARQUET = (".parquet", ".pq")
+COMPRESSED = (".gz", ".bz2", ".zst", ".xz", ".zip")
+#: The formats, for messages.
+SUPPORTED = (
+    "Parquet (.parquet), CSV (.csv, .tsv, .txt), JSON lines (.jsonl), Excel (.xlsx) or Arrow "
+    "(.arrow, .feather)"
+)
 #: First bytes of compressed files, whatever their name.
 _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ": "xz"}
 
 
-@dataclasses.dataclass(frozen=True)
-class FileRows:
-    """Columns of a file, and its rows as Arrow batches or as dicts, read on demand."""
-
-    names: list[str]
-    schema: pa.Schema | None = None
-    batches: Iterator[pa.RecordBatch] = dataclasses.field(default_factory=lambda: iter(()))
-    records: Iterator[list[Mapping[str, Any]]] | None = None
-    height: int | None = None
-    #: Whether its cells are texts to parse.
-    textual: bool = False
-    #: How it was read, for a message when columns or cells are not valid.
-    note: str = ""
-    #: Names that the header has more than once.
-    repeated: frozenset[str] = frozenset()
-
-
 def open_file(
-    path: Path, batch_rows: int, options: ReadOptions, columns: Sequence[str] | None = None
-) -> FileRows:
-    """Open a file of any format but Parquet.
+    path: str | Path,
+    batch_rows: int,
+    options: ReadOptions,
+    columns: Sequence[str] | None = None,
+) -> Source:
+    """Open a file of any format, or a folder of Parquet files.
 
     Parameters
     ----------
@@ -89,86 +76,165 @@ def open_file(
     MissingDependencyError
         It is an Excel file, and fastexcel is not installed.
     """
+    path = check_path(path)
     name = repr(str(path))
-    suffix, file = suffix_of(path), _CompressedFile(path)
-    if suffix in CSV:
-        csv = open_csv(file.open, name, options, columns)
-        return FileRows(
-            csv.schema.names,
-            csv.schema,
-            csv.batches,
-            textual=True,
-            note=csv.note,
-            repeated=csv.repeated,
-        )
+    suffix = suffix_of(path)
+    if suffix in CSV and not path.is_dir():
+        return open_csv(partial(_open_bytes, path), name, batch_rows, options, columns)
     options.check_no_csv_options(name)
+    if is_parquet(path):
+        return open_parquet(unpack(path), batch_rows)
     if suffix in JSON_LINES:
-        return _open_json_lines(file.open, name, batch_rows)
+        return _open_json_lines(path, name, batch_rows)
     if suffix in EXCEL:
-        return _open_excel(file.unpack(), name, batch_rows)
+        return _open_excel(unpack(path), name, batch_rows, options)
     if suffix in ARROW:
-        return _open_arrow(file.unpack(), name)
+        return _open_arrow(unpack(path), name, batch_rows)
     raise ArgumentError(
         f"{name} must be a file of {SUPPORTED}, by its name; got {suffix or 'no suffix'!r}. "
         "Read files of other formats into a DataFrame, and load that."
     )
 
 
+# -- Paths and compression -------------------------------------------------------------------------
+
+
+def check_path(path: str | Path) -> Path:
+    """Return the path of a local file or folder that exists.
+
+    Raises
+    ------
+    ArgumentError
+        It is a URI or does not exist; the message says what to pass instead.
+
+    Examples
+    --------
+    >>> check_path("s3://bank/rows.parquet")
+    Traceback (most recent call last):
+    synfin_analytics.exceptions.ArgumentError: The path must be a local file; got a URI. ...
+    """
+    _refuse_uri(str(path))
+    path = Path(path)
+    if not path.exists():
+        raise ArgumentError(f"The file {str(path)!r} does not exist.")
+    return path
+
+
+def _refuse_uri(path: str) -> None:
+    # A jdbc: URI has two schemes.
+    match = re.match(r"((?:[A-Za-z][A-Za-z0-9+.-]+:)+)/+(.*)", path, re.DOTALL)
+    if match and match[1].lower() == "file:":
+        raise ArgumentError(f"The path must be a local file; got a URI. Pass {f'/{match[2]}'!r}.")
+    if match:
+        uri = _without_secrets(f"{match[1]}//{match[2]}")
+        raise ArgumentError(
+            "The path must be a local file; got a URI. Scan it with polars and pass the "
+            f'LazyFrame: pl.scan_parquet("{uri}"), or for CSV '
+            'pl.scan_csv(…, infer_schema=False) together with decimal=".", which parses texts. '
+            "With pyarrow: pyarrow.dataset.dataset(…).scanner().to_reader()."
+        )
+
+
+def _without_secrets(uri: str) -> str:
+    """Return a URI without user, password, options and signature."""
+    return re.sub(r"://[^/@]*@", "://", re.split("[?;#]", uri)[0])
+
+
+def suffix_of(path: Path) -> str:
+    """Return the suffix of a file; if it is compressed, that of the file inside.
+
+    Examples
+    --------
+    >>> suffix_of(Path("a.CSV")), suffix_of(Path("b.csv.gz")), suffix_of(Path("c.2026.parquet"))
+    ('.csv', '.csv', '.parquet')
+    """
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] == ".zip" and path.is_file():
+        suffixes = [suffix.lower() for suffix in Path(zip_member(path).filename).suffixes]
+    if suffixes and suffixes[-1] in COMPRESSED:
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether a path is a Parquet file, by its name, or a folder of them."""
+    return path.is_dir() or suffix_of(path) in PARQUET
+
+
+def zip_member(path: Path) -> zipfile.ZipInfo:
+    """Return the only file in a zip archive.
+
+    Raises
+    ------
+    ArgumentError
+        It has none or several, or is encrypted or broken.
+    """
+    name = repr(str(path))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [
+                member
+                for member in archive.infolist()
+                if not (member.is_dir() or member.filename.startswith("__MACOSX/"))
+            ]
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ArgumentError(f"{name} cannot be read as a zip archive: {error}.") from None
+    if len(members) != 1:
+        names = ", ".join(repr(member.filename) for member in members[:5])
+        raise ArgumentError(
+            f"{name} must contain exactly one file; got {len(members)}"
+            f"{f': {names}' if members else ''}{', …' if len(members) > 5 else ''}. "
+            "Unpack it, and load each file."
+        )
+    if members[0].flag_bits & 1:
+        raise ArgumentError(f"{name} must not be encrypted: unpack it with its password.")
+    return members[0]
+
+
+def _open_bytes(path: Path) -> IO[bytes]:
+    """Open the uncompressed bytes of a file."""
+    if path.suffix.lower() == ".zip":
+        return zipfile.ZipFile(path).open(zip_member(path))
+    with path.open("rb") as file:
+        head = file.read(6)
+    codec = next((codec for magic, codec in _MAGIC.items() if head.startswith(magic)), None)
+    if codec == "xz":
+        return cast("IO[bytes]", lzma.open(path))
+    return cast("IO[bytes]", pa.input_stream(str(path), compression=codec))
+
+
 def unpack(path: Path) -> Path:
     """Return the path of a file in which readers can seek: a compressed file is unpacked first."""
-    return path if path.is_dir() else _CompressedFile(path).unpack()
-
-
-class _CompressedFile:
-    """A file that may be compressed."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._name = repr(str(path))
-
-    def open(self) -> IO[bytes]:
-        """Open the uncompressed bytes."""
-        if self._path.suffix.lower() == ".zip":
-            return zipfile.ZipFile(self._path).open(zip_member(self._path))
-        with self._path.open("rb") as file:
-            head = file.read(6)
-        codec = next((codec for magic, codec in _MAGIC.items() if head.startswith(magic)), None)
-        if codec == "xz":
-            return cast("IO[bytes]", lzma.open(self._path))
-        return cast("IO[bytes]", pa.input_stream(str(self._path), compression=codec))
-
-    def unpack(self) -> Path:
-        """Return the path of a file in which readers can seek, unpacked if necessary."""
-        if self._path.suffix.lower() not in COMPRESSED:
-            return self._path
-        folder = tempfile.TemporaryDirectory(prefix="synfin-")
-        atexit.register(folder.cleanup)  # a reader may be anywhere in the file until then
-        target = Path(folder.name) / f"file{suffix_of(self._path)}"
-        try:
-            with self.open() as compressed, target.open("wb") as file:
-                while chunk := compressed.read(1 << 20):
-                    file.write(chunk)
-        except (OSError, EOFError, lzma.LZMAError, zipfile.BadZipFile) as error:
-            folder.cleanup()
-            raise ArgumentError(f"{self._name} cannot be unpacked: {error}.") from None
-        return target
+    if path.is_dir() or path.suffix.lower() not in COMPRESSED:
+        return path
+    folder = tempfile.TemporaryDirectory(prefix="synfin-")
+    atexit.register(folder.cleanup)  # a reader may be anywhere in the file until then
+    target = Path(folder.name) / f"file{suffix_of(path)}"
+    try:
+        with _open_bytes(path) as compressed, target.open("wb") as file:
+            shutil.copyfileobj(compressed, file, 1 << 20)
+    except (OSError, EOFError, lzma.LZMAError, zipfile.BadZipFile) as error:
+        folder.cleanup()
+        raise ArgumentError(f"{str(path)!r} cannot be unpacked: {error}.") from None
+    return target
 
 
 # -- Arrow -----------------------------------------------------------------------------------------
 
 
-def _open_arrow(path: Path, name: str) -> FileRows:
+def _open_arrow(path: Path, name: str, batch_rows: int) -> Source:
     """Open an Arrow IPC file, or a file that holds an Arrow IPC stream."""
     try:
         try:
             file = ipc.open_file(pa.memory_map(str(path)))
+            batches = (file.get_batch(number) for number in range(file.num_record_batches))
+            names = file.schema.names
         except pa.ArrowInvalid:
             stream = ipc.open_stream(pa.memory_map(str(path)))
-            return FileRows(stream.schema.names, stream.schema, _read_arrow(iter(stream), name))
+            batches, names = iter(stream), stream.schema.names
     except (pa.ArrowException, OSError) as error:
         raise ArgumentError(f"{name} cannot be read as Arrow IPC: {error}.") from None
-    batches = (file.get_batch(number) for number in range(file.num_record_batches))
-    return FileRows(file.schema.names, file.schema, _read_arrow(batches, name))
+    return Source(names, from_arrow(names, _read_arrow(batches, name), batch_rows))
 
 
 def _read_arrow(batches: Iterator[pa.RecordBatch], name: str) -> Iterator[pa.RecordBatch]:
@@ -181,7 +247,7 @@ def _read_arrow(batches: Iterator[pa.RecordBatch], name: str) -> Iterator[pa.Rec
 # -- Excel -----------------------------------------------------------------------------------------
 
 
-def _open_excel(path: Path, name: str, batch_rows: int) -> FileRows:
+def _open_excel(path: Path, name: str, batch_rows: int, options: ReadOptions) -> Source:
     """Open the only sheet of a workbook; a column of whole numbers becomes integers."""
     try:
         import fastexcel
@@ -207,12 +273,11 @@ def _open_excel(path: Path, name: str, batch_rows: int) -> FileRows:
     except fastexcel.FastExcelError as error:
         message = str(error).partition("\n")[0].rstrip(".")
         raise ArgumentError(f"{name} cannot be read as Excel: {message}.") from None
-    require_unique_columns(frame.columns)
     whole = [column.name for column in frame if column.dtype.is_float() and _is_whole(column)]
     table = frame.with_columns(pl.col(whole).cast(pl.Int64)).to_arrow()
-    batches = iter(table.to_batches(max_chunksize=batch_rows))
+    batches = from_arrow(frame.columns, table.to_batches(max_chunksize=batch_rows), batch_rows)
     # In a column with a text, the numbers are texts too.
-    return FileRows(frame.columns, table.schema, batches, height=frame.height, textual=True)
+    return Source(frame.columns, batches, frame.height, options)
 
 
 def _read_sheet(book: fastexcel.ExcelReader, sheet: fastexcel.ExcelSheet) -> pl.DataFrame:
@@ -265,11 +330,11 @@ def _is_whole(numbers: pl.Series) -> bool:
 # -- JSON lines ------------------------------------------------------------------------------------
 
 
-def _open_json_lines(open_bytes: Callable[[], IO[bytes]], name: str, batch_rows: int) -> FileRows:
+def _open_json_lines(path: Path, name: str, batch_rows: int) -> Source:
     """Open a file with an object in each line; values keep their JSON types."""
     names: dict[str, None] = {}
     height = 0
-    for record in _read_objects(open_bytes, name):  # any line may have a key that others lack
+    for record in _read_objects(path, name):  # any line may have a key that others lack
         names |= dict.fromkeys(record)
         height += 1
     if not height:
@@ -279,22 +344,17 @@ def _open_json_lines(open_bytes: Callable[[], IO[bytes]], name: str, batch_rows:
         )
 
     def read_parts() -> Iterator[list[Mapping[str, Any]]]:
-        part: list[Mapping[str, Any]] = []
-        for record in _read_objects(open_bytes, name):
-            part.append(record)
-            if len(part) == batch_rows:
-                yield part
-                part = []
-        if part:
+        records = _read_objects(path, name)
+        while part := list(islice(records, batch_rows)):
             yield part
 
-    return FileRows(list(names), records=read_parts(), height=height)
+    return Source(list(names), from_records(list(names), read_parts()), height)
 
 
-def _read_objects(open_bytes: Callable[[], IO[bytes]], name: str) -> Iterator[Mapping[str, Any]]:
+def _read_objects(path: Path, name: str) -> Iterator[Mapping[str, Any]]:
     number = 0
     try:
-        with open_bytes() as file:
+        with _open_bytes(path) as file:
             for number, line in enumerate(io.BufferedReader(cast("io.RawIOBase", file)), 1):
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
                 if text:
