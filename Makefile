@@ -104,12 +104,13 @@ clean:  ## Remove .venv and what tools left behind; databases stay (README: "Whe
 
 # -- Set-up ---------------------------------------------------------------------------------------
 
-# The demo, and JupyterLab, do without what tests need, which takes minutes.
+# The demo, and JupyterLab, do without what tests need, which takes minutes; the demo's second model
+# needs scikit-learn.
 $(PACKAGE): pyproject.toml
 	@sh .ci/venv "$(PYTHON)"
 	@echo "Installing the packages that pyproject.toml names into .venv"
 	@$(PIP) install --upgrade "pip>=25.1"
-	@$(PIP) install --editable .
+	@$(PIP) install --editable '.[models]'
 	@touch $@
 
 $(READY): $(PACKAGE)

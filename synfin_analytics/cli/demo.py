@@ -1,11 +1,11 @@
-"""``synfin demo``: from a file, or from simulated data, to fraud rates and a baseline model."""
+"""``synfin demo``: from a file, or from simulated data, to fraud rates and two models."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,11 @@ from synfin_analytics.cli._common import (
     pop_read_options,
     read_options,
 )
-from synfin_analytics.exceptions import ArgumentError, RejectedLabelsWarning
+from synfin_analytics.exceptions import (
+    ArgumentError,
+    MissingDependencyError,
+    RejectedLabelsWarning,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +38,7 @@ if TYPE_CHECKING:
 
 #: The demo's own database: the user's database is never affected.
 DATABASE = "synfin_demo"
-_N_STEPS = 5
+_N_STEPS = 6
 
 
 @click.command()
@@ -82,7 +86,7 @@ def demo(
     out: Path,
     **options: Any,
 ) -> None:
-    """Load transactions, report fraud rates, evaluate a baseline model.
+    """Load transactions, report fraud rates, train and compare two models.
 
     The demo uses its own database (synfin_demo, on the embedded server) and recreates it on each
     run.
@@ -120,11 +124,14 @@ def demo(
                 raise ArgumentError("No transactions were loaded: there is nothing to report.")
             report = _report_fraud(manager, source, _rejected_note(load_report))
         with steps.step("Train a baseline model on the first part and test it on the last"):
-            model = _evaluate_baseline(manager, transactions)
-        report = replace(report, model=model)
+            models = _evaluate_baseline(manager, transactions)
+        with steps.step("Compute 69 features, train a gradient-boosted model and compare both"):
+            models = _evaluate_boosted(manager, models)
+        report = replace(report, model=models.boosted or models.report or models.problem)
         with steps.step("Write reports and plots"):
-            paths = _write_files(report, out)
+            paths = _write_files(report, models, out)
     _echo_report(report)
+    _echo_models(models)
     _echo_paths(paths)
 
 
@@ -267,31 +274,63 @@ def _rejected_note(load_report: LoadReport) -> tuple[str, ...]:
     return (f"{pluralize(load_report.rejected_rows, 'row')} of the file were rejected: {reasons}.",)
 
 
-def _evaluate_baseline(manager: DatabaseManager, transactions: pl.DataFrame) -> ModelReport | str:
-    """Train the baseline model, store its predictions and report its performance.
+@dataclass(frozen=True)
+class _Models:
+    """The baseline and its report, the report of the boosted model, and why one is missing."""
 
-    Returns
-    -------
-    ModelReport or str
-        The report, or why there is no model.
-    """
+    baseline: BaselineModel | None = None
+    report: ModelReport | None = None
+    boosted: ModelReport | None = None
+    problem: str | None = None
+
+
+def _evaluate_baseline(manager: DatabaseManager, transactions: pl.DataFrame) -> _Models:
+    """Train the baseline model, store its predictions and report its performance."""
     from synfin_analytics.baseline import fit_baseline
     from synfin_analytics.io import load_df
     from synfin_analytics.reports import model_report
 
     if not transactions["is_fraud"].sum():
-        return "No model was trained: no transaction is labelled as fraud."
+        return _Models(problem="No model was trained: no transaction is labelled as fraud.")
     try:
         model = fit_baseline(transactions)
     except ArgumentError as error:
-        return f"No model was trained: {error}"
+        return _Models(problem=f"No model was trained: {error}")
     load_df(model.predictions, "model_predictions", manager=manager)
     with manager.session_scope() as session:
-        notes = tuple(_model_notes(model))
-        return model_report(model.name, model.version, session=session, notes=notes)
+        notes = tuple(_baseline_notes(model))
+        return _Models(model, model_report(model.name, model.version, session=session, notes=notes))
 
 
-def _model_notes(model: BaselineModel) -> Iterator[str]:
+def _evaluate_boosted(manager: DatabaseManager, models: _Models) -> _Models:
+    """Store the features and the predictions of the boosted model, and report its performance."""
+    from synfin_analytics.cli._demo_model import NAME, VERSION, train_boosted_model
+    from synfin_analytics.io import load_df
+    from synfin_analytics.reports import model_report
+    from synfin_analytics.repositories import MLFeaturesRepository
+
+    baseline = models.baseline
+    if baseline is None:
+        return models
+    with manager.session_scope() as session:
+        MLFeaturesRepository(session).engineer()
+        try:
+            boosted = train_boosted_model(session, baseline)
+        except (ArgumentError, MissingDependencyError) as error:
+            return replace(models, problem=f"No gradient-boosted model was trained: {error}")
+        load_df(boosted.predictions, "model_predictions", session=session)
+    with manager.session_scope() as session:
+        report = model_report(
+            NAME,
+            VERSION,
+            compare_with=(baseline.name, baseline.version),
+            session=session,
+            notes=boosted.notes,
+        )
+    return replace(models, boosted=report)
+
+
+def _baseline_notes(model: BaselineModel) -> Iterator[str]:
     from synfin_analytics._core.formatting import format_date, format_percent, pluralize
     from synfin_analytics.baseline import FEATURES
 
@@ -312,15 +351,16 @@ def _model_notes(model: BaselineModel) -> Iterator[str]:
     )
 
 
-def _write_files(report: FraudReport, folder: Path) -> list[Path]:
+def _write_files(report: FraudReport, models: _Models, folder: Path) -> list[Path]:
     """Write the reports and plots, and return their paths."""
-    from synfin_analytics.reports import ModelReport
     from synfin_analytics.reports._figures import fraud_rate_image
 
     folder.mkdir(parents=True, exist_ok=True)
     paths = [report.save(folder / "overview.html")]
-    if isinstance(report.model, ModelReport):
-        paths.append(report.model.save(folder / "model_report.html"))
+    if models.boosted is not None:
+        paths.append(models.boosted.save(folder / "model_report.html"))
+    if models.report is not None:
+        paths.append(models.report.save(folder / "baseline_report.html"))
     rates = {"over time": report.over_time} | {
         f"by {column}": rate for column, rate in report.rates.items()
     }
@@ -337,7 +377,6 @@ def _write_files(report: FraudReport, folder: Path) -> list[Path]:
 
 def _echo_report(report: FraudReport) -> None:
     from synfin_analytics.plots.fraud_rate import group_names
-    from synfin_analytics.reports import ModelReport
     from synfin_analytics.reports._fraud_sections import fraud_rate_rows
 
     _echo_heading("Summary")
@@ -347,11 +386,53 @@ def _echo_report(report: FraudReport) -> None:
         name = column.partition(" (")[0]
         headers = (name, "transactions", "labelled", "frauds", "rate", "interval")
         echo_table(headers, fraud_rate_rows(rate, group_names(rate), with_amounts=False))
-    _echo_heading("Baseline model")
-    if isinstance(report.model, ModelReport):
-        _echo_sentences([*report.model.summary_text(), *report.model.notes])
-    else:
-        _echo_sentences([str(report.model)])
+
+
+def _echo_models(models: _Models) -> None:
+    titles = {"Baseline model": models.report, "Gradient-boosted model": models.boosted}
+    reports = {title: report for title, report in titles.items() if report is not None}
+    for title, report in reports.items():
+        _echo_heading(title)
+        _echo_sentences([*report.summary_text(), *report.notes])
+    if models.problem is not None:
+        _echo_heading("Model")
+        _echo_sentences([models.problem])
+    if models.boosted is None:
+        return
+    _echo_heading(f"Both models at {models.boosted.settings.alerts_per_day} alerts a day")
+    echo_table(
+        ("model", "alerts", "precision", "frauds caught", "recall", "cost", "saved"),
+        [_budget_row(report) for report in reports.values()],
+    )
+    _echo_sentences([_budget_note(models.boosted)])
+
+
+def _budget_row(report: ModelReport) -> tuple[str, ...]:
+    """Return what a model achieves at the threshold that keeps to the alert budget."""
+    from synfin_analytics._core.formatting import format_amount, format_metric
+
+    thresholds = report.thresholds
+    row: Any = thresholds[thresholds["criterion"] == "alert budget"].iloc[0]
+    caught = report.evaluation.at_threshold(row["threshold"]).confusion.tp
+    return (
+        f"{report.name} {report.version}",
+        f"{row['alerts']:,.0f}",
+        format_metric("precision", row["precision"]),
+        f"{caught:,}",
+        format_metric("recall", row["recall"]),
+        format_amount(row["cost"]),
+        format_amount(row["saved"]),
+    )
+
+
+def _budget_note(report: ModelReport) -> str:
+    from synfin_analytics._core.formatting import format_amount
+
+    return (
+        "The threshold of each model is the one that gives so many alerts on these payments. Cost "
+        f"is {format_amount(report.settings.cost_per_alert)} per alert plus the value of missed "
+        "frauds; saved is compared with no alerts at all."
+    )
 
 
 def _echo_paths(paths: list[Path]) -> None:

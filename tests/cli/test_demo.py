@@ -4,6 +4,7 @@ import contextlib
 import datetime as dt
 import os
 import re
+import sys
 from functools import partial
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from synfin_analytics._core.formatting import pluralize
+from synfin_analytics._core.formatting import format_metric, pluralize
 from synfin_analytics.cli import main
 from synfin_analytics.cli.demo import DATABASE, complete_mapping
 from synfin_analytics.database.config import DatabaseConfig
@@ -96,8 +97,76 @@ def test_one_command_writes_a_page_and_pictures_and_prints_their_paths(simulated
 
 def test_progress_is_reported_step_by_step(simulated):
     steps = re.findall(r"\[(\d)/(\d)\]", simulated.output)
-    assert steps == [(str(number), "5") for number in range(1, 6)]
-    assert len(re.findall(r"\d+\.\d s\b", simulated.output)) >= 5
+    assert steps == [(str(number), "6") for number in range(1, 7)]
+    assert len(re.findall(r"\d+\.\d s\b", simulated.output)) >= 6
+
+
+# -- The gradient-boosted model --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def two_models(server, tmp_path_factory):
+    """What a demo with enough frauds for both models printed, wrote and stored."""
+    out = tmp_path_factory.mktemp("models") / "out"
+    output = synfin_demo("--customers", "200", "--days", "60", "--seed", "1", out=out)
+    with opened() as manager, manager.get_session() as session:
+        repository = ModelPredictionRepository(session)
+        models = [("baseline", "1.0"), ("gradient boosting", "1.0")]
+        evaluations = {name: repository.evaluate(name, version) for name, version in models}
+        features = read_df("SELECT count(*) AS n FROM ml_features", manager=manager)["n"].item()
+        periods = read_df(
+            "SELECT model_name, min(timestamp) AS first, count(*) AS n, "
+            "count(DISTINCT timestamp::date) AS days FROM model_predictions "
+            "JOIN transactions USING (transaction_id) GROUP BY model_name ORDER BY model_name",
+            manager=manager,
+        )
+    return SimpleNamespace(
+        output=output, out=out, evaluations=evaluations, features=features, periods=periods
+    )  # fmt: skip
+
+
+def test_the_boosted_model_predicts_the_payments_that_the_baseline_predicts(two_models):
+    assert two_models.periods["model_name"].tolist() == ["baseline", "gradient boosting"]
+    assert two_models.periods["first"].nunique() == two_models.periods["n"].nunique() == 1
+    assert two_models.features > two_models.periods["n"].max()  # of all payments
+
+
+def test_the_boosted_model_finds_what_the_baseline_does_not(two_models):
+    baseline, boosted = two_models.evaluations.values()
+    assert boosted.average_precision > 2 * baseline.average_precision
+
+
+def test_both_models_are_compared_at_the_same_number_of_alerts(two_models):
+    n_alerts = 20 * two_models.periods["days"].iloc[0]
+    for name, evaluation in two_models.evaluations.items():
+        result = evaluation.at_threshold(evaluation.threshold_for_alerts(n_alerts))
+        precision = format_metric("precision", result.precision)
+        row = f"{name} 1.0 {result.alerts:,} {precision} {result.confusion.tp:,} "
+        assert row in two_models.output
+
+
+def test_the_report_of_the_boosted_model_compares_it_with_the_baseline(two_models):
+    page = (two_models.out / "model_report.html").read_text(encoding="utf-8")
+    assert "<title>Model report: gradient boosting 1.0</title>" in page
+    assert "baseline 1.0" in page
+    page = (two_models.out / "baseline_report.html").read_text(encoding="utf-8")
+    assert "<title>Model report: baseline 1.0</title>" in page
+
+
+def test_a_boosted_model_without_frauds_to_learn_from_says_so(synfin, handbook):
+    frame = pl.read_parquet(handbook).with_row_index("row")
+    late = frame.with_columns(TX_FRAUD=(pl.col("row").is_in([1300, 1990])).cast(pl.Int64))
+    late.drop("row").write_parquet(handbook)
+    output = synfin("--data", handbook)
+    assert "No gradient-boosted model was trained: the first part of the training period" in output
+    assert "Baseline model" in output
+
+
+def test_without_scikit_learn_the_demo_says_how_to_install_it(synfin, handbook, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
+    output = synfin("--data", handbook)
+    assert 'Install it with: pip install "synfin-analytics[models]"' in output
+    assert "The model detected" in output  # the baseline is reported
 
 
 @pytest.fixture
