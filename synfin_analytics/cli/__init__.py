@@ -7,7 +7,6 @@ To add a command, write a click command in a module of this package and add a li
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import IO, Any
 
 import click
@@ -90,19 +89,12 @@ class _Failure(click.ClickException):
         click.secho(f"Error: {self.message}", fg="red", err=file is None, file=file)
 
 
-def _version() -> str:
-    try:
-        return version("synfin-analytics")
-    except PackageNotFoundError:
-        return "unknown (the package is not installed)"
-
-
 @click.group(
     cls=SynfinGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="The default database is the embedded one; DATABASE_URL or DB_HOST selects a server.",
 )
-@click.version_option(_version(), prog_name="synfin")
+@click.version_option(package_name="synfin-analytics", prog_name="synfin")
 @click.option(
     "--debug",
     is_flag=True,

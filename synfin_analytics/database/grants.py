@@ -13,7 +13,7 @@ from synfin_analytics.database.models import TABLES
 from synfin_analytics.exceptions import ArgumentError, SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 _CREATE_LARGE_OBJECTS = ("lo_creat(integer)", "lo_create(oid)", "lo_from_bytea(oid, bytea)")
 _NAMES = ("BYPASSRLS", "CREATEROLE", "CREATEDB", "REPLICATION")
@@ -194,16 +194,12 @@ class _Server:
     def grant(self, role: str, hidden: dict[str, tuple[str, ...]], *, future: bool) -> None:
         self.run("GRANT CONNECT ON DATABASE {} TO {}", self.database, role)
         self.run("GRANT USAGE ON SCHEMA {} TO {}", self.schema, role)
-        for table, model in TABLES.items():
+        for table in TABLES:
             self.run("REVOKE ALL ON {} FROM {}", self._table(table), role)
-            columns = [column.name for column in model.__table__.columns]
-            readable = [column for column in columns if column not in hidden.get(table, ())]
-            self.run(
-                "GRANT SELECT {} ON {} TO {}",
-                _column_list(readable, columns),
-                self._table(table),
-                role,
-            )
+            columns = sql.SQL(", ").join(map(sql.Identifier, _readable(table, hidden)))
+            # Without columns, the grant includes those of later versions too.
+            listed = sql.SQL("({})").format(columns) if table in hidden else sql.SQL("")
+            self.run("GRANT SELECT {} ON {} TO {}", listed, self._table(table), role)
         self.run("GRANT SELECT ON {} TO {}", self._table(schema.VERSION_TABLE), role)
         # A table of a later version may hold personal data: only roles that may read it get it.
         change = "GRANT SELECT ON TABLES TO" if future else "REVOKE SELECT ON TABLES FROM"
@@ -211,32 +207,30 @@ class _Server:
 
     def verify(self, role: str, hidden: dict[str, tuple[str, ...]]) -> None:
         """Check that the role has the privileges: a GRANT without the right to grant only warns."""
-        granted = self._scalar("SELECT has_schema_privilege(%s, %s, 'USAGE')", role, self.schema)
-        granted = granted and self._scalar(
-            "SELECT has_database_privilege(%s, %s, 'CONNECT')", role, self.database
-        )
-        for table, model in TABLES.items():
-            for column in model.__table__.columns:
-                if column.name not in hidden.get(table, ()):
-                    granted = granted and self._may(role, table, "SELECT", column.name)
-        if not granted:
+        granted = [
+            self._scalar("SELECT has_schema_privilege(%s, %s, 'USAGE')", role, self.schema),
+            self._scalar("SELECT has_database_privilege(%s, %s, 'CONNECT')", role, self.database),
+            *(
+                self._may(role, table, "SELECT", column)
+                for table in TABLES
+                for column in _readable(table, hidden)
+            ),
+        ]
+        if not all(granted):
             raise SchemaError(
                 f"The user of this connection cannot grant all of this to {role!r}. Connect as "
                 "the owner of the database and of the tables, or as a superuser (DB_USER)."
             )
 
-    def warnings(self, role: str, hidden: dict[str, tuple[str, ...]]) -> list[str]:
+    def warnings(self, role: str, hidden: dict[str, tuple[str, ...]]) -> Iterator[str]:
         """Return sentences about other privileges with which the role can do more than read."""
-        sentences = []
         writes = [
             table
             for table in TABLES
             if any(self._may(role, table, right) for right in ("INSERT", "UPDATE", "DELETE"))
         ]
         if writes:
-            sentences.append(
-                f"Through another role or PUBLIC, it can also change {', '.join(writes)}."
-            )
+            yield f"Through another role or PUBLIC, it can also change {', '.join(writes)}."
         reads = [
             f"{table}.{column}"
             for table, columns in hidden.items()
@@ -244,17 +238,16 @@ class _Server:
             if self._may(role, table, "SELECT", column)
         ]
         if reads:
-            sentences.append(
-                f"Through another role or PUBLIC, it can also read {', '.join(reads)}."
-            )
+            yield f"Through another role or PUBLIC, it can also read {', '.join(reads)}."
         if self._scalar("SELECT has_schema_privilege(%s, %s, 'CREATE')", role, self.schema):
             name = self._scalar("SELECT quote_ident(%s)", self.schema)
-            sentences.append(
+            yield (
                 f"Like every role, it can also create tables in schema {name}; to prevent this: "
                 f"REVOKE CREATE ON SCHEMA {name} FROM PUBLIC"
             )
-        sentences += [*self._temporary(role), *self._large_objects(role), *self._powerful(role)]
-        return sentences
+        yield from self._temporary(role)
+        yield from self._large_objects(role)
+        yield from self._powerful(role)
 
     def _temporary(self, role: str) -> Iterator[str]:
         if self._scalar("SELECT has_database_privilege(%s, %s, 'TEMP')", role, self.database):
@@ -301,17 +294,13 @@ class _Server:
             )
 
     def _may(self, role: str, table: str, right: str, column: str | None = None) -> bool:
+        name = self._qualified_name(table)
         if column is None:
-            return bool(
-                self._scalar(
-                    "SELECT has_table_privilege(%s, to_regclass(%s), %s)",
-                    role,
-                    self._qualified_name(table),
-                    right,
-                )
-            )
-        query = "SELECT has_column_privilege(%s, to_regclass(%s), %s, %s)"
-        return bool(self._scalar(query, role, self._qualified_name(table), column, right))
+            query, values = "SELECT has_table_privilege(%s, to_regclass(%s), %s)", [right]
+        else:
+            query = "SELECT has_column_privilege(%s, to_regclass(%s), %s, %s)"
+            values = [column, right]
+        return bool(self._scalar(query, role, name, *values))
 
     def _table(self, name: str) -> sql.Composable:
         return sql.Identifier(self.schema, name)
@@ -324,8 +313,7 @@ class _Server:
         return self.cursor.fetchone()[0]
 
 
-def _column_list(readable: Sequence[str], columns: Sequence[str]) -> sql.Composable:
-    """Columns in parentheses; nothing if they are all, so that new ones are included too."""
-    if len(readable) == len(columns):
-        return sql.SQL("")
-    return sql.SQL("({})").format(sql.SQL(", ").join(map(sql.Identifier, readable)))
+def _readable(table: str, hidden: dict[str, tuple[str, ...]]) -> list[str]:
+    """Columns of a table that are not hidden."""
+    names = TABLES[table].__table__.columns.keys()
+    return [name for name in names if name not in hidden.get(table, ())]

@@ -30,20 +30,14 @@ CATEGORY = "DATABASE"
 _THRESHOLD, _STARTED = "synfin_slow_query_ms", "synfin_started"
 
 
-class _CategoryFilter(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.category = CATEGORY
-        return True
+def _add_category(record: logging.LogRecord) -> bool:
+    record.category = CATEGORY
+    return True
 
 
-def _create_logger() -> logging.Logger:
-    logging.getLogger("synfin_analytics").addHandler(logging.NullHandler())
-    logger = logging.getLogger("synfin_analytics.database")
-    logger.addFilter(_CategoryFilter())
-    return logger
-
-
-logger = _create_logger()
+logging.getLogger("synfin_analytics").addHandler(logging.NullHandler())
+logger = logging.getLogger("synfin_analytics.database")
+logger.addFilter(_add_category)
 
 
 def log_if_slow(connection: Connection, started: float, statement: str) -> None:

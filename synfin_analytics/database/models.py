@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    ColumnElement,
     Date,
     DateTime,
     Double,
@@ -48,8 +49,8 @@ Name = Annotated[str, mapped_column(String(100))]
 ShortText = Annotated[str, mapped_column(String(255))]
 Serial = Annotated[int, mapped_column(BigInteger, primary_key=True, autoincrement=True)]
 Money = Annotated[Decimal, mapped_column(Numeric(12, 2))]
-MoneySum = Annotated[Decimal, mapped_column(Numeric(15, 2))]
-MoneyMean = Annotated[Decimal, mapped_column(Numeric(15, 4))]
+MoneySum = Annotated[Decimal, mapped_column(Numeric(15, 2), info={"rule": Range(0)})]
+MoneyMean = Annotated[Decimal, mapped_column(Numeric(15, 4), info={"rule": Range(0)})]
 Number = Annotated[float, mapped_column(Double)]
 Score = Annotated[float, mapped_column(Double, info={"rule": Range(0, 1)})]
 Latitude = Annotated[float, mapped_column(Double, info={"rule": Range(-90, 90)})]
@@ -204,9 +205,9 @@ class Customer(Base):
     )
     credit_score: Mapped[SmallInt | None] = mapped_column(info={"rule": Range(0, 1000)})
 
-    avg_transaction_amount: Mapped[MoneyMean | None] = mapped_column(info={"rule": Range(0)})
+    avg_transaction_amount: Mapped[MoneyMean | None]
     transaction_count: Mapped[Count | None]
-    total_spent: Mapped[MoneySum | None] = mapped_column(info={"rule": Range(0)})
+    total_spent: Mapped[MoneySum | None]
     fraud_history_count: Mapped[Count | None]
 
     risk_score: Mapped[Score | None] = mapped_column(index=True)
@@ -245,8 +246,8 @@ class Merchant(Base):
     fraud_report_count: Mapped[Count | None]
 
     total_transactions: Mapped[Count | None]
-    total_revenue: Mapped[MoneySum | None] = mapped_column(info={"rule": Range(0)})
-    avg_transaction_amount: Mapped[MoneyMean | None] = mapped_column(info={"rule": Range(0)})
+    total_revenue: Mapped[MoneySum | None]
+    avg_transaction_amount: Mapped[MoneyMean | None]
 
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[UpdatedAt]
@@ -361,8 +362,8 @@ class Transaction(Base):
 
     transactions_last_hour: Mapped[Count | None]
     transactions_last_day: Mapped[Count | None]
-    amount_last_hour: Mapped[MoneySum | None] = mapped_column(info={"rule": Range(0)})
-    amount_last_day: Mapped[MoneySum | None] = mapped_column(info={"rule": Range(0)})
+    amount_last_hour: Mapped[MoneySum | None]
+    amount_last_day: Mapped[MoneySum | None]
     #: Kilometres.
     distance_from_home: Mapped[Distance | None]
     distance_from_last: Mapped[Distance | None]
@@ -632,3 +633,23 @@ def model_of(table: str | type[Base]) -> type[Base]:
         "`table` must be the name of a table or one of the package's models; "
         f"got {table.__name__ if isinstance(table, type) else type(table).__name__}."
     )
+
+
+def column_of(model: type[Base], name: str) -> ColumnElement[Any]:
+    """Return the column of a table with this name, which may come from the user.
+
+    Raises
+    ------
+    NotFoundError
+        The table has no such column; the message suggests the nearest one.
+
+    Examples
+    --------
+    >>> column_of(Transaction, "amount").type
+    Numeric(precision=12, scale=2)
+    """
+    columns = model.__table__.c
+    if name not in columns:
+        raise NotFoundError("column", name, columns.keys(), location=repr(model.__tablename__))
+    column: ColumnElement[Any] = columns[name]
+    return column

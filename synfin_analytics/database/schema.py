@@ -190,29 +190,25 @@ def known_versions() -> list[str]:
     )
 
 
+_TABLES = text(f"""
+    SELECT current_database(), to_regclass('{VERSION_TABLE}') IS NOT NULL, ARRAY(
+        SELECT name FROM unnest(CAST(:names AS text[])) WITH ORDINALITY AS t(name, place)
+        WHERE to_regclass(quote_ident(name)) IS NOT NULL ORDER BY place
+    )
+""")  # noqa: S608 - a constant
+_RECORDED_VERSION = text(f"SELECT max(version_num) FROM {VERSION_TABLE}")  # noqa: S608 - a constant
+
+
 def read_version(connection: Connection) -> SchemaVersion:
     """Read the version of the tables that the search path leads to, as every query does."""
-    database = connection.execute(text("SELECT current_database()")).scalar_one()
-    tables = tuple(
-        connection.execute(
-            text(
-                "SELECT name FROM unnest(CAST(:names AS text[])) WITH ORDINALITY AS t(name, place) "
-                "WHERE to_regclass(quote_ident(name)) IS NOT NULL ORDER BY place"
-            ),
-            {"names": list(TABLES)},
-        ).scalars()
-    )
-    version_table = connection.execute(text(f"SELECT to_regclass('{VERSION_TABLE}')")).scalar_one()
-    version = None
-    if version_table is not None:
-        query = text(f"SELECT max(version_num) FROM {VERSION_TABLE}")  # noqa: S608 - a constant
-        version = connection.execute(query).scalar_one()
+    database, has_version, tables = connection.execute(_TABLES, {"names": list(TABLES)}).one()
+    version = connection.execute(_RECORDED_VERSION).scalar_one() if has_version else None
     versions = known_versions()
     state = _state(version, versions, tables)
-    return SchemaVersion(database, version, versions[-1], state, tables)
+    return SchemaVersion(database, version, versions[-1], state, tuple(tables))
 
 
-def _state(version: str | None, versions: list[str], tables: tuple[str, ...]) -> State:
+def _state(version: str | None, versions: list[str], tables: list[str]) -> State:
     if version is None:
         return "foreign" if tables else "empty"
     if version not in versions:

@@ -11,8 +11,8 @@ import numpy as np
 from sqlalchemy import BigInteger, DateTime, Double, and_, cast, func, literal, select
 from sqlalchemy.orm import aliased
 
-from synfin_analytics.database.models import ModelPrediction, Transaction
-from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.database.models import ModelPrediction, Transaction, column_of
+from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.io.read import read_df
 from synfin_analytics.metrics._row_metrics import LEFT_BEHIND
 from synfin_analytics.metrics._score_counts import COUNTED, DAY, SCORE, UNLABELLED
@@ -81,7 +81,7 @@ class ScoredPredictions:
         ArgumentError
             Labelled predictions have no score.
         """
-        groups = [self._column(name).label(name) for name in by]
+        groups = [column_of(Transaction, name).label(name) for name in by]
         labelled, fraud = _LABEL.is_not(None), _LABEL.is_(True)
         score = func.coalesce(_SCORE, 0.0).label(SCORE)
         measures: list[ColumnElement[Any]] = [
@@ -147,7 +147,7 @@ class ScoredPredictions:
 
     def by_entity(self, day: str, entity: str) -> nw.DataFrame[Any]:
         """Count by day and entity, with the entity's highest score of the day."""
-        date, column = self._day(day), self._column(entity)
+        date, column = self._day(day), column_of(Transaction, entity)
         query = select(
             date.label(DAY), column.label(entity), func.max(_SCORE).label(SCORE), *self._counts()
         ).where(_LABEL.is_not(None))
@@ -160,7 +160,7 @@ class ScoredPredictions:
 
         Without ``day``, a ``cluster`` of times is counted by its days.
         """
-        keys = {cluster: self._column(cluster)}
+        keys = {cluster: column_of(Transaction, cluster)}
         if day is not None:
             keys[DAY] = self._day(day)
         elif isinstance(keys[cluster].type, DateTime):
@@ -208,15 +208,8 @@ class ScoredPredictions:
             func.count().filter(_LABEL.is_(True)).label(COUNTED[1]),
         ]
 
-    def _column(self, name: str) -> ColumnElement[Any]:
-        columns = Transaction.__table__.c
-        if name not in columns:
-            raise NotFoundError("column", name, columns.keys(), location="'transactions'")
-        column: ColumnElement[Any] = columns[name]
-        return column
-
     def _day(self, name: str) -> ColumnElement[Any]:
-        column = self._column(name)
+        column = column_of(Transaction, name)
         if not isinstance(column.type, DateTime):
             raise ArgumentError(
                 f"Column {name!r} of 'transactions' must contain timestamps to count by day; got "

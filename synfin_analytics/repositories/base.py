@@ -11,9 +11,9 @@ from synfin_analytics._core.arguments import format_value
 from synfin_analytics._core.output import Output, check_output
 from synfin_analytics._core.validation.spec import TableSpec, spec_of
 from synfin_analytics.database.connection import check_driver
-from synfin_analytics.database.models import Base
+from synfin_analytics.database.models import Base, column_of
 from synfin_analytics.database.schema import check_table_is_visible
-from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_df
 from synfin_analytics.repositories._validation import (
@@ -356,19 +356,7 @@ class BaseRepository(Generic[ModelT, RowsT]):
         return self._column(self._spec.primary_key)
 
     def _column(self, name: str) -> ColumnElement[Any]:
-        """Column with this name, which may come from the caller.
-
-        Raises
-        ------
-        NotFoundError
-            The table has no such column; the message suggests the nearest one.
-        """
-        if name not in self._table.c:
-            raise NotFoundError(
-                "column", name, self._table.c.keys(), location=repr(self._table.name)
-            )
-        column: ColumnElement[Any] = self._table.c[name]
-        return column
+        return column_of(self.model, name)
 
     def _equals(self, **values: object) -> Sequence[ColumnElement[bool]]:
         """Conditions that columns equal values."""

@@ -76,11 +76,11 @@ class PartyRepository(BaseRepository[ModelT, RowsT]):
             .select_from(party.outerjoin(totals, party.c[key.name] == totals.c[key.name]))
             .subquery("statistics")
         )
-        values = dict(zip(self._statistics, ("count", "sum", "mean", "frauds"), strict=True))
+        names = zip(self._statistics, ("count", "sum", "mean", "frauds"), strict=True)
         statement = (
             update(table)
             .where(key == statistics.c[key.name])
-            .values({column: statistics.c[name] for column, name in values.items()})
+            .values({column: statistics.c[name] for column, name in names})
         )
         if party_id is not None:
             statement = statement.where(*self._equals(**{key.name: party_id}))
