@@ -42,6 +42,7 @@ from .metrics import Bootstrap as Bootstrap
 from .metrics import Comparison as Comparison
 from .metrics import Confusion as Confusion
 from .metrics import Evaluation as Evaluation
+from .metrics import GainsTable as GainsTable
 from .metrics import GroupedEvaluation as GroupedEvaluation
 from .metrics import Threshold as Threshold
 from .metrics import TimeSplit as TimeSplit

@@ -24,7 +24,8 @@ FACE = """
     MLFeaturesRepository MerchantRepository ModelPredictionRepository TransactionRepository
 
     Confusion fraud_rate proportion_interval
-    evaluate Evaluation GroupedEvaluation Threshold TopK Bootstrap compare_models Comparison
+    evaluate Evaluation GroupedEvaluation GainsTable Threshold TopK Bootstrap
+    compare_models Comparison
     time_split TimeSplit prequential_folds
 
     Display plot_calibration plot_comparison plot_confusion plot_cost plot_fraud_rate
@@ -67,6 +68,7 @@ PARAMETERS = {
     "Evaluation.cost_curve": "self cost_per_alert recovery_rate points output",
     "Evaluation.curve": "self points output",
     "Evaluation.confidence_interval": "self metric",
+    "Evaluation.gains_table": "self bands",
     "Evaluation.precision_at_k": "self k day",
     "Evaluation.precision_at_prevalence": "self prevalence",
     "Evaluation.recall_at_fpr": "self rate",

@@ -271,14 +271,24 @@ def _fixed(value: float, digits: int, sign: str = "-") -> str:
 METRICS = {
     "precision": ("precision", "share of the alerts that were fraud"),
     "recall": ("recall", "share of the frauds that were detected"),
+    "value_detection_rate": ("value detection rate", "share of the fraud value that was alerted"),
     "f1": ("F1", "harmonic mean of precision and recall"),
     "specificity": ("specificity", "share of the genuine transactions that were not alerted"),
+    "false_positive_rate": (
+        "false-positive rate",
+        "share of the genuine transactions that were alerted",
+    ),
+    "false_positive_ratio": ("false-positive ratio", "false alerts per detected fraud"),
+    "alert_rate": ("alert rate", "share of the transactions that were alerted"),
     "accuracy": ("accuracy", "share of the transactions that were classified correctly"),
     "balanced_accuracy": ("balanced accuracy", "mean of recall and specificity"),
     "mcc": ("MCC", "correlation of alerts and frauds, from \u22121 to 1"),
     "roc_auc": ("ROC AUC", "probability that a fraud scores higher than a genuine transaction"),
+    "gini": ("Gini", "2 \u00d7 ROC AUC \u2212 1"),
+    "ks": ("KS", "largest gap between the shares of frauds and of genuine transactions alerted"),
     "average_precision": ("average precision", "mean precision over the frauds"),
     "brier": ("Brier score", "mean squared error of the score; 0 is best"),
+    "log_loss": ("log loss", "mean negative log-likelihood of the labels; 0 is best"),
     "prevalence": ("prevalence", "share of the transactions that were fraud"),
 }
 #: Metrics that have a parameter.
@@ -289,7 +299,17 @@ WITH_PARAMETERS = {
     "card_precision_at_k": ("card precision@k", "share of compromised cards among k of a day"),
 }
 #: Metrics that are written in percent.
-SHARES = {"precision", "recall", "specificity", "accuracy", "prevalence", "recall_at_fpr"}
+SHARES = {
+    "precision",
+    "recall",
+    "value_detection_rate",
+    "specificity",
+    "false_positive_rate",
+    "alert_rate",
+    "accuracy",
+    "prevalence",
+    "recall_at_fpr",
+}
 
 
 def metric_name(metric: str, *, k: int, max_fpr: float) -> str:
@@ -321,7 +341,15 @@ def format_metric(metric: str, value: float) -> str:
 
 
 def format_interval(metric: str, low: float, high: float) -> str:
-    """Format the interval of a metric."""
+    """Format the interval of a metric; an end that is infinite is none.
+
+    Examples
+    --------
+    >>> format_interval("false_positive_ratio", 1.5, math.inf)
+    'at least 1.500'
+    """
+    if high == math.inf:
+        return f"at least {format_metric(metric, low)}"
     return _interval(low, high, lambda end: format_metric(metric, end))
 
 

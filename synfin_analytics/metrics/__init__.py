@@ -11,6 +11,7 @@ from synfin_analytics.metrics.confusion import Confusion
 from synfin_analytics.metrics.curve import Curve, cost_curve
 from synfin_analytics.metrics.evaluation import Evaluation, Threshold
 from synfin_analytics.metrics.fraud_rates import fraud_rate
+from synfin_analytics.metrics.gains import GainsTable
 from synfin_analytics.metrics.grouped import GroupComparison, GroupedEvaluation, GroupValue
 from synfin_analytics.metrics.proportions import IntervalMethod, proportion_interval
 from synfin_analytics.metrics.splits import TimeSplit, prequential_folds, time_split
@@ -22,6 +23,7 @@ __all__ = [
     "Confusion",
     "Curve",
     "Evaluation",
+    "GainsTable",
     "GroupComparison",
     "GroupValue",
     "GroupedEvaluation",

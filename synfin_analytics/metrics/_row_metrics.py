@@ -25,6 +25,7 @@ from synfin_analytics.metrics._score_counts import (
 )
 from synfin_analytics.metrics.bootstrap import (
     CARDS,
+    OF_VALUE,
     TOP,
     check_metric,
     sample_counts,
@@ -219,7 +220,7 @@ def prepare_samples(
     threshold
         In the type of the scores, see :meth:`ScoreCounts.cast_threshold`.
     """
-    with_amount = "cost" in metrics
+    with_amount = bool(OF_VALUE.intersection(metrics))
     by_cluster: dict[str, tuple[NDArray[Any], RowCounts, bool]] = {}
     samples = {}
     for metric in map(check_metric, metrics):

@@ -34,7 +34,7 @@ from synfin_analytics._core.formatting import (
 from synfin_analytics._core.html import table_html
 from synfin_analytics._core.results import Result
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
-from synfin_analytics.metrics.curve import NO_AMOUNTS, check_costs
+from synfin_analytics.metrics.curve import NO_AMOUNTS, check_costs, log_losses
 from synfin_analytics.metrics.topk import RankedEntities, precision_at_k
 
 if TYPE_CHECKING:
@@ -48,8 +48,24 @@ if TYPE_CHECKING:
 METRICS = ("roc_auc", "average_precision", "precision", "recall", "specificity")
 TOP, CARDS = "precision_at_k", "card_precision_at_k"
 #: All metrics with a bootstrap.
-ALL_METRICS = (*METRICS, "brier", "recall_at_fpr", "cost", TOP, CARDS)
-_AREAS = {"roc_auc", "average_precision", "recall_at_fpr"}
+ALL_METRICS = (
+    *METRICS,
+    "gini",
+    "ks",
+    "brier",
+    "log_loss",
+    "false_positive_rate",
+    "false_positive_ratio",
+    "alert_rate",
+    "value_detection_rate",
+    "recall_at_fpr",
+    "cost",
+    TOP,
+    CARDS,
+)
+#: Metrics that need the amounts.
+OF_VALUE = {"cost", "value_detection_rate"}
+_AREAS = {"roc_auc", "gini", "ks", "average_precision", "recall_at_fpr"}
 #: Fewer informative clusters than this make an interval unreliable.
 MIN_RELIABLE = 10
 #: Fewer informative clusters than this give no interval.
@@ -581,12 +597,13 @@ def _sample(
 
     transactions, frauds = sum_by_cluster(counts.transactions), sum_by_cluster(counts.frauds)
     informative = {"have fraud": frauds > 0}
-    if metric in {"roc_auc", "recall_at_fpr", "specificity"}:
+    of_genuine = {"specificity", "false_positive_rate"}
+    if metric in of_genuine | {"roc_auc", "gini", "ks", "recall_at_fpr"}:
         informative["have genuine transactions"] = transactions > frauds
-    if metric == "specificity":
-        del informative["have fraud"]
-    if metric == "precision" and alert is not None:
+    if metric in {"precision", "false_positive_ratio", "alert_rate"} and alert is not None:
         informative["have alerts"] = sum_by_cluster(alert * counts.transactions) > 0
+    if metric in of_genuine | {"alert_rate"}:
+        del informative["have fraud"]
     sizes = {condition: int(np.count_nonzero(mask)) for condition, mask in informative.items()}
     fewest = min(sizes, key=sizes.__getitem__)
     return Sample(names, transactions, frauds, statistic, sizes[fewest], fewest, by_day)
@@ -607,13 +624,18 @@ def _sum_costs(
         raise ArgumentError(
             "`cost_per_alert` must be set for the metric 'cost', such as cost_per_alert=5."
         )
-    if counts.fraud_amount is None:
-        raise ArgumentError(NO_AMOUNTS)
+    fraud_amount = _fraud_amount(counts)
     cost_per_alert, recovery_rate = check_costs(options.cost_per_alert, options.recovery_rate)
     alert = counts.score >= threshold
-    lost = np.where(alert, (1 - recovery_rate) * counts.fraud_amount, counts.fraud_amount)
+    lost = np.where(alert, (1 - recovery_rate) * fraud_amount, fraud_amount)
     cost = cost_per_alert * alert * counts.transactions + lost
     return np.bincount(codes, weights=cost, minlength=n_clusters).astype(np.float64)
+
+
+def _fraud_amount(counts: RowCounts) -> Floats:
+    if counts.fraud_amount is None:
+        raise ArgumentError(NO_AMOUNTS)
+    return counts.fraud_amount
 
 
 @dataclass(frozen=True, eq=False)
@@ -660,11 +682,19 @@ class _Areas:
         frauds, genuine = self.frauds @ weights, self.genuine @ weights
         positives, negatives = frauds.sum(axis=0), genuine.sum(axis=0)
         above = np.cumsum(genuine, axis=0)[1::2]  # genuine at the mark or above
-        if self.metric == "roc_auc":
-            ties = genuine[1::2]
+        ties = genuine[1::2]
+        if self.metric in {"roc_auc", "gini"}:
             below = negatives - above + ties / 2
-            return ratio((frauds * below).sum(axis=0), positives * negatives)
+            area = ratio((frauds * below).sum(axis=0), positives * negatives)
+            return area if self.metric == "roc_auc" else 2 * area - 1
         tp = np.cumsum(frauds, axis=0)
+        if self.metric == "ks":  # largest at a mark, or just above it
+            gaps = (
+                tp * negatives - above * positives,
+                (tp - frauds) * negatives - (above - ties) * positives,
+            )
+            largest = np.abs(np.concatenate(gaps)).max(axis=0, initial=0)
+            return ratio(largest, positives * negatives)
         if self.metric == "recall_at_fpr":  # recall rises at marks only
             allowed = above <= self.max_fpr * negatives
             return ratio(np.where(allowed, tp, 0).max(axis=0, initial=0), positives)
@@ -690,13 +720,31 @@ class _Shares:
     ) -> _Shares:
         alert = counts.score >= threshold
         genuine = counts.transactions - counts.frauds
-        squares = counts.frauds * (1 - counts.score) ** 2 + genuine * counts.score**2
-        numerator, denominator = {
-            "precision": (alert * counts.frauds, alert * counts.transactions),
-            "recall": (alert * counts.frauds, counts.frauds),
-            "specificity": (~alert * genuine, genuine),
-            "brier": (squares, counts.transactions),
-        }[metric]
+        numerator: NDArray[Any]
+        denominator: NDArray[Any]
+        match metric:
+            case "precision":
+                numerator, denominator = alert * counts.frauds, alert * counts.transactions
+            case "recall":
+                numerator, denominator = alert * counts.frauds, counts.frauds
+            case "specificity":
+                numerator, denominator = ~alert * genuine, genuine
+            case "false_positive_rate":
+                numerator, denominator = alert * genuine, genuine
+            case "false_positive_ratio":
+                numerator, denominator = alert * genuine, alert * counts.frauds
+            case "alert_rate":
+                numerator, denominator = alert * counts.transactions, counts.transactions
+            case "value_detection_rate":
+                denominator = _fraud_amount(counts)
+                numerator = alert * denominator
+            case "log_loss":
+                of_fraud, of_genuine = log_losses(counts.score)
+                numerator = counts.frauds * of_fraud + genuine * of_genuine
+                denominator = counts.transactions
+            case _:  # the Brier score
+                numerator = counts.frauds * (1 - counts.score) ** 2 + genuine * counts.score**2
+                denominator = counts.transactions
         return cls(
             *(
                 np.bincount(codes, weights=values, minlength=n_clusters).astype(np.float64)

@@ -216,15 +216,13 @@ def compare_models(
         independent. Of timestamps, days are resampled. The default is ``customer_id`` and, for card
         precision@k, its entities.
     metrics
-        Metrics with a bootstrap: ``roc_auc``, ``average_precision``, ``precision``, ``recall``,
-        ``specificity``, ``brier``, ``recall_at_fpr``, ``cost``, ``precision_at_k`` and
-        ``card_precision_at_k``.
+        Metrics with a bootstrap, see :meth:`Evaluation.bootstrap`.
     n_resamples, seed, confidence_level
         Number of resamples, seed of the generator, confidence of the intervals.
     k, day, entity, max_fpr
         Parameters of the metrics that have some, as for :meth:`Evaluation.bootstrap`.
     amount
-        Column of the transactions' value, for ``cost``.
+        Column of the transactions' value, for ``cost`` and ``value_detection_rate``.
     cost_per_alert, recovery_rate
         Parameters of ``cost``, as for :meth:`Evaluation.cost`.
 

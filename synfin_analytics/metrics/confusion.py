@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
 
     from synfin_analytics._core.results import Display
+    from synfin_analytics.metrics.proportions import Floats
 
 #: Rates that are shares of transactions: the counts of the numerator and of the denominator, and
 #: what it means if the denominator is 0.
@@ -31,6 +33,7 @@ SHARES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "recall": (("tp",), ("tp", "fn"), "no transaction was fraud"),
     "specificity": (("tn",), ("tn", "fp"), "every transaction was fraud"),
     "false_positive_rate": (("fp",), ("tn", "fp"), "every transaction was fraud"),
+    "alert_rate": (("tp", "fp"), ("tp", "fp", "fn", "tn"), "there is no labelled prediction"),
     "accuracy": (("tp", "tn"), ("tp", "fp", "fn", "tn"), "there is no labelled prediction"),
     "prevalence": (("tp", "fn"), ("tp", "fp", "fn", "tn"), "there is no labelled prediction"),
 }
@@ -119,6 +122,16 @@ class Confusion(Result):
         return self._share("false_positive_rate")
 
     @property
+    def false_positive_ratio(self) -> float:
+        """False alerts per fraud that was alerted."""
+        return float(ratio(self.fp, self.tp))
+
+    @property
+    def alert_rate(self) -> float:
+        """Share of the transactions that were alerted."""
+        return self._share("alert_rate")
+
+    @property
     def accuracy(self) -> float:
         """Share of correct predictions; high for rare fraud even if no fraud is alerted."""
         return self._share("accuracy")
@@ -176,7 +189,8 @@ class Confusion(Result):
         ----------
         metric
             ``"precision"``, ``"recall"``, ``"specificity"``, ``"false_positive_rate"``,
-            ``"accuracy"`` or ``"prevalence"``.
+            ``"alert_rate"``, ``"accuracy"``, ``"prevalence"``, or ``"false_positive_ratio"``, whose
+            interval follows from that of precision: 1 / precision - 1.
         interval_method, confidence_level
             See :func:`synfin_analytics.proportion_interval`.
 
@@ -191,9 +205,12 @@ class Confusion(Result):
         >>> f"{low:.2f} to {high:.2f}"
         '0.30 to 0.95'
         """
+        share = "precision" if metric == "false_positive_ratio" else metric
         low, high = proportion_interval(
-            *self.counts(metric), interval_method=interval_method, confidence_level=confidence_level
+            *self.counts(share), interval_method=interval_method, confidence_level=confidence_level
         )
+        if metric == "false_positive_ratio":
+            low, high = false_positive_ratio(high), false_positive_ratio(low)
         return float(low), float(high)
 
     def undefined_reason(self, metric: str) -> str | None:
@@ -233,3 +250,16 @@ class Confusion(Result):
 
     def _share(self, metric: str) -> float:
         return float(ratio(*self.counts(metric)))
+
+
+def false_positive_ratio(precision: ArrayLike) -> Floats:
+    """Return the false alerts per detected fraud of a precision: infinite for 0.
+
+    Examples
+    --------
+    >>> false_positive_ratio([0.25, 1])
+    array([3., 0.])
+    """
+    precision = np.asarray(precision, dtype=np.float64)
+    ratios = ratio(1 - precision, precision)
+    return np.where(precision == 0, np.inf, ratios)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _MIN_POINTS = 8
 #: Rows that a notebook shows.
 _MAX_ROWS = 20
+_EPSILON = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -113,6 +114,27 @@ class Curve(Result):
         pairs = 2 * self.n_frauds * genuine
         return halves / pairs if pairs else float("nan")
 
+    @property
+    def gini(self) -> float:
+        """Gini coefficient of the ranking: 2 * ROC AUC - 1."""
+        return 2 * self.roc_auc - 1
+
+    @cached_property
+    def ks(self) -> float:
+        """Largest difference between the shares of frauds and of genuine transactions alerted.
+
+        The two-sided statistic of Kolmogorov and Smirnov. Pairs are counted as integers and divided
+        once; the difference is largest at a score that frauds have, or just above it.
+        """
+        indices, frauds, tp, alerts = self._steps
+        genuine, fp = self.n - self.n_frauds, alerts - tp
+        fp_above = fp - (self.counts.transactions[indices] - frauds)
+        at = tp * genuine - fp * self.n_frauds
+        above = (tp - frauds) * genuine - fp_above * self.n_frauds
+        pairs = self.n_frauds * genuine
+        largest = np.abs(np.concatenate([at, above])).max(initial=0)
+        return float(ratio(largest, pairs))
+
     @cached_property
     def average_precision(self) -> float:
         """Mean precision over the frauds, each at its own score as the threshold.
@@ -129,6 +151,21 @@ class Curve(Result):
         score, frauds = self.counts.score, self.counts.frauds
         squares = frauds * (1 - score) ** 2 + (self.counts.transactions - frauds) * score**2
         return float(ratio(squares.sum(), self.n))
+
+    @cached_property
+    def log_loss(self) -> float:
+        """Mean negative log-likelihood of the labels; 0 is best. See :func:`log_losses`."""
+        frauds, genuine = self.counts.frauds, self.counts.transactions - self.counts.frauds
+        of_fraud, of_genuine = log_losses(self.counts.score)
+        return float(ratio((frauds * of_fraud + genuine * of_genuine).sum(), self.n))
+
+    def value_detection_rate(self, threshold: float) -> float:
+        """Return the share of the fraud value at the threshold or above; NaN without amounts."""
+        fraud_amount = self.counts.fraud_amount
+        if fraud_amount is None:
+            return float("nan")
+        caught = fraud_amount[: self.count_scores(threshold)].sum()
+        return float(ratio(caught, fraud_amount.sum()))
 
     def at_threshold(self, threshold: float) -> Confusion:
         """Return the confusion at a threshold."""
@@ -247,7 +284,10 @@ class Curve(Result):
             "n_frauds": self.n_frauds,
             "roc_auc": self.roc_auc,
             "average_precision": self.average_precision,
+            "gini": self.gini,
+            "ks": self.ks,
             "brier": self.brier,
+            "log_loss": self.log_loss,
             "points": self._table(),
         }
 
@@ -264,6 +304,24 @@ class Curve(Result):
         return html
 
 
+def log_losses(score: Floats) -> tuple[Floats, Floats]:
+    """Return the log loss of a fraud, and of a genuine transaction, with each score.
+
+    Scores are clipped to the precision of a double, as scikit-learn does, so that a wrong 0 or 1
+    costs 36.04 and not infinitely much.
+
+    Examples
+    --------
+    >>> of_fraud, of_genuine = log_losses(np.array([0.5, 0.0]))
+    >>> of_fraud.round(2), of_genuine.round(2)
+    (array([ 0.69, 36.04]), array([0.69, 0.  ]))
+    """
+    of_fraud, of_genuine = (
+        -np.log(np.clip(probability, _EPSILON, 1 - _EPSILON)) for probability in (score, 1 - score)
+    )
+    return of_fraud, of_genuine
+
+
 def _divide(part: Integers, whole: int) -> Floats:
     return part / whole if whole else np.full(len(part), np.nan)
 
@@ -271,8 +329,8 @@ def _divide(part: Integers, whole: int) -> Floats:
 # -- Cost ------------------------------------------------------------------------------------------
 
 NO_AMOUNTS = (
-    "Costs need the amounts of the transactions, which were not counted. Pass the column, "
-    'evaluate(..., amount="amount"), or amount=True to a repository.'
+    "Costs and the value detection rate need the amounts of the transactions, which were not "
+    'counted. Pass the column, evaluate(..., amount="amount"), or amount=True to a repository.'
 )
 
 

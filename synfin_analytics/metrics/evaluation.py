@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 import numpy as np
 import pandas as pd
+from scipy.special import entr
 
 from synfin_analytics._core.arguments import (
     check_column_name,
@@ -32,9 +33,10 @@ from synfin_analytics._core.results import Result
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics import _row_metrics
 from synfin_analytics.metrics._plots import EvaluationPlots
-from synfin_analytics.metrics.bootstrap import MetricOptions, check_metric, resample
-from synfin_analytics.metrics.confusion import SHARES
+from synfin_analytics.metrics.bootstrap import OF_VALUE, MetricOptions, check_metric, resample
+from synfin_analytics.metrics.confusion import SHARES, false_positive_ratio
 from synfin_analytics.metrics.curve import NO_AMOUNTS, Curve, cost_at_threshold, cost_curve
+from synfin_analytics.metrics.gains import gains_table
 from synfin_analytics.metrics.proportions import IntervalMethod, proportion_interval
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from synfin_analytics.metrics._score_counts import ScoreCounts
     from synfin_analytics.metrics.bootstrap import Bootstrap, Sample
     from synfin_analytics.metrics.confusion import Confusion
+    from synfin_analytics.metrics.gains import GainsTable
     from synfin_analytics.metrics.topk import TopK
 
     AnyFrame: TypeAlias = pd.DataFrame | pl.DataFrame | pa.Table
@@ -56,13 +59,18 @@ if TYPE_CHECKING:
 AT_THRESHOLD = (
     "precision",
     "recall",
+    "value_detection_rate",
     "f1",
     "specificity",
+    "false_positive_rate",
+    "false_positive_ratio",
+    "alert_rate",
     "accuracy",
     "balanced_accuracy",
     "mcc",
 )
-METRICS = (*AT_THRESHOLD, "roc_auc", "average_precision", "brier", "prevalence")
+_OF_CURVE = ("roc_auc", "gini", "ks", "average_precision", "brier", "log_loss")
+METRICS = (*AT_THRESHOLD, *_OF_CURVE, "prevalence")
 #: Columns of a summary. A terminal of 80 columns shows the first ones, and the last ones: the
 #: value with its interval.
 COLUMNS = ("metric", "k", "n", "baseline", "note", "value", "value_low", "value_high")
@@ -158,6 +166,7 @@ class Evaluation(Result):
 
     Examples
     --------
+    >>> from synfin_analytics import evaluate
     >>> model = evaluate([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1], threshold=0.7)
     >>> model
     Evaluation(4 transactions, 2 frauds; at 0.7: precision 0.500, recall 0.500; ROC AUC 0.750, \
@@ -228,6 +237,26 @@ average precision 0.833)
         return self.confusion.specificity
 
     @property
+    def value_detection_rate(self) -> float:
+        """Share of the value of all fraud that was alerted; NaN without amounts."""
+        return self._curve.value_detection_rate(self.threshold.value)
+
+    @property
+    def false_positive_rate(self) -> float:
+        """Share of the genuine transactions that were alerted: FP / (TN + FP)."""
+        return self.confusion.false_positive_rate
+
+    @property
+    def false_positive_ratio(self) -> float:
+        """False alerts per fraud that was alerted: FP / TP."""
+        return self.confusion.false_positive_ratio
+
+    @property
+    def alert_rate(self) -> float:
+        """Share of the transactions that were alerted."""
+        return self.confusion.alert_rate
+
+    @property
     def accuracy(self) -> float:
         """Share of correct predictions; high for rare fraud even if no fraud is alerted."""
         return self.confusion.accuracy
@@ -258,6 +287,19 @@ average precision 0.833)
         return self._curve.roc_auc
 
     @property
+    def gini(self) -> float:
+        """Gini coefficient of the ranking: 2 * ROC AUC - 1."""
+        return self._curve.gini
+
+    @property
+    def ks(self) -> float:
+        """Largest difference between the shares of frauds and of genuine transactions alerted.
+
+        The two-sided statistic of Kolmogorov and Smirnov, over all thresholds.
+        """
+        return self._curve.ks
+
+    @property
     def average_precision(self) -> float:
         """Mean precision over the frauds, each at its own score as the threshold.
 
@@ -270,6 +312,14 @@ average precision 0.833)
         """Mean squared difference of score and label (Brier, 1950); 0 is best."""
         return self._curve.brier
 
+    @property
+    def log_loss(self) -> float:
+        """Mean negative log-likelihood of the labels (Good, 1952); 0 is best.
+
+        A score of 0 or 1 is clipped to the precision of a double, as in scikit-learn.
+        """
+        return self._curve.log_loss
+
     def confidence_interval(self, metric: str) -> tuple[float, float]:
         """Return the interval of a proportion, for independent transactions.
 
@@ -280,7 +330,8 @@ average precision 0.833)
         ----------
         metric
             ``"precision"``, ``"recall"``, ``"specificity"``, ``"false_positive_rate"``,
-            ``"accuracy"`` or ``"prevalence"``.
+            ``"alert_rate"``, ``"accuracy"``, ``"prevalence"``, or ``"false_positive_ratio"``, whose
+            interval follows from that of precision.
 
         Returns
         -------
@@ -289,6 +340,7 @@ average precision 0.833)
 
         Examples
         --------
+        >>> from synfin_analytics import evaluate
         >>> model = evaluate([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1])
         >>> low, high = model.confidence_interval("recall")
         >>> f"{low:.2f} to {high:.2f}"
@@ -305,6 +357,7 @@ average precision 0.833)
 
         Examples
         --------
+        >>> from synfin_analytics import evaluate
         >>> evaluate([1, 0, 0, 0], [0.9, 0.8, 0.3, 0.1]).baseline("average_precision")
         0.25
         """
@@ -313,14 +366,21 @@ average precision 0.833)
         baselines = {
             "precision": prevalence,
             "recall": queue,
+            "value_detection_rate": queue,
             "f1": float(ratio(2 * prevalence * queue, prevalence + queue)),
             "specificity": 1 - queue,
+            "false_positive_rate": queue,
+            "false_positive_ratio": float(ratio(1 - prevalence, prevalence)),
+            "alert_rate": queue,
             "accuracy": prevalence * queue + (1 - prevalence) * (1 - queue),
             "balanced_accuracy": 0.5,
             "mcc": 0.0,
             "roc_auc": 0.5,
+            "gini": 0.0,
+            "ks": 0.0,
             "average_precision": prevalence,
             "brier": prevalence * (1 - prevalence),
+            "log_loss": float(entr(prevalence) + entr(1 - prevalence)),
             "prevalence": prevalence,
         }
         if check_string(metric, "metric", example="recall") not in baselines:
@@ -332,8 +392,12 @@ average precision 0.833)
         if np.isnan(getattr(self, metric)):
             if not self.n:
                 return "there is no labelled transaction"
-            if metric in {"precision", "mcc"} and not self.alerts:
+            if metric == "value_detection_rate" and self.n_frauds:
+                return "no fraud has a value"
+            if metric in {"precision", "mcc", "false_positive_ratio"} and not self.alerts:
                 return "no alerts at this threshold"
+            if metric == "false_positive_ratio":
+                return "no fraud was alerted"
             return "every transaction was fraud" if self.n_frauds else "no transaction was fraud"
         if metric in AT_THRESHOLD and self.threshold.fitted_on == self.counts.fingerprint:
             return "the threshold was chosen on these rows"
@@ -346,6 +410,7 @@ average precision 0.833)
 
         Examples
         --------
+        >>> from synfin_analytics import evaluate
         >>> evaluate([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1]).at_threshold(0.2).alerts
         3
         """
@@ -356,6 +421,7 @@ average precision 0.833)
 
         Examples
         --------
+        >>> from synfin_analytics import evaluate
         >>> evaluate([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1]).recall_at_fpr(0.5)
         1.0
         """
@@ -372,6 +438,7 @@ average precision 0.833)
 
         Examples
         --------
+        >>> from synfin_analytics import evaluate
         >>> round(evaluate([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1]).precision_at_prevalence(0.01), 3)
         0.01
         """
@@ -380,11 +447,48 @@ average precision 0.833)
         false_alerts = (1 - prevalence) * self.confusion.false_positive_rate
         return float(ratio(hits, hits + false_alerts))
 
+    def gains_table(self, bands: int | Sequence[float] = 10) -> GainsTable:
+        """Return frauds, lift and KS by band of the score, the highest scores first.
+
+        Parameters
+        ----------
+        bands
+            Number of bands with equally many transactions, or the scores between the bands, rising.
+            Transactions with the same score are never split: a band ends with the score at which
+            its share of the transactions is reached, so with many ties there are fewer bands. Given
+            scores belong to the band above them.
+
+        Returns
+        -------
+        GainsTable
+            Intervals are those of independent transactions.
+
+        Raises
+        ------
+        ArgumentError
+            ``bands`` is neither a number of at least 1 nor rising scores from 0 to 1.
+
+        Examples
+        --------
+        >>> from synfin_analytics import evaluate
+        >>> model = evaluate([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1])
+        >>> gains = model.gains_table([0.5]).to_frame()
+        >>> gains[["score_from", "score_to", "transactions", "lift", "ks"]].values.tolist()
+        [[0.5, 1.0, 2.0, 1.0, 0.0], [0.0, 0.5, 2.0, 1.0, 0.0]]
+        """
+        return gains_table(
+            self._curve,
+            bands,
+            interval_method=self.interval_method,
+            confidence_level=self.confidence_level,
+        )
+
     def threshold_for_alerts(self, alerts: int) -> Threshold:
         """Return the lowest threshold that raises at most ``alerts`` alerts on these rows.
 
         Examples
         --------
+        >>> from synfin_analytics import evaluate
         >>> evaluate([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1]).threshold_for_alerts(2).value
         0.8
         """
@@ -398,6 +502,7 @@ average precision 0.833)
 
         Examples
         --------
+        >>> from synfin_analytics import evaluate
         >>> model = evaluate([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1], amount=[80, 10, 20, 30])
         >>> model.cost(cost_per_alert=5)
         30.0
@@ -409,6 +514,7 @@ average precision 0.833)
 
         Examples
         --------
+        >>> from synfin_analytics import evaluate
         >>> model = evaluate([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1], amount=[80, 10, 20, 30])
         >>> model.best_threshold(cost_per_alert=5).value
         0.3
@@ -448,6 +554,7 @@ average precision 0.833)
 
         Examples
         --------
+        >>> from synfin_analytics import evaluate
         >>> curve = evaluate([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1]).curve()
         >>> curve[["threshold", "alerts", "recall"]].values.tolist()[1]
         [0.9, 1.0, 0.5]
@@ -519,6 +626,7 @@ average precision 0.833)
 
         Examples
         --------
+        >>> from synfin_analytics import evaluate
         >>> model = evaluate([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1], amount=[80, 10, 20, 30])
         >>> model.cost_curve(cost_per_alert=5)["cost"].tolist()
         [100.0, 25.0, 30.0, 15.0, 20.0]
@@ -551,6 +659,7 @@ average precision 0.833)
 
         Examples
         --------
+        >>> from synfin_analytics import evaluate
         >>> bins = evaluate([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1]).calibration(2)
         >>> bins[["score_from", "score_to", "mean_score", "fraud_rate"]].values.tolist()
         [[0.0, 0.5, 0.2, 0.5], [0.5, 1.0, 0.8500000000000001, 0.5]]
@@ -587,6 +696,8 @@ average precision 0.833)
     def summary(self, output: Output = "pandas") -> AnyFrame:
         """Return every metric, with its interval if it is a proportion.
 
+        The value detection rate is among them if amounts were counted.
+
         Parameters
         ----------
         output
@@ -600,6 +711,7 @@ average precision 0.833)
 
         Examples
         --------
+        >>> from synfin_analytics import evaluate
         >>> summary = evaluate([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1]).summary()
         >>> summary.set_index("metric").loc["precision", ["k", "n", "value"]].tolist()
         [1.0, 2.0, 0.5]
@@ -620,6 +732,7 @@ average precision 0.833)
 
         Examples
         --------
+        >>> from synfin_analytics import evaluate
         >>> import polars as pl
         >>> df = pl.DataFrame(
         ...     {"day": [1, 1, 2], "fraud": [1, 0, 0], "p": [0.9, 0.4, 0.7]}
@@ -648,6 +761,7 @@ average precision 0.833)
 
         Examples
         --------
+        >>> from synfin_analytics import evaluate
         >>> import polars as pl
         >>> df = pl.DataFrame(
         ...     {"day": [1, 1, 2], "card": [7, 8, 7], "fraud": [1, 0, 1], "p": [0.9, 0.4, 0.7]}
@@ -677,9 +791,11 @@ average precision 0.833)
         Parameters
         ----------
         metric
-            ``"roc_auc"``, ``"average_precision"``, ``"precision"``, ``"recall"``,
-            ``"specificity"``, ``"brier"``, ``"recall_at_fpr"``, ``"cost"``,
-            ``"precision_at_k"`` or ``"card_precision_at_k"``.
+            ``"roc_auc"``, ``"gini"``, ``"ks"``, ``"average_precision"``, ``"brier"``,
+            ``"log_loss"``, ``"precision"``, ``"recall"``, ``"specificity"``,
+            ``"false_positive_rate"``, ``"false_positive_ratio"``, ``"alert_rate"``,
+            ``"value_detection_rate"``, ``"recall_at_fpr"``, ``"cost"``, ``"precision_at_k"`` or
+            ``"card_precision_at_k"``.
         cluster
             Column whose values are resampled with replacement; of timestamps, days are resampled.
             The default is ``customer_id`` and, for card precision@k, its entities. A few days are
@@ -714,6 +830,7 @@ average precision 0.833)
 
         Examples
         --------
+        >>> from synfin_analytics import evaluate
         >>> import polars as pl
         >>> df = pl.DataFrame(
         ...     {
@@ -782,17 +899,18 @@ average precision 0.833)
         )
         if self.n_unlabelled:
             caption += f"; {self.n_unlabelled:,} without a label left out"
-        interval = f"{format_confidence_level(self.confidence_level)} interval"
-        head = ("metric", "value", interval, "counts", "without a model", "note")
+        level = format_confidence_level(self.confidence_level)
+        head = ("metric", "value", f"{level} interval", "counts", "without a model", "note")
         rows = []
         for row in self._table().to_dict("records"):
             metric, proportion = row["metric"], not pd.isna(row["n"])
             ends = row["value_low"], row["value_high"]
+            interval = proportion or metric == "false_positive_ratio"
             rows.append(
                 (
                     METRIC_NAMES[metric][0],
                     format_metric(metric, row["value"]),
-                    format_interval(metric, *ends) if proportion else "",
+                    format_interval(metric, *ends) if interval else "",
                     f"{row['k']:,} of {row['n']:,}" if proportion else "",
                     format_metric(metric, row["baseline"]),
                     row["note"],
@@ -806,7 +924,7 @@ def prepare_samples(
 ) -> dict[str, Sample]:
     """Prepare metrics of an evaluation for resampling clusters."""
     counts = evaluation.counts
-    if "cost" in metrics and counts.fraud_amount is None:
+    if OF_VALUE.intersection(metrics) and counts.fraud_amount is None:
         raise ArgumentError(NO_AMOUNTS)
     if evaluation.rows is None:
         raise ArgumentError(_NO_ROWS)
@@ -829,11 +947,13 @@ def summarize(
     pandas.DataFrame
         :data:`COLUMNS`, see :meth:`Evaluation.summary`.
     """
-    cells = [_cells(metric, evaluations, interval_method, confidence_level) for metric in METRICS]
+    valued = all(evaluation.counts.fraud_amount is not None for evaluation in evaluations)
+    metrics = [metric for metric in METRICS if valued or metric not in OF_VALUE]
+    cells = [_cells(metric, evaluations, interval_method, confidence_level) for metric in metrics]
     rows = [
         (metric, *row)
         for of_evaluation in zip(*cells, strict=True)
-        for metric, row in zip(METRICS, of_evaluation, strict=True)
+        for metric, row in zip(metrics, of_evaluation, strict=True)
     ]
     types: dict[str, Any] = {"k": "Int64", "n": "Int64", "note": "str"}
     types |= dict.fromkeys(("baseline", "value", "value_low", "value_high"), float)
@@ -852,9 +972,16 @@ def _cells(
     notes = [evaluation._note(metric) for evaluation in evaluations]
     k: Sequence[Any] = [None] * len(values)
     n, low, high = k, *(np.full(len(values), np.nan) for _ in range(2))
-    if evaluations and metric in SHARES:
-        k, n = zip(*(model.confusion.counts(metric) for model in evaluations), strict=True)
-        low, high = proportion_interval(
-            k, n, interval_method=interval_method, confidence_level=confidence_level
+    share = "precision" if metric == "false_positive_ratio" else metric
+    if evaluations and share in SHARES:
+        successes, trials = zip(
+            *(model.confusion.counts(share) for model in evaluations), strict=True
         )
+        low, high = proportion_interval(
+            successes, trials, interval_method=interval_method, confidence_level=confidence_level
+        )
+        if metric in SHARES:
+            k, n = successes, trials
+        else:
+            low, high = false_positive_ratio(high), false_positive_ratio(low)
     return list(zip(k, n, baselines, notes, values, low, high, strict=True))

@@ -75,6 +75,7 @@ class GroupedEvaluation(Result):
 
     Examples
     --------
+    >>> from synfin_analytics import evaluate
     >>> import polars as pl
     >>> df = pl.DataFrame(
     ...     {
@@ -116,6 +117,7 @@ class GroupedEvaluation(Result):
 
         Examples
         --------
+        >>> from synfin_analytics import evaluate
         >>> y_true, y_score = [1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1]
         >>> by_channel = evaluate(y_true, y_score, by=["online", "online", "atm", "atm"])
         >>> by_channel.group_min("recall", include_small=True).group
@@ -130,6 +132,7 @@ class GroupedEvaluation(Result):
 
         Examples
         --------
+        >>> from synfin_analytics import evaluate
         >>> y_true, y_score = [1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1]
         >>> by_channel = evaluate(y_true, y_score, by=["online", "online", "atm", "atm"])
         >>> by_channel.group_max("recall", include_small=True).value
@@ -156,6 +159,7 @@ class GroupedEvaluation(Result):
 
         Examples
         --------
+        >>> from synfin_analytics import evaluate
         >>> y_true, y_score = [1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1]
         >>> by_channel = evaluate(y_true, y_score, by=["online", "online", "atm", "atm"])
         >>> by_channel.difference("recall", include_small=True).value
@@ -187,6 +191,7 @@ class GroupedEvaluation(Result):
 
         Examples
         --------
+        >>> from synfin_analytics import evaluate
         >>> y_true, y_score = [1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1]
         >>> by_channel = evaluate(y_true, y_score, by=["online", "online", "atm", "atm"])
         >>> by_channel.ratio("accuracy", include_small=True).value
@@ -254,7 +259,8 @@ class GroupedEvaluation(Result):
         frame = summarize(evaluations, overall.interval_method, overall.confidence_level).drop(
             columns="baseline"
         )
-        repeated = np.repeat(np.arange(len(evaluations)), len(METRICS))
+        n_metrics = len(frame) // max(len(evaluations), 1)
+        repeated = np.repeat(np.arange(len(evaluations)), n_metrics)
         for position, name in enumerate(self.by):
             values = pd.Series([group[position] for group, _ in self.groups])
             frame.insert(position, name, values.take(repeated).reset_index(drop=True))

@@ -11,7 +11,6 @@ from synfin_analytics import plots
 from synfin_analytics._core.formatting import (
     METRICS,
     NO_VALUE,
-    SHARES,
     format_amount,
     format_date,
     format_decimal,
@@ -80,7 +79,7 @@ def _metrics_table(results: ModelResults) -> Table:
         intervals = [NO_VALUE, NO_VALUE]
         if bootstrap:
             intervals[0] = format_interval(row.metric, bootstrap.low, bootstrap.high)
-        if row.metric in SHARES:
+        if not pd.isna(row.n) or np.isfinite(row.value_low):
             intervals[1] = format_interval(row.metric, row.value_low, row.value_high)
         rows.append(
             (

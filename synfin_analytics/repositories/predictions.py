@@ -10,7 +10,7 @@ from synfin_analytics._core.arguments import check_string, format_value
 from synfin_analytics.database.models import ModelPrediction
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, SynfinError
 from synfin_analytics.metrics._score_counts import split_counts
-from synfin_analytics.metrics.bootstrap import MetricOptions
+from synfin_analytics.metrics.bootstrap import OF_VALUE, MetricOptions
 from synfin_analytics.metrics.comparison import DEFAULT_METRICS, Comparison, compare_evaluations
 from synfin_analytics.metrics.confusion import Confusion
 from synfin_analytics.metrics.evaluation import Evaluation, Threshold, check_threshold
@@ -354,7 +354,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
                 version,
                 threshold=threshold,
                 confidence_level=confidence_level,
-                amount="cost" in metrics,
+                amount=bool(OF_VALUE.intersection(metrics)),
             )
             for name, version in models
         }

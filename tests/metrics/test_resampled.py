@@ -123,7 +123,15 @@ def test_a_comparison_names_each_metric_with_its_parameter():
         **OPTIONS,
     )  # fmt: skip
     shown = found._repr_html_()
-    for name in ("card precision@3", "precision@3", "recall at 25% FPR", "cost", "Brier"):
+    for name in (
+        "KS",
+        "log loss",
+        "card precision@3",
+        "precision@3",
+        "recall at 25% FPR",
+        "cost",
+        "Brier",
+    ):
         assert name in shown
     baselines = found.to_frame().set_index("metric")["baseline"]
     assert baselines["recall_at_fpr"].tolist() == [MAX_FPR, MAX_FPR]
@@ -329,7 +337,7 @@ def test_numbers_of_numpy_are_taken_everywhere():
 
 
 def test_costs_without_amounts_are_refused():
-    with pytest.raises(ArgumentError, match="Costs need the amounts"):
+    with pytest.raises(ArgumentError, match="Costs and the value detection rate need the amounts"):
         evaluate(rows(1), score="p").bootstrap("cost", cost_per_alert=1)
 
 

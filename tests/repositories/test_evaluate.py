@@ -84,6 +84,21 @@ def test_the_counts_are_those_of_the_frame(repository, frame, model):
     assert found.summary().equals(expected.summary())
 
 
+@pytest.mark.parametrize("bands", [10, [0.3, 0.5]])
+def test_gains_are_those_of_the_frame(repository, frame, bands):
+    found = repository.evaluate("forest", "1.0", amount=True).gains_table(bands)
+    expected = evaluate(frame, score="forest", amount="amount").gains_table(bands)
+    assert found.to_frame().equals(expected.to_frame())
+
+
+@pytest.mark.parametrize("metric", ["ks", "value_detection_rate", "false_positive_ratio"])
+def test_bootstraps_of_validators_numbers_are_those_of_the_frame(repository, frame, metric):
+    found = repository.evaluate("forest", "1.0", amount=True)
+    expected = evaluate(frame, score="forest", amount="amount")
+    ours, theirs = (one.bootstrap(metric, n_resamples=50).distribution for one in (found, expected))
+    assert np.allclose(ours, theirs, rtol=1e-12, equal_nan=True)
+
+
 @pytest.mark.parametrize("by", ["channel", ["channel", "customer_id"]])
 def test_the_groups_are_those_of_the_frame(repository, frame, by):
     found = repository.evaluate("forest", "1.0", by=by)
