@@ -228,7 +228,9 @@ def create_merchants(rng: RandomStream, n: int) -> Merchants:
     registered_in = np.where(moves & (place < len(HOME)), (place + 1) % n_cities, registered_in)
     latitude, longitude = coordinates(registered_in)
     popularity = exp(rng.exponential(n) / 1.6)
-    return _build_index(
+    group = place * len(CATEGORIES) + category
+    order = np.argsort(group, kind="stable")
+    return Merchants(
         category=category,
         place=place,
         registered_in=registered_in,
@@ -237,6 +239,9 @@ def create_merchants(rng: RandomStream, n: int) -> Merchants:
         log_price=0.25 * rng.normal(n),
         popularity=popularity,
         terminals=np.minimum(1 + np.floor(popularity).astype(np.int64) // 2, 8),
+        _order=order,
+        _start=np.searchsorted(group[order], np.arange((NOWHERE + 1) * len(CATEGORIES) + 1)),
+        _popularity_before=np.append(0.0, np.cumsum(popularity[order])),
     )
 
 
@@ -273,24 +278,3 @@ def _categories(place: Integers) -> Integers:
         spread = (np.arange(len(rows), dtype=np.float64) * _GOLDEN_RATIO + 0.05) % 1
         category[rows[order]] = choose(spread, weights)
     return category
-
-
-def _build_index(
-    *,
-    category: Integers,
-    place: Integers,
-    popularity: Floats,
-    **traits: Integers | Floats,
-) -> Merchants:
-    group = place * len(CATEGORIES) + category
-    order = np.argsort(group, kind="stable")
-    n_groups = (NOWHERE + 1) * len(CATEGORIES)
-    return Merchants(
-        category=category,
-        place=place,
-        popularity=popularity,
-        _order=order,
-        _start=np.searchsorted(group[order], np.arange(n_groups + 1)),
-        _popularity_before=np.append(0.0, np.cumsum(popularity[order])),
-        **traits,  # type: ignore[arg-type]  # each under its own name
-    )

@@ -299,15 +299,10 @@ def _card_ids(n_customers: int) -> pl.Series:
 
 
 def _terminal_ids(n_merchants: int) -> pl.Series:
-    number = pl.int_range(0, n_merchants * _MAX_TERMINALS)
-    return pl.select(
-        pl.concat_str(
-            pl.lit("M"),
-            (number // _MAX_TERMINALS + 1).cast(pl.String).str.zfill(6),
-            pl.lit("-"),
-            (number % _MAX_TERMINALS + 1).cast(pl.String),
-        )
-    ).to_series()
+    terminals = range(1, _MAX_TERMINALS + 1)
+    return pl.Series(
+        [f"{merchant}-{n}" for merchant in _merchant_ids(n_merchants) for n in terminals]
+    )
 
 
 def _device_ids(bits: NDArray[np.uint64]) -> pl.Series:

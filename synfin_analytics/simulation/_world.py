@@ -365,6 +365,6 @@ def _build_category_table(exists: Mask) -> ChoiceTable:
             * by_month[:, None]
             * by_day_kind
         )
-    # Nobody goes where nothing is sold: any weight will do.
+    # No customer goes where nothing is sold: any weight will do.
     weights[weights.max(axis=-1) == 0] = 1.0
     return ChoiceTable(weights.reshape(-1, len(CATEGORIES)))

@@ -148,7 +148,7 @@ class ImpossibleTravel(Pattern):
     amount_ratio: tuple[float, float] = (1.0, 6.0)
 
     def is_possible(self, context: FraudContext) -> bool:
-        """Whether somebody pays in person, with merchants far from there."""
+        """Whether a customer pays in person, and merchants are far from there."""
         if not len(context.in_person):
             return False
         return bool(self._is_reachable(context)[self._owner_cities(context)].any())
@@ -324,7 +324,7 @@ class DormantCard(Pattern):
     online_share: float = 0.4
 
     def commit(self, rng: RandomStream, context: FraudContext, episodes: Episodes) -> Payments:
-        """Return the payments of these episodes; :meth:`is_suppressed` tells which to remove."""
+        """Return the payments of these episodes; :meth:`is_suppressed` selects those to remove."""
         episode, k = episodes.index, len(episodes)
         n = len(episode)
         customer = context.draw_new_victims(rng, k)

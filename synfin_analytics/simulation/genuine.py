@@ -129,7 +129,7 @@ class Whereabouts:
     """City of each customer (row) on each day (column)."""
 
     city: NDArray[np.int16]
-    #: Whether it is a day of a trip, or one between two places, on which nobody is in a shop.
+    #: Whether it is a day of a trip; or a day between two places, without purchases in shops.
     away: Mask
     between: Mask
 
@@ -190,12 +190,6 @@ def _add_trips(
         between[traveller[on_the_way], first[on_the_way] + day] = True
 
 
-def is_far(city: Integers, other: Integers, km: float) -> Mask:
-    """Whether cities are at least so many km from each other."""
-    mask: Mask = distances()[city, other] >= km
-    return mask
-
-
 def simulate_genuine(seed: int, world: World, anomalies: Mapping[str, Anomaly]) -> Payments:
     """Simulate payments without fraud, in the order of time."""
     travel, large = anomalies.get("holiday_travel"), anomalies.get("large_purchase")
@@ -208,14 +202,14 @@ def simulate_genuine(seed: int, world: World, anomalies: Mapping[str, Anomaly]) 
     rng = RandomStream(seed, "habits")
     payments = concatenate([everyday, *_series(rng, world, everyday)])
     payments = concatenate([payments, _refunds(rng, world, payments)])
-    payments = concatenate([payments, *_subscriptions(rng, world)])
-    payments = _remove_dormant(world, payments)
+    payments = concatenate([payments, _subscriptions(rng, world)])
+    # By habit, dormant customers would continue to pay.
+    is_dormant = world.customers.is_dormant(payments.customer, payments.time / world.end)
+    payments = payments.take(~is_dormant)
     if isinstance(large, LargePurchase):
         mean_cents = mean_amounts(payments, len(world.customers))
-        purchases = _large_purchases(
-            RandomStream(seed, "large purchases"), world, mean_cents, large
-        )
-        payments = concatenate([payments, purchases])
+        rng = RandomStream(seed, "large purchases")
+        payments = concatenate([payments, _large_purchases(rng, world, mean_cents, large)])
     payments = sort_by_time(payments, len(world.calendar))
     if travel is None:
         return payments
@@ -231,7 +225,8 @@ def _is_on_trip(
     home = world.customers.home[payments.customer]
     city = whereabouts.city[payments.customer, day].astype(np.int64)
     is_away = whereabouts.away[payments.customer, day] & (payments.place == city)
-    mask: Mask = is_away & (payments.anomaly == 0) & is_far(home, city, travel.min_km)
+    is_far = distances()[home, city] >= travel.min_km
+    mask: Mask = is_away & is_far & (payments.anomaly == 0)
     return mask
 
 
@@ -256,7 +251,7 @@ def _everyday_payments(
     all_online = np.ones(int(is_online.sum()), np.bool_)
     card[is_online] = world.draw_cards(rng, customer[is_online], all_online)
     time = world.draw_times(rng, customer, place, day, category)
-    # Nobody is in a shop while between two places.
+    # A customer between two places enters no shop.
     kept = is_online | ~whereabouts.between.ravel()[cell]
     return world.make_purchases(
         rng, customer[kept], place[kept], category[kept], time[kept], card=card[kept]
@@ -273,19 +268,16 @@ def _expected_counts(rng: RandomStream, world: World, whereabouts: Whereabouts) 
     mean *= factor.reshape(n, days)
     mean[whereabouts.away] *= _TRIP_FACTOR
     share = (np.arange(days) + 0.5) / days
-    is_dormant = (share >= customers.dormant_from[:, None]) & (
-        share < customers.dormant_until[:, None]
-    )
-    mean[is_dormant] = 0
+    mean[customers.is_dormant(np.arange(n)[:, None], share)] = 0
     return mean
 
 
-def _subscriptions(rng: RandomStream, world: World) -> list[Payments]:
+def _subscriptions(rng: RandomStream, world: World) -> Payments:
     """Charge the subscriptions of some customers once a month, in the early morning."""
     n_customers = len(world.customers)
     category = CATEGORY["digital services"]
     if not world.merchants.exists()[NOWHERE, category]:
-        return []
+        return Payments.build(0)
     count = rng.poisson(np.where(world.customers.persona == _RETIREE, 0.5, 1.4))
     customer = np.repeat(np.arange(n_customers), np.minimum(count, 5))
     n = len(customer)
@@ -296,26 +288,21 @@ def _subscriptions(rng: RandomStream, world: World) -> list[Payments]:
     due_day, second = rng.integers(n, 1, 28), rng.integers(n, 2 * HOUR, 6 * HOUR)
     has_second = world.customers.has_second[customer]
     card = np.where(has_second & rng.bernoulli(n, 0.5), Card.SECOND, Card.MAIN)
-    parts = []
-    for day_of_month in range(1, 29):
-        rows = np.flatnonzero(due_day == day_of_month)
-        for day in np.flatnonzero(world.calendar.day_of_month == day_of_month):
-            delay = rng.integers(len(rows), 0, 900)
-            parts.append(
-                Payments.build(
-                    len(rows),
-                    time=day * DAY + second[rows] + delay,
-                    customer=customer[rows],
-                    merchant=merchant[rows],
-                    cents=price[rows],
-                    card=card[rows],
-                    kind=Kind.PAYMENT,
-                    channel=Channel.ONLINE,
-                    entry=Entry.STORED,
-                    place=UNKNOWN_PLACE,
-                )
-            )
-    return parts
+    row, day = np.nonzero(due_day[:, None] == world.calendar.day_of_month)
+    order = np.lexsort((row, day, due_day[row]))
+    row, day = row[order], day[order]
+    return Payments.build(
+        len(row),
+        time=day * DAY + second[row] + rng.integers(len(row), 0, 900),
+        customer=customer[row],
+        merchant=merchant[row],
+        cents=price[row],
+        card=card[row],
+        kind=Kind.PAYMENT,
+        channel=Channel.ONLINE,
+        entry=Entry.STORED,
+        place=UNKNOWN_PLACE,
+    )
 
 
 def _series(rng: RandomStream, world: World, payments: Payments) -> list[Payments]:
@@ -444,9 +431,3 @@ def mean_amounts(payments: Payments, n_customers: int) -> Floats:
     count = np.bincount(payments.customer, minlength=n_customers)
     overall = total.cumsum()[-1] / max(len(payments), 1) if len(payments) else 3_000.0
     return np.where(count > 0, total / np.maximum(count, 1), overall)
-
-
-def _remove_dormant(world: World, payments: Payments) -> Payments:
-    """Remove the payments that dormant customers would make by habit."""
-    is_dormant = world.customers.is_dormant(payments.customer, payments.time / world.end)
-    return payments.take(~is_dormant)

@@ -131,7 +131,7 @@ class CompromisedMerchant(Pattern):
         stop = np.searchsorted(keys, candidates * _KEY_STEP + (start_time + span)[:, None])
         busiest = (np.arange(k), (stop - start).argmax(axis=1))
         terminal, start, stop = candidates[busiest], start[busiest], stop[busiest]
-        # If nobody pays there in these days, as in a small world, then on any day.
+        # Without a payment there in these days, as in a small world, from any day.
         is_empty = start == stop
         start = np.where(is_empty, np.searchsorted(keys, terminal * _KEY_STEP), start)
         stop = np.where(is_empty, np.searchsorted(keys, (terminal + 1) * _KEY_STEP), stop)

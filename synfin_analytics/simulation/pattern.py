@@ -108,12 +108,12 @@ class FraudContext:
         return online / np.maximum(count, 1)
 
     def draw_victims(self, rng: RandomStream, n: int) -> Integers:
-        """Draw victims, from those who pay at all, if anybody does."""
+        """Draw victims: customers who pay at all, if there are any."""
         pool = self._paying
         return pool[rng.integers(n, 0, len(pool) - 1)]
 
     def draw_new_victims(self, rng: RandomStream, n: int) -> Integers:
-        """Draw distinct victims who are none yet, as far as there are any."""
+        """Draw distinct customers who are not victims yet, as far as there are any."""
         unharmed = self._paying[~self.is_victim[self._paying]]
         pool = unharmed if len(unharmed) else self._paying
         return pool[rng.permutation(len(pool))[np.arange(n) % len(pool)]]
@@ -210,7 +210,7 @@ def to_opening_hours(time: NDArray[np.number]) -> Floats:
 
 
 def new_devices(rng: RandomStream, n: int) -> NDArray[np.uint64]:
-    """Draw devices that nobody used before."""
+    """Draw devices that were never used before."""
     return set_device_type(rng.bits(n), rng.integers(n, 0, 1))
 
 
