@@ -23,18 +23,12 @@ from synfin_analytics.simulation._payments import (
     Payments,
 )
 from synfin_analytics.simulation._world import CONTACTLESS_LIMIT
-from synfin_analytics.simulation.pattern import (
-    Pattern,
-    draw_offsets,
-    new_devices,
-    spread_offsets,
-    to_opening_hours,
-)
+from synfin_analytics.simulation.pattern import Pattern, to_opening_hours
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from synfin_analytics.simulation._random import Integers, Mask, RandomStream
+    from synfin_analytics.simulation._random import Integers, Mask
     from synfin_analytics.simulation.pattern import Episodes, FraudContext
 
 _DAYTIME = ("clothing", "household", "electronics", "grocery", "restaurant", "pharmacy")
@@ -43,17 +37,17 @@ _ABROAD = (*RESALE, "restaurant", CASH)
 
 
 def card_present_columns(
-    rng: RandomStream, context: FraudContext, merchant: Integers, entry: ArrayLike
+    episodes: Episodes, merchant: Integers, entry: ArrayLike
 ) -> dict[str, Any]:
     """Return the columns of payments with a card in hand, in a shop or at a cash machine."""
-    is_cash = context.world.merchants.category[merchant] == CATEGORY[CASH]
+    merchants = episodes.context.world.merchants
+    is_cash = merchants.category[merchant] == CATEGORY[CASH]
     in_shop = np.broadcast_to(np.asarray(entry), merchant.shape)
     at_machine = np.where(in_shop == Entry.CONTACTLESS, Entry.CHIP, in_shop)
     at_machine = np.where(in_shop == Entry.MANUAL, Entry.MAGSTRIPE, at_machine)
-    n_terminals = context.world.merchants.terminals[merchant]
     return {
         "merchant": merchant,
-        "terminal": rng.integers(len(merchant), 0, n_terminals - 1),
+        "terminal": episodes.rng.integers(len(merchant), 0, merchants.terminals[merchant] - 1),
         "kind": np.where(is_cash, Kind.WITHDRAWAL, Kind.PURCHASE),
         "channel": np.where(is_cash, Channel.ATM, Channel.POS),
         "entry": np.where(is_cash, at_machine, in_shop),
@@ -96,25 +90,24 @@ class VelocityBurst(Pattern):
     #: Amount relative to the customer's mean.
     amount_ratio: tuple[float, float] = (0.4, 2.5)
 
-    def commit(self, rng: RandomStream, context: FraudContext, episodes: Episodes) -> Payments:
+    def commit(self, episodes: Episodes) -> Payments:
         """Return the payments of these episodes."""
-        episode, k = episodes.index, len(episodes)
-        customer = context.draw_victims(rng, k)
-        place = context.home(customer)[episode]
-        merchant = context.draw_merchants(rng, place, _DAYTIME)
+        rng, episode, k = episodes.rng, episodes.index, len(episodes)
+        customer = episodes.draw_victims()
+        place = episodes.home(customer)[episode]
+        merchant = episodes.draw_merchants(place, _DAYTIME)
         span = rng.uniform(k, *self.minutes) * 60
-        start = context.start_times(rng, episodes.period_share, DAY, (9, 18.5))
-        cents = context.draw_amounts(rng, customer[episode], self.amount_ratio)
-        time = start[episode] + spread_offsets(rng, episodes, span)
+        start = episodes.start_times(DAY, (9, 18.5))
+        cents = episodes.draw_amounts(customer[episode], self.amount_ratio)
+        time = start[episode] + episodes.spread_offsets(span)
         return self.build_payments(
-            rng,
             episodes,
-            time=context.shift_into_period(episodes, time),
+            time=episodes.shift_into_period(time),
             cents=cents,
             customer=customer[episode],
-            card=context.draw_cards(rng, customer)[episode],
+            card=episodes.draw_cards(customer)[episode],
             place=place,
-            **card_present_columns(rng, context, merchant, _chip_or_contactless(cents)),
+            **card_present_columns(episodes, merchant, _chip_or_contactless(cents)),
         )
 
 
@@ -153,8 +146,9 @@ class ImpossibleTravel(Pattern):
             return False
         return bool(self._is_reachable(context)[self._owner_cities(context)].any())
 
-    def commit(self, rng: RandomStream, context: FraudContext, episodes: Episodes) -> Payments:
+    def commit(self, episodes: Episodes) -> Payments:
         """Return the payments of these episodes."""
+        rng, context = episodes.rng, episodes.context
         episode, k = episodes.index, len(episodes)
         payments = context.payments
         is_reachable = self._is_reachable(context)
@@ -170,19 +164,18 @@ class ImpossibleTravel(Pattern):
         speed = np.maximum(rng.uniform(k, *self.speed_kmh), 1.0)
         first = payments.time[owner] + km / speed * HOUR
         low, high = self.gap_minutes
-        time = first[episode] + draw_offsets(rng, episodes, (60 * low, 60 * high))
+        time = first[episode] + episodes.draw_offsets((60 * low, 60 * high))
         customer = payments.customer[owner]
-        merchant = context.draw_merchants(rng, place[episode], _ABROAD)
-        cents = context.draw_amounts(rng, customer[episode], self.amount_ratio)
+        merchant = episodes.draw_merchants(place[episode], _ABROAD)
+        cents = episodes.draw_amounts(customer[episode], self.amount_ratio)
         return self.build_payments(
-            rng,
             episodes,
             time=np.minimum(np.floor(time).astype(np.int64), context.world.end - 1),
             cents=round_cash(context, merchant, cents),
             customer=customer[episode],
             card=payments.card[owner][episode],
             place=place[episode],
-            **card_present_columns(rng, context, merchant, Entry.MAGSTRIPE),
+            **card_present_columns(episodes, merchant, Entry.MAGSTRIPE),
         )
 
     def _is_reachable(self, context: FraudContext) -> Mask:
@@ -220,25 +213,24 @@ class JustBelowLimit(Pattern):
     #: From the first payment to the last.
     hours: tuple[float, float] = (2.0, 40.0)
 
-    def commit(self, rng: RandomStream, context: FraudContext, episodes: Episodes) -> Payments:
+    def commit(self, episodes: Episodes) -> Payments:
         """Return the payments of these episodes."""
-        episode, k = episodes.index, len(episodes)
-        customer = context.draw_victims(rng, k)
+        rng, episode, k = episodes.rng, episodes.index, len(episodes)
+        customer = episodes.draw_victims()
         limit = np.array(self.limits)[rng.integers(k, 0, len(self.limits) - 1)] * 100
         span = rng.uniform(k, *self.hours) * HOUR
-        start = context.start_times(rng, episodes.period_share, span)[episode]
-        time = start + spread_offsets(rng, episodes, span)
-        place = context.home(customer)[episode]
-        merchant = context.draw_merchants(rng, place, _DAYTIME)
+        start = episodes.start_times(span)[episode]
+        time = start + episodes.spread_offsets(span)
+        place = episodes.home(customer)[episode]
+        merchant = episodes.draw_merchants(place, _DAYTIME)
         return self.build_payments(
-            rng,
             episodes,
-            time=context.shift_into_period(episodes, to_opening_hours(time)),
+            time=episodes.shift_into_period(to_opening_hours(time)),
             cents=np.floor(limit[episode] * (1 - rng.uniform(len(episode), *self.margin))),
             customer=customer[episode],
-            card=context.draw_cards(rng, customer)[episode],
+            card=episodes.draw_cards(customer)[episode],
             place=place,
-            **card_present_columns(rng, context, merchant, _chip_or_contactless(limit)[episode]),
+            **card_present_columns(episodes, merchant, _chip_or_contactless(limit)[episode]),
         )
 
 
@@ -268,27 +260,27 @@ class NightSpree(Pattern):
     #: Amount relative to the customer's mean.
     amount_ratio: tuple[float, float] = (0.8, 4.0)
 
-    def commit(self, rng: RandomStream, context: FraudContext, episodes: Episodes) -> Payments:
+    def commit(self, episodes: Episodes) -> Payments:
         """Return the payments of these episodes."""
+        rng, context = episodes.rng, episodes.context
         episode, k = episodes.index, len(episodes)
-        customer = context.draw_victims(rng, k)
-        place = context.home(customer)[episode]
-        merchant = context.draw_merchants(rng, place, _NIGHT)
+        customer = episodes.draw_victims()
+        place = episodes.home(customer)[episode]
+        merchant = episodes.draw_merchants(place, _NIGHT)
         low, high = self.night_hours
-        night = context.start_times(rng, episodes.period_share, 0.0, (low, low))
+        night = episodes.start_times(0.0, (low, low))
         span = np.full(k, (high - low) * HOUR)
         offset = rng.uniform(len(episode)) * span[episode]
-        amounts = context.draw_amounts(rng, customer[episode], self.amount_ratio)
+        amounts = episodes.draw_amounts(customer[episode], self.amount_ratio)
         cents = round_cash(context, merchant, amounts)
         return self.build_payments(
-            rng,
             episodes,
-            time=context.shift_into_period(episodes, night[episode] + offset),
+            time=episodes.shift_into_period(night[episode] + offset),
             cents=cents,
             customer=customer[episode],
-            card=context.draw_cards(rng, customer)[episode],
+            card=episodes.draw_cards(customer)[episode],
             place=place,
-            **card_present_columns(rng, context, merchant, _chip_or_contactless(cents)),
+            **card_present_columns(episodes, merchant, _chip_or_contactless(cents)),
         )
 
 
@@ -323,40 +315,41 @@ class DormantCard(Pattern):
     #: Share of the payments that are online.
     online_share: float = 0.4
 
-    def commit(self, rng: RandomStream, context: FraudContext, episodes: Episodes) -> Payments:
+    def commit(self, episodes: Episodes) -> Payments:
         """Return the payments of these episodes; :meth:`is_suppressed` selects those to remove."""
+        rng, context = episodes.rng, episodes.context
         episode, k = episodes.index, len(episodes)
         n = len(episode)
-        customer = context.draw_new_victims(rng, k)
+        customer = episodes.draw_new_victims()
         span = np.minimum(rng.uniform(k, *self.hours) * HOUR, context.world.end / 10)
         # There are payments before the inactivity.
         earliest = min(self.inactive_days[1] / len(context.world.calendar), 1 / 3) + 0.05
         period_share = earliest + (1 - earliest) * episodes.period_share
-        start = context.start_times(rng, period_share, span)[episode]
-        time = start + spread_offsets(rng, episodes, span)
+        start = episodes.start_times(span, period_share=period_share)[episode]
+        time = start + episodes.spread_offsets(span)
         is_online = rng.bernoulli(n, self.online_share)
         time = np.where(is_online, time, to_opening_hours(time))
-        home = context.home(customer)[episode]
-        shop = context.draw_merchants(rng, home, RESALE)
-        web_merchant = context.draw_web_merchants(rng, n, RESALE_ONLINE)
+        home = episodes.home(customer)[episode]
+        shop = episodes.draw_merchants(home, RESALE)
+        web_merchant = episodes.draw_web_merchants(n, RESALE_ONLINE)
         merchant = np.where(is_online, web_merchant, shop)
-        columns = card_present_columns(rng, context, merchant, Entry.CHIP)
+        columns = card_present_columns(episodes, merchant, Entry.CHIP)
         columns["channel"] = np.where(is_online, Channel.ONLINE, columns["channel"])
         columns["entry"] = np.where(is_online, Entry.ECOMMERCE, columns["entry"])
         return self.build_payments(
-            rng,
             episodes,
-            time=context.shift_into_period(episodes, time),
-            cents=context.draw_amounts(rng, customer[episode], self.amount_ratio),
+            time=episodes.shift_into_period(time),
+            cents=episodes.draw_amounts(customer[episode], self.amount_ratio),
             customer=customer[episode],
-            card=context.draw_cards(rng, customer)[episode],
-            place=np.where(is_online, context.draw_ip_cities(rng, customer)[episode], home),
-            device=np.where(is_online, new_devices(rng, k)[episode], 0),
+            card=episodes.draw_cards(customer)[episode],
+            place=np.where(is_online, episodes.draw_ip_cities(customer)[episode], home),
+            device=np.where(is_online, episodes.new_devices(k)[episode], 0),
             **columns,
         )
 
-    def is_suppressed(self, rng: RandomStream, context: FraudContext, fraud: Payments) -> Mask:
+    def is_suppressed(self, episodes: Episodes, fraud: Payments) -> Mask:
         """Whether each genuine payment would interrupt the inactivity before these frauds."""
+        rng, context = episodes.rng, episodes.context
         n = len(context.world.customers)
         first, last = np.full(n, context.world.end), np.full(n, -1)
         np.minimum.at(first, fraud.customer, fraud.time)
@@ -400,36 +393,35 @@ class CardTesting(Pattern):
     cash_out_amount: tuple[float, float] = (120.0, 900.0)
     cash_out_minutes: tuple[float, float] = (5.0, 180.0)
 
-    def commit(self, rng: RandomStream, context: FraudContext, episodes: Episodes) -> Payments:
+    def commit(self, episodes: Episodes) -> Payments:
         """Return the payments of these episodes."""
-        episode, k = episodes.index, len(episodes)
+        rng, episode, k = episodes.rng, episodes.index, len(episodes)
         n = len(episode)
         is_last = episodes.payment_number == episodes.size[episode] - 1
         is_large = is_last & (episodes.size[episode] > 1)
-        customer = context.draw_victims(rng, k)
-        test_merchant = context.draw_web_merchants(rng, k, ("digital services", "web shop"))
-        start = context.start_times(rng, episodes.period_share, 6 * HOUR)[episode]
-        time = start + draw_offsets(rng, episodes, self.gap_seconds)
+        customer = episodes.draw_victims()
+        test_merchant = episodes.draw_web_merchants(k, ("digital services", "web shop"))
+        start = episodes.start_times(6 * HOUR)[episode]
+        time = start + episodes.draw_offsets(self.gap_seconds)
         time = time + is_large * rng.uniform(n, *self.cash_out_minutes) * 60
         tiny_cents = rng.uniform(n, *self.amount) * 100
         large_cents = rng.uniform(n, *self.cash_out_amount) * 100
         return self.build_payments(
-            rng,
             episodes,
-            time=context.shift_into_period(episodes, time),
+            time=episodes.shift_into_period(time),
             cents=np.where(is_large, large_cents, tiny_cents),
             reason=is_large,
             customer=customer[episode],
-            card=context.draw_cards(rng, customer)[episode],
+            card=episodes.draw_cards(customer)[episode],
             merchant=np.where(
                 is_large,
-                context.draw_web_merchants(rng, n, RESALE_ONLINE),
+                episodes.draw_web_merchants(n, RESALE_ONLINE),
                 test_merchant[episode],
             ),
             channel=Channel.ONLINE,
             entry=Entry.ECOMMERCE,
-            place=context.draw_ip_cities(rng, customer)[episode],
-            device=new_devices(rng, k)[episode],
+            place=episodes.draw_ip_cities(customer)[episode],
+            device=episodes.new_devices(k)[episode],
         )
 
 
@@ -461,28 +453,28 @@ class AccountTakeover(Pattern):
     #: Amount relative to the customer's mean.
     amount_ratio: tuple[float, float] = (1.5, 6.0)
 
-    def commit(self, rng: RandomStream, context: FraudContext, episodes: Episodes) -> Payments:
+    def commit(self, episodes: Episodes) -> Payments:
         """Return the payments of these episodes."""
+        rng, context = episodes.rng, episodes.context
         episode, k = episodes.index, len(episodes)
         n = len(episode)
-        candidates = np.array([context.draw_victims(rng, k) for _ in range(3)])
+        candidates = np.array([episodes.draw_victims() for _ in range(3)])
         least_online = context.online_share[candidates].argmin(axis=0)
         customer = candidates[least_online, np.arange(k)]
         span = rng.uniform(k, *self.hours) * HOUR
-        start = context.start_times(rng, episodes.period_share, span)[episode]
-        time = start + spread_offsets(rng, episodes, span)
+        start = episodes.start_times(span)[episode]
+        time = start + episodes.spread_offsets(span)
         return self.build_payments(
-            rng,
             episodes,
-            time=context.shift_into_period(episodes, time),
-            cents=context.draw_amounts(rng, customer[episode], self.amount_ratio),
+            time=episodes.shift_into_period(time),
+            cents=episodes.draw_amounts(customer[episode], self.amount_ratio),
             customer=customer[episode],
-            card=context.draw_cards(rng, customer)[episode],
-            merchant=context.draw_web_merchants(rng, n, RESALE_ONLINE),
+            card=episodes.draw_cards(customer)[episode],
+            merchant=episodes.draw_web_merchants(n, RESALE_ONLINE),
             channel=np.where(rng.bernoulli(n, 0.6), Channel.MOBILE, Channel.ONLINE),
             entry=np.where(rng.bernoulli(n, 0.5), Entry.STORED, Entry.ECOMMERCE),
-            place=context.draw_ip_cities(rng, customer)[episode],
-            device=new_devices(rng, k)[episode],
+            place=episodes.draw_ip_cities(customer)[episode],
+            device=episodes.new_devices(k)[episode],
         )
 
 
@@ -511,28 +503,28 @@ class AmountSpike(Pattern):
     #: Share of the payments that are online; the others are made with a copied card in a shop.
     online_share: float = 0.65
 
-    def commit(self, rng: RandomStream, context: FraudContext, episodes: Episodes) -> Payments:
+    def commit(self, episodes: Episodes) -> Payments:
         """Return the payments of these episodes."""
+        rng = episodes.rng
         episode = episodes.index
         n = len(episode)
-        customer = context.draw_victims(rng, len(episodes))
+        customer = episodes.draw_victims()
         is_online = rng.bernoulli(n, self.online_share)
-        home = context.home(customer)[episode]
-        shop = context.draw_merchants(rng, home, RESALE)
-        by_day = context.start_times(rng, episodes.period_share, HOUR, (9, 19.9))[episode]
-        anytime = context.start_times(rng, episodes.period_share, HOUR)[episode]
+        home = episodes.home(customer)[episode]
+        shop = episodes.draw_merchants(home, RESALE)
+        by_day = episodes.start_times(HOUR, (9, 19.9))[episode]
+        anytime = episodes.start_times(HOUR)[episode]
         start = np.where(is_online, anytime, by_day)
-        time = start + draw_offsets(rng, episodes, (60, HOUR))
+        time = start + episodes.draw_offsets((60, HOUR))
         return self.build_payments(
-            rng,
             episodes,
-            time=context.shift_into_period(episodes, time),
-            cents=context.draw_amounts(rng, customer[episode], self.amount_ratio),
+            time=episodes.shift_into_period(time),
+            cents=episodes.draw_amounts(customer[episode], self.amount_ratio),
             customer=customer[episode],
-            card=context.draw_cards(rng, customer)[episode],
+            card=episodes.draw_cards(customer)[episode],
             merchant=np.where(
                 is_online,
-                context.draw_web_merchants(rng, n, ("web shop", "travel agency")),
+                episodes.draw_web_merchants(n, ("web shop", "travel agency")),
                 shop,
             ),
             channel=np.where(is_online, Channel.ONLINE, Channel.POS),
@@ -541,6 +533,6 @@ class AmountSpike(Pattern):
                 Entry.ECOMMERCE,
                 np.where(rng.bernoulli(n, 0.5), Entry.MAGSTRIPE, Entry.CHIP),
             ),
-            place=np.where(is_online, context.draw_ip_cities(rng, customer)[episode], home),
-            device=np.where(is_online, new_devices(rng, n), 0),
+            place=np.where(is_online, episodes.draw_ip_cities(customer)[episode], home),
+            device=np.where(is_online, episodes.new_devices(n), 0),
         )

@@ -18,12 +18,7 @@ from synfin_analytics.simulation._payments import (
 )
 from synfin_analytics.simulation._population import Card
 from synfin_analytics.simulation.card_fraud import card_present_columns, round_cash
-from synfin_analytics.simulation.pattern import (
-    Pattern,
-    new_devices,
-    spread_offsets,
-    to_opening_hours,
-)
+from synfin_analytics.simulation.pattern import Pattern, to_opening_hours
 
 if TYPE_CHECKING:
     from synfin_analytics.simulation._random import Integers, RandomStream
@@ -74,10 +69,11 @@ class CompromisedMerchant(Pattern):
         """Whether cards are used in person at all."""
         return len(context.in_person) > 0
 
-    def commit(self, rng: RandomStream, context: FraudContext, episodes: Episodes) -> Payments:
+    def commit(self, episodes: Episodes) -> Payments:
         """Return the payments of these episodes."""
+        rng, context = episodes.rng, episodes.context
         world, payments = context.world, context.payments
-        copied = self._copied_payments(rng, context, episodes)
+        copied = self._copied_payments(episodes)
         n = len(copied)
         time = payments.time[copied] + rng.uniform(n, *self.hours_until_use) * HOUR
         customer = payments.customer[copied]
@@ -86,22 +82,21 @@ class CompromisedMerchant(Pattern):
         time = np.maximum(
             np.where(is_online, time, to_opening_hours(time)), payments.time[copied] + HOUR
         )
-        home = context.home(customer)
+        home = episodes.home(customer)
         shop = np.where(
-            at_terminal, payments.merchant[copied], context.draw_merchants(rng, home, RESALE)
+            at_terminal, payments.merchant[copied], episodes.draw_merchants(home, RESALE)
         )
-        web_merchant = context.draw_web_merchants(rng, n, RESALE_ONLINE)
+        web_merchant = episodes.draw_web_merchants(n, RESALE_ONLINE)
         merchant = np.where(is_online, web_merchant, shop)
         place = np.where(at_terminal, payments.place[copied], home)
         manual_or_stripe = np.where(rng.bernoulli(n, 0.5), Entry.MANUAL, Entry.MAGSTRIPE)
         entry = np.where(at_terminal, manual_or_stripe, Entry.MAGSTRIPE)
-        columns = card_present_columns(rng, context, merchant, entry)
+        columns = card_present_columns(episodes, merchant, entry)
         columns["channel"] = np.where(is_online, Channel.ONLINE, columns["channel"])
         columns["entry"] = np.where(is_online, Entry.ECOMMERCE, columns["entry"])
         columns["terminal"] = np.where(at_terminal, payments.terminal[copied], columns["terminal"])
-        amounts = context.draw_amounts(rng, customer, self.amount_ratio)
+        amounts = episodes.draw_amounts(customer, self.amount_ratio)
         return self.build_payments(
-            rng,
             episodes,
             time=np.minimum(np.floor(time).astype(np.int64), world.end - 1),
             cents=round_cash(context, merchant, amounts),
@@ -109,20 +104,19 @@ class CompromisedMerchant(Pattern):
             reason=~at_terminal,
             customer=customer,
             card=payments.card[copied],
-            place=np.where(is_online, context.draw_ip_cities(rng, customer), place),
-            device=np.where(is_online, new_devices(rng, n), 0),
+            place=np.where(is_online, episodes.draw_ip_cities(customer), place),
+            device=np.where(is_online, episodes.new_devices(n), 0),
             **columns,
         )
 
-    def _copied_payments(
-        self, rng: RandomStream, context: FraudContext, episodes: Episodes
-    ) -> Integers:
+    def _copied_payments(self, episodes: Episodes) -> Integers:
         """Draw a genuine payment at the compromised terminal for each fraud."""
+        rng, context = episodes.rng, episodes.context
         episode, k = episodes.index, len(episodes)
         end = context.world.end
         span = np.minimum(rng.uniform(k, *self.days) * DAY, end / 2).astype(np.int64)
         latest = (span + self.hours_until_use[1] * HOUR).astype(np.float64)
-        start_time = context.start_times(rng, episodes.period_share, latest)
+        start_time = episodes.start_times(latest)
         rows, keys = _sort_by_terminal(context)
         # Of some terminals, each drawn by a payment, the one where most cards pay.
         drawn = keys[rng.integers(k * _CANDIDATES, 0, len(rows) - 1)]
@@ -179,31 +173,30 @@ class CollusionRing(Pattern):
     amount: tuple[float, float] = (150.0, 900.0)
     amount_variation: float = 0.12
 
-    def commit(self, rng: RandomStream, context: FraudContext, episodes: Episodes) -> Payments:
+    def commit(self, episodes: Episodes) -> Payments:
         """Return the payments of these episodes."""
+        rng, context = episodes.rng, episodes.context
         episode, k = episodes.index, len(episodes)
         n = len(episode)
         customers = context.world.customers
-        city = customers.home[context.draw_victims(rng, k)]
+        city = customers.home[episodes.draw_victims()]
         by_city = np.argsort(customers.home, kind="stable")
         start = np.searchsorted(customers.home[by_city], city)
         n_living = np.searchsorted(customers.home[by_city], city, side="right") - start
         members = _draw_members(rng, k, self.customers, n_living)
         customer = by_city[start[episode] + _draw_member(rng, members, episode)]
         shops = [
-            context.draw_merchants(rng, city, ("restaurant", *RESALE))
-            for _ in range(self.merchants[1])
+            episodes.draw_merchants(city, ("restaurant", *RESALE)) for _ in range(self.merchants[1])
         ]
         n_shops = rng.integers(k, *self.merchants)
         shop = rng.integers(n, 0, n_shops[episode] - 1)
         span = np.minimum(rng.uniform(k, *self.days) * DAY, context.world.end * 0.6)
-        start_time = context.start_times(rng, episodes.period_share, span)[episode]
-        time = start_time + spread_offsets(rng, episodes, span)
+        start_time = episodes.start_times(span)[episode]
+        time = start_time + episodes.spread_offsets(span)
         amount = rng.uniform(k, *self.amount)[episode] * 100
         return self.build_payments(
-            rng,
             episodes,
-            time=context.shift_into_period(episodes, to_opening_hours(time)),
+            time=episodes.shift_into_period(to_opening_hours(time)),
             cents=amount * (1 + self.amount_variation * rng.uniform(n, -1, 1)),
             customer=customer,
             card=Card.MAIN,
@@ -259,19 +252,19 @@ class RefundAbuse(Pattern):
     #: In euros.
     amount: tuple[float, float] = (40.0, 400.0)
 
-    def commit(self, rng: RandomStream, context: FraudContext, episodes: Episodes) -> Payments:
+    def commit(self, episodes: Episodes) -> Payments:
         """Return the payments of these episodes."""
+        rng, context = episodes.rng, episodes.context
         episode, k = episodes.index, len(episodes)
-        customer = context.draw_victims(rng, k)
-        home = context.home(customer)
-        merchant = context.draw_merchants(rng, home, RESALE)
+        customer = episodes.draw_victims()
+        home = episodes.home(customer)
+        merchant = episodes.draw_merchants(home, RESALE)
         span = np.minimum(rng.uniform(k, *self.days) * DAY, context.world.end * 0.5)
-        start = context.start_times(rng, episodes.period_share, span)[episode]
-        time = start + spread_offsets(rng, episodes, span)
+        start = episodes.start_times(span)[episode]
+        time = start + episodes.spread_offsets(span)
         return self.build_payments(
-            rng,
             episodes,
-            time=context.shift_into_period(episodes, to_opening_hours(time)),
+            time=episodes.shift_into_period(to_opening_hours(time)),
             cents=rng.uniform(len(episode), *self.amount) * 100,
             customer=customer[episode],
             card=Card.MAIN,

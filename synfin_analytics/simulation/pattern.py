@@ -54,34 +54,6 @@ _MAX = 100_000
 
 
 @dataclass(frozen=True)
-class Episodes:
-    """Episodes of fraud to commit."""
-
-    #: When each starts, as a share of the period.
-    period_share: Floats
-    #: Number of payments of each.
-    size: Integers
-
-    def __len__(self) -> int:
-        return len(self.size)
-
-    @property
-    def index(self) -> Integers:
-        """Number of the episode of each payment."""
-        return np.repeat(np.arange(len(self)), self.size)
-
-    @property
-    def payment_number(self) -> Integers:
-        """Number of each payment within its episode, from 0."""
-        return np.arange(int(self.size.sum())) - np.repeat(self.first_payment, self.size)
-
-    @property
-    def first_payment(self) -> Integers:
-        """Position of the first payment of each episode."""
-        return np.cumsum(self.size) - self.size
-
-
-@dataclass(frozen=True)
 class FraudContext:
     """The world and its genuine payments, in the order of time."""
 
@@ -107,35 +79,67 @@ class FraudContext:
         online = np.bincount(self.payments.customer[is_online], minlength=n)
         return online / np.maximum(count, 1)
 
-    def draw_victims(self, rng: RandomStream, n: int) -> Integers:
-        """Draw victims: customers who pay at all, if there are any."""
-        pool = self._paying
-        return pool[rng.integers(n, 0, len(pool) - 1)]
-
-    def draw_new_victims(self, rng: RandomStream, n: int) -> Integers:
-        """Draw distinct customers who are not victims yet, as far as there are any."""
-        unharmed = self._paying[~self.is_victim[self._paying]]
-        pool = unharmed if len(unharmed) else self._paying
-        return pool[rng.permutation(len(pool))[np.arange(n) % len(pool)]]
-
     @functools.cached_property
-    def _paying(self) -> Integers:
+    def paying(self) -> Integers:
+        """Numbers of the customers who pay at all; of all customers if there are none."""
         customers = np.flatnonzero(np.bincount(self.payments.customer))
         return customers if len(customers) else np.arange(len(self.world.customers))
 
-    def draw_cards(self, rng: RandomStream, customer: Integers) -> Integers:
-        """Draw one of each victim's own cards."""
-        has_second = self.world.customers.has_second[customer]
-        return np.where(has_second & rng.bernoulli(len(customer), 0.45), Card.SECOND, Card.MAIN)
 
-    def draw_merchants(
-        self, rng: RandomStream, place: Integers, categories: Sequence[str]
-    ) -> Integers:
+@dataclass(frozen=True)
+class Episodes:
+    """Episodes of fraud to commit, and what is drawn at random for them."""
+
+    context: FraudContext
+    rng: RandomStream
+    #: When each starts, as a share of the period.
+    period_share: Floats
+    #: Number of payments of each.
+    size: Integers
+
+    def __len__(self) -> int:
+        return len(self.size)
+
+    @property
+    def index(self) -> Integers:
+        """Number of the episode of each payment."""
+        return np.repeat(np.arange(len(self)), self.size)
+
+    @property
+    def payment_number(self) -> Integers:
+        """Number of each payment within its episode, from 0."""
+        return np.arange(int(self.size.sum())) - np.repeat(self.first_payment, self.size)
+
+    @property
+    def first_payment(self) -> Integers:
+        """Position of the first payment of each episode."""
+        return np.cumsum(self.size) - self.size
+
+    def draw_victims(self) -> Integers:
+        """Draw the victim of each episode: a customer who pays at all, if there are any."""
+        pool = self.context.paying
+        return pool[self.rng.integers(len(self), 0, len(pool) - 1)]
+
+    def draw_new_victims(self) -> Integers:
+        """Draw distinct victims, who were not victims before as far as there are such customers."""
+        paying = self.context.paying
+        unharmed = paying[~self.context.is_victim[paying]]
+        pool = unharmed if len(unharmed) else paying
+        return pool[self.rng.permutation(len(pool))[np.arange(len(self)) % len(pool)]]
+
+    def draw_cards(self, customer: Integers) -> Integers:
+        """Draw one of the own cards of each victim."""
+        has_second = self.context.world.customers.has_second[customer]
+        return np.where(
+            has_second & self.rng.bernoulli(len(customer), 0.45), Card.SECOND, Card.MAIN
+        )
+
+    def draw_merchants(self, place: Integers, categories: Sequence[str]) -> Integers:
         """Draw merchants of some categories; of any category where these do not exist.
 
         Fraudsters have no favourites: all merchants of a category are equally likely.
         """
-        merchants = self.world.merchants
+        merchants = self.context.world.merchants
         exists = merchants.exists()
         weights = np.zeros(exists.shape)
         for number in category_numbers(*categories):
@@ -146,60 +150,80 @@ class FraudContext:
         available = np.flatnonzero(weights.max(axis=1) > 0)
         place = np.where(np.isin(place, available), place, available[0])
         weights[weights.max(axis=1) == 0] = 1.0
-        category = ChoiceTable(weights).choose(place, rng.uniform(len(place)))
-        return merchants.choose_uniformly(place, category, rng.uniform(len(place)))
+        category = ChoiceTable(weights).choose(place, self.rng.uniform(len(place)))
+        return merchants.choose_uniformly(place, category, self.rng.uniform(len(place)))
 
-    def draw_web_merchants(self, rng: RandomStream, n: int, categories: Sequence[str]) -> Integers:
+    def draw_web_merchants(self, n: int, categories: Sequence[str]) -> Integers:
         """Draw merchants that sell online."""
-        return self.draw_merchants(rng, np.full(n, NOWHERE), categories)
+        return self.draw_merchants(np.full(n, NOWHERE), categories)
 
     def home(self, customer: Integers) -> Integers:
         """Return the home city of customers."""
-        return self.world.customers.home[customer]
+        return self.context.world.customers.home[customer]
 
-    def draw_ip_cities(self, rng: RandomStream, customer: Integers) -> Integers:
+    def draw_ip_cities(self, customer: Integers) -> Integers:
         """Draw the city that the IP address of each customer's attacker points to."""
         n = len(customer)
-        anywhere = rng.integers(n, 0, len(CITIES) - 1)
-        return np.where(rng.bernoulli(n, _LOCAL_IP_SHARE), self.home(customer), anywhere)
+        anywhere = self.rng.integers(n, 0, len(CITIES) - 1)
+        return np.where(self.rng.bernoulli(n, _LOCAL_IP_SHARE), self.home(customer), anywhere)
 
-    def draw_amounts(
-        self, rng: RandomStream, customer: Integers, ratio: tuple[float, float]
-    ) -> Integers:
+    def draw_amounts(self, customer: Integers, ratio: tuple[float, float]) -> Integers:
         """Draw amounts in a range of multiples of each customer's mean, in cents."""
         n = len(customer)
-        cents = np.rint(self.mean_cents[customer] * rng.uniform(n, *ratio)).astype(np.int64)
+        cents = np.rint(self.context.mean_cents[customer] * self.rng.uniform(n, *ratio)).astype(
+            np.int64
+        )
         # Prices end in 99 cents, or are in whole euros.
-        share = rng.uniform(n)
+        share = self.rng.uniform(n)
         cents = np.where(share < 0.4, cents // 100 * 100 + 99, cents)
         return np.where(share > 0.9, np.maximum(cents // 100, 1) * 100, cents)
 
     def start_times(
         self,
-        rng: RandomStream,
-        period_share: Floats,
-        span: Floats | float = 0.0,
+        span: Floats | float,
         hours: tuple[float, float] | None = None,
+        *,
+        period_share: Floats | None = None,
     ) -> Integers:
         """Return the second at which each episode starts, so that ``span`` seconds fit after it.
 
         With ``hours``, it starts between these hours of its day.
         """
-        available = np.maximum(self.world.end - np.asarray(span), 1.0)
+        if period_share is None:
+            period_share = self.period_share
+        available = np.maximum(self.context.world.end - np.asarray(span), 1.0)
         start: Integers = np.floor(period_share * available).astype(np.int64)
         if hours is not None:
             start = start // DAY * DAY
-            start += np.floor(rng.uniform(len(period_share), *hours) * HOUR).astype(np.int64)
+            start += np.floor(self.rng.uniform(len(period_share), *hours) * HOUR).astype(np.int64)
         return start
 
-    def shift_into_period(self, episodes: Episodes, time: NDArray[np.number]) -> Integers:
+    def shift_into_period(self, time: NDArray[np.number]) -> Integers:
         """Shift episodes that would end after the period to its end."""
         seconds: Integers = np.floor(time).astype(np.int64)
         if len(seconds):
-            end = np.maximum.reduceat(seconds, episodes.first_payment)
-            excess = np.maximum(end - (self.world.end - 1), 0)
-            seconds = np.maximum(seconds - excess[episodes.index], 0)
+            end = np.maximum.reduceat(seconds, self.first_payment)
+            excess = np.maximum(end - (self.context.world.end - 1), 0)
+            seconds = np.maximum(seconds - excess[self.index], 0)
         return seconds
+
+    def new_devices(self, n: int) -> NDArray[np.uint64]:
+        """Draw devices that were never used before."""
+        return set_device_type(self.rng.bits(n), self.rng.integers(n, 0, 1))
+
+    def draw_offsets(self, gap: tuple[float, float]) -> Floats:
+        """Draw the seconds from the first payment of an episode to each, with gaps in a range."""
+        gaps = self.rng.uniform(int(self.size.sum()), *gap)
+        gaps[self.first_payment] = 0
+        total = np.cumsum(gaps)
+        return total - total[self.first_payment][self.index]
+
+    def spread_offsets(self, span: Floats) -> Floats:
+        """Draw the seconds from the first payment of an episode to each, within ``span``."""
+        share = self.rng.uniform(int(self.size.sum()))
+        share[self.first_payment] = 0
+        order = np.lexsort((share, self.index))
+        return share[order] * span[self.index]
 
 
 def to_opening_hours(time: NDArray[np.number]) -> Floats:
@@ -207,27 +231,6 @@ def to_opening_hours(time: NDArray[np.number]) -> Floats:
     day = np.floor(time / DAY)
     times: Floats = day * DAY + (8.5 + 11 * (time / DAY - day)) * HOUR
     return times
-
-
-def new_devices(rng: RandomStream, n: int) -> NDArray[np.uint64]:
-    """Draw devices that were never used before."""
-    return set_device_type(rng.bits(n), rng.integers(n, 0, 1))
-
-
-def draw_offsets(rng: RandomStream, episodes: Episodes, gap: tuple[float, float]) -> Floats:
-    """Draw the seconds from the first payment of an episode to each, with gaps in a range."""
-    gaps = rng.uniform(int(episodes.size.sum()), *gap)
-    gaps[episodes.first_payment] = 0
-    total = np.cumsum(gaps)
-    return total - total[episodes.first_payment][episodes.index]
-
-
-def spread_offsets(rng: RandomStream, episodes: Episodes, span: Floats) -> Floats:
-    """Draw the seconds from the first payment of an episode to each, within ``span``."""
-    share = rng.uniform(int(episodes.size.sum()))
-    share[episodes.first_payment] = 0
-    order = np.lexsort((share, episodes.index))
-    return share[order] * span[episodes.index]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -276,12 +279,11 @@ class Pattern(ABC):
         return len(context.payments) > 0
 
     @abstractmethod
-    def commit(self, rng: RandomStream, context: FraudContext, episodes: Episodes) -> Payments:
+    def commit(self, episodes: Episodes) -> Payments:
         """Return the payments of these episodes."""
 
     def build_payments(
         self,
-        rng: RandomStream,
         episodes: Episodes,
         *,
         time: Integers,
@@ -297,11 +299,11 @@ class Pattern(ABC):
         """
         end = time if labelled_separately else np.maximum.reduceat(time, episodes.first_payment)
         beyond_min = self.label_delay_mean - self.label_delay_min
-        days = self.label_delay_min + beyond_min * rng.exponential(len(end))
+        days = self.label_delay_min + beyond_min * episodes.rng.exponential(len(end))
         label_time = end + days * DAY
         if not labelled_separately:
             label_time = label_time[episodes.index]
-        is_declined: Mask = rng.bernoulli(len(time), self.decline_rate)
+        is_declined: Mask = episodes.rng.bernoulli(len(time), self.decline_rate)
         return Payments.build(
             len(time),
             time=time,

@@ -151,9 +151,10 @@ def _commit(
         many = len(size) > _FEW_EPISODES
         shares = rng.uniform(len(size)) if many else np.full(len(size), phase)
         period_share = _spread_over_period(shares, pattern.trend * drift)
-        fraud = pattern.commit(rng, context, Episodes(period_share, size))
+        episodes = Episodes(context, rng, period_share, size)
+        fraud = pattern.commit(episodes)
         if isinstance(pattern, DormantCard):
-            genuine = genuine.take(~pattern.is_suppressed(rng, context, fraud))
+            genuine = genuine.take(~pattern.is_suppressed(episodes, fraud))
         parts.append(fraud.replace(fraud=_NUMBERS[pattern.name]))
         is_victim = context.is_victim.copy()
         is_victim[fraud.customer] = True
