@@ -177,9 +177,7 @@ def category_numbers(*names: str) -> list[int]:
 
 def is_category(category: NDArray[np.int64], *names: str) -> NDArray[np.bool_]:
     """Whether each category is one of these."""
-    selected = np.zeros(len(CATEGORIES), np.bool_)
-    selected[category_numbers(*names)] = True
-    return selected[category]
+    return np.isin(category, category_numbers(*names))
 
 
 #: Weight of each hour of the day, on working days and on days off.

@@ -29,12 +29,11 @@ from synfin_analytics.simulation._payments import (
     Kind,
     Status,
 )
-from synfin_analytics.simulation._population import CARD_TYPES, Card
+from synfin_analytics.simulation._population import CARD_TYPES
 from synfin_analytics.simulation._world import DEVICES
 from synfin_analytics.simulation.patterns import PATTERNS
 
 if TYPE_CHECKING:
-    import datetime as dt
     from enum import IntEnum
 
     from numpy.typing import NDArray
@@ -64,16 +63,14 @@ _DORMANT_DAYS = 60
 # -- Customers and merchants -----------------------------------------------------------------------
 
 
-def customer_table(
-    rng: RandomStream, world: World, payments: Payments, start: dt.date
-) -> pl.DataFrame:
+def customer_table(rng: RandomStream, world: World, payments: Payments) -> pl.DataFrame:
     """Return the table of customers; no name or address belongs to a real person."""
     customers = world.customers
     n = len(customers)
     numbers = np.arange(1, n + 1)
     youngest, oldest = np.array([kind.ages for kind in PERSONAS])[customers.persona].T
     age = rng.integers(n, youngest, oldest)
-    first_day = np.datetime64(start, "D")
+    first_day = np.datetime64(world.calendar.start, "D")
     born = first_day - (age * 365.25).astype(np.int64) - rng.integers(n, 1, 364)
     max_account_days = np.minimum((age - 17) * 365, 9000)
     opened = first_day - rng.integers(n, 30, np.maximum(max_account_days, 31))
@@ -208,7 +205,6 @@ def transaction_table(payments: Payments, world: World) -> pl.DataFrame:
     midnight = np.datetime64(world.calendar.start, "us")
     timestamp = midnight + payments.time * np.timedelta64(_SECOND_US, "us")
     label_time = midnight + payments.label_time * np.timedelta64(_SECOND_US, "us")
-    card_number = np.where(payments.card == Card.PARTNER, 2, payments.card == Card.SECOND)
     terminal = payments.merchant * _MAX_TERMINALS + payments.terminal
     country = _city_values("country")
     frame = pl.DataFrame(
@@ -216,8 +212,8 @@ def transaction_table(payments: Payments, world: World) -> pl.DataFrame:
             "transaction_id": _numbered_ids("T", n, 9),
             "customer_id": _customer_ids(len(customers)).gather(payments.customer),
             "merchant_id": _merchant_ids(len(merchants)).gather(payments.merchant),
-            "card_id": _card_ids(len(customers)).gather(
-                payments.customer * _MAX_CARDS + card_number
+            "card_id": _numbered_ids("K", len(customers) * _MAX_CARDS, 7).gather(
+                payments.customer * _MAX_CARDS + payments.card
             ),
             "terminal_id": _null_where(is_remote, _terminal_ids(len(merchants)).gather(terminal)),
             "amount": payments.cents / 100,
@@ -277,8 +273,7 @@ def _city_values(name: str) -> pl.Series:
 
 def _place_values(name: str, place: NDArray[Any]) -> pl.Series:
     """Return a column of the city of each payment, NULL where it is unknown."""
-    city = np.append(np.arange(len(CITIES)), len(CITIES))[place]
-    return pl.concat([_city_values(name), pl.Series([None], dtype=pl.String)]).gather(city)
+    return _words([*_city_values(name), None], np.where(place < 0, len(CITIES), place))
 
 
 def _numbered_ids(letter: str, n: int, digits: int) -> pl.Series:
@@ -292,10 +287,6 @@ def _customer_ids(n: int) -> pl.Series:
 
 def _merchant_ids(n: int) -> pl.Series:
     return _numbered_ids("M", n, 6)
-
-
-def _card_ids(n_customers: int) -> pl.Series:
-    return _numbered_ids("K", n_customers * _MAX_CARDS, 7)
 
 
 def _terminal_ids(n_merchants: int) -> pl.Series:

@@ -50,9 +50,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from synfin_analytics.simulation._population import Customers
     from synfin_analytics.simulation._random import Floats, Integers, Mask
-    from synfin_analytics.simulation._world import Calendar, World
+    from synfin_analytics.simulation._world import World
 
 #: Weights of the months for trips.
 _TRIP_MONTHS = np.array([0.6, 0.8, 0.7, 1.1, 1.1, 1.2, 2.4, 2.2, 1.0, 0.8, 0.5, 1.0])
@@ -133,22 +132,42 @@ class Whereabouts:
     away: Mask
     between: Mask
 
+    def add_trips(
+        self, traveller: Integers, first: Integers, length: Integers, destination: Integers
+    ) -> None:
+        """Add trips; of two that overlap, the later one is dropped."""
+        days = self.city.shape[1]
+        order = np.lexsort((first, traveller))
+        traveller, first, length, destination = (
+            column[order] for column in (traveller, first, length, destination)
+        )
+        # Days are numbered across customers, so that one running maximum serves all of them.
+        start = traveller * (4 * days) + first
+        end = np.maximum.accumulate(start + np.minimum(length, days) + 2)
+        kept = np.append(True, start[1:] > end[:-1]) if len(start) else np.zeros(0, np.bool_)
+        traveller, first, length, destination = (
+            column[kept] for column in (traveller, first, length, destination)
+        )
+        for day in range(-1, int(length.max(initial=0)) + 1):
+            in_period = (day <= length) & (first + day >= 0) & (first + day < days)
+            arrived = in_period & (day >= 0) & (day < length)
+            on_the_way = in_period & ~arrived
+            self.city[traveller[arrived], first[arrived] + day] = destination[arrived]
+            self.away[traveller[arrived], first[arrived] + day] = True
+            self.between[traveller[on_the_way], first[on_the_way] + day] = True
 
-def draw_whereabouts(
-    rng: RandomStream,
-    customers: Customers,
-    calendar: Calendar,
-    travel: HolidayTravel | None,
-    has_merchants: Mask,
-) -> Whereabouts:
+
+def _draw_whereabouts(rng: RandomStream, world: World, travel: HolidayTravel | None) -> Whereabouts:
     """Send customers on trips and day trips, to cities that have merchants."""
+    customers, calendar = world.customers, world.calendar
     n, days = len(customers), len(calendar)
+    has_merchants = world.merchants.cities_with_merchants()
     city = np.repeat(customers.home.astype(np.int16)[:, None], days, axis=1)
     nearby = np.flatnonzero(has_merchants[: len(HOME)])
     day_trips = np.flatnonzero(rng.bernoulli(n * days, np.tile(_DAY_TRIPS[calendar.weekday], n)))
     if len(nearby):
         city.ravel()[day_trips] = nearby[rng.integers(len(day_trips), 0, len(nearby) - 1)]
-    away, between = np.zeros((n, days), np.bool_), np.zeros((n, days), np.bool_)
+    whereabouts = Whereabouts(city, np.zeros((n, days), np.bool_), np.zeros((n, days), np.bool_))
     weights = np.array([city.weight for city in ABROAD]) * has_merchants[len(HOME) : len(CITIES)]
     if travel is not None and weights.any():
         trips_of_persona = np.array([kind.trips for kind in PERSONAS])[customers.persona]
@@ -159,45 +178,15 @@ def draw_whereabouts(
         first = choose(rng.uniform(len(traveller)), season)
         length = rng.integers(len(traveller), *travel.days)
         destination = len(HOME) + rng.choice(len(traveller), weights)
-        _add_trips(city, away, between, (traveller, first, length, destination))
-    return Whereabouts(city, away, between)
-
-
-def _add_trips(
-    city: NDArray[np.int16],
-    away: Mask,
-    between: Mask,
-    trips: tuple[Integers, Integers, Integers, Integers],
-) -> None:
-    """Write trips into the arrays; of two that overlap, the later one is dropped."""
-    traveller, first, length, destination = trips
-    days = city.shape[1]
-    order = np.lexsort((first, traveller))
-    traveller, first, length, destination = (column[order] for column in trips)
-    # Days are numbered across customers, so that one running maximum serves all of them.
-    start = traveller * (4 * days) + first
-    end = np.maximum.accumulate(start + np.minimum(length, days) + 2)
-    kept = np.append(True, start[1:] > end[:-1]) if len(start) else np.zeros(0, np.bool_)
-    traveller, first, length, destination = (
-        column[kept] for column in (traveller, first, length, destination)
-    )
-    for day in range(-1, int(length.max(initial=0)) + 1):
-        in_period = (day <= length) & (first + day >= 0) & (first + day < days)
-        arrived = in_period & (day >= 0) & (day < length)
-        on_the_way = in_period & ~arrived
-        city[traveller[arrived], first[arrived] + day] = destination[arrived]
-        away[traveller[arrived], first[arrived] + day] = True
-        between[traveller[on_the_way], first[on_the_way] + day] = True
+        whereabouts.add_trips(traveller, first, length, destination)
+    return whereabouts
 
 
 def simulate_genuine(seed: int, world: World, anomalies: Mapping[str, Anomaly]) -> Payments:
     """Simulate payments without fraud, in the order of time."""
     travel, large = anomalies.get("holiday_travel"), anomalies.get("large_purchase")
     travel = travel if isinstance(travel, HolidayTravel) else None
-    cities = world.merchants.cities_with_merchants()
-    whereabouts = draw_whereabouts(
-        RandomStream(seed, "journeys"), world.customers, world.calendar, travel, cities
-    )
+    whereabouts = _draw_whereabouts(RandomStream(seed, "journeys"), world, travel)
     everyday = _everyday_payments(RandomStream(seed, "everyday"), world, whereabouts, travel)
     rng = RandomStream(seed, "habits")
     payments = concatenate([everyday, *_series(rng, world, everyday)])

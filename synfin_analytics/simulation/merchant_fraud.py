@@ -21,7 +21,7 @@ from synfin_analytics.simulation.card_fraud import card_present_columns, round_c
 from synfin_analytics.simulation.pattern import Pattern, to_opening_hours
 
 if TYPE_CHECKING:
-    from synfin_analytics.simulation._random import Integers, RandomStream
+    from synfin_analytics.simulation._random import Integers
     from synfin_analytics.simulation.pattern import Episodes, FraudContext
 
 #: A compromised terminal has more customers than most: it is the busiest of so many.
@@ -183,8 +183,13 @@ class CollusionRing(Pattern):
         by_city = np.argsort(customers.home, kind="stable")
         start = np.searchsorted(customers.home[by_city], city)
         n_living = np.searchsorted(customers.home[by_city], city, side="right") - start
-        members = _draw_members(rng, k, self.customers, n_living)
-        customer = by_city[start[episode] + _draw_member(rng, members, episode)]
+        # The members of a ring are evenly spaced among the customers of the city.
+        n_members = np.minimum(rng.integers(k, *self.customers), n_living)
+        first = rng.integers(k, 0, n_living - 1)
+        stride = rng.integers(k, 1, np.maximum(n_living // np.maximum(n_members, 1), 1))
+        member = rng.integers(n, 0, n_members[episode] - 1)
+        position = (first[episode] + stride[episode] * member) % n_living[episode]
+        customer = by_city[start[episode] + position]
         shops = [
             episodes.draw_merchants(city, ("restaurant", *RESALE)) for _ in range(self.merchants[1])
         ]
@@ -205,28 +210,6 @@ class CollusionRing(Pattern):
             entry=np.where(rng.bernoulli(n, 0.3), Entry.MANUAL, Entry.CHIP),
             place=city[episode],
         )
-
-
-def _draw_members(
-    rng: RandomStream, k: int, sizes: tuple[int, int], n_living: Integers
-) -> list[Integers]:
-    """Draw the members of each of ``k`` rings, as numbers among those living in the city."""
-    count = np.minimum(rng.integers(k, *sizes), n_living)
-    start = rng.integers(k, 0, n_living - 1)
-    stride = rng.integers(k, 1, np.maximum(n_living // np.maximum(count, 1), 1))
-    return [
-        (start[ring] + stride[ring] * np.arange(count[ring])) % n_living[ring] for ring in range(k)
-    ]
-
-
-def _draw_member(rng: RandomStream, members: list[Integers], episode: Integers) -> Integers:
-    """Draw one of the members of the ring of each payment."""
-    sizes = np.array([len(numbers) for numbers in members])
-    start = np.cumsum(sizes) - sizes
-    numbers = np.concatenate(members) if members else np.zeros(0, np.int64)
-    drawn = rng.integers(len(episode), 0, sizes[episode] - 1)
-    member: Integers = numbers[start[episode] + drawn]
-    return member
 
 
 @dataclass(frozen=True, kw_only=True)

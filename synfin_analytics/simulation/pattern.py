@@ -141,15 +141,13 @@ class Episodes:
         """
         merchants = self.context.world.merchants
         exists = merchants.exists()
-        weights = np.zeros(exists.shape)
-        for number in category_numbers(*categories):
-            weights[:, number] += 1.0
-        weights *= exists
-        without = np.flatnonzero(weights.max(axis=1) == 0)
-        weights[without] = exists[without]
-        available = np.flatnonzero(weights.max(axis=1) > 0)
-        place = np.where(np.isin(place, available), place, available[0])
-        weights[weights.max(axis=1) == 0] = 1.0
+        is_wanted = exists & np.isin(np.arange(exists.shape[1]), category_numbers(*categories))
+        weights = np.where(is_wanted.any(axis=1, keepdims=True), is_wanted, exists).astype(
+            np.float64
+        )
+        available = np.asarray(exists.any(axis=1))
+        place = np.where(available[place], place, available.argmax())
+        weights[~available] = 1.0  # of places that are never drawn
         category = ChoiceTable(weights).choose(place, self.rng.uniform(len(place)))
         return merchants.choose_uniformly(place, category, self.rng.uniform(len(place)))
 

@@ -254,7 +254,7 @@ def simulate(
     )
     payments = sort_by_time(add_fraud(seed, context, selected, fraud_rate, drift), days)
     return Simulation(
-        from_polars(customer_table(RandomStream(seed, "details"), world, payments, start), output),
+        from_polars(customer_table(RandomStream(seed, "details"), world, payments), output),
         from_polars(merchant_table(world, payments), output),
         from_polars(transaction_table(payments, world), output),
     )
