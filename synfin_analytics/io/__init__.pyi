@@ -1,9 +1,9 @@
 from .coerce import coerce_columns as coerce_columns
 from .coerce import collect_columns as collect_columns
+from .coerce import derive_columns as derive_columns
 from .coerce import make_frame_like as make_frame_like
 from .coerce import make_null_columns as make_null_columns
 from .coerce import raise_invalid_rows as raise_invalid_rows
-from .derive import derive_columns as derive_columns
 from .display import FormattedTable as FormattedTable
 from .display import show as show
 from .layouts import Layout as Layout

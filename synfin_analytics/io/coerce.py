@@ -1,4 +1,4 @@
-"""Columns of any frame in the types of the tables.
+"""Columns of any frame in the types of the tables, and those that are derived from others.
 
 Cells are read as :func:`synfin_analytics.load_df` reads them, so that a frame means the same here
 as in the table. A column that the frame does not have is NULL in every row.
@@ -19,6 +19,7 @@ from synfin_analytics._core.validation.outcome import CellErrors, summarize
 from synfin_analytics._core.validation.rules import Range
 from synfin_analytics._core.validation.spec import spec_of
 from synfin_analytics._core.validation.validate import validate_column
+from synfin_analytics.database.models import TIME_OF_DAY
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, Problem
 from synfin_analytics.io.sources import open_source
 
@@ -107,8 +108,7 @@ def _coerce_batch(
     series = []
     for name, column in columns.items():
         if name not in batch.columns:
-            nulls = pl.repeat(None, batch.height, dtype=column.dtype, eager=True)
-            series.append(nulls.alias(name))
+            series.append(_nulls(name, column, batch.height))
             continue
         validated = validate_column(_expand_singles(batch.columns[name], column), column)
         for mask, reason in validated.errors:
@@ -149,12 +149,11 @@ def make_frame_like(
 def make_null_columns(model: type[Base], names: Sequence[str], height: int) -> pl.DataFrame:
     """Make columns of a table that are NULL in every row."""
     columns = spec_of(model).columns
-    return pl.DataFrame(
-        [
-            pl.repeat(None, height, dtype=columns[name].dtype, eager=True).alias(name)
-            for name in names
-        ]
-    )
+    return pl.DataFrame([_nulls(name, columns[name], height) for name in names])
+
+
+def _nulls(name: str, column: ColumnSpec, height: int) -> pl.Series:
+    return pl.repeat(None, height, dtype=column.dtype, eager=True).alias(name)
 
 
 def raise_invalid_rows(table: str, column: str, reason: str, mask: pl.Series) -> None:
@@ -181,3 +180,52 @@ def _expand_singles(cells: Column, column: ColumnSpec) -> Column:
     if column.kind == "number" and isinstance(cells, pl.Series) and cells.dtype == pl.Float32:
         return cells.cast(pl.String).cast(pl.Float64)
     return cells
+
+
+# -- Derived columns ---------------------------------------------------------------------------
+
+# The triggers of the database do the same row by row, for the ORM and for plain SQL; a test
+# compares the two. The loader computes whole columns, because triggers would halve the speed of a
+# load.
+_TIMESTAMP = pl.col("timestamp")
+_SATURDAY = 6
+
+#: For each table: the columns to derive from, and the derived columns.
+RULES: dict[str, tuple[tuple[str, ...], dict[str, pl.Expr]]] = {
+    "transactions": (
+        ("timestamp",),
+        {
+            "hour_of_day": _TIMESTAMP.dt.hour().cast(pl.Int16),
+            "day_of_week": (_TIMESTAMP.dt.weekday() - 1).cast(pl.Int16),
+            "day_of_month": _TIMESTAMP.dt.day().cast(pl.Int16),
+            "month": _TIMESTAMP.dt.month().cast(pl.Int16),
+            "is_weekend": _TIMESTAMP.dt.weekday() >= _SATURDAY,
+            "time_of_day_category": (_TIMESTAMP.dt.hour() // 6).replace_strict(
+                dict(enumerate(TIME_OF_DAY)), return_dtype=pl.String
+            ),
+        },
+    ),
+    "model_predictions": (
+        ("prediction", "ground_truth"),
+        {"is_correct": pl.col("prediction") == pl.col("ground_truth")},
+    ),
+}
+
+
+def derive_columns(frame: pl.DataFrame, table: str) -> pl.DataFrame:
+    """Add or fill the derived columns of ``table``, if ``frame`` has their sources.
+
+    Examples
+    --------
+    >>> import datetime as dt
+    >>> moment = dt.datetime(2024, 3, 2, 13, tzinfo=dt.UTC)
+    >>> derive_columns(pl.DataFrame({"timestamp": [moment]}), "transactions").row(0)[1:]
+    (13, 5, 2, 3, True, 'afternoon')
+    """
+    sources, rules = RULES.get(table, ((), {}))
+    if not rules or not set(sources) <= set(frame.columns):
+        return frame
+    return frame.with_columns(
+        (pl.coalesce(name, rule) if name in frame.columns else rule).alias(name)
+        for name, rule in rules.items()
+    )

@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any, Protocol
 
 import narwhals as nw
+import pandas as pd
 
 from synfin_analytics._core.arguments import check_integer
 from synfin_analytics._core.formatting import format_percent, pluralize
@@ -17,12 +18,10 @@ from synfin_analytics.exceptions import ArgumentError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import pandas as pd
     from narwhals.typing import IntoFrame
 
-#: Columns of shares, and the suffixes of the ends of their intervals.
+#: Columns of shares.
 _SHARES = frozenset({"precision", "recall", "specificity", "accuracy", "prevalence"})
-_INTERVAL_SUFFIXES = ("_low", "_high")
 #: Last words of the names of integer columns that are identifiers, not counts.
 _IDENTIFIER_WORDS = re.compile(
     "account|bin|card|code|customer|device|iban|id|ids|key|mcc|merchant|nr|pan|postcode|seed|"
@@ -67,8 +66,6 @@ class FormattedTable:
 
     def _format(self) -> tuple[list[tuple[str, bool]], list[list[str]]]:
         """Return each column's name and whether it is aligned right, and the rows."""
-        import pandas as pd
-
         frame = self._visible
         if frame.index.names != [None] or not pd.api.types.is_integer_dtype(frame.index.dtype):
             frame = _index_to_columns(frame)
@@ -137,8 +134,6 @@ def show(df: IntoFrame, rows: int = 20) -> FormattedTable:
     pos      1,234.50       0.84%
     atm         20.00      25.00%
     """
-    import pandas as pd
-
     rows = check_integer(rows, "rows", minimum=1)
     if isinstance(df, pd.DataFrame):  # narwhals would lose its index
         return FormattedTable(df.head(rows), rows, len(df))
@@ -153,8 +148,6 @@ def show(df: IntoFrame, rows: int = 20) -> FormattedTable:
 
 def load_formatter(shell: IPythonShell) -> None:
     """Format every pandas DataFrame in an IPython shell or a notebook."""
-    import pandas as pd
-
     formatters = shell.display_formatter.formatters
     formatters["text/html"].for_type(pd.DataFrame, lambda df: show(df)._repr_html_())
     formatters["text/plain"].for_type(
@@ -164,15 +157,11 @@ def load_formatter(shell: IPythonShell) -> None:
 
 def unload_formatter(shell: IPythonShell) -> None:
     """Display DataFrames as pandas does again."""
-    import pandas as pd
-
     for media_type in ("text/html", "text/plain"):
         shell.display_formatter.formatters[media_type].pop(pd.DataFrame, None)
 
 
 def _index_to_columns(frame: pd.DataFrame) -> pd.DataFrame:
-    import pandas as pd
-
     levels = frame.index.to_frame(index=False)
     levels.columns = pd.Index(["" if name is None else name for name in frame.index.names])
     return pd.concat([levels, frame.reset_index(drop=True).set_axis(frame.columns, axis=1)], axis=1)
@@ -205,8 +194,6 @@ def _are_dates(timestamps: pd.Series) -> bool:
 
 def _format_column(name: str, column: pd.Series, names: Sequence[str]) -> tuple[list[str], bool]:
     """Format the cells of a column; return also whether they are numbers."""
-    import pandas as pd
-
     types = pd.api.types
     format_cell: Callable[[Any], str] = _format_text
     is_number = False
@@ -222,8 +209,6 @@ def _format_column(name: str, column: pd.Series, names: Sequence[str]) -> tuple[
 
 def _format_missing(value: Any, is_number: bool) -> str:
     """Format a missing value; return "" if it is not missing."""
-    import pandas as pd
-
     if value is None or value is pd.NA or value is pd.NaT:
         return "NULL"
     if isinstance(value, float) and math.isnan(value):  # in a column of texts it means NULL
@@ -238,8 +223,6 @@ def _format_text(value: Any) -> str:
 
 def _number_format(name: str, column: pd.Series, names: Sequence[str]) -> Callable[[Any], str]:
     """Return the format of a column's numbers, with the same number of decimals for all."""
-    import pandas as pd
-
     sizes = [abs(float(value)) for value in column.dropna() if math.isfinite(value)]
     is_integer = pd.api.types.is_integer_dtype(column.dtype)
     # In pandas an identifier with NULLs is a float.
@@ -272,6 +255,5 @@ def _is_identifier(name: str, names: Sequence[str]) -> bool:
 
 
 def _is_share(name: str) -> bool:
-    for suffix in _INTERVAL_SUFFIXES:
-        name = name.removesuffix(suffix)
+    name = name.removesuffix("_low").removesuffix("_high")  # an end of an interval
     return (name.endswith("_rate") and name != "exchange_rate") or name in _SHARES

@@ -19,9 +19,9 @@ from synfin_analytics._core.validation.columns import Column, from_pandas, from_
 from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics.database.models import Base
 from synfin_analytics.exceptions import ArgumentError, SynfinError
+from synfin_analytics.io._formats import open_file
+from synfin_analytics.io._parquet import open_dataset
 from synfin_analytics.io._source import LazyColumns, Source, SourceBatch, from_arrow, from_records
-from synfin_analytics.io.files._formats import open_file
-from synfin_analytics.io.files._parquet import open_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

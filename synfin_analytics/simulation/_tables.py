@@ -12,7 +12,7 @@ from synfin_analytics._core.grouped import DAY as DAY_US
 from synfin_analytics._core.grouped import HOUR as HOUR_US
 from synfin_analytics._core.grouped import GroupedRolling
 from synfin_analytics.database.models import RISK_CATEGORIES
-from synfin_analytics.io.derive import derive_columns
+from synfin_analytics.io.coerce import derive_columns
 from synfin_analytics.simulation._config import (
     CATEGORIES,
     CATEGORY,

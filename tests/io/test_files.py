@@ -19,7 +19,7 @@ import pytest
 from workbooks import CellError, write_workbook
 
 from synfin_analytics.exceptions import ArgumentError, InvalidDataError, MissingDependencyError
-from synfin_analytics.io.files._csv import _QuoteChecker
+from synfin_analytics.io._csv import _QuoteChecker
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_df
 

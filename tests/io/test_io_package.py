@@ -30,7 +30,7 @@ def test_the_package_exports_what_the_top_level_exports():
 
 def test_importing_one_module_imports_no_other():
     code = (
-        "import sys, synfin_analytics.io.files; "
+        "import sys, synfin_analytics.io; "
         "heavy = {'pandas', 'polars', 'pyarrow', 'sqlalchemy', 'narwhals'} & set(sys.modules); "
         "assert not heavy, heavy; "
         "assert not {name for name in sys.modules if name.startswith('synfin_analytics.io.load')}"

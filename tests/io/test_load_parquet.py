@@ -18,7 +18,7 @@ from synfin_analytics._core.validation.spec import spec_of
 from synfin_analytics._core.validation.validate import validate_column
 from synfin_analytics.database.models import Merchant
 from synfin_analytics.exceptions import ArgumentError, InvalidDataError
-from synfin_analytics.io.files._parquet import NULL_PARTITION, open_parquet
+from synfin_analytics.io._parquet import NULL_PARTITION, open_parquet
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_df
 from synfin_analytics.io.sources import open_source

@@ -19,7 +19,7 @@ from polars.testing import assert_frame_equal, assert_series_equal
 from synfin_analytics._core.arithmetic import great_circle_km
 from synfin_analytics.database.models import TABLES
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
-from synfin_analytics.io.derive import derive_columns
+from synfin_analytics.io.coerce import derive_columns
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_df
 from synfin_analytics.repositories import CustomerRepository, MerchantRepository

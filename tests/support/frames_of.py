@@ -17,7 +17,7 @@ from pyarrow import csv
 from synfin_analytics._core.validation.rules import Matches, OneOf, Range
 from synfin_analytics._core.validation.spec import spec_of
 from synfin_analytics.database.models import TABLES
-from synfin_analytics.io.derive import derive_columns
+from synfin_analytics.io.coerce import derive_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from synfin_analytics.exceptions import ArgumentError
 _EXAMPLE = dt.datetime(2026, 1, 31, 14, 30, 59, tzinfo=dt.UTC)
 
 
-class ReadArguments(TypedDict):
+class ReadArguments(TypedDict, total=False):
     """The options as keyword arguments of :func:`load_df` and :func:`read_layout`."""
 
     separator: str | None

@@ -19,7 +19,7 @@ from polars.io.plugins import register_io_source
 from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics._core.validation.outcome import is_missing
 from synfin_analytics.exceptions import ArgumentError, require_unique_columns
-from synfin_analytics.io.files._formats import (
+from synfin_analytics.io._formats import (
     CSV,
     EXCEL,
     JSON_LINES,
@@ -28,7 +28,7 @@ from synfin_analytics.io.files._formats import (
     suffix_of,
     unpack,
 )
-from synfin_analytics.io.files._parquet import data_files
+from synfin_analytics.io._parquet import data_files
 from synfin_analytics.io.sources import open_source
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from synfin_analytics.exceptions import (
     Problem,
     nearest_names,
 )
-from synfin_analytics.io.derive import derive_columns
+from synfin_analytics.io.coerce import derive_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -154,6 +154,10 @@ class CheckedBatch:
         )
         self.rejected |= mask
 
+    def reject_rows(self, rows: pl.DataFrame, columns: Sequence[str], reason: str) -> None:
+        """Reject these rows of the batch because of their values in ``columns``."""
+        self.reject(self.frame[ROW].is_in(rows[ROW].implode()), columns, reason)
+
     @property
     def accepted(self) -> pl.DataFrame:
         """The rows to load."""
@@ -247,11 +251,14 @@ def _repeated(frame: pl.DataFrame, key: Sequence[str], rejected: pl.Series) -> p
     keys = frame.select(key)
     if keys.height == keys.n_unique():
         return pl.repeat(False, frame.height, dtype=pl.Boolean, eager=True)
-    ordered = keys.with_columns(rejected.alias("__rejected__")).with_row_index("__position__")
-    ordered = ordered.filter(pl.all_horizontal(pl.col(list(key)).is_not_null()))
-    ordered = ordered.sort("__rejected__", "__position__")
-    repeated = ordered.filter(~pl.struct(list(key)).is_first_distinct())["__position__"]
-    return pl.int_range(frame.height, eager=True, dtype=pl.UInt32).is_in(repeated.to_list())
+    accepted_first = (
+        keys.with_row_index("__position__")
+        .with_columns(rejected.alias("__rejected__"))
+        .sort("__rejected__", maintain_order=True)
+    )
+    is_complete = pl.all_horizontal(pl.col(list(key)).is_not_null())
+    repeated = is_complete & ~pl.struct(list(key)).is_first_distinct()
+    return accepted_first.select("__position__", repeated=repeated).sort("__position__")["repeated"]
 
 
 def fill_defaults(rows: pl.DataFrame, spec: TableSpec) -> pl.DataFrame:

@@ -25,7 +25,7 @@ from synfin_analytics.io.load._check import ROW
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from synfin_analytics._core.validation.spec import ColumnSpec, TableSpec
+    from synfin_analytics._core.validation.spec import TableSpec
     from synfin_analytics.io._background import Cursor
 
 #: Rows that are encoded at a time: few, since the encoder holds the GIL.
@@ -36,11 +36,11 @@ def copy_rows(
     cursor: Cursor,
     table: sql.Identifier,
     frame: pl.DataFrame,
-    columns: Sequence[ColumnSpec],
+    spec: TableSpec,
     *,
     freeze: bool = False,
 ) -> None:
-    """COPY columns of ``frame`` into ``table``.
+    """COPY the columns of ``frame`` into ``table``, except positions in the source.
 
     Parameters
     ----------
@@ -50,17 +50,18 @@ def copy_rows(
         Table to fill.
     frame
         Rows in the types of the table.
-    columns
-        Columns to copy, in this order.
+    spec
+        The table that is loaded.
     freeze
         The table was truncated in this transaction, so that COPY may write its rows as frozen.
     """
     if frame.is_empty():
         return
+    frame = frame.select(pl.exclude(ROW))
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary, FREEZE {})").format(
-        table, join_names(column.name for column in columns), sql.SQL(str(freeze))
+        table, join_names(frame.columns), sql.SQL(str(freeze))
     )
-    with contextlib.closing(prefetch(_encode(frame, columns), depth=2)) as chunks:
+    with contextlib.closing(prefetch(_encode(frame, spec), depth=2)) as chunks:
         stream = _Stream(chunks)
         try:
             cursor.copy_expert(statement, cast("Any", stream), size=1 << 20)
@@ -70,17 +71,14 @@ def copy_rows(
             raise
 
 
-def _encode(frame: pl.DataFrame, columns: Sequence[ColumnSpec]) -> Iterator[bytes]:
-    table = frame.select(column.name for column in columns).to_arrow(
-        compat_level=pl.CompatLevel.oldest()
-    )
+def _encode(frame: pl.DataFrame, spec: TableSpec) -> Iterator[bytes]:
+    table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+    json = {column.name for column in spec.columns.values() if column.kind == "json"}
     encoders = {
-        column.name: (
-            LargeStringEncoderBuilder.new_with_output(table.schema.field(column.name), Jsonb())
-            if column.kind == "json"
-            else pgpq.ArrowToPostgresBinaryEncoder.infer_encoder(table.schema.field(column.name))
-        )
-        for column in columns
+        field.name: LargeStringEncoderBuilder.new_with_output(field, Jsonb())
+        if field.name in json
+        else pgpq.ArrowToPostgresBinaryEncoder.infer_encoder(field)
+        for field in table.schema
     }
     encoder = pgpq.ArrowToPostgresBinaryEncoder.new_with_encoders(table.schema, encoders)
     yield encoder.write_header()
@@ -132,12 +130,12 @@ def sort_by_key(rows: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
     return rows.sort(by, maintain_order=True)
 
 
-def order_by_key(key: Sequence[str], spec: TableSpec, alias: str) -> sql.Composed:
-    """Return the terms of ORDER BY for the same order, with columns of the relation ``alias``."""
+def _order_by_key(key: Sequence[str], spec: TableSpec) -> sql.Composed:
+    """Return the terms of ORDER BY for the same order, with columns of the stage ``s``."""
     return sql.SQL(", ").join(
-        order_by_text(sql.Identifier(alias, name))
+        order_by_text(sql.Identifier("s", name))
         if spec.columns[name].kind == "text"
-        else sql.Identifier(alias, name)
+        else sql.Identifier("s", name)
         for name in key
     )
 
@@ -187,7 +185,7 @@ def _staged(
 ) -> Iterator[sql.Identifier]:
     """Copy columns of rows into a temporary table, which exists within the block."""
     stage = create_stage(cursor, spec, f"synfin_stage_{spec.name}", join_names(names))
-    copy_rows(cursor, stage, rows, spec.select(names))
+    copy_rows(cursor, stage, rows.select(names), spec)
     yield stage
     drop_table(cursor, stage)
 
@@ -217,7 +215,7 @@ def update_rows(
         parts = {
             "table": spec.identifier(),
             "stage": stage,
-            "order": order_by_key(key, spec, "s"),
+            "order": _order_by_key(key, spec),
             "lock": sql.SQL(
                 "UPDATE"
                 if {*changed} & {name for other_key in spec.unique for name in other_key}
@@ -261,7 +259,7 @@ def insert_rows(cursor: Cursor, spec: TableSpec, rows: pl.DataFrame) -> None:
     """Insert rows where COPY is not allowed: into a table with row-level security."""
     if rows.is_empty():
         return
-    names = [column.name for column in spec.select(rows.columns)]
+    names = rows.select(pl.exclude(ROW)).columns
     with _staged(cursor, spec, rows, names) as stage:
         cursor.execute(
             sql.SQL("INSERT INTO {table} ({names}) SELECT {names} FROM {stage}").format(

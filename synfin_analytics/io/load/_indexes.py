@@ -30,7 +30,6 @@ class _Part:
     table: str
     name: str
     definition: str
-    kind: str
 
 
 class IndexRebuild:
@@ -164,15 +163,15 @@ class IndexRebuild:
             "ORDER BY contype, conname",
             {"table": self._spec.qualified()},
         )
-        for *fields, own, has_comment in self._cursor.fetchall():
-            part = _Part(*fields)
-            if not self.empty and (part.kind != "f" or not own):
+        for table, name, definition, kind, own, has_comment in self._cursor.fetchall():
+            if not self.empty and (kind != "f" or not own):
                 continue
             if has_comment:
                 return False
-            (self._foreign_keys if part.kind == "f" else self._keys).append(part)
+            parts = self._foreign_keys if kind == "f" else self._keys
+            parts.append(_Part(table, name, definition))
         self._cursor.execute(
-            "SELECT i.indrelid::regclass::text, c.relname, pg_get_indexdef(c.oid), 'i', "
+            "SELECT i.indrelid::regclass::text, c.relname, pg_get_indexdef(c.oid), "
             "i.indisclustered OR i.indisreplident OR NOT i.indisvalid OR c.reltablespace <> 0 "
             "OR obj_description(c.oid, 'pg_class') IS NOT NULL, "
             "EXISTS (SELECT FROM pg_constraint WHERE conindid = c.oid AND contype <> 'f') "
@@ -180,12 +179,12 @@ class IndexRebuild:
             "WHERE i.indrelid = %s::regclass ORDER BY c.relname",
             (self._spec.qualified(),),
         )
-        for table, name, definition, kind, special, of_constraint in self._cursor.fetchall():
+        for table, name, definition, special, of_constraint in self._cursor.fetchall():
             if special:
                 return False
             # A unique index that the user added stays: it detects conflicts.
             if not of_constraint and not definition.startswith("CREATE UNIQUE"):
-                self._indexes.append(_Part(table, name, definition, kind))
+                self._indexes.append(_Part(table, name, definition))
         return True
 
     def build_keys(self) -> None:

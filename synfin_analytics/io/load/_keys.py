@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import polars as pl
 from psycopg2 import sql
 
-from synfin_analytics._core.validation.spec import ColumnSpec
 from synfin_analytics.io.load._check import ROW
 from synfin_analytics.io.load._copy import (
     copy_rows,
@@ -36,9 +35,7 @@ if TYPE_CHECKING:
 CREATABLE = ("customers", "merchants")
 
 _MAX_CACHED_KEYS = 500_000
-_ID = ColumnSpec("id", "text", pl.String())
 _IDS = sql.Identifier("pg_temp", "synfin_ids")
-_POSITION = ColumnSpec("position", "integer", pl.Int64())
 
 
 # -- Foreign keys ------------------------------------------------------------------------------
@@ -146,8 +143,7 @@ class ForeignKeyChecker:
 
     def close(self) -> None:
         """Drop the list of created keys before the transaction ends."""
-        if self.creates:
-            drop_table(self._cursor, self._created)
+        drop_table(self._cursor, self._created)
 
     def _new_ids(self, ids: pl.Series) -> pl.Series:
         """Return the keys that were not looked up yet."""
@@ -163,7 +159,7 @@ class ForeignKeyChecker:
 
     def _stage(self, ids: pl.Series) -> None:
         self._cursor.execute(sql.SQL("TRUNCATE {}").format(_IDS))
-        copy_rows(self._cursor, _IDS, ids.alias("id").to_frame(), [_ID])
+        copy_rows(self._cursor, _IDS, ids.alias("id").to_frame(), self._spec)
 
     def _missing_ids(self, ids: pl.Series) -> pl.Series:
         """Return those of ``ids`` that do not exist."""
@@ -259,15 +255,13 @@ class ExistingKeys:
         self, cursor: Cursor, spec: TableSpec, key: Sequence[str], *, own_key: Sequence[str] = ()
     ) -> None:
         self._cursor = cursor
-        self._table = spec.identifier()
+        self._spec = spec
         self._key = tuple(key)
         self._own_key = tuple(own_key)
-        self._columns = [spec.columns[name] for name in dict.fromkeys((*key, *own_key))]
+        self._names = list(dict.fromkeys((*key, *own_key)))
         name = f"synfin_keys_{spec.name}_{key[0]}"
-        names = join_names(column.name for column in self._columns)
-        self._stage = create_stage(
-            cursor, spec, name, sql.SQL("0::bigint AS position, {}").format(names)
-        )
+        columns = sql.SQL("0::bigint AS position, {}").format(join_names(self._names))
+        self._stage = create_stage(cursor, spec, name, columns)
         # Rows that this load wrote have this transaction number or a later one.
         self._first_transaction = cursor.fetch_value(
             "SELECT xmin::text FROM pg_class WHERE relname = %s "
@@ -283,10 +277,9 @@ class ExistingKeys:
         tuple
             Which rows exist, and which of these an earlier batch of the same load has written.
         """
-        names = [column.name for column in self._columns]
-        keys = frame.select(pl.col(ROW).alias("position"), *names)
+        keys = frame.select(pl.col(ROW).alias("position"), *self._names)
         self._cursor.execute(sql.SQL("TRUNCATE {stage}").format(stage=self._stage))
-        copy_rows(self._cursor, self._stage, keys, [_POSITION, *self._columns])
+        copy_rows(self._cursor, self._stage, keys, self._spec)
         self._cursor.execute(
             sql.SQL(
                 "SELECT s.position, CASE WHEN age(t.xmin) <= age(%s::xid) THEN pg_xact_status("
@@ -294,7 +287,7 @@ class ExistingKeys:
                 "ELSE false END FROM {stage} s JOIN {table} t ON {same} AND {other}"
             ).format(
                 stage=self._stage,
-                table=self._table,
+                table=self._spec.identifier(),
                 same=equal_columns(self._key),
                 other=sql.SQL("NOT ({})").format(equal_columns(self._own_key))
                 if self._own_key

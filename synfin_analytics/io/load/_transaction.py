@@ -159,8 +159,9 @@ def _to_error(error: BaseException | None, table: str, *, lost: bool) -> SynfinE
             f"{into}: this user lacks a privilege ({message}). Ask the owner of the tables to "
             "GRANT SELECT, INSERT and UPDATE on it."
         )
-    for cause, error_type, explanation in _EXPLANATIONS:
+    for cause, explanation in _EXPLANATIONS.items():
         if isinstance(error, cause):
+            error_type = SchemaError if cause in _SCHEMA_CAUSES else LoadError
             return error_type(f"{into}: {explanation}")
     if (
         isinstance(error, psycopg2.errors.InternalError_)
@@ -189,32 +190,19 @@ _DISK_FULL = (
 )
 #: Functions of PostgreSQL that extend a file: it has no error code for a quota or a limit on sizes.
 _EXTENDING_FUNCTIONS = ("mdextend", "mdzeroextend", "BufFileDumpBuffer")
-_EXPLANATIONS: tuple[tuple[type[psycopg2.Error], type[SynfinError], str], ...] = (
-    (
-        psycopg2.errors.UndefinedTable,
-        SchemaError,
+_SCHEMA_CAUSES = (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedColumn)
+_EXPLANATIONS: dict[type[psycopg2.Error], str] = {
+    psycopg2.errors.UndefinedTable: (
         "the table does not exist yet. Create the tables with `synfin db upgrade` or "
-        "get_db_manager().create_all_tables().",
+        "get_db_manager().create_all_tables()."
     ),
-    (
-        psycopg2.errors.UndefinedColumn,
-        SchemaError,
-        "the database schema does not match this package version; run `synfin db upgrade`.",
+    psycopg2.errors.UndefinedColumn: (
+        "the database schema does not match this package version; run `synfin db upgrade`."
     ),
-    (
-        psycopg2.errors.ReadOnlySqlTransaction,
-        LoadError,
-        "the session or the server is read-only.",
+    psycopg2.errors.ReadOnlySqlTransaction: "the session or the server is read-only.",
+    psycopg2.errors.QueryCanceled: "the load was cancelled, or exceeded a timeout of the server.",
+    psycopg2.errors.LockNotAvailable: (
+        "another session kept the table locked for longer than lock_timeout."
     ),
-    (
-        psycopg2.errors.QueryCanceled,
-        LoadError,
-        "the load was cancelled, or exceeded a timeout of the server.",
-    ),
-    (
-        psycopg2.errors.LockNotAvailable,
-        LoadError,
-        "another session kept the table locked for longer than lock_timeout.",
-    ),
-    (psycopg2.errors.DiskFull, LoadError, _DISK_FULL),
-)
+    psycopg2.errors.DiskFull: _DISK_FULL,
+}

@@ -11,7 +11,7 @@ from psycopg2 import sql
 
 from synfin_analytics._core.validation.outcome import CellErrors
 from synfin_analytics.exceptions import ArgumentError, LoadError
-from synfin_analytics.io.load._check import REPEATED_KEY, ROW, fill_defaults
+from synfin_analytics.io.load._check import REPEATED_KEY, fill_defaults
 from synfin_analytics.io.load._copy import copy_rows, insert_rows, sort_by_key, update_rows
 from synfin_analytics.io.load._indexes import IndexRebuild, is_empty_now
 from synfin_analytics.io.load._keys import (
@@ -113,6 +113,7 @@ class Writer:
             for foreign_key in spec.foreign_keys
             if foreign_key.column in columns
         ]
+        self._created_parents = [parent for parent in self._foreign_keys if parent.creates]
         self._existing_keys: dict[tuple[str, ...], ExistingKeys] = {}
         self._rebuild: IndexRebuild | None = None
         self._started = False
@@ -139,8 +140,8 @@ class Writer:
             self._rebuild.finish()
         for existing_keys in self._existing_keys.values():
             existing_keys.close()
-        for foreign_key in self._foreign_keys:
-            foreign_key.close()
+        for parent in self._created_parents:
+            parent.close()
         if self._spec.serial and self._spec.primary_key in self._columns and self.inserted:
             self._advance_sequence()
         return errors
@@ -191,8 +192,7 @@ class Writer:
         """Copy the rows of a batch into a table without keys; :meth:`finish` builds them."""
         rows = fill_defaults(batch.accepted, self._spec)
         self._create_parents(rows)
-        columns = self._spec.select(rows.columns)
-        copy_rows(self._cursor, self._spec.identifier(), rows, columns, freeze=True)
+        copy_rows(self._cursor, self._spec.identifier(), rows, self._spec, freeze=True)
         self.inserted += rows.height
         self._rejected_rows.append(batch.rejected_rows)
 
@@ -220,9 +220,8 @@ class Writer:
             )
             self._rejected_rows.append(rows)
             self.inserted -= len(rows)
-        for foreign_key in self._foreign_keys:
-            if foreign_key.creates:
-                foreign_key.delete_unused()
+        for parent in self._created_parents:
+            parent.delete_unused()
         rebuild.build_keys()
         return errors
 
@@ -285,17 +284,11 @@ class Writer:
             return accepted, accepted.clear()
         key = self._keys[0]
         exists, loaded = self._look_up(key).find(accepted)
-        rows = batch.frame[ROW]
-        if loaded.any():
-            repeated = rows.is_in(accepted.filter(loaded)[ROW].implode())
-            batch.reject(repeated, key, REPEATED_KEY)
+        batch.reject_rows(accepted.filter(loaded), key, REPEATED_KEY)
         new, existing = accepted.filter(~exists), accepted.filter(exists & ~loaded)
         if self._missing and new.height:
-            batch.reject(
-                rows.is_in(new[ROW].implode()),
-                key,
-                f"matches no row to update, and a new row needs {', '.join(self._missing)}",
-            )
+            missing = ", ".join(self._missing)
+            batch.reject_rows(new, key, f"matches no row to update, and a new row needs {missing}")
             new = new.clear()
         return new, existing
 
@@ -306,8 +299,7 @@ class Writer:
                 continue
             complete = batch.frame.filter(pl.all_horizontal(pl.col(list(key)).is_not_null()))
             exists, _ = self._look_up(key).find(complete)
-            mask = batch.frame[ROW].is_in(complete.filter(exists)[ROW].implode())
-            batch.reject(mask, key, EXISTING_KEY)
+            batch.reject_rows(complete.filter(exists), key, EXISTING_KEY)
 
     def _look_up(self, key: tuple[str, ...]) -> ExistingKeys:
         if key not in self._existing_keys:
@@ -346,20 +338,17 @@ class Writer:
         if self._hidden:
             insert_rows(self._cursor, self._spec, new)
         else:
-            columns = self._spec.select(new.columns)
-            copy_rows(self._cursor, self._spec.identifier(), new, columns)
+            copy_rows(self._cursor, self._spec.identifier(), new, self._spec)
 
     def _create_parents(self, rows: pl.DataFrame) -> None:
-        for foreign_key in self._foreign_keys:
-            if foreign_key.creates:
-                foreign_key.create_missing(rows)
+        for parent in self._created_parents:
+            parent.create_missing(rows)
 
     def _roll_back(self) -> None:
         """Undo what was written of a batch, and with it the parents that it created."""
         self._cursor.execute("ROLLBACK TO SAVEPOINT synfin_batch")
-        for foreign_key in self._foreign_keys:
-            if foreign_key.creates:
-                foreign_key.forget()
+        for parent in self._created_parents:
+            parent.forget()
 
     def _conflict_error(self, constraint: str | None) -> LoadError:
         causes = ["other sessions keep writing rows with the same keys"]

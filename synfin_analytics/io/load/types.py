@@ -6,10 +6,11 @@ import dataclasses
 import html
 import math
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from synfin_analytics._core.html import table_html
 from synfin_analytics._core.output import build_frame, check_output
+from synfin_analytics._core.validation.options import ReadArguments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +30,7 @@ RebuildIndexes: TypeAlias = Literal["auto", "always", "never"]
 _MIN_RELATIVE_CHANGE = 0.001
 
 
-class LoadOptions(TypedDict, total=False):
+class LoadOptions(ReadArguments, total=False):
     """Keyword arguments of :func:`load_df`, except those that say where the rows go."""
 
     columns: Mapping[str, str | None] | None
@@ -38,13 +39,6 @@ class LoadOptions(TypedDict, total=False):
     on_conflict: OnConflict
     rebuild_indexes: RebuildIndexes
     progress: bool | None
-    separator: str | None
-    encoding: str | None
-    decimal: str | None
-    thousands: str | None
-    date_format: str | None
-    timezone: str | None
-    currency: bool | str
 
 
 class BatchedLoadOptions(LoadOptions, total=False):
@@ -161,14 +155,9 @@ class LoadReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the counts as a dict."""
+        names = ("table", "inserted", "updated", "skipped", "rejected_rows", "seconds")
         return {
-            "table": self.table,
-            "inserted": self.inserted,
-            "updated": self.updated,
-            "skipped": self.skipped,
-            "rejected_rows": self.rejected_rows,
-            "seconds": self.seconds,
-            "rows_per_second": self.rows_per_second,
+            **{name: getattr(self, name) for name in (*names, "rows_per_second")},
             "labels": None if self.labels is None else dataclasses.asdict(self.labels),
         }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import pandas as pd
@@ -251,17 +251,7 @@ def _gather(chunks: Chunks, n_rows: int) -> Iterator[list[tuple[pa.Array, ...]]]
 # -- Columns of a DataFrame --------------------------------------------------------------------
 
 
-class _ColumnBuilder(Protocol):
-    """One column that grows."""
-
-    def add(self, arrays: Sequence[pa.Array]) -> None:
-        """Append decoded values."""
-
-    def finish(self) -> Any:
-        """Return the column of the DataFrame; the builder is not used any more."""
-
-
-def _column_builder(plan: Plan, output: Output) -> _ColumnBuilder:
+def _column_builder(plan: Plan, output: Output) -> _ArrowBuilder | _NumPyBuilder:
     """Return an empty builder of the column of a plan."""
     if output == "pandas" and not plan.decimal_as_text and in_numpy(plan.decoder.arrow_type):
         return _NumPyBuilder(plan.decoder.arrow_type)
@@ -277,13 +267,13 @@ class _ArrowBuilder:
         self._pieces: list[pa.Array] = []
 
     def add(self, arrays: Sequence[pa.Array]) -> None:
-        """Append these arrays as one batch."""
+        """Append the decoded values of these arrays as one batch."""
         # Decimals whose scale is only known at the end are texts until then.
         output: Output = "arrow" if self._plan.decimal_as_text else self._output
         self._pieces.append(concat_arrays(arrays, output))
 
     def finish(self) -> Any:
-        """Return the column of the DataFrame."""
+        """Return the column of the DataFrame; the builder is not used any more."""
         arrow_type = self._plan.arrow_type(self._pieces)
         if self._plan.decimal_as_text:
             self._pieces[:] = [piece.cast(arrow_type) for piece in self._pieces]
@@ -324,7 +314,7 @@ class _NumPyBuilder:
             self._values = values
 
     def finish(self) -> Any:
-        """Return the column of the DataFrame."""
+        """Return the column of the DataFrame; the builder is not used any more."""
         values = self._values[: self._used]
         if self._arrow_type == pa.timestamp("us", tz="UTC"):
             # From integers pandas makes timestamps without copying them.

@@ -77,7 +77,12 @@ def run_query(
         else:
             raise ArgumentError("Pass `session` or `manager`, not both; got both.")
         connection = driver_connection(bound)
-        stack.callback(_invalidate_if_closed, bound, connection)
+
+        @stack.callback
+        def invalidate_if_closed() -> None:  # for example after an interrupt
+            if connection.closed and not bound.invalidated:
+                bound.invalidate()
+
         cursor = stack.enter_context(connection.cursor(cursor_factory=Cursor))
         with translate_errors(EMPTY, bound):
             statement = parse_query(query, params, bound.dialect, lambda: schema_of_tables(cursor))
@@ -91,12 +96,6 @@ def run_query(
         yield plans, stack.enter_context(contextlib.closing(_translated(chunks, sql, bound)))
         if not bound.invalidated:
             log_if_slow(bound, started, statement.text)
-
-
-def _invalidate_if_closed(bound: BoundConnection, connection: DriverConnection) -> None:
-    """Tell the session about a closed connection, for example after an interrupt."""
-    if connection.closed and not bound.invalidated:
-        bound.invalidate()
 
 
 def _translated(
@@ -373,7 +372,15 @@ def _execute(cursor: Cursor, sql: BoundSQL, *, use_decimal: bool) -> Result:
     """
     extensions.register_type(_AS_TEXT, cursor)
     with _lossless_text(cursor, sql):
-        return _fetch(cursor, sql, use_decimal=use_decimal)
+        cursor.execute(sql.within("", ""))
+        description = cursor.description
+        if description is None:
+            count = None if cursor.rowcount < 0 else cursor.rowcount
+            plan = Plan("rowcount", DECODERS[_INT8])
+            return [plan], iter([[pa.array([count], plan.arrow_type())]])
+        plan_columns(description, use_decimal=use_decimal)
+        rows = cursor.fetchall()
+        return _copy(cursor, _cast_texts(cursor, description, rows), use_decimal=use_decimal)
 
 
 @contextlib.contextmanager
@@ -395,15 +402,11 @@ def _lossless_text(cursor: Cursor, sql: BoundSQL) -> Iterator[None]:
             cursor.execute(change, [part for value in before for part in (value, local)])
 
 
-def _fetch(cursor: Cursor, sql: BoundSQL, *, use_decimal: bool) -> Result:
-    cursor.execute(sql.within("", ""))
-    description = cursor.description
-    if description is None:
-        count = None if cursor.rowcount < 0 else cursor.rowcount
-        plan = Plan("rowcount", DECODERS[_INT8])
-        return [plan], iter([[pa.array([count], plan.arrow_type())]])
-    plan_columns(description, use_decimal=use_decimal)
-    columns = list(zip(*cursor.fetchall(), strict=True)) or [()] * len(description)
+def _cast_texts(
+    cursor: Cursor, description: Sequence[Description], rows: Sequence[Sequence[str | None]]
+) -> BoundSQL:
+    """Return the query that casts rows of texts to the types that the server described."""
+    columns = list(zip(*rows, strict=True)) or [()] * len(description)
     names = [column.name for column in description]
     cursor.execute(
         "SELECT format_type(oid, typmod) FROM unnest(%s::oid[], %s::integer[]) AS t(oid, typmod)",
@@ -416,8 +419,7 @@ def _fetch(cursor: Cursor, sql: BoundSQL, *, use_decimal: bool) -> Result:
     for index, (name, values) in enumerate(zip(names, columns, strict=True)):
         pieces += [", " if index else " FROM unnest(", Parameter(name, list(values)), "::text[]"]
     pieces.append(f") AS q({', '.join(f'c{index}' for index in range(len(names)))})")
-    query = Statement(tuple(pieces), is_read=True, is_users_text=False)
-    return _copy(cursor, query.bind(cursor), use_decimal=use_decimal)
+    return Statement(tuple(pieces), is_read=True, is_users_text=False).bind(cursor)
 
 
 def _typmod(column: Description) -> int:

@@ -37,16 +37,9 @@ _BEFORE_ROWS = frozenset(
 )
 _SETTING_COMMANDS = {"RESET", "SET", "SHOW"}
 _AFTER_ITEM = re.compile(r"\s*([,)])")
-_TRANSACTION_COMMANDS = {
-    "ABORT",
-    "BEGIN",
-    "COMMIT",
-    "END",
-    "RELEASE",
-    "ROLLBACK",
-    "SAVEPOINT",
-    "START",
-}
+_TRANSACTION_COMMANDS = frozenset(
+    ["ABORT", "BEGIN", "COMMIT", "END", "RELEASE", "ROLLBACK", "SAVEPOINT", "START"]
+)
 
 
 #: How a value is written: as it is; as the list after IN, with or without its parentheses; or, for
@@ -188,11 +181,11 @@ def parse_query(
         )
     if isinstance(query, str):
         _check_characters(query)
-    if isinstance(query, str) and not re.fullmatch(r"\s*\w+\s*", query):
-        return _parse(query, NAMED, params)
-    if isinstance(query, (str, type)):
-        name = query.strip() if isinstance(query, str) else query
-        query = model_of(name).__table__
+        if not re.fullmatch(r"\s*\w+\s*", query):
+            return _parse(query, NAMED, params)
+        query = model_of(query.strip()).__table__
+    elif isinstance(query, type):
+        query = model_of(query).__table__
     if isinstance(query, FromClause):
         query = select(query)
     if not isinstance(query, ClauseElement):

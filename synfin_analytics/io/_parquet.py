@@ -25,7 +25,7 @@ from synfin_analytics.exceptions import ArgumentError, require_unique_columns
 from synfin_analytics.io._source import Source, from_arrow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 #: Value in a folder's name that means NULL.
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
@@ -265,29 +265,24 @@ def _all_equal(array: pa.Array, value: str | None) -> bool:
         texts = pc.unique(array).cast(pa.string()).to_pylist()
     except pa.ArrowException:
         return False  # a type that cannot be in the name of a folder
+    parse: Callable[[str], object] = str
     if pa.types.is_temporal(array.type):
-        return all(_parse_timestamp(text) == _parse_timestamp(value) for text in texts)
-    if any(
-        test(array.type)
-        for test in (pa.types.is_integer, pa.types.is_decimal, pa.types.is_floating)
-    ):
-        return all(_parse_number(text) == _parse_number(value) for text in texts)
-    if pa.types.is_boolean(array.type) and value is not None:
-        value = value.lower()
-    return all(text == value for text in texts)
+        parse = dt.datetime.fromisoformat
+    elif pa.types.is_boolean(array.type):
+        parse = str.lower
+    elif any(test(array.type) for test in _IS_NUMBER):
+        parse = Decimal
+    return {_try(parse, text) for text in texts} <= {_try(parse, value)}
 
 
-def _parse_timestamp(text: str | None) -> dt.datetime | str | None:
+_IS_NUMBER = (pa.types.is_integer, pa.types.is_decimal, pa.types.is_floating)
+
+
+def _try(parse: Callable[[str], object], text: str | None) -> object:
+    """Parse a text; return it as it is if that is not possible."""
     try:
-        return text and dt.datetime.fromisoformat(text)
-    except ValueError:
-        return text
-
-
-def _parse_number(text: str | None) -> Decimal | str | None:
-    try:
-        return text and Decimal(text)
-    except InvalidOperation:
+        return text and parse(text)
+    except (ValueError, InvalidOperation):
         return text
 
 

@@ -29,8 +29,6 @@ SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 _HEAD_BYTES = 1 << 16
 #: Bytes of the longest row.
 _BLOCK_BYTES = 1 << 24
-#: With threads, Arrow does not report the number of a broken row.
-_READ_OPTIONS = csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES)
 
 
 def open_csv(
@@ -64,7 +62,7 @@ def open_csv(
         The file is not CSV, not in the encoding, or broken; also while rows are read.
     """
     file = _File(open_bytes, name, options)
-    with file.read(_READ_OPTIONS) as reader:
+    with file.read() as reader:
         header = reader.schema.names
     names = number_repeated(header)
     note = file.note
@@ -75,7 +73,7 @@ def open_csv(
     selected = list(names if columns is None else columns)
     return Source(
         selected,
-        from_arrow(selected, _read_batches(file, names, selected), batch_rows),
+        from_arrow(selected, file.read_batches(names, selected), batch_rows),
         options=options,
         note=note,
         repeated=frozenset(old for old, new in zip(header, names, strict=True) if old != new),
@@ -114,22 +112,6 @@ _READ_ERRORS = (
 )
 
 
-def _read_batches(file: _File, names: list[str], selected: list[str]) -> Iterator[pa.RecordBatch]:
-    # The header is skipped after the names: it may contain line breaks within quotes.
-    reading = csv.ReadOptions(
-        use_threads=False, block_size=_BLOCK_BYTES, column_names=names, skip_rows_after_names=1
-    )
-    conversion = csv.ConvertOptions(
-        column_types=dict.fromkeys(names, pa.string()),
-        include_columns=selected,
-        null_values=[""],
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=False,
-    )
-    with file.read(reading, conversion) as reader:
-        yield from reader
-
-
 class _File:
     """The bytes of a CSV file, its separator and its encoding."""
 
@@ -144,12 +126,32 @@ class _File:
         self.separator = options.separator or detect_separator(lines)
         self._in_header = any(self.separator in line for line in lines[:1])
 
+    def read_batches(self, names: list[str], selected: list[str]) -> Iterator[pa.RecordBatch]:
+        """Read the columns ``selected`` of the rows after the header, which has these names."""
+        with self.read(names, selected) as reader:
+            yield from reader
+
     @contextlib.contextmanager
     def read(
-        self, reading: csv.ReadOptions, conversion: csv.ConvertOptions | None = None
+        self, names: Sequence[str] = (), selected: Sequence[str] = ()
     ) -> Iterator[csv.CSVStreamingReader]:
         """Open the file in Arrow's reader, and translate errors within the block."""
+        reading = csv.ReadOptions(
+            # With threads, Arrow does not report the number of a broken row.
+            use_threads=False,
+            block_size=_BLOCK_BYTES,
+            column_names=names,
+            # The header is skipped after the names: it may contain line breaks within quotes.
+            skip_rows_after_names=1 if names else 0,
+        )
         parsing = csv.ParseOptions(delimiter=self.separator, newlines_in_values=True)
+        conversion = csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()),
+            include_columns=selected,
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        )
         try:
             with (
                 self._utf8() as stream,

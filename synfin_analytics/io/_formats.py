@@ -6,6 +6,7 @@ To accept another format, add its suffix and its reader to :func:`open_file`.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import io
 import json
 import lzma
@@ -24,9 +25,9 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from synfin_analytics.exceptions import ArgumentError, MissingDependencyError
+from synfin_analytics.io._csv import open_csv
+from synfin_analytics.io._parquet import open_parquet
 from synfin_analytics.io._source import Source, from_arrow, from_records
-from synfin_analytics.io.files._csv import open_csv
-from synfin_analytics.io.files._parquet import open_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -224,7 +225,7 @@ def unpack(path: Path) -> Path:
 
 def _open_arrow(path: Path, name: str, batch_rows: int) -> Source:
     """Open an Arrow IPC file, or a file that holds an Arrow IPC stream."""
-    try:
+    with _arrow_errors(name):
         try:
             file = ipc.open_file(pa.memory_map(str(path)))
             batches = (file.get_batch(number) for number in range(file.num_record_batches))
@@ -232,14 +233,18 @@ def _open_arrow(path: Path, name: str, batch_rows: int) -> Source:
         except pa.ArrowInvalid:
             stream = ipc.open_stream(pa.memory_map(str(path)))
             batches, names = iter(stream), stream.schema.names
-    except (pa.ArrowException, OSError) as error:
-        raise ArgumentError(f"{name} cannot be read as Arrow IPC: {error}.") from None
-    return Source(names, from_arrow(names, _read_arrow(batches, name), batch_rows))
+
+    def read_batches() -> Iterator[pa.RecordBatch]:
+        with _arrow_errors(name):
+            yield from batches
+
+    return Source(names, from_arrow(names, read_batches(), batch_rows))
 
 
-def _read_arrow(batches: Iterator[pa.RecordBatch], name: str) -> Iterator[pa.RecordBatch]:
+@contextlib.contextmanager
+def _arrow_errors(name: str) -> Iterator[None]:
     try:
-        yield from batches
+        yield
     except (pa.ArrowException, OSError) as error:
         raise ArgumentError(f"{name} cannot be read as Arrow IPC: {error}.") from None
 
