@@ -182,10 +182,13 @@ class DatabaseConfig:
     options: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.password, str | None):  # a message must not show it
+            raise ConfigurationError(
+                f"password must be a string; got {type(self.password).__name__}.",
+                variable="password",
+            )
         for name in VARIABLES:
-            if name != "password":
-                _validate_setting(name, getattr(self, name), name)
-        _validate_password(self.password)
+            _validate_setting(name, getattr(self, name), name)
         _validate_options(self.options)
 
     def __repr__(self) -> str:
@@ -423,11 +426,8 @@ def _parse_url(url: Secret) -> dict[str, Any]:
     for libpq_name, name in _LIBPQ_NAMES.items():
         value = arguments.pop(libpq_name, "")
         if value:
-            settings[name] = (
-                Secret(value)
-                if name == "password"
-                else _parse_setting(name, value, f"{_URL}'s {name}")
-            )
+            is_secret = name == "password"
+            settings[name] = value if is_secret else _parse_setting(name, value, f"{_URL}'s {name}")
     if "host" not in settings:
         raise _url_error(f"must name a host, as in {URL_FORM}")
     _validate_options(arguments, prefix="DATABASE_URL has an invalid query: ")
@@ -441,6 +441,7 @@ def _split_url(url: Secret) -> dict[str, str] | str:
     if it raised an error.
     """
     escapes = "in a user name or password, write %2F for '/', %40 for '@'"
+    unreadable = f"must have a host and a port that can be read, as in {URL_FORM}; {escapes}"
     if re.search("://[^/]*(/[^?]*@|@[^/?]*@)", url.reveal()):
         # libpq would take a part of the user name or password for the host, and connect to it.
         return f"must not have '/' or '@' before the '@' of the host; {escapes}"
@@ -453,10 +454,10 @@ def _split_url(url: Secret) -> dict[str, str] | str:
             return f"has an invalid query: {_unknown_option(option[1])}"
         if option:
             return f"must have options that the driver's libpq supports; got {option[1]!r}"
-        return f"must have a host and a port that can be read, as in {URL_FORM}; {escapes}"
+        return unreadable
     if not re.fullmatch("[0-9]{1,5}", arguments.get("port", "1")):
         # The text after a colon may be a password whose host was forgotten.
-        return f"must have a host and a port that can be read, as in {URL_FORM}; {escapes}"
+        return unreadable
     if "password" in arguments:
         arguments["password"] = Secret(arguments["password"])
     return dict(arguments)
@@ -482,15 +483,6 @@ def _validate_setting(name: str, value: object, label: str) -> None:
         raise ConfigurationError(f"{label} must be {description}; got {value!r}.", variable=label)
     if isinstance(value, str) and "\0" in value:
         raise ConfigurationError(f"{label} must not contain a NUL character.", variable=label)
-
-
-def _validate_password(password: object) -> None:
-    if password is not None and not isinstance(password, str):
-        raise ConfigurationError(
-            f"password must be a string; got {type(password).__name__}.", variable="password"
-        )
-    if password and "\0" in password:
-        raise ConfigurationError("password must not contain a NUL character.", variable="password")
 
 
 def _validate_options(options: Iterable[str], prefix: str = "") -> None:

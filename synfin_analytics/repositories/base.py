@@ -346,10 +346,7 @@ class BaseRepository(Generic[ModelT, RowsT]):
 
     @property
     def _table(self) -> Table:
-        table = self.model.__table__
-        if not isinstance(table, Table):
-            raise TypeError(f"{self.model.__name__} does not map a table")
-        return table
+        return Base.metadata.tables[self.model.__tablename__]
 
     @property
     def _key(self) -> ColumnElement[Any]:

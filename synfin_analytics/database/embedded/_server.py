@@ -41,7 +41,7 @@ from synfin_analytics.database.embedded._owner import (
 )
 from synfin_analytics.exceptions import EmbeddedServerError
 
-STARTING = "another process that starts or stops the embedded server"
+_STARTING = "another process that starts or stops the embedded server"
 _START_TIMEOUT = 300.0  # seconds; after a crash the server first recovers
 _FILE_TIMEOUT = 4.0  # seconds; a server writes its postmaster.pid when it starts
 _RECOVERY_PAUSE = 0.1  # seconds; the server logs each connection that it refuses
@@ -127,7 +127,7 @@ class EmbeddedPostgres:
             user = self.user()
             make_private(cluster.folder, user)
             self.user()  # check again: another user may have replaced the directory meanwhile
-            with locks.exclusive(cluster.start_lock, holder=STARTING, owner=user):
+            with locks.exclusive(cluster.start_lock, holder=_STARTING, owner=user):
                 self._join(cluster, user)
                 if not (locks.is_locked(cluster.watch_lock) and self._running(cluster)):
                     cluster.check_version(binaries.major)
@@ -167,7 +167,7 @@ class EmbeddedPostgres:
             self._users = None
         descriptor = open_own_file(cluster.users_lock, os.O_RDWR, user)
         try:
-            locks.lock(descriptor, holder=STARTING, shared=True)
+            locks.lock(descriptor, holder=_STARTING, shared=True)
         except BaseException:
             os.close(descriptor)
             raise
@@ -193,8 +193,7 @@ class EmbeddedPostgres:
                 is_lost = server.ready and not socket_file(server.sockets).exists()
             if is_lost and cluster.server_processes():
                 _logger.warning("the embedded server lost its socket or its file; restarting it")
-                cluster.end_server()
-                wait_until_free(cluster)
+                _end_server(cluster)
                 return False
             time.sleep(0.005)
         raise EmbeddedServerError(
@@ -258,22 +257,11 @@ def _run_watchdog(job: dict[str, Any], *inherited: int) -> None:
         ) from error
 
 
-def wait_until_free(cluster: Cluster) -> None:
-    """Wait until the server and its watchdog have ended."""
+def _end_server(cluster: Cluster) -> None:
+    """Stop the server, and wait until it and its watchdog have ended."""
+    cluster.end_server()
     with locks.brief_lock_file(cluster.watch_lock) as watch:
         locks.lock(watch, holder=f"the server in {cluster.folder} to stop")
-
-
-_servers: weakref.WeakSet[EmbeddedPostgres] = weakref.WeakSet()
-
-
-def _renew_locks() -> None:
-    """Replace locks in a forked child, as another thread of the parent may have held them."""
-    for server in _servers:
-        server._lock = threading.RLock()
-
-
-os.register_at_fork(after_in_child=_renew_locks)
 
 
 @dataclass(frozen=True)
@@ -360,7 +348,7 @@ def stop(home: str | os.PathLike[str] | None = None, *, force: bool = False) -> 
     if not cluster.folder.exists():
         return False
     owner = server.user()
-    with locks.exclusive(cluster.start_lock, holder=STARTING, owner=owner):
+    with locks.exclusive(cluster.start_lock, holder=_STARTING, owner=owner):
         if not cluster.server_processes():
             return False
         if not force and locks.is_locked(cluster.users_lock):
@@ -370,8 +358,7 @@ def stop(home: str | os.PathLike[str] | None = None, *, force: bool = False) -> 
                 f"The server in {cluster.folder} is in use by {names}. It stops when they end; "
                 "`synfin db stop --force` stops it now and rolls back open transactions."
             )
-        cluster.end_server()
-        wait_until_free(cluster)
+        _end_server(cluster)
     return True
 
 
@@ -384,3 +371,15 @@ def _size(folder: Path) -> int:
             except FileNotFoundError:
                 continue  # the server has removed it
     return total
+
+
+_servers: weakref.WeakSet[EmbeddedPostgres] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    """Replace locks in a forked child, as another thread of the parent may have held them."""
+    for server in _servers:
+        server._lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_renew_locks)
