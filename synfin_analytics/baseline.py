@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from synfin_analytics._core.arguments import format_value
+from synfin_analytics._core.arguments import argument_error
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.dates import parse_duration
 from synfin_analytics._core.formatting import format_date, format_decimal, pluralize
@@ -28,9 +28,9 @@ from synfin_analytics.io.coerce import coerce_columns, collect_columns
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
-    from numpy.typing import NDArray
 
-    Floats = NDArray[np.float64]
+    from synfin_analytics._core.types import Floats
+
 
 #: Features of the model, in words.
 FEATURES = {
@@ -105,17 +105,8 @@ class BaselineModel(Result):
         return pl.DataFrame(features)
 
     def _record(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "version": self.version,
-            "threshold": self.threshold,
-            "coefficients": self.coefficients,
-            "train_end": self.train_end,
-            "test_start": self.test_start,
-            "n_train": self.n_train,
-            "n_train_frauds": self.n_train_frauds,
-            "n_predictions": len(self.predictions),
-        }
+        attributes = {name: value for name, value in vars(self).items() if name != "predictions"}
+        return attributes | {"n_predictions": len(self.predictions)}
 
     def __repr__(self) -> str:
         trained_on = (
@@ -132,12 +123,8 @@ class BaselineModel(Result):
             (name, FEATURES[name], format_decimal(coefficient))
             for name, coefficient in self.coefficients.items()
         ]
-        return table_html(
-            ["feature", "description", "coefficient"],
-            rows,
-            caption=repr(self),
-            text_columns=(0, 1),
-        )
+        head = ["feature", "description", "coefficient"]
+        return table_html(head, rows, caption=repr(self), text_columns=(0, 1))
 
 
 def fit_baseline(
@@ -195,9 +182,7 @@ def fit_baseline(
     """
     delay = parse_duration(label_delay, "label_delay")
     if not isinstance(train_fraction, float | int) or not 0 < train_fraction < 1:
-        raise ArgumentError(
-            f"`train_fraction` must be between 0 and 1; got {format_value(train_fraction)}."
-        )
+        raise argument_error("train_fraction", "between 0 and 1", train_fraction)
     columns = collect_columns(df, _REQUIRED, (), "transactions", "fit_baseline")
     frame = compute_features(coerce_columns(columns, Transaction, _REQUIRED), delay)
     first, last = frame["timestamp"].min(), frame["timestamp"].max()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from synfin_analytics._core.dates import Period
+    from synfin_analytics._core.types import Floats
 
 Frame: TypeAlias = nw.DataFrame[Any] | nw.LazyFrame[Any]
 
@@ -115,8 +116,6 @@ def column_names(df: Any, caller: str) -> list[str]:
 
 def list_columns(frame: Frame) -> list[str]:
     """Return the column names of a wrapped frame, also of types that narwhals does not know."""
-    if isinstance(frame, nw.DataFrame):
-        return frame.columns
     return frame.collect_schema().names()
 
 
@@ -310,7 +309,7 @@ def to_numpy_time(timestamps: nw.Series[Any]) -> NDArray[np.datetime64]:
     return timestamps.to_numpy().astype("datetime64[us]")
 
 
-def to_numpy_float(sums: nw.Series[Any]) -> NDArray[np.float64]:
+def to_numpy_float(sums: nw.Series[Any]) -> Floats:
     """Return sums as doubles; the sum of no rows is 0 even in engines that return NULL."""
     return sums.cast(nw.Float64).fill_null(0).to_numpy().astype(np.float64)
 
@@ -344,7 +343,7 @@ def is_invalid_label(label: nw.Expr) -> nw.Expr:
     return (filled != 0) & (filled != 1)
 
 
-def check_labels(labels: NDArray[np.float64], name: str) -> None:
+def check_labels(labels: Floats, name: str) -> None:
     """Check an array of labels; NaN is missing.
 
     Raises

@@ -25,6 +25,8 @@ from synfin_analytics.exceptions import ArgumentError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from synfin_analytics._core.types import Floats
+
 Bound = dt.datetime | dt.date | str | None
 _DATE_LENGTH = len("2026-01-31")
 
@@ -255,7 +257,7 @@ class Period:
                 units = units * 60 + parts.minute().cast(nw.Float64)
         return ((units - self._origin.astype(np.int64).item()) / self.length).floor()
 
-    def starts(self, numbers: NDArray[np.float64]) -> NDArray[np.datetime64]:
+    def starts(self, numbers: Floats) -> NDArray[np.datetime64]:
         """Return the first moments of numbered periods; NaT for NaN."""
         valid = np.isfinite(numbers)
         steps = np.where(valid, numbers, 0).astype(np.int64) * self.length

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    Integers: TypeAlias = NDArray[np.int64]
-    Floats: TypeAlias = NDArray[np.float64]
+    from synfin_analytics._core.types import Floats, Integers, Mask
+
     #: Microseconds, or a timedelta.
     Duration: TypeAlias = int | dt.timedelta | np.timedelta64
 
@@ -239,9 +239,9 @@ class Amounts:
         return Amounts(self.units[rows], self.units_per_one)
 
     @property
-    def has_fractional_cents(self) -> NDArray[np.bool_]:
+    def has_fractional_cents(self) -> Mask:
         """Whether each amount has a fraction of a cent."""
-        fractional: NDArray[np.bool_] = self.units % (self.units_per_one // _CENTS) != 0
+        fractional: Mask = self.units % (self.units_per_one // _CENTS) != 0
         return fractional
 
     def to_money(self, units: ArrayLike, count: ArrayLike = 1) -> Floats:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from jinja2 import Environment
     from markupsafe import Markup
@@ -72,15 +72,9 @@ def table_html(
     1
     """
     table = Table(caption, head, list(rows), (), text_columns, (), row_headers)
+    macros: Any = environment().get_template("table.html.j2").module
     # Markup would escape what is added to it.
-    return str(_macro()(table, notebook=True, wrap=wrap))
-
-
-@functools.cache
-def _macro() -> Callable[..., str]:
-    module: Any = environment().get_template("table.html.j2").module
-    macro: Callable[..., str] = module.table
-    return macro
+    return str(macros.table(table, notebook=True, wrap=wrap))
 
 
 @functools.cache

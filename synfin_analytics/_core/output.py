@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from synfin_analytics._core.arguments import argument_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     import polars as pl
 
@@ -147,7 +147,16 @@ def build_column(arrow_type: pa.DataType, pieces: list[pa.Array], output: Output
         pieces, _STRING_TYPES[output] if _is_string(arrow_type) else arrow_type
     )
     pieces.clear()
-    return _CONVERSIONS[output](column)
+    if output == "arrow":
+        return column
+    if output == "polars":
+        import polars as pl
+
+        return pl.from_arrow(column)
+    dtype = _PANDAS.get(column.type)
+    if dtype is not None:
+        return dtype.__from_arrow__(column)
+    return column.to_pandas() if in_numpy(column.type) else pd.arrays.ArrowExtensionArray(column)
 
 
 def build_frame(columns: dict[str, Any], output: Output) -> pd.DataFrame | pl.DataFrame | pa.Table:
@@ -159,25 +168,3 @@ def build_frame(columns: dict[str, Any], output: Output) -> pd.DataFrame | pl.Da
 
         return pl.DataFrame(columns)
     return pd.DataFrame(columns, copy=False)
-
-
-def _pandas(column: pa.ChunkedArray) -> Any:
-    dtype = _PANDAS.get(column.type)
-    if dtype is not None:
-        return dtype.__from_arrow__(column)
-    if in_numpy(column.type):
-        return column.to_pandas()
-    return pd.arrays.ArrowExtensionArray(column)
-
-
-def _polars(column: pa.ChunkedArray) -> Any:
-    import polars as pl
-
-    return pl.from_arrow(column)
-
-
-_CONVERSIONS: dict[str, Callable[[pa.ChunkedArray], Any]] = {
-    "pandas": _pandas,
-    "polars": _polars,
-    "arrow": lambda column: column,
-}

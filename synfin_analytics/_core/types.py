@@ -1,4 +1,4 @@
-"""What public functions accept as data, for type checkers."""
+"""For type checkers: what public functions accept as data, and arrays of NumPy."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    import numpy as np
     import pandas as pd
     import polars as pl
+    from numpy.typing import NDArray
 
     from synfin_analytics.database.models import Base
 
@@ -43,3 +45,8 @@ DataFrameLike: TypeAlias = (
 Records: TypeAlias = "Iterable[Mapping[str, Any] | Base]"
 #: What :func:`~synfin_analytics.load_df` accepts: data, or the path of a file.
 DataSource: TypeAlias = "DataFrameLike | Records | str | Path"
+
+#: Arrays of NumPy.
+Integers: TypeAlias = "NDArray[np.int64]"
+Floats: TypeAlias = "NDArray[np.float64]"
+Mask: TypeAlias = "NDArray[np.bool_]"

@@ -17,11 +17,9 @@ from synfin_analytics.io.coerce import coerce_columns, collect_columns, raise_in
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
-    from numpy.typing import NDArray
 
-    Integers = NDArray[np.int64]
-    Floats = NDArray[np.float64]
-    Mask = NDArray[np.bool_]
+    from synfin_analytics._core.types import Floats, Integers, Mask
+
 
 #: A device is the customer's own if its first and last payment are farther apart than this.
 _OWN_DEVICE_AGE = dt.timedelta(days=7)

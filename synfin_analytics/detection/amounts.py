@@ -21,14 +21,11 @@ from synfin_analytics.detection.detector import (
 )
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from synfin_analytics._core.types import Mask
     from synfin_analytics.detection._context import DetectionContext
 
 
-def _is_spike(
-    context: DetectionContext, amount_ratio: float, min_history: int
-) -> NDArray[np.bool_]:
+def _is_spike(context: DetectionContext, amount_ratio: float, min_history: int) -> Mask:
     """Whether each amount is so many times the mean of the customer's enough other payments."""
     return (
         ~context.is_credit
@@ -38,9 +35,7 @@ def _is_spike(
     )
 
 
-def _single_payments(
-    context: DetectionContext, mask: NDArray[np.bool_], amount_ratio: float
-) -> pl.DataFrame:
+def _single_payments(context: DetectionContext, mask: Mask, amount_ratio: float) -> pl.DataFrame:
     """Make each of these rows an episode, with its figures."""
     episodes = np.where(mask, np.arange(len(context)), NO_EPISODE)
     rows = episode_rows(episodes, amount_ratio=np.round(context.amount_ratio, 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from synfin_analytics._core.arguments import format_value
+from synfin_analytics._core.arguments import argument_error
 from synfin_analytics._core.formatting import join_words
 from synfin_analytics.detection._context import DetectionContext
 from synfin_analytics.detection.amounts import AmountSpike, JustBelowLimit, LargePurchase
@@ -176,10 +176,8 @@ def _select_detectors(
         elif isinstance(pattern, tuple(available.values())):
             detectors.append(pattern)
         else:
-            raise ArgumentError(
-                f"`patterns` must be names or detectors of {', '.join(available)}; "
-                f"got {format_value(pattern)}."
-            )
+            must_be = f"names or detectors of {', '.join(available)}"
+            raise argument_error("patterns", must_be, pattern)
     names = [detector.name for detector in detectors]
     for name in names:
         if names.count(name) > 1:

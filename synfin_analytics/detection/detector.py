@@ -17,9 +17,10 @@ from synfin_analytics._core.grouped import GroupedRolling, to_microseconds
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
     from synfin_analytics._core.grouped import Duration
+    from synfin_analytics._core.types import Integers, Mask
     from synfin_analytics.detection._context import DetectionContext
 
 #: Code of rows that are in no episode.
@@ -86,12 +87,8 @@ class Detector(ABC):
 
 
 def find_bursts(
-    keys: NDArray[np.int64],
-    timestamps: NDArray[np.int64],
-    mask: NDArray[np.bool_],
-    window: Duration,
-    min_count: int,
-) -> NDArray[np.int64]:
+    keys: Integers, timestamps: Integers, mask: Mask, window: Duration, min_count: int
+) -> Integers:
     """Find the bursts of each key: at least ``min_count`` rows within ``window``.
 
     Windows that share a row are one burst, which may thus be longer than one window.
@@ -133,12 +130,7 @@ def find_bursts(
     return episodes
 
 
-def find_runs(
-    keys: NDArray[np.int64],
-    timestamps: NDArray[np.int64],
-    mask: NDArray[np.bool_],
-    max_gap: Duration,
-) -> NDArray[np.int64]:
+def find_runs(keys: Integers, timestamps: Integers, mask: Mask, max_gap: Duration) -> Integers:
     """Find the runs of each key: rows that follow one another within ``max_gap``.
 
     Returns
@@ -161,14 +153,14 @@ def find_runs(
     return episodes
 
 
-def _is_covered(starts: NDArray[np.int64], ends: NDArray[np.int64], size: int) -> NDArray[np.bool_]:
+def _is_covered(starts: Integers, ends: Integers, size: int) -> Mask:
     """Whether each position is in at least one of the ranges."""
     changes = np.bincount(starts, minlength=size + 1) - np.bincount(ends, minlength=size + 1)
-    covered: NDArray[np.bool_] = np.cumsum(changes)[:size] > 0
+    covered: Mask = np.cumsum(changes)[:size] > 0
     return covered
 
 
-def episode_rows(episodes: NDArray[np.int64], **columns: ArrayLike) -> pl.DataFrame:
+def episode_rows(episodes: Integers, **columns: ArrayLike) -> pl.DataFrame:
     """Return the rows that are in an episode, with values of other columns.
 
     Examples

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -26,24 +26,19 @@ from synfin_analytics.detection.detector import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
+    from synfin_analytics._core.types import Floats, Integers
     from synfin_analytics.detection._context import DetectionContext
 
-    Integers = NDArray[np.int64]
-    Floats = NDArray[np.float64]
 
-
-class _SuspiciousTerminal(NamedTuple):
-    """A terminal with more misused cards than chance explains."""
-
-    #: Row of the last visit in the window.
-    visit: int
-    #: Rows of the misused payments with cards that were there.
-    misuse_rows: Integers
-    n_cards: int
-    #: Number of cards that would be misused by chance.
-    expected_cards: float
+#: Terminals with more misused cards than chance explains: the row of the last visit in the window,
+#: the rows of misused payments with cards that were there, and the number of these cards: as it is,
+#: and as it would be by chance.
+_TERMINAL_SCHEMA: dict[str, Any] = {
+    "visit": pl.Int64,
+    "row": pl.List(pl.Int64),
+    "cards": pl.Int64,
+    "expected_cards": pl.Float64,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +85,7 @@ class CompromisedMerchant(Detector):
         is_misuse = context.is_unfamiliar & ~context.is_credit
         visits = np.flatnonzero(context.is_in_person & ~is_misuse)
         if not len(visits) or not is_misuse.any():
-            return self._to_rows(context, [])
+            return self._to_rows(context, pl.DataFrame(schema=_TERMINAL_SCHEMA))
         visit, misuse = self._pair_visits_with_misuse(context, visits, np.flatnonzero(is_misuse))
         is_followed = np.zeros(len(context), np.bool_)
         is_followed[visit] = True
@@ -109,7 +104,7 @@ class CompromisedMerchant(Detector):
         terminals = self._assign_misuse(
             context, visit, misuse, visits[strongest], expected[strongest]
         )
-        return self._to_rows(context, list(terminals))
+        return self._to_rows(context, pl.DataFrame(list(terminals), _TERMINAL_SCHEMA, orient="row"))
 
     def _pair_visits_with_misuse(
         self, context: DetectionContext, visits: Integers, misused: Integers
@@ -134,7 +129,7 @@ class CompromisedMerchant(Detector):
         misuse: Integers,
         last_visits: Integers,
         expected: Floats,
-    ) -> Iterator[_SuspiciousTerminal]:
+    ) -> Iterator[tuple[int, list[int], int, float]]:
         """Yield terminals from the strongest evidence on, each with the misuse not yet assigned."""
         window = to_microseconds(self.window)
         is_free = np.ones(len(context), np.bool_)
@@ -153,31 +148,19 @@ class CompromisedMerchant(Detector):
                 and poisson.sf(n_cards - 1, expected_cards) <= self.max_p_value
             ):
                 is_free[rows] = False
-                yield _SuspiciousTerminal(last, rows, n_cards, expected_cards)
+                yield last, rows.tolist(), n_cards, round(expected_cards, 2)
 
-    def _to_rows(
-        self, context: DetectionContext, terminals: list[_SuspiciousTerminal]
-    ) -> pl.DataFrame:
+    def _to_rows(self, context: DetectionContext, terminals: pl.DataFrame) -> pl.DataFrame:
         """Return the rows of all terminals, with their figures."""
-        sizes = [len(terminal.misuse_rows) for terminal in terminals]
-        no_rows = np.zeros(0, np.int64)
-        rows = pl.DataFrame(
-            {
-                "row": np.concatenate([no_rows, *(terminal.misuse_rows for terminal in terminals)]),
-                "episode": np.repeat(np.arange(len(terminals)), sizes),
-            }
+        parties = context.frame[terminals["visit"]].select(
+            pl.col("merchant_id").alias("subject"), pl.col("terminal_id").alias("terminal")
         )
-        n_cards = [terminal.n_cards for terminal in terminals]
-        expected = [round(terminal.expected_cards, 2) for terminal in terminals]
-        figures = context.frame[[terminal.visit for terminal in terminals]].select(
-            pl.col("merchant_id").alias("subject"),
-            pl.col("terminal_id").alias("terminal"),
-            pl.Series("cards", n_cards, pl.Int64),
-            pl.Series("expected_cards", expected, pl.Float64),
-        )
+        episode = pl.int_range(pl.len()).alias("episode")
+        episodes = pl.concat([terminals.with_columns(episode), parties], how="horizontal")
         excess = pl.col("cards") / pl.col("expected_cards").clip(0.1)
-        return pl.concat([rows, figures[rows["episode"]]], how="horizontal").with_columns(
-            evidence=evidence_of(excess, 2, 20)
+        return episodes.explode("row").select(
+            *("row", "episode", "subject", "terminal", "cards", "expected_cards"),
+            evidence=evidence_of(excess, 2, 20),
         )
 
     def describe(self, figures: dict[str, Any]) -> str:

@@ -22,8 +22,7 @@ from synfin_analytics.detection.detector import (
 )
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from synfin_analytics._core.types import Floats, Integers, Mask
     from synfin_analytics.detection._context import DetectionContext
 
 
@@ -91,10 +90,7 @@ class ImpossibleTravel(Detector):
         order = np.argsort(rows, kind="stable")
         episodes = np.full(len(context), NO_EPISODE)
         episodes[rows[order]] = find_runs(
-            context.card[rows[order]],
-            context.timestamp[rows[order]],
-            is_marked[order],
-            self.window,
+            context.card[rows[order]], context.timestamp[rows[order]], is_marked[order], self.window
         )
         figures = np.zeros((2, len(context)))
         figures[:, rows] = max_km, min_hours
@@ -109,12 +105,8 @@ class ImpossibleTravel(Detector):
         )
 
     def _second_is_copy(
-        self,
-        context: DetectionContext,
-        rows: NDArray[np.int64],
-        latitude: NDArray[np.float64],
-        longitude: NDArray[np.float64],
-    ) -> NDArray[np.bool_]:
+        self, context: DetectionContext, rows: Integers, latitude: Floats, longitude: Floats
+    ) -> Mask:
         """Whether the second of each pair is the copy's, by the first criterion that differs."""
         first, second = rows[:-1], rows[1:]
         usage = self._count_nearby(context, rows, latitude, longitude)
@@ -131,12 +123,8 @@ class ImpossibleTravel(Detector):
         )
 
     def _count_nearby(
-        self,
-        context: DetectionContext,
-        rows: NDArray[np.int64],
-        latitude: NDArray[np.float64],
-        longitude: NDArray[np.float64],
-    ) -> NDArray[np.int64]:
+        self, context: DetectionContext, rows: Integers, latitude: Floats, longitude: Floats
+    ) -> Integers:
         """Count payments in person with the card within about 100 km, shortly before or after."""
         grid = np.stack([context.card[rows], np.rint(latitude[rows]), np.rint(longitude[rows])])
         place = np.unique(grid.astype(np.int64), axis=1, return_inverse=True)[1].ravel()
@@ -207,8 +195,7 @@ class HolidayTravel(Detector):
         return (
             episode_rows(episodes, timestamp=context.timestamp, km=km)
             .with_columns(
-                (duration / DAY).round(1).alias("days"),
-                pl.col("km").max().over("episode").round(),
+                (duration / DAY).round(1).alias("days"), pl.col("km").max().over("episode").round()
             )
             .filter((count >= self.min_count) & (duration >= min_duration))
             .with_columns(

@@ -24,11 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from synfin_analytics._core.grouped import Window
+    from synfin_analytics._core.types import Floats, Integers, Mask
     from synfin_analytics.features._payments import Payments
 
-    Integers = NDArray[np.int64]
-    Floats = NDArray[np.float64]
-    Mask = NDArray[np.bool_]
     #: By feature, a value for each selected row; missing ones are NaN, or -1 where values are
     #: counts or booleans.
     Features = dict[str, NDArray[Any]]

@@ -32,11 +32,9 @@ if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
     from numpy.typing import NDArray
 
+    from synfin_analytics._core.types import Floats, Integers, Mask
     from synfin_analytics.database.models import Base
 
-    Integers = NDArray[np.int64]
-    Floats = NDArray[np.float64]
-    Mask = NDArray[np.bool_]
 
 REQUIRED = ("transaction_id", "customer_id", "merchant_id", "amount", "timestamp")
 OPTIONAL = (

@@ -26,8 +26,8 @@ from synfin_analytics.io.coerce import collect_columns, make_frame_like
 if TYPE_CHECKING:
     import polars as pl
     from narwhals.typing import IntoDataFrame, IntoDataFrameT, IntoFrame, IntoLazyFrame
-    from numpy.typing import NDArray
 
+    from synfin_analytics._core.types import Integers
     from synfin_analytics.features._compute import Features
 
 #: Names of the features, in the order of the table.
@@ -162,14 +162,14 @@ def engineer_features(
     return make_frame_like(ids, {name: columns[name] for name in FEATURES}, keep=["transaction_id"])
 
 
-def _compute(payments: Payments, order: NDArray[np.int64]) -> dict[str, pa.Array]:
+def _compute(payments: Payments, order: Integers) -> dict[str, pa.Array]:
     """Compute all features, several parts in parallel: NumPy releases the lock on Python."""
     with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
         results = pool.map(lambda part: _to_arrow(part(), order), feature_parts(payments))
         return {name: values for result in results for name, values in result.items()}
 
 
-def _to_arrow(features: Features, order: NDArray[np.int64]) -> dict[str, pa.Array]:
+def _to_arrow(features: Features, order: Integers) -> dict[str, pa.Array]:
     """Convert features to the types of the table, NULL where missing, in the order of the input."""
     columns, arrays = spec_of(MLFeatures).columns, {}
     for name, values in features.items():

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from narwhals.typing import IntoDataFrame, IntoDataFrameT, IntoFrame, IntoLazyFrame
-    from numpy.typing import NDArray
 
     from synfin_analytics._core.grouped import Closed
+    from synfin_analytics._core.types import Integers, Mask
 
 _HANDBOOK_WINDOWS = ("1d", "7d", "30d")
 _LAST_HOUR_OF_NIGHT = 6
@@ -244,13 +244,13 @@ def handbook_features(
     return make_frame_like(rows, columns)
 
 
-def _rolling(frame: pl.DataFrame, by: str) -> tuple[GroupedRolling, NDArray[np.bool_]]:
+def _rolling(frame: pl.DataFrame, by: str) -> tuple[GroupedRolling, Mask]:
     """Return the rows grouped by a column, and which of them have a key."""
     codes = factorize(frame[by])
     return GroupedRolling(codes, frame["timestamp"].to_physical().to_numpy()), codes >= 0
 
 
-def _as_integers(values: pl.Series) -> tuple[NDArray[np.int64], int]:
+def _as_integers(values: pl.Series) -> tuple[Integers, int]:
     """Return values as integers of a unit, 0 where missing, and how many units make 1."""
     spec = spec_of(Transaction).columns[values.name]
     if spec.kind not in ("decimal", "boolean", "integer"):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.typing import ColorType, LineStyleType
     from numpy.typing import NDArray
 
-    Floats = NDArray[np.float64]
+    from synfin_analytics._core.types import Floats
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,7 @@ _MIDDLE_LUMINANCE = 0.179
 
 
 def create_display(
-    ax: Axes | None,
-    size: tuple[float, float],
-    numbers: pd.DataFrame,
-    draw: Callable[[Axes], None],
+    ax: Axes | None, size: tuple[float, float], numbers: pd.DataFrame, draw: Callable[[Axes], None]
 ) -> Display:
     """Draw into ``ax``, or into a new figure of that size (inches).
 
@@ -249,49 +246,30 @@ def set_rows(ax: Axes, labels: Sequence[str]) -> NDArray[np.intp]:
     return rows
 
 
-def annotate_empty(ax: Axes, reason: str) -> None:
+def annotate_empty(ax: Axes, reason: str, *, ticks: bool = True) -> None:
     """Write into the middle of the Axes why there is nothing to draw."""
     colours = palette(ax)
-    ax.text(
-        0.5,
-        0.5,
-        reason,
-        transform=ax.transAxes,
-        ha="center",
-        va="center",
-        color=colours.muted,
-        bbox={"facecolor": colours.paper, "edgecolor": "none"},
-        zorder=6,
-    )
+    box = {"facecolor": colours.paper, "edgecolor": "none"}
+    look: dict[str, Any] = {"color": colours.muted, "bbox": box, "zorder": 6}
+    ax.text(0.5, 0.5, reason, transform=ax.transAxes, ha="center", va="center", **look)
+    if not ticks:
+        ax.set_xticks([])
 
 
 def annotate_right(
     ax: Axes, text: str, y: float, *, size: str = "x-small", va: str = "center"
 ) -> None:
     """Write to the right of the Axes, at the height ``y`` of the data."""
-    ax.annotate(
-        text,
-        (1, y),
-        xycoords=("axes fraction", "data"),
-        xytext=(6, 0),
-        textcoords="offset points",
-        va=va,
-        fontsize=size,
-        color=palette(ax).muted,
-    )
+    look: dict[str, Any] = {"va": va, "fontsize": size, "color": palette(ax).muted}
+    place: dict[str, Any] = {"xytext": (6, 0), "textcoords": "offset points"}
+    ax.annotate(text, (1, y), xycoords=("axes fraction", "data"), **place, **look)
 
 
 def annotate_above(ax: Axes, text: str, x: float) -> None:
     """Write above the Axes, at ``x`` of the data."""
-    ax.annotate(
-        text,
-        (x, 1),
-        xycoords=("data", "axes fraction"),
-        xytext=(4, 2),
-        textcoords="offset points",
-        fontsize="x-small",
-        color=palette(ax).muted,
-    )
+    look: dict[str, Any] = {"fontsize": "x-small", "color": palette(ax).muted}
+    place: dict[str, Any] = {"xytext": (4, 2), "textcoords": "offset points"}
+    ax.annotate(text, (x, 1), xycoords=("data", "axes fraction"), **place, **look)
 
 
 def add_count_panel(ax: Axes, height: float = 0.5) -> Axes:

@@ -9,9 +9,12 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pandas as pd
     from numpy.typing import NDArray
 
-    Floats = NDArray[np.float64]
+    from synfin_analytics._core.types import Floats
+    from synfin_analytics.metrics.evaluation import Evaluation
+
 
 #: How far a drawn line may be from the whole one: a share of the value, within these shares of the
 #: axis (less than half a pixel and, where the line is near 0, still in proportion).
@@ -63,6 +66,14 @@ def thin_points(
     while (point := _next_moved(values, tolerance[:, point, None], point)) < size:
         kept.append(point)
     return np.unique(np.asarray(kept, np.intp))
+
+
+def thin_curve(
+    evaluation: Evaluation, curve: pd.DataFrame, lines: Sequence[Floats], axes: Sequence[float]
+) -> pd.DataFrame:
+    """Return the rows of a curve to draw, the one of the threshold in use among them."""
+    in_use = int((curve["threshold"] >= float(evaluation.threshold)).sum()) - 1
+    return curve.loc[thin_points(lines, axes, [in_use])].reset_index(drop=True)
 
 
 def _next_moved(values: Floats, tolerance: Floats, point: int) -> int:

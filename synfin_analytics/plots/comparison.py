@@ -93,8 +93,7 @@ def plot_comparison(
             f"right: value vs. value of {reference}{undefined}"
         )
         if not len(numbers):
-            annotate_empty(ax, f"no model to compare with {reference}")
-            ax.set_xticks([])
+            annotate_empty(ax, f"no model to compare with {reference}", ticks=False)
 
     return create_display(ax, (8.4, 1.9 + 0.4 * max(len(numbers), 1)), numbers, draw)
 

@@ -24,7 +24,7 @@ from synfin_analytics.plots._style import (
     style_axes,
     wrap_label,
 )
-from synfin_analytics.plots._thinning import thin_points
+from synfin_analytics.plots._thinning import thin_curve
 from synfin_analytics.plots._validation import (
     check_evaluation,
     check_evaluations,
@@ -167,9 +167,7 @@ def _thin_curves(models: Mapping[str, Evaluation]) -> pd.DataFrame:
     for name, evaluation in models.items():
         curve = evaluation.curve()
         rates = [curve[rate].to_numpy() for rate in ("precision", "recall", "false_positive_rate")]
-        in_use = int((curve["threshold"] >= float(evaluation.threshold)).sum()) - 1
-        points = thin_points(rates, [1.0, 1.0, 1.0], keep=[in_use])
-        curve = curve.loc[points].reset_index(drop=True)
+        curve = thin_curve(evaluation, curve, rates, [1.0, 1.0, 1.0])
         if name or len(models) > 1:
             curve.insert(0, "model", name)
         curves.append(curve)

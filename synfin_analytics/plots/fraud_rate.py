@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 import numpy as np
 
-from synfin_analytics._core.arguments import check_integer, format_value
+from synfin_analytics._core.arguments import argument_error, check_integer
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.formatting import format_group, format_percent, is_missing, pluralize
-from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.exceptions import NotFoundError
 from synfin_analytics.metrics.fraud_rates import MEASURES
 from synfin_analytics.plots._style import (
     DASHES,
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from synfin_analytics._core.results import Display
+    from synfin_analytics._core.types import Floats, Mask
 
-    Floats = NDArray[np.float64]
     Frame = nw.DataFrame[Any]
 
 _REQUIRED = ("labelled", "frauds", "fraud_rate", "fraud_rate_low", "fraud_rate_high")
@@ -51,11 +51,7 @@ _MAX_MARKERS, _MAX_MARKED_POINTS = 15, 60
 
 
 def plot_fraud_rate(
-    result: IntoDataFrame,
-    ax: Axes | None = None,
-    *,
-    max_groups: int = 25,
-    title: str | None = None,
+    result: IntoDataFrame, ax: Axes | None = None, *, max_groups: int = 25, title: str | None = None
 ) -> Display:
     """Draw the result of :func:`synfin_analytics.fraud_rate`.
 
@@ -113,9 +109,8 @@ def plot_fraud_rate(
             if groups and len(drawn):
                 _add_legend(ax)
         if not _to_floats(frame["labelled"]).sum():
-            annotate_empty(ax, "no labelled transactions" if len(frame) else "no transactions")
-        if not len(frame):
-            ax.set_xticks([])
+            reason = "no labelled transactions" if len(frame) else "no transactions"
+            annotate_empty(ax, reason, ticks=len(frame) > 0)
 
     height = 4.2 if time else 1.5 + 0.36 * max(label_rows(map(wrap_label, labels)), 1)
     return create_display(ax, (8.4, height), nw.maybe_reset_index(drawn).to_pandas(), draw)
@@ -134,9 +129,7 @@ def _check_result(result: IntoDataFrame) -> Frame:
     try:
         frame: Frame = nw.from_native(result, eager_only=True)
     except TypeError:
-        raise ArgumentError(
-            f"`result` must be the result of fraud_rate(...); got {format_value(result)}."
-        ) from None
+        raise argument_error("result", "the result of fraud_rate(...)", result) from None
     for name in _REQUIRED:
         if name not in frame.columns:
             raise NotFoundError("column", name, frame.columns, location="the result of fraud_rate")
@@ -144,10 +137,10 @@ def _check_result(result: IntoDataFrame) -> Frame:
 
 
 def _default_title(groups: list[str], time: str | None) -> str:
-    subject = "Fraud rate over time" if time else "Fraud rate"
+    title = "Fraud rate over time" if time else "Fraud rate"
     names = [name for name in groups if f"{name.removesuffix('_from')}_to" not in groups]
     names = [name.removesuffix("_to") if _bin_start(name, groups) else name for name in names]
-    return " by ".join([subject, *[" and ".join(names).replace("_", " ")] * bool(names)])
+    return f"{title} by {' and '.join(names)}".replace("_", " ") if names else title
 
 
 def _order_groups(frame: Frame, groups: list[str], max_groups: int) -> Frame:
@@ -156,7 +149,8 @@ def _order_groups(frame: Frame, groups: list[str], max_groups: int) -> Frame:
         frame = frame.sort("labelled", descending=True).head(max_groups)
     if groups:
         frame = frame.sort(*groups, nulls_last=True)
-    if all(_is_ordered(frame.schema[name]) for name in groups):
+    dtypes = (frame.schema[name] for name in groups)
+    if all(dtype.is_numeric() or isinstance(dtype, nw.Enum) for dtype in dtypes):
         return frame
     # Names have no order of their own: the highest rate comes first, NaN last.
     return _take_rows(frame, np.argsort(-_to_floats(frame["fraud_rate"]), kind="stable"))
@@ -285,17 +279,13 @@ def _add_volume(ax: Axes, moments: Floats, labelled: Floats) -> Axes:
     return panel
 
 
-def _unreliable(frame: Frame) -> NDArray[np.bool_]:
+def _unreliable(frame: Frame) -> Mask:
     """Return which rates have an interval that is based on few clusters with fraud."""
     if "reliable" not in frame.columns:
         return np.zeros(len(frame), dtype=bool)
     has_rate = _to_floats(frame["labelled"]) > 0
-    unreliable: NDArray[np.bool_] = has_rate & ~frame["reliable"].to_numpy().astype(bool)
+    unreliable: Mask = has_rate & ~frame["reliable"].to_numpy().astype(bool)
     return unreliable
-
-
-def _is_ordered(dtype: nw.dtypes.DType) -> bool:
-    return dtype.is_numeric() or isinstance(dtype, nw.Enum)
 
 
 def _group_labels(frame: Frame, groups: list[str]) -> list[str]:

@@ -87,7 +87,6 @@ def plot_importances(
         hidden = f"; {n_hidden:,} smaller not shown" if n_hidden else ""
         ax.set_xlabel(f"mean absolute importance (right: mean{hidden})")
         if not len(numbers):
-            annotate_empty(ax, "no importances")
-            ax.set_xticks([])
+            annotate_empty(ax, "no importances", ticks=False)
 
     return create_display(ax, (8.4, 1.3 + 0.32 * max(label_rows(labels), 1)), numbers, draw)

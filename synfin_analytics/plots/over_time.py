@@ -83,8 +83,7 @@ def plot_score_drift(
         if numbers["scored"].sum():
             _draw_lines(ax, numbers)
         else:
-            annotate_empty(ax, "no scores")
-            ax.set_xticks([])
+            annotate_empty(ax, "no scores", ticks=False)
         ax.set_ylim(bottom=0)
         ax.set_ylabel("score")
         ax.set_xlabel("week (from Monday)")
@@ -163,8 +162,7 @@ def plot_topk(topk: TopK, ax: Axes | None = None, *, title: str | None = None) -
         if len(topk.daily):
             _draw_days(ax, topk)
         else:
-            annotate_empty(ax, "no labelled transactions")
-            ax.set_xticks([])
+            annotate_empty(ax, "no labelled transactions", ticks=False)
         ax.set_ylim(bottom=0)
         ax.yaxis.set_major_formatter(percent_formatter())
         ax.set_xlabel(

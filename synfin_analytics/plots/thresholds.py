@@ -25,7 +25,7 @@ from synfin_analytics.plots._style import (
     percent_formatter,
     style_axes,
 )
-from synfin_analytics.plots._thinning import thin_points
+from synfin_analytics.plots._thinning import thin_curve, thin_points
 from synfin_analytics.plots._validation import (
     check_evaluation,
     check_frame,
@@ -37,12 +37,11 @@ from synfin_analytics.plots._validation import (
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from numpy.typing import NDArray
 
     from synfin_analytics._core.results import Display
+    from synfin_analytics._core.types import Floats
     from synfin_analytics.metrics.evaluation import Evaluation
 
-    Floats = NDArray[np.float64]
 
 #: An axis that ends beyond this score is drawn in full, from 0 to 1.
 _HALF = 0.5
@@ -88,7 +87,10 @@ def plot_thresholds(
     [0.9, 0.5, 0.25]
     """
     evaluation = check_evaluation(evaluation)
-    numbers = _thin_curve(evaluation)
+    curve = evaluation.curve()
+    alerts = np.log10(np.maximum(curve["queue_rate"].to_numpy(), 1 / max(evaluation.n, 1)))
+    rates = [curve[rate].to_numpy() for rate in ("precision", "recall")]
+    numbers = thin_curve(evaluation, curve, [*rates, alerts], [1.0, 1.0, _DECADES])
     frauds = numbers["tp"] + numbers["fn"]
     method, level = evaluation.interval_method, evaluation.confidence_level
     for rate, totals in (("precision", numbers["alerts"]), ("recall", frauds)):
@@ -111,16 +113,6 @@ def plot_thresholds(
             annotate_empty(ax, explain_no_curve(evaluation))
 
     return create_display(ax, (8.4, 4.8), numbers, draw)
-
-
-def _thin_curve(evaluation: Evaluation) -> pd.DataFrame:
-    """Return as many thresholds as the plot needs, the one in use among them."""
-    curve = evaluation.curve()
-    in_use = int((curve["threshold"] >= float(evaluation.threshold)).sum()) - 1
-    alerts = np.log10(np.maximum(curve["queue_rate"].to_numpy(), 1 / max(evaluation.n, 1)))
-    rates = [curve[rate].to_numpy() for rate in ("precision", "recall")]
-    points = thin_points([*rates, alerts], [1.0, 1.0, _DECADES], keep=[in_use])
-    return curve.loc[points].reset_index(drop=True)
 
 
 def _draw_rates(ax: Axes, evaluation: Evaluation, numbers: pd.DataFrame) -> None:
@@ -232,7 +224,7 @@ def _thin_costs(costs: pd.DataFrame) -> pd.DataFrame:
     return costs.loc[points].reset_index(drop=True)
 
 
-def _cost_axis_end(cost: NDArray[np.float64]) -> float:
+def _cost_axis_end(cost: Floats) -> float:
     """Return where the axis of costs ends: much higher costs are cut off."""
     no_alerts = float(cost[0])
     highest = 1.06 * float(cost.max())

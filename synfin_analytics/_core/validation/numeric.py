@@ -80,9 +80,7 @@ def convert_integer(value: Any, spec: ColumnSpec) -> int:
     number = _to_decimal(value, spec)
     if number.adjusted() > 20:  # beyond any integer type, and cheap to see
         raise InvalidCellError(out_of_range(spec))
-    if number and number.adjusted() < 0:
-        raise InvalidCellError(NOT_WHOLE)
-    if number != int(number):
+    if (number and number.adjusted() < 0) or number != int(number):
         raise InvalidCellError(NOT_WHOLE)
     low, high = _INTEGER_BOUNDS[spec.dtype.base_type()]
     if not low <= number <= high:
@@ -200,16 +198,14 @@ def validate_integers(column: pl.Series, spec: ColumnSpec) -> ValidatedColumn:
         fractional = (~not_finite & (doubles != doubles.floor())).fill_null(False)
         whole = doubles.set(not_finite | fractional, None)
         validated = ValidatedColumn(whole.cast(spec.dtype, strict=False))
-        validated.reject(not_finite, NOT_FINITE)
-        validated.reject(fractional, NOT_WHOLE)
+        validated.reject(not_finite, NOT_FINITE).reject(fractional, NOT_WHOLE)
         bits = FLOAT_BITS.get(column.head(0).to_numpy().dtype.type, DOUBLE_BITS)
         ambiguous = validated.cells.is_not_null() & (whole.abs() >= 2**bits)
         whole = whole.set(ambiguous, None)
         validated.reject(ambiguous, ambiguous_float(bits))
     else:
         return reject_all(column, spec)
-    validated.reject(whole.is_not_null() & validated.cells.is_null(), out_of_range(spec))
-    return validated
+    return validated.reject(whole.is_not_null() & validated.cells.is_null(), out_of_range(spec))
 
 
 def validate_doubles(column: pl.Series, spec: ColumnSpec) -> ValidatedColumn:
@@ -243,8 +239,7 @@ def validate_decimals(column: pl.Series, spec: ColumnSpec) -> ValidatedColumn:
         inside = ((number < limit) & (number > -limit)).fill_null(False) | column.is_null()
         units = column.set(~inside, None).cast(pl.Int64).fill_null(0).to_numpy() * 10**spec.scale
         validated = ValidatedColumn(_decimals_of_units(units, column.is_not_null(), spec))
-        validated.reject(~inside, out_of_range(spec))
-        return validated
+        return validated.reject(~inside, out_of_range(spec))
     if column.dtype.is_decimal():
         return _rescale_decimals(column, limit, spec)
     return reject_all(column, spec)
@@ -261,9 +256,7 @@ def validate_booleans(column: pl.Series, spec: ColumnSpec) -> ValidatedColumn:
         is_one, is_valid = units == unit, (units == 0) | (units == unit)
     else:
         is_one, is_valid = column == 1, (column == 0) | (column == 1)
-    validated = ValidatedColumn(is_one)
-    validated.reject(~is_valid, NOT_BOOLEAN)
-    return validated
+    return ValidatedColumn(is_one).reject(~is_valid, NOT_BOOLEAN)
 
 
 def _decimal_units(column: pl.Series) -> tuple[pl.Series, pl.Series]:
@@ -322,8 +315,7 @@ def _floats_to_decimals(column: pl.Series, limit: int, spec: ColumnSpec) -> Vali
     validated = ValidatedColumn(_decimals_of_units(counts, column.is_not_null(), spec))
     validated.reject(pl.Series(~finite), NOT_FINITE)
     validated.reject(pl.Series(large), out_of_range(spec))
-    validated.reject(pl.Series(finite & ~large & ~exact), too_precise(spec))
-    return validated
+    return validated.reject(pl.Series(finite & ~large & ~exact), too_precise(spec))
 
 
 def _last_digit(numbers: np.ndarray, digits: int) -> tuple[np.ndarray, np.ndarray]:
@@ -362,7 +354,7 @@ def parse_booleans(texts: pl.Series, spec: ColumnSpec, options: ReadOptions) -> 
     folded = texts.str.strip_chars().str.to_lowercase()
     values = folded.is_in(["true", "t", "1", "1.0"])
     is_valid = values | folded.is_in(["false", "f", "0", "0.0"])
-    return ValidatedColumn.build(values.set(texts.is_null(), None), [(~is_valid, NOT_BOOLEAN)])
+    return ValidatedColumn(values.set(texts.is_null(), None)).reject(~is_valid, NOT_BOOLEAN)
 
 
 def parse_numbers(texts: pl.Series, spec: ColumnSpec, options: ReadOptions) -> ValidatedColumn:
@@ -370,8 +362,7 @@ def parse_numbers(texts: pl.Series, spec: ColumnSpec, options: ReadOptions) -> V
     normalised = normalise_numbers(texts, options)
     not_a_number = texts.is_not_null() & normalised.is_null()
     validated = _NUMBER_PARSERS[spec.kind](normalised, spec)
-    validated.reject(not_a_number, f"is not {KIND_NAMES[spec.kind]}")
-    return validated
+    return validated.reject(not_a_number, f"is not {KIND_NAMES[spec.kind]}")
 
 
 def normalise_numbers(texts: pl.Series, options: ReadOptions) -> pl.Series:
@@ -414,15 +405,13 @@ def _parse_integers(texts: pl.Series, spec: ColumnSpec) -> ValidatedColumn:
         return _parse_one_by_one(texts, spec, convert_integer)
     numbers = texts.str.strip_prefix("+").cast(pl.Int64)
     validated = ValidatedColumn(numbers.cast(spec.dtype, strict=False))
-    validated.reject(numbers.is_not_null() & validated.cells.is_null(), out_of_range(spec))
-    return validated
+    return validated.reject(numbers.is_not_null() & validated.cells.is_null(), out_of_range(spec))
 
 
 def _parse_doubles(texts: pl.Series, spec: ColumnSpec) -> ValidatedColumn:
     del spec
     values = texts.cast(pl.Float64)
-    validated = ValidatedColumn(values)
-    validated.reject(values.is_infinite(), NOT_FINITE)
+    validated = ValidatedColumn(values).reject(values.is_infinite(), NOT_FINITE)
     # An identifier or a count with more digits than a double has would become another number.
     long = texts.str.contains(rf"^[+-]?[0-9]{{{DOUBLE_DIGITS + 1},}}$").fill_null(False)
     if long.any():

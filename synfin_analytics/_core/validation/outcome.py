@@ -6,7 +6,7 @@ import dataclasses
 import datetime as dt
 import numbers
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
@@ -60,22 +60,13 @@ class ValidatedColumn:
     #: Masks of the invalid cells, each with a reason; no cell is in two of them.
     errors: list[tuple[pl.Series, str]] = dataclasses.field(default_factory=list)
 
-    @classmethod
-    def build(
-        cls, cells: pl.Series, errors: Iterable[tuple[pl.Series, str]] = ()
-    ) -> ValidatedColumn:
-        """Reject some of ``cells`` for each mask and its reason."""
-        column = cls(cells)
-        for mask, reason in errors:
-            column.reject(mask, reason)
-        return column
-
-    def reject(self, mask: pl.Series, reason: str) -> None:
-        """Reject the cells under ``mask``; NULL in the mask means valid."""
+    def reject(self, mask: pl.Series, reason: str) -> Self:
+        """Reject the cells under ``mask``, and return the column; NULL in the mask means valid."""
         mask = mask.fill_null(False)
         if mask.any():
             self.errors.append((mask, reason))
             self.cells = self.cells.set(mask, None)
+        return self
 
 
 class InvalidCellError(Exception):
@@ -83,9 +74,7 @@ class InvalidCellError(Exception):
 
 
 def validate_objects(
-    values: Sequence[Any],
-    spec: ColumnSpec,
-    convert_cell: Callable[[Any, ColumnSpec], Any],
+    values: Sequence[Any], spec: ColumnSpec, convert_cell: Callable[[Any, ColumnSpec], Any]
 ) -> ValidatedColumn:
     """Convert Python objects one by one: the way for columns whose cells have no common type."""
     converted: list[Any] = []
@@ -129,11 +118,11 @@ def wrong_type(value: object, spec: ColumnSpec) -> InvalidCellError:
 
 def reject_all(column: pl.Series, spec: ColumnSpec) -> ValidatedColumn:
     """Reject every cell of a column whose type the table's column does not accept."""
-    validated = ValidatedColumn(pl.Series(column.name, [None] * len(column), dtype=spec.dtype))
+    nulls = pl.Series(column.name, [None] * len(column), dtype=spec.dtype)
     fallback = "a whole number" if column.dtype.is_integer() else str(column.dtype)
     name = _TYPE_NAMES.get(column.dtype.base_type(), fallback)
-    validated.reject(column.is_not_null(), f"is {name}, not {KIND_NAMES[spec.kind]}")
-    return validated
+    reason = f"is {name}, not {KIND_NAMES[spec.kind]}"
+    return ValidatedColumn(nulls).reject(column.is_not_null(), reason)
 
 
 # -- Invalid cells -------------------------------------------------------------------------------
@@ -243,14 +232,10 @@ def _printable(cells: pl.Series | Sequence[Any]) -> Iterable[Any]:
     return cells
 
 
-@dataclasses.dataclass(frozen=True)
-class _Unquoted:
+class _Unquoted(str):
     """A cell that is shown as a text, but is not one."""
 
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
+    __slots__ = ()
 
 
 def _format_timestamp(text: str) -> str:
@@ -265,7 +250,8 @@ def _shorten(cell: Any, *, quoted: bool = False) -> str:
     if cell is None:
         return "NULL"
     try:
-        text = repr(cell) if quoted and isinstance(cell, str) else str(cell)
+        is_text = isinstance(cell, str) and not isinstance(cell, _Unquoted)
+        text = repr(cell) if quoted and is_text else str(cell)
     # Integers of thousands of digits, deep lists and classes of the user may raise anything.
     except Exception:  # noqa: BLE001  # the message names the type instead
         text = f"<{type(cell).__name__}>"

@@ -118,7 +118,7 @@ def validate_timestamps(column: pl.Series, spec: ColumnSpec) -> ValidatedColumn:
     if column.dtype == pl.Date:
         inside = _within_years(column)
         timestamps = column.set(~inside, None).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-        return ValidatedColumn.build(timestamps, [(~inside, OUT_OF_YEARS)])
+        return ValidatedColumn(timestamps).reject(~inside, OUT_OF_YEARS)
     if isinstance(column.dtype, pl.Datetime):
         inside, ticks = _inside_years(column)
         timestamps = column.set(~inside, None).cast(pl.Datetime("us", column.dtype.time_zone))
@@ -127,7 +127,7 @@ def validate_timestamps(column: pl.Series, spec: ColumnSpec) -> ValidatedColumn:
             if column.dtype.time_zone is None
             else timestamps.dt.convert_time_zone("UTC")
         )
-        validated = ValidatedColumn.build(timestamps, [(~inside, OUT_OF_YEARS)])
+        validated = ValidatedColumn(timestamps).reject(~inside, OUT_OF_YEARS)
         if column.dtype.time_unit == "ns":
             validated.reject(inside & (ticks % 1000 != 0), TOO_PRECISE)
         return validated
@@ -139,18 +139,17 @@ def validate_dates(column: pl.Series, spec: ColumnSpec) -> ValidatedColumn:
     if column.dtype in TEXT_TYPES:
         dates = _parse_iso_dates(column.cast(pl.String))
         invalid = column.is_not_null() & dates.is_null()
-        validated = ValidatedColumn.build(dates, [(invalid, NOT_A_DATE)])
+        validated = ValidatedColumn(dates).reject(invalid, NOT_A_DATE)
     elif column.dtype == pl.Date:
         validated = ValidatedColumn(column)
     elif isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is None:
         inside, ticks = _inside_years(column)
-        validated = ValidatedColumn(column.set(~inside, None).dt.date())
-        validated.reject(~inside, OUT_OF_YEARS)
+        dates = column.set(~inside, None).dt.date()
+        validated = ValidatedColumn(dates).reject(~inside, OUT_OF_YEARS)
         validated.reject(inside & (ticks % _TICKS_PER_DAY[column.dtype.time_unit] != 0), HAS_TIME)
     else:
         return reject_all(column, spec)
-    validated.reject(~_within_years(validated.cells), OUT_OF_YEARS)
-    return validated
+    return validated.reject(~_within_years(validated.cells), OUT_OF_YEARS)
 
 
 def _inside_years(column: pl.Series) -> tuple[pl.Series, pl.Series]:
@@ -205,7 +204,7 @@ def parse_dates(texts: pl.Series, date_format: str) -> ValidatedColumn:
     dates = _parse_formatted(texts, date_format).dt.date()
     invalid = texts.is_not_null() & dates.is_null()
     reason = f"is not a date such as {format_example(date_format)} ({date_format})"
-    return ValidatedColumn.build(dates, [(invalid, reason)])
+    return ValidatedColumn(dates).reject(invalid, reason)
 
 
 def localise(validated: ValidatedColumn, is_naive: pl.Series, timezone: str) -> None:
@@ -223,10 +222,9 @@ def localise(validated: ValidatedColumn, is_naive: pl.Series, timezone: str) -> 
         .is_not_null()
     )
     validated.cells = validated.cells.zip_with(~is_naive, local.dt.convert_time_zone("UTC"))
-    skipped_reason = f"does not exist in {timezone}, where the clocks went forward"
-    ambiguous_reason = f"is ambiguous in {timezone}, where the clocks went back: add its offset"
-    validated.reject(lost & ~ambiguous, skipped_reason)
-    validated.reject(ambiguous, ambiguous_reason)
+    skipped = f"does not exist in {timezone}, where the clocks went forward"
+    repeated = f"is ambiguous in {timezone}, where the clocks went back: add its offset"
+    validated.reject(lost & ~ambiguous, skipped).reject(ambiguous, repeated)
 
 
 def _parse_iso_timestamps(texts: pl.Series) -> ValidatedColumn:
@@ -246,7 +244,8 @@ def _parse_iso_timestamps(texts: pl.Series) -> ValidatedColumn:
     ticks = values.to_physical()
     values = values.set(~((ticks >= _FIRST_TICK) & (ticks < _END_TICK)), None)
     invalid = texts.is_not_null() & values.is_null() & ~too_precise
-    return ValidatedColumn.build(values, [(too_precise, TOO_PRECISE), (invalid, NOT_A_TIMESTAMP)])
+    validated = ValidatedColumn(values).reject(too_precise, TOO_PRECISE)
+    return validated.reject(invalid, NOT_A_TIMESTAMP)
 
 
 def _parse_iso_dates(texts: pl.Series) -> pl.Series:
@@ -259,13 +258,13 @@ def _parse_iso_dates(texts: pl.Series) -> pl.Series:
 
 def _parse_formatted_timestamps(texts: pl.Series, date_format: str) -> ValidatedColumn:
     times = _parse_formatted(texts, date_format)
-    too_precise = pl.repeat(False, len(times), dtype=pl.Boolean, eager=True)
-    if isinstance(times.dtype, pl.Datetime) and times.dtype.time_unit == "ns":
-        too_precise = (times.to_physical() % 1000 != 0).fill_null(False)
     values = times.dt.cast_time_unit("us").dt.replace_time_zone("UTC")
     invalid = texts.is_not_null() & times.is_null()
     reason = f"is not a date and time such as {format_example(date_format)} ({date_format})"
-    return ValidatedColumn.build(values, [(invalid, reason), (too_precise, TOO_PRECISE)])
+    validated = ValidatedColumn(values).reject(invalid, reason)
+    if isinstance(times.dtype, pl.Datetime) and times.dtype.time_unit == "ns":
+        validated.reject(times.to_physical() % 1000 != 0, TOO_PRECISE)
+    return validated
 
 
 def _parse_formatted(texts: pl.Series, date_format: str) -> pl.Series:

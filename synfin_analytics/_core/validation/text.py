@@ -79,8 +79,8 @@ def validate_texts(column: pl.Series, spec: ColumnSpec) -> ValidatedColumn:
     """Validate a series as texts."""
     if not (column.dtype in TEXT_TYPES or column.dtype.is_integer()):
         return reject_all(column, spec)
-    validated = ValidatedColumn(column.cast(pl.String))
-    validated.reject(validated.cells.str.contains("\0", literal=True), HAS_NUL)
+    texts = column.cast(pl.String)
+    validated = ValidatedColumn(texts).reject(texts.str.contains("\0", literal=True), HAS_NUL)
     if spec.length is not None:
         longest = validated.cells.str.len_bytes().max()
         if isinstance(longest, int) and longest > spec.length:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -13,7 +14,6 @@ from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics._core.validation.outcome import (
     TEXT_TYPES,
     ValidatedColumn,
-    is_missing,
     validate_objects,
 )
 from synfin_analytics._core.validation.rules import Matches, OneOf, Range
@@ -25,25 +25,19 @@ if TYPE_CHECKING:
     from synfin_analytics._core.validation.columns import Column, Objects
     from synfin_analytics._core.validation.spec import ColumnSpec, Kind
 
-_CELL_CONVERTERS: dict[Kind, Callable[[Any, ColumnSpec], Any]] = {
-    "text": text.convert_text,
-    "integer": numeric.convert_integer,
-    "number": numeric.convert_double,
-    "decimal": numeric.convert_decimal,
-    "boolean": numeric.convert_boolean,
-    "timestamp": temporal.convert_timestamp,
-    "date": temporal.convert_date,
-    "json": text.convert_json,
-}
-_SERIES_VALIDATORS: dict[Kind, Callable[[pl.Series, ColumnSpec], ValidatedColumn]] = {
-    "text": text.validate_texts,
-    "integer": numeric.validate_integers,
-    "number": numeric.validate_doubles,
-    "decimal": numeric.validate_decimals,
-    "boolean": numeric.validate_booleans,
-    "timestamp": temporal.validate_timestamps,
-    "date": temporal.validate_dates,
-    "json": text.validate_json,
+    SeriesValidator = Callable[[pl.Series, ColumnSpec], ValidatedColumn]
+    CellConverter = Callable[[Any, ColumnSpec], Any]
+
+#: For each kind of column, what validates a series, and what converts one Python object.
+_VALIDATORS: dict[Kind, tuple[SeriesValidator, CellConverter]] = {
+    "text": (text.validate_texts, text.convert_text),
+    "integer": (numeric.validate_integers, numeric.convert_integer),
+    "number": (numeric.validate_doubles, numeric.convert_double),
+    "decimal": (numeric.validate_decimals, numeric.convert_decimal),
+    "boolean": (numeric.validate_booleans, numeric.convert_boolean),
+    "timestamp": (temporal.validate_timestamps, temporal.convert_timestamp),
+    "date": (temporal.validate_dates, temporal.convert_date),
+    "json": (text.validate_json, text.convert_json),
 }
 
 
@@ -62,26 +56,31 @@ def validate_column(
         How to parse texts, such as those of a CSV file; without options a text is not a number.
     """
     require_thread_pool()
+    validate_series, convert_cell = _VALIDATORS[spec.kind]
     if isinstance(column, tuple):
         return _join([validate_column(part, spec, options=options) for part in column])
     if options is not None:
         column = _nullify_empty_texts(column, spec)
     if isinstance(column, list):
-        missing = pl.Series([is_missing(cell) for cell in column], dtype=pl.Boolean)
-        if options is not None or spec.kind in ("timestamp", "date"):
+        has_texts = spec.kind in ("timestamp", "date") and any(
+            isinstance(cell, str) for cell in column
+        )
+        if options is not None or has_texts:
             validated = _parse_objects(column, spec, options or ReadOptions())
         else:
-            validated = validate_objects(column, spec, _CELL_CONVERTERS[spec.kind])
+            validated = validate_objects(column, spec, convert_cell)
+    elif column.dtype == pl.Null:
+        validated = ValidatedColumn(column.cast(spec.dtype))
+    elif options is not None:
+        validated = parse_series(column, spec, options)
     else:
-        missing = column.is_null()
-        if column.dtype == pl.Null:
-            validated = ValidatedColumn(column.cast(spec.dtype))
-        elif options is not None:
-            validated = parse_series(column, spec, options)
-        else:
-            validated = _SERIES_VALIDATORS[spec.kind](column, spec)
-    if spec.required and missing.any():
-        validated.errors.append((missing, "is required but missing"))
+        validated = validate_series(column, spec)
+    if spec.required:
+        missing = validated.cells.is_null()
+        for mask, _ in validated.errors:
+            missing &= ~mask
+        if missing.any():
+            validated.errors.append((missing, "is required but missing"))
     _apply_rule(validated, spec)
     return validated
 
@@ -98,7 +97,7 @@ def parse_series(column: pl.Series, spec: ColumnSpec, options: ReadOptions) -> V
             return numeric.parse_numbers(texts, spec, options)
         if spec.kind == "date" and options.date_format:
             return temporal.parse_dates(texts, options.date_format)
-    return _SERIES_VALIDATORS[spec.kind](column, spec)
+    return _VALIDATORS[spec.kind][0](column, spec)
 
 
 def empty_as_null(texts: pl.Series) -> pl.Series:
@@ -112,22 +111,20 @@ def closed_set_reason(spec: ColumnSpec) -> str | None:
 
 
 def _apply_rule(validated: ValidatedColumn, spec: ColumnSpec) -> None:
-    values = validated.cells
+    values, reason = validated.cells, f"must be {spec.rule}"
     match spec.rule:
         case OneOf(allowed):
-            validated.reject(~values.is_in(list(allowed)), f"must be {spec.rule}")
+            validated.reject(~values.is_in(list(allowed)), reason)
         case Matches(pattern):
-            validated.reject(~values.str.contains(pattern), f"must be {spec.rule}")
+            validated.reject(~values.str.contains(pattern), reason)
         case Range(low, high, above):
             numbers = values.cast(pl.Float64) if spec.kind == "decimal" else values
-            outside = pl.repeat(False, len(values), dtype=pl.Boolean, eager=True)
-            if low is not None:
-                outside |= (numbers < low).fill_null(False)
+            outside = numbers < (-math.inf if low is None else low)
             if high is not None:
-                outside |= (numbers > high).fill_null(False)
+                outside |= numbers > high
             if above is not None:
-                outside |= (numbers <= above).fill_null(False)
-            validated.reject(outside, f"must be {spec.rule}")
+                outside |= numbers <= above
+            validated.reject(outside, reason)
 
 
 def _nullify_empty_texts(column: pl.Series | Objects, spec: ColumnSpec) -> pl.Series | Objects:
@@ -141,7 +138,7 @@ def _nullify_empty_texts(column: pl.Series | Objects, spec: ColumnSpec) -> pl.Se
 
 def _parse_objects(objects: Objects, spec: ColumnSpec, options: ReadOptions) -> ValidatedColumn:
     """Validate Python objects of which texts are parsed, and naive timestamps have a time zone."""
-    convert_cell = _CELL_CONVERTERS[spec.kind]
+    convert_cell = _VALIDATORS[spec.kind][1]
     if spec.kind in ("text", "json"):
         return validate_objects(objects, spec, convert_cell)
     is_text = pl.Series([isinstance(cell, str) for cell in objects], dtype=pl.Boolean)
@@ -157,8 +154,7 @@ def _parse_objects(objects: Objects, spec: ColumnSpec, options: ReadOptions) -> 
         temporal.localise(validated, pl.Series(is_naive, dtype=pl.Boolean), options.timezone)
     values = parsed.cells.cast(spec.dtype).zip_with(is_text, validated.cells.cast(spec.dtype))
     merged = ValidatedColumn(values, [*validated.errors, *parsed.errors])
-    merged.reject(not_unicode, NOT_UNICODE)
-    return merged
+    return merged.reject(not_unicode, NOT_UNICODE)
 
 
 def _join(parts: list[ValidatedColumn]) -> ValidatedColumn:
