@@ -160,12 +160,6 @@ class Merchants:
     def __len__(self) -> int:
         return len(self.category)
 
-    @property
-    def is_online(self) -> Mask:
-        """Whether each merchant sells online."""
-        is_online: Mask = self.place == NOWHERE
-        return is_online
-
     def exists(self) -> Mask:
         """Whether each place (row) has a merchant of each category (column)."""
         sizes = np.diff(self._start).reshape(NOWHERE + 1, len(CATEGORIES))

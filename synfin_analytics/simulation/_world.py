@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -153,14 +154,10 @@ class World:
     calendar: Calendar
     #: From 0 (nothing changes) to 1.
     drift: float
-    _category_table: ChoiceTable
 
-    @classmethod
-    def build(
-        cls, customers: Customers, merchants: Merchants, calendar: Calendar, drift: float
-    ) -> World:
-        """Build the world."""
-        return cls(customers, merchants, calendar, drift, _build_category_table(merchants.exists()))
+    @functools.cached_property
+    def _category_table(self) -> ChoiceTable:
+        return _build_category_table(self.merchants.exists())
 
     @property
     def end(self) -> int:
@@ -175,7 +172,7 @@ class World:
         row = self.customers.persona[customer] * len(CITIES) + place
         row = (row * 12 + self.calendar.month[day] - 1) * 3 + kind
         category = self._category_table.choose(row, rng.uniform(len(row)))
-        if self.drift and self.merchants.is_online.any():
+        if self.drift and (self.merchants.place == NOWHERE).any():
             sells_online = self.merchants.exists()[-1]
             share = _MOVED_SHARE * self.drift * day / len(self.calendar)
             moves = rng.bernoulli(len(row), share) & is_category(category, *_MOVING_CATEGORIES)
@@ -216,7 +213,7 @@ class World:
         sold_in = np.where(is_online, NOWHERE, place)
         merchant = self.merchants.draw_usual(rng, customer, sold_in, category)
         if card is None:
-            card = self.draw_cards(rng, customer, is_online)
+            card = self.draw_cards(rng, customer, is_online=is_online)
         cents = self._draw_amounts(rng, customer, merchant, category, time)
         has_wallet = self.customers.has_wallet[customer] & ~is_cash & ~is_online
         with_wallet = has_wallet & rng.bernoulli(n, 0.6)
@@ -244,7 +241,7 @@ class World:
         )
 
     def draw_cards(
-        self, rng: RandomStream, customer: Integers, is_online: Mask
+        self, rng: RandomStream, customer: Integers, *, is_online: bool | Mask
     ) -> NDArray[np.int8]:
         """Draw which of the customer's cards is used, and so by whom."""
         n = len(customer)

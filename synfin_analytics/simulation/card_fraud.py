@@ -397,7 +397,7 @@ class CardTesting(Pattern):
         """Return the payments of these episodes."""
         rng, episode, k = episodes.rng, episodes.index, len(episodes)
         n = len(episode)
-        is_last = episodes.payment_number == episodes.size[episode] - 1
+        is_last = np.arange(n) == np.cumsum(episodes.size)[episode] - 1
         is_large = is_last & (episodes.size[episode] > 1)
         customer = episodes.draw_victims()
         test_merchant = episodes.draw_web_merchants(k, ("digital services", "web shop"))

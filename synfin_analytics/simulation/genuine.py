@@ -228,7 +228,7 @@ def _everyday_payments(
     counts = rng.poisson(_expected_counts(rng, world, whereabouts).ravel())
     cell = np.repeat(np.arange(len(counts)), counts)
     customer, day = cell // days, cell % days
-    card = world.draw_cards(rng, customer, np.zeros(len(cell), np.bool_))
+    card = world.draw_cards(rng, customer, is_online=False)
     place = whereabouts.city.ravel()[cell].astype(np.int64)
     home = customers.home[customer]
     if travel is not None:
@@ -237,8 +237,7 @@ def _everyday_payments(
     category = world.draw_categories(rng, customer, place, day)
     # Online purchases are made with the card that the customer prefers for them.
     is_online = IS_ONLINE[category]
-    all_online = np.ones(int(is_online.sum()), np.bool_)
-    card[is_online] = world.draw_cards(rng, customer[is_online], all_online)
+    card[is_online] = world.draw_cards(rng, customer[is_online], is_online=True)
     time = world.draw_times(rng, customer, place, day, category)
     # A customer between two places enters no shop.
     kept = is_online | ~whereabouts.between.ravel()[cell]

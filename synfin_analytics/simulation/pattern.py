@@ -106,11 +106,6 @@ class Episodes:
         return np.repeat(np.arange(len(self)), self.size)
 
     @property
-    def payment_number(self) -> Integers:
-        """Number of each payment within its episode, from 0."""
-        return np.arange(int(self.size.sum())) - np.repeat(self.first_payment, self.size)
-
-    @property
     def first_payment(self) -> Integers:
         """Position of the first payment of each episode."""
         return np.cumsum(self.size) - self.size

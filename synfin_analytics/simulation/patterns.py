@@ -113,7 +113,7 @@ def _build(name: Any, value: Any, available: Mapping[str, type[ChoiceT]], kind: 
 
 
 def add_fraud(
-    seed: int, context: FraudContext, patterns: list[Pattern], fraud_rate: float, drift: float
+    seed: int, context: FraudContext, patterns: list[Pattern], fraud_rate: float
 ) -> Payments:
     """Return all payments, of which at most the share ``fraud_rate`` is fraud, and nearly that."""
     possible = [
@@ -121,7 +121,7 @@ def add_fraud(
     ]
     budget = _estimate_budget(context, possible, fraud_rate)
     while True:
-        genuine, parts = _commit(seed, context, possible, budget, drift)
+        genuine, parts = _commit(seed, context, possible, budget)
         n_frauds = sum(len(part) for part in parts)
         excess = n_frauds - int(fraud_rate * (len(genuine) + n_frauds))
         if excess <= 0:
@@ -130,7 +130,7 @@ def add_fraud(
 
 
 def _commit(
-    seed: int, context: FraudContext, patterns: list[Pattern], budget: int, drift: float
+    seed: int, context: FraudContext, patterns: list[Pattern], budget: int
 ) -> tuple[Payments, list[Payments]]:
     """Return the genuine payments that remain, and the frauds of each pattern."""
     rng = RandomStream(seed, "plan")
@@ -150,7 +150,7 @@ def _commit(
         rng = RandomStream(seed, pattern.name)
         many = len(size) > _FEW_EPISODES
         shares = rng.uniform(len(size)) if many else np.full(len(size), phase)
-        period_share = _spread_over_period(shares, pattern.trend * drift)
+        period_share = _spread_over_period(shares, pattern.trend * context.world.drift)
         episodes = Episodes(context, rng, period_share, size)
         fraud = pattern.commit(episodes)
         if isinstance(pattern, DormantCard):

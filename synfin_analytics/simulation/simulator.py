@@ -242,7 +242,7 @@ def simulate(
     _check_start(start)
     check_output(output)
     selected, selected_anomalies = select_patterns(patterns), select_anomalies(anomalies)
-    world = World.build(
+    world = World(
         create_customers(RandomStream(seed, "customers"), n_customers, n_merchants),
         create_merchants(RandomStream(seed, "merchants"), n_merchants),
         Calendar.build(start, days),
@@ -252,7 +252,7 @@ def simulate(
     context = FraudContext(
         world, genuine, mean_amounts(genuine, n_customers), np.zeros(n_customers, np.bool_)
     )
-    payments = sort_by_time(add_fraud(seed, context, selected, fraud_rate, drift), days)
+    payments = sort_by_time(add_fraud(seed, context, selected, fraud_rate), days)
     return Simulation(
         from_polars(customer_table(RandomStream(seed, "details"), world, payments), output),
         from_polars(merchant_table(world, payments), output),

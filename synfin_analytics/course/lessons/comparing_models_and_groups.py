@@ -18,16 +18,14 @@ from synfin_analytics.course.lessons._data import (
     roc_auc,
     wald_interval,
     weighted_average_precision,
-    wilson_interval,
     with_labels_as_of_today,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
+    from synfin_analytics.course.lessons._data import Bools, Floats
 
-    Floats = NDArray[np.float64]
 
 _N_RESAMPLES = 800
 #: Tolerance of an end of an interval, as a share of its width: both are estimated by resampling.
@@ -49,7 +47,7 @@ class Facts:
     @property
     def labelled(self) -> pl.DataFrame:
         """Payments with a known label."""
-        return self.payments.filter(pl.col("is_fraud").is_not_null())
+        return self.payments.drop_nulls("is_fraud")
 
 
 @functools.lru_cache(maxsize=3)
@@ -90,7 +88,7 @@ def student_data(facts: Facts) -> dict[str, tuple[Any, str]]:
 LESSON = Lesson("06", "comparing_models_and_groups", make_facts, student_data)
 
 
-def _arrays(payments: pl.DataFrame) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+def _arrays(payments: pl.DataFrame) -> tuple[Floats, Floats, Bools]:
     fraud = payments["is_fraud"].fill_null(False).to_numpy().astype(bool)
     return payments["old"].to_numpy(), payments["new"].to_numpy(), fraud
 
@@ -230,21 +228,14 @@ def _grade_recall_by_channel(facts: Facts) -> Table:
     )
 
 
-def _recall_interval(counts: Mapping[str, float]) -> tuple[float, float]:
-    return wilson_interval(counts["detected"], counts["frauds"])
-
-
 def _newcombe_interval(
     best: Mapping[str, float], worst: Mapping[str, float]
 ) -> tuple[float, float, float]:
     """Return the difference of two recalls, with its interval from their Wilson intervals."""
-    best_recall, worst_recall = (group["detected"] / group["frauds"] for group in (best, worst))
-    best_low, best_high = _recall_interval(best)
-    worst_low, worst_high = _recall_interval(worst)
-    difference = best_recall - worst_recall
-    below = float(np.hypot(best_recall - best_low, worst_high - worst_recall))
-    above = float(np.hypot(best_high - best_recall, worst_recall - worst_low))
-    return difference, difference - below, difference + above
+    difference = best["recall"] - worst["recall"]
+    below = np.hypot(best["recall"] - best["recall_low"], worst["recall_high"] - worst["recall"])
+    above = np.hypot(best["recall_high"] - best["recall"], worst["recall"] - worst["recall_low"])
+    return difference, float(difference - below), float(difference + above)
 
 
 @LESSON.add_exercise(
@@ -256,16 +247,13 @@ def _newcombe_interval(
     'The result of evaluate with by="channel" has difference("recall").',
 )
 def _grade_recall_gap(facts: Facts) -> Numbers:
-    rows = [*_counts_by_channel(facts).iter_rows(named=True)]
-    ranked = sorted(
-        (row for row in rows if row["frauds"] >= _MIN_FRAUDS),
-        key=lambda row: row["detected"] / row["frauds"],
-    )
-    best, worst = ranked[-1], ranked[0]
-    all_channels = {name: sum(row[name] for row in rows) for name in ("detected", "frauds")}
+    counts = _counts_by_channel(facts)
+    recalls = rate_with_interval(counts, "recall", "detected", "frauds").sort("recall")
+    compared = recalls.filter(pl.col("frauds") >= _MIN_FRAUDS)
+    best, worst = compared.row(-1, named=True), compared.row(0, named=True)
+    totals = counts.select(pl.col("detected", "frauds").sum())
+    all_channels = rate_with_interval(totals, "recall", "detected", "frauds").row(0, named=True)
     difference, low, high = _newcombe_interval(best, worst)
-    best_low, best_high = _recall_interval(best)
-    worst_low, worst_high = _recall_interval(worst)
     task = (
         "the best minus the worst recall among channels with at least 10 frauds, with Newcombe's "
         "interval"
@@ -286,8 +274,8 @@ def _grade_recall_gap(facts: Facts) -> Numbers:
             "The difference is correct. Its interval does not follow from the ends of the two "
             "intervals: both recalls at their ends at once is less likely.": (
                 difference,
-                best_low - worst_high,
-                best_high - worst_low,
+                best["recall_low"] - worst["recall_high"],
+                best["recall_high"] - worst["recall_low"],
             ),
             "This compares a channel with all channels together. Compare the two "
             "channels.": _newcombe_interval(best, all_channels),

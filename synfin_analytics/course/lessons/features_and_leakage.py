@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    Floats = NDArray[np.float64]
+    from synfin_analytics.course.lessons._data import Floats
+
     Integers = NDArray[np.int64]
 
 _DAY = 86_400_000_000

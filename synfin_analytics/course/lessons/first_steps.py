@@ -185,7 +185,7 @@ def _grade_by_channel(facts: Facts) -> Table:
 )
 def _grade_fraud_bps(facts: Facts) -> Number:
     payments = facts[2]
-    labelled = payments.filter(pl.col("is_fraud").is_not_null())
+    labelled = payments.drop_nulls("is_fraud")
     fraud_amount = float(labelled.filter(pl.col("is_fraud"))["amount"].sum())
     share = fraud_amount / float(labelled["amount"].sum())
     rate = float(labelled["is_fraud"].mean())  # type: ignore[arg-type]

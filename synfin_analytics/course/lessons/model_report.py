@@ -56,7 +56,7 @@ class Facts:
     @property
     def labelled(self) -> pl.DataFrame:
         """Payments with a prediction and a known label."""
-        return self.scored.filter(pl.col("is_fraud").is_not_null())
+        return self.scored.drop_nulls("is_fraud")
 
 
 @functools.lru_cache(maxsize=3)
@@ -94,7 +94,7 @@ def _make_statements(scored: pl.DataFrame, seed: int) -> dict[str, Statement]:
 
 def _statement_pairs(scored: pl.DataFrame) -> Iterator[tuple[str, str, str]]:
     """Yield a correct and a wrong statement on each topic, and a question to tell them apart."""
-    labelled = scored.filter(pl.col("is_fraud").is_not_null())
+    labelled = scored.drop_nulls("is_fraud")
     fraud, alert = labelled["is_fraud"], labelled["prediction"]
     hits, alerts, frauds = (int(column.sum()) for column in (fraud & alert, alert, fraud))
     precision, recall = format_percent(hits / alerts), format_percent(hits / frauds)

@@ -45,7 +45,7 @@ class Facts:
 
     def mean_over_machines(self, compute: Callable[[pl.DataFrame], float]) -> float:
         """Return the mean of a metric of the labelled payments over the machines with frauds."""
-        labelled = [part.filter(pl.col("is_fraud").is_not_null()) for part in self.parts]
+        labelled = [part.drop_nulls("is_fraud") for part in self.parts]
         return float(np.mean([compute(part) for part in labelled if part["is_fraud"].sum()]))
 
 

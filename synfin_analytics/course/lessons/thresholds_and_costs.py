@@ -16,10 +16,8 @@ from synfin_analytics.course.lessons._data import card_precision, make_scored_pa
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
+    from synfin_analytics.course.lessons._data import Bools, Floats
 
-    Floats = NDArray[np.float64]
-    Bools = NDArray[np.bool_]
 
 ALERTS_PER_DAY = 12
 COST_PER_ALERT = 6.0

@@ -42,7 +42,7 @@ class Facts:
     @property
     def labelled_predictions(self) -> pl.DataFrame:
         """Predictions with a known label."""
-        return self.model.predictions.filter(pl.col("ground_truth").is_not_null())
+        return self.model.predictions.drop_nulls("ground_truth")
 
 
 @functools.lru_cache(maxsize=3)
