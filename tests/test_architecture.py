@@ -156,7 +156,7 @@ def test_a_module_without_an_underscore_defines_names_that_its_package_exports()
         assert public - exported <= INTERNAL.get(package, set()), package
 
 
-def test_metrics_and_features_know_no_database_connection():
+def test_metrics_and_features_use_no_database_connection():
     for part in ("metrics", "features"):
         for path in (PACKAGE / part).glob("*.py"):
             targets = {item.target for item in imports_of(path)}

@@ -51,7 +51,7 @@ def synfin(*arguments: str) -> None:
     main(list(arguments), standalone_mode=False)
 
 
-def test_dask_and_spark_answer_as_postgresql_does(predicted, tmp_path, monkeypatch):
+def test_dask_and_spark_agree_with_postgresql(predicted, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("export").mkdir()
     for line in "".join(blocks("sh")).splitlines():
@@ -70,7 +70,7 @@ def test_dask_and_spark_answer_as_postgresql_does(predicted, tmp_path, monkeypat
     assert {line.strip().split(" (")[0] for line in answers} <= set(shown)
 
 
-def test_an_answer_that_differs_is_an_error(predicted, tmp_path):
+def test_a_result_that_differs_raises(predicted, tmp_path):
     some = "SELECT * FROM transactions WHERE amount < 50"
     by_month = ("--partition-by", "month")
     synfin("export", str(tmp_path / "transactions"), "--query", some, *by_month)
@@ -84,7 +84,7 @@ def test_an_answer_that_differs_is_an_error(predicted, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_what_is_missing_is_reported_in_one_sentence(predicted, tmp_path):
+def test_an_unknown_model_is_reported_in_one_sentence(predicted, tmp_path):
     done = run(tmp_path, "--model", "basline")
     assert done.returncode == 1
     assert "no model 'basline 1.0'" in done.stderr
@@ -92,12 +92,12 @@ def test_what_is_missing_is_reported_in_one_sentence(predicted, tmp_path):
 
 
 @pytest.mark.parametrize("block", blocks("python"))
-def test_the_code_on_the_page_is_that_of_the_example(block):
+def test_the_page_shows_the_code_of_the_example(block):
     script = [line.strip() for line in SCRIPT.read_text(encoding="utf-8").splitlines()]
     for line in block.splitlines():
         assert line.strip() in script
 
 
-def test_links_lead_somewhere():
+def test_links_are_not_broken():
     for target in re.findall(r"\]\(([^)]+)\)", PAGE):
         assert (DOCS / "guide" / target).exists(), target

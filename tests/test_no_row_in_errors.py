@@ -25,7 +25,7 @@ EMAIL = "ana@example.org"
         "SELECT CAST(:email || 'x' AS date)",
     ],
 )
-def test_sqlalchemy_s_errors_quote_no_row(manager, statement):
+def test_errors_of_sqlalchemy_quote_no_row(manager, statement):
     with manager.session_scope() as session:
         CustomerRepository(session).create(customer_id="C1", email=EMAIL)
 
@@ -37,7 +37,7 @@ def test_sqlalchemy_s_errors_quote_no_row(manager, statement):
     assert "DETAIL" not in shown
 
 
-def test_a_session_of_the_user_s_own_engine_shows_no_parameters(manager):
+def test_a_session_of_the_users_own_engine_shows_no_parameters(manager):
     engine = create_engine(manager.get_connection_string())
     with Session(engine) as session:
         customers = CustomerRepository(session)

@@ -44,7 +44,7 @@ def source(path: Path) -> list[nbformat.NotebookNode]:
     return cells
 
 
-def test_the_lessons_are_these_and_each_has_exercises():
+def test_each_lesson_has_a_script_a_notebook_and_exercises():
     for folder, ending in ((FOLDER, "py"), (FOLDER, "ipynb"), (FOLDER / "exercises", "ipynb")):
         assert sorted(file.stem for file in folder.glob(f"[0-9]*.{ending}")) == LESSONS
 
@@ -54,18 +54,18 @@ def test_the_readme_lists_the_lessons_in_order():
     assert re.findall(r"\((\d\d_\w+)\.ipynb\)", text) == LESSONS
 
 
-def test_a_notebook_is_what_its_script_makes(path, build_script):
+def test_a_notebook_is_built_from_its_script(path, build_script):
     stored = path.read_text(encoding="utf-8")
     assert stored == build_script["build_lesson"](path.with_suffix(".py")), "run: make notebooks"
 
 
-def test_a_notebook_is_stored_without_what_it_showed(path):
+def test_a_notebook_is_stored_without_outputs(path):
     for cell in nbformat.read(path, as_version=4).cells:
         assert not cell.get("outputs")
         assert not cell.get("execution_count")
 
 
-def test_jupyter_keeps_a_notebook_and_its_script_together(path):
+def test_a_notebook_is_paired_with_its_script(path):
     metadata = nbformat.read(path, as_version=4).metadata
     assert metadata.jupytext.formats == "ipynb,py:percent"
     assert metadata.kernelspec.name == "python3"
@@ -81,7 +81,7 @@ def test_a_notebook_introduces_its_subject_before_the_first_exercise(path):
     assert not [cell for cell in cells if not cell.source.strip()]
 
 
-def test_what_is_to_be_seen_follows_each_picture(path):
+def test_an_explanation_follows_each_plot(path):
     cells = source(path)
     last = next(n for n, cell in enumerate(cells) if cell.source.startswith("## Your turn"))
     for cell, after in itertools.pairwise(cells[: last + 1]):
@@ -89,7 +89,7 @@ def test_what_is_to_be_seen_follows_each_picture(path):
             assert after.source.startswith("**What to see.**"), cell.source
 
 
-def test_each_notebook_has_a_database_of_its_own():
+def test_each_notebook_has_its_own_database():
     names = [
         re.findall(r'database="(\w+)"', (FOLDER / f"{lesson}.py").read_text(encoding="utf-8"))
         for lesson in LESSONS
@@ -123,7 +123,7 @@ def assert_figures(figures: list[Figure], cell: nbformat.NotebookNode) -> None:
 
 
 @pytest.mark.parametrize("name", LESSONS)
-def test_every_number_in_the_text_of_a_lesson_is_computed_or_given(name):
+def test_every_number_in_the_text_of_a_lesson_is_computed_or_defined(name):
     cells = [cell for cell in source(FOLDER / f"{name}.ipynb") if cell.cell_type == "markdown"]
     turn = next(n for n, cell in enumerate(cells) if cell.source.startswith("## Your turn"))
     text = prose([cell.source for cell in cells[1:turn]])
@@ -159,7 +159,7 @@ def test_a_notebook_runs_from_top_to_bottom_without_a_warning(path, home):
     assert "DIFFERENT" not in stream_text(notebook, "stdout")
 
 
-def test_the_last_lesson_says_that_there_is_no_java_and_goes_on(home, tmp_path, monkeypatch):
+def test_the_last_lesson_runs_without_java(home, tmp_path, monkeypatch):
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     notebook = run(nbformat.read(FOLDER / f"{LESSONS[-1]}.ipynb", as_version=4), home)
@@ -169,7 +169,7 @@ def test_the_last_lesson_says_that_there_is_no_java_and_goes_on(home, tmp_path, 
     assert "Spark: " not in printed
 
 
-def test_a_notebook_can_be_run_again_and_after_another_was_left_half_way(home):
+def test_a_notebook_can_run_again_and_after_an_unfinished_one(home):
     notebook = nbformat.read(FOLDER / f"{LESSONS[0]}.ipynb", as_version=4)
     half = nbformat.from_dict({**notebook, "cells": notebook.cells[:8]})
     run(half, home)

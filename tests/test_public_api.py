@@ -149,22 +149,22 @@ def run(lines: str) -> str:
     return result.stdout.strip()
 
 
-def test_the_public_names_are_these_and_no_others():
+def test_the_public_names_are_exactly_those_listed():
     assert sorted(synfin_analytics.__all__) == sorted(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_public_name_is_there_and_documented(name):
-    one = getattr(synfin_analytics, name)
-    assert name == "TABLES" or inspect.getdoc(one)
+def test_a_public_name_exists_and_is_documented(name):
+    member = getattr(synfin_analytics, name)
+    assert name == "TABLES" or inspect.getdoc(member)
 
 
 @pytest.mark.parametrize("call", PARAMETERS)
 def test_a_call_keeps_the_names_of_its_parameters(call):
-    one = synfin_analytics
+    member = synfin_analytics
     for name in call.split("."):
-        one = getattr(one, name)
-    assert list(inspect.signature(one).parameters) == PARAMETERS[call].split()
+        member = getattr(member, name)
+    assert list(inspect.signature(member).parameters) == PARAMETERS[call].split()
 
 
 #: Public names of ``synfin_analytics.course``: for students, teachers and authors of exercises.
@@ -178,7 +178,7 @@ COURSE = """
 """
 
 
-def test_the_course_is_a_package_of_its_own():
+def test_the_course_is_a_separate_package():
     from synfin_analytics import course
 
     assert sorted(course.__all__) == sorted(COURSE.split())
@@ -196,7 +196,7 @@ def test_all_names_can_be_imported_with_a_star():
     assert set(space) >= set(NAMES)
 
 
-def test_a_name_that_is_not_there_is_an_attribute_error():
+def test_an_unknown_name_raises_an_attribute_error():
     with pytest.raises(AttributeError, match="load_dataframe"):
         _ = synfin_analytics.load_dataframe
     with pytest.raises(ImportError, match="load_dataframe"):
@@ -205,9 +205,9 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
 
 def test_a_name_is_the_same_object_as_in_its_module():
     for name in NAMES:
-        one = getattr(synfin_analytics, name)
+        member = getattr(synfin_analytics, name)
         if name != "TABLES":
-            assert getattr(importlib.import_module(one.__module__), name) is one
+            assert getattr(importlib.import_module(member.__module__), name) is member
 
 
 def test_a_public_class_can_be_pickled_by_name():
@@ -223,13 +223,13 @@ def test_the_version_is_that_of_the_installed_package():
     assert synfin_analytics.__version__ == installed
 
 
-def test_importing_the_package_imports_nothing_heavy():
-    found = run(
+def test_importing_the_package_imports_no_heavy_dependency():
+    output = run(
         f"import synfin_analytics, sys; print(*(set({HEAVY!r}) & set(sys.modules)), sep=' ')"
     )
-    assert found == ""
+    assert output == ""
 
 
-def test_the_face_imports_no_plotting_library():
-    found = run("from synfin_analytics import *; import sys; print('matplotlib' in sys.modules)")
-    assert found == "False"
+def test_importing_all_names_imports_no_plotting_library():
+    output = run("from synfin_analytics import *; import sys; print('matplotlib' in sys.modules)")
+    assert output == "False"

@@ -43,17 +43,17 @@ def test_the_first_screen_shows_two_commands_a_picture_and_code():
     assert screen.count("```") % 2 == 0
 
 
-def test_it_has_an_example_for_each_kind_of_reader():
+def test_the_readme_has_an_example_for_each_kind_of_reader():
     for title in ("## For analysts", "## For model validators", "## For teachers"):
         section = TEXT.split(title)[1].split("\n## ")[0]
         assert len(blocks(section, PYTHON)) == 1
 
 
-def test_it_is_short():
+def test_the_readme_is_short():
     assert len(TEXT.split()) < 700
 
 
-def test_links_lead_somewhere():
+def test_links_are_not_broken():
     for target in re.findall(r"\]\(([^)]+)\)", TEXT):
         assert (ROOT / target).exists(), target
 
@@ -63,7 +63,7 @@ def test_the_picture_is_small_enough_to_commit():
         assert picture.stat().st_size < 150_000
 
 
-def test_conda_installs_what_pip_does():
+def test_conda_installs_the_same_packages_as_pip():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     (pip,) = [entry for entry in environment["dependencies"] if isinstance(entry, dict)]
     assert pip == {"pip": ["--editable .[duckdb,notebooks]"]}

@@ -76,7 +76,7 @@ def test_ci_tests_every_python_that_the_package_names_on_linux_and_macos():
     assert matrix["os"] == ["ubuntu-latest", "macos-latest"]
 
 
-def test_the_lowest_versions_are_tried_on_the_lowest_python():
+def test_the_lowest_versions_are_tested_on_the_lowest_python():
     [python] = [
         step["with"]["python-version"]
         for step in jobs_of(ROOT / ".github/workflows/ci.yml")["lowest-versions"]["steps"]
@@ -88,7 +88,7 @@ def test_the_lowest_versions_are_tried_on_the_lowest_python():
 def test_ci_tests_the_oldest_and_the_newest_server_that_the_readme_names():
     versions = jobs_of(ROOT / ".github/workflows/ci.yml")["postgresql"]["strategy"]["matrix"]
     assert versions == {"version": ["14", "18"]}
-    [embedded] = [one for one in PROJECT["project"]["dependencies"] if "embedded" in one]
+    [embedded] = [item for item in PROJECT["project"]["dependencies"] if "embedded" in item]
     assert "18" in embedded
 
 
@@ -109,7 +109,7 @@ def test_a_workflow_runs_targets_and_scripts_that_exist(path):
             assert (ROOT / script).is_file()
 
 
-def test_make_lists_each_target_with_what_it_does():
+def test_make_lists_each_target_with_its_description():
     phony = set(re.findall(r"^\.PHONY: (.+)$", read("Makefile"), re.MULTILINE))
     described = set(re.findall(r"^([a-z-]+):.*## ", read("Makefile"), re.MULTILINE))
     assert described == phony == targets()
@@ -148,7 +148,7 @@ def test_the_slow_files_that_are_tested_first_exist():
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=short)
-def test_a_workflow_may_only_read_and_ends_in_time(path):
+def test_a_workflow_has_read_permissions_and_a_time_limit(path):
     workflow = load(path)
     assert workflow["permissions"] == {"contents": "read"}
     assert "concurrency" in workflow
@@ -166,8 +166,10 @@ def test_an_action_is_pinned_by_its_major_version(path):
             assert (ROOT / action / "action.yml").is_file()
 
 
-def test_an_issue_form_has_fields_with_labels_and_names_of_their_own():
-    forms = [one for one in (ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml") if one.stem != "config"]
+def test_the_fields_of_an_issue_form_have_labels_and_unique_names():
+    forms = [
+        path for path in (ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml") if path.stem != "config"
+    ]
     assert len(forms) >= 3
     for path in forms:
         form = load(path)
@@ -180,8 +182,10 @@ def test_an_issue_form_has_fields_with_labels_and_names_of_their_own():
         assert any(field.get("validations", {}).get("required") for field in fields)
 
 
-def test_dependabot_looks_where_versions_are_pinned():
-    updates = {one["package-ecosystem"] for one in load(ROOT / ".github/dependabot.yml")["updates"]}
+def test_dependabot_updates_pip_actions_and_the_devcontainer():
+    updates = {
+        update["package-ecosystem"] for update in load(ROOT / ".github/dependabot.yml")["updates"]
+    }
     assert updates == {"pip", "github-actions", "devcontainers"}
 
 
@@ -196,7 +200,7 @@ def test_the_devcontainer_has_what_the_tests_need():
 
 
 def test_a_fragment_of_the_changelog_has_a_type_that_its_readme_lists():
-    types = [one["directory"] for one in PROJECT["tool"]["towncrier"]["type"]]
+    types = [kind["directory"] for kind in PROJECT["tool"]["towncrier"]["type"]]
     listed = re.findall(r"^\| `(\w+)` \|", read("changelog.d/README.md"), re.MULTILINE)
     assert listed == types
     for path in (ROOT / "changelog.d").glob("*.md"):
@@ -204,11 +208,11 @@ def test_a_fragment_of_the_changelog_has_a_type_that_its_readme_lists():
             assert re.fullmatch(rf"(\d+|\+[\w-]+)\.({'|'.join(types)})(\.\d+)?\.md", path.name)
 
 
-def test_towncrier_finds_where_to_write():
+def test_the_changelog_has_the_marker_of_towncrier():
     assert read("CHANGELOG.md").count(PROJECT["tool"]["towncrier"]["start_string"]) == 1
 
 
-def test_what_the_source_distribution_includes_exists():
+def test_every_file_of_the_source_distribution_exists():
     for pattern in PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]:
         assert list(ROOT.glob(pattern.removeprefix("/"))), pattern
 
@@ -273,19 +277,19 @@ def test_a_release_is_tagged(checkout):
     assert checkout.git("cat-file", "-t", "v1.2.0") == "tag"  # annotated
 
 
-def test_a_version_is_released_once(checkout):
+def test_a_version_is_released_only_once(checkout):
     checkout.release()
     assert "the tag v1.2.0 exists" in checkout.refusal()
 
 
 @pytest.mark.parametrize("name", ["CHANGELOG.md", "new.txt"])
-def test_nothing_is_released_from_a_dirty_tree(checkout, name):
+def test_a_dirty_checkout_is_not_released(checkout, name):
     checkout.write(name, "x")
     assert "git status" in checkout.refusal()
     assert not checkout.git("tag")
 
 
-def test_nothing_is_released_from_another_branch(checkout):
+def test_another_branch_is_not_released(checkout):
     checkout.git("switch", "--quiet", "--create", "fix")
     assert "not the branch main" in checkout.refusal()
 
@@ -301,7 +305,7 @@ def test_nothing_is_released_from_another_branch(checkout):
         ("pyproject.toml", "[project]\n", "has no version"),
     ],
 )
-def test_nothing_is_released_that_does_not_fit_together(checkout, name, text, message):
+def test_an_inconsistent_checkout_is_not_released(checkout, name, text, message):
     checkout.write(name, text)
     checkout.commit()
     assert message in checkout.refusal()

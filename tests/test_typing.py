@@ -50,12 +50,12 @@ def messages(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return checked.stdout.splitlines()
 
 
-def test_mypy_knows_what_evaluate_and_read_df_return(messages):
+def test_mypy_infers_what_evaluate_and_read_df_return(messages):
     script = "\n".join(line for line in messages if line.startswith("script.py"))
     assert re.findall(r'Revealed type is "([^"]+)"', script) == REVEALED
     assert '"Evaluation" has no attribute "reccall"' in script
 
 
-def test_right_calls_pass_and_wrong_calls_do_not(messages):
+def test_correct_calls_type_check_and_wrong_calls_do_not(messages):
     """A wrong call has a ``type: ignore``; one that is not needed is an error in strict mode."""
     assert [line for line in messages if not line.startswith("script.py")] == []

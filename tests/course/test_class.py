@@ -1,4 +1,4 @@
-"""A class: what each student is given, and how what comes back is marked."""
+"""A class: assigned notebooks, and the grading of submissions."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ def folder(tmp_path):
     return tmp_path / "class"
 
 
-# -- Giving ----------------------------------------------------------------------------------------
+# -- Assign notebooks ------------------------------------------------------------------------------
 
 
-def test_each_student_gets_each_lesson_on_data_of_his_own(students, folder):
+def test_each_student_receives_each_lesson_with_their_own_data(students, folder):
     synfin("class", "assign", students, "--out", folder, "--seed", 2026)
 
     for student in ("ana", "ben"):
@@ -98,21 +98,21 @@ def test_the_roster_lists_the_seeds(students, folder):
     ]
 
 
-def test_seeds_are_far_apart_and_the_same_each_time():
+def test_student_seeds_are_reproducible_and_far_apart():
     seeds = [student_seed(class_seed, f"s{n}") for class_seed in (1, 2) for n in range(200)]
     assert len(set(seeds)) == len(seeds)
     assert all(len(str(seed)) == 9 for seed in seeds)
     assert seeds[0] == student_seed(1, "s0")
 
 
-def test_without_a_seed_another_is_drawn_for_each_class(tmp_path):
+def test_each_class_gets_a_random_seed_by_default(tmp_path):
     drawn = {
         assign_notebooks(["ana"], tmp_path / str(n), lessons=["05"]).class_seed for n in range(3)
     }
     assert len(drawn) == 3
 
 
-def test_work_that_is_there_is_kept_and_named(students, folder):
+def test_existing_notebooks_are_kept_and_reported(students, folder):
     synfin("class", "assign", students, "--out", folder, "--lesson", "01", "--seed", 1)
     work = folder / "ana" / FILE
     work.write_text("my work", encoding="utf-8")
@@ -128,7 +128,7 @@ def test_work_that_is_there_is_kept_and_named(students, folder):
     assert (folder / ROSTER).read_text("utf-8") == roster
 
 
-def test_replace_gives_new_notebooks_on_new_data(students, folder):
+def test_replace_writes_new_notebooks_with_new_data(students, folder):
     assign_notebooks(["ana"], folder, lessons=["01"], seed=1)
     (folder / "ana" / FILE).write_text("my work", encoding="utf-8")
 
@@ -157,7 +157,7 @@ def test_a_lost_notebook_is_assigned_again_on_the_same_data(folder):
     assert f"seed={student_seed(1, 'ana')}" in (folder / "ana" / FILE).read_text("utf-8")
 
 
-def test_a_notebook_that_the_roster_does_not_know_stops_it_before_anything_is_written(folder):
+def test_a_notebook_outside_the_roster_raises_before_anything_is_written(folder):
     assign_notebooks(["ana"], folder, lessons=["01"], seed=1)
     (folder / ROSTER).unlink()
     with pytest.raises(ArgumentError, match=r"its seed is not in roster\.csv"):
@@ -177,7 +177,7 @@ def test_a_notebook_that_the_roster_does_not_know_stops_it_before_anything_is_wr
         ("student\nana\nAna\n", r"line 3: .* must differ .* got 'Ana', and 'ana' in line 2"),
     ],
 )
-def test_a_class_list_that_cannot_be_meant_is_refused_in_words(students, folder, text, message):
+def test_an_invalid_class_list_raises_a_clear_error(students, folder, text, message):
     students.write_text(text, encoding="utf-8")
     output = synfin("class", "assign", students, "--out", folder, code=1).stderr
     assert re.search(message, output)
@@ -203,7 +203,7 @@ def test_a_class_list_that_cannot_be_meant_is_refused_in_words(students, folder,
         ("\U00020000" * 64, "must have at most 64 characters"),
     ],
 )
-def test_a_name_that_makes_no_folder_of_its_own_is_refused(name, fault, folder):
+def test_a_name_that_cannot_be_a_folder_is_rejected(name, fault, folder):
     assert name_fault(name).startswith(fault)
     with pytest.raises(ArgumentError, match=re.escape(fault)):
         assign_notebooks([name], folder, lessons=["01"], seed=1)
@@ -213,7 +213,7 @@ def test_a_name_that_makes_no_folder_of_its_own_is_refused(name, fault, folder):
 @pytest.mark.parametrize(
     "pair", [("ana", "ANA"), ("Stra\u00dfe", "STRASSE"), ("\uff41na", "ana"), ("\u00e9", "\u00c9")]
 )
-def test_names_that_some_file_system_takes_for_one_are_refused(pair, folder, students):
+def test_names_that_some_file_systems_treat_as_equal_are_rejected(pair, folder, students):
     students.write_text("student\n{}\n{}\n".format(*pair), "utf-8")
     with pytest.raises(ArgumentError, match="must differ by more than case"):
         read_students(students)
@@ -222,12 +222,12 @@ def test_names_that_some_file_system_takes_for_one_are_refused(pair, folder, stu
         assign_notebooks([pair[1]], folder, lessons=["05"], seed=1)
 
 
-def test_a_name_is_the_same_in_both_forms_of_its_letters(students):
+def test_a_name_is_equal_in_both_unicode_forms(students):
     students.write_text("student\nJose\u0301\n", encoding="utf-8")
     assert read_students(students) == ["Jos\u00e9"]
 
 
-def test_a_file_in_the_place_of_a_folder_is_named(folder):
+def test_a_file_in_place_of_a_folder_raises(folder):
     folder.mkdir()
     (folder / "ana").write_text("notes")
     with pytest.raises(ArgumentError, match="ana must be a folder or not exist; it is a file"):
@@ -235,14 +235,14 @@ def test_a_file_in_the_place_of_a_folder_is_named(folder):
     assert not (folder / ROSTER).exists()
 
 
-def test_a_class_list_of_a_spreadsheet_is_read(students):
+def test_a_class_list_saved_by_a_spreadsheet_is_read(students):
     students.write_text(
         "\ufeffname;student\r\nAna L.;a.lopez@uni\r\nBen;7\r\n;\r\n", encoding="utf-8"
     )
     assert read_students(students) == ["a.lopez@uni", "7"]
 
 
-def test_a_class_list_that_is_not_there_or_not_of_utf8_is_refused_in_words(students):
+def test_a_class_list_that_is_missing_or_not_utf8_raises_a_clear_error(students):
     students.write_bytes(b"student\nJos\xe9\n")
     with pytest.raises(ArgumentError, match="must be encoded in UTF-8"):
         read_students(students)
@@ -251,13 +251,13 @@ def test_a_class_list_that_is_not_there_or_not_of_utf8_is_refused_in_words(stude
         read_students(students)
 
 
-def test_a_lesson_that_is_not_there_is_refused(folder):
+def test_an_unknown_lesson_raises(folder):
     with pytest.raises(NotFoundError, match="no lesson '99'"):
         assign_notebooks(["ana"], folder, lessons=["99"])
     assert not folder.exists()
 
 
-def test_a_roster_that_went_through_a_spreadsheet_is_read(folder):
+def test_a_roster_saved_by_a_spreadsheet_is_read(folder):
     assign_notebooks(["ana"], folder, lessons=["05"], seed=1)
     path = folder / ROSTER
     path.write_text(path.read_text("utf-8").replace(",", ";").replace("05", "5"), "utf-8")
@@ -265,7 +265,7 @@ def test_a_roster_that_went_through_a_spreadsheet_is_read(folder):
 
 
 @pytest.mark.parametrize("line", ["ana,99,5", "ana,05,x", "../ana,05,5", "ana"])
-def test_a_roster_that_was_tampered_with_is_refused(folder, line):
+def test_an_edited_roster_is_rejected(folder, line):
     assign_notebooks(["ana"], folder, lessons=["05"], seed=1)
     with (folder / ROSTER).open("a") as file:
         file.write(f"{line}\n")
@@ -273,7 +273,7 @@ def test_a_roster_that_was_tampered_with_is_refused(folder, line):
         read_roster(folder / ROSTER)
 
 
-def test_build_makes_what_is_stored(tmp_path, monkeypatch):
+def test_build_produces_the_stored_notebooks(tmp_path, monkeypatch):
     output = synfin("class", "build").stdout
     assert output.count("unchanged") == len(LESSONS)
 
@@ -282,7 +282,7 @@ def test_build_makes_what_is_stored(tmp_path, monkeypatch):
         [*notebooks.build_notebooks()]
 
 
-# -- What came back --------------------------------------------------------------------------------
+# -- Read and grade submissions --------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -296,30 +296,30 @@ def answered(notebook):
     return {number: cell.source for cell in cells for number in cell.exercises}
 
 
-def test_the_cell_of_an_exercise_is_known_by_its_metadata(notebook):
+def test_metadata_identify_the_cell_of_an_exercise(notebook):
     notebook.answer("01.3", "rate = 0.5")
     assert answered(notebook)["01.3"] == "rate = 0.5"
 
 
-def test_without_metadata_it_is_known_by_what_it_checks(notebook):
+def test_without_metadata_the_call_of_check_identifies_the_cell(notebook):
     notebook.answer("01.3", "rate = 0.5\ncheck('01.3', rate)")
     notebook.cell("01.3")["metadata"] = None
     notebook.save()
     assert answered(notebook)["01.3"].startswith("rate = 0.5")
 
 
-def test_of_several_cells_for_an_exercise_the_last_counts(notebook):
+def test_the_last_of_several_cells_for_an_exercise_counts(notebook):
     cell = notebook.cell("01.3")
     notebook.content["cells"].append({**cell, "source": "rate = 2"})
     notebook.save()
     assert answered(notebook)["01.3"] == "rate = 2"
 
 
-def test_metadata_that_name_nothing_are_passed_over(notebook):
+def test_metadata_without_an_exercise_are_ignored(notebook):
     for number, name in (("01.1", "09.9"), ("01.2", 5), ("01.3", ["01.1"])):
         notebook.cell(number)["metadata"] = {"exercise": name}
     notebook.save()
-    assert answered(notebook).keys() == {f"01.{n}" for n in range(1, 6)}  # by what they check
+    assert answered(notebook).keys() == {f"01.{n}" for n in range(1, 6)}  # by their calls of check
 
 
 @pytest.mark.parametrize(
@@ -355,7 +355,7 @@ def test_a_file_that_is_not_text_or_too_large_is_reported_as_such(notebook, fold
     )
 
 
-def test_an_answer_that_a_grader_fails_at_stops_no_marking(notebook, folder, monkeypatch):
+def test_an_answer_on_which_a_grader_fails_does_not_stop_grading(notebook, folder, monkeypatch):
     def fail(seed):
         raise IndexError(seed)
 
@@ -370,14 +370,14 @@ def test_an_answer_that_a_grader_fails_at_stops_no_marking(notebook, folder, mon
 
 def test_a_notebook_that_was_not_returned_is_listed_as_such(notebook, folder):
     notebook.path.rename(folder / "elsewhere")
-    notebook.path.symlink_to(folder / "elsewhere")  # what a link points to was not returned
+    notebook.path.symlink_to(folder / "elsewhere")  # the target of a link was not submitted
     results = grade(folder, RosterEntry("ana", "01", 1))
     assert [(result.exercise, result.feedback) for result in results] == [
         (f"01.{n}", NOT_SUBMITTED) for n in range(1, 6)
     ]
 
 
-def test_unexpected_notebooks_are_named(notebook, folder):
+def test_unexpected_notebooks_are_reported(notebook, folder):
     for name in ("ana/01_first_steps (1).ipynb", "zoe/x.ipynb", "ana/.ipynb_checkpoints/y.ipynb"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).touch()
@@ -427,7 +427,7 @@ ROSTER_OF_TWO = [RosterEntry("ana", "01", 111_222_333), RosterEntry("ben", "01",
         ("x = 1.444555666; y = 14445556660", []),
     ],
 )
-def test_a_seed_of_another_student_is_named(source, messages):
+def test_the_seed_of_another_student_is_reported(source, messages):
     notes = foreign_seeds([Cell(source)], ROSTER_OF_TWO[0], ROSTER_OF_TWO)
     assert len(notes) == len(messages)
     for expected, note in zip(messages, notes, strict=True):
@@ -437,7 +437,7 @@ def test_a_seed_of_another_student_is_named(source, messages):
 GRADE = Grade("ana", "01", "01.1", True, "Correct.")
 
 
-def test_the_table_is_put_right_where_something_else_has_written_to_it(tmp_path):
+def test_the_gradebook_restores_a_file_that_another_program_changed(tmp_path):
     gradebook = Gradebook(tmp_path / "grades.csv")
     gradebook.add([GRADE])
     right = gradebook.path.read_bytes()
@@ -448,7 +448,7 @@ def test_the_table_is_put_right_where_something_else_has_written_to_it(tmp_path)
     assert gradebook.path.read_bytes() == right
 
 
-def test_a_link_or_folder_in_place_of_the_table_loses_no_grades(tmp_path):
+def test_a_link_or_folder_in_place_of_the_grades_file_loses_no_grades(tmp_path):
     notes = tmp_path / "notes"
     notes.write_text("dear notes", "utf-8")
     gradebook = Gradebook(tmp_path / "grades.csv")
@@ -465,7 +465,7 @@ def test_a_link_or_folder_in_place_of_the_table_loses_no_grades(tmp_path):
     assert gradebook.path.read_text("utf-8").count("Correct.") == 2
 
 
-def test_half_a_surrogate_in_an_answer_stops_no_table(notebook, folder, tmp_path):
+def test_half_a_surrogate_in_an_answer_can_be_written(notebook, folder, tmp_path):
     notebook.content["cells"] = []
     notebook.insert_first(r"top_five = {'\ud83d': 1}; rate = '\ud83d'")
     gradebook = Gradebook(tmp_path / "grades.csv")
@@ -473,7 +473,7 @@ def test_half_a_surrogate_in_an_answer_stops_no_table(notebook, folder, tmp_path
     assert len(gradebook.path.read_text("utf-8").splitlines()) == 6
 
 
-def test_what_check_passed_counts_and_the_variable_counts_too(folder):
+def test_both_the_checked_answer_and_the_variable_count(folder):
     assign_notebooks(["ana"], folder, lessons=["05"], seed=1)
     entry = RosterEntry("ana", "05", student_seed(1, "ana"))
     notebook = Notebook(folder / entry.path).solve()
@@ -484,7 +484,7 @@ def test_what_check_passed_counts_and_the_variable_counts_too(folder):
     assert [result.passed for result in grade(folder, entry)] == [True] * 5
 
 
-def test_grades_overwrite_no_other_file_unless_requested(notebook, folder, tmp_path):
+def test_grades_replace_an_existing_file_only_on_request(notebook, folder, tmp_path):
     out = tmp_path / "grades.csv"
     out.write_text("dear notes", encoding="utf-8")
     assert (
@@ -501,14 +501,14 @@ def test_a_lesson_that_was_not_assigned_is_not_graded(notebook, folder, tmp_path
     assert not out.exists()
 
 
-def test_without_ipython_grading_says_what_to_install(notebook, folder, tmp_path, monkeypatch):
+def test_grading_without_ipython_names_the_missing_package(notebook, folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "IPython", None)
     output = synfin("class", "grade", folder, "--out", tmp_path / "grades.csv", code=1).stderr
     assert "Grading notebooks requires the package 'IPython'" in output
     assert 'pip install "synfin-analytics[notebooks]"' in output
 
 
-# -- A class, from end to end ----------------------------------------------------------------------
+# -- A class from end to end -----------------------------------------------------------------------
 
 CHEAT = """
 import synfin_analytics.course
@@ -521,7 +521,7 @@ synfin_analytics.course.check = cheat
 
 
 def test_each_notebook_is_graded_on_its_own_data_whatever_it_contains(tmp_path, folder):
-    """A right notebook, one with a neighbour's numbers, an empty, a cheating and a broken one."""
+    """One is correct, others are copied in part, empty, cheating or damaged."""
     students = tmp_path / "students.csv"
     students.write_text("student\nana\nben\ncleo\ndan\neve\nfay\n", encoding="utf-8")
     synfin("class", "assign", students, "--out", folder, "--lesson", "01", "--seed", 2026)
@@ -554,7 +554,7 @@ def test_each_notebook_is_graded_on_its_own_data_whatever_it_contains(tmp_path, 
         rows = [*csv.DictReader(file)]
     assert len(rows) == 6 * 5
     passed = {(row["student"], row["exercise"]) for row in rows if row["passed"] == "True"}
-    # Ben typed three of Ana's numbers; his own code for the others holds on his own data.
+    # Ben typed three of Ana's numbers; his code for the others is correct on his own data.
     assert passed == {("ana", f"01.{n}") for n in range(1, 6)} | {("ben", "01.4"), ("ben", "01.5")}
     feedback = {(row["student"], row["exercise"]): row["feedback"] for row in rows}
     assert feedback["cleo", "01.3"].startswith("There is no answer yet")
@@ -575,7 +575,7 @@ def test_each_notebook_is_graded_on_its_own_data_whatever_it_contains(tmp_path, 
 # -- docs/guide/teaching.md ------------------------------------------------------------------------
 
 
-def test_the_code_of_the_handbook_for_teachers_runs_and_its_lesson_works(capsys):
+def test_the_code_of_the_teaching_guide_runs_and_its_lesson_works(capsys):
     text = (Path(__file__).parents[2] / "docs" / "guide" / "teaching.md").read_text("utf-8")
     space = {}
     for block in re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):

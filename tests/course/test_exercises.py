@@ -1,4 +1,4 @@
-"""Every exercise, on the data of several students: what passes, and what is said about the rest."""
+"""Every exercise on the data of several students: correct answers pass, others get feedback."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ EXERCISES = [
 
 @dataclass
 class Solved:
-    """The answers of a lesson's solutions, by exercise and seed, and what was said of them."""
+    """The answers of a lesson's solutions, by exercise and seed, and the feedback on them."""
 
     answers: dict[tuple[str, int], Any]
     results: dict[tuple[str, int], CheckResult]
@@ -85,7 +85,7 @@ def grader_of(name: str, seed: int) -> Grader:
 
 
 @pytest.mark.parametrize(("number", "name"), EXERCISES)
-def test_the_solution_passes_whatever_the_seed(number, name, solved):
+def test_the_solution_passes_for_every_seed(number, name, solved):
     for seed in SEEDS:
         result = solved(number).results[name, seed]
         assert result.passed, f"seed {seed}: {result.feedback}"
@@ -98,7 +98,7 @@ def test_an_empty_answer_does_not_pass(number, name):
 
 
 @pytest.mark.parametrize(("number", "name"), EXERCISES)
-def test_the_right_answer_of_another_student_does_not_pass(number, name, solved):
+def test_the_correct_answer_of_another_student_does_not_pass(number, name, solved):
     answers = solved(number).answers
     for seed, other_seed in (SEEDS, SEEDS[::-1]):
         assert_refused(name, seed, answers[name, other_seed])
@@ -112,7 +112,7 @@ def test_a_typical_mistake_has_its_own_feedback(number, name):
         for feedback, answer in mistakes(grader):
             all_feedback.add(feedback)
             actual = grader.grade(answer)
-            if actual is not None:  # it may happen to give the right number
+            if actual is not None:  # by chance it may give the correct number
                 assert_refused(name, seed, answer)
                 recognized |= {feedback} if feedback in actual else set()
     assert recognized == all_feedback, (
@@ -122,7 +122,7 @@ def test_a_typical_mistake_has_its_own_feedback(number, name):
 
 
 def mistakes(grader: Grader) -> list[tuple[str, Any]]:
-    """What is said about a mistake, and the answer that it gives."""
+    """The feedback on a mistake, and the answer that the mistake gives."""
     if isinstance(grader, Matching):
         thing = next(iter(grader.truth))
         wrong = [name for name in grader.options if name != grader.truth[thing]]
@@ -134,13 +134,13 @@ NONSENSE = [0.5, -1, 0, True, float("nan"), "C000001", [1, 2], print, {"a": 1}, 
 
 
 @pytest.mark.parametrize(("number", "name"), EXERCISES)
-def test_nonsense_is_refused_in_words(number, name):
+def test_nonsense_gets_feedback(number, name):
     for answer in NONSENSE:
         assert_refused(name, SEEDS[0], answer)
 
 
 @pytest.mark.parametrize(("number", "name"), EXERCISES)
-def test_an_answer_of_any_shape_is_judged_in_words(number, name):
+def test_an_answer_of_any_shape_gets_feedback(number, name):
     grader = grader_of(name, SEEDS[0])
 
     @hypothesis.settings(max_examples=25)
@@ -153,7 +153,7 @@ def test_an_answer_of_any_shape_is_judged_in_words(number, name):
 
 
 def assert_refused(name: str, seed: int, answer: Any) -> None:
-    """Not passed, and what is said is sentences without the solution."""
+    """Assert that an answer fails, with feedback in sentences that do not contain the solution."""
     grader = grader_of(name, seed)
     feedback = grader.grade(answer)
     assert feedback is not None
@@ -176,7 +176,7 @@ def numbers_in(text: str) -> set[float]:
 
 
 def same_for_all(name: str) -> set[str]:
-    """Texts that are the same on all data cannot tell what is right on these."""
+    """Return texts that are the same on all data, and so cannot reveal the answer on these."""
     first, second = (texts(grader_of(name, seed)) for seed in SEEDS)
     return first & second
 
@@ -197,12 +197,12 @@ def truths(grader: Grader) -> list[float]:
 
 
 def names(grader: Grader) -> set[str]:
-    """Names that are right and would give the solution away; where it is one out of many."""
+    """Return correct names that would reveal the solution, where it is one of many."""
     return set(grader.truth) if isinstance(grader, Names) and len(grader.truth) == 1 else set()
 
 
 def is_told(number: float, truth: float) -> bool:
-    """Whether a number in words is the truth, in full or rounded, as a share or in percent."""
+    """Whether a number in a text is the truth, exact or rounded, as a share or in percent."""
     return truth != 0 and any(is_close(number, factor * truth, 5e-3) for factor in (1, 100, 10_000))
 
 
@@ -210,14 +210,14 @@ def is_told(number: float, truth: float) -> bool:
 
 
 @pytest.mark.parametrize("number", LESSONS)
-def test_a_notebook_of_exercises_is_the_one_its_solutions_make(number):
+def test_an_exercise_notebook_is_built_from_its_solutions(number):
     assert read_exercise_notebook(number) == build_notebook(solution(number)), (
         "run: synfin class build"
     )
 
 
 @pytest.mark.parametrize("number", LESSONS)
-def test_a_notebook_of_exercises_has_no_line_of_a_solution(number):
+def test_an_exercise_notebook_contains_no_line_of_a_solution(number):
     exercise_text = "\n".join(
         line
         for cell in json.loads(read_exercise_notebook(number))["cells"]
@@ -238,13 +238,13 @@ def test_a_notebook_of_exercises_has_no_line_of_a_solution(number):
 
 
 @pytest.mark.parametrize("number", LESSONS)
-def test_each_exercise_has_a_cell_to_fill_and_below_it_one_for_hints(number):
+def test_each_exercise_has_a_cell_to_fill_in_followed_by_a_cell_for_hints(number):
     cells = json.loads(read_exercise_notebook(number))["cells"]
     assert len({cell["id"] for cell in cells}) == len(cells)
     position = {cell["metadata"].get("exercise"): place for place, cell in enumerate(cells)}
     for exercise in get_lesson(number).exercises:
         fill, hints = (cells[position[exercise.number] + step]["source"] for step in (0, 1))
-        # What the last line of a cell gives is what Jupyter shows.
+        # Jupyter displays the value of the last line of a cell.
         assert fill.endswith(
             f'{exercise.answer} = ...\n\ncheck("{exercise.number}", {exercise.answer})'
         )

@@ -1,4 +1,4 @@
-"""What graders take for right: how near a number must be, and what they say where it is not."""
+"""Graders: the tolerance of numbers, and the feedback on wrong answers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def number(truth=TRUTH, **parameters):
 
 
 @pytest.mark.parametrize("truth", [TRUTH, 1234.5, -7.25, 0.01])
-def test_a_number_is_right_within_a_millionth_of_it_and_no_further(truth):
+def test_a_number_passes_within_a_relative_difference_of_one_millionth(truth):
     grader = number(truth)
     for sign in (1, -1):
         assert grader.grade(truth * (1 + sign * 0.9e-6)) is None
@@ -41,11 +41,11 @@ def test_a_number_is_right_within_a_millionth_of_it_and_no_further(truth):
 
 
 @pytest.mark.parametrize(("answer", "right"), [(0.9e-9, True), (1.2e-9, False), (-0.9e-9, True)])
-def test_a_truth_of_zero_is_right_within_a_billionth(answer, right):
+def test_a_truth_of_zero_allows_a_difference_of_one_billionth(answer, right):
     assert (number(0.0).grade(answer) is None) is right
 
 
-def test_what_was_rounded_is_called_so_within_half_a_hundredth_of_it_and_no_further():
+def test_a_number_within_half_a_percent_is_reported_as_rounded():
     for sign in (1, -1):
         assert number().grade(TRUTH * (1 + sign * 4.5e-3)) == ROUNDED
         assert (
@@ -54,7 +54,7 @@ def test_what_was_rounded_is_called_so_within_half_a_hundredth_of_it_and_no_furt
         )
 
 
-def test_a_count_is_never_nearly_right():
+def test_a_count_is_never_reported_as_rounded():
     assert (
         number(1000, kind="count").grade(1001)
         == "Not correct yet. The exercise asks for the share."
@@ -64,11 +64,11 @@ def test_a_count_is_never_nearly_right():
 @pytest.mark.parametrize(
     ("answer", "right"), [(10.4, True), (9.6, True), (10.6, False), (9.4, False)]
 )
-def test_an_answer_that_is_drawn_is_right_within_the_difference_that_chance_makes(answer, right):
+def test_an_estimated_answer_passes_within_its_tolerance(answer, right):
     assert (number(10.0, tolerance=0.5).grade(answer) is None) is right
 
 
-def test_answers_that_mean_the_same_are_the_same():
+def test_equivalent_answers_are_equal():
     assert number(0.5, normalize=lambda value: round(value, 1)).grade(0.52) is None
 
 
@@ -98,11 +98,11 @@ TABLE = Table(table(rate=[0.25, 0.5]), "channel", ("rate",), "a rate of each cha
         (100, "rate is in percent. Expected a share: between 0 and 1."),
     ],
 )
-def test_a_table_is_as_exact_as_a_number(factor, words):
+def test_a_table_has_the_tolerance_of_a_number(factor, words):
     assert TABLE.grade(table(rate=[0.25 * factor, 0.5 * factor])) == words
 
 
-def test_a_table_names_the_first_row_that_is_wrong():
+def test_feedback_on_a_table_names_the_first_wrong_row():
     words = TABLE.grade(table(rate=[0.25, 0.6]))
     assert (
         words
@@ -130,12 +130,12 @@ def test_a_table_names_the_first_row_that_is_wrong():
         ),
     ],
 )
-def test_numbers_of_payments_are_as_exact_as_a_number(answer, words):
+def test_numbers_per_payment_have_the_tolerance_of_a_number(answer, words):
     grader = PerPayment(["T1", "T2", "T3"], np.array([0.25, 0.5, 0.75]), "a score")
     assert grader.grade(answer) == words
 
 
-# -- Words -----------------------------------------------------------------------------------------
+# -- Feedback --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_numbers_of_payments_are_as_exact_as_a_number(answer, words):
         (3, "The share must be between 0 and 1. The exercise asks for the share."),
     ],
 )
-def test_feedback_on_an_answer_that_is_no_share(answer, words):
+def test_feedback_on_an_answer_that_is_not_a_share(answer, words):
     assert share(TRUTH, "the share").grade(answer) == words
 
 
@@ -202,7 +202,7 @@ def test_feedback_on_names(answer, words):
     assert NAMES.grade(answer) == words
 
 
-def test_one_of_several_right_names_is_enough():
+def test_any_of_several_correct_names_passes():
     grader = Names(frozenset("ab"), ("a", "b", "c"), "the best", any_of=True)
     assert grader.grade("b") is None
     assert grader.grade(["a"]) is None
@@ -210,7 +210,7 @@ def test_one_of_several_right_names_is_enough():
     assert grader.grade(["a", "c"]) == "Not correct yet. The exercise asks for the best."
 
 
-def test_feedback_on_a_matching_counts_the_right_pairs():
+def test_feedback_on_a_matching_counts_the_correct_pairs():
     wrong = {"x": "x would be large.", "y": "y would be small."}
     grader = Matching({"A": "x", "B": "y"}, ("x", "y"), wrong)
     assert grader.grade({"A": " X", "B": "y"}) is None

@@ -1,4 +1,4 @@
-"""A returned notebook runs elsewhere, for so long, and gives nothing but answers."""
+"""A submitted notebook runs in a separate process, for a limited time, and returns only answers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FIRST, SECOND, THIRD = "05.1", "05.2", "05.3"
 
 
 def run(*sources, seconds=120, memory=8e9, stop=None, seed=3):
-    """Run cells, of which the first answers the first exercise, and so on."""
+    """Run cells: the first answers the first exercise, and so on."""
     cells = [Cell(source, (f"05.{n}",)) for n, source in enumerate(sources, 1)]
     return run_notebook(cells, LESSON, seed, Limits(seconds, memory), stop)
 
@@ -49,12 +49,12 @@ def test_the_value_of_a_variable_after_its_cell_is_the_answer():
     assert done.ending is None
 
 
-def test_without_a_cell_of_its_own_the_value_at_the_end_is_the_answer():
+def test_without_its_own_cell_the_value_at_the_end_is_the_answer():
     cells = [Cell("cheapest_threshold = 1"), Cell("cheapest_threshold = 2")]
     assert run_notebook(cells, LESSON, 3, Limits()).answers[SECOND] == 2
 
 
-def test_an_error_ends_its_cell_only():
+def test_an_error_ends_only_its_cell():
     done = run(
         "budget_threshold = 1 / 0", "cheapest_threshold = 2", "exit()", "card_precision = 4", "if"
     )
@@ -74,7 +74,7 @@ def test_the_data_are_those_of_the_seed_whatever_the_notebook_contains():
     assert_frame_equal(done.answers[FIRST], expected)  # last digits differ between processes
 
 
-def test_an_endless_notebook_is_stopped_and_what_was_answered_before_stays():
+def test_an_endless_notebook_is_stopped_and_earlier_answers_are_kept():
     done = run("budget_threshold = 1", "while True: pass", seconds=5)
     assert done.ending == "Stopped after 5 seconds, in code cell 2."
     assert done.answers[FIRST] == 1
@@ -99,7 +99,7 @@ def test_a_notebook_that_takes_too_much_memory_is_stopped():
     assert done.ending == "Stopped because it used more than 0.9 GB of memory, in code cell 1."
 
 
-def test_what_a_notebook_prints_goes_nowhere_however_much_it_is(capfd):
+def test_printed_output_is_discarded_whatever_its_size(capfd):
     done = run("for _ in range(3000): print('passed ' * 10_000)\nbudget_threshold = 1")
     assert done.answers[FIRST] == 1
     assert capfd.readouterr() == ("", "")
@@ -111,11 +111,11 @@ def test_a_notebook_can_be_stopped_from_outside():
     assert run("while True: pass", stop=stop).ending.startswith("Stopped by Ctrl-C")
 
 
-# -- What a notebook that means harm can reach -----------------------------------------------------
+# -- What a malicious notebook can access ----------------------------------------------------------
 
 
 def has_namespaces():
-    """Whether this system lets this user have namespaces."""
+    """Whether this system allows namespaces for this user."""
     return _sandbox.namespaces_available([Path(tempfile.gettempdir())])
 
 
@@ -124,7 +124,7 @@ NAMESPACES = has_namespaces()
 
 @pytest.fixture(params=[True, False], ids=["namespaces", "without"])
 def apart(request, monkeypatch):
-    """Run notebooks in namespaces, if the system has them, and as on one that has not."""
+    """Run notebooks in namespaces, if the system has them, and without."""
     monkeypatch.setattr(_runner, "_USE_NAMESPACES", request.param)
     return request.param
 
@@ -134,7 +134,7 @@ SLEEP = "86399"
 
 
 def left_behind():
-    """Processes of notebooks that still run."""
+    """Return the processes of notebooks that are still running."""
     processes = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
@@ -172,7 +172,7 @@ budget_threshold = 1
 """
 
 
-def test_no_process_of_a_notebook_survives_it_not_even_a_daemon(apart):
+def test_no_process_of_a_notebook_survives_not_even_a_daemon(apart):
     done = run(f"import subprocess\n{CHILD}\n{DAEMON}")
     assert done.answers[FIRST] == 1
     assert left_behind() == []
@@ -193,7 +193,7 @@ def test_the_supervisor_cannot_be_stopped_from_ending_what_a_notebook_started(ap
     assert left_behind() == []
 
 
-def test_a_notebook_that_kills_its_supervisor_is_ended_or_named(apart):
+def test_a_notebook_that_kills_its_supervisor_is_ended_or_reported(apart):
     done = run("import os\nbudget_threshold = 1\nos.kill(os.getppid(), 9)")
     outcomes = {None} if apart and NAMESPACES else {KILLED_SUPERVISOR}
     assert done.suspicion in outcomes
@@ -210,10 +210,10 @@ def test_the_time_limit_holds_whatever_a_notebook_does_to_files_and_signals(apar
         "while True: pass"
     )
     done = run(source, seconds=3)
-    assert done.ending == "Stopped after 3 seconds, in an unknown cell."  # of no known cell
+    assert done.ending == "Stopped after 3 seconds, in an unknown cell."
 
 
-def test_no_environment_that_a_notebook_can_read_has_a_secret_of_this_process(apart):
+def test_a_notebook_can_read_no_secret_from_any_environment(apart):
     source = """
 import os
 budget_threshold = 0
@@ -242,7 +242,7 @@ for name in os.listdir("/proc"):
 
 
 @pytest.mark.skipif(not NAMESPACES, reason="this system has no namespaces for this user")
-def test_in_namespaces_a_notebook_writes_to_temporary_files_only_and_sees_no_process(tmp_path):
+def test_namespaces_hide_processes_and_allow_only_temporary_files(tmp_path):
     module = str(Path(_runner.__file__))
     done = run(
         f"import os\ntry:\n    open({module!r}, 'a')\nexcept OSError as error:\n"
@@ -256,7 +256,7 @@ def test_in_namespaces_a_notebook_writes_to_temporary_files_only_and_sees_no_pro
     assert done.answers["05.4"] == 1
 
 
-def test_what_is_hidden_meanwhile_is_as_before_afterwards():
+def test_a_hidden_process_is_visible_again_afterwards():
     if not _sandbox.LINUX:
         pytest.skip("prctl is Linux's")
     with _sandbox.hidden_from_other_processes(), _sandbox.hidden_from_other_processes():
@@ -268,7 +268,7 @@ def dumpable():
     return ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)
 
 
-def test_a_table_that_grows_when_it_is_read_is_no_answer_and_costs_no_other():
+def test_a_table_that_expands_when_decoded_is_rejected_without_affecting_others():
     bomb = """
 import json, polars as pl
 column = pl.repeat(0.0, 60_000_000, eager=True)
@@ -285,7 +285,7 @@ open("../answers/05.1.json", "w").write(json.dumps({"kind": "frame"}))
 
 
 @pytest.mark.parametrize("rows", [2, _answers.MAX_TABLE_ROWS + 1])
-def test_the_rows_of_a_table_are_bounded(rows, tmp_path):
+def test_the_number_of_rows_of_a_table_is_limited(rows, tmp_path):
     save_answer(pl.DataFrame({"a": pl.repeat(True, rows, eager=True)}), tmp_path, "one")
     if rows > _answers.MAX_TABLE_ROWS:
         with pytest.raises(ArgumentError, match="too large"):
@@ -294,7 +294,7 @@ def test_the_rows_of_a_table_are_bounded(rows, tmp_path):
         assert back(tmp_path, "one").height == rows
 
 
-def test_a_broken_table_is_no_answer_and_costs_no_other(tmp_path):
+def test_a_damaged_table_is_rejected_without_affecting_others(tmp_path):
     for name in ("one", "two", "three"):
         save_answer(pl.DataFrame({"a": [1, 2]}), tmp_path, name)
     (tmp_path / "two.arrow").write_bytes(b"ARROW1" + bytes(100))
@@ -303,7 +303,7 @@ def test_a_broken_table_is_no_answer_and_costs_no_other(tmp_path):
     assert read["one"].equals(read["three"])
 
 
-def test_it_cannot_see_the_databases_of_the_grader(monkeypatch):
+def test_a_notebook_cannot_see_the_databases_of_the_grader(monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "postgresql://ana:secret@bank.invalid/fraud")
     monkeypatch.setenv("DB_PASSWORD", "secret")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
@@ -316,7 +316,7 @@ def test_it_cannot_see_the_databases_of_the_grader(monkeypatch):
     assert not Path(done.answers[SECOND]).parent.exists()
 
 
-# -- What is in order in Jupyter is in order here --------------------------------------------------
+# -- Magics work as in Jupyter ---------------------------------------------------------------------
 
 MAGICS = [
     "%matplotlib inline",
@@ -340,7 +340,7 @@ MAGICS = [
 ]
 
 
-def test_a_magic_in_a_cell_does_no_harm_to_it():
+def test_a_magic_does_not_prevent_the_rest_of_its_cell():
     cells = [Cell(f"{magic}\nreached.append({magic!r})") for magic in MAGICS]
     done = run_notebook(
         [Cell("reached = []"), *cells, Cell("budget_threshold = reached")], LESSON, 3, Limits()
@@ -348,13 +348,13 @@ def test_a_magic_in_a_cell_does_no_harm_to_it():
     assert done.answers[FIRST] == MAGICS
 
 
-def test_an_error_below_a_magic_is_one_of_the_cell():
+def test_an_error_in_the_body_of_a_magic_is_an_error_of_the_cell():
     done = run("%%time\nbudget_threshold = 1 / 0", "%matplotlib inline\ncheapest_threshold = 1 / 0")
     assert done.errors[FIRST].startswith("ZeroDivisionError")
     assert done.errors[SECOND].startswith("ZeroDivisionError")
 
 
-def test_half_a_surrogate_loses_no_answer():
+def test_half_a_surrogate_does_not_lose_an_answer():
     done = run(
         r"raise ValueError('\ud83d')",
         r"raise type('\ud83d', (Exception,), {})()",
@@ -380,7 +380,7 @@ def test_half_a_surrogate_loses_no_answer():
         'open(path, "w").write(\'{"kind": "frame"}\')',
     ],
 )
-def test_a_forged_answer_is_no_answer(forged):
+def test_a_forged_answer_is_rejected(forged):
     done = run(f"import os\npath = '../answers/05.1.json'\n{forged}\nos._exit(0)")
     assert isinstance(done.answers[FIRST], ArgumentError)
 
@@ -403,7 +403,7 @@ def test_a_forged_answer_is_no_answer(forged):
         (pd.NaT, UnsupportedAnswer("NaTType")),
     ],
 )
-def test_an_answer_is_seen_in_its_plain_form(answer, seen):
+def test_graders_see_the_plain_form_of_an_answer(answer, seen):
     assert to_plain(answer) == seen
 
 
@@ -416,7 +416,7 @@ def test_an_answer_is_seen_in_its_plain_form(answer, seen):
         pa.table({"key": ["x", "y"], "a": [1, 2]}),
     ],
 )
-def test_a_table_of_any_library_is_one_of_polars(frame):
+def test_a_table_of_any_library_becomes_a_polars_dataframe(frame):
     assert to_plain(frame).rows() == [("x", 1), ("y", 2)]
     assert to_plain(frame).columns == ["key", "a"]
 
@@ -426,12 +426,12 @@ class Hostile:
         raise RuntimeError("no")
 
 
-def test_an_answer_that_fails_at_any_touch_is_unknown():
+def test_an_answer_that_fails_on_any_access_is_unsupported():
     assert to_plain(Hostile()) == UnsupportedAnswer("Hostile")
 
 
 def back(folder, name):
-    """Read an answer; raise what is wrong with it."""
+    """Load an answer; raise the error in place of it, if any."""
     answer = load_answers(folder, [name])[name]
     if isinstance(answer, ArgumentError):
         raise answer
@@ -439,13 +439,13 @@ def back(folder, name):
 
 
 @given(answer=ANSWERS)
-def test_an_answer_comes_back_as_it_was_laid_out(answer, tmp_path_factory):
+def test_a_loaded_answer_equals_the_saved_answer(answer, tmp_path_factory):
     folder = tmp_path_factory.mktemp("answers")
     save_answer(answer, folder, "one")
     assert back(folder, "one") == to_plain(answer)
 
 
-def test_nan_and_tables_come_back_as_they_were_laid_out(tmp_path):
+def test_loaded_nan_and_tables_equal_the_saved_ones(tmp_path):
     table = pl.DataFrame({"at": [dt.date(2026, 1, 1), None], "x": [math.nan, 1.5]})
     save_answer(math.nan, tmp_path, "nan")
     save_answer(table, tmp_path, "table")
@@ -457,14 +457,14 @@ def test_nan_and_tables_come_back_as_they_were_laid_out(tmp_path):
     assert back(tmp_path, "list")[0]["x"][1] == 1.5
 
 
-def test_columns_of_objects_and_lists_are_empty_before_and_after(tmp_path):
+def test_columns_of_objects_and_lists_are_null_before_and_after_saving(tmp_path):
     table = pl.DataFrame({"x": pl.Series([object()], dtype=pl.Object), "y": [[1]], "z": [2]})
     save_answer(table, tmp_path, "one")
     assert to_plain(table).rows() == [(None, None, 2)]
     assert back(tmp_path, "one").equals(to_plain(table))
 
 
-def test_an_answer_that_is_too_large_is_not_read(tmp_path, monkeypatch):
+def test_an_answer_that_is_too_large_is_rejected(tmp_path, monkeypatch):
     save_answer("a" * 100, tmp_path, "one")
     monkeypatch.setattr(_answers, "MAX_VALUE_BYTES", 50)
     with pytest.raises(ArgumentError, match="too large"):
@@ -474,7 +474,7 @@ def test_an_answer_that_is_too_large_is_not_read(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "content", [5, [], {"kind": "value"}, {"kind": "value", "value": {"a": 1}}]
 )
-def test_files_that_are_none_of_ours_are_refused(tmp_path, content):
+def test_unknown_files_are_rejected(tmp_path, content):
     (tmp_path / "one.json").write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(ArgumentError, match="cannot be read"):
         back(tmp_path, "one")

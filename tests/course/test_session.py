@@ -1,4 +1,4 @@
-"""A student's session: what start_lesson returns, what check says, and hints in steps."""
+"""A student's session: the data of start_lesson, the feedback of check, and hints."""
 
 from __future__ import annotations
 
@@ -31,40 +31,40 @@ def data():
 
 @pytest.fixture
 def right(data):
-    """The right answer to 05.1 on the data of this seed."""
+    """The correct answer to 05.1 on the data of this seed."""
     lesson = get_lesson("05")
     return lesson.exercise("05.1").grader(lesson.make_facts(3)).truth
 
 
 @pytest.fixture
 def fresh_session(monkeypatch):
-    """A session in which nothing has happened yet."""
+    """Start a session without lessons, checks and hints."""
     monkeypatch.setattr(session, "_session", session._Session())
 
 
 # -- start_lesson ----------------------------------------------------------------------------------
 
 
-def test_lesson_data_show_what_there_is(data):
+def test_lesson_data_display_their_items(data):
     assert [*data] == ["validation", "test"]
     assert set(dir(data)) == {"validation", "test"}
     assert re.match(r"Lesson 05, seed 3\n  \.validation: [\d,]+ payments of ", repr(data))
     assert re.search(r"<li><code>\.test</code>: [\d,]+ payments of ", data._repr_html_())
 
 
-def test_what_a_lesson_does_not_hand_out_is_described_in_words(data):
+def test_an_unknown_item_of_the_lesson_data_raises_a_clear_error(data):
     with pytest.raises(
         AttributeError, match=r"Unknown name: 'train'\. Valid names: validation, test\."
     ):
         _ = data.train
 
 
-def test_the_same_seed_lays_out_the_same_data_and_another_seed_others(data):
+def test_the_same_seed_gives_the_same_data_and_another_seed_gives_others(data):
     assert start_lesson("5", seed=3).test.equals(data.test)
     assert not start_lesson("05", seed=4).test.equals(data.test)
 
 
-def test_a_seed_of_the_environment_goes_before_that_of_the_notebook(data, monkeypatch):
+def test_the_seed_in_the_environment_takes_precedence(data, monkeypatch):
     monkeypatch.setenv(SEED_VARIABLE, "4")
     other = start_lesson("05", seed=3)
     assert repr(other).startswith("Lesson 05, seed 4")
@@ -73,12 +73,12 @@ def test_a_seed_of_the_environment_goes_before_that_of_the_notebook(data, monkey
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, "7", True, None])
-def test_a_seed_that_is_no_whole_number_is_refused_in_words(seed):
+def test_a_seed_that_is_not_an_integer_raises(seed):
     with pytest.raises(ArgumentError, match=r"`seed` must be an integer of at least 0; got "):
         start_lesson("05", seed=seed)
 
 
-def test_a_seed_of_the_environment_that_is_no_whole_number_is_refused_in_words(monkeypatch):
+def test_a_seed_in_the_environment_that_is_not_an_integer_raises(monkeypatch):
     monkeypatch.setenv(SEED_VARIABLE, "seven")
     with pytest.raises(
         ConfigurationError, match=f"{SEED_VARIABLE} must be an integer; got 'seven'"
@@ -86,7 +86,7 @@ def test_a_seed_of_the_environment_that_is_no_whole_number_is_refused_in_words(m
         start_lesson("05")
 
 
-def test_a_lesson_that_is_not_there_is_refused_in_words():
+def test_an_unknown_lesson_raises():
     with pytest.raises(NotFoundError, match=r"There is no lesson '11'\. Available: 01, 02, "):
         start_lesson("11")
 
@@ -94,13 +94,13 @@ def test_a_lesson_that_is_not_there_is_refused_in_words():
 # -- check -----------------------------------------------------------------------------------------
 
 
-def test_a_right_answer_passes_and_the_lesson_is_a_step_further(right):
+def test_a_correct_answer_passes_and_increases_the_progress(right):
     result = check("05.1", right)
     assert result
     assert repr(result) == "05.1 passed: Correct.\nLesson 05: 1 of 5 exercises passed."
 
 
-def test_a_wrong_answer_does_not_pass_and_takes_an_earlier_pass_back(right):
+def test_a_wrong_answer_does_not_pass_and_revokes_an_earlier_pass(right):
     check("05.1", right)
     result = check("05.1", 2)
     assert not result
@@ -130,7 +130,7 @@ def test_a_lesson_that_was_not_started_cannot_be_checked(fresh_session):
 
 
 @pytest.mark.parametrize("call", [hint, lambda number: check(number, 1)])
-def test_an_exercise_that_is_not_there_is_refused_in_words(data, call):
+def test_an_unknown_exercise_raises(data, call):
     with pytest.raises(NotFoundError, match=r"There is no exercise '05\.9'\. Did you mean"):
         call("05.9")
 
@@ -139,7 +139,7 @@ def test_an_exercise_that_is_not_there_is_refused_in_words(data, call):
 
 
 @pytest.mark.parametrize("number", EXERCISES)
-def test_hints_come_in_steps_and_stay(number, fresh_session):
+def test_each_call_shows_one_more_hint(number, fresh_session):
     hints = get_lesson(number).exercise(number).hints
     shown = [hint(number) for _ in range(len(hints) + 1)]
     for step, result in enumerate(shown[:-1], 1):
@@ -150,15 +150,15 @@ def test_hints_come_in_steps_and_stay(number, fresh_session):
     assert shown[-1].shown == hints
 
 
-def test_a_hint_shows_itself_in_a_notebook(data):
+def test_a_hint_displays_itself_in_a_notebook(data):
     shown = hint("05.2")._repr_html_()
     assert "Hint for 05.2" in shown
     assert "1 of 3: Two things cost" in shown
 
 
 @pytest.mark.parametrize("number", EXERCISES)
-def test_no_hint_gives_the_solution(number):
-    """A hint is the same on all data; so what it names cannot be the answer on these."""
+def test_no_hint_contains_the_solution(number):
+    """A hint is the same on all data, so its words cannot be the answer on these."""
     lesson = get_lesson(number)
     hints = " ".join(lesson.exercise(number).hints)
     assert len(lesson.exercise(number).hints) >= 3
@@ -178,13 +178,13 @@ WITH_DATABASE = [number for number in LESSONS if get_lesson(number).database]
 
 @pytest.fixture
 def closed():
-    """The process's manager is closed at the end: the next test may have another."""
+    """Close the manager of this process at the end: the next test may need another one."""
     yield
     get_db_manager().close()
 
 
 @pytest.mark.parametrize("number", WITH_DATABASE)
-def test_a_lesson_with_a_database_has_one_of_its_own(number, closed):
+def test_a_lesson_with_a_database_has_its_own(number, closed):
     start_lesson(number, seed=3)
     assert get_db_manager().config.database == f"exercise_{number}"
     expected = 0 if get_lesson(number).tables is None else 1000
@@ -199,7 +199,7 @@ def test_a_restarted_lesson_has_a_new_database(closed):
     assert len(read_df("customers")) == 0
 
 
-def test_the_database_of_the_user_is_never_touched(empty_database, closed):
+def test_the_database_of_the_user_is_not_changed(empty_database, closed):
     manager = DatabaseManager(empty_database)
     with manager.engine.begin() as connection:
         connection.execute(text("CREATE TABLE customers (mine text)"))
@@ -213,13 +213,13 @@ def test_the_database_of_the_user_is_never_touched(empty_database, closed):
     manager.close()
 
 
-def test_a_server_that_the_environment_names_is_not_used(monkeypatch, closed):
+def test_a_server_in_the_environment_is_not_used(monkeypatch, closed):
     monkeypatch.setenv("DATABASE_URL", "postgresql://bank.invalid/fraud")
     start_lesson("01", seed=3)
     assert get_db_manager().config.embedded
 
 
-def test_a_lesson_takes_the_place_of_the_one_before(manager, closed):
+def test_a_lesson_replaces_the_previous_lesson(manager, closed):
     assert get_db_manager() is manager
     start_lesson("01", seed=3)
     start_lesson("04", seed=3)

@@ -1,4 +1,4 @@
-"""Each pattern of fraud does what its name says, within its parameters."""
+"""Each fraud pattern does what its name says, within its parameters."""
 
 import dataclasses
 import datetime as dt
@@ -33,7 +33,7 @@ def payments(world):
 
 @pytest.fixture
 def frauds_of(payments):
-    """The frauds of a pattern; those that the bank learnt of at one moment are an episode."""
+    """The frauds of a pattern; frauds that the bank learns of at the same time are an episode."""
 
     def frauds(name):
         selected = payments.filter(fraud_type=name).with_columns(episode="label_available_at")
@@ -52,11 +52,11 @@ def episodes(frauds, **columns):
     )
 
 
-# -- All of them -----------------------------------------------------------------------------------
+# -- All patterns ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", sorted(PARAMETERS.keys() - {"compromised_merchant"}))
-def test_an_episode_has_as_many_payments_as_it_may(frauds_of, name):
+def test_the_size_of_an_episode_is_within_its_range(frauds_of, name):
     least, most = PARAMETERS[name].payments
     sizes = episodes(frauds_of(name))["len"]
     assert sizes.max() <= most
@@ -65,7 +65,7 @@ def test_an_episode_has_as_many_payments_as_it_may(frauds_of, name):
 
 
 @pytest.mark.parametrize("name", sorted(PARAMETERS))
-def test_the_bank_learns_of_it_after_so_many_days(frauds_of, name):
+def test_labels_become_available_after_the_label_delay(frauds_of, name):
     least, mean = PARAMETERS[name].label_delay_min, PARAMETERS[name].label_delay_mean
     frauds = frauds_of(name)
     if name != "compromised_merchant":
@@ -77,30 +77,30 @@ def test_the_bank_learns_of_it_after_so_many_days(frauds_of, name):
     assert days.mean() - least == pytest.approx(mean - least, rel=0.5)
 
 
-def test_reasons_say_in_words_what_was_done(payments):
+def test_each_fraud_has_a_reason_of_its_pattern(payments):
     for name, reasons in payments.filter("is_fraud").group_by("fraud_type").agg(
         pl.col("fraud_reason").unique()
     ).iter_rows():  # fmt: skip
         assert set(reasons) == set(PARAMETERS[name].reasons)
 
 
-def test_some_are_declined(frauds_of):
+def test_the_decline_rate_is_that_of_the_pattern(frauds_of):
     for name in ("card_testing", "amount_spike"):
         declined = (frauds_of(name)["status"] == "declined").mean()
         assert declined == pytest.approx(PARAMETERS[name].decline_rate, abs=0.08)
 
 
-def test_shares_are_the_part_of_all_fraud_per_pattern(payments):
+def test_weights_determine_the_share_of_each_pattern(payments):
     frauds = payments.filter("is_fraud")
     total = sum(pattern.weight for pattern in PARAMETERS.values())
     for name, count in frauds.group_by("fraud_type").len().iter_rows():
         assert count / len(frauds) == pytest.approx(PARAMETERS[name].weight / total, abs=0.015)
 
 
-# -- One by one ------------------------------------------------------------------------------------
+# -- Each pattern ----------------------------------------------------------------------------------
 
 
-def test_card_testing_is_tiny_payments_then_a_large_one(frauds_of):
+def test_card_testing_makes_tiny_payments_then_a_large_payment(frauds_of):
     frauds = frauds_of("card_testing")
     tiny, large = frauds.filter(pl.col("amount") <= 3), frauds.filter(pl.col("amount") > 3)
     assert tiny["amount"].min() >= 0.5
@@ -143,7 +143,7 @@ def test_impossible_travel_is_faster_than_any_plane(payments, frauds_of):
     assert (km / hours).min() > 1000
 
 
-def test_an_amount_spike_is_one_payment_of_many_times_the_usual(frauds_of):
+def test_an_amount_spike_is_a_single_payment_of_many_times_the_usual_amount(frauds_of):
     frauds = frauds_of("amount_spike")
     times = frauds["amount"] / frauds["usual"]
     assert times.is_between(8, 40).mean() > 0.95
@@ -179,7 +179,7 @@ def test_an_account_takeover_uses_a_new_device(payments, frauds_of):
     assert victims["online"].mean() < 0.8 * online["online"].mean()
 
 
-def test_a_dormant_card_had_lain_unused(frauds_of):
+def test_a_dormant_card_is_unused_before_the_fraud(frauds_of):
     first = frauds_of("dormant_card").group_by("episode").agg(pl.all().sort_by("timestamp").first())
     silent = first["time_since_last_transaction"] / 86_400
     assert silent.min() >= 40  # a third of the period is longer
@@ -197,14 +197,14 @@ def test_amounts_stay_just_below_a_limit(frauds_of):
     assert (episodes(frauds, limits=pl.col("limit").n_unique())["limits"] == 1).all()
 
 
-def test_a_night_spree_is_by_night(frauds_of):
+def test_a_night_spree_is_at_night(frauds_of):
     frauds = frauds_of("night_spree")
     assert (frauds["hour_of_day"] < 5).all()
     assert (episodes(frauds)["lasts"] <= 5 * HOUR).all()
     assert (frauds.filter(channel="atm")["amount"] % 20 == 0).all()
 
 
-def test_a_ring_passes_money_to_and_fro_for_weeks(frauds_of):
+def test_a_collusion_ring_passes_money_on_for_weeks(frauds_of):
     frauds = frauds_of("collusion_ring")
     spread = pl.col("amount").max() / pl.col("amount").min()
     by_episode = episodes(frauds, spread=spread)
@@ -215,7 +215,7 @@ def test_a_ring_passes_money_to_and_fro_for_weeks(frauds_of):
     assert (by_episode["spread"] < 1.12 / 0.88 + 0.01).all()
 
 
-def test_refunds_are_for_things_that_were_never_bought(payments, frauds_of):
+def test_refund_abuse_refunds_purchases_that_do_not_exist(payments, frauds_of):
     frauds = frauds_of("refund_abuse")
     assert set(frauds["transaction_type"]) == {"refund"}
     by_episode = episodes(frauds)
@@ -226,10 +226,10 @@ def test_refunds_are_for_things_that_were_never_bought(payments, frauds_of):
     assert len(same) <= 1
 
 
-# -- Their parameters ------------------------------------------------------------------------------
+# -- Parameters ------------------------------------------------------------------------------------
 
 
-def test_parameters_change_what_is_done():
+def test_parameters_change_the_payments_of_a_pattern():
     tests = {"amount": (1.0, 1.5), "payments": (4, 4), "gap_seconds": (5.0, 6.0)}
     by_mapping, by_object = (
         simulate(200, 100, 60, 1, patterns=patterns, output="polars").transactions
@@ -241,13 +241,13 @@ def test_parameters_change_what_is_done():
     assert frauds.filter(pl.col("amount") < 100)["amount"].is_between(1, 1.5).all()
 
 
-def test_a_share_of_zero_leaves_a_pattern_out():
+def test_a_weight_of_zero_excludes_a_pattern():
     patterns = {"night_spree": {"weight": 0.0}, "amount_spike": {}}
     frauds = simulate(200, 100, 60, 1, patterns=patterns, output="polars").transactions
     assert set(frauds["fraud_type"].drop_nulls()) == {"amount_spike"}
 
 
-def test_without_distant_payments_no_travel_is_impossible():
+def test_a_world_without_distant_merchants_has_no_impossible_travel():
     payments = simulate(30, 3, 60, 1, patterns=["impossible_travel"], output="polars").transactions
     assert not payments["is_fraud"].any()
 

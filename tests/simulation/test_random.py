@@ -1,4 +1,4 @@
-"""Random numbers from guaranteed bits: the right distributions, and the same everywhere."""
+"""Random numbers from guaranteed bits: correct distributions, and the same on every machine."""
 
 import math
 import statistics
@@ -38,7 +38,7 @@ def test_streams_are_the_same_for_a_seed_and_purpose_and_independent_otherwise()
     assert abs(np.corrcoef([first, second, third]) - np.eye(3)).max() < 0.01
 
 
-def test_uniform_numbers_and_whole_ones_fill_their_range(rng):
+def test_uniform_numbers_and_integers_fill_their_range(rng):
     numbers = rng.uniform(N, 2, 5)
     assert 2 <= numbers.min() < numbers.max() < 5
     assert np.histogram(numbers, 10)[0] / N == pytest.approx(np.full(10, 0.1), abs=0.005)
@@ -66,7 +66,7 @@ def test_counts_have_the_poisson_distribution(rng, mean):
     assert (counts == 0).mean() == pytest.approx(math.exp(-mean), abs=0.005)
 
 
-def test_places_are_drawn_by_their_weights(rng):
+def test_positions_are_drawn_by_their_weights(rng):
     shares = np.bincount(rng.choice(N, [1, 0, 3]), minlength=3) / N
     assert shares == pytest.approx([0.25, 0, 0.75], abs=0.005)
     table = ChoiceTable(np.array([[1.0, 0.0, 3.0], [0.0, 1.0, 0.0]]))
@@ -77,14 +77,14 @@ def test_places_are_drawn_by_their_weights(rng):
 
 
 @given(st.floats(0, 1, exclude_max=True))
-def test_a_place_without_weight_is_never_drawn(share):
+def test_a_position_without_weight_is_never_drawn(share):
     assert choose(np.array([share]), [0, 1, 0, 2, 0])[0] in (1, 3)
     table = ChoiceTable(np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 1e-9]]))
     assert table.choose(np.array([0]), np.array([share]))[0] == 1
 
 
 @given(st.floats(-40, 40))
-def test_the_exponential_function_is_right_to_the_thirteenth_digit(power):
+def test_the_exponential_function_is_correct_to_thirteen_digits(power):
     assert exp([power])[0] == pytest.approx(math.exp(power), rel=1e-13)
 
 
@@ -94,8 +94,8 @@ def test_hashed_numbers_look_random():
     assert abs(np.corrcoef(shares, hash_share(np.arange(N), 4))[0, 1]) < 0.01
 
 
-def test_tables_are_rounded_where_no_library_could_round_otherwise():
-    """A libm may differ in the last digit: no value may be that near to where rounding changes."""
+def test_tables_of_quantiles_are_rounded_unambiguously():
+    """A C library may differ in the last digit: no value may be so close to a tie."""
     inverse = statistics.NormalDist().inv_cdf
     knots = [(place + 0.5) / 2**14 for place in range(2**14)]
     values = [inverse(knot) for knot in knots] + [-math.log(1 - knot) for knot in knots]

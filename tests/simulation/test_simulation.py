@@ -1,4 +1,4 @@
-"""The simulated world: how people live and pay in it, and what the bank knows of it."""
+"""The simulated world: how customers live and pay, and what the bank knows."""
 
 import datetime as dt
 import hashlib
@@ -27,8 +27,8 @@ from synfin_analytics.simulation import ANOMALIES, PATTERNS, simulate
 
 START = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
 HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
-#: Of a small world with frauds of all kinds. The same seed gives the same rows everywhere: if this
-#: changes, so do the rows that people have, and CHANGELOG.md says so.
+#: Digest of a small world with frauds of all patterns. The same seed gives the same rows on every
+#: machine: if the digest changes, so do the rows of users, and CHANGELOG.md must say so.
 DIGEST = "8ef17e61ac954dec7783426f83c76f1a"
 
 
@@ -47,7 +47,7 @@ def genuine(payments):
     return payments.filter(~pl.col("is_fraud"))
 
 
-# -- The same seed, the same rows ------------------------------------------------------------------
+# -- Reproducibility -------------------------------------------------------------------------------
 
 
 def digest_of(world) -> str:
@@ -68,27 +68,27 @@ def test_the_same_seed_gives_the_same_rows_on_every_machine():
     assert not second_world.transactions.equals(world.transactions)
 
 
-def test_numbers_of_numpy_are_numbers():
+def test_numpy_numbers_are_accepted():
     plain = simulate(9, 5, 12, 3, fraud_rate=0.0625, drift=1.0, output="polars")
     sizes = np.int64(9), np.int16(5), np.uint8(12), np.int32(3)
     same = simulate(*sizes, fraud_rate=np.float32(0.0625), drift=np.int64(1), output="polars")
     assert digest_of(same) == digest_of(plain)
 
 
-def test_other_frauds_leave_everyday_life_as_it_is(genuine):
-    """Streams by purpose: what is drawn for one thing does not change another."""
+def test_fraud_patterns_do_not_change_genuine_payments(genuine):
+    """Each purpose has its own stream: its draws do not change those for another."""
     second = simulate(600, 200, 120, 3, patterns=["card_testing"], output="polars").transactions
     keys = ["customer_id", "merchant_id", "timestamp", "amount"]
     honest = second.filter(~pl.col("is_fraud")).select(keys)
-    # Dormant cards, of which there are none now, had kept some customers from paying.
+    # Without dormant cards, some customers make payments that these suppressed.
     assert len(genuine.select(keys).join(honest, on=keys, how="anti")) == 0
 
 
-# -- In any frame, into the database ---------------------------------------------------------------
+# -- Output and database ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["pandas", "polars", "arrow"])
-def test_a_world_of_any_kind_of_frame_loads_as_it_is(manager, kind):
+def test_a_world_of_any_output_loads_unchanged(manager, kind):
     world = simulate(customers=20, merchants=10, days=20, seed=1, output=kind)
     assert type(world.customers) is {
         "pandas": pd.DataFrame, "polars": pl.DataFrame, "arrow": pa.Table,
@@ -99,10 +99,10 @@ def test_a_world_of_any_kind_of_frame_loads_as_it_is(manager, kind):
         assert report.rejected.empty
 
 
-def test_statistics_of_customers_and_merchants_are_those_that_the_database_counts(manager, world):
+def test_statistics_of_customers_and_merchants_equal_those_of_the_database(manager, world):
     for table, frame in world._asdict().items():
         load_df(frame, table, manager=manager)
-    # Frauds that the bank has not heard of are not counted yet; the database counts them all.
+    # The tables count only frauds that the bank knows; the database counts all.
     late = world.transactions.filter(pl.col("label_available_at") >= START + 120 * DAY)
     with manager.session_scope() as session:
         CustomerRepository(session).update_transaction_stats()
@@ -124,7 +124,7 @@ def test_statistics_of_customers_and_merchants_are_those_that_the_database_count
         assert_frame_equal(columns, counted.select(columns.columns), check_row_order=False)
 
 
-def test_every_column_that_a_bank_knows_is_there_and_nothing_else(world):
+def test_the_tables_have_exactly_the_columns_that_a_bank_knows(world):
     kept_by_the_database = {"created_at", "updated_at"}
     given_by_a_model = {"fraud_score", "anomaly_score"}
     for table, frame in world._asdict().items():
@@ -134,7 +134,7 @@ def test_every_column_that_a_bank_knows_is_there_and_nothing_else(world):
         assert [name for name in frame.columns if frame[name].null_count() == len(frame)] == []
 
 
-def test_nothing_could_be_anybodys(world):
+def test_no_value_could_belong_to_a_real_person(world):
     customers = world.customers
     assert customers["email"].is_unique().all()
     assert customers["email"].str.ends_with("@example.com").all()
@@ -144,7 +144,7 @@ def test_nothing_could_be_anybodys(world):
     assert world.transactions["ip_address"].drop_nulls().str.starts_with("2001:db8:").all()
 
 
-# -- Any size --------------------------------------------------------------------------------------
+# -- Worlds of any size ----------------------------------------------------------------------------
 
 
 @settings(max_examples=25, deadline=None)
@@ -157,7 +157,7 @@ def test_nothing_could_be_anybodys(world):
     drift=st.sampled_from([0, 1]),
     start=st.dates(dt.date(1999, 1, 1), dt.date(2032, 12, 31)),
 )
-def test_a_world_of_any_size_holds_together(start, **sizes):
+def test_a_world_of_any_size_is_consistent(start, **sizes):
     world = simulate(**sizes, start=start, output="polars")
     payments = world.transactions
     assert (len(world.customers), len(world.merchants)) == (sizes["customers"], sizes["merchants"])
@@ -181,14 +181,14 @@ def test_a_world_of_any_size_holds_together(start, **sizes):
 
 
 @pytest.mark.parametrize("rate", [0.004, 0.008, 0.05])
-def test_the_fraud_rate_is_met_and_every_pattern_is_there(rate):
+def test_the_fraud_rate_is_met_and_every_pattern_occurs(rate):
     payments = simulate(800, 200, 90, 1, fraud_rate=rate, output="polars").transactions
     assert payments["is_fraud"].mean() == pytest.approx(rate, rel=0.02)
     assert set(payments["fraud_type"].drop_nulls()) == set(PATTERNS)
 
 
 @pytest.mark.parametrize("pattern", list(PATTERNS))
-def test_one_pattern_alone_meets_the_fraud_rate_too(pattern):
+def test_a_single_pattern_meets_the_fraud_rate(pattern):
     payments = simulate(400, 200, 90, 1, patterns=[pattern], output="polars").transactions
     assert set(payments["fraud_type"].drop_nulls()) == {pattern}
     assert payments["is_fraud"].mean() == pytest.approx(0.008, rel=0.06)
@@ -200,24 +200,24 @@ def test_frauds_are_spread_over_the_period(payments):
     assert quarters["len"].min() > 0.7 * quarters["len"].mean()
 
 
-# -- Everyday life ---------------------------------------------------------------------------------
+# -- Genuine payments ------------------------------------------------------------------------------
 
 
 def counts(frame, by) -> dict:
     return dict(frame.group_by(by).len().rows())
 
 
-def test_days_and_weeks_have_a_rhythm(genuine):
+def test_payments_follow_the_rhythm_of_days_and_weeks(genuine):
     by_hour = counts(genuine, "hour_of_day")
     assert max(by_hour[hour] for hour in range(5)) < min(by_hour[hour] for hour in range(9, 19)) / 3
     by_weekday = counts(genuine.filter(~pl.col("is_holiday")), "day_of_week")
     assert by_weekday[6] < by_weekday[0] < by_weekday[4]  # Sundays are quiet, Fridays are not
 
 
-def test_each_trade_has_its_hours(genuine):
+def test_each_category_has_its_hours(genuine):
     def busiest(category):
-        of = counts(genuine.filter(merchant_category=category), "hour_of_day")
-        return max(of, key=of.get)
+        by_hour = counts(genuine.filter(merchant_category=category), "hour_of_day")
+        return max(by_hour, key=by_hour.get)
 
     assert busiest("restaurant") == 12
     assert busiest("transport") in (7, 17)
@@ -241,10 +241,10 @@ def test_the_year_has_seasons():
 
 
 def test_amounts_have_heavy_tails_and_prices(genuine):
-    for _, of in genuine.filter(transaction_type="purchase").group_by("merchant_category"):
-        if len(of) > 500:
-            assert of["amount"].mean() > 1.1 * of["amount"].median()
-            assert of["amount"].quantile(0.999) > 5 * of["amount"].median()
+    for _, group in genuine.filter(transaction_type="purchase").group_by("merchant_category"):
+        if len(group) > 500:
+            assert group["amount"].mean() > 1.1 * group["amount"].median()
+            assert group["amount"].quantile(0.999) > 5 * group["amount"].median()
     ends = genuine.filter(merchant_category="web shop")["amount"] * 100
     assert 0.4 < (ends.round() % 100 == 99).mean() < 0.6
     notes = genuine.filter(transaction_type="withdrawal")["amount"]
@@ -252,11 +252,11 @@ def test_amounts_have_heavy_tails_and_prices(genuine):
 
 
 def test_customers_differ_and_have_favourites(genuine):
-    of = genuine.group_by("customer_id").agg(
+    by_customer = genuine.group_by("customer_id").agg(
         pl.len().alias("payments"), pl.col("amount").median().alias("usual")
     )
-    assert of["payments"].quantile(0.9) > 3 * of["payments"].quantile(0.1)
-    assert of["usual"].quantile(0.9) > 1.8 * of["usual"].quantile(0.1)
+    assert by_customer["payments"].quantile(0.9) > 3 * by_customer["payments"].quantile(0.1)
+    assert by_customer["usual"].quantile(0.9) > 1.8 * by_customer["usual"].quantile(0.1)
     groceries = genuine.filter(merchant_category="grocery", city="Brussels")
     shares = groceries.group_by("customer_id", "merchant_id").len().group_by("customer_id").agg(
         (pl.col("len").max() / pl.col("len").sum()).alias("favourite"), pl.col("len").sum()
@@ -264,7 +264,7 @@ def test_customers_differ_and_have_favourites(genuine):
     assert shares.filter(pl.col("len") > 20)["favourite"].median() > 0.4
 
 
-def test_customers_pay_where_they_live_and_seldom_in_two_places_at_once(world, genuine):
+def test_customers_pay_where_they_live_and_rarely_in_two_places_at_once(world, genuine):
     at_home = genuine.filter("card_present").join(world.customers, on="customer_id")
     assert (at_home["city"] == at_home["city_right"]).mean() > 0.85
     in_person = genuine.filter("card_present").with_columns(
@@ -277,7 +277,7 @@ def test_customers_pay_where_they_live_and_seldom_in_two_places_at_once(world, g
 
 
 def great_circle(frame, place, *, by) -> pl.Series:
-    """Distance from the row before of the same key."""
+    """Return the distance from the previous row of the same key."""
     before = frame.select(pl.col(place).shift().over(by))
     km = great_circle_km(*(degrees[name] for degrees in (frame, before) for name in place))
     return pl.Series(km, nan_to_null=True)
@@ -292,7 +292,7 @@ def test_cards_and_devices_belong_to_one_customer(genuine):
     assert 0.02 < replaced.mean() < 0.5  # some buy a new phone: new devices are not all fraud
 
 
-def test_how_a_card_is_read_goes_with_where(payments):
+def test_entry_mode_terminal_and_place_match_the_channel(payments):
     remote = payments.filter("is_online")
     assert remote["entry_mode"].is_in(["ecommerce", "stored"]).all()
     assert remote["latitude"].null_count() == len(remote)
@@ -311,10 +311,10 @@ def test_how_a_card_is_read_goes_with_where(payments):
     assert payments.filter(payment_method="digital_wallet")["device_id"].null_count() == 0
 
 
-# -- What looks like fraud and is none -------------------------------------------------------------
+# -- Anomalies -------------------------------------------------------------------------------------
 
 
-def test_journeys_lead_far_away_and_large_purchases_cost_a_lot(genuine):
+def test_trips_are_far_away_and_large_purchases_are_expensive(genuine):
     away = genuine.filter(anomaly_type="holiday_travel")
     assert 0.005 < len(away) / len(genuine) < 0.08
     assert away["distance_from_home"].drop_nulls().min() > 200
@@ -324,7 +324,7 @@ def test_journeys_lead_far_away_and_large_purchases_cost_a_lot(genuine):
     assert (large["amount"] / large["usual"]).median() > 8
 
 
-def test_anomalies_can_be_chosen_and_left_out():
+def test_anomalies_can_be_selected_and_excluded():
     def kinds(**options):
         frame = simulate(200, 100, 90, 1, patterns=[], output="polars", **options).transactions
         return set(frame["anomaly_type"].drop_nulls())
@@ -338,7 +338,7 @@ def test_anomalies_can_be_chosen_and_left_out():
     assert many["is_anomaly"].mean() > 0.08
 
 
-def test_genuine_payments_come_in_bursts_by_night_and_back_too(genuine):
+def test_genuine_payments_include_bursts_nights_and_refunds(genuine):
     assert genuine.filter(pl.col("transactions_last_hour") >= 5).height > 10
     assert genuine.filter((pl.col("hour_of_day") < 5) & pl.col("card_present")).height > 100
     assert genuine.filter(transaction_type="refund").height > 100
@@ -348,7 +348,7 @@ def test_genuine_payments_come_in_bursts_by_night_and_back_too(genuine):
     assert again["len"].median() >= 3
 
 
-def test_some_customers_stop_paying_and_some_of_them_begin_again(world, genuine):
+def test_some_customers_become_dormant_and_some_return(world, genuine):
     dormant = world.customers.filter(account_status="dormant")["customer_id"]
     assert 0.005 < len(dormant) / len(world.customers) < 0.1
     silence = genuine.filter(pl.col("time_since_last_transaction") > 35 * 86_400)
@@ -358,12 +358,12 @@ def test_some_customers_stop_paying_and_some_of_them_begin_again(world, genuine)
 # -- What the bank knew at the time ----------------------------------------------------------------
 
 
-def test_what_follows_from_the_timestamp_does(payments):
+def test_columns_derived_from_the_timestamp_agree_with_it(payments):
     derived = derive_columns(payments.select("timestamp"), "transactions")
     assert_frame_equal(payments.select(derived.columns), derived)
 
 
-def test_running_counts_are_of_the_earlier_payments(payments):
+def test_running_counts_include_only_earlier_payments(payments):
     customer_rows = payments.filter(customer_id=payments.filter("is_fraud")["customer_id"][0])
     for row, now in enumerate(customer_rows["timestamp"]):
         before = customer_rows.head(row)
@@ -393,7 +393,7 @@ def test_distances_follow_from_coordinates(world, payments):
 
 
 @pytest.mark.parametrize("whose", ["merchant", "customer"])
-def test_risk_scores_know_only_the_labels_of_their_time(payments, whose):
+def test_risk_scores_use_only_labels_known_at_the_time(payments, whose):
     key = f"{whose}_id"
     most = payments.filter("is_fraud").group_by(key).len().sort("len", key)[key][-1]
     merchant_rows = payments.filter(pl.col(key) == most)
@@ -407,7 +407,7 @@ def test_risk_scores_know_only_the_labels_of_their_time(payments, whose):
 # -- Drift -----------------------------------------------------------------------------------------
 
 
-def test_with_drift_frauds_from_afar_grow_and_life_moves_online():
+def test_with_drift_online_fraud_and_online_purchases_increase():
     def halves(drift):
         frame = simulate(600, 200, 120, 4, drift=drift, output="polars").transactions
         later = pl.col("timestamp") >= START + 60 * DAY
@@ -431,7 +431,7 @@ def test_with_drift_frauds_from_afar_grow_and_life_moves_online():
     assert ratio(moving, share) > 1.2 > ratio(still, share)
 
 
-# -- What bad input gets ---------------------------------------------------------------------------
+# -- Invalid arguments -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -468,7 +468,7 @@ def test_with_drift_frauds_from_afar_grow_and_life_moves_online():
         ({"anomalies": {"holiday_travel": {"days": 3}}}, "of the anomaly 'holiday_travel'"),
     ],
 )
-def test_what_cannot_be_simulated_is_reported_in_one_sentence(wrong, message):
+def test_an_invalid_argument_raises_a_clear_error(wrong, message):
     with pytest.raises(ArgumentError, match=re.escape(message)):
         simulate(**wrong)
 
@@ -482,7 +482,7 @@ def test_what_cannot_be_simulated_is_reported_in_one_sentence(wrong, message):
         ({"patterns": {"card_testing": {"amounts": (1, 2)}}}, "amount"),
     ],
 )
-def test_an_unknown_name_is_reported_with_the_nearest(wrong, nearest):
+def test_an_unknown_name_raises_with_the_nearest_name(wrong, nearest):
     with pytest.raises(NotFoundError, match=f"Did you mean '{nearest}'"):
         simulate(**wrong)
 
