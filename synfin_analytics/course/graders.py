@@ -396,10 +396,11 @@ class Table(Grader):
             if numbers is None:
                 return f"The column {name!r} must contain numbers."
             columns[name] = numbers
+        truth = {name: self._true_values(name) for name in self.values}
         wrong = {
-            name: ~are_close(columns[name], self._true_values(name))
+            name: is_wrong
             for name in self.values
-            if not are_close(columns[name], self._true_values(name)).all()
+            if (is_wrong := ~are_close(columns[name], truth[name])).any()
         }
         if not wrong:
             return None
@@ -407,12 +408,9 @@ class Table(Grader):
             if self._is_mistake(columns, mistake, keys):
                 return feedback
         for name in wrong:
-            if (
-                name in self.shares
-                and are_close(columns[name], 100 * self._true_values(name)).all()
-            ):
+            if name in self.shares and are_close(columns[name], 100 * truth[name]).all():
                 return f"{name} is in percent. Expected a share: between 0 and 1."
-            if are_close(columns[name], self._true_values(name), ROUNDING_TOLERANCE).all():
+            if are_close(columns[name], truth[name], ROUNDING_TOLERANCE).all():
                 return f"{name}: {ROUNDED}"
         rows = np.flatnonzero(np.any([*wrong.values()], axis=0))
         location = "in every row" if len(rows) == len(keys) else f"in the row of {keys[rows[0]]}"
@@ -505,13 +503,8 @@ class PerPayment(Grader):
         if are_close(values, self.truth, ROUNDING_TOLERANCE).all():
             return ROUNDED
         first = self.ids[int(np.argmin(correct))]
-        if correct.mean() < 0.5:
-            return (
-                f"Most values are not correct yet: look at payment {first}. {_asks_for(self.task)}"
-            )
-        return (
-            f"Most values are correct, but not all: look at payment {first}. {_asks_for(self.task)}"
-        )
+        most = "not correct yet" if correct.mean() < 0.5 else "correct, but not all"
+        return f"Most values are {most}: look at payment {first}. {_asks_for(self.task)}"
 
     def _to_values(self, answer: PlainAnswer) -> Floats | str:
         """Return an answer as numbers in order, or what is wrong with it."""

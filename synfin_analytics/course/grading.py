@@ -1,4 +1,4 @@
-"""Grade the notebooks of a class, each on its student's own data, whatever the notebook says."""
+"""Grade the notebooks of a class, each on the data of its student."""
 
 from __future__ import annotations
 

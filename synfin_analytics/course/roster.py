@@ -361,7 +361,7 @@ def assign_notebooks(
 
 
 def _validate_names(students: Sequence[str], folder: Path, existing: set[str]) -> None:
-    """Raise unless each name can be the name of a folder of its own."""
+    """Raise unless each name can be the name of a separate folder."""
     folders = {folder_key(name): name for name in existing}
     for name in students:
         if fault := name_fault(name):

@@ -33,7 +33,7 @@ Card = IntEnum("Card", "MAIN SECOND PARTNER", start=0)
 CARD_TYPES = ("debit", "credit", "prepaid")
 #: Homes are some kilometres from the centre of their city: standard deviation in degrees.
 _HOME_SPREAD = 0.025
-#: One customer in so many becomes dormant.
+#: Number of customers of whom one becomes dormant.
 _CUSTOMERS_PER_DORMANT = 25
 #: Merchants of a city that has all kinds of shops.
 _MERCHANTS_PER_CITY = 12

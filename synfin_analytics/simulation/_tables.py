@@ -53,7 +53,7 @@ _MALE_NAMES = (
     "Adam", "Bruno", "Cyril", "Daniel", "Emil", "Felix", "Georg", "Hugo", "Ivan", "Jonas",
 )  # fmt: skip
 _SECOND_US = 1_000_000
-#: A risk score is the fraud rate with a prior: so many frauds among so many payments.
+#: A risk score is the fraud rate with a prior of these numbers of payments and frauds.
 _PRIOR_PAYMENTS, _PRIOR_FRAUDS = 20, 0.1
 #: Scores from which a risk is medium, high and critical.
 _RISK_LEVELS = (0.02, 0.05, 0.2)

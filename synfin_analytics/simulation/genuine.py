@@ -77,7 +77,7 @@ _RETIREE = 4
 class HolidayTravel:
     """A customer travels, and pays far from home for some days.
 
-    Every payment on the trip that is at least ``min_km`` from home is marked.
+    Every payment on the trip that is at least ``min_km`` from home is labelled as this anomaly.
 
     Examples
     --------

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from synfin_analytics.simulation._random import Integers
     from synfin_analytics.simulation.pattern import Episodes, FraudContext
 
-#: A compromised terminal has more customers than most: it is the busiest of so many.
+#: A compromised terminal has more customers than most: it is the busiest of this number.
 _CANDIDATES = 6
 #: Multiplier of terminals in sort keys; larger than any time in seconds.
 _KEY_STEP = np.int64(1) << 34

@@ -58,7 +58,7 @@ ANOMALIES: Mapping[str, type[Anomaly]] = {
 }
 _NUMBERS = {name: number for number, name in enumerate(PATTERNS, 1)}
 
-#: Up to so many episodes of a pattern, the episodes of all patterns are spread evenly together.
+#: A pattern with at most this number of episodes shares an even spread with the other patterns.
 _FEW_EPISODES = 3
 ChoiceT = TypeVar("ChoiceT")
 

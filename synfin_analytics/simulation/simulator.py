@@ -55,7 +55,7 @@ class Simulation(NamedTuple, Generic[FrameT]):
     Attributes
     ----------
     customers, merchants, transactions
-        DataFrames of the kind that ``output`` named.
+        DataFrames of the kind that ``output`` names.
 
     Examples
     --------
