@@ -24,7 +24,7 @@ from synfin_analytics.io._parquet import open_dataset
 from synfin_analytics.io._source import LazyColumns, Source, SourceBatch, from_arrow, from_records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import pandas as pd
 
@@ -206,13 +206,13 @@ def _to_batches(frames: Iterable[pl.DataFrame]) -> Iterator[SourceBatch]:
     start = 0
     for frame in frames:
         if frame.height:
-            columns = LazyColumns(frame.columns, partial(_polars_column, frame))
+            columns = LazyColumns(frame.columns, partial(_read_column, from_polars, frame))
             yield SourceBatch(start, frame.height, columns)
             start += frame.height
 
 
-def _polars_column(frame: pl.DataFrame, name: str) -> Column:
-    return from_polars(frame[name])
+def _read_column(convert: Callable[[Any], Column], frame: Any, name: str) -> Column:
+    return convert(frame[name])
 
 
 def _resize(frames: Iterable[pl.DataFrame], batch_rows: int) -> Iterator[pl.DataFrame]:
@@ -233,20 +233,16 @@ def _resize(frames: Iterable[pl.DataFrame], batch_rows: int) -> Iterator[pl.Data
 
 def _from_pandas(frame: pd.DataFrame, batch_rows: int) -> Source:
     names = [str(name) for name in frame.columns]
-    positions = {name: position for position, name in enumerate(names)}
+    named = frame.set_axis(names, axis="columns")
 
     def read_batches() -> Iterator[SourceBatch]:
         for start in range(0, len(frame), batch_rows):
-            part = frame.iloc[start : start + batch_rows]
-            columns = LazyColumns(names, partial(_pandas_column, part, positions))
+            part = named.iloc[start : start + batch_rows]
+            columns = LazyColumns(names, partial(_read_column, from_pandas, part))
             yield SourceBatch(start, len(part), columns)
 
     index = tuple(str(name) for name in frame.index.names if name is not None)
     return Source(names, read_batches(), len(frame), index=index)
-
-
-def _pandas_column(frame: pd.DataFrame, positions: Mapping[str, int], name: str) -> Column:
-    return from_pandas(frame.iloc[:, positions[name]])
 
 
 def _from_objects(objects: Sequence[Any], batch_rows: int) -> Source:

@@ -143,15 +143,7 @@ class CheckedBatch:
         if not mask.any():
             return
         rows = self.frame.filter(mask)
-        self.errors.append(
-            CellErrors.of_cells(
-                ", ".join(columns),
-                reason,
-                rows[ROW],
-                rows.select(columns).rows() if len(columns) > 1 else rows[columns[0]],
-                personal=any(self.spec.columns[name].personal for name in columns),
-            )
-        )
+        self.errors.append(row_errors(self.spec, rows[ROW], rows.select(columns), reason))
         self.rejected |= mask
 
     def reject_rows(self, rows: pl.DataFrame, columns: Sequence[str], reason: str) -> None:
@@ -167,6 +159,17 @@ class CheckedBatch:
     def rejected_rows(self) -> pl.Series:
         """Positions of the rejected rows in the source."""
         return self.frame.filter(self.rejected)[ROW]
+
+
+def row_errors(spec: TableSpec, rows: pl.Series, cells: pl.DataFrame, reason: str) -> CellErrors:
+    """Describe rows of the source that are rejected because of their ``cells``."""
+    return CellErrors.of_cells(
+        ", ".join(cells.columns),
+        reason,
+        rows,
+        cells.rows() if cells.width > 1 else cells.to_series(),
+        personal=any(spec.columns[name].personal for name in cells.columns),
+    )
 
 
 def check_batches(

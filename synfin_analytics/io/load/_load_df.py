@@ -27,7 +27,7 @@ from synfin_analytics.io._background import prefetch
 from synfin_analytics.io.load._check import check_batches, match_columns
 from synfin_analytics.io.load._keys import CREATABLE
 from synfin_analytics.io.load._transaction import load_transaction
-from synfin_analytics.io.load._write import Writer, wait_for_writers
+from synfin_analytics.io.load._write import Writer
 from synfin_analytics.io.load.types import (
     LabelCounts,
     LoadReport,
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from synfin_analytics._core.validation.spec import TableSpec
     from synfin_analytics.database.manager import DatabaseManager
     from synfin_analytics.database.models import Base
+    from synfin_analytics.io._source import Source
 
 #: Rows that are checked and written at a time; with 56 columns some 30 MB.
 BATCH_ROWS = 65_536
@@ -182,92 +183,39 @@ def load_df(
     require_thread_pool()
     _check_choices(on_invalid, on_missing_parent, on_conflict, rebuild_indexes)
     spec = spec_of(model_of(table))
-    create_parents = on_missing_parent == "create"
-    parents = [key.table for key in spec.foreign_keys if key.table not in CREATABLE]
-    if create_parents and parents:
-        raise ArgumentError(
-            f'`on_missing_parent` must be "raise" for {spec.name!r}; got "create", which creates '
-            f"customers and merchants only. Load {parents[0]!r} first."
-        )
-    batch_rows = BATCH_ROWS
-    if batch_size is not None:
-        batch_rows = check_integer(batch_size, "batch_size", minimum=1)
-    load = _Load(
-        df,
-        spec,
-        ReadOptions(separator, encoding, decimal, thousands, date_format, timezone, currency),
-        columns,
-        on_invalid,
-        create_parents,
-        on_conflict,
-        session,
-        manager,
-        rebuild_indexes,
-        progress,
-        batch_rows,
-        time.perf_counter(),
+    create_parents = _check_parents(spec, on_missing_parent)
+    options = ReadOptions(separator, encoding, decimal, thousands, date_format, timezone, currency)
+    batch_rows = check_integer(
+        BATCH_ROWS if batch_size is None else batch_size, "batch_size", minimum=1
     )
-    try:
-        return load.run()
-    except LoadError as error:
-        if not error.deadlock or session is not None or not is_rereadable(df):
-            raise
-        logger.info("load: %s ended in a deadlock with another session; trying again", table)
-    return load.run(after_deadlock=True)
+    started = time.perf_counter()
 
-
-@dataclasses.dataclass(frozen=True)
-class _Load:
-    """The arguments of :func:`load_df`, and its steps."""
-
-    df: DataSource
-    spec: TableSpec
-    options: ReadOptions
-    columns: Mapping[str, str | None] | None
-    on_invalid: OnInvalid
-    create_parents: bool
-    on_conflict: OnConflict
-    session: Session | None
-    manager: DatabaseManager | None
-    rebuild_indexes: RebuildIndexes
-    progress: bool | None
-    batch_rows: int
-    started: float
-
-    def run(self, *, after_deadlock: bool = False) -> LoadReport:
-        """Read, check and write all batches in one transaction.
-
-        Parameters
-        ----------
-        after_deadlock
-            Wait first until no other session writes to the same tables.
-        """
-        spec = self.spec
-        source = open_source(self.df, self.batch_rows, self.options)
+    def load(*, after_deadlock: bool = False) -> LoadReport:
+        """Read, check and write all batches in one transaction."""
+        source = open_source(df, batch_rows, options)
         if source.height == 0 and not source.names:  # an empty list has no columns to check
             return LoadReport(spec.name, 0, 0, 0, rejected_cells([]).to_pandas(), 0.0)
-        targets = match_columns(source, spec, self.columns, partial=self.on_conflict == "update")
+        targets = match_columns(source, spec, columns, partial=on_conflict == "update")
         batches = prefetch(check_batches(source, spec, targets), depth=1)
         errors: list[CellErrors] = []
-        #: Of all rows, one byte each: which rows are rejected is known at the end.
+        # Of all rows, one byte each: which rows are rejected is known at the end.
         labels: list[pl.Series] = []
         with (
             # Closed last: once the load has ended, nothing reads the caller's source any more.
             contextlib.closing(batches),
-            load_transaction(self.session, self.manager, spec.name) as cursor,
-            _progress_bar(spec.name, source.height, show=self.progress) as bar,
+            load_transaction(session, manager, spec.name) as cursor,
+            _progress_bar(spec.name, source.height, show=progress) as bar,
         ):
-            spec = dataclasses.replace(spec, schema=schema_of_tables(cursor))
-            if after_deadlock and self.rebuild_indexes != "never":
-                wait_for_writers(cursor, spec)
             writer = Writer(
                 cursor,
-                spec,
+                dataclasses.replace(spec, schema=schema_of_tables(cursor)),
                 list(targets.values()),
-                create_parents=self.create_parents,
-                on_conflict=self.on_conflict,
-                rebuild_indexes=self.rebuild_indexes,
+                create_parents=create_parents,
+                on_conflict=on_conflict,
+                rebuild_indexes=rebuild_indexes,
             )
+            if after_deadlock:
+                writer.wait_for_others()
             for batch in batches:
                 writer.write(batch)
                 errors += batch.errors
@@ -275,32 +223,49 @@ class _Load:
                     labels.append(batch.frame["is_fraud"].cast(pl.Int8))
                 bar.update(batch.frame.height)
             errors += writer.finish()
-            if errors and self.on_invalid == "raise":
-                # How a file was read explains cells that were not parsed.
-                not_parsed = any(error.reason.startswith("is not ") for error in errors)
-                note = source.note if not_parsed else ""
-                raise InvalidDataError(spec.name, summarize(errors), note)
-        return self._report(writer, errors, labels)
+            if errors and on_invalid == "raise":
+                raise _invalid_data(spec, errors, source)
+        if session is not None and on_conflict == "update":
+            session.expire_all()  # what it has read may have changed
+        seconds = time.perf_counter() - started
+        return _report(spec, writer, errors, labels if on_invalid == "reject" else [], seconds)
 
-    def _report(
-        self, writer: Writer, errors: Sequence[CellErrors], labels: Sequence[pl.Series]
-    ) -> LoadReport:
-        seconds = time.perf_counter() - self.started
-        rows = writer.inserted + writer.updated
-        logger.info("load: %s, %d rows in %.1f s", self.spec.name, rows, seconds)
-        if self.session is not None and self.on_conflict == "update":
-            self.session.expire_all()  # what it has read may have changed
-        rejected = rejected_cells(errors)
-        counts = self.on_invalid == "reject" and labels
-        return LoadReport(
-            table=self.spec.name,
-            inserted=writer.inserted,
-            updated=writer.updated,
-            skipped=writer.skipped,
-            rejected=rejected.to_pandas(),
-            seconds=seconds,
-            labels=_count_labels(pl.concat(labels), rejected["row"]) if counts else None,
-        )
+    try:
+        return load()
+    except LoadError as error:
+        if not error.deadlock or session is not None or not is_rereadable(df):
+            raise
+        logger.info("load: %s ended in a deadlock with another session; trying again", table)
+    return load(after_deadlock=True)
+
+
+def _invalid_data(
+    spec: TableSpec, errors: Sequence[CellErrors], source: Source
+) -> InvalidDataError:
+    # How a file was read explains cells that were not parsed.
+    not_parsed = any(error.reason.startswith("is not ") for error in errors)
+    return InvalidDataError(spec.name, summarize(errors), source.note if not_parsed else "")
+
+
+def _report(
+    spec: TableSpec,
+    writer: Writer,
+    errors: Sequence[CellErrors],
+    labels: Sequence[pl.Series],
+    seconds: float,
+) -> LoadReport:
+    rows = writer.inserted + writer.updated
+    logger.info("load: %s, %d rows in %.1f s", spec.name, rows, seconds)
+    rejected = rejected_cells(errors)
+    return LoadReport(
+        table=spec.name,
+        inserted=writer.inserted,
+        updated=writer.updated,
+        skipped=writer.skipped,
+        rejected=rejected.to_pandas(),
+        seconds=seconds,
+        labels=_count_labels(pl.concat(labels), rejected["row"]) if labels else None,
+    )
 
 
 def _progress_bar(title: str, total: int | None, *, show: bool | None) -> tqdm[Any]:
@@ -322,6 +287,17 @@ def _count_labels(labels: pl.Series, rejected_rows: pl.Series) -> LabelCounts | 
         return None
     rejected = labels.gather(rejected_rows.unique())
     return LabelCounts(labels.count(), int(labels.sum()), rejected.count(), int(rejected.sum()))
+
+
+def _check_parents(spec: TableSpec, on_missing_parent: OnMissingParent) -> bool:
+    """Return whether to create parents; raise if they cannot be created from their key alone."""
+    parents = [key.table for key in spec.foreign_keys if key.table not in CREATABLE]
+    if on_missing_parent == "create" and parents:
+        raise ArgumentError(
+            f'`on_missing_parent` must be "raise" for {spec.name!r}; got "create", which creates '
+            f"customers and merchants only. Load {parents[0]!r} first."
+        )
+    return on_missing_parent == "create"
 
 
 def _check_choices(

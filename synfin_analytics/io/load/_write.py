@@ -9,9 +9,8 @@ import polars as pl
 import psycopg2.errors
 from psycopg2 import sql
 
-from synfin_analytics._core.validation.outcome import CellErrors
 from synfin_analytics.exceptions import ArgumentError, LoadError
-from synfin_analytics.io.load._check import REPEATED_KEY, fill_defaults
+from synfin_analytics.io.load._check import REPEATED_KEY, fill_defaults, row_errors
 from synfin_analytics.io.load._copy import copy_rows, insert_rows, sort_by_key, update_rows
 from synfin_analytics.io.load._indexes import IndexRebuild, is_empty_now
 from synfin_analytics.io.load._keys import (
@@ -25,6 +24,7 @@ from synfin_analytics.io.load._keys import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from synfin_analytics._core.validation.outcome import CellErrors
     from synfin_analytics._core.validation.spec import TableSpec
     from synfin_analytics.io._background import Cursor
     from synfin_analytics.io.load._check import CheckedBatch
@@ -37,22 +37,6 @@ MIN_ROWS_TO_SKIP_CHECKS = 1_000
 _MAX_ATTEMPTS = 5
 
 EXISTING_KEY = "the table has this key already"
-
-
-def wait_for_writers(cursor: Cursor, spec: TableSpec) -> None:
-    """Wait until no other session writes to the table or its parents, and make others wait."""
-    # Parents first, as every load locks them.
-    tables = [*(key.table for key in spec.foreign_keys), ""]
-    cursor.execute("SAVEPOINT synfin_queue")
-    try:
-        cursor.execute(
-            sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(
-                sql.SQL(", ").join(spec.identifier(table) for table in tables)
-            )
-        )
-    except psycopg2.errors.InsufficientPrivilege:  # a user with INSERT only cannot lock
-        cursor.execute("ROLLBACK TO SAVEPOINT synfin_queue")
-    cursor.execute("RELEASE SAVEPOINT synfin_queue")
 
 
 class Writer:
@@ -118,6 +102,23 @@ class Writer:
         self._rebuild: IndexRebuild | None = None
         self._started = False
         self._rejected_rows: list[pl.Series] = []
+
+    def wait_for_others(self) -> None:
+        """Wait until no other session writes to the table or its parents, and make others wait."""
+        if self._rebuild_indexes == "never":
+            return
+        # Parents first, as every load locks them.
+        tables = [*(key.table for key in self._spec.foreign_keys), ""]
+        self._cursor.execute("SAVEPOINT synfin_queue")
+        try:
+            self._cursor.execute(
+                sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(
+                    sql.SQL(", ").join(map(self._spec.identifier, tables))
+                )
+            )
+        except psycopg2.errors.InsufficientPrivilege:  # a user with INSERT only cannot lock
+            self._cursor.execute("ROLLBACK TO SAVEPOINT synfin_queue")
+        self._cursor.execute("RELEASE SAVEPOINT synfin_queue")
 
     def write(self, batch: CheckedBatch) -> None:
         """Write the accepted rows of a batch, and reject those that the database rules out."""
@@ -209,15 +210,7 @@ class Writer:
             if repeated.is_empty():
                 continue
             rows = self._source_rows(repeated["position"])
-            errors.append(
-                CellErrors.of_cells(
-                    ", ".join(key),
-                    REPEATED_KEY,
-                    rows,
-                    repeated.select(key).rows() if len(key) > 1 else repeated[key[0]],
-                    personal=any(self._spec.columns[name].personal for name in key),
-                )
-            )
+            errors.append(row_errors(self._spec, rows, repeated.select(key), REPEATED_KEY))
             self._rejected_rows.append(rows)
             self.inserted -= len(rows)
         for parent in self._created_parents:

@@ -512,17 +512,9 @@ def _array_decoder(element: Decoder) -> Decoder:
             null[slots] = sizes < 0
             lengths[slots] = np.maximum(sizes, 0)
             position[rows] = start + _LENGTH + lengths[slots]
-        items = element.decode(
-            Fields(
-                chunk,
-                starts,
-                0,
-                lengths,
-                int(lengths.max(initial=0)),
-                None,
-                null if null.any() else None,
-            )
-        )
+        nulls = null if null.any() else None
+        elements = Fields(chunk, starts, 0, lengths, int(lengths.max(initial=0)), None, nulls)
+        items = element.decode(elements)
         validity = None if fields.null is None else pa.array(fields.null)
         return pa.ListArray.from_arrays(
             pa.array(offsets.astype(np.int32)), items, type=arrow_type, mask=validity

@@ -424,9 +424,8 @@ def _cast_texts(
 
 def _typmod(column: Description) -> int:
     """Return the type modifier of ``numeric(p, s)``; -1 for other types."""
-    if column.type_code != NUMERIC or column.precision is None or column.scale is None:
+    precision, scale = column.precision, column.scale
+    is_numeric = column.type_code == NUMERIC and precision is not None and scale is not None
+    if not is_numeric or precision > _MAX_PRECISION:  # the driver's value for one without (p, s)
         return -1
-    precision, scale = int(column.precision), int(column.scale)
-    if precision > _MAX_PRECISION:  # the driver's value for numeric without (p, s)
-        return -1
-    return ((precision << 16) | scale) + 4
+    return ((int(precision) << 16) | int(scale)) + 4
