@@ -32,8 +32,10 @@ from .features import engineer_features as engineer_features
 from .features import handbook_features as handbook_features
 from .features import window_features as window_features
 from .io.display import show as show
+from .io.layouts import ColumnSuggestions as ColumnSuggestions
 from .io.layouts import Layout as Layout
 from .io.layouts import read_layout as read_layout
+from .io.layouts import suggest_columns as suggest_columns
 from .io.load._load_df import load_df as load_df
 from .io.load.types import LoadReport as LoadReport
 from .io.read._read_df import read_batches as read_batches

@@ -37,7 +37,7 @@ FACE = """
 
     BaselineModel fit_baseline simulate Simulation
 
-    Layout read_layout
+    ColumnSuggestions Layout read_layout suggest_columns
     DetectedPatterns detect_anomalies detect_patterns
 
     ArgumentError ConfigurationError DatabaseConnectionError EmbeddedServerError InvalidDataError
@@ -117,6 +117,7 @@ PARAMETERS = {
     "FraudPatternRepository.upsert": "self detected",
     "read_layout": "df layout start separator encoding decimal thousands date_format timezone "
     "currency",
+    "suggest_columns": "df separator encoding decimal thousands date_format timezone currency",
     "Layout": "transactions customers merchants name about join_on",
     "get_db_manager": "config",
     "get_db_session": "",

@@ -29,6 +29,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "synfin_analytics.cli.export:export",
         "Write a table, or the result of a query, to a file.",
     ),
+    "inspect": (
+        "synfin_analytics.cli.inspect:inspect",
+        "Suggest what the columns of a file are, and the calls that read it.",
+    ),
     "load": ("synfin_analytics.cli.load:load", "Load a file into a table."),
     "notebooks": (
         "synfin_analytics.cli.course:notebooks",

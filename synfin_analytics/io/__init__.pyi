@@ -6,12 +6,15 @@ from .coerce import make_null_columns as make_null_columns
 from .coerce import raise_invalid_rows as raise_invalid_rows
 from .display import FormattedTable as FormattedTable
 from .display import show as show
+from .layouts import ColumnSuggestions as ColumnSuggestions
 from .layouts import Layout as Layout
+from .layouts import SuggestedColumn as SuggestedColumn
 from .layouts import Tables as Tables
 from .layouts import detect_layout as detect_layout
 from .layouts import get_layout as get_layout
 from .layouts import list_layouts as list_layouts
 from .layouts import read_layout as read_layout
+from .layouts import suggest_columns as suggest_columns
 from .load import LabelCounts as LabelCounts
 from .load import LoadReport as LoadReport
 from .load import load_df as load_df

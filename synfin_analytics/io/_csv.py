@@ -77,6 +77,7 @@ def open_csv(
         options=options,
         note=note,
         repeated=frozenset(old for old, new in zip(header, names, strict=True) if old != new),
+        separator=file.separator,
     )
 
 
@@ -332,6 +333,27 @@ class _QuoteChecker(io.RawIOBase):
         self._open = text[end:]
         if re.match(rb'"(?:[^"]++|"")*"[^"]', self._open):
             raise _QuoteError(self._line, "is closed before its field ends")
+
+
+def detect_encoding(open_bytes: Callable[[], IO[bytes]]) -> str | None:
+    """Return the encoding of a text file; None for UTF-8.
+
+    Of the encodings with one byte per character, that of Windows in Western Europe is assumed.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with open_bytes() as stream:
+        chunk = stream.read(_HEAD_BYTES)
+        encoding = _detect_wide_encoding(chunk)
+        if encoding:
+            return encoding
+        try:
+            while chunk:
+                decoder.decode(chunk)
+                chunk = stream.read(1 << 20)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return "cp1252"
+    return None
 
 
 def _detect_wide_encoding(head: bytes) -> str | None:

@@ -25,7 +25,7 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from synfin_analytics.exceptions import ArgumentError, MissingDependencyError
-from synfin_analytics.io._csv import open_csv
+from synfin_analytics.io._csv import detect_encoding, open_csv
 from synfin_analytics.io._parquet import open_parquet
 from synfin_analytics.io._source import Source, from_arrow, from_records
 
@@ -202,6 +202,16 @@ def _open_bytes(path: Path) -> IO[bytes]:
     if codec == "xz":
         return cast("IO[bytes]", lzma.open(path))
     return cast("IO[bytes]", pa.input_stream(str(path), compression=codec))
+
+
+def detect_file_encoding(path: Path) -> str | None:
+    """Return the encoding of a CSV file; None for UTF-8, and for files of other formats."""
+    if suffix_of(path) not in CSV or path.is_dir():
+        return None
+    try:
+        return detect_encoding(partial(_open_bytes, path))
+    except (OSError, EOFError, ValueError, lzma.LZMAError, zipfile.BadZipFile):
+        return None  # opening the file says what is wrong
 
 
 def unpack(path: Path) -> Path:

@@ -72,6 +72,8 @@ class Source:
     index: tuple[str, ...] = ()
     #: Names that the header of a CSV file has more than once; the others are numbered: ``x.1``.
     repeated: frozenset[str] = frozenset()
+    #: Separator of a CSV file.
+    separator: str = ""
 
     def __post_init__(self) -> None:
         require_unique_columns(self.names)

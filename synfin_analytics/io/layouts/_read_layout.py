@@ -22,7 +22,13 @@ from synfin_analytics.exceptions import (
 )
 from synfin_analytics.io.layouts._mapping import ROW, map_column, parse_column
 from synfin_analytics.io.layouts._scan import scan, schema_of
-from synfin_analytics.io.layouts.known import LAYOUTS, get_layout, select_variant, variants_of
+from synfin_analytics.io.layouts.known import (
+    LAYOUTS,
+    find_without_customers,
+    get_layout,
+    select_variant,
+    variants_of,
+)
 from synfin_analytics.io.layouts.layout import Layout, spec_for
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.sources import RawRows, attach_raw_rows
@@ -254,13 +260,20 @@ def read_layout(
     opened = dataclasses.replace(opened, texts=textual)
     mapping: dict[str, str | pl.Expr] = dict(layout.transactions)
     mapping.setdefault("transaction_id", pl.int_range(1, pl.len() + 1))
-    columns = _map_columns("transactions", mapping, opened, options)
-    rows = opened.frame.select(expression for column in columns for expression in column.columns)
     return Tables(
         _build_parents("customers", layout, opened, options),
         _build_parents("merchants", layout, opened, options),
-        _build_table("transactions", columns, rows, opened, first, options),
+        build_transactions(mapping, opened, options, first),
     )
+
+
+def build_transactions(
+    mapping: ColumnMapping, opened: Scan, options: ReadOptions, first: dt.datetime = _NO_START
+) -> pl.LazyFrame:
+    """Map columns of a file to those of transactions; ``load_df`` validates the cells."""
+    columns = _map_columns("transactions", mapping, opened, options)
+    rows = opened.frame.select(expression for column in columns for expression in column.columns)
+    return _build_table("transactions", columns, rows, opened, first, options)
 
 
 def detect_layout(columns: Sequence[str]) -> str | None:
@@ -349,6 +362,13 @@ def _build_parents(table: str, layout: Layout, opened: Scan, options: ReadOption
 
 def _hint(columns: Sequence[str], other_than: Layout) -> str:
     """Name a layout that the columns resemble, or list the columns."""
+    known = find_without_customers(columns)
+    if known is not None:
+        return (
+            f" {known} names no customers and no merchants, and cannot become the three tables. "
+            "fraud_rate, evaluate and the reports work directly on the frame: suggest_columns(df) "
+            "writes the calls."
+        )
     shares = {
         name: len(set(layout.columns) & set(columns)) / len(layout.columns)
         for name, layout in LAYOUTS.items()

@@ -57,6 +57,8 @@ class Scan:
     note: str = ""
     #: Names that the header of a file has more than once; the others are numbered: ``x.1``.
     repeated: frozenset[str] = frozenset()
+    #: Separator of a CSV file.
+    separator: str = ""
 
     def repeated_among(self, names: Sequence[str]) -> list[str]:
         """Return ``names``, and those of which a second column exists that is not among them."""
@@ -76,7 +78,7 @@ def scan(
     options
         How to parse its texts.
     layouts
-        Layouts whose columns are selected from an eager frame.
+        Layouts whose columns are selected from an eager frame; without any, all are.
 
     Raises
     ------
@@ -117,10 +119,9 @@ def schema_of(opened: Scan) -> pl.Schema:
 
 def _combine(parts: Sequence[Scan], layouts: Sequence[Layout]) -> Scan:
     """Concatenate files that share columns, and join the others on the key of the layout."""
-    layout = layouts[0]
-    key = layout.join_on
-    if key is None or len(parts) == 1:
+    if not layouts or layouts[0].join_on is None or len(parts) == 1:
         return _concat_scans(parts)
+    layout, key = layouts[0], layouts[0].join_on
     groups: list[list[Scan]] = []
     for part in parts:
         names = schema_of(part).names()
@@ -201,7 +202,9 @@ def _scan_frame(source: Any, layouts: Sequence[Layout]) -> Scan:
         require_unique_columns(source)
     opened = open_source(source, _BATCH_ROWS)
     used = {name for layout in layouts for name in layout.select(opened.names)}
-    if not any(set(layout.columns) <= used for layout in layouts):
+    if not layouts:
+        used = set(opened.names)
+    elif not any(set(layout.columns) <= used for layout in layouts):
         # Columns are missing: the message needs the names only.
         return Scan(pl.LazyFrame({name: [] for name in opened.names}), "The frame")
     names = [name for name in opened.names if name in used]
@@ -213,7 +216,7 @@ def _collect_batches(
     names: Sequence[str], batches: Sequence[SourceBatch]
 ) -> tuple[pl.DataFrame, frozenset[str]]:
     """Join batches; a column of mixed types becomes texts to parse."""
-    columns, texts = [], set()
+    columns, texts = {}, set()
     for name in names:
         parts: list[Column] = [batch.columns[name] for batch in batches]
         series = [part for part in parts if isinstance(part, pl.Series)]
@@ -221,7 +224,7 @@ def _collect_batches(
         if len(series) == len(parts) and len(types) <= 1:
             dtype = next(iter(types), pl.Null())
             joined = pl.concat([part.cast(dtype) for part in series]) if series else pl.Series()
-            columns.append(joined.alias(name))
+            columns[name] = joined
         else:
             texts.add(name)
             cells = [cell for part in parts for cell in flatten(part)]
@@ -231,7 +234,7 @@ def _collect_batches(
                     f"The column {name!r} must hold texts, numbers or dates for a layout; "
                     f"got {type(unsupported).__name__}."
                 )
-            columns.append(pl.Series(name, map(to_text, cells), dtype=pl.String))
+            columns[name] = pl.Series(name, map(to_text, cells), dtype=pl.String)
     return pl.DataFrame(columns), frozenset(texts)
 
 
@@ -277,7 +280,9 @@ def _scan_file(path: str | Path, options: ReadOptions) -> Scan:
         frame = register_io_source(
             _TextReader(path, options), schema=dict.fromkeys(opened.names, pl.String())
         )
-        return Scan(frame, name, frozenset(opened.names), opened.note, opened.repeated)
+        return Scan(
+            frame, name, frozenset(opened.names), opened.note, opened.repeated, opened.separator
+        )
     eager, texts = _collect_batches(opened.names, list(opened.batches))
     if suffix in EXCEL:
         texts |= {column.name for column in eager if column.dtype == pl.String}
@@ -301,7 +306,8 @@ class _TextReader:
         source = open_source(self._path, _BATCH_ROWS, self._options, columns)
         names = source.names if columns is None else columns
         for batch in source.batches:
-            frame = pl.DataFrame([_as_texts(batch.columns[name]).alias(name) for name in names])
+            # By name: in a list of series, one without a name would get another name.
+            frame = pl.DataFrame({name: _as_texts(batch.columns[name]) for name in names})
             if rows is not None:
                 frame = frame.head(rows)
                 rows -= frame.height

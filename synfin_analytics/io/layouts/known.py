@@ -67,6 +67,25 @@ def select_variant(layout: Layout, columns: Iterable[str]) -> Layout:
     return next((variant for variant in variants if set(variant.columns) <= existing), layout)
 
 
+#: Data sets that name neither customers nor merchants, by some of their columns.
+_WITHOUT_CUSTOMERS = {
+    "creditcard.csv of the ULB": {"Time", "V1", "V28", "Amount", "Class"},
+    "The data set Bank Account Fraud (BAF)": {"fraud_bool", "income", "name_email_similarity"},
+}
+
+
+def find_without_customers(columns: Iterable[str]) -> str | None:
+    """Return the data set without customers and merchants that has such columns, if it is known.
+
+    Examples
+    --------
+    >>> find_without_customers(["Time", *(f"V{n}" for n in range(1, 29)), "Amount", "Class"])
+    'creditcard.csv of the ULB'
+    """
+    existing = set(columns)
+    return next((name for name, own in _WITHOUT_CUSTOMERS.items() if own <= existing), None)
+
+
 def _without(layout: Layout, *names: str) -> Layout:
     """Return a layout without what it computes from some columns, which a file may lack."""
 
