@@ -20,6 +20,7 @@ WAITS = {
     "detect_anomalies": "detect_anomalies(pandas)",
     "fit_baseline": "fit_baseline(pandas)",
     "read_layout": 'read_layout(pandas, "handbook")',
+    "suggest_columns": "suggest_columns(pandas)",
     "fraud_rate of polars": 'fraud_rate(world.transactions, by="channel")',
     "fraud_rate of a lazy frame": 'fraud_rate(world.transactions.lazy(), by="channel")',
     "evaluate of polars": 'evaluate(world.transactions, "is_fraud", "fraud_score")',

@@ -25,6 +25,7 @@ RUN_HERE = [
     "guide/database",
     "guide/evaluate",
     "guide/fraud_rates",
+    "guide/inspect",
     "guide/load",
     "guide/read",
 ]

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any, assert_type
 import pandas as pd
 import polars as pl
 
-from synfin_analytics import Layout, LoadReport, Merchant, load_df, read_layout, show
+from synfin_analytics import (
+    ColumnSuggestions,
+    Layout,
+    LoadReport,
+    Merchant,
+    load_df,
+    read_layout,
+    show,
+    suggest_columns,
+)
 from synfin_analytics.io import FormattedTable, LabelCounts, Tables, detect_layout, list_layouts
 
 if TYPE_CHECKING:
@@ -71,6 +80,11 @@ def layouts(frame: pl.DataFrame, manager: DatabaseManager) -> None:
     read_layout(["2025.csv", "2026.csv"], "handbook", timezone="Europe/Berlin")
     assert_type(tables.transactions, pl.LazyFrame)
     assert_type(tables.load(on_invalid="reject", manager=manager), dict[str, LoadReport])
+    suggestions = suggest_columns("scores.csv", decimal=",")
+    assert_type(suggestions, ColumnSuggestions)
+    assert_type(suggestions.mapping, dict[str, str | None])
+    assert_type(suggestions.to_frame("polars"), pl.DataFrame)
+    suggest_columns(frame, separator=7)  # type: ignore[arg-type]
     assert_type(list_layouts(), list[str])
     assert_type(detect_layout(frame.columns), str | None)
     read_layout("paysim.csv", 7)  # type: ignore[arg-type]
