@@ -23,20 +23,23 @@ from synfin_analytics._core.html import Table
 from synfin_analytics.metrics._clusters import MIN_RELIABLE as MIN_CLUSTERS
 from synfin_analytics.plots import plot_fraud_rate
 from synfin_analytics.plots.fraud_rate import group_names
-from synfin_analytics.reports._extremes import (
+from synfin_analytics.reports._figures import Figure, draw_figure
+from synfin_analytics.reports._groups import (
     Group,
     describe_groups,
     describe_uncertainty,
     find_highest,
+    has,
+    is_,
+    was,
 )
-from synfin_analytics.reports._figures import Figure, draw_figure
 from synfin_analytics.reports._page import Finding, iterate_rows
-from synfin_analytics.reports._queries import currency_names
+from synfin_analytics.reports._sources import currency_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from synfin_analytics.reports._fraud_results import FraudResults
+    from synfin_analytics.reports._results import FraudResults
 
 #: Names of periods.
 _PERIODS = {"1h": "hour", "1d": "day", "1w": "week", "1mo": "month", "1q": "quarter", "1y": "year"}
@@ -50,7 +53,8 @@ def findings(results: FraudResults) -> Iterator[Finding]:
     yield _volume(results)
     yield _fraud_rate(results)
     if results.statistics["fraud_count"]:
-        yield _fraud_amount(results)
+        if len(results.amounts):
+            yield _fraud_amount(results)
         yield from _highest_period(results)
         yield from _highest_groups(results)
         yield from _frequent_types(results)
@@ -71,11 +75,12 @@ def _sum_amounts(results: FraudResults, column: str) -> str:
 
 def _volume(results: FraudResults) -> Finding:
     statistics, count = results.statistics, results.statistics["total_count"]
-    sentence = (
-        f"{pluralize(count, 'transaction')} from {format_date(results.first)} to "
-        f"{format_date(results.last)}, with a total value of {_sum_amounts(results, 'amount')}"
-    )
-    if not results.several_currencies:
+    sentence = pluralize(count, "transaction")
+    if results.first is not None and results.last is not None:
+        sentence += f" from {format_date(results.first)} to {format_date(results.last)}"
+    if len(results.amounts):
+        sentence += f", with a total value of {_sum_amounts(results, 'amount')}"
+    if results.has_amounts:
         amounts = (statistics[name] for name in ("avg_amount", "min_amount", "max_amount"))
         mean, low, high = (format_number(float(amount), 2) for amount in amounts)
         sentence += f"; mean {mean}, range {low} to {high} {results.currency}".rstrip()
@@ -93,7 +98,7 @@ def _fraud_rate(results: FraudResults) -> Finding:
         noun = "transaction" if all_labelled else "labelled transaction"
         interval = format_percent_interval(row["fraud_rate_low"], row["fraud_rate_high"])
         sentence = (
-            f"{frauds:,} of {pluralize(labelled, noun)} {_was(frauds)} fraud: "
+            f"{frauds:,} of {pluralize(labelled, noun)} {was(frauds)} fraud: "
             f"{format_percent(rate)} ({confidence_interval_name(results)} {interval})."
         )
         if frauds and not row["reliable"]:
@@ -118,7 +123,7 @@ def _fraud_amount(results: FraudResults) -> Finding:
     n_unsuccessful = int(results.amounts["unsuccessful"].sum())
     if n_unsuccessful:
         sentence += (
-            f"; {pluralize(n_unsuccessful, 'fraud')} {_was(n_unsuccessful)} declined or failed, so "
+            f"; {pluralize(n_unsuccessful, 'fraud')} {was(n_unsuccessful)} declined or failed, so "
             f"the losses are {_sum_amounts(results, 'lost_amount')}"
         )
     return Finding(name, value, format_amount(value, currency), f"{sentence}.", "summary")
@@ -135,6 +140,8 @@ def rated_groups(results: FraudResults, rates: pd.DataFrame, names: list[str]) -
 
 
 def _highest_period(results: FraudResults) -> Iterator[Finding]:
+    if "time" in results.omitted:
+        return
     noun = _PERIODS.get(results.every, "period")
     starts = [format_start(start, results.every) for start in results.over_time["timestamp"]]
     highest = find_highest(rated_groups(results, results.over_time, starts))
@@ -191,8 +198,8 @@ def _frequent_types(results: FraudResults) -> Iterator[Finding]:
             f"The most frequent {known}fraud type is {names}, with {count:,} of {total:,} frauds"
         )
     if n_unknown:
-        sentence += f"; {n_unknown:,} {_has(n_unknown)} no known type"
-    lost = 0.0 if results.several_currencies else float(types["lost_amount"].max())
+        sentence += f"; {n_unknown:,} {has(n_unknown)} no known type"
+    lost = float(types["lost_amount"].max()) if results.has_amounts else 0.0
     if lost and len(types) > 1:
         each = " each" if types["lost_amount"].eq(lost).sum() > 1 else ""
         sentence += (
@@ -220,7 +227,7 @@ def _merchant_losses(results: FraudResults) -> Iterator[Finding]:
         return
     share = min(float(results.merchants["share"].sum()), 1.0)
     noun, criterion = ("losses", "largest losses")
-    if results.several_currencies:
+    if not results.has_amounts:
         noun, criterion = ("frauds", "most frauds")
     if round(share, 12) == 1:
         sentence = f"All {noun} occurred at {count:,} merchants."
@@ -242,12 +249,13 @@ def confidence_interval_name(results: FraudResults) -> str:
 
 def caveats(results: FraudResults) -> Iterator[str]:
     """Yield what the numbers cannot show."""
+    yield from results.remarks
     statistics = results.statistics
     n_unlabelled = statistics["total_count"] - statistics["labelled_count"]
     if n_unlabelled:
         yield (
             f"{n_unlabelled:,} of {pluralize(statistics['total_count'], 'transaction')} "
-            f"{_has(n_unlabelled)} no label and {_is(n_unlabelled)} excluded from all rates. "
+            f"{has(n_unlabelled)} no label and {is_(n_unlabelled)} excluded from all rates. "
             "Where these are recent, the rates of recent periods will change."
         )
     if results.several_currencies:
@@ -256,13 +264,13 @@ def caveats(results: FraudResults) -> Iterator[str]:
             f"Amounts are in {join_words(names)} and are not added; merchants and fraud types are "
             "ranked by their number of frauds."
         )
-    elif not results.currency:
+    elif results.has_amounts and not results.currency:
         yield "The currency of the amounts is not recorded; a single currency is assumed."
     n_returned = int(results.amounts["returned"].sum())
     if n_returned:
         yield (
-            f"{pluralize(n_returned, 'fraud')} {_was(n_returned)} reversed or refunded. The "
-            "database does not record who bore the loss, so losses include them in full."
+            f"{pluralize(n_returned, 'fraud')} {was(n_returned)} reversed or refunded. The "
+            "data do not record who bore the loss, so losses include them in full."
         )
     yield (
         "Intervals account for transactions of the same customer or merchant being correlated. "
@@ -274,13 +282,13 @@ def caveats(results: FraudResults) -> Iterator[str]:
         groups = pluralize(n_unreliable, "group")
         intervals = "The interval of" if n_unreliable == 1 else "The intervals of"
         yield (
-            f"{intervals} {groups} {_is(n_unreliable)} unreliable, as fewer than {MIN_CLUSTERS} "
+            f"{intervals} {groups} {is_(n_unreliable)} unreliable, as fewer than {MIN_CLUSTERS} "
             "of their customers had fraud."
         )
     yield "The highest rate of many groups or periods is in part a chance finding."
     n_untyped = int(results.types.loc[results.types["fraud_type"].isna(), "frauds"].sum())
     if n_untyped:
-        yield f"{pluralize(n_untyped, 'fraud')} {_has(n_untyped)} no known type."
+        yield f"{pluralize(n_untyped, 'fraud')} {has(n_untyped)} no known type."
 
 
 # -- Tables ---------------------------------------------------------------------------------------
@@ -290,26 +298,24 @@ def tables(results: FraudResults) -> dict[str, Any]:
     """Return all tables of the page, by name."""
     return {
         "currencies": _currencies_table(results),
-        "over_time": _time_table(results),
+        "over_time": None if "time" in results.omitted else _time_table(results),
         "rates": {
             columns: Table(
                 f"Fraud rate by {columns}",
                 (columns, *_rate_head(results)),
-                fraud_rate_rows(
-                    rates, group_names(rates), with_amounts=not results.several_currencies
-                ),
+                fraud_rate_rows(rates, group_names(rates), with_amounts=results.has_amounts),
             )
             for columns, rates in results.rates.items()
         },
         "types": _types_table(results),
         "merchants": _merchants_table(results),
-        "maturity": _maturity_table(results),
+        "maturity": None if "time" in results.omitted else _maturity_table(results),
     }
 
 
 def _rate_head(results: FraudResults) -> tuple[str, ...]:
     interval = confidence_interval_name(results)
-    amounts = () if results.several_currencies else ("fraud amount", "basis points")
+    amounts = ("fraud amount", "basis points") if results.has_amounts else ()
     return ("transactions", "labelled", "frauds", "fraud rate", interval, *amounts)
 
 
@@ -357,7 +363,7 @@ def format_start(start: Any, every: str) -> str:
 
 def _time_table(results: FraudResults) -> Table:
     starts = [format_start(start, results.every) for start in results.over_time["timestamp"]]
-    rows = fraud_rate_rows(results.over_time, starts, with_amounts=not results.several_currencies)
+    rows = fraud_rate_rows(results.over_time, starts, with_amounts=results.has_amounts)
     return Table("Fraud rate over time", ("from", *_rate_head(results)), rows)
 
 
@@ -400,18 +406,18 @@ def _types_table(results: FraudResults) -> Table | None:
 
 
 def _amount_columns(results: FraudResults) -> list[str]:
-    return [] if results.several_currencies else ["fraud_amount", "lost_amount"]
+    return ["fraud_amount", "lost_amount"] if results.has_amounts else []
 
 
 def _share_head(results: FraudResults) -> tuple[str, ...]:
-    if results.several_currencies:
+    if not results.has_amounts:
         return ("share of all frauds",)
     return ("fraud amount", "losses", "share of all losses")
 
 
 def merchants_title(results: FraudResults) -> str:
     """Return the title of the section on merchants."""
-    criterion = "most frauds" if results.several_currencies else "largest losses"
+    criterion = "largest losses" if results.has_amounts else "most frauds"
     return f"Merchants with the {criterion}"
 
 
@@ -468,8 +474,10 @@ def _maturity_table(results: FraudResults) -> Table:
 # -- Figures --------------------------------------------------------------------------------------
 
 
-def time_figure(results: FraudResults) -> Figure:
-    """Draw the fraud rate over time."""
+def time_figure(results: FraudResults) -> Figure | None:
+    """Draw the fraud rate over time, if times are known."""
+    if "time" in results.omitted:
+        return None
     rates = ", ".join(format_percent(rate) for rate in results.over_time["fraud_rate"])
     return draw_figure(
         lambda: plot_fraud_rate(results.over_time, title=""),
@@ -499,15 +507,3 @@ def _group_figure(name: str, columns: str, rates: pd.DataFrame) -> Figure:
         alt=f"Fraud rate by {columns}: {groups}.",
         caption=f"Fraud rate by {columns}, with confidence intervals.",
     )
-
-
-def _was(count: int) -> str:
-    return "was" if count == 1 else "were"
-
-
-def _is(count: int) -> str:
-    return "is" if count == 1 else "are"
-
-
-def _has(count: int) -> str:
-    return "has" if count == 1 else "have"

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
-from synfin_analytics._core.arguments import check_integer
+from synfin_analytics._core.arguments import check_column_name, check_integer, format_value
 from synfin_analytics._core.dates import parse_range
+from synfin_analytics._core.validation.options import ReadOptions
+from synfin_analytics.database.models import Transaction
+from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._clusters import MIN_RELIABLE as MIN_CLUSTERS
 from synfin_analytics.reports import _fraud_sections as sections
-from synfin_analytics.reports._extremes import MIN_FRAUDS
-from synfin_analytics.reports._fraud_results import FraudComputation, FraudResults
-from synfin_analytics.reports._groups import By, check_grouping
-from synfin_analytics.reports._model_results import open_session
+from synfin_analytics.reports._database import STORED_PERSONAL, StoredTransactions, open_session
+from synfin_analytics.reports._frame import FrameTransactions, Roles, read_rows
+from synfin_analytics.reports._groups import MIN_FRAUDS, By, check_groupings
 from synfin_analytics.reports._page import Finding, Report, versions_table
+from synfin_analytics.reports._results import FraudResults, compute_fraud
 from synfin_analytics.reports.model import ModelReport
 from synfin_analytics.reports.provenance import Provenance, format_bound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
+    from narwhals.typing import IntoFrame
     from sqlalchemy.orm import Session
 
     from synfin_analytics._core.dates import Bound
@@ -35,9 +40,10 @@ class FraudReport(FraudResults, Report):
     Attributes
     ----------
     statistics
-        Result of :meth:`TransactionRepository.get_statistics`.
+        Counts and amounts, as of :meth:`TransactionRepository.get_statistics`; of a frame,
+        ``anomaly_count`` is always 0.
     first, last
-        Times of the first and the last transaction.
+        Times of the first and the last transaction; None if times are not known.
     amounts
         By currency (NULL is one): ``transactions``, ``amount``, ``labelled_amount``,
         ``fraud_amount``, ``lost_amount`` (without frauds that were declined or failed), and how
@@ -64,6 +70,10 @@ class FraudReport(FraudResults, Report):
         and ``median_delay``.
     confidence_level
         Of all intervals.
+    omitted
+        Sections that are left out, and the reason: ``"time"``, ``"merchants"``, ``"types"``, ...
+    remarks
+        What was noticed about the data, as sentences; they are among the caveats too.
     source
         Description of the transactions.
     notes
@@ -110,10 +120,66 @@ class FraudReport(FraudResults, Report):
         }
 
 
+@overload
 def fraud_report(
+    df: None = ...,
+    *,
+    start: Bound = ...,
+    end: Bound = ...,
+    by: By = ...,
+    session: Session | None = ...,
+    every: str | None = ...,
+    bins: Mapping[str, Sequence[float]] | None = ...,
+    merchants: int = ...,
+    confidence_level: float = ...,
+    source: str | None = ...,
+    notes: Sequence[str] = ...,
+) -> FraudReport: ...
+@overload
+def fraud_report(
+    df: IntoFrame | str | Path,
+    *,
+    label: str,
+    timestamp: str | None = ...,
+    amount: str | None = ...,
+    customer: str | None = ...,
+    merchant: str | None = ...,
+    currency: str | None = ...,
+    status: str | None = ...,
+    fraud_type: str | None = ...,
+    label_available_at: str | None = ...,
+    pos_label: object = ...,
+    start: Bound = ...,
+    end: Bound = ...,
+    by: By = ...,
+    every: str | None = ...,
+    bins: Mapping[str, Sequence[float]] | None = ...,
+    merchants: int = ...,
+    confidence_level: float = ...,
+    source: str | None = ...,
+    notes: Sequence[str] = ...,
+    separator: str | None = ...,
+    encoding: str | None = ...,
+    decimal: str | None = ...,
+    thousands: str | None = ...,
+    date_format: str | None = ...,
+    timezone: str | None = ...,
+) -> FraudReport: ...
+def fraud_report(
+    df: Any = None,
+    *,
+    label: str | None = None,
+    timestamp: str | None = None,
+    amount: str | None = None,
+    customer: str | None = None,
+    merchant: str | None = None,
+    currency: str | None = None,
+    status: str | None = None,
+    fraud_type: str | None = None,
+    label_available_at: str | None = None,
+    pos_label: Any = None,
     start: Bound = None,
     end: Bound = None,
-    *,
     by: By = None,
     session: Session | None = None,
     every: str | None = None,
@@ -122,22 +188,43 @@ def fraud_report(
     confidence_level: float = 0.95,
     source: str | None = None,
     notes: Sequence[str] = (),
+    separator: str | None = None,
+    encoding: str | None = None,
+    decimal: str | None = None,
+    thousands: str | None = None,
+    date_format: str | None = None,
+    timezone: str | None = None,
 ) -> FraudReport:
     """Report on the fraud of a period: how much, when, where, and of which type.
 
+    ``fraud_report(df, label="isFraud", timestamp="when", amount="amount")`` needs no database. Each
+    further column adds sections; the report lists those that are left out, and why
+    (``report.omitted``). Without ``df``, the report is on the transactions in the database.
+
     Parameters
     ----------
+    df
+        A row for each transaction: a frame of pandas, polars (eager or lazy), pyarrow, DuckDB,
+        Dask or PySpark, or the path of a file that :func:`load_df` reads. Its columns are read into
+        memory.
+    label
+        Column of the labels of ``df``: true or 1 for fraud, missing for no label.
+    timestamp, amount, customer, merchant, currency, status, fraud_type, label_available_at
+        Columns of ``df`` with the times, amounts, customers, merchants, currencies and statuses of
+        the transactions, the types of frauds, and the times at which labels arrived. ``currency``
+        may be a code instead, such as ``"EUR"``. Texts of amounts may have a currency sign or code.
+    pos_label
+        The label that means fraud, if labels are not true or false: ``"yes"``.
     start, end
         Period of the transactions: from ``start`` on and before ``end``; by default all. A date
         without a time is its midnight UTC, so that ``end="2026-02-01"`` excludes the 1st of
         February.
     by
-        Columns of ``transactions`` to compare groups of, as ``["channel", "country"]``; a tuple of
-        columns forms groups of both. By default two columns with few values, and bins of the
-        amount; ``[]`` for none.
+        Columns to compare groups of, as ``["channel", "country"]``; a tuple of columns forms groups
+        of both. By default two columns with few values, and bins of the amount; ``[]`` for none.
     session
-        Where to read; by default a session of :func:`get_db_manager` that sees one snapshot of the
-        database.
+        Where to read stored transactions; by default a session of :func:`get_db_manager` that sees
+        one snapshot of the database.
     every
         Length of the periods over time, as in :func:`synfin_analytics.fraud_rate`; by default days,
         weeks or months, depending on the range.
@@ -151,6 +238,8 @@ def fraud_report(
         Description of the transactions.
     notes
         Sentences to add.
+    separator, encoding, decimal, thousands, date_format, timezone
+        How a file, or texts in a frame, are written, as for :func:`load_df`.
 
     Returns
     -------
@@ -160,8 +249,8 @@ def fraud_report(
     Raises
     ------
     ArgumentError
-        The period has no transactions, a bound is not a date, or a column of ``by`` identifies a
-        person.
+        There are no transactions, a bound is not a date, a label is not true or false, cells of a
+        column are not what it means, or a column of ``by`` identifies a person.
     NotFoundError
         A column does not exist; the message names similar ones.
 
@@ -169,52 +258,112 @@ def fraud_report(
     --------
     >>> import datetime as dt
     >>> from synfin_analytics import get_db_manager, get_db_session, load_df, simulate
-    >>> get_db_manager().create_all_tables()
     >>> world = simulate(30, 20, days=30, start=dt.date(1998, 1, 1))
+    >>> report = fraud_report(
+    ...     world.transactions, label="is_fraud", timestamp="timestamp", by=["channel"]
+    ... )
+    >>> report.to_frame()[["name", "text"]].head(2)
+               name   text
+    0  transactions    841
+    1    fraud rate  0.71%
+
+    From the database:
+
+    >>> get_db_manager().create_all_tables()
     >>> with get_db_session() as session:
     ...     for table, df in world.to_dict().items():
     ...         _ = load_df(df, table, session=session)
-    ...     report = fraud_report("1998-01-01", "1998-02-01", by=["channel"], session=session)
+    ...     report = fraud_report(
+    ...         start="1998-01-01", end="1998-02-01", by=["channel"], session=session
+    ...     )
     ...     session.rollback()
     >>> report.title
     'Fraud report: Transactions from 1998-01-01 to before 1998-02-01'
-    >>> report.to_frame()[["name", "text"]].head(3)
-               name       text
-    0  transactions        841
-    1    fraud rate      0.71%
-    2  fraud amount  1,085 EUR
     """
     merchants = check_integer(merchants, "merchants")
     period = parse_range(start, end)
-    groupings = None if by is None else check_grouping(by)
     edges = None if bins is None else {name: [*map(float, cuts)] for name, cuts in bins.items()}
     values: dict[str, tuple[Any, Any]] = {
         "start": (format_bound(start), None),
         "end": (format_bound(end), None),
-        "by": (groupings, None),
         "every": (every, None),
         "bins": (edges, None),
         "merchants": (merchants, 10),
         "confidence_level": (confidence_level, 0.95),
     }
-    options = {name: value for name, (value, default) in values.items() if value != default}
-    with open_session(session) as session:
-        computation = FraudComputation(session, period, confidence_level)
-        return FraudReport(
-            **computation.compute(groupings, every, bins, merchants),
-            source=source or _describe_period(start, end),
-            notes=tuple(notes),
-            provenance=Provenance.from_call(
-                session, computation.query, "fraud_report", (), options
-            ),
-            created_at=dt.datetime.now(dt.UTC),
+    changed = {name: value for name, (value, default) in values.items() if value != default}
+    columns: dict[str, Any] = {
+        "label": label, "timestamp": timestamp, "amount": amount, "customer": customer,
+        "merchant": merchant, "currency": currency, "status": status, "fraud_type": fraud_type,
+        "label_available_at": label_available_at,
+    }  # fmt: skip
+    texts: dict[str, Any] = {
+        "separator": separator, "encoding": encoding, "decimal": decimal, "thousands": thousands,
+        "date_format": date_format, "timezone": timezone,
+    }  # fmt: skip
+    options: Any = {
+        "every": every, "bins": edges, "n_merchants": merchants,
+        "confidence_level": confidence_level,
+    }  # fmt: skip
+    described: Any = {
+        "source": source or _describe_period(start, end, "in the database" if df is None else ""),
+        "notes": tuple(notes),
+        "created_at": dt.datetime.now(dt.UTC),
+    }
+    for_frames = {**columns, "pos_label": pos_label, **texts}
+    for_frames = {name: value for name, value in for_frames.items() if value is not None}
+    if df is None:
+        _refuse_columns(for_frames)
+        groupings = None
+        if by is not None:
+            names = Transaction.__table__.c.keys()
+            groupings = check_groupings(by, names, STORED_PERSONAL, "'transactions'")
+            changed = {"by": groupings, **changed}
+        with open_session(session) as session:
+            stored = StoredTransactions(session, period, confidence_level)
+            return FraudReport(
+                **compute_fraud(stored, by=groupings, amount="amount", **options),
+                provenance=Provenance.from_call(session, stored.query, "fraud_report", (), changed),
+                **described,
+            )
+    _check_frame_call(df, label, session)
+    rows = read_rows(
+        df, Roles(**columns), by=by, bins=list(edges or ()), period=period, pos_label=pos_label,
+        options=ReadOptions(**texts), caller="fraud_report",
+    )  # fmt: skip
+    if rows.by is not None:
+        for_frames["by"] = rows.by
+    frame = FrameTransactions(rows, confidence_level)
+    return FraudReport(
+        **compute_fraud(frame, by=rows.by, amount=amount, **options),
+        provenance=Provenance.from_data(df, len(rows.frame), "fraud_report", for_frames | changed),
+        **described,
+    )
+
+
+def _refuse_columns(columns: Mapping[str, Any]) -> None:
+    for name in columns:
+        raise ArgumentError(
+            f"`{name}` is for a frame or file: fraud_report(df, label='isFraud', ...)."
         )
 
 
-def _describe_period(start: Bound, end: Bound) -> str:
+def _check_frame_call(df: Any, label: str | None, session: Session | None) -> None:
+    if label is None:
+        raise ArgumentError(
+            "fraud_report needs the column of labels of a frame, fraud_report(df, "
+            'label="isFraud"), or no frame for the database, fraud_report(start="2026-01-01"); got '
+            f"{format_value(df)}."
+        )
+    if session is not None:
+        raise ArgumentError("`session` is for the database; got it with a frame.")
+    check_column_name(label, "label")
+
+
+def _describe_period(start: Bound, end: Bound, place: str) -> str:
     first, after = format_bound(start), format_bound(end)
     if first is None and after is None:
-        return "All transactions in the database"
+        return f"All transactions {place}".rstrip()
     if first is None:
         return f"Transactions before {after}"
     return f"Transactions from {first} {'on' if after is None else f'to before {after}'}"

@@ -4,34 +4,41 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, overload
 
-from synfin_analytics._core.arguments import check_string
+from synfin_analytics._core.arguments import check_column_name, check_string, format_value
+from synfin_analytics._core.dataframes import is_frame
 from synfin_analytics._core.dates import parse_range
+from synfin_analytics._core.validation.options import ReadOptions
+from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._clusters import MIN_RELIABLE as MIN_CLUSTERS
 from synfin_analytics.metrics.evaluation import Threshold, check_threshold
 from synfin_analytics.metrics.topk import check_k
-from synfin_analytics.reports import _model_exhibits as exhibits
-from synfin_analytics.reports import _model_text as text
-from synfin_analytics.reports._extremes import MIN_FRAUDS
-from synfin_analytics.reports._groups import By, check_grouping
-from synfin_analytics.reports._model_results import (
-    ModelComputation,
-    ModelResults,
-    Settings,
-    infer_threshold,
+from synfin_analytics.reports import _model_sections as sections
+from synfin_analytics.reports._database import (
+    STORED_PERSONAL,
+    StoredPredictions,
+    check_model,
     open_session,
 )
+from synfin_analytics.reports._estimator import LABEL, SCORE, score_rows
+from synfin_analytics.reports._frame import FramePredictions, Roles, read_rows
+from synfin_analytics.reports._groups import MIN_FRAUDS, By, check_groupings
 from synfin_analytics.reports._page import Finding, Report, versions_table
+from synfin_analytics.reports._results import ModelResults, Settings, compute_model
 from synfin_analytics.reports.provenance import Provenance, format_bound
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
+    from narwhals.typing import IntoFrame
     from sqlalchemy.orm import Session
 
     from synfin_analytics._core.dates import Bound
+    from synfin_analytics.metrics._evaluate import ArrayLike
+    from synfin_analytics.reports._sources import ModelSource
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,18 +62,23 @@ class ModelReport(ModelResults, Report):
         A row for each threshold of interest: ``threshold``, ``criterion``, ``alerts``,
         ``alerts_per_day``, ``precision``, ``recall``, ``false_positive_rate``, ``cost`` (the sum of
         ``alert_cost``, ``missed_amount`` and ``unrecovered_amount``), ``saved``, and whether it was
-        chosen ``in_sample``: on the transactions of this report. Costs are NaN where the amounts
-        are in several currencies.
+        chosen ``in_sample``: on the transactions of this report. Costs are NaN where there are no
+        amounts, or amounts in several currencies.
     cards, cards_interval
-        Card precision@k, and its interval from resampling cards.
+        Card precision@k, and its interval from resampling cards; None if times or cards are not
+        known.
     groups
         Evaluation by group, for each grouping.
     weeks
-        Scores and frauds by week.
+        Scores and frauds by week; no row if times are not known.
     importances
-        Means of the stored feature importances.
+        Means of the feature importances.
     settings
         Costs, alert budget and resampling.
+    omitted
+        Sections that are left out, and the reason: ``"cards"``, ``"cost"``, ``"stability"``, ...
+    remarks
+        What was noticed about the data, as sentences; they are among the caveats too.
     notes
         Sentences of the caller, as on how the model was trained.
     provenance, created_at
@@ -82,36 +94,257 @@ class ModelReport(ModelResults, Report):
     @property
     def title(self) -> str:
         """Title of the report."""
-        return f"Model report: {self.name} {self.version}"
+        return f"Model report: {self.name} {self.version}".rstrip()
 
     @property
     def findings(self) -> list[Finding]:
         """Sentences of the summary, each with the number that supports it."""
-        return list(text.findings(self))
+        return list(sections.findings(self))
 
     @property
     def caveats(self) -> list[str]:
         """What the numbers cannot show."""
-        return list(text.caveats(self))
+        return list(sections.caveats(self))
 
     def _context(self) -> Mapping[str, object]:
         return {
-            "tables": exhibits.tables(self) | {"versions": versions_table(self.provenance)},
-            "figures": exhibits.figures(self),
-            "data": text.describe_data(self, self.notes),
-            "recall_by_group": text.describe_recall_by_group(self),
-            "cards_interval": text.describe_cards_interval(self),
-            "cost_without_alerts": text.cost_without_alerts(self),
+            "tables": sections.tables(self) | {"versions": versions_table(self.provenance)},
+            "figures": sections.figures(self),
+            "period": sections.describe_period(self),
+            "data": sections.describe_data(self, self.notes),
+            "importances": sections.describe_importances(self),
+            "recall_by_group": sections.describe_recall_by_group(self),
+            "cards_interval": sections.describe_cards_interval(self),
+            "cost_without_alerts": sections.cost_without_alerts(self),
             "min_frauds": MIN_FRAUDS,
             "min_clusters": MIN_CLUSTERS,
         }
 
 
-def model_report(
-    model_name: str,
-    model_version: str,
+class _ModelReportFunction(Protocol):
+    """The types of :func:`model_report`, for each kind of data."""
+
+    @overload
+    def __call__(
+        self,
+        model_name: str,
+        model_version: str,
+        /,
+        *,
+        compare_with: tuple[str, str] | None = ...,
+        by: By = ...,
+        start: Bound = ...,
+        end: Bound = ...,
+        session: Session | None = ...,
+        threshold: float | Threshold | None = ...,
+        alerts_per_day: int = ...,
+        cost_per_alert: float = ...,
+        recovery_rate: float = ...,
+        entity: str | None = ...,
+        cluster: str | None = ...,
+        n_resamples: int = ...,
+        seed: int = ...,
+        confidence_level: float = ...,
+        notes: Sequence[str] = ...,
+    ) -> ModelReport: ...
+    @overload
+    def __call__(
+        self,
+        df: IntoFrame | str | Path,
+        *,
+        label: str,
+        score: str,
+        timestamp: str | None = ...,
+        customer: str | None = ...,
+        merchant: str | None = ...,
+        amount: str | None = ...,
+        currency: str | None = ...,
+        status: str | None = ...,
+        label_available_at: str | None = ...,
+        pos_label: object = ...,
+        name: str | None = ...,
+        version: str = ...,
+        compare_with: str | None = ...,
+        by: By = ...,
+        start: Bound = ...,
+        end: Bound = ...,
+        threshold: float | Threshold | None = ...,
+        alerts_per_day: int = ...,
+        cost_per_alert: float = ...,
+        recovery_rate: float = ...,
+        entity: str | None = ...,
+        cluster: str | None = ...,
+        n_resamples: int = ...,
+        seed: int = ...,
+        confidence_level: float = ...,
+        notes: Sequence[str] = ...,
+        separator: str | None = ...,
+        encoding: str | None = ...,
+        decimal: str | None = ...,
+        thousands: str | None = ...,
+        date_format: str | None = ...,
+        timezone: str | None = ...,
+    ) -> ModelReport: ...
+    def from_estimator(
+        self,
+        model: object,
+        X: IntoFrame | ArrayLike,  # noqa: N803 - scikit-learn's name
+        y: ArrayLike,
+        *,
+        pos_label: object = ...,
+        timestamp: str | ArrayLike | None = ...,
+        customer: str | ArrayLike | None = ...,
+        merchant: str | ArrayLike | None = ...,
+        amount: str | ArrayLike | None = ...,
+        currency: str | None = ...,
+        by: By | Mapping[str, ArrayLike] = ...,
+        name: str | None = ...,
+        version: str = ...,
+        start: Bound = ...,
+        end: Bound = ...,
+        threshold: float | Threshold | None = ...,
+        alerts_per_day: int = ...,
+        cost_per_alert: float = ...,
+        recovery_rate: float = ...,
+        n_resamples: int = ...,
+        seed: int = ...,
+        confidence_level: float = ...,
+        notes: Sequence[str] = ...,
+    ) -> ModelReport:
+        """Report on a scikit-learn classifier."""
+
+
+def _add_from_estimator(function: Callable[..., ModelReport]) -> _ModelReportFunction:
+    """Make :func:`from_estimator` an attribute of :func:`model_report`."""
+    function.from_estimator = from_estimator  # type: ignore[attr-defined]
+    return cast("_ModelReportFunction", function)
+
+
+def from_estimator(
+    model: object,
+    X: Any,  # noqa: N803 - scikit-learn's name
+    y: Any,
     *,
-    compare_with: tuple[str, str] | None = None,
+    pos_label: Any = None,
+    timestamp: Any = None,
+    customer: Any = None,
+    merchant: Any = None,
+    amount: Any = None,
+    currency: str | None = None,
+    by: Any = None,
+    name: str | None = None,
+    version: str = "",
+    start: Bound = None,
+    end: Bound = None,
+    threshold: float | Threshold | None = None,
+    alerts_per_day: int = 20,
+    cost_per_alert: float = 5.0,
+    recovery_rate: float = 1.0,
+    n_resamples: int = 1000,
+    seed: int = 0,
+    confidence_level: float = 0.95,
+    notes: Sequence[str] = (),
+) -> ModelReport:
+    """Report on a fitted scikit-learn classifier: ``model_report.from_estimator(model, X, y)``.
+
+    Parameters
+    ----------
+    model
+        A fitted classifier of two classes. Scores are those of ``predict_proba``. A model that has
+        ``decision_function`` only is reported without calibration: its decisions are mapped to 0
+        to 1, and the report says so.
+    X, y
+        Features and labels of transactions that the model was not trained on.
+    pos_label
+        The class that means fraud; by default the second of ``model.classes_``.
+    timestamp, customer, merchant, amount
+        Columns of ``X``, or arrays as long as ``y``, as for :func:`model_report`.
+    currency
+        Currency of the amounts, such as ``"EUR"``.
+    by
+        Columns of ``X`` to compare groups of, or a dict of arrays.
+    name, version
+        Name and version of the model; by default the name of its class.
+    start, end, threshold, alerts_per_day, cost_per_alert, recovery_rate
+        As for :func:`model_report`.
+    n_resamples, seed, confidence_level, notes
+        As for :func:`model_report`.
+
+    Returns
+    -------
+    ModelReport
+        With the importances of the features, if the model has any (``feature_importances_`` or
+        ``coef_``).
+
+    Raises
+    ------
+    ArgumentError
+        ``model`` is not a fitted classifier of two classes, or arrays differ in length.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> X, y = [[float(number)] for number in range(40)], [number > 25 for number in range(40)]
+    >>> model = LogisticRegression().fit(X, y)
+    >>> report = model_report.from_estimator(model, X, y, n_resamples=50)
+    >>> report.name, report.evaluation.roc_auc
+    ('LogisticRegression', 1.0)
+    """
+    roles: dict[str, Any] = {
+        "timestamp": timestamp, "customer": customer, "merchant": merchant, "amount": amount,
+    }  # fmt: skip
+    scored = score_rows(model, X, y, pos_label, roles, by)
+    options = _Options(
+        start=start, end=end, threshold=threshold, alerts_per_day=alerts_per_day,
+        cost_per_alert=cost_per_alert, recovery_rate=recovery_rate, entity=None, cluster=None,
+        n_resamples=n_resamples, seed=seed, confidence_level=confidence_level, notes=tuple(notes),
+    )  # fmt: skip
+    rows = read_rows(
+        scored.frame,
+        Roles(label=LABEL, score=SCORE, currency=currency, **scored.columns),
+        by=scored.by,
+        period=options.period,
+        caller="model_report.from_estimator",
+    )
+    source = FramePredictions(
+        rows,
+        check_string(scored.name if name is None else name, "name", example="forest"),
+        version,
+        confidence_level=confidence_level,
+        missing=scored.missing,
+        importances=scored.importances,
+        remarks=scored.remarks,
+    )
+    given = {"pos_label": pos_label, "currency": currency, "by": by, "name": name, **roles}
+    given = {
+        key: value if isinstance(value, (str, list, tuple)) else f"<{type(value).__name__}>"
+        for key, value in given.items()
+        if value is not None
+    }
+    provenance = Provenance.from_data(
+        X, len(rows.frame), "model_report.from_estimator", given | options.changed(), "model, X, y"
+    )
+    return _report(source, options, rows.by, provenance)
+
+
+@_add_from_estimator
+def model_report(
+    df: Any,
+    model_version: str | None = None,
+    *,
+    label: str | None = None,
+    score: str | None = None,
+    timestamp: str | None = None,
+    customer: str | None = None,
+    merchant: str | None = None,
+    amount: str | None = None,
+    currency: str | None = None,
+    status: str | None = None,
+    label_available_at: str | None = None,
+    pos_label: Any = None,
+    name: str | None = None,
+    version: str = "",
+    compare_with: str | tuple[str, str] | None = None,
     by: By = None,
     start: Bound = None,
     end: Bound = None,
@@ -120,44 +353,82 @@ def model_report(
     alerts_per_day: int = 20,
     cost_per_alert: float = 5.0,
     recovery_rate: float = 1.0,
-    entity: str = "customer_id",
-    cluster: str = "customer_id",
+    entity: str | None = None,
+    cluster: str | None = None,
     n_resamples: int = 1000,
     seed: int = 0,
     confidence_level: float = 0.95,
     notes: Sequence[str] = (),
+    separator: str | None = None,
+    encoding: str | None = None,
+    decimal: str | None = None,
+    thousands: str | None = None,
+    date_format: str | None = None,
+    timezone: str | None = None,
 ) -> ModelReport:
-    """Report on a model, from its stored predictions and their labels.
+    """Report on a model: from a scored frame or file, or from its stored predictions.
+
+    ``model_report(df, label="isFraud", score="p")`` needs no database. Each further column adds
+    sections; the report lists those that are left out, and why (``report.omitted``).
+    ``model_report("forest", "1.0")`` reads the stored predictions of a model, and their
+    transactions. ``model_report.from_estimator(model, X, y)`` scores with a scikit-learn
+    classifier.
 
     Parameters
     ----------
-    model_name, model_version
-        The model.
+    df
+        A row for each transaction: a frame of pandas, polars (eager or lazy), pyarrow, DuckDB,
+        Dask or PySpark, or the path of a file that :func:`load_df` reads. Its columns are read into
+        memory. For a model in the database, its name.
+    model_version
+        Version of a model in the database.
+    label, score
+        Columns of the labels (true or 1 for fraud; rows without a label are counted, but not
+        evaluated) and of the scores, from 0 to 1.
+    timestamp
+        Column of the times of the transactions: for weeks and the alert budget.
+    customer, merchant
+        Columns of customers and merchants: for intervals, and cards by day.
+    amount, currency
+        Columns of the amounts and of their currencies: for costs. ``currency`` may be a code
+        instead, such as ``"EUR"``. Texts may have a currency sign or code, as in ``"EUR 12.50"``.
+    status, label_available_at
+        Columns of the status of transactions (frauds that were declined are no loss) and of the
+        times at which labels arrived.
+    pos_label
+        The label that means fraud, if labels are not true or false: ``"yes"``.
+    name, version
+        Name and version of the model that made the scores of a frame; by default the name of the
+        column.
     compare_with
-        Name and version of another model, compared on the transactions that both scored.
+        Column of the scores of another model; in the database, its name and version. Models are
+        compared on the transactions that both scored.
     by
-        Columns of ``transactions`` to compare groups of, as ``["channel", "country"]``; a tuple of
-        columns forms groups of both. By default two columns with few values; ``[]`` for none.
+        Columns to compare groups of, as ``["channel", "country"]``; a tuple of columns forms groups
+        of both. By default two columns with few values; ``[]`` for none.
     start, end
         Period of the transactions: from ``start`` on and before ``end``. A date without a time is
         its midnight UTC, so that ``end="2026-02-01"`` excludes the 1st of February.
     session
-        Where to read; by default a session of :func:`get_db_manager` that sees one snapshot of the
-        database.
+        Where to read a stored model; by default a session of :func:`get_db_manager` that sees one
+        snapshot of the database.
     threshold
-        A score at the threshold or above is an alert. By default the threshold that the stored
-        predictions are consistent with, and 0.5 if there is none.
+        A score at the threshold or above is an alert. By default 0.5 or, if others are stored, the
+        threshold that the stored predictions are consistent with.
     alerts_per_day
         How many alerts, or cards, can be reviewed in a day.
     cost_per_alert, recovery_rate
         Cost of reviewing an alert, in the currency of the amounts, and the share of a detected
         fraud's value that is recovered.
     entity, cluster
-        Columns of what is ranked by day, and of what the bootstrap resamples.
+        Columns of what is ranked by day, and of what the bootstrap resamples; by default customers.
+        Without customers, the bootstrap resamples single transactions.
     n_resamples, seed, confidence_level
         Number of resamples, seed of their generator, confidence level of all intervals.
     notes
         Sentences to add, as on how the model was trained.
+    separator, encoding, decimal, thousands, date_format, timezone
+        How a file, or texts in a frame, are written, as for :func:`load_df`.
 
     Returns
     -------
@@ -169,11 +440,26 @@ def model_report(
     NotFoundError
         The model has no predictions, or a column does not exist; the message names similar ones.
     ArgumentError
-        No prediction is in the period, no prediction has a score, or a column of ``by`` identifies
-        a person.
+        No prediction is in the period or has a score; scores are not from 0 to 1, labels are not
+        true or false; cells of a column are not what it means, or a column of ``by`` identifies a
+        person.
 
     Examples
     --------
+    >>> import polars as pl
+    >>> df = pl.DataFrame(
+    ...     {
+    ...         "isFraud": [number % 10 == 0 for number in range(200)],
+    ...         "p": [0.9 if number % 10 == 0 or number % 9 == 0 else 0.2 for number in range(200)],
+    ...         "channel": ["online" if number % 3 else "pos" for number in range(200)],
+    ...     }
+    ... )
+    >>> report = model_report(df, label="isFraud", score="p", by=["channel"], n_resamples=50)
+    >>> report.evaluation.recall, report.omitted["cost"]
+    (1.0, 'No column of amounts was given (amount).')
+
+    From the database:
+
     >>> import datetime as dt
     >>> from synfin_analytics import get_db_manager, get_db_session, load_df, simulate
     >>> get_db_manager().create_all_tables()
@@ -196,50 +482,161 @@ def model_report(
     >>> report.summary_text()[4]
     'The scores sum to 79.5 expected frauds; 6 occurred.'
     """
-    if hasattr(model_name, "columns"):
+    options = _Options(
+        start=start, end=end, threshold=threshold, alerts_per_day=alerts_per_day,
+        cost_per_alert=cost_per_alert, recovery_rate=recovery_rate, entity=entity, cluster=cluster,
+        n_resamples=n_resamples, seed=seed, confidence_level=confidence_level, notes=tuple(notes),
+    )  # fmt: skip
+    columns: dict[str, Any] = {
+        "label": label, "score": score, "timestamp": timestamp, "customer": customer,
+        "merchant": merchant, "amount": amount, "currency": currency, "status": status,
+        "label_available_at": label_available_at,
+    }  # fmt: skip
+    texts: dict[str, Any] = {
+        "separator": separator, "encoding": encoding, "decimal": decimal, "thousands": thousands,
+        "date_format": date_format, "timezone": timezone,
+    }  # fmt: skip
+    described = {"pos_label": pos_label, "name": name, "version": version or None}
+    given = {**columns, **described, "compare_with": compare_with, **texts}
+    given = {key: value for key, value in given.items() if value is not None}
+    if label is None and score is None and (model_version is not None or not is_frame(df)):
+        return _report_stored(df, model_version, by, session, options, given)
+    _check_frame_call(df, model_version, label, score, session)
+    rows = read_rows(
+        df,
+        Roles(**columns, entity=entity, cluster=cluster, compare_with=compare_with),  # type: ignore[arg-type]
+        by=by, period=options.period, pos_label=pos_label, options=ReadOptions(**texts),
+        caller="model_report",
+    )  # fmt: skip
+    source = FramePredictions(
+        rows,
+        check_string(score if name is None else name, "name", example="forest"),
+        version,
+        confidence_level=confidence_level,
+        missing={},
+    )
+    if rows.by is not None:
+        given["by"] = rows.by
+    provenance = Provenance.from_data(
+        df, len(rows.frame), "model_report", given | options.changed()
+    )
+    return _report(source, options, rows.by, provenance)
+
+
+def _check_frame_call(
+    df: Any, model_version: Any, label: Any, score: Any, session: Session | None
+) -> None:
+    """Check the arguments of a report from a frame that have to do with each other."""
+    if label is None or score is None:
         raise ArgumentError(
-            "`model_name` must be the name of a model whose predictions are in the database; got "
-            f"{type(model_name).__name__}. Load the scores of a frame first, with "
-            'load_df(df, "model_predictions"), or evaluate the frame with evaluate(df, ...).'
+            "model_report needs the columns of labels and of scores of a frame, "
+            'model_report(df, label="isFraud", score="p"), or the name and version of a stored '
+            f'model, model_report("rf", "1.0"); got {format_value(df)}.'
         )
-    model_name = check_string(model_name, "model_name", example="rf")
-    model_version = check_string(model_version, "model_version", example="1.0")
-    check_k(alerts_per_day)
-    period = parse_range(start, end)
-    groupings = None if by is None else check_grouping(by)
-    fixed_threshold = None if threshold is None else check_threshold(threshold)
-    values: dict[str, tuple[Any, Any]] = {
-        "compare_with": (compare_with, None),
-        "by": (groupings, None),
-        "start": (format_bound(start), None),
-        "end": (format_bound(end), None),
-        "threshold": (None if fixed_threshold is None else fixed_threshold.value, None),
-        "alerts_per_day": (alerts_per_day, 20),
-        "cost_per_alert": (cost_per_alert, 5.0),
-        "recovery_rate": (recovery_rate, 1.0),
-        "entity": (entity, "customer_id"),
-        "cluster": (cluster, "customer_id"),
-        "n_resamples": (n_resamples, 1000),
-        "seed": (seed, 0),
-        "confidence_level": (confidence_level, 0.95),
-    }
-    options = {name: value for name, (value, default) in values.items() if value != default}
-    model = (model_name, model_version)
+    check_column_name(label, "label")
+    check_column_name(score, "score")
+    if model_version is not None or session is not None:
+        name = "session" if model_version is None else "model_version"
+        raise ArgumentError(f"`{name}` is for a stored model; got it with columns of a frame.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Options:
+    """What is asked of a report, whatever it is computed from."""
+
+    start: Bound
+    end: Bound
+    threshold: float | Threshold | None
+    alerts_per_day: int = 20
+    cost_per_alert: float = 5.0
+    recovery_rate: float = 1.0
+    entity: str | None = None
+    cluster: str | None = None
+    n_resamples: int = 1000
+    seed: int = 0
+    confidence_level: float = 0.95
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_k(self.alerts_per_day)
+        parse_range(self.start, self.end)
+        if self.threshold is not None:
+            object.__setattr__(self, "threshold", check_threshold(self.threshold))
+
+    @property
+    def period(self) -> tuple[dt.datetime | None, dt.datetime | None]:
+        """Start and end of the transactions."""
+        return parse_range(self.start, self.end)
+
+    def changed(self) -> dict[str, Any]:
+        """Return the options that differ from their defaults, as they are written in a call."""
+        values: dict[str, tuple[Any, Any]] = {
+            "start": (format_bound(self.start), None),
+            "end": (format_bound(self.end), None),
+            "threshold": (None if self.threshold is None else float(self.threshold), None),
+            "alerts_per_day": (self.alerts_per_day, 20),
+            "cost_per_alert": (self.cost_per_alert, 5.0),
+            "recovery_rate": (self.recovery_rate, 1.0),
+            "entity": (self.entity, None),
+            "cluster": (self.cluster, None),
+            "n_resamples": (self.n_resamples, 1000),
+            "seed": (self.seed, 0),
+            "confidence_level": (self.confidence_level, 0.95),
+        }
+        return {name: value for name, (value, default) in values.items() if value != default}
+
+
+def _report_stored(
+    name: Any,
+    version: Any,
+    by: By,
+    session: Session | None,
+    options: _Options,
+    given: Mapping[str, Any],
+) -> ModelReport:
+    """Report on the stored predictions of a model."""
+    if version is None:
+        _check_frame_call(name, version, None, None, session)
+    model = (
+        check_string(name, "model_name", example="rf"),
+        check_string(version, "model_version", example="1.0"),
+    )
+    for key in given:
+        if key != "compare_with":
+            raise ArgumentError(
+                f"`{key}` is for a frame or file; got it with the stored model {name!r}."
+            )
+    groupings = None
+    if by is not None:
+        names = Transaction.__table__.c.keys()
+        groupings = check_groupings(by, names, STORED_PERSONAL, "'transactions'")
+    compare_with = given.get("compare_with")
+    other = None if compare_with is None else check_model(compare_with, model)
+    call: dict[str, Any] = {"compare_with": other, "by": groupings}
+    call = {key: value for key, value in call.items() if value is not None} | options.changed()
     with open_session(session) as session:
-        computation = ModelComputation(session, model, period, confidence_level, cluster)
-        if fixed_threshold is None:
-            used_threshold, source = infer_threshold(computation.data)
-        else:
-            used_threshold, source = fixed_threshold, "specified for this report"
-        settings = Settings(
-            alerts_per_day, cost_per_alert, recovery_rate, entity, cluster, n_resamples, seed,
-            source,
+        source = StoredPredictions(
+            session, model, other, options.period,
+            entity=options.entity or "customer_id", cluster=options.cluster or "customer_id",
+            confidence_level=options.confidence_level,
         )  # fmt: skip
-        return ModelReport(
-            **computation.compute(used_threshold, settings, compare_with, groupings),
-            notes=tuple(notes),
-            provenance=Provenance.from_call(
-                session, computation.query, "model_report", model, options
-            ),
-            created_at=dt.datetime.now(dt.UTC),
-        )
+        provenance = Provenance.from_call(session, source.query, "model_report", model, call)
+        return _report(source, options, groupings, provenance)
+
+
+def _report(source: ModelSource, options: _Options, by: Any, provenance: Provenance) -> ModelReport:
+    """Compute a report from any source."""
+    if options.threshold is None:
+        threshold, origin = source.infer_threshold()
+    else:
+        threshold, origin = check_threshold(options.threshold), "specified for this report"
+    settings = Settings(
+        options.alerts_per_day, options.cost_per_alert, options.recovery_rate, source.entity,
+        source.cluster, options.n_resamples, options.seed, origin,
+    )  # fmt: skip
+    return ModelReport(
+        **compute_model(source, threshold, settings, by),
+        notes=options.notes,
+        provenance=provenance,
+        created_at=dt.datetime.now(dt.UTC),
+    )

@@ -62,8 +62,8 @@ def test_the_command_on_the_page_of_a_model_makes_it_again(synfin, tmp_path):
 
 def test_the_command_on_the_page_of_a_period_makes_it_again(synfin, tmp_path):
     report = fraud_report(
-        "2026-03-05", "2026-04-01", by=[], every="1w", bins={"amount": [20, 100.5]}, merchants=3,
-        confidence_level=0.9,
+        start="2026-03-05", end="2026-04-01", by=[], every="1w", bins={"amount": [20, 100.5]},
+        merchants=3, confidence_level=0.9,
     )  # fmt: skip
     again = told_again(synfin, report, tmp_path / "again.html")
     assert without_time(again) == without_time(report.html())

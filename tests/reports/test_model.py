@@ -34,8 +34,8 @@ from synfin_analytics.io.read import read_df
 from synfin_analytics.metrics import Confusion, compare_models, evaluate, fraud_rate
 from synfin_analytics.metrics.comparison import Comparison
 from synfin_analytics.reports import model_report
-from synfin_analytics.reports._model_results import infer_threshold
-from synfin_analytics.reports._model_text import read_difference
+from synfin_analytics.reports._database import infer_threshold
+from synfin_analytics.reports._model_sections import read_difference
 
 DRAWS = 60
 AT = 0.37
@@ -516,6 +516,9 @@ def test_models_without_common_transactions_are_not_compared_and_the_page_says_w
             "must be another model than",
         ),
         ({"compare_with": "logit"}, ArgumentError, "must be a name and a version"),
+        ({"label": "y", "score": "p"}, ArgumentError, "`model_version` is for a stored model"),
+        ({"amount": "amount"}, ArgumentError, "`amount` is for a frame or file"),
+        ({"model_version": None}, ArgumentError, "needs the columns of labels and of scores"),
         ({"start": "2031-01-01"}, ArgumentError, "no prediction of forest 1.0 within this range"),
         ({"end": pl.DataFrame({"amount": [1.0]})}, ArgumentError, "`end` must be a date"),
         ({"by": ["chanel"]}, NotFoundError, "channel"),
@@ -529,11 +532,7 @@ def test_models_without_common_transactions_are_not_compared_and_the_page_says_w
             ArgumentError,
             "`model_version` must be a string such",
         ),
-        (
-            {"model_name": pl.DataFrame({"p": [0.1]})},
-            ArgumentError,
-            "got DataFrame. Load the score",
-        ),
+        ({"model_name": pl.DataFrame({"p": [0.1]})}, ArgumentError, "must be a string such"),
         ({"compare_with": ("logit", 1)}, ArgumentError, "must be a string such as '1.0'; got 1"),
         ({"alerts_per_day": 0}, ArgumentError, "at least 1"),
         ({"threshold": float("nan")}, ArgumentError, "`threshold` must be a score"),
@@ -542,7 +541,7 @@ def test_models_without_common_transactions_are_not_compared_and_the_page_says_w
 def test_what_cannot_be_reported_is_refused(session, options, error, said):
     given = {"model_name": "forest", "model_version": "1.0", "session": session} | options
     with pytest.raises(error, match=said):
-        model_report(**given)
+        model_report(given.pop("model_name"), given.pop("model_version"), **given)
 
 
 # -- Little to tell -------------------------------------------------------------------------------

@@ -237,8 +237,8 @@ def test_it_shows_itself(report, tmp_path):
 
 def test_a_range_of_dates_and_groups_can_be_chosen(session):
     report = fraud_report(
-        "2026-03-05", dt.date(2026, 3, 7), by=["channel", ("channel", "merchant_category")],
-        session=session, merchants=2, every="1h",
+        start="2026-03-05", end=dt.date(2026, 3, 7), session=session, merchants=2, every="1h",
+        by=["channel", ("channel", "merchant_category")],
     )  # fmt: skip
     days = (
         transactions()["timestamp"].dt.date().is_between(dt.date(2026, 3, 5), dt.date(2026, 3, 6))
@@ -247,8 +247,8 @@ def test_a_range_of_dates_and_groups_can_be_chosen(session):
     assert list(report.rates) == ["channel", "channel and merchant category"]
     assert len(report.merchants) == 2
     assert report.provenance.command == (
-        "synfin report fraud --start 2026-03-05 --end 2026-03-07 --by channel "
-        "--by channel,merchant_category --every 1h --merchants 2 --out report.html"
+        "synfin report fraud --by channel --by channel,merchant_category --start 2026-03-05 "
+        "--end 2026-03-07 --every 1h --merchants 2 --out report.html"
     )
 
 
@@ -261,7 +261,7 @@ def test_a_range_of_dates_and_groups_can_be_chosen(session):
     ],
 )
 def test_the_period_is_named(session, start, end, source):
-    report = fraud_report(start, end, by=[], session=session)
+    report = fraud_report(start=start, end=end, by=[], session=session)
     moments = transactions()["timestamp"]
     expected = moments.filter(
         (moments >= dt.datetime(2026, 3, 5, tzinfo=dt.UTC)) if start else moments.is_not_null()

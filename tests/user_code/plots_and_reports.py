@@ -85,13 +85,37 @@ def reports() -> None:
     assert_type(report.to_frame(), pd.DataFrame)
     assert_type(report.to_frame("polars"), pl.DataFrame)
     assert_type(report.save("report.html"), Path)
-    fraud = fraud_report("2026-01-01", dt.date(2026, 2, 1), by=[("channel", "country")])
+    fraud = fraud_report(start="2026-01-01", end=dt.date(2026, 2, 1), by=[("channel", "country")])
     assert_type(fraud, FraudReport)
     assert_type(fraud.rates["channel and country"], pd.DataFrame)
     assert_type(fraud.provenance.command, str)
-    model_report("rf")  # type: ignore[call-arg]
-    model_report("rf", 1.0)  # type: ignore[arg-type]
-    model_report("rf", "1.0", ("logit", "1.0"))  # type: ignore[call-arg]
-    model_report("rf", "1.0", compare_with="logit")  # type: ignore[arg-type]
-    fraud_report(since="2026-01-01")  # type: ignore[call-arg]
+    model_report("rf")  # type: ignore[call-overload]
+    model_report("rf", 1.0)  # type: ignore[call-overload]
+    model_report("rf", "1.0", ("logit", "1.0"))  # type: ignore[call-overload]
+    model_report("rf", "1.0", compare_with="logit")  # type: ignore[call-overload]
+    fraud_report(since="2026-01-01")  # type: ignore[call-overload]
     report.findings()  # type: ignore[operator]
+
+
+def reports_of_frames(df: pd.DataFrame, frame: pl.LazyFrame, table: pa.Table) -> None:
+    report = model_report(
+        df, label="y", score="p", timestamp="when", amount="value", compare_with="q", by="channel"
+    )
+    assert_type(report, ModelReport)
+    assert_type(report.cards, TopK | None)
+    assert_type(report.weeks, pd.DataFrame)
+    assert_type(report.omitted["cost"], str)
+    assert_type(model_report("scores.csv", label="y", score="p", decimal=","), ModelReport)
+    assert_type(model_report(Path("scores.csv"), label="y", score="p"), ModelReport)
+    assert_type(model_report(frame, label="y", score="p", pos_label="yes"), ModelReport)
+    assert_type(fraud_report(table, label="y", timestamp="when", by=["channel"]), FraudReport)
+    assert_type(fraud_report("scores.csv", label="y", separator=";"), FraudReport)
+    estimated = model_report.from_estimator(object(), df, df["y"], amount="value", by="channel")
+    assert_type(estimated, ModelReport)
+    model_report(df)  # type: ignore[call-overload]
+    model_report(df, label="y")  # type: ignore[call-overload]
+    model_report(df, label="y", score="p", compare_with=("q", "1"))  # type: ignore[call-overload]
+    model_report("rf", "1.0", amount="value")  # type: ignore[call-overload]
+    fraud_report(df)  # type: ignore[call-overload]
+    fraud_report(df, label="y", session=None)  # type: ignore[call-overload]
+    model_report.from_estimator(object(), df)  # type: ignore[call-arg]

@@ -1,30 +1,39 @@
-"""The sentences of a model report: findings, data and caveats; each follows from its numbers."""
+"""The sentences, tables and figures of a model report; each follows from its numbers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
+from synfin_analytics import plots
 from synfin_analytics._core.formatting import (
+    METRICS,
+    NO_VALUE,
     SHARES,
     format_amount,
     format_confidence_level,
     format_date,
     format_decimal,
+    format_decimal_interval,
     format_difference,
     format_difference_interval,
     format_interval,
+    format_metric,
     format_number,
     format_percent,
     format_percent_interval,
+    format_signed,
     format_threshold,
     join_words,
     pluralize,
 )
+from synfin_analytics._core.html import Table
 from synfin_analytics.metrics.comparison import Comparison
-from synfin_analytics.metrics.grouped import format_group_key
-from synfin_analytics.reports._extremes import (
+from synfin_analytics.metrics.grouped import format_group_key, is_small
+from synfin_analytics.reports._figures import Figure, draw_figure
+from synfin_analytics.reports._groups import (
     MIN_FRAUDS,
     Extreme,
     Group,
@@ -32,17 +41,24 @@ from synfin_analytics.reports._extremes import (
     describe_uncertainty,
     find_highest,
     find_lowest,
+    has,
+    is_,
+    was,
 )
 from synfin_analytics.reports._page import Finding, iterate_rows
-from synfin_analytics.reports._queries import currency_names
+from synfin_analytics.reports._sources import currency_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from synfin_analytics.metrics.bootstrap import Bootstrap
+    from synfin_analytics.metrics.evaluation import Evaluation
     from synfin_analytics.metrics.grouped import GroupedEvaluation
-    from synfin_analytics.reports._model_results import ModelResults
+    from synfin_analytics.metrics.topk import TopK
+    from synfin_analytics.reports._results import ModelResults
 
+#: Groups of one grouping that are listed at most, those with the lowest recall.
+_MAX_ROWS = 15
 #: Below these numbers, the report warns.
 _FEW_FRAUDS, _FEW_CLUSTERS, _FEW_FRAUD_CLUSTERS, _FEW_WEEKS = 100, 250, 10, 4
 #: What one value of a column is, where its name does not say so.
@@ -67,10 +83,12 @@ def findings(results: ModelResults) -> Iterator[Finding]:
         yield _average_precision(results)
         if isinstance(results.comparison, Comparison):
             yield _comparison(results, results.comparison)
-        if not results.several_currencies:
+        if results.has_costs:
             yield _costs(results)
-        yield _calibration(results)
-        yield _cards(results)
+        if "calibration" not in results.omitted:
+            yield _calibration(results)
+        if results.cards is not None:
+            yield _cards(results, results.cards)
         yield from _groups(results)
     yield from _stability(results)
 
@@ -92,7 +110,7 @@ def _precision(results: ModelResults) -> Finding:
     sentence = "The model raised no alert at this threshold, so its precision is not defined."
     if alerts:
         sentence = (
-            f"{confusion.tp:,} of {pluralize(alerts, 'alert')} {_was(confusion.tp)} fraud "
+            f"{confusion.tp:,} of {pluralize(alerts, 'alert')} {was(confusion.tp)} fraud "
             f"({_describe_interval(results, 'precision')}); the expected precision of random "
             f"alerts is {format_percent(confusion.prevalence)}."
         )
@@ -169,7 +187,7 @@ def _costs(results: ModelResults) -> Finding:
 
 def cost_without_alerts(results: ModelResults) -> str:
     """Return the cost of the fraud if no alert is raised; "" where it is not known."""
-    if results.several_currencies or not results.evaluation.n:
+    if not results.has_costs or not results.evaluation.n:
         return ""
     row = results.thresholds.iloc[0]
     return format_amount(float(row["cost"] + row["saved"]), results.data.currency)
@@ -182,8 +200,7 @@ def _calibration(results: ModelResults) -> Finding:
     return Finding("expected frauds", expected, text, sentence, "calibration")
 
 
-def _cards(results: ModelResults) -> Finding:
-    cards = results.cards
+def _cards(results: ModelResults, cards: TopK) -> Finding:
     sentence = (
         f"On average, {format_percent(cards.value)} of the {cards.k:,} highest-scoring cards of a "
         f"day were compromised ({describe_cards_interval(results)}); the maximum achievable is "
@@ -290,6 +307,8 @@ def _explain_no_interval(bootstrap: Bootstrap, noun: str) -> str:
 def describe_cards_interval(results: ModelResults) -> str:
     """Return the interval of card precision@k, or why there is none."""
     bootstrap = results.cards_interval
+    if results.cards is None or bootstrap is None:
+        return ""
     if not results.cards.daily["compromised"].sum():
         return "no CI, as no card was compromised"
     if np.isnan(bootstrap.low):
@@ -337,7 +356,7 @@ def describe_recall_by_group(results: ModelResults) -> dict[str, str]:
             )
         n_without = sum(not group.total for group in groups)
         if n_without:
-            sentence += f" {pluralize(n_without, 'group')} {_has(n_without)} no fraud."
+            sentence += f" {pluralize(n_without, 'group')} {has(n_without)} no fraud."
         sentences[columns] = sentence
     return sentences
 
@@ -359,19 +378,40 @@ def describe_data(results: ModelResults, notes: tuple[str, ...]) -> list[str]:
     """Return sentences about what the report is computed from."""
     data = results.data
     n_unlabelled = data.n_predictions - data.n_labelled
-    return [
-        f"{pluralize(data.n_predictions, 'prediction')} for transactions from "
-        f"{format_date(data.first)} to {format_date(data.last)}, of "
-        f"{pluralize(data.n_customers, 'customer')} at "
-        f"{pluralize(data.n_merchants, 'merchant')}.",
-        f"{data.n_labelled:,} {_is(data.n_labelled)} labelled, {data.n_frauds:,} of them as fraud. "
-        f"{n_unlabelled:,} {_is(n_unlabelled)} not labelled and {_is(n_unlabelled)} excluded from "
+    parties = [
+        pluralize(count, noun)
+        for count, noun in ((data.n_customers, "customer"), (data.n_merchants, "merchant"))
+        if count is not None
+    ]
+    sentences = [
+        f"{describe_period(results)}{', of ' if parties else ''}{' at '.join(parties)}.",
+        f"{data.n_labelled:,} {is_(data.n_labelled)} labelled, {data.n_frauds:,} of them as fraud. "
+        f"{n_unlabelled:,} {is_(n_unlabelled)} not labelled and {is_(n_unlabelled)} excluded from "
         "all metrics.",
         data.delays.describe(data.n_labelled),
-        f"The predictions were stored between {data.first_stored:%Y-%m-%d %H:%M} and "
-        f"{data.last_stored:%Y-%m-%d %H:%M} UTC.",
-        *notes,
     ]
+    if data.first_stored is not None:
+        sentences.append(
+            f"The predictions were stored between {data.first_stored:%Y-%m-%d %H:%M} and "
+            f"{data.last_stored:%Y-%m-%d %H:%M} UTC."
+        )
+    return [*sentences, *notes]
+
+
+def describe_period(results: ModelResults) -> str:
+    """Return how many predictions there are, and of which days."""
+    data = results.data
+    text = pluralize(data.n_predictions, "prediction")
+    if data.first is None or data.last is None:
+        return text
+    return f"{text} for transactions from {format_date(data.first)} to {format_date(data.last)}"
+
+
+def describe_importances(results: ModelResults) -> str:
+    """Return a sentence about where the importances of the features come from."""
+    if results.data.first_stored is None:
+        return "Importances of the features as the model itself has them."
+    return "Means of the importances that are stored with the predictions (feature_importance)."
 
 
 # -- Caveats --------------------------------------------------------------------------------------
@@ -379,6 +419,7 @@ def describe_data(results: ModelResults, notes: tuple[str, ...]) -> list[str]:
 
 def caveats(results: ModelResults) -> Iterator[str]:
     """Yield what the numbers cannot show."""
+    yield from results.remarks
     yield from _label_caveats(results)
     yield from _sample_caveats(results)
     yield from _threshold_caveats(results)
@@ -402,14 +443,14 @@ def _label_caveats(results: ModelResults) -> Iterator[str]:
     if n_unlabelled:
         yield (
             f"{n_unlabelled:,} of {pluralize(data.n_predictions, 'prediction')} "
-            f"({format_percent(n_unlabelled / data.n_predictions)}) {_has(n_unlabelled)} no label. "
+            f"({format_percent(n_unlabelled / data.n_predictions)}) {has(n_unlabelled)} no label. "
             "If fraud is labelled sooner or later than genuine transactions, all rates in this "
             "report are biased."
         )
     if data.n_stored_after_label:
         yield (
             f"{data.n_stored_after_label:,} of {pluralize(data.n_labelled, 'labelled prediction')} "
-            f"{_was(data.n_stored_after_label)} stored after the label was available, so the "
+            f"{was(data.n_stored_after_label)} stored after the label was available, so the "
             "database cannot prove that the model had not seen it."
         )
     if data.n_truth_outdated:
@@ -443,8 +484,8 @@ def _sample_caveats(results: ModelResults) -> Iterator[str]:
             f"The frauds belong to {pluralize(data.n_fraud_clusters, noun)}: with so few, "
             "intervals of metrics that depend on fraud, such as recall, are unreliable."
         )
-    n_days = len(results.cards.daily)
-    if n_days:
+    n_days = 0 if results.cards is None else len(results.cards.daily)
+    if results.cards is not None and n_days:
         yield (
             f"The interval of card precision@{results.cards.k} comes from resampling cards: it "
             f"covers other cards on the same {pluralize(n_days, 'day')}, not other days."
@@ -456,7 +497,7 @@ def _sample_caveats(results: ModelResults) -> Iterator[str]:
             "its interval is based on the others."
         )
     n_weeks = len(results.weeks)
-    if n_weeks < _FEW_WEEKS:
+    if "stability" not in results.omitted and n_weeks < _FEW_WEEKS:
         yield f"The transactions cover {pluralize(n_weeks, 'week')}, too few to detect drift."
 
 
@@ -494,20 +535,397 @@ def _amount_caveats(results: ModelResults) -> Iterator[str]:
     elif data.n_unsuccessful:
         amount = format_amount(data.unsuccessful_amount, data.currency)
         yield (
-            f"{pluralize(data.n_unsuccessful, 'fraud')} worth {amount} {_was(data.n_unsuccessful)} "
+            f"{pluralize(data.n_unsuccessful, 'fraud')} worth {amount} {was(data.n_unsuccessful)} "
             "declined or failed. This is not a loss, but is included in missed and detected fraud."
         )
-    if data.currencies == (None,):
+    if data.currencies == (None,) and results.has_costs:
         yield "The currency of the amounts is not recorded; a single currency is assumed."
 
 
-def _was(count: int) -> str:
-    return "was" if count == 1 else "were"
+# -- Tables ---------------------------------------------------------------------------------------
 
 
-def _is(count: int) -> str:
-    return "is" if count == 1 else "are"
+def tables(results: ModelResults) -> dict[str, Any]:
+    """Return all tables of the page, by name."""
+    return {
+        "metrics": _metrics_table(results),
+        "confusion": _confusion_table(results.evaluation),
+        "comparison": _comparison_table(results),
+        "thresholds": _thresholds_table(results),
+        "calibration": _calibration_table(results),
+        "cards": None if results.cards is None else _cards_table(results.cards),
+        "groups": {
+            columns: _groups_table(results, columns, grouped)
+            for columns, grouped in results.groups.items()
+        },
+        "weeks": _weeks_table(results),
+        "importances": _importances_table(results),
+    }
 
 
-def _has(count: int) -> str:
-    return "has" if count == 1 else "have"
+def _metrics_table(results: ModelResults) -> Table:
+    rows, notes = [], []
+    for row in iterate_rows(results.evaluation.summary()):
+        name, definition = METRICS[row.metric]
+        bootstrap = results.bootstraps.get(row.metric)
+        intervals = [NO_VALUE, NO_VALUE]
+        if bootstrap:
+            intervals[0] = format_interval(row.metric, bootstrap.low, bootstrap.high)
+        if not pd.isna(row.n) or np.isfinite(row.value_low):
+            intervals[1] = format_interval(row.metric, row.value_low, row.value_high)
+        rows.append(
+            (
+                name,
+                format_metric(row.metric, row.value),
+                *intervals,
+                format_metric(row.metric, row.baseline),
+                NO_VALUE if pd.isna(row.k) else f"{row.k:,} of {row.n:,}",
+            )
+        )
+        notes.append(f"{definition}; {row.note}" if row.note else definition)
+    interval = confidence_interval_name(results)
+    head = ("metric", "value", f"{interval} ({cluster_noun(results)} bootstrap)",
+            f"{interval} (Wilson)", "baseline", "counts")  # fmt: skip
+    return Table(f"Metrics of {results.name} {results.version}", head, rows, notes)
+
+
+def _confusion_table(evaluation: Evaluation) -> Table:
+    confusion = evaluation.confusion
+    rows = [
+        ("fraud", format_number(confusion.tp), format_number(confusion.fn)),
+        ("genuine", format_number(confusion.fp), format_number(confusion.tn)),
+    ]
+    return Table("Confusion matrix", ("label", "alert", "no alert"), rows)
+
+
+def _comparison_table(results: ModelResults) -> Table | None:
+    if not isinstance(results.comparison, Comparison):
+        return None
+    frame = results.comparison.to_frame()
+    reference, model = results.comparison.evaluations
+    rows = []
+    for metric in frame["metric"].unique():
+        models = frame[frame["metric"] == metric].set_index("model")
+        row = models.loc[model]
+        rows.append(
+            (
+                METRICS[metric][0],
+                format_metric(metric, row["value"]),
+                format_metric(metric, models.loc[reference, "value"]),
+                format_metric(metric, row["baseline"]),
+                format_difference(metric, row["difference"]),
+                format_difference_interval(metric, row["difference_low"], row["difference_high"]),
+                read_difference(row),
+            )
+        )
+    head = ("metric", model, reference, "baseline", "difference",
+            f"{confidence_interval_name(results)} of the difference", "conclusion")  # fmt: skip
+    caption = f"{model} compared with {reference} on the same transactions"
+    return Table(caption, head, rows, text_columns=(0, 6))
+
+
+def _thresholds_table(results: ModelResults) -> Table:
+    costs = {
+        "alert_cost": "cost of alerts",
+        "missed_amount": "missed fraud",
+        "unrecovered_amount": "detected, not recovered",
+        "cost": "total cost",
+        "saved": "saved",
+    }
+    if results.settings.recovery_rate == 1:
+        del costs["unrecovered_amount"]
+    if not results.has_costs:
+        costs = {}
+    rows = [
+        (
+            f"{row.criterion}*" if row.in_sample else row.criterion,
+            format_threshold(row.threshold),
+            format_number(row.alerts),
+            format_number(row.alerts_per_day, 1),
+            format_percent(row.precision),
+            format_percent(row.recall),
+            *(format_amount(getattr(row, name), results.data.currency) for name in costs),
+        )
+        for row in iterate_rows(results.thresholds)
+    ]
+    head = ("criterion", "threshold", "alerts", "alerts per day", "precision", "recall",
+            *costs.values())  # fmt: skip
+    return Table("Results by threshold", head, rows)
+
+
+def _calibration_table(results: ModelResults) -> Table:
+    rows = [
+        (
+            f"{row.score_from:.1f} to {row.score_to:.1f}",
+            format_number(row.transactions),
+            format_number(row.frauds),
+            format_decimal(row.mean_score),
+            format_percent(row.fraud_rate),
+            format_percent_interval(row.fraud_rate_low, row.fraud_rate_high),
+        )
+        for row in iterate_rows(results.evaluation.calibration())
+        if row.transactions
+    ]
+    interval = confidence_interval_name(results)
+    head = ("score", "transactions", "frauds", "mean score", "fraud rate", interval)
+    return Table("Fraud rate by score", head, rows)
+
+
+def _cards_table(cards: TopK) -> Table:
+    rows = [
+        (
+            format_date(day.day),
+            format_number(day.candidates),
+            format_number(day.compromised),
+            format_number(day.hits),
+            format_percent(day.precision),
+            format_percent(day.max_achievable),
+        )
+        for day in iterate_rows(cards.daily)
+    ]
+    head = ("day", "cards", "compromised", "detected", "precision", "maximum achievable")
+    return Table(f"The {cards.k:,} highest-scoring cards of each day", head, rows)
+
+
+def _groups_table(results: ModelResults, columns: str, grouped: GroupedEvaluation) -> Table:
+    interval = confidence_interval_name(results)
+    weakest = _weakest_names(grouped)
+    groups = list(_sort_groups(grouped, weakest))
+    shown = groups[:_MAX_ROWS]
+    rows = [
+        _group_row(format_group_key(key) + (" (small)" if is_small(evaluation) else ""), evaluation)
+        for key, evaluation in shown
+    ]
+    marked = [
+        position for position, (key, _) in enumerate(shown) if format_group_key(key) in weakest
+    ]
+    rows.append(_group_row("all", grouped.overall))
+    head = ("group", "transactions", "frauds", "recall", f"{interval} of recall", "precision",
+            f"{interval} of precision", "average precision")  # fmt: skip
+    selection = f" ({_MAX_ROWS} of {len(groups):,} groups)" if len(groups) > _MAX_ROWS else ""
+    return Table(f"Recall and precision by {columns}{selection}", head, rows, marked=marked)
+
+
+def _weakest_names(grouped: GroupedEvaluation) -> set[str]:
+    """Return the names of the groups with the lowest recall, unless all have the same."""
+    lowest = find_lowest(recalls(grouped))
+    return {group.name for group in lowest.groups} if lowest and not lowest.all_equal else set()
+
+
+def _sort_groups(
+    grouped: GroupedEvaluation, weakest: set[str]
+) -> Iterator[tuple[tuple[Any, ...], Evaluation]]:
+    """Yield the groups with the lowest recall first, and other small groups last."""
+
+    def position(
+        group: tuple[tuple[Any, ...], Evaluation],
+    ) -> tuple[bool, bool, float, int]:
+        key, evaluation = group
+        is_weakest = format_group_key(key) in weakest
+        recall = 2.0 if np.isnan(evaluation.recall) else evaluation.recall
+        small = is_small(evaluation) and not is_weakest
+        return not is_weakest, small, recall, -evaluation.n
+
+    yield from sorted(grouped.groups, key=position)
+
+
+def _group_row(name: str, evaluation: Evaluation) -> tuple[str, ...]:
+    return (
+        name,
+        format_number(evaluation.n),
+        format_number(evaluation.n_frauds),
+        format_percent(evaluation.recall),
+        format_percent_interval(*evaluation.confidence_interval("recall")),
+        format_percent(evaluation.precision),
+        format_percent_interval(*evaluation.confidence_interval("precision")),
+        format_decimal(evaluation.average_precision),
+    )
+
+
+def _weeks_table(results: ModelResults) -> Table:
+    rows = [
+        (
+            format_date(week.timestamp),
+            format_number(week.transactions),
+            format_number(week.labelled),
+            format_number(week.frauds),
+            format_percent(week.fraud_rate),
+            format_percent_interval(week.fraud_rate_low, week.fraud_rate_high)
+            + ("" if week.reliable else ", unreliable"),
+            format_decimal(week.mean_score, 4),
+            format_decimal(week.p99, 4),
+            format_percent(week.alert_rate),
+        )
+        for week in iterate_rows(results.weeks)
+    ]
+    head = ("week from", "transactions", "labelled", "frauds", "fraud rate",
+            confidence_interval_name(results), "mean score",
+            "99th percentile of scores", "alert rate")  # fmt: skip
+    return Table("Scores and frauds by week", head, rows)
+
+
+def _importances_table(results: ModelResults) -> Table | None:
+    if not len(results.importances):
+        return None
+    rows = [
+        (
+            row.feature,
+            format_decimal(row.size, 4),
+            format_signed(row.mean, 4),
+            format_number(row.predictions),
+        )
+        for row in iterate_rows(results.importances)
+    ]
+    head = ("feature", "mean absolute value", "mean", "predictions")
+    return Table("Feature importances", head, rows)
+
+
+# -- Figures --------------------------------------------------------------------------------------
+
+
+def figures(results: ModelResults) -> dict[str, Figure]:
+    """Return all figures of the page, by name."""
+    drawn = {
+        "precision_recall": _precision_recall_figure(results.evaluation),
+        "roc": _roc_figure(results.evaluation),
+        "thresholds": _thresholds_figure(results.evaluation),
+        "calibration": _calibration_figure(results.evaluation),
+    }
+    if results.cards is not None:
+        drawn["cards"] = _cards_figure(results.cards)
+    if "stability" not in results.omitted:
+        drawn |= {"scores": _scores_figure(results), "rates": _rates_figure(results)}
+    if results.has_costs:
+        drawn["cost"] = _cost_figure(results)
+    if isinstance(results.comparison, Comparison):
+        drawn["comparison"] = _comparison_figure(results.comparison)
+    if len(results.importances):
+        drawn["importances"] = _importances_figure(results)
+    return drawn
+
+
+def _precision_recall_figure(evaluation: Evaluation) -> Figure:
+    return draw_figure(
+        lambda: plots.plot_precision_recall(evaluation, title=""),
+        name="pr",
+        alt=f"Precision-recall curve. Average precision "
+        f"{format_decimal(evaluation.average_precision)}. At the threshold in use: recall "
+        f"{format_percent(evaluation.recall)}, precision {format_percent(evaluation.precision)}. "
+        f"Random alerts: {format_percent(evaluation.prevalence)}.",
+        caption="Precision-recall curve.",
+    )
+
+
+def _roc_figure(evaluation: Evaluation) -> Figure:
+    rate = evaluation.confusion.false_positive_rate
+    return draw_figure(
+        lambda: plots.plot_roc(evaluation, title=""),
+        name="roc",
+        alt=f"ROC curve. Area {format_decimal(evaluation.roc_auc)}. At the threshold in use: "
+        f"recall {format_percent(evaluation.recall)}, false positive rate {format_percent(rate)}.",
+        caption="ROC curve.",
+    )
+
+
+def _thresholds_figure(evaluation: Evaluation) -> Figure:
+    threshold = format_threshold(evaluation.threshold.value)
+    return draw_figure(
+        lambda: plots.plot_thresholds(evaluation, title=""),
+        name="th",
+        alt=f"Precision and recall by threshold. At {threshold}: precision "
+        f"{format_percent(evaluation.precision)}, recall {format_percent(evaluation.recall)}, "
+        f"{pluralize(evaluation.alerts, 'alert')}.",
+        caption="Precision, recall and alerts by threshold.",
+    )
+
+
+def _cost_figure(results: ModelResults) -> Figure:
+    rows: Any = results.thresholds.set_index("criterion")
+    best, in_use = rows.loc["lowest cost"], rows.loc["in use"]
+    return draw_figure(
+        lambda: plots.plot_cost(results.costs, title=""),
+        name="cost",
+        alt=f"Cost by threshold. Lowest at {format_threshold(best['threshold'])}: "
+        f"{format_amount(best['cost'])}. Threshold in use: {format_amount(in_use['cost'])}. "
+        f"No alerts: {format_amount(in_use['cost'] + in_use['saved'])}.",
+        caption="Cost of alerts, and losses from fraud, by threshold.",
+    )
+
+
+def _calibration_figure(evaluation: Evaluation) -> Figure:
+    bins = "; ".join(
+        f"score {row.score_from:.1f} to {row.score_to:.1f}: {format_percent(row.fraud_rate)} of "
+        f"{row.transactions:,}"
+        for row in iterate_rows(evaluation.calibration())
+        if row.transactions
+    )
+    return draw_figure(
+        lambda: plots.plot_calibration(evaluation, title=""),
+        name="cal",
+        alt=f"Fraud rate by score. {bins or 'No labelled transactions'}.",
+        caption="Fraud rate by score; scores on the dashed line are calibrated.",
+    )
+
+
+def _cards_figure(cards: TopK) -> Figure:
+    return draw_figure(
+        lambda: plots.plot_topk(cards, title=""),
+        name="cards",
+        alt=f"Card precision@{cards.k} of {pluralize(len(cards.daily), 'day')}. Mean "
+        f"{format_percent(cards.value)}, maximum achievable "
+        f"{format_percent(cards.max_achievable)}.",
+        caption=f"Card precision@{cards.k} by day. The hatched area is not achievable, as fewer "
+        "cards were compromised on that day.",
+    )
+
+
+def _scores_figure(results: ModelResults) -> Figure:
+    means = ", ".join(format_decimal(score, 4) for score in results.weeks["mean_score"])
+    return draw_figure(
+        lambda: plots.plot_score_drift(results.weeks, title=""),
+        name="scores",
+        alt=f"Scores by week. Mean scores in order: {means}.",
+        caption="Scores of each week, of labelled and unlabelled transactions.",
+    )
+
+
+def _rates_figure(results: ModelResults) -> Figure:
+    rates = ", ".join(format_percent(rate) for rate in results.weeks["fraud_rate"])
+    columns = ["timestamp", "transactions", "labelled", "frauds", "fraud_rate", "fraud_rate_low",
+               "fraud_rate_high", "reliable"]  # fmt: skip
+    return draw_figure(
+        lambda: plots.plot_fraud_rate(results.weeks[columns], title=""),
+        name="rates",
+        alt=f"Fraud rate by week, in order: {rates}.",
+        caption="Fraud rate of each week, of labelled transactions.",
+    )
+
+
+def _comparison_figure(comparison: Comparison) -> Figure:
+    reference, model = comparison.evaluations
+    frame = comparison.to_frame()
+    differences = "; ".join(
+        f"{row.metric.replace('_', ' ')} {format_signed(row.difference)} "
+        f"({format_decimal_interval(row.difference_low, row.difference_high, sign=True)})"
+        for row in iterate_rows(frame[frame["model"] == model])
+    )
+    return draw_figure(
+        lambda: plots.plot_comparison(comparison, title=""),
+        name="cmp",
+        alt=f"{model} compared with {reference}. {differences}.",
+        caption=f"Differences from {reference}; {model} is better where they are positive.",
+    )
+
+
+def _importances_figure(results: ModelResults) -> Figure:
+    top = results.importances.head(5)
+    largest = "; ".join(
+        f"{name} {format_decimal(size)}"
+        for name, size in zip(top["feature"], top["size"], strict=True)
+    )
+    return draw_figure(
+        lambda: plots.plot_importances(results.importances, title=""),
+        name="imp",
+        alt=f"Feature importances, the largest: {largest}.",
+        caption="Importance of the features: means over the predictions that have importances.",
+    )

@@ -1,0 +1,415 @@
+"""The numbers of reports, computed from any source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from synfin_analytics._core.arithmetic import ratio
+from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.metrics.bootstrap import METRICS, MetricOptions
+from synfin_analytics.metrics.comparison import Comparison, compare_evaluations
+from synfin_analytics.reports._groups import describe_grouping
+from synfin_analytics.reports._sources import WEEK_COLUMNS, single_currency
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Mapping, Sequence
+
+    from synfin_analytics.metrics.bootstrap import Bootstrap
+    from synfin_analytics.metrics.evaluation import Evaluation, Threshold
+    from synfin_analytics.metrics.grouped import GroupedEvaluation
+    from synfin_analytics.metrics.topk import TopK
+    from synfin_analytics.reports._groups import Grouping
+    from synfin_analytics.reports._sources import (
+        FraudSource,
+        LabelDelays,
+        ModelSource,
+        PredictionData,
+    )
+    from synfin_analytics.repositories.transactions import TransactionStatistics
+
+#: The cost of a threshold, and its components.
+_COSTS = ("alert_cost", "missed_amount", "unrecovered_amount", "cost", "saved")
+#: Bins of amounts that are compared by default.
+_DEFAULT_BINS = (10, 25, 50, 100, 200)
+#: Days from which on the periods of a report are months, and weeks.
+_MONTHS_FROM, _WEEKS_FROM = 730, 60
+
+
+# -- Models ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a model report.
+
+    Attributes
+    ----------
+    alerts_per_day
+        Alerts, or cards, that can be reviewed in a day.
+    cost_per_alert, recovery_rate
+        As for :meth:`synfin_analytics.Evaluation.cost_curve`.
+    entity, cluster
+        Columns of what is ranked by day, and of what the bootstrap resamples.
+    n_resamples, seed
+        Of the bootstrap.
+    threshold_source
+        Where the threshold in use comes from, as text.
+    """
+
+    alerts_per_day: int
+    cost_per_alert: float
+    recovery_rate: float
+    entity: str
+    cluster: str
+    n_resamples: int
+    seed: int
+    threshold_source: str
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ModelResults:
+    """The numbers of a model report; see :class:`synfin_analytics.ModelReport`."""
+
+    name: str
+    version: str
+    data: PredictionData
+    evaluation: Evaluation
+    bootstraps: Mapping[str, Bootstrap]
+    comparison: Comparison | str | None
+    thresholds: pd.DataFrame
+    cards: TopK | None
+    cards_interval: Bootstrap | None
+    groups: Mapping[str, GroupedEvaluation]
+    weeks: pd.DataFrame
+    importances: pd.DataFrame
+    settings: Settings
+    omitted: Mapping[str, str]
+    remarks: tuple[str, ...]
+
+    @property
+    def several_currencies(self) -> bool:
+        """Whether amounts cannot be added; an unknown currency besides another is one."""
+        return len(self.data.currencies) > 1
+
+    @property
+    def has_costs(self) -> bool:
+        """Whether there are amounts, and they can be added."""
+        return self.evaluation.counts.amount is not None and not self.several_currencies
+
+    @property
+    def costs(self) -> pd.DataFrame:
+        """Cost of each threshold; see :meth:`synfin_analytics.Evaluation.cost_curve`."""
+        return self.evaluation.cost_curve(self.settings.cost_per_alert, self.settings.recovery_rate)
+
+    @property
+    def expected_frauds(self) -> float:
+        """Sum of the scores of the labelled transactions."""
+        counts = self.evaluation.counts
+        return float((counts.score * counts.transactions).sum())
+
+
+def compute_model(
+    source: ModelSource,
+    threshold: Threshold,
+    settings: Settings,
+    by: Sequence[Grouping] | None,
+) -> dict[str, Any]:
+    """Return the attributes of :class:`ModelResults`.
+
+    Parameters
+    ----------
+    source
+        The predictions.
+    threshold
+        The threshold in use.
+    settings
+        Further settings.
+    by
+        Columns to group by; None for a choice by the data.
+    """
+    evaluation = source.evaluate().at_threshold(threshold)
+    resampling: Any = {"n_resamples": settings.n_resamples, "seed": settings.seed}
+    comparison = _compare(source, threshold, resampling)
+    omitted = dict(source.missing)
+    cards = cards_interval = None
+    if "cards" not in omitted:
+        k, day, entity = settings.alerts_per_day, source.day, settings.entity
+        cards = evaluation.card_precision_at_k(k, day=day, entity=entity)
+        cards_interval = evaluation.bootstrap(
+            "card_precision_at_k", entity, k=k, day=day, entity=entity, **resampling
+        )
+    if by is None:
+        by = source.choose_groupings()
+    if not by:
+        omitted.setdefault("groups", "No groups were compared (by).")
+    if comparison is None:
+        omitted.setdefault("comparison", "No other model was specified (compare_with).")
+    weeks = pd.DataFrame(columns=list(WEEK_COLUMNS))
+    if "stability" not in omitted:
+        weeks = source.read_weeks(threshold.value)
+    importances = source.read_importances()
+    if not len(importances):
+        omitted.setdefault(
+            "importances",
+            "No importances are stored with these predictions (feature_importance).",
+        )
+    return {
+        "name": source.name,
+        "version": source.version,
+        "data": source.data,
+        "evaluation": evaluation,
+        "bootstraps": _bootstrap(source, evaluation, comparison, resampling),
+        "comparison": comparison,
+        "thresholds": compare_thresholds(
+            evaluation,
+            settings,
+            source.data.n_days,
+            with_costs="cost" not in omitted and len(source.data.currencies) < 2,
+        ),
+        "cards": cards,
+        "cards_interval": cards_interval,
+        "groups": {
+            describe_grouping(columns): source.evaluate_groups(columns, threshold) for columns in by
+        },
+        "weeks": weeks,
+        "importances": importances,
+        "settings": settings,
+        "omitted": omitted,
+        "remarks": tuple(source.remarks),
+    }
+
+
+def _compare(
+    source: ModelSource, threshold: Threshold, resampling: Mapping[str, Any]
+) -> Comparison | str | None:
+    """Compare with another model on the rows that both scored, each at its own threshold."""
+    try:
+        evaluations = source.compare(threshold)
+        if not isinstance(evaluations, dict):
+            return evaluations
+        return compare_evaluations(
+            evaluations,
+            cluster=source.cluster,
+            metrics=METRICS,
+            options=MetricOptions(day=source.day),
+            **resampling,
+        )
+    except ArgumentError as error:
+        return str(error)
+
+
+def _bootstrap(
+    source: ModelSource,
+    evaluation: Evaluation,
+    comparison: Comparison | str | None,
+    resampling: Mapping[str, Any],
+) -> dict[str, Bootstrap]:
+    """Resample clusters, unless the comparison has done so with the same rows."""
+    resampled, name = comparison, ""
+    if isinstance(resampled, Comparison):
+        name = list(resampled.evaluations)[1]
+        if resampled.evaluations[name].counts.fingerprint != evaluation.counts.fingerprint:
+            resampled = None
+    if not isinstance(resampled, Comparison):
+        resampled = compare_evaluations(
+            {name: evaluation},
+            cluster=source.cluster,
+            metrics=METRICS,
+            options=MetricOptions(day=source.day),
+            **resampling,
+        )
+    return {metric: models[name] for metric, models in resampled.bootstraps.items()}
+
+
+def compare_thresholds(
+    evaluation: Evaluation, settings: Settings, n_days: int, *, with_costs: bool
+) -> pd.DataFrame:
+    """Return the results of each threshold of interest; see ``ModelReport.thresholds``.
+
+    Parameters
+    ----------
+    evaluation, settings
+        Of the report.
+    n_days
+        Days that the alerts are spread over; 0 if they are not known.
+    with_costs
+        Whether there are amounts that can be added: in several currencies, they cannot.
+    """
+    thresholds: dict[str, Threshold] = {"in use": evaluation.threshold}
+    if n_days or not evaluation.n:
+        budget = settings.alerts_per_day * n_days
+        thresholds["alert budget"] = evaluation.threshold_for_alerts(budget)
+    curve = None
+    if with_costs:
+        curve = evaluation.cost_curve(settings.cost_per_alert, settings.recovery_rate)
+        curve["unrecovered_amount"] = (1 - settings.recovery_rate) * curve["caught_amount"]
+        thresholds["lowest cost"] = evaluation.best_threshold(
+            settings.cost_per_alert, settings.recovery_rate
+        )
+    rows = []
+    for criterion, threshold in thresholds.items():
+        result = evaluation.at_threshold(threshold)
+        costs: Any = dict.fromkeys(_COSTS, np.nan)
+        if curve is not None and result.n:
+            costs = curve.loc[curve["threshold"] >= threshold.value, list(_COSTS)].iloc[-1]
+        rows.append(
+            {
+                "threshold": threshold.value,
+                "criterion": criterion,
+                "alerts": result.alerts,
+                "alerts_per_day": result.alerts / n_days if n_days else np.nan,
+                "precision": result.precision,
+                "recall": result.recall,
+                "false_positive_rate": result.confusion.false_positive_rate,
+                **costs,
+                "in_sample": threshold.fitted_on == evaluation.counts.fingerprint,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+# -- Fraud -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FraudResults:
+    """The numbers of a fraud report; see :class:`synfin_analytics.FraudReport`."""
+
+    statistics: TransactionStatistics
+    first: dt.datetime | None
+    last: dt.datetime | None
+    amounts: pd.DataFrame
+    delays: LabelDelays
+    overall: pd.DataFrame
+    rates: Mapping[str, pd.DataFrame]
+    every: str
+    over_time: pd.DataFrame
+    types: pd.DataFrame
+    merchants: pd.DataFrame
+    maturity: pd.DataFrame
+    confidence_level: float
+    omitted: Mapping[str, str]
+    remarks: tuple[str, ...]
+
+    @property
+    def currency(self) -> str:
+        """Currency of the amounts; "" where it is unknown or there are several."""
+        return single_currency(self.amounts["currency"].tolist())
+
+    @property
+    def several_currencies(self) -> bool:
+        """Whether amounts cannot be added; an unknown currency besides another is one."""
+        return len(self.amounts) > 1
+
+    @property
+    def has_amounts(self) -> bool:
+        """Whether there are amounts, and they can be added."""
+        return len(self.amounts) == 1
+
+
+def compute_fraud(
+    source: FraudSource,
+    *,
+    by: Sequence[Grouping] | None,
+    every: str | None,
+    bins: Mapping[str, Sequence[float]] | None,
+    n_merchants: int,
+    amount: str | None,
+    confidence_level: float,
+) -> dict[str, Any]:
+    """Return the attributes of :class:`FraudResults`.
+
+    Parameters
+    ----------
+    source
+        The transactions.
+    by
+        Columns to group by; None for a choice by the data.
+    every
+        Length of the periods; None for a choice by the data.
+    bins
+        Columns of numbers and the edges of their bins; None for bins of the amount, if ``by`` is
+        None too.
+    n_merchants
+        How many merchants are listed.
+    amount
+        Column of the amounts, if there is one.
+    confidence_level
+        Of all intervals.
+    """
+    # First, because it raises an error that explains what a database without tables lacks.
+    overall = source.fraud_rate()
+    omitted = dict(source.missing)
+    extent, amounts = source.read_extent(), source.read_amounts()
+    first, last = extent["first"], extent["last"]
+    over_time = maturity = pd.DataFrame()
+    if "time" not in omitted:
+        every = every or _choose_period((last - first).days)
+        over_time = source.fraud_rate(every=every)
+        maturity = source.read_label_maturity()
+    if bins is None:  # a bin of several currencies mixes small and large amounts
+        default = by is None and len(amounts) == 1 and amount is not None
+        bins = {amount: _DEFAULT_BINS} if default and amount else {}
+    if by is None:
+        by = source.choose_groupings()
+    rates = {describe_grouping(columns): source.fraud_rate(columns) for columns in by}
+    rates |= {
+        describe_grouping(column): source.fraud_rate(bins={column: edges})
+        for column, edges in bins.items()
+    }
+    if not rates:
+        omitted.setdefault("groups", "No groups were compared (by).")
+    # Losses in several currencies cannot be compared; numbers of frauds can.
+    criterion = "lost_amount" if len(amounts) == 1 else "frauds"
+    types = _no_losses("fraud_type")
+    if "types" not in omitted:
+        types = add_share(source.read_losses("fraud_type"), criterion)
+    merchants = _no_losses("merchant_id").assign(name="", labelled=0)
+    if "merchants" not in omitted:
+        merchants = _rank_merchants(source, n_merchants, criterion)
+    return extent | {
+        "statistics": source.read_statistics(),
+        "overall": overall,
+        "rates": rates,
+        "every": every or "",
+        "over_time": over_time,
+        "amounts": amounts,
+        "types": types,
+        "merchants": merchants,
+        "maturity": maturity,
+        "confidence_level": confidence_level,
+        "omitted": omitted,
+        "remarks": tuple(source.remarks),
+    }
+
+
+def _no_losses(column: str) -> pd.DataFrame:
+    names = [column, "frauds", "fraud_amount", "lost_amount", "share"]
+    return pd.DataFrame(columns=names).astype(dict.fromkeys(names[1:], "float64"))
+
+
+def _rank_merchants(source: FraudSource, n_merchants: int, criterion: str) -> pd.DataFrame:
+    losses = add_share(source.read_losses("merchant_id"), criterion)
+    losses = losses[losses[criterion] > 0]
+    losses = losses.sort_values(criterion, ascending=False, kind="stable").head(n_merchants)
+    merchants = source.rate_merchants().merge(
+        losses[["merchant_id", "lost_amount", "share"]], on="merchant_id"
+    )
+    order = losses["merchant_id"].tolist()
+    merchants = merchants.set_index("merchant_id").loc[order].reset_index()
+    merchants.insert(1, "name", source.name_merchants(order))
+    return merchants
+
+
+def add_share(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Add the ``share`` of the sum of a column that each row has."""
+    return frame.assign(share=ratio(frame[column], float(frame[column].sum())))
+
+
+def _choose_period(n_days: int) -> str:
+    return "1mo" if n_days > _MONTHS_FROM else "1w" if n_days > _WEEKS_FROM else "1d"
