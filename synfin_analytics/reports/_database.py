@@ -29,6 +29,7 @@ from synfin_analytics.reports._sources import (
     UNSUCCESSFUL,
     LabelDelays,
     PredictionData,
+    cluster_noun,
 )
 from synfin_analytics.repositories import ModelPredictionRepository, TransactionRepository
 from synfin_analytics.repositories._counting import count_rows, in_minor_units, sum_money
@@ -124,7 +125,7 @@ class StoredPredictions:
         confidence_level: float,
     ) -> None:
         self._session, self._model, self._other = session, model, other
-        self.day = "timestamp"
+        self.day, self.cluster_noun = "timestamp", cluster_noun(cluster)
         self.missing: dict[str, str] = {}
         self.remarks: tuple[str, ...] = ()
         self.name, self.version = model

@@ -42,6 +42,7 @@ from synfin_analytics.reports._sources import (
     WEEK_COLUMNS,
     LabelDelays,
     PredictionData,
+    cluster_noun,
 )
 
 if TYPE_CHECKING:
@@ -281,10 +282,10 @@ def read_rows(
         name for group in groupings for name in ([group] if isinstance(group, str) else group)
     ]  # fmt: skip
     needed = list(dict.fromkeys([*roles.given.values(), *grouped, *bins]))
-    reader = _Reader(_read_columns(data, needed, options, caller, is_path=is_path), place, options)
-    frame = reader.read(roles, bins, pos_label)
-    if not len(frame):
+    columns = _read_columns(data, needed, options, caller, is_path=is_path)
+    if not columns[roles.label]:
         raise ArgumentError(f"There are no rows to report on in {place}.")
+    frame = _Reader(columns, place, options).read(roles, bins, pos_label)
     if roles.currency is None and _CURRENCY in frame.columns:
         roles = dataclasses.replace(roles, currency=_CURRENCY)
     frame = _restrict(frame, roles, period)
@@ -602,6 +603,9 @@ class FramePredictions:
         self._options: Any = {"confidence_level": confidence_level}
         self._notes: list[str] = [*remarks, *rows.remarks]
         self._frame, self.cluster = self._with_cluster()
+        self._evaluation: Evaluation = evaluate(
+            self._frame, roles.label, roles.score or "", amount=roles.amount, **self._options
+        )
         self.data = self._describe()
         self.missing = {**self._find_missing(), **missing}
 
@@ -633,6 +637,15 @@ class FramePredictions:
             alone = pl.format("(row {})", pl.int_range(pl.len()))
             frame = frame.with_columns(pl.coalesce(pl.col(cluster).cast(pl.String), alone))
         return frame, cluster
+
+    @property
+    def cluster_noun(self) -> str:
+        """What is resampled, in the singular."""
+        roles = self._rows.roles
+        if self._rows.frame.get_column(self.cluster, default=None) is None:
+            return ROW
+        nouns = {roles.timestamp: "day", roles.merchant: "merchant", roles.customer: "customer"}
+        return nouns.get(self.cluster, cluster_noun(self.cluster))
 
     def _find_missing(self) -> dict[str, str]:
         """Return the sections that the rows have no column for."""
@@ -704,11 +717,7 @@ class FramePredictions:
 
     def evaluate(self) -> Evaluation:
         """Evaluate the labelled rows."""
-        roles = self._rows.roles
-        evaluation: Evaluation = evaluate(
-            self._frame, roles.label, roles.score or "", amount=roles.amount, **self._options
-        )
-        return evaluation
+        return self._evaluation
 
     def compare(self, threshold: Threshold) -> dict[str, Evaluation] | str | None:
         """Evaluate both scores on the rows that have both, at the same threshold."""
@@ -745,7 +754,7 @@ class FramePredictions:
         roles = self._rows.roles
         score, label = pl.col(roles.score or ""), pl.col(roles.label)
         week = pl.col(roles.timestamp or "").dt.truncate("1w").alias("timestamp")
-        limit = pl.lit(threshold, dtype=self._frame[roles.score or ""].dtype)
+        limit = self._evaluation.counts.cast_threshold(threshold)
         weeks = (
             self._frame.group_by(week)
             .agg(
@@ -758,7 +767,7 @@ class FramePredictions:
                     score.cast(pl.Float64).quantile(share, "linear").alias(name)
                     for name, share in QUANTILES.items()
                 ),
-                (score >= limit).sum().cast(pl.Int64).alias("alerts"),
+                (score.cast(pl.Float64) >= limit).sum().cast(pl.Int64).alias("alerts"),
             )
             .sort("timestamp")
             .to_pandas()

@@ -61,9 +61,6 @@ if TYPE_CHECKING:
 _MAX_ROWS = 15
 #: Below these numbers, the report warns.
 _FEW_FRAUDS, _FEW_CLUSTERS, _FEW_FRAUD_CLUSTERS, _FEW_WEEKS = 100, 250, 10, 4
-#: What one value of a column is, where its name does not say so.
-_CLUSTER_NOUNS = {"customer_id": "customer", "card_id": "card", "merchant_id": "merchant",
-                  "timestamp": "day"}  # fmt: skip
 
 
 # -- Findings -------------------------------------------------------------------------------------
@@ -271,18 +268,12 @@ def confidence_interval_name(results: ModelResults) -> str:
     return f"{format_confidence_level(results.evaluation.confidence_level)} CI"
 
 
-def cluster_noun(results: ModelResults) -> str:
-    """Return what the bootstrap resamples, in the singular."""
-    column = results.settings.cluster
-    return _CLUSTER_NOUNS.get(column, column.replace("_", " "))
-
-
 def _describe_interval(results: ModelResults, metric: str) -> str:
     """Return the bootstrap interval of a metric, or why there is none.
 
     A share has an interval without a bootstrap, too.
     """
-    bootstrap, noun = results.bootstraps[metric], cluster_noun(results)
+    bootstrap, noun = results.bootstraps[metric], results.settings.cluster_noun
     name = confidence_interval_name(results)
     if np.isnan(bootstrap.low) and metric in SHARES:
         low, high = results.evaluation.confidence_interval(metric)
@@ -473,7 +464,7 @@ def _sample_caveats(results: ModelResults) -> Iterator[str]:
             f"detected or missed changes recall by "
             f"{format_number(100 / evaluation.n_frauds, 1)} percentage points."
         )
-    noun = cluster_noun(results)
+    noun = results.settings.cluster_noun
     if evaluation.n and data.n_clusters < _FEW_CLUSTERS:
         yield (
             f"The labelled transactions belong to {pluralize(data.n_clusters, noun)}: with so few, "
@@ -584,7 +575,7 @@ def _metrics_table(results: ModelResults) -> Table:
         )
         notes.append(f"{definition}; {row.note}" if row.note else definition)
     interval = confidence_interval_name(results)
-    head = ("metric", "value", f"{interval} ({cluster_noun(results)} bootstrap)",
+    head = ("metric", "value", f"{interval} ({results.settings.cluster_noun} bootstrap)",
             f"{interval} (Wilson)", "baseline", "counts")  # fmt: skip
     return Table(f"Metrics of {results.name} {results.version}", head, rows, notes)
 

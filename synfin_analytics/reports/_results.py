@@ -55,6 +55,8 @@ class Settings:
         As for :meth:`synfin_analytics.Evaluation.cost_curve`.
     entity, cluster
         Columns of what is ranked by day, and of what the bootstrap resamples.
+    cluster_noun
+        What is resampled, in the singular.
     n_resamples, seed
         Of the bootstrap.
     threshold_source
@@ -66,6 +68,7 @@ class Settings:
     recovery_rate: float
     entity: str
     cluster: str
+    cluster_noun: str
     n_resamples: int
     seed: int
     threshold_source: str

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from synfin_analytics.reports._groups import Grouping
     from synfin_analytics.repositories.transactions import TransactionStatistics
 
+#: What one value of a column is, where its name does not say so.
+_CLUSTER_NOUNS = {"customer_id": "customer", "card_id": "card", "merchant_id": "merchant",
+                  "timestamp": "day"}  # fmt: skip
 #: Quantiles of the scores of a week.
 QUANTILES = {"median": 0.5, "p90": 0.9, "p99": 0.99}
 #: Statuses of transactions that were not carried out: a fraud among them is not a loss.
@@ -154,6 +157,10 @@ class ModelSource(Protocol):
         """Column of what the bootstrap resamples."""
 
     @property
+    def cluster_noun(self) -> str:
+        """What the bootstrap resamples, in the singular."""
+
+    @property
     def missing(self) -> Mapping[str, str]:
         """Sections that these data have no column for, and the reason."""
 
@@ -226,6 +233,11 @@ class FraudSource(Protocol):
 
     def read_label_maturity(self) -> pd.DataFrame:
         """Return how many transactions of each week are labelled; see ``FraudReport.maturity``."""
+
+
+def cluster_noun(column: str) -> str:
+    """Return what a value of a column of the transactions is, in the singular."""
+    return _CLUSTER_NOUNS.get(column, column.replace("_", " "))
 
 
 def single_currency(currencies: Sequence[str | None]) -> str:

@@ -632,7 +632,7 @@ def _report(source: ModelSource, options: _Options, by: Any, provenance: Provena
         threshold, origin = check_threshold(options.threshold), "specified for this report"
     settings = Settings(
         options.alerts_per_day, options.cost_per_alert, options.recovery_rate, source.entity,
-        source.cluster, options.n_resamples, options.seed, origin,
+        source.cluster, source.cluster_noun, options.n_resamples, options.seed, origin,
     )  # fmt: skip
     return ModelReport(
         **compute_model(source, threshold, settings, by),
