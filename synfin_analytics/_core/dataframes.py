@@ -188,10 +188,8 @@ def normalize_types(frame: Frame) -> Frame:
         elif isinstance(dtype, pd.ArrowDtype):
             plain_type = _plain_type(dtype.pyarrow_dtype, "UTC")
             if plain_type != dtype.pyarrow_dtype:
-                array = pd.arrays.ArrowExtensionArray(
-                    native[name].array.__arrow_array__().cast(plain_type)
-                )
-                changed[name] = pd.Series(array, index=native.index)
+                array = native[name].array.__arrow_array__().cast(plain_type)
+                changed[name] = pd.arrays.ArrowExtensionArray(array)
     if not changed:
         return frame
     normalized: nw.DataFrame[Any] = nw.from_native(native.assign(**changed), eager_only=True)
@@ -239,7 +237,7 @@ def coerce_object_columns(frame: Frame, value_columns: Collection[str]) -> Frame
                 f"Column {name!r} must hold values of one type; it mixes several."
             ) from None
         array = array.cast(_plain_type(array.type, "UTC"))
-        native[name] = pd.Series(pd.arrays.ArrowExtensionArray(array), index=native.index)
+        native[name] = pd.arrays.ArrowExtensionArray(array)
     coerced: nw.DataFrame[Any] = nw.from_native(native, eager_only=True)
     return coerced
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from synfin_analytics._core.formatting import UNDEFINED, format_decimal
+from synfin_analytics.plots._inputs import check_result, describe_intervals
 from synfin_analytics.plots._style import (
     annotate_empty,
     annotate_right,
@@ -16,7 +17,6 @@ from synfin_analytics.plots._style import (
     style_axes,
     wrap_label,
 )
-from synfin_analytics.plots._validation import check_result, describe_intervals
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,8 +10,8 @@ from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.formatting import format_percent, format_percent_interval
 from synfin_analytics.metrics.confusion import Confusion
 from synfin_analytics.metrics.proportions import IntervalMethod, proportion_interval
+from synfin_analytics.plots._inputs import check_evaluation, describe_threshold
 from synfin_analytics.plots._style import create_display, palette, style_axes, text_color
-from synfin_analytics.plots._validation import check_evaluation, describe_threshold
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,6 +12,14 @@ from synfin_analytics._core.formatting import (
     format_decimal,
     format_percent,
 )
+from synfin_analytics.plots._inputs import (
+    check_evaluation,
+    check_evaluations,
+    describe_intervals,
+    describe_threshold,
+    explain_no_curve,
+    thin_curve,
+)
 from synfin_analytics.plots._style import (
     DASHES,
     add_count_panel,
@@ -23,14 +31,6 @@ from synfin_analytics.plots._style import (
     percent_formatter,
     style_axes,
     wrap_label,
-)
-from synfin_analytics.plots._thinning import thin_curve
-from synfin_analytics.plots._validation import (
-    check_evaluation,
-    check_evaluations,
-    describe_intervals,
-    describe_threshold,
-    explain_no_curve,
 )
 
 if TYPE_CHECKING:

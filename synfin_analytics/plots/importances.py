@@ -8,6 +8,7 @@ import numpy as np
 
 from synfin_analytics._core.arguments import check_integer
 from synfin_analytics._core.formatting import format_signed
+from synfin_analytics.plots._inputs import check_frame
 from synfin_analytics.plots._style import (
     annotate_empty,
     annotate_right,
@@ -18,7 +19,6 @@ from synfin_analytics.plots._style import (
     style_axes,
     wrap_label,
 )
-from synfin_analytics.plots._validation import check_frame
 
 if TYPE_CHECKING:
     import pandas as pd

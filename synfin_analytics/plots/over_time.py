@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synfin_analytics._core.formatting import format_percent
+from synfin_analytics.plots._inputs import check_frame, check_result
 from synfin_analytics.plots._style import (
     DASHES,
     add_legend_right,
@@ -20,7 +21,6 @@ from synfin_analytics.plots._style import (
     set_date_ticks,
     style_axes,
 )
-from synfin_analytics.plots._validation import check_frame, check_result
 
 if TYPE_CHECKING:
     import pandas as pd

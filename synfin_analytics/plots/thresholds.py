@@ -13,6 +13,15 @@ from synfin_analytics._core.formatting import (
     format_threshold,
 )
 from synfin_analytics.metrics.proportions import proportion_interval
+from synfin_analytics.plots._inputs import (
+    check_evaluation,
+    check_frame,
+    describe_intervals,
+    describe_threshold,
+    explain_no_curve,
+    thin_curve,
+    thin_points,
+)
 from synfin_analytics.plots._style import (
     DASHES,
     add_count_panel,
@@ -24,14 +33,6 @@ from synfin_analytics.plots._style import (
     palette,
     percent_formatter,
     style_axes,
-)
-from synfin_analytics.plots._thinning import thin_curve, thin_points
-from synfin_analytics.plots._validation import (
-    check_evaluation,
-    check_frame,
-    describe_intervals,
-    describe_threshold,
-    explain_no_curve,
 )
 
 if TYPE_CHECKING:
