@@ -10,7 +10,7 @@ import contextlib
 import re
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 import psycopg2
 from sqlalchemy import text
@@ -174,7 +174,8 @@ def history() -> list[Revision]:
 
     scripts = ScriptDirectory.from_config(_alembic_config())
     newest_first = [
-        Revision(script.revision, _single(script.down_revision), script.doc)
+        # Only a merge of branches, which the package does not have, has several predecessors.
+        Revision(script.revision, cast("str | None", script.down_revision), script.doc)
         for script in scripts.walk_revisions()
     ]
     return newest_first[::-1]
@@ -366,15 +367,6 @@ def _alembic_config() -> Config:
     config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     return config
-
-
-def _single(down_revision: str | tuple[str, ...] | list[str] | None) -> str | None:
-    """Narrow Alembic's type: the package's versions have at most one predecessor."""
-    if down_revision is None or isinstance(down_revision, str):
-        return down_revision
-    raise SchemaError(
-        f"A version must have at most one predecessor; got {', '.join(down_revision)}."
-    )
 
 
 # -- The search path -------------------------------------------------------------------------------

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from synfin_analytics._core.dates import Bound
     from synfin_analytics._core.output import Output
 
+_NEWEST_FIRST = (ModelPrediction.predicted_at.desc(),)
+
 
 class ModelPerformance(TypedDict):
     """Counts and rates of a model's predictions.
@@ -102,8 +104,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
         ...     len(ModelPredictionRepository(session).get_by_transaction_id("no such id"))
         0
         """
-        order = (ModelPrediction.predicted_at.desc(),)
-        return self._select(*self._equals(transaction_id=transaction_id), order=order)
+        return self._select(*self._equals(transaction_id=transaction_id), order=_NEWEST_FIRST)
 
     def get_by_model(
         self,
@@ -133,8 +134,8 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
         values = {"model_name": model_name}
         if model_version is not None:
             values["model_version"] = model_version
-        order = (ModelPrediction.predicted_at.desc(),)
-        return self._select(*self._equals(**values), order=order, limit=limit, offset=offset)
+        where = self._equals(**values)
+        return self._select(*where, order=_NEWEST_FIRST, limit=limit, offset=offset)
 
     def get_model_performance(self, model_name: str, model_version: str) -> ModelPerformance:
         """Compute accuracy, precision and recall of one version of a model inside PostgreSQL.

@@ -10,7 +10,7 @@ import importlib.util
 import os
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from synfin_analytics.database.embedded._locks import exclusive
@@ -86,11 +86,7 @@ def readable_binaries(binaries: Binaries, user: ServerUser, copies: Path) -> Bin
     if user.first_closed_folder(binaries.folder) is None:
         return binaries
     root = copies / f"{_WHEEL}-{binaries.version}"
-    copy = Binaries(
-        root=root,
-        folder=root / binaries.folder.relative_to(binaries.root),
-        version=binaries.version,
-    )
+    copy = replace(binaries, root=root, folder=root / binaries.folder.relative_to(binaries.root))
     closed = user.first_closed_folder(copies)
     if closed is not None:
         raise EmbeddedServerError(
