@@ -168,12 +168,6 @@ def _environment(folder: Path, seed: int) -> dict[str, str]:
     }
 
 
-def _writable_folders() -> list[str]:
-    """Return the folders that a notebook may write to; the others are read-only if possible."""
-    folders = [Path(tempfile.gettempdir()).resolve(), *root_server_folders()]
-    return [str(folder) for folder in folders]
-
-
 def _run_supervisor(
     folder: Path, seed: int, limits: Limits, stop: Event | None
 ) -> tuple[str | None, str | None]:
@@ -183,9 +177,10 @@ def _run_supervisor(
     command = [
         sys.executable, "-P", "-m", _worker.__name__, str(answer_folder), str(start_writer)
     ]  # fmt: skip
-    task = _sandbox.Task(
-        command, str(folder / "work"), start_writer, _writable_folders(), _USE_NAMESPACES
-    )
+    writable = [
+        str(path) for path in (Path(tempfile.gettempdir()).resolve(), *root_server_folders())
+    ]
+    task = _sandbox.Task(command, str(folder / "work"), start_writer, writable, _USE_NAMESPACES)
     with open(start_reader, "rb", buffering=0) as pipe:  # noqa: PTH123  # a descriptor, no path
         try:
             process = subprocess.Popen(

@@ -138,6 +138,7 @@ def _commit(
     phases = rng.permutation(len(patterns)) + rng.uniform(len(patterns))
     phases = phases / max(len(patterns), 1)
     parts = []
+    context = dataclasses.replace(context, is_victim=context.is_victim.copy())
     genuine = context.payments
     # Dormant cards come last: no other fraud may interrupt their inactivity.
     ordered = sorted(
@@ -156,9 +157,7 @@ def _commit(
         if isinstance(pattern, DormantCard):
             genuine = genuine.take(~pattern.is_suppressed(episodes, fraud))
         parts.append(fraud.replace(fraud=_NUMBERS[pattern.name]))
-        is_victim = context.is_victim.copy()
-        is_victim[fraud.customer] = True
-        context = dataclasses.replace(context, is_victim=is_victim)
+        context.is_victim[fraud.customer] = True
     return genuine, parts
 
 
