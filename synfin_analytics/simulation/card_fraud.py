@@ -36,21 +36,22 @@ _NIGHT = (CASH, "fuel", "restaurant", "transport")
 _ABROAD = (*RESALE, "restaurant", CASH)
 
 
-def card_present_columns(
-    episodes: Episodes, merchant: Integers, entry: ArrayLike
+def payment_columns(
+    episodes: Episodes, merchant: Integers, entry: ArrayLike, *, is_online: Mask | bool = False
 ) -> dict[str, Any]:
-    """Return the columns of payments with a card in hand, in a shop or at a cash machine."""
+    """Return the columns of payments online, or with a card in a shop or at a cash machine."""
     merchants = episodes.context.world.merchants
     is_cash = merchants.category[merchant] == CATEGORY[CASH]
     in_shop = np.broadcast_to(np.asarray(entry), merchant.shape)
     at_machine = np.where(in_shop == Entry.CONTACTLESS, Entry.CHIP, in_shop)
     at_machine = np.where(in_shop == Entry.MANUAL, Entry.MAGSTRIPE, at_machine)
+    in_person = np.where(is_cash, Channel.ATM, Channel.POS)
     return {
         "merchant": merchant,
         "terminal": episodes.rng.integers(len(merchant), 0, merchants.terminals[merchant] - 1),
         "kind": np.where(is_cash, Kind.WITHDRAWAL, Kind.PURCHASE),
-        "channel": np.where(is_cash, Channel.ATM, Channel.POS),
-        "entry": np.where(is_cash, at_machine, in_shop),
+        "channel": np.where(is_online, Channel.ONLINE, in_person),
+        "entry": np.where(is_online, Entry.ECOMMERCE, np.where(is_cash, at_machine, in_shop)),
     }
 
 
@@ -107,7 +108,7 @@ class VelocityBurst(Pattern):
             customer=customer[episode],
             card=episodes.draw_cards(customer)[episode],
             place=place,
-            **card_present_columns(episodes, merchant, _chip_or_contactless(cents)),
+            **payment_columns(episodes, merchant, _chip_or_contactless(cents)),
         )
 
 
@@ -175,7 +176,7 @@ class ImpossibleTravel(Pattern):
             customer=customer[episode],
             card=payments.card[owner][episode],
             place=place[episode],
-            **card_present_columns(episodes, merchant, Entry.MAGSTRIPE),
+            **payment_columns(episodes, merchant, Entry.MAGSTRIPE),
         )
 
     def _is_reachable(self, context: FraudContext) -> Mask:
@@ -230,7 +231,7 @@ class JustBelowLimit(Pattern):
             customer=customer[episode],
             card=episodes.draw_cards(customer)[episode],
             place=place,
-            **card_present_columns(episodes, merchant, _chip_or_contactless(limit)[episode]),
+            **payment_columns(episodes, merchant, _chip_or_contactless(limit)[episode]),
         )
 
 
@@ -280,7 +281,7 @@ class NightSpree(Pattern):
             customer=customer[episode],
             card=episodes.draw_cards(customer)[episode],
             place=place,
-            **card_present_columns(episodes, merchant, _chip_or_contactless(cents)),
+            **payment_columns(episodes, merchant, _chip_or_contactless(cents)),
         )
 
 
@@ -333,9 +334,7 @@ class DormantCard(Pattern):
         shop = episodes.draw_merchants(home, RESALE)
         web_merchant = episodes.draw_web_merchants(n, RESALE_ONLINE)
         merchant = np.where(is_online, web_merchant, shop)
-        columns = card_present_columns(episodes, merchant, Entry.CHIP)
-        columns["channel"] = np.where(is_online, Channel.ONLINE, columns["channel"])
-        columns["entry"] = np.where(is_online, Entry.ECOMMERCE, columns["entry"])
+        columns = payment_columns(episodes, merchant, Entry.CHIP, is_online=is_online)
         return self.build_payments(
             episodes,
             time=episodes.shift_into_period(time),

@@ -17,7 +17,7 @@ from synfin_analytics.simulation._payments import (
     Payments,
 )
 from synfin_analytics.simulation._population import Card
-from synfin_analytics.simulation.card_fraud import card_present_columns, round_cash
+from synfin_analytics.simulation.card_fraud import payment_columns, round_cash
 from synfin_analytics.simulation.pattern import Pattern, to_opening_hours
 
 if TYPE_CHECKING:
@@ -91,9 +91,7 @@ class CompromisedMerchant(Pattern):
         place = np.where(at_terminal, payments.place[copied], home)
         manual_or_stripe = np.where(rng.bernoulli(n, 0.5), Entry.MANUAL, Entry.MAGSTRIPE)
         entry = np.where(at_terminal, manual_or_stripe, Entry.MAGSTRIPE)
-        columns = card_present_columns(episodes, merchant, entry)
-        columns["channel"] = np.where(is_online, Channel.ONLINE, columns["channel"])
-        columns["entry"] = np.where(is_online, Entry.ECOMMERCE, columns["entry"])
+        columns = payment_columns(episodes, merchant, entry, is_online=is_online)
         columns["terminal"] = np.where(at_terminal, payments.terminal[copied], columns["terminal"])
         amounts = episodes.draw_amounts(customer, self.amount_ratio)
         return self.build_payments(
