@@ -54,7 +54,7 @@ PARAMETERS = {
     "read_batches": "query params session manager use_decimal",
     "fraud_rate": "df by every bins interval_method confidence_level timestamp amount label "
     "cluster",
-    "evaluate": "df label score threshold by amount interval_method confidence_level y_true "
+    "evaluate": "df label score threshold by amount weight interval_method confidence_level y_true "
     "y_score",
     "Evaluation.at_threshold": "self threshold",
     "Evaluation.baseline": "self metric",
@@ -106,7 +106,7 @@ PARAMETERS = {
     "label_available_at entity drop_compromised",
     "compare_models": (
         "df scores label threshold cluster metrics n_resamples seed confidence_level k day entity "
-        "max_fpr amount cost_per_alert recovery_rate"
+        "max_fpr amount weight cost_per_alert recovery_rate"
     ),
     "plot_fraud_rate": "result ax max_groups title",
     "proportion_interval": "successes trials interval_method confidence_level",

@@ -41,6 +41,7 @@ def evaluate(
     threshold: float | Threshold = ...,
     by: None = ...,
     amount: str | None = ...,
+    weight: str | None = ...,
     interval_method: IntervalMethod = ...,
     confidence_level: float = ...,
 ) -> Evaluation: ...
@@ -53,6 +54,7 @@ def evaluate(
     threshold: float | Threshold = ...,
     by: str | Sequence[str],
     amount: str | None = ...,
+    weight: str | None = ...,
     interval_method: IntervalMethod = ...,
     confidence_level: float = ...,
 ) -> GroupedEvaluation: ...
@@ -65,6 +67,7 @@ def evaluate(
     threshold: float | Threshold = ...,
     by: None = ...,
     amount: ArrayLike | None = ...,
+    weight: ArrayLike | None = ...,
     interval_method: IntervalMethod = ...,
     confidence_level: float = ...,
 ) -> Evaluation: ...
@@ -77,6 +80,7 @@ def evaluate(
     threshold: float | Threshold = ...,
     by: ArrayLike | Mapping[str, ArrayLike],
     amount: ArrayLike | None = ...,
+    weight: ArrayLike | None = ...,
     interval_method: IntervalMethod = ...,
     confidence_level: float = ...,
 ) -> GroupedEvaluation: ...
@@ -88,6 +92,7 @@ def evaluate(
     threshold: float | Threshold = ...,
     by: None = ...,
     amount: ArrayLike | None = ...,
+    weight: ArrayLike | None = ...,
     interval_method: IntervalMethod = ...,
     confidence_level: float = ...,
 ) -> Evaluation: ...
@@ -99,6 +104,7 @@ def evaluate(
     threshold: float | Threshold = ...,
     by: ArrayLike | Mapping[str, ArrayLike],
     amount: ArrayLike | None = ...,
+    weight: ArrayLike | None = ...,
     interval_method: IntervalMethod = ...,
     confidence_level: float = ...,
 ) -> GroupedEvaluation: ...
@@ -110,6 +116,7 @@ def evaluate(
     threshold: float | Threshold = 0.5,
     by: Any = None,
     amount: Any = None,
+    weight: Any = None,
     interval_method: IntervalMethod = "wilson",
     confidence_level: float = 0.95,
     y_true: Any = None,
@@ -141,6 +148,12 @@ def evaluate(
     amount
         Column (of arrays, an array) of the transactions' value, for costs. A missing amount counts
         as 0, as in :func:`fraud_rate`; an infinite one raises an error.
+    weight
+        Column (of arrays, an array) of how many transactions each row stands for, at least 0: for a
+        test set in which genuine transactions were undersampled, 1 / share that was kept. All
+        metrics are then those of scikit-learn with ``sample_weight``. Proportions have no interval,
+        since weights are not counts; :meth:`Evaluation.bootstrap` resamples customers with their
+        weights. Precision@k needs all transactions of a day and raises an error.
     interval_method, confidence_level
         Interval of proportions, see :func:`proportion_interval`.
     y_true, y_score
@@ -157,7 +170,8 @@ def evaluate(
         A column is not in the frame; the message suggests the nearest name.
     ArgumentError
         ``df`` is not a DataFrame; arrays differ in length; a label is neither 0 nor 1, a score is
-        missing, NaN or not from 0 to 1, an amount is infinite; or another argument is out of range.
+        missing, NaN or not from 0 to 1, an amount is infinite, a weight is missing, negative or
+        infinite; or another argument is out of range.
 
     Examples
     --------
@@ -168,47 +182,50 @@ def evaluate(
     (0.5, 0.75)
     >>> evaluate([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1]).roc_auc
     0.75
+
+    One in ten genuine transactions was kept:
+
+    >>> evaluate([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1], weight=[1, 10, 1, 10]).prevalence
+    0.09090909090909091
     """
     check_interval(interval_method, confidence_level)
     threshold = check_threshold(threshold)
     settings = (threshold, interval_method, confidence_level)
     if df is None:
-        return _evaluate_arrays(y_true, y_score, by, amount, settings)
+        return _evaluate_arrays(y_true, y_score, by, amount, weight, settings)
     if y_true is not None or y_score is not None:
         raise ArgumentError("`df` must not be passed together with `y_true` and `y_score`.")
     if not is_frame(df):
         _check_positions(df, label, score)
-        return _evaluate_arrays(df, label, by, amount, settings)
+        return _evaluate_arrays(df, label, by, amount, weight, settings)
     df = check_frame(df, "evaluate")
     for name, value in (("label", label), ("score", score)):
         check_column_name(value, name)
-    if amount is not None:
-        check_column_name(amount, "amount")
+    for name, value in (("amount", amount), ("weight", weight)):
+        if value is not None:
+            check_column_name(value, name)
+    columns = (label, score, amount, weight)
     if by is not None:
-        return _evaluate_groups(df, by, label, score, amount, settings)
-    counts = count_scores(df, label, score, amount)
-    return Evaluation(counts, *settings, FrameRows(df, label, score, amount, counts))
+        return _evaluate_groups(df, by, columns, settings)
+    counts = count_scores(df, *columns)
+    return Evaluation(counts, *settings, FrameRows(df, *columns, counts))
 
 
 _Settings: TypeAlias = "tuple[Threshold, IntervalMethod, float]"
+_Columns: TypeAlias = "tuple[str, str, str | None, str | None]"
 
 
 def _evaluate_groups(
-    df: Any,
-    by: str | Sequence[str],
-    label: str,
-    score: str,
-    amount: str | None,
-    settings: _Settings,
+    df: Any, by: str | Sequence[str], columns: _Columns, settings: _Settings
 ) -> GroupedEvaluation:
     names = check_group_columns(by)
-    if taken := [name for name in (label, score) if name in names]:
+    if taken := [name for name in columns[:2] if name in names]:
         raise ArgumentError(
             f"`by` must be columns other than the label and the score; got {taken[0]!r}."
         )
-    groups = count_scores_by_group(df, names, label, score, amount)
+    groups = count_scores_by_group(df, names, *columns)
     grouped = group_evaluations(names, groups, *settings)
-    rows = FrameRows(df, label, score, amount, grouped.overall.counts)
+    rows = FrameRows(df, *columns, grouped.overall.counts)
     return replace(grouped, overall=replace(grouped.overall, rows=rows))
 
 
@@ -228,18 +245,20 @@ def _check_positions(y_true: Any, y_score: Any, third: Any) -> None:
 
 
 def _evaluate_arrays(
-    y_true: Any, y_score: Any, by: Any, amount: Any, settings: _Settings
+    y_true: Any, y_score: Any, by: Any, amount: Any, weight: Any, settings: _Settings
 ) -> Evaluation | GroupedEvaluation:
-    frame, names = frame_of_arrays(y_true, y_score, amount, by)
-    column = None if amount is None else AMOUNT
+    frame, names = frame_of_arrays(y_true, y_score, amount, weight, by)
+    columns = (
+        LABEL, SCORE, None if amount is None else AMOUNT, None if weight is None else WEIGHT
+    )  # fmt: skip
     try:
-        counts = count_scores(frame, LABEL, SCORE, column, described="`{}`")
+        counts = count_scores(frame, *columns, described="`{}`")
     except ArgumentError:
         check_order(frame)
         raise
     if by is None:
         return Evaluation(counts, *settings)
-    groups = count_scores_by_group(frame, check_group_columns(names), LABEL, SCORE, column)
+    groups = count_scores_by_group(frame, check_group_columns(names), *columns)
     return group_evaluations(names, groups, *settings)
 
 
@@ -274,28 +293,28 @@ class SupportsArray(Protocol):
 ArrayLike: TypeAlias = SupportsArray | list[Any] | tuple[Any, ...] | range
 
 #: Columns of the frame that :func:`frame_of_arrays` makes.
-LABEL, SCORE, AMOUNT = "y_true", "y_score", "amount"
+LABEL, SCORE, AMOUNT, WEIGHT = "y_true", "y_score", "amount", "weight"
 _GROUP = "group"
 _CALLS = "evaluate(y_true, y_score) or evaluate(df, label='is_fraud', score='p')"
 
 
 def frame_of_arrays(
-    y_true: Any, y_score: Any, amount: Any = None, by: Any = None
+    y_true: Any, y_score: Any, amount: Any = None, weight: Any = None, by: Any = None
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Put arrays into one frame, by position.
 
     Parameters
     ----------
-    y_true, y_score, amount
-        Array-likes; ``amount`` may be None.
+    y_true, y_score, amount, weight
+        Array-likes; the last two may be None.
     by
         Groups: an array-like, a dict of array-likes by name, or None.
 
     Returns
     -------
     tuple
-        The frame, with columns :data:`LABEL`, :data:`SCORE` and :data:`AMOUNT`, and the names of
-        the groups' columns.
+        The frame, with columns :data:`LABEL`, :data:`SCORE`, :data:`AMOUNT` and :data:`WEIGHT`, and
+        the names of the groups' columns.
 
     Raises
     ------
@@ -314,8 +333,9 @@ def frame_of_arrays(
     elif by is not None:
         groups = {str(getattr(by, "name", None) or _GROUP): _to_series(by, "by")}
     columns = {LABEL: _to_series(y_true, LABEL), SCORE: _to_series(y_score, SCORE)}
-    if amount is not None:
-        columns[AMOUNT] = _to_series(amount, AMOUNT)
+    for name, values in ((AMOUNT, amount), (WEIGHT, weight)):
+        if values is not None:
+            columns[name] = _to_series(values, name)
     if taken := [name for name in groups if name in columns]:
         raise ArgumentError(f"`by` must have other names than {taken[0]!r}.")
     n = len(columns[LABEL])

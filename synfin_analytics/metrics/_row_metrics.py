@@ -86,7 +86,7 @@ class FrameRows:
     ----------
     df
         See :func:`snapshot`.
-    label, score, amount
+    label, score, amount, weight
         Column names.
     counts
         The counts of the frame when it was evaluated.
@@ -96,6 +96,7 @@ class FrameRows:
     label: str
     score: str
     amount: str | None
+    weight: str | None
     counts: ScoreCounts
 
     def by_day(self, day: str, k: int) -> nw.DataFrame[Any]:  # noqa: ARG002 - returns all rows
@@ -120,14 +121,16 @@ class FrameRows:
         self._check_present()
         column = self.amount if amount else None
         try:
-            counts = aggregate_scores(self.df, keys, self.label, self.score, column, day=day)
+            counts = aggregate_scores(
+                self.df, keys, self.label, self.score, column, self.weight, day=day
+            )
         except (nw.exceptions.NarwhalsError, OSError) as error:
             raise ArgumentError(
                 "The frame must still hold the rows that were evaluated; reading it again failed "
                 f"with {type(error).__name__}. Call evaluate again."
             ) from error
         counts = counts.filter(nw.col(COUNTED[0]) > 0)
-        if not self.counts.same_as(ScoreCounts.from_frame(counts)):
+        if not self.counts.same_as(ScoreCounts.from_frame(counts, weighted=self.counts.weighted)):
             raise ArgumentError(
                 "The frame must still hold the rows that were evaluated; got other scores, labels "
                 "or amounts. Call evaluate again."
@@ -208,6 +211,8 @@ def prepare_samples(
     cluster: str | None,
     threshold: float,
     options: MetricOptions,
+    *,
+    weighted: bool = False,
 ) -> dict[str, Sample]:
     """Prepare metrics for resampling; rows are read once for all metrics that share them.
 
@@ -219,6 +224,8 @@ def prepare_samples(
         As for :meth:`Evaluation.bootstrap`.
     threshold
         In the type of the scores, see :meth:`ScoreCounts.cast_threshold`.
+    weighted
+        Whether the rows have weights.
     """
     with_amount = bool(OF_VALUE.intersection(metrics))
     by_cluster: dict[str, tuple[NDArray[Any], RowCounts, bool]] = {}
@@ -248,7 +255,8 @@ def prepare_samples(
                 counts = rows.by_cluster(unit, amount=with_amount)
                 is_time = DAY in counts.columns
                 clusters = _days(counts) if is_time else _names(counts, unit)
-                by_cluster[unit] = clusters, RowCounts.from_frame(counts), is_time
+                of_score = RowCounts.from_frame(counts, weighted=weighted)
+                by_cluster[unit] = clusters, of_score, is_time
             clusters, row_counts, is_time = by_cluster[unit]
             sample = sample_counts(metric, clusters, row_counts, threshold, options)
             samples[metric] = replace(sample, by_day=is_time)

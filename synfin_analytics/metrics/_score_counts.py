@@ -7,6 +7,7 @@ for each distinct score, which NumPy, the engine of a frame or PostgreSQL comput
 from __future__ import annotations
 
 import functools
+import math
 import sys
 import zlib
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._aggregate import aggregate_counts, check_amounts, group_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -50,11 +51,13 @@ GroupKey: TypeAlias = "tuple[Any, ...]"
 # Columns of counts that an engine returns, besides the groups.
 SCORE, DAY, UNLABELLED = "__score", "__day", "__unlabelled"
 COUNTED = ("__transactions", "__frauds", "__amount", "__fraud_amount")
-_INVALID_LABEL, _INVALID_SCORE, _INFINITE = "__invalid_label", "__invalid_score", "__infinite"
+#: Columns with the number of invalid values, by the kind of the column.
+_INVALID = {kind: f"__invalid_{kind}" for kind in ("label", "score", "amount", "weight")}
 #: All of these: no group may have such a name.
-INTERNAL = (DAY, UNLABELLED, SCORE, *COUNTED, _INVALID_LABEL, _INVALID_SCORE, _INFINITE)
+INTERNAL = (DAY, UNLABELLED, SCORE, *COUNTED, *_INVALID.values())
 
 _SCORE_RULE = "a score from 0 to 1"
+_WEIGHT_RULE = "a finite number of at least 0"
 #: Types of scores with fewer digits than double precision.
 _SHORT_TYPES: dict[str, type[np.floating[Any]]] = {
     "float16": np.float16,
@@ -72,13 +75,17 @@ class ScoreCounts:
     score
         Distinct scores, descending, float64.
     transactions, frauds
-        Number of labelled transactions with each score, and of frauds among them; int64.
+        Number of labelled transactions with each score, and of frauds among them; int64. With
+        weights, sums of weights; float64.
     amount, fraud_amount
-        Their value, if amounts are known; float64.
+        Their value, if amounts are known; float64. With weights, each amount counts as often as its
+        weight says.
     n_unlabelled
         Transactions that are not counted because they have no label.
     score_type
         Type of the original scores, in which thresholds are compared: see :meth:`cast_threshold`.
+    weighted
+        Whether rows have weights.
 
     Examples
     --------
@@ -94,6 +101,7 @@ class ScoreCounts:
     fraud_amount: Floats | None = None
     n_unlabelled: int = 0
     score_type: ScoreType = np.float64
+    weighted: bool = False
 
     @classmethod
     def from_arrays(
@@ -102,10 +110,11 @@ class ScoreCounts:
         labels: ArrayLike,
         amounts: ArrayLike | None = None,
         *,
+        weights: ArrayLike | None = None,
         n_unlabelled: int = 0,
         score_type: ScoreType | None = None,
     ) -> ScoreCounts:
-        """Count arrays of scores from 0 to 1 and of labels, all of the same length."""
+        """Count arrays of scores from 0 to 1, labels and so on, all of the same length."""
         array = np.asarray(scores)
         score = array.astype(np.float64) + 0.0  # turns -0.0 into 0.0
         score_type = score_type or _SHORT_TYPES.get(array.dtype.name, np.float64)
@@ -116,6 +125,18 @@ class ScoreCounts:
                 f"{score.shape} and {label.shape}."
             )
         _check_scores(score)
+        if weights is not None:
+            weight = np.asarray(weights, dtype=np.float64)
+            measures = [weight]
+            if amounts is not None:
+                measures.append(weight * np.asarray(amounts, dtype=np.float64))
+            return cls.sum_by_score(
+                score,
+                *(part for measure in measures for part in (measure, measure * label)),
+                n_unlabelled=n_unlabelled,
+                score_type=score_type,
+                weighted=True,
+            )
         # From 0 to 1, doubles sort as their bits do, and the two highest bits are unused. With the
         # label below the score, one sort of integers sorts both. Inverted, the highest comes first.
         keys = score.view(np.uint64)
@@ -153,13 +174,12 @@ class ScoreCounts:
         cls,
         counts: nw.DataFrame[Any],
         *,
-        n_unlabelled: int = 0,
-        score_type: ScoreType = np.float64,
+        weighted: bool = False,
     ) -> ScoreCounts:
         """Sum by score the counts of an engine: columns :data:`SCORE` and :data:`COUNTED`."""
         score = to_numpy_float(counts[SCORE]) + 0.0
         sums = [to_numpy_float(counts[name]) for name in COUNTED if name in counts.columns]
-        return cls.sum_by_score(score, *sums, n_unlabelled=n_unlabelled, score_type=score_type)
+        return cls.sum_by_score(score, *sums, weighted=weighted)
 
     @classmethod
     def merge(cls, parts: Sequence[ScoreCounts]) -> ScoreCounts:
@@ -173,6 +193,7 @@ class ScoreCounts:
             ),
             n_unlabelled=sum(part.n_unlabelled for part in parts),
             score_type=parts[0].score_type if parts else np.float64,
+            weighted=any(part.weighted for part in parts),
         )
 
     @classmethod
@@ -182,8 +203,12 @@ class ScoreCounts:
         *sums: Floats,
         n_unlabelled: int = 0,
         score_type: ScoreType = np.float64,
+        weighted: bool = False,
     ) -> ScoreCounts:
         """Sum counts, in the order of :data:`COUNTED`, of which several may have the same score."""
+        if weighted:  # rows without any weight are left out
+            counted = sums[0] > 0
+            score, *sums = (array[counted] for array in (score, *sums))  # type: ignore[assignment]
         order = np.argsort(-score, kind="stable")
         score = score[order]
         starts = np.flatnonzero(np.append(True, score[1:] != score[:-1])) if len(score) else order
@@ -192,14 +217,16 @@ class ScoreCounts:
             for array in sums
         )
         amount, fraud_amount = amounts or (None, None)
+        dtype: Any = np.float64 if weighted else np.int64
         return cls(
             score[starts],
-            transactions.astype(np.int64),
-            frauds.astype(np.int64),
+            transactions.astype(dtype),
+            frauds.astype(dtype),
             amount,
             fraud_amount,
             n_unlabelled,
             score_type,
+            weighted,
         )
 
     def cast_threshold(self, threshold: float) -> float:
@@ -217,32 +244,45 @@ class ScoreCounts:
         return float(self.score_type(threshold))
 
     def same_as(self, counts: ScoreCounts) -> bool:
-        """Whether the counts are the same, apart from rounding of amounts."""
+        """Whether the counts are the same, apart from rounding of amounts and weights."""
         if self.fingerprint != counts.fingerprint:
             return False
         return all(
             first is None or second is None or np.allclose(first, second, rtol=1e-9)
             for first, second in (
-                (self.amount, counts.amount),
-                (self.fraud_amount, counts.fraud_amount),
+                (getattr(self, name), getattr(counts, name))
+                for name in ("transactions", "frauds", "amount", "fraud_amount")
             )
         )
 
     @property
     def n(self) -> int:
         """Labelled transactions."""
-        return int(self.transactions.sum())
+        total: int = self.transactions.sum().item()
+        return total
 
     @property
     def n_frauds(self) -> int:
         """Frauds among them."""
-        return int(self.frauds.sum())
+        total: int = self.frauds.sum().item()
+        return total
+
+    @property
+    def size(self) -> str:
+        """The number of transactions and frauds, or their weights, in words."""
+        if self.weighted:
+            return f"weights of {self.n:,.6g} for transactions, {self.n_frauds:,.6g} for frauds"
+        return f"{pluralize(self.n, 'transaction')}, {pluralize(self.n_frauds, 'fraud')}"
 
     @property
     def fingerprint(self) -> int:
-        """Checksum of the counts, which is the same for evaluations of the same rows."""
+        """Checksum of the counts, which is the same for evaluations of the same rows.
+
+        Sums of weights are not part of it, because engines round them differently.
+        """
         checksum = 0
-        for array in (self.score, self.transactions, self.frauds):
+        counted = () if self.weighted else (self.transactions, self.frauds)
+        for array in (self.score, *counted):
             checksum = zlib.crc32(np.ascontiguousarray(array).tobytes(), checksum)
         return checksum
 
@@ -257,11 +297,10 @@ class RowCounts:
     fraud_amount: Floats | None = None
 
     @classmethod
-    def from_frame(cls, counts: nw.DataFrame[Any]) -> RowCounts:
+    def from_frame(cls, counts: nw.DataFrame[Any], *, weighted: bool = False) -> RowCounts:
         """Take the columns :data:`SCORE` and :data:`COUNTED` from a frame."""
-        transactions, frauds = (
-            to_numpy_float(counts[name]).astype(np.int64) for name in COUNTED[:2]
-        )
+        dtype: Any = np.float64 if weighted else np.int64
+        transactions, frauds = (to_numpy_float(counts[name]).astype(dtype) for name in COUNTED[:2])
         fraud_amount = COUNTED[3]
         amount = to_numpy_float(counts[fraud_amount]) if fraud_amount in counts.columns else None
         return cls(to_numpy_float(counts[SCORE]), transactions, frauds, amount)
@@ -282,7 +321,13 @@ def _check_scores(score: Floats) -> None:
 
 
 def count_scores(
-    df: Any, label: str, score: str, amount: str | None = None, *, described: str = "Column {!r}"
+    df: Any,
+    label: str,
+    score: str,
+    amount: str | None = None,
+    weight: str | None = None,
+    *,
+    described: str = "Column {!r}",
 ) -> ScoreCounts:
     """Count the labelled rows of a frame by score.
 
@@ -291,7 +336,7 @@ def count_scores(
     df
         Of pandas, polars (eager or lazy), pyarrow, DuckDB, Dask or PySpark. A lazy engine counts
         for itself and returns one row for each distinct score.
-    label, score, amount
+    label, score, amount, weight
         Column names. Rows without a label are left out, and counted.
     described
         How messages call a column.
@@ -301,7 +346,8 @@ def count_scores(
     NotFoundError
         A column is not in the frame.
     ArgumentError
-        A label is neither 0 nor 1, a score is missing or not from 0 to 1, an amount is infinite.
+        A label is neither 0 nor 1, a score is missing or not from 0 to 1, an amount is infinite, a
+        weight is missing, negative or infinite.
 
     Examples
     --------
@@ -310,36 +356,41 @@ def count_scores(
     >>> count_scores(df, "is_fraud", "p").n_unlabelled
     1
     """
-    columns = [label, score, *([] if amount is None else [amount])]
+    columns = _by_kind(label, score, amount, weight)
     eager = nw.from_native(df, eager_only=True, pass_through=True)
     if not isinstance(eager, nw.DataFrame):
-        ((_, counts),) = count_scores_by_group(df, [], label, score, amount)
+        ((_, counts),) = count_scores_by_group(df, [], label, score, amount, weight)
         return counts
     if eager.implementation.is_polars():
         require_thread_pool()
     # Rows in memory need no grouping: NumPy sorts them once.
-    check_columns(columns, eager.columns)
-    frame = coerce_object_columns(eager.select(*dict.fromkeys(columns)), columns)
+    names = list(columns.values())
+    check_columns(names, eager.columns)
+    frame = coerce_object_columns(eager.select(*dict.fromkeys(names)), names)
     score_type = _score_type(frame, score)
     expressions = _to_floats(frame.collect_schema(), columns)
-    labels, scores, *amounts = (
-        _to_numpy(frame, name, expression)
-        for name, expression in zip(columns, expressions, strict=True)
-    )
+    values = {kind: _to_numpy(frame, columns[kind], expressions[kind]) for kind in columns}
+    labels, scores = values["label"], values["score"]
     labelled = ~np.isnan(labels)
-    invalid_labels = labelled & (labels != 0) & (labels != 1)
-    invalid_scores = labelled & ~((scores >= 0) & (scores <= 1))
-    infinite = [np.isinf(values) for values in amounts]
-    invalid = [np.flatnonzero(rows) for rows in (invalid_labels, invalid_scores, *infinite)]
-    _check_valid(columns, invalid, described)
+    invalid = {
+        "label": labelled & (labels != 0) & (labels != 1),
+        "score": labelled & ~((scores >= 0) & (scores <= 1)),
+    }
+    if "amount" in values:
+        invalid["amount"] = np.isinf(values["amount"])
+    if "weight" in values:
+        weights = values["weight"]
+        invalid["weight"] = labelled & ~((weights >= 0) & (weights < math.inf))
+    _check_valid(columns, {kind: np.flatnonzero(rows) for kind, rows in invalid.items()}, described)
     n_unlabelled = len(labelled) - int(labelled.sum())
     if n_unlabelled:
-        labels, scores, *amounts = (values[labelled] for values in (labels, scores, *amounts))
+        values = {kind: array[labelled] for kind, array in values.items()}
     with np.errstate(over="ignore"):  # checked below
         counts = ScoreCounts.from_arrays(
-            scores,
-            labels == 1,
-            np.nan_to_num(amounts[0]) if amounts else None,
+            values["score"],
+            values["label"] == 1,
+            np.nan_to_num(values["amount"]) if "amount" in values else None,
+            weights=values.get("weight"),
             n_unlabelled=n_unlabelled,
             score_type=score_type,
         )
@@ -348,12 +399,25 @@ def count_scores(
     return counts
 
 
+def _by_kind(label: str, score: str, amount: str | None, weight: str | None) -> dict[str, str]:
+    """Return the columns that are counted, by kind."""
+    columns = {"label": label, "score": score, "amount": amount, "weight": weight}
+    return {kind: name for kind, name in columns.items() if name is not None}
+
+
 def count_scores_by_group(
-    df: Any, by: Sequence[str], label: str, score: str, amount: str | None = None
+    df: Any,
+    by: Sequence[str],
+    label: str,
+    score: str,
+    amount: str | None = None,
+    weight: str | None = None,
 ) -> list[tuple[GroupKey, ScoreCounts]]:
     """Count the rows of each group by score, in the frame's engine; without groups, all rows."""
-    counts = aggregate_scores(df, by, label, score, amount)
-    return split_counts(counts, by, score_type=_score_type_of(df, score))
+    counts = aggregate_scores(df, by, label, score, amount, weight)
+    return split_counts(
+        counts, by, score_type=_score_type_of(df, score), weighted=weight is not None
+    )
 
 
 def aggregate_scores(
@@ -362,6 +426,7 @@ def aggregate_scores(
     label: str,
     score: str,
     amount: str | None = None,
+    weight: str | None = None,
     *,
     day: str | None = None,
 ) -> nw.DataFrame[Any]:
@@ -373,64 +438,60 @@ def aggregate_scores(
         The keys; :data:`DAY`, if ``day`` names a column of timestamps; :data:`SCORE`;
         :data:`COUNTED`; and in :data:`UNLABELLED` the rows without a label, whose score is 0.
     """
-    columns = [*keys, label, score, *(name for name in (amount, day) if name is not None)]
+    by_kind = _by_kind(label, score, amount, weight)
+    columns = [*keys, *by_kind.values(), *([] if day is None else [day])]
     df, names = rename_for_engine(df, columns, "evaluate")
     renamed_keys = [names[name] for name in keys]
     select_counts = functools.partial(
         _select_counts,
         keys=tuple(renamed_keys),
-        label=names[label],
-        score=names[score],
-        amount=None if amount is None else names[amount],
+        columns={kind: names[name] for kind, name in by_kind.items()},
         day=None if day is None else names[day],
     )
     group_by = [*renamed_keys, *([] if day is None else [DAY]), SCORE]
     counts = aggregate_counts(
         df, [names[name] for name in columns], group_by, select_counts, caller="evaluate"
     ).rename(dict(zip(renamed_keys, keys, strict=True)))
-    checks = (_INVALID_LABEL, _INVALID_SCORE, *([] if amount is None else [_INFINITE]))
+    checks = {kind: _INVALID[kind] for kind in by_kind}
     _check_valid(
-        [label, score, *([] if amount is None else [amount])],
-        [int(to_numpy_float(counts[name]).sum()) for name in checks],
+        by_kind,
+        {kind: int(to_numpy_float(counts[name]).sum()) for kind, name in checks.items()},
     )
     if amount is not None:
         check_amounts(amount, 0, to_numpy_float(counts[COUNTED[2]]))
-    return counts.drop(*checks)
+    return counts.drop(*checks.values())
 
 
 def _select_counts(
-    frame: Frame,
-    *,
-    keys: Sequence[str],
-    label: str,
-    score: str,
-    amount: str | None,
-    day: str | None,
+    frame: Frame, *, keys: Sequence[str], columns: Mapping[str, str], day: str | None
 ) -> Frame:
     """Select for each row its groups, and what it adds to the counts."""
-    frame = coerce_object_columns(
-        frame, [name for name in (label, score, amount, day) if name is not None]
-    )
+    frame = coerce_object_columns(frame, [*columns.values(), *([] if day is None else [day])])
     days = [] if day is None else [truncate_time(frame, day, Period.parse("1d")).alias(DAY)]
     schema = frame.collect_schema()
-    values = [label, score, *([] if amount is None else [amount])]
-    labels, scores, *amounts = _to_floats(schema, values)
+    values = _to_floats(schema, columns)
+    labels, scores = values["label"], values["score"]
     labelled, fraud = ~labels.is_null(), labels.fill_null(0)
     no_score = scores.is_null() | (scores.fill_null(0) < 0) | (scores.fill_null(0) > 1)
+    transactions, frauds = labelled.cast(nw.Int64), (fraud == 1).cast(nw.Int64)
+    invalid = {"label": is_invalid_label(labels), "score": labelled & no_score}
+    if "weight" in values:
+        weight = values["weight"].fill_null(-1)
+        invalid["weight"] = labelled & ((weight < 0) | (weight > _LARGEST))
+        transactions, frauds = (rows.cast(nw.Float64) * weight for rows in (transactions, frauds))
     measures = {
         # A score that does not count is set to 0, so that it makes no group of its own.
         SCORE: scores.fill_null(0) * labelled.cast(nw.Float64),
-        COUNTED[0]: labelled.cast(nw.Int64),
-        COUNTED[1]: (fraud == 1).cast(nw.Int64),
+        COUNTED[0]: transactions,
+        COUNTED[1]: frauds,
     }
-    if amounts:
-        value = amounts[0].fill_null(0)
-        measures[_INFINITE] = (value.abs() > _LARGEST).cast(nw.Int64)
-        measures[COUNTED[2]] = value * labelled.cast(nw.Float64)
-        measures[COUNTED[3]] = value * (fraud == 1).cast(nw.Float64)
+    if "amount" in values:
+        value = values["amount"].fill_null(0)
+        invalid["amount"] = value.abs() > _LARGEST
+        measures[COUNTED[2]] = value * transactions.cast(nw.Float64)
+        measures[COUNTED[3]] = value * frauds.cast(nw.Float64)
     measures[UNLABELLED] = (~labelled).cast(nw.Int64)
-    measures[_INVALID_LABEL] = is_invalid_label(labels).cast(nw.Int64)
-    measures[_INVALID_SCORE] = (labelled & no_score).cast(nw.Int64)
+    measures |= {_INVALID[kind]: rows.cast(nw.Int64) for kind, rows in invalid.items()}
     return frame.select(
         *(group_key(schema[name], name) for name in keys),
         *days,
@@ -439,7 +500,11 @@ def _select_counts(
 
 
 def split_counts(
-    counts: nw.DataFrame[Any], by: Sequence[str], *, score_type: ScoreType = np.float64
+    counts: nw.DataFrame[Any],
+    by: Sequence[str],
+    *,
+    score_type: ScoreType = np.float64,
+    weighted: bool = False,
 ) -> list[tuple[GroupKey, ScoreCounts]]:
     """Split by group the counts of an engine or of PostgreSQL (see :func:`aggregate_scores`).
 
@@ -457,7 +522,10 @@ def split_counts(
         rows = [array[start:end] for array in arrays]
         labelled = rows[1] > 0
         score_counts = ScoreCounts.sum_by_score(
-            *(array[labelled] for array in rows), n_unlabelled=int(missing), score_type=score_type
+            *(array[labelled] for array in rows),
+            n_unlabelled=int(missing),
+            score_type=score_type,
+            weighted=weighted,
         )
         groups.append((key, score_counts))
     return groups
@@ -501,16 +569,17 @@ def _score_type(frame: Frame, score: str) -> ScoreType:
     return _SHORT_TYPES.get(str(frame.collect_schema()[score]).lower(), np.float64)
 
 
-def _to_floats(schema: nw.Schema, columns: Sequence[str]) -> list[nw.Expr]:
-    """Return expressions for the columns of label, score and, if there is one, amount."""
-    label, *numbers = columns
-    return [
-        label_to_float(schema[label], label),
-        *(
-            to_float(schema[name], name, rule)
-            for name, rule in zip(numbers, (_SCORE_RULE, "a number"), strict=False)
-        ),
-    ]
+def _to_floats(schema: nw.Schema, columns: Mapping[str, str]) -> dict[str, nw.Expr]:
+    """Return expressions for the columns that are counted, by kind."""
+    rules = {"score": _SCORE_RULE, "amount": "a number", "weight": _WEIGHT_RULE}
+    return {
+        kind: (
+            label_to_float(schema[name], name)
+            if kind == "label"
+            else to_float(schema[name], name, rules[kind])
+        )
+        for kind, name in columns.items()
+    }
 
 
 def _to_numpy(frame: Frame, name: str, expression: nw.Expr) -> Any:
@@ -527,25 +596,33 @@ def _to_numpy(frame: Frame, name: str, expression: nw.Expr) -> Any:
 
 
 def _check_valid(
-    columns: Sequence[str],
-    invalid: Sequence[int | NDArray[np.intp]],
+    columns: Mapping[str, str],
+    invalid: Mapping[str, int | NDArray[np.intp]],
     described: str = "Column {!r}",
 ) -> None:
-    """Raise an ArgumentError for the first of label, score and amount with invalid values.
+    """Raise an ArgumentError for the first column with invalid values.
 
-    ``invalid`` has the rows of these values or, if the rows are unknown, their number.
+    ``invalid`` has the rows of these values or, if the rows are unknown, their number; both
+    arguments are by kind of column.
     """
-    for position, (name, rows) in enumerate(zip(columns, invalid, strict=True)):
+    for kind, name in columns.items():
+        rows = invalid[kind]
         count = rows if isinstance(rows, int) else len(rows)
         if not count:
             continue
         first_row = None if isinstance(rows, int) else int(rows[0])
-        if position == 0:
-            check_n_invalid_labels(count, name, first_row=first_row, described=described)
         first = "" if first_row is None else f" (the first is row {first_row:,})"
-        if position == 2:
+        if kind == "label":
+            check_n_invalid_labels(count, name, first_row=first_row, described=described)
+        elif kind == "amount":
             check_amounts(name, count, np.zeros(0), described, first=first)
-        raise ArgumentError(
-            f"{described.format(name)} must be {_SCORE_RULE}; in {pluralize(count, 'row')} with a "
-            f"label it is missing, NaN or out of this range{first}."
-        )
+        else:
+            rule, problem = (
+                (_SCORE_RULE, "missing, NaN or out of this range")
+                if kind == "score"
+                else (_WEIGHT_RULE, "missing, NaN, negative or infinite")
+            )
+            raise ArgumentError(
+                f"{described.format(name)} must be {rule}; in {pluralize(count, 'row')} with a "
+                f"label it is {problem}{first}."
+            )

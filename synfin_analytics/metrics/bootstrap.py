@@ -408,9 +408,9 @@ def _check_same_rows(samples: Mapping[str, Sample]) -> None:
                 f"All models must be evaluated on the same rows; got {first_model} with "
                 f"{_format_size(first)} and {model} with {_format_size(sample)}."
             )
-        if not all(
-            np.array_equal(getattr(first, name), getattr(sample, name))
-            for name in ("clusters", "transactions", "frauds")
+        if not np.array_equal(first.clusters, sample.clusters) or not all(
+            np.allclose(getattr(first, name), getattr(sample, name), rtol=1e-9)
+            for name in ("transactions", "frauds")
         ):
             raise ArgumentError(
                 f"All models must be evaluated on the same rows; got {first_model} and {model} "
@@ -464,7 +464,7 @@ class Sample:
     @property
     def size(self) -> tuple[int, int]:
         """Labelled transactions and frauds in all."""
-        return int(self.transactions.sum()), int(self.frauds.sum())
+        return round(self.transactions.sum()), round(self.frauds.sum())
 
 
 def sample_counts(
@@ -593,7 +593,7 @@ def _sample(
     by_day: bool = False,
 ) -> Sample:
     def sum_by_cluster(values: Any) -> Integers:
-        return np.bincount(codes, weights=values, minlength=len(names)).astype(np.int64)
+        return np.bincount(codes, weights=values, minlength=len(names)).astype(counts.frauds.dtype)
 
     transactions, frauds = sum_by_cluster(counts.transactions), sum_by_cluster(counts.frauds)
     informative = {"have fraud": frauds > 0}

@@ -193,6 +193,7 @@ def compare_models(
     entity: str = "customer_id",
     max_fpr: float = 0.01,
     amount: str | None = None,
+    weight: str | None = None,
     cost_per_alert: float | None = None,
     recovery_rate: float = 1.0,
 ) -> Comparison:
@@ -223,6 +224,8 @@ def compare_models(
         Parameters of the metrics that have some, as for :meth:`Evaluation.bootstrap`.
     amount
         Column of the transactions' value, for ``cost`` and ``value_detection_rate``.
+    weight
+        Column of weights, as for :func:`evaluate`.
     cost_per_alert, recovery_rate
         Parameters of ``cost``, as for :meth:`Evaluation.cost`.
 
@@ -272,6 +275,7 @@ def compare_models(
             column,
             threshold=thresholds[model],
             amount=amount,
+            weight=weight,
             confidence_level=confidence_level,
         )
         for model, column in columns.items()

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from synfin_analytics._core.arguments import check_string, format_value
+from synfin_analytics._core.arguments import check_number, check_string, format_value
 from synfin_analytics._core.arithmetic import ratio
+from synfin_analytics._core.formatting import format_number
 from synfin_analytics._core.html import table_html
 from synfin_analytics._core.lookup import draw
 from synfin_analytics._core.results import Result
@@ -38,6 +39,10 @@ SHARES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "prevalence": (("tp", "fn"), ("tp", "fp", "fn", "tn"), "there is no labelled prediction"),
 }
 _COUNTS = ("tp", "fp", "fn", "tn")
+WEIGHTED = (
+    "A proportion of weighted transactions has no interval, because weights are not counts. Use "
+    "bootstrap(metric), which resamples customers with their weights."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,9 @@ class Confusion(Result):
         False negatives: frauds that were missed.
     tn
         True negatives: genuine transactions that were predicted as such.
+    weighted
+        Whether the counts are sums of weights, which need not be whole numbers; then rates have no
+        interval here.
 
     Examples
     --------
@@ -76,17 +84,21 @@ class Confusion(Result):
     fp: int
     fn: int
     tn: int
+    weighted: bool = False
 
     def __post_init__(self) -> None:
         for name in _COUNTS:
+            value: Any = getattr(self, name)
+            if self.weighted:
+                check_number(value, name, "a sum of weights", minimum=0)
+                continue
             try:
-                count = index(getattr(self, name))
+                count = index(value)
             except TypeError:
                 count = -1
             if count < 0:
                 raise ArgumentError(
-                    f"`{name}` must be a count (0, 1, 2, …); got "
-                    f"{format_value(getattr(self, name))}."
+                    f"`{name}` must be a count (0, 1, 2, …); got {format_value(value)}."
                 )
             # NumPy integers would overflow in the products of mcc.
             object.__setattr__(self, name, count)
@@ -185,6 +197,8 @@ class Confusion(Result):
     ) -> tuple[float, float]:
         """Return the confidence interval of a rate, for independent transactions.
 
+        With weights there is none, and this raises an ArgumentError.
+
         Parameters
         ----------
         metric
@@ -205,6 +219,8 @@ class Confusion(Result):
         >>> f"{low:.2f} to {high:.2f}"
         '0.30 to 0.95'
         """
+        if self.weighted:
+            raise ArgumentError(WEIGHTED)
         share = "precision" if metric == "false_positive_ratio" else metric
         low, high = proportion_interval(
             *self.counts(share), interval_method=interval_method, confidence_level=confidence_level
@@ -243,8 +259,8 @@ class Confusion(Result):
 
     def _repr_html_(self) -> str:
         rows = [
-            ("fraud", f"{self.tp:,}", f"{self.fn:,}"),
-            ("genuine", f"{self.fp:,}", f"{self.tn:,}"),
+            ("fraud", format_number(self.tp), format_number(self.fn)),
+            ("genuine", format_number(self.fp), format_number(self.tn)),
         ]
         return table_html(("truth", "alert", "no alert"), rows, caption="Confusion")
 

@@ -16,6 +16,7 @@ from synfin_analytics._core.output import from_pandas
 from synfin_analytics._core.results import Result
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics.confusion import Confusion
+from synfin_analytics.metrics.proportions import proportion_interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from synfin_analytics._core.output import Output
     from synfin_analytics.metrics._score_counts import Floats, Integers, ScoreCounts
+    from synfin_analytics.metrics.proportions import IntervalMethod
 
 #: Rows of a thinned curve at least, besides the first.
 _MIN_POINTS = 8
@@ -76,7 +78,7 @@ class Curve(Result):
         """
         columns = []
         for counted in (self.counts.transactions, self.counts.frauds):
-            sums = np.empty(len(counted) + 1, np.int64)
+            sums = np.empty(len(counted) + 1, counted.dtype)
             sums[0] = 0
             np.cumsum(counted, out=sums[1:])
             columns.append(pd.Series(sums, copy=False))
@@ -85,12 +87,14 @@ class Curve(Result):
     @cached_property
     def n(self) -> int:
         """All labelled transactions."""
-        return self.counts.n
+        total: int = self._sums[0].iloc[-1].item()
+        return total
 
     @cached_property
     def n_frauds(self) -> int:
         """All frauds."""
-        return self.counts.n_frauds
+        total: int = self._sums[1].iloc[-1].item()
+        return total
 
     @cached_property
     def _steps(self) -> tuple[NDArray[np.intp], Integers, Integers, Integers]:
@@ -110,7 +114,7 @@ class Curve(Result):
         indices, frauds, tp, alerts = self._steps
         genuine = self.n - self.n_frauds
         ties = self.counts.transactions[indices] - frauds
-        halves = int(np.sum(frauds * (2 * (genuine - (alerts - tp)) + ties)))
+        halves = np.sum(frauds * (2 * (genuine - (alerts - tp)) + ties)).item()
         pairs = 2 * self.n_frauds * genuine
         return halves / pairs if pairs else float("nan")
 
@@ -172,11 +176,13 @@ class Curve(Result):
         count = self.count_scores(threshold)
         if not count:
             return self._confusion(0, 0)
-        return self._confusion(int(self.alerts[count - 1]), int(self.tp[count - 1]))
+        return self._confusion(self.alerts[count - 1].item(), self.tp[count - 1].item())
 
     def _confusion(self, alerts: int, tp: int) -> Confusion:
         fp = alerts - tp
-        return Confusion(tp, fp, self.n_frauds - tp, self.n - self.n_frauds - fp)
+        # Differences of sums of weights may be less than 0 by rounding.
+        fn, tn = (max(rest, 0) for rest in (self.n_frauds - tp, self.n - self.n_frauds - fp))
+        return Confusion(tp, fp, fn, tn, weighted=self.counts.weighted)
 
     def count_scores(self, threshold: float) -> int:
         """Return the number of distinct scores at the threshold or above."""
@@ -249,14 +255,17 @@ class Curve(Result):
         np.divide(tp[1:], alerts[1:], out=precision[1:])
         fp = alerts - tp
         genuine = self.n - self.n_frauds
+        fn, tn = self.n_frauds - tp, genuine - fp
+        if self.counts.weighted:  # by rounding
+            fn, tn = np.maximum(fn, 0), np.maximum(tn, 0)
         columns = {
             "threshold": threshold,
             "alerts": counts[0],
             "queue_rate": _divide(alerts, self.n),
             "tp": counts[1],
             "fp": fp,
-            "fn": self.n_frauds - tp,
-            "tn": genuine - fp,
+            "fn": fn,
+            "tn": tn,
             "precision": precision,
             "recall": _divide(tp, self.n_frauds),
             "false_positive_rate": _divide(fp, genuine),
@@ -274,9 +283,25 @@ class Curve(Result):
         def sum_by_bin(values: Floats | Integers) -> Floats:
             return np.bincount(index, weights=values, minlength=size).astype(np.float64)
 
-        transactions, frauds = sum_by_bin(self.counts.transactions), sum_by_bin(self.counts.frauds)
-        scores = sum_by_bin(self.counts.score * self.counts.transactions)
-        return transactions.astype(np.int64), frauds.astype(np.int64), scores
+        transactions, frauds = (
+            sum_by_bin(values).astype(values.dtype)
+            for values in (self.counts.transactions, self.counts.frauds)
+        )
+        return transactions, frauds, sum_by_bin(self.counts.score * self.counts.transactions)
+
+    def fraud_rate_interval(
+        self,
+        frauds: NDArray[Any],
+        transactions: NDArray[Any],
+        interval_method: IntervalMethod,
+        confidence_level: float,
+    ) -> tuple[Floats, Floats]:
+        """Return the intervals of fraud rates; NaN for weighted transactions."""
+        if self.counts.weighted:
+            return np.full(len(frauds), np.nan), np.full(len(frauds), np.nan)
+        return proportion_interval(
+            frauds, transactions, interval_method=interval_method, confidence_level=confidence_level
+        )
 
     def _record(self) -> Mapping[str, Any]:
         return {
@@ -293,9 +318,8 @@ class Curve(Result):
 
     def __repr__(self) -> str:
         return (
-            f"Curve({pluralize(len(self.counts.score), 'distinct score')}, "
-            f"{pluralize(self.n, 'transaction')}, {pluralize(self.n_frauds, 'fraud')}; ROC AUC "
-            f"{format_decimal(self.roc_auc)}, average precision "
+            f"Curve({pluralize(len(self.counts.score), 'distinct score')}, {self.counts.size}; "
+            f"ROC AUC {format_decimal(self.roc_auc)}, average precision "
             f"{format_decimal(self.average_precision)})"
         )
 

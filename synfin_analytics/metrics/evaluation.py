@@ -25,7 +25,6 @@ from synfin_analytics._core.formatting import (
     format_decimal,
     format_interval,
     format_metric,
-    pluralize,
 )
 from synfin_analytics._core.html import table_html
 from synfin_analytics._core.output import from_pandas
@@ -33,7 +32,15 @@ from synfin_analytics._core.results import Result
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics import _row_metrics
 from synfin_analytics.metrics._plots import EvaluationPlots
-from synfin_analytics.metrics.bootstrap import OF_VALUE, MetricOptions, check_metric, resample
+from synfin_analytics.metrics.bootstrap import (
+    ALL_METRICS,
+    CARDS,
+    OF_VALUE,
+    TOP,
+    MetricOptions,
+    check_metric,
+    resample,
+)
 from synfin_analytics.metrics.confusion import SHARES, false_positive_ratio
 from synfin_analytics.metrics.curve import NO_AMOUNTS, Curve, cost_at_threshold, cost_curve
 from synfin_analytics.metrics.gains import gains_table
@@ -74,6 +81,10 @@ METRICS = (*AT_THRESHOLD, *_OF_CURVE, "prevalence")
 #: Columns of a summary. A terminal of 80 columns shows the first ones, and the last ones: the
 #: value with its interval.
 COLUMNS = ("metric", "k", "n", "baseline", "note", "value", "value_low", "value_high")
+_NO_WEIGHTS = (
+    "Precision@k and card precision@k count what a team reviews in a day, which weights do not "
+    "say. Call evaluate without `weight`, on all transactions of these days."
+)
 _NO_ROWS = (
     "This evaluation was computed from arrays or counts, so days, entities and clusters are "
     "unknown. Evaluate a DataFrame with these columns, or a model of a repository."
@@ -196,7 +207,7 @@ average precision 0.833)
 
     @property
     def n(self) -> int:
-        """Labelled transactions."""
+        """Labelled transactions; with weights, the sum of theirs."""
         return self._curve.n
 
     @property
@@ -399,6 +410,9 @@ average precision 0.833)
             if metric == "false_positive_ratio":
                 return "no fraud was alerted"
             return "every transaction was fraud" if self.n_frauds else "no transaction was fraud"
+        if self.counts.weighted and (metric in SHARES or metric == "false_positive_ratio"):
+            bootstrap = " here: see bootstrap()" if metric in ALL_METRICS else ""
+            return f"weights leave no interval{bootstrap}"
         if metric in AT_THRESHOLD and self.threshold.fitted_on == self.counts.fingerprint:
             return "the threshold was chosen on these rows"
         return ""
@@ -667,11 +681,8 @@ average precision 0.833)
         bins = check_integer(bins, "bins", minimum=1)
         edges = np.arange(bins + 1) / bins  # linspace rounds differently: 3 * 0.1 is above 0.3
         transactions, frauds, scores = self._curve.count_bins(edges)
-        low, high = proportion_interval(
-            frauds,
-            transactions,
-            interval_method=self.interval_method,
-            confidence_level=self.confidence_level,
+        low, high = self._curve.fraud_rate_interval(
+            frauds, transactions, self.interval_method, self.confidence_level
         )
         frame = pd.DataFrame(
             {
@@ -740,7 +751,9 @@ average precision 0.833)
         >>> evaluate(df, "fraud", "p").precision_at_k(1)
         precision@1 = 0.500 over 2 days (at most 0.500)
         """
-        return _row_metrics.top_transactions(self._rows, k, check_column_name(day, "day"))
+        return _row_metrics.top_transactions(
+            self._unweighted_rows, k, check_column_name(day, "day")
+        )
 
     def card_precision_at_k(
         self, k: int, *, day: str = "timestamp", entity: str = "customer_id"
@@ -770,7 +783,7 @@ average precision 0.833)
         [1.0, 0.0]
         """
         day, entity = check_column_name(day, "day"), check_column_name(entity, "entity")
-        return _row_metrics.top_entities(self._rows, k, day, entity)
+        return _row_metrics.top_entities(self._unweighted_rows, k, day, entity)
 
     def bootstrap(
         self,
@@ -869,6 +882,12 @@ average precision 0.833)
             raise ArgumentError(_NO_ROWS)
         return self.rows
 
+    @property
+    def _unweighted_rows(self) -> Rows:
+        if self.counts.weighted:
+            raise ArgumentError(_NO_WEIGHTS)
+        return self._rows
+
     def _table(self) -> pd.DataFrame:
         return summarize([self], self.interval_method, self.confidence_level)
 
@@ -886,17 +905,14 @@ average precision 0.833)
 
     def __repr__(self) -> str:
         return (
-            f"Evaluation({pluralize(self.n, 'transaction')}, {pluralize(self.n_frauds, 'fraud')}; "
-            f"at {self.threshold}: precision {format_decimal(self.precision)}, recall "
-            f"{format_decimal(self.recall)}; ROC AUC {format_decimal(self.roc_auc)}, average "
-            f"precision {format_decimal(self.average_precision)})"
+            f"Evaluation({self.counts.size}; at {self.threshold}: precision "
+            f"{format_decimal(self.precision)}, recall {format_decimal(self.recall)}; ROC AUC "
+            f"{format_decimal(self.roc_auc)}, average precision "
+            f"{format_decimal(self.average_precision)})"
         )
 
     def _repr_html_(self) -> str:
-        caption = (
-            f"{pluralize(self.n, 'transaction')}, {pluralize(self.n_frauds, 'fraud')}; alerts at "
-            f"{self.threshold} or above"
-        )
+        caption = f"{self.counts.size}; alerts at {self.threshold} or above"
         if self.n_unlabelled:
             caption += f"; {self.n_unlabelled:,} without a label left out"
         level = format_confidence_level(self.confidence_level)
@@ -926,10 +942,12 @@ def prepare_samples(
     counts = evaluation.counts
     if OF_VALUE.intersection(metrics) and counts.fraud_amount is None:
         raise ArgumentError(NO_AMOUNTS)
-    if evaluation.rows is None:
-        raise ArgumentError(_NO_ROWS)
     threshold = counts.cast_threshold(evaluation.threshold.value)
-    return _row_metrics.prepare_samples(evaluation.rows, metrics, cluster, threshold, options)
+    if counts.weighted and not {TOP, CARDS}.isdisjoint(metrics):
+        raise ArgumentError(_NO_WEIGHTS)
+    return _row_metrics.prepare_samples(
+        evaluation._rows, metrics, cluster, threshold, options, weighted=counts.weighted
+    )
 
 
 # -- Summary ---------------------------------------------------------------------------------------
@@ -973,10 +991,9 @@ def _cells(
     k: Sequence[Any] = [None] * len(values)
     n, low, high = k, *(np.full(len(values), np.nan) for _ in range(2))
     share = "precision" if metric == "false_positive_ratio" else metric
-    if evaluations and share in SHARES:
-        successes, trials = zip(
-            *(model.confusion.counts(share) for model in evaluations), strict=True
-        )
+    if share in SHARES and not any(evaluation.counts.weighted for evaluation in evaluations):
+        counts = [evaluation.confusion.counts(share) for evaluation in evaluations]
+        successes, trials = ([count[part] for count in counts] for part in (0, 1))
         low, high = proportion_interval(
             successes, trials, interval_method=interval_method, confidence_level=confidence_level
         )

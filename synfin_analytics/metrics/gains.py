@@ -24,7 +24,6 @@ from synfin_analytics._core.formatting import (
 from synfin_analytics._core.html import table_html
 from synfin_analytics._core.results import Result
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.metrics.proportions import IntervalMethod, proportion_interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
     from synfin_analytics.metrics._score_counts import Floats
     from synfin_analytics.metrics.curve import Curve
+    from synfin_analytics.metrics.proportions import IntervalMethod
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -56,6 +56,8 @@ class GainsTable(Result):
         fraud rate / fraud rate of all transactions; ``cumulative_fraud_share``, the share of all
         frauds in this band and those above (the gain); ``cumulative_lift``; and ``ks``, the share
         of frauds minus the share of genuine transactions down to here.
+    size
+        The number of transactions and frauds, in words.
 
     Examples
     --------
@@ -72,6 +74,7 @@ class GainsTable(Result):
     n_frauds: int
     confidence_level: float
     bands: pd.DataFrame
+    size: str
 
     def _table(self) -> pd.DataFrame:
         return self.bands.copy()
@@ -85,7 +88,7 @@ class GainsTable(Result):
         }
 
     def __repr__(self) -> str:
-        size = f"{pluralize(len(self.bands), 'band')}, {pluralize(self.n, 'transaction')}"
+        size = f"{pluralize(len(self.bands), 'band')}, {self.size}"
         first = ""
         if len(self.bands):
             gain, lift = (self.bands[name].iloc[0] for name in ("cumulative_fraud_share", "lift"))
@@ -93,7 +96,7 @@ class GainsTable(Result):
                 f"; the first band has {format_percent(gain)} of the frauds, lift "
                 f"{format_decimal(lift)}"
             )
-        return f"GainsTable({size}, {pluralize(self.n_frauds, 'fraud')}{first})"
+        return f"GainsTable({size}{first})"
 
     def _repr_html_(self) -> str:
         head = (
@@ -121,7 +124,7 @@ class GainsTable(Result):
         return table_html(
             (*head, "cumulative fraud value") if valued else head,
             rows,
-            caption=f"Gains, {pluralize(self.n, 'transaction')}",
+            caption=f"Gains, {self.size}",
         )
 
 
@@ -146,9 +149,7 @@ def gains_table(
         return np.diff(np.append(0, np.cumsum(values))[ends], prepend=0)
 
     transactions, frauds = sum_by_band(counts.transactions), sum_by_band(counts.frauds)
-    low, high = proportion_interval(
-        frauds, transactions, interval_method=interval_method, confidence_level=confidence_level
-    )
+    low, high = curve.fraud_rate_interval(frauds, transactions, interval_method, confidence_level)
     rate, gain, share = ratio(frauds, transactions), _running(frauds), _running(transactions)
     columns = {
         "band": np.arange(1, len(ends) + 1),
@@ -171,7 +172,7 @@ def gains_table(
         "cumulative_lift": ratio(gain, share),
         "ks": gain - _running(transactions - frauds),
     }
-    return GainsTable(curve.n, curve.n_frauds, confidence_level, pd.DataFrame(columns))
+    return GainsTable(curve.n, curve.n_frauds, confidence_level, pd.DataFrame(columns), counts.size)
 
 
 def _equal_bands(curve: Curve, bands: int) -> NDArray[np.intp]:

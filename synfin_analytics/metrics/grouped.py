@@ -11,7 +11,7 @@ import pandas as pd
 from synfin_analytics._core.arguments import check_names, check_string
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.formatting import METRICS as METRIC_NAMES
-from synfin_analytics._core.formatting import format_group, format_metric, pluralize
+from synfin_analytics._core.formatting import format_group, format_metric, format_number, pluralize
 from synfin_analytics._core.html import table_html
 from synfin_analytics._core.results import Result
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
@@ -234,7 +234,7 @@ class GroupedEvaluation(Result):
     def _interval(
         self, metric: str, first: Evaluation, second: Evaluation, *, compare: str, method: str
     ) -> tuple[float, float]:
-        if metric not in SHARES:
+        if metric not in SHARES or self.overall.counts.weighted:
             return float("nan"), float("nan")
         from statsmodels.stats.proportion import confint_proportions_2indep
 
@@ -264,8 +264,9 @@ class GroupedEvaluation(Result):
         for position, name in enumerate(self.by):
             values = pd.Series([group[position] for group, _ in self.groups])
             frame.insert(position, name, values.take(repeated).reset_index(drop=True))
-        n = np.array([evaluation.n for evaluation in evaluations], np.int64)
-        n_frauds = np.array([evaluation.n_frauds for evaluation in evaluations], np.int64)
+        dtype = overall.counts.transactions.dtype
+        n = np.array([evaluation.n for evaluation in evaluations], dtype)
+        n_frauds = np.array([evaluation.n_frauds for evaluation in evaluations], dtype)
         small = np.array([is_small(evaluation) for evaluation in evaluations], np.bool_)
         frame = frame.assign(
             transactions=n[repeated], frauds=n_frauds[repeated], small=small[repeated]
@@ -300,8 +301,8 @@ class GroupedEvaluation(Result):
         rows = [
             (
                 f"{format_group_key(group)}{' (small)' if is_small(evaluation) else ''}",
-                f"{evaluation.n:,}",
-                f"{evaluation.n_frauds:,}",
+                format_number(evaluation.n),
+                format_number(evaluation.n_frauds),
                 *(format_metric(metric, getattr(evaluation, metric)) for metric in metrics),
             )
             for group, evaluation in self.groups[:_MAX_GROUPS]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from synfin_analytics._core.arithmetic import ratio
-from synfin_analytics._core.formatting import format_percent, format_percent_interval
+from synfin_analytics._core.formatting import format_number, format_percent, format_percent_interval
 from synfin_analytics.metrics.confusion import Confusion
 from synfin_analytics.metrics.proportions import IntervalMethod, proportion_interval
 from synfin_analytics.plots._inputs import check_evaluation, describe_threshold
@@ -70,7 +70,11 @@ def plot_confusion(
         method, level = evaluation.interval_method, evaluation.confidence_level
     counts = np.array([getattr(confusion, name) for name, _ in _CELLS])
     totals = np.repeat(counts.reshape(2, 2).sum(axis=1), 2)
-    low, high = proportion_interval(counts, totals, interval_method=method, confidence_level=level)
+    low = high = np.full(len(counts), np.nan)
+    if not confusion.weighted:
+        low, high = proportion_interval(
+            counts, totals, interval_method=method, confidence_level=level
+        )
     numbers = pd.DataFrame(
         {
             "truth": np.repeat(_TRUTH, 2),
@@ -84,10 +88,13 @@ def plot_confusion(
     )
 
     def draw(ax: Axes) -> None:
-        precision = confusion.confidence_interval(
-            "precision", interval_method=method, confidence_level=level
-        )
-        _draw_matrix(ax, numbers, confusion, precision)
+        interval = ""
+        if not confusion.weighted:
+            ends = confusion.confidence_interval(
+                "precision", interval_method=method, confidence_level=level
+            )
+            interval = f" ({format_percent_interval(*ends)})"
+        _draw_matrix(ax, numbers, confusion, interval)
         style_axes(ax, heading if title is None else title, grid="")
         ax.tick_params(axis="x", length=0)
         ax.spines["bottom"].set_visible(False)
@@ -95,9 +102,7 @@ def plot_confusion(
     return create_display(ax, (6.0, 4.2), numbers, draw)
 
 
-def _draw_matrix(
-    ax: Axes, numbers: pd.DataFrame, confusion: Confusion, precision: tuple[float, float]
-) -> None:
+def _draw_matrix(ax: Axes, numbers: pd.DataFrame, confusion: Confusion, interval: str) -> None:
     from matplotlib.colors import LinearSegmentedColormap
 
     colours = palette(ax)
@@ -109,13 +114,13 @@ def _draw_matrix(
     for position, (_, cell) in enumerate(numbers.iterrows()):
         row, column = divmod(position, 2)
         lines = [
-            (-0.2, f"{cell['transactions']:,}", "x-large", "bold"),
+            (-0.2, format_number(cell["transactions"]), "x-large", "bold"),
             (0.05, cell["meaning"], "medium", "normal"),
             (0.25, format_percent(cell["share"]), "small", "normal"),
         ]
-        if np.isfinite(cell["share"]):
-            interval = format_percent_interval(cell["share_low"], cell["share_high"])
-            lines.append((0.38, interval, "x-small", "normal"))
+        if np.isfinite(cell["share_low"]):
+            share = format_percent_interval(cell["share_low"], cell["share_high"])
+            lines.append((0.38, share, "x-small", "normal"))
         for offset, text, size, weight in lines:
             ax.text(
                 column,
@@ -133,10 +138,9 @@ def _draw_matrix(
     ax.set_yticks([0, 1], _with_counts(_TRUTH, (frauds, confusion.n - frauds)))
     ax.set_xlabel(
         confusion.undefined_reason("precision")
-        or f"precision: {format_percent(confusion.precision)} "
-        f"({format_percent_interval(*precision)})"
+        or f"precision: {format_percent(confusion.precision)}{interval}"
     )
 
 
 def _with_counts(names: tuple[str, str], counts: tuple[int, int]) -> list[str]:
-    return [f"{name}\n{count:,}" for name, count in zip(names, counts, strict=True)]
+    return [f"{name}\n{format_number(count)}" for name, count in zip(names, counts, strict=True)]

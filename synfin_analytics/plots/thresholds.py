@@ -9,6 +9,7 @@ import numpy as np
 from synfin_analytics._core.formatting import (
     UNDEFINED,
     format_compact,
+    format_number,
     format_percent,
     format_threshold,
 )
@@ -95,9 +96,11 @@ def plot_thresholds(
     frauds = numbers["tp"] + numbers["fn"]
     method, level = evaluation.interval_method, evaluation.confidence_level
     for rate, totals in (("precision", numbers["alerts"]), ("recall", frauds)):
-        low, high = proportion_interval(
-            numbers["tp"], totals, interval_method=method, confidence_level=level
-        )
+        low = high = np.full(len(numbers), np.nan)
+        if not evaluation.counts.weighted:
+            low, high = proportion_interval(
+                numbers["tp"], totals, interval_method=method, confidence_level=level
+            )
         numbers[f"{rate}_low"], numbers[f"{rate}_high"] = low, high
 
     def draw(ax: Axes) -> None:
@@ -131,7 +134,7 @@ def _draw_rates(ax: Axes, evaluation: Evaluation, numbers: pd.DataFrame) -> None
         handles.append(Line2D([], [], label=f"{rate}\n{value}", **look))
     pattern, _, colour = line_styles(ax)[2]
     share = format_percent(evaluation.alerts / evaluation.n) if evaluation.n else UNDEFINED
-    counts = f"{evaluation.alerts:,} of {evaluation.n:,}"
+    counts = f"{format_number(evaluation.alerts)} of {format_number(evaluation.n)}"
     handles.append(
         Line2D([], [], linestyle=pattern, color=colour, linewidth=1.6,
                label=f"alerts (below)\n{share}: {counts}")

@@ -666,3 +666,13 @@ def test_differences_that_are_not_defined_are_described_in_words():
     draw(display)
     assert words(display).count("not defined") == 2
     assert "undefined in 20 resamples" in words(display)
+
+
+# -- Weights --------------------------------------------------------------------------------------
+
+
+def test_weighted_transactions_are_drawn_without_intervals(picture):
+    model = evaluate(LABELS, SCORES, amount=[10] * 6, weight=[1, 9.5, 1, 9.5, 9.5, 9.5])
+    numbers = picture(model).to_frame()
+    ends = [name for name in numbers if name.endswith(("_low", "_high"))]
+    assert numbers[ends].isna().all().all()

@@ -17,6 +17,7 @@ from synfin_analytics import (
     Confusion,
     Display,
     Evaluation,
+    GainsTable,
     GroupedEvaluation,
     Threshold,
     TimeSplit,
@@ -39,7 +40,7 @@ def evaluate_frames(frame: pd.DataFrame, lazy: pl.LazyFrame, df: duckdb.DuckDBPy
     assert_type(evaluate(pl.DataFrame(), "fraud", "p", threshold=0.3), Evaluation)
     assert_type(evaluate(lazy, threshold=Threshold(0.3)), Evaluation)
     assert_type(evaluate(df, amount="amount", interval_method="exact"), Evaluation)
-    assert_type(evaluate(frame, by="channel"), GroupedEvaluation)
+    assert_type(evaluate(frame, by="channel", weight="weight"), GroupedEvaluation)
     assert_type(evaluate(frame, by=["channel", "city"], confidence_level=0.9), GroupedEvaluation)
 
 
@@ -54,7 +55,8 @@ def evaluate_frames_wrongly(frame: pd.DataFrame) -> None:
 def evaluate_arrays(labels: pd.Series[bool], scores: pl.Series) -> None:
     assert_type(evaluate([0, 1], [0.2, 0.9]), Evaluation)
     assert_type(evaluate(np.array([0, 1]), np.array([0.2, 0.9]), threshold=0.3), Evaluation)
-    assert_type(evaluate(labels, scores, amount=[1.0, 2.0]), Evaluation)
+    assert_type(evaluate(labels, scores, amount=[1.0, 2.0], weight=[1, 10]), Evaluation)
+    assert_type(evaluate(labels, scores).gains_table(bands=[0.2, 0.5]), GainsTable)
     assert_type(evaluate(y_true=labels, y_score=scores), Evaluation)
     assert_type(evaluate(labels, scores, by=["online", "atm"]), GroupedEvaluation)
     assert_type(evaluate(labels, scores, by={"channel": np.array(["a", "b"])}), GroupedEvaluation)
