@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import index
 from typing import TYPE_CHECKING, Any
 
@@ -39,10 +39,6 @@ SHARES: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "prevalence": (("tp", "fn"), ("tp", "fp", "fn", "tn"), "there is no labelled prediction"),
 }
 _COUNTS = ("tp", "fp", "fn", "tn")
-WEIGHTED = (
-    "A proportion of weighted transactions has no interval, because weights are not counts. Use "
-    "bootstrap(metric), which resamples customers with their weights."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +80,7 @@ class Confusion(Result):
     fp: int
     fn: int
     tn: int
-    weighted: bool = False
+    weighted: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in _COUNTS:
@@ -197,7 +193,7 @@ class Confusion(Result):
     ) -> tuple[float, float]:
         """Return the confidence interval of a rate, for independent transactions.
 
-        With weights there is none, and this raises an ArgumentError.
+        With weights, which are not counts, there is none, and both ends are NaN.
 
         Parameters
         ----------
@@ -220,7 +216,7 @@ class Confusion(Result):
         '0.30 to 0.95'
         """
         if self.weighted:
-            raise ArgumentError(WEIGHTED)
+            return float("nan"), float("nan")
         share = "precision" if metric == "false_positive_ratio" else metric
         low, high = proportion_interval(
             *self.counts(share), interval_method=interval_method, confidence_level=confidence_level

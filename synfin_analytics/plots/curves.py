@@ -286,7 +286,8 @@ def plot_calibration(
         top = 1.0
         if len(filled):
             _draw_calibration(ax, filled)
-            top = min(max(1.06 * filled["fraud_rate_high"].max(), end), 1.0)
+            highest = max(filled["fraud_rate"].max(), filled["fraud_rate_high"].fillna(0).max())
+            top = min(max(1.06 * highest, end), 1.0)
         ax.set_xlim(0, end)
         ax.set_ylim(0, top)
         ax.yaxis.set_major_formatter(percent_formatter())

@@ -232,7 +232,7 @@ def test_every_group_has_every_metric_and_null_is_a_group():
 
     assert [key for key, _ in found.groups] == [("atm",), ("online",), ("pos",), (None,)]
     frame = found.by_group
-    assert frame.groupby("channel", dropna=False)["metric"].count().tolist() == [11] * 4
+    assert frame.groupby("channel", dropna=False)["metric"].count().tolist() == [17] * 4
     recall = frame[frame["metric"] == "recall"].set_index("channel")
     assert recall.loc["online", ["value", "k", "n"]].tolist() == [0.5, 25, 50]
     assert found.overall.n == len(GROUPS)

@@ -45,7 +45,8 @@ def arrays(rows: list[tuple[float, bool]]) -> tuple[np.ndarray, np.ndarray]:
 @given(BOTH_CLASSES)
 def test_ks_is_the_statistic_of_scipy(rows):
     label, score = arrays(rows)
-    expected = ks_2samp(score[label], score[~label], method="exact").statistic
+    with np.errstate(divide="ignore"):  # in the p-value of two rows
+        expected = ks_2samp(score[label], score[~label], method="asymp").statistic
     assert evaluate(label, score).ks == pytest.approx(expected, rel=1e-12)
 
 
