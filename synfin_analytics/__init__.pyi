@@ -43,6 +43,7 @@ from .io.read._read_df import read_df as read_df
 from .metrics import Bootstrap as Bootstrap
 from .metrics import Comparison as Comparison
 from .metrics import Confusion as Confusion
+from .metrics import Drift as Drift
 from .metrics import Evaluation as Evaluation
 from .metrics import GainsTable as GainsTable
 from .metrics import GroupedEvaluation as GroupedEvaluation
@@ -52,6 +53,7 @@ from .metrics import TopK as TopK
 from .metrics import compare_models as compare_models
 from .metrics import evaluate as evaluate
 from .metrics import fraud_rate as fraud_rate
+from .metrics import measure_drift as measure_drift
 from .metrics import prequential_folds as prequential_folds
 from .metrics import proportion_interval as proportion_interval
 from .metrics import time_split as time_split

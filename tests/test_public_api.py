@@ -25,7 +25,7 @@ FACE = """
 
     Confusion fraud_rate proportion_interval
     evaluate Evaluation GroupedEvaluation GainsTable Threshold TopK Bootstrap
-    compare_models Comparison
+    compare_models Comparison measure_drift Drift
     time_split TimeSplit prequential_folds
 
     Display plot_calibration plot_comparison plot_confusion plot_cost plot_fraud_rate
@@ -108,6 +108,9 @@ PARAMETERS = {
         "df scores label threshold cluster metrics n_resamples seed confidence_level k day entity "
         "max_fpr amount weight cost_per_alert recovery_rate"
     ),
+    "measure_drift": "df columns reference current timestamp bins confidence_level",
+    "ModelPredictionRepository.measure_drift": "self model_name model_version reference current "
+    "bins confidence_level",
     "plot_fraud_rate": "result ax max_groups title",
     "proportion_interval": "successes trials interval_method confidence_level",
     "engineer_features": "df customers merchants label_delay start end",

@@ -9,6 +9,7 @@ from synfin_analytics.metrics.bootstrap import Bootstrap
 from synfin_analytics.metrics.comparison import Comparison, compare_models
 from synfin_analytics.metrics.confusion import Confusion
 from synfin_analytics.metrics.curve import Curve, cost_curve
+from synfin_analytics.metrics.drift import Drift, measure_drift
 from synfin_analytics.metrics.evaluation import Evaluation, Threshold
 from synfin_analytics.metrics.fraud_rates import fraud_rate
 from synfin_analytics.metrics.gains import GainsTable
@@ -22,6 +23,7 @@ __all__ = [
     "Comparison",
     "Confusion",
     "Curve",
+    "Drift",
     "Evaluation",
     "GainsTable",
     "GroupComparison",
@@ -35,6 +37,7 @@ __all__ = [
     "cost_curve",
     "evaluate",
     "fraud_rate",
+    "measure_drift",
     "prequential_folds",
     "proportion_interval",
     "ratio",

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import numpy as np
-from sqlalchemy import BigInteger, DateTime, Double, and_, cast, func, literal, select
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Double,
+    and_,
+    cast,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.orm import aliased
 
 from synfin_analytics.database.models import ModelPrediction, Transaction, column_of
@@ -16,6 +27,7 @@ from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.io.read import read_df
 from synfin_analytics.metrics._row_metrics import LEFT_BEHIND
 from synfin_analytics.metrics._score_counts import COUNTED, DAY, SCORE, UNLABELLED
+from synfin_analytics.metrics.drift import CURRENT, REFERENCE, VALUE
 from synfin_analytics.repositories._counting import HASH_JOINS, query_settings, sum_money
 from synfin_analytics.repositories.transactions import between
 
@@ -112,6 +124,16 @@ class ScoredPredictions:
         )
         rows = replace(self, fingerprint=fingerprint, amount=amount)
         return counts.drop(_NO_SCORE, _HASH), rows
+
+    def by_period(
+        self, reference: tuple[Bound, Bound], current: tuple[Bound, Bound]
+    ) -> nw.DataFrame[Any]:
+        """Count the predictions of two periods by score, also those without a label."""
+        inside = [and_(true(), *between(*period)) for period in (reference, current)]
+        columns: list[ColumnElement[Any]] = [_SCORE.label(VALUE)]
+        for rows, name in zip(inside, (REFERENCE, CURRENT), strict=True):
+            columns.append(func.count().filter(rows).label(name))
+        return self._read(select(*columns).where(or_(*inside)).group_by(_SCORE), joined=True)
 
     def by_day(self, day: str, k: int) -> nw.DataFrame[Any]:
         """Count by day and score: the ``k`` highest rows of each day, and those tied with them."""

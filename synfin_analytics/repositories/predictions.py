@@ -6,13 +6,19 @@ from typing import TYPE_CHECKING, Literal, TypedDict, overload
 
 from sqlalchemy import func, select
 
-from synfin_analytics._core.arguments import check_string, format_value
+from synfin_analytics._core.arguments import check_confidence_level, check_string, format_value
 from synfin_analytics.database.models import ModelPrediction
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, SynfinError
 from synfin_analytics.metrics._score_counts import split_counts
 from synfin_analytics.metrics.bootstrap import OF_VALUE, MetricOptions
 from synfin_analytics.metrics.comparison import DEFAULT_METRICS, Comparison, compare_evaluations
 from synfin_analytics.metrics.confusion import Confusion
+from synfin_analytics.metrics.drift import (
+    Drift,
+    check_binning,
+    drift_from_counts,
+    parse_period,
+)
 from synfin_analytics.metrics.evaluation import Evaluation, Threshold, check_threshold
 from synfin_analytics.metrics.grouped import (
     GroupedEvaluation,
@@ -367,6 +373,70 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
             n_resamples=n_resamples,
             seed=seed,
             options=options,
+        )
+
+    def measure_drift(
+        self,
+        model_name: str,
+        model_version: str,
+        *,
+        reference: tuple[Bound, Bound],
+        current: tuple[Bound, Bound],
+        bins: int | Sequence[float] = 10,
+        confidence_level: float = 0.95,
+    ) -> Drift:
+        """Measure the drift of a model's scores between two periods inside PostgreSQL.
+
+        The result equals that of :func:`synfin_analytics.measure_drift` for the same rows.
+        Predictions without a label count, too.
+
+        Parameters
+        ----------
+        model_name, model_version
+            Name and version of the model.
+        reference, current
+            Start and end of both periods of transactions, such as ``("2026-01-01", "2026-02-01")``;
+            None leaves a side open.
+        bins
+            Number of bins with equally many predictions of the reference, or the edges between
+            them.
+        confidence_level
+            Of the PSI that is exceeded by chance.
+
+        Returns
+        -------
+        Drift
+            Of the column ``fraud_probability``.
+
+        Raises
+        ------
+        NotFoundError
+            There is no prediction of that model and version.
+        ArgumentError
+            A period has no predictions, or an argument is out of range.
+
+        Examples
+        --------
+        >>> from synfin_analytics import get_db_session
+        >>> january, february = ("2026-01-01", "2026-02-01"), ("2026-02-01", "2026-03-01")
+        >>> with get_db_session() as session:
+        ...     ModelPredictionRepository(session).measure_drift(
+        ...         "forest", "1.0", reference=january, current=february
+        ...     )
+        Traceback (most recent call last):
+        synfin_analytics.exceptions.NotFoundError: There is no model 'forest 1.0' in ...
+        """
+        _check_version(model_name, model_version)
+        edges = bins if isinstance(bins, int) else {"fraud_probability": bins}
+        check_binning(edges, ["fraud_probability"])
+        check_confidence_level(confidence_level)
+        periods = parse_period(reference, "reference"), parse_period(current, "current")
+        self._flush()
+        counts = ScoredPredictions(self.session, model_name, model_version).by_period(*periods)
+        if not len(counts):
+            raise self._no_predictions(model_name, model_version)
+        return drift_from_counts(
+            {"fraud_probability": counts}, bins=edges, confidence_level=confidence_level
         )
 
     def confusion(self, model_name: str, model_version: str) -> Confusion:

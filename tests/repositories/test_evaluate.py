@@ -18,7 +18,7 @@ from sqlalchemy import select, text
 from synfin_analytics.database.models import ModelPrediction
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.io.load import load_df
-from synfin_analytics.metrics import evaluate
+from synfin_analytics.metrics import evaluate, measure_drift
 from synfin_analytics.metrics.bootstrap import ALL_METRICS
 from synfin_analytics.metrics.comparison import compare_models
 from synfin_analytics.repositories import ModelPredictionRepository
@@ -150,6 +150,29 @@ def test_a_range_of_dates_is_that_of_the_transactions(repository, frame):
     assert np.allclose(
         cluster.distribution, expected.bootstrap("recall", n_resamples=20).distribution
     )
+
+
+@pytest.mark.parametrize("bins", [10, [0.2, 0.5]])
+def test_the_drift_of_scores_is_that_of_the_frame(repository, frame, bins):
+    periods = {"reference": (None, "2024-05-03"), "current": ("2024-05-03", "2024-05-05")}
+    found = repository.measure_drift("forest", "1.0", bins=bins, **periods)
+    scores = frame.rename({"forest": "fraud_probability"})
+    edges = bins if isinstance(bins, int) else {"fraud_probability": bins}
+    expected = measure_drift(scores, "fraud_probability", bins=edges, **periods)
+
+    assert found.columns.equals(expected.columns)
+    assert found.bins.equals(expected.bins)
+    assert found.columns["n_reference"].item() > 0
+
+
+def test_drift_of_what_was_not_predicted_says_so(repository):
+    periods = {"reference": (None, "2024-05-03"), "current": ("2024-05-03", None)}
+    with pytest.raises(NotFoundError, match=r"no model 'tree 1\.0'"):
+        repository.measure_drift("tree", "1.0", **periods)
+    with pytest.raises(ArgumentError, match="`current` must be a period with rows"):
+        repository.measure_drift(
+            "forest", "1.0", reference=(None, "2024-05-03"), current=("2030-01-01", None)
+        )
 
 
 def test_models_can_be_evaluated_on_what_both_know(repository, frame, session):
