@@ -15,8 +15,8 @@ from synfin_analytics._core.arguments import check_string, format_value
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.formatting import format_threshold
 from synfin_analytics.database.manager import get_db_manager
-from synfin_analytics.database.models import Merchant, ModelPrediction, Transaction
-from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.database.models import Merchant, ModelPrediction, Transaction, column_of
+from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.io.read import read_df
 from synfin_analytics.metrics._aggregate import Groups
 from synfin_analytics.metrics._clusters import AUTO, Clusters
@@ -390,10 +390,7 @@ def _delay_columns(labelled: ColumnElement[bool]) -> list[ColumnElement[Any]]:
 
 def _cluster_column(name: str) -> ColumnElement[Any]:
     """Return the column that the bootstrap resamples; of a column of times, its days."""
-    columns = Transaction.__table__.c
-    if name not in columns:
-        raise NotFoundError("column", name, columns.keys(), location="'transactions'")
-    column = columns[name]
+    column = column_of(Transaction, name)
     is_time = isinstance(column.type, DateTime)
     return func.date_trunc("day", column, "UTC") if is_time else column
 
