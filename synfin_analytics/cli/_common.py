@@ -59,6 +59,13 @@ def read_options(command: Command) -> Command:
     return command
 
 
+def report_read_options(command: Command) -> Command:
+    """Add the options for reading a file to a report, which accepts any currency sign."""
+    for option in reversed(_READ_OPTIONS[:-1]):
+        command = option(command)
+    return command
+
+
 def pop_read_options(options: dict[str, Any]) -> ReadOptions:
     """Remove the options for reading a file from those of a command, and return them.
 
@@ -70,11 +77,15 @@ def pop_read_options(options: dict[str, Any]) -> ReadOptions:
     from synfin_analytics._core.validation.options import ReadOptions
 
     values = {field.name: options.pop(field.name) for field in dataclasses.fields(ReadOptions)}
-    if values["separator"] in ("\\t", "tab"):
-        values["separator"] = "\t"
+    values["separator"] = parse_separator(values["separator"])
     if values["currency"] in (None, "any"):
         values["currency"] = values["currency"] is not None
     return ReadOptions(**values)
+
+
+def parse_separator(text: str | None) -> str | None:
+    """Return the separator that an option names."""
+    return "\t" if text in ("\\t", "tab") else text
 
 
 def parse_column_mapping(columns: Sequence[str], ignored: Sequence[str]) -> dict[str, str | None]:

@@ -1,4 +1,4 @@
-"""``synfin report``: a model report or a fraud report, as one HTML page."""
+"""``synfin report``: a report on a model or on fraud, from a file or the database."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from synfin_analytics.cli._common import parse_separator, report_read_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,16 +53,56 @@ def report() -> None:
     """Create a report: one self-contained HTML page to open, print or send."""
 
 
+def _columns(*names: str) -> Callable[[Any], Any]:
+    """Add the options that name columns of a file."""
+
+    def add(command: Any) -> Any:
+        for name in reversed(names):
+            option = click.option(
+                f"--{name.replace('_', '-')}", metavar="COLUMN", help=_COLUMN_HELP[name]
+            )
+            command = option(command)
+        return click.option(
+            "--pos-label", metavar="LABEL",
+            help="The label that means fraud, if labels are not true or false, such as yes.",
+        )(command)  # fmt: skip
+
+    return add
+
+
+_COLUMN_HELP = {
+    "label": "Column of FILE with the labels: true or 1 for fraud.",
+    "score": "Column of FILE with the scores, from 0 to 1.",
+    "timestamp": "Column of FILE with the times of the transactions.",
+    "customer": "Column of FILE with the customers.",
+    "merchant": "Column of FILE with the merchants.",
+    "amount": "Column of FILE with the amounts; currency signs and codes are accepted.",
+    "currency": "Column of FILE with the currencies, or a code such as EUR.",
+    "status": "Column of FILE with the status of transactions, such as declined.",
+    "fraud_type": "Column of FILE with the types of frauds.",
+    "label_available_at": "Column of FILE with the times at which labels arrived.",
+}
+
+
 @report.command()
-@click.argument("name")
-@click.argument("version")
+@click.argument("data", metavar="FILE|NAME")
+@click.argument("version", required=False)
 @_out("report.html")
+@_columns("label", "score", "timestamp", "customer", "merchant", "amount", "currency", "status",
+          "label_available_at")  # fmt: skip
+@click.option("--name", metavar="TEXT", help="Name of the model that made the scores of FILE.")
+@click.option(
+    "--compare-with",
+    "other_score",
+    metavar="COLUMN",
+    help="Column of FILE with the scores of another model.",
+)
 @click.option(
     "--compare",
-    "compare_with",
+    "other_model",
     nargs=2,
     metavar="NAME VERSION",
-    help="Compare with another model, on the transactions that both scored.",
+    help="Compare a stored model with another one, on the transactions that both scored.",
 )
 @_BY
 @_NO_GROUPS
@@ -69,7 +111,8 @@ def report() -> None:
 @click.option(
     "--threshold",
     type=float,
-    help="A score at the threshold or above is an alert [inferred from the stored predictions].",
+    help="A score at the threshold or above is an alert [0.5, or inferred from the stored "
+    "predictions].",
 )
 @click.option(
     "--alerts-per-day", type=int, help="Alerts, or cards, that can be reviewed in a day [20]."
@@ -78,32 +121,50 @@ def report() -> None:
 @click.option(
     "--recovery-rate", type=float, help="Share of a detected fraud that is recovered [1]."
 )
-@click.option("--entity", metavar="COLUMN", help="Column that is ranked by day [customer_id].")
+@click.option("--entity", metavar="COLUMN", help="Column that is ranked by day [customers].")
 @click.option(
-    "--cluster", metavar="COLUMN", help="Column that the bootstrap resamples [customer_id]."
+    "--cluster", metavar="COLUMN", help="Column that the bootstrap resamples [customers]."
 )
 @click.option("--n-resamples", type=int, help="Number of bootstrap resamples [1000].")
 @click.option("--seed", type=int, help="Seed of the bootstrap [0].")
 @_CONFIDENCE_LEVEL
+@report_read_options
 def model(
-    name: str,
-    version: str,
+    data: str,
+    version: str | None,
     out: Path,
+    other_score: str | None,
+    other_model: tuple[str, str] | None,
     columns: tuple[str, ...],
     no_groups: bool,
     **options: Any,
 ) -> None:
-    """Report on the model NAME VERSION, from its stored predictions."""
+    """Report on the scores in FILE, or on the stored model NAME VERSION.
+
+    FILE needs --label and --score, and no database: each further column adds sections to the
+    report. A model in the database needs its name and version.
+    """
     from synfin_analytics.reports import model_report
     from synfin_analytics.reports._page import check_page_path
 
     check_page_path(out)  # before anything is computed
-    options = _select_options(options, columns, no_groups=no_groups)
-    _write(lambda: model_report(name, version, **options), out)
+    if version is None and (options["label"] is None or options["score"] is None):
+        raise click.UsageError(
+            "A FILE needs the names of its columns, --label COLUMN --score COLUMN; a model in the "
+            "database needs its NAME and VERSION."
+        )
+    options = _select_options(
+        {**options, "compare_with": other_score or other_model}, columns, no_groups=no_groups
+    )
+    arguments = (data,) if version is None else (data, version)
+    _write(lambda: model_report(*arguments, **options), out)
 
 
 @report.command()
+@click.argument("file", required=False)
 @_out("fraud.html")
+@_columns("label", "timestamp", "amount", "customer", "merchant", "currency", "status",
+          "fraud_type", "label_available_at")  # fmt: skip
 @_BY
 @_NO_GROUPS
 @_START
@@ -117,22 +178,29 @@ def model(
 )
 @click.option("--merchants", type=int, help="How many merchants to list [10].")
 @_CONFIDENCE_LEVEL
+@report_read_options
 def fraud(
+    file: str | None,
     out: Path,
     columns: tuple[str, ...],
     no_groups: bool,
     bins: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Report on the fraud of a period: how much, when, where, and of which type."""
+    """Report on the fraud in FILE, or of a period of the database.
+
+    How much, when, where, and of which type. FILE needs --label, and no database.
+    """
     from synfin_analytics.reports import fraud_report
     from synfin_analytics.reports._page import check_page_path
 
     check_page_path(out)  # before anything is computed
+    if file is not None and options["label"] is None:
+        raise click.UsageError("A FILE needs the name of its column of labels: --label COLUMN.")
     options = _select_options(options, columns, no_groups=no_groups)
     if bins:
         options["bins"] = dict(_parse_bins(text) for text in bins)
-    _write(lambda: fraud_report(**options), out)
+    _write(lambda: fraud_report(file, **options), out)
 
 
 def _select_options(
@@ -141,6 +209,7 @@ def _select_options(
     """Return the options that were given: the functions have the defaults."""
     if no_groups and columns:
         raise click.UsageError("--by and --no-groups exclude each other.")
+    options["separator"] = parse_separator(options["separator"])
     options = {name: value for name, value in options.items() if value is not None}
     if no_groups:
         options["by"] = []

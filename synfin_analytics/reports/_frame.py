@@ -329,7 +329,7 @@ class _Reader:
     def read(self, roles: Roles, bins: Sequence[str], pos_label: Any) -> pl.DataFrame:
         """Return all columns under their names."""
         frame = {name: self._keep(name) for name in self._columns}
-        for name in bins:
+        for name in {*bins} - {roles.amount}:
             frame[name] = self._numbers(name)
         for time in (roles.timestamp, roles.label_available_at):
             if time is not None:
@@ -411,6 +411,8 @@ class _Reader:
                     f"pos_label={texts[-1]!r}."
                 )
             return self._validate(name, "boolean", self._options)
+        if isinstance(pos_label, str) and series.dtype != pl.String:  # as a command passes it
+            series, values = series.cast(pl.String), values.cast(pl.String)
         others = [value for value in values if value != pos_label]
         if len(others) > 1 or len(others) == len(values):
             is_none = len(others) == len(values)

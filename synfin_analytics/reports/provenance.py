@@ -172,7 +172,9 @@ def _format_call(function: str, arguments: Sequence[str], options: Mapping[str, 
 
 def _command_options(name: str, value: Any) -> list[str]:
     """Return a keyword argument as options of the command."""
-    option = f"--{name.removesuffix('_with').replace('_', '-')}"
+    if name == "compare_with" and not isinstance(value, str):
+        name = "compare"  # a name and a version
+    option = f"--{name.replace('_', '-')}"
     if name == "by":
         groupings = [by if isinstance(by, str) else ",".join(by) for by in value]
         repeated = [word for grouping in groupings for word in (option, grouping)]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import os
 import re
 import shlex
 from pathlib import Path
 
+import polars as pl
 import pytest
 from click.testing import CliRunner
 from pages import Page
+from reported import predictions, transactions
 
 from synfin_analytics.cli import main
 from synfin_analytics.database.config import DatabaseConfig
@@ -67,6 +71,65 @@ def test_the_command_on_the_page_of_a_period_makes_it_again(synfin, tmp_path):
     )  # fmt: skip
     again = told_again(synfin, report, tmp_path / "again.html")
     assert without_time(again) == without_time(report.html())
+
+
+@pytest.fixture
+def scores(tmp_path):
+    """A file of scores, as some bank exports it."""
+    rows = transactions()
+    path = tmp_path / "scores.csv"
+    amount = pl.col("amount").cast(pl.String).str.replace(".", ",", literal=True)
+    label = pl.when("is_fraud").then(pl.lit("yes")).when(~pl.col("is_fraud")).then(pl.lit("no"))
+    rows.select(
+        isFraud=label,
+        p=predictions(rows, "forest", 1, 0.3)["fraud_probability"].cast(pl.String),
+        q=predictions(rows, "logit", 2, 0.2)["fraud_probability"].cast(pl.String),
+        when=pl.col("timestamp").dt.strftime("%d/%m/%Y %H:%M"),
+        amount=pl.format("EUR {}", amount),
+        customer="customer_id",
+        channel="channel",
+    ).with_columns(pl.col("p", "q").str.replace(".", ",", literal=True)).write_csv(
+        path, separator="|"
+    )
+    return path
+
+
+OPTIONS = {"label": "isFraud", "pos_label": "yes", "timestamp": "when", "amount": "amount",
+           "decimal": ",", "date_format": "%d/%m/%Y %H:%M", "separator": "|"}  # fmt: skip
+ARGUMENTS = [
+    word for name, value in OPTIONS.items() for word in (f"--{name.replace('_', '-')}", value)
+]
+
+
+def test_the_command_on_the_page_of_a_file_makes_it_again(synfin, scores, tmp_path):
+    model = model_report(
+        str(scores), score="p", customer="customer", compare_with="q", by=["channel"],
+        name="forest", n_resamples=5, threshold=0.4, **OPTIONS,
+    )  # fmt: skip
+    again = told_again(synfin, model, tmp_path / "again.html")
+    assert without_time(again) == without_time(model.html())
+    fraud = fraud_report(scores, every="1w", bins={"amount": [20]}, **OPTIONS)
+    again = told_again(synfin, fraud, tmp_path / "again.html")
+    assert without_time(again) == without_time(fraud.html())
+
+
+def test_a_file_needs_no_database(scores, tmp_path):
+    environment = {**os.environ, "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
+    run = functools.partial(CliRunner().invoke, main, prog_name="synfin", env=environment)
+    out = str(tmp_path / "page.html")
+    for command in (["model", str(scores), "--score", "p", "--n-resamples", "2"],
+                    ["fraud", str(scores)]):  # fmt: skip
+        done = run(["report", *command, *ARGUMENTS, "--out", out])
+        assert done.exit_code == 0, done.output
+        assert done.output.endswith("page.html\n")
+
+
+def test_a_file_without_its_columns_is_an_error(synfin, scores, tmp_path):
+    out = tmp_path / "model.html"
+    assert "--label COLUMN --score COLUMN" in synfin("model", scores, "--out", out, code=2)
+    assert "--label COLUMN" in synfin("fraud", scores, "--out", out, code=2)
+    wrong = ("--label", "isfraud", "--score", "p")
+    assert "'isFraud'" in synfin("model", scores, *wrong, "--out", out, code=1)
 
 
 def test_the_summary_and_the_path_of_the_page_are_printed(synfin, tmp_path):
