@@ -447,7 +447,7 @@ load_df(
 )"""
     )
     assert run(suggestion.calls["load_df"])["result"].inserted == 4
-    assert list(suggestion.calls) == ["load_df", "read_layout", "command"]
+    assert list(suggestion.calls) == ["load_df", "read_layout", "command", "fraud_report"]
 
 
 def test_the_command_runs(write, manager):
@@ -514,7 +514,7 @@ def test_data_without_customers_get_what_works_on_the_frame(columns, name, write
         rates = run(suggestion.calls["fraud_rate"], df=source)["result"]
         assert int(rates["frauds"][0]) == 1
         evaluation = run(suggestion.calls["evaluate"], df=source)["result"]
-        assert evaluation.confusion.to_dict()["tp"] == 1
+        assert evaluation.confusion.tp == 1
     with pytest.raises(ArgumentError, match="names no customers and no merchants"):
         synfin_analytics.read_layout(path, "handbook")
 
@@ -524,6 +524,142 @@ def test_labels_and_scores_of_data_without_customers_are_converted(write):
     path = write(text.replace("verdict", "fraud"))
     evaluation = run(suggest_columns(path).calls["evaluate"])["result"]
     assert evaluation.roc_auc == 1.0
+
+
+# -- Reports ---------------------------------------------------------------------------------------
+
+
+def scored(**names: str) -> pl.DataFrame:
+    """Two months of scored transactions, with some of their columns under other names."""
+    rows = range(240)
+    columns = {
+        "is_fraud": [int(n % 12 == 0) for n in rows],
+        "fraud_score": [round((n * 37 % 100) / 200 + 0.4 * (n % 12 == 0), 3) for n in rows],
+        "timestamp": [
+            dt.datetime(2026, 1, 1, tzinfo=dt.UTC) + dt.timedelta(hours=6 * n) for n in rows
+        ],
+        "customer_id": [f"C{n * 7 % 31}" for n in rows],
+        "merchant_id": [f"M{n % 9}" for n in rows],
+        "amount": [10 + n * 53 % 400 + 0.5 for n in rows],
+        "channel": [("online", "pos")[n % 2] for n in rows],
+    }
+    return pl.DataFrame({name: columns[subject] for subject, name in names.items()})
+
+
+ALL = {"is_fraud": "isFraud", "fraud_score": "p", "timestamp": "when", "customer_id": "client",
+       "merchant_id": "shop", "amount": "amt", "channel": "channel"}  # fmt: skip
+
+
+def test_the_calls_of_reports_name_all_columns(write):
+    frame = scored(**ALL).with_columns(p2=pl.lit(0.25))
+    calls = suggest_columns(write(frame.write_csv())).calls
+    assert (
+        calls["model_report"]
+        == """\
+from synfin_analytics import model_report
+
+report = model_report(
+    "own.csv",
+    label="isFraud",
+    score="p",
+    timestamp="when",
+    amount="amt",
+    customer="client",
+    merchant="shop",
+    compare_with="p2",
+    by=["channel"],
+)
+report.save("report.html")"""
+    )
+    report = run_report(calls["model_report"])
+    assert report.evaluation.confusion.tp + report.evaluation.confusion.fn == 20
+    assert not report.omitted.keys() & {"cost", "cards", "stability", "comparison", "groups"}
+    assert 'label="isFraud",\n    timestamp="when",' in calls["fraud_report"]
+    assert run_report(calls["fraud_report"]).omitted.keys() <= {"types", "delays"}
+
+
+def run_report(code: str, **names: Any) -> Any:
+    """Run the call of a report as pasted, and return the report, which it has saved."""
+    exec(code, names)
+    return names["report"]
+
+
+def test_the_calls_of_reports_read_a_file_as_it_is_written(write):
+    texts = scored(**ALL).select(
+        pl.col("when").dt.strftime("%d.%m.%Y %H:%M").alias("Datum"),
+        pl.col("isFraud").replace_strict({0: "nein", 1: "ja"}).alias("Betrug"),
+        pl.col("p").cast(pl.String).str.replace(".", ",", literal=True).alias("Score"),
+        pl.format(
+            "EUR {}", pl.col("amt").cast(pl.String).str.replace(".", ",", literal=True)
+        ).alias("Betrag"),
+    )
+    calls = suggest_columns(write(texts.write_csv(separator=";"))).calls
+    assert calls["model_report"].endswith(
+        '    amount="Betrag",\n    pos_label="ja",\n    decimal=",",\n'
+        '    date_format="%d.%m.%Y %H:%M",\n)\nreport.save("report.html")'
+    )
+    evaluation = run_report(calls["model_report"]).evaluation
+    plain = synfin_analytics.evaluate(scored(**ALL), "isFraud", "p", amount="amt")
+    assert evaluation.roc_auc == plain.roc_auc
+    assert evaluation.confusion == plain.confusion
+
+
+@pytest.mark.parametrize("change", ["percent", "log-odds", "steps", "two columns", "spellings"])
+@pytest.mark.parametrize("kind", ["polars-lazy", "pandas-numpy", "parquet", "csv"])
+def test_reports_get_what_they_cannot_read_converted(change, kind, write, tmp_path):
+    frame = scored(**ALL)
+    odds = (pl.col("p") + 0.001).log() - (1.001 - pl.col("p")).log()
+    spelled = pl.when(pl.col("isFraud") == 1).then(pl.lit("Yes")).otherwise(
+        pl.when(pl.int_range(pl.len()) % 5 == 0).then(pl.lit("NO")).otherwise(pl.lit("no"))
+    )  # fmt: skip
+    frame = {
+        "percent": lambda: frame.with_columns(pl.col("p") * 100),
+        "log-odds": lambda: frame.with_columns(odds.alias("p")),
+        "steps": lambda: frame.drop("when").with_columns(step=pl.int_range(pl.len())),
+        "two columns": lambda: frame.with_columns(
+            day=pl.col("when").dt.strftime("%Y-%m-%d"), clock=pl.col("when").dt.strftime("%H:%M:%S")
+        ).drop("when"),
+        "spellings": lambda: frame.with_columns(spelled.alias("isFraud")),
+    }[change]()
+    data = frames_of.KINDS[kind](frame, tmp_path)
+    code = suggest_columns(data).calls["model_report"]
+    report = run_report(code.replace("by=", "n_resamples=20, by="), df=data)
+    assert report.evaluation.confusion.tp + report.evaluation.confusion.fn == 20
+    assert report.evaluation.roc_auc == pytest.approx(
+        synfin_analytics.evaluate(scored(**ALL), "isFraud", "p").roc_auc
+    )
+    assert "stability" not in report.omitted
+
+
+def test_a_percentage_with_a_decimal_comma_is_converted_by_a_layout(write):
+    frame = scored(**ALL).with_columns(
+        pl.col("amt").cast(pl.String).str.replace(".", ",", literal=True),
+        (pl.col("p") * 100).cast(pl.String).str.replace(".", ",", literal=True),
+    )
+    code = suggest_columns(write(frame.write_csv(separator=";"))).calls["model_report"]
+    assert 'df = read_layout("own.csv", layout, decimal=",").transactions.collect()' in code
+    report = run_report(code.replace("merchant=", "n_resamples=20, merchant="))
+    assert report.evaluation.confusion.tp + report.evaluation.confusion.fn == 20
+
+
+def test_a_column_that_cannot_be_read_is_left_out_of_a_report(write):
+    frame = scored(**ALL).with_columns(
+        pl.when(pl.int_range(pl.len()) == 7)
+        .then(pl.lit("n/a"))
+        .otherwise(pl.col("amt"))
+        .alias("amt")
+    )
+    suggestion = suggest_columns(write(frame.write_csv()))
+    assert suggestion.problems[0].rows == (7,)
+    assert "amount=" not in suggestion.calls["model_report"]
+    assert "cost" in run_report(suggestion.calls["model_report"]).omitted
+
+
+def test_labels_that_cannot_be_read_have_no_report(write):
+    text = scored(**ALL).write_csv().replace("\n1,", "\nperhaps,", 1)
+    suggestion = suggest_columns(write(text))
+    assert suggestion.problems[0].column == "is_fraud"
+    assert not {"model_report", "fraud_report"} & suggestion.calls.keys()
 
 
 # -- The result ------------------------------------------------------------------------------------

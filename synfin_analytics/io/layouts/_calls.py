@@ -16,6 +16,22 @@ if TYPE_CHECKING:
 #: From this number of columns to leave out on, a layout is shorter than a mapping.
 _MANY_COLUMNS = 8
 _WIDTH = 88
+#: First day of data that count time in steps.
+_START = "2020-01-01"
+_NUMBER_OPTIONS = {"decimal", "thousands", "currency"}
+#: Parameters of the reports by the column of the table.
+_FRAUD_PARAMETERS = {
+    "is_fraud": "label",
+    "timestamp": "timestamp",
+    "amount": "amount",
+    "customer_id": "customer",
+    "merchant_id": "merchant",
+    "currency": "currency",
+    "status": "status",
+    "label_available_at": "label_available_at",
+}
+_MODEL_PARAMETERS = {"is_fraud": "label", "fraud_score": "score"} | _FRAUD_PARAMETERS
+PARAMETERS = _MODEL_PARAMETERS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +66,37 @@ def literal(value: object) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
+class _Prepared:
+    """Data for a call: the code before it, the columns by those of the table, and options."""
+
+    lines: list[str]
+    data: str
+    names: Mapping[str, str]
+    options: list[str]
+    keeps_names: bool = True
+
+    def arguments(self, parameters: Mapping[str, str]) -> list[str]:
+        """Return the data, and the columns as arguments."""
+        columns = [
+            f"{parameter}={literal(self.names[target])}"
+            for target, parameter in parameters.items()
+            if target in self.names
+        ]
+        return [self.data, *columns]
+
+    def imports(self, function: str) -> list[str]:
+        """Return the lines that import what the code uses."""
+        text = "\n".join(self.lines)
+        names = [name for name in ("Layout", "read_layout") if f"{name}(" in text]
+        polars = ["import polars as pl", ""] if "pl." in text else []
+        return [
+            *polars,
+            f"from synfin_analytics import {', '.join(sorted([*names, function]))}",
+            "",
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
 class Calls:
     """What the calls are written from.
 
@@ -75,8 +122,14 @@ class Calls:
         Number of rows that the load leaves out.
     counts_steps
         Whether times count from a first day.
-    score_of_another
+    compare_with
         Column with the scores of another model.
+    pos_label
+        The text that means fraud, if labels are two words.
+    by
+        Columns to compare groups of.
+    unreadable
+        Columns of ``transactions`` with cells that a report cannot read.
     """
 
     data: str
@@ -90,7 +143,10 @@ class Calls:
     opening: Mapping[str, str | bool]
     rejected_rows: int
     counts_steps: bool
-    score_of_another: str | None
+    compare_with: str | None
+    pos_label: str | None
+    by: Sequence[str]
+    unreadable: frozenset[str]
 
     def write(self) -> dict[str, str]:
         """Return the calls by function, those for a terminal as ``command``."""
@@ -98,6 +154,8 @@ class Calls:
             "load_df": self._load_df(),
             "read_layout": self._read_layout(),
             "command": self._command(),
+            "model_report": self._model_report(),
+            "fraud_report": self._fraud_report(),
             "fraud_rate": self._on_frame("fraud_rate", {"is_fraud": "label", "amount": "amount"}),
             "evaluate": self._on_frame("evaluate", {"is_fraud": "label", "fraud_score": "score"}),
         }
@@ -115,8 +173,7 @@ class Calls:
     @property
     def _loads_columns(self) -> bool:
         """Whether ``load_df`` can load the columns as they are."""
-        several = isinstance(self.source, list | tuple) and self.data != "df"
-        return not (self.layout or self.missing or self._has_expressions or several)
+        return not (self.layout or self.missing or self._has_expressions or self._several)
 
     def _load_df(self) -> str:
         if not self._loads_columns or len(self._unmapped) > _MANY_COLUMNS:
@@ -137,29 +194,26 @@ class Calls:
     def _read_layout(self) -> str:
         if set(self.missing) - {"transaction_id"}:
             return ""
-        start = ['start="2020-01-01"'] if self.counts_steps else []
+        start = [f"start={literal(_START)}"] if self.counts_steps else []
         load = f".load({', '.join(self._on_invalid())})"
         if self.layout is not None:
             arguments = [self.data, literal(self.layout), *start, *_keywords(self.opening)]
-            return (
-                "from synfin_analytics import read_layout\n\n"
-                f"{_call('read_layout', arguments)}{load}"
-            )
-        lines = [f"        {literal(to)}: {source.literal}," for to, source in self.sources.items()]
+            call = _call("read_layout", arguments, load)
+            return f"from synfin_analytics import read_layout\n\n{call}"
         arguments = [self.data, "layout", *start, *_keywords(self.options)]
         polars = "import polars as pl\n\n" if self._has_expressions else ""
         return "\n".join(
             [
                 f"{polars}from synfin_analytics import Layout, read_layout",
                 "",
-                "layout = Layout(",
-                "    {",
-                *lines,
-                "    }",
-                ")",
-                f"{_call('read_layout', arguments)}{load}",
+                *self._layout(),
+                _call("read_layout", arguments, load),
             ]
         )
+
+    def _layout(self) -> list[str]:
+        lines = [f"        {literal(to)}: {source.literal}," for to, source in self.sources.items()]
+        return ["layout = Layout(", "    {", *lines, "    }", ")"]
 
     def _command(self) -> str:
         if not isinstance(self.source, str | Path):
@@ -181,49 +235,122 @@ class Calls:
             words += [f"--{name.replace('_', '-')}", "any" if value is True else str(value)]
         return shlex.join(words)
 
+    # -- Reports -----------------------------------------------------------------------------------
+
+    def _model_report(self) -> str:
+        prepared = self._prepare(_MODEL_PARAMETERS, needed=("is_fraud", "fraud_score"))
+        if prepared is None:
+            return ""
+        arguments = prepared.arguments(_MODEL_PARAMETERS)
+        if self.compare_with is not None and prepared.keeps_names:
+            arguments.append(f"compare_with={literal(self.compare_with)}")
+        return self._report("model_report", prepared, arguments, "report.html")
+
+    def _fraud_report(self) -> str:
+        prepared = self._prepare(_FRAUD_PARAMETERS, needed=("is_fraud", "timestamp"))
+        if prepared is None:
+            return ""
+        arguments = prepared.arguments(_FRAUD_PARAMETERS)
+        return self._report("fraud_report", prepared, arguments, "fraud.html")
+
+    def _report(self, function: str, prepared: _Prepared, arguments: list[str], page: str) -> str:
+        if self.by and prepared.keeps_names:
+            arguments.append(f"by=[{', '.join(map(literal, self.by))}]")
+        if self.pos_label is not None and prepared.keeps_names:
+            arguments.append(f"pos_label={literal(self.pos_label)}")
+        arguments += prepared.options
+        return "\n".join(
+            [
+                *prepared.imports(function),
+                *prepared.lines,
+                _call(f"report = {function}", arguments),
+                f"report.save({literal(page)})",
+            ]
+        )
+
+    def _prepare(
+        self, parameters: Mapping[str, str], *, needed: tuple[str, ...]
+    ) -> _Prepared | None:
+        """Return how a report reads the data: as they are, or converted before."""
+        sources = {
+            target: self.sources[target]
+            for target in parameters
+            if target in self.sources and target not in self.unreadable
+        }
+        if not set(needed) <= sources.keys():
+            return None
+        converted = {target: source for target, source in sources.items() if source.code}
+        if self.pos_label is not None:
+            converted.pop("is_fraud", None)
+        names = {target: source.columns[0] for target, source in sources.items()}
+        options = [*_keywords({k: v for k, v in self.options.items() if k != "currency"})]
+        if not converted:
+            return _Prepared([], self.data, names, options) if not self._several else None
+        lines = self._convert(converted)
+        if lines is not None:
+            return _Prepared(lines, "df", names | {name: name for name in converted}, options)
+        if not (self.layout or self.rejected_rows or set(self.missing) - {"transaction_id"}):
+            start = [f"start={literal(_START)}"] if self.counts_steps else []
+            arguments = [self.data, "layout", *start, *_keywords(self.options)]
+            call = _call("df = read_layout", arguments, ".transactions.collect()")
+            lines = [*self._layout(), call]
+            return _Prepared(lines, "df", {name: name for name in names}, [], keeps_names=False)
+        if set(needed) & converted.keys() or self._several:
+            return None
+        for target in converted:
+            del names[target]
+        return _Prepared([], self.data, names, options)
+
+    def _convert(self, converted: Mapping[str, MappedSource]) -> list[str] | None:
+        """Return the code of a frame with converted columns; None if polars needs more for that."""
+        opened = self._open_frame()
+        if opened is None or ("fraud_score" in converted and _NUMBER_OPTIONS & self.options.keys()):
+            return None
+        codes = {target: source.code for target, source in converted.items()}
+        if self.counts_steps and "timestamp" in codes:
+            codes["timestamp"] = f"pl.datetime(2020, 1, 1) + {codes['timestamp']}"
+        columns = [f"{target}={code}" for target, code in codes.items()]
+        lines = [opened] if opened else []
+        return [*lines, _call("df = pl.DataFrame(df).with_columns", columns)]
+
     # -- Functions of a frame ----------------------------------------------------------------------
 
     def _on_frame(self, function: str, parameters: Mapping[str, str]) -> str:
-        """Write a call of a function that takes a frame with any columns."""
-        if not {"customer_id", "merchant_id"} & set(self.missing):
-            return ""
+        """Write a call of a function that takes a frame, and does not parse its texts."""
         needed = [target for target in parameters if target != "amount"]
-        if not set(needed) <= self.sources.keys():
+        opened = None if _NUMBER_OPTIONS & self.options.keys() else self._open_frame()
+        if (
+            opened is None
+            or not {"customer_id", "merchant_id"} & set(self.missing)
+            or not set(needed) <= self.sources.keys()
+            or set(parameters) & self.unreadable
+        ):
             return ""
-        opened = self._open_frame()
-        if opened is None:
-            return ""
-        arguments, converted = ["df"], []
-        for target, parameter in parameters.items():
-            source = self.sources.get(target)
-            if source is None:
-                arguments.append(f"{parameter}=None")
-                continue
-            name = source.columns[0] if source.code is None else target
-            arguments.append(f"{parameter}={literal(name)}")
-            if source.code is not None:
-                converted.append(f"{target}={source.code}")
-        lines = [opened] if opened else []
-        if converted:
-            lines.append(f"df = {_call('pl.DataFrame(df).with_columns', converted)}")
-        head = ["import polars as pl", ""] if lines else []
-        head += [f"from synfin_analytics import {function}", ""]
-        return "\n".join([*head, *lines, _call(function, arguments)])
+        sources = {name: self.sources[name] for name in parameters if name in self.sources}
+        converted = {target: source for target, source in sources.items() if source.code}
+        names = {target: source.columns[0] for target, source in sources.items()}
+        lines = self._convert(converted) if converted else [opened] if opened else []
+        prepared = _Prepared(lines or [], "df", names | {name: name for name in converted}, [])
+        absent = [f"{parameters[name]}=None" for name in parameters if name not in sources]
+        arguments = [*prepared.arguments(parameters), *absent]
+        return "\n".join([*prepared.imports(function), *prepared.lines, _call(function, arguments)])
 
     def _open_frame(self) -> str | None:
         """Return the code that reads the data as a frame; None if polars cannot by itself."""
         if self.data == "df":
-            is_lazy = isinstance(self.source, pl.LazyFrame)
-            return None if self.options else "df = df.collect()" if is_lazy else ""
+            return "df = df.collect()" if isinstance(self.source, pl.LazyFrame) else ""
         suffix = Path(self.source).suffix.lower() if isinstance(self.source, str | Path) else ""
-        if suffix in (".parquet", ".pq") and not self.options:
+        if suffix in (".parquet", ".pq") and Path(self.source).is_file():
             return f"df = pl.read_parquet({self.data})"
-        if suffix in (".csv", ".tsv", ".txt") and not set(self.options) - {"separator"}:
+        if suffix in (".csv", ".tsv", ".txt") and not {"encoding", "currency"} & set(self.options):
             separator = "" if self.separator == "," else f", separator={literal(self.separator)}"
             return f"df = pl.read_csv({self.data}{separator})"
         return None
 
-    # -- Arguments ---------------------------------------------------------------------------------
+    @property
+    def _several(self) -> bool:
+        """Whether the data are several files."""
+        return self.data != "df" and isinstance(self.source, list | tuple)
 
     def _on_invalid(self) -> list[str]:
         return ['on_invalid="reject"'] if self.rejected_rows else []
@@ -243,9 +370,10 @@ def _mapping(mapping: Mapping[str, str | None], *, indent: int) -> str:
     return "{\n" + "".join(f"{margin}{item},\n" for item in items) + margin[4:] + "}"
 
 
-def _call(function: str, arguments: Sequence[str]) -> str:
+def _call(function: str, arguments: Sequence[str], suffix: str = "") -> str:
     """Write a call, on several lines if it is long."""
-    line = f"{function}({', '.join(arguments)})"
+    line = f"{function}({', '.join(arguments)}){suffix}"
     if len(line) <= _WIDTH and "\n" not in line:
         return line
-    return f"{function}(\n" + "".join(f"    {argument},\n" for argument in arguments) + ")"
+    lines = "".join(f"    {argument},\n" for argument in arguments)
+    return f"{function}(\n{lines}){suffix}"

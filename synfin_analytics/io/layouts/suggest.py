@@ -13,7 +13,7 @@ from synfin_analytics._core.validation.options import ReadOptions, format_exampl
 from synfin_analytics._core.validation.outcome import summarize
 from synfin_analytics.exceptions import Problem
 from synfin_analytics.io._formats import check_path, detect_file_encoding
-from synfin_analytics.io.layouts._calls import Calls, MappedSource, literal
+from synfin_analytics.io.layouts._calls import PARAMETERS, Calls, MappedSource, literal
 from synfin_analytics.io.layouts._detect import Shapes, detect_dates, detect_numbers
 from synfin_analytics.io.layouts._guess import (
     LOADABLE,
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 #: Rows from which the columns are guessed.
 _SAMPLE_ROWS = 10_000
 _BATCH_ROWS = 65_536
+#: Groups that a report compares.
+_MAX_GROUPS = 12
 _MARKS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar", ".": "point"}
 
 
@@ -135,6 +137,7 @@ class _Inspection:
         self._other_score = second_score(self._samples, self._guesses)
         self._sources: dict[str, MappedSource] = {}
         self._scale: str | None = None
+        self._pos_label: str | None = None
         self._counts_steps = False
 
     def suggest(self) -> ColumnSuggestions:
@@ -151,7 +154,8 @@ class _Inspection:
             if column.required and name not in self._sources
         )
         frame = self._map(layout)
-        rows, problems, rejected = _check(frame, self._opened)
+        rows, problems, rejected = _check(frame)
+        rows = rows or int(self._opened.frame.select(pl.len()).collect().item())
         if layout is not None:
             missing = ()
         self._describe(missing, layout)
@@ -180,7 +184,10 @@ class _Inspection:
                 opening=_changed(self._opening),
                 rejected_rows=rejected,
                 counts_steps=self._counts_steps,
-                score_of_another=self._other_score.name if self._other_score else None,
+                compare_with=self._compare_with(),
+                pos_label=self._pos_label,
+                by=self._groups(),
+                unreadable=frozenset(filter(None, map(_unreadable, problems))),
             ).write(),
         )
 
@@ -222,6 +229,8 @@ class _Inspection:
         labels = sample.labels
         if labels is None or {text.casefold() for text in labels} <= LOADABLE:
             return MappedSource((sample.name,))
+        if sorted(labels.values()) == [False, True]:
+            self._pos_label = next(text for text, is_fraud in labels.items() if is_fraud)
         spelled = ", ".join(
             f"{text!r} is {str(is_fraud).lower()}" for text, is_fraud in labels.items()
         )
@@ -248,8 +257,8 @@ class _Inspection:
             noun = unit.partition(" ")[0]
             self._counts_steps = True
             self._notes.append(
-                f"{name!r} has no dates: it counts {noun}, as far as its name says. The call "
-                "begins with the day in start=; the reports need dates."
+                f"{name!r} has no dates: it counts {noun}, as far as its name says. The calls "
+                "count from 2020-01-01; write the true first day there."
             )
             steps = pl.col(name).cast(pl.Int64)
             duration = pl.duration(hours=steps) if noun == "hours" else pl.duration(seconds=steps)
@@ -263,6 +272,29 @@ class _Inspection:
             f'pl.concat_str({", ".join(parts)}, separator=" ")',
             pl.concat_str(pl.col(name, time.name).cast(pl.String), separator=" "),
         )
+
+    def _compare_with(self) -> str | None:
+        """Return the column with the scores of another model, if all of them can be read."""
+        if self._other_score is None:
+            return None
+        name = self._other_score.name
+        mapping: dict[str, str | pl.Expr] = {"fraud_score": name}
+        _, problems, _ = _check(build_transactions(mapping, self._opened, self._options))
+        return None if problems else name
+
+    def _groups(self) -> list[str]:
+        """Return columns of texts with few values, which reports compare."""
+        specs = spec_for("transactions").columns
+        personal = {name for name, column in specs.items() if column.personal}
+        names = []
+        for sample in self._samples:
+            guess = self._guesses.get(sample.name)
+            is_free = guess is None or guess.target not in PARAMETERS.keys() | personal
+            is_id = guess is not None and guess.target.endswith("_id")
+            is_text = sample.is_text and not sample.is_time and sample.numbers is None
+            if is_free and not is_id and is_text and 2 <= sample.n_distinct <= _MAX_GROUPS:
+                names.append(sample.name)
+        return names[:2]
 
     # -- How the cells are written -----------------------------------------------------------------
 
@@ -423,7 +455,7 @@ class _Inspection:
     def _suggested(self, sample: Sample, layout: str | None) -> SuggestedColumn:
         """Return the suggestion for one column."""
         guess = self._guesses.get(sample.name)
-        parameter = _PARAMETERS.get(guess.target) if guess else None
+        parameter = PARAMETERS.get(guess.target) if guess else None
         if layout is not None:
             known = select_variant(get_layout(layout), self._schema.names())
             targets = _targets(known, sample.name)
@@ -442,20 +474,6 @@ class _Inspection:
             return SuggestedColumn(sample.name, None, None, None, "nothing suggests a column")
         target = None if layout is not None else guess.target
         return SuggestedColumn(sample.name, target, parameter, guess.confidence, guess.reason)
-
-
-#: Parameters of the reports by the column of the table.
-_PARAMETERS = {
-    "is_fraud": "label",
-    "fraud_score": "score",
-    "timestamp": "timestamp",
-    "customer_id": "customer",
-    "merchant_id": "merchant",
-    "amount": "amount",
-    "currency": "currency",
-    "status": "status",
-    "label_available_at": "label_available_at",
-}
 
 
 def _changed(options: ReadOptions) -> dict[str, str | bool]:
@@ -479,12 +497,21 @@ def _order(date_format: str | None) -> str:
     return "mm/dd" if (date_format or "").startswith("%m") else "dd/mm"
 
 
-def _check(frame: pl.LazyFrame, opened: Scan) -> tuple[int, tuple[Problem, ...], int]:
+def _unreadable(problem: Problem) -> str | None:
+    """Return the column of a problem that keeps a report from reading it.
+
+    A report takes amounts that the table does not, such as 0.
+    """
+    rules = ("must be", "has more than") if problem.column == "amount" else ()
+    return None if problem.reason.startswith(("is required", *rules)) else problem.column
+
+
+def _check(frame: pl.LazyFrame) -> tuple[int, tuple[Problem, ...], int]:
     """Return the number of rows, what ``load_df`` would reject, and how many rows that is."""
     spec = spec_for("transactions")
     source = open_source(frame, _BATCH_ROWS)
     if not source.names:
-        return int(opened.frame.select(pl.len()).collect().item()), (), 0
+        return 0, (), 0
     n_rows, errors, keys = 0, [], []
     for batch in check_batches(source, spec, {name: name for name in source.names}):
         n_rows += batch.frame.height
