@@ -42,9 +42,11 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.orm import Session
 
+    from synfin_analytics.metrics.drift import Drift
     from synfin_analytics.metrics.evaluation import Evaluation
     from synfin_analytics.metrics.grouped import GroupedEvaluation
     from synfin_analytics.reports._groups import Grouping
+    from synfin_analytics.reports._sources import Span
     from synfin_analytics.repositories.transactions import TransactionStatistics
 
     #: Adds the conditions of a report's rows to a query of transactions.
@@ -174,7 +176,11 @@ class StoredPredictions:
         )
         return {
             " ".join(model): self._repository.evaluate(
-                *model, threshold=model_threshold, common_with=[reference], **self._options
+                *model,
+                threshold=model_threshold,
+                amount=True,
+                common_with=[reference],
+                **self._options,
             )
             for model, reference, model_threshold in models
         }
@@ -186,6 +192,15 @@ class StoredPredictions:
     def evaluate_groups(self, by: Grouping, threshold: Threshold) -> GroupedEvaluation:
         """Evaluate each group."""
         return self._repository.evaluate(*self._model, threshold=threshold, by=by, **self._options)
+
+    def measure_drift(self, reference: Span, current: Span) -> Drift:
+        """Measure the drift of the scores between two periods."""
+        return self._repository.measure_drift(
+            *self._model,
+            reference=reference,
+            current=current,
+            confidence_level=self._options["confidence_level"],
+        )
 
     def read_weeks(self, threshold: float) -> pd.DataFrame:
         """Return scores and frauds of each week."""

@@ -24,7 +24,7 @@ from synfin_analytics.database.models import Customer, Transaction
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.io.coerce import collect_columns
 from synfin_analytics.io.sources import open_source
-from synfin_analytics.metrics import evaluate
+from synfin_analytics.metrics import evaluate, measure_drift
 from synfin_analytics.metrics.evaluation import Threshold
 from synfin_analytics.metrics.fraud_rates import fraud_rate
 from synfin_analytics.reports._groups import (
@@ -50,9 +50,11 @@ if TYPE_CHECKING:
 
     from synfin_analytics._core.validation.columns import Column
     from synfin_analytics._core.validation.spec import Kind
+    from synfin_analytics.metrics.drift import Drift
     from synfin_analytics.metrics.evaluation import Evaluation
     from synfin_analytics.metrics.grouped import GroupedEvaluation
     from synfin_analytics.reports._groups import By, Grouping
+    from synfin_analytics.reports._sources import Span
     from synfin_analytics.repositories.transactions import TransactionStatistics
 
 DEFAULT_THRESHOLD = 0.5
@@ -734,7 +736,14 @@ class FramePredictions:
             return problem
         name = " ".join(filter(None, (self.name, self.version)))
         return {
-            column: evaluate(frame, roles.label, source, threshold=threshold, **self._options)
+            column: evaluate(
+                frame,
+                roles.label,
+                source,
+                threshold=threshold,
+                amount=roles.amount,
+                **self._options,
+            )
             for column, source in ((other, other), (name, score))
         }
 
@@ -750,6 +759,18 @@ class FramePredictions:
             self._frame, roles.label, roles.score or "", threshold=threshold, by=names,
             **self._options,
         )  # fmt: skip
+
+    def measure_drift(self, reference: Span, current: Span) -> Drift:
+        """Measure the drift of the scores between two periods."""
+        roles = self._rows.roles
+        return measure_drift(
+            self._frame,
+            roles.score or "",
+            reference=reference,
+            current=current,
+            timestamp=roles.timestamp or "",
+            **self._options,
+        )
 
     def read_weeks(self, threshold: float) -> pd.DataFrame:
         """Return scores and frauds of each week."""

@@ -52,11 +52,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from synfin_analytics.metrics.bootstrap import Bootstrap
+    from synfin_analytics.metrics.drift import Drift
     from synfin_analytics.metrics.evaluation import Evaluation
     from synfin_analytics.metrics.grouped import GroupedEvaluation
     from synfin_analytics.metrics.topk import TopK
     from synfin_analytics.reports._results import ModelResults
 
+#: Below and above these, a PSI is usually called small and large.
+_SMALL_PSI, _LARGE_PSI = 0.1, 0.25
 #: Groups of one grouping that are listed at most, those with the lowest recall.
 _MAX_ROWS = 15
 #: Below these numbers, the report warns.
@@ -78,6 +81,7 @@ def findings(results: ModelResults) -> Iterator[Finding]:
         yield _recall(results)
         yield _precision(results)
         yield _average_precision(results)
+        yield from _gains(results)
         if isinstance(results.comparison, Comparison):
             yield _comparison(results, results.comparison)
         if results.has_costs:
@@ -88,6 +92,8 @@ def findings(results: ModelResults) -> Iterator[Finding]:
             yield _cards(results, results.cards)
         yield from _groups(results)
     yield from _stability(results)
+    if results.drift is not None:
+        yield _drift(results.drift)
 
 
 def _recall(results: ModelResults) -> Finding:
@@ -126,6 +132,21 @@ def _average_precision(results: ModelResults) -> Finding:
             f"is {format_decimal(baseline)}."
         )
     return Finding("average precision", value, format_decimal(value), sentence, "performance")
+
+
+def _gains(results: ModelResults) -> Iterator[Finding]:
+    """Yield how much fraud is in the first band, unless it is all the rows or has no fraud."""
+    bands = results.gains.to_frame()
+    if len(bands) < 2 or not results.evaluation.n_frauds:
+        return
+    first: Any = bands.iloc[0]
+    value = float(first["cumulative_fraud_share"])
+    sentence = (
+        f"The {format_percent(first['cumulative_share'])} of the transactions with the highest "
+        f"scores contain {format_percent(value)} of the frauds, "
+        f"{format_decimal(first['lift'], 1)} times the share of random transactions."
+    )
+    yield Finding("frauds in the first band", value, format_percent(value), sentence, "gains")
 
 
 def _comparison(results: ModelResults, comparison: Comparison) -> Finding:
@@ -249,6 +270,24 @@ def _stability(results: ModelResults) -> Iterator[Finding]:
         f"{format_decimal(scores.max(), 4)}."
     )
     yield Finding("highest weekly fraud rate", value, format_percent(value), sentence, "stability")
+
+
+def _drift(drift: Drift) -> Finding:
+    row: Any = drift.to_frame().iloc[0]
+    value, critical = float(row["psi"]), float(row["psi_critical"])
+    share = format_confidence_level(1 - drift.confidence_level)
+    conclusion = "strongly"
+    if value <= critical:
+        conclusion = "no more than by chance"
+    elif value < _LARGE_PSI:
+        conclusion = "little" if value < _SMALL_PSI else "moderately"
+    sentence = (
+        f"From the first to the second half of the period, the scores changed {conclusion}: PSI "
+        f"{format_decimal(value)}. Without drift, {share} of samples exceed "
+        f"{format_decimal(critical)}; by a rule of thumb, less than {_SMALL_PSI} is little, and "
+        f"more than {_LARGE_PSI} much."
+    )
+    return Finding("PSI of the scores", value, format_decimal(value), sentence, "stability")
 
 
 def _describe_week(extreme: Extreme) -> str:
@@ -396,6 +435,11 @@ def describe_period(results: ModelResults) -> str:
     if data.first is None or data.last is None:
         return text
     return f"{text} for transactions from {format_date(data.first)} to {format_date(data.last)}"
+
+
+def describe_drift(results: ModelResults) -> str:
+    """Return the sentence about the drift of the scores; "" if it is not known."""
+    return "" if results.drift is None else _drift(results.drift).sentence
 
 
 def describe_importances(results: ModelResults) -> str:
@@ -550,6 +594,8 @@ def tables(results: ModelResults) -> dict[str, Any]:
             for columns, grouped in results.groups.items()
         },
         "weeks": _weeks_table(results),
+        "gains": _gains_table(results),
+        "drift": None if results.drift is None else _drift_table(results.drift),
         "importances": _importances_table(results),
     }
 
@@ -557,6 +603,8 @@ def tables(results: ModelResults) -> dict[str, Any]:
 def _metrics_table(results: ModelResults) -> Table:
     rows, notes = [], []
     for row in iterate_rows(results.evaluation.summary()):
+        if row.metric == "value_detection_rate" and not results.has_costs:
+            continue  # the value of several currencies
         name, definition = METRICS[row.metric]
         bootstrap = results.bootstraps.get(row.metric)
         intervals = [NO_VALUE, NO_VALUE]
@@ -587,6 +635,45 @@ def _confusion_table(evaluation: Evaluation) -> Table:
         ("genuine", format_number(confusion.fp), format_number(confusion.tn)),
     ]
     return Table("Confusion matrix", ("label", "alert", "no alert"), rows)
+
+
+def _gains_table(results: ModelResults) -> Table:
+    rows = [
+        (
+            format_number(row.band),
+            f"{format_threshold(row.score_from)} to {format_threshold(row.score_to)}",
+            format_number(row.transactions),
+            format_number(row.frauds),
+            format_percent(row.fraud_rate),
+            format_percent_interval(row.fraud_rate_low, row.fraud_rate_high),
+            format_decimal(row.lift, 1),
+            format_percent(row.cumulative_share),
+            format_percent(row.cumulative_fraud_share),
+            format_decimal(row.ks),
+        )
+        for row in iterate_rows(results.gains.to_frame())
+    ]
+    head = ("band", "score", "transactions", "frauds", "fraud rate",
+            confidence_interval_name(results), "lift", "cumulative transactions",
+            "cumulative frauds", "KS")  # fmt: skip
+    return Table("Gains and lift by band of the score", head, rows)
+
+
+def _drift_table(drift: Drift) -> Table:
+    rows = [
+        (
+            row.bin,
+            format_number(row.reference),
+            format_number(row.current),
+            format_percent(row.reference_share),
+            format_percent(row.current_share),
+            format_decimal(row.psi),
+        )
+        for row in iterate_rows(drift.bins)
+    ]
+    head = ("score", "first half", "second half", "share of first half", "share of second half",
+            "part of the PSI")  # fmt: skip
+    return Table("Scores of the first and the second half of the period", head, rows)
 
 
 def _comparison_table(results: ModelResults) -> Table | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,12 @@ from synfin_analytics.reports._groups import describe_grouping
 from synfin_analytics.reports._sources import WEEK_COLUMNS, single_currency
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Mapping, Sequence
 
     from synfin_analytics.metrics.bootstrap import Bootstrap
+    from synfin_analytics.metrics.drift import Drift
     from synfin_analytics.metrics.evaluation import Evaluation, Threshold
+    from synfin_analytics.metrics.gains import GainsTable
     from synfin_analytics.metrics.grouped import GroupedEvaluation
     from synfin_analytics.metrics.topk import TopK
     from synfin_analytics.reports._groups import Grouping
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     )
     from synfin_analytics.repositories.transactions import TransactionStatistics
 
+#: Metrics with a bootstrap interval; with amounts, the value detection rate is another.
+_RESAMPLED = (*METRICS, "gini", "ks")
 #: The cost of a threshold, and its components.
 _COSTS = ("alert_cost", "missed_amount", "unrecovered_amount", "cost", "saved")
 #: Bins of amounts that are compared by default.
@@ -89,6 +93,7 @@ class ModelResults:
     cards_interval: Bootstrap | None
     groups: Mapping[str, GroupedEvaluation]
     weeks: pd.DataFrame
+    drift: Drift | None
     importances: pd.DataFrame
     settings: Settings
     omitted: Mapping[str, str]
@@ -103,6 +108,11 @@ class ModelResults:
     def has_costs(self) -> bool:
         """Whether there are amounts, and they can be added."""
         return self.evaluation.counts.amount is not None and not self.several_currencies
+
+    @property
+    def gains(self) -> GainsTable:
+        """Frauds by tenth of the scores; see :meth:`synfin_analytics.Evaluation.gains_table`."""
+        return self.evaluation.gains_table()
 
     @property
     def costs(self) -> pd.DataFrame:
@@ -152,9 +162,10 @@ def compute_model(
         omitted.setdefault("groups", "No groups were compared (by).")
     if comparison is None:
         omitted.setdefault("comparison", "No other model was specified (compare_with).")
-    weeks = pd.DataFrame(columns=list(WEEK_COLUMNS))
+    weeks, drift = pd.DataFrame(columns=list(WEEK_COLUMNS)), None
     if "stability" not in omitted:
         weeks = source.read_weeks(threshold.value)
+        drift = _measure_drift(source)
     importances = source.read_importances()
     if not len(importances):
         omitted.setdefault(
@@ -180,11 +191,24 @@ def compute_model(
             describe_grouping(columns): source.evaluate_groups(columns, threshold) for columns in by
         },
         "weeks": weeks,
+        "drift": drift,
         "importances": importances,
         "settings": settings,
         "omitted": omitted,
         "remarks": tuple(source.remarks),
     }
+
+
+def _measure_drift(source: ModelSource) -> Drift | None:
+    """Measure how the scores of the second half of the period differ from those of the first."""
+    first, last = source.data.first, source.data.last
+    if first is None or last is None:
+        return None
+    middle = (first + (last - first) / 2).astimezone(dt.UTC)
+    middle = middle.replace(hour=0, minute=0, second=0, microsecond=0)
+    if middle <= first:  # a day or less
+        return None
+    return source.measure_drift((first, middle), (middle, last + dt.timedelta.resolution))
 
 
 def _compare(
@@ -198,12 +222,17 @@ def _compare(
         return compare_evaluations(
             evaluations,
             cluster=source.cluster,
-            metrics=METRICS,
+            metrics=_resampled(next(iter(evaluations.values()))),
             options=MetricOptions(day=source.day),
             **resampling,
         )
     except ArgumentError as error:
         return str(error)
+
+
+def _resampled(evaluation: Evaluation) -> tuple[str, ...]:
+    """Return the metrics that have a bootstrap interval."""
+    return _RESAMPLED if evaluation.counts.amount is None else (*_RESAMPLED, "value_detection_rate")
 
 
 def _bootstrap(
@@ -222,7 +251,7 @@ def _bootstrap(
         resampled = compare_evaluations(
             {name: evaluation},
             cluster=source.cluster,
-            metrics=METRICS,
+            metrics=_resampled(evaluation),
             options=MetricOptions(day=source.day),
             **resampling,
         )

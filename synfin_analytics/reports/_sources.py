@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import pandas as pd
 
@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Mapping, Sequence
 
+    from synfin_analytics.metrics.drift import Drift
     from synfin_analytics.metrics.evaluation import Evaluation, Threshold
     from synfin_analytics.metrics.grouped import GroupedEvaluation
     from synfin_analytics.reports._groups import Grouping
     from synfin_analytics.repositories.transactions import TransactionStatistics
 
+#: Start and end of a period; the end is excluded.
+Span: TypeAlias = "tuple[dt.datetime, dt.datetime]"
 #: What one value of a column is, where its name does not say so.
 _CLUSTER_NOUNS = {"customer_id": "customer", "card_id": "card", "merchant_id": "merchant",
                   "timestamp": "day"}  # fmt: skip
@@ -188,6 +191,9 @@ class ModelSource(Protocol):
 
     def evaluate_groups(self, by: Grouping, threshold: Threshold) -> GroupedEvaluation:
         """Evaluate each group."""
+
+    def measure_drift(self, reference: Span, current: Span) -> Drift:
+        """Measure the drift of the scores between two periods."""
 
     def read_weeks(self, threshold: float) -> pd.DataFrame:
         """Return scores and frauds of each week (from Monday, UTC): :data:`WEEK_COLUMNS`."""

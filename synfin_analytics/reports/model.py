@@ -71,6 +71,9 @@ class ModelReport(ModelResults, Report):
         Evaluation by group, for each grouping.
     weeks
         Scores and frauds by week; no row if times are not known.
+    drift
+        Drift of the scores from the first to the second half of the period; None if times are not
+        known, or all within a day.
     importances
         Means of the feature importances.
     settings
@@ -113,6 +116,7 @@ class ModelReport(ModelResults, Report):
             "period": sections.describe_period(self),
             "data": sections.describe_data(self, self.notes),
             "importances": sections.describe_importances(self),
+            "drift": sections.describe_drift(self),
             "recall_by_group": sections.describe_recall_by_group(self),
             "cards_interval": sections.describe_cards_interval(self),
             "cost_without_alerts": sections.cost_without_alerts(self),

@@ -130,6 +130,8 @@ def test_numbers_are_those_of_the_same_rows_in_the_database(report, world):
     for name in ("n_predictions", "n_labelled", "n_frauds", "n_customers", "n_merchants", "n_days",
                  "first", "last", "delays", "n_clusters", "n_fraud_clusters"):  # fmt: skip
         assert getattr(report.data, name) == getattr(stored.data, name), name
+    pd.testing.assert_frame_equal(report.drift.bins, stored.drift.bins.assign(column="p"))
+    pd.testing.assert_frame_equal(report.gains.to_frame(), stored.gains.to_frame())
     assert isinstance(report.comparison, Comparison)
     differences = report.comparison.to_frame()["difference"]
     assert differences.tolist() == pytest.approx(
@@ -241,7 +243,7 @@ def test_labels_and_scores_are_enough(df):
     report = plain(df[["isFraud", "p"]])
     page = Page(report.html())
     assert set(page.sections) - {""} == {
-        "summary", "data", "performance", "thresholds", "calibration", "limitations",
+        "summary", "data", "performance", "gains", "thresholds", "calibration", "limitations",
         "reproducibility",
     }  # fmt: skip
     assert report.cards is None

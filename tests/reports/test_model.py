@@ -31,7 +31,7 @@ from synfin_analytics._core.formatting import (
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_df
-from synfin_analytics.metrics import Confusion, compare_models, evaluate, fraud_rate
+from synfin_analytics.metrics import Confusion, compare_models, evaluate, fraud_rate, measure_drift
 from synfin_analytics.metrics.comparison import Comparison
 from synfin_analytics.reports import model_report
 from synfin_analytics.reports._database import infer_threshold
@@ -183,6 +183,29 @@ def test_calibration_is_that_of_evaluate(page, expected):
         assert row["transactions"] == format_number(part.transactions)
         assert row["fraud rate"] == format_percent(part.fraud_rate)
         assert row["mean score"] == format_decimal(part.mean_score)
+
+
+def test_gains_are_those_of_evaluate(page, expected):
+    rows = page.rows("Gains and lift by band of the score")
+    for band in expected.gains_table().to_frame().itertuples():
+        row = rows[str(band.band)]
+        assert row["frauds"] == format_number(band.frauds)
+        assert row["lift"] == format_decimal(band.lift, 1)
+        assert row["cumulative frauds"] == format_percent(band.cumulative_fraud_share)
+    assert format_decimal(expected.ks) in page.says("gains")
+
+
+def test_drift_is_that_between_the_halves_of_the_period(page, report, frame):
+    first = frame["timestamp"].min()
+    middle = (first + (frame["timestamp"].max() - first) / 2).floor("D").to_pydatetime()
+    drift = measure_drift(
+        frame, "fraud_probability", reference=(None, middle), current=(middle, None)
+    )
+    assert report.drift.to_frame()["psi"].tolist() == drift.to_frame()["psi"].tolist()
+    assert f"PSI {format_decimal(drift.to_frame()['psi'][0])}" in page.says("stability")
+    rows = page.rows("Scores of the first and the second half of the period")
+    for part in drift.bins.itertuples():
+        assert rows[part.bin]["second half"] == format_number(part.current)
 
 
 def test_groups_are_those_of_evaluate_the_weakest_first(world, page, report):
