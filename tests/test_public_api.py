@@ -25,7 +25,7 @@ FACE = """
 
     Confusion fraud_rate proportion_interval
     evaluate Evaluation GroupedEvaluation GainsTable Threshold TopK Bootstrap
-    compare_models Comparison measure_drift Drift
+    compare_models Comparison measure_drift Drift recalibrate Recalibration
     time_split TimeSplit prequential_folds
 
     Display plot_calibration plot_comparison plot_confusion plot_cost plot_fraud_rate
@@ -63,6 +63,7 @@ PARAMETERS = {
         "self metric cluster n_resamples seed k day entity max_fpr cost_per_alert recovery_rate"
     ),
     "Evaluation.calibration": "self bins output",
+    "Evaluation.calibration_error": "self bins",
     "Evaluation.card_precision_at_k": "self k day entity",
     "Evaluation.cost": "self cost_per_alert recovery_rate",
     "Evaluation.cost_curve": "self cost_per_alert recovery_rate points output",
@@ -74,6 +75,7 @@ PARAMETERS = {
     "Evaluation.recall_at_fpr": "self rate",
     "Evaluation.summary": "self output",
     "Evaluation.threshold_for_alerts": "self alerts",
+    "GroupedEvaluation.bootstrap": "self metric comparison cluster include_small n_resamples seed",
     "GroupedEvaluation.difference": "self metric include_small",
     "GroupedEvaluation.group_max": "self metric include_small",
     "GroupedEvaluation.group_min": "self metric include_small",
@@ -108,6 +110,8 @@ PARAMETERS = {
         "df scores label threshold cluster metrics n_resamples seed confidence_level k day entity "
         "max_fpr amount weight cost_per_alert recovery_rate"
     ),
+    "recalibrate": "df test label score method weight bins",
+    "Recalibration.transform": "self scores",
     "measure_drift": "df columns reference current timestamp bins confidence_level",
     "ModelPredictionRepository.measure_drift": "self model_name model_version reference current "
     "bins confidence_level",

@@ -15,6 +15,7 @@ from synfin_analytics.metrics.fraud_rates import fraud_rate
 from synfin_analytics.metrics.gains import GainsTable
 from synfin_analytics.metrics.grouped import GroupComparison, GroupedEvaluation, GroupValue
 from synfin_analytics.metrics.proportions import IntervalMethod, proportion_interval
+from synfin_analytics.metrics.recalibration import Recalibration, recalibrate
 from synfin_analytics.metrics.splits import TimeSplit, prequential_folds, time_split
 from synfin_analytics.metrics.topk import TopK
 
@@ -30,6 +31,7 @@ __all__ = [
     "GroupValue",
     "GroupedEvaluation",
     "IntervalMethod",
+    "Recalibration",
     "Threshold",
     "TimeSplit",
     "TopK",
@@ -41,5 +43,6 @@ __all__ = [
     "prequential_folds",
     "proportion_interval",
     "ratio",
+    "recalibrate",
     "time_split",
 ]

@@ -22,6 +22,7 @@ from synfin_analytics.metrics._score_counts import (
     RowCounts,
     ScoreCounts,
     aggregate_scores,
+    number_groups,
 )
 from synfin_analytics.metrics.bootstrap import (
     CARDS,
@@ -30,6 +31,7 @@ from synfin_analytics.metrics.bootstrap import (
     check_metric,
     sample_counts,
     sample_entities,
+    sample_groups,
     sample_transactions,
 )
 from synfin_analytics.metrics.topk import (
@@ -45,8 +47,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from synfin_analytics.metrics._score_counts import Floats
-    from synfin_analytics.metrics.bootstrap import MetricOptions, Sample
+    from synfin_analytics.metrics._score_counts import Floats, GroupKey
+    from synfin_analytics.metrics.bootstrap import Comparison, MetricOptions, Sample
 
 #: Why an unpickled evaluation of a lazy frame has no rows.
 LEFT_BEHIND = (
@@ -69,12 +71,17 @@ class Rows(Protocol):
         """Count by day, ``entity`` and score."""
 
     def by_cluster(
-        self, cluster: str, day: str | None = None, *, amount: bool = False
+        self,
+        cluster: str,
+        day: str | None = None,
+        *,
+        by: Sequence[str] = (),
+        amount: bool = False,
     ) -> nw.DataFrame[Any]:
         """Count by ``cluster`` and score and, if ``day`` is not None, by day.
 
-        Without ``day``, a ``cluster`` of timestamps is counted by its days. ``amount`` adds the
-        sums of the amounts.
+        Without ``day``, a ``cluster`` of timestamps is counted by its days. ``by`` are columns to
+        group by, too; ``amount`` adds the sums of the amounts.
         """
 
 
@@ -108,12 +115,17 @@ class FrameRows:
         return self._count([entity], day)
 
     def by_cluster(
-        self, cluster: str, day: str | None = None, *, amount: bool = False
+        self,
+        cluster: str,
+        day: str | None = None,
+        *,
+        by: Sequence[str] = (),
+        amount: bool = False,
     ) -> nw.DataFrame[Any]:
         """Count by cluster and score, or by day and score."""
         if day is None and self._is_time(cluster):
-            return self._count([], cluster, amount=amount)
-        return self._count([cluster], day, amount=amount)
+            return self._count([*by], cluster, amount=amount)
+        return self._count([*dict.fromkeys((*by, cluster))], day, amount=amount)
 
     def _count(
         self, keys: list[str], day: str | None = None, *, amount: bool = False
@@ -261,6 +273,40 @@ def prepare_samples(
             sample = sample_counts(metric, clusters, row_counts, threshold, options)
             samples[metric] = replace(sample, by_day=is_time)
     return samples
+
+
+def prepare_groups(
+    rows: Rows,
+    by: Sequence[str],
+    groups: Sequence[GroupKey],
+    metric: str,
+    comparison: Comparison,
+    cluster: str,
+    threshold: float,
+    *,
+    weighted: bool = False,
+) -> Sample:
+    """Prepare the difference or ratio of a metric between some groups for resampling.
+
+    Parameters
+    ----------
+    rows, threshold, weighted
+        As for :func:`prepare_samples`.
+    by, groups
+        Columns to group by, and the groups to compare.
+    metric, comparison, cluster
+        As for :meth:`GroupedEvaluation.bootstrap`.
+    """
+    counts = rows.by_cluster(cluster, by=by, amount=metric in OF_VALUE)
+    keys, group = number_groups(counts, by)
+    compared = np.isin(group, [number for number, key in enumerate(keys) if key in set(groups)])
+    is_time = DAY in counts.columns
+    clusters = _days(counts) if is_time else _names(counts, cluster)
+    of_score = RowCounts.from_frame(counts, weighted=weighted).take(compared)
+    sample = sample_groups(
+        metric, comparison, clusters[compared], group[compared], of_score, threshold
+    )
+    return replace(sample, by_day=is_time)
 
 
 def _days(counts: nw.DataFrame[Any]) -> NDArray[np.datetime64]:

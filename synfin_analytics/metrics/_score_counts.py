@@ -305,6 +305,11 @@ class RowCounts:
         amount = to_numpy_float(counts[fraud_amount]) if fraud_amount in counts.columns else None
         return cls(to_numpy_float(counts[SCORE]), transactions, frauds, amount)
 
+    def take(self, rows: NDArray[np.bool_]) -> RowCounts:
+        """Return some of the counts."""
+        amount = None if self.fraud_amount is None else self.fraud_amount[rows]
+        return RowCounts(self.score[rows], self.transactions[rows], self.frauds[rows], amount)
+
 
 def _check_scores(score: Floats) -> None:
     if not len(score) or (score.min() >= 0 and score.max() <= 1):  # false for NaN
@@ -510,7 +515,7 @@ def split_counts(
 
     All rows are sorted once, by group and score, however many groups there are.
     """
-    keys, group = _number_groups(counts, by)
+    keys, group = number_groups(counts, by)
     order = np.argsort(group, kind="stable")
     columns = [SCORE, *(name for name in COUNTED if name in counts.columns)]
     arrays = [to_numpy_float(counts[name])[order] for name in columns]
@@ -531,7 +536,7 @@ def split_counts(
     return groups
 
 
-def _number_groups(
+def number_groups(
     counts: nw.DataFrame[Any], by: Sequence[str]
 ) -> tuple[list[GroupKey], NDArray[np.intp]]:
     """Return the groups in the engine's order, missing values last, and the group of each row."""

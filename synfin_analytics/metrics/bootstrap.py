@@ -16,9 +16,9 @@ true value in 86 to 91 of 100 samples and the expanded ones in 92 to 96
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -63,6 +63,8 @@ ALL_METRICS = (
     TOP,
     CARDS,
 )
+#: How a metric of several groups is compared.
+Comparison = Literal["difference", "ratio"]
 #: Metrics that need the amounts.
 OF_VALUE = {"cost", "value_detection_rate"}
 _AREAS = {"roc_auc", "gini", "ks", "average_precision", "recall_at_fpr"}
@@ -509,15 +511,61 @@ def sample_counts(
             "the rows of each day."
         )
     names, codes = np.unique(clusters, return_inverse=True)
-    statistic: Statistic
+    statistic = _statistic(metric, codes, len(names), counts, threshold, options)
+    return _sample(metric, statistic, names, codes, counts, counts.score >= threshold)
+
+
+def sample_groups(
+    metric: str,
+    comparison: Comparison,
+    clusters: NDArray[Any],
+    groups: NDArray[np.intp],
+    counts: RowCounts,
+    threshold: float,
+) -> Sample:
+    """Prepare the difference or ratio of a metric between groups, for resampling clusters.
+
+    Parameters
+    ----------
+    metric, clusters, counts, threshold
+        As for :func:`sample_counts`.
+    comparison
+        ``"difference"`` of the highest and lowest group, or ``"ratio"`` of the lowest and highest.
+    groups
+        Number of the group of each count.
+    """
+    names, codes = np.unique(clusters, return_inverse=True)
+    samples = []
+    for group in np.unique(groups):
+        rows = groups == group
+        part = counts.take(rows)
+        statistic = _statistic(metric, codes[rows], len(names), part, threshold, MetricOptions())
+        alert = part.score >= threshold
+        samples.append(_sample(metric, statistic, names, codes[rows], part, alert))
+    fewest = min(samples, key=lambda sample: sample.n_informative)
+    return replace(
+        fewest,
+        transactions=np.sum([sample.transactions for sample in samples], axis=0),
+        frauds=np.sum([sample.frauds for sample in samples], axis=0),
+        statistic=_Gap(tuple(sample.statistic for sample in samples), comparison),
+        condition=f"{fewest.condition} in one group",
+    )
+
+
+def _statistic(
+    metric: str,
+    codes: NDArray[np.intp],
+    n_clusters: int,
+    counts: RowCounts,
+    threshold: float,
+    options: MetricOptions,
+) -> Statistic:
     if metric in _AREAS:
         max_fpr = check_share(options.max_fpr, "max_fpr", "a false-positive rate")
-        statistic = _Areas.from_counts(metric, codes, len(names), counts, max_fpr)
-    elif metric == "cost":
-        statistic = _Total(_sum_costs(codes, len(names), counts, threshold, options))
-    else:
-        statistic = _Shares.from_counts(metric, codes, len(names), counts, threshold)
-    return _sample(metric, statistic, names, codes, counts, counts.score >= threshold)
+        return _Areas.from_counts(metric, codes, n_clusters, counts, max_fpr)
+    if metric == "cost":
+        return _Total(_sum_costs(codes, n_clusters, counts, threshold, options))
+    return _Shares.from_counts(metric, codes, n_clusters, counts, threshold)
 
 
 def sample_transactions(
@@ -758,6 +806,24 @@ class _Shares:
 
     def values(self, weights: Floats) -> Floats:
         return ratio(self.numerator @ weights, self.denominator @ weights)
+
+
+@dataclass(frozen=True, eq=False)
+class _Gap:
+    """Difference or ratio of a metric between the groups where it is lowest and highest."""
+
+    groups: tuple[Statistic, ...]
+    comparison: Comparison
+
+    @property
+    def width(self) -> int:
+        return sum(statistic.width for statistic in self.groups)
+
+    def values(self, weights: Floats) -> Floats:
+        values = np.array([statistic.values(weights) for statistic in self.groups])
+        lowest, highest = np.fmin.reduce(values), np.fmax.reduce(values)
+        gap = highest - lowest if self.comparison == "difference" else ratio(lowest, highest)
+        return np.where(np.isfinite(values).sum(axis=0) > 1, gap, np.nan)
 
 
 @dataclass(frozen=True, eq=False)

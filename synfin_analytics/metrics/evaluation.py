@@ -698,6 +698,28 @@ average precision 0.833)
         )
         return frame if output == "pandas" else from_pandas(frame, output)
 
+    def calibration_error(self, bins: int = 10) -> float:
+        """Return the mean difference of scores and fraud rates of the bins of :meth:`calibration`.
+
+        The expected calibration error (Naeini, Cooper and Hauskrecht, 2015): the absolute
+        difference of mean score and fraud rate in each bin, weighted by its transactions. It is
+        greater than 0 by chance, the more so the more bins there are.
+
+        Parameters
+        ----------
+        bins
+            Number of equal parts of 0 to 1.
+
+        Examples
+        --------
+        >>> from synfin_analytics import evaluate
+        >>> round(evaluate([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1]).calibration_error(2), 3)
+        0.325
+        """
+        table = self.calibration(bins)
+        gaps = (table["mean_score"] - table["fraud_rate"]).abs() * table["transactions"]
+        return float(ratio(gaps.sum(), table["transactions"].sum()))
+
     @overload
     def summary(self, output: Literal["pandas"] = ...) -> pd.DataFrame: ...
     @overload
@@ -877,7 +899,8 @@ average precision 0.833)
         return EvaluationPlots(self)
 
     @property
-    def _rows(self) -> Rows:
+    def known_rows(self) -> Rows:
+        """The rows; an ArgumentError if the evaluation was computed from arrays or counts."""
         if self.rows is None:
             raise ArgumentError(_NO_ROWS)
         return self.rows
@@ -886,7 +909,7 @@ average precision 0.833)
     def _unweighted_rows(self) -> Rows:
         if self.counts.weighted:
             raise ArgumentError(_NO_WEIGHTS)
-        return self._rows
+        return self.known_rows
 
     def _table(self) -> pd.DataFrame:
         return summarize([self], self.interval_method, self.confidence_level)
@@ -946,7 +969,7 @@ def prepare_samples(
     if counts.weighted and not {TOP, CARDS}.isdisjoint(metrics):
         raise ArgumentError(_NO_WEIGHTS)
     return _row_metrics.prepare_samples(
-        evaluation._rows, metrics, cluster, threshold, options, weighted=counts.weighted
+        evaluation.known_rows, metrics, cluster, threshold, options, weighted=counts.weighted
     )
 
 

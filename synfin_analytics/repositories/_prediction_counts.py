@@ -176,9 +176,14 @@ class ScoredPredictions:
         return self._check_unchanged(self._read(query.group_by(date, column), joined=True))
 
     def by_cluster(
-        self, cluster: str, day: str | None = None, *, amount: bool = False
+        self,
+        cluster: str,
+        day: str | None = None,
+        *,
+        by: Sequence[str] = (),
+        amount: bool = False,
     ) -> nw.DataFrame[Any]:
-        """Count by cluster and score, and by day if one is named.
+        """Count by cluster and score, and by day or groups if some are named.
 
         Without ``day``, a ``cluster`` of times is counted by its days.
         """
@@ -187,6 +192,7 @@ class ScoredPredictions:
             keys[DAY] = self._day(day)
         elif isinstance(keys[cluster].type, DateTime):
             keys = {DAY: self._day(cluster)}
+        keys |= {name: column_of(Transaction, name) for name in by}
         measures = self._counts()
         if amount:
             measures.append(sum_money(Transaction.amount, _LABEL.is_(True)).label(COUNTED[3]))

@@ -111,6 +111,14 @@ def test_the_groups_are_those_of_the_frame(repository, frame, by):
     )
 
 
+@pytest.mark.parametrize("metric", ["false_positive_rate", "value_detection_rate", "ks"])
+def test_gaps_between_groups_are_those_of_the_frame(repository, frame, metric):
+    found = repository.evaluate("forest", "1.0", by="channel", amount=True)
+    expected = evaluate(frame, score="forest", by="channel", amount="amount")
+    ours, theirs = (one.bootstrap(metric, n_resamples=50).distribution for one in (found, expected))
+    assert np.allclose(ours, theirs, rtol=1e-12)
+
+
 @pytest.mark.parametrize("k", [1, 3, 1000])
 @pytest.mark.parametrize("model", ["forest", "logit"])
 def test_the_first_of_each_day_are_those_of_the_frame(repository, frame, k, model):
