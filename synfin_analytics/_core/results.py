@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -58,12 +59,8 @@ def to_plain(value: Any) -> Any:
     return str(value)
 
 
-class Result:
-    """Base class of result objects.
-
-    Subclasses implement ``_table()``, the result as a new frame of pandas or polars, and
-    ``_record()``, the result as a dictionary.
-    """
+class Result(ABC):
+    """Base class of result objects."""
 
     __slots__ = ()
 
@@ -116,11 +113,13 @@ class Result:
         plain: dict[str, Any] = to_plain(self._record())
         return plain
 
+    @abstractmethod
     def _table(self) -> pd.DataFrame | pl.DataFrame:
-        raise NotImplementedError
+        """Return the result as a new frame."""
 
+    @abstractmethod
     def _record(self) -> Mapping[str, Any]:
-        raise NotImplementedError
+        """Return the result as a dictionary."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -167,6 +166,13 @@ class Display(Result):
         ----------
         ax
             Where to draw; by default a new figure.
+
+        Examples
+        --------
+        >>> from synfin_analytics import Confusion
+        >>> display = Confusion(tp=3, fp=1, fn=2, tn=94).plot()
+        >>> display.plot()
+        Display('Confusion matrix', 4 rows)
         """
         return self._draw(ax)
 

@@ -113,6 +113,14 @@ class DetectedPatterns(Result):
         DataFrame
             ``pattern`` (the row of :meth:`to_frame`, from 0), ``pattern_type`` and
             ``transaction_id``.
+
+        Examples
+        --------
+        >>> from synfin_analytics import detect_patterns, simulate
+        >>> world = simulate(customers=200, merchants=80, days=60, seed=1)
+        >>> patterns = detect_patterns(world.transactions, ["card_testing", "refund_abuse"])
+        >>> patterns.transactions()["pattern_type"].unique().tolist()
+        ['card_testing', 'refund_abuse']
         """
         return from_polars(self._links, output)
 
@@ -137,6 +145,14 @@ class DetectedPatterns(Result):
         DataFrame
             ``pattern_type``, the numbers of ``patterns`` and ``transactions``, and the
             ``mean_confidence``.
+
+        Examples
+        --------
+        >>> from synfin_analytics import detect_patterns, simulate
+        >>> world = simulate(customers=200, merchants=80, days=60, seed=1)
+        >>> patterns = detect_patterns(world.transactions, ["card_testing", "refund_abuse"])
+        >>> patterns.summary()["pattern_type"].tolist()
+        ['card_testing', 'refund_abuse']
         """
         counts = self._patterns.group_by("pattern_type").agg(
             pl.len().cast(pl.Int64).alias("patterns"),

@@ -199,7 +199,25 @@ class Bootstrap(Result):
         return float(np.quantile(self.values, special.ndtr(expanded)))
 
     def difference(self, reference: Bootstrap) -> Bootstrap:
-        """Return the paired difference to the metric of another model in the same resamples."""
+        """Return the paired difference to the metric of another model in the same resamples.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from synfin_analytics import compare_models
+        >>> df = pd.DataFrame(
+        ...     {
+        ...         "is_fraud": [True, True, False, False] * 20,
+        ...         "poor": [0.6, 0.2, 0.5, 0.3] * 20,
+        ...         "good": [0.9, 0.7, 0.6, 0.1] * 20,
+        ...         "customer_id": range(80),
+        ...     }
+        ... )
+        >>> comparison = compare_models(df, ["poor", "good"], metrics=["roc_auc"], n_resamples=50)
+        >>> poor, good = comparison.bootstraps["roc_auc"].values()
+        >>> good.difference(poor).value
+        0.5
+        """
         limiting = self if self.n_informative <= reference.n_informative else reference
         return _Difference(
             self.metric,

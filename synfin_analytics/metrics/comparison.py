@@ -91,7 +91,24 @@ class Comparison(Result):
         return next(iter(self.evaluations))
 
     def plot(self, ax: Axes | None = None, *, title: str | None = None) -> Display:
-        """Draw this result; see :func:`synfin_analytics.plot_comparison`."""
+        """Draw this result; see :func:`synfin_analytics.plot_comparison`.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from synfin_analytics import compare_models
+        >>> df = pd.DataFrame(
+        ...     {
+        ...         "is_fraud": [True, True, False, False] * 20,
+        ...         "poor": [0.6, 0.2, 0.5, 0.3] * 20,
+        ...         "good": [0.9, 0.7, 0.6, 0.1] * 20,
+        ...         "customer_id": range(80),
+        ...     }
+        ... )
+        >>> comparison = compare_models(df, ["poor", "good"], metrics=["roc_auc"], n_resamples=50)
+        >>> comparison.plot()
+        Display('good compared with poor', 1 row)
+        """
         return draw("plot_comparison", self, ax, title=title)
 
     def _table(self) -> pd.DataFrame:

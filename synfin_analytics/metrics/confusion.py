@@ -238,7 +238,13 @@ class Confusion(Result):
         return f"{metric.replace('_', ' ')} is not defined: {SHARES[metric][2]}"
 
     def plot(self, ax: Axes | None = None, *, title: str | None = None) -> Display:
-        """Draw this result; see :func:`synfin_analytics.plot_confusion`."""
+        """Draw this result; see :func:`synfin_analytics.plot_confusion`.
+
+        Examples
+        --------
+        >>> Confusion(tp=3, fp=1, fn=1, tn=95).plot()
+        Display('Confusion matrix', 4 rows)
+        """
         return draw("plot_confusion", self, ax, title=title)
 
     def _table(self) -> pd.DataFrame:

@@ -86,7 +86,7 @@ class Drift(Result):
     >>> df = df.with_columns(new=~pl.col("old"))
     >>> drift = measure_drift(df, "p", reference="old", current="new", bins=2)
     >>> drift
-    Drift(1 column; largest PSI 0.477: p)
+    Drift(1 column; largest PSI 0.866: p)
     >>> drift.bins[["bin", "reference", "current"]].values.tolist()
     [['below 0.3', 2, 0], ['0.3 or more', 2, 4]]
     """

@@ -44,14 +44,26 @@ _MAX_GROUPS = 30
 
 
 class GroupValue(NamedTuple):
-    """A group and the value of a metric in it; None and NaN if no group has a defined value."""
+    """A group and the value of a metric in it; None and NaN if no group has a defined value.
+
+    Examples
+    --------
+    >>> GroupValue("online", 0.75).group
+    'online'
+    """
 
     group: GroupKey | None
     value: float
 
 
 class GroupComparison(NamedTuple):
-    """Difference or ratio of a metric between two groups, with its interval."""
+    """Difference or ratio of a metric between two groups, with its interval.
+
+    Examples
+    --------
+    >>> GroupComparison(0.2, low=-0.1, high=0.5).value
+    0.2
+    """
 
     value: float
     low: float

@@ -79,7 +79,23 @@ class TopK(Result):
         return float(ratio(self.daily["max_achievable"].sum(), len(self.daily)))
 
     def plot(self, ax: Axes | None = None, *, title: str | None = None) -> Display:
-        """Draw this result; see :func:`synfin_analytics.plot_topk`."""
+        """Draw this result; see :func:`synfin_analytics.plot_topk`.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from synfin_analytics import evaluate
+        >>> df = pd.DataFrame(
+        ...     {
+        ...         "fraud_probability": [0.9, 0.7, 0.2, 0.4],
+        ...         "is_fraud": [True, True, False, False],
+        ...         "timestamp": pd.to_datetime(["2026-03-01", "2026-03-02"] * 2),
+        ...     }
+        ... )
+        >>> display = evaluate(df).precision_at_k(1).plot()
+        >>> display.ax.get_title(loc="left")
+        'Precision@1 by day'
+        """
         return draw("plot_topk", self, ax, title=title)
 
     @property

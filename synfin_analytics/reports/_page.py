@@ -88,7 +88,17 @@ class Report(Result, ABC):
         """Return what the template of the page needs besides the report."""
 
     def summary_text(self) -> list[str]:
-        """Return the sentences of the summary."""
+        """Return the sentences of the summary.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from synfin_analytics import fraud_report
+        >>> df = pd.DataFrame({"is_fraud": [True, False, False, False]})
+        >>> report = fraud_report(df, label="is_fraud")
+        >>> report.summary_text()[0]
+        '4 transactions.'
+        """
         return [finding.sentence for finding in self.findings]
 
     def _table(self) -> pd.DataFrame:
@@ -107,7 +117,17 @@ class Report(Result, ABC):
         }
 
     def html(self) -> str:
-        """Return the page as HTML, with its figures; it needs no network."""
+        """Return the page as HTML, with its figures; it needs no network.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from synfin_analytics import fraud_report
+        >>> df = pd.DataFrame({"is_fraud": [True, False, False, False]})
+        >>> report = fraud_report(df, label="is_fraud")
+        >>> report.html().startswith("<!doctype html>")
+        True
+        """
         return self._page
 
     @functools.cached_property
@@ -128,6 +148,17 @@ class Report(Result, ABC):
         ArgumentError
             The name has another extension, its folder does not exist, or the file cannot be
             written.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import pandas as pd
+        >>> from synfin_analytics import fraud_report
+        >>> df = pd.DataFrame({"is_fraud": [True, False, False, False]})
+        >>> report = fraud_report(df, label="is_fraud")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     report.save(f"{folder}/overview.html").name
+        'overview.html'
         """
         file = check_page_path(path)
         page = self.html()

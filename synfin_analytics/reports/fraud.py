@@ -82,6 +82,13 @@ class FraudReport(FraudResults, Report):
         Report on a model to be summarized; or the reason why there is none; or None.
     provenance, created_at
         How to reproduce the report, and when it was created.
+
+    Examples
+    --------
+    >>> from synfin_analytics import fraud_report, simulate
+    >>> report = fraud_report(simulate(30, 20, days=30).transactions, label="is_fraud")
+    >>> report.title, report.overall["transactions"].tolist()
+    ('Fraud report: All transactions', [849])
     """
 
     source: str

@@ -86,6 +86,15 @@ class ModelReport(ModelResults, Report):
         Sentences of the caller, as on how the model was trained.
     provenance, created_at
         How to reproduce the report, and when it was created.
+
+    Examples
+    --------
+    >>> from synfin_analytics import model_report, simulate
+    >>> df = simulate(30, 20, days=30).transactions.assign(p=0.01)
+    >>> df.loc[df["amount"] > 400, "p"] = 0.5
+    >>> report = model_report(df, label="is_fraud", score="p", n_resamples=20)
+    >>> report.title, sorted(report.omitted)[:2]
+    ('Model report: p', ['budget', 'cards'])
     """
 
     notes: tuple[str, ...]

@@ -89,12 +89,26 @@ class Simulation(NamedTuple, Generic[FrameT]):
         -------
         DataFrame
             ``table``, and its numbers of ``rows`` and ``columns``.
+
+        Examples
+        --------
+        >>> from synfin_analytics import simulate
+        >>> world = simulate(customers=50, merchants=20, days=30, seed=1)
+        >>> world.to_frame()[["table", "rows"]].head(2).values.tolist()
+        [['customers', 50], ['merchants', 20]]
         """
         schema = ["table", "rows", "columns"]
         return from_polars(pl.DataFrame(self._sizes(), schema=schema, orient="row"), output)
 
     def to_dict(self) -> dict[str, FrameT]:
-        """Return the tables by name, in the order in which they can be loaded."""
+        """Return the tables by name, in the order in which they can be loaded.
+
+        Examples
+        --------
+        >>> from synfin_analytics import simulate
+        >>> list(simulate(customers=50, merchants=20, days=30, seed=1).to_dict())
+        ['customers', 'merchants', 'transactions']
+        """
         return self._asdict()
 
     def __repr__(self) -> str:

@@ -131,3 +131,25 @@ def test_the_reference_has_every_exception():
 def test_the_reference_has_no_name_twice():
     objects = [find(name) for name in NAMES]
     assert len(objects) == len(set(map(id, objects)))
+
+
+#: Names that are called or asked for something; an exception is described where it is raised.
+CALLED = [name for name in NAMES if not name.startswith("synfin_analytics.exceptions.")]
+METHODS = [
+    f"{name}.{method}"
+    for name in CALLED
+    if name.count(".") == 1 and inspect.isclass(find(name))
+    for method, value in inspect.getmembers(find(name), inspect.isroutine)
+    if not method.startswith("_") and (getattr(value, "__module__", "") or "").startswith("synfin")
+]
+
+
+@pytest.mark.parametrize("name", CALLED)
+def test_every_name_has_an_example(name):
+    assert ">>> " in inspect.getdoc(find(name))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_of_the_main_classes_has_an_example(name):
+    owner, _, method = name.rpartition(".")
+    assert ">>> " in inspect.getdoc(getattr(find(owner), method))

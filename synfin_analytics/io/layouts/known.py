@@ -44,6 +44,11 @@ def get_layout(name: str) -> Layout:
     ------
     NotFoundError
         There is no such layout; the message names the nearest.
+
+    Examples
+    --------
+    >>> get_layout("handbook").transactions["amount"]
+    'TX_AMOUNT'
     """
     if not isinstance(name, str):
         raise ArgumentError(

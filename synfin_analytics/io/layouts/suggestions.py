@@ -39,6 +39,14 @@ class SuggestedColumn:
         ``"high"`` (the usual name, and cells that fit), ``"medium"``, ``"low"``, or None.
     reason
         Why, in words.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from synfin_analytics import suggest_columns
+    >>> column = suggest_columns(pd.DataFrame({"isFraud": [0, 1]})).columns[0]
+    >>> column.target, column.parameter, column.confidence
+    ('is_fraud', 'label', 'high')
     """
 
     column: str

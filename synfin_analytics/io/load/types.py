@@ -154,7 +154,20 @@ class LoadReport:
         return (self.inserted + self.updated) / self.seconds if self.seconds else math.nan
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the counts as a dict."""
+        """Return the counts as a dict.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from synfin_analytics import get_db_manager, get_db_session, load_df
+        >>> get_db_manager().create_all_tables()
+        >>> df = pd.DataFrame({"merchant_id": ["M1"]})
+        >>> with get_db_session() as session:
+        ...     report = load_df(df, "merchants", session=session)
+        ...     session.rollback()
+        >>> report.to_dict()["inserted"]
+        1
+        """
         names = ("table", "inserted", "updated", "skipped", "rejected_rows", "seconds")
         return {
             **{name: getattr(self, name) for name in (*names, "rows_per_second")},
@@ -175,6 +188,18 @@ class LoadReport:
         ----------
         output
             Kind of the frame.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from synfin_analytics import get_db_manager, get_db_session, load_df
+        >>> get_db_manager().create_all_tables()
+        >>> df = pd.DataFrame({"merchant_id": ["M1"]})
+        >>> with get_db_session() as session:
+        ...     report = load_df(df, "merchants", session=session)
+        ...     session.rollback()
+        >>> report.to_frame()[["table", "inserted"]].values.tolist()
+        [['merchants', 1]]
         """
         check_output(output)
         row = {name: [value] for name, value in self.to_dict().items() if name != "labels"}
