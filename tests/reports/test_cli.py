@@ -153,16 +153,18 @@ def test_mistakes_are_reported_in_one_line(synfin, tmp_path):
     assert not out.exists()
 
 
-def test_the_examples_of_the_documentation_work(synfin, tmp_path, monkeypatch):
+def test_the_examples_of_the_documentation_work(synfin, scores, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    text = scores.read_text(encoding="utf-8").replace("yes", "1").replace("no|", "0|")
+    scores.write_text(text, encoding="utf-8")
     space: dict[str, object] = {}
     for block in re.findall(r"^```python\n(.*?)^```", DOCS, re.MULTILINE | re.DOTALL):
         exec(compile(block, "reports.md", "exec"), space)
     commands = re.findall(r"^synfin report (.*)$", DOCS, re.MULTILINE)
-    assert len(commands) == 2
+    assert len(commands) == 4
     for command in commands:
         synfin(*shlex.split(command))
-    assert {"report.html", "fraud.html"} == {path.name for path in tmp_path.iterdir()}
+    assert {"report.html", "fraud.html", "scores.csv"} == {path.name for path in tmp_path.iterdir()}
 
 
 def attributes(report):
