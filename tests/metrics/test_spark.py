@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
-from synfin_analytics.metrics import evaluate, fraud_rate
+from synfin_analytics.metrics import evaluate, fraud_rate, measure_drift
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +118,44 @@ def test_the_session_must_be_in_utc_for_periods(spark, zone):
         assert fraud_rate(frame, amount=None)["transactions"].tolist() == [1]
     finally:
         spark.conf.set("spark.sql.session.timeZone", "UTC")
+
+
+def numbers(seed: int = 0, size: int = 60) -> pl.DataFrame:
+    """Weighted transactions of two months, with gaps."""
+    generator = np.random.default_rng(seed)
+    days = generator.integers(59, size=size)
+    start = dt.datetime(2026, 1, 1, 23, 59, tzinfo=dt.UTC)
+    return pl.DataFrame(
+        {
+            "timestamp": [start + dt.timedelta(days=int(day)) for day in days],
+            "p": pl.Series(generator.random(size).round(1)).set(pl.Series(days % 7 == 0), None),
+            "score": generator.random(size).round(1),
+            "is_fraud": generator.random(size) < 0.4,
+            "channel": generator.choice(["pos", "online", "atm"], size),
+            "customer_id": generator.integers(8, size=size),
+            "weight": generator.choice([1.0, 9.5], size),
+        }
+    )
+
+
+def test_drift_is_the_same(spark):
+    periods = {"reference": (None, "2026-02-01"), "current": ("2026-02-01", "2026-03-01")}
+    found, expected = (
+        measure_drift(native, ["p", "channel"], **periods)
+        for native in (to_spark(spark, numbers()), numbers())
+    )
+    pd.testing.assert_frame_equal(found.columns, expected.columns)
+    pd.testing.assert_frame_equal(found.bins, expected.bins, check_dtype=False)
+
+
+def test_weights_and_gaps_between_groups_are_the_same(spark):
+    found, expected = (
+        evaluate(native, score="score", weight="weight", by="channel")
+        for native in (to_spark(spark, numbers()), numbers())
+    )
+    assert np.allclose(found.by_group["value"], expected.by_group["value"], equal_nan=True)
+    gaps = [
+        model.bootstrap("alert_rate", include_small=True, n_resamples=20).distribution
+        for model in (found, expected)
+    ]
+    assert np.allclose(*gaps)

@@ -16,17 +16,21 @@ from synfin_analytics import (
     Comparison,
     Confusion,
     Display,
+    Drift,
     Evaluation,
     GainsTable,
     GroupedEvaluation,
+    Recalibration,
     Threshold,
     TimeSplit,
     TopK,
     compare_models,
     evaluate,
     fraud_rate,
+    measure_drift,
     prequential_folds,
     proportion_interval,
+    recalibrate,
     time_split,
 )
 from synfin_analytics.metrics import Curve, GroupComparison, GroupValue
@@ -136,6 +140,19 @@ def comparisons(frame: pd.DataFrame) -> None:
     assert_type(compare_models(frame, "p").plot(), Display)
     compare_models(frame, ["p"], "is_fraud")  # type: ignore[call-arg]
     compare_models([0, 1], ["p"])  # type: ignore[arg-type]
+
+
+def validate(frame: pd.DataFrame, lazy: pl.LazyFrame) -> None:
+    assert_type(evaluate(frame, by="channel").bootstrap("alert_rate", "ratio"), Bootstrap)
+    evaluate(frame, by="channel").bootstrap("alert_rate", "gap")  # type: ignore[arg-type]
+    periods = ("2026-01-01", "2026-02-01"), ("2026-02-01", None)
+    drift = measure_drift(lazy, ["p", "amount"], reference=periods[0], current=periods[1])
+    assert_type(drift, Drift)
+    assert_type(drift.to_frame("polars"), pl.DataFrame)
+    measure_drift(frame, "p", reference="old", current="new", bins={"p": [0.2, 0.5]})
+    measure_drift(frame, "p", reference=1, current="new")  # type: ignore[arg-type]
+    assert_type(recalibrate(frame, lazy, method="platt"), Recalibration)
+    recalibrate(frame, frame, method="beta")  # type: ignore[arg-type]
 
 
 def splits(frame: pd.DataFrame, lazy: pl.LazyFrame) -> None:
