@@ -26,6 +26,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import NoResultFound, ProgrammingError
 
 # pytest would import a module before its package, whose own import would make its classes again.
+from synfin_analytics import metrics, plots  # noqa: F401
 from synfin_analytics.database import embedded
 from synfin_analytics.database.config import VARIABLES, DatabaseConfig
 from synfin_analytics.database.manager import DatabaseManager, get_db_manager
