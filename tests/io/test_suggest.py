@@ -187,6 +187,29 @@ def test_data_without_rows_have_suggestions_too(frame):
     assert suggestion.problems == ()
 
 
+def test_several_files_are_one_data_set(write, manager):
+    first, second = frames_of.transactions(4)[:2], frames_of.transactions(4)[2:]
+    paths = [write(first.write_csv(), "1.csv"), write(second.write_csv(), "2.csv")]
+    suggestion = suggest_columns(paths)
+    assert (suggestion.source, suggestion.rows) == ("1.csv, 2.csv", 4)
+    run(suggestion.calls["read_layout"])
+    assert read_df("SELECT count(*) AS n FROM transactions")["n"][0] == 4
+    result = CliRunner().invoke(main, ["inspect", *paths])
+    assert result.stdout == f"{suggestion!r}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("149.62,0,2026-01-01\n2.69,1,2026-01-02\n", "The first line looks like data"),
+        ("amt~when\n5~2026-01-01\n", "The file has one column. If another character"),
+        ("amt,x,x\n5,1,2\n", "The header repeats 'x': the later columns are numbered"),
+    ],
+)
+def test_a_header_that_may_be_wrong_is_named(text, words, write):
+    assert words in suggest_columns(write(text)).notes[0]
+
+
 def test_a_file_that_is_not_there_is_an_error():
     with pytest.raises(ArgumentError, match=r"The file 'absent\.csv' does not exist"):
         suggest_columns("absent.csv")
@@ -356,9 +379,20 @@ def test_a_constant_score_and_a_single_class_are_named():
     frame = pl.DataFrame({"Class": [0, 0], "p": [0.5, 0.5]})
     assert suggest_columns(frame).notes[:2] == (
         "All scores in 'p' are equal: they rank nothing.",
-        "The labels in 'Class' are all genuine in the first rows: a model cannot be evaluated on "
-        "one class.",
+        "All labels in 'Class' mean genuine: a model cannot be evaluated on one class.",
     )
+
+
+def test_frauds_may_begin_far_down(write, manager):
+    frame = frames_of.transactions(12_000).with_columns(
+        fraud=pl.when(pl.int_range(pl.len()) < 11_990).then(pl.lit("no")).otherwise(pl.lit("yes")),
+        p=pl.lit(0.5),
+    )
+    suggestion = suggest_columns(frame)
+    assert suggestion.problems == ()
+    assert 'replace_strict({"no": False, "yes": True})' in suggestion.calls["read_layout"]
+    assert "one class" not in repr(suggestion)
+    assert "All scores in 'p' are equal" in repr(suggestion)
 
 
 # -- What would be rejected ------------------------------------------------------------------------
@@ -406,6 +440,18 @@ def test_what_is_listed_is_what_a_load_rejects(rows, tmp_path_factory):
     cells = report.rejected[["column", "reason", "row"]]
     assert listed == set(cells.itertuples(index=False, name=None))
     assert suggestion.rejected_rows == report.rejected_rows
+
+
+def test_an_optional_column_that_the_table_rejects_is_left_out():
+    frame = frames_of.transactions(4).with_columns(
+        channel=pl.Series(["WEB", "SHOP", "WEB", "pos"]),
+        fraud_score=pl.Series([310, 850, 777, 500]),
+    )
+    suggestion = suggest_columns(frame)
+    assert (suggestion.rejected_rows, suggestion.unmapped) == (0, ("channel", "fraud_score"))
+    assert suggestion.columns[-1].reason == (
+        "fraud_score would reject most of its cells: must be from 0 to 1"
+    )
 
 
 def test_keys_that_repeat_far_away_are_listed():
@@ -605,7 +651,7 @@ def test_the_calls_of_reports_read_a_file_as_it_is_written(write):
 
 
 @pytest.mark.parametrize("change", ["percent", "log-odds", "steps", "two columns", "spellings"])
-@pytest.mark.parametrize("kind", ["polars-lazy", "pandas-numpy", "parquet", "csv"])
+@pytest.mark.parametrize("kind", ["polars-lazy", "pandas-numpy", "dicts", "parquet", "csv"])
 def test_reports_get_what_they_cannot_read_converted(change, kind, write, tmp_path):
     frame = scored(**ALL)
     odds = (pl.col("p") + 0.001).log() - (1.001 - pl.col("p")).log()

@@ -173,7 +173,12 @@ class Calls:
     @property
     def _loads_columns(self) -> bool:
         """Whether ``load_df`` can load the columns as they are."""
-        return not (self.layout or self.missing or self._has_expressions or self._several)
+        return not (
+            self.layout
+            or self.missing
+            or self._has_expressions
+            or (self._is_list and self.data != "df")
+        )
 
     def _load_df(self) -> str:
         if not self._loads_columns or len(self._unmapped) > _MANY_COLUMNS:
@@ -284,8 +289,8 @@ class Calls:
             converted.pop("is_fraud", None)
         names = {target: source.columns[0] for target, source in sources.items()}
         options = [*_keywords({k: v for k, v in self.options.items() if k != "currency"})]
-        if not converted:
-            return _Prepared([], self.data, names, options) if not self._several else None
+        if not converted and not self._is_list:
+            return _Prepared([], self.data, names, options)
         lines = self._convert(converted)
         if lines is not None:
             return _Prepared(lines, "df", names | {name: name for name in converted}, options)
@@ -295,7 +300,7 @@ class Calls:
             call = _call("df = read_layout", arguments, ".transactions.collect()")
             lines = [*self._layout(), call]
             return _Prepared(lines, "df", {name: name for name in names}, [], keeps_names=False)
-        if set(needed) & converted.keys() or self._several:
+        if set(needed) & converted.keys() or self._is_list:
             return None
         for target in converted:
             del names[target]
@@ -311,7 +316,7 @@ class Calls:
             codes["timestamp"] = f"pl.datetime(2020, 1, 1) + {codes['timestamp']}"
         columns = [f"{target}={code}" for target, code in codes.items()]
         lines = [opened] if opened else []
-        return [*lines, _call("df = pl.DataFrame(df).with_columns", columns)]
+        return lines + ([_call("df = pl.DataFrame(df).with_columns", columns)] if columns else [])
 
     # -- Functions of a frame ----------------------------------------------------------------------
 
@@ -338,6 +343,8 @@ class Calls:
     def _open_frame(self) -> str | None:
         """Return the code that reads the data as a frame; None if polars cannot by itself."""
         if self.data == "df":
+            if self._is_list:
+                return "df = pl.DataFrame(df)"
             return "df = df.collect()" if isinstance(self.source, pl.LazyFrame) else ""
         suffix = Path(self.source).suffix.lower() if isinstance(self.source, str | Path) else ""
         if suffix in (".parquet", ".pq") and Path(self.source).is_file():
@@ -348,9 +355,9 @@ class Calls:
         return None
 
     @property
-    def _several(self) -> bool:
-        """Whether the data are several files."""
-        return self.data != "df" and isinstance(self.source, list | tuple)
+    def _is_list(self) -> bool:
+        """Whether the data are several files, or objects."""
+        return isinstance(self.source, list | tuple)
 
     def _on_invalid(self) -> list[str]:
         return ['on_invalid="reject"'] if self.rejected_rows else []

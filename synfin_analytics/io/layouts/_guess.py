@@ -123,20 +123,28 @@ class Sample:
         """What each spelling means, if the cells are labels."""
         if self.n_distinct > 8 or self.cells.is_empty() or self.cells.dtype.is_nested():
             return None
-        counts = self.cells.cast(pl.String).value_counts()
-        meanings, n_known, unknown = {}, 0, []
-        for text, count in counts.sort("count", descending=True).iter_rows():
-            key = _strip_accents(text.casefold())
-            if key in POSITIVE | NEGATIVE:
-                meanings[text] = key in POSITIVE
-                n_known += count
-            else:
-                unknown.append(text)
+        counts = self.cells.cast(pl.String).value_counts().sort("count", descending=True)
+        labels = read_labels(counts.to_series())
+        unknown = counts.filter(~counts.to_series().is_in(list(labels)))
         is_number = re.compile(r"[-+]?[0-9.,]+").fullmatch
-        if n_known < _MIN_SHARE * len(self.cells) or any(map(is_number, unknown)):
+        if any(map(is_number, unknown.to_series())):
             return None  # other numbers than 0 and 1 are classes or scores
-        folded = {text.casefold().removesuffix(".0") for text in meanings}
-        return meanings if len(folded) <= 2 else None
+        if unknown["count"].sum() > (1 - _MIN_SHARE) * len(self.cells):
+            return None
+        folded = {text.casefold().removesuffix(".0") for text in labels}
+        return labels if len(folded) <= 2 else None
+
+
+def read_labels(texts: pl.Series) -> dict[str, bool]:
+    """Return what texts mean as labels, without those that mean none.
+
+    Examples
+    --------
+    >>> read_labels(pl.Series(["Ja", "nein", "?"]))
+    {'Ja': True, 'nein': False}
+    """
+    keys = {text: _strip_accents(text.strip().casefold()) for text in texts}
+    return {text: key in POSITIVE for text, key in keys.items() if key in POSITIVE | NEGATIVE}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,12 +14,19 @@ from synfin_analytics._core.validation.outcome import summarize
 from synfin_analytics.exceptions import Problem
 from synfin_analytics.io._formats import check_path, detect_file_encoding
 from synfin_analytics.io.layouts._calls import PARAMETERS, Calls, MappedSource, literal
-from synfin_analytics.io.layouts._detect import Shapes, detect_dates, detect_numbers
+from synfin_analytics.io.layouts._detect import (
+    DATE_LIKE,
+    NUMBER_LIKE,
+    Shapes,
+    detect_dates,
+    detect_numbers,
+)
 from synfin_analytics.io.layouts._guess import (
     LOADABLE,
     Sample,
     guess_columns,
     is_card_number,
+    read_labels,
     score_scale,
     second_score,
     time_of_day,
@@ -39,7 +46,7 @@ from synfin_analytics.io.load._check import REPEATED_KEY, ROW, check_batches
 from synfin_analytics.io.sources import is_rereadable, open_source
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from synfin_analytics._core.types import DataSource
     from synfin_analytics.io.layouts._guess import Guess
@@ -51,6 +58,8 @@ _SAMPLE_ROWS = 10_000
 _BATCH_ROWS = 65_536
 #: Groups that a report compares.
 _MAX_GROUPS = 12
+#: Kinds of columns that hold numbers.
+_NUMBERS = ("decimal", "number", "integer")
 _MARKS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar", ".": "point"}
 
 
@@ -136,9 +145,11 @@ class _Inspection:
         self._guesses = guess_columns(self._samples)
         self._other_score = second_score(self._samples, self._guesses)
         self._sources: dict[str, MappedSource] = {}
+        #: Columns that the table does not accept, and why.
+        self._dropped: dict[str, str] = {}
         self._scale: str | None = None
         self._pos_label: str | None = None
-        self._counts_steps = False
+        self._counts_steps = self._has_text_numbers = self._has_text_times = False
 
     def suggest(self) -> ColumnSuggestions:
         """Run all steps."""
@@ -153,12 +164,14 @@ class _Inspection:
             for name, column in spec_for("transactions").columns.items()
             if column.required and name not in self._sources
         )
-        frame = self._map(layout)
-        rows, problems, rejected = _check(frame)
-        rows = rows or int(self._opened.frame.select(pl.len()).collect().item())
+        check = _Check(self._map(layout))
+        if layout is None and self._drop_poor(check):
+            check = _Check(self._map(layout))
+        rows = check.rows or int(self._opened.frame.select(pl.len()).collect().item())
+        problems, rejected = check.problems, len(check.rejected)
         if layout is not None:
             missing = ()
-        self._describe(missing, layout)
+        self._describe(check, missing, layout)
         columns = tuple(self._suggested(sample, layout) for sample in self._samples)
         options = _changed(self._options)
         return ColumnSuggestions(
@@ -229,6 +242,9 @@ class _Inspection:
         labels = sample.labels
         if labels is None or {text.casefold() for text in labels} <= LOADABLE:
             return MappedSource((sample.name,))
+        spellings = self._opened.frame.select(pl.col(sample.name).cast(pl.String).unique())
+        labels = read_labels(spellings.collect().to_series().drop_nulls().sort())
+        labels = dict(sorted(labels.items(), key=lambda item: item[1]))  # genuine first
         if sorted(labels.values()) == [False, True]:
             self._pos_label = next(text for text, is_fraud in labels.items() if is_fraud)
         spelled = ", ".join(
@@ -279,8 +295,8 @@ class _Inspection:
             return None
         name = self._other_score.name
         mapping: dict[str, str | pl.Expr] = {"fraud_score": name}
-        _, problems, _ = _check(build_transactions(mapping, self._opened, self._options))
-        return None if problems else name
+        check = _Check(build_transactions(mapping, self._opened, self._options))
+        return None if check.problems else name
 
     def _groups(self) -> list[str]:
         """Return columns of texts with few values, which reports compare."""
@@ -310,17 +326,18 @@ class _Inspection:
             if len(formats) > 1 and formats[0] is not None:
                 self._note_ambiguous(column, formats)
         self._note_thousands(numbers)
-        self._opened = dataclasses.replace(self._opened, texts=self._texts(shapes))
+        self._has_text_numbers = any(column.total for column in numbers)
+        self._has_text_times = any(column.total for column in times)
+        self._opened = dataclasses.replace(self._opened, texts=self._texts())
 
-    def _texts(self, shapes: Mapping[str, Shapes]) -> frozenset[str]:
+    def _texts(self) -> frozenset[str]:
         """Return the columns whose texts are parsed; a frame's only if an option says so."""
         texts = self._opened.texts
+        specs = spec_for("transactions").columns
         needs_option = any(
-            shape.total and shape.spec.kind != "timestamp" for shape in shapes.values()
-        ) or any(
-            self._schema[source.columns[0]] == pl.String and source.expression is None
+            self._schema[source.columns[0]] == pl.String
+            and (specs[target].kind in _NUMBERS or (target == "is_fraud" and not source.code))
             for target, source in self._sources.items()
-            if target in ("is_fraud",)
         )
         strings = {name for name, dtype in self._schema.items() if dtype == pl.String}
         if needs_option and not strings <= texts and not self._options.has_text_options:
@@ -335,7 +352,7 @@ class _Inspection:
             kind = specs[target].kind
             if self._schema[source.columns[0]] != pl.String:
                 continue
-            if kind in ("decimal", "number", "integer"):
+            if kind in _NUMBERS:
                 expression = pl.col(source.columns[0])
             elif kind == "timestamp" and not (source.code or "").startswith(("pl.dur", "pl.from")):
                 value = source.value
@@ -388,7 +405,7 @@ class _Inspection:
             mark = self._opened.separator
             lines.append(f"separator={mark!r} ({_MARKS.get(mark, 'as passed')})")
             lines.append(f"encoding={options.encoding or 'utf-8'!r}")
-        if options.decimal or options.thousands:
+        if self._has_text_numbers:
             lines.append(f"decimal={options.decimal_mark!r}")
         if options.thousands:
             lines.append(f"thousands={options.thousands!r}")
@@ -397,6 +414,8 @@ class _Inspection:
         if options.date_format:
             example = format_example(options.date_format)
             lines.append(f"date_format={literal(options.date_format)}, as in {example}")
+        elif self._has_text_times:
+            lines.append("dates in ISO 8601, as in 2026-01-31 14:30:59")
         return lines
 
     # -- What would be rejected --------------------------------------------------------------------
@@ -408,24 +427,35 @@ class _Inspection:
         mapping = {target: source.value for target, source in self._sources.items()}
         return build_transactions(mapping, self._opened, self._options)
 
+    def _drop_poor(self, check: _Check) -> bool:
+        """Leave out optional columns of which the table would reject most cells."""
+        columns = spec_for("transactions").columns
+        for problem in check.problems:
+            target, is_rare = problem.column, problem.count <= check.rows / 2
+            if is_rare or target not in self._sources or columns[target].required:
+                continue
+            name = self._sources.pop(target).columns[0]
+            self._dropped[name] = f"{target} would reject most of its cells: {problem.reason}"
+        return bool(self._dropped)
+
     # -- In words ----------------------------------------------------------------------------------
 
-    def _describe(self, missing: Sequence[str], layout: str | None) -> None:
-        score = next((g for g in self._guesses.values() if g.target == "fraud_score"), None)
-        if score is not None and self._scale in ("percent", "log-odds"):
+    def _describe(self, check: _Check, missing: Sequence[str], layout: str | None) -> None:
+        self._describe_header()
+        score, label = self._sources.get("fraud_score"), self._sources.get("is_fraud")
+        if score is not None and score.code:
             what = "percentages" if self._scale == "percent" else "log-odds"
             self._notes.append(
-                f"The scores in {score.sample.name!r} are {what}, not probabilities from 0 to 1; "
-                f"the call converts them: {self._sources['fraud_score'].code}."
+                f"The scores in {score.columns[0]!r} are {what}, not probabilities from 0 to 1; "
+                f"the call converts them: {score.code}."
             )
-        if score is not None and score.sample.n_distinct == 1:
-            self._notes.append(f"All scores in {score.sample.name!r} are equal: they rank nothing.")
-        label = next((g for g in self._guesses.values() if g.target == "is_fraud"), None)
-        if label is not None and label.sample.labels and len(set(label.sample.labels.values())) < 2:
-            kind = "fraud" if next(iter(label.sample.labels.values())) else "genuine"
+        if score is not None and len(check.scores) == 1:
+            self._notes.append(f"All scores in {score.columns[0]!r} are equal: they rank nothing.")
+        if label is not None and len(check.labels) == 1:
+            kind = "fraud" if True in check.labels else "genuine"
             self._notes.append(
-                f"The labels in {label.sample.name!r} are all {kind} in the first rows: a model "
-                "cannot be evaluated on one class."
+                f"All labels in {label.columns[0]!r} mean {kind}: a model cannot be evaluated on "
+                "one class."
             )
         for sample in self._samples:
             if sample.name in self._guesses and is_card_number(sample):
@@ -435,6 +465,26 @@ class _Inspection:
                 )
         if layout is None:
             self._describe_missing(missing)
+
+    def _describe_header(self) -> None:
+        """Say so if the header may be none, or the separator another one."""
+        names = pl.Series(self._schema.names(), dtype=pl.String)
+        if not self._opened.separator or names.is_empty():
+            return
+        if names.str.contains(f"{NUMBER_LIKE}|{DATE_LIKE}").mean() >= 0.5:  # type: ignore[operator]
+            self._notes.append(
+                "The first line looks like data: a CSV file must begin with a line of column names."
+            )
+        if len(names) == 1:
+            self._notes.append(
+                "The file has one column. If another character than comma, semicolon, tab or "
+                "vertical bar separates its fields, pass separator=."
+            )
+        if self._opened.repeated:
+            repeated = ", ".join(sorted(map(repr, self._opened.repeated)))
+            self._notes.append(
+                f"The header repeats {repeated}: the later columns are numbered, as in 'name.1'."
+            )
 
     def _describe_missing(self, missing: Sequence[str]) -> None:
         if missing == ("transaction_id",):
@@ -463,6 +513,8 @@ class _Inspection:
                 reason = f"the layout {layout!r} maps it"
                 return SuggestedColumn(sample.name, ", ".join(targets), parameter, "high", reason)
             guess = None if parameter is None else guess
+        if sample.name in self._dropped:
+            return SuggestedColumn(sample.name, None, None, None, self._dropped[sample.name])
         if self._other_score is not None and sample.name == self._other_score.name:
             reason = "its values are scores, too: of another model"
             return SuggestedColumn(sample.name, None, "compare_with", "medium", reason)
@@ -506,24 +558,41 @@ def _unreadable(problem: Problem) -> str | None:
     return None if problem.reason.startswith(("is required", *rules)) else problem.column
 
 
-def _check(frame: pl.LazyFrame) -> tuple[int, tuple[Problem, ...], int]:
-    """Return the number of rows, what ``load_df`` would reject, and how many rows that is."""
-    spec = spec_for("transactions")
-    source = open_source(frame, _BATCH_ROWS)
-    if not source.names:
-        return 0, (), 0
-    n_rows, errors, keys = 0, [], []
-    for batch in check_batches(source, spec, {name: name for name in source.names}):
-        n_rows += batch.frame.height
-        errors += batch.errors
-        if spec.primary_key in source.names:
-            keys.append(batch.accepted.select(ROW, spec.primary_key))
-    problems = summarize(errors)
-    if keys:  # the check of a batch does not see the keys of the others
-        accepted = pl.concat(keys)
-        repeated = accepted.filter(~pl.col(spec.primary_key).is_first_distinct())[ROW]
-        if len(repeated):
-            rows = tuple(repeated.to_list())
-            problems.append(Problem(spec.primary_key, REPEATED_KEY, len(rows), rows))
-    rejected = {row for problem in problems for row in problem.rows}
-    return n_rows, tuple(problems), len(rejected)
+class _Check:
+    """What ``load_df`` says to the cells of transactions.
+
+    Attributes
+    ----------
+    rows
+        Number of rows.
+    problems, rejected
+        What it would reject, and the positions of the rows.
+    labels, scores
+        Distinct labels, and some of the scores.
+    """
+
+    def __init__(self, frame: pl.LazyFrame) -> None:
+        spec = spec_for("transactions")
+        source = open_source(frame, _BATCH_ROWS)
+        errors, keys = [], []
+        self.rows = 0
+        self.labels: set[bool] = set()
+        self.scores: set[float] = set()
+        for batch in check_batches(source, spec, {name: name for name in source.names}):
+            self.rows += batch.frame.height
+            errors += batch.errors
+            if spec.primary_key in source.names:
+                keys.append(batch.accepted.select(ROW, spec.primary_key))
+            if "is_fraud" in source.names:
+                self.labels |= set(batch.frame["is_fraud"].drop_nulls().unique())
+            if "fraud_score" in source.names:
+                self.scores |= set(batch.frame["fraud_score"].drop_nulls().unique().head(2))
+        problems = summarize(errors)
+        if keys:  # the check of a batch does not see the keys of the others
+            accepted = pl.concat(keys)
+            repeated = accepted.filter(~pl.col(spec.primary_key).is_first_distinct())[ROW]
+            if len(repeated):
+                rows = tuple(repeated.to_list())
+                problems.append(Problem(spec.primary_key, REPEATED_KEY, len(rows), rows))
+        self.problems = tuple(problems)
+        self.rejected = {row for problem in problems for row in problem.rows}
