@@ -492,8 +492,8 @@ def model_report(
     ...     session.rollback()
     >>> report.evaluation.threshold.value  # inferred from the stored predictions
     0.2
-    >>> report.summary_text()[4]
-    'The scores sum to 79.5 expected frauds; 6 occurred.'
+    >>> round(report.expected_frauds, 1), report.evaluation.n_frauds
+    (79.5, 6)
     """
     options = _Options(
         start=start, end=end, threshold=threshold, alerts_per_day=alerts_per_day,
