@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from synfin_analytics._core.results import Display
+    from synfin_analytics.plots.explorer.widget import Explorer
 
 
 def draw(function: str, result: object, *arguments: Any, **options: Any) -> Display:
@@ -38,6 +39,22 @@ def draw(function: str, result: object, *arguments: Any, **options: Any) -> Disp
     plots = import_module("synfin_analytics.plots")
     display: Display = getattr(plots, function)(result, *arguments, **options)
     return display
+
+
+def explore(evaluation: object, **options: Any) -> Explorer:
+    """Return the widget of an evaluation, of :mod:`synfin_analytics.plots.explorer`.
+
+    Parameters
+    ----------
+    evaluation
+        What to explore.
+    options
+        Arguments of the widget.
+    """
+    explorer: Explorer = import_module("synfin_analytics.plots.explorer").explore(
+        evaluation, **options
+    )
+    return explorer
 
 
 def dataframe_function(name: Literal["load_df", "read_df"]) -> Callable[..., Any]:

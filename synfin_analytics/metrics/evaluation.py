@@ -27,6 +27,7 @@ from synfin_analytics._core.formatting import (
     format_metric,
 )
 from synfin_analytics._core.html import table_html
+from synfin_analytics._core.lookup import explore
 from synfin_analytics._core.output import from_pandas
 from synfin_analytics._core.results import Result
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from synfin_analytics.metrics.confusion import Confusion
     from synfin_analytics.metrics.gains import GainsTable
     from synfin_analytics.metrics.topk import TopK
+    from synfin_analytics.plots.explorer.widget import Explorer
 
     AnyFrame: TypeAlias = pd.DataFrame | pl.DataFrame | pa.Table
 
@@ -897,6 +899,61 @@ average precision 0.833)
     def plot(self) -> EvaluationPlots:
         """Plots of this result, such as ``model.plot.roc()``."""
         return EvaluationPlots(self)
+
+    def explore(
+        self,
+        *,
+        cost_per_alert: float = 5.0,
+        recovery_rate: float = 1.0,
+        alerts_per_day: int | None = None,
+        day: str | None = None,
+        currency: str = "",
+    ) -> Explorer:
+        """Explore all thresholds in Jupyter: a slider, the results at once, and four curves.
+
+        It is the explorer of a model report. The threshold that is selected is its ``threshold``.
+
+        Parameters
+        ----------
+        cost_per_alert, recovery_rate
+            Costs to begin with, see :meth:`cost_curve`. They need amounts.
+        alerts_per_day
+            Alerts that can be reviewed in a day, or without ``day``, in all.
+        day
+            Column of timestamps, for alerts per day; by default, all alerts are counted.
+        currency
+            Of the amounts, such as ``"EUR"``.
+
+        Returns
+        -------
+        Explorer
+            A widget. It displays itself if it is the last expression of a cell.
+
+        Raises
+        ------
+        MissingDependencyError
+            anywidget is not installed; the message contains the command that installs it.
+        ArgumentError
+            An argument is out of range, or ``day`` is given and there are no rows.
+
+        Examples
+        --------
+        >>> model = evaluate([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1], amount=[80, 10, 20, 30])
+        >>> explorer = model.explore(cost_per_alert=2)
+        >>> explorer.threshold
+        0.5
+        >>> explorer.threshold = 0.3  # moves the slider
+        >>> model.at_threshold(explorer.threshold).recall
+        1.0
+        """
+        return explore(
+            self,
+            cost_per_alert=cost_per_alert,
+            recovery_rate=recovery_rate,
+            alerts_per_day=alerts_per_day,
+            day=day,
+            currency=currency,
+        )
 
     @property
     def known_rows(self) -> Rows:

@@ -51,7 +51,7 @@ _HALF = 0.5
 _DECADES = 5.0
 _REQUIRED = ("threshold", "alerts", "alert_cost", "cost", "saved")
 #: The axis ends at this multiple of the cost without any alert.
-_MAX_COST = 2.0
+MAX_COST = 2.0
 
 
 def plot_thresholds(
@@ -122,7 +122,7 @@ def plot_thresholds(
 def _draw_rates(ax: Axes, evaluation: Evaluation, numbers: pd.DataFrame) -> None:
     from matplotlib.lines import Line2D
 
-    end = _axis_end(numbers, float(evaluation.threshold))
+    end = axis_end(numbers, float(evaluation.threshold))
     handles: list[Any] = []
     for rate, (pattern, _, colour) in zip(("precision", "recall"), line_styles(ax), strict=False):
         x, y, low, high = _step_coordinates(numbers, end, rate, f"{rate}_low", f"{rate}_high")
@@ -151,7 +151,7 @@ def _add_alerts(ax: Axes, evaluation: Evaluation, numbers: pd.DataFrame) -> Axes
 
     panel = add_count_panel(ax, 0.9)
     threshold = float(evaluation.threshold)
-    x, share = _step_coordinates(numbers, _axis_end(numbers, threshold), "queue_rate")
+    x, share = _step_coordinates(numbers, axis_end(numbers, threshold), "queue_rate")
     pattern, _, colour = line_styles(ax)[2]
     panel.set_yscale("log")
     panel.plot(
@@ -165,7 +165,7 @@ def _add_alerts(ax: Axes, evaluation: Evaluation, numbers: pd.DataFrame) -> Axes
     # One tick at a time: each has the decimals that it needs itself.
     panel.yaxis.set_major_formatter(FuncFormatter(PercentFormatter()))
     panel.grid(axis="y", color=palette(ax).grid, linewidth=0.8)
-    if 0 <= threshold <= _axis_end(numbers, threshold):
+    if 0 <= threshold <= axis_end(numbers, threshold):
         for axes in (ax, panel):
             look: dict[str, Any] = {"color": palette(ax).muted, "linestyle": DASHES}
             axes.axvline(threshold, linewidth=1, zorder=1, **look)
@@ -232,7 +232,7 @@ def _cost_axis_end(cost: Floats) -> float:
     """Return where the axis of costs ends: much higher costs are cut off."""
     no_alerts = float(cost[0])
     highest = 1.06 * float(cost.max())
-    return (min(highest, _MAX_COST * no_alerts) if no_alerts > 0 else highest) or 1.0
+    return (min(highest, MAX_COST * no_alerts) if no_alerts > 0 else highest) or 1.0
 
 
 def _draw_costs(ax: Axes, numbers: pd.DataFrame) -> None:
@@ -244,7 +244,7 @@ def _draw_costs(ax: Axes, numbers: pd.DataFrame) -> None:
     from synfin_analytics.plots._ticks import compact_tick
 
     colours = palette(ax)
-    end = _axis_end(numbers, 0.0)
+    end = axis_end(numbers, 0.0)
     x, alerts, cost = _step_coordinates(numbers, end, "alert_cost", "cost")
     ax.fill_between(x, 0, alerts, step="pre", color=colours.bar, linewidth=0)
     ax.fill_between(x, alerts, cost, step="pre", color=colours.band, linewidth=0)
@@ -287,7 +287,7 @@ def _describe_best(best: pd.Series[float], no_alerts: float) -> str:
     )
 
 
-def _axis_end(numbers: pd.DataFrame, threshold: float) -> float:
+def axis_end(numbers: pd.DataFrame, threshold: float) -> float:
     """Return where the axis of thresholds ends: a little beyond the highest score."""
     scores = numbers["threshold"][np.isfinite(numbers["threshold"])]
     highest = max(scores.max() if len(scores) else 1.0, threshold if threshold <= 1 else 0.0)
