@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.plots import plot_fraud_rate
+from synfin_analytics.reports._hover import Hover, read_hover
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,11 +58,14 @@ class Figure:
         What the figure shows, with its numbers.
     caption
         How to read it.
+    hover
+        What is shown where a reader points.
     """
 
     svg: Markup
     alt: str
     caption: str
+    hover: Hover
 
 
 def draw_figure(draw: Callable[[], Display], *, name: str, alt: str, caption: str = "") -> Figure:
@@ -86,14 +90,16 @@ def draw_figure(draw: Callable[[], Display], *, name: str, alt: str, caption: st
     with style.context(["default", _SETTINGS]), warnings.catch_warnings():
         # Text stays text, drawn in the reader's own fonts.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        svg = save_image(draw(), "svg").decode()
+        display = draw()
+        svg = save_image(display, "svg").decode()
+        hover = read_hover(display)
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<(metadata|style)\b.*?</\1>", "", svg, flags=re.DOTALL)
     # Within a tag, matplotlib escapes what would end it; text between tags is not changed.
     svg = re.sub(r"<[^>]*>", lambda tag: _adapt_tag(tag[0], name), svg)
     head = f'<svg role="img" aria-label="{escape(alt)}" '
     svg = re.sub(r'^<svg (.*?)width="[^"]*" height="[^"]*"', lambda match: head + match[1], svg)
-    return Figure(Markup(svg), alt, caption)  # noqa: S704 - texts in it are escaped, see above
+    return Figure(Markup(svg), alt, caption, hover)  # noqa: S704 - texts in it are escaped, see above
 
 
 def _adapt_tag(tag: str, name: str) -> str:

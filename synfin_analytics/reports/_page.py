@@ -17,6 +17,7 @@ from synfin_analytics._core import formatting
 from synfin_analytics._core.html import NO_FORMULAS, Table, environment
 from synfin_analytics._core.results import Result
 from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.reports._assets import page_assets
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -133,7 +134,9 @@ class Report(Result, ABC):
     @functools.cached_property
     def _page(self) -> str:
         template = environment("synfin_analytics.reports").get_template(self._template)
-        return template.render(report=self, text=formatting, **self._context())
+        return template.render(
+            report=self, text=formatting, assets=page_assets(), **self._context()
+        )
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the page to a file, and return its path.
@@ -175,12 +178,14 @@ class Report(Result, ABC):
         return f"{self.title}\n{sentences.replace(chr(160), ' ')}"
 
     def _repr_html_(self) -> str:
-        # In a frame of its own, the styles of notebook and page do not interfere. Within it, a link
-        # to a section must not be resolved against the address of the notebook.
+        # In a frame of its own, the styles of notebook and page do not interfere, and the script of
+        # the page cannot reach the notebook. Within it, a link to a section must not be resolved
+        # against the address of the notebook.
         page = self.html().replace("<head>", '<head><base href="about:srcdoc">', 1)
         frame = (
             f'<iframe srcdoc="{escape(page)}" title="{escape(self.title)}" '
-            'sandbox="allow-popups" style="width:100%;height:min(80vh,60rem);border:0"></iframe>'
+            'sandbox="allow-popups allow-scripts" '
+            'style="width:100%;height:min(80vh,60rem);border:0"></iframe>'
         )
         # An untrusted notebook removes frames, and with them the style that hides the summary.
         name = f"synfin-{hashlib.sha256(page.encode()).hexdigest()[:12]}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, overload
 
 from synfin_analytics._core.arguments import check_column_name, check_string, format_value
@@ -15,6 +15,7 @@ from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._clusters import MIN_RELIABLE as MIN_CLUSTERS
 from synfin_analytics.metrics.evaluation import Threshold, check_threshold
 from synfin_analytics.metrics.topk import check_k
+from synfin_analytics.plots.explorer import ExplorerSettings, explorer_data
 from synfin_analytics.reports import _model_sections as sections
 from synfin_analytics.reports._database import (
     STORED_PERSONAL,
@@ -27,6 +28,7 @@ from synfin_analytics.reports._frame import FramePredictions, Roles, read_rows
 from synfin_analytics.reports._groups import MIN_FRAUDS, By, check_groupings
 from synfin_analytics.reports._page import Finding, Report, versions_table
 from synfin_analytics.reports._results import ModelResults, Settings, compute_model
+from synfin_analytics.reports._verdict import concerns, headlines
 from synfin_analytics.reports.provenance import Provenance, format_bound
 
 if TYPE_CHECKING:
@@ -129,9 +131,29 @@ class ModelReport(ModelResults, Report):
             "recall_by_group": sections.describe_recall_by_group(self),
             "cards_interval": sections.describe_cards_interval(self),
             "cost_without_alerts": sections.cost_without_alerts(self),
+            "headlines": headlines(self),
+            "concerns": concerns(self, self.findings),
+            "explorer": self._explorer_data(),
             "min_frauds": MIN_FRAUDS,
             "min_clusters": MIN_CLUSTERS,
         }
+
+    def _explorer_data(self) -> Mapping[str, object] | None:
+        """Return the numbers of the explorer of thresholds; None if nothing is labelled."""
+        evaluation = self.evaluation
+        if not evaluation.n:
+            return None
+        if not self.has_costs:
+            counts = replace(evaluation.counts, amount=None, fraud_amount=None)
+            evaluation = replace(evaluation, counts=counts)
+        settings = ExplorerSettings(
+            self.settings.cost_per_alert,
+            self.settings.recovery_rate,
+            self.data.n_days or None,
+            self.settings.alerts_per_day if self.data.n_days else None,
+            self.data.currency,
+        )
+        return explorer_data(evaluation, settings)
 
 
 class _ModelReportFunction(Protocol):

@@ -63,6 +63,7 @@ def opened(browser, pages):
         page.on("console", lambda message: page.said.append(message.text))
         page.on("pageerror", lambda error: page.said.append(str(error)))
         page.goto(pages[name])
+        page.evaluate("document.querySelectorAll('.rows').forEach(one => { one.open = true; })")
         return page
 
     return opened
@@ -95,13 +96,27 @@ def test_no_request_leaves_the_machine_and_nothing_is_complained_of(
     assert page.said == []
 
 
-@pytest.mark.parametrize("width", [360, 1100])
-def test_a_picture_fits_the_screen(show, width):
+def test_a_picture_fits_the_screen(show):
+    width = 1100
     widths = show(width).evaluate(
         "[...document.querySelectorAll('.picture')].map(one => [one.scrollWidth, one.clientWidth])"
     )
     assert widths
     assert all(needed <= there <= width for needed, there in widths)
+
+
+def test_on_a_phone_the_texts_of_pictures_are_large_enough_to_read(show):
+    """They scroll in their boxes; the explorer draws its own as wide as the screen."""
+    heights = show(360).evaluate(
+        """[...document.querySelectorAll('figure svg text')]
+        .filter(one => one.textContent.trim() && one.checkVisibility())
+        .map(one => {
+            const {c, d} = one.getScreenCTM();
+            return parseFloat(getComputedStyle(one).fontSize) * Math.hypot(c, d);
+        })"""
+    )
+    assert min(heights) > 7
+    assert sum(height > 9 for height in heights) > 0.7 * len(heights)
 
 
 def test_a_table_is_shown_whole_or_says_that_it_goes_on(show):
@@ -129,7 +144,7 @@ def test_what_is_wider_than_a_phone_scrolls_where_the_keyboard_reaches_it(show):
     page = show(360)
     wide = page.evaluate(
         """[...document.querySelectorAll('*')]
-        .filter(one => !one.closest('svg') && one.scrollWidth > one.clientWidth + 1
+        .filter(one => !one.closest('svg, .said') && one.scrollWidth > one.clientWidth + 1
             && getComputedStyle(one).overflowX !== 'visible')
         .map(one => [one.tabIndex, one.getAttribute('aria-label') || ''])"""
     )
@@ -139,7 +154,7 @@ def test_what_is_wider_than_a_phone_scrolls_where_the_keyboard_reaches_it(show):
 
 def test_in_the_dark_the_page_and_its_pictures_are_dark(show, name):
     colours = """[getComputedStyle(document.body).backgroundColor,
-        getComputedStyle(document.querySelector('svg text')).fill]"""
+        getComputedStyle(document.querySelector('.picture svg text')).fill]"""
     light, dark = show(), show(scheme="dark")
     dark.screenshot(path=OUT / f"{name}_dark.png", full_page=True)
 
@@ -216,7 +231,8 @@ def test_on_paper_a_table_stays_one_and_is_not_torn_from_its_head(show):
     page.emulate_media(media="print")
     displays, breaks = page.evaluate(
         """() => {
-          const styles = where => [...document.querySelectorAll(where)].map(getComputedStyle);
+          const styles = where => [...document.querySelectorAll(where)]
+            .filter(one => one.checkVisibility()).map(one => getComputedStyle(one));
           return [styles("th, td").map(one => one.display),
                   styles("caption, tbody tr:first-child, tbody tr:last-child, p:has(+ pre)")
                   .map(one => one.breakAfter + one.breakBefore)];

@@ -243,7 +243,8 @@ def test_labels_and_scores_are_enough(df):
     report = plain(df[["isFraud", "p"]])
     page = Page(report.html())
     assert set(page.sections) - {""} == {
-        "summary", "data", "performance", "gains", "thresholds", "calibration", "limitations",
+        "verdict", "explore", "summary", "data", "performance", "gains", "thresholds",
+        "calibration", "limitations",
         "reproducibility",
     }  # fmt: skip
     assert report.cards is None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from html.parser import HTMLParser
+from typing import Any
 
 VOID = {"meta", "link", "br", "img"}
 
@@ -24,6 +26,9 @@ class Page(HTMLParser):
         #: Text by section, and of the blocks of code.
         self.sections: dict[str, str] = {}
         self.code: list[str] = []
+        #: Attributes and text of scripts: data, and the one that runs.
+        self.scripts: list[tuple[dict[str, str], str]] = []
+        self.policy = ""
         self.notes: list[str] = []
         self._rows: list[list[str]] = []
         self._caption = ""
@@ -38,6 +43,7 @@ class Page(HTMLParser):
         self.addresses += [given[one] for one in ("src", "href", "srcset") if one in given]
         self.addresses += [given["xlink:href"]] if "xlink:href" in given else []
         self.ids += [given["id"]] if "id" in given else []
+        self._note_script(tag, given)
         if tag == "svg":
             self.alts.append(given["aria-label"])
         if tag in {"h1", "h2", "h3"}:
@@ -55,6 +61,12 @@ class Page(HTMLParser):
         if tag not in VOID:
             self.open.append((tag, given))
 
+    def _note_script(self, tag, given):
+        if given.get("http-equiv") == "Content-Security-Policy":
+            self.policy = given["content"]
+        if tag == "script":
+            self.scripts.append((given, ""))
+
     def handle_startendtag(self, tag, attributes):
         self.handle_starttag(tag, attributes)
         if tag not in VOID:
@@ -70,6 +82,9 @@ class Page(HTMLParser):
     def handle_data(self, data):
         within = [tag for tag, _ in self.open]
         if "style" in within:
+            return
+        if "script" in within:
+            self.scripts[-1] = (self.scripts[-1][0], self.scripts[-1][1] + data)
             return
         if "text" in within:
             self.picture_texts[-1] += data
@@ -94,7 +109,26 @@ class Page(HTMLParser):
         head, *rows = self.tables[caption]
         return {row[0]: dict(zip(head[1:], row[1:], strict=True)) for row in rows}
 
+    @property
+    def program(self) -> str:
+        """The script that runs; there is one."""
+        (program,) = [text for given, text in self.scripts if "type" not in given]
+        return program
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The data of scripts, by their ids; of pictures by their position."""
+        return {
+            given.get("id", str(place)): json.loads(text, parse_constant=_refuse)
+            for place, (given, text) in enumerate(self.scripts)
+            if given.get("type") == "application/json"
+        }
+
     def says(self, section: str = "") -> str:
         """Text of a section (of the whole page), with single spaces."""
         text = self.sections[section] if section else self.text
         return " ".join(text.replace("\u00a0", " ").split())
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON: a browser reads nothing after it")

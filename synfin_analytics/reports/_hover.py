@@ -1,0 +1,174 @@
+"""The points of a picture of a page, and what is shown when a reader points at one."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from synfin_analytics._core.formatting import (
+    format_compact,
+    format_date,
+    format_decimal,
+    format_number,
+    format_percent,
+    format_signed,
+    format_threshold,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from matplotlib.axes import Axes
+
+    from synfin_analytics.plots import Display
+
+#: How the numbers of a plot are written, by column.
+_FORMATS: dict[str, Callable[[Any], str]] = {
+    **dict.fromkeys(
+        ("precision", "recall", "false_positive_rate", "queue_rate", "fraud_rate",
+         "max_achievable", "alert_rate"), format_percent,
+    ),
+    **dict.fromkeys(
+        ("alerts", "transactions", "frauds", "labelled", "hits", "compromised"), format_number,
+    ),
+    **dict.fromkeys(("cost", "saved"), format_compact),
+    **dict.fromkeys(("mean_score", "median", "p99"), format_decimal),
+}  # fmt: skip
+#: Names of columns that do not say what they are.
+_NAMES = {
+    "queue_rate": "share of transactions alerted",
+    "max_achievable": "maximum achievable",
+    "hits": "detected",
+    "p99": "99th percentile",
+    "false_positive_rate": "false-positive rate",
+}
+#: By columns that only such a plot has: its axes, and what is shown. Axes that are not named here
+#: have categories.
+_PLOTS: tuple[tuple[set[str], tuple[str, str], tuple[str, ...]], ...] = (
+    ({"threshold", "cost"}, ("threshold", "cost"), ("alerts", "cost", "saved")),
+    ({"threshold", "precision_low"}, ("threshold", "recall"),
+     ("precision", "recall", "alerts", "queue_rate")),
+    ({"threshold", "recall"}, ("recall", "precision"),
+     ("precision", "recall", "false_positive_rate")),
+    ({"score_from"}, ("mean_score", "fraud_rate"),
+     ("mean_score", "fraud_rate", "frauds", "transactions")),
+    ({"day", "max_achievable"}, ("day", "precision"),
+     ("precision", "hits", "compromised", "max_achievable")),
+    ({"timestamp", "mean_score"}, ("timestamp", "mean_score"),
+     ("mean_score", "median", "p99", "transactions")),
+    ({"timestamp", "fraud_rate"}, ("timestamp", "fraud_rate"),
+     ("fraud_rate", "frauds", "labelled")),
+)  # fmt: skip
+
+
+#: Place in the units of a picture, and the text.
+Point: TypeAlias = "tuple[float, float, str]"
+
+
+@dataclass(frozen=True)
+class Hover:
+    """What is shown where a reader points.
+
+    Attributes
+    ----------
+    points
+        Places and texts, from left to right or from top to bottom.
+    by_row
+        Whether each point is in a row of its own: the nearest one is that of the row.
+    """
+
+    points: list[Point]
+    by_row: bool
+
+
+def read_hover(display: Display) -> Hover:
+    """Return the points of a plot that was saved.
+
+    Parameters
+    ----------
+    display
+        The plot. Its layout is that of the file, so it must have been saved.
+    """
+    ax, frame = display.ax, display.to_frame()
+    columns = set(frame.columns)
+    for required, axes, told in _PLOTS:
+        if required <= columns:
+            if axes[0] == "recall" and not ax.get_xlabel().startswith("recall"):
+                axes = ("false_positive_rate", "recall")  # the ROC curve has the same columns
+            return Hover(sorted(_frame_points(ax, frame, axes, told)), by_row=False)
+    return Hover(list(_category_points(ax)), by_row=True)
+
+
+def _frame_points(
+    ax: Axes, frame: pd.DataFrame, axes: tuple[str, str], told: tuple[str, ...]
+) -> Iterator[Point]:
+    for row in frame.to_dict("records"):
+        x, y = _coordinate(row[axes[0]], ax.get_xlim()), _coordinate(row[axes[1]], ax.get_ylim())
+        if np.isnan(x) or np.isnan(y):
+            continue
+        parts = [
+            f"{_NAMES.get(name, name.replace('_', ' '))} {_FORMATS[name](row[name])}"
+            for name in told
+            if name in row and not pd.isna(row[name])
+        ]
+        yield (*_place(ax, x, y), _describe_row(row) + ", ".join(parts))
+
+
+def _describe_row(row: dict[Any, Any]) -> str:
+    """Return what a row is of: a threshold, a bin of scores, a day; and of which group."""
+    group = next((str(row[name]) for name in ("model", "group") if name in row), "")
+    if "threshold" in row:
+        value = row["threshold"]
+        name = "no alerts" if np.isinf(value) else f"threshold {format_threshold(value)}"
+    elif "score_from" in row:
+        name = f"score {row['score_from']:.1f} to {row['score_to']:.1f}"
+    else:
+        name = format_date(row["day"] if "day" in row else row["timestamp"])
+    return f"{group}, {name}: " if group else f"{name}: "
+
+
+def _coordinate(value: Any, limits: tuple[float, float]) -> float:
+    """Return where a value is on an axis; one beyond the axis is at its end."""
+    if hasattr(value, "year"):
+        from matplotlib.dates import date2num
+
+        moment = pd.Timestamp(value).tz_localize(None).to_datetime64()
+        value = date2num(moment)  # type: ignore[no-untyped-call]  # matplotlib.dates has no types
+    return float(np.clip(float(value), min(limits), max(limits)))
+
+
+def _category_points(ax: Axes) -> Iterator[Point]:
+    """Yield the dots, or the ends of bars, of a plot with a category in each row."""
+    names = dict(
+        zip(ax.get_yticks(), (label.get_text() for label in ax.get_yticklabels()), strict=True)
+    )
+    name = re.split(r"[(;\n]", ax.get_xlabel().removeprefix("dot: "))[0].strip()
+    dots = {
+        float(y): float(x)
+        for line in ax.get_lines()
+        if line.get_transform() == ax.transData and line.get_marker() not in {"None", ">"}
+        for x, y in np.asarray(line.get_xydata())
+    }
+    bars = {bar.get_y() + bar.get_height() / 2: bar.get_width() for bar in _bars(ax)}
+    write = {"fraud rate": format_percent, "difference": format_signed}.get(name, format_decimal)
+    for y, x in sorted({**bars, **dots}.items(), reverse=not ax.yaxis_inverted()):
+        near = min(names, key=lambda tick: abs(tick - y), default=None)
+        if near is not None and abs(near - y) < 0.5 and np.isfinite(x):
+            label = names[near].replace("\n", " ")
+            yield (*_place(ax, x, y), f"{label}: {name} {write(x)}")
+
+
+def _bars(ax: Axes) -> Iterator[Any]:
+    for container in ax.containers:
+        yield from container
+
+
+def _place(ax: Axes, x: float, y: float) -> tuple[float, float]:
+    """Return a place in the units of an SVG file: points from the top left."""
+    figure: Any = ax.get_figure(root=True)
+    right, up = ax.transData.transform((x, y)) * 72 / figure.dpi
+    return round(float(right), 1), round(72 * figure.get_figheight() - float(up), 1)
