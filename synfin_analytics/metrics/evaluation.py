@@ -938,6 +938,7 @@ average precision 0.833)
 
         Examples
         --------
+        >>> from synfin_analytics import evaluate
         >>> model = evaluate([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1], amount=[80, 10, 20, 30])
         >>> explorer = model.explore(cost_per_alert=2)
         >>> explorer.threshold

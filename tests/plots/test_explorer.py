@@ -191,6 +191,13 @@ def test_scores_in_single_precision_are_compared_in_single_precision():
     assert explorer_data(model, DEFAULTS)["position"] == 1
 
 
+def test_weights_count_as_transactions_and_leave_no_interval():
+    model = evaluate([1, 0, 0], [0.9, 0.8, 0.1], weight=[1, 10, 10])
+    data = explorer_data(model, DEFAULTS)
+    assert data["points"]["alerts"] == [0, 1, 11, 21]
+    assert data["z"] is None
+
+
 @pytest.mark.parametrize("labels", [np.zeros(2_000), np.ones(2_000)], ids=["genuine", "fraud"])
 def test_one_class_is_explored_as_far_as_it_is_defined(labels):
     data = explorer_data(scored(labels, np.linspace(0, 1, 2_000)), DEFAULTS)

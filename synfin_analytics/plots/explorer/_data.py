@@ -10,7 +10,6 @@ import numpy as np
 from synfin_analytics._core.arguments import check_integer, check_number, check_share, check_string
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.formatting import format_percent, pluralize
-from synfin_analytics.plots._inputs import check_evaluation
 from synfin_analytics.plots.explorer._thinning import thin_lines
 from synfin_analytics.plots.thresholds import MAX_COST, axis_end
 
@@ -126,7 +125,6 @@ def explorer_data(evaluation: Evaluation, settings: ExplorerSettings) -> dict[st
     >>> data["points"]["threshold"], data["points"]["alerts"], data["position"]
     ([None, 0.9, 0.8, 0.3], [0, 1, 2, 3], 2)
     """
-    evaluation = check_evaluation(evaluation)
     curve = thin_curve(evaluation, settings)
     frame = curve.frame
     points: dict[str, list[Any]] = {
@@ -170,8 +168,8 @@ def _describe_lines(curve: ExplorerCurve) -> str:
 
 
 def _quantile(evaluation: Evaluation) -> float | None:
-    """Return the normal quantile of Wilson's interval; None if another interval was asked for."""
-    if evaluation.interval_method != "wilson":
+    """Return the normal quantile of Wilson's interval; None if intervals are others, or none."""
+    if evaluation.interval_method != "wilson" or evaluation.counts.weighted:
         return None
     from scipy.stats import norm
 
