@@ -235,7 +235,8 @@ def _problems_message(table: str, problems: Sequence[Problem]) -> str:
     if n_unmatched:
         lines.append(
             "Map columns with columns={'SOURCE': 'target'}, and a column to None to ignore it "
-            "(on the command line: --column SOURCE=target, --ignore SOURCE)."
+            "(on the command line: --column SOURCE=target, --ignore SOURCE). "
+            "suggest_columns(data), or `synfin inspect FILE`, proposes a mapping."
         )
     if n_unmatched >= _MANY_COLUMNS:
         lines.append(

@@ -493,12 +493,18 @@ load_df(
 )"""
     )
     assert run(suggestion.calls["load_df"])["result"].inserted == 4
-    assert list(suggestion.calls) == ["load_df", "read_layout", "command", "fraud_report"]
+    assert list(suggestion.calls) == [
+        "load_df",
+        "read_layout",
+        "synfin load",
+        "fraud_report",
+        "synfin report fraud",
+    ]
 
 
 def test_the_command_runs(write, manager):
     path = write(GERMAN.replace("ja", "1").replace("nein", "0").replace("Nr.", "Transaktions-ID"))
-    words = shlex.split(suggest_columns(path).calls["command"])
+    words = shlex.split(suggest_columns(path).calls["synfin load"])
     assert words[:3] == ["synfin", "load", "own.csv"]
     result = CliRunner().invoke(main, words[1:])
     assert result.exit_code == 0, result.output
@@ -532,7 +538,8 @@ def test_a_public_data_set_gets_its_layout(write, manager):
     assert suggestion.layout == "handbook"
     assert suggestion.mapping["TERMINAL_ID"] == "merchant_id, terminal_id"
     assert (
-        suggestion.calls["command"] == "synfin load own.csv --layout handbook --on-invalid reject"
+        suggestion.calls["synfin load"]
+        == "synfin load own.csv --layout handbook --on-invalid reject"
     )
     assert [problem.rows for problem in suggestion.problems] == [(1,)]
     with pytest.warns(RejectedLabelsWarning):
@@ -622,6 +629,18 @@ report.save("report.html")"""
     assert not report.omitted.keys() & {"cost", "cards", "stability", "comparison", "groups"}
     assert 'label="isFraud",\n    timestamp="when",' in calls["fraud_report"]
     assert run_report(calls["fraud_report"]).omitted.keys() <= {"types", "delays"}
+
+
+def test_the_commands_of_reports_run(write):
+    calls = suggest_columns(write(scored(**ALL).write_csv(separator=";"))).calls
+    assert calls["synfin report model"] == (
+        "synfin report model own.csv --label isFraud --score p --timestamp when --amount amt "
+        "--customer client --merchant shop --by channel"
+    )
+    for name in ("synfin report model", "synfin report fraud"):
+        result = CliRunner().invoke(main, shlex.split(calls[name])[1:])
+        assert result.exit_code == 0, result.output
+        assert ".html" in result.stdout
 
 
 def run_report(code: str, **names: Any) -> Any:

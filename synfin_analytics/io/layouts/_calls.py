@@ -59,9 +59,11 @@ def literal(value: object) -> str:
 
     Examples
     --------
-    >>> print(literal("it's"), literal(True), literal(None))
-    "it's" True None
+    >>> print(literal("it's"), literal(["a", "b"]), literal(None))
+    "it's" ["a", "b"] None
     """
+    if isinstance(value, list):
+        return f"[{', '.join(map(literal, value))}]"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
@@ -72,17 +74,16 @@ class _Prepared:
     lines: list[str]
     data: str
     names: Mapping[str, str]
-    options: list[str]
+    options: Mapping[str, str | bool]
     keeps_names: bool = True
 
-    def arguments(self, parameters: Mapping[str, str]) -> list[str]:
-        """Return the data, and the columns as arguments."""
-        columns = [
-            f"{parameter}={literal(self.names[target])}"
+    def arguments(self, parameters: Mapping[str, str]) -> dict[str, str]:
+        """Return the columns as arguments."""
+        return {
+            parameter: self.names[target]
             for target, parameter in parameters.items()
             if target in self.names
-        ]
-        return [self.data, *columns]
+        }
 
     def imports(self, function: str) -> list[str]:
         """Return the lines that import what the code uses."""
@@ -149,13 +150,12 @@ class Calls:
     unreadable: frozenset[str]
 
     def write(self) -> dict[str, str]:
-        """Return the calls by function, those for a terminal as ``command``."""
+        """Return the calls by function or command."""
         calls = {
             "load_df": self._load_df(),
             "read_layout": self._read_layout(),
-            "command": self._command(),
-            "model_report": self._model_report(),
-            "fraud_report": self._fraud_report(),
+            "synfin load": self._command(),
+            **self._reports(),
             "fraud_rate": self._on_frame("fraud_rate", {"is_fraud": "label", "amount": "amount"}),
             "evaluate": self._on_frame("evaluate", {"is_fraud": "label", "fraud_score": "score"}),
         }
@@ -236,42 +236,42 @@ class Calls:
             return ""
         if self.rejected_rows:
             words += ["--on-invalid", "reject"]
-        for name, value in (self.options if self.layout is None else self.opening).items():
-            words += [f"--{name.replace('_', '-')}", "any" if value is True else str(value)]
-        return shlex.join(words)
+        return shlex.join([*words, *_flags(self.options if self.layout is None else self.opening)])
 
     # -- Reports -----------------------------------------------------------------------------------
 
-    def _model_report(self) -> str:
-        prepared = self._prepare(_MODEL_PARAMETERS, needed=("is_fraud", "fraud_score"))
-        if prepared is None:
-            return ""
-        arguments = prepared.arguments(_MODEL_PARAMETERS)
-        if self.compare_with is not None and prepared.keeps_names:
-            arguments.append(f"compare_with={literal(self.compare_with)}")
-        return self._report("model_report", prepared, arguments, "report.html")
+    def _reports(self) -> dict[str, str]:
+        """Return the calls of the reports that the data suffice for, in Python and as commands."""
+        calls = {}
+        for name, parameters, needed in (
+            ("model", _MODEL_PARAMETERS, ("is_fraud", "fraud_score")),
+            ("fraud", _FRAUD_PARAMETERS, ("is_fraud", "timestamp")),
+        ):
+            prepared = self._prepare(parameters, needed=needed)
+            if prepared is None:
+                continue
+            arguments = self._report_arguments(prepared, parameters)
+            page = {"model": "report.html", "fraud": "fraud.html"}[name]
+            call = _call(f"report = {name}_report", [prepared.data, *_keywords(arguments)])
+            lines = [*prepared.imports(f"{name}_report"), *prepared.lines, call]
+            calls[f"{name}_report"] = "\n".join([*lines, f"report.save({literal(page)})"])
+            if isinstance(self.source, str | Path) and not prepared.lines:
+                words = ["synfin", "report", name, str(self.source), *_flags(arguments)]
+                calls[f"synfin report {name}"] = shlex.join(words)
+        return calls
 
-    def _fraud_report(self) -> str:
-        prepared = self._prepare(_FRAUD_PARAMETERS, needed=("is_fraud", "timestamp"))
-        if prepared is None:
-            return ""
-        arguments = prepared.arguments(_FRAUD_PARAMETERS)
-        return self._report("fraud_report", prepared, arguments, "fraud.html")
-
-    def _report(self, function: str, prepared: _Prepared, arguments: list[str], page: str) -> str:
-        if self.by and prepared.keeps_names:
-            arguments.append(f"by=[{', '.join(map(literal, self.by))}]")
-        if self.pos_label is not None and prepared.keeps_names:
-            arguments.append(f"pos_label={literal(self.pos_label)}")
-        arguments += prepared.options
-        return "\n".join(
-            [
-                *prepared.imports(function),
-                *prepared.lines,
-                _call(f"report = {function}", arguments),
-                f"report.save({literal(page)})",
-            ]
-        )
+    def _report_arguments(
+        self, prepared: _Prepared, parameters: Mapping[str, str]
+    ) -> dict[str, str | bool | list[str]]:
+        arguments: dict[str, str | bool | list[str]] = {**prepared.arguments(parameters)}
+        if prepared.keeps_names:
+            if self.compare_with is not None and "fraud_score" in parameters:
+                arguments["compare_with"] = self.compare_with
+            if self.by:
+                arguments["by"] = list(self.by)
+            if self.pos_label is not None:
+                arguments["pos_label"] = self.pos_label
+        return {**arguments, **prepared.options}
 
     def _prepare(
         self, parameters: Mapping[str, str], *, needed: tuple[str, ...]
@@ -288,7 +288,8 @@ class Calls:
         if self.pos_label is not None:
             converted.pop("is_fraud", None)
         names = {target: source.columns[0] for target, source in sources.items()}
-        options = [*_keywords({k: v for k, v in self.options.items() if k != "currency"})]
+        # Reports accept any currency sign.
+        options = {name: value for name, value in self.options.items() if name != "currency"}
         if not converted and not self._is_list:
             return _Prepared([], self.data, names, options)
         lines = self._convert(converted)
@@ -299,7 +300,7 @@ class Calls:
             arguments = [self.data, "layout", *start, *_keywords(self.options)]
             call = _call("df = read_layout", arguments, ".transactions.collect()")
             lines = [*self._layout(), call]
-            return _Prepared(lines, "df", {name: name for name in names}, [], keeps_names=False)
+            return _Prepared(lines, "df", {name: name for name in names}, {}, keeps_names=False)
         if set(needed) & converted.keys() or self._is_list:
             return None
         for target in converted:
@@ -335,9 +336,9 @@ class Calls:
         converted = {target: source for target, source in sources.items() if source.code}
         names = {target: source.columns[0] for target, source in sources.items()}
         lines = self._convert(converted) if converted else [opened] if opened else []
-        prepared = _Prepared(lines or [], "df", names | {name: name for name in converted}, [])
+        prepared = _Prepared(lines or [], "df", names | {name: name for name in converted}, {})
         absent = [f"{parameters[name]}=None" for name in parameters if name not in sources]
-        arguments = [*prepared.arguments(parameters), *absent]
+        arguments = ["df", *_keywords(prepared.arguments(parameters)), *absent]
         return "\n".join([*prepared.imports(function), *prepared.lines, _call(function, arguments)])
 
     def _open_frame(self) -> str | None:
@@ -363,8 +364,18 @@ class Calls:
         return ['on_invalid="reject"'] if self.rejected_rows else []
 
 
-def _keywords(options: Mapping[str, str | bool]) -> list[str]:
-    return [f"{name}={literal(value)}" for name, value in options.items()]
+def _keywords(arguments: Mapping[str, Any]) -> list[str]:
+    return [f"{name}={literal(value)}" for name, value in arguments.items()]
+
+
+def _flags(arguments: Mapping[str, Any]) -> list[str]:
+    """Return arguments as those of a command."""
+    words = []
+    for name, value in arguments.items():
+        flag = f"--{name.replace('_', '-')}"
+        for item in value if isinstance(value, list) else [value]:
+            words += [flag, "any" if item is True else str(item)]
+    return words
 
 
 def _mapping(mapping: Mapping[str, str | None], *, indent: int) -> str:

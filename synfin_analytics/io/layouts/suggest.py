@@ -217,7 +217,7 @@ class _Inspection:
             return "df"
         if isinstance(self._df, str | Path):
             return literal(str(self._df))
-        return f"[{', '.join(literal(str(path)) for path in self._df)}]"
+        return literal([str(path) for path in self._df])
 
     # -- What the columns are ----------------------------------------------------------------------
 

@@ -87,7 +87,8 @@ class ColumnSuggestions(Result):
     notes
         What to decide or to correct.
     calls
-        Python code and commands to paste, by function.
+        Python code and commands to paste, by function (``"load_df"``, ``"model_report"``, …) and
+        command (``"synfin load"``, …).
 
     Examples
     --------
