@@ -593,6 +593,11 @@ def tables(results: ModelResults) -> dict[str, Any]:
             columns: _groups_table(results, columns, grouped)
             for columns, grouped in results.groups.items()
         },
+        "gaps": {
+            columns: _gaps_table(results, columns, gaps)
+            for columns, gaps in results.gaps.items()
+            if len(gaps)
+        },
         "weeks": _weeks_table(results),
         "gains": _gains_table(results),
         "drift": None if results.drift is None else _drift_table(results.drift),
@@ -782,6 +787,26 @@ def _groups_table(results: ModelResults, columns: str, grouped: GroupedEvaluatio
             f"{interval} of precision", "average precision")  # fmt: skip
     selection = f" ({_MAX_ROWS} of {len(groups):,} groups)" if len(groups) > _MAX_ROWS else ""
     return Table(f"Recall and precision by {columns}{selection}", head, rows, marked=marked)
+
+
+def _gaps_table(results: ModelResults, columns: str, gaps: pd.DataFrame) -> Table:
+    interval = confidence_interval_name(results)
+    rows = [
+        (
+            METRICS[row.metric][0],
+            f"{row.lowest_group}: {format_percent(row.lowest)}",
+            f"{row.highest_group}: {format_percent(row.highest)}",
+            f"{format_number(100 * row.difference, 1)} pp",
+            f"{format_number(100 * row.difference_low, 1)} to "
+            f"{format_number(100 * row.difference_high, 1)}",
+            format_decimal(row.ratio, 2),
+            format_decimal_interval(row.ratio_low, row.ratio_high, 2),
+        )
+        for row in iterate_rows(gaps)
+    ]
+    head = ("metric", "lowest", "highest", "difference", f"{interval} of the difference", "ratio",
+            f"{interval} of the ratio")  # fmt: skip
+    return Table(f"Gaps between groups by {columns}", head, rows, text_columns=(0, 1, 2))
 
 
 def _weakest_names(grouped: GroupedEvaluation) -> set[str]:

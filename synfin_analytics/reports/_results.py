@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics.bootstrap import METRICS, MetricOptions
 from synfin_analytics.metrics.comparison import Comparison, compare_evaluations
+from synfin_analytics.metrics.grouped import format_group_key
 from synfin_analytics.reports._groups import describe_grouping
 from synfin_analytics.reports._sources import WEEK_COLUMNS, single_currency
 
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
     from synfin_analytics.repositories.transactions import TransactionStatistics
 
 #: Metrics with a bootstrap interval; with amounts, the value detection rate is another.
-_RESAMPLED = (*METRICS, "gini", "ks")
+_RESAMPLED = (*METRICS, "ks")
+#: Metrics whose gaps between groups are reported.
+_GAPS = ("recall", "false_positive_rate", "alert_rate")
 #: The cost of a threshold, and its components.
 _COSTS = ("alert_cost", "missed_amount", "unrecovered_amount", "cost", "saved")
 #: Bins of amounts that are compared by default.
@@ -92,6 +95,7 @@ class ModelResults:
     cards: TopK | None
     cards_interval: Bootstrap | None
     groups: Mapping[str, GroupedEvaluation]
+    gaps: Mapping[str, pd.DataFrame]
     weeks: pd.DataFrame
     drift: Drift | None
     importances: pd.DataFrame
@@ -172,6 +176,9 @@ def compute_model(
             "importances",
             "No importances are stored with these predictions (feature_importance).",
         )
+    groups = {
+        describe_grouping(columns): source.evaluate_groups(columns, threshold) for columns in by
+    }
     return {
         "name": source.name,
         "version": source.version,
@@ -187,8 +194,10 @@ def compute_model(
         ),
         "cards": cards,
         "cards_interval": cards_interval,
-        "groups": {
-            describe_grouping(columns): source.evaluate_groups(columns, threshold) for columns in by
+        "groups": groups,
+        "gaps": {
+            columns: _measure_gaps(grouped, source.cluster, resampling)
+            for columns, grouped in groups.items()
         },
         "weeks": weeks,
         "drift": drift,
@@ -255,7 +264,39 @@ def _bootstrap(
             options=MetricOptions(day=source.day),
             **resampling,
         )
-    return {metric: models[name] for metric, models in resampled.bootstraps.items()}
+    bootstraps = {metric: models[name] for metric, models in resampled.bootstraps.items()}
+    area = bootstraps["roc_auc"]
+    gini = replace(
+        area, metric="gini", value=2 * area.value - 1, distribution=2 * area.distribution - 1
+    )
+    return {**bootstraps, "gini": gini}
+
+
+def _measure_gaps(
+    grouped: GroupedEvaluation, cluster: str, resampling: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Return the gaps between the groups that are not small; see ``ModelReport.gaps``."""
+    rows = []
+    for metric in _GAPS:
+        lowest, highest = grouped.group_min(metric), grouped.group_max(metric)
+        if lowest.group is None or lowest.group == highest.group:
+            continue
+        row = {
+            "metric": metric,
+            "lowest_group": format_group_key(lowest.group),
+            "lowest": lowest.value,
+            "highest_group": format_group_key(highest.group or ()),
+            "highest": highest.value,
+        }
+        for comparison in ("difference", "ratio"):
+            gap = grouped.bootstrap(metric, comparison, cluster, **resampling)
+            row |= {
+                comparison: gap.value, f"{comparison}_low": gap.low, f"{comparison}_high": gap.high
+            }  # fmt: skip
+        rows.append(row)
+    ends = [f"{name}{end}" for name in ("difference", "ratio") for end in ("", "_low", "_high")]
+    names = ["metric", "lowest_group", "lowest", "highest_group", "highest", *ends]
+    return pd.DataFrame(rows, columns=names)
 
 
 def compare_thresholds(

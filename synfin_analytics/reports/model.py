@@ -71,6 +71,10 @@ class ModelReport(ModelResults, Report):
         known.
     groups
         Evaluation by group, for each grouping.
+    gaps
+        For each grouping, the differences and ratios between groups that are not small: a row for
+        ``recall``, ``false_positive_rate`` and ``alert_rate`` with the lowest and the highest
+        group, ``difference`` and ``ratio``, each with its bootstrap interval.
     weeks
         Scores and frauds by week; no row if times are not known.
     drift
@@ -293,7 +297,7 @@ def from_estimator(
     pos_label
         The class that means fraud; by default the second of ``model.classes_``.
     timestamp, customer, merchant, amount
-        Columns of ``X``, or arrays as long as ``y``, as for :func:`model_report`.
+        Columns of ``X``, or arrays as long as ``y``, as for :func:`synfin_analytics.model_report`.
     currency
         Currency of the amounts, such as ``"EUR"``.
     by
@@ -301,9 +305,9 @@ def from_estimator(
     name, version
         Name and version of the model; by default the name of its class.
     start, end, threshold, alerts_per_day, cost_per_alert, recovery_rate
-        As for :func:`model_report`.
+        As for :func:`synfin_analytics.model_report`.
     n_resamples, seed, confidence_level, notes
-        As for :func:`model_report`.
+        As for :func:`synfin_analytics.model_report`.
 
     Returns
     -------

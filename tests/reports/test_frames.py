@@ -124,6 +124,8 @@ def test_numbers_are_those_of_the_same_rows_in_the_database(report, world):
     pd.testing.assert_frame_equal(
         report.groups["channel"].to_frame(), stored.groups["channel"].to_frame()
     )
+    gaps, expected = report.gaps["channel"], stored.gaps["channel"]
+    assert gaps[["difference", "ratio"]].equals(expected[["difference", "ratio"]])
     for metric, bootstrap in stored.bootstraps.items():
         assert report.bootstraps[metric].value == bootstrap.value
         assert report.bootstraps[metric].n_clusters == bootstrap.n_clusters

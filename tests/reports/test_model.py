@@ -187,6 +187,30 @@ def test_calibration_is_that_of_evaluate(page, expected):
         assert row["mean score"] == format_decimal(part.mean_score)
 
 
+def test_gaps_between_groups_are_those_of_evaluate(page, report, frame):
+    kinds = transactions().select("transaction_id", "merchant_category").to_pandas()
+    grouped = evaluate(
+        frame.merge(kinds, on="transaction_id"), "ground_truth", threshold=AT,
+        by="merchant_category",
+    )  # fmt: skip
+    rows = page.rows("Gaps between groups by merchant category")
+    gaps = report.gaps["merchant category"].set_index("metric")
+    for metric in ("recall", "false_positive_rate", "alert_rate"):
+        drawn = grouped.bootstrap(metric, n_resamples=DRAWS)
+        row = rows[METRICS[metric][0]]
+        assert gaps.loc[metric, "difference"] == drawn.value == grouped.difference(metric).value
+        assert row["difference"] == f"{format_number(100 * drawn.value, 1)} pp"
+        low, high = (format_number(100 * end, 1) for end in (drawn.low, drawn.high))
+        assert row["95% CI of the difference"] == f"{low} to {high}"
+        assert gaps.loc[metric, "ratio"] == grouped.ratio(metric).value
+
+
+def test_gini_is_twice_the_area_less_one(report):
+    area, gini = report.bootstraps["roc_auc"], report.bootstraps["gini"]
+    assert gini.value == pytest.approx(report.evaluation.gini)
+    assert gini.low == pytest.approx(2 * area.low - 1)
+
+
 def test_gains_are_those_of_evaluate(page, expected):
     rows = page.rows("Gains and lift by band of the score")
     for band in expected.gains_table().to_frame().itertuples():
