@@ -16,7 +16,7 @@ import polars as pl
 
 from synfin_analytics.features import FEATURES, engineer_features
 from synfin_analytics.metrics import evaluate
-from synfin_analytics.metrics.splits import prequential_folds
+from synfin_analytics.metrics.prequential import PrequentialSplit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -110,7 +110,7 @@ def compare_weeks(rows: pl.DataFrame, names: dict[str, list[str]], folds: int) -
     """The same on the last weeks of the file: how often the 69 are better, and by how much."""
     name, make = next(boosting_models())
     results = []
-    for sets in prequential_folds(rows, folds, train="7d", label_delay="7d", test="7d"):
+    for sets in PrequentialSplit(folds).folds(rows):
         metrics = []
         for inputs in names.values():
             model = fit(make, sets, inputs)

@@ -34,6 +34,7 @@ from synfin_analytics import (
     DatabaseConfig,
     MLFeaturesRepository,
     ModelPredictionRepository,
+    PrequentialSplit,
     evaluate,
     get_db_manager,
     get_db_session,
@@ -42,7 +43,6 @@ from synfin_analytics import (
     plot_confusion,
     plot_precision_recall,
     plot_topk,
-    prequential_folds,
     read_df,
     simulate,
     time_split,
@@ -250,15 +250,15 @@ cards
 # %% [markdown]
 # ## Was it chance?
 #
-# A single test period is one sample. *Prequential* folds go back in time: each trains on the labels
-# that were known at its time, and tests on the following three weeks.
+# A single test period is one sample. *Prequential* folds follow each other in time: each trains on
+# the labels that were known at its time, and tests on the following three weeks.
 
 # %%
-folds = prequential_folds(
-    rows, 3, train="42d", label_delay="7d", test="21d", label_available_at="label_available_at"
+splitter = PrequentialSplit(
+    3, train="42d", delay="7d", test="21d", label_available_at="label_available_at"
 )
 table = []
-for fold in folds:
+for fold in splitter.folds(rows):
     score = train_model(fold.train).predict_proba(fold.test[names].astype(float))[:, 1]
     evaluation = evaluate(fold.test.assign(score=score), score="score", threshold=THRESHOLD)
     table.append(

@@ -47,6 +47,7 @@ from .metrics import Drift as Drift
 from .metrics import Evaluation as Evaluation
 from .metrics import GainsTable as GainsTable
 from .metrics import GroupedEvaluation as GroupedEvaluation
+from .metrics import PrequentialSplit as PrequentialSplit
 from .metrics import Recalibration as Recalibration
 from .metrics import Threshold as Threshold
 from .metrics import TimeSplit as TimeSplit
@@ -55,7 +56,6 @@ from .metrics import compare_models as compare_models
 from .metrics import evaluate as evaluate
 from .metrics import fraud_rate as fraud_rate
 from .metrics import measure_drift as measure_drift
-from .metrics import prequential_folds as prequential_folds
 from .metrics import proportion_interval as proportion_interval
 from .metrics import recalibrate as recalibrate
 from .metrics import time_split as time_split

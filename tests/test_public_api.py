@@ -26,7 +26,7 @@ FACE = """
     Confusion fraud_rate proportion_interval
     evaluate Evaluation GroupedEvaluation GainsTable Threshold TopK Bootstrap
     compare_models Comparison measure_drift Drift recalibrate Recalibration
-    time_split TimeSplit prequential_folds
+    time_split TimeSplit PrequentialSplit
 
     Display plot_calibration plot_comparison plot_confusion plot_cost plot_fraud_rate
     plot_importances plot_precision_recall plot_roc plot_score_drift plot_thresholds plot_topk
@@ -104,8 +104,10 @@ PARAMETERS = {
     "source notes separator encoding decimal thousands date_format timezone",
     "time_split": "df train label_delay test start timestamp label label_available_at entity "
     "drop_compromised",
-    "prequential_folds": "df n_folds train label_delay test start timestamp label "
-    "label_available_at entity drop_compromised",
+    "PrequentialSplit": "n_splits train delay test timestamps label_available_at start "
+    "drop_compromised",
+    "PrequentialSplit.split": "self X y groups timestamp label_available_at",
+    "PrequentialSplit.folds": "self df label entity",
     "compare_models": (
         "df scores label threshold cluster metrics n_resamples seed confidence_level k day entity "
         "max_fpr amount weight cost_per_alert recovery_rate"

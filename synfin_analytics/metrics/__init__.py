@@ -14,9 +14,10 @@ from synfin_analytics.metrics.evaluation import Evaluation, Threshold
 from synfin_analytics.metrics.fraud_rates import fraud_rate
 from synfin_analytics.metrics.gains import GainsTable
 from synfin_analytics.metrics.grouped import GroupComparison, GroupedEvaluation, GroupValue
+from synfin_analytics.metrics.prequential import PrequentialSplit
 from synfin_analytics.metrics.proportions import IntervalMethod, proportion_interval
 from synfin_analytics.metrics.recalibration import Recalibration, recalibrate
-from synfin_analytics.metrics.splits import TimeSplit, prequential_folds, time_split
+from synfin_analytics.metrics.splits import TimeSplit, time_split
 from synfin_analytics.metrics.topk import TopK
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "GroupValue",
     "GroupedEvaluation",
     "IntervalMethod",
+    "PrequentialSplit",
     "Recalibration",
     "Threshold",
     "TimeSplit",
@@ -40,7 +42,6 @@ __all__ = [
     "evaluate",
     "fraud_rate",
     "measure_drift",
-    "prequential_folds",
     "proportion_interval",
     "ratio",
     "recalibrate",

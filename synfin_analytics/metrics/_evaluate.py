@@ -329,13 +329,13 @@ def frame_of_arrays(
     """
     groups = {}
     if isinstance(by, Mapping):
-        groups = {str(name): _to_series(values, f"by[{name!r}]") for name, values in by.items()}
+        groups = {str(name): to_series(values, f"by[{name!r}]") for name, values in by.items()}
     elif by is not None:
-        groups = {str(getattr(by, "name", None) or _GROUP): _to_series(by, "by")}
-    columns = {LABEL: _to_series(y_true, LABEL), SCORE: _to_series(y_score, SCORE)}
+        groups = {str(getattr(by, "name", None) or _GROUP): to_series(by, "by")}
+    columns = {LABEL: to_series(y_true, LABEL), SCORE: to_series(y_score, SCORE)}
     for name, values in ((AMOUNT, amount), (WEIGHT, weight)):
         if values is not None:
-            columns[name] = _to_series(values, name)
+            columns[name] = to_series(values, name)
     if taken := [name for name in groups if name in columns]:
         raise ArgumentError(f"`by` must have other names than {taken[0]!r}.")
     n = len(columns[LABEL])
@@ -363,8 +363,30 @@ def check_order(frame: pd.DataFrame) -> None:
         )
 
 
-def _to_series(values: Any, name: str) -> pd.Series[Any]:
-    """Convert an array-like to a pandas Series with a new index."""
+def to_series(values: Any, name: str, hint: str = f"Call {_CALLS}.") -> pd.Series[Any]:
+    """Convert an array-like to a pandas Series with a new index.
+
+    Parameters
+    ----------
+    values
+        One-dimensional.
+    name
+        Name of the argument, for messages.
+    hint
+        What to do about a value that is no array, as a sentence.
+
+    Raises
+    ------
+    ArgumentError
+        ``values`` is not a one-dimensional array-like.
+
+    Examples
+    --------
+    >>> to_series(np.array([[0.2], [0.9]]), "y_score").tolist()
+    [0.2, 0.9]
+    """
+    if isinstance(values, pd.Index):
+        return values.to_series().reset_index(drop=True)
     if nw.dependencies.is_into_series(values):
         series: pd.Series[Any] = nw.from_native(values, series_only=True).to_pandas()
         return series.reset_index(drop=True)
@@ -376,8 +398,7 @@ def _to_series(values: Any, name: str) -> pd.Series[Any]:
         array = np.empty((0, 0))
     if array.ndim == 0:
         raise ArgumentError(
-            f"`{name}` must be an array, a list or a Series; got {format_value(values)}. Call "
-            f"{_CALLS}."
+            f"`{name}` must be an array, a list or a Series; got {format_value(values)}. {hint}"
         )
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]

@@ -16,7 +16,7 @@ from engines import ENGINES, as_polars
 from polars.testing import assert_frame_equal
 
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.metrics import evaluate, fraud_rate, prequential_folds, time_split
+from synfin_analytics.metrics import PrequentialSplit, evaluate, fraud_rate, time_split
 
 HOURS = 24 * 12
 #: A payment every hour, and in New York the days end at other payments.
@@ -93,7 +93,8 @@ def test_days_that_are_drawn_or_ranked_are_those_of_utc_in_every_zone(frame):
 def test_splits_by_time_are_those_of_utc_in_every_zone(frame):
     periods = {"train": "3d", "label_delay": "1d", "test": "2d"}
     assert repr(time_split(frame, **periods)) == repr(time_split(UTC, **periods))
-    folds, expected = (prequential_folds(one, 3, **periods) for one in (frame, UTC))
+    splitter = PrequentialSplit(3, train="3d", delay="1d", test="2d")
+    folds, expected = (splitter.folds(one) for one in (frame, UTC))
     assert [repr(fold) for fold in folds] == [repr(fold) for fold in expected]
 
 

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
-from synfin_analytics.metrics.splits import TimeSplit, prequential_folds, time_split
+from synfin_analytics.metrics.prequential import PrequentialSplit
+from synfin_analytics.metrics.splits import TimeSplit, time_split
 
 DAY = dt.timedelta(days=1)
 BEGIN = dt.datetime(2026, 3, 2, tzinfo=dt.UTC)
@@ -282,16 +283,16 @@ def daily(days: int) -> pl.DataFrame:
     return frame_of(*((day + 0.5, f"card {day}", day % 3 == 0) for day in range(days)))
 
 
-def test_the_latest_fold_comes_first_and_each_is_a_test_period_earlier():
-    folds = list(prequential_folds(daily(12), 3, train="3d", label_delay="2d", test="2d"))
-    assert [fold.test_end for fold in folds] == [at(12), at(10), at(8)]
-    assert [fold.start for fold in folds] == [at(5), at(3), at(1)]
-    assert [one for fold in reversed(folds) for one in ids(fold.test)] == [6, 7, 8, 9, 10, 11]
+def test_the_earliest_fold_comes_first_and_each_is_a_test_period_later():
+    folds = list(PrequentialSplit(3, train="3d", delay="2d", test="2d").folds(daily(12)))
+    assert [fold.test_end for fold in folds] == [at(8), at(10), at(12)]
+    assert [fold.start for fold in folds] == [at(1), at(3), at(5)]
+    assert [one for fold in folds for one in ids(fold.test)] == [6, 7, 8, 9, 10, 11]
 
 
 def test_a_fold_is_the_split_that_begins_there():
     frame = daily(12)
-    for fold in prequential_folds(frame, 2, train="3d", label_delay="1d", test="1d", start=at(4)):
+    for fold in PrequentialSplit(2, train="3d", delay="1d", test="1d", start=at(4)).folds(frame):
         again = time_split(frame, train="3d", label_delay="1d", test="1d", start=fold.start)
         assert sets(fold) == sets(again)
         assert repr(fold) == repr(again)
@@ -299,13 +300,7 @@ def test_a_fold_is_the_split_that_begins_there():
 
 def test_folds_that_reach_too_far_back_are_refused_before_the_first_is_made():
     with pytest.raises(ArgumentError, match=r"no rows in the training period, 2026-02-27 00:00"):
-        prequential_folds(daily(12), 5, train="3d", label_delay="2d", test="2d")
-
-
-@pytest.mark.parametrize("folds", [0, -1, 2.0, "3"])
-def test_the_number_of_folds_is_a_whole_one(folds):
-    with pytest.raises(ArgumentError, match="`n_folds` must be a whole number of at least 1"):
-        prequential_folds(daily(12), folds)
+        PrequentialSplit(5, train="3d", delay="2d", test="2d").folds(daily(12))
 
 
 # -- What it says ---------------------------------------------------------------------------------
@@ -350,12 +345,12 @@ GOOD = frame_of((0, "a", False), (3, "b", False))
         (
             frame_of((3, "a", False)),
             "There are no rows in the training period, 2026-03-02 00:00 to 2026-03-04 00:00 UTC: "
-            "the frame has rows from 2026-03-05 00:00 to 2026-03-05 00:00 UTC.",
+            "the rows are from 2026-03-05 00:00 to 2026-03-05 00:00 UTC.",
         ),
         (
             frame_of((0, "a", False)),
             "There are no rows in the test period, 2026-03-05 00:00 to 2026-03-07 00:00 UTC: "
-            "the frame has rows from 2026-03-02 00:00 to 2026-03-02 00:00 UTC.",
+            "the rows are from 2026-03-02 00:00 to 2026-03-02 00:00 UTC.",
         ),
         (
             frame_of((0, "a", None), (1, "a", None), (3, "a", False)),

@@ -20,6 +20,7 @@ from synfin_analytics import (
     Evaluation,
     GainsTable,
     GroupedEvaluation,
+    PrequentialSplit,
     Recalibration,
     Threshold,
     TimeSplit,
@@ -28,7 +29,6 @@ from synfin_analytics import (
     evaluate,
     fraud_rate,
     measure_drift,
-    prequential_folds,
     proportion_interval,
     recalibrate,
     time_split,
@@ -158,7 +158,16 @@ def validate(frame: pd.DataFrame, lazy: pl.LazyFrame) -> None:
 def splits(frame: pd.DataFrame, lazy: pl.LazyFrame) -> None:
     assert_type(time_split(frame, train="7d", label_delay="7d", test="7d"), TimeSplit[pd.DataFrame])
     assert_type(time_split(pl.DataFrame()).train, pl.DataFrame)
-    assert_type(next(prequential_folds(frame, 3)).test, pd.DataFrame)
+    cv = PrequentialSplit(3, train="30d", delay="7d", test="7d", timestamps=frame["timestamp"])
+    assert_type(next(cv.folds(frame)).test, pd.DataFrame)
+    assert_type(next(cv.folds(pl.DataFrame(), label="fraud")).test, pl.DataFrame)
+    for train, test in cv.split(frame, frame["is_fraud"], groups=frame["customer_id"]):
+        assert_type(frame.iloc[train], pd.DataFrame)
+        assert_type(frame.iloc[test], pd.DataFrame)
+    assert_type(cv.get_n_splits(), int)
+    PrequentialSplit(timestamps=3)  # type: ignore[arg-type]
+    PrequentialSplit(label_delay="7d")  # type: ignore[call-arg]
+    cv.folds(lazy)  # type: ignore[type-var]
     time_split(frame, "7d", "7d", "7d", "2026-01-01")  # type: ignore[call-arg]
     time_split(frame, delay="7d")  # type: ignore[call-arg]
     time_split(lazy)  # type: ignore[type-var]
