@@ -17,7 +17,7 @@ from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics.exceptions import require_unique_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     import polars as pl
     import pyarrow as pa
@@ -83,6 +83,26 @@ class Source:
         if self.options is None and name in self.texts:
             return ReadOptions()
         return self.options
+
+
+def require_named(repeated: Iterable[str], named: Collection[str]) -> None:
+    """Raise unless the second of all columns that a header repeats is named: it may be meant.
+
+    Raises
+    ------
+    ArgumentError
+        A header has a name more than once, and the caller does not name ``name.1``.
+
+    Examples
+    --------
+    >>> require_named({"Account"}, ["Account", "Account.1"])
+    >>> require_named({"Account"}, ["Account"])
+    Traceback (most recent call last):
+    synfin_analytics.exceptions.ArgumentError: Column names must be unique; got more than one \
+column named Account.
+    """
+    unnamed = [name for name in sorted(repeated) if f"{name}.1" not in named]
+    require_unique_columns([*unnamed, *unnamed])
 
 
 def from_arrow(

@@ -536,12 +536,16 @@ def test_two_columns_of_one_name_are_reported(file):
         read_layout(pd.concat([frame, frame["step"]], axis=1), "paysim")
 
 
-def test_a_column_that_a_csv_file_repeats_is_refused_where_it_is_used(csv_file):
-    path = csv_file(f"{HEAD},amount,x,x\n1,C,M,5,2026-01-01,6,7,8\n")
-    with pytest.raises(ArgumentError, match=r"got more than one column named amount\.$"):
-        read_layout(path, Layout(PLAIN))
+def test_a_column_that_a_csv_file_repeats_is_refused_unless_it_is_named(csv_file, manager):
+    path = csv_file(f"{HEAD},amount\n1,C,M,5,2026-01-01,6\n")
+    for read in (lambda: read_layout(path, Layout(PLAIN)), lambda: load_df(path, "transactions")):
+        with pytest.raises(ArgumentError, match=r"got more than one column named amount\.$"):
+            read()
     second = Layout(PLAIN | {"amount": "amount.1"})
     assert rows(read_layout(path, second).transactions, "amount") == [(6.0,)]
+    columns = {"amount": None, "amount.1": "amount"}
+    load_df(path, "transactions", columns=columns, on_missing_parent="create")
+    assert read_df("transactions")["amount"].tolist() == [6.0]
 
 
 def test_an_empty_csv_file_is_reported(tmp_path):
@@ -644,6 +648,7 @@ def test_days_without_rows_change_nothing_of_the_others(csv_file, manager):
         ("tabs.tsv", (",", "\t")),
         ("cr.csv", ("\n", "\r")),
         ("short.csv", ("2.00,2026-01-02", "2.00")),
+        ("twice.csv", (HEAD, f"{HEAD},x,x")),
         ("quoted.csv", ("2.00", '""')),
         ("days.csv", ("2026-01-02", "20260102")),
     ],

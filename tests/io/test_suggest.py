@@ -210,6 +210,14 @@ def test_a_header_that_may_be_wrong_is_named(text, words, write):
     assert words in suggest_columns(write(text)).notes[0]
 
 
+def test_the_call_for_a_header_that_repeats_a_name_runs(write, manager):
+    text = frames_of.transactions(2).with_columns(x=pl.lit("a")).write_csv()
+    lines = [f"{line},{'x' if n == 0 else 'b'}" for n, line in enumerate(text.splitlines())]
+    calls = suggest_columns(write("\n".join(lines))).calls
+    assert "read_layout" not in calls
+    assert run(calls["load_df"])["result"].inserted == 2
+
+
 def test_a_file_that_is_not_there_is_an_error():
     with pytest.raises(ArgumentError, match=r"The file 'absent\.csv' does not exist"):
         suggest_columns("absent.csv")

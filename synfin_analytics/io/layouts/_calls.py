@@ -131,6 +131,8 @@ class Calls:
         Columns to compare groups of.
     unreadable
         Columns of ``transactions`` with cells that a report cannot read.
+    repeated
+        Names that the header of a CSV file has more than once.
     """
 
     data: str
@@ -148,6 +150,7 @@ class Calls:
     pos_label: str | None
     by: Sequence[str]
     unreadable: frozenset[str]
+    repeated: frozenset[str]
 
     def write(self) -> dict[str, str]:
         """Return the calls by function or command."""
@@ -180,6 +183,13 @@ class Calls:
             or (self._is_list and self.data != "df")
         )
 
+    @property
+    def _has_layout(self) -> bool:
+        """Whether a layout has all that it needs, and names the columns that repeat a name."""
+        second = {f"{name}.1" for name in self.repeated}
+        named = not second & set(self._unmapped) or self.layout is not None
+        return named and not set(self.missing) - {"transaction_id"}
+
     def _load_df(self) -> str:
         if not self._loads_columns or len(self._unmapped) > _MANY_COLUMNS:
             return ""
@@ -197,7 +207,7 @@ class Calls:
         return "from synfin_analytics import load_df\n\n" + _call("load_df", arguments)
 
     def _read_layout(self) -> str:
-        if set(self.missing) - {"transaction_id"}:
+        if not self._has_layout:
             return ""
         start = [f"start={literal(_START)}"] if self.counts_steps else []
         load = f".load({', '.join(self._on_invalid())})"
@@ -295,7 +305,7 @@ class Calls:
         lines = self._convert(converted)
         if lines is not None:
             return _Prepared(lines, "df", names | {name: name for name in converted}, options)
-        if not (self.layout or self.rejected_rows or set(self.missing) - {"transaction_id"}):
+        if self._has_layout and not (self.layout or self.rejected_rows):
             start = [f"start={literal(_START)}"] if self.counts_steps else []
             arguments = [self.data, "layout", *start, *_keywords(self.options)]
             call = _call("df = read_layout", arguments, ".transactions.collect()")

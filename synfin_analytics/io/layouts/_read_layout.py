@@ -20,6 +20,7 @@ from synfin_analytics.exceptions import (
     RejectedLabelsWarning,
     require_unique_columns,
 )
+from synfin_analytics.io._source import require_named
 from synfin_analytics.io.layouts._mapping import ROW, map_column, parse_column
 from synfin_analytics.io.layouts._scan import scan, schema_of
 from synfin_analytics.io.layouts.known import (
@@ -246,7 +247,6 @@ def read_layout(
     schema = schema_of(opened)
     require_unique_columns(schema.names())
     layout = select_variant(layout, schema.names())
-    require_unique_columns(opened.repeated_among(layout.columns))
     missing = [name for name in layout.columns if name not in schema]
     if missing:
         noun = "columns" if len(missing) > 1 else "column"
@@ -254,6 +254,7 @@ def read_layout(
             f"{opened.name} does not have the layout {layout.name!r}: it lacks the {noun} "
             f"{join_words(missing)}.{_hint(schema.names(), layout)} {opened.note}".rstrip()
         )
+    require_named(opened.repeated, layout.columns)
     textual = opened.texts
     if is_known:  # the format of their texts is known
         textual |= {name for name, dtype in schema.items() if dtype == pl.String}

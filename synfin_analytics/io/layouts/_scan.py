@@ -60,11 +60,6 @@ class Scan:
     #: Separator of a CSV file.
     separator: str = ""
 
-    def repeated_among(self, names: Sequence[str]) -> list[str]:
-        """Return ``names``, and those of which a second column exists that is not among them."""
-        unnamed = [name for name in names if name in self.repeated and f"{name}.1" not in names]
-        return [*names, *unnamed]
-
 
 def scan(
     source: DataSource | Sequence[str | Path], options: ReadOptions, layouts: Sequence[Layout]

@@ -201,6 +201,7 @@ class _Inspection:
                 pos_label=self._pos_label,
                 by=self._groups(),
                 unreadable=frozenset(filter(None, map(_unreadable, problems))),
+                repeated=self._opened.repeated,
             ).write(),
         )
 
@@ -483,7 +484,8 @@ class _Inspection:
         if self._opened.repeated:
             repeated = ", ".join(sorted(map(repr, self._opened.repeated)))
             self._notes.append(
-                f"The header repeats {repeated}: the later columns are numbered, as in 'name.1'."
+                f"The header repeats {repeated}: the later columns are numbered, as in 'name.1'. "
+                "load_df and read_layout refuse the file unless these are named."
             )
 
     def _describe_missing(self, missing: Sequence[str]) -> None:

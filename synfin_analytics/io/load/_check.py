@@ -20,6 +20,7 @@ from synfin_analytics.exceptions import (
     Problem,
     nearest_names,
 )
+from synfin_analytics.io._source import require_named
 from synfin_analytics.io.coerce import derive_columns
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def match_columns(
             error = NotFoundError("column", name, source.names, location="the data")
             error.args = (f"{error} {source.note}".rstrip(),)
             raise error
+    require_named(source.repeated, mapping)
     targets = {name: mapping.get(name, name) for name in source.names}
     kept = {name: target for name, target in targets.items() if target is not None}
     names: dict[str, str] = {}
