@@ -77,6 +77,7 @@ _COLUMN_HELP = {
     "customer": "Column of FILE with the customers.",
     "merchant": "Column of FILE with the merchants.",
     "amount": "Column of FILE with the amounts; currency signs and codes are accepted.",
+    "weight": "Column of FILE with weights: how many transactions a row stands for.",
     "currency": "Column of FILE with the currencies, or a code such as EUR.",
     "status": "Column of FILE with the status of transactions, such as declined.",
     "fraud_type": "Column of FILE with the types of frauds.",
@@ -88,8 +89,8 @@ _COLUMN_HELP = {
 @click.argument("data", metavar="FILE|NAME")
 @click.argument("version", required=False)
 @_out("report.html")
-@_columns("label", "score", "timestamp", "customer", "merchant", "amount", "currency", "status",
-          "label_available_at")  # fmt: skip
+@_columns("label", "score", "timestamp", "customer", "merchant", "amount", "weight",
+          "currency", "status", "label_available_at")  # fmt: skip
 @click.option("--name", metavar="TEXT", help="Name of the model that made the scores of FILE.")
 @click.option(
     "--compare-with",

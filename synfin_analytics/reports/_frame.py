@@ -102,6 +102,7 @@ class Roles:
     customer: str | None = None
     merchant: str | None = None
     amount: str | None = None
+    weight: str | None = None
     currency: str | None = None
     status: str | None = None
     fraud_type: str | None = None
@@ -336,7 +337,7 @@ class _Reader:
         for time in (roles.timestamp, roles.label_available_at):
             if time is not None:
                 frame[time] = self._validate(time, "timestamp", self._options)
-        for score in (roles.score, roles.compare_with):
+        for score in (roles.score, roles.compare_with, roles.weight):
             if score is not None:
                 frame[score] = self._numbers(score)
         if roles.amount is not None:
@@ -608,7 +609,12 @@ class FramePredictions:
         self._notes: list[str] = [*remarks, *rows.remarks]
         self._frame, self.cluster = self._with_cluster()
         self._evaluation: Evaluation = evaluate(
-            self._frame, roles.label, roles.score or "", amount=roles.amount, **self._options
+            self._frame,
+            roles.label,
+            roles.score or "",
+            amount=roles.amount,
+            weight=roles.weight,
+            **self._options,
         )
         self.data = self._describe()
         self.missing = {**self._find_missing(), **missing}
@@ -664,6 +670,16 @@ class FramePredictions:
             missing["cards"] = "No column of customers or cards was given (customer, entity)."
         elif self._frame.filter(pl.col(roles.label).is_not_null())[self.entity].null_count():
             missing["cards"] = f"Labelled rows have no {self.entity!r}."
+        if roles.weight is not None:
+            reason = (
+                f"Days and weeks need all transactions; those with a weight ({roles.weight!r}) "
+            )
+            reason += "are a sample."
+            missing |= dict.fromkeys(("cards", "stability"), reason)
+            self._notes.append(
+                f"Counts are sums of the weights in {roles.weight!r}. They have no interval that "
+                "assumes independent transactions; the bootstrap keeps each weight with its row."
+            )
         if roles.amount is None:
             missing["cost"] = "No column of amounts was given (amount)."
         if self._rows.by is None and not self._rows.choose_groupings():
@@ -742,6 +758,7 @@ class FramePredictions:
                 source,
                 threshold=threshold,
                 amount=roles.amount,
+                weight=roles.weight,
                 **self._options,
             )
             for column, source in ((other, other), (name, score))
@@ -757,7 +774,7 @@ class FramePredictions:
         names = [by] if isinstance(by, str) else list(by)
         return evaluate(
             self._frame, roles.label, roles.score or "", threshold=threshold, by=names,
-            **self._options,
+            weight=roles.weight, **self._options,
         )  # fmt: skip
 
     def measure_drift(self, reference: Span, current: Span) -> Drift:

@@ -101,7 +101,7 @@ def _recall(results: ModelResults) -> Finding:
     frauds = confusion.tp + confusion.fn
     sentence = "No transaction was fraud, so there was nothing to detect."
     if frauds:
-        detected = f"{confusion.tp:,} of {pluralize(frauds, 'fraud')}"
+        detected = f"{round(confusion.tp):,} of {pluralize(round(frauds), 'fraud')}"
         sentence = f"The model detected {detected} ({_describe_interval(results, 'recall')})."
     value = confusion.recall
     return Finding("recall", value, format_percent(value), sentence, "performance")
@@ -109,11 +109,11 @@ def _recall(results: ModelResults) -> Finding:
 
 def _precision(results: ModelResults) -> Finding:
     confusion = results.evaluation.confusion
-    alerts = confusion.tp + confusion.fp
+    alerts, hits = confusion.tp + confusion.fp, round(confusion.tp)
     sentence = "The model raised no alert at this threshold, so its precision is not defined."
     if alerts:
         sentence = (
-            f"{confusion.tp:,} of {pluralize(alerts, 'alert')} {was(confusion.tp)} fraud "
+            f"{hits:,} of {pluralize(round(alerts), 'alert')} {was(hits)} fraud "
             f"({_describe_interval(results, 'precision')}); the expected precision of random "
             f"alerts is {format_percent(confusion.prevalence)}."
         )
@@ -190,7 +190,7 @@ def _costs(results: ModelResults) -> Finding:
         return format_amount(float(row[name]), currency)
 
     parts = [
-        f"{amount('alert_cost')} for {pluralize(int(row['alerts']), 'alert')}",
+        f"{amount('alert_cost')} for {pluralize(round(row['alerts']), 'alert')}",
         f"{amount('missed_amount')} of missed fraud",
     ]
     if results.settings.recovery_rate < 1:
@@ -214,7 +214,7 @@ def cost_without_alerts(results: ModelResults) -> str:
 def _calibration(results: ModelResults) -> Finding:
     expected, frauds = results.expected_frauds, results.evaluation.n_frauds
     text = format_number(expected, 1)
-    sentence = f"The scores sum to {text} expected frauds; {frauds:,} occurred."
+    sentence = f"The scores sum to {text} expected frauds; {format_number(frauds)} occurred."
     return Finding("expected frauds", expected, text, sentence, "calibration")
 
 
@@ -314,7 +314,8 @@ def _describe_interval(results: ModelResults, metric: str) -> str:
     """
     bootstrap, noun = results.bootstraps[metric], results.settings.cluster_noun
     name = confidence_interval_name(results)
-    if np.isnan(bootstrap.low) and metric in SHARES:
+    weighted = results.evaluation.counts.weighted
+    if np.isnan(bootstrap.low) and metric in SHARES and not weighted:
         low, high = results.evaluation.confidence_interval(metric)
         return f"{name} {format_interval(metric, low, high)}, assuming independent transactions"
     if metric not in SHARES and results.data.n_fraud_clusters < 2:
@@ -354,10 +355,10 @@ def recalls(grouped: GroupedEvaluation) -> list[Group]:
     return [
         Group(
             format_group_key(key),
-            evaluation.confusion.tp,
-            evaluation.n_frauds,
+            round(evaluation.confusion.tp),
+            round(evaluation.n_frauds),
             *evaluation.confidence_interval("recall"),
-            evaluation.n_frauds,
+            round(evaluation.n_frauds),
             interval,
         )
         for key, evaluation in grouped.groups
@@ -502,11 +503,11 @@ def _sample_caveats(results: ModelResults) -> Iterator[str]:
             "All labelled transactions have the same label, so metrics that compare fraud with "
             "genuine transactions are not defined."
         )
-    elif 0 < evaluation.n_frauds < _FEW_FRAUDS:
+    elif 0 < data.n_frauds < _FEW_FRAUDS and not evaluation.counts.weighted:
         yield (
-            f"The data contain {pluralize(evaluation.n_frauds, 'fraud')}: each one that is "
+            f"The data contain {pluralize(data.n_frauds, 'fraud')}: each one that is "
             f"detected or missed changes recall by "
-            f"{format_number(100 / evaluation.n_frauds, 1)} percentage points."
+            f"{format_number(100 / data.n_frauds, 1)} percentage points."
         )
     noun = results.settings.cluster_noun
     if evaluation.n and data.n_clusters < _FEW_CLUSTERS:
@@ -552,7 +553,10 @@ def _comparison_caveats(results: ModelResults) -> Iterator[str]:
     if not isinstance(results.comparison, Comparison):
         return
     reference, model = results.comparison.evaluations
-    n_common, n_all = results.comparison.evaluations[model].n, results.evaluation.n
+    n_common, n_all = (
+        round(evaluation.n)
+        for evaluation in (results.comparison.evaluations[model], results.evaluation)
+    )
     if n_common != n_all:
         yield (
             f"{model} and {reference} are compared on the {n_common:,} labelled transactions that "
@@ -937,7 +941,7 @@ def _thresholds_figure(evaluation: Evaluation) -> Figure:
         name="th",
         alt=f"Precision and recall by threshold. At {threshold}: precision "
         f"{format_percent(evaluation.precision)}, recall {format_percent(evaluation.recall)}, "
-        f"{pluralize(evaluation.alerts, 'alert')}.",
+        f"{pluralize(round(evaluation.alerts), 'alert')}.",
         caption="Precision, recall and alerts by threshold.",
     )
 

@@ -197,6 +197,7 @@ class _ModelReportFunction(Protocol):
         customer: str | None = ...,
         merchant: str | None = ...,
         amount: str | None = ...,
+        weight: str | None = ...,
         currency: str | None = ...,
         status: str | None = ...,
         label_available_at: str | None = ...,
@@ -235,6 +236,7 @@ class _ModelReportFunction(Protocol):
         customer: str | ArrayLike | None = ...,
         merchant: str | ArrayLike | None = ...,
         amount: str | ArrayLike | None = ...,
+        weight: str | ArrayLike | None = ...,
         currency: str | None = ...,
         by: By | Mapping[str, ArrayLike] = ...,
         name: str | None = ...,
@@ -269,6 +271,7 @@ def from_estimator(
     customer: Any = None,
     merchant: Any = None,
     amount: Any = None,
+    weight: Any = None,
     currency: str | None = None,
     by: Any = None,
     name: str | None = None,
@@ -296,7 +299,7 @@ def from_estimator(
         Features and labels of transactions that the model was not trained on.
     pos_label
         The class that means fraud; by default the second of ``model.classes_``.
-    timestamp, customer, merchant, amount
+    timestamp, customer, merchant, amount, weight
         Columns of ``X``, or arrays as long as ``y``, as for :func:`synfin_analytics.model_report`.
     currency
         Currency of the amounts, such as ``"EUR"``.
@@ -331,6 +334,7 @@ def from_estimator(
     """
     roles: dict[str, Any] = {
         "timestamp": timestamp, "customer": customer, "merchant": merchant, "amount": amount,
+        "weight": weight,
     }  # fmt: skip
     scored = score_rows(model, X, y, pos_label, roles, by)
     options = _Options(
@@ -377,6 +381,7 @@ def model_report(
     customer: str | None = None,
     merchant: str | None = None,
     amount: str | None = None,
+    weight: str | None = None,
     currency: str | None = None,
     status: str | None = None,
     label_available_at: str | None = None,
@@ -431,6 +436,9 @@ def model_report(
     amount, currency
         Columns of the amounts and of their currencies: for costs. ``currency`` may be a code
         instead, such as ``"EUR"``. Texts may have a currency sign or code, as in ``"EUR 12.50"``.
+    weight
+        Column of weights, for undersampled test sets: how many transactions a row stands for, as
+        for :func:`evaluate`. Days and weeks are left out then.
     status, label_available_at
         Columns of the status of transactions (frauds that were declined are no loss) and of the
         times at which labels arrived.
@@ -528,8 +536,8 @@ def model_report(
     )  # fmt: skip
     columns: dict[str, Any] = {
         "label": label, "score": score, "timestamp": timestamp, "customer": customer,
-        "merchant": merchant, "amount": amount, "currency": currency, "status": status,
-        "label_available_at": label_available_at,
+        "merchant": merchant, "amount": amount, "weight": weight, "currency": currency,
+        "status": status, "label_available_at": label_available_at,
     }  # fmt: skip
     texts: dict[str, Any] = {
         "separator": separator, "encoding": encoding, "decimal": decimal, "thousands": thousands,

@@ -215,6 +215,22 @@ def test_every_engine_gives_the_same_fraud_report(rows):
         )
 
 
+def test_weights_make_an_undersampled_test_set_whole(df):
+    known = df[df["isFraud"].notna()].reset_index(drop=True)
+    genuine = known["isFraud"].eq(other=False)
+    sample = known[~genuine | (known.index % 4 == 0)]
+    sample = sample.assign(w=np.where(sample["isFraud"].astype(bool), 1.0, 4.0))
+    report = plain(sample, **COLUMNS, weight="w", by=["channel"], compare_with="q", threshold=0.3)
+    expected = evaluate(sample, "isFraud", "p", weight="w", threshold=0.3)
+    assert report.evaluation.precision == expected.precision
+    assert report.evaluation.n == pytest.approx(len(known), rel=0.03)
+    assert {"cards", "stability"} <= set(report.omitted)
+    text = Page(report.html()).text
+    assert "sums of the weights in 'w'" in " ".join(report.caveats)
+    assert f"{round(expected.confusion.tp)} of {known['isFraud'].sum()} frauds" in text
+    assert ".0 of " not in report.summary_text()[0]
+
+
 def test_single_precision_scores_are_compared_as_evaluate_does():
     df = pd.DataFrame({"y": [1, 0, 1, 0], "p": np.array([0.7, 0.7, 0.2, 0.1], np.float32)})
     report = model_report(df, label="y", score="p", threshold=0.7, n_resamples=2)
