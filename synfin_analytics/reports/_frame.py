@@ -23,6 +23,7 @@ from synfin_analytics._core.validation.validate import validate_column
 from synfin_analytics.database.models import Customer, Transaction
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.io.coerce import collect_columns
+from synfin_analytics.io.layouts import suggest_columns
 from synfin_analytics.io.sources import open_source
 from synfin_analytics.metrics import evaluate, measure_drift
 from synfin_analytics.metrics.evaluation import Threshold
@@ -34,6 +35,7 @@ from synfin_analytics.reports._groups import (
     choose_first,
     has,
     is_,
+    personal_grouping,
 )
 from synfin_analytics.reports._sources import (
     QUANTILES,
@@ -59,6 +61,12 @@ if TYPE_CHECKING:
 
 DEFAULT_THRESHOLD = 0.5
 _BATCH_ROWS = 1_000_000
+#: Rows from which the content of a column is recognized.
+_SAMPLE_ROWS = 1000
+#: Years of transactions; others are those of placeholders such as 9999-12-31.
+_YEARS = (1900, 2100)
+#: Scores that are so close to 0 and 1 were meant to be within.
+_ROUNDING = 1e-3
 #: What the bootstrap resamples if no column of customers is known: each row.
 ROW = "transaction"
 #: Currencies that the texts of amounts name.
@@ -76,9 +84,11 @@ _HINTS: dict[Kind, str] = {
     "number": "If numbers are written in another way, say so, such as decimal=',', thousands='.'.",
     "timestamp": "If dates are written in another way, say so, such as "
     "date_format='%d/%m/%Y %H:%M'.",
-    "boolean": "",
-    "text": "",
 }
+_SECONDS_HINT = (
+    "If they count seconds since 1970, convert them, such as with pandas.to_datetime(df[column], "
+    "unit='s')."
+)
 #: Columns that identify a person, wherever they are.
 _PERSONAL = {
     name
@@ -113,6 +123,21 @@ class Roles:
     def __post_init__(self) -> None:
         for name, column in self.given.items():
             check_column_name(column, name)
+        for first, second in (
+            ("label", "score"),
+            ("label", "compare_with"),
+            ("score", "compare_with"),
+        ):
+            if self.given.get(first) == self.given.get(second, 0):
+                raise ArgumentError(
+                    f"`{first}` and `{second}` must be different columns; got "
+                    f"{self.given[first]!r} for both."
+                )
+
+    @property
+    def numbers(self) -> set[str]:
+        """Columns of labels and scores, which are no groups."""
+        return {self.label, *filter(None, (self.score, self.compare_with))}
 
     @property
     def given(self) -> dict[str, str]:
@@ -154,6 +179,17 @@ class Rows:
     def choose_groupings(self) -> list[Grouping]:
         """Return columns with several values, but few."""
         return choose_first(self.candidates, self.count_values)
+
+    def find_missing_times(self) -> str:
+        """Return why what needs times is left out; "" if it is not."""
+        if self.roles.timestamp is None:
+            return "No column of times was given (timestamp)."
+        times = self.frame[self.roles.timestamp]
+        if times.null_count():
+            return f"Rows have no time in {self.roles.timestamp!r}."
+        if len(years := _placeholder_years(times)):
+            return f"Times in {self.roles.timestamp!r} are of the year {years[0]}."
+        return ""
 
     @property
     def clusters(self) -> list[str]:
@@ -271,15 +307,15 @@ def read_rows(
         )
     names = list(open_source(data, 1, options).names) if is_path else column_names(data, caller)
     place = repr(str(data)) if is_path else "the frame"
-    roles, currency = _constant_currency(roles, names)
+    roles, currency = _constant_currency(roles, names, place)
     for column in (*roles.given.values(), *bins):
         if column not in names:
             raise NotFoundError("column", column, names, location=place)
-    parties = [roles.label, roles.score, roles.customer, roles.entity]
+    parties = [roles.customer, roles.entity]
     if roles.cluster not in (roles.timestamp, roles.merchant):
         parties.append(roles.cluster)
     personal = _PERSONAL | {name for name in parties if name is not None}
-    groupings = None if by is None else check_groupings(by, names, personal, place)
+    groupings = None if by is None else check_groupings(by, names, personal, place, roles.numbers)
     candidates = tuple(name for name in DEFAULT_COLUMNS if name in names and name not in personal)
     grouped = candidates if groupings is None else [
         name for group in groupings for name in ([group] if isinstance(group, str) else group)
@@ -289,21 +325,58 @@ def read_rows(
     if not columns[roles.label]:
         raise ArgumentError(f"There are no rows to report on in {place}.")
     frame = _Reader(columns, place, options).read(roles, bins, pos_label)
+    _check_columns(frame, grouped)
     if roles.currency is None and _CURRENCY in frame.columns:
         roles = dataclasses.replace(roles, currency=_CURRENCY)
     frame = _restrict(frame, roles, period)
     remarks: list[str] = []
     if roles.score is not None:
         frame = _check_scores(frame, roles.label, roles.score, remarks)
-    _remark_rows(frame, roles, remarks)
+    _remark_amounts(frame, roles, remarks)
+    _remark_times(frame, roles, remarks)
     return Rows(frame, roles, groupings, candidates, currency, tuple(remarks))
 
 
-def _constant_currency(roles: Roles, names: Sequence[str]) -> tuple[Roles, str | None]:
+def identifies_persons(cells: pl.Series) -> bool:
+    """Whether cells are IBANs or card numbers, or many values of a column of identifiers.
+
+    Examples
+    --------
+    >>> identifies_persons(pl.Series("who", ["4111 1111 1111 1111", "5500 0000 0000 0004"]))
+    True
+    >>> identifies_persons(pl.Series("customer_segment", ["private", "business"]))
+    False
+    """
+    cells = cells.drop_nulls()
+    if cells.is_empty() or not (cells.dtype == pl.String or cells.dtype.is_integer()):
+        return False
+    if cells.n_unique() <= MAX_GROUPS:
+        cells = cells.alias("values")  # a name alone, such as "client", does not make a person
+    targets = suggest_columns(cells.head(_SAMPLE_ROWS).to_frame()).mapping.values()
+    return not {"customer_id", "card_id", "transaction_id"}.isdisjoint(targets)
+
+
+def _check_columns(frame: pl.DataFrame, grouped: Sequence[str]) -> None:
+    """Raise an ArgumentError for a name of ours, or a column to group by that names persons."""
+    for name in frame.columns:
+        if name.startswith("__") and name != _CURRENCY:
+            raise ArgumentError(
+                f"Names of columns must not begin with two underscores; got {name!r}. Rename it."
+            )
+    for name in grouped:
+        if identifies_persons(frame[name]):
+            raise ArgumentError(personal_grouping(name))
+
+
+def _constant_currency(roles: Roles, names: Sequence[str], place: str) -> tuple[Roles, str | None]:
     """Return the roles, and the currency if a code was named instead of a column."""
     name = roles.currency
-    if name is None or name in names or not _CODE.fullmatch(name):
+    if name is None or name in names:
         return roles, None
+    if not _CODE.fullmatch(name):
+        raise NotFoundError(
+            "column", name, names, location=f"{place} (and it is no code such as 'EUR')"
+        )
     return dataclasses.replace(roles, currency=None), name
 
 
@@ -328,9 +401,11 @@ class _Reader:
         self, columns: Mapping[str, list[Column]], place: str, options: ReadOptions
     ) -> None:
         self._columns, self._place, self._options = columns, place, options
+        self._personal: set[str] = set(_PERSONAL)
 
     def read(self, roles: Roles, bins: Sequence[str], pos_label: Any) -> pl.DataFrame:
         """Return all columns under their names."""
+        self._personal |= {name for name in (roles.customer, roles.entity) if name is not None}
         frame = {name: self._keep(name) for name in self._columns}
         for name in {*bins} - {roles.amount}:
             frame[name] = self._numbers(name)
@@ -377,6 +452,11 @@ class _Reader:
                 ],
                 dtype=pl.String,
             )
+        if series.dtype.is_nested():
+            raise ArgumentError(
+                f"Column {name!r} must hold single values; got {series.dtype}. Take a part of it, "
+                "or convert it to text."
+            )
         if series.dtype in (pl.Categorical, pl.Enum):
             return series.cast(pl.String)
         if series.dtype == pl.Null:
@@ -407,11 +487,15 @@ class _Reader:
         if pos_label is None:
             texts = sorted(map(str, values)) if series.dtype == pl.String else []
             words = [text for text in texts if text.strip().lower() not in _BOOLEANS]
+            if not words and len(values) == 2 and series.dtype.is_numeric():
+                texts = [f"{value:g}" for value in sorted(map(float, values))]
+                words = [text for text in texts if text not in _BOOLEANS]
             if words and len(texts) == 2:
+                shown = texts if series.dtype.is_numeric() else [*map(repr, texts)]
                 raise ArgumentError(
                     f"Column {name!r} must be a label (true or false, 1 or 0, or missing); it "
-                    f"holds {join_words([*map(repr, texts)])}. Say which one means fraud, such as "
-                    f"pos_label={texts[-1]!r}."
+                    f"holds {join_words(shown)}. Say which one means fraud, such as "
+                    f"pos_label={shown[-1]}."
                 )
             return self._validate(name, "boolean", self._options)
         if isinstance(pos_label, str) and series.dtype != pl.String:  # as a command passes it
@@ -420,6 +504,8 @@ class _Reader:
         if len(others) > 1 or len(others) == len(values):
             is_none = len(others) == len(values)
             problem = "is none of them" if is_none else f"leaves {len(others):,} others"
+            if not is_none:
+                problem += ": set those that are not known yet to missing"
             raise ArgumentError(
                 f"`pos_label` must be one of two labels in column {name!r}; got {pos_label!r}, "
                 f"which {problem}."
@@ -439,7 +525,7 @@ class _Reader:
         pieces = tuple(self._pieces(name))
         validated = validate_column(pieces, spec, options=options)
         series = validated.cells.alias(name)
-        errors = []
+        errors, n_texts = [], 0
         for mask, reason in validated.errors:
             if mask.any():
                 cells = [
@@ -447,11 +533,19 @@ class _Reader:
                     for cell, wrong in zip(_cells(pieces), mask, strict=True)
                     if wrong
                 ]  # fmt: skip
+                texts = [cell for cell in cells if isinstance(cell, str)]
+                n_texts += len(texts)
                 rows = pl.Series(mask.arg_true())
-                errors.append(CellErrors.of_cells(name, reason, rows, cells, personal=False))
+                personal = name in self._personal or identifies_persons(
+                    pl.Series(name, texts, dtype=pl.String)
+                )
+                errors.append(CellErrors.of_cells(name, reason, rows, cells, personal=personal))
         if errors:
             lines = "".join(f"\n  {problem}" for problem in summarize(errors))
-            hint = _HINTS[kind] and f"\n{_HINTS[kind]}"
+            hint = _HINTS.get(kind, "") if n_texts else ""
+            if kind == "timestamp" and isinstance(cells[0], int):
+                hint = _SECONDS_HINT
+            hint = hint and f"\n{hint}"
             raise ArgumentError(
                 f"These rows of {self._place} cannot be used (rows count from 0):{lines}{hint}"
             )
@@ -526,6 +620,9 @@ them by 100.
     low, high = (float(value) for value in (scores.min(), scores.max()))  # type: ignore[arg-type]
     if low >= 0 and high <= 1:
         return ""
+    if low > -_ROUNDING and high < 1 + _ROUNDING:
+        remedy = "The rest is a rounding error: clip them to 0 to 1."
+        return f"Column {name!r} must hold scores from 0 to 1; got {low!r} to {high!r}. {remedy}"
     if not np.isfinite([low, high]).all():
         remedy = "Infinite scores cannot be ranked: replace or drop them."
     elif low < 0:
@@ -540,20 +637,52 @@ them by 100.
     return f"Column {name!r} must hold scores from 0 to 1; got {low:g} to {high:g}. {remedy}"
 
 
-def _remark_rows(frame: pl.DataFrame, roles: Roles, remarks: list[str]) -> None:
-    """Add what is odd about the rows."""
-    if roles.amount is not None and (n_missing := frame[roles.amount].null_count()):
+def _placeholder_years(times: pl.Series) -> pl.Series:
+    """Return the years of times that stand for an unknown time, such as 9999-12-31."""
+    years = times.drop_nulls().dt.year()
+    return years.filter(~years.is_between(*_YEARS))
+
+
+def _remark_amounts(frame: pl.DataFrame, roles: Roles, remarks: list[str]) -> None:
+    """Add what is odd about the amounts."""
+    if roles.amount is None:
+        return
+    if n_missing := frame[roles.amount].null_count():
         remarks.append(
             f"{pluralize(n_missing, 'row')} {has(n_missing)} no amount; a missing amount counts as "
             "0."
         )
+    if n_negative := int((frame[roles.amount] < 0).sum()):
+        remarks.append(
+            f"{pluralize(n_negative, 'row')} {has(n_negative)} a negative amount, which is "
+            "subtracted from sums and costs. If these are refunds, leave them out; if amounts are "
+            "debits, change their sign."
+        )
+
+
+def _remark_times(frame: pl.DataFrame, roles: Roles, remarks: list[str]) -> None:
+    """Add what is odd about the times."""
     if roles.timestamp is None:
         return
     times = frame[roles.timestamp]
+    if roles.label_available_at is not None:
+        n_early = int((frame[roles.label_available_at] < times).sum())
+        if n_early:
+            remarks.append(
+                f"{pluralize(n_early, 'label')} {is_(n_early)} dated before the transaction "
+                f"({roles.label_available_at!r} is earlier than {roles.timestamp!r})."
+            )
     if n_missing := times.null_count():
         remarks.append(
             f"{pluralize(n_missing, 'row')} {has(n_missing)} no time in {roles.timestamp!r}, so "
             "what needs times is left out. Fill or drop these rows to have it."
+        )
+    elif n_placeholders := len(_placeholder_years(times)):
+        remarks.append(
+            f"{pluralize(n_placeholders, 'row')} {has(n_placeholders)} a time in "
+            f"{roles.timestamp!r} before the year {_YEARS[0]} or after {_YEARS[1]}, as "
+            "placeholders for unknown times are, so what needs times is left out. Fill or drop "
+            "these rows to have it."
         )
     elif len(frame) > 1 and times.n_unique() == 1:
         remarks.append("All transactions have the same time.")
@@ -661,10 +790,7 @@ class FramePredictions:
         """Return the sections that the rows have no column for."""
         roles = self._rows.roles
         missing: dict[str, str] = {}
-        no_time = "No column of times was given (timestamp)."
-        if roles.timestamp is not None and self._rows.frame[roles.timestamp].null_count():
-            no_time = f"Rows have no time in {roles.timestamp!r}."
-        if roles.timestamp is None or self._rows.frame[roles.timestamp].null_count():
+        if no_time := self._rows.find_missing_times():
             missing |= {"stability": no_time, "cards": no_time, "budget": no_time}
         if not self.entity:
             missing["cards"] = "No column of customers or cards was given (customer, entity)."
@@ -848,12 +974,8 @@ class FrameTransactions:
         roles = rows.roles
         self.remarks: list[str] = [*rows.remarks]
         self.missing: dict[str, str] = {}
-        if roles.timestamp is None:
-            self.missing["time"] = "No column of times was given (timestamp)."
-        elif rows.frame[roles.timestamp].null_count():
-            self.missing["time"] = f"Rows have no time in {roles.timestamp!r}."
-        if "time" in self.missing:
-            self.missing["labels"] = self.missing["time"]
+        if no_time := rows.find_missing_times():
+            self.missing |= {"time": no_time, "labels": no_time}
         if roles.merchant is None:
             self.missing["merchants"] = "No column of merchants was given (merchant)."
         if roles.fraud_type is None:

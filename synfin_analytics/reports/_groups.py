@@ -53,7 +53,11 @@ def describe_grouping(by: Grouping) -> str:
 
 
 def check_groupings(
-    by: str | Sequence[Grouping], available: Collection[str], personal: Collection[str], place: str
+    by: str | Sequence[Grouping],
+    available: Collection[str],
+    personal: Collection[str],
+    place: str,
+    numbers: Collection[str] = (),
 ) -> list[Grouping]:
     """Return the columns to group by, checked.
 
@@ -67,6 +71,8 @@ def check_groupings(
         Those that identify a person.
     place
         Where the columns are, for messages.
+    numbers
+        Those of labels and scores, which are what is compared.
 
     Raises
     ------
@@ -94,12 +100,21 @@ def check_groupings(
             if name not in available:
                 raise NotFoundError("column", name, available, location=place)
             if name in personal:
+                raise ArgumentError(personal_grouping(name))
+            if name in numbers:
                 raise ArgumentError(
-                    f"`by` must be columns that many card holders share; got {name!r}, which "
-                    "would put single card holders into a report."
+                    f"`by` must be columns of groups; got {name!r}, the column of labels or scores."
                 )
         groupings.append(grouping if isinstance(grouping, str) else tuple(grouping))
     return groupings
+
+
+def personal_grouping(name: str) -> str:
+    """Return the message about a column to group by that identifies persons."""
+    return (
+        f"`by` must be columns that many card holders share; got {name!r}, which would put single "
+        "card holders into a report."
+    )
 
 
 def choose_first(names: Iterable[str], count_values: Callable[[str], int]) -> list[Grouping]:

@@ -6,15 +6,20 @@ import datetime as dt
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, overload
 
-from synfin_analytics._core.arguments import check_column_name, check_string, format_value
+from synfin_analytics._core.arguments import (
+    check_column_name,
+    check_integer,
+    check_string,
+    format_value,
+)
 from synfin_analytics._core.dataframes import is_frame
 from synfin_analytics._core.dates import parse_range
 from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._clusters import MIN_RELIABLE as MIN_CLUSTERS
+from synfin_analytics.metrics.curve import check_costs
 from synfin_analytics.metrics.evaluation import Threshold, check_threshold
-from synfin_analytics.metrics.topk import check_k
 from synfin_analytics.plots.explorer import ExplorerSettings, explorer_data
 from synfin_analytics.reports import _model_sections as sections
 from synfin_analytics.reports._database import (
@@ -340,7 +345,7 @@ def from_estimator(
     options = _Options(
         start=start, end=end, threshold=threshold, alerts_per_day=alerts_per_day,
         cost_per_alert=cost_per_alert, recovery_rate=recovery_rate, entity=None, cluster=None,
-        n_resamples=n_resamples, seed=seed, confidence_level=confidence_level, notes=tuple(notes),
+        n_resamples=n_resamples, seed=seed, confidence_level=confidence_level, notes=notes,
     )  # fmt: skip
     rows = read_rows(
         scored.frame,
@@ -532,7 +537,7 @@ def model_report(
     options = _Options(
         start=start, end=end, threshold=threshold, alerts_per_day=alerts_per_day,
         cost_per_alert=cost_per_alert, recovery_rate=recovery_rate, entity=entity, cluster=cluster,
-        n_resamples=n_resamples, seed=seed, confidence_level=confidence_level, notes=tuple(notes),
+        n_resamples=n_resamples, seed=seed, confidence_level=confidence_level, notes=notes,
     )  # fmt: skip
     columns: dict[str, Any] = {
         "label": label, "score": score, "timestamp": timestamp, "customer": customer,
@@ -602,11 +607,14 @@ class _Options:
     n_resamples: int = 1000
     seed: int = 0
     confidence_level: float = 0.95
-    notes: tuple[str, ...] = ()
+    notes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        check_k(self.alerts_per_day)
+        check_integer(self.alerts_per_day, "alerts_per_day", minimum=1)
+        check_costs(self.cost_per_alert, self.recovery_rate)
         parse_range(self.start, self.end)
+        notes = (self.notes,) if isinstance(self.notes, str) else tuple(self.notes)
+        object.__setattr__(self, "notes", tuple(check_string(note, "notes") for note in notes))
         if self.threshold is not None:
             object.__setattr__(self, "threshold", check_threshold(self.threshold))
 
@@ -683,7 +691,7 @@ def _report(source: ModelSource, options: _Options, by: Any, provenance: Provena
     )  # fmt: skip
     return ModelReport(
         **compute_model(source, threshold, settings, by),
-        notes=options.notes,
+        notes=tuple(options.notes),
         provenance=provenance,
         created_at=dt.datetime.now(dt.UTC),
     )

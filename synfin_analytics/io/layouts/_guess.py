@@ -488,12 +488,12 @@ SUBJECTS: tuple[Subject, ...] = (
         _names(
             "customerid customer custid cust clientid client userid user accountid account "
             "accountnumber nameorig payerid payer senderid sender cardholder who iban kundenid "
-            "kundennummer kundennr kunde kontonummer konto idclient numeroclient compte idcliente "
-            "cliente numerocuenta cuenta"
+            "kundennummer kundennr kunde kontonummer konto karteninhaber kontoinhaber inhaber "
+            "idclient numeroclient compte idcliente cliente numerocuenta cuenta"
         ),
         _words(
             "customer cust client user account payer cardholder holder iban kunde kunden "
-            "konto compte cliente cuenta"
+            "karteninhaber kontoinhaber inhaber konto compte cliente cuenta"
         ),
         _fits_id,
         _is_iban,
@@ -537,7 +537,8 @@ SUBJECTS: tuple[Subject, ...] = (
         _names(
             "transactionid transnum transid txid txnid txnum trxid paymentid operationid orderid "
             "id uuid reference transaktionsid transaktionsnummer transaktionsnr buchungsnummer "
-            "referenz idtransaction numerotransaction idtransaccion numerooperacion referencia"
+            "umsatznummer umsatzid referenz idtransaction numerotransaction idtransaccion "
+            "numerooperacion referencia"
         ),
         _words("transaction trans tx txn trx payment transaktion transaccion"),
         _fits_key,
