@@ -55,6 +55,9 @@ from .metrics import TopK as TopK
 from .metrics import compare_models as compare_models
 from .metrics import evaluate as evaluate
 from .metrics import fraud_rate as fraud_rate
+from .metrics import make_card_precision_scorer as make_card_precision_scorer
+from .metrics import make_cost_scorer as make_cost_scorer
+from .metrics import make_value_detection_scorer as make_value_detection_scorer
 from .metrics import measure_drift as measure_drift
 from .metrics import proportion_interval as proportion_interval
 from .metrics import recalibrate as recalibrate

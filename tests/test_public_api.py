@@ -27,6 +27,7 @@ FACE = """
     evaluate Evaluation GroupedEvaluation GainsTable Threshold TopK Bootstrap
     compare_models Comparison measure_drift Drift recalibrate Recalibration
     time_split TimeSplit PrequentialSplit
+    make_card_precision_scorer make_cost_scorer make_value_detection_scorer
 
     Display plot_calibration plot_comparison plot_confusion plot_cost plot_fraud_rate
     plot_importances plot_precision_recall plot_roc plot_score_drift plot_thresholds plot_topk
@@ -104,6 +105,9 @@ PARAMETERS = {
     "source notes separator encoding decimal thousands date_format timezone",
     "time_split": "df train label_delay test start timestamp label label_available_at entity "
     "drop_compromised",
+    "make_card_precision_scorer": "k pos_label",
+    "make_cost_scorer": "cost_per_alert recovery_rate threshold pos_label",
+    "make_value_detection_scorer": "threshold pos_label",
     "PrequentialSplit": "n_splits train delay test timestamps label_available_at start "
     "drop_compromised",
     "PrequentialSplit.split": "self X y groups timestamp label_available_at",

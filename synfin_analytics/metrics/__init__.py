@@ -17,6 +17,12 @@ from synfin_analytics.metrics.grouped import GroupComparison, GroupedEvaluation,
 from synfin_analytics.metrics.prequential import PrequentialSplit
 from synfin_analytics.metrics.proportions import IntervalMethod, proportion_interval
 from synfin_analytics.metrics.recalibration import Recalibration, recalibrate
+from synfin_analytics.metrics.scorers import (
+    Scorer,
+    make_card_precision_scorer,
+    make_cost_scorer,
+    make_value_detection_scorer,
+)
 from synfin_analytics.metrics.splits import TimeSplit, time_split
 from synfin_analytics.metrics.topk import TopK
 
@@ -34,6 +40,7 @@ __all__ = [
     "IntervalMethod",
     "PrequentialSplit",
     "Recalibration",
+    "Scorer",
     "Threshold",
     "TimeSplit",
     "TopK",
@@ -41,6 +48,9 @@ __all__ = [
     "cost_curve",
     "evaluate",
     "fraud_rate",
+    "make_card_precision_scorer",
+    "make_cost_scorer",
+    "make_value_detection_scorer",
     "measure_drift",
     "proportion_interval",
     "ratio",

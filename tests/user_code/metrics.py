@@ -28,12 +28,15 @@ from synfin_analytics import (
     compare_models,
     evaluate,
     fraud_rate,
+    make_card_precision_scorer,
+    make_cost_scorer,
+    make_value_detection_scorer,
     measure_drift,
     proportion_interval,
     recalibrate,
     time_split,
 )
-from synfin_analytics.metrics import Curve, GroupComparison, GroupValue
+from synfin_analytics.metrics import Curve, GroupComparison, GroupValue, Scorer
 
 if TYPE_CHECKING:
     import duckdb
@@ -171,3 +174,12 @@ def splits(frame: pd.DataFrame, lazy: pl.LazyFrame) -> None:
     time_split(frame, "7d", "7d", "7d", "2026-01-01")  # type: ignore[call-arg]
     time_split(frame, delay="7d")  # type: ignore[call-arg]
     time_split(lazy)  # type: ignore[type-var]
+
+
+def scorers(model: object, frame: pd.DataFrame) -> None:
+    assert_type(make_card_precision_scorer(k=50), Scorer)
+    assert_type(make_value_detection_scorer(threshold=None, pos_label="fraud"), Scorer)
+    scorer = make_cost_scorer(5, 0.8, threshold=0.1).set_score_request(amount="value")
+    assert_type(scorer(model, frame, frame["is_fraud"], amount=frame["amount"]), float)
+    make_cost_scorer()  # type: ignore[call-arg]
+    make_value_detection_scorer(0.3)  # type: ignore[misc]
