@@ -1,4 +1,4 @@
-"""One measurement in a process of its own: seconds, and memory above what the frame takes."""
+"""Measure one peer in a separate process: seconds, and memory in addition to the frame's."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What a peer is to do, and with which files."""
+    """Work of a peer: the database, the files and the query."""
 
     url: str
     folder: str
@@ -35,7 +35,7 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """What came of it."""
+    """Result of one measurement."""
 
     seconds: float
     megabytes: float
@@ -48,12 +48,12 @@ class Measured:
 
 
 def measure(group: str, peer: str, job: Job, *, apart: bool = True) -> Measured:
-    """Run one peer, in a process of its own unless told otherwise.
+    """Run one peer, by default in a separate process.
 
     Raises
     ------
     RuntimeError
-        The peer failed; the message has the end of what it said.
+        The peer failed; the message contains the end of its stderr.
     """
     if not apart:
         return _measured(group, peer, job)
@@ -70,40 +70,41 @@ def measure(group: str, peer: str, job: Job, *, apart: bool = True) -> Measured:
 def _measured(group: str, name: str, job: Job) -> Measured:
     from _peers import GROUPS
 
-    peer = next(one for one in GROUPS[group] if one.name == name)
+    peer = next(candidate for candidate in GROUPS[group] if candidate.name == name)
     rows, seconds, megabytes = timed(peer.prepare(job))
     return Measured(seconds, megabytes, rows)
 
 
 def timed(run: Callable[[], T]) -> tuple[T, float, float]:
-    """What ``run`` returns, its seconds, and MB of memory at most above those before it."""
+    """Return the result of ``run``, its seconds, and the increase in peak memory in MB."""
     gc.collect()
     if _RESET.exists():
-        # Linux's ru_maxrss would begin with the peak of the parent, and of making the frame.
+        # Linux's ru_maxrss would include the peak of the parent and of creating the frame.
         _RESET.write_text("5")
     before = _memory("VmRSS")
     started = time.perf_counter()
-    found = run()
+    result = run()
     seconds = time.perf_counter() - started
-    return found, seconds, _memory("VmHWM") - before
+    return result, seconds, _memory("VmHWM") - before
 
 
 def print_markdown(lines: list[list[str]]) -> None:
-    """Lines of cells as a Markdown table, whose columns are as wide as what is in them."""
-    widths = [max(len(line[at]) for line in lines) for at in range(len(lines[0]))]
+    """Print rows of cells as an aligned Markdown table."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         print(f"| {' | '.join(cells)} |")
 
 
 def _memory(line: str) -> float:
-    """MB of memory: now (``VmRSS``) or at most (``VmHWM``)."""
+    """MB of memory: current (``VmRSS``) or peak (``VmHWM``)."""
     if _STATUS.exists():
-        words = next(one for one in _STATUS.read_text().splitlines() if one.startswith(line))
+        words = next(entry for entry in _STATUS.read_text().splitlines() if entry.startswith(line))
         return int(words.split()[1]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # macOS counts bytes
 
 
 if __name__ == "__main__":
-    of, this, what = sys.argv[1:]
-    print(json.dumps(dataclasses.asdict(_measured(of, this, Job(**json.loads(what))))))
+    group_name, peer_name, job_json = sys.argv[1:]
+    measured_job = _measured(group_name, peer_name, Job(**json.loads(job_json)))
+    print(json.dumps(dataclasses.asdict(measured_job)))

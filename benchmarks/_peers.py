@@ -401,7 +401,8 @@ def connectorx_one(job: Job) -> Run:
 def connectorx_two(job: Job) -> Run:
     middle = f"TX{10**11 + job.rows}"  # keys are even, up to twice the rows
     return _connectorx(
-        job, [f"{job.query} WHERE transaction_id {half} '{middle}'" for half in ("<", ">=")]
+        job,
+        [f"{job.query} WHERE transaction_id {comparison} '{middle}'" for comparison in ("<", ">=")],
     )
 
 

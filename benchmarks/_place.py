@@ -1,4 +1,4 @@
-"""Databases to measure in: every measurement begins with a fresh copy of a prepared one."""
+"""Databases for measurements: each begins with a fresh copy of a prepared database."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Place:
-    """One server with databases of ours, which are named ``synfin_benchmark_...``."""
+    """A server and the databases that we create on it, named ``synfin_benchmark_...``."""
 
     def __init__(self, config: DatabaseConfig, folder: Path) -> None:
         self._config = config
@@ -39,17 +39,17 @@ class Place:
 
     @property
     def server(self) -> str:
-        """Version of the server and the settings that decide how fast it is."""
+        """Version of the server and the settings that affect its speed."""
         names = ("server_version", "shared_buffers", "maintenance_work_mem", "wal_level", "fsync")
         with self._admin.engine.connect() as connection:
-            shown = [
+            settings = [
                 f"{name} {connection.execute(text(f'SHOW {name}')).scalar_one()}" for name in names
             ]
-        return ", ".join(shown)
+        return ", ".join(settings)
 
     @contextlib.contextmanager
     def prepared(self, name: str, frames: dict[str, object]) -> Iterator[str]:
-        """A database with our tables and these rows, vacuumed, to be copied."""
+        """Create a database with our tables and these rows, vacuumed, as a template."""
         name = f"synfin_benchmark_{os.getpid()}_{name}"
         self._execute(f'CREATE DATABASE "{name}"')
         manager = self._manager(name)
@@ -78,7 +78,7 @@ class Place:
             self._execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
     def url(self, name: str) -> str:
-        """URL of a database for clients of all kinds."""
+        """URL of a database for any client."""
         manager = self._manager(name)
         try:
             return manager.get_connection_string().replace("+psycopg2", "", 1)
@@ -86,7 +86,7 @@ class Place:
             manager.close()
 
     def count(self, url: str) -> int:
-        """Rows of ``transactions``."""
+        """Number of rows in ``transactions``."""
         manager = DatabaseManager(DatabaseConfig.from_env({"DATABASE_URL": url}))
         try:
             with manager.engine.connect() as connection:
@@ -97,15 +97,15 @@ class Place:
             manager.close()
 
     def close(self) -> None:
-        """Let go of the server."""
+        """Close the connections to the server."""
         self._admin.close()
 
 
 @contextlib.contextmanager
 def open_place() -> Iterator[Place]:
-    """The server that DB_* or DATABASE_URL name, or an embedded one in a temporary folder."""
+    """Open the server that DB_* or DATABASE_URL names, or an embedded server in a temp folder."""
     folder = Path(tempfile.mkdtemp(prefix="synfin-benchmark-"))
-    folder.chmod(0o711)  # the server's user must get through when root runs this
+    folder.chmod(0o711)  # root's server runs as another user, who must reach its folder
     config = DatabaseConfig.from_env()
     own = config.embedded and config.data_dir is None
     if own:
@@ -122,12 +122,12 @@ def open_place() -> Iterator[Place]:
 
 @contextlib.contextmanager
 def own_folder() -> Iterator[Path]:
-    """An empty folder for an embedded server, named by DB_DATA_DIR, whatever DB_* said before."""
+    """Set DB_DATA_DIR to an empty temporary folder, and remove all other DB_* variables."""
     for name in [name for name in os.environ if name.startswith("DB_") or name == "DATABASE_URL"]:
         del os.environ[name]
     with tempfile.TemporaryDirectory(prefix="synfin-benchmark-") as name:
         folder = Path(name)
-        folder.chmod(0o711)  # the server's user must get through when root runs this
+        folder.chmod(0o711)  # root's server runs as another user, who must reach its folder
         os.environ["DB_DATA_DIR"] = name
         try:
             yield folder

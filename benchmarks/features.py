@@ -50,14 +50,14 @@ def generate_rows(rows: int, seed: int = 0) -> pl.DataFrame:
 
 
 def read_rows(source: str) -> pl.DataFrame:
-    """Rows of a file, or a number of generated ones."""
+    """Rows of a file, or generated rows."""
     if source.isdigit():
         return generate_rows(int(source))
     rows = pl.read_parquet(source, columns=list(handbook.COLUMNS)).rename(handbook.COLUMNS)
     return rows.with_columns(pl.col("is_fraud") == 1)
 
 
-# -- pandas, written as usual ---------------------------------------------------------------------
+# -- pandas, in its usual style -------------------------------------------------------------------
 
 
 def customer_features(rows: pd.DataFrame, *, raw: bool = False) -> pd.DataFrame:
@@ -148,7 +148,7 @@ def merchant_features(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def row_features(rows: pd.DataFrame) -> pd.DataFrame:
-    """Features of the row alone."""
+    """Features that depend only on the row itself."""
     import pandas as pd
 
     timestamp, amount = rows.index, rows["amount"].to_numpy()
@@ -239,7 +239,7 @@ def measure_pandas(source: str, sample: int, *, raw: bool) -> dict[str, float]:
     for name in computed.columns:
         values = computed[name].dropna()
         values_of_ours = expected[name].cast(pl.Float64).to_numpy()[values.index]
-        # A sum of floating point that windows slide over is off by a little.
+        # A sliding sum of floating-point numbers accumulates small errors.
         if not np.allclose(values.astype(float), values_of_ours, rtol=1e-6, atol=1e-6):
             different.append(name)
     if different:

@@ -39,8 +39,8 @@ def read(path: Path) -> pl.DataFrame:
     """Rows of the file with the handbook's features and ours."""
     rows = pl.read_parquet(path, columns=list(handbook.COLUMNS)).rename(handbook.COLUMNS)
     rows = handbook.add_features(rows.with_columns(pl.col("is_fraud") == 1))
-    ours = engineer_features(rows, label_delay="7d").drop("transaction_id")
-    return rows.hstack(ours.rename(dict(zip(FEATURES, OURS, strict=True))))
+    features = engineer_features(rows, label_delay="7d").drop("transaction_id")
+    return rows.hstack(features.rename(dict(zip(FEATURES, OURS, strict=True))))
 
 
 def boosting_models() -> Iterator[tuple[str, Callable[[], Any]]]:

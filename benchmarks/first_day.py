@@ -1,10 +1,10 @@
-"""How long the first day's first things take: `make demo`, and the first notebook.
+"""Time of a newcomer's first steps: `make demo`, and the first notebook.
 
     python benchmarks/first_day.py [demo | notebook | all]
 
-The demo is run in a fresh clone of this checkout: its .venv is made first, from packages that have
-been downloaded before (once untimed, so that pip has them). Then its report is opened in Chromium.
-The notebook is run from top to bottom in a fresh database.
+The demo runs in a fresh clone of this checkout and includes creating .venv. An untimed run comes
+first, so that pip has the packages in its cache. Then the report is opened in Chromium. The
+notebook is run from top to bottom in a fresh database.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ ROOT = Path(__file__).parents[1]
 
 
 def demo(folder: Path) -> dict[str, float]:
-    """Seconds of `make demo` and of its report, with and without making .venv."""
+    """Seconds of `make demo` and of its report, with and without creating .venv."""
     clone = folder / "checkout"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
     _make(clone)
     again = _seconds(lambda: _make(clone))
     shutil.rmtree(clone / ".venv")
     first = _seconds(lambda: _make(clone))
-    shown = _seconds(lambda: _show(clone / "out" / "demo" / "model_report.html"))
+    display = _seconds(lambda: _show(clone / "out" / "demo" / "model_report.html"))
     return {
-        "make demo, from a clone to the report on screen": first + shown,
-        "make demo, again": again + shown,
+        "make demo, from a clone to the report on screen": first + display,
+        "make demo, again": again + display,
     }
 
 
 def notebook(folder: Path) -> dict[str, float]:
-    """Seconds of the first notebook, the start of its kernel included."""
+    """Seconds of the first notebook, including the start of its kernel."""
     import nbformat
     from nbclient import NotebookClient
 
@@ -59,7 +59,7 @@ def _make(clone: Path) -> None:
 
 
 def _show(page: Path) -> None:
-    """Open a page as a reader does, until all of it has been drawn."""
+    """Open a page in a browser, and wait until all of it has been drawn."""
     from playwright.sync_api import sync_playwright
 
     path = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -78,17 +78,17 @@ def _seconds(run: Callable[[], object]) -> float:
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["demo", "notebook", "all"]), default="all")
-def main(what: str) -> None:
-    """Measure, in temporary folders; nothing of yours is touched."""
+@click.argument("selection", type=click.Choice(["demo", "notebook", "all"]), default="all")
+def main(selection: str) -> None:
+    """Measure in temporary folders, without changing the user's files."""
     rows: dict[str, float] = {}
     for part in (demo, notebook):
-        if what in (part.__name__, "all"):
+        if selection in (part.__name__, "all"):
             with own_folder(), tempfile.TemporaryDirectory() as folder:
                 rows |= part(Path(folder))
     click.echo("| | seconds |\n| --- | ---: |")
-    for told, seconds in rows.items():
-        click.echo(f"| {told} | {seconds:.0f} |")
+    for label, seconds in rows.items():
+        click.echo(f"| {label} | {seconds:.0f} |")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""The baseline of the Fraud Detection Handbook, by our own way: python benchmarks/handbook.py
+"""The baseline of the Fraud Detection Handbook, reproduced: python benchmarks/handbook.py
 
 The card transactions of Le Borgne, Siblini, Lebichot and Bontempi (Reproducible Machine Learning
-for Credit Card Fraud Detection, 2022, chapter 3) go into a temporary PostgreSQL and come back; then
-their features, their split by time, their models; and our figures beside those that they publish.
+for Credit Card Fraud Detection, 2022, chapter 3) are loaded into a temporary PostgreSQL and read
+back. Their features, time split and models follow; our figures are compared with the published.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 START = "2018-07-25"
 #: Rows and frauds of the training and of the test set, as published.
 SIZES = ((67_240, 598), (58_264, 385))
-#: Model: AUC, average precision and card precision@100 as published; by how much ours may differ.
+#: Model: published AUC, average precision and card precision@100, and the tolerance for ours.
 PUBLISHED = {
     "logistic regression": ((0.871, 0.606, 0.291), 0.01),
     "decision tree, depth 2": ((0.763, 0.496, 0.241), 0.01),
@@ -57,26 +57,30 @@ FEATURES = (
     "amount",
     "weekend",
     "night",
-    *(f"customer_{what}_{days}d" for days in (1, 7, 30) for what in ("count", "mean_amount")),
-    *(f"terminal_{what}_{days}d" for days in (1, 7, 30) for what in ("count", "risk")),
+    *(
+        f"customer_{statistic}_{days}d"
+        for days in (1, 7, 30)
+        for statistic in ("count", "mean_amount")
+    ),
+    *(f"terminal_{statistic}_{days}d" for days in (1, 7, 30) for statistic in ("count", "risk")),
 )
 
 
-# -- Rows: in and out again -----------------------------------------------------------------------
+# -- Rows: load and read back ---------------------------------------------------------------------
 
 
 def find(data: Path) -> list[Path]:
-    """The handbook's file: this one, or those below a folder; none where there is none."""
+    """Return the handbook's file: the path itself, or all such files below a folder."""
     return [data] if data.is_file() else sorted(data.rglob("handbook/transactions.parquet"))
 
 
 def data_option(command: Callable[..., None]) -> Callable[..., None]:
-    """Ask a command's user where the file is."""
+    """Add the option for the path of the file."""
     return click.option(
         "--data",
         type=click.Path(path_type=Path),
         default=lambda: Path(os.environ.get("SYNFIN_SHARED_DATA", SHARED)),
-        help="transactions.parquet of the handbook, or a folder above it.",
+        help="The handbook's transactions.parquet, or a folder that contains it.",
     )(command)
 
 
@@ -101,11 +105,10 @@ def load(path: Path, manager: DatabaseManager) -> pl.DataFrame:
 
 
 def read_back(path: Path, report: LoadReport, manager: DatabaseManager) -> pl.DataFrame:
-    """Read the rows of the file, which has been loaded, in its own order.
+    """Read the loaded rows of the file back, in the order of the file.
 
-    The table accepts no amount of 0.00, which 42 rows of the file have; the published sizes count
-    four of these. So the rows that were rejected are taken from the file, and take part in all
-    that follows.
+    The table does not accept amounts of 0.00, which 42 rows of the file have; the published sizes
+    count four of these. The rejected rows are therefore added from the file.
     """
     file = pl.read_parquet(path, columns=list(COLUMNS)).rename(COLUMNS).with_row_index("row")
     stored = read_df(
@@ -122,7 +125,7 @@ def read_back(path: Path, report: LoadReport, manager: DatabaseManager) -> pl.Da
 
 
 def add_features(rows: pl.DataFrame) -> pl.DataFrame:
-    """Add the 14 features to rows in the order of the file, in which those of one moment count."""
+    """Add the 14 features to rows in the order of the file, which decides between equal times."""
     rows = rows.sort("timestamp", maintain_order=True)
     return rows.hstack(handbook_features(rows).cast({pl.Boolean: pl.Int64}))
 
@@ -131,7 +134,7 @@ def add_features(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def split(rows: pl.DataFrame) -> TimeSplit[pl.DataFrame]:
-    """Seven days each of training, delay and test; cards known to be compromised left out."""
+    """Split into seven days each of training, delay and test, without known compromised cards."""
     return time_split(rows, train="7d", label_delay="7d", test="7d", start=START)
 
 
@@ -141,7 +144,7 @@ def sizes(sets: TimeSplit[pl.DataFrame]) -> tuple[tuple[int, int], ...]:
 
 
 def models() -> Iterator[tuple[str, Any]]:
-    """Name the models of the chapter, with their settings; those that are not installed say so."""
+    """Yield the models of the chapter with their settings; report those that are not installed."""
     if importlib.util.find_spec("sklearn") is None:
         raise MissingDependencyError("scikit-learn", "models", "This benchmark")
     from sklearn.ensemble import RandomForestClassifier
@@ -154,7 +157,7 @@ def models() -> Iterator[tuple[str, Any]]:
     yield "decision tree, depth 2", DecisionTreeClassifier(max_depth=2, random_state=0)
     yield "random forest", RandomForestClassifier(n_estimators=100, random_state=0, n_jobs=-1)
     if importlib.util.find_spec("xgboost") is None:
-        click.echo(f"XGBoost is left out. {MissingDependencyError('xgboost', 'xgboost', 'It')}")
+        click.echo(f"XGBoost is skipped. {MissingDependencyError('xgboost', 'xgboost', 'It')}")
         return
     from xgboost import XGBClassifier
 
@@ -163,7 +166,7 @@ def models() -> Iterator[tuple[str, Any]]:
 
 
 def scores(model: Any, sets: TimeSplit[pl.DataFrame]) -> pl.DataFrame:
-    """Test rows with the probability of fraud that a model, trained on the training rows, gives."""
+    """Train a model on the training rows, and add its fraud probability to the test rows."""
     model.fit(sets.train.select(FEATURES).to_numpy(), sets.train["is_fraud"].to_numpy())
     probability = model.predict_proba(sets.test.select(FEATURES).to_numpy())[:, 1]
     return sets.test.with_columns(fraud_probability=pl.Series(probability).cast(pl.Float64))
@@ -176,18 +179,18 @@ def figures(scored: pl.DataFrame) -> tuple[float, float, float]:
 
 
 def compare(sets: TimeSplit[pl.DataFrame]) -> pl.DataFrame:
-    """Our figures beside the published ones: model, metric, ours, published, within, seconds."""
-    found = []
+    """Compare our figures with the published: model, metric, ours, published, within, seconds."""
+    table = []
     for name, model in models():
         begun = time.perf_counter()
-        ours = figures(scores(model, sets))
+        values = figures(scores(model, sets))
         seconds = time.perf_counter() - begun
         published, tolerance = PUBLISHED[name]
-        for metric, our, their in zip(METRICS, ours, published, strict=True):
-            close = abs(our - their) <= tolerance
-            found.append((name, metric, our, their, tolerance, close, seconds))
+        for metric, value, reference in zip(METRICS, values, published, strict=True):
+            close = abs(value - reference) <= tolerance
+            table.append((name, metric, value, reference, tolerance, close, seconds))
     names = ["model", "metric", "ours", "published", "tolerance", "within", "seconds"]
-    return pl.DataFrame(found, schema=names, orient="row")
+    return pl.DataFrame(table, schema=names, orient="row")
 
 
 # -- The command ----------------------------------------------------------------------------------
@@ -196,15 +199,15 @@ def compare(sets: TimeSplit[pl.DataFrame]) -> pl.DataFrame:
 @click.command()
 @data_option
 def main(data: Path) -> None:
-    """Print our figures for the handbook's baseline beside the published ones."""
-    found = find(data)
-    if not found:
-        raise click.ClickException(f"There is no handbook/transactions.parquet below {data}.")
+    """Print our figures for the handbook's baseline, compared with the published."""
+    files = find(data)
+    if not files:
+        raise click.ClickException(f"No handbook/transactions.parquet in {data}.")
     with open_place() as place, place.prepared("handbook", {}) as name:
         config = DatabaseConfig.from_env({"DATABASE_URL": place.url(name)})
         manager = DatabaseManager(config)
         try:
-            rows = load(found[0], manager)
+            rows = load(files[0], manager)
         finally:
             manager.close()
     begun = time.perf_counter()

@@ -1,9 +1,9 @@
-"""How fast rows go into PostgreSQL and out again, side by side with other ways.
+"""Speed of loading rows into PostgreSQL and reading them, compared with other libraries.
 
     python benchmarks/io.py all --rows 1000000
 
-Peers take turns, each measurement in a process of its own and in a fresh copy of the same
-database, on the embedded server in a temporary folder (or on the one that DB_* names).
+Peers take turns. Each measurement runs in a separate process and in a fresh copy of the same
+database, on an embedded server in a temporary folder or on the server that DB_* names.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ SIX = "transaction_id, customer_id, amount, timestamp, is_fraud, merchant_catego
 
 @dataclasses.dataclass
 class Bench:
-    """What was asked for, and where it is measured."""
+    """Options of the command, and the databases to measure in."""
 
     place: Place
     rows: int
     repeat: int
     only: str
     apart: bool
-    #: Ends the databases.
+    #: Drops the databases.
     stack: contextlib.ExitStack
 
     @cached_property
@@ -87,19 +87,19 @@ class Bench:
         for turn in range(self.repeat):
             for peer in random.Random(turn).sample(peers, len(peers)):
                 click.echo(f"{title} {turn + 1}/{self.repeat}: {peer.name} ", err=True, nl=False)
-                results[peer.name].append(one := once(peer))
-                click.echo(f"{one.speed:.1f} thousand rows/s", err=True)
+                results[peer.name].append(run := once(peer))
+                click.echo(f"{run.speed:.1f} thousand rows/s", err=True)
         click.echo(f"\n### {title}: {self.rows:,} rows, median of {self.repeat}\n")
         print_table(peers, results)
 
 
 def print_table(peers: list[Peer], results: dict[str, list[Measured]]) -> None:
-    """A Markdown table; ratios are of the runs of the same turn, then their median."""
+    """Print a Markdown table; a ratio is the median of the ratios of each turn."""
     ours = [peer.name for peer in peers if peer.name.startswith(OURS)]
     head = [
         "",
         "thousand rows/s",
-        *(f"{name} is so many times as fast" for name in ours),
+        *(f"speed of {name} / speed" for name in ours),
         "peak MB",
         "",
     ]
@@ -114,9 +114,9 @@ def print_table(peers: list[Peer], results: dict[str, list[Measured]]) -> None:
         lines.append(
             [
                 peer.name,
-                f"{statistics.median(one.speed for one in runs):.1f}",
+                f"{statistics.median(run.speed for run in runs):.1f}",
                 *(f"{ratio:.2f}" for ratio in ratios),
-                f"{max(one.megabytes for one in runs):.0f}",
+                f"{max(run.megabytes for run in runs):.0f}",
                 "; ".join(filter(None, [peer.note, sampled])),
             ]
         )
@@ -131,16 +131,18 @@ def _write(bench: Bench, group: str, template: str, rows: Rows, *, new: int, bas
             count = min(bench.rows, peer.sample or bench.rows)
             with bench.place.fresh(template) as url:
                 measured = measure(group, peer.name, Job(url, folder, count), apart=bench.apart)
-                found, wanted = bench.place.count(url), base + min(count, new)
-            if found != wanted:
-                raise click.ClickException(f"{peer.name}: {found:,} rows instead of {wanted:,}.")
+                n_rows, n_expected = bench.place.count(url), base + min(count, new)
+            if n_rows != n_expected:
+                raise click.ClickException(
+                    f"{peer.name}: {n_rows:,} rows instead of {n_expected:,}."
+                )
             return measured
 
         bench.compare(group, group, once)
 
 
 def load(bench: Bench) -> None:
-    """Load into an empty table and into one that has as many rows already."""
+    """Load into an empty table and into a table that already has as many rows."""
     n = bench.rows
     _write(bench, EMPTY, bench.empty, Rows(n), new=n, base=0)
     _write(bench, FOLLOWING, bench.full, Rows(n, first=2 * n), new=n, base=n)
@@ -149,7 +151,7 @@ def load(bench: Bench) -> None:
 
 
 def upsert(bench: Bench) -> None:
-    """Load rows of which half exist already: all keys up to ``rows``, of which the even ones do."""
+    """Load all keys up to ``rows``; those that are even already exist."""
     n = bench.rows
     _write(bench, UPSERT, bench.full, Rows(n, shuffled=True), new=n // 2, base=n)
 
@@ -170,7 +172,7 @@ def read(bench: Bench) -> None:
 
 
 def memory(bench: Bench, *, few_columns: bool) -> None:
-    """Load a Parquet file, and one that is ten times as long."""
+    """Load a Parquet file, and a second with ten times as many rows."""
     (peer,) = GROUPS["memory"]
     click.echo("\n### memory: a Parquet file into an empty table\n")
     click.echo("| rows | columns | MB of the file | thousand rows/s | peak MB |")
@@ -180,31 +182,31 @@ def memory(bench: Bench, *, few_columns: bool) -> None:
         rows = Rows(count, few_columns=few_columns)
         with bench.files(rows, csv=False) as folder, bench.place.fresh(bench.empty) as url:
             job = Job(url, folder, count)
-            one = measure("memory", peer.name, job, apart=bench.apart)
+            result = measure("memory", peer.name, job, apart=bench.apart)
             size = Path(job.file("parquet")).stat().st_size / 2**20
         click.echo(
-            f"| {count:,} | {columns} | {size:.0f} | {one.speed:.1f} | {one.megabytes:.0f} |"
+            f"| {count:,} | {columns} | {size:.0f} | {result.speed:.1f} | {result.megabytes:.0f} |"
         )
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["load", "read", "upsert", "memory", "all"]))
+@click.argument("selection", type=click.Choice(["load", "read", "upsert", "memory", "all"]))
 @click.option("--rows", default=1_000_000, show_default=True, type=click.IntRange(min=2))
 @click.option("--repeat", default=3, show_default=True, type=click.IntRange(min=1))
-@click.option("--only", default="", help="Only peers with this in their name (and our own).")
+@click.option("--only", default="", help="Only peers whose name contains this text, and our own.")
 @click.option("--few-columns", is_flag=True, help="memory: ten columns rather than all 56.")
-@click.option("--one-process", is_flag=True, help="Quick and rough: memory is then a guess.")
+@click.option("--one-process", is_flag=True, help="Quick, but the memory is only an estimate.")
 def main(
-    what: str, rows: int, repeat: int, only: str, few_columns: bool, one_process: bool
+    selection: str, rows: int, repeat: int, only: str, few_columns: bool, one_process: bool
 ) -> None:
     """Measure ways of loading and reading the table transactions, side by side."""
     with open_place() as place, contextlib.ExitStack() as stack:
         bench = Bench(place, rows, repeat, only, not one_process, stack)
         click.echo(f"{place.server}; Python {platform.python_version()}; {platform.machine()}")
         for name, run in (("load", load), ("upsert", upsert), ("read", read)):
-            if what in (name, "all"):
+            if selection in (name, "all"):
                 run(bench)
-        if what in ("memory", "all"):
+        if selection in ("memory", "all"):
             memory(bench, few_columns=few_columns)
 
 

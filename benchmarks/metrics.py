@@ -1,8 +1,8 @@
-"""How fast rates, curves and intervals are, side by side with scikit-learn and pandas.
+"""Speed of rates, curves and intervals, compared with scikit-learn and pandas.
 
     python benchmarks/metrics.py all
 
-Peers take turns, each measurement in a process of its own, and their results must be equal.
+Peers take turns. Each measurement runs in a separate process, and all results must be equal.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 FRAUDS, CUSTOMERS = 0.01, 10_000
 DRAWS, SAMPLED = 1000, 10
-#: What a fraud rate is grouped by; the handbook has 10,000, 183 and 1,114,582 such groups.
+#: Groupings of a fraud rate; in the handbook they have 10,000, 183 and 1,114,582 groups.
 RATES = (
     ("merchant", "merchant_id", None),
     ("day", None, "1d"),
@@ -47,17 +47,17 @@ RATES = (
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """How many rows, or where they are."""
+    """Number of rows to generate, or the database with the rows."""
 
     rows: int
     decimals: int | None = None
     url: str = ""
-    #: Of a fraud rate: what it is grouped by.
+    #: Grouping of a fraud rate.
     by: str | None = None
     every: str | None = None
 
     def scores(self) -> tuple[np.ndarray, np.ndarray]:
-        """Scores and labels, the same each time."""
+        """Scores and labels, the same in each call."""
         rng = np.random.default_rng(self.rows)
         fraud = rng.random(self.rows) < FRAUDS
         fraud[:2] = True, False
@@ -65,7 +65,7 @@ class Job:
         return score if self.decimals is None else np.round(score, self.decimals), fraud
 
     def frame(self) -> pl.DataFrame:
-        """The same with customers, as :func:`evaluate` takes them."""
+        """Scores, labels and customers in a frame for :func:`evaluate`."""
         score, fraud = self.scores()
         customer = np.random.default_rng(0).integers(0, min(CUSTOMERS, self.rows), self.rows)
         columns = {"fraud_probability": score, "is_fraud": fraud, "customer_id": customer}
@@ -73,7 +73,7 @@ class Job:
 
     @contextlib.contextmanager
     def manager(self) -> Iterator[DatabaseManager]:
-        """The database that has the rows."""
+        """Open the database with the rows."""
         manager = DatabaseManager(DatabaseConfig.from_env({"DATABASE_URL": self.url}))
         try:
             yield manager
@@ -83,14 +83,14 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Peer:
-    """One way; ``prepare`` imports and makes the rows, what it returns is timed."""
+    """One implementation; ``prepare`` imports and makes the rows, its result is timed."""
 
     name: str
     prepare: Callable[[Job], Run]
-    #: Its seconds count so many times: it does that part of the work alone.
+    #: Factor of its seconds, for a peer that does only a part of the work.
     times: float = 1
     note: str = ""
-    #: Others are compared with it.
+    #: Whether the others are compared with it.
     ours: bool = False
 
 
@@ -120,10 +120,10 @@ def evaluation(job: Job) -> Run:
     frame = job.frame()
 
     def run() -> Figures:
-        found = evaluate(frame)
-        curve = found.curve()
+        result = evaluate(frame)
+        curve = result.curve()
         return {
-            "areas": np.array([found.roc_auc, found.average_precision]),
+            "areas": np.array([result.roc_auc, result.average_precision]),
             "precision": curve["precision"].to_numpy()[1:],
             "recall": curve["recall"].to_numpy()[1:],
         }
@@ -139,7 +139,7 @@ def sklearn_curve(job: Job) -> Run:
     def run() -> Figures:
         precision, recall, _ = precision_recall_curve(fraud, score)
         areas = [roc_auc_score(fraud, score), average_precision_score(fraud, score)]
-        # Thresholds rise, and the last point is where nothing is alerted.
+        # Thresholds rise, and there are no alerts at the last point.
         return {
             "areas": np.array(areas),
             "precision": precision[-2::-1],
@@ -155,8 +155,10 @@ def sklearn_curve(job: Job) -> Run:
 def bootstrap(job: Job) -> Run:
     from synfin_analytics.metrics import evaluate
 
-    found = evaluate(job.frame())
-    return lambda: {"draws": found.bootstrap("roc_auc", n_resamples=DRAWS).distribution[:SAMPLED]}
+    evaluation_ = evaluate(job.frame())
+    return lambda: {
+        "draws": evaluation_.bootstrap("roc_auc", n_resamples=DRAWS).distribution[:SAMPLED]
+    }
 
 
 def sklearn_draws(job: Job) -> Run:
@@ -170,7 +172,7 @@ def sklearn_draws(job: Job) -> Run:
 
     def run() -> Figures:
         drawn = draw_weights(len(names), SAMPLED, 0, 1)
-        areas = [roc_auc_score(fraud, score, sample_weight=one[codes, 0]) for one in drawn]
+        areas = [roc_auc_score(fraud, score, sample_weight=weights[codes, 0]) for weights in drawn]
         return {"draws": np.array(areas)}
 
     return run
@@ -181,16 +183,16 @@ def sklearn_draws(job: Job) -> Run:
 
 def fraud_rate(cluster: str | None) -> Callable[[Job], Run]:
     def prepare(job: Job) -> Run:
-        import statsmodels.stats.proportion  # noqa: F401 - what the first interval will import
+        import statsmodels.stats.proportion  # noqa: F401 - imported by the first interval
 
         from synfin_analytics.repositories.transactions import TransactionRepository
 
         def run() -> Figures:
             with job.manager() as manager, manager.get_session() as session:
-                found = TransactionRepository(session).fraud_rate(
+                result = TransactionRepository(session).fraud_rate(
                     by=job.by, every=job.every, cluster=cluster
                 )
-            return {name: found[name].to_numpy(float) for name in ("transactions", "fraud_rate")}
+            return {name: result[name].to_numpy(float) for name in ("transactions", "fraud_rate")}
 
         return run
 
@@ -212,20 +214,20 @@ def read_sql(columns: str) -> Callable[[Job], Run]:
             rows["amount"] = rows["amount"].astype(float)
             rows["fraud_amount"] = rows["amount"] * rows["is_fraud"]
             keys = [key for key in (job.by, job.every and "day") if key]
-            found = rows.groupby(keys).agg(
+            result = rows.groupby(keys).agg(
                 transactions=("is_fraud", "size"),
                 fraud_rate=("is_fraud", "mean"),
                 amount=("amount", "sum"),
                 fraud_amount=("fraud_amount", "sum"),
             )
-            return {name: found[name].to_numpy(float) for name in ("transactions", "fraud_rate")}
+            return {name: result[name].to_numpy(float) for name in ("transactions", "fraud_rate")}
 
         return run
 
     return prepare
 
 
-# -- Who is compared with whom --------------------------------------------------------------------
+# -- Peers ----------------------------------------------------------------------------------------
 
 GROUPS: dict[str, list[Peer]] = {
     "curve": [
@@ -271,14 +273,14 @@ GROUPS: dict[str, list[Peer]] = {
 
 
 def once(group: str, name: str, job: Job) -> tuple[Figures, float, float]:
-    """What a peer finds, its seconds and its MB; begins a process, or is called in one."""
-    peer = next(one for one in GROUPS[group] if one.name == name)
-    found, seconds, megabytes = timed(peer.prepare(job))
-    return found, seconds * peer.times, megabytes
+    """Return the figures of a peer, its seconds and its MB."""
+    peer = next(candidate for candidate in GROUPS[group] if candidate.name == name)
+    figures, seconds, megabytes = timed(peer.prepare(job))
+    return figures, seconds * peer.times, megabytes
 
 
 def compare(title: str, group: str, job: Job, repeat: int, *, apart: bool) -> None:
-    """Let the peers take turns, in another order each time, and print how they compare."""
+    """Run the peers in turns, in a random order each time, and print a comparison."""
     peers = GROUPS[group]
     results: dict[str, list[tuple[float, float]]] = {peer.name: [] for peer in peers}
     first: Figures = {}
@@ -288,15 +290,17 @@ def compare(title: str, group: str, job: Job, repeat: int, *, apart: bool) -> No
             click.echo(f"{title} {turn + 1}/{repeat}: {peer.name} ", err=True, nl=False)
             if apart:
                 with concurrent.futures.ProcessPoolExecutor(1, spawn) as process:
-                    found, *measured = process.submit(once, group, peer.name, job).result()
+                    figures, *measured = process.submit(once, group, peer.name, job).result()
             else:
-                found, *measured = once(group, peer.name, job)
+                figures, *measured = once(group, peer.name, job)
             click.echo(f"{measured[0]:.2f} s", err=True)
             results[peer.name].append((measured[0], measured[1]))
-            first = first or found
-            for name, values in found.items():
+            first = first or figures
+            for name, values in figures.items():
                 if not np.allclose(values, first[name], rtol=0, atol=1e-12, equal_nan=True):
-                    raise click.ClickException(f"{title}: {peer.name} finds another {name}.")
+                    raise click.ClickException(
+                        f"{title}: {peer.name} has different values of {name}."
+                    )
     click.echo(f"\n### {title}: {job.rows:,} rows, median of {repeat}; equal to 1e-12\n")
     ours = [peer.name for peer in peers if peer.ours]
     lines = [["", "seconds", *(f"times as long as {name}" for name in ours), "peak MB", ""]]
@@ -320,50 +324,50 @@ def compare(title: str, group: str, job: Job, repeat: int, *, apart: bool) -> No
 
 
 def rate(data: Path, rows: int, repeat: int, *, apart: bool) -> None:
-    """Compare fraud rates of the handbook's transactions, or of generated ones."""
-    found = find(data)
+    """Compare fraud rates of the handbook's transactions, or of generated rows."""
+    files = find(data)
     frames: dict[str, object] = {}
-    if not found:
-        click.echo(f"There is no handbook/transactions.parquet below {data}: rows are generated.")
+    if not files:
+        click.echo(f"No handbook/transactions.parquet in {data}: rows are generated.")
         frames = {
             **_data.parents(),
             "transactions": pl.concat(_data.Rows(rows, few_columns=True).frames()),
         }
     with open_place() as place, place.prepared("rate", frames) as name:
         url = place.url(name)
-        if found:
+        if files:
             with Job(0, url=url).manager() as manager:
-                store(found[0], manager)
+                store(files[0], manager)
         click.echo(place.server)
         count = place.count(url)
         for title, by, every in RATES:
             job = Job(count, url=url, by=by, every=every)
-            title += ", handbook" if found else ", generated"
+            title += ", handbook" if files else ", generated"
             compare(f"fraud rate by {title}", "rate", job, repeat, apart=apart)
 
 
 @click.command()
-@click.argument("what", type=click.Choice([*GROUPS, "all"]))
+@click.argument("selection", type=click.Choice([*GROUPS, "all"]))
 @click.option(
     "--rows",
     default=10_000_000,
     show_default=True,
     type=click.IntRange(min=20),
-    help="Scores of the curve; the bootstrap, and generated transactions, are a tenth.",
+    help="Scores of the curve. The bootstrap and generated transactions have a tenth of them.",
 )
 @click.option("--repeat", default=3, show_default=True, type=click.IntRange(min=1))
 @data_option
-@click.option("--one-process", is_flag=True, help="Quick and rough: memory is then a guess.")
-def main(what: str, rows: int, repeat: int, data: Path, one_process: bool) -> None:
-    """Measure curves, bootstraps and fraud rates beside scikit-learn and pandas."""
+@click.option("--one-process", is_flag=True, help="Quick, but the memory is only an estimate.")
+def main(selection: str, rows: int, repeat: int, data: Path, one_process: bool) -> None:
+    """Measure curves, bootstraps and fraud rates, compared with scikit-learn and pandas."""
     apart = not one_process
     click.echo(f"Python {platform.python_version()}; {platform.machine()}; {os.cpu_count()} cores")
-    if what in ("curve", "all"):
+    if selection in ("curve", "all"):
         compare("curve, distinct scores", "curve", Job(rows), repeat, apart=apart)
         compare("curve, four decimals", "curve", Job(rows, decimals=4), repeat, apart=apart)
-    if what in ("bootstrap", "all"):
+    if selection in ("bootstrap", "all"):
         compare("bootstrap of the AUC", "bootstrap", Job(rows // 10), repeat, apart=apart)
-    if what in ("rate", "all"):
+    if selection in ("rate", "all"):
         rate(data, rows // 10, repeat, apart=apart)
 
 

@@ -1,4 +1,4 @@
-"""Precision and recall of each detector, on simulations that its thresholds were not chosen on."""
+"""Precision and recall of each detector, on simulations not used to choose its thresholds."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ EDGES = (0.6, 0.8)
 
 
 class Counts(NamedTuple):
-    """Numbers of transactions and episodes of one pattern, found and true, in one world or more."""
+    """Numbers of transactions and episodes of one pattern, detected and true, in all worlds."""
 
     n_found: int = 0
     n_right: int = 0
@@ -81,7 +81,7 @@ def _connect_rings(rows: pl.DataFrame) -> pl.Series:
 
 
 def count_matches(transactions: pl.DataFrame, links: pl.DataFrame, kind: str, label: str) -> Counts:
-    """Compare the transactions that a detector found with the labels."""
+    """Compare the transactions that a detector reported with the labels."""
     matches = links.filter(pattern_type=kind)
     truth = transactions.select("transaction_id", "is_fraud", (pl.col(label) == kind).alias("true"))
     matches = matches.join(truth, on="transaction_id").with_columns(

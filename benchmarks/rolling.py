@@ -1,8 +1,8 @@
-"""Rolling windows by customer, ours against those of polars: python benchmarks/rolling.py
+"""Rolling windows by customer, compared with polars: python benchmarks/rolling.py
 
 Both compute the count and the sum of amounts of the five trailing windows of the customer features,
-and then those of one window that ends a week earlier, as of labels that take a week. They take
-turns in one process; the ratio is that of each pair of turns.
+and then the count of a window that ends a week earlier, as for labels that arrive after a week.
+They take turns in one process; the ratio is computed for each pair of turns.
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ def lagged_with_numpy(frame: pl.DataFrame) -> np.ndarray:
 
 def lagged_with_polars(frame: pl.DataFrame) -> np.ndarray:
     """The same as a difference of two windows, since rolling_sum_by has no lag."""
-    ones = frame.with_columns(one=pl.lit(1, pl.Int64))
+    counted = frame.with_columns(one=pl.lit(1, pl.Int64))
     counts = [
         pl.col("one").rolling_sum_by("timestamp", length, closed="right").over("customer_id")
         for length in ("14d", "7d")
     ]
-    return ones.select(counts[0] - counts[1]).to_series().to_numpy()
+    return counted.select(counts[0] - counts[1]).to_series().to_numpy()
 
 
 def seconds_of(function: Callable[[pl.DataFrame], object], frame: pl.DataFrame) -> float:
@@ -88,10 +88,10 @@ def main(sizes: tuple[int, ...], runs: int) -> None:
     ]
     for size in sizes:
         frame = generate_rows(size)
-        ours, theirs = with_numpy(frame), with_polars(frame)
+        numpy_columns, polars_columns = with_numpy(frame), with_polars(frame)
         differ = np.zeros(size, np.bool_)
-        for name, values in ours.items():
-            differ |= ~np.isclose(values, theirs[name], rtol=1e-9, atol=1e-6)
+        for name, values in numpy_columns.items():
+            differ |= ~np.isclose(values, polars_columns[name], rtol=1e-9, atol=1e-6)
         lagged = lagged_with_numpy(frame) != lagged_with_polars(frame)
         for label, pair, n_differ in (
             ("5 trailing, count and sum", (with_numpy, with_polars), int(differ.sum())),

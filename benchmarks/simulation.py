@@ -25,8 +25,8 @@ _PER_CUSTOMER = 94
 
 
 def measure(rows: int, output: str) -> tuple[int, float, float]:
-    """Number of transactions, seconds, and peak MB above those before."""
-    simulate(10, 10, 5)  # imports, and tables that are made once
+    """Number of transactions, seconds, and the increase in peak MB."""
+    simulate(10, 10, 5)  # imports, and tables that are created once
     customers = max(rows // _PER_CUSTOMER, 1)
     merchants = max(customers // CUSTOMERS_PER_MERCHANT, 50)
     world, seconds, megabytes = timed(

@@ -1,4 +1,4 @@
-"""How long ``import synfin_analytics`` takes, and the first query on an embedded database.
+"""Time of ``import synfin_analytics``, and of the first query on an embedded database.
 
     python benchmarks/startup.py [--repeat 5]
 
@@ -66,8 +66,8 @@ def main(repeat: int) -> None:
         rows.append(("first query, server running", [_run(_QUERY)[0] for _ in range(repeat)]))
         server.release()
     click.echo("| | median seconds | slowest |\n| --- | ---: | ---: |")
-    for what, seconds in rows:
-        click.echo(f"| {what} | {statistics.median(seconds):.2f} | {max(seconds):.2f} |")
+    for label, seconds in rows:
+        click.echo(f"| {label} | {statistics.median(seconds):.2f} | {max(seconds):.2f} |")
     click.echo(f"\nHeavy modules imported: {', '.join(heavy) or 'none'}")
 
 

@@ -19,15 +19,13 @@ from digests import SOURCES, digest_of
 
 ROOT = HERE.parent
 OUT = ROOT / "out" / "docs"
-#: Says what the site was built from; tests compare it with what there is.
+#: Digest of the sources of the built site; tests compare it with the current sources.
 STAMP = OUT / "html" / ".sources"
 JOBS = "2"
 
 
 #: Settings of the kernels that run cells.
-KERNEL = (
-    "c.IPKernelApp.log_level = 40  # its warnings are about connections, and not about a page\n"
-)
+KERNEL = "c.IPKernelApp.log_level = 40  # its warnings are about connections, not about a page\n"
 
 
 def configure_kernels(profile: Path) -> None:
@@ -37,10 +35,10 @@ def configure_kernels(profile: Path) -> None:
 
 
 def environment(scratch: Path) -> dict[str, str]:
-    """Return the environment of the build: no database but the scratch server's, quiet tools."""
+    """Return the environment of the build: the scratch server's database, and quiet tools."""
     dropped = ("DB_", "PG", "DATABASE_URL", "MPLBACKEND")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
-    return kept | {
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
+    return inherited | {
         "DB_DATA_DIR": str(scratch / "pg"),
         "IPYTHONDIR": str(scratch / "ipython"),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # debugpy writes to stderr without it
@@ -48,14 +46,14 @@ def environment(scratch: Path) -> dict[str, str]:
 
 
 def drop_stale_caches() -> None:
-    """Keep the results of executed pages of one version of the package: the last one built."""
+    """Remove cached page results of all versions of the package but the last."""
     caches = sorted((OUT / "cache").glob("*"), key=lambda path: path.stat().st_mtime)
     for stale in caches[:-1]:
         shutil.rmtree(stale)
 
 
 def main() -> int:
-    """Run Sphinx, and stop the scratch server whatever happens."""
+    """Run Sphinx, and stop the scratch server in any case."""
     sources = digest_of(*SOURCES)
     STAMP.unlink(missing_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="synfin-docs-"))
@@ -79,7 +77,7 @@ def main() -> int:
             subprocess.run(stop, env=variables, check=False, stdout=subprocess.DEVNULL)
         shutil.rmtree(scratch, ignore_errors=True)
     if code != 0:
-        # Sphinx would not repeat its warnings: it reads only pages that have changed since.
+        # Sphinx reads only changed pages, so a second build would not repeat the warnings.
         shutil.rmtree(OUT / "doctrees", ignore_errors=True)
         return code
     drop_stale_caches()

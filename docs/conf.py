@@ -34,8 +34,8 @@ extensions = [
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_extensions", "_templates", "**/.ipynb_checkpoints"]
-# Every cross-reference must lead somewhere. Types in signatures are those of other libraries as
-# well, whose inventories would have to be downloaded.
+# Every cross-reference must resolve, except types of other libraries, whose inventories would have
+# to be downloaded.
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:(class|obj|data|exc)", r"(?!synfin_analytics\b).*"),
@@ -58,7 +58,7 @@ nb_execution_in_temp = True
 nb_execution_timeout = 300
 nb_execution_show_tb = True  # a failed cell is a warning, and so an error
 nb_merge_streams = True
-nb_ipywidgets_js: dict[str, dict[str, str]] = {}  # they would come from a network
+nb_ipywidgets_js: dict[str, dict[str, str]] = {}  # they would be downloaded
 
 # -- The reference ---------------------------------------------------------------------------------
 autosummary_generate = True
@@ -82,7 +82,7 @@ numpydoc_validation_checks = {
     "GL08",  # autodoc lists what has a docstring
     "PR04",  # types are in the signature
     "RT03",  # the type says all
-    "SA01",  # see also: where it helps
+    "SA01",  # see also: only where it helps
     "SA03",
     "SA04",
     "SS06",  # one line: ruff's D205
@@ -110,7 +110,7 @@ html_title = "synfin_analytics"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_favicon = "_static/favicon.svg"
-html_math_renderer = "mathml"  # drawn by the browser: no script, no font
+html_math_renderer = "mathml"  # rendered by the browser, without scripts or fonts
 html_domain_indices = False
 html_show_sourcelink = False
 html_context = {"default_mode": "auto"}

@@ -1,4 +1,4 @@
-"""Write the tables of docs/guide/features.md from the definitions, by python docs/features.py."""
+"""Write the tables of docs/guide/features.md: python docs/features.py."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ BEGIN, END = "<!-- tables: python docs/features.py -->\n\n", "<!-- end of the ta
 
 
 def main() -> None:
-    """Put the tables between their marks."""
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
+    """Replace the tables between the markers."""
+    before, _, following = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = following.partition(END)
     PAGE.write_text(before + BEGIN + definitions_markdown() + END + after, encoding="utf-8")
 
 

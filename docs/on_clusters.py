@@ -1,7 +1,7 @@
 """The same fraud rates and the same evaluation in PostgreSQL, on Dask and on Spark.
 
-Exports `transactions` and `model_predictions` of the database that the environment names to
-partitioned Parquet, asks the same questions of all three, and compares the answers:
+Export `transactions` and `model_predictions` of the configured database to partitioned Parquet,
+run the same analyses on all three, and compare their results:
 
     python docs/on_clusters.py FOLDER
 
@@ -42,14 +42,14 @@ if TYPE_CHECKING:
 
     Answers = dict[str, pd.DataFrame]
 
-#: What is exported, and by which time it is partitioned.
+#: Exported tables and the time columns that partition them.
 EXPORTED = {"transactions": "timestamp", "model_predictions": "predicted_at"}
-#: What an evaluation needs of the transactions, beside their predictions.
+#: Columns of the transactions that an evaluation needs in addition to the predictions.
 OF_A_PAYMENT = ["transaction_id", "customer_id", "timestamp", "channel"]
 
 
 def ask(rate: Callable[..., Any], judge: Callable[..., Any]) -> Answers:
-    """Ask the same questions of whoever counts."""
+    """Run the same analyses on any engine."""
     model = judge()
     cards = model.card_precision_at_k(5)
     return {
@@ -65,7 +65,7 @@ def ask(rate: Callable[..., Any], judge: Callable[..., Any]) -> Answers:
 
 
 def in_postgresql(name: str, version: str) -> Answers:
-    """Count inside PostgreSQL."""
+    """Compute inside PostgreSQL."""
     with contextlib.closing(DatabaseManager()) as manager, manager.get_session() as session:
         return ask(
             TransactionRepository(session).fraud_rate,
@@ -74,7 +74,7 @@ def in_postgresql(name: str, version: str) -> Answers:
 
 
 def on_dask(folder: Path, name: str, version: str) -> Answers:
-    """Count on a Dask cluster; this one has two workers on this machine."""
+    """Compute on a Dask cluster of two local workers."""
     from dask import dataframe as dd
     from dask.distributed import Client, LocalCluster
 
@@ -86,8 +86,8 @@ def on_dask(folder: Path, name: str, version: str) -> Answers:
         predictions = dd.read_parquet(folder / "model_predictions")
 
         of_model = (predictions.model_name == name) & (predictions.model_version == version)
-        said = predictions[of_model][["transaction_id", "ground_truth", "fraud_probability"]]
-        scored = said.merge(transactions[OF_A_PAYMENT], on="transaction_id")
+        scores = predictions[of_model][["transaction_id", "ground_truth", "fraud_probability"]]
+        scored = scores.merge(transactions[OF_A_PAYMENT], on="transaction_id")
 
         return ask(
             partial(fraud_rate, transactions),
@@ -96,9 +96,9 @@ def on_dask(folder: Path, name: str, version: str) -> Answers:
 
 
 def on_spark(folder: Path, name: str, version: str) -> Answers:
-    """Count on Spark; this one has two threads in a JVM of this process."""
-    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # else it looks for a network
-    # What leaves Spark here is Arrow, whatever version pandas has.
+    """Compute on a local Spark with two threads."""
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # otherwise Spark looks for a network
+    # Results leave Spark as Arrow, so the version of pandas does not matter.
     warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
     from pyspark.sql import SparkSession
 
@@ -118,10 +118,10 @@ def on_spark(folder: Path, name: str, version: str) -> Answers:
             predictions = spark.read.parquet(str(folder / "model_predictions"))
 
             of_model = (predictions.model_name == name) & (predictions.model_version == version)
-            said = predictions.where(of_model).select(
+            scores = predictions.where(of_model).select(
                 "transaction_id", "ground_truth", "fraud_probability"
             )
-            scored = said.join(transactions.select(OF_A_PAYMENT), "transaction_id")
+            scored = scores.join(transactions.select(OF_A_PAYMENT), "transaction_id")
 
             return ask(
                 partial(fraud_rate, transactions),
@@ -134,14 +134,14 @@ def on_spark(folder: Path, name: str, version: str) -> Answers:
 ENGINES = {"dask": on_dask, "spark": on_spark}
 
 
-def differs(one: pd.DataFrame, other: pd.DataFrame) -> str:
-    """Say where two answers differ, or nothing.
+def differs(expected: pd.DataFrame, answer: pd.DataFrame) -> str:
+    """Describe where two answers differ; empty if they are equal.
 
-    Counts must be equal. Sums of money are: PostgreSQL adds decimals, the others doubles in an
-    order of their own, which is the same to 9 digits at least.
+    Counts must be equal. Sums of money must agree to 9 digits: PostgreSQL adds decimals, the other
+    engines add doubles in any order.
     """
     try:
-        frames = (pl.from_pandas(frame.reset_index(drop=True)) for frame in (one, other))
+        frames = (pl.from_pandas(frame.reset_index(drop=True)) for frame in (expected, answer))
         assert_frame_equal(*frames, check_dtypes=False, rel_tol=1e-9)
     except AssertionError as error:
         return str(error)
@@ -149,7 +149,7 @@ def differs(one: pd.DataFrame, other: pd.DataFrame) -> str:
 
 
 def check(engine: str) -> None:
-    """Refuse to start without what an engine needs."""
+    """Raise an error if a requirement of an engine is missing."""
     package = {"dask": "distributed", "spark": "pyspark"}[engine]
     if importlib.util.find_spec(package) is None:
         raise MissingDependencyError(package, engine, "This example")
@@ -171,10 +171,10 @@ def check(engine: str) -> None:
     multiple=True,
     default=list(ENGINES),
     show_default=True,
-    help="Where to count. Repeat as needed.",
+    help="Engine to run. Repeat as needed.",
 )
 def main(folder: Path, model: str, version: str, engines: tuple[str, ...]) -> None:
-    """Export to FOLDER what is not there yet, count everywhere, and compare."""
+    """Export missing tables to FOLDER, run the analyses on each engine, and compare."""
     try:
         for engine in engines:
             check(engine)
@@ -187,13 +187,13 @@ def main(folder: Path, model: str, version: str, engines: tuple[str, ...]) -> No
         expected = in_postgresql(model, version)
         wrong = 0
         for engine in engines:
-            found = ENGINES[engine](folder, model, version)
+            answers = ENGINES[engine](folder, model, version)
             click.echo(f"{engine}:")
             for question, answer in expected.items():
-                difference = differs(answer, found[question])
+                difference = differs(answer, answers[question])
                 wrong += bool(difference)
-                told = f"differs from PostgreSQL's\n{difference}" if difference else "equal"
-                click.echo(f"  {question} ({pluralize(len(answer), 'row')}): {told}")
+                outcome = f"differs from PostgreSQL's\n{difference}" if difference else "equal"
+                click.echo(f"  {question} ({pluralize(len(answer), 'row')}): {outcome}")
     except SynfinError as error:
         raise click.ClickException(str(error)) from error
     if wrong:

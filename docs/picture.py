@@ -20,9 +20,9 @@ def draw(target: Path) -> None:
     start = dt.date(2024, 12, 30)  # a Monday, so that all weeks are whole
     payments = simulate(customers=600, days=126, seed=7, start=start).transactions
     figure = plt.figure(figsize=(11, 3.6), layout="constrained")
-    left, right = figure.subfigures(1, 2)
-    plot_fraud_rate(fraud_rate(payments, by="merchant_category"), ax=left.subplots())
-    plot_fraud_rate(fraud_rate(payments, every="1w"), ax=right.subplots())
+    by_category, over_time = figure.subfigures(1, 2)
+    plot_fraud_rate(fraud_rate(payments, by="merchant_category"), ax=by_category.subplots())
+    plot_fraud_rate(fraud_rate(payments, every="1w"), ax=over_time.subplots())
     target.parent.mkdir(exist_ok=True)
     figure.savefig(target, dpi=110, metadata={"Software": None})
     plt.close(figure)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 _SIGNATURE = re.compile(r'<dt class="sig .*?</dt>', re.DOTALL)
-#: Sphinx writes the lines of a signature as a list of descriptions that describe nothing.
+#: Sphinx writes the lines of a signature as a description list without descriptions.
 _LINES = {
     "<dl>": '<span class="sig-lines">',
     "</dl>": "</span>",

@@ -46,12 +46,12 @@ def _notes(column: Column[Any], comment: str) -> str:
 
 
 class DataDictionary(SphinxDirective):
-    """Columns of a table: name, type, what a missing value becomes, and the rule for a value."""
+    """Columns of a table: name, type, default of a missing value, and the rule for a value."""
 
     required_arguments = 1
 
     def run(self) -> list[Node]:
-        """Write the table as Markdown, and parse that."""
+        """Write the table as Markdown, and parse the Markdown."""
         model = TABLES[self.arguments[0]]
         comments: dict[tuple[str, str], list[str]] = {}
         for base in model.__mro__:

@@ -1,4 +1,4 @@
-"""Digests of sources: what the cached results, and the built site, belong to."""
+"""Digests of sources, which identify cached results and the built site."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import hashlib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-#: What the site is built from; generated pages are not among these.
+#: Sources of the site, without generated pages.
 SOURCES = ("CHANGELOG.md", "benchmarks/README.md", "docs", "notebooks", "synfin_analytics")
 _GENERATED = ("docs/reference/api/", "docs/lessons/0")
 _SUFFIXES = {".css", ".ipynb", ".j2", ".md", ".png", ".py", ".pyi", ".rst"}
 
 
 def digest_of(*names: str) -> str:
-    """Digest of these files, and of all files in these folders."""
+    """Digest of the files, and of all files in the folders."""
     digest = hashlib.sha256()
     for name in names:
         path = ROOT / name

@@ -1,4 +1,4 @@
-"""The lessons of notebooks/ as pages, and a database of its own for each page that runs code."""
+"""Add the lessons of notebooks/ as pages, and give each page that runs code its own database."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
 def _copy_lessons(app: Sphinx, _config: Config) -> None:
-    """Copy what has changed: Sphinx reads a page again whose file is newer."""
+    """Copy only changed files, since Sphinx reads a page again if its file is newer."""
     folder = Path(app.srcdir) / "lessons"
     lessons = {path.name: path for path in NOTEBOOKS.glob("[0-9]*.ipynb")}
     for path in folder.glob("*.ipynb"):
@@ -29,7 +29,7 @@ def _copy_lessons(app: Sphinx, _config: Config) -> None:
 
 
 def _name_database(_app: Sphinx, docname: str, _content: list[str]) -> None:
-    """Point kernels that start now to a database of this page."""
+    """Set the database of kernels that start from now on to that of the page."""
     os.environ["DB_NAME"] = re.sub(r"\W", "_", f"page_{docname}")
 
 

@@ -1,4 +1,4 @@
-"""Formulas as MathML, which browsers draw without a script or a font from elsewhere."""
+"""Formulas as MathML, which browsers render without scripts or external fonts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 def _to_mathml(node: math | math_block, *, block: bool) -> str:
     try:
         return str(latex2mathml.tex2mathml(node.astext(), as_block=block))
-    except MathError as error:  # raised here, it would end a parallel build without a word
+    except MathError as error:  # an exception would end a parallel build without a message
         logger.warning("%s in the formula %r", error, node.astext(), location=node)
         return ""
 

@@ -1,4 +1,4 @@
-"""The names that the pages of docs/reference document, and no page of a name that is gone."""
+"""Remove generated reference pages whose name no page of docs/reference lists any more."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _skip_aliases(
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Connect both; stale pages go before autosummary writes those of the names that there are."""
+    """Connect the handlers; stale pages are removed before autosummary writes the current pages."""
     app.connect("autodoc-skip-member", _skip_aliases)
     app.connect("sphinx-click-process-options", _escape)
     app.connect("builder-inited", _remove_stale_pages, priority=100)

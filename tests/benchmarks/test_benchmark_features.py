@@ -36,14 +36,14 @@ def run(script: str, *options: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_pandas_comes_to_the_same_features_and_both_are_timed(data):
-    done = run("features.py", "--data", data, "--sample", 2, "--runs", 1, "--rows", 1000)
-    assert done.returncode == 0, done.stderr
-    lines = [[cell.strip() for cell in line.split("|")] for line in done.stdout.splitlines()]
+    result = run("features.py", "--data", data, "--sample", 2, "--runs", 1, "--rows", 1000)
+    assert result.returncode == 0, result.stderr
+    lines = [[cell.strip() for cell in line.split("|")] for line in result.stdout.splitlines()]
     cells = {line[1]: line[2:4] for line in lines if len(line) > 3}
     assert cells["ours"] == ["69", "6,000"]
     assert cells["pandas"] == cells["pandas, with raw=True"] == ["57", "6,000"]
     assert cells["1,000"]
-    assert "pandas computed 2 customers and merchants, 2% of the customers' rows" in done.stdout
+    assert "pandas computed 2 customers and merchants, 2% of the customers' rows" in result.stdout
 
 
 def test_a_feature_that_pandas_computes_differently_is_reported(data):
@@ -53,26 +53,26 @@ def test_a_feature_that_pandas_computes_differently_is_reported(data):
         "features.merchant_features = lambda rows: right(rows).assign(merchant_avg_amount=1.0)\n"
         f"features.measure_pandas({str(data / 'handbook' / 'transactions.parquet')!r}, 2, raw=True)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "pandas differs in merchant_avg_amount\n" in done.stderr
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "pandas differs in merchant_avg_amount\n" in result.stderr
 
 
 def test_a_model_is_tried_with_15_inputs_and_with_69(data):
-    done = run("features_model.py", "--data", data, "--folds", 1, "--draws", 20)
-    assert done.returncode == 0, done.stderr
+    result = run("features_model.py", "--data", data, "--folds", 1, "--draws", 20)
+    assert result.returncode == 0, result.stderr
     interval = r"-?[01]\.\d{3} \(-?[01]\.\d{3} to -?[01]\.\d{3}\)"
     for metric in ("average precision", "card precision@100"):
-        lines = re.findall(rf"^.+ {metric} +(.*)$", done.stdout, re.MULTILINE)
+        lines = re.findall(rf"^.+ {metric} +(.*)$", result.stdout, re.MULTILINE)
         assert lines
         for line in lines:
             assert len(re.findall(interval, line.replace("+", ""))) == 3
-    assert "on the last 1 weeks" in done.stdout
-    worth = done.stdout.partition("Average precision that ")[2]
+    assert "on the last 1 weeks" in result.stdout
+    worth = result.stdout.partition("Average precision that ")[2]
     assert {name for name in FEATURES if not re.search(rf"\b{name}\b", worth)} == set()
     assert "No values in these data (12): is_holiday" in worth
 
 
 def test_a_missing_file_is_reported_with_the_searched_paths():
-    done = run("features_model.py")
-    assert done.returncode == 1
-    assert done.stderr.startswith("Error: No handbook/transactions.parquet in nowhere.")
+    result = run("features_model.py")
+    assert result.returncode == 1
+    assert result.stderr.startswith("Error: No handbook/transactions.parquet in nowhere.")

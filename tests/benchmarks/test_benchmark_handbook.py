@@ -31,7 +31,7 @@ def handbook(monkeypatch: pytest.MonkeyPatch):
 def renamed(handbook, raw: pl.DataFrame) -> pl.DataFrame:
     """The rows as they come back from the table."""
     return raw.select(
-        pl.col(theirs).alias(ours) for theirs, ours in handbook.COLUMNS.items()
+        pl.col(original).alias(name) for original, name in handbook.COLUMNS.items()
     ).with_columns(
         pl.col("transaction_id", "customer_id", "merchant_id").cast(pl.Int64),
         pl.col("timestamp").dt.replace_time_zone("UTC"),
@@ -42,32 +42,32 @@ def renamed(handbook, raw: pl.DataFrame) -> pl.DataFrame:
 def by_definition(rows: pl.DataFrame) -> pl.DataFrame:
     """The 14 features in the words of the data's README, one row after the other."""
     table = rows.rows(named=True)
-    found = []
+    features = []
     for place, row in enumerate(table):
         at = row["timestamp"]
         until = table[: place + 1]
-        one = {"weekend": int(at.weekday() in (5, 6)), "night": int(at.hour <= 6)}
+        row_features = {"weekend": int(at.weekday() in (5, 6)), "night": int(at.hour <= 6)}
         for days in (1, 7, 30):
             window = [
-                other["amount"]
-                for other in until
-                if other["customer_id"] == row["customer_id"]
-                and other["timestamp"] > at - days * DAY
+                candidate["amount"]
+                for candidate in until
+                if candidate["customer_id"] == row["customer_id"]
+                and candidate["timestamp"] > at - days * DAY
             ]
-            one[f"customer_count_{days}d"] = len(window)
-            one[f"customer_mean_amount_{days}d"] = sum(window) / len(window)
+            row_features[f"customer_count_{days}d"] = len(window)
+            row_features[f"customer_mean_amount_{days}d"] = sum(window) / len(window)
             window = [
-                other["is_fraud"]
-                for other in until
-                if other["merchant_id"] == row["merchant_id"]
-                and at - (7 + days) * DAY < other["timestamp"] <= at - 7 * DAY
+                candidate["is_fraud"]
+                for candidate in until
+                if candidate["merchant_id"] == row["merchant_id"]
+                and at - (7 + days) * DAY < candidate["timestamp"] <= at - 7 * DAY
             ]
-            one[f"terminal_count_{days}d"] = len(window)
-            one[f"terminal_risk_{days}d"] = sum(window) / len(window) if window else 0.0
-        found.append(one)
+            row_features[f"terminal_count_{days}d"] = len(window)
+            row_features[f"terminal_risk_{days}d"] = sum(window) / len(window) if window else 0.0
+        features.append(row_features)
     groups = ("weekend", "night", "customer", "terminal")
-    names = sorted(found[0], key=lambda name: groups.index(name.split("_")[0]))
-    return pl.DataFrame(found).select(names)
+    names = sorted(features[0], key=lambda name: groups.index(name.split("_")[0]))
+    return pl.DataFrame(features).select(names)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -109,7 +109,7 @@ def test_the_command_prints_our_figures_beside_the_published_ones(handbook, serv
 def test_the_command_says_where_it_looked_for_the_file(handbook, tmp_path):
     result = CliRunner().invoke(handbook.main, ["--data", str(tmp_path)])
     assert result.exit_code == 1
-    assert "There is no handbook/transactions.parquet below" in result.output
+    assert "No handbook/transactions.parquet in" in result.output
 
 
 def xgboost() -> bool:

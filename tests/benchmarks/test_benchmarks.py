@@ -39,21 +39,21 @@ def job(modules, manager, tmp_path):
 
 def peers(modules, group: str) -> list:
     groups = modules["_peers"].GROUPS
-    return [one for name in groups if name.startswith(group) for one in groups[name]]
+    return [peer for name in groups if name.startswith(group) for peer in groups[name]]
 
 
 def test_every_installed_way_loads_the_same_rows(modules, manager, job):
-    found = {}
+    loaded = {}
     for peer in peers(modules, "load") + peers(modules, "upsert"):
-        if peer.missing or peer.name in found:
+        if peer.missing or peer.name in loaded:
             continue
         with manager.engine.begin() as connection:
             connection.execute(text("TRUNCATE transactions CASCADE"))
         assert peer.prepare(job)() == ROWS, peer.name
         with manager.engine.connect() as connection:
-            found[peer.name] = connection.execute(text(SUMMARY)).one()
-    assert len(found) > 5
-    wrong = [name for name, one in found.items() if one != found["load_df(polars)"]]
+            loaded[peer.name] = connection.execute(text(SUMMARY)).one()
+    assert len(loaded) > 5
+    wrong = [name for name, rows in loaded.items() if rows != loaded["load_df(polars)"]]
     assert wrong == []
 
 
@@ -104,10 +104,12 @@ def test_the_command_prints_a_table_for_each_comparison(server):
     tables = [block for block in result.stdout.split("\n\n") if block.startswith("|")]
     assert len(tables) == len(titles)
     for table in tables:
-        head, *rest = table.strip().splitlines()
-        assert {line.count("|") for line in rest} == {head.count("|")}
-    ours = re.findall(r"^\| (load_df|read_df)\(.+?\) +\| +[0-9.]+ +\|", result.stdout, re.MULTILINE)
-    assert len(ours) == 3 * 2 + 1 + 2 * 3
+        head, *body = table.strip().splitlines()
+        assert {line.count("|") for line in body} == {head.count("|")}
+    factors = re.findall(
+        r"^\| (load_df|read_df)\(.+?\) +\| +[0-9.]+ +\|", result.stdout, re.MULTILINE
+    )
+    assert len(factors) == 3 * 2 + 1 + 2 * 3
 
 
 def test_metrics_are_equal_to_those_of_the_peers_and_a_table_says_how_fast_each_was(
@@ -148,7 +150,7 @@ def test_a_peer_that_finds_something_else_ends_the_comparison(monkeypatch):
     with monkeypatch.context() as patch:
         wrong = metrics.Peer("wrong", lambda _: lambda: {"areas": metrics.np.array([0.5, 0.5])})
         patch.setitem(metrics.GROUPS, "curve", [metrics.GROUPS["curve"][0], wrong])
-        with pytest.raises(metrics.click.ClickException, match="finds another areas"):
+        with pytest.raises(metrics.click.ClickException, match="has different values of areas"):
             metrics.compare("curve", "curve", metrics.Job(50), 1, apart=False)
     for name in ("metrics", "handbook", "_data", "_measure", "_place"):
         sys.modules.pop(name, None)
@@ -170,4 +172,4 @@ def test_the_coverage_of_intervals_is_a_table_by_group_and_kind_of_cluster(tmp_p
     clusters = ["customer and merchant", "customer", "none"]
     groups = {"category": "28", "week": "18", "channel": "10", "all payments": "2"}
     assert rows == [(by, kind, number) for by, number in groups.items() for kind in clusters]
-    assert "There is no handbook/transactions.parquet" in result.stdout
+    assert "No handbook/transactions.parquet in" in result.stdout

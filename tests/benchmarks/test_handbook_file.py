@@ -68,13 +68,13 @@ def test_every_value_comes_back_and_the_zero_amounts_are_rejected(raw, database,
     assert (report.inserted, report.rejected_rows) == (1_754_113, 42)
     assert (count(database, "customers"), count(database, "merchants")) == (4_990, 10_000)
     assert count(database, "transactions WHERE is_fraud") == 14_681
-    got = read_df(
+    stored = read_df(
         "SELECT transaction_id, customer_id, merchant_id, amount, timestamp, is_fraud "
         "FROM transactions",
         output="polars",
         manager=database,
     ).sort("transaction_id")
-    assert_frame_equal(got, as_loaded(raw).sort("transaction_id"))
+    assert_frame_equal(stored, as_loaded(raw).sort("transaction_id"))
 
 
 def test_the_features_are_those_of_rolling_sums(raw):
@@ -85,9 +85,9 @@ def test_the_features_are_those_of_rolling_sums(raw):
         amount="TX_AMOUNT",
         is_fraud=pl.col("TX_FRAUD") == 1,
     )
-    found = handbook_features(rows)
-    assert len(found) == 1_754_155
-    assert_frame_equal(found, by_rolling_sums(rows), abs_tol=1e-12)
+    features = handbook_features(rows)
+    assert len(features) == 1_754_155
+    assert_frame_equal(features, by_rolling_sums(rows), abs_tol=1e-12)
 
 
 def test_the_published_sizes_and_figures(handbook, database, report):
