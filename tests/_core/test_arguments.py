@@ -18,8 +18,8 @@ NO_NUMBERS = ["3", None, True, np.True_, float("nan"), [3], np.array([3, 4]), pd
 
 @pytest.mark.parametrize("number", [3, np.int64(3), np.uint8(3), np.int64([3, 0]).sum()])
 def test_integers_of_numpy_are_whole_numbers(number):
-    found = arguments.check_integer(number, "draws")
-    assert (found, type(found)) == (3, int)
+    result = arguments.check_integer(number, "draws")
+    assert (result, type(result)) == (3, int)
 
 
 @pytest.mark.parametrize("value", [*NO_NUMBERS, 2.5, 3.0, np.float64(3), Decimal(3), 0, -1])
@@ -31,12 +31,12 @@ def test_everything_else_is_refused_with_the_rule_and_the_value(value):
 
 @pytest.mark.parametrize("number", [0.5, np.float32(0.5), np.float64(0.5), Decimal("0.5")])
 def test_real_numbers_of_every_type_become_floats(number):
-    for found in (
+    for result in (
         arguments.check_share(number, "rate"),
         arguments.check_confidence_level(number),
         arguments.check_number(number, "cost", "an amount"),
     ):
-        assert (found, type(found)) == (0.5, float)
+        assert (result, type(result)) == (0.5, float)
 
 
 @pytest.mark.parametrize("value", [*NO_NUMBERS, float("inf"), -0.1, np.int64(-1), 10**400])
@@ -54,18 +54,18 @@ def test_a_share_includes_its_ends_and_a_confidence_does_not(value):
         arguments.check_confidence_level(value)
 
 
-@pytest.mark.parametrize("given", ["a", ["a"], ("a", "b"), pd.Index(["a", "b"])])
-def test_columns_are_named_alone_or_in_a_list(given):
-    expected = ("a",) if isinstance(given, str) else tuple(given)
-    assert arguments.check_names(given, "by") == expected
+@pytest.mark.parametrize("names", ["a", ["a"], ("a", "b"), pd.Index(["a", "b"])])
+def test_columns_are_named_alone_or_in_a_list(names):
+    expected = ("a",) if isinstance(names, str) else tuple(names)
+    assert arguments.check_names(names, "by") == expected
 
 
 @pytest.mark.parametrize(
-    "given", [[], [1], 1, None, ["a", None], "", ["a", ""], pd.Series([0.1, 0.2])]
+    "names", [[], [1], 1, None, ["a", None], "", ["a", ""], pd.Series([0.1, 0.2])]
 )
-def test_what_names_no_columns_is_refused(given):
+def test_what_names_no_columns_is_refused(names):
     with pytest.raises(ArgumentError, match="`by` must be a column name or a list"):
-        arguments.check_names(given, "by")
+        arguments.check_names(names, "by")
 
 
 def test_a_column_that_is_named_twice_is_refused():

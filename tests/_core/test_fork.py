@@ -80,9 +80,9 @@ def parent(manager):
 
 
 def test_what_would_wait_for_the_parents_threads_is_refused_at_once(parent):
-    said = parent(CHILD.format(calls=WAITS))
+    output = parent(CHILD.format(calls=WAITS))
 
-    assert said == [*(f"{name}: {ForkedProcessError.__name__}" for name in WAITS), "True"]
+    assert output == [*(f"{name}: {ForkedProcessError.__name__}" for name in WAITS), "True"]
 
 
 def test_what_needs_no_such_threads_works_in_a_forked_process(parent):
