@@ -92,13 +92,13 @@ def draw_victim(pattern: str, before: str, after: str, ax) -> None:
     own = payments[payments["customer_id"] == victim(pattern)]
     first = own.loc[own["fraud_type"] == pattern, "timestamp"].min()
     start, end = first - pd.Timedelta(before), first + pd.Timedelta(after)
-    shown = own[own["timestamp"].between(start, end)]
+    visible = own[own["timestamp"].between(start, end)]
     in_hours = pd.Timedelta(before) < pd.Timedelta(days=7)
     unit = pd.Timedelta(hours=1 if in_hours else 24)
-    time = (shown["timestamp"] - first) / unit
-    fraud = shown["is_fraud"]
-    ax.scatter(time[~fraud], shown["amount"][~fraud], color="#9aa5b1", label="genuine")
-    ax.scatter(time[fraud], shown["amount"][fraud], color="#c8553d", marker="D", label="fraud")
+    time = (visible["timestamp"] - first) / unit
+    fraud = visible["is_fraud"]
+    ax.scatter(time[~fraud], visible["amount"][~fraud], color="#9aa5b1", label="genuine")
+    ax.scatter(time[fraud], visible["amount"][fraud], color="#c8553d", marker="D", label="fraud")
     ax.set(title=pattern, yscale="log", ylim=(0.3, 5000), ylabel="euros")
     ax.set_xlim(-pd.Timedelta(before) / unit, pd.Timedelta(after) / unit)
     ax.set_xlabel(f"{'hours' if in_hours else 'days'} since the first fraud")
@@ -269,9 +269,9 @@ plt.show()
 # %%
 copied = frauds[frauds["fraud_type"] == "compromised_merchant"]
 worst = copied["merchant_id"].value_counts().idxmax()
-there = payments[payments["merchant_id"] == worst]
-copies = there["transaction_id"].isin(copied["transaction_id"])
-per_day = there.assign(day=there["timestamp"].dt.floor("D"), fraud=copies.astype(int))
+at_merchant = payments[payments["merchant_id"] == worst]
+copies = at_merchant["transaction_id"].isin(copied["transaction_id"])
+per_day = at_merchant.assign(day=at_merchant["timestamp"].dt.floor("D"), fraud=copies.astype(int))
 per_day = per_day.groupby("day").agg(payments=("fraud", "size"), frauds=("fraud", "sum"))
 per_day = per_day.reindex(pd.date_range(per_day.index.min(), per_day.index.max()), fill_value=0)
 fig, ax = plt.subplots(figsize=(8, 3), layout="constrained")

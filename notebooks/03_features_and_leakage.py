@@ -81,8 +81,15 @@ rows = payments[keys].merge(features[["transaction_id", *names]], on="transactio
 burst = payments[payments["fraud_type"] == "velocity_burst"]
 own = rows[rows["customer_id"] == burst["customer_id"].iloc[0]]
 first = own.index[own["transaction_id"].isin(burst["transaction_id"])][0]
-shown = ["timestamp", "amount", "is_fraud", "tx_velocity_1h", "tx_velocity_24h", "is_new_merchant"]
-own.loc[own.index >= own.index[own.index < first][-3:].min(), shown].head(10)
+visible_columns = [
+    "timestamp",
+    "amount",
+    "is_fraud",
+    "tx_velocity_1h",
+    "tx_velocity_24h",
+    "is_new_merchant",
+]
+own.loc[own.index >= own.index[own.index < first][-3:].min(), visible_columns].head(10)
 
 # %% [markdown]
 # This is a stolen card that is used as fast as possible. `tx_velocity_1h` is the number of payments
@@ -245,8 +252,8 @@ pd.DataFrame(
 # immediately, but the bank learns of them days later. Most reviews miss this leak.
 
 # %%
-shown = {name: result for name, result in results.items() if name != "amount and time"}
-picture = plot_precision_recall(shown)
+compared = {name: result for name, result in results.items() if name != "amount and time"}
+picture = plot_precision_recall(compared)
 
 # %% [markdown]
 # **What to see.** The two lines of the leaks *in the test* are the highest for most recalls. *In

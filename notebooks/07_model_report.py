@@ -87,11 +87,11 @@ scores = trees.predict_proba(split.test[names].astype(float))[:, 1]
 # %%
 rng = np.random.default_rng(0)
 frauds = split.test.loc[split.test["is_fraud"], names].astype(float)
-others = split.test[names].astype(float).sample(len(frauds), random_state=0)
+sampled = split.test[names].astype(float).sample(len(frauds), random_state=0)
 fraud_scores = trees.predict_proba(frauds)[:, 1]
 importance = {}
 for name in names:
-    shuffled = frauds.assign(**{name: rng.permutation(others[name])})
+    shuffled = frauds.assign(**{name: rng.permutation(sampled[name])})
     importance[name] = float((fraud_scores - trees.predict_proba(shuffled)[:, 1]).mean())
 top_features = dict(sorted(importance.items(), key=lambda item: -abs(item[1]))[:10])
 predictions = pl.DataFrame(

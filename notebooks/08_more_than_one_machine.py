@@ -173,8 +173,15 @@ with get_db_session() as session:
         "recall": model.recall,
         "card precision@5": model.card_precision_at_k(5).value,
     }
-shown = ["channel", "transactions", "frauds", "fraud_rate", "fraud_rate_low", "fraud_rate_high"]
-results["PostgreSQL"]["fraud rates"][shown]
+rate_columns = [
+    "channel",
+    "transactions",
+    "frauds",
+    "fraud_rate",
+    "fraud_rate_low",
+    "fraud_rate_high",
+]
+results["PostgreSQL"]["fraud rates"][rate_columns]
 
 # %% [markdown]
 # ## The same on Dask
@@ -216,7 +223,7 @@ with (
         transactions[transaction_columns], on="transaction_id"
     )
     results["Dask"] = compute_results(transactions, scores)
-results["Dask"]["fraud rates"][shown]
+results["Dask"]["fraud rates"][rate_columns]
 
 # %% [markdown]
 # The table is the same as above.

@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import polars as pl
 import pytest
-from kernels import run, shown
+from kernels import display_of, run
 
 from synfin_analytics import (
     DatabaseConfig,
@@ -102,14 +102,14 @@ def test_a_repository_names_itself(session):
 
 
 def test_the_extension_shows_dataframes_with_sensible_formats(tmp_path):
-    (output,) = shown("%load_ext synfin_analytics", f"{RATES}rates", folder=tmp_path)
+    (output,) = display_of("%load_ext synfin_analytics", f"{RATES}rates", folder=tmp_path)
     assert "50.00%" in output["text/html"]
     assert "4,000.00" in output["text/plain"]
 
 
 def test_without_the_extension_pandas_shows_them_as_ever(tmp_path):
-    plain = shown(f"{RATES}rates", folder=tmp_path)
-    again = shown(
+    plain = display_of(f"{RATES}rates", folder=tmp_path)
+    again = display_of(
         "%load_ext synfin_analytics", "%unload_ext synfin_analytics", f"{RATES}rates",
         folder=tmp_path,
     )  # fmt: skip
@@ -118,7 +118,7 @@ def test_without_the_extension_pandas_shows_them_as_ever(tmp_path):
 
 
 def test_pictures_are_shown_after_a_report_was_the_first_to_draw(tmp_path):
-    (output,) = shown(
+    (output,) = display_of(
         f"""{RATES}
 from synfin_analytics import plot_fraud_rate
 from synfin_analytics.reports._figures import draw_figure
@@ -130,7 +130,7 @@ draw_figure(lambda: plot_fraud_rate(rates), name="first", alt="")""",
 
 
 def test_a_load_has_a_progress_bar_that_is_a_widget(tmp_path, manager):
-    bar, report = shown(
+    bar, report = display_of(
         "import pandas as pd\nfrom synfin_analytics import load_df",
         'load_df(pd.DataFrame({"customer_id": ["C1"]}), "customers", progress=True)',
         folder=tmp_path,
@@ -154,7 +154,7 @@ def test_the_handbook_runs_cell_by_cell(tmp_path, manager):
 
 
 def test_a_frame_of_polars_keeps_its_own_look(tmp_path):
-    (output,) = shown(
+    (output,) = display_of(
         "%load_ext synfin_analytics",
         "import polars as pl\npl.DataFrame({'amount': [1.5]})",
         folder=tmp_path,

@@ -1,4 +1,4 @@
-"""Loads that are broken off: rows to load, moments to break them, and what the database holds."""
+"""Interrupted loads: rows to load, moments to interrupt them, and the contents of the database."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 BATCH = 100
 BATCHES = 6
 ROWS = BATCH * BATCHES
-#: The third batch is asked for when the first is in the table and the second is under way.
+#: The third batch is read when the first is in the table and the second is being copied.
 MIDDLE = 3
 
-#: For programs that load: they find this module, and read small batches.
+#: Preamble of programs that load: it imports this module and sets small batches.
 PREAMBLE = f"""
     import sys
     sys.path.insert(0, {str(Path(__file__).parent)!r})
@@ -46,13 +46,13 @@ PREAMBLE = f"""
 
 
 def small_batches(set_attribute: Callable[[Any, str, int], None] = setattr) -> None:
-    """Read few rows at a time, and find them worth building the indexes afterwards."""
+    """Read small batches, and rebuild the indexes even for few rows."""
     set_attribute(load, "BATCH_ROWS", BATCH)
     set_attribute(writer, "MIN_ROWS_TO_REBUILD", BATCH)
 
 
 def transactions(rows: int = ROWS, *, start: int = 0, **columns: Any) -> pl.DataFrame:
-    """Transactions number ``start`` and following, of customer C1 with merchant M1."""
+    """Return transactions numbered from ``start``, of customer C1 with merchant M1."""
     return pl.DataFrame(
         {
             "transaction_id": [f"TX{number:06}" for number in range(start, start + rows)],
@@ -68,7 +68,7 @@ def transactions(rows: int = ROWS, *, start: int = 0, **columns: Any) -> pl.Data
 def stream(
     frame: pl.DataFrame, do: Callable[[], object], *, at: int = MIDDLE
 ) -> pa.RecordBatchReader:
-    """``frame`` in batches; ``do`` is called when batch number ``at`` is asked for."""
+    """Yield ``frame`` in batches; ``do`` is called before batch number ``at``."""
     table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -81,7 +81,7 @@ def stream(
 
 
 def fill(manager: DatabaseManager, *, earlier: int = 0) -> None:
-    """Commit the parents, and ``earlier`` transactions with numbers far from those to come."""
+    """Commit the parents, and ``earlier`` transactions numbered far from later loads."""
     with manager.session_scope() as session:
         session.execute(text(f"TRUNCATE {', '.join(TABLES)} RESTART IDENTITY CASCADE"))
         session.execute(text("INSERT INTO customers (customer_id, email) VALUES ('C1', 'c@c.org')"))
@@ -107,14 +107,14 @@ _CATALOG = """
 
 
 def contents(manager: DatabaseManager) -> dict[str, list[Any]]:
-    """Every row of every table, and every constraint, index and trigger."""
+    """Return every row of every table, and every constraint, index and trigger."""
     with manager.engine.connect() as connection:
-        found: dict[str, list[Any]] = {
+        rows: dict[str, list[Any]] = {
             name: list(connection.scalars(text(f"SELECT t::text FROM {name} t ORDER BY 1")))
             for name in TABLES
         }
-        found["catalog"] = [tuple(row) for row in connection.execute(text(_CATALOG))]
-    return found
+        rows["catalog"] = [tuple(row) for row in connection.execute(text(_CATALOG))]
+    return rows
 
 
 def count(manager: DatabaseManager, table: str = "transactions") -> int:
@@ -122,12 +122,14 @@ def count(manager: DatabaseManager, table: str = "transactions") -> int:
         return int(connection.scalar(text(f"SELECT count(*) FROM {table}")))
 
 
-def without_rows(found: dict[str, list[Any]], table: str = "transactions") -> dict[str, list[Any]]:
-    return {name: rows for name, rows in found.items() if name != table}
+def without_rows(
+    snapshot: dict[str, list[Any]], table: str = "transactions"
+) -> dict[str, list[Any]]:
+    return {name: rows for name, rows in snapshot.items() if name != table}
 
 
 def assert_loads(manager: DatabaseManager) -> None:
-    """The next load of the same rows works, and leaves all else as it was."""
+    """Check that the next load of the same rows works and changes nothing else."""
     before = contents(manager)
     report = load.load_df(transactions(), "transactions", manager=manager)
     assert report.inserted == ROWS
@@ -138,7 +140,7 @@ def assert_loads(manager: DatabaseManager) -> None:
 
 @contextlib.contextmanager
 def watcher(manager: DatabaseManager) -> Iterator[Any]:
-    """A cursor of a connection of its own, which looks at what others do."""
+    """Open a cursor on a separate connection, to watch the other sessions."""
     if manager.config.embedded:
         with manager.engine.connect() as connection:
             arguments = connection.connection.dbapi_connection.get_dsn_parameters()
@@ -155,7 +157,7 @@ def ask(cursor: Any, query: str) -> list[Any]:
     return [row[0] for row in cursor.fetchall()]
 
 
-#: Processes of the server that write in this database, apart from who asks.
+#: Server processes that write to this database, without the session of the query.
 WRITING = (
     "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
     "AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()"
@@ -172,12 +174,12 @@ def wait_for_writer(cursor: Any) -> int:
 
 
 def wait_for_silence(cursor: Any) -> None:
-    """Wait until the server has noticed that nobody loads any more."""
+    """Wait until the server has ended all loads."""
     servers.wait_until(lambda: not ask(cursor, WRITING), "the server has rolled back")
 
 
 def wait_for_blocked(cursor: Any, beginning: str = "") -> str:
-    """Wait until a statement that begins so waits for a lock."""
+    """Wait until a statement with this beginning waits for a lock."""
 
     def blocked() -> list[str]:
         return [query for query in ask(cursor, WAITING) if query.startswith(beginning)]
@@ -203,9 +205,9 @@ AT_COMMIT = (
 
 @contextlib.contextmanager
 def holding(cursor: Any, where: str) -> Iterator[None]:
-    """Make the server stop at a point of the load, until ``release`` is called or the block ends.
+    """Pause the server at a point of the load, until ``release`` is called or the block ends.
 
-    It waits for an advisory lock that ``cursor`` has.
+    It waits for an advisory lock that ``cursor`` holds.
     """
     cursor.execute(_HOLD)
     cursor.execute(where)
@@ -230,9 +232,9 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._open: list[socket.socket] = []
-        #: Called once, in place of passing a client's COMMIT on; it is given what does that.
+        #: Called once instead of forwarding a client's COMMIT; its argument forwards the COMMIT.
         self.at_commit: Callable[[Callable[[], None]], object] | None = None
-        #: Whether the connection is cut at the server's next word.
+        #: Whether the connection is cut at the server's next message.
         self.cut_at_answer = False
         #: Where it is set, new connections lead nowhere; it tells that there was one.
         self.deaf: threading.Event | None = None
@@ -246,9 +248,9 @@ class Proxy:
 
     def cut(self) -> None:
         """Cut all connections; new ones can be made."""
-        for one in self._open:
+        for connection in self._open:
             with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+                connection.shutdown(socket.SHUT_RDWR)
         self._open.clear()
 
     def close(self) -> None:

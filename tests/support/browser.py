@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
-#: Pictures of what a browser showed; git ignores the folder.
+#: Folder of screenshots; git ignores it.
 OUT = Path(__file__).parents[2] / "out" / "browser"
 
 _HOW = (
@@ -28,7 +28,7 @@ _HOW = (
 
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
-    """Open a browser without a window; skip the test where there is none."""
+    """Open a headless browser; skip the test if none is installed."""
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
         pytest.skip(_HOW)
@@ -36,7 +36,7 @@ def chromium() -> Iterator[Browser]:
 
     OUT.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
-        # Root may run it without its sandbox only; it shows nothing but pages of our own.
+        # Root can run it only without its sandbox; the tests open only our own pages.
         browser = playwright.chromium.launch(
             executable_path=path, args=["--no-sandbox", "--disable-gpu"]
         )
@@ -46,11 +46,11 @@ def chromium() -> Iterator[Browser]:
 
 @contextlib.contextmanager
 def files_served(folder: Path) -> Iterator[str]:
-    """Serve a folder on a port of this machine, and give its address."""
+    """Serve a folder on a local port, and yield its address."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
-            """Write nothing: what was asked for is no output of a test."""
+            """Do not log requests in the output of a test."""
 
     handler = functools.partial(Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

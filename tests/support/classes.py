@@ -88,11 +88,11 @@ _SCALARS = (
     | st.text(st.characters(exclude_categories=["Cs"]))
     | st.datetimes()
 )
-#: Answers in plain form, but for tables.
+#: Answers in plain form, without tables.
 ANSWERS = st.recursive(
     _SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text("abc"), inner), max_leaves=12
 )
-#: Tables of two rows, whose columns have names that are asked for and hold anything.
+#: Tables of two rows with the requested column names and any values.
 TABLES = st.dictionaries(
     st.sampled_from(_COLUMNS),
     st.one_of([st.lists(kind, min_size=2, max_size=2) for kind in _KINDS]),

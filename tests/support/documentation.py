@@ -16,12 +16,12 @@ def page(name: str) -> str:
 
 
 def blocks(text: str, *languages: str) -> list[str]:
-    """Fenced blocks of these languages, in their order."""
+    """Fenced blocks of the given languages, in the order of the page."""
     fence = rf"^```(?:{'|'.join(languages)})[^\n]*\n(.*?)^```"
     return re.findall(fence, text, re.MULTILINE | re.DOTALL)
 
 
 def code(text: str) -> str:
-    """All Python code of a page as one script: without options of cells and lines of IPython."""
+    """All Python code of a page as one script, without cell options and IPython commands."""
     lines = "\n".join(blocks(text, CELL, PYTHON)).splitlines()
     return "\n".join(line for line in lines if not line.startswith((":", "%")))

@@ -1,4 +1,4 @@
-"""The same rows in every engine that counts: what `fraud_rate` and `evaluate` are tried on."""
+"""The same rows in every engine that `fraud_rate` and `evaluate` support."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
-# Threads of a scheduler take longer to start than these frames to count.
+# Starting a scheduler's threads takes longer than counting these frames.
 dask.config.set(scheduler="synchronous")
 
-#: Environment of Spark: no look for a network; a compiler that is soon done, as the tests are.
+#: Environment of Spark: no network, and only the quick compiler, since tests are short.
 SPARK = {
     "SPARK_LOCAL_IP": "127.0.0.1",
     "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
 }
-#: Phases of a test on all engines: to make a failure smaller takes minutes.
+#: Phases of a test on all engines, without shrinking, which would take minutes.
 QUICK = (Phase.explicit, Phase.reuse, Phase.generate)
 SCHEMA = {
     "channel": pl.String,
@@ -51,7 +51,7 @@ SCHEMA = {
     "card_id": pl.String,
 }
 EDGES = [20, 100, 500]
-#: Transactions of any kind: NULL everywhere, amounts on the edges of bands, before 1970.
+#: Varied transactions: NULL in any column, amounts on the edges of bins, dates before 1970.
 ROWS = st.fixed_dictionaries(
     {
         "channel": st.sampled_from(["online", "pos", "", None]),
@@ -72,7 +72,7 @@ ROWS = st.fixed_dictionaries(
         "card_id": st.sampled_from(["K1", "K2", None]),
     }
 )
-#: What `fraud_rate` groups them by, and by what they cluster.
+#: Groupings and clusters for `fraud_rate`.
 GROUPS = st.fixed_dictionaries(
     {
         "by": st.sampled_from([[], ["channel"], ["merchant"], ["channel", "merchant"]]),
@@ -122,15 +122,15 @@ def _nullable(frame: pl.DataFrame) -> pd.DataFrame:
     return nullable.set_index(pd.Index([7] * len(frame)))
 
 
-def _partitioned(of: Callable[[pl.DataFrame], pd.DataFrame]) -> Callable[[pl.DataFrame], Any]:
+def _partitioned(convert: Callable[[pl.DataFrame], pd.DataFrame]) -> Callable[[pl.DataFrame], Any]:
     def partitioned(frame: pl.DataFrame) -> dd.DataFrame:
-        with dask.config.set({"dataframe.convert-string": of is not _objects}):
-            return dd.from_pandas(of(frame), npartitions=3, sort=False).persist()
+        with dask.config.set({"dataframe.convert-string": convert is not _objects}):
+            return dd.from_pandas(convert(frame), npartitions=3, sort=False).persist()
 
     return partitioned
 
 
-#: Kinds of frames that need no server; the same transactions as each of them.
+#: Converters to every kind of frame that needs no server.
 ENGINES: dict[str, Callable[[pl.DataFrame], Any]] = {
     "polars": lambda frame: frame,
     "polars lazy": lambda frame: frame.lazy(),
@@ -148,17 +148,17 @@ ENGINES: dict[str, Callable[[pl.DataFrame], Any]] = {
 
 
 def engines_for(frame: pl.DataFrame) -> dict[str, Any]:
-    """``frame`` as each kind; without rows a column of objects has no type at all."""
+    """Convert ``frame`` to each engine; skip untyped empty columns of objects."""
     return {
-        name: of(frame)
-        for name, of in ENGINES.items()
+        name: convert(frame)
+        for name, convert in ENGINES.items()
         if len(frame) or not name.endswith("with objects")
     }
 
 
 @contextlib.contextmanager
 def spark_session(zone: str = "UTC") -> Iterator[SparkSession]:
-    """A Spark of two workers in this process's own JVM; it takes some seconds to start."""
+    """Start Spark with two threads in this process's JVM, which takes some seconds."""
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
         pytest.fail("Spark needs Java: apt-get install default-jre-headless (Debian, Ubuntu)")
     os.environ.update(SPARK)
@@ -185,14 +185,14 @@ def spark_session(zone: str = "UTC") -> Iterator[SparkSession]:
 
 
 def to_spark(spark: SparkSession, frame: pl.DataFrame) -> Any:
-    """``frame`` in Spark."""
+    """Convert ``frame`` to Spark."""
     with _pandas_3():
         return spark.createDataFrame(frame.to_arrow())
 
 
 @contextlib.contextmanager
 def _pandas_3() -> Iterator[None]:
-    """Let PySpark say that it does not know pandas 3: what goes in and out here is Arrow."""
+    """Ignore PySpark's warning about pandas 3: data are exchanged as Arrow here."""
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", r"PySpark does not yet fully support pandas >= 3\.0\.0", FutureWarning
@@ -201,9 +201,9 @@ def _pandas_3() -> Iterator[None]:
 
 
 def as_polars(result: Any) -> pl.DataFrame:
-    """A result of ``fraud_rate`` as polars, to compare.
+    """Convert a result of ``fraud_rate`` to polars, to compare it.
 
-    NumPy's columns of numbers know NaN only: among the groups it means NULL.
+    Numeric columns of NumPy have NaN instead of NULL, so NaN among the groups means NULL.
     """
     if not isinstance(result, pd.DataFrame):
         return pl.DataFrame(result)

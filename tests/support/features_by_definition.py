@@ -19,7 +19,7 @@ Row = dict[str, Any]
 def features_of(
     rows: list[Row], customers: dict[str, Row], merchants: dict[str, Row], delay: dt.timedelta
 ) -> list[Row]:
-    """Features of each row, in the given order; None where unknown."""
+    """Features of each row, in the order of the rows; None where unknown."""
     rows = [dict(row) for row in rows]
     order = sorted(
         rows, key=lambda row: (row["timestamp"], len(row["transaction_id"]), row["transaction_id"])

@@ -1,4 +1,4 @@
-"""Frames for tests: valid rows of every table, and one content as every kind of frame."""
+"""Frames for tests: valid rows of every table, and the same rows as every kind of frame."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from synfin_analytics._core.validation.spec import ColumnSpec
 
-#: Transactions that exist before rows that refer to them are loaded.
+#: Transactions that exist before a load of rows that refer to them.
 KNOWN_TRANSACTIONS = [f"known-{n}" for n in range(8)]
 
 _INTEGER_BOUNDS = {pl.Int16: 2**15 - 1, pl.Int32: 2**31 - 1, pl.Int64: 2**40}
@@ -44,7 +44,7 @@ def _texts(column: ColumnSpec) -> st.SearchStrategy[str]:
 
 
 def cells(column: ColumnSpec) -> st.SearchStrategy[Any]:
-    """Values that a column accepts, NULL apart."""
+    """Values that a column accepts, except NULL."""
     rule = column.rule
     match column.kind:
         case "text":
@@ -56,12 +56,12 @@ def cells(column: ColumnSpec) -> st.SearchStrategy[Any]:
             low, high = _bounds(rule, -1e308)
             return st.floats(low, high, allow_nan=False, allow_infinity=False)
         case "decimal":
-            most = Decimal(10 ** (column.precision - column.scale)) - Decimal(1).scaleb(
+            largest = Decimal(10 ** (column.precision - column.scale)) - Decimal(1).scaleb(
                 -column.scale
             )
-            low, _ = _bounds(rule, float(-most))
+            low, _ = _bounds(rule, float(-largest))
             least = Decimal(1).scaleb(-column.scale) if low == 0 and _above(rule) else Decimal(low)
-            return st.decimals(least, most, places=column.scale)
+            return st.decimals(least, largest, places=column.scale)
         case "boolean":
             return st.booleans()
         case "timestamp":
@@ -93,29 +93,31 @@ def _above(rule: object) -> bool:
 def _bounds(rule: object, lowest: float) -> tuple[float, float]:
     if not isinstance(rule, Range):
         return lowest, -lowest
-    low = next((one for one in (rule.low, rule.above) if one is not None), lowest)
+    low = next((bound for bound in (rule.low, rule.above) if bound is not None), lowest)
     return low, -lowest if rule.high is None else rule.high
 
 
 @st.composite
 def rows_of(draw: st.DrawFn, table: str, min_rows: int = 0, max_rows: int = 6) -> pl.DataFrame:
-    """A valid frame of ``table``: required columns, and some of the others."""
+    """A valid frame of ``table``: required columns, and some optional ones."""
     spec = spec_of(TABLES[table])
-    optional = [one.name for one in spec.columns.values() if not one.required]
+    optional = [column.name for column in spec.columns.values() if not column.required]
     if spec.primary_key in optional:
         optional.remove(spec.primary_key)
     chosen = draw(st.sets(st.sampled_from(optional), max_size=12))
-    columns = [one for one in spec.columns.values() if one.required or one.name in chosen]
+    columns = [
+        column for column in spec.columns.values() if column.required or column.name in chosen
+    ]
     height = draw(st.integers(min_rows, max_rows))
     series = []
     for column in columns:
         values = cells(column)
         if any(
-            one.column == column.name and one.table == "transactions" for one in spec.foreign_keys
+            key.column == column.name and key.table == "transactions" for key in spec.foreign_keys
         ):
             values = st.sampled_from(KNOWN_TRANSACTIONS)
         if any(column.name in key for key in spec.unique):
-            given = draw(
+            drawn_values = draw(
                 st.lists(values, min_size=height, max_size=height, unique=True)
                 if column.name != "model_name" and column.name != "model_version"
                 else st.lists(values, min_size=height, max_size=height)
@@ -123,16 +125,16 @@ def rows_of(draw: st.DrawFn, table: str, min_rows: int = 0, max_rows: int = 6) -
         else:
             if not (column.required or column.defaulted):
                 values = st.none() | values
-            given = draw(st.lists(values, min_size=height, max_size=height))
-        series.append(pl.Series(column.name, given, dtype=column.dtype, strict=True))
+            drawn_values = draw(st.lists(values, min_size=height, max_size=height))
+        series.append(pl.Series(column.name, drawn_values, dtype=column.dtype, strict=True))
     frame = pl.DataFrame(series)
     if table == "model_predictions" and "is_correct" in frame.columns:
-        frame = frame.drop("is_correct")  # it follows; a contradiction is refused
+        frame = frame.drop("is_correct")  # derived; a contradiction is refused
     return frame
 
 
 def expected(frame: pl.DataFrame, table: str) -> pl.DataFrame:
-    """What the table holds after ``frame`` was loaded: the columns given, and those derived."""
+    """Expected rows of the table after a load of ``frame``: its columns, and the derived ones."""
     return derive_columns(frame, table)
 
 
@@ -149,7 +151,7 @@ def _nullable(frame: pl.DataFrame) -> pd.DataFrame:
 
 
 def in_pieces(frame: pl.DataFrame) -> pd.DataFrame:
-    """As pandas puts frames together, and as a large read arrives: texts in several chunks."""
+    """Split text columns into several chunks, as pandas' ``concat`` and large reads do."""
     parts = (frame[:1], frame[1:3], frame[3:])
     return pd.concat(
         [part.to_pandas(use_pyarrow_extension_array=True) for part in parts], ignore_index=True
@@ -168,7 +170,7 @@ def _categorical(frame: pl.DataFrame) -> pd.DataFrame:
     return data.astype(dict.fromkeys(texts, "category"))
 
 
-#: Ways to give one content to ``load_df``; a folder serves those that are files.
+#: Ways to pass the same rows to ``load_df``; files are written to a folder.
 KINDS: dict[str, Callable[[pl.DataFrame, Path], Any]] = {
     "pandas-numpy": lambda frame, _: frame.to_pandas(),
     "pandas-nullable": lambda frame, _: _nullable(frame),
@@ -190,7 +192,7 @@ KINDS: dict[str, Callable[[pl.DataFrame, Path], Any]] = {
 }
 
 
-#: Those of them that are frames of a library.
+#: The ways that are frames of a library.
 FRAMES = [kind for kind in KINDS if kind not in ("dicts", "parquet", "csv", "pyarrow-reader")]
 
 
@@ -210,7 +212,7 @@ def _as_csv(frame: pl.DataFrame, path: Path) -> Path:
 
 
 def transactions(height: int = 3, **changes: list[Any]) -> pl.DataFrame:
-    """A plain frame of valid transactions; ``changes`` replace or add columns."""
+    """A simple frame of valid transactions; ``changes`` replace or add columns."""
     columns: dict[str, Any] = {
         "transaction_id": [f"T{n}" for n in range(height)],
         "customer_id": [f"C{n % 2}" for n in range(height)],

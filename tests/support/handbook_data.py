@@ -1,4 +1,4 @@
-"""Where the transactions of the Fraud Detection Handbook are, for tests on real input."""
+"""The transactions of the Fraud Detection Handbook, for tests on real data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FILE = FOLDER / "handbook" / "transactions.parquet"
 
 
 def generated(rows: int, *, days: int = 46, cards: int = 400, seed: int = 0) -> pl.DataFrame:
-    """Rows as the file has them: in order of time, ids in another, ties, amounts of 0.00."""
+    """Rows as in the file: sorted by time but not by id, with ties and amounts of 0.00."""
     rng = np.random.default_rng(seed)
     fraud = rng.random(rows) < 0.05
     amount = np.where(fraud, rng.uniform(150, 400, rows), rng.uniform(1, 220, rows)).round(2)
@@ -33,7 +33,7 @@ def generated(rows: int, *, days: int = 46, cards: int = 400, seed: int = 0) -> 
 
 
 def as_loaded(raw: pl.DataFrame) -> pl.DataFrame:
-    """Rows of the file as the table has them."""
+    """Rows of the file with the columns of the table."""
     return raw.filter(pl.col("TX_AMOUNT") > 0).select(
         transaction_id=pl.col("TRANSACTION_ID").cast(pl.String),
         customer_id=pl.col("CUSTOMER_ID").cast(pl.String),
@@ -45,30 +45,30 @@ def as_loaded(raw: pl.DataFrame) -> pl.DataFrame:
 
 
 def _rolled(column: str, by: str, days: int) -> pl.Expr:
-    """Sum over (t - days, t] with polars, which takes in all rows of the moment t."""
+    """Sum over (t - days, t] with polars, which includes all rows at t."""
     return pl.col(column).rolling_sum_by("timestamp", f"{days}d", closed="right").over(by)
 
 
 def by_rolling_sums(rows: pl.DataFrame) -> pl.DataFrame:
-    """The 14 features by other means: whole rolling sums, and differences of two of them."""
+    """The 14 features computed in another way: rolling sums, and differences of two of them."""
     rows = rows.with_columns(one=pl.lit(1, pl.Int64), fraud=pl.col("is_fraud").cast(pl.Int64))
     rows = rows.with_columns(cents=(pl.col("amount").cast(pl.Float64) * 100).round().cast(pl.Int64))
     later = {
         name: (pl.col(name).cum_sum(reverse=True) - pl.col(name)).over("customer_id", "timestamp")
         for name in ("one", "cents")
     }
-    found = {
+    sums = {
         "weekend": pl.col("timestamp").dt.weekday() >= 6,
         "night": pl.col("timestamp").dt.hour() <= 6,
     }
     for days in (1, 7, 30):
         count, cents = (_rolled(name, "customer_id", days) - later[name] for name in later)
-        found[f"customer_count_{days}d"] = count
-        found[f"customer_mean_amount_{days}d"] = cents / count / 100
+        sums[f"customer_count_{days}d"] = count
+        sums[f"customer_mean_amount_{days}d"] = cents / count / 100
         count, fraud = (
             _rolled(name, "merchant_id", 7 + days) - _rolled(name, "merchant_id", 7)
             for name in ("one", "fraud")
         )
-        found[f"terminal_count_{days}d"] = count
-        found[f"terminal_risk_{days}d"] = fraud / pl.max_horizontal(count, 1)
-    return rows.select(**found)
+        sums[f"terminal_count_{days}d"] = count
+        sums[f"terminal_risk_{days}d"] = fraud / pl.max_horizontal(count, 1)
+    return rows.select(**sums)

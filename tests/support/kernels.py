@@ -22,7 +22,7 @@ def run(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
     return notebook
 
 
-def shown(*cells: str, folder: Path) -> list[dict[str, Any]]:
+def display_of(*cells: str, folder: Path) -> list[dict[str, Any]]:
     """Run cells and return what the last one displays: by MIME type, or as a stream."""
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(source) for source in cells]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PATIENCE = 240_000  # ms
 #: An error in the output of a cell.
 FAULT = '[data-mime-type="application/vnd.jupyter.error"]'
-#: No news and no updates, so that nothing is requested from the network. No buttons of jupysql:
+#: No news or updates, so that nothing is requested from the network. No buttons of jupysql:
 #: `%sql` does not need them, and they report errors in notebooks without SQL cells.
 _SETTINGS = {
     "lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings": {
@@ -64,11 +64,11 @@ def jupyter_lab(
     Parameters
     ----------
     notebooks
-        Folder that it shows.
+        Folder with the notebooks.
     own
         Folder for its settings and its output.
     command
-        Command that starts it.
+        Command that starts JupyterLab.
     env
         Additional environment variables.
     process
@@ -126,14 +126,14 @@ class LabPage:
             self.faults.append(message.text)
 
     def wait_until_idle(self) -> None:
-        """Wait until the kernel is connected, and has nothing to do."""
+        """Wait until the kernel is connected and idle."""
         self.page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
         self.page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for()
         status = self.page.locator("#jp-main-statusbar")
         status.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
 
     def run_all(self) -> None:
-        """Run all cells by the menu, and wait until each has been run, or one has failed."""
+        """Run all cells from the menu, and wait until all have run or one has failed."""
         self.menu("Run", "Run All Cells")
         self.page.wait_for_function(
             """fault => document.querySelector(fault)
@@ -188,9 +188,9 @@ class LabPage:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         return [output for cell in cells for output in cell.get("outputs", [])]
 
-    def picture(self, shown: Locator, path: Path) -> None:
+    def picture(self, element: Locator, path: Path) -> None:
         """Scroll an element into view and save a screenshot."""
-        shown.scroll_into_view_if_needed()
+        element.scroll_into_view_if_needed()
         self.page.screenshot(path=path)
 
     @property

@@ -38,7 +38,7 @@ _SPREE = "frauds[frauds['fraud_type'] == 'night_spree']"
 _TESTED = "frauds[(frauds['fraud_type'] == 'card_testing') & (frauds['customer_id'] == victim('card_testing'))]"
 _ABUSED = "refunds.nlargest(4, 'abused')['refunds_per_100']"
 _CLOTHES = "refunds[(refunds['category'] == 'clothing') & (refunds['abused'] == 0)]"
-_BAD_WEEKS = "there[there['timestamp'].between(there.loc[copies, 'timestamp'].min(), there.loc[copies, 'timestamp'].max())]"
+_BAD_WEEKS = "at_merchant[at_merchant['timestamp'].between(at_merchant.loc[copies, 'timestamp'].min(), at_merchant.loc[copies, 'timestamp'].max())]"
 _PRECISION = "(lambda name, recall: (lambda c: c[c['recall'] >= recall]['precision'].max())(results[name].curve()))"
 _BINS = "plot_calibration(result).to_frame()"
 _DIFFERENCE = "(lambda name: comparison.to_frame().query('model == @name'))"
@@ -152,7 +152,7 @@ FIGURES: dict[str, list[Figure]] = {
         ),
         Figure(
             "no frauds for the first three weeks",
-            "(there.loc[copies, 'timestamp'].min() - there['timestamp'].min()) / pd.Timedelta(days=7)",
+            "(at_merchant.loc[copies, 'timestamp'].min() - at_merchant['timestamp'].min()) / pd.Timedelta(days=7)",
             2.7,
             3.5,
         ),
@@ -162,7 +162,9 @@ FIGURES: dict[str, list[Figure]] = {
             12,
             21,
         ),
-        Figure("3% of the payments there are fraud", "there['is_fraud'].mean()", 0.025, 0.035),
+        Figure(
+            "3% of the payments there are fraud", "at_merchant['is_fraud'].mean()", 0.025, 0.035
+        ),
         Figure("over the three weeks 12%", f"{_BAD_WEEKS}['is_fraud'].mean()", 0.115, 0.125),
         Figure(
             "two or three small merchants",
@@ -516,7 +518,7 @@ _STRUCTURE = re.compile(r"^(?:#+ )?\d+\. |\blessons? \d|`[^`]*`", re.MULTILINE)
 
 def prose(sources: list[str]) -> str:
     """Join text into one line, without code and the numbers of lists and lessons."""
-    return normal(" ".join(_STRUCTURE.sub(" ", normal_lesson(one)) for one in sources))
+    return normal(" ".join(_STRUCTURE.sub(" ", normal_lesson(source)) for source in sources))
 
 
 def normal_lesson(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Pages that reports write, read again: their tables, texts, pictures and addresses."""
+"""Parser of report pages: their tables, texts, pictures and addresses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ VOID = {"meta", "link", "br", "img"}
 
 
 class Page(HTMLParser):
-    """What stands on a page; refuses one whose tags do not match."""
+    """Contents of a page; raises an error if tags do not match."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -23,10 +23,10 @@ class Page(HTMLParser):
         self.headings: list[int] = []
         #: Rows of texts, by caption.
         self.tables: dict[str, list[list[str]]] = {}
-        #: Text by section, and of the blocks of code.
+        #: Text by section, and blocks of code.
         self.sections: dict[str, str] = {}
         self.code: list[str] = []
-        #: Attributes and text of scripts: data, and the one that runs.
+        #: Attributes and text of scripts: data, and the script that runs.
         self.scripts: list[tuple[dict[str, str], str]] = []
         self.policy = ""
         self.notes: list[str] = []
@@ -38,14 +38,16 @@ class Page(HTMLParser):
         self.text = " ".join(self.sections.values())
 
     def handle_starttag(self, tag, attributes):
-        given = {name: value or "" for name, value in attributes}
+        values = {name: value or "" for name, value in attributes}
         self.tags.add(tag)
-        self.addresses += [given[one] for one in ("src", "href", "srcset") if one in given]
-        self.addresses += [given["xlink:href"]] if "xlink:href" in given else []
-        self.ids += [given["id"]] if "id" in given else []
-        self._note_script(tag, given)
+        self.addresses += [
+            values[attribute] for attribute in ("src", "href", "srcset") if attribute in values
+        ]
+        self.addresses += [values["xlink:href"]] if "xlink:href" in values else []
+        self.ids += [values["id"]] if "id" in values else []
+        self._note_script(tag, values)
         if tag == "svg":
-            self.alts.append(given["aria-label"])
+            self.alts.append(values["aria-label"])
         if tag in {"h1", "h2", "h3"}:
             self.headings.append(int(tag[1]))
         if tag == "table":
@@ -59,13 +61,13 @@ class Page(HTMLParser):
         if tag == "text":
             self.picture_texts.append("")
         if tag not in VOID:
-            self.open.append((tag, given))
+            self.open.append((tag, values))
 
-    def _note_script(self, tag, given):
-        if given.get("http-equiv") == "Content-Security-Policy":
-            self.policy = given["content"]
+    def _note_script(self, tag, values):
+        if values.get("http-equiv") == "Content-Security-Policy":
+            self.policy = values["content"]
         if tag == "script":
-            self.scripts.append((given, ""))
+            self.scripts.append((values, ""))
 
     def handle_startendtag(self, tag, attributes):
         self.handle_starttag(tag, attributes)
@@ -80,32 +82,32 @@ class Page(HTMLParser):
             self._say(" ")
 
     def handle_data(self, data):
-        within = [tag for tag, _ in self.open]
-        if "style" in within:
+        tags = [tag for tag, _ in self.open]
+        if "style" in tags:
             return
-        if "script" in within:
+        if "script" in tags:
             self.scripts[-1] = (self.scripts[-1][0], self.scripts[-1][1] + data)
             return
-        if "text" in within:
+        if "text" in tags:
             self.picture_texts[-1] += data
-        elif "caption" in within:
+        elif "caption" in tags:
             self._caption += data
-        elif "small" in within:
+        elif "small" in tags:
             self.notes.append(data)
-        elif "th" in within or "td" in within:
+        elif "th" in tags or "td" in tags:
             self._rows[-1][-1] += data
-        elif "pre" in within:
+        elif "pre" in tags:
             self.code[-1] += data
         self._say(data)
 
     def _say(self, data):
         name = next(
-            (given.get("aria-labelledby", "") for tag, given in self.open if tag == "section"), ""
+            (values.get("aria-labelledby", "") for tag, values in self.open if tag == "section"), ""
         )
         self.sections[name] = self.sections.get(name, "") + data
 
     def rows(self, caption: str) -> dict[str, dict[str, str]]:
-        """Rows of a table by their first cell, and each by its head."""
+        """Rows of a table by their first cell; each maps a column's head to a cell."""
         head, *rows = self.tables[caption]
         return {row[0]: dict(zip(head[1:], row[1:], strict=True)) for row in rows}
 
@@ -125,7 +127,7 @@ class Page(HTMLParser):
         }
 
     def says(self, section: str = "") -> str:
-        """Text of a section (of the whole page), with single spaces."""
+        """Text of a section, or of the whole page, with single spaces."""
         text = self.sections[section] if section else self.text
         return " ".join(text.replace("\u00a0", " ").split())
 

@@ -1,4 +1,4 @@
-"""A small world to report of: two models with scores, late and missing labels, awkward names."""
+"""A small world for reports: two models with scores, late and missing labels, awkward names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FEATURES = ("amount", "night", NASTY)
 
 
 def transactions() -> pl.DataFrame:
-    """Payments of 90 customers at 12 merchants; of the last days not all are labelled."""
+    """Payments of 90 customers at 12 merchants; some of the last days are not labelled yet."""
     generator = np.random.default_rng(7)
     fraud = generator.random(ROWS) < 0.05
     minutes = np.sort(generator.integers(DAYS * 1440, size=ROWS))
@@ -33,21 +33,23 @@ def transactions() -> pl.DataFrame:
         pl.Series((minutes > 36 * 1440) & (generator.random(ROWS) < 0.5)), None
     )
     late = generator.integers(1, 9 * 24, size=ROWS)
-    moments = [START + dt.timedelta(minutes=int(one)) for one in minutes]
+    moments = [START + dt.timedelta(minutes=int(minute)) for minute in minutes]
     return pl.DataFrame(
         {
             "transaction_id": [f"T{number:05}" for number in range(ROWS)],
-            "customer_id": [f"C{one:02}" for one in generator.integers(90, size=ROWS)],
-            "merchant_id": [f"M{one:02}" for one in merchant],
+            "customer_id": [f"C{number:02}" for number in generator.integers(90, size=ROWS)],
+            "merchant_id": [f"M{number:02}" for number in merchant],
             "amount": (generator.gamma(2, 30, ROWS) + 1).round(2),
             "currency": "EUR",
             "timestamp": moments,
             "channel": generator.choice(["pos", "online", "atm"], ROWS, p=[0.6, 0.37, 0.03]),
-            "merchant_category": [NASTY if one == 3 else f"kind {one % 3}" for one in merchant],
+            "merchant_category": [
+                NASTY if number == 3 else f"kind {number % 3}" for number in merchant
+            ],
             "is_fraud": labels,
             "fraud_type": [
-                (NASTY[:20] if one % 2 else "card_testing") if bad else None
-                for bad, one in zip(labels.to_list(), merchant, strict=True)
+                (NASTY[:20] if number % 2 else "card_testing") if is_fraud else None
+                for is_fraud, number in zip(labels.to_list(), merchant, strict=True)
             ],
             "label_available_at": [
                 None if unlabelled else moment + dt.timedelta(hours=int(hours))
@@ -58,7 +60,7 @@ def transactions() -> pl.DataFrame:
 
 
 def predictions(rows: pl.DataFrame, name: str, seed: int, skill: float) -> pl.DataFrame:
-    """Scores of a model, decided at 0.37."""
+    """Scores of a model with a threshold of 0.37."""
     generator = np.random.default_rng(seed)
     fraud = rows["is_fraud"].fill_null(value=False).to_numpy()
     score = np.clip(generator.normal(0.1 + skill * fraud, 0.12), 0, 1).round(3)
@@ -76,16 +78,16 @@ def predictions(rows: pl.DataFrame, name: str, seed: int, skill: float) -> pl.Da
 
 
 def _signed(score: np.ndarray) -> Iterator[tuple[float, float, float]]:
-    for one in score.tolist():
-        yield round(one, 3), round(one - 0.5, 3), 0.01
+    for value in score.tolist():
+        yield round(value, 3), round(value - 0.5, 3), 0.01
 
 
 def open_world(database: str) -> DatabaseManager:
-    """Load it into a database with empty tables."""
+    """Load the world into a database with empty tables."""
     config = dataclasses.replace(DatabaseConfig.from_env(), database=database)
     manager = DatabaseManager(config)
     rows = transactions()
-    merchants = pl.DataFrame({"merchant_id": [f"M{one:02}" for one in range(12)]})
+    merchants = pl.DataFrame({"merchant_id": [f"M{number:02}" for number in range(12)]})
     named = merchants.with_columns(
         name=pl.when(pl.col("merchant_id") == "M03").then(pl.lit(NASTY)).otherwise(pl.lit("Shop"))
     )

@@ -1,4 +1,4 @@
-"""Servers for tests: PostgreSQL on a TCP port, with a password or with TLS, and another user."""
+"""Servers for tests: PostgreSQL on a TCP port, with a password or TLS; and programs and users."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from synfin_analytics.database.embedded._owner import ServerUser, program_copies
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-PASSWORD = "p@ss/wörd:50%"  # everything in it that a URL must encode
+PASSWORD = "p@ss/wörd:50%"  # all characters that a URL must encode
 
 
 def open_folder(name: str = "tests") -> Path:
-    """Make a temporary folder that the server's user can enter too (pytest's own are closed)."""
+    """Create a temporary folder that the server's user can enter, unlike pytest's folders."""
     folder = Path(tempfile.mkdtemp(prefix=f"synfin-{name}-", dir="/tmp")).resolve()
     folder.chmod(0o711)
     return folder
 
 
 def free_port() -> int:
-    """A TCP port of this machine that nobody listens on."""
+    """A free local TCP port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -47,7 +47,7 @@ def free_port() -> int:
 
 @dataclass
 class TcpServer:
-    """A server on 127.0.0.1 that asks for a password; it can be killed and started again."""
+    """A server on 127.0.0.1 that requires a password; it can be killed and restarted."""
 
     folder: Path
     programs: Path
@@ -130,11 +130,11 @@ class TcpServer:
         raise AssertionError("the server did not start:\n" + (self.folder / "log").read_text())
 
     def kill(self) -> None:
-        """End the server as a power cut would."""
+        """Kill the server, as a power cut would."""
         self._end(signal.SIGQUIT)
 
     def stop(self) -> None:
-        """Stop the server, and roll back what is open."""
+        """Stop the server, and roll back open transactions."""
         self._end(signal.SIGINT)
 
     def restart(self) -> None:
@@ -165,7 +165,7 @@ class TcpServer:
 
     def config(self, **changes: object) -> DatabaseConfig:
         """Configuration that reaches this server."""
-        given: dict[str, object] = {
+        settings: dict[str, object] = {
             "host": "127.0.0.1",
             "port": self.port,
             "database": "postgres",
@@ -173,11 +173,11 @@ class TcpServer:
             "password": self.password,
             **changes,
         }
-        return DatabaseConfig(**given)  # type: ignore[arg-type]
+        return DatabaseConfig(**settings)  # type: ignore[arg-type]
 
 
 class OwnServer:
-    """A server that runs already and stays; its user may create databases and roles."""
+    """A server that already runs and is not stopped; its user can create databases and roles."""
 
     def __init__(self, url: str) -> None:
         self._config = DatabaseConfig.from_env({"DATABASE_URL": url})
@@ -186,11 +186,11 @@ class OwnServer:
         return {**self._config.connect_arguments(), "dbname": database}
 
     def restart(self) -> None:
-        """Nothing: no test stops it."""
+        """Do nothing: no test stops this server."""
 
 
 def variables_of(url: str) -> dict[str, str]:
-    """Environment variables that name the server of a URL, without its database."""
+    """Environment variables for the server of a URL, without its database."""
     config = DatabaseConfig.from_env({"DATABASE_URL": url})
     named = {"host": config.host, "port": config.port, "username": config.username}
     variables = {VARIABLES[name]: str(value) for name, value in named.items() if value}
@@ -200,9 +200,9 @@ def variables_of(url: str) -> dict[str, str]:
 
 
 class Program:
-    """A Python process of its own that runs some lines, and lives until it is told to end.
+    """A separate Python process that runs a program until it is asked to end.
 
-    It runs in a fresh session, as a notebook's kernel does, and as another user if told so.
+    It runs in a new session, as a notebook's kernel does, and optionally as another user.
     """
 
     def __init__(
@@ -248,7 +248,7 @@ class Program:
         return line.decode().strip()
 
     def finish(self) -> str:
-        """Let the program come to its end, and give the rest of what it prints."""
+        """Let the program end, and return the rest of its output."""
         out, err = self.process.communicate(timeout=120)
         assert self.process.returncode == 0, err
         return out.strip()
@@ -259,35 +259,35 @@ class Program:
         self.process.communicate()
 
 
-_PATHS = [str(Path(__file__).parents[2]), *(one for one in sys.path if "-packages" in one)]
+_PATHS = [str(Path(__file__).parents[2]), *(path for path in sys.path if "-packages" in path)]
 
 
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Wait, at most a minute, until something that must happen has happened."""
+def wait_until(condition: Callable[[], bool], description: str) -> None:
+    """Wait at most a minute until a condition holds."""
     for _ in range(3000):
         if condition():
             return
         time.sleep(0.02)
-    raise AssertionError(f"waited a minute in vain until {what}")
+    raise AssertionError(f"waited a minute in vain until {description}")
 
 
 def normal_user() -> pwd.struct_passwd:
-    """A user of this system who is not root: the one of this run, unless that is root."""
+    """A user who is not root: the current user, unless that is root."""
     return pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
 
 
 def python_for(uid: int) -> list[str]:
-    """Command of an interpreter of this very version that the user ``uid`` may run."""
+    """Command of an interpreter of the same version that the user ``uid`` can run."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     base = Path(sys.base_prefix) / "bin" / version
     for program in (sys.executable, str(base), f"/usr/bin/{version}", f"/usr/local/bin/{version}"):
         try:
-            found = subprocess.run(
+            result = subprocess.run(
                 [program, "-c", "import ctypes"], user=uid, group=uid, extra_groups=[], cwd="/"
             )
         except (PermissionError, FileNotFoundError):
             continue
-        if found.returncode == 0:
+        if result.returncode == 0:
             return [program]
     raise AssertionError(
         f"No {version} here that another user may run: install it system-wide "
@@ -296,7 +296,7 @@ def python_for(uid: int) -> list[str]:
 
 
 class Link:
-    """A TCP proxy before a server, whose link can be made to stall: nothing comes through."""
+    """A TCP proxy in front of a server, whose connections can be stalled."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -304,7 +304,7 @@ class Link:
         self._open.set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
-        #: Bytes that came through so far.
+        #: Bytes forwarded so far.
         self.carried = 0
         self._sockets: list[socket.socket] = [self._listener]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -314,13 +314,13 @@ class Link:
 
     def __exit__(self, *_: object) -> None:
         self._open.set()
-        for one in self._sockets:
+        for connection in self._sockets:
             with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
 
     def stall(self) -> None:
-        """Carry nothing more, in either direction, on old and new connections."""
+        """Forward nothing more, in either direction, on old and new connections."""
         self._open.clear()
 
     def _accept(self) -> None:
@@ -346,7 +346,7 @@ class Link:
 
 
 class PgBouncer:
-    """A pgbouncer before a server, on a port of its own; it needs no password itself."""
+    """A pgbouncer in front of a server, on a separate port and without a password."""
 
     PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
@@ -393,5 +393,5 @@ class PgBouncer:
         return False
 
     def config(self, **changes: object) -> DatabaseConfig:
-        """Configuration that reaches the server through it."""
+        """Configuration that connects to the server through the proxy."""
         return self.server.config(**{"port": self.port, "password": None, **changes})

@@ -1,4 +1,4 @@
-"""What a traceback that shows local variables, as IPython's verbose one, would show."""
+"""The local variables that a verbose traceback of IPython would show."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ _TESTS = str(Path(__file__).parents[1])
 
 
 def local_variables(error: BaseException) -> str:
-    """All local variables of an error and of those behind it, but for those of tests."""
+    """All local variables of an error and its causes, without those of tests."""
     return "\n".join(
         f"{name} = {value!r}"
-        for each in _chain(error)
-        for frame in frames_of(each)
+        for exception in _chain(error)
+        for frame in frames_of(exception)
         if not frame.f_code.co_filename.startswith(_TESTS)
         for name, value in frame.f_locals.items()
     )
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and those that it came from, whether Python shows them or not."""
+    """An error with its causes and contexts, including suppressed ones."""
     seen: list[BaseException] = []
     waiting = [error]
     while waiting:
-        one = waiting.pop()
-        if one is not None and one not in seen:
-            seen.append(one)
-            waiting += [one.__cause__, one.__context__]
+        exception = waiting.pop()
+        if exception is not None and exception not in seen:
+            seen.append(exception)
+            waiting += [exception.__cause__, exception.__context__]
     yield from seen
 
 

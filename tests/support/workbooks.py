@@ -1,4 +1,4 @@
-"""Workbooks of Excel for tests, written by hand: the package only reads them."""
+"""Excel workbooks for tests, written as raw XML, since the package only reads them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _PACKAGE = "http://schemas.openxmlformats.org/package/2006"
 
-#: Excel's dates count days from here, in no time zone: UTC stands for that.
+#: Day 0 of Excel's dates, which have no time zone; UTC is used.
 _EPOCH = dt.datetime(1899, 12, 30, tzinfo=dt.UTC)
 
 
 class CellError(str):
-    """What a cell shows whose formula failed."""
+    """Content of a cell whose formula failed."""
 
     __slots__ = ()
 
@@ -40,7 +40,7 @@ def write_workbook(path: Path, sheets: dict[str, list[list[Any]]]) -> Path:
         "xl/workbook.xml": f'<workbook xmlns="{_MAIN}" xmlns:r="{_OFFICE}">'
         f"<sheets>{listed}</sheets></workbook>",
         "xl/_rels/workbook.xml.rels": _links(links + _link("style", "styles", "styles.xml")),
-        # Style 1 is that of a date and time.
+        # Style 1 is a date and time.
         "xl/styles.xml": f'<styleSheet xmlns="{_MAIN}"><cellXfs count="2"><xf numFmtId="0"/>'
         '<xf numFmtId="22" applyNumberFormat="1"/></cellXfs></styleSheet>',
     }
