@@ -175,7 +175,7 @@ def cycles() -> set[frozenset[str]]:
     }
     reachable = {name: reach(graph, name) for name in graph}
     return {
-        frozenset(other for other in reachable[name] if name in reachable[other])
+        frozenset(module for module in reachable[name] if name in reachable[module])
         for name in graph
         if name in reachable[name]
     }

@@ -58,37 +58,37 @@ def test_dask_and_spark_agree_with_postgresql(predicted, tmp_path, monkeypatch):
         if line.startswith("synfin export "):
             synfin(*shlex.split(line)[1:])
 
-    done = run("export")
+    result = run("export")
 
-    assert done.returncode == 0, done.stdout + done.stderr
-    said = {line.split(":")[0] for line in done.stdout.splitlines() if line[0] != " "}
-    assert said == {"dask", "spark"}
-    answers = [line for line in done.stdout.splitlines() if line[0] == " "]
+    assert result.returncode == 0, result.stdout + result.stderr
+    questions = {line.split(":")[0] for line in result.stdout.splitlines() if line[0] != " "}
+    assert questions == {"dask", "spark"}
+    answers = [line for line in result.stdout.splitlines() if line[0] == " "]
     assert len(answers) == 2 * 8
     assert all(line.endswith(": equal") for line in answers)
-    shown = [line.strip().split(" (")[0] for line in blocks("text")[0].splitlines()]
-    assert {line.strip().split(" (")[0] for line in answers} <= set(shown)
+    documented = [line.strip().split(" (")[0] for line in blocks("text")[0].splitlines()]
+    assert {line.strip().split(" (")[0] for line in answers} <= set(documented)
 
 
 def test_a_result_that_differs_raises(predicted, tmp_path):
-    some = "SELECT * FROM transactions WHERE amount < 50"
+    query = "SELECT * FROM transactions WHERE amount < 50"
     by_month = ("--partition-by", "month")
-    synfin("export", str(tmp_path / "transactions"), "--query", some, *by_month)
+    synfin("export", str(tmp_path / "transactions"), "--query", query, *by_month)
 
-    done = run(tmp_path, "--engine", "dask")  # it exports the predictions itself
+    result = run(tmp_path, "--engine", "dask")  # it exports the predictions itself
 
-    assert done.returncode == 1
-    assert "fraud rate (1 row): differs from PostgreSQL's" in done.stdout
-    assert "  model (11 rows): differs" in done.stdout
-    assert re.search(r"Error: \d answers differ\.", done.stderr)
-    assert "Traceback" not in done.stderr
+    assert result.returncode == 1
+    assert "fraud rate (1 row): differs from PostgreSQL's" in result.stdout
+    assert "  model (11 rows): differs" in result.stdout
+    assert re.search(r"Error: \d answers differ\.", result.stderr)
+    assert "Traceback" not in result.stderr
 
 
 def test_an_unknown_model_is_reported_in_one_sentence(predicted, tmp_path):
-    done = run(tmp_path, "--model", "basline")
-    assert done.returncode == 1
-    assert "no model 'basline 1.0'" in done.stderr
-    assert "Traceback" not in done.stderr
+    result = run(tmp_path, "--model", "basline")
+    assert result.returncode == 1
+    assert "no model 'basline 1.0'" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize("block", blocks("python"))

@@ -32,9 +32,9 @@ def test_errors_of_sqlalchemy_quote_no_row(manager, statement):
     with manager.get_session() as session, pytest.raises(DBAPIError) as caught:
         session.execute(text(statement), {"email": EMAIL})
 
-    shown = "".join(traceback.format_exception(caught.value))
-    assert EMAIL not in shown
-    assert "DETAIL" not in shown
+    traceback_text = "".join(traceback.format_exception(caught.value))
+    assert EMAIL not in traceback_text
+    assert "DETAIL" not in traceback_text
 
 
 def test_a_session_of_the_users_own_engine_shows_no_parameters(manager):

@@ -131,8 +131,8 @@ def test_every_number_in_the_text_of_a_lesson_is_computed_or_defined(name):
     assert [phrase for phrase in phrases if phrase not in text] == []
     for phrase in phrases:
         text = text.replace(phrase, " … ")
-    left = [text[max(0, n.start() - 60) : n.end() + 30] for n in NUMBER.finditer(text)]
-    assert not left
+    unexplained = [text[max(0, n.start() - 60) : n.end() + 30] for n in NUMBER.finditer(text)]
+    assert not unexplained
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +171,6 @@ def test_the_last_lesson_runs_without_java(home, tmp_path, monkeypatch):
 
 def test_a_notebook_can_run_again_and_after_an_unfinished_one(home):
     notebook = nbformat.read(FOLDER / f"{LESSONS[0]}.ipynb", as_version=4)
-    half = nbformat.from_dict({**notebook, "cells": notebook.cells[:8]})
-    run(half, home)
+    unfinished = nbformat.from_dict({**notebook, "cells": notebook.cells[:8]})
+    run(unfinished, home)
     run(notebook, home)

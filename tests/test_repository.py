@@ -247,10 +247,10 @@ class Checkout:
         self.git("commit", "--quiet", "--message", "Change")
 
     def environment(self) -> dict[str, str]:
-        who = {f"GIT_{role}_{what}": "x@y.z" for role in ("AUTHOR", "COMMITTER")
-               for what in ("NAME", "EMAIL")}  # fmt: skip
+        identities = {f"GIT_{role}_{field}": "x@y.z" for role in ("AUTHOR", "COMMITTER")
+               for field in ("NAME", "EMAIL")}  # fmt: skip
         bare = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-        return {**bare, **who, "GIT_CONFIG_GLOBAL": os.devnull, "PYTHON": "true"}
+        return {**bare, **identities, "GIT_CONFIG_GLOBAL": os.devnull, "PYTHON": "true"}
 
     def release(self) -> subprocess.CompletedProcess[str]:
         """Run the script; ``true`` takes the place of Python, which would build for a minute."""

@@ -157,12 +157,14 @@ def test_without_a_known_fraud_there_is_never_an_alarm(world):
 
 
 def test_what_is_not_labelled_is_predicted_but_not_learnt_from(world):
-    half = world.transactions.with_columns(
+    half_labelled = world.transactions.with_columns(
         pl.when(pl.int_range(pl.len()) % 2 == 0).then("is_fraud").alias("is_fraud")
     )
-    model = fit_baseline(half)
+    model = fit_baseline(half_labelled)
     assert model.predictions["ground_truth"].null_count() > 0
-    learnt = half.filter((pl.col("timestamp") < model.train_end) & pl.col("is_fraud").is_not_null())
+    learnt = half_labelled.filter(
+        (pl.col("timestamp") < model.train_end) & pl.col("is_fraud").is_not_null()
+    )
     assert model.n_train == len(learnt)
 
 
@@ -170,8 +172,8 @@ def test_amounts_of_zero_and_of_three_decimals_are_scored(world):
     amounts = pl.when(pl.int_range(pl.len()) % 3 == 0).then(0.0).otherwise(pl.col("amount") * 1.001)
     model = fit_baseline(world.transactions.with_columns(amounts.alias("amount")))
     assert model.predictions["fraud_probability"].is_between(0, 1).all()
-    nothing = fit_baseline(world.transactions.with_columns(amount=pl.lit(0.0)))
-    assert nothing.predictions["fraud_probability"].is_between(0, 1).all()
+    model_of_zeros = fit_baseline(world.transactions.with_columns(amount=pl.lit(0.0)))
+    assert model_of_zeros.predictions["fraud_probability"].is_between(0, 1).all()
 
 
 def test_an_amount_that_is_missing_is_refused(world):

@@ -22,10 +22,10 @@ from synfin_analytics.simulation import simulate
 
 
 def synfin(*arguments, code=0):
-    done = CliRunner().invoke(main, [str(path) for path in arguments], prog_name="synfin")
-    assert done.exit_code == code, done.output
-    assert "Traceback" not in done.output
-    return done.stdout if code == 0 else done.stderr
+    result = CliRunner().invoke(main, [str(path) for path in arguments], prog_name="synfin")
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return result.stdout if code == 0 else result.stderr
 
 
 @pytest.fixture

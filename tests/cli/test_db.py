@@ -34,16 +34,16 @@ def synfin(*arguments, answer=None, **environment):
 
 
 def succeeds(*arguments, **options):
-    done = synfin(*arguments, **options)
-    assert done.exit_code == 0, done.output
-    return done.stdout
+    result = synfin(*arguments, **options)
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 def fails(*arguments, code=1, **options):
-    done = synfin(*arguments, **options)
-    assert done.exit_code == code, done.output
-    assert "Traceback" not in done.output
-    return done.stderr
+    result = synfin(*arguments, **options)
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return result.stderr
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def execute(manager, statement):
 
 
 def test_help_lists_every_command_without_importing_the_database():
-    done = subprocess.run(
+    result = subprocess.run(
         [
             sys.executable,
             "-c",
@@ -86,10 +86,10 @@ def test_help_lists_every_command_without_importing_the_database():
         check=True,
     )
 
-    assert "imported: []" in done.stdout
-    for name, (_, what) in COMMANDS.items():
-        assert f"{name} " in done.stdout
-        assert what in done.stdout
+    assert "imported: []" in result.stdout
+    for name, (_, summary) in COMMANDS.items():
+        assert f"{name} " in result.stdout
+        assert summary in result.stdout
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -121,21 +121,21 @@ def test_a_wrong_variable_is_one_line_too(empty):
     "how", [{"arguments": ["--debug"]}, {"environment": {"SYNFIN_DEBUG": "1"}}]
 )
 def test_debug_shows_where_an_error_came_from(empty, how):
-    done = synfin(*how.get("arguments", []), "db", "grant", "ana", **how.get("environment", {}))
+    result = synfin(*how.get("arguments", []), "db", "grant", "ana", **how.get("environment", {}))
 
-    assert isinstance(done.exception, SchemaError)
-    assert done.exit_code == 1
+    assert isinstance(result.exception, SchemaError)
+    assert result.exit_code == 1
 
 
 def test_the_error_is_red_on_a_terminal(empty):
-    done = CliRunner().invoke(main, ["db", "grant", "ana"], color=True)
+    result = CliRunner().invoke(main, ["db", "grant", "ana"], color=True)
 
-    assert done.stderr.startswith("\x1b[31mError: ")
+    assert result.stderr.startswith("\x1b[31mError: ")
 
 
 def test_ctrl_c_ends_it_with_130_and_changes_nothing(empty):
-    with empty.engine.connect() as other, other.begin():
-        other.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
+    with empty.engine.connect() as connection, connection.begin():
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
         process = subprocess.Popen(
             [*COMMAND, "db", "upgrade"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -213,12 +213,12 @@ def test_history_needs_no_database():
 
 
 def test_downgrade_shows_what_would_be_lost_and_asks(filled):
-    done = synfin("db", "downgrade", "base", answer="n\n")
+    result = synfin("db", "downgrade", "base", answer="n\n")
 
-    assert done.exit_code == 1
-    assert "customers" in done.stdout
-    assert "1 rows" in done.stdout
-    assert "Nothing was changed." in done.stdout
+    assert result.exit_code == 1
+    assert "customers" in result.stdout
+    assert "1 rows" in result.stdout
+    assert "Nothing was changed." in result.stdout
     assert schema.current(filled) == "0001"
 
 
@@ -256,13 +256,13 @@ def test_downgrade_never_takes_a_mistyped_option_for_a_version(filled):
 
 
 def test_status_of_the_embedded_server_says_where_and_how_full(filled, server):
-    shown = succeeds("db", "status")
+    output = succeeds("db", "status")
 
-    assert repr(filled.config.database) in shown
-    assert str(embedded.status(filled.config.data_dir).data_dir) in shown
-    assert str(os.getpid()) in shown  # this test uses it
-    assert "up to date (version 0001)" in shown
-    rows = {line.split()[0]: line.split()[1] for line in shown.splitlines() if "rows" in line}
+    assert repr(filled.config.database) in output
+    assert str(embedded.status(filled.config.data_dir).data_dir) in output
+    assert str(os.getpid()) in output  # this test uses it
+    assert "up to date (version 0001)" in output
+    rows = {line.split()[0]: line.split()[1] for line in output.splitlines() if "rows" in line}
     assert rows["customers"] == "1"
     assert rows["transactions"] == "0"
     assert len(rows) == 7
@@ -271,9 +271,9 @@ def test_status_of_the_embedded_server_says_where_and_how_full(filled, server):
 def test_status_of_a_server_that_was_never_used_creates_nothing(open_folder):
     home = open_folder / "pg"
 
-    shown = succeeds("db", "status", DB_DATA_DIR=str(home))
+    output = succeeds("db", "status", DB_DATA_DIR=str(home))
 
-    assert "it is created on first use" in shown
+    assert "it is created on first use" in output
     assert not home.exists()
 
 
@@ -281,10 +281,10 @@ def test_status_calls_the_rows_of_a_big_table_an_estimate(filled, monkeypatch):
     monkeypatch.setattr("synfin_analytics.cli.db._MAX_COUNTED_BYTES", 0)
     execute(filled, "ANALYZE customers")
 
-    shown = succeeds("db", "status")
+    output = succeeds("db", "status")
 
-    assert "about 1 rows" in shown
-    assert "about 0 rows" not in shown
+    assert "about 1 rows" in output
+    assert "about 0 rows" not in output
 
 
 def test_status_of_a_server_names_it_without_the_password(tcp_server, monkeypatch):
@@ -297,12 +297,12 @@ def test_status_of_a_server_names_it_without_the_password(tcp_server, monkeypatc
         "DB_NAME": config.database,
     }
 
-    shown = succeeds("db", "status", **server)
+    output = succeeds("db", "status", **server)
 
-    assert f"{config.host}:{config.port}" in shown
-    assert config.username in shown
-    assert config.password not in shown
-    assert "no tables yet" in shown
+    assert f"{config.host}:{config.port}" in output
+    assert config.username in output
+    assert config.password not in output
+    assert "no tables yet" in output
 
 
 # -- Stop -------------------------------------------------------------------------------------
@@ -311,10 +311,10 @@ def test_status_of_a_server_names_it_without_the_password(tcp_server, monkeypatc
 @pytest.fixture
 def own_server(open_folder):
     """A server beside that of the other tests, in use by this process."""
-    one = embedded.EmbeddedPostgres(open_folder / "pg")
-    one.start()
-    yield one
-    one.release()
+    database_server = embedded.EmbeddedPostgres(open_folder / "pg")
+    database_server.start()
+    yield database_server
+    database_server.release()
     embedded.stop(open_folder / "pg", force=True)
 
 
@@ -367,10 +367,10 @@ def as_role(filled, role):
 
 
 def test_granted_role_reads_all_but_personal_data(filled, role, as_role):
-    shown = succeeds("db", "grant", role)
+    output = succeeds("db", "grant", role)
 
-    assert "New role" in shown
-    assert "Excluded from customers: first_name, last_name, email" in shown
+    assert "New role" in output
+    assert "Excluded from customers: first_name, last_name, email" in output
     assert as_role("SELECT customer_id, risk_score FROM customers") == [("C1", None)]
     assert as_role("SELECT count(*), avg(amount) FROM transactions") == [(0, None)]
     assert as_role("SELECT version_num FROM alembic_version") == [("0001",)]
@@ -425,9 +425,9 @@ def test_granted_role_passes_the_check_of_the_version(filled, role, server):
 
 
 def test_personal_data_are_granted_on_request_and_tables_to_come_too(filled, role, as_role):
-    shown = succeeds("db", "grant", role, "--with-personal-data")
+    output = succeeds("db", "grant", role, "--with-personal-data")
 
-    assert "Excluded from" not in shown
+    assert "Excluded from" not in output
     assert as_role("SELECT * FROM customers")[0][0] == "C1"
     execute(filled, "CREATE TABLE later AS SELECT 1 AS one")
     assert as_role("SELECT * FROM later") == [(1,)]
@@ -436,11 +436,11 @@ def test_personal_data_are_granted_on_request_and_tables_to_come_too(filled, rol
 def test_a_narrower_grant_takes_back_what_a_wider_one_gave(filled, role, as_role):
     grant_read(filled, role, personal_data=True)
 
-    done = grant_read(filled, role)
+    result = grant_read(filled, role)
 
-    assert not done.created
-    assert [warning for warning in done.warnings if "tables;" not in warning] == [
-        warning for warning in done.warnings if "large objects" in warning
+    assert not result.created
+    assert [warning for warning in result.warnings if "tables;" not in warning] == [
+        warning for warning in result.warnings if "large objects" in warning
     ]
     with pytest.raises(errors.InsufficientPrivilege):
         as_role("SELECT email FROM customers")
@@ -519,12 +519,12 @@ def rights(manager, role):
 @pytest.mark.parametrize("prompted", [True, False])
 def test_login_sets_a_password_of_which_the_server_sees_the_hash(filled, role, prompted):
     if prompted:
-        done = synfin("db", "grant", role, "--login", answer="s3cret\ns3cret\n")
+        result = synfin("db", "grant", role, "--login", answer="s3cret\ns3cret\n")
     else:
-        done = synfin("db", "grant", role, "--login", "--password-env", "ANA", ANA="s3cret")
+        result = synfin("db", "grant", role, "--login", "--password-env", "ANA", ANA="s3cret")
 
-    assert done.exit_code == 0, done.output
-    assert "s3cret" not in done.output
+    assert result.exit_code == 0, result.output
+    assert "s3cret" not in result.output
     can_log_in, stored = rights(filled, role)
     assert can_log_in
     assert stored.startswith("SCRAM-SHA-256$")
@@ -567,7 +567,7 @@ def test_a_role_that_owns_the_tables_is_refused(filled):
 
 
 @pytest.mark.parametrize(
-    ("readable", "told"),
+    ("readable", "message"),
     [
         ("alembic_version", "permission denied"),
         # Who has a right, but not that of passing it on, gets a mere warning from the server.
@@ -575,7 +575,7 @@ def test_a_role_that_owns_the_tables_is_refused(filled):
     ],
 )
 def test_a_user_who_may_not_grant_gets_an_error_and_nothing_changes(
-    filled, role, server, readable, told
+    filled, role, server, readable, message
 ):
     grantor = f"grantor_{filled.config.database}"
     with filled.engine.begin() as connection:
@@ -587,7 +587,7 @@ def test_a_user_who_may_not_grant_gets_an_error_and_nothing_changes(
         creator=lambda: psycopg2.connect(**arguments, options=f"-c role={grantor}"),
     )
 
-    with pytest.raises(SchemaError, match=told):
+    with pytest.raises(SchemaError, match=message):
         grant_read(engine, role)
 
     engine.dispose()

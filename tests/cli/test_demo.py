@@ -28,10 +28,10 @@ SMALL = ("--customers", "40", "--days", "40", "--seed", "3")
 def synfin_demo(*arguments, out, code=0):
     """Run ``synfin demo``, and return what it said on one line."""
     command = ["demo", *(str(argument) for argument in arguments), "--out", str(out)]
-    done = CliRunner().invoke(main, command, prog_name="synfin", terminal_width=200)
-    assert done.exit_code == code, done.output
-    assert "Traceback" not in done.output
-    return " ".join(done.output.replace("\u00a0", " ").split())
+    result = CliRunner().invoke(main, command, prog_name="synfin", terminal_width=200)
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return " ".join(result.output.replace("\u00a0", " ").split())
 
 
 @pytest.fixture
@@ -72,8 +72,8 @@ def test_one_command_reports_the_fraud(simulated):
 def test_one_command_reports_on_a_model(simulated):
     detected = simulated.performance["true_positives"]
     frauds = detected + simulated.performance["false_negatives"]
-    said = f"The model detected {detected:,} of {pluralize(frauds, 'fraud')}"
-    assert (said if frauds else "No transaction was fraud") in simulated.output
+    sentence = f"The model detected {detected:,} of {pluralize(frauds, 'fraud')}"
+    assert (sentence if frauds else "No transaction was fraud") in simulated.output
     assert simulated.performance["evaluated"] > 100
 
 

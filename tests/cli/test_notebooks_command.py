@@ -18,9 +18,9 @@ FIRST = "01_first_steps.ipynb"
 
 def synfin_notebooks(*arguments, code=0):
     command = ["notebooks", *map(str, arguments)]
-    done = CliRunner().invoke(main, command, prog_name="synfin")
-    assert done.exit_code == code, done.output
-    return " ".join(done.output.split())
+    result = CliRunner().invoke(main, command, prog_name="synfin")
+    assert result.exit_code == code, result.output
+    return " ".join(result.output.split())
 
 
 @pytest.fixture

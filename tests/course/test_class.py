@@ -46,10 +46,10 @@ def grade(folder, entry, roster=()):
 
 
 def synfin(*arguments, code=0):
-    done = CliRunner().invoke(main, list(map(str, arguments)), prog_name="synfin")
-    assert done.exit_code == code, done.output
-    assert "Traceback" not in done.output
-    return done
+    result = CliRunner().invoke(main, list(map(str, arguments)), prog_name="synfin")
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return result
 
 
 @pytest.fixture
@@ -548,7 +548,7 @@ def test_each_notebook_is_graded_on_its_own_data_whatever_it_contains(tmp_path, 
     fay.path.rename(fay.path.with_name("my solution.ipynb"))
     out = tmp_path / "grades.csv"
 
-    done = synfin("class", "grade", folder, "--out", out, "--jobs", 2, "--time-limit", 250)
+    result = synfin("class", "grade", folder, "--out", out, "--jobs", 2, "--time-limit", 250)
 
     with out.open(encoding="utf-8-sig", newline="") as file:
         rows = [*csv.DictReader(file)]
@@ -564,12 +564,12 @@ def test_each_notebook_is_graded_on_its_own_data_whatever_it_contains(tmp_path, 
     assert "contains the seed of ana" in feedback["dan", "01.1"]
     assert feedback["eve", "01.1"].startswith("The file is not a notebook")
     assert feedback["fay", "01.1"] == NOT_SUBMITTED
-    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
     assert lines[:3] == ["student 01 passed", "ana 5/5 5", "ben 2/5 2"]
     assert "fay: nothing submitted" in lines
     assert any(line.startswith("eve, lesson 01: The file is not a notebook") for line in lines)
-    assert f"not in the roster: {folder / 'fay' / 'my solution.ipynb'}" in done.stderr
-    assert f"while notebooks ran, and rewritten: {out}" in done.stderr
+    assert f"not in the roster: {folder / 'fay' / 'my solution.ipynb'}" in result.stderr
+    assert f"while notebooks ran, and rewritten: {out}" in result.stderr
 
 
 # -- docs/guide/teaching.md ------------------------------------------------------------------------

@@ -51,16 +51,16 @@ def solved() -> Any:
     """Run the solutions of a lesson once for each seed, all cells in this process."""
     import matplotlib.pyplot as plt
 
-    done: dict[str, Solved] = {}
+    solutions: dict[str, Solved] = {}
 
     def run(number: str) -> Solved:
-        if number not in done:
+        if number not in solutions:
             results = Solved({}, {})
             for seed in SEEDS:
                 run_seed(number, seed, results)
             plt.close("all")
-            done[number] = results
-        return done[number]
+            solutions[number] = results
+        return solutions[number]
 
     yield run
     get_db_manager().close()
@@ -93,8 +93,8 @@ def test_the_solution_passes_for_every_seed(number, name, solved):
 
 @pytest.mark.parametrize(("number", "name"), EXERCISES)
 def test_an_empty_answer_does_not_pass(number, name):
-    for nothing in (None, ..., [], {}, ""):
-        assert grader_of(name, SEEDS[0]).grade(nothing) == NO_ANSWER
+    for empty_answer in (None, ..., [], {}, ""):
+        assert grader_of(name, SEEDS[0]).grade(empty_answer) == NO_ANSWER
 
 
 @pytest.mark.parametrize(("number", "name"), EXERCISES)

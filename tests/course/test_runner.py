@@ -42,11 +42,11 @@ def run(*sources, seconds=120, memory=8e9, stop=None, seed=3):
 
 
 def test_the_value_of_a_variable_after_its_cell_is_the_answer():
-    done = run("budget_threshold = 1", "budget_threshold = 2\ncheapest_threshold = [1.5, 'a']")
-    assert done.answers[FIRST] == 1
-    assert done.answers[SECOND] == [1.5, "a"]
-    assert done.answers[THIRD] is MISSING
-    assert done.ending is None
+    result = run("budget_threshold = 1", "budget_threshold = 2\ncheapest_threshold = [1.5, 'a']")
+    assert result.answers[FIRST] == 1
+    assert result.answers[SECOND] == [1.5, "a"]
+    assert result.answers[THIRD] is MISSING
+    assert result.ending is None
 
 
 def test_without_its_own_cell_the_value_at_the_end_is_the_answer():
@@ -55,29 +55,29 @@ def test_without_its_own_cell_the_value_at_the_end_is_the_answer():
 
 
 def test_an_error_ends_only_its_cell():
-    done = run(
+    result = run(
         "budget_threshold = 1 / 0", "cheapest_threshold = 2", "exit()", "card_precision = 4", "if"
     )
-    assert done.errors[FIRST] == "ZeroDivisionError: division by zero"
-    assert done.errors["05.5"].startswith("SyntaxError")
-    assert done.answers[SECOND] == 2
-    assert done.answers["05.4"] == 4
-    assert done.ending is None
+    assert result.errors[FIRST] == "ZeroDivisionError: division by zero"
+    assert result.errors["05.5"].startswith("SyntaxError")
+    assert result.answers[SECOND] == 2
+    assert result.answers["05.4"] == 4
+    assert result.ending is None
 
 
 def test_the_data_are_those_of_the_seed_whatever_the_notebook_contains():
     begin = (
         "from synfin_analytics.course import start_lesson\ndata = start_lesson('05', seed=999)\n"
     )
-    done = run(f"{begin}budget_threshold = data.test[['transaction_id', 'score']]", seed=8)
+    result = run(f"{begin}budget_threshold = data.test[['transaction_id', 'score']]", seed=8)
     expected = LESSON.make_facts(8).test["transaction_id", "score"]
-    assert_frame_equal(done.answers[FIRST], expected)  # last digits differ between processes
+    assert_frame_equal(result.answers[FIRST], expected)  # last digits differ between processes
 
 
 def test_an_endless_notebook_is_stopped_and_earlier_answers_are_kept():
-    done = run("budget_threshold = 1", "while True: pass", seconds=5)
-    assert done.ending == "Stopped after 5 seconds, in code cell 2."
-    assert done.answers[FIRST] == 1
+    result = run("budget_threshold = 1", "while True: pass", seconds=5)
+    assert result.ending == "Stopped after 5 seconds, in code cell 2."
+    assert result.answers[FIRST] == 1
 
 
 @pytest.mark.parametrize(
@@ -89,19 +89,19 @@ def test_an_endless_notebook_is_stopped_and_earlier_answers_are_kept():
     ],
 )
 def test_a_notebook_that_ends_python_is_reported(source, how):
-    done = run("budget_threshold = 1", source)
-    assert done.ending == f"The notebook {how} in code cell 2."
-    assert done.answers[FIRST] == 1
+    result = run("budget_threshold = 1", source)
+    assert result.ending == f"The notebook {how} in code cell 2."
+    assert result.answers[FIRST] == 1
 
 
 def test_a_notebook_that_takes_too_much_memory_is_stopped():
-    done = run("import numpy, time; x = numpy.ones(150_000_000); time.sleep(60)", memory=9e8)
-    assert done.ending == "Stopped because it used more than 0.9 GB of memory, in code cell 1."
+    result = run("import numpy, time; x = numpy.ones(150_000_000); time.sleep(60)", memory=9e8)
+    assert result.ending == "Stopped because it used more than 0.9 GB of memory, in code cell 1."
 
 
 def test_printed_output_is_discarded_whatever_its_size(capfd):
-    done = run("for _ in range(3000): print('passed ' * 10_000)\nbudget_threshold = 1")
-    assert done.answers[FIRST] == 1
+    result = run("for _ in range(3000): print('passed ' * 10_000)\nbudget_threshold = 1")
+    assert result.answers[FIRST] == 1
     assert capfd.readouterr() == ("", "")
 
 
@@ -173,8 +173,8 @@ budget_threshold = 1
 
 
 def test_no_process_of_a_notebook_survives_not_even_a_daemon(apart):
-    done = run(f"import subprocess\n{CHILD}\n{DAEMON}")
-    assert done.answers[FIRST] == 1
+    result = run(f"import subprocess\n{CHILD}\n{DAEMON}")
+    assert result.answers[FIRST] == 1
     assert left_behind() == []
 
 
@@ -194,9 +194,9 @@ def test_the_supervisor_cannot_be_stopped_from_ending_what_a_notebook_started(ap
 
 
 def test_a_notebook_that_kills_its_supervisor_is_ended_or_reported(apart):
-    done = run("import os\nbudget_threshold = 1\nos.kill(os.getppid(), 9)")
+    result = run("import os\nbudget_threshold = 1\nos.kill(os.getppid(), 9)")
     outcomes = {None} if apart and NAMESPACES else {KILLED_SUPERVISOR}
-    assert done.suspicion in outcomes
+    assert result.suspicion in outcomes
 
 
 def test_the_time_limit_holds_whatever_a_notebook_does_to_files_and_signals(apart):
@@ -209,8 +209,8 @@ def test_the_time_limit_holds_whatever_a_notebook_does_to_files_and_signals(apar
         "if os.fork():\n    os.wait()\n"
         "while True: pass"
     )
-    done = run(source, seconds=3)
-    assert done.ending == "Stopped after 3 seconds, in an unknown cell."
+    result = run(source, seconds=3)
+    assert result.ending == "Stopped after 3 seconds, in an unknown cell."
 
 
 def test_a_notebook_can_read_no_secret_from_any_environment(apart):
@@ -235,25 +235,25 @@ for name in os.listdir("/proc"):
     if not _sandbox.LINUX:
         pytest.skip("the environment of other processes is in /proc on Linux only")
     environment = {**os.environ, "DB_PASSWORD": "hunter2"}
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "0"
+    assert result.stdout.strip() == "0"
 
 
 @pytest.mark.skipif(not NAMESPACES, reason="this system has no namespaces for this user")
 def test_namespaces_hide_processes_and_allow_only_temporary_files(tmp_path):
     module = str(Path(_runner.__file__))
-    done = run(
+    result = run(
         f"import os\ntry:\n    open({module!r}, 'a')\nexcept OSError as error:\n"
         "    budget_threshold = error.strerror",
         "cheapest_threshold = sum(name.isdigit() for name in os.listdir('/proc'))",
         "hits = open('/dev/shm/x', 'w').write('x')",
         f"card_precision = open({str(tmp_path / 'x')!r}, 'w').write('x')",
     )
-    assert done.answers[FIRST] == "Read-only file system"
-    assert done.answers[SECOND] <= 3
-    assert done.answers["05.4"] == 1
+    assert result.answers[FIRST] == "Read-only file system"
+    assert result.answers[SECOND] <= 3
+    assert result.answers["05.4"] == 1
 
 
 def test_a_hidden_process_is_visible_again_afterwards():
@@ -289,9 +289,9 @@ def test_the_number_of_rows_of_a_table_is_limited(rows, tmp_path):
     save_answer(pl.DataFrame({"a": pl.repeat(True, rows, eager=True)}), tmp_path, "one")
     if rows > _answers.MAX_TABLE_ROWS:
         with pytest.raises(ArgumentError, match="too large"):
-            back(tmp_path, "one")
+            restored(tmp_path, "one")
     else:
-        assert back(tmp_path, "one").height == rows
+        assert restored(tmp_path, "one").height == rows
 
 
 def test_a_damaged_table_is_rejected_without_affecting_others(tmp_path):
@@ -307,13 +307,13 @@ def test_a_notebook_cannot_see_the_databases_of_the_grader(monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "postgresql://ana:secret@bank.invalid/fraud")
     monkeypatch.setenv("DB_PASSWORD", "secret")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    done = run(
+    result = run(
         "import os\nbudget_threshold = [*os.environ.values()]",
         "cheapest_threshold = os.environ['DB_DATA_DIR']",
     )
-    assert not any("secret" in value for value in done.answers[FIRST])
-    assert done.answers[SECOND] != os.environ["DB_DATA_DIR"]
-    assert not Path(done.answers[SECOND]).parent.exists()
+    assert not any("secret" in value for value in result.answers[FIRST])
+    assert result.answers[SECOND] != os.environ["DB_DATA_DIR"]
+    assert not Path(result.answers[SECOND]).parent.exists()
 
 
 # -- Magics work as in Jupyter ---------------------------------------------------------------------
@@ -342,31 +342,33 @@ MAGICS = [
 
 def test_a_magic_does_not_prevent_the_rest_of_its_cell():
     cells = [Cell(f"{magic}\nreached.append({magic!r})") for magic in MAGICS]
-    done = run_notebook(
+    result = run_notebook(
         [Cell("reached = []"), *cells, Cell("budget_threshold = reached")], LESSON, 3, Limits()
     )
-    assert done.answers[FIRST] == MAGICS
+    assert result.answers[FIRST] == MAGICS
 
 
 def test_an_error_in_the_body_of_a_magic_is_an_error_of_the_cell():
-    done = run("%%time\nbudget_threshold = 1 / 0", "%matplotlib inline\ncheapest_threshold = 1 / 0")
-    assert done.errors[FIRST].startswith("ZeroDivisionError")
-    assert done.errors[SECOND].startswith("ZeroDivisionError")
+    result = run(
+        "%%time\nbudget_threshold = 1 / 0", "%matplotlib inline\ncheapest_threshold = 1 / 0"
+    )
+    assert result.errors[FIRST].startswith("ZeroDivisionError")
+    assert result.errors[SECOND].startswith("ZeroDivisionError")
 
 
 def test_half_a_surrogate_does_not_lose_an_answer():
-    done = run(
+    result = run(
         r"raise ValueError('\ud83d')",
         r"raise type('\ud83d', (Exception,), {})()",
         r"cost_on_test = {'\ud83d': ['\ud83d']}; print('\ud83d'); raise ValueError",
         "class E(Exception):\n    def __str__(self): raise SystemExit\nraise E",
         "precision_elsewhere = 2",
     )
-    assert done.ending is None
-    assert done.errors[FIRST] == "ValueError: ?"
-    assert "05.4" in done.errors
-    assert done.answers[THIRD] == {"\ud83d": ["\ud83d"]}
-    assert done.answers["05.5"] == 2
+    assert result.ending is None
+    assert result.errors[FIRST] == "ValueError: ?"
+    assert "05.4" in result.errors
+    assert result.answers[THIRD] == {"\ud83d": ["\ud83d"]}
+    assert result.answers["05.5"] == 2
 
 
 @pytest.mark.parametrize(
@@ -381,8 +383,8 @@ def test_half_a_surrogate_does_not_lose_an_answer():
     ],
 )
 def test_a_forged_answer_is_rejected(forged):
-    done = run(f"import os\npath = '../answers/05.1.json'\n{forged}\nos._exit(0)")
-    assert isinstance(done.answers[FIRST], ArgumentError)
+    result = run(f"import os\npath = '../answers/05.1.json'\n{forged}\nos._exit(0)")
+    assert isinstance(result.answers[FIRST], ArgumentError)
 
 
 # -- Answers from one process to another -----------------------------------------------------------
@@ -430,7 +432,7 @@ def test_an_answer_that_fails_on_any_access_is_unsupported():
     assert to_plain(Hostile()) == UnsupportedAnswer("Hostile")
 
 
-def back(folder, name):
+def restored(folder, name):
     """Load an answer; raise the error in place of it, if any."""
     answer = load_answers(folder, [name])[name]
     if isinstance(answer, ArgumentError):
@@ -442,7 +444,7 @@ def back(folder, name):
 def test_a_loaded_answer_equals_the_saved_answer(answer, tmp_path_factory):
     folder = tmp_path_factory.mktemp("answers")
     save_answer(answer, folder, "one")
-    assert back(folder, "one") == to_plain(answer)
+    assert restored(folder, "one") == to_plain(answer)
 
 
 def test_loaded_nan_and_tables_equal_the_saved_ones(tmp_path):
@@ -451,24 +453,24 @@ def test_loaded_nan_and_tables_equal_the_saved_ones(tmp_path):
     save_answer(table, tmp_path, "table")
     save_answer(print, tmp_path, "print")
     save_answer([table], tmp_path, "list")
-    assert math.isnan(back(tmp_path, "nan"))
-    assert back(tmp_path, "table").equals(table)
-    assert back(tmp_path, "print") == UnsupportedAnswer("builtin_function_or_method")
-    assert back(tmp_path, "list")[0]["x"][1] == 1.5
+    assert math.isnan(restored(tmp_path, "nan"))
+    assert restored(tmp_path, "table").equals(table)
+    assert restored(tmp_path, "print") == UnsupportedAnswer("builtin_function_or_method")
+    assert restored(tmp_path, "list")[0]["x"][1] == 1.5
 
 
 def test_columns_of_objects_and_lists_are_null_before_and_after_saving(tmp_path):
     table = pl.DataFrame({"x": pl.Series([object()], dtype=pl.Object), "y": [[1]], "z": [2]})
     save_answer(table, tmp_path, "one")
     assert to_plain(table).rows() == [(None, None, 2)]
-    assert back(tmp_path, "one").equals(to_plain(table))
+    assert restored(tmp_path, "one").equals(to_plain(table))
 
 
 def test_an_answer_that_is_too_large_is_rejected(tmp_path, monkeypatch):
     save_answer("a" * 100, tmp_path, "one")
     monkeypatch.setattr(_answers, "MAX_VALUE_BYTES", 50)
     with pytest.raises(ArgumentError, match="too large"):
-        back(tmp_path, "one")
+        restored(tmp_path, "one")
 
 
 @pytest.mark.parametrize(
@@ -477,4 +479,4 @@ def test_an_answer_that_is_too_large_is_rejected(tmp_path, monkeypatch):
 def test_unknown_files_are_rejected(tmp_path, content):
     (tmp_path / "one.json").write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(ArgumentError, match="cannot be read"):
-        back(tmp_path, "one")
+        restored(tmp_path, "one")

@@ -66,10 +66,10 @@ def test_the_same_seed_gives_the_same_data_and_another_seed_gives_others(data):
 
 def test_the_seed_in_the_environment_takes_precedence(data, monkeypatch):
     monkeypatch.setenv(SEED_VARIABLE, "4")
-    other = start_lesson("05", seed=3)
-    assert repr(other).startswith("Lesson 05, seed 4")
+    other_lesson = start_lesson("05", seed=3)
+    assert repr(other_lesson).startswith("Lesson 05, seed 4")
     monkeypatch.delenv(SEED_VARIABLE)
-    assert start_lesson("05", seed=4).test.equals(other.test)
+    assert start_lesson("05", seed=4).test.equals(other_lesson.test)
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, "7", True, None])
@@ -111,9 +111,9 @@ def test_a_wrong_answer_does_not_pass_and_revokes_an_earlier_pass(right):
 def test_a_result_displays_itself_in_a_notebook_with_the_answer_escaped(right):
     assert "\N{CHECK MARK} 05.1 passed" in check("05.1", right)._repr_html_()
     start_lesson("02", seed=3)
-    shown = check("02.1", dict.fromkeys("ABCD", "<script>"))._repr_html_()
-    assert "&lt;script&gt;" in shown
-    assert "<script>" not in shown
+    displayed = check("02.1", dict.fromkeys("ABCD", "<script>"))._repr_html_()
+    assert "&lt;script&gt;" in displayed
+    assert "<script>" not in displayed
 
 
 def test_a_restarted_lesson_has_no_passed_exercises(right):
@@ -141,19 +141,19 @@ def test_an_unknown_exercise_raises(data, call):
 @pytest.mark.parametrize("number", EXERCISES)
 def test_each_call_shows_one_more_hint(number, fresh_session):
     hints = get_lesson(number).exercise(number).hints
-    shown = [hint(number) for _ in range(len(hints) + 1)]
-    for step, result in enumerate(shown[:-1], 1):
+    displayed = [hint(number) for _ in range(len(hints) + 1)]
+    for step, result in enumerate(displayed[:-1], 1):
         assert result.shown == hints[:step]
         assert f"Hint {step} of {len(hints)} for {number}: {hints[step - 1]}" in repr(result)
-    assert repr(shown[0]).endswith(f'{len(hints) - 1} more hints: run hint("{number}") again.')
-    assert repr(shown[-1]).endswith("This was the last hint.")
-    assert shown[-1].shown == hints
+    assert repr(displayed[0]).endswith(f'{len(hints) - 1} more hints: run hint("{number}") again.')
+    assert repr(displayed[-1]).endswith("This was the last hint.")
+    assert displayed[-1].shown == hints
 
 
 def test_a_hint_displays_itself_in_a_notebook(data):
-    shown = hint("05.2")._repr_html_()
-    assert "Hint for 05.2" in shown
-    assert "1 of 3: Two things cost" in shown
+    displayed = hint("05.2")._repr_html_()
+    assert "Hint for 05.2" in displayed
+    assert "1 of 3: Two things cost" in displayed
 
 
 @pytest.mark.parametrize("number", EXERCISES)

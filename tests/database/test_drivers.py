@@ -18,7 +18,7 @@ from synfin_analytics.repositories import (
 
 
 @pytest.fixture
-def other(manager):
+def psycopg3_session(manager):
     """A session on psycopg 3, which SQLAlchemy 2.1 takes for ``postgresql://``."""
     url = manager.get_connection_string().replace("postgresql+psycopg2://", "postgresql://")
     engine = create_engine(url)
@@ -40,11 +40,11 @@ def other(manager):
         ModelPredictionRepository,
     ],
 )
-def test_a_session_of_psycopg_3_is_refused_with_what_to_write(other, use):
+def test_a_session_of_psycopg_3_is_refused_with_what_to_write(psycopg3_session, use):
     with pytest.raises(
         ArgumentError, match=r"got postgresql\+psycopg\. Write postgresql\+psycopg2://"
     ):
-        use(other)
+        use(psycopg3_session)
 
 
 def test_a_session_of_another_database_is_refused():

@@ -109,12 +109,19 @@ def test_permissions_of_folders_that_are_not_ours_stay(open_folder):
 
 
 def test_settings_are_durable_and_silent_about_data(server):
-    shown = {name: ask(server, f"SHOW {name}") for name in cluster_settings()}
+    current_settings = {name: ask(server, f"SHOW {name}") for name in cluster_settings()}
 
     for name in ("fsync", "synchronous_commit", "full_page_writes"):
-        assert shown[name] == "on"
-    assert (shown["wal_level"], shown["jit"], shown["timezone"]) == ("minimal", "off", "UTC")
-    assert (shown["log_min_error_statement"], shown["log_min_messages"]) == ("panic", "log")
+        assert current_settings[name] == "on"
+    assert (
+        current_settings["wal_level"],
+        current_settings["jit"],
+        current_settings["timezone"],
+    ) == ("minimal", "off", "UTC")
+    assert (current_settings["log_min_error_statement"], current_settings["log_min_messages"]) == (
+        "panic",
+        "log",
+    )
 
 
 def test_sort_order_and_case_are_the_same_everywhere(server):
@@ -208,8 +215,8 @@ def test_a_stale_pid_of_another_process_is_no_obstacle(server, home):
     switch = {"user": owner} if owner != os.geteuid() else {}
     stranger = subprocess.Popen(["sleep", "600"], **switch)
     try:
-        rest = file.read_bytes().split(b"\n", 1)[1]
-        file.write_bytes(b"%d\n%s" % (stranger.pid, rest))
+        later_lines = file.read_bytes().split(b"\n", 1)[1]
+        file.write_bytes(b"%d\n%s" % (stranger.pid, later_lines))
 
         server.restart()
         assert ask(server, "SELECT 42") == 42
@@ -255,33 +262,35 @@ def test_no_folder_of_a_socket_is_left_behind(server, home):
 
 
 def test_many_threads_start_one_server(home):
-    found = []
+    pids = []
 
     def use():
-        with contextlib.closing(EmbeddedPostgres(home)) as mine:
+        with contextlib.closing(EmbeddedPostgres(home)) as own_server:
             ready.wait()
-            ask(mine, "SELECT 1")
-            found.append(status(home).pid)
-            done.wait()
+            ask(own_server, "SELECT 1")
+            pids.append(status(home).pid)
+            finished.wait()
 
-    ready, done = threading.Barrier(4), threading.Barrier(4)
+    ready, finished = threading.Barrier(4), threading.Barrier(4)
     threads = [threading.Thread(target=use) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
-    assert len(found) == 4
-    assert len(set(found)) == 1
+    assert len(pids) == 4
+    assert len(set(pids)) == 1
 
 
 def test_status_lists_the_users_of_the_server(server, home):
     server.start()
-    found = status(home)
+    server_status = status(home)
 
-    assert found.users in ([os.getpid()], None)
-    assert found.version.startswith(f"{found.data_dir.parent.name.removeprefix('postgresql-')}.")
-    assert found.size > 10**7
+    assert server_status.users in ([os.getpid()], None)
+    assert server_status.version.startswith(
+        f"{server_status.data_dir.parent.name.removeprefix('postgresql-')}."
+    )
+    assert server_status.size > 10**7
 
 
 def test_stop_asks_before_it_takes_the_server_from_others(server, home):

@@ -74,14 +74,14 @@ def start(home):
 
 def participants(home, user):
     """Processes that take part in a start, by what they are: those that exist at this moment."""
-    found = {"user": user.process.pid}
+    processes = {"user": user.process.pid}
     for process in psutil.process_iter(["name", "cmdline"]):
         words = " ".join(process.info["cmdline"] or [])
         if str(home) in words and "_watchdog.py" in words:
-            found["watchdog"] = process.pid
+            processes["watchdog"] = process.pid
         elif str(home) in words and process.info["name"] in {"postgres", "initdb"}:
-            found[process.info["name"]] = process.pid
-    return found
+            processes[process.info["name"]] = process.pid
+    return processes
 
 
 def kill(pid):
@@ -95,10 +95,10 @@ def test_a_kill_at_any_moment_of_a_start_is_no_obstacle(used_home, seed):
     with start(used_home) as user:
         user.line()
         time.sleep(moments.uniform(0, 0.3))
-        found = participants(used_home, user)
-        victims = moments.sample(sorted(found), moments.randint(1, len(found)))
+        processes = participants(used_home, user)
+        victims = moments.sample(sorted(processes), moments.randint(1, len(processes)))
         for victim in victims:
-            kill(found[victim])
+            kill(processes[victim])
             time.sleep(moments.choice([0, 0.05]))
         if "user" not in victims and moments.random() < 0.5:
             user.kill()
@@ -122,9 +122,9 @@ def test_a_kill_during_the_creation_is_no_obstacle(home, share, victim):
     assert not cluster.attempts.exists()
 
 
-@pytest.mark.parametrize("left", [b"", b"\n", b"4x\n", b"-17\n", b"17", b"17\n/data\n1\n5432\n"])
-def test_a_broken_pid_file_is_no_obstacle(used_home, left):
-    (status(used_home).data_dir / "postmaster.pid").write_bytes(left)
+@pytest.mark.parametrize("content", [b"", b"\n", b"4x\n", b"-17\n", b"17", b"17\n/data\n1\n5432\n"])
+def test_a_broken_pid_file_is_no_obstacle(used_home, content):
+    (status(used_home).data_dir / "postmaster.pid").write_bytes(content)
 
     use(used_home)
 
@@ -196,7 +196,7 @@ def test_the_server_inherits_no_signal_as_ignored_or_blocked():
     with servers.Program(program) as begun:
         lines = dict(line.split(":") for line in begun.finish().splitlines())
 
-    stops = sum(1 << one - 1 for one in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT))
+    stops = sum(1 << number - 1 for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT))
     assert int(lines["SigIgn"], 16) & stops == 0
     assert int(lines["SigBlk"], 16) == 0
 

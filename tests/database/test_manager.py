@@ -98,13 +98,13 @@ def test_threads_get_the_same_manager(manager):
 
     def get(_):
         barrier.wait()
-        found = get_db_manager()
-        return id(found), ask(found, "SELECT 1")
+        shared_manager = get_db_manager()
+        return id(shared_manager), ask(shared_manager, "SELECT 1")
 
     with ThreadPoolExecutor(8) as pool:
-        found = set(pool.map(get, range(8)))
+        managers = set(pool.map(get, range(8)))
 
-    assert len(found) == 1
+    assert len(managers) == 1
     get_db_manager().close()
 
 
@@ -113,9 +113,9 @@ def test_another_configuration_is_refused_while_there_is_a_manager(manager, tcp_
         get_db_manager(tcp_server.config())
 
     manager.close()
-    other = get_db_manager(tcp_server.config())
-    assert ask(other, "SELECT inet_server_port()") == tcp_server.port
-    other.close()
+    other_manager = get_db_manager(tcp_server.config())
+    assert ask(other_manager, "SELECT inet_server_port()") == tcp_server.port
+    other_manager.close()
 
 
 def test_a_closed_manager_opens_again_when_it_is_used(manager):
@@ -174,12 +174,12 @@ def test_sessions_neither_flush_nor_expire_by_themselves(session):
 
 
 def test_each_thread_has_its_scoped_session(manager):
-    mine = manager.get_scoped_session()
+    own_session = manager.get_scoped_session()
     with ThreadPoolExecutor(1) as pool:
-        theirs = pool.submit(manager.get_scoped_session).result()
+        other_session = pool.submit(manager.get_scoped_session).result()
 
-    assert manager.get_scoped_session() is mine
-    assert theirs is not mine
+    assert manager.get_scoped_session() is own_session
+    assert other_session is not own_session
 
 
 def test_times_are_utc_and_the_application_has_a_name(bank):
@@ -215,10 +215,10 @@ def test_connection_string_reaches_the_embedded_database(manager):
 
     engine = create_engine(manager.get_connection_string())
     with engine.connect() as connection:
-        found = connection.execute(text("SELECT current_database()")).scalar_one()
+        result = connection.execute(text("SELECT current_database()")).scalar_one()
     engine.dispose()
 
-    assert found == manager.config.database
+    assert result == manager.config.database
 
 
 def test_rows_go_in_and_come_out_as_frames(manager):
@@ -228,10 +228,10 @@ def test_rows_go_in_and_come_out_as_frames(manager):
     manager.bulk_insert([{"merchant_id": "M3"}], table="merchants", batch_size=1)
 
     assert report.inserted == 3
-    found = manager.execute_query(
+    result = manager.execute_query(
         "SELECT merchant_id FROM merchants WHERE merchant_id > :m ORDER BY 1", {"m": "M1"}
     )
-    assert found["merchant_id"].tolist() == ["M2", "M3"]
+    assert result["merchant_id"].tolist() == ["M2", "M3"]
 
 
 @pytest.mark.parametrize("objects", [[], [{"merchant_id": "M1"}], None])
@@ -304,10 +304,10 @@ def test_an_error_of_which_the_server_knows_nothing_means_that_the_connection_is
 
 def test_a_terminated_connection_is_replaced(bank):
     with bank.session_scope() as session:
-        mine = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
-    other = DatabaseManager(bank.config)
-    assert ask(other, f"SELECT pg_terminate_backend({mine}, 10000)")
-    other.close()
+        own_pid = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    other_manager = DatabaseManager(bank.config)
+    assert ask(other_manager, f"SELECT pg_terminate_backend({own_pid}, 10000)")
+    other_manager.close()
 
     assert ask(bank, "SELECT 1") == 1
 

@@ -92,12 +92,12 @@ def parties(session):
 
 @pytest.fixture
 def transaction(session, parties):
-    one = Transaction(
+    record = Transaction(
         transaction_id="TX1", customer_id="C1", merchant_id="M1", amount=100, timestamp=NOON
     )
-    session.add(one)
+    session.add(record)
     session.flush()
-    return one
+    return record
 
 
 # -- Names and counts -------------------------------------------------------------------------
@@ -165,12 +165,12 @@ def test_what_is_no_table_is_refused():
 
 
 def test_to_dict_gives_every_column_in_order(transaction):
-    told = transaction.to_dict()
+    values = transaction.to_dict()
 
-    assert list(told) == TRANSACTION
-    assert told["transaction_id"] == "TX1"
-    assert told["timestamp"] == NOON
-    assert told["currency"] is None
+    assert list(values) == TRANSACTION
+    assert values["transaction_id"] == "TX1"
+    assert values["timestamp"] == NOON
+    assert values["currency"] is None
 
 
 def test_repr_shows_the_key_and_no_personal_data():
@@ -203,34 +203,34 @@ def test_relationships_lead_both_ways(session, transaction):
 
     customer = session.get_one(Customer, "C1")
     merchant = session.get_one(Merchant, "M1")
-    (one,) = customer.transactions
-    assert merchant.transactions == [one]
-    assert one.customer is customer
-    assert one.merchant is merchant
-    assert one.features.transaction is one
-    assert {p.model_version for p in one.predictions} == {"1.0", "1.1"}
-    assert all(p.transaction is one for p in one.predictions)
+    (record,) = customer.transactions
+    assert merchant.transactions == [record]
+    assert record.customer is customer
+    assert record.merchant is merchant
+    assert record.features.transaction is record
+    assert {p.model_version for p in record.predictions} == {"1.0", "1.1"}
+    assert all(p.transaction is record for p in record.predictions)
 
 
 def test_every_relationship_names_its_other_end():
     for model in TABLES.values():
         for relationship in inspect(model).relationships:
-            other = relationship.mapper.relationships[relationship.back_populates]
-            assert other.mapper.class_ is model
+            reverse = relationship.mapper.relationships[relationship.back_populates]
+            assert reverse.mapper.class_ is model
 
 
 def test_objects_can_be_joined_before_they_have_keys(session):
-    one = Transaction(
+    record = Transaction(
         transaction_id="TX9",
         amount=Decimal("9.99"),
         timestamp=NOON,
         customer=Customer(customer_id="C9"),
         merchant=Merchant(merchant_id="M9"),
     )
-    session.add(one)
+    session.add(record)
     session.flush()
 
-    assert (one.customer_id, one.merchant_id) == ("C9", "M9")
+    assert (record.customer_id, record.merchant_id) == ("C9", "M9")
 
 
 # -- What the database gives back ------------------------------------------------------------
@@ -259,27 +259,27 @@ def test_changed_timestamp_brings_its_columns_after_the_flush(session, transacti
 
 
 def test_updated_at_is_there_after_the_flush(session, transaction):
-    made = transaction.updated_at
+    updated_at = transaction.updated_at
     session.commit()
 
     transaction.city = "Lyon"
     session.flush()
 
-    assert transaction.updated_at > made
-    assert transaction.created_at == made
+    assert transaction.updated_at > updated_at
+    assert transaction.created_at == updated_at
 
 
 def test_is_correct_of_a_prediction_is_there_after_the_flush(session, transaction):
-    one = ModelPrediction(
+    record = ModelPrediction(
         transaction_id="TX1", model_name="rf", model_version="1", prediction=True, ground_truth=True
     )
-    session.add(one)
+    session.add(record)
     session.flush()
-    assert one.is_correct is True
+    assert record.is_correct is True
 
-    one.ground_truth = False
+    record.ground_truth = False
     session.flush()
-    assert one.is_correct is False
+    assert record.is_correct is False
 
 
 def test_json_keeps_its_structure(session, transaction):
@@ -329,11 +329,13 @@ def test_one_row_of_features_for_a_transaction(session, transaction):
 
 
 def test_one_prediction_of_a_version_of_a_model_for_a_transaction(session, transaction):
-    said = {"transaction_id": "TX1", "model_name": "rf", "prediction": True}
-    session.add_all(ModelPrediction(**said, model_version=version) for version in ("1", "2"))
+    prediction_values = {"transaction_id": "TX1", "model_name": "rf", "prediction": True}
+    session.add_all(
+        ModelPrediction(**prediction_values, model_version=version) for version in ("1", "2")
+    )
     session.flush()
 
-    assert refused_by(session, ModelPrediction(**said, model_version="2")) == (
+    assert refused_by(session, ModelPrediction(**prediction_values, model_version="2")) == (
         "uq_model_predictions_transaction_id_model_name_model_version"
     )
 
@@ -359,9 +361,9 @@ def test_a_transaction_needs_its_parties(session, parties, row, constraint):
 
 def test_features_and_predictions_need_their_transaction(session):
     features = MLFeatures(transaction_id="none")
-    said = ModelPrediction(
+    prediction = ModelPrediction(
         transaction_id="none", model_name="rf", model_version="1", prediction=True
     )
 
     assert refused_by(session, features) == "fk_ml_features_transaction_id_transactions"
-    assert refused_by(session, said) == "fk_model_predictions_transaction_id_transactions"
+    assert refused_by(session, prediction) == "fk_model_predictions_transaction_id_transactions"

@@ -44,8 +44,8 @@ HUGE = "1.7976931348623157e308"
 
 def range_cases(column, rule):
     """Values as text: those at the bounds, and those just beyond."""
-    whole = isinstance(column.type, (Integer, SmallInteger))
-    step = 1 if whole else 0.01
+    is_integer = isinstance(column.type, (Integer, SmallInteger))
+    step = 1 if is_integer else 0.01
     good, bad = [], []
     if rule.above is not None:
         good.append(rule.above + step)

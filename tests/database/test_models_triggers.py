@@ -52,14 +52,14 @@ def run(manager):
         transaction.rollback()
 
 
-def new_transaction(run, when, **given):
-    names = "".join(f", {name}" for name in given)
-    slots = "".join(f", :{name}" for name in given)
+def new_transaction(run, when, **values):
+    names = "".join(f", {name}" for name in values)
+    slots = "".join(f", :{name}" for name in values)
     run(
         f"INSERT INTO transactions (transaction_id, customer_id, merchant_id, amount, timestamp"
         f"{names}) VALUES ('TX1', 'C1', 'M1', 1, CAST(:moment AS timestamptz){slots})",
         moment=when,
-        **given,
+        **values,
     )
 
 
@@ -96,9 +96,9 @@ def test_a_supplied_column_stays_and_the_others_follow(run, column):
 
 @pytest.mark.parametrize("column", DERIVED)
 def test_a_single_missing_column_follows(run, column):
-    rest = {name: value for name, value in GIVEN.items() if name != column}
+    remaining = {name: value for name, value in GIVEN.items() if name != column}
 
-    new_transaction(run, MONDAY, **rest)
+    new_transaction(run, MONDAY, **remaining)
 
     expected = GIVEN | {column: dict(zip(DERIVED, OF_MONDAY, strict=True))[column]}
     assert derived(run) == tuple(expected[name] for name in DERIVED)
@@ -134,11 +134,11 @@ def test_they_equal_those_of_python_for_any_time(run, moments):
                 for n, moment in enumerate(moments)
             ],
         )
-        found = run(
+        result = run(
             f"SELECT {', '.join(DERIVED)} FROM transactions ORDER BY substr(transaction_id, 3)::int"
         )
         savepoint.rollback()
-    assert found == [expected(moment) for moment in moments]
+    assert result == [expected(moment) for moment in moments]
 
 
 # -- Transactions: UPDATE ---------------------------------------------------------------------
@@ -190,22 +190,22 @@ def test_on_conflict_do_update_brings_them_along(run):
 # -- Predictions ------------------------------------------------------------------------------
 
 
-def new_prediction(run, prediction, truth, **given):
+def new_prediction(run, prediction, truth, **values):
     if not run("SELECT FROM transactions"):
         new_transaction(run, MONDAY)
-    names, slots = ("".join(f", {mark}{name}" for name in given) for mark in ("", ":"))
+    names, slots = ("".join(f", {mark}{name}" for name in values) for mark in ("", ":"))
     run(
         "INSERT INTO model_predictions (transaction_id, model_name, model_version, prediction, "
         f"ground_truth{names}) VALUES ('TX1', 'rf', '1', :prediction, :truth{slots})",
         prediction=prediction,
         truth=truth,
-        **given,
+        **values,
     )
 
 
 def is_correct(run):
-    ((found,),) = run("SELECT is_correct FROM model_predictions")
-    return found
+    ((result,),) = run("SELECT is_correct FROM model_predictions")
+    return result
 
 
 @pytest.mark.parametrize("prediction", [True, False])

@@ -178,7 +178,7 @@ def test_history_begins_with_the_first_version():
 def test_versions_are_a_line_that_alembic_sees_as_well():
     scripts = ScriptDirectory(str(CHECKOUT / "migrations"))
 
-    assert [one.revision for one in scripts.walk_revisions()][::-1] == schema.known_versions()
+    assert [script.revision for script in scripts.walk_revisions()][::-1] == schema.known_versions()
     assert scripts.get_heads() == [schema.known_versions()[-1]]
 
 
@@ -229,9 +229,9 @@ def test_an_upgrade_that_fails_half_way_changes_nothing(empty):
 def test_two_steps_of_which_the_second_fails_change_nothing(empty, checkout):
     write_next_version(checkout, also="SELECT 1 / 0")
 
-    told = python(UPGRADE, checkout)
+    result = python(UPGRADE, checkout)
 
-    assert told.stdout.startswith("SchemaError: The server refused: division by zero."), told
+    assert result.stdout.startswith("SchemaError: The server refused: division by zero."), result
     assert inspect(empty.engine).get_table_names() == []
 
 
@@ -244,10 +244,10 @@ def test_a_message_never_shows_the_row_that_the_server_refused(empty, checkout):
     # The server's detail is "Key (last_name)=(Byron) is duplicated".
     write_next_version(checkout, also="CREATE UNIQUE INDEX ON customers (last_name)")
 
-    told = python(UPGRADE, checkout)
+    result = python(UPGRADE, checkout)
 
-    assert "could not create unique index" in told.stdout
-    assert "Byron" not in told.stdout + told.stderr
+    assert "could not create unique index" in result.stdout
+    assert "Byron" not in result.stdout + result.stderr
 
 
 def test_an_engine_in_autocommit_still_does_all_or_nothing(empty):
@@ -261,16 +261,16 @@ def test_an_engine_in_autocommit_still_does_all_or_nothing(empty):
 
 
 def test_an_upgrade_waits_for_another_one(empty):
-    done = []
-    with empty.engine.connect() as other, other.begin():
-        other.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
-        upgrading = threading.Thread(target=lambda: done.append(schema.upgrade(empty)))
+    finished = []
+    with empty.engine.connect() as connection, connection.begin():
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
+        upgrading = threading.Thread(target=lambda: finished.append(schema.upgrade(empty)))
         upgrading.start()
         wait_for_the_question(empty)
-        assert done == []
+        assert finished == []
     upgrading.join(60)
 
-    assert done == ["0001"]
+    assert finished == ["0001"]
 
 
 def wait_for_the_question(manager):
@@ -419,9 +419,9 @@ def test_upgrade_runs_from_a_folder_with_signs_that_mean_something_elsewhere(emp
         shutil.copytree(CHECKOUT / part, folder / part)
 
     # PYTHONPATH itself cannot hold the colon.
-    told = python(f"import sys; sys.path.insert(0, {str(folder)!r})\n{UPGRADE}", package="/")
+    result = python(f"import sys; sys.path.insert(0, {str(folder)!r})\n{UPGRADE}", package="/")
 
-    assert told.stdout == "0001", told.stderr
+    assert result.stdout == "0001", result.stderr
 
 
 def test_migrations_inside_the_package_come_first(empty, next_version):
@@ -439,7 +439,7 @@ def test_a_package_without_its_migrations_says_so(empty, checkout):
 def test_a_look_at_the_version_does_not_import_alembic(empty):
     schema.upgrade(empty)
 
-    told = python(
+    result = python(
         "import sys\n"
         "from synfin_analytics.database import schema\n"
         "from synfin_analytics.database.manager import DatabaseManager\n"
@@ -447,23 +447,23 @@ def test_a_look_at_the_version_does_not_import_alembic(empty):
         "print([name for name in sys.modules if name.startswith('alembic')])"
     )
 
-    assert told.stdout.strip() == "[]", told.stderr
+    assert result.stdout.strip() == "[]", result.stderr
 
 
 def test_logging_is_as_before_after_an_upgrade(empty):
-    mine = logging.getLogger("an.analyst")
-    before = (mine.disabled, logging.root.level, list(logging.root.handlers))
+    own_logger = logging.getLogger("an.analyst")
+    before = (own_logger.disabled, logging.root.level, list(logging.root.handlers))
 
     schema.upgrade(empty)
 
-    assert (mine.disabled, logging.root.level, list(logging.root.handlers)) == before
+    assert (own_logger.disabled, logging.root.level, list(logging.root.handlers)) == before
 
 
 # -- Alembic's own commands, in a checkout ----------------------------------------------------
 
 
 def alembic(checkout, *arguments):
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "alembic", *arguments],
         env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         cwd=checkout,
@@ -471,8 +471,8 @@ def alembic(checkout, *arguments):
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 def test_alembic_goes_up_and_down_and_says_where_it_is(empty, checkout):
@@ -487,7 +487,7 @@ def test_alembic_goes_up_and_down_and_says_where_it_is(empty, checkout):
 
 
 def test_alembic_leaves_the_loggers_of_others_switched_on(empty, checkout):
-    told = python(
+    result = python(
         "import logging\n"
         "mine = logging.getLogger('an.analyst')\n"
         "from alembic import command\n"
@@ -498,7 +498,7 @@ def test_alembic_leaves_the_loggers_of_others_switched_on(empty, checkout):
         cwd=checkout,
     )
 
-    assert told.stdout.strip() == "disabled: False", told.stderr
+    assert result.stdout.strip() == "disabled: False", result.stderr
 
 
 def test_alembic_makes_the_next_revision_from_a_changed_model(empty, checkout):
@@ -515,9 +515,9 @@ def test_alembic_makes_the_next_revision_from_a_changed_model(empty, checkout):
 
     alembic(checkout, "revision", "--autogenerate", "-m", "A note for each merchant")
 
-    (made,) = (checkout / "migrations" / "versions").glob("0002_*.py")
-    written = made.read_text(encoding="utf-8")
-    assert made.name == "0002_a_note_for_each_merchant.py"
+    (revision_file,) = (checkout / "migrations" / "versions").glob("0002_*.py")
+    written = revision_file.read_text(encoding="utf-8")
+    assert revision_file.name == "0002_a_note_for_each_merchant.py"
     assert written.count("add_column") == written.count("drop_column") == 1
     assert "create_table" not in written
     alembic(checkout, "upgrade", "head")
@@ -546,8 +546,8 @@ def test_alembic_proposes_nothing_about_what_others_made(empty, checkout):
 
     assert "No new upgrade operations" in alembic(checkout, "check")
     alembic(checkout, "revision", "--autogenerate", "-m", "Nothing")
-    (made,) = (checkout / "migrations" / "versions").glob("0002_*.py")
-    assert "op." not in made.read_text(encoding="utf-8")
+    (revision_file,) = (checkout / "migrations" / "versions").glob("0002_*.py")
+    assert "op." not in revision_file.read_text(encoding="utf-8")
 
 
 def test_alembic_numbers_an_empty_revision_and_takes_a_given_number(empty, checkout):

@@ -52,8 +52,8 @@ def empty(empty_database):
 def catalog(manager, queries=CATALOG):
     with manager.engine.connect() as connection:
         return {
-            what: [tuple(row) for row in connection.execute(text(query))]
-            for what, query in queries.items()
+            topic: [tuple(row) for row in connection.execute(text(query))]
+            for topic, query in queries.items()
         }
 
 
@@ -64,9 +64,9 @@ def test_migrations_make_what_the_models_describe(empty):
 
     schema.upgrade(empty)
 
-    made = catalog(empty)
-    for what, rows in described.items():
-        assert made[what] == rows, what
+    migrated = catalog(empty)
+    for topic, rows in described.items():
+        assert migrated[topic] == rows, topic
     assert len(described["columns"]) == sum(
         len(model.__table__.columns) for model in TABLES.values()
     )

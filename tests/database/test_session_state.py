@@ -23,7 +23,7 @@ def single(manager):
     single.close()
 
 
-def one(manager, query):
+def scalar(manager, query):
     return read_df(query, manager=manager).iloc[0, 0]
 
 
@@ -51,14 +51,14 @@ def one(manager, query):
     ],
 )
 def test_what_a_session_sets_ends_with_it(single, change, query):
-    before = one(single, query)
-    backend = one(single, "SELECT pg_backend_pid()")
+    before = scalar(single, query)
+    backend = scalar(single, "SELECT pg_backend_pid()")
 
     with single.session_scope() as session:
         session.execute(text(change))
 
-    assert one(single, query) == before
-    assert one(single, "SELECT pg_backend_pid()") == backend
+    assert scalar(single, query) == before
+    assert scalar(single, "SELECT pg_backend_pid()") == backend
 
 
 def test_a_temporary_table_of_another_session_takes_no_load(single):
@@ -67,7 +67,7 @@ def test_a_temporary_table_of_another_session_takes_no_load(single):
 
     load_df([{"merchant_id": "kept"}], "merchants", manager=single)
 
-    assert one(single, "SELECT merchant_id FROM public.merchants") == "kept"
+    assert scalar(single, "SELECT merchant_id FROM public.merchants") == "kept"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_the_database_s_defaults_hold_after_a_read(single, setting, value):
         admin.execute(f"ALTER DATABASE {single.config.database} SET {setting} = '{value}'")
         single.close()
         try:
-            assert one(single, "SELECT 1") == 1
+            assert scalar(single, "SELECT 1") == 1
             with single.engine.connect() as connection:
                 connection.execution_options(isolation_level="SERIALIZABLE")
                 connection.execution_options(postgresql_readonly=True)
@@ -100,7 +100,7 @@ def test_an_autocommitting_session_leaves_nothing_either(single):
     with engine.connect() as connection:
         connection.execute(text("SET TIME ZONE 'Asia/Tokyo'"))
 
-    assert one(single, SHOW.format("TimeZone")) == "UTC"
+    assert scalar(single, SHOW.format("TimeZone")) == "UTC"
     with single.get_session() as session:
         session.execute(text("CREATE TABLE rolled_back (n integer)"))
         session.rollback()

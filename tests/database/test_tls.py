@@ -17,14 +17,14 @@ from synfin_analytics.exceptions import DatabaseConnectionError
 
 def programs_with_tls() -> Path:
     """Where the system's PostgreSQL is: those of the wheels come without TLS."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     on_path = shutil.which("initdb")
-    if not found and on_path is None:
+    if not programs and on_path is None:
         pytest.fail(
             "These tests need a PostgreSQL with TLS. Install the system's: "
             "apt-get install postgresql (Debian, Ubuntu), brew install postgresql (macOS)."
         )
-    return found[-1].parent if found else Path(str(on_path)).resolve().parent
+    return programs[-1].parent if programs else Path(str(on_path)).resolve().parent
 
 
 def openssl(folder: Path, *arguments: str) -> None:
@@ -71,9 +71,9 @@ def encrypted(config):
     manager = DatabaseManager(config)
     with manager.session_scope() as session:
         query = text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
-        found = session.execute(query).scalar_one()
+        is_encrypted = session.execute(query).scalar_one()
     manager.close()
-    return found
+    return is_encrypted
 
 
 def refused(config):

@@ -257,7 +257,7 @@ CASES = {
 }  # fmt: skip
 
 
-def found(kind: str, rows: list[dict]) -> set[str]:
+def detected_ids(kind: str, rows: list[dict]) -> set[str]:
     """Transactions of all patterns of one kind."""
     detect = detect_patterns if kind in FRAUD_DETECTORS else detect_anomalies
     return set(detect(table(*EVERYDAY, *rows), kind).transactions("polars")["transaction_id"])
@@ -278,14 +278,14 @@ def test_a_pattern_is_found(kind):
         expected = range(n_everyday + len(crowd()) + 1, n_everyday + len(rows), 2)
     else:
         expected = range(n_everyday, n_everyday + len(rows))
-    assert found(kind, rows) == {f"T{n}" for n in expected}
+    assert detected_ids(kind, rows) == {f"T{n}" for n in expected}
 
 
 @pytest.mark.parametrize(
     ("kind", "why"), [(kind, why) for kind, (_, others) in CASES.items() for why in others]
 )
 def test_what_only_looks_like_it_is_left_alone(kind, why):
-    assert found(kind, CASES[kind][1][why]) == set()
+    assert detected_ids(kind, CASES[kind][1][why]) == set()
 
 
 # -- From the transactions alone -------------------------------------------------------------------
@@ -310,14 +310,14 @@ def detected(transactions):
 def test_labels_change_nothing(transactions, detect):
     present = [name for name in LABELS if name in transactions.columns]
     assert "is_fraud" in present
-    whole = detect(transactions)
-    assert len(whole) > 20
+    expected = detect(transactions)
+    assert len(expected) > 20
     for changed in (
         transactions.drop(present),
         transactions.with_columns(pl.col(present).shuffle(seed=1)),
         transactions.with_columns(pl.lit(None).alias(name) for name in present),
     ):
-        assert_frame_equal(detect(changed).to_frame("polars"), whole.to_frame("polars"))
+        assert_frame_equal(detect(changed).to_frame("polars"), expected.to_frame("polars"))
 
 
 def test_the_order_of_the_rows_changes_nothing(transactions, detected):
@@ -344,9 +344,10 @@ def test_most_of_a_simulations_fraud_is_found(transactions, detected):
     ids=["pandas", "arrow", "lazy", "duckdb"],
 )
 def test_any_engine_gives_the_same(transactions, detected, engine):
-    few = detect_patterns(transactions.head(5000))
+    expected = detect_patterns(transactions.head(5000))
     assert_frame_equal(
-        detect_patterns(engine(transactions.head(5000))).to_frame("polars"), few.to_frame("polars")
+        detect_patterns(engine(transactions.head(5000))).to_frame("polars"),
+        expected.to_frame("polars"),
     )
 
 
@@ -418,8 +419,10 @@ def test_the_summary_has_a_row_for_each_that_looked(transactions):
 
 
 def test_without_optional_columns_the_others_still_look(transactions):
-    few = transactions.select("transaction_id", "customer_id", "merchant_id", "amount", "timestamp")
-    patterns = detect_patterns(few)
+    required_only = transactions.select(
+        "transaction_id", "customer_id", "merchant_id", "amount", "timestamp"
+    )
+    patterns = detect_patterns(required_only)
     assert patterns.skipped == {
         "impossible_travel": "the transactions have no latitude and longitude",
         "compromised_merchant": "the transactions have no entry_mode",
@@ -429,7 +432,7 @@ def test_without_optional_columns_the_others_still_look(transactions):
     assert "skipped: impossible_travel" in repr(patterns)
     assert "Skipped: refund_abuse" in patterns._repr_html_()
     assert {"card_testing", "just_below_limit"} <= set(patterns.to_frame()["pattern_type"])
-    assert set(detect_anomalies(few).skipped) == {"holiday_travel"}
+    assert set(detect_anomalies(required_only).skipped) == {"holiday_travel"}
 
 
 def test_a_column_of_nothing_is_no_column(transactions):
@@ -507,14 +510,14 @@ def test_what_is_beyond_a_threshold_is_left_alone(name):
 
 def test_only_large_payments_made_in_the_same_way_soon_after_the_tests_go_with_them():
     tests = [pay(30 + minutes(n), 1.2, STRANGE) for n in range(4)]
-    others = [
+    excluded = [
         pay(29.9, 400, STRANGE),  # before
         pay(30.1, 400),  # in person
         pay(30.1, 60, STRANGE),  # not large
         pay(30.4, 400, STRANGE),  # later than 6 hours
     ]
     large = pay(30.1, 120, STRANGE)  # more than twice the mean of all others
-    rows = table(*usual(amount=30), *tests, *others, large)
+    rows = table(*usual(amount=30), *tests, *excluded, large)
     found_ids = set(detect_patterns(rows, "card_testing").transactions()["transaction_id"])
     places = [*range(60, 64), len(rows) - 1]
     assert found_ids == {f"T{place}" for place in places}
@@ -522,8 +525,8 @@ def test_only_large_payments_made_in_the_same_way_soon_after_the_tests_go_with_t
 
 def test_a_place_that_is_not_known_is_no_jump():
     unknown = [pay(31.5 + minutes(40), 90, STRIPE, place=None)]
-    assert found("impossible_travel", unknown) == set()
-    assert found("holiday_travel", [pay(70 + n, 40, place=None) for n in range(3)]) == set()
+    assert detected_ids("impossible_travel", unknown) == set()
+    assert detected_ids("holiday_travel", [pay(70 + n, 40, place=None) for n in range(3)]) == set()
 
 
 def test_no_transactions_have_no_patterns():
@@ -561,8 +564,10 @@ def test_thresholds_can_be_others():
     rows = table(*EVERYDAY, *tests)
     assert len(detect_patterns(rows, CardTesting(min_count=3))) == 1
     assert len(detect_patterns(rows, [CardTesting(min_count=3), "velocity_burst"])) == 1
-    ours = detect_patterns(table(*[pay(n / 8, 29.5) for n in range(4)]), JustBelowLimit((30.0,)))
-    assert json.loads(ours.to_frame()["characteristics"][0])["thresholds"]["limits"] == [30.0]
+    detected = detect_patterns(
+        table(*[pay(n / 8, 29.5) for n in range(4)]), JustBelowLimit((30.0,))
+    )
+    assert json.loads(detected.to_frame()["characteristics"][0])["thresholds"]["limits"] == [30.0]
 
 
 @pytest.mark.parametrize(
@@ -630,7 +635,7 @@ def test_transactions_that_cannot_be_used_are_reported(change, error, words):
     st.integers(0, 8),
     st.integers(1, 4),
 )
-def test_a_burst_is_windows_that_share_a_row(rows, within, least):
+def test_a_burst_is_windows_that_share_a_row(rows, length, least):
     rows = sorted(rows, key=lambda row: row[1])
     keys, timestamps, among = (
         (pl.Series(values).to_numpy() for values in zip(*rows, strict=True))
@@ -643,7 +648,7 @@ def test_a_burst_is_windows_that_share_a_row(rows, within, least):
         window = {
             n
             for n in range(end + 1)
-            if rows[n][2] and rows[n][0] == key and rows[n][1] >= moment - within
+            if rows[n][2] and rows[n][0] == key and rows[n][1] >= moment - length
         }
         if counts and len(window) >= least:
             windows.append(window)
@@ -651,7 +656,7 @@ def test_a_burst_is_windows_that_share_a_row(rows, within, least):
     for window in windows:
         joined = [group for group in groups if group & window]
         groups = [group for group in groups if not group & window] + [window.union(*joined)]
-    numbers = find_bursts(keys, timestamps, among, within, least)
+    numbers = find_bursts(keys, timestamps, among, length, least)
     numbered = {}
     for n, number in enumerate(numbers.tolist()):
         if number >= 0:

@@ -140,9 +140,9 @@ def test_a_ring_is_the_same_if_it_shares_a_merchant(repository):
 
 
 def test_two_of_one_run_that_are_the_same_become_one(repository):
-    both = frame(pattern("T1 T2", 1, 3), pattern("T3", 2, 2, name="Last"))
-    assert repository.upsert(both) == UpsertReport(added=1, updated=0, unchanged=0)
-    assert repository.upsert(both) == UpsertReport(added=0, updated=0, unchanged=1)
+    duplicates = frame(pattern("T1 T2", 1, 3), pattern("T3", 2, 2, name="Last"))
+    assert repository.upsert(duplicates) == UpsertReport(added=1, updated=0, unchanged=0)
+    assert repository.upsert(duplicates) == UpsertReport(added=0, updated=0, unchanged=1)
     assert stored(repository) == [(1, 3, 3, "T1 T2 T3")]
 
 
@@ -236,7 +236,7 @@ def test_the_wrong_table_is_reported(session, transactions):
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("patterns", "words"),
     [
         (pl.DataFrame({"pattern_type": ["a"]}), "`detected` must be a result of detect_patterns"),
         (7, "`detected` must be a result of detect_patterns"),
@@ -255,9 +255,9 @@ def test_the_wrong_table_is_reported(session, transactions):
         (frame(pattern("T1", 1, 2, customers="")), "Pattern 0 must have subjects and a period"),
     ],
 )
-def test_an_invalid_detection_is_reported(repository, given, words):
+def test_an_invalid_detection_is_reported(repository, patterns, words):
     with pytest.raises(ArgumentError, match=words):
-        repository.upsert(given)
+        repository.upsert(patterns)
 
 
 def test_a_transaction_that_sees_nothing_new_is_refused(repository, session):
@@ -267,19 +267,19 @@ def test_a_transaction_that_sees_nothing_new_is_refused(repository, session):
 
 
 def test_a_second_one_waits_for_the_first_to_commit(manager):
-    done = threading.Event()
+    finished = threading.Event()
     results = []
 
     def second() -> None:
         with manager.session_scope() as session:
             results.append(FraudPatternRepository(session).upsert(frame(pattern("T1 T2", 1, 2))))
-        done.set()
+        finished.set()
 
     with manager.session_scope() as session:
         FraudPatternRepository(session).upsert(frame(pattern("T1", 1, 2)))
         second = threading.Thread(target=second)
         second.start()
-        assert not done.wait(0.3)
+        assert not finished.wait(0.3)
     second.join()
     assert results == [UpsertReport(added=0, updated=1, unchanged=0)]
 

@@ -174,7 +174,7 @@ def test_a_page_does_not_scroll_sideways_on_a_phone(show, name):
 
 
 @pytest.mark.parametrize(
-    ("words", "found"),
+    ("words", "expected"),
     [
         ("fraud_rate", "reference/api/synfin_analytics.fraud_rate.html"),
         ("label delay", "explanation/label_delay.html"),
@@ -182,14 +182,14 @@ def test_a_page_does_not_scroll_sideways_on_a_phone(show, name):
         ("threshold cost", "guide/evaluate.html"),
     ],
 )
-def test_the_search_finds_a_page(show, words, found):
+def test_the_search_finds_a_page(show, words, expected):
     page = show(f"search.html?q={words.replace(' ', '+')}")
     page.wait_for_selector("#search-results ul.search li a")
     page.wait_for_function("document.querySelector('.search-summary')?.innerText.includes('found')")
     links = page.eval_on_selector_all(
         "#search-results ul.search li a", "links => links.map(link => link.getAttribute('href'))"
     )
-    assert any(link.split("?")[0].split("#")[0] == found for link in links[:8]), links[:8]
+    assert any(link.split("?")[0].split("#")[0] == expected for link in links[:8]), links[:8]
     assert page.elsewhere == []
 
 

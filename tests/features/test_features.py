@@ -181,15 +181,15 @@ def test_of_a_column_that_is_not_there_nothing_is_known():
 @settings(phases=QUICK, max_examples=100, deadline=None)
 @given(
     frame=transactions(),
-    other=transactions(),
+    other_rows=transactions(),
     share=st.floats(0, 1),
     delay=st.sampled_from([0, 7]),
     dated=st.booleans(),
 )
-def test_nothing_later_changes_a_feature(frame, other, share, delay, dated):
+def test_nothing_later_changes_a_feature(frame, other_rows, share, delay, dated):
     """Later rows go, others come in their place, and labels not yet known change."""
     if not dated:
-        frame, other = (rows.drop("label_available_at") for rows in (frame, other))
+        frame, other_rows = (rows.drop("label_available_at") for rows in (frame, other_rows))
     order = frame.sort("timestamp", pl.col("transaction_id").cast(pl.Int64))
     past = order.head(1 + round(share * len(frame)))
     timestamp = past["timestamp"].max() or START
@@ -205,7 +205,7 @@ def test_nothing_later_changes_a_feature(frame, other, share, delay, dated):
         changed = changed.with_columns(label_available_at=later_known)
     # Ids that begin with 9 come after all others: of the last moment too, these rows are later.
     later = pl.concat_str(pl.lit("9"), "transaction_id").alias("transaction_id")
-    future = other.filter(pl.col("timestamp") >= timestamp).with_columns(later)
+    future = other_rows.filter(pl.col("timestamp") >= timestamp).with_columns(later)
     before = engineered(past, label_delay=f"{delay}d")
     after = engineered(pl.concat([future, changed]), label_delay=f"{delay}d")[len(future) :]
     assert_frame_equal(after, before, check_exact=True)
@@ -219,9 +219,11 @@ def test_periods_added_one_by_one_are_the_same_as_all_at_once(frame, cuts):
         engineered(frame.filter(pl.col("timestamp") < end) if end else frame, start=start)
         for start, end in pairwise(ends)
     ]
-    whole = engineered(frame)
+    expected = engineered(frame)
     added = pl.concat(parts)
-    assert_frame_equal(added.sort("transaction_id"), whole.sort("transaction_id"), check_exact=True)
+    assert_frame_equal(
+        added.sort("transaction_id"), expected.sort("transaction_id"), check_exact=True
+    )
     begun = [engineered(frame, start=start, end=end) for start, end in pairwise(ends)]
     assert_frame_equal(pl.concat(begun), added, check_exact=True)
 
@@ -242,7 +244,7 @@ def labelled(**columns):
 
 
 @pytest.mark.parametrize(
-    ("columns", "known"),
+    ("columns", "available"),
     [
         pytest.param({}, None, id="no column: label_delay holds"),
         pytest.param(
@@ -254,11 +256,11 @@ def labelled(**columns):
         pytest.param({"label_available_at": [START + 2 * DAY, None]}, None, id="not known yet"),
     ],
 )
-def test_a_label_without_a_moment_was_known_at_once(columns, known):
+def test_a_label_without_a_moment_was_known_at_once(columns, available):
     computed = engineer_features(labelled(**columns), label_delay="7d").row(1, named=True)
     assert (computed["customer_prior_fraud_count"], computed["merchant_fraud_rate"]) == (
-        known,
-        known,
+        available,
+        available,
     )
 
 
@@ -291,9 +293,9 @@ def test_decimals_of_one_amount_show_in_no_other_customers_features():
         pl.lit("elsewhere").alias("merchant_id"), pl.lit(0.123457).alias("amount"),
     )  # fmt: skip
     amounts = pl.col("amount").cast(pl.Float64)
-    both = pl.concat([frame.with_columns(amounts), fine.with_columns(amounts)])
+    mixed = pl.concat([frame.with_columns(amounts), fine.with_columns(amounts)])
     assert_frame_equal(
-        engineer_features(both)[: len(frame)], engineer_features(frame), check_exact=True
+        engineer_features(mixed)[: len(frame)], engineer_features(frame), check_exact=True
     )
 
 

@@ -35,8 +35,8 @@ def test_the_handbooks_features_are_those_of_rolling_sums():
 
 def test_where_definitions_agree_the_69_are_equal_to_the_handbooks():
     rows = payments().sort("timestamp", "transaction_id").drop("label_available_at")
-    ours, theirs = engineer_features(rows), handbook_features(rows)
-    same = {
+    features, of_handbook = engineer_features(rows), handbook_features(rows)
+    equal_columns = {
         "tx_velocity_24h": "customer_count_1d",
         "tx_velocity_7d": "customer_count_7d",
         "tx_velocity_30d": "customer_count_30d",
@@ -48,8 +48,10 @@ def test_where_definitions_agree_the_69_are_equal_to_the_handbooks():
         "merchant_fraud_rate_30d": "terminal_risk_30d",
         "is_weekend": "weekend",
     }
-    computed = ours.select(pl.col(ours).alias(handbook) for ours, handbook in same.items())
-    expected = theirs.select(same.values())
+    computed = features.select(
+        pl.col(name).alias(handbook) for name, handbook in equal_columns.items()
+    )
+    expected = of_handbook.select(equal_columns.values())
     assert_frame_equal(computed.fill_null(0), expected, check_dtypes=False)
 
 

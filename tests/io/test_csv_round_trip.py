@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from synfin_analytics.database.manager import DatabaseManager
 
-some = settings(
+few_examples = settings(
     max_examples=15,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
@@ -75,12 +75,12 @@ def test_a_table_comes_back_from_csv_as_it_was(
 ) -> None:
     with manager.get_session() as session:
         if table in ("ml_features", "model_predictions"):
-            known = frames_of.transactions(
+            transactions = frames_of.transactions(
                 len(frames_of.KNOWN_TRANSACTIONS), transaction_id=frames_of.KNOWN_TRANSACTIONS
             )
-            load_df(known, "transactions", on_missing_parent="create", session=session)
+            load_df(transactions, "transactions", on_missing_parent="create", session=session)
 
-        @some
+        @few_examples
         @given(frames_of.rows_of(table))
         def holds(rows: pl.DataFrame) -> None:
             nested = session.begin_nested()

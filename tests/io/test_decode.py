@@ -72,13 +72,15 @@ TYPES = {
 def values_of(frame, name):
     """A column of any frame as Python values, NULL as None."""
     if isinstance(frame, pd.DataFrame):
-        return [None if one is pd.NaT or pd.isna(one) else one for one in frame[name].tolist()]
+        return [
+            None if value is pd.NaT or pd.isna(value) else value for value in frame[name].tolist()
+        ]
     column = frame[name]
     return column.to_pylist() if isinstance(column, pa.ChunkedArray) else column.to_list()
 
 
-def asked(session, query, params):
-    """What psycopg2 itself makes of a query's only column."""
+def raw_column(session, query, params):
+    """Return the only column of a query as psycopg2 reads it."""
     with session.connection().connection.cursor() as cursor:
         cursor.execute(query, params)
         return [row[0] for row in cursor.fetchall()]
@@ -90,9 +92,9 @@ def asked(session, query, params):
 def test_values_of_every_type_arrive_as_they_were(session, kind, data):
     strategy, held = TYPES[kind]
     sent = data.draw(st.lists(st.none() | strategy, max_size=30))
-    expected = asked(session, f"SELECT unnest(%s::{kind}[])", [sent])
+    expected = raw_column(session, f"SELECT unnest(%s::{kind}[])", [sent])
     if held is not None:
-        expected = [one if one is None else held(one) for one in expected]
+        expected = [value if value is None else held(value) for value in expected]
 
     for frame in FRAMES:
         read = read_df(
@@ -101,10 +103,10 @@ def test_values_of_every_type_arrive_as_they_were(session, kind, data):
             session=session,
             output=frame,
         )
-        got = values_of(read, "value")
+        values = values_of(read, "value")
         if kind.startswith("json"):
-            got = [one if one is None else json.dumps(json.loads(one)) for one in got]
-        assert got == expected
+            values = [value if value is None else json.dumps(json.loads(value)) for value in values]
+        assert values == expected
 
 
 @ON_ONE_SESSION
@@ -115,7 +117,7 @@ def test_a_column_is_decoded_the_same_whatever_columns_precede_it(session, data,
     for index, kind in enumerate(kinds):
         cells = st.none() | TYPES[kind][0]
         # Fields that are equally long in all rows, and fields that are not.
-        alike = st.builds(lambda one: [one] * rows, cells)
+        alike = st.builds(lambda value: [value] * rows, cells)
         sent[f"c{index}"] = data.draw(alike | st.lists(cells, min_size=rows, max_size=rows))
     arrays = ", ".join(f":{name}::{kind}[]" for name, kind in zip(sent, kinds, strict=True))
     chosen = ", ".join(f"{name}, ARRAY[{name}] AS of_{name}" for name in sent)
@@ -180,9 +182,9 @@ def test_exact_money_arrives_as_the_same_decimal(session, kind, data):
             output=frame,
             use_decimal=True,
         )
-        got = values_of(read, "value")
-        assert got == sent
-        assert all(isinstance(one, Decimal) for one in got if one is not None)
+        values = values_of(read, "value")
+        assert values == sent
+        assert all(isinstance(value, Decimal) for value in values if value is not None)
 
 
 @pytest.mark.parametrize(
@@ -313,9 +315,9 @@ def test_exact_numbers_of_more_digits_than_a_decimal_has_are_refused(session):
 def test_numbers_of_different_scales_keep_all_their_digits(session):
     query = "SELECT unnest(ARRAY[1e-20, 1e20, -12.5, 0])::numeric AS n"
 
-    got = read_df(query, session=session, output="arrow", use_decimal=True)["n"].to_pylist()
+    values = read_df(query, session=session, output="arrow", use_decimal=True)["n"].to_pylist()
 
-    assert got == [Decimal("1e-20"), Decimal("1e20"), Decimal("-12.5"), 0]
+    assert values == [Decimal("1e-20"), Decimal("1e20"), Decimal("-12.5"), 0]
 
 
 @pytest.mark.parametrize("frame", FRAMES)
@@ -334,7 +336,7 @@ def test_arrays_arrive_as_lists(session, frame):
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"),
+    ("value", "text"),
     [
         ("'10.0.0.1'::inet", "10.0.0.1"),
         ("'10.0.0.0/8'::cidr", "10.0.0.0/8"),
@@ -344,10 +346,10 @@ def test_arrays_arrive_as_lists(session, frame):
         ("'12.50'::money", "$12.50"),
     ],
 )
-def test_a_type_without_a_place_in_frames_arrives_as_postgresql_shows_it(session, value, shown):
+def test_a_type_without_a_place_in_frames_arrives_as_postgresql_shows_it(session, value, text):
     read = read_df(f"SELECT {value} AS shown, 1 AS n", session=session, output="arrow")
 
-    assert read.to_pylist() == [{"shown": shown, "n": 1}]
+    assert read.to_pylist() == [{"shown": text, "n": 1}]
 
 
 def test_an_enumeration_arrives_as_its_label(session):
@@ -385,8 +387,8 @@ def test_rows_are_the_same_wherever_chunks_and_batches_end(session, rows, size, 
         patch.setattr(_read_df, "_ROWS_AT_ONCE", batch)
         patch.setattr(_read_df, "_CAPACITY", 2 * batch)
         for frame in FRAMES:
-            found = read_df(query, session=session, output=frame)
-            assert {name: values_of(found, name) for name in expected} == expected
+            result = read_df(query, session=session, output=frame)
+            assert {name: values_of(result, name) for name in expected} == expected
 
 
 @pytest.mark.parametrize("rows", [1, 100_000])
@@ -395,13 +397,13 @@ def test_every_column_of_pandas_can_be_written_to(session, rows):
         "SELECT n, n / 2.0 AS f, to_timestamp(n) AS at, n::text AS t, true AS b "
         f"FROM generate_series(1, {rows}) n"
     )
-    found = read_df(query, session=session)
+    result = read_df(query, session=session)
 
-    for name in found:
-        found.loc[0, name] = None
+    for name in result:
+        result.loc[0, name] = None
 
-    assert found.loc[0].isna().all()
-    assert found["f"].sum() == sum(n / 2 for n in range(2, rows + 1))
+    assert result.loc[0].isna().all()
+    assert result["f"].sum() == sum(n / 2 for n in range(2, rows + 1))
 
 
 def test_chunks_of_huge_rows_are_of_few(session):

@@ -40,10 +40,10 @@ def numbers(precision: int, scale: int) -> st.SearchStrategy[Decimal]:
     )
 
 
-def interval(shown: str) -> dt.timedelta:
+def interval(text: str) -> dt.timedelta:
     """Parse PostgreSQL's `-3 days +04:05:06.789`."""
-    match = re.fullmatch(r"(?:([+-]?\d+) days?)? ?(?:([+-]?)(\d+):(\d\d):(\d\d(?:\.\d+)?))?", shown)
-    assert match, shown
+    match = re.fullmatch(r"(?:([+-]?\d+) days?)? ?(?:([+-]?)(\d+):(\d\d):(\d\d(?:\.\d+)?))?", text)
+    assert match, text
     days, sign, hours, minutes, seconds = match.groups()
     microseconds = int(Decimal(seconds or 0) * 1_000_000)
     clock = dt.timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
@@ -54,23 +54,23 @@ def interval(shown: str) -> dt.timedelta:
 def elements(parse):
     """Parser of a one-dimensional array, with the driver's own parser of `{a,"b,c",NULL}`."""
 
-    def parse_array(shown: str):
-        items = extensions.STRINGARRAY(shown, None)
+    def parse_array(text: str):
+        items = extensions.STRINGARRAY(text, None)
         return [None if item is None else parse(item) for item in items]
 
     return parse_array
 
 
-def boolean(shown: str) -> bool:
-    return {"t": True, "f": False}[shown]
+def boolean(text: str) -> bool:
+    return {"t": True, "f": False}[text]
 
 
-def real(shown: str) -> float:
-    return float(np.float32(shown))
+def real(text: str) -> float:
+    return float(np.float32(text))
 
 
-def binary(shown: str) -> bytes:
-    return bytes.fromhex(shown.removeprefix("\\x"))
+def binary(text: str) -> bytes:
+    return bytes.fromhex(text.removeprefix("\\x"))
 
 
 TIMES = [dt.time(0), dt.time(23, 59, 59, 999_999)]
@@ -180,11 +180,11 @@ def check(session, kind: str, values: list[object], parse, **options) -> None:
     union = " UNION ALL ".join(pieces)
     query = f"SELECT v FROM ({union}) AS t ORDER BY n"
 
-    shown = csv_of(session, query, params)
+    csv_texts = csv_of(session, query, params)
     named = re.sub(r"%\((\w+)\)s", r":\1", query)
     decoded = read_df(named, params, session=session, output="arrow", **options)["v"].to_pylist()
 
-    expected = [None if cell is None else parse(cell) for cell in shown]
+    expected = [None if cell is None else parse(cell) for cell in csv_texts]
     assert [comparable(value) for value in decoded] == [comparable(value) for value in expected]
 
 
@@ -210,8 +210,8 @@ def test_edges_of_every_type_are_decoded_as_csv_shows_them(session, oid):
 @ON_ONE_SESSION
 @given(data=st.data())
 def test_values_of_every_type_are_decoded_as_csv_shows_them(session, oid, data):
-    kind, edges, others, parse = TYPES[oid]
-    cells = st.none() | st.sampled_from(edges) | others
+    kind, edges, other_values, parse = TYPES[oid]
+    cells = st.none() | st.sampled_from(edges) | other_values
     check(session, kind, data.draw(st.lists(cells, min_size=1, max_size=12)), parse)
 
 

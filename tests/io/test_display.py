@@ -22,13 +22,13 @@ def column(*values: object, name: str = "x", dtype: str | None = None) -> list[s
     return cells(show(pd.DataFrame({name: pd.Series(values, dtype=dtype)})))[1:]
 
 
-def cells(shown: object) -> list[str]:
-    page = shown._repr_html_()
+def cells(displayed: object) -> list[str]:
+    page = displayed._repr_html_()
     return [html.unescape(cell) for cell in re.findall(r"<t[hd] [^>]*>(.*?)</t[hd]>", page)]
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "expected"),
     [
         ((1234.5, 0.1 + 0.2), ["1,234.50", "0.30"]),
         ((0.98765, 0.5), ["0.9877", "0.5000"]),
@@ -44,8 +44,8 @@ def cells(shown: object) -> list[str]:
         (("", "x" * 80), ["", "x" * 59 + "…"]),
     ],
 )
-def test_a_column_is_written_as_what_it_holds(values, told):
-    assert column(*values) == told
+def test_a_column_is_written_as_what_it_holds(values, expected):
+    assert column(*values) == expected
 
 
 @pytest.mark.parametrize("name", ["fraud_rate", "recall", "accuracy"])
@@ -97,11 +97,11 @@ def test_an_identifier_that_pandas_made_a_float_has_no_separators():
 
 
 @pytest.mark.parametrize(
-    ("rate", "shown"),
+    ("rate", "displayed"),
     [(4 / 120_000, "0.0033%"), (1 - 4 / 120_000, "99.9967%"), (0.0, "0.00%"), (1.0, "100.00%")],
 )
-def test_a_rate_is_rounded_neither_to_none_nor_to_all(rate, shown):
-    assert column(rate, name="fraud_rate") == [shown]
+def test_a_rate_is_rounded_neither_to_none_nor_to_all(rate, displayed):
+    assert column(rate, name="fraud_rate") == [displayed]
 
 
 def test_dollar_signs_in_a_notebook_are_no_formulas():
@@ -128,13 +128,13 @@ def test_days_have_no_hours():
 def test_a_meaningful_index_becomes_the_first_column_and_another_is_omitted():
     frame = pd.DataFrame({"channel": ["pos", "pos"], "fraud": [True, False], "n": [3, 4]})
     assert cells(show(frame.iloc[::-1]))[:3] == ["channel", "fraud", "n"]
-    shown = cells(show(frame.set_index(["channel", "fraud"])))
-    assert shown == ["channel", "fraud", "n", "pos", "True", "3", "pos", "False", "4"]
+    displayed = cells(show(frame.set_index(["channel", "fraud"])))
+    assert displayed == ["channel", "fraud", "n", "pos", "True", "3", "pos", "False", "4"]
 
 
 def test_the_first_rows_are_shown_and_how_many_there_are():
-    shown = show(pd.DataFrame({"n": range(1234)}), rows=2)
-    assert str(shown) == "n\n0\n1\n(the first 2 of 1,234 rows)"
+    displayed = show(pd.DataFrame({"n": range(1234)}), rows=2)
+    assert str(displayed) == "n\n0\n1\n(the first 2 of 1,234 rows)"
 
 
 def test_the_first_columns_of_a_wide_table_are_shown():
@@ -151,8 +151,8 @@ def test_the_values_stay_as_they_are():
 
 @pytest.mark.parametrize("make", [pl.DataFrame, pl.LazyFrame, pa.table])
 def test_frames_of_polars_and_arrow_are_shown_alike(make):
-    shown = show(make({"text": ["", None], "n": [1, None], "day": [dt.date(2025, 1, 6), None]}))
-    assert cells(shown)[3:] == ["", "1", "2025-01-06", "NULL", "NULL", "NULL"]
+    displayed = show(make({"text": ["", None], "n": [1, None], "day": [dt.date(2025, 1, 6), None]}))
+    assert cells(displayed)[3:] == ["", "1", "2025-01-06", "NULL", "NULL", "NULL"]
 
 
 def test_times_of_polars_are_written_like_those_of_pandas():

@@ -98,15 +98,17 @@ def test_numbers_that_are_not_read_come_with_the_decimal_mark_that_was_taken(wri
 
 
 @pytest.mark.parametrize(
-    ("encoding", "given"),
+    ("encoding", "encoding_option"),
     [
         ("utf-8", None), ("utf-8-sig", None), ("utf-8-sig", "utf-8"), ("cp1252", "cp1252"),
         ("latin-1", "latin-1"), ("utf-16", "utf-16"),
     ],
 )  # fmt: skip
-def test_a_file_is_read_in_its_encoding(write: Any, encoding: str, given: str | None) -> None:
+def test_a_file_is_read_in_its_encoding(
+    write: Any, encoding: str, encoding_option: str | None
+) -> None:
     path = write("merchant_id,Händler\nM1,Bäcker\n".encode(encoding))
-    load_df(path, "merchants", columns={"Händler": "name"}, encoding=given)
+    load_df(path, "merchants", columns={"Händler": "name"}, encoding=encoding_option)
     assert read_df("merchants")["name"].tolist() == ["Bäcker"]
 
 
@@ -441,9 +443,9 @@ def test_an_archive_holds_one_file(tmp_path: Path) -> None:
     zipped("folder/rows.CSV")(path)
     load_df(path, "merchants")
     assert len(read_df("merchants")) == 1
-    for names, said in ((("a.csv", "b.csv"), "got 2: 'a.csv', 'b.csv'"), ((), "got 0")):
+    for names, message in ((("a.csv", "b.csv"), "got 2: 'a.csv', 'b.csv'"), ((), "got 0")):
         zipped(*names)(path)
-        with pytest.raises(ArgumentError, match=f"must contain exactly one file; {said}"):
+        with pytest.raises(ArgumentError, match=f"must contain exactly one file; {message}"):
             load_df(path, "merchants")
     path.write_bytes(b"PK no archive")
     with pytest.raises(ArgumentError, match="cannot be read as a zip archive"):

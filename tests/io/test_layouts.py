@@ -147,8 +147,8 @@ def test_a_layout_is_recognised_by_its_columns(name, file):
 
 def test_the_handbook_names_its_terminals_and_scenarios(file):
     tables = read_layout(file("handbook"), "handbook")
-    found = rows(tables.transactions, "transaction_id", "merchant_id", "terminal_id", "fraud_type")
-    assert found == [
+    result = rows(tables.transactions, "transaction_id", "merchant_id", "terminal_id", "fraud_type")
+    assert result == [
         ("0", "03156", "03156", None),
         ("1", "3412", "3412", None),
         ("2", "1365", "1365", "amount_over_220"),
@@ -160,9 +160,9 @@ def test_the_daily_files_of_the_handbook_come_as_frames(file):
     """They are pickles of pandas, with two columns more and keys as objects."""
     day = pd.read_csv(file("handbook"), parse_dates=["TX_DATETIME"])
     day = day.assign(TX_TIME_SECONDS=31, TX_TIME_DAYS=0, CUSTOMER_ID=["596", "596", "2"])
-    found = read_layout(pd.concat([day, day]), "handbook")
-    assert rows(found.customers, "customer_id") == [("2",), ("596",)]
-    assert rows(found.transactions, "timestamp")[0] == (moment(2018, 4, 1, 0, 0, 31),)
+    result = read_layout(pd.concat([day, day]), "handbook")
+    assert rows(result.customers, "customer_id") == [("2",), ("596",)]
+    assert rows(result.transactions, "timestamp")[0] == (moment(2018, 4, 1, 0, 0, 31),)
 
 
 def test_sparkov_gives_tokens_for_cards_and_what_is_known_of_people(file):
@@ -193,15 +193,15 @@ def test_paysim_counts_hours_from_a_start(file):
 
 def test_tabformer_reads_dollars_and_takes_a_minus_for_a_refund(file):
     tables = read_layout(file("tabformer"), "tabformer")
-    found = rows(
+    result = rows(
         tables.transactions, "amount", "transaction_type", "timestamp", "card_id", "entry_mode",
         "status", "zip_code", "is_fraud",
     )  # fmt: skip
-    assert found[0] == (
+    assert result[0] == (
         134.09, "purchase", moment(2002, 9, 1, 6, 21), "0-0", "magstripe", "completed", "91750", 0,
     )  # fmt: skip
-    assert found[1][:2] == (38.48, "refund")
-    assert found[2][3:] == ("1-0", "ecommerce", "declined", None, 1)
+    assert result[1][:2] == (38.48, "refund")
+    assert result[2][3:] == ("1-0", "ecommerce", "declined", None, 1)
     assert rows(tables.merchants, "merchant_id", "mcc_code", "city") == [
         ("-727612092139916043", "0763", None),
         ("3527213246127876953", "5300", "La Verne"),
@@ -348,8 +348,8 @@ def test_synfinance_gives_labels_people_and_shops(file):
 
 def test_banksim_loses_its_quotes_and_counts_days(file):
     tables = read_layout(file("banksim"), "banksim", start=dt.date(2021, 1, 1))
-    found = rows(tables.transactions, "customer_id", "merchant_category", "timestamp")
-    assert found[2] == ("C109", "health", moment(2021, 2, 1))
+    result = rows(tables.transactions, "customer_id", "merchant_category", "timestamp")
+    assert result[2] == ("C109", "health", moment(2021, 2, 1))
     assert rows(tables.customers, "customer_id", "gender") == [("C109", "male"), ("C35", "other")]
 
 
@@ -369,9 +369,9 @@ def test_a_code_that_no_layout_knows_is_reported_by_the_loader(file, manager):
 )
 def test_the_handbook_itself_loses_no_row_silently(manager):
     tables = read_layout(HANDBOOK, "handbook")
-    whole = tables.transactions.select(pl.len(), pl.col("amount").eq(0).sum().alias("zero"))
-    assert whole.collect().row(0) == (1_754_155, 42)
-    assert [len(each.collect()) for each in tables[:2]] == [4_990, 10_000]
+    counts = tables.transactions.select(pl.len(), pl.col("amount").eq(0).sum().alias("zero"))
+    assert counts.collect().row(0) == (1_754_155, 42)
+    assert [len(table.collect()) for table in tables[:2]] == [4_990, 10_000]
     slice_ = tables._replace(transactions=tables.transactions.head(60_000))
     report = slice_.load(manager=manager)["transactions"]
     zero = slice_.transactions.filter(amount=0.0).collect()
@@ -391,8 +391,10 @@ def test_all_three_are_loaded_at_once_and_again(file, manager):
     later = Path(file("banksim")).with_name("later.csv")
     later.write_text("\n".join([more[0], more[2].replace("0.0", "1.0")]), encoding="utf-8")
     layout = LAYOUTS["banksim"]
-    mine = Layout({**layout.transactions, "transaction_id": pl.lit("new")}, layout.customers)
-    assert read_layout(later, mine).load()["customers"].inserted == 1
+    changed_layout = Layout(
+        {**layout.transactions, "transaction_id": pl.lit("new")}, layout.customers
+    )
+    assert read_layout(later, changed_layout).load()["customers"].inserted == 1
 
 
 def test_a_load_that_breaks_off_leaves_nothing(file, manager):
@@ -411,17 +413,17 @@ def test_a_load_joins_a_session(file, session):
 
 def test_the_command_takes_a_layout(file, manager, tmp_path):
     rejected = tmp_path / "rejected.csv"
-    given = ["load", str(file("handbook")), "--layout", "handbook"]
-    given += ["--on-invalid", "reject", "--rejected", str(rejected)]
-    said = CliRunner().invoke(main, given)
-    assert said.exit_code == 0, said.output
-    assert "transactions: 2 inserted, 0 skipped, 1 rejected" in said.output
+    arguments = ["load", str(file("handbook")), "--layout", "handbook"]
+    arguments += ["--on-invalid", "reject", "--rejected", str(rejected)]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    assert "transactions: 2 inserted, 0 skipped, 1 rejected" in result.output
     assert pd.read_csv(rejected)["row"].tolist() == [1]
     for wrong in (["--column", "A=b"], ["--on-conflict", "skip"]):
-        said = CliRunner().invoke(main, [*given, *wrong])
-        assert "cannot be combined with --column" in " ".join(said.output.split())
-    said = CliRunner().invoke(main, given[:2])
-    assert "Specify either TABLE or --layout" in said.output
+        result = CliRunner().invoke(main, [*arguments, *wrong])
+        assert "cannot be combined with --column" in " ".join(result.output.split())
+    result = CliRunner().invoke(main, arguments[:2])
+    assert "Specify either TABLE or --layout" in result.output
 
 
 # -- One's own -------------------------------------------------------------------------------------
@@ -743,10 +745,10 @@ def test_cells_are_written_as_the_options_say(csv_file, manager):
 def test_known_layouts_are_read_from_frames_as_from_files(name, kind, file):
     frame = pl.read_csv(file(name), infer_schema=kind != "texts")
     source = frame if kind == "texts" else frames_of.KINDS[kind](frame, file(name).parent)
-    found = read_layout(source, name).transactions.collect()
-    wanted = read_layout(file(name), name).transactions.collect()
+    result = read_layout(source, name).transactions.collect()
+    expected = read_layout(file(name), name).transactions.collect()
     for column in ("amount", "timestamp", "is_fraud"):
-        assert found[column].cast(wanted[column].dtype).to_list() == wanted[column].to_list()
+        assert result[column].cast(expected[column].dtype).to_list() == expected[column].to_list()
 
 
 def test_selectors_are_columns_of_a_layout_too():
@@ -827,14 +829,14 @@ def test_the_command_refuses_as_the_call_does(csv_file, manager):
     lines = [f"{n};C;M;{'1,2' if n else '1,234'};2026-01-01;{int(n < 1)}" for n in range(4)]
     head = "TRANSACTION_ID;CUSTOMER_ID;TERMINAL_ID;TX_AMOUNT;TX_DATETIME;TX_FRAUD;TX_FRAUD_SCENARIO"
     path = csv_file("\n".join([head, *(f"{line};0" for line in lines)]))
-    given = ["load", str(path), "--layout", "handbook", "--decimal", ","]
-    said = CliRunner().invoke(main, given)
-    assert (said.exit_code, counts()) == (1, [0, 0, 0])
-    assert "amount: has more than 2 decimals" in said.stderr
-    said = CliRunner().invoke(main, [*given, "--on-invalid", "reject"])
-    assert (said.exit_code, counts()) == (0, [1, 1, 3])
-    assert "1 rejected (1 of them labelled fraud)" in said.stdout
-    assert "Warning: 1 of the 1 labelled rows that were rejected are fraud" in said.stderr
+    arguments = ["load", str(path), "--layout", "handbook", "--decimal", ","]
+    result = CliRunner().invoke(main, arguments)
+    assert (result.exit_code, counts()) == (1, [0, 0, 0])
+    assert "amount: has more than 2 decimals" in result.stderr
+    result = CliRunner().invoke(main, [*arguments, "--on-invalid", "reject"])
+    assert (result.exit_code, counts()) == (0, [1, 1, 3])
+    assert "1 rejected (1 of them labelled fraud)" in result.stdout
+    assert "Warning: 1 of the 1 labelled rows that were rejected are fraud" in result.stderr
 
 
 def test_the_command_says_what_cannot_be_read_far_down_a_file(csv_file, manager):
@@ -842,14 +844,14 @@ def test_the_command_says_what_cannot_be_read_far_down_a_file(csv_file, manager)
         f"1,PAYMENT,{'n/a' if n == 12_000 else 12.5},C{n},0,0,M1,0,0,0,0" for n in range(12_100)
     ]
     path = csv_file("\n".join([FILES["paysim"].splitlines()[0], *lines]))
-    said = CliRunner().invoke(main, ["load", str(path), "--layout", "paysim"])
-    assert said.exit_code == 1
-    assert "amount: is not a number: 1 row: 12,000 (such as 'n/a')" in said.stderr
+    result = CliRunner().invoke(main, ["load", str(path), "--layout", "paysim"])
+    assert result.exit_code == 1
+    assert "amount: is not a number: 1 row: 12,000 (such as 'n/a')" in result.stderr
 
 
 def test_the_command_fails_if_every_row_was_refused(csv_file, manager):
     path = csv_file(f"{HEAD}\n1,C,M,1,soon\n")
-    given = [
+    arguments = [
         "load",
         str(path),
         "transactions",
@@ -858,6 +860,6 @@ def test_the_command_fails_if_every_row_was_refused(csv_file, manager):
         "--on-invalid",
         "reject",
     ]
-    said = CliRunner().invoke(main, given)
-    assert said.exit_code == 1
-    assert "All rows were rejected" in said.stderr
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1
+    assert "All rows were rejected" in result.stderr

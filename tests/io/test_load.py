@@ -65,10 +65,10 @@ def test_unknown_and_missing_columns_are_reported_together_with_the_nearest_name
     frame = transactions().rename({"amount": "TX_AMOUNT", "merchant_id": "shop"})
     with pytest.raises(InvalidDataError) as caught:
         load_df(frame, "transactions")
-    told = _problems(caught.value)
-    assert set(told) == {"TX_AMOUNT", "shop", "amount", "merchant_id"}
-    assert "did you mean amount" in told["TX_AMOUNT"]
-    assert "is it 'TX_AMOUNT' of the data" in told["amount"]
+    problems = _problems(caught.value)
+    assert set(problems) == {"TX_AMOUNT", "shop", "amount", "merchant_id"}
+    assert "did you mean amount" in problems["TX_AMOUNT"]
+    assert "is it 'TX_AMOUNT' of the data" in problems["amount"]
 
 
 def test_columns_are_renamed_and_left_out_by_a_mapping() -> None:
@@ -173,21 +173,25 @@ def test_a_float_that_represents_two_decimals_is_exact() -> None:
     frame = transactions(5, amount=amounts)
     report = load_df(frame, "transactions", on_missing_parent="create", on_invalid="reject")
     assert report.rejected["row"].to_list() == [4]
-    got = read_df(select(Transaction.amount).order_by(Transaction.transaction_id), use_decimal=True)
-    assert [str(one) for one in got["amount"]] == ["0.01", "0.10", "1.15", "9999999999.99"]
+    stored = read_df(
+        select(Transaction.amount).order_by(Transaction.transaction_id), use_decimal=True
+    )
+    assert [str(value) for value in stored["amount"]] == ["0.01", "0.10", "1.15", "9999999999.99"]
 
 
 def test_the_noise_of_floating_point_is_no_decimal() -> None:
     noisy = [17.13 * 5, 0.1 + 0.2, 85.64999999999999]
-    assert [str(one) for one in noisy] != ["85.65", "0.3", "85.65"]
+    assert [str(value) for value in noisy] != ["85.65", "0.3", "85.65"]
     for name, frame in (
         ("floats", transactions(3, amount=noisy)),
         ("objects", transactions(3, amount=noisy).to_dicts()),
     ):
         report = load_df(frame, "transactions", on_missing_parent="create", on_conflict="update")
         assert report.inserted + report.updated == 3, name
-        got = read_df("SELECT amount FROM transactions ORDER BY transaction_id", use_decimal=True)
-        assert [str(one) for one in got["amount"]] == ["85.65", "0.30", "85.65"]
+        stored = read_df(
+            "SELECT amount FROM transactions ORDER BY transaction_id", use_decimal=True
+        )
+        assert [str(value) for value in stored["amount"]] == ["85.65", "0.30", "85.65"]
 
 
 def test_single_precision_floats_stand_for_the_decimals_that_they_show() -> None:
@@ -199,9 +203,9 @@ def test_single_precision_floats_stand_for_the_decimals_that_they_show() -> None
 def test_integers_serve_as_identifiers_and_0_and_1_as_booleans() -> None:
     frame = transactions(2, transaction_id=[7, 8], is_fraud=[0, 1])
     load_df(frame, "transactions", on_missing_parent="create")
-    got = read_df("transactions")
-    assert got["transaction_id"].to_list() == ["7", "8"]
-    assert got["is_fraud"].to_list() == [False, True]
+    stored = read_df("transactions")
+    assert stored["transaction_id"].to_list() == ["7", "8"]
+    assert stored["is_fraud"].to_list() == [False, True]
 
 
 def test_nan_of_numpy_is_missing_but_nan_of_polars_is_a_value() -> None:
@@ -270,8 +274,8 @@ def test_the_loader_and_the_triggers_derive_the_same(manager: DatabaseManager) -
 def test_derived_values_that_are_given_are_kept_and_gaps_filled() -> None:
     frame = transactions(2, hour_of_day=[3, None])
     load_df(frame, "transactions", on_missing_parent="create")
-    got = read_df("SELECT hour_of_day FROM transactions ORDER BY transaction_id")
-    assert got["hour_of_day"].to_list() == [3, 13]
+    stored = read_df("SELECT hour_of_day FROM transactions ORDER BY transaction_id")
+    assert stored["hour_of_day"].to_list() == [3, 13]
 
 
 def test_is_correct_follows_and_a_contradiction_is_refused(manager: DatabaseManager) -> None:
@@ -289,8 +293,8 @@ def test_is_correct_follows_and_a_contradiction_is_refused(manager: DatabaseMana
     with pytest.raises(InvalidDataError, match="is_correct: contradicts"):
         load_df(wrong, ModelPrediction)
     load_df(frame, ModelPrediction)
-    got = read_df(select(ModelPrediction.is_correct).order_by(ModelPrediction.transaction_id))
-    assert got["is_correct"].to_list() == [True, False]
+    stored = read_df(select(ModelPrediction.is_correct).order_by(ModelPrediction.transaction_id))
+    assert stored["is_correct"].to_list() == [True, False]
 
 
 # -- Keys and parents -------------------------------------------------------------------------
@@ -376,8 +380,8 @@ def test_labels_that_come_late_need_no_more_than_the_key() -> None:
     labels = pl.DataFrame({"transaction_id": ["T0", "T2"], "is_fraud": [True, False]})
     report = load_df(labels, "transactions", on_conflict="update")
     assert report.updated == 2
-    got = read_df("SELECT is_fraud FROM transactions ORDER BY transaction_id")
-    assert got["is_fraud"].to_list() == [True, pd.NA, False]
+    stored = read_df("SELECT is_fraud FROM transactions ORDER BY transaction_id")
+    assert stored["is_fraud"].to_list() == [True, pd.NA, False]
     unknown = labels.with_columns(transaction_id=pl.lit("new-") + pl.col("transaction_id"))
     with pytest.raises(InvalidDataError, match="matches no row to update, and a new row needs"):
         load_df(unknown, "transactions", on_conflict="update")
@@ -387,8 +391,12 @@ def test_an_update_of_the_timestamp_moves_what_follows_from_it() -> None:
     load_df(transactions(1), "transactions", on_missing_parent="create")
     change = transactions(1, timestamp=[dt.datetime(2024, 7, 1, 2, tzinfo=dt.UTC)])
     load_df(change, "transactions", on_conflict="update")
-    got = read_df("transactions").iloc[0]
-    assert (got["hour_of_day"], got["month"], got["time_of_day_category"]) == (2, 7, "night")
+    stored = read_df("transactions").iloc[0]
+    assert (stored["hour_of_day"], stored["month"], stored["time_of_day_category"]) == (
+        2,
+        7,
+        "night",
+    )
 
 
 def test_missing_parents_are_refused_by_row_and_name() -> None:
@@ -434,8 +442,8 @@ def test_a_second_unique_column_is_checked_too(manager: DatabaseManager) -> None
 def test_numbers_that_were_given_are_not_counted_again(manager: DatabaseManager) -> None:
     load_df(pl.DataFrame({"id": [41, 7], "pattern_type": ["a", "b"]}), FraudPattern)
     load_df(pl.DataFrame({"pattern_type": ["c"]}), FraudPattern)
-    got = read_df("SELECT id FROM fraud_patterns WHERE pattern_type = 'c'")
-    assert got["id"].to_list() == [42]
+    stored = read_df("SELECT id FROM fraud_patterns WHERE pattern_type = 'c'")
+    assert stored["id"].to_list() == [42]
 
 
 def test_a_conflict_needs_a_key_in_the_data() -> None:

@@ -33,13 +33,13 @@ def arranged(manager, do, undo):
             cursor.execute(undo)
 
 
-def told(frame, table="transactions", error=LoadError, **options):
-    """The message; neither it nor the rest of what a notebook shows has a cell of the data."""
+def load_message(frame, table="transactions", error=LoadError, **options):
+    """Return the message of a failed load, whose traceback must not contain data."""
     with pytest.raises(error) as caught:
         load_df(frame, table, **options)
-    shown = "".join(traceback.format_exception(caught.value))
-    assert "TX0000" not in shown
-    assert "someone@example.org" not in shown
+    traceback_text = "".join(traceback.format_exception(caught.value))
+    assert "TX0000" not in traceback_text
+    assert "someone@example.org" not in traceback_text
     return str(caught.value)
 
 
@@ -57,7 +57,7 @@ def test_a_missing_right_is_named(manager, clerk, earlier):
     with manager.session_scope() as session:
         session.execute(text("GRANT SELECT ON ALL TABLES IN SCHEMA public TO clerk"))
         session.execute(text("SET LOCAL ROLE clerk"))
-        message = told(atomicity.transactions(), session=session)
+        message = load_message(atomicity.transactions(), session=session)
 
     assert message == (
         "Nothing was loaded into 'transactions': this user lacks a privilege (permission denied "
@@ -87,7 +87,7 @@ def test_only_an_owner_can_rebuild_indexes(manager, clerk):
     with manager.session_scope() as session:
         session.execute(text("GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO clerk"))
         session.execute(text("SET LOCAL ROLE clerk"))
-        message = told(atomicity.transactions(), session=session, rebuild_indexes="always")
+        message = load_message(atomicity.transactions(), session=session, rebuild_indexes="always")
 
     assert "rebuild_indexes=\"always\" requires that you own 'transactions'" in message
 
@@ -96,7 +96,7 @@ def test_a_read_only_transaction_is_reported(manager, session):
     atomicity.fill(manager)
     session.execute(text("SET TRANSACTION READ ONLY"))
 
-    assert "the session or the server is read-only" in told(
+    assert "the session or the server is read-only" in load_message(
         atomicity.transactions(), session=session
     )
 
@@ -108,9 +108,9 @@ def test_a_statement_timeout_is_reported(manager):
 
     with atomicity.watcher(manager) as cursor, atomicity.holding(cursor, atomicity.AT_INDEX):
         cursor.execute(limit)
-        other = DatabaseManager(manager.config)
-        message = told(atomicity.transactions(), manager=other)
-        other.close()
+        other_manager = DatabaseManager(manager.config)
+        message = load_message(atomicity.transactions(), manager=other_manager)
+        other_manager.close()
         cursor.execute(f'ALTER DATABASE "{name}" RESET statement_timeout')
 
     assert "the load was cancelled, or exceeded a timeout of the server" in message
@@ -121,7 +121,7 @@ def test_a_statement_timeout_is_reported(manager):
 def test_missing_tables_are_reported_with_what_makes_them(empty_database, rows):
     manager = DatabaseManager(empty_database)
 
-    message = told(atomicity.transactions(rows), error=SchemaError, manager=manager)
+    message = load_message(atomicity.transactions(rows), error=SchemaError, manager=manager)
 
     assert "the table does not exist yet. Create the tables with `synfin db upgrade`" in message
     manager.close()
@@ -135,7 +135,7 @@ def test_a_column_that_the_table_lacks_is_reported(manager):
         "ALTER TABLE transactions RENAME COLUMN city TO town",
         "ALTER TABLE transactions RENAME COLUMN town TO city",
     ):
-        message = told(atomicity.transactions(10, city="Bern"), error=SchemaError)
+        message = load_message(atomicity.transactions(10, city="Bern"), error=SchemaError)
 
     assert "the database schema does not match this package version" in message
 
@@ -149,7 +149,7 @@ def test_a_check_of_the_banks_own_is_named_without_the_row(manager):
     check = "ALTER TABLE customers ADD CONSTRAINT ours CHECK (email NOT LIKE '%@example.org')"
 
     with arranged(manager, check, "ALTER TABLE customers DROP CONSTRAINT ours"):
-        message = told(PERSON, "customers")
+        message = load_message(PERSON, "customers")
 
     assert message == "Nothing was loaded into 'customers': it would violate the constraint 'ours'."
 
@@ -160,7 +160,7 @@ def test_a_unique_index_of_the_banks_own_is_named(manager, earlier):
     index = "CREATE UNIQUE INDEX ours ON transactions (terminal_id)"
 
     with arranged(manager, index, "DROP INDEX ours"):
-        message = told(atomicity.transactions(terminal_id="T1"))
+        message = load_message(atomicity.transactions(terminal_id="T1"))
 
     assert "it would violate the constraint 'ours'" in message
     assert atomicity.count(manager) == earlier
@@ -178,7 +178,7 @@ def test_a_deferred_check_is_reported_at_the_commit(manager, earlier):
     """
 
     with arranged(manager, check, "DROP FUNCTION refuse CASCADE"):
-        message = told(atomicity.transactions())
+        message = load_message(atomicity.transactions())
 
     assert "it would violate the constraint 'four_eyes'" in message
     assert atomicity.count(manager) == earlier

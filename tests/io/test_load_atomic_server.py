@@ -57,9 +57,9 @@ def load_error(rows, manager, **options):
     """The error of a load that breaks; what a notebook would show of it has no secrets."""
     with pytest.raises(LoadError) as caught:
         load_df(rows, "transactions", manager=manager, **options)
-    shown = "".join(traceback.format_exception(caught.value))
-    assert servers.PASSWORD not in shown
-    assert "TX000" not in shown
+    traceback_text = "".join(traceback.format_exception(caught.value))
+    assert servers.PASSWORD not in traceback_text
+    assert "TX000" not in traceback_text
     return str(caught.value)
 
 
@@ -435,8 +435,8 @@ class SmallDisk:
             initial.rename(server.data)
             raise
         shutil.copytree(initial, server.data, dirs_exist_ok=True)
-        for one in [server.data, *server.data.rglob("*")]:
-            server.user.take(one)
+        for path in [server.data, *server.data.rglob("*")]:
+            server.user.take(path)
         shutil.rmtree(initial)
 
     def shrink(self, megabytes):

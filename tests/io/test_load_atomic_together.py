@@ -85,7 +85,7 @@ def test_of_two_processes_with_the_same_keys_one_loads_and_one_gets_an_error(man
     outcomes = run_together("error")
 
     assert sorted(outcomes) == ["InvalidDataError True", f"loaded {atomicity.ROWS} 0 0"]
-    winner = 1 + [one.startswith("loaded") for one in outcomes].index(True)
+    winner = 1 + [outcome.startswith("loaded") for outcome in outcomes].index(True)
     assert atomicity.contents(manager)["catalog"] == catalog
     rows = amounts(manager)
     assert len(rows) == atomicity.ROWS
@@ -97,7 +97,7 @@ def test_of_two_processes_that_skip_what_exists_each_row_is_loaded_once(manager)
 
     outcomes = run_together("skip")
 
-    loaded = [[int(number) for number in one.split()[1:]] for one in outcomes]
+    loaded = [[int(number) for number in outcome.split()[1:]] for outcome in outcomes]
     assert sum(inserted for inserted, _, _ in loaded) == atomicity.ROWS
     assert sum(skipped for _, _, skipped in loaded) == atomicity.ROWS
     assert len(amounts(manager)) == atomicity.ROWS
@@ -108,8 +108,8 @@ def test_two_processes_that_update_in_opposite_orders_lose_no_row(manager):
 
     outcomes = run_together("update", ("frame", "frame.reverse()"), parent="create")
 
-    told = [one for one in outcomes if not one.startswith("loaded")]
-    assert told in ([], ["LoadError True"])
+    messages = [outcome for outcome in outcomes if not outcome.startswith("loaded")]
+    assert messages in ([], ["LoadError True"])
     assert set(atomicity.transactions()["transaction_id"]) <= set(amounts(manager))
     assert len(amounts(manager)) == 50 + atomicity.ROWS
 
@@ -123,14 +123,14 @@ def test_two_processes_that_update_in_opposite_orders_lose_no_row(manager):
 def test_a_key_that_another_session_commits_meanwhile_counts_as_existing(manager, how, counts):
     atomicity.fill(manager, earlier=50)
 
-    with atomicity.watcher(manager) as watch, other_session(manager) as other:
-        other.execute(
+    with atomicity.watcher(manager) as watch, other_session(manager) as rival:
+        rival.execute(
             "INSERT INTO transactions (transaction_id, customer_id, merchant_id, amount, timestamp)"
             " VALUES ('TX000007', 'C1', 'M1', 0.5, now())"
         )
         with loading(manager, atomicity.transactions(100), on_conflict=how) as load:
             atomicity.wait_for_blocked(watch, "COPY")
-            other.connection.commit()
+            rival.connection.commit()
             if counts is None:
                 with pytest.raises(
                     InvalidDataError, match=r"already: 1 row: 7 \(such as 'TX000007'\)"
@@ -145,14 +145,14 @@ def test_a_key_that_another_session_commits_meanwhile_counts_as_existing(manager
 def test_a_key_that_another_session_takes_back_is_loaded(manager):
     atomicity.fill(manager, earlier=50)
 
-    with atomicity.watcher(manager) as watch, other_session(manager) as other:
-        other.execute(
+    with atomicity.watcher(manager) as watch, other_session(manager) as rival:
+        rival.execute(
             "INSERT INTO transactions (transaction_id, customer_id, merchant_id, amount, timestamp)"
             " VALUES ('TX000007', 'C1', 'M1', 0.5, now())"
         )
         with loading(manager, atomicity.transactions(100), on_conflict="skip") as load:
             atomicity.wait_for_blocked(watch, "COPY")
-            other.connection.rollback()
+            rival.connection.rollback()
             assert load.result().inserted == 100
 
 
@@ -160,12 +160,12 @@ def test_a_row_that_another_session_deletes_before_its_update_is_inserted(manage
     atomicity.fill(manager)
     load_df(atomicity.transactions(100), "transactions", manager=manager)
 
-    with atomicity.watcher(manager) as watch, other_session(manager) as other:
-        other.execute("DELETE FROM transactions WHERE transaction_id = 'TX000007'")
+    with atomicity.watcher(manager) as watch, other_session(manager) as rival:
+        rival.execute("DELETE FROM transactions WHERE transaction_id = 'TX000007'")
         changed = atomicity.transactions(100, amount=5)
         with loading(manager, changed, on_conflict="update") as load:
             atomicity.wait_for_blocked(watch, "SELECT count(*) FROM (SELECT FROM")
-            other.connection.commit()
+            rival.connection.commit()
             report = load.result()
 
     assert (report.inserted, report.updated) == (1, 99)
@@ -176,12 +176,12 @@ def test_a_parent_that_another_session_deletes_meanwhile_is_missed(manager):
     atomicity.fill(manager, earlier=50)
     load_df(pl.DataFrame({"merchant_id": ["M2"]}), "merchants", manager=manager)
 
-    with atomicity.watcher(manager) as watch, other_session(manager) as other:
-        other.execute("DELETE FROM merchants WHERE merchant_id = 'M2'")
+    with atomicity.watcher(manager) as watch, other_session(manager) as rival:
+        rival.execute("DELETE FROM merchants WHERE merchant_id = 'M2'")
         frame = atomicity.transactions(100, merchant_id="M2")
         with loading(manager, frame) as load:
             atomicity.wait_for_blocked(watch, "COPY")
-            other.connection.commit()
+            rival.connection.commit()
             with pytest.raises(
                 InvalidDataError, match=r"merchant_id: does not exist in 'merchants'"
             ):
@@ -194,12 +194,12 @@ def test_a_parent_that_another_session_deletes_is_created_on_request(manager):
     atomicity.fill(manager, earlier=50)
     load_df(pl.DataFrame({"merchant_id": ["M2"]}), "merchants", manager=manager)
 
-    with atomicity.watcher(manager) as watch, other_session(manager) as other:
-        other.execute("DELETE FROM merchants WHERE merchant_id = 'M2'")
+    with atomicity.watcher(manager) as watch, other_session(manager) as rival:
+        rival.execute("DELETE FROM merchants WHERE merchant_id = 'M2'")
         frame = atomicity.transactions(100, merchant_id="M2")
         with loading(manager, frame, on_missing_parent="create") as load:
             atomicity.wait_for_blocked(watch, "COPY")
-            other.connection.commit()
+            rival.connection.commit()
             assert load.result().inserted == 100
 
     assert atomicity.count(manager, "merchants") == 2
@@ -211,17 +211,17 @@ def test_a_deadlock_is_reported_in_words(manager):
     columns = "transaction_id, customer_id, merchant_id, amount, timestamp"
     other_row = f"INSERT INTO transactions ({columns}) VALUES (%s, 'C1', 'M1', 1, now())"
 
-    with atomicity.watcher(manager) as watch, other_session(manager) as other:
-        other.execute("SET deadlock_timeout = '1h'")  # so that it is the load that is ended
-        other.execute(other_row, ("TX000150",))
+    with atomicity.watcher(manager) as watch, other_session(manager) as rival:
+        rival.execute("SET deadlock_timeout = '1h'")  # so that it is the load that is ended
+        rival.execute(other_row, ("TX000150",))
         rows = iter(atomicity.transactions(200).to_dicts())  # which cannot be read again
         with loading(manager, rows) as load, ThreadPoolExecutor(1) as pool:
             atomicity.wait_for_blocked(watch, "COPY")
-            waiting = pool.submit(other.execute, other_row, ("TX000007",))
+            waiting = pool.submit(rival.execute, other_row, ("TX000007",))
             with pytest.raises(LoadError, match="deadlock with another session"):
                 load.result()
             waiting.result()
-            other.connection.commit()
+            rival.connection.commit()
 
     assert len(amounts(manager)) == 52
 
@@ -231,19 +231,19 @@ def test_a_load_that_a_deadlock_ended_begins_again(manager):
     columns = "transaction_id, customer_id, merchant_id, amount, timestamp"
     other_row = f"INSERT INTO transactions ({columns}) VALUES (%s, 'C1', 'M1', 1, now())"
 
-    with atomicity.watcher(manager) as watch, other_session(manager) as other:
-        other.execute("SET deadlock_timeout = '1h'")  # so that it is the load that is ended
-        other.execute(other_row, ("TX000150",))
+    with atomicity.watcher(manager) as watch, other_session(manager) as rival:
+        rival.execute("SET deadlock_timeout = '1h'")  # so that it is the load that is ended
+        rival.execute(other_row, ("TX000150",))
         frame = atomicity.transactions(200)
         with (
             loading(manager, frame, on_conflict="skip") as load,
             ThreadPoolExecutor(1) as pool,
         ):
             atomicity.wait_for_blocked(watch, "COPY")
-            waiting = pool.submit(other.execute, other_row, ("TX000007",))
+            waiting = pool.submit(rival.execute, other_row, ("TX000007",))
             atomicity.wait_for_blocked(watch, "LOCK TABLE")  # it waits before it writes anything
             waiting.result()
-            other.connection.commit()
+            rival.connection.commit()
             assert (load.result().inserted, load.result().skipped) == (198, 2)
 
 
@@ -251,10 +251,15 @@ def test_a_load_that_a_deadlock_ended_begins_again(manager):
 def test_loads_of_the_same_keys_in_opposite_orders_all_arrive(manager, how):
     """Each creates customers, and inserts or changes rows, that the others do too."""
     atomicity.fill(manager, earlier=50)
-    some = atomicity.transactions(150, start=899_950).with_columns(
+    transactions = atomicity.transactions(150, start=899_950).with_columns(
         customer_id=pl.format("C{}", pl.int_range(150) % 7)
     )
-    frames = [some, some.reverse(), some.sample(fraction=1, shuffle=True, seed=1), some.reverse()]
+    frames = [
+        transactions,
+        transactions.reverse(),
+        transactions.sample(fraction=1, shuffle=True, seed=1),
+        transactions.reverse(),
+    ]
 
     with ThreadPoolExecutor(len(frames)) as pool:
         reports = pool.map(
@@ -327,14 +332,14 @@ def test_rebuild_indexes_always_goes_on_when_the_table_was_filled_while_it_waite
     atomicity.fill(manager)
     catalog = atomicity.contents(manager)["catalog"]
 
-    with atomicity.watcher(manager) as watch, other_session(manager) as other:
-        other.execute(
+    with atomicity.watcher(manager) as watch, other_session(manager) as rival:
+        rival.execute(
             "INSERT INTO transactions (transaction_id, customer_id, merchant_id, amount, timestamp)"
             " VALUES ('TX999999', 'C1', 'M1', 1, now())"
         )
         with loading(manager, atomicity.transactions(), rebuild_indexes="always") as load:
             atomicity.wait_for_blocked(watch, "LOCK TABLE")
-            other.connection.commit()
+            rival.connection.commit()
             assert load.result().inserted == atomicity.ROWS
 
     assert atomicity.contents(manager)["catalog"] == catalog

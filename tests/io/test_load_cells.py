@@ -43,12 +43,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("manager")
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
-many = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+more_examples = settings(
+    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @pytest.fixture
-def known() -> list[str]:
-    """Keys of transactions that the table has."""
+def stored_keys() -> list[str]:
+    """Keys of transactions in the table."""
     load_df(transactions(4), "transactions", on_missing_parent="create")
     return [f"T{n}" for n in range(4)]
 
@@ -99,13 +101,13 @@ BEYOND = [2**53, 2**53 + 1, 1234567890123456789]
     ],
     ids=lambda array: str(array.type),
 )
-def test_whole_numbers_keep_all_digits(ids: pa.Array, known: list[str]) -> None:
+def test_whole_numbers_keep_all_digits(ids: pa.Array, stored_keys: list[str]) -> None:
     load_df(features("id", ids), "ml_features")
     assert stored("id") == [str(n) for n in BEYOND]
 
 
-def test_decimals_among_objects_keep_all_digits(known: list[str]) -> None:
-    objects = pd.DataFrame({"transaction_id": known[:3], "id": [Decimal(n) for n in BEYOND]})
+def test_decimals_among_objects_keep_all_digits(stored_keys: list[str]) -> None:
+    objects = pd.DataFrame({"transaction_id": stored_keys[:3], "id": [Decimal(n) for n in BEYOND]})
     load_df(objects, "ml_features")
     assert stored("id") == [str(n) for n in BEYOND]
 
@@ -176,25 +178,25 @@ def _csv(value: float, path: Path) -> Path:
 
 @pytest.mark.parametrize("way", DOUBLES)
 def test_doubles_keep_all_digits_on_every_way_in(
-    way: str, known: list[str], manager: DatabaseManager, tmp_path: Path
+    way: str, stored_keys: list[str], manager: DatabaseManager, tmp_path: Path
 ) -> None:
     @given(finite)
-    @many
+    @more_examples
     def holds(value: float) -> None:
         data = DOUBLES[way](value, tmp_path)
         with manager.get_session() as session:
             load_df(data, "ml_features", session=session, on_invalid="reject")
-            got = read_df("SELECT amount_log FROM ml_features", session=session)
-        assert got["amount_log"].to_list() == [value]
+            stored = read_df("SELECT amount_log FROM ml_features", session=session)
+        assert stored["amount_log"].to_list() == [value]
 
     holds()
 
 
 def test_doubles_keep_all_digits_in_repositories(
-    known: list[str], manager: DatabaseManager
+    stored_keys: list[str], manager: DatabaseManager
 ) -> None:
     @given(finite, finite)
-    @many
+    @more_examples
     def holds(first: float, second: float) -> None:
         with manager.get_session() as session:
             repository = MLFeaturesRepository(session)
@@ -215,7 +217,7 @@ def test_single_floats_are_doubles_of_the_same_value(value: float) -> None:
         assert checked(data, "amount_log", MLFeatures) == ([value], {})
 
 
-def test_the_largest_double_is_accepted(known: list[str]) -> None:
+def test_the_largest_double_is_accepted(stored_keys: list[str]) -> None:
     with_text = [
         {"transaction_id": "T0", "amount_log": 1.7976931348623157e308},
         {"transaction_id": "T1", "amount_log": "n/a"},
@@ -289,9 +291,9 @@ def test_a_float_that_cannot_distinguish_cents_is_refused() -> None:
 @given(st.decimals(-(10**11), 10**11, places=4))
 def test_decimals_are_never_rounded(value: Decimal) -> None:
     for data in (pl.DataFrame({"x": [value]}), [{"x": value}, {"x": "no number"}]):
-        got = checked(data, "amount", Transaction)[0][0]
+        cell = checked(data, "amount", Transaction)[0][0]
         fits = 0 < value < 10**10 and value == round(value, 2)
-        assert got == (value if fits else None)
+        assert cell == (value if fits else None)
 
 
 # -- JSON -------------------------------------------------------------------------------------
@@ -322,10 +324,10 @@ def _typed(value: Any) -> Any:
 
 @pytest.mark.parametrize("way", RECORDS)
 def test_every_record_is_stored_by_itself(
-    way: str, known: list[str], manager: DatabaseManager
+    way: str, stored_keys: list[str], manager: DatabaseManager
 ) -> None:
     @given(_records)
-    @many
+    @more_examples
     def holds(records: list[dict[str, Any]]) -> None:
         rows = [
             {"transaction_id": f"T{n}", "additional_features": record}
@@ -333,17 +335,19 @@ def test_every_record_is_stored_by_itself(
         ]
         with manager.get_session() as session:
             load_df(RECORDS[way](rows), "ml_features", session=session)
-            got = read_df(
+            stored = read_df(
                 "SELECT additional_features::text AS x FROM ml_features ORDER BY transaction_id",
                 session=session,
             )
-        assert [_typed(json.loads(one)) for one in got["x"]] == [_typed(one) for one in records]
+        assert [_typed(json.loads(text)) for text in stored["x"]] == [
+            _typed(record) for record in records
+        ]
 
     holds()
 
 
 def test_records_keep_all_digits_in_repositories(
-    known: list[str], manager: DatabaseManager
+    stored_keys: list[str], manager: DatabaseManager
 ) -> None:
     long = {"a": Decimal("0.12345678901234567890"), "b": 1e22, "c": 10**30}
     with manager.session_scope() as session:
@@ -362,7 +366,7 @@ def test_records_keep_all_digits_in_repositories(
 
 
 def test_no_record_is_null_rather_than_the_null_of_json(
-    known: list[str], manager: DatabaseManager
+    stored_keys: list[str], manager: DatabaseManager
 ) -> None:
     with manager.session_scope() as session:
         repository = MLFeaturesRepository(session)
@@ -562,11 +566,11 @@ def _deep(levels: int) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"), [(_Unprintable(), "<_Unprintable>"), (_deep(5_000), "<list>")]
+    ("value", "expected"), [(_Unprintable(), "<_Unprintable>"), (_deep(5_000), "<list>")]
 )
-def test_a_value_that_cannot_be_printed_is_refused_by_its_type(value: Any, shown: str) -> None:
+def test_a_value_that_cannot_be_printed_is_refused_by_its_type(value: Any, expected: str) -> None:
     rows = [{**row, "amount": value} for row in transactions(1).to_dicts()]
-    with pytest.raises(InvalidDataError, match=f"amount: is .*{shown}"):
+    with pytest.raises(InvalidDataError, match=f"amount: is .*{expected}"):
         load_df(rows, "transactions", on_missing_parent="create")
     nested = [{"transaction_id": "T0", "additional_features": {"a": value}}]
     with pytest.raises(InvalidDataError, match=r"additional_features: .*<dict>"):
@@ -699,12 +703,16 @@ def test_moments_of_any_unit_and_zone_are_the_same(unit: str, zone: str | None) 
 
 
 @pytest.mark.parametrize("zone", [tz.gettz("Europe/Berlin"), tz.tzoffset(None, 3600), tz.UTC])
-@pytest.mark.parametrize("others", [[], [dt.datetime(2026, 1, 31, 12, tzinfo=dt.UTC)], ["now"]])
-def test_moments_in_zones_of_dateutil_are_the_same(zone: dt.tzinfo, others: list[Any]) -> None:
+@pytest.mark.parametrize(
+    "equal_moments", [[], [dt.datetime(2026, 1, 31, 12, tzinfo=dt.UTC)], ["now"]]
+)
+def test_moments_in_zones_of_dateutil_are_the_same(
+    zone: dt.tzinfo, equal_moments: list[Any]
+) -> None:
     moment = dt.datetime(2026, 1, 31, 12, tzinfo=zone)
     for data in (
-        [{"x": cell} for cell in [moment, *others]],
-        pd.DataFrame({"x": [moment, *others]}),
+        [{"x": cell} for cell in [moment, *equal_moments]],
+        pd.DataFrame({"x": [moment, *equal_moments]}),
     ):
         assert checked(data, "created_at", Merchant)[0][0] == moment.astimezone(dt.UTC)
 

@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 # Digit by digit: by default polars compares floats as more or less equal.
 assert_frame_equal = functools.partial(polars.testing.assert_frame_equal, check_exact=True)
 
-many = settings(
+more_examples = settings(
     max_examples=12,
     deadline=None,
     # The frames are small as they are: looking for smaller ones takes minutes.
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-few = settings(many, max_examples=4)
+fewer_examples = settings(more_examples, max_examples=4)
 
 
 @pytest.fixture
@@ -48,8 +48,8 @@ def fresh_session(manager: DatabaseManager, table: str) -> Iterator[Session]:
     """A session whose transaction holds the transactions to refer to; never committed."""
     with manager.get_session() as session:
         if table in ("ml_features", "model_predictions"):
-            known = frames_of.KNOWN_TRANSACTIONS
-            frame = frames_of.transactions(len(known), transaction_id=known)
+            transactions = frames_of.KNOWN_TRANSACTIONS
+            frame = frames_of.transactions(len(transactions), transaction_id=transactions)
             load_df(frame, "transactions", on_missing_parent="create", session=session)
         yield session
 
@@ -90,14 +90,14 @@ def test_every_kind_of_frame_is_read_back_equal(
     kind: str, table: str, fresh_session: Session, tmp_path: Path
 ) -> None:
     @given(frames_of.rows_of(table))
-    @few
+    @fewer_examples
     def holds(rows: pl.DataFrame) -> None:
         with fresh_session.begin_nested() as savepoint:
             report = _load(frames_of.KINDS[kind](rows, tmp_path), table, fresh_session)
             want = frames_of.expected(rows, table)
-            got = _read(table, want, fresh_session, output="polars", use_decimal=True)
+            result = _read(table, want, fresh_session, output="polars", use_decimal=True)
             assert report.inserted == rows.height
-            assert_frame_equal(_canonical(got, table), _canonical(want, table))
+            assert_frame_equal(_canonical(result, table), _canonical(want, table))
             savepoint.rollback()
 
     holds()
@@ -109,7 +109,7 @@ def test_every_kind_of_result_holds_the_same_values(
     table: str, exact: bool, fresh_session: Session
 ) -> None:
     @given(frames_of.rows_of(table))
-    @many
+    @more_examples
     def holds(rows: pl.DataFrame) -> None:
         with fresh_session.begin_nested() as savepoint:
             _load(rows, table, fresh_session)
@@ -117,12 +117,12 @@ def test_every_kind_of_result_holds_the_same_values(
             if not exact:
                 want = want.with_columns(pl.col(pl.Decimal).cast(pl.Float64))
             for frame in ("polars", "arrow", "pandas"):
-                got = _read(table, want, fresh_session, output=frame, use_decimal=exact)
-                if isinstance(got, pd.DataFrame):
-                    got = pa.Table.from_pandas(got, preserve_index=False)
-                if isinstance(got, pa.Table):
-                    got = pl.from_arrow(got)
-                assert_frame_equal(_canonical(got, table), _canonical(want, table))
+                result = _read(table, want, fresh_session, output=frame, use_decimal=exact)
+                if isinstance(result, pd.DataFrame):
+                    result = pa.Table.from_pandas(result, preserve_index=False)
+                if isinstance(result, pa.Table):
+                    result = pl.from_arrow(result)
+                assert_frame_equal(_canonical(result, table), _canonical(want, table))
             savepoint.rollback()
 
     holds()
@@ -133,14 +133,14 @@ def test_an_empty_table_that_is_rebuilt_holds_the_same_values(
     table: str, manager: DatabaseManager
 ) -> None:
     @given(frames_of.rows_of(table, min_rows=1))
-    @settings(many, max_examples=4)
+    @settings(more_examples, max_examples=4)
     def holds(rows: pl.DataFrame) -> None:
         with manager.get_session() as session:
             report = _load(rows, table, session, rebuild_indexes="always")
             want = frames_of.expected(rows, table)
-            got = _read(table, want, session, output="polars", use_decimal=True)
+            result = _read(table, want, session, output="polars", use_decimal=True)
             assert report.inserted == rows.height
-            assert_frame_equal(_canonical(got, table), _canonical(want, table))
+            assert_frame_equal(_canonical(result, table), _canonical(want, table))
 
     holds()
 
@@ -171,7 +171,7 @@ def test_every_bad_cell_is_listed_and_nothing_is_loaded(
     table: str, kind: str, fresh_session: Session
 ) -> None:
     @given(st.data())
-    @many
+    @more_examples
     def holds(data: st.DataObject) -> None:
         rows = data.draw(frames_of.rows_of(table, min_rows=1))
         columns = {name: rows[name].to_list() for name in rows.columns}

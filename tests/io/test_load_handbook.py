@@ -40,9 +40,9 @@ def test_every_value_of_a_lazy_frame_comes_back_and_the_zero_amounts_are_rejecte
     )
     assert report.rejected["row"].to_list() == zero
     assert set(report.rejected["reason"]) <= {"must be above 0"}
-    got = read_df(
+    stored = read_df(
         "SELECT transaction_id, customer_id, merchant_id, amount, timestamp, is_fraud "
         "FROM transactions",
         output="polars",
     ).sort("transaction_id")
-    assert_frame_equal(got, as_loaded(raw).sort("transaction_id"))
+    assert_frame_equal(stored, as_loaded(raw).sort("transaction_id"))

@@ -162,9 +162,9 @@ def test_another_table_of_the_name_takes_no_load(manager, session, shadow, rows,
 
     load_df(merchants(rows), "merchants", session=session, **options)
 
-    found = "SELECT count(*) FROM {}merchants"
-    assert session.scalar(text(found.format("public."))) == rows
-    assert session.scalar(text(found.format(""))) == 0
+    count_query = "SELECT count(*) FROM {}merchants"
+    assert session.scalar(text(count_query.format("public."))) == rows
+    assert session.scalar(text(count_query.format(""))) == 0
 
 
 @pytest.mark.parametrize("shadow", list(SHADOWS))

@@ -50,20 +50,20 @@ def test_no_parent_is_created_for_rows_that_are_refused_for_a_cell(manager):
 
 
 def test_no_parent_is_created_for_rows_that_repeat_a_key_of_an_earlier_batch(manager):
-    many = [payment(number, "C1") for number in range(2 * atomicity.BATCH)]
-    rows = [*many, payment(0, "GHOST"), payment(1, "C1"), payment(-1, "C2")]
+    payments = [payment(number, "C1") for number in range(2 * atomicity.BATCH)]
+    rows = [*payments, payment(0, "GHOST"), payment(1, "C1"), payment(-1, "C2")]
 
     report = load(manager, rows, on_invalid="reject")
 
-    assert report.inserted == len(many) + 1
+    assert report.inserted == len(payments) + 1
     assert customers(manager) == ["C1", "C2"]
 
 
 def test_no_parent_is_created_for_a_repeated_key_in_a_table_that_has_rows(manager):
     load(manager, [payment(-2, "C0")])
-    many = [payment(number, "C1") for number in range(2 * atomicity.BATCH)]
+    payments = [payment(number, "C1") for number in range(2 * atomicity.BATCH)]
 
-    load(manager, [*many, payment(0, "GHOST")], on_conflict="skip", on_invalid="reject")
+    load(manager, [*payments, payment(0, "GHOST")], on_conflict="skip", on_invalid="reject")
 
     assert customers(manager) == ["C0", "C1"]
 

@@ -27,12 +27,12 @@ from synfin_analytics.io.sources import open_source
 def rows_of(path: Any, at_once: int = 1000) -> dict[str, list[Any]]:
     """Cells by column, as the loader gets them."""
     source = open_source(path, at_once)
-    found: dict[str, list[Any]] = {name: [] for name in source.names}
+    columns: dict[str, list[Any]] = {name: [] for name in source.names}
     for batch in source.batches:
-        everything = pl.repeat(True, batch.height, dtype=pl.Boolean, eager=True)
-        for name, cells in found.items():
-            cells.extend(select_cells(batch.columns[name], everything))
-    return found
+        all_rows = pl.repeat(True, batch.height, dtype=pl.Boolean, eager=True)
+        for name, cells in columns.items():
+            cells.extend(select_cells(batch.columns[name], all_rows))
+    return columns
 
 
 def test_a_folder_is_one_table_with_its_partition_columns(tmp_path: Path):
@@ -77,7 +77,7 @@ def test_rows_are_not_read_long_before_they_are_wanted(tmp_path: Path):
     groups, rows, columns = 40, 50_000, 8
     path = tmp_path / "long.parquet"
     values = np.random.default_rng(1).random((columns, groups * rows))
-    pl.DataFrame({f"x{n}": one for n, one in enumerate(values)}).write_parquet(
+    pl.DataFrame({f"x{n}": value for n, value in enumerate(values)}).write_parquet(
         path, row_group_size=rows
     )
     before = pa.total_allocated_bytes()
@@ -129,8 +129,8 @@ def test_each_file_is_read_in_its_own_types(first: pa.Array, second: pa.Array, t
     write(tmp_path, "1.parquet", x=first)
     write(tmp_path, "2.parquet", x=second)
     want = first.to_pylist() + second.to_pylist()
-    got = rows_of(tmp_path)["x"]
-    assert [(type(one), one) for one in got] == [(type(one), one) for one in want]
+    stored = rows_of(tmp_path)["x"]
+    assert [(type(value), value) for value in stored] == [(type(value), value) for value in want]
 
 
 @pytest.mark.usefixtures("manager")
@@ -140,8 +140,8 @@ def test_each_file_is_checked_in_its_own_types_and_reported_by_its_rows(tmp_path
     write(tmp_path, "3.parquet", merchant_id=["e"], risk_score=[1.5])
     report = load_df(tmp_path, "merchants", on_invalid="reject")
     assert report.inserted == 1
-    told = report.rejected[["row", "value"]].to_numpy().tolist()
-    assert told == [[1, "2"], [2, "high"], [3, "-1"], [4, "1.5"]]
+    rejected = report.rejected[["row", "value"]].to_numpy().tolist()
+    assert rejected == [[1, "2"], [2, "high"], [3, "-1"], [4, "1.5"]]
 
 
 @pytest.mark.usefixtures("manager")
@@ -149,8 +149,8 @@ def test_values_of_folder_names_are_texts_that_the_column_reads(tmp_path: Path):
     for folder, key in (("00042", "a"), ("7%2F8%20%C3%A4", "b"), (NULL_PARTITION, "c")):
         write(tmp_path, f"zip_code={folder}/risk_level=high/age=041/x.parquet", customer_id=[key])
     load_df(tmp_path, "customers", columns={"risk_level": None})
-    got = read_df("SELECT zip_code, age FROM customers ORDER BY customer_id", output="polars")
-    assert got.rows() == [("00042", 41), ("7/8 ä", 41), (None, 41)]
+    stored = read_df("SELECT zip_code, age FROM customers ORDER BY customer_id", output="polars")
+    assert stored.rows() == [("00042", 41), ("7/8 ä", 41), (None, 41)]
 
 
 @pytest.mark.usefixtures("manager")
@@ -167,10 +167,10 @@ def test_files_may_repeat_their_partition_columns(tmp_path: Path):
         folder = tmp_path / f"city={city}" / f"month=0{row['month'][0]}"
         folder.mkdir(parents=True)
         row.write_parquet(folder / "x.parquet")
-    got = rows_of(tmp_path)
-    assert sorted(got["n"]) == [1, 2]
-    assert set(got["city"]) == {"Bonn", None}
-    assert set(got["month"]) == {3, 4}
+    stored = rows_of(tmp_path)
+    assert sorted(stored["n"]) == [1, 2]
+    assert set(stored["city"]) == {"Bonn", None}
+    assert set(stored["month"]) == {3, 4}
 
 
 def test_a_file_that_contradicts_its_folder_is_refused(tmp_path: Path):
@@ -200,8 +200,8 @@ def test_a_folder_without_files_is_refused(hidden: list[str], tmp_path: Path):
 @pytest.mark.parametrize("name", ["notes.txt", "half.parquet", "empty.parquet"])
 def test_a_file_of_a_folder_that_is_not_parquet_is_named(name: str, tmp_path: Path):
     write(tmp_path, "x.parquet", n=[1])
-    whole = (tmp_path / "x.parquet").read_bytes()
-    content = {"half.parquet": whole[: len(whole) // 2], "empty.parquet": b""}
+    complete = (tmp_path / "x.parquet").read_bytes()
+    content = {"half.parquet": complete[: len(complete) // 2], "empty.parquet": b""}
     (tmp_path / name).write_bytes(content.get(name, b"remember the milk"))
     with pytest.raises(ArgumentError, match=f"{name}' cannot be read as Parquet"):
         open_parquet(tmp_path, 10)
@@ -216,7 +216,7 @@ def test_a_delta_table_is_not_taken_for_its_files(tmp_path: Path):
 
 def test_moments_of_sparks_old_type_are_neither_cut_nor_wrapped_around(tmp_path: Path):
     moments = ["9999-12-31T00:00:00", "2026-01-01T00:00:00.123456789", "1500-01-01T00:00:00"]
-    ticks = [int(np.datetime64(one, "us").astype(int)) for one in moments]
+    ticks = [int(np.datetime64(value, "us").astype(int)) for value in moments]
     late = pa.array([*ticks, None], pa.timestamp("us"))
     fine = pa.array(
         [0, int(np.datetime64(moments[1], "ns").astype(int)), 1000, None], pa.timestamp("ns")
@@ -227,8 +227,8 @@ def test_moments_of_sparks_old_type_are_neither_cut_nor_wrapped_around(tmp_path:
         use_deprecated_int96_timestamps=True,
     )
     data = {"late": checked(tmp_path, "late"), "fine": checked(tmp_path, "fine")}
-    assert [one and one.year for one in data["late"][0]] == [9999, 2026, 1500, None]
-    assert [one and one.year for one in data["fine"][0]] == [1970, None, 1970, None]
+    assert [value and value.year for value in data["late"][0]] == [9999, 2026, 1500, None]
+    assert [value and value.year for value in data["fine"][0]] == [1970, None, 1970, None]
     assert data["fine"][1] == {1: "is more precise than microseconds"}
 
 

@@ -161,25 +161,25 @@ def test_an_interrupt_leaves_the_session_intact(manager, session):
 
 def test_an_update_refreshes_the_objects_of_the_session(manager, session):
     atomicity.fill(manager, earlier=50)
-    one = session.get(Transaction, "TX900007")
-    assert one.amount == 8
+    transaction = session.get(Transaction, "TX900007")
+    assert transaction.amount == 8
     changed = atomicity.transactions(50, start=900_000, amount=99)
 
     load_df(changed, "transactions", session=session, on_conflict="update")
 
-    assert one.amount == 99
+    assert transaction.amount == 99
 
 
 def test_a_change_of_an_object_that_is_not_flushed_yet_comes_before_the_load(manager, session):
     atomicity.fill(manager, earlier=50)
-    one = session.get(Transaction, "TX900007")
-    one.amount, one.city = 5, "Zürich"
+    transaction = session.get(Transaction, "TX900007")
+    transaction.amount, transaction.city = 5, "Zürich"
     changed = atomicity.transactions(50, start=900_000, amount=99)
 
     load_df(changed, "transactions", session=session, on_conflict="update")
     session.commit()
 
-    assert (one.amount, one.city) == (99, "Zürich")
+    assert (transaction.amount, transaction.city) == (99, "Zürich")
 
 
 def test_a_lost_connection_is_reported_and_the_session_works_again_after_a_rollback(

@@ -48,15 +48,15 @@ def test_a_stream_is_read_as_it_is_loaded(
     manager: DatabaseManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(load, "BATCH_ROWS", 10)
-    asked = []
+    requested = []
 
     def batches() -> Iterator[pa.RecordBatch]:
         for n in range(20):
-            asked.append(n)
+            requested.append(n)
             ids = [f"M{n}-{k}" for k in range(10)]
             yield pa.RecordBatch.from_pydict({"merchant_id": ids})
             if n == 15:
-                ahead = len(asked) * 10 - read_rows()
+                ahead = len(requested) * 10 - read_rows()
                 assert ahead <= 50
 
     def read_rows() -> int:
@@ -99,8 +99,8 @@ def test_a_partitioned_parquet_dataset_is_read_with_its_partitions(tmp_path: Pat
     frame = transactions(6).with_columns(channel=pl.Series(["pos", "atm"] * 3))
     pq.write_to_dataset(frame.to_arrow(), tmp_path / "all", partition_cols=["channel"])
     load_df(tmp_path / "all", "transactions", on_missing_parent="create")
-    got = read_df("SELECT transaction_id, channel FROM transactions ORDER BY 1", output="polars")
-    assert_frame_equal(got, frame.select("transaction_id", "channel"))
+    stored = read_df("SELECT transaction_id, channel FROM transactions ORDER BY 1", output="polars")
+    assert_frame_equal(stored, frame.select("transaction_id", "channel"))
 
 
 def test_a_duckdb_query_is_a_frame() -> None:
@@ -111,14 +111,14 @@ def test_a_duckdb_query_is_a_frame() -> None:
 
 def test_orm_objects_are_loaded_with_the_values_that_were_set() -> None:
     load_df([Customer(customer_id="C1", age=40), Customer(customer_id="C2")], Customer)
-    got = read_df("SELECT customer_id, age FROM customers ORDER BY 1", output="polars")
-    assert got.rows() == [("C1", 40), ("C2", None)]
+    stored = read_df("SELECT customer_id, age FROM customers ORDER BY 1", output="polars")
+    assert stored.rows() == [("C1", 40), ("C2", None)]
 
 
 def test_dicts_need_not_have_the_same_keys() -> None:
     load_df([{"merchant_id": "M1"}, {"merchant_id": "M2", "category": "food"}], Merchant)
-    got = read_df("SELECT merchant_id, category FROM merchants ORDER BY 1", output="polars")
-    assert got.rows() == [("M1", None), ("M2", "food")]
+    stored = read_df("SELECT merchant_id, category FROM merchants ORDER BY 1", output="polars")
+    assert stored.rows() == [("M1", None), ("M2", "food")]
 
 
 # -- CSV --------------------------------------------------------------------------------------
@@ -141,12 +141,12 @@ def test_the_table_says_what_a_csv_field_is(tmp_path: Path) -> None:
         """,
     )
     load_df(path, "transactions", on_missing_parent="create")
-    got = read_df(
+    stored = read_df(
         "SELECT customer_id, amount, timestamp::text, zip_code, is_fraud, hour_of_day "
         "FROM transactions ORDER BY transaction_id",
         output="polars",
     )
-    assert got.rows() == [
+    assert stored.rows() == [
         ("007", 10.5, "2024-03-02 13:00:00+00", "00123", True, 13),
         ("007", 100.0, "2024-03-02 12:00:00+00", "", False, 5),
         ("007", 3.0, "2024-03-02 00:00:00+00", None, True, 6),
@@ -224,9 +224,9 @@ def test_a_file_of_any_size_is_loaded_in_the_same_memory(
             for start in range(0, rows, 50_000):
                 ids = [f"M{million}-{n}" + "x" * 30 for n in range(start, start + 50_000)]
                 file.write_table(pa.table({"merchant_id": ids}))
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True
         )
-        peaks.append(int(done.stdout))
+        peaks.append(int(result.stdout))
     kilobytes_of_the_difference = 600_000 * 40 / 1000
     assert peaks[1] - peaks[0] < kilobytes_of_the_difference

@@ -557,10 +557,10 @@ def test_batches_of_a_large_result_take_little_memory(session):
     before = pa.total_allocated_bytes()
 
     with read_batches(query, session=session) as batches:
-        kept = [pa.total_allocated_bytes() - before for _ in batches]
+        memory = [pa.total_allocated_bytes() - before for _ in batches]
 
-    assert len(kept) > 3
-    assert max(kept) < 160 * 2**20  # of 300 million bytes
+    assert len(memory) > 3
+    assert max(memory) < 160 * 2**20  # of 300 million bytes
 
 
 def test_exact_batches_need_a_scale(session):
@@ -597,7 +597,7 @@ except KeyboardInterrupt:
     ],
 )
 def test_ctrl_c_stops_the_query_and_keeps_the_session(manager, query):
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", INTERRUPTED.format(query=query)],
         capture_output=True,
         text=True,
@@ -605,7 +605,7 @@ def test_ctrl_c_stops_the_query_and_keeps_the_session(manager, query):
         timeout=120,
     )
 
-    assert done.stdout == "interrupted 1 True\n", done.stderr
+    assert result.stdout == "interrupted 1 True\n", result.stderr
 
 
 def test_sessions_in_threads_read_side_by_side(manager):

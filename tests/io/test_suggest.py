@@ -317,9 +317,9 @@ def test_dates_are_read_as_they_were_written(times, date_format):
     times.append(dt.datetime(2026, 5, 28, 13, 30, 5, 250_000, tzinfo=dt.UTC))  # no 28th month
     texts = pl.Series([time.strftime(date_format) for time in times])
     column = Shapes(spec_for("transactions").columns["timestamp"]).add(texts)
-    found = detect_dates(column, ReadOptions())
-    assert found[0] in (date_format, None)
-    assert column.count_valid(ReadOptions(date_format=found[0])) == len(times)
+    formats = detect_dates(column, ReadOptions())
+    assert formats[0] in (date_format, None)
+    assert column.count_valid(ReadOptions(date_format=formats[0])) == len(times)
 
 
 def test_times_of_day_in_a_column_of_their_own_are_joined(write, manager):

@@ -39,15 +39,15 @@ KINDS = {
 @pytest.mark.parametrize("labels", [bool, int, float])
 def test_arrays_are_evaluated_like_columns_whatever_holds_them(kind, labels):
     convert = KINDS[kind]
-    found = evaluate(
+    result = evaluate(
         convert(Y_TRUE.astype(labels)), convert(Y_SCORE), threshold=0.6, amount=convert(AMOUNT)
     )
     expected = evaluate(FRAME, score="p", threshold=0.6, amount="amount")
 
-    assert found.summary().equals(expected.summary())
-    assert found.cost_curve(0.1).equals(expected.cost_curve(0.1))
-    assert found.roc_auc == pytest.approx(roc_auc_score(Y_TRUE, Y_SCORE))
-    assert found.average_precision == pytest.approx(average_precision_score(Y_TRUE, Y_SCORE))
+    assert result.summary().equals(expected.summary())
+    assert result.cost_curve(0.1).equals(expected.cost_curve(0.1))
+    assert result.roc_auc == pytest.approx(roc_auc_score(Y_TRUE, Y_SCORE))
+    assert result.average_precision == pytest.approx(average_precision_score(Y_TRUE, Y_SCORE))
 
 
 def test_arrays_can_be_passed_by_name():
@@ -56,8 +56,8 @@ def test_arrays_can_be_passed_by_name():
 
 @pytest.mark.parametrize("missing", [None, np.nan])
 def test_missing_labels_are_left_out_and_counted(missing):
-    found = evaluate([1, missing, 0], [0.9, 0.8, 0.1])
-    assert (found.n, found.n_frauds, found.n_unlabelled) == (2, 1, 1)
+    result = evaluate([1, missing, 0], [0.9, 0.8, 0.1])
+    assert (result.n, result.n_frauds, result.n_unlabelled) == (2, 1, 1)
 
 
 def test_scores_in_single_precision_are_compared_in_single_precision():
@@ -76,18 +76,18 @@ def test_scores_in_single_precision_are_compared_in_single_precision():
     ids=["array", "list", "pandas", "polars", "dict"],
 )
 def test_arrays_are_grouped_by_an_array(by, name):
-    found = evaluate(Y_TRUE, Y_SCORE, by=by)
+    result = evaluate(Y_TRUE, Y_SCORE, by=by)
     expected = evaluate(FRAME, score="p", by="channel")
 
-    assert isinstance(found, GroupedEvaluation)
-    assert found.by == (name,)
-    assert found.to_frame().rename(columns={name: "channel"}).equals(expected.to_frame())
+    assert isinstance(result, GroupedEvaluation)
+    assert result.by == (name,)
+    assert result.to_frame().rename(columns={name: "channel"}).equals(expected.to_frame())
 
 
 def test_arrays_are_grouped_by_several_arrays():
-    found = evaluate(Y_TRUE, Y_SCORE, by={"channel": CHANNEL, "large": AMOUNT > 0.5})
-    assert found.by == ("channel", "large")
-    assert len(found.groups) == 6
+    result = evaluate(Y_TRUE, Y_SCORE, by={"channel": CHANNEL, "large": AMOUNT > 0.5})
+    assert result.by == ("channel", "large")
+    assert len(result.groups) == 6
 
 
 TWO_ARRAYS = (
@@ -172,9 +172,9 @@ def test_calls_that_are_mixed_up_are_explained(call, message):
 @pytest.mark.parametrize(
     "call",
     [
-        lambda one: one.bootstrap(),
-        lambda one: one.precision_at_k(3),
-        lambda one: one.card_precision_at_k(3),
+        lambda result: result.bootstrap(),
+        lambda result: result.precision_at_k(3),
+        lambda result: result.card_precision_at_k(3),
     ],
 )
 def test_arrays_have_neither_days_nor_customers(call):
@@ -188,15 +188,15 @@ MODELS = FRAME.with_columns(customer_id=pl.int_range(pl.len()) % 50, q=1 - pl.co
 
 
 def test_models_are_compared_by_the_names_of_their_columns():
-    found = compare_models(MODELS, ["p", "q"], metrics=["roc_auc"], n_resamples=20)
+    result = compare_models(MODELS, ["p", "q"], metrics=["roc_auc"], n_resamples=20)
     expected = compare_models(MODELS, {"p": "p", "q": "q"}, metrics=["roc_auc"], n_resamples=20)
-    assert found.to_frame().equals(expected.to_frame())
-    assert list(found.evaluations) == ["p", "q"]
+    assert result.to_frame().equals(expected.to_frame())
+    assert list(result.evaluations) == ["p", "q"]
 
 
 def test_a_single_column_is_a_comparison_of_one():
-    found = compare_models(MODELS, "p", metrics=["roc_auc"], n_resamples=5)
-    assert list(found.evaluations) == ["p"]
+    result = compare_models(MODELS, "p", metrics=["roc_auc"], n_resamples=5)
+    assert list(result.evaluations) == ["p"]
 
 
 @pytest.mark.parametrize(

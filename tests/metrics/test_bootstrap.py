@@ -29,53 +29,53 @@ def customers(seed: int, rows: int = 600, clusters: int = 80) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("metric", "theirs"),
+    ("metric", "sklearn_metric"),
     [("roc_auc", sk.roc_auc_score), ("average_precision", sk.average_precision_score)],
 )
-def test_every_draw_has_the_value_of_scikit_learn(metric, theirs):
+def test_every_draw_has_the_value_of_scikit_learn(metric, sklearn_metric):
     rows = customers(1)
-    found = evaluate(rows, score="p").bootstrap(metric, n_resamples=20, seed=3)
+    estimate = evaluate(rows, score="p").bootstrap(metric, n_resamples=20, seed=3)
 
     names, code = np.unique(rows["customer_id"], return_inverse=True)
     (block,) = draw_weights(len(names), 20, 3, 20)
-    expected = [theirs(rows["is_fraud"], rows["p"], sample_weight=w[code]) for w in block.T]
-    assert np.allclose(found.distribution, expected, rtol=1e-12)
-    assert found.value == pytest.approx(theirs(rows["is_fraud"], rows["p"]), rel=1e-12)
+    expected = [sklearn_metric(rows["is_fraud"], rows["p"], sample_weight=w[code]) for w in block.T]
+    assert np.allclose(estimate.distribution, expected, rtol=1e-12)
+    assert estimate.value == pytest.approx(sklearn_metric(rows["is_fraud"], rows["p"]), rel=1e-12)
 
 
 @pytest.mark.parametrize("metric", ["precision", "recall", "specificity"])
 def test_shares_are_drawn_too(metric):
-    one = evaluate(customers(2), score="p")
-    found = one.bootstrap(metric, n_resamples=50)
+    model = evaluate(customers(2), score="p")
+    estimate = model.bootstrap(metric, n_resamples=50)
 
-    assert found.value == pytest.approx(getattr(one, metric))
-    assert found.low < found.value < found.high
+    assert estimate.value == pytest.approx(getattr(model, metric))
+    assert estimate.low < estimate.value < estimate.high
 
 
 def test_the_same_seed_draws_the_same_and_the_size_of_a_block_changes_nothing():
-    (whole,) = draw_weights(10, 7, 5, 7)
+    (weights,) = draw_weights(10, 7, 5, 7)
     parts = np.concatenate(list(draw_weights(10, 7, 5, 3)), axis=1)
-    assert np.array_equal(whole, parts)
-    assert (whole.sum(axis=0) == 10).all()
+    assert np.array_equal(weights, parts)
+    assert (weights.sum(axis=0) == 10).all()
 
 
 def test_draws_in_which_nothing_is_defined_are_dropped_and_counted():
     rows = pl.DataFrame({"customer_id": [1, 2], "p": [0.9, 0.1], "is_fraud": [1, 0]})
-    found = evaluate(rows, score="p").bootstrap("roc_auc", n_resamples=100)
+    estimate = evaluate(rows, score="p").bootstrap("roc_auc", n_resamples=100)
 
-    assert 30 < found.n_undefined < 70  # half of the draws have the same customer twice
-    assert len(found.values) == 100 - found.n_undefined
+    assert 30 < estimate.n_undefined < 70  # half of the draws have the same customer twice
+    assert len(estimate.values) == 100 - estimate.n_undefined
     words = (
-        f"{found.n_undefined} of 100 resamples, in which the metric is not defined, were dropped"
+        f"{estimate.n_undefined} of 100 resamples, in which the metric is not defined, were dropped"
     )
-    assert words in repr(found)
+    assert words in repr(estimate)
 
 
 def test_without_rows_every_draw_is_dropped():
     empty = customers(1).clear()
-    found = evaluate(empty, score="p").bootstrap(n_resamples=10)
-    assert found.n_undefined == 10
-    assert math.isnan(found.low)
+    estimate = evaluate(empty, score="p").bootstrap(n_resamples=10)
+    assert estimate.n_undefined == 10
+    assert math.isnan(estimate.low)
 
 
 def test_intervals_of_customers_cover_what_they_promise():
@@ -92,10 +92,10 @@ def test_intervals_of_customers_cover_what_they_promise():
         )
         clusters = rows["customer_id"].to_numpy()
         sample = sample_counts("roc_auc", clusters, counts, 0.5, MetricOptions())
-        found = resample("roc_auc", {"": sample}, cluster="customer", n_resamples=300, seed=seed)[
-            ""
-        ]
-        hits += found.low <= truth <= found.high
+        estimate = resample(
+            "roc_auc", {"": sample}, cluster="customer", n_resamples=300, seed=seed
+        )[""]
+        hits += estimate.low <= truth <= estimate.high
     assert 0.93 <= hits / samples <= 0.97
 
 
@@ -108,12 +108,12 @@ def days(seed: int) -> pl.DataFrame:
 
 @pytest.mark.parametrize("cluster", ["customer_id", "timestamp"])
 def test_card_precision_is_drawn_by_card_or_by_day(cluster):
-    one = evaluate(days(1), score="p")
-    found = one.bootstrap("card_precision_at_k", cluster, k=5, n_resamples=200)
+    model = evaluate(days(1), score="p")
+    estimate = model.bootstrap("card_precision_at_k", cluster, k=5, n_resamples=200)
 
-    assert found.value == pytest.approx(one.card_precision_at_k(5).value)
-    assert found.low <= found.value <= found.high
-    assert found.low < found.high
+    assert estimate.value == pytest.approx(model.card_precision_at_k(5).value)
+    assert estimate.low <= estimate.value <= estimate.high
+    assert estimate.low < estimate.high
 
 
 def test_a_card_that_is_drawn_twice_takes_two_places_and_is_blocked_twice():
@@ -184,8 +184,10 @@ def test_metrics_that_are_not_names_get_a_message():
 
 
 def test_the_difference_is_paired():
-    found = compare_models(customers(1), {"old": "p", "new": "better"}, n_resamples=200).to_frame()
-    auc = found[found["metric"] == "roc_auc"].set_index("model")
+    comparison = compare_models(
+        customers(1), {"old": "p", "new": "better"}, n_resamples=200
+    ).to_frame()
+    auc = comparison[comparison["metric"] == "roc_auc"].set_index("model")
     new = auc.loc["new"]
 
     assert new["difference"] == pytest.approx(new["value"] - auc.loc["old", "value"])
@@ -197,18 +199,20 @@ def test_the_difference_is_paired():
 
 
 def test_a_model_does_not_differ_from_itself():
-    found = compare_models(customers(1), {"one": "p", "same": "p"}, n_resamples=20).to_frame()
-    same = found[found["model"] == "same"]
-    assert same["difference"].tolist() == same["difference_high"].tolist() == [0] * 4
+    comparison = compare_models(customers(1), {"one": "p", "same": "p"}, n_resamples=20).to_frame()
+    difference = comparison[comparison["model"] == "same"]
+    assert difference["difference"].tolist() == difference["difference_high"].tolist() == [0] * 4
 
 
 def test_models_can_have_thresholds_of_their_own():
     thresholds = {"old": 0.4, "new": 0.6}
     models = {"old": "p", "new": "better"}
-    found = compare_models(
+    comparison = compare_models(
         customers(1), models, threshold=thresholds, metrics=["recall"], n_resamples=5
     )
-    assert {name: one.threshold.value for name, one in found.evaluations.items()} == thresholds
+    assert {
+        name: evaluation.threshold.value for name, evaluation in comparison.evaluations.items()
+    } == thresholds
 
 
 def test_a_model_without_a_threshold_is_named():
@@ -228,24 +232,24 @@ GROUPS = pl.DataFrame(
 
 
 def test_every_group_has_every_metric_and_null_is_a_group():
-    found = evaluate(GROUPS, score="p", by="channel")
+    groups = evaluate(GROUPS, score="p", by="channel")
 
-    assert [key for key, _ in found.groups] == [("atm",), ("online",), ("pos",), (None,)]
-    frame = found.by_group
+    assert [key for key, _ in groups.groups] == [("atm",), ("online",), ("pos",), (None,)]
+    frame = groups.by_group
     assert frame.groupby("channel", dropna=False)["metric"].count().tolist() == [17] * 4
     recall = frame[frame["metric"] == "recall"].set_index("channel")
     assert recall.loc["online", ["value", "k", "n"]].tolist() == [0.5, 25, 50]
-    assert found.overall.n == len(GROUPS)
+    assert groups.overall.n == len(GROUPS)
 
 
 def test_small_groups_are_flagged_and_not_dropped():
-    found = evaluate(GROUPS, score="p", by="channel")
+    groups = evaluate(GROUPS, score="p", by="channel")
 
-    assert found.by_group.groupby("channel")["small"].first().to_dict() == {
+    assert groups.by_group.groupby("channel")["small"].first().to_dict() == {
         "atm": True, "online": False, "pos": False
     }  # fmt: skip
-    assert found.group_min("recall").group == ("online",)
-    assert found.group_min("recall", include_small=True).group == ("atm",)
+    assert groups.group_min("recall").group == ("online",)
+    assert groups.group_min("recall", include_small=True).group == ("atm",)
 
 
 def test_the_largest_difference_has_an_interval():
@@ -256,10 +260,10 @@ def test_the_largest_difference_has_an_interval():
 
 
 def test_a_single_group_differs_from_nothing():
-    found = evaluate(GROUPS.filter(channel="pos"), score="p", by="channel")
-    assert math.isnan(found.difference("recall")[0])
-    assert "1 groups by channel, 0 of them small" in repr(found)
-    assert "ROC AUC" in found._repr_html_()
+    groups = evaluate(GROUPS.filter(channel="pos"), score="p", by="channel")
+    assert math.isnan(groups.difference("recall")[0])
+    assert "1 groups by channel, 0 of them small" in repr(groups)
+    assert "ROC AUC" in groups._repr_html_()
 
 
 def test_a_threshold_chosen_on_all_rows_was_chosen_on_those_of_each_group():
@@ -269,7 +273,7 @@ def test_a_threshold_chosen_on_all_rows_was_chosen_on_those_of_each_group():
 
 
 def test_groups_without_rows_are_none():
-    found = evaluate(GROUPS.clear(), score="p", by=["channel"])
-    assert found.groups == ()
-    assert found.group_min("recall").group is None
-    assert len(found.by_group) == 0
+    groups = evaluate(GROUPS.clear(), score="p", by=["channel"])
+    assert groups.groups == ()
+    assert groups.group_min("recall").group is None
+    assert len(groups.by_group) == 0

@@ -29,15 +29,15 @@ class Definition:
             [at if row[name] is None else row[name] for at, row in enumerate(rows)]
             for name in clusters
         ]
-        both = [list(zip(*self.names, strict=True))] if len(clusters) > 1 else []
-        self.ways = [*self.names, *both]
+        pairs = [list(zip(*self.names, strict=True))] if len(clusters) > 1 else []
+        self.ways = [*self.names, *pairs]
 
-    def few(self) -> int:
-        """Clusters with a fraud, or with a genuine transaction, of the way with fewer."""
+    def n_fewest(self) -> int:
+        """Number of clusters with a fraud, or with a genuine transaction, whichever is lower."""
         return min(
-            len({one for one, fraud in zip(way, self.fraud, strict=True) if fraud == wanted})
+            len({name for name, fraud in zip(way, self.fraud, strict=True) if fraud == is_fraud})
             for way in self.names
-            for wanted in (0, 1)
+            for is_fraud in (0, 1)
         )
 
     def n_effective(self, weight: np.ndarray) -> float:
@@ -47,25 +47,29 @@ class Definition:
         sums = [
             np.array(
                 [
-                    sum(each for each, name in zip(residuals, way, strict=True) if name == one)
-                    for one in dict.fromkeys(way)
+                    sum(
+                        residual
+                        for residual, name in zip(residuals, way, strict=True)
+                        if name == cluster
+                    )
+                    for cluster in dict.fromkeys(way)
                 ]
             )
             for way in self.ways
         ]
-        squares = [float((each**2).sum()) for each in sums]
+        squares = [float((cluster_sums**2).sum()) for cluster_sums in sums]
         variance = max((residuals**2).sum(), *squares[: len(self.names)])
         if len(squares) == 3:
             variance = max(variance, squares[0] + squares[1] - squares[2])
         spread = sum(
-            square**2 / (len(each) - 1)
-            for square, each in zip(squares[: len(self.names)], sums, strict=False)
-            if len(each) > 1
+            square**2 / (len(cluster_sums) - 1)
+            for square, cluster_sums in zip(squares[: len(self.names)], sums, strict=False)
+            if len(cluster_sums) > 1
         )
         freedom = min(max(variance**2 / spread, 1), n - 1) if spread else n - 1
         wider = t.ppf((1 + LEVEL) / 2, freedom) / t.ppf((1 + LEVEL) / 2, n - 1)
-        few = self.few()
-        return n * (n * rate * (1 - rate)) / variance * (few - 1) / few / wider**2
+        n_fewest = self.n_fewest()
+        return n * (n * rate * (1 - rate)) / variance * (n_fewest - 1) / n_fewest / wider**2
 
 
 @given(
@@ -74,7 +78,7 @@ class Definition:
 )
 def test_the_effective_number_of_transactions_is_that_of_the_definition(rows, clusters):
     defined = Definition(rows, clusters)
-    assume(defined.few() > 1)
+    assume(defined.n_fewest() > 1)
 
     row = fraud_rate(pl.DataFrame(rows, SCHEMA), cluster=clusters, confidence_level=LEVEL).row(
         0, named=True
@@ -142,8 +146,8 @@ def test_customers_and_merchants_are_the_usual_clusters():
 def test_a_column_that_is_a_group_is_no_usual_cluster():
     by_merchant = fraud_rate(STOLEN, by="merchant_id")
     assert by_merchant.equals(fraud_rate(STOLEN, by="merchant_id", cluster="customer_id"))
-    both = ["customer_id", "merchant_id"]
-    assert fraud_rate(STOLEN, by=both).equals(fraud_rate(STOLEN, by=both, cluster=None))
+    keys = ["customer_id", "merchant_id"]
+    assert fraud_rate(STOLEN, by=keys).equals(fraud_rate(STOLEN, by=keys, cluster=None))
 
 
 def test_clusters_in_weeks_are_those_of_the_week():
@@ -185,9 +189,9 @@ def test_where_no_two_clusters_have_a_fraud_a_cluster_counts_like_one_transactio
 
 
 def test_transactions_of_no_known_customer_are_clusters_of_their_own():
-    known = table(customer_id=range(60), is_fraud=[n < 12 for n in range(60)])
-    unknown = known.with_columns(customer_id=pl.lit(None, pl.Int64))
-    assert fraud_rate(known).equals(fraud_rate(unknown))
+    identified = table(customer_id=range(60), is_fraud=[n < 12 for n in range(60)])
+    unknown = identified.with_columns(customer_id=pl.lit(None, pl.Int64))
+    assert fraud_rate(identified).equals(fraud_rate(unknown))
     assert row_of(unknown)["fraud_clusters"] == 12
 
 
@@ -261,7 +265,7 @@ def test_the_rate_and_its_interval_are_seen_at_80_columns(monkeypatch):
     for by in (None, "channel", ["channel", "country"]):
         result = fraud_rate(frame.to_pandas(), by=by)
         with pd.option_context("display.width", 80, "display.max_columns", 0):
-            shown = repr(result).splitlines()[0].split()
-        assert shown[-3:] == ["fraud_rate", "fraud_rate_low", "fraud_rate_high"]
+            heads = repr(result).splitlines()[0].split()
+        assert heads[-3:] == ["fraud_rate", "fraud_rate_low", "fraud_rate_high"]
         with pl.Config(tbl_cols=8):
             assert "fraud_rate" in repr(pl.from_pandas(result))

@@ -89,12 +89,12 @@ def test_days_that_are_drawn_or_ranked_are_those_of_utc_in_every_zone(frame):
     assert repr(result.precision_at_k(3)) == repr(expected.precision_at_k(3))
 
 
-@pytest.mark.parametrize("frame", [one for one in in_zones() if "dask" not in str(one.id)])
+@pytest.mark.parametrize("frame", [case for case in in_zones() if "dask" not in str(case.id)])
 def test_splits_by_time_are_those_of_utc_in_every_zone(frame):
     periods = {"train": "3d", "label_delay": "1d", "test": "2d"}
     assert repr(time_split(frame, **periods)) == repr(time_split(UTC, **periods))
     splitter = PrequentialSplit(3, train="3d", delay="1d", test="2d")
-    folds, expected = (splitter.folds(one) for one in (frame, UTC))
+    folds, expected = (splitter.folds(rows) for rows in (frame, UTC))
     assert [repr(fold) for fold in folds] == [repr(fold) for fold in expected]
 
 

@@ -30,15 +30,15 @@ def test_rates_of_a_worked_example():
 @settings(deadline=None)
 @given(counts, counts, counts, counts)
 def test_identities_between_the_rates(tp, fp, fn, tn):
-    one = Confusion(tp, fp, fn, tn)
+    confusion = Confusion(tp, fp, fn, tn)
     if tp:
-        assert one.f1 == pytest.approx(2 / (1 / one.precision + 1 / one.recall))
+        assert confusion.f1 == pytest.approx(2 / (1 / confusion.precision + 1 / confusion.recall))
     if fp + tn:
-        assert one.specificity + one.false_positive_rate == pytest.approx(1)
-    if not math.isnan(one.mcc):
-        assert -1 - 1e-12 <= one.mcc <= 1 + 1e-12
+        assert confusion.specificity + confusion.false_positive_rate == pytest.approx(1)
+    if not math.isnan(confusion.mcc):
+        assert -1 - 1e-12 <= confusion.mcc <= 1 + 1e-12
         # The correlation of the inverted predictions is the opposite.
-        assert Confusion(fn, tn, tp, fp).mcc == pytest.approx(-one.mcc)
+        assert Confusion(fn, tn, tp, fp).mcc == pytest.approx(-confusion.mcc)
 
 
 def test_a_rate_without_denominator_is_nan_and_says_why():

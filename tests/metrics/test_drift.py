@@ -22,15 +22,17 @@ START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 NUMBERS = st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0, -3.0, 1e9]), min_size=1, max_size=60)
 
 
-def periods(before: list, now: list, dtype: pl.DataType | None = None) -> pl.DataFrame:
+def periods(before: list, after: list, dtype: pl.DataType | None = None) -> pl.DataFrame:
     """Values of January and February, by the minute."""
     minutes = [START + dt.timedelta(minutes=minute) for minute in range(len(before))]
-    minutes += [START + dt.timedelta(days=31, minutes=minute) for minute in range(len(now))]
-    return pl.DataFrame({"x": pl.Series([*before, *now], dtype=dtype), "timestamp": minutes})
+    minutes += [START + dt.timedelta(days=31, minutes=minute) for minute in range(len(after))]
+    return pl.DataFrame({"x": pl.Series([*before, *after], dtype=dtype), "timestamp": minutes})
 
 
-def drift_of(before: list, now: list, **options):
-    return measure_drift(periods(before, now), "x", reference=JANUARY, current=FEBRUARY, **options)
+def drift_of(before: list, after: list, **options):
+    return measure_drift(
+        periods(before, after), "x", reference=JANUARY, current=FEBRUARY, **options
+    )
 
 
 def sample(size: int = 400) -> pl.DataFrame:
@@ -58,35 +60,35 @@ def sample(size: int = 400) -> pl.DataFrame:
 
 @settings(max_examples=40)
 @given(NUMBERS, NUMBERS)
-def test_ks_and_its_p_value_are_those_of_scipy(before, now):
-    row = drift_of(before, now).to_frame().iloc[0]
+def test_ks_and_its_p_value_are_those_of_scipy(before, after):
+    row = drift_of(before, after).to_frame().iloc[0]
     with np.errstate(divide="ignore"):  # in the p-value of two rows
-        expected = stats.ks_2samp(before, now, method="asymp")
+        expected = stats.ks_2samp(before, after, method="asymp")
     assert row["ks"] == pytest.approx(expected.statistic)
-    if len(before) * len(now) / (len(before) + len(now)) >= 1:
+    if len(before) * len(after) / (len(before) + len(after)) >= 1:
         assert row["ks_p_value"] == pytest.approx(expected.pvalue)
 
 
 @settings(max_examples=40)
 @given(NUMBERS, NUMBERS, st.integers(2, 12))
-def test_bins_hold_every_row_and_psi_is_their_sum(before, now, bins):
-    drift = drift_of(before, now, bins=bins)
+def test_bins_hold_every_row_and_psi_is_their_sum(before, after, bins):
+    drift = drift_of(before, after, bins=bins)
     parts = drift.bins
 
     psi = 0.0
     for part in parts.itertuples():
         counts = [
             sum(part.value_from <= value < part.value_to for value in values)
-            for values in (before, now)
+            for values in (before, after)
         ]
         assert [part.reference, part.current] == counts
         expected, observed = (
             max(count, 0.5) / len(values)
-            for count, values in zip(counts, (before, now), strict=True)
+            for count, values in zip(counts, (before, after), strict=True)
         )
         psi += (observed - expected) * math.log(observed / expected)
     assert parts["reference"].sum() == len(before)
-    assert parts["current"].sum() == len(now)
+    assert parts["current"].sum() == len(after)
     assert drift.to_frame()["psi"].iloc[0] == pytest.approx(psi)
     assert len(parts) <= bins
 
@@ -128,14 +130,14 @@ def test_missing_values_are_a_bin_of_their_own_and_no_part_of_ks():
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "labels"),
+    ("before", "after", "labels"),
     [
         (["pos", "atm", "pos"], ["pos", "online", None], ["atm", "online", "pos", "missing"]),
         ([True, False], [True, True], ["False", "True"]),
     ],
 )
-def test_texts_and_booleans_are_counted_by_value(before, now, labels):
-    drift = drift_of(before, now)
+def test_texts_and_booleans_are_counted_by_value(before, after, labels):
+    drift = drift_of(before, after)
     row = drift.to_frame().iloc[0]
     assert drift.bins["bin"].tolist() == labels
     assert row["kind"] == "category"
@@ -169,17 +171,17 @@ def test_a_period_includes_its_start_and_excludes_its_end():
 def test_every_engine_measures_the_same(kind):
     frame, columns = sample(), ["p", "amount", "channel"]
     options = {"reference": JANUARY, "current": FEBRUARY}
-    found = measure_drift(ENGINES[kind](frame), columns, **options)
+    drift = measure_drift(ENGINES[kind](frame), columns, **options)
     expected = measure_drift(frame, columns, **options)
 
-    assert found.columns["kind"].tolist() == ["number", "number", "category"]
-    for ours, theirs in ((found.columns, expected.columns), (found.bins, expected.bins)):
-        for name in ours:
-            if ours[name].dtype.kind in "fi":
-                assert np.allclose(ours[name], theirs[name], equal_nan=True), name
+    assert drift.columns["kind"].tolist() == ["number", "number", "category"]
+    for result, reference in ((drift.columns, expected.columns), (drift.bins, expected.bins)):
+        for name in result:
+            if result[name].dtype.kind in "fi":
+                assert np.allclose(result[name], reference[name], equal_nan=True), name
             else:
-                assert ours[name].tolist() == theirs[name].tolist(), name
-    assert found.columns["psi"].iloc[0] > found.columns["psi_critical"].iloc[0]
+                assert result[name].tolist() == reference[name].tolist(), name
+    assert drift.columns["psi"].iloc[0] > drift.columns["psi_critical"].iloc[0]
 
 
 @pytest.mark.parametrize("kind", ENGINES)

@@ -31,9 +31,9 @@ def counts_of(rows) -> ScoreCounts:
     return ScoreCounts.from_arrays([score for score, _ in rows], [label for _, label in rows])
 
 
-def same(one: float, other: float) -> bool:
-    return (math.isnan(one) and math.isnan(other)) or one == pytest.approx(
-        other, rel=1e-12, abs=1e-12
+def same(first: float, second: float) -> bool:
+    return (math.isnan(first) and math.isnan(second)) or first == pytest.approx(
+        second, rel=1e-12, abs=1e-12
     )
 
 
@@ -66,30 +66,32 @@ def test_the_curve_is_that_of_scikit_learn(rows):
 
 @given(both_classes, scores)
 def test_metrics_of_a_threshold_are_those_of_scikit_learn(rows, threshold):
-    score, label = (np.array(one) for one in zip(*rows, strict=True))
-    one = Evaluation(counts_of(rows), Threshold(threshold))
+    score, label = (np.array(column) for column in zip(*rows, strict=True))
+    model = Evaluation(counts_of(rows), Threshold(threshold))
     alert = score >= threshold
 
-    assert one.accuracy == pytest.approx(sk.accuracy_score(label, alert))
-    assert one.recall == pytest.approx(sk.recall_score(label, alert))
-    assert one.balanced_accuracy == pytest.approx(sk.balanced_accuracy_score(label, alert))
+    assert model.accuracy == pytest.approx(sk.accuracy_score(label, alert))
+    assert model.recall == pytest.approx(sk.recall_score(label, alert))
+    assert model.balanced_accuracy == pytest.approx(sk.balanced_accuracy_score(label, alert))
     if alert.any():
-        assert one.precision == pytest.approx(sk.precision_score(label, alert))
-        assert one.f1 == pytest.approx(sk.f1_score(label, alert))
+        assert model.precision == pytest.approx(sk.precision_score(label, alert))
+        assert model.f1 == pytest.approx(sk.f1_score(label, alert))
     if alert.any() and not alert.all():
-        assert one.mcc == pytest.approx(sk.matthews_corrcoef(label, alert), abs=1e-12)
+        assert model.mcc == pytest.approx(sk.matthews_corrcoef(label, alert), abs=1e-12)
 
 
 @given(both_classes, st.integers(8, 30))
 def test_fewer_points_keep_the_ends_and_the_areas(rows, points):
-    one = Evaluation(counts_of(rows), Threshold(0.5))
-    whole, thin = one.curve(), one.curve(points)
+    model = Evaluation(counts_of(rows), Threshold(0.5))
+    complete, thin = model.curve(), model.curve(points)
 
     assert len(thin) <= points + 1
     assert (
-        thin.iloc[[0, -1]].reset_index(drop=True).equals(whole.iloc[[0, -1]].reset_index(drop=True))
+        thin.iloc[[0, -1]]
+        .reset_index(drop=True)
+        .equals(complete.iloc[[0, -1]].reset_index(drop=True))
     )
-    assert set(thin["threshold"]) <= set(whole["threshold"])
+    assert set(thin["threshold"]) <= set(complete["threshold"])
 
 
 def test_who_writes_to_the_frame_of_a_curve_leaves_the_curve_as_it_was():
@@ -107,13 +109,13 @@ def test_a_curve_of_many_points_has_nearly_the_same_area_when_it_is_thinned():
     generator = np.random.default_rng(0)
     label = generator.random(50_000) < 0.05
     score = np.clip(generator.normal(0.3 + 0.2 * label, 0.1), 0, 1)
-    one = Evaluation(ScoreCounts.from_arrays(score, label), Threshold(0.5))
+    model = Evaluation(ScoreCounts.from_arrays(score, label), Threshold(0.5))
 
-    thin = one.curve(points=400)
+    thin = model.curve(points=400)
 
     assert len(thin) < 402
     area = np.trapezoid(thin["recall"], thin["false_positive_rate"])
-    assert area == pytest.approx(one.roc_auc, abs=2e-4)
+    assert area == pytest.approx(model.roc_auc, abs=2e-4)
 
 
 # -- On every engine ----------------------------------------------------------------------------
@@ -136,14 +138,16 @@ SCHEMA = {"p": pl.Float64, "is_fraud": pl.Boolean, "amount": pl.Float64, "channe
 @given(rows_with_gaps)
 def test_every_engine_gives_the_same_evaluation(rows):
     frame = pl.DataFrame(rows, SCHEMA)
-    known = frame.drop_nulls("is_fraud")
-    expected = ScoreCounts.from_arrays(known["p"], known["is_fraud"], known["amount"].fill_null(0))
+    labelled = frame.drop_nulls("is_fraud")
+    expected = ScoreCounts.from_arrays(
+        labelled["p"], labelled["is_fraud"], labelled["amount"].fill_null(0)
+    )
     for name, native in engines_for(frame).items():
-        found = evaluate(native, score="p", amount="amount").counts
+        counts = evaluate(native, score="p", amount="amount").counts
         for array in ("score", "transactions", "frauds", "amount", "fraud_amount"):
-            same_array = np.array_equal(getattr(found, array), getattr(expected, array))
+            same_array = np.array_equal(getattr(counts, array), getattr(expected, array))
             assert same_array, f"{name}: {array}"
-        assert found.n_unlabelled == frame["is_fraud"].null_count(), name
+        assert counts.n_unlabelled == frame["is_fraud"].null_count(), name
 
 
 @settings(max_examples=15, phases=QUICK)
@@ -153,37 +157,37 @@ def test_every_engine_gives_the_same_groups(rows):
     for name, native in engines_for(frame).items():
         groups = evaluate(native, score="p", by="channel").groups
         assert len(groups) == frame["channel"].n_unique(), name
-        for (channel,), one in groups:
+        for (channel,), model in groups:
             part = frame.filter(pl.col("channel").eq_missing(pl.lit(channel)))
             alone = evaluate(part, score="p")
-            assert one.confusion == alone.confusion, (name, channel)
-            assert same(one.roc_auc, alone.roc_auc), (name, channel)
+            assert model.confusion == alone.confusion, (name, channel)
+            assert same(model.roc_auc, alone.roc_auc), (name, channel)
 
 
 # -- What is not defined ------------------------------------------------------------------------
 
 
-def notes_of(one: Evaluation) -> dict[str, str]:
-    summary = one.summary()
+def notes_of(model: Evaluation) -> dict[str, str]:
+    summary = model.summary()
     return dict(zip(summary["metric"], summary["note"], strict=True))
 
 
 def test_without_alerts_the_precision_is_not_defined_and_says_so():
-    one = evaluate(pl.DataFrame({"p": [0.1, 0.2], "is_fraud": [0, 1]}), score="p", threshold=0.9)
+    model = evaluate(pl.DataFrame({"p": [0.1, 0.2], "is_fraud": [0, 1]}), score="p", threshold=0.9)
 
-    assert math.isnan(one.precision)
-    assert one.recall == 0
-    assert notes_of(one)["precision"] == "no alerts at this threshold"
+    assert math.isnan(model.precision)
+    assert model.recall == 0
+    assert notes_of(model)["precision"] == "no alerts at this threshold"
 
 
 @pytest.mark.parametrize(
     ("label", "words"), [(0, "no transaction was fraud"), (1, "every transaction was fraud")]
 )
 def test_one_class_alone_has_no_area(label, words):
-    one = evaluate(pl.DataFrame({"p": [0.1, 0.9], "is_fraud": [label] * 2}), score="p")
+    model = evaluate(pl.DataFrame({"p": [0.1, 0.9], "is_fraud": [label] * 2}), score="p")
 
-    assert math.isnan(one.roc_auc)
-    assert notes_of(one)["roc_auc"] == words
+    assert math.isnan(model.roc_auc)
+    assert notes_of(model)["roc_auc"] == words
 
 
 @pytest.mark.parametrize("labels", [[], [None, None]])
@@ -191,13 +195,13 @@ def test_nothing_to_evaluate_is_reported(labels):
     frame = pl.DataFrame(
         {"p": [0.5] * len(labels), "is_fraud": labels}, {"p": pl.Float64, "is_fraud": pl.Boolean}
     )
-    one = evaluate(frame, score="p")
+    model = evaluate(frame, score="p")
 
-    assert one.n == 0
-    assert one.n_unlabelled == len(labels)
-    assert set(notes_of(one).values()) == {"there is no labelled transaction"}
-    assert len(one.curve()) == 1
-    assert one.calibration()["transactions"].sum() == 0
+    assert model.n == 0
+    assert model.n_unlabelled == len(labels)
+    assert set(notes_of(model).values()) == {"there is no labelled transaction"}
+    assert len(model.curve()) == 1
+    assert model.calibration()["transactions"].sum() == 0
 
 
 # -- Bad input ----------------------------------------------------------------------------------
@@ -275,7 +279,7 @@ def test_calibration_puts_scores_beside_what_came_true():
 
 
 def test_an_evaluation_shows_itself_in_a_notebook():
-    one = evaluate(GOOD, score="p")
+    model = evaluate(GOOD, score="p")
 
-    assert "3 transactions, 1 fraud;" in repr(one)
-    assert "average precision" in one._repr_html_()
+    assert "3 transactions, 1 fraud;" in repr(model)
+    assert "average precision" in model._repr_html_()

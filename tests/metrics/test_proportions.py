@@ -28,9 +28,9 @@ def test_wilson_and_exact_agree_with_scipy(successes, failures):
     trials = successes + failures
     if trials == 0:
         return
-    for ours, theirs in (("wilson", "wilson"), ("exact", "exact")):
-        expected = binomtest(successes, trials).proportion_ci(method=theirs)
-        assert proportion_interval(successes, trials, interval_method=ours) == pytest.approx(
+    for method, statsmodels_method in (("wilson", "wilson"), ("exact", "exact")):
+        expected = binomtest(successes, trials).proportion_ci(method=statsmodels_method)
+        assert proportion_interval(successes, trials, interval_method=method) == pytest.approx(
             (expected.low, expected.high), abs=1e-9
         )
 

@@ -42,18 +42,18 @@ def rows(seed: int, customers: int = 12, size: int = 80) -> pl.DataFrame:
     )
 
 
-def value_of(one: Evaluation, metric: str) -> float:
+def value_of(model: Evaluation, metric: str) -> float:
     """The metric of an evaluation, computed without any cluster."""
     match metric:
         case "recall_at_fpr":
-            return one.recall_at_fpr(MAX_FPR)
+            return model.recall_at_fpr(MAX_FPR)
         case "cost":
-            return one.cost(**COST)
+            return model.cost(**COST)
         case "precision_at_k":
-            return one.precision_at_k(K).value
+            return model.precision_at_k(K).value
         case "card_precision_at_k":
-            return one.card_precision_at_k(K).value
-    return float(getattr(one, metric))
+            return model.card_precision_at_k(K).value
+    return float(getattr(model, metric))
 
 
 def repeated(frame: pl.DataFrame, copies: np.ndarray) -> pl.DataFrame:
@@ -77,11 +77,11 @@ def scored(frame: pl.DataFrame, score: str = "p") -> Evaluation:
 @given(st.integers(0, 10_000), st.sampled_from(ALL_METRICS))
 def test_a_draw_has_the_value_of_the_rows_that_were_drawn(seed, metric):
     frame = rows(seed)
-    found = scored(frame).bootstrap(metric, n_resamples=3, seed=seed, **OPTIONS)
-    assert found.value == pytest.approx(value_of(scored(frame), metric), nan_ok=True)
+    estimate = scored(frame).bootstrap(metric, n_resamples=3, seed=seed, **OPTIONS)
+    assert estimate.value == pytest.approx(value_of(scored(frame), metric), nan_ok=True)
 
     (block,) = draw_weights(frame["customer_id"].n_unique(), 3, seed, 3)
-    for copies, drawn in zip(block.T, found.distribution, strict=True):
+    for copies, drawn in zip(block.T, estimate.distribution, strict=True):
         again = repeated(frame, copies)
         expected = value_of(scored(again), metric)
         # A day without rows in a draw still has its places.
@@ -96,11 +96,11 @@ def test_a_draw_has_the_value_of_the_rows_that_were_drawn(seed, metric):
 def test_differences_are_those_of_single_bootstraps_with_the_same_draws(seed):
     frame = rows(seed)
     models = {"one": "p", "two": "other"}
-    found = compare_models(
+    comparison = compare_models(
         frame, models, metrics=ALL_METRICS, amount="amount", n_resamples=20, seed=seed, **OPTIONS
     )
 
-    table = found.to_frame().set_index(["metric", "model"])
+    table = comparison.to_frame().set_index(["metric", "model"])
     for metric in ALL_METRICS:
         first, second = (
             scored(frame, score).bootstrap(metric, n_resamples=20, seed=seed, **OPTIONS)
@@ -113,16 +113,16 @@ def test_differences_are_those_of_single_bootstraps_with_the_same_draws(seed):
             apart.distribution, second.distribution - first.distribution, equal_nan=True
         )
         for end in ("low", "high"):
-            both = line[f"difference_{end}"], getattr(apart, end)
-            assert both[0] == pytest.approx(both[1], nan_ok=True), metric
+            ends = line[f"difference_{end}"], getattr(apart, end)
+            assert ends[0] == pytest.approx(ends[1], nan_ok=True), metric
 
 
 def test_a_comparison_names_each_metric_with_its_parameter():
-    found = compare_models(
+    comparison = compare_models(
         rows(1), {"one": "p", "two": "other"}, metrics=ALL_METRICS, amount="amount", n_resamples=20,
         **OPTIONS,
     )  # fmt: skip
-    shown = found._repr_html_()
+    page = comparison._repr_html_()
     for name in (
         "KS",
         "log loss",
@@ -132,8 +132,8 @@ def test_a_comparison_names_each_metric_with_its_parameter():
         "cost",
         "Brier",
     ):
-        assert name in shown
-    baselines = found.to_frame().set_index("metric")["baseline"]
+        assert name in page
+    baselines = comparison.to_frame().set_index("metric")["baseline"]
     assert baselines["recall_at_fpr"].tolist() == [MAX_FPR, MAX_FPR]
     assert baselines["cost"].isna().all()
 
@@ -143,32 +143,35 @@ def test_a_comparison_names_each_metric_with_its_parameter():
 
 def test_cards_are_drawn_of_card_precision_and_customers_of_all_else():
     frame = rows(1).with_columns(card_id=pl.col("customer_id") * 2 + pl.int_range(80) % 2)
-    one = scored(frame)
+    model = scored(frame)
 
-    cards = one.bootstrap("card_precision_at_k", entity="card_id", k=K, n_resamples=20)
+    cards = model.bootstrap("card_precision_at_k", entity="card_id", k=K, n_resamples=20)
     assert (cards.cluster, cards.n_clusters) == ("card_id", frame["card_id"].n_unique())
     for metric in ALL_METRICS[:-1]:
-        found = one.bootstrap(metric, n_resamples=20, **OPTIONS)
-        assert (found.cluster, found.n_clusters) == ("customer_id", frame["customer_id"].n_unique())
+        estimate = model.bootstrap(metric, n_resamples=20, **OPTIONS)
+        assert (estimate.cluster, estimate.n_clusters) == (
+            "customer_id",
+            frame["customer_id"].n_unique(),
+        )
 
 
 @pytest.mark.parametrize("metric", ["precision_at_k", "card_precision_at_k", "recall"])
 def test_days_can_be_drawn_and_are_counted_as_days(metric):
-    found = scored(rows(1)).bootstrap(metric, "timestamp", k=K, n_resamples=50)
+    estimate = scored(rows(1)).bootstrap(metric, "timestamp", k=K, n_resamples=50)
 
-    assert (found.n_clusters, found.by_day, found.reliable) == (3, True, False)
-    assert found.value == pytest.approx(value_of(scored(rows(1)), metric))
-    assert found.note.startswith("only 3 of 3 days have fraud, so the interval is rough")
+    assert (estimate.n_clusters, estimate.by_day, estimate.reliable) == (3, True, False)
+    assert estimate.value == pytest.approx(value_of(scored(rows(1)), metric))
+    assert estimate.note.startswith("only 3 of 3 days have fraud, so the interval is rough")
 
 
 @pytest.mark.parametrize("metric", ["precision_at_k", "card_precision_at_k"])
 def test_a_draw_of_days_is_the_mean_of_the_days_drawn(metric):
-    one = scored(rows(2))
-    daily = getattr(one, metric)(K).daily["precision"].to_numpy()
-    found = one.bootstrap(metric, "timestamp", k=K, n_resamples=30, seed=4)
+    model = scored(rows(2))
+    daily = getattr(model, metric)(K).daily["precision"].to_numpy()
+    estimate = model.bootstrap(metric, "timestamp", k=K, n_resamples=30, seed=4)
 
     (block,) = draw_weights(3, 30, 4, 30)
-    assert np.allclose(found.distribution, block.T @ daily / 3)
+    assert np.allclose(estimate.distribution, block.T @ daily / 3)
 
 
 def test_more_scores_than_are_ranked_at_a_time_change_nothing():
@@ -182,10 +185,10 @@ def test_more_scores_than_are_ranked_at_a_time_change_nothing():
             "p": generator.permutation(size) / size,
         }
     )
-    one = evaluate(frame, score="p")
-    found = one.bootstrap("precision_at_k", k=1500, n_resamples=2)
+    model = evaluate(frame, score="p")
+    estimate = model.bootstrap("precision_at_k", k=1500, n_resamples=2)
     (block,) = draw_weights(40, 2, 0, 2)
-    for copies, drawn in zip(block.T, found.distribution, strict=True):
+    for copies, drawn in zip(block.T, estimate.distribution, strict=True):
         again = evaluate(repeated(frame, copies), score="p")
         assert drawn == pytest.approx(again.precision_at_k(1500).value)
 
@@ -193,57 +196,59 @@ def test_more_scores_than_are_ranked_at_a_time_change_nothing():
 # -- Too few clusters ---------------------------------------------------------------------------
 
 
-def defrauded(customers: int, others: int = 200) -> pl.DataFrame:
+def defrauded(customers: int, n_genuine: int = 200) -> pl.DataFrame:
     """Some defrauded customers with two frauds each, of which half are found, among others."""
-    each = [(f"F{n}", True, score) for n in range(customers) for score in (0.9, 0.1)]
-    genuine = [(f"G{n}", False, 0.6 if n % 10 == 0 else 0.2) for n in range(others)]
+    frauds = [(f"F{n}", True, score) for n in range(customers) for score in (0.9, 0.1)]
+    genuine = [(f"G{n}", False, 0.6 if n % 10 == 0 else 0.2) for n in range(n_genuine)]
     names = {"customer_id": pl.String, "is_fraud": pl.Boolean, "p": pl.Float64}
-    return pl.DataFrame(each + genuine, names, orient="row")
+    return pl.DataFrame(frauds + genuine, names, orient="row")
 
 
 @pytest.mark.parametrize("metric", ["roc_auc", "average_precision", "precision", "brier"])
 def test_of_one_defrauded_customer_there_is_no_interval(metric):
-    found = evaluate(defrauded(1), score="p").bootstrap(metric, n_resamples=100)
+    estimate = evaluate(defrauded(1), score="p").bootstrap(metric, n_resamples=100)
 
-    assert math.isfinite(found.value)
-    assert math.isnan(found.low)
-    assert math.isnan(found.high)
-    assert (found.n_clusters, found.n_fraud_clusters) == (201, 1)
-    assert "only 1 of 201 values of customer_id have fraud, but an interval needs 2" in found.note
-    assert found.note in repr(found)
+    assert math.isfinite(estimate.value)
+    assert math.isnan(estimate.low)
+    assert math.isnan(estimate.high)
+    assert (estimate.n_clusters, estimate.n_fraud_clusters) == (201, 1)
+    assert (
+        "only 1 of 201 values of customer_id have fraud, but an interval needs 2" in estimate.note
+    )
+    assert estimate.note in repr(estimate)
 
 
 @pytest.mark.parametrize(("customers", "rough"), [(2, True), (9, True), (10, False)])
 def test_fewer_than_ten_defrauded_customers_make_an_interval_rough(customers, rough):
-    found = evaluate(defrauded(customers), score="p").bootstrap("precision", n_resamples=100)
+    estimate = evaluate(defrauded(customers), score="p").bootstrap("precision", n_resamples=100)
 
-    assert found.low < found.value < found.high
-    assert found.reliable is not rough
-    assert (f"only {customers} of {customers + 200} values" in found.note) is rough
+    assert estimate.low < estimate.value < estimate.high
+    assert estimate.reliable is not rough
+    assert (f"only {customers} of {customers + 200} values" in estimate.note) is rough
 
 
 def test_one_cluster_has_no_interval():
     frame = rows(1).with_columns(customer_id=pl.lit("C1"))
-    found = scored(frame).bootstrap("recall", n_resamples=20)
-    assert math.isnan(found.low)
-    assert "only 1 of 1 values of customer_id have fraud" in found.note
+    estimate = scored(frame).bootstrap("recall", n_resamples=20)
+    assert math.isnan(estimate.low)
+    assert "only 1 of 1 values of customer_id have fraud" in estimate.note
 
 
 def test_identical_resamples_give_no_interval_and_a_reason():
     perfect = defrauded(20).with_columns(p=pl.col("is_fraud").cast(pl.Float64))
-    found = evaluate(perfect, score="p").bootstrap("recall", n_resamples=50)
-    assert found.value == 1
-    assert math.isnan(found.high)
-    assert found.note == "all resamples have the same value, which gives no interval"
+    estimate = evaluate(perfect, score="p").bootstrap("recall", n_resamples=50)
+    assert estimate.value == 1
+    assert math.isnan(estimate.high)
+    assert estimate.note == "all resamples have the same value, which gives no interval"
 
 
 def test_two_models_that_agree_in_all_draws_do_not_differ_but_two_without_interval_may():
     frame = defrauded(20)
     perfect = frame.with_columns(best=pl.col("is_fraud").cast(pl.Float64))
-    same = compare_models(
+    comparison = compare_models(
         frame, {"one": "p", "two": "p"}, metrics=["precision"], n_resamples=50
     ).to_frame()
-    assert same["difference_low"].iloc[1] == same["difference_high"].iloc[1] == 0
+    assert comparison["difference_low"].iloc[1] == comparison["difference_high"].iloc[1] == 0
     unknown = compare_models(
         perfect, {"one": "best", "two": "best"}, metrics=["recall"], n_resamples=50
     ).to_frame()
@@ -252,10 +257,10 @@ def test_two_models_that_agree_in_all_draws_do_not_differ_but_two_without_interv
 
 
 def test_specificity_depends_on_customers_with_genuine_transactions_and_precision_on_alerts():
-    frame = defrauded(3, others=50)
+    frame = defrauded(3, n_genuine=50)
     specificity = evaluate(frame, score="p").bootstrap("specificity", n_resamples=20)
     assert (specificity.n_informative, specificity.condition) == (50, "have genuine transactions")
-    quiet = defrauded(12, others=50).with_columns(
+    quiet = defrauded(12, n_genuine=50).with_columns(
         p=pl.when(pl.col("customer_id") == "F1").then("p").otherwise(0.1)
     )
     precision = evaluate(quiet, score="p").bootstrap("precision", n_resamples=20)
@@ -266,18 +271,18 @@ def test_specificity_depends_on_customers_with_genuine_transactions_and_precisio
 def test_the_ends_are_quantiles_expanded_as_students_t_is(level):
     carriers = 8
     drawn = np.linspace(0, 1, 1001)
-    found = Bootstrap("recall", "customer_id", 0.5, drawn, level, 100, carriers, carriers)
+    estimate = Bootstrap("recall", "customer_id", 0.5, drawn, level, 100, carriers, carriers)
 
     far = special.stdtrit(carriers - 1, (1 + level) / 2) * math.sqrt(carriers / (carriers - 1))
-    assert found.high == pytest.approx(special.ndtr(far))
-    assert found.low == pytest.approx(1 - found.high)
-    assert found.high > (1 + level) / 2
+    assert estimate.high == pytest.approx(special.ndtr(far))
+    assert estimate.low == pytest.approx(1 - estimate.high)
+    assert estimate.high > (1 + level) / 2
 
 
 def test_with_many_carriers_the_ends_are_the_plain_quantiles():
     drawn = np.linspace(0, 1, 1001)
-    found = Bootstrap("recall", "customer_id", 0.5, drawn, 0.9, 10**6, 10**6, 10**6)
-    assert (found.low, found.high) == pytest.approx((0.05, 0.95), abs=1e-5)
+    estimate = Bootstrap("recall", "customer_id", 0.5, drawn, 0.9, 10**6, 10**6, 10**6)
+    assert (estimate.low, estimate.high) == pytest.approx((0.05, 0.95), abs=1e-5)
 
 
 def test_intervals_of_few_defrauded_customers_cover_nearly_what_they_promise():
@@ -296,8 +301,8 @@ def test_intervals_of_few_defrauded_customers_cover_nearly_what_they_promise():
     samples = 150
     hits = 0
     for seed in range(1, samples + 1):
-        found = evaluate(sample(seed, 1000), score="p").bootstrap(n_resamples=200, seed=seed)
-        hits += found.low <= truth <= found.high
+        estimate = evaluate(sample(seed, 1000), score="p").bootstrap(n_resamples=200, seed=seed)
+        hits += estimate.low <= truth <= estimate.high
     assert hits / samples >= 0.92
 
 
@@ -330,10 +335,10 @@ def test_wrong_options_are_refused_with_the_rule(arguments, error, words):
 
 
 def test_numbers_of_numpy_are_taken_everywhere():
-    found = scored(rows(1)).bootstrap(
+    estimate = scored(rows(1)).bootstrap(
         "precision_at_k", n_resamples=np.int64(5), seed=np.uint8(1), k=np.int32(2)
     )
-    assert found.n_resamples == 5
+    assert estimate.n_resamples == 5
 
 
 def test_costs_without_amounts_are_refused():

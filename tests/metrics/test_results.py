@@ -151,8 +151,8 @@ def test_a_confusion_is_a_table_of_two_rows():
 def groups(*counts: tuple[int, int]) -> pl.DataFrame:
     """Frauds of each group, and how many of them have a high score; as many genuine ones."""
     parts = []
-    for number, (found, frauds) in enumerate(counts):
-        scores = [0.9] * found + [0.1] * (frauds - found) + [0.1] * frauds
+    for number, (n_high, frauds) in enumerate(counts):
+        scores = [0.9] * n_high + [0.1] * (frauds - n_high) + [0.1] * frauds
         labels = [1] * frauds + [0] * frauds
         parts.append(pl.DataFrame({"group_": f"g{number}", "p": scores, "is_fraud": labels}))
     return pl.concat(parts)
@@ -161,27 +161,27 @@ def groups(*counts: tuple[int, int]) -> pl.DataFrame:
 def test_the_ratio_between_groups_is_that_of_the_lowest_and_the_highest():
     from statsmodels.stats.proportion import confint_proportions_2indep
 
-    found = evaluate(groups((10, 40), (30, 40), (20, 40)), score="p", by="group_").ratio("recall")
+    ratio = evaluate(groups((10, 40), (30, 40), (20, 40)), score="p", by="group_").ratio("recall")
     low, high = confint_proportions_2indep(10, 40, 30, 40, compare="ratio", method="score")
-    assert found.value == pytest.approx(1 / 3)
-    assert (found.low, found.high) == pytest.approx((low, high))
-    assert found.low < found.value < found.high
+    assert ratio.value == pytest.approx(1 / 3)
+    assert (ratio.low, ratio.high) == pytest.approx((low, high))
+    assert ratio.low < ratio.value < ratio.high
 
 
 def test_the_ratio_of_what_is_no_proportion_has_no_interval():
-    found = evaluate(groups((10, 40), (30, 40)), score="p", by="group_").ratio("brier")
-    assert 0 < found.value < 1
-    assert np.isnan(found.low)
+    ratio = evaluate(groups((10, 40), (30, 40)), score="p", by="group_").ratio("brier")
+    assert 0 < ratio.value < 1
+    assert np.isnan(ratio.low)
 
 
 def test_one_group_has_no_disparity():
-    found = evaluate(groups((10, 40)), score="p", by="group_")
-    assert np.isnan(found.difference("recall").value)
-    assert np.isnan(found.ratio("recall").value)
+    evaluation = evaluate(groups((10, 40)), score="p", by="group_")
+    assert np.isnan(evaluation.difference("recall").value)
+    assert np.isnan(evaluation.ratio("recall").value)
 
 
 def test_the_lowest_and_the_highest_group_have_their_values():
-    found = evaluate(groups((10, 40), (30, 40), (20, 40)), score="p", by="group_")
-    assert found.group_min("recall") == (("g0",), 0.25)
-    assert found.group_max("recall") == (("g1",), 0.75)
-    assert found.difference("recall").value == 0.5
+    evaluation = evaluate(groups((10, 40), (30, 40), (20, 40)), score="p", by="group_")
+    assert evaluation.group_min("recall") == (("g0",), 0.25)
+    assert evaluation.group_max("recall") == (("g1",), 0.75)
+    assert evaluation.difference("recall").value == 0.5

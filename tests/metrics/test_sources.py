@@ -31,23 +31,27 @@ ROWS = pl.DataFrame(
 # -- Scores in float32 --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [one for one in ENGINES if "objects" not in one])
+@pytest.mark.parametrize("kind", [kind for kind in ENGINES if "objects" not in kind])
 @pytest.mark.parametrize("threshold", [0.1, 0.3, 0.7, 0.9, 0.7000001, math.inf])
 def test_scores_in_float32_are_compared_with_a_threshold_as_numpy_does(kind, threshold):
     frame = ROWS.with_columns(pl.col("p").cast(pl.Float32))
-    one = evaluate(ENGINES[kind](frame), score="p", threshold=threshold)
+    evaluation = evaluate(ENGINES[kind](frame), score="p", threshold=threshold)
     alert = frame["p"].to_numpy() >= threshold
 
-    assert one.alerts == alert.sum()
+    assert evaluation.alerts == alert.sum()
     groups = evaluate(ENGINES[kind](frame), score="p", threshold=threshold, by="customer_id")
-    assert sum(of.alerts for _, of in groups.groups) == groups.overall.alerts == alert.sum()
+    assert sum(group.alerts for _, group in groups.groups) == groups.overall.alerts == alert.sum()
 
 
 def test_draws_and_costs_have_the_alerts_of_float32():
     frame = ROWS.with_columns(pl.col("p").cast(pl.Float32), amount=10.0)
-    one = evaluate(frame, score="p", threshold=0.7, amount="amount")
-    assert one.bootstrap("recall", n_resamples=5).value == one.recall == pytest.approx(2 / 3)
-    assert one.cost(cost_per_alert=1) == 3 + 10
+    evaluation = evaluate(frame, score="p", threshold=0.7, amount="amount")
+    assert (
+        evaluation.bootstrap("recall", n_resamples=5).value
+        == evaluation.recall
+        == pytest.approx(2 / 3)
+    )
+    assert evaluation.cost(cost_per_alert=1) == 3 + 10
 
 
 def test_scores_of_half_precision_are_compared_in_half_precision():
@@ -116,12 +120,12 @@ def test_what_is_no_column_to_group_by_is_refused(by):
 def test_columns_may_have_dots_in_their_names(kind):
     dots = {"p": "p.q", "is_fraud": "is.fraud", "customer_id": "customer.id", "a": "a.b"}
     frame = ROWS.with_columns(a=1.0).rename(dots)
-    found = evaluate(ENGINES[kind](frame), "is.fraud", "p.q", by="customer.id", amount="a.b")
+    evaluation = evaluate(ENGINES[kind](frame), "is.fraud", "p.q", by="customer.id", amount="a.b")
     expected = evaluate(ROWS.with_columns(a=1.0), score="p", by="customer_id", amount="a")
 
-    assert found.by == ("customer.id",)
-    assert [key for key, _ in found.groups] == [key for key, _ in expected.groups]
-    drawn = found.overall.bootstrap("recall", "customer.id", n_resamples=20).distribution
+    assert evaluation.by == ("customer.id",)
+    assert [key for key, _ in evaluation.groups] == [key for key, _ in expected.groups]
+    drawn = evaluation.overall.bootstrap("recall", "customer.id", n_resamples=20).distribution
     again = expected.overall.bootstrap("recall", "customer_id", n_resamples=20).distribution
     assert np.array_equal(drawn, again, equal_nan=True)
 
@@ -138,9 +142,9 @@ def test_every_group_has_the_summary_of_its_own_rows():
     table = evaluate(frame, score="p", by="g").by_group
     for (group,), part in frame.group_by("g"):
         expected = evaluate(part, score="p").summary().drop(columns="baseline")
-        found = table[table["g"] == group].reset_index(drop=True)
-        assert found[expected.columns].equals(expected)
-        assert found["transactions"].tolist() == [len(part)] * len(expected)
+        summary = table[table["g"] == group].reset_index(drop=True)
+        assert summary[expected.columns].equals(expected)
+        assert summary["transactions"].tolist() == [len(part)] * len(expected)
 
 
 # -- Amounts ------------------------------------------------------------------------------------
@@ -166,9 +170,9 @@ def test_amounts_without_a_finite_sum_are_refused(kind):
 @pytest.mark.parametrize("kind", ENGINES)
 def test_a_missing_amount_costs_nothing(kind):
     frame = ROWS.with_columns(amount=pl.Series([None, None, 30.0, None, 5.0, None]))
-    one = evaluate(ENGINES[kind](frame), score="p", threshold=0.5, amount="amount")
-    assert one.cost(cost_per_alert=1, recovery_rate=0.8) == pytest.approx(3 + 30 + 0.2 * 5)
-    assert one.cost_curve(1)["missed_amount"].iloc[0] == 35
+    evaluation = evaluate(ENGINES[kind](frame), score="p", threshold=0.5, amount="amount")
+    assert evaluation.cost(cost_per_alert=1, recovery_rate=0.8) == pytest.approx(3 + 30 + 0.2 * 5)
+    assert evaluation.cost_curve(1)["missed_amount"].iloc[0] == 35
 
 
 # -- Rows that change ---------------------------------------------------------------------------
@@ -196,30 +200,34 @@ def without_scores(frame: pd.DataFrame) -> None:
 )
 def test_what_is_written_to_a_frame_of_pandas_changes_no_earlier_evaluation(change):
     frame = ROWS.to_pandas()
-    one = evaluate(frame, score="p")
-    expected = one.bootstrap(n_resamples=50).distribution
+    evaluation = evaluate(frame, score="p")
+    expected = evaluation.bootstrap(n_resamples=50).distribution
 
     change(frame)
 
-    assert np.array_equal(one.bootstrap(n_resamples=50).distribution, expected, equal_nan=True)
+    assert np.array_equal(
+        evaluation.bootstrap(n_resamples=50).distribution, expected, equal_nan=True
+    )
 
 
 def test_what_is_put_into_a_frame_of_polars_changes_no_earlier_evaluation():
     frame = ROWS.clone()
-    one = evaluate(frame, score="p")
-    expected = one.bootstrap(n_resamples=50).distribution
+    evaluation = evaluate(frame, score="p")
+    expected = evaluation.bootstrap(n_resamples=50).distribution
 
     frame.replace_column(0, pl.Series("p", [0.5] * 6))
     frame[0, "is_fraud"] = 0
 
-    assert np.array_equal(one.bootstrap(n_resamples=50).distribution, expected, equal_nan=True)
+    assert np.array_equal(
+        evaluation.bootstrap(n_resamples=50).distribution, expected, equal_nan=True
+    )
 
 
 def test_what_is_assigned_to_dask_changes_no_earlier_evaluation():
     frame = ENGINES["dask with numpy"](ROWS)
-    one = evaluate(frame, score="p")
+    evaluation = evaluate(frame, score="p")
     frame["p"] = 0.5
-    assert one.bootstrap(n_resamples=5).value == one.roc_auc
+    assert evaluation.bootstrap(n_resamples=5).value == evaluation.roc_auc
 
 
 REFUSED = "must still hold the rows that were evaluated"
@@ -230,23 +238,23 @@ def test_memory_of_numpy_that_changed_below_a_frame_is_refused():
     frame = pd.DataFrame({"p": pd.Series(scores, copy=False)}, copy=False).assign(
         is_fraud=ROWS["is_fraud"].to_numpy(), customer_id=range(6)
     )
-    one = evaluate(frame, score="p")
+    evaluation = evaluate(frame, score="p")
     scores[:] = 0.5
     with pytest.raises(ArgumentError, match=REFUSED):
-        one.bootstrap()
+        evaluation.bootstrap()
 
 
 def test_a_file_that_changed_below_a_lazy_frame_is_refused(tmp_path):
     path = tmp_path / "rows.csv"
     ROWS.write_csv(path)
-    one = evaluate(pl.scan_csv(path), score="p")
-    assert one.bootstrap(n_resamples=5).value == one.roc_auc
+    evaluation = evaluate(pl.scan_csv(path), score="p")
+    assert evaluation.bootstrap(n_resamples=5).value == evaluation.roc_auc
     ROWS.with_columns(p=0.5).write_csv(path)
     with pytest.raises(ArgumentError, match=REFUSED):
-        one.bootstrap()
+        evaluation.bootstrap()
     path.unlink()
     with pytest.raises(ArgumentError, match="reading it again failed with FileNotFoundError"):
-        one.bootstrap()
+        evaluation.bootstrap()
 
 
 @pytest.mark.parametrize(
@@ -262,61 +270,63 @@ def test_a_table_of_duckdb_that_changed_is_refused(change):
     rows = ROWS.with_columns(amount=1.0).to_arrow()  # noqa: F841 - DuckDB reads it by its name
     connection = duckdb.connect()
     connection.execute("CREATE TABLE t AS SELECT * FROM rows")
-    one = evaluate(connection.table("t"), score="p", amount="amount")
-    assert one.bootstrap("cost", n_resamples=5, cost_per_alert=1).value == one.cost(1)
+    evaluation = evaluate(connection.table("t"), score="p", amount="amount")
+    assert evaluation.bootstrap("cost", n_resamples=5, cost_per_alert=1).value == evaluation.cost(1)
     connection.execute(change)
     with pytest.raises(ArgumentError, match=REFUSED):
-        one.bootstrap("cost", n_resamples=5, cost_per_alert=1)
+        evaluation.bootstrap("cost", n_resamples=5, cost_per_alert=1)
 
 
 # -- Pickled ------------------------------------------------------------------------------------
 
 
 def results() -> dict[str, object]:
-    one = evaluate(ROWS.to_pandas(), score="p")
+    evaluation = evaluate(ROWS.to_pandas(), score="p")
     dated = evaluate(
         ROWS.with_columns(timestamp=pl.datetime(2024, 5, 1, time_zone="UTC")), score="p"
     )
     return {
-        "Evaluation": one,
+        "Evaluation": evaluation,
         "GroupedEvaluation": evaluate(ROWS, score="p", by="customer_id"),
-        "Bootstrap": one.bootstrap(n_resamples=5),
+        "Bootstrap": evaluation.bootstrap(n_resamples=5),
         "Comparison": compare_models(ROWS, {"one": "p", "two": "p"}, n_resamples=5),
         "TopK": dated.card_precision_at_k(2),
-        "Threshold": one.threshold_for_alerts(2),
-        "Confusion": one.confusion,
+        "Threshold": evaluation.threshold_for_alerts(2),
+        "Confusion": evaluation.confusion,
     }
 
 
 @pytest.mark.parametrize("name", results())
-@pytest.mark.parametrize("copied", [lambda one: pickle.loads(pickle.dumps(one)), copy.deepcopy])
+@pytest.mark.parametrize(
+    "copied", [lambda result: pickle.loads(pickle.dumps(result)), copy.deepcopy]
+)
 def test_every_result_pickles_and_copies(name, copied):
-    one = results()[name]
-    assert repr(copied(one)) == repr(one)
+    result = results()[name]
+    assert repr(copied(result)) == repr(result)
 
 
 @pytest.mark.parametrize("kind", ["pandas with numpy", "polars", "pyarrow"])
 def test_rows_in_memory_are_pickled_with_an_evaluation(kind):
-    one = evaluate(ENGINES[kind](ROWS), score="p")
-    again = pickle.loads(pickle.dumps(one))
+    evaluation = evaluate(ENGINES[kind](ROWS), score="p")
+    again = pickle.loads(pickle.dumps(evaluation))
     assert np.array_equal(
         again.bootstrap(n_resamples=5).distribution,
-        one.bootstrap(n_resamples=5).distribution,
+        evaluation.bootstrap(n_resamples=5).distribution,
         equal_nan=True,
     )
 
 
 @pytest.mark.parametrize("kind", ["duckdb", "polars lazy"])
 def test_rows_of_a_lazy_engine_are_left_behind_and_its_counts_are_not(kind):
-    one = evaluate(ENGINES[kind](ROWS), score="p")
-    again = pickle.loads(pickle.dumps(one))
+    evaluation = evaluate(ENGINES[kind](ROWS), score="p")
+    again = pickle.loads(pickle.dumps(evaluation))
 
-    assert again.summary().equals(one.summary())
+    assert again.summary().equals(evaluation.summary())
     with pytest.raises(
         ArgumentError, match="was pickled without its rows, which are a lazy frame or a data"
     ):
         again.bootstrap()
-    assert copy.deepcopy(one).bootstrap(n_resamples=5).value == one.roc_auc
+    assert copy.deepcopy(evaluation).bootstrap(n_resamples=5).value == evaluation.roc_auc
 
 
 @pytest.mark.parametrize("name", ["label", "score", "amount"])
@@ -351,16 +361,20 @@ def test_a_wrong_column_is_named_with_the_nearest():
 
 
 def test_integers_and_floats_of_numpy_are_numbers():
-    one = evaluate(ROWS, score="p", threshold=np.float32(0.5), confidence_level=np.float64(0.9))
-    assert one.threshold_for_alerts(np.int64(2)) == one.threshold_for_alerts(2)
-    assert one.calibration(np.int64(5)).equals(one.calibration(5))
-    assert one.curve(np.int64(8)).equals(one.curve(8))
-    assert one.recall_at_fpr(np.float32(0.5)) == one.recall_at_fpr(0.5)
+    evaluation = evaluate(
+        ROWS, score="p", threshold=np.float32(0.5), confidence_level=np.float64(0.9)
+    )
+    assert evaluation.threshold_for_alerts(np.int64(2)) == evaluation.threshold_for_alerts(2)
+    assert evaluation.calibration(np.int64(5)).equals(evaluation.calibration(5))
+    assert evaluation.curve(np.int64(8)).equals(evaluation.curve(8))
+    assert evaluation.recall_at_fpr(np.float32(0.5)) == evaluation.recall_at_fpr(0.5)
 
 
 def test_a_terminal_of_80_columns_shows_a_value_and_its_interval():
-    one = evaluate(ROWS, score="p", threshold=evaluate(ROWS, score="p").threshold_for_alerts(2))
-    assert one.summary()["note"].str.len().max() > 30
+    evaluation = evaluate(
+        ROWS, score="p", threshold=evaluate(ROWS, score="p").threshold_for_alerts(2)
+    )
+    assert evaluation.summary()["note"].str.len().max() > 30
     with pd.option_context("display.width", 80, "display.max_columns", 0):
-        header = repr(one.summary()).splitlines()[0]
+        header = repr(evaluation.summary()).splitlines()[0]
     assert header.split()[-3:] == ["value", "value_low", "value_high"]

@@ -64,14 +64,14 @@ scored = st.fixed_dictionaries(
 @given(st.lists(scored, max_size=25))
 def test_evaluations_are_the_same(spark, rows):
     frame = pl.DataFrame(rows, schema=SCORED)
-    found, expected = (
+    result, expected = (
         evaluate(native, score="p", amount="amount") for native in (to_spark(spark, frame), frame)
     )
     for array in ("score", "transactions", "frauds", "amount", "fraud_amount"):
-        assert np.array_equal(getattr(found.counts, array), getattr(expected.counts, array)), array
-    assert found.n_unlabelled == expected.n_unlabelled
+        assert np.array_equal(getattr(result.counts, array), getattr(expected.counts, array)), array
+    assert result.n_unlabelled == expected.n_unlabelled
     pd.testing.assert_frame_equal(
-        found.card_precision_at_k(1).daily, expected.card_precision_at_k(1).daily
+        result.card_precision_at_k(1).daily, expected.card_precision_at_k(1).daily
     )
 
 
@@ -83,10 +83,10 @@ def test_groups_of_an_evaluation_are_the_same(spark):
             "channel": ["pos", "pos", None, None, "atm"],
         }
     )
-    found, expected = (
+    result, expected = (
         evaluate(native, score="p", by="channel") for native in (to_spark(spark, frame), frame)
     )
-    pd.testing.assert_frame_equal(found.by_group, expected.by_group, check_dtype=False)
+    pd.testing.assert_frame_equal(result.by_group, expected.by_group, check_dtype=False)
 
 
 def test_what_spark_holds_is_checked_as_elsewhere(spark):

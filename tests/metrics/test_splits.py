@@ -62,10 +62,16 @@ def frame_of(*rows: tuple[float, str | None, bool | None] | tuple[Any, ...]) -> 
     """Rows as (day, card, label[, day on which the label was known])."""
     return pl.DataFrame(
         [
-            (n, at(day), card, label, *(at(one) for one in known if one is not None))
-            if known and known[0] is not None
+            (
+                n,
+                at(day),
+                card,
+                label,
+                *(at(moment) for moment in availability if moment is not None),
+            )
+            if availability and availability[0] is not None
             else (n, at(day), card, label, None)
-            for n, (day, card, label, *known) in enumerate(rows)
+            for n, (day, card, label, *availability) in enumerate(rows)
         ],
         schema=SCHEMA,
         orient="row",
@@ -223,34 +229,38 @@ rows = st.lists(
 )
 
 
-def transactions(found: list[tuple[Any, ...]]) -> pl.DataFrame:
+def transactions(rows: list[tuple[Any, ...]]) -> pl.DataFrame:
     """Frame of these rows, and two that no set can be without."""
-    found = [*found, (at(0), "z", False, None), (at(4.9), "z", False, None)]
-    return pl.DataFrame([(n, *one) for n, one in enumerate(found)], schema=SCHEMA, orient="row")
+    rows = [*rows, (at(0), "z", False, None), (at(4.9), "z", False, None)]
+    return pl.DataFrame([(n, *row) for n, row in enumerate(rows)], schema=SCHEMA, orient="row")
 
 
 def expected(frame: pl.DataFrame, available: bool) -> tuple[list[int], list[int]]:
     """Sets by the words of the docstring, one row after the other."""
-    train, test, known = [], [], {}
+    train, test, known_at_ = [], [], {}
     table = frame.rows()
     for n, when, _, fraud, known_at in table:
-        known[n] = max(when, known_at or when) if available else when + DAY
-        if at(0) <= when < at(2) and fraud is not None and known[n] <= at(3):
+        known_at_[n] = max(when, known_at or when) if available else when + DAY
+        if at(0) <= when < at(2) and fraud is not None and known_at_[n] <= at(3):
             train.append(n)
     for n, when, card, _, _ in table:
         day = at(3) if when < at(4) else at(4)
         blocked = any(
-            fraud and other == card and card is not None and then >= at(0) and known[m] <= day
-            for m, then, other, fraud, _ in table
+            fraud
+            and other_card == card
+            and card is not None
+            and moment >= at(0)
+            and known_at_[m] <= day
+            for m, moment, other_card, fraud, _ in table
         )
         if at(3) <= when < at(5) and not blocked:
             test.append(n)
     return train, test
 
 
-@given(found=rows, available=st.booleans())
-def test_every_kind_of_frame_is_split_by_the_same_rule(found, available):
-    frame = transactions(found)
+@given(drawn=rows, available=st.booleans())
+def test_every_kind_of_frame_is_split_by_the_same_rule(drawn, available):
+    frame = transactions(drawn)
     column = "label_available_at" if available else None
     want = expected(frame, available)
     for kind, make in KINDS.items():
@@ -259,9 +269,9 @@ def test_every_kind_of_frame_is_split_by_the_same_rule(found, available):
         assert type(split.train) is type(split.test) is type(make(frame)), kind
 
 
-@given(found=rows, available=st.booleans(), drop=st.booleans())
-def test_every_row_is_in_one_set_or_left_out_for_one_reason(found, available, drop):
-    frame = transactions(found)
+@given(drawn=rows, available=st.booleans(), drop=st.booleans())
+def test_every_row_is_in_one_set_or_left_out_for_one_reason(drawn, available, drop):
+    frame = transactions(drawn)
     split = small(
         frame,
         label_available_at="label_available_at" if available else None,
@@ -287,7 +297,7 @@ def test_the_earliest_fold_comes_first_and_each_is_a_test_period_later():
     folds = list(PrequentialSplit(3, train="3d", delay="2d", test="2d").folds(daily(12)))
     assert [fold.test_end for fold in folds] == [at(8), at(10), at(12)]
     assert [fold.start for fold in folds] == [at(1), at(3), at(5)]
-    assert [one for fold in folds for one in ids(fold.test)] == [6, 7, 8, 9, 10, 11]
+    assert [row for fold in folds for row in ids(fold.test)] == [6, 7, 8, 9, 10, 11]
 
 
 def test_a_fold_is_the_split_that_begins_there():

@@ -48,13 +48,13 @@ rows = st.lists(
 
 
 @given(rows, st.floats(0, 100), st.floats(0, 1), st.sampled_from([0.0, 0.3, 0.5, 0.8, 1.0]))
-def test_costs_are_those_that_one_would_add_up(rows, each, recovery, threshold):
-    score, fraud, amount = (np.array(one) for one in zip(*rows, strict=True))
+def test_costs_are_those_that_one_would_add_up(rows, cost_per_alert, recovery, threshold):
+    score, fraud, amount = (np.array(column) for column in zip(*rows, strict=True))
     frame = pl.DataFrame({"p": score, "is_fraud": fraud, "amount": amount})
-    costs = evaluate(frame, score="p", amount="amount").cost_curve(each, recovery)
+    costs = evaluate(frame, score="p", amount="amount").cost_curve(cost_per_alert, recovery)
     alert = score >= threshold
     expected = (
-        each * alert.sum()
+        cost_per_alert * alert.sum()
         + amount[fraud & ~alert].sum()
         + (1 - recovery) * amount[fraud & alert].sum()
     )
@@ -100,10 +100,10 @@ def test_a_threshold_chosen_on_the_same_rows_is_described_as_such():
 
 def test_on_other_rows_it_is_not():
     chosen = MODEL.best_threshold(cost_per_alert=20)
-    other = evaluate(ROWS.head(4), score="p", threshold=chosen)
+    on_other_rows = evaluate(ROWS.head(4), score="p", threshold=chosen)
 
-    assert other.threshold is chosen
-    assert set(other.summary()["note"]) == {""}
+    assert on_other_rows.threshold is chosen
+    assert set(on_other_rows.summary()["note"]) == {""}
 
 
 @pytest.mark.parametrize(

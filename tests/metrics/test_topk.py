@@ -104,7 +104,7 @@ def test_a_row_without_a_time_or_a_card_is_reported():
 
 def columns(rows):
     """Rows as arrays, one for each column."""
-    return [np.array(one) for one in zip(*rows, strict=True)] if rows else [np.empty(0)] * 4
+    return [np.array(column) for column in zip(*rows, strict=True)] if rows else [np.empty(0)] * 4
 
 
 rows_of_days = st.lists(
@@ -128,9 +128,9 @@ def test_cards_are_detected_as_one_would_by_hand(rows, k):
     expected = []
     for _, pool in sorted(by_day.items()):
         ranked = sorted((-score, card) for card, (score, _) in pool.items() if card not in detected)
-        found = {card for _, card in ranked[:k] if pool[card][1]}
-        expected.append(len(found))
-        detected |= found
+        hits = {card for _, card in ranked[:k] if pool[card][1]}
+        expected.append(len(hits))
+        detected |= hits
 
     flat = [(day, card, *pool) for day, cards in by_day.items() for card, pool in cards.items()]
     day, card, score, fraud = columns(flat)
@@ -144,9 +144,9 @@ def test_hits_are_the_mean_of_all_ways_to_break_ties(rows, k):
     top = evaluate(
         frame(*((*row[:1], str(row[1]), *row[2:]) for row in rows)), score="p"
     ).precision_at_k(k)
-    for place, one in enumerate(np.unique(day)):
-        mine, bad = score[day == one], fraud[day == one]
-        cut = np.sort(mine)[::-1][min(k, len(mine)) - 1]
-        sure, tied = mine > cut, mine == cut
-        expected = bad[sure].sum() + (min(k, len(mine)) - sure.sum()) * bad[tied].mean()
+    for place, date in enumerate(np.unique(day)):
+        scores, bad = score[day == date], fraud[day == date]
+        cut = np.sort(scores)[::-1][min(k, len(scores)) - 1]
+        sure, tied = scores > cut, scores == cut
+        expected = bad[sure].sum() + (min(k, len(scores)) - sure.sum()) * bad[tied].mean()
         assert top.daily["hits"].iloc[place] == pytest.approx(expected)

@@ -70,8 +70,8 @@ def test_metrics_of_a_threshold_are_those_of_scikit_learn(rows, threshold):
     alert = score >= threshold
 
     tn, fp, fn, tp = sk.confusion_matrix(label, alert, sample_weight=weight).ravel()
-    found = model.confusion
-    assert [found.tn, found.fp, found.fn, found.tp] == pytest.approx([tn, fp, fn, tp], abs=1e-9)
+    result = model.confusion
+    assert [result.tn, result.fp, result.fn, result.tp] == pytest.approx([tn, fp, fn, tp], abs=1e-9)
     weights = {"sample_weight": weight, "zero_division": np.nan}
     for metric, expected in {
         "precision": sk.precision_score(label, alert, **weights),
@@ -98,10 +98,10 @@ def test_a_weight_counts_as_that_many_rows(rows):
         threshold=0.25,
     )
 
-    found, expected = (
+    result, expected = (
         model.summary().set_index("metric")["value"] for model in (weighted, repeated)
     )
-    assert np.allclose(found, expected, equal_nan=True)
+    assert np.allclose(result, expected, equal_nan=True)
     assert np.allclose(weighted.curve(), repeated.curve(), equal_nan=True)
     assert np.allclose(weighted.cost_curve(2.5), repeated.cost_curve(2.5), equal_nan=True)
     bands = ["transactions", "frauds", "lift", "ks", "cumulative_fraud_amount_share"]
@@ -115,19 +115,19 @@ def test_a_weight_counts_as_that_many_rows(rows):
 @pytest.mark.parametrize("kind", ENGINES)
 def test_every_engine_has_the_same_numbers_overall_by_group_and_resampled(kind):
     frame, columns = sample(), {"score": "p", "amount": "amount", "weight": "weight"}
-    found = evaluate(ENGINES[kind](frame), by="channel", **columns)
+    result = evaluate(ENGINES[kind](frame), by="channel", **columns)
     expected = evaluate(frame, **columns)
 
-    assert found.overall.n == expected.n == frame["weight"].sum()
-    values = [model.summary()["value"] for model in (found.overall, expected)]
+    assert result.overall.n == expected.n == frame["weight"].sum()
+    values = [model.summary()["value"] for model in (result.overall, expected)]
     assert np.allclose(*values)
-    for (channel,), model in found.groups:
+    for (channel,), model in result.groups:
         alone = evaluate(frame.filter(channel=channel), **columns)
         assert np.allclose(model.summary()["value"], alone.summary()["value"])
     for metric in ("ks", "precision", "value_detection_rate"):
         resampled = [
             model.bootstrap(metric, n_resamples=20).distribution
-            for model in (found.overall, expected)
+            for model in (result.overall, expected)
         ]
         assert np.allclose(*resampled), metric
 
@@ -149,14 +149,14 @@ def test_a_weight_of_a_labelled_row_must_be_a_number_of_at_least_0(kind, weight)
 
 def test_a_resample_counts_the_weights_of_its_customers():
     frame = sample(60)
-    found = evaluate(frame, score="p", weight="weight").bootstrap("alert_rate", n_resamples=200)
+    result = evaluate(frame, score="p", weight="weight").bootstrap("alert_rate", n_resamples=200)
     weight = frame.group_by("customer_id", maintain_order=True).agg(
         total=pl.col("weight").sum(), alerts=pl.col("weight").filter(pl.col("p") >= 0.5).sum()
     ).sort("customer_id")  # fmt: skip
     generator = np.random.default_rng(0)
     drawn = generator.integers(len(weight), size=len(weight))
     expected = weight["alerts"].to_numpy()[drawn].sum() / weight["total"].to_numpy()[drawn].sum()
-    assert found.distribution[0] == pytest.approx(expected)
+    assert result.distribution[0] == pytest.approx(expected)
 
 
 # -- Intervals ------------------------------------------------------------------------------------

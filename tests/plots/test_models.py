@@ -29,7 +29,7 @@ OF_ONE = {
     "thresholds": plots.plot_thresholds,
     "calibration": plots.plot_calibration,
     "confusion": plots.plot_confusion,
-    "cost": lambda one, *given, **named: plots.plot_cost(one.cost_curve(5), *given, **named),
+    "cost": lambda model, *args, **kwargs: plots.plot_cost(model.cost_curve(5), *args, **kwargs),
 }
 
 SCORES = [0.9, 0.8, 0.7, 0.7, 0.3, 0.1]
@@ -54,7 +54,7 @@ def evaluation(scores=SCORES, labels=LABELS, threshold=0.5, **named) -> Evaluati
     return Evaluation(counts, Threshold(threshold), **named)
 
 
-def many(rows: int, seed: int = 0) -> Evaluation:
+def random_evaluation(rows: int, seed: int = 0) -> Evaluation:
     random = np.random.default_rng(seed)
     fraud = random.random(rows) < 0.01
     return evaluation(1 / (1 + np.exp(3 - 3 * fraud - random.normal(size=rows))), fraud)
@@ -85,8 +85,8 @@ def words(display) -> str:
     """Everything that is written in a picture, but for the ticks."""
     ax = display.ax
     written = [ax.get_title(loc="left"), *(text.get_text() for text in ax.texts)]
-    for one in (ax, *ax.child_axes):
-        written += [one.get_xlabel(), one.get_ylabel()]
+    for axes in (ax, *ax.child_axes):
+        written += [axes.get_xlabel(), axes.get_ylabel()]
     legend = ax.get_legend()
     written += [text.get_text() for text in legend.get_texts()] if legend else []
     return "\n".join(written)
@@ -102,8 +102,8 @@ def fits_the_figure(display) -> bool:
     """Whether nothing lies beyond the edge of the figure."""
     draw(display)
     figure = display.ax.figure
-    taken, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
-    return taken.x0 >= 0 and taken.y0 >= 0 and taken.x1 <= width and taken.y1 <= height
+    box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    return box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height
 
 
 # -- Of every picture ---------------------------------------------------------------------------
@@ -136,7 +136,7 @@ def test_a_picture_pickles_with_its_figure(picture):
     draw(display)
     again = pickle.loads(pickle.dumps(display))
     draw(again)
-    ticks = [[tick.get_text() for tick in one.ax.get_yticklabels()] for one in (display, again)]
+    ticks = [[tick.get_text() for tick in drawn.ax.get_yticklabels()] for drawn in (display, again)]
     assert ticks[0] == ticks[1]
     assert words(again) == words(display)
     with pytest.raises(ArgumentError, match="was pickled cannot be drawn again"):
@@ -174,13 +174,13 @@ def test_any_threshold_can_be_drawn(picture, threshold):
 
 
 def test_a_million_scores_make_a_small_file(picture):
-    display = picture(many(1_000_000))
+    display = picture(random_evaluation(1_000_000))
     assert len(display.to_frame()) < 2000
     assert svg_size(display) < 250_000
 
 
 def test_nothing_is_written_beyond_the_edge(picture):
-    assert fits_the_figure(picture(many(2000)))
+    assert fits_the_figure(picture(random_evaluation(2000)))
 
 
 @pytest.mark.parametrize(
@@ -212,59 +212,59 @@ def test_a_picture_without_its_figure_is_not_saved():
 
 
 def test_the_precision_recall_line_is_the_curve_and_encloses_the_average_precision():
-    one = evaluation()
-    display = plots.plot_precision_recall(one)
-    assert_frame_equal(display.to_frame(), one.curve())
+    model = evaluation()
+    display = plots.plot_precision_recall(model)
+    assert_frame_equal(display.to_frame(), model.curve())
     line = next(line for line in display.ax.lines if line.get_drawstyle() == "steps-pre")
     recall, precision = line.get_xdata(), line.get_ydata()
     area = np.sum(np.diff(recall) * precision[1:])
-    assert area == pytest.approx(one.average_precision)
-    assert f"AP {one.average_precision:.3f}" in words(display)
+    assert area == pytest.approx(model.average_precision)
+    assert f"AP {model.average_precision:.3f}" in words(display)
 
 
 def test_the_roc_line_is_the_curve_and_encloses_the_auc():
-    one = evaluation()
-    display = plots.plot_roc(one)
-    assert_frame_equal(display.to_frame(), one.curve())
+    model = evaluation()
+    display = plots.plot_roc(model)
+    assert_frame_equal(display.to_frame(), model.curve())
     line = next(line for line in display.ax.lines if len(line.get_xdata()) > 2)
     area = np.trapezoid(line.get_ydata(), line.get_xdata())
-    assert area == pytest.approx(one.roc_auc)
-    assert f"AUC {one.roc_auc:.3f}" in words(display)
+    assert area == pytest.approx(model.roc_auc)
+    assert f"AUC {model.roc_auc:.3f}" in words(display)
 
 
 def test_alerts_at_random_are_drawn_for_comparison():
-    one = evaluation([0.9, 0.8, 0.2, 0.1], [1, 0, 0, 0])
-    level = plots.plot_precision_recall(one)
+    model = evaluation([0.9, 0.8, 0.2, 0.1], [1, 0, 0, 0])
+    level = plots.plot_precision_recall(model)
     assert any(list(line.get_ydata()) == [0.25, 0.25] for line in level.ax.lines)
     assert "random alerts: 25.0%" in words(level).replace("\u00a0", " ")
-    diagonal = plots.plot_roc(one).ax.lines[0]
+    diagonal = plots.plot_roc(model).ax.lines[0]
     assert diagonal.get_xdata().tolist() == diagonal.get_ydata().tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("curve", [plots.plot_precision_recall, plots.plot_roc])
 def test_the_marker_is_at_the_threshold_with_its_intervals(curve):
-    one = evaluation(threshold=0.75)
-    display = curve(one)
+    model = evaluation(threshold=0.75)
+    display = curve(model)
     mark = next(line for line in display.ax.lines if line.get_marker() == "o")
     across = "recall" if curve is plots.plot_precision_recall else "false_positive_rate"
-    up = "precision" if curve is plots.plot_precision_recall else "recall"
-    x, y = getattr(one.confusion, across), getattr(one.confusion, up)
+    upward = "precision" if curve is plots.plot_precision_recall else "recall"
+    x, y = getattr(model.confusion, across), getattr(model.confusion, upward)
     assert (*mark.get_xdata(), *mark.get_ydata()) == (x, y)
     bars = [bar.get_segments()[0] for bar in display.ax.collections]
     assert bars[0].tolist() == [
-        [one.confidence_interval(across)[0], y],
-        [one.confidence_interval(across)[1], y],
+        [model.confidence_interval(across)[0], y],
+        [model.confidence_interval(across)[1], y],
     ]
     assert bars[1].tolist() == [
-        [x, one.confidence_interval(up)[0]],
-        [x, one.confidence_interval(up)[1]],
+        [x, model.confidence_interval(upward)[0]],
+        [x, model.confidence_interval(upward)[1]],
     ]
     assert "marker: threshold 0.75; bars: 95% CI" in words(display)
 
 
 @pytest.mark.parametrize("curve", [plots.plot_precision_recall, plots.plot_roc])
 def test_several_models_differ_by_line_and_mark_not_by_colour_alone(curve):
-    models = {name: many(300, seed) for seed, name in enumerate("abcde")}
+    models = {name: random_evaluation(300, seed) for seed, name in enumerate("abcde")}
     display = curve(models)
     draw(display)
     handles = display.ax.get_legend().legend_handles[:5]
@@ -277,8 +277,8 @@ def test_several_models_differ_by_line_and_mark_not_by_colour_alone(curve):
 def test_models_with_thresholds_of_their_own_say_so():
     models = {"a": evaluation(), "b": evaluation(threshold=0.7)}
     assert "markers: threshold of each model" in words(plots.plot_roc(models))
-    same = {"a": evaluation(), "b": evaluation(confidence_level=0.9)}
-    assert "markers: threshold 0.5; bars: CI" in words(plots.plot_roc(same))
+    models = {"a": evaluation(), "b": evaluation(confidence_level=0.9)}
+    assert "markers: threshold 0.5; bars: CI" in words(plots.plot_roc(models))
 
 
 def test_models_of_rows_with_other_shares_of_fraud_have_their_levels():
@@ -287,8 +287,8 @@ def test_models_of_rows_with_other_shares_of_fraud_have_their_levels():
         "b": evaluation([0.9, 0.2, 0.2, 0.1], LABELS[:4]),
     }
     models["c"] = evaluation([0.9, 0.3, 0.2, 0.1], [1, 0, 0, 0])
-    said = words(plots.plot_precision_recall(models)).replace("\u00a0", " ")
-    assert "random alerts: 25.0% to 50.0%" in said
+    texts = words(plots.plot_precision_recall(models)).replace("\u00a0", " ")
+    assert "random alerts: 25.0% to 50.0%" in texts
 
 
 @pytest.mark.parametrize("count", [0, 6])
@@ -307,33 +307,33 @@ def test_more_models_than_colours_can_distinguish_are_refused(count):
     ],
 )
 def test_why_there_is_no_curve_is_described_in_words(scores, labels, roc, precision_recall):
-    one = evaluation(scores, labels)
-    said = words(plots.plot_roc({"mine": one}))
-    assert roc in said
-    assert "mine: AUC not defined" in said
-    assert precision_recall in words(plots.plot_precision_recall(one))
+    model = evaluation(scores, labels)
+    texts = words(plots.plot_roc({"mine": model}))
+    assert roc in texts
+    assert "mine: AUC not defined" in texts
+    assert precision_recall in words(plots.plot_precision_recall(model))
 
 
 def test_a_model_without_a_curve_leaves_the_others_theirs():
-    said = words(plots.plot_roc({"a": evaluation(), "b": evaluation([0.9], [0])}))
-    assert "b: AUC not defined" in said
-    assert "no fraud" not in said
+    texts = words(plots.plot_roc({"a": evaluation(), "b": evaluation([0.9], [0])}))
+    assert "b: AUC not defined" in texts
+    assert "no fraud" not in texts
 
 
 # -- Thresholds ---------------------------------------------------------------------------------
 
 
 def test_thresholds_have_the_rates_of_the_curve_and_their_intervals():
-    one = evaluation(confidence_level=0.9)
-    numbers = plots.plot_thresholds(one).to_frame()
-    curve = one.curve()
+    model = evaluation(confidence_level=0.9)
+    numbers = plots.plot_thresholds(model).to_frame()
+    curve = model.curve()
     assert_frame_equal(numbers[curve.columns], curve)
     low, high = proportion_interval(curve["tp"], curve["alerts"], confidence_level=0.9)
     assert_frame_equal(
         numbers[["precision_low", "precision_high"]],
         pd.DataFrame({"precision_low": low, "precision_high": high}),
     )
-    at = one.at_threshold(0.7)
+    at = model.at_threshold(0.7)
     row = numbers.set_index("threshold").loc[0.7]
     assert (row["recall_low"], row["recall_high"]) == pytest.approx(
         at.confidence_interval("recall")
@@ -354,20 +354,20 @@ def test_the_threshold_in_use_is_marked_with_its_metrics():
     (queue,) = display.ax.child_axes
     for ax in (display.ax, queue):
         assert any(list(line.get_xdata()) == [0.75, 0.75] for line in ax.lines)
-    said = words(display).replace("\u00a0", " ")
-    assert "threshold 0.75" in said
-    assert "precision\n50.0%" in said
-    assert "recall\n50.0%" in said
-    assert "33.3%: 2 of 6" in said
+    texts = words(display).replace("\u00a0", " ")
+    assert "threshold 0.75" in texts
+    assert "precision\n50.0%" in texts
+    assert "recall\n50.0%" in texts
+    assert "33.3%: 2 of 6" in texts
 
 
 def test_a_threshold_that_was_chosen_on_the_same_rows_says_so():
-    one = evaluation()
-    chosen = one.at_threshold(one.best_threshold(1.0))
+    model = evaluation()
+    chosen = model.at_threshold(model.best_threshold(1.0))
     assert "fitted on this data" in words(plots.plot_thresholds(chosen))
     assert "fitted on this data" in words(plots.plot_confusion(chosen))
-    others = evaluation([0.9, 0.1], [1, 0]).at_threshold(chosen.threshold)
-    assert "fitted" not in words(plots.plot_thresholds(others))
+    on_other_rows = evaluation([0.9, 0.1], [1, 0]).at_threshold(chosen.threshold)
+    assert "fitted" not in words(plots.plot_thresholds(on_other_rows))
 
 
 def test_thresholds_that_nothing_reaches_are_not_shown():
@@ -379,11 +379,11 @@ def test_thresholds_that_nothing_reaches_are_not_shown():
 
 
 def test_calibration_has_a_dot_and_an_interval_for_each_part_and_the_diagonal():
-    one = many(5000)
-    display = plots.plot_calibration(one, bins=5)
+    model = random_evaluation(5000)
+    display = plots.plot_calibration(model, bins=5)
     draw(display)
-    assert_frame_equal(display.to_frame(), one.calibration(5))
-    filled = one.calibration(5)[lambda parts: parts["transactions"] > 0]
+    assert_frame_equal(display.to_frame(), model.calibration(5))
+    filled = model.calibration(5)[lambda parts: parts["transactions"] > 0]
     diagonal, dots = display.ax.lines
     assert list(diagonal.get_xdata()) == list(diagonal.get_ydata())
     assert dots.get_xdata().tolist() == filled["mean_score"].tolist()
@@ -405,7 +405,7 @@ def test_calibration_ends_where_the_scores_end():
 
 
 def test_many_parts_are_not_written_over_each_other():
-    (strip,) = plots.plot_calibration(many(500), bins=40).ax.child_axes
+    (strip,) = plots.plot_calibration(random_evaluation(500), bins=40).ax.child_axes
     assert len(strip.texts) == 0
 
 
@@ -424,9 +424,9 @@ def test_the_confusion_has_counts_and_shares_of_what_came_true():
 
 def test_the_confusion_is_written_into_its_fields():
     display = plots.plot_confusion(Confusion(tp=3, fp=1, fn=2, tn=1999))
-    said = words(display).replace("\u00a0", " ")
-    assert "1,999\ncorrectly passed\n99.950%" in said
-    assert "precision: 75.0%" in said
+    texts = words(display).replace("\u00a0", " ")
+    assert "1,999\ncorrectly passed\n99.950%" in texts
+    assert "precision: 75.0%" in texts
     ticks = [
         tick.get_text() for tick in (*display.ax.get_xticklabels(), *display.ax.get_yticklabels())
     ]
@@ -435,12 +435,12 @@ def test_the_confusion_is_written_into_its_fields():
 
 
 def test_the_confusion_of_an_evaluation_is_that_at_its_threshold():
-    one = evaluation(threshold=0.75, interval_method="exact", confidence_level=0.9)
-    display = plots.plot_confusion(one)
+    model = evaluation(threshold=0.75, interval_method="exact", confidence_level=0.9)
+    display = plots.plot_confusion(model)
     assert display.to_frame()["transactions"].tolist() == [1, 1, 1, 3]
     assert display.ax.get_title(loc="left") == "Confusion matrix at threshold 0.75"
     assert display.to_frame().loc[0, ["share_low", "share_high"]].tolist() == list(
-        one.confidence_interval("recall")
+        model.confidence_interval("recall")
     )
 
 
@@ -456,9 +456,9 @@ def test_no_line_of_a_grid_crosses_a_confusion_and_its_words_can_be_read(look):
 
 
 def test_an_undefined_precision_is_described_in_words():
-    said = words(plots.plot_confusion(Confusion(tp=0, fp=0, fn=0, tn=5)))
-    assert "precision is not defined: no transaction was predicted to be fraud" in said
-    assert "not defined" in said
+    texts = words(plots.plot_confusion(Confusion(tp=0, fp=0, fn=0, tn=5)))
+    assert "precision is not defined: no transaction was predicted to be fraud" in texts
+    assert "not defined" in texts
 
 
 # -- Top-k --------------------------------------------------------------------------------------
@@ -472,11 +472,11 @@ def test_each_day_has_its_precision_and_its_ceiling():
     ceiling, precision = display.ax.lines[:2]
     assert precision.get_ydata().tolist() == top.daily["precision"].tolist()
     assert ceiling.get_ydata()[1:].tolist() == top.daily["max_achievable"].tolist()
-    said = words(display).replace("\u00a0", " ")
-    assert "Card precision@8 by day" in said
-    assert f"mean {top.value:.1%}" in said
-    assert f"mean maximum {top.max_achievable:.1%}" in said
-    assert "the 8 highest-scoring cards" in said
+    texts = words(display).replace("\u00a0", " ")
+    assert "Card precision@8 by day" in texts
+    assert f"mean {top.value:.1%}" in texts
+    assert f"mean maximum {top.max_achievable:.1%}" in texts
+    assert "the 8 highest-scoring cards" in texts
 
 
 def test_days_without_transactions_are_a_gap_and_not_a_line():
@@ -499,8 +499,8 @@ def test_one_day_is_named():
 
 
 def test_a_period_without_a_day_is_described_in_words():
-    nothing = evaluate(payments()[:0], score="good").card_precision_at_k(3)
-    display = plots.plot_topk(nothing)
+    empty = evaluate(payments()[:0], score="good").card_precision_at_k(3)
+    display = plots.plot_topk(empty)
     draw(display)
     assert "no labelled transactions" in words(display)
 
@@ -509,16 +509,16 @@ def test_a_period_without_a_day_is_described_in_words():
 
 
 def test_the_cost_has_the_numbers_of_its_curve_and_marks_the_best():
-    one = evaluation()
-    costs = one.cost_curve(2.0)
+    model = evaluation()
+    costs = model.cost_curve(2.0)
     display = plots.plot_cost(costs)
     assert_frame_equal(display.to_frame(), costs)
     best = next(line for line in display.ax.lines if line.get_marker() == "o")
     lowest = costs.loc[costs["cost"].idxmin()]
     assert (*best.get_xdata(), *best.get_ydata()) == (lowest["threshold"], lowest["cost"])
-    said = words(display).replace("\u00a0", " ")
-    assert "best threshold: 0.7\ncost: 8\nsaved: 12 (60.0%)" in said
-    assert "no alerts: 20" in said
+    texts = words(display).replace("\u00a0", " ")
+    assert "best threshold: 0.7\ncost: 8\nsaved: 12 (60.0%)" in texts
+    assert "no alerts: 20" in texts
 
 
 @pytest.mark.parametrize(
@@ -556,10 +556,10 @@ def rare() -> Evaluation:
     return evaluation(scores, random.random(50_000) < scores, threshold=0.0123)
 
 
-def seen(drawn: pd.DataFrame, whole: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray]:
+def seen(drawn: pd.DataFrame, complete: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray]:
     """What the drawn steps show at each threshold, and what is true there."""
-    place = np.searchsorted(-drawn["threshold"], -whole["threshold"], side="right") - 1
-    return drawn[column].to_numpy()[place], whole[column].to_numpy()
+    place = np.searchsorted(-drawn["threshold"], -complete["threshold"], side="right") - 1
+    return drawn[column].to_numpy()[place], complete[column].to_numpy()
 
 
 @pytest.mark.parametrize("column", ["cost", "alert_cost"])
@@ -567,21 +567,21 @@ def seen(drawn: pd.DataFrame, whole: pd.DataFrame, column: str) -> tuple[np.ndar
 def test_the_line_of_costs_is_that_of_all_thresholds_however_low_scores_are(
     rare, column, cost_per_alert
 ):
-    whole = rare.cost_curve(cost_per_alert, 0.8)
-    drawn = plots.plot_cost(whole).to_frame()
-    assert len(drawn) < 3000 < len(whole)
-    said, true = seen(drawn, whole, column)
-    axis = min(whole["cost"].max(), 2.12 * whole["cost"].iloc[0])
-    assert (np.abs(said - true) <= np.maximum(0.005 * axis, 0.02 * true)).all()
+    complete = rare.cost_curve(cost_per_alert, 0.8)
+    drawn = plots.plot_cost(complete).to_frame()
+    assert len(drawn) < 3000 < len(complete)
+    visible, true = seen(drawn, complete, column)
+    axis = min(complete["cost"].max(), 2.12 * complete["cost"].iloc[0])
+    assert (np.abs(visible - true) <= np.maximum(0.005 * axis, 0.02 * true)).all()
 
 
 @pytest.mark.parametrize("column", ["precision", "recall", "queue_rate"])
 def test_the_lines_of_thresholds_are_those_of_all_and_agree_with_the_legend(rare, column):
     display = plots.plot_thresholds(rare)
-    whole = rare.curve()
-    said, true = seen(display.to_frame(), whole, column)
-    assert np.nanmax(np.abs(said - true)) <= 0.02
-    assert np.nanmax(np.abs(said[1:] - true[1:]) / np.maximum(true[1:], 0.02)) <= 0.05
+    complete = rare.curve()
+    visible, true = seen(display.to_frame(), complete, column)
+    assert np.nanmax(np.abs(visible - true)) <= 0.02
+    assert np.nanmax(np.abs(visible[1:] - true[1:]) / np.maximum(true[1:], 0.02)) <= 0.05
     at, _ = seen(display.to_frame(), pd.DataFrame({"threshold": [0.0123], column: [0.0]}), column)
     assert at[0] == (rare.alerts / rare.n if column == "queue_rate" else getattr(rare, column))
 
@@ -591,19 +591,19 @@ def test_curves_are_those_of_all_thresholds(rare, axes):
     drawn = (plots.plot_roc if axes[1] == "recall" else plots.plot_precision_recall)(
         rare
     ).to_frame()
-    whole = rare.curve()
+    complete = rare.curve()
     for column in axes:
-        said, true = seen(drawn, whole, column)
-        assert np.nanmax(np.abs(said - true)) <= 0.005
+        visible, true = seen(drawn, complete, column)
+        assert np.nanmax(np.abs(visible - true)) <= 0.005
 
 
 def test_of_many_thresholds_the_best_is_among_those_drawn():
-    costs = many(200_000).cost_curve(3.0)
-    shown = plots.plot_cost(costs).to_frame()
-    assert len(shown) < 1500 < len(costs)
-    assert shown["cost"].min() == costs["cost"].min()
-    assert shown["cost"].iloc[0] == costs["cost"].iloc[0]
-    assert shown["threshold"].is_monotonic_decreasing
+    costs = random_evaluation(200_000).cost_curve(3.0)
+    drawn = plots.plot_cost(costs).to_frame()
+    assert len(drawn) < 1500 < len(costs)
+    assert drawn["cost"].min() == costs["cost"].min()
+    assert drawn["cost"].iloc[0] == costs["cost"].iloc[0]
+    assert drawn["threshold"].is_monotonic_decreasing
 
 
 def test_what_is_no_cost_curve_is_refused():
@@ -618,18 +618,18 @@ def test_a_comparison_has_differences_with_intervals_and_both_values():
     compared = compare_models(payments(), {"old": "poor", "new": "good"}, n_resamples=50)
     display = plots.plot_comparison(compared)
     draw(display)
-    whole = compared.to_frame()
+    table = compared.to_frame()
     numbers = display.to_frame()
-    new = whole[whole["model"] == "new"].reset_index(drop=True)
-    assert_frame_equal(numbers[whole.columns], new)
-    assert numbers["reference"].tolist() == whole[whole["model"] == "old"]["value"].tolist()
+    new = table[table["model"] == "new"].reset_index(drop=True)
+    assert_frame_equal(numbers[table.columns], new)
+    assert numbers["reference"].tolist() == table[table["model"] == "old"]["value"].tolist()
     bars = [bar[:, 0].tolist() for bar in display.ax.collections[0].get_segments()]
     assert bars == new[["difference_low", "difference_high"]].to_numpy().tolist()
     assert display.ax.lines[0].get_xdata() == [0, 0]
-    said = words(display)
-    assert "new compared with old" in said
+    texts = words(display)
+    assert "new compared with old" in texts
     row = numbers.iloc[0]
-    assert f"{row['value']:.3f} vs. {row['reference']:.3f}" in said
+    assert f"{row['value']:.3f} vs. {row['reference']:.3f}" in texts
     assert [tick.get_text() for tick in display.ax.get_yticklabels()] == [
         "ROC AUC", "average precision", "precision", "recall",
     ]  # fmt: skip

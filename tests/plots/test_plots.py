@@ -94,13 +94,13 @@ def test_bins_of_a_number_have_readable_names():
         }
     )
     alone = plot_fraud_rate(fraud_rate(frame, bins={"amount": [20, 1000]}))
-    both = plot_fraud_rate(fraud_rate(frame, by="channel", bins={"amount": [20, 1000]}))
+    display = plot_fraud_rate(fraud_rate(frame, by="channel", bins={"amount": [20, 1000]}))
 
     named = [label.get_text() for label in alone.ax.get_yticklabels()]
     assert named == ["below 20", "20 to 1,000", "1,000 or more", "unknown"]
     assert alone.ax.get_title(loc="left") == "Fraud rate by amount"
-    assert "atm · 20 to 1,000" in {label.get_text() for label in both.ax.get_yticklabels()}
-    assert both.ax.get_title(loc="left") == "Fraud rate by channel and amount"
+    assert "atm · 20 to 1,000" in {label.get_text() for label in display.ax.get_yticklabels()}
+    assert display.ax.get_title(loc="left") == "Fraud rate by channel and amount"
 
 
 def test_groups_over_time_differ_by_line_and_mark_not_by_colour_alone():
@@ -185,11 +185,11 @@ def test_axes_that_are_given_are_drawn_into():
 def test_the_frame_has_the_rows_in_the_order_in_which_they_are_drawn():
     frame = transactions(channel=["a", "a", "b", "c"], is_fraud=[True, False, True, False])
     result = fraud_rate(frame, by="channel")
-    shown = plot_fraud_rate(result, max_groups=2).to_frame()
-    assert isinstance(shown, pd.DataFrame)
-    assert shown["channel"].tolist() == ["b", "a"]
-    assert shown.columns.tolist() == result.columns
-    assert shown["fraud_rate_low"].tolist() == [
+    drawn = plot_fraud_rate(result, max_groups=2).to_frame()
+    assert isinstance(drawn, pd.DataFrame)
+    assert drawn["channel"].tolist() == ["b", "a"]
+    assert drawn.columns.tolist() == result.columns
+    assert drawn["fraud_rate_low"].tolist() == [
         result["fraud_rate_low"][1],
         result["fraud_rate_low"][0],
     ]
@@ -197,14 +197,14 @@ def test_the_frame_has_the_rows_in_the_order_in_which_they_are_drawn():
 
 def test_the_frame_over_time_has_the_periods_in_order():
     frame = transactions(timestamp=days(3, 1, 2), is_fraud=[True, False, False])
-    shown = plot_fraud_rate(fraud_rate(frame, every="1d")).to_frame()
-    assert shown["fraud_rate"].tolist() == [0, 0, 1]
+    drawn = plot_fraud_rate(fraud_rate(frame, every="1d")).to_frame()
+    assert drawn["fraud_rate"].tolist() == [0, 0, 1]
 
 
 def test_a_changed_frame_does_not_change_the_picture():
     display = plot_fraud_rate(fraud_rate(transactions(is_fraud=[True])))
-    mine = display.to_frame()
-    mine["fraud_rate"] = 9.0
+    changed = display.to_frame()
+    changed["fraud_rate"] = 9.0
     assert display.to_frame()["fraud_rate"].tolist() == [1]
 
 
@@ -298,8 +298,8 @@ def luminance(color) -> float:
     return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
 
 
-def contrast(one, other) -> float:
-    low, high = sorted((luminance(one), luminance(other)))
+def contrast(color, background) -> float:
+    low, high = sorted((luminance(color), luminance(background)))
     return (high + 0.05) / (low + 0.05)
 
 
@@ -338,10 +338,10 @@ def test_settings_of_lines_and_grids_change_nothing(by_name):
     with mpl.rc_context(odd):
         ax = plot_fraud_rate(by_name).ax
     usual = plot_fraud_rate(by_name).ax
-    for one, other in zip(ax.get_lines(), usual.get_lines(), strict=True):
-        assert one.get_linestyle() == other.get_linestyle()
-        assert one.get_marker() == other.get_marker()
-        assert one.get_color() == other.get_color()
+    for drawn, expected in zip(ax.get_lines(), usual.get_lines(), strict=True):
+        assert drawn.get_linestyle() == expected.get_linestyle()
+        assert drawn.get_marker() == expected.get_marker()
+        assert drawn.get_color() == expected.get_color()
     assert ax.get_title(loc="left") == usual.get_title(loc="left")
     assert not any(line.get_visible() for line in ax.yaxis.get_gridlines())
     assert not any(text.get_usetex() for text in (*ax.texts, ax.xaxis.label))

@@ -29,15 +29,15 @@ def reports(world):
 
 @pytest.fixture(scope="module")
 def pages(reports, tmp_path_factory):
-    """Files of both reports, opened as anybody opens them."""
+    """Files of both reports."""
     folder = tmp_path_factory.mktemp("reports")
-    return {name: one.save(folder / f"{name}.html").as_uri() for name, one in reports.items()}
+    return {name: report.save(folder / f"{name}.html").as_uri() for name, report in reports.items()}
 
 
 @pytest.fixture(scope="module")
-def shown(reports):
-    """What both reports give a notebook."""
-    return {name: one._repr_html_() for name, one in reports.items()}
+def outputs(reports):
+    """Notebook outputs of both reports."""
+    return {name: report._repr_html_() for name, report in reports.items()}
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +70,9 @@ def opened(browser, pages):
 
 
 @pytest.fixture
-def notebook(browser, shown, tmp_path, name):
+def notebook(browser, outputs, tmp_path, name):
     """A page of a server, as JupyterLab's, with the output of a report in it."""
-    (tmp_path / "notebook.html").write_text(f"<!doctype html><h1>notebook</h1>{shown[name]}")
+    (tmp_path / "notebook.html").write_text(f"<!doctype html><h1>notebook</h1>{outputs[name]}")
     with files_served(tmp_path) as address:
         page = browser.new_page()
         page.goto(f"{address}/notebook.html")
@@ -102,7 +102,7 @@ def test_a_picture_fits_the_screen(show):
         "[...document.querySelectorAll('.picture')].map(one => [one.scrollWidth, one.clientWidth])"
     )
     assert widths
-    assert all(needed <= there <= width for needed, there in widths)
+    assert all(needed <= available <= width for needed, available in widths)
 
 
 def test_on_a_phone_the_texts_of_pictures_are_large_enough_to_read(show):
@@ -175,12 +175,17 @@ def test_axe_finds_no_fault(show, width, scheme):
     """All of axe-core's rules, those of minor impact too: contrast, landmarks, names, order."""
     from axe_playwright_python.sync_playwright import Axe
 
-    found = Axe().run(show(width, scheme)).response["violations"]
-    told = [
-        (one["id"], one["impact"], one["nodes"][0]["html"][:200], len(one["nodes"]))
-        for one in found
+    violations = Axe().run(show(width, scheme)).response["violations"]
+    faults = [
+        (
+            violation["id"],
+            violation["impact"],
+            violation["nodes"][0]["html"][:200],
+            len(violation["nodes"]),
+        )
+        for violation in violations
     ]
-    assert told == []
+    assert faults == []
 
 
 def test_texts_of_pictures_have_enough_contrast(show):
@@ -239,7 +244,7 @@ def test_on_paper_a_table_stays_one_and_is_not_torn_from_its_head(show):
         }"""
     )
     assert set(displays) == {"table-cell"}
-    assert all("avoid" in one for one in breaks)
+    assert all("avoid" in value for value in breaks)
 
 
 @pytest.mark.parametrize("name", ["model"])

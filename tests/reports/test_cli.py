@@ -30,10 +30,10 @@ def synfin(world, _module_database, monkeypatch):
     manager = get_db_manager(DatabaseConfig.from_env())
 
     def run(*arguments, code=0):
-        done = CliRunner().invoke(main, ["report", *map(str, arguments)], prog_name="synfin")
-        assert done.exit_code == code, done.output
-        assert "Traceback" not in done.output
-        return " ".join(done.output.replace("\u00a0", " ").split())
+        result = CliRunner().invoke(main, ["report", *map(str, arguments)], prog_name="synfin")
+        assert result.exit_code == code, result.output
+        assert "Traceback" not in result.output
+        return " ".join(result.output.replace("\u00a0", " ").split())
 
     yield run
     manager.close()
@@ -134,9 +134,9 @@ def test_a_file_without_its_columns_is_an_error(synfin, scores, tmp_path):
 
 def test_the_summary_and_the_path_of_the_page_are_printed(synfin, tmp_path):
     out = tmp_path / "model.html"
-    said = synfin("model", "forest", "1.0", "--n-resamples", 5, "--no-groups", "--out", out)
-    assert said.startswith("The model detected ")
-    assert said.endswith(str(out))
+    result = synfin("model", "forest", "1.0", "--n-resamples", 5, "--no-groups", "--out", out)
+    assert result.startswith("The model detected ")
+    assert result.endswith(str(out))
     assert synfin("fraud", "--out", out).startswith("2,000 transactions from 2026-03-02")
 
 
@@ -145,8 +145,8 @@ def test_mistakes_are_reported_in_one_line(synfin, tmp_path):
     assert "forest 1.0" in synfin("model", "forrest", "1.0", "--out", out, code=1)
     nowhere = tmp_path / "no" / "x.html"
     assert "does not exist. Create it" in synfin("fraud", "--out", nowhere, code=1)
-    both = ("--by", "channel", "--no-groups", "--out", out)
-    assert "exclude each other" in synfin("fraud", *both, code=2)
+    arguments = ("--by", "channel", "--no-groups", "--out", out)
+    assert "exclude each other" in synfin("fraud", *arguments, code=2)
     assert "must have the form COLUMN=EDGE,EDGE" in synfin(
         "fraud", "--bins", "amount=a", "--out", out, code=2
     )

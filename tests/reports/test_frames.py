@@ -48,11 +48,11 @@ def scored() -> pl.DataFrame:
     """The rows of the database of the other tests, with names of their own."""
     rows = transactions()
     scores = predictions(rows, "forest", 1, 0.3)["fraud_probability"]
-    others = predictions(rows, "logit", 2, 0.2)["fraud_probability"]
+    logit_scores = predictions(rows, "logit", 2, 0.2)["fraud_probability"]
     return rows.select(
         isFraud="is_fraud",
         p=scores,
-        q=others,
+        q=logit_scores,
         when="timestamp",
         kunde="customer_id",
         shop="merchant_id",
@@ -88,7 +88,7 @@ def test_numbers_are_those_of_evaluate_and_of_scikit_learn(report, df):
     labelled = df[df["isFraud"].notna()]
     y, p = labelled["isFraud"].astype(bool).to_numpy(), labelled["p"].to_numpy()
     alert = p >= 0.37
-    ours = report.evaluation
+    report_evaluation = report.evaluation
     direct = evaluate(df, "isFraud", "p", threshold=0.37, amount="betrag")
     expected = {
         "n": len(y),
@@ -104,9 +104,9 @@ def test_numbers_are_those_of_evaluate_and_of_scikit_learn(report, df):
         "brier": sklearn_metrics.brier_score_loss(y, p),
     }
     for name, value in expected.items():
-        assert getattr(ours, name) == getattr(direct, name)
-        assert getattr(ours, name) == pytest.approx(value, abs=1e-12), name
-    assert ours.cost(5) == direct.cost(5)
+        assert getattr(report_evaluation, name) == getattr(direct, name)
+        assert getattr(report_evaluation, name) == pytest.approx(value, abs=1e-12), name
+    assert report_evaluation.cost(5) == direct.cost(5)
 
 
 def test_numbers_are_those_of_the_same_rows_in_the_database(report, world):
@@ -142,24 +142,28 @@ def test_numbers_are_those_of_the_same_rows_in_the_database(report, world):
 
 
 def test_a_fraud_report_has_the_numbers_of_the_same_rows_in_the_database(df, world):
-    ours = fraud_report(df, label="isFraud", **COLUMNS, fraud_type="kind", by=["channel"])
+    of_frame = fraud_report(df, label="isFraud", **COLUMNS, fraud_type="kind", by=["channel"])
     with world.get_session() as session:
         stored = fraud_report(by=["channel"], session=session)
     for name in ("overall", "over_time", "amounts", "types"):
         pd.testing.assert_frame_equal(
-            getattr(ours, name), getattr(stored, name), check_dtype=False, obj=name
+            getattr(of_frame, name), getattr(stored, name), check_dtype=False, obj=name
         )
-    pd.testing.assert_frame_equal(ours.rates["channel"], stored.rates["channel"], check_dtype=False)
     pd.testing.assert_frame_equal(
-        ours.merchants.drop(columns="name"), stored.merchants.drop(columns="name"),
+        of_frame.rates["channel"], stored.rates["channel"], check_dtype=False
+    )
+    pd.testing.assert_frame_equal(
+        of_frame.merchants.drop(columns="name"), stored.merchants.drop(columns="name"),
         check_dtype=False,
     )  # fmt: skip
-    assert ours.maturity["median_delay"].tolist() == stored.maturity["median_delay"].tolist()
-    assert ours.delays == stored.delays
+    assert of_frame.maturity["median_delay"].tolist() == stored.maturity["median_delay"].tolist()
+    assert of_frame.delays == stored.delays
     counts = ("total_count", "labelled_count", "fraud_count", "fraud_rate")
-    assert [ours.statistics[key] for key in counts] == [stored.statistics[key] for key in counts]
-    assert float(ours.statistics["total_amount"]) == float(stored.statistics["total_amount"])
-    assert "Frauds by type" in Page(ours.html()).tables
+    assert [of_frame.statistics[key] for key in counts] == [
+        stored.statistics[key] for key in counts
+    ]
+    assert float(of_frame.statistics["total_amount"]) == float(stored.statistics["total_amount"])
+    assert "Frauds by type" in Page(of_frame.html()).tables
 
 
 ROWS = st.lists(

@@ -91,8 +91,8 @@ def test_every_metric_is_that_of_evaluate(page, expected, name):
     assert row["value"] == format_metric(name, getattr(expected, name))
     assert row["baseline"] == format_metric(name, expected.baseline(name))
     if name in {"precision", "recall", "accuracy", "prevalence", "specificity"}:
-        part, whole = expected.confusion.counts(name)
-        assert row["counts"] == f"{part:,} of {whole:,}"
+        part, trials = expected.confusion.counts(name)
+        assert row["counts"] == f"{part:,} of {trials:,}"
 
 
 @pytest.mark.parametrize(
@@ -112,32 +112,42 @@ def test_shares_have_their_wilson_interval_beside_it(page, expected, name):
 
 def test_the_confusion_is_that_of_evaluate(page, expected):
     rows = page.rows("Confusion matrix")
-    of = expected.confusion
-    assert list(rows["fraud"].values()) == [format_number(of.tp), format_number(of.fn)]
-    assert list(rows["genuine"].values()) == [format_number(of.fp), format_number(of.tn)]
+    confusion = expected.confusion
+    assert list(rows["fraud"].values()) == [
+        format_number(confusion.tp),
+        format_number(confusion.fn),
+    ]
+    assert list(rows["genuine"].values()) == [
+        format_number(confusion.fp),
+        format_number(confusion.tn),
+    ]
 
 
 def test_the_comparison_is_that_of_the_same_rows(world, page, frame):
-    theirs = read_df(
+    other_scores = read_df(
         "SELECT transaction_id, fraud_probability AS logit FROM model_predictions "
         "WHERE model_name = 'logit'",
         manager=world,
     )
     scores = {"logit": "logit", "forest": "fraud_probability"}
     compared = compare_models(
-        frame.merge(theirs, on="transaction_id"), scores, label="ground_truth", threshold=AT,
+        frame.merge(other_scores, on="transaction_id"), scores, label="ground_truth", threshold=AT,
         metrics=["roc_auc", "precision"], n_resamples=DRAWS,
     ).to_frame()  # fmt: skip
     rows = page.rows("forest 1.0 compared with logit 1.0 on the same transactions")
     for name in ("roc_auc", "precision"):
-        found = rows[METRICS[name][0]]
-        ours = compared[(compared["metric"] == name) & (compared["model"] == "forest")].iloc[0]
+        cells = rows[METRICS[name][0]]
+        comparison = compared[(compared["metric"] == name) & (compared["model"] == "forest")].iloc[
+            0
+        ]
         logit = compared[(compared["metric"] == name) & (compared["model"] == "logit")].iloc[0]
-        assert found["forest 1.0"] == format_metric(name, ours["value"])
-        assert found["logit 1.0"] == format_metric(name, logit["value"])
-        assert found["difference"] == format_difference(name, ours["difference"])
-        low, high = (format_difference(name, ours[f"difference_{end}"]) for end in ("low", "high"))
-        assert found["95% CI of the difference"] == f"{low} to {high}"
+        assert cells["forest 1.0"] == format_metric(name, comparison["value"])
+        assert cells["logit 1.0"] == format_metric(name, logit["value"])
+        assert cells["difference"] == format_difference(name, comparison["difference"])
+        low, high = (
+            format_difference(name, comparison[f"difference_{end}"]) for end in ("low", "high")
+        )
+        assert cells["95% CI of the difference"] == f"{low} to {high}"
     assert rows["ROC AUC"]["conclusion"] == "better"
 
 
@@ -151,12 +161,12 @@ def test_the_budget_and_the_lowest_cost_are_those_of_evaluate(page, expected):
     costs = expected.cost_curve(5).set_index("threshold")
     assert list(rows) == list(chosen)
     for why, threshold in chosen.items():
-        one, row = expected.at_threshold(threshold), rows[why]
-        assert row["alerts"] == format_number(one.alerts)
-        assert row["alerts per day"] == format_number(one.alerts / DAYS, 1)
+        at_threshold, row = expected.at_threshold(threshold), rows[why]
+        assert row["alerts"] == format_number(at_threshold.alerts)
+        assert row["alerts per day"] == format_number(at_threshold.alerts / DAYS, 1)
         assert (row["precision"], row["recall"]) == (
-            format_percent(one.precision),
-            format_percent(one.recall),
+            format_percent(at_threshold.precision),
+            format_percent(at_threshold.recall),
         )
         cost = costs[costs.index >= threshold.value].iloc[-1]
         assert row["cost of alerts"] == format_amount(cost["alert_cost"], "EUR")
@@ -240,15 +250,15 @@ def test_groups_are_those_of_evaluate_the_weakest_first(world, page, report):
         again = model_report(
             "forest", "1.0", by=[("merchant_category",)], session=session, n_resamples=1
         ).groups["merchant category"]
-    for (name,), one in again.groups:
+    for (name,), group in again.groups:
         row = rows.get(name) or rows[f"{name} (small)"]
         assert (row["transactions"], row["frauds"]) == (
-            format_number(one.n),
-            format_number(one.n_frauds),
+            format_number(group.n),
+            format_number(group.n_frauds),
         )
         assert (row["recall"], row["precision"]) == (
-            format_percent(one.recall),
-            format_percent(one.precision),
+            format_percent(group.recall),
+            format_percent(group.precision),
         )
     assert next(iter(rows)) == again.group_min("recall").group[0]
     # A small group with the lowest recall of all comes first, too.
@@ -272,7 +282,7 @@ def test_weeks_are_those_of_the_rows(page, report, frame):
     assert report.weeks["alerts"].sum() == (frame["fraud_probability"] >= at).sum()
     assert at in frame["fraud_probability"].tolist()
     rows = page.rows("Scores and frauds by week")
-    assert list(rows) == [f"{one:%Y-%m-%d}" for one in rates["timestamp"]]
+    assert list(rows) == [f"{week:%Y-%m-%d}" for week in rates["timestamp"]]
     assert [row["fraud rate"] for row in rows.values()] == [
         *map(format_percent, rates["fraud_rate"])
     ]
@@ -283,12 +293,12 @@ def test_importances_are_means_over_the_predictions(world, page, report):
         "SELECT feature_importance FROM model_predictions WHERE model_name = 'forest'",
         manager=world,
     )["feature_importance"]
-    read = [json.loads(one) if isinstance(one, str) else one for one in stored]
-    found = report.importances.set_index("feature")
+    read = [json.loads(record) if isinstance(record, str) else record for record in stored]
+    importances = report.importances.set_index("feature")
     for name in ("amount", "night", NASTY):
-        values = np.array([one[name] for one in read])
-        assert np.isclose(found.loc[name, "mean"], values.mean())
-        assert np.isclose(found.loc[name, "size"], np.abs(values).mean())
+        values = np.array([record[name] for record in read])
+        assert np.isclose(importances.loc[name, "mean"], values.mean())
+        assert np.isclose(importances.loc[name, "size"], np.abs(values).mean())
     assert next(iter(page.rows("Feature importances"))) == "night"
 
 
@@ -298,13 +308,13 @@ def test_the_period_and_the_label_delay_are_described(page, frame):
     text = page.says("data")
     assert f"{len(frame):,} predictions for transactions from 2026-03-02 to 2026-04-10" in text
     assert f"{frame['ground_truth'].isna().sum():,} are not labelled" in text
-    half, most = (late.quantile(share, "linear") for share in (0.5, 0.9))
-    assert f"half of them arrived within {wording.format_duration(half)}" in text
-    assert f"90% within {wording.format_duration(most)}" in text
+    median, ninetieth = (late.quantile(share, "linear") for share in (0.5, 0.9))
+    assert f"half of them arrived within {wording.format_duration(median)}" in text
+    assert f"90% within {wording.format_duration(ninetieth)}" in text
 
 
 @pytest.mark.parametrize(
-    ("lowest_alert", "highest_pass", "value", "said"),
+    ("lowest_alert", "highest_pass", "value", "expected"),
     [
         (0.6, 0.4, 0.5, "default; the stored predictions are consistent with it"),
         (0.5, 0.499, 0.5, "default; the stored predictions are consistent with it"),
@@ -319,12 +329,12 @@ def test_the_period_and_the_label_delay_are_described(page, frame):
     ],
 )
 def test_a_threshold_is_followed_where_scores_and_decisions_agree(
-    report, lowest_alert, highest_pass, value, said
+    report, lowest_alert, highest_pass, value, expected
 ):
-    known = replace(report.data, lowest_alert=lowest_alert, highest_pass=highest_pass)
-    threshold, why = infer_threshold(known)
+    data = replace(report.data, lowest_alert=lowest_alert, highest_pass=highest_pass)
+    threshold, why = infer_threshold(data)
     assert threshold.value == value
-    assert said in why
+    assert expected in why
 
 
 # -- Words ----------------------------------------------------------------------------------------
@@ -336,39 +346,43 @@ NUMBER = re.compile(r"[+\u2212-]?\d[\d,]*(?:\.\d+)?(?:-\d\d)*%?")
 def test_every_number_of_a_sentence_is_in_its_section(report, page):
     for finding in report.findings:
         section = page.says(finding.section)
-        for one in NUMBER.findall(finding.sentence):
-            assert one.rstrip(",").replace("\u00a0", " ") in section, finding.sentence
+        for number in NUMBER.findall(finding.sentence):
+            assert number.rstrip(",").replace("\u00a0", " ") in section, finding.sentence
 
 
 def test_every_finding_shows_its_number(report, page):
-    shown = page.says("summary")
+    summary = page.says("summary")
     for finding in report.findings:
-        assert finding.text.replace("\u00a0", " ") in shown
+        assert finding.text.replace("\u00a0", " ") in summary
         assert np.isfinite(finding.value)
 
 
 def test_sentences_agree_with_the_counts(report, expected):
     first, second, *_ = report.summary_text()
-    of = expected.confusion
-    assert first.startswith(f"The model detected {of.tp} of {expected.n_frauds} frauds (95% CI ")
-    assert second.startswith(f"{of.tp} of {expected.alerts} alerts were fraud (95% CI ")
+    confusion = expected.confusion
+    assert first.startswith(
+        f"The model detected {confusion.tp} of {expected.n_frauds} frauds (95% CI "
+    )
+    assert second.startswith(f"{confusion.tp} of {expected.alerts} alerts were fraud (95% CI ")
 
 
 def test_a_model_that_is_better_is_called_so(report):
-    (said,) = [one.sentence for one in report.findings if one.section == "comparison"]
-    assert said.endswith("the model ranks better than logit 1.0.")
+    (sentence,) = [
+        finding.sentence for finding in report.findings if finding.section == "comparison"
+    ]
+    assert sentence.endswith("the model ranks better than logit 1.0.")
 
 
 def test_limits_name_what_flatters_and_what_is_missing(report):
-    said = " ".join(report.caveats)
+    text = " ".join(report.caveats)
     unlabelled = report.data.n_predictions - report.data.n_labelled
-    assert f"{unlabelled:,} of 2,000 predictions" in said
+    assert f"{unlabelled:,} of 2,000 predictions" in text
     assert (
         "alert budget and lowest cost were chosen on the transactions that they are evaluated on"
-        in said
+        in text
     )
-    assert "90 customers" in said
-    assert "stored after the label was available" in said
+    assert "90 customers" in text
+    assert "stored after the label was available" in text
 
 
 def test_labels_that_have_changed_are_reported(world):
@@ -427,14 +441,14 @@ def test_headings_are_in_order(page):
 
 def test_pictures_say_their_numbers(report, page, expected):
     alts = " ".join(page.alts)
-    for told in (
+    for text in (
         f"Average precision {format_decimal(expected.average_precision)}",
         f"Area {format_decimal(expected.roc_auc)}",
         f"precision {format_percent(expected.precision)}, recall {format_percent(expected.recall)}",
         f"maximum achievable {format_percent(report.cards.max_achievable)}",
-        *(format_percent(one) for one in report.weeks["fraud_rate"]),
+        *(format_percent(rate) for rate in report.weeks["fraud_rate"]),
     ):
-        assert told in alts
+        assert text in alts
     assert len(page.alts) == 10
 
 
@@ -451,16 +465,16 @@ def test_the_same_numbers_give_the_same_page_whatever_matplotlib_is_set_to(repor
 
 
 def test_in_a_notebook_it_shows_itself_in_a_frame_of_its_own(report):
-    shown = report._repr_html_()
-    assert shown.startswith('<iframe srcdoc="&lt;!doctype html&gt;')
-    assert 'title="Model report: forest 1.0"' in shown
-    assert "<script" not in shown
+    page = report._repr_html_()
+    assert page.startswith('<iframe srcdoc="&lt;!doctype html&gt;')
+    assert 'title="Model report: forest 1.0"' in page
+    assert "<script" not in page
 
 
 def test_in_a_terminal_it_says_its_summary(report):
-    said = repr(report)
-    assert said.startswith("Model report: forest 1.0\n- The model detected ")
-    assert len(said.splitlines()) == 1 + len(report.findings)
+    text = repr(report)
+    assert text.startswith("Model report: forest 1.0\n- The model detected ")
+    assert len(text.splitlines()) == 1 + len(report.findings)
 
 
 def test_it_is_saved_as_a_file_of_that_page(report, tmp_path):
@@ -469,7 +483,7 @@ def test_it_is_saved_as_a_file_of_that_page(report, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("report.pdf", "must end in .html; got .*report.pdf'. To get a PDF, open the HTML file"),
         ("report.docx", "must end in .html; got .*report.docx'.$"),
@@ -478,9 +492,9 @@ def test_it_is_saved_as_a_file_of_that_page(report, tmp_path):
         ("folder.html", "Cannot write the report to .*: Is a directory.$"),
     ],
 )
-def test_a_file_that_is_no_page_or_cannot_be_written_is_refused(report, tmp_path, name, said):
+def test_a_file_that_is_no_page_or_cannot_be_written_is_refused(report, tmp_path, name, message):
     (tmp_path / "folder.html").mkdir()
-    with pytest.raises(ArgumentError, match=said):
+    with pytest.raises(ArgumentError, match=message):
         report.save(tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["folder.html"]
 
@@ -497,10 +511,10 @@ def test_only_the_page_within_a_notebook_has_a_base_for_its_links(report):
 
 
 def test_an_untrusted_notebook_that_removes_the_frame_shows_the_summary(report):
-    left = re.sub(r"<(iframe|style)\b.*?</\1>", "", report._repr_html_(), flags=re.DOTALL)
-    assert re.sub(r"<.*?>", "", unescape(left)).startswith(report.title)
+    remaining = re.sub(r"<(iframe|style)\b.*?</\1>", "", report._repr_html_(), flags=re.DOTALL)
+    assert re.sub(r"<.*?>", "", unescape(remaining)).startswith(report.title)
     for sentence in report.summary_text():
-        assert f"<li>{escape(sentence)}</li>" in left
+        assert f"<li>{escape(sentence)}</li>" in remaining
 
 
 def test_the_page_names_its_versions(page):
@@ -539,11 +553,14 @@ def test_common_transactions_are_compared_and_the_rest_is_reported(session):
         "forest", "1.0", compare_with=("part", "1.0"), by=[], session=session, n_resamples=20
     )
     assert isinstance(report.comparison, Comparison)
-    known = rows["is_fraud"].count()
+    n_labelled = rows["is_fraud"].count()
     assert report.bootstraps["recall"].value == report.evaluation.recall
     assert report.bootstraps["roc_auc"].value == pytest.approx(report.evaluation.roc_auc)
-    assert [one.n for one in report.comparison.evaluations.values()] == [known, known]
-    assert f"compared on the {known} labelled transactions that both scored" in " ".join(
+    assert [evaluation.n for evaluation in report.comparison.evaluations.values()] == [
+        n_labelled,
+        n_labelled,
+    ]
+    assert f"compared on the {n_labelled} labelled transactions that both scored" in " ".join(
         report.caveats
     )
 
@@ -559,7 +576,7 @@ def test_models_without_common_transactions_are_not_compared_and_the_page_says_w
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "said"),
+    ("options", "error", "message"),
     [
         ({"model_name": "forrest"}, NotFoundError, "forest 1.0"),
         ({"compare_with": ("logti", "1.0")}, NotFoundError, "logit 1.0"),
@@ -591,17 +608,17 @@ def test_models_without_common_transactions_are_not_compared_and_the_page_says_w
         ({"threshold": float("nan")}, ArgumentError, "`threshold` must be a score"),
     ],
 )
-def test_what_cannot_be_reported_is_refused(session, options, error, said):
-    given = {"model_name": "forest", "model_version": "1.0", "session": session} | options
-    with pytest.raises(error, match=said):
-        model_report(given.pop("model_name"), given.pop("model_version"), **given)
+def test_what_cannot_be_reported_is_refused(session, options, error, message):
+    arguments = {"model_name": "forest", "model_version": "1.0", "session": session} | options
+    with pytest.raises(error, match=message):
+        model_report(arguments.pop("model_name"), arguments.pop("model_version"), **arguments)
 
 
 # -- Little to tell -------------------------------------------------------------------------------
 
 
-def few(session, **columns) -> str:
-    """Report a model of a few predictions, whose columns are given."""
+def text_of_few(session, **columns) -> str:
+    """Return the text of a report on a few predictions with the given columns."""
     rows = transactions().head(len(next(iter(columns.values()))))
     frame = predictions(rows, "few", 5, 0.3).with_columns(
         **{name: pl.Series(values, dtype=TYPES[name]) for name, values in columns.items()}
@@ -619,45 +636,45 @@ TYPES = {"ground_truth": pl.Boolean, "fraud_probability": pl.Float64, "predictio
 
 
 def test_without_a_label_the_report_says_so(session):
-    said = few(session, ground_truth=[None] * 30)
-    assert "None of the 30 predictions has a label yet" in said
-    assert "there is no labelled transaction" in said
-    assert "The models cannot be compared" in said
+    text = text_of_few(session, ground_truth=[None] * 30)
+    assert "None of the 30 predictions has a label yet" in text
+    assert "there is no labelled transaction" in text
+    assert "The models cannot be compared" in text
 
 
 def test_without_a_fraud_the_report_says_so(session):
-    said = few(session, ground_truth=[False] * 30)
-    assert "No transaction was fraud, so there was nothing to detect" in said
-    assert "All labelled transactions have the same label" in said
+    text = text_of_few(session, ground_truth=[False] * 30)
+    assert "No transaction was fraud, so there was nothing to detect" in text
+    assert "All labelled transactions have the same label" in text
 
 
 def test_with_nothing_but_fraud_the_report_says_so(session):
-    said = few(session, ground_truth=[True] * 30)
-    assert "All labelled transactions have the same label" in said
-    assert "every transaction was fraud" in said
+    text = text_of_few(session, ground_truth=[True] * 30)
+    assert "All labelled transactions have the same label" in text
+    assert "every transaction was fraud" in text
 
 
 @pytest.mark.parametrize("truth", [True, False, None])
 def test_one_prediction_is_enough_for_a_report(session, truth):
-    assert "1 prediction for transactions" in few(session, ground_truth=[truth])
+    assert "1 prediction for transactions" in text_of_few(session, ground_truth=[truth])
 
 
 def test_a_model_that_never_alerts_is_described_as_such(session):
-    said = few(session, ground_truth=[True, False], fraud_probability=[0.1, 0.2])
-    assert "The model raised no alert at this threshold" in said
+    text = text_of_few(session, ground_truth=[True, False], fraud_probability=[0.1, 0.2])
+    assert "The model raised no alert at this threshold" in text
     low, high = Confusion(0, 0, 1, 1).confidence_interval(
         "recall"
     )  # all draws agree, and know no better
     interval = f"95% CI {format_percent_interval(low, high)}, assuming independent transactions"
-    assert f"The model detected 0 of 1 fraud ({interval})".replace("\u00a0", " ") in said
-    assert "No importances are stored with these predictions" in said
+    assert f"The model detected 0 of 1 fraud ({interval})".replace("\u00a0", " ") in text
+    assert "No importances are stored with these predictions" in text
 
 
 def test_predictions_that_follow_no_threshold_are_reported(session):
-    said = few(
+    text = text_of_few(
         session, ground_truth=[True, False], fraud_probability=[0.1, 0.9], prediction=[True, False]
     )
-    assert "the stored predictions are not consistent with any threshold" in said
+    assert "the stored predictions are not consistent with any threshold" in text
 
 
 @pytest.mark.parametrize(

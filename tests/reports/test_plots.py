@@ -23,14 +23,16 @@ def _no_figure_stays_open():
 
 def weeks(count: int) -> pd.DataFrame:
     start = pd.Timestamp("2026-03-02", tz="UTC")
-    frame = pd.DataFrame({"timestamp": [start + pd.Timedelta(weeks=one) for one in range(count)]})
+    frame = pd.DataFrame(
+        {"timestamp": [start + pd.Timedelta(weeks=number) for number in range(count)]}
+    )
     for place, name in enumerate(("median", "mean_score", "p90", "p99")):
         frame[name] = np.linspace(0.1, 0.2, count) + 0.1 * place
     return frame.assign(scored=10)
 
 
 @pytest.fixture
-def found() -> pd.DataFrame:
+def importances() -> pd.DataFrame:
     return pd.DataFrame(
         {
             "feature": ["night", "amount", "x" * 50],
@@ -54,8 +56,8 @@ def test_without_scores_the_plot_says_so():
     assert "no scores" in [text.get_text() for text in empty.ax.texts]
 
 
-def test_importances_are_drawn_from_the_largest_down(found):
-    display = plot_importances(found, max_features=2)
+def test_importances_are_drawn_from_the_largest_down(importances):
+    display = plot_importances(importances, max_features=2)
     names = [label.get_text() for label in display.ax.get_yticklabels()]
     assert names == ["amount", "x" * 32 + "\n" + "x" * 18]
     assert [bar.get_width() for bar in display.ax.patches] == [0.5, 0.2]
@@ -64,13 +66,13 @@ def test_importances_are_drawn_from_the_largest_down(found):
     assert len(display.to_frame()) == 2
 
 
-def test_without_importances_the_plot_says_so(found):
-    display = plot_importances(found.head(0))
+def test_without_importances_the_plot_says_so(importances):
+    display = plot_importances(importances.head(0))
     assert "no importances" in [text.get_text() for text in display.ax.texts]
 
 
 @pytest.mark.parametrize(
-    ("draw", "error", "said"),
+    ("draw", "error", "message"),
     [
         (lambda: plot_score_drift([1]), ArgumentError, "list"),
         (lambda: plot_score_drift(weeks(2).drop(columns="median")), NotFoundError, "median"),
@@ -79,14 +81,14 @@ def test_without_importances_the_plot_says_so(found):
         (lambda: plot_importances(weeks(1), max_features=0), NotFoundError, "feature"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(draw, error, said):
-    with pytest.raises(error, match=said):
+def test_what_cannot_be_drawn_is_refused(draw, error, message):
+    with pytest.raises(error, match=message):
         draw()
 
 
-def test_no_feature_at_all_cannot_be_asked_for(found):
+def test_no_feature_at_all_cannot_be_asked_for(importances):
     with pytest.raises(ArgumentError, match="at least 1"):
-        plot_importances(found, max_features=0)
+        plot_importances(importances, max_features=0)
 
 
 ODD = ["$\\frac{", "$x$ and $y$", "<b>", "a_b^c", "\u6f22 \U0001f600"]

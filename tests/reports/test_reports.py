@@ -68,26 +68,26 @@ def test_all_transactions_are_counted(report, frame):
     assert first.startswith(
         f"{ROWS:,} transactions from 2026-03-02 to 2026-04-10, with a total value of "
     )
-    of = f"{row['frauds']} of {row['labelled']:,} labelled transactions were fraud"
+    sentence = f"{row['frauds']} of {row['labelled']:,} labelled transactions were fraud"
     ends = format_percent_interval(row["fraud_rate_low"], row["fraud_rate_high"])
-    assert second == f"{of}: {format_percent(row['fraud_rate'])} (95% CI {ends})."
+    assert second == f"{sentence}: {format_percent(row['fraud_rate'])} (95% CI {ends})."
     assert f"{format_number(row['fraud_bps'], 1)} basis points (per 10,000)" in third
 
 
 def test_rates_by_group_are_those_of_fraud_rate(page):
     rows = page.rows("Fraud rate by merchant category")
     expected = fraud_rate(transactions(), by="merchant_category")
-    for one in expected.iter_rows(named=True):
-        row = rows[one["merchant_category"]]
-        assert row["labelled"] == format_number(one["labelled"])
-        assert row["frauds"] == format_number(one["frauds"])
-        assert row["fraud rate"] == format_percent(one["fraud_rate"])
-        unreliable = "" if one["reliable"] else ", unreliable"
+    for rate in expected.iter_rows(named=True):
+        row = rows[rate["merchant_category"]]
+        assert row["labelled"] == format_number(rate["labelled"])
+        assert row["frauds"] == format_number(rate["frauds"])
+        assert row["fraud rate"] == format_percent(rate["fraud_rate"])
+        unreliable = "" if rate["reliable"] else ", unreliable"
         assert (
             row["95% CI"]
-            == format_percent_interval(one["fraud_rate_low"], one["fraud_rate_high"]) + unreliable
+            == format_percent_interval(rate["fraud_rate_low"], rate["fraud_rate_high"]) + unreliable
         )
-        assert row["basis points"] == format_number(one["fraud_bps"], 1)
+        assert row["basis points"] == format_number(rate["fraud_bps"], 1)
 
 
 def test_amounts_are_compared_in_bands(page):
@@ -129,7 +129,10 @@ def test_the_largest_losses_of_merchants_are_listed(page):
     frauds = transactions().filter(pl.col("is_fraud").fill_null(value=False))
     losses = frauds.group_by("merchant_id").agg(pl.col("amount").sum()).sort("amount")[::-1]
     rows = page.rows("Merchants with the largest losses")
-    names = [f"{NASTY if one == 'M03' else 'Shop'} ({one})" for one in losses["merchant_id"][:10]]
+    names = [
+        f"{NASTY if merchant == 'M03' else 'Shop'} ({merchant})"
+        for merchant in losses["merchant_id"][:10]
+    ]
     assert list(rows) == [*names, "total of these"]
     assert rows[names[0]]["losses"] == format_amount(losses["amount"][0])
 
@@ -139,10 +142,10 @@ def test_the_labelled_share_is_listed_by_week(page):
         pl.len(), pl.col("is_fraud").count().alias("known")
     )  # fmt: skip
     rows = page.rows("Labels by week of the transaction")
-    for start, count, known in weeks.iter_rows():
+    for start, count, n_labelled in weeks.iter_rows():
         row = rows[f"{start:%Y-%m-%d}"]
-        assert row["unlabelled"] == format_number(count - known)
-        assert row["share labelled"] == format_percent(known / count)
+        assert row["unlabelled"] == format_number(count - n_labelled)
+        assert row["share labelled"] == format_percent(n_labelled / count)
 
 
 # -- Words ----------------------------------------------------------------------------------------
@@ -151,8 +154,8 @@ def test_the_labelled_share_is_listed_by_week(page):
 def test_every_number_of_a_sentence_is_in_its_section(report, page):
     for finding in report.findings:
         section = page.says(finding.section)
-        for one in re.findall(r"\d[\d,]*(?:\.\d+)?(?:-\d\d)*", finding.sentence):
-            assert one.rstrip(",") in section, finding.sentence
+        for number in re.findall(r"\d[\d,]*(?:\.\d+)?(?:-\d\d)*", finding.sentence):
+            assert number.rstrip(",") in section, finding.sentence
 
 
 def test_missing_parts_are_named(report):
@@ -179,8 +182,8 @@ def test_a_database_without_tables_is_reported_as_such(session):
 
 def test_one_transaction_is_enough(session):
     session.connection().exec_driver_sql("TRUNCATE transactions CASCADE")
-    one = transactions().head(1).drop("currency", "channel", "merchant_category")
-    load_df(one, "transactions", session=session)
+    single = transactions().head(1).drop("currency", "channel", "merchant_category")
+    load_df(single, "transactions", session=session)
     text = Page(fraud_report(session=session).html()).says()
     assert "1 transaction from 2026-03-02 to 2026-03-02" in text
     assert "The currency of the amounts is not recorded" in text
@@ -209,11 +212,11 @@ def test_what_comes_from_the_database_or_the_caller_is_text_and_never_markup(rep
 def test_every_picture_says_its_numbers(page):
     rates = fraud_rate(transactions(), by="channel")
     (alt,) = [alt for alt in page.alts if alt.startswith("Fraud rate by channel")]
-    for one in rates.iter_rows(named=True):
-        told = f"{one['channel']} {format_percent(one['fraud_rate'])}"
-        unreliable = "" if one["reliable"] else ", unreliable"
-        ends = format_percent_interval(one["fraud_rate_low"], one["fraud_rate_high"])
-        assert f"{told} ({ends}{unreliable})" in alt
+    for rate in rates.iter_rows(named=True):
+        text = f"{rate['channel']} {format_percent(rate['fraud_rate'])}"
+        unreliable = "" if rate["reliable"] else ", unreliable"
+        ends = format_percent_interval(rate["fraud_rate_low"], rate["fraud_rate_high"])
+        assert f"{text} ({ends}{unreliable})" in alt
 
 
 def test_a_model_is_summarized_beside_the_fraud(report):
@@ -290,7 +293,7 @@ def test_periods_suit_the_range(session, days, every):
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "said"),
+    ("options", "error", "message"),
     [
         ({"start": "2031-01-01"}, ArgumentError, "no transactions to report on in this period"),
         ({"by": ["ip_address"]}, ArgumentError, "single card holders"),
@@ -300,8 +303,8 @@ def test_periods_suit_the_range(session, days, every):
         ({"start": pl.DataFrame({"amount": [1.0]})}, ArgumentError, "`start` must be a date"),
     ],
 )
-def test_what_cannot_be_reported_is_refused(session, options, error, said):
-    with pytest.raises(error, match=said):
+def test_what_cannot_be_reported_is_refused(session, options, error, message):
+    with pytest.raises(error, match=message):
         fraud_report(session=session, **options)
 
 
@@ -309,7 +312,7 @@ def test_what_cannot_be_reported_is_refused(session, options, error, said):
 
 
 @pytest.mark.parametrize(
-    ("share", "said"),
+    ("share", "expected"),
     [
         (0, "0.00%"),
         (4 / 120_000, "0.0033%"),
@@ -323,12 +326,12 @@ def test_what_cannot_be_reported_is_refused(session, options, error, said):
         (NAN, "not defined"),
     ],
 )
-def test_shares_are_written_with_significant_digits(share, said):
-    assert format_percent(share) == said
+def test_shares_are_written_with_significant_digits(share, expected):
+    assert format_percent(share) == expected
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "expected"),
     [
         (0.9125, "0.912"),
         (0, "0.000"),
@@ -339,12 +342,12 @@ def test_shares_are_written_with_significant_digits(share, said):
         (NAN, "not defined"),
     ],
 )
-def test_metrics_are_written_with_three_digits(value, said):
-    assert wording.format_decimal(value) == said
+def test_metrics_are_written_with_three_digits(value, expected):
+    assert wording.format_decimal(value) == expected
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "expected"),
     [
         (0.05, "+0.050"),
         (-0.2, "\u22120.200"),
@@ -353,37 +356,37 @@ def test_metrics_are_written_with_three_digits(value, said):
         (NAN, "not defined"),
     ],
 )
-def test_differences_have_a_sign_where_there_is_one(value, said):
-    assert wording.format_signed(value) == said
+def test_differences_have_a_sign_where_there_is_one(value, expected):
+    assert wording.format_signed(value) == expected
 
 
 @given(st.floats(0, 1))
 def test_only_none_is_0_percent_and_only_all_is_100(share):
     assume(share == 0 or share > 1e-9)
     assume(share == 1 or share < 1 - 1e-9)
-    shown = float(format_percent(share).removesuffix("%"))
-    assert (shown == 0) == (share == 0)
-    assert (shown == 100) == (share == 1)
-    assert shown == pytest.approx(100 * share, rel=0.05)
+    percent = float(format_percent(share).removesuffix("%"))
+    assert (percent == 0) == (share == 0)
+    assert (percent == 100) == (share == 1)
+    assert percent == pytest.approx(100 * share, rel=0.05)
 
 
 @pytest.mark.parametrize(
-    ("value", "digits", "said"),
+    ("value", "digits", "expected"),
     [
         (1234.5, 2, "1,234.50"), (0.042, 1, "0.042"), (12345, 0, "12,345"), (0, 1, "0.0"),
         (4.56, 0, "4.6"), (3.0000000000001, 0, "3"),
     ],
 )  # fmt: skip
-def test_numbers_keep_two_significant_digits(value, digits, said):
-    assert format_number(value, digits) == said
+def test_numbers_keep_two_significant_digits(value, digits, expected):
+    assert format_number(value, digits) == expected
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "expected"),
     [(0.45, "0.45 EUR"), (250.0, "250 EUR"), (999.5, "999.50 EUR"), (12345.67, "12,346 EUR")],
 )
-def test_small_amounts_keep_their_cents(value, said):
-    assert wording.format_amount(value, "EUR") == said
+def test_small_amounts_keep_their_cents(value, expected):
+    assert wording.format_amount(value, "EUR") == expected
 
 
 def test_numbers_intervals_thresholds_and_nouns():
@@ -396,7 +399,7 @@ def test_numbers_intervals_thresholds_and_nouns():
     )
     assert wording.format_decimal_interval(0.1, 0.25) == "0.100 to 0.250"
     assert wording.format_decimal_interval(-0.1, 0.25, sign=True) == "\u22120.100 to +0.250"
-    assert [wording.format_threshold(one) for one in (0.12345, math.inf, NAN)] == [
+    assert [wording.format_threshold(threshold) for threshold in (0.12345, math.inf, NAN)] == [
         "0.1235", "none", "not defined",
     ]  # fmt: skip
     assert pluralize(1, "fraud") == "1 fraud"
@@ -404,7 +407,7 @@ def test_numbers_intervals_thresholds_and_nouns():
 
 
 @pytest.mark.parametrize(
-    ("time", "said"),
+    ("time", "expected"),
     [
         (dt.timedelta(days=7, hours=6), "7.2 days"),
         (dt.timedelta(days=1), "1.0 day"),
@@ -413,5 +416,5 @@ def test_numbers_intervals_thresholds_and_nouns():
         (dt.timedelta(0), "0.0 seconds"),
     ],
 )
-def test_durations_are_written_in_a_suitable_unit(time, said):
-    assert wording.format_duration(time) == said
+def test_durations_are_written_in_a_suitable_unit(time, expected):
+    assert wording.format_duration(time) == expected

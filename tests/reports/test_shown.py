@@ -34,51 +34,51 @@ def cells(html: str) -> list[str]:
 
 
 def test_an_evaluation_shows_its_metrics_in_words(frame):
-    one = evaluate(frame, score="good")
-    shown = cells(one._repr_html_())
-    at = shown.index("precision")
-    low, high = one.confidence_interval("precision")
-    assert shown[at + 1 : at + 5] == [
-        format_metric("precision", one.precision),
+    model = evaluate(frame, score="good")
+    rows = cells(model._repr_html_())
+    at = rows.index("precision")
+    low, high = model.confidence_interval("precision")
+    assert rows[at + 1 : at + 5] == [
+        format_metric("precision", model.precision),
         format_interval("precision", low, high),
         "20 of 40",
-        format_metric("precision", one.prevalence),
+        format_metric("precision", model.prevalence),
     ]
-    assert "ROC AUC" in shown
+    assert "ROC AUC" in rows
 
 
 def test_what_is_not_defined_is_said_with_its_reason(frame):
-    shown = evaluate(frame, score="good", threshold=0.95)._repr_html_()
-    assert "not defined" in cells(shown)
-    assert "no alerts at this threshold" in cells(shown)
+    page = evaluate(frame, score="good", threshold=0.95)._repr_html_()
+    assert "not defined" in cells(page)
+    assert "no alerts at this threshold" in cells(page)
 
 
 def test_why_a_threshold_was_chosen_is_text(frame):
-    shown = evaluate(frame, score="good", threshold=Threshold(0.5, NASTY))._repr_html_()
-    assert "&lt;script&gt;" in shown
-    cells(shown)
+    page = evaluate(frame, score="good", threshold=Threshold(0.5, NASTY))._repr_html_()
+    assert "&lt;script&gt;" in page
+    cells(page)
 
 
 def test_groups_show_themselves_by_name_and_the_first_of_many(frame):
-    shown = cells(evaluate(frame, score="good", by="channel")._repr_html_())
+    rows = cells(evaluate(frame, score="good", by="channel")._repr_html_())
     assert {
         "pos (small)",
         "&lt;script&gt;alert(1)&lt;/script&gt; (small)",
         "unknown (small)",
-    } <= {*shown}
-    many = evaluate(frame, score="good", by="shop")._repr_html_()
-    assert "60 groups by shop; 30 more: see .to_frame()" in many
+    } <= {*rows}
+    page = evaluate(frame, score="good", by="shop")._repr_html_()
+    assert "60 groups by shop; 30 more: see .to_frame()" in page
 
 
 def test_a_comparison_shows_differences_beside_values(frame):
-    found = compare_models(frame, {"poor": "poor", NASTY: "good"}, n_resamples=20)
-    shown = cells(found._repr_html_())
-    at = shown.index("&lt;script&gt;alert(1)&lt;/script&gt;")
-    row = found.to_frame().query("metric == 'roc_auc'").iloc[1]
-    assert shown[at + 1] == format_metric("roc_auc", row["value"])
-    assert shown[at + 4] == f"+{row['difference']:.3f}"
+    comparison = compare_models(frame, {"poor": "poor", NASTY: "good"}, n_resamples=20)
+    rows = cells(comparison._repr_html_())
+    at = rows.index("&lt;script&gt;alert(1)&lt;/script&gt;")
+    row = comparison.to_frame().query("metric == 'roc_auc'").iloc[1]
+    assert rows[at + 1] == format_metric("roc_auc", row["value"])
+    assert rows[at + 4] == f"+{row['difference']:.3f}"
 
 
 def test_a_confusion_shows_its_counts():
-    shown = cells(Confusion(tp=3, fp=1, fn=2, tn=9400)._repr_html_())
-    assert shown == ["truth", "alert", "no alert", "fraud", "3", "2", "genuine", "1", "9,400"]
+    rows = cells(Confusion(tp=3, fp=1, fn=2, tn=9400)._repr_html_())
+    assert rows == ["truth", "alert", "no alert", "fraud", "3", "2", "genuine", "1", "9,400"]

@@ -23,7 +23,7 @@ from synfin_analytics.reports import fraud_report, model_report
 
 #: A count of frauds, and of all payments, by group; rates are often equal.
 GROUPS = st.lists(
-    st.tuples(st.integers(0, 30), st.integers(0, 60)).map(lambda each: (each[0], sum(each)))
+    st.tuples(st.integers(0, 30), st.integers(0, 60)).map(lambda pair: (pair[0], sum(pair)))
     | st.sampled_from([(0, 10), (1, 10), (2, 20), (10, 100), (20, 200), (9, 90), (12, 60)]),
     min_size=2, max_size=6,
 )  # fmt: skip
@@ -52,8 +52,8 @@ def payments(counts: list[tuple[int, int]]) -> pl.DataFrame:
     """Make so many frauds of so many payments, by channel and by week; the frauds score 1."""
     rows = [
         (f"g{place}", pd.Timestamp("2026-03-02", tz="UTC") + pd.Timedelta(weeks=place), n < frauds)
-        for place, (frauds, whole) in enumerate(counts)
-        for n in range(whole)
+        for place, (frauds, n_payments) in enumerate(counts)
+        for n in range(n_payments)
     ]
     columns = {"channel": pl.String, "timestamp": pl.Datetime("us", "UTC"), "is_fraud": pl.Boolean}
     return pl.DataFrame(rows, schema=columns, orient="row").with_columns(
@@ -65,28 +65,28 @@ def of_section(findings, section: str) -> list[str]:
     return [finding.sentence for finding in findings if finding.section == section]
 
 
-def check(sentence: str, rates: dict[str, tuple[int, int]], choose, *, of: int = 0) -> None:
+def check(sentence: str, rates: dict[str, tuple[int, int]], choose, *, based_on: int = 0) -> None:
     """Compare a sentence on the first groups with the counts of all groups.
 
-    ``of`` is which of the two counts says how many frauds a rate is based on.
+    ``based_on`` is the index of the count with the number of frauds behind a rate.
     """
-    exact = {name: Fraction(*each) for name, each in rates.items() if each[1]}
+    exact = {name: Fraction(*counts) for name, counts in rates.items() if counts[1]}
     best = choose(exact.values())
     first = {name for name in exact if exact[name] == best}
     if len(first) == len(exact):
         assert f"all {len(exact)} " in sentence
         assert format_percent(float(best)) in sentence
         return
-    said, _, caveat = sentence.partition("With fewer than 10 frauds")
-    named = set(NAMES.findall(said))
+    claim, _, caveat = sentence.partition("With fewer than 10 frauds")
+    named = set(NAMES.findall(claim))
     assert named <= first
     assert len(named) == min(len(first), 3)
-    assert bool(re.search(r"\d more \(tied\)", said)) == (len(first) > 3)
-    assert ("(tied)" in said) == (len(first) > 1)
+    assert bool(re.search(r"\d more \(tied\)", claim)) == (len(first) > 3)
+    assert ("(tied)" in claim) == (len(first) > 1)
     for name in named:
-        assert f"{rates[name][0]:,} of {rates[name][1]:,}" in said
-    assert bool(caveat) == all(rates[name][of] < 10 for name in first)
-    large = {name: exact[name] for name in exact if rates[name][of] >= 10}
+        assert f"{rates[name][0]:,} of {rates[name][1]:,}" in claim
+    assert bool(caveat) == all(rates[name][based_on] < 10 for name in first)
+    large = {name: exact[name] for name in exact if rates[name][based_on] >= 10}
     if caveat and large:
         best_of_large = choose(large.values())
         after = set(NAMES.findall(caveat))
@@ -100,9 +100,9 @@ def check(sentence: str, rates: dict[str, tuple[int, int]], choose, *, of: int =
 @given(counts=GROUPS)
 @settings(max_examples=60)
 def test_the_group_with_the_highest_rate_is_named(fraud, counts):
-    rates = {f"g{place}": each for place, each in enumerate(counts) if each[1]}
-    found = fraud_rate(payments(counts), by="channel", amount=None).to_pandas()
-    sentences = of_section(replace(fraud, rates={"channel": found}).findings, "groups")
+    rates = {f"g{place}": pair for place, pair in enumerate(counts) if pair[1]}
+    table = fraud_rate(payments(counts), by="channel", amount=None).to_pandas()
+    sentences = of_section(replace(fraud, rates={"channel": table}).findings, "groups")
     assert len(sentences) == (len(rates) > 1)
     for sentence in sentences:
         check(sentence, rates, max)
@@ -112,9 +112,9 @@ def test_the_group_with_the_highest_rate_is_named(fraud, counts):
 @settings(max_examples=60)
 def test_the_week_with_the_highest_rate_is_named(fraud, counts):
     weeks = pd.Timestamp("2026-03-02") + pd.to_timedelta(range(len(counts)), unit="W")
-    rates = {f"{week:%Y-%m-%d}": each for week, each in zip(weeks, counts, strict=True) if each[1]}
-    found = fraud_rate(payments(counts), every="1w", amount=None).to_pandas()
-    sentences = of_section(replace(fraud, over_time=found, every="1w").findings, "time")
+    rates = {f"{week:%Y-%m-%d}": pair for week, pair in zip(weeks, counts, strict=True) if pair[1]}
+    table = fraud_rate(payments(counts), every="1w", amount=None).to_pandas()
+    sentences = of_section(replace(fraud, over_time=table, every="1w").findings, "time")
     assert len(sentences) == (len(rates) > 1)
     for sentence in sentences:
         check(sentence, rates, max)
@@ -128,39 +128,44 @@ def test_the_group_with_the_lowest_recall_is_named(model, counts):
     grouped = evaluate(
         pl.concat([frauds, payments([(0, 20)] * len(counts))]), score="score", by="channel"
     )
-    recalls = {f"g{place}": each for place, each in enumerate(counts) if each[1]}
+    recalls = {f"g{place}": pair for place, pair in enumerate(counts) if pair[1]}
     report = replace(model, evaluation=grouped.overall, groups={"channel": grouped})
     sentences = of_section(model_text.findings(report), "groups")
     assert len(sentences) == (len(recalls) > 1)
     for sentence in sentences:
-        check(sentence, recalls, min, of=1)
+        check(sentence, recalls, min, based_on=1)
         (weakest,) = model_text.describe_recall_by_group(report).values()
-        check(weakest.partition(" Among groups with at least 10 frauds and")[0], recalls, min, of=1)
+        check(
+            weakest.partition(" Among groups with at least 10 frauds and")[0],
+            recalls,
+            min,
+            based_on=1,
+        )
         if "is lowest" in sentence:  # what is least is less than all
             least = re.search(r"(\d+) of (\d+)", sentence)
             assert Fraction(*map(int, least.groups())) < Fraction(
-                sum(part for part, _ in counts), sum(whole for _, whole in counts)
+                sum(part for part, _ in counts), sum(n_payments for _, n_payments in counts)
             )
 
 
 @given(counts=GROUPS)
 @settings(max_examples=60)
 def test_the_lowest_and_the_highest_week_of_a_model_are_those_of_all(model, counts):
-    found = fraud_rate(payments(counts), every="1w", amount=None).to_pandas()
-    weeks = found.assign(scored=1, mean_score=[0.1 * place for place in range(len(found))])
+    weekly = fraud_rate(payments(counts), every="1w", amount=None).to_pandas()
+    weeks = weekly.assign(scored=1, mean_score=[0.1 * place for place in range(len(weekly))])
     sentences = of_section(
         model_text.findings(replace(model, weeks=weeks, drift=None)), "stability"
     )
-    rates = [Fraction(*each) for each in counts if each[1]]
+    rates = [Fraction(*pair) for pair in counts if pair[1]]
     assert len(sentences) == (len(rates) > 1)
     for sentence in sentences:
         ends = re.findall(r"rate ranged from (.*?\)) to (.*?\))", sentence)
         assert bool(ends) == (min(rates) != max(rates))
-        for rate, said in zip((min(rates), max(rates)), ends[0], strict=True) if ends else ():
-            assert said.startswith(format_percent(float(rate)))
-            others = rates.count(rate) - 1
-            assert ("other week" in said) == (others > 0)
-        assert f"mean score ranged from 0.0000 to {0.1 * (len(found) - 1):.4f}" in sentence
+        for rate, claim in zip((min(rates), max(rates)), ends[0], strict=True) if ends else ():
+            assert claim.startswith(format_percent(float(rate)))
+            n_others = rates.count(rate) - 1
+            assert ("other week" in claim) == (n_others > 0)
+        assert f"mean score ranged from 0.0000 to {0.1 * (len(weekly) - 1):.4f}" in sentence
 
 
 # -- Types, merchants, amounts --------------------------------------------------------------------
@@ -176,8 +181,8 @@ def test_types_with_as_many_frauds_are_called_alike(session):
             "WHERE is_fraud) AS f WHERE f.transaction_id = transactions.transaction_id"
         )
     )
-    (said,) = of_section(fraud_report(session=session).findings, "types")
-    assert said == (
+    (sentence,) = of_section(fraud_report(session=session).findings, "types")
+    assert sentence == (
         "The most frequent known fraud types are phishing and stolen card (tied), with 4 of 90 "
         "frauds each; 81 have no known type; the largest losses are from phishing and stolen card, "
         "40 EUR each."
@@ -229,8 +234,8 @@ def test_a_model_of_several_currencies_has_no_costs(session):
     session.execute(text("UPDATE transactions SET currency = 'JPY' WHERE merchant_id < 'M04'"))
     report = model_report("forest", "1.0", by=[], session=session, n_resamples=2)
     assert report.thresholds["cost"].isna().all()
-    said = Page(report.html()).text
-    assert "Amounts are in EUR and JPY and cannot be added" in said
+    page_text = Page(report.html()).text
+    assert "Amounts are in EUR and JPY and cannot be added" in page_text
     assert "per alert" not in " ".join(report.summary_text())
 
 
@@ -248,12 +253,12 @@ def test_costs_name_what_they_hold(session, recovered):
     report = model_report(
         "forest", "1.0", by=[], session=session, n_resamples=2, recovery_rate=recovered
     )  # fmt: skip
-    (said,) = [sentence for sentence in report.summary_text() if "per alert" in sentence]
-    amounts = [float(one.replace(",", "")) for one in re.findall(r"([\d,.]+) EUR", said)]
-    each, cost, *parts, without = amounts
-    assert each == 5
+    (claim,) = [sentence for sentence in report.summary_text() if "per alert" in sentence]
+    amounts = [float(amount.replace(",", "")) for amount in re.findall(r"([\d,.]+) EUR", claim)]
+    cost_per_alert, cost, *parts, without = amounts
+    assert cost_per_alert == 5
     assert cost == pytest.approx(sum(parts), abs=2)  # each is rounded
-    assert ("detected fraud that was not recovered" in said) == (recovered < 1)
+    assert ("detected fraud that was not recovered" in claim) == (recovered < 1)
     assert without == round(report.thresholds["cost"][0] + report.thresholds["saved"][0])
 
 
@@ -261,12 +266,12 @@ def test_declined_fraud_within_costs_is_named(session):
     declined = "UPDATE transactions SET status = 'failed' WHERE is_fraud AND merchant_id = 'M01'"
     count = session.execute(text(declined)).rowcount
     report = model_report("forest", "1.0", by=[], session=session, n_resamples=2)
-    (said,) = [sentence for sentence in report.caveats if "declined or failed" in sentence]
-    assert said.startswith(f"{count} frauds worth ")
+    (claim,) = [sentence for sentence in report.caveats if "declined or failed" in sentence]
+    assert claim.startswith(f"{count} frauds worth ")
 
 
-def few(session, fraud: list[bool], customers: list[str]):
-    """Report a model of a few payments, of these customers."""
+def report_few(session, fraud: list[bool], customers: list[str]):
+    """Return the report of a model with a few payments of the given customers."""
     rows = transactions().head(len(fraud)).with_columns(
         transaction_id=pl.format("X{}", pl.int_range(len(fraud))),
         customer_id=pl.Series(customers), is_fraud=pl.Series(fraud), fraud_type=None,
@@ -275,28 +280,28 @@ def few(session, fraud: list[bool], customers: list[str]):
     predictions = rows.select(
         "transaction_id", model_name=pl.lit("few"), model_version=pl.lit("1"),
         prediction=pl.lit(value=False), ground_truth="is_fraud",
-        fraud_probability=pl.Series([0.1 + 0.003 * (one % 7) for one in range(len(fraud))]),
+        fraud_probability=pl.Series([0.1 + 0.003 * (number % 7) for number in range(len(fraud))]),
     )  # fmt: skip
     load_df(predictions, "model_predictions", session=session)
     return model_report("few", "1", by=[], session=session, n_resamples=50)
 
 
 def test_frauds_of_one_customer_give_no_interval_and_the_reason(session):
-    customers = ["C1"] * 3 + [f"C{one}" for one in range(10, 57)]
-    report = few(session, [True] * 3 + [False] * 47, customers)
-    (said,) = [sentence for sentence in report.summary_text() if "Average precision" in sentence]
-    assert "(no CI, as the frauds belong to 1 customer)" in said
+    customers = ["C1"] * 3 + [f"C{number}" for number in range(10, 57)]
+    report = report_few(session, [True] * 3 + [False] * 47, customers)
+    (claim,) = [sentence for sentence in report.summary_text() if "Average precision" in sentence]
+    assert "(no CI, as the frauds belong to 1 customer)" in claim
     limits = " ".join(report.caveats)
     assert "The frauds belong to 1 customer: with so few, intervals" in limits
     assert "The labelled transactions belong to 48 customers" in limits
 
 
 def test_the_interval_of_cards_says_that_it_covers_the_same_days(session):
-    report = few(session, [True] * 3 + [False] * 47, [f"C{one}" for one in range(50)])
+    report = report_few(session, [True] * 3 + [False] * 47, [f"C{number}" for number in range(50)])
     days = len(report.cards.daily)
     assert f"it covers other cards on the same {days} day" in " ".join(report.caveats)
 
 
 def test_without_a_compromised_card_there_is_no_interval_and_the_reason(session):
-    report = few(session, [False] * 50, [f"C{one}" for one in range(50)])
+    report = report_few(session, [False] * 50, [f"C{number}" for number in range(50)])
     assert "(no CI, as no card was compromised)" in " ".join(report.summary_text())

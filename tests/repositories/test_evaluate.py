@@ -37,11 +37,11 @@ def scored(seed: int) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "transaction_id": [f"TX{number:04}" for number in range(ROWS)],
-            "customer_id": [f"C{one:02}" for one in generator.integers(60, size=ROWS)],
+            "customer_id": [f"C{number:02}" for number in generator.integers(60, size=ROWS)],
             "merchant_id": "M1",
             "amount": generator.integers(1, 500, size=ROWS),
             "channel": generator.choice(["pos", "online", "atm"], ROWS),
-            "timestamp": [start + dt.timedelta(minutes=int(one)) for one in minutes],
+            "timestamp": [start + dt.timedelta(minutes=int(minute)) for minute in minutes],
             "is_fraud": pl.Series(fraud).set(pl.Series(generator.random(ROWS) < 0.1), None),
             "forest": np.clip(noise[:, 0].round(2), 0, 1),
             "logit": np.clip(noise[:, 1].round(1), 0, 1),
@@ -75,38 +75,41 @@ def repository(frame, session):
 
 @pytest.mark.parametrize("model", ["forest", "logit"])
 def test_the_counts_are_those_of_the_frame(repository, frame, model):
-    found = repository.evaluate(model, "1.0", amount=True)
+    result = repository.evaluate(model, "1.0", amount=True)
     expected = evaluate(frame, score=model, amount="amount")
 
     for array in ("score", "transactions", "frauds", "amount", "fraud_amount"):
-        assert np.array_equal(getattr(found.counts, array), getattr(expected.counts, array)), array
-    assert found.n_unlabelled == expected.n_unlabelled > 0
-    assert found.summary().equals(expected.summary())
+        assert np.array_equal(getattr(result.counts, array), getattr(expected.counts, array)), array
+    assert result.n_unlabelled == expected.n_unlabelled > 0
+    assert result.summary().equals(expected.summary())
 
 
 @pytest.mark.parametrize("bands", [10, [0.3, 0.5]])
 def test_gains_are_those_of_the_frame(repository, frame, bands):
-    found = repository.evaluate("forest", "1.0", amount=True).gains_table(bands)
+    result = repository.evaluate("forest", "1.0", amount=True).gains_table(bands)
     expected = evaluate(frame, score="forest", amount="amount").gains_table(bands)
-    assert found.to_frame().equals(expected.to_frame())
+    assert result.to_frame().equals(expected.to_frame())
 
 
 @pytest.mark.parametrize("metric", ["ks", "value_detection_rate", "false_positive_ratio"])
 def test_bootstraps_of_validators_numbers_are_those_of_the_frame(repository, frame, metric):
-    found = repository.evaluate("forest", "1.0", amount=True)
+    result = repository.evaluate("forest", "1.0", amount=True)
     expected = evaluate(frame, score="forest", amount="amount")
-    ours, theirs = (one.bootstrap(metric, n_resamples=50).distribution for one in (found, expected))
-    assert np.allclose(ours, theirs, rtol=1e-12, equal_nan=True)
+    draws, expected_draws = (
+        evaluation.bootstrap(metric, n_resamples=50).distribution
+        for evaluation in (result, expected)
+    )
+    assert np.allclose(draws, expected_draws, rtol=1e-12, equal_nan=True)
 
 
 @pytest.mark.parametrize("by", ["channel", ["channel", "customer_id"]])
 def test_the_groups_are_those_of_the_frame(repository, frame, by):
-    found = repository.evaluate("forest", "1.0", by=by)
+    result = repository.evaluate("forest", "1.0", by=by)
     expected = evaluate(frame, score="forest", by=by)
 
-    assert found.by_group.equals(expected.by_group)
-    assert found.overall.summary().equals(expected.overall.summary())
-    assert found.group_min("recall", include_small=True) == expected.group_min(
+    assert result.by_group.equals(expected.by_group)
+    assert result.overall.summary().equals(expected.overall.summary())
+    assert result.group_min("recall", include_small=True) == expected.group_min(
         "recall", include_small=True
     )
 
@@ -122,39 +125,39 @@ def test_gaps_between_groups_are_those_of_the_frame(repository, frame, metric):
 @pytest.mark.parametrize("k", [1, 3, 1000])
 @pytest.mark.parametrize("model", ["forest", "logit"])
 def test_the_first_of_each_day_are_those_of_the_frame(repository, frame, k, model):
-    found, expected = repository.evaluate(model, "1.0"), evaluate(frame, score=model)
+    result, expected = repository.evaluate(model, "1.0"), evaluate(frame, score=model)
 
-    for one in ("precision_at_k", "card_precision_at_k"):
-        ours, theirs = getattr(found, one)(k), getattr(expected, one)(k)
-        assert ours.daily.equals(theirs.daily), one
-        assert ours.value == theirs.value
+    for metric in ("precision_at_k", "card_precision_at_k"):
+        top, expected_top = getattr(result, metric)(k), getattr(expected, metric)(k)
+        assert top.daily.equals(expected_top.daily), metric
+        assert top.value == expected_top.value
 
 
 @pytest.mark.parametrize("cluster", ["customer_id", "timestamp"])
 def test_a_bootstrap_is_that_of_the_frame(repository, frame, cluster):
-    found = repository.evaluate("forest", "1.0").bootstrap(
+    result = repository.evaluate("forest", "1.0").bootstrap(
         "average_precision", cluster, n_resamples=50
     )
     expected = evaluate(frame, score="forest").bootstrap(
         "average_precision", cluster, n_resamples=50
     )
 
-    assert np.allclose(found.distribution, expected.distribution, rtol=1e-12)
+    assert np.allclose(result.distribution, expected.distribution, rtol=1e-12)
 
 
 def test_a_range_of_dates_is_that_of_the_transactions(repository, frame):
     days = frame.filter(pl.col("timestamp").dt.date().is_between(dt.date(2024, 5, 2), DAY_4))
-    found = repository.evaluate(
+    result = repository.evaluate(
         "forest", "1.0", start="2024-05-02", end=DAY_4 + dt.timedelta(days=1)
     )
     expected = evaluate(days, score="forest")
 
-    assert 0 < found.n < frame["is_fraud"].count()
-    assert found.summary().equals(expected.summary())
-    assert found.n_unlabelled == expected.n_unlabelled
-    assert found.precision_at_k(3).daily.equals(expected.precision_at_k(3).daily)
-    assert found.card_precision_at_k(3).daily.equals(expected.card_precision_at_k(3).daily)
-    cluster = found.bootstrap("recall", n_resamples=20)
+    assert 0 < result.n < frame["is_fraud"].count()
+    assert result.summary().equals(expected.summary())
+    assert result.n_unlabelled == expected.n_unlabelled
+    assert result.precision_at_k(3).daily.equals(expected.precision_at_k(3).daily)
+    assert result.card_precision_at_k(3).daily.equals(expected.card_precision_at_k(3).daily)
+    cluster = result.bootstrap("recall", n_resamples=20)
     assert np.allclose(
         cluster.distribution, expected.bootstrap("recall", n_resamples=20).distribution
     )
@@ -163,14 +166,14 @@ def test_a_range_of_dates_is_that_of_the_transactions(repository, frame):
 @pytest.mark.parametrize("bins", [10, [0.2, 0.5]])
 def test_the_drift_of_scores_is_that_of_the_frame(repository, frame, bins):
     periods = {"reference": (None, "2024-05-03"), "current": ("2024-05-03", "2024-05-05")}
-    found = repository.measure_drift("forest", "1.0", bins=bins, **periods)
+    result = repository.measure_drift("forest", "1.0", bins=bins, **periods)
     scores = frame.rename({"forest": "fraud_probability"})
     edges = bins if isinstance(bins, int) else {"fraud_probability": bins}
     expected = measure_drift(scores, "fraud_probability", bins=edges, **periods)
 
-    assert found.columns.equals(expected.columns)
-    assert found.bins.equals(expected.bins)
-    assert found.columns["n_reference"].item() > 0
+    assert result.columns.equals(expected.columns)
+    assert result.bins.equals(expected.bins)
+    assert result.columns["n_reference"].item() > 0
 
 
 def test_drift_of_what_was_not_predicted_says_so(repository):
@@ -184,23 +187,25 @@ def test_drift_of_what_was_not_predicted_says_so(repository):
 
 
 def test_models_can_be_evaluated_on_what_both_know(repository, frame, session):
-    known = frame.filter(pl.col("timestamp").dt.date() <= DAY_4, pl.col("is_fraud").is_not_null())
-    for one in session.scalars(
+    labelled = frame.filter(
+        pl.col("timestamp").dt.date() <= DAY_4, pl.col("is_fraud").is_not_null()
+    )
+    for prediction in session.scalars(
         select(ModelPrediction).where(
             ModelPrediction.model_name == "logit",
-            ModelPrediction.transaction_id.not_in(known["transaction_id"].to_list()),
+            ModelPrediction.transaction_id.not_in(labelled["transaction_id"].to_list()),
         )
     ):
-        session.delete(one)
+        session.delete(prediction)
     shared = {"common_with": [("logit", "1.0")]}
-    found = repository.evaluate("forest", "1.0", **shared)
-    assert found.summary().equals(evaluate(known, score="forest").summary())
+    result = repository.evaluate("forest", "1.0", **shared)
+    assert result.summary().equals(evaluate(labelled, score="forest").summary())
     with pytest.raises(ArgumentError, match=r"no prediction of forest 1\.0 within this range"):
         repository.evaluate("forest", "1.0", start="2024-05-05", **shared)
 
 
 def test_models_are_compared_as_in_a_frame(repository, frame):
-    found = repository.compare_models([("forest", "1.0"), ("logit", "1.0")], n_resamples=50)
+    comparison = repository.compare_models([("forest", "1.0"), ("logit", "1.0")], n_resamples=50)
     expected = compare_models(frame, {"forest": "forest", "logit": "logit"}, n_resamples=50)
 
     numbers = [
@@ -211,8 +216,8 @@ def test_models_are_compared_as_in_a_frame(repository, frame):
         "difference_low",
         "difference_high",
     ]
-    assert np.allclose(found.to_frame()[numbers], expected.to_frame()[numbers], equal_nan=True)
-    assert found.to_frame()["model"].unique().tolist() == ["forest 1.0", "logit 1.0"]
+    assert np.allclose(comparison.to_frame()[numbers], expected.to_frame()[numbers], equal_nan=True)
+    assert comparison.to_frame()["model"].unique().tolist() == ["forest 1.0", "logit 1.0"]
 
 
 PAIRED = {
@@ -223,7 +228,7 @@ PAIRED = {
 
 @pytest.mark.parametrize("cluster", [None, "timestamp"])
 def test_every_metric_of_a_comparison_is_that_of_a_frame(repository, frame, cluster):
-    found = repository.compare_models(
+    comparison = repository.compare_models(
         [("forest", "1.0"), ("logit", "1.0")], cluster=cluster, n_resamples=30, **PAIRED
     )
     expected = compare_models(
@@ -234,7 +239,7 @@ def test_every_metric_of_a_comparison_is_that_of_a_frame(repository, frame, clus
         n_resamples=30,
         **PAIRED,
     )
-    pd.testing.assert_frame_equal(found.to_frame(), expected.to_frame())
+    pd.testing.assert_frame_equal(comparison.to_frame(), expected.to_frame())
 
 
 @pytest.mark.parametrize(
@@ -251,16 +256,16 @@ def test_every_metric_of_a_comparison_is_that_of_a_frame(repository, frame, clus
     ],
 )
 def test_stored_predictions_that_changed_are_refused(repository, session, change):
-    one = repository.evaluate("forest", "1.0")
-    assert one.bootstrap(n_resamples=5).value == pytest.approx(one.roc_auc)
+    evaluation = repository.evaluate("forest", "1.0")
+    assert evaluation.bootstrap(n_resamples=5).value == pytest.approx(evaluation.roc_auc)
 
     session.execute(text(change))
 
     words = r"predictions of forest 1\.0 must still be those that were evaluated"
     for reads_again in (
-        lambda: one.bootstrap(n_resamples=5),
-        lambda: one.precision_at_k(3),
-        lambda: one.card_precision_at_k(3),
+        lambda: evaluation.bootstrap(n_resamples=5),
+        lambda: evaluation.precision_at_k(3),
+        lambda: evaluation.card_precision_at_k(3),
     ):
         with pytest.raises(ArgumentError, match=words):
             reads_again()
@@ -278,9 +283,9 @@ def test_amounts_that_changed_are_refused_where_they_were_counted(repository, se
 
 
 def test_predictions_of_another_model_change_no_evaluation(repository, session):
-    one = repository.evaluate("forest", "1.0")
+    evaluation = repository.evaluate("forest", "1.0")
     session.execute(text("DELETE FROM model_predictions WHERE model_name = 'logit'"))
-    assert one.bootstrap(n_resamples=5).n_resamples == 5
+    assert evaluation.bootstrap(n_resamples=5).n_resamples == 5
 
 
 def test_models_of_different_transactions_are_not_compared(repository, session):
@@ -295,16 +300,16 @@ def test_models_of_different_transactions_are_not_compared(repository, session):
 
 
 def test_an_evaluation_pickles_without_its_session(repository):
-    one = repository.evaluate("forest", "1.0", by="channel")
-    again = pickle.loads(pickle.dumps(one))
+    evaluation = repository.evaluate("forest", "1.0", by="channel")
+    again = pickle.loads(pickle.dumps(evaluation))
 
-    assert again.by_group.equals(one.by_group)
+    assert again.by_group.equals(evaluation.by_group)
     with pytest.raises(ArgumentError, match="was pickled without its rows"):
         again.overall.precision_at_k(3)
     assert (
-        copy.deepcopy(one)
+        copy.deepcopy(evaluation)
         .overall.precision_at_k(3)
-        .daily.equals(one.overall.precision_at_k(3).daily)
+        .daily.equals(evaluation.overall.precision_at_k(3).daily)
     )
 
 
@@ -317,7 +322,7 @@ def test_a_name_and_a_version_are_texts(repository, model):
         repository.compare_models([model])
 
 
-few = st.lists(
+few_rows = st.lists(
     st.fixed_dictionaries(
         {
             "p": st.sampled_from([0.0, 0.2, 0.2, 0.7, 1.0]),
@@ -337,12 +342,12 @@ few = st.lists(
     phases=QUICK,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(few)
-def test_whatever_the_rows_are_the_numbers_are_those_of_a_frame(manager, few):
+@given(few_rows)
+def test_whatever_the_rows_are_the_numbers_are_those_of_a_frame(manager, records):
     schema = {"p": pl.Float64, "is_fraud": pl.Boolean, "amount": pl.Float64, "channel": pl.String}
-    rows = pl.DataFrame(few, schema | {"day": pl.Int64}).with_columns(
-        transaction_id=pl.format("TX{}", pl.int_range(len(few))),
-        customer_id=pl.format("C{}", pl.int_range(len(few)) % 3),
+    rows = pl.DataFrame(records, schema | {"day": pl.Int64}).with_columns(
+        transaction_id=pl.format("TX{}", pl.int_range(len(records))),
+        customer_id=pl.format("C{}", pl.int_range(len(records)) % 3),
         merchant_id=pl.lit("M1"),
         timestamp=pl.datetime(2024, 5, "day", 23, time_zone="UTC"),
     )
@@ -358,15 +363,15 @@ def test_whatever_the_rows_are_the_numbers_are_those_of_a_frame(manager, few):
         payments = rows.drop("p", "day")
         load_df(payments, "transactions", on_missing_parent="create", session=session)
         load_df(predictions, "model_predictions", session=session)
-        found = ModelPredictionRepository(session).evaluate("m", "1", amount=True)
+        result = ModelPredictionRepository(session).evaluate("m", "1", amount=True)
         groups = ModelPredictionRepository(session).evaluate("m", "1", by="channel")
-        cards = found.card_precision_at_k(2)
-        first = found.precision_at_k(2)
+        cards = result.card_precision_at_k(2)
+        first = result.precision_at_k(2)
         session.rollback()
 
     expected = evaluate(rows, score="p", amount="amount")
-    assert found.summary().equals(expected.summary())
-    assert found.cost_curve(1, 0.5).equals(expected.cost_curve(1, 0.5))
+    assert result.summary().equals(expected.summary())
+    assert result.cost_curve(1, 0.5).equals(expected.cost_curve(1, 0.5))
     assert groups.by_group.equals(evaluate(rows, score="p", by="channel").by_group)
     assert cards.daily.equals(expected.card_precision_at_k(2).daily)
     assert first.daily.equals(expected.precision_at_k(2).daily)

@@ -24,8 +24,8 @@ from synfin_analytics.repositories import (
 )
 
 REPOSITORIES = {
-    one.model.__tablename__: one
-    for one in (
+    repository.model.__tablename__: repository
+    for repository in (
         TransactionRepository,
         CustomerRepository,
         MerchantRepository,
@@ -79,10 +79,10 @@ def test_entities_are_created_found_changed_counted_and_deleted(session, parents
         TransactionRepository(session).create(**a_transaction(f"T{key}"))
     repository = REPOSITORIES[table](session)
     before = repository.count()
-    made = [repository.create(**minimal(table, key)) for key in (1, 2, 3)]
-    keys = [next(iter(one.__mapper__.primary_key_from_instance(one))) for one in made]
+    entities = [repository.create(**minimal(table, key)) for key in (1, 2, 3)]
+    keys = [next(iter(entity.__mapper__.primary_key_from_instance(entity))) for entity in entities]
     assert repository.count() == before + 3
-    assert repository.get_by_id(keys[0]) is made[0]
+    assert repository.get_by_id(keys[0]) is entities[0]
 
     frame = repository.get_all()
     key_name = repository.model.__table__.primary_key.columns[0].name
@@ -91,7 +91,7 @@ def test_entities_are_created_found_changed_counted_and_deleted(session, parents
     assert len(frame) == before + 3
 
     changed = repository.update(keys[1], **minimal(table, 2))
-    assert changed is made[1]
+    assert changed is entities[1]
     assert repository.delete(keys[2]) is True
     assert repository.delete(keys[2]) is False
     assert repository.get_by_id(keys[2]) is None
@@ -100,14 +100,15 @@ def test_entities_are_created_found_changed_counted_and_deleted(session, parents
 
 
 @pytest.mark.parametrize(
-    ("kind", "of"), [("pandas", pd.DataFrame), ("polars", pl.DataFrame), ("arrow", pa.Table)]
+    ("kind", "frame_type"),
+    [("pandas", pd.DataFrame), ("polars", pl.DataFrame), ("arrow", pa.Table)],
 )
-def test_an_empty_frame_has_the_types_of_a_full_one(session, parents, kind, of):
+def test_an_empty_frame_has_the_types_of_a_full_one(session, parents, kind, frame_type):
     repository = TransactionRepository(session, output=kind)
     empty = repository.get_all()
     repository.create(**a_transaction())
     full = repository.get_all()
-    assert isinstance(full, of)
+    assert isinstance(full, frame_type)
     assert len(empty) == 0
     assert len(full) == 1
     types = (lambda frame: list(frame.dtypes)) if kind != "arrow" else (lambda frame: frame.schema)
@@ -125,13 +126,13 @@ def test_limit_none_means_all_and_pages_do_not_overlap(session, parents):
     repository = TransactionRepository(session, output="polars")
     for key in range(7):
         repository.create(**a_transaction(f"T{key}"))  # all at the same moment
-    whole = repository.get_by_customer("C1")["transaction_id"].to_list()
+    expected = repository.get_by_customer("C1")["transaction_id"].to_list()
     pages = [
         repository.get_by_customer("C1", limit=3, offset=offset)["transaction_id"].to_list()
         for offset in (0, 3, 6, 9)
     ]
-    assert whole == [f"T{key}" for key in range(7)]
-    assert pages == [whole[:3], whole[3:6], whole[6:], []]
+    assert expected == [f"T{key}" for key in range(7)]
+    assert pages == [expected[:3], expected[3:6], expected[6:], []]
     assert len(repository.get_all(limit=0)) == 0
 
 
@@ -146,8 +147,8 @@ def test_what_was_added_to_the_session_is_read_before_it_is_committed(session, p
 
 
 def test_nothing_is_committed(manager, session, parents):
-    with manager.get_session() as other:
-        assert CustomerRepository(other).count() == 0
+    with manager.get_session() as other_session:
+        assert CustomerRepository(other_session).count() == 0
     session.rollback()
     assert CustomerRepository(session).count() == 0
 
@@ -164,14 +165,14 @@ def test_values_are_bound_never_formatted_in(session, parents):
 
 def test_a_naive_datetime_is_read_as_utc(session, parents):
     naive = dt.datetime.fromisoformat("2026-03-02T12:00")
-    made = TransactionRepository(session).create(**a_transaction(timestamp=naive))
-    assert made.timestamp == NOON
-    assert made.hour_of_day == 12
-    assert made.day_of_week == 0
+    entity = TransactionRepository(session).create(**a_transaction(timestamp=naive))
+    assert entity.timestamp == NOON
+    assert entity.hour_of_day == 12
+    assert entity.day_of_week == 0
 
 
 def test_values_of_numpy_and_pandas_are_taken(session, parents):
-    made = TransactionRepository(session).create(
+    entity = TransactionRepository(session).create(
         **a_transaction(
             amount=np.float64(3.25),
             timestamp=pd.Timestamp("2026-03-02T13:00+01:00"),
@@ -180,9 +181,9 @@ def test_values_of_numpy_and_pandas_are_taken(session, parents):
             hour_of_day=np.int64(12),
         )
     )
-    session.refresh(made)
-    assert (made.amount, made.timestamp, made.is_fraud) == (Decimal("3.25"), NOON, True)
-    assert made.fraud_score is None
+    session.refresh(entity)
+    assert (entity.amount, entity.timestamp, entity.is_fraud) == (Decimal("3.25"), NOON, True)
+    assert entity.fraud_score is None
 
 
 def test_a_key_may_be_given_as_the_number_that_it_is(session):
@@ -193,13 +194,13 @@ def test_a_key_may_be_given_as_the_number_that_it_is(session):
 
 def test_json_comes_back_as_it_went_in(session):
     value = {"hours": [1, 2], "why": "ü"}
-    made = FraudPatternRepository(session).create(pattern_type="burst", characteristics=value)
-    session.refresh(made)
-    assert made.characteristics == value
+    entity = FraudPatternRepository(session).create(pattern_type="burst", characteristics=value)
+    session.refresh(entity)
+    assert entity.characteristics == value
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"amount": Decimal("12.345")}, "amount: has more than 2 decimals .* got 12.345"),
         ({"amount": -1}, "amount: must be above 0; got -1"),
@@ -213,12 +214,14 @@ def test_json_comes_back_as_it_went_in(session):
         ({"timestamp": "soon"}, "timestamp: is not a date and time"),
     ],
 )
-def test_values_that_the_table_does_not_accept_are_refused_in_words(session, parents, values, said):
+def test_values_that_the_table_does_not_accept_are_refused_in_words(
+    session, parents, values, message
+):
     repository = TransactionRepository(session)
-    with pytest.raises(InvalidDataError, match=said):
+    with pytest.raises(InvalidDataError, match=message):
         repository.create(**a_transaction(**values))
     repository.create(**a_transaction())
-    with pytest.raises(InvalidDataError, match=said):
+    with pytest.raises(InvalidDataError, match=message):
         repository.update("T1", **values)
     assert repository.get_statistics()["total_amount"] == 12.5
 
@@ -271,13 +274,13 @@ def test_a_key_of_several_columns_is_named_whole(session, parents):
 
 def test_personal_data_are_in_no_message(session, parents):
     customers = CustomerRepository(session)
-    with pytest.raises(InvalidDataError, match="email: another row") as same:
+    with pytest.raises(InvalidDataError, match="email: another row") as duplicate:
         customers.create(customer_id="C2", email="someone@example.org")
     with pytest.raises(InvalidDataError, match="not shown") as long:
         customers.create(customer_id="C2", email="someone@example.org" * 20)
     with pytest.raises(ArgumentError, match="not shown") as sought:
         customers.get_by_email("someone\0@example.org")
-    for caught in (same, long, sought):
+    for caught in (duplicate, long, sought):
         assert "someone" not in str(caught.value)
         assert caught.value.__cause__ is None
         assert caught.value.__suppress_context__ or caught.value.__context__ is None
@@ -292,10 +295,10 @@ def test_a_row_that_others_refer_to_is_kept(session, parents):
 
 def test_an_update_that_fails_leaves_the_entity_as_it_was(session, parents):
     repository = TransactionRepository(session)
-    made = repository.create(**a_transaction())
+    entity = repository.create(**a_transaction())
     with pytest.raises(InvalidDataError, match="names no row"):
         repository.update("T1", customer_id="C9", amount=77)
-    assert (made.customer_id, made.amount) == ("C1", Decimal("12.50"))
+    assert (entity.customer_id, entity.amount) == ("C1", Decimal("12.50"))
 
 
 def test_a_session_that_was_broken_before_says_what_to_do(session, parents):

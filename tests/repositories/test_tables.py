@@ -66,7 +66,7 @@ def test_lists_of_a_customer_and_a_merchant_begin_with_the_newest(session):
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "found"),
+    ("start", "end", "expected"),
     [
         (day(2, 0), day(3, 0), ["T3", "T2", "T1"]),
         (dt.date(2026, 3, 2), dt.date(2026, 3, 2), ["T2", "T1"]),
@@ -82,19 +82,19 @@ def test_lists_of_a_customer_and_a_merchant_begin_with_the_newest(session):
     ],
 )
 def test_a_range_of_dates_includes_both_ends_and_a_bare_end_date_its_whole_day(
-    session, start, end, found
+    session, start, end, expected
 ):
     last = dt.datetime(2026, 3, 2, 23, 59, 59, 999_999, dt.UTC)
     moments = [day(1), day(2, 0), last, day(3, 0)]
     put(session, *({"timestamp": moment, "is_fraud": True} for moment in moments))
     repository = TransactionRepository(session)
-    assert keys(repository.get_by_date_range(start, end)) == found
-    assert keys(repository.get_fraud_transactions(start, end)) == found
-    assert repository.get_statistics(start, end)["fraud_count"] == len(found)
+    assert keys(repository.get_by_date_range(start, end)) == expected
+    assert keys(repository.get_fraud_transactions(start, end)) == expected
+    assert repository.get_statistics(start, end)["fraud_count"] == len(expected)
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "said"),
+    ("start", "end", "message"),
     [
         (day(3), day(2), "`end_date` must not be earlier than `start_date`"),
         ("soon", None, "such as '2026-01-31'"),
@@ -102,8 +102,8 @@ def test_a_range_of_dates_includes_both_ends_and_a_bare_end_date_its_whole_day(
         (pd.NaT, None, "got NaT"),
     ],
 )
-def test_a_range_that_is_none_is_refused(session, start, end, said):
-    with pytest.raises(ArgumentError, match=said):
+def test_a_range_that_is_none_is_refused(session, start, end, message):
+    with pytest.raises(ArgumentError, match=message):
         TransactionRepository(session).get_by_date_range(start, end)
 
 
@@ -143,7 +143,7 @@ def test_statistics_are_counted_in_one_statement(session):
     statements = []
     event.listen(session.bind, "before_cursor_execute", lambda *args: statements.append(args[2]))
     statistics = TransactionRepository(session).get_statistics()
-    assert len([one for one in statements if "current_schemas" not in one]) == 1
+    assert len([statement for statement in statements if "current_schemas" not in statement]) == 1
     assert statistics == {
         "total_count": 3,
         "total_amount": 30.3,
@@ -160,11 +160,11 @@ def test_statistics_are_counted_in_one_statement(session):
 
 
 def test_statistics_of_nothing_are_nan_where_nothing_is_known(session):
-    nothing = TransactionRepository(session).get_statistics()
-    assert nothing["total_count"] == 0
-    assert nothing["total_amount"] == 0
-    assert all(math.isnan(nothing[f"{one}_amount"]) for one in ("avg", "min", "max"))
-    assert math.isnan(nothing["fraud_rate"])
+    statistics = TransactionRepository(session).get_statistics()
+    assert statistics["total_count"] == 0
+    assert statistics["total_amount"] == 0
+    assert all(math.isnan(statistics[f"{name}_amount"]) for name in ("avg", "min", "max"))
+    assert math.isnan(statistics["fraud_rate"])
     put(session, {})
     assert math.isnan(TransactionRepository(session).get_statistics()["fraud_rate"])
 
@@ -198,12 +198,12 @@ def test_fraud_rates_of_postgresql_and_of_every_frame_are_the_same(session, rows
     put(session, *rows)
     repository = TransactionRepository(session, output=kind)
     counted = repository.fraud_rate(by=by, every=every)
-    everything = repository.get_all()
-    assert type(counted) is type(everything)
-    here = fraud_rate(everything, by=by, every=every)
+    transactions = repository.get_all()
+    assert type(counted) is type(transactions)
+    computed = fraud_rate(transactions, by=by, every=every)
     as_polars = [
-        pl.from_pandas(one, nan_to_null=False) if kind == "pandas" else pl.DataFrame(one)
-        for one in (counted, here)
+        pl.from_pandas(rates, nan_to_null=False) if kind == "pandas" else pl.DataFrame(rates)
+        for rates in (counted, computed)
     ]
     assert_frame_equal(*as_polars, check_dtypes=False, rel_tol=1e-9)
 
@@ -308,8 +308,8 @@ def test_statistics_of_all_customers_are_one_update(session):
     statements = []
     event.listen(session.bind, "before_cursor_execute", lambda *args: statements.append(args[2]))
     assert repository.update_transaction_stats() == 3
-    others = ("SAVEPOINT", "current_schemas")  # and the look at what the table's name means
-    sent = [one for one in statements if not any(other in one for other in others)]
+    lookups = ("SAVEPOINT", "current_schemas")  # and the look at what the table's name means
+    sent = [command for command in statements if not any(lookup in command for lookup in lookups)]
     assert [statement.split()[0] for statement in sent] == ["UPDATE"]
     frame = repository.get_all().set_index("customer_id")
     assert frame["transaction_count"].tolist() == [2, 0, 0]
@@ -400,16 +400,16 @@ def test_performance_is_what_counting_by_hand_gives(session, pairs):
     expected = Confusion(*(pairs.count(pair) for pair in [(1, 1), (1, 0), (0, 1), (0, 0)]))
     assert performance["evaluated"] == expected.n
     assert performance["without_ground_truth"] == len(pairs) - expected.n
-    found = [
-        performance[f"{truth}_{said}s"]
-        for truth, said in [
+    values = [
+        performance[f"{truth}_{prediction}s"]
+        for truth, prediction in [
             ("true", "positive"),
             ("false", "positive"),
             ("false", "negative"),
             ("true", "negative"),
         ]
     ]
-    assert found == [expected.tp, expected.fp, expected.fn, expected.tn]
+    assert values == [expected.tp, expected.fp, expected.fn, expected.tn]
     for name in ("accuracy", "precision", "recall"):
         assert performance[name] == pytest.approx(getattr(expected, name), nan_ok=True)
     assert ModelPredictionRepository(session).confusion("rf", "1.0") == expected
@@ -434,9 +434,9 @@ def test_an_unknown_model_comes_with_the_nearest(session):
 # -- Patterns --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("of", [FraudPatternRepository, AnomalyPatternRepository])
-def test_patterns_by_type_and_severity(session, of):
-    repository = of(session, output="polars")
+@pytest.mark.parametrize("repository_class", [FraudPatternRepository, AnomalyPatternRepository])
+def test_patterns_by_type_and_severity(session, repository_class):
+    repository = repository_class(session, output="polars")
     for kind, severity, seen in [("a", "high", day(1)), ("a", "low", None), ("b", "high", day(2))]:
         repository.create(pattern_type=kind, severity=severity, last_detected=seen)
     assert repository.get_by_type("a")["severity"].to_list() == ["high", "low"]

@@ -57,9 +57,9 @@ def episodes(frauds, **columns):
 
 @pytest.mark.parametrize("name", sorted(PARAMETERS.keys() - {"compromised_merchant"}))
 def test_the_size_of_an_episode_is_within_its_range(frauds_of, name):
-    least, most = PARAMETERS[name].payments
+    least, largest = PARAMETERS[name].payments
     sizes = episodes(frauds_of(name))["len"]
-    assert sizes.max() <= most
+    assert sizes.max() <= largest
     assert (sizes < least).sum() == 0
     assert (sizes == least).any() or sizes.min() <= least + 2
 
@@ -222,8 +222,8 @@ def test_refund_abuse_refunds_purchases_that_do_not_exist(payments, frauds_of):
     assert (by_episode["merchant_id"] == 1).all()
     assert (by_episode["customer_id"] == 1).all()
     bought = payments.filter(transaction_type="purchase")
-    same = frauds.join(bought, on=["card_id", "merchant_id", "amount"], how="semi")
-    assert len(same) <= 1
+    refunds = frauds.join(bought, on=["card_id", "merchant_id", "amount"], how="semi")
+    assert len(refunds) <= 1
 
 
 # -- Parameters ------------------------------------------------------------------------------------

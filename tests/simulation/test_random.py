@@ -42,9 +42,9 @@ def test_uniform_numbers_and_integers_fill_their_range(rng):
     numbers = rng.uniform(N, 2, 5)
     assert 2 <= numbers.min() < numbers.max() < 5
     assert np.histogram(numbers, 10)[0] / N == pytest.approx(np.full(10, 0.1), abs=0.005)
-    whole = rng.integers(N, 3, 6)
-    assert np.bincount(whole).tolist()[:3] == [0, 0, 0]
-    assert np.bincount(whole)[3:] / N == pytest.approx(np.full(4, 0.25), abs=0.006)
+    integers = rng.integers(N, 3, 6)
+    assert np.bincount(integers).tolist()[:3] == [0, 0, 0]
+    assert np.bincount(integers)[3:] / N == pytest.approx(np.full(4, 0.25), abs=0.006)
     assert rng.bernoulli(N, 0.2).mean() == pytest.approx(0.2, abs=0.004)
     assert sorted(rng.permutation(50)) == list(range(50))
 

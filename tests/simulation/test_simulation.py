@@ -71,8 +71,8 @@ def test_the_same_seed_gives_the_same_rows_on_every_machine():
 def test_numpy_numbers_are_accepted():
     plain = simulate(9, 5, 12, 3, fraud_rate=0.0625, drift=1.0, output="polars")
     sizes = np.int64(9), np.int16(5), np.uint8(12), np.int32(3)
-    same = simulate(*sizes, fraud_rate=np.float32(0.0625), drift=np.int64(1), output="polars")
-    assert digest_of(same) == digest_of(plain)
+    world = simulate(*sizes, fraud_rate=np.float32(0.0625), drift=np.int64(1), output="polars")
+    assert digest_of(world) == digest_of(plain)
 
 
 def test_fraud_patterns_do_not_change_genuine_payments(genuine):
@@ -315,9 +315,9 @@ def test_entry_mode_terminal_and_place_match_the_channel(payments):
 
 
 def test_trips_are_far_away_and_large_purchases_are_expensive(genuine):
-    away = genuine.filter(anomaly_type="holiday_travel")
-    assert 0.005 < len(away) / len(genuine) < 0.08
-    assert away["distance_from_home"].drop_nulls().min() > 200
+    travel = genuine.filter(anomaly_type="holiday_travel")
+    assert 0.005 < len(travel) / len(genuine) < 0.08
+    assert travel["distance_from_home"].drop_nulls().min() > 200
     usual = genuine.group_by("customer_id").agg(pl.col("amount").mean().alias("usual"))
     large = genuine.filter(anomaly_type="large_purchase").join(usual, on="customer_id")
     assert len(large) > 100
@@ -332,10 +332,10 @@ def test_anomalies_can_be_selected_and_excluded():
     assert kinds() == set(ANOMALIES)
     assert kinds(anomalies=[]) == set()
     assert kinds(anomalies=["large_purchase"]) == {"large_purchase"}
-    many = simulate(
+    chosen_world = simulate(
         200, 100, 90, 1, anomalies={"holiday_travel": {"trips_per_year": 8.0}}, output="polars"
     ).transactions
-    assert many["is_anomaly"].mean() > 0.08
+    assert chosen_world["is_anomaly"].mean() > 0.08
 
 
 def test_genuine_payments_include_bursts_nights_and_refunds(genuine):
@@ -365,15 +365,15 @@ def test_columns_derived_from_the_timestamp_agree_with_it(payments):
 
 def test_running_counts_include_only_earlier_payments(payments):
     customer_rows = payments.filter(customer_id=payments.filter("is_fraud")["customer_id"][0])
-    for row, now in enumerate(customer_rows["timestamp"]):
+    for row, time in enumerate(customer_rows["timestamp"]):
         before = customer_rows.head(row)
         for name, length in (("hour", HOUR), ("day", DAY)):
-            recent = before.filter(pl.col("timestamp") > now - length)
+            recent = before.filter(pl.col("timestamp") > time - length)
             assert customer_rows[f"transactions_last_{name}"][row] == len(recent)
             assert customer_rows[f"amount_last_{name}"][row] == pytest.approx(
                 recent["amount"].sum()
             )
-        since = (now - before["timestamp"][-1]).total_seconds() if row else None
+        since = (time - before["timestamp"][-1]).total_seconds() if row else None
         assert customer_rows["time_since_last_transaction"][row] == since
 
 
@@ -392,16 +392,16 @@ def test_distances_follow_from_coordinates(world, payments):
     assert remote["distance_from_last"].null_count() == len(remote)
 
 
-@pytest.mark.parametrize("whose", ["merchant", "customer"])
-def test_risk_scores_use_only_labels_known_at_the_time(payments, whose):
-    key = f"{whose}_id"
-    most = payments.filter("is_fraud").group_by(key).len().sort("len", key)[key][-1]
-    merchant_rows = payments.filter(pl.col(key) == most)
-    for row, now in enumerate(merchant_rows["timestamp"]):
-        known_frauds = merchant_rows.head(row).filter(pl.col("label_available_at") <= now)
+@pytest.mark.parametrize("party", ["merchant", "customer"])
+def test_risk_scores_use_only_labels_known_at_the_time(payments, party):
+    key = f"{party}_id"
+    largest = payments.filter("is_fraud").group_by(key).len().sort("len", key)[key][-1]
+    merchant_rows = payments.filter(pl.col(key) == largest)
+    for row, time in enumerate(merchant_rows["timestamp"]):
+        known_frauds = merchant_rows.head(row).filter(pl.col("label_available_at") <= time)
         score = (len(known_frauds) + 0.1) / (row + 20)
-        assert merchant_rows[f"{whose}_risk_score"][row] == pytest.approx(score, abs=1e-4)
-    assert merchant_rows[f"{whose}_risk_score"].max() > merchant_rows[f"{whose}_risk_score"][0]
+        assert merchant_rows[f"{party}_risk_score"][row] == pytest.approx(score, abs=1e-4)
+    assert merchant_rows[f"{party}_risk_score"].max() > merchant_rows[f"{party}_risk_score"][0]
 
 
 # -- Drift -----------------------------------------------------------------------------------------

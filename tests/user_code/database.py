@@ -66,8 +66,12 @@ def manage(frame: pd.DataFrame) -> None:
     assert_type(manager.bulk_insert(frame, table="merchants"), LoadReport)
     manager.bulk_insert([Merchant(merchant_id="M1")], 1000, on_conflict="skip")
     manager.bulk_insert([{"merchant_id": "M1"}], table=Merchant, on_invalid="reject")
-    with manager.session_scope() as session, session_scope() as other, get_db_session() as third:
-        session.add_all([*other.new, *third.new])
+    with (
+        manager.session_scope() as session,
+        session_scope() as other_session,
+        get_db_session() as third,
+    ):
+        session.add_all([*other_session.new, *third.new])
     manager.get_pool_status()["sizes"]  # type: ignore[typeddict-item]
     manager.execute_query("SELECT 1", output="spark")  # type: ignore[call-overload]
     manager.execute_query(3)  # type: ignore[call-overload]

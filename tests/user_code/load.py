@@ -75,8 +75,8 @@ def report(loaded: LoadReport) -> None:
 
 def layouts(frame: pl.DataFrame, manager: DatabaseManager) -> None:
     assert_type(read_layout("paysim.csv", "paysim", start="2026-01-01"), Tables)
-    mine = Layout({"amount": pl.col("cents") / 100, "timestamp": "paid_at"}, name="ours")
-    tables = read_layout(frame, mine, start=dt.date(2026, 1, 1))
+    own_layout = Layout({"amount": pl.col("cents") / 100, "timestamp": "paid_at"}, name="ours")
+    tables = read_layout(frame, own_layout, start=dt.date(2026, 1, 1))
     read_layout(["2025.csv", "2026.csv"], "handbook", timezone="Europe/Berlin")
     assert_type(tables.transactions, pl.LazyFrame)
     assert_type(tables.load(on_invalid="reject", manager=manager), dict[str, LoadReport])

@@ -63,14 +63,14 @@ def plot_functions(
     plot_cost(evaluation)  # type: ignore[arg-type]
 
 
-def display(shown: Display) -> None:
-    assert_type(shown.ax, Axes)
-    assert_type(shown.to_frame(), pd.DataFrame)
-    assert_type(shown.to_frame("polars"), pl.DataFrame)
-    assert_type(shown.to_frame(output="arrow"), pa.Table)
-    assert_type(shown.to_dict(), dict[str, Any])
-    assert_type(shown.plot(), Display)
-    shown.to_frame("excel")  # type: ignore[call-overload]
+def display(picture: Display) -> None:
+    assert_type(picture.ax, Axes)
+    assert_type(picture.to_frame(), pd.DataFrame)
+    assert_type(picture.to_frame("polars"), pl.DataFrame)
+    assert_type(picture.to_frame(output="arrow"), pa.Table)
+    assert_type(picture.to_dict(), dict[str, Any])
+    assert_type(picture.plot(), Display)
+    picture.to_frame("excel")  # type: ignore[call-overload]
 
 
 def reports() -> None:
