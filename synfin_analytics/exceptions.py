@@ -214,8 +214,8 @@ class Problem:
         rows = ", ".join(f"{row:,}" for row in self.rows[:_MAX_ROWS])
         more = f" and {self.count - _MAX_ROWS:,} more" if self.count > _MAX_ROWS else ""
         noun = "row" if self.count == 1 else "rows"
-        others = f" and {self.other_samples:,} others" if self.other_samples else ""
-        values = f" (such as {', '.join(self.samples)}{others})" if self.samples else ""
+        other_samples = f" and {self.other_samples:,} others" if self.other_samples else ""
+        values = f" (such as {', '.join(self.samples)}{other_samples})" if self.samples else ""
         return f"{text}: {self.count:,} {noun}: {rows}{more}{values}"
 
 

@@ -144,13 +144,13 @@ def rename_for_engine(df: Any, columns: Collection[str], caller: str) -> tuple[A
         return df, mapping
     available = list_columns(frame)
     check_columns(list(columns), available)
-    taken = {name.casefold() for name in available}
+    used_names = {name.casefold() for name in available}
     for name in columns:
         safe_name = _EXPRESSION_CHARACTERS.sub("_", name)
-        while safe_name != name and safe_name.casefold() in taken:
+        while safe_name != name and safe_name.casefold() in used_names:
             safe_name += "_"
         mapping[name] = safe_name
-        taken.add(safe_name.casefold())
+        used_names.add(safe_name.casefold())
     if frame.implementation.is_spark_like():
         return df.toDF(*(mapping.get(name, name) for name in available)), mapping
     changed = {name: safe_name for name, safe_name in mapping.items() if name != safe_name}

@@ -103,8 +103,8 @@ def format_compact(value: float) -> str:
     '0.25'
     """
     if abs(value) < 1e5:
-        whole = abs(value) >= 100 or value == int(value)
-        return f"{value:,.0f}" if whole else f"{value:.3g}"
+        is_whole = abs(value) >= 100 or value == int(value)
+        return f"{value:,.0f}" if is_whole else f"{value:.3g}"
     value = float(f"{value:.3g}")  # first, so that 999,999 is 1M
     unit, suffix = next((unit, suffix) for unit, suffix in _UNITS if abs(value) >= unit)
     return f"{value / unit:.3g}{suffix}"
@@ -120,8 +120,8 @@ def format_amount(value: float, currency: str = "") -> str:
     """
     if math.isnan(value):
         return UNDEFINED
-    whole = abs(value) >= 1000 or math.isclose(value, round(value), rel_tol=0, abs_tol=1e-9)
-    return f"{format_number(value, 0 if whole else 2)} {currency}".rstrip()
+    is_whole = abs(value) >= 1000 or math.isclose(value, round(value), rel_tol=0, abs_tol=1e-9)
+    return f"{format_number(value, 0 if is_whole else 2)} {currency}".rstrip()
 
 
 def format_decimal(value: float, digits: int = 3) -> str:

@@ -433,8 +433,8 @@ class _SearchIndex:
             bounds = [first, first + self._capacity]
             start, end = np.searchsorted(self.codes, bounds)
             rows = slice(*np.searchsorted(codes, bounds))
-            found = np.searchsorted(self._sorted[start:end], targets[rows], side=side)
-            positions[rows] = start + found
+            ranks = np.searchsorted(self._sorted[start:end], targets[rows], side=side)
+            positions[rows] = start + ranks
         return positions
 
     def _fits(self, codes: Integers) -> bool:

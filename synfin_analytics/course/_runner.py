@@ -260,11 +260,11 @@ def _end_all(process: subprocess.Popen[bytes], folder: Path) -> None:
         _sandbox.end_descendants(psutil.Process(process.pid))
     process.kill()
     process.wait()
-    for other in psutil.process_iter():  # on other systems, or if it killed the supervisor
+    for candidate in psutil.process_iter():  # on other systems, or if it killed the supervisor
         with contextlib.suppress(psutil.Error, OSError):
-            uses_server = other.environ().get("DB_DATA_DIR") == str(folder / "pg")
-            if uses_server or folder in Path(other.cwd()).parents:
-                other.kill()
+            uses_server = candidate.environ().get("DB_DATA_DIR") == str(folder / "pg")
+            if uses_server or folder in Path(candidate.cwd()).parents:
+                candidate.kill()
 
 
 def _read_stdout(process: subprocess.Popen[bytes]) -> str:

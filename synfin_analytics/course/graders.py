@@ -503,8 +503,8 @@ class PerPayment(Grader):
         if are_close(values, self.truth, ROUNDING_TOLERANCE).all():
             return ROUNDED
         first = self.ids[int(np.argmin(correct))]
-        most = "not correct yet" if correct.mean() < 0.5 else "correct, but not all"
-        return f"Most values are {most}: look at payment {first}. {_asks_for(self.task)}"
+        verdict = "not correct yet" if correct.mean() < 0.5 else "correct, but not all"
+        return f"Most values are {verdict}: look at payment {first}. {_asks_for(self.task)}"
 
     def _to_values(self, answer: PlainAnswer) -> Floats | str:
         """Return an answer as numbers in order, or what is wrong with it."""

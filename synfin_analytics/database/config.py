@@ -502,8 +502,8 @@ def _unknown_option(name: str, *, capital: bool = False) -> str:
 
 def _integer(lowest: int, highest: int) -> tuple[Callable[[object], bool], str]:
     def is_valid(value: object) -> bool:
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        return whole and lowest <= int(str(value)) <= highest
+        is_integer = isinstance(value, int) and not isinstance(value, bool)
+        return is_integer and lowest <= int(str(value)) <= highest
 
     return is_valid, f"a whole number from {lowest} to {highest}"
 

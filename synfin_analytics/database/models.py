@@ -503,8 +503,8 @@ class MLFeatures(Base):
         >>> MLFeatures.feature_names()[:2]
         ['amount_normalized', 'amount_log']
         """
-        others = {"id", "transaction_id", "additional_features", "created_at"}
-        return [column.name for column in cls.__table__.columns if column.name not in others]
+        excluded = {"id", "transaction_id", "additional_features", "created_at"}
+        return [column.name for column in cls.__table__.columns if column.name not in excluded]
 
 
 class ModelPrediction(Base):

@@ -157,8 +157,8 @@ class DetectionContext:
         """Mean of what the customer spends in all other payments; NaN if there are none."""
         total = self.per_customer(pl.col("amount").filter(pl.col("is_spent")).sum())
         n_others = self.per_customer(pl.col("is_spent").sum()) - self.is_spent
-        others = total - self.amount * self.is_spent
-        return others / np.where(n_others > 0, n_others, np.nan)
+        amount_of_others = total - self.amount * self.is_spent
+        return amount_of_others / np.where(n_others > 0, n_others, np.nan)
 
     @functools.cached_property
     def amount_ratio(self) -> Floats:

@@ -240,11 +240,11 @@ class CollusionRing(Detector):
         )
         rings = [ring for slots in self._slots(candidates) for ring in self._rings(slots)]
         episodes: list[pl.DataFrame] = []
-        taken: set[int] = set()
+        used_rows: set[int] = set()
         for ring in sorted(rings, key=len, reverse=True):
-            remaining = ring.filter(~pl.col("row").is_in(list(taken)))
+            remaining = ring.filter(~pl.col("row").is_in(list(used_rows)))
             if len(remaining) >= self.min_count:
-                taken |= set(remaining["row"])
+                used_rows |= set(remaining["row"])
                 number = pl.lit(len(episodes), pl.Int64)
                 episodes.append(remaining.with_columns(episode=number))
         empty = candidates.clear().drop("span", "band").with_columns(episode=pl.lit(0, pl.Int64))
@@ -282,12 +282,15 @@ class CollusionRing(Detector):
             rows = rows.filter(pl.col("customer").n_unique().over(merchant) >= self.min_customers)
         if not len(rows):
             return []
-        left = rows.select(pl.struct(customer).rank("dense").cast(pl.Int64) - 1).to_series()
-        right = rows.select(pl.struct(merchant).rank("dense").cast(pl.Int64) - 1).to_series()
-        n_left = int(left.max()) + 1  # type: ignore[arg-type]
-        n_nodes = n_left + int(right.max()) + 1  # type: ignore[arg-type]
-        edges = coo_array((np.ones(len(rows)), (left, right + n_left)), shape=(n_nodes, n_nodes))
-        group = connected_components(edges, directed=False)[1][left]
+        customers = rows.select(pl.struct(customer).rank("dense").cast(pl.Int64) - 1).to_series()
+        merchants = rows.select(pl.struct(merchant).rank("dense").cast(pl.Int64) - 1).to_series()
+        n_customer_nodes = int(customers.max()) + 1  # type: ignore[arg-type]
+        n_nodes = n_customer_nodes + int(merchants.max()) + 1  # type: ignore[arg-type]
+        edges = coo_array(
+            (np.ones(len(rows)), (customers, merchants + n_customer_nodes)),
+            shape=(n_nodes, n_nodes),
+        )
+        group = connected_components(edges, directed=False)[1][customers]
         rows = rows.with_columns(pl.Series("group", group))
         n_customers, n_merchants, n_pairs = (
             column.n_unique().over("group")

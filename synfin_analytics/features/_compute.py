@@ -164,8 +164,8 @@ def _standard_deviation(payments: Payments, earlier: Window) -> Floats:
     # Only where an earlier amount has fractional cents, so that the decimals of one customer do not
     # change the last digits of another.
     difference = amounts.units - amounts.units[first]
-    rest, low = np.divmod(np.abs(difference), 1 << _DIGIT)
-    high, middle = np.divmod(rest, 1 << _DIGIT)
+    upper, low = np.divmod(np.abs(difference), 1 << _DIGIT)
+    high, middle = np.divmod(upper, 1 << _DIGIT)
     squares = (
         earlier.sum(high * high) * 2.0 ** (4 * _DIGIT)
         + earlier.sum(high * middle) * 2.0 ** (3 * _DIGIT + 1)
@@ -247,17 +247,17 @@ def _habit_features(payments: Payments, earlier: Window) -> Features:
 
 def _take(values: Integers | Floats, rows: Integers) -> Floats:
     """Return values of other rows, NaN where there is none."""
-    taken = np.full(len(rows), np.nan)
+    result = np.full(len(rows), np.nan)
     exists = rows >= 0
-    taken[exists] = values[rows[exists]]
-    return taken
+    result[exists] = values[rows[exists]]
+    return result
 
 
 def _is_rare(payments: Payments, codes: Integers, earlier: Window) -> Integers:
     """Whether few of the customer's earlier payments have the same code; -1 where undefined."""
-    count, same = earlier.sum(codes >= 0), _count_same(payments, codes)
+    count, n_same = earlier.sum(codes >= 0), _count_same(payments, codes)
     undefined = (codes[payments.selected] < 0) | (count < _MIN_HISTORY)
-    return np.where(undefined, -1, _RARE * same < count)
+    return np.where(undefined, -1, _RARE * n_same < count)
 
 
 def _is_new(payments: Payments, codes: Integers) -> Integers:

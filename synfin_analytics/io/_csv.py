@@ -304,8 +304,8 @@ class _QuoteChecker(io.RawIOBase):
         chunk = bytes(self._stream.read(size) if size >= 0 else self._stream.read())
         ended = not chunk and size != 0
         if size < 0 or 0 < len(chunk) < size:
-            rest = bytes(self._stream.read(size - len(chunk))) if size > 0 else b""
-            ended, chunk = not rest, chunk + rest
+            remainder = bytes(self._stream.read(size - len(chunk))) if size > 0 else b""
+            ended, chunk = not remainder, chunk + remainder
         if chunk:
             self._check(chunk.removeprefix(codecs.BOM_UTF8) if self._last is None else chunk)
             self._last = chunk[-1:]

@@ -288,8 +288,10 @@ def _open_excel(path: Path, name: str, batch_rows: int, options: ReadOptions) ->
     except fastexcel.FastExcelError as error:
         message = str(error).partition("\n")[0].rstrip(".")
         raise ArgumentError(f"{name} cannot be read as Excel: {message}.") from None
-    whole = [column.name for column in frame if column.dtype.is_float() and _is_whole(column)]
-    table = frame.with_columns(pl.col(whole).cast(pl.Int64)).to_arrow()
+    integer_columns = [
+        column.name for column in frame if column.dtype.is_float() and _is_whole(column)
+    ]
+    table = frame.with_columns(pl.col(integer_columns).cast(pl.Int64)).to_arrow()
     batches = from_arrow(frame.columns, table.to_batches(max_chunksize=batch_rows), batch_rows)
     # In a column with a text, the numbers are texts too.
     return Source(frame.columns, batches, frame.height, options)

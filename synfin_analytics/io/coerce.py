@@ -140,10 +140,10 @@ def make_frame_like(
     if rows.implementation.is_pandas():
         native: Any = rows.to_native()
         frame.index = native.index
-    made: nw.DataFrame[IntoDataFrameT] = nw.from_native(frame, eager_only=True)
+    result: nw.DataFrame[IntoDataFrameT] = nw.from_native(frame, eager_only=True)
     if keep:
-        made = nw.concat([rows.select(*keep), made], how="horizontal")
-    return made.to_native()
+        result = nw.concat([rows.select(*keep), result], how="horizontal")
+    return result.to_native()
 
 
 def make_null_columns(model: type[Base], names: Sequence[str], height: int) -> pl.DataFrame:

@@ -138,10 +138,10 @@ def thin_points(
         _VALUE_TOLERANCE * np.abs(values), _MIN_TOLERANCE * lengths, _MAX_TOLERANCE * lengths
     )
     tolerance = np.where(values > lengths, _BEYOND_TOLERANCE * values, tolerance)
-    kept, point = [0, size - 1, *keep], 0
+    points, point = [0, size - 1, *keep], 0
     while (point := _next_moved(values, tolerance[:, point, None], point)) < size:
-        kept.append(point)
-    return np.unique(np.asarray(kept, np.intp))
+        points.append(point)
+    return np.unique(np.asarray(points, np.intp))
 
 
 def thin_curve(

@@ -208,8 +208,8 @@ def wrap_label(label: str, width: int = _LABEL_WIDTH) -> str:
     """
     lines = textwrap.wrap(label, width) or [label]
     if len(lines) > _MAX_LABEL_LINES:  # names often differ in their ends only
-        half = (width * _MAX_LABEL_LINES - 1) // 2
-        short = f"{label[:half]}…{label[half + 1 - width * _MAX_LABEL_LINES :]}"
+        n_start = (width * _MAX_LABEL_LINES - 1) // 2
+        short = f"{label[:n_start]}…{label[n_start + 1 - width * _MAX_LABEL_LINES :]}"
         lines = [short[start : start + width] for start in range(0, len(short), width)]
     return "\n".join(lines)
 
@@ -289,8 +289,8 @@ def add_count_panel(ax: Axes, height: float = 0.5) -> Axes:
     ax.tick_params(axis="x", length=0, labelbottom=False)
     if figure.get_layout_engine() is None:  # no layout makes room for it
         box = ax.get_position()
-        taken = min((height + 2 * _GAP) / (figure.bbox.height / figure.dpi), 0.7 * box.height)
-        ax.set_position((box.x0, box.y0 + taken, box.width, box.height - taken))
+        used_height = min((height + 2 * _GAP) / (figure.bbox.height / figure.dpi), 0.7 * box.height)
+        ax.set_position((box.x0, box.y0 + used_height, box.width, box.height - used_height))
         ax.set_in_layout(True)
     return panel
 

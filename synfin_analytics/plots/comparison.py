@@ -120,8 +120,8 @@ def _draw_differences(ax: Axes, numbers: pd.DataFrame, *, single_model: bool) ->
         )  # fmt: skip
     values = (numbers[name] for name in ("value", "reference", "difference"))
     for row, value, reference, difference in zip(rows, *values, strict=True):
-        both = f"{format_decimal(value)} vs. {format_decimal(reference)}"
-        annotate_right(ax, both if np.isfinite(difference) else UNDEFINED, row, size="small")
+        pair = f"{format_decimal(value)} vs. {format_decimal(reference)}"
+        annotate_right(ax, pair if np.isfinite(difference) else UNDEFINED, row, size="small")
     for row in np.flatnonzero(numbers["metric"].ne(numbers["metric"].shift())):
         if row and not single_model:
             ax.axhline(rows[row] + 0.5, color=colours.muted, linewidth=0.6)

@@ -158,13 +158,13 @@ class ScoredPredictions:
         ).group_by(ranked.c[DAY], ranked.c[SCORE])
         grouped = totals.subquery()
         # Rows below the first k count too, as one score: the maximum recall of a day needs them.
-        rest = (grouped.c.rank > k).label("rest")
+        is_below_k = (grouped.c.rank > k).label("rest")
         query = select(
             grouped.c[DAY],
             func.max(grouped.c[SCORE]).label(SCORE),
             cast(func.sum(grouped.c[COUNTED[0]]), Double).label(COUNTED[0]),
             cast(func.sum(grouped.c[COUNTED[1]]), Double).label(COUNTED[1]),
-        ).group_by(grouped.c[DAY], rest, func.least(grouped.c.rank, k + 1))
+        ).group_by(grouped.c[DAY], is_below_k, func.least(grouped.c.rank, k + 1))
         return self._check_unchanged(self._frame(query))
 
     def by_entity(self, day: str, entity: str) -> nw.DataFrame[Any]:

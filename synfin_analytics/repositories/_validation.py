@@ -103,8 +103,8 @@ def _convert(value: object, column: ColumnSpec) -> tuple[Any, str | None]:
     """Convert a value to the column's type, or return the reason why that is impossible."""
     validated = validate_column([value], column)
     for _, reason in validated.errors:
-        shown = HIDDEN if column.personal else to_text([value])[0]
-        return None, f"{reason}; got {shown}"
+        displayed = HIDDEN if column.personal else to_text([value])[0]
+        return None, f"{reason}; got {displayed}"
     converted = validated.cells[0]
     if column.kind == "json" and converted is not None:
         # As text, since JSON numbers may have more digits than Python's floats.

@@ -388,11 +388,13 @@ class BaseRepository(Generic[ModelT, RowsT]):
                 f"{self.model.__name__}.{self._spec.primary_key} == ...; "
                 f"got {format_value(condition)}."
             )
-        others = self._other_tables(select(self._key).where(cast("ColumnElement[bool]", condition)))
-        if others:
+        other_tables = self._other_tables(
+            select(self._key).where(cast("ColumnElement[bool]", condition))
+        )
+        if other_tables:
             raise ArgumentError(
                 f"`where` must be conditions on the table {self._table.name!r}; got one on "
-                f"{others}. Put it into a subquery: column.in_(select(...))."
+                f"{other_tables}. Put it into a subquery: column.in_(select(...))."
             )
 
     def _sort_key(self, key: object) -> ColumnElement[Any]:
@@ -404,18 +406,18 @@ class BaseRepository(Generic[ModelT, RowsT]):
                 f"{self.model.__name__}.{self._spec.primary_key}.desc(); got {format_value(key)}."
             )
         expression = cast("ColumnElement[Any]", key)
-        others = self._other_tables(select(self._key, expression))
-        if others:
+        other_tables = self._other_tables(select(self._key, expression))
+        if other_tables:
             raise ArgumentError(
                 f"`order_by` must be columns of the table {self._table.name!r}; got one of "
-                f"{others}."
+                f"{other_tables}."
             )
         return expression
 
     def _other_tables(self, query: Select[Any]) -> str:
         """Names of the tables that a query selects from besides this one."""
-        froms = [other for other in query.get_final_froms() if other is not self._table]
-        return ", ".join(repr(getattr(other, "name", "a subquery")) for other in froms)
+        froms = [source for source in query.get_final_froms() if source is not self._table]
+        return ", ".join(repr(getattr(source, "name", "a subquery")) for source in froms)
 
     def _read(self, query: Select[Any] | CompoundSelect[Any]) -> RowsT:
         self._flush()

@@ -346,16 +346,16 @@ class _Merge:
     def add(self, detected: dict[str, Any]) -> None:
         """Add one detected pattern."""
         new = _Pattern(detected)
-        same: list[_Pattern] = []
+        matches: list[_Pattern] = []
         for key in new.match_keys():
             for pattern in self._by_key[key]:
-                if not pattern.merged and pattern.overlaps(new) and pattern not in same:
-                    same.append(pattern)
-        if not same:
+                if not pattern.merged and pattern.overlaps(new) and pattern not in matches:
+                    matches.append(pattern)
+        if not matches:
             self._new.append(new)
             self._index(new)
             return
-        first, *others = sorted(same, key=lambda pattern: (pattern.id is None, pattern.id or 0))
+        first, *others = sorted(matches, key=lambda pattern: (pattern.id is None, pattern.id or 0))
         for other in others:  # the new pattern connects them
             first.extend(other)
             other.merged = True

@@ -170,7 +170,7 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
         0
         """
         return self._select(
-            *within(start_date, end_date), order=_NEWEST_FIRST, limit=limit, offset=offset
+            *within_dates(start_date, end_date), order=_NEWEST_FIRST, limit=limit, offset=offset
         )
 
     def get_fraud_transactions(
@@ -197,7 +197,7 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
         ...     len(TransactionRepository(session).get_fraud_transactions("1999-01-01"))
         0
         """
-        where = (Transaction.is_fraud.is_(True), *within(start_date, end_date))
+        where = (Transaction.is_fraud.is_(True), *within_dates(start_date, end_date))
         return self._select(*where, order=_NEWEST_FIRST, limit=limit, offset=offset)
 
     def get_anomaly_transactions(
@@ -224,7 +224,7 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
         ...     len(TransactionRepository(session).get_anomaly_transactions(end_date="1999-01-31"))
         0
         """
-        where = (Transaction.is_anomaly.is_(True), *within(start_date, end_date))
+        where = (Transaction.is_anomaly.is_(True), *within_dates(start_date, end_date))
         return self._select(*where, order=_NEWEST_FIRST, limit=limit, offset=offset)
 
     def get_by_amount_range(
@@ -323,7 +323,7 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
             func.count(Transaction.is_fraud).label("labelled_count"),
             func.count().filter(fraud).label("fraud_count"),
             func.count().filter(Transaction.is_anomaly.is_(True)).label("anomaly_count"),
-        ).where(*within(start_date, end_date))
+        ).where(*within_dates(start_date, end_date))
         statistics: dict[str, Any] = dict(self.session.execute(query).mappings().one())
         if not self.use_decimal:
             statistics |= {
@@ -428,7 +428,7 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
         return keys
 
 
-def within(start_date: Bound, end_date: Bound) -> list[ColumnElement[bool]]:
+def within_dates(start_date: Bound, end_date: Bound) -> list[ColumnElement[bool]]:
     """Conditions that a transaction is within these dates, both included."""
     return between_times(*parse_closed_range(start_date, end_date))
 

@@ -108,8 +108,8 @@ def concatenate(parts: Sequence[Payments]) -> Payments:
 
 def sort_by_time(payments: Payments, days: int) -> Payments:
     """Return the payments within the period by time, those of one second in their given order."""
-    within = (payments.time >= 0) & (payments.time < days * DAY)
-    rows = np.flatnonzero(within)
+    in_period = (payments.time >= 0) & (payments.time < days * DAY)
+    rows = np.flatnonzero(in_period)
     return payments.take(rows[np.argsort(payments.time[rows], kind="stable")])
 
 

@@ -319,10 +319,10 @@ def _draw_statuses(rng: RandomStream, income: Integers) -> Integers:
     """Draw the status of payments; those of customers of low income are declined twice as often."""
     share = rng.uniform(len(income))
     decline_rate = np.where(income == 0, 0.03, 0.015)
-    other = np.where(
+    undeclined = np.where(
         share > 0.998, Status.FAILED, np.where(share > 0.997, Status.REVERSED, Status.COMPLETED)
     )
-    return np.where(share < decline_rate, Status.DECLINED, other)
+    return np.where(share < decline_rate, Status.DECLINED, undeclined)
 
 
 def own_device(

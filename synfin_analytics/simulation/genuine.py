@@ -144,9 +144,9 @@ class Whereabouts:
         # Days are numbered across customers, so that one running maximum serves all of them.
         start = traveller * (4 * days) + first
         end = np.maximum.accumulate(start + np.minimum(length, days) + 2)
-        kept = np.append(True, start[1:] > end[:-1]) if len(start) else np.zeros(0, np.bool_)
+        is_kept = np.append(True, start[1:] > end[:-1]) if len(start) else np.zeros(0, np.bool_)
         traveller, first, length, destination = (
-            column[kept] for column in (traveller, first, length, destination)
+            column[is_kept] for column in (traveller, first, length, destination)
         )
         for day in range(-1, int(length.max(initial=0)) + 1):
             in_period = (day <= length) & (first + day >= 0) & (first + day < days)
@@ -240,9 +240,9 @@ def _everyday_payments(
     card[is_online] = world.draw_cards(rng, customer[is_online], is_online=True)
     time = world.draw_times(rng, customer, place, day, category)
     # A customer between two places enters no shop.
-    kept = is_online | ~whereabouts.between.ravel()[cell]
+    is_made = is_online | ~whereabouts.between.ravel()[cell]
     return world.make_purchases(
-        rng, customer[kept], place[kept], category[kept], time[kept], card=card[kept]
+        rng, customer[is_made], place[is_made], category[is_made], time[is_made], card=card[is_made]
     )
 
 

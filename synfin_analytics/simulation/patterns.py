@@ -149,8 +149,8 @@ def _commit(
         if not len(size):
             continue
         rng = RandomStream(seed, pattern.name)
-        many = len(size) > _FEW_EPISODES
-        shares = rng.uniform(len(size)) if many else np.full(len(size), phase)
+        has_many = len(size) > _FEW_EPISODES
+        shares = rng.uniform(len(size)) if has_many else np.full(len(size), phase)
         period_share = _spread_over_period(shares, pattern.trend * context.world.drift)
         episodes = Episodes(context, rng, period_share, size)
         fraud = pattern.commit(episodes)

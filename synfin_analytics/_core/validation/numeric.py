@@ -184,28 +184,28 @@ def _is_notation_of(number: Decimal, double: float) -> bool:
 def validate_integers(column: pl.Series, spec: ColumnSpec) -> ValidatedColumn:
     """Validate a series as integers."""
     if column.dtype.is_integer():
-        whole, validated = column, ValidatedColumn(column.cast(spec.dtype, strict=False))
+        integers, validated = column, ValidatedColumn(column.cast(spec.dtype, strict=False))
     elif column.dtype.is_decimal():
         units, unit = _decimal_units(column)
         fractional = (units % unit != 0).fill_null(False)
-        whole = (units // unit).set(fractional, None)
-        validated = ValidatedColumn(whole.cast(spec.dtype, strict=False))
+        integers = (units // unit).set(fractional, None)
+        validated = ValidatedColumn(integers.cast(spec.dtype, strict=False))
         validated.reject(fractional, NOT_WHOLE)
     elif column.dtype.is_float():
         # pandas represents whole numbers with gaps as floats.
         doubles = column.cast(pl.Float64)
         not_finite = (~doubles.is_finite()).fill_null(False)
         fractional = (~not_finite & (doubles != doubles.floor())).fill_null(False)
-        whole = doubles.set(not_finite | fractional, None)
-        validated = ValidatedColumn(whole.cast(spec.dtype, strict=False))
+        integers = doubles.set(not_finite | fractional, None)
+        validated = ValidatedColumn(integers.cast(spec.dtype, strict=False))
         validated.reject(not_finite, NOT_FINITE).reject(fractional, NOT_WHOLE)
         bits = FLOAT_BITS.get(column.head(0).to_numpy().dtype.type, DOUBLE_BITS)
-        ambiguous = validated.cells.is_not_null() & (whole.abs() >= 2**bits)
-        whole = whole.set(ambiguous, None)
+        ambiguous = validated.cells.is_not_null() & (integers.abs() >= 2**bits)
+        integers = integers.set(ambiguous, None)
         validated.reject(ambiguous, ambiguous_float(bits))
     else:
         return reject_all(column, spec)
-    return validated.reject(whole.is_not_null() & validated.cells.is_null(), out_of_range(spec))
+    return validated.reject(integers.is_not_null() & validated.cells.is_null(), out_of_range(spec))
 
 
 def validate_doubles(column: pl.Series, spec: ColumnSpec) -> ValidatedColumn:
@@ -223,8 +223,8 @@ def validate_doubles(column: pl.Series, spec: ColumnSpec) -> ValidatedColumn:
     validated = ValidatedColumn(column.cast(pl.Float64))
     validated.reject(~validated.cells.is_finite(), NOT_FINITE)
     if column.dtype.is_integer():
-        back = validated.cells.cast(pl.Int128, strict=False)
-        exact = column.cast(pl.Int128, strict=False) == back
+        restored = validated.cells.cast(pl.Int128, strict=False)
+        exact = column.cast(pl.Int128, strict=False) == restored
         validated.reject(column.is_not_null() & ~exact.fill_null(False), TOO_MANY_DIGITS)
     return validated
 

@@ -46,7 +46,7 @@ _TYPES_BY_NAME: dict[str, tuple[type, ...]] = {
     "a list": (list, pl.List, pl.Array),
     "a record": (dict, pl.Struct, pl.Map),
 }
-_TYPE_NAMES = {known: name for name, types in _TYPES_BY_NAME.items() for known in types}
+_TYPE_NAMES = {type_: name for name, types in _TYPES_BY_NAME.items() for type_ in types}
 
 #: Types of polars that hold text.
 TEXT_TYPES = (pl.String, pl.Categorical, pl.Enum)
@@ -241,9 +241,9 @@ class _Unquoted(str):
 def _format_timestamp(text: str) -> str:
     if text == "NaT":  # the lowest number of all
         return "-infinity"
-    whole, point, fraction = text.replace("T", " ").partition(".")
+    seconds, point, fraction = text.replace("T", " ").partition(".")
     fraction = fraction.rstrip("0")
-    return f"{whole}{point}{fraction}" if fraction else whole
+    return f"{seconds}{point}{fraction}" if fraction else seconds
 
 
 def _shorten(cell: Any, *, quoted: bool = False) -> str:

@@ -98,7 +98,7 @@ def validate_json(column: pl.Series, spec: ColumnSpec) -> ValidatedColumn:
     reasons = [None if text is None else json_error(text) for text in texts]
     validated = ValidatedColumn(texts)
     for reason in dict.fromkeys(reason for reason in reasons if reason is not None):
-        validated.reject(pl.Series([other == reason for other in reasons]), reason)
+        validated.reject(pl.Series([row_reason == reason for row_reason in reasons]), reason)
     return validated
 
 

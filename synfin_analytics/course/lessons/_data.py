@@ -72,16 +72,16 @@ def wilson_interval(successes: float, trials: float) -> tuple[float, float]:
     """Return Wilson's (1927) interval at 95%."""
     share = successes / trials
     middle = (share + _Z**2 / (2 * trials)) / (1 + _Z**2 / trials)
-    half = _Z / (1 + _Z**2 / trials)
-    half *= float(np.sqrt(share * (1 - share) / trials + _Z**2 / (4 * trials**2)))
-    return middle - half, middle + half
+    half_width = _Z / (1 + _Z**2 / trials)
+    half_width *= float(np.sqrt(share * (1 - share) / trials + _Z**2 / (4 * trials**2)))
+    return middle - half_width, middle + half_width
 
 
 def wald_interval(successes: float, trials: float) -> tuple[float, float]:
     """Return the interval by normal approximation, which is wrong for rare events."""
     share = successes / trials
-    half = _Z * float(np.sqrt(share * (1 - share) / trials))
-    return share - half, share + half
+    half_width = _Z * float(np.sqrt(share * (1 - share) / trials))
+    return share - half_width, share + half_width
 
 
 def rate_with_interval(

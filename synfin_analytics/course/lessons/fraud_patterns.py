@@ -58,9 +58,11 @@ def make_facts(seed: int) -> Facts:
     """Generate the data of a student."""
     payments = make_world(seed, customers=700, days=90).transactions
     # The episodes are from another world: the labels of the student's payments do not reveal them.
-    others = make_world(seed + _OTHER_SEED, customers=700, days=90).transactions
+    other_payments = make_world(seed + _OTHER_SEED, customers=700, days=90).transactions
     episodes = {
-        name: episode for name in SIGNS if (episode := _find_episode(others, name)) is not None
+        name: episode
+        for name in SIGNS
+        if (episode := _find_episode(other_payments, name)) is not None
     }
     names = np.random.default_rng(seed).permutation(sorted(episodes))[: len(_LETTERS)]
     return Facts(

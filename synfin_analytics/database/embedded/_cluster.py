@@ -245,14 +245,14 @@ class Cluster:
         """
         file = self.data / "postmaster.pid"
         try:
-            head, _, rest = file.read_bytes().partition(b"\n")
+            pid_line, _, body = file.read_bytes().partition(b"\n")
         except FileNotFoundError:
             return
         server = self.postmaster()
         if server is not None and self._is_own_socket_folder(server.sockets):
             shutil.rmtree(server.sockets, ignore_errors=True)
-        if head.strip().isdigit() and rest.count(b"\n") > _LINES_BEFORE_MEMORY:
-            replace_file(file, b"%d\n%b" % (_NO_PROCESS, rest), self._owner())
+        if pid_line.strip().isdigit() and body.count(b"\n") > _LINES_BEFORE_MEMORY:
+            replace_file(file, b"%d\n%b" % (_NO_PROCESS, body), self._owner())
         else:
             file.unlink()
 

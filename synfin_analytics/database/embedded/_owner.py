@@ -185,9 +185,9 @@ def check_path(path: Path, user: ServerUser) -> None:
     """
     if os.geteuid() != 0:
         return
-    current, rest, links = Path("/"), list(reversed(path.parts[1:])), 0
-    while rest:
-        name = rest.pop()
+    current, remaining, links = Path("/"), list(reversed(path.parts[1:])), 0
+    while remaining:
+        name = remaining.pop()
         step = current.parent if name == ".." else current / name
         try:
             info = step.lstat()
@@ -201,7 +201,7 @@ def check_path(path: Path, user: ServerUser) -> None:
                 raise _path_error(path, step, "is a link to itself")
             target = step.readlink()
             current = Path("/") if target.is_absolute() else current
-            rest += reversed(target.parts[1:] if target.is_absolute() else target.parts)
+            remaining += reversed(target.parts[1:] if target.is_absolute() else target.parts)
             continue
         open_to_group = info.st_mode & stat.S_IWGRP and info.st_gid not in {0, user.gid}
         shared = info.st_mode & stat.S_IWOTH or open_to_group

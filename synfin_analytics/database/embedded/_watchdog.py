@@ -129,7 +129,7 @@ def stop_server(pid: int, ended: Callable[[], bool] = lambda: False) -> None:
     """
     for number, idle, total in STOP_SIGNALS:
         started = last_active = time.monotonic()
-        while (now := time.monotonic()) < min(last_active + idle, started + total):
+        while (time_now := time.monotonic()) < min(last_active + idle, started + total):
             try:
                 os.kill(pid, number)
             except ProcessLookupError:
@@ -137,7 +137,7 @@ def stop_server(pid: int, ended: Callable[[], bool] = lambda: False) -> None:
             if ended():
                 return
             if is_active(pid):
-                last_active = now
+                last_active = time_now
             time.sleep(_PAUSE)
 
 

@@ -71,16 +71,16 @@ def match_columns(
             raise error
     require_named(source.repeated, mapping)
     targets = {name: mapping.get(name, name) for name in source.names}
-    kept = {name: target for name, target in targets.items() if target is not None}
+    used_columns = {name: target for name, target in targets.items() if target is not None}
     names: dict[str, str] = {}
-    for name, target in kept.items():
+    for name, target in used_columns.items():
         if target in names:
             raise ArgumentError(
                 f"The columns {names[target]!r} and {name!r} of the data would both become "
                 f"{target!r} of {spec.name!r}: leave one out with columns={{{name!r}: None}}."
             )
         names[target] = name
-    unknown = [target for target in kept.values() if target not in spec.columns]
+    unknown = [target for target in used_columns.values() if target not in spec.columns]
     problems = [
         Problem(name, f"is not a column of the table{_hint_for_unknown(name, spec)}", 0)
         for name in unknown
@@ -99,7 +99,7 @@ def match_columns(
     ]
     if problems:
         raise InvalidDataError(spec.name, problems, source.note)
-    return kept
+    return used_columns
 
 
 def _check_mapping(mapping: Any) -> dict[str, str | None]:
@@ -268,10 +268,10 @@ def _repeated(frame: pl.DataFrame, key: Sequence[str], rejected: pl.Series) -> p
 
 def fill_defaults(rows: pl.DataFrame, spec: TableSpec) -> pl.DataFrame:
     """Fill NULL in timestamps that have a default in the database: the time now."""
-    now = dt.datetime.now(dt.UTC)
+    current_time = dt.datetime.now(dt.UTC)
     names = [
         name
         for name, column in spec.columns.items()
         if column.defaulted and column.kind == "timestamp" and name in rows.columns
     ]
-    return rows.with_columns(pl.col(names).fill_null(now)) if names else rows
+    return rows.with_columns(pl.col(names).fill_null(current_time)) if names else rows

@@ -88,10 +88,10 @@ class LabelCounts:
         return bool(self.n_rejected) and not change <= _MIN_RELATIVE_CHANGE * self.fraud_rate
 
     def __str__(self) -> str:
-        left = self.n_labelled - self.n_rejected
+        n_left = self.n_labelled - self.n_rejected
         after = (
             f"{self.fraud_rate_without_rejected:.3%}"
-            if left
+            if n_left
             else "undefined: no labelled row is left"
         )
         return (

@@ -324,8 +324,8 @@ def _gather(fields: Fields, skipped: int) -> tuple[pa.Buffer, pa.Buffer]:
     fields_and_gaps = pa.Array.from_buffers(
         pa.binary(), 2 * rows - 1, [None, pa.py_buffer(edges), fields.chunk.buffer]
     )
-    taken = fields_and_gaps.take(pa.array(np.arange(0, 2 * rows, 2, dtype=np.int32)))
-    _, offsets, data = taken.buffers()
+    gathered = fields_and_gaps.take(pa.array(np.arange(0, 2 * rows, 2, dtype=np.int32)))
+    _, offsets, data = gathered.buffers()
     return offsets, data
 
 

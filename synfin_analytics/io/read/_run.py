@@ -235,7 +235,7 @@ _TRAILER = b"\xff\xff"
 
 def _copy(cursor: Cursor, sql: BoundSQL, *, use_decimal: bool) -> Result:
     """Run a query with COPY."""
-    cursor.execute(sql.within("SELECT * FROM (\n", "\n) AS q LIMIT 0"))
+    cursor.execute(sql.wrap("SELECT * FROM (\n", "\n) AS q LIMIT 0"))
     plans = plan_columns(cursor.description or (), use_decimal=use_decimal)
     before, after = "COPY (\n", "\n) TO STDOUT (FORMAT binary)"
     if any(plan.cast for plan in plans):
@@ -246,7 +246,7 @@ def _copy(cursor: Cursor, sql: BoundSQL, *, use_decimal: bool) -> Result:
         )
         before = f"COPY (SELECT {select_list} FROM (\n"  # noqa: S608 - generated names
         after = f"\n) AS q({', '.join(names)})) TO STDOUT (FORMAT binary)"
-    return plans, _decode(cursor.connection, sql.within(before, after), plans)
+    return plans, _decode(cursor.connection, sql.wrap(before, after), plans)
 
 
 def _decode(connection: DriverConnection, sql: bytes, plans: list[Plan]) -> Chunks:
@@ -372,7 +372,7 @@ def _execute(cursor: Cursor, sql: BoundSQL, *, use_decimal: bool) -> Result:
     """
     extensions.register_type(_AS_TEXT, cursor)
     with _lossless_text(cursor, sql):
-        cursor.execute(sql.within("", ""))
+        cursor.execute(sql.wrap("", ""))
         description = cursor.description
         if description is None:
             count = None if cursor.rowcount < 0 else cursor.rowcount

@@ -127,27 +127,27 @@ class BoundSQL:
         self._parts = parts
         self._before = ""
 
-    def within(self, before: str, after: str) -> bytes:
+    def wrap(self, before: str, after: str) -> bytes:
         """Return the text to send, with ``before`` and ``after`` around the statement."""
         self._before = before
         return (before + "".join(self._parts) + after).encode()
 
     def place(self, position: int) -> str | Parameter | None:
         """Parameter at the server's ``position``, or line and column for a message."""
-        rest = position - 1 - len(self._before)
+        offset = position - 1 - len(self._before)
         text = ""
         for piece, part in zip(self.statement.pieces, self._parts, strict=True):
-            if rest < 0:
+            if offset < 0:
                 return None
-            if rest < len(part):
+            if offset < len(part):
                 if isinstance(piece, Parameter):
                     return piece
                 if not self.statement.is_users_text:
                     return None
-                text += part[:rest]
+                text += part[:offset]
                 line = text.count("\n") + 1
                 return f"line {line}, column {len(text) - text.rfind(chr(10))}"
-            rest -= len(part)
+            offset -= len(part)
             text += f":{piece.name}" if isinstance(piece, Parameter) else piece
         return None
 
@@ -200,8 +200,8 @@ def _with_schema(dialect: Dialect, schema: str) -> Dialect:
     """Copy of a dialect that qualifies the package's tables with their schema."""
 
     def schema_of(table: Any) -> str | None:
-        ours = getattr(table, "metadata", None) is Base.metadata
-        return table.schema or (schema if ours and schema else None)
+        is_ours = getattr(table, "metadata", None) is Base.metadata
+        return table.schema or (schema if is_ours and schema else None)
 
     copied = copy.copy(dialect)
     copied.identifier_preparer = copy.copy(dialect.identifier_preparer)
