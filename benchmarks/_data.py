@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 COLUMNS = [column.name for column in Transaction.__table__.columns]
-#: What a card network's file has: the required columns and a label.
+#: Columns of a card network's file: the required ones and a label.
 FEW_COLUMNS = [
     "transaction_id", "customer_id", "merchant_id", "terminal_id", "amount", "currency",
     "timestamp", "merchant_category", "channel", "is_fraud",
@@ -71,7 +71,7 @@ _NUMBERS = {
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """Which rows: their number, their keys, and the order they come in.
+    """Rows to generate: their number, their keys and their order.
 
     Keys count ``first``, ``first + step`` ...; in order of time as a bank's nightly file, or
     shuffled.
@@ -84,7 +84,7 @@ class Rows:
     few_columns: bool = False
 
     def frames(self) -> Iterator[pl.DataFrame]:
-        """The rows, some at a time, so that any number of them takes little memory."""
+        """Yield the rows in batches, so that any number of them takes little memory."""
         rng = np.random.default_rng([self.first, self.count])
         places = np.arange(self.count)
         if self.shuffled:
@@ -170,7 +170,7 @@ def parents() -> dict[str, pl.DataFrame]:
 
 
 def encoded(tables: Iterator[pa.Table]) -> Iterator[bytes]:
-    """Tables of one schema as PostgreSQL's binary COPY, as pgpq makes it."""
+    """Encode tables of one schema as PostgreSQL's binary COPY, with pgpq."""
     encoder = None
     for table in tables:
         if encoder is None:
@@ -183,7 +183,7 @@ def encoded(tables: Iterator[pa.Table]) -> Iterator[bytes]:
 
 
 def arrow(frame: pl.DataFrame) -> pa.Table:
-    """The frame in types that every peer knows."""
+    """Convert a frame to types that every peer supports."""
     return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
@@ -206,5 +206,5 @@ def write_files(rows: Rows, folder: Path, *, csv: bool = True, binary: bool = Fa
 
 
 def write_csv(frame: pl.DataFrame, file: object) -> None:
-    """CSV as COPY reads it: NULL is nothing, an empty text is quoted."""
+    """Write CSV for COPY: NULL is an empty field, and an empty text is quoted."""
     frame.write_csv(file, include_header=False, datetime_format="%Y-%m-%d %H:%M:%S%.6f+00")  # type: ignore[call-overload]  # a binary file

@@ -1,4 +1,4 @@
-"""The ways into and out of PostgreSQL that are measured, each as its users would write it.
+"""Peers: ways to load into and read from PostgreSQL, each in its usual style.
 
 ``prepare`` imports and brings the rows into memory; what it returns is timed, and gives the number
 of rows. Imports stand in the functions: a peer pays for its own libraries alone.
@@ -26,19 +26,19 @@ SLOW_SAMPLE = 20_000
 
 @dataclasses.dataclass(frozen=True)
 class Peer:
-    """One way, and what must be known to judge it."""
+    """One way, its requirements, and a note for the table."""
 
     name: str
     prepare: Callable[[Job], Run]
-    #: Modules beside our own dependencies: how they are imported, and installed.
+    #: Modules that are not dependencies of the package: import name and package to install.
     needs: dict[str, str] = dataclasses.field(default_factory=dict)
-    #: At most so many rows; the speed of a sample stands for all.
+    #: Maximum number of rows; the speed of the sample is reported.
     sample: int | None = None
     note: str = ""
 
     @property
     def missing(self) -> list[str]:
-        """What to install first."""
+        """Packages to install first."""
         return [
             package
             for module, package in self.needs.items()
@@ -50,7 +50,7 @@ ADBC = {"adbc_driver_postgresql": "adbc-driver-postgresql"}
 CONNECTORX = {"connectorx": "connectorx"}
 
 
-# -- What several of them need ------------------------------------------------------------------
+# -- Shared helpers -------------------------------------------------------------------------------
 
 
 def _polars(job: Job) -> pl.DataFrame:
@@ -60,7 +60,7 @@ def _polars(job: Job) -> pl.DataFrame:
 
 
 def _pandas(job: Job) -> pd.DataFrame:
-    """As an analyst has it: money in floats, moments in UTC."""
+    """Convert to pandas as an analyst has it: money as floats, timestamps in UTC."""
     import polars.selectors as cs
 
     return _polars(job).with_columns(cs.decimal().cast(float)).to_pandas()
@@ -85,7 +85,7 @@ def _copy_from(table: str, names: list[str], form: str) -> str:
 
 
 def _psql(job: Job, *commands: str) -> Run:
-    """The commands in one transaction of the server's own client."""
+    """Run commands in one transaction of psql."""
     from synfin_analytics.database.embedded._binaries import server_binaries
 
     options = [part for command in commands for part in ("-c", command)]
@@ -99,7 +99,7 @@ def _psql(job: Job, *commands: str) -> Run:
 
 
 class _Pieces(io.RawIOBase):
-    """An iterator of bytes as a file, for ``copy_expert``."""
+    """File of an iterator of bytes, for ``copy_expert``."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
@@ -132,8 +132,8 @@ def _load(job: Job, data: Any, **options: Any) -> Run:
     return run
 
 
-#: What ``load_df`` does by default for an empty table of the embedded server; here, the server is
-#: reached by its URL.
+#: Default of ``load_df`` for an empty table of the embedded server, which is addressed by its URL
+#: here.
 _EMPTY = {"rebuild_indexes": "always"}
 
 
@@ -227,7 +227,7 @@ def polars_csv(job: Job) -> Run:
 
 
 def polars_adbc(job: Job) -> Run:
-    import adbc_driver_postgresql.dbapi  # noqa: F401 - what polars will import
+    import adbc_driver_postgresql.dbapi  # noqa: F401 - imported by polars
 
     frame = _polars(job)
 
@@ -328,7 +328,7 @@ def _read(frame: str) -> Callable[[Job], Run]:
         from synfin_analytics.io.read import read_df
 
         manager = DatabaseManager(DatabaseConfig.from_env({"DATABASE_URL": job.url}))
-        # An empty result imports what a full one needs.
+        # An empty result imports the same modules as a full one.
         read_df(f"{job.query} LIMIT 0", manager=manager, output=frame)
         return lambda: len(read_df(job.query, manager=manager, output=frame))
 
@@ -336,7 +336,7 @@ def _read(frame: str) -> Callable[[Job], Run]:
 
 
 class _Nowhere:
-    """A file that takes everything and keeps nothing."""
+    """A file that discards everything that is written to it."""
 
     write = staticmethod(len)
 
@@ -368,7 +368,7 @@ def adbc_cents(job: Job) -> Run:
 
 
 def _in_cents(query: str) -> str:
-    """Money as whole cents, other decimals as doubles: types that ADBC can decode."""
+    """Read money as whole cents and other decimals as doubles, types that ADBC can decode."""
     from sqlalchemy import Numeric
 
     from synfin_analytics.database.models import Transaction
@@ -390,7 +390,9 @@ def _in_cents(query: str) -> str:
 def _connectorx(job: Job, queries: str | list[str]) -> Run:
     import connectorx
 
-    url = job.url.replace("@/", "@localhost/", 1)  # it wants a host beside the socket's folder
+    url = job.url.replace(
+        "@/", "@localhost/", 1
+    )  # it needs a host in addition to the socket's folder
     return lambda: int(connectorx.read_sql(url, queries, return_type="arrow").num_rows)
 
 
@@ -427,7 +429,7 @@ def read_sql(job: Job) -> Run:
     return lambda: len(pd.read_sql(job.query, engine))
 
 
-# -- Who is compared with whom --------------------------------------------------------------------
+# -- Comparisons ----------------------------------------------------------------------------------
 
 _LOADERS = [
     Peer("load_df(polars)", load_df_polars, note="every cell checked"),
@@ -444,7 +446,7 @@ _FAST = [
     Peer("pgpq + COPY", pgpq_copy, note="Arrow to binary COPY by hand"),
 ]
 
-#: For each comparison its peers; ours come first, and ratios refer to them.
+#: Peers of each comparison; ours come first, and ratios refer to them.
 GROUPS: dict[str, list[Peer]] = {
     "load, empty table": [
         Peer("load_df(polars)", load_df_polars_empty, note="every cell checked"),

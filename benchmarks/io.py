@@ -59,7 +59,7 @@ class Bench:
             return self.stack.enter_context(self.place.prepared("full", frames))
 
     def peers(self, group: str) -> list[Peer]:
-        """Those of a group that are asked for and installed; says which are not."""
+        """Select the requested and installed peers of a group; report those not installed."""
         chosen = []
         for peer in GROUPS[group]:
             if not peer.name.startswith(OURS) and self.only not in peer.name:
@@ -72,7 +72,7 @@ class Bench:
 
     @contextlib.contextmanager
     def files(self, rows: Rows, **kinds: bool) -> Iterator[str]:
-        """Folder with the files of these rows, as long as they are needed."""
+        """Write the files of rows to a folder, and remove it at the end."""
         folder = self.place.folder / "files"
         _data.write_files(rows, folder, **kinds)
         try:
@@ -81,7 +81,7 @@ class Bench:
             shutil.rmtree(folder)
 
     def compare(self, title: str, group: str, once: Callable[[Peer], Measured]) -> None:
-        """Let the peers take turns, in another order each time, and print how they compare."""
+        """Run the peers in turns, in a random order each time, and print a comparison."""
         peers = self.peers(group)
         results: dict[str, list[Measured]] = {peer.name: [] for peer in peers}
         for turn in range(self.repeat):
