@@ -151,8 +151,8 @@ def echo_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
 
     def format_row(cells: Sequence[str]) -> str:
-        first, *others = zip(cells, widths, strict=True)
-        texts = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
+        first, *following = zip(cells, widths, strict=True)
+        texts = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in following)]
         return "  ".join(texts).rstrip()
 
     click.secho(f"  {format_row(headers)}", bold=True)

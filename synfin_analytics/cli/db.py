@@ -138,11 +138,11 @@ def _echo_server(manager: DatabaseManager) -> None:
         "WHERE datname = current_database() AND pid <> pg_backend_pid())"
     )
     with manager.engine.connect() as connection:
-        user, version, size, others = connection.execute(query).one()
+        user, version, size, n_other_sessions = connection.execute(query).one()
     click.echo(f"Database   {manager.config.database!r}, PostgreSQL {version.split()[0]}")
     click.echo(f"Server     {manager.config.host}:{manager.config.port}")
     click.echo(f"User       {user}")
-    click.echo(f"Size       {_format_bytes(size)}, {others} other connections")
+    click.echo(f"Size       {_format_bytes(size)}, {n_other_sessions} other connections")
 
 
 @db.command()

@@ -282,10 +282,10 @@ class Numbers(Grader):
     def _mistake_feedback(self, values: list[float]) -> str:
         parts = list(self.parts.values())
 
-        def are_same(others: Sequence[float]) -> bool:
+        def are_same(other_values: Sequence[float]) -> bool:
             return all(
                 part.is_same(value, other)
-                for part, value, other in zip(parts, values, others, strict=True)
+                for part, value, other in zip(parts, values, other_values, strict=True)
             )
 
         for feedback, mistake in self.mistakes.items():
@@ -384,9 +384,9 @@ class Table(Grader):
             return pl.DataFrame({self.key: [*answer], self.values[0]: numbers})
         if not isinstance(answer, pl.DataFrame):
             return None
-        others = [name for name in answer.columns if name != self.key]
-        if len(self.values) == 1 and len(others) == 1 and self.key in answer.columns:
-            return answer.rename({others[0]: self.values[0]})  # a series indexed by the key
+        value_columns = [name for name in answer.columns if name != self.key]
+        if len(self.values) == 1 and len(value_columns) == 1 and self.key in answer.columns:
+            return answer.rename({value_columns[0]: self.values[0]})  # a series indexed by the key
         return answer
 
     def _grade_values(self, table: pl.DataFrame, keys: list[str]) -> str | None:
@@ -518,10 +518,10 @@ class PerPayment(Grader):
         if answer.schema.get("transaction_id") == pl.String and (
             set(answer["transaction_id"]) == set(self.ids)
         ):
-            others = [name for name in answer.columns if name != "transaction_id"]
-            if len(others) != 1:
+            value_columns = [name for name in answer.columns if name != "transaction_id"]
+            if len(value_columns) != 1:
                 return "Expected one column besides transaction_id: select it."
-            name = others[0]
+            name = value_columns[0]
             row_of = {payment: row for row, payment in enumerate(answer["transaction_id"])}
             answer = answer[[row_of[payment] for payment in self.ids]]
         elif answer.width > 1:

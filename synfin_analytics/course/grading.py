@@ -406,7 +406,7 @@ def foreign_seeds(
 ) -> list[str]:
     """Return which seeds of other students, or unassigned seeds, a notebook contains."""
     text = "\n".join(cell.source for cell in cells)
-    student_of = {other.seed: other.student for other in roster if other.student != entry.student}
+    student_of = {owner.seed: owner.student for owner in roster if owner.student != entry.student}
     student_of.pop(entry.seed, None)
     seeds = {seed for digits in _INTEGER.findall(text) if (seed := _to_seed(digits)) in student_of}
     students = sorted({student_of[seed] for seed in seeds})

@@ -255,20 +255,20 @@ class ScoredPredictions:
             ModelPrediction.model_name == self.model_name,
             ModelPrediction.model_version == self.model_version,
             *period,
-            *(self._scored_by(*other) for other in self.common_with),
+            *(self._scored_by(*model) for model in self.common_with),
         )
 
     @staticmethod
     def _scored_by(model_name: str, model_version: str) -> ColumnElement[bool]:
-        other = aliased(ModelPrediction)
+        other_prediction = aliased(ModelPrediction)
         return (
-            select(other.id)
+            select(other_prediction.id)
             .where(
-                other.transaction_id == ModelPrediction.transaction_id,
-                other.model_name == model_name,
-                other.model_version == model_version,
-                other.ground_truth.is_not(None),
-                other.fraud_probability.is_not(None),
+                other_prediction.transaction_id == ModelPrediction.transaction_id,
+                other_prediction.model_name == model_name,
+                other_prediction.model_version == model_version,
+                other_prediction.ground_truth.is_not(None),
+                other_prediction.fraud_probability.is_not(None),
             )
             .exists()
         )

@@ -166,7 +166,7 @@ def _estimate_budget(context: FraudContext, patterns: list[Pattern], fraud_rate:
     suppressed = 0.0
     for pattern in patterns:
         if isinstance(pattern, DormantCard):
-            share = pattern.weight / sum(other.weight for other in patterns)
+            share = pattern.weight / sum(other_pattern.weight for other_pattern in patterns)
             n_customers, days = len(context.world.customers), len(context.world.calendar)
             per_day = len(context.payments) / n_customers / days
             # Genuine payments suppressed for each fraud of an episode of average length.
