@@ -282,7 +282,7 @@ def test_a_pattern_is_found(kind):
 
 
 @pytest.mark.parametrize(
-    ("kind", "why"), [(kind, why) for kind, (_, others) in CASES.items() for why in others]
+    ("kind", "why"), [(kind, why) for kind, (_, exceptions) in CASES.items() for why in exceptions]
 )
 def test_what_only_looks_like_it_is_left_alone(kind, why):
     assert detected_ids(kind, CASES[kind][1][why]) == set()

@@ -91,8 +91,8 @@ def run(code: str, **names: Any) -> dict[str, Any]:
 )
 def test_a_column_is_recognised_by_its_usual_names(subject, names):
     for name in names.split() + ["Transaktions-Nr."] * (subject == "transaction_id"):
-        others = {other: other for other in CELLS if other != subject}
-        suggestion = suggest_columns(data(**others, **{subject: name}))
+        columns = {column: column for column in CELLS if column != subject}
+        suggestion = suggest_columns(data(**columns, **{subject: name}))
         assert suggestion.mapping[name] == subject, name
         assert suggestion.problems == ()
 

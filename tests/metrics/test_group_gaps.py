@@ -59,12 +59,12 @@ def test_the_value_is_that_of_the_groups(metric):
 @given(st.integers(0, 10_000), st.sampled_from(METRICS), st.sampled_from(["difference", "ratio"]))
 def test_a_resample_compares_the_groups_of_the_customers_drawn(seed, metric, comparison):
     frame = sample(90, customers=8, seed=seed)
-    found = grouped(frame).bootstrap(
+    estimate = grouped(frame).bootstrap(
         metric, comparison, include_small=True, n_resamples=3, seed=seed
     )
     names = np.unique(frame["customer_id"])
     (block,) = draw_weights(len(names), 3, seed, 3)
-    for copies, value in zip(block.T, found.distribution, strict=True):
+    for copies, value in zip(block.T, estimate.distribution, strict=True):
         times = dict(zip(names.tolist(), copies.astype(int), strict=True))
         repeats = [times[customer] for customer in frame["customer_id"]]
         drawn = frame[np.repeat(np.arange(len(frame)), repeats)]
@@ -78,10 +78,10 @@ def test_a_resample_compares_the_groups_of_the_customers_drawn(seed, metric, com
 def test_every_engine_draws_the_same(kind, cluster):
     frame = sample()
     options = {"cluster": cluster, "n_resamples": 20}
-    found = grouped(ENGINES[kind](frame)).bootstrap("false_positive_rate", **options)
+    estimate = grouped(ENGINES[kind](frame)).bootstrap("false_positive_rate", **options)
     expected = grouped(frame).bootstrap("false_positive_rate", **options)
-    assert np.allclose(found.distribution, expected.distribution)
-    assert found.by_day is (cluster == "timestamp")
+    assert np.allclose(estimate.distribution, expected.distribution)
+    assert estimate.by_day is (cluster == "timestamp")
 
 
 def test_small_groups_are_left_out_unless_asked_for():

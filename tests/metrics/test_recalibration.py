@@ -49,14 +49,14 @@ def sample(size: int = 600, seed: int = 0) -> pl.DataFrame:
 @given(st.integers(0, 10_000), st.sampled_from(["isotonic", "platt"]))
 def test_the_functions_are_those_of_scikit_learn_on_the_rows(seed, method):
     frame = sample(200, seed)
-    found = recalibrate(frame, frame, score="p", method=method)
+    result = recalibrate(frame, frame, score="p", method=method)
 
     model = CalibratedClassifierCV(
         FrozenEstimator(Scores()), method="sigmoid" if method == "platt" else method
     ).fit(frame[["p"]].to_numpy(), frame["is_fraud"].to_numpy())
     scores = np.linspace(0, 1, 23)
     expected = model.predict_proba(scores[:, None])[:, 1]
-    assert np.allclose(found.transform(scores), expected, atol=2e-4)
+    assert np.allclose(result.transform(scores), expected, atol=2e-4)
 
 
 @pytest.mark.parametrize("method", ["isotonic", "platt"])
@@ -75,10 +75,10 @@ def test_a_weight_counts_as_that_many_rows(method):
 @pytest.mark.parametrize("method", ["isotonic", "platt"])
 def test_after_recalibration_the_metrics_are_those_of_the_new_scores(method):
     first, second = sample(2000, seed=1), sample(2000, seed=2)
-    found = recalibrate(first, second, score="p", method=method)
-    table = found.to_frame().set_index("metric")
+    result = recalibrate(first, second, score="p", method=method)
+    table = result.to_frame().set_index("metric")
 
-    new = second.with_columns(p=pl.Series(found.transform(second["p"].to_numpy())))
+    new = second.with_columns(p=pl.Series(result.transform(second["p"].to_numpy())))
     for stage, frame in (("before", second), ("after", new)):
         model = evaluate(frame, score="p")
         for metric in ("brier", "log_loss", "roc_auc", "average_precision"):
@@ -99,27 +99,27 @@ def test_the_calibration_error_is_the_mean_gap_of_the_bins():
 @pytest.mark.parametrize("kind", ENGINES)
 def test_every_engine_has_the_same_function_and_metrics(kind):
     first, second = sample(seed=1), sample(seed=2)
-    found = recalibrate(ENGINES[kind](first), ENGINES[kind](second), score="p")
+    result = recalibrate(ENGINES[kind](first), ENGINES[kind](second), score="p")
     expected = recalibrate(first, second, score="p")
     scores = np.linspace(0, 1, 23)
-    assert np.allclose(found.transform(scores), expected.transform(scores))
-    assert np.allclose(found.to_frame()["after"], expected.to_frame()["after"])
+    assert np.allclose(result.transform(scores), expected.transform(scores))
+    assert np.allclose(result.to_frame()["after"], expected.to_frame()["after"])
 
 
 def test_amounts_and_thresholds_are_no_part_of_it_and_missing_scores_stay_missing():
-    found = recalibrate(sample(), sample(), score="p")
-    transformed = found.transform([[0.2, np.nan]])
+    result = recalibrate(sample(), sample(), score="p")
+    transformed = result.transform([[0.2, np.nan]])
     assert transformed.shape == (1, 2)
     assert np.isnan(transformed[0, 1])
 
 
 def test_a_recalibration_can_be_shown_written_and_pickled():
-    found = recalibrate(sample(), sample(seed=2), score="p", method="platt")
-    assert repr(found).startswith("Recalibration(platt, 600 transactions, ")
-    assert "log loss" in found._repr_html_()
-    assert json.loads(json.dumps(found.to_dict()))["method"] == "platt"
-    again = pickle.loads(pickle.dumps(found))
-    assert np.array_equal(again.transform([0.3]), found.transform([0.3]))
+    result = recalibrate(sample(), sample(seed=2), score="p", method="platt")
+    assert repr(result).startswith("Recalibration(platt, 600 transactions, ")
+    assert "log loss" in result._repr_html_()
+    assert json.loads(json.dumps(result.to_dict()))["method"] == "platt"
+    again = pickle.loads(pickle.dumps(result))
+    assert np.array_equal(again.transform([0.3]), result.transform([0.3]))
 
 
 # -- Refused --------------------------------------------------------------------------------------

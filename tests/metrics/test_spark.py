@@ -140,22 +140,22 @@ def numbers(seed: int = 0, size: int = 60) -> pl.DataFrame:
 
 def test_drift_is_the_same(spark):
     periods = {"reference": (None, "2026-02-01"), "current": ("2026-02-01", "2026-03-01")}
-    found, expected = (
+    result, expected = (
         measure_drift(native, ["p", "channel"], **periods)
         for native in (to_spark(spark, numbers()), numbers())
     )
-    pd.testing.assert_frame_equal(found.columns, expected.columns)
-    pd.testing.assert_frame_equal(found.bins, expected.bins, check_dtype=False)
+    pd.testing.assert_frame_equal(result.columns, expected.columns)
+    pd.testing.assert_frame_equal(result.bins, expected.bins, check_dtype=False)
 
 
 def test_weights_and_gaps_between_groups_are_the_same(spark):
-    found, expected = (
+    result, expected = (
         evaluate(native, score="score", weight="weight", by="channel")
         for native in (to_spark(spark, numbers()), numbers())
     )
-    assert np.allclose(found.by_group["value"], expected.by_group["value"], equal_nan=True)
+    assert np.allclose(result.by_group["value"], expected.by_group["value"], equal_nan=True)
     gaps = [
         model.bootstrap("alert_rate", include_small=True, n_resamples=20).distribution
-        for model in (found, expected)
+        for model in (result, expected)
     ]
     assert np.allclose(*gaps)

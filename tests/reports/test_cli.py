@@ -119,9 +119,9 @@ def test_a_file_needs_no_database(scores, tmp_path):
     out = str(tmp_path / "page.html")
     for command in (["model", str(scores), "--score", "p", "--n-resamples", "2"],
                     ["fraud", str(scores)]):  # fmt: skip
-        done = run(["report", *command, *ARGUMENTS, "--out", out])
-        assert done.exit_code == 0, done.output
-        assert done.output.endswith("page.html\n")
+        result = run(["report", *command, *ARGUMENTS, "--out", out])
+        assert result.exit_code == 0, result.output
+        assert result.output.endswith("page.html\n")
 
 
 def test_a_file_without_its_columns_is_an_error(synfin, scores, tmp_path):

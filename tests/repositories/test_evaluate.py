@@ -116,10 +116,13 @@ def test_the_groups_are_those_of_the_frame(repository, frame, by):
 
 @pytest.mark.parametrize("metric", ["false_positive_rate", "value_detection_rate", "ks"])
 def test_gaps_between_groups_are_those_of_the_frame(repository, frame, metric):
-    found = repository.evaluate("forest", "1.0", by="channel", amount=True)
+    result = repository.evaluate("forest", "1.0", by="channel", amount=True)
     expected = evaluate(frame, score="forest", by="channel", amount="amount")
-    ours, theirs = (one.bootstrap(metric, n_resamples=50).distribution for one in (found, expected))
-    assert np.allclose(ours, theirs, rtol=1e-12)
+    draws, expected_draws = (
+        evaluation.bootstrap(metric, n_resamples=50).distribution
+        for evaluation in (result, expected)
+    )
+    assert np.allclose(draws, expected_draws, rtol=1e-12)
 
 
 @pytest.mark.parametrize("k", [1, 3, 1000])
