@@ -114,16 +114,16 @@ class Page(HTMLParser):
     @property
     def program(self) -> str:
         """The script that runs; there is one."""
-        (program,) = [text for given, text in self.scripts if "type" not in given]
+        (program,) = [text for attributes, text in self.scripts if "type" not in attributes]
         return program
 
     @property
     def data(self) -> dict[str, Any]:
         """The data of scripts, by their ids; of pictures by their position."""
         return {
-            given.get("id", str(place)): json.loads(text, parse_constant=_refuse)
-            for place, (given, text) in enumerate(self.scripts)
-            if given.get("type") == "application/json"
+            attributes.get("id", str(place)): json.loads(text, parse_constant=_refuse)
+            for place, (attributes, text) in enumerate(self.scripts)
+            if attributes.get("type") == "application/json"
         }
 
     def says(self, section: str = "") -> str:
