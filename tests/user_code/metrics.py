@@ -182,4 +182,4 @@ def scorers(model: object, frame: pd.DataFrame) -> None:
     scorer = make_cost_scorer(5, 0.8, threshold=0.1).set_score_request(amount="value")
     assert_type(scorer(model, frame, frame["is_fraud"], amount=frame["amount"]), float)
     make_cost_scorer()  # type: ignore[call-arg]
-    make_value_detection_scorer(0.3)  # type: ignore[misc]
+    make_value_detection_scorer(0.3)  # type: ignore[call-arg]
