@@ -131,6 +131,31 @@ def test_cells_decide_between_columns_of_similar_names():
     }
 
 
+def test_headers_of_banks_and_of_public_data_sets_are_understood(write):
+    german = write(
+        "Buchungstag;Verwendungszweck;Beguenstigter/Zahlungspflichtiger;Kontonummer/IBAN;Betrag;"
+        "Waehrung\n31.01.26;Miete;Haus GmbH;DE89370400440532013000;1.234,56;EUR\n"
+        "01.02.26;Einkauf;Kiosk;DE89370400440532013000;12,30;EUR\n"
+    )
+    suggestion = suggest_columns(german)
+    assert list(suggestion.mapping.values()) == [
+        "timestamp", None, "merchant_id", "customer_id", "amount", "currency",
+    ]  # fmt: skip
+    assert suggestion.options["date_format"] == "%d.%m.%y"
+    scores = write(
+        "account_no,txn_dt,txn_amt,mcc_code,distance_from_home,label,model_a,model_b\n"
+        "A1,20260131,12.5,5411,3.5,0,0.1,0.3\nA2,20260201,99.9,5812,0.1,1,0.9,0.4\n",
+        "scores.csv",
+    )
+    suggestion = suggest_columns(scores)
+    assert list(suggestion.mapping.values()) == [
+        "customer_id", "timestamp", "amount", "merchant_category", "distance_from_home", "is_fraud",
+        "fraud_score", None,
+    ]  # fmt: skip
+    assert suggestion.columns[-1].parameter == "compare_with"
+    assert 'compare_with="model_b"' in suggestion.calls["model_report"]
+
+
 def test_each_column_of_the_table_is_suggested_once():
     frame = pl.DataFrame({"amount": [1.5, 2.5], "amt": [1.5, 2.5], "Betrag": [1.5, 2.5]})
     assert suggest_columns(frame).mapping == {"amount": "amount", "amt": None, "Betrag": None}
@@ -460,6 +485,17 @@ def test_an_optional_column_that_the_table_rejects_is_left_out():
     assert suggestion.columns[-1].reason == (
         "fraud_score would reject most of its cells: must be from 0 to 1"
     )
+
+
+def test_negative_amounts_come_with_a_remedy(write, manager):
+    text = "Kunde;Laden;Betrag;Datum\nK1;L1;-1.234,50;2026-01-31\nK2;L1;-7,90;2026-02-01\n"
+    suggestion = suggest_columns(write(text))
+    assert 'write pl.col("Betrag").abs() in the layout' in " ".join(suggestion.notes)
+    code = suggestion.calls["read_layout"].replace(
+        '"amount": "Betrag"', '"amount": pl.col("Betrag").abs()'
+    )
+    run(code, pl=pl)
+    assert read_df("transactions")["amount"].tolist() == [1234.5, 7.9]
 
 
 def test_keys_that_repeat_far_away_are_listed():

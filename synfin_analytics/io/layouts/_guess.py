@@ -44,11 +44,13 @@ NEGATIVE = frozenset(
 )  # fmt: skip
 LOADABLE = frozenset({"1", "1.0", "true", "t", "0", "0.0", "false", "f"})
 _IBAN = r"^[A-Z]{2}[0-9]{2} ?(?:[A-Z0-9]{4} ?){2,7}[A-Z0-9]{1,4}$"
+#: A date that may as well be a number, so that a name must say it.
+_COMPACT_DATE = "^(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])$"
 _CARD_NUMBER = r"^[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{1,7}$"
 #: Words that a name may have besides those of its subject, such as `id` in `customer_id`.
 _ID_WORDS = frozenset(
     {"id", "ids", "no", "nr", "num", "number", "nummer", "numero", "code", "key", "hash", "token",
-     "name", "nom", "nombre", "ref", "reference", "uuid", "orig", "dest", "source", "target"}
+     "n", "name", "nom", "nombre", "ref", "reference", "uuid", "orig", "dest", "source", "target"}
 )  # fmt: skip
 #: Length of one step of columns that count time from the beginning of the data.
 STEPS = {"step": "hours", "transactiondt": "seconds", "time": "seconds", "txtimeseconds": "seconds"}
@@ -319,7 +321,7 @@ def score_scale(numbers: pl.Series) -> Literal["probability", "percent", "log-od
 
 
 def _fits_time(sample: Sample) -> str:
-    if sample.is_time:
+    if sample.is_time or sample.share(_COMPACT_DATE) >= _MIN_SHARE_ALONE:
         if sample.is_text:
             return f"its texts are dates such as {sample.cells[0]!r}"
         return f"its type is {'date' if sample.is_date_only else 'date and time'}"
@@ -424,7 +426,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-SUBJECTS: tuple[Subject, ...] = (
+_USUAL: tuple[Subject, ...] = (
     Subject(
         "is_fraud",
         _names(
@@ -446,7 +448,8 @@ SUBJECTS: tuple[Subject, ...] = (
         ),
         _words(
             "score scores proba prob probability pred prediction logit wahrscheinlichkeit "
-            "probabilite probabilidad puntuacion"
+            "probabilite probabilidad puntuacion model rf xgb lgbm catboost logreg champion "
+            "challenger"
         ),
         _fits_score,
         others=_words("credit merchant customer anomaly"),
@@ -463,7 +466,7 @@ SUBJECTS: tuple[Subject, ...] = (
         ),
         _words(
             "timestamp datetime date time datum zeitpunkt zeitstempel fecha horodatage when "
-            "buchungstag buchung buchungszeit"
+            "buchungstag buchung buchungszeit dt"
         ),
         _fits_time,
         _is_time,
@@ -516,11 +519,13 @@ SUBJECTS: tuple[Subject, ...] = (
             "merchantid merchant merchantname shopid shop storeid store vendorid vendor payeeid "
             "payee sellerid seller namedest beneficiary recipientid recipient receiver haendlerid "
             "haendler handlerid handler empfaenger empfanger commercant marchand commerce "
-            "beneficiaire comercio comerciante tienda beneficiario"
+            "beneficiaire comercio comerciante tienda beneficiario beguenstigter begunstigter "
+            "zahlungsempfanger zahlungsempfaenger laden geschaft geschaeft"
         ),
         _words(
             "merchant shop store vendor payee seller beneficiary recipient haendler handler "
-            "empfaenger empfanger commercant marchand comercio beneficiario"
+            "empfaenger empfanger commercant marchand comercio beneficiario beguenstigter "
+            "begunstigter zahlungspflichtiger"
         ),
         _fits_id,
         identifies=True,
@@ -547,35 +552,28 @@ SUBJECTS: tuple[Subject, ...] = (
     *(
         Subject(target, _names(names), frozenset(), _fits_table(target))
         for target, names in {
-            "currency": "ccy currencycode wahrung waehrung devise moneda divisa",
+            "currency": "ccy currencycode transactioncurrency wahrung waehrung devise moneda",
             "category": "kategorie categorie categoria",
-            "merchant_category": "mcc merchantcategorycode",
-            "country": "countrycode land pays pais",
+            "merchant_category": "mcc mcccode merchantcategorycode",
+            "country": "countrycode cntry land pays pais",
             "city": "stadt ort ville ciudad",
             "state": "region",
             "zip_code": "zip zipcode postcode postalcode plz codepostal codigopostal",
             "channel": "kanal canal",
             "payment_method": "paymentmode paymenttype zahlungsart",
-            "card_type": "",
-            "entry_mode": "",
-            "transaction_type": "",
-            "status": "",
             "is_online": "online",
-            "card_present": "",
-            "is_international": "",
             "device_id": "device",
-            "device_type": "",
             "ip_address": "ip ipaddr",
-            "latitude": "",
-            "longitude": "",
-            "fraud_type": "",
             "label_available_at": "labeltime labeldate",
-            "exchange_rate": "",
-            "merchant_city": "",
-            "is_holiday": "",
-            "anomaly_score": "",
-            "is_anomaly": "",
         }.items()
     ),
 )
+#: Columns that data have under the name of the table only; the database sets the others.
+_OTHERS = tuple(
+    Subject(column.name, (), frozenset(), _fits_table(column.name))
+    for column in spec_for("transactions").columns.values()
+    if not (column.derived or column.defaulted)
+    and column.name not in {subject.target for subject in _USUAL}
+)
+SUBJECTS = (*_USUAL, *_OTHERS)
 SUBJECTS_BY_TARGET = {subject.target: subject for subject in SUBJECTS}

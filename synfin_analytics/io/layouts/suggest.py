@@ -458,6 +458,14 @@ class _Inspection:
                 f"All labels in {label.columns[0]!r} mean {kind}: a model cannot be evaluated on "
                 "one class."
             )
+        amount, rule = self._sources.get("amount"), "must be above"
+        rejected = [p.count for p in check.problems if p.column == "amount" and rule in p.reason]
+        if amount is not None and sum(rejected) > check.rows / 2:
+            name = amount.columns[0]
+            self._notes.append(
+                f"Most amounts in {name!r} are not above 0, and the table rejects them. If these "
+                f"are payments, write pl.col({literal(name)}).abs() in the layout."
+            )
         for sample in self._samples:
             if sample.name in self._guesses and is_card_number(sample):
                 self._notes.append(
