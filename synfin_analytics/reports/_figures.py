@@ -43,6 +43,9 @@ _SETTINGS: dict[str, Any] = {
     "text.usetex": False,
 }
 _REFERENCE = re.compile(r'( id="|href="#|url\(#)')
+#: The outline of a path, and numbers in it with more digits than a screen or a printer shows.
+_OUTLINE = re.compile(r'(?<= d=")[^"]*')
+_FINE = re.compile(r"(\.\d\d)\d+")
 _STYLE = re.compile(r'(?<=style=")[^"]*')
 
 
@@ -103,8 +106,9 @@ def draw_figure(draw: Callable[[], Display], *, name: str, alt: str, caption: st
 
 
 def _adapt_tag(tag: str, name: str) -> str:
-    """Make the identifiers of a tag unique on the page, and its colours those of the page."""
+    """Make the identifiers of a tag unique, take the colours of the page, shorten the outline."""
     tag = _REFERENCE.sub(lambda match: f"{match[1]}{name}-", tag)
+    tag = _OUTLINE.sub(lambda match: _FINE.sub(r"\1", match[0]), tag)
     return _STYLE.sub(lambda match: _adapt_style(match[0]), tag)
 
 

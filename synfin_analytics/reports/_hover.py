@@ -127,7 +127,9 @@ def _describe_row(row: dict[Any, Any]) -> str:
     elif "score_from" in row:
         name = f"score {row['score_from']:.1f} to {row['score_to']:.1f}"
     else:
-        name = format_date(row["day"] if "day" in row else row["timestamp"])
+        moment = row["day"] if "day" in row else row["timestamp"]
+        midnight = (moment.hour, moment.minute) == (0, 0)
+        name = format_date(moment) if midnight else f"{moment:%Y-%m-%d %H:%M}"
     return f"{group}, {name}: " if group else f"{name}: "
 
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import jupytext
+import nbformat
 import pytest
 from browser import OUT, chromium
 from jupyter_client.kernelspec import KernelSpecManager
@@ -147,6 +148,55 @@ CONTRASTS = """one => {
   const style = getComputedStyle(one);
   return [paper, contrast(style.color), contrast(style.borderLeftColor)];
 }"""
+
+
+EXPLORE = """
+import numpy as np
+from synfin_analytics import evaluate
+generator = np.random.default_rng(0)
+fraud = generator.random(3_000) < 0.05
+score = np.clip(generator.normal(0.1 + 0.3 * fraud, 0.12), 0, 1).round(3)
+model = evaluate(fraud, score, amount=generator.gamma(2, 30, 3_000), threshold=0.4)
+explorer = model.explore(cost_per_alert=5, currency="EUR")
+explorer
+"""
+
+
+def test_an_evaluation_is_explored_in_a_notebook_and_the_kernel_knows_what_is_selected(
+    opened, folder
+):
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}}
+    cells = [nbformat.v4.new_code_cell(cell) for cell in (EXPLORE.strip(), "# read", "# move")]
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
+    nbformat.write(notebook, folder / "explore.ipynb")
+    notebook = opened("explore.ipynb")
+    first = notebook.cell("evaluate(fraud")
+    first.locator(".cm-content").click()
+    notebook.page.keyboard.press("Shift+Enter")
+    slider = notebook.page.get_by_label("Threshold: drag")
+    slider.wait_for()
+    notebook.wait_until_idle()
+    assert slider.get_attribute("aria-valuetext").startswith("threshold 0.4")
+
+    slider.press("PageDown")
+    notebook.picture(notebook.page.locator(".explorer"), OUT / "lab_explorer.png")
+    selected = notebook.page.locator(".explorer").get_attribute("data-threshold")
+    assert float(selected) < 0.4
+    show = "read = explorer.threshold; print(read, model.at_threshold(read).alerts)"
+    notebook.answer(notebook.page.locator(".jp-CodeCell").nth(1), show)
+    output = notebook.cell("print(").locator(".jp-OutputArea-output")
+    said, alerts = output.inner_text().split()
+    assert float(said) == float(selected)
+    shown = notebook.page.locator("[data-result=daily] b").inner_text()
+    assert int(shown.replace(",", "")) == int(alerts)
+
+    notebook.answer(notebook.page.locator(".jp-CodeCell").nth(2), "explorer.threshold = 0.25")
+    # The results are those of the lowest score that is an alert.
+    notebook.page.wait_for_function(
+        "() => document.querySelector('.explorer').dataset.threshold.startsWith('0.25')"
+    )
+    notebook.darken()
+    notebook.picture(notebook.page.locator(".explorer .charts"), OUT / "lab_explorer_dark.png")
 
 
 def test_when_jupyterlab_ends_so_do_its_kernels_and_their_database(tmp_path, browser, open_folder):

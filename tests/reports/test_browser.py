@@ -256,6 +256,18 @@ def test_a_link_within_a_report_in_a_notebook_stays_within_it(notebook):
 
 
 @pytest.mark.parametrize("name", ["model"])
+def test_in_a_notebook_the_explorer_works_and_cannot_reach_the_notebook(notebook):
+    frame = notebook.frames[1]
+    slider = frame.get_by_label("Threshold: drag")
+    slider.press("End")
+    assert slider.get_attribute("aria-valuetext").startswith("no alerts")
+    reached = """() => {
+      try { return parent.document.title; } catch (error) { return error.name; }
+    }"""
+    assert frame.evaluate(reached) == "SecurityError"
+
+
+@pytest.mark.parametrize("name", ["model"])
 def test_a_notebook_shows_the_summary_once_with_the_report_or_without(notebook):
     summary = notebook.get_by_text("trust this notebook")
     assert not summary.is_visible()

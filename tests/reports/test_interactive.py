@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 
+import numpy as np
+import polars as pl
 import pytest
 from browser import OUT, chromium
 from pages import Page
@@ -369,6 +371,31 @@ def test_the_verdict_comes_first_with_its_baseline_and_the_other_model(page, rep
     worries = first.locator(".concerns li").all_inner_texts()
     assert any("90 frauds, so all intervals are wide" in text for text in worries)
     assert any("The scores are not probabilities" in text for text in worries)
+
+
+def test_a_page_of_many_scores_weighs_less_than_a_megabyte():
+    """Lines are thinned, so more rows add no byte: `benchmarks/report_page.py` has a million."""
+    generator = np.random.default_rng(1)
+    fraud = generator.random(60_000) < 0.02
+    start = np.datetime64("2026-01-01", "us")
+    frame = pl.DataFrame(
+        {
+            "when": start + generator.integers(0, 90 * 86_400_000_000, 60_000).astype("m8[us]"),
+            "customer": generator.integers(0, 5_000, 60_000),
+            "amount": generator.gamma(2, 30, 60_000),
+            "isFraud": fraud,
+            "p": 1 / (1 + np.exp(-generator.normal(-4 + 3 * fraud, 1.2))),
+            "q": 1 / (1 + np.exp(-generator.normal(-4 + 2 * fraud, 1.2))),
+        }
+    )
+    report = model_report(
+        frame, label="isFraud", score="p", timestamp="when", customer="customer", amount="amount",
+        compare_with="q", n_resamples=2,
+    )  # fmt: skip
+    data = Page(report.html()).data["explorer-data"]
+    assert 300 < len(data["points"]["alerts"]) <= 1000
+    assert data["distance"] < 0.001
+    assert len(report.html().encode()) < 1_000_000
 
 
 def test_the_page_carries_numbers_that_every_reader_of_json_accepts(report):

@@ -259,7 +259,7 @@ const synfin = (() => {
     function redraw() { for (const one of charts) one.draw(); move(at); }
     for (const one of charts) one.draw();
     update();
-    return value => move(value === null ? 0 : below(value));
+    return value => { at = value === null ? 0 : below(value); update(); };
   };
   return {explore, hover, make, on};
 })();
