@@ -760,6 +760,10 @@ def test_a_column_that_cannot_be_read_is_left_out_of_a_report(write):
     )
     suggestion = suggest_columns(write(frame.write_csv()))
     assert suggestion.problems[0].rows == (7,)
+    assert (
+        "Reports cannot read all cells of 'amt' (see the rows above), so their calls leave it out"
+        in (" ".join(suggestion.notes))
+    )
     assert "amount=" not in suggestion.calls["model_report"]
     assert "cost" in run_report(suggestion.calls["model_report"]).omitted
 
@@ -769,6 +773,7 @@ def test_labels_that_cannot_be_read_have_no_report(write):
     suggestion = suggest_columns(write(text))
     assert suggestion.problems[0].column == "is_fraud"
     assert not {"model_report", "fraud_report"} & suggestion.calls.keys()
+    assert "so there is no call of a report" in suggestion.notes[-1]
 
 
 # -- The result ------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ from synfin_analytics.io.load._check import REPEATED_KEY, ROW, check_batches
 from synfin_analytics.io.sources import is_rereadable, open_source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Sequence, Set
 
     from synfin_analytics._core.types import DataSource
     from synfin_analytics.io.layouts._guess import Guess
@@ -171,7 +171,9 @@ class _Inspection:
         problems, rejected = check.problems, len(check.rejected)
         if layout is not None:
             missing = ()
+        unreadable = frozenset(filter(None, map(_unreadable, problems)))
         self._describe(check, missing, layout)
+        self._describe_unreadable(unreadable)
         columns = tuple(self._suggested(sample, layout) for sample in self._samples)
         options = _changed(self._options)
         return ColumnSuggestions(
@@ -200,7 +202,7 @@ class _Inspection:
                 compare_with=self._compare_with(),
                 pos_label=self._pos_label,
                 by=self._groups(),
-                unreadable=frozenset(filter(None, map(_unreadable, problems))),
+                unreadable=unreadable,
                 repeated=self._opened.repeated,
             ).write(),
         )
@@ -474,6 +476,17 @@ class _Inspection:
                 )
         if layout is None:
             self._describe_missing(missing)
+
+    def _describe_unreadable(self, unreadable: Set[str]) -> None:
+        """Say which columns the calls of reports leave out."""
+        for target in sorted(unreadable & self._sources.keys() & PARAMETERS.keys()):
+            name = self._sources[target].columns[0]
+            needed = target in ("is_fraud", "fraud_score")
+            outcome = "there is no call of a report" if needed else "their calls leave it out"
+            self._notes.append(
+                f"Reports cannot read all cells of {name!r} (see the rows above), so {outcome}. "
+                "Correct the cells to have it."
+            )
 
     def _describe_header(self) -> None:
         """Say so if the header may be none, or the separator another one."""
