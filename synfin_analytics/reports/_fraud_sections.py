@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from synfin_analytics._core.formatting import (
@@ -119,7 +120,8 @@ def _fraud_amount(results: FraudResults) -> Finding:
     else:
         name, currency = "fraud amount", results.currency
         basis_points = float(results.overall.iloc[0]["fraud_bps"])
-        sentence += f": {format_number(basis_points, 1)} basis points (per 10,000)"
+        if not np.isnan(basis_points):
+            sentence += f": {format_number(basis_points, 1)} basis points (per 10,000)"
     n_unsuccessful = int(results.amounts["unsuccessful"].sum())
     if n_unsuccessful:
         sentence += (

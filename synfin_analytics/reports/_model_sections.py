@@ -90,7 +90,7 @@ def findings(results: ModelResults) -> Iterator[Finding]:
             yield _calibration(results)
         if results.cards is not None:
             yield _cards(results, results.cards)
-        yield from _groups(results)
+        yield from group_findings(results)
     yield from _stability(results)
     if results.drift is not None:
         yield _drift(results.drift)
@@ -228,10 +228,16 @@ def _cards(results: ModelResults, cards: TopK) -> Finding:
     return Finding(name, cards.value, format_percent(cards.value), sentence, "cards")
 
 
-def _groups(results: ModelResults) -> Iterator[Finding]:
+def group_findings(results: ModelResults, *, only_below: bool = False) -> Iterator[Finding]:
+    """Yield the lowest recall of each grouping.
+
+    With ``only_below``, of those where the interval of a group is below the recall of all.
+    """
     for columns, grouped in results.groups.items():
-        lowest = find_lowest(recalls(grouped))
-        if lowest is None:
+        groups = recalls(grouped)
+        lowest = find_lowest(groups)
+        below = any(group.total and group.high < results.evaluation.recall for group in groups)
+        if lowest is None or (only_below and not below):
             continue
         recall = float(lowest.groups[0].rate)
         name, end = f"recall, {lowest.groups[0].name}", "."
@@ -265,16 +271,17 @@ def _stability(results: ModelResults) -> Iterator[Finding]:
     if any(extreme.groups[0].small for extreme in (lowest, highest)):
         sentence += f", with fewer than {MIN_FRAUDS} frauds in a week"
     scores = results.weeks.loc[results.weeks["scored"] > 0, "mean_score"]
-    sentence += (
-        f"; the weekly mean score ranged from {format_decimal(scores.min(), 4)} to "
-        f"{format_decimal(scores.max(), 4)}."
-    )
+    low, high = format_decimal(scores.min(), 4), format_decimal(scores.max(), 4)
+    sentence += f"; the weekly mean score ranged from {low} to {high}."
+    if low == high:
+        sentence = sentence.replace(f"ranged from {low} to {high}.", f"was {low} throughout.")
     yield Finding("highest weekly fraud rate", value, format_percent(value), sentence, "stability")
 
 
 def _drift(drift: Drift) -> Finding:
     row: Any = drift.to_frame().iloc[0]
     value, critical = float(row["psi"]), float(row["psi_critical"])
+    rule = f"less than {_SMALL_PSI} is little, and more than {_LARGE_PSI} much."
     share = format_confidence_level(1 - drift.confidence_level)
     conclusion = "strongly"
     if value <= critical:
@@ -284,9 +291,14 @@ def _drift(drift: Drift) -> Finding:
     sentence = (
         f"From the first to the second half of the period, the scores changed {conclusion}: PSI "
         f"{format_decimal(value)}. Without drift, {share} of samples exceed "
-        f"{format_decimal(critical)}; by a rule of thumb, less than {_SMALL_PSI} is little, and "
-        f"more than {_LARGE_PSI} much."
+        f"{format_decimal(critical)}; by a rule of thumb, {rule}"
     )
+    if np.isnan(critical):
+        reason = "all scores are the same, or half of the period has none"
+        sentence = (
+            f"The drift of the scores from the first to the second half of the period cannot be "
+            f"tested: {reason}."
+        )
     return Finding("PSI of the scores", value, format_decimal(value), sentence, "stability")
 
 
@@ -458,6 +470,7 @@ def caveats(results: ModelResults) -> Iterator[str]:
     yield from results.remarks
     yield from _label_caveats(results)
     yield from _sample_caveats(results)
+    yield from ranking_caveats(results)
     yield from _threshold_caveats(results)
     yield from _comparison_caveats(results)
     yield from _amount_caveats(results)
@@ -512,13 +525,13 @@ def _sample_caveats(results: ModelResults) -> Iterator[str]:
     noun = results.settings.cluster_noun
     if evaluation.n and data.n_clusters < _FEW_CLUSTERS:
         yield (
-            f"The labelled transactions belong to {pluralize(data.n_clusters, noun)}: with so few, "
+            f"{_count_clusters('labelled transactions', data.n_clusters, noun)}: with so few, "
             f"bootstrap intervals over {noun}s are somewhat too narrow."
         )
     if 0 < data.n_fraud_clusters < _FEW_FRAUD_CLUSTERS:
         yield (
-            f"The frauds belong to {pluralize(data.n_fraud_clusters, noun)}: with so few, "
-            "intervals of metrics that depend on fraud, such as recall, are unreliable."
+            f"{_count_clusters('frauds', data.n_fraud_clusters, noun)}: with so few, intervals of "
+            "metrics that depend on fraud, such as recall, are unreliable."
         )
     n_days = 0 if results.cards is None else len(results.cards.daily)
     if results.cards is not None and n_days:
@@ -537,6 +550,13 @@ def _sample_caveats(results: ModelResults) -> Iterator[str]:
         yield f"The transactions cover {pluralize(n_weeks, 'week')}, too few to detect drift."
 
 
+def _count_clusters(what: str, count: int, noun: str) -> str:
+    """Return to how many customers transactions belong; without customers, how many there are."""
+    if noun == "transaction":
+        return f"There {is_(count)} {pluralize(count, what.removesuffix('s'))}"
+    return f"The {what} belong to {pluralize(count, noun)}"
+
+
 def _threshold_caveats(results: ModelResults) -> Iterator[str]:
     in_sample = results.thresholds.loc[results.thresholds["in_sample"], "criterion"].tolist()
     if results.evaluation.n and in_sample:
@@ -549,7 +569,22 @@ def _threshold_caveats(results: ModelResults) -> Iterator[str]:
         yield f"The threshold {threshold} is the {results.settings.threshold_source}."
 
 
+def ranking_caveats(results: ModelResults) -> Iterator[str]:
+    """Yield a sentence if the ranking is worse than by chance."""
+    high = results.bootstraps["roc_auc"].high
+    if np.isnan(high) and results.data.n_fraud_clusters >= _FEW_FRAUD_CLUSTERS:
+        high = results.evaluation.roc_auc  # the same in all resamples
+    if high < 0.5:
+        roc_auc = format_decimal(results.evaluation.roc_auc)
+        yield (
+            f"Frauds have lower scores than genuine transactions (ROC AUC {roc_auc}): check which "
+            "label means fraud, and whether a high score does."
+        )
+
+
 def _comparison_caveats(results: ModelResults) -> Iterator[str]:
+    if isinstance(results.comparison, str):
+        yield f"The models are not compared: {results.comparison}"
     if not isinstance(results.comparison, Comparison):
         return
     reference, model = results.comparison.evaluations

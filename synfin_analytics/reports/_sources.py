@@ -60,7 +60,7 @@ class LabelDelays:
             return "No label has arrived yet."
         if self.median is None or self.p90 is None or self.longest is None:
             return (
-                "The time at which labels arrived is not recorded (label_available_at is NULL); "
+                "The time at which labels arrived is not recorded (label_available_at); "
                 "labels are assumed to be available immediately."
             )
         text = (

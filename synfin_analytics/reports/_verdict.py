@@ -17,16 +17,18 @@ from synfin_analytics._core.formatting import (
     pluralize,
 )
 from synfin_analytics.metrics.comparison import Comparison
+from synfin_analytics.reports._model_sections import group_findings, ranking_caveats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from synfin_analytics.metrics.evaluation import Evaluation
-    from synfin_analytics.reports._page import Finding
     from synfin_analytics.reports._results import ModelResults
 
 #: Below this number of frauds, and above this share without a label, a report warns.
 _FEW_FRAUDS, _MANY_UNLABELLED = 100, 0.05
+#: Standard deviations by which a sum of probabilities is off by chance in 5% of samples.
+_BY_CHANCE = 1.96
 #: A share by which expected frauds, or a cost, may be off.
 _OFF = 0.1
 
@@ -83,19 +85,19 @@ def headlines(results: ModelResults) -> list[Headline]:
     ]  # fmt: skip
 
 
-def concerns(results: ModelResults, findings: list[Finding]) -> list[Concern]:
+def concerns(results: ModelResults) -> list[Concern]:
     """Return what to worry about, the most important first."""
     if not results.evaluation.n:
         return []
     return [
+        *(Concern(sentence, "performance") for sentence in ranking_caveats(results)),
         *_comparison_concerns(results),
         *_data_concerns(results),
         *_threshold_concerns(results),
         *_calibration_concerns(results),
         *(
             Concern(finding.sentence.partition(" With fewer than ")[0], finding.section)
-            for finding in findings
-            if finding.section == "groups" and "compared with" in finding.sentence
+            for finding in group_findings(results, only_below=True)
         ),
     ]
 
@@ -154,7 +156,9 @@ def _calibration_concerns(results: ModelResults) -> Iterator[Concern]:
     expected, frauds = results.expected_frauds, results.evaluation.n_frauds
     if "calibration" in results.omitted:
         return
-    if abs(expected - frauds) > _OFF * frauds:
+    counts = results.evaluation.counts
+    variance = float((counts.score * (1 - counts.score) * counts.transactions).sum())
+    if abs(expected - frauds) > max(_OFF * frauds, _BY_CHANCE * variance**0.5):
         yield Concern(
             f"The scores are not probabilities: they sum to {format_number(expected, 1)} expected "
             f"frauds; {frauds:,} occurred.",

@@ -141,7 +141,7 @@ class ModelReport(ModelResults, Report):
             "cards_interval": sections.describe_cards_interval(self),
             "cost_without_alerts": sections.cost_without_alerts(self),
             "headlines": headlines(self),
-            "concerns": concerns(self, self.findings),
+            "concerns": concerns(self),
             "explorer": self._explorer_data(),
             "min_frauds": MIN_FRAUDS,
             "min_clusters": MIN_CLUSTERS,

@@ -152,3 +152,57 @@ def test_placeholders_for_times_leave_out_what_needs_times(df):
     report = report_on(df.assign(when=times), timestamp="when")
     assert report.omitted["stability"] == "Times in 'when' are of the year 9999."
     assert not np.isnan(report.evaluation.roc_auc)
+
+
+def test_scores_that_rank_the_other_way_are_named_first(df):
+    report = report_on(df.assign(p=1 - df["y"] * 0.5 - df["p"] / 4))
+    sentence = "Frauds have lower scores than genuine transactions (ROC AUC"
+    assert any(caveat.startswith(sentence) for caveat in report.caveats)
+    assert Page(report.html()).text.index(sentence) < Page(report.html()).text.index("Confusion")
+
+
+def test_models_that_cannot_be_compared_are_a_limitation(df):
+    report = report_on(df.assign(q=100 * df["p"]), compare_with="q")
+    assert any("not compared: Column 'q' must hold scores" in text for text in report.caveats)
+
+
+def test_a_constant_score_has_no_drift_to_test(df):
+    report = report_on(df.assign(p=0.3), timestamp="when")
+    text = " ".join(report.summary_text())
+    assert "cannot be tested: all scores are the same" in text
+    assert "the weekly mean score was 0.3000 throughout" in text
+
+
+def test_fraud_of_no_value_has_no_basis_points(df):
+    report = fraud_report(df.assign(betrag=0.0), label="y", amount="betrag")
+    assert "not defined" not in " ".join(report.summary_text())
+
+
+def test_few_rows_are_counted_as_such(df):
+    caveats = " ".join(report_on(df.assign(y=[True, *[False] * (N - 1)])).caveats)
+    assert "There are 120 labelled transactions: with so few" in caveats
+    assert "There is 1 fraud: with so few" in caveats
+
+
+@pytest.mark.parametrize(("n_alike", "is_concern"), [(0, False), (40, True)])
+def test_a_group_is_a_concern_only_if_its_recall_differs_by_more_than_chance(
+    df, n_alike, is_concern
+):
+    missed = df["y"] & (df["y"].cumsum() <= n_alike // 2)
+    scores = df["y"] * 0.9 + 0.05
+    scores = scores.where(~missed, 0.1).where(df.index != df.index[df["y"]][-1], 0.1)
+    groups = np.where(missed, "a", np.where(df.index % 2, "b", "c"))
+    page = Page(report_on(df.assign(p=scores, group=groups), by=["group"]).html())
+    assert ("By group, recall is lowest" in page.says("verdict")) == is_concern
+
+
+def test_a_sum_of_scores_that_is_off_by_chance_is_no_concern():
+    labels = np.arange(100) < 6
+    few = pd.DataFrame({"y": labels, "p": np.where(labels, 0.3, 0.07)})
+    assert "not probabilities" not in Page(report_on(few).html()).says("verdict")
+    assert "not probabilities" in Page(report_on(few.assign(p=few["p"] * 3)).html()).says("verdict")
+
+
+def test_only_thresholds_that_were_chosen_have_a_footnote(df):
+    assert "* Chosen" not in Page(report_on(df).html()).text
+    assert "* Chosen" in Page(report_on(df, amount="betrag").html()).text
