@@ -31,7 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "inspect": (
         "synfin_analytics.cli.inspect:inspect",
-        "Suggest what the columns of a file are, and the calls that read it.",
+        "Suggest what the columns of a file are, and how to read it.",
     ),
     "load": ("synfin_analytics.cli.load:load", "Load a file into a table."),
     "notebooks": (
