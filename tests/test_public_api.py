@@ -93,6 +93,9 @@ PARAMETERS = {
     "plot_score_drift": "weeks ax title",
     "plot_thresholds": "evaluation ax title",
     "plot_topk": "topk ax title",
+    "Display.from_predictions": "y_true y_score plot threshold pos_label sample_weight bins name "
+    "ax title",
+    "Display.from_estimator": "model X y plot threshold pos_label sample_weight bins name ax title",
     "model_report": "df model_version label score timestamp customer merchant amount weight "
     "currency status label_available_at pos_label name version compare_with by start end session "
     "threshold alerts_per_day cost_per_alert recovery_rate entity cluster n_resamples seed "

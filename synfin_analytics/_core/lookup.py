@@ -17,28 +17,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-    from synfin_analytics._core.results import Display
     from synfin_analytics.plots.explorer.widget import Explorer
 
 
-def draw(function: str, result: object, *arguments: Any, **options: Any) -> Display:
-    """Draw a result with a function of :mod:`synfin_analytics.plots`.
+def plot_function(name: str) -> Callable[..., Any]:
+    """Return a function of :mod:`synfin_analytics.plots`, such as ``"plot_roc"``.
 
-    Plots depend on results and never the reverse. The function is therefore looked up by name when
-    a plot is drawn, which also keeps matplotlib unimported until then.
+    Plots depend on results and never the reverse. A function is therefore looked up when a plot is
+    drawn, which also keeps matplotlib unimported until then.
 
     Parameters
     ----------
-    function
-        Name of the function, such as ``"plot_roc"``.
-    result
-        What to draw.
-    arguments, options
-        Further arguments of the function.
+    name
+        Name of the function.
     """
-    plots = import_module("synfin_analytics.plots")
-    display: Display = getattr(plots, function)(result, *arguments, **options)
-    return display
+    function: Callable[..., Any] = getattr(import_module("synfin_analytics.plots"), name)
+    return function
 
 
 def explore(evaluation: object, **options: Any) -> Explorer:
@@ -55,6 +49,19 @@ def explore(evaluation: object, **options: Any) -> Explorer:
         evaluation, **options
     )
     return explorer
+
+
+def evaluate(y_true: object, y_score: object, **options: Any) -> Any:
+    """Evaluate scores with :func:`synfin_analytics.evaluate`, to draw the result.
+
+    Parameters
+    ----------
+    y_true, y_score
+        Labels and scores.
+    options
+        Further arguments of the function.
+    """
+    return import_module("synfin_analytics.metrics").evaluate(y_true, y_score, **options)
 
 
 def dataframe_function(name: Literal["load_df", "read_df"]) -> Callable[..., Any]:

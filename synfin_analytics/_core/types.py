@@ -37,6 +37,15 @@ class ArrowScanner(Protocol):
         """Return a reader of record batches."""
 
 
+class SupportsArray(Protocol):
+    """An array of NumPy, a Series of pandas or polars, a tensor: what NumPy can read."""
+
+    def __array__(self) -> NDArray[Any]:
+        """Return it as an array of NumPy."""
+
+
+#: An array. NumPy's type of the same name has strings, too.
+ArrayLike: TypeAlias = "SupportsArray | list[Any] | tuple[Any, ...] | range"
 #: A table in memory, or a query or stream that is read in batches.
 DataFrameLike: TypeAlias = (
     "pd.DataFrame | pl.DataFrame | pl.LazyFrame | ArrowStream | ArrowDataset | ArrowScanner"

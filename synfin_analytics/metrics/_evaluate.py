@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import narwhals as nw
 import numpy as np
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from narwhals.typing import IntoFrame
-    from numpy.typing import NDArray
+
+    from synfin_analytics._core.types import ArrayLike
 
 _DEFAULT_SCORE = "fraud_probability"
 
@@ -281,16 +282,6 @@ def check_frame(df: Any, caller: str) -> Any:
 
 # -- Arrays ----------------------------------------------------------------------------------------
 
-
-class SupportsArray(Protocol):
-    """An array of NumPy, a Series of pandas or polars, a tensor: what NumPy can read."""
-
-    def __array__(self) -> NDArray[Any]:
-        """Return it as an array of NumPy."""
-
-
-#: NumPy's type of the same name has strings, too.
-ArrayLike: TypeAlias = SupportsArray | list[Any] | tuple[Any, ...] | range
 
 #: Columns of the frame that :func:`frame_of_arrays` makes.
 LABEL, SCORE, AMOUNT, WEIGHT = "y_true", "y_score", "amount", "weight"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from synfin_analytics._core.arguments import check_integer
-from synfin_analytics._core.lookup import draw
+from synfin_analytics._core.results import draw
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

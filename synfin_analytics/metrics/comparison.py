@@ -21,8 +21,7 @@ from synfin_analytics._core.formatting import (
     metric_name,
 )
 from synfin_analytics._core.html import table_html
-from synfin_analytics._core.lookup import draw
-from synfin_analytics._core.results import Result
+from synfin_analytics._core.results import Result, draw
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._evaluate import check_frame, evaluate
 from synfin_analytics.metrics.bootstrap import Bootstrap, MetricOptions, check_metric, resample

@@ -13,8 +13,7 @@ from synfin_analytics._core.arguments import check_number, check_string, format_
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.formatting import format_number
 from synfin_analytics._core.html import table_html
-from synfin_analytics._core.lookup import draw
-from synfin_analytics._core.results import Result
+from synfin_analytics._core.results import Result, draw
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics.proportions import IntervalMethod, proportion_interval
 

@@ -35,8 +35,7 @@ if TYPE_CHECKING:
     from narwhals.typing import IntoDataFrame
     from numpy.typing import NDArray
 
-    from synfin_analytics._core.types import Floats
-    from synfin_analytics.metrics._evaluate import ArrayLike
+    from synfin_analytics._core.types import ArrayLike, Floats
     from synfin_analytics.metrics.splits import TimeSplit
 
 FrameT = TypeVar("FrameT", bound="IntoDataFrame")

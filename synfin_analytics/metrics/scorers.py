@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import pandas as pd
 
+from synfin_analytics._core.classifiers import mark_fraud
 from synfin_analytics._core.lookup import import_optional
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._evaluate import LABEL, SCORE, evaluate, frame_of_arrays, to_series
@@ -318,11 +318,8 @@ def _evaluate_alerts(
 
 
 def _is_fraud(labels: Any, pos_label: object) -> Any:
-    """Return whether each label is that of fraud, missing where the label is."""
-    if pos_label is None:
-        return labels
-    values = to_series(labels, LABEL, "Pass one label for each row.")
-    return (values == pos_label).astype("boolean").mask(pd.isna(values))
+    """Return labels as 1 or true for fraud."""
+    return labels if pos_label is None else mark_fraud(labels, pos_label)
 
 
 def _check_passed(values: object, name: str) -> None:

@@ -12,8 +12,7 @@ from synfin_analytics._core.arguments import check_integer
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.formatting import format_date, format_decimal, format_percent
 from synfin_analytics._core.html import table_html
-from synfin_analytics._core.lookup import draw
-from synfin_analytics._core.results import Result
+from synfin_analytics._core.results import Result, draw
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
 from synfin_analytics._core.arguments import format_value
+from synfin_analytics._core.classifiers import NO_PROBABILITY, mark_fraud, score_classifier
 from synfin_analytics._core.dataframes import check_columns, collect, is_frame, open_frame
 from synfin_analytics._core.formatting import join_words
 from synfin_analytics.exceptions import ArgumentError
@@ -22,11 +22,6 @@ if TYPE_CHECKING:
 
 #: Columns of the frame that is made.
 LABEL, SCORE = "y", "score"
-_NO_PROBABILITY = (
-    "The scores are no probabilities: the model has a decision function only, which was mapped to "
-    "0 to 1 with 1 / (1 + exp(-x)), so that a score of 0.5 is a decision of 0. Ranks are not "
-    "affected."
-)
 
 
 @dataclass(frozen=True)
@@ -89,11 +84,10 @@ def score_rows(
         The model is not a fitted classifier of two classes, or arrays differ in length.
     """
     name = type(model).__name__
-    scores, pos_label, remarks = _score(model, X, name, pos_label)
+    scores, pos_label, remarks = score_classifier(model, X, pos_label)
     features = collect(open_frame(X, "model_report.from_estimator")) if is_frame(X) else None
-    labels = _to_array(y, "y", len(scores))
-    is_fraud = [None if pd.isna(label) else label == pos_label for label in labels.tolist()]
-    frame: dict[str, Any] = {LABEL: pd.array(is_fraud, dtype="boolean"), SCORE: scores}
+    is_fraud = mark_fraud(_to_array(y, "y", len(scores)), pos_label)
+    frame: dict[str, Any] = {LABEL: is_fraud, SCORE: scores}
     named = [column for column in roles.values() if isinstance(column, str)]
     arrays = {role: value for role, value in roles.items() if not isinstance(value, str | None)}
     columns = {role: value for role, value in roles.items() if isinstance(value, str)}
@@ -111,34 +105,8 @@ def score_rows(
     importances, reason = _find_importances(model, features, len(scores))
     missing = {"importances": reason} if reason else {}
     if not hasattr(model, "predict_proba"):
-        missing["calibration"] = _NO_PROBABILITY
+        missing["calibration"] = NO_PROBABILITY
     return ScoredRows(pd.DataFrame(frame), name, columns, by, missing, remarks, importances)
-
-
-def _score(
-    model: Any,
-    X: Any,  # noqa: N803
-    name: str,
-    pos_label: Any,
-) -> tuple[NDArray[np.float64], Any, tuple[str, ...]]:
-    """Return the scores, the class that means fraud, and sentences on both."""
-    classes = _check_classes(model, name)
-    if pos_label is None:
-        pos_label = classes[1]
-    if pos_label not in classes:
-        raise ArgumentError(
-            f"`pos_label` must be a class of {name}, {join_words([*map(repr, classes)])}; got "
-            f"{pos_label!r}."
-        )
-    remarks = [] if pos_label in (1, True) else [f"The class {pos_label!r} counts as fraud."]
-    position = classes.index(pos_label)
-    if hasattr(model, "predict_proba"):
-        scores = np.asarray(model.predict_proba(X), dtype=np.float64)[:, position]
-    else:
-        decision = np.asarray(model.decision_function(X), dtype=np.float64)
-        scores = special.expit(decision if position else -decision)
-        remarks.append(_NO_PROBABILITY)
-    return scores, pos_label, tuple(remarks)
 
 
 def _take_columns(X: Any, features: Any, names: Sequence[str]) -> dict[str, Any]:  # noqa: N803
@@ -152,20 +120,6 @@ def _take_columns(X: Any, features: Any, names: Sequence[str]) -> dict[str, Any]
         )
     check_columns(names, features.columns)
     return {name: features[name].to_pandas().reset_index(drop=True) for name in names}
-
-
-def _check_classes(model: Any, name: str) -> list[Any]:
-    if not hasattr(model, "predict_proba") and not hasattr(model, "decision_function"):
-        raise ArgumentError(
-            "`model` must be a classifier of scikit-learn with predict_proba or decision_function; "
-            f"got {name}."
-        )
-    classes = getattr(model, "classes_", None)
-    if classes is None:
-        raise ArgumentError(f"`model` must be fitted: call {name}.fit(X, y) first.")
-    if len(classes) != 2:
-        raise ArgumentError(f"`model` must know two classes; {name} knows {len(classes):,}.")
-    return list(np.asarray(classes).tolist())
 
 
 def _to_array(values: Any, name: str, length: int) -> NDArray[Any]:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from synfin_analytics._core.dates import Bound
-    from synfin_analytics.metrics._evaluate import ArrayLike
+    from synfin_analytics._core.types import ArrayLike
     from synfin_analytics.reports._sources import ModelSource
 
 

@@ -63,6 +63,16 @@ def plot_functions(
     plot_cost(evaluation)  # type: ignore[arg-type]
 
 
+def displays(frame: pd.DataFrame, model: object, ax: Axes) -> None:
+    labels, scores = frame["is_fraud"], frame["p"]
+    assert_type(Display.from_predictions(labels, scores), Display)
+    assert_type(Display.from_predictions([0, 1], [0.1, 0.9], plot="roc", name="a", ax=ax), Display)
+    assert_type(Display.from_estimator(model, frame, labels, plot="calibration", bins=5), Display)
+    Display.from_predictions(labels)  # type: ignore[call-arg]
+    Display.from_predictions(labels, scores, plot="rock")  # type: ignore[arg-type]
+    Display.from_estimator(model, frame, labels, ax)  # type: ignore[arg-type, call-arg]
+
+
 def display(picture: Display) -> None:
     assert_type(picture.ax, Axes)
     assert_type(picture.to_frame(), pd.DataFrame)

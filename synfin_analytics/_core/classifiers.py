@@ -1,0 +1,116 @@
+"""Scores of a fitted classifier of scikit-learn, which is not imported."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from synfin_analytics._core.formatting import join_words
+from synfin_analytics.exceptions import ArgumentError
+
+if TYPE_CHECKING:
+    from synfin_analytics._core.types import Floats
+
+NO_PROBABILITY = (
+    "The scores are no probabilities: the model has a decision function only, which was mapped to "
+    "0 to 1 with 1 / (1 + exp(-x)), so that a score of 0.5 is a decision of 0. Ranks are not "
+    "affected."
+)
+
+
+class ClassifierScores(NamedTuple):
+    """Scores of rows.
+
+    Attributes
+    ----------
+    scores
+        From 0 to 1, higher for likely fraud.
+    pos_label
+        The class that means fraud.
+    remarks
+        Sentences on how the scores were obtained.
+    """
+
+    scores: Floats
+    pos_label: Any
+    remarks: tuple[str, ...]
+
+
+def score_classifier(
+    model: Any,
+    X: Any,  # noqa: N803 - scikit-learn's name
+    pos_label: Any = None,
+) -> ClassifierScores:
+    """Score rows with a classifier: its probabilities, or its decision function from 0 to 1.
+
+    Parameters
+    ----------
+    model
+        A fitted classifier.
+    X
+        Its features.
+    pos_label
+        The class that means fraud; by default the second.
+
+    Raises
+    ------
+    ArgumentError
+        The model is not a fitted classifier of two classes, or has no class ``pos_label``.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> model = LogisticRegression().fit([[1], [5]], ["genuine", "fraud"])
+    >>> score_classifier(model, [[5]], "fraud").scores.round(2)
+    array([0.81])
+    """
+    name = type(model).__name__
+    classes = _check_classes(model, name)
+    if pos_label is None:
+        pos_label = classes[1]
+    if pos_label not in classes:
+        raise ArgumentError(
+            f"`pos_label` must be a class of {name}, {join_words([*map(repr, classes)])}; got "
+            f"{pos_label!r}."
+        )
+    remarks = [] if pos_label in (1, True) else [f"The class {pos_label!r} counts as fraud."]
+    position = classes.index(pos_label)
+    if hasattr(model, "predict_proba"):
+        scores = np.asarray(model.predict_proba(X), dtype=np.float64)[:, position]
+    else:
+        from scipy import special
+
+        decision = np.asarray(model.decision_function(X), dtype=np.float64)
+        scores = special.expit(decision if position else -decision)
+        remarks.append(NO_PROBABILITY)
+    return ClassifierScores(scores, pos_label, tuple(remarks))
+
+
+def mark_fraud(labels: Any, pos_label: Any) -> pd.Series[bool]:
+    """Return whether each label is that of fraud, missing where the label is.
+
+    Examples
+    --------
+    >>> mark_fraud(["fraud", "genuine", None], "fraud").tolist()
+    [True, False, <NA>]
+    """
+    array = np.asarray(labels)
+    values = pd.Series(array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array)
+    marked: pd.Series[bool] = (values == pos_label).astype("boolean").mask(values.isna())
+    return marked
+
+
+def _check_classes(model: Any, name: str) -> list[Any]:
+    if not hasattr(model, "predict_proba") and not hasattr(model, "decision_function"):
+        raise ArgumentError(
+            "`model` must be a classifier of scikit-learn with predict_proba or decision_function; "
+            f"got {name}."
+        )
+    classes = getattr(model, "classes_", None)
+    if classes is None:
+        raise ArgumentError(f"`model` must be fitted: call {name}.fit(X, y) first.")
+    if len(classes) != 2:
+        raise ArgumentError(f"`model` must know two classes; {name} knows {len(classes):,}.")
+    return list(np.asarray(classes).tolist())
