@@ -225,14 +225,19 @@ def complete_mapping(
     --------
     >>> complete_mapping(["EUR"], {"EUR": "amount"})
     {'EUR': 'amount'}
+    >>> card = ["card1", "card2", "card3", "card5", "card6", "addr1", "ProductCD"]
+    >>> names = ["TransactionID", "TransactionDT", "TransactionAmt", *card]
+    >>> complete_mapping(names, {"TransactionAmt": "amount"})["TransactionID"]
+    'transaction_id'
     """
     from synfin_analytics.io import detect_layout, get_layout
+    from synfin_analytics.io.layouts.known import select_variant
 
     layout = detect_layout(list(names))
     if layout is None:
         return dict(mapping)
     completed: dict[str, str | None] = dict.fromkeys(names)
-    for target, source in get_layout(layout).transactions.items():
+    for target, source in select_variant(get_layout(layout), names).transactions.items():
         if isinstance(source, str) and completed[source] is None:
             completed[source] = target
     return completed | dict(mapping)

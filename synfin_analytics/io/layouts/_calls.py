@@ -19,7 +19,7 @@ _WIDTH = 88
 #: First day of data that count time in steps.
 _START = "2020-01-01"
 _NUMBER_OPTIONS = {"decimal", "thousands", "currency"}
-#: Parameters of the reports by the column of the table.
+#: Parameters of `fraud_report` and of `model_report` by the column of the table.
 _FRAUD_PARAMETERS = {
     "is_fraud": "label",
     "timestamp": "timestamp",
@@ -30,8 +30,7 @@ _FRAUD_PARAMETERS = {
     "status": "status",
     "label_available_at": "label_available_at",
 }
-_MODEL_PARAMETERS = {"is_fraud": "label", "fraud_score": "score"} | _FRAUD_PARAMETERS
-PARAMETERS = _MODEL_PARAMETERS
+PARAMETERS = {"is_fraud": "label", "fraud_score": "score"} | _FRAUD_PARAMETERS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -254,7 +253,7 @@ class Calls:
         """Return the calls of the reports that the data suffice for, in Python and as commands."""
         calls = {}
         for name, parameters, needed in (
-            ("model", _MODEL_PARAMETERS, ("is_fraud", "fraud_score")),
+            ("model", PARAMETERS, ("is_fraud", "fraud_score")),
             ("fraud", _FRAUD_PARAMETERS, ("is_fraud", "timestamp")),
         ):
             prepared = self._prepare(parameters, needed=needed)

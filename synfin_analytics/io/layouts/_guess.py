@@ -210,10 +210,11 @@ class Subject:
         return Guess(sample, self.target, rank, confidence, f"{by_name}, and {by_cells}")
 
 
-def guess_columns(samples: Sequence[Sample]) -> dict[str, Guess]:
+def guess_columns(samples: Sequence[Sample]) -> tuple[dict[str, Guess], dict[str, str]]:
     """Return the most likely column of the table for columns of the data.
 
-    Each column of the table is named at most once.
+    Each column of the table is named at most once. The second dict has the reasons of columns that
+    would have been guessed if another one did not fit better.
     """
     guesses = [
         guess
@@ -223,22 +224,29 @@ def guess_columns(samples: Sequence[Sample]) -> dict[str, Guess]:
     ]
     guesses.sort(key=lambda guess: -guess.rank)  # stable: earlier columns first
     chosen: dict[str, Guess] = {}
-    taken: set[str] = set()
+    taken: dict[str, str] = {}
+    lost: dict[str, str] = {}
     for guess in guesses:
-        if guess.sample.name not in chosen and guess.target not in taken:
-            chosen[guess.sample.name] = guess
-            taken.add(guess.target)
+        name = guess.sample.name
+        if name in chosen:
+            continue
+        if guess.target not in taken:
+            chosen[name] = guess
+            taken[guess.target] = name
+            lost.pop(name, None)
+        else:
+            better = taken[guess.target]
+            lost.setdefault(name, f"it may be {guess.target}, but {better!r} fits better")
     for needed, other, why in (
         ("customer_id", "card_id", "it identifies the card, and no column names customers"),
         ("merchant_id", "terminal_id", "it identifies the terminal, and no column names merchants"),
     ):
-        name = next((name for name, guess in chosen.items() if guess.target == other), None)
-        if needed not in taken and name is not None:
+        if needed not in taken and other in taken:
+            name = taken[other]
             chosen[name] = dataclasses.replace(
                 chosen[name], target=needed, confidence="medium", reason=why
             )
-            taken.add(needed)
-    return chosen
+    return chosen, lost
 
 
 def second_score(samples: Sequence[Sample], chosen: dict[str, Guess]) -> Sample | None:

@@ -12,6 +12,7 @@ from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.validation.options import ReadOptions, format_example
 from synfin_analytics._core.validation.outcome import summarize
 from synfin_analytics.exceptions import Problem
+from synfin_analytics.io._csv import SEPARATORS
 from synfin_analytics.io._formats import check_path, detect_file_encoding
 from synfin_analytics.io.layouts._calls import PARAMETERS, Calls, MappedSource, literal
 from synfin_analytics.io.layouts._detect import (
@@ -60,7 +61,7 @@ _BATCH_ROWS = 65_536
 _MAX_GROUPS = 12
 #: Kinds of columns that hold numbers.
 _NUMBERS = ("decimal", "number", "integer")
-_MARKS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar", ".": "point"}
+_MARKS = {**SEPARATORS, ".": "point"}
 
 
 def suggest_columns(
@@ -142,7 +143,7 @@ class _Inspection:
         self._samples = [
             Sample(series, textual=series.name in self._opened.texts) for series in head
         ]
-        self._guesses = guess_columns(self._samples)
+        self._guesses, self._lost = guess_columns(self._samples)
         self._other_score = second_score(self._samples, self._guesses)
         self._sources: dict[str, MappedSource] = {}
         #: Columns that the table does not accept, and why.
@@ -546,7 +547,8 @@ class _Inspection:
             reason = f"it holds the times of day for the dates in {time.columns[0]!r}"
             return SuggestedColumn(sample.name, "timestamp", None, "high", reason)
         if guess is None:
-            return SuggestedColumn(sample.name, None, None, None, "nothing suggests a column")
+            reason = self._lost.get(sample.name, "neither its name nor its cells are known")
+            return SuggestedColumn(sample.name, None, None, None, reason)
         target = None if layout is not None else guess.target
         return SuggestedColumn(sample.name, target, parameter, guess.confidence, guess.reason)
 
