@@ -290,8 +290,8 @@ def _drift(drift: Drift) -> Finding:
         conclusion = "little" if value < _SMALL_PSI else "moderately"
     sentence = (
         f"From the first to the second half of the period, the scores changed {conclusion}: PSI "
-        f"{format_decimal(value)}. Without drift, {share} of samples exceed "
-        f"{format_decimal(critical)}; by a rule of thumb, {rule}"
+        f"{format_decimal(value, 4)}. Without drift, {share} of samples exceed "
+        f"{format_decimal(critical, 4)}; by a rule of thumb, {rule}"
     )
     if np.isnan(critical):
         reason = "all scores are the same, or half of the period has none"
@@ -299,7 +299,7 @@ def _drift(drift: Drift) -> Finding:
             f"The drift of the scores from the first to the second half of the period cannot be "
             f"tested: {reason}."
         )
-    return Finding("PSI of the scores", value, format_decimal(value), sentence, "stability")
+    return Finding("PSI of the scores", value, format_decimal(value, 4), sentence, "stability")
 
 
 def _describe_week(extreme: Extreme) -> str:

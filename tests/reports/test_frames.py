@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 
 import numpy as np
 import pandas as pd
@@ -298,6 +299,31 @@ def test_a_label_is_enough_for_a_fraud_report(df):
     assert "nan" not in Page(report.html()).text.lower().replace("finance", "")
 
 
+def check_page(report):
+    """Check that links lead to sections that are there, and that no value is shown raw."""
+    page = Page(report.html())
+    targets = {address[1:] for address in page.addresses if address.startswith("#")}
+    assert targets <= set(page.ids)
+    assert not re.search(r"\b[Nn]a[Nn]\b|\binf\b|\bNaT\b|<NA>|: None\b", page.text + repr(report))
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {},
+        {"timestamp": "when"},
+        {"customer": "kunde"},
+        {"amount": "betrag"},
+        {"amount": "betrag", "timestamp": "when", "weight": "w", "by": ["channel"]},
+        {"cluster": "when", "timestamp": "when"},
+        {"cluster": "shop", "entity": "shop", "timestamp": "when", "compare_with": "q"},
+        {"threshold": 1.0, "amount": "betrag"},
+    ],
+)
+def test_links_of_a_page_lead_to_sections_that_it_has(df, columns):
+    check_page(plain(df.assign(w=2.5), **columns))
+
+
 # -- Bad input ------------------------------------------------------------------------------------
 
 
@@ -523,6 +549,7 @@ def test_a_decision_function_is_said_to_be_one(features):
     assert report.evaluation.roc_auc == pytest.approx(sklearn_metrics.roc_auc_score(y, decisions))
     assert report.evaluation.alerts == (decisions >= 0).sum()
     assert "calibration" in report.omitted
+    check_page(report)
     assert "calibration" not in Page(report.html()).sections
     assert any("decision function" in caveat for caveat in report.caveats)
 

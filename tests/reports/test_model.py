@@ -238,7 +238,7 @@ def test_drift_is_that_between_the_halves_of_the_period(page, report, frame):
         frame, "fraud_probability", reference=(None, middle), current=(middle, None)
     )
     assert report.drift.to_frame()["psi"].tolist() == drift.to_frame()["psi"].tolist()
-    assert f"PSI {format_decimal(drift.to_frame()['psi'][0])}" in page.says("stability")
+    assert f"PSI {format_decimal(drift.to_frame()['psi'][0], 4)}" in page.says("stability")
     rows = page.rows("Scores of the first and the second half of the period")
     for part in drift.bins.itertuples():
         assert rows[part.bin]["second half"] == format_number(part.current)
