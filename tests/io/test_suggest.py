@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 import json
 import shlex
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from workbooks import write_workbook
 
 import synfin_analytics
 from synfin_analytics import DatabaseManager, load_df, read_df, suggest_columns
@@ -623,6 +625,30 @@ def test_labels_and_scores_of_data_without_customers_are_converted(write):
     path = write(text.replace("verdict", "fraud"))
     evaluation = run(suggest_columns(path).calls["evaluate"])["result"]
     assert evaluation.roc_auc == 1.0
+
+
+@pytest.mark.parametrize("kind", ["xlsx", "jsonl", "csv.gz"])
+@pytest.mark.parametrize("amounts", [[5.5, 1250.0], ["5.5", "1250.0"], ["5,5", "1.250,0"]])
+def test_the_calls_for_files_of_other_formats_run(kind, amounts, tmp_path, manager, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    head = ["id", "client", "shop", "amt", "when", "Class"]
+    rows = [
+        [f"T{n}", "C", "M", amount, f"2026-01-0{n + 1} 10:00", n]
+        for n, amount in enumerate(amounts)
+    ]
+    path = tmp_path / f"own.{kind}"
+    if kind == "xlsx":
+        write_workbook(path, {"all": [head, *rows]})
+    elif kind == "jsonl":
+        lines = [json.dumps(dict(zip(head, row, strict=True))) for row in rows]
+        path.write_text("\n".join(lines), encoding="utf-8")
+    else:
+        text = "\n".join(";".join(map(str, row)) for row in [head, *rows])
+        path.write_bytes(gzip.compress(text.encode()))
+    suggestion = suggest_columns(path.name)
+    assert (suggestion.rows, suggestion.problems, suggestion.missing) == (2, (), ())
+    assert run(suggestion.calls["load_df"])["result"].inserted == 2
+    assert read_df("SELECT sum(amount) AS total FROM transactions")["total"][0] == 1255.5
 
 
 # -- Reports ---------------------------------------------------------------------------------------

@@ -335,7 +335,7 @@ class _Inspection:
         self._opened = dataclasses.replace(self._opened, texts=self._texts())
 
     def _texts(self) -> frozenset[str]:
-        """Return the columns whose texts are parsed; a frame's only if an option says so."""
+        """Return the columns whose texts are parsed; unless of CSV, an option must say so."""
         texts = self._opened.texts
         specs = spec_for("transactions").columns
         needs_option = any(
@@ -344,7 +344,7 @@ class _Inspection:
             for target, source in self._sources.items()
         )
         strings = {name for name, dtype in self._schema.items() if dtype == pl.String}
-        if needs_option and not strings <= texts and not self._options.has_text_options:
+        if needs_option and not self._opened.separator and not self._options.has_text_options:
             self._options = dataclasses.replace(self._options, decimal=".")
         return texts | strings if self._options.has_text_options else texts
 
