@@ -120,7 +120,7 @@ def _comparison_concerns(results: ModelResults) -> Iterator[Concern]:
 
 def _data_concerns(results: ModelResults) -> Iterator[Concern]:
     evaluation, data = results.evaluation, results.data
-    if evaluation.n_frauds < _FEW_FRAUDS:
+    if evaluation.n_frauds < _FEW_FRAUDS and not evaluation.counts.weighted:
         yield Concern(
             f"The results rest on {pluralize(evaluation.n_frauds, 'fraud')}, so all intervals are "
             "wide.",

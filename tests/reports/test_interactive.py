@@ -9,6 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 from browser import OUT, chromium
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pages import Page
 
 from synfin_analytics._core.formatting import (
@@ -183,6 +185,39 @@ def test_a_click_on_a_curve_selects_its_threshold(page):
     tip = plot.locator(".tip").inner_text()
     threshold = page.locator("#explorer").get_attribute("data-threshold")
     assert tip.startswith(f"threshold {format_threshold(float(threshold))}: precision")
+
+
+NUMBERS = st.lists(
+    st.floats(0, 1)
+    | st.integers(0, 10_000).map(lambda part: part / 10_000)
+    | st.tuples(st.integers(0, 99), st.integers(99, 300)).map(lambda pair: pair[0] / pair[1])
+    | st.sampled_from([0.125, 0.0625, 0.03125, 0.00125, 1 - 1e-9, 1e-12, 0.5]),
+    min_size=200, max_size=200,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def written(browser, address):
+    """Write numbers with the script of the page."""
+    page = browser.new_page()
+    page.goto(address)
+    yield lambda name, values, *more: page.evaluate(
+        f"([values, more]) => values.map(value => synfin.texts.{name}(value, ...more))",
+        [values, more],
+    )
+    page.close()
+
+
+@given(shares=NUMBERS, size=st.sampled_from([1.0, 1e3, 1e7]))
+@settings(max_examples=25)
+def test_the_browser_writes_numbers_as_python_does(written, shares, size):
+    large = [size * share for share in shares]
+    assert written("percent", shares) == [format_percent(share) for share in shares]
+    assert written("score", shares) == [format_threshold(share) for share in shares]
+    assert written("number", large) == [format_number(value) for value in large]
+    assert written("amount", [0 - value for value in large], "EUR") == [
+        format_amount(0 - value, "EUR") for value in large
+    ]
 
 
 # -- Pictures -------------------------------------------------------------------------------------

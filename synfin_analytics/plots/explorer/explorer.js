@@ -1,7 +1,7 @@
 /* The explorer of thresholds, in reports and in Jupyter. All results follow from counts at the points
    of `data` (_data.py). A report adds page.js; a widget adds an `export` (widget.py). */
 const synfin = (() => {
-  // Numbers as text, as _core/formatting.py writes them.
+  // Numbers as text, as _core/formatting.py writes them; a test compares them.
   const fixed = (value, digits) => {
     const size = Math.abs(value), sign = value < 0 ? "\u2212" : "";
     if (digits > 8 && size < 1e-3) return sign + size.toExponential(1).replace(/-(\d)$/, "-0$1");
@@ -34,11 +34,13 @@ const synfin = (() => {
   };
   const score = value => {
     if (value === null) return "none";
-    const text = value && value < 1e-4 ? value.toExponential(3).replace(/\.?0*e-(\d)$/, "e-0$1") : String(+value.toPrecision(4));
+    if (!value) return "0";
+    const text = value < 1e-4 ? value.toExponential(3).replace(/\.?0*e-/, "e-").replace(/-(\d)$/, "-0$1") : String(+fixed(value, 3 - Math.floor(Math.log10(value))));
     return text === "1" && value !== 1 ? String(value) : text;
   };
   const compact = new Intl.NumberFormat("en", {notation: "compact", maximumSignificantDigits: 3}).format;
 
+  const clamp = (value, end) => Math.max(0, Math.min(end, value));
   const on = (element, name, act) => element.addEventListener(name, act);
   const make = (name, attributes = {}, ...children) => {
     const svg = /^(svg|path|circle|text|g)$/.test(name);
@@ -52,24 +54,23 @@ const synfin = (() => {
      of the picture; a distance along y counts `weight` times one along x; `choose` is what a click or
      Enter does with a point. */
   const hover = (box, svg, points, weight = .1, choose, current = () => -1) => {
-    const dot = make("circle", {class: "dot", r: 4, visibility: "hidden"});
     const tip = make("div", {class: "tip", role: "status"});
-    let at = -1;
+    let at = -1, dot;
     tip.hidden = true;
     box.append(tip);
-    const hide = () => { at = -1; tip.hidden = true; dot.setAttribute("visibility", "hidden"); };
+    const hide = () => { at = -1; tip.hidden = true; dot?.remove(); };
     const show = index => {
       const all = points();
-      at = Math.max(0, Math.min(all.length - 1, index));
+      at = clamp(index, all.length - 1);
       const [x, y, text] = all[at], frame = box.getBoundingClientRect();
-      svg.append(dot);
-      for (const [key, value] of Object.entries({cx: x, cy: y, visibility: "visible"})) dot.setAttribute(key, value);
+      dot?.remove();
+      svg.append(dot = make("circle", {class: "dot", r: 4, cx: x, cy: y}));
       tip.textContent = text;
       tip.hidden = false;
-      const place = new DOMPoint(x, y).matrixTransform(svg.getScreenCTM());
-      const left = place.x - frame.left - tip.offsetWidth / 2, top = place.y - frame.top;
-      const furthest = box.clientWidth - tip.offsetWidth;
-      tip.style.left = box.scrollLeft + Math.max(0, Math.min(furthest, left)) + "px";
+      const seen = () => new DOMPoint(x, y).matrixTransform(svg.getScreenCTM());
+      box.scrollLeft += Math.min(0, seen().x - frame.left - 40) + Math.max(0, seen().x - frame.right + 40);
+      const place = seen(), left = place.x - frame.left - tip.offsetWidth / 2, top = place.y - frame.top;
+      tip.style.left = box.scrollLeft + clamp(left, box.clientWidth - tip.offsetWidth) + "px";
       tip.style.top = (top > tip.offsetHeight + 10 ? top - tip.offsetHeight - 10 : top + 12) + "px";
     };
     const nearest = event => {
@@ -81,8 +82,8 @@ const synfin = (() => {
       });
       return best;
     };
-    on(box, "pointermove", event => { if (points().length) show(nearest(event)); });
-    on(box, "pointerleave", hide);
+    for (const name of ["pointermove", "pointerdown"]) on(box, name, event => { if (points().length) show(nearest(event)); });
+    on(box, "pointerleave", event => { if (event.pointerType === "mouse") hide(); });
     on(box, "blur", hide);
     on(box, "click", event => { if (choose && points().length) choose(nearest(event)); });
     on(box, "keydown", event => {
@@ -99,7 +100,7 @@ const synfin = (() => {
   /* One curve. `x` and `y` are {at: the place of a point on the axis from 0 to 1, ticks: [[place, text]]}. */
   const chart = ({count, named, choose}, title, read, line) => {
     const svg = make("svg", {"aria-hidden": "true"});
-    const box = make("div", {class: "plot", tabindex: 0, role: "group", "aria-label": `${title}. Arrow keys read its points; Enter selects the threshold.`}, svg);
+    const box = make("div", {class: "plot", tabindex: 0, role: "group", "aria-label": `${title}: arrow keys read its points, Enter selects one`}, svg);
     let places = [], marked = 0, size;
     const self = {box: make("figure", {}, make("figcaption", {}, title), box)};
     const mark = make("g", {class: "mark"});
@@ -231,7 +232,7 @@ const synfin = (() => {
 
     root.classList.add("explorer");
     root.replaceChildren(
-      make("div", {class: "controls"}, make("label", {class: "slide"}, make("span", {}, "Threshold: drag, or use the arrow keys"), slider), fields, buttons),
+      make("div", {class: "controls"}, make("label", {class: "slide"}, make("span", {}, "Threshold: drag or use arrow keys"), slider), fields, buttons),
       make("div", {class: "results"}, list, matrix), status, make("div", {class: "charts"}, ...charts.map(one => one.box)), make("p", {class: "soft"}, data.note));
 
     let timer;
@@ -255,11 +256,11 @@ const synfin = (() => {
       timer = setTimeout(() => { status.textContent = [`At ${named(at)}`, ...[...list.children].map(one => `${one.firstChild.textContent} ${one.querySelector("b").textContent}`)].join(", ") + "."; }, 400);
       root.dataset.threshold = thresholds[at] ?? "";
     }
-    function move(index, keep) { at = Math.max(0, Math.min(count - 1, +index)); update(keep); changed({threshold: thresholds[at], cost_per_alert: perAlert, recovery_rate: recovered}); }
+    function move(index, keep) { at = clamp(+index, count - 1); update(keep); changed(thresholds[at]); }
     function redraw() { for (const one of charts) one.draw(); move(at); }
     for (const one of charts) one.draw();
     update();
     return value => { at = value === null ? 0 : below(value); update(); };
   };
-  return {explore, hover, make, on};
+  return {explore, hover, make, on, texts: {percent, number, amount, score}};
 })();

@@ -17,8 +17,8 @@ export default {
   render({model, el}) {
     const root = document.createElement("div");
     el.append(root);
-    const set = synfin.explore(root, model.get("_data"), chosen => {
-      model.set("_threshold", chosen.threshold);
+    const set = synfin.explore(root, model.get("_data"), threshold => {
+      model.set("_threshold", threshold);
       model.save_changes();
     });
     model.on("change:_threshold", () => {
