@@ -81,9 +81,11 @@ _TYPES: dict[Kind, pl.DataType] = {
     "text": pl.String(),
 }
 _HINTS: dict[Kind, str] = {
-    "number": "If numbers are written in another way, say so, such as decimal=',', thousands='.'.",
+    "number": "If numbers are written in another way, say so, such as decimal=',', thousands='.' "
+    "(on the command line: --decimal , --thousands .).",
     "timestamp": "If dates are written in another way, say so, such as "
-    "date_format='%d/%m/%Y %H:%M'.",
+    "date_format='%d/%m/%Y %H:%M' (on the command line: --date-format).",
+    "boolean": "Labels of other words or numbers need pos_label=, the one that means fraud.",
 }
 _SECONDS_HINT = (
     "If they count seconds since 1970, convert them, such as with pandas.to_datetime(df[column], "
@@ -485,27 +487,29 @@ class _Reader:
         series = self._keep(name)
         values = series.drop_nulls().unique()
         if pos_label is None:
-            texts = sorted(map(str, values)) if series.dtype == pl.String else []
-            words = [text for text in texts if text.strip().lower() not in _BOOLEANS]
-            if not words and len(values) == 2 and series.dtype.is_numeric():
-                texts = [f"{value:g}" for value in sorted(map(float, values))]
-                words = [text for text in texts if text not in _BOOLEANS]
-            if words and len(texts) == 2:
-                shown = texts if series.dtype.is_numeric() else [*map(repr, texts)]
+            if (
+                len(values) == 2
+                and not {str(value).strip().lower() for value in values} < _BOOLEANS
+            ):
+                rare = series.drop_nulls().value_counts(sort=True)[name][-1]  # as fraud is
                 raise ArgumentError(
                     f"Column {name!r} must be a label (true or false, 1 or 0, or missing); it "
-                    f"holds {join_words(shown)}. Say which one means fraud, such as "
-                    f"pos_label={shown[-1]}."
+                    f"holds {join_words([*map(repr, values.sort())])}. Say which one means fraud, "
+                    f"such as pos_label={rare!r}."
                 )
             return self._validate(name, "boolean", self._options)
         if isinstance(pos_label, str) and series.dtype != pl.String:  # as a command passes it
             series, values = series.cast(pl.String), values.cast(pl.String)
+        elif series.dtype == pl.String:  # as a file holds it
+            pos_label = str(pos_label)
         others = [value for value in values if value != pos_label]
         if len(others) > 1 or len(others) == len(values):
             is_none = len(others) == len(values)
-            problem = "is none of them" if is_none else f"leaves {len(others):,} others"
+            problem = "is none of them"
             if not is_none:
-                problem += ": set those that are not known yet to missing"
+                problem = f"leaves {len(others):,} others: set those that are not known to missing"
+            elif 0 < len(values) <= 2:
+                problem += f": it holds {join_words([*map(repr, values.sort())])}"
             raise ArgumentError(
                 f"`pos_label` must be one of two labels in column {name!r}; got {pos_label!r}, "
                 f"which {problem}."

@@ -72,9 +72,27 @@ def test_advice_on_how_numbers_are_written_is_for_texts(df):
     assert "decimal" not in str(caught.value)
 
 
+def test_the_rare_word_is_proposed_for_fraud(df):
+    words = df.assign(y=np.where(df["y"], "ja", "nein"))
+    with pytest.raises(ArgumentError, match=r"it holds 'ja' and 'nein'.*pos_label='ja'"):
+        report_on(words)
+    with pytest.raises(ArgumentError, match=r"got 'Ja', which is none of them: it holds 'ja'"):
+        report_on(words, pos_label="Ja")
+
+
+def test_a_number_for_fraud_is_found_in_a_file_of_texts(df, tmp_path):
+    path = tmp_path / "scores.csv"
+    df.assign(y=df["y"] + 1).to_csv(path, index=False)
+    assert report_on(path, pos_label=2).evaluation.n_frauds == df["y"].sum()
+    with pytest.raises(ArgumentError, match="Labels of other words or numbers need pos_label="):
+        report_on(df.assign(y=["a", "b", "c"] * (N // 3)))
+
+
 def test_a_label_that_leaves_others_is_explained(df):
     words = df.assign(y=["yes", "no", "open"] * (N // 3))
-    with pytest.raises(ArgumentError, match="leaves 2 others: set those that are not known yet"):
+    with pytest.raises(
+        ArgumentError, match="leaves 2 others: set those that are not known to missing"
+    ):
         report_on(words, pos_label="yes")
 
 

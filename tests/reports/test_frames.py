@@ -344,7 +344,11 @@ SCORES = "Column 'p' must hold scores from 0 to 1; got "
             lambda y: y.map({True: "yes", False: "no"}),
             "holds 'no' and 'yes'. Say which one means fraud, such as pos_label='yes'",
         ),
-        ("isFraud", lambda y: y.map({True: 2, False: 0}), "holds 0 and 2. Say which.*pos_label=2"),
+        (
+            "isFraud",
+            lambda y: y.map({True: 2, False: 0}),
+            "holds 0.0 and 2.0. Say which.*pos_label",
+        ),
         ("when", lambda t: t.astype("int64"), "when: is a whole number, not a date and time"),
         ("betrag", lambda a: a + np.inf, "Column 'betrag' must be a finite number"),
     ],
