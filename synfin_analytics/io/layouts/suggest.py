@@ -47,18 +47,17 @@ from synfin_analytics.io.load._check import REPEATED_KEY, ROW, check_batches
 from synfin_analytics.io.sources import is_rereadable, open_source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence, Set
+    from collections.abc import Iterable, Mapping, Sequence, Set
 
     from synfin_analytics._core.types import DataSource
     from synfin_analytics.io.layouts._guess import Guess
     from synfin_analytics.io.layouts._scan import Scan
-    from synfin_analytics.io.layouts.layout import Layout
 
 #: Rows from which the columns are guessed.
 _SAMPLE_ROWS = 10_000
 _BATCH_ROWS = 65_536
-#: Groups that a report compares.
-_MAX_GROUPS = 12
+#: Columns by which a report compares groups, and how many groups each may have.
+_N_GROUPINGS, _MAX_GROUPS = 2, 12
 #: Kinds of columns that hold numbers.
 _NUMBERS = ("decimal", "number", "integer")
 _MARKS = {**SEPARATORS, ".": "point"}
@@ -175,7 +174,8 @@ class _Inspection:
         unreadable = frozenset(filter(None, map(_unreadable, problems)))
         self._describe(check, missing, layout)
         self._describe_unreadable(unreadable)
-        columns = tuple(self._suggested(sample, layout) for sample in self._samples)
+        mapped = self._mapped_by(layout)
+        columns = tuple(self._suggested(sample, layout, mapped) for sample in self._samples)
         options = _changed(self._options)
         return ColumnSuggestions(
             source=self._name,
@@ -311,10 +311,12 @@ class _Inspection:
             guess = self._guesses.get(sample.name)
             is_free = guess is None or guess.target not in PARAMETERS.keys() | personal
             is_id = guess is not None and guess.target.endswith("_id")
-            is_text = sample.is_text and not sample.is_time and sample.numbers is None
+            is_text = sample.is_text and max(map(sample.share, (NUMBER_LIKE, DATE_LIKE))) < 0.5
             if is_free and not is_id and is_text and 2 <= sample.n_distinct <= _MAX_GROUPS:
                 names.append(sample.name)
-        return names[:2]
+            if len(names) == _N_GROUPINGS:
+                break
+        return names
 
     # -- How the cells are written -----------------------------------------------------------------
 
@@ -526,14 +528,26 @@ class _Inspection:
             "evaluate and the reports work directly on the frame: see the calls below."
         )
 
-    def _suggested(self, sample: Sample, layout: str | None) -> SuggestedColumn:
+    def _mapped_by(self, layout: str | None) -> dict[str, dict[str, None]]:
+        """Return, for columns of the data, the columns of the tables that a layout maps them to."""
+        mapped: dict[str, dict[str, None]] = {}
+        if layout is None:
+            return mapped
+        known = select_variant(get_layout(layout), self._schema.names())
+        for mapping in (known.transactions, known.customers, known.merchants):
+            for target, source in mapping.items():
+                for name in [source] if isinstance(source, str) else columns_named(source):
+                    mapped.setdefault(name, {})[target] = None
+        return mapped
+
+    def _suggested(
+        self, sample: Sample, layout: str | None, mapped: Mapping[str, Iterable[str]]
+    ) -> SuggestedColumn:
         """Return the suggestion for one column."""
         guess = self._guesses.get(sample.name)
         parameter = PARAMETERS.get(guess.target) if guess else None
         if layout is not None:
-            known = select_variant(get_layout(layout), self._schema.names())
-            targets = _targets(known, sample.name)
-            if targets:
+            if targets := mapped.get(sample.name):
                 reason = f"the layout {layout!r} maps it"
                 return SuggestedColumn(sample.name, ", ".join(targets), parameter, "high", reason)
             guess = None if parameter is None else guess
@@ -557,16 +571,6 @@ def _changed(options: ReadOptions) -> dict[str, str | bool]:
     """Return the options that a call must pass on."""
     values = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
     return {name: value for name, value in values.items() if value not in (None, False)}
-
-
-def _targets(layout: Layout, name: str) -> list[str]:
-    """Return the columns of the tables that a layout computes from a column."""
-    targets: dict[str, None] = {}
-    for mapping in (layout.transactions, layout.customers, layout.merchants):
-        for target, source in mapping.items():
-            if name in ([source] if isinstance(source, str) else columns_named(source)):
-                targets[target] = None
-    return list(targets)
 
 
 def _order(date_format: str | None) -> str:
