@@ -287,13 +287,17 @@ class Display(Result):
             mapped to 0 to 1, and a threshold of 0.5 is a decision of 0.
         X, y
             Its features and the labels.
-        plot, threshold, sample_weight, bins, ax, title
+        plot, threshold
             As for :meth:`from_predictions`.
         pos_label
             The class that means fraud; by default the second.
+        sample_weight, bins
+            As for :meth:`from_predictions`.
         name
             Name of the model in the legend of ``"roc"`` and ``"precision_recall"``; by default that
             of its class.
+        ax, title
+            As for :meth:`from_predictions`.
 
         Returns
         -------

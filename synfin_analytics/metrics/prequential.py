@@ -268,9 +268,14 @@ class PrequentialSplit:
 
         Parameters
         ----------
-        requests
+        **requests
             ``groups``, ``timestamp`` and ``label_available_at``: True if the metadata has the same
             name (the default), another name, or False or None to ignore it.
+
+        Returns
+        -------
+        PrequentialSplit
+            Itself.
 
         Raises
         ------
@@ -295,6 +300,11 @@ class PrequentialSplit:
         ------
         MissingDependencyError
             scikit-learn is not installed.
+
+        Examples
+        --------
+        >>> PrequentialSplit().get_metadata_routing()
+        {'split': {'groups': True, 'timestamp': True, 'label_available_at': True}}
         """
         routing = import_optional(
             "sklearn.utils.metadata_routing", extra="models", purpose="Metadata routing"

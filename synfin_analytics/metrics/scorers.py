@@ -29,7 +29,14 @@ _TIMESTAMP, _CUSTOMER = "timestamp", "customer"
 
 
 class Scorer(Protocol):
-    """A scorer of scikit-learn: ``scoring=`` of ``cross_validate``, ``GridSearchCV`` and others."""
+    """A scorer of scikit-learn: ``scoring=`` of ``cross_validate``, ``GridSearchCV`` and others.
+
+    Examples
+    --------
+    >>> import sklearn
+    >>> with sklearn.config_context(enable_metadata_routing=True):
+    ...     scorer = make_value_detection_scorer().set_score_request(amount="value")
+    """
 
     def __call__(
         self,
