@@ -138,8 +138,8 @@ class Result(ABC):
 class Display(Result):
     """A plot: its Axes, its numbers, and the means to draw it again.
 
-    The functions of :mod:`synfin_analytics.plots` return it. :meth:`from_predictions` and
-    :meth:`from_estimator` draw labels and scores, and a classifier, as scikit-learn's displays do.
+    All plots return it. :meth:`from_predictions` and :meth:`from_estimator` draw labels and scores,
+    and a classifier, as scikit-learn's displays do.
 
     Its frame has the numbers behind the plot, in the order in which they are drawn. Any other
     attribute is that of its Axes, as in ``display.set_title("My title")``. A notebook shows the
