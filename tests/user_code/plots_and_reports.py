@@ -37,6 +37,7 @@ def plots_of_results(
     assert_type(evaluation.plot.thresholds(), Display)
     assert_type(evaluation.plot.calibration(bins=5), Display)
     assert_type(evaluation.plot.confusion(), Display)
+    assert_type(evaluation.explore(cost_per_alert=5, day="timestamp").threshold, float)
     assert_type(evaluation.plot.cost(5, 0.8), Display)
     assert_type(evaluation.plot.topk(20, entity="card_id"), Display)
     assert_type(grouped.plot.roc(max_groups=3), Display)

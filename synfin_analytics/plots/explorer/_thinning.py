@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Floats = NDArray[np.float64]
+    from synfin_analytics._core.types import Floats
+
     Indices = NDArray[np.intp]
     #: A line: the place of each point along both axes, as shares of their lengths. The first does
     #: not decrease; the second is NaN where it is not defined.
