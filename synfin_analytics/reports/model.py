@@ -438,12 +438,14 @@ def model_report(
         Column of the times of the transactions: for weeks and the alert budget.
     customer, merchant
         Columns of customers and merchants: for intervals, and cards by day.
-    amount, currency
-        Columns of the amounts and of their currencies: for costs. ``currency`` may be a code
-        instead, such as ``"EUR"``. Texts may have a currency sign or code, as in ``"EUR 12.50"``.
+    amount
+        Column of the amounts: for costs. Texts may have a currency sign or code, as in
+        ``"EUR 12.50"``.
     weight
         Column of weights, for undersampled test sets: how many transactions a row stands for, as
         for :func:`evaluate`. Days and weeks are left out then.
+    currency
+        Column of the currencies of the amounts, or a code such as ``"EUR"``.
     status, label_available_at
         Columns of the status of transactions (frauds that were declined are no loss) and of the
         times at which labels arrived.
