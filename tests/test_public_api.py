@@ -96,8 +96,8 @@ PARAMETERS = {
     "Display.from_predictions": "y_true y_score plot threshold pos_label sample_weight bins name "
     "ax title",
     "Display.from_estimator": "model X y plot threshold pos_label sample_weight bins name ax title",
-    "model_report": "df model_version label score timestamp customer merchant amount weight "
-    "currency status label_available_at pos_label name version compare_with by start end session "
+    "model_report": "df model_version label score timestamp customer merchant amount currency "
+    "weight status label_available_at pos_label name version compare_with by start end session "
     "threshold alerts_per_day cost_per_alert recovery_rate entity cluster n_resamples seed "
     "confidence_level notes separator encoding decimal thousands date_format timezone",
     "model_report.from_estimator": "model X y pos_label timestamp customer merchant amount "

@@ -57,6 +57,8 @@ _INVALID = {kind: f"__invalid_{kind}" for kind in ("label", "score", "amount", "
 INTERNAL = (DAY, UNLABELLED, SCORE, *COUNTED, *_INVALID.values())
 
 _SCORE_RULE = "a score from 0 to 1"
+#: How far computed probabilities may be beyond 0 and 1 by rounding.
+_ROUNDING = 1e-3
 _WEIGHT_RULE = "a finite number of at least 0"
 #: Types of scores with fewer digits than double precision.
 _SHORT_TYPES: dict[str, type[np.floating[Any]]] = {
@@ -322,6 +324,29 @@ def _check_scores(score: Floats) -> None:
         )
 
 
+def score_remedy(scores: NDArray[np.floating[Any]]) -> str:
+    """Return what finite scores beyond 0 to 1 probably are, and what to do; "" if none is.
+
+    Examples
+    --------
+    >>> score_remedy(np.array([12.5, 80.0]))
+    'They look like percentages: divide them by 100.'
+    """
+    low, high = (float(scores.min()), float(scores.max())) if len(scores) else (0.0, 0.0)
+    if low >= 0 and high <= 1:
+        return ""
+    if low > -_ROUNDING and high < 1 + _ROUNDING:
+        return "The rest is a rounding error: clip them to 0 to 1."
+    if low < 0:
+        return (
+            "They look like log-odds or a decision function: map them to 0 to 1 with "
+            "1 / (1 + exp(-score)), as scipy.special.expit does."
+        )
+    if high <= 100:
+        return "They look like percentages: divide them by 100."
+    return f"Scale them, such as by dividing them by their largest possible value ({high:g})."
+
+
 # -- Counting frames -------------------------------------------------------------------------------
 
 
@@ -386,7 +411,13 @@ def count_scores(
     if "weight" in values:
         weights = values["weight"]
         invalid["weight"] = labelled & ~((weights >= 0) & (weights < math.inf))
-    _check_valid(columns, {kind: np.flatnonzero(rows) for kind, rows in invalid.items()}, described)
+    remedy = score_remedy(scores[labelled & np.isfinite(scores)]) if invalid["score"].any() else ""
+    _check_valid(
+        columns,
+        {kind: np.flatnonzero(rows) for kind, rows in invalid.items()},
+        described,
+        score_remedy=remedy,
+    )
     n_unlabelled = len(labelled) - int(labelled.sum())
     if n_unlabelled:
         values = {kind: array[labelled] for kind, array in values.items()}
@@ -604,11 +635,12 @@ def _check_valid(
     columns: Mapping[str, str],
     invalid: Mapping[str, int | NDArray[np.intp]],
     described: str = "Column {!r}",
+    score_remedy: str = "",
 ) -> None:
     """Raise an ArgumentError for the first column with invalid values.
 
     ``invalid`` has the rows of these values or, if the rows are unknown, their number; both
-    arguments are by kind of column.
+    arguments are by kind of column. ``score_remedy`` is added to the message on scores.
     """
     for kind, name in columns.items():
         rows = invalid[kind]
@@ -630,4 +662,5 @@ def _check_valid(
             raise ArgumentError(
                 f"{described.format(name)} must be {rule}; in {pluralize(count, 'row')} with a "
                 f"label it is {problem}{first}."
+                + (f" {score_remedy}" if kind == "score" and score_remedy else "")
             )

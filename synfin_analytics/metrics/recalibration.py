@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import numpy as np
 import pandas as pd
 
-from synfin_analytics._core.arguments import check_column_name, check_integer
+from synfin_analytics._core.arguments import argument_error, check_column_name, check_integer
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.formatting import format_decimal, format_signed
 from synfin_analytics._core.html import table_html
@@ -16,7 +16,7 @@ from synfin_analytics._core.lookup import import_optional
 from synfin_analytics._core.results import Result
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics._evaluate import check_frame, evaluate
-from synfin_analytics.metrics._score_counts import ScoreCounts, count_scores
+from synfin_analytics.metrics._score_counts import ScoreCounts, count_scores, score_remedy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,6 +117,11 @@ class Recalibration(Result):
         numpy.ndarray
             Probabilities, float64, of the same shape; NaN stays NaN.
 
+        Raises
+        ------
+        ArgumentError
+            A score is not a number from 0 to 1.
+
         Examples
         --------
         >>> import polars as pl
@@ -124,7 +129,16 @@ class Recalibration(Result):
         >>> recalibrate(df, df, "fraud", "p").transform([0.0, 0.3, 0.9])
         array([0. , 0.5, 1. ])
         """
-        array = np.asarray(scores, np.float64)
+        try:
+            array = np.asarray(scores, np.float64)
+        except (TypeError, ValueError) as error:
+            raise argument_error("scores", "numbers from 0 to 1", scores) from error
+        if ((array < 0) | (array > 1)).any():
+            remedy = score_remedy(array[np.isfinite(array)])
+            raise ArgumentError(
+                f"`scores` must be from 0 to 1; got {np.nanmin(array):g} to {np.nanmax(array):g}. "
+                f"{remedy}".rstrip()
+            )
         return np.where(np.isnan(array), np.nan, self.calibrator(array))
 
     def _value(self, metric: str, evaluation: Evaluation) -> float:

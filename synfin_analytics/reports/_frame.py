@@ -26,6 +26,7 @@ from synfin_analytics.io.coerce import collect_columns
 from synfin_analytics.io.layouts import suggest_columns
 from synfin_analytics.io.sources import open_source
 from synfin_analytics.metrics import evaluate, measure_drift
+from synfin_analytics.metrics._score_counts import score_remedy
 from synfin_analytics.metrics.evaluation import Threshold
 from synfin_analytics.metrics.fraud_rates import fraud_rate
 from synfin_analytics.reports._groups import (
@@ -65,8 +66,6 @@ _BATCH_ROWS = 1_000_000
 _SAMPLE_ROWS = 1000
 #: Years of transactions; others are those of placeholders such as 9999-12-31.
 _YEARS = (1900, 2100)
-#: Scores that are so close to 0 and 1 were meant to be within.
-_ROUNDING = 1e-3
 #: What the bootstrap resamples if no column of customers is known: each row.
 ROW = "transaction"
 #: Currencies that the texts of amounts name.
@@ -618,26 +617,20 @@ def describe_scores(scores: pl.Series, name: str) -> str:
     Examples
     --------
     >>> print(describe_scores(pl.Series([12.5, 80.0]), "p"))
-    Column 'p' must hold scores from 0 to 1; got 12.5 to 80. These look like percentages: divide \
+    Column 'p' must hold scores from 0 to 1; got 12.5 to 80. They look like percentages: divide \
 them by 100.
     """
     low, high = (float(value) for value in (scores.min(), scores.max()))  # type: ignore[arg-type]
     if low >= 0 and high <= 1:
         return ""
-    if low > -_ROUNDING and high < 1 + _ROUNDING:
-        remedy = "The rest is a rounding error: clip them to 0 to 1."
+    finite = np.isfinite([low, high]).all()
+    remedy = (
+        score_remedy(scores.to_numpy())
+        if finite
+        else "Infinite scores cannot be ranked: replace or drop them."
+    )
+    if low > -1 and high < 2:  # so close that rounding would hide it
         return f"Column {name!r} must hold scores from 0 to 1; got {low!r} to {high!r}. {remedy}"
-    if not np.isfinite([low, high]).all():
-        remedy = "Infinite scores cannot be ranked: replace or drop them."
-    elif low < 0:
-        remedy = (
-            "These look like log-odds or a decision function: map them to 0 to 1 with "
-            "1 / (1 + exp(-score)), as scipy.special.expit does."
-        )
-    elif high <= 100:
-        remedy = "These look like percentages: divide them by 100."
-    else:
-        remedy = f"Scale them, such as by dividing them by their largest possible value ({high:g})."
     return f"Column {name!r} must hold scores from 0 to 1; got {low:g} to {high:g}. {remedy}"
 
 

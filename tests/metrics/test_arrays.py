@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -222,3 +224,19 @@ def test_scores_that_are_no_columns_are_refused(scores, error, message):
 def test_models_are_compared_in_a_frame_only():
     with pytest.raises(ArgumentError, match="`df` must be a DataFrame of pandas"):
         compare_models(Y_TRUE, ["p"])
+
+
+@pytest.mark.parametrize(
+    ("scores", "remedy"),
+    [
+        ([12.5, 80.0], "They look like percentages: divide them by 100."),
+        ([-2.0, 3.5], "They look like log-odds or a decision function: map them to 0 to 1 with"),
+        ([0.2, 1.0000001], "The rest is a rounding error: clip them to 0 to 1."),
+        ([0.2, 850.0], "dividing them by their largest possible value (850)"),
+    ],
+)
+def test_scores_on_another_scale_name_the_remedy(scores, remedy):
+    with pytest.raises(ArgumentError, match=re.escape(remedy)):
+        evaluate([0, 1], scores)
+    with pytest.raises(ArgumentError, match=re.escape(remedy)):
+        evaluate(pd.DataFrame({"is_fraud": [0, 1], "fraud_probability": scores}))

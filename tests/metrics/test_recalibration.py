@@ -152,3 +152,12 @@ def test_wrong_arguments_are_refused_with_the_rule():
         recalibrate(sample(), sample(), score="p", bins=0)
     with pytest.raises(NotFoundError, match="'q'"):
         recalibrate(sample(), sample(), score="q")
+
+
+def test_scores_that_a_recalibration_cannot_take_are_reported():
+    df = pl.DataFrame({"fraud": [0, 0, 1, 0, 1, 1], "p": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]})
+    recalibration = recalibrate(df, df, "fraud", "p")
+    with pytest.raises(ArgumentError, match=r"from 0 to 1; got 10 to 50\. They look like percent"):
+        recalibration.transform([10.0, 50.0])
+    with pytest.raises(ArgumentError, match="`scores` must be numbers from 0 to 1; got \\['a'\\]"):
+        recalibration.transform(["a"])

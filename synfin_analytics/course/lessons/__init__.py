@@ -114,6 +114,11 @@ class Lesson(Generic[Facts]):
         *hints
             From a first nudge to the method; never the answer.
 
+        Returns
+        -------
+        Callable
+            The decorator; it returns the function unchanged.
+
         Examples
         --------
         >>> from synfin_analytics.course import Number
