@@ -158,7 +158,7 @@ class Curve(Result):
 
     @cached_property
     def log_loss(self) -> float:
-        """Mean negative log-likelihood of the labels; 0 is best. See :func:`log_losses`."""
+        """Mean negative log-likelihood of the labels; 0 is best. See ``log_losses``."""
         frauds, genuine = self.counts.frauds, self.counts.transactions - self.counts.frauds
         of_fraud, of_genuine = log_losses(self.counts.score)
         return float(ratio((frauds * of_fraud + genuine * of_genuine).sum(), self.n))
