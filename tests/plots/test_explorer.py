@@ -183,7 +183,7 @@ def test_few_scores_are_all_there():
     data = explorer_data(scored(np.array([1, 0, 1]), np.array([0.9, 0.9, 0.2])), DEFAULTS)
     assert data["points"] == {"threshold": [None, 0.9, 0.2], "alerts": [0, 2, 3], "tp": [0, 1, 2]}
     assert (data["distance"], data["position"]) == (0, 1)
-    assert "all thresholds" in data["note"]
+    assert data["note"].startswith("Dashed: random alerts. The lines have all thresholds.")
 
 
 def test_scores_in_single_precision_are_compared_in_single_precision():

@@ -9,7 +9,7 @@ import numpy as np
 
 from synfin_analytics._core.arguments import check_integer, check_number, check_share, check_string
 from synfin_analytics._core.arithmetic import ratio
-from synfin_analytics._core.formatting import format_percent, pluralize
+from synfin_analytics._core.formatting import format_percent, join_words, pluralize
 from synfin_analytics.plots.explorer._thinning import thin_lines
 from synfin_analytics.plots.thresholds import MAX_COST, axis_end
 
@@ -146,12 +146,12 @@ def explorer_data(evaluation: Evaluation, settings: ExplorerSettings) -> dict[st
         "z": _quantile(evaluation),
         "confidence_level": evaluation.confidence_level,
         "distance": curve.distance,
-        "note": _describe_lines(curve),
+        "note": _describe_lines(curve, settings),
         **asdict(settings),
     }
 
 
-def _describe_lines(curve: ExplorerCurve) -> str:
+def _describe_lines(curve: ExplorerCurve, settings: ExplorerSettings) -> str:
     """Return what is drawn, and how exactly."""
     lines = "The lines have all thresholds."
     if curve.distance:
@@ -160,8 +160,13 @@ def _describe_lines(curve: ExplorerCurve) -> str:
             f"than {format_percent(curve.distance)} of an axis from those of all thresholds; the "
             "numbers at each are exact."
         )
+    dashed = ["random alerts"]
+    if settings.alerts_per_day is not None:
+        dashed.append("the alert budget")
+    if "caught_amount" in curve.frame:
+        dashed.append("the cost without alerts")
     return (
-        f"Dashed: random alerts, the alert budget, and the cost without alerts. {lines} A "
+        f"Dashed: {join_words(dashed)}. {lines} A "
         "threshold that is chosen here is chosen on these transactions, so its results are "
         "optimistic."
     )
