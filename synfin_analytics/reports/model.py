@@ -441,11 +441,11 @@ def model_report(
     amount
         Column of the amounts: for costs. Texts may have a currency sign or code, as in
         ``"EUR 12.50"``.
+    currency
+        Column of the currencies of the amounts, or a code such as ``"EUR"``.
     weight
         Column of weights, for undersampled test sets: how many transactions a row stands for, as
         for :func:`evaluate`. Days and weeks are left out then.
-    currency
-        Column of the currencies of the amounts, or a code such as ``"EUR"``.
     status, label_available_at
         Columns of the status of transactions (frauds that were declined are no loss) and of the
         times at which labels arrived.
