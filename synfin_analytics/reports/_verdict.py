@@ -44,7 +44,7 @@ class Headline:
     text
         Its value.
     comparisons
-        What it compares with, and the value of that: the baseline, and another model.
+        What it compares with, and the value of that: as many random alerts, and another model.
     """
 
     name: str
@@ -64,21 +64,26 @@ class Concern:
 def headlines(results: ModelResults) -> list[Headline]:
     """Return recall, precision and average precision, each beside its baseline and another model.
 
-    The other model is evaluated on the transactions that both models scored.
+    The other model is evaluated on the transactions that both models scored. If these are not all
+    of the report, the model is shown on them, too.
     """
-    others: dict[str, Evaluation] = {}
+    evaluations: dict[str, Evaluation] = {}
     if isinstance(results.comparison, Comparison):
-        reference, _ = results.comparison.evaluations
-        others[reference] = results.comparison.evaluations[reference]
+        (reference, other), (_, common) = results.comparison.evaluations.items()
+        if common.n == results.evaluation.n:
+            evaluations[reference] = other
+        else:
+            evaluations[f"on the {common.n:,} that both scored"] = common
+            evaluations[f"{reference} on these"] = other
     return [
         Headline(
             METRICS[metric][0],
             METRICS[metric][1],
             format_metric(metric, getattr(results.evaluation, metric)),
             (
-                ("baseline", format_metric(metric, results.evaluation.baseline(metric))),
-                *((name, format_metric(metric, getattr(other, metric)))
-                  for name, other in others.items()),
+                ("random alerts", format_metric(metric, results.evaluation.baseline(metric))),
+                *((name, format_metric(metric, getattr(evaluation, metric)))
+                  for name, evaluation in evaluations.items()),
             ),
         )
         for metric in ("recall", "precision", "average_precision")

@@ -563,6 +563,14 @@ def test_common_transactions_are_compared_and_the_rest_is_reported(session):
     assert f"compared on the {n_labelled} labelled transactions that both scored" in " ".join(
         report.caveats
     )
+    # The headlines are of all transactions; the other model's recall is not.
+    recalls = {
+        name: format_metric("recall", evaluation.recall)
+        for name, evaluation in report.comparison.evaluations.items()
+    }
+    text = Page(report.html()).says("verdict")
+    assert f"on the {n_labelled} that both scored {recalls['forest 1.0']}" in text
+    assert f"part 1.0 on these {recalls['part 1.0']}" in text
 
 
 def test_models_without_common_transactions_are_not_compared_and_the_page_says_why(session):
