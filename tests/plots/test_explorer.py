@@ -184,6 +184,7 @@ def test_few_scores_are_all_there():
     assert data["points"] == {"threshold": [None, 0.9, 0.2], "alerts": [0, 2, 3], "tp": [0, 1, 2]}
     assert (data["distance"], data["position"]) == (0, 1)
     assert data["note"].startswith("Dashed: random alerts. The lines have all thresholds.")
+    assert data["note"].endswith("Intervals are Wilson's: they assume independent transactions.")
 
 
 def test_scores_in_single_precision_are_compared_in_single_precision():

@@ -146,13 +146,15 @@ def explorer_data(evaluation: Evaluation, settings: ExplorerSettings) -> dict[st
         "z": _quantile(evaluation),
         "confidence_level": evaluation.confidence_level,
         "distance": curve.distance,
-        "note": _describe_lines(curve, settings),
+        "note": _describe_lines(curve, settings, has_intervals=_quantile(evaluation) is not None),
         **asdict(settings),
     }
 
 
-def _describe_lines(curve: ExplorerCurve, settings: ExplorerSettings) -> str:
-    """Return what is drawn, and how exactly."""
+def _describe_lines(
+    curve: ExplorerCurve, settings: ExplorerSettings, *, has_intervals: bool
+) -> str:
+    """Return what is drawn, how exactly, and what intervals and chosen thresholds assume."""
     lines = "The lines have all thresholds."
     if curve.distance:
         lines = (
@@ -169,6 +171,7 @@ def _describe_lines(curve: ExplorerCurve, settings: ExplorerSettings) -> str:
         f"Dashed: {join_words(dashed)}. {lines} A "
         "threshold that is chosen here is chosen on these transactions, so its results are "
         "optimistic."
+        + (" Intervals are Wilson's: they assume independent transactions." * has_intervals)
     )
 
 
