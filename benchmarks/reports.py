@@ -63,7 +63,7 @@ TOPICS = {
     "log loss": r"log[ _-]?loss",
     "Brier score": r"brier",
     "KS statistic": r"\bks\b|kolmogorov",
-    "Gini": r"\bgini\b",
+    "Gini": r"\bgini",
     "confusion matrix": r"confusion[ _]matrix|true positives|frauds detected",
     "ROC and precision-recall curves": r"(roc curve[\s\S]*)?precision[ -]recall",
     "calibration": r"calibration",

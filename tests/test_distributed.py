@@ -79,7 +79,7 @@ def test_a_result_that_differs_raises(predicted, tmp_path):
 
     assert result.returncode == 1
     assert "fraud rate (1 row): differs from PostgreSQL's" in result.stdout
-    assert "  model (11 rows): differs" in result.stdout
+    assert "  model (17 rows): differs" in result.stdout
     assert re.search(r"Error: \d answers differ\.", result.stderr)
     assert "Traceback" not in result.stderr
 
