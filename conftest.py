@@ -14,6 +14,7 @@ import itertools
 import os
 import shutil
 import signal
+import sys
 import uuid
 from typing import TYPE_CHECKING
 
@@ -210,6 +211,16 @@ def world(_module_database: str) -> Iterator[DatabaseManager]:
     manager = open_world(_module_database)
     yield manager
     manager.close()
+
+
+@pytest.fixture(autouse=True)
+def close_figures() -> Iterator[None]:
+    """Close the figures of a test: matplotlib warns of many, and one worker runs many tests."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        from matplotlib import pyplot as plt
+
+        plt.close("all")
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,7 @@ from synfin_analytics.metrics.bootstrap import ALL_METRICS, OF_VALUE, Comparison
 from synfin_analytics.metrics.confusion import SHARES
 from synfin_analytics.metrics.curve import NO_AMOUNTS
 from synfin_analytics.metrics.evaluation import COLUMNS, METRICS, Evaluation, summarize
+from synfin_analytics.metrics.proportions import difference_interval, ratio_interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from synfin_analytics.metrics.bootstrap import Bootstrap
     from synfin_analytics.metrics.evaluation import Threshold
     from synfin_analytics.metrics.proportions import IntervalMethod
+
+    _IntervalFunction: TypeAlias = Callable[[int, int, int, int, float], tuple[float, float]]
 
 #: A group with fewer frauds, or fewer genuine transactions, is marked as small.
 _MIN_CLASS_SIZE = 10
@@ -187,7 +190,7 @@ class GroupedEvaluation(Result):
         if ends is None:
             return _UNDEFINED_COMPARISON
         (_, low, lowest), (_, high, highest) = ends
-        interval = self._interval(metric, highest, lowest, compare="diff", method="newcomb")
+        interval = self._interval(metric, highest, lowest, difference_interval)
         return GroupComparison(high - low, *interval)
 
     def ratio(self, metric: str = "recall", *, include_small: bool = False) -> GroupComparison:
@@ -219,7 +222,7 @@ class GroupedEvaluation(Result):
         if ends is None:
             return _UNDEFINED_COMPARISON
         (_, low, lowest), (_, high, highest) = ends
-        interval = self._interval(metric, lowest, highest, compare="ratio", method="score")
+        interval = self._interval(metric, lowest, highest, ratio_interval)
         return GroupComparison(float(ratio(low, high)), *interval)
 
     def bootstrap(
@@ -346,20 +349,12 @@ class GroupedEvaluation(Result):
         return [entry for entry in values if np.isfinite(entry[1])]
 
     def _interval(
-        self, metric: str, first: Evaluation, second: Evaluation, *, compare: str, method: str
+        self, metric: str, first: Evaluation, second: Evaluation, interval: _IntervalFunction
     ) -> tuple[float, float]:
         if metric not in SHARES or self.overall.counts.weighted:
             return float("nan"), float("nan")
-        from statsmodels.stats.proportion import confint_proportions_2indep
-
-        low, high = confint_proportions_2indep(
-            *first.confusion.counts(metric),
-            *second.confusion.counts(metric),
-            compare=compare,
-            method=method,
-            alpha=1 - self.overall.confidence_level,
-        )
-        return float(low), float(high)
+        counts = (*first.confusion.counts(metric), *second.confusion.counts(metric))
+        return interval(*counts, self.overall.confidence_level)
 
     @property
     def plot(self) -> GroupedPlots:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -108,3 +109,78 @@ def check_interval(interval_method: str, confidence_level: float) -> None:
     if interval_method not in methods:
         raise NotFoundError("interval method", interval_method, methods)
     check_confidence_level(confidence_level)
+
+
+def difference_interval(
+    successes: int, trials: int, other_successes: int, other_trials: int, confidence_level: float
+) -> tuple[float, float]:
+    """Return the interval of Newcombe (1998) for a difference of two independent proportions.
+
+    Examples
+    --------
+    >>> low, high = difference_interval(9, 10, 3, 10, 0.95)
+    >>> round(low, 2), round(high, 2)
+    (0.17, 0.81)
+    """
+    from statsmodels.stats.proportion import confint_proportions_2indep
+
+    low, high = confint_proportions_2indep(
+        successes, trials, other_successes, other_trials,
+        compare="diff", method="newcomb", alpha=1 - confidence_level,
+    )  # fmt: skip
+    return float(low), float(high)
+
+
+#: Logarithm of a ratio beyond that of any numbers of rows.
+_LARGEST_STEP = 50.0
+
+
+def ratio_interval(
+    successes: int, trials: int, other_successes: int, other_trials: int, confidence_level: float
+) -> tuple[float, float]:
+    """Return the interval of a ratio of two independent proportions: that of the score test.
+
+    It has all ratios that the test of Miettinen and Nurminen (1985) does not reject. The closed
+    formula of statsmodels is wrong where a proportion is 1: it may exclude the ratio itself.
+
+    Examples
+    --------
+    >>> low, high = ratio_interval(3, 10, 9, 10, 0.95)
+    >>> round(low, 2), round(high, 2)
+    (0.12, 0.75)
+    """
+    if not (trials and other_trials and other_successes):
+        return math.nan, math.nan
+    from scipy.optimize import brentq
+    from scipy.stats import norm
+    from statsmodels.stats.proportion import score_test_proportions_2indep
+
+    quantile = float(norm.ppf((1 + confidence_level) / 2))
+
+    def statistic(log_ratio: float) -> float:
+        # Where both proportions are 1, their ratio of 1 gives 0/0: nothing to reject.
+        with np.errstate(invalid="ignore", divide="ignore"):
+            value, _ = score_test_proportions_2indep(
+                successes, trials, other_successes, other_trials,
+                value=math.exp(log_ratio), compare="ratio", return_results=False,
+            )  # fmt: skip
+        return 0.0 if math.isnan(value) else float(value)
+
+    def solve(estimate: float, direction: int) -> float:
+        """Return the ratio on one side of the estimate at which the test begins to reject."""
+        step = 0.5
+        while abs(statistic(estimate + direction * step)) < quantile:
+            step *= 2
+            if step > _LARGEST_STEP:  # so few trials reject no ratio
+                return math.inf if direction > 0 else 0.0
+        root = brentq(
+            lambda x: abs(statistic(x)) - quantile,
+            estimate,
+            estimate + direction * step,
+            xtol=1e-12,
+        )
+        return math.exp(root)
+
+    # Without a success the ratio is 0: begin at one that no test rejects.
+    estimate = math.log(max(successes, 1e-3) / trials * other_trials / other_successes)
+    return (solve(estimate, -1) if successes else 0.0), solve(estimate, 1)

@@ -4,12 +4,14 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
+from statsmodels.stats.proportion import confint_proportions_2indep
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics import proportion_interval, ratio
+from synfin_analytics.metrics.proportions import ratio_interval
 
 
 @pytest.mark.parametrize(
@@ -95,3 +97,35 @@ def test_counts_that_are_none_are_refused(successes, trials):
 def test_texts_are_no_counts(text):
     with pytest.raises(ArgumentError, match="`successes` must be a number"):
         proportion_interval(text, 10)
+
+
+# -- Ratios ----------------------------------------------------------------------------------------
+
+COUNTS = st.integers(1, 60).flatmap(
+    lambda trials: st.tuples(st.integers(0, trials), st.just(trials))
+)
+
+
+@given(COUNTS, COUNTS.filter(lambda counts: counts[0] > 0), st.sampled_from([0.8, 0.95, 0.999]))
+def test_the_interval_of_a_ratio_contains_it(counts, other_counts, level):
+    low, high = ratio_interval(*counts, *other_counts, level)
+    estimate = counts[0] / counts[1] * other_counts[1] / other_counts[0]
+    assert low <= estimate <= high
+
+
+@given(COUNTS, COUNTS)
+def test_the_interval_of_a_ratio_is_that_of_statsmodels_where_its_formula_holds(
+    counts, other_counts
+):
+    assume(all(0 < successes < trials for successes, trials in (counts, other_counts)))
+    expected = confint_proportions_2indep(*counts, *other_counts, compare="ratio", method="score")
+    assert ratio_interval(*counts, *other_counts, 0.95) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_group_without_a_miss_has_an_interval_around_the_ratio():
+    """The formula of statsmodels gives 0.538 to 0.538 for 0 of 6 and 7 of 7."""
+    assert ratio_interval(0, 6, 7, 7, 0.95) == (0, pytest.approx(0.4095, abs=1e-4))
+
+
+def test_a_ratio_to_nothing_has_no_interval():
+    assert np.isnan(ratio_interval(1, 2, 0, 3, 0.95)).all()
