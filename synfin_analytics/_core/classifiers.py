@@ -11,6 +11,8 @@ from synfin_analytics._core.formatting import join_words
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from synfin_analytics._core.types import Floats
 
 NO_PROBABILITY = (
@@ -31,11 +33,14 @@ class ClassifierScores(NamedTuple):
         The class that means fraud.
     remarks
         Sentences on how the scores were obtained.
+    classes
+        Both classes of the model.
     """
 
     scores: Floats
     pos_label: Any
     remarks: tuple[str, ...]
+    classes: tuple[Any, ...]
 
 
 def score_classifier(
@@ -78,26 +83,52 @@ def score_classifier(
     remarks = [] if pos_label in (1, True) else [f"The class {pos_label!r} counts as fraud."]
     position = classes.index(pos_label)
     if hasattr(model, "predict_proba"):
-        scores = np.asarray(model.predict_proba(X), dtype=np.float64)[:, position]
+        scores = _call(model.predict_proba, X, name)[:, position]
     else:
         from scipy import special
 
-        decision = np.asarray(model.decision_function(X), dtype=np.float64)
+        decision = _call(model.decision_function, X, name)
         scores = special.expit(decision if position else -decision)
         remarks.append(NO_PROBABILITY)
-    return ClassifierScores(scores, pos_label, tuple(remarks))
+    return ClassifierScores(scores, pos_label, tuple(remarks), tuple(classes))
 
 
-def mark_fraud(labels: Any, pos_label: Any) -> pd.Series[bool]:
+def _call(method: Callable[[Any], Any], X: Any, name: str) -> Floats:  # noqa: N803
+    try:
+        return np.asarray(method(X), dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        # The first sentence says what is wrong; what follows may quote cells, or advise on models.
+        problem = str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
+        raise ArgumentError(
+            f"`X` must be features as {name} was fitted on; it raises {type(error).__name__}: "
+            f"{problem}."
+        ) from None
+
+
+def mark_fraud(
+    labels: Any, pos_label: Any, classes: Sequence[Any] | None = None
+) -> pd.Series[bool]:
     """Return whether each label is that of fraud, missing where the label is.
+
+    Raises
+    ------
+    ArgumentError
+        A label is not one of the model's classes.
 
     Examples
     --------
-    >>> mark_fraud(["fraud", "genuine", None], "fraud").tolist()
+    >>> mark_fraud(["fraud", "genuine", None], "fraud", ["fraud", "genuine"]).tolist()
     [True, False, <NA>]
     """
     array = np.asarray(labels)
     values = pd.Series(array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array)
+    unknown = values[:0] if classes is None else values[~values.isin([*classes]) & values.notna()]
+    if classes is not None and len(unknown):
+        raise ArgumentError(
+            f"Labels must be classes of the model, {join_words([*map(repr, classes)])}; "
+            f"{len(unknown):,} are not (the first at position {unknown.index[0]:,}). Recode the "
+            "labels as those that the model was fitted on."
+        )
     marked: pd.Series[bool] = (values == pos_label).astype("boolean").mask(values.isna())
     return marked
 
@@ -107,6 +138,11 @@ def _check_classes(model: Any, name: str) -> list[Any]:
         raise ArgumentError(
             "`model` must be a classifier of scikit-learn with predict_proba or decision_function; "
             f"got {name}."
+        )
+    if isinstance(model, type):
+        raise ArgumentError(
+            f"`model` must be a fitted classifier; got the class {model.__name__}: create an "
+            f"instance, and call its fit(X, y) first."
         )
     classes = getattr(model, "classes_", None)
     if classes is None:

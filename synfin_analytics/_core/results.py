@@ -331,11 +331,10 @@ class Display(Result):
         if name is None and plot in _WITH_LEGEND:
             name = type(model).__name__
         return cls.from_predictions(
-            y,
+            mark_fraud(y, scored.pos_label, scored.classes),
             scored.scores,
             plot=plot,
             threshold=threshold,
-            pos_label=scored.pos_label,
             sample_weight=sample_weight,
             bins=bins,
             name=name,

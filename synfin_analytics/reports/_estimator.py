@@ -84,9 +84,9 @@ def score_rows(
         The model is not a fitted classifier of two classes, or arrays differ in length.
     """
     name = type(model).__name__
-    scores, pos_label, remarks = score_classifier(model, X, pos_label)
+    scores, pos_label, remarks, classes = score_classifier(model, X, pos_label)
     features = collect(open_frame(X, "model_report.from_estimator")) if is_frame(X) else None
-    is_fraud = mark_fraud(_to_array(y, "y", len(scores)), pos_label)
+    is_fraud = mark_fraud(_to_array(y, "y", len(scores)), pos_label, classes)
     frame: dict[str, Any] = {LABEL: is_fraud, SCORE: scores}
     named = [column for column in roles.values() if isinstance(column, str)]
     arrays = {role: value for role, value in roles.items() if not isinstance(value, str | None)}

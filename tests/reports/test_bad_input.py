@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
 from pages import Page
+from sklearn.linear_model import LogisticRegression
 
+from synfin_analytics import Display
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.reports import fraud_report, model_report
 
@@ -224,3 +227,39 @@ def test_a_sum_of_scores_that_is_off_by_chance_is_no_concern():
 def test_only_thresholds_that_were_chosen_have_a_footnote(df):
     assert "* Chosen" not in Page(report_on(df).html()).text
     assert "* Chosen" in Page(report_on(df, amount="betrag").html()).text
+
+
+# -- Classifiers -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    features = np.arange(40.0).reshape(-1, 1)
+    labels = features[:, 0] + 10 * np.sin(features[:, 0]) > 20
+    return LogisticRegression().fit(features, labels), features, labels
+
+
+def test_labels_that_the_classifier_never_saw_are_refused(classifier):
+    model, features, labels = classifier
+    message = re.escape("Labels must be classes of the model, False and True; ")
+    for call in (model_report.from_estimator, Display.from_estimator):
+        with pytest.raises(ArgumentError, match=message):
+            call(model, features, labels.astype(int) + 1)
+        call(model, features, labels.astype(int))  # 0 and 1 are False and True
+
+
+def test_features_that_the_classifier_was_not_fitted_on_are_one_sentence(classifier):
+    model, features, labels = classifier
+    wide = np.hstack([features, features])
+    with pytest.raises(
+        ArgumentError, match="`X` must be features as LogisticRegression was fitted"
+    ):
+        model_report.from_estimator(model, wide, labels)
+    with pytest.raises(ArgumentError, match="contains NaN"):
+        model_report.from_estimator(model, np.full_like(features, np.nan), labels)
+
+
+def test_a_class_instead_of_a_classifier_is_named(classifier):
+    _, features, labels = classifier
+    with pytest.raises(ArgumentError, match="got the class LogisticRegression: create an instance"):
+        model_report.from_estimator(LogisticRegression, features, labels)
