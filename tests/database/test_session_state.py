@@ -41,7 +41,7 @@ def scalar(manager, query):
         ("PREPARE p AS SELECT 1", "SELECT count(*) AS x FROM pg_prepared_statements"),
         (
             "SELECT pg_advisory_lock(7)",
-            "SELECT count(*) AS x FROM pg_locks WHERE locktype = 'advisory'",
+            "SELECT count(*) AS x FROM pg_locks WHERE locktype = 'advisory' AND objid = 7",
         ),
         ("LISTEN news", "SELECT count(*) AS x FROM pg_listening_channels()"),
         (
