@@ -176,8 +176,8 @@ def measure_drift(
     NotFoundError
         A column is not in the frame; the message suggests the nearest name.
     ArgumentError
-        A period has no rows, a column is neither of numbers, texts nor booleans, or an argument is
-        out of range.
+        A period has no rows, the periods overlap, a column is neither of numbers, texts nor
+        booleans, or an argument is out of range.
 
     Notes
     -----
@@ -214,6 +214,8 @@ def measure_drift(
             periods.append(rows)
         else:
             periods.append(parse_period(rows, argument))
+    if not masks:
+        check_disjoint(*periods)
     if len(masks) < len(periods):
         masks.append(check_column_name(timestamp, "timestamp"))
     frame, renamed = rename_for_engine(df, [*names, *masks], "measure_drift")
@@ -286,6 +288,23 @@ def parse_period(period: Any, name: str) -> _Period:
             f"'2026-02-01'), or the name of a boolean column; got {format_value(period)}."
         )
     return parse_range(*period)
+
+
+def check_disjoint(*periods: Any) -> None:
+    """Raise an ArgumentError if two parsed periods share a time: their rows are not two samples."""
+    (start, end), (other_start, other_end) = periods
+    before = end is not None and other_start is not None and end <= other_start
+    after = other_end is not None and start is not None and other_end <= start
+    if not before and not after:
+        raise ArgumentError(
+            "`reference` and `current` must be periods that do not overlap; got "
+            f"{_describe_period(start, end)} and {_describe_period(other_start, other_end)}."
+        )
+
+
+def _describe_period(start: dt.datetime | None, end: dt.datetime | None) -> str:
+    first = "the beginning" if start is None else f"{start:%Y-%m-%d %H:%M}"
+    return f"{first} to {'the end' if end is None else f'{end:%Y-%m-%d %H:%M}'}"
 
 
 def _select_counts(

@@ -16,6 +16,7 @@ from synfin_analytics.metrics.confusion import Confusion
 from synfin_analytics.metrics.drift import (
     Drift,
     check_binning,
+    check_disjoint,
     drift_from_counts,
     parse_period,
 )
@@ -431,6 +432,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
         check_binning(edges, ["fraud_probability"])
         check_confidence_level(confidence_level)
         periods = parse_period(reference, "reference"), parse_period(current, "current")
+        check_disjoint(*periods)
         self._flush()
         counts = ScoredPredictions(self.session, model_name, model_version).by_period(*periods)
         if not len(counts):

@@ -227,3 +227,13 @@ def test_wrong_arguments_are_refused_with_the_rule(options, error, message):
     arguments = {"columns": "x", "reference": JANUARY, "current": FEBRUARY, **options}
     with pytest.raises(error, match=message):
         measure_drift(periods([1.0], [2.0]), **arguments)
+
+
+@pytest.mark.parametrize(
+    "current", [("2026-01-31", "2026-03-01"), (None, "2026-01-02"), (None, None)]
+)
+def test_periods_that_overlap_are_refused(current):
+    df = pl.DataFrame({"p": [0.1], "timestamp": [dt.datetime(2026, 1, 1, tzinfo=dt.UTC)]})
+    message = r"must be periods that do not overlap; got 2026-01-01 00:00 to 2026-02-01 00:00 and "
+    with pytest.raises(ArgumentError, match=message):
+        measure_drift(df, "p", reference=("2026-01-01", "2026-02-01"), current=current)
