@@ -201,14 +201,7 @@ def fit_baseline(
     weights = _fit((features - mean) / scale, is_fraud)
     threshold = best_f1_threshold(is_fraud, _score((features - mean) / scale, weights))
     scores = _score((test.select(list(FEATURES)).to_numpy() - mean) / scale, weights)
-    predictions = test.select(
-        "transaction_id",
-        pl.lit(name).alias("model_name"),
-        pl.lit(version).alias("model_version"),
-        pl.Series("prediction", scores >= threshold),
-        pl.Series("fraud_probability", scores),
-        pl.col("is_fraud").alias("ground_truth"),
-    )
+    predictions = prediction_rows(test, name, version, scores, threshold)
     return BaselineModel(
         name=name,
         version=version,
@@ -219,6 +212,27 @@ def fit_baseline(
         test_start=test_start,
         n_train=len(train),
         n_train_frauds=int(is_fraud.sum()),
+    )
+
+
+def prediction_rows(
+    transactions: pl.DataFrame, name: str, version: str, scores: Floats, threshold: float
+) -> pl.DataFrame:
+    """Return scored transactions as rows of ``model_predictions``; ``is_fraud`` is the truth.
+
+    Examples
+    --------
+    >>> df = pl.DataFrame({"transaction_id": ["T1"], "is_fraud": [True]})
+    >>> prediction_rows(df, "forest", "1.0", np.array([0.9]), 0.5)["prediction"].to_list()
+    [True]
+    """
+    return transactions.select(
+        "transaction_id",
+        pl.lit(name).alias("model_name"),
+        pl.lit(version).alias("model_version"),
+        pl.Series("prediction", scores >= threshold),
+        pl.Series("fraud_probability", scores),
+        pl.col("is_fraud").alias("ground_truth"),
     )
 
 

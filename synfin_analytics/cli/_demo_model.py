@@ -13,6 +13,7 @@ from synfin_analytics._core.formatting import (
     pluralize,
 )
 from synfin_analytics._core.lookup import import_optional
+from synfin_analytics.baseline import prediction_rows
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.features import FEATURES
 from synfin_analytics.io import read_df
@@ -65,17 +66,15 @@ def train_boosted_model(session: Session, baseline: BaselineModel) -> BoostedMod
     ArgumentError
         The part of the training period that the model learns from has only one class.
     """
-    ensemble = import_optional(
-        "sklearn.ensemble", extra="models", purpose="The gradient-boosted model"
-    )
-    threadpoolctl = import_optional(
-        "threadpoolctl", extra="models", purpose="The gradient-boosted model"
+    ensemble, threadpoolctl = (
+        import_optional(name, extra="models", purpose="The gradient-boosted model")
+        for name in ("sklearn.ensemble", "threadpoolctl")
     )
     period = {"train_end": baseline.train_end, "test_start": baseline.test_start}
     rows = read_df(_QUERY, period, session=session, output="polars")
     train = rows.filter(pl.col("timestamp") < baseline.train_end)
     test = rows.filter(pl.col("timestamp") >= baseline.test_start)
-    start: dt.datetime = train["timestamp"].to_list()[0]
+    start: dt.datetime = train["timestamp"][0]
     cut = start + (1 - _VALIDATION_FRACTION) * (baseline.train_end - start)
     learning, validation = (
         train.filter(pl.col("timestamp") < cut), train.filter(pl.col("timestamp") >= cut)
@@ -104,16 +103,8 @@ def train_boosted_model(session: Session, baseline: BaselineModel) -> BoostedMod
             classifier, validation, features, (baseline.train_end - cut).total_seconds()
         )
         scores = classifier.predict_proba(_values(test, features))[:, 1]
-    predictions = test.select(
-        "transaction_id",
-        pl.lit(NAME).alias("model_name"),
-        pl.lit(VERSION).alias("model_version"),
-        pl.Series("prediction", scores >= threshold.value),
-        pl.Series("fraud_probability", scores),
-        pl.col("is_fraud").alias("ground_truth"),
-    )
     return BoostedModel(
-        predictions,
+        prediction_rows(test, NAME, VERSION, scores, threshold.value),
         notes=(
             f"{NAME} {VERSION} is scikit-learn's HistGradientBoostingClassifier on the "
             f"{len(features)} features of ml_features, each computed from what was known at the "

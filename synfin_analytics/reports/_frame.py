@@ -623,15 +623,14 @@ them by 100.
     low, high = (float(value) for value in (scores.min(), scores.max()))  # type: ignore[arg-type]
     if low >= 0 and high <= 1:
         return ""
-    finite = np.isfinite([low, high]).all()
-    remedy = (
-        score_remedy(scores.to_numpy())
-        if finite
-        else "Infinite scores cannot be ranked: replace or drop them."
+    remedy = "Infinite scores cannot be ranked: replace or drop them."
+    if np.isfinite([low, high]).all():
+        remedy = score_remedy(scores.to_numpy())
+    # Few digits would hide what is beyond 0 or 1 by rounding.
+    write = repr if low > -1 and high < 2 else "{:g}".format
+    return (
+        f"Column {name!r} must hold scores from 0 to 1; got {write(low)} to {write(high)}. {remedy}"
     )
-    if low > -1 and high < 2:  # so close that rounding would hide it
-        return f"Column {name!r} must hold scores from 0 to 1; got {low!r} to {high!r}. {remedy}"
-    return f"Column {name!r} must hold scores from 0 to 1; got {low:g} to {high:g}. {remedy}"
 
 
 def _placeholder_years(times: pl.Series) -> pl.Series:

@@ -64,7 +64,7 @@ _WITH_OFFSET = r"[T ].*(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)$"
 
 
 def convert_timestamp(value: Any, spec: ColumnSpec) -> dt.datetime:
-    """Convert one object that is no text to a timestamp in UTC."""
+    """Convert an object other than a text to a timestamp in UTC."""
     timestamp = _to_datetime(value)
     if isinstance(timestamp, dt.date) and not isinstance(timestamp, dt.datetime):
         timestamp = dt.datetime.combine(timestamp, dt.time())
@@ -79,7 +79,7 @@ def convert_timestamp(value: Any, spec: ColumnSpec) -> dt.datetime:
 
 
 def convert_date(value: Any, spec: ColumnSpec) -> dt.date:
-    """Convert one object that is no text to a date."""
+    """Convert an object other than a text to a date."""
     if isinstance(value, pd.Timestamp) and value.nanosecond:
         raise InvalidCellError(HAS_TIME)
     value = _to_datetime(value)
