@@ -267,12 +267,20 @@ class Period:
 
     def start(self, timestamps: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
         """Return the first moment of the period that contains each timestamp; NaT stays NaT."""
+        return self.starts(self.numbers(timestamps))
+
+    def numbers(self, timestamps: NDArray[np.datetime64]) -> Floats:
+        """Return the number of the period that contains each timestamp; NaN for NaT.
+
+        Examples
+        --------
+        >>> Period.parse("1w").numbers(np.array(["1970-01-04", "1970-01-05"], "datetime64[us]"))
+        array([-1.,  0.])
+        """
         steps = timestamps.astype(f"datetime64[{self.numpy_unit}]") - self._origin
-        length = np.array(self.length, dtype=f"timedelta64[{self.numpy_unit}]")
-        starts: NDArray[np.datetime64] = (self._origin + (steps - steps % length)).astype(
-            "datetime64[us]"
-        )
-        return starts
+        numbers = np.floor_divide(steps.astype(np.int64), self.length).astype(np.float64)
+        numbers[np.isnat(timestamps)] = np.nan
+        return numbers
 
     @property
     def _origin(self) -> np.datetime64:

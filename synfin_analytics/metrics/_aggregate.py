@@ -259,6 +259,7 @@ def aggregate_counts(
     *,
     caller: str,
     then: Transform | None = None,
+    maxima: Collection[str] = (),
 ) -> nw.DataFrame[Any]:
     """Sum by group, in the frame's own engine, what each row adds to the counts.
 
@@ -278,6 +279,8 @@ def aggregate_counts(
         Name of the public function, for messages.
     then
         Reduces the sums further before they leave the engine; pickles like ``select``.
+    maxima
+        Columns of the selection of which the maximum is returned instead of the sum.
 
     Returns
     -------
@@ -294,12 +297,12 @@ def aggregate_counts(
     columns = list(dict.fromkeys(columns))
     if nw.dependencies.is_dask_dataframe(df):
         check_columns(columns, list(df.columns))
-        return _aggregate_partitions(df[columns], list(keys), select, then or _unchanged)
+        return _aggregate_partitions(df[columns], list(keys), select, then or _unchanged, maxima)
     frame = open_frame(df, caller)
     check_columns(columns, list_columns(frame))
     if then is not None and frame.implementation.is_polars():
         frame = frame.lazy()  # plans both sums together, in half the time
-    sums = sum_by(select(normalize_types(frame.select(*columns))), keys)
+    sums = sum_by(select(normalize_types(frame.select(*columns))), keys, maxima)
     return collect(sums if then is None else then(sums))
 
 
@@ -330,9 +333,13 @@ def check_amounts(
         )
 
 
-def sum_by(rows: Frame, keys: Sequence[str]) -> Frame:
-    """Sum all other columns by ``keys``, NULL a group of its own."""
-    sums = [nw.col(name).sum() for name in rows.collect_schema().names() if name not in keys]
+def sum_by(rows: Frame, keys: Sequence[str], maxima: Collection[str] = ()) -> Frame:
+    """Sum all other columns by ``keys``, NULL a group of its own; of ``maxima`` the maximum."""
+    sums = [
+        nw.col(name).max() if name in maxima else nw.col(name).sum()
+        for name in rows.collect_schema().names()
+        if name not in keys
+    ]
     if keys:
         return rows.group_by(*keys, drop_null_keys=False).agg(*sums)
     return rows.select(*sums)
@@ -345,13 +352,13 @@ def sum_by(rows: Frame, keys: Sequence[str]) -> Frame:
 
 
 def _aggregate_partitions(
-    df: Any, keys: list[str], select: Transform, then: Transform
+    df: Any, keys: list[str], select: Transform, then: Transform, maxima: Collection[str]
 ) -> nw.DataFrame[Any]:
     import pandas as pd
 
-    count = functools.partial(_count_partition, keys=keys, select=select)
-    merge = functools.partial(_merge_partitions, keys=keys, then=_unchanged)
-    finish = functools.partial(_merge_partitions, keys=keys, then=then)
+    count = functools.partial(_count_partition, keys=keys, select=select, maxima=maxima)
+    merge = functools.partial(_merge_partitions, keys=keys, then=_unchanged, maxima=maxima)
+    finish = functools.partial(_merge_partitions, keys=keys, then=then, maxima=maxima)
     empty = pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in df.dtypes.items()})
     meta = finish(count(empty))
     counts = df.reduction(count, combine=merge, aggregate=finish, meta=meta).compute()
@@ -359,14 +366,18 @@ def _aggregate_partitions(
     return merged
 
 
-def _count_partition(partition: pd.DataFrame, keys: list[str], select: Transform) -> pd.DataFrame:
+def _count_partition(
+    partition: pd.DataFrame, keys: list[str], select: Transform, maxima: Collection[str]
+) -> pd.DataFrame:
     rows = select(normalize_types(nw.from_native(partition)))
-    counts: pd.DataFrame = sum_by(rows, keys).to_native()
+    counts: pd.DataFrame = sum_by(rows, keys, maxima).to_native()
     return counts
 
 
-def _merge_partitions(counts: pd.DataFrame, keys: list[str], then: Transform) -> pd.DataFrame:
-    merged: pd.DataFrame = then(sum_by(nw.from_native(counts), keys)).to_native()
+def _merge_partitions(
+    counts: pd.DataFrame, keys: list[str], then: Transform, maxima: Collection[str]
+) -> pd.DataFrame:
+    merged: pd.DataFrame = then(sum_by(nw.from_native(counts), keys, maxima)).to_native()
     return merged
 
 

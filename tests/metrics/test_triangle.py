@@ -1,0 +1,131 @@
+"""Triangles of labels: counted by every engine as by hand."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import polars as pl
+from engines import QUICK, engines_for
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from synfin_analytics._core.dates import Period
+from synfin_analytics.metrics._triangle import Triangle, count_triangles
+
+MONDAY = dt.datetime(2026, 1, 5, tzinfo=dt.UTC)
+SCHEMA = {
+    "timestamp": pl.Datetime("us", "UTC"),
+    "label_available_at": pl.Datetime("us", "UTC"),
+    "is_fraud": pl.Boolean,
+    "amount": pl.Decimal(12, 2),
+    "channel": pl.String,
+}
+#: Times on the edges of weeks and months, and between them.
+TIMES = st.builds(
+    lambda days, edge: MONDAY + dt.timedelta(days=days, microseconds=edge),
+    st.integers(0, 60),
+    st.sampled_from([-1, 0, 0, 1, 40_000_000_000]),
+)
+ROWS = st.fixed_dictionaries(
+    {
+        "timestamp": TIMES,
+        "delay": st.none() | st.sampled_from([0, 1, 6, 7, 20, 90]).map(dt.timedelta),
+        "is_fraud": st.sampled_from([True, True, False, None]),
+        "amount": st.sampled_from([None, Decimal(1), Decimal("2.5")]),
+        "channel": st.sampled_from(["pos", "online", None]),
+    }
+)
+
+
+def frame_of(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    """Transactions, of which at least one label has a time."""
+    rows = [*rows, row(0, delay=0, is_fraud=False)]
+    return pl.DataFrame(
+        [
+            {**row, "label_available_at": row["delay"] and row["timestamp"] + row["delay"]}
+            if row["delay"] != dt.timedelta(0)
+            else {**row, "label_available_at": row["timestamp"]}
+            for row in rows
+        ],
+        schema=SCHEMA,
+    )
+
+
+def row(day: float, *, delay: float | None, is_fraud: bool | None = True) -> dict[str, Any]:
+    return {
+        "timestamp": MONDAY + dt.timedelta(days=day),
+        "delay": None if delay is None else dt.timedelta(days=delay),
+        "is_fraud": is_fraud,
+        "amount": Decimal(10),
+        "channel": "pos",
+    }
+
+
+def by_hand(
+    frame: pl.DataFrame, every: str, by: str | None, as_of: dt.datetime | None
+) -> dict[Any, dict[Any, Any]]:
+    """Count with loops: by group and cohort its size, and by age its frauds, labels and value."""
+    period = Period.parse(every)
+
+    def number(moment: dt.datetime) -> int:
+        return int(period.numbers(np.array([moment.replace(tzinfo=None)], "M8[us]"))[0])
+
+    groups: dict[Any, dict[Any, Any]] = {}
+    for line in frame.iter_rows(named=True):
+        if as_of is not None and line["timestamp"] >= as_of:
+            continue
+        cohort = number(line["timestamp"])
+        group = groups.setdefault(() if by is None else (line[by],), {})
+        sizes, cells = group.setdefault(cohort, ([0, 0.0], {}))
+        sizes[0] += 1
+        sizes[1] += float(line["amount"] or 0)
+        known_at = line["label_available_at"] or line["timestamp"]
+        if line["is_fraud"] is None or (as_of is not None and known_at > as_of):
+            continue
+        cell = cells.setdefault(number(known_at) - cohort, [0, 0, 0.0])
+        cell[0] += line["is_fraud"]
+        cell[1] += 1
+        cell[2] += float(line["amount"] or 0) * line["is_fraud"]
+    return groups
+
+
+def counted(triangles: list[tuple[Any, Triangle]], every: str) -> dict[Any, dict[Any, Any]]:
+    """Return triangles in the form of :func:`by_hand`."""
+    period = Period.parse(every)
+    groups: dict[Any, dict[Any, Any]] = {}
+    for key, triangle in triangles:
+        assert triangle.amounts is not None
+        assert triangle.transaction_amount is not None
+        groups[key] = {
+            int(number): (
+                [triangle.transactions[c], triangle.transaction_amount[c]],
+                {
+                    int(age): [
+                        triangle.known[c, age], triangle.labelled[c, age], triangle.amounts[c, age]
+                    ]
+                    for age in np.flatnonzero(triangle.labelled[c])
+                },
+            )
+            for c, number in enumerate(period.numbers(triangle.cohorts))
+        }  # fmt: skip
+    return groups
+
+
+@settings(max_examples=15, phases=QUICK, deadline=None)
+@given(
+    st.lists(ROWS, max_size=20),
+    st.sampled_from(["1d", "1w", "2w", "1mo"]),
+    st.sampled_from([None, "channel"]),
+    st.none() | TIMES,
+)
+def test_every_engine_counts_as_by_hand(rows, every, by, as_of):
+    frame = frame_of(rows)
+    if as_of is not None and as_of <= MONDAY:
+        as_of = None
+    expected = by_hand(frame, every, by, as_of)
+    for engine, native in engines_for(frame).items():
+        triangles = count_triangles(native, every=every, by=by, as_of=as_of)
+        assert counted(triangles, every) == expected, engine
