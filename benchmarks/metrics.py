@@ -164,7 +164,7 @@ def bootstrap(job: Job) -> Run:
 def sklearn_draws(job: Job) -> Run:
     from sklearn.metrics import roc_auc_score
 
-    from synfin_analytics.metrics.bootstrap import draw_weights
+    from synfin_analytics.metrics._resampling import draw_weights
 
     frame = job.frame()
     score, fraud = frame["fraud_probability"].to_numpy(), frame["is_fraud"].to_numpy()

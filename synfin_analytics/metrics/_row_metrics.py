@@ -16,6 +16,12 @@ from synfin_analytics._core.dataframes import (
     to_numpy_time,
 )
 from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.metrics._resampling import (
+    sample_counts,
+    sample_entities,
+    sample_groups,
+    sample_transactions,
+)
 from synfin_analytics.metrics._score_counts import (
     COUNTED,
     DAY,
@@ -29,10 +35,6 @@ from synfin_analytics.metrics.bootstrap import (
     OF_VALUE,
     TOP,
     check_metric,
-    sample_counts,
-    sample_entities,
-    sample_groups,
-    sample_transactions,
 )
 from synfin_analytics.metrics.topk import (
     RankedEntities,
@@ -47,8 +49,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from synfin_analytics.metrics._resampling import Sample
     from synfin_analytics.metrics._score_counts import Floats, GroupKey
-    from synfin_analytics.metrics.bootstrap import Comparison, MetricOptions, Sample
+    from synfin_analytics.metrics.bootstrap import Comparison, MetricOptions
 
 #: Why an unpickled evaluation of a lazy frame has no rows.
 LEFT_BEHIND = (

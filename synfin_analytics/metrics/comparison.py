@@ -24,7 +24,8 @@ from synfin_analytics._core.html import table_html
 from synfin_analytics._core.results import Result, draw
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._evaluate import check_frame, evaluate
-from synfin_analytics.metrics.bootstrap import Bootstrap, MetricOptions, check_metric, resample
+from synfin_analytics.metrics._resampling import resample
+from synfin_analytics.metrics.bootstrap import Bootstrap, MetricOptions, check_metric
 from synfin_analytics.metrics.evaluation import METRICS as WITH_BASELINE
 from synfin_analytics.metrics.evaluation import (
     Evaluation,

@@ -33,6 +33,7 @@ from synfin_analytics._core.results import Result
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics import _row_metrics
 from synfin_analytics.metrics._plots import EvaluationPlots
+from synfin_analytics.metrics._resampling import resample
 from synfin_analytics.metrics.bootstrap import (
     ALL_METRICS,
     CARDS,
@@ -40,7 +41,6 @@ from synfin_analytics.metrics.bootstrap import (
     TOP,
     MetricOptions,
     check_metric,
-    resample,
 )
 from synfin_analytics.metrics.confusion import SHARES, false_positive_ratio
 from synfin_analytics.metrics.curve import NO_AMOUNTS, Curve, cost_at_threshold, cost_curve
@@ -54,9 +54,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from synfin_analytics._core.output import Output
+    from synfin_analytics.metrics._resampling import Sample
     from synfin_analytics.metrics._row_metrics import Rows
     from synfin_analytics.metrics._score_counts import ScoreCounts
-    from synfin_analytics.metrics.bootstrap import Bootstrap, Sample
+    from synfin_analytics.metrics.bootstrap import Bootstrap
     from synfin_analytics.metrics.confusion import Confusion
     from synfin_analytics.metrics.gains import GainsTable
     from synfin_analytics.metrics.topk import TopK

@@ -16,9 +16,10 @@ from synfin_analytics._core.html import table_html
 from synfin_analytics._core.results import Result
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics._plots import GroupedPlots
+from synfin_analytics.metrics._resampling import resample
 from synfin_analytics.metrics._row_metrics import prepare_groups
 from synfin_analytics.metrics._score_counts import INTERNAL, GroupKey, ScoreCounts
-from synfin_analytics.metrics.bootstrap import ALL_METRICS, OF_VALUE, Comparison, resample
+from synfin_analytics.metrics.bootstrap import ALL_METRICS, OF_VALUE, Comparison
 from synfin_analytics.metrics.confusion import SHARES
 from synfin_analytics.metrics.curve import NO_AMOUNTS
 from synfin_analytics.metrics.evaluation import COLUMNS, METRICS, Evaluation, summarize

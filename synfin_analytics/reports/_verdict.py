@@ -17,7 +17,8 @@ from synfin_analytics._core.formatting import (
     pluralize,
 )
 from synfin_analytics.metrics.comparison import Comparison
-from synfin_analytics.reports._model_sections import group_findings, ranking_caveats
+from synfin_analytics.reports._model_caveats import ranking_caveats
+from synfin_analytics.reports._model_findings import group_findings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,10 +14,12 @@ from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._clusters import MIN_RELIABLE as MIN_CLUSTERS
 from synfin_analytics.reports import _fraud_sections as sections
 from synfin_analytics.reports._database import STORED_PERSONAL, StoredTransactions, open_session
-from synfin_analytics.reports._frame import FrameTransactions, Roles, read_rows
+from synfin_analytics.reports._frame import FrameTransactions
 from synfin_analytics.reports._groups import MIN_FRAUDS, By, check_groupings
 from synfin_analytics.reports._page import Finding, Report, versions_table
+from synfin_analytics.reports._reading import read_rows
 from synfin_analytics.reports._results import FraudResults, compute_fraud
+from synfin_analytics.reports._rows import Roles
 from synfin_analytics.reports.model import ModelReport
 from synfin_analytics.reports.provenance import Provenance, format_bound
 

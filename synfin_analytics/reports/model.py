@@ -21,7 +21,7 @@ from synfin_analytics.metrics._clusters import MIN_RELIABLE as MIN_CLUSTERS
 from synfin_analytics.metrics.curve import check_costs
 from synfin_analytics.metrics.evaluation import Threshold, check_threshold
 from synfin_analytics.plots.explorer import ExplorerSettings, explorer_data
-from synfin_analytics.reports import _model_sections as sections
+from synfin_analytics.reports import _model_caveats, _model_figures, _model_findings, _model_tables
 from synfin_analytics.reports._database import (
     STORED_PERSONAL,
     StoredPredictions,
@@ -29,10 +29,12 @@ from synfin_analytics.reports._database import (
     open_session,
 )
 from synfin_analytics.reports._estimator import LABEL, SCORE, score_rows
-from synfin_analytics.reports._frame import FramePredictions, Roles, read_rows
+from synfin_analytics.reports._frame import FramePredictions
 from synfin_analytics.reports._groups import MIN_FRAUDS, By, check_groupings
 from synfin_analytics.reports._page import Finding, Report, versions_table
+from synfin_analytics.reports._reading import read_rows
 from synfin_analytics.reports._results import ModelResults, Settings, compute_model
+from synfin_analytics.reports._rows import Roles
 from synfin_analytics.reports._verdict import concerns, headlines
 from synfin_analytics.reports.provenance import Provenance, format_bound
 
@@ -122,24 +124,24 @@ class ModelReport(ModelResults, Report):
     @property
     def findings(self) -> list[Finding]:
         """Sentences of the summary, each with the number that supports it."""
-        return list(sections.findings(self))
+        return list(_model_findings.findings(self))
 
     @property
     def caveats(self) -> list[str]:
         """What the numbers cannot show."""
-        return list(sections.caveats(self))
+        return list(_model_caveats.caveats(self))
 
     def _context(self) -> Mapping[str, object]:
         return {
-            "tables": sections.tables(self) | {"versions": versions_table(self.provenance)},
-            "figures": sections.figures(self),
-            "period": sections.describe_period(self),
-            "data": sections.describe_data(self, self.notes),
-            "importances": sections.describe_importances(self),
-            "drift": sections.describe_drift(self),
-            "recall_by_group": sections.describe_recall_by_group(self),
-            "cards_interval": sections.describe_cards_interval(self),
-            "cost_without_alerts": sections.cost_without_alerts(self),
+            "tables": _model_tables.tables(self) | {"versions": versions_table(self.provenance)},
+            "figures": _model_figures.figures(self),
+            "period": _model_caveats.describe_period(self),
+            "data": _model_caveats.describe_data(self, self.notes),
+            "importances": _model_caveats.describe_importances(self),
+            "drift": _model_findings.describe_drift(self),
+            "recall_by_group": _model_findings.describe_recall_by_group(self),
+            "cards_interval": _model_findings.describe_cards_interval(self),
+            "cost_without_alerts": _model_findings.cost_without_alerts(self),
             "headlines": headlines(self),
             "concerns": concerns(self),
             "explorer": self._explorer_data(),

@@ -11,8 +11,9 @@ from sklearn import metrics as sk
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics import evaluate
+from synfin_analytics.metrics._resampling import draw_weights, resample, sample_counts
 from synfin_analytics.metrics._score_counts import RowCounts
-from synfin_analytics.metrics.bootstrap import MetricOptions, draw_weights, resample, sample_counts
+from synfin_analytics.metrics.bootstrap import MetricOptions
 from synfin_analytics.metrics.comparison import compare_models
 from synfin_analytics.metrics.topk import RankedEntities
 

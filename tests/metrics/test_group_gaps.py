@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics import evaluate
-from synfin_analytics.metrics.bootstrap import draw_weights
+from synfin_analytics.metrics._resampling import draw_weights
 
 METRICS = ["alert_rate", "false_positive_rate", "recall", "value_detection_rate", "roc_auc", "ks"]
 

@@ -14,7 +14,8 @@ from scipy import special
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics import evaluate
-from synfin_analytics.metrics.bootstrap import ALL_METRICS, Bootstrap, draw_weights
+from synfin_analytics.metrics._resampling import draw_weights
+from synfin_analytics.metrics.bootstrap import ALL_METRICS, Bootstrap
 from synfin_analytics.metrics.comparison import compare_models
 
 if TYPE_CHECKING:

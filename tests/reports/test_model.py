@@ -37,7 +37,7 @@ from synfin_analytics.metrics import Confusion, compare_models, evaluate, fraud_
 from synfin_analytics.metrics.comparison import Comparison
 from synfin_analytics.reports import model_report
 from synfin_analytics.reports._database import infer_threshold
-from synfin_analytics.reports._model_sections import read_difference
+from synfin_analytics.reports._model_findings import read_difference
 
 DRAWS = 60
 AT = 0.37

@@ -18,7 +18,7 @@ from sqlalchemy import text
 from synfin_analytics._core.formatting import format_amount, format_percent
 from synfin_analytics.io.load import load_df
 from synfin_analytics.metrics import evaluate, fraud_rate
-from synfin_analytics.reports import _model_sections as model_text
+from synfin_analytics.reports import _model_findings as model_text
 from synfin_analytics.reports import fraud_report, model_report
 
 #: A count of frauds, and of all payments, by group; rates are often equal.

@@ -1,0 +1,501 @@
+"""The rows of a report, read from a frame of any engine or from a file, and checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from synfin_analytics._core.arguments import format_value
+from synfin_analytics._core.dataframes import ENGINES, column_names, is_frame
+from synfin_analytics._core.formatting import format_number, join_words, pluralize
+from synfin_analytics._core.validation.options import ReadOptions
+from synfin_analytics._core.validation.outcome import CellErrors, summarize
+from synfin_analytics._core.validation.spec import ColumnSpec, spec_of
+from synfin_analytics._core.validation.validate import validate_column
+from synfin_analytics.database.models import Customer, Transaction
+from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.io.coerce import collect_columns
+from synfin_analytics.io.layouts import suggest_columns
+from synfin_analytics.io.sources import open_source
+from synfin_analytics.metrics._score_counts import score_remedy
+from synfin_analytics.reports._groups import (
+    DEFAULT_COLUMNS,
+    MAX_GROUPS,
+    check_groupings,
+    has,
+    is_,
+    personal_grouping,
+)
+from synfin_analytics.reports._rows import YEARS, Roles, Rows, placeholder_years
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Mapping, Sequence
+
+    from synfin_analytics._core.validation.columns import Column
+    from synfin_analytics._core.validation.spec import Kind
+    from synfin_analytics.reports._groups import By
+
+_BATCH_ROWS = 1_000_000
+#: Rows from which the content of a column is recognized.
+_SAMPLE_ROWS = 1000
+#: Currencies that the texts of amounts name.
+_CURRENCY = "__currency"
+_SIGN = r"([A-Z]{3}|\p{Sc})"
+_CODES = {"€": "EUR", "£": "GBP"}
+_CODE = re.compile(r"[A-Z]{3}")
+_TYPES: dict[Kind, pl.DataType] = {
+    "boolean": pl.Boolean(),
+    "number": pl.Float64(),
+    "timestamp": pl.Datetime("us", "UTC"),
+    "text": pl.String(),
+}
+_HINTS: dict[Kind, str] = {
+    "number": "If numbers are written in another way, say so, such as decimal=',', thousands='.' "
+    "(on the command line: --decimal , --thousands .).",
+    "timestamp": "If dates are written in another way, say so, such as "
+    "date_format='%d/%m/%Y %H:%M' (on the command line: --date-format).",
+    "boolean": "Labels of other words or numbers need pos_label=, the one that means fraud.",
+}
+_SECONDS_HINT = (
+    "If they count seconds since 1970, convert them, such as with pandas.to_datetime(df[column], "
+    "unit='s')."
+)
+#: Columns that identify a person, wherever they are.
+_PERSONAL = {
+    name
+    for model in (Transaction, Customer)
+    for name, column in spec_of(model).columns.items()
+    if column.personal
+} | {"transaction_id", "customer_id", "card_id"}
+
+
+def read_rows(
+    data: Any,
+    roles: Roles,
+    *,
+    by: By,
+    bins: Sequence[str] = (),
+    period: tuple[dt.datetime | None, dt.datetime | None] = (None, None),
+    pos_label: Any = None,
+    options: ReadOptions | None = None,
+    caller: str,
+) -> Rows:
+    """Read the rows of a report.
+
+    Parameters
+    ----------
+    data
+        A frame of any engine, or the path of a file.
+    roles
+        What its columns mean.
+    by
+        Columns to group by, None for a choice by the data.
+    bins
+        Columns of numbers that are grouped into bins.
+    period
+        Start and end of the transactions.
+    pos_label
+        The label that means fraud, if labels are not true or false.
+    options
+        How texts are written.
+    caller
+        Name of the public function.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such column; the message suggests the nearest.
+    ArgumentError
+        Cells are not what their column means, or there is nothing to report on.
+    """
+    options = options or ReadOptions()
+    is_path = isinstance(data, (str, Path))
+    if not is_path and not is_frame(data):
+        raise ArgumentError(
+            f"`df` must be a DataFrame of {ENGINES}, or the path of a file; got "
+            f"{format_value(data)}."
+        )
+    names = list(open_source(data, 1, options).names) if is_path else column_names(data, caller)
+    place = repr(str(data)) if is_path else "the frame"
+    roles, currency = _constant_currency(roles, names, place)
+    for column in (*roles.given.values(), *bins):
+        if column not in names:
+            raise NotFoundError("column", column, names, location=place)
+    parties = [roles.customer, roles.entity]
+    if roles.cluster not in (roles.timestamp, roles.merchant):
+        parties.append(roles.cluster)
+    personal = _PERSONAL | {name for name in parties if name is not None}
+    groupings = None if by is None else check_groupings(by, names, personal, place, roles.numbers)
+    candidates = tuple(name for name in DEFAULT_COLUMNS if name in names and name not in personal)
+    grouped = candidates if groupings is None else [
+        name for group in groupings for name in ([group] if isinstance(group, str) else group)
+    ]  # fmt: skip
+    needed = list(dict.fromkeys([*roles.given.values(), *grouped, *bins]))
+    columns = _read_columns(data, needed, options, caller, is_path=is_path)
+    if not columns[roles.label]:
+        raise ArgumentError(f"There are no rows to report on in {place}.")
+    frame = _Reader(columns, place, options).read(roles, bins, pos_label)
+    _check_columns(frame, grouped)
+    if roles.currency is None and _CURRENCY in frame.columns:
+        roles = dataclasses.replace(roles, currency=_CURRENCY)
+    frame = _restrict(frame, roles, period)
+    remarks: list[str] = []
+    if roles.score is not None:
+        frame = _check_scores(frame, roles.label, roles.score, remarks)
+    _remark_amounts(frame, roles, remarks)
+    _remark_times(frame, roles, remarks)
+    return Rows(frame, roles, groupings, candidates, currency, tuple(remarks))
+
+
+def identifies_persons(cells: pl.Series) -> bool:
+    """Whether cells are IBANs or card numbers, or many values of a column of identifiers.
+
+    Examples
+    --------
+    >>> identifies_persons(pl.Series("who", ["4111 1111 1111 1111", "5500 0000 0000 0004"]))
+    True
+    >>> identifies_persons(pl.Series("customer_segment", ["private", "business"]))
+    False
+    """
+    cells = cells.drop_nulls()
+    if cells.is_empty() or not (cells.dtype == pl.String or cells.dtype.is_integer()):
+        return False
+    if cells.n_unique() <= MAX_GROUPS:
+        cells = cells.alias("values")  # a name alone, such as "client", does not make a person
+    targets = suggest_columns(cells.head(_SAMPLE_ROWS).to_frame()).mapping.values()
+    return not {"customer_id", "card_id", "transaction_id"}.isdisjoint(targets)
+
+
+def _check_columns(frame: pl.DataFrame, grouped: Sequence[str]) -> None:
+    """Raise an ArgumentError for a name of ours, or a column to group by that names persons."""
+    for name in frame.columns:
+        if name.startswith("__") and name != _CURRENCY:
+            raise ArgumentError(
+                f"Names of columns must not begin with two underscores; got {name!r}. Rename it."
+            )
+    for name in grouped:
+        if identifies_persons(frame[name]):
+            raise ArgumentError(personal_grouping(name))
+
+
+def _constant_currency(roles: Roles, names: Sequence[str], place: str) -> tuple[Roles, str | None]:
+    """Return the roles, and the currency if a code was named instead of a column."""
+    name = roles.currency
+    if name is None or name in names:
+        return roles, None
+    if not _CODE.fullmatch(name):
+        raise NotFoundError(
+            "column", name, names, location=f"{place} (and it is no code such as 'EUR')"
+        )
+    return dataclasses.replace(roles, currency=None), name
+
+
+def _read_columns(
+    data: Any, names: Sequence[str], options: ReadOptions, caller: str, *, is_path: bool
+) -> dict[str, list[Column]]:
+    """Return the cells of columns, batch by batch."""
+    if is_path:
+        source = open_source(data, _BATCH_ROWS, options, names)
+    else:
+        rows = collect_columns(data, names, (), "frame", caller)
+        # What a frame holds in memory is one batch, so that its types are those of the frame.
+        source = open_source(rows.to_native(), max(len(rows), 1))
+    batches = list(source.batches)
+    return {name: [batch.columns[name] for batch in batches] for name in names}
+
+
+class _Reader:
+    """Converts the cells of columns to the types of their roles."""
+
+    def __init__(
+        self, columns: Mapping[str, list[Column]], place: str, options: ReadOptions
+    ) -> None:
+        self._columns, self._place, self._options = columns, place, options
+        self._personal: set[str] = set(_PERSONAL)
+
+    def read(self, roles: Roles, bins: Sequence[str], pos_label: Any) -> pl.DataFrame:
+        """Return all columns under their names."""
+        self._personal |= {name for name in (roles.customer, roles.entity) if name is not None}
+        frame = {name: self._keep(name) for name in self._columns}
+        for name in {*bins} - {roles.amount}:
+            frame[name] = self._numbers(name)
+        for time in (roles.timestamp, roles.label_available_at):
+            if time is not None:
+                frame[time] = self._validate(time, "timestamp", self._options)
+        for score in (roles.score, roles.compare_with, roles.weight):
+            if score is not None:
+                frame[score] = self._numbers(score)
+        if roles.amount is not None:
+            frame |= self._amounts(roles.amount)
+        frame[roles.label] = self._labels(roles.label, pos_label)
+        return pl.DataFrame(frame)
+
+    def _pieces(self, name: str) -> list[Any]:
+        pieces: list[Any] = []
+        for column in self._columns[name]:
+            pieces += column if isinstance(column, tuple) else [column]
+        return pieces
+
+    def _series(self, name: str) -> pl.Series | None:
+        """Return a column whose cells all have one type."""
+        pieces = self._pieces(name)
+        if not all(isinstance(piece, pl.Series) for piece in pieces):
+            return None
+        typed = [piece for piece in pieces if piece.dtype != pl.Null] or pieces[:1]
+        if len({str(piece.dtype) for piece in typed}) > 1:
+            return None
+        dtype: pl.DataType = typed[0].dtype if typed else pl.Null()
+        parts = [pl.Series(name, [], dtype), *(piece.alias(name).cast(dtype) for piece in pieces)]
+        joined: pl.Series = pl.concat(parts)
+        return joined
+
+    def _keep(self, name: str) -> pl.Series:
+        """Return a column of groups or identifiers as it is; mixed types become texts."""
+        series = self._series(name)
+        if series is None:
+            series = pl.Series(
+                name,
+                [
+                    None if cell is None else str(cell)
+                    for piece in self._pieces(name)
+                    for cell in (piece.to_list() if isinstance(piece, pl.Series) else piece)
+                ],
+                dtype=pl.String,
+            )
+        if series.dtype.is_nested():
+            raise ArgumentError(
+                f"Column {name!r} must hold single values; got {series.dtype}. Take a part of it, "
+                "or convert it to text."
+            )
+        if series.dtype in (pl.Categorical, pl.Enum):
+            return series.cast(pl.String)
+        if series.dtype == pl.Null:
+            return series.cast(pl.String)
+        return series.fill_nan(None) if series.dtype.is_float() else series
+
+    def _numbers(self, name: str) -> pl.Series:
+        series = self._series(name)
+        if series is not None and series.dtype.is_numeric():
+            return series.fill_nan(None) if series.dtype.is_float() else series
+        return self._validate(name, "number", self._options)
+
+    def _amounts(self, name: str) -> dict[str, pl.Series]:
+        """Return amounts and, if they are texts with a currency, the currencies."""
+        series = self._keep(name)
+        if series.dtype != pl.String:
+            return {name: self._numbers(name)}
+        options = dataclasses.replace(self._options, currency=True)
+        amounts = {name: self._validate(name, "number", options)}
+        currencies = series.str.extract(_SIGN)
+        if currencies.null_count() < len(currencies):
+            amounts[_CURRENCY] = currencies.replace(_CODES)
+        return amounts
+
+    def _labels(self, name: str, pos_label: Any) -> pl.Series:
+        series = self._keep(name)
+        values = series.drop_nulls().unique()
+        if pos_label is None:
+            if (
+                len(values) == 2
+                and not {str(value).strip().lower() for value in values} < _BOOLEANS
+            ):
+                rare = series.drop_nulls().value_counts(sort=True)[name][-1]  # as fraud is
+                raise ArgumentError(
+                    f"Column {name!r} must be a label (true or false, 1 or 0, or missing); it "
+                    f"holds {join_words([*map(repr, values.sort())])}. Say which one means fraud, "
+                    f"such as pos_label={rare!r}."
+                )
+            return self._validate(name, "boolean", self._options)
+        if isinstance(pos_label, str) and series.dtype != pl.String:  # as a command passes it
+            series, values = series.cast(pl.String), values.cast(pl.String)
+        elif series.dtype == pl.String:  # as a file holds it
+            pos_label = str(pos_label)
+        others = [value for value in values if value != pos_label]
+        if len(others) > 1 or len(others) == len(values):
+            is_none = len(others) == len(values)
+            problem = "is none of them"
+            if not is_none:
+                problem = f"leaves {len(others):,} others: set those that are not known to missing"
+            elif 0 < len(values) <= 2:
+                problem += f": it holds {join_words([*map(repr, values.sort())])}"
+            raise ArgumentError(
+                f"`pos_label` must be one of two labels in column {name!r}; got {pos_label!r}, "
+                f"which {problem}."
+            )
+        is_fraud: pl.Series = series == pos_label
+        return is_fraud.alias(name)
+
+    def _validate(self, name: str, kind: Kind, options: ReadOptions) -> pl.Series:
+        """Return a column in the type of its kind.
+
+        Raises
+        ------
+        ArgumentError
+            Cells are not of this kind; the message has their rows.
+        """
+        spec = ColumnSpec(name, kind, _TYPES[kind])
+        pieces = tuple(self._pieces(name))
+        validated = validate_column(pieces, spec, options=options)
+        series = validated.cells.alias(name)
+        errors, n_texts = [], 0
+        for mask, reason in validated.errors:
+            if mask.any():
+                cells = [
+                    cell
+                    for cell, wrong in zip(_cells(pieces), mask, strict=True)
+                    if wrong
+                ]  # fmt: skip
+                texts = [cell for cell in cells if isinstance(cell, str)]
+                n_texts += len(texts)
+                rows = pl.Series(mask.arg_true())
+                personal = name in self._personal or identifies_persons(
+                    pl.Series(name, texts, dtype=pl.String)
+                )
+                errors.append(CellErrors.of_cells(name, reason, rows, cells, personal=personal))
+        if errors:
+            lines = "".join(f"\n  {problem}" for problem in summarize(errors))
+            hint = _HINTS.get(kind, "") if n_texts else ""
+            if kind == "timestamp" and isinstance(cells[0], int):
+                hint = _SECONDS_HINT
+            hint = hint and f"\n{hint}"
+            raise ArgumentError(
+                f"These rows of {self._place} cannot be used (rows count from 0):{lines}{hint}"
+            )
+        return series.fill_nan(None) if kind == "number" else series
+
+
+_BOOLEANS = {"true", "t", "1", "1.0", "false", "f", "0", "0.0", ""}
+
+
+def _cells(pieces: Sequence[Any]) -> list[Any]:
+    return [
+        cell
+        for piece in pieces
+        for cell in (piece.to_list() if isinstance(piece, pl.Series) else piece)
+    ]
+
+
+def _restrict(
+    frame: pl.DataFrame, roles: Roles, period: tuple[dt.datetime | None, dt.datetime | None]
+) -> pl.DataFrame:
+    """Keep the rows of a period."""
+    start, end = period
+    if start is None and end is None:
+        return frame
+    if roles.timestamp is None:
+        raise ArgumentError(
+            "`start` and `end` need the column of times: pass its name as timestamp=."
+        )
+    moment = pl.col(roles.timestamp)
+    conditions = [] if start is None else [moment >= start]
+    conditions += [] if end is None else [moment < end]
+    frame = frame.filter(*conditions)
+    if not len(frame):
+        raise ArgumentError("There are no rows to report on in this period.")
+    return frame
+
+
+def _check_scores(frame: pl.DataFrame, label: str, score: str, remarks: list[str]) -> pl.DataFrame:
+    """Return the rows that have a score, or no label; scores are from 0 to 1."""
+    missing = frame[label].is_not_null() & frame[score].is_null()
+    n_missing = int(missing.sum())
+    if frame[score].null_count() == len(frame):
+        raise ArgumentError(f"Column {score!r} must hold scores; all of its values are missing.")
+    if problem := describe_scores(frame[score], score):
+        raise ArgumentError(problem)
+    if n_missing:
+        n_labelled = len(frame) - frame[label].null_count()
+        remarks.append(
+            f"{n_missing:,} of {pluralize(n_labelled, 'labelled row')} {has(n_missing)} no score "
+            f"(missing or NaN in {score!r}) and {is_(n_missing)} left out of all numbers. If the "
+            "model fails on such transactions, the report is too favourable."
+        )
+        frame = frame.filter(~missing)
+    scores = frame[score].drop_nulls()
+    if scores.n_unique() == 1:
+        remarks.append(
+            f"All scores are {format_number(float(scores[0]), 3)}: a constant does not rank "
+            "transactions, so the metrics are those of a model that knows nothing."
+        )
+    return frame
+
+
+def describe_scores(scores: pl.Series, name: str) -> str:
+    """Return what is wrong with scores, and what to do; "" if they are from 0 to 1.
+
+    Examples
+    --------
+    >>> print(describe_scores(pl.Series([12.5, 80.0]), "p"))
+    Column 'p' must hold scores from 0 to 1; got 12.5 to 80. They look like percentages: divide \
+them by 100.
+    """
+    low, high = (float(value) for value in (scores.min(), scores.max()))  # type: ignore[arg-type]
+    if low >= 0 and high <= 1:
+        return ""
+    remedy = "Infinite scores cannot be ranked: replace or drop them."
+    if np.isfinite([low, high]).all():
+        remedy = score_remedy(scores.to_numpy())
+    # Few digits would hide what is beyond 0 or 1 by rounding.
+    write = repr if low > -1 and high < 2 else "{:g}".format
+    return (
+        f"Column {name!r} must hold scores from 0 to 1; got {write(low)} to {write(high)}. {remedy}"
+    )
+
+
+def _remark_amounts(frame: pl.DataFrame, roles: Roles, remarks: list[str]) -> None:
+    """Add what is odd about the amounts."""
+    if roles.amount is None:
+        return
+    if n_missing := frame[roles.amount].null_count():
+        remarks.append(
+            f"{pluralize(n_missing, 'row')} {has(n_missing)} no amount; a missing amount counts as "
+            "0."
+        )
+    if n_negative := int((frame[roles.amount] < 0).sum()):
+        remarks.append(
+            f"{pluralize(n_negative, 'row')} {has(n_negative)} a negative amount, which is "
+            "subtracted from sums and costs. If these are refunds, leave them out; if amounts are "
+            "debits, change their sign."
+        )
+
+
+def _remark_times(frame: pl.DataFrame, roles: Roles, remarks: list[str]) -> None:
+    """Add what is odd about the times."""
+    if roles.timestamp is None:
+        return
+    times = frame[roles.timestamp]
+    if roles.label_available_at is not None:
+        n_early = int((frame[roles.label_available_at] < times).sum())
+        if n_early:
+            remarks.append(
+                f"{pluralize(n_early, 'label')} {is_(n_early)} dated before the transaction "
+                f"({roles.label_available_at!r} is earlier than {roles.timestamp!r})."
+            )
+    if n_missing := times.null_count():
+        remarks.append(
+            f"{pluralize(n_missing, 'row')} {has(n_missing)} no time in {roles.timestamp!r}, so "
+            "what needs times is left out. Fill or drop these rows to have it."
+        )
+    elif n_placeholders := len(placeholder_years(times)):
+        remarks.append(
+            f"{pluralize(n_placeholders, 'row')} {has(n_placeholders)} a time in "
+            f"{roles.timestamp!r} before the year {YEARS[0]} or after {YEARS[1]}, as "
+            "placeholders for unknown times are, so what needs times is left out. Fill or drop "
+            "these rows to have it."
+        )
+    elif len(frame) > 1 and times.n_unique() == 1:
+        remarks.append("All transactions have the same time.")
+    if roles.customer is not None:
+        keys = [name for name in (roles.customer, roles.timestamp, roles.amount) if name]
+        n_repeated = len(frame) - frame.select(keys).n_unique()
+        if n_repeated:
+            remarks.append(
+                f"{pluralize(n_repeated, 'row')} {has(n_repeated)} the same {join_words(keys)} as "
+                "another row; each counts. If these are the same transactions, drop the copies."
+            )
