@@ -86,6 +86,8 @@ from .repositories import MerchantRepository as MerchantRepository
 from .repositories import MLFeaturesRepository as MLFeaturesRepository
 from .repositories import ModelPredictionRepository as ModelPredictionRepository
 from .repositories import TransactionRepository as TransactionRepository
+from .rules import RuleEvaluation as RuleEvaluation
+from .rules import evaluate_rules as evaluate_rules
 from .simulation import Simulation as Simulation
 from .simulation import simulate as simulate
 

@@ -20,13 +20,14 @@ FLOORS: tuple[set[str], ...] = (
     {"course"},
     {"reports"},
     {"plots", "repositories", "detection", "simulation", "baseline"},
+    {"rules"},
     {"features", "metrics"},
     {"io"},
     {"database"},
     {"_core", "exceptions"},
 )
 #: Packages that may import another one's private modules: PostgreSQL is one of the engines that
-#: count, so its queries build what the metrics compute with.
+#: count, so its queries build what the metrics compute with; rules are metrics of conditions.
 FRIENDS = {
     ("cli", "reports"),
     ("database", "io"),
@@ -35,6 +36,8 @@ FRIENDS = {
     ("reports", "repositories"),
     ("repositories", "database"),
     ("repositories", "metrics"),
+    ("repositories", "rules"),
+    ("rules", "metrics"),
 }
 #: Modules with a plain name from which their package exports nothing: only the package itself
 #: imports them, or others import the module itself.

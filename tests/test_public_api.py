@@ -32,6 +32,8 @@ FACE = """
     Display plot_calibration plot_comparison plot_confusion plot_cost plot_fraud_rate
     plot_importances plot_precision_recall plot_roc plot_score_drift plot_thresholds plot_topk
 
+    evaluate_rules RuleEvaluation
+
     fraud_report FraudReport model_report ModelReport
 
     engineer_features handbook_features window_features
@@ -125,6 +127,10 @@ PARAMETERS = {
     "ModelPredictionRepository.measure_drift": "self model_name model_version reference current "
     "bins confidence_level",
     "plot_fraud_rate": "result ax max_groups title",
+    "evaluate_rules": "df rules label amount timestamp cluster every cost_per_alert recovery_rate "
+    "interval_method confidence_level",
+    "RuleEvaluation.beside": "self rule",
+    "RuleEvaluation.compare": "self old new",
     "proportion_interval": "successes trials interval_method confidence_level",
     "engineer_features": "df customers merchants label_delay start end",
     "handbook_features": "df label_delay terminal",

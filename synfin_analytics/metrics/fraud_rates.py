@@ -312,7 +312,7 @@ def rates_from_counts(
     sizes = effective_sizes(columns, clusters, confidence_level)
 
     def add_rate(name: str, rate: Floats, size: Floats, factor: float = 1) -> None:
-        low, high = _interval(rate, size, interval_method, confidence_level)
+        low, high = effective_interval(rate, size, interval_method, confidence_level)
         for suffix, values in (("", rate), ("_low", low), ("_high", high)):
             columns[name + suffix] = factor * values
 
@@ -337,7 +337,7 @@ def rates_from_counts(
     return nw.to_native(counts.select(*groups.names).with_columns(*series))
 
 
-def _interval(
+def effective_interval(
     rate: Floats, size: Floats, interval_method: IntervalMethod, confidence_level: float
 ) -> tuple[Floats, Floats]:
     """Return the interval of a rate for an effective size; NaN if it is not a proportion."""
