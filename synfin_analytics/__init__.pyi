@@ -47,6 +47,7 @@ from .metrics import Drift as Drift
 from .metrics import Evaluation as Evaluation
 from .metrics import GainsTable as GainsTable
 from .metrics import GroupedEvaluation as GroupedEvaluation
+from .metrics import LabelMaturity as LabelMaturity
 from .metrics import PrequentialSplit as PrequentialSplit
 from .metrics import Recalibration as Recalibration
 from .metrics import Threshold as Threshold
@@ -55,6 +56,7 @@ from .metrics import TopK as TopK
 from .metrics import compare_models as compare_models
 from .metrics import evaluate as evaluate
 from .metrics import fraud_rate as fraud_rate
+from .metrics import label_maturity as label_maturity
 from .metrics import make_card_precision_scorer as make_card_precision_scorer
 from .metrics import make_cost_scorer as make_cost_scorer
 from .metrics import make_value_detection_scorer as make_value_detection_scorer
@@ -69,6 +71,7 @@ from .plots import plot_confusion as plot_confusion
 from .plots import plot_cost as plot_cost
 from .plots import plot_fraud_rate as plot_fraud_rate
 from .plots import plot_importances as plot_importances
+from .plots import plot_label_maturity as plot_label_maturity
 from .plots import plot_precision_recall as plot_precision_recall
 from .plots import plot_roc as plot_roc
 from .plots import plot_score_drift as plot_score_drift

@@ -25,12 +25,14 @@ FACE = """
 
     Confusion fraud_rate proportion_interval
     evaluate Evaluation GroupedEvaluation GainsTable Threshold TopK Bootstrap
+    label_maturity LabelMaturity
     compare_models Comparison measure_drift Drift recalibrate Recalibration
     time_split TimeSplit PrequentialSplit
     make_card_precision_scorer make_cost_scorer make_value_detection_scorer
 
     Display plot_calibration plot_comparison plot_confusion plot_cost plot_fraud_rate
-    plot_importances plot_precision_recall plot_roc plot_score_drift plot_thresholds plot_topk
+    plot_importances plot_label_maturity plot_precision_recall plot_roc plot_score_drift
+    plot_thresholds plot_topk
 
     evaluate_rules RuleEvaluation
 
@@ -57,6 +59,12 @@ PARAMETERS = {
     "read_batches": "query params session manager use_decimal",
     "fraud_rate": "df by every bins interval_method confidence_level timestamp amount label "
     "cluster",
+    "label_maturity": "df timestamp label label_available_at every by as_of amount mature_age "
+    "confidence_level",
+    "LabelMaturity.plot": "self kind ax title",
+    "plot_label_maturity": "maturity kind ax title",
+    "TransactionRepository.label_maturity": "self by every as_of start end mature_age "
+    "confidence_level",
     "evaluate": "df label score threshold by amount weight interval_method confidence_level y_true "
     "y_score",
     "Evaluation.at_threshold": "self threshold",

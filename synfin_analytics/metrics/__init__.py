@@ -14,6 +14,7 @@ from synfin_analytics.metrics.evaluation import Evaluation, Threshold
 from synfin_analytics.metrics.fraud_rates import fraud_rate
 from synfin_analytics.metrics.gains import GainsTable
 from synfin_analytics.metrics.grouped import GroupComparison, GroupedEvaluation, GroupValue
+from synfin_analytics.metrics.maturity import LabelMaturity, label_maturity
 from synfin_analytics.metrics.prequential import PrequentialSplit
 from synfin_analytics.metrics.proportions import IntervalMethod, proportion_interval
 from synfin_analytics.metrics.recalibration import Recalibration, recalibrate
@@ -38,6 +39,7 @@ __all__ = [
     "GroupValue",
     "GroupedEvaluation",
     "IntervalMethod",
+    "LabelMaturity",
     "PrequentialSplit",
     "Recalibration",
     "Scorer",
@@ -48,6 +50,7 @@ __all__ = [
     "cost_curve",
     "evaluate",
     "fraud_rate",
+    "label_maturity",
     "make_card_precision_scorer",
     "make_cost_scorer",
     "make_value_detection_scorer",

@@ -55,8 +55,9 @@ GroupKey: TypeAlias = "tuple[Any, ...]"
 COHORT, KNOWN = "__cohort", "__known"
 LAST_TRANSACTION, LAST_LABEL = "__last_transaction", "__last_label"
 LASTS = (LAST_TRANSACTION, LAST_LABEL)
-#: Labels with a time.
-TIMED = "__timed"
+#: Labels with a time, and frauds without one.
+TIMED, UNTIMED_FRAUDS = "__timed", "__untimed_frauds"
+COUNTS = ("transactions", "labelled", "frauds", TIMED, UNTIMED_FRAUDS)
 _INVALID_LABEL, _INFINITE = "__invalid_label", "__infinite_amount"
 _EARLY, _NO_TIME = "__early", "__no_time"
 _RESOLUTION = np.timedelta64(1, "us")
@@ -85,6 +86,8 @@ class Triangle:
     observed
         Whether the period of a cell had ended at ``as_of``. Counts of the period that had not are
         those until ``as_of``; later ones are 0.
+    untimed_frauds
+        Frauds whose label has no time: they count as known immediately.
     as_of
         Moment of which the triangle has the state.
     """
@@ -96,6 +99,7 @@ class Triangle:
     transactions: Integers
     transaction_amount: Floats | None
     observed: Mask
+    untimed_frauds: int
     as_of: np.datetime64
 
     @property
@@ -274,6 +278,7 @@ def _select_counts(
         "labelled": labelled.cast(nw.Int64),
         "frauds": fraud.cast(nw.Int64),
         TIMED: (labelled & ~available.is_null()).cast(nw.Int64),
+        UNTIMED_FRAUDS: (fraud & available.is_null()).cast(nw.Int64),
         _INVALID_LABEL: invalid.cast(nw.Int64),
         _NO_TIME: moment.is_null().cast(nw.Int64),
         _EARLY: (labelled & (available < earliest)).cast(nw.Int64),
@@ -308,8 +313,8 @@ def triangles_from_counts(
     ----------
     counts
         A row for each group, :data:`COHORT` and :data:`KNOWN`, both of which are numbers of periods
-        or their first moments: ``transactions``, ``labelled``, ``frauds``, :data:`TIMED`, with
-        values also ``amount`` and ``fraud_amount``, and without ``as_of`` :data:`LASTS`.
+        or their first moments: :data:`COUNTS`, with values also ``amount`` and ``fraud_amount``,
+        and without ``as_of`` :data:`LASTS`.
     groups, period
         The groups, and the length of cohorts and ages.
     as_of
@@ -328,7 +333,7 @@ def triangles_from_counts(
         counts = counts.sort(*groups.keys, nulls_last=True)
     sums = {
         name: to_numpy_float(counts[name])
-        for name in ("transactions", "labelled", "frauds", TIMED, "amount", "fraud_amount")
+        for name in (*COUNTS, "amount", "fraud_amount")
         if name in counts.columns
     }
     if not sums["transactions"].sum():  # an aggregate of no rows
@@ -408,7 +413,37 @@ def _build(
         transactions=by_cohort("transactions").astype(np.int64),
         transaction_amount=by_cohort("amount") if with_amounts else None,
         observed=starts[:, None] + np.arange(n_ages) < end,
+        untimed_frauds=int(sums[UNTIMED_FRAUDS].sum()),
         as_of=as_of,
+    )
+
+
+def merge_triangles(triangles: Sequence[Triangle]) -> Triangle:
+    """Add the triangles of all groups, at least one; all are of one ``as_of``."""
+    starts = np.unique(np.concatenate([triangle.cohorts for triangle in triangles]))
+    n_ages = max(triangle.known.shape[1] for triangle in triangles)
+    shape = len(starts), n_ages
+
+    def add(name: str, dtype: type) -> Any:
+        parts = [getattr(triangle, name) for triangle in triangles]
+        if parts[0] is None:
+            return None
+        total = np.zeros(shape[: parts[0].ndim], dtype)
+        for triangle, part in zip(triangles, parts, strict=True):
+            rows = np.searchsorted(starts, triangle.cohorts)
+            total[(rows, slice(part.shape[1])) if part.ndim > 1 else rows] += part
+        return total
+
+    return Triangle(
+        starts,
+        add("known", np.int64),
+        add("amounts", np.float64),
+        add("labelled", np.int64),
+        add("transactions", np.int64),
+        add("transaction_amount", np.float64),
+        add("observed", np.int64) > 0,
+        sum(triangle.untimed_frauds for triangle in triangles),
+        triangles[0].as_of,
     )
 
 

@@ -12,6 +12,7 @@ from synfin_analytics.plots.confusion import plot_confusion
 from synfin_analytics.plots.curves import plot_calibration, plot_precision_recall, plot_roc
 from synfin_analytics.plots.fraud_rate import plot_fraud_rate
 from synfin_analytics.plots.importances import plot_importances
+from synfin_analytics.plots.maturity import plot_label_maturity
 from synfin_analytics.plots.over_time import plot_score_drift, plot_topk
 from synfin_analytics.plots.thresholds import plot_cost, plot_thresholds
 
@@ -23,6 +24,7 @@ __all__ = [
     "plot_cost",
     "plot_fraud_rate",
     "plot_importances",
+    "plot_label_maturity",
     "plot_precision_recall",
     "plot_roc",
     "plot_score_drift",
