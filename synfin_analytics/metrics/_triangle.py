@@ -55,11 +55,11 @@ GroupKey: TypeAlias = "tuple[Any, ...]"
 COHORT, KNOWN = "__cohort", "__known"
 LAST_TRANSACTION, LAST_LABEL = "__last_transaction", "__last_label"
 LASTS = (LAST_TRANSACTION, LAST_LABEL)
-#: Labels with a time, and frauds without one.
-TIMED, UNTIMED_FRAUDS = "__timed", "__untimed_frauds"
+#: Labels with a time, frauds without one, and labels that were known before their transaction.
+TIMED, UNTIMED_FRAUDS, EARLY = "__timed", "__untimed_frauds", "__early"
 COUNTS = ("transactions", "labelled", "frauds", TIMED, UNTIMED_FRAUDS)
 _INVALID_LABEL, _INFINITE = "__invalid_label", "__infinite_amount"
-_EARLY, _NO_TIME = "__early", "__no_time"
+_NO_TIME = "__no_time"
 _RESOLUTION = np.timedelta64(1, "us")
 #: Cells of all triangles; each takes 25 bytes.
 _MAX_CELLS = 10_000_000
@@ -189,7 +189,7 @@ def count_triangles(
     )
     counts = counts.rename(dict(zip(renamed.keys, groups.keys, strict=True)))
     totals = {
-        name: int(to_numpy_float(counts[name]).sum()) for name in (_INVALID_LABEL, _NO_TIME, _EARLY)
+        name: int(to_numpy_float(counts[name]).sum()) for name in (_INVALID_LABEL, _NO_TIME, EARLY)
     }
     check_n_invalid_labels(totals[_INVALID_LABEL], label)
     if totals[_NO_TIME]:
@@ -197,9 +197,9 @@ def count_triangles(
             f"Column {timestamp!r} must have a timestamp in each row; "
             f"{pluralize(totals[_NO_TIME], 'row')} have none. Drop or fill these rows."
         )
-    if totals[_EARLY]:
+    if totals[EARLY]:
         first = _first_row(df, [names[name] for name in read], select)
-        raise early_label_error(timestamp, label_available_at, totals[_EARLY], first)
+        raise early_label_error(timestamp, label_available_at, totals[EARLY], first)
     if amount is not None:
         infinite = int(to_numpy_float(counts[_INFINITE]).sum())
         check_amounts(amount, infinite, to_numpy_float(counts["amount"]))
@@ -233,7 +233,7 @@ def _first_row(df: Any, columns: Sequence[str], select: Callable[..., Frame]) ->
     if not isinstance(frame, nw.DataFrame):
         return ""
     rows: Any = select(normalize_types(frame.select(*dict.fromkeys(columns))), as_of=None)
-    early = to_numpy_float(rows[_EARLY])
+    early = to_numpy_float(rows[EARLY])
     return f" (the first is row {int(np.flatnonzero(early)[0]):,})"
 
 
@@ -281,7 +281,7 @@ def _select_counts(
         UNTIMED_FRAUDS: (fraud & available.is_null()).cast(nw.Int64),
         _INVALID_LABEL: invalid.cast(nw.Int64),
         _NO_TIME: moment.is_null().cast(nw.Int64),
-        _EARLY: (labelled & (available < earliest)).cast(nw.Int64),
+        EARLY: (labelled & (available < earliest)).cast(nw.Int64),
     }
     if amount is not None:
         value = to_float(schema[amount], amount, "a number").fill_null(0)

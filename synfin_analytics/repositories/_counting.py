@@ -26,6 +26,15 @@ from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, array
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._clusters import SQUARES, VALUED, sums_over_clusters, way_column
+from synfin_analytics.metrics._triangle import (
+    COHORT,
+    EARLY,
+    KNOWN,
+    LAST_LABEL,
+    LAST_TRANSACTION,
+    TIMED,
+    UNTIMED_FRAUDS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -165,6 +174,44 @@ def count_rows(rows: Select[Any], *, keys: Sequence[str], clusters: Clusters) ->
     totals = {name: func.sum(united[name]) for name in names}
     by_group = [united[key] for key in keys]
     return select(*by_group, *_in_units(totals)).group_by(*by_group)
+
+
+def count_labels(rows: Select[Any], *, keys: Sequence[str]) -> Select[Any]:
+    """Count rows by group, cohort and period of the label.
+
+    Parameters
+    ----------
+    rows
+        Query with the columns ``keys``, :data:`COHORT` and :data:`KNOWN`, ``timestamp``,
+        ``is_fraud`` (NULL if it is not known), ``label_available_at``, and ``amount`` in minor
+        units.
+    keys
+        Columns to group by, without the two periods.
+    """
+    row = rows.subquery().c
+    groups = [row[key] for key in (*keys, COHORT, KNOWN)]
+    fraud, labelled = row.is_fraud.is_(True), row.is_fraud.is_not(None)
+    available = row.label_available_at
+    counts: dict[str, ColumnElement[Any]] = {
+        "transactions": func.count(),
+        "labelled": func.count(row.is_fraud),
+        "frauds": func.count().filter(fraud),
+        TIMED: func.count(available).filter(labelled),
+        UNTIMED_FRAUDS: func.count().filter(fraud & available.is_(None)),
+        EARLY: func.count().filter(labelled & (available < row.timestamp)),
+        "amount": func.sum(row.amount),
+        "fraud_amount": func.sum(row.amount).filter(fraud),
+    }
+    lasts = {
+        LAST_TRANSACTION: func.max(row.timestamp),
+        LAST_LABEL: func.max(available).filter(labelled),
+    }
+    totals: dict[str, ColumnElement[Any]] = {
+        name: cast(count, Double) for name, count in counts.items()
+    }
+    return select(
+        *groups, *_in_units(totals), *(last.label(name) for name, last in lasts.items())
+    ).group_by(*groups)
 
 
 def _terms(cell: Any, way: Sequence[str]) -> dict[str, ColumnElement[Any]]:

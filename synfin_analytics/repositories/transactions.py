@@ -6,19 +6,41 @@ import functools
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast, overload
 
 import narwhals as nw
-from sqlalchemy import and_, func, select, union_all
+from sqlalchemy import and_, case, func, or_, select, union_all
 
 from synfin_analytics._core.arithmetic import ratio
-from synfin_analytics._core.dates import Bound, parse_closed_range, parse_range
+from synfin_analytics._core.dataframes import to_numpy_float
+from synfin_analytics._core.dates import (
+    Bound,
+    Period,
+    parse_closed_range,
+    parse_range,
+    parse_time,
+)
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._aggregate import Groups
 from synfin_analytics.metrics._clusters import AUTO, Clusters
+from synfin_analytics.metrics._triangle import (
+    COHORT,
+    EARLY,
+    KNOWN,
+    early_label_error,
+    to_numpy_moment,
+    triangles_from_counts,
+)
 from synfin_analytics.metrics.fraud_rates import MEASURES, rates_from_counts
+from synfin_analytics.metrics.maturity import MEASURES as MATURITY_MEASURES
+from synfin_analytics.metrics.maturity import (
+    LabelMaturity,
+    check_maturity,
+    maturity_from_triangles,
+)
 from synfin_analytics.metrics.proportions import IntervalMethod, check_interval
 from synfin_analytics.repositories._counting import (
     BY_SLICE,
     bin_number,
+    count_labels,
     count_rows,
     in_minor_units,
     period_start,
@@ -39,7 +61,6 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.orm import Session
 
-    from synfin_analytics._core.dates import Period
     from synfin_analytics._core.output import Output
 
 _NEWEST_FIRST = (Transaction.timestamp.desc(),)
@@ -401,6 +422,82 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
             confidence_level=confidence_level,
         )
         return cast("RowsT", rates)
+
+    def label_maturity(
+        self,
+        by: str | Sequence[str] | None = None,
+        *,
+        every: str = "1w",
+        as_of: Bound = None,
+        start: Bound = None,
+        end: Bound = None,
+        mature_age: int | None = None,
+        confidence_level: float = 0.95,
+    ) -> LabelMaturity:
+        """Measure how much of the final number of frauds is known after each week.
+
+        The result equals that of :func:`synfin_analytics.label_maturity` for the same transactions,
+        of which only counts leave PostgreSQL.
+
+        Parameters
+        ----------
+        by, every, as_of, mature_age, confidence_level
+            As in :func:`synfin_analytics.label_maturity`; ``by`` names columns of ``transactions``.
+        start, end
+            Only transactions at or after ``start`` and before ``end``; a date without a time is its
+            midnight UTC.
+
+        Returns
+        -------
+        LabelMaturity
+
+        Raises
+        ------
+        NotFoundError
+            ``transactions`` has no such column; the message suggests the nearest one.
+        ArgumentError
+            A label became known before its transaction, no label has a time, ``end`` is not later
+            than ``start``, or an option is invalid.
+
+        Examples
+        --------
+        >>> from synfin_analytics import get_db_session
+        >>> with get_db_session() as session:
+        ...     maturity = TransactionRepository(session).label_maturity(end="1999-01-01")
+        >>> maturity
+        LabelMaturity(no transactions)
+        """
+        check_maturity(mature_age, confidence_level)
+        groups = Groups.parse(by, measures=MATURITY_MEASURES)
+        period, moment = Period.parse(every), parse_time(as_of, "as_of")
+        timestamp, available = self._table.c.timestamp, self._table.c.label_available_at
+        where = [*between(start, end), *between_times(None, moment)]
+        known: ColumnElement[bool] = Transaction.is_fraud.is_not(None)
+        if moment is not None:
+            known = and_(known, or_(available.is_(None), available <= moment))
+        query = select(
+            *self._group_keys(groups),
+            period_start(timestamp, period).label(COHORT),
+            # GREATEST ignores NULL.
+            case((known, period_start(func.greatest(timestamp, available), period))).label(KNOWN),
+            timestamp,
+            case((known, Transaction.is_fraud)).label("is_fraud"),
+            available,
+            in_minor_units(Transaction.amount).label("amount"),
+        ).where(and_(True, *where))
+        count = functools.partial(count_labels, keys=groups.keys)
+        counts = self._count_in_slices(query, count, period, where)
+        if n_early := int(to_numpy_float(counts[EARLY]).sum()):
+            early = and_(Transaction.is_fraud.is_not(None), available < timestamp, *where)
+            first = self.session.scalar(
+                select(Transaction.transaction_id).where(early).order_by(self._key).limit(1)
+            )
+            names = timestamp.key, available.key
+            raise early_label_error(*names, n_early, f" (the first is transaction {first!r})")
+        triangles = triangles_from_counts(counts, groups, period, to_numpy_moment(moment))
+        return maturity_from_triangles(
+            triangles, by, every, mature_age=mature_age, confidence_level=confidence_level
+        )
 
     def _count_in_slices(
         self,
