@@ -58,15 +58,15 @@ PARAMETERS = {
     "show": "df rows",
     "read_batches": "query params session manager use_decimal",
     "fraud_rate": "df by every bins interval_method confidence_level timestamp amount label "
-    "cluster",
+    "cluster as_of label_available_at",
     "label_maturity": "df timestamp label label_available_at every by as_of amount mature_age "
     "confidence_level",
     "LabelMaturity.plot": "self kind ax title",
     "plot_label_maturity": "maturity kind ax title",
     "TransactionRepository.label_maturity": "self by every as_of start end mature_age "
     "confidence_level",
-    "evaluate": "df label score threshold by amount weight interval_method confidence_level y_true "
-    "y_score",
+    "evaluate": "df label score threshold by amount weight interval_method confidence_level as_of "
+    "timestamp label_available_at y_true y_score",
     "Evaluation.at_threshold": "self threshold",
     "Evaluation.baseline": "self metric",
     "Evaluation.best_threshold": "self cost_per_alert recovery_rate",
@@ -127,7 +127,7 @@ PARAMETERS = {
     "PrequentialSplit.folds": "self df label entity",
     "compare_models": (
         "df scores label threshold cluster metrics n_resamples seed confidence_level k day entity "
-        "max_fpr amount weight cost_per_alert recovery_rate"
+        "max_fpr amount weight cost_per_alert recovery_rate as_of timestamp label_available_at"
     ),
     "recalibrate": "df test label score method weight bins",
     "Recalibration.transform": "self scores",

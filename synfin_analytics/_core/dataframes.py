@@ -268,20 +268,24 @@ def truncate_time(frame: Frame, timestamp: str, period: Period) -> nw.Expr:
     return to_utc(frame, timestamp).dt.truncate(_TRUNCATION_UNITS[period.unit])
 
 
-def to_utc(frame: Frame, timestamp: str) -> nw.Expr:
-    """Return an expression for timestamps in UTC, without a zone; a naive one is taken as UTC."""
+def to_utc(frame: Frame, timestamp: str, purpose: str = "to be grouped into periods") -> nw.Expr:
+    """Return an expression for timestamps in UTC, without a zone; a naive one is taken as UTC.
+
+    ``purpose`` is what they are needed for, in messages.
+    """
     dtype, moment = frame.collect_schema()[timestamp], nw.col(timestamp)
     zone = _engine_zone(frame, dtype)
     if zone not in _UTC_NAMES and frame.implementation in _SET_UTC:
         raise ArgumentError(
-            "The engine's time zone must be UTC to group timestamps into periods; got "
-            f"{zone!r}. Run {_SET_UTC[frame.implementation]}."
+            f"The engine's time zone must be UTC for timestamps {purpose}; got {zone!r}. Run "
+            f"{_SET_UTC[frame.implementation]}."
         )
     if dtype == nw.Date:
         return moment.cast(nw.Datetime("us"))
     if not isinstance(dtype, nw.Datetime):
         raise ArgumentError(
-            f"Column {timestamp!r} must hold timestamps to be grouped into periods; it is {dtype}."
+            f"Column {timestamp!r} must hold timestamps {purpose}; it is {dtype}."
+            + (" Convert the text to timestamps first." if dtype == nw.String else "")
         )
     if dtype.time_zone is not None:
         if zone not in _UTC_NAMES:

@@ -13,6 +13,7 @@ import pandas as pd
 from synfin_analytics._core.arguments import check_column_name, format_value
 from synfin_analytics._core.dataframes import ENGINES, is_frame, open_frame
 from synfin_analytics.exceptions import ArgumentError, require_unique_columns
+from synfin_analytics.metrics._known import KnownLabels
 from synfin_analytics.metrics._row_metrics import FrameRows, snapshot
 from synfin_analytics.metrics._score_counts import count_scores, count_scores_by_group
 from synfin_analytics.metrics.evaluation import Evaluation, Threshold, check_threshold
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from narwhals.typing import IntoFrame
 
+    from synfin_analytics._core.dates import Bound
     from synfin_analytics._core.types import ArrayLike
 
 _DEFAULT_SCORE = "fraud_probability"
@@ -45,6 +47,9 @@ def evaluate(
     weight: str | None = ...,
     interval_method: IntervalMethod = ...,
     confidence_level: float = ...,
+    as_of: Bound = ...,
+    timestamp: str = ...,
+    label_available_at: str = ...,
 ) -> Evaluation: ...
 @overload
 def evaluate(
@@ -58,6 +63,9 @@ def evaluate(
     weight: str | None = ...,
     interval_method: IntervalMethod = ...,
     confidence_level: float = ...,
+    as_of: Bound = ...,
+    timestamp: str = ...,
+    label_available_at: str = ...,
 ) -> GroupedEvaluation: ...
 @overload
 def evaluate(
@@ -120,6 +128,9 @@ def evaluate(
     weight: Any = None,
     interval_method: IntervalMethod = "wilson",
     confidence_level: float = 0.95,
+    as_of: Bound = None,
+    timestamp: str = "timestamp",
+    label_available_at: str = "label_available_at",
     y_true: Any = None,
     y_score: Any = None,
 ) -> Evaluation | GroupedEvaluation:
@@ -157,6 +168,13 @@ def evaluate(
         weights. Precision@k needs all transactions of a day and raises an error.
     interval_method, confidence_level
         Interval of proportions, see :func:`proportion_interval`.
+    as_of
+        Evaluate as was known at this date (its midnight) or time, in UTC by default: rows whose
+        ``timestamp`` is later, or missing, are left out, and a label that became known later counts
+        as missing, as in :func:`fraud_rate`. All metrics of the result follow it. Needs a frame.
+    timestamp, label_available_at
+        Columns of the times of the rows and of their labels, read only with ``as_of``. A missing
+        ``label_available_at``, or one before the row's own time, means: known immediately.
     y_true, y_score
         Labels and scores as arrays: NumPy, lists, Series of pandas or polars. They may be passed by
         position in place of ``df`` and ``label``.
@@ -172,7 +190,7 @@ def evaluate(
     ArgumentError
         ``df`` is not a DataFrame; arrays differ in length; a label is neither 0 nor 1, a score is
         missing, NaN or not from 0 to 1, an amount is infinite, a weight is missing, negative or
-        infinite; or another argument is out of range.
+        infinite; with ``as_of``, a column of times is missing; or another argument is out of range.
 
     Examples
     --------
@@ -192,6 +210,11 @@ def evaluate(
     check_interval(interval_method, confidence_level)
     threshold = check_threshold(threshold)
     settings = (threshold, interval_method, confidence_level)
+    if as_of is not None and not is_frame(df):
+        raise ArgumentError(
+            "`as_of` needs a frame with the times of rows and labels; got arrays. Call "
+            "evaluate(df, label='is_fraud', score='p', as_of='2026-03-01')."
+        )
     if df is None:
         return _evaluate_arrays(y_true, y_score, by, amount, weight, settings)
     if y_true is not None or y_score is not None:
@@ -206,10 +229,11 @@ def evaluate(
         if value is not None:
             check_column_name(value, name)
     columns = (label, score, amount, weight)
+    known = KnownLabels.parse(as_of, df, label, timestamp, label_available_at, "evaluate")
     if by is not None:
-        return _evaluate_groups(df, by, columns, settings)
-    counts = count_scores(df, *columns)
-    return Evaluation(counts, *settings, FrameRows(df, *columns, counts))
+        return _evaluate_groups(df, by, columns, known, settings)
+    counts = count_scores(df, *columns, known)
+    return Evaluation(counts, *settings, FrameRows(df, *columns, counts, known))
 
 
 _Settings: TypeAlias = "tuple[Threshold, IntervalMethod, float]"
@@ -217,16 +241,20 @@ _Columns: TypeAlias = "tuple[str, str, str | None, str | None]"
 
 
 def _evaluate_groups(
-    df: Any, by: str | Sequence[str], columns: _Columns, settings: _Settings
+    df: Any,
+    by: str | Sequence[str],
+    columns: _Columns,
+    known: KnownLabels | None,
+    settings: _Settings,
 ) -> GroupedEvaluation:
     names = check_group_columns(by)
     if taken := [name for name in columns[:2] if name in names]:
         raise ArgumentError(
             f"`by` must be columns other than the label and the score; got {taken[0]!r}."
         )
-    groups = count_scores_by_group(df, names, *columns)
+    groups = count_scores_by_group(df, names, *columns, known)
     grouped = group_evaluations(names, groups, *settings)
-    rows = FrameRows(df, *columns, grouped.overall.counts)
+    rows = FrameRows(df, *columns, grouped.overall.counts, known)
     return replace(grouped, overall=replace(grouped.overall, rows=rows))
 
 

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from synfin_analytics.metrics._known import KnownLabels
     from synfin_analytics.metrics._resampling import Sample
     from synfin_analytics.metrics._score_counts import Floats, GroupKey
     from synfin_analytics.metrics.bootstrap import Comparison, MetricOptions
@@ -100,6 +101,8 @@ class FrameRows:
         Column names.
     counts
         The counts of the frame when it was evaluated.
+    known
+        Count only what was known at a time.
     """
 
     df: Any
@@ -108,6 +111,7 @@ class FrameRows:
     amount: str | None
     weight: str | None
     counts: ScoreCounts
+    known: KnownLabels | None = None
 
     def by_day(self, day: str, k: int) -> nw.DataFrame[Any]:  # noqa: ARG002 - returns all rows
         """Count by day and score."""
@@ -137,7 +141,7 @@ class FrameRows:
         column = self.amount if amount else None
         try:
             counts = aggregate_scores(
-                self.df, keys, self.label, self.score, column, self.weight, day=day
+                self.df, keys, self.label, self.score, column, self.weight, self.known, day=day
             )
         except (nw.exceptions.NarwhalsError, OSError) as error:
             raise ArgumentError(

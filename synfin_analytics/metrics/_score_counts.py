@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from synfin_analytics._core.dataframes import Frame
+    from synfin_analytics.metrics._known import KnownLabels
 
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
@@ -356,6 +357,7 @@ def count_scores(
     score: str,
     amount: str | None = None,
     weight: str | None = None,
+    known: KnownLabels | None = None,
     *,
     described: str = "Column {!r}",
 ) -> ScoreCounts:
@@ -368,6 +370,8 @@ def count_scores(
         for itself and returns one row for each distinct score.
     label, score, amount, weight
         Column names. Rows without a label are left out, and counted.
+    known
+        Count only what was known at a time.
     described
         How messages call a column.
 
@@ -388,8 +392,8 @@ def count_scores(
     """
     columns = _by_kind(label, score, amount, weight)
     eager = nw.from_native(df, eager_only=True, pass_through=True)
-    if not isinstance(eager, nw.DataFrame):
-        ((_, counts),) = count_scores_by_group(df, [], label, score, amount, weight)
+    if known is not None or not isinstance(eager, nw.DataFrame):
+        ((_, counts),) = count_scores_by_group(df, [], label, score, amount, weight, known)
         return counts
     if eager.implementation.is_polars():
         require_thread_pool()
@@ -448,9 +452,10 @@ def count_scores_by_group(
     score: str,
     amount: str | None = None,
     weight: str | None = None,
+    known: KnownLabels | None = None,
 ) -> list[tuple[GroupKey, ScoreCounts]]:
     """Count the rows of each group by score, in the frame's engine; without groups, all rows."""
-    counts = aggregate_scores(df, by, label, score, amount, weight)
+    counts = aggregate_scores(df, by, label, score, amount, weight, known)
     return split_counts(
         counts, by, score_type=_score_type_of(df, score), weighted=weight is not None
     )
@@ -463,6 +468,7 @@ def aggregate_scores(
     score: str,
     amount: str | None = None,
     weight: str | None = None,
+    known: KnownLabels | None = None,
     *,
     day: str | None = None,
 ) -> nw.DataFrame[Any]:
@@ -476,6 +482,8 @@ def aggregate_scores(
     """
     by_kind = _by_kind(label, score, amount, weight)
     columns = [*keys, *by_kind.values(), *([] if day is None else [day])]
+    if known is not None:
+        columns += known.columns
     df, names = rename_for_engine(df, columns, "evaluate")
     renamed_keys = [names[name] for name in keys]
     select_counts = functools.partial(
@@ -483,6 +491,7 @@ def aggregate_scores(
         keys=tuple(renamed_keys),
         columns={kind: names[name] for kind, name in by_kind.items()},
         day=None if day is None else names[day],
+        known=None if known is None else known.rename(names),
     )
     group_by = [*renamed_keys, *([] if day is None else [DAY]), SCORE]
     counts = aggregate_counts(
@@ -499,9 +508,16 @@ def aggregate_scores(
 
 
 def _select_counts(
-    frame: Frame, *, keys: Sequence[str], columns: Mapping[str, str], day: str | None
+    frame: Frame,
+    *,
+    keys: Sequence[str],
+    columns: Mapping[str, str],
+    day: str | None,
+    known: KnownLabels | None,
 ) -> Frame:
     """Select for each row its groups, and what it adds to the counts."""
+    if known is not None:
+        frame = known.select(frame)
     frame = coerce_object_columns(frame, [*columns.values(), *([] if day is None else [day])])
     days = [] if day is None else [truncate_time(frame, day, Period.parse("1d")).alias(DAY)]
     schema = frame.collect_schema()

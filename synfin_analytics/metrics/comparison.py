@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from narwhals.typing import IntoFrame
 
+    from synfin_analytics._core.dates import Bound
     from synfin_analytics._core.results import Display
 
 DEFAULT_METRICS = ("roc_auc", "average_precision", "precision", "recall")
@@ -213,6 +214,9 @@ def compare_models(
     weight: str | None = None,
     cost_per_alert: float | None = None,
     recovery_rate: float = 1.0,
+    as_of: Bound = None,
+    timestamp: str = "timestamp",
+    label_available_at: str = "label_available_at",
 ) -> Comparison:
     """Compare the scores of several models for the same rows.
 
@@ -245,6 +249,8 @@ def compare_models(
         Column of weights, as for :func:`evaluate`.
     cost_per_alert, recovery_rate
         Parameters of ``cost``, as for :meth:`Evaluation.cost`.
+    as_of, timestamp, label_available_at
+        Compare as was known at a date or time, as for :func:`evaluate`.
 
     Returns
     -------
@@ -294,6 +300,9 @@ def compare_models(
             amount=amount,
             weight=weight,
             confidence_level=confidence_level,
+            as_of=as_of,
+            timestamp=timestamp,
+            label_available_at=label_available_at,
         )
         for model, column in columns.items()
     }

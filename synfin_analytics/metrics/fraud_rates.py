@@ -34,6 +34,7 @@ from synfin_analytics.metrics._clusters import (
     effective_sizes,
     sum_squares,
 )
+from synfin_analytics.metrics._known import KnownLabels
 from synfin_analytics.metrics.proportions import (
     IntervalMethod,
     check_interval,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from synfin_analytics._core.dataframes import Frame
+    from synfin_analytics._core.dates import Bound
     from synfin_analytics.metrics.proportions import Floats
 
 EagerT = TypeVar("EagerT", bound="IntoDataFrame")
@@ -99,6 +101,8 @@ def fraud_rate(
     amount: str | None = ...,
     label: str = ...,
     cluster: str | Sequence[str] | None = ...,
+    as_of: Bound = ...,
+    label_available_at: str = ...,
 ) -> pl.DataFrame: ...
 @overload
 def fraud_rate(
@@ -113,6 +117,8 @@ def fraud_rate(
     amount: str | None = ...,
     label: str = ...,
     cluster: str | Sequence[str] | None = ...,
+    as_of: Bound = ...,
+    label_available_at: str = ...,
 ) -> pa.Table: ...
 @overload
 def fraud_rate(
@@ -127,6 +133,8 @@ def fraud_rate(
     amount: str | None = ...,
     label: str = ...,
     cluster: str | Sequence[str] | None = ...,
+    as_of: Bound = ...,
+    label_available_at: str = ...,
 ) -> EagerT: ...
 @overload
 def fraud_rate(
@@ -141,6 +149,8 @@ def fraud_rate(
     amount: str | None = ...,
     label: str = ...,
     cluster: str | Sequence[str] | None = ...,
+    as_of: Bound = ...,
+    label_available_at: str = ...,
 ) -> pd.DataFrame: ...
 def fraud_rate(
     df: Any,
@@ -154,6 +164,8 @@ def fraud_rate(
     amount: str | None = "amount",
     label: str = "is_fraud",
     cluster: str | Sequence[str] | None = AUTO,
+    as_of: Bound = None,
+    label_available_at: str = "label_available_at",
 ) -> Any:
     """Compute the fraud rate of transactions with its interval: overall, by group, over time.
 
@@ -184,6 +196,14 @@ def fraud_rate(
         merchants: those of ``customer_id`` and ``merchant_id`` that are in the frame and are not
         groups. None treats all transactions as independent, which they rarely are: the interval is
         then much too narrow.
+    as_of
+        Compute the rate that was known at this date (its midnight) or time, in UTC by default.
+        Transactions from then on, or without a timestamp, are left out. A label that became known
+        later does not count, whether fraud or genuine: its transaction is unlabelled, in
+        ``transactions`` but not in ``labelled``. By default, every label counts.
+    label_available_at
+        Column of the times at which labels became known, read only with ``as_of``. A missing time,
+        or one before the transaction, means: known immediately.
 
     Returns
     -------
@@ -213,7 +233,8 @@ def fraud_rate(
         A column is not in the frame; the message suggests the nearest name.
     ArgumentError
         A label is neither 0 nor 1, an amount is not a finite number, a timestamp not a time; edges
-        do not rise; ``cluster`` has more than two columns, or one that is a group.
+        do not rise; ``cluster`` has more than two columns, or one that is a group; ``as_of`` is no
+        date or time, or the frame has no ``label_available_at``.
 
     Notes
     -----
@@ -245,6 +266,17 @@ def fraud_rate(
     >>> with_customers = df.with_columns(customer_id=pl.Series(["a", "a", "b", "c"]))
     >>> fraud_rate(with_customers)["n_effective"].round(1).to_list()
     [1.8]
+
+    The fraud was reported on 5 March, so that it was not known on the 3rd:
+
+    >>> from datetime import date
+    >>> dated = df.with_columns(
+    ...     timestamp=date(2026, 3, 1),
+    ...     label_available_at=pl.Series([date(2026, 3, 5), None, None, None]),
+    ... )
+    >>> known = fraud_rate(dated, as_of="2026-03-03")
+    >>> known.select("transactions", "labelled", "frauds", "fraud_rate").rows()
+    [(4, 2, 0, 0.0)]
     """
     check_interval(interval_method, confidence_level)
     check_column_name(timestamp, "timestamp")
@@ -256,6 +288,9 @@ def fraud_rate(
     clusters = Clusters.parse(cluster, groups.source_columns, available)
     values = [label] if amount is None else [label, amount]
     columns = [*groups.source_columns, *values, *clusters.columns]
+    known = KnownLabels.parse(as_of, df, label, timestamp, label_available_at, "fraud_rate")
+    if known is not None:
+        columns += known.columns
     df, names = rename_for_engine(df, columns, "fraud_rate")
     renamed = groups.rename(names)
     counts = aggregate_counts(
@@ -268,6 +303,7 @@ def fraud_rate(
             clusters=Clusters(tuple(names[name] for name in clusters.columns)),
             label=names[label],
             amount=None if amount is None else names[amount],
+            known=None if known is None else known.rename(names),
         ),
         caller="fraud_rate",
         then=functools.partial(sum_squares, keys=renamed.keys, clusters=clusters)
@@ -349,9 +385,17 @@ def effective_interval(
 
 
 def _select_counts(
-    frame: Frame, *, groups: Groups, clusters: Clusters, label: str, amount: str | None
+    frame: Frame,
+    *,
+    groups: Groups,
+    clusters: Clusters,
+    label: str,
+    amount: str | None,
+    known: KnownLabels | None,
 ) -> Frame:
     """Select for each row its groups, its clusters, and what it adds to the counts."""
+    if known is not None:
+        frame = known.select(frame)
     values = [label, amount, *(bins.column for bins in groups.bins)]
     frame = coerce_object_columns(frame, [name for name in values if name is not None])
     schema = frame.collect_schema()

@@ -29,7 +29,7 @@ from synfin_analytics.metrics._row_metrics import LEFT_BEHIND
 from synfin_analytics.metrics._score_counts import COUNTED, DAY, SCORE, UNLABELLED
 from synfin_analytics.metrics.drift import CURRENT, REFERENCE, VALUE
 from synfin_analytics.repositories._counting import HASH_JOINS, query_settings, sum_money
-from synfin_analytics.repositories.transactions import between
+from synfin_analytics.repositories.transactions import between, known_label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from synfin_analytics._core.dates import Bound
 
-_LABEL, _SCORE = ModelPrediction.ground_truth, ModelPrediction.fraud_probability
+_SCORE = ModelPrediction.fraud_probability
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +57,8 @@ class ScoredPredictions:
     common_with
         Names and versions of other models: only transactions that these have scored too, with a
         label.
+    as_of
+        Only transactions before this time, with the labels that were known then.
     fingerprint
         Fingerprint of the predictions that :meth:`by_score` counted; the other methods compare it
         with the predictions that are stored when they are called.
@@ -72,6 +74,7 @@ class ScoredPredictions:
     start: Bound = None
     end: Bound = None
     common_with: Sequence[tuple[str, str]] = ()
+    as_of: Bound = None
     fingerprint: int | None = None
     amount: bool = False
     detached: bool = False
@@ -94,10 +97,10 @@ class ScoredPredictions:
             Labelled predictions have no score.
         """
         groups = [column_of(Transaction, name).label(name) for name in by]
-        labelled, fraud = _LABEL.is_not(None), _LABEL.is_(True)
+        labelled, fraud = self._label.is_not(None), self._label.is_(True)
         score = func.coalesce(_SCORE, 0.0).label(SCORE)
         measures: list[ColumnElement[Any]] = [
-            func.count(_LABEL).label(COUNTED[0]),
+            func.count(self._label).label(COUNTED[0]),
             func.count().filter(fraud).label(COUNTED[1]),
         ]
         if amount:
@@ -106,7 +109,7 @@ class ScoredPredictions:
                 sum_money(Transaction.amount, fraud).label(COUNTED[3]),
             ]
         measures += [
-            func.count().filter(_LABEL.is_(None)).label(UNLABELLED),
+            func.count().filter(self._label.is_(None)).label(UNLABELLED),
             func.count().filter(and_(labelled, _SCORE.is_(None))).label(_NO_SCORE),
             self._hash(amount=amount).label(_HASH),
         ]
@@ -143,9 +146,9 @@ class ScoredPredictions:
                 select(
                     date.label(DAY),
                     _SCORE.label(SCORE),
-                    _LABEL.label("label"),
+                    self._label.label("label"),
                     func.rank().over(partition_by=date, order_by=_SCORE.desc()).label("rank"),
-                ).where(_LABEL.is_not(None)),
+                ).where(self._label.is_not(None)),
                 joined=True,
             )
         ).subquery()
@@ -172,7 +175,7 @@ class ScoredPredictions:
         date, column = self._day(day), column_of(Transaction, entity)
         query = select(
             date.label(DAY), column.label(entity), func.max(_SCORE).label(SCORE), *self._counts()
-        ).where(_LABEL.is_not(None))
+        ).where(self._label.is_not(None))
         return self._check_unchanged(self._read(query.group_by(date, column), joined=True))
 
     def by_cluster(
@@ -195,16 +198,16 @@ class ScoredPredictions:
         keys |= {name: column_of(Transaction, name) for name in by}
         measures = self._counts()
         if amount:
-            measures.append(sum_money(Transaction.amount, _LABEL.is_(True)).label(COUNTED[3]))
+            measures.append(sum_money(Transaction.amount, self._label.is_(True)).label(COUNTED[3]))
         query = select(
             *(column.label(name) for name, column in keys.items()), _SCORE.label(SCORE), *measures
         )
-        query = query.where(_LABEL.is_not(None)).group_by(*keys.values(), _SCORE)
+        query = query.where(self._label.is_not(None)).group_by(*keys.values(), _SCORE)
         return self._check_unchanged(self._read(query, joined=True))
 
     def _hash(self, *, amount: bool) -> ColumnElement[int]:
         """Fingerprint of predictions, whatever their order: each transaction has one per model."""
-        values = [ModelPrediction.transaction_id, _SCORE, _LABEL]
+        values = [ModelPrediction.transaction_id, _SCORE, self._label]
         row = func.row(*values, *([Transaction.amount] if amount else []))
         return func.bit_xor(func.hash_record_extended(row, literal(0, BigInteger)))
 
@@ -229,11 +232,14 @@ class ScoredPredictions:
         """Drop the session, whose connection cannot be pickled."""
         return {**self.__dict__, "session": None, "detached": True}
 
-    @staticmethod
-    def _counts() -> list[ColumnElement[Any]]:
+    @property
+    def _label(self) -> ColumnElement[Any]:
+        return known_label(ModelPrediction.ground_truth, self.as_of)
+
+    def _counts(self) -> list[ColumnElement[Any]]:
         return [
             func.count().label(COUNTED[0]),
-            func.count().filter(_LABEL.is_(True)).label(COUNTED[1]),
+            func.count().filter(self._label.is_(True)).label(COUNTED[1]),
         ]
 
     def _day(self, name: str) -> ColumnElement[Any]:
@@ -248,7 +254,7 @@ class ScoredPredictions:
     def filter(self, query: Select[Any], *, joined: bool = True) -> Select[Any]:
         """Restrict a query to these predictions, joined with their transactions if asked for."""
         source = ModelPrediction.__table__
-        period = between(self.start, self.end)
+        period = between(self.start, self.end, self.as_of)
         if joined or period:
             source = source.join(Transaction.__table__)
         return query.select_from(source).where(
@@ -258,8 +264,7 @@ class ScoredPredictions:
             *(self._scored_by(*model) for model in self.common_with),
         )
 
-    @staticmethod
-    def _scored_by(model_name: str, model_version: str) -> ColumnElement[bool]:
+    def _scored_by(self, model_name: str, model_version: str) -> ColumnElement[bool]:
         other_prediction = aliased(ModelPrediction)
         return (
             select(other_prediction.id)
@@ -267,7 +272,7 @@ class ScoredPredictions:
                 other_prediction.transaction_id == ModelPrediction.transaction_id,
                 other_prediction.model_name == model_name,
                 other_prediction.model_version == model_version,
-                other_prediction.ground_truth.is_not(None),
+                known_label(other_prediction.ground_truth, self.as_of).is_not(None),
                 other_prediction.fraud_probability.is_not(None),
             )
             .exists()

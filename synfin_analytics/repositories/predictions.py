@@ -204,6 +204,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
         start: Bound = ...,
         end: Bound = ...,
         common_with: Sequence[tuple[str, str]] = ...,
+        as_of: Bound = ...,
     ) -> Evaluation: ...
     @overload
     def evaluate(
@@ -219,6 +220,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
         start: Bound = ...,
         end: Bound = ...,
         common_with: Sequence[tuple[str, str]] = ...,
+        as_of: Bound = ...,
     ) -> GroupedEvaluation: ...
     def evaluate(
         self,
@@ -233,6 +235,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
         start: Bound = None,
         end: Bound = None,
         common_with: Sequence[tuple[str, str]] = (),
+        as_of: Bound = None,
     ) -> Evaluation | GroupedEvaluation:
         """Evaluate the scores of one version of a model inside PostgreSQL.
 
@@ -258,6 +261,10 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
         common_with
             Names and versions of other models: only transactions that these have scored too, with
             a label.
+        as_of
+            Evaluate as was known at this date or time, as in :func:`synfin_analytics.evaluate`:
+            only transactions before it, whenever they were scored, and a ``ground_truth`` counts as
+            missing if the ``label_available_at`` of its transaction is later.
 
         Returns
         -------
@@ -286,7 +293,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
         checked_threshold = check_threshold(threshold)
         self._flush()
         rows = ScoredPredictions(
-            self.session, model_name, model_version, start, end, tuple(common_with)
+            self.session, model_name, model_version, start, end, tuple(common_with), as_of
         )
         names = () if by is None else check_group_columns(by)
         counts, rows = rows.by_score(names, amount=amount)
@@ -316,6 +323,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
         max_fpr: float = 0.01,
         cost_per_alert: float | None = None,
         recovery_rate: float = 1.0,
+        as_of: Bound = None,
     ) -> Comparison:
         """Compare models that scored the same transactions, with intervals of the differences.
 
@@ -329,6 +337,8 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
             ``transactions``.
         k, day, entity, max_fpr, cost_per_alert, recovery_rate
             Parameters of single metrics; ``day`` and ``entity`` are columns of ``transactions``.
+        as_of
+            Compare as was known at this date or time, as in :meth:`evaluate`.
 
         Returns
         -------
@@ -363,6 +373,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
                 threshold=threshold,
                 confidence_level=confidence_level,
                 amount=bool(OF_VALUE.intersection(metrics)),
+                as_of=as_of,
             )
             for name, version in models
         }

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
     from sqlalchemy import ColumnElement, Select
-    from sqlalchemy.orm import Session
+    from sqlalchemy.orm import InstrumentedAttribute, Session
 
     from synfin_analytics._core.output import Output
 
@@ -364,6 +364,7 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
         cluster: str | Sequence[str] | None = AUTO,
         start: Bound = None,
         end: Bound = None,
+        as_of: Bound = None,
     ) -> RowsT:
         """Compute fraud rates with their intervals inside PostgreSQL.
 
@@ -378,6 +379,10 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
         start, end
             Only transactions at or after ``start`` and before ``end``; a date without a time is its
             midnight UTC.
+        as_of
+            Compute the rates that were known at this date or time, as in
+            :func:`synfin_analytics.fraud_rate`: only transactions before it, and a label whose
+            ``label_available_at`` is later counts as missing.
 
         Returns
         -------
@@ -389,7 +394,7 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
         NotFoundError
             ``transactions`` has no such column; the message suggests the nearest one.
         ArgumentError
-            ``end`` is not later than ``start``, or an option is invalid.
+            ``end`` or ``as_of`` is not later than ``start``, or an option is invalid.
 
         Examples
         --------
@@ -402,16 +407,20 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
         check_interval(interval_method, confidence_level)
         groups = Groups.parse(by, bins, every, measures=MEASURES)
         clusters = Clusters.parse(cluster, groups.source_columns, self._table.c.keys())
-        where = between(start, end)
-        query = select(
+        where = between(start, end, as_of)
+        columns = [
             *self._group_keys(groups),
             *(
                 self._column(name).label(key)
                 for name, key in zip(clusters.columns, clusters.keys, strict=True)
             ),
-            Transaction.is_fraud,
+            known_label(Transaction.is_fraud, as_of).label("is_fraud"),
             in_minor_units(Transaction.amount).label("amount"),
-        ).where(and_(True, *where))
+        ]
+        # A group by the label is one by the label that was known.
+        query = select(*{column.key: column for column in columns}.values()).where(
+            and_(True, *where)
+        )
         count = functools.partial(count_rows, keys=groups.keys, clusters=clusters)
         counts = self._count_in_slices(query, count, groups.period, where)
         rates = rates_from_counts(
@@ -530,9 +539,15 @@ def within_dates(start_date: Bound, end_date: Bound) -> list[ColumnElement[bool]
     return between_times(*parse_closed_range(start_date, end_date))
 
 
-def between(start: Bound, end: Bound) -> list[ColumnElement[bool]]:
-    """Conditions that a transaction is at or after ``start`` and before ``end``."""
-    return between_times(*parse_range(start, end))
+def between(start: Bound, end: Bound, as_of: Bound = None) -> list[ColumnElement[bool]]:
+    """Conditions that a transaction is at or after ``start``, and before ``end`` and ``as_of``."""
+    first, after = parse_range(start, end)
+    known = parse_time(as_of, "as_of")
+    if known is not None and first is not None and known <= first:
+        raise ArgumentError(
+            f"`as_of` must be later than `start`; got as_of={as_of}, start={start}."
+        )
+    return between_times(first, min((time for time in (after, known) if time), default=None))
 
 
 def between_times(
@@ -545,3 +560,12 @@ def between_times(
     if after is not None:
         conditions.append(Transaction.timestamp < after)
     return conditions
+
+
+def known_label(label: InstrumentedAttribute[bool | None], as_of: Bound) -> ColumnElement[Any]:
+    """Label of a transaction where it was known at a time, by default every one; otherwise NULL."""
+    time = parse_time(as_of, "as_of")
+    if time is None:
+        return label.expression
+    available_at = Transaction.label_available_at
+    return case((or_(available_at.is_(None), available_at <= time), label))

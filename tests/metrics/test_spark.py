@@ -1,6 +1,7 @@
 """Spark gives the numbers of every other engine. It needs Java, and some seconds to start."""
 
 import datetime as dt
+import time
 
 import numpy as np
 import pandas as pd
@@ -73,6 +74,38 @@ def test_evaluations_are_the_same(spark, rows):
     pd.testing.assert_frame_equal(
         result.card_precision_at_k(1).daily, expected.card_precision_at_k(1).daily
     )
+
+
+@settings(max_examples=6, phases=QUICK)
+@given(st.lists(scored, max_size=25))
+def test_what_was_known_on_a_day_is_the_same(spark, rows):
+    times = pl.col("timestamp") + pl.duration(hours=pl.int_range(pl.len()))
+    frame = pl.DataFrame(rows, schema=SCORED).with_columns(label_available_at=times)
+    as_of = dt.datetime(2026, 1, 1, 20, tzinfo=dt.UTC)
+    result, expected = (
+        fraud_rate(native, by="channel", as_of=as_of) for native in (to_spark(spark, frame), frame)
+    )
+    assert_frame_equal(as_polars(result), expected, check_dtypes=False, rel_tol=1e-9)
+    result, expected = (
+        evaluate(native, score="p", as_of=as_of) for native in (to_spark(spark, frame), frame)
+    )
+    assert result.summary().equals(expected.summary())
+    assert result.n_unlabelled == expected.n_unlabelled
+
+
+def test_the_day_does_not_depend_on_the_time_zone_of_python(spark, monkeypatch):
+    moments = [dt.datetime(2026, 1, 1, hour, tzinfo=dt.UTC) for hour in (11, 12)]
+    frame = pl.DataFrame({"timestamp": moments, "label_available_at": moments, "is_fraud": True})
+    naive = frame.with_columns(pl.col(pl.Datetime).dt.replace_time_zone(None))
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        for native in (to_spark(spark, frame), to_spark(spark, naive)):
+            rates = fraud_rate(native, amount=None, as_of="2026-01-01T12:00")
+            assert rates["transactions"].tolist() == [1]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_groups_of_an_evaluation_are_the_same(spark):

@@ -106,6 +106,7 @@ def kinds_of_rows(session: Session, output: Literal["pandas", "polars"]) -> None
     assert_type(polars.list(Transaction.amount > 100, order_by="amount"), pl.DataFrame)
     assert_type(polars.get_by_date_range("2026-01-01", dt.date(2026, 1, 31)), pl.DataFrame)
     assert_type(polars.fraud_rate(by="channel", start="2026-01-01"), pl.DataFrame)
+    assert_type(polars.fraud_rate(as_of=dt.date(2026, 3, 1)), pl.DataFrame)
     assert_type(CustomerRepository(session, output="polars").get_active_customers(), pl.DataFrame)
     assert_type(MerchantRepository(session).get_by_category("travel"), pd.DataFrame)
     assert_type(FraudPatternRepository(session).get_by_type("card_testing"), pd.DataFrame)
@@ -152,6 +153,8 @@ def numbers(session: Session) -> None:
     predictions = ModelPredictionRepository(session)
     assert_type(predictions.evaluate("forest", "1.0", threshold=0.5), Evaluation)
     assert_type(predictions.evaluate("forest", "1.0", by="channel"), GroupedEvaluation)
+    assert_type(predictions.evaluate("forest", "1.0", as_of="2026-03-01"), Evaluation)
+    assert_type(predictions.compare_models([("forest", "1")], as_of="2026-03-01"), Comparison)
     assert_type(predictions.compare_models([("forest", "1.0"), ("logit", "1")]), Comparison)
     assert_type(predictions.confusion("forest", "1.0"), Confusion)
     assert_type(predictions.get_model_performance("forest", "1.0")["recall"], float)
@@ -159,6 +162,7 @@ def numbers(session: Session) -> None:
     assert_type(report.added, int)
     MLFeaturesRepository(session).engineer(label_delay="7d", start="2026-01-01")
     statistics["fraud_rates"]  # type: ignore[typeddict-item]
+    predictions.evaluate("forest", "1.0", as_of=3)  # type: ignore[call-overload]
     predictions.evaluate("forest", "1.0", 0.5)  # type: ignore[call-overload]
     predictions.evaluate("forest", "1.0", level=0.9)  # type: ignore[call-overload]
     predictions.compare_models("forest")  # type: ignore[arg-type]

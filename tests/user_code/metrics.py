@@ -5,6 +5,7 @@ Each wrong call has a ``type: ignore``, which the checker reports where it would
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any, assert_type
 
 import numpy as np
@@ -49,6 +50,9 @@ def evaluate_frames(frame: pd.DataFrame, lazy: pl.LazyFrame, df: duckdb.DuckDBPy
     assert_type(evaluate(df, amount="amount", interval_method="exact"), Evaluation)
     assert_type(evaluate(frame, by="channel", weight="weight"), GroupedEvaluation)
     assert_type(evaluate(frame, by=["channel", "city"], confidence_level=0.9), GroupedEvaluation)
+    assert_type(evaluate(lazy, as_of="2026-03-01", timestamp="time"), Evaluation)
+    assert_type(evaluate(frame, by="city", as_of=dt.date(2026, 3, 1)), GroupedEvaluation)
+    assert_type(compare_models(frame, ["p", "q"], as_of="2026-03-01"), Comparison)
 
 
 def evaluate_frames_wrongly(frame: pd.DataFrame) -> None:
@@ -56,6 +60,7 @@ def evaluate_frames_wrongly(frame: pd.DataFrame) -> None:
     evaluate(frame, "fraud", "p", 0.3)  # type: ignore[call-overload]
     evaluate(frame, interval_method="wilsen")  # type: ignore[call-overload]
     evaluate(frame, level=0.9)  # type: ignore[call-overload]
+    evaluate(frame, as_of=3)  # type: ignore[call-overload]
     evaluate(frame, by=3)  # type: ignore[call-overload]
 
 
@@ -73,6 +78,7 @@ def evaluate_arrays(labels: pd.Series[bool], scores: pl.Series) -> None:
 def evaluate_arrays_wrongly(labels: pd.Series[bool], scores: pl.Series) -> None:
     evaluate([0, 1])  # type: ignore[call-overload]
     evaluate(labels, "p")  # type: ignore[arg-type]
+    evaluate(labels, scores, as_of="2026-03-01")  # type: ignore[call-overload]
     evaluate(labels, scores, 0.3)  # type: ignore[call-overload]
     evaluate(labels, scores, by="channel")  # type: ignore[call-overload]
     evaluate(labels, scores, amount="amount")  # type: ignore[call-overload]
@@ -83,6 +89,9 @@ def rates(frame: pd.DataFrame, lazy: pl.LazyFrame) -> None:
     assert_type(fraud_rate(frame), pd.DataFrame)
     assert_type(fraud_rate(pl.DataFrame(), by="channel", every="1d"), pl.DataFrame)
     assert_type(fraud_rate(lazy, bins={"amount": [20, 100]}), pl.DataFrame)
+    assert_type(fraud_rate(frame, as_of=dt.date(2026, 3, 1)), pd.DataFrame)
+    assert_type(fraud_rate(lazy, as_of="2026-03-01", label_available_at="known"), pl.DataFrame)
+    fraud_rate(frame, as_of=20260301)  # type: ignore[call-overload]
     fraud_rate(frame, "channel", "1d")  # type: ignore[call-overload]
     fraud_rate(frame, interval="wilson")  # type: ignore[call-overload]
     fraud_rate([1, 2])  # type: ignore[call-overload]
