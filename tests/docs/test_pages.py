@@ -26,6 +26,7 @@ RUN_HERE = [
     "guide/evaluate",
     "guide/fraud_rates",
     "guide/inspect",
+    "guide/labels",
     "guide/load",
     "guide/read",
 ]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
-from synfin_analytics.metrics import evaluate, fraud_rate, measure_drift
+from synfin_analytics.metrics import evaluate, fraud_rate, label_maturity, measure_drift
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +179,24 @@ def test_drift_is_the_same(spark):
     )
     pd.testing.assert_frame_equal(result.columns, expected.columns)
     pd.testing.assert_frame_equal(result.bins, expected.bins, check_dtype=False)
+
+
+def test_label_maturity_is_the_same(spark):
+    generator = np.random.default_rng(0)
+    rows = numbers().with_columns(
+        pl.when(pl.Series(generator.random(60) < 0.9))
+        .then(pl.col("timestamp") + pl.duration(hours=pl.Series(generator.integers(900, size=60))))
+        .alias("label_available_at")
+    )
+    for options in ({}, {"by": "channel", "every": "1mo", "as_of": "2026-03-01"}):
+        result, expected = (
+            label_maturity(native, amount="weight", **options)
+            for native in (to_spark(spark, rows), rows)
+        )
+        assert repr(result) == repr(expected)
+        for name in ("curve", "cohorts"):
+            frames = getattr(result, name), getattr(expected, name)
+            pd.testing.assert_frame_equal(*frames, check_dtype=False)
 
 
 def test_weights_and_gaps_between_groups_are_the_same(spark):

@@ -21,6 +21,7 @@ from synfin_analytics import (
     Evaluation,
     GainsTable,
     GroupedEvaluation,
+    LabelMaturity,
     PrequentialSplit,
     Recalibration,
     Threshold,
@@ -29,10 +30,12 @@ from synfin_analytics import (
     compare_models,
     evaluate,
     fraud_rate,
+    label_maturity,
     make_card_precision_scorer,
     make_cost_scorer,
     make_value_detection_scorer,
     measure_drift,
+    plot_label_maturity,
     proportion_interval,
     recalibrate,
     time_split,
@@ -152,6 +155,17 @@ def comparisons(frame: pd.DataFrame) -> None:
     assert_type(compare_models(frame, "p").plot(), Display)
     compare_models(frame, ["p"], "is_fraud")  # type: ignore[call-arg]
     compare_models([0, 1], ["p"])  # type: ignore[arg-type]
+
+
+def mature(frame: pd.DataFrame, lazy: pl.LazyFrame) -> None:
+    maturity = label_maturity(lazy, "paid_at", every="1mo", by=["channel"], as_of="2026-03-01")
+    assert_type(maturity, LabelMaturity)
+    assert_type(maturity.curve, pd.DataFrame)
+    assert_type(maturity.to_frame("polars"), pl.DataFrame)
+    assert_type(maturity.overall.plot("heatmap"), Display)
+    assert_type(plot_label_maturity(maturity), Display)
+    label_maturity(frame, mature_age="13")  # type: ignore[arg-type]
+    maturity.plot("lines")  # type: ignore[arg-type]
 
 
 def validate(frame: pd.DataFrame, lazy: pl.LazyFrame) -> None:
