@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +78,8 @@ _COLUMN_HELP = {
     "customer": "Column of FILE with the customers.",
     "merchant": "Column of FILE with the merchants.",
     "amount": "Column of FILE with the amounts; currency signs and codes are accepted.",
-    "weight": "Column of FILE with weights: how many transactions a row stands for.",
+    "weight": "Column with weights: how many transactions a row stands for. Or the weight of each "
+    "label, such as 0=50,1=1.",
     "currency": "Column of FILE with the currencies, or a code such as EUR.",
     "status": "Column of FILE with the status of transactions, such as declined.",
     "fraud_type": "Column of FILE with the types of frauds.",
@@ -154,6 +156,7 @@ def model(
             "A FILE needs the names of its columns, --label COLUMN --score COLUMN; a model in the "
             "database needs its NAME and VERSION."
         )
+    options["weight"] = _parse_weight(options["weight"])
     options = _select_options(
         {**options, "compare_with": other_score or other_model}, columns, no_groups=no_groups
     )
@@ -228,6 +231,17 @@ def _parse_bins(text: str) -> tuple[str, list[float]]:
         raise click.BadParameter(
             f"must have the form COLUMN=EDGE,EDGE; got {text!r}.", param_hint="--bins"
         ) from None
+
+
+def _parse_weight(text: str | None) -> str | dict[bool, float] | None:
+    """Return the column, or the weight of each label: 0=50,1=1."""
+    match = None if text is None else re.fullmatch(r"0=([^,=]+),1=([^,=]+)", text)
+    if match is None:
+        return text
+    try:
+        return dict(zip((False, True), map(float, match.groups()), strict=True))
+    except ValueError:
+        return text  # a column
 
 
 def _write(create: Callable[[], Report], out: Path) -> None:

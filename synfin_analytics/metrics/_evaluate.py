@@ -16,6 +16,7 @@ from synfin_analytics.exceptions import ArgumentError, require_unique_columns
 from synfin_analytics.metrics._known import KnownLabels
 from synfin_analytics.metrics._row_metrics import FrameRows, snapshot
 from synfin_analytics.metrics._score_counts import count_scores, count_scores_by_group
+from synfin_analytics.metrics._weights import LabelWeights, parse_weight
 from synfin_analytics.metrics.evaluation import Evaluation, Threshold, check_threshold
 from synfin_analytics.metrics.grouped import (
     GroupedEvaluation,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from synfin_analytics._core.dates import Bound
     from synfin_analytics._core.types import ArrayLike
+    from synfin_analytics.metrics._weights import Weight
 
 _DEFAULT_SCORE = "fraud_probability"
 
@@ -44,7 +46,7 @@ def evaluate(
     threshold: float | Threshold = ...,
     by: None = ...,
     amount: str | None = ...,
-    weight: str | None = ...,
+    weight: Weight | None = ...,
     interval_method: IntervalMethod = ...,
     confidence_level: float = ...,
     as_of: Bound = ...,
@@ -60,7 +62,7 @@ def evaluate(
     threshold: float | Threshold = ...,
     by: str | Sequence[str],
     amount: str | None = ...,
-    weight: str | None = ...,
+    weight: Weight | None = ...,
     interval_method: IntervalMethod = ...,
     confidence_level: float = ...,
     as_of: Bound = ...,
@@ -76,7 +78,7 @@ def evaluate(
     threshold: float | Threshold = ...,
     by: None = ...,
     amount: ArrayLike | None = ...,
-    weight: ArrayLike | None = ...,
+    weight: ArrayLike | Mapping[bool, float] | Mapping[int, float] | None = ...,
     interval_method: IntervalMethod = ...,
     confidence_level: float = ...,
 ) -> Evaluation: ...
@@ -89,7 +91,7 @@ def evaluate(
     threshold: float | Threshold = ...,
     by: ArrayLike | Mapping[str, ArrayLike],
     amount: ArrayLike | None = ...,
-    weight: ArrayLike | None = ...,
+    weight: ArrayLike | Mapping[bool, float] | Mapping[int, float] | None = ...,
     interval_method: IntervalMethod = ...,
     confidence_level: float = ...,
 ) -> GroupedEvaluation: ...
@@ -101,7 +103,7 @@ def evaluate(
     threshold: float | Threshold = ...,
     by: None = ...,
     amount: ArrayLike | None = ...,
-    weight: ArrayLike | None = ...,
+    weight: ArrayLike | Mapping[bool, float] | Mapping[int, float] | None = ...,
     interval_method: IntervalMethod = ...,
     confidence_level: float = ...,
 ) -> Evaluation: ...
@@ -113,7 +115,7 @@ def evaluate(
     threshold: float | Threshold = ...,
     by: ArrayLike | Mapping[str, ArrayLike],
     amount: ArrayLike | None = ...,
-    weight: ArrayLike | None = ...,
+    weight: ArrayLike | Mapping[bool, float] | Mapping[int, float] | None = ...,
     interval_method: IntervalMethod = ...,
     confidence_level: float = ...,
 ) -> GroupedEvaluation: ...
@@ -161,11 +163,12 @@ def evaluate(
         Column (of arrays, an array) of the transactions' value, for costs. A missing amount counts
         as 0, as in :func:`fraud_rate`; an infinite one raises an error.
     weight
-        Column (of arrays, an array) of how many transactions each row stands for, at least 0: for a
-        test set in which genuine transactions were undersampled, 1 / share that was kept. All
-        metrics are then those of scikit-learn with ``sample_weight``. Proportions have no interval,
-        since weights are not counts; :meth:`Evaluation.bootstrap` resamples customers with their
-        weights. Precision@k needs all transactions of a day and raises an error.
+        Column (of arrays, an array) of how many transactions each row stands for, at least 0; or a
+        dict with the weight of both labels. For a test set in which one in fifty genuine
+        transactions was kept, ``{False: 50.0, True: 1.0}``. All metrics are then those of
+        scikit-learn with ``sample_weight``. Proportions have no interval, since weights are not
+        counts; :meth:`Evaluation.bootstrap` resamples customers with their weights. Precision@k
+        needs all transactions of a day and raises an error.
     interval_method, confidence_level
         Interval of proportions, see :func:`proportion_interval`.
     as_of
@@ -204,7 +207,7 @@ def evaluate(
 
     One in ten genuine transactions was kept:
 
-    >>> evaluate([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1], weight=[1, 10, 1, 10]).prevalence
+    >>> evaluate([1, 0, 1, 0], [0.9, 0.8, 0.3, 0.1], weight={False: 10, True: 1}).prevalence
     0.09090909090909091
     """
     check_interval(interval_method, confidence_level)
@@ -225,10 +228,9 @@ def evaluate(
     df = check_frame(df, "evaluate")
     for name, value in (("label", label), ("score", score)):
         check_column_name(value, name)
-    for name, value in (("amount", amount), ("weight", weight)):
-        if value is not None:
-            check_column_name(value, name)
-    columns = (label, score, amount, weight)
+    if amount is not None:
+        check_column_name(amount, "amount")
+    columns = (label, score, amount, parse_weight(weight))
     known = KnownLabels.parse(as_of, df, label, timestamp, label_available_at, "evaluate")
     if by is not None:
         return _evaluate_groups(df, by, columns, known, settings)
@@ -237,7 +239,7 @@ def evaluate(
 
 
 _Settings: TypeAlias = "tuple[Threshold, IntervalMethod, float]"
-_Columns: TypeAlias = "tuple[str, str, str | None, str | None]"
+_Columns: TypeAlias = "tuple[str, str, str | None, str | LabelWeights | None]"
 
 
 def _evaluate_groups(
@@ -276,9 +278,13 @@ def _check_positions(y_true: Any, y_score: Any, third: Any) -> None:
 def _evaluate_arrays(
     y_true: Any, y_score: Any, by: Any, amount: Any, weight: Any, settings: _Settings
 ) -> Evaluation | GroupedEvaluation:
+    label_weights = LabelWeights.parse(weight) if isinstance(weight, Mapping) else None
+    if label_weights is not None:
+        weight = None
     frame, names = frame_of_arrays(y_true, y_score, amount, weight, by)
     columns = (
-        LABEL, SCORE, None if amount is None else AMOUNT, None if weight is None else WEIGHT
+        LABEL, SCORE, None if amount is None else AMOUNT,
+        label_weights if weight is None else WEIGHT,
     )  # fmt: skip
     try:
         counts = count_scores(frame, *columns, described="`{}`")

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from synfin_analytics.metrics._known import KnownLabels
     from synfin_analytics.metrics._resampling import Sample
     from synfin_analytics.metrics._score_counts import Floats, GroupKey
+    from synfin_analytics.metrics._weights import LabelWeights
     from synfin_analytics.metrics.bootstrap import Comparison, MetricOptions
 
 #: Why an unpickled evaluation of a lazy frame has no rows.
@@ -98,7 +99,7 @@ class FrameRows:
     df
         See :func:`snapshot`.
     label, score, amount, weight
-        Column names.
+        Column names; ``weight`` may be the weights of labels.
     counts
         The counts of the frame when it was evaluated.
     known
@@ -109,7 +110,7 @@ class FrameRows:
     label: str
     score: str
     amount: str | None
-    weight: str | None
+    weight: str | LabelWeights | None
     counts: ScoreCounts
     known: KnownLabels | None = None
 

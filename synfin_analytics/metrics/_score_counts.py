@@ -33,6 +33,7 @@ from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.formatting import pluralize
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._aggregate import aggregate_counts, check_amounts, group_key
+from synfin_analytics.metrics._weights import WEIGHT_RULE, LabelWeights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,7 +61,6 @@ INTERNAL = (DAY, UNLABELLED, SCORE, *COUNTED, *_INVALID.values())
 _SCORE_RULE = "a score from 0 to 1"
 #: How far computed probabilities may be beyond 0 and 1 by rounding.
 _ROUNDING = 1e-3
-_WEIGHT_RULE = "a finite number of at least 0"
 #: Types of scores with fewer digits than double precision.
 _SHORT_TYPES: dict[str, type[np.floating[Any]]] = {
     "float16": np.float16,
@@ -232,6 +232,23 @@ class ScoreCounts:
             weighted,
         )
 
+    def weighted_by(self, weights: LabelWeights) -> ScoreCounts:
+        """Return sums of the weights of labels in place of counts."""
+        pairs = [(self.transactions, self.frauds), (self.amount, self.fraud_amount)]
+        sums = [
+            weights.apply(*columns)
+            for total, fraud in pairs
+            if total is not None and fraud is not None
+            for columns in ((total, fraud), (fraud, fraud))
+        ]
+        return ScoreCounts.sum_by_score(
+            self.score,
+            *sums,
+            n_unlabelled=self.n_unlabelled,
+            score_type=self.score_type,
+            weighted=True,
+        )
+
     def cast_threshold(self, threshold: float) -> float:
         """Return the threshold in the type of the scores, as NumPy compares the two.
 
@@ -356,7 +373,7 @@ def count_scores(
     label: str,
     score: str,
     amount: str | None = None,
-    weight: str | None = None,
+    weight: str | LabelWeights | None = None,
     known: KnownLabels | None = None,
     *,
     described: str = "Column {!r}",
@@ -369,7 +386,8 @@ def count_scores(
         Of pandas, polars (eager or lazy), pyarrow, DuckDB, Dask or PySpark. A lazy engine counts
         for itself and returns one row for each distinct score.
     label, score, amount, weight
-        Column names. Rows without a label are left out, and counted.
+        Column names; ``weight`` may be the weights of labels. Rows without a label are left out,
+        and counted.
     known
         Count only what was known at a time.
     described
@@ -390,6 +408,10 @@ def count_scores(
     >>> count_scores(df, "is_fraud", "p").n_unlabelled
     1
     """
+    if isinstance(weight, LabelWeights):
+        return count_scores(df, label, score, amount, None, known, described=described).weighted_by(
+            weight
+        )
     columns = _by_kind(label, score, amount, weight)
     eager = nw.from_native(df, eager_only=True, pass_through=True)
     if known is not None or not isinstance(eager, nw.DataFrame):
@@ -451,7 +473,7 @@ def count_scores_by_group(
     label: str,
     score: str,
     amount: str | None = None,
-    weight: str | None = None,
+    weight: str | LabelWeights | None = None,
     known: KnownLabels | None = None,
 ) -> list[tuple[GroupKey, ScoreCounts]]:
     """Count the rows of each group by score, in the frame's engine; without groups, all rows."""
@@ -467,7 +489,7 @@ def aggregate_scores(
     label: str,
     score: str,
     amount: str | None = None,
-    weight: str | None = None,
+    weight: str | LabelWeights | None = None,
     known: KnownLabels | None = None,
     *,
     day: str | None = None,
@@ -480,6 +502,9 @@ def aggregate_scores(
         The keys; :data:`DAY`, if ``day`` names a column of timestamps; :data:`SCORE`;
         :data:`COUNTED`; and in :data:`UNLABELLED` the rows without a label, whose score is 0.
     """
+    if isinstance(weight, LabelWeights):
+        counts = aggregate_scores(df, keys, label, score, amount, None, known, day=day)
+        return weight.apply_to_frame(counts, COUNTED[:2], COUNTED[2:])
     by_kind = _by_kind(label, score, amount, weight)
     columns = [*keys, *by_kind.values(), *([] if day is None else [day])]
     if known is not None:
@@ -623,7 +648,7 @@ def _score_type(frame: Frame, score: str) -> ScoreType:
 
 def _to_floats(schema: nw.Schema, columns: Mapping[str, str]) -> dict[str, nw.Expr]:
     """Return expressions for the columns that are counted, by kind."""
-    rules = {"score": _SCORE_RULE, "amount": "a number", "weight": _WEIGHT_RULE}
+    rules = {"score": _SCORE_RULE, "amount": "a number", "weight": WEIGHT_RULE}
     return {
         kind: (
             label_to_float(schema[name], name)
@@ -673,7 +698,7 @@ def _check_valid(
             rule, problem = (
                 (_SCORE_RULE, "missing, NaN or out of this range")
                 if kind == "score"
-                else (_WEIGHT_RULE, "missing, NaN, negative or infinite")
+                else (WEIGHT_RULE, "missing, NaN, negative or infinite")
             )
             raise ArgumentError(
                 f"{described.format(name)} must be {rule}; in {pluralize(count, 'row')} with a "

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from synfin_analytics._core.dates import Bound
     from synfin_analytics._core.results import Display
+    from synfin_analytics.metrics._weights import Weight
 
 DEFAULT_METRICS = ("roc_auc", "average_precision", "precision", "recall")
 
@@ -211,7 +212,7 @@ def compare_models(
     entity: str = "customer_id",
     max_fpr: float = 0.01,
     amount: str | None = None,
-    weight: str | None = None,
+    weight: Weight | None = None,
     cost_per_alert: float | None = None,
     recovery_rate: float = 1.0,
     as_of: Bound = None,
@@ -246,7 +247,7 @@ def compare_models(
     amount
         Column of the transactions' value, for ``cost`` and ``value_detection_rate``.
     weight
-        Column of weights, as for :func:`evaluate`.
+        Column of weights or weights of the labels, as for :func:`evaluate`.
     cost_per_alert, recovery_rate
         Parameters of ``cost``, as for :meth:`Evaluation.cost`.
     as_of, timestamp, label_available_at

@@ -17,6 +17,7 @@ from synfin_analytics._core.results import Result
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics._evaluate import check_frame, evaluate
 from synfin_analytics.metrics._score_counts import ScoreCounts, count_scores, score_remedy
+from synfin_analytics.metrics._weights import parse_weight
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from synfin_analytics.metrics._score_counts import Floats
+    from synfin_analytics.metrics._weights import Weight
     from synfin_analytics.metrics.evaluation import Evaluation
 
 CalibrationMethod: TypeAlias = Literal["isotonic", "platt"]
@@ -200,7 +202,7 @@ def recalibrate(
     score: str = "fraud_probability",
     *,
     method: CalibrationMethod = "isotonic",
-    weight: str | None = None,
+    weight: Weight | None = None,
     bins: int = 10,
 ) -> Recalibration:
     """Map scores to probabilities on one set of transactions, and compare both on another.
@@ -218,7 +220,7 @@ def recalibrate(
         ``"isotonic"``: a rising step function, for some hundreds of frauds or more;
         ``"platt"``: a logistic function of the score, which has two parameters (Platt, 1999).
     weight
-        Column of weights, as for :func:`evaluate`.
+        Column of weights or weights of the labels, as for :func:`evaluate`.
     bins
         Number of bins of the calibration error, see :meth:`Evaluation.calibration_error`.
 
@@ -255,7 +257,7 @@ def recalibrate(
     bins = check_integer(bins, "bins", minimum=1)
     for name, value in (("label", label), ("score", score)):
         check_column_name(value, name)
-    counts = count_scores(check_frame(df, "recalibrate"), label, score, None, weight)
+    counts = count_scores(check_frame(df, "recalibrate"), label, score, None, parse_weight(weight))
     if not 0 < counts.n_frauds < counts.n:
         missing = "genuine transaction" if counts.n else "labelled transaction"
         raise ArgumentError(

@@ -30,6 +30,7 @@ from synfin_analytics.reports._sources import (
     LabelDelays,
     PredictionData,
     cluster_noun,
+    omit_for_weights,
 )
 from synfin_analytics.repositories import ModelPredictionRepository, TransactionRepository
 from synfin_analytics.repositories._counting import count_rows, in_minor_units, sum_money
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.orm import Session
 
+    from synfin_analytics.metrics._weights import Weight
     from synfin_analytics.metrics.drift import Drift
     from synfin_analytics.metrics.evaluation import Evaluation
     from synfin_analytics.metrics.grouped import GroupedEvaluation
@@ -113,6 +115,8 @@ class StoredPredictions:
         Columns of what is ranked by day, and of what the bootstrap resamples.
     confidence_level
         Of all intervals.
+    weight
+        Numeric column of the transactions, or the weights of labels.
     """
 
     def __init__(
@@ -125,15 +129,20 @@ class StoredPredictions:
         entity: str,
         cluster: str,
         confidence_level: float,
+        weight: Weight | None = None,
     ) -> None:
         self._session, self._model, self._other = session, model, other
         self.day, self.cluster_noun = "timestamp", cluster_noun(cluster)
         self.missing: dict[str, str] = {}
         self.remarks: tuple[str, ...] = ()
+        if weight is not None:
+            self.missing, remark = omit_for_weights(weight)
+            self.remarks = (remark,)
         self.name, self.version = model
         self.entity, self.cluster = entity, cluster
         self._options: dict[str, Any] = {
             "start": period[0], "end": period[1], "confidence_level": confidence_level,
+            "weight": weight,
         }  # fmt: skip
         self._repository = ModelPredictionRepository(session)
         self._rows = ScoredPredictions(session, *model, *period)

@@ -19,11 +19,13 @@ from synfin_analytics.reports._sources import (
     WEEK_COLUMNS,
     PredictionData,
     cluster_noun,
+    omit_for_weights,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from synfin_analytics.metrics._weights import Weight
     from synfin_analytics.metrics.drift import Drift
     from synfin_analytics.metrics.evaluation import Evaluation
     from synfin_analytics.metrics.grouped import GroupedEvaluation
@@ -53,6 +55,8 @@ class FramePredictions:
         Of all intervals.
     missing
         Sections to leave out, and the reason.
+    label_weights
+        The weights of labels, if the rows have no column of weights.
     importances
         Importances of the features, if the model has any.
     remarks
@@ -67,11 +71,13 @@ class FramePredictions:
         *,
         confidence_level: float,
         missing: Mapping[str, str],
+        label_weights: Weight | None = None,
         importances: pd.DataFrame | None = None,
         remarks: Sequence[str] = (),
     ) -> None:
         self.name, self.version = name, version
         self._rows, roles = rows, rows.roles
+        self._weight: Weight | None = roles.weight or label_weights
         self.day = roles.timestamp or "timestamp"
         self.entity = roles.entity or roles.customer or ""
         self._importances = importances
@@ -83,7 +89,7 @@ class FramePredictions:
             roles.label,
             roles.score or "",
             amount=roles.amount,
-            weight=roles.weight,
+            weight=self._weight,
             **self._options,
         )
         self.data = self._describe()
@@ -137,16 +143,10 @@ class FramePredictions:
             missing["cards"] = "No column of customers or cards was given (customer, entity)."
         elif self._frame.filter(pl.col(roles.label).is_not_null())[self.entity].null_count():
             missing["cards"] = f"Labelled rows have no {self.entity!r}."
-        if roles.weight is not None:
-            reason = (
-                f"Days and weeks need all transactions; those with a weight ({roles.weight!r}) "
-            )
-            reason += "are a sample."
-            missing |= dict.fromkeys(("cards", "stability"), reason)
-            self._notes.append(
-                f"Counts are sums of the weights in {roles.weight!r}. They have no interval that "
-                "assumes independent transactions; the bootstrap keeps each weight with its row."
-            )
+        if self._weight is not None:
+            omitted, remark = omit_for_weights(self._weight)
+            missing |= omitted
+            self._notes.append(remark)
         if roles.amount is None:
             missing["cost"] = "No column of amounts was given (amount)."
         if self._rows.by is None and not self._rows.choose_groupings():
@@ -225,7 +225,7 @@ class FramePredictions:
                 source,
                 threshold=threshold,
                 amount=roles.amount,
-                weight=roles.weight,
+                weight=self._weight,
                 **self._options,
             )
             for column, source in ((other, other), (name, score))
@@ -241,7 +241,7 @@ class FramePredictions:
         names = [by] if isinstance(by, str) else list(by)
         return evaluate(
             self._frame, roles.label, roles.score or "", threshold=threshold, by=names,
-            weight=roles.weight, **self._options,
+            weight=self._weight, **self._options,
         )  # fmt: skip
 
     def measure_drift(self, reference: Span, current: Span) -> Drift:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import pandas as pd
 
 from synfin_analytics._core.formatting import format_duration, pluralize
+from synfin_analytics.metrics._weights import parse_weight
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Mapping, Sequence
 
+    from synfin_analytics.metrics._weights import Weight
     from synfin_analytics.metrics.drift import Drift
     from synfin_analytics.metrics.evaluation import Evaluation, Threshold
     from synfin_analytics.metrics.grouped import GroupedEvaluation
@@ -239,6 +241,18 @@ class FraudSource(Protocol):
 
     def read_label_maturity(self) -> pd.DataFrame:
         """Return how many transactions of each week are labelled; see ``FraudReport.maturity``."""
+
+
+def omit_for_weights(weight: Weight) -> tuple[dict[str, str], str]:
+    """Return the sections that weighted rows cannot have with the reason, and a remark."""
+    column = isinstance(weight, str)
+    rows = f"those with a weight ({weight!r})" if column else "weighted ones"
+    counts = f"the weights in {weight!r}" if column else f"weights: {parse_weight(weight)}"
+    missing = f"Days and weeks need all transactions; {rows} are a sample."
+    return dict.fromkeys(("cards", "stability"), missing), (
+        f"Counts are sums of {counts}. They have no interval that assumes independent "
+        "transactions; the bootstrap keeps each weight with its row."
+    )
 
 
 def cluster_noun(column: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, overload
 
@@ -39,7 +40,7 @@ from synfin_analytics.reports._verdict import concerns, headlines
 from synfin_analytics.reports.provenance import Provenance, format_bound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from narwhals.typing import IntoFrame
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
     from synfin_analytics._core.dates import Bound
     from synfin_analytics._core.types import ArrayLike
+    from synfin_analytics.metrics._weights import Weight
     from synfin_analytics.reports._sources import ModelSource
 
 
@@ -205,7 +207,7 @@ class _ModelReportFunction(Protocol):
         merchant: str | None = ...,
         amount: str | None = ...,
         currency: str | None = ...,
-        weight: str | None = ...,
+        weight: Weight | None = ...,
         status: str | None = ...,
         label_available_at: str | None = ...,
         pos_label: object = ...,
@@ -243,7 +245,7 @@ class _ModelReportFunction(Protocol):
         customer: str | ArrayLike | None = ...,
         merchant: str | ArrayLike | None = ...,
         amount: str | ArrayLike | None = ...,
-        weight: str | ArrayLike | None = ...,
+        weight: Weight | ArrayLike | None = ...,
         currency: str | None = ...,
         by: By | Mapping[str, ArrayLike] = ...,
         name: str | None = ...,
@@ -308,6 +310,7 @@ def from_estimator(
         The class that means fraud; by default the second of ``model.classes_``.
     timestamp, customer, merchant, amount, weight
         Columns of ``X``, or arrays as long as ``y``, as for :func:`synfin_analytics.model_report`.
+        ``weight`` may be the weights of both labels.
     currency
         Currency of the amounts, such as ``"EUR"``.
     by
@@ -339,9 +342,10 @@ def from_estimator(
     >>> report.name, report.evaluation.roc_auc
     ('LogisticRegression', 1.0)
     """
+    label_weights = weight if isinstance(weight, Mapping) else None
     roles: dict[str, Any] = {
         "timestamp": timestamp, "customer": customer, "merchant": merchant, "amount": amount,
-        "weight": weight,
+        "weight": weight if label_weights is None else None,
     }  # fmt: skip
     scored = score_rows(model, X, y, pos_label, roles, by)
     options = _Options(
@@ -362,6 +366,7 @@ def from_estimator(
         version,
         confidence_level=confidence_level,
         missing=scored.missing,
+        label_weights=label_weights,
         importances=scored.importances,
         remarks=scored.remarks,
     )
@@ -371,6 +376,8 @@ def from_estimator(
         for key, value in given.items()
         if value is not None
     }
+    if label_weights is not None:
+        given["weight"] = weight
     provenance = Provenance.from_data(
         X, len(rows.frame), "model_report.from_estimator", given | options.changed(), "model, X, y"
     )
@@ -389,7 +396,7 @@ def model_report(
     merchant: str | None = None,
     amount: str | None = None,
     currency: str | None = None,
-    weight: str | None = None,
+    weight: Weight | None = None,
     status: str | None = None,
     label_available_at: str | None = None,
     pos_label: Any = None,
@@ -446,8 +453,9 @@ def model_report(
     currency
         Column of the currencies of the amounts, or a code such as ``"EUR"``.
     weight
-        Column of weights, for undersampled test sets: how many transactions a row stands for, as
-        for :func:`evaluate`. Days and weeks are left out then.
+        Column of weights, for undersampled test sets: how many transactions a row stands for; or
+        the weight of each label, such as ``{False: 50.0, True: 1.0}``, as for :func:`evaluate`. In
+        the database, a numeric column of ``transactions``. Days and weeks are left out then.
     status, label_available_at
         Columns of the status of transactions (frauds that were declined are no loss) and of the
         times at which labels arrived.
@@ -558,6 +566,9 @@ def model_report(
     if label is None and score is None and (model_version is not None or not is_frame(df)):
         return _report_stored(df, model_version, by, session, options, given)
     _check_frame_call(df, model_version, label, score, session)
+    label_weights = weight if isinstance(weight, Mapping) else None
+    if label_weights is not None:
+        columns["weight"] = None
     rows = read_rows(
         df,
         Roles(**columns, entity=entity, cluster=cluster, compare_with=compare_with),  # type: ignore[arg-type]
@@ -569,6 +580,7 @@ def model_report(
         check_string(score if name is None else name, "name", example="forest"),
         version,
         confidence_level=confidence_level,
+        label_weights=label_weights,
         missing={},
     )
     if rows.by is not None:
@@ -661,7 +673,7 @@ def _report_stored(
         check_string(version, "model_version", example="1.0"),
     )
     for key in given:
-        if key != "compare_with":
+        if key not in {"compare_with", "weight"}:
             raise ArgumentError(
                 f"`{key}` is for a frame or file; got it with the stored model {name!r}."
             )
@@ -669,15 +681,15 @@ def _report_stored(
     if by is not None:
         names = Transaction.__table__.c.keys()
         groupings = check_groupings(by, names, STORED_PERSONAL, "'transactions'")
-    compare_with = given.get("compare_with")
+    compare_with, weight = given.get("compare_with"), given.get("weight")
     other = None if compare_with is None else check_model(compare_with, model)
-    call: dict[str, Any] = {"compare_with": other, "by": groupings}
+    call: dict[str, Any] = {"compare_with": other, "by": groupings, "weight": weight}
     call = {key: value for key, value in call.items() if value is not None} | options.changed()
     with open_session(session) as session:
         source = StoredPredictions(
             session, model, other, options.period,
             entity=options.entity or "customer_id", cluster=options.cluster or "customer_id",
-            confidence_level=options.confidence_level,
+            confidence_level=options.confidence_level, weight=weight,
         )  # fmt: skip
         provenance = Provenance.from_call(session, source.query, "model_report", model, call)
         return _report(source, options, groupings, provenance)

@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import platform
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from sqlalchemy.dialects import postgresql
 from synfin_analytics._core.formatting import pluralize
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy import Select
     from sqlalchemy.orm import Session
@@ -184,4 +185,6 @@ def _command_options(name: str, value: Any) -> list[str]:
             f"{column}={','.join(f'{edge:g}' for edge in edges)}" for column, edges in value.items()
         ]
         return [word for column in bins for word in (option, column)]
+    if isinstance(value, Mapping):
+        value = ",".join(f"{int(label)}={weight}" for label, weight in value.items())
     return [option, *map(str, value if isinstance(value, tuple) else [value])]

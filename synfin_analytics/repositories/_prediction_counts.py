@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from sqlalchemy import (
     BigInteger,
     DateTime,
     Double,
+    Integer,
+    Numeric,
     and_,
     cast,
     func,
@@ -22,11 +25,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
+from synfin_analytics._core.formatting import pluralize
 from synfin_analytics.database.models import ModelPrediction, Transaction, column_of
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.io.read import read_df
 from synfin_analytics.metrics._row_metrics import LEFT_BEHIND
 from synfin_analytics.metrics._score_counts import COUNTED, DAY, SCORE, UNLABELLED
+from synfin_analytics.metrics._weights import WEIGHT_RULE, LabelWeights
 from synfin_analytics.metrics.drift import CURRENT, REFERENCE, VALUE
 from synfin_analytics.repositories._counting import HASH_JOINS, query_settings, sum_money
 from synfin_analytics.repositories.transactions import between, known_label
@@ -59,6 +64,8 @@ class ScoredPredictions:
         label.
     as_of
         Only transactions before this time, with the labels that were known then.
+    weight
+        Numeric column of the transactions, or the weights of labels.
     fingerprint
         Fingerprint of the predictions that :meth:`by_score` counted; the other methods compare it
         with the predictions that are stored when they are called.
@@ -75,6 +82,7 @@ class ScoredPredictions:
     end: Bound = None
     common_with: Sequence[tuple[str, str]] = ()
     as_of: Bound = None
+    weight: str | LabelWeights | None = None
     fingerprint: int | None = None
     amount: bool = False
     detached: bool = False
@@ -82,7 +90,7 @@ class ScoredPredictions:
     def by_score(
         self, by: Sequence[str] = (), *, amount: bool = False
     ) -> tuple[nw.DataFrame[Any], ScoredPredictions]:
-        """Count by score, or by columns of the transaction and score.
+        """Count by score, or by columns of the transaction and score; with weights, sum them.
 
         Returns
         -------
@@ -94,27 +102,26 @@ class ScoredPredictions:
         NotFoundError
             ``transactions`` has no such column.
         ArgumentError
-            Labelled predictions have no score.
+            Labelled predictions have no score, or no valid weight.
         """
         groups = [column_of(Transaction, name).label(name) for name in by]
-        labelled, fraud = self._label.is_not(None), self._label.is_(True)
+        labelled = self._label.is_not(None)
         score = func.coalesce(_SCORE, 0.0).label(SCORE)
-        measures: list[ColumnElement[Any]] = [
-            func.count(self._label).label(COUNTED[0]),
-            func.count().filter(fraud).label(COUNTED[1]),
-        ]
+        measures = self._counts()
         if amount:
-            measures += [
-                sum_money(Transaction.amount, labelled).label(COUNTED[2]),
-                sum_money(Transaction.amount, fraud).label(COUNTED[3]),
-            ]
+            measures += self._amounts()
         measures += [
             func.count().filter(self._label.is_(None)).label(UNLABELLED),
             func.count().filter(and_(labelled, _SCORE.is_(None))).label(_NO_SCORE),
             self._hash(amount=amount).label(_HASH),
         ]
+        if self._weight is not None:
+            # NaN is larger than any other number.
+            valid = and_(self._weight >= 0, self._weight <= literal(sys.float_info.max, Double))
+            invalid = and_(labelled, func.coalesce(~valid, true()))
+            measures.append(func.count().filter(invalid).label(_NO_WEIGHT))
         query = select(*groups, score, *measures).group_by(*groups, score)
-        counts = self._read(query, joined=bool(by) or amount)
+        counts = self._read(query, joined=bool(by) or amount or self._weight is not None)
         missing = int(counts[_NO_SCORE].sum() or 0)
         if missing:
             raise ArgumentError(
@@ -122,11 +129,17 @@ class ScoredPredictions:
                 "no fraud_probability, which evaluate() needs. Use confusion() to evaluate the "
                 "column prediction alone."
             )
+        if self._weight is not None and (invalid_rows := int(counts[_NO_WEIGHT].sum() or 0)):
+            raise ArgumentError(
+                f"Column {self.weight!r} of 'transactions' must be {WEIGHT_RULE}; in "
+                f"{pluralize(invalid_rows, 'row')} with a label it is missing, NaN, negative or "
+                "infinite."
+            )
         fingerprint = int(
             np.bitwise_xor.reduce(counts[_HASH].to_numpy().astype(np.int64), initial=0)
         )
         rows = replace(self, fingerprint=fingerprint, amount=amount)
-        return counts.drop(_NO_SCORE, _HASH), rows
+        return self._weighted(counts.drop(_NO_SCORE, _NO_WEIGHT, _HASH, strict=False)), rows
 
     def by_period(
         self, reference: tuple[Bound, Bound], current: tuple[Bound, Bound]
@@ -198,17 +211,21 @@ class ScoredPredictions:
         keys |= {name: column_of(Transaction, name) for name in by}
         measures = self._counts()
         if amount:
-            measures.append(sum_money(Transaction.amount, self._label.is_(True)).label(COUNTED[3]))
+            measures.append(self._amounts()[1])
         query = select(
             *(column.label(name) for name, column in keys.items()), _SCORE.label(SCORE), *measures
         )
         query = query.where(self._label.is_not(None)).group_by(*keys.values(), _SCORE)
-        return self._check_unchanged(self._read(query, joined=True))
+        return self._weighted(self._check_unchanged(self._read(query, joined=True)))
 
     def _hash(self, *, amount: bool) -> ColumnElement[int]:
         """Fingerprint of predictions, whatever their order: each transaction has one per model."""
-        values = [ModelPrediction.transaction_id, _SCORE, self._label]
-        row = func.row(*values, *([Transaction.amount] if amount else []))
+        values: list[Any] = [ModelPrediction.transaction_id, _SCORE, self._label]
+        if amount:
+            values.append(Transaction.amount)
+        if isinstance(self.weight, str):
+            values.append(column_of(Transaction, self.weight))
+        row = func.row(*values)
         return func.bit_xor(func.hash_record_extended(row, literal(0, BigInteger)))
 
     def _check_unchanged(self, counts: nw.DataFrame[Any]) -> nw.DataFrame[Any]:
@@ -218,7 +235,8 @@ class ScoredPredictions:
         """
         if self.fingerprint is not None:
             query = select(func.coalesce(self._hash(amount=self.amount), 0).label(_HASH))
-            if self._read(query, joined=self.amount)[_HASH].item() != self.fingerprint:
+            joined = self.amount or self._weight is not None
+            if self._read(query, joined=joined)[_HASH].item() != self.fingerprint:
                 raise ArgumentError(
                     f"The stored predictions of {self.model_name} {self.model_version} must still "
                     "be those that were evaluated; got other scores or labels. Call evaluate again."
@@ -236,11 +254,50 @@ class ScoredPredictions:
     def _label(self) -> ColumnElement[Any]:
         return known_label(ModelPrediction.ground_truth, self.as_of)
 
+    @property
+    def _pair(self) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+        """Labelled rows, and the frauds among them."""
+        return self._label.is_not(None), self._label.is_(True)
+
+    @property
+    def _weight(self) -> ColumnElement[float] | None:
+        """The column of weights, as doubles."""
+        if not isinstance(self.weight, str):
+            return None
+        column = column_of(Transaction, self.weight)
+        if not isinstance(column.type, Numeric | Integer):
+            raise ArgumentError(
+                f"Column {self.weight!r} of 'transactions' must be a number to be a weight; got "
+                f"{column.type}."
+            )
+        return cast(column, Double)
+
     def _counts(self) -> list[ColumnElement[Any]]:
-        return [
-            func.count().label(COUNTED[0]),
-            func.count().filter(self._label.is_(True)).label(COUNTED[1]),
-        ]
+        """Labelled rows and frauds, or sums of a column of weights."""
+        if self._weight is None:
+            counts: list[ColumnElement[Any]] = [
+                func.count(self._label),
+                func.count().filter(self._label.is_(True)),
+            ]
+        else:
+            counts = [_sum(self._weight, where) for where in self._pair]
+        return [count.label(name) for count, name in zip(counts, COUNTED[:2], strict=True)]
+
+    def _amounts(self) -> list[ColumnElement[Any]]:
+        """Amounts of labelled rows and of frauds, each times a column of weights."""
+        if self._weight is None:
+            sums = [sum_money(Transaction.amount, where) for where in self._pair]
+        else:
+            sums = [
+                _sum(cast(Transaction.amount, Double) * self._weight, row) for row in self._pair
+            ]
+        return [total.label(name) for total, name in zip(sums, COUNTED[2:], strict=True)]
+
+    def _weighted(self, counts: nw.DataFrame[Any]) -> nw.DataFrame[Any]:
+        """Weight counts by label."""
+        if isinstance(self.weight, LabelWeights):
+            return self.weight.apply_to_frame(counts, COUNTED[:2], COUNTED[2:])
+        return counts
 
     def _day(self, name: str) -> ColumnElement[Any]:
         column = column_of(Transaction, name)
@@ -294,4 +351,9 @@ class ScoredPredictions:
         return frame
 
 
-_NO_SCORE, _HASH = "__no_score", "__hash"
+def _sum(number: ColumnElement[float], where: ColumnElement[bool]) -> ColumnElement[float]:
+    """Sum of doubles; 0 for no rows."""
+    return func.coalesce(func.sum(number).filter(where), 0.0)
+
+
+_NO_SCORE, _NO_WEIGHT, _HASH = "__no_score", "__no_weight", "__hash"

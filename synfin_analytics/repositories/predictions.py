@@ -10,6 +10,7 @@ from synfin_analytics._core.arguments import check_confidence_level, check_strin
 from synfin_analytics.database.models import ModelPrediction
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, SynfinError
 from synfin_analytics.metrics._score_counts import split_counts
+from synfin_analytics.metrics._weights import parse_weight
 from synfin_analytics.metrics.bootstrap import OF_VALUE, MetricOptions
 from synfin_analytics.metrics.comparison import DEFAULT_METRICS, Comparison, compare_evaluations
 from synfin_analytics.metrics.confusion import Confusion
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from synfin_analytics._core.dates import Bound
     from synfin_analytics._core.output import Output
+    from synfin_analytics.metrics._weights import Weight
 
 _NEWEST_FIRST = (ModelPrediction.predicted_at.desc(),)
 
@@ -205,6 +207,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
         end: Bound = ...,
         common_with: Sequence[tuple[str, str]] = ...,
         as_of: Bound = ...,
+        weight: Weight | None = ...,
     ) -> Evaluation: ...
     @overload
     def evaluate(
@@ -221,6 +224,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
         end: Bound = ...,
         common_with: Sequence[tuple[str, str]] = ...,
         as_of: Bound = ...,
+        weight: Weight | None = ...,
     ) -> GroupedEvaluation: ...
     def evaluate(
         self,
@@ -236,6 +240,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
         end: Bound = None,
         common_with: Sequence[tuple[str, str]] = (),
         as_of: Bound = None,
+        weight: Weight | None = None,
     ) -> Evaluation | GroupedEvaluation:
         """Evaluate the scores of one version of a model inside PostgreSQL.
 
@@ -265,6 +270,10 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
             Evaluate as was known at this date or time, as in :func:`synfin_analytics.evaluate`:
             only transactions before it, whenever they were scored, and a ``ground_truth`` counts as
             missing if the ``label_available_at`` of its transaction is later.
+        weight
+            Numeric column of ``transactions``, such as ``"amount"`` to count euros, or the weight
+            of each label, as for :func:`synfin_analytics.evaluate`: if one in fifty genuine
+            transactions was scored, ``{False: 50.0, True: 1.0}``.
 
         Returns
         -------
@@ -277,8 +286,8 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
             There is no prediction of that model and version, or no such column in
             ``transactions``.
         ArgumentError
-            There is no prediction in this range or in common with the other models; or labelled
-            predictions have no ``fraud_probability``.
+            There is no prediction in this range or in common with the other models; labelled
+            predictions have no ``fraud_probability``; or a weight is missing, negative or infinite.
 
         Examples
         --------
@@ -293,13 +302,20 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
         checked_threshold = check_threshold(threshold)
         self._flush()
         rows = ScoredPredictions(
-            self.session, model_name, model_version, start, end, tuple(common_with), as_of
+            self.session,
+            model_name,
+            model_version,
+            start,
+            end,
+            tuple(common_with),
+            as_of,
+            parse_weight(weight),
         )
         names = () if by is None else check_group_columns(by)
         counts, rows = rows.by_score(names, amount=amount)
         if not len(counts):
             raise self._no_predictions(model_name, model_version)
-        groups = split_counts(counts, names)
+        groups = split_counts(counts, names, weighted=weight is not None)
         if by is not None:
             return group_evaluations(
                 names, groups, checked_threshold, interval_method, confidence_level, rows
@@ -324,6 +340,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
         cost_per_alert: float | None = None,
         recovery_rate: float = 1.0,
         as_of: Bound = None,
+        weight: Weight | None = None,
     ) -> Comparison:
         """Compare models that scored the same transactions, with intervals of the differences.
 
@@ -339,6 +356,8 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
             Parameters of single metrics; ``day`` and ``entity`` are columns of ``transactions``.
         as_of
             Compare as was known at this date or time, as in :meth:`evaluate`.
+        weight
+            Numeric column of ``transactions`` or weights of the labels, as for :meth:`evaluate`.
 
         Returns
         -------
@@ -374,6 +393,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
                 confidence_level=confidence_level,
                 amount=bool(OF_VALUE.intersection(metrics)),
                 as_of=as_of,
+                weight=weight,
             )
             for name, version in models
         }

@@ -133,6 +133,54 @@ def test_every_engine_has_the_same_numbers_overall_by_group_and_resampled(kind):
 
 
 @pytest.mark.parametrize("kind", ENGINES)
+def test_weights_of_labels_are_a_column_of_them_on_every_engine(kind):
+    frame, weights = sample(), {False: 50.5, True: 1.25}
+    column = frame.with_columns(
+        weight=pl.when("is_fraud").then(weights[True]).otherwise(weights[False])
+    )
+    options = {"score": "p", "amount": "amount", "by": "channel"}
+    result = evaluate(ENGINES[kind](frame), weight=weights, **options)
+    expected = evaluate(column, weight="weight", **options)
+
+    assert result.overall.counts.weighted
+    close = {"rtol": 1e-12, "equal_nan": True}
+    for (_, model), (_, reference) in zip(result.groups, expected.groups, strict=True):
+        assert np.allclose(model.summary()["value"], reference.summary()["value"], **close)
+    assert np.allclose(result.overall.curve(), expected.overall.curve(), **close)
+    for metric in ("ks", "precision", "value_detection_rate"):
+        resampled = [
+            grouped.overall.bootstrap(metric, n_resamples=20).distribution
+            for grouped in (result, expected)
+        ]
+        assert np.allclose(*resampled, rtol=1e-12), metric
+
+
+@given(BOTH_CLASSES, st.floats(0, 100), st.floats(0.01, 100))
+def test_weights_of_labels_are_those_of_scikit_learn(rows, genuine, fraud):
+    score, label, _ = arrays(rows)
+    model = evaluate(label, score, weight={0: genuine, 1: fraud})
+    weight = np.where(label, fraud, genuine)
+    expected = sk.average_precision_score(label, score, sample_weight=weight)
+    assert model.average_precision == pytest.approx(expected, abs=1e-9)
+    assert model.prevalence == pytest.approx(np.average(label, weights=weight))
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        ({True: 1}, r"`weight` must have a weight for both labels, such as \{False: 50\.0, True"),
+        ({"genuine": 50, "fraud": 1}, "must have a weight for both labels"),
+        ({False: -1, True: 1}, r"`weight\[False\]` must be a finite number of at least 0; got -1"),
+        ({False: 1, True: math.nan}, r"`weight\[True\]` must be a finite number of at least 0"),
+        (50, "`weight` must be a column name"),
+    ],
+)
+def test_weights_of_labels_are_a_number_for_each(weight, message):
+    with pytest.raises(ArgumentError, match=message):
+        evaluate(sample(), score="p", weight=weight)
+
+
+@pytest.mark.parametrize("kind", ENGINES)
 @pytest.mark.parametrize("weight", [None, -1.0, math.inf])
 def test_a_weight_of_a_labelled_row_must_be_a_number_of_at_least_0(kind, weight):
     frame = sample(20).with_columns(
@@ -193,9 +241,10 @@ def test_what_a_team_reviews_in_a_day_cannot_be_weighted():
             review()
 
 
-def test_models_are_compared_with_weights():
+@pytest.mark.parametrize("weight", ["weight", {False: 10, True: 1}])
+def test_models_are_compared_with_weights(weight):
     frame = sample().with_columns(other=1 - pl.col("p"))
-    comparison = compare_models(frame, ["p", "other"], weight="weight", n_resamples=20)
+    comparison = compare_models(frame, ["p", "other"], weight=weight, n_resamples=20)
     expected = evaluate(frame, score="other", weight="weight")
     assert comparison.evaluations["other"].average_precision == expected.average_precision
     assert comparison.bootstraps["recall"]["other"].value == pytest.approx(expected.recall)

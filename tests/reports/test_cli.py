@@ -64,6 +64,13 @@ def test_the_command_on_the_page_of_a_model_makes_it_again(synfin, tmp_path):
     assert without_time(again) == without_time(report.html())
 
 
+@pytest.mark.parametrize("weight", ["amount", {False: 50.0, True: 1.5}])
+def test_the_command_on_the_page_of_weighted_predictions_makes_it_again(synfin, tmp_path, weight):
+    report = model_report("forest", "1.0", by=[], weight=weight, n_resamples=5)
+    again = told_again(synfin, report, tmp_path / "again.html")
+    assert without_time(again) == without_time(report.html())
+
+
 def test_the_command_on_the_page_of_a_period_makes_it_again(synfin, tmp_path):
     report = fraud_report(
         start="2026-03-05", end="2026-04-01", by=[], every="1w", bins={"amount": [20, 100.5]},
@@ -104,7 +111,7 @@ ARGUMENTS = [
 def test_the_command_on_the_page_of_a_file_makes_it_again(synfin, scores, tmp_path):
     model = model_report(
         str(scores), score="p", customer="customer", compare_with="q", by=["channel"],
-        name="forest", n_resamples=5, threshold=0.4, **OPTIONS,
+        name="forest", n_resamples=5, threshold=0.4, weight={False: 50.5, True: 1.0}, **OPTIONS,
     )  # fmt: skip
     again = told_again(synfin, model, tmp_path / "again.html")
     assert without_time(again) == without_time(model.html())

@@ -225,7 +225,8 @@ def test_weights_make_an_undersampled_test_set_whole(df):
     genuine = known["isFraud"].eq(other=False)
     sample = known[~genuine | (known.index % 4 == 0)]
     sample = sample.assign(w=np.where(sample["isFraud"].astype(bool), 1.0, 4.0))
-    report = plain(sample, **COLUMNS, weight="w", by=["channel"], compare_with="q", threshold=0.3)
+    options: dict = {"by": ["channel"], "compare_with": "q", "threshold": 0.3}
+    report = plain(sample, **COLUMNS, weight="w", **options)
     expected = evaluate(sample, "isFraud", "p", weight="w", threshold=0.3)
     assert report.evaluation.precision == expected.precision
     assert report.evaluation.n == pytest.approx(len(known), rel=0.03)
@@ -234,6 +235,17 @@ def test_weights_make_an_undersampled_test_set_whole(df):
     assert "sums of the weights in 'w'" in " ".join(report.caveats)
     assert f"{round(expected.confusion.tp)} of {known['isFraud'].sum()} frauds" in text
     assert ".0 of " not in report.summary_text()[0]
+
+    weights = {False: 4.0, True: 1.0}
+    other = plain(
+        sample, **COLUMNS, weight=weights, by=["channel"], compare_with="q", threshold=0.3
+    )
+    assert other.evaluation.summary().equals(report.evaluation.summary())
+    assert other.groups["channel"].by_group.equals(report.groups["channel"].by_group)
+    assert other.comparison.to_frame().equals(report.comparison.to_frame())
+    assert "weights: 4 for each genuine transaction and 1 for each fraud" in " ".join(other.caveats)
+    assert "weight={False: 4.0, True: 1.0}" in other.provenance.python
+    check_page(other)
 
 
 def test_single_precision_scores_are_compared_as_evaluate_does():

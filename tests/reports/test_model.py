@@ -540,6 +540,38 @@ def test_a_range_of_dates_is_that_of_the_transactions(session):
     assert "The transactions cover 1 week, too few to detect drift." in " ".join(report.caveats)
 
 
+@pytest.mark.parametrize(
+    ("weight", "text", "option"),
+    [
+        ("amount", "sums of the weights in 'amount'", "--weight amount"),
+        (
+            {False: 50.0, True: 1.0},
+            "weights: 50 for each genuine transaction and 1 for each fraud",
+            "--weight 0=50.0,1=1.0",
+        ),
+    ],
+)
+def test_weights_are_those_of_evaluate(session, weight, text, option):
+    report = model_report(
+        "forest", "1.0", by=["channel"], weight=weight, compare_with=("logit", "1.0"),
+        threshold=AT, session=session, n_resamples=DRAWS,
+    )  # fmt: skip
+    frame = read_df(Page(report.html()).code[2], session=session, output="pandas")
+    expected = evaluate(frame, "ground_truth", threshold=AT, amount="amount", weight=weight)
+    for metric in ("precision", "recall", "roc_auc", "value_detection_rate"):
+        assert getattr(report.evaluation, metric) == pytest.approx(
+            getattr(expected, metric), rel=1e-12
+        )
+    low, high = report.bootstraps["recall"].low, report.bootstraps["recall"].high
+    bootstrap = expected.bootstrap("recall", n_resamples=DRAWS)
+    assert (low, high) == pytest.approx((bootstrap.low, bootstrap.high), rel=1e-12)
+    assert report.groups["channel"].overall.counts.weighted
+    assert isinstance(report.comparison, Comparison)
+    assert {"cards", "stability"} <= set(report.omitted)
+    assert text in " ".join(report.caveats)
+    assert option in report.provenance.command
+
+
 def test_by_default_groups_are_those_of_columns_with_few_values(session):
     report = model_report("forest", "1.0", session=session, n_resamples=2)
     assert list(report.groups) == ["channel", "merchant category"]
@@ -595,6 +627,8 @@ def test_models_without_common_transactions_are_not_compared_and_the_page_says_w
         ),
         ({"compare_with": "logit"}, ArgumentError, "must be a name and a version"),
         ({"label": "y", "score": "p"}, ArgumentError, "`model_version` is for a stored model"),
+        ({"weight": "amont"}, NotFoundError, "'amont'.*'amount'"),
+        ({"weight": {True: 1}}, ArgumentError, "weight for both labels"),
         ({"amount": "amount"}, ArgumentError, "`amount` is for a frame or file"),
         ({"model_version": None}, ArgumentError, "needs the columns of labels and of scores"),
         ({"start": "2031-01-01"}, ArgumentError, "no prediction of forest 1.0 within this range"),

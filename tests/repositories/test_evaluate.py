@@ -73,6 +73,11 @@ def repository(frame, session):
     return ModelPredictionRepository(session)
 
 
+def assert_close(result: pd.DataFrame, expected: pd.DataFrame) -> None:
+    """Sums of weights differ in their last digits, by the order of the rows."""
+    pd.testing.assert_frame_equal(result, expected, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("model", ["forest", "logit"])
 def test_the_counts_are_those_of_the_frame(repository, frame, model):
     result = repository.evaluate(model, "1.0", amount=True)
@@ -123,6 +128,53 @@ def test_gaps_between_groups_are_those_of_the_frame(repository, frame, metric):
         for evaluation in (result, expected)
     )
     assert np.allclose(draws, expected_draws, rtol=1e-12)
+
+
+@pytest.mark.parametrize("weight", ["amount", {False: 50.5, True: 1.25}])
+def test_weighted_metrics_and_bootstraps_are_those_of_the_frame(repository, frame, weight):
+    result = repository.evaluate("forest", "1.0", by="channel", amount=True, weight=weight)
+    expected = evaluate(frame, score="forest", by="channel", amount="amount", weight=weight)
+
+    assert_close(result.by_group, expected.by_group)
+    result, expected = result.overall, expected.overall
+    assert_close(result.summary(), expected.summary())
+    assert_close(result.curve(), expected.curve())
+    for metric in ("ks", "recall", "value_detection_rate"):
+        draws, expected_draws = (
+            model.bootstrap(metric, n_resamples=20).distribution for model in (result, expected)
+        )
+        assert np.allclose(draws, expected_draws, rtol=1e-12, equal_nan=True), metric
+    with pytest.raises(ArgumentError, match="count what a team reviews in a day"):
+        result.precision_at_k(5)
+
+
+@pytest.mark.parametrize("weight", ["amount", {False: 50.0, True: 1.0}])
+def test_models_are_compared_with_the_weights_of_a_frame(repository, frame, weight):
+    options = {"metrics": ["recall", "roc_auc"], "n_resamples": 20, "weight": weight}
+    result = repository.compare_models([("forest", "1.0"), ("logit", "1.0")], **options)
+    expected = compare_models(frame, {"forest 1.0": "forest", "logit 1.0": "logit"}, **options)
+    assert_close(result.to_frame(), expected.to_frame())
+
+
+@pytest.mark.parametrize(
+    ("weight", "error", "message"),
+    [
+        ("amont", NotFoundError, "'amont'.*'amount'"),
+        ("channel", ArgumentError, "'channel' of 'transactions' must be a number to be a weight"),
+        ("exchange_rate", ArgumentError, "finite number of at least 0; in 3.. rows with a label"),
+        ({True: 1}, ArgumentError, "weight for both labels"),
+    ],
+)
+def test_what_is_no_weight_of_stored_predictions_is_refused(repository, weight, error, message):
+    with pytest.raises(error, match=message):
+        repository.evaluate("forest", "1.0", weight=weight)
+
+
+def test_weights_that_changed_are_refused(repository, session):
+    model = repository.evaluate("forest", "1.0", weight="amount")
+    session.execute(text("UPDATE transactions SET amount = amount + 1 WHERE customer_id = 'C01'"))
+    with pytest.raises(ArgumentError, match="must still be those that were evaluated"):
+        model.bootstrap("recall", n_resamples=20)
 
 
 @pytest.mark.parametrize("k", [1, 3, 1000])
@@ -340,6 +392,9 @@ few_rows = st.lists(
 )
 
 
+WEIGHTS = {"of amounts": "amount", "of labels": {False: 50.5, True: 1.25}}
+
+
 @settings(
     max_examples=25,
     phases=QUICK,
@@ -370,6 +425,10 @@ def test_whatever_the_rows_are_the_numbers_are_those_of_a_frame(manager, records
         groups = ModelPredictionRepository(session).evaluate("m", "1", by="channel")
         cards = result.card_precision_at_k(2)
         first = result.precision_at_k(2)
+        weighted = {
+            weight: ModelPredictionRepository(session).evaluate("m", "1", amount=True, weight=value)
+            for weight, value in WEIGHTS.items()
+        }
         session.rollback()
 
     expected = evaluate(rows, score="p", amount="amount")
@@ -378,6 +437,10 @@ def test_whatever_the_rows_are_the_numbers_are_those_of_a_frame(manager, records
     assert groups.by_group.equals(evaluate(rows, score="p", by="channel").by_group)
     assert cards.daily.equals(expected.card_precision_at_k(2).daily)
     assert first.daily.equals(expected.precision_at_k(2).daily)
+    for weight, value in WEIGHTS.items():
+        expected = evaluate(rows, score="p", amount="amount", weight=value)
+        assert_close(weighted[weight].summary(), expected.summary())
+        assert_close(weighted[weight].curve(), expected.curve())
 
 
 def test_predictions_without_a_score_are_counted_and_refused(repository, frame, manager):
