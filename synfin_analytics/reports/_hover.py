@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -46,27 +46,61 @@ _NAMES = {
     "p99": "99th percentile",
     "false_positive_rate": "false-positive rate",
 }
-#: By columns that only such a plot has: its axes, and what is shown. Axes that are not named here
-#: have categories.
-_PLOTS: tuple[tuple[set[str], tuple[str, str], tuple[str, ...]], ...] = (
-    ({"threshold", "cost"}, ("threshold", "cost"), ("alerts", "cost", "saved")),
-    ({"threshold", "precision_low"}, ("threshold", "recall"),
-     ("precision", "recall", "alerts", "queue_rate")),
-    ({"threshold", "recall"}, ("recall", "precision"),
-     ("precision", "recall", "false_positive_rate")),
-    ({"score_from"}, ("mean_score", "fraud_rate"),
-     ("mean_score", "fraud_rate", "frauds", "transactions")),
-    ({"day", "max_achievable"}, ("day", "precision"),
-     ("precision", "hits", "compromised", "max_achievable")),
-    ({"timestamp", "mean_score"}, ("timestamp", "mean_score"),
-     ("mean_score", "median", "p99", "transactions")),
-    ({"timestamp", "fraud_rate"}, ("timestamp", "fraud_rate"),
-     ("fraud_rate", "frauds", "labelled")),
+
+
+@dataclass(frozen=True)
+class _Plot:
+    """A plot, known by columns that only it has.
+
+    Attributes
+    ----------
+    columns
+        These columns.
+    axes
+        Columns along x and y.
+    shown
+        Columns that are shown where a reader points.
+    marks
+        Where a threshold is: names of results along x and y (None: a line across that axis).
+    panel
+        The same, in the panels below.
+    """
+
+    columns: set[str]
+    axes: tuple[str, str]
+    shown: tuple[str, ...]
+    marks: tuple[tuple[str | None, str | None], ...] = ()
+    panel: tuple[tuple[str | None, str | None], ...] = ()
+
+
+_LINE = ("threshold", None)
+#: Plots that are not here have categories as their axes.
+_PLOTS = (
+    _Plot({"threshold", "cost"}, ("threshold", "cost"), ("alerts", "cost", "saved"),
+          (_LINE, ("threshold", "cost"))),
+    _Plot({"threshold", "precision_low"}, ("threshold", "recall"),
+          ("precision", "recall", "alerts", "queue_rate"),
+          (_LINE, ("threshold", "precision"), ("threshold", "recall")),
+          (_LINE, ("threshold", "share"))),
+    _Plot({"threshold", "recall"}, ("recall", "precision"),
+          ("precision", "recall", "false_positive_rate"), (("recall", "precision"),)),
+    _Plot({"score_from"}, ("mean_score", "fraud_rate"),
+          ("mean_score", "fraud_rate", "frauds", "transactions"), (_LINE,), (_LINE,)),
+    _Plot({"day", "max_achievable"}, ("day", "precision"),
+          ("precision", "hits", "compromised", "max_achievable")),
+    _Plot({"timestamp", "mean_score"}, ("timestamp", "mean_score"),
+          ("mean_score", "median", "p99", "transactions"), ((None, "threshold"),)),
+    _Plot({"timestamp", "fraud_rate"}, ("timestamp", "fraud_rate"),
+          ("fraud_rate", "frauds", "labelled")),
 )  # fmt: skip
 
 
 #: Place in the units of a picture, and the text.
 Point: TypeAlias = "tuple[float, float, str]"
+#: Name of a result, place of its 0 in the units of a picture, and length of 1; None: a line across.
+Axis: TypeAlias = "tuple[str, float, float] | None"
+#: Left, top, right and bottom of the axes of a plot, and where a threshold is along x and y.
+Mark: TypeAlias = "tuple[tuple[float, ...], Axis, Axis]"
 
 
 @dataclass(frozen=True)
@@ -79,10 +113,14 @@ class Hover:
         Places and texts, from left to right or from top to bottom.
     by_row
         Whether each point is in a row of its own: the nearest one is that of the row.
+    marks
+        Where a threshold is, from its results: ``threshold``, ``precision``, ``recall``, ``rate``
+        (of false positives), ``cost`` and ``share`` (decimal logarithm of the share of alerts).
     """
 
     points: list[Point]
     by_row: bool
+    marks: list[Mark] = field(default_factory=list)
 
 
 def read_hover(display: Display) -> Hover:
@@ -95,16 +133,22 @@ def read_hover(display: Display) -> Hover:
     """
     ax, frame = display.ax, display.to_frame()
     columns = set(frame.columns)
-    for required, axes, told in _PLOTS:
-        if required <= columns:
+    for plot in _PLOTS:
+        if plot.columns <= columns:
+            axes, places = plot.axes, plot.marks
             if axes[0] == "recall" and not ax.get_xlabel().startswith("recall"):
-                axes = ("false_positive_rate", "recall")  # the ROC curve has the same columns
-            return Hover(sorted(_frame_points(ax, frame, axes, told)), by_row=False)
+                # The ROC curve has the same columns.
+                axes, places = ("false_positive_rate", "recall"), (("rate", "recall"),)
+            points = sorted(_frame_points(ax, frame, axes, plot.shown))
+            marks = [_mark(ax, *place) for place in places]
+            panels: list[Any] = list(ax.child_axes)
+            marks += [_mark(panel, *place) for panel in panels for place in plot.panel]
+            return Hover(points, by_row=False, marks=marks)
     return Hover(list(_category_points(ax)), by_row=True)
 
 
 def _frame_points(
-    ax: Axes, frame: pd.DataFrame, axes: tuple[str, str], told: tuple[str, ...]
+    ax: Axes, frame: pd.DataFrame, axes: tuple[str, str], shown: tuple[str, ...]
 ) -> Iterator[Point]:
     for row in frame.to_dict("records"):
         x, y = _coordinate(row[axes[0]], ax.get_xlim()), _coordinate(row[axes[1]], ax.get_ylim())
@@ -112,7 +156,7 @@ def _frame_points(
             continue
         parts = [
             f"{_NAMES.get(name, name.replace('_', ' '))} {_FORMATS[name](row[name])}"
-            for name in told
+            for name in shown
             if name in row and not pd.isna(row[name])
         ]
         yield (*_place(ax, x, y), _describe_row(row) + ", ".join(parts))
@@ -174,3 +218,29 @@ def _place(ax: Axes, x: float, y: float) -> tuple[float, float]:
     figure: Any = ax.get_figure(root=True)
     right, up = ax.transData.transform((x, y)) * 72 / figure.dpi
     return round(float(right), 1), round(72 * figure.get_figheight() - float(up), 1)
+
+
+def _mark(ax: Axes, x: str | None, y: str | None) -> Mark:
+    """Return where the results of a threshold are in a picture, and the frame around it."""
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    (x_left, y_bottom), (x_right, y_top) = _place(ax, left, bottom), _place(ax, right, top)
+    frame = (x_left, y_top, x_right, y_bottom)
+    return (
+        frame,
+        _axis(x, (left, right), (x_left, x_right)),
+        _axis(y, (bottom, top), (y_bottom, y_top), log=ax.get_yscale() == "log"),
+    )
+
+
+def _axis(
+    name: str | None,
+    limits: tuple[float, float],
+    places: tuple[float, float],
+    *,
+    log: bool = False,
+) -> Axis:
+    if name is None:
+        return None
+    low, high = np.log10(limits) if log else limits
+    unit = float((places[1] - places[0]) / (high - low))
+    return name, round(float(places[0] - unit * low), 2), float(f"{unit:.7g}")

@@ -23,6 +23,7 @@ from synfin_analytics.metrics.curve import check_costs
 from synfin_analytics.metrics.evaluation import Threshold, check_threshold
 from synfin_analytics.plots.explorer import ExplorerSettings, explorer_data
 from synfin_analytics.reports import _model_caveats, _model_figures, _model_findings, _model_tables
+from synfin_analytics.reports._briefs import briefs
 from synfin_analytics.reports._database import (
     STORED_PERSONAL,
     StoredPredictions,
@@ -144,6 +145,7 @@ class ModelReport(ModelResults, Report):
             "recall_by_group": _model_findings.describe_recall_by_group(self),
             "cards_interval": _model_findings.describe_cards_interval(self),
             "cost_without_alerts": _model_findings.cost_without_alerts(self),
+            "briefs": briefs(self),
             "headlines": headlines(self),
             "concerns": concerns(self),
             "explorer": self._explorer_data(),

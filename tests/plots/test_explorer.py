@@ -249,6 +249,12 @@ def test_without_anywidget_the_message_says_how_to_install_it(evaluation, monkey
         evaluation.explore()
 
 
-def test_a_script_is_embedded_without_its_comments_and_otherwise_as_it_is():
-    source = '/* a\n b */\nconst s = "/* kept */";\n  // gone\n  f(); // kept\n'
-    assert strip_script(source) == 'const s = "/* kept */";\nf(); // kept\n'
+def test_a_script_is_embedded_without_comments_and_without_blanks_that_mean_nothing():
+    source = """/* a\n b */
+const s = "/* kept */, \\" = ", t = `a = ${b ? "c, d" : e}`;
+  // gone
+  for (const x of all(s, t)) f(x - -1);
+"""
+    assert strip_script(source) == (
+        'const s="/* kept */, \\" = ",t=`a = ${b ? "c, d" : e}`;for(const x of all(s,t))f(x - -1);'
+    )

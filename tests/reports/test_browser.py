@@ -63,10 +63,21 @@ def opened(browser, pages):
         page.on("console", lambda message: page.said.append(message.text))
         page.on("pageerror", lambda error: page.said.append(str(error)))
         page.goto(pages[name])
-        page.evaluate("document.querySelectorAll('.rows').forEach(one => { one.open = true; })")
+        page.evaluate(
+            "document.querySelectorAll('details:not(.toc)').forEach(one => { one.open = true; })"
+        )
         return page
 
     return opened
+
+
+@pytest.fixture
+def folded(browser, pages, name):
+    """Each report as it opens."""
+    page = browser.new_page(viewport={"width": 1100, "height": 900})
+    page.goto(pages[name])
+    yield page
+    page.close()
 
 
 @pytest.fixture
@@ -173,19 +184,29 @@ def test_in_the_dark_the_page_and_its_pictures_are_dark(show, name):
 @pytest.mark.parametrize("width", [360, 1100])
 def test_axe_finds_no_fault(show, width, scheme):
     """All of axe-core's rules, those of minor impact too: contrast, landmarks, names, order."""
+    assert axe_faults(show(width, scheme)) == []
+
+
+@pytest.mark.parametrize("width", [360, 1100])
+def test_axe_finds_no_fault_in_a_page_that_is_folded(folded, width):
+    folded.set_viewport_size({"width": width, "height": 900})
+    folded.screenshot(path=OUT / f"folded_{width}.png", full_page=True)
+    assert folded.evaluate("document.documentElement.scrollWidth") <= width
+    assert axe_faults(folded) == []
+
+
+def axe_faults(page):
     from axe_playwright_python.sync_playwright import Axe
 
-    violations = Axe().run(show(width, scheme)).response["violations"]
-    faults = [
+    return [
         (
             violation["id"],
             violation["impact"],
             violation["nodes"][0]["html"][:200],
             len(violation["nodes"]),
         )
-        for violation in violations
+        for violation in Axe().run(page).response["violations"]
     ]
-    assert faults == []
 
 
 def test_texts_of_pictures_have_enough_contrast(show):

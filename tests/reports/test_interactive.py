@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pages import Page
 
+from synfin_analytics import plots
 from synfin_analytics._core.formatting import (
     format_amount,
     format_number,
@@ -46,9 +47,14 @@ def address(report, tmp_path_factory):
 
 
 @pytest.fixture(params=[1100])
-def page(request, browser, address):
+def width(request):
+    return request.param
+
+
+@pytest.fixture
+def opened(width, browser, address):
     """The report, just opened; it must ask for nothing, and nothing may fail."""
-    page = browser.new_page(viewport={"width": request.param, "height": 900})
+    page = browser.new_page(viewport={"width": width, "height": 900})
     requested, complaints = [], []
     page.on("request", lambda request: requested.append(request.url))
     page.on("console", lambda message: complaints.append(message.text))
@@ -58,6 +64,13 @@ def page(request, browser, address):
     assert requested == [page.url.partition("#")[0]]
     assert complaints == []
     page.close()
+
+
+@pytest.fixture
+def page(opened):
+    """The report with all its sections expanded."""
+    opened.locator("main").get_by_role("button", name="Expand all sections").click()
+    return opened
 
 
 @pytest.fixture
@@ -187,6 +200,140 @@ def test_a_click_on_a_curve_selects_its_threshold(page):
     assert tip.startswith(f"threshold {format_threshold(float(threshold))}: precision")
 
 
+# -- The threshold on the other pictures ----------------------------------------------------------
+
+#: Where a threshold is on a picture: a name, its axes in the file, and what is along x and y.
+PLACES = (
+    ("pr", 1, "recall", "precision"),
+    ("roc", 1, "rate", "recall"),
+    ("th", 1, "threshold", None),
+    ("th", 1, "threshold", "precision"),
+    ("th", 1, "threshold", "recall"),
+    ("th", 2, "threshold", None),
+    ("th", 2, "threshold", "share"),
+    ("cost", 1, "threshold", None),
+    ("cost", 1, "threshold", "cost"),
+    ("cal", 1, "threshold", None),
+    ("cal", 2, "threshold", None),
+    ("scores", 1, None, "threshold"),
+)
+NAMES = tuple(dict.fromkeys(name for name, *_ in PLACES))
+#: For each mark of a picture: where it is, as shares of the axes whose area is the nearest one.
+_READ_MARKS = """([name, axes]) => {
+  const {x, y, width, height} = document.querySelector(`#${name}-axes_${axes} > g path`).getBBox();
+  return [...document.querySelectorAll(`svg:has(#${name}-axes_1) .mark > *`)].map(mark => {
+    const box = mark.getBBox(), middle = [box.x + box.width / 2, box.y + box.height / 2];
+    return [mark.tagName, (middle[0] - x) / width, 1 - (middle[1] - y) / height];
+  });
+}"""
+
+
+@pytest.fixture(scope="module")
+def limits(report):
+    """Ends of the axes of the pictures, as the functions of plots draw them."""
+    drawn = {
+        "pr": plots.plot_precision_recall(report.evaluation).ax,
+        "roc": plots.plot_roc(report.evaluation).ax,
+        "th": plots.plot_thresholds(report.evaluation).ax,
+        "cost": plots.plot_cost(report.costs).ax,
+        "cal": plots.plot_calibration(report.evaluation).ax,
+        "scores": plots.plot_score_drift(report.weeks).ax,
+    }
+    return {
+        (name, place): (axes.get_xlim(), axes.get_ylim())
+        for name, ax in drawn.items()
+        for place, axes in enumerate((ax, *ax.child_axes), start=1)
+    }
+
+
+def expected_mark(report, limits, threshold, place):
+    """Return a mark as the evaluation of a threshold gives it; None if it is off its axes."""
+    name, axes, *along = place
+    one = report.evaluation.at_threshold(threshold)
+    values = {
+        "threshold": threshold,
+        "recall": one.recall,
+        "precision": one.precision,
+        "rate": one.confusion.false_positive_rate,
+        "share": one.alerts / one.n,
+        "cost": one.cost(5.0),
+    }
+    mark = []
+    for value, (low, high) in zip(along, limits[name, axes], strict=True):
+        if value is None:
+            mark.append(0.5)  # the middle of a line across
+            continue
+        ends, at = np.array([low, high]), values[value]
+        if value == "share":
+            ends, at = np.log10(ends), np.log10(at)
+        mark.append((at - ends[0]) / (ends[1] - ends[0]))
+    if not all(0 <= part <= 1 for part in mark):
+        return None
+    return ["path" if None in along else "circle", *mark]
+
+
+def assert_marks_are_where_the_evaluation_says(page, report, limits, threshold):
+    for name in NAMES:
+        marks = {axes: page.evaluate(_READ_MARKS, [name, axes]) for axes in (1, 2)
+                 if (name, axes) in limits}  # fmt: skip
+        places = [place for place in PLACES if place[0] == name]
+        wanted = [expected_mark(report, limits, threshold, place) for place in places]
+        shown = [(place, mark) for place, mark in zip(places, wanted, strict=True) if mark]
+        assert len(marks[1]) == len(shown), (name, threshold)
+        for index, (place, mark) in enumerate(shown):
+            kind, *middle = marks[place[1]][index]
+            assert kind == mark[0]
+            # A picture has a tenth of a point: less than a thousandth of an axis, but for panels.
+            assert middle == pytest.approx(mark[1:], abs=0.003), (place, threshold)
+
+
+def test_dragging_the_slider_moves_the_point_on_every_picture_that_has_one(
+    page, slider, report, limits
+):
+    assert page.locator("figure [data-marks]").count() == len(NAMES) == 6
+    thresholds = Page(report.html()).data["explorer-data"]["points"]["threshold"]
+    for threshold in THRESHOLDS:
+        position = sum(1 for value in thresholds[1:] if value >= threshold)
+        drag_to(page, slider, len(thresholds) - 1 - position, len(thresholds))
+        reached = float(page.locator("#explorer").get_attribute("data-threshold"))
+        assert_marks_are_where_the_evaluation_says(page, report, limits, reached)
+
+
+def test_the_keyboard_moves_the_point_on_every_picture(page, slider, report, limits):
+    for key in ("PageDown", "ArrowLeft", "Home"):
+        slider.press(key)
+        reached = float(page.locator("#explorer").get_attribute("data-threshold"))
+        assert_marks_are_where_the_evaluation_says(page, report, limits, reached)
+        captions = page.locator("figcaption .at").all_inner_texts()
+        assert len(captions) == len(NAMES)
+        named = f"threshold {format_threshold(reached)}, selected in Explore thresholds."
+        assert all(named in text for text in captions)
+
+
+def test_without_alerts_a_line_of_the_threshold_is_beyond_the_axes(page, slider):
+    slider.press("End")
+    caption = page.locator("figure", has=page.get_by_label("Figure: Scores of each week"))
+    assert "Beyond the axes: no alerts" in caption.locator(".at").inner_text()
+    assert caption.locator(".mark > *").count() == 0
+    # Curves end there: recall is 0 and the cost that of all fraud.
+    assert page.locator("svg:has(#cost-axes_1) .mark circle").count() == 1
+    assert page.locator("svg:has(#th-axes_1) .mark circle").count() == 1
+
+
+def test_the_mark_of_the_cost_is_on_the_curve_that_is_drawn_whatever_cost_is_typed(page):
+    marks = page.locator("svg:has(#cost-axes_1) .mark")
+    before = marks.inner_html()
+    page.get_by_label("Cost per alert").fill("20")
+    assert marks.inner_html() == before
+
+
+def test_paper_has_no_mark_of_the_explorer(page):
+    marks = page.locator(".mark > *, .at")
+    assert marks.first.is_visible()
+    page.emulate_media(media="print")
+    assert not any(mark.is_visible() for mark in marks.all())
+
+
 NUMBERS = st.lists(
     st.floats(0, 1)
     | st.integers(0, 10_000).map(lambda part: part / 10_000)
@@ -302,16 +449,90 @@ def test_the_row_of_all_groups_stays_last_and_undefined_values_follow_all_others
             assert column(page, caption, 1)[-1] == "all"
 
 
-def test_sections_fold_and_a_link_unfolds_its_own(page):
-    text = page.get_by_text("A score of at least 0.371 is an alert")
+def expanded(page) -> list[str]:
+    """Titles of the sections that are expanded."""
+    return page.locator("details.section[open] h2").all_inner_texts()
+
+
+def test_a_page_starts_with_the_verdict_the_explorer_and_a_line_of_each_section(opened, report):
+    assert expanded(opened) == ["Verdict", "Explore thresholds"]
+    lines = opened.locator(".brief").all_inner_texts()
+    assert len(lines) == opened.locator("details.section").count() - 2
+    assert all(re.search(r"\w", line) for line in lines)
+    assert f"recall: {format_percent(report.evaluation.recall)}" in lines[2]
+    assert opened.evaluate("document.documentElement.scrollHeight") < 3500
+
+
+def test_a_section_expands_by_mouse_and_by_keyboard(opened):
+    text = opened.get_by_text("A score of at least 0.371 is an alert")
+    summary = opened.locator("summary", has=opened.get_by_role("heading", name="Performance at"))
+    brief = summary.locator(".brief")
+    assert brief.is_visible()
+    summary.click()
     assert text.is_visible()
-    page.get_by_role("button", name="Fold all sections").click()
+    assert not brief.is_visible()
+    summary.press("Enter")
     assert not text.is_visible()
-    page.get_by_role("navigation").get_by_role("link", name="Performance").click()
+    summary.press("Space")
     assert text.is_visible()
-    page.get_by_role("button", name="Fold all sections").click()
-    page.get_by_role("button", name="Unfold all sections").click()
+
+
+def test_a_screen_reader_hears_what_is_folded_and_the_line_about_it(opened):
+    tree = opened.context.new_cdp_session(opened).send("Accessibility.getFullAXTree")["nodes"]
+    states = {
+        node["name"]["value"]: property_["value"]["value"]
+        for node in tree
+        for property_ in node.get("properties", ())
+        if property_["name"] == "expanded"
+    }
+    assert states["Verdict"] is True
+    name = next(name for name in states if name.startswith("Performance at the threshold recall:"))
+    assert states[name] is False
+
+
+def test_all_sections_expand_and_collapse_and_the_buttons_say_what_they_do(opened):
+    buttons = opened.locator(".fold")
+    text = opened.get_by_text("A score of at least 0.371 is an alert")
+    assert buttons.all_inner_texts() == 2 * ["Expand all sections"]
+    buttons.first.focus()
+    opened.keyboard.press("Enter")
+    opened.wait_for_function(
+        "() => document.querySelector('.fold').innerText.startsWith('Collapse')"
+    )
     assert text.is_visible()
+    assert buttons.all_inner_texts() == 2 * ["Collapse all sections"]
+    buttons.last.click()
+    assert expanded(opened) == ["Verdict", "Explore thresholds"]
+
+
+def test_a_link_expands_the_section_that_it_leads_to(opened):
+    opened.get_by_role("navigation").get_by_role("link", name="Performance").click()
+    assert expanded(opened) == ["Verdict", "Explore thresholds", "Performance at the threshold"]
+    opened.locator(".concerns a[href='#calibration']").click()
+    assert expanded(opened)[3:] == ["Calibration"]
+
+
+@pytest.fixture
+def open_at(browser, address):
+    """Open the report at an anchor or at a text."""
+    page = browser.new_page(viewport={"width": 1100, "height": 900})
+    yield lambda anchor: (page.goto(f"{address}#{anchor}"), page)[1]
+    page.close()
+
+
+def test_an_address_with_the_name_of_a_section_expands_it(open_at):
+    page = open_at("calibration")
+    assert expanded(page) == ["Verdict", "Explore thresholds", "Calibration"]
+    page.wait_for_function(
+        "() => document.getElementById('calibration').getBoundingClientRect().y < 300"
+    )
+
+
+def test_a_text_that_is_looked_for_is_found_in_a_folded_section(open_at):
+    """A link to a text is resolved as Ctrl+F: Chromium expands the section that has it."""
+    page = open_at(":~:text=assumes%20independent%20transactions")
+    page.wait_for_function("() => document.querySelectorAll('.section[open]').length === 3")
+    assert expanded(page)[2] == "Performance at the threshold"
 
 
 def test_the_contents_stay_in_view_and_name_the_section(page):
@@ -323,7 +544,7 @@ def test_the_contents_stay_in_view_and_name_the_section(page):
     assert 0 < place["y"] < 900
 
 
-@pytest.mark.parametrize("page", [360], indirect=True)
+@pytest.mark.parametrize("width", [360], indirect=True)
 def test_on_a_phone_the_contents_are_a_bar_that_unfolds(page):
     link = page.get_by_role("navigation").get_by_role("link", name="Calibration")
     assert not link.is_visible()
@@ -337,8 +558,8 @@ def test_on_a_phone_the_contents_are_a_bar_that_unfolds(page):
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
-def test_paper_has_all_sections_and_all_rows_whatever_is_folded(page):
-    page.get_by_role("button", name="Fold all sections").click()
+def test_paper_has_all_sections_and_all_rows_whatever_is_folded(opened):
+    page = opened
     page.emulate_media(media="print")
     # A browser lays out what was folded in its next frame.
     page.wait_for_function(
@@ -361,7 +582,9 @@ def test_without_a_script_everything_can_be_read(browser, address):
     for name in ("Verdict", "Performance at the threshold", "Reproducibility"):
         assert page.get_by_role("heading", name=name).is_visible()
     assert not page.get_by_text("Explore thresholds").first.is_visible()
-    assert not page.get_by_role("button").first.is_visible()
+    assert page.locator("details.section:not([open])").count() == 0
+    assert not any(brief.is_visible() for brief in page.locator(".brief, .fold").all())
+    assert page.locator(".mark").count() == 0
     table = page.locator("table").filter(has_text="compromised")
     assert not table.is_visible()
     page.get_by_text("table of 40 rows").click()

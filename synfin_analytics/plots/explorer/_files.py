@@ -6,18 +6,24 @@ import functools
 import re
 from importlib.resources import files
 
+#: A string or a template, or code between these; blanks around punctuation that needs none.
+_CODE = re.compile(r'("(?:[^"\\]|\\.)*"|`(?:[^`\\]|\\.)*`)|[^"`]+')
+_BLANKS = re.compile(r"\s*([,;:?(){}=<>&|])\s*")
+
 
 def strip_script(source: str) -> str:
-    r"""Return a script without its comments of whole lines and its indentation.
+    r"""Return a script without its comments of whole lines and the blanks that it can do without.
+
+    Blanks within strings and templates are kept. A statement must end in ``;`` or ``}``.
 
     Examples
     --------
-    >>> strip_script("/* A\n   note. */\nif (1) {\n  // go\n  go();\n}\n")
-    'if (1) {\ngo();\n}\n'
+    >>> strip_script('/* A\n   note. */\nif (a, b) {\n  // go\n  go("a, b");\n}\n')
+    'if(a,b){go("a, b");}'
     """
     source = re.sub(r"^[ \t]*/\*.*?\*/\n", "", source, flags=re.DOTALL | re.MULTILINE)
     source = re.sub(r"^[ \t]*//.*\n", "", source, flags=re.MULTILINE)
-    return re.sub(r"^[ \t]+|^\n", "", source, flags=re.MULTILINE)
+    return _CODE.sub(lambda match: match[1] or _BLANKS.sub(r"\1", match[0]), source)
 
 
 @functools.cache

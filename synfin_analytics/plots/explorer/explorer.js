@@ -145,17 +145,20 @@ const synfin = (() => {
   };
   const shares = (at, label) => ({...linear(1, value => Math.round(100 * value) + "%"), at, label});
 
-  /* Build the explorer in `root`; `changed` hears the threshold. Returns the function that sets it. */
-  const explore = (root, data, changed = () => {}) => {
+  /* Build the explorer in `root`. Returns the function that sets its threshold. `changed` hears the
+     threshold that a reader selects; `drawn` the results of the one that is shown, with the cost that
+     the page assumes, and its name. */
+  const explore = (root, data, changed = () => {}, drawn = () => {}) => {
     const {n, n_frauds: frauds, days, currency, z, points} = data, {threshold: thresholds, alerts, tp, caught} = points;
     const count = alerts.length, per = days ? "alerts per day" : "alerts", spread = days || 1;
     const total = caught ? caught[count - 1] : NaN;
     let at = data.position, perAlert = data.cost_per_alert, recovered = data.recovery_rate, budget = data.alerts_per_day;
+    const cost = (i, each, part) => caught ? each * alerts[i] + (total - caught[i]) + (1 - part) * caught[i] : NaN;
     const results = i => {
-      const fp = alerts[i] - tp[i], fn = frauds - tp[i], tn = n - frauds - fp, lost = caught ? perAlert * alerts[i] + (total - caught[i]) + (1 - recovered) * caught[i] : NaN;
+      const fp = alerts[i] - tp[i], fn = frauds - tp[i], tn = n - frauds - fp;
       const share = (part, whole) => whole ? part / whole : NaN;
       return {fp, fn, tn, precision: share(tp[i], alerts[i]), recall: share(tp[i], frauds), rate: share(fp, n - frauds),
-        daily: alerts[i] / spread, value: caught ? share(caught[i], total) : NaN, cost: lost};
+        daily: alerts[i] / spread, value: caught ? share(caught[i], total) : NaN, cost: cost(i, perAlert, recovered)};
     };
     const interval = (part, whole) => {
       if (!z || !whole) return "";
@@ -252,6 +255,7 @@ const synfin = (() => {
       slider.setAttribute("aria-valuetext", `${named(at)}, ${often(r.daily)} ${per}`);
       if (!keep) typed.value = at === data.position ? data.threshold ?? "" : thresholds[at] === null ? "" : +thresholds[at].toPrecision(6);
       for (const one of charts) one.mark(at);
+      drawn({...r, threshold: thresholds[at] ?? Infinity, share: Math.log10(alerts[at] / n), cost: cost(at, data.cost_per_alert, data.recovery_rate)}, named(at));
       clearTimeout(timer);
       timer = setTimeout(() => { status.textContent = [`At ${named(at)}`, ...[...list.children].map(one => `${one.firstChild.textContent} ${one.querySelector("b").textContent}`)].join(", ") + "."; }, 400);
       root.dataset.threshold = thresholds[at] ?? "";

@@ -35,14 +35,38 @@
     });
   }
 
+  for (const one of all(".needs-script")) one.hidden = false;
+
+  // The threshold of the explorer on all other pictures where it is a place (_hover.py): a point, or a
+  // line where a mark has only one of the two axes. An axis is [result, place of 0, length of 1].
   const numbers = document.getElementById("explorer-data");
   if (numbers) {
-    for (const one of all(".needs-script")) one.hidden = false;
-    explore(document.getElementById("explorer"), data(numbers));
+    const marked = all("[data-marks]").map(box => {
+      const group = make("g", {class: "mark"}), note = make("span");
+      box.querySelector("svg").append(group);
+      box.parentElement.querySelector("figcaption").append(make("span", {class: "at"}, " ", note, ", selected in ", make("a", {href: "#explore"}, "Explore thresholds"), "."));
+      return [JSON.parse(box.dataset.marks), group, note];
+    });
+    const between = (value, low, high) => value > low - .5 && value < high + .5;
+    explore(document.getElementById("explorer"), data(numbers), undefined, (results, name) => {
+      for (const [marks, group, note] of marked) {
+        group.replaceChildren(...marks.flatMap(([[left, top, right, bottom], ...axes]) => {
+          const [x, y] = axes.map(axis => axis && axis[1] + axis[2] * results[axis[0]]);
+          if (y !== null && !between(y, top, bottom)) return [];
+          // Without alerts, curves have their last point.
+          if (x !== null && y !== null) return make("circle", {cx: Math.min(x, right), cy: y, r: 5});
+          if (x === null) return make("path", {d: `M${left} ${y}H${right}`});
+          return between(x, left, right) ? make("path", {d: `M${x} ${top}V${bottom}`}) : [];
+        }));
+        note.textContent = (group.firstChild ? "Marked: " : "Beyond the axes: ") + name;
+      }
+    });
   }
 
-  // A link opens the section that it leads to; paper has all sections.
+  // With a script, details start folded. A link opens its section; paper has all.
   const folds = all("details.section, details.rows"), toc = document.querySelector(".toc");
+  const briefs = all("details.section:has(.brief)"), sections = briefs.length ? briefs : all("details.section");
+  for (const one of briefs) one.open = false;
   const reveal = hash => document.getElementById(hash.slice(1))?.closest("details")?.setAttribute("open", "");
   for (const link of all("a[href^='#']")) on(link, "click", () => {
     reveal(link.hash);
@@ -52,13 +76,12 @@
   let opened = [];
   on(window, "beforeprint", () => { opened = folds.filter(one => !one.open); for (const one of opened) one.open = true; });
   on(window, "afterprint", () => { for (const one of opened) one.open = false; });
-  const fold = document.getElementById("fold");
-  fold.hidden = false;
-  on(fold, "click", () => {
-    const sections = all("details.section"), open = !sections.some(one => one.open);
-    for (const one of sections) one.open = open;
-    fold.textContent = open ? "Fold all sections" : "Unfold all sections";
-  });
+  on(window, "hashchange", () => reveal(location.hash));
+  const folded = () => sections.some(one => !one.open), buttons = all(".fold");
+  const label = () => { for (const button of buttons) button.textContent = `${folded() ? "Expand" : "Collapse"} all sections`; };
+  for (const button of buttons) on(button, "click", () => { const open = folded(); for (const one of sections) one.open = open; });
+  for (const one of sections) on(one, "toggle", label);
+  label();
   const links = new Map(all("a", toc).map(link => [link.hash.slice(1), link]));
   const seen = new IntersectionObserver(entries => {
     for (const {target, isIntersecting} of entries) if (isIntersecting) {
