@@ -250,7 +250,7 @@ class Period:
         if self.numpy_unit == "M":
             units = (year - 1970) * 12 + month - 1
         else:
-            units = _days(year, month, parts.day().cast(nw.Float64))
+            units = days_since_epoch(year, month, parts.day().cast(nw.Float64))
             if self.numpy_unit != "D":
                 units = units * 24 + parts.hour().cast(nw.Float64)
             if self.numpy_unit == "m":
@@ -312,7 +312,7 @@ def parse_duration(value: str | dt.timedelta, name: str) -> dt.timedelta:
     return duration
 
 
-def _days(year: nw.Expr, month: nw.Expr, day: nw.Expr) -> nw.Expr:
+def days_since_epoch(year: nw.Expr, month: nw.Expr, day: nw.Expr) -> nw.Expr:
     """Return days since 1970-01-01; years begin in March, so that the leap day comes last."""
     early = (month <= 2).cast(nw.Float64)
     year, month = year - early, month + 12 * early - 3
