@@ -12,32 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 
-from synfin_analytics._core.arguments import format_value
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.rules._expressions import Expressions
 from synfin_analytics.rules._postgresql import PostgreSQL
-from synfin_analytics.rules._tree import Kind, Node, errors, weight
+from synfin_analytics.rules._tree import Kind, Node, Refusal, errors, weight
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from sqlglot import exp
-
     from synfin_analytics._core.dataframes import Frame
 
-_MAX_LENGTH, _MAX_DEPTH, _MAX_WEIGHT = 20_000, 60, 20_000
-_OPERATORS = {"(", ")", ",", ".", "+", "-", "*", "/", "%", "||", "::"}
-_OPERATORS |= {"=", "<>", "!=", "<", "<=", ">", ">="}
-_REMEDIES = {
-    ";": "a semicolon; write one condition",
-    "$": "a parameter; write the value",
-    "?": "a parameter; write the value",
-    ":": "a parameter; write the value",
-    "==": "'=='; write =",
-    "&&": "'&&'; write AND",
-    "[": "an array; use IN (…)",
-    "~": "a regular expression; use LIKE",
-}
+#: Size of the text or expression that is written for a condition, in operations.
+_MAX_WEIGHT = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,28 +89,27 @@ class Condition:
 semicolon; write one condition.
         """
         from synfin_analytics.rules._lowering import Lowering, allowed_columns
+        from synfin_analytics.rules._parsing import parse_sql
 
-        kinds: dict[str, tuple[Kind, str]] = (
-            {column: kind_of(dtype) for column, dtype in columns.items()}
-            if isinstance(columns, Mapping)
-            else {}
-        )
-        lowering = Lowering(name, kinds or dict.fromkeys(columns, ("null", "")), flags=flags)
         try:
-            parsed = _parse(text, lowering)
-            if not kinds:
-                used = allowed_columns(parsed, lowering)
+            if not isinstance(columns, Mapping):
+                used = allowed_columns(parse_sql(text), columns)
                 return cls(name, text, tuple(used))
-            tree = lowering.condition(parsed)
-            if not lowering.used:
-                lowering.fail("the condition uses no column, so it is the same for every row")
+            kinds = {column: kind_of(dtype) for column, dtype in columns.items()}
+            lowering = Lowering(kinds, flags=flags)
+            tree = lowering.condition(parse_sql(text))
             error_tree = errors(tree)
-            total = weight(tree) + (weight(error_tree) if error_tree is not None else 0)
+            if not lowering.used:
+                raise Refusal("the condition uses no column, so it is the same for every row")
+            if weight(tree) + (0 if error_tree is None else weight(error_tree)) > _MAX_WEIGHT:
+                raise RecursionError
         except RecursionError:
-            total = _MAX_WEIGHT + 1
-        if total > _MAX_WEIGHT:
-            lowering.fail("the condition is too deeply nested; compute a column before")
-        return cls(name, text, tuple(lowering.used), tree, error_tree)
+            problem = "the condition is too deeply nested; compute a column before"
+        except Refusal as refusal:
+            problem = str(refusal)
+        else:
+            return cls(name, text, tuple(lowering.used), tree, error_tree)
+        raise ArgumentError(f"Rule {name!r}: {problem}.")
 
     def with_types(self, schema: Mapping[str, Any]) -> Condition:
         """Return the condition for columns of known types, in narwhals."""
@@ -133,7 +118,7 @@ semicolon; write one condition.
     def sql(
         self, columns: Mapping[str, str] | None = None, *, without_nan: Collection[str] = ()
     ) -> str:
-        """Return PostgreSQL's text of where the rule fires, which no row can make fail.
+        r"""Return PostgreSQL's text of where the rule fires, which no row can make fail.
 
         A row for which it is NULL does not fire. The text has no percent signs and no colons but
         those of ``columns``, so that no layer takes a part of it for a parameter.
@@ -149,9 +134,10 @@ semicolon; write one condition.
         Examples
         --------
         >>> import narwhals as nw
-        >>> columns = {"amount": nw.Decimal(), "n_items": nw.Int64()}
-        >>> Condition.parse("big", "amount > 500 OR n_items = 3", columns).sql({"amount": "t.amount"})
-        '((NULLIF(t.amount, \\'NaN\\') > CAST(\\'500\\' AS numeric)) OR ("n_items" = 3))'
+        >>> columns = {"amount": nw.Decimal(), "n": nw.Int64()}
+        >>> condition = Condition.parse("big", "amount > 500 OR n = 3", columns)
+        >>> print(condition.sql({"n": "t.n"}, without_nan=["amount"]))
+        (("amount" > CAST('500' AS numeric)) OR (t.n = 3))
         """
         writer = PostgreSQL(columns or {}, without_nan)
         fires = writer.condition(self._typed())
@@ -216,72 +202,3 @@ def kind_of(dtype: Any) -> tuple[Kind, str]:
     if dtype in {nw.String(), nw.Categorical()} or dtype == nw.Enum:
         return "text", "text"
     return ("null", "null") if dtype == nw.Unknown else ("other", str(dtype))
-
-
-def _parse(text: Any, lowering: Any) -> exp.Expression:
-    """Parse one expression; refuse what is not made of an expression's words and operators."""
-    import sqlglot
-    from sqlglot.errors import SqlglotError
-    from sqlglot.tokens import TokenType
-
-    if not isinstance(text, str):
-        lowering.fail(f"the condition must be a text; got {format_value(text)}")
-    if not text.strip():
-        lowering.fail("the condition is empty; write for example amount > 500")
-    if len(text) > _MAX_LENGTH:
-        lowering.fail(
-            f"the condition has {len(text):,} characters; at most {_MAX_LENGTH:,} are allowed"
-        )
-    for character in text:
-        if not character.isprintable() and character not in "\n\r\t":
-            lowering.fail(
-                f"the condition contains the invisible character U+{ord(character):04X}; remove it"
-            )
-    try:
-        tokens = sqlglot.tokenize(text, read="postgres")
-    except SqlglotError:
-        lowering.fail("the condition cannot be read; a quote or parenthesis may be open")
-    values = {TokenType.STRING, TokenType.NUMBER, TokenType.IDENTIFIER}
-    depth = 0
-    for token in tokens:
-        if token.comments:
-            lowering.fail("the condition contains a comment; use the rule's description")
-        written = token.text
-        word = written.replace("_", "a").isalnum() or written.replace(" ", "").isalpha()
-        special = token.token_type.name.endswith("STRING") or "HEREDOC" in token.token_type.name
-        if token.token_type in values:
-            continue
-        if special:
-            lowering.fail("the condition contains a special kind of quotes; use 'text'")
-        if written not in _OPERATORS and not (word and not written[0].isdigit()):
-            reason = _REMEDIES.get(written, _REMEDIES.get(written[:1], repr(written)))
-            hint = f"; write {_LOOKALIKES[written]}" if written in _LOOKALIKES else ""
-            lowering.fail(f"the condition contains {reason}{hint}")
-        depth += {"(": 1, ")": -1}.get(written, 0)
-        if depth > _MAX_DEPTH:
-            raise RecursionError
-    try:
-        trees = [tree for tree in sqlglot.parse(text, read="postgres") if tree is not None]
-    except SqlglotError as error:
-        lowering.fail(_syntax_problem(error))
-    if not trees:
-        lowering.fail("the condition is empty; write for example amount > 500")
-    if len(trees) > 1:
-        lowering.fail("the condition contains a semicolon; write one condition")
-    return trees[0]
-
-
-_LOOKALIKES = {
-    "＞": ">", "＜": "<", "＝": "=", "≥": ">=", "≤": "<=", "≠": "<>", "−": "-", "×": "*",
-    "÷": "/", "∧": "AND", "∨": "OR", "¬": "NOT", "‘": "'", "’": "'", "“": "'", "”": "'",
-}  # fmt: skip
-
-
-def _syntax_problem(error: Any) -> str:
-    details = (error.errors or [{}])[0] if hasattr(error, "errors") else {}
-    near = str(details.get("highlight") or "").strip()
-    return (
-        f"the condition is not valid SQL near {near!r}"
-        if near
-        else "the condition is not valid SQL"
-    )

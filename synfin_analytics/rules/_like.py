@@ -20,7 +20,7 @@ class LikePattern:
         Literal texts, and the wildcards as ``None`` for ``%`` and ``...`` for ``_``.
     """
 
-    parts: tuple[str | ellipsis | None, ...]  # type: ignore[name-defined]  # noqa: F821
+    parts: tuple[str | ellipsis | None, ...]  # noqa: F821
 
     @classmethod
     def parse(cls, pattern: str, escape: str = "\\") -> LikePattern:

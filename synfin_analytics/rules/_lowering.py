@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 import re
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal
 
 from sqlglot import exp
 
-from synfin_analytics.exceptions import ArgumentError, nearest_names
+from synfin_analytics.exceptions import nearest_names
 from synfin_analytics.rules._like import LikePattern
+from synfin_analytics.rules._moments import parse_interval, parse_moment
+from synfin_analytics.rules._numbers import MAX_DECIMALS, Numbers
+from synfin_analytics.rules._parsing import refusal
 from synfin_analytics.rules._tree import (
-    COLUMN_RANGE,
-    DOUBLE_RANGE,
     MICROSECONDS_PER_DAY,
     MOMENTS,
-    NUDGE,
     NUMBERS,
     Kind,
     Node,
+    Refusal,
     comparison,
     conjunction,
     negation,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 #: Unknown size of a number.
 _ANY_SIZE = (-400, 400)
-_COMPARISONS: dict[type[exp.Expression], str] = {
+_COMPARISONS: dict[type[exp.Expr], str] = {
     exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
 }  # fmt: skip
 _KIND_NAMES: dict[Kind, str] = {
@@ -45,44 +45,7 @@ _FIELDS = (
     "second", "minute", "hour", "day", "dow", "isodow", "doy", "month", "quarter", "year", "epoch",
 )  # fmt: skip
 _UNITS = ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
-_INTERVALS = {
-    "microsecond": 1, "millisecond": 1_000, "second": 1_000_000, "sec": 1_000_000,
-    "minute": 60_000_000, "min": 60_000_000, "hour": 3_600_000_000,
-    "day": MICROSECONDS_PER_DAY, "week": 7 * MICROSECONDS_PER_DAY,
-}  # fmt: skip
-_CLOCK = re.compile(r"^(\d{1,3}):(\d{2})(?::(\d{2}(?:\.\d{1,6})?))?$")
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MAX_INT = 2**63 - 1
-_MAX_DECIMALS = 12
-#: Names that PostgreSQL or SQL has for what is refused, by class of sqlglot.
-_REFUSED: dict[type[exp.Expression], str] = {
-    exp.Window: "a window function; compute a column before",
-    exp.AggFunc: "an aggregate; compute a column before",
-    exp.Query: "a subquery; compute a column before",
-    exp.Subquery: "a subquery; compute a column before",
-    exp.Exists: "a subquery; compute a column before",
-    exp.Placeholder: "a parameter; write the value",
-    exp.Parameter: "a parameter; write the value",
-    exp.Tuple: "a list of values, which only follows IN",
-    exp.Array: "an array; use IN (…)",
-    exp.Any: "ANY or ALL; use IN (…)",
-    exp.All: "ANY or ALL; use IN (…)",
-    exp.Star: "*; name a column",
-    exp.Alias: "two expressions one after the other; join them with AND or OR",
-    exp.Lambda: "an assignment; compare with =",
-    exp.RegexpLike: "a regular expression; use LIKE",
-    exp.RegexpILike: "a regular expression; use ILIKE",
-    exp.SimilarTo: "SIMILAR TO; use LIKE",
-    exp.Pow: "a power; multiply",
-    exp.AtTimeZone: "AT TIME ZONE; all moments are in UTC",
-    exp.CurrentDate: "the current date, which depends on when the rule runs; write the date",
-    exp.CurrentTimestamp: "the current time, which depends on when the rule runs; write it",
-    exp.CurrentTime: "the current time, which depends on when the rule runs; write it",
-}
-FUNCTIONS = (
-    "abs, ceil, coalesce, date_part, date_trunc, extract, floor, greatest, least, left, length, "
-    "ln, log, lower, mod, nullif, round, sign, sqrt, substring, trim, trunc, upper"
-)
 
 
 class Lowering:
@@ -90,30 +53,21 @@ class Lowering:
 
     Parameters
     ----------
-    name
-        Name of the rule, for messages.
     columns
         Kind and source of each column.
     flags
         Whether a double in place of a boolean is one: 1, 0 or NULL, as pandas stores it.
     """
 
-    def __init__(
-        self, name: str, columns: Mapping[str, tuple[Kind, str]], *, flags: bool = False
-    ) -> None:
-        self._name = name
+    def __init__(self, columns: Mapping[str, tuple[Kind, str]], *, flags: bool = False) -> None:
         self._flags = flags
         self._columns = columns
         self.used: dict[str, Node] = {}
-        self._guards: dict[int, Node] = {}
-
-    def fail(self, problem: str) -> NoReturn:
-        """Raise the error of this rule."""
-        raise ArgumentError(f"Rule {self._name!r}: {problem}.")
+        self._numbers = Numbers()
 
     # -- Conditions --------------------------------------------------------------------------------
 
-    def condition(self, tree: exp.Expression) -> Node:
+    def condition(self, tree: exp.Expr) -> Node:
         """Lower an expression that must be a condition."""
         node = self.lower(tree)
         if node.kind == "null":
@@ -121,43 +75,29 @@ class Lowering:
         if node.kind == "float" and self._flags and not node.is_literal:
             return Node("flag", "bool", (node,))
         if node.kind != "bool":
-            self.fail(
+            raise Refusal(
                 f"the condition must be true or false; {_describe(node)} is "
                 f"{_KIND_NAMES[node.kind]}, so compare it"
             )
         return node
 
-    def lower(self, tree: exp.Expression) -> Node:
+    def lower(self, tree: exp.Expr) -> Node:
         """Lower an expression of any type."""
         if type(tree) in _COMPARISONS:
             return self._comparison(_COMPARISONS[type(tree)], tree.this, tree.expression)
-        method: Callable[[Any], Node] | None = _METHODS.get(type(tree))  # type: ignore[assignment]
+        method = _METHODS.get(type(tree))
         if method is None:
-            self._refuse(tree)
-        return method(self, tree)  # type: ignore[call-arg,arg-type]
-
-    def _refuse(self, tree: exp.Expression) -> NoReturn:
-        for refused, reason in _REFUSED.items():
-            if isinstance(tree, refused):
-                self.fail(f"the condition contains {reason}")
-        if isinstance(tree, exp.Func):
-            name = tree.name if isinstance(tree, exp.Anonymous) else tree.sql_name()
-            near = nearest_names(name, FUNCTIONS.split(", "))
-            hint = f" (did you mean {' or '.join(near)}?)" if near else ""
-            self.fail(
-                f"the function {name.lower()!r} is not among those that a condition may use"
-                f"{hint}; available: {FUNCTIONS}. A boolean column can contain any computation"
-            )
-        self.fail(f"the condition contains {type(tree).__name__.upper()}, which is not supported")
+            raise refusal(tree)
+        return method(self, tree)
 
     def _paren(self, tree: exp.Paren) -> Node:
         return self.lower(tree.this)
 
     def _column(self, tree: exp.Column) -> Node:
         if tree.args.get("table") is not None:
-            self.fail(f"write the column without its table: {tree.name!r}")
+            raise Refusal(f"write the column without its table: {tree.name!r}")
         if not isinstance(tree.this, exp.Identifier):
-            self._refuse(tree.this)
+            raise refusal(tree.this)
         written = tree.this.name
         name = self.column_name(written, quoted=bool(tree.this.args.get("quoted")))
         if name not in self.used:
@@ -182,7 +122,7 @@ class Lowering:
             if near
             else f"available: {', '.join(sorted(self._columns))}"
         )
-        self.fail(f"there is no column {written!r} ({hint})")
+        raise Refusal(f"there is no column {written!r} ({hint})")
 
     def _boolean(self, tree: exp.Boolean) -> Node:
         return Node("lit", "bool", value=bool(tree.this))
@@ -205,38 +145,38 @@ class Lowering:
         elif isinstance(tree.expression, exp.Boolean):
             result = test(self.condition(tree.this), "true" if tree.expression.this else "false")
         else:
-            self.fail("IS is followed by NULL, TRUE, FALSE or DISTINCT FROM")
+            raise Refusal("IS is followed by NULL, TRUE, FALSE or DISTINCT FROM")
         return negation(result) if negate else result
 
-    def _comparison(self, op: str, left: exp.Expression, right: exp.Expression) -> Node:
+    def _comparison(self, op: str, left: exp.Expr, right: exp.Expr) -> Node:
         for side in (left, right):
             if isinstance(side, exp.Null):
                 remedy = "IS NULL" if op == "=" else "IS NOT NULL" if op == "<>" else "a value"
-                self.fail(f"a comparison with NULL is never true; write {remedy}")
+                raise Refusal(f"a comparison with NULL is never true; write {remedy}")
         return self._compare(op, self._operand(left), self._operand(right))
 
-    def _operand(self, tree: exp.Expression) -> Node:
+    def _operand(self, tree: exp.Expr) -> Node:
         """Lower what is compared; a comparison there needs parentheses, as in PostgreSQL."""
         if isinstance(
             tree, (*_COMPARISONS, exp.Is, exp.In, exp.Between, exp.Like, exp.ILike, exp.Escape,
                    exp.Not, exp.And, exp.Or, exp.NullSafeEQ, exp.NullSafeNEQ)
         ):  # fmt: skip
-            self.fail("put a comparison that is compared again in parentheses")
+            raise Refusal("put a comparison that is compared again in parentheses")
         return self.lower(tree)
 
     def _compare(self, op: str, left: Node, right: Node) -> Node:
         left, right = self._unify("compares", left, right)
         if left.is_literal and right.is_literal:
-            self.fail("the condition compares two constants, which are the same for every row")
+            raise Refusal("the condition compares two constants, which are the same for every row")
         if left.kind == "bool" and op not in {"=", "<>"}:
-            self.fail("booleans have no order; compare them with = or <>")
+            raise Refusal("booleans have no order; compare them with = or <>")
         return comparison(op, left, right)
 
     def _distinct(self, tree: exp.NullSafeEQ | exp.NullSafeNEQ) -> Node:
         left, right = self._operand(tree.this), self._operand(tree.expression)
         left, right = self._unify("compares", left, right)
         if left.kind == "null" and right.kind == "null":
-            self.fail("the condition compares two constants, which are the same for every row")
+            raise Refusal("the condition compares two constants, which are the same for every row")
         same = conjunction(
             "or",
             [
@@ -248,14 +188,14 @@ class Lowering:
 
     def _in(self, tree: exp.In) -> Node:
         if any(tree.args.get(key) is not None for key in ("query", "unnest", "field")):
-            self.fail("the condition contains a subquery; compute a column before")
+            raise Refusal("the condition contains a subquery; compute a column before")
         if not tree.expressions:
-            self.fail("IN needs a list of values")
+            raise Refusal("IN needs a list of values")
         value = self._operand(tree.this)
         tests = []
         for entry in tree.expressions:
             if isinstance(entry, exp.Null):
-                self.fail("a NULL in the list of IN never matches; add OR … IS NULL")
+                raise Refusal("a NULL in the list of IN never matches; add OR … IS NULL")
             tests.append(self._compare("=", value, self._operand(entry)))
         result = conjunction("or", tests)
         options = [entry.args[1] for entry in tests if entry.op == "compare"]
@@ -271,7 +211,7 @@ class Lowering:
         low = self._comparison(">=", tree.this, tree.args["low"])
         high = self._comparison("<=", tree.this, tree.args["high"])
         if tree.args.get("symmetric"):
-            self.fail("BETWEEN SYMMETRIC is not supported; write the smaller value first")
+            raise Refusal("BETWEEN SYMMETRIC is not supported; write the smaller value first")
         result = conjunction("and", [low, high])
         return negation(result) if tree.args.get("negate") else result
 
@@ -282,9 +222,9 @@ class Lowering:
             like = tree.this
             escape = tree.expression.name if _is_text(tree.expression) else ""
             if not isinstance(like, exp.Like | exp.ILike) or len(escape) != 1:
-                self.fail("ESCAPE follows LIKE, and is one character")
+                raise Refusal("ESCAPE follows LIKE, and is one character")
         if not _is_text(like.expression):
-            self.fail("the pattern of LIKE must be a text in quotes")
+            raise Refusal("the pattern of LIKE must be a text in quotes")
         pattern = like.expression.name
         text = self._kind(self._operand(like.this), "text", "LIKE")
         if isinstance(like, exp.ILike):
@@ -292,9 +232,9 @@ class Lowering:
         try:
             parsed = LikePattern.parse(pattern, escape)
         except ValueError:
-            self.fail("the pattern of LIKE ends with its escape")
+            raise Refusal("the pattern of LIKE ends with its escape") from None
         if text.is_literal:
-            self.fail("the condition compares two constants, which are the same for every row")
+            raise Refusal("the condition compares two constants, which are the same for every row")
         result = Node("like", "bool", (text,), parsed.text)
         return negation(result) if like.args.get("negate") else result
 
@@ -306,12 +246,12 @@ class Lowering:
         try:
             exact = Decimal(tree.name)
         except InvalidOperation:
-            self.fail(f"{tree.name!r} is not a number")
+            raise Refusal(f"{tree.name!r} is not a number") from None
         if re.fullmatch(r"\d+", tree.name) and exact <= _MAX_INT:
             return number(int(exact))
         value = float(exact)
         if not math.isfinite(value) or (exact and abs(math.log10(abs(value or 1e-300))) > 100):
-            self.fail(f"the number {tree.name} is too large or too small")
+            raise Refusal(f"the number {tree.name} is too large or too small")
         return number(value)
 
     def _arithmetic(self, tree: exp.Binary) -> Node:
@@ -323,98 +263,38 @@ class Lowering:
 
     def _numeric(self, op: str, left: Node, right: Node) -> Node:
         kind: Kind = "int" if left.kind == right.kind == "int" else "float"
-        left, right = self._bounded(left), self._bounded(right)
+        left, right = self._numbers.bounded(left), self._numbers.bounded(right)
         if op == "mod":
-            return self._modulo(left, right, kind)
-        quotient = self._calculate(op, left, right, kind)
+            return self._numbers.modulo(left, right, kind)
+        quotient = self._numbers.calculate(op, left, right, kind)
         if op == "div" and kind == "int":
-            return self._unary("trunc", quotient, kind="int")
+            return self._numbers.unary("trunc", quotient, kind="int")
         return quotient
-
-    def _calculate(self, op: str, left: Node, right: Node, kind: Kind) -> Node:
-        """Return an operation on doubles that neither overflows nor underflows."""
-        if op == "div" and right.is_literal and right.value == 0:
-            self.fail("the condition divides by zero in every row")
-        if left.is_literal and right.is_literal:
-            return self._constant(op, left, right, kind)
-        low, high = _size(op, left, right)
-        if low < DOUBLE_RANGE[0] or high > DOUBLE_RANGE[1]:
-            left, right = self._guard(left), self._guard(right)
-            low, high = _size(op, left, right)
-        return Node(op, kind, (left, right), None, low, high)
-
-    def _constant(self, op: str, left: Node, right: Node, kind: Kind) -> Node:
-        first, second = float(left.value or 0), float(right.value or 0)
-        value = {
-            "add": first + second,
-            "sub": first - second,
-            "mul": first * second,
-            "div": first / (second or 1),
-        }[op]
-        if not math.isfinite(value) or abs(value) > 1e100 or 0 < abs(value) < 1e-100:
-            self.fail("a constant in the condition is too large or too small")
-        if kind == "int" and op != "div":
-            return number(int(value), kind)
-        return number(value, "float" if kind == "int" else kind)
-
-    def _bounded(self, node: Node) -> Node:
-        """Return a number of known size: one of unknown size fails outside of a range."""
-        wide = node.low < DOUBLE_RANGE[0] or node.high > DOUBLE_RANGE[1]
-        return self._guard(node) if wide else node
-
-    def _guard(self, node: Node) -> Node:
-        low, high = COLUMN_RANGE
-        if node.is_literal or (node.low >= low and node.high <= high):
-            return node
-        guard = Node("guard", node.kind, (node,), None, low, high)
-        return self._guards.setdefault(id(node), guard)
-
-    def _unary(self, op: str, node: Node, *, kind: Kind | None = None) -> Node:
-        if node.is_literal and op in {"trunc", "floor", "abs"}:
-            function = {"trunc": math.trunc, "floor": math.floor, "abs": abs}[op]
-            result = function(float(node.value or 0))
-            known_kind = kind or node.kind
-            return number(int(result) if known_kind == "int" else float(result), known_kind)
-        low = node.low if op == "abs" else 0
-        return Node(op, kind or node.kind, (node,), None, low, node.high)
-
-    def _modulo(self, left: Node, right: Node, kind: Kind) -> Node:
-        """Return the remainder, with the sign of ``left``; rounded to 9 decimals."""
-        quotient = self._calculate("div", left, right, "float")
-        if kind == "float":
-            quotient = self._calculate("mul", quotient, number(NUDGE), "float")
-        whole = self._unary("trunc", quotient)
-        rest = self._calculate("sub", left, self._calculate("mul", right, whole, kind), kind)
-        return rest if kind == "int" else self._rounded(rest, 9)
-
-    def _rounded(self, node: Node, decimals: int) -> Node:
-        """Round half away from zero, as PostgreSQL does with NUMERIC."""
-        return Node("round", "float", (node,), decimals, -_MAX_DECIMALS, node.high + 1)
 
     def _negative(self, tree: exp.Neg) -> Node:
         node = self._operand(tree.this)
         if node.kind == "interval":
-            return self._calculate("sub", number(0, "interval"), node, "interval")
+            return self._numbers.calculate("sub", number(0, "interval"), node, "interval")
         node = self._number(node, "-")
         if node.is_literal:
-            return number(-node.value, node.kind)  # type: ignore[operator,arg-type]
+            return number(-node.value, node.kind)  # type: ignore[operator]
         return self._numeric("sub", number(0), node)
 
     def _number(self, node: Node, where: str) -> Node:
         if node.kind not in NUMBERS:
-            self.fail(f"{where} needs a number; {_describe(node)} is {_KIND_NAMES[node.kind]}")
+            raise Refusal(f"{where} needs a number; {_describe(node)} is {_KIND_NAMES[node.kind]}")
         return node
 
     def _kind(self, node: Node, kind: Kind, where: str) -> Node:
         if node.kind == "null" and node.op == "column":
             return _retyped(node, kind)
         if node.kind != kind:
-            self.fail(
+            raise Refusal(
                 f"{where} needs {_KIND_NAMES[kind]}; {_describe(node)} is {_KIND_NAMES[node.kind]}"
             )
         return node
 
-    def _whole(self, tree: exp.Expression | None, where: str, minimum: int, maximum: int) -> int:
+    def _whole(self, tree: exp.Expr | None, where: str, minimum: int, maximum: int) -> int:
         node = None if tree is None else self.lower(tree)
         if (
             node is None
@@ -422,12 +302,12 @@ class Lowering:
             or node.kind != "int"
             or not minimum <= int(node.value or 0) <= maximum
         ):
-            self.fail(f"{where} must be a whole number from {minimum} to {maximum}")
+            raise Refusal(f"{where} must be a whole number from {minimum} to {maximum}")
         return int(node.value or 0)
 
     def _math(self, tree: exp.Func) -> Node:
         if isinstance(tree, exp.Log) and tree.args.get("expression") is not None:
-            self.fail("log with a base is not supported; divide two logarithms")
+            raise Refusal("log with a base is not supported; divide two logarithms")
         name = type(tree).__name__.lower()
         node = self._variable(self._number(self.lower(tree.this), name))
         if name == "sign":
@@ -438,37 +318,37 @@ class Lowering:
                  test(node, "null"), Node("lit", "float"), number(0.0)),
             )  # fmt: skip
         if name == "abs":
-            return self._unary("abs", node)
+            return self._numbers.unary("abs", node)
         if name in {"ceil", "floor"}:
             if node.kind == "int":
                 return node
             if name == "floor":
-                return self._unary("floor", node)
+                return self._numbers.unary("floor", node)
             minus = self._numeric("sub", number(0.0), node)
-            return self._numeric("sub", number(0.0), self._unary("floor", minus))
-        node = self._bounded(node)
+            return self._numeric("sub", number(0.0), self._numbers.unary("floor", minus))
+        node = self._numbers.bounded(node)
         if name == "sqrt":
             return Node("sqrt", "float", (node,), None, node.low, node.high)
         op = "ln" if name == "ln" else "log10"
-        return self._rounded(Node(op, "float", (node,), None, -20, 3), 9)
+        return self._numbers.rounded(Node(op, "float", (node,), None, -20, 3), 9)
 
     def _round(self, tree: exp.Round | exp.Trunc) -> Node:
         name = type(tree).__name__.lower()
-        node = self._bounded(self._variable(self._number(self.lower(tree.this), name)))
+        node = self._numbers.bounded(self._variable(self._number(self.lower(tree.this), name)))
         decimals = 0
         if tree.args.get("decimals") is not None:
             decimals = self._whole(
-                tree.args["decimals"], f"the decimals of {name}", -_MAX_DECIMALS, _MAX_DECIMALS
+                tree.args["decimals"], f"the decimals of {name}", -MAX_DECIMALS, MAX_DECIMALS
             )
         if isinstance(tree, exp.Round):
-            return self._rounded(node, decimals)
+            return self._numbers.rounded(node, decimals)
         if decimals:
-            self.fail("trunc takes one number; use round for decimals")
-        return self._unary("trunc", node)
+            raise Refusal("trunc takes one number; use round for decimals")
+        return self._numbers.unary("trunc", node)
 
     def _variable(self, node: Node) -> Node:
         if node.is_literal:
-            self.fail("a function of a constant is the same for every row; write its value")
+            raise Refusal("a function of a constant is the same for every row; write its value")
         return node
 
     # -- Choices -----------------------------------------------------------------------------------
@@ -488,16 +368,16 @@ class Lowering:
         args = [node for pair in zip(branches, values[:-1], strict=True) for node in pair]
         return _choice("case", values, (*args, values[-1]))
 
-    def _operand_value(self, tree: exp.Expression) -> Node:
+    def _operand_value(self, tree: exp.Expr) -> Node:
         return self.lower(tree)
 
     def _choose(self, tree: exp.Coalesce | exp.Greatest | exp.Least) -> Node:
         name = type(tree).__name__.lower()
         values = self._common(name, [self.lower(part) for part in (tree.this, *tree.expressions)])
         if values[0].kind == "bool" and name != "coalesce":
-            self.fail(f"{name} needs numbers, texts or timestamps, not booleans")
+            raise Refusal(f"{name} needs numbers, texts or timestamps, not booleans")
         if all(node.is_literal for node in values):
-            self.fail("a function of a constant is the same for every row; write its value")
+            raise Refusal("a function of a constant is the same for every row; write its value")
         return values[0] if len(values) == 1 else _choice(name, values, tuple(values))
 
     def _nullif(self, tree: exp.Nullif) -> Node:
@@ -510,7 +390,7 @@ class Lowering:
         """Return values of one type; NULL takes that of the others."""
         typed = [node for node in values if node.kind != "null"]
         if not typed:
-            self.fail(f"{name} has no value but NULL")
+            raise Refusal(f"{name} has no value but NULL")
         first = next(
             (node for node in typed if node.kind != "text" or not node.is_literal), typed[0]
         )
@@ -553,11 +433,11 @@ class Lowering:
             if text.is_literal and text.kind == "text" and other.kind in {*MOMENTS, "interval"}:
                 written = str(text.value)
                 if other.kind == "interval":
-                    parsed = self._interval_of(written)
+                    parsed = parse_interval(written)
                 else:
-                    parsed = self._moment(written, "time")
+                    parsed = parse_moment(written, "time")
                 return (parsed, other) if text is left else (other, parsed)
-        self.fail(
+        raise Refusal(
             f"{'the condition ' if verb == 'compares' else ''}{verb} {_described(left)} {joined} "
             f"{_described(right)}"
         )
@@ -574,7 +454,7 @@ class Lowering:
             if tree.args.get("position") not in {None, "BOTH"} or (
                 characters is not None and characters.name != " "
             ):
-                self.fail("trim only removes spaces at both ends; use trim(column)")
+                raise Refusal("trim only removes spaces at both ends; use trim(column)")
         return Node(name, "text", (node,))
 
     def _substring(self, tree: exp.Substring | exp.Left) -> Node:
@@ -604,92 +484,57 @@ class Lowering:
             "moment" if right.kind in MOMENTS else right.kind,
         )
         if op == "sub" and kinds == ("moment", "moment"):
-            difference = self._calculate("sub", left, right, "interval")
+            difference = self._numbers.calculate("sub", left, right, "interval")
             if left.kind == right.kind == "date":
                 day = number(float(MICROSECONDS_PER_DAY))
-                return self._calculate("div", difference, day, "int")
+                return self._numbers.calculate("div", difference, day, "int")
             return difference
         if op in {"add", "sub"} and kinds == ("moment", "interval"):
-            return self._calculate(op, left, right, "time")
+            return self._numbers.calculate(op, left, right, "time")
         if op == "add" and kinds == ("interval", "moment"):
-            return self._calculate("add", right, left, "time")
+            return self._numbers.calculate("add", right, left, "time")
         if op in {"add", "sub"} and kinds == ("interval", "interval"):
-            return self._calculate(op, left, right, "interval")
+            return self._numbers.calculate(op, left, right, "interval")
         if op in {"add", "sub"} and left.kind == "date" and right.kind == "int":
-            days = self._calculate("mul", right, number(MICROSECONDS_PER_DAY), "int")
-            return self._calculate(op, left, days, "date")
+            days = self._numbers.calculate("mul", right, number(MICROSECONDS_PER_DAY), "int")
+            return self._numbers.calculate(op, left, days, "date")
         if op in {"mul", "div"} and left.kind == "interval" and right.kind in NUMBERS:
-            return self._calculate(op, left, self._bounded(right), "interval")
+            return self._numbers.calculate(op, left, self._numbers.bounded(right), "interval")
         if op == "mul" and right.kind == "interval" and left.kind in NUMBERS:
-            return self._calculate("mul", self._bounded(left), right, "interval")
+            return self._numbers.calculate("mul", self._numbers.bounded(left), right, "interval")
         sign = {"add": "+", "sub": "-", "mul": "*", "div": "/", "mod": "%"}[op]
-        self.fail(f"{sign} cannot be applied to {_described(left)} and {_described(right)}")
+        raise Refusal(f"{sign} cannot be applied to {_described(left)} and {_described(right)}")
 
     def _interval(self, tree: exp.Interval) -> Node:
         if not _is_text(tree.this):
-            self.fail("an interval is a text in quotes, such as INTERVAL '2 hours'")
+            raise Refusal("an interval is a text in quotes, such as INTERVAL '2 hours'")
         unit = "" if tree.unit is None else f" {tree.unit.name}"
-        return self._interval_of(f"{tree.this.name}{unit}")
-
-    def _interval_of(self, written: str) -> Node:
-        words = re.sub(r"(\d)([A-Za-z])", r"\1 \2", written).split()
-        total = Decimal(0)
-        while words:
-            clock = _CLOCK.match(words[0])
-            if clock:
-                hours, minutes, seconds = clock.groups()
-                total += (Decimal(hours) * 60 + Decimal(minutes)) * 60_000_000
-                total += Decimal(seconds or 0) * 1_000_000
-                words = words[1:]
-                continue
-            unit = words[1].lower().removesuffix("s") if len(words) > 1 else ""
-            if unit in {"month", "mon", "year", "quarter", "decade"}:
-                self.fail(f"an interval in {unit}s has no fixed length; write days")
-            if unit not in _INTERVALS or not re.fullmatch(r"[+-]?\d{1,9}(\.\d{1,6})?", words[0]):
-                self.fail(
-                    f"{written!r} is not an interval such as '2 hours', '30 minutes' or '7 days'"
-                )
-            total += Decimal(words[0]) * _INTERVALS[unit]
-            words = words[2:]
-        if not written.strip():
-            self.fail("an interval is empty; write for example INTERVAL '2 hours'")
-        return number(int(total), "interval")
-
-    def _moment(self, written: str, kind: Kind) -> Node:
-        try:
-            moment = dt.datetime.fromisoformat(written.strip())
-        except ValueError:
-            self.fail(
-                f"{written!r} is not a date or time; write it as '2026-03-01' or '2026-03-01 14:30'"
-            )
-        moment = moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment
-        microseconds = (moment - _EPOCH) // dt.timedelta(microseconds=1)
-        if kind == "date":
-            microseconds -= microseconds % MICROSECONDS_PER_DAY
-        return number(microseconds, kind)
+        return parse_interval(f"{tree.this.name}{unit}")
 
     def _extract(self, tree: exp.Extract) -> Node:
         field = tree.this.name.lower()
         node = self._variable(self.lower(tree.expression))
         if field == "epoch" and node.kind == "interval":
-            return self._calculate("div", node, number(1e6), "float")
+            return self._numbers.calculate("div", node, number(1e6), "float")
         if node.kind not in MOMENTS:
-            self.fail(f"extract needs a timestamp; {_describe(node)} is {_KIND_NAMES[node.kind]}")
+            raise Refusal(
+                f"extract needs a timestamp; {_describe(node)} is {_KIND_NAMES[node.kind]}"
+            )
         if field not in _FIELDS:
-            self.fail(f"extract knows {', '.join(_FIELDS)}; got {field!r}")
+            raise Refusal(f"extract knows {', '.join(_FIELDS)}; got {field!r}")
         if node.kind == "date" and field in {"second", "minute", "hour"}:
-            self.fail(f"a date has no {field}; use the timestamp")
+            raise Refusal(f"a date has no {field}; use the timestamp")
         return Node("extract", "float", (node,), field, -6, 19)
 
     def _truncate(self, tree: exp.TimestampTrunc | exp.DateTrunc) -> Node:
         unit = tree.args["unit"].name.lower()
         node = self._variable(self.lower(tree.this))
         if node.kind not in MOMENTS:
-            self.fail(
+            raise Refusal(
                 f"date_trunc needs a timestamp; {_describe(node)} is {_KIND_NAMES[node.kind]}"
             )
         if unit not in _UNITS or tree.args.get("zone") is not None:
-            self.fail(f"date_trunc knows {', '.join(_UNITS)} in UTC; got {unit!r}")
+            raise Refusal(f"date_trunc knows {', '.join(_UNITS)} in UTC; got {unit!r}")
         return Node("truncate", "time", (node,), unit, 0, 19)
 
     # -- Casts -------------------------------------------------------------------------------------
@@ -699,7 +544,7 @@ class Lowering:
         wanted = _TYPES.get(getattr(target, "name", ""))
         if wanted is None or tree.args.get("format") is not None:
             written = str(getattr(target, "name", target)).lower()
-            self.fail(
+            raise Refusal(
                 f"a cast to {written} is not supported; use integer, numeric, double precision, "
                 "boolean, text, date, timestamp or timestamptz"
             )
@@ -708,9 +553,9 @@ class Lowering:
             return _retyped(node, wanted)
         if node.is_literal and node.kind == "text":
             if wanted in MOMENTS:
-                return self._moment(str(node.value), wanted)
+                return parse_moment(str(node.value), wanted)
             if wanted == "interval":
-                return self._interval_of(str(node.value))
+                return parse_interval(str(node.value))
             if wanted in NUMBERS and re.fullmatch(r"\d{1,15}(\.\d{1,15})?", str(node.value)):
                 value = float(str(node.value))
                 return number(
@@ -724,7 +569,7 @@ class Lowering:
         if node.kind == wanted:
             return node
         if wanted == "int" and node.kind == "float":
-            return _retyped(self._rounded(self._bounded(node), 0), "int")
+            return _retyped(self._numbers.rounded(self._numbers.bounded(node), 0), "int")
         if wanted == "float" and node.kind == "int":
             return _retyped(node, "float")
         if wanted == "int" and node.kind == "bool":
@@ -738,25 +583,27 @@ class Lowering:
             return Node("truncate", "date", (node,), "day", 0, 19)
         if wanted == "time" and node.kind == "date":
             return _retyped(node, "time")
-        self.fail(f"{_described(node)} cannot be cast to {_KIND_NAMES[wanted].split(' ', 1)[1]}")
+        raise Refusal(
+            f"{_described(node)} cannot be cast to {_KIND_NAMES[wanted].split(' ', 1)[1]}"
+        )
 
     def _decimal(self, tree: exp.Cast, node: Node) -> Node:
         parameters = [int(entry.this.name) for entry in tree.to.expressions]
         decimals = parameters[1] if len(parameters) > 1 else 0
-        if not 0 <= decimals <= _MAX_DECIMALS:
-            self.fail(f"numeric may have up to {_MAX_DECIMALS} decimals")
-        return self._rounded(self._bounded(node), decimals)
+        if not 0 <= decimals <= MAX_DECIMALS:
+            raise Refusal(f"numeric may have up to {MAX_DECIMALS} decimals")
+        return self._numbers.rounded(self._numbers.bounded(node), decimals)
 
 
-def allowed_columns(tree: exp.Expression, lowering: Lowering) -> list[str]:
+def allowed_columns(tree: exp.Expr, columns: Sequence[str]) -> list[str]:
     """Return the columns of a tree whose types are unknown; refuse what no type could allow."""
+    lowering = Lowering(dict.fromkeys(columns, ("null", "")))
     for node in tree.walk():
-        if isinstance(node, exp.Column) or (
-            not isinstance(node, _PARTS) and type(node) not in {*_METHODS, *_COMPARISONS}
-        ):
+        allowed = isinstance(node, _PARTS) or type(node) in {*_METHODS, *_COMPARISONS}
+        if isinstance(node, exp.Column) or not allowed:
             lowering.lower(node)
     if not lowering.used:
-        lowering.fail("the condition uses no column, so it is the same for every row")
+        raise Refusal("the condition uses no column, so it is the same for every row")
     return list(lowering.used)
 
 
@@ -770,14 +617,6 @@ def _retyped(node: Node, kind: Kind) -> Node:
     """Return a value under another kind that has the same representation."""
     source = "null" if node.kind == "null" and node.op == "column" else node.source
     return Node(node.op, kind, node.args, node.value, node.low, node.high, source)
-
-
-def _size(op: str, left: Node, right: Node) -> tuple[int, int]:
-    if op == "mul":
-        return left.low + right.low, left.high + right.high
-    if op == "div":
-        return left.low - right.high - 1, left.high - right.low + 1
-    return min(left.low, right.low) - 17, max(left.high, right.high) + 1
 
 
 def _is_text(tree: Any) -> bool:
@@ -801,7 +640,7 @@ def _described(node: Node) -> str:
     return _KIND_NAMES[node.kind]
 
 
-_ARITHMETIC: dict[type[exp.Expression], str] = {
+_ARITHMETIC: dict[type[exp.Expr], str] = {
     exp.Add: "add", exp.Sub: "sub", exp.Mul: "mul", exp.Div: "div", exp.Mod: "mod",
 }  # fmt: skip
 _TYPES: dict[str, Kind] = {
@@ -812,7 +651,7 @@ _TYPES: dict[str, Kind] = {
 }  # fmt: skip
 #: Parts of expressions.
 _PARTS = (exp.Identifier, exp.Var, exp.DataType, exp.DataTypeParam, exp.If)
-_METHODS: dict[type[exp.Expression], Callable[[Lowering, Any], Node]] = {
+_METHODS: dict[type[exp.Expr], Callable[[Lowering, Any], Node]] = {
     exp.Paren: Lowering._paren,
     exp.Column: Lowering._column,
     exp.Boolean: Lowering._boolean,

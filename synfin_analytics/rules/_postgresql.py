@@ -142,7 +142,8 @@ class PostgreSQL:
 
     def _call(self, node: Node) -> str:
         """Return the call of a function that has the same name and cannot fail."""
-        write = self._collated if node.kind == "text" else self.value
+        ordered = node.kind == "text" and node.op in {"greatest", "least"}
+        write = self._collated if ordered else self.value
         return f"{_FUNCTIONS[node.op]}({', '.join(map(write, node.args))})"
 
     def _length(self, node: Node) -> str:

@@ -27,6 +27,10 @@ NUDGE = 1 + 2.0**-51
 MICROSECONDS_PER_DAY = 86_400_000_000
 
 
+class Refusal(Exception):  # noqa: N818 - never leaves the package
+    """Why a text is not a condition: a clause without a period, which follows the rule's name."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
     """An operation with its operands.
