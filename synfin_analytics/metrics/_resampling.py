@@ -6,20 +6,22 @@ how often each cluster counts; everything else is computed once (:mod:`._statist
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import numpy as np
 
 from synfin_analytics._core.arguments import check_integer
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._statistics import (
+    Block,
+    ClusterCounts,
     Gap,
     Statistic,
     TopEntities,
     TopTransactions,
     Total,
-    statistic_of,
 )
 from synfin_analytics.metrics.bootstrap import (
     CARDS,
@@ -32,7 +34,7 @@ from synfin_analytics.metrics.bootstrap import (
 from synfin_analytics.metrics.topk import RankedEntities, precision_at_k
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
 #: Numbers in a block of resamples: a few megabytes, for any number of frauds.
 _BLOCK_SIZE = 4_000_000
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 def draw_weights(
@@ -56,64 +60,69 @@ def draw_weights(
 
 
 def resample(
-    metric: str,
-    samples: Mapping[str, Sample],
+    samples: Mapping[Key, Sample],
     *,
-    cluster: str,
     n_resamples: int = 1000,
     seed: int = 0,
     confidence_level: float = 0.95,
-) -> dict[str, Bootstrap]:
-    """Resample clusters, the same for all models, and compute a metric in each resample.
+) -> dict[Key, Bootstrap]:
+    """Resample clusters, and compute metrics in each resample.
+
+    Samples with the same number of clusters have the same resamples, so that metrics of several
+    models on the same rows can be compared by pairs.
 
     Parameters
     ----------
-    metric
-        Its name.
     samples
-        By model; all of the same rows.
-    cluster
-        Name of the clusters.
+        Metrics of models, by any key.
     n_resamples, seed, confidence_level
         Number of resamples, seed of the generator, and confidence of the interval.
 
     Raises
     ------
     ArgumentError
-        The models are not of the same rows; ``n_resamples`` or ``seed`` is not a whole number.
+        ``n_resamples`` or ``seed`` is not a whole number.
     """
     n_resamples = check_integer(n_resamples, "n_resamples", minimum=1)
     seed = check_integer(seed, "seed")
-    _check_same_rows(samples)
-    n_clusters = len(next(iter(samples.values())).clusters)
-    parts: dict[str, list[Floats]] = {model: [] for model in samples}
-    if n_clusters:
-        width = max(n_clusters, *(sample.statistic.width for sample in samples.values()))
+    distributions: dict[Key, Floats] = {}
+    of_rows: dict[Key, float] = {}
+    for n_clusters in {len(sample.clusters) for sample in samples.values()}:
+        keys = [key for key, sample in samples.items() if len(sample.clusters) == n_clusters]
+        for key in keys:
+            distributions[key], of_rows[key] = np.full(n_resamples, np.nan), np.nan
+        if not n_clusters:
+            continue
+        statistics = {key: samples[key].statistic for key in keys}
+        block = Block(np.ones((n_clusters, 1)))
+        of_rows |= {key: float(statistic.values(block)[0]) for key, statistic in statistics.items()}
+        sources = {source for statistic in statistics.values() for source in statistic.sources}
+        width = max(n_clusters, sum(source.width for source in sources))
+        start = 0
         for weights in draw_weights(n_clusters, n_resamples, seed, max(1, _BLOCK_SIZE // width)):
-            for model, sample in samples.items():
-                parts[model].append(sample.statistic.values(weights))
-    results = {}
-    for model, sample in samples.items():
-        value, distribution = np.nan, np.full(n_resamples, np.nan)
-        if n_clusters:
-            value = float(sample.statistic.values(np.ones((n_clusters, 1)))[0])
-            distribution = np.concatenate(parts[model])
-        results[model] = Bootstrap(
-            metric,
-            cluster,
-            value,
-            distribution,
+            block, end = Block(weights), start + weights.shape[1]
+            for key, statistic in statistics.items():
+                distributions[key][start:end] = statistic.values(block)
+            start = end
+    return {
+        key: Bootstrap(
+            sample.metric,
+            sample.cluster,
+            of_rows[key],
+            distributions[key],
             confidence_level,
-            n_clusters,
+            len(sample.clusters),
             int(np.count_nonzero(sample.frauds)),
             sample.n_informative,
             sample.condition,
             sample.by_day,
         )
-    return results
+        for key, sample in samples.items()
+    }
 
 
-def _check_same_rows(samples: Mapping[str, Sample]) -> None:
+def check_same_rows(samples: Mapping[str, Sample]) -> None:
+    """Raise an ArgumentError unless the samples of models, by name, are of the same rows."""
     (first_model, first), *remaining = samples.items()
     for model, sample in remaining:
         if first.size != sample.size:
@@ -137,11 +146,36 @@ def _format_size(sample: Sample) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
-    """The rows of a model by cluster, and its metric.
+class Clusters:
+    """The cluster of each count.
 
     Attributes
     ----------
+    name
+        Column of the clusters.
+    values
+        Its values, or days.
+    by_day
+        Whether they are days.
+    """
+
+    name: str
+    values: NDArray[Any]
+    by_day: bool = False
+
+    def take(self, rows: NDArray[np.bool_]) -> Clusters:
+        """Return the clusters of some of the counts."""
+        return replace(self, values=self.values[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """The rows of a model by cluster, and a metric of it.
+
+    Attributes
+    ----------
+    metric, cluster
+        Name of the metric, and of the column of the clusters.
     clusters
         The clusters, in order.
     transactions, frauds
@@ -152,6 +186,8 @@ class Sample:
         See :class:`.Bootstrap`.
     """
 
+    metric: str
+    cluster: str
     clusters: NDArray[Any]
     transactions: Integers
     frauds: Integers
@@ -167,13 +203,17 @@ class Sample:
 
 
 def sample_counts(
-    metric: str, clusters: NDArray[Any], counts: RowCounts, threshold: float, options: MetricOptions
-) -> Sample:
-    """Prepare a metric that follows from counts by cluster and score.
+    metrics: Sequence[str],
+    clusters: Clusters,
+    counts: RowCounts,
+    threshold: float,
+    options: MetricOptions,
+) -> dict[str, Sample]:
+    """Prepare metrics that follow from counts by cluster and score.
 
     Parameters
     ----------
-    metric
+    metrics
         Any but precision@k and card precision@k.
     clusters, counts
         Cluster of each count by cluster and score, and the counts.
@@ -196,66 +236,78 @@ def sample_counts(
     >>> fraud = generator.random(2000) < 0.1
     >>> score = np.clip(0.3 * generator.random(2000) + 0.2 * fraud, 0, 1)
     >>> counts = RowCounts(score, np.ones(2000, np.int64), fraud.astype(np.int64))
-    >>> customers = generator.integers(300, size=2000)
-    >>> sample = sample_counts("roc_auc", customers, counts, 0.5, MetricOptions())
-    >>> bootstrap = resample("roc_auc", {"": sample}, cluster="customer_id")[""]
+    >>> customers = Clusters("customer_id", generator.integers(300, size=2000))
+    >>> samples = sample_counts(["roc_auc"], customers, counts, 0.5, MetricOptions())
+    >>> bootstrap = resample(samples)["roc_auc"]
     >>> bootstrap.low < bootstrap.value < bootstrap.high
     True
     """
-    if check_metric(metric) in (TOP, CARDS):
-        raise ArgumentError(
-            f"`metric` must be one that follows from counts by score; got {metric!r}, which needs "
-            "the rows of each day."
-        )
-    names, codes = np.unique(clusters, return_inverse=True)
-    statistic = statistic_of(metric, codes, len(names), counts, threshold, options)
-    return _sample(metric, statistic, names, codes, counts, counts.score >= threshold)
+    for metric in metrics:
+        if check_metric(metric) in (TOP, CARDS):
+            raise ArgumentError(
+                f"`metric` must be one that follows from counts by score; got {metric!r}, which "
+                "needs the rows of each day."
+            )
+    names, codes = np.unique(clusters.values, return_inverse=True)
+    cells = ClusterCounts(codes, len(names), counts, threshold)
+    return {
+        metric: _sample(metric, clusters, names, cells, statistic)
+        for metric, statistic in cells.statistics(metrics, options).items()
+    }
 
 
 def sample_groups(
-    metric: str,
-    comparison: Comparison,
-    clusters: NDArray[Any],
+    metrics: Sequence[str],
+    clusters: Clusters,
     groups: NDArray[np.intp],
     counts: RowCounts,
     threshold: float,
-) -> Sample:
-    """Prepare the difference or ratio of a metric between groups, for resampling clusters.
+) -> dict[tuple[str, Comparison], Sample]:
+    """Prepare the difference and the ratio of metrics between groups, for resampling clusters.
 
     Parameters
     ----------
-    metric, clusters, counts, threshold
+    metrics, clusters, counts, threshold
         As for :func:`sample_counts`.
-    comparison
-        ``"difference"`` of the highest and lowest group, or ``"ratio"`` of the lowest and highest.
     groups
         Number of the group of each count.
+
+    Returns
+    -------
+    dict
+        By metric and comparison: ``"difference"`` of the highest and lowest group, or ``"ratio"``
+        of the lowest and highest.
     """
-    names, codes = np.unique(clusters, return_inverse=True)
-    samples = []
+    names, codes = np.unique(clusters.values, return_inverse=True)
+    cells = []
     for group in np.unique(groups):
         rows = groups == group
-        part = counts.take(rows)
-        statistic = statistic_of(metric, codes[rows], len(names), part, threshold, MetricOptions())
-        alert = part.score >= threshold
-        samples.append(_sample(metric, statistic, names, codes[rows], part, alert))
-    fewest = min(samples, key=lambda sample: sample.n_informative)
-    return replace(
-        fewest,
-        transactions=np.sum([sample.transactions for sample in samples], axis=0),
-        frauds=np.sum([sample.frauds for sample in samples], axis=0),
-        statistic=Gap(tuple(sample.statistic for sample in samples), comparison),
-        condition=f"{fewest.condition} in one group",
-    )
+        cells.append(ClusterCounts(codes[rows], len(names), counts.take(rows), threshold))
+    statistics = [part.statistics(metrics, MetricOptions()) for part in cells]
+    samples: dict[tuple[str, Comparison], Sample] = {}
+    for metric in metrics:
+        of_groups = [
+            _sample(metric, clusters, names, part, of_group[metric])
+            for part, of_group in zip(cells, statistics, strict=True)
+        ]
+        fewest = min(of_groups, key=lambda sample: sample.n_informative)
+        for comparison in get_args(Comparison):
+            samples[metric, comparison] = replace(
+                fewest,
+                metric=f"{metric}_{comparison}",
+                transactions=np.sum([sample.transactions for sample in of_groups], axis=0),
+                frauds=np.sum([sample.frauds for sample in of_groups], axis=0),
+                statistic=Gap(tuple(sample.statistic for sample in of_groups), comparison),
+                condition=f"{fewest.condition} in one group",
+            )
+    return samples
 
 
 def sample_transactions(
     days: NDArray[Any],
-    clusters: NDArray[Any],
+    clusters: Clusters,
     counts: RowCounts,
     options: MetricOptions,
-    *,
-    by_day: bool = False,
 ) -> Sample:
     """Prepare precision@k, for resampling clusters or whole days.
 
@@ -264,75 +316,66 @@ def sample_transactions(
     days, clusters, counts
         Day and cluster of each count by day, cluster and score, and the counts.
     options
-        ``k``.
-    by_day
-        Resample days, each with the hits that it had.
+        ``k``. Days that are resampled have the hits that they had.
     """
     k = check_integer(options.k, "k", minimum=1)
-    names, codes = np.unique(days if by_day else clusters, return_inverse=True)
+    names, codes = np.unique(clusters.values, return_inverse=True)
     statistic: Statistic
-    if by_day:
+    if clusters.by_day:
         daily = precision_at_k(days, counts.score, counts.transactions, counts.frauds, k).daily
         statistic = Total(daily["hits"].to_numpy() / (k * max(len(names), 1)))
     else:
         statistic = TopTransactions.from_counts(days, codes, counts, k)
-    return _sample(TOP, statistic, names, codes, counts, by_day=by_day)
+    cells = ClusterCounts(codes, len(names), counts, np.inf)
+    return _sample(TOP, clusters, names, cells, statistic)
 
 
 def sample_entities(
-    days: NDArray[Any],
-    entities: NDArray[Any],
-    counts: RowCounts,
-    ranked: RankedEntities,
-    options: MetricOptions,
-    *,
-    by_day: bool = False,
+    clusters: Clusters, counts: RowCounts, ranked: RankedEntities, options: MetricOptions
 ) -> Sample:
     """Prepare card precision@k, for resampling entities or whole days.
 
     Parameters
     ----------
-    days, entities, counts
-        Day and entity of each count by day, entity and score, and the counts.
+    clusters, counts
+        Day or entity of each count by day, entity and score, and the counts.
     ranked
         The entities of each day, by rank.
     options
-        ``k``.
-    by_day
-        Resample days, each with the hits that it had. Otherwise entities are resampled: a card that
-        is drawn twice counts as two cards, which are reviewed and blocked one by one.
+        ``k``. Days that are resampled have the hits that they had. A card that is drawn twice
+        counts as two cards, which are reviewed and blocked one by one.
     """
     k = check_integer(options.k, "k", minimum=1)
-    names, codes = np.unique(days if by_day else entities, return_inverse=True)
+    names, codes = np.unique(clusters.values, return_inverse=True)
     statistic: Statistic = TopEntities(ranked, k)
-    if by_day:
-        hits, *_ = ranked.review(np.ones((ranked.n_entities, 1), np.int64), k)
+    if clusters.by_day:
+        hits = ranked.count_hits(np.ones((ranked.n_entities, 1), np.int64), k)
         statistic = Total(hits[:, 0] / (k * max(len(names), 1)))
-    return _sample(CARDS, statistic, names, codes, counts, by_day=by_day)
+    cells = ClusterCounts(codes, len(names), counts, np.inf)
+    return _sample(CARDS, clusters, names, cells, statistic)
 
 
 def _sample(
     metric: str,
-    statistic: Statistic,
+    clusters: Clusters,
     names: NDArray[Any],
-    codes: NDArray[np.intp],
-    counts: RowCounts,
-    alert: NDArray[np.bool_] | None = None,
-    *,
-    by_day: bool = False,
+    cells: ClusterCounts,
+    statistic: Statistic,
 ) -> Sample:
-    def sum_by_cluster(values: Any) -> Integers:
-        return np.bincount(codes, weights=values, minlength=len(names)).astype(counts.frauds.dtype)
-
-    transactions, frauds = sum_by_cluster(counts.transactions), sum_by_cluster(counts.frauds)
+    transactions, frauds = (
+        cells.sum(part).astype(cells.counts.frauds.dtype) for part in ("transactions", "frauds")
+    )
     informative = {"have fraud": frauds > 0}
     of_genuine = {"specificity", "false_positive_rate"}
     if metric in of_genuine | {"roc_auc", "gini", "ks", "recall_at_fpr"}:
         informative["have genuine transactions"] = transactions > frauds
-    if metric in {"precision", "false_positive_ratio", "alert_rate"} and alert is not None:
-        informative["have alerts"] = sum_by_cluster(alert * counts.transactions) > 0
+    if metric in {"precision", "false_positive_ratio", "alert_rate"}:
+        informative["have alerts"] = cells.sum("alerts") > 0
     if metric in of_genuine | {"alert_rate"}:
         del informative["have fraud"]
     sizes = {condition: int(np.count_nonzero(mask)) for condition, mask in informative.items()}
     fewest = min(sizes, key=sizes.__getitem__)
-    return Sample(names, transactions, frauds, statistic, sizes[fewest], fewest, by_day)
+    return Sample(
+        metric, clusters.name, names, transactions, frauds, statistic, sizes[fewest], fewest,
+        clusters.by_day,
+    )  # fmt: skip

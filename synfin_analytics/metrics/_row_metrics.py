@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import narwhals as nw
@@ -17,6 +17,7 @@ from synfin_analytics._core.dataframes import (
 )
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._resampling import (
+    Clusters,
     sample_counts,
     sample_entities,
     sample_groups,
@@ -247,54 +248,50 @@ def prepare_samples(
     weighted
         Whether the rows have weights.
     """
-    with_amount = bool(OF_VALUE.intersection(metrics))
-    by_cluster: dict[str, tuple[NDArray[Any], RowCounts, bool]] = {}
-    samples = {}
-    for metric in map(check_metric, metrics):
-        unit = options.cluster_column(metric, cluster)
+    samples: dict[str, Sample] = {}
+    from_counts = [metric for metric in map(check_metric, metrics) if metric not in (TOP, CARDS)]
+    if from_counts:
+        unit = options.cluster_column(from_counts[0], cluster)
+        counts = rows.by_cluster(unit, amount=bool(OF_VALUE.intersection(metrics)))
+        of_score = RowCounts.from_frame(counts, weighted=weighted)
+        samples = sample_counts(from_counts, _clusters(counts, unit), of_score, threshold, options)
+    if CARDS in metrics:
+        _, samples[CARDS] = prepare_entities(rows, cluster, options)
+    if TOP in metrics:
+        unit = options.cluster_column(TOP, cluster)
         by_day = unit == options.day
-        if metric == CARDS:
-            counts = rows.by_entity(options.day, options.entity)
-            samples[metric] = sample_entities(
-                _days(counts),
-                _names(counts, options.entity),
-                RowCounts.from_frame(counts),
-                RankedEntities.from_arrays(*_highest_by_entity(counts, options.entity)),
-                options,
-                by_day=by_day,
-            )
-        elif metric == TOP:
-            counts = rows.by_cluster(unit, None if by_day else options.day)
-            days = _days(counts)
-            clusters = days if by_day else _names(counts, unit)
-            samples[metric] = sample_transactions(
-                days, clusters, RowCounts.from_frame(counts), options, by_day=by_day
-            )
-        else:
-            if unit not in by_cluster:
-                counts = rows.by_cluster(unit, amount=with_amount)
-                is_time = DAY in counts.columns
-                clusters = _days(counts) if is_time else _names(counts, unit)
-                of_score = RowCounts.from_frame(counts, weighted=weighted)
-                by_cluster[unit] = clusters, of_score, is_time
-            clusters, row_counts, is_time = by_cluster[unit]
-            sample = sample_counts(metric, clusters, row_counts, threshold, options)
-            samples[metric] = replace(sample, by_day=is_time)
-    return samples
+        counts = rows.by_cluster(unit, None if by_day else options.day)
+        days = _days(counts)
+        clusters = Clusters(unit, days if by_day else _names(counts, unit), by_day)
+        samples[TOP] = sample_transactions(days, clusters, RowCounts.from_frame(counts), options)
+    return {metric: samples[metric] for metric in metrics}
+
+
+def prepare_entities(
+    rows: Rows, cluster: str | None, options: MetricOptions
+) -> tuple[TopK, Sample]:
+    """Compute card precision@k of the rows, and prepare it for resampling; rows are read once."""
+    k, entity = check_k(options.k), options.entity
+    unit = options.cluster_column(CARDS, cluster)
+    counts = rows.by_entity(options.day, entity)
+    by_day = unit == options.day
+    clusters = Clusters(unit, _days(counts) if by_day else _names(counts, entity), by_day)
+    ranked = RankedEntities.from_arrays(*_highest_by_entity(counts, entity))
+    sample = sample_entities(clusters, RowCounts.from_frame(counts), ranked, options)
+    return ranked.precision_at_k(k), sample
 
 
 def prepare_groups(
     rows: Rows,
     by: Sequence[str],
     groups: Sequence[GroupKey],
-    metric: str,
-    comparison: Comparison,
+    metrics: Sequence[str],
     cluster: str,
     threshold: float,
     *,
     weighted: bool = False,
-) -> Sample:
-    """Prepare the difference or ratio of a metric between some groups for resampling.
+) -> dict[tuple[str, Comparison], Sample]:
+    """Prepare the difference and the ratio of metrics between some groups for resampling.
 
     Parameters
     ----------
@@ -302,19 +299,21 @@ def prepare_groups(
         As for :func:`prepare_samples`.
     by, groups
         Columns to group by, and the groups to compare.
-    metric, comparison, cluster
+    metrics, cluster
         As for :meth:`GroupedEvaluation.bootstrap`.
     """
-    counts = rows.by_cluster(cluster, by=by, amount=metric in OF_VALUE)
+    counts = rows.by_cluster(cluster, by=by, amount=bool(OF_VALUE.intersection(metrics)))
     keys, group = number_groups(counts, by)
     compared = np.isin(group, [number for number, key in enumerate(keys) if key in set(groups)])
-    is_time = DAY in counts.columns
-    clusters = _days(counts) if is_time else _names(counts, cluster)
     of_score = RowCounts.from_frame(counts, weighted=weighted).take(compared)
-    sample = sample_groups(
-        metric, comparison, clusters[compared], group[compared], of_score, threshold
-    )
-    return replace(sample, by_day=is_time)
+    clusters = _clusters(counts, cluster).take(compared)
+    return sample_groups(metrics, clusters, group[compared], of_score, threshold)
+
+
+def _clusters(counts: nw.DataFrame[Any], name: str) -> Clusters:
+    """Return the clusters of counts; a column of times was counted by its days."""
+    is_time = DAY in counts.columns
+    return Clusters(name, _days(counts) if is_time else _names(counts, name), is_time)
 
 
 def _days(counts: nw.DataFrame[Any]) -> NDArray[np.datetime64]:

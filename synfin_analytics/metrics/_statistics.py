@@ -1,14 +1,18 @@
 """Metrics as functions of how often each cluster counts.
 
 The order of scores, sums by cluster and ranks of a day do not depend on a resample, so they are
-computed once. The area under a curve needs the frauds' scores and the number of genuine
-transactions between them, by cluster; a block of resamples is then a product of sparse matrices.
+computed once: they are the source of a statistic. Several metrics follow from one source, which is
+weighed once for each block of resamples: the areas from a curve, the shares from sums by cluster.
+The curve needs the frauds' scores and the number of genuine transactions between them, by cluster;
+a block of resamples is then a product of sparse matrices.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from scipy import sparse
@@ -19,89 +23,207 @@ from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics.curve import NO_AMOUNTS, check_costs, log_losses
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from synfin_analytics.metrics._score_counts import Floats, RowCounts
     from synfin_analytics.metrics.bootstrap import Comparison, MetricOptions
     from synfin_analytics.metrics.topk import RankedEntities
 
-_AREAS = {"roc_auc", "gini", "ks", "average_precision", "recall_at_fpr"}
+#: Rates and means: numerator and denominator, which are sums by cluster.
+_SHARES = {
+    "precision": ("tp", "alerts"),
+    "recall": ("tp", "frauds"),
+    "specificity": ("tn", "genuine"),
+    "false_positive_rate": ("fp", "genuine"),
+    "false_positive_ratio": ("fp", "tp"),
+    "alert_rate": ("alerts", "transactions"),
+    "value_detection_rate": ("detected value", "value"),
+    "brier": ("squares", "transactions"),
+    "log_loss": ("losses", "transactions"),
+}
+#: Parts that are those of the alerts.
+_OF_ALERTS = {
+    "alerts": "transactions",
+    "tp": "frauds",
+    "fp": "genuine",
+    "detected value": "value",
+}
 #: Distinct scores of a day that are ranked at a time, until no resample has a place left.
 _RANKED_AT_ONCE = 512
+
+Weighed = TypeVar("Weighed", covariant=True)
+
+
+class Source(Protocol[Weighed]):
+    """What metrics are computed from, by cluster."""
+
+    @property
+    def width(self) -> int:
+        """Numbers that a resample holds in memory."""
+
+    def weigh(self, weights: Floats) -> Weighed:
+        """Return it for each resample; ``weights`` are by cluster and resample."""
+
+
+class Block:
+    """A block of resamples; ``weights`` say how often each cluster counts, by resample."""
+
+    def __init__(self, weights: Floats) -> None:
+        self._weights = weights
+        self._weighed: dict[Source[Any], Any] = {}
+
+    def weigh(self, source: Source[Weighed]) -> Weighed:
+        """Return a source for each resample, computed once for all of its metrics."""
+        if source not in self._weighed:
+            self._weighed[source] = source.weigh(self._weights)
+        weighed: Weighed = self._weighed[source]
+        return weighed
 
 
 class Statistic(Protocol):
     """A metric of one model as a function of the weights of its clusters."""
 
     @property
-    def width(self) -> int:
-        """Numbers that a resample holds in memory."""
+    def sources(self) -> tuple[Source[Any], ...]:
+        """What it is computed from."""
 
-    def values(self, weights: Floats) -> Floats:
-        """Return the metric in each resample; ``weights`` are by cluster and resample."""
-
-
-def statistic_of(
-    metric: str,
-    codes: NDArray[np.intp],
-    n_clusters: int,
-    counts: RowCounts,
-    threshold: float,
-    options: MetricOptions,
-) -> Statistic:
-    """Return a metric that follows from counts by cluster and score, as a function of weights."""
-    if metric in _AREAS:
-        max_fpr = check_share(options.max_fpr, "max_fpr", "a false-positive rate")
-        return _Areas.from_counts(metric, codes, n_clusters, counts, max_fpr)
-    if metric == "cost":
-        return Total(_sum_costs(codes, n_clusters, counts, threshold, options))
-    return _Shares.from_counts(metric, codes, n_clusters, counts, threshold)
-
-
-def _sum_costs(
-    codes: NDArray[np.intp],
-    n_clusters: int,
-    counts: RowCounts,
-    threshold: float,
-    options: MetricOptions,
-) -> Floats:
-    """Sum the cost of each cluster at the threshold."""
-    if options.cost_per_alert is None:
-        raise ArgumentError(
-            "`cost_per_alert` must be set for the metric 'cost', such as cost_per_alert=5."
-        )
-    fraud_amount = _fraud_amount(counts)
-    cost_per_alert, recovery_rate = check_costs(options.cost_per_alert, options.recovery_rate)
-    alert = counts.score >= threshold
-    lost = np.where(alert, (1 - recovery_rate) * fraud_amount, fraud_amount)
-    cost = cost_per_alert * alert * counts.transactions + lost
-    return np.bincount(codes, weights=cost, minlength=n_clusters).astype(np.float64)
-
-
-def _fraud_amount(counts: RowCounts) -> Floats:
-    if counts.fraud_amount is None:
-        raise ArgumentError(NO_AMOUNTS)
-    return counts.fraud_amount
+    def values(self, block: Block) -> Floats:
+        """Return the metric in each resample."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Areas:
-    """Frauds at each of their distinct scores, and genuine transactions at and between these."""
+class ClusterCounts:
+    """Counts by cluster and score, and what several metrics need of them.
 
-    metric: str
+    Attributes
+    ----------
+    codes, n_clusters
+        Number of the cluster of each count, and how many clusters there are.
+    counts
+        The counts.
+    threshold
+        A score at the threshold or above is an alert.
+    """
+
+    codes: NDArray[np.intp]
+    n_clusters: int
+    counts: RowCounts
+    threshold: float
+    _sums: dict[str, Floats] = field(default_factory=dict, init=False)
+
+    @cached_property
+    def alert(self) -> NDArray[np.bool_]:
+        """Whether the score of each count is an alert."""
+        return self.counts.score >= self.threshold
+
+    @cached_property
+    def curve(self) -> Curve:
+        """The curve of all thresholds."""
+        return Curve.from_counts(self.codes, self.n_clusters, self.counts)
+
+    def statistics(self, metrics: Sequence[str], options: MetricOptions) -> dict[str, Statistic]:
+        """Return metrics that follow from the counts, as functions of weights."""
+        statistics: dict[str, Statistic] = {}
+        shares = {metric: _SHARES[metric] for metric in metrics if metric in _SHARES}
+        sums = Sums({part: self.sum(part) for parts in shares.values() for part in parts})
+        for metric in metrics:
+            if metric in shares:
+                statistics[metric] = _Share(sums, *shares[metric])
+            elif metric == "cost":
+                statistics[metric] = Total(self._sum_costs(options))
+            else:
+                max_fpr = check_share(options.max_fpr, "max_fpr", "a false-positive rate")
+                statistics[metric] = _Area(metric, self.curve, max_fpr)
+        return statistics
+
+    def sum(self, part: str) -> Floats:
+        """Sum a part of :data:`_SHARES` by cluster."""
+        if part not in self._sums:
+            self._sums[part] = self._by_cluster(self._select(part))
+        return self._sums[part]
+
+    def _by_cluster(self, values: NDArray[Any]) -> Floats:
+        sums = np.bincount(self.codes, weights=values, minlength=self.n_clusters)
+        return sums.astype(np.float64, copy=False)  # without a row, integers
+
+    def _select(self, part: str) -> NDArray[Any]:
+        if part in _OF_ALERTS:
+            of_alerts: NDArray[Any] = self.alert * self._select(_OF_ALERTS[part])
+            return of_alerts
+        counts = self.counts
+        genuine = counts.transactions - counts.frauds
+        match part:
+            case "transactions":
+                return counts.transactions
+            case "frauds":
+                return counts.frauds
+            case "genuine":
+                return genuine
+            case "tn":
+                return ~self.alert * genuine
+            case "value":
+                return self._fraud_amount
+            case "squares":
+                return counts.frauds * (1 - counts.score) ** 2 + genuine * counts.score**2
+            case _:  # logarithmic losses
+                of_fraud, of_genuine = log_losses(counts.score)
+                return counts.frauds * of_fraud + genuine * of_genuine
+
+    def _sum_costs(self, options: MetricOptions) -> Floats:
+        """Sum the cost of each cluster at the threshold."""
+        if options.cost_per_alert is None:
+            raise ArgumentError(
+                "`cost_per_alert` must be set for the metric 'cost', such as cost_per_alert=5."
+            )
+        fraud_amount = self._fraud_amount
+        cost_per_alert, recovery_rate = check_costs(options.cost_per_alert, options.recovery_rate)
+        lost = np.where(self.alert, (1 - recovery_rate) * fraud_amount, fraud_amount)
+        return self._by_cluster(cost_per_alert * self.alert * self.counts.transactions + lost)
+
+    @property
+    def _fraud_amount(self) -> Floats:
+        if self.counts.fraud_amount is None:
+            raise ArgumentError(NO_AMOUNTS)
+        return self.counts.fraud_amount
+
+
+@dataclass(frozen=True, eq=False)
+class WeighedCurve:
+    """A curve in each resample, by mark and resample.
+
+    Attributes
+    ----------
+    frauds, ties
+        Frauds and genuine transactions whose score is the mark.
+    tp, above
+        Both at the mark or above.
+    positives, negatives
+        All of them, by resample.
+    """
+
+    frauds: Floats
+    ties: Floats
+    tp: Floats
+    above: Floats
+    positives: Floats
+    negatives: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Frauds at each of their distinct scores, and genuine transactions at and between these.
+
+    These scores are the marks, the highest first: between them the curve has no corner.
+    """
+
     frauds: sparse.csr_array
     genuine: sparse.csr_array
-    max_fpr: float
 
     @classmethod
-    def from_counts(
-        cls,
-        metric: str,
-        codes: NDArray[np.intp],
-        n_clusters: int,
-        counts: RowCounts,
-        max_fpr: float,
-    ) -> _Areas:
+    def from_counts(cls, codes: NDArray[np.intp], n_clusters: int, counts: RowCounts) -> Curve:
+        """Place the counts by cluster and score between the marks."""
         marks = np.unique(counts.score[counts.frauds > 0])[::-1]
         place = np.searchsorted(-marks, -counts.score)  # of the first mark at or below the score
         padded = np.append(marks, -np.inf)
@@ -109,7 +231,6 @@ class _Areas:
         genuine = counts.transactions - counts.frauds
         bad = counts.frauds > 0
         return cls(
-            metric,
             sparse.csr_array(
                 (counts.frauds[bad].astype(float), (place[bad], codes[bad])),
                 shape=(len(marks), n_clusters),
@@ -117,30 +238,50 @@ class _Areas:
             sparse.csr_array(
                 (genuine.astype(float), (slot, codes)), shape=(2 * len(marks) + 1, n_clusters)
             ),
-            max_fpr,
         )
 
     @property
     def width(self) -> int:
+        """Numbers that a resample holds in memory."""
         return int(self.genuine.shape[0])
 
-    def values(self, weights: Floats) -> Floats:
+    def weigh(self, weights: Floats) -> WeighedCurve:
+        """Return the curve in each resample."""
         frauds, genuine = self.frauds @ weights, self.genuine @ weights
-        positives, negatives = frauds.sum(axis=0), genuine.sum(axis=0)
-        above = np.cumsum(genuine, axis=0)[1::2]  # genuine at the mark or above
-        ties = genuine[1::2]
+        ties = genuine[1::2].copy()
+        negatives = genuine.sum(axis=0)
+        above = np.cumsum(genuine, axis=0, out=genuine)[1::2]
+        return WeighedCurve(
+            frauds, ties, np.cumsum(frauds, axis=0), above, frauds.sum(axis=0), negatives
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Area:
+    """A metric that follows from the curve of all thresholds."""
+
+    metric: str
+    curve: Curve
+    max_fpr: float
+
+    @property
+    def sources(self) -> tuple[Source[Any], ...]:
+        return (self.curve,)
+
+    def values(self, block: Block) -> Floats:
+        curve = block.weigh(self.curve)
+        frauds, ties, tp, above = curve.frauds, curve.ties, curve.tp, curve.above
+        positives, negatives = curve.positives, curve.negatives
         if self.metric in {"roc_auc", "gini"}:
             below = negatives - above + ties / 2
             area = ratio((frauds * below).sum(axis=0), positives * negatives)
             return area if self.metric == "roc_auc" else 2 * area - 1
-        tp = np.cumsum(frauds, axis=0)
         if self.metric == "ks":  # largest at a mark, or just above it
             gaps = (
-                tp * negatives - above * positives,
-                (tp - frauds) * negatives - (above - ties) * positives,
+                np.abs(of_fraud * negatives - of_genuine * positives).max(axis=0, initial=0)
+                for of_fraud, of_genuine in ((tp, above), (tp - frauds, above - ties))
             )
-            largest = np.abs(np.concatenate(gaps)).max(axis=0, initial=0)
-            return ratio(largest, positives * negatives)
+            return ratio(np.maximum(*gaps), positives * negatives)
         if self.metric == "recall_at_fpr":  # recall rises at marks only
             allowed = above <= self.max_fpr * negatives
             return ratio(np.where(allowed, tp, 0).max(axis=0, initial=0), positives)
@@ -149,61 +290,41 @@ class _Areas:
 
 
 @dataclass(frozen=True, eq=False)
-class _Shares:
-    """Numerator and denominator of a rate or a mean, by cluster."""
+class Sums:
+    """Sums by cluster of the parts of rates and means."""
 
-    numerator: Floats
-    denominator: Floats
+    parts: dict[str, Floats]
 
-    @classmethod
-    def from_counts(
-        cls,
-        metric: str,
-        codes: NDArray[np.intp],
-        n_clusters: int,
-        counts: RowCounts,
-        threshold: float,
-    ) -> _Shares:
-        alert = counts.score >= threshold
-        genuine = counts.transactions - counts.frauds
-        numerator: NDArray[Any]
-        denominator: NDArray[Any]
-        match metric:
-            case "precision":
-                numerator, denominator = alert * counts.frauds, alert * counts.transactions
-            case "recall":
-                numerator, denominator = alert * counts.frauds, counts.frauds
-            case "specificity":
-                numerator, denominator = ~alert * genuine, genuine
-            case "false_positive_rate":
-                numerator, denominator = alert * genuine, genuine
-            case "false_positive_ratio":
-                numerator, denominator = alert * genuine, alert * counts.frauds
-            case "alert_rate":
-                numerator, denominator = alert * counts.transactions, counts.transactions
-            case "value_detection_rate":
-                denominator = _fraud_amount(counts)
-                numerator = alert * denominator
-            case "log_loss":
-                of_fraud, of_genuine = log_losses(counts.score)
-                numerator = counts.frauds * of_fraud + genuine * of_genuine
-                denominator = counts.transactions
-            case _:  # the Brier score
-                numerator = counts.frauds * (1 - counts.score) ** 2 + genuine * counts.score**2
-                denominator = counts.transactions
-        return cls(
-            *(
-                np.bincount(codes, weights=values, minlength=n_clusters).astype(np.float64)
-                for values in (numerator, denominator)
-            )
-        )
+    @cached_property
+    def _matrix(self) -> sparse.csr_array:
+        # Few clusters have a fraud or an alert.
+        return sparse.csr_array(np.array(list(self.parts.values())))
 
     @property
     def width(self) -> int:
-        return len(self.numerator)
+        """Numbers that a resample holds in memory."""
+        return len(self.parts)
 
-    def values(self, weights: Floats) -> Floats:
-        return ratio(self.numerator @ weights, self.denominator @ weights)
+    def weigh(self, weights: Floats) -> dict[str, Floats]:
+        """Return the sum of each part in each resample."""
+        return dict(zip(self.parts, self._matrix @ weights, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class _Share:
+    """A rate or a mean."""
+
+    sums: Sums
+    numerator: str
+    denominator: str
+
+    @property
+    def sources(self) -> tuple[Source[Any], ...]:
+        return (self.sums,)
+
+    def values(self, block: Block) -> Floats:
+        parts = block.weigh(self.sums)
+        return ratio(parts[self.numerator], parts[self.denominator])
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,55 +335,67 @@ class Gap:
     comparison: Comparison
 
     @property
-    def width(self) -> int:
-        """Numbers that a resample holds in memory."""
-        return sum(statistic.width for statistic in self.groups)
+    def sources(self) -> tuple[Source[Any], ...]:
+        """What it is computed from."""
+        return tuple(source for statistic in self.groups for source in statistic.sources)
 
-    def values(self, weights: Floats) -> Floats:
-        """Return the metric in each resample."""
-        values = np.array([statistic.values(weights) for statistic in self.groups])
+    def values(self, block: Block) -> Floats:
+        """Return the gap in each resample."""
+        values = np.array([statistic.values(block) for statistic in self.groups])
         lowest, highest = np.fmin.reduce(values), np.fmax.reduce(values)
         gap = highest - lowest if self.comparison == "difference" else ratio(lowest, highest)
         return np.where(np.isfinite(values).sum(axis=0) > 1, gap, np.nan)
 
 
-@dataclass(frozen=True, eq=False)
-class Total:
-    """A sum over clusters: a cost, or the hits of days as a share of all reviews."""
+class _Whole(ABC):
+    """A statistic that is its own source, of which no other metric is computed."""
 
-    parts: Floats
+    @property
+    def sources(self) -> tuple[Source[Any], ...]:
+        """The statistic itself."""
+        return (self,)
 
     @property
     def width(self) -> int:
         """Numbers that a resample holds in memory."""
-        return len(self.parts)
+        return 0
 
-    def values(self, weights: Floats) -> Floats:
+    @abstractmethod
+    def weigh(self, weights: Floats) -> Floats:
         """Return the metric in each resample."""
+
+    def values(self, block: Block) -> Floats:
+        """Return the metric in each resample."""
+        return block.weigh(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Total(_Whole):
+    """A sum over clusters: a cost, or the hits of days as a share of all reviews."""
+
+    parts: Floats
+
+    def weigh(self, weights: Floats) -> Floats:
+        """Return the sum of each resample."""
         total: Floats = self.parts @ weights
         return total
 
 
 @dataclass(frozen=True, eq=False)
-class TopEntities:
+class TopEntities(_Whole):
     """Card precision@k for resampled entities."""
 
     ranked: RankedEntities
     k: int
 
-    @property
-    def width(self) -> int:
-        """Numbers that a resample holds in memory."""
-        return max((len(codes) for codes, _ in self.ranked.ranks), default=0)
-
-    def values(self, weights: Floats) -> Floats:
-        """Return the metric in each resample."""
-        hits, *_ = self.ranked.review(weights.astype(np.int64), self.k)
+    def weigh(self, weights: Floats) -> Floats:
+        """Return the precision of each resample."""
+        hits = self.ranked.count_hits(weights.astype(np.int64), self.k)
         return ratio(hits.sum(axis=0), self.k * len(self.ranked.days))
 
 
 @dataclass(frozen=True, eq=False)
-class TopTransactions:
+class TopTransactions(_Whole):
     """Precision@k for resampled customers or other clusters.
 
     Attributes
@@ -298,9 +431,9 @@ class TopTransactions:
     @property
     def width(self) -> int:
         """Numbers that a resample holds in memory."""
-        return max((len(codes) for codes, *_ in self.days), default=0)
+        return min(_RANKED_AT_ONCE, max((len(codes) for codes, *_ in self.days), default=0))
 
-    def values(self, weights: Floats) -> Floats:
+    def weigh(self, weights: Floats) -> Floats:
         """Return the metric in each resample."""
         hits = np.zeros(weights.shape[1])
         for codes, transactions, frauds, begins in self.days:

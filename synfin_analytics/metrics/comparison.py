@@ -24,7 +24,7 @@ from synfin_analytics._core.html import table_html
 from synfin_analytics._core.results import Result, draw
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._evaluate import check_frame, evaluate
-from synfin_analytics.metrics._resampling import resample
+from synfin_analytics.metrics._resampling import check_same_rows, resample
 from synfin_analytics.metrics.bootstrap import Bootstrap, MetricOptions, check_metric
 from synfin_analytics.metrics.evaluation import METRICS as WITH_BASELINE
 from synfin_analytics.metrics.evaluation import (
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from synfin_analytics._core.dates import Bound
     from synfin_analytics._core.results import Display
+    from synfin_analytics.metrics._resampling import Sample
     from synfin_analytics.metrics._weights import Weight
 
 DEFAULT_METRICS = ("roc_auc", "average_precision", "precision", "recall")
@@ -348,26 +349,46 @@ def compare_evaluations(
         As for :func:`compare_models`, and if the evaluations are not of the same rows.
     """
     options = options or MetricOptions()
+    samples = prepare_comparison(evaluations, cluster=cluster, metrics=metrics, options=options)
+    confidence_level = next(iter(evaluations.values())).confidence_level
+    bootstraps = resample(
+        samples, n_resamples=n_resamples, seed=seed, confidence_level=confidence_level
+    )
+    return compare_bootstraps(evaluations, bootstraps, options)
+
+
+def compare_bootstraps(
+    evaluations: dict[str, Evaluation],
+    bootstraps: Mapping[tuple[str, str], Bootstrap],
+    options: MetricOptions,
+) -> Comparison:
+    """Compare models by their bootstraps, which are by metric and model."""
+    by_metric: dict[str, dict[str, Bootstrap]] = {}
+    for (metric, model), bootstrap in bootstraps.items():
+        by_metric.setdefault(metric, {})[model] = bootstrap
+    return Comparison(evaluations, by_metric, options)
+
+
+def prepare_comparison(
+    evaluations: Mapping[str, Evaluation],
+    *,
+    cluster: str | None,
+    metrics: Sequence[str],
+    options: MetricOptions,
+) -> dict[tuple[str, str], Sample]:
+    """Prepare metrics of evaluations of the same rows, by metric and model, for resampling."""
     names = [
         check_metric(metric)
         for metric in check_names(
             metrics, "metrics", must_be="a metric name", examples=("roc_auc", "recall")
         )
     ]
-    confidence_level = next(iter(evaluations.values())).confidence_level
     samples = {
         model: prepare_samples(evaluation, names, cluster, options)
         for model, evaluation in evaluations.items()
     }
-    bootstraps = {
-        metric: resample(
-            metric,
-            {model: of_model[metric] for model, of_model in samples.items()},
-            cluster=options.cluster_column(metric, cluster),
-            n_resamples=n_resamples,
-            seed=seed,
-            confidence_level=confidence_level,
-        )
-        for metric in names
+    for metric in names:
+        check_same_rows({model: of_model[metric] for model, of_model in samples.items()})
+    return {
+        (metric, model): of_model[metric] for metric in names for model, of_model in samples.items()
     }
-    return Comparison(evaluations, bootstraps, options)

@@ -883,16 +883,13 @@ average precision 0.833)
         """
         options = MetricOptions(k, day, entity, max_fpr, cost_per_alert, recovery_rate)
         column = options.cluster_column(check_metric(metric), cluster)
-        samples = {"": prepare_samples(self, [metric], column, options)[metric]}
         bootstraps = resample(
-            metric,
-            samples,
-            cluster=column,
+            prepare_samples(self, [metric], column, options),
             n_resamples=n_resamples,
             seed=seed,
             confidence_level=self.confidence_level,
         )
-        return bootstraps[""]
+        return bootstraps[metric]
 
     # -- Presentation ---------------------------------------------------------------------------
 
@@ -1030,6 +1027,13 @@ def prepare_samples(
     return _row_metrics.prepare_samples(
         evaluation.known_rows, metrics, cluster, threshold, options, weighted=counts.weighted
     )
+
+
+def prepare_entities(
+    evaluation: Evaluation, cluster: str | None, options: MetricOptions
+) -> tuple[TopK, Sample]:
+    """Compute card precision@k of an evaluation, and prepare it for resampling clusters."""
+    return _row_metrics.prepare_entities(evaluation._unweighted_rows, cluster, options)
 
 
 # -- Summary ---------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from synfin_analytics.metrics.proportions import difference_interval, ratio_inte
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from synfin_analytics.metrics._resampling import Sample
     from synfin_analytics.metrics._row_metrics import Rows
     from synfin_analytics.metrics.bootstrap import Bootstrap
     from synfin_analytics.metrics.evaluation import Threshold
@@ -296,31 +297,14 @@ class GroupedEvaluation(Result):
             raise NotFoundError("comparison", comparison, get_args(Comparison))
         if metric in OF_VALUE and overall.counts.fraud_amount is None:
             raise ArgumentError(NO_AMOUNTS)
-        groups = [key for key, model in self.groups if include_small or not is_small(model)]
-        if len(groups) < 2:
-            raise ArgumentError(
-                f"Two groups are needed to compare; got {pluralize(len(groups), 'group')} that is "
-                "not small. include_small=True includes the others."
-            )
-        sample = prepare_groups(
-            overall.known_rows,
-            self.by,
-            groups,
-            metric,
-            comparison,
-            check_column_name(cluster, "cluster"),
-            overall.counts.cast_threshold(overall.threshold.value),
-            weighted=overall.counts.weighted,
-        )
+        samples = prepare_gaps(self, [metric], cluster, include_small=include_small)
         bootstraps = resample(
-            f"{metric}_{comparison}",
-            {"": sample},
-            cluster=cluster,
+            {comparison: samples[metric, comparison]},
             n_resamples=n_resamples,
             seed=seed,
             confidence_level=overall.confidence_level,
         )
-        return bootstraps[""]
+        return bootstraps[comparison]
 
     def _extreme(
         self, choose: Callable[..., _Value], metric: str, include_small: bool
@@ -425,6 +409,32 @@ class GroupedEvaluation(Result):
 
 
 _Value: TypeAlias = "tuple[GroupKey, float, Evaluation]"
+
+
+def prepare_gaps(
+    grouped: GroupedEvaluation,
+    metrics: Sequence[str],
+    cluster: str,
+    *,
+    include_small: bool = False,
+) -> dict[tuple[str, Comparison], Sample]:
+    """Prepare the difference and the ratio of metrics between groups for resampling clusters."""
+    overall = grouped.overall
+    groups = [key for key, model in grouped.groups if include_small or not is_small(model)]
+    if len(groups) < 2:
+        raise ArgumentError(
+            f"Two groups are needed to compare; got {pluralize(len(groups), 'group')} that is not "
+            "small. include_small=True includes the others."
+        )
+    return prepare_groups(
+        overall.known_rows,
+        grouped.by,
+        groups,
+        metrics,
+        check_column_name(cluster, "cluster"),
+        overall.counts.cast_threshold(overall.threshold.value),
+        weighted=overall.counts.weighted,
+    )
 
 
 def format_group_key(group: GroupKey) -> str:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Days that a notebook shows at most.
 _MAX_ROWS = 31
+#: Entities of a day that are ranked at a time, until no place is left.
+_RANKED_AT_ONCE = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,10 +207,7 @@ def card_precision_at_k(
         Cards that are reviewed in a day.
     """
     k = check_k(k)
-    ranked = RankedEntities.from_arrays(day, entity, score, fraud)
-    hits, candidates, compromised = ranked.review(np.ones((ranked.n_entities, 1), np.int64), k)
-    daily = _daily(ranked.days, candidates[:, 0], compromised[:, 0], hits[:, 0], k)
-    return TopK("card precision@k", k, daily)
+    return RankedEntities.from_arrays(day, entity, score, fraud).precision_at_k(k)
 
 
 def _daily(
@@ -261,6 +260,12 @@ class RankedEntities:
         ranks = list(zip(np.split(code, starts[1:]), np.split(fraud, starts[1:]), strict=True))
         return cls(days, len(names), ranks[: len(days)])
 
+    def precision_at_k(self, k: int) -> TopK:
+        """Return the precision of the first ``k`` entities of each day."""
+        hits, candidates, compromised = self.review(np.ones((self.n_entities, 1), np.int64), k)
+        daily = _daily(self.days, candidates[:, 0], compromised[:, 0], hits[:, 0], k)
+        return TopK("card precision@k", k, daily)
+
     def review(
         self, copies: Integers, k: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
@@ -284,10 +289,47 @@ class RankedEntities:
         )
         for index, (codes, fraud) in enumerate(self.ranks):
             present = remaining[codes]
-            reviewed = np.clip(k - (np.cumsum(present, axis=0) - present), 0, present)
-            blocked = np.where(fraud[:, None], reviewed, 0)
-            remaining[codes] -= blocked
-            hits[index] = blocked.sum(axis=0)
             candidates[index] = present.sum(axis=0)
             compromised[index] = present[fraud].sum(axis=0)
+            hits[index] = _block(remaining, codes, fraud, k)
         return hits, candidates, compromised
+
+    def count_hits(self, copies: Integers, k: int) -> NDArray[np.int64]:
+        """Return the hits alone of a review, by day and resample: few entities need be looked at.
+
+        Parameters
+        ----------
+        copies, k
+            As for :meth:`review`.
+        """
+        remaining = copies.copy()
+        return np.array(
+            [_block(remaining, codes, fraud, k) for codes, fraud in self.ranks], np.int64
+        ).reshape(len(self.days), copies.shape[1])
+
+
+def _block(
+    remaining: Integers, codes: NDArray[np.intp], fraud: NDArray[np.bool_], k: int
+) -> NDArray[np.int64]:
+    """Review ``k`` entities of a day, and block the compromised ones; return how many these are.
+
+    Parameters
+    ----------
+    remaining
+        How often each entity exists, by entity and resample. Those that are blocked are removed.
+    codes, fraud
+        The entities of the day in order of rank, and which of them are compromised.
+    """
+    hits = np.zeros(remaining.shape[1], np.int64)
+    places = np.full(remaining.shape[1], k, np.int64)
+    for start in range(0, len(codes), _RANKED_AT_ONCE):
+        ranks = slice(start, start + _RANKED_AT_ONCE)
+        present = remaining[codes[ranks]]
+        reviewed = np.clip(places - (np.cumsum(present, axis=0) - present), 0, present)
+        blocked = np.where(fraud[ranks, None], reviewed, 0)
+        remaining[codes[ranks]] -= blocked
+        hits += blocked.sum(axis=0)
+        places -= reviewed.sum(axis=0)
+        if not places.any():
+            break
+    return hits

@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import pandas as pd
 
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.metrics.bootstrap import METRICS, MetricOptions
-from synfin_analytics.metrics.comparison import Comparison, compare_evaluations
-from synfin_analytics.metrics.grouped import format_group_key
+from synfin_analytics.metrics._resampling import resample
+from synfin_analytics.metrics.bootstrap import CARDS, METRICS, MetricOptions
+from synfin_analytics.metrics.bootstrap import Comparison as GroupsCompared
+from synfin_analytics.metrics.comparison import (
+    Comparison,
+    compare_bootstraps,
+    prepare_comparison,
+)
+from synfin_analytics.metrics.evaluation import prepare_entities
+from synfin_analytics.metrics.grouped import format_group_key, prepare_gaps
 from synfin_analytics.reports._groups import describe_grouping
 from synfin_analytics.reports._sources import WEEK_COLUMNS, single_currency
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from synfin_analytics.metrics._resampling import Sample
     from synfin_analytics.metrics.bootstrap import Bootstrap
     from synfin_analytics.metrics.drift import Drift
     from synfin_analytics.metrics.evaluation import Evaluation, Threshold
     from synfin_analytics.metrics.gains import GainsTable
-    from synfin_analytics.metrics.grouped import GroupedEvaluation
+    from synfin_analytics.metrics.grouped import GroupedEvaluation, GroupValue
     from synfin_analytics.metrics.topk import TopK
     from synfin_analytics.reports._groups import Grouping
     from synfin_analytics.reports._sources import (
@@ -150,21 +158,19 @@ def compute_model(
         Columns to group by; None for a choice by the data.
     """
     evaluation = source.evaluate().at_threshold(threshold)
-    resampling: Any = {"n_resamples": settings.n_resamples, "seed": settings.seed}
-    comparison = _compare(source, threshold, resampling)
     omitted = dict(source.missing)
-    cards = cards_interval = None
+    # All are prepared first and resampled together, so that clusters are drawn once.
+    options = MetricOptions(settings.alerts_per_day, source.day, settings.entity)
+    compared, of_models, this_model = _prepare_models(source, evaluation, threshold, options)
+    samples: dict[Any, Sample] = {**of_models}
+    cards = None
     if "cards" not in omitted:
-        k, day, entity = settings.alerts_per_day, source.day, settings.entity
-        cards = evaluation.card_precision_at_k(k, day=day, entity=entity)
-        cards_interval = evaluation.bootstrap(
-            "card_precision_at_k", entity, k=k, day=day, entity=entity, **resampling
-        )
+        cards, samples[CARDS] = prepare_entities(evaluation, settings.entity, options)
     if by is None:
         by = source.choose_groupings()
     if not by:
         omitted.setdefault("groups", "No groups were compared (by).")
-    if comparison is None:
+    if compared is None:
         omitted.setdefault("comparison", "No other model was specified (compare_with).")
     weeks, drift = pd.DataFrame(columns=list(WEEK_COLUMNS)), None
     if "stability" not in omitted:
@@ -179,12 +185,29 @@ def compute_model(
     groups = {
         describe_grouping(columns): source.evaluate_groups(columns, threshold) for columns in by
     }
+    for columns, grouped in groups.items():
+        of_groups = _prepare_gaps(grouped, source.cluster)
+        samples |= {(columns, *key): sample for key, sample in of_groups.items()}
+    bootstraps = resample(
+        samples,
+        n_resamples=settings.n_resamples,
+        seed=settings.seed,
+        confidence_level=evaluation.confidence_level,
+    )
+    comparison: Comparison | str | None
+    if isinstance(compared, dict):
+        of_compared = {key: bootstraps[key] for key in of_models if key[1] in compared}
+        comparison = compare_bootstraps(compared, of_compared, options)
+    else:
+        comparison = compared
     return {
         "name": source.name,
         "version": source.version,
         "data": source.data,
         "evaluation": evaluation,
-        "bootstraps": _bootstrap(source, evaluation, comparison, resampling),
+        "bootstraps": _add_gini(
+            {metric: bootstraps[metric, this_model] for metric in _resampled(evaluation)}
+        ),
         "comparison": comparison,
         "thresholds": compare_thresholds(
             evaluation,
@@ -193,10 +216,10 @@ def compute_model(
             with_costs="cost" not in omitted and len(source.data.currencies) < 2,
         ),
         "cards": cards,
-        "cards_interval": cards_interval,
+        "cards_interval": bootstraps.get(CARDS),
         "groups": groups,
         "gaps": {
-            columns: _measure_gaps(grouped, source.cluster, resampling)
+            columns: _measure_gaps(columns, grouped, bootstraps)
             for columns, grouped in groups.items()
         },
         "weeks": weeks,
@@ -220,23 +243,33 @@ def _measure_drift(source: ModelSource) -> Drift | None:
     return source.measure_drift((first, middle), (middle, last + dt.timedelta.resolution))
 
 
-def _compare(
-    source: ModelSource, threshold: Threshold, resampling: Mapping[str, Any]
-) -> Comparison | str | None:
-    """Compare with another model on the rows that both scored, each at its own threshold."""
+def _prepare_models(
+    source: ModelSource, evaluation: Evaluation, threshold: Threshold, options: MetricOptions
+) -> tuple[dict[str, Evaluation] | str | None, dict[tuple[str, Any], Sample], str | None]:
+    """Prepare the model, and the comparison with another one on the rows that both scored.
+
+    Returns
+    -------
+    tuple
+        The evaluations that are compared, or why there are none; the samples by metric and model;
+        and the name of this model among the samples: None unless the comparison has all its rows.
+    """
+    compared: dict[str, Evaluation] | str | None
+    samples: dict[tuple[str, Any], Sample] = {}
+    arguments: Any = {"cluster": source.cluster, "options": options}
     try:
-        evaluations = source.compare(threshold)
-        if not isinstance(evaluations, dict):
-            return evaluations
-        return compare_evaluations(
-            evaluations,
-            cluster=source.cluster,
-            metrics=_resampled(next(iter(evaluations.values()))),
-            options=MetricOptions(day=source.day),
-            **resampling,
-        )
+        compared = source.compare(threshold)
+        if isinstance(compared, dict):
+            metrics = _resampled(next(iter(compared.values())))
+            samples = prepare_comparison(compared, metrics=metrics, **arguments)
     except ArgumentError as error:
-        return str(error)
+        compared = str(error)
+    if isinstance(compared, dict):
+        name = list(compared)[1]
+        if compared[name].counts.fingerprint == evaluation.counts.fingerprint:
+            return compared, samples, name
+    own = prepare_comparison({"": evaluation}, metrics=_resampled(evaluation), **arguments)
+    return compared, samples | {(metric, None): own[metric, ""] for metric, _ in own}, None
 
 
 def _resampled(evaluation: Evaluation) -> tuple[str, ...]:
@@ -244,27 +277,7 @@ def _resampled(evaluation: Evaluation) -> tuple[str, ...]:
     return _RESAMPLED if evaluation.counts.amount is None else (*_RESAMPLED, "value_detection_rate")
 
 
-def _bootstrap(
-    source: ModelSource,
-    evaluation: Evaluation,
-    comparison: Comparison | str | None,
-    resampling: Mapping[str, Any],
-) -> dict[str, Bootstrap]:
-    """Resample clusters, unless the comparison has done so with the same rows."""
-    resampled, name = comparison, ""
-    if isinstance(resampled, Comparison):
-        name = list(resampled.evaluations)[1]
-        if resampled.evaluations[name].counts.fingerprint != evaluation.counts.fingerprint:
-            resampled = None
-    if not isinstance(resampled, Comparison):
-        resampled = compare_evaluations(
-            {name: evaluation},
-            cluster=source.cluster,
-            metrics=_resampled(evaluation),
-            options=MetricOptions(day=source.day),
-            **resampling,
-        )
-    bootstraps = {metric: models[name] for metric, models in resampled.bootstraps.items()}
+def _add_gini(bootstraps: dict[str, Bootstrap]) -> dict[str, Bootstrap]:
     area = bootstraps["roc_auc"]
     gini = replace(
         area, metric="gini", value=2 * area.value - 1, distribution=2 * area.distribution - 1
@@ -272,24 +285,34 @@ def _bootstrap(
     return {**bootstraps, "gini": gini}
 
 
+def _prepare_gaps(
+    grouped: GroupedEvaluation, cluster: str
+) -> dict[tuple[str, GroupsCompared], Sample]:
+    """Prepare the gaps between the groups that are not small."""
+    metrics = [metric for metric in _GAPS if _extremes(grouped, metric)]
+    return prepare_gaps(grouped, metrics, cluster) if metrics else {}
+
+
+def _extremes(grouped: GroupedEvaluation, metric: str) -> tuple[GroupValue, GroupValue] | None:
+    """Return the lowest and the highest group; None if they are not two."""
+    lowest, highest = grouped.group_min(metric), grouped.group_max(metric)
+    return None if lowest.group is None or lowest.group == highest.group else (lowest, highest)
+
+
 def _measure_gaps(
-    grouped: GroupedEvaluation, cluster: str, resampling: Mapping[str, Any]
+    columns: str, grouped: GroupedEvaluation, bootstraps: Mapping[Any, Bootstrap]
 ) -> pd.DataFrame:
     """Return the gaps between the groups that are not small; see ``ModelReport.gaps``."""
     rows = []
     for metric in _GAPS:
-        lowest, highest = grouped.group_min(metric), grouped.group_max(metric)
-        if lowest.group is None or lowest.group == highest.group:
+        extremes = _extremes(grouped, metric)
+        if extremes is None:
             continue
-        row = {
-            "metric": metric,
-            "lowest_group": format_group_key(lowest.group),
-            "lowest": lowest.value,
-            "highest_group": format_group_key(highest.group or ()),
-            "highest": highest.value,
-        }
-        for comparison in ("difference", "ratio"):
-            gap = grouped.bootstrap(metric, comparison, cluster, **resampling)
+        row: dict[str, Any] = {"metric": metric}
+        for name, extreme in zip(("lowest", "highest"), extremes, strict=True):
+            row |= {f"{name}_group": format_group_key(extreme.group or ()), name: extreme.value}
+        for comparison in get_args(GroupsCompared):
+            gap = bootstraps[columns, metric, comparison]
             row |= {
                 comparison: gap.value, f"{comparison}_low": gap.low, f"{comparison}_high": gap.high
             }  # fmt: skip

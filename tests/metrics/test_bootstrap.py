@@ -11,7 +11,7 @@ from sklearn import metrics as sk
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics import evaluate
-from synfin_analytics.metrics._resampling import draw_weights, resample, sample_counts
+from synfin_analytics.metrics._resampling import Clusters, draw_weights, resample, sample_counts
 from synfin_analytics.metrics._score_counts import RowCounts
 from synfin_analytics.metrics.bootstrap import MetricOptions
 from synfin_analytics.metrics.comparison import compare_models
@@ -91,11 +91,9 @@ def test_intervals_of_customers_cover_what_they_promise():
             np.ones(len(rows), np.int64),
             rows["is_fraud"].cast(int).to_numpy(),
         )
-        clusters = rows["customer_id"].to_numpy()
-        sample = sample_counts("roc_auc", clusters, counts, 0.5, MetricOptions())
-        estimate = resample(
-            "roc_auc", {"": sample}, cluster="customer", n_resamples=300, seed=seed
-        )[""]
+        clusters = Clusters("customer_id", rows["customer_id"].to_numpy())
+        prepared = sample_counts(["roc_auc"], clusters, counts, 0.5, MetricOptions())
+        estimate = resample(prepared, n_resamples=300, seed=seed)["roc_auc"]
         hits += estimate.low <= truth <= estimate.high
     assert 0.93 <= hits / samples <= 0.97
 
