@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -292,6 +293,13 @@ def to_utc(frame: Frame, timestamp: str, purpose: str = "to be grouped into peri
             moment = moment.dt.convert_time_zone("UTC")
         moment = moment.dt.replace_time_zone(None)
     return moment
+
+
+def time_literal(frame: Frame, moment: dt.datetime) -> nw.Expr:
+    """Return an expression for a moment, to be compared with :func:`to_utc` of a column."""
+    # Spark would take a time without a zone as one of Python's time zone.
+    zone = dt.UTC if frame.implementation.is_spark_like() else None
+    return nw.lit(moment.astimezone(dt.UTC).replace(tzinfo=zone))
 
 
 def _engine_zone(frame: Frame, dtype: nw.dtypes.DType) -> str:

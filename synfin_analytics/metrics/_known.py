@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +12,14 @@ from synfin_analytics._core.dataframes import (
     coerce_object_columns,
     column_names,
     label_to_float,
+    time_literal,
     to_utc,
 )
 from synfin_analytics._core.dates import Bound, parse_time
 from synfin_analytics.exceptions import ArgumentError, nearest_names
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Mapping
 
     from synfin_analytics._core.dataframes import Frame
@@ -43,6 +44,7 @@ class KnownLabels:
 
     Examples
     --------
+    >>> import datetime as dt
     >>> import polars as pl
     >>> days = [dt.datetime(2026, 1, day) for day in (1, 2, 9)]
     >>> df = pl.DataFrame({"timestamp": days, "known": [None, days[2], None], "is_fraud": True})
@@ -103,9 +105,7 @@ class KnownLabels:
         """
         frame = coerce_object_columns(frame, [self.label, *self.columns])
         schema = frame.collect_schema()
-        # Spark would take a time without a zone as one of Python's time zone.
-        zone = dt.UTC if frame.implementation.is_spark_like() else None
-        as_of = nw.lit(self.as_of.replace(tzinfo=zone))
+        as_of = time_literal(frame, self.as_of)
         label = label_to_float(schema[self.label], self.label)
         if schema[self.available_at] != nw.Unknown:  # the type of a column of NULLs only
             available_at = to_utc(frame, self.available_at, _PURPOSE)

@@ -12,7 +12,6 @@ The engine of the frame counts by group, cohort and period of the label; only th
 
 from __future__ import annotations
 
-import datetime as dt
 import functools
 import math
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from synfin_analytics._core.dataframes import (
     normalize_types,
     open_frame,
     rename_for_engine,
+    time_literal,
     to_float,
     to_numpy_float,
     to_numpy_time,
@@ -41,6 +41,7 @@ from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._aggregate import Groups, aggregate_counts, check_amounts
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
@@ -166,7 +167,7 @@ def count_triangles(
             check_column_name(name, argument)
     groups = Groups.parse(by, measures=measures)
     period = Period.parse(every)
-    moment = to_numpy_moment(parse_time(as_of, "as_of"))
+    moment = parse_time(as_of, "as_of")
     read = [*groups.columns, *(name for name in columns.values() if name is not None)]
     df, names = rename_for_engine(df, read, caller)
     renamed = groups.rename(names)
@@ -215,13 +216,6 @@ def early_label_error(timestamp: str, available: str, n_early: int, first: str) 
     )
 
 
-def to_numpy_moment(moment: dt.datetime | None) -> np.datetime64 | None:
-    """Return a time in UTC without its zone."""
-    if moment is None:
-        return None
-    return np.datetime64(moment.astimezone(dt.UTC).replace(tzinfo=None), "us")
-
-
 def _first_row(df: Any, columns: Sequence[str], select: Callable[..., Frame]) -> str:
     """Return where the first early label is, from 0, as part of a message.
 
@@ -245,7 +239,7 @@ def _select_counts(
     *,
     groups: Groups,
     period: Period,
-    as_of: np.datetime64 | None,
+    as_of: dt.datetime | None,
     timestamp: str,
     label: str,
     label_available_at: str,
@@ -264,7 +258,7 @@ def _select_counts(
     labels = label_to_float(schema[label], label)
     invalid = is_invalid_label(labels)
     if as_of is not None:
-        end = nw.lit(as_of.item())
+        end = time_literal(frame, as_of)
         frame = frame.filter(moment.is_null() | (moment < end))
         labels = nw.when(available.is_null() | (available <= end)).then(labels)
     labelled, fraud = ~labels.is_null(), labels.fill_null(0) == 1
@@ -304,7 +298,7 @@ def triangles_from_counts(
     counts: nw.DataFrame[Any],
     groups: Groups,
     period: Period,
-    as_of: np.datetime64 | None,
+    as_of: dt.datetime | None,
     label_available_at: str = "label_available_at",
 ) -> list[tuple[GroupKey, Triangle]]:
     """Build the triangle of each group from counts of any engine.
@@ -318,7 +312,8 @@ def triangles_from_counts(
     groups, period
         The groups, and the length of cohorts and ages.
     as_of
-        Moment of which the counts have the state; None for the microsecond after the last one.
+        Moment of which the counts have the state, in UTC; None for the microsecond after the last
+        one.
     label_available_at
         Name of the column, for messages.
 
@@ -345,12 +340,14 @@ def triangles_from_counts(
         )
     if as_of is None:
         lasts = np.concatenate([to_numpy_time(counts[name]) for name in LASTS])
-        as_of = lasts[~np.isnat(lasts)].max() + _RESOLUTION
+        moment = lasts[~np.isnat(lasts)].max() + _RESOLUTION
+    else:
+        moment = np.datetime64(as_of.replace(tzinfo=None), "us")
     cohort, known = (_period_numbers(counts[name], period) for name in (COHORT, KNOWN))
     rows_by_group: dict[GroupKey, list[int]] = {}
     for row, key in enumerate(_group_keys(counts, groups)):
         rows_by_group.setdefault(key, []).append(row)
-    end, last = period.numbers(np.array([as_of, as_of - _RESOLUTION]))
+    end, last = period.numbers(np.array([moment, moment - _RESOLUTION]))
     triangles: list[tuple[GroupKey, Triangle]] = []
     n_cells = 0
     for key, positions in rows_by_group.items():
@@ -375,7 +372,7 @@ def triangles_from_counts(
                     n_ages,
                     end,
                     period,
-                    as_of,
+                    moment,
                 ),
             )
         )

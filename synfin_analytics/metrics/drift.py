@@ -6,7 +6,6 @@ same for all engines and for PostgreSQL.
 
 from __future__ import annotations
 
-import datetime as dt
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from synfin_analytics._core.arguments import (
 from synfin_analytics._core.dataframes import (
     coerce_object_columns,
     rename_for_engine,
+    time_literal,
     to_float,
     to_numpy_float,
     to_utc,
@@ -45,6 +45,8 @@ from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._aggregate import Bins, aggregate_counts
 
 if TYPE_CHECKING:
+    import datetime as dt
+
     from narwhals.typing import IntoFrame
     from numpy.typing import NDArray
 
@@ -334,11 +336,11 @@ def _is_inside(frame: Frame, period: _Period | str, timestamp: str) -> nw.Expr:
         return to_float(dtype, period, "boolean to name the rows of a period").fill_null(0) == 1
     moment = to_utc(frame, timestamp)
     inside = ~moment.is_null()
-    start, end = (bound and bound.astimezone(dt.UTC).replace(tzinfo=None) for bound in period)
+    start, end = period
     if start is not None:
-        inside = inside & (moment >= nw.lit(start))
+        inside = inside & (moment >= time_literal(frame, start))
     if end is not None:
-        inside = inside & (moment < nw.lit(end))
+        inside = inside & (moment < time_literal(frame, end))
     return inside
 
 

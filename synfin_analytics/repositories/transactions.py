@@ -26,7 +26,6 @@ from synfin_analytics.metrics._triangle import (
     EARLY,
     KNOWN,
     early_label_error,
-    to_numpy_moment,
     triangles_from_counts,
 )
 from synfin_analytics.metrics.fraud_rates import MEASURES, rates_from_counts
@@ -478,19 +477,17 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
         """
         check_maturity(mature_age, confidence_level)
         groups = Groups.parse(by, measures=MATURITY_MEASURES)
-        period, moment = Period.parse(every), parse_time(as_of, "as_of")
+        period = Period.parse(every)
         timestamp, available = self._table.c.timestamp, self._table.c.label_available_at
-        where = [*between(start, end), *between_times(None, moment)]
-        known: ColumnElement[bool] = Transaction.is_fraud.is_not(None)
-        if moment is not None:
-            known = and_(known, or_(available.is_(None), available <= moment))
+        where = between(start, end, as_of)
+        label = known_label(Transaction.is_fraud, as_of)
+        known_at = func.greatest(timestamp, available)  # ignores NULL
         query = select(
             *self._group_keys(groups),
             period_start(timestamp, period).label(COHORT),
-            # GREATEST ignores NULL.
-            case((known, period_start(func.greatest(timestamp, available), period))).label(KNOWN),
+            case((label.is_not(None), period_start(known_at, period))).label(KNOWN),
             timestamp,
-            case((known, Transaction.is_fraud)).label("is_fraud"),
+            label.label("is_fraud"),
             available,
             in_minor_units(Transaction.amount).label("amount"),
         ).where(and_(True, *where))
@@ -503,7 +500,8 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
             )
             names = timestamp.key, available.key
             raise early_label_error(*names, n_early, f" (the first is transaction {first!r})")
-        triangles = triangles_from_counts(counts, groups, period, to_numpy_moment(moment))
+        moment = parse_time(as_of, "as_of")
+        triangles = triangles_from_counts(counts, groups, period, moment)
         return maturity_from_triangles(
             triangles, by, every, mature_age=mature_age, confidence_level=confidence_level
         )
