@@ -310,6 +310,12 @@ def test_the_keyboard_moves_the_point_on_every_picture(page, slider, report, lim
         assert all(named in text for text in captions)
 
 
+def test_at_first_the_threshold_in_use_is_marked(page, report):
+    in_use = format_threshold(report.evaluation.threshold.value)
+    captions = page.locator("figcaption .at").all_inner_texts()
+    assert all(f"Marked: threshold {in_use}, selected" in text for text in captions)
+
+
 def test_without_alerts_a_line_of_the_threshold_is_beyond_the_axes(page, slider):
     slider.press("End")
     caption = page.locator("figure", has=page.get_by_label("Figure: Scores of each week"))

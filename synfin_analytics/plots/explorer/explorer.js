@@ -255,7 +255,8 @@ const synfin = (() => {
       slider.setAttribute("aria-valuetext", `${named(at)}, ${often(r.daily)} ${per}`);
       if (!keep) typed.value = at === data.position ? data.threshold ?? "" : thresholds[at] === null ? "" : +thresholds[at].toPrecision(6);
       for (const one of charts) one.mark(at);
-      drawn({...r, threshold: thresholds[at] ?? Infinity, share: Math.log10(alerts[at] / n), cost: cost(at, data.cost_per_alert, data.recovery_rate)}, named(at));
+      drawn({...r, threshold: thresholds[at] ?? Infinity, share: Math.log10(alerts[at] / n), cost: cost(at, data.cost_per_alert, data.recovery_rate)},
+        at === data.position && data.threshold !== null ? `threshold ${score(data.threshold)}` : named(at));
       clearTimeout(timer);
       timer = setTimeout(() => { status.textContent = [`At ${named(at)}`, ...[...list.children].map(one => `${one.firstChild.textContent} ${one.querySelector("b").textContent}`)].join(", ") + "."; }, 400);
       root.dataset.threshold = thresholds[at] ?? "";

@@ -65,7 +65,7 @@
 
   // With a script, details start folded. A link opens its section; paper has all.
   const folds = all("details.section, details.rows"), toc = document.querySelector(".toc");
-  const briefs = all("details.section:has(.brief)"), sections = briefs.length ? briefs : all("details.section");
+  const briefs = all(".brief").map(one => one.closest("details")), sections = briefs.length ? briefs : all("details.section");
   for (const one of briefs) one.open = false;
   const reveal = hash => document.getElementById(hash.slice(1))?.closest("details")?.setAttribute("open", "");
   for (const link of all("a[href^='#']")) on(link, "click", () => {
