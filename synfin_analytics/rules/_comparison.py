@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -89,7 +90,8 @@ def compare_rules(counts: RuleCounts, settings: Settings, old: int, new: int) ->
     add("recall", ends, discordant, old_recall, new_recall)
 
     # Totals: a row adds what it adds to them.
-    alerts = spread(change * n, differs * n, differs * n, codes)
+    sizes = [int(code.max(initial=-1)) + 1 for code in counts.codes]
+    alerts = spread(change * n, differs * n, differs * n, codes, sizes)
     ends = linear_interval(float(change @ n), alerts, level)
     add("alerts", ends, alerts, float(a @ n), float(b @ n))
     gain = settings.benefit(value, n)
@@ -98,7 +100,10 @@ def compare_rules(counts: RuleCounts, settings: Settings, old: int, new: int) ->
         - 2 * settings.recovery_rate * settings.cost_per_alert * value
         + settings.cost_per_alert**2 * n
     )
-    benefit = spread(change * gain, differs * gain_squares, differs * n, codes)
+    benefit = spread(change * gain, differs * gain_squares, differs * n, codes, sizes)
+    n_clusters = min(benefit.n_clusters, discordant.n_clusters)
+    freedom = min(benefit.freedom, max(n_clusters - 1, 1))
+    benefit = dataclasses.replace(benefit, n_clusters=n_clusters, freedom=freedom)
     ends = linear_interval(float(change @ gain), benefit, level)
     add("net_benefit", ends, benefit, float(a @ gain), float(b @ gain))
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row")

@@ -12,11 +12,14 @@ difference of precisions p' - p, with alerts N and N',
     z = a' (y - p') / N' - a (y - p) / N,
 
 where a is 1 for an alert and y for a fraud. For a difference of totals, such as alerts, z is the
-difference in the row itself; the number of clusters is random too, so no mean is subtracted. Two
-ways of clustering are combined as elsewhere: V = V_customer + V_merchant - V_both, at least each of
-the first two, and at least that of independent rows. With G clusters that add anything, V is
-multiplied by G / (G - 1), and the quantile is that of Student's t with the degrees of freedom of
-Satterthwaite (1946).
+difference in the row itself, and the mean of the clusters is subtracted from each sum. Clusters
+without any alert or fraud are not counted, so that this mean is a little too large. Two ways of
+clustering are combined as elsewhere: V = V_customer + V_merchant - V_both, at least each of the
+first two, and at least that of independent rows, from which no mean is subtracted. With G clusters
+that add anything, V is multiplied by G / (G - 1), and the quantile is that of Student's t with the
+degrees of freedom of Satterthwaite (1946). Net benefit depends on few frauds among many alerts: G
+is the number of clusters with a fraud that only one of the rules catches, and there are at most G -
+1 degrees of freedom.
 
 The difference of recalls is one of paired proportions: of F frauds, b are caught by the new rule
 alone, c by the old one alone. Its interval is that of Bonett and Price (2012), computed on b, c and
@@ -39,7 +42,7 @@ from synfin_analytics.metrics._clusters import effective_sizes, sum_squares
 from synfin_analytics.metrics.fraud_rates import effective_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from synfin_analytics._core.types import Floats, Integers
     from synfin_analytics.metrics._clusters import Clusters
@@ -145,7 +148,11 @@ class Spread:
 
 
 def spread(
-    contribution: Floats, squares: Floats, n_rows: Floats, codes: tuple[Integers, ...]
+    contribution: Floats,
+    squares: Floats,
+    n_rows: Floats,
+    codes: tuple[Integers, ...],
+    sizes: Sequence[int] | None = None,
 ) -> Spread:
     """Return the variance of a sum.
 
@@ -157,6 +164,8 @@ def spread(
         Rows of each cell that add something.
     codes
         Number of the cluster of each cell by way, -1 for unknown: its rows are clusters.
+    sizes
+        For a total: number of clusters of each way, among which those that add nothing count, too.
     """
     used = n_rows > 0
     contribution, squares, n_rows = contribution[used], squares[used], n_rows[used]
@@ -164,22 +173,26 @@ def spread(
     both = (_renumber(pair_codes(*codes)),) if len(codes) > 1 else ()
     independent = float(squares.sum())
     variances: list[float] = []
-    sizes: list[int] = []
-    for code in (*codes, *both):
+    adding: list[int] = []
+    for way, code in enumerate((*codes, *both)):
         unknown = code < 0
         sums = np.bincount(code[~unknown], contribution[~unknown])
         rows = np.bincount(code[~unknown], n_rows[~unknown])
-        variances.append(float((sums**2).sum() + squares[unknown].sum()))
-        sizes.append(int((rows > 0).sum() + n_rows[unknown].sum()))
+        mean_square = 0.0
+        if sizes is not None and len(sums):
+            size = sizes[way] if way < len(sizes) else len(sums)
+            mean_square = float(sums.sum()) ** 2 / max(size, len(sums))
+        variances.append(float((sums**2).sum()) - mean_square + float(squares[unknown].sum()))
+        adding.append(int((rows > 0).sum() + n_rows[unknown].sum()))
     if not codes:
         n = int(n_rows.sum())
         return Spread(independent, independent, n, max(n - 1, 1))
-    one_way, n_clusters = variances[: len(codes)], sizes[: len(codes)]
+    one_way, n_clusters = variances[: len(codes)], adding[: len(codes)]
     variance = max(independent, *one_way)
     if both:
         variance = max(variance, one_way[0] + one_way[1] - variances[-1])
     parts = sum(
-        of_way**2 / max(size - 1, 1) for of_way, size in zip(one_way, n_clusters, strict=True)
+        of_way**2 / max(number - 1, 1) for of_way, number in zip(one_way, n_clusters, strict=True)
     )
     most = max(int(n_rows.sum()) - 1, 1)
     freedom = min(max(variance**2 / parts, 1.0), most) if parts > 0 else float(most)
