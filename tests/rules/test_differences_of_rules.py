@@ -97,7 +97,7 @@ def test_a_rule_compared_with_itself_has_no_interval_of_precision():
 
 
 def test_few_clusters_are_said_to_be_rough():
-    df = world().with_columns(new=pl.when(pl.col("customer_id") < 3).then("new").otherwise("old"))
+    df = world().with_columns(new=pl.when(pl.col("customer_id") < 6).then("new").otherwise("old"))
     rows = compared(df)
     assert all("is rough" in rows[name]["note"] for name in ("recall", "alerts", "net_benefit"))
     assert not rows["precision"]["note"]  # all alerts of both rules are compared
