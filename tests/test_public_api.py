@@ -136,7 +136,7 @@ PARAMETERS = {
     "bins confidence_level",
     "plot_fraud_rate": "result ax max_groups title",
     "evaluate_rules": "df rules label amount timestamp cluster every cost_per_alert recovery_rate "
-    "interval_method confidence_level",
+    "interval_method confidence_level as_of label_available_at",
     "RuleEvaluation.beside": "self rule",
     "RuleEvaluation.compare": "self old new",
     "proportion_interval": "successes trials interval_method confidence_level",

@@ -30,15 +30,16 @@ from synfin_analytics._core.dataframes import (
 )
 from synfin_analytics._core.dates import Period
 from synfin_analytics._core.grouped import factorize
+from synfin_analytics.metrics._clusters import Clusters
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from synfin_analytics._core.dataframes import Frame
     from synfin_analytics._core.types import Floats, Integers, Mask
-    from synfin_analytics.metrics._clusters import Clusters
+    from synfin_analytics.metrics._known import KnownLabels
     from synfin_analytics.rules._sources import RuleSource
 
 #: Rules in one 64-bit word: its sign, and one bit more, stay free.
@@ -101,6 +102,8 @@ class Columns:
         Columns that make transactions dependent.
     unit
         Unit of time of the cells.
+    known
+        Which labels were known; None for all.
     """
 
     label: str
@@ -108,12 +111,25 @@ class Columns:
     timestamp: str | None
     clusters: Clusters
     unit: Period
+    known: KnownLabels | None = None
 
     @property
     def names(self) -> list[str]:
         """All columns that are read, apart from those of rules."""
         single = (self.label, self.amount, self.timestamp)
-        return [*(name for name in single if name is not None), *self.clusters.columns]
+        known = () if self.known is None else self.known.columns
+        return [*(name for name in single if name is not None), *self.clusters.columns, *known]
+
+    def rename(self, names: Mapping[str, str]) -> Columns:
+        """Return the same columns under other names."""
+        return Columns(
+            names[self.label],
+            None if self.amount is None else names[self.amount],
+            None if self.timestamp is None else names[self.timestamp],
+            Clusters(tuple(names[name] for name in self.clusters.columns)),
+            self.unit,
+            None if self.known is None else self.known.rename(names),
+        )
 
     def keys(self, n_rules: int) -> list[str]:
         """Columns of cells to group by."""
@@ -123,9 +139,14 @@ class Columns:
 
 def select_cells(frame: Frame, *, rules: Sequence[RuleSource], columns: Columns) -> Frame:
     """Select for each row its clusters, its time, the rules that fire, and what it adds."""
+    if columns.known is not None:
+        frame = columns.known.select(frame)
     values = [columns.label, columns.amount, *(name for rule in rules for name in rule.columns)]
     frame = coerce_object_columns(frame, [name for name in values if name is not None])
     schema = frame.collect_schema()
+    types = {name: dtype for rule in rules for name, dtype in rule.types}
+    if empty := [name for name in types if schema[name] == nw.Unknown]:
+        frame = frame.with_columns(nw.col(name).cast(types[name]) for name in empty)
     labels = label_to_float(schema[columns.label], columns.label)
     fraud = labels.fill_null(0) == 1
     measures = {
@@ -167,11 +188,11 @@ def select_cells(frame: Frame, *, rules: Sequence[RuleSource], columns: Columns)
     relevant = nw.col("frauds") == 1
     for number in range(len(words)):
         relevant = relevant | (nw.col(word_column(number)) != 0)
-    types = rows.collect_schema()
+    schema = rows.collect_schema()
     if not clusters.keys:
         return rows
     return rows.with_columns(
-        *(_only_where(relevant, key, types[key]).alias(key) for key in clusters.keys)
+        *(_only_where(relevant, key, schema[key]).alias(key) for key in clusters.keys)
     )
 
 

@@ -16,14 +16,17 @@ import narwhals as nw
 
 from synfin_analytics._core.arguments import format_value
 from synfin_analytics._core.dataframes import (
+    coerce_object_columns,
     is_invalid_label,
     list_columns,
     normalize_types,
     open_frame,
+    rename_for_engine,
     to_float,
 )
 from synfin_analytics._core.formatting import pluralize
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, SynfinError
+from synfin_analytics.rules._conditions import Condition
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
 #: Whether a rule fires on each row, and on which it could not be computed or is missing (None if
 #: that is impossible).
 Expressions: TypeAlias = "tuple[nw.Expr, nw.Expr | None, nw.Expr | None]"
+#: Rows in which the types of objects are looked up.
+_SAMPLE = 1000
 #: What cannot be a rule's result: an error of Python's or the machine's own.
 _FATAL = (MemoryError, RecursionError)
 
@@ -49,6 +54,10 @@ class RuleSource(Protocol):
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns that it reads."""
+
+    @property
+    def types(self) -> tuple[tuple[str, nw.dtypes.DType], ...]:
+        """Types of columns that matter, for rows in which one has no values."""
 
     def expressions(self, frame: Frame) -> Expressions:
         """Return what is computed for each row."""
@@ -69,6 +78,7 @@ class ColumnRule:
     name: str
     column: str
     computed: bool = False
+    types: tuple[tuple[str, nw.dtypes.DType], ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -82,6 +92,33 @@ class ColumnRule:
         )
         missing = None if self.computed else value.is_null()
         return value.fill_null(0) == 1, is_invalid_label(value), missing
+
+
+@dataclasses.dataclass(frozen=True)
+class ConditionRule:
+    """A rule whose result is a SQL condition of columns.
+
+    Attributes
+    ----------
+    name, condition
+        Name of the rule, and its condition.
+    types
+        Types of its columns, for partitions in which one has no values.
+    """
+
+    name: str
+    condition: Condition
+    types: tuple[tuple[str, nw.dtypes.DType], ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the condition."""
+        return self.condition.columns
+
+    def expressions(self, frame: Frame) -> Expressions:
+        """Return where the condition is true, and where it cannot be computed."""
+        fires, failed = self.condition.expression(frame)
+        return fires, failed, None
 
 
 def parse_rules(rules: Any) -> tuple[dict[str, Any], dict[str, str]]:
@@ -170,13 +207,13 @@ def prepare_rules(df: Any, conditions: Mapping[str, Any], caller: str) -> Prepar
     for name, condition in conditions.items():
         try:
             if isinstance(condition, str):
-                prepared.sources.append(_parse_text(name, condition, available))
+                prepared.sources.append(_parse_text(name, condition, df, available))
             else:
                 column = _free_name(f"__rule_{len(prepared.sources)}", available)
                 prepared.df = _attach(prepared.df, name, condition, column, caller)
                 prepared.sources.append(ColumnRule(name, column, computed=True))
         except SynfinError as error:
-            prepared.failed[name] = str(error)
+            prepared.failed[name] = _reason(name, error)
     return prepared
 
 
@@ -186,11 +223,37 @@ def _columns(df: Any, caller: str) -> list[str]:
     return list_columns(open_frame(df, caller))
 
 
-def _parse_text(name: str, text: str, available: Sequence[str]) -> RuleSource:
-    """Return the rule of a text: the name of a column, or a SQL condition."""
+def _parse_text(name: str, text: str, df: Any, available: Sequence[str]) -> RuleSource:
+    """Return the rule of a text: the name of a column, or a SQL condition.
+
+    Raises
+    ------
+    ArgumentError
+        It is neither; or a column has a type, or a name, with which this is not possible.
+    """
     if text in available:
         return ColumnRule(name, text)
-    raise NotFoundError("column", text, available, location="the frame")
+    condition = Condition.parse(name, text, available)
+    _, renamed = rename_for_engine(df, condition.columns, name)
+    for column, other in renamed.items():
+        if column != other:
+            raise ArgumentError(
+                f"Column {column!r} must be renamed to be used in a condition on this engine, "
+                f"such as to {other!r}."
+            )
+    rows = df.head(_SAMPLE, npartitions=-1) if nw.dependencies.is_dask_dataframe(df) else df
+    frame = open_frame(rows, name).select(*condition.columns)
+    if frame.implementation.is_pandas():
+        frame = frame.head(_SAMPLE)  # the types of objects are those of the values
+    frame = coerce_object_columns(normalize_types(frame), condition.columns)
+    condition.expression(frame)
+    return ConditionRule(name, condition, tuple(frame.collect_schema().items()))
+
+
+def _reason(name: str, error: SynfinError) -> str:
+    """Return why a rule cannot be evaluated, without the name of the rule."""
+    text = str(error).removeprefix(f"Rule {name!r}: ")
+    return text[:1].upper() + text[1:]
 
 
 def _free_name(name: str, taken: Sequence[str]) -> str:
@@ -277,7 +340,7 @@ def _attach_to_dask(df: Any, name: str, condition: Any, column: str, caller: str
             "A rule of a Dask frame must be a SQL condition, a boolean column or an expression of "
             f"narwhals; got {format_value(condition)}."
         )
-    _attach(df.head(100, npartitions=-1), name, condition, column, caller)
+    _attach(df.head(_SAMPLE, npartitions=-1), name, condition, column, caller)
     compute = functools.partial(_compute_partition, expression=condition, column=column)
     return df.assign(**{column: df.map_partitions(compute, meta=(column, "boolean"))})
 
@@ -325,6 +388,7 @@ def find_failing(df: Any, sources: Sequence[RuleSource], caller: str) -> dict[st
             frame = df[list(source.columns)] if nw.dependencies.is_dask_dataframe(df) else df
             rows = frame.compute() if nw.dependencies.is_dask_dataframe(df) else frame
             opened = normalize_types(open_frame(rows, caller).select(*source.columns))
+            opened = coerce_object_columns(opened, source.columns)
             fires, *_ = source.expressions(opened)
             selected = opened.select(fires.fill_null(value=False).cast(nw.Int64).sum().alias("n"))
             if isinstance(selected, nw.LazyFrame):
@@ -332,7 +396,7 @@ def find_failing(df: Any, sources: Sequence[RuleSource], caller: str) -> dict[st
         except _FATAL:
             raise
         except SynfinError as error:
-            failing[source.name] = str(error)
+            failing[source.name] = _reason(source.name, error)
         except Exception as error:  # noqa: BLE001 - whatever the engine raises for a rule
             failing[source.name] = (
                 f"The rule raises an error on these rows ({type(error).__name__}): check the "

@@ -21,6 +21,7 @@ from synfin_analytics._core.formatting import pluralize
 from synfin_analytics.exceptions import ArgumentError, SynfinError
 from synfin_analytics.metrics._aggregate import aggregate_counts, check_amounts
 from synfin_analytics.metrics._clusters import Clusters
+from synfin_analytics.metrics._known import KnownLabels
 from synfin_analytics.metrics.curve import check_costs
 from synfin_analytics.metrics.proportions import check_interval
 from synfin_analytics.rules._counts import (
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from narwhals.typing import IntoFrame
 
+    from synfin_analytics._core.dates import Bound
     from synfin_analytics._core.output import Output
     from synfin_analytics.metrics.proportions import IntervalMethod
     from synfin_analytics.rules._sources import RuleSource
@@ -63,6 +65,8 @@ def evaluate_rules(
     recovery_rate: float = 1.0,
     interval_method: IntervalMethod = "wilson",
     confidence_level: float = 0.95,
+    as_of: Bound = None,
+    label_available_at: str = "label_available_at",
 ) -> RuleEvaluation:
     """Evaluate rules: what each catches, what it costs, and what it adds to the others.
 
@@ -92,6 +96,9 @@ def evaluate_rules(
         that is not lost.
     interval_method, confidence_level
         Intervals of precision and recall, see :func:`synfin_analytics.proportion_interval`.
+    as_of, label_available_at
+        Evaluate the rules with the labels that were known at this date or time, as for
+        :func:`synfin_analytics.fraud_rate`; transactions from then on are left out.
 
     Returns
     -------
@@ -104,7 +111,8 @@ def evaluate_rules(
         A column is not in the frame; the message suggests the nearest name.
     ArgumentError
         A label is neither 0 nor 1, an amount is not finite, a timestamp not a time; there are no
-        rules, or none that can be evaluated; or an argument is out of range.
+        rules, or none that can be evaluated; ``as_of`` is no date or time, or the frame has no
+        ``label_available_at``; or an argument is out of range.
 
     Notes
     -----
@@ -138,14 +146,19 @@ def evaluate_rules(
     if amount == _AMOUNT and amount not in available:
         amount = None
         notes.append("There is no column 'amount': values and net benefit are left out.")
-    if timestamp == _TIMESTAMP and timestamp not in available:
+    if timestamp == _TIMESTAMP and timestamp not in available and as_of is None:
         timestamp = None
         notes.append("There is no column 'timestamp': alerts per day and periods are left out.")
     for value, name in ((amount, "amount"), (timestamp, "timestamp")):
         if value is not None:
             check_column_name(value, name)
     clusters = Clusters.parse(cluster, [], available)
-    columns = Columns(label, amount, timestamp, clusters, time_unit(settings.every))
+    known = None
+    if as_of is not None:
+        known = KnownLabels.parse(
+            as_of, df, label, timestamp or _TIMESTAMP, label_available_at, _CALLER
+        )
+    columns = Columns(label, amount, timestamp, clusters, time_unit(settings.every), known)
     check_columns(columns.names, available)
 
     prepared = prepare_rules(df, conditions, _CALLER)
@@ -166,6 +179,16 @@ def evaluate_rules(
             f"{'holds' if counts.errors[number] == 1 else 'hold'} another value."
         )
     kept = [number for number in range(len(sources)) if number not in invalid]
+    notes += [
+        f"Rule {sources[number].name!r} uses the label {label!r}, which is not known when a "
+        "transaction arrives."
+        for number in kept
+        if label in sources[number].columns
+    ]
+    if known is not None:
+        notes.append(
+            f"Labels and transactions are those known at {known.as_of:%Y-%m-%d %H:%M} UTC."
+        )
     if not kept:
         raise _none_left(failed)
     if invalid:
@@ -177,6 +200,7 @@ def evaluate_rules(
         amount=amount,
         timestamp=timestamp,
         clusters=clusters.columns,
+        as_of=None if known is None else known.as_of,
         _counts=counts,
         _settings=settings,
         _output=_output_kind(df),
@@ -209,13 +233,6 @@ def _aggregate(df: Any, sources: list[RuleSource], columns: Columns) -> RuleCoun
     df, renamed = rename_for_engine(df, names, _CALLER)
     if nw.dependencies.is_polars_dataframe(df):
         df = df.lazy()  # plans all rules together
-    columns_there = Columns(
-        renamed[columns.label],
-        columns.amount and renamed[columns.amount],
-        columns.timestamp and renamed[columns.timestamp],
-        Clusters(tuple(renamed[name] for name in columns.clusters.columns)),
-        columns.unit,
-    )
     sources_there = [
         ColumnRule(source.name, renamed[source.column], source.computed)
         if isinstance(source, ColumnRule)
@@ -229,7 +246,9 @@ def _aggregate(df: Any, sources: list[RuleSource], columns: Columns) -> RuleCoun
             df,
             [renamed[name] for name in names],
             columns.keys(len(sources)),
-            functools.partial(select_cells, rules=tuple(sources_there), columns=columns_there),
+            functools.partial(
+                select_cells, rules=tuple(sources_there), columns=columns.rename(renamed)
+            ),
             caller=_CALLER,
         )
     check_n_invalid_labels(int(to_numpy_float(cells[INVALID_LABEL]).sum()), columns.label)

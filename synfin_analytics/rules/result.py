@@ -25,6 +25,7 @@ from synfin_analytics.rules._comparison import compare_rules
 from synfin_analytics.rules._statistics import Statistics
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Mapping
 
     import polars as pl
@@ -53,6 +54,8 @@ class RuleEvaluation(Result):
         Why other rules could not be evaluated, by name.
     label, amount, timestamp, clusters
         Columns of the transactions; None without amounts or times.
+    as_of
+        When the labels were known; None for all labels.
     n_transactions, n_labelled, n_frauds
         Transactions, those with a label, and frauds among them.
 
@@ -81,6 +84,7 @@ class RuleEvaluation(Result):
     amount: str | None
     timestamp: str | None
     clusters: tuple[str, ...]
+    as_of: dt.datetime | None
     _counts: RuleCounts
     _settings: Settings
     _output: Output
@@ -412,6 +416,7 @@ class RuleEvaluation(Result):
                 "cost_per_alert": self.cost_per_alert,
                 "recovery_rate": self.recovery_rate,
                 "confidence_level": self.confidence_level,
+                "as_of": self.as_of,
                 "overall": self._polars("overall").row(0, named=True),
                 **frames,
                 "never_fired": self.never_fired,
