@@ -32,7 +32,7 @@ def reason(rules, df=FRAME) -> str:
 
 def test_a_column_that_is_not_there_names_the_nearest():
     assert reason({"bad": "abroda", **GOOD}) == (
-        "There is no column 'abroda' in the frame. Did you mean 'abroad'?"
+        "There is no column 'abroda' (did you mean 'abroad'?)."
     )
 
 
