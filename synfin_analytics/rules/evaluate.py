@@ -77,10 +77,11 @@ def evaluate_rules(
         The rows are read once; a lazy or distributed engine counts for itself.
     rules
         A dict of conditions by name, or pairs of name and condition, or names of boolean columns.
-        A condition is the name of a boolean column (or one of 0 and 1), an expression of narwhals,
-        one of the frame's own engine (polars, DuckDB, PySpark), or a boolean series of the same
-        rows in memory. An expression computes each row from that row alone. A rule does not fire
-        where its condition is NULL. A model is one more rule, such as ``pl.col("score") >= 0.9``.
+        A condition is a SQL condition with PostgreSQL's rules, such as ``"amount > 500 AND
+        is_online"``; the name of a boolean column (or one of 0 and 1); an expression of narwhals,
+        or of the frame's own engine (polars, DuckDB, PySpark); or a boolean series of the same rows
+        in memory. An expression computes each row from that row alone. A rule does not fire where
+        its condition is NULL. A model is one more rule, such as ``"score >= 0.9"``.
     label, amount, timestamp
         Column names. The label is true or false, 1 or 0, or missing. A missing amount counts as 0.
         Without amounts (None, or no column ``amount``) there is no net benefit; without times,
@@ -121,18 +122,20 @@ def evaluate_rules(
 
     Examples
     --------
-    >>> import polars as pl
-    >>> df = pl.DataFrame(
+    >>> import pandas as pd
+    >>> df = pd.DataFrame(
     ...     {
     ...         "is_fraud": [True, True, False, False, False],
     ...         "amount": [900.0, 40.0, 700.0, 20.0, 10.0],
     ...         "abroad": [True, True, False, False, True],
     ...     }
     ... )
-    >>> rules = {"high": pl.col("amount") > 500, "abroad": "abroad"}
+    >>> rules = {"high": "amount > 500", "abroad": "abroad"}
     >>> evaluation = evaluate_rules(df, rules, cost_per_alert=10)
-    >>> evaluation.greedy.select("position", "rule", "gained_frauds", "gained_net_benefit").rows()
-    [(1, 'abroad', 2, 910.0), (None, 'high', 0, -10.0)]
+    >>> evaluation.greedy[["position", "rule", "gained_frauds", "gained_net_benefit"]]
+       position    rule  gained_frauds  gained_net_benefit
+    0         1  abroad              2               910.0
+    1      <NA>    high              0               -10.0
     >>> evaluation.findings[1]
     'The highest net benefit of the greedy order, 910, takes 1 of 2 rules: abroad.'
     """

@@ -29,6 +29,7 @@ RUN_HERE = [
     "guide/labels",
     "guide/load",
     "guide/read",
+    "guide/rules",
 ]
 #: Pages whose code runs elsewhere, and where.
 RUN_ELSEWHERE = {
