@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from synfin_analytics._core.arguments import argument_error
+from synfin_analytics._core.arguments import argument_error, refuse_spelling
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.dates import parse_duration
 from synfin_analytics._core.formatting import format_date, format_decimal, pluralize
@@ -127,6 +127,7 @@ class BaselineModel(Result):
         return table_html(head, rows, caption=repr(self), text_columns=(0, 1))
 
 
+@refuse_spelling(delay="label_delay")
 def fit_baseline(
     df: IntoFrame,
     *,

@@ -6,18 +6,22 @@ Numbers of NumPy and pandas are accepted wherever Python numbers are, since ``.s
 
 from __future__ import annotations
 
+import functools
 import math
 from decimal import Decimal
 from numbers import Real
 from operator import index
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from narwhals.dependencies import is_into_series
 
 from synfin_analytics.exceptions import ArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def argument_error(name: str, must_be: str, value: Any) -> ArgumentError:
@@ -29,6 +33,35 @@ def argument_error(name: str, must_be: str, value: Any) -> ArgumentError:
     ArgumentError("`k` must be a whole number; got '3'.")
     """
     return ArgumentError(f"`{name}` must be {must_be}; got {format_value(value)}.")
+
+
+def refuse_spelling(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Name the parameter where a function is called with another function's name of it.
+
+    Examples
+    --------
+    >>> @refuse_spelling(delay="label_delay")
+    ... def split(label_delay="7d"): ...
+    >>> split(delay="1d")
+    Traceback (most recent call last):
+    synfin_analytics.exceptions.ArgumentError: The parameter `delay` is called `label_delay` here: \
+pass label_delay='1d'.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            for name, correct in names.items():
+                if name in kwargs:
+                    raise ArgumentError(
+                        f"The parameter `{name}` is called `{correct}` here: pass "
+                        f"{correct}={format_value(kwargs[name])}."
+                    )
+            return function(*args, **kwargs)
+
+        return call
+
+    return decorate
 
 
 def check_integer(

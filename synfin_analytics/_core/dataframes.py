@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import re
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -13,7 +14,7 @@ from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, require_unique_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     import pandas as pd
     import pyarrow as pa
@@ -29,6 +30,10 @@ ENGINES = "pandas, polars, pyarrow, DuckDB, Dask or PySpark"
 #: Characters that make DuckDB and Spark read a name as an expression.
 _EXPRESSION_CHARACTERS = re.compile(r"[.`\"]")
 _TRUNCATION_UNITS = {"minute": "1m", "hour": "1h", "day": "1d", "month": "1mo"}
+_TEXT_TIMES = (
+    " Convert the text to timestamps first, such as with polars' .str.to_datetime() or "
+    "pandas.to_datetime()."
+)
 _UTC_NAMES = {"UTC", "Etc/UTC", "Z", "GMT", "Etc/GMT", "+00:00"}
 #: Engines whose time zone belongs to the connection instead of the column, and how to set it.
 _SET_UTC = {
@@ -89,10 +94,52 @@ def open_frame(df: Any, caller: str) -> Frame:
     return frame
 
 
+@contextlib.contextmanager
+def translate_polars_errors() -> Iterator[None]:
+    """Raise an ArgumentError if polars cannot compute a LazyFrame of the caller.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> with translate_polars_errors():
+    ...     pl.LazyFrame({"p": ["?"]}).select(pl.col("p").cast(pl.Float64)).collect()
+    Traceback (most recent call last):
+    synfin_analytics.exceptions.ArgumentError: polars cannot compute this LazyFrame: conversion \
+from `str` to `f64` failed in column 'p' for 1 out of 1 values (InvalidOperationError). Correct \
+the expressions of the frame.
+    """
+    import polars as pl
+
+    try:
+        yield
+    except (pl.exceptions.PolarsError, nw.exceptions.NarwhalsError) as error:
+        raise ArgumentError(
+            f"polars cannot compute this LazyFrame: {polars_message(error)} "
+            f"({type(error).__name__}). Correct the expressions of the frame."
+        ) from None
+
+
+def polars_message(error: Exception) -> str:
+    """Return polars' message without the values, which may be personal.
+
+    Examples
+    --------
+    >>> polars_message(ValueError('conversion failed for 1 out of 1 values: ["Anna"]'))
+    'conversion failed for 1 out of 1 values'
+    """
+    line = str(error).partition("\n")[0]
+    if type(error).__name__ == "ColumnNotFoundError":
+        return line.partition(";")[0]
+    return re.sub(r"(\[|\").*", "", line).rstrip(" :.")
+
+
 def collect(frame: Frame) -> nw.DataFrame[Any]:
     """Compute a lazy frame; one of Spark becomes a pandas frame of Arrow types."""
     if isinstance(frame, nw.DataFrame):
         return frame
+    if frame.implementation.is_polars():
+        with translate_polars_errors():
+            return frame.collect()
     if not frame.implementation.is_spark_like():
         return frame.collect()
     # Through Arrow, which keeps integer columns with NULLs as integers.
@@ -117,6 +164,9 @@ def column_names(df: Any, caller: str) -> list[str]:
 
 def list_columns(frame: Frame) -> list[str]:
     """Return the column names of a wrapped frame, also of types that narwhals does not know."""
+    if frame.implementation.is_polars():
+        with translate_polars_errors():
+            return frame.collect_schema().names()
     return frame.collect_schema().names()
 
 
@@ -246,13 +296,13 @@ def coerce_object_columns(frame: Frame, value_columns: Collection[str]) -> Frame
 # -- Values of columns -----------------------------------------------------------------------------
 
 
-def to_float(dtype: nw.dtypes.DType, name: str, must_be: str) -> nw.Expr:
+def to_float(dtype: nw.dtypes.DType, name: str, must_be: str, remedy: str = "") -> nw.Expr:
     """Return an expression for a column as a double with NaN as NULL, the same in every engine.
 
     Raises
     ------
     ArgumentError
-        The column is not numeric; ``must_be`` completes the message.
+        The column is not numeric; ``must_be`` completes the message, ``remedy`` ends it.
     """
     column = nw.col(name)
     if dtype == nw.Boolean:
@@ -260,7 +310,7 @@ def to_float(dtype: nw.dtypes.DType, name: str, must_be: str) -> nw.Expr:
     if dtype == nw.Unknown:  # the type of a column of NULLs only
         return column.cast(nw.Float64)
     if not dtype.is_numeric():
-        raise ArgumentError(f"Column {name!r} must be {must_be}; it is {dtype}.")
+        raise ArgumentError(f"Column {name!r} must be {must_be}; it is {dtype}.{remedy}")
     return column.cast(nw.Float64).fill_nan(None)
 
 
@@ -286,7 +336,7 @@ def to_utc(frame: Frame, timestamp: str, purpose: str = "to be grouped into peri
     if not isinstance(dtype, nw.Datetime):
         raise ArgumentError(
             f"Column {timestamp!r} must hold timestamps {purpose}; it is {dtype}."
-            + (" Convert the text to timestamps first." if dtype == nw.String else "")
+            + (_TEXT_TIMES if dtype == nw.String else "")
         )
     if dtype.time_zone is not None:
         if zone not in _UTC_NAMES:
@@ -335,7 +385,10 @@ def label_to_float(dtype: nw.dtypes.DType, name: str) -> nw.Expr:
     ArgumentError
         The type of the column holds neither booleans nor numbers.
     """
-    return to_float(dtype, name, "a label: true or false, 1 or 0")
+    remedy = " Compare texts with the one that means fraud, such as y == 'yes'."
+    if dtype not in (nw.String, nw.Categorical, nw.Enum):
+        remedy = ""
+    return to_float(dtype, name, "a label: true or false, 1 or 0", remedy)
 
 
 def is_invalid_label(label: nw.Expr) -> nw.Expr:

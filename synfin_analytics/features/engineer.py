@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import pyarrow as pa
 
+from synfin_analytics._core.arguments import refuse_spelling
 from synfin_analytics._core.dates import Bound, parse_duration, parse_range
 from synfin_analytics._core.validation.spec import spec_of
 from synfin_analytics.database.models import MLFeatures
@@ -73,6 +74,7 @@ def engineer_features(
     start: Bound = ...,
     end: Bound = ...,
 ) -> IntoDataFrame: ...
+@refuse_spelling(delay="label_delay")
 def engineer_features(
     df: IntoFrame,
     customers: IntoFrame | None = None,

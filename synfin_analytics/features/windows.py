@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from synfin_analytics._core.arguments import check_column_name
+from synfin_analytics._core.arguments import check_column_name, refuse_spelling
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.dates import Period, parse_duration
 from synfin_analytics._core.grouped import Amounts, GroupedRolling, factorize
@@ -160,6 +160,7 @@ def handbook_features(
 def handbook_features(
     df: IntoLazyFrame, *, label_delay: str | dt.timedelta = ..., terminal: str = ...
 ) -> IntoDataFrame: ...
+@refuse_spelling(delay="label_delay")
 def handbook_features(
     df: IntoFrame, *, label_delay: str | dt.timedelta = "7d", terminal: str = "merchant_id"
 ) -> Any:

@@ -6,7 +6,6 @@ Nothing is converted as a whole: a source larger than memory is read batch by ba
 from __future__ import annotations
 
 import dataclasses
-import re
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import narwhals as nw
 import polars as pl
 import pyarrow as pa
 
+from synfin_analytics._core.dataframes import polars_message
 from synfin_analytics._core.validation.columns import Column, from_pandas, from_polars
 from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics.database.models import Base
@@ -128,18 +128,12 @@ def _translate_errors(batches: Iterator[SourceBatch]) -> Iterator[SourceBatch]:
         raise
     # A stream of the caller may raise anything; polars' panics derive from BaseException.
     except (Exception, pl.exceptions.PanicException) as error:
+        is_polars = isinstance(error, pl.exceptions.PolarsError)
+        message = polars_message(error) if is_polars else "see its own message"
         raise ArgumentError(
             f"Reading the data failed after {n_read:,} rows with {type(error).__name__}"
-            f"{_without_values(error)}. Nothing was loaded."
+            f": {message}. Nothing was loaded."
         ) from error
-
-
-def _without_values(error: BaseException) -> str:
-    """Return polars' message without the values, which may be personal."""
-    if not isinstance(error, pl.exceptions.PolarsError):
-        return ": see its own message"
-    line = str(error).partition("\n")[0]
-    return ": " + re.sub(r"(\[|\").*", "", line).rstrip(" :.")
 
 
 def _from_data(data: Any, batch_rows: int) -> Source:
@@ -167,7 +161,8 @@ def _from_data(data: Any, batch_rows: int) -> Source:
     module = "" if cls.__module__ == "builtins" else f"{cls.__module__}."
     raise ArgumentError(
         "The data must be a pandas, polars or pyarrow frame, an Arrow stream, the path of a file, "
-        f"dicts or ORM objects; got {module}{cls.__name__}."
+        "dicts of columns and values, or objects of a table such as Transaction(...); got "
+        f"{module}{cls.__name__}."
     )
 
 
@@ -255,7 +250,8 @@ def _from_objects(objects: Sequence[Any], batch_rows: int) -> Source:
             records.append(item)
         else:
             raise ArgumentError(
-                f"Row {position} must be a mapping or an ORM object; got {type(item).__name__}."
+                f"Row {position} must be a dict of columns and values, or an object of a table "
+                f"such as Transaction(...); got {type(item).__name__}."
             )
     names = list(dict.fromkeys(str(key) for record in records for key in record))
     parts = (records[start : start + batch_rows] for start in range(0, len(records), batch_rows))

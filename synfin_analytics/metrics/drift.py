@@ -334,7 +334,7 @@ def _is_inside(frame: Frame, period: _Period | str, timestamp: str) -> nw.Expr:
     if isinstance(period, str):
         dtype = frame.collect_schema()[period]
         return to_float(dtype, period, "boolean to name the rows of a period").fill_null(0) == 1
-    moment = to_utc(frame, timestamp)
+    moment = to_utc(frame, timestamp, "to measure drift between periods")
     inside = ~moment.is_null()
     start, end = period
     if start is not None:

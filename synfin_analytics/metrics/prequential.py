@@ -10,7 +10,12 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from synfin_analytics._core.arguments import check_column_name, check_integer, format_value
+from synfin_analytics._core.arguments import (
+    check_column_name,
+    check_integer,
+    format_value,
+    refuse_spelling,
+)
 from synfin_analytics._core.dataframes import check_columns, is_frame
 from synfin_analytics._core.dates import parse_time
 from synfin_analytics._core.lookup import import_optional
@@ -62,7 +67,7 @@ class PrequentialSplit:
         Number of folds, each one test period after the one before.
     train, delay, test
         Length of each period, as for :func:`time_split`: a whole number and m, h, d or w. ``delay``
-        is the label delay; it may be ``"0d"``.
+        is the label delay, ``label_delay`` of :func:`time_split`; it may be ``"0d"``.
     timestamps
         Time of each row: an array, or a column of the ``X`` that is split. Without a time zone they
         are taken as UTC.
@@ -108,6 +113,7 @@ class PrequentialSplit:
     array([1., 1., 1.])
     """
 
+    @refuse_spelling(label_delay="delay")
     def __init__(
         self,
         n_splits: int = 5,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -128,7 +129,7 @@ class Recalibration(Result):
         --------
         >>> import polars as pl
         >>> df = pl.DataFrame({"fraud": [0, 0, 1, 0, 1, 1], "p": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]})
-        >>> recalibrate(df, df, "fraud", "p").transform([0.0, 0.3, 0.9])
+        >>> recalibrate(df, df[1:], "fraud", "p").transform([0.0, 0.3, 0.9])
         array([0. , 0.5, 1. ])
         """
         try:
@@ -238,6 +239,11 @@ def recalibrate(
     ArgumentError
         ``df`` has no fraud or no genuine transaction, or as for :func:`evaluate`.
 
+    Warns
+    -----
+    UserWarning
+        ``df`` and ``test`` have the same scores and labels, which makes the comparison optimistic.
+
     Notes
     -----
     Both functions are fitted by scikit-learn, ``IsotonicRegression`` and ``LogisticRegression``
@@ -249,7 +255,7 @@ def recalibrate(
     --------
     >>> import polars as pl
     >>> df = pl.DataFrame({"fraud": [0, 0, 1, 0, 1, 1], "p": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]})
-    >>> recalibrate(df, df, "fraud", "p", method="platt").transform([0.1, 0.6]).round(2)
+    >>> recalibrate(df, df[1:], "fraud", "p", method="platt").transform([0.1, 0.6]).round(2)
     array([0.21, 0.79])
     """
     if method not in get_args(CalibrationMethod):
@@ -265,6 +271,12 @@ def recalibrate(
             f"{'fraud' if counts.n and not counts.n_frauds else missing}."
         )
     before = evaluate(test, label, score, weight=weight)
+    if counts.same_as(before.counts):
+        warnings.warn(
+            "`df` and `test` have the same scores and labels. On the rows on which it was fitted, "
+            "a calibration looks better than it is: pass later transactions as `test`.",
+            stacklevel=2,
+        )
     calibrator = _fit_isotonic(counts) if method == "isotonic" else _fit_platt(counts)
     after = replace(before, counts=_recalibrate_counts(before.counts, calibrator), rows=None)
     return Recalibration(method, before, after, calibrator, bins)

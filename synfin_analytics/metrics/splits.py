@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 import numpy as np
 import pandas as pd
 
+from synfin_analytics._core.arguments import refuse_spelling
 from synfin_analytics._core.formatting import pluralize
 from synfin_analytics._core.html import table_html
 from synfin_analytics._core.results import Result
@@ -122,6 +123,7 @@ class TimeSplit(Result, Generic[FrameT]):
         return table_html(("part", "rows", "unlabelled", "frauds"), rows, caption="Split by time")
 
 
+@refuse_spelling(delay="label_delay")
 def time_split(
     df: FrameT,
     train: str = "7d",

@@ -202,6 +202,12 @@ def _read_columns(
     """Return the cells of columns, batch by batch."""
     if is_path:
         source = open_source(data, _BATCH_ROWS, options, names)
+        for name in names:
+            if name in source.repeated and f"{name}.1" not in names:
+                raise ArgumentError(
+                    f"The header of {str(data)!r} must name {name!r} once; it repeats the name. "
+                    f"Rename the other column in the file, or name it too: it is {name + '.1'!r}."
+                )
     else:
         rows = collect_columns(data, names, (), "frame", caller)
         # What a frame holds in memory is one batch, so that its types are those of the frame.

@@ -870,3 +870,15 @@ def test_no_data_are_too_strange(columns):
     assert list(suggestion.mapping) == frame.columns
     assert repr(suggestion)
     assert suggestion.to_dict()["rows"] == frame.height
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ([1], "Row 0 must be a dict of columns and values, or an object of a table such as"),
+        (5, "`df` must be a DataFrame, the path of a file, or a list of dicts; got 5"),
+    ],
+)
+def test_what_has_no_columns_is_refused(data, message):
+    with pytest.raises(ArgumentError, match=message):
+        suggest_columns(data)

@@ -368,7 +368,7 @@ def test_text_in_place_of_timestamps_is_refused_with_the_remedy(engine, column):
     df = ENGINES[engine](reported(DAYS[1]).with_columns(pl.col(column).cast(pl.String)))
     message = (
         rf"Column '{column}' must hold timestamps to be compared with `as_of`; it is String\. "
-        r"Convert the text to timestamps first\."
+        r"Convert the text to timestamps first"
     )
     with pytest.raises(ArgumentError, match=message):
         fraud_rate(df, amount=None, as_of="2026-03-05")

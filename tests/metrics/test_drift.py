@@ -237,3 +237,10 @@ def test_periods_that_overlap_are_refused(current):
     message = r"must be periods that do not overlap; got 2026-01-01 00:00 to 2026-02-01 00:00 and "
     with pytest.raises(ArgumentError, match=message):
         measure_drift(df, "p", reference=("2026-01-01", "2026-02-01"), current=current)
+
+
+def test_times_that_are_texts_name_the_remedy():
+    df = sample().with_columns(timestamp=pl.col("timestamp").dt.to_string())
+    message = r"timestamps to measure drift between periods; it is String\. Convert .*to_datetime"
+    with pytest.raises(ArgumentError, match=message):
+        measure_drift(df, "p", reference=JANUARY, current=FEBRUARY)

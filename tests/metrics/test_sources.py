@@ -14,6 +14,16 @@ import pyarrow as pa
 import pytest
 from engines import ENGINES
 
+from synfin_analytics import (
+    PrequentialSplit,
+    engineer_features,
+    fit_baseline,
+    fraud_rate,
+    handbook_features,
+    measure_drift,
+    model_report,
+    suggest_columns,
+)
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics import evaluate
 from synfin_analytics.metrics._score_counts import ScoreCounts
@@ -378,3 +388,58 @@ def test_a_terminal_of_80_columns_shows_a_value_and_its_interval():
     with pd.option_context("display.width", 80, "display.max_columns", 0):
         header = repr(evaluation.summary()).splitlines()[0]
     assert header.split()[-3:] == ["value", "value_low", "value_high"]
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda df: evaluate(df, score="p"),
+        lambda df: measure_drift(df, "p", reference="old", current="new"),
+        lambda df: fraud_rate(df, by="old", amount=None),
+        lambda df: suggest_columns(df),
+        lambda df: model_report(df, label="is_fraud", score="p"),
+    ],
+)
+def test_an_expression_of_a_lazy_frame_that_fails_is_reported_without_values(measure):
+    df = pl.LazyFrame({"is_fraud": [1, 0], "text": ["Anna", "0.5"]}).with_columns(
+        p=pl.col("text").cast(pl.Float64), old=pl.col("text").str.to_integer() > 0, new=True
+    )
+    with pytest.raises(ArgumentError) as caught:
+        measure(df)
+    message = str(caught.value)
+    assert message.startswith("polars cannot compute this LazyFrame: ")
+    assert message.endswith("Error). Correct the expressions of the frame.")
+    assert "Anna" not in message
+    assert caught.value.__suppress_context__
+
+
+def test_a_column_that_an_expression_of_a_lazy_frame_lacks_is_named():
+    df = pl.LazyFrame({"is_fraud": [1, 0]}).with_columns(p=pl.col("scroe"))
+    with pytest.raises(ArgumentError, match='LazyFrame: unable to find column "scroe"'):
+        evaluate(df, score="p")
+
+
+@pytest.mark.parametrize("kind", ["polars", "pandas with arrow", "pyarrow", "duckdb"])
+def test_labels_that_are_texts_name_the_remedy(kind):
+    df = ENGINES[kind](pl.DataFrame({"is_fraud": ["yes", "no"], "p": [0.9, 0.1]}))
+    with pytest.raises(ArgumentError, match=r"it is String\. Compare texts with .* y == 'yes'"):
+        evaluate(df, score="p")
+
+
+def test_labels_in_an_array_that_are_texts_name_the_remedy():
+    with pytest.raises(ArgumentError, match="Compare texts with the one that means fraud"):
+        evaluate(["yes", "no"], [0.9, 0.1])
+
+
+@pytest.mark.parametrize("split", [time_split, handbook_features, engineer_features, fit_baseline])
+def test_another_name_of_the_label_delay_is_corrected(split):
+    message = "The parameter `delay` is called `label_delay` here: pass label_delay='3d'"
+    with pytest.raises(ArgumentError, match=message):
+        split(pl.DataFrame(), delay="3d")
+
+
+def test_prequential_split_names_its_label_delay_delay():
+    with pytest.raises(
+        ArgumentError, match="`label_delay` is called `delay` here: pass delay='3d'"
+    ):
+        PrequentialSplit(label_delay="3d")

@@ -263,3 +263,12 @@ def test_a_class_instead_of_a_classifier_is_named(classifier):
     _, features, labels = classifier
     with pytest.raises(ArgumentError, match="got the class LogisticRegression: create an instance"):
         model_report.from_estimator(LogisticRegression, features, labels)
+
+
+def test_a_column_of_a_file_whose_name_the_header_repeats_is_not_guessed(tmp_path):
+    path = tmp_path / "scores.csv"
+    path.write_text("label,score,score\n" + "1,0.9,0.1\n0,0.2,0.3\n" * 5)
+    with pytest.raises(ArgumentError, match=r"must name 'score' once; .* it is 'score\.1'"):
+        model_report(path, label="label", score="score")
+    report = model_report(path, label="label", score="score", compare_with="score.1", n_resamples=2)
+    assert report.evaluation.roc_auc == 1

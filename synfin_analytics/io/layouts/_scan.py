@@ -16,6 +16,7 @@ import pandas as pd
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from synfin_analytics._core.dataframes import polars_message
 from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics._core.validation.outcome import is_missing
 from synfin_analytics.exceptions import ArgumentError, require_unique_columns
@@ -106,7 +107,8 @@ def schema_of(opened: Scan) -> pl.Schema:
     try:
         return opened.frame.collect_schema()
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise ArgumentError(f"{opened.name} cannot be read: {error}") from None
+        message = polars_message(error) if isinstance(error, pl.exceptions.PolarsError) else error
+        raise ArgumentError(f"{opened.name} cannot be read: {message}") from None
 
 
 # -- Several files ---------------------------------------------------------------------------------

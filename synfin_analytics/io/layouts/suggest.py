@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
+from synfin_analytics._core.arguments import format_value
+from synfin_analytics._core.dataframes import translate_polars_errors
 from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.validation.options import ReadOptions, format_example
 from synfin_analytics._core.validation.outcome import summarize
-from synfin_analytics.exceptions import Problem
+from synfin_analytics.exceptions import ArgumentError, Problem
 from synfin_analytics.io._csv import SEPARATORS
 from synfin_analytics.io._formats import check_path, detect_file_encoding
 from synfin_analytics.io.layouts._calls import PARAMETERS, Calls, MappedSource, literal
@@ -47,7 +51,7 @@ from synfin_analytics.io.load._check import REPEATED_KEY, ROW, check_batches
 from synfin_analytics.io.sources import is_rereadable, open_source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence, Set
+    from collections.abc import Mapping, Sequence, Set
 
     from synfin_analytics._core.types import DataSource
     from synfin_analytics.io.layouts._guess import Guess
@@ -118,11 +122,20 @@ def suggest_columns(
     require_thread_pool()
     data: Any = df
     if not isinstance(data, str | Path) and not is_rereadable(data):
+        if not hasattr(data, "__arrow_c_stream__") and not isinstance(data, Iterable):
+            raise ArgumentError(
+                "`df` must be a DataFrame, the path of a file, or a list of dicts; got "
+                f"{format_value(data)}."
+            )
         data = pl.DataFrame(data) if hasattr(data, "__arrow_c_stream__") else list(data)
     options = given
     if isinstance(data, str | Path) and encoding is None:
         options = dataclasses.replace(given, encoding=detect_file_encoding(check_path(data)))
-    return _Inspection(data, given, options).suggest()
+    inspecting = (
+        translate_polars_errors() if isinstance(data, pl.LazyFrame) else contextlib.nullcontext()
+    )
+    with inspecting:
+        return _Inspection(data, given, options).suggest()
 
 
 class _Inspection:
