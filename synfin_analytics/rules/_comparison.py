@@ -56,7 +56,7 @@ def compare_rules(counts: RuleCounts, settings: Settings, old: int, new: int) ->
     def add(
         measure: str, ends: tuple[float, float], of: Spread, before: float, after: float
     ) -> None:
-        note = _note(ends, of)
+        note = _note(after - before, ends, of)
         rows.append((measure, before, after, after - before, *ends, of.n_clusters, note))
 
     # Precision: z is one number for the frauds of a cell, and another for its genuine rows.
@@ -95,12 +95,13 @@ def compare_rules(counts: RuleCounts, settings: Settings, old: int, new: int) ->
     ends = linear_interval(float(change @ n), alerts, level)
     add("alerts", ends, alerts, float(a @ n), float(b @ n))
     gain = settings.benefit(value, n)
-    gain_squares = (
-        settings.recovery_rate**2 * squares
-        - 2 * settings.recovery_rate * settings.cost_per_alert * value
-        + settings.cost_per_alert**2 * n
-    )
-    benefit = spread(change * gain, differs * gain_squares, differs * n, codes, sizes)
+    with np.errstate(over="ignore", invalid="ignore"):  # squares of huge amounts
+        gain_squares = (
+            settings.recovery_rate**2 * squares
+            - 2 * settings.recovery_rate * settings.cost_per_alert * value
+            + settings.cost_per_alert**2 * n
+        )
+        benefit = spread(change * gain, differs * gain_squares, differs * n, codes, sizes)
     n_clusters = min(benefit.n_clusters, discordant.n_clusters)
     freedom = min(benefit.freedom, max(n_clusters - 1, 1))
     benefit = dataclasses.replace(benefit, n_clusters=n_clusters, freedom=freedom)
@@ -133,8 +134,10 @@ def _design(
     return max([1.0, *map(float, np.nan_to_num(largest))])
 
 
-def _note(ends: tuple[float, float], of: Spread) -> str:
+def _note(difference: float, ends: tuple[float, float], of: Spread) -> str:
     """Return why an interval is missing or rough; "" otherwise."""
+    if not np.isfinite(difference):
+        return "The difference is not defined."
     if not np.isfinite(ends[0]):
         return (
             "The rules differ in fewer than two clusters in what this measures: there is no "

@@ -103,6 +103,12 @@ def test_few_clusters_are_said_to_be_rough():
     assert not rows["precision"]["note"]  # all alerts of both rules are compared
 
 
+def test_without_amounts_the_difference_of_net_benefit_is_not_defined():
+    row = compared(world().drop("amount"))["net_benefit"]
+    assert np.isnan(row["difference"])
+    assert row["note"] == "The difference is not defined."
+
+
 def test_without_frauds_recall_is_not_defined():
     rows = compared(world().with_columns(is_fraud=pl.lit(value=False)))
     assert np.isnan(rows["recall"]["difference_low"])

@@ -1,10 +1,12 @@
 """evaluate_rules: every count equal to a brute force in Python, on every engine."""
 
+import json
+
 import narwhals as nw
 import numpy as np
 import polars as pl
 import pytest
-from engines import QUICK, engines_for
+from engines import ENGINES, QUICK, engines_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rules_by_hand import COST, ROWS_WITH_RULES, RULES, TYPES, as_rows, check
@@ -119,7 +121,7 @@ def test_more_rules_than_a_word_has_bits():
     labels = rng.random(200) < 0.3
     names = [f"r{number}" for number in range(130)]
     df = pl.DataFrame(dict(zip(names, fires.T, strict=True)) | {"is_fraud": labels})
-    for native in (df, df.to_pandas(), df.lazy()):
+    for native in (df, df.to_pandas(), ENGINES["duckdb"](df)):
         evaluation = evaluate_rules(native, names)
         rules = as_rows(evaluation.rules)
         assert [row["alerts"] for row in rules] == fires.sum(axis=0).tolist()
@@ -169,3 +171,68 @@ def test_rules_beside_a_model():
 def test_a_recovery_rate_reduces_the_benefit():
     evaluation = evaluate_rules(FRAME, ["abroad"], cost_per_alert=10, recovery_rate=0.5)
     assert evaluation.rules["net_benefit"][0] == 0.5 * 940 - 30
+
+
+def test_only_alerts_and_frauds_are_counted_by_cluster():
+    rows = 20_000
+    rng = np.random.default_rng(1)
+    df = pl.DataFrame(
+        {
+            "customer_id": np.arange(rows),
+            "merchant_id": rng.integers(0, 5000, rows),
+            "is_fraud": rng.random(rows) < 0.001,
+            "rule": rng.random(rows) < 0.01,
+            "timestamp": np.datetime64("2026-01-01") + rng.integers(0, 30, rows).astype("m8[D]"),
+        }
+    )
+    counts = evaluate_rules(df, ["rule"])._counts
+    assert len(counts.words) <= df["rule"].sum() + df["is_fraud"].sum() + 30
+
+
+@pytest.mark.parametrize("every", ["1d", "1w", "1mo", "36h", "6h", "7m"])
+def test_periods_of_every_length(every):
+    hours = [0, 7, 24, 71]
+    start = np.datetime64("2026-01-30T00", "us")
+    df = pl.DataFrame(
+        {"timestamp": start + np.array(hours, "m8[h]"), "is_fraud": True, "rule": True}
+    )
+    evaluation = evaluate_rules(df, ["rule"], every=every)
+    expected = fraud_rate(df, every=every, amount=None)
+    assert evaluation.by_period["period"].to_list() == expected["timestamp"].to_list()
+    assert evaluation.by_period["alerts"].to_list() == expected["frauds"].to_list()
+    assert evaluation.rules["alerts_per_day"][0] == pytest.approx(4 / 3)
+
+
+# -- The result ------------------------------------------------------------------------------------
+
+EVALUATED = {"abroad": "abroad", "over 500": "amount > 500", "never": "amount > 5000"}
+
+
+def test_the_result_in_words():
+    evaluation = evaluate_rules(FRAME, EVALUATED, cost_per_alert=10)
+    assert evaluation.findings == (
+        "3 rules fired on 4 of 6 transactions and caught 2 of 2 frauds: precision 66.7% (20.8% to "
+        "93.9%), recall 100.0% (34.2% to 100.0%).",
+        "The highest net benefit of the greedy order, 910, takes 1 of 3 rules: abroad.",
+        "Without frauds of their own: over 500.",
+        "Never fired: never.",
+        "Another rule catches the same frauds with no more false alerts: over 500.",
+    )
+    assert repr(evaluation) == "RuleEvaluation(3 rules, 4 alerts, 2 of 2 frauds)"
+
+
+def test_a_notebook_shows_the_rules_and_the_sentences():
+    html = evaluate_rules(FRAME, {"<b>": "abroad", **EVALUATED})._repr_html_()
+    assert "&lt;b&gt;" in html
+    assert "<b>" not in html
+    assert "any rule" in html
+    assert "Never fired" in html
+
+
+def test_the_result_as_plain_objects():
+    record = evaluate_rules(FRAME, {**EVALUATED, "bad": "x"}).to_dict()
+    assert json.loads(json.dumps(record)) == record
+    assert [row["rule"] for row in record["rules"]] == list(EVALUATED)
+    assert record["never_fired"] == ["never"]
+    assert list(record["failed"]) == ["bad"]
+    assert evaluate_rules(FRAME, EVALUATED).to_frame("pandas")["alerts"].tolist() == [3, 3, 0]
