@@ -9,6 +9,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from engines import QUICK
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from sqlalchemy import text
 
@@ -17,9 +20,11 @@ from synfin_analytics import (
     LoadError,
     MLFeatures,
     MLFeaturesRepository,
+    NotFoundError,
     Transaction,
     engineer_features,
     load_df,
+    measure_drift,
     read_df,
     simulate,
 )
@@ -159,6 +164,85 @@ def test_a_period_without_rows_stores_nothing(world, repository):
 def test_what_is_no_period_or_delay_is_refused(repository, options, message):
     with pytest.raises(ArgumentError, match=re.escape(message)):
         repository.engineer(**options)
+
+
+@pytest.mark.parametrize(
+    ("columns", "bins"),
+    [(None, 10), ("amount_log", 4), (["is_night", "hour_sin"], {"hour_sin": [-0.5, 0.5]})],
+)
+def test_drift_of_features_is_that_of_the_frame(world, repository, columns, bins):
+    repository.engineer()
+    first = world.transactions["timestamp"].min().date()
+    middle = first + dt.timedelta(days=9)
+    periods = {"reference": (first, middle), "current": (middle, None)}
+    result = repository.measure_drift(columns, bins=bins, **periods)
+
+    rows = read_df(
+        "SELECT f.*, t.timestamp FROM ml_features f JOIN transactions t USING (transaction_id)",
+        session=repository.session,
+        output="polars",
+    )
+    names = MLFeatures.feature_names() if columns is None else columns
+    expected = measure_drift(rows, names, bins=bins, **periods)
+    assert result.to_frame().equals(expected.to_frame())
+    assert result.bins.equals(expected.bins)
+
+
+FEATURES = st.lists(
+    st.tuples(
+        st.booleans(),
+        st.sampled_from([None, 0.0, -0.0, 0.5, -3.25, 1e9]),
+        st.sampled_from([None, True, False]),
+    ),
+    max_size=30,
+)
+
+
+@settings(
+    max_examples=15, phases=QUICK, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(FEATURES)
+def test_whatever_the_features_are_their_drift_is_that_of_the_frame(manager, cells):
+    cells = [(True, 0.5, True), (False, 0.5, None), *cells]
+    rows = pl.DataFrame(
+        {
+            "transaction_id": [f"D{number}" for number in range(len(cells))],
+            "timestamp": [
+                dt.datetime(2024, 5, 1 if old else 2, tzinfo=dt.UTC) for old, *_ in cells
+            ],
+            "amount_zscore": pl.Series([number for _, number, _ in cells], dtype=pl.Float64),
+            "is_night": pl.Series([flag for *_, flag in cells], dtype=pl.Boolean),
+        }
+    )
+    transactions = rows.select(
+        "transaction_id", "timestamp", customer_id=pl.lit("C1"), merchant_id=pl.lit("M1"), amount=1
+    )
+    periods = {"reference": (None, "2024-05-02"), "current": ("2024-05-02", None)}
+    names = ["amount_zscore", "is_night"]
+    with manager.get_session() as session:
+        load_df(transactions, "transactions", on_missing_parent="create", session=session)
+        load_df(rows.drop("timestamp"), "ml_features", session=session)
+        result = MLFeaturesRepository(session).measure_drift(names, bins=3, **periods)
+        session.rollback()
+    expected = measure_drift(rows, names, bins=3, **periods)
+    assert result.to_frame().equals(expected.to_frame())
+    assert result.bins.equals(expected.bins)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"columns": "amount_lgo"}, NotFoundError, "no feature 'amount_lgo'.*'amount_log'"),
+        ({"columns": "transaction_id"}, NotFoundError, "no feature 'transaction_id'"),
+        ({"bins": {"hour_sin": [1]}, "columns": "hour_cos"}, ArgumentError, "not among `columns`"),
+        ({"current": ("2023-01-01", None)}, ArgumentError, "periods that do not overlap"),
+        ({}, ArgumentError, "must be a period with rows; there are none in it"),
+    ],
+)
+def test_drift_that_cannot_be_measured_is_refused(repository, options, error, message):
+    periods = {"reference": (None, "2024-01-01"), "current": ("2024-01-01", None)}
+    with pytest.raises(error, match=message):
+        repository.measure_drift(**periods | options)
 
 
 def test_the_examples_of_the_docs_run(manager):
