@@ -63,8 +63,8 @@ PARAMETERS = {
     "confidence_level",
     "LabelMaturity.plot": "self kind ax title",
     "plot_label_maturity": "maturity kind ax title",
-    "TransactionRepository.label_maturity": "self by every as_of start end mature_age "
-    "confidence_level",
+    "TransactionRepository.label_maturity": "self by every as_of mature_age "
+    "confidence_level start end",
     "evaluate": "df label score threshold by amount weight interval_method confidence_level as_of "
     "timestamp label_available_at y_true y_score",
     "Evaluation.at_threshold": "self threshold",

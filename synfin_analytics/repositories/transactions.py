@@ -437,10 +437,10 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
         *,
         every: str = "1w",
         as_of: Bound = None,
-        start: Bound = None,
-        end: Bound = None,
         mature_age: int | None = None,
         confidence_level: float = 0.95,
+        start: Bound = None,
+        end: Bound = None,
     ) -> LabelMaturity:
         """Measure how much of the final number of frauds is known after each week.
 

@@ -97,12 +97,18 @@ def test_the_day_does_not_depend_on_the_time_zone_of_python(spark, monkeypatch):
     moments = [dt.datetime(2026, 1, 1, hour, tzinfo=dt.UTC) for hour in (11, 12)]
     frame = pl.DataFrame({"timestamp": moments, "label_available_at": moments, "is_fraud": True})
     naive = frame.with_columns(pl.col(pl.Datetime).dt.replace_time_zone(None))
+    noon = "2026-01-01T12:00"
     monkeypatch.setenv("TZ", "America/New_York")
     time.tzset()
     try:
         for native in (to_spark(spark, frame), to_spark(spark, naive)):
-            rates = fraud_rate(native, amount=None, as_of="2026-01-01T12:00")
+            rates = fraud_rate(native, amount=None, as_of=noon)
             assert rates["transactions"].tolist() == [1]
+            maturity = label_maturity(native, amount=None, as_of=noon)
+            assert maturity.cohorts["transactions"].tolist() == [1]
+            periods = {"reference": (None, noon), "current": (noon, None)}
+            drift = measure_drift(native, "is_fraud", **periods)
+            assert drift.columns[["n_reference", "n_current"]].values.tolist() == [[1, 1]]
     finally:
         monkeypatch.undo()
         time.tzset()
