@@ -77,7 +77,7 @@ class LabelMaturity(Result):
     mature_age
         A cohort is mature if this age has been observed; None if no age has.
     confidence_level
-        Of the intervals of :attr:`curve`.
+        Of the intervals of ``curve``.
 
     Examples
     --------
@@ -108,7 +108,7 @@ class LabelMaturity(Result):
     def curve(self) -> pd.DataFrame:
         """The maturity curve of each group: the share of the frauds known by the end of each age.
 
-        A row for each group and age from 0 to :attr:`mature_age`, over the mature cohorts of the
+        A row for each group and age from 0 to ``mature_age``, over the mature cohorts of the
         group:
 
         - the columns of ``by``, and ``age``;
@@ -143,7 +143,7 @@ class LabelMaturity(Result):
 
         - the columns of ``by``, and ``cohort``: the first moment of its period in UTC;
         - ``observed_ages``: the number of ages that had ended at ``as_of``, 0 for a cohort whose
-          own period had not; ``mature``: whether these are more than :attr:`mature_age`;
+          own period had not; ``mature``: whether these are more than ``mature_age``;
         - the number of ``transactions``, of ``labelled`` ones, and of ``frauds``; with amounts the
           ``amount`` of all transactions, and the ``fraud_amount``.
 
