@@ -213,7 +213,7 @@ class Expressions:
         else:
             compare = {"div": operator.eq, "sqrt": operator.lt}.get(node.op, operator.le)
             fails = compare(self.value(operand), 0)
-        return self._known(fails, operand)
+        return fails.fill_null(value=False)
 
     def _value(self, node: Node) -> nw.Expr:
         method: Callable[[Node], nw.Expr] | None = getattr(self, f"_value_{node.op}", None)
@@ -289,9 +289,6 @@ class Expressions:
         text = self.value(node.args[0]).str
         return text.slice(int(start) - 1, None if length == "-" else int(length))
 
-    def _value_truncate(self, node: Node) -> nw.Expr:
-        return self._truncated(self.value(node.args[0]), str(node.value))
-
     def _value_lit(self, node: Node) -> nw.Expr:
         if node.value is None:
             return nw.lit(None, nw.String if node.kind == "text" else nw.Float64)
@@ -325,7 +322,8 @@ class Expressions:
         return days * float(MICROSECONDS_PER_DAY) + seconds * 1e6 + microseconds
 
     def _value_extract(self, node: Node) -> nw.Expr:
-        microseconds, part = self.value(node.args[0]), str(node.value)
+        moment, part = node.args[0], str(node.value)
+        microseconds = self.value(moment)
         if part == "epoch":
             return self._divide(microseconds, 1e6)
         if part == "second":
@@ -338,7 +336,7 @@ class Expressions:
             return self._modulo(days + 4, 7)
         if part == "isodow":
             return self._modulo(days + 3, 7) + 1
-        year, month, day = self._calendar(days)
+        year, month, day = self._calendar(moment)
         if part == "doy":
             first = month * 0 + 1
             return days - days_since_epoch(year, first, first) + 1
@@ -346,15 +344,15 @@ class Expressions:
             return self._whole(month + 2, 3)
         return {"year": year, "month": month, "day": day}[part]
 
-    def _truncated(self, microseconds: nw.Expr, unit: str) -> nw.Expr:
-        """Return the start of the unit of time that contains each moment."""
+    def _value_truncate(self, node: Node) -> nw.Expr:
+        microseconds, unit = self.value(node.args[0]), str(node.value)
         if unit in _MICROSECONDS:
             return self._whole(microseconds, _MICROSECONDS[unit]) * float(_MICROSECONDS[unit])
         days = self._whole(microseconds, MICROSECONDS_PER_DAY)
         if unit == "week":
             days = days - self._modulo(days + 3, 7)
         elif unit != "day":
-            year, month, _ = self._calendar(days)
+            year, month, _ = self._calendar(node.args[0])
             first = month * 0 + 1
             if unit == "year":
                 month = first
@@ -363,13 +361,20 @@ class Expressions:
             days = days_since_epoch(year, month, first)
         return days * float(MICROSECONDS_PER_DAY)
 
-    def _calendar(self, days: nw.Expr) -> tuple[nw.Expr, nw.Expr, nw.Expr]:
-        """Return year, month and day of a number of days since 1970-01-01.
+    def _calendar(self, node: Node) -> tuple[nw.Expr, nw.Expr, nw.Expr]:
+        """Return year, month and day of a moment.
 
-        The calendar repeats every 146,097 days. Years begin in March, so that the leap day is the
-        last (Hinnant, "chrono-compatible low-level date algorithms").
+        Where it is computed: the calendar repeats every 146,097 days, and years begin in March, so
+        that the leap day is the last (Hinnant, "chrono-compatible low-level date algorithms").
         """
-        days, whole = days + 719_468, self._whole
+        if node.op == "column" and node.source != "null":
+            parts = to_utc(self._frame, str(node.value)).dt
+            year, month, day = (
+                part.cast(nw.Float64) for part in (parts.year(), parts.month(), parts.day())
+            )
+            return year, month, day
+        whole = self._whole
+        days = whole(self.value(node), MICROSECONDS_PER_DAY) + 719_468
         era = whole(days, 146_097)
         day = days - era * 146_097
         year = whole(day - whole(day, 1_460) + whole(day, 36_524) - whole(day, 146_096), 365)
@@ -389,9 +394,10 @@ class Expressions:
 
     def _divide(self, value: nw.Expr, divisor: float) -> nw.Expr:
         """Divide by a constant; polars would multiply by its reciprocal, which is not the same."""
-        if self._polars:
-            return value / (value * 0.0 + float(divisor))
-        return value / float(divisor)
+        if not self._polars:
+            return value / float(divisor)
+        zeros = nw.col(self._schema.names()[0]).is_null().cast(nw.Float64) * 0.0
+        return value / (zeros + float(divisor))
 
     def _rounded(self, value: nw.Expr, decimals: int) -> nw.Expr:
         """Round half away from zero, as PostgreSQL does with NUMERIC."""

@@ -259,6 +259,9 @@ class Lowering:
         left, right = self._operand(tree.this), self._operand(tree.expression)
         if left.kind in NUMBERS and right.kind in NUMBERS:
             return self._numeric(op, left, right)
+        for node in (left, right):
+            if _is_empty(node):
+                return node
         return self._time_arithmetic(op, left, right)
 
     def _numeric(self, op: str, left: Node, right: Node) -> Node:
@@ -281,12 +284,14 @@ class Lowering:
         return self._numeric("sub", number(0), node)
 
     def _number(self, node: Node, where: str) -> Node:
+        if _is_empty(node):
+            return _retyped(node, "float")
         if node.kind not in NUMBERS:
             raise Refusal(f"{where} needs a number; {_describe(node)} is {_KIND_NAMES[node.kind]}")
         return node
 
     def _kind(self, node: Node, kind: Kind, where: str) -> Node:
-        if node.kind == "null" and node.op == "column":
+        if _is_empty(node):
             return _retyped(node, kind)
         if node.kind != kind:
             raise Refusal(
@@ -389,6 +394,8 @@ class Lowering:
     def _common(self, name: str, values: list[Node]) -> list[Node]:
         """Return values of one type; NULL takes that of the others."""
         typed = [node for node in values if node.kind != "null"]
+        if not typed and any(map(_is_empty, values)):
+            return [next(filter(_is_empty, values))] * len(values)
         if not typed:
             raise Refusal(f"{name} has no value but NULL")
         first = next(
@@ -412,9 +419,9 @@ class Lowering:
         self, verb: str, left: Node, right: Node, *, joined: str = "with"
     ) -> tuple[Node, Node]:
         """Return two values that can be compared."""
-        if left.kind == "null" and left.op == "column":
+        if _is_empty(left):
             left = _retyped(left, right.kind)
-        if right.kind == "null" and right.op == "column":
+        if _is_empty(right):
             right = _retyped(right, left.kind)
         if left.kind == right.kind or (left.kind in NUMBERS and right.kind in NUMBERS):
             return left, right
@@ -514,6 +521,8 @@ class Lowering:
     def _extract(self, tree: exp.Extract) -> Node:
         field = tree.this.name.lower()
         node = self._variable(self.lower(tree.expression))
+        if _is_empty(node):
+            return _retyped(node, "float")
         if field == "epoch" and node.kind == "interval":
             return self._numbers.calculate("div", node, number(1e6), "float")
         if node.kind not in MOMENTS:
@@ -529,6 +538,8 @@ class Lowering:
     def _truncate(self, tree: exp.TimestampTrunc | exp.DateTrunc) -> Node:
         unit = tree.args["unit"].name.lower()
         node = self._variable(self.lower(tree.this))
+        if _is_empty(node):
+            return _retyped(node, "time")
         if node.kind not in MOMENTS:
             raise Refusal(
                 f"date_trunc needs a timestamp; {_describe(node)} is {_KIND_NAMES[node.kind]}"
@@ -549,7 +560,7 @@ class Lowering:
                 "boolean, text, date, timestamp or timestamptz"
             )
         node = self.lower(tree.this)
-        if node.kind == "null" and node.op == "column":
+        if _is_empty(node):
             return _retyped(node, wanted)
         if node.is_literal and node.kind == "text":
             if wanted in MOMENTS:
@@ -598,7 +609,7 @@ class Lowering:
 def allowed_columns(tree: exp.Expr, columns: Sequence[str]) -> list[str]:
     """Return the columns of a tree whose types are unknown; refuse what no type could allow."""
     lowering = Lowering(dict.fromkeys(columns, ("null", "")))
-    for node in tree.walk():
+    for node in tree.walk(bfs=False):
         allowed = isinstance(node, _PARTS) or type(node) in {*_METHODS, *_COMPARISONS}
         if isinstance(node, exp.Column) or not allowed:
             lowering.lower(node)
@@ -613,9 +624,14 @@ def _choice(op: str, values: Sequence[Node], args: tuple[Node, ...]) -> Node:
     return Node(op, values[0].kind, args, None, low, high)
 
 
+def _is_empty(node: Node) -> bool:
+    """Whether a column has no type, because it holds nothing but NULL."""
+    return node.op == "column" and node.kind == "null"
+
+
 def _retyped(node: Node, kind: Kind) -> Node:
     """Return a value under another kind that has the same representation."""
-    source = "null" if node.kind == "null" and node.op == "column" else node.source
+    source = "null" if _is_empty(node) else node.source
     return Node(node.op, kind, node.args, node.value, node.low, node.high, source)
 
 
