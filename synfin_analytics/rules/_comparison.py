@@ -138,6 +138,8 @@ def _note(difference: float, ends: tuple[float, float], of: Spread) -> str:
     """Return why an interval is missing or rough; "" otherwise."""
     if not np.isfinite(difference):
         return "The difference is not defined."
+    if not np.isfinite(of.variance):
+        return "The amounts are too large for an interval."
     if not np.isfinite(ends[0]):
         return (
             "The rules differ in fewer than two clusters in what this measures: there is no "

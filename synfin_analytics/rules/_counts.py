@@ -47,6 +47,8 @@ RULES_PER_WORD = 62
 #: Columns of cells: the unit of time, and what is summed.
 TIME = "__time"
 MEASURES = ("transactions", "labelled", "frauds", "amount", "fraud_amount", "fraud_squares")
+#: Measures of which sums are enough.
+SUMS = MEASURES[:-1]
 INVALID_LABEL, INFINITE = "__invalid_label", "__infinite_amount"
 _PER_DAY = {"h": 24, "m": 24 * 60}
 
@@ -323,7 +325,7 @@ class Combinations:
     fires
         Combinations by rules: whether the rule fires.
     counts
-        :data:`MEASURES`.
+        :data:`SUMS`.
     """
 
     fires: Mask
@@ -342,7 +344,7 @@ class Combinations:
             fires,
             {
                 name: np.bincount(inverse, counts[name], minlength=len(words)).astype(np.float64)
-                for name in MEASURES
+                for name in SUMS
             },
         )
 

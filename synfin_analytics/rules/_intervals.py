@@ -181,7 +181,7 @@ def spread(
         mean_square = 0.0
         if sizes is not None and len(sums):
             size = sizes[way] if way < len(sizes) else len(sums)
-            mean_square = float(sums.sum()) ** 2 / max(size, len(sums))
+            mean_square = float(np.square(sums.sum())) / max(size, len(sums))
         variances.append(float((sums**2).sum()) - mean_square + float(squares[unknown].sum()))
         adding.append(int((rows > 0).sum() + n_rows[unknown].sum()))
     if not codes:
@@ -192,10 +192,11 @@ def spread(
     if both:
         variance = max(variance, one_way[0] + one_way[1] - variances[-1])
     parts = sum(
-        of_way**2 / max(number - 1, 1) for of_way, number in zip(one_way, n_clusters, strict=True)
+        float(np.square(of_way)) / max(number - 1, 1)
+        for of_way, number in zip(one_way, n_clusters, strict=True)
     )
     most = max(int(n_rows.sum()) - 1, 1)
-    freedom = min(max(variance**2 / parts, 1.0), most) if parts > 0 else float(most)
+    freedom = min(max(float(np.square(variance)) / parts, 1.0), most) if parts > 0 else float(most)
     return Spread(variance, independent, min(n_clusters), freedom)
 
 
@@ -211,7 +212,7 @@ def linear_interval(value: float, spread: Spread, confidence_level: float) -> tu
     """Return the interval of a difference; NaN without two clusters that add anything."""
     from scipy.stats import t
 
-    if spread.n_clusters < 2 or not np.isfinite(value) or not spread.variance > 0:
+    if spread.n_clusters < 2 or not np.isfinite(value) or not 0 < spread.variance < np.inf:
         return np.nan, np.nan
     corrected = spread.variance * spread.n_clusters / (spread.n_clusters - 1)
     width = float(t.ppf((1 + confidence_level) / 2, spread.freedom)) * np.sqrt(corrected)

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from synfin_analytics._core.arithmetic import ratio
-from synfin_analytics.rules._counts import MEASURES, Combinations
+from synfin_analytics.rules._counts import SUMS, Combinations
 from synfin_analytics.rules._intervals import ShareCells, Shares, share_intervals
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Statistics:
         self.combinations = Combinations.of(counts)
         self.fires = self.combinations.fires
         self._sums = self.combinations.counts
-        self.totals = {name: float(counts[name].sum()) for name in MEASURES}
+        self.totals = {name: float(counts[name].sum()) for name in SUMS}
         self.n_days = 0
         if counts.time is not None:
             days = counts.time[~np.isnat(counts.time)].astype("datetime64[D]")
@@ -352,7 +352,7 @@ class Statistics:
         period[known] = inverse
         size = len(periods)
         shape = size, n_rules
-        sums = {name: np.zeros(shape) for name in MEASURES}
+        sums = {name: np.zeros(shape) for name in SUMS}
         for rule in range(n_rules):
             rows = known[counts.fires(rule)[known]]
             for name, matrix in sums.items():

@@ -112,3 +112,10 @@ def test_without_amounts_the_difference_of_net_benefit_is_not_defined():
 def test_without_frauds_recall_is_not_defined():
     rows = compared(world().with_columns(is_fraud=pl.lit(value=False)))
     assert np.isnan(rows["recall"]["difference_low"])
+
+
+def test_amounts_whose_squares_are_too_large_have_no_interval_of_the_benefit():
+    rows = compared(world().with_columns(amount=pl.lit(1e200)))
+    assert np.isnan(rows["net_benefit"]["difference_low"])
+    assert "too large" in rows["net_benefit"]["note"]
+    assert np.isfinite(rows["precision"]["difference_low"])
