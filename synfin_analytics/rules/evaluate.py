@@ -234,8 +234,6 @@ def _count(
 def _aggregate(df: Any, sources: list[RuleSource], columns: Columns) -> RuleCounts:
     names = [*columns.names, *(name for source in sources for name in source.columns)]
     df, renamed = rename_for_engine(df, names, _CALLER)
-    if nw.dependencies.is_polars_dataframe(df):
-        df = df.lazy()  # plans all rules together
     sources_there = [
         ColumnRule(source.name, renamed[source.column], source.computed)
         if isinstance(source, ColumnRule)
