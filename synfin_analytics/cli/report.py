@@ -33,6 +33,12 @@ _END = click.option(
     help="Include transactions before this date or time (UTC): --end 2026-02-01 excludes that "
     "day. A date without a time is its midnight.",
 )
+_AS_OF = click.option(
+    "--as-of",
+    metavar="DATE",
+    help="Report what was known on this date or time (UTC): only transactions before it, without "
+    "the labels that became known later. FILE needs --timestamp and --label-available-at.",
+)
 _CONFIDENCE_LEVEL = click.option(
     "--confidence-level", type=float, help="Confidence level of the intervals [0.95]."
 )
@@ -111,6 +117,7 @@ _COLUMN_HELP = {
 @_NO_GROUPS
 @_START
 @_END
+@_AS_OF
 @click.option(
     "--threshold",
     type=float,
@@ -173,6 +180,7 @@ def model(
 @_NO_GROUPS
 @_START
 @_END
+@_AS_OF
 @click.option("--every", metavar="PERIOD", help="Length of the periods over time, such as 1d.")
 @click.option(
     "--bins",

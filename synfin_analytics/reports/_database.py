@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from synfin_analytics.reports._sources import (
     QUANTILES,
     RETURNED,
     UNSUCCESSFUL,
+    Knowledge,
     LabelDelays,
     PredictionData,
     cluster_noun,
@@ -35,13 +37,13 @@ from synfin_analytics.reports._sources import (
 from synfin_analytics.repositories import ModelPredictionRepository, TransactionRepository
 from synfin_analytics.repositories._counting import count_rows, in_minor_units, sum_money
 from synfin_analytics.repositories._prediction_counts import ScoredPredictions
-from synfin_analytics.repositories.transactions import between
+from synfin_analytics.repositories.transactions import between, known_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from sqlalchemy import ColumnElement, Select
-    from sqlalchemy.orm import Session
+    from sqlalchemy.orm import InstrumentedAttribute, Session
 
     from synfin_analytics.metrics._weights import Weight
     from synfin_analytics.metrics.drift import Drift
@@ -80,7 +82,7 @@ _FRAUD_COLUMNS = (
     Transaction.fraud_type,
     Transaction.label_available_at,
 )
-_TRUTH, _SCORE = ModelPrediction.ground_truth, ModelPrediction.fraud_probability
+_SCORE = ModelPrediction.fraud_probability
 _DELAY = Transaction.label_available_at - Transaction.timestamp
 
 
@@ -117,6 +119,8 @@ class StoredPredictions:
         Of all intervals.
     weight
         Numeric column of the transactions, or the weights of labels.
+    as_of
+        Report only what was known at this time.
     """
 
     def __init__(
@@ -130,6 +134,7 @@ class StoredPredictions:
         cluster: str,
         confidence_level: float,
         weight: Weight | None = None,
+        as_of: dt.datetime | None = None,
     ) -> None:
         self._session, self._model, self._other = session, model, other
         self.day, self.cluster_noun = "timestamp", cluster_noun(cluster)
@@ -141,11 +146,11 @@ class StoredPredictions:
         self.name, self.version = model
         self.entity, self.cluster = entity, cluster
         self._options: dict[str, Any] = {
-            "start": period[0], "end": period[1], "confidence_level": confidence_level,
-            "weight": weight,
+            "start": period[0], "end": period[1], "as_of": as_of, "weight": weight,
+            "confidence_level": confidence_level,
         }  # fmt: skip
         self._repository = ModelPredictionRepository(session)
-        self._rows = ScoredPredictions(session, *model, *period)
+        self._rows = ScoredPredictions(session, *model, *period, as_of=as_of)
         # First, because it raises an error that names similar models if there is no such model.
         self._evaluation: Evaluation = self._repository.evaluate(
             *model, amount=True, **self._options
@@ -154,11 +159,15 @@ class StoredPredictions:
         if data is None:
             raise ArgumentError(f"{' '.join(model)} has no predictions.")
         self.data = data
+        later = self._rows.filter(_count_later(ModelPrediction.ground_truth, self._rows.label))
+        self.knowledge = _read_knowledge(session, later, as_of)
 
     @property
     def query(self) -> Select[Any]:
         """SELECT of the rows that the report is computed from."""
-        query: Any = select(*_MODEL_COLUMNS)
+        columns: Any = {column.key: column for column in _MODEL_COLUMNS}
+        columns["ground_truth"] = self._rows.label.label("ground_truth")
+        query: Any = select(*columns.values())
         return self._rows.filter(query).order_by(Transaction.timestamp)
 
     def infer_threshold(self) -> tuple[Threshold, str]:
@@ -175,7 +184,9 @@ class StoredPredictions:
             return None
         # This raises an error that names similar models if there is no such model.
         self._repository.confusion(*self._other)
-        rows = ScoredPredictions(self._session, *self._other, self._rows.start, self._rows.end)
+        rows = dataclasses.replace(
+            self._rows, model_name=self._other[0], model_version=self._other[1]
+        )
         data = _read_prediction_data(rows, self.cluster)
         if data is None:
             return f"{' '.join(self._other)} has no predictions in this period."
@@ -270,29 +281,47 @@ class StoredTransactions:
         Start and end of the transactions.
     confidence_level
         Of all intervals.
+    as_of
+        Report only what was known at this time.
     """
 
-    def __init__(self, session: Session, period: Period, confidence_level: float) -> None:
-        self._session, self._period = session, period
+    def __init__(
+        self,
+        session: Session,
+        period: Period,
+        confidence_level: float,
+        as_of: dt.datetime | None = None,
+    ) -> None:
+        self._session, self._period, self._as_of = session, period, as_of
+        self._label = known_label(Transaction.is_fraud, as_of)
         self._confidence_level = confidence_level
         self.missing: dict[str, str] = {}
         self.remarks: tuple[str, ...] = ()
         self._repository = TransactionRepository(session)
+        later = self._restrict(_count_later(Transaction.is_fraud, self._label))
+        self.knowledge = _read_knowledge(session, later, as_of)
 
     @property
     def query(self) -> Select[Any]:
         """SELECT of the rows that the report is computed from."""
-        query: Any = select(*_FRAUD_COLUMNS)
+        columns: Any = {column.key: column for column in _FRAUD_COLUMNS}
+        columns["is_fraud"] = self._label.label("is_fraud")
+        query: Any = select(*columns.values())
         return self._restrict(query).order_by(Transaction.timestamp)
 
     def _restrict(self, query: Select[Any]) -> Select[Any]:
-        return query.where(*between(*self._period))
+        return query.where(*between(*self._period, self._as_of))
 
     def fraud_rate(self, by: Any = None, **options: Any) -> pd.DataFrame:
         """Return the fraud rate by columns, periods or bins."""
         start, end = self._period
         rates: pd.DataFrame = self._repository.fraud_rate(
-            by, start=start, end=end, confidence_level=self._confidence_level, **options
+            by,
+            start=start,
+            end=end,
+            as_of=self._as_of,
+            confidence_level=self._confidence_level,
+            **options,
         )
         return rates
 
@@ -301,13 +330,17 @@ class StoredTransactions:
         query: Any = select(
             func.min(Transaction.timestamp).label("first"),
             func.max(Transaction.timestamp).label("last"),
-            *_delay_columns(Transaction.is_fraud.is_not(None)),
+            *_delay_columns(self._label.is_not(None)),
         )
         extent = _read_row(self._session, self._restrict(query))
         if extent["first"] is None:
             raise ArgumentError(
                 "There are no transactions to report on"
-                + (" in this period." if any(self._period) else "; load some first.")
+                + (
+                    " in this period."
+                    if any((*self._period, self._as_of))
+                    else "; load some first."
+                )
             )
         return extent
 
@@ -315,11 +348,13 @@ class StoredTransactions:
         """Return counts and amounts of all transactions."""
         start, end = self._period
         # The end date of this method is included.
-        return self._repository.get_statistics(start, end and end - dt.timedelta.resolution)
+        return self._repository.get_statistics(
+            start, end and end - dt.timedelta.resolution, as_of=self._as_of
+        )
 
     def read_amounts(self) -> pd.DataFrame:
         """Return sums of amounts by currency."""
-        return _read_amounts(self._session, self._restrict)
+        return _read_amounts(self._session, self._label, self._restrict)
 
     def choose_groupings(self) -> list[Grouping]:
         """Return columns with several values, but few."""
@@ -327,7 +362,9 @@ class StoredTransactions:
 
     def read_losses(self, column: str) -> pd.DataFrame:
         """Return frauds and their losses by a column."""
-        return _read_losses(self._session, Transaction.__table__.c[column], self._restrict)
+        return _read_losses(
+            self._session, Transaction.__table__.c[column], self._label, self._restrict
+        )
 
     def rate_merchants(self) -> pd.DataFrame:
         """Return the fraud rate by merchant."""
@@ -342,10 +379,28 @@ class StoredTransactions:
 
     def read_label_maturity(self) -> pd.DataFrame:
         """Return how many transactions of each week are labelled."""
-        return _read_label_maturity(self._session, self._restrict)
+        return _read_label_maturity(self._session, self._label, self._restrict)
 
 
 # -- Queries ---------------------------------------------------------------------------------------
+
+
+def _count_later(
+    label: InstrumentedAttribute[bool | None], known: ColumnElement[Any]
+) -> Select[Any]:
+    """Count the labels that were not known yet, and the frauds among them."""
+    later = known.is_(None)
+    counts: list[ColumnElement[Any]] = [
+        func.count(label).filter(later),
+        func.count().filter(and_(label.is_(True), later)),
+    ]
+    return select(*counts)
+
+
+def _read_knowledge(
+    session: Session, later: Select[Any], as_of: dt.datetime | None
+) -> Knowledge | None:
+    return None if as_of is None else Knowledge(as_of, *session.execute(later).one())
 
 
 def _choose_groupings(session: Session, restrict: Restrict) -> list[Grouping]:
@@ -369,15 +424,16 @@ def _read_prediction_data(rows: ScoredPredictions, cluster: str) -> PredictionDa
     cluster
         Column of the transactions that the bootstrap resamples.
     """
-    labelled, clusters = _TRUTH.is_not(None), _cluster_column(cluster)
-    unsuccessful = and_(_TRUTH.is_(True), ~_was_successful())
+    truth, clusters = rows.label, _cluster_column(cluster)
+    labelled, label = truth.is_not(None), known_label(Transaction.is_fraud, rows.as_of)
+    unsuccessful = and_(truth.is_(True), ~_was_successful())
     label_time = func.coalesce(Transaction.label_available_at, Transaction.timestamp)
     stored_late = and_(labelled, ModelPrediction.predicted_at > label_time)
     day = func.date_trunc("day", Transaction.timestamp, "UTC")
     query: Any = select(
         func.count().label("n_predictions"),
-        func.count(_TRUTH).label("n_labelled"),
-        func.count().filter(_TRUTH.is_(True)).label("n_frauds"),
+        func.count(truth).label("n_labelled"),
+        func.count().filter(truth.is_(True)).label("n_frauds"),
         func.count(Transaction.customer_id.distinct()).label("n_customers"),
         func.count(Transaction.merchant_id.distinct()).label("n_merchants"),
         func.count(day.distinct()).filter(labelled).label("n_days"),
@@ -386,14 +442,14 @@ def _read_prediction_data(rows: ScoredPredictions, cluster: str) -> PredictionDa
         func.min(ModelPrediction.predicted_at).label("first_stored"),
         func.max(ModelPrediction.predicted_at).label("last_stored"),
         func.count().filter(stored_late).label("n_stored_after_label"),
-        func.count().filter(Transaction.is_fraud != _TRUTH).label("n_truth_outdated"),
+        func.count().filter(label != truth).label("n_truth_outdated"),
         func.min(_SCORE).filter(ModelPrediction.prediction).label("lowest_alert"),
         func.max(_SCORE).filter(~ModelPrediction.prediction).label("highest_pass"),
         func.array_agg(Transaction.currency.distinct()).filter(labelled).label("currencies"),
         func.count().filter(unsuccessful).label("n_unsuccessful"),
         sum_money(Transaction.amount, unsuccessful).label("unsuccessful_amount"),
         func.count(clusters.distinct()).filter(labelled).label("n_clusters"),
-        func.count(clusters.distinct()).filter(_TRUTH.is_(True)).label("n_fraud_clusters"),
+        func.count(clusters.distinct()).filter(truth.is_(True)).label("n_fraud_clusters"),
         *_delay_columns(labelled),
     )
     row = _read_row(rows.session, rows.filter(query))
@@ -441,8 +497,8 @@ def _read_weeks(rows: ScoredPredictions, threshold: float, confidence_level: flo
     query = select(
         week,
         func.count().label("transactions"),
-        func.count(_TRUTH).label("labelled"),
-        func.count().filter(_TRUTH.is_(True)).label("frauds"),
+        func.count(rows.label).label("labelled"),
+        func.count().filter(rows.label.is_(True)).label("frauds"),
         func.count(_SCORE).label("scored"),
         func.avg(_SCORE).label("mean_score"),
         *(
@@ -469,7 +525,7 @@ def _weekly_rates(rows: ScoredPredictions, confidence_level: float) -> pd.DataFr
     query: Any = select(
         func.date_trunc("week", Transaction.timestamp, "UTC").label(groups.timestamp),
         *(Transaction.__table__.c[name].label(key) for name, key in columns),
-        _TRUTH.label("is_fraud"),
+        rows.label.label("is_fraud"),
         in_minor_units(Transaction.amount).label("amount"),
     )
     counts = _read(
@@ -490,7 +546,7 @@ def _was_successful() -> ColumnElement[bool]:
     return func.coalesce(Transaction.status, "").not_in(UNSUCCESSFUL)
 
 
-def _read_amounts(session: Session, restrict: Restrict) -> pd.DataFrame:
+def _read_amounts(session: Session, label: ColumnElement[Any], restrict: Restrict) -> pd.DataFrame:
     """Return sums of amounts by currency.
 
     Returns
@@ -501,12 +557,12 @@ def _read_amounts(session: Session, restrict: Restrict) -> pd.DataFrame:
         were declined or failed), ``unsuccessful`` (frauds that were declined or failed) and
         ``returned`` (frauds that were reversed or refunded).
     """
-    fraud = Transaction.is_fraud.is_(True)
+    fraud = label.is_(True)
     query: Any = select(
         Transaction.currency,
         func.count().label("transactions"),
         sum_money(Transaction.amount, true()).label("amount"),
-        sum_money(Transaction.amount, Transaction.is_fraud.is_not(None)).label("labelled_amount"),
+        sum_money(Transaction.amount, label.is_not(None)).label("labelled_amount"),
         sum_money(Transaction.amount, fraud).label("fraud_amount"),
         sum_money(Transaction.amount, and_(fraud, _was_successful())).label("lost_amount"),
         func.count().filter(fraud, Transaction.status.in_(UNSUCCESSFUL)).label("unsuccessful"),
@@ -516,7 +572,9 @@ def _read_amounts(session: Session, restrict: Restrict) -> pd.DataFrame:
     return _read(session, restrict(query).order_by(*order))
 
 
-def _read_losses(session: Session, column: ColumnElement[Any], restrict: Restrict) -> pd.DataFrame:
+def _read_losses(
+    session: Session, column: ColumnElement[Any], label: ColumnElement[Any], restrict: Restrict
+) -> pd.DataFrame:
     """Return frauds by a column of the transactions, and their losses.
 
     Returns
@@ -530,11 +588,13 @@ def _read_losses(session: Session, column: ColumnElement[Any], restrict: Restric
         func.count().label("frauds"),
         sum_money(Transaction.amount, true()).label("fraud_amount"),
         sum_money(Transaction.amount, _was_successful()).label("lost_amount"),
-    ).where(Transaction.is_fraud.is_(True))
+    ).where(label.is_(True))
     return _read(session, restrict(query).group_by(column).order_by(func.count().desc(), column))
 
 
-def _read_label_maturity(session: Session, restrict: Restrict) -> pd.DataFrame:
+def _read_label_maturity(
+    session: Session, label: ColumnElement[Any], restrict: Restrict
+) -> pd.DataFrame:
     """Return how many transactions of each week (from Monday, UTC) are labelled.
 
     Returns
@@ -544,12 +604,12 @@ def _read_label_maturity(session: Session, restrict: Restrict) -> pd.DataFrame:
         ``recorded`` (labels whose time of arrival is recorded) and their ``median_delay``.
     """
     week = func.date_trunc("week", Transaction.timestamp, "UTC").label("timestamp")
-    labelled = Transaction.is_fraud.is_not(None)
+    labelled = label.is_not(None)
     delay = func.percentile_cont(0.5).within_group(_DELAY).filter(labelled)
     query: Any = select(
         week,
         func.count().label("transactions"),
-        func.count(Transaction.is_fraud).label("labelled"),
+        func.count(label).label("labelled"),
         func.count(_DELAY).filter(labelled).label("recorded"),
         func.extract("epoch", delay).label("median_delay"),
     )

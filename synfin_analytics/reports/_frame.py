@@ -76,7 +76,7 @@ class FramePredictions:
         remarks: Sequence[str] = (),
     ) -> None:
         self.name, self.version = name, version
-        self._rows, roles = rows, rows.roles
+        self._rows, roles, self.knowledge = rows, rows.roles, rows.knowledge
         self._weight: Weight | None = roles.weight or label_weights
         self.day = roles.timestamp or "timestamp"
         self.entity = roles.entity or roles.customer or ""
@@ -312,6 +312,7 @@ class FrameTransactions:
 
     def __init__(self, rows: Rows, confidence_level: float) -> None:
         self._rows, self._confidence_level = rows, confidence_level
+        self.knowledge = rows.knowledge
         roles = rows.roles
         self.remarks: list[str] = [*rows.remarks]
         self.missing: dict[str, str] = {}

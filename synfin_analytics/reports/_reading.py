@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import narwhals as nw
 import numpy as np
 import polars as pl
 
@@ -22,6 +23,7 @@ from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.io.coerce import collect_columns
 from synfin_analytics.io.layouts import suggest_columns
 from synfin_analytics.io.sources import open_source
+from synfin_analytics.metrics._known import KnownLabels
 from synfin_analytics.metrics._score_counts import score_remedy
 from synfin_analytics.reports._groups import (
     DEFAULT_COLUMNS,
@@ -32,6 +34,7 @@ from synfin_analytics.reports._groups import (
     personal_grouping,
 )
 from synfin_analytics.reports._rows import YEARS, Roles, Rows, placeholder_years
+from synfin_analytics.reports._sources import Knowledge, format_as_of
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -82,6 +85,7 @@ def read_rows(
     by: By,
     bins: Sequence[str] = (),
     period: tuple[dt.datetime | None, dt.datetime | None] = (None, None),
+    as_of: dt.datetime | None = None,
     pos_label: Any = None,
     options: ReadOptions | None = None,
     caller: str,
@@ -100,6 +104,8 @@ def read_rows(
         Columns of numbers that are grouped into bins.
     period
         Start and end of the transactions.
+    as_of
+        Keep only what was known at this time.
     pos_label
         The label that means fraud, if labels are not true or false.
     options
@@ -115,6 +121,11 @@ def read_rows(
         Cells are not what their column means, or there is nothing to report on.
     """
     options = options or ReadOptions()
+    if as_of is not None and None in (roles.timestamp, roles.label_available_at):
+        raise ArgumentError(
+            "`as_of` needs the times of the transactions and of their labels: pass the names of "
+            "their columns as timestamp= and label_available_at=."
+        )
     is_path = isinstance(data, (str, Path))
     if not is_path and not is_frame(data):
         raise ArgumentError(
@@ -145,12 +156,15 @@ def read_rows(
     if roles.currency is None and _CURRENCY in frame.columns:
         roles = dataclasses.replace(roles, currency=_CURRENCY)
     frame = _restrict(frame, roles, period)
+    knowledge = None
+    if as_of is not None:
+        frame, knowledge = _restrict_to_known(frame, roles, as_of)
     remarks: list[str] = []
     if roles.score is not None:
         frame = _check_scores(frame, roles.label, roles.score, remarks)
     _remark_amounts(frame, roles, remarks)
     _remark_times(frame, roles, remarks)
-    return Rows(frame, roles, groupings, candidates, currency, tuple(remarks))
+    return Rows(frame, roles, groupings, candidates, currency, tuple(remarks), knowledge)
 
 
 def identifies_persons(cells: pl.Series) -> bool:
@@ -405,6 +419,24 @@ def _restrict(
     if not len(frame):
         raise ArgumentError("There are no rows to report on in this period.")
     return frame
+
+
+def _restrict_to_known(
+    frame: pl.DataFrame, roles: Roles, as_of: dt.datetime
+) -> tuple[pl.DataFrame, Knowledge]:
+    """Keep the rows before a time with the labels known by then, and count the other labels."""
+    label, final = roles.label, "__final"
+    known = KnownLabels(as_of, label, roles.timestamp or "", roles.label_available_at or "")
+    rows: pl.DataFrame = known.select(
+        nw.from_native(frame.with_columns(pl.col(label).alias(final)), eager_only=True)
+    ).to_native()
+    if not len(rows):
+        raise ArgumentError(
+            f"There are no rows to report on before `as_of`, {format_as_of(as_of)}."
+        )
+    later = rows.filter(pl.col(label).is_null())[final]
+    rows = rows.drop(final).with_columns(pl.col(label).cast(pl.Boolean))
+    return rows, Knowledge(as_of, later.count(), int(later.sum() or 0))
 
 
 def _check_scores(frame: pl.DataFrame, label: str, score: str, remarks: list[str]) -> pl.DataFrame:

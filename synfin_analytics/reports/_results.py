@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from synfin_analytics.reports._groups import Grouping
     from synfin_analytics.reports._sources import (
         FraudSource,
+        Knowledge,
         LabelDelays,
         ModelSource,
         PredictionData,
@@ -110,6 +111,7 @@ class ModelResults:
     settings: Settings
     omitted: Mapping[str, str]
     remarks: tuple[str, ...]
+    knowledge: Knowledge | None
 
     @property
     def several_currencies(self) -> bool:
@@ -228,6 +230,7 @@ def compute_model(
         "settings": settings,
         "omitted": omitted,
         "remarks": tuple(source.remarks),
+        "knowledge": source.knowledge,
     }
 
 
@@ -391,6 +394,7 @@ class FraudResults:
     confidence_level: float
     omitted: Mapping[str, str]
     remarks: tuple[str, ...]
+    knowledge: Knowledge | None
 
     @property
     def currency(self) -> str:
@@ -481,6 +485,7 @@ def compute_fraud(
         "confidence_level": confidence_level,
         "omitted": omitted,
         "remarks": tuple(source.remarks),
+        "knowledge": source.knowledge,
     }
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from synfin_analytics.reports._groups import Grouping
+    from synfin_analytics.reports._sources import Knowledge
 
 #: Years of transactions; others are those of placeholders such as 9999-12-31.
 YEARS = (1900, 2100)
@@ -86,6 +87,8 @@ class Rows:
         Currency of all amounts, if it is known and there is no column of currencies.
     remarks
         What was noticed, as sentences.
+    knowledge
+        What was not known yet at the time of the report; None if all is counted.
     """
 
     frame: pl.DataFrame
@@ -94,6 +97,7 @@ class Rows:
     candidates: tuple[str, ...]
     currency: str | None
     remarks: tuple[str, ...]
+    knowledge: Knowledge | None = None
 
     def count_values(self, name: str) -> int:
         """Count the distinct values of a column; NULL is one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -11,7 +12,6 @@ from synfin_analytics._core.formatting import format_duration, pluralize
 from synfin_analytics.metrics._weights import parse_weight
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Mapping, Sequence
 
     from synfin_analytics.metrics._weights import Weight
@@ -74,6 +74,39 @@ class LabelDelays:
         if n_other:
             text += f"; the other {n_other:,} are assumed to be available immediately"
         return f"{text}."
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What was not known yet at the time of which a report has the state.
+
+    Attributes
+    ----------
+    as_of
+        The time, in UTC.
+    n_labels, n_frauds
+        Labels of the transactions before it that became known later, and frauds among them.
+    """
+
+    as_of: dt.datetime
+    n_labels: int
+    n_frauds: int
+
+    def describe(self) -> str:
+        """Return a sentence for the head of a report."""
+        start = f"As known on {format_as_of(self.as_of)}"
+        if not self.n_labels:
+            return f"{start}: every label that the data hold was known by then."
+        return (
+            f"{start}: {pluralize(self.n_labels, 'label')} ({pluralize(self.n_frauds, 'fraud')}) "
+            f"became known later and {'counts' if self.n_labels == 1 else 'count'} as missing."
+        )
+
+
+def format_as_of(as_of: dt.datetime) -> str:
+    """Format the time of which a report has the state; a midnight as a date."""
+    is_midnight = as_of.time() == dt.time()
+    return f"{as_of:%Y-%m-%d}" if is_midnight else f"{as_of:%Y-%m-%d %H:%M} UTC"
 
 
 @dataclass(frozen=True)
@@ -173,6 +206,10 @@ class ModelSource(Protocol):
     def remarks(self) -> Sequence[str]:
         """What was noticed while the data were read, as sentences."""
 
+    @property
+    def knowledge(self) -> Knowledge | None:
+        """What was not known yet at the time of the report; None if all is counted."""
+
     def infer_threshold(self) -> tuple[Threshold, str]:
         """Return the threshold in use, and where it comes from."""
 
@@ -214,6 +251,10 @@ class FraudSource(Protocol):
     @property
     def remarks(self) -> Sequence[str]:
         """What was noticed while the data were read, as sentences."""
+
+    @property
+    def knowledge(self) -> Knowledge | None:
+        """What was not known yet at the time of the report; None if all is counted."""
 
     def fraud_rate(self, by: Any = None, **options: Any) -> pd.DataFrame:
         """Return the fraud rate by columns, periods or bins; a period is named ``timestamp``."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 from synfin_analytics._core.arguments import check_column_name, check_integer, format_value
-from synfin_analytics._core.dates import parse_range
+from synfin_analytics._core.dates import parse_range, parse_time
 from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError
@@ -76,6 +76,9 @@ class FraudReport(FraudResults, Report):
         Sections that are left out, and the reason: ``"time"``, ``"merchants"``, ``"types"``, ...
     remarks
         What was noticed about the data, as sentences; they are among the caveats too.
+    knowledge
+        With ``as_of``, that time (``as_of``), and how many labels (``n_labels``) and frauds
+        (``n_frauds``) became known later; otherwise None.
     source
         Description of the transactions.
     notes
@@ -135,6 +138,7 @@ def fraud_report(
     *,
     start: Bound = ...,
     end: Bound = ...,
+    as_of: Bound = ...,
     by: By = ...,
     session: Session | None = ...,
     every: str | None = ...,
@@ -160,6 +164,7 @@ def fraud_report(
     pos_label: object = ...,
     start: Bound = ...,
     end: Bound = ...,
+    as_of: Bound = ...,
     by: By = ...,
     every: str | None = ...,
     bins: Mapping[str, Sequence[float]] | None = ...,
@@ -189,6 +194,7 @@ def fraud_report(
     pos_label: Any = None,
     start: Bound = None,
     end: Bound = None,
+    as_of: Bound = None,
     by: By = None,
     session: Session | None = None,
     every: str | None = None,
@@ -228,6 +234,11 @@ def fraud_report(
         Period of the transactions: from ``start`` on and before ``end``; by default all. A date
         without a time is its midnight UTC, so that ``end="2026-02-01"`` excludes the 1st of
         February.
+    as_of
+        Report what was known at this date (its midnight UTC) or time: only transactions before it,
+        and a label that became known later counts as missing, as in
+        :func:`synfin_analytics.fraud_rate`. Of a frame, it needs ``timestamp`` and
+        ``label_available_at``.
     by
         Columns to compare groups of, as ``["channel", "country"]``; a tuple of columns forms groups
         of both. By default two columns with few values, and bins of the amount; ``[]`` for none.
@@ -258,8 +269,9 @@ def fraud_report(
     Raises
     ------
     ArgumentError
-        There are no transactions, a bound is not a date, a label is not true or false, cells of a
-        column are not what it means, or a column of ``by`` identifies a person.
+        There are no transactions, a bound or ``as_of`` is not a date, a label is not true or false,
+        cells of a column are not what it means, a column that ``as_of`` needs is missing, or a
+        column of ``by`` identifies a person.
     NotFoundError
         A column does not exist; the message names similar ones.
 
@@ -290,11 +302,12 @@ def fraud_report(
     'Fraud report: Transactions from 1998-01-01 to before 1998-02-01'
     """
     merchants = check_integer(merchants, "merchants")
-    period = parse_range(start, end)
+    period, known = parse_range(start, end), parse_time(as_of, "as_of")
     edges = None if bins is None else {name: [*map(float, cuts)] for name, cuts in bins.items()}
     values: dict[str, tuple[Any, Any]] = {
         "start": (format_bound(start), None),
         "end": (format_bound(end), None),
+        "as_of": (format_bound(as_of), None),
         "every": (every, None),
         "bins": (edges, None),
         "merchants": (merchants, 10),
@@ -329,7 +342,7 @@ def fraud_report(
             groupings = check_groupings(by, names, STORED_PERSONAL, "'transactions'")
             changed = {"by": groupings, **changed}
         with open_session(session) as session:
-            stored = StoredTransactions(session, period, confidence_level)
+            stored = StoredTransactions(session, period, confidence_level, known)
             return FraudReport(
                 **compute_fraud(stored, by=groupings, amount="amount", **options),
                 provenance=Provenance.from_call(session, stored.query, "fraud_report", (), changed),
@@ -337,8 +350,8 @@ def fraud_report(
             )
     _check_frame_call(df, label, session)
     rows = read_rows(
-        df, Roles(**columns), by=by, bins=list(edges or ()), period=period, pos_label=pos_label,
-        options=ReadOptions(**texts), caller="fraud_report",
+        df, Roles(**columns), by=by, bins=list(edges or ()), period=period, as_of=known,
+        pos_label=pos_label, options=ReadOptions(**texts), caller="fraud_report",
     )  # fmt: skip
     if rows.by is not None:
         for_frames["by"] = rows.by

@@ -14,7 +14,7 @@ from synfin_analytics._core.arguments import (
     format_value,
 )
 from synfin_analytics._core.dataframes import is_frame
-from synfin_analytics._core.dates import parse_range
+from synfin_analytics._core.dates import parse_range, parse_time
 from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError
@@ -98,6 +98,9 @@ class ModelReport(ModelResults, Report):
         Sections that are left out, and the reason: ``"cards"``, ``"cost"``, ``"stability"``, ...
     remarks
         What was noticed about the data, as sentences; they are among the caveats too.
+    knowledge
+        With ``as_of``, that time (``as_of``), and how many labels (``n_labels``) and frauds
+        (``n_frauds``) became known later; otherwise None.
     notes
         Sentences of the caller, as on how the model was trained.
     provenance, created_at
@@ -185,6 +188,7 @@ class _ModelReportFunction(Protocol):
         by: By = ...,
         start: Bound = ...,
         end: Bound = ...,
+        as_of: Bound = ...,
         session: Session | None = ...,
         threshold: float | Threshold | None = ...,
         alerts_per_day: int = ...,
@@ -219,6 +223,7 @@ class _ModelReportFunction(Protocol):
         by: By = ...,
         start: Bound = ...,
         end: Bound = ...,
+        as_of: Bound = ...,
         threshold: float | Threshold | None = ...,
         alerts_per_day: int = ...,
         cost_per_alert: float = ...,
@@ -408,6 +413,7 @@ def model_report(
     by: By = None,
     start: Bound = None,
     end: Bound = None,
+    as_of: Bound = None,
     session: Session | None = None,
     threshold: float | Threshold | None = None,
     alerts_per_day: int = 20,
@@ -475,6 +481,11 @@ def model_report(
     start, end
         Period of the transactions: from ``start`` on and before ``end``. A date without a time is
         its midnight UTC, so that ``end="2026-02-01"`` excludes the 1st of February.
+    as_of
+        Report what was known at this date (its midnight UTC) or time: only transactions before it,
+        and a label that became known later counts as missing, as in
+        :func:`synfin_analytics.evaluate`. Of a frame, it needs ``timestamp`` and
+        ``label_available_at``.
     session
         Where to read a stored model; by default a session of :func:`get_db_manager` that sees one
         snapshot of the database.
@@ -507,8 +518,8 @@ def model_report(
         The model has no predictions, or a column does not exist; the message names similar ones.
     ArgumentError
         No prediction is in the period or has a score; scores are not from 0 to 1, labels are not
-        true or false; cells of a column are not what it means, or a column of ``by`` identifies a
-        person.
+        true or false; cells of a column are not what it means, a column that ``as_of`` needs is
+        missing, or a column of ``by`` identifies a person.
 
     Examples
     --------
@@ -552,6 +563,7 @@ def model_report(
         start=start, end=end, threshold=threshold, alerts_per_day=alerts_per_day,
         cost_per_alert=cost_per_alert, recovery_rate=recovery_rate, entity=entity, cluster=cluster,
         n_resamples=n_resamples, seed=seed, confidence_level=confidence_level, notes=notes,
+        as_of=as_of,
     )  # fmt: skip
     columns: dict[str, Any] = {
         "label": label, "score": score, "timestamp": timestamp, "customer": customer,
@@ -574,8 +586,8 @@ def model_report(
     rows = read_rows(
         df,
         Roles(**columns, entity=entity, cluster=cluster, compare_with=compare_with),  # type: ignore[arg-type]
-        by=by, period=options.period, pos_label=pos_label, options=ReadOptions(**texts),
-        caller="model_report",
+        by=by, period=options.period, as_of=options.known, pos_label=pos_label,
+        options=ReadOptions(**texts), caller="model_report",
     )  # fmt: skip
     source = FramePredictions(
         rows,
@@ -626,11 +638,13 @@ class _Options:
     seed: int = 0
     confidence_level: float = 0.95
     notes: Sequence[str] = ()
+    as_of: Bound = None
 
     def __post_init__(self) -> None:
         check_integer(self.alerts_per_day, "alerts_per_day", minimum=1)
         check_costs(self.cost_per_alert, self.recovery_rate)
         parse_range(self.start, self.end)
+        parse_time(self.as_of, "as_of")
         notes = (self.notes,) if isinstance(self.notes, str) else tuple(self.notes)
         object.__setattr__(self, "notes", tuple(check_string(note, "notes") for note in notes))
         if self.threshold is not None:
@@ -641,11 +655,17 @@ class _Options:
         """Start and end of the transactions."""
         return parse_range(self.start, self.end)
 
+    @property
+    def known(self) -> dt.datetime | None:
+        """Time of which the report has the state."""
+        return parse_time(self.as_of, "as_of")
+
     def changed(self) -> dict[str, Any]:
         """Return the options that differ from their defaults, as they are written in a call."""
         values: dict[str, tuple[Any, Any]] = {
             "start": (format_bound(self.start), None),
             "end": (format_bound(self.end), None),
+            "as_of": (format_bound(self.as_of), None),
             "threshold": (None if self.threshold is None else float(self.threshold), None),
             "alerts_per_day": (self.alerts_per_day, 20),
             "cost_per_alert": (self.cost_per_alert, 5.0),
@@ -691,7 +711,7 @@ def _report_stored(
         source = StoredPredictions(
             session, model, other, options.period,
             entity=options.entity or "customer_id", cluster=options.cluster or "customer_id",
-            confidence_level=options.confidence_level, weight=weight,
+            confidence_level=options.confidence_level, weight=weight, as_of=options.known,
         )  # fmt: skip
         provenance = Provenance.from_call(session, source.query, "model_report", model, call)
         return _report(source, options, groupings, provenance)

@@ -105,13 +105,13 @@ class ScoredPredictions:
             Labelled predictions have no score, or no valid weight.
         """
         groups = [column_of(Transaction, name).label(name) for name in by]
-        labelled = self._label.is_not(None)
+        labelled = self.label.is_not(None)
         score = func.coalesce(_SCORE, 0.0).label(SCORE)
         measures = self._counts()
         if amount:
             measures += self._amounts()
         measures += [
-            func.count().filter(self._label.is_(None)).label(UNLABELLED),
+            func.count().filter(self.label.is_(None)).label(UNLABELLED),
             func.count().filter(and_(labelled, _SCORE.is_(None))).label(_NO_SCORE),
             self._hash(amount=amount).label(_HASH),
         ]
@@ -159,9 +159,9 @@ class ScoredPredictions:
                 select(
                     date.label(DAY),
                     _SCORE.label(SCORE),
-                    self._label.label("label"),
+                    self.label.label("label"),
                     func.rank().over(partition_by=date, order_by=_SCORE.desc()).label("rank"),
-                ).where(self._label.is_not(None)),
+                ).where(self.label.is_not(None)),
                 joined=True,
             )
         ).subquery()
@@ -188,7 +188,7 @@ class ScoredPredictions:
         date, column = self._day(day), column_of(Transaction, entity)
         query = select(
             date.label(DAY), column.label(entity), func.max(_SCORE).label(SCORE), *self._counts()
-        ).where(self._label.is_not(None))
+        ).where(self.label.is_not(None))
         return self._check_unchanged(self._read(query.group_by(date, column), joined=True))
 
     def by_cluster(
@@ -215,12 +215,12 @@ class ScoredPredictions:
         query = select(
             *(column.label(name) for name, column in keys.items()), _SCORE.label(SCORE), *measures
         )
-        query = query.where(self._label.is_not(None)).group_by(*keys.values(), _SCORE)
+        query = query.where(self.label.is_not(None)).group_by(*keys.values(), _SCORE)
         return self._weighted(self._check_unchanged(self._read(query, joined=True)))
 
     def _hash(self, *, amount: bool) -> ColumnElement[int]:
         """Fingerprint of predictions, whatever their order: each transaction has one per model."""
-        values: list[Any] = [ModelPrediction.transaction_id, _SCORE, self._label]
+        values: list[Any] = [ModelPrediction.transaction_id, _SCORE, self.label]
         if amount:
             values.append(Transaction.amount)
         if isinstance(self.weight, str):
@@ -251,13 +251,14 @@ class ScoredPredictions:
         return {**self.__dict__, "session": None, "detached": True}
 
     @property
-    def _label(self) -> ColumnElement[Any]:
+    def label(self) -> ColumnElement[Any]:
+        """Label of a prediction, as it was known."""
         return known_label(ModelPrediction.ground_truth, self.as_of)
 
     @property
     def _pair(self) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
         """Labelled rows, and the frauds among them."""
-        return self._label.is_not(None), self._label.is_(True)
+        return self.label.is_not(None), self.label.is_(True)
 
     @property
     def _weight(self) -> ColumnElement[float] | None:
@@ -276,8 +277,8 @@ class ScoredPredictions:
         """Labelled rows and frauds, or sums of a column of weights."""
         if self._weight is None:
             counts: list[ColumnElement[Any]] = [
-                func.count(self._label),
-                func.count().filter(self._label.is_(True)),
+                func.count(self.label),
+                func.count().filter(self.label.is_(True)),
             ]
         else:
             counts = [_sum(self._weight, where) for where in self._pair]

@@ -306,7 +306,7 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
         return self.get_by_amount_range(threshold, None, limit)
 
     def get_statistics(
-        self, start_date: Bound = None, end_date: Bound = None
+        self, start_date: Bound = None, end_date: Bound = None, *, as_of: Bound = None
     ) -> TransactionStatistics:
         """Aggregate the transactions in a range of dates, in one statement.
 
@@ -315,6 +315,8 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
         start_date, end_date
             Range of dates, including both ends; an ``end_date`` without a time includes that whole
             day. None leaves a side open.
+        as_of
+            Count only what was known at this date or time, as in :meth:`fraud_rate`.
 
         Returns
         -------
@@ -333,17 +335,17 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
         """
         self._flush()
         amount = Transaction.amount
-        fraud = Transaction.is_fraud.is_(True)
+        label = known_label(Transaction.is_fraud, as_of)
         query = select(
             func.count().label("total_count"),
             func.coalesce(func.sum(amount), 0).label("total_amount"),
             func.coalesce(func.avg(amount), "NaN").label("avg_amount"),
             func.coalesce(func.min(amount), "NaN").label("min_amount"),
             func.coalesce(func.max(amount), "NaN").label("max_amount"),
-            func.count(Transaction.is_fraud).label("labelled_count"),
-            func.count().filter(fraud).label("fraud_count"),
+            func.count(label).label("labelled_count"),
+            func.count().filter(label.is_(True)).label("fraud_count"),
             func.count().filter(Transaction.is_anomaly.is_(True)).label("anomaly_count"),
-        ).where(*within_dates(start_date, end_date))
+        ).where(*within_dates(start_date, end_date), *between(None, None, as_of))
         statistics: dict[str, Any] = dict(self.session.execute(query).mappings().one())
         if not self.use_decimal:
             statistics |= {

@@ -58,7 +58,7 @@ def test_the_command_on_the_page_of_a_model_makes_it_again(synfin, tmp_path):
         "forest", "1.0", compare_with=("logit", "1.0"), by=["channel", ("channel", "currency")],
         start="2026-03-05", end="2026-04-01", threshold=0.4, alerts_per_day=3,
         cost_per_alert=2.5, recovery_rate=0.5, entity="merchant_id", cluster="merchant_id",
-        n_resamples=20, seed=4, confidence_level=0.9,
+        n_resamples=20, seed=4, confidence_level=0.9, as_of="2026-03-28T12:00",
     )  # fmt: skip
     again = told_again(synfin, report, tmp_path / "again.html")
     assert without_time(again) == without_time(report.html())
@@ -74,7 +74,7 @@ def test_the_command_on_the_page_of_weighted_predictions_makes_it_again(synfin, 
 def test_the_command_on_the_page_of_a_period_makes_it_again(synfin, tmp_path):
     report = fraud_report(
         start="2026-03-05", end="2026-04-01", by=[], every="1w", bins={"amount": [20, 100.5]},
-        merchants=3, confidence_level=0.9,
+        merchants=3, confidence_level=0.9, as_of="2026-03-28",
     )  # fmt: skip
     again = told_again(synfin, report, tmp_path / "again.html")
     assert without_time(again) == without_time(report.html())

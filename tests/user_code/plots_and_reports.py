@@ -100,6 +100,9 @@ def reports() -> None:
     assert_type(fraud, FraudReport)
     assert_type(fraud.rates["channel and country"], pd.DataFrame)
     assert_type(fraud.provenance.command, str)
+    assert_type(model_report("rf", "1.0", as_of="2026-03-01"), ModelReport)
+    assert_type(fraud_report(as_of=dt.date(2026, 3, 1)), FraudReport)
+    fraud_report(as_of=3)  # type: ignore[call-overload]
     model_report("rf")  # type: ignore[call-overload]
     model_report("rf", 1.0)  # type: ignore[call-overload]
     model_report("rf", "1.0", ("logit", "1.0"))  # type: ignore[call-overload]
@@ -121,6 +124,8 @@ def reports_of_frames(df: pd.DataFrame, frame: pl.LazyFrame, table: pa.Table) ->
     assert_type(model_report(frame, label="y", score="p", pos_label="yes"), ModelReport)
     assert_type(fraud_report(table, label="y", timestamp="when", by=["channel"]), FraudReport)
     assert_type(fraud_report("scores.csv", label="y", separator=";"), FraudReport)
+    assert_type(model_report(frame, label="y", score="p", as_of="2026-03-01"), ModelReport)
+    assert_type(fraud_report(table, label="y", as_of="2026-03-01"), FraudReport)
     estimated = model_report.from_estimator(object(), df, df["y"], amount="value", by="channel")
     assert_type(estimated, ModelReport)
     model_report(df)  # type: ignore[call-overload]
