@@ -205,9 +205,10 @@ def test_label_maturity_is_the_same(spark):
             pd.testing.assert_frame_equal(*frames, check_dtype=False)
 
 
-def test_weights_and_gaps_between_groups_are_the_same(spark):
+@pytest.mark.parametrize("weight", ["weight", {False: 9.5, True: 1.0}])
+def test_weights_and_gaps_between_groups_are_the_same(spark, weight):
     result, expected = (
-        evaluate(native, score="score", weight="weight", by="channel")
+        evaluate(native, score="score", weight=weight, by="channel")
         for native in (to_spark(spark, numbers()), numbers())
     )
     assert np.allclose(result.by_group["value"], expected.by_group["value"], equal_nan=True)
