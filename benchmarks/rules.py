@@ -94,7 +94,7 @@ def once(kind: str, path: str) -> None:
     )
     if kind == "pandas":
         df = df.to_pandas()
-    evaluate_rules(df.head(1000), conditions()).overall  # imports what it needs
+    evaluate_rules(df.head(1000), conditions()).to_dict()  # imports what it needs
     start = time.perf_counter()
     evaluation = evaluate_rules(df, conditions())
     middle = time.perf_counter()
