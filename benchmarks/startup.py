@@ -19,7 +19,7 @@ from synfin_analytics.database import embedded
 from synfin_analytics.exceptions import SynfinError
 
 #: Modules that a notebook which draws nothing and trains nothing should not wait for.
-HEAVY = ("matplotlib", "pyspark", "sklearn", "statsmodels", "duckdb")
+HEAVY = ("matplotlib", "pyspark", "sklearn", "statsmodels", "duckdb", "sqlglot")
 
 _IMPORT = f"""
 import json, sys, time

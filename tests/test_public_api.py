@@ -177,7 +177,7 @@ PARAMETERS = {
 }
 
 HEAVY = ("matplotlib", "pandas", "polars", "pyarrow", "numpy", "scipy", "sqlalchemy", "pyspark",
-         "sklearn", "duckdb", "IPython", "jinja2")  # fmt: skip
+         "sklearn", "duckdb", "IPython", "jinja2", "sqlglot")  # fmt: skip
 
 
 def run(lines: str) -> str:

@@ -10,7 +10,7 @@ import narwhals as nw
 import polars as pl
 import psycopg2
 import pytest
-from engines import ENGINES, QUICK
+from engines import ENGINES, QUICK, spark_session, to_spark
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -444,3 +444,37 @@ def test_pandas_stores_booleans_with_missing_values_as_numbers():
     frame = pl.DataFrame({"i": [0, 1, 2, 3], "c": [1.0, 0.0, None, 2.0]}).to_pandas()
     assert outcomes(frame, Condition.parse("rule", "c", ["i", "c"])) == ({0}, {3})
     assert outcomes(frame, Condition.parse("rule", "NOT c", ["i", "c"])) == ({1}, {3})
+
+
+def test_spark_agrees():
+    # One frame, because Spark takes seconds; lengths without a common divisor mix the values.
+    values = {
+        "amount": [None, *map(Decimal, ("0.50", "19.50", "500", "-7.75"))],
+        "x": [None, 0.0, 1.5, -2.5, float("nan"), 1e60],
+        "n": [0, 1, -7, 5, 2],
+        "m": [None, 0, 3, 7],
+        "b": [True, False],
+        "c": [True, False, None],
+        "s": [None, *TEXTS],
+        "t": TEXTS,
+        "ts": [None, *TIMES],
+        "tn": [time.replace(tzinfo=None) for time in TIMES],
+        "d": [None, *DATES],
+    }
+    data = {name: [given[row % len(given)] for row in range(90)] for name, given in values.items()}
+    frame = pl.DataFrame({"i": range(90), **data}, schema=SCHEMA)
+    texts = [
+        "x / n > 0.5 AND NOT c",
+        "amount % 1 = 0.5 OR round(amount / 3, 2) = 6.5",
+        "n / 2 = -3 OR m IN (1, 3)",
+        "s LIKE 'a_b%' OR lower(s) = 'ab' OR left(t, 1) = ' '",
+        "extract(hour FROM ts) < 5 OR date_part('dow', tn) = 0",
+        "date_trunc('month', tn) < ts OR ts - tn > interval '2 hours'",
+        "coalesce(x, amount, n) IS DISTINCT FROM greatest(x, 1)",
+        "CASE WHEN s::int > 3 THEN b ELSE sqrt(amount) > 2 END",
+        "d = '2026-01-01' OR ts::date > d",
+    ]
+    with spark_session() as spark:
+        native = to_spark(spark, frame)
+        for condition in map(parse, texts):
+            assert outcomes(native, condition) == outcomes(frame, condition), condition.text
