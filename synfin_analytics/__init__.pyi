@@ -45,6 +45,7 @@ from .metrics import Comparison as Comparison
 from .metrics import Confusion as Confusion
 from .metrics import Drift as Drift
 from .metrics import Evaluation as Evaluation
+from .metrics import FraudRateNowcast as FraudRateNowcast
 from .metrics import GainsTable as GainsTable
 from .metrics import GroupedEvaluation as GroupedEvaluation
 from .metrics import LabelMaturity as LabelMaturity
@@ -61,6 +62,7 @@ from .metrics import make_card_precision_scorer as make_card_precision_scorer
 from .metrics import make_cost_scorer as make_cost_scorer
 from .metrics import make_value_detection_scorer as make_value_detection_scorer
 from .metrics import measure_drift as measure_drift
+from .metrics import nowcast_fraud_rate as nowcast_fraud_rate
 from .metrics import proportion_interval as proportion_interval
 from .metrics import recalibrate as recalibrate
 from .metrics import time_split as time_split

@@ -15,6 +15,7 @@ from synfin_analytics.metrics.fraud_rates import fraud_rate
 from synfin_analytics.metrics.gains import GainsTable
 from synfin_analytics.metrics.grouped import GroupComparison, GroupedEvaluation, GroupValue
 from synfin_analytics.metrics.maturity import LabelMaturity, label_maturity
+from synfin_analytics.metrics.nowcast import FraudRateNowcast, nowcast_fraud_rate
 from synfin_analytics.metrics.prequential import PrequentialSplit
 from synfin_analytics.metrics.proportions import IntervalMethod, proportion_interval
 from synfin_analytics.metrics.recalibration import Recalibration, recalibrate
@@ -34,6 +35,7 @@ __all__ = [
     "Curve",
     "Drift",
     "Evaluation",
+    "FraudRateNowcast",
     "GainsTable",
     "GroupComparison",
     "GroupValue",
@@ -55,6 +57,7 @@ __all__ = [
     "make_cost_scorer",
     "make_value_detection_scorer",
     "measure_drift",
+    "nowcast_fraud_rate",
     "proportion_interval",
     "ratio",
     "recalibrate",
