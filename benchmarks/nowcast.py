@@ -297,6 +297,36 @@ def handbook(data: Path, samples: int, delays: str) -> None:
     print_by_age(pd.concat(handbook_cohorts(payments, samples, delays)), samples)
 
 
+def run_chainladder(triangles: list[list[list[int]]]) -> list[dict[str, list[list[float]]]]:
+    """Return what the package chainladder predicts, in an environment of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "triangles.json"
+        path.write_text(json.dumps(triangles))
+        # -P: numba looks for the package coverage, and would find coverage.py of this folder.
+        script = str(Path(__file__).parent / CHAINLADDER.script)
+        command = [CHAINLADDER.python(), "-P", "-W", "ignore", script, str(path)]
+        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    predictions: list[dict[str, list[list[float]]]] = json.loads(output)
+    return predictions
+
+
+#: The triangle of tests/metrics/test_nowcast.py.
+REFERENCE = [
+    [12, 9, 4, 1, 0, 0],
+    [10, 11, 5, 2, 1, 0],
+    [15, 8, 6, 1, 0, 0],
+    [9, 12, 3, 0, 0, 0],
+    [14, 10, 0, 0, 0, 0],
+    [11, 0, 0, 0, 0, 0],
+]
+
+
+@main.command()
+def reference() -> None:
+    """Print chainladder's estimates for the triangle of the test that pins them."""
+    print(run_chainladder([REFERENCE])[0]["Mack"][0])
+
+
 @main.command()
 @click.option("--worlds", default=50, help="Number of worlds of each scenario.")
 def peers(worlds: int) -> None:
@@ -304,14 +334,7 @@ def peers(worlds: int) -> None:
     table: list[list[str]] = []
     for name in ("lognormal delays", "victims of 3 frauds, labelled together"):
         simulated = [simulate_world(SCENARIOS[name], seed) for seed in range(worlds)]
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "triangles.json"
-            path.write_text(json.dumps([world[0].known.tolist() for world in simulated]))
-            command = [CHAINLADDER.python(), "-W", "ignore", CHAINLADDER.script, str(path)]
-            output = subprocess.run(
-                command, check=True, capture_output=True, text=True, cwd=Path(__file__).parent
-            ).stdout
-        predicted: list[dict[str, list[list[float]]]] = json.loads(output)
+        predicted = run_chainladder([world[0].known.tolist() for world in simulated])
         rows: dict[str, list[Any]] = {method: [] for method in predicted[0]}
         rows["nowcast_fraud_rate"] = []
         for seed, (triangle, frauds, _) in enumerate(simulated):
@@ -324,10 +347,12 @@ def peers(worlds: int) -> None:
                 rows[method].append([inside, high - low, abs(estimate - frauds), frauds])
         table.append([f"{name}, age", *map(str, _AGES)])
         for method, entries in rows.items():
-            inside, width, error, final = np.nanmean(np.array(entries), axis=0)[:, ::-1]
+            inside, width, error, final = np.mean(np.array(entries), axis=0)[:, ::-1]
             for label, values in (
-                ("coverage", inside), ("width", width / final), ("error", error / final),
-            ):  # fmt: skip
+                ("coverage", inside),
+                ("width", width / final),
+                ("error", error / final),
+            ):
                 table.append([f"{method}: {label}", *(f"{values[age]:.0%}" for age in _AGES)])
     print(f"{worlds} worlds, chainladder {CHAINLADDER.version()}, 90% intervals\n")
     print_markdown(table)

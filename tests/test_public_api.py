@@ -25,7 +25,7 @@ FACE = """
 
     Confusion fraud_rate proportion_interval
     evaluate Evaluation GroupedEvaluation GainsTable Threshold TopK Bootstrap
-    label_maturity LabelMaturity
+    label_maturity LabelMaturity nowcast_fraud_rate FraudRateNowcast
     compare_models Comparison measure_drift Drift recalibrate Recalibration
     time_split TimeSplit PrequentialSplit
     make_card_precision_scorer make_cost_scorer make_value_detection_scorer
@@ -65,6 +65,11 @@ PARAMETERS = {
     "plot_label_maturity": "maturity kind ax title",
     "TransactionRepository.label_maturity": "self by every as_of mature_age "
     "confidence_level start end",
+    "nowcast_fraud_rate": "df timestamp label label_available_at every by as_of amount mature_age "
+    "confidence_level n_resamples seed",
+    "FraudRateNowcast.plot": "self ax title",
+    "TransactionRepository.nowcast_fraud_rate": "self by every as_of mature_age "
+    "confidence_level n_resamples seed start end",
     "evaluate": "df label score threshold by amount weight interval_method confidence_level as_of "
     "timestamp label_available_at y_true y_score",
     "Evaluation.at_threshold": "self threshold",

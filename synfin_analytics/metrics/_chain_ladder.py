@@ -414,14 +414,16 @@ def _draw_amounts(
     by_age = (value + _AMOUNT_WEIGHT * overall) / (number + _AMOUNT_WEIGHT)
     variance, index, between = _compare_amounts(known, amounts, by_age)
     if not (overall > 0 and variance > 0):
-        return to_come * mean[age]
+        fixed: Floats = to_come * mean[age] * index
+        return fixed
     # Relative variances: of one amount; of the mean, which is not known exactly; of the index.
     relative = variance / np.maximum(mean, 1e-300) ** 2
     n_draws = len(to_come)
     drawn_mean = mean * _draw_gamma(np.ones_like(mean), relative / later, n_draws, generator)
     drawn_index = _draw_gamma(index, between, n_draws, generator)
     draws: Floats = generator.gamma(to_come / relative[age])
-    return draws * (relative * drawn_mean)[:, age] * drawn_index
+    draws *= (relative * drawn_mean)[:, age] * drawn_index
+    return draws
 
 
 def _compare_amounts(
@@ -443,7 +445,8 @@ def _compare_amounts(
     one = variance / max(amounts.sum() / n.sum(), 1e-300) ** 2
     excess = (n * (own - mean) ** 2)[some].sum() - (some.sum() - 1) * one
     between = max(excess / max(n.sum() - (n**2).sum() / n.sum(), 1e-300), 0.0)
-    weight = np.divide(between * n, between * n + one, out=np.zeros_like(n), where=n > 0)
+    spread = between * n + one
+    weight = np.divide(between * n, spread, out=np.zeros_like(n), where=spread > 0)
     return variance, 1 + weight * (own - 1), between * (1 - weight)
 
 

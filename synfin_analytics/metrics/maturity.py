@@ -180,14 +180,7 @@ class LabelMaturity(Result):
         if not self._triangles:
             return ("There is no transaction before `as_of`.",)
         _, merged = self.overall._triangles[0]
-        n_frauds, untimed = int(merged.known.sum()), merged.untimed_frauds
-        sentences = []
-        if untimed:
-            verb, counts = ("has", "it counts") if untimed == 1 else ("have", "they count")
-            sentences.append(
-                f"{untimed:,} of {pluralize(n_frauds, 'fraud')} {verb} no time in the column of "
-                f"label times: {counts} as known immediately."
-            )
+        sentences = describe_untimed(merged)
         oldest = int(merged.n_observed.max())
         if self.mature_age is None or oldest <= self.mature_age:
             needed = "" if self.mature_age is None else f"; a mature one has {self.mature_age + 1}"
@@ -424,6 +417,18 @@ def label_maturity(
     return maturity_from_triangles(
         triangles, by, every, mature_age=mature_age, confidence_level=confidence_level
     )
+
+
+def describe_untimed(triangle: Triangle) -> list[str]:
+    """Return a sentence about frauds whose label has no time; nothing without such frauds."""
+    n_frauds, untimed = int(triangle.known.sum()), triangle.untimed_frauds
+    if not untimed:
+        return []
+    verb, counts = ("has", "it counts") if untimed == 1 else ("have", "they count")
+    return [
+        f"{untimed:,} of {pluralize(n_frauds, 'fraud')} {verb} no time in the column of "
+        f"label times: {counts} as known immediately."
+    ]
 
 
 def check_maturity(mature_age: int | None, confidence_level: float) -> None:

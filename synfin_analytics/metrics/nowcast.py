@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import escape
 
-from synfin_analytics._core.arguments import check_confidence_level, check_integer
+from synfin_analytics._core.arguments import check_integer
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.formatting import (
     NO_VALUE,
@@ -29,6 +29,7 @@ from synfin_analytics._core.results import Result, draw
 from synfin_analytics.metrics._aggregate import Groups
 from synfin_analytics.metrics._chain_ladder import Development, interval, predict
 from synfin_analytics.metrics._triangle import count_triangles, merge_triangles
+from synfin_analytics.metrics.maturity import check_maturity, describe_untimed
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -95,7 +96,7 @@ class FraudRateNowcast(Result):
     ... )
     >>> nowcast = nowcast_fraud_rate(df, as_of="2026-03-16", amount=None)
     >>> nowcast
-    FraudRateNowcast(10 cohorts of 1w, 8 of them mature; 2026-03-09: 16.7% known, 50.0% estimated)
+    FraudRateNowcast(10 cohorts of 1w, 8 of them mature; 2026-03-09: 33.3% known, 50.0% estimated)
     >>> nowcast.to_frame()["known_frauds"].tolist()
     [12, 12, 12, 12, 12, 12, 12, 12, 8, 4]
     """
@@ -185,7 +186,7 @@ class FraudRateNowcast(Result):
         return table_html(head, rows, caption=caption) + notes
 
 
-def _format_interval(row: Mapping[str, Any]) -> str:
+def _format_interval(row: Mapping[Any, Any]) -> str:
     low, high = row["estimated_fraud_rate_low"], row["estimated_fraud_rate_high"]
     return NO_VALUE if np.isnan(low) else format_percent_interval(low, high)
 
@@ -292,13 +293,9 @@ def nowcast_fraud_rate(
     >>> nowcast = nowcast_fraud_rate(df, as_of="2026-04-27", amount=None)
     >>> columns = ["known_fraud_rate", "estimated_fraud_rate_low", "estimated_fraud_rate_high"]
     >>> nowcast.to_frame().loc[15, columns].astype(float).round(3).tolist()
-    [0.009, 0.04, 0.06]
+    [0.015, 0.046, 0.07]
     """
-    check_confidence_level(confidence_level)
-    n_resamples = check_integer(n_resamples, "n_resamples", minimum=100)
-    seed = check_integer(seed, "seed")
-    if mature_age is not None:
-        mature_age = check_integer(mature_age, "mature_age")
+    check_nowcast(mature_age, confidence_level, n_resamples, seed)
     triangles = count_triangles(
         df,
         timestamp=timestamp,
@@ -323,6 +320,15 @@ def nowcast_fraud_rate(
     )
 
 
+def check_nowcast(
+    mature_age: int | None, confidence_level: float, n_resamples: int, seed: int
+) -> None:
+    """Raise an ArgumentError unless all are valid for :func:`nowcast_fraud_rate`."""
+    check_maturity(mature_age, confidence_level)
+    check_integer(n_resamples, "n_resamples", minimum=100)
+    check_integer(seed, "seed")
+
+
 def nowcast_from_triangles(
     triangles: Sequence[tuple[GroupKey, Triangle]],
     by: str | Sequence[str] | None,
@@ -338,9 +344,9 @@ def nowcast_from_triangles(
     columns = Groups.parse(by).columns
     measures = [name for name in MEASURES if valued or not _is_value(name)]
     if not triangles:
-        types = dict.fromkeys(measures, np.dtype(np.float64)) | {
-            "cohort": pd.DatetimeTZDtype("us", "UTC"), "mature": np.dtype(bool),
-            **dict.fromkeys(("observed_ages", "transactions", "known_frauds"), np.dtype(np.int64)),
+        types: dict[str, Any] = dict.fromkeys(measures, np.float64) | {
+            "cohort": "datetime64[us, UTC]", "mature": np.bool_,
+            **dict.fromkeys(("observed_ages", "transactions", "known_frauds"), np.int64),
         }  # fmt: skip
         empty = pd.DataFrame(columns=[*columns, *measures]).astype(types)
         caveat = "There is no transaction before `as_of`."
@@ -351,7 +357,7 @@ def nowcast_from_triangles(
     if mature_age is None and not _reason_for_no_estimate(merged):
         ages = slice(0, int(merged.n_observed.max()))
         mature_age = Development.fit(merged.known[:, ages], merged.n_observed).mature_age
-    caveats = _describe_history(merged, mature_age)
+    caveats = [*describe_untimed(merged), *_describe_history(merged, mature_age)]
     parts = []
     for key, triangle in triangles:
         reason = _reason_for_no_estimate(triangle)

@@ -12,6 +12,8 @@ from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.formatting import format_group, format_percent, is_missing, pluralize
 from synfin_analytics.exceptions import NotFoundError
 from synfin_analytics.metrics.fraud_rates import MEASURES
+from synfin_analytics.metrics.nowcast import FraudRateNowcast
+from synfin_analytics.plots._nowcast import plot_nowcast
 from synfin_analytics.plots._style import (
     DASHES,
     MAX_LINES,
@@ -51,19 +53,26 @@ _MAX_MARKERS, _MAX_MARKED_POINTS = 15, 60
 
 
 def plot_fraud_rate(
-    result: IntoDataFrame, ax: Axes | None = None, *, max_groups: int = 25, title: str | None = None
+    result: IntoDataFrame | FraudRateNowcast,
+    ax: Axes | None = None,
+    *,
+    max_groups: int = 25,
+    title: str | None = None,
 ) -> Display:
-    """Draw the result of :func:`synfin_analytics.fraud_rate`.
+    """Draw the result of ``fraud_rate`` or of ``nowcast_fraud_rate``.
 
     By group: a dot for the rate, a bar for its confidence interval, and to the right the number of
     frauds and transactions. A hollow dot marks an unreliable interval (``reliable`` is false).
     Over time: a line, a band for the interval, and the number of transactions below; with groups,
     one line style for each. A dashed line is the rate of all groups or periods that are shown.
+    Of a nowcast, a dashed line is the estimated final rate of the periods that are not mature, with
+    a band for its prediction interval, and a dotted line what is known of them.
 
     Parameters
     ----------
     result
-        Result of ``fraud_rate``, any kind of frame.
+        Result of :func:`synfin_analytics.fraud_rate`, any kind of frame, or of
+        :func:`synfin_analytics.nowcast_fraud_rate`.
     ax
         Where to draw; by default a new figure of a suitable size.
     max_groups
@@ -86,8 +95,10 @@ def plot_fraud_rate(
     >>> plot_fraud_rate(fraud_rate(df, by="channel"))
     Display('Fraud rate by channel', 2 rows)
     """
-    frame = _check_result(result)
     max_groups = check_integer(max_groups, "max_groups", minimum=1)
+    if isinstance(result, FraudRateNowcast):
+        return plot_nowcast(result, ax, max_groups, title)
+    frame = _check_result(result)
     keys = [name for name in frame.columns if name not in MEASURES]
     time = next((name for name in keys if isinstance(frame.schema[name], nw.Datetime)), None)
     groups = [name for name in keys if name != time]

@@ -35,6 +35,12 @@ from synfin_analytics.metrics.maturity import (
     check_maturity,
     maturity_from_triangles,
 )
+from synfin_analytics.metrics.nowcast import MEASURES as NOWCAST_MEASURES
+from synfin_analytics.metrics.nowcast import (
+    FraudRateNowcast,
+    check_nowcast,
+    nowcast_from_triangles,
+)
 from synfin_analytics.metrics.proportions import IntervalMethod, check_interval
 from synfin_analytics.repositories._counting import (
     BY_SLICE,
@@ -61,6 +67,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import InstrumentedAttribute, Session
 
     from synfin_analytics._core.output import Output
+    from synfin_analytics.metrics._triangle import GroupKey, Triangle
 
 _NEWEST_FIRST = (Transaction.timestamp.desc(),)
 _LARGEST_FIRST = (Transaction.amount.desc(),)
@@ -478,7 +485,81 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
         LabelMaturity(no transactions)
         """
         check_maturity(mature_age, confidence_level)
-        groups = Groups.parse(by, measures=MATURITY_MEASURES)
+        triangles = self._count_triangles(by, MATURITY_MEASURES, every, as_of, start, end)
+        return maturity_from_triangles(
+            triangles, by, every, mature_age=mature_age, confidence_level=confidence_level
+        )
+
+    def nowcast_fraud_rate(
+        self,
+        by: str | Sequence[str] | None = None,
+        *,
+        every: str = "1w",
+        as_of: Bound = None,
+        mature_age: int | None = None,
+        confidence_level: float = 0.9,
+        n_resamples: int = 4000,
+        seed: int = 0,
+        start: Bound = None,
+        end: Bound = None,
+    ) -> FraudRateNowcast:
+        """Estimate the final fraud rate of recent weeks, of which many frauds are not known yet.
+
+        The result equals that of :func:`synfin_analytics.nowcast_fraud_rate` for the same
+        transactions, of which only counts leave PostgreSQL.
+
+        Parameters
+        ----------
+        by, every, as_of, mature_age, confidence_level, n_resamples, seed
+            As in :func:`synfin_analytics.nowcast_fraud_rate`; ``by`` names columns of
+            ``transactions``.
+        start, end
+            Only transactions at or after ``start`` and before ``end``; a date without a time is its
+            midnight UTC.
+
+        Returns
+        -------
+        FraudRateNowcast
+
+        Raises
+        ------
+        NotFoundError
+            ``transactions`` has no such column; the message suggests the nearest one.
+        ArgumentError
+            A label became known before its transaction, no label has a time, ``end`` is not later
+            than ``start``, or an option is invalid.
+
+        Examples
+        --------
+        >>> from synfin_analytics import get_db_session
+        >>> with get_db_session() as session:
+        ...     nowcast = TransactionRepository(session).nowcast_fraud_rate(end="1999-01-01")
+        >>> nowcast
+        FraudRateNowcast(no transactions)
+        """
+        check_nowcast(mature_age, confidence_level, n_resamples, seed)
+        triangles = self._count_triangles(by, NOWCAST_MEASURES, every, as_of, start, end)
+        return nowcast_from_triangles(
+            triangles,
+            by,
+            every,
+            mature_age=mature_age,
+            confidence_level=confidence_level,
+            n_resamples=n_resamples,
+            seed=seed,
+        )
+
+    def _count_triangles(
+        self,
+        by: str | Sequence[str] | None,
+        measures: Sequence[str],
+        every: str,
+        as_of: Bound,
+        start: Bound,
+        end: Bound,
+    ) -> list[tuple[GroupKey, Triangle]]:
+        """Count the triangle of labels of each group."""
+        groups = Groups.parse(by, measures=measures)
         period = Period.parse(every)
         timestamp, available = self._table.c.timestamp, self._table.c.label_available_at
         where = between(start, end, as_of)
@@ -502,11 +583,7 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
             )
             names = timestamp.key, available.key
             raise early_label_error(*names, n_early, f" (the first is transaction {first!r})")
-        moment = parse_time(as_of, "as_of")
-        triangles = triangles_from_counts(counts, groups, period, moment)
-        return maturity_from_triangles(
-            triangles, by, every, mature_age=mature_age, confidence_level=confidence_level
-        )
+        return triangles_from_counts(counts, groups, period, parse_time(as_of, "as_of"))
 
     def _count_in_slices(
         self,

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
-from synfin_analytics.metrics import evaluate, fraud_rate, label_maturity, measure_drift
+from synfin_analytics.metrics import (
+    evaluate,
+    fraud_rate,
+    label_maturity,
+    measure_drift,
+    nowcast_fraud_rate,
+)
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +209,17 @@ def test_label_maturity_is_the_same(spark):
         for name in ("curve", "cohorts"):
             frames = getattr(result, name), getattr(expected, name)
             pd.testing.assert_frame_equal(*frames, check_dtype=False)
+
+
+def test_nowcasts_are_the_same(spark):
+    times = numbers()["timestamp"].dt.offset_by("8d")
+    rows = numbers().with_columns(label_available_at=times)
+    result, expected = (
+        nowcast_fraud_rate(native, amount="weight", n_resamples=100)
+        for native in (to_spark(spark, rows), rows)
+    )
+    assert repr(result) == repr(expected)
+    pd.testing.assert_frame_equal(result.to_frame(), expected.to_frame(), check_dtype=False)
 
 
 @pytest.mark.parametrize("weight", ["weight", {False: 9.5, True: 1.0}])

@@ -19,6 +19,7 @@ from synfin_analytics import (
     Display,
     Drift,
     Evaluation,
+    FraudRateNowcast,
     GainsTable,
     GroupedEvaluation,
     LabelMaturity,
@@ -35,6 +36,8 @@ from synfin_analytics import (
     make_cost_scorer,
     make_value_detection_scorer,
     measure_drift,
+    nowcast_fraud_rate,
+    plot_fraud_rate,
     plot_label_maturity,
     proportion_interval,
     recalibrate,
@@ -169,6 +172,12 @@ def mature(frame: pd.DataFrame, lazy: pl.LazyFrame) -> None:
     assert_type(plot_label_maturity(maturity), Display)
     label_maturity(frame, mature_age="13")  # type: ignore[arg-type]
     maturity.plot("lines")  # type: ignore[arg-type]
+    nowcast = nowcast_fraud_rate(lazy, "paid_at", by=["channel"], as_of="2026-03-01")
+    assert_type(nowcast, FraudRateNowcast)
+    assert_type(nowcast.cohorts, pd.DataFrame)
+    assert_type(nowcast.plot(), Display)
+    assert_type(plot_fraud_rate(nowcast), Display)
+    nowcast_fraud_rate(frame, seed=None)  # type: ignore[arg-type]
 
 
 def validate(frame: pd.DataFrame, lazy: pl.LazyFrame) -> None:
