@@ -7,14 +7,18 @@ import math
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics import evaluate
 from synfin_analytics.metrics._resampling import Clusters, draw_weights, resample, sample_counts
 from synfin_analytics.metrics._score_counts import RowCounts
-from synfin_analytics.metrics.bootstrap import MetricOptions
+from synfin_analytics.metrics.bootstrap import ALL_METRICS, TOP, MetricOptions
 from synfin_analytics.metrics.comparison import compare_models
+from synfin_analytics.metrics.evaluation import prepare_samples
+from synfin_analytics.metrics.grouped import prepare_gaps
 from synfin_analytics.metrics.topk import RankedEntities
 
 
@@ -125,6 +129,67 @@ def test_a_card_that_is_drawn_twice_takes_two_places_and_is_blocked_twice():
     assert hits.ravel().tolist() == [1, 1]
     assert pool.ravel().tolist() == [3, 2]
     assert bad.ravel().tolist() == [2, 1]
+
+
+@given(
+    seed=st.integers(0, 10_000), entities=st.integers(1, 400), k=st.integers(1, 300),
+    copies=st.integers(0, 3),
+)  # fmt: skip
+@settings(max_examples=25, deadline=None)
+def test_the_hits_of_a_review_need_the_first_ranks_only(seed, entities, k, copies):
+    """Beyond the cards that have a place, none is looked at, and none is blocked."""
+    generator = np.random.default_rng(seed)
+    rows = 3 * entities
+    ranked = RankedEntities.from_arrays(
+        np.repeat(np.arange(3), entities), np.tile(np.arange(entities), 3),
+        generator.random(rows).round(1), generator.random(rows) < 0.3,
+    )  # fmt: skip
+    drawn = generator.integers(copies + 1, size=(entities, 5))
+
+    expected = np.zeros((len(ranked.days), 5), np.int64)
+    for resample_number in range(5):
+        remaining = drawn[:, resample_number].copy()
+        for day, (codes, fraud) in enumerate(ranked.ranks):
+            cards = [
+                (code, bad)
+                for code, bad in zip(codes, fraud, strict=True)
+                for _ in range(remaining[code])
+            ]
+            for code, bad in cards[:k]:
+                expected[day, resample_number] += bad
+                remaining[code] -= bad
+
+    assert np.array_equal(ranked.count_hits(drawn, k), expected)
+    assert np.array_equal(ranked.review(drawn, k)[0], expected)
+
+
+def test_what_is_resampled_together_has_the_values_of_each_alone():
+    """Models, metrics and groups share the resamples; so does a metric of other clusters."""
+    rows = days(3).with_columns(
+        channel=pl.col("customer_id").mod(3), amount=pl.col("p").mul(90).add(1).round()
+    )
+    model = evaluate(rows, score="p", amount="amount")
+    by_channel = evaluate(rows, score="p", amount="amount", by="channel")
+    options = MetricOptions(k=3, cost_per_alert=2.0)
+    samples = {
+        metric: sample
+        for metrics, cluster in ((ALL_METRICS, None), ([TOP], "timestamp"))
+        for metric, sample in prepare_samples(model, metrics, cluster, options).items()
+        if metric != TOP or cluster
+    }
+    gaps = prepare_gaps(by_channel, ["recall", "ks"], "customer_id", include_small=True)
+
+    together = resample({**samples, **gaps}, n_resamples=40, seed=7)
+
+    for metric in ALL_METRICS:
+        cluster = "timestamp" if metric == TOP else None
+        alone = model.bootstrap(metric, cluster, n_resamples=40, seed=7, k=3, cost_per_alert=2.0)
+        assert together[metric].value == pytest.approx(alone.value, rel=1e-12)
+        np.testing.assert_allclose(together[metric].distribution, alone.distribution, rtol=1e-12)
+    for metric, comparison in gaps:
+        alone = by_channel.bootstrap(metric, comparison, include_small=True, n_resamples=40, seed=7)
+        gap = together[metric, comparison]
+        np.testing.assert_allclose(gap.distribution, alone.distribution, rtol=1e-12)
 
 
 def test_of_card_precision_nothing_else_is_drawn():
