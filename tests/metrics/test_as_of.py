@@ -175,6 +175,17 @@ def test_columns_may_have_other_names(engine):
     assert counts(df, as_of="2026-03-03", **columns) == (2, 1, 1)
 
 
+def test_postgresql_knows_a_label_of_that_very_moment(session):
+    df = reported(
+        DAYS[2], DAYS[2] + dt.timedelta(microseconds=1), transaction_id=["1", "2"],
+        customer_id=["C", "C"], merchant_id=["M", "M"], amount=[10.0, 10.0],
+    )  # fmt: skip
+    load_df(df, "transactions", session=session, on_missing_parent="create")
+    rates = TransactionRepository(session).fraud_rate(as_of=DAYS[2])
+    assert rates[["transactions", "labelled", "frauds"]].values.tolist() == [[2, 1, 1]]
+    assert TransactionRepository(session).fraud_rate(as_of=DAYS[0])["transactions"].item() == 0
+
+
 def test_a_group_by_the_label_is_one_by_the_label_that_was_known(session):
     df = reported(DAYS[1], DAYS[4]).with_columns(
         transaction_id=pl.Series(["1", "2"]), customer_id=pl.lit("C"), merchant_id=pl.lit("M"),
@@ -259,6 +270,14 @@ def test_groups_of_an_evaluation_are_those_of_the_rows_that_were_known(engine):
 
     pd.testing.assert_frame_equal(result.by_group, expected.by_group, check_dtype=False)
     assert result.overall.precision_at_k(3).daily.equals(expected.overall.precision_at_k(3).daily)
+
+
+@pytest.mark.parametrize("engine", ["polars", "pandas with objects", "duckdb", "dask with arrow"])
+def test_weights_are_of_the_rows_and_labels_that_were_known(engine):
+    df, weight = scored(6), {False: 10.0, True: 1.0}
+    expected = evaluate(known_frame(df, "2026-03-05"), score="p", weight=weight)
+    result = evaluate(ENGINES[engine](df), score="p", weight=weight, as_of="2026-03-05")
+    assert result.summary().equals(expected.summary())
 
 
 def test_models_are_compared_on_the_rows_that_were_known():
