@@ -76,6 +76,10 @@ from .plots import plot_importances as plot_importances
 from .plots import plot_label_maturity as plot_label_maturity
 from .plots import plot_precision_recall as plot_precision_recall
 from .plots import plot_roc as plot_roc
+from .plots import plot_rule_benefit as plot_rule_benefit
+from .plots import plot_rule_decay as plot_rule_decay
+from .plots import plot_rule_overlap as plot_rule_overlap
+from .plots import plot_rules as plot_rules
 from .plots import plot_score_drift as plot_score_drift
 from .plots import plot_thresholds as plot_thresholds
 from .plots import plot_topk as plot_topk

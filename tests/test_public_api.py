@@ -31,8 +31,8 @@ FACE = """
     make_card_precision_scorer make_cost_scorer make_value_detection_scorer
 
     Display plot_calibration plot_comparison plot_confusion plot_cost plot_fraud_rate
-    plot_importances plot_label_maturity plot_precision_recall plot_roc plot_score_drift
-    plot_thresholds plot_topk
+    plot_importances plot_label_maturity plot_precision_recall plot_roc plot_rule_benefit
+    plot_rule_decay plot_rule_overlap plot_rules plot_score_drift plot_thresholds plot_topk
 
     evaluate_rules RuleEvaluation
 
@@ -105,6 +105,10 @@ PARAMETERS = {
     "plot_importances": "importances ax max_features title",
     "plot_precision_recall": "evaluations ax title",
     "plot_roc": "evaluations ax title",
+    "plot_rule_benefit": "evaluation ax max_rules title",
+    "plot_rule_decay": "evaluation kind ax rules max_rules title",
+    "plot_rule_overlap": "evaluation ax max_combinations title",
+    "plot_rules": "evaluation ax max_rules title",
     "plot_score_drift": "weeks ax title",
     "plot_thresholds": "evaluation ax title",
     "plot_topk": "topk ax title",

@@ -14,6 +14,9 @@ from synfin_analytics.plots.fraud_rate import plot_fraud_rate
 from synfin_analytics.plots.importances import plot_importances
 from synfin_analytics.plots.maturity import plot_label_maturity
 from synfin_analytics.plots.over_time import plot_score_drift, plot_topk
+from synfin_analytics.plots.rule_decay import plot_rule_decay
+from synfin_analytics.plots.rule_overlap import plot_rule_overlap
+from synfin_analytics.plots.rules import plot_rule_benefit, plot_rules
 from synfin_analytics.plots.thresholds import plot_cost, plot_thresholds
 
 __all__ = [
@@ -27,6 +30,10 @@ __all__ = [
     "plot_label_maturity",
     "plot_precision_recall",
     "plot_roc",
+    "plot_rule_benefit",
+    "plot_rule_decay",
+    "plot_rule_overlap",
+    "plot_rules",
     "plot_score_drift",
     "plot_thresholds",
     "plot_topk",

@@ -196,7 +196,7 @@ def line_styles(ax: Axes) -> list[tuple[LineStyleType, str, str]]:
     ]
 
 
-def wrap_label(label: str, width: int = _LABEL_WIDTH) -> str:
+def wrap_label(label: str, width: int = _LABEL_WIDTH, max_lines: int = _MAX_LABEL_LINES) -> str:
     r"""Break a long label into lines; of a very long one the middle is left out.
 
     Examples
@@ -207,9 +207,9 @@ def wrap_label(label: str, width: int = _LABEL_WIDTH) -> str:
     [38, 38, 38]
     """
     lines = textwrap.wrap(label, width) or [label]
-    if len(lines) > _MAX_LABEL_LINES:  # names often differ in their ends only
-        n_start = (width * _MAX_LABEL_LINES - 1) // 2
-        short = f"{label[:n_start]}…{label[n_start + 1 - width * _MAX_LABEL_LINES :]}"
+    if len(lines) > max_lines:  # names often differ in their ends only
+        n_start = (width * max_lines - 1) // 2
+        short = f"{label[:n_start]}…{label[n_start + 1 - width * max_lines :]}"
         lines = [short[start : start + width] for start in range(0, len(short), width)]
     return "\n".join(lines)
 

@@ -212,12 +212,20 @@ class Statistics:
             }
         )
 
+    @functools.cached_property
+    def _combination_order(self) -> Integers:
+        """Combinations in which rules fire, the one with most alerts first."""
+        order = np.flatnonzero(self.fires.any(axis=1))
+        return order[np.argsort(-self._sums["transactions"][order], kind="stable")]
+
+    def fires_together(self) -> Mask:
+        """Return the rules of each row of :meth:`combination_table`: rows by rules."""
+        return self.fires[self._combination_order]
+
     def combination_table(self) -> pl.DataFrame:
         """Return a row for each set of rules that fire together, the one with most alerts first."""
         n_fire = self.fires.sum(axis=1)
-        alerts = self._sums["transactions"]
-        order = np.flatnonzero(n_fire)
-        order = order[np.argsort(-alerts[order], kind="stable")]
+        alerts, order = self._sums["transactions"], self._combination_order
         names = [
             " & ".join(self.names[rule] for rule in np.flatnonzero(self.fires[row]))
             for row in order

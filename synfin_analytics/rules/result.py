@@ -22,6 +22,7 @@ from synfin_analytics._core.results import Result, to_plain
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.metrics._clusters import MIN_RELIABLE
 from synfin_analytics.rules._comparison import compare_rules
+from synfin_analytics.rules._plots import RulePlots
 from synfin_analytics.rules._statistics import Statistics
 
 if TYPE_CHECKING:
@@ -402,6 +403,11 @@ class RuleEvaluation(Result):
         return tuple(sentences)
 
     # -- As a result ----
+
+    @property
+    def plot(self) -> RulePlots:
+        """Plots of this result, such as ``evaluation.plot.overlap()``."""
+        return RulePlots(self)
 
     def _table(self) -> pl.DataFrame:
         return self._polars("rules").clone()
