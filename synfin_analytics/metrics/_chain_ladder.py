@@ -16,7 +16,8 @@ The distribution of what is still to come is that of the over-dispersed model (E
    the ages just before. What comes after the last age is one more age: the hazards of the last
    ones are continued as a geometric series.
 2. *Over-dispersion*: Pearson's statistic in Fletcher's (2012) form for sparse counts, by age,
-   shrunk towards that of all ages, times its degrees of freedom over a draw of chi-squared.
+   shrunk towards that of all ages, times its degrees of freedom over a draw of chi-squared. It is
+   increased if counts of three ages together vary more than those of one.
 3. *Level*: the final count of a cohort divided by its transactions. Its prior is a gamma
    distribution around the mean of the other cohorts, as in the Cape Cod method; nearer ones may
    weigh more (Gluck, 1997). How much levels vary and how fast weights fall is drawn from a grid by
@@ -29,7 +30,7 @@ The distribution of what is still to come is that of the over-dispersed model (E
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import special
@@ -119,6 +120,15 @@ class Development:
         hazards = np.divide(new, total, out=np.zeros_like(new), where=total > 0)
         observed[:, 0] = False
         overall, by_age, degrees = _dispersion(known, cumulative, observed, hazards)
+        if known.shape[1] > 2 * _NEAR_AGES:
+            # Frauds that are reported within several ages make neighbouring counts dependent.
+            before = np.pad(cumulative, ((0, 0), (_NEAR_AGES, 0)))[:, :-_NEAR_AGES]
+            logs = np.log1p(-np.minimum(hazards, 1 - 1e-12))
+            together = -np.expm1(_sum_last(logs, _NEAR_AGES))
+            observed[:, :_NEAR_AGES] = False
+            joint = _dispersion(cumulative - before, cumulative, observed, together)[0]
+            factor = max(joint / overall, 1.0) if overall > 0 else 1.0
+            overall, by_age = factor * overall, factor * by_age
         known_share = shares(hazards)
         complete = n_observed > 0
         exposure = known_share[n_observed[complete] - 1].sum()
@@ -215,7 +225,7 @@ def _sum_last(values: Floats, n: int) -> Floats:
 
 
 def _dispersion(
-    known: Integers, cumulative: Floats, observed: NDArray[np.bool_], hazards: Floats
+    known: NDArray[np.number[Any]], cumulative: Floats, observed: NDArray[np.bool_], hazards: Floats
 ) -> tuple[float, Floats, int]:
     """Return the over-dispersion of all ages and of each age, and the degrees of freedom."""
     expected = hazards * cumulative

@@ -98,7 +98,7 @@ class FraudRateNowcast(Result):
     >>> nowcast
     FraudRateNowcast(10 cohorts of 1w, 8 of them mature; 2026-03-09: 33.3% known, 50.0% estimated)
     >>> nowcast.to_frame()["known_frauds"].tolist()
-    [12, 12, 12, 12, 12, 12, 12, 12, 8, 4]
+    [12, 12, 12, 12, 12, 12, 12, 12, 12, 8]
     """
 
     cohorts: pd.DataFrame
