@@ -255,7 +255,9 @@ class Period:
                 units = units * 24 + parts.hour().cast(nw.Float64)
             if self.numpy_unit == "m":
                 units = units * 60 + parts.minute().cast(nw.Float64)
-        return ((units - self._origin.astype(np.int64).item()) / self.length).floor()
+        # polars divides by a constant by multiplying with its reciprocal, which can end just below
+        # a whole number; half a unit keeps the quotient of a whole number of units away from it.
+        return ((units - self._origin.astype(np.int64).item() + 0.5) / self.length).floor()
 
     def starts(self, numbers: Floats) -> NDArray[np.datetime64]:
         """Return the first moments of numbered periods; NaT for NaN."""

@@ -315,6 +315,13 @@ def test_types_that_cannot_be_counted_are_refused():
         fraud_rate([1, 2])
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_first_day_of_a_long_period_belongs_to_it(engine):
+    moments = [naive("1970-01-01") + dt.timedelta(days=103 * n) for n in range(150, 200)]
+    periods = as_polars(fraud_rate(ENGINES[engine](table(timestamp=moments)), every="103d"))
+    assert periods["timestamp"].to_list() == [moment.replace(tzinfo=dt.UTC) for moment in moments]
+
+
 @pytest.mark.parametrize("every", ["", "d", "0d", "1 day", "-1d", "1.5d", "1x", 7])
 def test_a_period_that_is_none_is_refused(every):
     with pytest.raises(ArgumentError, match="such as '1d' or '3mo'"):
