@@ -16,7 +16,9 @@ from sqlalchemy import (
     Table,
     Text,
     cast,
+    exists,
     literal,
+    select,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
@@ -27,7 +29,7 @@ from synfin_analytics._core.validation.outcome import HIDDEN, to_text
 from synfin_analytics._core.validation.rules import rule_of
 from synfin_analytics._core.validation.validate import validate_column
 from synfin_analytics.database.connection import message_of
-from synfin_analytics.database.models import Base
+from synfin_analytics.database.models import Base, ModelPrediction
 from synfin_analytics.exceptions import (
     ArgumentError,
     DatabaseConnectionError,
@@ -129,6 +131,40 @@ def check_amount(value: object, name: str) -> Decimal | None:
     if not math.isfinite(amount) or amount < 0:
         raise ArgumentError(f"`{name}` must be an amount of at least 0; got {format_value(value)}.")
     return amount
+
+
+# -- Models ----------------------------------------------------------------------------------------
+
+
+def is_model(model: object) -> bool:
+    """Whether this is a name and a version."""
+    return (
+        isinstance(model, tuple | list)
+        and len(model) == 2
+        and all(isinstance(part, str) for part in model)
+    )
+
+
+def check_model_exists(session: Session, model_name: str, model_version: str) -> None:
+    """Check that there are predictions of a model."""
+    prediction = exists().where(
+        ModelPrediction.model_name == model_name, ModelPrediction.model_version == model_version
+    )
+    if not session.scalar(select(prediction)):
+        raise no_predictions(session, model_name, model_version)
+
+
+def no_predictions(session: Session, model_name: str, model_version: str) -> SynfinError:
+    """Return the error if there is no prediction of a model."""
+    versions = select(ModelPrediction.model_name, ModelPrediction.model_version).distinct()
+    models = [f"{name} {version}" for name, version in session.execute(versions)]
+    model = f"{model_name} {model_version}"
+    if model in models:
+        return ArgumentError(
+            f"There is no prediction of {model} within this range of dates (or, where models "
+            "are compared, for the same labelled transactions)."
+        )
+    return NotFoundError("model", model, models or ["none"], location="'model_predictions'")
 
 
 # -- Errors of PostgreSQL: with the column, without the value --------------------------------------

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from synfin_analytics._core.arguments import check_confidence_level, check_string, format_value
 from synfin_analytics.database.models import ModelPrediction
-from synfin_analytics.exceptions import ArgumentError, NotFoundError, SynfinError
+from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._score_counts import split_counts
 from synfin_analytics.metrics._weights import parse_weight
 from synfin_analytics.metrics.bootstrap import OF_VALUE, MetricOptions
@@ -29,6 +29,7 @@ from synfin_analytics.metrics.grouped import (
 )
 from synfin_analytics.metrics.proportions import IntervalMethod, check_interval
 from synfin_analytics.repositories._prediction_counts import ScoredPredictions
+from synfin_analytics.repositories._validation import is_model, no_predictions
 from synfin_analytics.repositories.base import BaseRepository, RowsT
 
 if TYPE_CHECKING:
@@ -314,7 +315,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
         names = () if by is None else check_group_columns(by)
         counts, rows = rows.by_score(names, amount=amount)
         if not len(counts):
-            raise self._no_predictions(model_name, model_version)
+            raise no_predictions(self.session, model_name, model_version)
         groups = split_counts(counts, names, weighted=weight is not None)
         if by is not None:
             return group_evaluations(
@@ -380,7 +381,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
         Traceback (most recent call last):
         synfin_analytics.exceptions.NotFoundError: There is no model 'forest 1.0' in ...
         """
-        if not models or not all(_is_model(model) for model in models):
+        if not models or not all(is_model(model) for model in models):
             raise ArgumentError(
                 "`models` must be names and versions, such as [('forest', '1.0'), "
                 f"('logit', '1.0')]; got {format_value(models)}."
@@ -467,7 +468,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
         self._flush()
         counts = ScoredPredictions(self.session, model_name, model_version).by_period(*periods)
         if not len(counts):
-            raise self._no_predictions(model_name, model_version)
+            raise no_predictions(self.session, model_name, model_version)
         return drift_from_counts(
             {"fraud_probability": counts}, bins=edges, confidence_level=confidence_level
         )
@@ -500,29 +501,10 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
         ).one()
         confusion = Confusion(counts.tp, counts.fp, counts.fn, counts.tn)
         if not confusion.n and not counts.unlabelled:
-            raise self._no_predictions(model_name, model_version)
+            raise no_predictions(self.session, model_name, model_version)
         return confusion, int(counts.unlabelled)
-
-    def _no_predictions(self, model_name: str, model_version: str) -> SynfinError:
-        versions = select(ModelPrediction.model_name, ModelPrediction.model_version).distinct()
-        models = [f"{name} {version}" for name, version in self.session.execute(versions)]
-        model = f"{model_name} {model_version}"
-        if model in models:
-            return ArgumentError(
-                f"There is no prediction of {model} within this range of dates (or, where models "
-                "are compared, for the same labelled transactions)."
-            )
-        return NotFoundError("model", model, models or ["none"], location="'model_predictions'")
 
 
 def _check_version(model_name: object, model_version: object) -> None:
     check_string(model_name, "model_name")
     check_string(model_version, "model_version", example="1.0")
-
-
-def _is_model(model: object) -> bool:
-    return (
-        isinstance(model, tuple | list)
-        and len(model) == 2
-        and all(isinstance(part, str) for part in model)
-    )

@@ -28,6 +28,7 @@ from synfin_analytics.metrics._triangle import (
     early_label_error,
     triangles_from_counts,
 )
+from synfin_analytics.metrics.curve import check_costs
 from synfin_analytics.metrics.fraud_rates import MEASURES, rates_from_counts
 from synfin_analytics.metrics.maturity import MEASURES as MATURITY_MEASURES
 from synfin_analytics.metrics.maturity import (
@@ -52,8 +53,19 @@ from synfin_analytics.repositories._counting import (
     query_settings,
     time_slices,
 )
-from synfin_analytics.repositories._validation import check_amount
+from synfin_analytics.repositories._rule_counts import (
+    StoredRules,
+    check_models,
+    check_timeout,
+    parse_table_rules,
+    table_types,
+)
+from synfin_analytics.repositories._validation import check_amount, check_model_exists
 from synfin_analytics.repositories.base import BaseRepository, RowsT
+from synfin_analytics.rules._counts import Columns, time_unit
+from synfin_analytics.rules._sources import parse_rules
+from synfin_analytics.rules._statistics import Settings
+from synfin_analytics.rules.evaluate import evaluation_from_counts, none_left
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -68,6 +80,8 @@ if TYPE_CHECKING:
 
     from synfin_analytics._core.output import Output
     from synfin_analytics.metrics._triangle import GroupKey, Triangle
+    from synfin_analytics.rules.evaluate import Rules
+    from synfin_analytics.rules.result import RuleEvaluation
 
 _NEWEST_FIRST = (Transaction.timestamp.desc(),)
 _LARGEST_FIRST = (Transaction.amount.desc(),)
@@ -547,6 +561,117 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
             confidence_level=confidence_level,
             n_resamples=n_resamples,
             seed=seed,
+        )
+
+    def evaluate_rules(
+        self,
+        rules: Rules,
+        *,
+        cluster: str | Sequence[str] | None = AUTO,
+        every: str = "1w",
+        cost_per_alert: float = 5.0,
+        recovery_rate: float = 1.0,
+        interval_method: IntervalMethod = "wilson",
+        confidence_level: float = 0.95,
+        start: Bound = None,
+        end: Bound = None,
+        as_of: Bound = None,
+        models: Mapping[str, tuple[str, str]] | None = None,
+        timeout: float | None = 300.0,
+    ) -> RuleEvaluation:
+        """Evaluate rules inside PostgreSQL: what each catches, and what it adds to the others.
+
+        The result equals that of :func:`synfin_analytics.evaluate_rules` for the same transactions,
+        of which only counts leave PostgreSQL, in one statement.
+
+        Parameters
+        ----------
+        rules
+            A dict of SQL conditions by name, or pairs of name and condition, or names of boolean
+            columns; see :func:`synfin_analytics.evaluate_rules`. Conditions are on columns of
+            ``transactions``, and on those of ``models``.
+        cluster, every, cost_per_alert, recovery_rate, interval_method, confidence_level
+            As in :func:`synfin_analytics.evaluate_rules`.
+        start, end
+            Only transactions at or after ``start`` and before ``end``; a date without a time is its
+            midnight UTC.
+        as_of
+            Evaluate the rules with what was known at this date or time, as in
+            :meth:`fraud_rate`.
+        models
+            Names and versions of models whose ``fraud_probability`` conditions use, by a name for
+            the column: with ``{"score": ("forest", "1.0")}``, ``"score >= 0.9"`` is a rule.
+        timeout
+            Maximum number of seconds of the statement; None for the server's own setting.
+
+        Returns
+        -------
+        RuleEvaluation
+            A rule that cannot be evaluated is in ``failed``, with the reason; the others are
+            evaluated. Its DataFrames are of the repository's ``output``.
+
+        Raises
+        ------
+        NotFoundError
+            ``transactions`` has no such column, or there is no such model.
+        ArgumentError
+            There are no rules, or none that can be evaluated; ``end`` or ``as_of`` is not later
+            than ``start``; or an option is invalid.
+        QueryError
+            The statement takes longer than ``timeout``.
+
+        Notes
+        -----
+        The statement runs in the session's transaction, behind a savepoint to which it returns: it
+        sees what the session sees, including changes that are not committed, cannot write, and
+        leaves no setting behind. A timeout or an interrupt leaves the session usable.
+
+        Examples
+        --------
+        >>> from synfin_analytics import get_db_session
+        >>> rules = {"large": "amount > 500", "night": "hour_of_day < 5"}
+        >>> with get_db_session() as session:
+        ...     TransactionRepository(session).evaluate_rules(rules, end="1999-01-01")
+        RuleEvaluation(2 rules, 0 alerts, 0 of 0 frauds)
+        """
+        check_interval(interval_method, confidence_level)
+        costs = check_costs(cost_per_alert, recovery_rate)
+        settings = Settings(*costs, Period.parse(every), interval_method, confidence_level)
+        conditions, failed = parse_rules(rules)
+        limit = check_timeout(timeout)
+        scores = check_models(models, self._table.c.keys())
+        clusters = Clusters.parse(cluster, [], self._table.c.keys())
+        for name in clusters.columns:
+            self._column(name)
+        columns = Columns(
+            Transaction.is_fraud.key,
+            Transaction.amount.key,
+            Transaction.timestamp.key,
+            clusters,
+            time_unit(settings.every),
+        )
+        known_at = parse_time(as_of, "as_of")
+        where = between(start, end, as_of)
+        sources, unparsed = parse_table_rules(conditions, table_types(list(scores)))
+        failed = {**failed, **unparsed}
+        if not sources:
+            raise none_left(failed)
+        self._flush()
+        for model in scores.values():
+            check_model_exists(self.session, *model)
+        label = known_label(Transaction.is_fraud, as_of)
+        stored = StoredRules(self.session, columns, where, label, scores, limit)
+        cells, left, refused = stored.count(sources)
+        return evaluation_from_counts(
+            stored.rule_counts(cells, len(left)),
+            left,
+            {**failed, **refused},
+            rules=rules,
+            columns=columns,
+            settings=settings,
+            as_of=known_at,
+            output=self.output,
+            notes=stored.notes(cells),
         )
 
     def _count_triangles(

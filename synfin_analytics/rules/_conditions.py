@@ -116,7 +116,11 @@ semicolon; write one condition.
         return Condition.parse(self.name, self.text, dict(schema))
 
     def sql(
-        self, columns: Mapping[str, str] | None = None, *, without_nan: Collection[str] = ()
+        self,
+        columns: Mapping[str, str] | None = None,
+        *,
+        without_nan: Collection[str] = (),
+        shared: dict[str, str] | None = None,
     ) -> str:
         r"""Return PostgreSQL's text of where the rule fires, which no row can make fail.
 
@@ -130,6 +134,9 @@ semicolon; write one condition.
             is its quoted name.
         without_nan
             Columns that hold no NaN, which otherwise counts as NULL.
+        shared
+            If given, such parts as the hour of a column are written as names; the names by the
+            texts of these parts are added here, to be computed once for all conditions.
 
         Examples
         --------
@@ -139,20 +146,24 @@ semicolon; write one condition.
         >>> print(condition.sql({"n": "t.n"}, without_nan=["amount"]))
         (("amount" > CAST('500' AS numeric)) OR (t.n = 3))
         """
-        writer = PostgreSQL(columns or {}, without_nan)
+        writer = PostgreSQL(columns or {}, without_nan, shared)
         fires = writer.condition(self._typed())
         if self.error_tree is None:
             return fires
         return f"({fires} AND NOT {writer.condition(self.error_tree)})"
 
     def error_sql(
-        self, columns: Mapping[str, str] | None = None, *, without_nan: Collection[str] = ()
+        self,
+        columns: Mapping[str, str] | None = None,
+        *,
+        without_nan: Collection[str] = (),
+        shared: dict[str, str] | None = None,
     ) -> str | None:
         """Return PostgreSQL's text of where the rule fails, or None if it cannot."""
         self._typed()
         if self.error_tree is None:
             return None
-        return PostgreSQL(columns or {}, without_nan).condition(self.error_tree)
+        return PostgreSQL(columns or {}, without_nan, shared).condition(self.error_tree)
 
     def expression(self, frame: Frame) -> tuple[nw.Expr, nw.Expr | None]:
         """Return where the rule fires, and where it fails (None if it cannot); never NULL.

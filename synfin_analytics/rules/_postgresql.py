@@ -32,6 +32,8 @@ NUMBER_PATTERNS = {
 }
 
 
+#: Operations on a column that take long, and that rules have in common.
+_SHARED = {"extract", "truncate"}
 #: Characters of constants that need no escape in any layer.
 _PLAIN = frozenset(string.ascii_letters + string.digits + " .,-+_/()<>=*")
 
@@ -45,11 +47,20 @@ class PostgreSQL:
         SQL text of each column; a column that is not in it is its quoted name.
     without_nan
         Columns that are known to hold no NaN.
+    shared
+        If given, parts of moments such as the hour of a column are written as names, and the names
+        are added here with the texts to compute before.
     """
 
-    def __init__(self, columns: Mapping[str, str], without_nan: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        columns: Mapping[str, str],
+        without_nan: Collection[str] = (),
+        shared: dict[str, str] | None = None,
+    ) -> None:
         self._columns = columns
         self._without_nan = without_nan
+        self._shared = shared
 
     def condition(self, node: Node) -> str:
         """Return a boolean expression in parentheses: true, false or NULL."""
@@ -58,7 +69,10 @@ class PostgreSQL:
     def value(self, node: Node) -> str:
         """Return an expression in parentheses: a double, a text or a boolean."""
         method: Callable[[Node], str] | None = getattr(self, f"_{node.op}", None)
-        return self._call(node) if method is None else method(node)
+        text = self._call(node) if method is None else method(node)
+        if self._shared is None or node.op not in _SHARED or node.args[0].op != "column":
+            return text
+        return self._shared.setdefault(text, f"__part_{len(self._shared)}")
 
     # -- Conditions --------------------------------------------------------------------------------
 

@@ -213,7 +213,7 @@ def prepare_rules(df: Any, conditions: Mapping[str, Any], caller: str) -> Prepar
                 prepared.df = _attach(prepared.df, name, condition, column, caller)
                 prepared.sources.append(ColumnRule(name, column, computed=True))
         except SynfinError as error:
-            prepared.failed[name] = _reason(name, error)
+            prepared.failed[name] = reason(name, error)
     return prepared
 
 
@@ -250,7 +250,7 @@ def _parse_text(name: str, text: str, df: Any, available: Sequence[str]) -> Rule
     return ConditionRule(name, condition, tuple(frame.collect_schema().items()))
 
 
-def _reason(name: str, error: SynfinError) -> str:
+def reason(name: str, error: SynfinError) -> str:
     """Return why a rule cannot be evaluated, without the name of the rule."""
     text = str(error).removeprefix(f"Rule {name!r}: ")
     return text[:1].upper() + text[1:]
@@ -396,7 +396,7 @@ def find_failing(df: Any, sources: Sequence[RuleSource], caller: str) -> dict[st
         except _FATAL:
             raise
         except SynfinError as error:
-            failing[source.name] = _reason(source.name, error)
+            failing[source.name] = reason(source.name, error)
         except Exception as error:  # noqa: BLE001 - whatever the engine raises for a rule
             failing[source.name] = (
                 f"The rule raises an error on these rows ({type(error).__name__}): check the "

@@ -37,6 +37,7 @@ from synfin_analytics.rules._statistics import Settings
 from synfin_analytics.rules.result import RuleEvaluation
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Mapping, Sequence
 
     from narwhals.typing import IntoFrame
@@ -169,6 +170,56 @@ def evaluate_rules(
     counts, failing = _count(prepared.df, prepared.sources, columns)
     failed |= failing
     sources = [source for source in prepared.sources if source.name not in failing]
+    return evaluation_from_counts(
+        counts,
+        sources,
+        failed,
+        rules=rules,
+        columns=columns,
+        settings=settings,
+        as_of=None if known is None else known.as_of,
+        output=_output_kind(df),
+        notes=notes,
+    )
+
+
+def evaluation_from_counts(
+    counts: RuleCounts,
+    sources: Sequence[RuleSource],
+    failed: Mapping[str, str],
+    *,
+    rules: Rules,
+    columns: Columns,
+    settings: Settings,
+    as_of: dt.datetime | None,
+    output: Output,
+    notes: Sequence[str],
+) -> RuleEvaluation:
+    """Evaluate rules from their counts.
+
+    Parameters
+    ----------
+    counts
+        The counts of all ``sources``.
+    sources
+        The rules.
+    failed
+        Why others cannot be evaluated, by name.
+    rules
+        The rules of the caller, for their order.
+    columns, settings, as_of
+        The columns that were counted, what rules are evaluated with, and when labels were known.
+    output
+        Kind of DataFrame of the results.
+    notes
+        Sentences for the caveats.
+
+    Raises
+    ------
+    ArgumentError
+        No rule can be evaluated.
+    """
+    failed, notes = dict(failed), list(notes)
     invalid = [
         number
         for number, source in enumerate(sources)
@@ -183,30 +234,28 @@ def evaluate_rules(
         )
     kept = [number for number in range(len(sources)) if number not in invalid]
     notes += [
-        f"Rule {sources[number].name!r} uses the label {label!r}, which is not known when a "
-        "transaction arrives."
+        f"Rule {sources[number].name!r} uses the label {columns.label!r}, which is not known when "
+        "a transaction arrives."
         for number in kept
-        if label in sources[number].columns
+        if columns.label in sources[number].columns
     ]
-    if known is not None:
-        notes.append(
-            f"Labels and transactions are those known at {known.as_of:%Y-%m-%d %H:%M} UTC."
-        )
+    if as_of is not None:
+        notes.append(f"Labels and transactions are those known at {as_of:%Y-%m-%d %H:%M} UTC.")
     if not kept:
-        raise _none_left(failed)
+        raise none_left(failed)
     if invalid:
         counts = counts.keep(kept)
     return RuleEvaluation(
         names=tuple(sources[number].name for number in kept),
         failed={name: failed[name] for name in _in_order(rules, failed)},
-        label=label,
-        amount=amount,
-        timestamp=timestamp,
-        clusters=clusters.columns,
-        as_of=None if known is None else known.as_of,
+        label=columns.label,
+        amount=columns.amount,
+        timestamp=columns.timestamp,
+        clusters=columns.clusters.columns,
+        as_of=as_of,
         _counts=counts,
         _settings=settings,
-        _output=_output_kind(df),
+        _output=output,
         _notes=tuple(notes),
     )
 
@@ -227,7 +276,7 @@ def _count(
             raise
         left = [source for source in sources if source.name not in failing]
         if not left:
-            raise _none_left(failing) from (error if isinstance(error, SynfinError) else None)
+            raise none_left(failing) from (error if isinstance(error, SynfinError) else None)
         return _aggregate(df, left, columns), failing
 
 
@@ -259,7 +308,7 @@ def _aggregate(df: Any, sources: list[RuleSource], columns: Columns) -> RuleCoun
     return RuleCounts.from_cells(cells, len(sources), columns.clusters, columns.unit)
 
 
-def _none_left(failed: Mapping[str, str]) -> ArgumentError:
+def none_left(failed: Mapping[str, str]) -> ArgumentError:
     """Return the error if no rule can be evaluated; the first reasons are enough."""
     reasons = [f"{name!r}: {reason}" for name, reason in list(failed.items())[:3]]
     return ArgumentError(f"None of the rules can be evaluated. {' '.join(reasons)}")
