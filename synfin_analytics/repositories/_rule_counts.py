@@ -42,7 +42,6 @@ from synfin_analytics._core.validation.spec import spec_of
 from synfin_analytics.database.models import ModelPrediction, Transaction
 from synfin_analytics.exceptions import ArgumentError, QueryError, SynfinError
 from synfin_analytics.io.read import read_df
-from synfin_analytics.io.read._session import connect_session, driver_connection
 from synfin_analytics.repositories._counting import (
     BY_SLICE,
     HASH_JOINS,
@@ -444,8 +443,7 @@ def read_only(
     QueryError
         A statement took longer.
     """
-    bound = connect_session(session)
-    connection = driver_connection(bound)
+    connection: Any = session.connection().connection.driver_connection
     # With autocommit, there is no transaction yet.
     idle = connection.info.transaction_status == extensions.TRANSACTION_STATUS_IDLE
     own = connection.autocommit and idle
