@@ -85,8 +85,10 @@ from .plots import plot_thresholds as plot_thresholds
 from .plots import plot_topk as plot_topk
 from .reports import FraudReport as FraudReport
 from .reports import ModelReport as ModelReport
+from .reports import RulesReport as RulesReport
 from .reports import fraud_report as fraud_report
 from .reports import model_report as model_report
+from .reports import rules_report as rules_report
 from .repositories import AnomalyPatternRepository as AnomalyPatternRepository
 from .repositories import BaseRepository as BaseRepository
 from .repositories import CustomerRepository as CustomerRepository
@@ -96,7 +98,9 @@ from .repositories import MLFeaturesRepository as MLFeaturesRepository
 from .repositories import ModelPredictionRepository as ModelPredictionRepository
 from .repositories import TransactionRepository as TransactionRepository
 from .rules import RuleEvaluation as RuleEvaluation
+from .rules import RuleFile as RuleFile
 from .rules import evaluate_rules as evaluate_rules
+from .rules import read_rules as read_rules
 from .simulation import Simulation as Simulation
 from .simulation import simulate as simulate
 

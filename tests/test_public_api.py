@@ -34,9 +34,9 @@ FACE = """
     plot_importances plot_label_maturity plot_precision_recall plot_roc plot_rule_benefit
     plot_rule_decay plot_rule_overlap plot_rules plot_score_drift plot_thresholds plot_topk
 
-    evaluate_rules RuleEvaluation
+    evaluate_rules RuleEvaluation read_rules RuleFile
 
-    fraud_report FraudReport model_report ModelReport
+    fraud_report FraudReport model_report ModelReport rules_report RulesReport
 
     engineer_features handbook_features window_features
 
@@ -146,6 +146,10 @@ PARAMETERS = {
     "plot_fraud_rate": "result ax max_groups title",
     "evaluate_rules": "df rules label amount timestamp cluster every cost_per_alert recovery_rate "
     "interval_method confidence_level as_of label_available_at",
+    "read_rules": "path",
+    "rules_report": "df rules label amount timestamp cluster every cost_per_alert recovery_rate "
+    "model as_of label_available_at pos_label start end session confidence_level source notes path "
+    "separator encoding decimal thousands date_format timezone",
     "RuleEvaluation.beside": "self rule",
     "RuleEvaluation.compare": "self old new",
     "proportion_interval": "successes trials interval_method confidence_level",

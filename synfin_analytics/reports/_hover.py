@@ -82,6 +82,8 @@ _PLOTS = (
           ("precision", "recall", "alerts", "queue_rate"),
           (_LINE, ("threshold", "precision"), ("threshold", "recall")),
           (_LINE, ("threshold", "share"))),
+    _Plot({"rule", "lost_frauds"}, ("recall", "precision"),
+          ("precision", "recall", "alerts", "frauds")),
     _Plot({"threshold", "recall"}, ("recall", "precision"),
           ("precision", "recall", "false_positive_rate"), (("recall", "precision"),)),
     _Plot({"score_from"}, ("mean_score", "fraud_rate"),
@@ -93,6 +95,9 @@ _PLOTS = (
     _Plot({"timestamp", "fraud_rate"}, ("timestamp", "fraud_rate"),
           ("fraud_rate", "frauds", "labelled")),
 )  # fmt: skip
+
+#: Columns of plots whose texts already say what a pointer could.
+_WITHOUT_POINTS = ({"rules", "n_rules"}, {"rule", "gained_alerts"}, {"rule", "period"})
 
 
 #: Place in the units of a picture, and the text.
@@ -144,6 +149,8 @@ def read_hover(display: Display) -> Hover:
             panels: list[Any] = list(ax.child_axes)
             marks += [_mark(panel, *place) for panel in panels for place in plot.panel]
             return Hover(points, by_row=False, marks=marks)
+    if any(names <= columns for names in _WITHOUT_POINTS):
+        return Hover([], by_row=False)
     return Hover(list(_category_points(ax)), by_row=True)
 
 
@@ -165,7 +172,9 @@ def _frame_points(
 def _describe_row(row: dict[Any, Any]) -> str:
     """Return what a row is of: a threshold, a bin of scores, a day; and of which group."""
     group = next((str(row[name]) for name in ("model", "group") if name in row), "")
-    if "threshold" in row:
+    if "rule" in row:
+        name = str(row["rule"])
+    elif "threshold" in row:
         value = row["threshold"]
         name = "no alerts" if np.isinf(value) else f"threshold {format_threshold(value)}"
     elif "score_from" in row:

@@ -84,6 +84,7 @@ def read_rows(
     *,
     by: By,
     bins: Sequence[str] = (),
+    keep: Sequence[str] = (),
     period: tuple[dt.datetime | None, dt.datetime | None] = (None, None),
     as_of: dt.datetime | None = None,
     pos_label: Any = None,
@@ -102,6 +103,8 @@ def read_rows(
         Columns to group by, None for a choice by the data.
     bins
         Columns of numbers that are grouped into bins.
+    keep
+        Further columns; texts that are all numbers, booleans or times become that.
     period
         Start and end of the transactions.
     as_of
@@ -135,7 +138,7 @@ def read_rows(
     names = list(open_source(data, 1, options).names) if is_path else column_names(data, caller)
     place = repr(str(data)) if is_path else "the frame"
     roles, currency = _constant_currency(roles, names, place)
-    for column in (*roles.given.values(), *bins):
+    for column in (*roles.given.values(), *bins, *keep):
         if column not in names:
             raise NotFoundError("column", column, names, location=place)
     parties = [roles.customer, roles.entity]
@@ -147,11 +150,11 @@ def read_rows(
     grouped = candidates if groupings is None else [
         name for group in groupings for name in ([group] if isinstance(group, str) else group)
     ]  # fmt: skip
-    needed = list(dict.fromkeys([*roles.given.values(), *grouped, *bins]))
+    needed = list(dict.fromkeys([*roles.given.values(), *grouped, *bins, *keep]))
     columns = _read_columns(data, needed, options, caller, is_path=is_path)
     if not columns[roles.label]:
         raise ArgumentError(f"There are no rows to report on in {place}.")
-    frame = _Reader(columns, place, options).read(roles, bins, pos_label)
+    frame = _Reader(columns, place, options).read(roles, bins, keep, pos_label)
     _check_columns(frame, grouped)
     if roles.currency is None and _CURRENCY in frame.columns:
         roles = dataclasses.replace(roles, currency=_CURRENCY)
@@ -239,10 +242,14 @@ class _Reader:
         self._columns, self._place, self._options = columns, place, options
         self._personal: set[str] = set(_PERSONAL)
 
-    def read(self, roles: Roles, bins: Sequence[str], pos_label: Any) -> pl.DataFrame:
+    def read(
+        self, roles: Roles, bins: Sequence[str], keep: Sequence[str], pos_label: Any
+    ) -> pl.DataFrame:
         """Return all columns under their names."""
         self._personal |= {name for name in (roles.customer, roles.entity) if name is not None}
         frame = {name: self._keep(name) for name in self._columns}
+        for name in keep:
+            frame[name] = self._infer(name, frame[name])
         for name in {*bins} - {roles.amount}:
             frame[name] = self._numbers(name)
         for time in (roles.timestamp, roles.label_available_at):
@@ -298,6 +305,17 @@ class _Reader:
         if series.dtype == pl.Null:
             return series.cast(pl.String)
         return series.fill_nan(None) if series.dtype.is_float() else series
+
+    def _infer(self, name: str, series: pl.Series) -> pl.Series:
+        """Return texts that are all numbers, booleans or times as such."""
+        if series.dtype == pl.String:
+            pieces = tuple(self._pieces(name))
+            for kind in ("number", "boolean", "timestamp"):
+                spec = ColumnSpec(name, kind, _TYPES[kind])
+                validated = validate_column(pieces, spec, options=self._options)
+                if not any(mask.any() for mask, _ in validated.errors):
+                    return validated.cells.alias(name)
+        return series
 
     def _numbers(self, name: str) -> pl.Series:
         series = self._series(name)
