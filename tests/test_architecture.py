@@ -34,6 +34,7 @@ FRIENDS = {
     ("io", "database"),
     ("reports", "metrics"),
     ("reports", "repositories"),
+    ("reports", "rules"),
     ("repositories", "database"),
     ("repositories", "metrics"),
     ("repositories", "rules"),
