@@ -42,6 +42,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "synfin_analytics.cli.report:report",
         "Write a model report or a fraud report.",
     ),
+    "rules": (
+        "synfin_analytics.cli.rules:rules",
+        "Evaluate, check and compare the rules of a TOML file.",
+    ),
 }
 
 INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended

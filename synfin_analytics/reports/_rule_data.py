@@ -6,18 +6,24 @@ import contextlib
 import dataclasses
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import narwhals as nw
 from sqlalchemy import select
 
 from synfin_analytics._core.dataframes import column_names
+from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, SynfinError
+from synfin_analytics.io.read import read_df
 from synfin_analytics.io.sources import read_column_names
 from synfin_analytics.metrics.maturity import LabelMaturity, label_maturity
+from synfin_analytics.reports._database import open_session
 from synfin_analytics.reports._reading import read_rows
 from synfin_analytics.reports._rows import Roles
 from synfin_analytics.repositories.transactions import between
 from synfin_analytics.rules import RuleEvaluation, evaluate_rules
 from synfin_analytics.rules._conditions import Condition
+from synfin_analytics.rules._parsing import parse_sql
+from synfin_analytics.rules._tree import Refusal
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -27,8 +33,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Select
 
     from synfin_analytics._core.dates import Bound
-    from synfin_analytics._core.validation.options import ReadOptions
-
 #: Start and end of the transactions.
 Period: TypeAlias = "tuple[dt.datetime | None, dt.datetime | None]"
 #: Columns that intervals account for, where a file has them.
@@ -48,9 +52,9 @@ class RuleColumns:
     label_available_at: str
 
 
-@dataclasses.dataclass(frozen=True)
-class RuleData:
-    """Rules evaluated, and how mature the labels are.
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class RuleResults:
+    """The numbers of a report on rules: rules evaluated, and how mature the labels are.
 
     Attributes
     ----------
@@ -58,10 +62,13 @@ class RuleData:
         The rules.
     maturity
         The maturity of the labels, or the reason why it is not known.
+    model
+        The rule that is a model; or None.
     """
 
     evaluation: RuleEvaluation
     maturity: LabelMaturity | str
+    model: str | None
 
 
 def read_file(
@@ -122,13 +129,20 @@ def stored_query(rules: Mapping[str, str], period: Period, columns: RuleColumns)
 
 
 def evaluate_frame(
-    df: Any, rules: Any, columns: RuleColumns, every: str, as_of: Bound, **options: Any
-) -> RuleData:
+    df: Any,
+    rules: Any,
+    columns: RuleColumns,
+    every: str,
+    as_of: Bound,
+    model: str | None,
+    **options: Any,
+) -> RuleResults:
     """Evaluate rules on a frame of any engine: the rows of a caller, a file or the database."""
     evaluation = evaluate_rules(df, rules, **vars(columns), every=every, as_of=as_of, **options)
     if not evaluation.n_transactions:
         raise ArgumentError("There are no transactions to report on.")
-    return RuleData(evaluation, _measure_maturity(df, evaluation, columns, every, as_of))
+    maturity = _measure_maturity(df, evaluation, columns, every, as_of)
+    return RuleResults(evaluation, maturity, model if model in evaluation.names else None)
 
 
 def _measure_maturity(
@@ -147,3 +161,61 @@ def _measure_maturity(
         return label_maturity(df, *names, every=every, as_of=as_of, amount=None)
     except ArgumentError as error:
         return str(error)
+
+
+def check_conditions(
+    rules: Mapping[str, str],
+    data: str | None,
+    *,
+    label: str,
+    stored: str,
+    options: Mapping[str, Any],
+) -> dict[str, str]:
+    """Return why rules are no conditions, by name.
+
+    Parameters
+    ----------
+    rules
+        Conditions by name.
+    data
+        A file, or ``stored`` for the transactions of the database, whose columns and types are
+        checked; None to check the texts alone.
+    label
+        Column of the labels of a file.
+    stored
+        What stands for the database.
+    options
+        How a file is written.
+    """
+    columns = RuleColumns(label, "amount", "timestamp", None, "label_available_at")
+    failed: dict[str, str] = {}
+    types: Mapping[str, Any] | None = None
+    if data == stored:
+        query = stored_query(rules, (None, None), dataclasses.replace(columns, label="is_fraud"))
+        with open_session(None) as session:
+            frame = read_df(query.limit(1), session=session, output="polars")
+        names = Transaction.__table__.c.keys()
+    elif data is not None:
+        names = read_column_names(data, ReadOptions(**options))
+        frame = read_file(
+            data, rules, columns, period=(None, None), pos_label=None,
+            options=ReadOptions(**options),
+        )  # fmt: skip
+    if data is not None:
+        schema = dict(nw.from_native(frame).schema)
+        types = {name: schema.get(name, nw.Unknown()) for name in names}
+    for name, text in rules.items():
+        try:
+            if types is None:
+                parse_sql(text)
+            elif text not in types:
+                Condition.parse(name, text, types)
+        except Refusal as refusal:
+            failed[name] = _as_sentence(f"{refusal}.")
+        except SynfinError as error:
+            failed[name] = _as_sentence(str(error).removeprefix(f"Rule {name!r}: "))
+    return failed
+
+
+def _as_sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"

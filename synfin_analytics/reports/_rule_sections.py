@@ -26,7 +26,7 @@ from synfin_analytics.reports._verdict import Concern
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from synfin_analytics.reports.rules import RulesReport
+    from synfin_analytics.reports._rule_data import RuleResults
     from synfin_analytics.rules import RuleEvaluation
 
 #: Below this number of frauds, and above this share of alerts without a label, a report warns.
@@ -117,7 +117,7 @@ def _dominated(dominator: str) -> str:
     return f"{dominator} catches the same frauds with no more false alerts"
 
 
-def concerns(report: RulesReport) -> list[Concern]:
+def concerns(report: RuleResults) -> list[Concern]:
     """Return what to worry about, the most important first."""
     evaluation = report.evaluation
     return [
@@ -234,7 +234,7 @@ def _names(names: Any) -> str:
 # -- Findings --------------------------------------------------------------------------------------
 
 
-def findings(report: RulesReport) -> Iterator[Finding]:
+def findings(report: RuleResults) -> Iterator[Finding]:
     """Yield the sentences of the summary, each with the number that supports it."""
     evaluation = report.evaluation
     overall = evaluation._polars("overall").row(0, named=True)
@@ -267,7 +267,7 @@ def findings(report: RulesReport) -> Iterator[Finding]:
         yield Finding("highest net benefit", best, text, next(sentences), "benefit")
 
 
-def headlines(report: RulesReport) -> list[tuple[str, str, str]]:
+def headlines(report: RuleResults) -> list[tuple[str, str, str]]:
     """Return precision, recall and net benefit of all rules together: number, name, definition."""
     evaluation = report.evaluation
     overall = evaluation._polars("overall").row(0, named=True)
@@ -291,7 +291,7 @@ def headlines(report: RulesReport) -> list[tuple[str, str, str]]:
     return numbers
 
 
-def caveats(report: RulesReport) -> Iterator[str]:
+def caveats(report: RuleResults) -> Iterator[str]:
     """Yield what the numbers cannot show, as sentences."""
     yield from report.evaluation.caveats
     if report.evaluation.amount is not None:
@@ -312,11 +312,11 @@ def caveats(report: RulesReport) -> Iterator[str]:
 # -- Tables ----------------------------------------------------------------------------------------
 
 
-def tables(report: RulesReport) -> dict[str, Any]:
+def tables(report: RuleResults) -> dict[str, Any]:
     """Return the tables of the page; None for one without rows."""
     evaluation = report.evaluation
     return {
-        "rules": _rules_table(evaluation),
+        "rules": rules_table(evaluation),
         "benefit": _benefit_table(evaluation),
         "pairs": _pairs_table(evaluation),
         "dominated": _dominated_table(evaluation),
@@ -334,7 +334,8 @@ def _share(row: Any, name: str) -> str:
     return f"{format_percent(row[name])} ({ends})"
 
 
-def _rules_table(evaluation: RuleEvaluation) -> Table:
+def rules_table(evaluation: RuleEvaluation) -> Table:
+    """Return the measures of each rule, and of all together."""
     overall = {"rule": "any rule"} | evaluation._polars("overall").row(0, named=True)
     with_amounts = evaluation.amount is not None
     head = ["rule", "alerts", "frauds", "precision", "recall"]
@@ -410,7 +411,7 @@ def _dominated_table(evaluation: RuleEvaluation) -> Table | None:
     return Table("Dominated rules", head, rows, text_columns=(0, 1)) if rows else None
 
 
-def _beside_table(report: RulesReport) -> Table | None:
+def _beside_table(report: RuleResults) -> Table | None:
     if report.model is None:
         return None
     evaluation = report.evaluation
@@ -492,7 +493,7 @@ def _weeks_table(evaluation: RuleEvaluation, name: str) -> Table | None:
 # -- Figures ---------------------------------------------------------------------------------------
 
 
-def figures(report: RulesReport) -> dict[str, Figure]:
+def figures(report: RuleResults) -> dict[str, Figure]:
     """Return the figures of the page by section."""
     evaluation = report.evaluation
     overall = evaluation._polars("overall").row(0, named=True)

@@ -22,6 +22,7 @@ from synfin_analytics.reports._page import Finding, Report, check_page_path, ver
 from synfin_analytics.reports._rule_data import (
     Period,
     RuleColumns,
+    RuleResults,
     evaluate_frame,
     read_file,
     stored_query,
@@ -49,7 +50,7 @@ _LABEL, _AMOUNT, _TIMESTAMP, _AVAILABLE = "is_fraud", "amount", "timestamp", "la
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class RulesReport(Report):
+class RulesReport(RuleResults, Report):
     """Report on rules, created by :func:`rules_report`.
 
     It displays itself in a notebook.
@@ -84,12 +85,9 @@ class RulesReport(Report):
     ('Rules report: 2 rules', ('night',))
     """
 
-    evaluation: RuleEvaluation
     conditions: Mapping[str, str]
     descriptions: Mapping[str, str]
     owners: Mapping[str, str]
-    model: str | None
-    maturity: LabelMaturity | str
     omitted: Mapping[str, str]
     source: str
     notes: tuple[str, ...]
@@ -243,7 +241,7 @@ def rules_report(
     period = parse_range(start, end)
     options: dict[str, Any] = {
         "every": every, "as_of": as_of, "cost_per_alert": cost_per_alert,
-        "recovery_rate": recovery_rate, "confidence_level": confidence_level,
+        "recovery_rate": recovery_rate, "confidence_level": confidence_level, "model": model,
     }  # fmt: skip
     texts: dict[str, Any] = {
         "separator": separator, "encoding": encoding, "decimal": decimal, "thousands": thousands,
@@ -280,7 +278,7 @@ def rules_report(
         conditions={name: _describe(condition) for name, condition in conditions.items()},
         descriptions=known.descriptions,
         owners=known.owners,
-        model=model if model in evaluation.names else None,
+        model=data.model,
         maturity=data.maturity,
         omitted=_omitted(evaluation, data.maturity, model),
         source=source or pluralize(len(conditions), "rule"),
