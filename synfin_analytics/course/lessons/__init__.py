@@ -31,6 +31,7 @@ LESSONS = {
     "06": "comparing_models_and_groups",
     "07": "model_report",
     "08": "more_than_one_machine",
+    "09": "label_maturity",
 }
 
 
