@@ -14,6 +14,7 @@ import polars as pl
 from synfin_analytics._core.arguments import format_value
 from synfin_analytics._core.dataframes import ENGINES, column_names, is_frame
 from synfin_analytics._core.formatting import format_number, join_words, pluralize
+from synfin_analytics._core.validation.numeric import has_decimal_points
 from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics._core.validation.outcome import CellErrors, summarize
 from synfin_analytics._core.validation.spec import ColumnSpec, spec_of
@@ -255,9 +256,11 @@ class _Reader:
         for time in (roles.timestamp, roles.label_available_at):
             if time is not None:
                 frame[time] = self._validate(time, "timestamp", self._options)
-        for score in (roles.score, roles.compare_with, roles.weight):
+        for score in (roles.score, roles.compare_with):
             if score is not None:
-                frame[score] = self._numbers(score)
+                frame[score] = self._scores(score)
+        if roles.weight is not None:
+            frame[roles.weight] = self._numbers(roles.weight)
         if roles.amount is not None:
             frame |= self._amounts(roles.amount)
         frame[roles.label] = self._labels(roles.label, pos_label)
@@ -317,11 +320,18 @@ class _Reader:
                     return validated.cells.alias(name)
         return series
 
-    def _numbers(self, name: str) -> pl.Series:
+    def _numbers(self, name: str, options: ReadOptions | None = None) -> pl.Series:
         series = self._series(name)
         if series is not None and series.dtype.is_numeric():
             return series.fill_nan(None) if series.dtype.is_float() else series
-        return self._validate(name, "number", self._options)
+        return self._validate(name, "number", options or self._options)
+
+    def _scores(self, name: str) -> pl.Series:
+        series = self._series(name)
+        options = self._options
+        if series is not None and series.dtype == pl.String and has_decimal_points(series):
+            options = dataclasses.replace(options, decimal=".", thousands=None)
+        return self._numbers(name, options)
 
     def _amounts(self, name: str) -> dict[str, pl.Series]:
         """Return amounts and, if they are texts with a currency, the currencies."""

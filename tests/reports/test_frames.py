@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -22,9 +23,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.io.layouts import suggest_columns
 from synfin_analytics.metrics import evaluate, fraud_rate
 from synfin_analytics.metrics.comparison import Comparison
 from synfin_analytics.reports import fraud_report, model_report
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 #: What a full call names; the names are not ours.
 COLUMNS = {
@@ -608,3 +613,26 @@ def test_columns_of_an_array_cannot_be_named(features):
         model_report.from_estimator(model, x.to_numpy(), y, amount="size")
     with pytest.raises(NotFoundError, match="'size'"):
         model_report.from_estimator(LogisticRegression().fit(x, y), x, y, amount="sise")
+
+
+def test_scores_with_decimal_points_beside_amounts_with_commas_are_mapped_and_reported(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "own.csv"
+    scores = [minute / 1000 for _ in range(28) for minute in range(60)]
+    rows = [
+        f'{1 + row // 60:02}/03/2026 10:{row % 60:02},"EUR 1.234,50",{int(row % 60 > 50)},{score}'
+        for row, score in enumerate(scores)
+    ]
+    path.write_text("\n".join(["paid_at,paid,fraudulent,model_v2", *rows]))
+    suggestions = suggest_columns(path)
+    assert suggestions.options["decimal"] == ","
+    assert suggestions.mapping["model_v2"] == "fraud_score"
+    assert 'score="model_v2",' in suggestions.calls["model_report"]
+
+    report = model_report(
+        path, label="fraudulent", score="model_v2", amount="paid", n_resamples=10,
+        decimal=",", thousands=".",
+    )  # fmt: skip
+    assert report.expected_frauds == pytest.approx(sum(scores))
+    assert report.has_costs

@@ -365,6 +365,22 @@ def parse_numbers(texts: pl.Series, spec: ColumnSpec, options: ReadOptions) -> V
     return validated.reject(not_a_number, f"is not {KIND_NAMES[spec.kind]}")
 
 
+def has_decimal_points(texts: pl.Series) -> bool:
+    """Whether texts of scores have decimal points, however other numbers are written.
+
+    A score from 0 to 1 has no thousands, so that a point in it is a decimal mark.
+
+    Examples
+    --------
+    >>> has_decimal_points(pl.Series(["0.125", "1", None])), has_decimal_points(pl.Series(["0,5"]))
+    (True, False)
+    """
+    texts = texts.drop_nulls()
+    return bool(texts.str.contains(".", literal=True).any()) and not bool(
+        texts.str.contains(",", literal=True).any()
+    )
+
+
 def normalise_numbers(texts: pl.Series, options: ReadOptions) -> pl.Series:
     """Return numbers as Python writes them; NULL for what is no number by these options."""
     texts = texts.str.strip_chars()

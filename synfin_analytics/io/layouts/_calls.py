@@ -41,6 +41,8 @@ class MappedSource:
     #: The expression, as code and as polars has it; None for the column itself.
     code: str | None = None
     expression: pl.Expr | None = None
+    #: Whether reports read the column as it is, without the expression.
+    is_read_by_reports: bool = False
 
     @property
     def value(self) -> str | pl.Expr:
@@ -293,7 +295,11 @@ class Calls:
         }
         if not set(needed) <= sources.keys():
             return None
-        converted = {target: source for target, source in sources.items() if source.code}
+        converted = {
+            target: source
+            for target, source in sources.items()
+            if source.code and not source.is_read_by_reports
+        }
         if self.pos_label is not None:
             converted.pop("is_fraud", None)
         names = {target: source.columns[0] for target, source in sources.items()}

@@ -13,6 +13,7 @@ import polars as pl
 from synfin_analytics._core.arguments import format_value
 from synfin_analytics._core.dataframes import translate_polars_errors
 from synfin_analytics._core.fork import require_thread_pool
+from synfin_analytics._core.validation.numeric import has_decimal_points
 from synfin_analytics._core.validation.options import ReadOptions, format_example
 from synfin_analytics._core.validation.outcome import summarize
 from synfin_analytics.exceptions import ArgumentError, Problem
@@ -311,7 +312,11 @@ class _Inspection:
         if self._other_score is None:
             return None
         name = self._other_score.name
-        mapping: dict[str, str | pl.Expr] = {"fraud_score": name}
+        source = MappedSource((name,))
+        cells = self._other_score.cells
+        if cells.dtype == pl.String and self._options.decimal == "," and has_decimal_points(cells):
+            source = _cast_score(name)
+        mapping: dict[str, str | pl.Expr] = {"fraud_score": source.value}
         check = _Check(build_transactions(mapping, self._opened, self._options))
         return None if check.problems else name
 
@@ -336,18 +341,32 @@ class _Inspection:
     def _detect(self) -> None:
         """Find the options with which most cells of all rows are read."""
         shapes = self._shapes()
-        numbers = [shape for shape in shapes.values() if shape.spec.kind != "timestamp"]
-        self._options = detect_numbers(numbers, self._options)
+        numbers = {name: shape for name, shape in shapes.items() if shape.spec.kind != "timestamp"}
+        # Scores may have decimal points where amounts have commas, as a program writes them.
+        score = numbers.pop("fraud_score", None)
+        others = list(numbers.values())
+        if score is not None and not (others and self._has_points(score, others)):
+            others.append(score)
+        self._options = detect_numbers(others, self._options)
         times = [shape for shape in shapes.values() if shape.spec.kind == "timestamp"]
         for column in times:
             formats = detect_dates(column, self._options)
             self._options = dataclasses.replace(self._options, date_format=formats[0])
             if len(formats) > 1 and formats[0] is not None:
                 self._note_ambiguous(column, formats)
-        self._note_thousands(numbers)
-        self._has_text_numbers = any(column.total for column in numbers)
+        self._note_thousands(others)
+        self._has_text_numbers = any(column.total for column in others)
         self._has_text_times = any(column.total for column in times)
         self._opened = dataclasses.replace(self._opened, texts=self._texts())
+
+    def _has_points(self, score: Shapes, others: Sequence[Shapes]) -> bool:
+        """Whether scores have decimal points, and other numbers commas; their source casts them."""
+        commas = detect_numbers(others, self._options).decimal == ","
+        source = self._sources["fraud_score"]
+        if not commas or source.code or not has_decimal_points(pl.Series(list(score.counts))):
+            return False
+        self._sources["fraud_score"] = _cast_score(source.columns[0])
+        return True
 
     def _texts(self) -> frozenset[str]:
         """Return the columns whose texts are parsed; unless of CSV, an option must say so."""
@@ -462,7 +481,7 @@ class _Inspection:
     def _describe(self, check: _Check, missing: Sequence[str], layout: str | None) -> None:
         self._describe_header()
         score, label = self._sources.get("fraud_score"), self._sources.get("is_fraud")
-        if score is not None and score.code:
+        if score is not None and score.code and not score.is_read_by_reports:
             what = "percentages" if self._scale == "percent" else "log-odds"
             self._notes.append(
                 f"The scores in {score.columns[0]!r} are {what}, not probabilities from 0 to 1; "
@@ -578,6 +597,14 @@ class _Inspection:
             return SuggestedColumn(sample.name, None, None, None, reason)
         target = None if layout is not None else guess.target
         return SuggestedColumn(sample.name, target, parameter, guess.confidence, guess.reason)
+
+
+def _cast_score(name: str) -> MappedSource:
+    """Return scores that are texts with decimal points, whatever the options say."""
+    return MappedSource(
+        (name,), f"pl.col({literal(name)}).cast(pl.Float64)", pl.col(name).cast(pl.Float64),
+        is_read_by_reports=True,
+    )  # fmt: skip
 
 
 def _changed(options: ReadOptions) -> dict[str, str | bool]:
