@@ -9,14 +9,21 @@ from dataclasses import replace
 import pytest
 from browser import OUT, chromium, files_served
 
-from synfin_analytics.reports import fraud_report, model_report
+from synfin_analytics.reports import fraud_report, model_report, rules_report
 
 A4 = {"width": 595, "height": 842}  # points
+RULES = {
+    "large": "amount > 100",
+    "online <b>and</b> large": "channel = 'online' AND amount > 60",
+    "ratio": "amount / (amount - amount) > 1",
+    "never": "amount < 0",
+    "wrong": "amuont > 3",
+}
 
 
 @pytest.fixture(scope="module")
 def reports(world):
-    """Both reports; the one of a period has a table of many rows."""
+    """All reports; the one of a period has a table of many rows."""
     with world.get_session() as session:
         model = model_report(
             "forest", "1.0", compare_with=("logit", "1.0"), session=session, n_resamples=50
@@ -24,19 +31,20 @@ def reports(world):
         return {
             "model": model,
             "fraud": replace(fraud_report(session=session, every="12h"), model=model),
+            "rules": rules_report(rules=RULES, model="large", as_of="2026-04-01", session=session),
         }
 
 
 @pytest.fixture(scope="module")
 def pages(reports, tmp_path_factory):
-    """Files of both reports."""
+    """Files of all reports."""
     folder = tmp_path_factory.mktemp("reports")
     return {name: report.save(folder / f"{name}.html").as_uri() for name, report in reports.items()}
 
 
 @pytest.fixture(scope="module")
 def outputs(reports):
-    """Notebook outputs of both reports."""
+    """Notebook outputs of all reports."""
     return {name: report._repr_html_() for name, report in reports.items()}
 
 
@@ -46,7 +54,7 @@ def browser():
         yield browser
 
 
-@pytest.fixture(params=["model", "fraud"])
+@pytest.fixture(params=["model", "fraud", "rules"])
 def name(request):
     return request.param
 
