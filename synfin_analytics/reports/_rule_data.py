@@ -19,6 +19,7 @@ from synfin_analytics.metrics.maturity import LabelMaturity, label_maturity
 from synfin_analytics.reports._database import open_session
 from synfin_analytics.reports._reading import read_rows
 from synfin_analytics.reports._rows import Roles
+from synfin_analytics.repositories import TransactionRepository
 from synfin_analytics.repositories.transactions import between
 from synfin_analytics.rules import RuleEvaluation, evaluate_rules
 from synfin_analytics.rules._conditions import Condition
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy import Select
+    from sqlalchemy.orm import Session
 
     from synfin_analytics._core.dates import Bound
 #: Start and end of the transactions.
@@ -142,6 +144,30 @@ def evaluate_frame(
     if not evaluation.n_transactions:
         raise ArgumentError("There are no transactions to report on.")
     maturity = _measure_maturity(df, evaluation, columns, every, as_of)
+    return RuleResults(evaluation, maturity, model if model in evaluation.names else None)
+
+
+def evaluate_stored(
+    session: Session,
+    rules: Any,
+    cluster: Any,
+    period: Period,
+    every: str,
+    as_of: Bound,
+    model: str | None,
+    **options: Any,
+) -> RuleResults:
+    """Evaluate rules inside PostgreSQL."""
+    repository, (start, end) = TransactionRepository(session), period
+    times: dict[str, Any] = {"every": every, "as_of": as_of, "start": start, "end": end}
+    evaluation = repository.evaluate_rules(rules, cluster=cluster, **times, **options)
+    if not evaluation.n_transactions:
+        raise ArgumentError("There are no transactions to report on.")
+    maturity: LabelMaturity | str
+    try:
+        maturity = repository.label_maturity(**times)
+    except ArgumentError as error:
+        maturity = str(error)
     return RuleResults(evaluation, maturity, model if model in evaluation.names else None)
 
 

@@ -15,7 +15,6 @@ from synfin_analytics._core.dates import parse_range
 from synfin_analytics._core.formatting import pluralize
 from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
-from synfin_analytics.io.read import read_df
 from synfin_analytics.reports import _rule_sections as sections
 from synfin_analytics.reports._database import open_session
 from synfin_analytics.reports._page import Finding, Report, check_page_path, versions_table
@@ -24,6 +23,7 @@ from synfin_analytics.reports._rule_data import (
     RuleColumns,
     RuleResults,
     evaluate_frame,
+    evaluate_stored,
     read_file,
     stored_query,
 )
@@ -263,13 +263,14 @@ def rules_report(
     )  # fmt: skip
     read: dict[str, Any] = {"pos_label": pos_label, **texts}
     if df is None:
-        rows, provenance = _read_stored(session, conditions, columns, period, read)
+        data, provenance = _evaluate_stored(
+            session, conditions, rules, columns, period, read, options
+        )
     else:
         if session is not None:
             raise ArgumentError("`session` is for the database; got it with a frame.")
         rows = _read_frame(df, conditions, columns, period, read)
-        provenance = None
-    data = evaluate_frame(rows, rules, columns, **options)
+        data, provenance = evaluate_frame(rows, rules, columns, **options), None
     evaluation = data.evaluation
     if provenance is None:
         provenance = Provenance.from_data(df, evaluation.n_transactions, "rules_report", {})
@@ -291,14 +292,16 @@ def rules_report(
     return report
 
 
-def _read_stored(
+def _evaluate_stored(
     session: Session | None,
     conditions: Mapping[str, Any],
+    rules: Any,
     columns: RuleColumns,
     period: Period,
     read: Mapping[str, Any],
-) -> tuple[Any, Provenance]:
-    """Return stored transactions with the columns that rules need, and where they come from."""
+    options: dict[str, Any],
+) -> tuple[RuleResults, Provenance]:
+    """Evaluate rules inside PostgreSQL, and describe the rows."""
     if columns != RuleColumns(_LABEL, _AMOUNT, _TIMESTAMP, columns.cluster, _AVAILABLE):
         raise ArgumentError(
             "`label`, `amount`, `timestamp` and `label_available_at` are for a frame or file; "
@@ -308,8 +311,8 @@ def _read_stored(
     _check_texts(conditions, "stored transactions")
     with open_session(session) as opened:
         query = stored_query(conditions, period, columns)
-        rows = read_df(query, session=opened, output="polars")
-        return rows, Provenance.from_call(opened, query, "rules_report", (), {})
+        data = evaluate_stored(opened, rules, columns.cluster, period, **options)
+        return data, Provenance.from_call(opened, query, "rules_report", (), {})
 
 
 def _read_frame(
