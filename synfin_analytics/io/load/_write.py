@@ -20,6 +20,7 @@ from synfin_analytics.io.load._keys import (
     hides_rows,
     skipped_checks,
 )
+from synfin_analytics.io.load._partitions import NO_PARTITION, Partitions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,6 +87,9 @@ class Writer:
                 f'`on_conflict` must be "error" for data without a key ({keys}); '
                 f'got "{on_conflict}".'
             )
+        self._partitions = Partitions(cursor, spec)
+        #: Keys that the server checks only within a partition.
+        self._unchecked = not all(map(self._partitions.enforces, self._keys))
         #: Required columns that the data lack: such rows can only update existing ones.
         self._missing = [
             column.name
@@ -151,6 +155,8 @@ class Writer:
 
     def _begin(self, height: int) -> None:
         """Choose how to write, from the height of the first batch."""
+        if self._unchecked:
+            self._partitions.lock_keys()
         self._rebuild = self._begin_rebuild(height)
         if (
             self._rebuild is None
@@ -229,7 +235,7 @@ class Writer:
 
     def _merge(self, batch: CheckedBatch) -> None:
         """Insert, update or skip the rows of a batch in a table that may have some of them."""
-        if batch.rejected.any():
+        if batch.rejected.any() or self._unchecked:
             # An error should list everything that is wrong with a row.
             self._reject_existing(batch)
         constraint: str | None = None
@@ -240,10 +246,11 @@ class Writer:
             self._cursor.execute("SAVEPOINT synfin_batch")
             try:
                 complete = self._write_rows(new, existing)
-            except psycopg2.errors.UniqueViolation as error:
+            except psycopg2.IntegrityError as error:
                 constraint = error.diag.constraint_name
                 self._roll_back()
-                self._reject_existing(batch)
+                if not self._reject_refused(error, batch, new, existing):
+                    raise
                 continue
             except psycopg2.errors.DeadlockDetected:
                 # Rolling back lets the other session go on; then the batch is tried once more.
@@ -251,13 +258,6 @@ class Writer:
                     raise
                 deadlocked = True
                 self._roll_back()
-                continue
-            except psycopg2.errors.ForeignKeyViolation as error:
-                constraint = error.diag.constraint_name
-                self._roll_back()
-                for foreign_key in self._foreign_keys:
-                    foreign_key.forget()
-                    foreign_key.check(batch)
                 continue
             if complete:
                 self._cursor.execute("RELEASE SAVEPOINT synfin_batch")
@@ -269,6 +269,31 @@ class Writer:
                 return
             self._roll_back()
         raise self._conflict_error(constraint)
+
+    def _reject_refused(
+        self,
+        error: psycopg2.IntegrityError,
+        batch: CheckedBatch,
+        new: pl.DataFrame,
+        existing: pl.DataFrame,
+    ) -> bool:
+        """Reject the rows that the server refuses; return False if it is unknown which."""
+        if isinstance(error, psycopg2.errors.UniqueViolation):
+            self._reject_existing(batch)
+            return True
+        if isinstance(error, psycopg2.errors.ForeignKeyViolation):
+            for foreign_key in self._foreign_keys:
+                foreign_key.forget()
+                foreign_key.check(batch)
+            return True
+        if not isinstance(error, psycopg2.errors.CheckViolation) or error.diag.constraint_name:
+            return False
+        written = new if self._on_conflict == "skip" else pl.concat([new, existing])
+        rows = self._partitions.without(fill_defaults(written, self._spec))
+        if rows.is_empty():
+            return False
+        batch.reject_rows(rows, self._partitions.columns, NO_PARTITION)
+        return True
 
     def _split(self, batch: CheckedBatch) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Return the rows to insert, and those that the table has already."""
