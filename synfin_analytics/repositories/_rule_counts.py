@@ -74,6 +74,9 @@ if TYPE_CHECKING:
 
     TableRule = ColumnRule | ConditionRule
 
+#: Offset that keeps two levels of a query apart. PostgreSQL does not recognize a plain 0 as a
+#: constant early enough to run the levels in parallel.
+_FENCE: ColumnElement[int] = literal_column("CAST('0' AS bigint)")
 _SAVEPOINT = "synfin_rules"
 #: PostgreSQL's limit is 2**31 milliseconds.
 _MAX_SECONDS = 2_000_000
@@ -256,12 +259,13 @@ class StoredRules:
         return failing
 
     def _count(self, rules: Sequence[TableRule]) -> nw.DataFrame[Any]:
-        settings = {
-            **BY_SLICE,
-            "jit": "off",
-            "parallel_setup_cost": "0",
-            **(HASH_JOINS if self.models else {}),
-        }
+        settings = {**BY_SLICE, "jit": "off", "parallel_setup_cost": "0"}
+        if self.models:
+            settings |= HASH_JOINS
+        # With one worker, PostgreSQL expects it to run all slices.
+        workers = "max_parallel_workers_per_gather"
+        if self.session.scalar(select(func.current_setting(workers))) == "1":
+            settings[workers] = "2"
         with read_only(self.session, settings, timeout=self.timeout):
             slices = [self._cells(rules, pages) for pages in self._slices()]
             # Wrapped, since PostgreSQL runs the slices in parallel in a subquery only.
@@ -299,7 +303,7 @@ class StoredRules:
                 problems[missing_column(number)] = missing
         source = self._source(rules, pages)
         parts = [_sql(part).label(name) for part, name in shared.items()]
-        base = select(source, *parts).offset(literal_column("0")).subquery("base")
+        base = select(source, *parts).offset(_FENCE).subquery("base")
         keys = self.columns.clusters.keys
         rows = select(
             *(base.c[key] for key in (*keys, TIME, _FRAUD, _AMOUNT)),
@@ -308,7 +312,7 @@ class StoredRules:
             *(_word(fires, word).label(word_column(word)) for word in range(n_words(len(fires)))),
             *(_sql(problem, Boolean()).label(name) for name, problem in problems.items()),
         )  # fmt: skip
-        row = rows.offset(literal_column("0")).subquery("cells").c
+        row = rows.offset(_FENCE).subquery("cells").c
         words = [row[word_column(word)] for word in range(n_words(len(fires)))]
         fraud = row[_FRAUD].is_(True)
         alert = or_(*(word != 0 for word in words))
