@@ -1,6 +1,7 @@
 """Rules: the speed of evaluate_rules, and how often intervals of differences hold the truth.
 
     python benchmarks/rules.py speed --data PATH    # 20 rules over the handbook's transactions
+    python benchmarks/rules.py database --data PATH # inside PostgreSQL, beside pandas
     python benchmarks/rules.py coverage             # 1000 simulated worlds of one model
 
 Each measurement of speed runs in a separate process, and includes every table of the result.
@@ -9,6 +10,7 @@ Each measurement of speed runs in a separate process, and includes every table o
 from __future__ import annotations
 
 import dataclasses
+import functools
 import statistics
 import subprocess
 import sys
@@ -19,9 +21,12 @@ import click
 import numpy as np
 import polars as pl
 from _measure import print_markdown
-from handbook import data_option, find
+from _place import own_folder
+from handbook import data_option, find, store
+from sqlalchemy import text
 
-from synfin_analytics import evaluate_rules
+from synfin_analytics import evaluate_rules, get_db_manager, get_db_session, read_df
+from synfin_analytics.repositories import TransactionRepository
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,6 +106,84 @@ def once(kind: str, path: str) -> None:
     for name in TABLES:
         getattr(evaluation, name)
     click.echo(f"{middle - start} {time.perf_counter() - middle}")
+
+
+# -- PostgreSQL ------------------------------------------------------------------------------------
+
+NEEDED = ("customer_id", "merchant_id", "amount", "timestamp", "is_fraud")
+
+
+@main.command()
+@data_option
+@click.option("--repeat", default=5, show_default=True)
+@click.option("--rows", default=0, help="First rows of the file only.")
+@click.option("--whole", is_flag=True, help="Also read all columns of the table with pandas.")
+def database(data: Path, repeat: int, rows: int, whole: bool) -> None:
+    """Evaluate 20 rules inside PostgreSQL, and in pandas after reading the table."""
+    [path, *_] = find(data)
+    with own_folder() as folder:
+        if rows:
+            part = pl.read_parquet(path, n_rows=rows)
+            path = folder / "part.parquet"
+            part.write_parquet(path)
+        manager = get_db_manager()
+        manager.create_all_tables()
+        store(path, manager)
+        with manager.engine.connect() as connection:
+            autocommit = connection.execution_options(isolation_level="AUTOCOMMIT")
+            autocommit.execute(text("VACUUM ANALYZE"))
+        ways = {
+            "inside PostgreSQL": in_database,
+            "polars frame in memory": functools.partial(in_polars, read_needed()),
+            "pandas, its columns read": functools.partial(in_pandas, ", ".join(NEEDED)),
+        }
+        if whole:
+            ways["pandas, the table read"] = functools.partial(in_pandas, "*")
+        runs: dict[str, list[float]] = {name: [] for name in ways}
+        alerts = set()
+        for number in range(repeat + 1):  # in turn, so that all have the same machine
+            for name, run in ways.items():
+                start = time.perf_counter()
+                evaluation = run()
+                seconds = time.perf_counter() - start
+                alerts.add(tuple(pl.DataFrame(evaluation.rules)["alerts"].to_list()))
+                if number:  # the first one imports and fills caches
+                    runs[name].append(seconds)
+        manager.close()
+    if len(alerts) > 1:
+        raise click.ClickException("The ways count different alerts.")
+    lines = [["20 rules", "median", "times PostgreSQL's (least to most)"]]
+    own = runs["inside PostgreSQL"]
+    for name, seconds in runs.items():
+        ratios = [other / reference for other, reference in zip(seconds, own, strict=True)]
+        spread = f"{statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})"
+        lines.append([name, f"{statistics.median(seconds):.2f} s", spread])
+    print_markdown(lines)
+
+
+def in_database() -> RuleEvaluation:
+    """Evaluate inside PostgreSQL."""
+    with get_db_session() as session:
+        return TransactionRepository(session).evaluate_rules(conditions())
+
+
+def read_needed() -> pl.DataFrame:
+    """Read the columns that the rules need."""
+    return read_df(f"SELECT {', '.join(NEEDED)} FROM transactions", output="polars")
+
+
+def in_polars(df: pl.DataFrame) -> RuleEvaluation:
+    """Evaluate on a frame in memory."""
+    return evaluate_rules(df, conditions())
+
+
+def in_pandas(columns: str) -> RuleEvaluation:
+    """Read columns with pandas, and evaluate the rules there."""
+    import pandas as pd
+
+    with get_db_manager().engine.connect() as connection:
+        df = pd.read_sql(text(f"SELECT {columns} FROM transactions"), connection)
+    return evaluate_rules(df, conditions())
 
 
 # -- Coverage --------------------------------------------------------------------------------------
