@@ -586,7 +586,7 @@ def test_the_code_of_the_teaching_guide_runs_and_its_lesson_works(capsys):
     assert output[1].startswith("This is in percent. Expected a share")
     lesson = space["LESSON"]
     payments = lesson.student_data(lesson.make_facts(1))["payments"][0]
-    grader = lesson.exercise("09.1").grader(lesson.make_facts(1))
+    grader = lesson.exercise("11.1").grader(lesson.make_facts(1))
     assert grader.grade(payments["is_online"].mean()) is None
     assert (
         grader.grade(payments["is_online"].sum())

@@ -123,11 +123,11 @@ class Lesson(Generic[Facts]):
         Examples
         --------
         >>> from synfin_analytics.course import Number
-        >>> lesson = Lesson("09", "counting", make_facts=int, student_data=lambda facts: {})
-        >>> @lesson.add_exercise("09.1", "total", "Add the numbers.")
+        >>> lesson = Lesson("11", "counting", make_facts=int, student_data=lambda facts: {})
+        >>> @lesson.add_exercise("11.1", "total", "Add the numbers.")
         ... def grade_total(facts):
         ...     return Number(facts + 1, "the sum")
-        >>> lesson.exercise("09.1").answer
+        >>> lesson.exercise("11.1").answer
         'total'
         """
 

@@ -14,6 +14,7 @@ import polars as pl
 from synfin_analytics.course.graders import Number, Numbers, Table, share
 from synfin_analytics.course.lessons import Lesson
 from synfin_analytics.course.lessons._data import make_world
+from synfin_analytics.metrics.nowcast import nowcast_fraud_rate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -255,8 +256,6 @@ def _grade_final_frauds(facts: Facts) -> Number:
 @functools.lru_cache(maxsize=3)
 def _nowcast(facts: Facts) -> pd.DataFrame:
     """Return the nowcast of today; its distribution has no second implementation."""
-    from synfin_analytics.metrics.nowcast import nowcast_fraud_rate
-
     return nowcast_fraud_rate(facts.payments, as_of=TODAY).to_frame()
 
 
