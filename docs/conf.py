@@ -31,6 +31,7 @@ extensions = [
     "lessons",
     "mathml",
     "reference",
+    "signatures",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_extensions", "_templates", "**/.ipynb_checkpoints"]

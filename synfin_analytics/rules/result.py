@@ -284,9 +284,9 @@ class RuleEvaluation(Result):
         Returns
         -------
         DataFrame
-            For each other ``rule``: alerts, frauds and their value (``alerts_``, ``frauds_``,
-            ``value_``) where both fire (``both``), the rule alone (``only_rule``), and the one
-            beside which it is put alone (``only_other``).
+            A row for each other rule, named in the column ``rule``: alerts, frauds and their value
+            (``alerts_``, ``frauds_``, ``value_``) where both fire (``both``), where the rule of
+            the row fires alone (``only_rule``), and where the given one does (``only_other``).
 
         Raises
         ------
@@ -315,7 +315,7 @@ class RuleEvaluation(Result):
 
     @functools.cached_property
     def findings(self) -> tuple[str, ...]:
-        """What was found, as sentences."""
+        """Main results, as sentences."""
         rules, overall = self._polars("rules"), self._polars("overall").row(0, named=True)
         sentences = [
             f"{pluralize(len(self.names), 'rule')} fired on {overall['alerts']:,} of "
