@@ -57,12 +57,13 @@ def score_classifier(
     X
         Its features.
     pos_label
-        The class that means fraud; by default the second.
+        The class that means fraud; by default the second, unless classes are texts.
 
     Raises
     ------
     ArgumentError
-        The model is not a fitted classifier of two classes, or has no class ``pos_label``.
+        The model is not a fitted classifier of two classes, has no class ``pos_label``, or has
+        classes that are texts, whose order says nothing, without ``pos_label``.
 
     Examples
     --------
@@ -74,6 +75,12 @@ def score_classifier(
     name = type(model).__name__
     classes = _check_classes(model, name)
     if pos_label is None:
+        if isinstance(classes[1], str):  # in alphabetical order, "ok" is after "fraud"
+            raise ArgumentError(
+                f"`pos_label` must be the class that means fraud: those of {name} are "
+                f"{join_words([*map(repr, classes)])}. Say which one, such as "
+                f"pos_label={classes[0]!r}."
+            )
         pos_label = classes[1]
     if pos_label not in classes:
         raise ArgumentError(

@@ -290,7 +290,7 @@ class Display(Result):
         plot, threshold
             As for :meth:`from_predictions`.
         pos_label
-            The class that means fraud; by default the second.
+            The class that means fraud; by default the second. Needed if classes are texts.
         sample_weight, bins
             As for :meth:`from_predictions`.
         name

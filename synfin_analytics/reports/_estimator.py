@@ -72,7 +72,7 @@ def score_rows(
     X, y
         Its features and the labels.
     pos_label
-        The class that means fraud; by default the second.
+        The class that means fraud; by default the second, unless classes are texts.
     roles
         Columns of ``X``, or arrays, by what they mean; None for what is not known.
     by

@@ -314,7 +314,8 @@ def from_estimator(
     X, y
         Features and labels of transactions that the model was not trained on.
     pos_label
-        The class that means fraud; by default the second of ``model.classes_``.
+        The class that means fraud; by default the second of ``model.classes_``. Needed if classes
+        are texts.
     timestamp, customer, merchant, amount, weight
         Columns of ``X``, or arrays as long as ``y``, as for :func:`synfin_analytics.model_report`.
         ``weight`` may be the weights of both labels.

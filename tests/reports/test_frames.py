@@ -636,3 +636,12 @@ def test_scores_with_decimal_points_beside_amounts_with_commas_are_mapped_and_re
     )  # fmt: skip
     assert report.expected_frauds == pytest.approx(sum(scores))
     assert report.has_costs
+
+
+def test_a_classifier_whose_classes_are_texts_needs_the_one_that_means_fraud() -> None:
+    features, labels = [[1.0], [5.0]] * 20, ["ok", "fraud"] * 20
+    model = LogisticRegression().fit(features, labels)
+    with pytest.raises(ArgumentError, match="'fraud' and 'ok'"):
+        model_report.from_estimator(model, features, labels)
+    report = model_report.from_estimator(model, features, labels, pos_label="fraud", n_resamples=5)
+    assert report.evaluation.recall == 1
