@@ -1,4 +1,4 @@
-"""The notebooks: nine lessons in order, in step with their scripts, and running to their end."""
+"""The notebooks: ten lessons in order, in step with their scripts, and running to their end."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ LESSONS = [
     "07_model_report",
     "08_more_than_one_machine",
     "09_label_maturity",
+    "10_rules_and_alerts",
 ]
 #: A cell that calls one of these shows a picture.
 DRAWS = re.compile(r"^\s*(picture = plot_|plt\.show\(|draw_victims\(|plot_groups\()", re.MULTILINE)

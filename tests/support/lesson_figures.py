@@ -44,6 +44,8 @@ _BINS = "plot_calibration(result).to_frame()"
 _DIFFERENCE = "(lambda name: comparison.to_frame().query('model == @name'))"
 _CHANNEL = "(lambda name: by_channel.by_group.query('metric == @name').set_index('channel'))"
 _AGE = "(lambda name: by_age.by_group.query('metric == @name').set_index('age group'))"
+_RULE = "evaluation.rules.set_index('rule')"
+_BESIDE = "beside.set_index('rule')"
 
 FIGURES: dict[str, list[Figure]] = {
     "01_first_steps": [
@@ -537,6 +539,149 @@ FIGURES: dict[str, list[Figure]] = {
             "not early[2].cohorts['mature'].any() and len(early[2].caveats) == 1",
         ),
     ],
+    "10_rules_and_alerts": [
+        Figure(
+            "Half of the alerts of *keyed or swiped at night* are fraud: the highest precision of all",
+            f"{_RULE}.loc['keyed or swiped at night', 'precision'] * ({_RULE}['precision'].idxmax() == 'keyed or swiped at night')",
+            0.5,
+            0.5,
+        ),
+        Figure(
+            "It has only 26 alerts", f"{_RULE}.loc['keyed or swiped at night', 'alerts']", 26, 26
+        ),
+        Figure(
+            "from 24% to", f"{_RULE}.loc['keyed or swiped at night', 'precision_low']", 0.235, 0.245
+        ),
+        Figure("76%.", f"{_RULE}.loc['keyed or swiped at night', 'precision_high']", 0.755, 0.765),
+        Figure(
+            "has the highest recall, 22%",
+            f"{_RULE}.loc['keyed or swiped', 'recall'] * ({_RULE}['recall'].idxmax() == 'keyed or swiped')",
+            0.215,
+            0.225,
+        ),
+        Figure("never fired", "evaluation.never_fired == ('online jewellery',)"),
+        Figure(
+            "loses nothing: all 13 of its frauds",
+            f"tuple({_RULE}.loc['keyed or swiped at night', ['frauds', 'lost_frauds', 'lost_net_benefit']]) == (13, 0, 0)",
+        ),
+        Figure(
+            "catches 102 frauds that no other rule does",
+            f"{_RULE}.loc['four in an hour', 'lost_frauds']",
+            102,
+            102,
+        ),
+        Figure(
+            "still its lost net benefit is negative",
+            f"{_RULE}.loc['four in an hour', 'lost_net_benefit'] < 0",
+        ),
+        Figure(
+            "these frauds are small, 38 euros on average",
+            f"{_RULE}.loc['four in an hour', 'lost_value'] / {_RULE}.loc['four in an hour', 'lost_frauds']",
+            37.5,
+            38.5,
+        ),
+        Figure(
+            "Here there is no such payment",
+            "not (payments['is_online'] & (payments['merchant_category'] == 'jewellery')).any()",
+        ),
+        Figure(
+            "most alerts come from one rule alone",
+            "evaluation.combinations.query('n_rules == 1')['alerts'].sum() / evaluation.overall['alerts'].iloc[0]",
+            0.8,
+            1,
+        ),
+        Figure(
+            "the share of fraud, the dark part, tends to be higher",
+            "(lambda share: share[True] / share[False])((lambda t: t['frauds'] / t['alerts'])(evaluation.combinations.groupby(evaluation.combinations['n_rules'] > 1)[['frauds', 'alerts']].sum()))",
+            1.5,
+            20,
+        ),
+        Figure(
+            "shares 23% of its alerts with *night*",
+            "pairs.loc[('night abroad', 'night'), 'share_of_rule']",
+            0.225,
+            0.235,
+        ),
+        Figure(
+            "but 54 of its 83 frauds",
+            f"(pairs.loc[('night abroad', 'night'), 'frauds_both'], {_RULE}.loc['night abroad', 'frauds']) == (54, 83)",
+        ),
+        Figure(
+            "Its net benefit alone is positive; what it adds is negative",
+            f"{_RULE}.loc['night abroad', 'net_benefit'] > 0 > {_RULE}.loc['night abroad', 'lost_net_benefit']",
+        ),
+        Figure(
+            "Four of the ten rules are chosen",
+            "(evaluation.greedy['position'].count(), len(evaluation.greedy)) == (4, 10)",
+        ),
+        Figure(
+            "Two of them, *night abroad* and *four in an hour*, would have a positive net benefit alone",
+            f"set({_RULE}.loc[evaluation.greedy.query('position.isna() and gained_net_benefit < 0')['rule'], 'net_benefit'].loc[lambda b: b > 0].index) == {{'night abroad', 'four in an hour'}}",
+        ),
+        Figure(
+            "finds fraud in every week",
+            "weeks[weeks['rule'] == 'keyed or swiped']['frauds'].min()",
+            1,
+            100,
+        ),
+        Figure(
+            "31 of 34 are in four consecutive weeks",
+            "(at_merchant['frauds'].iloc[3:7].sum(), at_merchant['frauds'].sum()) == (31, 34)",
+        ),
+        Figure(
+            "more than 60 times in nearly every week",
+            "(at_merchant['alerts'].iloc[7:] > 60).mean()",
+            0.7,
+            0.99,
+        ),
+        Figure("found 2 frauds", "at_merchant['frauds'].iloc[7:].sum()", 2, 2),
+        Figure(
+            "its precision of 2.7%",
+            f"{_RULE}.loc['merchant M000057', 'precision']",
+            0.0265,
+            0.0275,
+        ),
+        Figure(
+            "The interval of most weeks without fraud reaches 15% or more",
+            "(at_merchant.query('frauds == 0')['precision_high'] >= 0.15).mean()",
+            0.5,
+            1,
+        ),
+        Figure(
+            "the intervals of these differences do not contain 0",
+            "changes.iloc[:3].eval('difference_low * difference_high > 0').all()",
+        ),
+        Figure(
+            "For net benefit the interval does contain 0",
+            "changes.iloc[3]['difference_low'] < 0 < changes.iloc[3]['difference_high']",
+        ),
+        Figure(
+            "they overlap, although the difference is significant",
+            "(lambda t: t['precision_high'].min() > t['precision_low'].max())(evaluate_rules(payments, versions, **COSTS).rules)",
+        ),
+        Figure(
+            "The model comes first and has the highest net benefit",
+            "with_model.greedy['rule'].iloc[0] == with_model.rules.set_index('rule')['net_benefit'].idxmax() == 'model'",
+        ),
+        Figure(
+            "It misses 68 of the 97 frauds of *keyed or swiped*",
+            f"({_BESIDE}.loc['keyed or swiped', 'frauds_only_rule'], {_BESIDE}.loc['keyed or swiped', ['frauds_both', 'frauds_only_rule']].sum()) == (68, 97)",
+        ),
+        Figure(
+            "which therefore adds most to it",
+            "with_model.greedy['rule'].iloc[1] == 'keyed or swiped'",
+        ),
+        Figure(
+            "finds 2 frauds that the model misses",
+            f"{_BESIDE}.loc['large online', 'frauds_only_rule']",
+            2,
+            2,
+        ),
+        Figure(
+            "*Large online*, the best rule above",
+            f"{_RULE}['net_benefit'].idxmax() == 'large online'",
+        ),
+    ],
 }
 
 #: Phrases with a number that does not come from the data, but from a call or the text itself.
@@ -652,6 +797,22 @@ GIVEN: dict[str, list[str]] = {
         "3 February, 10 February and 31 March",
         "Six weeks cannot contain a delay of seven",
         "On 31 March late labels",
+    ],
+    "10_rules_and_alerts": [
+        "columns of one payment",
+        "looks for one kind of fraud",
+        "80% and 5 euros here",
+        "have one dot",
+        "Two caveats",
+        "by one bad week",
+        "the last ten together",
+        "better from 100 euros on",
+        "of the two precisions",
+        "is one more rule",
+        "on the first half of the payments; on the second half it may raise 20 alerts per day",
+        "*four in an hour*",
+        "*Four in an hour*",
+        "*merchant M000057*",
     ],
 }
 

@@ -32,6 +32,7 @@ LESSONS = {
     "07": "model_report",
     "08": "more_than_one_machine",
     "09": "label_maturity",
+    "10": "rules_and_alerts",
 }
 
 
