@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 #: Sources of the site, without generated pages.
 SOURCES = ("CHANGELOG.md", "benchmarks/README.md", "docs", "notebooks", "synfin_analytics")
-_GENERATED = ("docs/reference/api/", "docs/lessons/0")
+_GENERATED = ("docs/reference/api/", "docs/lessons/0", "docs/lessons/1")
 _SUFFIXES = {".css", ".ipynb", ".j2", ".md", ".png", ".py", ".pyi", ".rst"}
 
 
