@@ -306,7 +306,8 @@ class StoredRules:
         base = select(source, *parts).offset(_FENCE).subquery("base")
         keys = self.columns.clusters.keys
         rows = select(
-            *(base.c[key] for key in (*keys, TIME, _FRAUD, _AMOUNT)),
+            *(base.c[key] for key in (*keys, TIME, _FRAUD)),
+            base.c["amount"].label(_AMOUNT),
             *(base.c[name].is_(None).label(f"{_UNSCORED}_{number}")
               for number, name in enumerate(self.models)),
             *(_word(fires, word).label(word_column(word)) for word in range(n_words(len(fires)))),
@@ -339,7 +340,7 @@ class StoredRules:
 
     def _source(self, rules: Sequence[TableRule], pages: Sequence[ColumnElement[bool]]) -> Subquery:
         """Columns of the transactions and scores under their own names, and what is counted."""
-        used = dict.fromkeys(name for rule in rules for name in rule.columns)
+        used = dict.fromkeys(["amount", *(name for rule in rules for name in rule.columns)])
         table, clusters = Transaction.__table__, self.columns.clusters
         pairs = zip(clusters.columns, clusters.keys, strict=True)
         source: Any = table
@@ -359,7 +360,6 @@ class StoredRules:
             **{key: table.c[name] for name, key in pairs},
             TIME: period_start(table.c["timestamp"], self.columns.unit),
             _FRAUD: self.label,
-            _AMOUNT: _number(table.c["amount"]),
         }
         labelled = (column.label(name) for name, column in columns.items())
         return select(*labelled).select_from(source).where(*self.where, *pages).subquery("source")
