@@ -40,8 +40,9 @@ def _escape(_app: Sphinx, _context: object, lines: list[str]) -> None:
 def _skip_aliases(
     _app: Sphinx, _what: str, _name: str, member: object, _skip: bool, _options: object
 ) -> bool | None:
-    """Leave out the fields of a named tuple: the docstring of its class describes them."""
-    return True if type(member).__name__ == "_tuplegetter" else None
+    """Leave out fields of named tuples, which the class describes, and the methods of mappings."""
+    inherited = getattr(member, "__module__", None) == "collections.abc"
+    return True if inherited or type(member).__name__ == "_tuplegetter" else None
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
