@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import pandas as pd
-from sqlalchemy import DateTime, Double, and_, cast, func, select, true
+from sqlalchemy import DateTime, Double, and_, case, cast, func, select, true
 from sqlalchemy.dialects.postgresql import JSONB
 
 from synfin_analytics._core.arguments import check_string, format_value
 from synfin_analytics._core.arithmetic import ratio
+from synfin_analytics._core.dates import Period, parse_time
 from synfin_analytics._core.formatting import format_threshold
 from synfin_analytics.database.manager import get_db_manager
 from synfin_analytics.database.models import Merchant, ModelPrediction, Transaction, column_of
@@ -21,8 +22,16 @@ from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.io.read import read_df
 from synfin_analytics.metrics._aggregate import Groups
 from synfin_analytics.metrics._clusters import AUTO, Clusters
+from synfin_analytics.metrics._triangle import (
+    COHORT,
+    EARLY,
+    KNOWN,
+    early_label_error,
+    triangles_from_counts,
+)
 from synfin_analytics.metrics.evaluation import Threshold
 from synfin_analytics.metrics.fraud_rates import MEASURES, rates_from_counts
+from synfin_analytics.metrics.nowcast import nowcast_from_triangles
 from synfin_analytics.reports._groups import DEFAULT_COLUMNS, MAX_GROUPS, choose_first
 from synfin_analytics.reports._sources import (
     QUANTILES,
@@ -35,7 +44,13 @@ from synfin_analytics.reports._sources import (
     omit_for_weights,
 )
 from synfin_analytics.repositories import ModelPredictionRepository, TransactionRepository
-from synfin_analytics.repositories._counting import count_rows, in_minor_units, sum_money
+from synfin_analytics.repositories._counting import (
+    count_labels,
+    count_rows,
+    in_minor_units,
+    period_start,
+    sum_money,
+)
 from synfin_analytics.repositories._prediction_counts import ScoredPredictions
 from synfin_analytics.repositories.transactions import between, known_label
 
@@ -49,13 +64,14 @@ if TYPE_CHECKING:
     from synfin_analytics.metrics.drift import Drift
     from synfin_analytics.metrics.evaluation import Evaluation
     from synfin_analytics.metrics.grouped import GroupedEvaluation
+    from synfin_analytics.metrics.nowcast import FraudRateNowcast
     from synfin_analytics.reports._groups import Grouping
     from synfin_analytics.reports._sources import Span
     from synfin_analytics.repositories.transactions import TransactionStatistics
 
     #: Adds the conditions of a report's rows to a query of transactions.
     Restrict = Callable[[Select[Any]], Select[Any]]
-    Period = tuple[dt.datetime | None, dt.datetime | None]
+    Range = tuple[dt.datetime | None, dt.datetime | None]
 
 DEFAULT_THRESHOLD = 0.5
 #: Columns of the transactions that identify a person.
@@ -128,7 +144,7 @@ class StoredPredictions:
         session: Session,
         model: tuple[str, str],
         other: tuple[str, str] | None,
-        period: Period,
+        period: Range,
         *,
         entity: str,
         cluster: str,
@@ -226,6 +242,10 @@ class StoredPredictions:
         """Return scores and frauds of each week."""
         return _read_weeks(self._rows, threshold, self._options["confidence_level"])
 
+    def nowcast_fraud_rate(self) -> FraudRateNowcast:
+        """Nowcast the fraud rate of each week of the predictions."""
+        return _nowcast(self._rows, self._options["confidence_level"])
+
     def read_importances(self) -> pd.DataFrame:
         """Return the mean of each stored importance over the predictions that have it."""
         return _read_importances(self._rows)
@@ -288,7 +308,7 @@ class StoredTransactions:
     def __init__(
         self,
         session: Session,
-        period: Period,
+        period: Range,
         confidence_level: float,
         as_of: dt.datetime | None = None,
     ) -> None:
@@ -380,6 +400,13 @@ class StoredTransactions:
     def read_label_maturity(self) -> pd.DataFrame:
         """Return how many transactions of each week are labelled."""
         return _read_label_maturity(self._session, self._label, self._restrict)
+
+    def nowcast_fraud_rate(self) -> FraudRateNowcast:
+        """Nowcast the fraud rate of each week."""
+        start, end = self._period
+        return self._repository.nowcast_fraud_rate(
+            start=start, end=end, as_of=self._as_of, confidence_level=self._confidence_level
+        )
 
 
 # -- Queries ---------------------------------------------------------------------------------------
@@ -539,6 +566,31 @@ def _weekly_rates(rows: ScoredPredictions, confidence_level: float) -> pd.DataFr
         confidence_level=confidence_level,
     )
     return rates
+
+
+def _nowcast(rows: ScoredPredictions, confidence_level: float) -> FraudRateNowcast:
+    """Nowcast the fraud rate of each week of predictions, with their ground truth as labels."""
+    every = "1w"
+    period, available = Period.parse(every), Transaction.label_available_at
+    # GREATEST ignores NULL.
+    known_at = func.greatest(Transaction.timestamp, available)
+    query: Any = select(
+        period_start(Transaction.timestamp.expression, period).label(COHORT),
+        case((rows.label.is_not(None), period_start(known_at, period))).label(KNOWN),
+        Transaction.timestamp,
+        rows.label.label("is_fraud"),
+        available,
+        in_minor_units(Transaction.amount).label("amount"),
+    )
+    counts = nw.from_native(
+        _read(rows.session, count_labels(rows.filter(query), keys=())), eager_only=True
+    )
+    if n_early := int(counts[EARLY].sum()):
+        raise early_label_error("timestamp", "label_available_at", n_early, "")
+    triangles = triangles_from_counts(
+        counts, Groups.parse(None), period, parse_time(rows.as_of, "as_of")
+    )
+    return nowcast_from_triangles(triangles, None, every, confidence_level=confidence_level)
 
 
 def _was_successful() -> ColumnElement[bool]:

@@ -12,6 +12,7 @@ from synfin_analytics._core.formatting import join_words, pluralize
 from synfin_analytics.metrics import evaluate, measure_drift
 from synfin_analytics.metrics.evaluation import Threshold
 from synfin_analytics.reports._groups import DEFAULT_COLUMNS, MAX_GROUPS, has
+from synfin_analytics.reports._maturity import nowcast_rows
 from synfin_analytics.reports._reading import describe_scores
 from synfin_analytics.reports._sources import (
     QUANTILES,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from synfin_analytics.metrics.drift import Drift
     from synfin_analytics.metrics.evaluation import Evaluation
     from synfin_analytics.metrics.grouped import GroupedEvaluation
+    from synfin_analytics.metrics.nowcast import FraudRateNowcast
     from synfin_analytics.reports._groups import Grouping
     from synfin_analytics.reports._rows import Rows
     from synfin_analytics.reports._sources import Span
@@ -285,6 +287,10 @@ class FramePredictions:
         weeks["alert_rate"] = ratio(weeks["alerts"], weeks["scored"])
         return weeks[list(WEEK_COLUMNS)]
 
+    def nowcast_fraud_rate(self) -> FraudRateNowcast:
+        """Nowcast the fraud rate of each week."""
+        return nowcast_rows(self._rows, **self._options)
+
     def read_importances(self) -> pd.DataFrame:
         """Return the importances of the model."""
         if self._importances is None:
@@ -449,3 +455,7 @@ class FrameTransactions:
         )
         weeks.insert(3, "labelled_share", ratio(weeks["labelled"], weeks["transactions"]))
         return weeks
+
+    def nowcast_fraud_rate(self) -> FraudRateNowcast:
+        """Nowcast the fraud rate of each week."""
+        return nowcast_rows(self._rows, self._confidence_level)

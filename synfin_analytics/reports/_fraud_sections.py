@@ -34,6 +34,13 @@ from synfin_analytics.reports._groups import (
     is_,
     was,
 )
+from synfin_analytics.reports._maturity import (
+    describe_immature_weeks,
+    describe_not_compared,
+    find_immature,
+    immature_tables,
+    select_mature,
+)
 from synfin_analytics.reports._page import Finding, iterate_rows
 from synfin_analytics.reports._sources import currency_names
 
@@ -53,6 +60,7 @@ def findings(results: FraudResults) -> Iterator[Finding]:
     """Yield the sentences of the summary, each with the number that supports it."""
     yield _volume(results)
     yield _fraud_rate(results)
+    yield from find_immature(results.nowcast)
     if results.statistics["fraud_count"]:
         if len(results.amounts):
             yield _fraud_amount(results)
@@ -145,8 +153,9 @@ def _highest_period(results: FraudResults) -> Iterator[Finding]:
     if "time" in results.omitted:
         return
     noun = _PERIODS.get(results.every, "period")
-    starts = [format_start(start, results.every) for start in results.over_time["timestamp"]]
-    highest = find_highest(rated_groups(results, results.over_time, starts))
+    mature, n_immature = select_mature(results.over_time, results.nowcast)
+    starts = [format_start(start, results.every) for start in mature["timestamp"]]
+    highest = find_highest(rated_groups(results, mature, starts))
     if highest is None:
         return
     rate = float(highest.groups[0].rate)
@@ -159,6 +168,7 @@ def _highest_period(results: FraudResults) -> Iterator[Finding]:
         periods = describe_groups(highest.groups, " labelled transactions")
         sentence = f"The fraud rate was highest {place} {periods}."
         sentence += describe_uncertainty(highest, "the rate was highest for", noun, label="")
+    sentence += describe_not_compared(n_immature, noun)
     yield Finding(f"highest fraud rate of a {noun}", rate, format_percent(rate), sentence, "time")
 
 
@@ -260,6 +270,7 @@ def caveats(results: FraudResults) -> Iterator[str]:
             f"{has(n_unlabelled)} no label and {is_(n_unlabelled)} excluded from all rates. "
             "Where these are recent, the rates of recent periods will change."
         )
+    yield from describe_immature_weeks(results.nowcast, "rates")
     if results.several_currencies:
         names = currency_names(results.amounts["currency"].tolist())
         yield (
@@ -301,6 +312,7 @@ def tables(results: FraudResults) -> dict[str, Any]:
     return {
         "currencies": _currencies_table(results),
         "over_time": None if "time" in results.omitted else _time_table(results),
+        "immature": immature_tables(results.nowcast, with_amounts=results.has_amounts),
         "rates": {
             columns: Table(
                 f"Fraud rate by {columns}",

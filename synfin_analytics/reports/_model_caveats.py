@@ -18,6 +18,7 @@ from synfin_analytics._core.formatting import (
 )
 from synfin_analytics.metrics.comparison import Comparison
 from synfin_analytics.reports._groups import has, is_, was
+from synfin_analytics.reports._maturity import describe_immature_weeks
 from synfin_analytics.reports._sources import currency_names
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def caveats(results: ModelResults) -> Iterator[str]:
     """Yield what the numbers cannot show."""
     yield from results.remarks
     yield from _label_caveats(results)
+    yield from describe_immature_weeks(results.nowcast, "fraud rates, recall and precision")
     yield from _sample_caveats(results)
     yield from ranking_caveats(results)
     yield from _threshold_caveats(results)

@@ -34,6 +34,7 @@ from synfin_analytics.reports._groups import (
     has,
     was,
 )
+from synfin_analytics.reports._maturity import describe_not_compared, select_mature
 from synfin_analytics.reports._page import Finding, iterate_rows
 
 if TYPE_CHECKING:
@@ -234,11 +235,12 @@ def group_findings(results: ModelResults, *, only_below: bool = False) -> Iterat
 
 
 def _stability(results: ModelResults) -> Iterator[Finding]:
+    mature, n_immature = select_mature(results.weeks, results.nowcast)
     weeks = [
         Group(f"from {format_date(week.timestamp)}", int(week.frauds), int(week.labelled),
               week.fraud_rate_low, week.fraud_rate_high, int(week.frauds),
               confidence_interval_name(results), bool(week.reliable))
-        for week in iterate_rows(results.weeks)
+        for week in iterate_rows(mature)
     ]  # fmt: skip
     lowest, highest = find_lowest(weeks), find_highest(weeks)
     if lowest is None or highest is None:
@@ -258,6 +260,7 @@ def _stability(results: ModelResults) -> Iterator[Finding]:
     sentence += f"; the weekly mean score ranged from {low} to {high}."
     if low == high:
         sentence = sentence.replace(f"ranged from {low} to {high}.", f"was {low} throughout.")
+    sentence += describe_not_compared(n_immature, "week")
     yield Finding("highest weekly fraud rate", value, format_percent(value), sentence, "stability")
 
 

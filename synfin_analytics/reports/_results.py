@@ -22,6 +22,7 @@ from synfin_analytics.metrics.comparison import (
 from synfin_analytics.metrics.evaluation import prepare_entities
 from synfin_analytics.metrics.grouped import format_group_key, prepare_gaps
 from synfin_analytics.reports._groups import describe_grouping
+from synfin_analytics.reports._maturity import read_nowcast
 from synfin_analytics.reports._sources import WEEK_COLUMNS, single_currency
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from synfin_analytics.metrics.evaluation import Evaluation, Threshold
     from synfin_analytics.metrics.gains import GainsTable
     from synfin_analytics.metrics.grouped import GroupedEvaluation, GroupValue
+    from synfin_analytics.metrics.nowcast import FraudRateNowcast
     from synfin_analytics.metrics.topk import TopK
     from synfin_analytics.reports._groups import Grouping
     from synfin_analytics.reports._sources import (
@@ -106,6 +108,7 @@ class ModelResults:
     groups: Mapping[str, GroupedEvaluation]
     gaps: Mapping[str, pd.DataFrame]
     weeks: pd.DataFrame
+    nowcast: FraudRateNowcast | str | None
     drift: Drift | None
     importances: pd.DataFrame
     settings: Settings
@@ -175,9 +178,11 @@ def compute_model(
     if compared is None:
         omitted.setdefault("comparison", "No other model was specified (compare_with).")
     weeks, drift = pd.DataFrame(columns=list(WEEK_COLUMNS)), None
+    nowcast: FraudRateNowcast | str | None = None
     if "stability" not in omitted:
         weeks = source.read_weeks(threshold.value)
         drift = _measure_drift(source)
+        nowcast = read_nowcast(source.nowcast_fraud_rate, source.data.delays)
     importances = source.read_importances()
     if not len(importances):
         omitted.setdefault(
@@ -225,6 +230,7 @@ def compute_model(
             for columns, grouped in groups.items()
         },
         "weeks": weeks,
+        "nowcast": nowcast,
         "drift": drift,
         "importances": importances,
         "settings": settings,
@@ -391,6 +397,7 @@ class FraudResults:
     types: pd.DataFrame
     merchants: pd.DataFrame
     maturity: pd.DataFrame
+    nowcast: FraudRateNowcast | str | None
     confidence_level: float
     omitted: Mapping[str, str]
     remarks: tuple[str, ...]
@@ -448,10 +455,12 @@ def compute_fraud(
     extent, amounts = source.read_extent(), source.read_amounts()
     first, last = extent["first"], extent["last"]
     over_time = maturity = pd.DataFrame()
+    nowcast: FraudRateNowcast | str | None = None
     if "time" not in omitted:
         every = every or _choose_period((last - first).days)
         over_time = source.fraud_rate(every=every)
         maturity = source.read_label_maturity()
+        nowcast = read_nowcast(source.nowcast_fraud_rate, extent["delays"])
     if bins is None:  # a bin of several currencies mixes small and large amounts
         default = by is None and len(amounts) == 1 and amount is not None
         bins = {amount: _DEFAULT_BINS} if default and amount else {}
@@ -482,6 +491,7 @@ def compute_fraud(
         "types": types,
         "merchants": merchants,
         "maturity": maturity,
+        "nowcast": nowcast,
         "confidence_level": confidence_level,
         "omitted": omitted,
         "remarks": tuple(source.remarks),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from synfin_analytics.metrics.drift import Drift
     from synfin_analytics.metrics.evaluation import Evaluation, Threshold
     from synfin_analytics.metrics.grouped import GroupedEvaluation
+    from synfin_analytics.metrics.nowcast import FraudRateNowcast
     from synfin_analytics.reports._groups import Grouping
     from synfin_analytics.repositories.transactions import TransactionStatistics
 
@@ -237,6 +238,9 @@ class ModelSource(Protocol):
     def read_weeks(self, threshold: float) -> pd.DataFrame:
         """Return scores and frauds of each week (from Monday, UTC): :data:`WEEK_COLUMNS`."""
 
+    def nowcast_fraud_rate(self) -> FraudRateNowcast:
+        """Nowcast the fraud rate of each week of the predictions."""
+
     def read_importances(self) -> pd.DataFrame:
         """Return ``feature``, ``mean``, ``size`` and ``predictions``, the largest size first."""
 
@@ -282,6 +286,9 @@ class FraudSource(Protocol):
 
     def read_label_maturity(self) -> pd.DataFrame:
         """Return how many transactions of each week are labelled; see ``FraudReport.maturity``."""
+
+    def nowcast_fraud_rate(self) -> FraudRateNowcast:
+        """Nowcast the fraud rate of each week."""
 
 
 def omit_for_weights(weight: Weight) -> tuple[dict[str, str], str]:

@@ -16,6 +16,7 @@ from synfin_analytics.reports import _fraud_sections as sections
 from synfin_analytics.reports._database import STORED_PERSONAL, StoredTransactions, open_session
 from synfin_analytics.reports._frame import FrameTransactions
 from synfin_analytics.reports._groups import MIN_FRAUDS, By, check_groupings
+from synfin_analytics.reports._maturity import nowcast_figure
 from synfin_analytics.reports._page import Finding, Report, versions_table
 from synfin_analytics.reports._reading import read_rows
 from synfin_analytics.reports._results import FraudResults, compute_fraud
@@ -70,6 +71,10 @@ class FraudReport(FraudResults, Report):
     maturity
         By week: ``timestamp``, ``transactions``, ``labelled``, ``labelled_share``, ``recorded``
         and ``median_delay``.
+    nowcast
+        Known and estimated final fraud rates by week; see
+        :func:`synfin_analytics.nowcast_fraud_rate`. The reason, if there are too few weeks or
+        frauds or a time is wrong; None if no label has a time.
     confidence_level
         Of all intervals.
     omitted
@@ -123,6 +128,7 @@ class FraudReport(FraudResults, Report):
         return {
             "tables": sections.tables(self) | {"versions": versions_table(self.provenance)},
             "time_figure": sections.time_figure(self),
+            "nowcast_figure": nowcast_figure(self.nowcast),
             "group_figures": sections.group_figures(self),
             "merchants_title": sections.merchants_title(self),
             "interval": sections.confidence_interval_name(self),

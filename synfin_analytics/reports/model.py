@@ -85,6 +85,10 @@ class ModelReport(ModelResults, Report):
         For each grouping, the differences and ratios between groups that are not small: a row for
         ``recall``, ``false_positive_rate`` and ``alert_rate`` with the lowest and the highest
         group, ``difference`` and ``ratio``, each with its bootstrap interval.
+    nowcast
+        Known and estimated final fraud rates of the predictions by week; see
+        :func:`synfin_analytics.nowcast_fraud_rate`. The reason, if there are too few weeks or
+        frauds or a time is wrong; None if no label has a time, or without weeks.
     weeks
         Scores and frauds by week; no row if times are not known.
     drift
