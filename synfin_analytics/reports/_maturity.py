@@ -150,8 +150,8 @@ def describe_immature_weeks(nowcast: FraudRateNowcast | str | None, affected: st
     if weeks is None:
         return list(nowcast.caveats)
     return [
-        f"{_subject(nowcast, weeks)} not mature: frauds of these weeks are still to become known. "
-        f"Their {affected} are based on the labels known so far and will change.",
+        f"{_subject(nowcast, weeks)} not mature: more frauds may still become known. "
+        f"The {affected} there are based on the labels known so far and will change.",
         *nowcast.caveats,
     ]
 
@@ -171,15 +171,13 @@ def find_immature(nowcast: FraudRateNowcast | str | None) -> Iterator[Finding]:
     weeks = immature_weeks(nowcast)
     if weeks is None or not isinstance(nowcast, FraudRateNowcast):
         return
-    sentence = f"{_subject(nowcast, weeks)} not mature: frauds of theirs are still to become known."
-    if len(weeks) == 1:
-        sentence = sentence.replace("frauds of theirs", "some of its frauds")
+    sentence = f"{_subject(nowcast, weeks)} not mature: more frauds may still become known."
     mature = nowcast.cohorts[nowcast.cohorts["mature"].astype(bool)]
     own = _known_rate(weeks)
     if len(mature):
         sentence += (
             f" Frauds known so far give {own} of their transactions, after {_known_rate(mature)} "
-            "in the mature weeks before; a lower rate of these weeks is no decrease."
+            "in the mature weeks before: a lower known rate does not show that fraud fell."
         )
     else:
         sentence += f" Frauds known so far give {own} of their transactions."
@@ -193,7 +191,7 @@ def find_immature(nowcast: FraudRateNowcast | str | None) -> Iterator[Finding]:
             f" For the last complete week, from {format_date(week['cohort'])}, "
             f"{format_percent(week['known_fraud_rate'])} is known, and the estimated final rate "
             f"is {format_percent(week['estimated_fraud_rate'])} "
-            f" ({_interval_name(nowcast)} {interval})."
+            f"({_interval_name(nowcast)} {interval})."
         )
     count = len(weeks)
     yield Finding("weeks that are not mature", count, format_number(count), sentence, "time")
