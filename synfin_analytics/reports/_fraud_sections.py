@@ -60,10 +60,10 @@ def findings(results: FraudResults) -> Iterator[Finding]:
     """Yield the sentences of the summary, each with the number that supports it."""
     yield _volume(results)
     yield _fraud_rate(results)
+    if results.statistics["fraud_count"] and len(results.amounts):
+        yield _fraud_amount(results)
     yield from find_immature(results.nowcast)
     if results.statistics["fraud_count"]:
-        if len(results.amounts):
-            yield _fraud_amount(results)
         yield from _highest_period(results)
         yield from _highest_groups(results)
         yield from _frequent_types(results)

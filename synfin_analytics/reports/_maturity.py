@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from synfin_analytics._core.formatting import (
+    NO_VALUE,
     format_amount,
     format_confidence_level,
     format_date,
@@ -237,6 +238,13 @@ def immature_tables(nowcast: FraudRateNowcast | str | None, *, with_amounts: boo
     ]
     head: tuple[str, ...] = ("week from", "transactions", "known frauds", "estimated final frauds",
             interval, "known rate", "estimated final rate", interval)  # fmt: skip
+    mature = nowcast.cohorts[nowcast.cohorts["mature"].astype(bool)]
+    rows += [
+        (name, format_number(part["transactions"].sum()), format_number(part["known_frauds"].sum()),
+         NO_VALUE, NO_VALUE, _known_rate(part), NO_VALUE, NO_VALUE)
+        for name, part in (("total of these", weeks), ("mature weeks before", mature))
+        if len(part)
+    ]  # fmt: skip
     tables = [Table("Weeks that are not mature, by number of frauds", head, rows)]
     if not with_amounts:
         return tables
