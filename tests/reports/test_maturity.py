@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from engines import ENGINES
 from pages import Page
+from reported import predictions, transactions
 
 from synfin_analytics import FraudRateNowcast, nowcast_fraud_rate, simulate
 from synfin_analytics.reports import fraud_report, model_report
@@ -51,17 +52,21 @@ def test_the_numbers_are_those_of_nowcast_fraud_rate(report, payments):
     assert 0 < (~expected.to_frame()["mature"]).sum() < len(expected.to_frame())
 
 
-def test_the_database_gives_the_weeks_of_the_repository(world):
+def test_the_database_gives_the_weeks_of_a_frame(world):
+    rows = transactions()
+    scored = rows.with_columns(predictions(rows, "forest", 1, 0.3)["fraud_probability"].alias("p"))
+    columns = COLUMNS | {"currency": "EUR"}
+    scored, options = scored.drop("currency"), {"by": [], "as_of": "2026-04-13"}
     with world.get_session() as session:
-        repository = TransactionRepository(session)
-        expected = repository.nowcast_fraud_rate(confidence_level=0.95)
-        stored = fraud_report(by=[], session=session).nowcast
-        model = model_report("forest", "1.0", by=[], n_resamples=2, session=session).nowcast
-    if expected.mature_age is None:
-        assert stored == expected.caveats[-1]
-    else:
-        check_same_nowcast(stored, expected)
-    assert model is not None
+        expected = TransactionRepository(session).nowcast_fraud_rate(
+            as_of="2026-04-13", confidence_level=0.95
+        )
+        stored = fraud_report(**options, session=session)
+        model = model_report("forest", "1.0", **options, n_resamples=2, session=session)
+    check_same_nowcast(stored.nowcast, expected)
+    check_same_nowcast(fraud_report(scored, **columns, **options).nowcast, expected)
+    of_frame = model_report(scored, **columns, **options, score="p", n_resamples=2)
+    check_same_nowcast(model.nowcast, of_frame.nowcast)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

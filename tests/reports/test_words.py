@@ -156,7 +156,7 @@ def test_the_lowest_and_the_highest_week_of_a_model_are_those_of_all(model, coun
     weekly = fraud_rate(payments(counts), every="1w", amount=None).to_pandas()
     weeks = weekly.assign(scored=1, mean_score=[0.1 * place for place in range(len(weekly))])
     sentences = of_section(
-        model_text.findings(replace(model, weeks=weeks, drift=None)), "stability"
+        model_text.findings(replace(model, weeks=weeks, nowcast=None, drift=None)), "stability"
     )
     rates = [Fraction(*pair) for pair in counts if pair[1]]
     assert len(sentences) == (len(rates) > 1)
