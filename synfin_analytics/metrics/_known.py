@@ -20,7 +20,7 @@ from synfin_analytics.exceptions import ArgumentError, nearest_names
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from synfin_analytics._core.dataframes import Frame
 
@@ -74,15 +74,7 @@ class KnownLabels:
         check_column_name(available_at, "label_available_at")
         if time is None:
             return None
-        names = column_names(df, caller)
-        if available_at not in names:
-            nearest = nearest_names(available_at, names)
-            hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
-            raise ArgumentError(
-                "`as_of` needs the time at which each label became known; the frame has no column "
-                f"{available_at!r}{hint}. Pass its name as `label_available_at`, or add such a "
-                "column: for labels that take a week, the timestamp plus 7 days."
-            )
+        check_label_times(column_names(df, caller), available_at, "`as_of`")
         return cls(time, label, timestamp, available_at)
 
     @property
@@ -115,3 +107,16 @@ class KnownLabels:
         else:
             earlier = to_utc(frame, self.timestamp, _PURPOSE) < as_of
         return frame.filter(earlier).with_columns(label.alias(self.label))
+
+
+def check_label_times(names: Sequence[str], available_at: str, caller: str) -> None:
+    """Raise an ArgumentError, with the remedies, if no column has the times of the labels."""
+    if available_at in names:
+        return
+    nearest = nearest_names(available_at, names)
+    hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
+    raise ArgumentError(
+        f"{caller} needs the time at which each label became known; the frame has no column "
+        f"{available_at!r}{hint}. Pass its name as `label_available_at`, or add such a "
+        "column: for labels that take a week, the timestamp plus 7 days."
+    )

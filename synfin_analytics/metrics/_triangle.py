@@ -24,6 +24,7 @@ from synfin_analytics._core.arguments import check_column_name
 from synfin_analytics._core.dataframes import (
     check_n_invalid_labels,
     coerce_object_columns,
+    column_names,
     is_invalid_label,
     label_to_float,
     normalize_types,
@@ -39,6 +40,7 @@ from synfin_analytics._core.dates import Bound, Period, parse_time
 from synfin_analytics._core.formatting import is_missing, pluralize
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._aggregate import Groups, aggregate_counts, check_amounts
+from synfin_analytics.metrics._known import check_label_times
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -169,6 +171,7 @@ def count_triangles(
     period = Period.parse(every)
     moment = parse_time(as_of, "as_of")
     read = [*groups.columns, *(name for name in columns.values() if name is not None)]
+    check_label_times(column_names(df, caller), label_available_at, f"`{caller}`")
     df, names = rename_for_engine(df, read, caller)
     renamed = groups.rename(names)
     select = functools.partial(
@@ -336,7 +339,8 @@ def triangles_from_counts(
     if sums["labelled"].sum() and not sums[TIMED].sum():
         raise ArgumentError(
             f"Column {label_available_at!r} must hold the times at which labels became known; "
-            f"none of the {pluralize(int(sums['labelled'].sum()), 'label')} has a time."
+            f"none of the {pluralize(int(sums['labelled'].sum()), 'label')} has a time. "
+            "Fill it in: for labels that take a week, the timestamp plus 7 days."
         )
     if as_of is None:
         lasts = np.concatenate([to_numpy_time(counts[name]) for name in LASTS])

@@ -178,7 +178,7 @@ class LabelMaturity(Result):
         Frauds still became known at age 2, the greatest that was observed: the history is too short to know the final number of frauds.
         """  # noqa: E501 - output of the example
         if not self._triangles:
-            return ("There is no transaction before `as_of`.",)
+            return ("There are no transactions to count.",)
         _, merged = self.overall._triangles[0]
         sentences = describe_untimed(merged)
         oldest = int(merged.n_observed.max())

@@ -153,9 +153,10 @@ class FraudRateNowcast(Result):
         complete = frame[frame["observed_ages"] > 0]
         if not self.by and len(complete):
             last = complete.iloc[-1]
+            estimate = last["estimated_fraud_rate"]
             text += (
                 f"; {last['cohort']:%Y-%m-%d}: {format_percent(last['known_fraud_rate'])} known, "
-                f"{format_percent(last['estimated_fraud_rate'])} estimated"
+                + ("no estimate" if np.isnan(estimate) else f"{format_percent(estimate)} estimated")
             )
         return f"FraudRateNowcast({text})"
 
@@ -349,7 +350,7 @@ def nowcast_from_triangles(
             **dict.fromkeys(("observed_ages", "transactions", "known_frauds"), np.int64),
         }  # fmt: skip
         empty = pd.DataFrame(columns=[*columns, *measures]).astype(types)
-        caveat = "There is no transaction before `as_of`."
+        caveat = "There are no transactions to count."
         return FraudRateNowcast(
             empty, columns, every, None, mature_age, confidence_level, (caveat,)
         )

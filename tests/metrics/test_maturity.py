@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from labels import MONDAY, ROWS, frame_of, row
 from pandas.testing import assert_frame_equal
 
-from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.io.load import load_df
 from synfin_analytics.metrics import LabelMaturity, label_maturity
 from synfin_analytics.metrics.maturity import _interval
@@ -252,9 +252,15 @@ def test_without_rows_the_result_is_empty(kind, by):
     maturity = label_maturity(ENGINES[kind](weeks([0]).clear()), by=by)
     assert repr(maturity) == "LabelMaturity(no transactions)"
     assert [len(maturity.to_frame()), len(maturity.curve), len(maturity.cohorts)] == [0, 0, 0]
-    assert maturity.caveats == ("There is no transaction before `as_of`.",)
+    assert maturity.caveats == ("There are no transactions to count.",)
     assert "share" in maturity.curve
     maturity._repr_html_()
+
+
+def test_a_frame_without_label_times_is_told_what_to_add():
+    frame = weeks([0]).rename({"label_available_at": "known_at"})
+    with pytest.raises(ArgumentError, match="Pass its name as `label_available_at`, or add such"):
+        label_maturity(frame)
 
 
 @pytest.mark.parametrize("kind", ENGINES)
@@ -332,7 +338,7 @@ def test_periods_that_give_too_many_cells_are_refused():
 
 
 def test_an_unknown_column_is_named_with_the_nearest():
-    with pytest.raises(NotFoundError, match="no column 'labelled_at'"):
+    with pytest.raises(ArgumentError, match="no column 'labelled_at'"):
         label_maturity(weeks([0]), label_available_at="labelled_at")
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from labels import MONDAY, frame_of, row
 from pandas.testing import assert_frame_equal
 
-from synfin_analytics.exceptions import ArgumentError, NotFoundError
+from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.io.load import load_df
 from synfin_analytics.metrics import FraudRateNowcast, fraud_rate, nowcast_fraud_rate
 from synfin_analytics.metrics._chain_ladder import Development, interval, predict
@@ -312,7 +312,7 @@ def test_postgresql_gives_the_same_result(session, by):
 def test_without_transactions_the_result_is_empty():
     nowcast = nowcast_fraud_rate(weeks(1).clear(), by="channel")
     assert repr(nowcast) == "FraudRateNowcast(no transactions)"
-    assert nowcast.caveats == ("There is no transaction before `as_of`.",)
+    assert nowcast.caveats == ("There are no transactions to count.",)
     assert len(nowcast.to_frame()) == 0
     nowcast._repr_html_()
 
@@ -326,6 +326,7 @@ def test_few_cohorts_have_their_known_rate_and_no_estimate():
     assert nowcast.caveats == (
         "A final rate can be estimated from 6 complete cohorts or more; there are 5.",
     )
+    assert repr(nowcast).endswith("known, no estimate)")
 
 
 def test_few_frauds_give_no_estimate():
@@ -403,7 +404,7 @@ def test_wrong_arguments_are_refused(options, message):
 
 
 def test_an_unknown_column_is_named_with_the_nearest():
-    with pytest.raises(NotFoundError, match="no column 'labelled_at'"):
+    with pytest.raises(ArgumentError, match="no column 'labelled_at'"):
         nowcast_fraud_rate(weeks(8), label_available_at="labelled_at")
 
 
