@@ -106,7 +106,7 @@ counts.tail(8)
 # %%
 with get_db_session() as session:
     maturity = TransactionRepository(session).label_maturity(as_of=TODAY)
-picture = plot_label_maturity(maturity, "heatmap")
+picture = plot_label_maturity(maturity, kind="heatmap")
 
 # %% [markdown]
 # **What to see.** Each row is a week, and its numbers grow from left to right as frauds become

@@ -238,7 +238,7 @@ class LabelMaturity(Result):
         >>> maturity.plot()
         Display('Label maturity', 2 rows)
         """  # noqa: E501 - a line of the example
-        return draw("plot_label_maturity", self, kind, ax, title=title)
+        return draw("plot_label_maturity", self, ax, kind=kind, title=title)
 
     def _table(self) -> pd.DataFrame:
         return self._concatenate(lambda triangle: _cells(triangle, self.mature_age))

@@ -51,9 +51,9 @@ _MAX_COHORTS = 400
 
 def plot_label_maturity(
     maturity: LabelMaturity,
-    kind: MaturityPlot = "curves",
     ax: Axes | None = None,
     *,
+    kind: MaturityPlot = "curves",
     title: str | None = None,
 ) -> Display:
     """Draw the result of :func:`synfin_analytics.label_maturity`.
@@ -69,10 +69,10 @@ def plot_label_maturity(
     ----------
     maturity
         Result of ``label_maturity``.
-    kind
-        ``"curves"`` or ``"heatmap"``.
     ax
         Where to draw; by default a new figure.
+    kind
+        ``"curves"`` or ``"heatmap"``.
     title
         Title of the plot; by default one that names what is drawn, "" for none.
 
@@ -97,7 +97,7 @@ def plot_label_maturity(
     >>> maturity = label_maturity(df, as_of="2026-01-26", amount=None)
     >>> plot_label_maturity(maturity)
     Display('Label maturity', 2 rows)
-    >>> plot_label_maturity(maturity, "heatmap")
+    >>> plot_label_maturity(maturity, kind="heatmap")
     Display('Known frauds by week and age of the label', 4 rows)
     """
     check_result(maturity, LabelMaturity, "maturity", "label_maturity(...)")

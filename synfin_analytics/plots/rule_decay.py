@@ -45,9 +45,9 @@ _MAX_DATES = 13
 
 def plot_rule_decay(
     evaluation: RuleEvaluation,
-    kind: DecayPlot = "heatmap",
     ax: Axes | None = None,
     *,
+    kind: DecayPlot = "heatmap",
     rules: Sequence[str] | None = None,
     max_rules: int = 20,
     title: str | None = None,
@@ -63,10 +63,10 @@ def plot_rule_decay(
     ----------
     evaluation
         Result of ``evaluate_rules``, with times.
-    kind
-        ``"heatmap"`` or ``"lines"``.
     ax
         Where to draw; by default a new figure of a suitable size.
+    kind
+        ``"heatmap"`` or ``"lines"``.
     rules
         Names of the rules to draw; by default those with the most alerts.
     max_rules

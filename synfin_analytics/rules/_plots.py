@@ -64,4 +64,4 @@ class RulePlots:
     ) -> Display:
         """Draw the precision by period; see :func:`synfin_analytics.plot_rule_decay`."""
         options: dict[str, Any] = {"rules": rules, "max_rules": max_rules, "title": title}
-        return draw("plot_rule_decay", self._evaluation, kind, ax, **options)
+        return draw("plot_rule_decay", self._evaluation, ax, kind=kind, **options)

@@ -75,7 +75,7 @@ def test_at_most_five_groups_are_drawn():
 
 def test_a_heat_map_has_a_cell_for_each_cohort_and_age_with_its_count():
     maturity = measured()
-    display = plot_label_maturity(maturity, "heatmap")
+    display = plot_label_maturity(maturity, kind="heatmap")
     ax = drawn(display)
     cells = display.to_frame()
     assert [text.get_text() for text in ax.texts] == [str(count) for count in cells["frauds"]]
@@ -86,12 +86,12 @@ def test_a_heat_map_has_a_cell_for_each_cohort_and_age_with_its_count():
 
 
 def test_a_heat_map_draws_all_groups_together():
-    numbers = plot_label_maturity(measured(by="channel"), "heatmap").to_frame()
-    assert_frame_equal(numbers, plot_label_maturity(measured(), "heatmap").to_frame())
+    numbers = plot_label_maturity(measured(by="channel"), kind="heatmap").to_frame()
+    assert_frame_equal(numbers, plot_label_maturity(measured(), kind="heatmap").to_frame())
 
 
 def test_cells_too_small_for_counts_have_none():
-    ax = drawn(plot_label_maturity(measured(n_weeks=40, days=300), "heatmap"))
+    ax = drawn(plot_label_maturity(measured(n_weeks=40, days=300), kind="heatmap"))
     assert not ax.texts
     assert "number" not in ax.get_xlabel()
 
@@ -99,7 +99,7 @@ def test_cells_too_small_for_counts_have_none():
 @pytest.mark.parametrize("kind", ["curves", "heatmap"])
 @pytest.mark.parametrize("every", ["1d", "2w", "1mo"])
 def test_the_axis_names_the_period(kind, every):
-    ax = drawn(plot_label_maturity(measured(every=every), kind))
+    ax = drawn(plot_label_maturity(measured(every=every), kind=kind))
     unit = {"1d": "days", "2w": "periods of 2 weeks", "1mo": "months"}[every]
     assert ax.get_xlabel().startswith(f"age of the label in {unit}\n")
 
@@ -126,6 +126,6 @@ def test_a_title_and_axes_may_be_given():
 
 def test_wrong_arguments_are_refused():
     with pytest.raises(ArgumentError, match='`kind` must be "curves" or "heatmap"; got'):
-        plot_label_maturity(measured(), "lines")
+        plot_label_maturity(measured(), kind="lines")
     with pytest.raises(ArgumentError, match=r"must be the result of label_maturity\(\.\.\.\)"):
         plot_label_maturity([])

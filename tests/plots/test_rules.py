@@ -191,7 +191,7 @@ def test_cells_are_the_precision_of_each_period():
 
 def test_lines_are_those_of_the_chosen_rules():
     evaluation = evaluated()
-    display = plot_rule_decay(evaluation, "lines", rules=["middle"])
+    display = plot_rule_decay(evaluation, kind="lines", rules=["middle"])
     line = drawn(display).lines[0].get_ydata()
     rows = evaluation.by_period[evaluation.by_period["rule"] == "middle"]
     assert line.tolist() == rows["precision"].tolist()
@@ -227,7 +227,7 @@ def test_the_accessor_draws_into_axes_of_the_caller(name):
         (lambda: plot_rules(payments()), r"`evaluation` must be the result of evaluate_rules\("),
         (lambda: plot_rules(evaluated(), max_rules=0), "`max_rules` must be"),
         (lambda: plot_rule_overlap(evaluated(), max_combinations=0), "`max_combinations` must be"),
-        (lambda: plot_rule_decay(evaluated(), "bars"), '`kind` must be "heatmap" or "lines"'),
+        (lambda: plot_rule_decay(evaluated(), kind="bars"), '`kind` must be "heatmap" or "lines"'),
     ],
 )
 def test_wrong_arguments_are_named(call, message):
