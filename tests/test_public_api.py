@@ -62,7 +62,7 @@ PARAMETERS = {
     "label_maturity": "df timestamp label label_available_at every by as_of amount mature_age "
     "confidence_level",
     "LabelMaturity.plot": "self kind ax title",
-    "plot_label_maturity": "maturity kind ax title",
+    "plot_label_maturity": "maturity ax kind title",
     "TransactionRepository.label_maturity": "self by every as_of mature_age "
     "confidence_level start end",
     "nowcast_fraud_rate": "df timestamp label label_available_at every by as_of amount mature_age "
@@ -106,7 +106,7 @@ PARAMETERS = {
     "plot_precision_recall": "evaluations ax title",
     "plot_roc": "evaluations ax title",
     "plot_rule_benefit": "evaluation ax max_rules title",
-    "plot_rule_decay": "evaluation kind ax rules max_rules title",
+    "plot_rule_decay": "evaluation ax kind rules max_rules title",
     "plot_rule_overlap": "evaluation ax max_combinations title",
     "plot_rules": "evaluation ax max_rules title",
     "plot_score_drift": "weeks ax title",
