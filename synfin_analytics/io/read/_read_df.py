@@ -102,9 +102,9 @@ def read_df(
         The name of a table or a model (for all columns, in the model's order), a ``select`` of
         SQLAlchemy, or SQL text.
     params
-        Values of the parameters, written ``:name`` in SQL text. They are bound, never formatted
-        into the text. A list goes with ``IN :name``, ``IN (:name)`` or ``= ANY(:name)``, and may be
-        empty; a datetime without a time zone is UTC.
+        Values of the parameters, written ``:name`` in SQL text. The driver quotes them, so
+        that a value cannot change the query. A list goes with ``IN :name``, ``IN (:name)`` or
+        ``= ANY(:name)``, and may be empty; a datetime without a time zone is UTC.
     session
         Session to read in, including its uncommitted rows; pending objects are flushed first if it
         autoflushes. A query that fails leaves the session as it was. Default: a new read-only
