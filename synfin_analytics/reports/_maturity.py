@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from synfin_analytics.reports._rows import Rows
     from synfin_analytics.reports._sources import LabelDelays
 
+ResultT = TypeVar("ResultT")
+
 #: Which transaction is the first of those with a wrong label time: no page shows identifiers.
 _FIRST = re.compile(r" \(the first is [^)]*\)")
 
@@ -58,12 +60,19 @@ def read_nowcast(
     """
     if not delays.n_recorded:
         return None
-    try:
-        nowcast = read()
-    except ArgumentError as error:
-        return _FIRST.sub("", str(error))
+    nowcast = result_or_reason(read)
+    if isinstance(nowcast, str):
+        return nowcast
     # The reason is the last caveat.
     return nowcast.caveats[-1] if nowcast.mature_age is None else nowcast
+
+
+def result_or_reason(read: Callable[[], ResultT]) -> ResultT | str:
+    """Return what is read from the times of labels, or why they are wrong, without identifiers."""
+    try:
+        return read()
+    except ArgumentError as error:
+        return _FIRST.sub("", str(error))
 
 
 def nowcast_rows(rows: Rows, confidence_level: float) -> FraudRateNowcast:

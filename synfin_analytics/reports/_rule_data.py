@@ -17,6 +17,7 @@ from synfin_analytics.io.read import read_df
 from synfin_analytics.io.sources import read_column_names
 from synfin_analytics.metrics.maturity import LabelMaturity, label_maturity
 from synfin_analytics.reports._database import open_session
+from synfin_analytics.reports._maturity import result_or_reason
 from synfin_analytics.reports._reading import read_rows
 from synfin_analytics.reports._rows import Roles
 from synfin_analytics.repositories import TransactionRepository
@@ -163,11 +164,7 @@ def evaluate_stored(
     evaluation = repository.evaluate_rules(rules, cluster=cluster, **times, **options)
     if not evaluation.n_transactions:
         raise ArgumentError("There are no transactions to report on.")
-    maturity: LabelMaturity | str
-    try:
-        maturity = repository.label_maturity(**times)
-    except ArgumentError as error:
-        maturity = str(error)
+    maturity = result_or_reason(lambda: repository.label_maturity(**times))
     return RuleResults(evaluation, maturity, model if model in evaluation.names else None)
 
 
@@ -183,10 +180,9 @@ def _measure_maturity(
             f"(there is no column {columns.label_available_at!r})."
         )
     names = evaluation.timestamp, columns.label, columns.label_available_at
-    try:
-        return label_maturity(df, *names, every=every, as_of=as_of, amount=None)
-    except ArgumentError as error:
-        return str(error)
+    return result_or_reason(
+        lambda: label_maturity(df, *names, every=every, as_of=as_of, amount=None)
+    )
 
 
 def check_conditions(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import polars as pl
 import pytest
 from engines import ENGINES
 from pages import Page
 from polars.testing import assert_frame_equal
 from reported import NASTY, transactions
+from sqlalchemy import update
 
+from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.reports import RulesReport, rules_report
 
@@ -99,6 +103,21 @@ def test_without_times_of_labels_the_report_says_so():
     report = rules_report(transactions().drop("label_available_at"), {"large": "amount > 100"})
     assert report.omitted["maturity"].startswith("The time at which labels arrived")
     assert any("How mature the labels are is not known" in caveat for caveat in report.caveats)
+
+
+def test_labels_before_their_transaction_are_named_without_identifiers(world):
+    early = pl.col("timestamp") - pl.duration(days=2)
+    reports = [
+        rules_report(transactions().with_columns(label_available_at=early), {"large": "amount > 1"})
+    ]
+    with world.get_session() as session:
+        changed = Transaction.timestamp - dt.timedelta(days=2)
+        session.execute(update(Transaction).values(label_available_at=changed))
+        reports.append(rules_report(rules={"large": "amount > 1"}, session=session))
+        session.rollback()
+    for report in reports:
+        assert "must not be earlier than" in report.maturity
+        assert "the first is" not in report.maturity
 
 
 # -- Every source ----------------------------------------------------------------------------------
