@@ -120,7 +120,7 @@ def evaluate(rules_file: Path, out: Path | None, csv: Path | None, **options: An
 def check(rules_file: Path, data: str | None, label: str, **options: Any) -> None:
     """Parse the rules of the file RULES, without evaluating them.
 
-    The exit status is 1 if a rule is no condition.
+    The exit status is 1 if a rule is not a valid condition.
     """
     from synfin_analytics.reports._rule_data import check_conditions
     from synfin_analytics.rules import read_rules

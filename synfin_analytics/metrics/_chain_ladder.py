@@ -114,9 +114,7 @@ class Development:
         """
         observed = np.arange(known.shape[1]) < n_observed[:, None]
         cumulative = known.cumsum(axis=1).astype(np.float64)
-        new = np.where(observed, known, 0).sum(axis=0).astype(np.float64)
-        total = np.where(observed, cumulative, 0).sum(axis=0)
-        new[0] = 0
+        new, total = pool_cohorts(known, n_observed)
         hazards = np.divide(new, total, out=np.zeros_like(new), where=total > 0)
         observed[:, 0] = False
         overall, by_age, degrees = _dispersion(known, cumulative, observed, hazards)
@@ -129,7 +127,7 @@ class Development:
             joint = _dispersion(cumulative - before, cumulative, observed, together)[0]
             factor = max(joint / overall, 1.0) if overall > 0 else 1.0
             overall, by_age = factor * overall, factor * by_age
-        known_share = shares(hazards)
+        known_share = shares(1 - hazards)
         complete = n_observed > 0
         exposure = known_share[n_observed[complete] - 1].sum()
         size = cumulative[complete, n_observed[complete] - 1].sum() / max(exposure, 1e-12)
@@ -155,7 +153,7 @@ class Development:
         certain = (new > 0) & ~possible
         certain[0] = False
         hazards[:, certain] = 1
-        return shares(hazards)[:, :-1], np.maximum(self._dispersion_after() * spread, 1)
+        return shares(1 - hazards)[:, :-1], np.maximum(self._dispersion_after() * spread, 1)
 
     def _fill_up(self) -> tuple[Floats, Floats]:
         """Return :attr:`new` and :attr:`before`, with ages of little data filled up, and the rest.
@@ -194,10 +192,28 @@ class Development:
         return mean
 
 
-def shares(hazards: Floats) -> Floats:
-    """Return the share that is known by the end of each age (last axis)."""
-    later = np.cumprod((1 - hazards)[..., :0:-1], axis=-1)[..., ::-1]
-    return np.concatenate([later, np.ones_like(hazards[..., :1])], axis=-1)
+def pool_cohorts(known: Integers, n_observed: Integers) -> tuple[Floats, Floats]:
+    """Sum by age over the cohorts observed at it: frauds new at this age, and all known by its end.
+
+    No fraud of the first age counts as new: a hazard needs an earlier age.
+    """
+    observed = np.arange(known.shape[1]) < n_observed[:, None]
+    new = np.where(observed, known, 0).sum(axis=0).astype(np.float64)
+    total = np.where(observed, known.cumsum(axis=1).astype(np.float64), 0).sum(axis=0)
+    new[0] = 0
+    return new, total
+
+
+def shares(known_before: Floats) -> Floats:
+    """Return the share that is known by the end of each age (last axis).
+
+    Parameters
+    ----------
+    known_before
+        By age, the part of the frauds known by its end that was known before: one minus the hazard.
+    """
+    later = np.cumprod(known_before[..., :0:-1], axis=-1)[..., ::-1]
+    return np.concatenate([later, np.ones_like(known_before[..., :1])], axis=-1)
 
 
 def _sum_after(values: Floats) -> Floats:

@@ -67,7 +67,7 @@ class KnownLabels:
         Raises
         ------
         ArgumentError
-            ``as_of`` is no date or time, or the frame does not have the times of the labels.
+            ``as_of`` is not a date or time, or the frame does not have the times of the labels.
         """
         time = parse_time(as_of, "as_of")
         check_column_name(timestamp, "timestamp")

@@ -225,7 +225,7 @@ def sample_counts(
     Raises
     ------
     NotFoundError
-        There is no such metric.
+        The metric does not exist.
     ArgumentError
         An option is missing or out of range; costs have no amounts.
 

@@ -27,6 +27,7 @@ from synfin_analytics._core.formatting import (
 from synfin_analytics._core.html import table_html
 from synfin_analytics._core.results import Result, draw
 from synfin_analytics.metrics._aggregate import Groups
+from synfin_analytics.metrics._chain_ladder import pool_cohorts, shares
 from synfin_analytics.metrics._clusters import (
     MIN_RELIABLE,
     Clusters,
@@ -464,12 +465,11 @@ def _find_mature_age(triangle: Triangle) -> int | None:
     the cohorts in which both were observed.
     """
     n_ages = int(triangle.n_observed.max(initial=0))
-    shares = np.ones(n_ages)
-    for age in range(n_ages - 2, -1, -1):
-        both = triangle.observed[:, age + 1]
-        earlier, later = triangle.cumulative[both, age : age + 2].sum(axis=0)
-        shares[age] = shares[age + 1] * (earlier / later if later else 1.0)
-    return int((shares >= _MATURE_SHARE).argmax()) if n_ages else None
+    if not n_ages:
+        return None
+    new, total = pool_cohorts(triangle.known[:, :n_ages], triangle.n_observed)
+    before = np.divide(total - new, total, out=np.ones_like(total), where=total > 0)
+    return int((shares(before) >= _MATURE_SHARE).argmax())
 
 
 # -- Tables ----------------------------------------------------------------------------------------

@@ -80,6 +80,11 @@ def sum_money(column: InstrumentedAttribute[Decimal], where: ColumnElement[bool]
     return func.coalesce(func.sum(in_minor_units(column)).filter(where) / minor_units(column), 0.0)
 
 
+def sum_where(number: ColumnElement[Any], where: ColumnElement[bool]) -> ColumnElement[Any]:
+    """Sum of doubles; 0 for no rows."""
+    return func.coalesce(func.sum(number).filter(where), 0.0)
+
+
 def in_minor_units(column: InstrumentedAttribute[Decimal]) -> ColumnElement[float]:
     """Money in cents, as a double; see :func:`sum_money`."""
     return cast(cast(column * int(minor_units(column)), BigInteger), Double)

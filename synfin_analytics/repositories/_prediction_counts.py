@@ -33,7 +33,7 @@ from synfin_analytics.metrics._row_metrics import LEFT_BEHIND
 from synfin_analytics.metrics._score_counts import COUNTED, DAY, SCORE, UNLABELLED
 from synfin_analytics.metrics._weights import WEIGHT_RULE, LabelWeights
 from synfin_analytics.metrics.drift import CURRENT, REFERENCE, VALUE
-from synfin_analytics.repositories._counting import HASH_JOINS, query_settings, sum_money
+from synfin_analytics.repositories._counting import HASH_JOINS, query_settings, sum_money, sum_where
 from synfin_analytics.repositories.transactions import between, known_label
 
 if TYPE_CHECKING:
@@ -281,7 +281,7 @@ class ScoredPredictions:
                 func.count().filter(self.label.is_(True)),
             ]
         else:
-            counts = [_sum(self._weight, where) for where in self._pair]
+            counts = [sum_where(self._weight, where) for where in self._pair]
         return [count.label(name) for count, name in zip(counts, COUNTED[:2], strict=True)]
 
     def _amounts(self) -> list[ColumnElement[Any]]:
@@ -290,7 +290,8 @@ class ScoredPredictions:
             sums = [sum_money(Transaction.amount, where) for where in self._pair]
         else:
             sums = [
-                _sum(cast(Transaction.amount, Double) * self._weight, row) for row in self._pair
+                sum_where(cast(Transaction.amount, Double) * self._weight, row)
+                for row in self._pair
             ]
         return [total.label(name) for total, name in zip(sums, COUNTED[2:], strict=True)]
 
@@ -350,11 +351,6 @@ class ScoredPredictions:
             read = read_df(query, session=self.session, output="polars")
         frame: nw.DataFrame[Any] = nw.from_native(read, eager_only=True)
         return frame
-
-
-def _sum(number: ColumnElement[float], where: ColumnElement[bool]) -> ColumnElement[float]:
-    """Sum of doubles; 0 for no rows."""
-    return func.coalesce(func.sum(number).filter(where), 0.0)
 
 
 _NO_SCORE, _NO_WEIGHT, _HASH = "__no_score", "__no_weight", "__hash"

@@ -49,6 +49,7 @@ from synfin_analytics.repositories._counting import (
     in_minor_units,
     minor_units,
     period_start,
+    sum_where,
 )
 from synfin_analytics.repositories._validation import is_model
 from synfin_analytics.rules._conditions import Condition
@@ -327,9 +328,9 @@ class StoredRules:
             "transactions": func.count(),
             "labelled": func.count(row[_FRAUD]),
             "frauds": func.count().filter(fraud),
-            "amount": _sum(row[_AMOUNT], alert),
-            "fraud_amount": _sum(row[_AMOUNT], fraud),
-            "fraud_squares": _sum(row[_AMOUNT] * row[_AMOUNT], fraud),
+            "amount": sum_where(row[_AMOUNT], alert),
+            "fraud_amount": sum_where(row[_AMOUNT], fraud),
+            "fraud_squares": sum_where(row[_AMOUNT] * row[_AMOUNT], fraud),
         }
         flags = [*problems, *(f"{_UNSCORED}_{number}" for number in range(len(self.models)))]
         return select(
@@ -409,10 +410,6 @@ def _word(fires: Sequence[str], word: int) -> ColumnElement[Any]:
 def _page(sign: str, page: int) -> ColumnElement[bool]:
     """Return a condition on the place of a row in the table."""
     return _sql(f"{Transaction.__tablename__}.ctid {sign} CAST('({page},0)' AS tid)", Boolean())
-
-
-def _sum(number: ColumnElement[Any], where: ColumnElement[bool]) -> ColumnElement[Any]:
-    return func.coalesce(func.sum(number).filter(where), 0.0)
 
 
 # -- The session -----------------------------------------------------------------------------------

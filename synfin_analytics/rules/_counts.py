@@ -204,6 +204,13 @@ def _only_where(relevant: nw.Expr, key: str, dtype: nw.dtypes.DType) -> nw.Expr:
     return chosen.otherwise(nw.lit(0).cast(dtype)) if dtype.is_integer() else chosen
 
 
+def _has_bit(words: Integers, rule: int) -> Mask:
+    """Return the rows of words in which the bit of a rule is set."""
+    word, bit = divmod(rule, RULES_PER_WORD)
+    has_bit: Mask = (words[:, word] >> bit & 1).astype(np.bool_)
+    return has_bit
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class RuleCounts:
     """Cells of rows, as arrays with one element for each.
@@ -291,9 +298,7 @@ class RuleCounts:
 
     def fires(self, rule: int) -> Mask:
         """Return the cells on whose rows a rule fires."""
-        word, bit = divmod(rule, RULES_PER_WORD)
-        fires: Mask = (self.words[:, word] >> bit & 1).astype(np.bool_)
-        return fires
+        return _has_bit(self.words, rule)
 
     def any_fires(self) -> Mask:
         """Return the cells on whose rows at least one rule fires."""
@@ -338,8 +343,7 @@ class Combinations:
         inverse = inverse.reshape(-1)
         fires = np.zeros((len(words), counts.n_rules), np.bool_)
         for rule in range(counts.n_rules):
-            word, bit = divmod(rule, RULES_PER_WORD)
-            fires[:, rule] = words[:, word] >> bit & 1
+            fires[:, rule] = _has_bit(words, rule)
         return cls(
             fires,
             {

@@ -210,7 +210,7 @@ def prepare_rules(df: Any, conditions: Mapping[str, Any], caller: str) -> Prepar
                 prepared.sources.append(_parse_text(name, condition, df, available))
             else:
                 column = _free_name(f"__rule_{len(prepared.sources)}", available)
-                prepared.df = _attach(prepared.df, name, condition, column, caller)
+                prepared.df = _attach(prepared.df, condition, column, caller)
                 prepared.sources.append(ColumnRule(name, column, computed=True))
         except SynfinError as error:
             prepared.failed[name] = reason(name, error)
@@ -265,7 +265,7 @@ def _free_name(name: str, taken: Sequence[str]) -> str:
 # -- Expressions -----------------------------------------------------------------------------------
 
 
-def _attach(df: Any, name: str, condition: Any, column: str, caller: str) -> Any:
+def _attach(df: Any, condition: Any, column: str, caller: str) -> Any:
     """Add the result of an expression, or a series, to a frame as a boolean column.
 
     Raises
@@ -274,10 +274,10 @@ def _attach(df: Any, name: str, condition: Any, column: str, caller: str) -> Any
         The condition is nothing that can be evaluated on the frame, or its result is not boolean.
     """
     if nw.dependencies.is_dask_dataframe(df):
-        return _attach_to_dask(df, name, condition, column, caller)
+        return _attach_to_dask(df, condition, column, caller)
     frame = open_frame(df, caller)
     if nw.dependencies.is_into_series(condition):
-        return _attach_series(frame, name, nw.from_native(condition, series_only=True), column)
+        return _attach_series(frame, nw.from_native(condition, series_only=True), column)
     try:
         added = _with_column(frame, condition, column)
         dtype = None if added is None else added.collect_schema()[column]
@@ -314,9 +314,8 @@ def _with_column(frame: Frame, condition: Any, column: str) -> Frame | None:
     return opened
 
 
-def _attach_series(frame: Frame, name: str, series: nw.Series[Any], column: str) -> Any:
+def _attach_series(frame: Frame, series: nw.Series[Any], column: str) -> Any:
     """Add a boolean series of the same rows, in their order."""
-    del name
     if not isinstance(frame, nw.DataFrame):
         raise ArgumentError(
             "A series can be a rule of a frame in memory only: name a column, or give an "
@@ -333,14 +332,14 @@ def _attach_series(frame: Frame, name: str, series: nw.Series[Any], column: str)
     return frame.with_columns(series.alias(column)).to_native()
 
 
-def _attach_to_dask(df: Any, name: str, condition: Any, column: str, caller: str) -> Any:
+def _attach_to_dask(df: Any, condition: Any, column: str, caller: str) -> Any:
     """Add the result of an expression to each partition, which is a pandas frame."""
     if not isinstance(condition, nw.Expr):
         raise ArgumentError(
             "A rule of a Dask frame must be a SQL condition, a boolean column or an expression of "
             f"narwhals; got {format_value(condition)}."
         )
-    _attach(df.head(_SAMPLE, npartitions=-1), name, condition, column, caller)
+    _attach(df.head(_SAMPLE, npartitions=-1), condition, column, caller)
     compute = functools.partial(_compute_partition, expression=condition, column=column)
     return df.assign(**{column: df.map_partitions(compute, meta=(column, "boolean"))})
 
@@ -385,8 +384,8 @@ def find_failing(df: Any, sources: Sequence[RuleSource], caller: str) -> dict[st
     failing: dict[str, str] = {}
     for source in sources:
         try:
-            frame = df[list(source.columns)] if nw.dependencies.is_dask_dataframe(df) else df
-            rows = frame.compute() if nw.dependencies.is_dask_dataframe(df) else frame
+            is_dask = nw.dependencies.is_dask_dataframe(df)
+            rows = df[list(source.columns)].compute() if is_dask else df
             opened = normalize_types(open_frame(rows, caller).select(*source.columns))
             opened = coerce_object_columns(opened, source.columns)
             fires, *_ = source.expressions(opened)

@@ -113,7 +113,7 @@ def evaluate_rules(
         A column is not in the frame; the message suggests the nearest name.
     ArgumentError
         A label is neither 0 nor 1, an amount is not finite, a timestamp not a time; there are no
-        rules, or none that can be evaluated; ``as_of`` is no date or time, or the frame has no
+        rules, or none that can be evaluated; ``as_of`` is not a date or time, or the frame has no
         ``label_available_at``; or an argument is out of range.
 
     Notes
