@@ -203,7 +203,11 @@ def _echo_rules(evaluation: RuleEvaluation) -> None:
 
 
 def _echo_comparison(name: str, evaluation: RuleEvaluation, old: str, new: str) -> None:
-    from synfin_analytics._core.formatting import format_number, format_percent
+    from synfin_analytics._core.formatting import (
+        format_confidence_level,
+        format_number,
+        format_percent,
+    )
 
     click.echo()
     rows: list[Sequence[str]] = []
@@ -217,7 +221,7 @@ def _echo_comparison(name: str, evaluation: RuleEvaluation, old: str, new: str) 
             (row["measure"].replace("_", " "), write(row["old"]), write(row["new"]),
              write(row["difference"]), interval)
         )  # fmt: skip
-    level = f"{100 * evaluation.confidence_level:g}% interval"
+    level = f"{format_confidence_level(evaluation.confidence_level)} interval"
     echo_table((name, "old", "new", "difference", level), rows)
     for note in dict.fromkeys(filter(None, frame["note"])):
         click.echo(click.wrap_text(note, 96, "  ", "    "))

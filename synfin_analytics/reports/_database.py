@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import pandas as pd
-from sqlalchemy import DateTime, Double, and_, case, cast, func, select, true
+from sqlalchemy import DateTime, Double, and_, cast, func, select, true
 from sqlalchemy.dialects.postgresql import JSONB
 
 from synfin_analytics._core.arguments import check_string, format_value
@@ -23,9 +23,7 @@ from synfin_analytics.io.read import read_df
 from synfin_analytics.metrics._aggregate import Groups
 from synfin_analytics.metrics._clusters import AUTO, Clusters
 from synfin_analytics.metrics._triangle import (
-    COHORT,
     EARLY,
-    KNOWN,
     early_label_error,
     triangles_from_counts,
 )
@@ -48,7 +46,7 @@ from synfin_analytics.repositories._counting import (
     count_labels,
     count_rows,
     in_minor_units,
-    period_start,
+    label_columns,
     sum_money,
 )
 from synfin_analytics.repositories._prediction_counts import ScoredPredictions
@@ -571,17 +569,8 @@ def _weekly_rates(rows: ScoredPredictions, confidence_level: float) -> pd.DataFr
 def _nowcast(rows: ScoredPredictions, confidence_level: float) -> FraudRateNowcast:
     """Nowcast the fraud rate of each week of predictions, with their ground truth as labels."""
     every = "1w"
-    period, available = Period.parse(every), Transaction.label_available_at
-    # GREATEST ignores NULL.
-    known_at = func.greatest(Transaction.timestamp, available)
-    query: Any = select(
-        period_start(Transaction.timestamp.expression, period).label(COHORT),
-        case((rows.label.is_not(None), period_start(known_at, period))).label(KNOWN),
-        Transaction.timestamp,
-        rows.label.label("is_fraud"),
-        available,
-        in_minor_units(Transaction.amount).label("amount"),
-    )
+    period = Period.parse(every)
+    query: Any = select(*label_columns(rows.label, period))
     counts = nw.from_native(
         _read(rows.session, count_labels(rows.filter(query), keys=())), eager_only=True
     )

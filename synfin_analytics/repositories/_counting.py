@@ -181,15 +181,35 @@ def count_rows(rows: Select[Any], *, keys: Sequence[str], clusters: Clusters) ->
     return select(*by_group, *_in_units(totals)).group_by(*by_group)
 
 
+def label_columns(label: ColumnElement[Any], period: Period) -> list[ColumnElement[Any]]:
+    """Return what :func:`count_labels` needs of a transaction.
+
+    Parameters
+    ----------
+    label
+        Its label, NULL if it is not known.
+    period
+        Length of a cohort.
+    """
+    table = Transaction.__table__.c
+    known_at = func.greatest(table.timestamp, table.label_available_at)  # ignores NULL
+    return [
+        period_start(table.timestamp, period).label(COHORT),
+        case((label.is_not(None), period_start(known_at, period))).label(KNOWN),
+        table.timestamp,
+        label.label("is_fraud"),
+        table.label_available_at,
+        in_minor_units(Transaction.amount).label("amount"),
+    ]
+
+
 def count_labels(rows: Select[Any], *, keys: Sequence[str]) -> Select[Any]:
     """Count rows by group, cohort and period of the label.
 
     Parameters
     ----------
     rows
-        Query with the columns ``keys``, :data:`COHORT` and :data:`KNOWN`, ``timestamp``,
-        ``is_fraud`` (NULL if it is not known), ``label_available_at``, and ``amount`` in minor
-        units.
+        Query with the columns ``keys`` and :func:`label_columns`.
     keys
         Columns to group by, without the two periods.
     """

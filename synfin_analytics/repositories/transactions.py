@@ -22,9 +22,7 @@ from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._aggregate import Groups
 from synfin_analytics.metrics._clusters import AUTO, Clusters
 from synfin_analytics.metrics._triangle import (
-    COHORT,
     EARLY,
-    KNOWN,
     early_label_error,
     triangles_from_counts,
 )
@@ -49,6 +47,7 @@ from synfin_analytics.repositories._counting import (
     count_labels,
     count_rows,
     in_minor_units,
+    label_columns,
     period_start,
     query_settings,
     time_slices,
@@ -689,16 +688,8 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
         timestamp, available = self._table.c.timestamp, self._table.c.label_available_at
         where = between(start, end, as_of)
         label = known_label(Transaction.is_fraud, as_of)
-        known_at = func.greatest(timestamp, available)  # ignores NULL
-        query = select(
-            *self._group_keys(groups),
-            period_start(timestamp, period).label(COHORT),
-            case((label.is_not(None), period_start(known_at, period))).label(KNOWN),
-            timestamp,
-            label.label("is_fraud"),
-            available,
-            in_minor_units(Transaction.amount).label("amount"),
-        ).where(and_(True, *where))
+        columns = [*self._group_keys(groups), *label_columns(label, period)]
+        query = select(*columns).where(and_(True, *where))
         count = functools.partial(count_labels, keys=groups.keys)
         counts = self._count_in_slices(query, count, period, where)
         if n_early := int(to_numpy_float(counts[EARLY]).sum()):
