@@ -15,8 +15,8 @@ from synfin_analytics._core.formatting import (
 from synfin_analytics.plots._style import (
     DASHES,
     MAX_LINES,
-    add_count_panel,
     add_legend_right,
+    add_volume_panel,
     annotate_empty,
     annotate_right,
     create_display,
@@ -24,7 +24,6 @@ from synfin_analytics.plots._style import (
     line_styles,
     palette,
     percent_formatter,
-    set_date_ticks,
     style_axes,
     wrap_label,
 )
@@ -107,7 +106,7 @@ def _draw_lines(ax: Axes, frame: pd.DataFrame, labels: Any, names: list[str]) ->
         add_legend_right(ax, handles)
     else:
         _name_last(ax, frame)
-    return _add_transactions(ax, frame, moments)
+    return add_volume_panel(ax, moments, frame["transactions"].to_numpy(np.float64))
 
 
 def _draw_group(
@@ -152,21 +151,6 @@ def _name_last(ax: Axes, frame: pd.DataFrame) -> None:
     for name, rate in (("estimated", estimate), ("known", known)):
         if np.isfinite(rate) and (far or name == "estimated" or not np.isfinite(estimate)):
             annotate_right(ax, f"{name}: {format_percent(rate)}", rate)
-
-
-def _add_transactions(ax: Axes, frame: pd.DataFrame, moments: Floats) -> Axes:
-    from matplotlib.ticker import StrMethodFormatter
-
-    panel = add_count_panel(ax)
-    starts, periods = np.unique(moments, return_inverse=True)
-    width = float(np.median(np.diff(starts))) if len(starts) > 1 else 1.0
-    counts = np.bincount(periods, weights=frame["transactions"].to_numpy(dtype=np.float64))
-    panel.bar(starts, counts, width=0.85 * width, color=palette(ax).bar)
-    set_date_ticks(panel)
-    top = max(panel.get_ylim()[1], 1.0)
-    panel.set_yticks([top / 1.05])
-    panel.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    return panel
 
 
 def _moments(frame: pd.DataFrame) -> Any:

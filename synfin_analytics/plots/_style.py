@@ -327,6 +327,22 @@ def date_numbers(moments: NDArray[np.datetime64]) -> Floats:
     return np.asarray(numbers, dtype=np.float64)
 
 
+def add_volume_panel(ax: Axes, moments: Floats, counts: Floats) -> Axes:
+    """Add bars of transactions by date below ``ax``; counts of the same moment are added."""
+    from matplotlib.ticker import StrMethodFormatter
+
+    panel = add_count_panel(ax)
+    starts, periods = np.unique(moments, return_inverse=True)
+    width = float(np.median(np.diff(starts))) if len(starts) > 1 else 1.0
+    volume = np.bincount(periods, weights=counts, minlength=len(starts))
+    panel.bar(starts, volume, width=0.85 * width, color=palette(ax).bar)
+    set_date_ticks(panel)
+    top = max(panel.get_ylim()[1], 1.0)
+    panel.set_yticks([top / 1.05])
+    panel.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    return panel
+
+
 def set_date_ticks(ax: Axes, dates: pd.Series[Any] | None = None) -> None:
     """Label days, months or years, as few as needed; a few ``dates`` are all labelled."""
     if dates is not None and len(dates) <= _MAX_DATES:

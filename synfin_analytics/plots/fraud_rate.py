@@ -17,8 +17,8 @@ from synfin_analytics.plots._nowcast import plot_nowcast
 from synfin_analytics.plots._style import (
     DASHES,
     MAX_LINES,
-    add_count_panel,
     add_legend_right,
+    add_volume_panel,
     annotate_above,
     annotate_empty,
     annotate_right,
@@ -28,7 +28,6 @@ from synfin_analytics.plots._style import (
     line_styles,
     palette,
     percent_formatter,
-    set_date_ticks,
     set_rows,
     style_axes,
     wrap_label,
@@ -258,7 +257,7 @@ def _draw_time(
         annotate_right(ax, f"all: {format_percent(overall)}", overall)
     ax.set_ylim(0, _axis_end(values))
     ax.yaxis.set_major_formatter(percent_formatter())
-    lowest = _add_volume(ax, moments, values["labelled"]) if len(moments) else ax
+    lowest = add_volume_panel(ax, moments, values["labelled"]) if len(moments) else ax
     caption = "line: fraud rate; band: confidence interval; bars: labelled transactions"
     lowest.set_xlabel(_with_hidden(caption, n_hidden))
 
@@ -272,22 +271,6 @@ def _add_legend(ax: Axes) -> None:
         return
     ax.set_ylim(0, 1.15 * ax.get_ylim()[1])
     ax.legend(frameon=False, fontsize="small", ncols=MAX_LINES, loc="upper left")
-
-
-def _add_volume(ax: Axes, moments: Floats, labelled: Floats) -> Axes:
-    """Draw the number of transactions in a panel below ``ax``."""
-    from matplotlib.ticker import StrMethodFormatter
-
-    panel = add_count_panel(ax)
-    starts, periods = np.unique(moments, return_inverse=True)
-    width = float(np.median(np.diff(starts))) if len(starts) > 1 else 1.0
-    volume = np.bincount(periods, weights=labelled, minlength=len(starts))
-    panel.bar(starts, volume, width=0.85 * width, color=palette(ax).bar)
-    set_date_ticks(panel)
-    top = max(panel.get_ylim()[1], 1.0)
-    panel.set_yticks([top / 1.05])
-    panel.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    return panel
 
 
 def _unreliable(frame: Frame) -> Mask:
