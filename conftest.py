@@ -29,7 +29,8 @@ from sqlalchemy.exc import NoResultFound, ProgrammingError
 # pytest would import a module before its package, whose own import would make its classes again.
 from synfin_analytics import metrics, plots  # noqa: F401
 from synfin_analytics.database import embedded
-from synfin_analytics.database.config import VARIABLES, DatabaseConfig
+from synfin_analytics.database._settings import VARIABLES
+from synfin_analytics.database.config import DatabaseConfig
 from synfin_analytics.database.manager import DatabaseManager, get_db_manager
 from synfin_analytics.database.schema import known_versions
 

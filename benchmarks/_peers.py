@@ -123,7 +123,7 @@ def _load(job: Job, data: Any, **options: Any) -> Run:
     from synfin_analytics.database.manager import DatabaseManager
     from synfin_analytics.io.load import load_df
 
-    manager = DatabaseManager(DatabaseConfig.from_env({"DATABASE_URL": job.url}))
+    manager = DatabaseManager(DatabaseConfig.from_env(environ={"DATABASE_URL": job.url}))
 
     def run() -> int:
         report = load_df(data, "transactions", manager=manager, progress=False, **options)
@@ -327,7 +327,7 @@ def _read(frame: str) -> Callable[[Job], Run]:
         from synfin_analytics.database.manager import DatabaseManager
         from synfin_analytics.io.read import read_df
 
-        manager = DatabaseManager(DatabaseConfig.from_env({"DATABASE_URL": job.url}))
+        manager = DatabaseManager(DatabaseConfig.from_env(environ={"DATABASE_URL": job.url}))
         # An empty result imports the same modules as a full one.
         read_df(f"{job.query} LIMIT 0", manager=manager, output=frame)
         return lambda: len(read_df(job.query, manager=manager, output=frame))

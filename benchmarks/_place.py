@@ -87,7 +87,7 @@ class Place:
 
     def count(self, url: str) -> int:
         """Number of rows in ``transactions``."""
-        manager = DatabaseManager(DatabaseConfig.from_env({"DATABASE_URL": url}))
+        manager = DatabaseManager(DatabaseConfig.from_env(environ={"DATABASE_URL": url}))
         try:
             with manager.engine.connect() as connection:
                 return int(

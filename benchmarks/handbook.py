@@ -204,7 +204,7 @@ def main(data: Path) -> None:
     if not files:
         raise click.ClickException(f"No handbook/transactions.parquet in {data}.")
     with open_place() as place, place.prepared("handbook", {}) as name:
-        config = DatabaseConfig.from_env({"DATABASE_URL": place.url(name)})
+        config = DatabaseConfig.from_env(environ={"DATABASE_URL": place.url(name)})
         manager = DatabaseManager(config)
         try:
             rows = load(files[0], manager)

@@ -74,7 +74,7 @@ class Job:
     @contextlib.contextmanager
     def manager(self) -> Iterator[DatabaseManager]:
         """Open the database with the rows."""
-        manager = DatabaseManager(DatabaseConfig.from_env({"DATABASE_URL": self.url}))
+        manager = DatabaseManager(DatabaseConfig.from_env(environ={"DATABASE_URL": self.url}))
         try:
             yield manager
         finally:

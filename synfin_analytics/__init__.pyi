@@ -25,6 +25,7 @@ from .exceptions import InvalidDataError as InvalidDataError
 from .exceptions import LoadError as LoadError
 from .exceptions import MissingDependencyError as MissingDependencyError
 from .exceptions import NotFoundError as NotFoundError
+from .exceptions import ProtectedDatabaseError as ProtectedDatabaseError
 from .exceptions import QueryError as QueryError
 from .exceptions import SchemaError as SchemaError
 from .exceptions import SynfinError as SynfinError

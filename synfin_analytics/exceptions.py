@@ -35,6 +35,21 @@ class ConfigurationError(SynfinError, ValueError):
         self.variable = variable
 
 
+class ProtectedDatabaseError(SynfinError, PermissionError):
+    """A call would destroy data of a protected database, and did not confirm its name.
+
+    Attributes
+    ----------
+    database, environment
+        Name of the database, and of its environment if one is selected.
+    """
+
+    def __init__(self, message: str, *, database: str, environment: str | None = None) -> None:
+        super().__init__(message)
+        self.database = database
+        self.environment = environment
+
+
 class EmbeddedServerError(SynfinError, RuntimeError):
     """The embedded PostgreSQL server could not be created, started or stopped."""
 

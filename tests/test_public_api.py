@@ -46,7 +46,8 @@ FACE = """
     DetectedPatterns detect_anomalies detect_patterns
 
     ArgumentError ConfigurationError DatabaseConnectionError EmbeddedServerError InvalidDataError
-    LoadError MissingDependencyError NotFoundError QueryError SchemaError SynfinError
+    LoadError MissingDependencyError NotFoundError ProtectedDatabaseError QueryError SchemaError
+    SynfinError
 """
 NAMES = FACE.split()
 
@@ -172,7 +173,7 @@ PARAMETERS = {
     "get_db_session": "",
     "session_scope": "",
     "DatabaseConfig": "host port database username password pool_size max_overflow pool_timeout "
-    "pool_recycle echo sslmode sslrootcert slow_query_ms data_dir options",
+    "pool_recycle echo sslmode sslrootcert slow_query_ms data_dir options environment protected",
     "DatabaseConfig.from_env": "environ",
     "DatabaseConfig.get_connection_string": "self",
     "DatabaseManager": "config",

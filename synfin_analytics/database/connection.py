@@ -12,7 +12,8 @@ import psycopg2.errors
 import psycopg2.extensions
 from psycopg2 import sql
 
-from synfin_analytics.database.config import libpq_environment, reveal_secrets
+from synfin_analytics.database._libpq_environment import libpq_environment
+from synfin_analytics.database._secret import reveal_secrets
 from synfin_analytics.database.logging import logger
 from synfin_analytics.exceptions import ArgumentError, DatabaseConnectionError
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg2 import extensions, sql
 
 from synfin_analytics.database import schema
-from synfin_analytics.database.config import Secret
+from synfin_analytics.database._secret import Secret
 from synfin_analytics.database.models import TABLES
 from synfin_analytics.exceptions import ArgumentError, SchemaError
 

@@ -17,7 +17,8 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import QueuePool
 
 from synfin_analytics._core.lookup import dataframe_function
-from synfin_analytics.database.config import DatabaseConfig, format_url
+from synfin_analytics.database._url import format_url
+from synfin_analytics.database.config import DatabaseConfig
 from synfin_analytics.database.connection import Connection, connect, message_of
 from synfin_analytics.database.logging import log_connections, logger
 from synfin_analytics.exceptions import (

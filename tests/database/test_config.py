@@ -26,6 +26,10 @@ SERVER = {
 some_text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
 
 
+def from_variables(variables):
+    return DatabaseConfig.from_env(environ=variables)
+
+
 def test_fields_are_those_that_were_given():
     config = DatabaseConfig(
         host="localhost", port=5432, database="synfinance", username="postgres", password="password"
@@ -55,18 +59,18 @@ def test_any_user_password_and_database_survive_the_url(user, password, database
     url = make_url(config.get_connection_string())
 
     assert (url.username, url.password, url.database) == (user, password, database)
-    assert DatabaseConfig.from_env({"DATABASE_URL": config.get_connection_string()}) == config
+    assert from_variables({"DATABASE_URL": config.get_connection_string()}) == config
 
 
 def test_socket_folder_and_ipv6_address_survive_the_url():
     for host in ("/var/run/postgresql", "::1"):
         config = DatabaseConfig(host=host, port=5433, username="ana")
 
-        assert DatabaseConfig.from_env({"DATABASE_URL": config.get_connection_string()}) == config
+        assert from_variables({"DATABASE_URL": config.get_connection_string()}) == config
 
 
 def test_environment_names_a_server_in_several_variables():
-    config = DatabaseConfig.from_env(
+    config = from_variables(
         {
             **SERVER,
             "DB_POOL_SIZE": "3",
@@ -97,7 +101,7 @@ def test_environment_names_a_server_in_several_variables():
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg2"])
 def test_environment_names_a_server_in_one_url(scheme):
-    config = DatabaseConfig.from_env(
+    config = from_variables(
         {
             "DATABASE_URL": f"{scheme}://ana:s%2Fcret@db.bank:5433/fraud"
             "?sslmode=require&connect_timeout=3",
@@ -118,7 +122,7 @@ def test_environment_names_a_server_in_one_url(scheme):
 
 
 def test_without_a_server_the_embedded_one_is_meant(tmp_path):
-    config = DatabaseConfig.from_env({"DB_DATA_DIR": str(tmp_path), "DB_NAME": "course"})
+    config = from_variables({"DB_DATA_DIR": str(tmp_path), "DB_NAME": "course"})
 
     assert config.embedded
     assert (config.database, config.data_dir) == ("course", str(tmp_path))
@@ -127,11 +131,13 @@ def test_without_a_server_the_embedded_one_is_meant(tmp_path):
 def test_empty_variables_count_as_not_set():
     names = [*SERVER, "DATABASE_URL", "DB_POOL_SIZE", "DB_ECHO", "DB_SSLMODE"]
 
-    assert DatabaseConfig.from_env(dict.fromkeys(names, "  ") | {"DB_PASSWORD": ""}).embedded
+    assert DatabaseConfig.from_env(
+        environ=dict.fromkeys(names, "  ") | {"DB_PASSWORD": ""}
+    ).embedded
 
 
 def test_spaces_in_a_password_count():
-    assert DatabaseConfig.from_env({**SERVER, "DB_PASSWORD": " x "}).password == " x "
+    assert from_variables({**SERVER, "DB_PASSWORD": " x "}).password == " x "
 
 
 @pytest.mark.parametrize(
@@ -155,7 +161,7 @@ def test_spaces_in_a_password_count():
 )
 def test_a_wrong_variable_is_named_with_what_it_should_be(variable, value, should_be):
     with pytest.raises(ConfigurationError) as caught:
-        DatabaseConfig.from_env({**SERVER, variable: value})
+        from_variables({**SERVER, variable: value})
 
     message = str(caught.value).replace("'", "")
     assert message.startswith(f"{variable} must be {should_be}")
@@ -213,7 +219,7 @@ def test_an_option_that_does_not_exist_comes_with_the_nearest():
 )
 def test_a_wrong_url_is_explained_without_repeating_it(url, why):
     with pytest.raises(ConfigurationError, match=why) as caught:
-        DatabaseConfig.from_env({"DATABASE_URL": url})
+        from_variables({"DATABASE_URL": url})
 
     assert str(caught.value).startswith("DATABASE_URL")
     assert "s3cr3t" not in str(caught.value)
@@ -225,7 +231,7 @@ def test_a_wrong_url_is_explained_without_repeating_it(url, why):
 )
 def test_a_url_means_what_it_means_to_libpq(password):
     url = f"postgresql://ana:{password}@db.bank/fraud?application_name=a+b%20c&options=-c%20x%3D1"
-    config = DatabaseConfig.from_env({"DATABASE_URL": url})
+    config = from_variables({"DATABASE_URL": url})
 
     assert config.password == password.replace("%2F", "/")
     assert (config.host, config.database) == ("db.bank", "fraud")
@@ -239,27 +245,21 @@ def test_a_wrong_value_in_the_url_is_named(query):
     name = query.partition("=")[0]
 
     with pytest.raises(ConfigurationError, match=f"DATABASE_URL's {name} must be"):
-        DatabaseConfig.from_env({"DATABASE_URL": f"postgresql:///fraud?host=/run/pg&{query}"})
+        from_variables({"DATABASE_URL": f"postgresql:///fraud?host=/run/pg&{query}"})
 
 
 @pytest.mark.parametrize("variable", ["DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD"])
 def test_url_and_single_variables_contradict_each_other(variable):
     with pytest.raises(ConfigurationError, match=f"{variable} is set, but DATABASE_URL"):
-        DatabaseConfig.from_env(
-            {"DATABASE_URL": "postgresql://db.bank/fraud", variable: SERVER[variable]}
-        )
+        from_variables({"DATABASE_URL": "postgresql://db.bank/fraud", variable: SERVER[variable]})
 
 
 def test_tls_variables_complete_the_url_but_may_not_contradict_it():
     url = "postgresql://db.bank/fraud"
 
-    assert DatabaseConfig.from_env({"DATABASE_URL": url, "DB_SSLMODE": "require"}).sslmode == (
-        "require"
-    )
+    assert from_variables({"DATABASE_URL": url, "DB_SSLMODE": "require"}).sslmode == ("require")
     with pytest.raises(ConfigurationError, match="DB_SSLMODE is set, but DATABASE_URL has another"):
-        DatabaseConfig.from_env(
-            {"DATABASE_URL": f"{url}?sslmode=verify-full", "DB_SSLMODE": "disable"}
-        )
+        from_variables({"DATABASE_URL": f"{url}?sslmode=verify-full", "DB_SSLMODE": "disable"})
 
 
 @pytest.mark.parametrize("variable", ["DB_PORT", "DB_USER", "DB_PASSWORD", "DB_SSLMODE"])
@@ -267,7 +267,7 @@ def test_half_a_server_is_not_taken_for_the_embedded_one(variable):
     value = {**SERVER, "DB_SSLMODE": "require"}[variable]
 
     with pytest.raises(ConfigurationError, match=f"{variable} is set, but neither DB_HOST nor"):
-        DatabaseConfig.from_env({variable: value})
+        from_variables({variable: value})
 
 
 def test_the_embedded_server_has_no_url_of_its_own():
@@ -291,7 +291,7 @@ def test_a_configuration_that_was_never_filled_has_a_repr_for_a_traceback():
 @given(password=some_text)
 def test_no_message_about_a_contradiction_repeats_the_password(password):
     with pytest.raises(ConfigurationError) as caught:
-        DatabaseConfig.from_env({"DB_PASSWORD": f"<{password}>"})
+        from_variables({"DB_PASSWORD": f"<{password}>"})
 
     assert f"<{password}>" not in str(caught.value)
 
@@ -305,12 +305,12 @@ URL = "postgresql://ana:s3cr3t@db.bank/fraud"
         lambda: DatabaseConfig(host="", password="s3cr3t"),
         lambda: DatabaseConfig("", 5432, "fraud", "ana", "s3cr3t"),
         lambda: DatabaseConfig(host="db.bank", password="s3cr3t\0"),
-        lambda: DatabaseConfig.from_env({**SERVER, "DB_PORT": "many"}),
-        lambda: DatabaseConfig.from_env({"DB_PASSWORD": "s3cr3t"}),
-        lambda: DatabaseConfig.from_env({"DATABASE_URL": URL, "DB_PASSWORD": "s3cr3t"}),
-        lambda: DatabaseConfig.from_env({"DATABASE_URL": URL.replace("fraud", "?sslmod=x")}),
-        lambda: DatabaseConfig.from_env({"DATABASE_URL": URL.replace("db.bank", "db:x")}),
-        lambda: DatabaseConfig.from_env({"DATABASE_URL": URL.replace("postgresql", "mysql")}),
+        lambda: from_variables({**SERVER, "DB_PORT": "many"}),
+        lambda: from_variables({"DB_PASSWORD": "s3cr3t"}),
+        lambda: from_variables({"DATABASE_URL": URL, "DB_PASSWORD": "s3cr3t"}),
+        lambda: from_variables({"DATABASE_URL": URL.replace("fraud", "?sslmod=x")}),
+        lambda: from_variables({"DATABASE_URL": URL.replace("db.bank", "db:x")}),
+        lambda: from_variables({"DATABASE_URL": URL.replace("postgresql", "mysql")}),
     ],
 )
 def test_no_local_variable_of_an_error_shows_the_password(make):

@@ -11,7 +11,8 @@ import pytest
 import servers
 from sqlalchemy import text
 
-from synfin_analytics.database.config import DatabaseConfig, libpq_environment
+from synfin_analytics.database._libpq_environment import libpq_environment
+from synfin_analytics.database.config import DatabaseConfig
 from synfin_analytics.database.embedded import stop
 from synfin_analytics.database.manager import DatabaseManager
 from synfin_analytics.exceptions import DatabaseConnectionError

@@ -95,12 +95,14 @@ def test_verify_full_accepts_the_right_authority_and_name(tls_server):
     )
 
     assert encrypted(config) is True
-    assert encrypted(DatabaseConfig.from_env({"DATABASE_URL": config.get_connection_string()}))
+    assert encrypted(
+        DatabaseConfig.from_env(environ={"DATABASE_URL": config.get_connection_string()})
+    )
 
 
 def test_environment_asks_for_tls(tls_server):
     config = DatabaseConfig.from_env(
-        {
+        environ={
             "DB_HOST": "localhost",
             "DB_PORT": str(tls_server.port),
             "DB_NAME": "postgres",

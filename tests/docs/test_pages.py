@@ -13,7 +13,7 @@ import pytest
 from documentation import CELL, DOCS, PYTHON, blocks, code, page
 
 from synfin_analytics.cli import main
-from synfin_analytics.database.config import VARIABLES
+from synfin_analytics.database._settings import VARIABLES
 
 sys.path.insert(0, str(DOCS / "_extensions"))
 from reference import documented_names

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg2
 
-from synfin_analytics.database.config import VARIABLES, DatabaseConfig
+from synfin_analytics.database._settings import VARIABLES
+from synfin_analytics.database.config import DatabaseConfig
 from synfin_analytics.database.embedded._binaries import readable_binaries, server_binaries
 from synfin_analytics.database.embedded._cluster import server_environment
 from synfin_analytics.database.embedded._owner import ServerUser, program_copies, server_user
@@ -180,7 +181,7 @@ class OwnServer:
     """A server that already runs and is not stopped; its user can create databases and roles."""
 
     def __init__(self, url: str) -> None:
-        self._config = DatabaseConfig.from_env({"DATABASE_URL": url})
+        self._config = DatabaseConfig.from_env(environ={"DATABASE_URL": url})
 
     def connect_arguments(self, database: str) -> dict[str, Any]:
         return {**self._config.connect_arguments(), "dbname": database}
@@ -191,7 +192,7 @@ class OwnServer:
 
 def variables_of(url: str) -> dict[str, str]:
     """Environment variables for the server of a URL, without its database."""
-    config = DatabaseConfig.from_env({"DATABASE_URL": url})
+    config = DatabaseConfig.from_env(environ={"DATABASE_URL": url})
     named = {"host": config.host, "port": config.port, "username": config.username}
     variables = {VARIABLES[name]: str(value) for name, value in named.items() if value}
     if config.password:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synfin_analytics.database.config import libpq_overrides
+from synfin_analytics.database._libpq_environment import libpq_overrides
 from synfin_analytics.database.embedded import _locks as locks
 from synfin_analytics.database.embedded._binaries import readable_binaries, server_binaries
 from synfin_analytics.database.embedded._cluster import (
