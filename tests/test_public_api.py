@@ -171,7 +171,7 @@ PARAMETERS = {
     "Layout": "transactions customers merchants name about join_on",
     "get_db_manager": "config",
     "get_db_session": "",
-    "session_scope": "",
+    "session_scope": "read_only",
     "DatabaseConfig": "host port database username password pool_size max_overflow pool_timeout "
     "pool_recycle echo sslmode sslrootcert slow_query_ms data_dir options environment protected",
     "DatabaseConfig.from_env": "environ",
@@ -180,7 +180,7 @@ PARAMETERS = {
     "DatabaseManager.initialize": "self",
     "DatabaseManager.create_all_tables": "self",
     "DatabaseManager.drop_all_tables": "self",
-    "DatabaseManager.session_scope": "self",
+    "DatabaseManager.session_scope": "self read_only",
     "DatabaseManager.get_session": "self",
     "DatabaseManager.get_scoped_session": "self",
     "DatabaseManager.bulk_insert": "self objects batch_size table options",

@@ -9,33 +9,26 @@ import weakref
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
 
-import psycopg2
-from sqlalchemy import create_engine, event, text
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import QueuePool
 
 from synfin_analytics._core.lookup import dataframe_function
+from synfin_analytics.database._engine import create_pooled_engine
 from synfin_analytics.database._url import format_url
 from synfin_analytics.database.config import DatabaseConfig
-from synfin_analytics.database.connection import Connection, connect, message_of
-from synfin_analytics.database.logging import log_connections, logger
-from synfin_analytics.exceptions import (
-    ArgumentError,
-    ConfigurationError,
-    DatabaseConnectionError,
-    SynfinError,
-)
+from synfin_analytics.database.connection import Connection, connect
+from synfin_analytics.database.logging import logger
+from synfin_analytics.exceptions import ArgumentError, ConfigurationError, SynfinError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     import pandas as pd
     import polars as pl
     import pyarrow as pa
-    from sqlalchemy.engine import Engine, ExceptionContext
-    from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, PoolResetState
+    from sqlalchemy.engine import Engine
 
     from synfin_analytics._core.output import Output
     from synfin_analytics._core.types import DataFrameLike, Records
@@ -142,7 +135,7 @@ class DatabaseManager:
                     from synfin_analytics.database.embedded import EmbeddedPostgres
 
                     self._embedded = EmbeddedPostgres(self.config.data_dir)
-                engine = _create_engine(self.config, self._connect)
+                engine = create_pooled_engine(self.config, self._connect)
                 factory = sessionmaker(engine, autoflush=False, expire_on_commit=False)
                 self._resources = _Resources(engine, factory, scoped_session(factory))
                 self.closed = False
@@ -242,17 +235,30 @@ class DatabaseManager:
         return self._open().scoped_sessions()
 
     @contextlib.contextmanager
-    def session_scope(self) -> Iterator[Session]:
+    def session_scope(self, read_only: bool = False) -> Iterator[Session]:
         """Open a session that is committed at the end, or rolled back after an error.
+
+        Parameters
+        ----------
+        read_only
+            Whether the transaction only reads: PostgreSQL then rejects whatever would write.
 
         Examples
         --------
-        >>> with DatabaseManager().session_scope() as session:
-        ...     session.execute(text("SELECT 1")).scalar_one()
-        1
+        >>> with DatabaseManager().session_scope(read_only=True) as session:
+        ...     session.execute(text("SHOW transaction_read_only")).scalar_one()
+        'on'
         """
-        with self.get_session() as session, session.begin():
+        scope = self._read_scope() if read_only else contextlib.nullcontext(self.get_session())
+        with scope as session, session, session.begin():
             yield session
+
+    @contextlib.contextmanager
+    def _read_scope(self) -> Iterator[Session]:
+        """Open the session of a call that only reads: all such sessions are opened here."""
+        resources = self._open()
+        engine = resources.engine.execution_options(postgresql_readonly=True)
+        yield resources.session_factory(bind=engine)
 
     # -- DataFrames -------------------------------------------------------------------------------
 
@@ -465,84 +471,6 @@ def _model_of(objects: object) -> type[Base]:
     )
 
 
-# -- The engine -----------------------------------------------------------------------------------
-
-
-def _create_engine(config: DatabaseConfig, creator: Callable[[], Connection]) -> Engine:
-    """Create an engine with the package's pool, log and errors."""
-
-    def translate_error(context: ExceptionContext) -> None:
-        if isinstance(context.original_exception, SynfinError):
-            raise context.original_exception
-        if context.is_disconnect and not context.is_pre_ping:
-            raise DatabaseConnectionError(
-                f"The connection to {config.place} was lost in the middle of a transaction. "
-                "Uncommitted changes are rolled back. Roll the session back and run it again."
-            ) from context.original_exception
-        _hide_values(context)
-
-    engine = create_engine(
-        "postgresql+psycopg2://",
-        creator=creator,
-        poolclass=_Pool,
-        pool_size=config.pool_size,
-        max_overflow=config.max_overflow,
-        pool_timeout=config.pool_timeout,
-        pool_recycle=config.pool_recycle,
-        pool_pre_ping=True,
-        pool_reset_on_return=None,  # `_reset_session` does more than a rollback
-        echo=config.echo,
-        hide_parameters=True,  # they may be card holders' data
-    )
-    event.listen(engine, "handle_error", translate_error)
-    event.listen(engine, "reset", _reset_session)
-    event.listen(engine, "checkin", _reset_transactions)
-    log_connections(engine, config)
-    return engine
-
-
-def _hide_values(context: ExceptionContext) -> None:
-    """Remove the row from an error that reaches the user as the driver and SQLAlchemy raise it."""
-    error, outer_error = context.original_exception, context.sqlalchemy_exception
-    if isinstance(error, psycopg2.Error) and (message := message_of(error)):
-        error.args = (message,)
-        if outer_error is not None:
-            outer_error.args = (f"({type(error).__module__}.{type(error).__name__}) {message}",)
-
-
-def _reset_session(connection: Connection, _record: object, state: PoolResetState) -> None:
-    """Undo what a session has set, so that the next one does not run with it."""
-    if not state.terminate_only:
-        connection.reset_session()
-
-
-def _reset_transactions(connection: Connection | None, record: ConnectionPoolEntry) -> None:
-    if connection is None:  # it was broken, and has been discarded
-        return
-    connection.reset_transactions()  # not earlier, since SQLAlchemy sets its own defaults before
-    if connection.through_pooler:
-        # In transaction mode there is no session to reset, and in session mode the pooler resets it
-        # when we disconnect. Connecting to a pooler is cheap.
-        record.invalidate()
-
-
-class _Pool(QueuePool):
-    """SQLAlchemy's pool with an error of ours when it is exhausted."""
-
-    # SQLAlchemy names the pool's own logger by its module: under our name, it would be in our log.
-    __module__ = QueuePool.__module__
-
-    def connect(self) -> PoolProxiedConnection:
-        try:
-            return super().connect()
-        except PoolTimeout as error:
-            raise DatabaseConnectionError(
-                f"All {self.checkedout()} connections are in use, and none was returned within "
-                f"{self.timeout():.0f} s. Close sessions after use (session_scope() does), or "
-                "raise DB_POOL_SIZE or DB_MAX_OVERFLOW."
-            ) from error
-
-
 # -- The manager of the process -------------------------------------------------------------------
 
 _managers: weakref.WeakSet[DatabaseManager] = weakref.WeakSet()
@@ -603,10 +531,15 @@ def get_db_session() -> Session:
     return get_db_manager().get_session()
 
 
-def session_scope() -> contextlib.AbstractContextManager[Session]:
+def session_scope(read_only: bool = False) -> contextlib.AbstractContextManager[Session]:
     """Open a session of the process's manager that is committed at the end.
 
     An error rolls it back.
+
+    Parameters
+    ----------
+    read_only
+        Whether the transaction only reads, as for :meth:`DatabaseManager.session_scope`.
 
     Returns
     -------
@@ -619,7 +552,7 @@ def session_scope() -> contextlib.AbstractContextManager[Session]:
     ...     session.execute(text("SELECT 1")).scalar_one()
     1
     """
-    return get_db_manager().session_scope()
+    return get_db_manager().session_scope(read_only)
 
 
 def _after_fork() -> None:

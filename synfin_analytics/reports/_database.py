@@ -106,7 +106,7 @@ def open_session(session: Session | None) -> Iterator[Session]:
     if session is not None:
         yield session
         return
-    with get_db_manager().get_session() as new_session:
+    with get_db_manager().session_scope(read_only=True) as new_session:
         new_session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         yield new_session
 

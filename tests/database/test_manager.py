@@ -10,6 +10,7 @@ import psycopg2.errors
 import pytest
 import servers
 from sqlalchemy import inspect, text
+from sqlalchemy.exc import InternalError
 from tracebacks import frames_of, local_variables
 
 from synfin_analytics.database.config import DatabaseConfig
@@ -153,6 +154,19 @@ def test_a_scope_rolls_back_when_an_error_leaves_it(notes):
 
     with pytest.raises(ZeroDivisionError):
         fail_after_a_row()
+
+    assert notes() == 0
+
+
+def test_a_read_only_scope_reads_and_rejects_a_write(notes):
+    with session_scope(read_only=True) as session:
+        assert session.scalar(text("SELECT count(*) FROM notes")) == 0
+
+    with (
+        pytest.raises(InternalError, match="read-only transaction"),
+        session_scope(read_only=True) as session,
+    ):
+        session.execute(text("INSERT INTO notes VALUES (1)"))
 
     assert notes() == 0
 

@@ -70,8 +70,8 @@ def run_query(
     """Run a query, and leave the session usable whatever happens in the block."""
     with contextlib.ExitStack() as stack:
         if session is None:
-            own = stack.enter_context((manager or get_db_manager()).session_scope())
-            bound = own.connection(execution_options={"postgresql_readonly": True})
+            scope = (manager or get_db_manager()).session_scope(read_only=True)
+            bound = stack.enter_context(scope).connection()
         elif manager is None:
             bound = connect_session(session)
         else:

@@ -1,0 +1,98 @@
+"""Engines: the connection pool, what a connection is reset to, and the errors of SQLAlchemy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg2
+from sqlalchemy import create_engine, event
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import QueuePool
+
+from synfin_analytics.database.connection import message_of
+from synfin_analytics.database.logging import log_connections
+from synfin_analytics.exceptions import DatabaseConnectionError, SynfinError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy.engine import Engine, ExceptionContext
+    from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, PoolResetState
+
+    from synfin_analytics.database.config import DatabaseConfig
+    from synfin_analytics.database.connection import Connection
+
+
+def create_pooled_engine(config: DatabaseConfig, creator: Callable[[], Connection]) -> Engine:
+    """Create an engine with the package's pool, log and errors."""
+
+    def translate_error(context: ExceptionContext) -> None:
+        if isinstance(context.original_exception, SynfinError):
+            raise context.original_exception
+        if context.is_disconnect and not context.is_pre_ping:
+            raise DatabaseConnectionError(
+                f"The connection to {config.place} was lost in the middle of a transaction. "
+                "Uncommitted changes are rolled back. Roll the session back and run it again."
+            ) from context.original_exception
+        _hide_values(context)
+
+    engine = create_engine(
+        "postgresql+psycopg2://",
+        creator=creator,
+        poolclass=_Pool,
+        pool_size=config.pool_size,
+        max_overflow=config.max_overflow,
+        pool_timeout=config.pool_timeout,
+        pool_recycle=config.pool_recycle,
+        pool_pre_ping=True,
+        pool_reset_on_return=None,  # `_reset_session` does more than a rollback
+        echo=config.echo,
+        hide_parameters=True,  # they may be card holders' data
+    )
+    event.listen(engine, "handle_error", translate_error)
+    event.listen(engine, "reset", _reset_session)
+    event.listen(engine, "checkin", _reset_transactions)
+    log_connections(engine, config)
+    return engine
+
+
+def _hide_values(context: ExceptionContext) -> None:
+    """Remove the row from an error that reaches the user as the driver and SQLAlchemy raise it."""
+    error, outer_error = context.original_exception, context.sqlalchemy_exception
+    if isinstance(error, psycopg2.Error) and (message := message_of(error)):
+        error.args = (message,)
+        if outer_error is not None:
+            outer_error.args = (f"({type(error).__module__}.{type(error).__name__}) {message}",)
+
+
+def _reset_session(connection: Connection, _record: object, state: PoolResetState) -> None:
+    """Undo what a session has set, so that the next one does not run with it."""
+    if not state.terminate_only:
+        connection.reset_session()
+
+
+def _reset_transactions(connection: Connection | None, record: ConnectionPoolEntry) -> None:
+    if connection is None:  # it was broken, and has been discarded
+        return
+    connection.reset_transactions()  # not earlier, since SQLAlchemy sets its own defaults before
+    if connection.through_pooler:
+        # In transaction mode there is no session to reset, and in session mode the pooler resets it
+        # when we disconnect. Connecting to a pooler is cheap.
+        record.invalidate()
+
+
+class _Pool(QueuePool):
+    """SQLAlchemy's pool with an error of ours when it is exhausted."""
+
+    # SQLAlchemy names the pool's own logger by its module: under our name, it would be in our log.
+    __module__ = QueuePool.__module__
+
+    def connect(self) -> PoolProxiedConnection:
+        try:
+            return super().connect()
+        except PoolTimeout as error:
+            raise DatabaseConnectionError(
+                f"All {self.checkedout()} connections are in use, and none was returned within "
+                f"{self.timeout():.0f} s. Close sessions after use (session_scope() does), or "
+                "raise DB_POOL_SIZE or DB_MAX_OVERFLOW."
+            ) from error
