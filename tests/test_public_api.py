@@ -173,7 +173,8 @@ PARAMETERS = {
     "get_db_session": "",
     "session_scope": "read_only",
     "DatabaseConfig": "host port database username password pool_size max_overflow pool_timeout "
-    "pool_recycle echo sslmode sslrootcert slow_query_ms data_dir options environment protected",
+    "pool_recycle echo sslmode sslrootcert slow_query_ms data_dir options "
+    "replica_hosts replica_url environment protected",
     "DatabaseConfig.from_env": "environ",
     "DatabaseConfig.get_connection_string": "self",
     "DatabaseManager": "config",

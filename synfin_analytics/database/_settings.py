@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from synfin_analytics.database._hosts import is_list_of_servers
 from synfin_analytics.exceptions import ConfigurationError, nearest_names
 
 if TYPE_CHECKING:
@@ -27,7 +28,11 @@ VARIABLES = {
     "sslrootcert": "DB_SSLROOTCERT",
     "slow_query_ms": "DB_SLOW_QUERY_MS",
     "data_dir": "DB_DATA_DIR",
+    "replica_hosts": "DB_REPLICA_HOSTS",
+    "replica_url": "DB_REPLICA_URL",
 }
+#: Settings that may hold a password.
+SECRETS = ("password", "replica_url")
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 URL_VARIABLE = "DATABASE_URL"
 
@@ -60,10 +65,11 @@ def parse_setting(name: str, text: str, label: str) -> Any:
 
 def validate_setting(name: str, value: object, label: str) -> None:
     """Raise an error if the setting ``name`` cannot have this value."""
-    if name in {"host", "database"} and "://" in str(value):
+    if name in {"host", "database", "replica_hosts"} and "://" in str(value):
         # A URL in the wrong place may hold a password.
+        variable = "DB_REPLICA_URL" if name == "replica_hosts" else URL_VARIABLE
         raise ConfigurationError(
-            f"{label} must be a name; got a URL. Set DATABASE_URL instead.", variable=label
+            f"{label} must be a name; got a URL. Set {variable} instead.", variable=label
         )
     is_valid, description = _RULES.get(name, (None, ""))
     if is_valid is not None and not is_valid(value):
@@ -118,10 +124,12 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
         "an existing file with the certificate of the authority",
     ),
     "host": (
-        lambda value: (
-            value is None or (isinstance(value, str) and bool(value.strip()) and "," not in value)
-        ),
-        "the name or address of one server",
+        lambda value: value is None or is_list_of_servers(value),
+        "the name or address of a server, or several such as db1:5432,db2:5432",
+    ),
+    "replica_hosts": (
+        lambda value: value is None or is_list_of_servers(value),
+        "names or addresses of servers, such as db2:5432,db3:5432",
     ),
     "environment": (
         lambda value: value is None or (isinstance(value, str) and bool(value.strip())),

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
+from synfin_analytics.database._hosts import Server
 from synfin_analytics.database._secret import Secret
 from synfin_analytics.database._settings import (
     LIBPQ_OPTIONS,
@@ -52,34 +53,35 @@ def format_url(arguments: Mapping[str, str | int]) -> str:
     user, password = options.pop("user", ""), options.pop("password", None)
     database = quote(options.pop("dbname", ""), safe="")
     login = quote(user, safe="") + ("" if password is None else ":" + quote(password, safe=""))
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    if host.startswith("/"):  # the directory of a socket
+    address = str(Server(host, port))
+    if host.startswith("/") or "," in host:  # the directory of a socket, or several servers
         address, options = "", {"host": host, "port": port, **options}
     query = f"?{urlencode(options, quote_via=quote, safe='/')}" if options else ""
     return f"postgresql+psycopg2://{login}{'@' if login else ''}{address}/{database}{query}"
 
 
-def parse_url(url: Secret) -> dict[str, Any]:
-    """Return the settings that a database URL sets."""
+def parse_url(url: Secret, variable: str = URL_VARIABLE) -> dict[str, Any]:
+    """Return the settings that a database URL sets; ``variable`` is its name in messages."""
     scheme = "".join(re.findall(r"^[a-z0-9+.-]*://", url.reveal()))
     if scheme not in _URL_SCHEMES:
         raise _url_error(
-            f"must begin with one of {', '.join(_URL_SCHEMES)}; got {scheme or 'no scheme'}"
+            variable,
+            f"must begin with one of {', '.join(_URL_SCHEMES)}; got {scheme or 'no scheme'}",
         )
     arguments = _split_url(url)
     if isinstance(arguments, str):
-        raise _url_error(arguments)
+        raise _url_error(variable, arguments)
     settings: dict[str, Any] = {}
     for libpq_name, name in LIBPQ_NAMES.items():
         value = arguments.pop(libpq_name, "")
         if value:
             is_secret = name == "password"
             settings[name] = (
-                value if is_secret else parse_setting(name, value, f"{URL_VARIABLE}'s {name}")
+                value if is_secret else parse_setting(name, value, f"{variable}'s {name}")
             )
     if "host" not in settings:
-        raise _url_error(f"must name a host, as in {URL_FORM}")
-    validate_options(arguments, prefix="DATABASE_URL has an invalid query: ")
+        raise _url_error(variable, f"must name a host, as in {URL_FORM}")
+    validate_options(arguments, prefix=f"{variable} has an invalid query: ")
     return settings | ({"options": arguments} if arguments else {})
 
 
@@ -104,14 +106,21 @@ def _split_url(url: Secret) -> dict[str, str] | str:
         if option:
             return f"must have options that the driver's libpq supports; got {option[1]!r}"
         return unreadable
-    if not re.fullmatch("[0-9]{1,5}", arguments.get("port", "1")):
+    hosts, ports = arguments.get("host", "").split(","), arguments.get("port", "1").split(",")
+    if not all(re.fullmatch("[0-9]{1,5}", port or "1") for port in ports):
         # The text after a colon may be a password whose host was forgotten.
         return unreadable
+    if len(hosts) > 1:
+        if len(ports) not in {1, len(hosts)}:
+            return "must have as many ports as hosts, or one"
+        ports = ports * len(hosts) if len(ports) == 1 else ports
+        servers = [Server(*pair) for pair in zip(hosts, ports, strict=True)]
+        arguments = {**arguments, "host": ",".join(map(str, servers)), "port": ""}
     if "password" in arguments:
         arguments["password"] = Secret(arguments["password"])
     return dict(arguments)
 
 
-def _url_error(reason: str) -> ConfigurationError:
+def _url_error(variable: str, reason: str) -> ConfigurationError:
     """Error about a database URL; it never repeats the URL, which holds the password."""
-    return ConfigurationError(f"{URL_VARIABLE} {reason}.", variable=URL_VARIABLE)
+    return ConfigurationError(f"{variable} {reason}.", variable=variable)

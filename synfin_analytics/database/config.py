@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from synfin_analytics.database._hosts import parse_servers, server_arguments
+from synfin_analytics.database._replica_config import replica_settings
 from synfin_analytics.database._secret import Secret, reveal_secrets
 from synfin_analytics.database._settings import (
+    SECRETS,
     URL_VARIABLE,
     VARIABLES,
     parse_setting,
@@ -34,9 +37,10 @@ class DatabaseConfig:
     ----------
     host
         Name or address of the server, or the directory of its socket. None selects the embedded
-        server, which starts automatically.
+        server, which starts automatically. Of several, ``"db1:5432,db2:5432"``, connections go to
+        the one that is the primary.
     port
-        Port of the server.
+        Port of the servers whose port is not with their host.
     database
         Name of the database.
     username, password
@@ -64,6 +68,11 @@ class DatabaseConfig:
         directory.
     options
         Further connection options of libpq, such as ``connect_timeout``.
+    replica_hosts
+        Read replicas, as ``"db2,db3:5433"``: calls that only read go there. User, password,
+        database and options are those of the primary.
+    replica_url
+        URL of the read replicas instead, with a user or options of their own.
     environment
         Name of the environment, such as ``"production"``; messages name it.
     protected
@@ -98,23 +107,27 @@ class DatabaseConfig:
     slow_query_ms: int = 1000
     data_dir: str | os.PathLike[str] | None = None
     options: Mapping[str, str] = field(default_factory=dict, hash=False)
+    replica_hosts: str | None = None
+    replica_url: str | None = None
     environment: str | None = None
     protected: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.password, str | None):  # a message must not show it
-            raise ConfigurationError(
-                f"password must be a string; got {type(self.password).__name__}.",
-                variable="password",
-            )
+        for name in SECRETS:  # a message must not show it
+            if not isinstance(getattr(self, name), str | None):
+                raise ConfigurationError(
+                    f"{name} must be a string; got {type(getattr(self, name)).__name__}.",
+                    variable=name,
+                )
         for name in (*VARIABLES, "environment", "protected"):
             validate_setting(name, getattr(self, name), name)
         validate_options(self.options)
+        self._replica_settings()
 
     def __repr__(self) -> str:
         # A traceback also shows a configuration whose __init__ failed and that has no fields yet.
         values = {
-            item.name: "***" if item.name == "password" else vars(self)[item.name]
+            item.name: "***" if item.name in SECRETS else vars(self)[item.name]
             for item in fields(self)
             if vars(self).get(item.name, item.default) not in (item.default, {})
         }
@@ -144,7 +157,29 @@ class DatabaseConfig:
         if self.host is None:
             return f"database {self.database!r} on the embedded server{environment}"
         user = f" as user {self.username!r}" if self.username else ""
-        return f"database {self.database!r} on {self.host}:{self.port}{user}{environment}"
+        servers = ", ".join(map(str, parse_servers(self.host, self.port)))
+        return f"database {self.database!r} on {servers}{user}{environment}"
+
+    @property
+    def replicas(self) -> tuple[DatabaseConfig, ...]:
+        """Configuration of each read replica.
+
+        Examples
+        --------
+        >>> DatabaseConfig(host="db1", replica_hosts="db2,db3").replicas[1].place
+        "database 'synfinance' on db3:5432"
+        """
+        return tuple(replace(self, **settings) for settings in self._replica_settings())
+
+    def _replica_settings(self) -> list[dict[str, Any]]:
+        return replica_settings(
+            self.replica_hosts,
+            self.replica_url,
+            embedded=self.embedded,
+            port=self.port,
+            database=self.database,
+            options=self.options,
+        )
 
     @classmethod
     def from_env(cls, *, environ: Mapping[str, str] | None = None) -> DatabaseConfig:
@@ -179,7 +214,7 @@ class DatabaseConfig:
         settings: dict[str, Any] = {}
         for name, variable in VARIABLES.items():
             text = texts[variable]
-            if name == "password":  # spaces are part of it
+            if name in SECRETS:  # spaces are part of a password
                 settings |= {name: text} if text else {}
             elif text.strip():
                 settings[name] = parse_setting(name, text.strip(), variable)
@@ -240,34 +275,37 @@ class DatabaseConfig:
         '***'
         """
         arguments = {libpq_name: getattr(self, name) for libpq_name, name in LIBPQ_NAMES.items()}
+        if self.host is not None:
+            arguments |= server_arguments(self.host, self.port)
         arguments |= self.options
         return {name: value for name, value in arguments.items() if value is not None}
 
 
-def _hide_password(init: Callable[..., None]) -> Callable[..., None]:
-    """Turn a password into a secret before any frame of ``__init__`` can fail with it."""
-    # `self` is not counted.
-    position_of_password = list(inspect.signature(init).parameters).index("password") - 1
+def _hide_secrets(init: Callable[..., None]) -> Callable[..., None]:
+    """Turn passwords into secrets before any frame of ``__init__`` can fail with them."""
+    names = list(inspect.signature(init).parameters)
+    positions = [names.index(name) - 1 for name in SECRETS]  # `self` is not counted
 
     @functools.wraps(init)
     def __init__(self: DatabaseConfig, *arguments: Any, **keywords: Any) -> None:  # noqa: N807
         arguments = tuple(
-            Secret(value) if position == position_of_password and isinstance(value, str) else value
+            Secret(value) if position in positions and isinstance(value, str) else value
             for position, value in enumerate(arguments)
         )
-        if isinstance(keywords.get("password"), str):
-            keywords["password"] = Secret(keywords["password"])
+        for name in SECRETS:
+            if isinstance(keywords.get(name), str):
+                keywords[name] = Secret(keywords[name])
         init(self, *arguments, **keywords)
 
     return __init__
 
 
-DatabaseConfig.__init__ = _hide_password(DatabaseConfig.__init__)  # type: ignore[method-assign]  # wrapped
+DatabaseConfig.__init__ = _hide_secrets(DatabaseConfig.__init__)  # type: ignore[method-assign]  # wrapped
 
 
 def _read_variables(environ: Mapping[str, str]) -> dict[str, str]:
     """Read all variables of the settings; secret ones as secrets, missing ones as empty."""
-    secrets = (VARIABLES["password"], URL_VARIABLE)
+    secrets = (*(VARIABLES[name] for name in SECRETS), URL_VARIABLE)
     texts = {name: environ.get(name, "") for name in (*VARIABLES.values(), URL_VARIABLE)}
     return {name: Secret(text) if name in secrets else text for name, text in texts.items()}
 

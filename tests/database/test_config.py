@@ -156,7 +156,7 @@ def test_spaces_in_a_password_count():
         ("DB_ECHO", "maybe", "True or False (in the environment: 1, true"),
         ("DB_SSLMODE", "on", "one of disable, allow, prefer, require, verify-ca, verify-full"),
         ("DB_SSLROOTCERT", "/no/such/file", "an existing file"),
-        ("DB_HOST", "db1,db2", "the name or address of one server"),
+        ("DB_HOST", "db1,,db2", "the name or address of a server, or several such as db1:5432,"),
     ],
 )
 def test_a_wrong_variable_is_named_with_what_it_should_be(variable, value, should_be):
