@@ -347,44 +347,85 @@ class Link:
 
 
 class PgBouncer:
-    """A pgbouncer in front of a server, on a separate port and without a password."""
+    """A pgbouncer in front of a server, on a separate port and without a password.
+
+    Parameters
+    ----------
+    server
+        The server behind it.
+    mode
+        When a connection to the server is free for others: ``session`` or ``transaction``.
+    settings
+        Further settings of pgbouncer.ini, which replace those of this class.
+    databases
+        Lines of the section ``[databases]``; by default, all databases of the server.
+    """
 
     PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
-    def __init__(self, server: TcpServer, mode: str) -> None:
+    def __init__(
+        self, server: TcpServer, mode: str, *, databases: str | None = None, **settings: object
+    ) -> None:
         assert self.PROGRAM is not None
         self.server = server
         self.port = free_port()
         self.folder = open_folder("pgbouncer")
         server.user.take(self.folder)
-        password = server.password.replace("'", "''")
+        self.process: subprocess.Popen[bytes] | None = None
+        self.write(databases, pool_mode=mode, **settings)
+        self.start()
+
+    def write(self, databases: str | None = None, **settings: object) -> None:
+        """Write pgbouncer.ini."""
+        password = self.server.password.replace("'", "''")
+        login = f"user={self.server.username} password='{password}'"
+        settings = {
+            "listen_addr": "127.0.0.1",
+            "listen_port": self.port,
+            "unix_socket_dir": "",
+            "auth_type": "any",
+            "default_pool_size": 1,
+            "logfile": self.folder / "log",
+            **settings,
+        }
+        lines = [
+            "[databases]",
+            databases or f"* = host=127.0.0.1 port={self.server.port} {login}",
+            "[pgbouncer]",
+            *(f"{name} = {value}" for name, value in settings.items()),
+        ]
         configuration = self.folder / "pgbouncer.ini"
-        configuration.write_text(
-            "[databases]\n"
-            f"* = host=127.0.0.1 port={server.port} user={server.username} password='{password}'\n"
-            "[pgbouncer]\n"
-            f"listen_addr = 127.0.0.1\nlisten_port = {self.port}\nunix_socket_dir =\n"
-            f"auth_type = any\npool_mode = {mode}\ndefault_pool_size = 1\n",
-            encoding="utf-8",
-        )
-        server.user.take(configuration)
+        configuration.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        self.server.user.take(configuration)
+
+    def start(self) -> None:
         self.process = subprocess.Popen(
-            [self.PROGRAM, "-q", str(configuration)],
+            [str(self.PROGRAM), "-q", str(self.folder / "pgbouncer.ini")],
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            **server.user.switch,
+            **self.server.user.switch,
         )
         wait_until(self._listens, "pgbouncer listens")
+
+    def stop(self) -> None:
+        """Stop at once, and close all connections."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(timeout=60)
+            self.process = None
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
 
     def __enter__(self) -> PgBouncer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        self.process.wait(timeout=60)
+        self.stop()
         shutil.rmtree(self.folder)
 
     def _listens(self) -> bool:
