@@ -11,10 +11,10 @@ import servers
 from psycopg2.extensions import TRANSACTION_STATUS_INERROR
 from sqlalchemy import text
 
+from synfin_analytics.database import _interrupt as interrupt
+from synfin_analytics.database._interrupt import interruptible
 from synfin_analytics.database.manager import DatabaseManager
 from synfin_analytics.exceptions import SynfinError
-from synfin_analytics.io import _background as background
-from synfin_analytics.io._background import interruptible
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.load._transaction import load_transaction
 from synfin_analytics.io.read import read_df
@@ -99,7 +99,7 @@ MERCHANTS = pl.DataFrame({"merchant_id": pl.int_range(0, 600_000, eager=True).ca
 
 def test_ctrl_c_between_two_commands_ends_a_load_on_a_stalled_link(remote, link, monkeypatch):
     """The interrupt meets no command that waits; what is rolled back then would."""
-    monkeypatch.setattr(background, "CANCEL_TIMEOUT", 0.2)
+    monkeypatch.setattr(interrupt, "CANCEL_TIMEOUT", 0.2)
 
     def interrupted(session):
         with load_transaction(session, None, "merchants") as cursor:
@@ -128,7 +128,7 @@ def test_ctrl_c_between_two_commands_ends_a_load_on_a_stalled_link(remote, link,
     ids=["in the middle of a read", "before the first row", "in the middle of a load"],
 )
 def test_ctrl_c_ends_what_a_stalled_link_carries(remote, link, tcp_server, monkeypatch, work):
-    monkeypatch.setattr(background, "CANCEL_TIMEOUT", 0.2)
+    monkeypatch.setattr(interrupt, "CANCEL_TIMEOUT", 0.2)
     with remote.get_session() as session:
         session.execute(text("SELECT 1"))
         pressing = stall_and_interrupt(link, 100)

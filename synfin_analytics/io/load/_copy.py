@@ -19,14 +19,14 @@ from pgpq.schema import Jsonb
 from psycopg2 import sql
 
 from synfin_analytics.exceptions import LoadError
-from synfin_analytics.io._background import prefetch
+from synfin_analytics.io._prefetch import prefetch
 from synfin_analytics.io.load._check import ROW
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from synfin_analytics._core.validation.spec import TableSpec
-    from synfin_analytics.io._background import Cursor
+    from synfin_analytics.database._interrupt import Cursor
 
 #: Rows that are encoded at a time: few, since the encoder holds the GIL.
 _CHUNK_ROWS = 2048

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from synfin_analytics._core.validation.spec import TableSpec
-    from synfin_analytics.io._background import Cursor
+    from synfin_analytics.database._interrupt import Cursor
 
 _BUILD_MEMORY_KB = 262_144
 

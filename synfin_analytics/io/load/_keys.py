@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from synfin_analytics._core.validation.spec import ForeignKey, TableSpec
-    from synfin_analytics.io._background import Cursor
+    from synfin_analytics.database._interrupt import Cursor
     from synfin_analytics.io.load._check import CheckedBatch
 
 #: Tables whose rows can be created from their key alone.

@@ -23,7 +23,7 @@ from synfin_analytics.database.logging import logger
 from synfin_analytics.database.models import model_of
 from synfin_analytics.database.schema import schema_of_tables
 from synfin_analytics.exceptions import ArgumentError, InvalidDataError, LoadError
-from synfin_analytics.io._background import prefetch
+from synfin_analytics.io._prefetch import prefetch
 from synfin_analytics.io.load._check import check_batches, match_columns
 from synfin_analytics.io.load._keys import CREATABLE
 from synfin_analytics.io.load._transaction import load_transaction

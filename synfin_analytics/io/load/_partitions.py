@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from synfin_analytics._core.validation.spec import TableSpec
-    from synfin_analytics.io._background import Cursor
+    from synfin_analytics.database._interrupt import Cursor
 
 NO_PARTITION = "no partition of the table takes it (create one, or a default partition)"
 

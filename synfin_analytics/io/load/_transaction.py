@@ -10,6 +10,7 @@ import psycopg2.errors
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from synfin_analytics.database._interrupt import Cursor, cut_if_silent
 from synfin_analytics.database.connection import check_driver, is_lost
 from synfin_analytics.database.logging import logger
 from synfin_analytics.database.manager import get_db_manager
@@ -19,7 +20,6 @@ from synfin_analytics.exceptions import (
     SchemaError,
     SynfinError,
 )
-from synfin_analytics.io._background import Cursor, cut_if_silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from synfin_analytics._core.validation.outcome import CellErrors
     from synfin_analytics._core.validation.spec import TableSpec
-    from synfin_analytics.io._background import Cursor
+    from synfin_analytics.database._interrupt import Cursor
     from synfin_analytics.io.load._check import CheckedBatch
 
 #: From this many rows on, building indexes again is cheaper than updating them.

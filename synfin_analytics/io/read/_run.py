@@ -18,11 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg2 import extensions
 
+from synfin_analytics.database._interrupt import PAUSE, Cursor, in_background
 from synfin_analytics.database.logging import log_if_slow
 from synfin_analytics.database.manager import get_db_manager
 from synfin_analytics.database.schema import schema_of_tables
 from synfin_analytics.exceptions import ArgumentError, QueryError
-from synfin_analytics.io._background import PAUSE, Cursor, in_background
 from synfin_analytics.io.read._decode import (
     DECODERS,
     DOUBLE_DIGITS,

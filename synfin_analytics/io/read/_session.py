@@ -13,6 +13,7 @@ import psycopg2
 from psycopg2 import errors, extensions
 from sqlalchemy.exc import PendingRollbackError
 
+from synfin_analytics.database._interrupt import cut_if_silent
 from synfin_analytics.database.connection import check_driver, is_lost, message_of
 from synfin_analytics.database.models import TABLES
 from synfin_analytics.exceptions import (
@@ -22,7 +23,6 @@ from synfin_analytics.exceptions import (
     SynfinError,
     nearest_names,
 )
-from synfin_analytics.io._background import cut_if_silent
 from synfin_analytics.io.read._sql import Parameter
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection as BoundConnection
     from sqlalchemy.orm import Session
 
-    from synfin_analytics.io._background import Cursor
+    from synfin_analytics.database._interrupt import Cursor
     from synfin_analytics.io.read._sql import BoundSQL
 
 ABORTED = (

@@ -1,4 +1,4 @@
-"""Threads next to the caller's: items computed ahead, and commands that Ctrl-C can interrupt."""
+"""Commands that Ctrl-C can interrupt, and that end by a deadline: they run in a thread."""
 
 from __future__ import annotations
 
@@ -9,49 +9,21 @@ import os
 import socket
 import threading
 import time
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import psycopg2
 import psycopg2.extensions
 from psycopg2 import _psycopg
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
-    from concurrent.futures import Future
+    from collections.abc import Callable, Iterator
 
     from psycopg2.extensions import connection as PgConnection  # noqa: N812 - a class
 
 PAUSE = 0.1  # seconds
 #: Seconds that the server has for cancelling. A stalled connection does not carry the request.
 CANCEL_TIMEOUT = 5.0
-
-T = TypeVar("T")
-_END = object()
-
-
-def prefetch(items: Iterable[T], depth: int) -> Generator[T]:
-    """Yield ``items``, computed in a thread up to ``depth`` items ahead.
-
-    An exception of the iterable is raised in place of its item.
-
-    Examples
-    --------
-    >>> list(prefetch((n * n for n in range(4)), depth=2))
-    [0, 1, 4, 9]
-    """
-    iterator = iter(items)
-    with ThreadPoolExecutor(1, thread_name_prefix="synfin-prefetch") as pool:
-
-        def submit() -> Future[object]:
-            return pool.submit(next, iterator, _END)
-
-        futures = deque(submit() for _ in range(depth))
-        while (item := futures.popleft().result()) is not _END:
-            futures.append(submit())
-            yield item  # type: ignore[misc]  # the only other object is _END
 
 
 class Cursor(psycopg2.extensions.cursor):
