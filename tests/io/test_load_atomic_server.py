@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
-import shutil
 import signal
 import socket
-import subprocess
 import threading
 import traceback
 
@@ -17,6 +14,7 @@ import psutil
 import psycopg2
 import pytest
 import servers
+import small_disks
 import sqlalchemy
 
 from synfin_analytics.database import connection as connect
@@ -416,79 +414,7 @@ def test_a_second_interrupt_ends_a_load_that_the_server_does_not_cancel(tcp_serv
 # -- The disk is full -------------------------------------------------------------------------
 
 
-class SmallDisk:
-    """The server's data on a small disk of their own."""
-
-    #: A segment of the server's log has 16 MB: where it cannot get one, it crashes.
-    less_than_a_log = 12
-
-    def __init__(self, server):
-        initial = server.data.rename(server.folder / "initial")
-        server.data.mkdir(mode=0o700)
-        self.folder = server.data
-        self.ballast = server.data / "ballast"
-        mount = ["mount", "-t", "tmpfs", "-o", "size=192m,mode=0700", "tmpfs", str(server.data)]
-        try:
-            subprocess.run(mount, capture_output=True, check=True)
-        except (OSError, subprocess.CalledProcessError):
-            server.data.rmdir()
-            initial.rename(server.data)
-            raise
-        shutil.copytree(initial, server.data, dirs_exist_ok=True)
-        for path in [server.data, *server.data.rglob("*")]:
-            server.user.take(path)
-        shutil.rmtree(initial)
-
-    def shrink(self, megabytes):
-        """Leave so much room."""
-        free = shutil.disk_usage(self.folder).free
-        with self.ballast.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, free - (megabytes << 20))
-
-    def widen(self):
-        self.ballast.unlink()
-
-    def remove(self):
-        subprocess.run(["umount", str(self.folder)], check=True)
-
-
-class SmallFiles:
-    """A limit to the size of each file of the server, which any user can set."""
-
-    #: Its log is written in files of a size below the limit, and not affected.
-    less_than_a_log = 2
-
-    def __init__(self, server):
-        self.server = server
-
-    def shrink(self, megabytes):
-        # A segment of the server's log has 16 MB.
-        self._restart((16 + megabytes) << 20)
-
-    def widen(self):
-        self._restart(resource.RLIM_INFINITY)
-
-    def remove(self):
-        """Nothing is left of it."""
-
-    def _restart(self, size):
-        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))  # the server inherits it
-        try:
-            self.server.restart()
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def small_disk_or_files(server):
-    """A small disk, if this user may mount one."""
-    try:
-        return SmallDisk(server)
-    except (OSError, subprocess.CalledProcessError):
-        return SmallFiles(server)
-
-
-@pytest.fixture(scope="module", params=[small_disk_or_files, SmallFiles])
+@pytest.fixture(scope="module", params=[small_disks.small_disk_or_files, small_disks.SmallFiles])
 def cramped(request):
     """A server with little room, and what widens it."""
     server = servers.TcpServer.create(wal_level="minimal", max_wal_senders="0")

@@ -445,6 +445,30 @@ def test_a_connection_lost_between_rows_is_reported(session):
         read_df(query, session=session)
 
 
+def read_and_lose_the_connection(manager, *, fail=False):
+    """Read all rows, and lose the connection before the block ends."""
+    with (
+        manager.get_session() as session,
+        read_batches("SELECT 1 AS a", session=session) as batches,
+    ):
+        assert [batch.num_rows for batch in batches] == [1]
+        pid = session.connection().connection.driver_connection.info.backend_pid
+        with manager.session_scope() as admin:
+            admin.execute(text("SELECT pg_terminate_backend(:pid, 60000)"), {"pid": pid})
+        if fail:
+            raise ValueError("of the caller")
+
+
+def test_a_connection_lost_after_the_last_row_is_reported(manager):
+    with pytest.raises(DatabaseConnectionError, match="lost"):
+        read_and_lose_the_connection(manager)
+
+
+def test_an_error_of_the_caller_remains_if_the_connection_is_lost_too(manager):
+    with pytest.raises(ValueError, match="of the caller"):
+        read_and_lose_the_connection(manager, fail=True)
+
+
 def test_a_connection_of_another_encoding_is_refused(manager):
     engine = create_engine(manager.get_connection_string(), client_encoding="latin1")
     with Session(engine) as session, pytest.raises(QueryError, match="UTF-8"):

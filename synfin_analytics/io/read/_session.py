@@ -47,6 +47,10 @@ _NO_PRIVILEGE = (
     "synfin_analytics.database.grants.personal_columns(); a whole table, and therefore a "
     "repository, includes them"
 )
+_LOST = (
+    "The connection to the database was lost in the middle of a query. Uncommitted changes are "
+    "rolled back. Roll the session back and run it again."
+)
 _SAVEPOINT = "synfin_read"
 
 
@@ -100,12 +104,22 @@ def savepoint(cursor: Cursor) -> Iterator[None]:
         cut_if_silent(cursor.connection)
         raise
     finally:
-        connection = cursor.connection
-        if not connection.closed:
-            status = connection.info.transaction_status
-            if not is_done or status == extensions.TRANSACTION_STATUS_INERROR:
-                cursor.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
-            cursor.execute(f"RELEASE SAVEPOINT {_SAVEPOINT}")
+        if not cursor.connection.closed:
+            _end_savepoint(cursor, is_done=is_done)
+
+
+def _end_savepoint(cursor: Cursor, *, is_done: bool) -> None:
+    connection = cursor.connection
+    status = connection.info.transaction_status
+    try:
+        if not is_done or status == extensions.TRANSACTION_STATUS_INERROR:
+            cursor.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
+        cursor.execute(f"RELEASE SAVEPOINT {_SAVEPOINT}")
+    except psycopg2.Error as error:
+        if not is_lost(error, connection):
+            raise
+        if is_done:  # otherwise the error that ended the query is raised
+            raise DatabaseConnectionError(_LOST) from None
 
 
 # -- Errors ------------------------------------------------------------------------------------
@@ -115,10 +129,7 @@ def _to_error(error: psycopg2.Error, sql: BoundSQL, *, closed: bool) -> SynfinEr
     """Return the error to raise instead of the driver's, whose text may quote values."""
     message = message_of(error)
     if closed:
-        return DatabaseConnectionError(
-            "The connection to the database was lost in the middle of a query. Uncommitted changes "
-            "are rolled back. Roll the session back and run it again."
-        )
+        return DatabaseConnectionError(_LOST)
     if isinstance(error, errors.InFailedSqlTransaction):
         return QueryError(ABORTED)
     if error.pgcode is None or not message:
