@@ -17,6 +17,7 @@ from .database.models import Transaction as Transaction
 from .detection import DetectedPatterns as DetectedPatterns
 from .detection import detect_anomalies as detect_anomalies
 from .detection import detect_patterns as detect_patterns
+from .exceptions import ArchiveError as ArchiveError
 from .exceptions import ArgumentError as ArgumentError
 from .exceptions import ConfigurationError as ConfigurationError
 from .exceptions import DatabaseConnectionError as DatabaseConnectionError

@@ -66,6 +66,10 @@ class SchemaError(SynfinError, RuntimeError):
     """The database has no tables, or those of another version of this package."""
 
 
+class ArchiveError(SynfinError, RuntimeError):
+    """A folder of archived rows is not what it must be, or rows could not be archived."""
+
+
 class MissingDependencyError(SynfinError, ImportError):
     """The call requires an optional package; the message contains the command that installs it.
 

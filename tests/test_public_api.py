@@ -45,6 +45,7 @@ FACE = """
     ColumnSuggestions Layout read_layout suggest_columns
     DetectedPatterns detect_anomalies detect_patterns
 
+    ArchiveError
     ArgumentError ConfigurationError DatabaseConnectionError EmbeddedServerError InvalidDataError
     LoadError MissingDependencyError NotFoundError ProtectedDatabaseError QueryError SchemaError
     SynfinError

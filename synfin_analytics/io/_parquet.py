@@ -23,6 +23,7 @@ from pyarrow.dataset import HivePartitioning
 
 from synfin_analytics.exceptions import ArgumentError, require_unique_columns
 from synfin_analytics.io._source import Source, from_arrow
+from synfin_analytics.io.archive._manifest import MONTH_COLUMN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -178,6 +179,8 @@ def _partition_values(path: Path) -> dict[str, str | None]:
             raise ArgumentError(f"The folder name {part!r} must be UTF-8, URL-encoded.") from None
         if name in values:
             raise ArgumentError(f"The folders of {str(path)!r} name {name!r} more than once.")
+        if name == MONTH_COLUMN:  # of an archive; the timestamp says the same
+            continue
         values[name] = None if value == NULL_PARTITION else text
     return values
 
