@@ -22,6 +22,17 @@ if TYPE_CHECKING:
     from synfin_analytics.database.config import DatabaseConfig
     from synfin_analytics.database.connection import Connection
 
+#: Key of `connection.info` from a COMMIT to the next transaction.
+_COMMITS = "synfin_commits"
+_NO_OUTCOME = (
+    "in the middle of a transaction. Uncommitted changes are rolled back. Roll the session back "
+    "and run it again."
+)
+_UNKNOWN_OUTCOME = (
+    "during a commit: it is unknown whether the changes are stored. Roll the session back, and "
+    "check before you make them again."
+)
+
 
 def create_pooled_engine(config: DatabaseConfig, creator: Callable[[], Connection]) -> Engine:
     """Create an engine with the package's pool, log and errors."""
@@ -30,9 +41,10 @@ def create_pooled_engine(config: DatabaseConfig, creator: Callable[[], Connectio
         if isinstance(context.original_exception, SynfinError):
             raise context.original_exception
         if context.is_disconnect and not context.is_pre_ping:
+            is_commit = context.connection is not None and _COMMITS in context.connection.info
+            outcome = _UNKNOWN_OUTCOME if is_commit else _NO_OUTCOME
             raise DatabaseConnectionError(
-                f"The connection to {config.place} was lost in the middle of a transaction. "
-                "Uncommitted changes are rolled back. Roll the session back and run it again."
+                f"The connection to {config.place} was lost {outcome}"
             ) from context.original_exception
         _hide_values(context)
 
@@ -50,6 +62,8 @@ def create_pooled_engine(config: DatabaseConfig, creator: Callable[[], Connectio
         hide_parameters=True,  # they may be card holders' data
     )
     event.listen(engine, "handle_error", translate_error)
+    event.listen(engine, "begin", lambda connection: connection.info.pop(_COMMITS, None))
+    event.listen(engine, "commit", lambda connection: connection.info.update({_COMMITS: True}))
     event.listen(engine, "reset", _reset_session)
     event.listen(engine, "checkin", _reset_transactions)
     log_connections(engine, config)

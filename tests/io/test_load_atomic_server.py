@@ -16,12 +16,13 @@ import pytest
 import servers
 import small_disks
 import sqlalchemy
+from sqlalchemy import text
 
 from synfin_analytics.database import connection as connect
 from synfin_analytics.database import embedded
 from synfin_analytics.database.config import DatabaseConfig
 from synfin_analytics.database.manager import DatabaseManager
-from synfin_analytics.exceptions import ArgumentError, LoadError
+from synfin_analytics.exceptions import ArgumentError, DatabaseConnectionError, LoadError
 from synfin_analytics.io.load import load_df
 
 EARLIER = [pytest.param(0, id="empty"), pytest.param(50, id="filled")]
@@ -315,6 +316,34 @@ def test_a_commit_whose_answer_was_lost_is_a_load_like_any_other(bank, network, 
 
     assert report.inserted == atomicity.ROWS
     assert atomicity.count(bank) == earlier + atomicity.ROWS
+
+
+@pytest.mark.parametrize("reaches_the_server", [False, True])
+def test_a_commit_of_a_session_that_was_lost_is_reported_as_unknown(
+    bank, network, reaches_the_server
+):
+    proxy, manager = network
+    atomicity.fill(bank)
+
+    def lose(pass_on):
+        if reaches_the_server:
+            proxy.cut_at_answer = True
+            pass_on()
+        else:
+            proxy.cut()
+
+    proxy.at_commit = lose
+    with pytest.raises(DatabaseConnectionError, match="during a commit: it is unknown whether"):
+        update_merchant(manager)
+    assert update_merchant(manager) == ("new" if reaches_the_server else None)
+
+
+def update_merchant(manager):
+    """Change the name of the merchant, and return the name that it had."""
+    with manager.session_scope() as session:
+        name = session.scalar(text("SELECT name FROM merchants"))
+        session.execute(text("UPDATE merchants SET name = 'new'"))
+    return name
 
 
 def test_a_running_commit_is_ended_before_it_is_reported_as_failed(bank, network):
