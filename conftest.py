@@ -65,7 +65,7 @@ SLOW_FILES = (
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep tests, doctests included, off the user's own databases."""
-    for name in [*VARIABLES.values(), "DATABASE_URL"]:
+    for name in [*VARIABLES.values(), "DATABASE_URL", "DB_ENV"]:
         os.environ.pop(name, None)
     # A run in the background ignores Ctrl-C, and so would the programs that tests start and stop.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -73,6 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[_HOME] = str(servers.open_folder())
         config.stash[_owner] = True
     os.environ["DB_DATA_DIR"] = os.environ[_HOME]
+    os.environ["XDG_CONFIG_HOME"] = os.environ[_HOME]  # no synfin.toml of the user's
     if _URL in os.environ:
         os.environ.update(servers.variables_of(os.environ[_URL]))
 

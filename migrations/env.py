@@ -2,20 +2,47 @@
 
 from __future__ import annotations
 
+import functools
 from logging.config import fileConfig
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alembic import context
+from alembic.util import CommandError
 
 from synfin_analytics.database import schema
 from synfin_analytics.database.manager import DatabaseManager
 from synfin_analytics.database.models import Base
+from synfin_analytics.database.protection import config_of, require_confirmation
+from synfin_analytics.exceptions import ProtectedDatabaseError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from alembic.operations import MigrationScript
+    from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
     from sqlalchemy.engine import Connection
 
 config = context.config
+
+Steps = list["RevisionStep | StampStep"]
+
+
+def confirmed_steps(
+    find_steps: Callable[..., Steps], versions: tuple[str, ...], migration: MigrationContext
+) -> Steps:
+    """Return the steps of a command; refuse those back to an older version if need be."""
+    steps = list(find_steps(versions, migration))
+    if not all(step.is_upgrade for step in steps) and migration.connection is not None:
+        arguments = context.get_x_argument(as_dictionary=True)
+        try:
+            require_confirmation(
+                config_of(migration.connection), schema.DOWNGRADE, arguments.get("confirm")
+            )
+        except ProtectedDatabaseError as error:
+            raise CommandError(
+                f"{error} With Alembic's command: alembic -x confirm={error.database} …"
+            ) from None
+    return steps
 
 
 def number_revision(_context: object, _revision: object, directives: list[MigrationScript]) -> None:
@@ -38,15 +65,19 @@ def is_ours(_item: object, _name: object, _kind: str, reflected: bool, model: ob
     return not reflected or model is not None
 
 
-def run(connection: Connection) -> None:
+def run(connection: Connection, *, confirmed: bool) -> None:
     """Run Alembic's command on ``connection`` and in its transaction."""
-    context.configure(
-        connection=connection,
-        target_metadata=Base.metadata,
-        process_revision_directives=number_revision,
-        include_name=is_our_table,
-        include_object=is_ours,
-    )
+    options: dict[str, Any] = {
+        "connection": connection,
+        "target_metadata": Base.metadata,
+        "process_revision_directives": number_revision,
+        "include_name": is_our_table,
+        "include_object": is_ours,
+    }
+    context.configure(**options)
+    if not confirmed:
+        find_steps = context.get_context().opts["fn"]
+        context.configure(**options, fn=functools.partial(confirmed_steps, find_steps))
     with context.begin_transaction():
         context.run_migrations()
 
@@ -56,13 +87,13 @@ if context.is_offline_mode():  # alembic upgrade head --sql
     with context.begin_transaction():
         context.run_migrations()
 elif "connection" in config.attributes:  # from synfin_analytics.database.schema
-    run(config.attributes["connection"])
+    run(config.attributes["connection"], confirmed=True)
 else:
     if config.config_file_name is not None:
         fileConfig(config.config_file_name, disable_existing_loggers=False)
     manager = DatabaseManager()
     try:
         with schema.migration_transaction(manager) as connection:
-            run(connection)
+            run(connection, confirmed=False)
     finally:
         manager.close()

@@ -54,8 +54,8 @@ NAMES = FACE.split()
 
 PARAMETERS = {
     "load_df": "df table columns on_invalid on_missing_parent on_conflict session manager "
-    "rebuild_indexes progress separator encoding decimal thousands date_format timezone currency "
-    "batch_size",
+    "rebuild_indexes confirm progress separator encoding decimal thousands date_format timezone "
+    "currency batch_size",
     "read_df": "query params session manager output use_decimal",
     "show": "df rows",
     "read_batches": "query params session manager use_decimal",
@@ -176,12 +176,12 @@ PARAMETERS = {
     "DatabaseConfig": "host port database username password pool_size max_overflow pool_timeout "
     "pool_recycle echo sslmode sslrootcert slow_query_ms data_dir options "
     "replica_hosts replica_url environment protected",
-    "DatabaseConfig.from_env": "environ",
+    "DatabaseConfig.from_env": "environment environ",
     "DatabaseConfig.get_connection_string": "self",
     "DatabaseManager": "config",
     "DatabaseManager.initialize": "self",
     "DatabaseManager.create_all_tables": "self",
-    "DatabaseManager.drop_all_tables": "self",
+    "DatabaseManager.drop_all_tables": "self confirm",
     "DatabaseManager.session_scope": "self read_only",
     "DatabaseManager.get_session": "self",
     "DatabaseManager.get_scoped_session": "self",

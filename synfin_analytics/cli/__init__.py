@@ -6,6 +6,7 @@ To add a command, write a click command in a module of this package and add a li
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import IO, Any
 
@@ -90,6 +91,24 @@ class SynfinGroup(click.Group):
             raise click.exceptions.Exit(INTERRUPTED) from error
 
 
+def _select_environment(ctx: click.Context, _option: object, name: str | None) -> None:
+    """Select an environment for this command and the processes that it starts."""
+    if name is None:
+        return
+    if not name.strip():  # an empty variable would select none
+        raise click.BadParameter("must be the name of an environment.")
+    before = os.environ.get("DB_ENV")
+    os.environ["DB_ENV"] = name
+
+    def restore() -> None:
+        if before is None:
+            os.environ.pop("DB_ENV", None)
+        else:
+            os.environ["DB_ENV"] = before
+
+    ctx.call_on_close(restore)
+
+
 class _Failure(click.ClickException):
     """An error that the user can correct, printed in red."""
 
@@ -100,7 +119,7 @@ class _Failure(click.ClickException):
 @click.group(
     cls=SynfinGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="The default database is the embedded one; DATABASE_URL or DB_HOST selects a server.",
+    epilog="The default database is the embedded one; DATABASE_URL, DB_HOST, --env select another.",
 )
 @click.version_option(package_name="synfin-analytics", prog_name="synfin")
 @click.option(
@@ -108,6 +127,14 @@ class _Failure(click.ClickException):
     is_flag=True,
     envvar="SYNFIN_DEBUG",
     help="Show the traceback of an error. Also: SYNFIN_DEBUG=1.",
+)
+@click.option(
+    "--env",
+    "environment",
+    metavar="NAME",
+    callback=_select_environment,
+    expose_value=False,
+    help="Environment of synfin.toml to use, such as production. Also: DB_ENV=production.",
 )
 def main(debug: bool) -> None:  # read by SynfinGroup.invoke
     """Fraud analytics: transactions in PostgreSQL, fraud rates with confidence intervals.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import sys
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from synfin_analytics._core.validation.options import ReadOptions
+    from synfin_analytics.database.config import DatabaseConfig
     from synfin_analytics.database.manager import DatabaseManager
     from synfin_analytics.io import LoadReport
 
@@ -110,6 +112,49 @@ def parse_column_mapping(columns: Sequence[str], ignored: Sequence[str]) -> dict
             )
         mapping[source] = target
     return mapping
+
+
+def confirm_option(command: Command) -> Command:
+    """Add the option that confirms the name of a protected database."""
+    return click.option(
+        "--confirm",
+        metavar="NAME",
+        help="Name of the database, which a protected environment requires.",
+    )(command)
+
+
+def ask_confirmation(config: DatabaseConfig, action: str, confirm: str | None) -> str | None:
+    """Prompt for the name of a protected database, on a terminal.
+
+    Parameters
+    ----------
+    config
+        The database.
+    action
+        What is about to be done, as it follows "to".
+    confirm
+        Value of ``--confirm``.
+
+    Returns
+    -------
+    str or None
+        The name to pass as ``confirm=``; None if the database is not protected.
+
+    Raises
+    ------
+    ProtectedDatabaseError
+        The name is not that of the database, or there is no terminal to ask for it.
+    """
+    from synfin_analytics.database.config import find_protection
+    from synfin_analytics.database.protection import require_confirmation
+
+    protection = find_protection(config)
+    if protection is not None and confirm is None and sys.stdin.isatty():
+        place = config.place
+        click.echo(f"{place[0].upper()}{place[1:]} is protected by {protection}.", err=True)
+        confirm = click.prompt(f"To {action}, type the name of the database", err=True)
+    require_confirmation(config, action, confirm)
+    return confirm
 
 
 def open_database() -> contextlib.closing[DatabaseManager]:

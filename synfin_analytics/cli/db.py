@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from synfin_analytics.cli._common import echo_warning, open_database
+from synfin_analytics.cli._common import (
+    ask_confirmation,
+    confirm_option,
+    echo_warning,
+    open_database,
+)
 from synfin_analytics.exceptions import ArgumentError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -42,9 +47,12 @@ def upgrade(revision: str) -> None:
 
 @db.command(context_settings={"ignore_unknown_options": True})  # "-1" is not an option
 @click.argument("revision", default="-1")
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option(
+    "--yes", is_flag=True, help="Do not ask for confirmation, unless the database is protected."
+)
+@confirm_option
 @click.pass_context
-def downgrade(ctx: click.Context, revision: str, yes: bool) -> None:
+def downgrade(ctx: click.Context, revision: str, yes: bool, confirm: str | None) -> None:
     """Downgrade the tables to an older version.
 
     REVISION is a schema version, -1 for one step (default), or base to drop all tables. Data that
@@ -57,10 +65,11 @@ def downgrade(ctx: click.Context, revision: str, yes: bool) -> None:
         if not before.tables:
             click.echo(str(before))
             return
-        if not yes and not _confirm(manager, before, revision):
+        confirm = ask_confirmation(manager.config, schema.DOWNGRADE, confirm)
+        if not (yes or confirm) and not _confirm(manager, before, revision):
             click.echo("Nothing was changed.")
             ctx.exit(1)
-        after = schema.downgrade(manager, revision)
+        after = schema.downgrade(manager, revision, confirm=confirm)
         click.echo(
             f"{_place(manager)}: downgraded from version {before.version} to {_version(after)}."
         )
@@ -94,11 +103,12 @@ def history() -> None:
 
 @db.command()
 def status() -> None:
-    """Show the location, schema version and size of the database."""
+    """Show the environment, location, schema version and size of the database."""
     from synfin_analytics.database import schema
     from synfin_analytics.database.config import DatabaseConfig
 
     config = DatabaseConfig.from_env()
+    _echo_environment(config)
     if config.embedded and not _echo_embedded(config):
         return
     with open_database() as manager, schema.translate_errors():
@@ -108,6 +118,20 @@ def status() -> None:
         click.echo(f"Schema     {version}")
         if version.tables:
             _echo_rows(manager, version)
+
+
+def _echo_environment(config: DatabaseConfig) -> None:
+    """Print the selected environment, its file, and what protects the database."""
+    from synfin_analytics.database.config import find_environment_file, find_protection
+
+    if config.environment is not None:
+        file = find_environment_file(config.environment)
+        click.echo(f"Settings   environment {config.environment!r} of {file}")
+    protection = find_protection(config)
+    if protection is not None:
+        click.echo(f"Protected  yes, by {protection}")
+    elif config.environment is not None:
+        click.echo("Protected  no")
 
 
 def _echo_embedded(config: DatabaseConfig) -> bool:

@@ -11,6 +11,7 @@ from sqlalchemy.pool import QueuePool
 
 from synfin_analytics.database.connection import message_of
 from synfin_analytics.database.logging import log_connections
+from synfin_analytics.database.protection import register_engine
 from synfin_analytics.exceptions import DatabaseConnectionError, SynfinError
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def create_pooled_engine(config: DatabaseConfig, creator: Callable[[], Connectio
     event.listen(engine, "reset", _reset_session)
     event.listen(engine, "checkin", _reset_transactions)
     log_connections(engine, config)
+    register_engine(engine, config)
     return engine
 
 

@@ -35,6 +35,9 @@ VARIABLES = {
 SECRETS = ("password", "replica_url")
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 URL_VARIABLE = "DATABASE_URL"
+FIELDS_IN_URL = ("host", "port", "database", "username", "password")
+#: Selects a section of ``synfin.toml``.
+ENVIRONMENT_VARIABLE = "DB_ENV"
 
 #: Connection options of libpq that may be set beyond these. Those that change which server is
 #: reached, or take settings from elsewhere (hostaddr, service), are left out on purpose.
@@ -84,7 +87,7 @@ def validate_options(options: Iterable[str], prefix: str = "") -> None:
         if name not in LIBPQ_OPTIONS:
             raise ConfigurationError(
                 f"{prefix}{unknown_option(name, capital=not prefix)}.",
-                variable=URL_VARIABLE if prefix else "options",
+                variable=prefix.partition(" ")[0] or "options",
             )
 
 

@@ -60,28 +60,27 @@ def format_url(arguments: Mapping[str, str | int]) -> str:
     return f"postgresql+psycopg2://{login}{'@' if login else ''}{address}/{database}{query}"
 
 
-def parse_url(url: Secret, variable: str = URL_VARIABLE) -> dict[str, Any]:
-    """Return the settings that a database URL sets; ``variable`` is its name in messages."""
+def parse_url(url: Secret, label: str = URL_VARIABLE) -> dict[str, Any]:
+    """Return the settings that a database URL sets."""
     scheme = "".join(re.findall(r"^[a-z0-9+.-]*://", url.reveal()))
     if scheme not in _URL_SCHEMES:
         raise _url_error(
-            variable,
+            label,
             f"must begin with one of {', '.join(_URL_SCHEMES)}; got {scheme or 'no scheme'}",
         )
     arguments = _split_url(url)
     if isinstance(arguments, str):
-        raise _url_error(variable, arguments)
+        raise _url_error(label, arguments)
     settings: dict[str, Any] = {}
     for libpq_name, name in LIBPQ_NAMES.items():
         value = arguments.pop(libpq_name, "")
         if value:
             is_secret = name == "password"
-            settings[name] = (
-                value if is_secret else parse_setting(name, value, f"{variable}'s {name}")
-            )
+            part = f"{label}: {name}" if " " in label else f"{label}'s {name}"
+            settings[name] = value if is_secret else parse_setting(name, value, part)
     if "host" not in settings:
-        raise _url_error(variable, f"must name a host, as in {URL_FORM}")
-    validate_options(arguments, prefix=f"{variable} has an invalid query: ")
+        raise _url_error(label, f"must name a host, as in {URL_FORM}")
+    validate_options(arguments, prefix=f"{label} has an invalid query: ")
     return settings | ({"options": arguments} if arguments else {})
 
 
@@ -121,6 +120,6 @@ def _split_url(url: Secret) -> dict[str, str] | str:
     return dict(arguments)
 
 
-def _url_error(variable: str, reason: str) -> ConfigurationError:
+def _url_error(label: str, reason: str) -> ConfigurationError:
     """Error about a database URL; it never repeats the URL, which holds the password."""
-    return ConfigurationError(f"{variable} {reason}.", variable=variable)
+    return ConfigurationError(f"{label} {reason}.", variable=label)

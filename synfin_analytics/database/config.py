@@ -1,4 +1,4 @@
-"""Database settings: from environment variables (ours and libpq's), from a URL, or from code."""
+"""Database settings: from code, from environment variables, or from an environment's section."""
 
 from __future__ import annotations
 
@@ -8,25 +8,23 @@ import os
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from synfin_analytics.database._environments import find_section, protecting_section
+from synfin_analytics.database._from_env import configured_settings, hide_variables
 from synfin_analytics.database._hosts import parse_servers, server_arguments
 from synfin_analytics.database._replica_config import replica_settings
 from synfin_analytics.database._secret import Secret, reveal_secrets
 from synfin_analytics.database._settings import (
     SECRETS,
-    URL_VARIABLE,
     VARIABLES,
-    parse_setting,
     validate_options,
     validate_setting,
 )
-from synfin_analytics.database._url import LIBPQ_NAMES, format_url, parse_url
+from synfin_analytics.database._url import LIBPQ_NAMES, format_url
 from synfin_analytics.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-_FIELDS_IN_URL = ("host", "port", "database", "username", "password")
-_FIELDS_OF_SERVER = ("port", "username", "password", "sslmode", "sslrootcert")
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 
 @dataclass(frozen=True, repr=False)
@@ -182,23 +180,31 @@ class DatabaseConfig:
         )
 
     @classmethod
-    def from_env(cls, *, environ: Mapping[str, str] | None = None) -> DatabaseConfig:
-        """Read the configuration from environment variables.
+    def from_env(
+        cls, environment: str | None = None, *, environ: Mapping[str, str] | None = None
+    ) -> DatabaseConfig:
+        """Read the configuration from an environment of ``synfin.toml``, and from variables.
 
         ``DATABASE_URL`` holds the whole address; ``DB_HOST, DB_PORT, DB_NAME, DB_USER,
         DB_PASSWORD`` hold its parts; setting both is an error. Default, with neither ``DB_HOST``
         nor ``DATABASE_URL``: the embedded server. An empty variable counts as not set.
 
+        An environment is a section of ``synfin.toml``, in the folder of the project or in the
+        user's configuration folder. Variables override it, except that a protected environment
+        remains protected. A database that a protected environment names is protected in any case.
+
         Parameters
         ----------
+        environment
+            Name of the environment; by default that in ``DB_ENV``, if it is set.
         environ
             The variables; ``os.environ`` by default.
 
         Raises
         ------
         ConfigurationError
-            A variable is invalid or contradicts another; the message names it and the accepted
-            values.
+            A setting is invalid or contradicts another; the message names it, the accepted values,
+            and for a file the line. Or there is no such environment.
 
         Examples
         --------
@@ -209,31 +215,10 @@ class DatabaseConfig:
         ...
         synfin_analytics.exceptions.ConfigurationError: DB_PORT must be a whole number ...
         """
-        texts = _read_variables(os.environ if environ is None else environ)
+        variables = hide_variables(os.environ if environ is None else environ)
         del environ  # a traceback would show the passwords in it
-        settings: dict[str, Any] = {}
-        for name, variable in VARIABLES.items():
-            text = texts[variable]
-            if name in SECRETS:  # spaces are part of a password
-                settings |= {name: text} if text else {}
-            elif text.strip():
-                settings[name] = parse_setting(name, text.strip(), variable)
-        url = Secret(texts[URL_VARIABLE].strip())
-        if url:
-            _raise_if_set(settings, _FIELDS_IN_URL, "DATABASE_URL, which holds the whole address, "
-                          "is set too")  # fmt: skip
-            settings_of_url = parse_url(url)
-            contradictions = [
-                name
-                for name, value in settings.items()
-                if name in settings_of_url and settings_of_url[name] != value
-            ]
-            _raise_if_set(settings, contradictions, "DATABASE_URL has another value")
-            settings |= settings_of_url
-        elif "host" not in settings:
-            _raise_if_set(settings, _FIELDS_OF_SERVER, "neither DB_HOST nor DATABASE_URL is, and "
-                          "the embedded server does not use it")  # fmt: skip
-        return cls(**settings)
+        config = cls(**configured_settings(environment, variables, _types()))
+        return replace(config, protected=find_protection(config) is not None)
 
     def get_connection_string(self) -> str:
         """URL of the database for SQLAlchemy, including the password (URL-encoded).
@@ -281,6 +266,44 @@ class DatabaseConfig:
         return {name: value for name, value in arguments.items() if value is not None}
 
 
+def find_protection(config: DatabaseConfig) -> str | None:
+    """Return what protects a database, as messages name it; None if it is not protected.
+
+    Examples
+    --------
+    >>> find_protection(DatabaseConfig(host="db.bank")) is None
+    True
+    """
+    defaults = {item.name: item.default for item in fields(DatabaseConfig)}
+    section = protecting_section(vars(config), _types(), defaults)
+    if section is not None:
+        return section.place
+    own = "its environment" if config.environment else "its configuration"
+    return own if config.protected else None
+
+
+def find_environment_file(environment: str) -> Path:
+    """Return the file ``synfin.toml`` in which an environment is defined.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such environment.
+
+    Examples
+    --------
+    >>> find_environment_file("no such environment")
+    Traceback (most recent call last):
+    ...
+    synfin_analytics.exceptions.ConfigurationError: There is no environment 'no such environment'...
+    """
+    return find_section(environment).file
+
+
+def _types() -> dict[str, str]:
+    return {item.name: str(item.type) for item in fields(DatabaseConfig)}
+
+
 def _hide_secrets(init: Callable[..., None]) -> Callable[..., None]:
     """Turn passwords into secrets before any frame of ``__init__`` can fail with them."""
     names = list(inspect.signature(init).parameters)
@@ -301,21 +324,3 @@ def _hide_secrets(init: Callable[..., None]) -> Callable[..., None]:
 
 
 DatabaseConfig.__init__ = _hide_secrets(DatabaseConfig.__init__)  # type: ignore[method-assign]  # wrapped
-
-
-def _read_variables(environ: Mapping[str, str]) -> dict[str, str]:
-    """Read all variables of the settings; secret ones as secrets, missing ones as empty."""
-    secrets = (*(VARIABLES[name] for name in SECRETS), URL_VARIABLE)
-    texts = {name: environ.get(name, "") for name in (*VARIABLES.values(), URL_VARIABLE)}
-    return {name: Secret(text) if name in secrets else text for name, text in texts.items()}
-
-
-def _raise_if_set(settings: Mapping[str, Any], names: Iterable[str], reason: str) -> None:
-    """Raise an error about variables that contradict another one."""
-    variables = [VARIABLES[name] for name in names if name in settings]
-    if variables:
-        raise ConfigurationError(
-            f"{' and '.join(variables)} {'is' if len(variables) == 1 else 'are'} set, but {reason}."
-            " Set one or the other.",
-            variable=variables[0],
-        )

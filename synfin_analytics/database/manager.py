@@ -20,6 +20,7 @@ from synfin_analytics.database._url import format_url
 from synfin_analytics.database.config import DatabaseConfig
 from synfin_analytics.database.connection import Connection, connect
 from synfin_analytics.database.logging import logger
+from synfin_analytics.database.protection import require_confirmation
 from synfin_analytics.exceptions import ArgumentError, ConfigurationError, SynfinError
 
 if TYPE_CHECKING:
@@ -190,13 +191,20 @@ class DatabaseManager:
 
         schema.upgrade(self)
 
-    def drop_all_tables(self) -> None:
+    def drop_all_tables(self, *, confirm: str | None = None) -> None:
         """Drop the tables and all data in them.
+
+        Parameters
+        ----------
+        confirm
+            Name of the database, which a protected one requires.
 
         Raises
         ------
         SchemaError
             As for :meth:`create_all_tables`.
+        ProtectedDatabaseError
+            The database is protected, and ``confirm`` is not its name.
 
         Examples
         --------
@@ -207,7 +215,8 @@ class DatabaseManager:
         """
         from synfin_analytics.database import schema
 
-        schema.downgrade(self, "base")
+        require_confirmation(self.config, "drop all tables", confirm)
+        schema.downgrade(self, "base", confirm=confirm)
 
     # -- Sessions ---------------------------------------------------------------------------------
 

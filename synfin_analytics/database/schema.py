@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from synfin_analytics._core.lookup import resource_folder
 from synfin_analytics.database.logging import logger
 from synfin_analytics.database.models import TABLES
+from synfin_analytics.database.protection import config_of, require_confirmation
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, SchemaError
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ VERSION_TABLE = "alembic_version"
 # as all versions of this package use the same.
 LOCK_KEY = 0x73796E66696E  # "synfin"
 _PAUSE = 0.1  # seconds
+#: What a downgrade does, as it follows "to" in messages.
+DOWNGRADE = "downgrade the tables and lose what the older version cannot store"
 
 
 # -- The version of the tables ---------------------------------------------------------------------
@@ -255,7 +258,7 @@ def upgrade(target: HasEngine, revision: str = "head") -> str | None:
     return _migrate(target, "upgrade", revision)
 
 
-def downgrade(target: HasEngine, revision: str = "-1") -> str | None:
+def downgrade(target: HasEngine, revision: str = "-1", *, confirm: str | None = None) -> str | None:
     """Return to an older version of the tables; data that it has no column for are lost.
 
     Parameters
@@ -264,6 +267,8 @@ def downgrade(target: HasEngine, revision: str = "-1") -> str | None:
         A manager or an engine.
     revision
         Target version: ``-1`` for one step, a version, or ``base`` for no tables at all.
+    confirm
+        Name of the database, which a protected one requires.
 
     Returns
     -------
@@ -274,6 +279,8 @@ def downgrade(target: HasEngine, revision: str = "-1") -> str | None:
     ------
     SchemaError
         As for :func:`upgrade`.
+    ProtectedDatabaseError
+        The database is protected, and ``confirm`` is not its name.
 
     Examples
     --------
@@ -284,7 +291,7 @@ def downgrade(target: HasEngine, revision: str = "-1") -> str | None:
     ('0001', None)
     >>> manager.close()
     """
-    return _migrate(target, "downgrade", revision)
+    return _migrate(target, "downgrade", revision, confirm)
 
 
 @contextlib.contextmanager
@@ -320,10 +327,15 @@ def _lock_migrations(connection: Connection) -> None:
 
 
 def _migrate(
-    target: HasEngine, direction: Literal["upgrade", "downgrade"], revision: str
+    target: HasEngine,
+    direction: Literal["upgrade", "downgrade"],
+    revision: str,
+    confirm: str | None = None,
 ) -> str | None:
     _check_revision(direction, revision)
     with translate_errors(), migration_transaction(target) as connection:
+        if direction == "downgrade":
+            require_confirmation(config_of(connection), DOWNGRADE, confirm)
         version = read_version(connection)
         if version.state in {"newer", "foreign"}:
             raise SchemaError(str(version))

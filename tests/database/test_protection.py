@@ -19,7 +19,7 @@ def test_the_name_of_the_database_confirms():
 
 @pytest.mark.parametrize("confirm", [None, "", "Fraud", "fraud ", "production", "yes"])
 def test_nothing_else_confirms(confirm):
-    with pytest.raises(ProtectedDatabaseError, match="is protected: to drop all tables, pass"):
+    with pytest.raises(ProtectedDatabaseError, match="is protected by its environment: to drop"):
         require_confirmation(PRODUCTION, "drop all tables", confirm)
 
 

@@ -20,7 +20,9 @@ from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics._core.validation.outcome import rejected_cells, summarize
 from synfin_analytics._core.validation.spec import spec_of
 from synfin_analytics.database.logging import logger
+from synfin_analytics.database.manager import get_db_manager
 from synfin_analytics.database.models import model_of
+from synfin_analytics.database.protection import config_of, require_confirmation
 from synfin_analytics.database.schema import schema_of_tables
 from synfin_analytics.exceptions import ArgumentError, InvalidDataError, LoadError
 from synfin_analytics.io._prefetch import prefetch
@@ -73,6 +75,7 @@ def load_df(
     session: Session | None = None,
     manager: DatabaseManager | None = None,
     rebuild_indexes: RebuildIndexes = "auto",
+    confirm: str | None = None,
     progress: bool | None = None,
     separator: str | None = None,
     encoding: str | None = None,
@@ -117,6 +120,8 @@ def load_df(
         which is faster for many rows. ``"auto"``: for a large load into an empty table of the
         embedded server; a server that others may use is left alone. ``"always"``: in any table of
         any server, however many rows. ``"never"``: not at all.
+    confirm
+        Name of the database, which a protected one requires for ``rebuild_indexes="always"``.
     progress
         Show a progress bar; by default on a terminal and in a notebook.
     separator, encoding
@@ -147,6 +152,8 @@ def load_df(
         The table does not accept the data; every problem is listed.
     NotFoundError
         The table, or a column of ``columns``, does not exist.
+    ProtectedDatabaseError
+        The indexes of a protected database would be dropped, and ``confirm`` is not its name.
     LoadError
         The server, the network or the disk ended the load; nothing was loaded. A load that ended
         in a deadlock is tried once more first, if it is a transaction of its own and ``df`` can be
@@ -188,6 +195,7 @@ def load_df(
     batch_rows = check_integer(
         BATCH_ROWS if batch_size is None else batch_size, "batch_size", minimum=1
     )
+    _check_confirmation(rebuild_indexes, confirm, session, manager, spec.name)
     started = time.perf_counter()
 
     def load(*, after_deadlock: bool = False) -> LoadReport:
@@ -237,6 +245,23 @@ def load_df(
             raise
         logger.info("load: %s ended in a deadlock with another session; trying again", table)
     return load(after_deadlock=True)
+
+
+def _check_confirmation(
+    rebuild_indexes: str,
+    confirm: str | None,
+    session: Session | None,
+    manager: DatabaseManager | None,
+    table: str,
+) -> None:
+    """Require the name of a protected database before its indexes are dropped."""
+    if rebuild_indexes != "always" and confirm is None:
+        return
+    if session is not None:
+        config = config_of(session.connection())
+    else:
+        config = (manager or get_db_manager()).config
+    require_confirmation(config, f"drop and rebuild the indexes of {table!r}", confirm)
 
 
 def _invalid_data(

@@ -38,6 +38,7 @@ class LoadOptions(ReadArguments, total=False):
     on_missing_parent: OnMissingParent
     on_conflict: OnConflict
     rebuild_indexes: RebuildIndexes
+    confirm: str | None
     progress: bool | None
 
 
