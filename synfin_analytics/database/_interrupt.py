@@ -55,6 +55,34 @@ def interruptible(connection: PgConnection, call: Callable[[], object]) -> None:
         background.wait()
 
 
+def finish_by(connection: PgConnection, call: Callable[[], object], deadline: float) -> None:
+    """Run a call in a thread until a deadline; then, or on an interrupt, cut the connection.
+
+    Parameters
+    ----------
+    connection
+        The connection that the call uses.
+    call
+        The call.
+    deadline
+        A time of :func:`time.monotonic`.
+
+    Raises
+    ------
+    TimeoutError
+        The call had not ended at the deadline; the connection is closed.
+    """
+    background = BackgroundCall(call)
+    try:
+        background.start()  # an interrupt can come while the thread starts
+        if not background.wait(deadline):
+            raise TimeoutError
+    except BaseException:
+        background.abandon(connection)
+        raise
+    background.result()
+
+
 class BackgroundCall:
     """A call that a thread makes on a connection."""
 
@@ -79,12 +107,16 @@ class BackgroundCall:
         finally:
             self._ended.set()
 
-    def wait(self, deadline: float = math.inf) -> None:
-        """Wait until the call has ended, or ``time.monotonic()`` has reached the deadline."""
+    def wait(self, deadline: float = math.inf) -> bool:
+        """Wait until the call has ended, or ``time.monotonic()`` has reached the deadline.
+
+        Returns whether it has ended.
+        """
         # In short waits: with the signal handler that polars installs, Python only notices an
         # interrupt when a wait has ended.
         while not self._ended.wait(PAUSE) and time.monotonic() < deadline:
             pass
+        return self._ended.is_set()
 
     def result(self) -> None:
         """Wait until the call has ended, and raise its error."""
@@ -97,7 +129,14 @@ class BackgroundCall:
         if not self._start_lock.acquire(blocking=False):
             self.wait_or_cut(connection, cancel=True)
 
-    def wait_or_cut(self, connection: PgConnection, *, cancel: bool) -> None:
+    def abandon(self, connection: PgConnection) -> None:
+        """Cut the connection at once, or prevent the call if it has not started."""
+        if not self._start_lock.acquire(blocking=False):
+            self.wait_or_cut(connection, cancel=False, is_patient=False)
+
+    def wait_or_cut(
+        self, connection: PgConnection, *, cancel: bool, is_patient: bool = True
+    ) -> None:
         """Wait for the call; cut the connection after a timeout or another interrupt.
 
         Parameters
@@ -106,8 +145,10 @@ class BackgroundCall:
             The connection that the call uses.
         cancel
             Ask the server to cancel the command.
+        is_patient
+            Wait for the call before the connection is cut.
         """
-        is_patient, is_cut = True, False
+        is_cut = False
         while not self._ended.is_set():
             # An interrupt can come at any time, and must not leave the thread on the connection.
             with contextlib.suppress(KeyboardInterrupt):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -12,7 +13,15 @@ import psycopg2.errors
 import psycopg2.extensions
 from psycopg2 import sql
 
+from synfin_analytics.database._interrupt import finish_by
 from synfin_analytics.database._libpq_environment import libpq_environment
+from synfin_analytics.database._pooler import (
+    PROBE_TIMEOUT,
+    explain_pooler_error,
+    explain_silent_login,
+    is_restarting,
+    read_limits,
+)
 from synfin_analytics.database._secret import reveal_secrets
 from synfin_analytics.database.logging import logger
 from synfin_analytics.exceptions import ArgumentError, DatabaseConnectionError
@@ -20,12 +29,15 @@ from synfin_analytics.exceptions import ArgumentError, DatabaseConnectionError
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
 
+    from synfin_analytics.database._pooler import PoolerLimits
     from synfin_analytics.database.config import DatabaseConfig
     from synfin_analytics.database.embedded import EmbeddedPostgres
 
 APPLICATION_NAME = "synfin_analytics"
 OLDEST_SERVER = 140000
 _RESTART_PATIENCE = 15.0  # seconds
+#: pgbouncer connects to a server that was away after its server_login_retry, 15 s by default.
+_POOLER_PATIENCE = 20.0
 _RESTARTING = (
     "the database system is starting up",
     "the database system is shutting down",
@@ -67,7 +79,7 @@ _ADVICE = (
 
 
 # DISCARD ALL must be a statement of its own, hence a round trip more: this does the same, and sets
-# the time zone as `_open` does.
+# the time zone as `prepare_session` does.
 _RESET = """
     CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DEALLOCATE ALL; UNLISTEN *;
     SELECT pg_advisory_unlock_all(); DISCARD PLANS; DISCARD TEMP; DISCARD SEQUENCES;
@@ -119,6 +131,14 @@ class Connection(psycopg2.extensions.connection):
         if self.process == os.getpid():
             super().close()
 
+    def prepare_session(self) -> None:
+        """Set the time zone, and find out whether a pooler is in between."""
+        with self.cursor() as cursor:
+            cursor.execute("SET TIME ZONE 'UTC'; SELECT pg_backend_pid()")
+            (process,) = cursor.fetchone() or (0,)
+        # A pooler invents the number that a client needs to cancel.
+        self.through_pooler = process != self.info.backend_pid
+
     def reset_session(self) -> None:
         """Reset what a session changes: settings, role, locks, temporary tables."""
         if self.closed or self.process != os.getpid():
@@ -168,7 +188,7 @@ def connect(
     Traceback (most recent call last):
     synfin_analytics.exceptions.DatabaseConnectionError: Cannot connect to database ...
     """
-    deadline = time.monotonic() + _RESTART_PATIENCE
+    started = time.monotonic()
     while True:
         try:
             arguments = (
@@ -178,24 +198,30 @@ def connect(
                 else {"hostaddr": "", **config.libpq_arguments()}
             )
             with libpq_environment(applies=embedded is None):
-                connection = _open(arguments, config)
+                connection = _open(arguments, config, deadline=started + config.pool_timeout)
                 connection.embedded = embedded is not None
                 return connection
         except psycopg2.OperationalError as error:
             message = str(error)
-            may_retry = time.monotonic() < deadline
+            explanation = explain_pooler_error(message) or explain_silent_login(message)
+            patience = _POOLER_PATIENCE if explanation else _RESTART_PATIENCE
+            may_retry = time.monotonic() < started + patience
             if may_retry and embedded is not None and _repair(embedded, config, message):
                 continue
-            restarting = any(sign in message for sign in _RESTARTING) or (
-                known_to_work and any(sign in message for sign in _UNREACHABLE)
-            )
+            restarting = any(sign in message for sign in _RESTARTING)
+            if known_to_work and explanation:
+                restarting |= is_restarting(message)
+            elif known_to_work:
+                restarting |= any(sign in message for sign in _UNREACHABLE)
             if not (restarting and may_retry):
-                raise DatabaseConnectionError(_explain(config, message)) from error
+                raise DatabaseConnectionError(_explain(config, message, explanation)) from error
             logger.info("%s is restarting; waiting for it", config.place)
             time.sleep(0.1)
 
 
-def _open(arguments: dict[str, str | int], config: DatabaseConfig) -> Connection:
+def _open(
+    arguments: dict[str, str | int], config: DatabaseConfig, *, deadline: float
+) -> Connection:
     connection = _driver_connection(
         {
             "application_name": APPLICATION_NAME,
@@ -207,11 +233,21 @@ def _open(arguments: dict[str, str | int], config: DatabaseConfig) -> Connection
     try:
         check_version(connection.server_version, config)
         connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute("SET TIME ZONE 'UTC'; SELECT pg_backend_pid()")
-            (process,) = cursor.fetchone() or (0,)
-        connection.through_pooler = process != connection.info.backend_pid
+        # A pooler answers the login by itself, and lets the first query wait for its server.
+        finish_by(connection, connection.prepare_session, deadline)
         connection.autocommit = False
+    except TimeoutError:
+        raise DatabaseConnectionError(
+            f"Cannot connect to {config.place}. The login succeeded, but there was no connection to"
+            f" the server within {config.pool_timeout} s (DB_POOL_TIMEOUT): the connection pooler's"
+            " are all in use, or its server is down or paused. Close sessions after use, let fewer "
+            "programs connect at once, or ask the pooler's administrator."
+        ) from None
+    except psycopg2.OperationalError as error:
+        # The driver's error only says that the connection was closed.
+        reason = connection.info.error_message
+        connection.close()
+        raise psycopg2.OperationalError(reason or str(error)) from None
     except BaseException:
         connection.close()
         raise
@@ -308,6 +344,62 @@ def is_lost(error: BaseException | None, connection: psycopg2.extensions.connect
     return bool(connection.closed)
 
 
+def reason_of_loss(connection: psycopg2.extensions.connection) -> str:
+    """Return a pooler's reason for the end of a connection, with advice; "" if there is none.
+
+    To be called before :func:`is_lost`, which closes the connection.
+
+    Examples
+    --------
+    >>> from synfin_analytics.database.manager import get_db_manager
+    >>> with get_db_manager().engine.connect() as connection:
+    ...     reason_of_loss(connection.connection.driver_connection)
+    ''
+    """
+    return explain_pooler_error(connection.info.error_message or "")
+
+
+def pooler_limits(config: DatabaseConfig, connection: Connection) -> PoolerLimits | None:
+    """Read the limits of the pooler that a connection goes through, if its console lets us.
+
+    Parameters
+    ----------
+    config
+        Database of the connection.
+    connection
+        A connection through the pooler.
+
+    Returns
+    -------
+    PoolerLimits or None
+        None if the pooler has no console as pgbouncer's, or the user is not among its
+        ``stats_users``.
+    """
+    arguments = {
+        name: value
+        for name, value in config.libpq_arguments().items()
+        if name not in {"options", "target_session_attrs", "load_balance_hosts"}
+    }
+    arguments |= {
+        "hostaddr": "",
+        "host": connection.info.host,
+        "port": connection.info.port,
+        "dbname": "pgbouncer",
+        "application_name": APPLICATION_NAME,
+        "connect_timeout": PROBE_TIMEOUT,
+    }
+    try:
+        with (
+            libpq_environment(applies=True),
+            contextlib.closing(_driver_connection(arguments)) as console,
+        ):
+            console.autocommit = True  # the console knows no transactions
+            return read_limits(console, config.database)
+    except psycopg2.Error as error:
+        logger.debug("the limits of the connection pooler are unknown: %s", type(error).__name__)
+        return None
+
+
 def _repair(embedded: EmbeddedPostgres, config: DatabaseConfig, message: str) -> bool:
     """Repair the embedded server if possible; return whether to retry."""
     if f'database "{config.database}" does not exist' in message:
@@ -333,13 +425,15 @@ def _create_database(embedded: EmbeddedPostgres, config: DatabaseConfig) -> None
         connection.close()
 
 
-def _explain(config: DatabaseConfig, message: str) -> str:
+def _explain(config: DatabaseConfig, message: str, explanation: str = "") -> str:
     """Error message for the driver's message about a failed connection."""
     message = " ".join(message.split())
     if config.password:
         message = message.replace(config.password, "***")  # compared as the text that it is
     if f'database "{config.database}" does not exist' in message:
         advice = "The server has no such database: check DB_NAME, or create it there."
+    elif explanation:
+        advice = explanation
     else:
         advice = next((hint for sign, hint in _ADVICE if sign in message), "Check the settings.")
     return f"Cannot connect to {config.place}. {advice} (The driver reported: {message})"
