@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Any, cast
 
 import psycopg2
 from sqlalchemy import create_engine, event
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool, QueuePool
 
-from synfin_analytics.database.connection import message_of
+from synfin_analytics.database.connection import message_of, reason_of_loss
 from synfin_analytics.database.logging import log_connections
 from synfin_analytics.database.protection import register_engine
 from synfin_analytics.exceptions import DatabaseConnectionError, SynfinError
@@ -44,20 +45,26 @@ def create_pooled_engine(config: DatabaseConfig, creator: Callable[[], Connectio
         if context.is_disconnect and not context.is_pre_ping:
             is_commit = context.connection is not None and _COMMITS in context.connection.info
             outcome = _UNKNOWN_OUTCOME if is_commit else _NO_OUTCOME
+            reason = _reason_of_loss(context)
             raise DatabaseConnectionError(
-                f"The connection to {config.place} was lost {outcome}"
+                f"The connection to {config.place} was lost {outcome}{reason and ' ' + reason}"
             ) from context.original_exception
         _hide_values(context)
 
+    pool: dict[str, Any] = {"poolclass": NoPool}
+    if config.pool == "queue":
+        pool = {
+            "poolclass": _Pool,
+            "pool_size": config.pool_size,
+            "max_overflow": config.max_overflow,
+            "pool_timeout": config.pool_timeout,
+            "pool_recycle": config.pool_recycle,
+            "pool_pre_ping": True,
+        }
     engine = create_engine(
         "postgresql+psycopg2://",
         creator=creator,
-        poolclass=_Pool,
-        pool_size=config.pool_size,
-        max_overflow=config.max_overflow,
-        pool_timeout=config.pool_timeout,
-        pool_recycle=config.pool_recycle,
-        pool_pre_ping=True,
+        **pool,
         pool_reset_on_return=None,  # `_reset_session` does more than a rollback
         echo=config.echo,
         hide_parameters=True,  # they may be card holders' data
@@ -70,6 +77,14 @@ def create_pooled_engine(config: DatabaseConfig, creator: Callable[[], Connectio
     log_connections(engine, config)
     register_engine(engine, config)
     return engine
+
+
+def _reason_of_loss(context: ExceptionContext) -> str:
+    """Return a pooler's reason for a lost connection."""
+    connection = context.connection
+    if connection is None or connection.closed or connection.invalidated:
+        return ""
+    return reason_of_loss(cast("Connection", connection.connection.driver_connection))
 
 
 def _hide_values(context: ExceptionContext) -> None:
@@ -112,3 +127,41 @@ class _Pool(QueuePool):
                 f"{self.timeout():.0f} s. Close sessions after use (session_scope() does), or "
                 "raise DB_POOL_SIZE or DB_MAX_OVERFLOW."
             ) from error
+
+
+class NoPool(NullPool):
+    """No pool: every session opens a connection and closes it; they are only counted."""
+
+    __module__ = NullPool.__module__
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self._n_open = 0
+        self._count_lock = threading.Lock()
+
+    def _do_get(self) -> ConnectionPoolEntry:
+        entry = super()._do_get()
+        with self._count_lock:
+            self._n_open += 1
+        return entry
+
+    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+        with self._count_lock:
+            self._n_open -= 1
+        super()._do_return_conn(record)
+
+    def size(self) -> int:
+        """Return the number of connections that are kept open."""
+        return 0
+
+    def checkedin(self) -> int:
+        """Return the number of idle connections."""
+        return 0
+
+    def checkedout(self) -> int:
+        """Return the number of connections in use."""
+        return self._n_open
+
+    def overflow(self) -> int:
+        """Return the number of connections that are open beyond :meth:`size`."""
+        return self._n_open

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from synfin_analytics.database._environment_files import Section
 
+_FIELDS_OF_QUEUE = ("pool_size", "max_overflow", "pool_recycle")
 _FIELDS_OF_SERVER = ("port", "username", "password", "sslmode", "sslrootcert")
 
 
@@ -83,6 +84,8 @@ def _variable_settings(variables: Mapping[str, Secret]) -> dict[str, Any]:
             settings |= {name: variables[variable]} if variables.get(variable) else {}
         elif text:
             settings[name] = parse_setting(name, text.reveal(), variable)
+    if settings.get("pool") == "none":
+        _raise_if_set(settings, _FIELDS_OF_QUEUE, "DB_POOL=none keeps no connections")
     if url := _text(variables, URL_VARIABLE):
         _raise_if_set(settings, FIELDS_IN_URL, "DATABASE_URL, which holds the whole address, is "
                       "set too")  # fmt: skip

@@ -19,6 +19,7 @@ VARIABLES = {
     "database": "DB_NAME",
     "username": "DB_USER",
     "password": "DB_PASSWORD",
+    "pool": "DB_POOL",
     "pool_size": "DB_POOL_SIZE",
     "max_overflow": "DB_MAX_OVERFLOW",
     "pool_timeout": "DB_POOL_TIMEOUT",
@@ -33,6 +34,7 @@ VARIABLES = {
 }
 #: Settings that may hold a password.
 SECRETS = ("password", "replica_url")
+POOLS = ("queue", "none")
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 URL_VARIABLE = "DATABASE_URL"
 FIELDS_IN_URL = ("host", "port", "database", "username", "password")
@@ -109,6 +111,7 @@ def _integer(lowest: int, highest: int) -> tuple[Callable[[object], bool], str]:
 #: Test of the values of a setting, and its description in messages.
 _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     "port": _integer(1, 65535),
+    "pool": (lambda value: value in POOLS, f"one of {', '.join(POOLS)}"),
     "pool_size": _integer(1, 10_000),
     "max_overflow": _integer(0, 10_000),
     "pool_timeout": _integer(1, 86_400),

@@ -6,7 +6,7 @@ import functools
 import inspect
 import os
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from synfin_analytics.database._environments import find_section, protecting_section
 from synfin_analytics.database._from_env import configured_settings, hide_variables
@@ -45,11 +45,13 @@ class DatabaseConfig:
         Credentials. Without a password, libpq looks in ``~/.pgpass``; without a user name, it uses
         the name of the operating-system user. The password is stored as a :class:`Secret`.
     pool_size
-        Number of connections to keep open.
+        Number of connections to keep open; without effect if ``pool`` is ``"none"``, as are
+        ``max_overflow`` and ``pool_recycle``.
     max_overflow
         Number of connections that may be opened temporarily beyond ``pool_size``.
     pool_timeout
-        Seconds to wait for a free connection.
+        Seconds to wait for a free connection, of the pool or of a connection pooler such as
+        pgbouncer.
     pool_recycle
         Seconds after which a connection is replaced; -1 for never.
     echo
@@ -71,6 +73,9 @@ class DatabaseConfig:
         database and options are those of the primary.
     replica_url
         URL of the read replicas instead, with a user or options of their own.
+    pool
+        ``"queue"`` keeps connections open for later sessions; ``"none"`` opens one for each session
+        and closes it after use, for a server behind a connection pooler such as pgbouncer.
     environment
         Name of the environment, such as ``"production"``; messages name it.
     protected
@@ -107,6 +112,7 @@ class DatabaseConfig:
     options: Mapping[str, str] = field(default_factory=dict, hash=False)
     replica_hosts: str | None = None
     replica_url: str | None = None
+    pool: Literal["queue", "none"] = "queue"
     environment: str | None = None
     protected: bool = False
 

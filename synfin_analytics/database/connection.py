@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import time
+import warnings
 from typing import TYPE_CHECKING, Any, cast
 
 import psycopg2
@@ -29,7 +30,6 @@ from synfin_analytics.exceptions import ArgumentError, DatabaseConnectionError
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
 
-    from synfin_analytics.database._pooler import PoolerLimits
     from synfin_analytics.database.config import DatabaseConfig
     from synfin_analytics.database.embedded import EmbeddedPostgres
 
@@ -359,8 +359,11 @@ def reason_of_loss(connection: psycopg2.extensions.connection) -> str:
     return explain_pooler_error(connection.info.error_message or "")
 
 
-def pooler_limits(config: DatabaseConfig, connection: Connection) -> PoolerLimits | None:
-    """Read the limits of the pooler that a connection goes through, if its console lets us.
+def warn_of_pool_size(config: DatabaseConfig, connection: Connection) -> None:
+    """Warn if a pooler opens fewer connections than the pool of this configuration.
+
+    Only pgbouncer's console knows, and it only lets in the users of its ``stats_users``: for any
+    other, and for other poolers, nothing happens.
 
     Parameters
     ----------
@@ -369,12 +372,13 @@ def pooler_limits(config: DatabaseConfig, connection: Connection) -> PoolerLimit
     connection
         A connection through the pooler.
 
-    Returns
-    -------
-    PoolerLimits or None
-        None if the pooler has no console as pgbouncer's, or the user is not among its
-        ``stats_users``.
+    Examples
+    --------
+    >>> from synfin_analytics.database.config import DatabaseConfig
+    >>> warn_of_pool_size(DatabaseConfig(pool="none"), connection=None)  # it has no size
     """
+    if config.pool == "none":
+        return
     arguments = {
         name: value
         for name, value in config.libpq_arguments().items()
@@ -394,10 +398,12 @@ def pooler_limits(config: DatabaseConfig, connection: Connection) -> PoolerLimit
             contextlib.closing(_driver_connection(arguments)) as console,
         ):
             console.autocommit = True  # the console knows no transactions
-            return read_limits(console, config.database)
+            limits = read_limits(console, config.database)
     except psycopg2.Error as error:
         logger.debug("the limits of the connection pooler are unknown: %s", type(error).__name__)
-        return None
+        return
+    if limits and (warning := limits.warning(config.pool_size, config.max_overflow)):
+        warnings.warn(warning, stacklevel=2)
 
 
 def _repair(embedded: EmbeddedPostgres, config: DatabaseConfig, message: str) -> bool:
@@ -434,6 +440,7 @@ def _explain(config: DatabaseConfig, message: str, explanation: str = "") -> str
         advice = "The server has no such database: check DB_NAME, or create it there."
     elif explanation:
         advice = explanation
+        message = message.partition(" server closed the connection")[0]
     else:
         advice = next((hint for sign, hint in _ADVICE if sign in message), "Check the settings.")
     return f"Cannot connect to {config.place}. {advice} (The driver reported: {message})"

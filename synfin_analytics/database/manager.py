@@ -18,7 +18,7 @@ from synfin_analytics._core.lookup import dataframe_function
 from synfin_analytics.database._engine import create_pooled_engine
 from synfin_analytics.database._url import format_url
 from synfin_analytics.database.config import DatabaseConfig
-from synfin_analytics.database.connection import Connection, connect
+from synfin_analytics.database.connection import Connection, connect, warn_of_pool_size
 from synfin_analytics.database.logging import logger
 from synfin_analytics.database.protection import require_confirmation
 from synfin_analytics.exceptions import ArgumentError, ConfigurationError, SynfinError
@@ -170,7 +170,9 @@ class DatabaseManager:
 
     def _connect(self) -> Connection:
         connection = connect(self.config, self._embedded, known_to_work=self._has_connected)
-        self._has_connected = True
+        is_first, self._has_connected = not self._has_connected, True
+        if is_first and connection.through_pooler:
+            warn_of_pool_size(self.config, connection)
         return connection
 
     # -- Tables -----------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from synfin_analytics.database._interrupt import Cursor, cut_if_silent
-from synfin_analytics.database.connection import check_driver, is_lost
+from synfin_analytics.database.connection import check_driver, is_lost, reason_of_loss
 from synfin_analytics.database.logging import logger
 from synfin_analytics.database.manager import get_db_manager
 from synfin_analytics.exceptions import (
@@ -85,7 +85,9 @@ def _driver_cursor(session: Session, table: str) -> Iterator[Cursor]:
     except (psycopg2.Error, DBAPIError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         # Without the cause: the lines of PostgreSQL's message after the first may quote the data.
-        raise _to_error(cause, table, lost=is_lost(cause, driver)) from None
+        reason = reason_of_loss(driver)
+        lost = is_lost(cause, driver)
+        raise _to_error(cause, table, lost=lost, reason=reason) from None
     finally:
         if driver.closed:  # the owner of the session must roll back before using it again
             connection.invalidate()
@@ -143,7 +145,9 @@ def _outcome(manager: DatabaseManager, transaction_id: str) -> str | None:
     return status if status in {"committed", "aborted"} else None
 
 
-def _to_error(error: BaseException | None, table: str, *, lost: bool) -> SynfinError:
+def _to_error(
+    error: BaseException | None, table: str, *, lost: bool, reason: str = ""
+) -> SynfinError:
     """Translate an error of the database: its cause, without any data."""
     into = f"{_NOTHING} into {table!r}"
     # Only the first line of the message: those that follow may quote the data.
@@ -174,6 +178,8 @@ def _to_error(error: BaseException | None, table: str, *, lost: bool) -> SynfinE
         )
         load_error.deadlock = True
         return load_error
+    if lost and reason:
+        return LoadError(f"{into}, and the transaction is rolled back. {reason}")
     if lost:
         return LoadError(
             f"{into}: the connection to the server was lost; the server rolls back what was not "

@@ -14,7 +14,12 @@ from psycopg2 import errors, extensions
 from sqlalchemy.exc import PendingRollbackError
 
 from synfin_analytics.database._interrupt import cut_if_silent
-from synfin_analytics.database.connection import check_driver, is_lost, message_of
+from synfin_analytics.database.connection import (
+    check_driver,
+    is_lost,
+    message_of,
+    reason_of_loss,
+)
 from synfin_analytics.database.models import TABLES
 from synfin_analytics.exceptions import (
     DatabaseConnectionError,
@@ -86,7 +91,8 @@ def translate_errors(sql: BoundSQL, bound: BoundConnection) -> Iterator[None]:
     try:
         yield
     except psycopg2.Error as error:
-        translated = _to_error(error, sql, closed=is_lost(error, connection))
+        reason = reason_of_loss(connection)
+        translated = _to_error(error, sql, closed=is_lost(error, connection), reason=reason)
         if isinstance(translated, DatabaseConnectionError):
             bound.invalidate()
         raise translated from None
@@ -125,11 +131,11 @@ def _end_savepoint(cursor: Cursor, *, is_done: bool) -> None:
 # -- Errors ------------------------------------------------------------------------------------
 
 
-def _to_error(error: psycopg2.Error, sql: BoundSQL, *, closed: bool) -> SynfinError:
+def _to_error(error: psycopg2.Error, sql: BoundSQL, *, closed: bool, reason: str) -> SynfinError:
     """Return the error to raise instead of the driver's, whose text may quote values."""
     message = message_of(error)
     if closed:
-        return DatabaseConnectionError(_LOST)
+        return DatabaseConnectionError(_LOST + (reason and f" {reason}"))
     if isinstance(error, errors.InFailedSqlTransaction):
         return QueryError(ABORTED)
     if error.pgcode is None or not message:
