@@ -62,6 +62,8 @@ _EXPLANATIONS = (
      "query_timeout: select less, or have that setting raised."),
     ("cancel_wait_timeout", "The connection pooler could not cancel the query within its "
      "cancel_wait_timeout: try again later."),
+    ("in statement pooling mode", "The connection pooler uses pool_mode = statement, which has no "
+     "transactions: have it set to transaction or session."),
     ("server conn crashed", "The connection pooler lost its connection to the server, which was "
      "stopped or ended it."),
     ("admin forced disconnect", "The administrator of the connection pooler ended the session."),

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import QueuePool
 
 from synfin_analytics._core.lookup import dataframe_function
-from synfin_analytics.database._engine import create_pooled_engine
+from synfin_analytics.database._engine import NoPool, create_pooled_engine
 from synfin_analytics.database._url import format_url
 from synfin_analytics.database.config import DatabaseConfig
 from synfin_analytics.database.connection import Connection, connect, warn_of_pool_size
@@ -413,7 +413,7 @@ class DatabaseManager:
         0
         """
         pool = self._resources.engine.pool if self._resources else None
-        if not isinstance(pool, QueuePool):
+        if not isinstance(pool, QueuePool | NoPool):
             return {"status": "not_initialized"}
         return {
             "status": "initialized",
