@@ -142,7 +142,7 @@ def read_sections(file: Path) -> dict[str, Section]:
             raise ConfigurationError(_refusal(section, key), variable=key)
         if not isinstance(values.get(PROTECTED, False), bool):
             raise ConfigurationError(
-                f"{section.label(PROTECTED)} must be true or false; got {values[PROTECTED]!r}.",
+                f"{section.label(PROTECTED)} must be true or false, without quotes.",
                 variable=PROTECTED,
             )
         sections[name] = section

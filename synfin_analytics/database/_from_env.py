@@ -123,7 +123,11 @@ def _override(
             for name, value in merged.items()
             if name in overrides or not _is_about_replicas(name)
         }
-    if "password" not in merged and (password := read_password(section, variables)):
+    if (
+        "host" in merged
+        and "password" not in merged
+        and (password := read_password(section, variables))
+    ):
         merged["password"] = password
     return merged
 

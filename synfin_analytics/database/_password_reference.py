@@ -118,16 +118,16 @@ def _run(command: Sequence[str], file: Path) -> Secret | str:
         reader.join(PATIENCE)
         if output and len(output[0]) == _MAX_BYTES:
             return "printed more than a password"
-        status = process.wait(max(0.0, deadline - time.monotonic()))
+        status = process.wait(max(0.0, deadline - time.monotonic())) if output else None
     except subprocess.TimeoutExpired:
-        return f"did not end within {PATIENCE:g} s"
+        status = None
     finally:
         if process.poll() is None:
             process.kill()
             process.wait()
-    if status != 0:
-        return f"failed with exit status {status}"
-    return _first_line(output[0]) if output else "printed no password"
+    if status is None:
+        return f"did not end within {PATIENCE:g} s"
+    return _first_line(output[0]) if status == 0 else f"failed with exit status {status}"
 
 
 def _read(pipe: IO[bytes], output: list[bytes]) -> None:
