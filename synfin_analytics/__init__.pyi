@@ -22,6 +22,7 @@ from .exceptions import ArgumentError as ArgumentError
 from .exceptions import ConfigurationError as ConfigurationError
 from .exceptions import DatabaseConnectionError as DatabaseConnectionError
 from .exceptions import EmbeddedServerError as EmbeddedServerError
+from .exceptions import ErasureError as ErasureError
 from .exceptions import InvalidDataError as InvalidDataError
 from .exceptions import LoadError as LoadError
 from .exceptions import MissingDependencyError as MissingDependencyError
@@ -34,6 +35,10 @@ from .features import engineer_features as engineer_features
 from .features import handbook_features as handbook_features
 from .features import window_features as window_features
 from .io.display import show as show
+from .io.erasure import ErasureReport as ErasureReport
+from .io.erasure import customer_pseudonym as customer_pseudonym
+from .io.erasure import erase_customer as erase_customer
+from .io.erasure import pseudonymise_customer as pseudonymise_customer
 from .io.layouts import ColumnSuggestions as ColumnSuggestions
 from .io.layouts import Layout as Layout
 from .io.layouts import read_layout as read_layout

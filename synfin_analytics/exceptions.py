@@ -180,6 +180,10 @@ class LoadError(SynfinError, RuntimeError):
     deadlock = False
 
 
+class ErasureError(SynfinError, RuntimeError):
+    """An erasure or a pseudonymisation was not done, or not completely; the message says which."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One kind of invalid value in one column.

@@ -19,6 +19,7 @@ FACE = """
     DatabaseConfig DatabaseManager get_db_manager get_db_session session_scope
 
     load_df LoadReport read_batches read_df show
+    customer_pseudonym erase_customer ErasureReport pseudonymise_customer
 
     AnomalyPatternRepository BaseRepository CustomerRepository FraudPatternRepository
     MLFeaturesRepository MerchantRepository ModelPredictionRepository TransactionRepository
@@ -45,7 +46,7 @@ FACE = """
     ColumnSuggestions Layout read_layout suggest_columns
     DetectedPatterns detect_anomalies detect_patterns
 
-    ArchiveError
+    ArchiveError ErasureError
     ArgumentError ConfigurationError DatabaseConnectionError EmbeddedServerError InvalidDataError
     LoadError MissingDependencyError NotFoundError ProtectedDatabaseError QueryError SchemaError
     SynfinError
@@ -56,6 +57,9 @@ PARAMETERS = {
     "load_df": "df table columns on_invalid on_missing_parent on_conflict session manager "
     "rebuild_indexes confirm progress separator encoding decimal thousands date_format timezone "
     "currency batch_size",
+    "customer_pseudonym": "customer_id",
+    "erase_customer": "customer_id session manager dry_run vacuum confirm",
+    "pseudonymise_customer": "customer_id session manager dry_run confirm",
     "read_df": "query params session manager output use_decimal",
     "show": "df rows",
     "read_batches": "query params session manager use_decimal",

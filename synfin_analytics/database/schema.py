@@ -381,6 +381,22 @@ def _alembic_config() -> Config:
     return config
 
 
+def pattern_lock(table: str) -> str:
+    """Return the name of the advisory lock of all that changes a table of patterns.
+
+    Parameters
+    ----------
+    table
+        Name of the table.
+
+    Examples
+    --------
+    >>> pattern_lock("fraud_patterns")
+    'synfin_analytics.fraud_patterns'
+    """
+    return f"synfin_analytics.{table}"
+
+
 # -- The search path -------------------------------------------------------------------------------
 
 _NAMES = ", ".join(f"'{name}'" for name in (VERSION_TABLE, *TABLES))

@@ -6,6 +6,10 @@ from .coerce import make_null_columns as make_null_columns
 from .coerce import raise_invalid_rows as raise_invalid_rows
 from .display import FormattedTable as FormattedTable
 from .display import show as show
+from .erasure import ErasureReport as ErasureReport
+from .erasure import customer_pseudonym as customer_pseudonym
+from .erasure import erase_customer as erase_customer
+from .erasure import pseudonymise_customer as pseudonymise_customer
 from .layouts import ColumnSuggestions as ColumnSuggestions
 from .layouts import Layout as Layout
 from .layouts import SuggestedColumn as SuggestedColumn

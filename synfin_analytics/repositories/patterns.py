@@ -12,6 +12,7 @@ from sqlalchemy import and_, delete, func, select, text
 
 from synfin_analytics._core.formatting import pluralize
 from synfin_analytics.database.models import SEVERITIES, AnomalyPattern, FraudPattern
+from synfin_analytics.database.schema import pattern_lock
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.repositories._validation import savepoint
 from synfin_analytics.repositories.base import BaseRepository, ModelT, RowsT
@@ -194,7 +195,7 @@ class PatternRepository(BaseRepository[ModelT, RowsT]):
                 f"package's sessions; got {isolation!r}, which does not see what others commit "
                 "meanwhile."
             )
-        name = f"synfin_analytics.{self._table.name}"
+        name = pattern_lock(self._table.name)
         self.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
     def _candidates(self, patterns: list[dict[str, Any]]) -> list[dict[str, Any]]:
