@@ -69,6 +69,8 @@ _EXPLANATIONS = (
     ("admin forced disconnect", "The administrator of the connection pooler ended the session."),
     ("pooler is shutting down", "The connection pooler is being stopped."),
 )  # fmt: skip
+#: At the first query: the pooler still had a connection to a server that was restarted since.
+_STALE = "server conn crashed"
 #: Messages after which the server may be back when the pooler connects the next time.
 _RESTARTING = ("server login has been failing", "cannot connect to server", "(server down)")
 #: Parts of the messages above that newer versions write with underscores.
@@ -134,6 +136,17 @@ def explain_silent_login(message: str) -> str:
             if probe.recv(1) in {b"S", b"N"}:
                 return _SILENT
     return ""
+
+
+def is_stale(message: str) -> bool:
+    """Test whether a pooler had a connection to the server that no longer works.
+
+    Examples
+    --------
+    >>> is_stale("FATAL:  server conn crashed?")
+    True
+    """
+    return _STALE in message
 
 
 def is_restarting(message: str) -> bool:

@@ -21,6 +21,7 @@ from synfin_analytics.database._pooler import (
     explain_pooler_error,
     explain_silent_login,
     is_restarting,
+    is_stale,
     read_limits,
 )
 from synfin_analytics.database._secret import reveal_secrets
@@ -208,7 +209,7 @@ def connect(
             may_retry = time.monotonic() < started + patience
             if may_retry and embedded is not None and _repair(embedded, config, message):
                 continue
-            restarting = any(sign in message for sign in _RESTARTING)
+            restarting = is_stale(message) or any(sign in message for sign in _RESTARTING)
             if known_to_work and explanation:
                 restarting |= is_restarting(message)
             elif known_to_work:

@@ -386,10 +386,13 @@ def _execute(cursor: Cursor, sql: BoundSQL, *, use_decimal: bool) -> Result:
 @contextlib.contextmanager
 def _lossless_text(cursor: Cursor, sql: BoundSQL) -> Iterator[None]:
     """Convert values to text and back without loss, whatever the session's settings are."""
-    if sql.statement.is_about_settings:  # such as SHOW, which would show the changed ones
+    local = not cursor.connection.autocommit
+    # Behind a pooler, the next statement may run on another connection, and another client on this.
+    is_shared = not local and getattr(cursor.connection, "through_pooler", False)
+    # A statement such as SHOW would show the changed ones.
+    if is_shared or sql.statement.is_about_settings:
         yield
         return
-    local = not cursor.connection.autocommit
     change = "SELECT " + ", ".join(f"set_config('{name}', %s, %s)" for name in _LOSSLESS_TEXT)
     cursor.execute("SELECT " + ", ".join(f"current_setting('{name}')" for name in _LOSSLESS_TEXT))
     before = cursor.fetchone() or ()
