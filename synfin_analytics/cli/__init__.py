@@ -6,13 +6,17 @@ To add a command, write a click command in a module of this package and add a li
 
 from __future__ import annotations
 
+import contextlib
 import os
 from importlib import import_module
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from synfin_analytics.exceptions import SynfinError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: Where each command is defined, and its one-line description. The module of a command is imported
 #: when the command is used, but not to print the help.
@@ -75,7 +79,8 @@ class SynfinGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; print errors of this package as one message, without a traceback."""
         try:
-            return super().invoke(ctx)
+            with _selected_environment(ctx.params.get("environment")):
+                return super().invoke(ctx)
         except SynfinError as error:
             if ctx.params.get("debug"):
                 raise
@@ -91,22 +96,23 @@ class SynfinGroup(click.Group):
             raise click.exceptions.Exit(INTERRUPTED) from error
 
 
-def _select_environment(ctx: click.Context, _option: object, name: str | None) -> None:
-    """Select an environment for this command and the processes that it starts."""
+@contextlib.contextmanager
+def _selected_environment(name: str | None) -> Iterator[None]:
+    """Select an environment for a command and the processes that it starts."""
     if name is None:
+        yield
         return
     if not name.strip():  # an empty variable would select none
-        raise click.BadParameter("must be the name of an environment.")
+        raise click.BadParameter("must be the name of an environment.", param_hint="--env")
     before = os.environ.get("DB_ENV")
     os.environ["DB_ENV"] = name
-
-    def restore() -> None:
+    try:
+        yield
+    finally:
         if before is None:
-            os.environ.pop("DB_ENV", None)
+            del os.environ["DB_ENV"]
         else:
             os.environ["DB_ENV"] = before
-
-    ctx.call_on_close(restore)
 
 
 class _Failure(click.ClickException):
@@ -132,11 +138,9 @@ class _Failure(click.ClickException):
     "--env",
     "environment",
     metavar="NAME",
-    callback=_select_environment,
-    expose_value=False,
     help="Environment of synfin.toml to use, such as production. Also: DB_ENV=production.",
 )
-def main(debug: bool) -> None:  # read by SynfinGroup.invoke
+def main(debug: bool, environment: str | None) -> None:  # read by SynfinGroup.invoke
     """Fraud analytics: transactions in PostgreSQL, fraud rates with confidence intervals.
 
     `synfin demo` is the quickest introduction.

@@ -2,6 +2,7 @@ from .config import DatabaseConfig as DatabaseConfig
 from .grants import Grant as Grant
 from .grants import grant_read as grant_read
 from .grants import personal_columns as personal_columns
+from .logging import LogCategory as LogCategory
 from .manager import DatabaseManager as DatabaseManager
 from .manager import PoolStatus as PoolStatus
 from .manager import get_db_manager as get_db_manager

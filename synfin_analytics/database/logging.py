@@ -1,7 +1,7 @@
 """Logging of the database layer, with the standard library's :mod:`logging`.
 
-The logger is ``synfin_analytics.database``; every record has ``category == "DATABASE"``. To follow
-the connections of the pool::
+The logger is ``synfin_analytics.database``; every record has the category
+:attr:`LogCategory.DATABASE`. To follow the connections of the pool::
 
     logging.basicConfig(format="%(asctime)s %(category)s %(message)s")
     logging.getLogger("synfin_analytics.database").setLevel(logging.DEBUG)
@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from sqlalchemy import event
@@ -25,13 +26,24 @@ if TYPE_CHECKING:
 
     from synfin_analytics.database.config import DatabaseConfig
 
-CATEGORY = "DATABASE"
 #: Keys of `connection.info`.
 _THRESHOLD, _STARTED = "synfin_slow_query_ms", "synfin_started"
 
 
+class LogCategory(StrEnum):
+    """Category of a log record, as its attribute ``category``; for filters and formats.
+
+    Examples
+    --------
+    >>> LogCategory.DATABASE == "DATABASE", f"{LogCategory.DATABASE}"
+    (True, 'DATABASE')
+    """
+
+    DATABASE = "DATABASE"
+
+
 def _add_category(record: logging.LogRecord) -> bool:
-    record.category = CATEGORY
+    record.category = LogCategory.DATABASE
     return True
 
 

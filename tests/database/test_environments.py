@@ -10,6 +10,7 @@ import string
 import sys
 
 import pytest
+from documentation import blocks, code, page
 from hypothesis import given
 from hypothesis import strategies as st
 from tracebacks import local_variables
@@ -586,6 +587,21 @@ def test_no_message_repeats_a_password_in_the_file(tmp_path_factory, password, k
 
     assert f"<{password}>" not in str(caught.value)
     assert f"<{password}>" not in local_variables(caught.value)
+
+
+# -- The page of the guide --------------------------------------------------------------------
+
+
+def test_the_example_of_the_guide(project, monkeypatch, capsys):
+    text = page("guide/environments")
+    write(project, blocks(text, "toml")[0])
+    monkeypatch.setenv("BANK_PASSWORD", "s3cr3t")
+
+    exec(compile(code(text), "environments.md", "exec"), {})
+
+    assert capsys.readouterr().out.splitlines() == [
+        line.partition("#")[2].strip() for line in code(text).splitlines() if "print(" in line
+    ]
 
 
 # -- Other processes --------------------------------------------------------------------------

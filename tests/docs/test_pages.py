@@ -34,6 +34,7 @@ RUN_HERE = [
 #: Pages whose code runs elsewhere, and where.
 RUN_ELSEWHERE = {
     "guide/distributed": "tests/test_distributed.py",
+    "guide/environments": "tests/database/test_environments.py",
     "guide/features": "tests/features/test_features_repository.py",
     "guide/jupyter": "tests/jupyter/test_jupyter.py",
     "guide/layouts": "tests/io/test_layouts.py",
@@ -94,7 +95,7 @@ def test_every_command_has_an_example():
 
 def test_every_setting_is_listed():
     text = page("guide/database")
-    for variable in [*VARIABLES.values(), "DATABASE_URL"]:
+    for variable in [*VARIABLES.values(), "DATABASE_URL", "DB_ENV"]:
         assert f"| `{variable}` |" in text
 
 
