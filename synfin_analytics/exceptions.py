@@ -55,7 +55,15 @@ class EmbeddedServerError(SynfinError, RuntimeError):
 
 
 class DatabaseConnectionError(SynfinError, ConnectionError):
-    """The server is unreachable, or rejects the user, the password or the certificate."""
+    """The server is unreachable, or rejects the user, the password or the certificate.
+
+    Attributes
+    ----------
+    on_replica
+        Whether a read replica failed in the middle of the call. Calling again reads elsewhere.
+    """
+
+    on_replica = False
 
 
 class ForkedProcessError(SynfinError, RuntimeError):
@@ -123,7 +131,15 @@ class NotFoundError(SynfinError, LookupError):
 
 
 class QueryError(SynfinError, ValueError):
-    """A query cannot be run, or a DataFrame cannot represent its result exactly."""
+    """A query cannot be run, or a DataFrame cannot represent its result exactly.
+
+    Attributes
+    ----------
+    on_replica
+        Whether the reason is that a read replica ran the query; on the primary it may succeed.
+    """
+
+    on_replica = False
 
 
 class ArgumentError(SynfinError, ValueError):

@@ -169,7 +169,10 @@ def _echo_server(manager: DatabaseManager) -> None:
     with manager.engine.connect() as connection:
         user, version, size, n_other_sessions = connection.execute(query).one()
     click.echo(f"Database   {manager.config.database!r}, PostgreSQL {version.split()[0]}")
-    click.echo(f"Server     {manager.config.host}:{manager.config.port}")
+    primary, *replicas = manager.health_check().servers
+    click.echo(f"Server     {primary.server}")
+    for replica in replicas:
+        click.echo(f"Replica    {replica.server}, {replica.condition}")
     click.echo(f"User       {user}")
     click.echo(f"Size       {_format_bytes(size)}, {n_other_sessions} other connections")
 

@@ -4,7 +4,10 @@ from .grants import grant_read as grant_read
 from .grants import personal_columns as personal_columns
 from .logging import LogCategory as LogCategory
 from .manager import DatabaseManager as DatabaseManager
-from .manager import PoolStatus as PoolStatus
 from .manager import get_db_manager as get_db_manager
 from .manager import get_db_session as get_db_session
 from .manager import session_scope as session_scope
+from .status import HealthReport as HealthReport
+from .status import PoolStatus as PoolStatus
+from .status import ReplicaPoolStatus as ReplicaPoolStatus
+from .status import ServerHealth as ServerHealth

@@ -36,8 +36,20 @@ _UNKNOWN_OUTCOME = (
 )
 
 
-def create_pooled_engine(config: DatabaseConfig, creator: Callable[[], Connection]) -> Engine:
-    """Create an engine with the package's pool, log and errors."""
+def create_pooled_engine(
+    config: DatabaseConfig, creator: Callable[[], Connection], *, pre_ping: bool = True
+) -> Engine:
+    """Create an engine with the package's pool, log and errors.
+
+    Parameters
+    ----------
+    config
+        Settings of the pool.
+    creator
+        Opens a connection.
+    pre_ping
+        Test each pooled connection before it is used.
+    """
 
     def translate_error(context: ExceptionContext) -> None:
         if isinstance(context.original_exception, SynfinError):
@@ -59,7 +71,7 @@ def create_pooled_engine(config: DatabaseConfig, creator: Callable[[], Connectio
             "max_overflow": config.max_overflow,
             "pool_timeout": config.pool_timeout,
             "pool_recycle": config.pool_recycle,
-            "pool_pre_ping": True,
+            "pool_pre_ping": pre_ping,
         }
     engine = create_engine(
         "postgresql+psycopg2://",

@@ -70,6 +70,17 @@ def is_list_of_servers(value: object) -> bool:
         return False
 
 
+def format_servers(host: str, port: int) -> str:
+    """Return the servers of the settings ``host`` and ``port``, as messages name them.
+
+    Examples
+    --------
+    >>> format_servers("db1:5433,db2", 5432)
+    'db1:5433, db2:5432'
+    """
+    return ", ".join(map(str, parse_servers(host, port)))
+
+
 def server_arguments(host: str, port: int) -> dict[str, str | int]:
     """Arguments of libpq for a list of servers; of several, the primary is connected to.
 

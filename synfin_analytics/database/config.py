@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from synfin_analytics.database._environments import find_section, protecting_section
 from synfin_analytics.database._from_env import configured_settings, hide_variables
-from synfin_analytics.database._hosts import parse_servers, server_arguments
+from synfin_analytics.database._hosts import format_servers, server_arguments
 from synfin_analytics.database._replica_config import replica_settings
 from synfin_analytics.database._secret import Secret, reveal_secrets
 from synfin_analytics.database._settings import (
@@ -161,7 +161,7 @@ class DatabaseConfig:
         if self.host is None:
             return f"database {self.database!r} on the embedded server{environment}"
         user = f" as user {self.username!r}" if self.username else ""
-        servers = ", ".join(map(str, parse_servers(self.host, self.port)))
+        servers = format_servers(self.host, self.port)
         return f"database {self.database!r} on {servers}{user}{environment}"
 
     @property

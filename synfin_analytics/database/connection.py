@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import psycopg2
 import psycopg2.errors
 import psycopg2.extensions
-from psycopg2 import sql
+from psycopg2 import extensions, sql
 
 from synfin_analytics.database._interrupt import finish_by
 from synfin_analytics.database._libpq_environment import libpq_environment
@@ -29,6 +29,8 @@ from synfin_analytics.database.logging import logger
 from synfin_analytics.exceptions import ArgumentError, DatabaseConnectionError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy.engine import Dialect
 
     from synfin_analytics.database.config import DatabaseConfig
@@ -39,6 +41,8 @@ OLDEST_SERVER = 140000
 _RESTART_PATIENCE = 15.0  # seconds
 #: pgbouncer connects to a server that was away after its server_login_retry, 15 s by default.
 _POOLER_PATIENCE = 20.0
+#: Seconds for a login and the first query where another server can answer instead.
+_IMPATIENCE = 4.0
 _RESTARTING = (
     "the database system is starting up",
     "the database system is shutting down",
@@ -99,10 +103,16 @@ class Connection(psycopg2.extensions.connection):
         Id of the process that opened the connection.
     embedded : bool
         Whether the server is the embedded one.
+    replica : str or None
+        Name of the server if it is a read replica.
+    on_commit : callable or None
+        Called after each commit that may have written something.
     """
 
     through_pooler = False
     embedded = False
+    replica: str | None = None
+    on_commit: Callable[[], None] | None = None
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
@@ -120,16 +130,38 @@ class Connection(psycopg2.extensions.connection):
     def rollback(self) -> None:
         """Roll back, unless the transaction is the parent's."""
         if self.process == os.getpid():
+            if self.may_have_committed:
+                self._note_commit()
             super().rollback()
 
     def commit(self) -> None:
         """Commit, unless the transaction is the parent's."""
-        if self.process == os.getpid():
+        if self.process != os.getpid():
+            return
+        is_idle = self.info.transaction_status == extensions.TRANSACTION_STATUS_IDLE
+        try:
             super().commit()
+        finally:  # a connection that is lost meanwhile may have committed
+            if not (is_idle or self.readonly):
+                self._note_commit()
+
+    @property
+    def may_have_committed(self) -> bool:
+        """Whether statements were committed without ``commit``: by themselves, or as SQL."""
+        return self.autocommit or (
+            self.status == extensions.STATUS_IN_TRANSACTION
+            and self.info.transaction_status == extensions.TRANSACTION_STATUS_IDLE
+        )
+
+    def _note_commit(self) -> None:
+        if self.on_commit is not None:
+            self.on_commit()
 
     def close(self) -> None:
         """Close, unless the connection is the parent's."""
         if self.process == os.getpid():
+            if self.may_have_committed:
+                self._note_commit()
             super().close()
 
     def prepare_session(self) -> None:
@@ -163,7 +195,11 @@ class Connection(psycopg2.extensions.connection):
 
 
 def connect(
-    config: DatabaseConfig, embedded: EmbeddedPostgres | None, *, known_to_work: bool = False
+    config: DatabaseConfig,
+    embedded: EmbeddedPostgres | None,
+    *,
+    known_to_work: bool = False,
+    patient: bool = True,
 ) -> Connection:
     """Connect to the database of ``config``, with UTC as the session's time zone.
 
@@ -175,7 +211,10 @@ def connect(
         The embedded server if the configuration selects it; it is restarted if it was killed.
     known_to_work
         Whether a connection has succeeded before: a refused one then means that the server is
-        restarting, and is retried for some seconds.
+        restarting, and is retried.
+    patient
+        Whether to wait for a server that restarts, or a pooler that is busy. Otherwise another
+        server can answer instead.
 
     Raises
     ------
@@ -199,14 +238,17 @@ def connect(
                 else {"hostaddr": "", **config.libpq_arguments()}
             )
             with libpq_environment(applies=embedded is None):
-                connection = _open(arguments, config, deadline=started + config.pool_timeout)
+                seconds = config.pool_timeout if patient else _IMPATIENCE
+                connection = _open(arguments, config, deadline=started + seconds)
                 connection.embedded = embedded is not None
                 return connection
         except psycopg2.OperationalError as error:
             message = str(error)
-            explanation = explain_pooler_error(message) or explain_silent_login(message)
+            explanation = explain_pooler_error(message)
+            if patient and not explanation:
+                explanation = explain_silent_login(message)
             patience = _POOLER_PATIENCE if explanation else _RESTART_PATIENCE
-            may_retry = time.monotonic() < started + patience
+            may_retry = patient and time.monotonic() < started + patience
             if may_retry and embedded is not None and _repair(embedded, config, message):
                 continue
             restarting = is_stale(message) or any(sign in message for sign in _RESTARTING)
@@ -265,6 +307,44 @@ def _driver_connection(arguments: dict[str, str | int]) -> Connection:
         # Without the frames of the driver, where a traceback would show the password.
         raise error.with_traceback(None) from None
     return connection
+
+
+def ask(connection: Connection, query: str, seconds: float) -> tuple[Any, ...]:
+    """Run a query that returns one row, outside of a transaction.
+
+    Parameters
+    ----------
+    connection
+        A connection that is not in a transaction.
+    query
+        The query.
+    seconds
+        Time that the server has to answer; then the connection is cut.
+
+    Raises
+    ------
+    psycopg2.Error, TimeoutError
+        The server did not answer.
+
+    Examples
+    --------
+    >>> from synfin_analytics.database.manager import get_db_manager
+    >>> with get_db_manager().engine.connect() as bound:
+    ...     ask(bound.connection.driver_connection, "SELECT 1, 2", seconds=5)
+    (1, 2)
+    """
+    row: tuple[Any, ...] = ()
+
+    def run() -> None:
+        nonlocal row
+        with connection.cursor() as cursor:
+            cursor.execute(query)
+            row = cursor.fetchone() or ()
+
+    connection.autocommit = True
+    finish_by(connection, run, time.monotonic() + seconds)
+    connection.autocommit = False
+    return row
 
 
 def check_version(version: int, config: DatabaseConfig) -> None:

@@ -7,20 +7,22 @@ import os
 import threading
 import weakref
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Literal, Unpack, overload
 
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
-from sqlalchemy.pool import QueuePool
 
 from synfin_analytics._core.lookup import dataframe_function
-from synfin_analytics.database._engine import NoPool, create_pooled_engine
+from synfin_analytics.database._engine import create_pooled_engine
+from synfin_analytics.database._hosts import format_servers
+from synfin_analytics.database._replicas import Replicas
 from synfin_analytics.database._url import format_url
 from synfin_analytics.database.config import DatabaseConfig
 from synfin_analytics.database.connection import Connection, connect, warn_of_pool_size
 from synfin_analytics.database.logging import logger
 from synfin_analytics.database.protection import require_confirmation
+from synfin_analytics.database.status import HealthReport, ServerHealth, count_connections
 from synfin_analytics.exceptions import ArgumentError, ConfigurationError, SynfinError
 
 if TYPE_CHECKING:
@@ -29,38 +31,18 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
     import pyarrow as pa
+    from sqlalchemy.engine import Connection as BoundConnection
     from sqlalchemy.engine import Engine
 
     from synfin_analytics._core.output import Output
     from synfin_analytics._core.types import DataFrameLike, Records
     from synfin_analytics.database.embedded import EmbeddedPostgres
     from synfin_analytics.database.models import Base
+    from synfin_analytics.database.status import PoolStatus
     from synfin_analytics.io.load.types import LoadOptions, LoadReport
     from synfin_analytics.io.read._sql import Query
 
-__all__ = ["DatabaseManager", "PoolStatus", "get_db_manager", "get_db_session", "session_scope"]
-
-
-class PoolStatus(TypedDict, total=False):
-    """Connections of a pool; only ``status`` before the pool exists.
-
-    Attributes
-    ----------
-    status
-        ``"not_initialized"`` or ``"initialized"``.
-    size
-        Connections that are kept open.
-    checked_in, checked_out
-        Idle connections, and connections in use.
-    overflow
-        Connections open beyond ``size``.
-    """
-
-    status: Literal["not_initialized", "initialized"]
-    size: int
-    checked_in: int
-    checked_out: int
-    overflow: int
+__all__ = ["DatabaseManager", "get_db_manager", "get_db_session", "session_scope"]
 
 
 @dataclass(frozen=True)
@@ -70,13 +52,15 @@ class _Resources:
     engine: Engine
     session_factory: sessionmaker[Session]
     scoped_sessions: scoped_session[Session]
+    replicas: Replicas | None
 
 
 class DatabaseManager:
     """Connections and sessions to one database.
 
     Nothing is opened before it is needed. Threads may share a manager; a forked process gets
-    connections of its own.
+    connections of its own. If read replicas are configured, sessions that only read use one of
+    them, which shows all that this manager has committed; every other session uses the primary.
 
     Parameters
     ----------
@@ -111,7 +95,8 @@ class DatabaseManager:
         _managers.add(self)
 
     def __repr__(self) -> str:
-        return f"DatabaseManager({self.config!r}, {self.get_pool_status()['status']})"
+        status = "not_initialized" if self._resources is None else "initialized"
+        return f"DatabaseManager({self.config!r}, {status})"
 
     # -- Engine -----------------------------------------------------------------------------------
 
@@ -138,7 +123,8 @@ class DatabaseManager:
                     self._embedded = EmbeddedPostgres(self.config.data_dir)
                 engine = create_pooled_engine(self.config, self._connect)
                 factory = sessionmaker(engine, autoflush=False, expire_on_commit=False)
-                self._resources = _Resources(engine, factory, scoped_session(factory))
+                replicas = Replicas(self.config, engine) if self.config.replicas else None
+                self._resources = _Resources(engine, factory, scoped_session(factory), replicas)
                 self.closed = False
             return self._resources
 
@@ -173,6 +159,8 @@ class DatabaseManager:
         is_first, self._has_connected = not self._has_connected, True
         if is_first and connection.through_pooler:
             warn_of_pool_size(self.config, connection)
+        if self._resources is not None and self._resources.replicas is not None:
+            self._resources.replicas.written.watch(connection)
         return connection
 
     # -- Tables -----------------------------------------------------------------------------------
@@ -252,7 +240,13 @@ class DatabaseManager:
         Parameters
         ----------
         read_only
-            Whether the transaction only reads: PostgreSQL then rejects whatever would write.
+            Whether the transaction only reads: PostgreSQL then rejects whatever would write, and a
+            read replica is used if there is one.
+
+        Raises
+        ------
+        ConfigurationError
+            A server that is configured as a read replica is not one of this primary.
 
         Examples
         --------
@@ -260,16 +254,33 @@ class DatabaseManager:
         ...     session.execute(text("SHOW transaction_read_only")).scalar_one()
         'on'
         """
-        scope = self._read_scope() if read_only else contextlib.nullcontext(self.get_session())
-        with scope as session, session, session.begin():
+        if read_only:
+            with self._read_scope() as session:
+                yield session
+            return
+        with self.get_session() as session, session.begin():
             yield session
 
     @contextlib.contextmanager
-    def _read_scope(self) -> Iterator[Session]:
-        """Open the session of a call that only reads: all such sessions are opened here."""
+    def _read_scope(self, *, on_primary: bool = False) -> Iterator[Session]:
+        """Open the session of a call that only reads: all such sessions are opened here.
+
+        Parameters
+        ----------
+        on_primary
+            Whether not to use a read replica, since one has failed in this call.
+        """
         resources = self._open()
-        engine = resources.engine.execution_options(postgresql_readonly=True)
-        yield resources.session_factory(bind=engine)
+        with contextlib.ExitStack() as stack:
+            bind: BoundConnection | Engine | None = None
+            if resources.replicas is not None and not on_primary:
+                bind = stack.enter_context(resources.replicas.connection())
+            bind = resources.engine if bind is None else bind
+            session = resources.session_factory(
+                bind=bind.execution_options(postgresql_readonly=True)
+            )
+            with session, session.begin():
+                yield session
 
     # -- DataFrames -------------------------------------------------------------------------------
 
@@ -403,7 +414,7 @@ class DatabaseManager:
     # -- Status -----------------------------------------------------------------------------------
 
     def get_pool_status(self) -> PoolStatus:
-        """Count the connections of the pool.
+        """Count the connections of the pools, and ask replicas in use how far they are behind.
 
         Examples
         --------
@@ -412,31 +423,43 @@ class DatabaseManager:
         >>> manager.get_pool_status()["checked_out"]
         0
         """
-        pool = self._resources.engine.pool if self._resources else None
-        if not isinstance(pool, QueuePool | NoPool):
+        if self._resources is None:
             return {"status": "not_initialized"}
-        return {
-            "status": "initialized",
-            "size": pool.size(),
-            "checked_in": pool.checkedin(),
-            "checked_out": pool.checkedout(),
-            "overflow": max(0, pool.overflow()),
-        }
+        status = count_connections(self._resources.engine)
+        if self._resources.replicas is not None:
+            status["replicas"] = self._resources.replicas.pool_status()
+        return status
 
-    def health_check(self) -> bool:
-        """Test whether the database answers; the log has the reason if it does not.
+    def health_check(self) -> HealthReport:
+        """Test whether the servers answer; the report and the log have the reason if one does not.
+
+        Returns
+        -------
+        HealthReport
+            True if the primary answers; with the state of each read replica, and its lag.
 
         Examples
         --------
-        >>> get_db_manager().health_check()
+        >>> bool(get_db_manager().health_check())
         True
         """
+        replicas = self._open().replicas
+        place = "embedded server"
+        if self.config.host is not None:
+            place = format_servers(self.config.host, self.config.port)
         try:
             with self.engine.connect() as connection:
-                return bool(connection.execute(text("SELECT 1")).scalar_one() == 1)
+                connection.execute(text("SELECT 1")).scalar_one()
+            primary = ServerHealth("primary", place, healthy=True)
         except (SQLAlchemyError, SynfinError) as error:
-            logger.warning("health check failed: %s", error)
-            return False
+            primary = ServerHealth("primary", place, healthy=False, reason=str(error))
+        members = () if replicas is None else replicas.check_health(primary)
+        report = HealthReport((primary, *members))
+        for server in report.servers:
+            if not server.healthy:
+                subject = "" if server is primary else f"replica {server.server}: "
+                logger.warning("health check failed: %s%s", subject, server.reason)
+        return report
 
     def close(self) -> None:
         """Close all connections and stop using the embedded server.
@@ -454,6 +477,8 @@ class DatabaseManager:
             if self._resources is not None:
                 self._resources.scoped_sessions.remove()
                 self._resources.engine.dispose()
+                if self._resources.replicas is not None:
+                    self._resources.replicas.dispose()
             if self._embedded is not None:
                 self._embedded.release()
             self._resources = self._embedded = None
@@ -464,6 +489,8 @@ class DatabaseManager:
         self._lock = threading.RLock()
         if self._resources is not None:
             self._resources.engine.dispose(close=False)
+            if self._resources.replicas is not None:
+                self._resources.replicas.reset_after_fork()
             self._resources = replace(
                 self._resources, scoped_sessions=scoped_session(self._resources.session_factory)
             )

@@ -345,7 +345,7 @@ def test_a_connection_lost_in_a_transaction_says_that_nothing_was_committed(bank
 def refused(config):
     """The error of a connection that cannot be made; no trace of the password anywhere."""
     manager = DatabaseManager(config)
-    assert manager.health_check() is False
+    assert not manager.health_check()
     with pytest.raises(DatabaseConnectionError) as caught:
         manager.engine.connect()
     manager.close()
@@ -431,7 +431,7 @@ def test_an_old_server_is_refused_in_words(tcp_server):
 
 
 def test_a_healthy_database_is_healthy(bank):
-    assert bank.health_check() is True
+    assert bank.health_check()
 
 
 def test_a_health_check_that_fails_is_logged(tcp_server, caplog):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
+import contextlib
 
 import pytest
 import servers
@@ -13,8 +12,6 @@ from sqlalchemy.exc import InternalError
 from synfin_analytics.database.manager import DatabaseManager
 from synfin_analytics.io.read import read_df
 
-#: Debian's PostgreSQL: the wheel of the embedded server has no pg_basebackup.
-DEBIAN = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_basebackup"))
 WRITE = text("INSERT INTO merchants (merchant_id) VALUES ('M1')")
 
 
@@ -47,31 +44,18 @@ def test_a_read_only_role_cannot_write_after_a_read(tcp_server, reads):
             admin.execute("DROP ROLE viewer")
 
 
-@pytest.mark.skipif(not DEBIAN, reason="there is no pg_basebackup: apt-get install postgresql")
+@pytest.mark.skipif(not servers.DEBIAN, reason=servers.NO_STANDBY)
 def test_a_standby_answers_one_session_after_the_other():
-    primary = servers.TcpServer.create(DEBIAN[-1].parent, wal_level="replica").start()
-    standby = servers.TcpServer(servers.open_folder("standby"), primary.programs)
-    try:
+    with contextlib.ExitStack() as stack:
+        primary = servers.TcpServer.create_primary()
+        stack.callback(primary.remove)
         single(primary).create_all_tables()
-        standby.data.mkdir(mode=0o700)
-        primary.user.take(standby.data)
-        subprocess.run(
-            [
-                *(str(DEBIAN[-1]), "-h", "127.0.0.1", "-p", str(primary.port), "-R", "--no-sync"),
-                *("-U", primary.username, "-D", str(standby.data), "-c", "fast"),
-            ],
-            env={**servers.server_environment(), "PGPASSWORD": primary.password},
-            cwd="/",
-            check=True,
-            **primary.user.switch,
-        )
-        manager = single(standby.start())
+        standby = primary.create_standby()
+        stack.callback(standby.remove)
+        manager = single(standby)
         for _ in range(2):
             is_standby = read_df("SELECT pg_is_in_recovery() AS x", manager=manager)
             assert is_standby["x"].tolist() == [True]
             with manager.session_scope() as session:
                 assert session.scalar(text("SELECT count(*) FROM transactions")) == 0
         manager.close()
-    finally:
-        standby.remove()
-        primary.remove()

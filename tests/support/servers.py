@@ -29,6 +29,9 @@ from synfin_analytics.database.embedded._owner import ServerUser, program_copies
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+#: Debian's PostgreSQL: the wheel of the embedded server has no pg_basebackup.
+DEBIAN = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_basebackup"))
+NO_STANDBY = "there is no pg_basebackup: apt-get install postgresql"
 PASSWORD = "p@ss/wörd:50%"  # all characters that a URL must encode
 
 
@@ -74,6 +77,36 @@ class TcpServer:
         arguments = ["-U", server.username, "--auth=scram-sha-256", f"--pwfile={secret}"]
         server.run("initdb", "-D", str(server.data), *arguments, "--encoding=UTF8", "--no-sync")
         return server
+
+    @classmethod
+    def create_primary(cls, **settings: str) -> TcpServer:
+        """Start a server that can have standbys, with the programs that make them."""
+        return cls.create(DEBIAN[-1].parent, wal_level="replica", **settings).start()
+
+    def create_standby(self, **settings: str) -> TcpServer:
+        """Start a streaming standby of this server."""
+        standby = type(self)(open_folder("standby"), self.programs, settings)
+        standby.data.mkdir(mode=0o700)
+        self.user.take(standby.data)
+        result = subprocess.run(
+            [
+                *(str(self.programs / "pg_basebackup"), "-R", "--no-sync", "-c", "fast"),
+                *("-h", "127.0.0.1", "-p", str(self.port), "-U", self.username),
+                *("-D", str(standby.data)),
+            ],
+            env={**server_environment(), "PGPASSWORD": self.password},
+            cwd="/",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            **self.user.switch,
+        )
+        assert result.returncode == 0, result.stdout
+        return standby.start()
+
+    def promote(self) -> None:
+        """Make a standby a primary."""
+        self.run("pg_ctl", "promote", "-D", str(self.data))
 
     @property
     def data(self) -> Path:
@@ -145,6 +178,8 @@ class TcpServer:
     def remove(self) -> None:
         self.stop()
         shutil.rmtree(self.folder)
+
+    close = remove
 
     def _end(self, how: signal.Signals) -> None:
         if self.process is not None:

@@ -40,6 +40,7 @@ from synfin_analytics import (
     read_df,
     session_scope,
 )
+from synfin_analytics.database import HealthReport
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -58,7 +59,7 @@ def configure() -> None:
 def manage(frame: pd.DataFrame) -> None:
     manager = get_db_manager()
     assert_type(manager, DatabaseManager)
-    assert_type(manager.health_check(), bool)
+    assert_type(manager.health_check(), HealthReport)
     assert_type(manager.get_pool_status()["size"], int)
     assert_type(manager.get_pool_status()["status"], Literal["not_initialized", "initialized"])
     assert_type(manager.execute_query("SELECT 1"), pd.DataFrame)

@@ -19,7 +19,8 @@ from synfin_analytics._core.output import (
     concat_arrays,
     in_numpy,
 )
-from synfin_analytics.exceptions import QueryError
+from synfin_analytics.database.logging import logger
+from synfin_analytics.exceptions import DatabaseConnectionError, QueryError
 from synfin_analytics.io.read._run import run_query
 
 if TYPE_CHECKING:
@@ -148,12 +149,29 @@ def read_df(
     check_output(output)
     if output == "polars":
         require_thread_pool()  # otherwise the first use of the DataFrame would never return
-    with run_query(query, params, session, manager, use_decimal=use_decimal) as (plans, chunks):
-        builders = {plan.name: _column_builder(plan, output) for plan in plans}
-        for arrays in _gather(chunks, _ROWS_AT_ONCE):
-            for builder, pieces in zip(builders.values(), arrays, strict=True):
-                builder.add(pieces)
-            arrays.clear()  # the next rows reuse their memory
+
+    def read(*, on_primary: bool) -> Any:
+        scope = run_query(
+            query, params, session, manager, use_decimal=use_decimal, on_primary=on_primary
+        )
+        with scope as (plans, chunks):
+            return _collect(plans, chunks, output)
+
+    try:
+        return read(on_primary=False)
+    except (DatabaseConnectionError, QueryError) as error:
+        if not error.on_replica:
+            raise
+        logger.info("%s Reading from the primary instead.", error)
+    return read(on_primary=True)
+
+
+def _collect(plans: Sequence[Plan], chunks: Chunks, output: Output) -> Any:
+    builders = {plan.name: _column_builder(plan, output) for plan in plans}
+    for arrays in _gather(chunks, _ROWS_AT_ONCE):
+        for builder, pieces in zip(builders.values(), arrays, strict=True):
+            builder.add(pieces)
+        arrays.clear()  # the next rows reuse their memory
     return build_frame({name: builder.finish() for name, builder in builders.items()}, output)
 
 

@@ -66,11 +66,20 @@ def run_query(
     manager: DatabaseManager | None,
     *,
     use_decimal: bool,
+    on_primary: bool = False,
 ) -> Iterator[Result]:
-    """Run a query, and leave the session usable whatever happens in the block."""
+    """Run a query, and leave the session usable whatever happens in the block.
+
+    Parameters
+    ----------
+    query, params, session, manager, use_decimal
+        As in :func:`synfin_analytics.read_df`.
+    on_primary
+        Whether not to use a read replica.
+    """
     with contextlib.ExitStack() as stack:
         if session is None:
-            scope = (manager or get_db_manager()).session_scope(read_only=True)
+            scope = (manager or get_db_manager())._read_scope(on_primary=on_primary)
             bound = stack.enter_context(scope).connection()
         elif manager is None:
             bound = connect_session(session)
