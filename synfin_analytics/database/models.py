@@ -28,6 +28,7 @@ from sqlalchemy import (
     UniqueConstraint,
     func,
     inspect,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
@@ -385,6 +386,18 @@ class Transaction(Base):
         Index(None, "customer_id", "timestamp"),
         Index(None, "merchant_id", "timestamp"),
         Index(None, "timestamp", "is_fraud"),
+        Index(None, "amount"),
+        # With the conditions as SQLAlchemy's `is_(True)` writes them, so that queries match.
+        Index(
+            "ix_transactions_timestamp_fraud",
+            "timestamp",
+            postgresql_where=text("is_fraud IS TRUE"),
+        ),
+        Index(
+            "ix_transactions_timestamp_anomaly",
+            "timestamp",
+            postgresql_where=text("is_anomaly IS TRUE"),
+        ),
     )
 
 

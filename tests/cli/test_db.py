@@ -23,6 +23,7 @@ from synfin_analytics.database.schema import LOCK_KEY
 from synfin_analytics.exceptions import ArgumentError, QueryError, SchemaError
 from synfin_analytics.io.read import read_df
 
+LATEST = schema.known_versions()[-1]
 COMMAND = [sys.executable, "-c", "from synfin_analytics.cli import main; main()"]
 HIDDEN = [(table, column) for table, names in personal_columns().items() for column in names]
 
@@ -182,7 +183,7 @@ def test_ctrl_c_at_a_question_ends_it_with_130(filled):
     process.communicate(timeout=60)
 
     assert process.returncode == 130
-    assert schema.current(filled) == "0001"
+    assert schema.current(filled) == LATEST
 
 
 # -- Versions ---------------------------------------------------------------------------------
@@ -193,8 +194,8 @@ def test_upgrade_creates_the_tables_and_says_so(empty, empty_database):
     again = succeeds("db", "upgrade")
 
     assert empty_database.database in first
-    assert "upgraded from no tables to 0001" in first
-    assert "already at version 0001" in again
+    assert f"upgraded from no tables to {LATEST}" in first
+    assert f"already at version {LATEST}" in again
     schema.require_current(empty)
 
 
@@ -205,7 +206,7 @@ def test_upgrade_to_a_version_that_is_not_known_is_refused(empty):
 def test_current_says_what_to_do(empty):
     assert "no tables yet" in succeeds("db", "current")
     schema.upgrade(empty)
-    assert "up to date (version 0001)" in succeeds("db", "current")
+    assert f"up to date (version {LATEST})" in succeeds("db", "current")
 
 
 def test_history_needs_no_database():
@@ -219,11 +220,11 @@ def test_downgrade_shows_what_would_be_lost_and_asks(filled):
     assert "customers" in result.stdout
     assert "1 rows" in result.stdout
     assert "Nothing was changed." in result.stdout
-    assert schema.current(filled) == "0001"
+    assert schema.current(filled) == LATEST
 
 
 def test_downgrade_goes_back_on_confirmation(filled):
-    assert "downgraded from version 0001 to no tables" in succeeds(
+    assert f"downgraded from version {LATEST} to no tables" in succeeds(
         "db", "downgrade", "base", answer="y\n"
     )
     assert schema.current(filled) is None
@@ -232,14 +233,14 @@ def test_downgrade_goes_back_on_confirmation(filled):
 def test_downgrade_without_an_answer_changes_nothing(filled):
     fails("db", "downgrade", "base", answer="")
 
-    assert schema.current(filled) == "0001"
+    assert schema.current(filled) == LATEST
 
 
 @pytest.mark.parametrize("arguments", [["-1", "--yes"], ["--yes", "-1"], ["--yes"]])
 def test_downgrade_takes_a_step_back_as_argument(filled, arguments):
     succeeds("db", "downgrade", *arguments)
 
-    assert schema.current(filled) is None
+    assert schema.current(filled) == schema.known_versions()[-2]
 
 
 def test_downgrade_of_an_empty_database_says_that_it_is(empty):
@@ -249,7 +250,7 @@ def test_downgrade_of_an_empty_database_says_that_it_is(empty):
 def test_downgrade_never_takes_a_mistyped_option_for_a_version(filled):
     assert "'--yess'" in fails("db", "downgrade", "--yess", answer="y\n")
 
-    assert schema.current(filled) == "0001"
+    assert schema.current(filled) == LATEST
 
 
 # -- Status -----------------------------------------------------------------------------------
@@ -261,7 +262,7 @@ def test_status_of_the_embedded_server_says_where_and_how_full(filled, server):
     assert repr(filled.config.database) in output
     assert str(embedded.status(filled.config.data_dir).data_dir) in output
     assert str(os.getpid()) in output  # this test uses it
-    assert "up to date (version 0001)" in output
+    assert f"up to date (version {LATEST})" in output
     rows = {line.split()[0]: line.split()[1] for line in output.splitlines() if "rows" in line}
     assert rows["customers"] == "1"
     assert rows["transactions"] == "0"
@@ -373,7 +374,7 @@ def test_granted_role_reads_all_but_personal_data(filled, role, as_role):
     assert "Excluded from customers: first_name, last_name, email" in output
     assert as_role("SELECT customer_id, risk_score FROM customers") == [("C1", None)]
     assert as_role("SELECT count(*), avg(amount) FROM transactions") == [(0, None)]
-    assert as_role("SELECT version_num FROM alembic_version") == [("0001",)]
+    assert as_role("SELECT version_num FROM alembic_version") == [(LATEST,)]
     for table, column in HIDDEN:
         with pytest.raises(errors.InsufficientPrivilege):
             as_role(f"SELECT {column} FROM {table}")

@@ -24,14 +24,16 @@ from synfin_analytics.database.schema import LOCK_KEY
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, SchemaError
 
 CHECKOUT = Path(synfin_analytics.__file__).parents[1]
+LATEST = schema.known_versions()[-1]
+NEXT = f"{int(LATEST) + 1:04d}"
 
 NEXT_VERSION = '''
 """A note for each merchant."""
 
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "{revision}"
+down_revision = "{previous}"
 
 
 def upgrade():
@@ -69,8 +71,10 @@ def next_version(checkout):
 
 
 def write_next_version(checkout, also="SELECT 1"):
-    path = checkout / "migrations" / "versions" / "0002_note.py"
-    path.write_text(NEXT_VERSION.format(also=also), encoding="utf-8")
+    path = checkout / "migrations" / "versions" / f"{NEXT}_note.py"
+    path.write_text(
+        NEXT_VERSION.format(also=also, revision=NEXT, previous=LATEST), encoding="utf-8"
+    )
 
 
 def python(code, package=CHECKOUT, cwd="/"):
@@ -118,9 +122,9 @@ def engine_with(server, database, options):
 def test_upgrade_creates_the_tables_and_says_the_version(empty):
     assert schema.current(empty) is None
 
-    assert schema.upgrade(empty) == "0001"
+    assert schema.upgrade(empty) == LATEST
 
-    assert schema.current(empty) == "0001"
+    assert schema.current(empty) == LATEST
     assert set(inspect(empty.engine).get_table_names()) == {*TABLES, "alembic_version"}
 
 
@@ -128,7 +132,7 @@ def test_upgrade_again_keeps_the_rows(empty):
     schema.upgrade(empty)
     execute(empty, "INSERT INTO customers (customer_id) VALUES ('C1')")
 
-    assert schema.upgrade(empty) == "0001"
+    assert schema.upgrade(empty) == LATEST
 
     with empty.engine.connect() as connection:
         assert connection.execute(text("SELECT customer_id FROM customers")).scalars().all() == [
@@ -139,7 +143,13 @@ def test_upgrade_again_keeps_the_rows(empty):
 def test_downgrade_goes_back_one_step_by_default(empty):
     schema.upgrade(empty)
 
-    assert schema.downgrade(empty) is None
+    assert schema.downgrade(empty) == schema.known_versions()[-2]
+
+
+def test_downgrade_to_base_drops_the_tables(empty):
+    schema.upgrade(empty)
+
+    assert schema.downgrade(empty, "base") is None
 
     assert inspect(empty.engine).get_table_names() == ["alembic_version"]
 
@@ -156,13 +166,13 @@ def test_upgrade_goes_one_step_or_to_a_version(empty):
 
 
 def test_an_engine_does_as_well_as_a_manager(empty):
-    assert schema.upgrade(empty.engine) == "0001"
-    assert schema.current(empty.engine) == "0001"
+    assert schema.upgrade(empty.engine) == LATEST
+    assert schema.current(empty.engine) == LATEST
 
 
 def test_manager_creates_and_drops_the_tables_by_migrations(empty):
     empty.create_all_tables()
-    assert schema.current(empty) == "0001"
+    assert schema.current(empty) == LATEST
 
     empty.drop_all_tables()
     assert schema.current(empty) is None
@@ -201,15 +211,45 @@ def test_a_version_that_there_is_not_is_refused(empty, direction, revision):
 
 
 @pytest.mark.parametrize(
-    ("direction", "revision"), [(schema.upgrade, "+1"), (schema.downgrade, "-2")]
+    ("direction", "revision"), [(schema.upgrade, "+1"), (schema.downgrade, "-9")]
 )
 def test_more_steps_than_there_are_are_refused(empty, direction, revision):
     schema.upgrade(empty)
 
-    with pytest.raises(ArgumentError, match=r"from version 0001 to '[+-]\d'"):
+    with pytest.raises(ArgumentError, match=rf"from version {LATEST} to '[+-]\d'"):
         direction(empty, revision)
 
-    assert schema.current(empty) == "0001"
+    assert schema.current(empty) == LATEST
+
+
+NEW_INDEXES = {
+    "ix_transactions_amount",
+    "ix_transactions_timestamp_anomaly",
+    "ix_transactions_timestamp_fraud",
+}
+
+
+def names_of_indexes(manager):
+    return {index["name"] for index in inspect(manager.engine).get_indexes("transactions")}
+
+
+def test_version_0002_adds_its_indexes_and_takes_them_back(empty):
+    schema.upgrade(empty, "0001")
+    before = names_of_indexes(empty)
+
+    schema.upgrade(empty, "0002")
+    assert names_of_indexes(empty) - before == NEW_INDEXES
+
+    schema.downgrade(empty, "0001")
+    assert names_of_indexes(empty) == before
+
+
+def test_version_0002_is_taken_back_where_an_index_was_dropped(empty):
+    schema.upgrade(empty, "0002")
+    execute(empty, "DROP INDEX ix_transactions_amount, ix_transactions_timestamp_fraud")
+
+    assert schema.downgrade(empty, "0001") == "0001"
+    assert not names_of_indexes(empty) & NEW_INDEXES
 
 
 # -- All or nothing ---------------------------------------------------------------------------
@@ -270,7 +310,7 @@ def test_an_upgrade_waits_for_another_one(empty):
         assert finished == []
     upgrading.join(60)
 
-    assert finished == ["0001"]
+    assert finished == [LATEST]
 
 
 def wait_for_the_question(manager):
@@ -300,7 +340,7 @@ def test_processes_that_upgrade_at_once_all_find_the_tables(empty):
         for _ in range(3)
     ]
 
-    assert [process.communicate(timeout=120)[0] for process in processes] == ["0001"] * 3
+    assert [process.communicate(timeout=120)[0] for process in processes] == [LATEST] * 3
 
 
 # -- Who is refused, in what words ------------------------------------------------------------
@@ -327,18 +367,18 @@ def test_an_older_database_says_what_to_run_and_can_be_upgraded(empty, next_vers
         "print(schema.check_version(DatabaseManager()))",
         next_version,
     )
-    assert "have version 0001, and this package needs 0002" in version.stdout
+    assert f"have version {LATEST}, and this package needs {NEXT}" in version.stdout
     assert "`synfin db upgrade`" in version.stdout
 
-    assert python(UPGRADE, next_version).stdout == "0002"
+    assert python(UPGRADE, next_version).stdout == NEXT
     assert "note" in {c["name"] for c in inspect(empty.engine).get_columns("merchants")}
 
 
 def test_a_newer_database_is_refused(empty, next_version):
-    assert python(UPGRADE, next_version).stdout == "0002"
+    assert python(UPGRADE, next_version).stdout == NEXT
 
     for call in (schema.require_current, schema.upgrade, schema.downgrade):
-        with pytest.raises(SchemaError, match=r"newer version.*0002.*pip install --upgrade"):
+        with pytest.raises(SchemaError, match=rf"newer version.*{NEXT}.*pip install --upgrade"):
             call(empty)
 
     assert "note" in {c["name"] for c in inspect(empty.engine).get_columns("merchants")}
@@ -392,7 +432,7 @@ def test_tables_that_views_are_built_on_stay(empty):
     with pytest.raises(SchemaError, match=r"depend on it.*Views or tables of others depend"):
         schema.downgrade(empty, "base")
 
-    assert schema.current(empty) == "0001"
+    assert schema.current(empty) == LATEST
 
 
 def test_a_server_that_cannot_be_reached_is_no_riddle():
@@ -410,7 +450,7 @@ def test_a_server_that_cannot_be_reached_is_no_riddle():
 def test_upgrade_runs_in_any_folder_without_alembic_ini(empty, tmp_path):
     (tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = nowhere\n")
 
-    assert python(UPGRADE, cwd=tmp_path).stdout == "0001"
+    assert python(UPGRADE, cwd=tmp_path).stdout == LATEST
 
 
 def test_upgrade_runs_from_a_folder_with_signs_that_mean_something_elsewhere(empty, tmp_path):
@@ -421,13 +461,13 @@ def test_upgrade_runs_from_a_folder_with_signs_that_mean_something_elsewhere(emp
     # PYTHONPATH itself cannot hold the colon.
     result = python(f"import sys; sys.path.insert(0, {str(folder)!r})\n{UPGRADE}", package="/")
 
-    assert result.stdout == "0001", result.stderr
+    assert result.stdout == LATEST, result.stderr
 
 
 def test_migrations_inside_the_package_come_first(empty, next_version):
     (next_version / "migrations").rename(next_version / "synfin_analytics" / "_migrations")
 
-    assert python(UPGRADE, next_version).stdout == "0002"
+    assert python(UPGRADE, next_version).stdout == NEXT
 
 
 def test_a_package_without_its_migrations_says_so(empty, checkout):
@@ -477,12 +517,14 @@ def alembic(checkout, *arguments):
 
 def test_alembic_goes_up_and_down_and_says_where_it_is(empty, checkout):
     alembic(checkout, "upgrade", "head")
-    assert schema.current(empty) == "0001"
-    assert alembic(checkout, "current").strip() == "0001 (head)"
-    assert "<base> -> 0001 (head), The seven tables" in alembic(checkout, "history")
+    assert schema.current(empty) == LATEST
+    assert alembic(checkout, "current").strip() == f"{LATEST} (head)"
+    assert "<base> -> 0001, The seven tables" in alembic(checkout, "history")
     assert "No new upgrade operations" in alembic(checkout, "check")
 
     alembic(checkout, "downgrade", "-1")
+    assert schema.current(empty) == schema.known_versions()[-2]
+    alembic(checkout, "downgrade", "base")
     assert schema.current(empty) is None
 
 
@@ -515,9 +557,9 @@ def test_alembic_makes_the_next_revision_from_a_changed_model(empty, checkout):
 
     alembic(checkout, "revision", "--autogenerate", "-m", "A note for each merchant")
 
-    (revision_file,) = (checkout / "migrations" / "versions").glob("0002_*.py")
+    (revision_file,) = (checkout / "migrations" / "versions").glob(f"{NEXT}_*.py")
     written = revision_file.read_text(encoding="utf-8")
-    assert revision_file.name == "0002_a_note_for_each_merchant.py"
+    assert revision_file.name == f"{NEXT}_a_note_for_each_merchant.py"
     assert written.count("add_column") == written.count("drop_column") == 1
     assert "create_table" not in written
     alembic(checkout, "upgrade", "head")
@@ -546,7 +588,7 @@ def test_alembic_proposes_nothing_about_what_others_made(empty, checkout):
 
     assert "No new upgrade operations" in alembic(checkout, "check")
     alembic(checkout, "revision", "--autogenerate", "-m", "Nothing")
-    (revision_file,) = (checkout / "migrations" / "versions").glob("0002_*.py")
+    (revision_file,) = (checkout / "migrations" / "versions").glob(f"{NEXT}_*.py")
     assert "op." not in revision_file.read_text(encoding="utf-8")
 
 
@@ -557,7 +599,8 @@ def test_alembic_numbers_an_empty_revision_and_takes_a_given_number(empty, check
     alembic(checkout, "revision", "--rev-id", "0007", "-m", "Lucky")
 
     names = {path.name for path in (checkout / "migrations" / "versions").glob("*.py")}
-    assert names == {"0001_seven_tables.py", "0002_by_hand.py", "0007_lucky.py"}
+    released = {path.name for path in (CHECKOUT / "migrations" / "versions").glob("*.py")}
+    assert names - released == {f"{NEXT}_by_hand.py", "0007_lucky.py"}
 
 
 def test_alembic_writes_sql_for_those_who_run_it_themselves(empty, checkout):
