@@ -10,6 +10,7 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool, QueuePool
 
+from synfin_analytics.database.cache import attach_cache
 from synfin_analytics.database.connection import message_of, reason_of_loss
 from synfin_analytics.database.logging import log_connections
 from synfin_analytics.database.protection import register_engine
@@ -88,6 +89,7 @@ def create_pooled_engine(
     event.listen(engine, "checkin", _reset_transactions)
     log_connections(engine, config)
     register_engine(engine, config)
+    attach_cache(engine, config.cache_url)
     return engine
 
 

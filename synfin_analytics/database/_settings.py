@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from synfin_analytics.database._cache_url import is_cache_url
 from synfin_analytics.database._hosts import is_list_of_servers
 from synfin_analytics.exceptions import ConfigurationError, nearest_names
 
@@ -31,9 +32,10 @@ VARIABLES = {
     "data_dir": "DB_DATA_DIR",
     "replica_hosts": "DB_REPLICA_HOSTS",
     "replica_url": "DB_REPLICA_URL",
+    "cache_url": "DB_CACHE_URL",
 }
 #: Settings that may hold a password.
-SECRETS = ("password", "replica_url")
+SECRETS = ("password", "replica_url", "cache_url")
 POOLS = ("queue", "none")
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 URL_VARIABLE = "DATABASE_URL"
@@ -136,6 +138,10 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     "replica_hosts": (
         lambda value: value is None or is_list_of_servers(value),
         "names or addresses of servers, such as db2:5432,db3:5432",
+    ),
+    "cache_url": (
+        lambda value: value is None or is_cache_url(value),
+        "memory://, redis://host:port/0 or memcached://host:port",
     ),
     "environment": (
         lambda value: value is None or (isinstance(value, str) and bool(value.strip())),

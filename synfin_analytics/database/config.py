@@ -76,6 +76,9 @@ class DatabaseConfig:
     pool
         ``"queue"`` keeps connections open for later sessions; ``"none"`` opens one for each session
         and closes it after use, for a server behind a connection pooler such as pgbouncer.
+    cache_url
+        Cache that processes share for the results of aggregates: ``memory://``,
+        ``redis://cache:6379/0`` or ``memcached://cache:11211``; none by default.
     environment
         Name of the environment, such as ``"production"``; messages name it.
     protected
@@ -113,6 +116,7 @@ class DatabaseConfig:
     replica_hosts: str | None = None
     replica_url: str | None = None
     pool: Literal["queue", "none"] = "queue"
+    cache_url: str | None = None
     environment: str | None = None
     protected: bool = False
 

@@ -33,6 +33,7 @@ from synfin_analytics.metrics._row_metrics import LEFT_BEHIND
 from synfin_analytics.metrics._score_counts import COUNTED, DAY, SCORE, UNLABELLED
 from synfin_analytics.metrics._weights import WEIGHT_RULE, LabelWeights
 from synfin_analytics.metrics.drift import CURRENT, REFERENCE, VALUE
+from synfin_analytics.repositories._cached import PERSONAL_COLUMNS, cached_query
 from synfin_analytics.repositories._counting import HASH_JOINS, query_settings, sum_money, sum_where
 from synfin_analytics.repositories.transactions import between, known_label
 
@@ -88,7 +89,7 @@ class ScoredPredictions:
     detached: bool = False
 
     def by_score(
-        self, by: Sequence[str] = (), *, amount: bool = False
+        self, by: Sequence[str] = (), *, amount: bool = False, cache: bool = True
     ) -> tuple[nw.DataFrame[Any], ScoredPredictions]:
         """Count by score, or by columns of the transaction and score; with weights, sum them.
 
@@ -120,8 +121,18 @@ class ScoredPredictions:
             valid = and_(self._weight >= 0, self._weight <= literal(sys.float_info.max, Double))
             invalid = and_(labelled, func.coalesce(~valid, true()))
             measures.append(func.count().filter(invalid).label(_NO_WEIGHT))
-        query = select(*groups, score, *measures).group_by(*groups, score)
-        counts = self._read(query, joined=bool(by) or amount or self._weight is not None)
+        query: Select[Any] = select(*groups, score, *measures).group_by(*groups, score)
+        query = self.filter(query, joined=bool(by) or amount or self._weight is not None)
+        counts: nw.DataFrame[Any] = nw.from_native(
+            cached_query(
+                self.session,
+                "evaluate",
+                query,
+                lambda: self._frame(query).to_native(),
+                enabled=cache and not PERSONAL_COLUMNS.intersection(by),
+            ),
+            eager_only=True,
+        )
         missing = int(counts[_NO_SCORE].sum() or 0)
         if missing:
             raise ArgumentError(
@@ -220,13 +231,19 @@ class ScoredPredictions:
 
     def _hash(self, *, amount: bool) -> ColumnElement[int]:
         """Fingerprint of predictions, whatever their order: each transaction has one per model."""
+        return func.bit_xor(self.row_hash(amount=amount))
+
+    def row_hash(self, *, amount: bool) -> ColumnElement[int]:
+        """Hash of a prediction; the fingerprint of several is the XOR of theirs."""
         values: list[Any] = [ModelPrediction.transaction_id, _SCORE, self.label]
         if amount:
             values.append(Transaction.amount)
         if isinstance(self.weight, str):
             values.append(column_of(Transaction, self.weight))
-        row = func.row(*values)
-        return func.bit_xor(func.hash_record_extended(row, literal(0, BigInteger)))
+        hashed: ColumnElement[int] = func.hash_record_extended(
+            func.row(*values), literal(0, BigInteger)
+        )
+        return hashed
 
     def _check_unchanged(self, counts: nw.DataFrame[Any]) -> nw.DataFrame[Any]:
         """Check that the counts are of the predictions that were evaluated.

@@ -16,6 +16,7 @@ from synfin_analytics.database.schema import check_table_is_visible
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_df
+from synfin_analytics.repositories._cached import PERSONAL_COLUMNS, cached_query
 from synfin_analytics.repositories._validation import (
     check_page,
     convert_row,
@@ -25,7 +26,7 @@ from synfin_analytics.repositories._validation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import TypeAlias
 
     import pandas as pd
@@ -48,6 +49,7 @@ else:
     RowsT = TypeVar("RowsT")
 
 ModelT = TypeVar("ModelT", bound=Base)
+Answer = TypeVar("Answer")
 _List = list  # in the class below, `list` is a method
 
 
@@ -425,6 +427,35 @@ class BaseRepository(Generic[ModelT, RowsT]):
             query, session=self.session, output=self.output, use_decimal=self.use_decimal
         )
         return cast("RowsT", rows)  # the overloads of the subclasses' __init__ connect them
+
+    def _cached(
+        self,
+        name: str,
+        query: Select[Any] | CompoundSelect[Any],
+        compute: Callable[[], Answer],
+        *,
+        groups: Iterable[str] = (),
+        enabled: bool,
+    ) -> Answer:
+        """Answer of an aggregate from the cache, unless it is grouped by personal data.
+
+        Parameters
+        ----------
+        name
+            Name of the method.
+        query
+            What is counted.
+        compute
+            Computes the answer.
+        groups
+            Columns of ``transactions`` whose values are in the answer.
+        enabled
+            The caller's argument ``cache``.
+        """
+        self._flush()
+        settings = (self.output, self.use_decimal)
+        enabled = enabled and not PERSONAL_COLUMNS.intersection(groups)
+        return cached_query(self.session, name, query, compute, settings, enabled=enabled)
 
     def _flush(self) -> None:
         """Write pending objects, so that they are read too: not every session autoflushes."""

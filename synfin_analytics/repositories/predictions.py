@@ -209,6 +209,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
         common_with: Sequence[tuple[str, str]] = ...,
         as_of: Bound = ...,
         weight: Weight | None = ...,
+        cache: bool = ...,
     ) -> Evaluation: ...
     @overload
     def evaluate(
@@ -226,6 +227,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
         common_with: Sequence[tuple[str, str]] = ...,
         as_of: Bound = ...,
         weight: Weight | None = ...,
+        cache: bool = ...,
     ) -> GroupedEvaluation: ...
     def evaluate(
         self,
@@ -242,6 +244,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
         common_with: Sequence[tuple[str, str]] = (),
         as_of: Bound = None,
         weight: Weight | None = None,
+        cache: bool = True,
     ) -> Evaluation | GroupedEvaluation:
         """Evaluate the scores of one version of a model inside PostgreSQL.
 
@@ -313,7 +316,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
             parse_weight(weight),
         )
         names = () if by is None else check_group_columns(by)
-        counts, rows = rows.by_score(names, amount=amount)
+        counts, rows = rows.by_score(names, amount=amount, cache=cache)
         if not len(counts):
             raise no_predictions(self.session, model_name, model_version)
         groups = split_counts(counts, names, weighted=weight is not None)

@@ -326,7 +326,12 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
         return self.get_by_amount_range(threshold, None, limit)
 
     def get_statistics(
-        self, start_date: Bound = None, end_date: Bound = None, *, as_of: Bound = None
+        self,
+        start_date: Bound = None,
+        end_date: Bound = None,
+        *,
+        as_of: Bound = None,
+        cache: bool = True,
     ) -> TransactionStatistics:
         """Aggregate the transactions in a range of dates, in one statement.
 
@@ -337,6 +342,8 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
             day. None leaves a side open.
         as_of
             Count only what was known at this date or time, as in :meth:`fraud_rate`.
+        cache
+            False to count in any case, although the answer may be in the cache (``DB_CACHE_URL``).
 
         Returns
         -------
@@ -353,10 +360,9 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
         ...     TransactionRepository(session).get_statistics(end_date="1999-01-31")["total_count"]
         0
         """
-        self._flush()
         amount = Transaction.amount
         label = known_label(Transaction.is_fraud, as_of)
-        query = select(
+        query: Any = select(
             func.count().label("total_count"),
             func.coalesce(func.sum(amount), 0).label("total_amount"),
             func.coalesce(func.avg(amount), "NaN").label("avg_amount"),
@@ -366,7 +372,12 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
             func.count().filter(label.is_(True)).label("fraud_count"),
             func.count().filter(Transaction.is_anomaly.is_(True)).label("anomaly_count"),
         ).where(*within_dates(start_date, end_date), *between(None, None, as_of))
-        statistics: dict[str, Any] = dict(self.session.execute(query).mappings().one())
+        statistics: dict[str, Any] = self._cached(
+            "get_statistics",
+            query,
+            lambda: dict(self.session.execute(query).mappings().one()),
+            enabled=cache,
+        )
         if not self.use_decimal:
             statistics |= {
                 name: float(value) for name, value in statistics.items() if name.endswith("_amount")
@@ -386,6 +397,7 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
         start: Bound = None,
         end: Bound = None,
         as_of: Bound = None,
+        cache: bool = True,
     ) -> RowsT:
         """Compute fraud rates with their intervals inside PostgreSQL.
 
@@ -404,6 +416,8 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
             Compute the rates that were known at this date or time, as in
             :func:`synfin_analytics.fraud_rate`: only transactions before it, and a label whose
             ``label_available_at`` is later counts as missing.
+        cache
+            False to count in any case, although the answer may be in the cache (``DB_CACHE_URL``).
 
         Returns
         -------
@@ -443,9 +457,15 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
             and_(True, *where)
         )
         count = functools.partial(count_rows, keys=groups.keys, clusters=clusters)
-        counts = self._count_in_slices(query, count, groups.period, where)
+        counts = self._cached(
+            "fraud_rate",
+            count(query),
+            lambda: self._count_in_slices(query, count, groups.period, where).to_native(),
+            groups=groups.source_columns,
+            enabled=cache,
+        )
         rates = rates_from_counts(
-            counts,
+            nw.from_native(counts, eager_only=True),
             groups,
             clusters,
             interval_method=interval_method,
