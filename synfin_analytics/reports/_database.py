@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
+import functools
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
@@ -18,6 +19,7 @@ from synfin_analytics._core.dates import Period, parse_time
 from synfin_analytics._core.formatting import format_threshold
 from synfin_analytics.database.manager import get_db_manager
 from synfin_analytics.database.models import Merchant, ModelPrediction, Transaction, column_of
+from synfin_analytics.database.schema import check_table_is_visible
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.io.read import read_df
 from synfin_analytics.metrics._aggregate import Groups
@@ -30,7 +32,17 @@ from synfin_analytics.metrics._triangle import (
 from synfin_analytics.metrics.evaluation import Threshold
 from synfin_analytics.metrics.fraud_rates import MEASURES, rates_from_counts
 from synfin_analytics.metrics.nowcast import nowcast_from_triangles
+from synfin_analytics.reports._frame import FramePredictions, FrameTransactions
 from synfin_analytics.reports._groups import DEFAULT_COLUMNS, MAX_GROUPS, choose_first
+from synfin_analytics.reports._loaded import (
+    LoadedRows,
+    as_read,
+    describe_stored,
+    fingerprint_of,
+    group_columns,
+    load_predictions,
+    load_transactions,
+)
 from synfin_analytics.reports._sources import (
     QUANTILES,
     RETURNED,
@@ -64,6 +76,7 @@ if TYPE_CHECKING:
     from synfin_analytics.metrics.grouped import GroupedEvaluation
     from synfin_analytics.metrics.nowcast import FraudRateNowcast
     from synfin_analytics.reports._groups import Grouping
+    from synfin_analytics.reports._rows import Rows
     from synfin_analytics.reports._sources import Span
     from synfin_analytics.repositories.transactions import TransactionStatistics
 
@@ -72,10 +85,6 @@ if TYPE_CHECKING:
     Range = tuple[dt.datetime | None, dt.datetime | None]
 
 DEFAULT_THRESHOLD = 0.5
-#: Columns of the transactions that identify a person.
-STORED_PERSONAL = {
-    name for name, column in Transaction.__table__.c.items() if column.info.get("pii")
-} | {"transaction_id", "customer_id"}
 #: Columns of the rows of a report: enough to compute each of its numbers again.
 _MODEL_COLUMNS = (
     ModelPrediction.transaction_id,
@@ -135,6 +144,8 @@ class StoredPredictions:
         Numeric column of the transactions, or the weights of labels.
     as_of
         Report only what was known at this time.
+    groupings
+        Columns that are grouped by; None for a choice by the data.
     """
 
     def __init__(
@@ -149,6 +160,7 @@ class StoredPredictions:
         confidence_level: float,
         weight: Weight | None = None,
         as_of: dt.datetime | None = None,
+        groupings: Sequence[Grouping] | None = None,
     ) -> None:
         self._session, self._model, self._other = session, model, other
         self.day, self.cluster_noun = "timestamp", cluster_noun(cluster)
@@ -165,14 +177,17 @@ class StoredPredictions:
         }  # fmt: skip
         self._repository = ModelPredictionRepository(session)
         self._rows = ScoredPredictions(session, *model, *period, as_of=as_of)
-        # First, because it raises an error that names similar models if there is no such model.
-        self._evaluation: Evaluation = self._repository.evaluate(
-            *model, amount=True, **self._options
-        )
-        data = _read_prediction_data(self._rows, cluster)
-        if data is None:
-            raise ArgumentError(f"{' '.join(model)} has no predictions.")
-        self.data = data
+        self._loaded: FramePredictions | None = None
+        self._counted: LoadedRows | None = None
+        rows = None
+        if weight is None:
+            label = known_label(Transaction.is_fraud, as_of)
+            names = (group_columns(groupings), entity, cluster)
+            rows = load_predictions(self._rows, label, *names)
+        if rows is None:
+            self._count_in_statements()
+        else:
+            self._count_loaded(rows)
         later = self._rows.filter(_count_later(ModelPrediction.ground_truth, self._rows.label))
         self.knowledge = _read_knowledge(session, later, as_of)
 
@@ -183,6 +198,32 @@ class StoredPredictions:
         columns["ground_truth"] = self._rows.label.label("ground_truth")
         query: Any = select(*columns.values())
         return self._rows.filter(query).order_by(Transaction.timestamp)
+
+    def _count_in_statements(self) -> None:
+        # First, because it raises an error that names similar models if there is no such model.
+        self._evaluation: Evaluation = self._repository.evaluate(
+            *self._model, amount=True, **self._options
+        )
+        data = _read_prediction_data(self._rows, self.cluster)
+        if data is None:
+            raise ArgumentError(f"{' '.join(self._model)} has no predictions.")
+        self.data = data
+
+    def _count_loaded(self, rows: Rows) -> None:
+        self._loaded = FramePredictions(
+            rows, *self._model, confidence_level=self._options["confidence_level"], missing={}
+        )
+        evaluation = self._loaded.evaluate()
+        stored = dataclasses.replace(self._rows, fingerprint=fingerprint_of(rows), amount=True)
+        self._counted = LoadedRows(stored, evaluation.rows)
+        self._evaluation = dataclasses.replace(evaluation, rows=self._counted)
+        self.data = describe_stored(rows, self._loaded.data)
+
+    def release(self) -> None:
+        """Forget the rows that were read for the report."""
+        if self._counted is not None:
+            self._counted.release()
+        self._loaded = None
 
     def infer_threshold(self) -> tuple[Threshold, str]:
         """Return the threshold that the predictions are consistent with, and its source."""
@@ -221,14 +262,22 @@ class StoredPredictions:
 
     def choose_groupings(self) -> list[Grouping]:
         """Return columns with several values, but few."""
+        if self._loaded is not None:
+            return self._loaded.choose_groupings()
         return _choose_groupings(self._session, self._rows.filter)
 
     def evaluate_groups(self, by: Grouping, threshold: Threshold) -> GroupedEvaluation:
         """Evaluate each group."""
+        if self._loaded is not None:
+            grouped = self._loaded.evaluate_groups(by, threshold)
+            overall = dataclasses.replace(grouped.overall, rows=self._counted)
+            return dataclasses.replace(grouped, overall=overall)
         return self._repository.evaluate(*self._model, threshold=threshold, by=by, **self._options)
 
     def measure_drift(self, reference: Span, current: Span) -> Drift:
         """Measure the drift of the scores between two periods."""
+        if self._loaded is not None:
+            return self._loaded.measure_drift(reference, current)
         return self._repository.measure_drift(
             *self._model,
             reference=reference,
@@ -238,6 +287,9 @@ class StoredPredictions:
 
     def read_weeks(self, threshold: float) -> pd.DataFrame:
         """Return scores and frauds of each week."""
+        if self._loaded is not None:
+            weeks = self._loaded.read_weeks(threshold)
+            return as_read(weeks, ("transactions", "labelled", "frauds", "scored", "alerts"))
         return _read_weeks(self._rows, threshold, self._options["confidence_level"])
 
     def nowcast_fraud_rate(self) -> FraudRateNowcast:
@@ -301,6 +353,8 @@ class StoredTransactions:
         Of all intervals.
     as_of
         Report only what was known at this time.
+    columns
+        Columns that are grouped by, and those that may be.
     """
 
     def __init__(
@@ -309,6 +363,7 @@ class StoredTransactions:
         period: Range,
         confidence_level: float,
         as_of: dt.datetime | None = None,
+        columns: Sequence[str] = (),
     ) -> None:
         self._session, self._period, self._as_of = session, period, as_of
         self._label = known_label(Transaction.is_fraud, as_of)
@@ -316,6 +371,7 @@ class StoredTransactions:
         self.missing: dict[str, str] = {}
         self.remarks: tuple[str, ...] = ()
         self._repository = TransactionRepository(session)
+        self._columns = columns
         later = self._restrict(_count_later(Transaction.is_fraud, self._label))
         self.knowledge = _read_knowledge(session, later, as_of)
 
@@ -330,8 +386,17 @@ class StoredTransactions:
     def _restrict(self, query: Select[Any]) -> Select[Any]:
         return query.where(*between(*self._period, self._as_of))
 
+    @functools.cached_property
+    def _loaded(self) -> FrameTransactions | None:
+        """The rows in memory; None of no rows, or of too many."""
+        check_table_is_visible(self._session.connection(), Transaction.__tablename__)
+        rows = load_transactions(self._session, self._label, self._columns, self._restrict)
+        return None if rows is None else FrameTransactions(rows, self._confidence_level)
+
     def fraud_rate(self, by: Any = None, **options: Any) -> pd.DataFrame:
         """Return the fraud rate by columns, periods or bins."""
+        if self._loaded is not None:
+            return as_read(self._loaded.fraud_rate(by, **options))
         start, end = self._period
         rates: pd.DataFrame = self._repository.fraud_rate(
             by,
@@ -376,6 +441,8 @@ class StoredTransactions:
 
     def choose_groupings(self) -> list[Grouping]:
         """Return columns with several values, but few."""
+        if self._loaded is not None:
+            return self._loaded.choose_groupings()
         return _choose_groupings(self._session, self._restrict)
 
     def read_losses(self, column: str) -> pd.DataFrame:

@@ -13,9 +13,10 @@ from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._clusters import MIN_RELIABLE as MIN_CLUSTERS
 from synfin_analytics.reports import _fraud_sections as sections
-from synfin_analytics.reports._database import STORED_PERSONAL, StoredTransactions, open_session
+from synfin_analytics.reports._database import StoredTransactions, open_session
 from synfin_analytics.reports._frame import FrameTransactions
 from synfin_analytics.reports._groups import MIN_FRAUDS, By, check_groupings
+from synfin_analytics.reports._loaded import group_columns
 from synfin_analytics.reports._maturity import nowcast_figure
 from synfin_analytics.reports._page import Finding, Report, versions_table
 from synfin_analytics.reports._reading import read_rows
@@ -23,6 +24,7 @@ from synfin_analytics.reports._results import FraudResults, compute_fraud
 from synfin_analytics.reports._rows import Roles
 from synfin_analytics.reports.model import ModelReport
 from synfin_analytics.reports.provenance import Provenance, format_bound
+from synfin_analytics.repositories._cached import PERSONAL_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -345,10 +347,11 @@ def fraud_report(
         groupings = None
         if by is not None:
             names = Transaction.__table__.c.keys()
-            groupings = check_groupings(by, names, STORED_PERSONAL, "'transactions'")
+            groupings = check_groupings(by, names, PERSONAL_COLUMNS, "'transactions'")
             changed = {"by": groupings, **changed}
         with open_session(session) as session:
-            stored = StoredTransactions(session, period, confidence_level, known)
+            names = [*group_columns(groupings), *(edges or ())]
+            stored = StoredTransactions(session, period, confidence_level, known, names)
             return FraudReport(
                 **compute_fraud(stored, by=groupings, amount="amount", **options),
                 provenance=Provenance.from_call(session, stored.query, "fraud_report", (), changed),

@@ -25,7 +25,6 @@ from synfin_analytics.plots.explorer import ExplorerSettings, explorer_data
 from synfin_analytics.reports import _model_caveats, _model_figures, _model_findings, _model_tables
 from synfin_analytics.reports._briefs import briefs
 from synfin_analytics.reports._database import (
-    STORED_PERSONAL,
     StoredPredictions,
     check_model,
     open_session,
@@ -39,6 +38,7 @@ from synfin_analytics.reports._results import ModelResults, Settings, compute_mo
 from synfin_analytics.reports._rows import Roles
 from synfin_analytics.reports._verdict import concerns, headlines
 from synfin_analytics.reports.provenance import Provenance, format_bound
+from synfin_analytics.repositories._cached import PERSONAL_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -707,7 +707,7 @@ def _report_stored(
     groupings = None
     if by is not None:
         names = Transaction.__table__.c.keys()
-        groupings = check_groupings(by, names, STORED_PERSONAL, "'transactions'")
+        groupings = check_groupings(by, names, PERSONAL_COLUMNS, "'transactions'")
     compare_with, weight = given.get("compare_with"), given.get("weight")
     other = None if compare_with is None else check_model(compare_with, model)
     call: dict[str, Any] = {"compare_with": other, "by": groupings, "weight": weight}
@@ -717,9 +717,12 @@ def _report_stored(
             session, model, other, options.period,
             entity=options.entity or "customer_id", cluster=options.cluster or "customer_id",
             confidence_level=options.confidence_level, weight=weight, as_of=options.known,
+            groupings=groupings,
         )  # fmt: skip
         provenance = Provenance.from_call(session, source.query, "model_report", model, call)
-        return _report(source, options, groupings, provenance)
+        report = _report(source, options, groupings, provenance)
+        source.release()
+        return report
 
 
 def _report(source: ModelSource, options: _Options, by: Any, provenance: Provenance) -> ModelReport:
