@@ -179,7 +179,7 @@ PARAMETERS = {
     "session_scope": "read_only",
     "DatabaseConfig": "host port database username password pool_size max_overflow pool_timeout "
     "pool_recycle echo sslmode sslrootcert slow_query_ms data_dir options "
-    "replica_hosts replica_url pool environment protected",
+    "replica_hosts replica_url pool cache_url environment protected",
     "DatabaseConfig.from_env": "environment environ",
     "DatabaseConfig.get_connection_string": "self",
     "DatabaseManager": "config",

@@ -85,13 +85,13 @@ def test_frames_keep_their_types():
     "value", [object(), {1, 2}, np.array([object()]), Rate("weekly", np.zeros(1))]
 )
 def test_what_is_not_a_result_is_not_stored(value):
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="cannot be stored"):
         Codec().encode({"value": value})
 
 
 @given(st.binary() | st.binary().map(zlib.compress))
 def test_bytes_that_are_no_result_are_an_error(data):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="not a stored result"):
         Codec().decode(data)
 
 
@@ -101,7 +101,7 @@ def test_a_pickle_is_not_loaded(tmp_path):
             return (tmp_path.joinpath("code-ran").touch, ())
 
     for data in (pickle.dumps(Trap()), zlib.compress(pickle.dumps(Trap()))):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="not a stored result"):
             Codec().decode(data)
 
     assert not (tmp_path / "code-ran").exists()
