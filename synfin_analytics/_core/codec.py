@@ -80,7 +80,8 @@ class Codec:
                 end += size
             return self._from_tree(tree, blobs)
         except (
-            zlib.error, pa.ArrowException, ValueError, LookupError, TypeError, AttributeError, EOFError,
+            zlib.error, pa.ArrowException, ValueError, LookupError, TypeError, AttributeError,
+            EOFError,
         ) as error:  # fmt: skip
             raise ValueError(f"not a stored result ({type(error).__name__})") from error
 
