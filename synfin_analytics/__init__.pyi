@@ -47,6 +47,9 @@ from .io.load._load_df import load_df as load_df
 from .io.load.types import LoadReport as LoadReport
 from .io.read._read_df import read_batches as read_batches
 from .io.read._read_df import read_df as read_df
+from .io.snapshot import Snapshot as Snapshot
+from .io.snapshot import read_snapshot as read_snapshot
+from .io.snapshot import write_snapshot as write_snapshot
 from .metrics import Bootstrap as Bootstrap
 from .metrics import Comparison as Comparison
 from .metrics import Confusion as Confusion

@@ -20,6 +20,7 @@ FACE = """
 
     load_df LoadReport read_batches read_df show
     customer_pseudonym erase_customer ErasureReport pseudonymise_customer
+    read_snapshot Snapshot write_snapshot
 
     AnomalyPatternRepository BaseRepository CustomerRepository FraudPatternRepository
     MLFeaturesRepository MerchantRepository ModelPredictionRepository TransactionRepository
@@ -57,6 +58,8 @@ PARAMETERS = {
     "load_df": "df table columns on_invalid on_missing_parent on_conflict session manager "
     "rebuild_indexes confirm progress separator encoding decimal thousands date_format timezone "
     "currency batch_size",
+    "read_snapshot": "folder verify",
+    "write_snapshot": "folder manager",
     "customer_pseudonym": "customer_id",
     "erase_customer": "customer_id session manager dry_run vacuum confirm",
     "pseudonymise_customer": "customer_id session manager dry_run confirm",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import re
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import narwhals as nw
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     import pandas as pd
+    import polars as pl
     import pyarrow as pa
     from numpy.typing import NDArray
 
@@ -46,6 +48,37 @@ _SET_UTC = {
 # -- Frames ----------------------------------------------------------------------------------------
 
 
+class TransactionSource(ABC):
+    """An object that is taken for its transactions wherever a DataFrame is expected.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> class Two(TransactionSource):
+    ...     transactions = pl.LazyFrame({"amount": [1.5, 2.5]})
+    >>> open_frame(Two(), "fraud_rate").collect_schema().names()
+    ['amount']
+    """
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def transactions(self) -> pl.LazyFrame:
+        """The transactions."""
+
+
+def native_frame(df: Any) -> Any:
+    """Return the frame that is meant: of an object with transactions, these.
+
+    Examples
+    --------
+    >>> native_frame([1.5])
+    [1.5]
+    """
+    return df.transactions if isinstance(df, TransactionSource) else df
+
+
 def is_frame(value: object) -> bool:
     """Whether a value is a DataFrame of any engine, possibly with repeated column names.
 
@@ -55,6 +88,7 @@ def is_frame(value: object) -> bool:
     >>> is_frame(pl.DataFrame()), is_frame(pl.Series([1.5])), is_frame([1.5])
     (True, False, False)
     """
+    value = native_frame(value)
     if nw.dependencies.is_dask_dataframe(value):
         return True
     try:
@@ -80,6 +114,7 @@ def open_frame(df: Any, caller: str) -> Frame:
     >>> open_frame(pl.DataFrame({"amount": [1.5]}), "fraud_rate").columns
     ['amount']
     """
+    df = native_frame(df)
     try:
         frame: Frame = nw.from_native(df)
     except nw.exceptions.DuplicateError:

@@ -51,6 +51,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "synfin_analytics.cli.rules:rules",
         "Evaluate, check and compare the rules of a TOML file.",
     ),
+    "snapshot": (
+        "synfin_analytics.cli.snapshot:snapshot",
+        "Copy all tables to a folder of Parquet files.",
+    ),
 }
 
 INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended

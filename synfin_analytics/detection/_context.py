@@ -18,6 +18,7 @@ from synfin_analytics.io.coerce import coerce_columns, collect_columns, raise_in
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
 
+    from synfin_analytics._core.dataframes import TransactionSource
     from synfin_analytics._core.types import Floats, Integers, Mask
 
 
@@ -56,7 +57,7 @@ class DetectionContext:
     available_columns: frozenset[str]
 
     @classmethod
-    def from_frame(cls, df: IntoFrame, caller: str) -> DetectionContext:
+    def from_frame(cls, df: IntoFrame | TransactionSource, caller: str) -> DetectionContext:
         """Sort the transactions of any DataFrame.
 
         Raises

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from narwhals.typing import IntoFrame
 
+    from synfin_analytics._core.dataframes import TransactionSource
+
 #: Detectors of fraud, by name of the pattern.
 FRAUD_DETECTORS: Mapping[str, type[Detector]] = {
     detector.name: detector
@@ -51,7 +53,8 @@ ANOMALY_DETECTORS: Mapping[str, type[Detector]] = {
 
 
 def detect_patterns(
-    df: IntoFrame, patterns: Sequence[str | Detector] | str | Detector | None = None
+    df: IntoFrame | TransactionSource,
+    patterns: Sequence[str | Detector] | str | Detector | None = None,
 ) -> DetectedPatterns:
     """Detect patterns of fraud in transactions, without their labels.
 
@@ -108,7 +111,8 @@ def detect_patterns(
 
 
 def detect_anomalies(
-    df: IntoFrame, patterns: Sequence[str | Detector] | str | Detector | None = None
+    df: IntoFrame | TransactionSource,
+    patterns: Sequence[str | Detector] | str | Detector | None = None,
 ) -> DetectedPatterns:
     """Detect what is unusual in transactions, and need not be fraud.
 
@@ -138,7 +142,7 @@ def detect_anomalies(
 
 
 def _detect(
-    df: IntoFrame,
+    df: IntoFrame | TransactionSource,
     patterns: Sequence[str | Detector] | str | Detector | None,
     available: Mapping[str, type[Detector]],
     caller: str,

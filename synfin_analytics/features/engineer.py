@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import polars as pl
     from narwhals.typing import IntoDataFrame, IntoDataFrameT, IntoFrame, IntoLazyFrame
 
+    from synfin_analytics._core.dataframes import TransactionSource
     from synfin_analytics._core.types import Integers
     from synfin_analytics.features._compute import Features
 
@@ -46,7 +47,7 @@ _MAX_THREADS = 4
 
 @overload
 def engineer_features(
-    df: pl.LazyFrame,
+    df: pl.LazyFrame | TransactionSource,
     customers: IntoFrame | None = ...,
     merchants: IntoFrame | None = ...,
     *,
@@ -76,7 +77,7 @@ def engineer_features(
 ) -> IntoDataFrame: ...
 @refuse_spelling(delay="label_delay")
 def engineer_features(
-    df: IntoFrame,
+    df: IntoFrame | TransactionSource,
     customers: IntoFrame | None = None,
     merchants: IntoFrame | None = None,
     *,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from narwhals.typing import IntoDataFrame, IntoDataFrameT, IntoFrame, IntoLazyFrame
 
+    from synfin_analytics._core.dataframes import TransactionSource
     from synfin_analytics._core.grouped import Closed
     from synfin_analytics._core.types import Integers, Mask
 
@@ -34,7 +35,7 @@ _LAST_HOUR_OF_NIGHT = 6
 
 @overload
 def window_features(
-    df: pl.LazyFrame,
+    df: pl.LazyFrame | TransactionSource,
     by: str = ...,
     value: str = ...,
     windows: str | Sequence[str] = ...,
@@ -66,7 +67,7 @@ def window_features(
     include_current: bool = ...,
 ) -> IntoDataFrame: ...
 def window_features(
-    df: IntoFrame,
+    df: IntoFrame | TransactionSource,
     by: str = "customer_id",
     value: str = "amount",
     windows: str | Sequence[str] = _HANDBOOK_WINDOWS,
@@ -150,7 +151,10 @@ def window_features(
 
 @overload
 def handbook_features(
-    df: pl.LazyFrame, *, label_delay: str | dt.timedelta = ..., terminal: str = ...
+    df: pl.LazyFrame | TransactionSource,
+    *,
+    label_delay: str | dt.timedelta = ...,
+    terminal: str = ...,
 ) -> pl.DataFrame: ...
 @overload
 def handbook_features(
@@ -162,7 +166,10 @@ def handbook_features(
 ) -> IntoDataFrame: ...
 @refuse_spelling(delay="label_delay")
 def handbook_features(
-    df: IntoFrame, *, label_delay: str | dt.timedelta = "7d", terminal: str = "merchant_id"
+    df: IntoFrame | TransactionSource,
+    *,
+    label_delay: str | dt.timedelta = "7d",
+    terminal: str = "merchant_id",
 ) -> Any:
     """Compute the 14 features of the *Fraud Detection Handbook*.
 

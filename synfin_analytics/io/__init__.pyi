@@ -25,4 +25,7 @@ from .load import load_df as load_df
 from .read import Batches as Batches
 from .read import read_batches as read_batches
 from .read import read_df as read_df
+from .snapshot import Snapshot as Snapshot
+from .snapshot import read_snapshot as read_snapshot
+from .snapshot import write_snapshot as write_snapshot
 from .sources import read_column_names as read_column_names

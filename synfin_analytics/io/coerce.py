@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 import polars as pl
 
-from synfin_analytics._core.dataframes import collect, open_frame
+from synfin_analytics._core.dataframes import collect, native_frame, open_frame
 from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.output import to_frame
 from synfin_analytics._core.validation.outcome import CellErrors, summarize
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from narwhals.typing import IntoDataFrameT, IntoFrame
 
+    from synfin_analytics._core.dataframes import TransactionSource
     from synfin_analytics._core.output import Output
     from synfin_analytics._core.validation.columns import Column
     from synfin_analytics._core.validation.spec import ColumnSpec
@@ -43,7 +44,11 @@ _OUTPUTS: dict[nw.Implementation, Output] = {
 
 
 def collect_columns(
-    df: IntoFrame, required: Sequence[str], optional: Sequence[str], name: str, caller: str
+    df: IntoFrame | TransactionSource,
+    required: Sequence[str],
+    optional: Sequence[str],
+    name: str,
+    caller: str,
 ) -> nw.DataFrame[Any]:
     """Collect columns of a frame of any engine into memory.
 
@@ -64,17 +69,17 @@ def collect_columns(
         It is not a frame.
     """
     require_thread_pool()
-    is_dask = nw.dependencies.is_dask_dataframe(df)
-    columns = list(df.columns) if is_dask else open_frame(df, caller).collect_schema().names()
+    data: Any = native_frame(df)
+    is_dask = nw.dependencies.is_dask_dataframe(data)
+    columns = list(data.columns) if is_dask else open_frame(data, caller).collect_schema().names()
     for column in required:
         if column not in columns:
             raise NotFoundError("column", column, columns, location=f"the {name}")
     selected = [column for column in (*required, *optional) if column in columns]
     if is_dask:  # without narwhals, which is about to drop Dask
-        dask_frame: Any = df
-        rows: nw.DataFrame[Any] = nw.from_native(dask_frame[selected].compute(), eager_only=True)
+        rows: nw.DataFrame[Any] = nw.from_native(data[selected].compute(), eager_only=True)
         return rows
-    return collect(open_frame(df, caller).select(*selected))
+    return collect(open_frame(data, caller).select(*selected))
 
 
 def coerce_columns(

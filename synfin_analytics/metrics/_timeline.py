@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from synfin_analytics._core.arguments import check_column_name, format_value
 from synfin_analytics._core.dataframes import (
+    TransactionSource,
     check_columns,
     check_labels,
     coerce_object_columns,
@@ -206,6 +207,8 @@ def format_range(start: np.datetime64, end: np.datetime64) -> str:
 
 def open_in_memory(df: Any, argument: str) -> nw.DataFrame[Any]:
     """Wrap a frame in memory."""
+    if isinstance(df, TransactionSource):
+        df = df.transactions.collect()
     try:
         frame: nw.DataFrame[Any] = nw.from_native(df, eager_only=True)
     except nw.exceptions.DuplicateError:

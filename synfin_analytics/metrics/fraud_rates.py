@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from narwhals.typing import IntoDataFrame, IntoLazyFrame
     from numpy.typing import NDArray
 
-    from synfin_analytics._core.dataframes import Frame
+    from synfin_analytics._core.dataframes import Frame, TransactionSource
     from synfin_analytics._core.dates import Bound
     from synfin_analytics.metrics.proportions import Floats
 
@@ -90,7 +90,7 @@ class DuckDBRelation(Protocol):
 
 @overload
 def fraud_rate(
-    df: pl.LazyFrame,
+    df: pl.LazyFrame | TransactionSource,
     by: str | Sequence[str] | None = ...,
     *,
     every: str | None = ...,

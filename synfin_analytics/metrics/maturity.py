@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from narwhals.typing import IntoFrame
 
+    from synfin_analytics._core.dataframes import TransactionSource
     from synfin_analytics._core.dates import Bound
     from synfin_analytics._core.results import Display
     from synfin_analytics._core.types import Floats, Integers, Mask
@@ -310,7 +311,7 @@ class LabelMaturity(Result):
 
 
 def label_maturity(
-    df: IntoFrame,
+    df: IntoFrame | TransactionSource,
     timestamp: str = "timestamp",
     label: str = "is_fraud",
     label_available_at: str = "label_available_at",

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from narwhals.typing import IntoFrame
 
+    from synfin_analytics._core.dataframes import TransactionSource
     from synfin_analytics._core.dates import Bound
     from synfin_analytics._core.results import Display
     from synfin_analytics._core.types import Floats
@@ -193,7 +194,7 @@ def _format_interval(row: Mapping[Any, Any]) -> str:
 
 
 def nowcast_fraud_rate(
-    df: IntoFrame,
+    df: IntoFrame | TransactionSource,
     timestamp: str = "timestamp",
     label: str = "is_fraud",
     label_available_at: str = "label_available_at",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
     from sqlalchemy.orm import Session
 
+    from synfin_analytics._core.dataframes import TransactionSource
     from synfin_analytics._core.dates import Bound
 
 
@@ -158,7 +159,7 @@ def fraud_report(
 ) -> FraudReport: ...
 @overload
 def fraud_report(
-    df: IntoFrame | str | Path,
+    df: IntoFrame | TransactionSource | str | Path,
     *,
     label: str,
     timestamp: str | None = ...,

@@ -13,6 +13,7 @@ from synfin_analytics._core.dataframes import (
     check_columns,
     check_n_invalid_labels,
     column_names,
+    open_frame,
     rename_for_engine,
     to_numpy_float,
 )
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from narwhals.typing import IntoFrame
 
+    from synfin_analytics._core.dataframes import TransactionSource
     from synfin_analytics._core.dates import Bound
     from synfin_analytics._core.output import Output
     from synfin_analytics.metrics.proportions import IntervalMethod
@@ -54,7 +56,7 @@ _TIMESTAMP, _AMOUNT = "timestamp", "amount"
 
 
 def evaluate_rules(
-    df: IntoFrame,
+    df: IntoFrame | TransactionSource,
     rules: Rules,
     *,
     label: str = "is_fraud",
@@ -325,7 +327,7 @@ def _output_kind(df: Any) -> Output:
     """Return the kind of DataFrame of the results."""
     if nw.dependencies.is_dask_dataframe(df):
         return "pandas"
-    implementation = nw.from_native(df).implementation
+    implementation = open_frame(df, _CALLER).implementation
     if implementation.is_polars():
         return "polars"
     if implementation.is_pyarrow() or implementation.is_duckdb():
