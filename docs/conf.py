@@ -42,7 +42,7 @@ nitpick_ignore_regex = [
     ("py:(class|obj|data|exc)", r"(?!synfin_analytics\b).*"),
     ("py:class", r"synfin_analytics\..*\.(\w+T|Facts)"),  # type variables
     ("py:class", r"synfin_analytics\.repositories\.\w+\.(ModelPerformance|TransactionStatistics)"),
-    ("py:class", r"synfin_analytics\.(database\.manager\.PoolStatus|metrics\.splits\.Part)"),
+    ("py:class", r"synfin_analytics\.(database\.status\.\w+|metrics\.splits\.Part)"),
     ("py:class", r"synfin_analytics\.simulation\.pattern\.(Episodes|FraudContext)"),
     ("py:class", r"synfin_analytics\.metrics\.fraud_rates\.DuckDBRelation"),
     ("py:class", r"synfin_analytics\.(\w+\.)*_\w+\.\w+"),  # types of private modules
