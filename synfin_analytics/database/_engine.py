@@ -95,10 +95,6 @@ def create_pooled_engine(
 
 def _reason_of_loss(context: ExceptionContext) -> str:
     """Return a pooler's reason for a lost connection."""
-    # While SQLAlchemy prepares a connection, the context has none.
-    cursor = getattr(context.original_exception, "cursor", None)
-    if cursor is not None:
-        return reason_of_loss(cursor.connection)
     connection = context.connection
     if connection is None or connection.closed or connection.invalidated:
         return ""

@@ -7,6 +7,7 @@ import os
 import re
 import time
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import psycopg2
@@ -164,13 +165,16 @@ class Connection(psycopg2.extensions.connection):
                 self._note_commit()
             super().close()
 
-    def prepare_session(self) -> None:
-        """Set the time zone, and find out whether a pooler is in between."""
+    def prepare_session(self, *, known_to_work: bool) -> None:
+        """Set the time zone, and find out whether a pooler is in between, and has transactions."""
         with self.cursor() as cursor:
             cursor.execute("SET TIME ZONE 'UTC'; SELECT pg_backend_pid()")
             (process,) = cursor.fetchone() or (0,)
-        # A pooler invents the number that a client needs to cancel.
-        self.through_pooler = process != self.info.backend_pid
+            # A pooler invents the number that a client needs to cancel.
+            self.through_pooler = process != self.info.backend_pid
+            if self.through_pooler and not known_to_work:
+                cursor.execute("BEGIN")  # pgbouncer's statement mode has no transactions
+                cursor.execute("COMMIT")
 
     def reset_session(self) -> None:
         """Reset what a session changes: settings, role, locks, temporary tables."""
@@ -239,7 +243,9 @@ def connect(
             )
             with libpq_environment(applies=embedded is None):
                 seconds = config.pool_timeout if patient else _IMPATIENCE
-                connection = _open(arguments, config, deadline=started + seconds)
+                connection = _open(
+                    arguments, config, deadline=started + seconds, known_to_work=known_to_work
+                )
                 connection.embedded = embedded is not None
                 return connection
         except psycopg2.OperationalError as error:
@@ -263,7 +269,11 @@ def connect(
 
 
 def _open(
-    arguments: dict[str, str | int], config: DatabaseConfig, *, deadline: float
+    arguments: dict[str, str | int],
+    config: DatabaseConfig,
+    *,
+    deadline: float,
+    known_to_work: bool,
 ) -> Connection:
     connection = _driver_connection(
         {
@@ -277,7 +287,8 @@ def _open(
         check_version(connection.server_version, config)
         connection.autocommit = True
         # A pooler answers the login by itself, and lets the first query wait for its server.
-        finish_by(connection, connection.prepare_session, deadline)
+        prepare = partial(connection.prepare_session, known_to_work=known_to_work)
+        finish_by(connection, prepare, deadline)
         connection.autocommit = False
     except TimeoutError:
         raise DatabaseConnectionError(
