@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -20,6 +21,13 @@ def _options(command: Command) -> Command:
     command = click.option("--dry-run", is_flag=True, help="Count the rows; change nothing.")(
         command
     )
+    command = click.option(
+        "--archive",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="FOLDER",
+        help="Change the files of this archive or snapshot, too. Repeatable.",
+    )(command)
     return click.argument("customer_ids", metavar="ID...", nargs=-1, required=True)(command)
 
 
@@ -29,7 +37,11 @@ def _options(command: Command) -> Command:
     "--vacuum", is_flag=True, help="VACUUM the changed tables, so that others reuse the old rows."
 )
 def erase_customer(
-    customer_ids: tuple[str, ...], dry_run: bool, confirm: str | None, vacuum: bool
+    customer_ids: tuple[str, ...],
+    archive: tuple[Path, ...],
+    dry_run: bool,
+    confirm: str | None,
+    vacuum: bool,
 ) -> None:
     """Erase customers: their rows in all tables, and their ids in patterns.
 
@@ -45,6 +57,7 @@ def erase_customer(
         report = erase(
             _read_ids(customer_ids),
             manager=manager,
+            archive=archive,
             dry_run=dry_run,
             vacuum=vacuum,
             confirm=confirm,
@@ -55,7 +68,7 @@ def erase_customer(
 @click.command("pseudonymise-customer")
 @_options
 def pseudonymise_customer(
-    customer_ids: tuple[str, ...], dry_run: bool, confirm: str | None
+    customer_ids: tuple[str, ...], archive: tuple[Path, ...], dry_run: bool, confirm: str | None
 ) -> None:
     """Replace the identifiers of customers by pseudonyms.
 
@@ -69,7 +82,11 @@ def pseudonymise_customer(
         if not dry_run:
             confirm = ask_confirmation(manager.config, "pseudonymise a customer", confirm)
         report = pseudonymise(
-            _read_ids(customer_ids), manager=manager, dry_run=dry_run, confirm=confirm
+            _read_ids(customer_ids),
+            manager=manager,
+            archive=archive,
+            dry_run=dry_run,
+            confirm=confirm,
         )
         click.echo(str(report))
 

@@ -23,6 +23,7 @@ RUN_HERE = [
     "explanation/label_delay",
     "getting_started",
     "guide/database",
+    "guide/erasure",
     "guide/evaluate",
     "guide/fraud_rates",
     "guide/inspect",
@@ -30,6 +31,7 @@ RUN_HERE = [
     "guide/load",
     "guide/read",
     "guide/rules",
+    "guide/snapshots",
 ]
 #: Pages whose code runs elsewhere, and where.
 RUN_ELSEWHERE = {

@@ -31,13 +31,18 @@ class Identifiers:
         Replacement of each customer id.
     transactions
         Ids of transactions that are erased.
-    others
-        Replacements of other identifiers: cards, devices, addresses.
+    by_column
+        Replacements of other identifiers, by column: cards, devices, addresses.
     """
 
     customers: Mapping[str, str | None]
     transactions: frozenset[str] = frozenset()
-    others: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+    by_column: Mapping[str, Mapping[str, str | None]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def others(self) -> dict[str, str | None]:
+        """Replacements of other identifiers, of whatever column."""
+        return {key: new for column in self.by_column.values() for key, new in column.items()}
 
     @property
     def erases(self) -> bool:

@@ -10,9 +10,6 @@ log of statements, or ``pg_stat_statements``, shows none of them.
 from __future__ import annotations
 
 import io
-import json
-import re
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from psycopg2 import sql
@@ -29,6 +26,7 @@ from synfin_analytics.io.erasure._identifiers import (
     retained_columns,
     reveal,
 )
+from synfin_analytics.io.erasure._json import format_json, parse_json
 from synfin_analytics.io.erasure._patterns import Pattern, rewrite_pattern
 from synfin_analytics.io.erasure._pseudonyms import is_pseudonym
 from synfin_analytics.io.erasure.report import DATABASE, Changed
@@ -72,7 +70,12 @@ class CustomerRows:
             "customers",
             ((reveal(key), self._pseudonym("customer_id", key)) for key in customer_ids),
         )
-        self.n_customers = self._collect()
+        self._collect()
+        self._run(
+            "SELECT customer_id FROM {customers} JOIN pg_temp.synfin_customers ON id = customer_id"
+        )
+        #: Ids of the customers that have a row.
+        self.found = {key for (key,) in self._cursor.fetchall()}
 
     # -- Which rows ----------------------------------------------------------------------------
 
@@ -87,9 +90,9 @@ class CustomerRows:
             "shared boolean NOT NULL DEFAULT false, PRIMARY KEY (kind, id)) ON COMMIT DROP"
         )
 
-    def _collect(self) -> int:
+    def _collect(self) -> None:
         """Lock the customers, so that no load adds to them, and collect their transactions."""
-        n_customers = self._value(
+        self._run(
             "SELECT count(*) FROM (SELECT FROM {customers} WHERE customer_id IN "
             "(SELECT id FROM pg_temp.synfin_customers) ORDER BY customer_id {lock}) AS locked",
             lock=self._lock,
@@ -115,7 +118,6 @@ class CustomerRows:
             "FROM {customers} AS c JOIN pg_temp.synfin_customers AS s ON s.id = c.customer_id "
             f"CROSS JOIN LATERAL (VALUES {values}) AS v (kind, id) WHERE v.id IS NOT NULL"
         )
-        return int(n_customers)
 
     def add(self, transactions: Iterable[str], identifiers: Iterable[tuple[str, str]]) -> None:
         """Add transactions of the customers, and their identifiers, that are in an archive only.
@@ -127,9 +129,8 @@ class CustomerRows:
         identifiers
             Pairs of a column and an identifier in it.
         """
-        self._run("CREATE TEMPORARY TABLE synfin_archived (kind text, id text) ON COMMIT DROP")
         rows = [("transaction_id", key) for key in transactions]
-        self._copy("archived", [*rows, *identifiers])
+        self._create_archived([*rows, *identifiers])
         self._run(
             "INSERT INTO pg_temp.synfin_transactions SELECT DISTINCT id "
             "FROM pg_temp.synfin_archived WHERE kind = 'transaction_id' ON CONFLICT DO NOTHING; "
@@ -138,10 +139,32 @@ class CustomerRows:
             "DROP TABLE pg_temp.synfin_archived"
         )
 
-    def mark_shared(self) -> int:
-        """Find the identifiers that rows of other customers have too, and return their number."""
+    def _create_archived(self, rows: Iterable[tuple[str, str]]) -> None:
+        self._run("CREATE TEMPORARY TABLE synfin_archived (kind text, id text) ON COMMIT DROP")
+        self._copy("archived", rows)
+
+    def by_column(self) -> dict[str, list[str]]:
+        """Return the cards, devices and addresses of the customers, by column."""
+        self._run("SELECT kind, id FROM pg_temp.synfin_identifiers")
+        pairs = self._cursor.fetchall()
+        return {name: [key for kind, key in pairs if kind == name] for name in IDENTIFIERS}
+
+    def mark_shared(self, archived: Sequence[tuple[str, str]] = ()) -> int:
+        """Find the identifiers that rows of other customers have too, and return their number.
+
+        Parameters
+        ----------
+        archived
+            Those that rows of other customers in archives have.
+        """
         if not self._value("SELECT count(*) FROM pg_temp.synfin_identifiers"):
             return 0
+        self._create_archived(archived)
+        self._run(
+            "UPDATE pg_temp.synfin_identifiers AS i SET shared = true FROM "
+            "pg_temp.synfin_archived AS a WHERE (a.kind, a.id) = (i.kind, i.id); "
+            "DROP TABLE pg_temp.synfin_archived"
+        )
         has_one = " OR ".join(
             f"t.{name} IN (SELECT id FROM pg_temp.synfin_identifiers WHERE kind = '{name}')"
             for name in IDENTIFIERS
@@ -178,16 +201,21 @@ class CustomerRows:
         if self._pseudonyms is None:
             self._run("SELECT id FROM pg_temp.synfin_transactions")
             transactions = frozenset(key for (key,) in self._cursor.fetchall())
-            self._run("SELECT id FROM pg_temp.synfin_identifiers WHERE NOT shared")
-            others = dict.fromkeys(key for (key,) in self._cursor.fetchall())
-            return Identifiers(customers, transactions, others)
+            self._run("SELECT kind, id, NULL FROM pg_temp.synfin_identifiers WHERE NOT shared")
+            return Identifiers(customers, transactions, self._fetch_by_column())
         self._replace_identifiers()
         self._run(
-            "SELECT id, replacement FROM pg_temp.synfin_identifiers WHERE NOT (shared "
+            "SELECT kind, id, replacement FROM pg_temp.synfin_identifiers WHERE NOT (shared "
             "AND kind = ANY({contacts}))",
             contacts=sql.Literal(list(CONTACTS)),
         )
-        return Identifiers(customers, others=dict(self._cursor.fetchall()))
+        return Identifiers(customers, by_column=self._fetch_by_column())
+
+    def _fetch_by_column(self) -> dict[str, dict[str, str | None]]:
+        by_column: dict[str, dict[str, str | None]] = {}
+        for kind, key, replacement in self._cursor.fetchall():
+            by_column.setdefault(kind, {})[key] = replacement
+        return by_column
 
     def _replace_identifiers(self) -> None:
         """Compute the pseudonyms of cards, devices and addresses; contacts are removed."""
@@ -320,7 +348,7 @@ class CustomerRows:
                 if new is None:
                     deleted.append((key,))
                 elif new != pattern:
-                    text = _format_json(new.characteristics)
+                    text = format_json(new.characteristics)
                     updated.append((key, text, new.name, new.description, new.detection_count))
             if change:
                 self._change_patterns(table, deleted, updated)
@@ -344,7 +372,7 @@ class CustomerRows:
             ),
         )
         return [
-            (key, Pattern(_parse_json(text), *columns))
+            (key, Pattern(parse_json(text), *columns))
             for key, text, *columns in self._cursor.fetchall()
         ]
 
@@ -397,23 +425,10 @@ _HAS_IDENTIFIER = "t.customer_id IN (SELECT id FROM pg_temp.synfin_customers)" +
 )
 
 
-# -- Texts of COPY and JSON ------------------------------------------------------------------------
+# -- Texts of COPY ---------------------------------------------------------------------------------
 
 
 def _csv_line(row: Iterable[object]) -> str:
     """Return a row for COPY: NULL is empty, a text is quoted."""
     cells = ("" if value is None else '"{}"'.format(str(value).replace('"', '""')) for value in row)
     return ",".join(cells) + "\n"
-
-
-#: Before a number with a fraction, which is a text in between, since a float may lose digits.
-_NUMBER = f"{uuid.uuid4().hex}:"
-
-
-def _parse_json(text: str) -> Any:
-    return json.loads(text, parse_float=_NUMBER.__add__)
-
-
-def _format_json(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return re.sub(rf'"{_NUMBER}([^"]*)"', r"\1", text)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from synfin_analytics.database.logging import logger
 from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.io.erasure._change import change_customers
+from synfin_analytics.io.erasure._folders import check_folders
 from synfin_analytics.io.erasure._identifiers import check_customer_ids
-from synfin_analytics.io.erasure._tables import CustomerRows
-from synfin_analytics.io.erasure._transaction import erasure_transaction, open_target
+from synfin_analytics.io.erasure._transaction import open_target
 from synfin_analytics.io.erasure._vacuum import vacuum_tables
-from synfin_analytics.io.erasure.report import ErasureReport
+from synfin_analytics.io.erasure.report import DATABASE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from sqlalchemy.orm import Session
 
     from synfin_analytics.database.manager import DatabaseManager
+    from synfin_analytics.io.erasure.report import ErasureReport
 
 
 def erase_customer(
@@ -25,6 +27,7 @@ def erase_customer(
     *,
     session: Session | None = None,
     manager: DatabaseManager | None = None,
+    archive: str | Path | Sequence[str | Path] | None = None,
     dry_run: bool = False,
     vacuum: bool = False,
     confirm: str | None = None,
@@ -43,6 +46,9 @@ def erase_customer(
         Session to join: what it does is then part of its transaction, which its owner commits.
     manager
         Database for a transaction of its own; the default manager's if there is none.
+    archive
+        Folder of an archive or a snapshot of this database, or a list of folders: their files are
+        written again without the customers.
     dry_run
         Whether to count only.
     vacuum
@@ -60,6 +66,8 @@ def erase_customer(
     ------
     ArgumentError
         No row belongs to any of the customers, or an argument is invalid.
+    ArchiveError
+        A folder is not of this database, or damaged; nothing was changed.
     ErasureError
         The server refuses; if the role lacks privileges, the message has the GRANT.
     ProtectedDatabaseError
@@ -88,42 +96,10 @@ def erase_customer(
         raise ArgumentError(
             "`vacuum` must be False with `session`, whose transaction is still open; got True."
         )
-    privileges = ["SELECT"] if dry_run else ["SELECT", "UPDATE", "DELETE"]
-    with erasure_transaction(session, target, privileges) as cursor:
-        rows = CustomerRows(cursor, customer_id, lock=not dry_run)
-        if not rows.n_customers:
-            raise unknown_customers(len(customer_id))
-        shared = rows.mark_shared()
-        identifiers = rows.identifiers()
-        patterns = list(rows.rewrite_patterns(identifiers, change=not dry_run))
-        changed = [*(rows.count() if dry_run else rows.delete()), *patterns]
-    report = ErasureReport(
-        "erase",
-        dry_run=dry_run,
-        customers=rows.n_customers,
-        unknown=len(customer_id) - rows.n_customers,
-        changed=tuple(changed),
-        shared=shared,
+    report = change_customers(
+        customer_id, target, session, check_folders(archive), dry_run=dry_run, pseudonyms=None
     )
-    if not dry_run:
-        logger.info("erasure: %r", report)
     if vacuum and not dry_run:
-        vacuum_tables(target, [item.table for item in changed])
+        changed = [item.table for item in report.changed if item.place == DATABASE]
+        vacuum_tables(target, changed)
     return report
-
-
-def unknown_customers(n_customers: int) -> ArgumentError:
-    """Return the error if no row belongs to any of the customers.
-
-    Parameters
-    ----------
-    n_customers
-        Number of ids that were given.
-
-    Examples
-    --------
-    >>> unknown_customers(2)
-    ArgumentError('No row belongs to any of the 2 customers. Nothing was changed.')
-    """
-    whom = "this customer" if n_customers == 1 else f"any of the {n_customers:,} customers"
-    return ArgumentError(f"No row belongs to {whom}. Nothing was changed.")

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from synfin_analytics.database.logging import logger
 from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.io.erasure._change import change_customers
+from synfin_analytics.io.erasure._folders import check_folders
 from synfin_analytics.io.erasure._identifiers import check_customer_ids
 from synfin_analytics.io.erasure._pseudonyms import Pseudonyms, is_pseudonym
-from synfin_analytics.io.erasure._tables import CustomerRows
-from synfin_analytics.io.erasure._transaction import erasure_transaction, open_target
-from synfin_analytics.io.erasure.erase import unknown_customers
-from synfin_analytics.io.erasure.report import ErasureReport
+from synfin_analytics.io.erasure._transaction import open_target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from sqlalchemy.orm import Session
 
     from synfin_analytics.database.manager import DatabaseManager
+    from synfin_analytics.io.erasure.report import ErasureReport
 
 
 def pseudonymise_customer(
@@ -26,6 +26,7 @@ def pseudonymise_customer(
     *,
     session: Session | None = None,
     manager: DatabaseManager | None = None,
+    archive: str | Path | Sequence[str | Path] | None = None,
     dry_run: bool = False,
     confirm: str | None = None,
 ) -> ErasureReport:
@@ -42,7 +43,7 @@ def pseudonymise_customer(
     ----------
     customer_id
         Id of a customer, or a list of ids; a list of many takes one pass, too.
-    session, manager, dry_run, confirm
+    session, manager, archive, dry_run, confirm
         As in :func:`erase_customer`.
 
     Returns
@@ -56,7 +57,7 @@ def pseudonymise_customer(
         The key is missing or too short.
     ArgumentError
         No row belongs to any of the customers, or an id is a pseudonym already.
-    ErasureError, ProtectedDatabaseError
+    ArchiveError, ErasureError, ProtectedDatabaseError
         As in :func:`erase_customer`.
 
     Notes
@@ -84,27 +85,9 @@ def pseudonymise_customer(
         )
     pseudonyms = Pseudonyms()
     target = open_target(session, manager, "pseudonymise a customer", confirm, dry_run=dry_run)
-    privileges = ["SELECT"] if dry_run else ["SELECT", "INSERT", "UPDATE", "DELETE"]
-    with erasure_transaction(session, target, privileges) as cursor:
-        rows = CustomerRows(cursor, customer_id, pseudonyms, lock=not dry_run)
-        if not rows.n_customers:
-            raise unknown_customers(len(customer_id))
-        shared = rows.mark_shared()
-        identifiers = rows.identifiers()
-        changed = list(rows.count_updates() if dry_run else rows.update())
-        changed += rows.rewrite_patterns(identifiers, change=not dry_run)
-    report = ErasureReport(
-        "pseudonymise",
-        dry_run=dry_run,
-        customers=rows.n_customers,
-        unknown=len(customer_id) - rows.n_customers,
-        changed=tuple(changed),
-        shared=shared,
-        key_id=pseudonyms.key_id,
+    return change_customers(
+        customer_id, target, session, check_folders(archive), dry_run=dry_run, pseudonyms=pseudonyms
     )
-    if not dry_run:
-        logger.info("pseudonymisation: %r", report)
-    return report
 
 
 def customer_pseudonym(customer_id: str) -> str:

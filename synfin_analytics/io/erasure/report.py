@@ -74,6 +74,9 @@ class ErasureReport(Result):
     shared
         Number of card, device and IP identifiers of the customers that rows of other customers
         have too; an erasure leaves these rows as they are.
+    leftovers
+        Number of files that an earlier call, which was interrupted, had left in the folders, and
+        that were removed.
     not_reached
         What the call does not change, as sentences.
     key_id
@@ -92,6 +95,7 @@ class ErasureReport(Result):
     unknown: int
     changed: tuple[Changed, ...]
     shared: int = 0
+    leftovers: int = 0
     not_reached: tuple[str, ...] = _NOT_REACHED
     key_id: str | None = None
 
@@ -116,6 +120,8 @@ class ErasureReport(Result):
             lines.append(f"  {item.place}: {item.table}: {', '.join(counts)}")
         if self.unknown:
             lines.append(f"{pluralize(self.unknown, 'other id')} belong to nobody.")
+        if self.leftovers:
+            lines.append(f"{pluralize(self.leftovers, 'file')} of an interrupted call removed.")
         if self.shared:
             fate = "stay there" if self.action == "erase" else "are replaced there too"
             lines.append(
@@ -135,7 +141,8 @@ class ErasureReport(Result):
             deleted[item.table] = deleted.get(item.table, 0) + item.deleted
             updated[item.table] = updated.get(item.table, 0) + item.updated
         parts = [*_phrases(deleted, "deleted"), *_phrases(updated, "updated")]
-        return f"{verb} {pluralize(self.customers, 'customer')}: {join_words(parts)}"
+        rows = join_words(parts) if parts else "no row changed"
+        return f"{verb} {pluralize(self.customers, 'customer')}: {rows}"
 
     def _repr_html_(self) -> str:
         rows = [
