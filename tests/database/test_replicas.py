@@ -16,10 +16,11 @@ from sqlalchemy import text
 
 from synfin_analytics.cli import main
 from synfin_analytics.database import _replicas, connection
-from synfin_analytics.database.manager import DatabaseManager
+from synfin_analytics.database.manager import DatabaseManager, get_db_manager
 from synfin_analytics.exceptions import ConfigurationError, DatabaseConnectionError, QueryError
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_batches, read_df
+from synfin_analytics.simulation import simulate
 
 pytestmark = pytest.mark.skipif(not servers.DEBIAN, reason=servers.NO_STANDBY)
 
@@ -152,6 +153,44 @@ def test_a_session_on_a_replica_can_have_another_isolation_level(manager, standb
 
         assert session.scalar(text("SHOW transaction_isolation")) == "repeatable read"
         assert session.scalar(text(WHERE)) == standby.port
+
+
+def test_reports_and_exports_are_read_from_a_replica(primary, standby, open_manager, tmp_path):
+    environment = {
+        "DB_HOST": "127.0.0.1",
+        "DB_PORT": str(primary.port),
+        "DB_NAME": "reports",
+        "DB_USER": primary.username,
+        "DB_PASSWORD": primary.password,
+        "DB_REPLICA_HOSTS": f"127.0.0.1:{standby.port}",
+    }
+    primary.create_database("reports")
+    manager = open_manager(primary, standby, database="reports")
+    manager.create_all_tables()
+    for table, frame in simulate(customers=20, merchants=5, days=20)._asdict().items():
+        load_df(frame, table, manager=manager)
+    assert len(read_df("transactions", manager=manager))  # the standby has replayed them
+    with standby.connect("reports") as admin:
+
+        def count_scans():
+            admin.execute("SELECT pg_stat_clear_snapshot()")
+            return ask(
+                admin,
+                "SELECT seq_scan + coalesce(idx_scan, 0) FROM pg_stat_user_tables "
+                "WHERE relname = 'transactions'",
+            )
+
+        for arguments in (
+            ["report", "fraud", "--out", str(tmp_path / "report.html")],
+            ["export", "transactions", str(tmp_path / "transactions.parquet")],
+        ):
+            before = count_scans()
+            get_db_manager().close()
+            result = CliRunner().invoke(main, arguments, env=environment)
+
+            get_db_manager().close()
+            assert result.exit_code == 0, result.output
+            servers.wait_until(lambda before=before: count_scans() > before, "it was read there")
 
 
 @pytest.mark.parametrize("query", ["SELECT pg_current_wal_lsn() AS x", "SELECT * FROM scratch"])
