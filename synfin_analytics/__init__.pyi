@@ -34,6 +34,10 @@ from .exceptions import SynfinError as SynfinError
 from .features import engineer_features as engineer_features
 from .features import handbook_features as handbook_features
 from .features import window_features as window_features
+from .io.archive import ArchiveReport as ArchiveReport
+from .io.archive import archive_contents as archive_contents
+from .io.archive import archive_transactions as archive_transactions
+from .io.archive import verify_archive as verify_archive
 from .io.display import show as show
 from .io.erasure import ErasureReport as ErasureReport
 from .io.erasure import customer_pseudonym as customer_pseudonym

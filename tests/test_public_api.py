@@ -50,6 +50,8 @@ FACE = """
     ArchiveError ErasureError
     ArgumentError ConfigurationError DatabaseConnectionError EmbeddedServerError InvalidDataError
     LoadError MissingDependencyError NotFoundError ProtectedDatabaseError QueryError SchemaError
+    ArchiveReport archive_contents archive_transactions verify_archive
+
     SynfinError
 """
 NAMES = FACE.split()
@@ -63,7 +65,10 @@ PARAMETERS = {
     "customer_pseudonym": "customer_id",
     "erase_customer": "customer_id session manager archive dry_run vacuum confirm",
     "pseudonymise_customer": "customer_id session manager archive dry_run confirm",
-    "read_df": "query params session manager output use_decimal",
+    "archive_contents": "folder",
+    "archive_transactions": "folder before manager batch_size dry_run confirm",
+    "verify_archive": "folder",
+    "read_df": "query params session manager output use_decimal archive",
     "show": "df rows",
     "read_batches": "query params session manager use_decimal",
     "fraud_rate": "df by every bins interval_method confidence_level timestamp amount label "

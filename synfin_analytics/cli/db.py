@@ -13,6 +13,7 @@ from synfin_analytics.cli._common import (
     echo_warning,
     open_database,
 )
+from synfin_analytics.cli._db_archive import archive
 from synfin_analytics.cli._erasure import erase_customer, pseudonymise_customer
 from synfin_analytics.exceptions import ArgumentError, ConfigurationError
 
@@ -27,6 +28,7 @@ def db() -> None:
     """Create, upgrade and inspect the database."""
 
 
+db.add_command(archive)
 db.add_command(erase_customer)
 db.add_command(pseudonymise_customer)
 

@@ -87,9 +87,13 @@ def load(
 
     FILE is Parquet, CSV (.csv, .tsv, .txt), JSON lines (.jsonl), Excel (.xlsx) or Arrow (.arrow,
     .feather), optionally compressed (.gz, .bz2, .zst, .xz) or the only file in a .zip; or a folder
-    of Parquet files. The exit status is 1 if rows were rejected and none was loaded.
+    of Parquet files. A folder of `synfin db archive` or `synfin snapshot` needs no TABLE: its
+    rows are restored. The exit status is 1 if rows were rejected and none was loaded.
     """
     read_options = pop_read_options(options)
+    if table is None and layout is None and (file / "manifest.json").is_file():
+        _restore(file)
+        return
     if (table is None) == (layout is None):
         raise click.UsageError("Specify either TABLE or --layout.")
     if others and layout is None:
@@ -125,6 +129,15 @@ def load(
     if report.rejected_rows and not report.inserted + report.updated + report.skipped:
         click.secho("Error: All rows were rejected; nothing was loaded.", fg="red", err=True)
         raise click.exceptions.Exit(1)
+
+
+def _restore(folder: Path) -> None:
+    """Restore an archive or a snapshot."""
+    from synfin_analytics.io import load_df
+
+    with open_database() as manager:
+        for report in load_df(folder, manager=manager).values():
+            echo_load_report(report)
 
 
 def _load_layout(

@@ -1,3 +1,7 @@
+from .archive import ArchiveReport as ArchiveReport
+from .archive import archive_contents as archive_contents
+from .archive import archive_transactions as archive_transactions
+from .archive import verify_archive as verify_archive
 from .coerce import coerce_columns as coerce_columns
 from .coerce import collect_columns as collect_columns
 from .coerce import derive_columns as derive_columns

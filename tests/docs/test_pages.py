@@ -22,6 +22,7 @@ from reference import documented_names
 RUN_HERE = [
     "explanation/label_delay",
     "getting_started",
+    "guide/archive",
     "guide/database",
     "guide/erasure",
     "guide/evaluate",

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from synfin_analytics._core.validation.spec import spec_of
 from synfin_analytics.database.models import TABLES
 from synfin_analytics.io.archive._checksums import BLOCK_ROWS, block_expressions, combine_digests
+from synfin_analytics.io.archive._manifest import CHILDREN
 from synfin_analytics.io.read import read_batches
 
 if TYPE_CHECKING:
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
     from synfin_analytics._core.validation.spec import TableSpec
     from synfin_analytics.io.archive._manifest import ColumnSummary
 
-#: Tables that refer to transactions, and those that transactions refer to.
-CHILDREN = ("ml_features", "model_predictions")
-PARENTS = ("customers", "merchants")
-ARCHIVED = (*PARENTS, "transactions", *CHILDREN)
 #: Column with the version of a row: PostgreSQL gives it another one with each change.
 ROW_VERSION = "__xmin__"
 

@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING
 from synfin_analytics.exceptions import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-#: End of the name of a file that is being written.
-PARTIAL = ".partial"
 #: Our files below the folder of a table; a user's own files are left alone.
-_OUR_FILE = re.compile(r"part-\d+\.parquet(\.partial|\.partial-keys)?")
+_OUR_FILE = re.compile(r"part-\d+\.parquet|\.part-\d+\.parquet\.partial(-keys)?")
 _LOCK = ".lock"
 
 
@@ -51,7 +49,7 @@ def write_atomically(path: Path) -> Iterator[Path]:
     After an error or a crash, ``path`` is what it was before.
     """
     make_folders(path.parent)
-    partial = path.with_name(path.name + PARTIAL)
+    partial = partial_name(path)
     try:
         yield partial
         sync(partial)
@@ -59,6 +57,11 @@ def write_atomically(path: Path) -> Iterator[Path]:
         sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def partial_name(path: Path, suffix: str = "") -> Path:
+    """Return the name of a file while it is written; readers of a folder ignore hidden files."""
+    return path.with_name(f".{path.name}.partial{suffix}")
 
 
 def make_folders(path: Path) -> None:
@@ -106,7 +109,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def remove_unlisted(folder: Path, tables: Iterator[str], listed: set[str]) -> None:
+def remove_unlisted(folder: Path, tables: Iterable[str], listed: set[str]) -> None:
     """Remove our files that the manifest does not list: an interrupted call has left them.
 
     Parameters
@@ -119,7 +122,7 @@ def remove_unlisted(folder: Path, tables: Iterator[str], listed: set[str]) -> No
         Paths that the manifest lists.
     """
     for table in tables:
-        for path in sorted((folder / table).rglob("part-*")):
+        for path in sorted((folder / table).rglob("*part-*")):
             name = path.relative_to(folder).as_posix()
             if _OUR_FILE.fullmatch(path.name) and name not in listed:
                 path.unlink()

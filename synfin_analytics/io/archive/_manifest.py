@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 #: The column in the names of folders. ``month`` would clash with the column of ``transactions``.
 MONTH_COLUMN = "archive_month"
+#: Tables that refer to transactions, and those that transactions refer to.
+CHILDREN = ("ml_features", "model_predictions")
+PARENTS = ("customers", "merchants")
+ARCHIVED = (*PARENTS, "transactions", *CHILDREN)
 _FORMAT = "synfin-parquet"
 _VERSION = 1
 

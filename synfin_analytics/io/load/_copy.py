@@ -266,3 +266,15 @@ def insert_rows(cursor: Cursor, spec: TableSpec, rows: pl.DataFrame) -> None:
                 table=spec.identifier(), names=join_names(names), stage=stage
             )
         )
+
+
+def advance_sequence(cursor: Cursor, spec: TableSpec) -> None:
+    """Let the next row without a number get one that is free."""
+    cursor.execute(
+        sql.SQL(
+            "SELECT setval(pg_get_serial_sequence(%(table)s, %(key)s), greatest("
+            "(SELECT max({key}) FROM {table}), "
+            "nextval(pg_get_serial_sequence(%(table)s, %(key)s)) - 1, 1))"
+        ).format(key=sql.Identifier(spec.primary_key), table=spec.identifier()),
+        {"table": spec.qualified(), "key": spec.primary_key},
+    )

@@ -10,7 +10,8 @@ import dataclasses
 import sys
 import time
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args, overload
 
 import polars as pl
 
@@ -26,6 +27,8 @@ from synfin_analytics.database.protection import config_of, require_confirmation
 from synfin_analytics.database.schema import schema_of_tables
 from synfin_analytics.exceptions import ArgumentError, InvalidDataError, LoadError
 from synfin_analytics.io._prefetch import prefetch
+from synfin_analytics.io.archive._manifest import is_manifest_folder
+from synfin_analytics.io.archive._restore import restore
 from synfin_analytics.io.load._check import check_batches, match_columns
 from synfin_analytics.io.load._keys import CREATABLE
 from synfin_analytics.io.load._transaction import load_transaction
@@ -64,9 +67,40 @@ BATCH_ROWS = 65_536
 _PROGRESS_DELAY = 1.0
 
 
+@overload
 def load_df(
     df: DataSource,
     table: str | type[Base],
+    *,
+    columns: Mapping[str, str | None] | None = ...,
+    on_invalid: OnInvalid = ...,
+    on_missing_parent: OnMissingParent = ...,
+    on_conflict: OnConflict = ...,
+    session: Session | None = ...,
+    manager: DatabaseManager | None = ...,
+    rebuild_indexes: RebuildIndexes = ...,
+    confirm: str | None = ...,
+    progress: bool | None = ...,
+    separator: str | None = ...,
+    encoding: str | None = ...,
+    decimal: str | None = ...,
+    thousands: str | None = ...,
+    date_format: str | None = ...,
+    timezone: str | None = ...,
+    currency: bool | str = ...,
+    batch_size: int | None = ...,
+) -> LoadReport: ...
+@overload
+def load_df(
+    df: str | Path,
+    table: None = ...,
+    *,
+    session: Session | None = ...,
+    manager: DatabaseManager | None = ...,
+) -> dict[str, LoadReport]: ...
+def load_df(
+    df: DataSource,
+    table: str | type[Base] | None = None,
     *,
     columns: Mapping[str, str | None] | None = None,
     on_invalid: OnInvalid = "raise",
@@ -85,7 +119,7 @@ def load_df(
     timezone: str | None = None,
     currency: bool | str = False,
     batch_size: int | None = None,
-) -> LoadReport:
+) -> LoadReport | dict[str, LoadReport]:
     """Load rows into a table: every cell is validated, and all rows are loaded or none.
 
     Parameters
@@ -96,7 +130,9 @@ def load_df(
         compressed), or a list of dicts or ORM objects. It is read in batches and may be larger
         than memory.
     table
-        Name of the table, or its model.
+        Name of the table, or its model. A folder that :func:`archive_transactions` or ``synfin
+        snapshot`` wrote needs none: its tables are restored in one transaction, exactly as they
+        were. Rows that the database has are skipped.
     columns
         Names of columns of ``df`` that differ from the table's, such as
         ``{"TX_AMOUNT": "amount"}``; None leaves a column out.
@@ -144,10 +180,12 @@ def load_df(
     Returns
     -------
     LoadReport
-        Counts, duration and rejected cells.
+        Counts, duration and rejected cells; of each table by its name if a folder is restored.
 
     Raises
     ------
+    ArchiveError
+        A file of the folder to restore is missing or damaged.
     InvalidDataError
         The table does not accept the data; every problem is listed.
     NotFoundError
@@ -189,12 +227,12 @@ def load_df(
     """
     require_thread_pool()
     _check_choices(on_invalid, on_missing_parent, on_conflict, rebuild_indexes)
+    if table is None or (isinstance(df, (str, Path)) and is_manifest_folder(df)):
+        return _restore_folder(df, table, session, manager)
     spec = spec_of(model_of(table))
     create_parents = _check_parents(spec, on_missing_parent)
     options = ReadOptions(separator, encoding, decimal, thousands, date_format, timezone, currency)
-    batch_rows = check_integer(
-        BATCH_ROWS if batch_size is None else batch_size, "batch_size", minimum=1
-    )
+    batch_rows = _check_batch_size(batch_size)
     _check_confirmation(rebuild_indexes, confirm, session, manager, spec.name)
     started = time.perf_counter()
 
@@ -233,8 +271,7 @@ def load_df(
             errors += writer.finish()
             if errors and on_invalid == "raise":
                 raise _invalid_data(spec, errors, source)
-        if session is not None and on_conflict == "update":
-            session.expire_all()  # what it has read may have changed
+        _expire(session, on_conflict)
         seconds = time.perf_counter() - started
         return _report(spec, writer, errors, labels if on_invalid == "reject" else [], seconds)
 
@@ -262,6 +299,27 @@ def _check_confirmation(
     else:
         config = (manager or get_db_manager()).config
     require_confirmation(config, f"drop and rebuild the indexes of {table!r}", confirm)
+
+
+def _restore_folder(
+    df: DataSource,
+    table: str | type[Base] | None,
+    session: Session | None,
+    manager: DatabaseManager | None,
+) -> LoadReport | dict[str, LoadReport]:
+    if not isinstance(df, (str, Path)) or not is_manifest_folder(df):
+        raise ArgumentError(
+            "`table` must be the name of a table or a model, unless `df` is a folder that "
+            "`synfin db archive` or `synfin snapshot` wrote; got None."
+        )
+    reports = restore(df, table, session=session, manager=manager)
+    return reports if table is None else reports[model_of(table).__tablename__]
+
+
+def _expire(session: Session | None, on_conflict: OnConflict) -> None:
+    """Let a session read again what an update may have changed."""
+    if session is not None and on_conflict == "update":
+        session.expire_all()
 
 
 def _invalid_data(
@@ -323,6 +381,10 @@ def _check_parents(spec: TableSpec, on_missing_parent: OnMissingParent) -> bool:
             f"customers and merchants only. Load {parents[0]!r} first."
         )
     return on_missing_parent == "create"
+
+
+def _check_batch_size(batch_size: int | None) -> int:
+    return BATCH_ROWS if batch_size is None else check_integer(batch_size, "batch_size", minimum=1)
 
 
 def _check_choices(

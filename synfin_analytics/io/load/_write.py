@@ -11,7 +11,13 @@ from psycopg2 import sql
 
 from synfin_analytics.exceptions import ArgumentError, LoadError
 from synfin_analytics.io.load._check import REPEATED_KEY, fill_defaults, row_errors
-from synfin_analytics.io.load._copy import copy_rows, insert_rows, sort_by_key, update_rows
+from synfin_analytics.io.load._copy import (
+    advance_sequence,
+    copy_rows,
+    insert_rows,
+    sort_by_key,
+    update_rows,
+)
 from synfin_analytics.io.load._indexes import IndexRebuild, is_empty_now
 from synfin_analytics.io.load._keys import (
     ExistingKeys,
@@ -148,7 +154,7 @@ class Writer:
         for parent in self._created_parents:
             parent.close()
         if self._spec.serial and self._spec.primary_key in self._columns and self.inserted:
-            self._advance_sequence()
+            advance_sequence(self._cursor, self._spec)
         return errors
 
     # -- Strategy ------------------------------------------------------------------------------
@@ -378,15 +384,4 @@ class Writer:
         return LoadError(
             f"Nothing was loaded into {self._spec.name!r}: {problem} {_MAX_ATTEMPTS} times. "
             f"Possible causes: {'; or '.join(causes)}. Load again when other loads have finished."
-        )
-
-    def _advance_sequence(self) -> None:
-        """Let the next row without a number get one that is free."""
-        self._cursor.execute(
-            sql.SQL(
-                "SELECT setval(pg_get_serial_sequence(%(table)s, %(key)s), greatest("
-                "(SELECT max({key}) FROM {table}), "
-                "nextval(pg_get_serial_sequence(%(table)s, %(key)s)) - 1, 1))"
-            ).format(key=sql.Identifier(self._spec.primary_key), table=self._spec.identifier()),
-            {"table": self._spec.qualified(), "key": self._spec.primary_key},
         )

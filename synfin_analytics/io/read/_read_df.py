@@ -18,13 +18,19 @@ from synfin_analytics._core.output import (
     check_output,
     concat_arrays,
     in_numpy,
+    to_frame,
 )
+from synfin_analytics._core.validation.spec import spec_of
 from synfin_analytics.database.logging import logger
-from synfin_analytics.exceptions import DatabaseConnectionError, QueryError
+from synfin_analytics.database.manager import get_db_manager
+from synfin_analytics.database.models import model_of
+from synfin_analytics.exceptions import ArgumentError, DatabaseConnectionError, QueryError
+from synfin_analytics.io.archive._scan import read_archived
 from synfin_analytics.io.read._run import run_query
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     import numpy.typing as npt
     import polars as pl
@@ -55,6 +61,7 @@ def read_df(
     manager: DatabaseManager | None = ...,
     output: Literal["pandas"] = ...,
     use_decimal: bool = ...,
+    archive: str | Path | None = ...,
 ) -> pd.DataFrame: ...
 @overload
 def read_df(
@@ -65,6 +72,7 @@ def read_df(
     manager: DatabaseManager | None = ...,
     output: Literal["polars"],
     use_decimal: bool = ...,
+    archive: str | Path | None = ...,
 ) -> pl.DataFrame: ...
 @overload
 def read_df(
@@ -75,6 +83,7 @@ def read_df(
     manager: DatabaseManager | None = ...,
     output: Literal["arrow"],
     use_decimal: bool = ...,
+    archive: str | Path | None = ...,
 ) -> pa.Table: ...
 @overload
 def read_df(
@@ -85,6 +94,7 @@ def read_df(
     manager: DatabaseManager | None = ...,
     output: Output,
     use_decimal: bool = ...,
+    archive: str | Path | None = ...,
 ) -> pd.DataFrame | pl.DataFrame | pa.Table: ...
 def read_df(
     query: Query,
@@ -94,6 +104,7 @@ def read_df(
     manager: DatabaseManager | None = None,
     output: Output = "pandas",
     use_decimal: bool = False,
+    archive: str | Path | None = None,
 ) -> pd.DataFrame | pl.DataFrame | pa.Table:
     """Read the rows of a query into a DataFrame, with their types.
 
@@ -117,6 +128,10 @@ def read_df(
     use_decimal
         Read NUMERIC as decimals of Arrow instead of float64. In pandas they have an ``ArrowDtype``:
         sums, also by group, and comparisons are exact; a mean is truncated to the column's scale.
+    archive
+        Folder of :func:`archive_transactions` whose rows belong to the table, too: the result has
+        the rows of both. A row that is in both is the database's. ``query`` must be the name of a
+        table or a model.
 
     Returns
     -------
@@ -134,7 +149,9 @@ def read_df(
     NotFoundError
         No table has that name; the message suggests the nearest one.
     ArgumentError
-        The parameters do not match the query.
+        The parameters do not match the query, or it is no table but there is an ``archive``.
+    ArchiveError
+        The folder is not an archive of this database, or a file of it is missing or damaged.
     SchemaError
         The tables do not exist yet.
     DatabaseConnectionError
@@ -149,6 +166,18 @@ def read_df(
     check_output(output)
     if output == "polars":
         require_thread_pool()  # otherwise the first use of the DataFrame would never return
+    if archive is not None:
+        if params is not None:
+            raise ArgumentError("`params` must be None with `archive`: tables have no parameters.")
+        table = _read_both(query, archive, session, manager, use_decimal=use_decimal)
+        columns = {
+            name: (
+                table[name].type,
+                [concat_arrays([piece], output) for piece in table[name].chunks],
+            )
+            for name in table.column_names
+        }
+        return to_frame(columns, output)
 
     def read(*, on_primary: bool) -> Any:
         scope = run_query(
@@ -173,6 +202,34 @@ def _collect(plans: Sequence[Plan], chunks: Chunks, output: Output) -> Any:
             builder.add(pieces)
         arrays.clear()  # the next rows reuse their memory
     return build_frame({name: builder.finish() for name, builder in builders.items()}, output)
+
+
+def _read_both(
+    query: Query,
+    archive: str | Path,
+    session: Session | None,
+    manager: DatabaseManager | None,
+    *,
+    use_decimal: bool,
+) -> pa.Table:
+    """Read the rows of a table in the database and in an archive."""
+    is_table = isinstance(query, type) or (isinstance(query, str) and query.strip().isidentifier())
+    if not is_table:
+        raise ArgumentError(
+            "`query` must be the name of a table or a model if there is an `archive`; got a "
+            "statement. Read the table, and filter the DataFrame."
+        )
+    model = model_of(query.strip() if isinstance(query, str) else query)  # type: ignore[arg-type]
+    with contextlib.ExitStack() as stack:
+        if session is None:
+            manager = manager or get_db_manager()
+            session = stack.enter_context(manager.session_scope(read_only=True))
+        elif manager is not None:
+            raise ArgumentError("Pass `session` or `manager`, not both; got both.")
+        stored = read_df(model, session=session, output="arrow", use_decimal=use_decimal)
+        key = spec_of(model).primary_key
+        archived = read_archived(archive, model.__tablename__, stored, key, session)
+    return pa.concat_tables([*archived, stored])
 
 
 @dataclass(frozen=True, slots=True)
