@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 
-import polars as pl
 import pytest
-from archives import MONTHS, TABLES, content, fill, run_twice
+from archives import MONTHS, content, fill, read_all, run_twice
 from polars.testing import assert_frame_equal
 from sqlalchemy import text
 
@@ -18,16 +17,6 @@ from synfin_analytics import (
     load_df,
     read_df,
 )
-
-
-def read_all(manager, archive=None, **options):
-    """All tables, in the order of their keys."""
-    return {
-        table: read_df(table, manager=manager, archive=archive, output="polars", **options).sort(
-            pl.first()
-        )
-        for table in TABLES
-    }
 
 
 def assert_same(before, after):

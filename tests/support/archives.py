@@ -12,10 +12,11 @@ import polars as pl
 from sqlalchemy import text
 
 from synfin_analytics.exceptions import SynfinError
-from synfin_analytics.io import load_df
+from synfin_analytics.io import load_df, read_df
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from synfin_analytics.database.manager import DatabaseManager
 
@@ -90,6 +91,18 @@ def content(manager: DatabaseManager) -> dict[str, list[str]]:
             table: list(connection.scalars(text(f"SELECT t::text FROM {table} t ORDER BY 1")))
             for table in TABLES
         }
+
+
+def read_all(
+    manager: DatabaseManager, archive: Path | None = None, **options: Any
+) -> dict[str, pl.DataFrame]:
+    """All tables, in the order of their keys."""
+    return {
+        table: read_df(table, manager=manager, archive=archive, output="polars", **options).sort(
+            pl.first()
+        )
+        for table in TABLES
+    }
 
 
 def run_twice(call: Callable[[], Any]) -> SynfinError | None:

@@ -164,6 +164,8 @@ def archive_transactions(
         with translate_os_errors(folder):
             stack.enter_context(lock_folder(folder))
             manifest = _open_manifest(folder, identity, version)  # nobody changes it any more
+            if not is_manifest_folder(folder):  # from now on, our files are those of an archive
+                manifest = write_manifest(folder, manifest)
             _remove_unlisted(folder)
             stack.callback(_remove_unlisted, folder)
         run = _Run(manager, lock, schema, folder, manifest, Deletion(manager, lock, batch_size))

@@ -7,13 +7,13 @@ import errno
 import fcntl
 import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synfin_analytics.exceptions import ArchiveError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
 #: Our files below the folder of a table; a user's own files are left alone.
 _OUR_FILE = re.compile(r"part-\d+\.parquet|\.part-\d+\.parquet\.partial(-keys)?")
@@ -129,5 +129,6 @@ def remove_unlisted(folder: Path, tables: Iterable[str], listed: set[str]) -> No
 
 
 def has_other_content(folder: Path) -> bool:
-    """Whether a folder holds anything but our lock."""
-    return folder.is_dir() and any(path.name != _LOCK for path in folder.iterdir())
+    """Whether a folder holds anything but what a call leaves that ended before its manifest."""
+    ours = {_LOCK, partial_name(Path("manifest.json")).name}
+    return folder.is_dir() and any(path.name not in ours for path in folder.iterdir())
