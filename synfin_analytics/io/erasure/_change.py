@@ -65,9 +65,10 @@ def change_customers(
         ]
         with erasure_transaction(session, manager, privileges) as cursor:
             rows = CustomerRows(cursor, customer_ids, pseudonyms, lock=not dry_run)
-            found = rows.found.union(*(folder.found for folder in folders))
+            # Counts only: a traceback with local variables shows no identifier.
+            n_found = len(rows.found.union(*(folder.found for folder in folders)))
             n_leftovers = sum(folder.n_leftovers for folder in folders)
-            if not found and not n_leftovers:
+            if not n_found and not n_leftovers:
                 raise _unknown_customers(len(customer_ids))
             shared, changed = _change(rows, folders, pseudonyms, dry_run=dry_run)
         for folder in folders:
@@ -75,8 +76,8 @@ def change_customers(
     report = ErasureReport(
         "erase" if pseudonyms is None else "pseudonymise",
         dry_run=dry_run,
-        customers=len(found),
-        unknown=len(customer_ids) - len(found),
+        customers=n_found,
+        unknown=len(customer_ids) - n_found,
         changed=tuple(changed),
         shared=shared,
         leftovers=n_leftovers,
@@ -103,8 +104,9 @@ def _change(
 ) -> tuple[int, list[Changed]]:
     for folder in folders:
         rows.add(folder.transactions(), folder.identifiers())
-    by_column = rows.by_column()
-    shared = rows.mark_shared([pair for folder in folders for pair in folder.shared(by_column)])
+    shared = rows.mark_shared(
+        [pair for folder in folders for pair in folder.shared(rows.by_column())]
+    )
     identifiers = rows.identifiers()
     if pseudonyms is None:
         changed = list(rows.count() if dry_run else rows.delete())

@@ -108,7 +108,8 @@ def _cursor(session: Session, privileges: Sequence[str]) -> Iterator[Cursor]:
         cut_if_silent(driver)  # type: ignore[arg-type]  # psycopg2's
         raise
     except psycopg2.Error as error:
-        # Without the cause: the lines of PostgreSQL's message after the first may quote the data.
+        # The lines of PostgreSQL's message after the first may quote the data.
+        error.args = (message_of(error),)
         raise _to_error(error, lost=is_lost(error, driver)) from None  # type: ignore[arg-type]
     finally:
         if driver.closed:  # type: ignore[union-attr]
