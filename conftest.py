@@ -189,9 +189,10 @@ def manager(_module_database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 def _empty_tables(manager: DatabaseManager) -> bool:
     """Empty the tables that hold rows; most tests touch few. Say whether the tables are there."""
-    from synfin_analytics.database.models import Base
+    from synfin_analytics.database.models import DATA_VERSIONS, Base
 
-    names = [f'"{table.name}"' for table in Base.metadata.sorted_tables]
+    tables = [table for table in Base.metadata.sorted_tables if table is not DATA_VERSIONS]
+    names = [f'"{table.name}"' for table in tables]
     rows = ", ".join(f"EXISTS (SELECT FROM {name})" for name in names)
     try:
         with manager.engine.begin() as connection:

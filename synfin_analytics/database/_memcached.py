@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from dogpile.cache.backends.memcached import PyMemcacheBackend
@@ -38,8 +39,18 @@ class MemcachedBackend(PyMemcacheBackend):  # type: ignore[misc]  # of an option
         return HashClient(
             self.url,
             serde=_Bytes(),
+            default_noreply=False,  # otherwise, a lock is always acquired
             connect_timeout=self._timeout,
             timeout=self._timeout,
             retry_attempts=0,
-            use_pooling=False,
+            use_pooling=True,
         )
+
+    @functools.cached_property
+    def client(self) -> HashClient:
+        """The client of all threads: with a pool of connections, which :meth:`close` closes."""
+        return self._create_client()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.client.close()

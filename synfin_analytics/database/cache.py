@@ -215,7 +215,8 @@ class Cache:
             arguments = {"url": servers, "memcached_expire_time": EXPIRY, "timeout": _TIMEOUT}
             self._errors += (import_optional("pymemcache.exceptions", **options).MemcacheError,)
         else:
-            backend = "dogpile.cache.redis"
+            backend = "synfin.redis"
+            dogpile.register_backend(backend, f"{__package__}._redis", "ExpiringRedisBackend")
             arguments = {
                 "url": url, "redis_expiration_time": EXPIRY,
                 "socket_timeout": _TIMEOUT, "socket_connect_timeout": _TIMEOUT,
@@ -252,6 +253,13 @@ class Cache:
                 self._region.set(key, value)
 
         self._call(write)
+
+    def close(self) -> None:
+        """Close the connections of this process."""
+        close = getattr(self._region.backend, "close", None)
+        if close is not None:
+            with contextlib.suppress(*self._errors):
+                close()
 
     def lock(self, key: str) -> _Lock:
         """Return a lock that one process holds while it computes an answer."""
@@ -306,7 +314,10 @@ class _Lock:
                 self._cache._locks.pop(self._key, None)
 
 
-@functools.lru_cache
+_caches: dict[str, Cache] = {}
+_opening = threading.Lock()
+
+
 def open_cache(url: str) -> Cache:
     """Return the cache of this process for a URL.
 
@@ -320,7 +331,24 @@ def open_cache(url: str) -> Cache:
     >>> open_cache("memory://") is open_cache("memory://")
     True
     """
-    return Cache(url)
+    with _opening:
+        if url not in _caches:
+            _caches[url] = Cache(url)
+        return _caches[url]
+
+
+def close_caches() -> None:
+    """Forget all caches of this process; the entries of `memory://` are lost.
+
+    Examples
+    --------
+    >>> close_caches()
+    """
+    global _opening
+    _opening = threading.Lock()
+    for cache in _caches.values():
+        cache.close()
+    _caches.clear()
 
 
 @functools.lru_cache
@@ -332,4 +360,4 @@ def _package() -> str:
 
 
 # A forked process must not write to its parent's connections, nor wait for its locks.
-os.register_at_fork(after_in_child=open_cache.cache_clear)
+os.register_at_fork(after_in_child=close_caches)

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Column,
     ColumnElement,
     Date,
     DateTime,
@@ -601,6 +602,15 @@ class AnomalyPattern(_Pattern):
 
     __tablename__ = "anomaly_patterns"
 
+
+#: Transactions that changed each table, from which its version is computed. Triggers write it.
+DATA_VERSIONS = Table(
+    "synfin_data_versions",
+    Base.metadata,
+    Column("token", BigInteger, primary_key=True, autoincrement=False),
+    Column("table_name", String(63), nullable=False),
+    Column("changes", BigInteger, nullable=False),
+)
 
 #: Model of each table; parents come before the tables that refer to them.
 TABLES: dict[str, type[Base]] = {
