@@ -28,7 +28,7 @@ BEGIN
   drawn := hashtextextended(gen_random_uuid()::text, 0);
   INSERT INTO synfin_data_versions (token, table_name, changes) VALUES (drawn, TG_ARGV[0], 1);
   PERFORM set_config(mark, own, true);
-  IF drawn % 256 = 0 AND current_setting('transaction_isolation') = 'read committed'
+  IF drawn & 255 = 0 AND current_setting('transaction_isolation') = 'read committed'
       AND pg_try_advisory_xact_lock(x'73796e66646174'::bigint) THEN
     WITH folded AS (
       DELETE FROM synfin_data_versions WHERE table_name = TG_ARGV[0] RETURNING token, changes
@@ -45,8 +45,8 @@ $$
 SECURE = """
 DO $$
 BEGIN
-  EXECUTE format('ALTER FUNCTION synfin_count_change() SET search_path = %I, pg_temp',
-                 current_schema());
+  EXECUTE 'ALTER FUNCTION synfin_count_change() SET search_path = '
+    || quote_ident(current_schema()) || ', pg_temp';
   REVOKE ALL ON FUNCTION synfin_count_change() FROM PUBLIC;
   GRANT SELECT ON synfin_data_versions TO PUBLIC;
 END
@@ -65,11 +65,10 @@ BEGIN
     FOR relation IN
       SELECT named::regclass UNION SELECT relid FROM pg_partition_tree(named::regclass)
     LOOP
-      EXECUTE format('CREATE TRIGGER %I AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s '
-                     'FOR EACH STATEMENT EXECUTE FUNCTION synfin_count_change(%L)',
-                     'tr_' || named || '_change', relation, named);
-      EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', relation,
-                     'tr_' || named || '_change');
+      EXECUTE 'CREATE TRIGGER tr_' || named || '_change AFTER INSERT OR UPDATE OR DELETE '
+        || 'OR TRUNCATE ON ' || relation || ' FOR EACH STATEMENT '
+        || 'EXECUTE FUNCTION synfin_count_change(' || quote_literal(named) || ')';
+      EXECUTE 'ALTER TABLE ' || relation || ' ENABLE ALWAYS TRIGGER tr_' || named || '_change';
     END LOOP;
   END LOOP;
 END
@@ -84,7 +83,7 @@ BEGIN
     SELECT tgname, tgrelid::regclass AS relation FROM pg_trigger
     WHERE tgfoid = 'synfin_count_change()'::regprocedure
   LOOP
-    EXECUTE format('DROP TRIGGER %I ON %s', found.tgname, found.relation);
+    EXECUTE 'DROP TRIGGER ' || quote_ident(found.tgname) || ' ON ' || found.relation;
   END LOOP;
 END
 $$

@@ -125,7 +125,11 @@ def test_upgrade_creates_the_tables_and_says_the_version(empty):
     assert schema.upgrade(empty) == LATEST
 
     assert schema.current(empty) == LATEST
-    assert set(inspect(empty.engine).get_table_names()) == {*TABLES, "alembic_version"}
+    assert set(inspect(empty.engine).get_table_names()) == {
+        *TABLES,
+        "alembic_version",
+        "synfin_data_versions",
+    }
 
 
 def test_upgrade_again_keeps_the_rows(empty):
