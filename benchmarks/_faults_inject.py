@@ -119,6 +119,13 @@ class Scene:
             raise RuntimeError("the campaign has not started a worker yet")
         return self.worker.pid
 
+    def limit_files(self, size: int) -> None:
+        """Limit the size of the files that the worker writes."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(self.worker_pid)
+            _, hard = process.rlimit(psutil.RLIMIT_FSIZE)
+            process.rlimit(psutil.RLIMIT_FSIZE, (size, hard))
+
     def execute(self, statement: str) -> list[Any]:
         """Run a statement on a connection that is not the worker's."""
         with self.server.connect("postgres") as cursor:
@@ -216,6 +223,12 @@ def fill_disk(scene: Scene) -> None:
     scene.disk.shrink(scene.generator.choice([0, 0.03, 0.1, 0.5]))
 
 
+def fill_disk_of_client(scene: Scene) -> None:
+    """Let no file of the client grow beyond a few kilobytes, as on a full disk or with a quota."""
+    size = scene.generator.choice([0, 4096, 65536])
+    scene.limit_files(size)
+
+
 FAULTS: dict[str, Callable[[Scene], None]] = {
     "SIGKILL of the client": kill_client,
     "interrupt (Ctrl-C)": interrupt_client,
@@ -229,7 +242,8 @@ FAULTS: dict[str, Callable[[Scene], None]] = {
     "COMMIT lost": lose_commit,
     "answer to COMMIT lost": lose_answer_to_commit,
     "link stalled": stall_link,
-    "disk full": fill_disk,
+    "disk of the server full": fill_disk,
+    "disk of the client full": fill_disk_of_client,
 }
 
 
@@ -238,6 +252,8 @@ def recover(scene: Scene) -> None:
     scene.link.resume()
     if scene.disk.is_full:
         scene.disk.widen()
+    if scene.worker is not None:
+        scene.limit_files(psutil.RLIM_INFINITY)
 
     def answers() -> bool:
         process = scene.server.process

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from synfin_analytics import DatabaseManager
 
-State = Literal["before", "after"]
+#: ``between``: a work of several steps that a second call finishes.
+State = Literal["before", "between", "after"]
 #: Number of rows and a checksum for each table.
 Contents = dict[str, tuple[int, int]]
 
@@ -137,6 +138,10 @@ class Work:
     database: ClassVar[str] = "faults"
     #: Whether a client that lost its connection can ask for the outcome of the commit.
     knows_outcome: ClassVar[bool] = True
+    #: Whether the client writes files too, so that its disk may be full.
+    writes_files: ClassVar[bool] = False
+    #: Share of the faults after which the work is done again.
+    resumes: ClassVar[float] = 0.25
     folder: Path
     states: Mapping[State, Contents] | None = None
 

@@ -102,6 +102,7 @@ class Tally:
 
     struck: int = 0
     before: int = 0
+    between: int = 0
     after: int = 0
     told: Counter[str] = field(default_factory=Counter)
     failures: int = 0
@@ -159,7 +160,7 @@ class Campaign:
         recover(self.scene)
         state, problem = work.inspect(manager)
         problems = [problem, self._contradiction(work, outcome, state), self._damage(work)]
-        if not any(problems) and generator.random() < 0.25 and state is not None:
+        if not any(problems) and generator.random() < work.resumes and state is not None:
             problems.append(work.resume(manager, state))
             problems.append(self._damage(work))
         if too_late:
@@ -197,6 +198,7 @@ class Campaign:
             tally = tallies.setdefault(name, Tally())
             tally.struck += 1
             tally.before += state == "before"
+            tally.between += state == "between"
             tally.after += state == "after"
             tally.told[outcome["outcome"]] += 1
             tally.failures += failed
@@ -208,17 +210,18 @@ def print_tallies(title: str, tallies: dict[str, Tally]) -> None:
     for tally in tallies.values():
         total.struck += tally.struck
         total.before += tally.before
+        total.between += tally.between
         total.after += tally.after
         total.told += tally.told
         total.failures += tally.failures
     print_markdown([
-        (title, "faults", "nothing done", "all done", "client: success", "client: error",
-         "client: killed or interrupted", "wrong"),
+        (title, "faults", "nothing done", "part done", "all done", "client: success",
+         "client: error", "client: killed or interrupted", "wrong"),
         *(
             (
                 name,
                 *(f"{number:,}" for number in (
-                    tally.struck, tally.before, tally.after, tally.told["success"],
+                    tally.struck, tally.before, tally.between, tally.after, tally.told["success"],
                     tally.told["error"], tally.told["killed"] + tally.told["interrupted"],
                     tally.failures,
                 )),
@@ -305,7 +308,10 @@ def run(campaign: Campaign, n_faults: int, only: str, deadline: float) -> None:
             counted = 0
             while counted < n_faults and time.monotonic() < deadline:
                 if not pairs:
-                    pairs = [(work, fault) for work in works for fault in FAULTS]
+                    pairs = [
+                        (work, fault) for work in works for fault in FAULTS
+                        if work.writes_files or fault != "disk of the client full"
+                    ]  # fmt: skip
                     generator.shuffle(pairs)
                 work, fault = pairs.pop()
                 worker = campaign.strike(worker, work, fault)
