@@ -103,7 +103,9 @@ class ArchiveWork(Work):
         state: State = next(
             (name for name, known in states.items() if contents == known), "between"
         )
-        return (None, problem) if problem else (self.refine(manager, state), "")
+        if state == "after" and not self.is_complete(manager):
+            state = "between"
+        return (None, problem) if problem else (state, "")
 
     def wrong_rows(self, rows: dict[str, pl.DataFrame]) -> str:
         """Return what is lost, or there twice."""

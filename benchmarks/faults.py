@@ -40,6 +40,7 @@ from servers import TcpServer
 from small_disks import small_disk_or_files
 
 from synfin_analytics import DatabaseConfig, DatabaseManager
+from synfin_analytics.exceptions import SynfinError
 
 if TYPE_CHECKING:
     from _faults_work import State, Work
@@ -158,10 +159,16 @@ class Campaign:
         if outcome["outcome"] == "killed":
             worker.process.wait()
         recover(self.scene)
-        state, problem = work.inspect(manager)
+        try:
+            state, problem = work.inspect(manager)
+        except SynfinError as error:
+            state, problem = None, f"what is left cannot be read: {error}"
         problems = [problem, self._contradiction(work, outcome, state), self._damage(work)]
         if not any(problems) and generator.random() < work.resumes and state is not None:
-            problems.append(work.resume(manager, state))
+            try:
+                problems.append(work.resume(manager, state))
+            except SynfinError as error:
+                problems.append(f"the next call fails: {error}")
             problems.append(self._damage(work))
         if too_late:
             self.too_late += 1
