@@ -27,6 +27,12 @@ class ReplicaPoolStatus(TypedDict, total=False):
     lag_seconds
         Seconds that the replica is behind the primary; None if it does not answer, or has not
         replayed a transaction since it started.
+
+    Examples
+    --------
+    >>> status = ReplicaPoolStatus(server="db2:5432", checked_out=0, lag_seconds=0.0)
+    >>> status["lag_seconds"]
+    0.0
     """
 
     server: str
@@ -52,6 +58,13 @@ class PoolStatus(TypedDict, total=False):
         Connections open beyond ``size``.
     replicas
         The pools of the read replicas, if there are any.
+
+    Examples
+    --------
+    >>> from synfin_analytics import get_db_manager
+    >>> get_db_manager().initialize()
+    >>> get_db_manager().get_pool_status()["status"]
+    'initialized'
     """
 
     status: Literal["not_initialized", "initialized"]
@@ -81,6 +94,11 @@ class ServerHealth:
         the commit of the newest transaction that it shows. None if that is unknown.
     lag_bytes
         Bytes of the write-ahead log that a replica has not replayed yet.
+
+    Examples
+    --------
+    >>> print(ServerHealth("replica", "db2:5432", True, lag_seconds=1.25, lag_bytes=300))
+    replica db2:5432: 1.2 s behind
     """
 
     role: Literal["primary", "replica"]

@@ -31,6 +31,7 @@ RUN_HERE = [
     "guide/labels",
     "guide/load",
     "guide/read",
+    "guide/replicas",
     "guide/rules",
     "guide/snapshots",
 ]
