@@ -14,6 +14,7 @@ import contextlib
 import functools
 import hashlib
 import hmac
+import logging
 import os
 import threading
 import time
@@ -204,6 +205,8 @@ class Cache:
         dogpile = import_optional("dogpile.cache", **options)
         package = import_optional(CACHE_PACKAGES[scheme], **options)
         self._errors: tuple[type[Exception], ...] = (OSError, ValueError)
+        #: Errors of a cache that answers, without their subclasses.
+        self._refusals: tuple[type[Exception], ...] = (ValueError,)
         arguments: dict[str, Any]
         if scheme == "memory":
             backend = "dogpile.cache.memory"
@@ -213,7 +216,9 @@ class Cache:
             dogpile.register_backend(backend, f"{__package__}._memcached", "MemcachedBackend")
             servers = urlsplit(url).netloc.split(",")
             arguments = {"url": servers, "memcached_expire_time": EXPIRY, "timeout": _TIMEOUT}
-            self._errors += (import_optional("pymemcache.exceptions", **options).MemcacheError,)
+            exceptions = import_optional("pymemcache.exceptions", **options)
+            self._errors += (exceptions.MemcacheError,)
+            self._refusals += (exceptions.MemcacheServerError,)
         else:
             backend = "synfin.redis"
             dogpile.register_backend(backend, f"{__package__}._redis", "ExpiringRedisBackend")
@@ -223,23 +228,28 @@ class Cache:
                 "thread_local_lock": False,
             }  # fmt: skip
             self._errors += (package.exceptions.RedisError,)
+            self._refusals += (
+                package.exceptions.ResponseError,
+                package.exceptions.OutOfMemoryError,
+            )
         if scheme != "memory":
             arguments |= {"distributed_lock": True, "lock_timeout": PATIENCE}
-        region = dogpile.make_region(serializer=bytes, deserializer=bytes)
+        region = dogpile.make_region()
         self._region: Any = region.configure(backend, arguments=arguments)
         self._missing = import_optional("dogpile.cache.api", **options).NO_VALUE
         #: Redis and memcached have clients that threads may share; the dict of `memory://` is not.
         self._guard = threading.Lock() if scheme == "memory" else contextlib.nullcontext()
         self._locks: dict[str, threading.Lock] = {}
         self._down_until = 0.0
-        self._warned = False
+        self._warned = self._has_refused = False
 
     def get(self, key: str) -> bytes | None:
         """Return the bytes at a key; None if there are none, or the cache is down."""
 
         def read() -> bytes | None:
             with self._guard:
-                value = self._region.get(key)
+                # Not through the region, which would decode what is not verified yet.
+                value = self._region.backend.get_serialized(key)
             return None if value is self._missing else value
 
         value: bytes | None = self._call(read)
@@ -250,7 +260,7 @@ class Cache:
 
         def write() -> None:
             with self._guard:
-                self._region.set(key, value)
+                self._region.backend.set_serialized(key, value)
 
         self._call(write)
 
@@ -271,6 +281,15 @@ class Cache:
         try:
             value = action()
         except self._errors as error:
+            if type(error) in self._refusals:  # of an entry that is too large, for example
+                logger.log(
+                    logging.DEBUG if self._has_refused else logging.WARNING,
+                    "the cache (DB_CACHE_URL) refuses an entry (%s); answers that it does not "
+                    "store are computed each time",
+                    type(error).__name__,
+                )
+                self._has_refused = True
+                return None
             self._down_until = time.monotonic() + PAUSE
             if not self._warned:
                 self._warned = True

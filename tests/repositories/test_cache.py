@@ -236,19 +236,33 @@ def test_processes_that_ask_at_once_compute_once(bank, events):
     assert sorted(events()) == ["cache hit: fraud_rate"] * 3 + ["cache miss: fraud_rate"]
 
 
-def test_an_entry_that_was_changed_is_computed_again(bank, url, events, monkeypatch):
+@pytest.mark.parametrize("content", [b"", b"x" * 200, b"5|x", b"[" * 100_000])
+def test_an_entry_that_was_changed_is_computed_again(bank, url, events, monkeypatch, content):
     keys = set()
     original = caches.Cache.get
     monkeypatch.setattr(caches.Cache, "get", lambda self, key: keys.add(key) or original(self, key))
     count(bank)
     (key,) = keys
-    caches.open_cache(url).set(key, b"x" * 200)
+    caches.open_cache(url)._region.backend.set_serialized(key, content)
     events()
 
     assert count(bank) == 60
     assert "cache entry not readable: get_statistics" in events()
     assert count(bank) == 60
     assert events() == ["cache hit: get_statistics"]
+
+
+def test_an_answer_that_memcached_is_too_small_for_leaves_the_others_in_it(memcached, caplog):
+    cache = caches.Cache(memcached.url)
+    cache.set("small", b"answer")
+    cache.set("large", bytes(2 * 2**20))
+    cache.set("larger", bytes(3 * 2**20))
+
+    assert cache.get("small") == b"answer"
+    assert cache.get("large") is None
+    (warning,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert "refuses an entry (MemcacheServerError)" in warning
+    cache.close()
 
 
 @pytest.mark.parametrize("start", [redis_server, memcached_server])
@@ -277,8 +291,43 @@ def test_a_cache_that_does_not_answer_is_given_up(manager, monkeypatch):
         bank.close()
 
 
-@pytest.mark.parametrize("url", ["http://cache.bank", "redis://", "memory://here", "cache.bank"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://cache.bank",
+        "cache.bank",
+        "memory://here",
+        "memory:///here",
+        "redis://",
+        "redis://:6379/0",
+        "redis://cache.bank:0/0",
+        "redis://cache.bank/zero",
+        "redis://cache.bank/0?unknown=1",
+        "rediss://cache.bank/0?socket_timeout=1",
+        "redis://cache.bank/0#1",
+        "memcached://",
+        "memcached://:11211",
+        "memcached://cache.bank:11211,",
+        "memcached://ana:password@cache.bank:11211",
+        "memcached://cache.bank:11211/0",
+    ],
+)
 def test_another_url_is_refused_without_showing_it(url):
     with pytest.raises(ConfigurationError, match="cache_url must be memory://") as error:
         DatabaseConfig(cache_url=url)
     assert "cache.bank" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "memory://",
+        "redis://cache.bank",
+        "redis://ana:p%40ss@cache.bank:6379/15",
+        "rediss://:p%40ss@[::1]:6380/0?ssl_ca_certs=/etc/ssl/bank.pem",
+        "memcached://cache.bank",
+        "memcached://cache1.bank:11211,cache2.bank:11212",
+    ],
+)
+def test_a_url_is_accepted(url):
+    assert DatabaseConfig(cache_url=url).cache_url == url
