@@ -13,6 +13,7 @@ power cut is not among them: what the operating system has taken over is not los
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -73,14 +74,21 @@ class Worker:
                 self._lines.put(json.loads(line))
         self._lines.put({"event": "end", "outcome": "killed"})
 
-    def begin(self, work: str) -> None:
-        """Start a work, and wait until the process begins it."""
+    def begin(self, work: str) -> bool:
+        """Start a work, and wait until the process begins it; return whether it does.
+
+        An interrupt that came late may have ended the process, or lost the name of the work.
+        """
         if self.process.stdin is None:
             raise RuntimeError("the worker has no input")
-        self.process.stdin.write(f"{work}\n")
-        self.process.stdin.flush()
-        while self._lines.get(timeout=_PATIENCE)["event"] != "begin":
-            pass
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(f"{work}\n")
+            self.process.stdin.flush()
+        with contextlib.suppress(queue.Empty):
+            while (event := self._lines.get(timeout=_PATIENCE / 6)).get("outcome") != "killed":
+                if event["event"] == "begin":
+                    return True
+        return False
 
     @property
     def has_answered(self) -> bool:
@@ -146,7 +154,9 @@ class Campaign:
         """Do a work, strike it, and judge what is left; return the worker of the next one."""
         manager, generator = self.managers[work.database], self.scene.generator
         work.prepare(manager)
-        worker.begin(work.name)
+        while not worker.begin(work.name):
+            worker.end()
+            worker = self.start_worker()
         # Beyond the usual duration: a moment may be lost until the worker begins.
         time.sleep(generator.uniform(0, 1.1 * self.durations[work.name]))
         too_late = worker.has_answered
