@@ -46,19 +46,21 @@ def load(
     load_df([{"merchant_id": "M1"}], "merchants", on_missing_parent="raise")
     load_df([Merchant(merchant_id="M1")], "merchants")
     load_df(({"merchant_id": f"M{n}"} for n in range(3)), "merchants")
+    assert_type(load_df(Path("archive"), session=session), dict[str, LoadReport])
 
 
 def load_wrongly(frame: pd.DataFrame, manager: DatabaseManager) -> None:
-    load_df(5, "transactions")  # type: ignore[arg-type]
+    load_df(5, "transactions")  # type: ignore[call-overload]
     load_df([1, 2], "transactions")  # type: ignore[list-item]
-    load_df(frame)  # type: ignore[call-arg]
-    load_df(frame, "transactions", "skip")  # type: ignore[call-arg, arg-type]
-    load_df(frame, "transactions", on_conflict="replace")  # type: ignore[arg-type]
-    load_df(frame, "transactions", on_invalid="ignore")  # type: ignore[arg-type]
-    load_df(frame, "transactions", rebuild_indexes=True)  # type: ignore[arg-type]
-    load_df(frame, "transactions", lock="always")  # type: ignore[call-arg]
-    load_df(frame, "transactions", session=manager)  # type: ignore[arg-type]
+    load_df(frame)  # type: ignore[call-overload]
+    load_df(frame, "transactions", "skip")  # type: ignore[call-overload]
+    load_df(frame, "transactions", on_conflict="replace")  # type: ignore[call-overload]
+    load_df(frame, "transactions", on_invalid="ignore")  # type: ignore[call-overload]
+    load_df(frame, "transactions", rebuild_indexes=True)  # type: ignore[call-overload]
+    load_df(frame, "transactions", lock="always")  # type: ignore[call-overload]
+    load_df(frame, "transactions", session=manager)  # type: ignore[call-overload]
     load_df(frame, "transactions", columns={"TX_AMOUNT": 3})  # type: ignore[dict-item]
+    load_df("archive", on_conflict="skip")  # type: ignore[call-overload]
 
 
 def report(loaded: LoadReport) -> None:
