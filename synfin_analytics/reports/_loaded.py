@@ -171,7 +171,8 @@ def describe_stored(rows: Rows, data: PredictionData) -> PredictionData:
 
 def as_read(frame: pd.DataFrame, integers: Collection[str] = ()) -> pd.DataFrame:
     """Convert a frame of polars' types to the types of the frames that the database returns."""
-    types = {name: "string" for name in frame.columns if frame[name].dtype in {"str", "category"}}
+    texts = {name for name, dtype in frame.dtypes.items() if str(dtype) in {"str", "category"}}
+    types: Any = dict.fromkeys(texts, "string")
     return frame.astype(types | dict.fromkeys(integers, "Int64"))
 
 
