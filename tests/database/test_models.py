@@ -76,6 +76,9 @@ INDEXES = {
         "ix_transactions_customer_id_timestamp",
         "ix_transactions_merchant_id_timestamp",
         "ix_transactions_timestamp_is_fraud",
+        "ix_transactions_amount",
+        "ix_transactions_timestamp_fraud",
+        "ix_transactions_timestamp_anomaly",
     },
     "ml_features": set(),
     "model_predictions": {"ix_model_predictions_model_name_model_version_predicted_at"},
@@ -119,7 +122,11 @@ def test_indexes_have_the_names_and_columns_of_the_specification(table):
 
     assert {index.name for index in indexes} == INDEXES[table]
     for index in indexes:
-        assert index.name == f"ix_{table}_{'_'.join(column.name for column in index.columns)}"
+        columns = "_".join(column.name for column in index.columns)
+        condition = index.dialect_options["postgresql"]["where"]
+        if condition is not None:
+            columns += "_" + str(condition).removeprefix("is_").removesuffix(" IS TRUE")
+        assert index.name == f"ix_{table}_{columns}"
 
 
 def test_only_identity_amount_and_timestamp_of_a_transaction_are_required():
