@@ -10,6 +10,7 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool, QueuePool
 
+from synfin_analytics.database._replica_errors import error_of_replica
 from synfin_analytics.database.cache import attach_cache
 from synfin_analytics.database.connection import message_of, reason_of_loss
 from synfin_analytics.database.logging import log_connections
@@ -55,6 +56,13 @@ def create_pooled_engine(
     def translate_error(context: ExceptionContext) -> None:
         if isinstance(context.original_exception, SynfinError):
             raise context.original_exception
+        replica = _replica_of(context)
+        if replica is not None and not context.is_pre_ping:
+            error = error_of_replica(
+                context.original_exception, replica, is_lost=context.is_disconnect
+            )
+            if error is not None:
+                raise error from context.original_exception
         if context.is_disconnect and not context.is_pre_ping:
             is_commit = context.connection is not None and _COMMITS in context.connection.info
             outcome = _UNKNOWN_OUTCOME if is_commit else _NO_OUTCOME
@@ -95,10 +103,21 @@ def create_pooled_engine(
 
 def _reason_of_loss(context: ExceptionContext) -> str:
     """Return a pooler's reason for a lost connection."""
+    connection = _driver_connection(context)
+    return "" if connection is None else reason_of_loss(connection)
+
+
+def _replica_of(context: ExceptionContext) -> str | None:
+    """Return the read replica on which a statement failed."""
+    connection = _driver_connection(context)
+    return None if connection is None else connection.replica
+
+
+def _driver_connection(context: ExceptionContext) -> Connection | None:
     connection = context.connection
     if connection is None or connection.closed or connection.invalidated:
-        return ""
-    return reason_of_loss(cast("Connection", connection.connection.driver_connection))
+        return None
+    return cast("Connection", connection.connection.driver_connection)
 
 
 def _hide_values(context: ExceptionContext) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime as dt
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import narwhals as nw
 import pandas as pd
@@ -17,10 +16,11 @@ from synfin_analytics._core.arguments import check_string, format_value
 from synfin_analytics._core.arithmetic import ratio
 from synfin_analytics._core.dates import Period, parse_time
 from synfin_analytics._core.formatting import format_threshold
+from synfin_analytics.database.logging import logger
 from synfin_analytics.database.manager import get_db_manager
 from synfin_analytics.database.models import Merchant, ModelPrediction, Transaction, column_of
 from synfin_analytics.database.schema import check_table_is_visible
-from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.exceptions import ArgumentError, DatabaseConnectionError, QueryError
 from synfin_analytics.io.read import read_df
 from synfin_analytics.metrics._aggregate import Groups
 from synfin_analytics.metrics._clusters import AUTO, Clusters
@@ -65,7 +65,7 @@ from synfin_analytics.repositories._prediction_counts import ScoredPredictions
 from synfin_analytics.repositories.transactions import between, known_label
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -105,19 +105,32 @@ _FRAUD_COLUMNS = (
     Transaction.fraud_type,
     Transaction.label_available_at,
 )
+Result = TypeVar("Result")
+
 _SCORE = ModelPrediction.fraud_probability
 _DELAY = Transaction.label_available_at - Transaction.timestamp
 
 
-@contextlib.contextmanager
-def open_session(session: Session | None) -> Iterator[Session]:
-    """Use a session, or one that sees a single snapshot of the database."""
+def compute_in_session(session: Session | None, compute: Callable[[Session], Result]) -> Result:
+    """Compute in a session, or in a new one that sees a single snapshot of the database.
+
+    If a read replica fails meanwhile, the primary computes again from the beginning.
+    """
     if session is not None:
-        yield session
-        return
-    with get_db_manager().session_scope(read_only=True) as new_session:
-        new_session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-        yield new_session
+        return compute(session)
+    try:
+        return _compute(compute, on_primary=False)
+    except (DatabaseConnectionError, QueryError) as error:
+        if not error.on_replica:
+            raise
+        logger.info("%s Computing on the primary instead.", error)
+    return _compute(compute, on_primary=True)
+
+
+def _compute(compute: Callable[[Session], Result], *, on_primary: bool) -> Result:
+    with get_db_manager()._read_scope(on_primary=on_primary) as session:
+        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        return compute(session)
 
 
 # -- Models ----------------------------------------------------------------------------------------

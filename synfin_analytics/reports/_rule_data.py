@@ -16,7 +16,6 @@ from synfin_analytics.exceptions import ArgumentError, NotFoundError, SynfinErro
 from synfin_analytics.io.read import read_df
 from synfin_analytics.io.sources import read_column_names
 from synfin_analytics.metrics.maturity import LabelMaturity, label_maturity
-from synfin_analytics.reports._database import open_session
 from synfin_analytics.reports._maturity import result_or_reason
 from synfin_analytics.reports._reading import read_rows
 from synfin_analytics.reports._rows import Roles
@@ -214,8 +213,7 @@ def check_conditions(
     types: Mapping[str, Any] | None = None
     if data == stored:
         query = stored_query(rules, (None, None), dataclasses.replace(columns, label="is_fraud"))
-        with open_session(None) as session:
-            frame = read_df(query.limit(1), session=session, output="polars")
+        frame = read_df(query.limit(1), output="polars")
         names = Transaction.__table__.c.keys()
     elif data is not None:
         names = read_column_names(data, ReadOptions(**options))

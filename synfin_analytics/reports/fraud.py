@@ -13,7 +13,7 @@ from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._clusters import MIN_RELIABLE as MIN_CLUSTERS
 from synfin_analytics.reports import _fraud_sections as sections
-from synfin_analytics.reports._database import StoredTransactions, open_session
+from synfin_analytics.reports._database import StoredTransactions, compute_in_session
 from synfin_analytics.reports._frame import FrameTransactions
 from synfin_analytics.reports._groups import MIN_FRAUDS, By, check_groupings
 from synfin_analytics.reports._loaded import group_columns
@@ -350,14 +350,17 @@ def fraud_report(
             names = Transaction.__table__.c.keys()
             groupings = check_groupings(by, names, PERSONAL_COLUMNS, "'transactions'")
             changed = {"by": groupings, **changed}
-        with open_session(session) as session:
-            names = [*group_columns(groupings), *(edges or ())]
+        names = [*group_columns(groupings), *(edges or ())]
+
+        def compute(session: Session) -> FraudReport:
             stored = StoredTransactions(session, period, confidence_level, known, names)
             return FraudReport(
                 **compute_fraud(stored, by=groupings, amount="amount", **options),
                 provenance=Provenance.from_call(session, stored.query, "fraud_report", (), changed),
                 **described,
             )
+
+        return compute_in_session(session, compute)
     _check_frame_call(df, label, session)
     rows = read_rows(
         df, Roles(**columns), by=by, bins=list(edges or ()), period=period, as_of=known,

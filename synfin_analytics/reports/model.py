@@ -27,7 +27,7 @@ from synfin_analytics.reports._briefs import briefs
 from synfin_analytics.reports._database import (
     StoredPredictions,
     check_model,
-    open_session,
+    compute_in_session,
 )
 from synfin_analytics.reports._estimator import LABEL, SCORE, score_rows
 from synfin_analytics.reports._frame import FramePredictions
@@ -712,7 +712,8 @@ def _report_stored(
     other = None if compare_with is None else check_model(compare_with, model)
     call: dict[str, Any] = {"compare_with": other, "by": groupings, "weight": weight}
     call = {key: value for key, value in call.items() if value is not None} | options.changed()
-    with open_session(session) as session:
+
+    def compute(session: Session) -> ModelReport:
         source = StoredPredictions(
             session, model, other, options.period,
             entity=options.entity or "customer_id", cluster=options.cluster or "customer_id",
@@ -723,6 +724,8 @@ def _report_stored(
         report = _report(source, options, groupings, provenance)
         source.release()
         return report
+
+    return compute_in_session(session, compute)
 
 
 def _report(source: ModelSource, options: _Options, by: Any, provenance: Provenance) -> ModelReport:

@@ -16,7 +16,7 @@ from synfin_analytics._core.formatting import pluralize
 from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.reports import _rule_sections as sections
-from synfin_analytics.reports._database import open_session
+from synfin_analytics.reports._database import compute_in_session
 from synfin_analytics.reports._page import Finding, Report, check_page_path, versions_table
 from synfin_analytics.reports._rule_data import (
     Period,
@@ -309,10 +309,13 @@ def _evaluate_stored(
         )
     _refuse(read, "a file")
     _check_texts(conditions, "stored transactions")
-    with open_session(session) as opened:
+
+    def compute(session: Session) -> tuple[RuleResults, Provenance]:
         query = stored_query(conditions, period, columns)
-        data = evaluate_stored(opened, rules, columns.cluster, period, **options)
-        return data, Provenance.from_call(opened, query, "rules_report", (), {})
+        data = evaluate_stored(session, rules, columns.cluster, period, **options)
+        return data, Provenance.from_call(session, query, "rules_report", (), {})
+
+    return compute_in_session(session, compute)
 
 
 def _read_frame(

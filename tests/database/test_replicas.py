@@ -20,6 +20,7 @@ from synfin_analytics.database.manager import DatabaseManager, get_db_manager
 from synfin_analytics.exceptions import ConfigurationError, DatabaseConnectionError, QueryError
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_batches, read_df
+from synfin_analytics.reports._database import compute_in_session
 from synfin_analytics.simulation import simulate
 
 pytestmark = pytest.mark.skipif(not servers.DEBIAN, reason=servers.NO_STANDBY)
@@ -31,6 +32,7 @@ LONG_ON_STANDBY = """
         CASE WHEN pg_is_in_recovery() THEN pg_sleep(60)::text END AS pause
     FROM notes
 """
+PROCESS = "SELECT pg_backend_pid()"
 #: Number of such queries.
 RUNNING = (
     "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY%FROM notes%' "
@@ -378,6 +380,72 @@ def test_a_query_that_conflicts_with_replay_is_repeated_on_the_primary(primary, 
 
     result = running.result(timeout=60)
     assert result["port"].tolist() == [primary.port]
+
+
+def end_connection(session, server):
+    """End the connection of a session, as its server does when it stops."""
+    with server.connect("postgres") as admin:
+        ask(admin, f"SELECT pg_terminate_backend({session.scalar(text(PROCESS))}, 10000)")
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda session: read_df(WHERE, session=session),
+        lambda session: session.execute(text(WHERE)),
+    ],
+    ids=["read_df", "execute"],
+)
+def test_a_session_says_that_its_replica_was_lost(manager, standby, read):
+    def read_after_loss():
+        with manager.session_scope(read_only=True) as session:
+            end_connection(session, standby)
+            read(session)
+
+    with pytest.raises(DatabaseConnectionError, match=r"the replica .* was lost") as caught:
+        read_after_loss()
+    assert caught.value.on_replica
+
+
+def test_a_session_says_that_its_replica_cancelled_the_query(manager, primary, standby):
+    failures = []
+
+    def execute(query):
+        with manager.session_scope(read_only=True) as session:
+            session.execute(text(query))
+
+    def read():
+        with pytest.raises(QueryError) as caught:
+            execute(LONG_ON_STANDBY)
+        failures.append(caught.value)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    with standby.connect("postgres") as admin:
+        servers.wait_until(
+            lambda: ask(admin, RUNNING.replace("COPY%", "%SELECT%")) == 1, "the query runs"
+        )
+    with primary.connect("postgres") as admin:
+        admin.execute("TRUNCATE notes")
+    thread.join(60)
+
+    (error,) = failures
+    assert error.on_replica
+
+
+def test_a_report_begins_again_on_the_primary(primary, standby, monkeypatch, open_manager):
+    manager = open_manager(primary, standby)
+    monkeypatch.setattr("synfin_analytics.reports._database.get_db_manager", lambda: manager)
+    ports = []
+
+    def compute(session):
+        ports.append(session.scalar(text(WHERE)))
+        if len(ports) == 1:
+            end_connection(session, standby)
+        return read_df(WHERE, session=session)["port"][0]
+
+    assert compute_in_session(None, compute) == primary.port
+    assert ports == [standby.port, primary.port]
 
 
 def test_batches_of_a_replica_that_fails_are_not_repeated(manager, primary, standby):

@@ -189,7 +189,7 @@ def read_df(
     try:
         return read(on_primary=False)
     except (DatabaseConnectionError, QueryError) as error:
-        if not error.on_replica:
+        if session is not None or not error.on_replica:
             raise
         logger.info("%s Reading from the primary instead.", error)
     return read(on_primary=True)

@@ -14,6 +14,7 @@ from psycopg2 import errors, extensions
 from sqlalchemy.exc import PendingRollbackError
 
 from synfin_analytics.database._interrupt import cut_if_silent
+from synfin_analytics.database._replica_errors import error_of_replica
 from synfin_analytics.database.connection import (
     check_driver,
     is_lost,
@@ -57,8 +58,6 @@ _LOST = (
     "rolled back. Roll the session back and run it again."
 )
 _SAVEPOINT = "synfin_read"
-#: Class of errors of a transaction that the server rolled back; on a standby, by replaying.
-_ROLLED_BACK = "40"
 #: Errors of functions that a standby does not have, and of unlogged tables.
 _ONLY_ON_PRIMARY = ("55000", "0A000")
 
@@ -99,30 +98,20 @@ def translate_errors(sql: BoundSQL, bound: BoundConnection) -> Iterator[None]:
         translated = _to_error(error, sql, closed=is_lost(error, connection), reason=reason)
         if isinstance(translated, DatabaseConnectionError):
             bound.invalidate()
-        replica = getattr(connection, "replica", None)
-        if replica is not None:
-            translated = _on_replica(translated, error, replica)
-        raise translated from None
+        raise _on_replica(translated, error, connection) from None
 
 
-def _on_replica(translated: SynfinError, error: psycopg2.Error, replica: str) -> SynfinError:
+def _on_replica(
+    translated: SynfinError, error: psycopg2.Error, connection: DriverConnection
+) -> SynfinError:
     """Mark the error of a query that the primary may answer."""
-    code = error.pgcode or ""
-    if isinstance(translated, DatabaseConnectionError):
-        translated = DatabaseConnectionError(
-            f"The connection to the replica {replica} was lost in the middle of a query. Run it "
-            "again, and the primary or another replica answers."
-        )
-        translated.on_replica = True
-    elif code.startswith(_ROLLED_BACK):
-        translated = QueryError(
-            f"The replica {replica} cancelled the query, because it conflicts with changes that "
-            "the replica has to replay. Run it again, or on the primary with session=. With "
-            "hot_standby_feedback or a longer max_standby_streaming_delay on the replica, this is "
-            "rarer."
-        )
-        translated.on_replica = True
-    elif code in _ONLY_ON_PRIMARY and isinstance(translated, QueryError):
+    replica: str | None = getattr(connection, "replica", None)
+    if replica is None:
+        return translated
+    is_lost = isinstance(translated, DatabaseConnectionError)
+    if of_replica := error_of_replica(error, replica, is_lost=is_lost):
+        return of_replica
+    if error.pgcode in _ONLY_ON_PRIMARY and isinstance(translated, QueryError):
         translated.on_replica = True
     return translated
 
@@ -154,7 +143,7 @@ def _end_savepoint(cursor: Cursor, *, is_done: bool) -> None:
         if not is_lost(error, connection):
             raise
         if is_done:  # otherwise the error that ended the query is raised
-            raise DatabaseConnectionError(_LOST) from None
+            raise _on_replica(DatabaseConnectionError(_LOST), error, connection) from None
 
 
 # -- Errors ------------------------------------------------------------------------------------
