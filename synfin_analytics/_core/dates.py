@@ -59,6 +59,30 @@ def parse_range(start: Bound, end: Bound) -> tuple[dt.datetime | None, dt.dateti
     return first, after
 
 
+def parse_known_range(
+    start: Bound, end: Bound, as_of: Bound
+) -> tuple[dt.datetime | None, dt.datetime | None]:
+    """Parse a range that ends before ``as_of``, too; otherwise as :func:`parse_range`.
+
+    Raises
+    ------
+    ArgumentError
+        As for :func:`parse_range`, or ``as_of`` is not later than ``start``.
+
+    Examples
+    --------
+    >>> parse_known_range(None, "2026-01-03", "2026-01-02")[1].isoformat()
+    '2026-01-02T00:00:00+00:00'
+    """
+    first, after = parse_range(start, end)
+    known = parse_time(as_of, "as_of")
+    if known is not None and first is not None and known <= first:
+        raise ArgumentError(
+            f"`as_of` must be later than `start`; got as_of={as_of}, start={start}."
+        )
+    return first, min((time for time in (after, known) if time), default=None)
+
+
 def parse_closed_range(
     start_date: Bound, end_date: Bound
 ) -> tuple[dt.datetime | None, dt.datetime | None]:

@@ -39,6 +39,12 @@ _AS_OF = click.option(
     help="Report what was known on this date or time (UTC): only transactions before it, without "
     "the labels that became known later. FILE needs --timestamp and --label-available-at.",
 )
+_ARCHIVE = click.option(
+    "--archive",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Report on the rows of this archive too, not only on those of the database.",
+)
 _CONFIDENCE_LEVEL = click.option(
     "--confidence-level", type=float, help="Confidence level of the intervals [0.95]."
 )
@@ -118,6 +124,7 @@ _COLUMN_HELP = {
 @_START
 @_END
 @_AS_OF
+@_ARCHIVE
 @click.option(
     "--threshold",
     type=float,
@@ -181,6 +188,7 @@ def model(
 @_START
 @_END
 @_AS_OF
+@_ARCHIVE
 @click.option("--every", metavar="PERIOD", help="Length of the periods over time, such as 1d.")
 @click.option(
     "--bins",

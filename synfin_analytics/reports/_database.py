@@ -136,6 +136,17 @@ def _compute(compute: Callable[[Session], Result], *, on_primary: bool) -> Resul
 # -- Models ----------------------------------------------------------------------------------------
 
 
+def query_of_predictions(
+    session: Session, model: tuple[str, str], period: Range, as_of: dt.datetime | None
+) -> Select[Any]:
+    """Return the SELECT of the stored rows that a report is computed from."""
+    rows = ScoredPredictions(session, *model, *period, as_of=as_of)
+    columns: Any = {column.key: column for column in _MODEL_COLUMNS}
+    columns["ground_truth"] = rows.label.label("ground_truth")
+    query: Any = select(*columns.values())
+    return rows.filter(query).order_by(Transaction.timestamp)
+
+
 class StoredPredictions:
     """The stored predictions of a model, with their transactions.
 
@@ -203,14 +214,6 @@ class StoredPredictions:
             self._count_loaded(rows)
         later = self._rows.filter(_count_later(ModelPrediction.ground_truth, self._rows.label))
         self.knowledge = _read_knowledge(session, later, as_of)
-
-    @property
-    def query(self) -> Select[Any]:
-        """SELECT of the rows that the report is computed from."""
-        columns: Any = {column.key: column for column in _MODEL_COLUMNS}
-        columns["ground_truth"] = self._rows.label.label("ground_truth")
-        query: Any = select(*columns.values())
-        return self._rows.filter(query).order_by(Transaction.timestamp)
 
     def _count_in_statements(self) -> None:
         # First, because it raises an error that names similar models if there is no such model.

@@ -35,14 +35,15 @@ if TYPE_CHECKING:
 
 #: Rows that are read into memory: up to half a gigabyte.
 MAX_ROWS = 5_000_000
-_COLUMNS = ("timestamp", "customer_id", "merchant_id", "amount", "currency", "status",
+COLUMNS = ("timestamp", "customer_id", "merchant_id", "amount", "currency", "status",
             "label_available_at")  # fmt: skip
-_ROLES: dict[str, Any] = {
+ROLES: dict[str, Any] = {
     "timestamp": "timestamp", "customer": "customer_id", "merchant": "merchant_id",
     "amount": "amount", "currency": "currency", "status": "status",
     "label_available_at": "label_available_at",
 }  # fmt: skip
-_HASH, _IS_FRAUD = "__hash", "__is_fraud"
+IS_FRAUD = "__is_fraud"
+_HASH = "__hash"
 
 
 def group_columns(groupings: Sequence[Grouping] | None) -> list[str]:
@@ -72,7 +73,7 @@ def load_transactions(
     restrict
         Adds the conditions of the report's rows.
     """
-    names = [*dict.fromkeys((*_COLUMNS, *columns))]
+    names = [*dict.fromkeys((*COLUMNS, *columns))]
     names = [name for name in names if name != Transaction.is_fraud.key]
     query: Any = select(
         *(column_of(Transaction, name) for name in names), label.label(Transaction.is_fraud.key)
@@ -81,8 +82,8 @@ def load_transactions(
     frame = _read(session, restrict(query), few)
     if frame is None:
         return None
-    roles = Roles(Transaction.is_fraud.key, **_ROLES)
-    return _rows(frame, roles)
+    roles = Roles(Transaction.is_fraud.key, **ROLES)
+    return to_rows(frame, roles)
 
 
 def load_predictions(
@@ -105,14 +106,14 @@ def load_predictions(
     entity, cluster
         Columns of what is ranked by day, and of what the bootstrap resamples.
     """
-    names = [*dict.fromkeys((*_COLUMNS, entity, cluster, *columns))]
+    names = [*dict.fromkeys((*COLUMNS, entity, cluster, *columns))]
     query: Any = select(
         *(column_of(Transaction, name) for name in names),
         ModelPrediction.fraud_probability,
         ModelPrediction.prediction,
         ModelPrediction.predicted_at,
         rows.label.label("ground_truth"),
-        label_of_transaction.label(_IS_FRAUD),
+        label_of_transaction.label(IS_FRAUD),
         rows.row_hash(amount=True).label(_HASH),
     )
     few = rows.filter(select(literal(1)), joined=False)
@@ -125,12 +126,16 @@ def load_predictions(
     if labelled[entity].null_count():
         return None
     roles = Roles(
-        "ground_truth", score="fraud_probability", entity=entity, cluster=cluster, **_ROLES
+        "ground_truth", score="fraud_probability", entity=entity, cluster=cluster, **ROLES
     )
-    return _rows(frame, roles)
+    return to_rows(frame, roles)
 
 
-def _rows(frame: pl.DataFrame, roles: Roles) -> Rows:
+def to_rows(frame: pl.DataFrame, roles: Roles) -> Rows:
+    """Return stored rows as those of a report."""
+    # Comparing numbers is faster than comparing texts, and their order is the same.
+    texts = [name for name in ("customer_id", "merchant_id") if name in frame.columns]
+    frame = frame.with_columns(pl.col(name).cast(pl.Categorical) for name in texts)
     candidates = tuple(name for name in DEFAULT_COLUMNS if name in frame.columns)
     return Rows(frame, roles, None, candidates, None, ())
 
@@ -139,10 +144,7 @@ def _read(session: Session, query: Select[Any], few: Select[Any]) -> pl.DataFram
     counted = select(func.count().label("n")).select_from(few.limit(MAX_ROWS + 1).subquery())
     if not 0 < read_df(counted, session=session, output="polars").item() <= MAX_ROWS:
         return None
-    frame = read_df(query, session=session, output="polars")
-    # Comparing numbers is faster than comparing texts, and their order is the same.
-    texts = [name for name in ("customer_id", "merchant_id") if name in frame.columns]
-    return frame.with_columns(pl.col(name).cast(pl.Categorical) for name in texts)
+    return read_df(query, session=session, output="polars")
 
 
 def fingerprint_of(rows: Rows) -> int:
@@ -153,7 +155,7 @@ def fingerprint_of(rows: Rows) -> int:
 def describe_stored(rows: Rows, data: PredictionData) -> PredictionData:
     """Complete the description of predictions with what only stored ones have."""
     frame = rows.frame
-    truth, label = pl.col("ground_truth"), pl.col(_IS_FRAUD)
+    truth, label = pl.col("ground_truth"), pl.col(IS_FRAUD)
     known_at = pl.coalesce("label_available_at", "timestamp")
     score, alert = pl.col("fraud_probability"), pl.col("prediction")
     values = frame.select(

@@ -13,6 +13,7 @@ from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._clusters import MIN_RELIABLE as MIN_CLUSTERS
 from synfin_analytics.reports import _fraud_sections as sections
+from synfin_analytics.reports._archived import ArchivedTransactions
 from synfin_analytics.reports._database import StoredTransactions, compute_in_session
 from synfin_analytics.reports._frame import FrameTransactions
 from synfin_analytics.reports._groups import MIN_FRAUDS, By, check_groupings
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from synfin_analytics._core.dataframes import TransactionSource
     from synfin_analytics._core.dates import Bound
+    from synfin_analytics.reports._sources import FraudSource
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -150,6 +152,7 @@ def fraud_report(
     as_of: Bound = ...,
     by: By = ...,
     session: Session | None = ...,
+    archive: str | Path | None = ...,
     every: str | None = ...,
     bins: Mapping[str, Sequence[float]] | None = ...,
     merchants: int = ...,
@@ -206,6 +209,7 @@ def fraud_report(
     as_of: Bound = None,
     by: By = None,
     session: Session | None = None,
+    archive: str | Path | None = None,
     every: str | None = None,
     bins: Mapping[str, Sequence[float]] | None = None,
     merchants: int = 10,
@@ -254,6 +258,9 @@ def fraud_report(
     session
         Where to read stored transactions; by default a session of :func:`get_db_manager` that sees
         one snapshot of the database.
+    archive
+        Folder of :func:`archive_transactions` whose transactions are reported on, too. All are read
+        into memory then.
     every
         Length of the periods over time, as in :func:`synfin_analytics.fraud_rate`; by default days,
         weeks or months, depending on the range.
@@ -350,18 +357,25 @@ def fraud_report(
             names = Transaction.__table__.c.keys()
             groupings = check_groupings(by, names, PERSONAL_COLUMNS, "'transactions'")
             changed = {"by": groupings, **changed}
+        if archive is not None:
+            changed = {"archive": str(archive), **changed}
         names = [*group_columns(groupings), *(edges or ())]
 
         def compute(session: Session) -> FraudReport:
             stored = StoredTransactions(session, period, confidence_level, known, names)
+            source_rows: FraudSource = stored
+            if archive is not None:
+                source_rows = ArchivedTransactions(
+                    session, archive, period, confidence_level, known, names
+                )
             return FraudReport(
-                **compute_fraud(stored, by=groupings, amount="amount", **options),
+                **compute_fraud(source_rows, by=groupings, amount="amount", **options),
                 provenance=Provenance.from_call(session, stored.query, "fraud_report", (), changed),
                 **described,
             )
 
         return compute_in_session(session, compute)
-    _check_frame_call(df, label, session)
+    _check_frame_call(df, label, session, archive)
     rows = read_rows(
         df, Roles(**columns), by=by, bins=list(edges or ()), period=period, as_of=known,
         pos_label=pos_label, options=ReadOptions(**texts), caller="fraud_report",
@@ -383,15 +397,18 @@ def _refuse_columns(columns: Mapping[str, Any]) -> None:
         )
 
 
-def _check_frame_call(df: Any, label: str | None, session: Session | None) -> None:
+def _check_frame_call(
+    df: Any, label: str | None, session: Session | None, archive: str | Path | None
+) -> None:
     if label is None:
         raise ArgumentError(
             "fraud_report needs the column of labels of a frame, fraud_report(df, "
             'label="isFraud"), or no frame for the database, fraud_report(start="2026-01-01"); got '
             f"{format_value(df)}."
         )
-    if session is not None:
-        raise ArgumentError("`session` is for the database; got it with a frame.")
+    for name, value in (("session", session), ("archive", archive)):
+        if value is not None:
+            raise ArgumentError(f"`{name}` is for the database; got it with a frame.")
     check_column_name(label, "label")
 
 

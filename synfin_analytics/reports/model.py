@@ -23,15 +23,18 @@ from synfin_analytics.metrics.curve import check_costs
 from synfin_analytics.metrics.evaluation import Threshold, check_threshold
 from synfin_analytics.plots.explorer import ExplorerSettings, explorer_data
 from synfin_analytics.reports import _model_caveats, _model_figures, _model_findings, _model_tables
+from synfin_analytics.reports._archived import ArchivedPredictions
 from synfin_analytics.reports._briefs import briefs
 from synfin_analytics.reports._database import (
     StoredPredictions,
     check_model,
     compute_in_session,
+    query_of_predictions,
 )
 from synfin_analytics.reports._estimator import LABEL, SCORE, score_rows
 from synfin_analytics.reports._frame import FramePredictions
 from synfin_analytics.reports._groups import MIN_FRAUDS, By, check_groupings
+from synfin_analytics.reports._loaded import group_columns
 from synfin_analytics.reports._page import Finding, Report, versions_table
 from synfin_analytics.reports._reading import read_rows
 from synfin_analytics.reports._results import ModelResults, Settings, compute_model
@@ -194,6 +197,7 @@ class _ModelReportFunction(Protocol):
         end: Bound = ...,
         as_of: Bound = ...,
         session: Session | None = ...,
+        archive: str | Path | None = ...,
         threshold: float | Threshold | None = ...,
         alerts_per_day: int = ...,
         cost_per_alert: float = ...,
@@ -420,6 +424,7 @@ def model_report(
     end: Bound = None,
     as_of: Bound = None,
     session: Session | None = None,
+    archive: str | Path | None = None,
     threshold: float | Threshold | None = None,
     alerts_per_day: int = 20,
     cost_per_alert: float = 5.0,
@@ -494,6 +499,9 @@ def model_report(
     session
         Where to read a stored model; by default a session of :func:`get_db_manager` that sees one
         snapshot of the database.
+    archive
+        For a stored model: folder of :func:`archive_transactions` whose predictions are reported
+        on, too. All are read into memory then.
     threshold
         A score at the threshold or above is an alert. By default 0.5 or, if others are stored, the
         threshold that the stored predictions are consistent with.
@@ -583,8 +591,8 @@ def model_report(
     given = {**columns, **described, "compare_with": compare_with, **texts}
     given = {key: value for key, value in given.items() if value is not None}
     if label is None and score is None and (model_version is not None or not is_frame(df)):
-        return _report_stored(df, model_version, by, session, options, given)
-    _check_frame_call(df, model_version, label, score, session)
+        return _report_stored(df, model_version, by, session, archive, options, given)
+    _check_frame_call(df, model_version, label, score, session, archive)
     label_weights = weight if isinstance(weight, Mapping) else None
     if label_weights is not None:
         columns["weight"] = None
@@ -611,7 +619,12 @@ def model_report(
 
 
 def _check_frame_call(
-    df: Any, model_version: Any, label: Any, score: Any, session: Session | None
+    df: Any,
+    model_version: Any,
+    label: Any,
+    score: Any,
+    session: Session | None = None,
+    archive: str | Path | None = None,
 ) -> None:
     """Check the arguments of a report from a frame that have to do with each other."""
     if label is None or score is None:
@@ -622,9 +635,10 @@ def _check_frame_call(
         )
     check_column_name(label, "label")
     check_column_name(score, "score")
-    if model_version is not None or session is not None:
-        name = "session" if model_version is None else "model_version"
-        raise ArgumentError(f"`{name}` is for a stored model; got it with columns of a frame.")
+    given = {"model_version": model_version, "session": session, "archive": archive}
+    for name, value in given.items():
+        if value is not None:
+            raise ArgumentError(f"`{name}` is for a stored model; got it with columns of a frame.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -689,12 +703,13 @@ def _report_stored(
     version: Any,
     by: By,
     session: Session | None,
+    archive: str | Path | None,
     options: _Options,
     given: Mapping[str, Any],
 ) -> ModelReport:
     """Report on the stored predictions of a model."""
     if version is None:
-        _check_frame_call(name, version, None, None, session)
+        _check_frame_call(name, version, None, None)
     model = (
         check_string(name, "model_name", example="rf"),
         check_string(version, "model_version", example="1.0"),
@@ -710,19 +725,33 @@ def _report_stored(
         groupings = check_groupings(by, names, PERSONAL_COLUMNS, "'transactions'")
     compare_with, weight = given.get("compare_with"), given.get("weight")
     other = None if compare_with is None else check_model(compare_with, model)
-    call: dict[str, Any] = {"compare_with": other, "by": groupings, "weight": weight}
+    call: dict[str, Any] = {
+        "compare_with": other, "by": groupings, "weight": weight,
+        "archive": None if archive is None else str(archive),
+    }  # fmt: skip
     call = {key: value for key, value in call.items() if value is not None} | options.changed()
+    choices: Any = {
+        "entity": options.entity or "customer_id", "cluster": options.cluster or "customer_id",
+        "confidence_level": options.confidence_level, "weight": weight,
+        "as_of": options.known,
+    }  # fmt: skip
 
     def compute(session: Session) -> ModelReport:
-        source = StoredPredictions(
-            session, model, other, options.period,
-            entity=options.entity or "customer_id", cluster=options.cluster or "customer_id",
-            confidence_level=options.confidence_level, weight=weight, as_of=options.known,
-            groupings=groupings,
-        )  # fmt: skip
-        provenance = Provenance.from_call(session, source.query, "model_report", model, call)
+        query = query_of_predictions(session, model, options.period, options.known)
+        source: StoredPredictions | ArchivedPredictions
+        if archive is None:
+            source = StoredPredictions(
+                session, model, other, options.period, groupings=groupings, **choices
+            )
+        else:
+            names = group_columns(groupings)
+            source = ArchivedPredictions(
+                session, archive, model, other, options.period, columns=names, **choices
+            )
+        provenance = Provenance.from_call(session, query, "model_report", model, call)
         report = _report(source, options, groupings, provenance)
-        source.release()
+        if isinstance(source, StoredPredictions):
+            source.release()
         return report
 
     return compute_in_session(session, compute)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypedDict, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
 from sqlalchemy import func, select
 
 from synfin_analytics._core.arguments import check_confidence_level, check_string, format_value
 from synfin_analytics.database.models import ModelPrediction
 from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.metrics import evaluate
 from synfin_analytics.metrics._score_counts import split_counts
 from synfin_analytics.metrics._weights import parse_weight
 from synfin_analytics.metrics.bootstrap import OF_VALUE, MetricOptions
@@ -28,12 +29,14 @@ from synfin_analytics.metrics.grouped import (
     group_evaluations,
 )
 from synfin_analytics.metrics.proportions import IntervalMethod, check_interval
+from synfin_analytics.repositories._archived import read_predictions
 from synfin_analytics.repositories._prediction_counts import ScoredPredictions
 from synfin_analytics.repositories._validation import is_model, no_predictions
 from synfin_analytics.repositories.base import BaseRepository, RowsT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import pandas as pd
     import polars as pl
@@ -210,6 +213,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
         as_of: Bound = ...,
         weight: Weight | None = ...,
         cache: bool = ...,
+        archive: str | Path | None = ...,
     ) -> Evaluation: ...
     @overload
     def evaluate(
@@ -228,6 +232,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
         as_of: Bound = ...,
         weight: Weight | None = ...,
         cache: bool = ...,
+        archive: str | Path | None = ...,
     ) -> GroupedEvaluation: ...
     def evaluate(
         self,
@@ -245,6 +250,7 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
         as_of: Bound = None,
         weight: Weight | None = None,
         cache: bool = True,
+        archive: str | Path | None = None,
     ) -> Evaluation | GroupedEvaluation:
         """Evaluate the scores of one version of a model inside PostgreSQL.
 
@@ -278,6 +284,12 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
             Numeric column of ``transactions``, such as ``"amount"`` to count euros, or the weight
             of each label, as for :func:`synfin_analytics.evaluate`: if one in fifty genuine
             transactions was scored, ``{False: 50.0, True: 1.0}``.
+        cache
+            False to count in any case, although the answer may be in the cache (``DB_CACHE_URL``).
+        archive
+            Folder of :func:`archive_transactions` whose rows count too. They are read into memory
+            then, and stay there as long as the result: with ``timestamp``, ``customer_id``,
+            ``merchant_id`` and the other columns named here.
 
         Returns
         -------
@@ -305,6 +317,23 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
         _check_version(model_name, model_version)
         checked_threshold = check_threshold(threshold)
         self._flush()
+        names = () if by is None else check_group_columns(by)
+        if archive is not None:
+            numbers = [weight] if isinstance(weight, str) else []
+            columns = dict.fromkeys(("customer_id", "merchant_id", "amount", *names, *numbers))
+            model = (model_name, model_version)
+            frame = read_predictions(
+                self.session, archive, model, columns, start, end, as_of, common_with=common_with
+            )
+            options: Any = {
+                "threshold": checked_threshold, "weight": weight, "by": by,
+                "amount": "amount" if amount else None, "interval_method": interval_method,
+                "confidence_level": confidence_level,
+            }  # fmt: skip
+            result: Evaluation | GroupedEvaluation = evaluate(
+                frame, "ground_truth", "fraud_probability", **options
+            )
+            return result
         rows = ScoredPredictions(
             self.session,
             model_name,
@@ -315,7 +344,6 @@ class ModelPredictionRepository(BaseRepository[ModelPrediction, RowsT]):
             as_of,
             parse_weight(weight),
         )
-        names = () if by is None else check_group_columns(by)
         counts, rows = rows.by_score(names, amount=amount, cache=cache)
         if not len(counts):
             raise no_predictions(self.session, model_name, model_version)

@@ -14,9 +14,10 @@ from synfin_analytics._core.dates import (
     Bound,
     Period,
     parse_closed_range,
-    parse_range,
+    parse_known_range,
     parse_time,
 )
+from synfin_analytics._core.output import from_polars
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._aggregate import Groups
@@ -27,7 +28,7 @@ from synfin_analytics.metrics._triangle import (
     triangles_from_counts,
 )
 from synfin_analytics.metrics.curve import check_costs
-from synfin_analytics.metrics.fraud_rates import MEASURES, rates_from_counts
+from synfin_analytics.metrics.fraud_rates import MEASURES, fraud_rate, rates_from_counts
 from synfin_analytics.metrics.maturity import MEASURES as MATURITY_MEASURES
 from synfin_analytics.metrics.maturity import (
     LabelMaturity,
@@ -41,6 +42,7 @@ from synfin_analytics.metrics.nowcast import (
     nowcast_from_triangles,
 )
 from synfin_analytics.metrics.proportions import IntervalMethod, check_interval
+from synfin_analytics.repositories._archived import read_statistics, read_transactions
 from synfin_analytics.repositories._counting import (
     BY_SLICE,
     bin_number,
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Mapping, Sequence
     from decimal import Decimal
+    from pathlib import Path
 
     import pandas as pd
     import polars as pl
@@ -332,6 +335,7 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
         *,
         as_of: Bound = None,
         cache: bool = True,
+        archive: str | Path | None = None,
     ) -> TransactionStatistics:
         """Aggregate the transactions in a range of dates, in one statement.
 
@@ -344,6 +348,9 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
             Count only what was known at this date or time, as in :meth:`fraud_rate`.
         cache
             False to count in any case, although the answer may be in the cache (``DB_CACHE_URL``).
+        archive
+            Folder of :func:`archive_transactions` whose rows count too. The columns that are needed
+            are read into memory then.
 
         Returns
         -------
@@ -372,12 +379,18 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
             func.count().filter(label.is_(True)).label("fraud_count"),
             func.count().filter(Transaction.is_anomaly.is_(True)).label("anomaly_count"),
         ).where(*within_dates(start_date, end_date), *between(None, None, as_of))
-        statistics: dict[str, Any] = self._cached(
-            "get_statistics",
-            query,
-            lambda: dict(self.session.execute(query).mappings().one()),
-            enabled=cache,
-        )
+        statistics: dict[str, Any]
+        if archive is not None:
+            self._flush()
+            period = parse_closed_range(start_date, end_date)
+            statistics = read_statistics(self.session, archive, *period, as_of)
+        else:
+            statistics = self._cached(
+                "get_statistics",
+                query,
+                lambda: dict(self.session.execute(query).mappings().one()),
+                enabled=cache,
+            )
         if not self.use_decimal:
             statistics |= {
                 name: float(value) for name, value in statistics.items() if name.endswith("_amount")
@@ -398,6 +411,7 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
         end: Bound = None,
         as_of: Bound = None,
         cache: bool = True,
+        archive: str | Path | None = None,
     ) -> RowsT:
         """Compute fraud rates with their intervals inside PostgreSQL.
 
@@ -418,6 +432,9 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
             ``label_available_at`` is later counts as missing.
         cache
             False to count in any case, although the answer may be in the cache (``DB_CACHE_URL``).
+        archive
+            Folder of :func:`archive_transactions` whose rows count too. The columns that are needed
+            are read into memory then.
 
         Returns
         -------
@@ -442,6 +459,14 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
         check_interval(interval_method, confidence_level)
         groups = Groups.parse(by, bins, every, measures=MEASURES)
         clusters = Clusters.parse(cluster, groups.source_columns, self._table.c.keys())
+        if archive is not None:
+            self._flush()
+            options: Any = {"every": every, "bins": bins, "interval_method": interval_method,
+                       "confidence_level": confidence_level, "cluster": cluster}  # fmt: skip
+            names = [*groups.source_columns, *clusters.columns, Transaction.amount.key]
+            frame = read_transactions(self.session, archive, names, start, end, as_of)
+            rates = fraud_rate(from_polars(frame, self.output), by, **options)
+            return cast("RowsT", rates)
         where = between(start, end, as_of)
         columns = [
             *self._group_keys(groups),
@@ -754,13 +779,7 @@ def within_dates(start_date: Bound, end_date: Bound) -> list[ColumnElement[bool]
 
 def between(start: Bound, end: Bound, as_of: Bound = None) -> list[ColumnElement[bool]]:
     """Conditions that a transaction is at or after ``start``, and before ``end`` and ``as_of``."""
-    first, after = parse_range(start, end)
-    known = parse_time(as_of, "as_of")
-    if known is not None and first is not None and known <= first:
-        raise ArgumentError(
-            f"`as_of` must be later than `start`; got as_of={as_of}, start={start}."
-        )
-    return between_times(first, min((time for time in (after, known) if time), default=None))
+    return between_times(*parse_known_range(start, end, as_of))
 
 
 def between_times(

@@ -17,7 +17,7 @@ from synfin_analytics.io.archive._folder import translate_os_errors, write_atomi
 from synfin_analytics.io.archive._manifest import ColumnSummary, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 #: Rows of a row group: filters by time skip whole groups.
@@ -87,8 +87,10 @@ def write_part(
     return Part(table, month, path, summary.rows, size, amount, summary.digests.finish())
 
 
-def read_part(folder: Path, part: Part) -> Iterator[pa.RecordBatch]:
-    """Read the rows of a file, some at a time.
+def read_part(
+    folder: Path, part: Part, columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Read the rows of a file, some at a time; of all columns, or of those that it has of some.
 
     Raises
     ------
@@ -97,7 +99,8 @@ def read_part(folder: Path, part: Part) -> Iterator[pa.RecordBatch]:
     """
     try:
         with contextlib.closing(pq.ParquetFile(folder / part.path, pre_buffer=False)) as file:
-            yield from file.iter_batches(_READ_ROWS)
+            names = [name for name in file.schema_arrow.names if columns is None or name in columns]
+            yield from file.iter_batches(_READ_ROWS, columns=names)
     except FileNotFoundError as error:
         raise damaged(folder, part, "it is missing") from error
     except PermissionError as error:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from synfin_analytics.database.models import TABLES
 from synfin_analytics.exceptions import ArchiveError
 from synfin_analytics.io.archive._identity import check_identity, read_identity
 from synfin_analytics.io.archive._manifest import read_manifest
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from synfin_analytics.io.archive._manifest import Manifest, Part
+    from synfin_analytics.io.archive._manifest import Manifest
 
 #: How often a folder is read again because it changes meanwhile.
 _MAX_ATTEMPTS = 10
@@ -76,23 +77,29 @@ def read_archived(
 def _read(
     folder: Path, manifest: Manifest, table: str, stored: pa.Table, key: str
 ) -> list[pa.Table]:
-    known = pl.Series(key, pl.from_arrow(stored.column(key))).implode()
-    tables = []
+    batches = []
     for part in manifest.parts_of(table):
-        batches = []
+        unknown = set(part.columns) - set(TABLES[table].__table__.columns.keys())
+        if unknown:
+            column = f"it has the column {min(unknown)!r}, of a newer version of this package"
+            raise damaged(folder, part, column)
         n_rows = 0
-        for batch in read_part(folder, part):
+        for batch in read_part(folder, part, stored.schema.names):
             n_rows += batch.num_rows
-            is_new = ~pl.Series(key, pl.from_arrow(batch.column(key))).is_in(known)
-            batches.append(_convert(batch.filter(is_new.to_arrow()), stored.schema, folder, part))
+            batches.append(_convert(batch, stored.schema))
         if n_rows != part.rows:
             raise damaged(folder, part, f"it has {n_rows:,} rows instead of {part.rows:,}")
-        if batches:
-            tables.append(pa.Table.from_batches(batches))
-    return tables
+    if not batches:
+        return []
+    archived = pa.Table.from_batches(batches)
+    if not stored.num_rows:
+        return [archived]
+    known = pl.Series(key, pl.from_arrow(stored.column(key)))
+    is_new = ~pl.Series(key, pl.from_arrow(archived.column(key))).is_in(known.implode())
+    return [archived.filter(is_new.to_arrow())]
 
 
-def _convert(batch: pa.RecordBatch, schema: pa.Schema, folder: Path, part: Part) -> pa.RecordBatch:
+def _convert(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """Return the columns of a schema; an older version of the tables may lack some."""
     columns = []
     for field in schema:
@@ -100,13 +107,6 @@ def _convert(batch: pa.RecordBatch, schema: pa.Schema, folder: Path, part: Part)
             columns.append(_cast(batch.column(field.name), field.type))
         else:
             columns.append(pa.nulls(batch.num_rows, field.type))
-    unknown = set(batch.schema.names) - set(schema.names)
-    if unknown:
-        raise damaged(
-            folder,
-            part,
-            f"it has the column {min(unknown)!r}, of a newer version of this package",
-        )
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from sqlalchemy import Column, Select, Table, select
 
 from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.output import (
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from synfin_analytics.database.manager import DatabaseManager
+    from synfin_analytics.database.models import Base
     from synfin_analytics.io.read._run import Chunks, Plan
     from synfin_analytics.io.read._sql import Query
 
@@ -131,7 +133,7 @@ def read_df(
     archive
         Folder of :func:`archive_transactions` whose rows belong to the table, too: the result has
         the rows of both. A row that is in both is the database's. ``query`` must be the name of a
-        table or a model.
+        table or a model, or ``select(...)`` of some columns of a model.
 
     Returns
     -------
@@ -213,23 +215,36 @@ def _read_both(
     use_decimal: bool,
 ) -> pa.Table:
     """Read the rows of a table in the database and in an archive."""
-    is_table = isinstance(query, type) or (isinstance(query, str) and query.strip().isidentifier())
-    if not is_table:
-        raise ArgumentError(
-            "`query` must be the name of a table or a model if there is an `archive`; got a "
-            "statement. Read the table, and filter the DataFrame."
-        )
-    model = model_of(query.strip() if isinstance(query, str) else query)  # type: ignore[arg-type]
+    model, names = _parse_table(query)
+    key = spec_of(model).primary_key
+    columns = [model.__table__.c[name] for name in dict.fromkeys((*names, key))]
     with contextlib.ExitStack() as stack:
         if session is None:
             manager = manager or get_db_manager()
             session = stack.enter_context(manager.session_scope(read_only=True))
         elif manager is not None:
             raise ArgumentError("Pass `session` or `manager`, not both; got both.")
-        stored = read_df(model, session=session, output="arrow", use_decimal=use_decimal)
-        key = spec_of(model).primary_key
+        rows = select(*columns)
+        stored = read_df(rows, session=session, output="arrow", use_decimal=use_decimal)
         archived = read_archived(archive, model.__tablename__, stored, key, session)
-    return pa.concat_tables([*archived, stored])
+    return pa.concat_tables([*archived, stored]).select(names)
+
+
+def _parse_table(query: Query) -> tuple[type[Base], list[str]]:
+    """Return the table of a query and its columns: without conditions, it is their name."""
+    if isinstance(query, type) or (isinstance(query, str) and query.strip().isidentifier()):
+        model = model_of(query.strip() if isinstance(query, str) else query)
+        return model, model.__table__.columns.keys()
+    if isinstance(query, Select):
+        columns = [column for column in query.selected_columns if isinstance(column, Column)]
+        tables = {column.table.name for column in columns if isinstance(column.table, Table)}
+        if len(tables) == 1 and query.compare(select(*columns)):
+            return model_of(tables.pop()), [column.name for column in columns]
+    raise ArgumentError(
+        "`query` must be the name of a table or a model, or select(...) of some of its columns "
+        "without a condition, if there is an `archive`; got another statement. Read the table, "
+        "and filter the DataFrame."
+    )
 
 
 @dataclass(frozen=True, slots=True)
