@@ -38,6 +38,13 @@ FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 5.0, 60.0
 #: Seconds that a replica has to catch up before it is said to lag: one that replays all the time is
 #: never exactly where the primary is.
 _MEASURING_SECONDS = 0.1
+#: Parts of messages of servers that answer, but do not accept the user.
+_REJECTIONS = ("authentication failed", "no password supplied", "no pg_hba.conf entry",
+               "does not exist")  # fmt: skip
+_CREDENTIALS = (
+    "Check user, password and database in DB_REPLICA_URL, or those of the primary, which apply to "
+    "DB_REPLICA_HOSTS, and the replica's pg_hba.conf"
+)
 _FIRST_PAUSE, _LAST_PAUSE = 0.0003, 0.02
 
 _STATE = """
@@ -463,5 +470,8 @@ def _identity(bound: BoundConnection, config: DatabaseConfig) -> tuple[str, bool
 
 
 def _reason(error: DatabaseConnectionError) -> str:
-    """Return what the driver says about a connection that failed."""
-    return " ".join(str(error.__cause__ or error).split()).rstrip(".")
+    """Return what the driver says about a connection that failed, and what to do if it can help."""
+    reason = " ".join(str(error.__cause__ or error).split()).rstrip(".")
+    if any(sign in reason for sign in _REJECTIONS):
+        return f"{reason}. {_CREDENTIALS}"
+    return reason

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +11,14 @@ from psycopg2 import extensions, sql
 
 from synfin_analytics.database import schema
 from synfin_analytics.database._secret import Secret
+from synfin_analytics.database.connection import message_of
 from synfin_analytics.database.models import TABLES
 from synfin_analytics.exceptions import ArgumentError, SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import psycopg2
 
 _CREATE_LARGE_OBJECTS = ("lo_creat(integer)", "lo_create(oid)", "lo_from_bytea(oid, bytea)")
 _NAMES = ("BYPASSRLS", "CREATEROLE", "CREATEDB", "REPLICATION")
@@ -65,6 +70,34 @@ class Grant:
     created: bool
     hidden: dict[str, tuple[str, ...]]
     warnings: tuple[str, ...]
+
+
+def advise_privileges(error: psycopg2.Error) -> str:
+    """Say which GRANT a role needs to read what PostgreSQL has just denied.
+
+    Parameters
+    ----------
+    error
+        The driver's error.
+
+    Examples
+    --------
+    >>> import psycopg2
+    >>> advise_privileges(psycopg2.errors.InsufficientPrivilege())
+    'Ask the owner of the tables to run `synfin db grant ROLE`, ...'
+    """
+    connection = getattr(error.cursor, "connection", None)
+    role = name = "ROLE"
+    if connection is not None:
+        role, name = shlex.quote(connection.info.user), connection.info.user.replace('"', '""')
+    denied = re.search(r"permission denied for (?:table|view) (\S+)", message_of(error))
+    command = f'GRANT SELECT ON {denied[1]} TO "{name}"' if denied else "GRANT SELECT"
+    return (
+        f"Ask the owner of the tables to run `synfin db grant {role}`, which hides personal data, "
+        f"or {command}. If personal data are hidden from this user, name the columns to read, "
+        "without those of synfin_analytics.database.grants.personal_columns(); a whole table, and "
+        "therefore a repository, includes them"
+    )
 
 
 def personal_columns() -> dict[str, tuple[str, ...]]:

@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
+import psycopg2.errors
 from psycopg2 import errorcodes
 from sqlalchemy import (
     Constraint,
@@ -29,6 +30,7 @@ from synfin_analytics._core.validation.outcome import HIDDEN, to_text
 from synfin_analytics._core.validation.rules import rule_of
 from synfin_analytics._core.validation.validate import validate_column
 from synfin_analytics.database.connection import message_of
+from synfin_analytics.database.grants import advise_privileges
 from synfin_analytics.database.models import Base, ModelPrediction
 from synfin_analytics.exceptions import (
     ArgumentError,
@@ -200,7 +202,9 @@ def _translate(error: DBAPIError) -> SynfinError:
     if not isinstance(cause, psycopg2.Error) or not message_of(cause):
         return QueryError(f"The driver cannot run this statement ({type(cause).__name__}).")
     if not isinstance(cause, psycopg2.IntegrityError):
-        return QueryError(f"PostgreSQL rejects the statement: {message_of(cause)}.")
+        return QueryError(
+            f"PostgreSQL rejects the statement: {message_of(cause)}.{_advice(error, cause)}"
+        )
     table, name = cause.diag.table_name or "", cause.diag.constraint_name or ""
     mapped = Base.metadata.tables.get(table, Table(table, MetaData()))
     constraint = next((item for item in mapped.constraints if item.name == name), None)
@@ -225,6 +229,13 @@ def _translate(error: DBAPIError) -> SynfinError:
         case _:
             reason = f"is rejected by the database ({cause.pgcode})"
     return InvalidDataError(table, [Problem(columns, reason, 1)])
+
+
+def _advice(error: DBAPIError, cause: psycopg2.Error) -> str:
+    is_query = (error.statement or "").lstrip().startswith(("SELECT", "WITH"))
+    if is_query and isinstance(cause, psycopg2.errors.InsufficientPrivilege):
+        return f" {advise_privileges(cause)}."
+    return ""
 
 
 def _columns_of(table: Table, constraint: Constraint | None, name: str) -> str:

@@ -455,7 +455,8 @@ class BaseRepository(Generic[ModelT, RowsT]):
         self._flush()
         settings = (self.output, self.use_decimal)
         enabled = enabled and not PERSONAL_COLUMNS.intersection(groups)
-        return cached_query(self.session, name, query, compute, settings, enabled=enabled)
+        with translate_errors():
+            return cached_query(self.session, name, query, compute, settings, enabled=enabled)
 
     def _flush(self) -> None:
         """Write pending objects, so that they are read too: not every session autoflushes."""

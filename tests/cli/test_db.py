@@ -22,6 +22,7 @@ from synfin_analytics.database.manager import DatabaseManager
 from synfin_analytics.database.schema import LOCK_KEY
 from synfin_analytics.exceptions import ArgumentError, QueryError, SchemaError
 from synfin_analytics.io.read import read_df
+from synfin_analytics.repositories import TransactionRepository
 
 LATEST = schema.known_versions()[-1]
 COMMAND = [sys.executable, "-c", "from synfin_analytics.cli import main; main()"]
@@ -388,6 +389,27 @@ def test_a_whole_table_that_is_refused_for_its_personal_data_says_what_to_do(fil
         with pytest.raises(QueryError, match=r"permission denied.*name the columns to read"):
             read_df("customers", session=session)
         assert read_df("SELECT customer_id FROM customers", session=session).shape == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("table", "read"),
+    [
+        ("customers", lambda session: read_df("SELECT count(*) FROM customers", session=session)),
+        ("transactions", lambda session: TransactionRepository(session).get_statistics()),
+        ("transactions", lambda session: TransactionRepository(session).count()),
+        ("transactions", lambda session: TransactionRepository(session).list()),
+        ("transactions", lambda session: TransactionRepository(session).fraud_rate()),
+    ],
+)
+def test_a_role_that_may_read_nothing_learns_which_grant_it_needs(filled, role, table, read):
+    with filled.get_session() as session:
+        create = sql.SQL("CREATE ROLE {}").format(sql.Identifier(role))
+        cursor = session.connection().connection.driver_connection.cursor()
+        cursor.execute(create)
+        session.execute(text("SELECT set_config('role', :role, true)"), {"role": role})
+
+        with pytest.raises(QueryError, match=rf"`synfin db grant .*GRANT SELECT ON {table} TO"):
+            read(session)
 
 
 @pytest.mark.parametrize(

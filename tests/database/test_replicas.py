@@ -492,6 +492,19 @@ def test_one_of_two_replicas_is_dead(open_manager, primary, standby, caplog):
     assert len(messages(caplog, logging.WARNING)) == 1
 
 
+def test_a_wrong_password_of_a_replica_is_named(open_manager, primary, standby, caplog):
+    url = f"postgresql://{standby.username}:secret@127.0.0.1:{standby.port}/postgres"
+    manager = open_manager(primary, replica_url=url)
+
+    assert port(manager) == primary.port
+
+    (warning,) = messages(caplog, logging.WARNING)
+    assert "password authentication failed" in warning
+    assert "password and database in DB_REPLICA_URL" in warning
+    assert "secret" not in warning
+    assert "DB_REPLICA_URL" in manager.health_check().replicas[0].reason
+
+
 class Nobody:
     """A port on which no server listens."""
 

@@ -21,6 +21,7 @@ from synfin_analytics.database.connection import (
     message_of,
     reason_of_loss,
 )
+from synfin_analytics.database.grants import advise_privileges
 from synfin_analytics.database.models import TABLES
 from synfin_analytics.exceptions import (
     DatabaseConnectionError,
@@ -47,11 +48,6 @@ ABORTED = (
 )
 _READ_ONLY = (
     "The session of a single query is read-only. To change data, pass session= and commit it."
-)
-_NO_PRIVILEGE = (
-    "If personal data are hidden from this user, name the columns to read, without those of "
-    "synfin_analytics.database.grants.personal_columns(); a whole table, and therefore a "
-    "repository, includes them"
 )
 _LOST = (
     "The connection to the database was lost in the middle of a query. Uncommitted changes are "
@@ -184,7 +180,7 @@ def _hint(error: psycopg2.Error, message: str) -> str | SynfinError | None:
     if error.diag.message_hint:
         return error.diag.message_hint
     if isinstance(error, errors.InsufficientPrivilege):
-        return _NO_PRIVILEGE
+        return advise_privileges(error)
     name = (re.findall(r'"([^"]*)"', message) or [message.partition("column ")[2].split(" ")[0]])[0]
     name = name.rpartition(".")[2]
     if isinstance(error, errors.UndefinedTable):
