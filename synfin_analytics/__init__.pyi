@@ -97,11 +97,15 @@ from .plots import plot_rules as plot_rules
 from .plots import plot_score_drift as plot_score_drift
 from .plots import plot_thresholds as plot_thresholds
 from .plots import plot_topk as plot_topk
+from .reports import DatabaseProfile as DatabaseProfile
 from .reports import FraudReport as FraudReport
+from .reports import IndexChange as IndexChange
 from .reports import ModelReport as ModelReport
 from .reports import RulesReport as RulesReport
+from .reports import apply_index_change as apply_index_change
 from .reports import fraud_report as fraud_report
 from .reports import model_report as model_report
+from .reports import profile_database as profile_database
 from .reports import rules_report as rules_report
 from .repositories import AnomalyPatternRepository as AnomalyPatternRepository
 from .repositories import BaseRepository as BaseRepository

@@ -39,6 +39,7 @@ FACE = """
     evaluate_rules RuleEvaluation read_rules RuleFile
 
     fraud_report FraudReport model_report ModelReport rules_report RulesReport
+    profile_database DatabaseProfile IndexChange apply_index_change
 
     engineer_features handbook_features window_features
 
@@ -162,6 +163,8 @@ PARAMETERS = {
     "evaluate_rules": "df rules label amount timestamp cluster every cost_per_alert recovery_rate "
     "interval_method confidence_level as_of label_available_at",
     "read_rules": "path",
+    "profile_database": "manager",
+    "apply_index_change": "manager change confirm",
     "rules_report": "df rules label amount timestamp cluster every cost_per_alert recovery_rate "
     "model as_of label_available_at pos_label start end session confidence_level source notes path "
     "separator encoding decimal thousands date_format timezone",

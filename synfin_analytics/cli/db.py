@@ -14,6 +14,7 @@ from synfin_analytics.cli._common import (
     open_database,
 )
 from synfin_analytics.cli._db_archive import archive
+from synfin_analytics.cli._db_profile import profile
 from synfin_analytics.cli._erasure import erase_customer, pseudonymise_customer
 from synfin_analytics.exceptions import ArgumentError, ConfigurationError
 
@@ -31,6 +32,7 @@ def db() -> None:
 db.add_command(archive)
 db.add_command(erase_customer)
 db.add_command(pseudonymise_customer)
+db.add_command(profile)
 
 
 @db.command()

@@ -30,6 +30,7 @@ RUN_HERE = [
     "guide/inspect",
     "guide/labels",
     "guide/load",
+    "guide/profile",
     "guide/read",
     "guide/replicas",
     "guide/rules",
