@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import subprocess
+import sys
+import textwrap
 
 import pytest
 from archives import MONTHS, content, fill
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from synfin_analytics import (
     ArchiveError,
+    DatabaseManager,
     archive_transactions,
     load_df,
     read_df,
@@ -98,3 +103,63 @@ def test_columns_and_tables_of_others(manager, tmp_path):
         finally:
             with manager.session_scope() as session:
                 session.execute(text(drop))
+
+
+def test_a_user_without_privileges_learns_the_grants(manager, tmp_path):
+    fill(manager)
+    before = content(manager)
+    with manager.session_scope() as session:
+        session.execute(text("CREATE ROLE archivist"))
+        session.execute(text("GRANT SELECT ON ALL TABLES IN SCHEMA public TO archivist"))
+    limited = DatabaseManager(dataclasses.replace(manager.config))
+    event.listen(limited.engine, "begin", lambda link: link.exec_driver_sql("SET ROLE archivist"))
+    try:
+        with pytest.raises(ArchiveError, match=r"GRANT DELETE ON transactions, .* TO archivist"):
+            archive_transactions(tmp_path / "new", MONTHS[1], manager=limited)
+    finally:
+        limited.close()
+        with manager.session_scope() as session:
+            session.execute(text("DROP OWNED BY archivist; DROP ROLE archivist"))
+    assert content(manager) == before
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_read_only_database(manager, tmp_path):
+    fill(manager)
+    before = content(manager)
+    limited = DatabaseManager(manager.config)
+    event.listen(
+        limited.engine, "begin", lambda link: link.exec_driver_sql("SET TRANSACTION READ ONLY")
+    )
+    with pytest.raises(ArchiveError, match="connect to the primary"):
+        archive_transactions(tmp_path / "new", MONTHS[1], manager=limited)
+    limited.close()
+    assert content(manager) == before
+
+
+def test_a_first_call_without_space_leaves_a_folder_that_the_next_one_fills(manager, tmp_path):
+    fill(manager)
+    before = content(manager)
+    program = textwrap.dedent("""
+        import resource, sys
+        from synfin_analytics import ArchiveError, archive_transactions
+
+        for limit in (0, 600, 4_000):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+            try:
+                archive_transactions(*sys.argv[1:])
+            except ArchiveError as error:
+                print(error)
+    """)
+    run = subprocess.run(
+        [sys.executable, "-B", "-c", program, str(tmp_path), MONTHS[1]],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.count("Cannot use the folder") == 3
+    assert content(manager) == before
+    archive_transactions(tmp_path, MONTHS[1], manager=manager)
+    assert verify_archive(tmp_path).empty
+    load_df(tmp_path, manager=manager)
+    assert content(manager) == before

@@ -36,6 +36,7 @@ from synfin_analytics.exceptions import ArchiveError
 from synfin_analytics.io.archive._database import (
     AGAIN,
     DELETED,
+    UNCHANGED,
     archive_lock,
     check_database,
     schema_of,
@@ -148,10 +149,11 @@ def archive_transactions(
     manager = manager or get_db_manager()
     started = time.perf_counter()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(translate_database_errors())
-        lock = stack.enter_context(archive_lock(manager))
+        stack.enter_context(translate_database_errors(AGAIN))
+        with translate_database_errors(UNCHANGED):
+            lock = stack.enter_context(archive_lock(manager))
         # In a session of its own: the transaction of the lock must not lock tables.
-        with manager.get_session() as session:
+        with translate_database_errors(UNCHANGED), manager.get_session() as session:
             schema = schema_of(session)
             version = check_database(session, schema)
             _check_end(session, end)
@@ -450,7 +452,7 @@ class _Run:
             (self.folder / part.path).unlink(missing_ok=True)
         return ArchiveError(
             f"{part.table} of {part.month}: the file differs from the database ({problems[0]}); "
-            f"nothing of it was deleted. {AGAIN}."
+            f"nothing of it was deleted. {AGAIN}"
         )
 
     def _replace(self, manifest: Manifest, part: Part, versions: Path | None) -> Manifest:

@@ -162,19 +162,23 @@ def check_lock(session: Session) -> None:
 
 
 @contextlib.contextmanager
-def translate_database_errors() -> Iterator[None]:
-    """Translate the server's errors, without the values that they quote."""
+def translate_database_errors(outcome: str) -> Iterator[None]:
+    """Translate the server's errors, without the values that they quote, and add the outcome."""
     try:
         yield
     except (DBAPIError, psycopg2.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        raise ArchiveError(f"{_cause(cause)}. {AGAIN}") from None
+        raise ArchiveError(f"{_cause(cause)}. {outcome}") from None
     except DatabaseConnectionError as error:
-        raise DatabaseConnectionError(f"{error} {AGAIN}") from error
+        if str(error).endswith(UNCHANGED):  # translated already
+            raise
+        raise DatabaseConnectionError(f"{error} {outcome}") from error
 
 
+#: What holds after an error before the first file.
+UNCHANGED = "Nothing was changed."
 #: What holds after every error: files and rows are consistent at each moment.
-AGAIN = "No row was lost; archive again to go on where this call ended"
+AGAIN = "No row was lost; archive again to go on where this call ended."
 
 
 def _cause(error: BaseException | None) -> str:
