@@ -7,7 +7,7 @@ import math
 import numpy as np
 import polars as pl
 import pytest
-from engines import ENGINES, QUICK, engines_for
+from engines import ENGINES, QUICK, a_third_of_engines, engines_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
@@ -134,15 +134,16 @@ rows_with_gaps = st.lists(
 SCHEMA = {"p": pl.Float64, "is_fraud": pl.Boolean, "amount": pl.Float64, "channel": pl.String}
 
 
-@settings(max_examples=25, phases=QUICK)
-@given(rows_with_gaps)
-def test_every_engine_gives_the_same_evaluation(rows):
+@a_third_of_engines
+@settings(max_examples=9, phases=QUICK)
+@given(rows=rows_with_gaps)
+def test_every_engine_gives_the_same_evaluation(engines, rows):
     frame = pl.DataFrame(rows, SCHEMA)
     labelled = frame.drop_nulls("is_fraud")
     expected = ScoreCounts.from_arrays(
         labelled["p"], labelled["is_fraud"], labelled["amount"].fill_null(0)
     )
-    for name, native in engines_for(frame).items():
+    for name, native in engines_for(frame, engines).items():
         counts = evaluate(native, score="p", amount="amount").counts
         for array in ("score", "transactions", "frauds", "amount", "fraud_amount"):
             same_array = np.array_equal(getattr(counts, array), getattr(expected, array))
@@ -150,11 +151,12 @@ def test_every_engine_gives_the_same_evaluation(rows):
         assert counts.n_unlabelled == frame["is_fraud"].null_count(), name
 
 
-@settings(max_examples=15, phases=QUICK)
-@given(rows_with_gaps)
-def test_every_engine_gives_the_same_groups(rows):
+@a_third_of_engines
+@settings(max_examples=6, phases=QUICK)
+@given(rows=rows_with_gaps)
+def test_every_engine_gives_the_same_groups(engines, rows):
     frame = pl.DataFrame(rows, SCHEMA)
-    for name, native in engines_for(frame).items():
+    for name, native in engines_for(frame, engines).items():
         groups = evaluate(native, score="p", by="channel").groups
         assert len(groups) == frame["channel"].n_unique(), name
         for (channel,), model in groups:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from engines import QUICK, engines_for
+from engines import QUICK, a_third_of_engines, engines_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from labels import MONDAY, ROWS, TIMES, frame_of
@@ -69,18 +69,19 @@ def counted(triangles: list[tuple[Any, Triangle]], every: str) -> dict[Any, dict
     return groups
 
 
-@settings(max_examples=15, phases=QUICK, deadline=None)
+@a_third_of_engines
+@settings(max_examples=6, phases=QUICK)
 @given(
-    st.lists(ROWS, max_size=20),
-    st.sampled_from(["1d", "1w", "2w", "1mo"]),
-    st.sampled_from([None, "channel"]),
-    st.none() | TIMES,
+    rows=st.lists(ROWS, max_size=20),
+    every=st.sampled_from(["1d", "1w", "2w", "1mo"]),
+    by=st.sampled_from([None, "channel"]),
+    as_of=st.none() | TIMES,
 )
-def test_every_engine_counts_as_by_hand(rows, every, by, as_of):
+def test_every_engine_counts_as_by_hand(engines, rows, every, by, as_of):
     frame = frame_of(rows)
     if as_of is not None and as_of <= MONDAY:
         as_of = None
     expected = by_hand(frame, every, by, as_of)
-    for engine, native in engines_for(frame).items():
+    for engine, native in engines_for(frame, engines).items():
         triangles = count_triangles(native, every=every, by=by, as_of=as_of)
         assert counted(triangles, every) == expected, engine

@@ -6,7 +6,7 @@ import narwhals as nw
 import numpy as np
 import polars as pl
 import pytest
-from engines import ENGINES, QUICK, engines_for
+from engines import ENGINES, QUICK, a_third_of_engines, engines_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rules_by_hand import COST, ROWS_WITH_RULES, RULES, TYPES, as_rows, check
@@ -14,20 +14,25 @@ from rules_by_hand import COST, ROWS_WITH_RULES, RULES, TYPES, as_rows, check
 from synfin_analytics import evaluate_rules, fraud_rate
 
 
-@settings(max_examples=6, phases=QUICK)
-@given(ROWS_WITH_RULES)
-def test_every_engine_counts_what_a_brute_force_counts(rows):
+@a_third_of_engines
+@settings(max_examples=4, phases=QUICK)
+@given(rows=ROWS_WITH_RULES)
+def test_every_engine_counts_what_a_brute_force_counts(engines, rows):
     frame = pl.DataFrame(rows, schema=TYPES)
-    for native in engines_for(frame).values():
+    for native in engines_for(frame, engines).values():
         check(evaluate_rules(native, RULES, cost_per_alert=COST), rows)
 
 
-@settings(max_examples=6, phases=QUICK)
-@given(ROWS_WITH_RULES, st.sampled_from([None, "auto", "customer_id", ["card_id", "merchant_id"]]))
-def test_every_engine_gives_the_same_intervals(rows, cluster):
+@a_third_of_engines
+@settings(max_examples=4, phases=QUICK)
+@given(
+    rows=ROWS_WITH_RULES,
+    cluster=st.sampled_from([None, "auto", "customer_id", ["card_id", "merchant_id"]]),
+)
+def test_every_engine_gives_the_same_intervals(engines, rows, cluster):
     frame = pl.DataFrame(rows, schema=TYPES)
     expected = None
-    for native in engines_for(frame).values():
+    for native in [frame, *engines_for(frame, engines).values()]:
         evaluation = evaluate_rules(native, RULES, cluster=cluster, every="36h")
         record = evaluation.to_dict()
         comparison = as_rows(evaluation.compare("large", "night"))
