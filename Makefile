@@ -8,13 +8,14 @@ SHELL := /bin/sh
 .DELETE_ON_ERROR:
 
 PYTHON ?=
-WORKERS ?= 2
+WORKERS ?= 3
 DEMO ?=
 TESTS ?=
 VERSION ?=
 LABFLAGS ?=
 
-# Of a file's tests one worker runs all; conftest.py puts the slow files first.
+# Of a file's tests one worker runs all; conftest.py puts the slow files first. A worker waits for
+# servers, browsers and kernels a third of its time, so three keep two cores busy.
 DISTRIBUTION := --dist loadfile --no-loadscope-reorder
 
 VENV := .venv

@@ -46,20 +46,40 @@ hypothesis.settings.load_profile("unhurried")
 
 _HOME = "SYNFIN_TEST_HOME"
 _URL = "SYNFIN_TEST_DATABASE_URL"
-#: Files of half a minute or more: a worker that began with one of them last would work on alone.
+#: Files that take longest, the longest first: a worker that began with one of them last would
+#: work on alone.
 SLOW_FILES = (
-    "benchmarks/test_handbook_file.py",
-    "benchmarks/test_benchmark_features.py",
-    "benchmarks/test_benchmarks.py",
-    "course/test_class.py",
-    "course/test_exercises.py",
-    "database/test_embedded_kills.py",
-    "io/test_load_atomic_server.py",
-    "jupyter/test_jupyterlab.py",
-    "metrics/test_clusters.py",
-    "metrics/test_fraud_rate.py",
-    "tests/test_distributed.py",
     "tests/test_notebooks.py",
+    "course/test_exercises.py",
+    "course/test_class.py",
+    "jupyter/test_jupyterlab.py",
+    "tests/test_distributed.py",
+    "database/test_replicas.py",
+    "database/test_pgbouncer.py",
+    "archive/test_archive.py",
+    "erasure/test_erase.py",
+    "io/test_load_atomic_server.py",
+    "io/test_suggest.py",
+    "metrics/test_spark.py",
+    "benchmarks/test_benchmarks.py",
+    "benchmarks/test_benchmark_features.py",
+    "benchmarks/test_handbook_file.py",
+    "reports/test_browser.py",
+    "reports/test_frames.py",
+    "reports/test_cli.py",
+    "course/test_runner.py",
+    "database/test_embedded_kills.py",
+    "database/test_schema.py",
+    "cli/test_demo.py",
+    "metrics/test_fraud_rate.py",
+    "metrics/test_as_of.py",
+    "repositories/test_evaluate_rules.py",
+    "repositories/test_evaluate.py",
+    "repositories/test_cache.py",
+    "rules/test_evaluate_rules.py",
+    "reports/test_interactive.py",
+    "io/test_load_fidelity.py",
+    "features/test_features.py",
 )
 
 
@@ -80,7 +100,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the slow files, and on a server of another's leave out what needs none."""
-    items.sort(key=lambda item: not str(item.path).endswith(SLOW_FILES))
+    ranks = {path: _rank(path) for path in {item.path for item in items}}
+    items.sort(key=lambda item: ranks[item.path])
     if _URL in os.environ:
         names = [getattr(item, "fixturenames", ()) for item in items]
         keep = ["_any_server" in each and "server" not in each for each in names]
@@ -88,6 +109,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             items=[item for item, kept in zip(items, keep, strict=True) if not kept]
         )
         items[:] = itertools.compress(items, keep)
+
+
+def _rank(path: Path) -> int:
+    """Place of a file among the slow ones; all others come after them, as collected."""
+    places = (n for n, file in enumerate(SLOW_FILES) if str(path).endswith(file))
+    return next(places, len(SLOW_FILES))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -12,6 +12,8 @@ import pytest
 
 USER_CODE = Path(__file__).parent / "user_code"
 OPTIONS = ["--strict", "--ignore-missing-imports", "--no-error-summary"]
+#: Of the run before: mypy then reads only what has changed since.
+CACHE = Path(__file__).parents[1] / ".mypy_cache" / "user_code"
 
 SCRIPT = """
 import pandas as pd
@@ -41,7 +43,7 @@ def messages(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     (folder / "script.py").write_text(SCRIPT, encoding="utf-8")
     shutil.copytree(USER_CODE, folder / "user_code")
     checked = subprocess.run(
-        [sys.executable, "-m", "mypy", *OPTIONS, "script.py", "user_code"],
+        [sys.executable, "-m", "mypy", *OPTIONS, f"--cache-dir={CACHE}", "script.py", "user_code"],
         cwd=folder,
         capture_output=True,
         text=True,

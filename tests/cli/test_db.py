@@ -178,7 +178,7 @@ def test_ctrl_c_at_a_question_ends_it_with_130(filled):
     os.read(process.stderr.fileno(), 1)
     process.send_signal(signal.SIGINT)
     try:
-        process.wait(20)
+        process.wait(3)
     except subprocess.TimeoutExpired:  # it came just before Python began to wait for input
         process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
