@@ -6,6 +6,7 @@ The COPY runs on the session's own connection, so that it sees what the session 
 from __future__ import annotations
 
 import contextlib
+import functools
 import queue
 import threading
 import time
@@ -32,11 +33,14 @@ from synfin_analytics.io.read._decode import (
     decode_chunk,
     numeric_decoder,
 )
+from synfin_analytics.io.read._send import bind_values, has_values
 from synfin_analytics.io.read._session import (
     connect_session,
     driver_connection,
     savepoint,
+    transaction,
     translate_errors,
+    undo,
 )
 from synfin_analytics.io.read._sql import EMPTY, Parameter, Query, Statement, parse_query
 
@@ -95,13 +99,23 @@ def run_query(
         cursor = stack.enter_context(connection.cursor(cursor_factory=Cursor))
         with translate_errors(EMPTY, bound):
             statement = parse_query(query, params, bound.dialect, lambda: schema_of_tables(cursor))
-        sql = statement.bind(cursor)
         started = time.perf_counter()
-        with translate_errors(sql, bound):
-            if session is not None and not connection.autocommit:
+        with translate_errors(EMPTY, bound):
+            if connection.autocommit and has_values(statement):
+                stack.enter_context(transaction(cursor))
+            to_savepoint = session is not None and (
+                not connection.autocommit or has_values(statement)
+            )
+            if to_savepoint:
                 stack.enter_context(savepoint(cursor))
-            prepare = _copy if statement.is_read else _execute
-            plans, chunks = prepare(cursor, sql, use_decimal=use_decimal)
+            restart = functools.partial(undo, cursor, to_savepoint=to_savepoint)
+            sql = stack.enter_context(bind_values(cursor, statement, bound, restart))
+        with translate_errors(sql, bound):
+            if statement.is_read:
+                plans, chunks = _copy(cursor, sql, use_decimal=use_decimal)
+            else:
+                result = _execute(cursor, sql, bound, restart, use_decimal=use_decimal)
+                plans, chunks = stack.enter_context(result)
         yield plans, stack.enter_context(contextlib.closing(_translated(chunks, sql, bound)))
         if not bound.invalidated:
             log_if_slow(bound, started, statement.text)
@@ -367,13 +381,23 @@ def _free_buffer(buffers: list[BytesIO]) -> BytesIO:
 _MAX_PRECISION = 1000  # of numeric(p, s)
 #: Settings with which the text of a value is complete.
 _LOSSLESS_TEXT = {"extra_float_digits": "1", "datestyle": "ISO, YMD", "intervalstyle": "postgres"}
+#: Status of a transaction that has failed, and of a lost connection.
+_UNUSABLE = {extensions.TRANSACTION_STATUS_INERROR, extensions.TRANSACTION_STATUS_UNKNOWN}
 # Values of any type as the server's text, which the server parses again.
 _AS_TEXT = extensions.new_type(
     tuple(extensions.string_types), "SYNFIN_TEXT", lambda value, _cursor: value
 )
 
 
-def _execute(cursor: Cursor, sql: BoundSQL, *, use_decimal: bool) -> Result:
+@contextlib.contextmanager
+def _execute(
+    cursor: Cursor,
+    sql: BoundSQL,
+    bound: BoundConnection,
+    restart: Callable[[], object],
+    *,
+    use_decimal: bool,
+) -> Iterator[Result]:
     """Run any other statement, such as EXPLAIN or INSERT … RETURNING, which has few rows.
 
     They arrive as text, and return to the server as arrays of text that a query casts, so that each
@@ -386,10 +410,13 @@ def _execute(cursor: Cursor, sql: BoundSQL, *, use_decimal: bool) -> Result:
         if description is None:
             count = None if cursor.rowcount < 0 else cursor.rowcount
             plan = Plan("rowcount", DECODERS[_INT8])
-            return [plan], iter([[pa.array([count], plan.arrow_type())]])
+            yield [plan], iter([[pa.array([count], plan.arrow_type())]])
+            return
         plan_columns(description, use_decimal=use_decimal)
         rows = cursor.fetchall()
-        return _copy(cursor, _cast_texts(cursor, description, rows), use_decimal=use_decimal)
+        texts = _cast_texts(cursor, description, rows)
+        with bind_values(cursor, texts, bound, restart) as query:
+            yield _copy(cursor, query, use_decimal=use_decimal)
 
 
 @contextlib.contextmanager
@@ -410,13 +437,13 @@ def _lossless_text(cursor: Cursor, sql: BoundSQL) -> Iterator[None]:
         yield
     finally:
         # A transaction that has failed is rolled back, and the settings with it.
-        if cursor.connection.info.transaction_status != extensions.TRANSACTION_STATUS_INERROR:
+        if cursor.connection.info.transaction_status not in _UNUSABLE:
             cursor.execute(change, [part for value in before for part in (value, local)])
 
 
 def _cast_texts(
     cursor: Cursor, description: Sequence[Description], rows: Sequence[Sequence[str | None]]
-) -> BoundSQL:
+) -> Statement:
     """Return the query that casts rows of texts to the types that the server described."""
     columns = list(zip(*rows, strict=True)) or [()] * len(description)
     names = [column.name for column in description]
@@ -431,7 +458,7 @@ def _cast_texts(
     for index, (name, values) in enumerate(zip(names, columns, strict=True)):
         pieces += [", " if index else " FROM unnest(", Parameter(name, list(values)), "::text[]"]
     pieces.append(f") AS q({', '.join(f'c{index}' for index in range(len(names)))})")
-    return Statement(tuple(pieces), is_read=True, is_users_text=False).bind(cursor)
+    return Statement(tuple(pieces), is_read=True, is_users_text=False)
 
 
 def _typmod(column: Description) -> int:

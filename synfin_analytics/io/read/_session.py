@@ -113,6 +113,27 @@ def _on_replica(
 
 
 @contextlib.contextmanager
+def transaction(cursor: Cursor) -> Iterator[None]:
+    """Run a query of an autocommit connection in a transaction, for which settings are made."""
+    cursor.execute("BEGIN")
+    is_done = False
+    try:
+        yield
+        is_done = True
+    finally:
+        if not cursor.connection.closed:
+            cursor.execute("COMMIT" if is_done else "ROLLBACK")
+
+
+def undo(cursor: Cursor, *, to_savepoint: bool) -> None:
+    """Make a transaction usable after an error, as it was when the query began."""
+    if to_savepoint:
+        cursor.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
+    else:
+        cursor.connection.rollback()
+
+
+@contextlib.contextmanager
 def savepoint(cursor: Cursor) -> Iterator[None]:
     """Undo a query that fails or is interrupted, so that the transaction can continue."""
     cursor.execute(f"SAVEPOINT {_SAVEPOINT}")
@@ -172,6 +193,13 @@ def _to_error(error: psycopg2.Error, sql: BoundSQL, *, closed: bool, reason: str
         sentence if sentence.endswith((".", "?")) else f"{sentence}." for sentence in sentences
     )
     return QueryError(f"PostgreSQL rejects the query: {text}")
+
+
+def invalid_value(error: psycopg2.Error, parameter: Parameter) -> QueryError:
+    """Return the error for a value that PostgreSQL cannot convert to the type it needs."""
+    return QueryError(
+        f"PostgreSQL rejects the query: {message_of(error)} at the parameter :{parameter.name}."
+    )
 
 
 def _hint(error: psycopg2.Error, message: str) -> str | SynfinError | None:

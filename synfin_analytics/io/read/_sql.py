@@ -20,12 +20,15 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from synfin_analytics._core.sql import NAMED, PYFORMAT, Token, tokens
 from synfin_analytics.database.models import Base, model_of
 from synfin_analytics.exceptions import ArgumentError, QueryError, nearest_names
+from synfin_analytics.io.read._values import item_parts, list_parts, value_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
     from sqlalchemy import Dialect
+
+    from synfin_analytics.io.read._values import Kind, Part
 
 Query: TypeAlias = str | type[Base] | ClauseElement
 
@@ -36,7 +39,19 @@ _BEFORE_ROWS = frozenset(
     ["AND", "CASE", "ELSE", "HAVING", "NOT", "ON", "OR", "ROW", "SELECT", "THEN", "WHEN", "WHERE"]
 )
 _SETTING_COMMANDS = {"RESET", "SET", "SHOW"}
+#: Commands whose expressions may refer to values.
+_COMMANDS_WITH_VALUES = _READ_COMMANDS | _WRITE_COMMANDS | {"EXPLAIN"}
 _AFTER_ITEM = re.compile(r"\s*([,)])")
+_COMPARISON_BEFORE = re.compile(r"(?:[<>=]|\bBETWEEN|\bAND)\s*$", re.IGNORECASE)
+_COMPARISON_AFTER = re.compile(r"\s*(?:[<>=]|!=|BETWEEN\b)", re.IGNORECASE)
+#: The end of ``= ANY(:list)``, and a cast of the list.
+_AFTER_ARRAY = re.compile(r"(?P<cast>\s*::\s*[\w.\" ]+\[\s*\])?\s*\)")
+#: What follows a number that is the position of a column in ORDER BY and GROUP BY.
+_AFTER_POSITION = re.compile(
+    r"\s*(?:[,);]|$|(?:ASC|DESC|FETCH|HAVING|LIMIT|NULLS|OFFSET|ORDER|WINDOW)\b)", re.IGNORECASE
+)
+#: Types whose name may precede a string.
+_TYPES_BEFORE_TEXT = {"DATE", "INTERVAL", "TIME", "TIMESTAMP", "TIMESTAMPTZ"}
 _TRANSACTION_COMMANDS = frozenset(
     ["ABORT", "BEGIN", "COMMIT", "END", "RELEASE", "ROLLBACK", "SAVEPOINT", "START"]
 )
@@ -56,19 +71,43 @@ class Parameter:
     form: Form = "value"
     #: Whether a row is compared with the list, as in ``(a, b) IN :pairs``.
     row: bool = False
+    #: Whether the items are the whole list after IN.
+    is_whole: bool = False
+    #: What a single value, or a list that is not after IN, stands for.
+    kind: Kind = "scalar"
+    #: Whether it is an item of a list after IN.
+    is_item: bool = False
+    #: Whether it is an operand of a comparison.
+    compared: bool = False
+    #: A cast of the array in ``= ANY(:list::type[])``, and the type in ``interval :text``.
+    cast: str = ""
 
-    def bind(self, cursor: Cursor) -> str:
-        """Quote the value as psycopg2 does."""
+    def parts(self, cursor: Cursor) -> list[Part]:
+        """Return what it becomes: SQL, and values that are sent apart."""
+
+        def quote(value: object) -> str:
+            text: str = cursor.mogrify("%s", (value,)).decode()
+            return text
+
         try:
             match self.form:
                 case "value":
-                    return _literal(to_python(self.value), cursor)
-                case "list" | "items":
-                    items = ", ".join(_literal(item, cursor) for item in _items(self.value) or ())
-                    return f"({items})" if self.form == "list" else items
+                    return value_parts(
+                        to_python(self.value),
+                        quote,
+                        kind=self.kind,
+                        compared=self.compared,
+                        cast=self.cast,
+                    )
+                case "list":
+                    return ["(", *list_parts(_items(self.value) or (), quote), ")"]
+                case "items":
+                    make = list_parts if self.is_whole else item_parts
+                    return make(_items(self.value) or (), quote)
                 case _:
                     operator = "= ANY" if self.form == "in empty" else "<> ALL"
-                    return f"{operator}(ARRAY[]::record[])" if self.row else f"{operator}('{{}}')"
+                    empty = "(ARRAY[]::record[])" if self.row else "('{}')"
+                    return [f"{operator}{empty}"]
         except (psycopg2.ProgrammingError, ValueError):
             # ValueError: a NUL character or a lone surrogate, which PostgreSQL does not allow.
             raise ArgumentError(
@@ -76,14 +115,6 @@ class Parameter:
                 "date, a datetime, a bool, None, or a list of these; got a value of type "
                 f"{type(self.value).__name__} that PostgreSQL does not accept."
             ) from None
-
-
-def _literal(value: object, cursor: Cursor) -> str:
-    text: str = cursor.mogrify("%s", (value,)).decode()
-    # A cast or a subscript must apply to the whole value, including its sign.
-    if not isinstance(value, str) and text.lstrip().startswith(("-", "ARRAY")):
-        return f"({text.strip()})"
-    return text
 
 
 def _items(value: object) -> Sequence[object] | None:
@@ -101,8 +132,18 @@ class Statement:
     is_read: bool
     #: Whether the user wrote the text, so that positions in it are helpful.
     is_users_text: bool
-    #: Whether it shows or changes settings of the session.
-    is_about_settings: bool = False
+    #: First word.
+    command: str = "SELECT"
+
+    @property
+    def is_about_settings(self) -> bool:
+        """Whether it shows or changes settings of the session."""
+        return self.command in _SETTING_COMMANDS
+
+    @property
+    def takes_values(self) -> bool:
+        """Whether its expressions may refer to values."""
+        return self.command in _COMMANDS_WITH_VALUES
 
     @property
     def text(self) -> str:
@@ -111,13 +152,6 @@ class Statement:
             piece if isinstance(piece, str) else f":{piece.name}" for piece in self.pieces
         )
 
-    def bind(self, cursor: Cursor) -> BoundSQL:
-        """Insert the values, quoted by psycopg2."""
-        parts = [
-            piece.bind(cursor) if isinstance(piece, Parameter) else piece for piece in self.pieces
-        ]
-        return BoundSQL(self, parts)
-
 
 class BoundSQL:
     """The text for the server, whose positions can be mapped back to the user's text."""
@@ -125,16 +159,24 @@ class BoundSQL:
     def __init__(self, statement: Statement, parts: list[str]) -> None:
         self.statement = statement
         self._parts = parts
-        self._before = ""
+        self._length_before = 0
 
-    def wrap(self, before: str, after: str) -> bytes:
-        """Return the text to send, with ``before`` and ``after`` around the statement."""
-        self._before = before
-        return (before + "".join(self._parts) + after).encode()
+    @property
+    def text(self) -> str:
+        """The statement for the server."""
+        return "".join(self._parts)
+
+    def wrap(self, before: str, after: str, skip: int = 0) -> bytes:
+        """Return the text to send, with ``before`` and ``after`` around the statement.
+
+        Its first ``skip`` characters are left out.
+        """
+        self._length_before = len(before) - skip
+        return (before + self.text[skip:] + after).encode()
 
     def place(self, position: int) -> str | Parameter | None:
         """Parameter at the server's ``position``, or line and column for a message."""
-        offset = position - 1 - len(self._before)
+        offset = position - 1 - self._length_before
         text = ""
         for piece, part in zip(self.statement.pieces, self._parts, strict=True):
             if offset < 0:
@@ -343,10 +385,10 @@ def _parse(text: str, grammar: re.Pattern[str], values: Mapping[str, object] | N
         pieces = [piece.replace("%%", "%") if isinstance(piece, str) else piece for piece in pieces]
     command = next((word for word in parser.words if word != "("), "")
     return Statement(
-        tuple(pieces),
+        tuple(_join_items(pieces)),
         _is_read(command, parser.words),
         is_users_text=grammar is not PYFORMAT,
-        is_about_settings=command in _SETTING_COMMANDS,
+        command=command,
     )
 
 
@@ -400,7 +442,8 @@ def _make_parameter(
         comparison = parser.comparison_around()
         following = _AFTER_ITEM.match(text, stop)
         if comparison is None or items is None or following is None:
-            return Parameter(token.name, value), token.start, stop
+            is_item = comparison is not None and following is not None
+            return _make_single(token, value, parser, text, is_item=is_item)
         form = "items"
         if not items:
             if parser.words[-1] != "(" or following[1] != ")":
@@ -412,7 +455,68 @@ def _make_parameter(
     if not items:
         form = "not in empty" if comparison.negated else "in empty"
         return Parameter(token.name, value, form, comparison.row), comparison.start, stop
-    return Parameter(token.name, value, form), token.start, stop
+    is_whole = form == "items" and parser.words[-1] == "(" and text[stop:].lstrip()[:1] == ")"
+    return Parameter(token.name, value, form, is_whole=is_whole), token.start, stop
+
+
+def _make_single(
+    token: Token, value: object, parser: _Parser, text: str, *, is_item: bool
+) -> tuple[Parameter, int, int]:
+    """Parameter for a value that is no list after IN; otherwise as :func:`_make_parameter`."""
+    start, stop = token.start, token.stop
+    kind: Kind = "scalar"
+    cast = ""
+    words = ["", "", *parser.words[-2:]]
+    is_position = words[-1] == "BY" and words[-2] in {"GROUP", "ORDER"}
+    if is_position and type(value) is int and _AFTER_POSITION.match(text, stop):
+        raise ArgumentError(
+            f"`params[{token.name!r}]` must not be the position of a column after "
+            f"{words[-2]} BY: a parameter is a value. Write the number into the query."
+        )
+    if words[-1] in {"LIMIT", "OFFSET"} or words[-2:] in (["FETCH", "FIRST"], ["FETCH", "NEXT"]):
+        kind = "limit"
+    elif words[-1] == "(" and words[-2] in {"ALL", "ANY", "SOME"}:
+        if _items(value) is not None and (following := _AFTER_ARRAY.match(text, stop)):
+            kind, cast = "any", following["cast"] or ""
+            stop += len(cast)
+    elif words[-1] in _TYPES_BEFORE_TEXT and isinstance(value, str):
+        start, cast = parser.starts[-1], f"::{words[-1].lower()}"
+    compared = bool(
+        _COMPARISON_BEFORE.search(text[max(0, start - 20) : start])
+        or _COMPARISON_AFTER.match(text, stop)
+    )
+    parameter = Parameter(
+        token.name, value, kind=kind, is_item=is_item, compared=compared, cast=cast
+    )
+    return parameter, start, stop
+
+
+def _is_item(pieces: Sequence[str | Parameter], index: int) -> bool:
+    piece = pieces[index] if index < len(pieces) else ""
+    return isinstance(piece, Parameter) and piece.is_item
+
+
+def _join_items(pieces: Sequence[str | Parameter]) -> Iterator[str | Parameter]:
+    """Join parameters that are together the whole list after IN, as in ``IN (:a, :b)``."""
+    start = 0
+    while start < len(pieces):
+        stop = start
+        while _is_item(pieces, stop) and _is_item(pieces, stop + 2) and pieces[stop + 1] == ", ":
+            stop += 2
+        first = pieces[start]
+        if stop > start and isinstance(first, Parameter):
+            around = [str(piece).strip() for piece in (pieces[start - 1], pieces[stop + 1])]
+            if around[0].endswith("(") and around[1].startswith(")"):
+                values = [
+                    piece.value
+                    for piece in pieces[start : stop + 1]
+                    if isinstance(piece, Parameter)
+                ]
+                yield Parameter(first.name, values, "items", is_whole=True)
+                start = stop + 1
+                continue
+        yield first
+        start += 1
 
 
 def _is_read(command: str, words: Sequence[str]) -> bool:

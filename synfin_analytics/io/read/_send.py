@@ -1,0 +1,270 @@
+"""Send the values of a query apart from its text, and prepare the SQL that refers to them.
+
+A statement that contains values shows them in the server's log (``log_statement``), in
+``pg_stat_activity`` and, as COPY has no parameters, in ``pg_stat_statements``. So each value becomes
+a setting of the transaction. libpq's function call (``PQfn``) sets it, of which PostgreSQL logs the
+name of the function alone; a SELECT of ``set_config`` would show the value, and so would the
+parameters of the extended protocol (``log_parameter_max_length``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import psycopg2
+from psycopg2 import _psycopg, errors, extensions
+
+from synfin_analytics._core.sql import tokens
+from synfin_analytics.exceptions import QueryError
+from synfin_analytics.io._background import interruptible
+from synfin_analytics.io.read._session import invalid_value, translate_errors
+from synfin_analytics.io.read._sql import BoundSQL, Parameter
+from synfin_analytics.io.read._values import Value, name_settings, render, values_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from sqlalchemy import Connection as BoundConnection
+
+    from synfin_analytics.io._background import Cursor
+    from synfin_analytics.io.read._sql import Statement
+    from synfin_analytics.io.read._values import Part
+
+#: Number of settings that open queries of a connection use.
+_IN_USE = "synfin_values"
+_PREPARED = "synfin_types"
+_TEXTS = {"text", "character varying", "bpchar", "name"}
+_UNKNOWN_TYPE = re.compile(r"parameter \$(\d+)")
+
+
+def has_values(statement: Statement) -> bool:
+    """Whether a statement has parameters."""
+    return any(isinstance(piece, Parameter) for piece in statement.pieces)
+
+
+@contextlib.contextmanager
+def bind_values(
+    cursor: Cursor, statement: Statement, bound: BoundConnection, undo: Callable[[], object]
+) -> Iterator[BoundSQL]:
+    """Send the values of a statement, and remove them at the end.
+
+    Parameters
+    ----------
+    cursor
+        Cursor of the connection, in a transaction or at its beginning.
+    statement
+        The statement and its values.
+    bound
+        The connection.
+    undo
+        Makes the transaction usable after an error.
+    """
+    parts: list[list[Part]] = [
+        piece.parts(cursor) if isinstance(piece, Parameter) else [piece]
+        for piece in statement.pieces
+    ]
+    values = values_of(parts)
+    if not values:
+        yield BoundSQL(statement, render(parts, str, final=True))
+        return
+    if not statement.takes_values:
+        raise QueryError(
+            f"PostgreSQL does not accept parameters in {statement.command}. Write the values into "
+            "the query, or change a setting with SELECT set_config(:name, :value, false)."
+        )
+    types = _find_types(cursor, statement, parts, values, bound, undo)
+    if cursor.connection.info.transaction_status == extensions.TRANSACTION_STATUS_IDLE:
+        cursor.execute("SELECT 1")  # begins the transaction whose settings follow
+    first = bound.info.get(_IN_USE, 0)
+    settings = name_settings(values, first)
+    bound.info[_IN_USE] = first + len(settings)
+    try:
+        names = {name: text for text, name in settings.items()}
+        interruptible(cursor.connection, lambda: _set(cursor, names))
+        _check(cursor, statement, parts, types, settings)
+        remaining = iter(types)
+        yield BoundSQL(
+            statement,
+            render(
+                parts,
+                lambda value: value.reference(settings[value.text], next(remaining)),
+                final=True,
+            ),
+        )
+    finally:
+        bound.info[_IN_USE] = first
+        status = (
+            extensions.TRANSACTION_STATUS_UNKNOWN
+            if cursor.connection.closed
+            else cursor.connection.info.transaction_status
+        )
+        if status == extensions.TRANSACTION_STATUS_INTRANS:
+            cursor.execute(
+                "SELECT " + ", ".join(f"set_config('{name}', '', true)" for name in names)
+            )
+
+
+# -- Types -----------------------------------------------------------------------------------------
+
+
+def _find_types(
+    cursor: Cursor,
+    statement: Statement,
+    parts: Sequence[Sequence[Part]],
+    values: Sequence[Value],
+    bound: BoundConnection,
+    undo: Callable[[], object],
+) -> list[str]:
+    """Return the type of each value, or of its elements, from PREPARE, which sees no values."""
+    declared = [value.declared() for value in values]
+    if "unknown" not in declared:
+        return [value.type or "text" for value in values]
+    numbers = iter(range(1, len(values) + 1))
+    sql = BoundSQL(
+        statement,
+        render(parts, lambda value: value.placeholder(next(numbers)), final=False),
+    )
+    skip = _start_of_explained(sql.text) if statement.command == "EXPLAIN" else 0
+    while True:
+        before = f"PREPARE {_PREPARED} ({', '.join(declared)}) AS "
+        after = (
+            f";\nSELECT parameter_types::text[] FROM pg_prepared_statements WHERE name = "
+            f"'{_PREPARED}'"
+        )
+        try:
+            try:
+                cursor.execute(sql.wrap(before, after, skip))
+                [(inferred,)] = cursor.fetchall()
+                break
+            except errors.IndeterminateDatatype as error:
+                # A literal in this place is a text, or a number of its own type.
+                number = _UNKNOWN_TYPE.search(error.diag.message_primary or "")
+                if number is None:
+                    raise
+                index = int(number[1]) - 1
+                declared[index] = values[index].type or "text"
+                undo()
+        except psycopg2.Error:
+            with translate_errors(sql, bound):
+                raise
+    cursor.execute(f"DEALLOCATE {_PREPARED}")
+    return [value.infer(name) for value, name in zip(values, inferred, strict=True)]
+
+
+def _start_of_explained(text: str) -> int:
+    """Position of the statement after EXPLAIN and its options."""
+    depth = 0
+    starts = {"DELETE", "INSERT", "MERGE", "SELECT", "TABLE", "UPDATE", "VALUES", "WITH"}
+    for token in tokens(text):
+        content = text[token.start : token.stop]
+        depth += (content == "(") - (content == ")")
+        if depth == 0 and content.upper() in starts:
+            return token.start
+    return 0
+
+
+def _check(
+    cursor: Cursor,
+    statement: Statement,
+    parts: Sequence[Sequence[Part]],
+    types: Sequence[str],
+    settings: Mapping[str, str],
+) -> None:
+    """Convert texts to other types one by one, as the error of the whole query names none."""
+    remaining = iter(types)
+    for piece, part in zip(statement.pieces, parts, strict=True):
+        for value in values_of([part]):
+            type_name = next(remaining)
+            if isinstance(piece, str) or value.type is not None or type_name in _TEXTS:
+                continue
+            array = "[]" if value.is_array else ""
+            try:
+                cursor.execute(
+                    f"SELECT current_setting('{settings[value.text]}')::{type_name}{array}"
+                )
+            except psycopg2.DataError as error:
+                raise invalid_value(error, piece) from None
+
+
+# -- Settings --------------------------------------------------------------------------------------
+
+#: OID of ``set_config(text, text, boolean)``, the same in all versions.
+_SET_CONFIG = 2078
+_PGRES_COMMAND_OK = 1
+_SQLSTATE, _MESSAGE = ord("C"), ord("M")
+
+
+class _Argument(ctypes.Structure):
+    """PQArgBlock of libpq."""
+
+    _fields_ = (("len", ctypes.c_int), ("isint", ctypes.c_int), ("ptr", ctypes.c_void_p))
+
+
+@cache
+def _libpq() -> Any:
+    """Return the driver's own libpq; None if its symbols cannot be found, as on Windows."""
+    libpq = ctypes.CDLL(_psycopg.__file__)
+    try:
+        libpq.PQfn.argtypes = [
+            ctypes.c_void_p,
+            ctypes.c_int,
+            ctypes.c_char_p,
+            ctypes.POINTER(ctypes.c_int),
+            ctypes.c_int,
+            ctypes.POINTER(_Argument),
+            ctypes.c_int,
+        ]
+        libpq.PQfn.restype = ctypes.c_void_p
+        libpq.PQresultStatus.argtypes = [ctypes.c_void_p]
+        libpq.PQresultErrorField.argtypes = [ctypes.c_void_p, ctypes.c_int]
+        libpq.PQresultErrorField.restype = ctypes.c_char_p
+        libpq.PQclear.argtypes = [ctypes.c_void_p]
+        libpq.PQclear.restype = None
+    except AttributeError:
+        return None
+    return libpq
+
+
+def _set(cursor: Cursor, settings: Mapping[str, str]) -> None:
+    """Set settings of the transaction."""
+    libpq = _libpq()
+    for name, text in settings.items():
+        if libpq is None:
+            # The server's log can show the value.
+            with cursor.connection.cursor() as plain:
+                plain.execute("SELECT set_config(%s, %s, true)", (name, text))
+        else:
+            _call_set_config(libpq, cursor, name.encode(), text.encode())
+
+
+def _call_set_config(libpq: Any, cursor: Cursor, name: bytes, value: bytes) -> None:
+    connection = cursor.connection
+    texts = (name, value, b"\1")
+    buffers = [ctypes.create_string_buffer(text, max(len(text), 1)) for text in texts]
+    arguments = (_Argument * len(texts))()
+    for argument, text, buffer in zip(arguments, texts, buffers, strict=True):
+        argument.len, argument.ptr = len(text), ctypes.addressof(buffer)
+    # The function returns the value, for which libpq knows no limit.
+    returned = ctypes.create_string_buffer(len(value) + 64)
+    length = ctypes.c_int()
+    result = libpq.PQfn(
+        connection.pgconn_ptr, _SET_CONFIG, returned, ctypes.byref(length), 0, arguments, len(texts)
+    )
+    try:
+        if libpq.PQresultStatus(result) == _PGRES_COMMAND_OK:
+            return
+        state = libpq.PQresultErrorField(result, _SQLSTATE)
+        message = libpq.PQresultErrorField(result, _MESSAGE)
+    finally:
+        libpq.PQclear(result)
+    if not state:  # the connection is lost, for which the driver has its own error
+        with connection.cursor() as plain:
+            plain.execute("SELECT 1")
+    raise QueryError(
+        "PostgreSQL does not accept the values of the query: "
+        f"{(message or b'no answer').decode(errors='replace').partition(':')[0]}."
+    )
