@@ -1,10 +1,10 @@
 """Send the values of a query apart from its text, and prepare the SQL that refers to them.
 
 A statement that contains values shows them in the server's log (``log_statement``), in
-``pg_stat_activity`` and, as COPY has no parameters, in ``pg_stat_statements``. So each value becomes
-a setting of the transaction. libpq's function call (``PQfn``) sets it, of which PostgreSQL logs the
-name of the function alone; a SELECT of ``set_config`` would show the value, and so would the
-parameters of the extended protocol (``log_parameter_max_length``).
+``pg_stat_activity`` and, as COPY has no parameters, in ``pg_stat_statements``. So each value
+becomes a setting of the transaction. libpq's function call (``PQfn``) sets it, of which
+PostgreSQL logs the name of the function alone; a SELECT of ``set_config`` would show the value,
+and so would the parameters of the extended protocol (``log_parameter_max_length``).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import psycopg2
 from psycopg2 import _psycopg, errors, extensions
 
 from synfin_analytics._core.sql import tokens
+from synfin_analytics.database._interrupt import interruptible
 from synfin_analytics.exceptions import QueryError
-from synfin_analytics.io._background import interruptible
 from synfin_analytics.io.read._session import invalid_value, translate_errors
 from synfin_analytics.io.read._sql import BoundSQL, Parameter
 from synfin_analytics.io.read._values import Value, name_settings, render, values_of
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection as BoundConnection
 
-    from synfin_analytics.io._background import Cursor
+    from synfin_analytics.database._interrupt import Cursor
     from synfin_analytics.io.read._sql import Statement
     from synfin_analytics.io.read._values import Part
 

@@ -22,7 +22,7 @@ Kind = Literal["scalar", "limit", "array", "list", "column", "any"]
 
 _NUMBER = re.compile(r"-?\d+(?P<fraction>\.\d*)?(?P<exponent>[eE][+-]?\d+)?")
 _TEXT = re.compile(r"(?P<text>E?'(?:[^'\\]|''|\\\\)*')(?:::(?P<type>[a-z ]+))?", re.DOTALL)
-_MAX_INTEGER, _MAX_BIGINT = 2**31 - 1, 2**63 - 1
+_INTEGERS, _BIGINTS = 2**31, 2**63
 #: Types of numbers: each converts to the following ones.
 _NUMBERS = ("integer", "bigint", "numeric", "float")
 #: Types in which a comparison with a number of this type has the same result.
@@ -149,8 +149,8 @@ def value_parts(
         if parsed is None:
             return [*_parts_of(literal), cast]
         return [replace(parsed, compared=compared and parsed.type is not None), cast]
-    if not value:
-        return [f"'{{}}'{cast}"]
+    if all(item is None for item in value):
+        return [f"{quote(value).strip()}{cast}"]  # '{}' or '{NULL}', without a type
     array = to_array(value, quote, "any" if kind == "any" else "array", cast)
     if array is not None:
         return [array]
@@ -221,11 +221,10 @@ def parse_literal(literal: str, *, kind: Kind = "scalar") -> Value | None:
     (Value(text="it's", type=None, kind='scalar', compared=False, cast=''), 'date')
     """
     if number := _NUMBER.fullmatch(literal):
-        size = abs(int(literal)) if not (number["fraction"] or number["exponent"]) else None
-        if size is None or size > _MAX_BIGINT:
-            type_name = "numeric"
-        else:
-            type_name = "integer" if size <= _MAX_INTEGER else "bigint"
+        whole = None if number["fraction"] or number["exponent"] else int(literal)
+        type_name = "numeric"
+        if whole is not None and -_BIGINTS <= whole < _BIGINTS:
+            type_name = "integer" if -_INTEGERS <= whole < _INTEGERS else "bigint"
         return Value(literal, type_name, kind)
     if text := _TEXT.fullmatch(literal):
         return Value(_unquote(text["text"]), text["type"], kind)
