@@ -383,8 +383,8 @@ class DatabaseManager:
         query
             A SELECT as SQL text or of SQLAlchemy, a table name, or a model.
         params
-            Values of the query's parameters (``:name`` in SQL text), quoted by the driver, so that
-            a value cannot change the query.
+            Values of the query's parameters (``:name`` in SQL text), sent apart from it, so that a
+            value cannot change the query.
         output, use_decimal
             Kind of DataFrame, and whether NUMERIC columns are decimals; see
             :func:`synfin_analytics.read_df`.

@@ -123,36 +123,70 @@ def _find_types(
     declared = [value.declared() for value in values]
     if "unknown" not in declared:
         return [value.type or "text" for value in values]
-    numbers = iter(range(1, len(values) + 1))
-    sql = BoundSQL(
-        statement,
-        render(parts, lambda value: value.placeholder(next(numbers)), final=False),
-    )
-    skip = _start_of_explained(sql.text) if statement.command == "EXPLAIN" else 0
+    is_shared = False
     while True:
-        before = f"PREPARE {_PREPARED} ({', '.join(declared)}) AS "
-        after = (
-            f";\nSELECT parameter_types::text[] FROM pg_prepared_statements WHERE name = "
-            f"'{_PREPARED}'"
-        )
+        # Equal values share a parameter, so that expressions with them are equal, as GROUP BY
+        # needs it. Where a type is unknown, they share it only then: each place may have its own.
+        keys = [
+            (value.text, name) if is_shared or name != "unknown" else number
+            for number, (value, name) in enumerate(zip(values, declared, strict=True))
+        ]
+        numbers = {key: number for number, key in enumerate(dict.fromkeys(keys), 1)}
         try:
-            try:
-                cursor.execute(sql.wrap(before, after, skip))
-                [(inferred,)] = cursor.fetchall()
-                break
-            except errors.IndeterminateDatatype as error:
-                # A literal in this place is a text, or a number of its own type.
-                number = _UNKNOWN_TYPE.search(error.diag.message_primary or "")
-                if number is None:
-                    raise
-                index = int(number[1]) - 1
+            unless = (errors.IndeterminateDatatype, *(() if is_shared else _AMBIGUOUS))
+            inferred = _prepare(cursor, statement, parts, keys, numbers, declared, bound, unless)
+        except errors.IndeterminateDatatype as error:
+            # A literal in this place is a text, or a number of its own type.
+            found = _UNKNOWN_TYPE.search(error.diag.message_primary or "")
+            number = int(found[1]) if found else 0
+            places = [index for index, key in enumerate(keys) if numbers[key] == number]
+            if not places or declared[places[0]] != "unknown":
+                raise QueryError(
+                    "PostgreSQL cannot tell the type of a parameter of the query. Cast it, for "
+                    "example to :name::date."
+                ) from None
+            for index in places:
                 declared[index] = values[index].type or "text"
-                undo()
-        except psycopg2.Error:
-            with translate_errors(sql, bound):
-                raise
+        except _AMBIGUOUS:
+            is_shared = True
+        else:
+            return [
+                value.infer(inferred[numbers[key] - 1])
+                for value, key in zip(values, keys, strict=True)
+            ]
+        undo()
+
+
+#: Errors for expressions that differ although their values are equal.
+_AMBIGUOUS = (errors.GroupingError, errors.InvalidColumnReference)
+
+
+def _prepare(
+    cursor: Cursor,
+    statement: Statement,
+    parts: Sequence[Sequence[Part]],
+    keys: Sequence[object],
+    numbers: Mapping[Any, int],
+    declared: Sequence[str],
+    bound: BoundConnection,
+    unless: tuple[type[psycopg2.Error], ...],
+) -> list[str]:
+    """Return the types of the parameters of a prepared statement."""
+    remaining = iter(keys)
+    pieces = render(parts, lambda value: value.placeholder(numbers[next(remaining)]), final=False)
+    sql = BoundSQL(statement, pieces)
+    skip = _start_of_explained(sql.text) if statement.command == "EXPLAIN" else 0
+    types = {numbers[key]: name for key, name in zip(keys, declared, strict=True)}
+    before = f"PREPARE {_PREPARED} ({', '.join(types[n] for n in sorted(types))}) AS "
+    after = (
+        f";\nSELECT parameter_types::text[] FROM pg_prepared_statements WHERE name = '{_PREPARED}'"
+    )
+    text = sql.wrap(before, after, skip)
+    with translate_errors(sql, bound, unless):
+        cursor.execute(text)
+    [(inferred,)] = cursor.fetchall()
     cursor.execute(f"DEALLOCATE {_PREPARED}")
-    return [value.infer(name) for value, name in zip(values, inferred, strict=True)]
+    return list(inferred)
 
 
 def _start_of_explained(text: str) -> int:

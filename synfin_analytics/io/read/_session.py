@@ -84,11 +84,15 @@ def driver_connection(bound: BoundConnection) -> DriverConnection:
 
 
 @contextlib.contextmanager
-def translate_errors(sql: BoundSQL, bound: BoundConnection) -> Iterator[None]:
-    """Translate driver errors; invalidate a lost connection."""
+def translate_errors(
+    sql: BoundSQL, bound: BoundConnection, unless: tuple[type[psycopg2.Error], ...] = ()
+) -> Iterator[None]:
+    """Translate driver errors, ``unless`` they are of these; invalidate a lost connection."""
     connection = driver_connection(bound)
     try:
         yield
+    except unless:
+        raise
     except psycopg2.Error as error:
         reason = reason_of_loss(connection)
         translated = _to_error(error, sql, closed=is_lost(error, connection), reason=reason)

@@ -7,6 +7,7 @@ import re
 from collections.abc import KeysView, Mapping, Sequence, ValuesView
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -79,6 +80,9 @@ class Parameter:
     is_item: bool = False
     #: Whether it is an operand of a comparison.
     compared: bool = False
+    #: Whether it is a number of a statement of SQLAlchemy that is compared with nothing: a constant
+    #: of its arithmetic such as ``coalesce(sum(x), 0)``, which remains in the text.
+    is_constant: bool = False
     #: A cast of the array in ``= ANY(:list::type[])``, and the type in ``interval :text``.
     cast: str = ""
 
@@ -91,6 +95,9 @@ class Parameter:
 
         try:
             match self.form:
+                case "value" if self.is_constant:
+                    literal = quote(to_python(self.value)).strip()
+                    return [f"({literal})" if literal.startswith("-") else literal]
                 case "value":
                     return value_parts(
                         to_python(self.value),
@@ -414,7 +421,9 @@ def _pieces(
             )
         if token.kind == "parameter":
             if values is not None and token.name in values:
-                parameter, start, stop = _make_parameter(token, values[token.name], parser, text)
+                parameter, start, stop = _make_parameter(
+                    token, values[token.name], parser, text, is_compiled=grammar is PYFORMAT
+                )
                 yield text[begin:start]
                 yield parameter
                 begin = stop
@@ -426,7 +435,7 @@ def _pieces(
 
 
 def _make_parameter(
-    token: Token, value: object, parser: _Parser, text: str
+    token: Token, value: object, parser: _Parser, text: str, *, is_compiled: bool
 ) -> tuple[Parameter, int, int]:
     """Parameter for a value, and start and end of the text that it replaces."""
     items = _items(value)
@@ -443,7 +452,9 @@ def _make_parameter(
         following = _AFTER_ITEM.match(text, stop)
         if comparison is None or items is None or following is None:
             is_item = comparison is not None and following is not None
-            return _make_single(token, value, parser, text, is_item=is_item)
+            return _make_single(
+                token, value, parser, text, is_item=is_item, is_compiled=is_compiled
+            )
         form = "items"
         if not items:
             if parser.words[-1] != "(" or following[1] != ")":
@@ -460,7 +471,13 @@ def _make_parameter(
 
 
 def _make_single(
-    token: Token, value: object, parser: _Parser, text: str, *, is_item: bool
+    token: Token,
+    value: object,
+    parser: _Parser,
+    text: str,
+    *,
+    is_item: bool,
+    is_compiled: bool,
 ) -> tuple[Parameter, int, int]:
     """Parameter for a value that is no list after IN; otherwise as :func:`_make_parameter`."""
     start, stop = token.start, token.stop
@@ -485,8 +502,15 @@ def _make_single(
         _COMPARISON_BEFORE.search(text[max(0, start - 20) : start])
         or _COMPARISON_AFTER.match(text, stop)
     )
+    is_free = kind == "scalar" and not (is_item or compared)
     parameter = Parameter(
-        token.name, value, kind=kind, is_item=is_item, compared=compared, cast=cast
+        token.name,
+        value,
+        kind=kind,
+        is_item=is_item,
+        compared=compared,
+        is_constant=is_free and is_compiled and isinstance(to_python(value), (int, float, Decimal)),
+        cast=cast,
     )
     return parameter, start, stop
 
