@@ -111,7 +111,7 @@ def test_no_value_of_a_read_is_recorded(logging_server, pooler):
         if servers.PgBouncer.PROGRAM is None:
             pytest.skip("there is no pgbouncer: apt-get install pgbouncer")
         with servers.PgBouncer(logging_server, pooler) as proxy:
-            manager = DatabaseManager(proxy.config())
+            manager = DatabaseManager(proxy.config(pool_size=1, max_overflow=0))
             before, _ = recorded(logging_server)
             run(manager)
             manager.close()

@@ -244,6 +244,7 @@ def test_an_autocommit_session_reads_with_values(session):
             assert read_df("SELECT :a AS a", {"a": "x"}, session=autocommit)["a"].tolist() == ["x"]
             with pytest.raises(QueryError):
                 read_df("SELECT :a AS a, nothing", {"a": "x"}, session=autocommit)
+            assert not read_df("EXPLAIN SELECT 1", session=autocommit).empty
 
 
 def test_values_of_explain_are_found_behind_its_options(session):

@@ -21,7 +21,7 @@ from psycopg2 import _psycopg, errors, extensions
 from synfin_analytics._core.sql import tokens
 from synfin_analytics.database._interrupt import interruptible
 from synfin_analytics.exceptions import QueryError
-from synfin_analytics.io.read._session import invalid_value, translate_errors
+from synfin_analytics.io.read._session import invalid_value, transaction, translate_errors
 from synfin_analytics.io.read._sql import BoundSQL, Parameter
 from synfin_analytics.io.read._values import Value, name_settings, render, values_of
 
@@ -78,7 +78,12 @@ def bind_values(
         )
     types = _find_types(cursor, statement, parts, values, bound, undo)
     if cursor.connection.info.transaction_status == extensions.TRANSACTION_STATUS_IDLE:
-        cursor.execute("SELECT 1")  # begins the transaction whose settings follow
+        # The settings belong to a transaction; rows that come back have one of their own.
+        if cursor.connection.autocommit:
+            with transaction(cursor), bind_values(cursor, statement, bound, undo) as sql:
+                yield sql
+            return
+        cursor.execute("SELECT 1")  # the driver begins one
     first = bound.info.get(_IN_USE, 0)
     settings = name_settings(values, first)
     bound.info[_IN_USE] = first + len(settings)
