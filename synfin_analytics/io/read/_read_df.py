@@ -118,7 +118,8 @@ def read_df(
     params
         Values of the parameters, written ``:name`` in SQL text. They go to the server apart from
         it, so that a value cannot change the query, and the server's log does not show it. A list
-        goes with ``IN :name``, ``IN (:name)`` or ``= ANY(:name)``, and may be empty; a datetime without a time zone is UTC.
+        goes with ``IN :name``, ``IN (:name)`` or ``= ANY(:name)``, and may be empty; a datetime
+        without a time zone is UTC.
     session
         Session to read in, including its uncommitted rows; pending objects are flushed first if it
         autoflushes. A query that fails leaves the session as it was. Default: a new read-only
