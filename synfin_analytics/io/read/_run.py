@@ -33,6 +33,7 @@ from synfin_analytics.io.read._decode import (
     decode_chunk,
     numeric_decoder,
 )
+from synfin_analytics.io.read._evaluation import choose_evaluation
 from synfin_analytics.io.read._send import bind_values, has_values
 from synfin_analytics.io.read._session import (
     connect_session,
@@ -260,6 +261,7 @@ def _copy(cursor: Cursor, sql: BoundSQL, *, use_decimal: bool) -> Result:
     """Run a query with COPY."""
     cursor.execute(sql.wrap("SELECT * FROM (\n", "\n) AS q LIMIT 0"))
     plans = plan_columns(cursor.description or (), use_decimal=use_decimal)
+    sql, prelude, postlude = choose_evaluation(cursor, sql)
     before, after = "COPY (\n", "\n) TO STDOUT (FORMAT binary)"
     if any(plan.cast for plan in plans):
         names = [f"c{index}" for index in range(len(plans))]
@@ -269,7 +271,7 @@ def _copy(cursor: Cursor, sql: BoundSQL, *, use_decimal: bool) -> Result:
         )
         before = f"COPY (SELECT {select_list} FROM (\n"  # noqa: S608 - generated names
         after = f"\n) AS q({', '.join(names)})) TO STDOUT (FORMAT binary)"
-    return plans, _decode(cursor.connection, sql.wrap(before, after), plans)
+    return plans, _decode(cursor.connection, sql.wrap(prelude + before, after + postlude), plans)
 
 
 def _decode(connection: DriverConnection, sql: bytes, plans: list[Plan]) -> Chunks:

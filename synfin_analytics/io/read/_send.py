@@ -26,7 +26,7 @@ from synfin_analytics.io.read._sql import BoundSQL, Parameter
 from synfin_analytics.io.read._values import Value, name_settings, render, values_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection as BoundConnection
 
@@ -91,15 +91,18 @@ def bind_values(
         names = {name: text for text, name in settings.items()}
         interruptible(cursor.connection, lambda: _set(cursor, names))
         _check(cursor, statement, parts, types, settings)
-        remaining = iter(types)
-        yield BoundSQL(
-            statement,
-            render(
-                parts,
-                lambda value: value.reference(settings[value.text], next(remaining)),
-                final=True,
-            ),
-        )
+
+        def render_once(once: Collection[str]) -> list[str]:
+            remaining = iter(types)
+
+            def write(value: Value) -> str:
+                setting = settings[value.text]
+                return value.reference(setting, next(remaining), once=setting in once)
+
+            return render(parts, write, final=True)
+
+        has_scalars = any(value.kind == "scalar" for value in values)
+        yield BoundSQL(statement, render_once(()), render_once if has_scalars else None)
     finally:
         bound.info[_IN_USE] = first
         status = (

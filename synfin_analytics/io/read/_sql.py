@@ -24,7 +24,7 @@ from synfin_analytics.exceptions import ArgumentError, QueryError, nearest_names
 from synfin_analytics.io.read._values import item_parts, list_parts, value_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from psycopg2.extensions import cursor as Cursor  # noqa: N812
     from sqlalchemy import Dialect
@@ -163,10 +163,27 @@ class Statement:
 class BoundSQL:
     """The text for the server, whose positions can be mapped back to the user's text."""
 
-    def __init__(self, statement: Statement, parts: list[str]) -> None:
+    def __init__(
+        self,
+        statement: Statement,
+        parts: list[str],
+        render_once: Callable[[Collection[str]], list[str]] | None = None,
+    ) -> None:
         self.statement = statement
         self._parts = parts
+        self._render_once = render_once
         self._length_before = 0
+
+    @property
+    def has_scalars(self) -> bool:
+        """Whether it refers to values that it may evaluate for each row."""
+        return self._render_once is not None
+
+    def evaluating_once(self, settings: Collection[str]) -> BoundSQL:
+        """Return the same query that evaluates the values of these settings once."""
+        if self._render_once is None or not settings:
+            return self
+        return BoundSQL(self.statement, self._render_once(settings), self._render_once)
 
     @property
     def text(self) -> str:

@@ -83,11 +83,12 @@ class Value:
             return inferred
         return self.type
 
-    def reference(self, setting: str, type_name: str) -> str:
+    def reference(self, setting: str, type_name: str, *, once: bool) -> str:
         """Return what stands for the value in the query.
 
-        A subquery is evaluated once; the setting alone would be converted for each row. The cast
-        outside makes it an expression where a subquery alone has another meaning.
+        A subquery is evaluated ``once``, but hides the value from the planner; the planner knows
+        the value of the setting alone, which is converted for each row that it is compared with.
+        The cast outside makes it an expression where a subquery alone has another meaning.
         """
         if self.is_array:
             type_name += "[]"
@@ -99,6 +100,8 @@ class Value:
                 return value
             case "list" | "any":
                 return f"SELECT unnest(({value}){self.cast})"
+            case "scalar" if not once:
+                return f"({value}){self.cast}"
             case _:
                 return f"((SELECT {value})::{type_name}){self.cast}"
 
