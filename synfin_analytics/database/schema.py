@@ -118,7 +118,7 @@ def current(target: HasEngine) -> str | None:
     >>> from synfin_analytics.database.manager import get_db_manager
     >>> get_db_manager().create_all_tables()
     >>> current(get_db_manager())
-    '0003'
+    '0004'
     """
     return check_version(target).version
 
@@ -131,7 +131,7 @@ def check_version(target: HasEngine) -> SchemaVersion:
     >>> from synfin_analytics.database.manager import get_db_manager
     >>> get_db_manager().create_all_tables()
     >>> print(check_version(get_db_manager()))
-    The tables of database ... are up to date (version 0003).
+    The tables of database ... are up to date (version 0004).
     """
     with translate_errors(), target.engine.connect() as connection:
         return read_version(connection)
@@ -253,7 +253,7 @@ def upgrade(target: HasEngine, revision: str = "head") -> str | None:
     --------
     >>> from synfin_analytics.database.manager import get_db_manager
     >>> upgrade(get_db_manager())
-    '0003'
+    '0004'
     """
     return _migrate(target, "upgrade", revision)
 
@@ -288,7 +288,7 @@ def downgrade(target: HasEngine, revision: str = "-1", *, confirm: str | None = 
     >>> from synfin_analytics.database.manager import DatabaseManager
     >>> manager = DatabaseManager(DatabaseConfig(database="to_downgrade"))
     >>> upgrade(manager), downgrade(manager, "base")
-    ('0003', None)
+    ('0004', None)
     >>> manager.close()
     """
     return _migrate(target, "downgrade", revision, confirm)

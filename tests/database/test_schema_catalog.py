@@ -80,7 +80,7 @@ def test_up_down_and_up_again_is_the_same(empty):
 
     assert catalog(empty, CATALOG | TRIGGERS) == first
     assert len(first["triggers"]) == 16
-    assert len(first["functions"]) == 4
+    assert len(first["functions"]) == 5
 
 
 def test_down_to_base_leaves_nothing(empty):

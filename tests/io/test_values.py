@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from synfin_analytics.exceptions import ArgumentError, QueryError
-from synfin_analytics.io.read import read_batches, read_df
+from synfin_analytics.exceptions import ArgumentError, DatabaseConnectionError, QueryError
+from synfin_analytics.io.read import _evaluation, _run, _send, read_batches, read_df
 from synfin_analytics.io.read._sql import to_python
 
 TEXTS = st.text(
@@ -42,7 +42,7 @@ LISTS = st.one_of(
     *(st.lists(items | st.none(), max_size=5) for items in (TEXTS, NUMBERS, st.dates(), SCALARS))
 )
 slowly = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None
 )
 
 
@@ -69,6 +69,19 @@ def assert_as_literal(session, query, **values):
         written = re.sub(rf"(?<!:):{name}\b", lambda _, literal=literal: literal, written)
     expected = result(session, written)
     assert result(session, query, values) == expected, query
+
+
+@pytest.fixture
+def without_function(session):
+    """The session does not use the function of the database, as if it had none."""
+    session.execute(text("SET LOCAL auto_explain.log_min_duration = 0"))
+
+
+@pytest.fixture(params=["function", "setting"])
+def way(request):
+    """Whether the planner replaces values, or the query evaluates settings."""
+    if request.param == "setting":
+        request.getfixturevalue("without_function")
 
 
 @slowly
@@ -154,9 +167,10 @@ def test_a_list_after_in_compares_as_its_literals(session, values):
         ("SELECT :v @> 3 AS r", psycopg2.extras.NumericRange(1, 5)),
         ("SELECT :v AS r", [[1, 2], [3, 4]]),
         ("SELECT :v AS r", [True, None]),
-        ("SELECT 'bcd' = :v AS r, length(:v) AS n", "x" * 3_000_000),
+        ("SELECT 'bcd' = :v AS r, length(:v) AS n", "x" * 1_000_000),
     ],
 )
+@pytest.mark.usefixtures("way")
 def test_a_value_works_where_its_literal_does(session, query, value):
     assert_as_literal(session, query, v=value)
 
@@ -259,3 +273,183 @@ def test_numbers_compare_as_decimals(session):
     query = "SELECT 0.3 = :v AS r"
 
     assert read_df(query, {"v": Decimal("0.3")}, session=session)["r"].tolist() == [True]
+
+
+# -- How the server evaluates them -----------------------------------------------------------------
+
+PLAN = ("enable_bitmapscan", "enable_indexonlyscan", "enable_indexscan")
+
+
+@pytest.fixture
+def numbers(session):
+    """A table with an index, whose numbers the planner knows."""
+    session.execute(
+        text("CREATE TEMP TABLE numbers AS SELECT n, n % 7 AS r FROM generate_series(1, 9999) AS n")
+    )
+    session.execute(text("CREATE INDEX ON numbers (n)"))
+    session.execute(text("ANALYZE numbers"))
+    return session
+
+
+@pytest.fixture
+def statements(monkeypatch):
+    """The COPY statements that are sent."""
+    sent = []
+    copy_chunks = _run.copy_chunks
+
+    def record(connection, sql):
+        sent.append(sql.decode())
+        return copy_chunks(connection, sql)
+
+    monkeypatch.setattr(_run, "copy_chunks", record)
+    return sent
+
+
+@pytest.mark.usefixtures("way")
+def test_the_planner_knows_the_values(numbers):
+    for stop in (10, 5000):
+        plan = read_df(
+            "EXPLAIN SELECT * FROM numbers WHERE n < :stop", {"stop": stop}, session=numbers
+        )
+        rows = int(re.search(r"rows=(\d+)", plan.iloc[0, 0])[1])
+        assert 0.8 * stop < rows < 1.2 * stop
+
+
+def test_the_plan_is_that_of_the_literals(numbers):
+    query = "EXPLAIN SELECT * FROM numbers WHERE n < {} AND r <> {} ORDER BY n LIMIT {}"
+    literals = read_df(query.format(5000, 3, 2), session=numbers)
+    values = read_df(query.format(":n", ":r", ":k"), {"n": 5000, "r": 3, "k": 2}, session=numbers)
+
+    assert values.iloc[:, 0].tolist() == literals.iloc[:, 0].tolist()
+
+
+def test_a_pattern_uses_an_index(numbers):
+    numbers.execute(text("CREATE TEMP TABLE names AS SELECT 'n' || n AS name FROM numbers"))
+    numbers.execute(text("CREATE INDEX ON names (name text_pattern_ops)"))
+    numbers.execute(text("ANALYZE names"))
+    plan = read_df("EXPLAIN SELECT * FROM names WHERE name LIKE :p", {"p": "n99%"}, session=numbers)
+
+    assert "Index Cond" in plan.to_string()
+
+
+@pytest.mark.usefixtures("without_function")
+def test_a_search_with_an_index_uses_the_setting_itself(numbers, statements, monkeypatch):
+    monkeypatch.setattr(_evaluation, "MANY", 1)
+    query = "SELECT * FROM numbers WHERE n < :stop AND r = :r"
+    result = read_df(query, {"stop": 10, "r": 3}, session=numbers)
+
+    assert result["n"].tolist() == [3]
+    assert "(SELECT current_setting" not in statements[0]
+
+
+@pytest.mark.usefixtures("without_function")
+def test_a_scan_of_many_rows_evaluates_values_once(numbers, statements, monkeypatch):
+    monkeypatch.setattr(_evaluation, "MANY", 100)
+    numbers.execute(text("SET LOCAL enable_bitmapscan = off"))
+    query = "SELECT count(*) AS n FROM numbers WHERE n < :stop AND r = :r"
+    result = read_df(query, {"stop": 9990, "r": 3}, session=numbers)
+
+    assert result["n"].tolist() == [1427]
+    assert statements[0].count("(SELECT current_setting") == 2
+    assert [numbers.scalar(text(f"SHOW {name}")) for name in PLAN] == ["off", "on", "on"]
+
+
+@pytest.mark.usefixtures("without_function")
+def test_a_value_in_the_select_list_is_evaluated_once(numbers, statements, monkeypatch):
+    monkeypatch.setattr(_evaluation, "MANY", 100)
+    query = "SELECT count(*) FILTER (WHERE r = :r) AS n FROM numbers WHERE n < :stop"
+    result = read_df(query, {"stop": 9990, "r": 3}, session=numbers)
+
+    assert result["n"].tolist() == [1427]
+    assert "FILTER (WHERE r = ((SELECT current_setting" in statements[0]
+
+
+@pytest.mark.usefixtures("without_function")
+def test_a_scan_that_fails_leaves_the_settings_of_the_session(numbers, monkeypatch):
+    monkeypatch.setattr(_evaluation, "MANY", 100)
+    query = "SELECT 1 / (n - :one) AS x FROM numbers WHERE n < :stop"
+    with pytest.raises(QueryError, match="division by zero"):
+        read_df(query, {"one": 1, "stop": 9990}, session=numbers)
+
+    assert [numbers.scalar(text(f"SHOW {name}")) for name in PLAN] == ["on", "on", "on"]
+
+
+@pytest.mark.usefixtures("without_function")
+def test_small_queries_and_large_ones_have_the_same_rows(numbers, monkeypatch):
+    query = """
+        SELECT r, count(*) FILTER (WHERE n > :low) AS n, :low AS low FROM numbers
+        WHERE n BETWEEN :low AND :high AND r::text <> :r GROUP BY r HAVING count(*) > :few
+        ORDER BY r + :low LIMIT :few
+    """
+    values = {"low": 5, "high": 9000, "r": "2", "few": 3}
+    results = []
+    for many in (-1e9, 1e9):
+        monkeypatch.setattr(_evaluation, "MANY", many)
+        results.append(read_df(query, values, session=numbers).to_dict("list"))
+
+    assert results[0] == results[1]
+    assert results[0]["r"] == [0, 1, 3]
+
+
+# -- When it goes wrong ----------------------------------------------------------------------------
+
+
+def test_values_arrive_without_the_function_call(session, monkeypatch):
+    """As on Windows, where libpq's function cannot be found."""
+    monkeypatch.setattr(_send, "_libpq", lambda: None)
+    value = "O'Hara \\ %s"
+
+    assert read_df("SELECT :v AS v", {"v": value}, session=session)["v"].tolist() == [value]
+
+
+def test_a_connection_lost_while_values_are_sent(manager):
+    with manager.get_session() as session:
+        session.execute(text("SELECT 1"))
+        with pytest.MonkeyPatch.context() as patch:
+            send = _send._set
+
+            def lose(cursor, settings):
+                with manager.engine.connect() as other:
+                    other.execute(
+                        text("SELECT pg_terminate_backend(:pid, 60000)"),
+                        {"pid": cursor.connection.info.backend_pid},
+                    )
+                send(cursor, settings)
+
+            patch.setattr(_send, "_set", lose)
+            with pytest.raises(DatabaseConnectionError, match="lost in the middle") as caught:
+                read_df("SELECT :v AS v", {"v": "secret"}, session=session)
+        assert "secret" not in str(caught.value)
+        session.rollback()
+        assert read_df("SELECT :v AS v", {"v": "x"}, session=session)["v"].tolist() == ["x"]
+
+
+def test_ctrl_c_while_values_are_sent_leaves_the_session_usable(session):
+    with pytest.MonkeyPatch.context() as patch:
+        send = _send._set
+
+        def interrupt(cursor, settings):
+            send(cursor, settings)
+            raise KeyboardInterrupt
+
+        patch.setattr(_send, "_set", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            read_df("SELECT :v AS v", {"v": "secret"}, session=session)
+
+    assert read_df("SELECT :v AS v", {"v": "x"}, session=session)["v"].tolist() == ["x"]
+    shown = session.scalar(text("SELECT current_setting('synfin.p1', true)"))
+    assert shown in {"", None}
+
+
+def test_batches_inside_batches_keep_their_values(session):
+    query = "SELECT n FROM generate_series(1, 3) AS n WHERE n >= :n ORDER BY n"
+    with (
+        read_batches(query, {"n": 1}, session=session) as outer,
+        read_batches(query, {"n": 2}, session=session) as middle,
+        read_batches(query, {"n": 3}, session=session) as inner,
+    ):
+        rows = [
+            [row["n"] for batch in batches for row in batch.to_pylist()]
+            for batches in (inner, middle, outer)
+        ]
+    assert rows == [[3], [2, 3], [1, 2, 3]]

@@ -1,10 +1,13 @@
-"""Decide whether a query evaluates its values for each row or once.
+"""Let the planner see the values of a query, and evaluate each once.
 
-The planner estimates a condition such as ``amount > current_setting(…)::numeric`` as precisely as
-one with a literal, and an index evaluates it once. But a scan of the whole table converts the
-setting for each row. A subquery is evaluated once, but the planner does not know its value, and may
-choose an index for a range of half of the table. So the plan of the first form decides: where it
-converts settings for many rows and uses no index, the second form runs without indexes, too.
+In a database with the tables of this package, the function ``synfin_value`` does both: the planner
+replaces a call by its value, as if the query contained a literal.
+
+In another database, the planner estimates ``amount > current_setting(…)::numeric`` as precisely as
+a comparison with a literal, and an index evaluates it once. But a scan of the whole table converts
+the setting for each row. A subquery is evaluated once, but the planner does not know its value, and
+may choose an index for a range of half of the table. So the plan of the first form decides: where
+it converts settings for many rows and uses no index, the second form runs without indexes, too.
 """
 
 from __future__ import annotations
@@ -34,6 +37,24 @@ _SAVE = ", ".join(
 _RESTORE = ", ".join(
     f"set_config('{name}', current_setting('synfin.{name}'), true)" for name in _INDEX_SCANS
 )
+# The function must belong to the owner of the tables, so that nobody else can replace it. The plans
+# that auto_explain writes to the log would contain the values.
+_FIND_FUNCTION = """
+    SELECT quote_ident(n.nspname) || '.' || p.proname
+    FROM pg_catalog.pg_proc p
+    JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+    JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = 'transactions'
+    WHERE p.oid = to_regprocedure('synfin_value(text, anyelement)') AND p.proowner = c.relowner
+        AND has_function_privilege(p.oid, 'EXECUTE')
+        AND coalesce(current_setting('auto_explain.log_min_duration', true), '-1') IN ('', '-1')
+"""
+
+
+def find_function(cursor: Cursor) -> str:
+    """Return the name of the function with which the planner sees values; "" if there is none."""
+    cursor.execute(_FIND_FUNCTION)
+    row = cursor.fetchone()
+    return str(row[0]) if row else ""
 
 
 def choose_evaluation(cursor: Cursor, sql: BoundSQL) -> tuple[BoundSQL, str, str]:

@@ -21,6 +21,7 @@ from psycopg2 import _psycopg, errors, extensions
 from synfin_analytics._core.sql import tokens
 from synfin_analytics.database._interrupt import interruptible
 from synfin_analytics.exceptions import QueryError
+from synfin_analytics.io.read._evaluation import find_function
 from synfin_analytics.io.read._session import invalid_value, transaction, translate_errors
 from synfin_analytics.io.read._sql import BoundSQL, Parameter
 from synfin_analytics.io.read._values import Value, name_settings, render, values_of
@@ -91,18 +92,21 @@ def bind_values(
         names = {name: text for text, name in settings.items()}
         interruptible(cursor.connection, lambda: _set(cursor, names))
         _check(cursor, statement, parts, types, settings)
+        function = find_function(cursor)
 
         def render_once(once: Collection[str]) -> list[str]:
             remaining = iter(types)
 
             def write(value: Value) -> str:
                 setting = settings[value.text]
-                return value.reference(setting, next(remaining), once=setting in once)
+                return value.reference(
+                    setting, next(remaining), function=function, once=setting in once
+                )
 
             return render(parts, write, final=True)
 
-        has_scalars = any(value.kind == "scalar" for value in values)
-        yield BoundSQL(statement, render_once(()), render_once if has_scalars else None)
+        is_open = not function and any(value.kind == "scalar" for value in values)
+        yield BoundSQL(statement, render_once(()), render_once if is_open else None)
     finally:
         bound.info[_IN_USE] = first
         status = (

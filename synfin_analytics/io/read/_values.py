@@ -83,12 +83,21 @@ class Value:
             return inferred
         return self.type
 
-    def reference(self, setting: str, type_name: str, *, once: bool) -> str:
+    def reference(self, setting: str, type_name: str, *, function: str = "", once: bool) -> str:
         """Return what stands for the value in the query.
 
-        A subquery is evaluated ``once``, but hides the value from the planner; the planner knows
-        the value of the setting alone, which is converted for each row that it is compared with.
-        The cast outside makes it an expression where a subquery alone has another meaning.
+        Parameters
+        ----------
+        setting
+            The setting with its text.
+        type_name
+            Type of the value, or of its elements.
+        function
+            The function with which the planner sees the value; "" if the database has none.
+        once
+            Whether, without the function, it is a subquery: it is evaluated once, but hides the
+            value from the planner, who knows that of the setting alone, which is converted for each
+            row. The cast outside makes it an expression where a subquery has another meaning.
         """
         if self.is_array:
             type_name += "[]"
@@ -100,6 +109,8 @@ class Value:
                 return value
             case "list" | "any":
                 return f"SELECT unnest(({value}){self.cast})"
+            case _ if function:
+                return f"{function}('{setting}', NULL::{type_name}){self.cast}"
             case "scalar" if not once:
                 return f"({value}){self.cast}"
             case _:

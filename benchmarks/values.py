@@ -1,0 +1,158 @@
+"""Queries with values, compared with the same queries with literals: python benchmarks/values.py
+
+The handbook's 1.75 million transactions are loaded into a temporary PostgreSQL, with a prediction
+for every fifth. Each query runs with its values in ``params`` and with literals in its text, in
+turns; the ratio above 1 is the price of values that the server's log does not show.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import statistics
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+from _measure import print_markdown
+from _place import open_place
+from handbook import data_option, find, store
+from sqlalchemy import text
+
+from synfin_analytics.database.config import DatabaseConfig
+from synfin_analytics.database.manager import DatabaseManager
+from synfin_analytics.io.read import read_df
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+START = dt.datetime(2018, 4, 10, tzinfo=dt.UTC)
+MONTH, END = START + dt.timedelta(days=30), dt.datetime(2018, 9, 20, tzinfo=dt.UTC)
+ROW, JOIN = "SELECT * FROM transactions", "FROM transactions t JOIN customers c USING (customer_id)"
+BETWEEN = "t.timestamp >= :start AND t.timestamp < :end"
+#: Queries by name, and their values besides ``:ids``, a list, and ``:id``.
+QUERIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "the smallest": ("SELECT 1 AS a WHERE 'x' = :v", {"v": "x"}),
+    "a row by its key": (f"{ROW} WHERE transaction_id = :id", {}),
+    "rows of a customer": (f"{ROW} WHERE customer_id = :c ORDER BY timestamp", {"c": "4111"}),
+    "10,000 keys": (f"{ROW} WHERE transaction_id IN :ids", {}),
+    "rows of a month": (f"{ROW} t WHERE {BETWEEN}", {"start": START, "end": MONTH}),
+    "rates of most rows": (
+        "SELECT merchant_category, date_trunc('day', timestamp), count(*), "
+        f"count(*) FILTER (WHERE is_fraud) FROM transactions t WHERE {BETWEEN} GROUP BY 1, 2",
+        {"start": START, "end": END},
+    ),
+    "counts above an amount": (
+        "SELECT customer_id, count(*) FILTER (WHERE amount > :a) AS n FROM transactions GROUP BY 1",
+        {"a": 100},
+    ),
+    "two bounds of most rows": (
+        "SELECT customer_id, max(amount) FROM transactions WHERE amount > :a "
+        "AND timestamp > :start GROUP BY 1",
+        {"a": 10, "start": START},
+    ),
+    "join, most rows": (
+        f"SELECT c.country, count(*) {JOIN} WHERE {BETWEEN} GROUP BY 1",
+        {"start": START, "end": END},
+    ),
+    "join, a month": (
+        f"SELECT c.country, count(*) {JOIN} WHERE {BETWEEN} GROUP BY 1",
+        {"start": START, "end": MONTH},
+    ),
+    "predictions from a start": (
+        "SELECT p.fraud_probability, count(*), count(*) FILTER (WHERE t.is_fraud) "
+        "FROM model_predictions p JOIN transactions t USING (transaction_id) "
+        "WHERE p.model_name = :m AND p.model_version = :v AND t.timestamp >= :start GROUP BY 1",
+        {"m": "m", "v": "1", "start": START},
+    ),
+    "known labels": (
+        "SELECT count(*) FILTER (WHERE timestamp < :end) AS known, count(*) AS n FROM transactions "
+        "WHERE is_fraud IS NOT NULL",
+        {"end": END},
+    ),
+}
+PREDICTIONS = """
+    INSERT INTO model_predictions (transaction_id, model_name, model_version, prediction,
+        fraud_probability)
+    SELECT transaction_id, 'm', '1', amount > 200, round(least(amount / 1000, 1)::numeric, 3)
+    FROM transactions WHERE hashtext(transaction_id) % 5 = 0
+"""
+
+
+def with_literals(manager: DatabaseManager, query: str, values: dict[str, Any]) -> str:
+    """Write the values into the text, as psycopg2 does."""
+    connection = manager.engine.raw_connection()
+    try:
+        with connection.cursor() as cursor:
+            literals = {
+                name: cursor.mogrify("%s", (tuple(v) if isinstance(v, list) else v,)).decode()
+                for name, v in values.items()
+            }
+    finally:
+        connection.close()
+    return re.sub(r"(?<!:):(\w+)", lambda match: literals[match[1]], query)
+
+
+def seconds(query: str, values: dict[str, Any] | None, manager: DatabaseManager) -> float:
+    """Return the fastest time of a query: of three runs, or of as many as take half a second."""
+    times: list[float] = []
+    while len(times) < 3 or (sum(times) < 0.5 and len(times) < 100):
+        started = time.perf_counter()
+        read_df(query, values, output="polars", manager=manager)
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def compare(manager: DatabaseManager, rounds: int, only: str = "") -> list[list[str]]:
+    """Return the medians of both, and of their ratio."""
+    ids = read_df("SELECT transaction_id FROM transactions LIMIT 10000", manager=manager)
+    keys = ids["transaction_id"].tolist()
+    lines = [["query", "literals (ms)", "values (ms)", "ratio"]]
+    for name, (query, given) in QUERIES.items():
+        if only not in name:
+            continue
+        lists = {"ids": keys} if ":ids" in query else {"id": keys[0]} if ":id" in query else {}
+        values = {**given, **lists}
+        literal = with_literals(manager, query, values)
+        ways: tuple[tuple[str, dict[str, Any] | None], ...] = ((literal, None), (query, values))
+        pairs = []
+        for number in range(rounds):
+            order = (0, 1) if number % 2 else (1, 0)
+            times = {way: seconds(*ways[way], manager) for way in order}
+            pairs.append((times[0], times[1]))
+        medians = [statistics.median(column) * 1000 for column in zip(*pairs, strict=True)]
+        ratio = statistics.median(after / before for before, after in pairs)
+        lines.append([name, *(f"{median:.1f}" for median in medians), f"{ratio:.2f}"])
+    return lines
+
+
+@click.command()
+@data_option
+@click.option("--rounds", default=5, show_default=True)
+@click.option("--only", default="", help="Part of the names of the queries to run.")
+def main(data: Path, rounds: int, only: str) -> None:
+    """Print the ratios."""
+    files = find(data)
+    if not files:
+        raise click.ClickException(f"No handbook/transactions.parquet in {data}.")
+    with open_place() as place, place.prepared("values", {}) as name:
+        config = DatabaseConfig.from_env(environ={"DATABASE_URL": place.url(name)})
+        manager = DatabaseManager(config)
+        try:
+            store(files[0], manager)
+            prepare(manager)
+            print_markdown(compare(manager, rounds, only))
+        finally:
+            manager.close()
+
+
+def prepare(manager: DatabaseManager) -> None:
+    """Add the predictions, and count what the planner needs to know."""
+    with manager.engine.begin() as connection:
+        connection.execute(text(PREDICTIONS))
+    with manager.engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("VACUUM ANALYZE"))
+
+
+if __name__ == "__main__":
+    main()
