@@ -110,7 +110,10 @@ def run_query(
             if to_savepoint:
                 stack.enter_context(savepoint(cursor))
             restart = functools.partial(undo, cursor, to_savepoint=to_savepoint)
-            sql = stack.enter_context(bind_values(cursor, statement, bound, restart))
+            binding = bind_values(
+                cursor, statement, bound, restart, ends_transaction=session is None
+            )
+            sql = stack.enter_context(binding)
         with translate_errors(sql, bound):
             if statement.is_read:
                 plans, chunks = _copy(cursor, sql, use_decimal=use_decimal)

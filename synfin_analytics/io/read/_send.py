@@ -49,7 +49,12 @@ def has_values(statement: Statement) -> bool:
 
 @contextlib.contextmanager
 def bind_values(
-    cursor: Cursor, statement: Statement, bound: BoundConnection, undo: Callable[[], object]
+    cursor: Cursor,
+    statement: Statement,
+    bound: BoundConnection,
+    undo: Callable[[], object],
+    *,
+    ends_transaction: bool = False,
 ) -> Iterator[BoundSQL]:
     """Send the values of a statement, and remove them at the end.
 
@@ -63,6 +68,8 @@ def bind_values(
         The connection.
     undo
         Makes the transaction usable after an error.
+    ends_transaction
+        Whether the transaction ends with the query, and removes the values itself.
     """
     parts: list[list[Part]] = [
         piece.parts(cursor) if isinstance(piece, Parameter) else [piece]
@@ -114,7 +121,7 @@ def bind_values(
             if cursor.connection.closed
             else cursor.connection.info.transaction_status
         )
-        if status == extensions.TRANSACTION_STATUS_INTRANS:
+        if status == extensions.TRANSACTION_STATUS_INTRANS and not ends_transaction:
             cursor.execute(
                 "SELECT " + ", ".join(f"set_config('{name}', '', true)" for name in names)
             )
