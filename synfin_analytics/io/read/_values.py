@@ -235,6 +235,8 @@ def parse_literal(literal: str, *, kind: Kind = "scalar") -> Value | None:
     (Value(text="it's", type=None, kind='scalar', compared=False, cast=''), 'date')
     """
     if number := _NUMBER.fullmatch(literal):
+        if not literal.strip("-0."):
+            literal = literal.removeprefix("-")  # as a literal, -0.0 is numeric, which has no -0
         whole = None if number["fraction"] or number["exponent"] else int(literal)
         type_name = "numeric"
         if whole is not None and -_BIGINTS <= whole < _BIGINTS:
