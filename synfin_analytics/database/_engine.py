@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any, cast
 
 import psycopg2
@@ -20,14 +21,13 @@ from synfin_analytics.exceptions import DatabaseConnectionError, SynfinError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlalchemy.engine import Connection as BoundConnection
     from sqlalchemy.engine import Engine, ExceptionContext
     from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, PoolResetState
 
     from synfin_analytics.database.config import DatabaseConfig
     from synfin_analytics.database.connection import Connection
 
-#: Key of `connection.info` from a COMMIT to the next transaction.
-_COMMITS = "synfin_commits"
 _NO_OUTCOME = (
     "in the middle of a transaction. Uncommitted changes are rolled back. Roll the session back "
     "and run it again."
@@ -52,6 +52,9 @@ def create_pooled_engine(
     pre_ping
         Test each pooled connection before it is used.
     """
+    # From a COMMIT to the next transaction. Not in `connection.info`: a connection that is closed,
+    # or with which SQLAlchemy first looks at the server, does not have it.
+    committing: weakref.WeakSet[BoundConnection | None] = weakref.WeakSet()
 
     def translate_error(context: ExceptionContext) -> None:
         if isinstance(context.original_exception, SynfinError):
@@ -64,8 +67,7 @@ def create_pooled_engine(
             if error is not None:
                 raise error from context.original_exception
         if context.is_disconnect and not context.is_pre_ping:
-            is_commit = context.connection is not None and _COMMITS in context.connection.info
-            outcome = _UNKNOWN_OUTCOME if is_commit else _NO_OUTCOME
+            outcome = _UNKNOWN_OUTCOME if context.connection in committing else _NO_OUTCOME
             reason = _reason_of_loss(context)
             raise DatabaseConnectionError(
                 f"The connection to {config.place} was lost {outcome}{reason and ' ' + reason}"
@@ -91,8 +93,8 @@ def create_pooled_engine(
         hide_parameters=True,  # they may be card holders' data
     )
     event.listen(engine, "handle_error", translate_error)
-    event.listen(engine, "begin", lambda connection: connection.info.pop(_COMMITS, None))
-    event.listen(engine, "commit", lambda connection: connection.info.update({_COMMITS: True}))
+    event.listen(engine, "begin", committing.discard)
+    event.listen(engine, "commit", committing.add)
     event.listen(engine, "reset", _reset_session)
     event.listen(engine, "checkin", _reset_transactions)
     log_connections(engine, config)

@@ -339,6 +339,23 @@ def test_a_connection_lost_in_a_transaction_says_that_nothing_was_committed(bank
     assert ask(bank, "SELECT to_regclass('half') IS NULL")
 
 
+def test_a_connection_lost_while_sqlalchemy_first_looks_at_the_server_is_an_error_of_ours(
+    bank, tcp_server, monkeypatch
+):
+    dialect = bank.engine.dialect
+    initialize = dialect.initialize
+
+    def lose_the_connection_and_initialize(connection):
+        pid = connection.connection.dbapi_connection.info.backend_pid
+        with tcp_server.connect("postgres") as admin:
+            admin.execute("SELECT pg_terminate_backend(%s, 60000)", [pid])
+        initialize(connection)
+
+    monkeypatch.setattr(dialect, "initialize", lose_the_connection_and_initialize)
+    with pytest.raises(DatabaseConnectionError, match="lost in the middle"):
+        bank.engine.connect()
+
+
 # -- What cannot be reached -------------------------------------------------------------------
 
 
