@@ -5,6 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
+import os
+import pty
+import subprocess
+import sys
 import threading
 
 import polars as pl
@@ -238,6 +242,18 @@ def test_a_protected_database_must_be_confirmed(own):
     assert PREFIX not in indexes_of(own)
 
 
+def test_a_creation_that_fails_says_what_it_left(own):
+    apply_index_change(own, change_of(own, PREFIX))
+    change = change_of(own, PREFIX)
+    execute(own, f"ALTER DATABASE {own.config.database} SET statement_timeout = '1500ms'")
+    with contextlib.closing(DatabaseManager(own.config)) as hasty, own.engine.connect() as writer:
+        writer.execute(text("LOCK TABLE transactions IN ROW EXCLUSIVE MODE"))
+        with pytest.raises(QueryError, match=f"An invalid index '{PREFIX}' remains"):
+            apply_index_change(hasty, change)
+    execute(own, f"ALTER DATABASE {own.config.database} RESET statement_timeout")
+    assert change_of(own, PREFIX).action == "drop"
+
+
 # -- Locks and transactions -------------------------------------------------------------------
 
 
@@ -448,3 +464,18 @@ def test_a_protected_database_is_not_changed_without_its_name(own, tmp_path, mon
 def test_the_profile_takes_a_manager():
     with pytest.raises(ArgumentError, match="`manager` must be a DatabaseManager; got str"):
         profile_database("fraud")
+
+
+@pytest.mark.parametrize("answer", ["y", "n"])
+def test_a_terminal_asks_for_each_index(own, answer):
+    controller, terminal = pty.openpty()
+    os.write(controller, f"{answer}\n".encode())
+    command = [sys.executable, "-c", "from synfin_analytics.cli import main; main()"]
+    result = subprocess.run(
+        [*command, "db", "profile", "--apply"],
+        stdin=terminal, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    os.close(controller)
+    os.close(terminal)
+    assert "DROP INDEX CONCURRENTLY" in result.stderr
+    assert (PREFIX in indexes_of(own)) == (answer == "n")
