@@ -18,23 +18,19 @@ depends_on: str | Sequence[str] | None = None
 COUNT_CHANGE = """
 CREATE FUNCTION synfin_count_change() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
-  mark text := 'synfin.changed_' || TG_ARGV[0];
-  own text := pg_current_xact_id()::text;
-  drawn bigint;
+  drawn bigint := hashtextextended(gen_random_uuid()::text, 0);
 BEGIN
-  IF current_setting(mark, true) IS NOT DISTINCT FROM own THEN
-    RETURN NULL;
-  END IF;
-  drawn := hashtextextended(gen_random_uuid()::text, 0);
   INSERT INTO synfin_data_versions (token, table_name, changes) VALUES (drawn, TG_ARGV[0], 1);
-  PERFORM set_config(mark, own, true);
-  IF drawn & 255 = 0 AND current_setting('transaction_isolation') = 'read committed'
-      AND pg_try_advisory_xact_lock(x'73796e66646174'::bigint) THEN
-    WITH folded AS (
-      DELETE FROM synfin_data_versions WHERE table_name = TG_ARGV[0] RETURNING token, changes
-    )
-    INSERT INTO synfin_data_versions (token, table_name, changes)
-    SELECT bit_xor(token), TG_ARGV[0], sum(changes) FROM folded;
+  PERFORM set_config('synfin.changed_' || TG_ARGV[0], pg_current_xact_id()::text, true);
+  IF drawn & 255 = 0 THEN  -- on its own, since it is nearly always false
+    IF current_setting('transaction_isolation') = 'read committed'
+        AND pg_try_advisory_xact_lock(x'73796e66646174'::bigint) THEN
+      WITH folded AS (
+        DELETE FROM synfin_data_versions WHERE table_name = TG_ARGV[0] RETURNING token, changes
+      )
+      INSERT INTO synfin_data_versions (token, table_name, changes)
+      SELECT bit_xor(token), TG_ARGV[0], sum(changes) FROM folded;
+    END IF;
   END IF;
   RETURN NULL;
 END
@@ -53,6 +49,7 @@ END
 $$
 """
 # Of a partitioned table, statements on a partition itself only fire the triggers of the partition.
+# The condition spares the further statements of a transaction the call of the function.
 CREATE_TRIGGERS = """
 DO $$
 DECLARE
@@ -66,7 +63,9 @@ BEGIN
       SELECT named::regclass UNION SELECT relid FROM pg_partition_tree(named::regclass)
     LOOP
       EXECUTE 'CREATE TRIGGER tr_' || named || '_change AFTER INSERT OR UPDATE OR DELETE '
-        || 'OR TRUNCATE ON ' || relation || ' FOR EACH STATEMENT '
+        || 'OR TRUNCATE ON ' || relation || ' FOR EACH STATEMENT WHEN (current_setting('
+        || quote_literal('synfin.changed_' || named)
+        || ', true) IS DISTINCT FROM pg_current_xact_id()::text) '
         || 'EXECUTE FUNCTION synfin_count_change(' || quote_literal(named) || ')';
       EXECUTE 'ALTER TABLE ' || relation || ' ENABLE ALWAYS TRIGGER tr_' || named || '_change';
     END LOOP;
