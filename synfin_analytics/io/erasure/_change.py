@@ -65,12 +65,10 @@ def change_customers(
         ]
         with erasure_transaction(session, manager, privileges) as cursor:
             rows = CustomerRows(cursor, customer_ids, pseudonyms, lock=not dry_run)
-            # Counts only: a traceback with local variables shows no identifier.
-            n_found = len(rows.found.union(*(folder.found for folder in folders)))
+            shared, changed, n_found = _change(rows, folders, pseudonyms, dry_run=dry_run)
             n_leftovers = sum(folder.n_leftovers for folder in folders)
             if not n_found and not n_leftovers:
                 raise _unknown_customers(len(customer_ids))
-            shared, changed = _change(rows, folders, pseudonyms, dry_run=dry_run)
         for folder in folders:
             folder.switch()
     report = ErasureReport(
@@ -101,7 +99,7 @@ def _change(
     pseudonyms: Pseudonyms | None,
     *,
     dry_run: bool,
-) -> tuple[int, list[Changed]]:
+) -> tuple[int, list[Changed], int]:
     for folder in folders:
         rows.add(folder.transactions(), folder.identifiers())
     shared = rows.mark_shared(
@@ -115,7 +113,9 @@ def _change(
     changed += rows.rewrite_patterns(identifiers, change=not dry_run)
     for folder in folders:
         changed += folder.prepare(identifiers, change=not dry_run)
-    return shared, changed
+    # Counts only: a traceback with local variables shows no identifier.
+    n_found = len(rows.found.union(identifiers.named, *(folder.found for folder in folders)))
+    return shared, changed, n_found
 
 
 def _unknown_customers(n_customers: int) -> ArgumentError:

@@ -24,6 +24,7 @@ from synfin_analytics.io.archive._identity import check_identity
 from synfin_analytics.io.archive._manifest import read_manifest, write_manifest
 from synfin_analytics.io.archive._parts import check_part, damaged, read_part, write_part
 from synfin_analytics.io.erasure._identifiers import (
+    CONTACTS,
     IDENTIFIERS,
     PATTERN_TABLES,
     cleared_columns,
@@ -122,8 +123,8 @@ class FolderRows:
         columns = ["transaction_id", "customer_id", *IDENTIFIERS]
         own = pl.col("customer_id").is_in(self._customers)
         self._own = self._read("transactions", columns, own)
-        customers = self._read("customers", ["customer_id"], own)
-        self.found = {*self._own["customer_id"], *customers["customer_id"]}
+        self._own_contacts = self._read("customers", ["customer_id", *CONTACTS], own)
+        self.found = {*self._own["customer_id"], *self._own_contacts["customer_id"]}
 
     def __repr__(self) -> str:
         return f"FolderRows({str(self.folder)!r})"
@@ -138,8 +139,9 @@ class FolderRows:
         """Return pairs of a column and an identifier of the customers."""
         return [
             (name, value)
-            for name in IDENTIFIERS
-            for value in self._own[name].drop_nulls().unique().to_list()
+            for frame, names in ((self._own, IDENTIFIERS), (self._own_contacts, CONTACTS))
+            for name in names
+            for value in frame[name].drop_nulls().unique().to_list()
         ]
 
     def shared(self, by_column: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
@@ -150,12 +152,18 @@ class FolderRows:
         by_column
             Identifiers of the customers, by column.
         """
+        return [
+            *self._shared("transactions", {name: by_column[name] for name in IDENTIFIERS}),
+            *self._shared("customers", {name: by_column[name] for name in CONTACTS}),
+        ]
+
+    def _shared(self, table: str, by_column: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
         sets = {name: pl.Series(name, values, pl.String) for name, values in by_column.items()}
         matches = pl.any_horizontal(
             pl.col(name).is_in(values.implode()) for name, values in sets.items()
         )
         others = self._read(
-            "transactions", list(sets), matches & ~pl.col("customer_id").is_in(self._customers)
+            table, list(sets), matches & ~pl.col("customer_id").is_in(self._customers)
         )
         return [
             (name, value)
@@ -342,7 +350,7 @@ class _Rewriter:
         self.deleted += sum(new is None for _, new in pairs)
         self.updated += sum(new is not None and old != new for old, new in pairs)
         texts = [
-            text if new is None or old == new else format_json(new.characteristics)
+            text if text is None or new is None or old == new else format_json(new.characteristics)
             for text, (old, new) in zip(
                 batch.column("characteristics").to_pylist(), pairs, strict=True
             )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import re
 from typing import TYPE_CHECKING, Any
 
 from synfin_analytics.database._secret import Secret
@@ -33,16 +35,25 @@ class Identifiers:
         Ids of transactions that are erased.
     by_column
         Replacements of other identifiers, by column: cards, devices, addresses.
+    named
+        Customers whom a pattern named, which :func:`rewrite_pattern` adds.
     """
 
     customers: Mapping[str, str | None]
     transactions: frozenset[str] = frozenset()
     by_column: Mapping[str, Mapping[str, str | None]] = dataclasses.field(default_factory=dict)
+    named: set[str] = dataclasses.field(default_factory=set)
 
     @property
     def others(self) -> dict[str, str | None]:
         """Replacements of other identifiers, of whatever column."""
         return {key: new for column in self.by_column.values() for key, new in column.items()}
+
+    @functools.cached_property
+    def in_texts(self) -> tuple[str, ...]:
+        """Identifiers that are looked for in sentences, too: see :func:`is_distinctive`."""
+        contacts = [key for name in CONTACTS for key in self.by_column.get(name, ())]
+        return tuple(filter(is_distinctive, [*self.customers, *contacts]))
 
     @property
     def erases(self) -> bool:
@@ -51,6 +62,18 @@ class Identifiers:
 
     def __repr__(self) -> str:
         return f"Identifiers({len(self.customers)} customers)"
+
+
+def is_distinctive(identifier: str) -> bool:
+    """Whether a word of a sentence that equals the identifier can mean nothing else.
+
+    Examples
+    --------
+    >>> [is_distinctive(text) for text in ("C000017", "48151623", "10", "card")]
+    [True, True, False, False]
+    """
+    digits = re.findall(r"\d", identifier)
+    return len(digits) >= 6 or (bool(digits) and re.search(r"[^\W\d_]", identifier) is not None)
 
 
 def check_customer_ids(customer_id: object) -> list[str]:

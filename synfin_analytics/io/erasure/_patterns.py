@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from synfin_analytics.io.erasure._identifiers import Identifiers
 
-#: Keys whose values are the detector's settings or merchants, whose names may equal an id.
-_NOT_PERSONAL = ("merchant", "terminal", "threshold", "subject_type", "erased")
+#: Keys whose texts are names of merchants, which may equal an id.
+_OF_MERCHANTS = re.compile("merchant|terminal|^subject_type$", re.IGNORECASE)
+#: Keys whose texts are identifiers of people although they mention merchants.
+_OF_PEOPLE = re.compile("customer|card|device|transaction", re.IGNORECASE)
+#: Keys with numbers that count or limit, and are no ids.
+_OF_FIGURES = re.compile("threshold|figure|erased|count|^(n|min|max)_", re.IGNORECASE)
 #: In a text, in place of an identifier that was erased.
 _ERASED_TEXT = "[erased]"
 _REMOVED = object()
@@ -63,8 +67,10 @@ def rewrite_pattern(pattern: Pattern, identifiers: Identifiers) -> Pattern | Non
     """
     rewriter = _Rewriter(identifiers, pattern.characteristics)
     characteristics = rewriter.rewrite(pattern.characteristics, ())
+    name, description = map(rewriter.rewrite_text, (pattern.name, pattern.description))
     if not rewriter.hits:
         return pattern
+    identifiers.named.update(rewriter.hits & set(identifiers.customers))
     if characteristics is _REMOVED or _is_about_nobody(characteristics, pattern.characteristics):
         return None
     count = pattern.detection_count
@@ -74,7 +80,6 @@ def rewrite_pattern(pattern: Pattern, identifiers: Identifiers) -> Pattern | Non
         _count_erased(characteristics, customers=n_customers, transactions=n_transactions)
         if n_transactions and isinstance(characteristics.get("transactions"), list):
             count = len(characteristics["transactions"])
-    name, description = map(rewriter.rewrite_text, (pattern.name, pattern.description))
     return Pattern(characteristics, name, description, count)
 
 
@@ -94,20 +99,18 @@ class _Rewriter:
         self._customers = identifiers.customers
         self._transactions = identifiers.transactions
         self._others = identifiers.others
+        self._in_texts = identifiers.in_texts
         subject_type = characteristics.get("subject_type") if _is_dict(characteristics) else None
-        self._not_personal: tuple[str, ...] = _NOT_PERSONAL
-        if subject_type == "merchants":
-            self._not_personal += ("subjects",)
+        self._has_merchants = subject_type == "merchants"
         self.hits: set[str] = set()
 
     def rewrite(self, value: Any, path: tuple[str, ...]) -> Any:
         """Return the value without identifiers, or _REMOVED."""
-        if path and any(word in path[-1].lower() for word in self._not_personal):
-            return value
+        of_merchants = bool(path) and self._names_merchants(path[-1])
         if isinstance(value, dict):
             rewritten = {}
             for key, item in value.items():
-                new_key = self._replace(key)
+                new_key = key if of_merchants else self._replace(key)
                 if new_key is not _REMOVED:
                     new_item = self.rewrite(item, (*path, key))
                     rewritten[new_key] = None if new_item is _REMOVED else new_item
@@ -115,13 +118,26 @@ class _Rewriter:
         if isinstance(value, list):
             items = [self.rewrite(item, path) for item in value]
             return [item for item in items if item is not _REMOVED]
+        if of_merchants:
+            return value
         if isinstance(value, str):
-            return self._replace(value)
+            new_value = self._replace(value)
+            return self.rewrite_text(value) if new_value == value else new_value
         is_number = isinstance(value, int) and not isinstance(value, bool)
-        if is_number and path and re.search("customer|subject|transaction", path[-1].lower()):
+        if (
+            is_number
+            and path
+            and re.search("customer|subject|transaction", path[-1].lower())
+            and not any(map(_OF_FIGURES.search, path))
+        ):
             new_value = self._replace(str(value))
             return value if new_value == str(value) else new_value
         return value
+
+    def _names_merchants(self, key: str) -> bool:
+        if key == "subjects":
+            return self._has_merchants
+        return bool(_OF_MERCHANTS.search(key)) and not _OF_PEOPLE.search(key)
 
     def _replace(self, text: str) -> Any:
         if text in self._transactions:
@@ -135,11 +151,17 @@ class _Rewriter:
         return text
 
     def rewrite_text(self, text: str | None) -> str | None:
-        """Replace the identifiers that the pattern had as words of a text."""
-        for hit in sorted(self.hits, key=len, reverse=True) if text else ():
+        """Replace, as words of a text, distinctive identifiers and those the pattern had."""
+        if not text or " " not in text.strip():
+            words = self.hits if text else set()
+        else:
+            words = self.hits | {key for key in self._in_texts if key in text}
+        for hit in sorted(words, key=len, reverse=True):
             new = self._customers.get(hit) or self._others.get(hit) or _ERASED_TEXT
             word = rf"(?<![\w-]){re.escape(hit)}(?![\w-])"
-            text = re.sub(word, new.replace("\\", r"\\"), text or "")
+            text, n_replaced = re.subn(word, new.replace("\\", r"\\"), text or "")
+            if n_replaced:
+                self.hits.add(hit)
         return text
 
 

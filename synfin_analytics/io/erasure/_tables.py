@@ -144,10 +144,11 @@ class CustomerRows:
         self._copy("archived", rows)
 
     def by_column(self) -> dict[str, list[str]]:
-        """Return the cards, devices and addresses of the customers, by column."""
+        """Return the cards, devices, addresses, emails and phones of the customers, by column."""
         self._run("SELECT kind, id FROM pg_temp.synfin_identifiers")
         pairs = self._cursor.fetchall()
-        return {name: [key for kind, key in pairs if kind == name] for name in IDENTIFIERS}
+        names = (*IDENTIFIERS, *CONTACTS)
+        return {name: [key for kind, key in pairs if kind == name] for name in names}
 
     def mark_shared(self, archived: Sequence[tuple[str, str]] = ()) -> int:
         """Find the identifiers that rows of other customers have too, and return their number.
@@ -348,7 +349,8 @@ class CustomerRows:
                 if new is None:
                     deleted.append((key,))
                 elif new != pattern:
-                    text = format_json(new.characteristics)
+                    json = new.characteristics
+                    text = None if json is None else format_json(json)
                     updated.append((key, text, new.name, new.description, new.detection_count))
             if change:
                 self._change_patterns(table, deleted, updated)
@@ -363,16 +365,23 @@ class CustomerRows:
             "SELECT v #>> '{{}}' AS id FROM jsonb_path_query(characteristics, '$.**') AS v "
             "WHERE jsonb_typeof(v) IN ('string', 'number') UNION ALL "
             "SELECT v #>> '{{}}' FROM jsonb_path_query(characteristics, "
-            """'$.** ? (@.type() == "object").keyvalue().key', '{{}}', true) AS v) AS texts """
+            """'$.** ? (@.type() == "object").keyvalue().key', '{{}}', true) AS v """
+            "UNION ALL SELECT name UNION ALL SELECT description) AS texts "
             "WHERE texts.id IN (SELECT id FROM pg_temp.synfin_customers UNION ALL "
-            "SELECT id FROM pg_temp.synfin_identifiers {transaction_ids})) ORDER BY id",
+            "SELECT id FROM pg_temp.synfin_identifiers {transaction_ids}) "
+            # Sentences mention an id as a word.
+            "OR (texts.id LIKE '% %' AND EXISTS (SELECT FROM (SELECT id FROM "
+            "pg_temp.synfin_customers UNION ALL SELECT id FROM pg_temp.synfin_identifiers "
+            "WHERE kind = ANY({contacts})) AS keys WHERE strpos(texts.id, keys.id) > 0))) "
+            "ORDER BY id",
             table=self._table(table),
+            contacts=sql.Literal(list(CONTACTS)),
             transaction_ids=sql.SQL(
                 "" if self._pseudonyms else "UNION ALL SELECT id FROM pg_temp.synfin_transactions"
             ),
         )
         return [
-            (key, Pattern(parse_json(text), *columns))
+            (key, Pattern(None if text is None else parse_json(text), *columns))
             for key, text, *columns in self._cursor.fetchall()
         ]
 
