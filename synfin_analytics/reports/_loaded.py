@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from synfin_analytics.reports._sources import PredictionData
     from synfin_analytics.repositories._prediction_counts import ScoredPredictions
 
-#: Rows that are read into memory: up to half a gigabyte.
+#: Rows that are read into memory: a model report of 1.1 million took half a gigabyte
+#: (benchmarks/report_database.py).
 MAX_ROWS = 5_000_000
 COLUMNS = ("timestamp", "customer_id", "merchant_id", "amount", "currency", "status",
             "label_available_at")  # fmt: skip
