@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 #: Rows that are read into memory: a model report of 1.1 million took half a gigabyte
 #: (benchmarks/report_database.py).
-MAX_ROWS = 5_000_000
+MAX_ROWS = 2_500_000
 COLUMNS = ("timestamp", "customer_id", "merchant_id", "amount", "currency", "status",
             "label_available_at")  # fmt: skip
 ROLES: dict[str, Any] = {
