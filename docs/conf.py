@@ -103,6 +103,7 @@ numpydoc_validation_overrides = {
 # Comments of attributes.
 numpydoc_validation_exclude = {
     r"\.TABLES$",
+    r"\.(Replica)?PoolStatus\.\w+$",  # methods of dict
     r"\.(name|title|subject_type|required_columns)$",
 }
 

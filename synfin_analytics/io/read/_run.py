@@ -38,6 +38,7 @@ from synfin_analytics.io.read._send import bind_values, has_values
 from synfin_analytics.io.read._session import (
     connect_session,
     driver_connection,
+    end_if_lost,
     savepoint,
     transaction,
     translate_errors,
@@ -97,6 +98,8 @@ def run_query(
             if connection.closed and not bound.invalidated:
                 bound.invalidate()
 
+        block_errors: list[BaseException] = []
+        stack.push(functools.partial(end_if_lost, connection, block_errors))
         cursor = stack.enter_context(connection.cursor(cursor_factory=Cursor))
         with translate_errors(EMPTY, bound):
             statement = parse_query(query, params, bound.dialect, lambda: schema_of_tables(cursor))
@@ -120,7 +123,12 @@ def run_query(
             else:
                 result = _execute(cursor, sql, bound, restart, use_decimal=use_decimal)
                 plans, chunks = stack.enter_context(result)
-        yield plans, stack.enter_context(contextlib.closing(_translated(chunks, sql, bound)))
+        translated = stack.enter_context(contextlib.closing(_translated(chunks, sql, bound)))
+        try:
+            yield plans, translated
+        except BaseException as error:
+            block_errors.append(error)
+            raise
         if not bound.invalidated:
             log_if_slow(bound, started, statement.text)
 

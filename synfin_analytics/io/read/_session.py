@@ -33,7 +33,7 @@ from synfin_analytics.exceptions import (
 from synfin_analytics.io.read._sql import Parameter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from psycopg2.extensions import connection as DriverConnection  # noqa: N812
     from sqlalchemy import Connection as BoundConnection
@@ -127,6 +127,32 @@ def transaction(cursor: Cursor) -> Iterator[None]:
     finally:
         if not cursor.connection.closed:
             cursor.execute("COMMIT" if is_done else "ROLLBACK")
+
+
+def end_if_lost(
+    connection: DriverConnection,
+    block_errors: Sequence[BaseException],
+    _error_type: type[BaseException] | None,
+    error: BaseException | None,
+    _traceback: object,
+) -> None:
+    """Raise the error of a lost connection in place of those that cleaning up raises after it.
+
+    Parameters
+    ----------
+    connection
+        The connection of the query.
+    block_errors
+        The error that the caller's block ended with, which remains.
+    """
+    is_ours = isinstance(error, (psycopg2.Error, SynfinError))
+    cause = error if isinstance(error, psycopg2.Error) else None
+    if not is_ours or isinstance(error, DatabaseConnectionError) or not is_lost(cause, connection):
+        return
+    if block_errors:
+        raise block_errors[-1] from None
+    lost = DatabaseConnectionError(_LOST)
+    raise (lost if cause is None else _on_replica(lost, cause, connection)) from None
 
 
 def undo(cursor: Cursor, *, to_savepoint: bool) -> None:

@@ -110,11 +110,11 @@ class Value:
             case "list" | "any":
                 return f"SELECT unnest(({value}){self.cast})"
             case _ if function:
-                return f"{function}('{setting}', NULL::{type_name}){self.cast}"
+                return f"({function}('{setting}', NULL::{type_name}){self.cast})"
             case "scalar" if not once:
-                return f"({value}){self.cast}"
+                return f"(({value}){self.cast})"
             case _:
-                return f"((SELECT {value})::{type_name}){self.cast}"
+                return f"(((SELECT {value})::{type_name}){self.cast})"
 
 
 @dataclass(frozen=True, slots=True)
