@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from pyspark.sql import SparkSession
     from sqlalchemy.orm import Session
 
 # A busy machine makes no test wrong: none has a deadline.
@@ -241,6 +242,15 @@ def world(_module_database: str) -> Iterator[DatabaseManager]:
     manager = open_world(_module_database)
     yield manager
     manager.close()
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    """A session of Spark, which takes seconds to start; in UTC, so put back what you set."""
+    from engines import spark_session
+
+    with spark_session() as session:
+        yield session
 
 
 @pytest.fixture(autouse=True)

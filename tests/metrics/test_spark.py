@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from engines import GROUPS, QUICK, ROWS, SCHEMA, as_polars, spark_session, to_spark
+from engines import GROUPS, QUICK, ROWS, SCHEMA, as_polars, to_spark
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -20,12 +20,6 @@ from synfin_analytics.metrics import (
     measure_drift,
     nowcast_fraud_rate,
 )
-
-
-@pytest.fixture(scope="module")
-def spark():
-    with spark_session() as spark:
-        yield spark
 
 
 @settings(max_examples=8, phases=QUICK)

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import pandas as pd
-import pytest
-from engines import spark_session, to_spark
+from engines import to_spark
 from reported import predictions, transactions
 
 from synfin_analytics.reports import fraud_report, model_report
 
 ROLES = {"timestamp": "timestamp", "customer": "customer_id", "amount": "amount"}
-
-
-@pytest.fixture(scope="module")
-def spark():
-    with spark_session() as spark:
-        yield spark
 
 
 def test_a_report_of_spark_is_that_of_polars(spark):

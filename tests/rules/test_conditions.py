@@ -10,7 +10,7 @@ import narwhals as nw
 import polars as pl
 import psycopg2
 import pytest
-from engines import ENGINES, QUICK, spark_session, to_spark
+from engines import ENGINES, QUICK, to_spark
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -225,7 +225,7 @@ def test_postgresql_and_polars_agree(cursor, frame, texts):
 
 
 @pytest.mark.parametrize("engine", [name for name in ENGINES if "dask" not in name])
-@settings(max_examples=12, deadline=None, phases=QUICK)
+@settings(max_examples=8, deadline=None, phases=QUICK)
 @given(frame=ANY, texts=st.lists(CONDITION, min_size=2, max_size=5))
 def test_every_engine_agrees(engine, frame, texts):
     native = ENGINES[engine](frame)
@@ -446,7 +446,7 @@ def test_pandas_stores_booleans_with_missing_values_as_numbers():
     assert outcomes(frame, Condition.parse("rule", "NOT c", ["i", "c"])) == ({1}, {3})
 
 
-def test_spark_agrees():
+def test_spark_agrees(spark):
     # One frame, because Spark takes seconds; lengths without a common divisor mix the values.
     values = {
         "amount": [None, *map(Decimal, ("0.50", "19.50", "500", "-7.75"))],
@@ -474,7 +474,6 @@ def test_spark_agrees():
         "CASE WHEN s::int > 3 THEN b ELSE sqrt(amount) > 2 END",
         "d = '2026-01-01' OR ts::date > d",
     ]
-    with spark_session() as spark:
-        native = to_spark(spark, frame)
-        for condition in map(parse, texts):
-            assert outcomes(native, condition) == outcomes(frame, condition), condition.text
+    native = to_spark(spark, frame)
+    for condition in map(parse, texts):
+        assert outcomes(native, condition) == outcomes(frame, condition), condition.text

@@ -2,18 +2,11 @@
 
 import narwhals as nw
 import polars as pl
-import pytest
-from engines import QUICK, spark_session, to_spark
+from engines import QUICK, to_spark
 from hypothesis import given, settings
 from rules_by_hand import COST, ROWS_WITH_RULES, RULES, TYPES, check
 
 from synfin_analytics import evaluate_rules
-
-
-@pytest.fixture(scope="module")
-def spark():
-    with spark_session() as spark:
-        yield spark
 
 
 @settings(max_examples=4, phases=QUICK)
