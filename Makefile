@@ -8,14 +8,14 @@ SHELL := /bin/sh
 .DELETE_ON_ERROR:
 
 PYTHON ?=
+# One more than the cores of a small machine, because tests also wait for servers and browsers.
 WORKERS ?= 3
 DEMO ?=
 TESTS ?=
 VERSION ?=
 LABFLAGS ?=
 
-# Of a file's tests one worker runs all; conftest.py puts the slow files first. A worker waits for
-# servers, browsers and kernels a third of its time, so three keep two cores busy.
+# Of a file's tests one worker runs all; conftest.py puts the slow files first.
 DISTRIBUTION := --dist loadfile --no-loadscope-reorder
 
 VENV := .venv

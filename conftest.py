@@ -47,18 +47,14 @@ hypothesis.settings.load_profile("unhurried")
 
 _HOME = "SYNFIN_TEST_HOME"
 _URL = "SYNFIN_TEST_DATABASE_URL"
-#: Files that take longest, the longest first: a worker that began with one of them last would
-#: work on alone.
+#: Files that take longest, roughly the longest first: a worker that began with one of them last
+#: would work on alone.
 SLOW_FILES = (
     "tests/test_notebooks.py",
     "course/test_exercises.py",
     "course/test_class.py",
     "jupyter/test_jupyterlab.py",
     "tests/test_distributed.py",
-    "database/test_replicas.py",
-    "database/test_pgbouncer.py",
-    "archive/test_archive.py",
-    "erasure/test_erase.py",
     "io/test_load_atomic_server.py",
     "io/test_suggest.py",
     "metrics/test_spark.py",
@@ -81,6 +77,13 @@ SLOW_FILES = (
     "reports/test_interactive.py",
     "io/test_load_fidelity.py",
     "features/test_features.py",
+    "reports/test_profile.py",
+    "database/test_pgbouncer.py",
+    "archive/test_archive.py",
+    "archive/test_kills.py",
+    "erasure/test_archives.py",
+    "snapshot/test_snapshot.py",
+    "database/test_replicas.py",
 )
 
 

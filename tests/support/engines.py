@@ -156,8 +156,8 @@ def engines_for(frame: pl.DataFrame, engines: Iterable[str] = ENGINES) -> dict[s
     }
 
 
-#: Run a test on a third of the engines at a time, one kind of Dask in each: with examples of its
-#: own, so that as many are tried as if all engines took the same ones, in a third of the time.
+#: Run a test on a third of the engines at a time, one kind of Dask in each, with examples of its
+#: own: each engine gets a third of the examples, because each takes up to a quarter of a second.
 a_third_of_engines = pytest.mark.parametrize(
     "engines",
     [list(ENGINES)[first::3] for first in range(3)],
