@@ -8,8 +8,7 @@ SHELL := /bin/sh
 .DELETE_ON_ERROR:
 
 PYTHON ?=
-# One more than the cores of a small machine, because tests also wait for servers and browsers.
-WORKERS ?= 3
+WORKERS ?= 2
 DEMO ?=
 TESTS ?=
 VERSION ?=

@@ -361,7 +361,7 @@ def test_a_value_in_the_select_list_is_evaluated_once(numbers, statements, monke
     result = read_df(query, {"stop": 9990, "r": 3}, session=numbers)
 
     assert result["n"].tolist() == [1427]
-    assert "FILTER (WHERE r = ((SELECT current_setting" in statements[0]
+    assert "FILTER (WHERE r = (((SELECT current_setting" in statements[0]
 
 
 @pytest.mark.usefixtures("without_function")
