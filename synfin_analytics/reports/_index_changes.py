@@ -59,9 +59,9 @@ class IndexChange:
     --------
     >>> from synfin_analytics import get_db_manager, profile_database
     >>> get_db_manager().create_all_tables()
-    >>> change = profile_database().changes[0]
-    >>> change.action, change.index
-    ('drop', 'ix_transactions_timestamp')
+    >>> changes = {change.index: change for change in profile_database().changes}
+    >>> changes["ix_transactions_timestamp"].action
+    'drop'
     """
 
     index: str
