@@ -267,18 +267,23 @@ def close_figures() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _empty_tables_for_an_example(request: pytest.FixtureRequest) -> None:
+def _empty_tables_for_an_example(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Let each example of a docstring find empty tables, whatever the ones before it stored."""
     if isinstance(request.node, pytest.DoctestItem):
         manager: DatabaseManager = request.getfixturevalue("_example_manager")
+        monkeypatch.setenv("DB_NAME", manager.config.database)
         if not _empty_tables(manager):
             manager.create_all_tables()
 
 
 @pytest.fixture(scope="session")
 def _example_manager(server: embedded.EmbeddedPostgres) -> Iterator[DatabaseManager]:
-    """A manager of the database that examples use: the one that no variable names."""
-    manager = DatabaseManager(DatabaseConfig(data_dir=server.home))
+    """A manager of the database that examples use: one for each worker, which empties it."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    config = DatabaseConfig(data_dir=server.home, database=f"examples_{worker}")
+    manager = DatabaseManager(config)
     yield manager
     manager.close()
 

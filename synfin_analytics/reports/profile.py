@@ -63,7 +63,7 @@ class DatabaseProfile(Report):
     >>> from synfin_analytics import get_db_manager
     >>> get_db_manager().create_all_tables()
     >>> print(profile_database())
-    Profile of database synfinance
+    Profile of database ...
     - ...
     """
 
