@@ -69,6 +69,8 @@ _EXPLANATIONS = (
     ("admin forced disconnect", "The administrator of the connection pooler ended the session."),
     ("pooler is shutting down", "The connection pooler is being stopped."),
 )  # fmt: skip
+#: Seconds within which a host, or a pooler's console, must answer.
+PROBE_TIMEOUT = 2
 #: At the first query: the pooler still had a connection to a server that was restarted since.
 _STALE = "server conn crashed"
 #: Messages after which the server may be back when the pooler connects the next time.
@@ -82,8 +84,6 @@ _SILENT = (
     "as pgbouncer, its server is down, all connections to that are in use, or the database is "
     "paused: ask its administrator, or try again later."
 )
-#: Seconds within which a host, or a pooler's console, must answer.
-PROBE_TIMEOUT = 2
 
 
 def explain_pooler_error(message: str) -> str:
@@ -111,7 +111,7 @@ def explain_pooler_error(message: str) -> str:
     return ""
 
 
-def explain_silent_login(message: str) -> str:
+def explain_silent_login(message: str, timeout: float = PROBE_TIMEOUT) -> str:
     """Explain a login that timed out on a host that answers; return "" for any other error.
 
     A pooler accepts clients even while it cannot reach its server. The answer to a request for TLS
@@ -121,6 +121,8 @@ def explain_silent_login(message: str) -> str:
     ----------
     message
         Error message of libpq.
+    timeout
+        Seconds that the host has to accept another connection, and to answer on it.
 
     Examples
     --------
@@ -130,7 +132,7 @@ def explain_silent_login(message: str) -> str:
     for host, address, port in _TIMEOUT.findall(message):
         with (
             contextlib.suppress(OSError),
-            socket.create_connection((address or host, int(port)), timeout=PROBE_TIMEOUT) as probe,
+            socket.create_connection((address or host, int(port)), timeout=timeout) as probe,
         ):
             probe.sendall(_REQUEST_FOR_TLS)
             if probe.recv(1) in {b"S", b"N"}:

@@ -32,13 +32,13 @@ _FLUSH = """
 _ANSWER_SECONDS = 10.0
 
 
-def primary_position(engine: Engine, *, of_all_commits: bool) -> int:
+def ask_position(primary: Connection, *, of_all_commits: bool) -> int:
     """Return the position that a replica must reach to show what is committed now.
 
     Parameters
     ----------
-    engine
-        The primary's.
+    primary
+        A connection to the primary, outside of a transaction.
     of_all_commits
         Include those of sessions with ``synchronous_commit = off``, which may not have been
         flushed; replicas only get what was. The server would flush after seconds, if nobody else
@@ -49,19 +49,16 @@ def primary_position(engine: Engine, *, of_all_commits: bool) -> int:
     DatabaseConnectionError
         The primary does not answer.
     """
-    with engine.connect() as bound:
-        driver = cast("Connection", bound.connection.driver_connection)
-        try:
-            position, is_flushed = ask(driver, _POSITION, _ANSWER_SECONDS)
-            if of_all_commits and not is_flushed:
-                ask(driver, _FLUSH, _ANSWER_SECONDS)
-                position, _ = ask(driver, _POSITION, _ANSWER_SECONDS)
-        except (psycopg2.Error, TimeoutError):
-            bound.invalidate()
-            raise DatabaseConnectionError(
-                "The primary does not answer: it is unknown which changes a replica must show."
-            ) from None
-        return int(position)
+    try:
+        position, is_flushed = ask(primary, _POSITION, _ANSWER_SECONDS)
+        if of_all_commits and not is_flushed:
+            ask(primary, _FLUSH, _ANSWER_SECONDS)
+            position, _ = ask(primary, _POSITION, _ANSWER_SECONDS)
+    except (psycopg2.Error, TimeoutError):
+        raise DatabaseConnectionError(
+            "The primary does not answer: it is unknown which changes a replica must show."
+        ) from None
+    return int(position)
 
 
 class WritePosition:
@@ -117,9 +114,18 @@ class WritePosition:
         with self._lock:
             last_commit = self._last_commit
             if last_commit is not self._known_commit:
-                self._position = primary_position(self._engine, of_all_commits=True)
+                self._position = self._ask()
                 self._known_commit = last_commit
             return self._position
+
+    def _ask(self) -> int:
+        with self._engine.connect() as bound:
+            primary = cast("Connection", bound.connection.driver_connection)
+            try:
+                return ask_position(primary, of_all_commits=True)
+            except DatabaseConnectionError:
+                bound.invalidate()
+                raise
 
     def reset_after_fork(self) -> None:
         """Begin with no connections; the parent's commits remain to be shown."""

@@ -15,14 +15,14 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from synfin_analytics.database._engine import create_pooled_engine
 from synfin_analytics.database._hosts import format_servers
-from synfin_analytics.database._positions import WritePosition, primary_position
+from synfin_analytics.database._positions import WritePosition, ask_position
 from synfin_analytics.database.connection import Connection, ask, connect, message_of
 from synfin_analytics.database.logging import logger
 from synfin_analytics.database.status import ReplicaPoolStatus, ServerHealth, count_connections
 from synfin_analytics.exceptions import ConfigurationError, DatabaseConnectionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from sqlalchemy import Connection as BoundConnection
     from sqlalchemy import Engine
@@ -147,7 +147,11 @@ class Replica:
 
     def identity(self, bound: BoundConnection) -> str:
         """Return the identifier that it shares with its primary."""
-        return _identity(bound, self.config)[0]
+        try:
+            return _identity(_driver(bound), self.config)[0]
+        except DatabaseConnectionError:
+            bound.invalidate()
+            raise
 
     def _error(self, reason: str) -> DatabaseConnectionError:
         return DatabaseConnectionError(f"Cannot read from the replica {self.name}: {reason}.")
@@ -207,13 +211,17 @@ class Replicas:
         The primary's.
     engine
         The primary's.
+    probe
+        Opens another connection to the primary, which must answer within seconds.
     """
 
-    def __init__(self, config: DatabaseConfig, engine: Engine) -> None:
+    def __init__(
+        self, config: DatabaseConfig, engine: Engine, probe: Callable[[], Connection]
+    ) -> None:
         self.members = [Replica(replica) for replica in config.replicas]
         self.written = WritePosition(engine)
         self._config = config
-        self._engine = engine
+        self._probe = probe
         self._next = 0
         self._has_warned = False
         self._lock = threading.Lock()
@@ -319,7 +327,11 @@ class Replicas:
             return None, None
         try:
             if not replica.is_verified:
-                self.verify(replica, bound, state)
+                self._verify_or_warn(replica, bound, state)
+        except DatabaseConnectionError as error:
+            bound.close()
+            self.report_failure(replica, _reason(error))
+            return None, None
         except BaseException:
             bound.close()
             raise
@@ -330,7 +342,22 @@ class Replicas:
         replica.mark_answering()
         return bound, state
 
-    def verify(self, replica: Replica, bound: BoundConnection, state: State) -> None:
+    def _verify_or_warn(self, replica: Replica, bound: BoundConnection, state: State) -> None:
+        """Make sure that a replica is one of this primary, if the primary answers."""
+        try:
+            with contextlib.closing(self._probe()) as primary:
+                identity_of_primary = _identity(primary, self._config)
+        except DatabaseConnectionError as error:
+            self._warn(
+                f"Reading from {replica.name} without knowing whether it is a replica of "
+                f"{self._config.place}, which does not answer ({_reason(error)})."
+            )
+            return
+        self._verify(replica, state, replica.identity(bound), identity_of_primary)
+
+    def _verify(
+        self, replica: Replica, state: State, identity: str, of_primary: tuple[str, bool]
+    ) -> None:
         """Make sure that a replica is one of this primary.
 
         Raises
@@ -338,16 +365,7 @@ class Replicas:
         ConfigurationError
             It is not.
         """
-        identity = replica.identity(bound)
-        try:
-            with self._engine.connect() as primary:
-                identity_of_primary, in_recovery = _identity(primary, self._config)
-        except DatabaseConnectionError as error:
-            self._warn(
-                f"Reading from {replica.name} without knowing whether it is a replica of "
-                f"{self._config.place}, which does not answer ({_reason(error)})."
-            )
-            return
+        identity_of_primary, in_recovery = of_primary
         if in_recovery:
             raise ConfigurationError(
                 f"The server of {self._config.place} must be a primary, since replicas are "
@@ -371,14 +389,14 @@ class Replicas:
 
     def pool_status(self) -> list[ReplicaPoolStatus]:
         """Count the connections of each pool, and measure the lag of replicas in use."""
-        position = None
+        in_use = [replica for replica in self.members if replica.is_verified and replica.is_due()]
+        position = self._position() if in_use else None
         members: list[ReplicaPoolStatus] = []
         for replica in self.members:
             counts = count_connections(replica.engine)
             lag = None
-            if replica.is_verified and replica.is_due():
+            if replica in in_use and position is not None:
                 with contextlib.suppress(DatabaseConnectionError):
-                    position = self._position() if position is None else position
                     lag = replica.measure_lag(position).seconds
             members.append(
                 {
@@ -392,18 +410,34 @@ class Replicas:
             )
         return members
 
-    def check_health(self, primary: ServerHealth) -> list[ServerHealth]:
-        """Test whether each replica answers, is one of this primary, and how far it is behind."""
+    def _position(self) -> int | None:
+        """Where the primary is; None if it does not answer."""
+        try:
+            with contextlib.closing(self._probe()) as primary:
+                return ask_position(primary, of_all_commits=False)
+        except DatabaseConnectionError:
+            return None
+
+    def check_health(self, primary: Connection | None) -> list[ServerHealth]:
+        """Test whether each replica answers, is one of this primary, and how far it is behind.
+
+        Parameters
+        ----------
+        primary
+            A connection to the primary; None if it does not answer.
+        """
         return [self._check_health(replica, primary) for replica in self.members]
 
-    def _check_health(self, replica: Replica, primary: ServerHealth) -> ServerHealth:
+    def _check_health(self, replica: Replica, primary: Connection | None) -> ServerHealth:
+        lag = None
         try:
             bound, state = replica.open()
             with bound:
-                if primary.healthy:
-                    self.verify(replica, bound, state)
-            position = self._position() if primary.healthy else 0
-            lag = replica.measure_lag(position)
+                if primary is not None:
+                    identity = _identity(primary, self._config)
+                    self._verify(replica, state, replica.identity(bound), identity)
+            if primary is not None:  # otherwise there is nothing to compare with
+                lag = replica.measure_lag(ask_position(primary, of_all_commits=False))
         except (DatabaseConnectionError, ConfigurationError) as error:
             reason = str(error)
             if isinstance(error, DatabaseConnectionError):
@@ -411,18 +445,13 @@ class Replicas:
                 replica.mark_failed()
             return ServerHealth("replica", replica.name, healthy=False, reason=reason)
         replica.mark_answering()
-        if not primary.healthy:  # nothing to compare with
-            return ServerHealth("replica", replica.name, healthy=True)
         return ServerHealth(
             "replica",
             replica.name,
             healthy=True,
-            lag_seconds=lag.seconds,
-            lag_bytes=lag.n_bytes,
+            lag_seconds=None if lag is None else lag.seconds,
+            lag_bytes=None if lag is None else lag.n_bytes,
         )
-
-    def _position(self) -> int:
-        return primary_position(self._engine, of_all_commits=False)
 
     def report_failure(self, replica: Replica, reason: str) -> None:
         """Leave a replica alone for some time, and say so once."""
@@ -451,12 +480,12 @@ def _driver(bound: BoundConnection) -> Connection:
     return bound.connection.driver_connection  # type: ignore[return-value]  # ours
 
 
-def _identity(bound: BoundConnection, config: DatabaseConfig) -> tuple[str, bool]:
+def _identity(connection: Connection, config: DatabaseConfig) -> tuple[str, bool]:
     """Return the identifier of a cluster, which it shares with its replicas, and its role."""
     try:
-        identity, in_recovery = ask(_driver(bound), _IDENTITY, ANSWER_SECONDS)
+        identity, in_recovery = ask(connection, _IDENTITY, ANSWER_SECONDS)
     except psycopg2.errors.InsufficientPrivilege:
-        role = _driver(bound).info.user
+        role = connection.info.user
         raise ConfigurationError(
             f"The role {role!r} may not read which cluster the server of {config.place} belongs "
             "to, which is needed to check replicas. On the primary, run GRANT EXECUTE ON FUNCTION "
@@ -464,7 +493,6 @@ def _identity(bound: BoundConnection, config: DatabaseConfig) -> tuple[str, bool
             variable="replica_hosts",
         ) from None
     except (psycopg2.Error, TimeoutError):
-        bound.invalidate()
         raise DatabaseConnectionError(f"The server of {config.place} does not answer.") from None
     return str(identity), in_recovery
 

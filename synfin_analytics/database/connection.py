@@ -42,8 +42,10 @@ OLDEST_SERVER = 140000
 _RESTART_PATIENCE = 15.0  # seconds
 #: pgbouncer connects to a server that was away after its server_login_retry, 15 s by default.
 _POOLER_PATIENCE = 20.0
-#: Seconds for a login and the first query where another server can answer instead.
-_IMPATIENCE = 4.0
+#: Seconds for a login and the first query where nothing waits for this server.
+_IMPATIENCE = 4
+#: Seconds in which a host must then show that it has accepted a login without answering it.
+_IMPATIENT_PROBE = 0.5
 _RESTARTING = (
     "the database system is starting up",
     "the database system is shutting down",
@@ -217,8 +219,8 @@ def connect(
         Whether a connection has succeeded before: a refused one then means that the server is
         restarting, and is retried.
     patient
-        Whether to wait for a server that restarts, or a pooler that is busy. Otherwise another
-        server can answer instead.
+        Whether to wait for a server that restarts, or a pooler that is busy. Otherwise the call
+        ends after a few seconds: another server can answer instead, or the state is asked for.
 
     Raises
     ------
@@ -233,6 +235,7 @@ def connect(
     synfin_analytics.exceptions.DatabaseConnectionError: Cannot connect to database ...
     """
     started = time.monotonic()
+    state = ""
     while True:
         try:
             arguments = (
@@ -242,17 +245,19 @@ def connect(
                 else {"hostaddr": "", **config.libpq_arguments()}
             )
             with libpq_environment(applies=embedded is None):
-                seconds = config.pool_timeout if patient else _IMPATIENCE
                 connection = _open(
-                    arguments, config, deadline=started + seconds, known_to_work=known_to_work
+                    arguments, config, started, known_to_work=known_to_work, patient=patient
                 )
-                connection.embedded = embedded is not None
-                return connection
+            connection.embedded = embedded is not None
+            if state:
+                logger.info("%s answers again", config.place)
+            return connection
         except psycopg2.OperationalError as error:
             message = str(error)
             explanation = explain_pooler_error(message)
-            if patient and not explanation:
-                explanation = explain_silent_login(message)
+            if not explanation:
+                probe_timeout = PROBE_TIMEOUT if patient else _IMPATIENT_PROBE
+                explanation = explain_silent_login(message, probe_timeout)
             patience = _POOLER_PATIENCE if explanation else _RESTART_PATIENCE
             may_retry = patient and time.monotonic() < started + patience
             if may_retry and embedded is not None and _repair(embedded, config, message):
@@ -264,38 +269,42 @@ def connect(
                 restarting |= any(sign in message for sign in _UNREACHABLE)
             if not (restarting and may_retry):
                 raise DatabaseConnectionError(_explain(config, message, explanation)) from error
-            logger.info("%s is restarting; waiting for it", config.place)
+            if state != (state := _one_line(message, config)):
+                logger.info("waiting for %s: %s", config.place, state)
             time.sleep(0.1)
 
 
 def _open(
     arguments: dict[str, str | int],
     config: DatabaseConfig,
+    started: float,
     *,
-    deadline: float,
     known_to_work: bool,
+    patient: bool,
 ) -> Connection:
-    connection = _driver_connection(
-        {
-            "application_name": APPLICATION_NAME,
-            "connect_timeout": 10,
-            "client_encoding": "utf8",
-            **arguments,
-        }
-    )
+    arguments = {
+        "application_name": APPLICATION_NAME,
+        "connect_timeout": 10,
+        "client_encoding": "utf8",
+        **arguments,
+    }
+    seconds, limit = (config.pool_timeout, " (DB_POOL_TIMEOUT)") if patient else (_IMPATIENCE, "")
+    if not patient:
+        arguments["connect_timeout"] = _shorter_timeout(arguments["connect_timeout"])
+    connection = _driver_connection(arguments)
     try:
         check_version(connection.server_version, config)
         connection.autocommit = True
         # A pooler answers the login by itself, and lets the first query wait for its server.
         prepare = partial(connection.prepare_session, known_to_work=known_to_work)
-        finish_by(connection, prepare, deadline)
+        finish_by(connection, prepare, started + seconds)
         connection.autocommit = False
     except TimeoutError:
         raise DatabaseConnectionError(
             f"Cannot connect to {config.place}. The login succeeded, but there was no connection to"
-            f" the server within {config.pool_timeout} s (DB_POOL_TIMEOUT): the connection pooler's"
-            " are all in use, or its server is down or paused. Close sessions after use, let fewer "
-            "programs connect at once, or ask the pooler's administrator."
+            f" the server within {seconds} s{limit}: the connection pooler's are all in use, or its"
+            " server is down or paused. Close sessions after use, let fewer programs connect at "
+            "once, or ask the pooler's administrator."
         ) from None
     except psycopg2.OperationalError as error:
         # The driver's error only says that the connection was closed.
@@ -306,6 +315,14 @@ def _open(
         connection.close()
         raise
     return connection
+
+
+def _shorter_timeout(text: int | str) -> int | str:
+    """Return a ``connect_timeout`` of at most a few seconds; libpq reports one that is invalid."""
+    try:
+        return int(text) if 0 < int(text) <= _IMPATIENCE else _IMPATIENCE
+    except ValueError:
+        return text
 
 
 def _driver_connection(arguments: dict[str, str | int]) -> Connection:
@@ -525,9 +542,7 @@ def _create_database(embedded: EmbeddedPostgres, config: DatabaseConfig) -> None
 
 def _explain(config: DatabaseConfig, message: str, explanation: str = "") -> str:
     """Error message for the driver's message about a failed connection."""
-    message = " ".join(message.split())
-    if config.password:
-        message = message.replace(config.password, "***")  # compared as the text that it is
+    message = _one_line(message, config)
     if f'database "{config.database}" does not exist' in message:
         advice = "The server has no such database: check DB_NAME, or create it there."
     elif explanation:
@@ -536,3 +551,10 @@ def _explain(config: DatabaseConfig, message: str, explanation: str = "") -> str
     else:
         advice = next((hint for sign, hint in _ADVICE if sign in message), "Check the settings.")
     return f"Cannot connect to {config.place}. {advice} (The driver reported: {message})"
+
+
+def _one_line(message: str, config: DatabaseConfig) -> str:
+    message = " ".join(message.split())
+    if config.password:
+        message = message.replace(config.password, "***")  # compared as the text that it is
+    return message

@@ -7,10 +7,9 @@ import os
 import threading
 import weakref
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Literal, Unpack, overload
 
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from synfin_analytics._core.lookup import dataframe_function
@@ -76,6 +75,7 @@ class DatabaseManager:
 
     Examples
     --------
+    >>> from sqlalchemy import text
     >>> manager = DatabaseManager()
     >>> manager.get_pool_status()
     {'status': 'not_initialized'}
@@ -121,9 +121,11 @@ class DatabaseManager:
                     from synfin_analytics.database.embedded import EmbeddedPostgres
 
                     self._embedded = EmbeddedPostgres(self.config.data_dir)
-                engine = create_pooled_engine(self.config, self._connect)
+                engine = create_pooled_engine(self.config, self._connect_for_pool)
                 factory = sessionmaker(engine, autoflush=False, expire_on_commit=False)
-                replicas = Replicas(self.config, engine) if self.config.replicas else None
+                replicas = None
+                if self.config.replicas:
+                    replicas = Replicas(self.config, engine, partial(self._connect, patient=False))
                 self._resources = _Resources(engine, factory, scoped_session(factory), replicas)
                 self.closed = False
             return self._resources
@@ -154,11 +156,17 @@ class DatabaseManager:
             return self.config.get_connection_string()
         return format_url(self._embedded.connect_arguments(self.config.database))
 
-    def _connect(self) -> Connection:
-        connection = connect(self.config, self._embedded, known_to_work=self._has_connected)
+    def _connect(self, *, patient: bool = True) -> Connection:
+        connection = connect(
+            self.config, self._embedded, known_to_work=self._has_connected, patient=patient
+        )
         is_first, self._has_connected = not self._has_connected, True
         if is_first and connection.through_pooler:
             warn_of_pool_size(self.config, connection)
+        return connection
+
+    def _connect_for_pool(self) -> Connection:
+        connection = self._connect()
         if self._resources is not None and self._resources.replicas is not None:
             self._resources.replicas.written.watch(connection)
         return connection
@@ -215,6 +223,7 @@ class DatabaseManager:
 
         Examples
         --------
+        >>> from sqlalchemy import text
         >>> with get_db_manager().get_session() as session:
         ...     session.execute(text("SELECT 1")).scalar_one()
         1
@@ -250,6 +259,7 @@ class DatabaseManager:
 
         Examples
         --------
+        >>> from sqlalchemy import text
         >>> with DatabaseManager().session_scope(read_only=True) as session:
         ...     session.execute(text("SHOW transaction_read_only")).scalar_one()
         'on'
@@ -433,6 +443,9 @@ class DatabaseManager:
     def health_check(self) -> HealthReport:
         """Test whether the servers answer; the report and the log have the reason if one does not.
 
+        Opens a new connection to each server, and waits a few seconds at most for one that does
+        not answer; the embedded server is started if it does not run.
+
         Returns
         -------
         HealthReport
@@ -447,13 +460,15 @@ class DatabaseManager:
         place = "embedded server"
         if self.config.host is not None:
             place = format_servers(self.config.host, self.config.port)
-        try:
-            with self.engine.connect() as connection:
-                connection.execute(text("SELECT 1")).scalar_one()
-            primary = ServerHealth("primary", place, healthy=True)
-        except (SQLAlchemyError, SynfinError) as error:
-            primary = ServerHealth("primary", place, healthy=False, reason=str(error))
-        members = () if replicas is None else replicas.check_health(primary)
+        with contextlib.ExitStack() as stack:
+            connection, reason = None, None
+            try:
+                connection = self._connect(patient=self.config.embedded)
+                stack.callback(connection.close)
+            except SynfinError as error:
+                reason = str(error)
+            primary = ServerHealth("primary", place, healthy=reason is None, reason=reason)
+            members = () if replicas is None else replicas.check_health(connection)
         report = HealthReport((primary, *members))
         for server in report.servers:
             if not server.healthy:
@@ -562,6 +577,7 @@ def get_db_session() -> Session:
 
     Examples
     --------
+    >>> from sqlalchemy import text
     >>> with get_db_session() as session:
     ...     session.execute(text("SELECT 1")).scalar_one()
     1
@@ -586,6 +602,7 @@ def session_scope(read_only: bool = False) -> contextlib.AbstractContextManager[
 
     Examples
     --------
+    >>> from sqlalchemy import text
     >>> with session_scope() as session:
     ...     session.execute(text("SELECT 1")).scalar_one()
     1

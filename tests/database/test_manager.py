@@ -13,6 +13,7 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import InternalError
 from tracebacks import frames_of, local_variables
 
+from synfin_analytics.database import connection
 from synfin_analytics.database.config import DatabaseConfig
 from synfin_analytics.database.connection import check_version, is_lost
 from synfin_analytics.database.embedded import status
@@ -292,7 +293,7 @@ def test_a_restart_between_two_queries_is_not_noticed(bank, tcp_server, how):
     assert ask(bank, "SELECT pg_backend_pid()") != backend
 
 
-def test_a_server_that_is_still_starting_is_waited_for(bank, tcp_server):
+def test_a_server_that_is_still_starting_is_waited_for(bank, tcp_server, log):
     ask(bank, "SELECT 1")
     tcp_server.stop()
     starter = threading.Timer(1.0, tcp_server.start)
@@ -300,6 +301,7 @@ def test_a_server_that_is_still_starting_is_waited_for(bank, tcp_server):
 
     assert ask(bank, "SELECT 1") == 1
     starter.join()
+    assert f"{bank.config.place} answers again" in log.messages
 
 
 def test_an_error_of_which_the_server_knows_nothing_means_that_the_connection_is_lost(bank):
@@ -458,6 +460,42 @@ def test_a_health_check_that_fails_is_logged(tcp_server, caplog):
     assert "wrong-s3cr3t" not in caplog.text
 
 
+def test_a_health_check_does_not_wait_for_a_server_that_is_gone(bank, tcp_server, log):
+    assert bank.health_check()
+    tcp_server.kill()
+    try:
+        report = bank.health_check()
+    finally:
+        tcp_server.start()
+
+    assert not report
+    assert "No server listens there" in report.primary.reason
+    assert "waiting for" not in log.text
+
+
+def test_a_health_check_does_not_wait_for_a_server_that_stalls(tcp_server, monkeypatch):
+    monkeypatch.setattr(connection, "_IMPATIENCE", 2)
+    with servers.Link(tcp_server.port) as link:
+        manager = DatabaseManager(tcp_server.config(port=link.port))
+        assert manager.health_check()
+        link.stall()
+
+        report = manager.health_check()
+    manager.close()
+
+    assert not report
+    assert "The host did not answer" in report.primary.reason
+
+
+def test_a_health_check_needs_no_connection_of_the_pool(tcp_server):
+    manager = DatabaseManager(tcp_server.config(pool_size=1, max_overflow=0))
+    with manager.session_scope() as session:
+        session.execute(text("SELECT 1"))
+
+        assert manager.health_check()
+    manager.close()
+
+
 # -- What the log says ------------------------------------------------------------------------
 
 
@@ -465,6 +503,20 @@ def test_a_health_check_that_fails_is_logged(tcp_server, caplog):
 def log(caplog):
     caplog.set_level("DEBUG", logger="synfin_analytics.database")
     return caplog
+
+
+def test_waiting_for_a_server_is_logged_once(bank, tcp_server, log, monkeypatch):
+    monkeypatch.setattr(connection, "_RESTART_PATIENCE", 0.5)
+    assert ask(bank, "SELECT 1") == 1
+    tcp_server.kill()
+    try:
+        with pytest.raises(DatabaseConnectionError):
+            ask(bank, "SELECT 1")
+    finally:
+        tcp_server.start()
+
+    (waiting,) = [line for line in log.messages if "waiting for" in line]
+    assert "Connection refused" in waiting
 
 
 def test_the_life_of_a_connection_is_logged(bank, log):

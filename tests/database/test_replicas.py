@@ -251,7 +251,8 @@ def without_flush(manager):
     ids=lambda f: f.__name__,
 )
 def test_a_read_shows_what_this_manager_has_committed(manager, paused, primary, impatient, commit):
-    before = count_notes(manager)
+    with primary.connect("postgres") as admin:
+        before = ask(admin, "SELECT count(*) FROM notes")
     commit(manager)
 
     assert count_notes(manager) == before + 1
@@ -673,10 +674,15 @@ def test_a_standby_answers_without_its_primary_and_takes_over(open_manager, capl
 
         # Nothing was written through this manager since its last read.
         assert count_notes(manager) >= 1
+        report = manager.health_check()
+        assert [server.healthy for server in report.servers] == [False, True]
+        assert report.replicas[0].lag_seconds is None
+        assert manager.get_pool_status()["replicas"][0]["lag_seconds"] is None
         # Which commit must be shown to this one is unknown.
         with pytest.raises(DatabaseConnectionError, match="Cannot connect to database"):
             count_notes(writer)
         # A new one cannot know whether this is a replica.
+        caplog.clear()
         with caplog.at_level(logging.WARNING):
             assert port(open_manager(old, new)) == new.port
         (warning,) = messages(caplog, logging.WARNING)
