@@ -22,6 +22,7 @@ import hypothesis
 import psycopg2
 import pytest
 import servers
+from caches import memcached_server, redis_server
 from psycopg2 import sql
 from sqlalchemy import text
 from sqlalchemy.exc import NoResultFound, ProgrammingError
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from caches import CacheServer
     from pyspark.sql import SparkSession
     from sqlalchemy.orm import Session
 
@@ -301,6 +303,20 @@ def tcp_server() -> Iterator[servers.TcpServer]:
     one = servers.TcpServer.create().start()
     yield one
     one.remove()
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[CacheServer]:
+    """A Redis that requires a password."""
+    with redis_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def memcached() -> Iterator[CacheServer]:
+    """A memcached with its usual limits."""
+    with memcached_server() as server:
+        yield server
 
 
 @pytest.fixture

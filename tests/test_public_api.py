@@ -132,14 +132,14 @@ PARAMETERS = {
     "Display.from_estimator": "model X y plot threshold pos_label sample_weight bins name ax title",
     "model_report": "df model_version label score timestamp customer merchant amount currency "
     "weight status label_available_at pos_label name version compare_with by start end as_of "
-    "session archive threshold alerts_per_day cost_per_alert recovery_rate entity cluster "
+    "session archive cache threshold alerts_per_day cost_per_alert recovery_rate entity cluster "
     "n_resamples seed confidence_level notes separator encoding decimal thousands date_format "
     "timezone",
     "model_report.from_estimator": "model X y pos_label timestamp customer merchant amount "
     "weight currency by name version start end threshold alerts_per_day cost_per_alert "
     "recovery_rate n_resamples seed confidence_level notes",
     "fraud_report": "df label timestamp amount customer merchant currency status fraud_type "
-    "label_available_at pos_label start end as_of by session archive every bins merchants "
+    "label_available_at pos_label start end as_of by session archive cache every bins merchants "
     "confidence_level source notes separator encoding decimal thousands date_format timezone",
     "time_split": "df train label_delay test start timestamp label label_available_at entity "
     "drop_compromised",

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _TAG = "$"
-_TYPES: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
+_TYPES: dict[str, type] = {
+    item.__name__: item for item in (int, float, bool, str, np.float16, np.float32, np.float64)
+}
 
 
 class Codec:

@@ -45,6 +45,11 @@ _ARCHIVE = click.option(
     metavar="FOLDER",
     help="Report on the rows of this archive too, not only on those of the database.",
 )
+_NO_CACHE = click.option(
+    "--no-cache",
+    is_flag=True,
+    help="Compute the numbers from the database even if they are in the cache (DB_CACHE_URL).",
+)
 _CONFIDENCE_LEVEL = click.option(
     "--confidence-level", type=float, help="Confidence level of the intervals [0.95]."
 )
@@ -125,6 +130,7 @@ _COLUMN_HELP = {
 @_END
 @_AS_OF
 @_ARCHIVE
+@_NO_CACHE
 @click.option(
     "--threshold",
     type=float,
@@ -154,6 +160,7 @@ def model(
     other_model: tuple[str, str] | None,
     columns: tuple[str, ...],
     no_groups: bool,
+    no_cache: bool,
     **options: Any,
 ) -> None:
     """Report on the scores in FILE, or on the stored model NAME VERSION.
@@ -172,7 +179,10 @@ def model(
         )
     options["weight"] = _parse_weight(options["weight"])
     options = _select_options(
-        {**options, "compare_with": other_score or other_model}, columns, no_groups=no_groups
+        {**options, "compare_with": other_score or other_model},
+        columns,
+        no_groups=no_groups,
+        no_cache=no_cache,
     )
     arguments = (data,) if version is None else (data, version)
     _write(lambda: model_report(*arguments, **options), out)
@@ -189,6 +199,7 @@ def model(
 @_END
 @_AS_OF
 @_ARCHIVE
+@_NO_CACHE
 @click.option("--every", metavar="PERIOD", help="Length of the periods over time, such as 1d.")
 @click.option(
     "--bins",
@@ -204,6 +215,7 @@ def fraud(
     out: Path,
     columns: tuple[str, ...],
     no_groups: bool,
+    no_cache: bool,
     bins: tuple[str, ...],
     **options: Any,
 ) -> None:
@@ -217,20 +229,22 @@ def fraud(
     check_page_path(out)  # before anything is computed
     if file is not None and options["label"] is None:
         raise click.UsageError("A FILE needs the name of its column of labels: --label COLUMN.")
-    options = _select_options(options, columns, no_groups=no_groups)
+    options = _select_options(options, columns, no_groups=no_groups, no_cache=no_cache)
     if bins:
         options["bins"] = dict(_parse_bins(text) for text in bins)
     _write(lambda: fraud_report(file, **options), out)
 
 
 def _select_options(
-    options: dict[str, Any], columns: tuple[str, ...], *, no_groups: bool
+    options: dict[str, Any], columns: tuple[str, ...], *, no_groups: bool, no_cache: bool
 ) -> dict[str, Any]:
     """Return the options that were given: the functions have the defaults."""
     if no_groups and columns:
         raise click.UsageError("--by and --no-groups exclude each other.")
     options["separator"] = parse_separator(options["separator"])
     options = {name: value for name, value in options.items() if value is not None}
+    if no_cache:
+        options["cache"] = False
     if no_groups:
         options["by"] = []
     elif columns:

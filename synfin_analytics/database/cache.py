@@ -262,7 +262,7 @@ class Cache:
             with self._guard:
                 self._region.backend.set_serialized(key, value)
 
-        self._call(write)
+        self._call(write, f" of {len(value):,} bytes")
 
     def close(self) -> None:
         """Close the connections of this process."""
@@ -275,7 +275,7 @@ class Cache:
         """Return a lock that one process holds while it computes an answer."""
         return _Lock(self, key)
 
-    def _call(self, action: Callable[[], Any]) -> Any:
+    def _call(self, action: Callable[[], Any], size: str = "") -> Any:
         if time.monotonic() < self._down_until:
             return None
         try:
@@ -284,8 +284,9 @@ class Cache:
             if type(error) in self._refusals:  # of an entry that is too large, for example
                 logger.log(
                     logging.DEBUG if self._has_refused else logging.WARNING,
-                    "the cache (DB_CACHE_URL) refuses an entry (%s); answers that it does not "
+                    "the cache (DB_CACHE_URL) refuses an entry%s (%s); answers that it does not "
                     "store are computed each time",
+                    size,
                     type(error).__name__,
                 )
                 self._has_refused = True

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from synfin_analytics.exceptions import ArgumentError
-from synfin_analytics.io.read import read_df
 from synfin_analytics.metrics import evaluate
 from synfin_analytics.metrics.nowcast import nowcast_fraud_rate
 from synfin_analytics.reports._database import infer_threshold
@@ -28,7 +27,7 @@ from synfin_analytics.repositories._archived import LATER, read_predictions, rea
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from pathlib import Path
 
     import polars as pl
@@ -103,8 +102,6 @@ class ArchivedTransactions(FrameTransactions):
         super().__init__(to_rows(frame, roles), confidence_level)
         self.missing, self.remarks = {}, []
         self.knowledge = _knowledge(frame, as_of)
-        merchants = read_df("merchants", session=session, archive=archive, output="polars")
-        self._names = dict(merchants.select("merchant_id", "name").iter_rows())
 
     def fraud_rate(self, by: Any = None, **options: Any) -> pd.DataFrame:
         """Return the fraud rate by columns, periods or bins."""
@@ -128,10 +125,6 @@ class ArchivedTransactions(FrameTransactions):
         """Return how many transactions of each week are labelled."""
         weeks = super().read_label_maturity()
         return as_read(weeks, _integers(weeks))
-
-    def name_merchants(self, merchants: Sequence[Any]) -> list[str]:
-        """Return the names of merchants."""
-        return [self._names.get(merchant) or "" for merchant in merchants]
 
     def nowcast_fraud_rate(self) -> FraudRateNowcast:
         """Nowcast the fraud rate of each week."""

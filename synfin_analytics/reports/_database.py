@@ -197,7 +197,7 @@ class StoredPredictions:
         self.entity, self.cluster = entity, cluster
         self._options: dict[str, Any] = {
             "start": period[0], "end": period[1], "as_of": as_of, "weight": weight,
-            "confidence_level": confidence_level,
+            "confidence_level": confidence_level, "cache": False,
         }  # fmt: skip
         self._repository = ModelPredictionRepository(session)
         self._rows = ScoredPredictions(session, *model, *period, as_of=as_of)
@@ -356,6 +356,24 @@ def infer_threshold(data: PredictionData) -> tuple[Threshold, str]:
 # -- Transactions ----------------------------------------------------------------------------------
 
 
+def query_of_transactions(period: Range, as_of: dt.datetime | None) -> Select[Any]:
+    """Return the SELECT of the stored rows that a report is computed from."""
+    columns: Any = {column.key: column for column in _FRAUD_COLUMNS}
+    columns["is_fraud"] = known_label(Transaction.is_fraud, as_of).label("is_fraud")
+    query: Any = select(*columns.values())
+    ordered: Select[Any] = query.where(*between(*period, as_of)).order_by(Transaction.timestamp)
+    return ordered
+
+
+def name_merchants(session: Session, merchants: pd.DataFrame) -> pd.DataFrame:
+    """Return the merchants of a report with their names; "" where a name is not known."""
+    ids = merchants["merchant_id"].tolist()
+    query = select(Merchant.merchant_id, func.coalesce(Merchant.name, "").label("name"))
+    rows = session.execute(query.where(Merchant.merchant_id.in_(ids)))
+    names = {row.merchant_id: row.name for row in rows}
+    return merchants.assign(name=[names[merchant] for merchant in ids]) if ids else merchants
+
+
 class StoredTransactions:
     """The stored transactions of a period.
 
@@ -391,14 +409,6 @@ class StoredTransactions:
         later = self._restrict(_count_later(Transaction.is_fraud, self._label))
         self.knowledge = _read_knowledge(session, later, as_of)
 
-    @property
-    def query(self) -> Select[Any]:
-        """SELECT of the rows that the report is computed from."""
-        columns: Any = {column.key: column for column in _FRAUD_COLUMNS}
-        columns["is_fraud"] = self._label.label("is_fraud")
-        query: Any = select(*columns.values())
-        return self._restrict(query).order_by(Transaction.timestamp)
-
     def _restrict(self, query: Select[Any]) -> Select[Any]:
         return query.where(*between(*self._period, self._as_of))
 
@@ -420,6 +430,7 @@ class StoredTransactions:
             end=end,
             as_of=self._as_of,
             confidence_level=self._confidence_level,
+            cache=False,  # the report is stored as a whole
             **options,
         )
         return rates
@@ -448,7 +459,7 @@ class StoredTransactions:
         start, end = self._period
         # The end date of this method is included.
         return self._repository.get_statistics(
-            start, end and end - dt.timedelta.resolution, as_of=self._as_of
+            start, end and end - dt.timedelta.resolution, as_of=self._as_of, cache=False
         )
 
     def read_amounts(self) -> pd.DataFrame:
@@ -470,13 +481,6 @@ class StoredTransactions:
     def rate_merchants(self) -> pd.DataFrame:
         """Return the fraud rate by merchant."""
         return self.fraud_rate("merchant_id")
-
-    def name_merchants(self, merchants: Sequence[Any]) -> list[str]:
-        """Return the names of merchants."""
-        query = select(Merchant.merchant_id, Merchant.name)
-        rows = self._session.execute(query.where(Merchant.merchant_id.in_(merchants)))
-        names = {row.merchant_id: row.name for row in rows}
-        return [names[merchant] or "" for merchant in merchants]
 
     def read_label_maturity(self) -> pd.DataFrame:
         """Return how many transactions of each week are labelled."""

@@ -429,10 +429,6 @@ class FrameTransactions:
         merchant = self._rows.roles.merchant or ""
         return self.fraud_rate(merchant).rename(columns={merchant: "merchant_id"})
 
-    def name_merchants(self, merchants: Sequence[Any]) -> list[str]:
-        """Return no names: a frame has identifiers only."""
-        return ["" for _ in merchants]
-
     def read_label_maturity(self) -> pd.DataFrame:
         """Return how many transactions of each week are labelled."""
         roles = self._rows.roles

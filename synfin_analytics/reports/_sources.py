@@ -281,9 +281,6 @@ class FraudSource(Protocol):
     def rate_merchants(self) -> pd.DataFrame:
         """Return the fraud rate by ``merchant_id``."""
 
-    def name_merchants(self, merchants: Sequence[Any]) -> list[str]:
-        """Return the names of merchants; "" where a name is not known."""
-
     def read_label_maturity(self) -> pd.DataFrame:
         """Return how many transactions of each week are labelled; see ``FraudReport.maturity``."""
 

@@ -14,7 +14,13 @@ from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._clusters import MIN_RELIABLE as MIN_CLUSTERS
 from synfin_analytics.reports import _fraud_sections as sections
 from synfin_analytics.reports._archived import ArchivedTransactions
-from synfin_analytics.reports._database import StoredTransactions, compute_in_session
+from synfin_analytics.reports._cached import cached_results
+from synfin_analytics.reports._database import (
+    StoredTransactions,
+    compute_in_session,
+    name_merchants,
+    query_of_transactions,
+)
 from synfin_analytics.reports._frame import FrameTransactions
 from synfin_analytics.reports._groups import MIN_FRAUDS, By, check_groupings
 from synfin_analytics.reports._loaded import group_columns
@@ -96,7 +102,7 @@ class FraudReport(FraudResults, Report):
     model
         Report on a model to be summarized; or the reason why there is none; or None.
     provenance, created_at
-        How to reproduce the report, and when it was created.
+        How to reproduce the report, and when its numbers were computed.
 
     Examples
     --------
@@ -153,6 +159,7 @@ def fraud_report(
     by: By = ...,
     session: Session | None = ...,
     archive: str | Path | None = ...,
+    cache: bool = ...,
     every: str | None = ...,
     bins: Mapping[str, Sequence[float]] | None = ...,
     merchants: int = ...,
@@ -210,6 +217,7 @@ def fraud_report(
     by: By = None,
     session: Session | None = None,
     archive: str | Path | None = None,
+    cache: bool = True,
     every: str | None = None,
     bins: Mapping[str, Sequence[float]] | None = None,
     merchants: int = 10,
@@ -261,6 +269,9 @@ def fraud_report(
     archive
         Folder of :func:`archive_transactions` whose transactions are reported on, too. All are read
         into memory then.
+    cache
+        False to compute stored transactions in any case, although the numbers may be in the cache
+        (``DB_CACHE_URL``).
     every
         Length of the periods over time, as in :func:`synfin_analytics.fraud_rate`; by default days,
         weeks or months, depending on the range.
@@ -346,7 +357,6 @@ def fraud_report(
     described: Any = {
         "source": source or _describe_period(start, end, "in the database" if df is None else ""),
         "notes": tuple(notes),
-        "created_at": dt.datetime.now(dt.UTC),
     }
     for_frames = {**columns, "pos_label": pos_label, **texts}
     for_frames = {name: value for name, value in for_frames.items() if value is not None}
@@ -362,20 +372,27 @@ def fraud_report(
         names = [*group_columns(groupings), *(edges or ())]
 
         def compute(session: Session) -> FraudReport:
-            stored = StoredTransactions(session, period, confidence_level, known, names)
-            source_rows: FraudSource = stored
-            if archive is not None:
-                source_rows = ArchivedTransactions(
-                    session, archive, period, confidence_level, known, names
-                )
-            return FraudReport(
-                **compute_fraud(source_rows, by=groupings, amount="amount", **options),
-                provenance=Provenance.from_call(session, stored.query, "fraud_report", (), changed),
-                **described,
+            def measure() -> dict[str, Any]:
+                rows: FraudSource
+                if archive is None:
+                    rows = StoredTransactions(session, period, confidence_level, known, names)
+                else:
+                    rows = ArchivedTransactions(
+                        session, archive, period, confidence_level, known, names
+                    )
+                return compute_fraud(rows, by=groupings, amount="amount", **options)
+
+            question = (period, known, groupings, options)
+            results = cached_results(
+                session, "fraud_report", question, measure, enabled=cache and archive is None
             )
+            results["merchants"] = name_merchants(session, results["merchants"])
+            query = query_of_transactions(period, known)
+            provenance = Provenance.from_call(session, query, "fraud_report", (), changed)
+            return FraudReport(**results, provenance=provenance, **described)
 
         return compute_in_session(session, compute)
-    _check_frame_call(df, label, session, archive)
+    _check_frame_call(df, label, session, archive, cache=cache)
     rows = read_rows(
         df, Roles(**columns), by=by, bins=list(edges or ()), period=period, as_of=known,
         pos_label=pos_label, options=ReadOptions(**texts), caller="fraud_report",
@@ -386,6 +403,7 @@ def fraud_report(
     return FraudReport(
         **compute_fraud(frame, by=rows.by, amount=amount, **options),
         provenance=Provenance.from_data(df, len(rows.frame), "fraud_report", for_frames | changed),
+        created_at=dt.datetime.now(dt.UTC),
         **described,
     )
 
@@ -398,7 +416,12 @@ def _refuse_columns(columns: Mapping[str, Any]) -> None:
 
 
 def _check_frame_call(
-    df: Any, label: str | None, session: Session | None, archive: str | Path | None
+    df: Any,
+    label: str | None,
+    session: Session | None,
+    archive: str | Path | None,
+    *,
+    cache: bool,
 ) -> None:
     if label is None:
         raise ArgumentError(
@@ -406,7 +429,8 @@ def _check_frame_call(
             'label="isFraud"), or no frame for the database, fraud_report(start="2026-01-01"); got '
             f"{format_value(df)}."
         )
-    for name, value in (("session", session), ("archive", archive)):
+    given = {"session": session, "archive": archive, "cache": None if cache else cache}
+    for name, value in given.items():
         if value is not None:
             raise ArgumentError(f"`{name}` is for the database; got it with a frame.")
     check_column_name(label, "label")

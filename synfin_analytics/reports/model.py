@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, overload
 
 from synfin_analytics._core.arguments import (
@@ -16,7 +16,7 @@ from synfin_analytics._core.arguments import (
 from synfin_analytics._core.dataframes import is_frame
 from synfin_analytics._core.dates import parse_range, parse_time
 from synfin_analytics._core.validation.options import ReadOptions
-from synfin_analytics.database.models import Transaction
+from synfin_analytics.database.models import ModelPrediction, Transaction
 from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.metrics._clusters import MIN_RELIABLE as MIN_CLUSTERS
 from synfin_analytics.metrics.curve import check_costs
@@ -25,6 +25,7 @@ from synfin_analytics.plots.explorer import ExplorerSettings, explorer_data
 from synfin_analytics.reports import _model_caveats, _model_figures, _model_findings, _model_tables
 from synfin_analytics.reports._archived import ArchivedPredictions
 from synfin_analytics.reports._briefs import briefs
+from synfin_analytics.reports._cached import cached_results
 from synfin_analytics.reports._database import (
     StoredPredictions,
     check_model,
@@ -111,7 +112,7 @@ class ModelReport(ModelResults, Report):
     notes
         Sentences of the caller, as on how the model was trained.
     provenance, created_at
-        How to reproduce the report, and when it was created.
+        How to reproduce the report, and when its numbers were computed.
 
     Examples
     --------
@@ -198,6 +199,7 @@ class _ModelReportFunction(Protocol):
         as_of: Bound = ...,
         session: Session | None = ...,
         archive: str | Path | None = ...,
+        cache: bool = ...,
         threshold: float | Threshold | None = ...,
         alerts_per_day: int = ...,
         cost_per_alert: float = ...,
@@ -425,6 +427,7 @@ def model_report(
     as_of: Bound = None,
     session: Session | None = None,
     archive: str | Path | None = None,
+    cache: bool = True,
     threshold: float | Threshold | None = None,
     alerts_per_day: int = 20,
     cost_per_alert: float = 5.0,
@@ -502,6 +505,9 @@ def model_report(
     archive
         For a stored model: folder of :func:`archive_transactions` whose predictions are reported
         on, too. All are read into memory then.
+    cache
+        False to compute the report on a stored model in any case, although its numbers may be in
+        the cache (``DB_CACHE_URL``).
     threshold
         A score at the threshold or above is an alert. By default 0.5 or, if others are stored, the
         threshold that the stored predictions are consistent with.
@@ -591,8 +597,8 @@ def model_report(
     given = {**columns, **described, "compare_with": compare_with, **texts}
     given = {key: value for key, value in given.items() if value is not None}
     if label is None and score is None and (model_version is not None or not is_frame(df)):
-        return _report_stored(df, model_version, by, session, archive, options, given)
-    _check_frame_call(df, model_version, label, score, session, archive)
+        return _report_stored(df, model_version, by, session, archive, options, given, cache=cache)
+    _check_frame_call(df, model_version, label, score, session, archive, cache=cache)
     label_weights = weight if isinstance(weight, Mapping) else None
     if label_weights is not None:
         columns["weight"] = None
@@ -625,6 +631,8 @@ def _check_frame_call(
     score: Any,
     session: Session | None = None,
     archive: str | Path | None = None,
+    *,
+    cache: bool = True,
 ) -> None:
     """Check the arguments of a report from a frame that have to do with each other."""
     if label is None or score is None:
@@ -635,7 +643,10 @@ def _check_frame_call(
         )
     check_column_name(label, "label")
     check_column_name(score, "score")
-    given = {"model_version": model_version, "session": session, "archive": archive}
+    given = {
+        "model_version": model_version, "session": session, "archive": archive,
+        "cache": None if cache else cache,
+    }  # fmt: skip
     for name, value in given.items():
         if value is not None:
             raise ArgumentError(f"`{name}` is for a stored model; got it with columns of a frame.")
@@ -706,6 +717,8 @@ def _report_stored(
     archive: str | Path | None,
     options: _Options,
     given: Mapping[str, Any],
+    *,
+    cache: bool,
 ) -> ModelReport:
     """Report on the stored predictions of a model."""
     if version is None:
@@ -736,29 +749,52 @@ def _report_stored(
         "as_of": options.known,
     }  # fmt: skip
 
+    def measure_archived(session: Session) -> dict[str, Any]:
+        names = group_columns(groupings)
+        source = ArchivedPredictions(
+            session, archive or "", model, other, options.period, columns=names, **choices
+        )
+        return _measure(source, options, groupings)
+
+    def measure_stored(session: Session) -> dict[str, Any]:
+        source = StoredPredictions(
+            session, model, other, options.period, groupings=groupings, **choices
+        )
+        results = _measure(source, options, groupings)
+        source.release()
+        return results
+
     def compute(session: Session) -> ModelReport:
+        measure = measure_stored if archive is None else measure_archived
+        threshold = options.threshold
+        chosen = astuple(threshold) if isinstance(threshold, Threshold) else None
+        results = cached_results(
+            session,
+            "model_report",
+            (model, call, options.period, choices, chosen),
+            lambda: measure(session),
+            tables=[ModelPrediction.__tablename__],
+            enabled=cache and archive is None,
+        )
         query = query_of_predictions(session, model, options.period, options.known)
-        source: StoredPredictions | ArchivedPredictions
-        if archive is None:
-            source = StoredPredictions(
-                session, model, other, options.period, groupings=groupings, **choices
-            )
-        else:
-            names = group_columns(groupings)
-            source = ArchivedPredictions(
-                session, archive, model, other, options.period, columns=names, **choices
-            )
         provenance = Provenance.from_call(session, query, "model_report", model, call)
-        report = _report(source, options, groupings, provenance)
-        if isinstance(source, StoredPredictions):
-            source.release()
-        return report
+        return ModelReport(**results, notes=tuple(options.notes), provenance=provenance)
 
     return compute_in_session(session, compute)
 
 
 def _report(source: ModelSource, options: _Options, by: Any, provenance: Provenance) -> ModelReport:
-    """Compute a report from any source."""
+    """Report on the rows of a frame."""
+    return ModelReport(
+        **_measure(source, options, by),
+        notes=tuple(options.notes),
+        provenance=provenance,
+        created_at=dt.datetime.now(dt.UTC),
+    )
+
+
+def _measure(source: ModelSource, options: _Options, by: Any) -> dict[str, Any]:
+    """Compute the numbers of a report from any source."""
     if options.threshold is None:
         threshold, origin = source.infer_threshold()
     else:
@@ -767,9 +803,4 @@ def _report(source: ModelSource, options: _Options, by: Any, provenance: Provena
         options.alerts_per_day, options.cost_per_alert, options.recovery_rate, source.entity,
         source.cluster, source.cluster_noun, options.n_resamples, options.seed, origin,
     )  # fmt: skip
-    return ModelReport(
-        **compute_model(source, threshold, settings, by),
-        notes=tuple(options.notes),
-        provenance=provenance,
-        created_at=dt.datetime.now(dt.UTC),
-    )
+    return compute_model(source, threshold, settings, by)

@@ -35,18 +35,6 @@ ROWS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def redis():
-    with redis_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def memcached():
-    with memcached_server() as server:
-        yield server
-
-
 @pytest.fixture(params=["memory", "redis", "memcached"])
 def url(request):
     caches.close_caches()
@@ -261,7 +249,7 @@ def test_an_answer_that_memcached_is_too_small_for_leaves_the_others_in_it(memca
     assert cache.get("small") == b"answer"
     assert cache.get("large") is None
     (warning,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert "refuses an entry (MemcacheServerError)" in warning
+    assert "refuses an entry of 2,097,152 bytes (MemcacheServerError)" in warning
     cache.close()
 
 
