@@ -180,6 +180,13 @@ class InvalidDataError(SynfinError, ValueError):
         return pd.DataFrame([problem.to_dict() for problem in self.problems], columns=names)
 
 
+class DatabaseWarning(UserWarning):
+    """A server is not used as configured: a lost read replica, or a pooler with lower limits.
+
+    The log has the same message.
+    """
+
+
 class RejectedLabelsWarning(UserWarning):
     """Rows that a load rejected had another fraud rate than the others."""
 

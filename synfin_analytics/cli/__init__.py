@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from synfin_analytics.exceptions import SynfinError
+from synfin_analytics.exceptions import DatabaseWarning, SynfinError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +84,7 @@ class SynfinGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; print errors of this package as one message, without a traceback."""
         try:
-            with _selected_environment(ctx.params.get("environment")):
+            with _selected_environment(ctx.params.get("environment")), _warnings_in_one_line():
                 return super().invoke(ctx)
         except SynfinError as error:
             if ctx.params.get("debug"):
@@ -117,6 +118,25 @@ def _selected_environment(name: str | None) -> Iterator[None]:
             del os.environ["DB_ENV"]
         else:
             os.environ["DB_ENV"] = before
+
+
+@contextlib.contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Print warnings about servers as sentences, without the line of code that they come from."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DatabaseWarning)
+        show_with_line = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], *place: Any, **options: Any) -> None:
+            if issubclass(category, DatabaseWarning):
+                from synfin_analytics.cli._common import echo_warning
+
+                echo_warning(str(message))
+            else:
+                show_with_line(message, category, *place, **options)
+
+        warnings.showwarning = show
+        yield
 
 
 class _Failure(click.ClickException):

@@ -17,7 +17,7 @@ from synfin_analytics.database._engine import create_pooled_engine
 from synfin_analytics.database._hosts import format_servers
 from synfin_analytics.database._positions import WritePosition, ask_position
 from synfin_analytics.database.connection import Connection, ask, connect, message_of
-from synfin_analytics.database.logging import logger
+from synfin_analytics.database.logging import logger, warn
 from synfin_analytics.database.status import ReplicaPoolStatus, ServerHealth, count_connections
 from synfin_analytics.exceptions import ConfigurationError, DatabaseConnectionError
 
@@ -98,6 +98,8 @@ class Replica:
         self.is_verified = False
         #: Whether the last read waited for it in vain.
         self.is_behind = False
+        #: Whether a warning has said that it cannot be used, or that it cannot be verified.
+        self.is_lost = self.is_doubtful = False
         self._failures = 0
         self._retry_at = 0.0
 
@@ -172,6 +174,7 @@ class Replica:
         if self._failures:
             logger.info("replica %s answers again", self.name)
         self._failures, self._retry_at = 0, 0.0
+        self.is_lost = False
 
     def measure_lag(self, position: int) -> Lag:
         """Measure how far it is behind a position of the primary.
@@ -222,8 +225,9 @@ class Replicas:
         self.written = WritePosition(engine)
         self._config = config
         self._probe = probe
+        #: Whether the primary is one of several servers, any of which may be a replica later.
+        self._may_fail_over = "," in (config.host or "")
         self._next = 0
-        self._has_warned = False
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
@@ -337,7 +341,11 @@ class Replicas:
             raise
         if not state.in_recovery:
             bound.close()
-            self.report_failure(replica, "it is not a standby any more, but a primary")
+            if self._may_fail_over:
+                replica.mark_failed()
+                logger.info("the server %s is the primary; reading elsewhere", replica.name)
+            else:
+                self.report_failure(replica, "it is not a standby any more, but a primary")
             return None, None
         replica.mark_answering()
         return bound, state
@@ -348,10 +356,13 @@ class Replicas:
             with contextlib.closing(self._probe()) as primary:
                 identity_of_primary = _identity(primary, self._config)
         except DatabaseConnectionError as error:
-            self._warn(
+            with self._lock:
+                was_doubtful, replica.is_doubtful = replica.is_doubtful, True
+            message = (
                 f"Reading from {replica.name} without knowing whether it is a replica of "
                 f"{self._config.place}, which does not answer ({_reason(error)})."
             )
+            (logger.info if was_doubtful else warn)(message)
             return
         self._verify(replica, state, replica.identity(bound), identity_of_primary)
 
@@ -379,7 +390,7 @@ class Replicas:
                 "or DB_REPLICA_URL.",
                 variable="replica_hosts",
             )
-        if not state.in_recovery and "," not in (self._config.host or ""):
+        if not state.in_recovery and not self._may_fail_over:
             raise ConfigurationError(
                 f"The server {replica.name} is not a replica of {self._config.place}: it is not a "
                 "standby, but a primary. Correct DB_REPLICA_HOSTS or DB_REPLICA_URL.",
@@ -454,14 +465,15 @@ class Replicas:
         )
 
     def report_failure(self, replica: Replica, reason: str) -> None:
-        """Leave a replica alone for some time, and say so once."""
+        """Leave a replica alone for some time, and warn once for each loss."""
         replica.mark_failed()
-        self._warn(f"The replica {replica.name} cannot be used: {reason}. Reading elsewhere.")
-
-    def _warn(self, message: str) -> None:
         with self._lock:
-            is_first, self._has_warned = not self._has_warned, True
-        (logger.warning if is_first else logger.info)("%s", message)
+            was_lost, replica.is_lost = replica.is_lost, True
+        message = (
+            f"The replica {replica.name} cannot be used: {reason}. Until it answers again, another "
+            "replica or the primary does."
+        )
+        (logger.info if was_lost else warn)(message)
 
     def dispose(self) -> None:
         """Close all connections."""
@@ -499,7 +511,8 @@ def _identity(connection: Connection, config: DatabaseConfig) -> tuple[str, bool
 
 def _reason(error: DatabaseConnectionError) -> str:
     """Return what the driver says about a connection that failed, and what to do if it can help."""
-    reason = " ".join(str(error.__cause__ or error).split()).rstrip(".")
+    reason = " ".join(str(error.__cause__ or error).split())
+    reason = reason.partition(" Is the server running")[0].rstrip(".")
     if any(sign in reason for sign in _REJECTIONS):
         return f"{reason}. {_CREDENTIALS}"
     return reason

@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import time
-import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -26,7 +25,7 @@ from synfin_analytics.database._pooler import (
     read_limits,
 )
 from synfin_analytics.database._secret import reveal_secrets
-from synfin_analytics.database.logging import logger
+from synfin_analytics.database.logging import logger, warn
 from synfin_analytics.exceptions import ArgumentError, DatabaseConnectionError
 
 if TYPE_CHECKING:
@@ -512,7 +511,7 @@ def warn_of_pool_size(config: DatabaseConfig, connection: Connection) -> None:
         logger.debug("the limits of the connection pooler are unknown: %s", type(error).__name__)
         return
     if limits and (warning := limits.warning(config.pool_size, config.max_overflow)):
-        warnings.warn(warning, stacklevel=2)
+        warn(warning)
 
 
 def _repair(embedded: EmbeddedPostgres, config: DatabaseConfig, message: str) -> bool:

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 import time
+import warnings
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from sqlalchemy import event
 
 from synfin_analytics._core.sql import without_values
+from synfin_analytics.exceptions import DatabaseWarning
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as DriverConnection  # noqa: N812 - a class
@@ -50,6 +53,29 @@ def _add_category(record: logging.LogRecord) -> bool:
 logging.getLogger("synfin_analytics").addHandler(logging.NullHandler())
 logger = logging.getLogger("synfin_analytics.database")
 logger.addFilter(_add_category)
+
+
+def warn(message: str) -> None:
+    """Log a warning, and show it to a user who does not read the log.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warn("The replica db2:5432 cannot be used.")
+    >>> caught[0].category.__name__
+    'DatabaseWarning'
+    """
+    logger.warning("%s", message)
+    # At the line of the caller's own code: Python shows the same text once for each line.
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and _is_internal(frame.f_globals.get("__name__", "")):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, DatabaseWarning, stacklevel=level)
+
+
+def _is_internal(module: str) -> bool:
+    return module.partition(".")[0] in {"synfin_analytics", "contextlib", "sqlalchemy"}
 
 
 def log_if_slow(connection: Connection, started: float, statement: str) -> None:

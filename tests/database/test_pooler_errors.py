@@ -15,7 +15,7 @@ from sqlalchemy import text
 from synfin_analytics.database._pooler import explain_pooler_error
 from synfin_analytics.database.config import DatabaseConfig
 from synfin_analytics.database.manager import DatabaseManager
-from synfin_analytics.exceptions import ConfigurationError, DatabaseConnectionError
+from synfin_analytics.exceptions import ConfigurationError, DatabaseConnectionError, DatabaseWarning
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_df
 
@@ -287,7 +287,7 @@ def test_a_login_that_the_pooler_refuses(documented, changes, explanation):
 def test_a_pool_above_the_size_of_the_pooler_gets_one_warning(documented):
     manager = DatabaseManager(config(documented, pool_size=11, max_overflow=10))
 
-    with pytest.warns(UserWarning, match=r"at most 20 connections .* \(11 \+ 10 = 21\)"):
+    with pytest.warns(DatabaseWarning, match=r"at most 20 connections .* \(11 \+ 10 = 21\)"):
         read_df("SELECT 1 AS x", manager=manager)
 
     read_df("SELECT 1 AS x", manager=manager)  # warnings are errors
@@ -297,7 +297,7 @@ def test_a_pool_above_the_size_of_the_pooler_gets_one_warning(documented):
 def test_a_pool_above_the_clients_of_the_pooler_gets_a_warning(documented):
     manager = DatabaseManager(config(documented, pool_size=201, max_overflow=0))
 
-    with pytest.warns(UserWarning, match="accepts at most 200 clients"):
+    with pytest.warns(DatabaseWarning, match="accepts at most 200 clients"):
         manager.health_check()
     manager.close()
 

@@ -17,7 +17,12 @@ from sqlalchemy import text
 from synfin_analytics.cli import main
 from synfin_analytics.database import _replicas, connection
 from synfin_analytics.database.manager import DatabaseManager, get_db_manager
-from synfin_analytics.exceptions import ConfigurationError, DatabaseConnectionError, QueryError
+from synfin_analytics.exceptions import (
+    ConfigurationError,
+    DatabaseConnectionError,
+    DatabaseWarning,
+    QueryError,
+)
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_batches, read_df
 from synfin_analytics.reports._database import compute_in_session
@@ -74,9 +79,14 @@ def manager(open_manager, primary, standby):
 
 
 @pytest.fixture
-def paused(standby):
-    """The standby, which does not replay what the primary writes."""
+def paused(primary, standby):
+    """The standby, which shows all transactions of the primary, but replays no later ones."""
+    with primary.connect("postgres") as admin:
+        admin.execute("INSERT INTO notes VALUES (1)")
+        position = ask(admin, "SELECT pg_current_wal_flush_lsn()")
     with standby.connect("postgres") as admin:
+        replayed = f"SELECT pg_last_wal_replay_lsn() >= '{position}'"
+        servers.wait_until(lambda: ask(admin, replayed), "it has replayed everything")
         admin.execute("SELECT pg_wal_replay_pause()")
         servers.wait_until(
             lambda: ask(admin, "SELECT pg_get_wal_replay_pause_state()") == "paused", "it pauses"
@@ -345,15 +355,19 @@ def running(manager, standby):
         yield reading
 
 
-def test_a_read_on_a_replica_that_is_killed_is_repeated_on_the_primary(
-    manager, primary, standby, running, caplog
-):
-    with caplog.at_level(logging.INFO):
-        standby.kill()
+def end_reading(standby, reading):
+    """Kill the standby, and wait for the result of a read on it."""
+    standby.kill()
+    return reading.result(timeout=60)
 
-        assert running.result(timeout=60)["port"].tolist() == [primary.port]
-        assert [port(manager) for _ in range(3)] == [primary.port] * 3
-    assert len(messages(caplog, logging.WARNING)) == 1
+
+def test_a_read_on_a_replica_that_is_killed_is_repeated_on_the_primary(
+    manager, primary, standby, running
+):
+    with pytest.warns(DatabaseWarning, match="the connection was lost") as warned:
+        assert end_reading(standby, running)["port"].tolist() == [primary.port]
+    assert len(warned) == 1
+    assert [port(manager) for _ in range(3)] == [primary.port] * 3
     standby.start()
 
 
@@ -361,11 +375,43 @@ def test_a_replica_that_runs_again_is_used_again(manager, primary, standby, monk
     monkeypatch.setattr(_replicas, "FIRST_RETRY_SECONDS", 0.0)
     assert port(manager) == standby.port
     standby.kill()
-    assert port(manager) == primary.port
+    with pytest.warns(DatabaseWarning):
+        assert port(manager) == primary.port
 
     standby.start()
 
     assert port(manager) == standby.port
+
+
+def test_each_loss_of_a_replica_is_one_warning_and_one_line_in_the_log(
+    manager, primary, standby, monkeypatch, caplog
+):
+    monkeypatch.setattr(_replicas, "FIRST_RETRY_SECONDS", 0.0)
+    for _ in range(2):
+        assert port(manager) == standby.port
+        standby.kill()
+        with pytest.warns(DatabaseWarning) as warned:
+            assert [port(manager) for _ in range(3)] == [primary.port] * 3
+        standby.start()
+
+        (warning,) = warned
+        assert f"The replica 127.0.0.1:{standby.port} cannot be used: " in str(warning.message)
+        assert warning.filename == __file__
+        assert messages(caplog, logging.WARNING) == [str(warning.message)]
+        caplog.clear()
+
+
+def test_a_command_prints_the_loss_of_a_replica_in_one_line(primary, tmp_path):
+    environment = {
+        "DATABASE_URL": primary.config().get_connection_string(),
+        "DB_REPLICA_HOSTS": f"127.0.0.1:{servers.free_port()}",
+    }
+    arguments = ["export", "--query", WHERE, str(tmp_path / "where.csv")]
+    result = CliRunner().invoke(main, arguments, env=environment)
+
+    assert result.exit_code == 0
+    (line,) = [line for line in result.stderr.splitlines() if "replica" in line]
+    assert line.startswith("Warning: The replica 127.0.0.1")
 
 
 def test_a_replica_that_restarted_between_two_reads_is_used(manager, standby):
@@ -403,7 +449,10 @@ def test_a_session_says_that_its_replica_was_lost(manager, standby, read):
             end_connection(session, standby)
             read(session)
 
-    with pytest.raises(DatabaseConnectionError, match=r"the replica .* was lost") as caught:
+    with (
+        pytest.warns(DatabaseWarning, match="the connection was lost"),
+        pytest.raises(DatabaseConnectionError, match=r"the replica .* was lost") as caught,
+    ):
         read_after_loss()
     assert caught.value.on_replica
 
@@ -445,7 +494,8 @@ def test_a_report_begins_again_on_the_primary(primary, standby, monkeypatch, ope
             end_connection(session, standby)
         return read_df(WHERE, session=session)["port"][0]
 
-    assert compute_in_session(None, compute) == primary.port
+    with pytest.warns(DatabaseWarning, match="the connection was lost"):
+        assert compute_in_session(None, compute) == primary.port
     assert ports == [standby.port, primary.port]
 
 
@@ -473,34 +523,34 @@ def test_batches_of_a_replica_that_fails_are_not_repeated(manager, primary, stan
     assert "conflicts with changes that the replica has to replay. Run it again" in str(error)
 
 
-def test_a_replica_that_stalls_costs_one_wait(open_manager, primary, standby, monkeypatch, caplog):
+def test_a_replica_that_stalls_costs_one_wait(open_manager, primary, standby, monkeypatch):
     monkeypatch.setattr(_replicas, "ANSWER_SECONDS", 0.2)
-    with servers.Link(standby.port) as link, caplog.at_level(logging.INFO):
+    stalled = pytest.warns(DatabaseWarning, match="it does not answer")
+    with servers.Link(standby.port) as link, stalled as warned:
         manager = open_manager(primary, link)
         assert port(manager) == standby.port
         link.stall()
 
         assert [port(manager) for _ in range(3)] == [primary.port] * 3
-    (warning,) = messages(caplog, logging.WARNING)
-    assert f"The replica 127.0.0.1:{link.port} cannot be used" in warning
+    assert len(warned) == 1
 
 
-def test_one_of_two_replicas_is_dead(open_manager, primary, standby, caplog):
-    with caplog.at_level(logging.INFO):
-        manager = open_manager(primary, Nobody(), standby)
+def test_one_of_two_replicas_is_dead(open_manager, primary, standby):
+    manager = open_manager(primary, Nobody(), standby)
 
+    with pytest.warns(DatabaseWarning) as warned:
         assert {port(manager) for _ in range(4)} == {standby.port}
-    assert len(messages(caplog, logging.WARNING)) == 1
+    assert len(warned) == 1
 
 
-def test_a_wrong_password_of_a_replica_is_named(open_manager, primary, standby, caplog):
+def test_a_wrong_password_of_a_replica_is_named(open_manager, primary, standby):
     url = f"postgresql://{standby.username}:secret@127.0.0.1:{standby.port}/postgres"
     manager = open_manager(primary, replica_url=url)
 
-    assert port(manager) == primary.port
+    with pytest.warns(DatabaseWarning, match="password authentication failed") as warned:
+        assert port(manager) == primary.port
 
-    (warning,) = messages(caplog, logging.WARNING)
-    assert "password authentication failed" in warning
+    (warning,) = map(str, warned)
     assert "password and database in DB_REPLICA_URL" in warning
     assert "secret" not in warning
     assert "DB_REPLICA_URL" in manager.health_check().replicas[0].reason
@@ -657,7 +707,7 @@ def hurried(monkeypatch):
     monkeypatch.setattr(connection, "_RESTART_PATIENCE", 0.0)
 
 
-def test_a_standby_answers_without_its_primary_and_takes_over(open_manager, caplog, hurried):
+def test_a_standby_answers_without_its_primary_and_takes_over(open_manager, hurried):
     with contextlib.ExitStack() as stack:
         old = stack.enter_context(contextlib.closing(servers.TcpServer.create_primary()))
         new = stack.enter_context(contextlib.closing(old.create_standby()))
@@ -682,11 +732,10 @@ def test_a_standby_answers_without_its_primary_and_takes_over(open_manager, capl
         with pytest.raises(DatabaseConnectionError, match="Cannot connect to database"):
             count_notes(writer)
         # A new one cannot know whether this is a replica.
-        caplog.clear()
-        with caplog.at_level(logging.WARNING):
-            assert port(open_manager(old, new)) == new.port
-        (warning,) = messages(caplog, logging.WARNING)
-        assert "without knowing whether it is a replica" in warning
+        other = open_manager(old, new)
+        with pytest.warns(DatabaseWarning, match="without knowing whether it is a rep") as warned:
+            assert [port(other) for _ in range(3)] == [new.port] * 3
+        assert len(warned) == 1
 
         new.promote()
 
