@@ -1,9 +1,13 @@
-"""Fixtures on a real PostgreSQL: one embedded server for the whole run, shared by its workers.
+"""Fixtures on a real PostgreSQL: each worker has an embedded server of its own.
+
+Roles, settings and the databases of lessons have fixed names, and some tests stop the server: with
+one for all, workers would disturb each other.
 
 It is in this folder because the examples of docstrings are tests, too.
 
 With ``SYNFIN_TEST_DATABASE_URL``, the tests that need a database run on that server instead, and
-the others are left out: CI runs them so on the oldest and the newest PostgreSQL.
+the others are left out: CI runs them so on the oldest and the newest PostgreSQL. Its workers share
+it, so that a role has another name in each file.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import shutil
 import signal
 import sys
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -37,7 +42,6 @@ from synfin_analytics.database.schema import known_versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from caches import CacheServer
     from pyspark.sql import SparkSession
@@ -47,7 +51,7 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
 
-_HOME = "SYNFIN_TEST_HOME"
+_FOLDER = "SYNFIN_TEST_FOLDER"
 _URL = "SYNFIN_TEST_DATABASE_URL"
 #: Files that take longest, roughly the longest first: a worker that began with one of them last
 #: would work on alone.
@@ -95,11 +99,14 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.pop(name, None)
     # A run in the background ignores Ctrl-C, and so would the programs that tests start and stop.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    if _HOME not in os.environ:  # workers of pytest-xdist inherit it
-        os.environ[_HOME] = str(servers.open_folder())
+    if _FOLDER not in os.environ:  # workers of pytest-xdist inherit it
+        os.environ[_FOLDER] = str(servers.open_folder())
         config.stash[_owner] = True
-    os.environ["DB_DATA_DIR"] = os.environ[_HOME]
-    os.environ["XDG_CONFIG_HOME"] = os.environ[_HOME]  # no synfin.toml of the user's
+    home = Path(os.environ[_FOLDER], os.environ.get("PYTEST_XDIST_WORKER", "main"))
+    home.mkdir()
+    home.chmod(0o711)  # as servers.open_folder()
+    os.environ["DB_DATA_DIR"] = str(home)
+    os.environ["XDG_CONFIG_HOME"] = str(home)  # no synfin.toml of the user's
     if _URL in os.environ:
         os.environ.update(servers.variables_of(os.environ[_URL]))
 
@@ -125,9 +132,10 @@ def _rank(path: Path) -> int:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if config.stash.get(_owner, False):
-        home = os.environ.pop(_HOME)
-        embedded.stop(home, force=True)
-        shutil.rmtree(home)
+        folder = Path(os.environ.pop(_FOLDER))
+        for home in folder.iterdir():
+            embedded.stop(home, force=True)
+        shutil.rmtree(folder)
 
 
 _owner = pytest.StashKey[bool]()
@@ -135,8 +143,8 @@ _owner = pytest.StashKey[bool]()
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[embedded.EmbeddedPostgres]:
-    """The embedded server of this run."""
-    one = embedded.EmbeddedPostgres(os.environ[_HOME])
+    """The embedded server of this worker."""
+    one = embedded.EmbeddedPostgres(os.environ["DB_DATA_DIR"])
     with contextlib.closing(psycopg2.connect(**one.connect_arguments("postgres"))) as admin:
         admin.autocommit = True
         with admin.cursor() as cursor:  # no power cut is tested on this one
@@ -282,10 +290,8 @@ def _empty_tables_for_an_example(
 
 @pytest.fixture(scope="session")
 def _example_manager(server: embedded.EmbeddedPostgres) -> Iterator[DatabaseManager]:
-    """A manager of the database that examples use: one for each worker, which empties it."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
-    config = DatabaseConfig(data_dir=server.home, database=f"examples_{worker}")
-    manager = DatabaseManager(config)
+    """A manager of the database that examples use."""
+    manager = DatabaseManager(DatabaseConfig(data_dir=server.home, database="examples"))
     yield manager
     manager.close()
 

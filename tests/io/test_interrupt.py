@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import threading
 
+import atomicity
 import polars as pl
 import pytest
 import servers
@@ -25,23 +26,25 @@ def driver(session):
     return session.connection().connection.driver_connection
 
 
-def test_an_interrupt_while_the_thread_is_starting_ends_what_it_does(driver, monkeypatch):
-    begun = threading.Event()
+def test_an_interrupt_while_the_thread_is_starting_ends_what_it_does(driver, manager, monkeypatch):
     start = threading.Thread.start
+    sleeping = (
+        "SELECT pid FROM pg_stat_activity "
+        f"WHERE pid = {driver.info.backend_pid} AND wait_event = 'PgSleep'"
+    )
 
-    def interrupted(thread):
-        start(thread)
-        begun.wait(60)
-        if thread.name == "synfin-wait":
-            raise KeyboardInterrupt
+    with atomicity.watcher(manager) as cursor:
 
-    def work():
-        begun.set()
-        driver.cursor().execute("SELECT pg_sleep(200)")
+        def interrupted(thread):
+            start(thread)
+            if thread.name == "synfin-wait":
+                # Before its command arrives, the server has nothing to cancel.
+                servers.wait_until(lambda: bool(atomicity.ask(cursor, sleeping)), "it sleeps")
+                raise KeyboardInterrupt
 
-    monkeypatch.setattr(threading.Thread, "start", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        interruptible(driver, work)
+        monkeypatch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            interruptible(driver, lambda: driver.cursor().execute("SELECT pg_sleep(200)"))
     assert driver.info.transaction_status == TRANSACTION_STATUS_INERROR  # cancelled, nobody waits
 
 

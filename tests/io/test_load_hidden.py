@@ -42,19 +42,19 @@ def count(manager, table="merchants"):
 # -- Row-level security -----------------------------------------------------------------------
 
 POLICIES = """
-    CREATE ROLE clerk;
-    GRANT ALL ON SCHEMA public TO clerk;
-    ALTER TABLE merchants OWNER TO clerk;
-    GRANT ALL ON ALL TABLES IN SCHEMA public TO clerk;
+    CREATE ROLE keeper;
+    GRANT ALL ON SCHEMA public TO keeper;
+    ALTER TABLE merchants OWNER TO keeper;
+    GRANT ALL ON ALL TABLES IN SCHEMA public TO keeper;
     ALTER TABLE merchants ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-    CREATE POLICY seen ON merchants FOR SELECT TO clerk USING (country = 'NO');
-    CREATE POLICY added ON merchants FOR INSERT TO clerk WITH CHECK (true);
-    CREATE POLICY changed ON merchants FOR UPDATE TO clerk USING (city = 'Oslo') WITH CHECK (true);
+    CREATE POLICY seen ON merchants FOR SELECT TO keeper USING (country = 'NO');
+    CREATE POLICY added ON merchants FOR INSERT TO keeper WITH CHECK (true);
+    CREATE POLICY changed ON merchants FOR UPDATE TO keeper USING (city = 'Oslo') WITH CHECK (true);
 """
 NO_POLICIES = """
     DROP POLICY seen ON merchants; DROP POLICY added ON merchants; DROP POLICY changed ON merchants;
     ALTER TABLE merchants DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY;
-    REASSIGN OWNED BY clerk TO CURRENT_USER; DROP OWNED BY clerk; DROP ROLE clerk;
+    REASSIGN OWNED BY keeper TO CURRENT_USER; DROP OWNED BY keeper; DROP ROLE keeper;
 """
 
 
@@ -63,7 +63,7 @@ def clerk(manager):
     """A session of the tables' owner, to whom a policy shows merchants of Norway only."""
     load_df(merchants(ROWS), "merchants", manager=manager)
     with arranged(manager, POLICIES, NO_POLICIES), manager.get_session() as session:
-        session.execute(text("SET ROLE clerk"))
+        session.execute(text("SET ROLE keeper"))
         yield session
 
 

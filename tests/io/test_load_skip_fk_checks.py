@@ -111,9 +111,9 @@ def test_a_foreign_key_of_the_users_own_is_checked(filled, skipped):
 
 def test_a_user_who_is_no_superuser_leaves_the_checks_to_the_server(filled, skipped):
     with filled.get_session() as session:
-        session.execute(text("CREATE ROLE clerk"))
-        session.execute(text("GRANT ALL ON ALL TABLES IN SCHEMA public TO clerk"))
-        session.execute(text("SET LOCAL ROLE clerk"))
+        session.execute(text("CREATE ROLE granted_clerk"))
+        session.execute(text("GRANT ALL ON ALL TABLES IN SCHEMA public TO granted_clerk"))
+        session.execute(text("SET LOCAL ROLE granted_clerk"))
         report = load_df(transactions(50, start=100), "transactions", session=session)
         assert report.inserted == 50
         session.rollback()

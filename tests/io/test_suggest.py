@@ -343,7 +343,8 @@ _FORMATS = [
     date_format=st.sampled_from(_FORMATS),
 )  # fmt: skip
 def test_dates_are_read_as_they_were_written(times, date_format):
-    times.append(dt.datetime(2026, 5, 28, 13, 30, 5, 250_000, tzinfo=dt.UTC))  # no 28th month
+    # No 28th month, and "Sep" is not its full name, as "May" is.
+    times.append(dt.datetime(2026, 9, 28, 13, 30, 5, 250_000, tzinfo=dt.UTC))
     texts = pl.Series([time.strftime(date_format) for time in times])
     column = Shapes(spec_for("transactions").columns["timestamp"]).add(texts)
     formats = detect_dates(column, ReadOptions())
