@@ -30,7 +30,7 @@ from synfin_analytics.database._url import parse_url
 from synfin_analytics.exceptions import ConfigurationError, nearest_names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from synfin_analytics.database._environment_files import Section
 
@@ -145,6 +145,16 @@ def section_settings(section: Section, types: Mapping[str, str]) -> dict[str, An
         settings |= settings_of_url
     check_reference(section)
     return settings | ({OPTIONS: options} if options else {})
+
+
+def section_labels(section: Section, settings: Iterable[str]) -> dict[str, str]:
+    """Return the label of each of these settings of a section, by its variable."""
+    keys = {name: name if name in section.values else URL for name in settings}
+    return {
+        VARIABLES[name]: section.label(key)
+        for name, key in keys.items()
+        if name in VARIABLES and key in section.values
+    }
 
 
 def _address_settings(section: Section, types: Mapping[str, str]) -> dict[str, Any]:

@@ -10,7 +10,11 @@ from synfin_analytics.database._environment_files import (
     PASSWORD_VARIABLE,
     PROTECTED,
 )
-from synfin_analytics.database._environments import find_section, section_settings
+from synfin_analytics.database._environments import (
+    find_section,
+    section_labels,
+    section_settings,
+)
 from synfin_analytics.database._password_reference import read_password
 from synfin_analytics.database._secret import Secret
 from synfin_analytics.database._settings import (
@@ -41,8 +45,10 @@ def hide_variables(environ: Mapping[str, str]) -> dict[str, Secret]:
 
 def configured_settings(
     environment: str | None, variables: Mapping[str, Secret], types: Mapping[str, str]
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the arguments of DatabaseConfig that variables and the selected environment set.
+
+    And the label of each variable whose setting is that of the environment's section.
 
     Parameters
     ----------
@@ -63,12 +69,14 @@ def configured_settings(
     settings = _variable_settings(variables)
     if name is None:
         _require_host(settings)
-        return settings
+        return settings, {}
     section = find_section(name)
-    settings = _override(section, section_settings(section, types), settings, variables)
+    overrides = settings
+    settings = _override(section, section_settings(section, types), overrides, variables)
     if "host" not in settings:
         _require_host_of_section(section, settings)
-    return settings | {"environment": name, PROTECTED: section.protected}
+    labels = section_labels(section, [name for name in settings if name not in overrides])
+    return settings | {"environment": name, PROTECTED: section.protected}, labels
 
 
 def _text(variables: Mapping[str, Secret], variable: str) -> Secret:

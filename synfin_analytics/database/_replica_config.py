@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from synfin_analytics.database._hosts import parse_servers
 from synfin_analytics.database._secret import Secret
+from synfin_analytics.database._settings import name_sources
 from synfin_analytics.database._url import parse_url
 from synfin_analytics.exceptions import ConfigurationError
 
@@ -32,6 +33,7 @@ def replica_settings(
     port: int,
     database: str,
     options: Mapping[str, str],
+    labels: Mapping[str, str],
 ) -> list[dict[str, Any]]:
     """Return, for each read replica, the settings that differ from those of the primary.
 
@@ -41,6 +43,8 @@ def replica_settings(
         The settings of the replicas, of which one must be None.
     embedded, port, database, options
         Settings of the primary.
+    labels
+        As in :func:`~synfin_analytics.database._settings.name_sources`.
 
     Raises
     ------
@@ -50,7 +54,7 @@ def replica_settings(
     Examples
     --------
     >>> (replica,) = replica_settings(
-    ...     "db2", None, embedded=False, port=5433, database="fraud", options={}
+    ...     "db2", None, embedded=False, port=5433, database="fraud", options={}, labels={}
     ... )
     >>> replica["host"], replica["port"]
     ('db2', 5433)
@@ -59,25 +63,28 @@ def replica_settings(
         return []
     if hosts is not None and url is not None:
         raise ConfigurationError(
-            "DB_REPLICA_HOSTS and DB_REPLICA_URL are both set. Set one or the other.",
+            name_sources(
+                "DB_REPLICA_HOSTS and DB_REPLICA_URL are both set. Set one or the other.", labels
+            ),
             variable="replica_hosts",
         )
+    variable = "DB_REPLICA_HOSTS" if url is None else "DB_REPLICA_URL"
+    label = labels.get(variable, variable)
     if embedded:
         raise ConfigurationError(
             "The embedded server has no read replicas. Set DB_HOST or DATABASE_URL to the primary, "
-            "or unset DB_REPLICA_HOSTS and DB_REPLICA_URL.",
+            f"or remove {label}.",
             variable="replica_hosts" if url is None else "replica_url",
         )
     settings: dict[str, Any] = {"host": hosts, "port": port}
     if url is not None:
-        settings = {"port": 5432, **parse_url(Secret(url), "DB_REPLICA_URL")}
+        settings = {"port": 5432, **parse_url(Secret(url), label)}
         if "username" in settings:  # the password of another user is of no use
             settings.setdefault("password", None)
         other_database = settings.get("database", database)
         if other_database != database:
             raise ConfigurationError(
-                f"DB_REPLICA_URL must name the primary's database {database!r}; got "
-                f"{other_database!r}.",
+                f"{label} must name the primary's database {database!r}; got {other_database!r}.",
                 variable="replica_url",
             )
     inherited = {name: text for name, text in options.items() if name not in _OPTIONS_OF_LISTS}

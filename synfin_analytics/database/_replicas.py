@@ -16,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from synfin_analytics.database._engine import create_pooled_engine
 from synfin_analytics.database._hosts import format_servers
 from synfin_analytics.database._positions import WritePosition, ask_position
+from synfin_analytics.database.config import name_settings
 from synfin_analytics.database.connection import Connection, ask, connect, message_of
 from synfin_analytics.database.logging import logger, warn
 from synfin_analytics.database.status import ReplicaPoolStatus, ServerHealth, count_connections
@@ -41,10 +42,13 @@ _MEASURING_SECONDS = 0.1
 #: Parts of messages of servers that answer, but do not accept the user.
 _REJECTIONS = ("authentication failed", "no password supplied", "no pg_hba.conf entry",
                "does not exist")  # fmt: skip
-_CREDENTIALS = (
-    "Check user, password and database in DB_REPLICA_URL, or those of the primary, which apply to "
-    "DB_REPLICA_HOSTS, and the replica's pg_hba.conf"
-)
+#: What to check then: of a URL, and of a list of hosts.
+_CREDENTIALS = {
+    "DB_REPLICA_URL": "Check user, password and database in DB_REPLICA_URL, and the replica's "
+    "pg_hba.conf",
+    "DB_REPLICA_HOSTS": "Check user, password and database of the primary, which apply to "
+    "DB_REPLICA_HOSTS, and the replica's pg_hba.conf",
+}
 _FIRST_PAUSE, _LAST_PAUSE = 0.0003, 0.02
 
 _STATE = """
@@ -224,6 +228,7 @@ class Replicas:
         self.members = [Replica(replica) for replica in config.replicas]
         self.written = WritePosition(engine)
         self._config = config
+        self._variable = "DB_REPLICA_HOSTS" if config.replica_url is None else "DB_REPLICA_URL"
         self._probe = probe
         #: Whether the primary is one of several servers, any of which may be a replica later.
         self._may_fail_over = "," in (config.host or "")
@@ -303,7 +308,7 @@ class Replicas:
                 try:
                     state = choice.replica.ask_state(choice.bound)
                 except DatabaseConnectionError as error:
-                    self.report_failure(choice.replica, _reason(error))
+                    self.report_failure(choice.replica, self._reason(error))
                     waiting.remove(choice)
                     continue
                 if state.replayed >= position:
@@ -327,14 +332,14 @@ class Replicas:
         except DatabaseConnectionError as error:
             if isinstance(error.__cause__, PoolTimeout):
                 raise
-            self.report_failure(replica, _reason(error))
+            self.report_failure(replica, self._reason(error))
             return None, None
         try:
             if not replica.is_verified:
                 self._verify_or_warn(replica, bound, state)
         except DatabaseConnectionError as error:
             bound.close()
-            self.report_failure(replica, _reason(error))
+            self.report_failure(replica, self._reason(error))
             return None, None
         except BaseException:
             bound.close()
@@ -360,7 +365,7 @@ class Replicas:
                 was_doubtful, replica.is_doubtful = replica.is_doubtful, True
             message = (
                 f"Reading from {replica.name} without knowing whether it is a replica of "
-                f"{self._config.place}, which does not answer ({_reason(error)})."
+                f"{self._config.place}, which does not answer ({_cause(error)})."
             )
             (logger.info if was_doubtful else warn)(message)
             return
@@ -386,14 +391,14 @@ class Replicas:
         if identity != identity_of_primary:
             raise ConfigurationError(
                 f"The server {replica.name} is not a replica of {self._config.place}: their system "
-                f"identifiers are {identity} and {identity_of_primary}. Correct DB_REPLICA_HOSTS "
-                "or DB_REPLICA_URL.",
+                f"identifiers are {identity} and {identity_of_primary}. Correct "
+                f"{name_settings(self._config, self._variable)}.",
                 variable="replica_hosts",
             )
         if not state.in_recovery and not self._may_fail_over:
             raise ConfigurationError(
                 f"The server {replica.name} is not a replica of {self._config.place}: it is not a "
-                "standby, but a primary. Correct DB_REPLICA_HOSTS or DB_REPLICA_URL.",
+                f"standby, but a primary. Correct {name_settings(self._config, self._variable)}.",
                 variable="replica_hosts",
             )
         replica.is_verified = True
@@ -452,7 +457,7 @@ class Replicas:
         except (DatabaseConnectionError, ConfigurationError) as error:
             reason = str(error)
             if isinstance(error, DatabaseConnectionError):
-                reason = _reason(error)
+                reason = self._reason(error)
                 replica.mark_failed()
             return ServerHealth("replica", replica.name, healthy=False, reason=reason)
         replica.mark_answering()
@@ -474,6 +479,13 @@ class Replicas:
             "replica or the primary does."
         )
         (logger.info if was_lost else warn)(message)
+
+    def _reason(self, error: DatabaseConnectionError) -> str:
+        """Return why a replica cannot be used, and what to do if its server rejects the user."""
+        reason = _cause(error)
+        if any(sign in reason for sign in _REJECTIONS):
+            return f"{reason}. {name_settings(self._config, _CREDENTIALS[self._variable])}"
+        return reason
 
     def dispose(self) -> None:
         """Close all connections."""
@@ -509,10 +521,7 @@ def _identity(connection: Connection, config: DatabaseConfig) -> tuple[str, bool
     return str(identity), in_recovery
 
 
-def _reason(error: DatabaseConnectionError) -> str:
-    """Return what the driver says about a connection that failed, and what to do if it can help."""
-    reason = " ".join(str(error.__cause__ or error).split())
-    reason = reason.partition(" Is the server running")[0].rstrip(".")
-    if any(sign in reason for sign in _REJECTIONS):
-        return f"{reason}. {_CREDENTIALS}"
-    return reason
+def _cause(error: DatabaseConnectionError) -> str:
+    """Return what the driver says about a connection that failed."""
+    cause = " ".join(str(error.__cause__ or error).split())
+    return cause.partition(" Is the server running")[0].rstrip(".")

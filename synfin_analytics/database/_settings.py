@@ -11,7 +11,7 @@ from synfin_analytics.database._hosts import is_list_of_servers
 from synfin_analytics.exceptions import ConfigurationError, nearest_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 #: Environment variable of each field of DatabaseConfig.
 VARIABLES = {
@@ -93,6 +93,24 @@ def validate_options(options: Iterable[str], prefix: str = "") -> None:
                 f"{prefix}{unknown_option(name, capital=not prefix)}.",
                 variable=prefix.partition(" ")[0] or "options",
             )
+
+
+def name_sources(message: str, labels: Mapping[str, str]) -> str:
+    """Replace variables in a message by the labels of the settings that are made elsewhere.
+
+    Parameters
+    ----------
+    message
+        The message, in which settings are named by their variables.
+    labels
+        Label of each variable whose setting is that of a file: key, section, file and line.
+    """
+    for variable, label in labels.items():
+        # What follows as `=value` is a proposal.
+        message = re.sub(rf"\b{variable}\b(?!=)", label.replace("\\", r"\\"), message)
+    for label in set(labels.values()):  # `url` sets both of "DB_HOST and DB_PORT"
+        message = message.replace(f"{label} and {label}", label)
+    return message
 
 
 def unknown_option(name: str, *, capital: bool = False) -> str:

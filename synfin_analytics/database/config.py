@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from synfin_analytics.database._environments import find_section, protecting_section
@@ -16,6 +16,7 @@ from synfin_analytics.database._secret import Secret, reveal_secrets
 from synfin_analytics.database._settings import (
     SECRETS,
     VARIABLES,
+    name_sources,
     validate_options,
     validate_setting,
 )
@@ -25,6 +26,10 @@ from synfin_analytics.exceptions import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+#: Attribute of a configuration: the labels of settings that come from a file. It is no field,
+#: because it is about this object, and not about the database.
+_LABELS = "_labels"
 
 
 @dataclass(frozen=True, repr=False)
@@ -130,7 +135,7 @@ class DatabaseConfig:
         for name in (*VARIABLES, "environment", "protected"):
             validate_setting(name, getattr(self, name), name)
         validate_options(self.options)
-        self._replica_settings()
+        _replica_settings(vars(self), {})
 
     def __repr__(self) -> str:
         # A traceback also shows a configuration whose __init__ failed and that has no fields yet.
@@ -177,17 +182,7 @@ class DatabaseConfig:
         >>> DatabaseConfig(host="db1", replica_hosts="db2,db3").replicas[1].place
         "database 'synfinance' on db3:5432"
         """
-        return tuple(replace(self, **settings) for settings in self._replica_settings())
-
-    def _replica_settings(self) -> list[dict[str, Any]]:
-        return replica_settings(
-            self.replica_hosts,
-            self.replica_url,
-            embedded=self.embedded,
-            port=self.port,
-            database=self.database,
-            options=self.options,
-        )
+        return tuple(replace(self, **settings) for settings in _replica_settings(vars(self), {}))
 
     @classmethod
     def from_env(
@@ -227,8 +222,12 @@ class DatabaseConfig:
         """
         variables = hide_variables(os.environ if environ is None else environ)
         del environ  # a traceback would show the passwords in it
-        config = cls(**configured_settings(environment, variables, _types()))
-        return replace(config, protected=find_protection(config) is not None)
+        settings, labels = configured_settings(environment, variables, _types())
+        _replica_settings({"options": {}, **_defaults(), **settings}, labels)
+        config = cls(**settings)
+        config = replace(config, protected=find_protection(config) is not None)
+        vars(config)[_LABELS] = labels
+        return config
 
     def get_connection_string(self) -> str:
         """URL of the database for SQLAlchemy, including the password (URL-encoded).
@@ -284,8 +283,7 @@ def find_protection(config: DatabaseConfig) -> str | None:
     >>> find_protection(DatabaseConfig(host="db.bank")) is None
     True
     """
-    defaults = {item.name: item.default for item in fields(DatabaseConfig)}
-    section = protecting_section(vars(config), _types(), defaults)
+    section = protecting_section(vars(config), _types(), _defaults())
     if section is not None:
         return section.place
     own = "its environment" if config.environment else "its configuration"
@@ -308,6 +306,35 @@ def find_environment_file(environment: str) -> Path:
     synfin_analytics.exceptions.ConfigurationError: There is no environment 'no such environment'...
     """
     return find_section(environment).file
+
+
+def name_settings(config: DatabaseConfig, message: str) -> str:
+    """Name settings that come from a file by their key and place in it, not by their variable.
+
+    Examples
+    --------
+    >>> name_settings(DatabaseConfig(host="db.bank"), "Check DB_HOST.")
+    'Check DB_HOST.'
+    """
+    return name_sources(message, vars(config).get(_LABELS, {}))
+
+
+def _replica_settings(values: Mapping[str, Any], labels: Mapping[str, str]) -> list[dict[str, Any]]:
+    return replica_settings(
+        values["replica_hosts"],
+        values["replica_url"],
+        embedded=values["host"] is None,
+        port=values["port"],
+        database=values["database"],
+        options=values["options"],
+        labels=labels,
+    )
+
+
+def _defaults() -> dict[str, Any]:
+    return {
+        item.name: item.default for item in fields(DatabaseConfig) if item.default is not MISSING
+    }
 
 
 def _types() -> dict[str, str]:

@@ -25,6 +25,7 @@ from synfin_analytics.database._pooler import (
     read_limits,
 )
 from synfin_analytics.database._secret import reveal_secrets
+from synfin_analytics.database.config import name_settings
 from synfin_analytics.database.logging import logger, warn
 from synfin_analytics.exceptions import ArgumentError, DatabaseConnectionError
 
@@ -511,7 +512,7 @@ def warn_of_pool_size(config: DatabaseConfig, connection: Connection) -> None:
         logger.debug("the limits of the connection pooler are unknown: %s", type(error).__name__)
         return
     if limits and (warning := limits.warning(config.pool_size, config.max_overflow)):
-        warn(warning)
+        warn(name_settings(config, warning))
 
 
 def _repair(embedded: EmbeddedPostgres, config: DatabaseConfig, message: str) -> bool:
@@ -549,6 +550,7 @@ def _explain(config: DatabaseConfig, message: str, explanation: str = "") -> str
         message = message.partition(" server closed the connection")[0]
     else:
         advice = next((hint for sign, hint in _ADVICE if sign in message), "Check the settings.")
+    advice = name_settings(config, advice)
     return f"Cannot connect to {config.place}. {advice} (The driver reported: {message})"
 
 

@@ -62,6 +62,7 @@ def warn(message: str) -> None:
     --------
     >>> import warnings
     >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
     ...     warn("The replica db2:5432 cannot be used.")
     >>> caught[0].category.__name__
     'DatabaseWarning'

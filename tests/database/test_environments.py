@@ -10,6 +10,7 @@ import string
 import sys
 
 import pytest
+import servers
 from documentation import blocks, code, page
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +20,8 @@ from synfin_analytics.database import _password_reference
 from synfin_analytics.database._environment_files import FILE_NAME, PASSWORD_COMMAND
 from synfin_analytics.database._settings import VARIABLES
 from synfin_analytics.database.config import DatabaseConfig, find_protection
-from synfin_analytics.exceptions import ConfigurationError
+from synfin_analytics.database.manager import DatabaseManager
+from synfin_analytics.exceptions import ConfigurationError, DatabaseConnectionError
 
 PRODUCTION = """\
 [production]
@@ -335,6 +337,46 @@ def test_replicas_of_variables_replace_those_of_a_section(project):
     config = config_of("x", DB_REPLICA_URL="postgresql://db3/synfinance")
 
     assert (config.replica_hosts, config.replica_url) == (None, "postgresql://db3/synfinance")
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ('host = "db"\nreplica_url = "mysql://db2/x"', "{replica_url}, line 3 must begin with one"),
+        ('host = "db"\nreplica_url = "postgresql://db2/x"', "{replica_url}, line 3 must name the"),
+        ('replica_hosts = "db2"', "or remove {replica_hosts}, line 2."),
+        ('host = "db"\nreplica_hosts = ["db2:x"]', "{replica_hosts}, line 3 must be names or add"),
+        (
+            'host = "db"\nreplica_hosts = "db2"\nreplica_url = "postgresql://db2/synfinance"',
+            "{replica_hosts}, line 3 and {replica_url}, line 4 are both set",
+        ),
+    ],
+)
+def test_a_message_about_replicas_of_a_section_names_key_file_and_line(project, lines, message):
+    file = write(project, f"[x]\n{lines}")
+    places = {key: f"{key} in [x] of {file}" for key in ("replica_hosts", "replica_url")}
+
+    with pytest.raises(ConfigurationError) as caught:
+        config_of("x")
+
+    assert message.format(**places) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("lines", "advice"),
+    [
+        ('host = "127.0.0.1"\nport = {port}', "check host in {place}, line 2 and port in {place}"),
+        ('url = "postgresql://127.0.0.1:{port}/x"', "check url in {place}, line 2, and that the"),
+    ],
+)
+def test_advice_about_a_connection_names_the_settings_of_a_section(project, lines, advice):
+    file = write(project, f"[x]\n{lines.format(port=servers.free_port())}")
+    manager = DatabaseManager(config_of("x"))
+
+    with pytest.raises(DatabaseConnectionError) as caught:
+        manager.engine.connect()
+
+    assert advice.format(place=f"[x] of {file}") in str(caught.value)
 
 
 hosts = st.sampled_from([None, "db.bank", "other.bank"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,6 +17,7 @@ from sqlalchemy import text
 
 from synfin_analytics.cli import main
 from synfin_analytics.database import _replicas, connection
+from synfin_analytics.database.config import DatabaseConfig
 from synfin_analytics.database.manager import DatabaseManager, get_db_manager
 from synfin_analytics.exceptions import (
     ConfigurationError,
@@ -610,6 +612,20 @@ def test_the_primary_is_not_its_own_replica(open_manager, primary):
         port(manager)
     (replica,) = manager.health_check().replicas
     assert "it is not a standby" in replica.reason
+
+
+def test_the_setting_of_a_file_is_named_by_its_place(primary, open_manager, tmp_path, monkeypatch):
+    server = f'host = "127.0.0.1:{primary.port}"\nusername = "{primary.username}"'
+    file = tmp_path / "synfin.toml"
+    file.write_text(f'[x]\n{server}\nreplica_hosts = "127.0.0.1:{primary.port}"\n')
+    monkeypatch.chdir(tmp_path)
+    variables = {"DB_PASSWORD": primary.password, "DB_NAME": "postgres"}
+    manager = DatabaseManager(DatabaseConfig.from_env("x", environ=variables))
+
+    place = re.escape(f"Correct replica_hosts in [x] of {file}, line 4.")
+    with pytest.raises(ConfigurationError, match=place):
+        port(manager)
+    manager.close()
 
 
 def test_a_primary_that_is_a_standby_is_refused(open_manager, standby):
