@@ -17,7 +17,7 @@ from synfin_analytics.database._engine import create_pooled_engine
 from synfin_analytics.database._hosts import format_servers
 from synfin_analytics.database._positions import WritePosition, ask_position
 from synfin_analytics.database.config import name_settings
-from synfin_analytics.database.connection import Connection, ask, connect, message_of
+from synfin_analytics.database.connection import Connection, ask, connect, message_of, role_of
 from synfin_analytics.database.logging import logger, warn
 from synfin_analytics.database.status import ReplicaPoolStatus, ServerHealth, count_connections
 from synfin_analytics.exceptions import ConfigurationError, DatabaseConnectionError
@@ -509,7 +509,7 @@ def _identity(connection: Connection, config: DatabaseConfig) -> tuple[str, bool
     try:
         identity, in_recovery = ask(connection, _IDENTITY, ANSWER_SECONDS)
     except psycopg2.errors.InsufficientPrivilege:
-        role = connection.info.user
+        role = role_of(connection)
         raise ConfigurationError(
             f"The role {role!r} may not read which cluster the server of {config.place} belongs "
             "to, which is needed to check replicas. On the primary, run GRANT EXECUTE ON FUNCTION "

@@ -108,6 +108,9 @@ class Connection(psycopg2.extensions.connection):
         Whether the server is the embedded one.
     replica : str or None
         Name of the server if it is a read replica.
+    role : str or None
+        Role of the session (``SET ROLE``), as far as it was asked for before the last query: an
+        aborted transaction cannot be asked.
     on_commit : callable or None
         Called after each commit that may have written something.
     """
@@ -115,6 +118,7 @@ class Connection(psycopg2.extensions.connection):
     through_pooler = False
     embedded = False
     replica: str | None = None
+    role: str | None = None
     on_commit: Callable[[], None] | None = None
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
@@ -182,6 +186,7 @@ class Connection(psycopg2.extensions.connection):
         """Reset what a session changes: settings, role, locks, temporary tables."""
         if self.closed or self.process != os.getpid():
             return
+        self.role = None
         self.rollback()
         if self.through_pooler:
             return
@@ -437,6 +442,28 @@ def message_of(error: psycopg2.Error) -> str:
     if (error.pgcode or "").startswith("22"):
         message = re.sub(r'"[^"]*"', '"…"', message)
     return message
+
+
+def role_of(connection: psycopg2.extensions.connection) -> str:
+    """Return the role whose privileges apply in a session, as messages name it.
+
+    In an aborted transaction that is the role that was asked for before, or else the user.
+
+    Examples
+    --------
+    >>> from synfin_analytics.database.manager import get_db_manager
+    >>> with get_db_manager().engine.connect() as bound:
+    ...     driver = bound.connection.driver_connection
+    ...     role_of(driver) == driver.info.user
+    True
+    """
+    usable = {extensions.TRANSACTION_STATUS_IDLE, extensions.TRANSACTION_STATUS_INTRANS}
+    if connection.info.transaction_status in usable:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_user")
+            (role,) = cursor.fetchone() or ("",)
+            return str(role)
+    return getattr(connection, "role", None) or connection.info.user
 
 
 def is_lost(error: BaseException | None, connection: psycopg2.extensions.connection) -> bool:

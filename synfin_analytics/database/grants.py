@@ -11,7 +11,7 @@ from psycopg2 import extensions, sql
 
 from synfin_analytics.database import schema
 from synfin_analytics.database._secret import Secret
-from synfin_analytics.database.connection import message_of
+from synfin_analytics.database.connection import message_of, role_of
 from synfin_analytics.database.models import TABLES
 from synfin_analytics.exceptions import ArgumentError, SchemaError
 
@@ -89,7 +89,8 @@ def advise_privileges(error: psycopg2.Error) -> str:
     connection = getattr(error.cursor, "connection", None)
     role = name = "ROLE"
     if connection is not None:
-        role, name = shlex.quote(connection.info.user), connection.info.user.replace('"', '""')
+        role_name = role_of(connection)
+        role, name = shlex.quote(role_name), role_name.replace('"', '""')
     denied = re.search(r"permission denied for (?:table|view) (\S+)", message_of(error))
     command = f'GRANT SELECT ON {denied[1]} TO "{name}"' if denied else "GRANT SELECT"
     return (

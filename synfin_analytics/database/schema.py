@@ -17,6 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from synfin_analytics._core.lookup import resource_folder
+from synfin_analytics.database.connection import Connection as OwnConnection
 from synfin_analytics.database.logging import logger
 from synfin_analytics.database.models import TABLES
 from synfin_analytics.database.protection import config_of, require_confirmation
@@ -408,9 +409,9 @@ _SCHEMA = f"""
     ) DESC, path.place LIMIT 1
 """  # noqa: S608 - constants
 _HIDING_TABLE = f"""
-    SELECT expected.name, n.nspname FROM ({_SCHEMA}) AS expected
-    JOIN pg_class AS c ON c.oid = to_regclass(:table) JOIN pg_namespace AS n ON n.oid = relnamespace
-    WHERE n.nspname <> expected.name
+    SELECT current_user, expected.name, n.nspname FROM ({_SCHEMA}) AS expected
+    LEFT JOIN pg_class AS c ON c.oid = to_regclass(:table)
+    LEFT JOIN pg_namespace AS n ON n.oid = relnamespace
 """  # noqa: S608 - constants
 
 
@@ -439,8 +440,12 @@ def check_table_is_visible(connection: Connection, table: str) -> None:
         A temporary table, or one of another schema, comes first on the search path.
     """
     row = connection.execute(text(_HIDING_TABLE), {"table": table}).one_or_none()
-    if row is not None:
-        schema, other_schema = row
+    if row is None:  # there is no schema
+        return
+    role, schema, other_schema = row
+    if isinstance(driver := connection.connection.driver_connection, OwnConnection):
+        driver.role = role
+    if other_schema not in {None, schema}:
         other_schema = "pg_temp" if other_schema.startswith("pg_temp") else other_schema
         raise SchemaError(
             f"{table!r} must be the table of schema {schema!r}; got {other_schema}.{table}, which "

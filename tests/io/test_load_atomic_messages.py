@@ -60,9 +60,9 @@ def test_a_missing_right_is_named(manager, clerk, earlier):
         message = load_message(atomicity.transactions(), session=session)
 
     assert message == (
-        "Nothing was loaded into 'transactions': this user lacks a privilege (permission denied "
-        "for table transactions). Ask the owner of the tables to GRANT SELECT, INSERT and UPDATE "
-        "on it."
+        "Nothing was loaded into 'transactions': the role clerk lacks a privilege (permission "
+        "denied for table transactions). Ask the owner of the tables to run GRANT SELECT, INSERT, "
+        "UPDATE ON transactions TO clerk."
     )
     assert atomicity.count(manager) == earlier
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import TYPE_CHECKING
 
 import psycopg2
@@ -77,7 +78,9 @@ def _driver_cursor(session: Session, table: str) -> Iterator[Cursor]:
     connection = session.connection()
     driver = _driver_connection(session)
     cursor = driver.cursor(cursor_factory=Cursor)
+    role = "ROLE"
     try:
+        role = cursor.fetch_value("SELECT quote_ident(current_user)")
         yield cursor
     except KeyboardInterrupt:
         cut_if_silent(driver)
@@ -87,7 +90,7 @@ def _driver_cursor(session: Session, table: str) -> Iterator[Cursor]:
         # Without the cause: the lines of PostgreSQL's message after the first may quote the data.
         reason = reason_of_loss(driver)
         lost = is_lost(cause, driver)
-        raise _to_error(cause, table, lost=lost, reason=reason) from None
+        raise _to_error(cause, table, role, lost=lost, reason=reason) from None
     finally:
         if driver.closed:  # the owner of the session must roll back before using it again
             connection.invalidate()
@@ -146,7 +149,7 @@ def _outcome(manager: DatabaseManager, transaction_id: str) -> str | None:
 
 
 def _to_error(
-    error: BaseException | None, table: str, *, lost: bool, reason: str = ""
+    error: BaseException | None, table: str, role: str = "ROLE", *, lost: bool, reason: str = ""
 ) -> SynfinError:
     """Translate an error of the database: its cause, without any data."""
     into = f"{_NOTHING} into {table!r}"
@@ -159,9 +162,11 @@ def _to_error(
                 f"{into}: row-level security rejects the rows ({message}). Ask the owner of the "
                 "table which rows this user may write."
             )
+        denied = re.search(r"permission denied for (?:table|view) (\S+)", message)
+        grant = f"GRANT SELECT, INSERT, UPDATE ON {denied[1] if denied else table} TO {role}"
         return LoadError(
-            f"{into}: this user lacks a privilege ({message}). Ask the owner of the tables to "
-            "GRANT SELECT, INSERT and UPDATE on it."
+            f"{into}: the role {role} lacks a privilege ({message}). Ask the owner of the tables "
+            f"to run {grant}."
         )
     for cause, explanation in _EXPLANATIONS.items():
         if isinstance(error, cause):

@@ -225,6 +225,13 @@ def _to_error(error: psycopg2.Error, sql: BoundSQL, *, closed: bool, reason: str
     return QueryError(f"PostgreSQL rejects the query: {text}")
 
 
+def _undo_if_possible(error: psycopg2.Error) -> None:
+    """Go back to the query's savepoint, if it has one, so that the session can be asked again."""
+    if error.cursor is not None:
+        with contextlib.suppress(psycopg2.Error), error.cursor.connection.cursor() as cursor:
+            cursor.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
+
+
 def invalid_value(error: psycopg2.Error, parameter: Parameter) -> QueryError:
     """Return the error for a value that PostgreSQL cannot convert to the type it needs."""
     return QueryError(
@@ -238,6 +245,7 @@ def _hint(error: psycopg2.Error, message: str) -> str | SynfinError | None:
     if error.diag.message_hint:
         return error.diag.message_hint
     if isinstance(error, errors.InsufficientPrivilege):
+        _undo_if_possible(error)
         return advise_privileges(error)
     name = (re.findall(r'"([^"]*)"', message) or [message.partition("column ")[2].split(" ")[0]])[0]
     name = name.rpartition(".")[2]
