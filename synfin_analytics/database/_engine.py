@@ -36,6 +36,10 @@ _UNKNOWN_OUTCOME = (
     "during a commit: it is unknown whether the changes are stored. Roll the session back, and "
     "check before you make them again."
 )
+_LOST_BEFORE = (
+    "was lost earlier in this transaction, whose changes are rolled back. Roll the session back "
+    "(session.rollback()), and run it again from its beginning."
+)
 
 
 def create_pooled_engine(
@@ -93,6 +97,14 @@ def create_pooled_engine(
         hide_parameters=True,  # they may be card holders' data
     )
     event.listen(engine, "handle_error", translate_error)
+
+    def refuse_lost(connection: BoundConnection, *_: object) -> None:
+        # SQLAlchemy's own error says that it cannot reconnect, and not why.
+        if connection.invalidated and connection.get_transaction() is not None:
+            raise DatabaseConnectionError(f"The connection to {config.place} {_LOST_BEFORE}")
+
+    for name in ("before_execute", "savepoint", "commit"):
+        event.listen(engine, name, refuse_lost)
     event.listen(engine, "begin", committing.discard)
     event.listen(engine, "commit", committing.add)
     event.listen(engine, "reset", _reset_session)

@@ -22,7 +22,7 @@ from synfin_analytics.database.connection import Connection, connect, warn_of_po
 from synfin_analytics.database.logging import logger
 from synfin_analytics.database.protection import require_confirmation
 from synfin_analytics.database.status import HealthReport, ServerHealth, count_connections
-from synfin_analytics.exceptions import ArgumentError, ConfigurationError, SynfinError
+from synfin_analytics.exceptions import ArgumentError, ConfigurationError, QueryError, SynfinError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -270,6 +270,12 @@ class DatabaseManager:
             return
         with self.get_session() as session, session.begin():
             yield session
+            if not session.is_active:  # SQLAlchemy would close it without an error
+                raise QueryError(
+                    "An error while objects were written has rolled the session back, and the "
+                    "block went on: nothing is committed. Let the error end the block, or write "
+                    "in session.begin_nested(), which rolls back nothing else."
+                )
 
     @contextlib.contextmanager
     def _read_scope(self, *, on_primary: bool = False) -> Iterator[Session]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,7 +11,7 @@ import psycopg2.errors
 import pytest
 import servers
 from sqlalchemy import inspect, text
-from sqlalchemy.exc import InternalError
+from sqlalchemy.exc import InternalError, ProgrammingError
 from tracebacks import frames_of, local_variables
 
 from synfin_analytics.database import connection
@@ -23,14 +24,18 @@ from synfin_analytics.database.manager import (
     get_db_session,
     session_scope,
 )
+from synfin_analytics.database.models import Merchant
 from synfin_analytics.exceptions import (
     ArgumentError,
     ConfigurationError,
     DatabaseConnectionError,
+    QueryError,
     SchemaError,
     SynfinError,
 )
 from synfin_analytics.io import sources
+from synfin_analytics.io.load import load_df
+from synfin_analytics.repositories import MerchantRepository
 
 
 @pytest.fixture
@@ -339,6 +344,61 @@ def test_a_connection_lost_in_a_transaction_says_that_nothing_was_committed(bank
         restart_amid_a_transaction()
 
     assert ask(bank, "SELECT to_regclass('half') IS NULL")
+
+
+def lose_connection(session, tcp_server):
+    """Lose the connection of a session, and ignore the error of the next statement."""
+    pid = session.scalar(text("SELECT pg_backend_pid()"))
+    with tcp_server.connect("postgres") as admin:
+        admin.execute("SELECT pg_terminate_backend(%s, 60000)", [pid])
+    with contextlib.suppress(DatabaseConnectionError):
+        session.execute(text("SELECT 1"))
+
+
+def write_object(session):
+    session.add(Merchant(merchant_id="M1"))
+    session.flush()
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda session: session.execute(text("SELECT 1")),
+        lambda session: session.get(Merchant, "M1"),
+        write_object,
+        lambda session: session.commit(),
+        lambda session: load_df([{"merchant_id": "M1"}], "merchants", session=session),
+        lambda session: MerchantRepository(session).get_by_id("M1"),
+    ],
+    ids=["execute", "get", "flush", "commit", "load_df", "get_by_id"],
+)
+def test_a_session_whose_connection_was_lost_says_so_until_it_is_rolled_back(bank, tcp_server, use):
+    with bank.get_session() as session:
+        lose_connection(session, tcp_server)
+
+        with pytest.raises(DatabaseConnectionError, match="was lost earlier in this transaction"):
+            use(session)
+
+        session.rollback()
+        assert session.scalar(text("SELECT 1")) == 1
+
+
+def test_a_scope_that_ignores_a_lost_connection_does_not_seem_to_commit(bank, tcp_server):
+    def ignore_the_loss():
+        with bank.session_scope() as session:
+            lose_connection(session, tcp_server)
+
+    with pytest.raises(DatabaseConnectionError, match="was lost earlier in this transaction"):
+        ignore_the_loss()
+
+
+def test_a_scope_that_ignores_an_error_of_writing_does_not_seem_to_commit(bank):
+    def ignore_the_error():
+        with bank.session_scope() as session, contextlib.suppress(ProgrammingError):
+            write_object(session)  # there is no such table
+
+    with pytest.raises(QueryError, match="nothing is committed"):
+        ignore_the_error()
 
 
 def test_a_connection_lost_while_sqlalchemy_first_looks_at_the_server_is_an_error_of_ours(
