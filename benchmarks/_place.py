@@ -10,6 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+import psutil
 from sqlalchemy import text
 
 from synfin_analytics.database import embedded
@@ -85,6 +87,10 @@ class Place:
         finally:
             manager.close()
 
+    def server_seconds(self) -> float:
+        """Processor seconds of the server so far."""
+        return server_seconds(self._admin)
+
     def count(self, url: str) -> int:
         """Number of rows in ``transactions``."""
         manager = DatabaseManager(DatabaseConfig.from_env(environ={"DATABASE_URL": url}))
@@ -99,6 +105,22 @@ class Place:
     def close(self) -> None:
         """Close the connections to the server."""
         self._admin.close()
+
+
+def server_seconds(manager: DatabaseManager) -> float:
+    """Processor seconds of all processes of a server, those that ended among them."""
+    with manager.engine.connect() as connection:
+        pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    server = psutil.Process(pid).parent()
+    if server is None:
+        raise click.ClickException("the server's process is not on this machine.")
+    times = server.cpu_times()
+    total = times.user + times.system + times.children_user + times.children_system
+    for process in server.children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # the server counts it from now on
+            own = process.cpu_times()
+            total += own.user + own.system
+    return total
 
 
 @contextlib.contextmanager

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 import click
 from _measure import print_markdown
-from _place import own_folder
-from report_database import server_seconds, spread
+from _place import own_folder, server_seconds
+from report_database import spread
 from sqlalchemy import text
 
 from synfin_analytics import TransactionRepository, get_db_manager, load_df, simulate
@@ -63,10 +63,16 @@ def compare_writes(write: Callable[[], None], repeat: int) -> list[list[str]]:
         for state in sorted(STATES, reverse=bool(number % 2)):
             empty_transactions()
             switch_triggers(state)
-            server, client, started = server_seconds(), time.process_time(), time.perf_counter()
+            server, client, started = (
+                server_seconds(get_db_manager()),
+                time.process_time(),
+                time.perf_counter(),
+            )
             write()
             wall[state].append(time.perf_counter() - started)
-            processor[state].append(time.process_time() - client + server_seconds() - server)
+            processor[state].append(
+                time.process_time() - client + server_seconds(get_db_manager()) - server
+            )
     lines = []
     for what, values in (("seconds", wall), ("processor seconds", processor)):
         ratios = [a / b for a, b in zip(values["triggers"], values["none"], strict=True)]

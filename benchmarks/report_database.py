@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 import polars as pl
-import psutil
 from _measure import print_markdown, timed
-from _place import own_folder
+from _place import own_folder, server_seconds
 from sqlalchemy import text
 
 from synfin_analytics import (
@@ -79,26 +78,13 @@ def fill(rows: int) -> int:
     return len(transactions)
 
 
-def server_seconds() -> float:
-    """Processor seconds of all processes of the server, those that ended among them."""
-    with get_db_manager().engine.connect() as connection:
-        pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
-    server = psutil.Process(pid).parent()
-    if server is None:
-        raise click.ClickException("the server's process is not on this machine.")
-    times = server.cpu_times()
-    total = times.user + times.system + times.children_user + times.children_system
-    for process in server.children():
-        own = process.cpu_times()
-        total += own.user + own.system
-    return total
-
-
 def measure(report: Callable[[], FraudReport | ModelReport]) -> Run:
     """Compute a report."""
-    server, client = server_seconds(), time.process_time()
+    server, client = server_seconds(get_db_manager()), time.process_time()
     _, seconds, megabytes = timed(report)
-    return Run(seconds, time.process_time() - client, server_seconds() - server, megabytes)
+    return Run(
+        seconds, time.process_time() - client, server_seconds(get_db_manager()) - server, megabytes
+    )
 
 
 def spread(values: list[float], unit: str = "") -> str:

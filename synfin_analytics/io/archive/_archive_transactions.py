@@ -63,7 +63,7 @@ from synfin_analytics.io.archive._manifest import (
     read_manifest,
     write_manifest,
 )
-from synfin_analytics.io.archive._parts import check_part, compare_columns, write_part
+from synfin_analytics.io.archive._parts import check_part, write_part
 from synfin_analytics.io.archive._report import ArchiveReport
 from synfin_analytics.io.archive._rewrite import matching_parts, remove_rows
 
@@ -407,11 +407,13 @@ class _Run:
                 month=export.month,
                 schema=schema.remove(schema.get_field_index(ROW_VERSION)),
                 batches=rows(),
+                has_checksums=False,
             )
         n_rows, amount = export.count(session)
         if part.rows != n_rows or (part.rows and part.amount != amount):
             raise self._mismatch(part, [f"{n_rows:,} rows and amounts of {amount} were expected"])
-        self._check(part, list(compare_columns(export.checksums(session), part.columns)))
+        part = dataclasses.replace(part, columns=export.checksums(session))
+        self._check(part)
         return part
 
     def _write_parents(self, session: Session, export: Export, manifest: Manifest) -> Part:
@@ -438,12 +440,12 @@ class _Run:
                 schema=schema.remove(schema.get_field_index(ROW_VERSION)),
                 batches=rows(),
             )
-        self._check(part, [])
+        self._check(part)
         return part
 
-    def _check(self, part: Part, differences: list[str]) -> None:
+    def _check(self, part: Part) -> None:
         """Raise unless a file, read back, has the values that PostgreSQL has."""
-        problems = [*differences, *check_part(self.folder, part)]
+        problems = check_part(self.folder, part)
         if problems:
             raise self._mismatch(part, problems)
 

@@ -115,12 +115,15 @@ class Export:
         """Return the condition that a row comes after ``low`` and not after ``high``."""
         terms = ["TRUE"]
         values = self._values()
-        columns = ", ".join(term for _, term in self._order())
+        order = self._order()
+        columns = ", ".join(term for _, term in order)
         for name, bound, sign in (("low", low, ">"), ("high", high, "<=")):
             if bound is None:
                 continue
             keys = {f"{name}_{column}": value for column, value in bound.items()}
             terms.append(f"({columns}) {sign} ({', '.join(f':{key}' for key in keys)})")
+            # Follows from it, and an index has this column alone.
+            terms.append(f"{order[0][1]} {sign.rstrip('=')}= :{name}_{order[0][0]}")
             values |= keys
         return " AND ".join(terms), values
 

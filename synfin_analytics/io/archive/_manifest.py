@@ -193,9 +193,12 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     """Replace the manifest, with the time now; a reader sees the old one or the new one."""
     now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     manifest = dataclasses.replace(manifest, created_at=manifest.created_at or now, updated_at=now)
-    values = {"format": _FORMAT, "version": _VERSION, **dataclasses.asdict(manifest)}
+    values = {"format": _FORMAT, "version": _VERSION, **vars(manifest)}
+    parts = ",\n".join(json.dumps(part, default=vars) for part in values.pop("parts"))
+    others = json.dumps(values, default=vars)
     with write_atomically(folder / MANIFEST) as path:
-        path.write_text(json.dumps(values, indent=1), encoding="utf-8")
+        # A line for each file; json.dumps with `indent` takes ten times as long.
+        path.write_text(f'{others[:-1]},\n"parts": [\n{parts}\n]}}\n', encoding="utf-8")
     return manifest
 
 

@@ -31,14 +31,18 @@ class _Summary:
 
     rows: int = 0
     amount: Decimal | None = None
-    digests: ColumnDigests = dataclasses.field(default_factory=ColumnDigests)
+    digests: ColumnDigests | None = dataclasses.field(default_factory=ColumnDigests)
 
     def add(self, batch: pa.RecordBatch) -> None:
         self.rows += batch.num_rows
-        self.digests.add(batch)
+        if self.digests is not None:
+            self.digests.add(batch)
         if "amount" in batch.schema.names:
             total = pc.sum(batch.column("amount")).as_py() or Decimal()
             self.amount = (self.amount or Decimal()) + total
+
+    def columns(self) -> dict[str, ColumnSummary]:
+        return {} if self.digests is None else self.digests.finish()
 
 
 def write_part(
@@ -49,6 +53,7 @@ def write_part(
     month: str | None,
     schema: pa.Schema,
     batches: Iterable[pa.RecordBatch],
+    has_checksums: bool = True,
 ) -> Part:
     """Write rows to a new file of a folder, which exists completely or not at all.
 
@@ -64,6 +69,8 @@ def write_part(
         Columns and their types.
     batches
         The rows.
+    has_checksums
+        Whether to compute the checksums of the columns; otherwise the caller adds them.
 
     Returns
     -------
@@ -75,7 +82,7 @@ def write_part(
     ArchiveError
         The folder cannot be written to; the file does not exist then.
     """
-    summary = _Summary()
+    summary = _Summary() if has_checksums else _Summary(digests=None)
     summary.add(pa.RecordBatch.from_pylist([], schema=schema))  # a file without rows has columns
     with translate_os_errors(folder), write_atomically(folder / path) as partial:
         with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
@@ -84,7 +91,7 @@ def write_part(
                 writer.write_batch(batch, row_group_size=_GROUP_ROWS)
         size = partial.stat().st_size
     amount = None if summary.amount is None else str(summary.amount)
-    return Part(table, month, path, summary.rows, size, amount, summary.digests.finish())
+    return Part(table, month, path, summary.rows, size, amount, summary.columns())
 
 
 def read_part(
@@ -132,10 +139,10 @@ def _differences(part: Part, summary: _Summary) -> Iterator[str]:
     amount = None if summary.amount is None else str(summary.amount)
     if summary.rows and amount != part.amount:
         yield f"the amounts add up to {amount} instead of {part.amount}"
-    yield from compare_columns(part.columns, summary.digests.finish())
+    yield from _compare_columns(part.columns, summary.columns())
 
 
-def compare_columns(
+def _compare_columns(
     expected: dict[str, ColumnSummary], actual: dict[str, ColumnSummary]
 ) -> Iterator[str]:
     """Yield a clause for each column that differs."""
