@@ -79,12 +79,12 @@ PARAMETERS = {
     "LabelMaturity.plot": "self kind ax title",
     "plot_label_maturity": "maturity ax kind title",
     "TransactionRepository.label_maturity": "self by every as_of mature_age "
-    "confidence_level start end",
+    "confidence_level start end archive",
     "nowcast_fraud_rate": "df timestamp label label_available_at every by as_of amount mature_age "
     "confidence_level n_resamples seed",
     "FraudRateNowcast.plot": "self ax title",
     "TransactionRepository.nowcast_fraud_rate": "self by every as_of mature_age "
-    "confidence_level n_resamples seed start end",
+    "confidence_level n_resamples seed start end archive",
     "evaluate": "df label score threshold by amount weight interval_method confidence_level as_of "
     "timestamp label_available_at y_true y_score",
     "Evaluation.at_threshold": "self threshold",
@@ -166,8 +166,8 @@ PARAMETERS = {
     "profile_database": "manager",
     "apply_index_change": "manager change confirm",
     "rules_report": "df rules label amount timestamp cluster every cost_per_alert recovery_rate "
-    "model as_of label_available_at pos_label start end session confidence_level source notes path "
-    "separator encoding decimal thousands date_format timezone",
+    "model as_of label_available_at pos_label start end session archive confidence_level source "
+    "notes path separator encoding decimal thousands date_format timezone",
     "RuleEvaluation.beside": "self rule",
     "RuleEvaluation.compare": "self old new",
     "proportion_interval": "successes trials interval_method confidence_level",

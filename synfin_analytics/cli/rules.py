@@ -57,6 +57,10 @@ def _options(command: Any) -> Any:
         click.option("--end", metavar="DATE", help="Include transactions before this date."),
         click.option("--as-of", metavar="DATE",
                      help="Use the labels that were known at this date or time (UTC)."),
+        click.option("--archive", type=click.Path(path_type=Path, file_okay=False),
+                     metavar="FOLDER",
+                     help="Use the transactions of this archive too, not only those of the "
+                     "database."),
         click.option("--cost-per-alert", type=float,
                      help="Cost of an alert [that of the file of rules, or 5]."),
         click.option("--recovery-rate", type=float,

@@ -139,7 +139,7 @@ def _nowcast(rows: Rows, as_of: dt.datetime | None, confidence_level: float) -> 
         roles.label,
         "label_available_at",
         as_of=as_of,
-        amount=None,
+        amount=roles.amount,
         confidence_level=confidence_level,
     )
 

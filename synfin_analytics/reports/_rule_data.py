@@ -149,6 +149,7 @@ def evaluate_frame(
 
 def evaluate_stored(
     session: Session,
+    archive: str | Path | None,
     rules: Any,
     cluster: Any,
     period: Period,
@@ -157,9 +158,11 @@ def evaluate_stored(
     model: str | None,
     **options: Any,
 ) -> RuleResults:
-    """Evaluate rules inside PostgreSQL."""
+    """Evaluate rules inside PostgreSQL, or on the rows of both halves if there is an archive."""
     repository, (start, end) = TransactionRepository(session), period
-    times: dict[str, Any] = {"every": every, "as_of": as_of, "start": start, "end": end}
+    times: dict[str, Any] = {
+        "every": every, "as_of": as_of, "start": start, "end": end, "archive": archive,
+    }  # fmt: skip
     evaluation = repository.evaluate_rules(rules, cluster=cluster, **times, **options)
     if not evaluation.n_transactions:
         raise ArgumentError("There are no transactions to report on.")

@@ -146,6 +146,7 @@ def rules_report(
     start: Bound = None,
     end: Bound = None,
     session: Session | None = None,
+    archive: str | Path | None = None,
     confidence_level: float = 0.95,
     source: str | None = None,
     notes: Sequence[str] = (),
@@ -189,6 +190,9 @@ def rules_report(
     session
         Where to read stored transactions; by default a session of :func:`get_db_manager` that sees
         one snapshot of the database.
+    archive
+        Folder of :func:`archive_transactions` whose transactions are reported on, too. The columns
+        that are needed are read into memory.
     confidence_level
         Confidence level of the intervals.
     source
@@ -258,17 +262,17 @@ def rules_report(
             "label_available_at": (label_available_at, _AVAILABLE), "pos_label": (pos_label, None),
             "start": (format_bound(start), None), "end": (format_bound(end), None),
             "confidence_level": (confidence_level, 0.95),
+            "archive": (None if archive is None else str(archive), None),
             **{name: (value, None) for name, value in texts.items()},
         }
     )  # fmt: skip
     read: dict[str, Any] = {"pos_label": pos_label, **texts}
     if df is None:
         data, provenance = _evaluate_stored(
-            session, conditions, rules, columns, period, read, options
+            session, archive, conditions, rules, columns, period, read, options
         )
     else:
-        if session is not None:
-            raise ArgumentError("`session` is for the database; got it with a frame.")
+        _refuse({"session": session, "archive": archive}, "the database; got it with a frame")
         rows = _read_frame(df, conditions, columns, period, read)
         data, provenance = evaluate_frame(rows, rules, columns, **options), None
     evaluation = data.evaluation
@@ -294,6 +298,7 @@ def rules_report(
 
 def _evaluate_stored(
     session: Session | None,
+    archive: str | Path | None,
     conditions: Mapping[str, Any],
     rules: Any,
     columns: RuleColumns,
@@ -301,7 +306,7 @@ def _evaluate_stored(
     read: Mapping[str, Any],
     options: dict[str, Any],
 ) -> tuple[RuleResults, Provenance]:
-    """Evaluate rules inside PostgreSQL, and describe the rows."""
+    """Evaluate rules on stored transactions, and describe the rows."""
     if columns != RuleColumns(_LABEL, _AMOUNT, _TIMESTAMP, columns.cluster, _AVAILABLE):
         raise ArgumentError(
             "`label`, `amount`, `timestamp` and `label_available_at` are for a frame or file; "
@@ -312,7 +317,7 @@ def _evaluate_stored(
 
     def compute(session: Session) -> tuple[RuleResults, Provenance]:
         query = stored_query(conditions, period, columns)
-        data = evaluate_stored(session, rules, columns.cluster, period, **options)
+        data = evaluate_stored(session, archive, rules, columns.cluster, period, **options)
         return data, Provenance.from_call(session, query, "rules_report", (), {})
 
     return compute_in_session(session, compute)

@@ -12,10 +12,11 @@ from synfin_analytics._core.dates import parse_known_range, parse_time
 from synfin_analytics.database.models import ModelPrediction, Transaction, column_of
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
 from synfin_analytics.io.read import read_df
+from synfin_analytics.repositories._rule_counts import describe_unscored
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from sqlalchemy.orm import Session
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 #: What a label was before ``as_of`` hid it.
 LATER = "__later_label"
 _TIMES = ("timestamp", "label_available_at")
+_MODEL = ("model_name", "model_version")
 _PREDICTION = ("transaction_id", "fraud_probability", "prediction", "ground_truth", "predicted_at")
 
 
@@ -104,22 +106,15 @@ def read_predictions(
     ArgumentError
         There is no prediction in the period, or in common with the other models.
     """
-    keys = ("model_name", "model_version")
-    names = [*_PREDICTION, *keys, *(["feature_importance"] if importances else [])]
+    names = [*_PREDICTION, *_MODEL, *(["feature_importance"] if importances else [])]
     query = select(*(column_of(ModelPrediction, name) for name in names))
     stored = read_df(query, session=session, archive=archive, output="polars")
     known = ("transaction_id", *columns)
     transactions = read_transactions(session, archive, known, start, end, as_of)
 
     def predictions_of(name: tuple[str, str]) -> pl.DataFrame:
-        chosen = stored.filter(pl.col("model_name") == name[0], pl.col("model_version") == name[1])
-        if not chosen.height:
-            models = stored.select(pl.concat_str(*keys, separator=" ").unique(maintain_order=True))
-            raise NotFoundError(
-                "model", " ".join(name), models.to_series().to_list() or ["none"],
-                location="'model_predictions' or the archive",
-            )  # fmt: skip
-        joined = chosen.drop(keys).join(transactions, on="transaction_id", how="inner")
+        chosen = _of_model(stored, name)
+        joined = chosen.join(transactions, on="transaction_id", how="inner")
         return _hide(joined.drop(LATER), "ground_truth", as_of)
 
     rows = predictions_of(model)
@@ -132,6 +127,73 @@ def read_predictions(
             "models are compared, for the same labelled transactions)."
         )
     return rows.sort("timestamp", "transaction_id")
+
+
+def read_scored(
+    session: Session,
+    archive: str | Path,
+    columns: Iterable[str],
+    models: Mapping[str, tuple[str, str]],
+    start: Bound,
+    end: Bound,
+    as_of: Bound,
+) -> tuple[pl.DataFrame, list[str]]:
+    """Read the transactions of a period in both halves, with all labels and with models' scores.
+
+    Parameters
+    ----------
+    session
+        Where to read.
+    archive
+        The archive.
+    columns
+        Columns of the transactions, and of ``models``; those of times and labels come with them.
+    models
+        Names and versions of models, by the name of the column with their score.
+    start, end, as_of
+        Only transactions at or after ``start``, and before ``end`` and ``as_of``.
+
+    Returns
+    -------
+    tuple
+        The transactions, and a sentence for each model that has not scored all of them.
+
+    Raises
+    ------
+    NotFoundError
+        There is no prediction of a model, or ``transactions`` has no such column.
+    """
+    names = [name for name in columns if name not in models]
+    frame = read_transactions(session, archive, ["transaction_id", *names], start, end)
+    frame, notes = _within(frame, start, end, as_of).drop(LATER), []
+    if models:
+        scores = (ModelPrediction.transaction_id, ModelPrediction.fraud_probability)
+        query = select(*scores, *(column_of(ModelPrediction, name) for name in _MODEL))
+        stored = read_df(query, session=session, archive=archive, output="polars")
+        for name, model in models.items():
+            scored = _of_model(stored, model).rename({"fraud_probability": name})
+            frame = frame.join(scored, on="transaction_id", how="left")
+            if unscored := frame[name].null_count():
+                notes.append(describe_unscored(name, model, unscored))
+    return frame, notes
+
+
+def _of_model(stored: pl.DataFrame, model: tuple[str, str]) -> pl.DataFrame:
+    """Return the predictions of a model.
+
+    Raises
+    ------
+    NotFoundError
+        There are none.
+    """
+    chosen = stored.filter(pl.col("model_name") == model[0], pl.col("model_version") == model[1])
+    if not chosen.height:
+        models = stored.select(pl.concat_str(*_MODEL, separator=" ").unique(maintain_order=True))
+        raise NotFoundError(
+            "model", " ".join(model), models.to_series().to_list() or ["none"],
+            location="'model_predictions' or the archive",
+        )  # fmt: skip
+    return chosen.drop(_MODEL)
 
 
 def read_statistics(

@@ -175,6 +175,20 @@ def check_timeout(timeout: float | None) -> float | None:
     return seconds
 
 
+def describe_unscored(name: str, model: tuple[str, str], count: int) -> str:
+    """Return a sentence on transactions that a model has not scored.
+
+    Examples
+    --------
+    >>> describe_unscored("score", ("forest", "1.0"), 1)
+    "forest 1.0 has no score for 1 transaction: 'score' is NULL there."
+    """
+    return (
+        f"{' '.join(model)} has no score for {pluralize(count, 'transaction')}: "
+        f"{name!r} is NULL there."
+    )
+
+
 # -- Counts ----------------------------------------------------------------------------------------
 
 
@@ -241,10 +255,7 @@ class StoredRules:
         for number, (name, model) in enumerate(self.models.items()):
             unscored = int(to_numpy_float(cells[f"{_UNSCORED}_{number}"]).sum())
             if unscored:
-                notes.append(
-                    f"{' '.join(model)} has no score for {pluralize(unscored, 'transaction')}: "
-                    f"{name!r} is NULL there."
-                )
+                notes.append(describe_unscored(name, model, unscored))
         return notes
 
     def _find_failing(self, rules: Sequence[TableRule]) -> dict[str, str]:
@@ -345,7 +356,8 @@ class StoredRules:
         table, clusters = Transaction.__table__, self.columns.clusters
         pairs = zip(clusters.columns, clusters.keys, strict=True)
         source: Any = table
-        columns = {name: _number(table.c[name]) for name in used if name not in self.models}
+        known: dict[str, Any] = {**table.c, self.columns.label: self.label}
+        columns = {name: _number(known[name]) for name in used if name not in self.models}
         for name, model in self.models.items():
             prediction = aliased(ModelPrediction)
             source = source.outerjoin(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast, overload
 
@@ -33,16 +34,22 @@ from synfin_analytics.metrics.maturity import MEASURES as MATURITY_MEASURES
 from synfin_analytics.metrics.maturity import (
     LabelMaturity,
     check_maturity,
+    label_maturity,
     maturity_from_triangles,
 )
 from synfin_analytics.metrics.nowcast import MEASURES as NOWCAST_MEASURES
 from synfin_analytics.metrics.nowcast import (
     FraudRateNowcast,
     check_nowcast,
+    nowcast_fraud_rate,
     nowcast_from_triangles,
 )
 from synfin_analytics.metrics.proportions import IntervalMethod, check_interval
-from synfin_analytics.repositories._archived import read_statistics, read_transactions
+from synfin_analytics.repositories._archived import (
+    read_scored,
+    read_statistics,
+    read_transactions,
+)
 from synfin_analytics.repositories._counting import (
     BY_SLICE,
     bin_number,
@@ -66,7 +73,12 @@ from synfin_analytics.repositories.base import BaseRepository, RowsT
 from synfin_analytics.rules._counts import Columns, time_unit
 from synfin_analytics.rules._sources import parse_rules
 from synfin_analytics.rules._statistics import Settings
-from synfin_analytics.rules.evaluate import evaluation_from_counts, none_left
+from synfin_analytics.rules.evaluate import (
+    evaluate_rules,
+    evaluation_from_counts,
+    in_order,
+    none_left,
+)
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -508,6 +520,7 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
         confidence_level: float = 0.95,
         start: Bound = None,
         end: Bound = None,
+        archive: str | Path | None = None,
     ) -> LabelMaturity:
         """Measure how much of the final number of frauds is known after each week.
 
@@ -521,6 +534,8 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
         start, end
             Only transactions at or after ``start`` and before ``end``; a date without a time is its
             midnight UTC.
+        archive
+            Folder of :func:`archive_transactions` whose rows count too, as in :meth:`fraud_rate`.
 
         Returns
         -------
@@ -543,6 +558,16 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
         LabelMaturity(no transactions)
         """
         check_maturity(mature_age, confidence_level)
+        if archive is not None:
+            frame = self._read_labels(archive, by, MATURITY_MEASURES, start, end, as_of)
+            return label_maturity(
+                frame,
+                by=by,
+                every=every,
+                as_of=as_of,
+                mature_age=mature_age,
+                confidence_level=confidence_level,
+            )
         triangles = self._count_triangles(by, MATURITY_MEASURES, every, as_of, start, end)
         return maturity_from_triangles(
             triangles, by, every, mature_age=mature_age, confidence_level=confidence_level
@@ -560,6 +585,7 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
         seed: int = 0,
         start: Bound = None,
         end: Bound = None,
+        archive: str | Path | None = None,
     ) -> FraudRateNowcast:
         """Estimate the final fraud rate of recent weeks, of which many frauds are not known yet.
 
@@ -574,6 +600,8 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
         start, end
             Only transactions at or after ``start`` and before ``end``; a date without a time is its
             midnight UTC.
+        archive
+            Folder of :func:`archive_transactions` whose rows count too, as in :meth:`fraud_rate`.
 
         Returns
         -------
@@ -596,6 +624,18 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
         FraudRateNowcast(no transactions)
         """
         check_nowcast(mature_age, confidence_level, n_resamples, seed)
+        if archive is not None:
+            frame = self._read_labels(archive, by, NOWCAST_MEASURES, start, end, as_of)
+            return nowcast_fraud_rate(
+                frame,
+                by=by,
+                every=every,
+                as_of=as_of,
+                mature_age=mature_age,
+                confidence_level=confidence_level,
+                n_resamples=n_resamples,
+                seed=seed,
+            )
         triangles = self._count_triangles(by, NOWCAST_MEASURES, every, as_of, start, end)
         return nowcast_from_triangles(
             triangles,
@@ -622,6 +662,7 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
         as_of: Bound = None,
         models: Mapping[str, tuple[str, str]] | None = None,
         timeout: float | None = 300.0,
+        archive: str | Path | None = None,
     ) -> RuleEvaluation:
         """Evaluate rules inside PostgreSQL: what each catches, and what it adds to the others.
 
@@ -647,6 +688,9 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
             the column: with ``{"score": ("forest", "1.0")}``, ``"score >= 0.9"`` is a rule.
         timeout
             Maximum number of seconds of the statement; None for the server's own setting.
+        archive
+            Folder of :func:`archive_transactions` whose rows count too. The columns that are needed
+            are read into memory then, and ``timeout`` has no effect.
 
         Returns
         -------
@@ -701,6 +745,29 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
         if not sources:
             raise none_left(failed)
         self._flush()
+        if archive is not None:
+            names = [*clusters.columns, *(name for source in sources for name in source.columns)]
+            frame, notes = read_scored(
+                self.session, archive, [*names, Transaction.amount.key], scores, start, end, as_of
+            )
+            evaluation = evaluate_rules(
+                frame,
+                {source.name: conditions[source.name] for source in sources},
+                cluster=cluster,
+                every=every,
+                cost_per_alert=cost_per_alert,
+                recovery_rate=recovery_rate,
+                interval_method=interval_method,
+                confidence_level=confidence_level,
+                as_of=as_of,
+            )
+            failed |= evaluation.failed
+            return dataclasses.replace(
+                evaluation,
+                failed={name: failed[name] for name in in_order(rules, failed)},
+                _output=self.output,
+                _notes=(*notes, *evaluation._notes),
+            )
         for model in scores.values():
             check_model_exists(self.session, *model)
         label = known_label(Transaction.is_fraud, as_of)
@@ -717,6 +784,21 @@ class TransactionRepository(BaseRepository[Transaction, RowsT]):
             output=self.output,
             notes=stored.notes(cells),
         )
+
+    def _read_labels(
+        self,
+        archive: str | Path,
+        by: str | Sequence[str] | None,
+        measures: Sequence[str],
+        start: Bound,
+        end: Bound,
+        as_of: Bound,
+    ) -> pl.DataFrame:
+        """Read what labels are measured from, in both halves."""
+        groups = Groups.parse(by, measures=measures)
+        self._flush()
+        names = [*groups.source_columns, Transaction.amount.key]
+        return read_transactions(self.session, archive, names, start, end, as_of)
 
     def _count_triangles(
         self,

@@ -249,7 +249,7 @@ def evaluation_from_counts(
         counts = counts.keep(kept)
     return RuleEvaluation(
         names=tuple(sources[number].name for number in kept),
-        failed={name: failed[name] for name in _in_order(rules, failed)},
+        failed={name: failed[name] for name in in_order(rules, failed)},
         label=columns.label,
         amount=columns.amount,
         timestamp=columns.timestamp,
@@ -316,7 +316,7 @@ def none_left(failed: Mapping[str, str]) -> ArgumentError:
     return ArgumentError(f"None of the rules can be evaluated. {' '.join(reasons)}")
 
 
-def _in_order(rules: Any, failed: Mapping[str, str]) -> list[str]:
+def in_order(rules: Any, failed: Mapping[str, str]) -> list[str]:
     """Return the names of failed rules in the order of the caller."""
     pairs = rules.items() if hasattr(rules, "items") else rules
     names = [rule if isinstance(rule, str) else rule[0] for rule in pairs]

@@ -17,16 +17,27 @@ from synfin_analytics import (
     DatabaseManager,
     ModelPredictionRepository,
     NotFoundError,
+    RuleEvaluation,
     TransactionRepository,
     archive_transactions,
     fraud_report,
     load_df,
     model_report,
+    rules_report,
     simulate,
 )
 
 BEFORE = "2025-02"
 PERIODS = [{}, {"start": "2025-01-20", "end": "2025-02-20", "as_of": "2025-02-15"}]
+RULES = {
+    "large": "amount > 99.99",
+    "thirds": "amount / 3 > 40.005 OR amount * 2 = 25.5",
+    "night online": "hour_of_day < 5 AND is_online",
+    "recent": "timestamp >= '2025-02-01' AND category IN ('travel', 'fuel')",
+    "column": "is_international",
+    "unknown": "nothing > 1",
+    "no text": 7,
+}
 REPORTS = {
     "fraud": lambda **options: fraud_report(
         by=["channel", ("channel", "category")], bins={"amount": [20, 100]}, every="1w", **options
@@ -36,6 +47,11 @@ REPORTS = {
     ),
     "weighted model": lambda **options: model_report(
         "forest", "1", weight={False: 50.0, True: 1.0}, by=[], n_resamples=20, **options
+    ),
+    "rules": lambda **options: rules_report(
+        rules={name: rule for name, rule in RULES.items() if name != "no text"},
+        model="large",
+        **options,
     ),
 }
 METHODS = {
@@ -48,6 +64,22 @@ METHODS = {
     ),
     "statistics": lambda rates, _, options: rates.get_statistics(
         options.pop("start", None), options.pop("end", None), **options
+    ),
+    "maturity": lambda rates, _, options: rates.label_maturity(**options),
+    "maturity by channel": lambda rates, _, options: rates.label_maturity(
+        "channel", every="1d", mature_age=10, **options
+    ),
+    "nowcast": lambda rates, _, options: rates.nowcast_fraud_rate(n_resamples=200, **options),
+    "nowcast by channel": lambda rates, _, options: rates.nowcast_fraud_rate(
+        ["channel", "is_online"], n_resamples=200, **options
+    ),
+    "evaluated rules": lambda rates, _, options: rates.evaluate_rules(RULES, **options),
+    "rules with scores": lambda rates, _, options: rates.evaluate_rules(
+        {"high": "score >= 0.5", "known": "is_fraud", "both": "score >= 0.3 AND other > 0.1"},
+        models={"score": ("forest", "1"), "other": ("amount", "1")},
+        cluster="card_id",
+        every="1mo",
+        **options,
     ),
     "evaluation": lambda _, models, options: models.evaluate("forest", "1", amount=True, **options),
     "evaluation by channel": lambda _, models, options: models.evaluate(
@@ -87,10 +119,13 @@ def manager(_module_database):
 def halves(manager, tmp_path_factory):
     """The archive, and all answers from before it was written."""
     world = simulate(25, 12, days=60, start=dt.date(2025, 1, 1), output="polars")
-    for table, df in world.to_dict().items():
-        load_df(df, table, manager=manager)
-    df = world.transactions
     number = pl.int_range(pl.len())
+    hours = pl.when(number % 11 > 0).then(number * 7919 % 480)
+    df = world.transactions.with_columns(
+        label_available_at=pl.col("timestamp") + pl.duration(hours=hours)
+    )
+    for table, frame in (world.to_dict() | {"transactions": df}).items():
+        load_df(frame, table, manager=manager)
     high = pl.col("is_fraud").fill_null(value=False).cast(pl.Float64) * 0.4
     forest = high + (number * 7919 % 1000) / 2000
     load_df(predictions(df, "forest", forest), "model_predictions", manager=manager)
@@ -122,6 +157,8 @@ def ask(manager, name, number, **archive):
 
 def content(value):
     """The numbers of a result, as lists and dicts."""
+    if isinstance(value, RuleEvaluation):
+        return [content(value.to_dict()), value.findings, value.caveats]
     if isinstance(value, pd.DataFrame):
         return {name: content(value[name].tolist()) for name in value.columns}
     if dataclasses.is_dataclass(value):
@@ -181,6 +218,10 @@ def test_a_model_in_neither_half_is_not_found(manager, halves):
         repository = ModelPredictionRepository(session)
         with pytest.raises(NotFoundError, match=r"Did you mean 'forest 1'"):
             repository.evaluate("forrest", "1", archive=folder)
+        with pytest.raises(NotFoundError, match=r"Did you mean 'forest 1'"):
+            TransactionRepository(session).evaluate_rules(
+                {"high": "score > 0.5"}, models={"score": ("forrest", "1")}, archive=folder
+            )
         with pytest.raises(ArgumentError, match="no prediction of forest 1"):
             repository.evaluate("forest", "1", end="1999-01-01", archive=folder)
         with pytest.raises(ArgumentError, match="database and the archive in this period"):
@@ -192,5 +233,7 @@ def test_an_archive_goes_with_the_database_only(halves):
     df = pl.DataFrame({"is_fraud": [True], "p": [0.5]})
     with pytest.raises(ArgumentError, match="`archive` is for the database"):
         fraud_report(df, label="is_fraud", archive=folder)
+    with pytest.raises(ArgumentError, match="`archive` is for the database"):
+        rules_report(df, {"high": "p > 0.1"}, archive=folder)
     with pytest.raises(ArgumentError, match="`archive` is for a stored model"):
         model_report(df, label="is_fraud", score="p", archive=folder)
