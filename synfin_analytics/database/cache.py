@@ -22,12 +22,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from synfin_analytics._core.lookup import import_optional
 from synfin_analytics.database._cache_url import CACHE_PACKAGES
 from synfin_analytics.database._data_version import read_data_version
 from synfin_analytics.database.logging import logger
+from synfin_analytics.database.models import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -49,6 +50,12 @@ PAUSE = 30
 _TIMEOUT = 2.0
 _POLL = 0.05
 _INFO = "synfin_cache_url"  # key of `connection.info`
+_HOLDS_LOCKS = text("""
+    SELECT EXISTS (
+        SELECT FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'relation' AND relation IN
+            (SELECT to_regclass(quote_ident(name)) FROM unnest(CAST(:names AS text[])) AS t(name))
+    )
+""")
 
 
 class Codec(Protocol[Answer]):
@@ -130,8 +137,15 @@ def cached(
 
     digest = hashlib.sha256(f"{before}\0{name}\0{question!r}\0{_package()}".encode()).hexdigest()
     entry = _Entry(f"synfin:{digest}", before.encode(), name, codec)
-    answer: Answer = entry.find_or_compute(open_cache(url), compute, is_unchanged)
+    answer: Answer = entry.find_or_compute(
+        open_cache(url), compute, is_unchanged, lambda: not _holds_locks(connection)
+    )
     return answer
+
+
+def _holds_locks(connection: Connection) -> bool:
+    """Whether others may wait for this transaction, because it has read a table."""
+    return bool(connection.execute(_HOLDS_LOCKS, {"names": list(TABLES)}).scalar_one())
 
 
 class _Entry:
@@ -141,10 +155,18 @@ class _Entry:
         self._key, self._secret, self._name, self._codec = key, secret, name, codec
 
     def find_or_compute(
-        self, cache: Cache, compute: Callable[[], Any], is_unchanged: Callable[[], bool]
+        self,
+        cache: Cache,
+        compute: Callable[[], Any],
+        is_unchanged: Callable[[], bool],
+        may_wait: Callable[[], bool],
     ) -> Any:
-        """Return the stored answer; otherwise compute it, while others wait for it."""
-        started = time.monotonic()
+        """Return the stored answer; otherwise compute it, while others wait for it.
+
+        A transaction that holds locks must not wait: who computes the answer may wait for a
+        TRUNCATE, which waits for these locks.
+        """
+        deadline = None
         while True:
             found, answer = self._find(cache)
             if found:
@@ -156,7 +178,9 @@ class _Entry:
                     if found:
                         logger.debug("cache hit: %s", self._name)
                         return answer
-                if locked or time.monotonic() - started > PATIENCE:
+                elif deadline is None:
+                    deadline = time.monotonic() + (PATIENCE if may_wait() else 0)
+                if locked or (deadline is not None and time.monotonic() >= deadline):
                     logger.debug("cache miss: %s", self._name)
                     answer = compute()
                     # Otherwise the answer may be newer than its key.

@@ -231,11 +231,11 @@ def test_the_cache_is_for_stored_rows(world):
         model_report(frame, label="is_fraud", score="p", cache=False)
 
 
-@pytest.mark.parametrize("server", ["redis", "memcached"])
-def test_processes_share_a_report_until_a_commit(world, server, request, monkeypatch, events,
+@pytest.mark.parametrize("store", ["redis", "memcached"])
+def test_processes_share_a_report_until_a_commit(world, store, request, monkeypatch, events,
                                                  caplog):  # fmt: skip
     caplog.set_level(logging.DEBUG, "synfin_analytics.database")
-    url = request.getfixturevalue(server).url
+    url = request.getfixturevalue(store).url
     config = dataclasses.replace(world.config, cache_url=url)
     manager = DatabaseManager(config)
     environment = {**os.environ, "DB_NAME": config.database, "DB_CACHE_URL": url}
