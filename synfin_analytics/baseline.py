@@ -29,6 +29,7 @@ from synfin_analytics.io.coerce import coerce_columns, collect_columns
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
 
+    from synfin_analytics._core.transaction_source import TransactionSource
     from synfin_analytics._core.types import Floats
 
 
@@ -129,7 +130,7 @@ class BaselineModel(Result):
 
 @refuse_spelling(delay="label_delay")
 def fit_baseline(
-    df: IntoFrame,
+    df: IntoFrame | TransactionSource,
     *,
     name: str = "baseline",
     version: str = "1.0",

@@ -5,20 +5,19 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import re
-from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import narwhals as nw
 import numpy as np
 
 from synfin_analytics._core.fork import require_thread_pool
+from synfin_analytics._core.transaction_source import TransactionSource
 from synfin_analytics.exceptions import ArgumentError, NotFoundError, require_unique_columns
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     import pandas as pd
-    import polars as pl
     import pyarrow as pa
     from numpy.typing import NDArray
 
@@ -46,26 +45,6 @@ _SET_UTC = {
 
 
 # -- Frames ----------------------------------------------------------------------------------------
-
-
-class TransactionSource(ABC):
-    """An object that is taken for its transactions wherever a DataFrame is expected.
-
-    Examples
-    --------
-    >>> import polars as pl
-    >>> class Two(TransactionSource):
-    ...     transactions = pl.LazyFrame({"amount": [1.5, 2.5]})
-    >>> open_frame(Two(), "fraud_rate").collect_schema().names()
-    ['amount']
-    """
-
-    __slots__ = ()
-
-    @property
-    @abstractmethod
-    def transactions(self) -> pl.LazyFrame:
-        """The transactions."""
 
 
 def native_frame(df: Any) -> Any:

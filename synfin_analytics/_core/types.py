@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
+    from synfin_analytics._core.transaction_source import TransactionSource
     from synfin_analytics.database.models import Base
 
 
@@ -53,7 +54,7 @@ DataFrameLike: TypeAlias = (
 #: Rows one by one: dicts or ORM objects.
 Records: TypeAlias = "Iterable[Mapping[str, Any] | Base]"
 #: What :func:`~synfin_analytics.load_df` accepts: data, or the path of a file.
-DataSource: TypeAlias = "DataFrameLike | Records | str | Path"
+DataSource: TypeAlias = "DataFrameLike | TransactionSource | Records | str | Path"
 
 #: Arrays of NumPy.
 Integers: TypeAlias = "NDArray[np.int64]"

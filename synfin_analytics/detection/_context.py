@@ -18,7 +18,7 @@ from synfin_analytics.io.coerce import coerce_columns, collect_columns, raise_in
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
 
-    from synfin_analytics._core.dataframes import TransactionSource
+    from synfin_analytics._core.transaction_source import TransactionSource
     from synfin_analytics._core.types import Floats, Integers, Mask
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from narwhals.typing import IntoFrame
 
-    from synfin_analytics._core.dataframes import TransactionSource
+    from synfin_analytics._core.transaction_source import TransactionSource
 
 #: Detectors of fraud, by name of the pattern.
 FRAUD_DETECTORS: Mapping[str, type[Detector]] = {

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import polars as pl
     from narwhals.typing import IntoDataFrame, IntoDataFrameT, IntoFrame, IntoLazyFrame
 
-    from synfin_analytics._core.dataframes import TransactionSource
+    from synfin_analytics._core.transaction_source import TransactionSource
     from synfin_analytics._core.types import Integers
     from synfin_analytics.features._compute import Features
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from narwhals.typing import IntoDataFrame, IntoDataFrameT, IntoFrame, IntoLazyFrame
 
-    from synfin_analytics._core.dataframes import TransactionSource
     from synfin_analytics._core.grouped import Closed
+    from synfin_analytics._core.transaction_source import TransactionSource
     from synfin_analytics._core.types import Integers, Mask
 
 _HANDBOOK_WINDOWS = ("1d", "7d", "30d")

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from narwhals.typing import IntoDataFrameT, IntoFrame
 
-    from synfin_analytics._core.dataframes import TransactionSource
     from synfin_analytics._core.output import Output
+    from synfin_analytics._core.transaction_source import TransactionSource
     from synfin_analytics._core.validation.columns import Column
     from synfin_analytics._core.validation.spec import ColumnSpec
     from synfin_analytics.database.models import Base

@@ -11,6 +11,7 @@ import narwhals as nw
 import pandas as pd
 
 from synfin_analytics._core.arguments import check_integer
+from synfin_analytics._core.dataframes import native_frame
 from synfin_analytics._core.formatting import format_percent, pluralize
 from synfin_analytics._core.html import table_html
 from synfin_analytics.exceptions import ArgumentError
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from narwhals.typing import IntoFrame
+
+    from synfin_analytics._core.transaction_source import TransactionSource
 
 #: Columns of shares.
 _SHARES = frozenset({"precision", "recall", "specificity", "accuracy", "prevalence"})
@@ -105,7 +108,7 @@ class FormattedTable:
         return f"{table}{note}"
 
 
-def show(df: IntoFrame, rows: int = 20) -> FormattedTable:
+def show(df: IntoFrame | TransactionSource, rows: int = 20) -> FormattedTable:
     """Show a table with formatted values; the values themselves stay unchanged.
 
     Money has two decimals, shares are in percent, other numbers have four digits. Counts have
@@ -138,7 +141,7 @@ def show(df: IntoFrame, rows: int = 20) -> FormattedTable:
     if isinstance(df, pd.DataFrame):  # narwhals would lose its index
         return FormattedTable(df.head(rows), rows, len(df))
     try:
-        native = nw.from_native(df)
+        native: Any = nw.from_native(native_frame(df))
     except TypeError:
         raise ArgumentError(f"`df` must be a DataFrame; got {type(df).__name__}.") from None
     collected = native.collect() if isinstance(native, nw.LazyFrame) else native

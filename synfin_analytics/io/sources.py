@@ -14,7 +14,7 @@ import narwhals as nw
 import polars as pl
 import pyarrow as pa
 
-from synfin_analytics._core.dataframes import polars_message
+from synfin_analytics._core.dataframes import native_frame, polars_message
 from synfin_analytics._core.validation.columns import Column, from_pandas, from_polars
 from synfin_analytics._core.validation.options import ReadOptions
 from synfin_analytics.database.models import Base
@@ -84,6 +84,7 @@ def open_source(
         ``data`` is none of these, or the file does not exist or is not readable.
     """
     options = options or ReadOptions()
+    data = native_frame(data)
     if isinstance(data, (str, Path)):
         source = open_file(data, batch_rows, options, columns)
     else:
@@ -112,6 +113,7 @@ def read_column_names(data: DataSource, options: ReadOptions | None = None) -> l
 
 def is_rereadable(data: DataSource) -> bool:
     """Whether a second reading of ``data`` gives the same rows: not of a stream or a pipe."""
+    data = native_frame(data)
     if isinstance(data, (str, Path)):
         return Path(data).is_file() or Path(data).is_dir()
     types = (list, tuple, pl.DataFrame, pl.LazyFrame, pa.Table, pa.RecordBatch)

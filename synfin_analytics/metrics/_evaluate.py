@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from synfin_analytics._core.arguments import check_column_name, format_value
-from synfin_analytics._core.dataframes import ENGINES, is_frame, open_frame
+from synfin_analytics._core.dataframes import ENGINES, is_frame, native_frame, open_frame
 from synfin_analytics.exceptions import ArgumentError, require_unique_columns
 from synfin_analytics.metrics._known import KnownLabels
 from synfin_analytics.metrics._row_metrics import FrameRows, snapshot
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
 
     from synfin_analytics._core.dates import Bound
+    from synfin_analytics._core.transaction_source import TransactionSource
     from synfin_analytics._core.types import ArrayLike
     from synfin_analytics.metrics._weights import Weight
 
@@ -39,7 +40,7 @@ _DEFAULT_SCORE = "fraud_probability"
 
 @overload
 def evaluate(
-    df: IntoFrame,
+    df: IntoFrame | TransactionSource,
     label: str = ...,
     score: str = ...,
     *,
@@ -55,7 +56,7 @@ def evaluate(
 ) -> Evaluation: ...
 @overload
 def evaluate(
-    df: IntoFrame,
+    df: IntoFrame | TransactionSource,
     label: str = ...,
     score: str = ...,
     *,
@@ -305,6 +306,7 @@ def check_frame(df: Any, caller: str) -> Any:
     ArgumentError
         It is not a DataFrame, or has a column name twice.
     """
+    df = native_frame(df)
     if not is_frame(df):
         raise ArgumentError(f"`df` must be a DataFrame of {ENGINES}; got {format_value(df)}.")
     if nw.dependencies.is_dask_dataframe(df):

@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from synfin_analytics._core.arguments import check_column_name, format_value
 from synfin_analytics._core.dataframes import (
-    TransactionSource,
     check_columns,
     check_labels,
     coerce_object_columns,
@@ -25,6 +24,7 @@ from synfin_analytics._core.dataframes import (
 )
 from synfin_analytics._core.dates import Period, parse_time
 from synfin_analytics._core.fork import require_thread_pool
+from synfin_analytics._core.transaction_source import TransactionSource
 from synfin_analytics.exceptions import ArgumentError, require_unique_columns
 
 if TYPE_CHECKING:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from synfin_analytics._core.dates import Bound
     from synfin_analytics._core.results import Display
+    from synfin_analytics._core.transaction_source import TransactionSource
     from synfin_analytics.metrics._resampling import Sample
     from synfin_analytics.metrics._weights import Weight
 
@@ -198,7 +199,7 @@ class Comparison(Result):
 
 
 def compare_models(
-    df: IntoFrame,
+    df: IntoFrame | TransactionSource,
     scores: str | Sequence[str] | Mapping[str, str],
     *,
     label: str = "is_fraud",

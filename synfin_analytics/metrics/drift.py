@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from synfin_analytics._core.dataframes import Frame
+    from synfin_analytics._core.transaction_source import TransactionSource
     from synfin_analytics.metrics._score_counts import Floats, Integers
 
 #: Start and end of a period, or the name of a column that is true for its rows.
@@ -138,7 +139,7 @@ class Drift(Result):
 
 
 def measure_drift(
-    df: IntoFrame,
+    df: IntoFrame | TransactionSource,
     columns: str | Sequence[str],
     *,
     reference: Rows,

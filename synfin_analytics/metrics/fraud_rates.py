@@ -50,8 +50,9 @@ if TYPE_CHECKING:
     from narwhals.typing import IntoDataFrame, IntoLazyFrame
     from numpy.typing import NDArray
 
-    from synfin_analytics._core.dataframes import Frame, TransactionSource
+    from synfin_analytics._core.dataframes import Frame
     from synfin_analytics._core.dates import Bound
+    from synfin_analytics._core.transaction_source import TransactionSource
     from synfin_analytics.metrics.proportions import Floats
 
 EagerT = TypeVar("EagerT", bound="IntoDataFrame")

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from narwhals.typing import IntoFrame
 
-    from synfin_analytics._core.dataframes import TransactionSource
     from synfin_analytics._core.dates import Bound
     from synfin_analytics._core.results import Display
+    from synfin_analytics._core.transaction_source import TransactionSource
     from synfin_analytics._core.types import Floats
     from synfin_analytics.metrics._triangle import GroupKey, Triangle
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
     from numpy.typing import ArrayLike
 
+    from synfin_analytics._core.transaction_source import TransactionSource
     from synfin_analytics.metrics._score_counts import Floats
     from synfin_analytics.metrics._weights import Weight
     from synfin_analytics.metrics.evaluation import Evaluation
@@ -197,8 +198,8 @@ class Recalibration(Result):
 
 
 def recalibrate(
-    df: IntoFrame,
-    test: IntoFrame,
+    df: IntoFrame | TransactionSource,
+    test: IntoFrame | TransactionSource,
     label: str = "is_fraud",
     score: str = "fraud_probability",
     *,

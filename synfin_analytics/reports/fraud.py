@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
     from sqlalchemy.orm import Session
 
-    from synfin_analytics._core.dataframes import TransactionSource
     from synfin_analytics._core.dates import Bound
+    from synfin_analytics._core.transaction_source import TransactionSource
     from synfin_analytics.reports._sources import FraudSource
 
 

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from synfin_analytics._core.dates import Bound
+    from synfin_analytics._core.transaction_source import TransactionSource
     from synfin_analytics._core.types import ArrayLike
     from synfin_analytics.metrics._weights import Weight
     from synfin_analytics.reports._sources import ModelSource
@@ -214,7 +215,7 @@ class _ModelReportFunction(Protocol):
     @overload
     def __call__(
         self,
-        df: IntoFrame | str | Path,
+        df: IntoFrame | TransactionSource | str | Path,
         *,
         label: str,
         score: str,

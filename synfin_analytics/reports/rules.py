@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from synfin_analytics._core.dates import Bound
+    from synfin_analytics._core.transaction_source import TransactionSource
     from synfin_analytics.metrics.maturity import LabelMaturity
     from synfin_analytics.rules import RuleEvaluation
     from synfin_analytics.rules.evaluate import Rules
@@ -129,7 +130,7 @@ class RulesReport(RuleResults, Report):
 
 
 def rules_report(
-    df: IntoFrame | str | Path | None = None,
+    df: IntoFrame | TransactionSource | str | Path | None = None,
     rules: Rules | str | Path | None = None,
     *,
     label: str = _LABEL,

@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 
     from narwhals.typing import IntoFrame
 
-    from synfin_analytics._core.dataframes import TransactionSource
     from synfin_analytics._core.dates import Bound
     from synfin_analytics._core.output import Output
+    from synfin_analytics._core.transaction_source import TransactionSource
     from synfin_analytics.metrics.proportions import IntervalMethod
     from synfin_analytics.rules._sources import RuleSource
 

@@ -27,6 +27,7 @@ from synfin_analytics.exceptions import (
 )
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_batches, read_df
+from synfin_analytics.io.snapshot import write_snapshot
 from synfin_analytics.reports._database import compute_in_session
 from synfin_analytics.simulation import simulate
 
@@ -758,3 +759,45 @@ def test_a_standby_answers_without_its_primary_and_takes_over(open_manager, hurr
         before = count_notes(manager)
         write(manager)
         assert count_notes(manager) == before + 1
+
+
+# -- Snapshots -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bank(manager):
+    """A manager of both servers, which have the seven tables and a merchant."""
+    manager.create_all_tables()
+    load_df([{"merchant_id": "M1"}], "merchants", on_conflict="skip", manager=manager)
+    # A read after a write waits until the standby has it.
+    assert "M1" in read_df("SELECT merchant_id FROM merchants", manager=manager).to_numpy()
+    return manager
+
+
+@pytest.mark.parametrize("through", ["the standby", "the manager of both"])
+def test_a_snapshot_of_a_standby_has_what_it_has_replayed(
+    bank, open_manager, standby, tmp_path, through
+):
+    with standby.connect("postgres") as admin:
+        before = ask(admin, "SELECT pg_last_wal_replay_lsn()")
+
+        reader = open_manager(standby) if through == "the standby" else bank
+        snapshot = write_snapshot(tmp_path / "march", manager=reader)
+
+        after = ask(admin, "SELECT pg_last_wal_replay_lsn()")
+        ordered = f"SELECT '{before}'::pg_lsn <= '{snapshot.position}' AND '{snapshot.position}' "
+        assert ask(admin, f"{ordered} <= '{after}'::pg_lsn")
+    assert "M1" in snapshot.merchants.collect()["merchant_id"]
+    assert snapshot.verify() == []
+
+
+def test_a_snapshot_of_a_paused_standby_is_older_than_the_primary(
+    bank, open_manager, primary, paused, tmp_path
+):
+    load_df([{"merchant_id": "M2"}], "merchants", on_conflict="skip", manager=bank)
+
+    snapshot = write_snapshot(tmp_path / "march", manager=open_manager(paused))
+
+    assert "M2" not in snapshot.merchants.collect()["merchant_id"]
+    with primary.connect("postgres") as admin:
+        assert ask(admin, f"SELECT pg_current_wal_lsn() > '{snapshot.position}'::pg_lsn")

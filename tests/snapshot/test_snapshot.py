@@ -16,17 +16,7 @@ from polars.testing import assert_frame_equal
 from sqlalchemy import text
 
 from synfin_analytics import (
-    detect_anomalies,
-    detect_patterns,
-    engineer_features,
-    evaluate,
-    evaluate_rules,
-    fraud_rate,
-    fraud_report,
-    handbook_features,
-    label_maturity,
     load_df,
-    nowcast_fraud_rate,
     read_df,
     read_snapshot,
     simulate,
@@ -107,42 +97,12 @@ def test_what_others_commit_meanwhile_is_in_no_table(bank, tmp_path, monkeypatch
     assert len(merchants) == 20
 
 
-# -- Functions on DataFrames --------------------------------------------------------------------
-
-CALLS = {
-    "fraud_rate": lambda df: fraud_rate(df, by="channel").sort("channel"),
-    "detect_patterns": lambda df: detect_patterns(df).to_frame("polars"),
-    "detect_anomalies": lambda df: detect_anomalies(df).to_frame("polars"),
-    "label_maturity": lambda df: label_maturity(df).to_frame("polars"),
-    "nowcast_fraud_rate": lambda df: nowcast_fraud_rate(df).to_frame("polars"),
-    "evaluate_rules": lambda df: evaluate_rules(df, {"large": "amount > 100"}).to_frame("polars"),
-    "engineer_features": lambda df: pl.DataFrame(engineer_features(df)),
-    "handbook_features": lambda df: pl.DataFrame(handbook_features(df)),
-    "fraud_report": lambda df: fraud_report(df, label="is_fraud").to_frame("polars"),
-}
-
-
-@pytest.mark.parametrize("name", CALLS)
-def test_functions_of_transactions_take_a_snapshot(snapshot, name):
-    call = CALLS[name]
-    expected = call(read_df("SELECT * FROM transactions ORDER BY timestamp, transaction_id",
-                            output="polars"))  # fmt: skip
-    for given in (snapshot, snapshot.transactions):
-        result = call(given)
-        if isinstance(expected, pl.DataFrame):
-            assert_frame_equal(result, expected)
-        else:
-            assert result == expected
-
-
-def test_predictions_of_a_snapshot_are_evaluated(bank, snapshot):
-    rows = snapshot.model_predictions.join(snapshot.transactions, on="transaction_id")
-    result = evaluate(rows, label="is_fraud", score="fraud_probability")
-    stored = read_df(
-        "SELECT is_fraud, fraud_probability FROM model_predictions JOIN transactions "
-        "USING (transaction_id)"
-    )
-    assert result.to_dict() == evaluate(stored["is_fraud"], stored["fraud_probability"]).to_dict()
+def test_a_snapshot_loads_again(bank, snapshot):
+    with bank.engine.begin() as connection:
+        connection.execute(text("TRUNCATE transactions, ml_features, model_predictions"))
+    load_df(snapshot, "transactions", manager=bank)
+    stored = read_df("SELECT * FROM transactions ORDER BY transaction_id", output="polars")
+    assert_frame_equal(stored, snapshot.transactions.collect().sort("transaction_id"))
 
 
 def test_a_table_of_a_snapshot_loads_again(bank, snapshot):

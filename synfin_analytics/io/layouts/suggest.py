@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from synfin_analytics._core.arguments import format_value
-from synfin_analytics._core.dataframes import translate_polars_errors
+from synfin_analytics._core.dataframes import native_frame, translate_polars_errors
 from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.validation.numeric import has_decimal_points
 from synfin_analytics._core.validation.options import ReadOptions, format_example
@@ -121,7 +121,7 @@ def suggest_columns(
     """
     given = ReadOptions(separator, encoding, decimal, thousands, date_format, timezone, currency)
     require_thread_pool()
-    data: Any = df
+    data: Any = native_frame(df)
     if not isinstance(data, str | Path) and not is_rereadable(data):
         if not hasattr(data, "__arrow_c_stream__") and not isinstance(data, Iterable):
             raise ArgumentError(

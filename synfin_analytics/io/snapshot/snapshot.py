@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from synfin_analytics._core.dataframes import TransactionSource
+from synfin_analytics._core.arguments import check_string
 from synfin_analytics._core.fork import require_thread_pool
 from synfin_analytics._core.formatting import pluralize
 from synfin_analytics._core.html import table_html
 from synfin_analytics._core.results import Result
+from synfin_analytics._core.transaction_source import TransactionSource
 from synfin_analytics.database.models import TABLES
 from synfin_analytics.database.schema import known_versions
 from synfin_analytics.exceptions import ArchiveError, ArgumentError, NotFoundError
@@ -24,14 +25,18 @@ if TYPE_CHECKING:
 
     from synfin_analytics.io.archive._manifest import Manifest
 
+#: Columns of predictions that are joined with their transactions.
+_JOINED = ("transaction_id", "prediction", "fraud_probability", "ground_truth", "predicted_at")
+
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class Snapshot(Result, TransactionSource):
     """The tables of a database as they were at one moment.
 
     Functions that take transactions as a DataFrame take a snapshot, too, and read its transactions:
-    ``fraud_rate(snapshot)``. Other tables are attributes: ``evaluate`` takes columns of
-    ``snapshot.model_predictions``. Nothing is read before it is needed.
+    ``fraud_rate(snapshot)``. :meth:`predictions` has those of a model together with their
+    transactions, for :func:`evaluate` and other functions of scores. Tables are attributes. Nothing
+    is read before it is needed.
 
     ``to_frame()`` returns one row for each table: ``table``, the number of ``rows``, and the
     ``size`` of its file in bytes.
@@ -101,6 +106,49 @@ class Snapshot(Result, TransactionSource):
     def anomaly_patterns(self) -> pl.LazyFrame:
         """Rows of ``anomaly_patterns``."""
         return self.scan("anomaly_patterns")
+
+    def predictions(self, model_name: str, model_version: str) -> pl.LazyFrame:
+        """Return the predictions of a model with their transactions, ordered by time.
+
+        Parameters
+        ----------
+        model_name, model_version
+            Name and version of the model.
+
+        Returns
+        -------
+        polars.LazyFrame
+            A row for each prediction: the columns of the transaction, and ``prediction``,
+            ``fraud_probability``, ``ground_truth`` and ``predicted_at``.
+
+        Raises
+        ------
+        NotFoundError
+            The snapshot has no prediction of that model and version.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from synfin_analytics import get_db_manager, write_snapshot
+        >>> get_db_manager().create_all_tables()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_snapshot(f"{folder}/snapshot").predictions("forest", "1.0")
+        Traceback (most recent call last):
+        synfin_analytics.exceptions.NotFoundError: There is no model 'forest 1.0' in the snapshot...
+        """
+        model = {
+            "model_name": check_string(model_name, "model_name", example="rf"),
+            "model_version": check_string(model_version, "model_version", example="1.0"),
+        }
+        rows = self.model_predictions.filter(**model)
+        if rows.limit(1).collect().is_empty():
+            models = self.model_predictions.select(*model).unique(maintain_order=True).collect()
+            names = [" ".join(row) for row in models.iter_rows()]
+            name = " ".join(model.values())
+            raise NotFoundError("model", name, names or ["none"], location="the snapshot")
+        return self.transactions.join(
+            rows.select(_JOINED), on="transaction_id", maintain_order="left"
+        )
 
     def scan(self, table: str, *, use_decimal: bool = False) -> pl.LazyFrame:
         """Return a table, to be read when it is needed.
