@@ -35,6 +35,7 @@ from .features import engineer_features as engineer_features
 from .features import handbook_features as handbook_features
 from .features import window_features as window_features
 from .io.archive import ArchiveReport as ArchiveReport
+from .io.archive import adopt_archive as adopt_archive
 from .io.archive import archive_contents as archive_contents
 from .io.archive import archive_transactions as archive_transactions
 from .io.archive import verify_archive as verify_archive

@@ -51,7 +51,7 @@ FACE = """
     ArchiveError ErasureError
     ArgumentError ConfigurationError DatabaseConnectionError EmbeddedServerError InvalidDataError
     LoadError MissingDependencyError NotFoundError ProtectedDatabaseError QueryError SchemaError
-    ArchiveReport archive_contents archive_transactions verify_archive
+    ArchiveReport adopt_archive archive_contents archive_transactions verify_archive
 
     SynfinError
 """
@@ -66,6 +66,7 @@ PARAMETERS = {
     "customer_pseudonym": "customer_id",
     "erase_customer": "customer_id session manager archive dry_run vacuum confirm",
     "pseudonymise_customer": "customer_id session manager archive dry_run confirm",
+    "adopt_archive": "folder manager",
     "archive_contents": "folder",
     "archive_transactions": "folder before manager batch_size dry_run confirm",
     "verify_archive": "folder",

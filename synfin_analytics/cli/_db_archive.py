@@ -24,6 +24,11 @@ from synfin_analytics.cli._common import (
 @click.option("--dry-run", is_flag=True, help="Show months, rows and size, and change nothing.")
 @click.option("--list", "show_contents", is_flag=True, help="List the months of the archive.")
 @click.option("--verify", is_flag=True, help="Check all files against the manifest.")
+@click.option(
+    "--adopt",
+    is_flag=True,
+    help="The database is the same one, but has another identity since pg_upgrade or a dump.",
+)
 @confirm_option
 @click.pass_context
 def archive(
@@ -33,6 +38,7 @@ def archive(
     dry_run: bool,
     show_contents: bool,
     verify: bool,
+    adopt: bool,
     confirm: str | None,
 ) -> None:
     """Move old months of transactions to Parquet files in FOLDER.
@@ -41,12 +47,14 @@ def archive(
     and compared before anything is deleted. If the command is interrupted, run it again: it goes
     on. `synfin load FOLDER` restores the rows.
     """
-    if sum((before is not None, show_contents, verify)) != 1:
-        raise click.UsageError("Pass one of --before MONTH, --list and --verify.")
+    if sum((before is not None, show_contents, verify, adopt)) != 1:
+        raise click.UsageError("Pass one of --before MONTH, --list, --verify and --adopt.")
     if show_contents:
         _echo_contents(folder)
     elif verify:
         _verify(ctx, folder)
+    elif adopt:
+        _adopt(folder)
     else:
         _archive(folder, str(before), dry_run=dry_run, confirm=confirm)
 
@@ -88,3 +96,11 @@ def _verify(ctx: click.Context, folder: Path) -> None:
         click.echo(f"  {problem}")
     click.echo(f"{len(problems):,} problems: restore these files from a backup.")
     ctx.exit(1)
+
+
+def _adopt(folder: Path) -> None:
+    from synfin_analytics.io.archive import adopt_archive
+
+    with open_database() as manager:
+        adopt_archive(folder, manager=manager)
+        click.echo(f"{str(folder)!r} goes with the database {manager.config.database!r} now.")

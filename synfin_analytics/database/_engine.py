@@ -63,14 +63,14 @@ def create_pooled_engine(
     def translate_error(context: ExceptionContext) -> None:
         if isinstance(context.original_exception, SynfinError):
             raise context.original_exception
+        # After Ctrl-C, SQLAlchemy gives the connection up as well.
+        is_lost = context.is_disconnect and isinstance(context.original_exception, Exception)
         replica = _replica_of(context)
         if replica is not None and not context.is_pre_ping:
-            error = error_of_replica(
-                context.original_exception, replica, is_lost=context.is_disconnect
-            )
+            error = error_of_replica(context.original_exception, replica, is_lost=is_lost)
             if error is not None:
                 raise error from context.original_exception
-        if context.is_disconnect and not context.is_pre_ping:
+        if is_lost and not context.is_pre_ping:
             outcome = _UNKNOWN_OUTCOME if context.connection in committing else _NO_OUTCOME
             reason = _reason_of_loss(context)
             raise DatabaseConnectionError(

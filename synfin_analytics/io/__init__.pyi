@@ -1,4 +1,5 @@
 from .archive import ArchiveReport as ArchiveReport
+from .archive import adopt_archive as adopt_archive
 from .archive import archive_contents as archive_contents
 from .archive import archive_transactions as archive_transactions
 from .archive import verify_archive as verify_archive

@@ -53,10 +53,10 @@ def test_a_damaged_file_fails_the_command(filled, tmp_path):
 
 
 def test_one_thing_at_a_time(tmp_path):
-    for options in ([], ["--list", "--verify"]):
+    for options in ([], ["--list", "--verify"], ["--list", "--adopt"]):
         result = synfin("db", "archive", tmp_path, *options)
         assert result.exit_code == 2
-        assert "one of --before MONTH, --list and --verify" in result.output
+        assert "one of --before MONTH, --list, --verify and --adopt" in result.output
 
 
 def test_a_protected_database_asks_for_its_name(filled, tmp_path, monkeypatch):

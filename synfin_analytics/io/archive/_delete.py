@@ -102,8 +102,8 @@ class _Batch:
         # The range of a batch lets the server use an index, whatever it thinks of the arrays.
         ranged = "timestamp" if spec.name == "transactions" else key
         self._values = {
-            "keys": _array_literal(rows[key]),
-            "versions": _array_literal(rows[ROW_VERSION]),
+            "keys": array_literal(rows[key]),
+            "versions": array_literal(rows[ROW_VERSION]),
             "low": rows[ranged].min(),
             "high": rows[ranged].max(),
         }
@@ -179,12 +179,12 @@ _CAN_SKIP_CHECKS = """
 """
 
 
-def _array_literal(values: pl.Series) -> str:
+def array_literal(values: pl.Series) -> str:
     r"""Write values as one text, which the server reads faster than as many constants.
 
     Examples
     --------
-    >>> print(_array_literal(pl.Series(['a "b"', "c,d"])))
+    >>> print(array_literal(pl.Series(['a "b"', "c,d"])))
     {"a \"b\"","c,d"}
     """
     texts, separator = values.cast(pl.String), '","'

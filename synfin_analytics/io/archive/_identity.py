@@ -40,5 +40,6 @@ def check_identity(folder: object, archived: Identity, current: Identity) -> Non
     if archived != current:
         raise ArchiveError(
             f"The folder {str(folder)!r} must be of the database {current}; it was written from "
-            f"{archived}. Nothing was changed."
+            f"{archived}. If that is the same database, before pg_upgrade or a restored dump, run "
+            "`synfin db archive --adopt` with this folder. Nothing was changed."
         )

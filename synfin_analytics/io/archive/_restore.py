@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from pathlib import Path
@@ -28,6 +29,8 @@ from synfin_analytics.io.load._transaction import load_transaction
 from synfin_analytics.io.load.types import LoadReport
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy.orm import Session
 
     from synfin_analytics._core.validation.spec import TableSpec
@@ -123,12 +126,49 @@ def _insert(cursor: Cursor, spec: TableSpec, frame: pl.DataFrame) -> int:
                 "same key as archived rows, and other values. Delete them first, or read both "
                 "halves with `archive=`."
             )
-    cursor.execute(
-        sql.SQL(
-            "INSERT INTO {table} ({names}) SELECT {names} FROM {stage} AS s "
-            "WHERE NOT EXISTS (SELECT FROM {table} AS t WHERE t.{key} = s.{key})"
-        ).format(**parts)
-    )
-    inserted = cursor.rowcount
+    with _without_derivation(cursor, spec, frame):
+        cursor.execute(
+            sql.SQL(
+                "INSERT INTO {table} ({names}) SELECT {names} FROM {stage} AS s "
+                "WHERE NOT EXISTS (SELECT FROM {table} AS t WHERE t.{key} = s.{key})"
+            ).format(**parts)
+        )
+        inserted = cursor.rowcount
     drop_table(cursor, stage)
     return inserted
+
+
+@contextlib.contextmanager
+def _without_derivation(cursor: Cursor, spec: TableSpec, frame: pl.DataFrame) -> Iterator[None]:
+    """Keep a trigger from filling in values that archived rows do not have.
+
+    Raises
+    ------
+    LoadError
+        There are such rows, and this user does not own the table.
+    """
+    columns = [name for name, column in spec.columns.items() if column.derived]
+    has_gaps = any(frame[name].null_count() for name in columns if name in frame.columns)
+    trigger = f"tr_{spec.name}_derive_insert"
+    owns = cursor.fetch_value(_OWNS_TRIGGER, (spec.qualified(), trigger)) if has_gaps else None
+    if owns is None:
+        yield
+        return
+    if not owns:
+        raise LoadError(
+            f"Nothing was loaded: archived rows of {spec.name!r} have no value in a column that a "
+            f"trigger fills in ({', '.join(columns)}). Restore them as the owner of the table, who "
+            "may keep the trigger from changing them."
+        )
+    names = {"table": spec.identifier(), "trigger": sql.Identifier(trigger)}
+    cursor.execute(sql.SQL("ALTER TABLE {table} DISABLE TRIGGER {trigger}").format(**names))
+    yield
+    cursor.execute(sql.SQL("ALTER TABLE {table} ENABLE TRIGGER {trigger}").format(**names))
+
+
+#: Whether this user owns a table; no row if a trigger of it is not enabled.
+_OWNS_TRIGGER = """
+    SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_trigger AS t JOIN pg_class AS c
+        ON c.oid = t.tgrelid
+    WHERE c.oid = CAST(%s AS regclass) AND t.tgname = %s AND t.tgenabled = 'O'
+"""
