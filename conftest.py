@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import itertools
 import os
 import shutil
@@ -41,7 +42,7 @@ from synfin_analytics.database.manager import DatabaseManager, get_db_manager
 from synfin_analytics.database.schema import known_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from caches import CacheServer
     from pyspark.sql import SparkSession
@@ -109,6 +110,17 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["XDG_CONFIG_HOME"] = str(home)  # no synfin.toml of the user's
     if _URL in os.environ:
         os.environ.update(servers.variables_of(os.environ[_URL]))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Spare the garbage collector the modules and tests, which stay until the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

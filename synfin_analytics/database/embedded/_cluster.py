@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -222,7 +223,7 @@ class Cluster:
         while workers := self.server_processes():
             server = self.postmaster()
             if server is not None and server.pid in workers and server.state != "stopping":
-                alive = server.state == "starting" or answers(server.sockets)
+                alive = server.state == "starting" or ask(server.sockets) is not Answer.NONE
                 if alive and self._is_own_socket_folder(server.sockets):
                     return server
                 break  # it does not answer
@@ -329,18 +330,24 @@ def socket_file(sockets: Path) -> Path:
     return sockets / f".s.PGSQL.{PORT}"
 
 
-def answers(sockets: Path) -> bool:
-    """Return whether a server answers on the socket in this directory, even if it refuses.
+class Answer(Enum):
+    """How a server answers a connection."""
+
+    NONE = auto()
+    #: It is starting, recovering or ending.
+    REFUSES = auto()
+    ACCEPTS = auto()
+
+
+def ask(sockets: Path) -> Answer:
+    """Ask the server on the socket in this directory whether it accepts connections.
 
     Connecting is not enough: the kernel accepts connections for a server that is being killed.
     """
-    return _reply(sockets) != b""
-
-
-def accepts(sockets: Path) -> bool:
-    """Return whether the server accepts connections and is not recovering."""
     reply = _reply(sockets)
-    return reply != b"" and _CANNOT_CONNECT_NOW not in reply
+    if not reply:
+        return Answer.NONE
+    return Answer.REFUSES if _CANNOT_CONNECT_NOW in reply else Answer.ACCEPTS
 
 
 def _reply(sockets: Path) -> bytes:

@@ -12,6 +12,7 @@ import threading
 import time
 import weakref
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ from synfin_analytics.database.embedded._binaries import readable_binaries, serv
 from synfin_analytics.database.embedded._cluster import (
     PORT,
     ROLE,
+    Answer,
     Cluster,
-    accepts,
-    answers,
+    ask,
     command_line,
     explain,
     new_socket_folder,
@@ -79,7 +80,7 @@ class EmbeddedPostgres:
     def __repr__(self) -> str:
         return f"EmbeddedPostgres({str(self.home)!r})"
 
-    @property
+    @cached_property
     def cluster(self) -> Cluster:
         """Directory of the cluster for the installed version of PostgreSQL."""
         return Cluster(self.home / f"postgresql-{server_binaries().major}")
@@ -122,7 +123,6 @@ class EmbeddedPostgres:
         >>> server.release()
         """
         with self._lock:
-            binaries = server_binaries()
             cluster = self.cluster
             user = self.user()
             make_private(cluster.folder, user)
@@ -130,6 +130,7 @@ class EmbeddedPostgres:
             with locks.exclusive(cluster.start_lock, holder=_STARTING, owner=user):
                 self._join(cluster, user)
                 if not (locks.is_locked(cluster.watch_lock) and self._running(cluster)):
+                    binaries = server_binaries()
                     cluster.check_version(binaries.major)
                     binaries = readable_binaries(binaries, user, program_copies())
                     cluster.remove_unfinished()
@@ -178,11 +179,14 @@ class EmbeddedPostgres:
         started = last_seen = time.monotonic()
         while time.monotonic() < started + _START_TIMEOUT:
             server = cluster.postmaster()
-            if server is not None and server.ready and answers(server.sockets):
-                if accepts(server.sockets):
+            if server is not None and server.ready:
+                # Each question makes the server start a process.
+                answer = ask(server.sockets)
+                if answer is Answer.ACCEPTS:
                     self._sockets = server.sockets
                     return True
-                time.sleep(_RECOVERY_PAUSE)
+                if answer is Answer.REFUSES:
+                    time.sleep(_RECOVERY_PAUSE)
             if not locks.is_locked(cluster.watch_lock):
                 return False
             # A server that lost its file or its socket is running, but cannot be reached.
@@ -310,7 +314,7 @@ def status(home: str | os.PathLike[str] | None = None) -> ServerStatus:
     """
     cluster = EmbeddedPostgres(home).cluster
     server = cluster.postmaster() if cluster.folder.exists() else None
-    running = server is not None and server.ready and answers(server.sockets)
+    running = server is not None and server.ready and ask(server.sockets) is not Answer.NONE
     return ServerStatus(
         running=running,
         pid=server.pid if running and server else None,
