@@ -294,10 +294,18 @@ def _empty_tables_for_an_example(
 ) -> None:
     """Let each example of a docstring find empty tables, whatever the ones before it stored."""
     if isinstance(request.node, pytest.DoctestItem):
+        request.getfixturevalue("_examples_of_a_module")
         manager: DatabaseManager = request.getfixturevalue("_example_manager")
         monkeypatch.setenv("DB_NAME", manager.config.database)
         if not _empty_tables(manager):
             manager.create_all_tables()
+
+
+@pytest.fixture(scope="module")
+def _examples_of_a_module() -> Iterator[None]:
+    """Close the process's manager after the examples: tests open it on another database."""
+    yield
+    get_db_manager().close()
 
 
 @pytest.fixture(scope="session")

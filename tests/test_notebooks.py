@@ -11,7 +11,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 import pytest
-from kernels import run
+from kernels import new_notebook, open_kernel, run
 from lesson_figures import FIGURES, GIVEN, NUMBER, Figure, prose
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
@@ -29,6 +29,14 @@ LESSONS = [
 ]
 #: A cell that calls one of these shows a picture.
 DRAWS = re.compile(r"^\s*(picture = plot_|plt\.show\(|draw_victims\(|plot_groups\()", re.MULTILINE)
+#: Leaves the next lesson nothing of the one before but what it imported.
+FORGET = """
+import matplotlib.pyplot
+from synfin_analytics import get_db_manager
+matplotlib.pyplot.close("all")
+get_db_manager().close()
+get_ipython().reset(new_session=False)
+"""
 
 
 @pytest.fixture(params=LESSONS)
@@ -139,23 +147,34 @@ def test_every_number_in_the_text_of_a_lesson_is_computed_or_defined(name):
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory, server):
-    """Where notebooks work; the embedded server is the run's.
+    """Where notebooks work; the embedded server is the worker's."""
+    return tmp_path_factory.mktemp("notebooks")
+
+
+@pytest.fixture(scope="module")
+def run_lesson(home):
+    """Run a lesson in the kernel of all lessons, which imports the packages only once.
 
     The first lesson was begun there and not finished, so its tables have rows already.
     """
-    home = tmp_path_factory.mktemp("notebooks")
-    notebook = nbformat.read(FOLDER / f"{LESSONS[0]}.ipynb", as_version=4)
-    run(nbformat.from_dict({**notebook, "cells": notebook.cells[:8]}), home)
-    return home
+    with open_kernel(home) as run_in_kernel:
+
+        def run_lesson(notebook):
+            run_in_kernel(new_notebook(FORGET))
+            run_in_kernel(notebook)
+
+        first = nbformat.read(FOLDER / f"{LESSONS[0]}.ipynb", as_version=4)
+        run_lesson(nbformat.from_dict({**first, "cells": first.cells[:8]}))
+        yield run_lesson
 
 
-def test_a_notebook_runs_from_top_to_bottom_without_a_warning(path, home):
+def test_a_notebook_runs_from_top_to_bottom_without_a_warning(path, run_lesson):
     notebook = nbformat.read(path, as_version=4)
     figures = FIGURES[path.stem]
     computed = f"import json\nprint(json.dumps([float(value) for value in [{values(figures)}]]))"
     tidy = next(n for n, cell in enumerate(notebook.cells) if cell.source.startswith("## Tidy up"))
     notebook.cells.insert(tidy, nbformat.v4.new_code_cell(computed))
-    run(notebook, home)
+    run_lesson(notebook)
     assert not stream_text(notebook, "stderr")
     assert_figures(figures, notebook.cells[tidy])
     for cell in notebook.cells:
