@@ -58,22 +58,27 @@ _URL = "SYNFIN_TEST_DATABASE_URL"
 #: would work on alone.
 SLOW_FILES = (
     "tests/test_notebooks.py",
-    "course/test_exercises.py",
-    "course/test_class.py",
-    "jupyter/test_jupyterlab.py",
     "tests/test_distributed.py",
-    "io/test_load_atomic_server.py",
+    "course/test_exercises.py",
     "io/test_suggest.py",
+    "jupyter/test_jupyterlab.py",
+    "reports/test_frames.py",
+    "reports/test_browser.py",
+    "reports/test_interactive.py",
+    "course/test_class.py",
+    "course/test_runner.py",
+    "io/test_load_fidelity.py",
+    "io/test_load_cells.py",
+    "database/test_embedded.py",
+    "database/test_embedded_processes.py",
+    "io/test_load_atomic_server.py",
     "metrics/test_spark.py",
+    "database/test_embedded_kills.py",
+    "database/test_schema.py",
     "benchmarks/test_benchmarks.py",
     "benchmarks/test_benchmark_features.py",
     "benchmarks/test_handbook_file.py",
-    "reports/test_browser.py",
-    "reports/test_frames.py",
     "reports/test_cli.py",
-    "course/test_runner.py",
-    "database/test_embedded_kills.py",
-    "database/test_schema.py",
     "cli/test_demo.py",
     "metrics/test_fraud_rate.py",
     "metrics/test_as_of.py",
@@ -81,8 +86,6 @@ SLOW_FILES = (
     "repositories/test_evaluate.py",
     "repositories/test_cache.py",
     "rules/test_evaluate_rules.py",
-    "reports/test_interactive.py",
-    "io/test_load_fidelity.py",
     "features/test_features.py",
     "reports/test_profile.py",
     "database/test_pgbouncer.py",
@@ -165,6 +168,18 @@ def server() -> Iterator[embedded.EmbeddedPostgres]:
             cursor.execute("SELECT pg_reload_conf()")
     yield one
     one.release()
+
+
+@pytest.fixture(scope="session")
+def created_home() -> Iterator[Path]:
+    """A folder of databases whose server has stopped, for `servers.copy_home`."""
+    folder = servers.open_folder("created")
+    home = folder / "databases"
+    with contextlib.closing(embedded.EmbeddedPostgres(home)) as one:
+        one.start()
+        embedded.stop(home, force=True)
+    yield home
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -79,7 +79,7 @@ def on_dask(folder: Path, name: str, version: str) -> Answers:
     from dask.distributed import Client, LocalCluster
 
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster),
     ):
         transactions = dd.read_parquet(folder / "transactions")

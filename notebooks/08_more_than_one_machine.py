@@ -213,7 +213,7 @@ prediction_columns = ["transaction_id", "ground_truth", "fraud_probability"]
 transaction_columns = ["transaction_id", "customer_id", "timestamp"]
 with (
     LocalCluster(
-        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address="127.0.0.1:0"
     ) as cluster,
     Client(cluster),
 ):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import os
 import re
 import shlex
@@ -12,7 +14,14 @@ from pathlib import Path
 import pytest
 from engines import SPARK
 
-from synfin_analytics import fit_baseline, load_df, read_df, simulate
+from synfin_analytics import (
+    DatabaseConfig,
+    DatabaseManager,
+    fit_baseline,
+    load_df,
+    read_df,
+    simulate,
+)
 from synfin_analytics.cli import main
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -24,15 +33,24 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 
-@pytest.fixture
-def predicted(manager):
+@pytest.fixture(scope="module")
+def stored(_module_database):
     """A database with transactions, and the predictions of a simple model for some of them."""
-    world = simulate(customers=200, merchants=60, days=60, seed=3)
-    for table in ("customers", "merchants", "transactions"):
-        load_df(getattr(world, table), table, manager=manager)
-    model = fit_baseline(read_df("transactions", manager=manager, output="polars"))
-    load_df(model.predictions, "model_predictions", manager=manager)
+    config = dataclasses.replace(DatabaseConfig.from_env(), database=_module_database)
+    with contextlib.closing(DatabaseManager(config)) as manager:
+        world = simulate(customers=200, merchants=60, days=60, seed=3)
+        for table in ("customers", "merchants", "transactions"):
+            load_df(getattr(world, table), table, manager=manager)
+        model = fit_baseline(read_df("transactions", manager=manager, output="polars"))
+        load_df(model.predictions, "model_predictions", manager=manager)
     assert model.predictions["ground_truth"].any()
+    return _module_database
+
+
+@pytest.fixture
+def predicted(stored, monkeypatch):
+    """The stored transactions and predictions, for commands and programs."""
+    monkeypatch.setenv("DB_NAME", stored)
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -35,6 +35,7 @@ import matplotlib.pyplot
 from synfin_analytics import get_db_manager
 matplotlib.pyplot.close("all")
 get_db_manager().close()
+get_ipython().run_line_magic("unload_ext", "synfin_analytics")
 get_ipython().reset(new_session=False)
 """
 

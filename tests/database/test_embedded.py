@@ -25,16 +25,27 @@ LONG = "a-long-folder-name-" * 8  # with this alone, a socket's path would be to
 
 
 @pytest.fixture
-def home(open_folder):
-    """A folder for databases of its own; its server ends with the test."""
+def new_home(open_folder):
+    """A folder for databases; its server ends with the test."""
     yield open_folder / "databases"
     stop(open_folder / "databases", force=True)
 
 
 @pytest.fixture
-def server(home):
-    with contextlib.closing(EmbeddedPostgres(home)) as server:
+def new_server(new_home):
+    with contextlib.closing(EmbeddedPostgres(new_home)) as server:
         yield server
+
+
+@pytest.fixture
+def home(new_home, created_home):
+    """A folder with databases, whose server does not run."""
+    return servers.copy_home(created_home, new_home)
+
+
+@pytest.fixture
+def server(home, new_server):
+    return new_server
 
 
 def ask(server, query, database="postgres"):
@@ -46,11 +57,11 @@ def ask(server, query, database="postgres"):
         return cursor.fetchone()[0] if cursor.description else None
 
 
-def test_first_use_creates_and_starts_the_server(server, home):
-    assert not status(home).running
+def test_first_use_creates_and_starts_the_server(new_server, new_home):
+    assert not status(new_home).running
 
-    assert ask(server, "SELECT current_user") == "synfin"
-    assert status(home).running
+    assert ask(new_server, "SELECT current_user") == "synfin"
+    assert status(new_home).running
 
 
 def test_data_survive_a_stop(server, home):
@@ -82,12 +93,12 @@ def test_there_is_no_tcp_port(server, home):
     assert sockets == []
 
 
-def test_folders_of_data_and_socket_are_closed_to_others(server, home):
-    sockets = server.start()
-    for folder in (sockets, home / server.cluster.folder.name, status(home).data_dir):
+def test_folders_of_data_and_socket_are_closed_to_others(new_server, new_home):
+    sockets = new_server.start()
+    for folder in (sockets, new_home / new_server.cluster.folder.name, status(new_home).data_dir):
         info = folder.stat()
         assert stat.S_IMODE(info.st_mode) == 0o700
-        assert info.st_uid == psutil.Process(status(home).pid).uids().effective
+        assert info.st_uid == psutil.Process(status(new_home).pid).uids().effective
 
 
 def test_permissions_of_folders_that_are_not_ours_stay(open_folder):
@@ -226,13 +237,13 @@ def test_a_stale_pid_of_another_process_is_no_obstacle(server, home):
         stranger.wait()
 
 
-def test_an_unfinished_creation_is_begun_anew(server):
-    server.start()
-    stop(server.home, force=True)
-    server.cluster.data.rename(server.cluster.folder / "data.partial")
+def test_an_unfinished_creation_is_begun_anew(new_server):
+    new_server.start()
+    stop(new_server.home, force=True)
+    new_server.cluster.data.rename(new_server.cluster.folder / "data.partial")
 
-    server.restart()
-    assert ask(server, "SELECT 42") == 42
+    new_server.restart()
+    assert ask(new_server, "SELECT 42") == 42
 
 
 def test_a_server_without_its_socket_starts_again(server):
@@ -261,14 +272,14 @@ def test_no_folder_of_a_socket_is_left_behind(server, home):
     assert not sockets.exists()
 
 
-def test_many_threads_start_one_server(home):
+def test_many_threads_start_one_server(new_home):
     pids = []
 
     def use():
-        with contextlib.closing(EmbeddedPostgres(home)) as own_server:
+        with contextlib.closing(EmbeddedPostgres(new_home)) as own_server:
             ready.wait()
             ask(own_server, "SELECT 1")
-            pids.append(status(home).pid)
+            pids.append(status(new_home).pid)
             finished.wait()
 
     ready, finished = threading.Barrier(4), threading.Barrier(4)
@@ -304,9 +315,9 @@ def test_stop_asks_before_it_takes_the_server_from_others(server, home):
     assert not stop(home)
 
 
-def test_stop_before_the_first_start_does_nothing(home):
-    assert not stop(home)
-    assert not home.exists()
+def test_stop_before_the_first_start_does_nothing(new_home):
+    assert not stop(new_home)
+    assert not new_home.exists()
 
 
 def test_a_server_that_cannot_start_shows_its_last_words(server, home):
@@ -340,13 +351,13 @@ def test_a_cluster_of_another_version_is_not_hidden_by_an_empty_one(server, home
         server.restart()
 
 
-def test_a_folder_that_is_not_a_database_is_left_alone(server):
-    server.cluster.data.mkdir(parents=True)
-    (server.cluster.data / "thesis.txt").write_text("mine")
+def test_a_folder_that_is_not_a_database_is_left_alone(new_server):
+    new_server.cluster.data.mkdir(parents=True)
+    (new_server.cluster.data / "thesis.txt").write_text("mine")
 
     with pytest.raises(EmbeddedServerError, match="must be a PostgreSQL data directory"):
-        server.start()
-    assert (server.cluster.data / "thesis.txt").read_text() == "mine"
+        new_server.start()
+    assert (new_server.cluster.data / "thesis.txt").read_text() == "mine"
 
 
 def test_a_home_that_is_a_file_is_refused_in_words(open_folder):

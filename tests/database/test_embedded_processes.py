@@ -28,9 +28,16 @@ USE = """
 
 
 @pytest.fixture
-def home(open_folder):
+def new_home(open_folder):
+    """A folder for databases; its server ends with the test."""
     yield open_folder / "databases"
     stop(open_folder / "databases", force=True)
+
+
+@pytest.fixture
+def home(new_home, created_home):
+    """A folder with databases, whose server does not run."""
+    return servers.copy_home(created_home, new_home)
 
 
 def start(home, lines=USE, **options):
@@ -45,9 +52,9 @@ def wait_for_end(process):
     servers.wait_until(lambda: gone(process), f"process {process.pid} has ended")
 
 
-def test_processes_that_start_at_the_same_moment_share_one_server(home):
+def test_processes_that_start_at_the_same_moment_share_one_server(new_home):
     with contextlib.ExitStack() as stack:
-        programs = [stack.enter_context(start(home)) for _ in range(4)]
+        programs = [stack.enter_context(start(new_home)) for _ in range(4)]
         pids = {program.line() for program in programs}
 
         assert len(pids) == 1
@@ -114,7 +121,7 @@ def orphaned(server):
     return True
 
 
-def test_an_interrupt_of_the_notebook_does_not_reach_the_server(home):
+def test_an_interrupt_of_the_notebook_does_not_reach_the_server(new_home):
     print_pid = 'print(embedded.status(os.environ["DB_DATA_DIR"]).pid, flush=True)'
     interrupted = USE.replace(
         f"    {print_pid}\n    sys.stdin.readline()",
@@ -125,13 +132,13 @@ def test_an_interrupt_of_the_notebook_does_not_reach_the_server(home):
     except KeyboardInterrupt:
         print("interrupted", flush=True)""",
     )
-    with start(home, interrupted) as user:
+    with start(new_home, interrupted) as user:
         user.line()
         os.killpg(user.process.pid, signal.SIGINT)
 
         assert user.line() == "interrupted"
         assert user.finish() == "still here"
-        assert restarts(home) == 1
+        assert restarts(new_home) == 1
 
 
 def restarts(home):

@@ -104,7 +104,7 @@ def world():
 # -- What they are --------------------------------------------------------------------------------
 
 
-@settings(phases=QUICK, max_examples=120, deadline=None)
+@settings(phases=QUICK, max_examples=80, deadline=None)
 @given(frame=transactions(), delay=st.sampled_from(["0d", "1d", "7d"]), dated=st.booleans())
 def test_each_feature_follows_its_definition(frame, delay, dated):
     if not dated:  # without the moments of labels, all take as long
@@ -178,7 +178,7 @@ def test_of_a_column_that_is_not_there_nothing_is_known():
 # -- No feature looks ahead -----------------------------------------------------------------------
 
 
-@settings(phases=QUICK, max_examples=100, deadline=None)
+@settings(phases=QUICK, max_examples=50, deadline=None)
 @given(
     frame=transactions(),
     other_rows=transactions(),
@@ -211,7 +211,7 @@ def test_nothing_later_changes_a_feature(frame, other_rows, share, delay, dated)
     assert_frame_equal(after, before, check_exact=True)
 
 
-@settings(phases=QUICK, max_examples=60, deadline=None)
+@settings(phases=QUICK, max_examples=25, deadline=None)
 @given(frame=transactions(), cuts=st.sets(st.sampled_from(MOMENTS), max_size=3))
 def test_periods_added_one_by_one_are_the_same_as_all_at_once(frame, cuts):
     ends = [None, *(START + cut for cut in sorted(cuts)), None]

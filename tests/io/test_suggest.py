@@ -457,7 +457,7 @@ _TIMES = st.sampled_from(["2026-01-31 10:00", "2026-02-30", "31/01/2026", "", "n
 @given(
     rows=st.lists(st.tuples(st.sampled_from("abcd"), _TEXTS, _TIMES), min_size=1, max_size=12),
 )
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_what_is_listed_is_what_a_load_rejects(rows, tmp_path_factory):
     path = tmp_path_factory.mktemp("rows") / "rows.csv"
     lines = [f"{key},C,M,{amount},{time}" for key, amount, time in rows]

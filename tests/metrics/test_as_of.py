@@ -55,7 +55,7 @@ def known_on(rows: list[dict], as_of: dt.datetime) -> list[dict]:
 
 
 @a_third_of_engines
-@settings(max_examples=7, phases=QUICK)
+@settings(max_examples=5, phases=QUICK)
 @given(rows=st.lists(TIMED, max_size=25), groups=GROUPS, as_of=AS_OF)
 def test_every_engine_gives_the_rate_of_the_rows_that_were_known(engines, rows, groups, as_of):
     expected = fraud_rate(pl.DataFrame(known_on(rows, as_of), TIMED_SCHEMA), **groups)
@@ -69,7 +69,7 @@ def test_every_engine_gives_the_rate_of_the_rows_that_were_known(engines, rows, 
 STORED = {"channel": "country", "merchant": "transactions_last_day"}
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(TIMED.filter(lambda row: row["amount"] and row["timestamp"]), max_size=25),
     GROUPS,

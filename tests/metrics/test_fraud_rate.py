@@ -57,7 +57,7 @@ def by_hand(rows, keys) -> dict:
 
 
 @a_third_of_engines
-@settings(max_examples=7, phases=QUICK)
+@settings(max_examples=5, phases=QUICK)
 @given(rows=st.lists(ROWS, max_size=25), groups=GROUPS)
 def test_every_engine_gives_the_same_result(engines, rows, groups):
     frame = pl.DataFrame(rows, schema=SCHEMA)
@@ -72,7 +72,7 @@ def test_every_engine_gives_the_same_result(engines, rows, groups):
 STORED = {"channel": "country", "merchant": "transactions_last_day"}
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(ROWS.filter(lambda row: row["amount"] and row["timestamp"]), max_size=25), GROUPS)
 def test_postgresql_gives_the_same_result(session, rows, groups):
     session.rollback()

@@ -208,7 +208,7 @@ def test_every_engine_gives_the_same_result(kind):
 
 
 @settings(
-    max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
 @given(
     st.lists(ROWS.filter(lambda line: line["amount"]), max_size=25),

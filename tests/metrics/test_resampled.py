@@ -92,7 +92,7 @@ def test_a_draw_has_the_value_of_the_rows_that_were_drawn(seed, metric):
         assert drawn == pytest.approx(expected, nan_ok=True), metric
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(st.integers(0, 10_000))
 def test_differences_are_those_of_single_bootstraps_with_the_same_draws(seed):
     frame = rows(seed)

@@ -10,7 +10,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from frames_of import in_pieces
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synfin_analytics.exceptions import ArgumentError, NotFoundError
@@ -258,6 +258,7 @@ def expected(frame: pl.DataFrame, available: bool) -> tuple[list[int], list[int]
     return train, test
 
 
+@settings(max_examples=40)
 @given(drawn=rows, available=st.booleans())
 def test_every_kind_of_frame_is_split_by_the_same_rule(drawn, available):
     frame = transactions(drawn)

@@ -70,7 +70,7 @@ def counted(triangles: list[tuple[Any, Triangle]], every: str) -> dict[Any, dict
 
 
 @a_third_of_engines
-@settings(max_examples=6, phases=QUICK)
+@settings(max_examples=4, phases=QUICK)
 @given(
     rows=st.lists(ROWS, max_size=20),
     every=st.sampled_from(["1d", "1w", "2w", "1mo"]),

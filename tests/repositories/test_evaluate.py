@@ -396,7 +396,7 @@ WEIGHTS = {"of amounts": "amount", "of labels": {False: 50.5, True: 1.25}}
 
 
 @settings(
-    max_examples=25,
+    max_examples=15,
     phases=QUICK,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -225,7 +225,7 @@ def test_postgresql_and_polars_agree(cursor, frame, texts):
 
 
 @pytest.mark.parametrize("engine", [name for name in ENGINES if "dask" not in name])
-@settings(max_examples=8, deadline=None, phases=QUICK)
+@settings(max_examples=5, deadline=None, phases=QUICK)
 @given(frame=ANY, texts=st.lists(CONDITION, min_size=2, max_size=5))
 def test_every_engine_agrees(engine, frame, texts):
     native = ENGINES[engine](frame)
