@@ -2,7 +2,8 @@
 
 The handbook's 1.75 million transactions are loaded into a temporary PostgreSQL, with a prediction
 for every fifth. Each query runs with its values in ``params`` and with literals in its text, in
-turns; the ratio above 1 is the price of values that the server's log does not show. The times are
+turns, and so do methods of a repository, whose queries are written with literals to compare them;
+the ratio above 1 is the price of values that the server's log does not show. The times are
 those of the processors, so that other work matters little: of the client, and of the server with
 its parallel workers, which must run on the same machine (Linux).
 """
@@ -15,8 +16,10 @@ import os
 import re
 import statistics
 import time
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import click
 from _measure import print_markdown
@@ -26,7 +29,17 @@ from sqlalchemy import text
 
 from synfin_analytics.database.config import DatabaseConfig
 from synfin_analytics.database.manager import DatabaseManager
-from synfin_analytics.io.read import read_df
+from synfin_analytics.database.models import Transaction
+from synfin_analytics.io.read import _run, read_df
+from synfin_analytics.io.read._sql import BoundSQL, Parameter, to_python
+from synfin_analytics.repositories import TransactionRepository
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy import ColumnElement
+
+    from synfin_analytics.io.read._sql import Statement
 
 START = dt.datetime(2018, 4, 10, tzinfo=dt.UTC)
 MONTH, END = START + dt.timedelta(days=30), dt.datetime(2018, 9, 20, tzinfo=dt.UTC)
@@ -73,6 +86,17 @@ QUERIES: dict[str, tuple[str, dict[str, Any]]] = {
         {"end": END},
     ),
 }
+#: Methods of a repository by name.
+METHODS: dict[str, Callable[[TransactionRepository], object]] = {
+    "fraud_rate, most rows": lambda r: r.fraud_rate(start=START, end=END),
+    "fraud_rate by day, a month": lambda r: r.fraud_rate(every="1d", start=START, end=MONTH),
+    "fraud_rate without cluster, a month": lambda r: r.fraud_rate(
+        start=START, end=MONTH, cluster=None
+    ),
+    "get_by_transaction_id": lambda r: r.get_by_transaction_id("1000"),
+    "get_by_customer": lambda r: r.get_by_customer("4111"),
+    "list above an amount": lambda r: r.list(Transaction.amount > 200, limit=1000),
+}
 PREDICTIONS = """
     INSERT INTO model_predictions (transaction_id, model_name, model_version, prediction,
         fraud_probability)
@@ -81,18 +105,45 @@ PREDICTIONS = """
 """
 
 
+def quoted(cursor: Any, value: object) -> str:
+    """Return the literal that psycopg2 writes."""
+    text: str = cursor.mogrify("%s", (tuple(value) if isinstance(value, list) else value,)).decode()
+    return text
+
+
 def with_literals(manager: DatabaseManager, query: str, values: dict[str, Any]) -> str:
-    """Write the values into the text, as psycopg2 does."""
+    """Write the values into the text."""
     connection = manager.engine.raw_connection()
     try:
         with connection.cursor() as cursor:
-            literals = {
-                name: cursor.mogrify("%s", (tuple(v) if isinstance(v, list) else v,)).decode()
-                for name, v in values.items()
-            }
+            literals = {name: quoted(cursor, value) for name, value in values.items()}
     finally:
         connection.close()
     return re.sub(r"(?<!:):(\w+)", lambda match: literals[match[1]], query)
+
+
+@contextlib.contextmanager
+def writing_literals() -> Iterator[None]:
+    """Let the package write the values of all queries into their text."""
+
+    @contextlib.contextmanager
+    def bind(cursor: Any, statement: Statement, *_: object, **__: object) -> Iterator[BoundSQL]:
+        yield BoundSQL(
+            statement,
+            [
+                quoted(cursor, to_python(piece.value)) if isinstance(piece, Parameter) else piece
+                for piece in statement.pieces
+            ],
+        )
+
+    def equals(_: TransactionRepository, column: ColumnElement[Any], value: object) -> Any:
+        return column == value
+
+    with (
+        patch.object(_run, "bind_values", bind),
+        patch.object(TransactionRepository, "_equals_apart", equals),
+    ):
+        yield
 
 
 def cpu(server: int) -> float:
@@ -107,38 +158,62 @@ def cpu(server: int) -> float:
     return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
 
 
-def seconds(query: str, values: dict[str, Any] | None, manager: DatabaseManager) -> float:
-    """Return the seconds of a query, the mean of three runs or of as many as take a second."""
+def seconds(work: Callable[[], object], manager: DatabaseManager) -> float:
+    """Return the seconds of some work, the mean of three runs or of as many as take a second."""
     pid = int(read_df("SELECT pg_backend_pid() AS pid", manager=manager)["pid"][0])
     server = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     started, n = cpu(server), 0
     while n < 3 or cpu(server) - started < 1:
         for _ in range(3):
-            read_df(query, values, output="polars", manager=manager)
+            work()
         n += 3
     return (cpu(server) - started) / n
 
 
-def compare(manager: DatabaseManager, rounds: int, only: str = "") -> list[list[str]]:
-    """Return the medians of both, and of their ratio."""
+def pairs_of_work(
+    manager: DatabaseManager,
+) -> Iterator[tuple[str, tuple[Callable[[], object], ...]]]:
+    """Yield the name of each query and method, with literals and with values."""
     ids = read_df("SELECT transaction_id FROM transactions LIMIT 10000", manager=manager)
     keys = ids["transaction_id"].tolist()
-    lines = [["query", "literals (ms)", "values (ms)", "ratio"]]
     for name, (query, given) in QUERIES.items():
-        if only not in name:
-            continue
         lists = {"ids": keys} if ":ids" in query else {"id": keys[0]} if ":id" in query else {}
         values = {**given, **lists}
         literal = with_literals(manager, query, values)
-        ways: tuple[tuple[str, dict[str, Any] | None], ...] = ((literal, None), (query, values))
+        run = partial(read_df, output="polars", manager=manager)
+        yield name, (partial(run, literal), partial(run, query, values))
+    for name, method in METHODS.items():
+        call = partial(call_method, manager, method)
+        yield name, (partial(call, writing_literals), partial(call, contextlib.nullcontext))
+
+
+def call_method(
+    manager: DatabaseManager,
+    method: Callable[[TransactionRepository], object],
+    way: Callable[[], contextlib.AbstractContextManager[None]],
+) -> None:
+    """Call a method in a session of its own, one of the two ways."""
+    with way(), manager.session_scope() as session:
+        method(TransactionRepository(session, output="polars"))
+
+
+def compare(manager: DatabaseManager, rounds: int, only: str = "") -> list[list[str]]:
+    """Return the medians of both, and of their ratio."""
+    lines = [["query", "literals (ms)", "values (ms)", "ratio"]]
+    for name, ways in pairs_of_work(manager):
+        if only not in name:
+            continue
+        for way in ways:
+            way()  # imports what it needs
         pairs = []
         for number in range(rounds):
             order = (0, 1) if number % 2 else (1, 0)
-            times = {way: seconds(*ways[way], manager) for way in order}
+            times = {index: seconds(ways[index], manager) for index in order}
             pairs.append((times[0], times[1]))
         medians = [statistics.median(column) * 1000 for column in zip(*pairs, strict=True)]
         ratio = statistics.median(after / before for before, after in pairs)
         lines.append([name, *(f"{median:.1f}" for median in medians), f"{ratio:.2f}"])
+        click.echo(f"{name}: {ratio:.2f}", err=True)
     return lines
 
 

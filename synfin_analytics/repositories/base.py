@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, cast
 
-from sqlalchemy import ClauseElement, ColumnElement, Table, delete, func, select
+import psycopg2
+from sqlalchemy import ClauseElement, ColumnElement, Table, Text, delete, func, inspect, select
 from sqlalchemy.orm import QueryableAttribute
+from sqlalchemy.orm.util import identity_key
 
 from synfin_analytics._core.arguments import format_value
 from synfin_analytics._core.output import Output, check_output
 from synfin_analytics._core.validation.spec import TableSpec, spec_of
-from synfin_analytics.database.connection import check_driver
+from synfin_analytics.database._set_config import set_config
+from synfin_analytics.database.connection import check_driver, is_lost, message_of
 from synfin_analytics.database.models import Base, column_of
 from synfin_analytics.database.schema import check_table_is_visible
-from synfin_analytics.exceptions import ArgumentError
+from synfin_analytics.exceptions import ArgumentError, QueryError
 from synfin_analytics.io.load import load_df
 from synfin_analytics.io.read import read_df
 from synfin_analytics.repositories._cached import PERSONAL_COLUMNS, cached_query
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
     import pyarrow as pa
+    from psycopg2.extensions import connection as DriverConnection  # noqa: N812 - a class
     from sqlalchemy import CompoundSelect, Select
     from sqlalchemy.orm import Session
     from typing_extensions import TypeVar as TypeVarWithDefault
@@ -50,6 +54,8 @@ else:
 
 ModelT = TypeVar("ModelT", bound=Base)
 Answer = TypeVar("Answer")
+#: Setting of the transaction with the value of a lookup.
+_LOOKUP = "synfin.lookup"
 _List = list  # in the class below, `list` is a method
 
 
@@ -154,8 +160,12 @@ class BaseRepository(Generic[ModelT, RowsT]):
         """
         self._flush()
         key = convert_value(id, self._spec.columns[self._spec.primary_key])
+        entity = self.session.identity_map.get(identity_key(self.model, key))
+        if isinstance(entity, self.model) and not inspect(entity).expired:
+            return entity
         with translate_errors():
-            return self.session.get(self.model, key)
+            query = select(self.model).where(self._equals_apart(self._key, key))
+            return self.session.scalars(query).one_or_none()
 
     def update(self, id: str | int, **values: object) -> ModelT | None:  # noqa: A002 - as above
         """Change columns of the entity with this primary key; return None if there is none.
@@ -212,7 +222,8 @@ class BaseRepository(Generic[ModelT, RowsT]):
         self._flush()
         key = convert_value(id, self._spec.columns[self._spec.primary_key])
         with savepoint(self.session):
-            result = self.session.execute(delete(self.model).where(self._key == key))
+            condition = self._equals_apart(self._key, key)
+            result = self.session.execute(delete(self.model).where(condition))
         return bool(result.rowcount)  # type: ignore[attr-defined]  # a DELETE's result has it
 
     # -- Many entities ----------------------------------------------------------------------------
@@ -364,12 +375,30 @@ class BaseRepository(Generic[ModelT, RowsT]):
             for name, value in values.items()
         ]
 
-    def _find(self, **values: object) -> ModelT | None:
+    def _equals_apart(self, column: ColumnElement[Any], value: object) -> ColumnElement[bool]:
+        """Condition that a column equals a value, which the text of the statement does not contain.
+
+        So that the server's log does not show whose row was read. Numbers are keys that say
+        nothing about a person.
+        """
+        driver = cast("DriverConnection", self.session.connection().connection.driver_connection)
+        # Without a transaction, the setting would end before the statement.
+        if not isinstance(value, str) or driver.autocommit or driver.encoding != "UTF8":
+            return column == value
+        try:
+            set_config(driver, {_LOOKUP: value})
+        except psycopg2.Error as error:
+            if not is_lost(error, driver):  # otherwise, the statement has the error
+                raise QueryError(f"PostgreSQL rejects the value: {message_of(error)}.") from None
+        return column == func.current_setting(_LOOKUP, type_=Text)
+
+    def _find(self, name: str, value: object) -> ModelT | None:
         """Entity with this value of a unique column."""
         self._flush()
+        key = convert_value(value, self._spec.columns[name])
         with translate_errors():
-            result = self.session.scalars(select(self.model).where(*self._equals(**values)))
-            return result.one_or_none()
+            query = select(self.model).where(self._equals_apart(self._column(name), key))
+            return self.session.scalars(query).one_or_none()
 
     def _select(
         self,

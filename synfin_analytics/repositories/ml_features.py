@@ -105,7 +105,7 @@ class MLFeaturesRepository(BaseRepository[MLFeatures, RowsT]):
         ...     MLFeaturesRepository(session).get_by_transaction_id("no such id") is None
         True
         """
-        return self._find(transaction_id=transaction_id)
+        return self._find("transaction_id", transaction_id)
 
     def engineer(
         self,

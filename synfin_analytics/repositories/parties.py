@@ -154,7 +154,7 @@ class CustomerRepository(PartyRepository[Customer, RowsT]):
         ...     CustomerRepository(session).get_by_email("ana@example.org") is None
         True
         """
-        return self._find(email=email)
+        return self._find("email", email)
 
     def get_by_risk_category(
         self, risk_category: str, limit: int | None = None, offset: int = 0

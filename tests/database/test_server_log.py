@@ -15,6 +15,7 @@ from synfin_analytics.io.read import read_batches, read_df
 from synfin_analytics.reports import fraud_report
 from synfin_analytics.repositories import (
     CustomerRepository,
+    MLFeaturesRepository,
     ModelPredictionRepository,
     TransactionRepository,
 )
@@ -118,6 +119,10 @@ def run(manager):
         )
         customers = CustomerRepository(session)
         customers.list(Customer.email == "who-7006", Customer.customer_id.in_(["who-7007", "x"]))
+        customers.get_by_email("who-7013")
+        customers.get_by_customer_id("who-7014")
+        customers.delete("who-7015")
+        MLFeaturesRepository(session).get_by_transaction_id("who-7016")
         transactions = TransactionRepository(session)
         transactions.list(Transaction.amount > 700.8, limit=5)
         transactions.get_by_customer("who-7009", limit=7010)

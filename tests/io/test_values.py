@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from synfin_analytics.database import _set_config
 from synfin_analytics.exceptions import ArgumentError, DatabaseConnectionError, QueryError
 from synfin_analytics.io.read import _evaluation, _run, _send, read_batches, read_df
 from synfin_analytics.io.read._sql import to_python
@@ -396,7 +397,7 @@ def test_small_queries_and_large_ones_have_the_same_rows(numbers, monkeypatch):
 
 def test_values_arrive_without_the_function_call(session, monkeypatch):
     """As on Windows, where libpq's function cannot be found."""
-    monkeypatch.setattr(_send, "_libpq", lambda: None)
+    monkeypatch.setattr(_set_config, "_libpq", lambda: None)
     value = "O'Hara \\ %s"
 
     assert read_df("SELECT :v AS v", {"v": value}, session=session)["v"].tolist() == [value]
@@ -406,17 +407,17 @@ def test_a_connection_lost_while_values_are_sent(manager):
     with manager.get_session() as session:
         session.execute(text("SELECT 1"))
         with pytest.MonkeyPatch.context() as patch:
-            send = _send._set
+            send = _send.set_config
 
-            def lose(cursor, settings):
+            def lose(connection, settings):
                 with manager.engine.connect() as other:
                     other.execute(
                         text("SELECT pg_terminate_backend(:pid, 60000)"),
-                        {"pid": cursor.connection.info.backend_pid},
+                        {"pid": connection.info.backend_pid},
                     )
-                send(cursor, settings)
+                send(connection, settings)
 
-            patch.setattr(_send, "_set", lose)
+            patch.setattr(_send, "set_config", lose)
             with pytest.raises(DatabaseConnectionError, match="lost in the middle") as caught:
                 read_df("SELECT :v AS v", {"v": "secret"}, session=session)
         assert "secret" not in str(caught.value)
@@ -426,13 +427,13 @@ def test_a_connection_lost_while_values_are_sent(manager):
 
 def test_ctrl_c_while_values_are_sent_leaves_the_session_usable(session):
     with pytest.MonkeyPatch.context() as patch:
-        send = _send._set
+        send = _send.set_config
 
-        def interrupt(cursor, settings):
-            send(cursor, settings)
+        def interrupt(connection, settings):
+            send(connection, settings)
             raise KeyboardInterrupt
 
-        patch.setattr(_send, "_set", interrupt)
+        patch.setattr(_send, "set_config", interrupt)
         with pytest.raises(KeyboardInterrupt):
             read_df("SELECT :v AS v", {"v": "secret"}, session=session)
 

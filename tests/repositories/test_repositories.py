@@ -99,6 +99,42 @@ def test_entities_are_created_found_changed_counted_and_deleted(session, parents
     assert repository.count() == before + 2
 
 
+def test_an_object_of_the_session_is_returned_until_it_expires(manager):
+    with manager.session_scope() as session:
+        CustomerRepository(session).create(customer_id="C1")
+    with manager.get_session() as session:
+        customer = CustomerRepository(session).get_by_id("C1")
+        session.commit()
+        with manager.session_scope() as other:
+            CustomerRepository(other).delete("C1")
+
+        assert CustomerRepository(session).get_by_id("C1") is customer  # as the session keeps it
+        session.expire_all()
+        assert CustomerRepository(session).get_by_id("C1") is None
+
+
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        lambda session: session.connection(execution_options={"isolation_level": "AUTOCOMMIT"}),
+        lambda session: session.connection().connection.driver_connection.set_client_encoding(
+            "LATIN1"
+        ),
+    ],
+    ids=["autocommit", "latin1"],
+)
+def test_a_lookup_works_in_every_kind_of_session(manager, prepare):
+    with manager.session_scope() as session:
+        CustomerRepository(session).create(customer_id="Zoë", email="zoë@example.org")
+    with manager.get_session() as session:
+        prepare(session)
+        customers = CustomerRepository(session)
+
+        assert customers.get_by_id("Zoë").email == "zoë@example.org"
+        assert customers.get_by_email("zoë@example.org").customer_id == "Zoë"
+        assert customers.get_by_email("zoe@example.org") is None
+
+
 @pytest.mark.parametrize(
     ("kind", "frame_type"),
     [("pandas", pd.DataFrame), ("polars", pl.DataFrame), ("arrow", pa.Table)],

@@ -2,24 +2,21 @@
 
 A statement that contains values shows them in the server's log (``log_statement``), in
 ``pg_stat_activity`` and, as COPY has no parameters, in ``pg_stat_statements``. So each value
-becomes a setting of the transaction. libpq's function call (``PQfn``) sets it, of which
-PostgreSQL logs the name of the function alone; a SELECT of ``set_config`` would show the value,
-and so would the parameters of the extended protocol (``log_parameter_max_length``).
+becomes a setting of the transaction (:mod:`synfin_analytics.database._set_config`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import re
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
-from psycopg2 import _psycopg, errors, extensions
+from psycopg2 import errors, extensions
 
 from synfin_analytics._core.sql import tokens
 from synfin_analytics.database._interrupt import interruptible
+from synfin_analytics.database._set_config import set_config
 from synfin_analytics.exceptions import QueryError
 from synfin_analytics.io.read._evaluation import find_function
 from synfin_analytics.io.read._session import invalid_value, transaction, translate_errors
@@ -97,7 +94,7 @@ def bind_values(
     bound.info[_IN_USE] = first + len(settings)
     try:
         names = {name: text for text, name in settings.items()}
-        interruptible(cursor.connection, lambda: _set(cursor, names))
+        interruptible(cursor.connection, lambda: set_config(cursor.connection, names))
         _check(cursor, statement, parts, types, settings)
         function = find_function(cursor)
 
@@ -241,83 +238,3 @@ def _check(
                 )
             except psycopg2.DataError as error:
                 raise invalid_value(error, piece) from None
-
-
-# -- Settings --------------------------------------------------------------------------------------
-
-#: OID of ``set_config(text, text, boolean)``, the same in all versions.
-_SET_CONFIG = 2078
-_PGRES_COMMAND_OK = 1
-_SQLSTATE, _MESSAGE = ord("C"), ord("M")
-
-
-class _Argument(ctypes.Structure):
-    """PQArgBlock of libpq."""
-
-    _fields_ = (("len", ctypes.c_int), ("isint", ctypes.c_int), ("ptr", ctypes.c_void_p))
-
-
-@cache
-def _libpq() -> Any:
-    """Return the driver's own libpq; None if its symbols cannot be found, as on Windows."""
-    libpq = ctypes.CDLL(_psycopg.__file__)
-    try:
-        libpq.PQfn.argtypes = [
-            ctypes.c_void_p,
-            ctypes.c_int,
-            ctypes.c_char_p,
-            ctypes.POINTER(ctypes.c_int),
-            ctypes.c_int,
-            ctypes.POINTER(_Argument),
-            ctypes.c_int,
-        ]
-        libpq.PQfn.restype = ctypes.c_void_p
-        libpq.PQresultStatus.argtypes = [ctypes.c_void_p]
-        libpq.PQresultErrorField.argtypes = [ctypes.c_void_p, ctypes.c_int]
-        libpq.PQresultErrorField.restype = ctypes.c_char_p
-        libpq.PQclear.argtypes = [ctypes.c_void_p]
-        libpq.PQclear.restype = None
-    except AttributeError:
-        return None
-    return libpq
-
-
-def _set(cursor: Cursor, settings: Mapping[str, str]) -> None:
-    """Set settings of the transaction."""
-    libpq = _libpq()
-    for name, text in settings.items():
-        if libpq is None:
-            # The server's log can show the value.
-            with cursor.connection.cursor() as plain:
-                plain.execute("SELECT set_config(%s, %s, true)", (name, text))
-        else:
-            _call_set_config(libpq, cursor, name.encode(), text.encode())
-
-
-def _call_set_config(libpq: Any, cursor: Cursor, name: bytes, value: bytes) -> None:
-    connection = cursor.connection
-    texts = (name, value, b"\1")
-    buffers = [ctypes.create_string_buffer(text, max(len(text), 1)) for text in texts]
-    arguments = (_Argument * len(texts))()
-    for argument, text, buffer in zip(arguments, texts, buffers, strict=True):
-        argument.len, argument.ptr = len(text), ctypes.addressof(buffer)
-    # The function returns the value, for which libpq knows no limit.
-    returned = ctypes.create_string_buffer(len(value) + 64)
-    length = ctypes.c_int()
-    result = libpq.PQfn(
-        connection.pgconn_ptr, _SET_CONFIG, returned, ctypes.byref(length), 0, arguments, len(texts)
-    )
-    try:
-        if libpq.PQresultStatus(result) == _PGRES_COMMAND_OK:
-            return
-        state = libpq.PQresultErrorField(result, _SQLSTATE)
-        message = libpq.PQresultErrorField(result, _MESSAGE)
-    finally:
-        libpq.PQclear(result)
-    if not state:  # the connection is lost, for which the driver has its own error
-        with connection.cursor() as plain:
-            plain.execute("SELECT 1")
-    raise QueryError(
-        "PostgreSQL does not accept the values of the query: "
-        f"{(message or b'no answer').decode(errors='replace').partition(':')[0]}."
-    )
