@@ -1,4 +1,4 @@
-"""Indexes of transactions by amount, and of frauds and anomalies by time."""
+"""Indexes of frauds and of anomalies by time."""
 
 from collections.abc import Sequence
 
@@ -10,8 +10,7 @@ down_revision: str | None = "0001"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
-AMOUNT = "ix_transactions_amount"
-PARTIAL = {
+INDEXES = {
     "ix_transactions_timestamp_fraud": "is_fraud IS TRUE",
     "ix_transactions_timestamp_anomaly": "is_anomaly IS TRUE",
 }
@@ -19,12 +18,11 @@ PARTIAL = {
 
 def upgrade() -> None:
     """Create the indexes, in the transaction of the migration; writers wait until it has ended."""
-    op.create_index(AMOUNT, "transactions", ["amount"])
-    for name, condition in PARTIAL.items():
+    for name, condition in INDEXES.items():
         op.create_index(name, "transactions", ["timestamp"], postgresql_where=sa.text(condition))
 
 
 def downgrade() -> None:
     """Drop the indexes, of which the owner of the database may have dropped some."""
-    for name in (*PARTIAL, AMOUNT):
+    for name in INDEXES:
         op.drop_index(name, "transactions", if_exists=True)

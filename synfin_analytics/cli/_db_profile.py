@@ -44,7 +44,7 @@ def profile(
     """Profile the database: statements, tables, indexes, locks and connections.
 
     With --apply, INDEX names the indexes to drop or create; on a terminal the default is all that
-    the profile advises to drop. Keys and unique indexes are never changed.
+    the profile advises to change. Keys and unique indexes are never changed.
     """
     if (indexes or yes) and not apply:
         raise click.UsageError("INDEX and --yes need --apply.")
@@ -66,7 +66,7 @@ def profile(
         if not apply:
             _echo_profile(result)
         elif not chosen:
-            click.echo("The profile advises to drop no index.")
+            click.echo("The profile advises to change no index.")
         else:
             _apply(ctx, manager, chosen, yes=yes, confirm=confirm)
 

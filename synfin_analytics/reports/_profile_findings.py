@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from synfin_analytics._core import formatting
 from synfin_analytics._core.formatting import format_percent, pluralize
-from synfin_analytics.reports._index_changes import format_since
+from synfin_analytics.reports._index_changes import MIN_ROWS, format_since
 from synfin_analytics.reports._page import Finding, iterate_rows
 
 if TYPE_CHECKING:
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
 
 _LOW_CACHE = 0.95
 _MIN_BLOCKS = 10_000
-_LARGE = 10_000  # rows
 _BLOAT = 0.2
 _FREE = 0.5
 _LONG = 300.0  # seconds
 _MANY_CONNECTIONS = 0.8
-_MAX_STATEMENT = 120  # characters
+_MUCH_TIME = 1000.0  # milliseconds
+_MANY_CALLS = 1000
+_PLANNED = re.compile(r"\b(?:SELECT|INSERT|UPDATE|DELETE|MERGE)\b", re.IGNORECASE)
+_MAX_STATEMENT = 200  # characters
 
 
 def database_findings(measured: Measurements, changes: Iterable[IndexChange]) -> list[Finding]:
@@ -149,18 +152,25 @@ def _statements(statements: pd.DataFrame) -> list[Finding]:
         return []
     (slowest,) = iterate_rows(statements.nlargest(1, "total_ms"))
     (frequent,) = iterate_rows(statements.nlargest(1, "calls"))
+    time, calls = float(slowest.total_ms), int(frequent.calls)
+    has_plan = time >= _MUCH_TIME and _PLANNED.search(slowest.statement)
+    plan = " See its plan with EXPLAIN." if has_plan else ""
+    batch = (
+        " If one task runs it for every row, ask for all rows at once."
+        if calls >= _MANY_CALLS
+        else ""
+    )
     return [
         Finding(
-            "Most time", float(slowest.total_ms), f"{slowest.total_ms:,.0f} ms",
-            f"Most time, {slowest.total_ms:,.0f} ms in {pluralize(int(slowest.calls), 'call')}: "
-            f"{_shorten(slowest.statement)} See its plan with EXPLAIN.",
+            "Most time", time, f"{time:,.0f} ms",
+            f"Most time, {time:,.0f} ms in {pluralize(int(slowest.calls), 'call')}: "
+            f"{_shorten(slowest.statement)}{plan}",
             "statements",
         ),
         Finding(
-            "Most calls", float(frequent.calls), f"{frequent.calls:,}",
-            f"Most calls, {frequent.calls:,} of {frequent.mean_ms:,.2f} ms: "
-            f"{_shorten(frequent.statement)} If one task runs it for every row, ask for all rows "
-            "at once.",
+            "Most calls", float(calls), f"{calls:,}",
+            f"Most calls, {calls:,} of {frequent.mean_ms:,.2f} ms: "
+            f"{_shorten(frequent.statement)}{batch}",
             "statements",
         ),
     ]  # fmt: skip
@@ -176,19 +186,20 @@ def _scans(measured: Measurements) -> list[Finding]:
     return [
         Finding(
             "Sequential scans", float(row.seq_scans), f"{row.seq_scans:,}",
-            f"{row.table} (about {row.rows:,} rows) was read from end to end "
-            f"{pluralize(int(row.seq_scans), 'time')} {since}, {row.rows_read:,} rows in all: an "
-            "index helps queries that select few of them, and not aggregates of most rows.",
+            f"{row.table} (about {row.rows:,} rows) had "
+            f"{pluralize(int(row.seq_scans), 'sequential scan')} {since}, which read "
+            f"{row.rows_read:,} rows; those of a load that builds indexes count, too. An index "
+            "helps queries that select few rows, and not aggregates of most rows.",
             "tables",
         )
-        for row in iterate_rows(measured.tables) if row.rows >= _LARGE and row.seq_scans
+        for row in iterate_rows(measured.tables) if row.rows_read >= row.rows >= MIN_ROWS
     ]  # fmt: skip
 
 
 def _bloat(tables: pd.DataFrame) -> list[Finding]:
     findings = []
     for row in iterate_rows(tables):
-        if row.rows < _LARGE or row.partitioned:
+        if row.rows < MIN_ROWS or row.partitioned:
             continue
         share = format_percent(row.dead_share)
         if row.dead_share > _BLOAT:
@@ -223,11 +234,15 @@ def _bloat(tables: pd.DataFrame) -> list[Finding]:
 
 
 def _changes(changes: Iterable[IndexChange]) -> list[Finding]:
-    return [
-        Finding(
-            "Index to drop", float(change.bytes), format_size(change.bytes),
-            f"Drop {change.index} of {change.table} ({format_size(change.bytes)})? {change.reason}",
-            "indexes",
-        )
-        for change in changes if change.advised
-    ]  # fmt: skip
+    findings = []
+    for change in changes:
+        if not change.advised:
+            continue
+        if change.action == "drop":
+            name, value, text = "Index to drop", float(change.bytes), format_size(change.bytes)
+            question = f"Drop {change.index} of {change.table} ({text})?"
+        else:
+            name, value, text = "Index to create", 1.0, change.index
+            question = f"Create {change.index} of {change.table}?"
+        findings.append(Finding(name, value, text, f"{question} {change.reason}", "indexes"))
+    return findings

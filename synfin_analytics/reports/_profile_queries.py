@@ -7,6 +7,7 @@ lock on a table, and what needs one (sizes, definitions of indexes) by a short t
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -23,10 +24,14 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-#: Begins the statements of a profile, which would be the slowest ones of a small database.
+#: In the statements of a profile, which would be the slowest ones of a small database; after the
+#: first word, because the server leaves out a comment before it.
 _MARK = "/* profile of synfin_analytics */"
 _N_STATEMENTS = 10
 _MAX_TEXT = 500  # characters of a statement
+_COLUMN = r'(?:(?:\w+|"[^"]*")\.)*(?:\w+|"[^"]*")(?:::\w+)?(?: AS (?:\w+|"[^"]*"))?'
+#: The columns of a table, which would hide what a statement does with them.
+_COLUMNS = re.compile(rf"({_COLUMN}), (?:{_COLUMN}, ){{3,}}({_COLUMN})", re.IGNORECASE)
 _LOCK_TIMEOUT = "100ms"
 _APPROXIMATE_TIMEOUT = "5s"
 _LOCKED, _NO_RIGHT = "55P03", "42501"
@@ -36,9 +41,11 @@ _UPDATE_EXTENSION = (
     "pg_stat_statements has the version of an older PostgreSQL: run ALTER EXTENSION "
     "pg_stat_statements UPDATE."
 )
+NOT_INSTALLED = "The extension pg_stat_statements is not installed in this database."
+NOT_LOADED = "pg_stat_statements is not loaded."
 #: Why there are no statements, by the server's error.
 _NO_STATEMENTS = {
-    "55000": "pg_stat_statements is not loaded (shared_preload_libraries).",
+    "55000": NOT_LOADED,
     _NO_RIGHT: "This role may not read pg_stat_statements.",
     "42703": _UPDATE_EXTENSION,
     "42P01": _UPDATE_EXTENSION,
@@ -48,7 +55,8 @@ _SERVER = """
     SELECT current_database() AS database, current_setting('server_version') AS version,
         quote_ident(current_user) AS role, stats_reset, now() AS measured_at, blks_hit, blks_read,
         current_setting('max_connections')::int AS max_connections, activity.*,
-        pg_has_role('pg_read_all_stats', 'USAGE') AS reads_all_statistics
+        pg_has_role('pg_read_all_stats', 'USAGE') AS reads_all_statistics,
+        current_setting('pg_stat_statements.max', true) IS NOT NULL AS counts_statements
     FROM pg_stat_database, (
         SELECT count(*) AS connections, count(*) FILTER (WHERE state = 'active') AS active,
             count(*) FILTER (WHERE state = 'idle') AS idle,
@@ -147,9 +155,14 @@ _STATEMENTS = """
             AS cache_hit
     FROM {schema}.pg_stat_statements
     WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
-        AND query NOT LIKE :mark || '%'
+        AND query NOT LIKE '%' || :mark || '%' AND query !~* :commands
     GROUP BY queryid, query
 """
+# They take no time, and are as frequent as all others together.
+_COMMANDS = (
+    r"^\s*(ABORT|BEGIN|CLOSE|COMMIT|DEALLOCATE|DISCARD|END|RELEASE|RESET|ROLLBACK|SAVEPOINT|SET|"
+    r"SHOW|START|UNLISTEN)\M"
+)
 _STATEMENTS_SINCE = "SELECT stats_reset FROM {schema}.pg_stat_statements_info"
 _APPROXIMATE = """
     SELECT dead_tuple_percent / 100 AS dead_share, approx_free_percent / 100 AS free_share
@@ -218,17 +231,25 @@ def _read(
         connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"))
         if seconds is not None:
             connection.execute(text(f"SET LOCAL statement_timeout = '{seconds}'"))
-        result = connection.execute(text(f"{_MARK} {query}"), values)
+        first, rest = query.split(maxsplit=1)
+        result = connection.execute(text(f"{first} {_MARK} {rest}"), values)
         frame = pd.DataFrame(result.fetchall(), columns=list(result.keys()))
     for column in ("statement", "blocking_statement"):
         if column in frame:
             frame[column] = [
-                without_values(statement or "", max_length=_MAX_TEXT)
+                _shorten(statement)
                 for statement in frame[column].astype(object).where(frame[column].notna(), "")
             ]
     if "blocked_by" in frame:  # a prepared transaction has no session
         frame["blocked_by"] = frame["blocked_by"].astype("Int64")
     return frame
+
+
+def _shorten(statement: str) -> str:
+    """Return a statement without its values, and with the first and last of many columns."""
+    masked = without_values(statement, max_length=2 * len(statement))  # "'…'" is longer than "''"
+    shortened = _COLUMNS.sub(r"\1, …, \2", masked)
+    return shortened if len(shortened) <= _MAX_TEXT else shortened[: _MAX_TEXT - 1] + "…"
 
 
 def _read_statements(
@@ -239,10 +260,11 @@ def _read_statements(
     nothing = pd.DataFrame(columns=[*columns, "cache_hit"])
     extension = _read(connection, _EXTENSION, name="pg_stat_statements")
     if extension.empty:
-        return nothing, "The extension pg_stat_statements is not installed in this database.", None
+        return nothing, NOT_INSTALLED, None
     schema = extension["name"].iloc[0]
     try:
-        frame = _read(connection, _STATEMENTS.format(schema=schema), mark=_MARK)
+        query = _STATEMENTS.format(schema=schema)
+        frame = _read(connection, query, mark=_MARK, commands=_COMMANDS)
         since = _read(connection, _STATEMENTS_SINCE.format(schema=schema))["stats_reset"].iloc[0]
     except DBAPIError as error:
         if code_of(error) not in _NO_STATEMENTS:

@@ -22,7 +22,12 @@ from synfin_analytics.reports._index_changes import (
 )
 from synfin_analytics.reports._page import Finding, Report, iterate_rows, versions_table
 from synfin_analytics.reports._profile_findings import database_findings, format_size
-from synfin_analytics.reports._profile_queries import Measurements, measure
+from synfin_analytics.reports._profile_queries import (
+    NOT_INSTALLED,
+    NOT_LOADED,
+    Measurements,
+    measure,
+)
 from synfin_analytics.reports.provenance import Provenance
 
 if TYPE_CHECKING:
@@ -133,8 +138,8 @@ class DatabaseProfile(Report):
             since = f"{self.measured.statements_since:%Y-%m-%d %H:%M %Z}"
             caveats.append(f"Statements have been counted since {since}.")
         caveats.append(
-            "They count what this server did; each replica counts its own scans and statements. "
-            "Each worker of a parallel scan counts as a scan."
+            "The statistics are those of this server; each replica counts its own scans and "
+            "statements. Each worker of a parallel scan counts as a scan."
         )
         return caveats
 
@@ -151,9 +156,12 @@ class DatabaseProfile(Report):
                 "transactions": _table(self.transactions, "Open transactions"),
                 "changes": Table(
                     "Changes of indexes",
-                    ("index", "action", "reason", "statement"),
-                    [(c.index, c.action, c.reason, c.statement) for c in self.changes],
-                    text_columns=(0, 1, 2, 3),
+                    ("index", "action", "advised", "reason", "statement"),
+                    [
+                        (c.index, c.action, "yes" if c.advised else "no", c.reason, c.statement)
+                        for c in self.changes
+                    ],
+                    text_columns=range(5),
                 ),
                 "versions": versions_table(self.provenance),
             }
@@ -202,12 +210,7 @@ def profile_database(manager: DatabaseManager | None = None) -> DatabaseProfile:
     if measured.tables.empty:
         notes.append("The package's tables do not exist here: `synfin db upgrade` creates them.")
     if measured.no_statements:
-        notes.append(
-            f"{measured.no_statements} To count statements, an administrator adds "
-            "pg_stat_statements to shared_preload_libraries, restarts the server and runs CREATE "
-            "EXTENSION pg_stat_statements (embedded server: `synfin db profile --track-statements "
-            "on`)."
-        )
+        notes.append(measured.no_statements + _how_to_count(measured, manager))
     if not measured.server["reads_all_statistics"]:
         notes.append(
             "This role does not see the statements and transactions of other users; an "
@@ -228,6 +231,22 @@ def profile_database(manager: DatabaseManager | None = None) -> DatabaseProfile:
         created_at=dt.datetime.now(dt.UTC),
         omitted={"statements": measured.no_statements} if measured.no_statements else {},
     )
+
+
+def _how_to_count(measured: Measurements, manager: DatabaseManager) -> str:
+    """Return what to do so that statements are counted, if that is why there are none."""
+    if measured.no_statements not in {NOT_INSTALLED, NOT_LOADED}:
+        return ""
+    if manager.config.embedded:
+        how = "run `synfin db profile --track-statements on`, then `synfin db stop`"
+    elif measured.server["counts_statements"]:
+        how = "an administrator runs CREATE EXTENSION pg_stat_statements in it"
+    else:
+        how = (
+            "an administrator adds pg_stat_statements to shared_preload_libraries, restarts the "
+            "server and runs CREATE EXTENSION pg_stat_statements in this database"
+        )
+    return f" To count statements, {how}."
 
 
 _FORMATS: dict[str, Callable[[float], str]] = {

@@ -226,11 +226,7 @@ def test_more_steps_than_there_are_are_refused(empty, direction, revision):
     assert schema.current(empty) == LATEST
 
 
-NEW_INDEXES = {
-    "ix_transactions_amount",
-    "ix_transactions_timestamp_anomaly",
-    "ix_transactions_timestamp_fraud",
-}
+NEW_INDEXES = {"ix_transactions_timestamp_anomaly", "ix_transactions_timestamp_fraud"}
 
 
 def names_of_indexes(manager):
@@ -250,7 +246,7 @@ def test_version_0002_adds_its_indexes_and_takes_them_back(empty):
 
 def test_version_0002_is_taken_back_where_an_index_was_dropped(empty):
     schema.upgrade(empty, "0002")
-    execute(empty, "DROP INDEX ix_transactions_amount, ix_transactions_timestamp_fraud")
+    execute(empty, "DROP INDEX ix_transactions_timestamp_fraud")
 
     assert schema.downgrade(empty, "0001") == "0001"
     assert not names_of_indexes(empty) & NEW_INDEXES
@@ -575,6 +571,7 @@ OTHERS = """
     CREATE TABLE risk_scores (id int PRIMARY KEY, place point, at tsrange, UNIQUE (at));
     CREATE TABLE notes (of text REFERENCES transactions, CHECK (of <> 'x'));
     CREATE VIEW dear AS SELECT * FROM transactions WHERE amount > 1000;
+    CREATE INDEX ix_transactions_amount ON transactions (amount);
     CREATE INDEX ix_transactions_of_the_bank ON transactions (city, amount DESC);
     CREATE UNIQUE INDEX uq_of_the_bank ON merchants (lower(merchant_id));
     ALTER TABLE customers ADD COLUMN branch text, ADD CONSTRAINT one_branch UNIQUE (branch);

@@ -7,10 +7,12 @@ import dataclasses
 import datetime as dt
 import os
 import pty
+import re
 import subprocess
 import sys
 import threading
 
+import pandas as pd
 import polars as pl
 import pytest
 import servers
@@ -24,10 +26,12 @@ from synfin_analytics.database.config import DatabaseConfig
 from synfin_analytics.database.manager import DatabaseManager
 from synfin_analytics.exceptions import ArgumentError, ProtectedDatabaseError, QueryError
 from synfin_analytics.io.load import load_df
+from synfin_analytics.io.read import read_df
 from synfin_analytics.reports import (
     IndexChange,
     _index_changes,
     _profile_findings,
+    _profile_queries,
     apply_index_change,
     profile_database,
 )
@@ -36,6 +40,8 @@ from synfin_analytics.reports._statement_tracking import track_statements
 #: An index of the seed's schema, whose column begins another index.
 PREFIX = "ix_transactions_timestamp"
 UNUSED = "ix_transactions_fraud_reason"
+AMOUNT = "ix_transactions_amount"
+LARGEST = "SELECT transaction_id FROM transactions ORDER BY amount DESC LIMIT 10"
 
 
 @pytest.fixture
@@ -59,6 +65,18 @@ def indexes_of(manager, table="transactions"):
 def change_of(manager, name):
     changes = [change for change in profile_database(manager).changes if change.index == name]
     return changes[0] if changes else None
+
+
+def fill(manager, n_rows=10_000):
+    """Insert transactions, and count them as ANALYZE does."""
+    execute(manager, "INSERT INTO customers (customer_id) VALUES ('C')")
+    execute(manager, "INSERT INTO merchants (merchant_id) VALUES ('M')")
+    execute(
+        manager,
+        "INSERT INTO transactions (transaction_id, customer_id, merchant_id, amount, timestamp) "
+        f"SELECT n, 'C', 'M', n, now() FROM generate_series(1, {n_rows}) AS n",
+    )
+    execute(manager, "ANALYZE transactions")
 
 
 def sentences(profile):
@@ -85,17 +103,35 @@ def waiting(manager, lock, statement):
 
 
 def test_an_index_whose_columns_begin_another_one_is_redundant(own):
+    fill(own)
     change = change_of(own, PREFIX)
     assert (change.action, change.advised) == ("drop", True)
     assert "first ones of ix_transactions_timestamp_is_fraud" in change.reason
     assert "one of the package's own indexes" in change.reason
+    assert f"Drop {PREFIX} of transactions" in sentences(profile_database(own))
+
+
+def test_of_a_small_table_no_index_is_advised_to_be_dropped(own):
+    fill(own, 9_999)
+    change = change_of(own, PREFIX)
+    assert (change.action, change.advised) == ("drop", False)
+    assert "While the table is small" in change.reason
+    assert PREFIX not in sentences(profile_database(own))
+
+
+def test_scans_of_a_redundant_index_are_told_when_they_were_counted_for_a_day(own, monkeypatch):
+    execute(own, "SELECT pg_stat_reset()")
+    fill(own)
+    assert "scan" not in change_of(own, PREFIX).reason
+    monkeypatch.setattr(_index_changes, "MIN_AGE", dt.timedelta(0))
+    assert f"It had 0 scans since {dt.datetime.now(dt.UTC):%Y}" in change_of(own, PREFIX).reason
 
 
 @pytest.mark.parametrize("name", ["zz_copy", "aa_copy"])
 def test_a_second_index_of_the_same_columns_is_redundant_and_not_the_first(own, name):
-    execute(own, f"CREATE INDEX {name} ON transactions (amount)")
-    assert "same columns as ix_transactions_amount" in change_of(own, name).reason
-    assert change_of(own, "ix_transactions_amount") is None
+    execute(own, f"CREATE INDEX {name} ON customers (risk_score)")
+    assert "same columns as ix_customers_risk_score" in change_of(own, name).reason
+    assert change_of(own, "ix_customers_risk_score") is None
 
 
 @pytest.mark.parametrize(
@@ -142,6 +178,8 @@ def test_an_index_without_a_scan_is_unused_if_it_is_known_since_when(own, monkey
     assert "less than a day" in sentences(profile_database(own))
 
     monkeypatch.setattr(_index_changes, "MIN_AGE", dt.timedelta(0))
+    assert change_of(own, UNUSED) is None  # a small table is read without an index
+    monkeypatch.setattr(_index_changes, "MIN_ROWS", 0)
     change = change_of(own, UNUSED)
     assert change.advised
     assert f"since {dt.datetime.now(dt.UTC):%Y-%m-%d}" in change.reason
@@ -149,7 +187,31 @@ def test_an_index_without_a_scan_is_unused_if_it_is_known_since_when(own, monkey
     assert change_of(own, "ix_customers_risk_score") is None  # its table had no scans
 
 
-def test_without_a_reset_nobody_knows_whether_an_index_is_unused(own):
+def test_lookups_of_keys_do_not_show_that_other_indexes_are_unused(own, monkeypatch):
+    execute(own, "SELECT pg_stat_reset()")
+    monkeypatch.setattr(_index_changes, "MIN_AGE", dt.timedelta(0))
+    fill(own)
+    join = "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off"
+    with own.engine.connect() as connection:
+        connection.execute(text(join))
+        connection.execute(
+            text(
+                "SELECT count(t.amount) FROM generate_series(1, 500) AS n "
+                "JOIN transactions AS t ON t.transaction_id = n::text"
+            )
+        )
+    own.engine.dispose()
+
+    def counted():
+        tables = profile_database(own).tables.set_index("table")
+        return tables.loc["transactions", "index_scans"] >= 500
+
+    servers.wait_until(counted, "the lookups are counted")
+    assert change_of(own, UNUSED) is None
+
+
+def test_without_a_reset_nobody_knows_whether_an_index_is_unused(own, monkeypatch):
+    monkeypatch.setattr(_index_changes, "MIN_ROWS", 0)
     if profile_database(own).server["stats_reset"] is not None:
         pytest.skip("this server records a time when it creates a database")
     scan(own, "transactions", 100)
@@ -223,6 +285,75 @@ def test_a_partial_index_is_created_again_as_it_was(own):
     apply_index_change(own, change_of(own, name))
     indexes = profile_database(own).indexes.set_index("index")
     assert indexes.loc[name, "definition"] == definition
+
+
+# -- The optional index -----------------------------------------------------------------------
+
+
+def test_the_index_on_the_amount_is_created_by_name_and_stays(own):
+    assert AMOUNT not in indexes_of(own)
+    change = change_of(own, AMOUNT)
+    assert (change.action, change.advised) == ("create", False)
+    assert "Statements are not counted" in change.reason
+
+    apply_index_change(own, change)
+
+    assert change_of(own, AMOUNT) is None
+    frame = pl.DataFrame({"transaction_id": ["T"], "customer_id": ["C"], "merchant_id": ["M"]})
+    frame = frame.with_columns(amount=pl.lit(1.0), timestamp=pl.lit("2026-01-01"))
+    load_df(
+        frame, "transactions", manager=own, on_missing_parent="create", rebuild_indexes="always"
+    )
+    schema.downgrade(own, "0001")
+    schema.upgrade(own)
+    schema.require_current(own)
+    assert AMOUNT in indexes_of(own)
+
+
+@pytest.mark.parametrize(
+    ("definition", "has_amount"),
+    [
+        ("INDEX i ON transactions (amount DESC, timestamp)", True),
+        ("INDEX i ON transactions (timestamp, amount)", False),
+        ("INDEX i ON transactions (amount) WHERE is_fraud", False),
+        ("INDEX i ON transactions USING hash (amount)", False),
+        ("INDEX i ON transactions (amount_last_day)", False),
+    ],
+)
+def test_it_is_not_offered_where_another_index_begins_with_the_amount(own, definition, has_amount):
+    execute(own, f"CREATE {definition}")
+    assert (change_of(own, AMOUNT) is None) == has_amount
+
+
+@pytest.mark.parametrize(
+    ("statement", "n_rows", "advised"),
+    [
+        (LARGEST, 10, True),
+        ("SELECT * FROM public.transactions WHERE public.transactions.amount >= $1", 10, True),
+        ("COPY ( SELECT * FROM transactions WHERE city = $1 AND amount < $2 )", 10, True),
+        (LARGEST, 1_000, False),
+        ("SELECT * FROM transactions ORDER BY timestamp, amount LIMIT $1", 10, False),
+        ("SELECT * FROM transactions ORDER BY amount * exchange_rate LIMIT $1", 10, False),
+        ("SELECT * FROM transactions WHERE amount_last_day > $1", 10, False),
+        ("SELECT * FROM refunds ORDER BY amount LIMIT $1", 10, False),
+        ("SELECT count(*) FROM transactions WHERE amount > $1", 1, False),
+    ],
+)
+def test_it_is_advised_if_slow_statements_read_few_rows_by_amount(own, statement, n_rows, advised):
+    fill(own)
+    counts = {"statement": [statement], "calls": [3], "rows": [3 * n_rows]}
+    times = {"mean_ms": [40.0], "total_ms": [120.0]}
+    profile = profile_database(own)
+
+    def change(**values):
+        statements = pd.DataFrame(counts | times | values)
+        measured = dataclasses.replace(profile.measured, statements=statements, no_statements="")
+        changes = _index_changes.index_changes(measured)
+        return next(change for change in changes if change.index == AMOUNT)
+
+    assert change().advised == advised
+    assert ("3 calls of statements" in change().reason) == advised
+    assert not change(mean_ms=19.0).advised
 
 
 def test_a_change_that_the_profile_does_not_name_is_refused(own):
@@ -314,9 +445,19 @@ def test_a_large_table_says_what_was_read_and_what_was_not_done(own):
     execute(own, "DELETE FROM customers WHERE right(customer_id, 1) < '4'")
     scan(own, "customers", 3)
     text = sentences(profile_database(own))
-    assert "customers (about 12,000 rows) was read from end to end" in text
+    assert re.search(r"customers \(about 12,000 rows\) had \d sequential scans", text), text
     assert "40.0% of the rows of customers are dead (the server's estimate)" in text
     assert "run ANALYZE customers" in text
+
+
+def test_scans_that_read_fewer_rows_than_the_table_has_are_no_finding(own):
+    fill(own)  # the migrations have scanned the empty table
+
+    def scanned():
+        return profile_database(own).tables.set_index("table").loc["transactions", "seq_scans"] > 0
+
+    servers.wait_until(scanned, "the scans are counted")
+    assert "sequential scan" not in sentences(profile_database(own))
 
 
 def test_a_database_without_tables_has_a_profile(empty_database):
@@ -347,11 +488,44 @@ def test_partitions_are_profiled_and_their_indexes_left_alone(own):
 def test_without_its_extension_the_profile_says_how_to_count_statements(own):
     profile = profile_database(own)
     assert profile.statements.empty
-    assert "shared_preload_libraries" in " ".join(profile.notes)
+    how = "--track-statements on" if own.config.embedded else "shared_preload_libraries"
+    assert how in " ".join(profile.notes)
+
+
+def test_of_many_columns_a_statement_shows_the_first_and_the_last():
+    columns = ", ".join(f't."c {n}"' for n in range(56))
+    statement = f"SELECT {columns} FROM public.t WHERE t.city IN ('Bonn', 'Berlin')"
+    shortened = """SELECT t."c 0", …, t."c 55" FROM public.t WHERE t.city IN ('…', '…')"""
+    assert _profile_queries._shorten(statement) == shortened
+
+
+@pytest.mark.parametrize(
+    ("statement", "calls", "advice"),
+    [
+        (
+            "SELECT … FROM merchants",
+            1000,
+            ["See its plan with EXPLAIN", "ask for all rows at once"],
+        ),
+        ("SELECT … FROM merchants", 999, ["See its plan with EXPLAIN"]),
+        ("VACUUM merchants", 999, []),
+    ],
+)
+def test_only_what_costs_much_has_advice(own, statement, calls, advice):
+    row = {"statement": statement, "calls": calls, "total_ms": 1000.0, "mean_ms": 1.0}
+    measured = dataclasses.replace(
+        profile_database(own).measured, statements=pd.DataFrame([row]), no_statements=""
+    )
+    text = " ".join(
+        finding.sentence for finding in _profile_findings.database_findings(measured, [])
+    )
+    assert "Most time, 1,000 ms" in text
+    for sentence in ("See its plan with EXPLAIN", "ask for all rows at once"):
+        assert (sentence in text) == (sentence in advice)
 
 
 @pytest.mark.skipif(not servers.DEBIAN, reason="there is no Debian PostgreSQL")
-def test_a_role_without_rights_sees_the_rest_and_the_grant():
+def test_a_role_without_rights_sees_the_rest_and_the_grant(monkeypatch):
     server = servers.TcpServer.create(
         servers.DEBIAN[-1].parent, shared_preload_libraries="pg_stat_statements"
     ).start()
@@ -359,6 +533,8 @@ def test_a_role_without_rights_sees_the_rest_and_the_grant():
         stack.callback(server.remove)
         owner = stack.enter_context(contextlib.closing(DatabaseManager(server.config())))
         owner.create_all_tables()
+        notes = " ".join(profile_database(owner).notes)
+        assert "an administrator runs CREATE EXTENSION pg_stat_statements" in notes
         execute(owner, "CREATE EXTENSION pg_stat_statements")
         execute(owner, "SELECT pg_stat_statements_reset()")
         for _ in range(100):
@@ -368,6 +544,10 @@ def test_a_role_without_rights_sees_the_rest_and_the_grant():
         with server.connect("postgres") as cursor:
             cursor.execute(f"""CREATE ROLE "An analyst" LOGIN PASSWORD '{password}'""")
 
+        fill(owner)
+        monkeypatch.setattr(_index_changes, "_SLOW", 0.0)
+        read_df(LARGEST, manager=owner)
+        assert change_of(owner, AMOUNT).advised
         profile = profile_database(owner)
         assert profile.statements["statement"].str.contains("WHERE email = ").any()
         assert "ana@" not in profile.html()
@@ -375,6 +555,7 @@ def test_a_role_without_rights_sees_the_rest_and_the_grant():
         assert "Statements have been counted since" in sentences(profile)
         assert "Most time" in sentences(profile)
         assert not profile.statements["statement"].str.contains("pg_stat_activity").any()  # its own
+        assert not profile.statements["statement"].str.contains("^(?:BEGIN|COMMIT|SET)").any()
 
         config = server.config(username="An analyst")
         analyst = stack.enter_context(contextlib.closing(DatabaseManager(config)))
@@ -401,10 +582,14 @@ def test_the_embedded_server_counts_statements_from_its_next_start(monkeypatch):
         return result.output
 
     run("upgrade")
+    assert "run `synfin db profile --track-statements on`" in run("profile")
     for choice, has_statements in (("on", True), ("off", False)):
         assert "next start" in run("profile", "--track-statements", choice)
         embedded.stop(folder, force=True)
-        assert ("Most calls" in run("profile")) == has_statements
+        run("profile")
+        output = run("profile")
+        assert ("Most calls" in output) == has_statements
+        assert not re.search("“(?:BEGIN|SELECT .*pg_stat)", output)  # nor those of the profile
     embedded.stop(folder, force=True)
 
 
@@ -419,11 +604,13 @@ def test_statements_of_another_server_are_not_switched_on():
 
 
 def test_the_command_prints_the_profile_and_writes_a_page(own, tmp_path):
+    fill(own)
     page = tmp_path / "profile.html"
     result = CliRunner().invoke(main, ["db", "profile", "--html", str(page)])
     assert result.exit_code == 0, result.output
     assert f"Drop {PREFIX} of transactions" in result.output
-    assert "ix_transactions_amount" in page.read_text(encoding="utf-8")
+    assert f"create {AMOUNT} of transactions" in result.output
+    assert AMOUNT in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("options", [[], ["--yes"], [PREFIX]])
@@ -468,6 +655,7 @@ def test_the_profile_takes_a_manager():
 
 @pytest.mark.parametrize("answer", ["y", "n"])
 def test_a_terminal_asks_for_each_index(own, answer):
+    fill(own)
     controller, terminal = pty.openpty()
     os.write(controller, f"{answer}\n".encode())
     command = [sys.executable, "-c", "from synfin_analytics.cli import main; main()"]

@@ -6,7 +6,7 @@ import datetime as dt
 
 import polars as pl
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 from synfin_analytics._core.dates import Period
 from synfin_analytics.database.models import Transaction
@@ -73,30 +73,3 @@ def test_settings_of_a_query_do_not_outlast_it(session):
     assert setting() == before
     TransactionRepository(session).fraud_rate(every="1d")
     assert setting() == before
-
-
-@pytest.mark.parametrize(
-    ("condition", "order", "index"),
-    [
-        (True, Transaction.amount, "ix_transactions_amount"),
-        (Transaction.is_fraud.is_(True), Transaction.timestamp, "ix_transactions_timestamp_fraud"),
-        (
-            Transaction.is_anomaly.is_(True),
-            Transaction.timestamp,
-            "ix_transactions_timestamp_anomaly",
-        ),
-    ],
-    ids=["amount", "fraud", "anomaly"],
-)
-def test_conditions_of_the_repository_match_the_index_made_for_them(
-    session, condition, order, index
-):
-    query = select(Transaction).where(condition).order_by(order.desc(), Transaction.transaction_id)
-    statement = query.compile(session.get_bind(), compile_kwargs={"literal_binds": True})
-    put(session, DAYS * 500)
-    session.execute(text("ANALYZE transactions"))
-    session.execute(text("SET LOCAL enable_seqscan = off"))
-
-    plan = "\n".join(session.execute(text(f"EXPLAIN {statement}")).scalars())
-
-    assert f"Index Scan Backward using {index} " in plan
