@@ -2,6 +2,7 @@
 
     git worktree add --detach ../before REVISION
     python benchmarks/load_cost.py --against ../before
+    python benchmarks/load_cost.py --index ix_transactions_amount   # with it, and without it
 
 Each checkout has a process and an embedded server of its own, and they take turns, in the opposite
 order every other time. The time is that of the client and of all processes of the server, index
@@ -43,7 +44,20 @@ def _server_seconds(postmaster: int) -> float:
     return ticks / _TICKS
 
 
-def work(rows: int) -> None:
+def create_indexes(url: str, names: tuple[str, ...]) -> None:
+    """Create optional indexes of the package."""
+    from synfin_analytics import apply_index_change, profile_database
+    from synfin_analytics.database.config import DatabaseConfig
+    from synfin_analytics.database.manager import DatabaseManager
+
+    manager = DatabaseManager(DatabaseConfig.from_env(environ={"DATABASE_URL": url}))
+    changes = {change.index: change for change in profile_database(manager).changes}
+    for name in names:
+        apply_index_change(manager, changes[name])
+    manager.close()
+
+
+def work(rows: int, indexes: tuple[str, ...]) -> None:
     """Load as often as stdin has a name of a group, and print the seconds of each load."""
     import _data
     import polars as pl
@@ -73,6 +87,9 @@ def work(rows: int) -> None:
         full = stack.enter_context(
             place.prepared("full", {**_data.parents(), "transactions": earlier})
         )
+        if indexes:
+            for name in (empty, full):
+                create_indexes(place.url(name), indexes)
         print("ready", flush=True)
         for line in sys.stdin:
             group = line.strip()
@@ -104,9 +121,10 @@ def work(rows: int) -> None:
 class _Worker:
     """Process that loads with the package of one checkout."""
 
-    def __init__(self, checkout: Path, rows: int) -> None:
+    def __init__(self, checkout: Path, rows: int, indexes: tuple[str, ...]) -> None:
+        options = [option for name in indexes for option in ("--index", name)]
         self._process = subprocess.Popen(
-            [sys.executable, __file__, "--rows", str(rows), "--worker"],
+            [sys.executable, __file__, "--rows", str(rows), "--worker", *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -143,18 +161,32 @@ class _Worker:
 @click.option("--checkout", default=Path(__file__).parents[1], type=click.Path(path_type=Path))
 @click.option("--rows", default=200_000, show_default=True, type=click.IntRange(min=2))
 @click.option("--repeat", default=5, show_default=True, type=click.IntRange(min=1))
+@click.option("--index", "indexes", multiple=True, help="An optional index to create.")
 @click.option("--worker", is_flag=True, hidden=True)
-def main(against: Path | None, checkout: Path, rows: int, repeat: int, worker: bool) -> None:
-    """Compare the CPU time of loads of this checkout with those of another one."""
+def main(
+    against: Path | None,
+    checkout: Path,
+    rows: int,
+    repeat: int,
+    indexes: tuple[str, ...],
+    worker: bool,
+) -> None:
+    """Compare the CPU time of loads of this checkout with those of another one.
+
+    With --index, this checkout has that index; without --against, it is compared with itself.
+    """
     if worker:
-        work(rows)
+        work(rows, indexes)
         return
-    if against is None:
+    if against is None and not indexes:
         raise click.UsageError("`--against` must be the folder of another checkout.")
     with contextlib.ExitStack() as stack:
         workers = {}
-        for name, folder in (("before", against), ("after", checkout)):
-            workers[name] = _Worker(folder, rows)
+        for name, folder, created in (
+            ("before", against or checkout, ()),
+            ("after", checkout, indexes),
+        ):
+            workers[name] = _Worker(folder, rows, created)
             stack.callback(workers[name].close)
         for group in GROUPS:
             runs: dict[str, list[dict[str, float]]] = {name: [] for name in workers}

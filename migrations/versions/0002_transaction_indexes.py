@@ -1,4 +1,4 @@
-"""Indexes of frauds and of anomalies by time."""
+"""An index of anomalies by time."""
 
 from collections.abc import Sequence
 
@@ -10,19 +10,15 @@ down_revision: str | None = "0001"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
-INDEXES = {
-    "ix_transactions_timestamp_fraud": "is_fraud IS TRUE",
-    "ix_transactions_timestamp_anomaly": "is_anomaly IS TRUE",
-}
+INDEX = "ix_transactions_timestamp_anomaly"
 
 
 def upgrade() -> None:
-    """Create the indexes, in the transaction of the migration; writers wait until it has ended."""
-    for name, condition in INDEXES.items():
-        op.create_index(name, "transactions", ["timestamp"], postgresql_where=sa.text(condition))
+    """Create the index, in the transaction of the migration; writers wait until it has ended."""
+    condition = sa.text("is_anomaly IS TRUE")
+    op.create_index(INDEX, "transactions", ["timestamp"], postgresql_where=condition)
 
 
 def downgrade() -> None:
-    """Drop the indexes, of which the owner of the database may have dropped some."""
-    for name in INDEXES:
-        op.drop_index(name, "transactions", if_exists=True)
+    """Drop the index, which the owner of the database may have dropped."""
+    op.drop_index(INDEX, "transactions", if_exists=True)

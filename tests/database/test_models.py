@@ -76,7 +76,6 @@ INDEXES = {
         "ix_transactions_customer_id_timestamp",
         "ix_transactions_merchant_id_timestamp",
         "ix_transactions_timestamp_is_fraud",
-        "ix_transactions_timestamp_fraud",
         "ix_transactions_timestamp_anomaly",
     },
     "ml_features": set(),

@@ -7,6 +7,7 @@ import datetime as dt
 import polars as pl
 import pytest
 from sqlalchemy import text
+from sqlalchemy.schema import CreateIndex
 
 from synfin_analytics.database.models import Transaction
 from synfin_analytics.io.load import load_df
@@ -14,8 +15,8 @@ from synfin_analytics.reports import _index_changes
 from synfin_analytics.repositories import TransactionRepository
 
 START = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
-AMOUNT = str(_index_changes.AMOUNT.name)
-FRAUD, ANOMALY = "ix_transactions_timestamp_fraud", "ix_transactions_timestamp_anomaly"
+AMOUNT, FRAUD = str(_index_changes.AMOUNT.name), str(_index_changes.FRAUD.name)
+ANOMALY = "ix_transactions_timestamp_anomaly"
 MONTH = ("2026-03-01", "2026-03-31")
 CALLS = {
     "largest": (lambda table: table.list(order_by=Transaction.amount.desc(), limit=10), 10, AMOUNT),
@@ -44,7 +45,8 @@ def table(session):
         is_anomaly=hour % 100 == 1,
     ).with_columns(amount=pl.max_horizontal("amount", 1))
     load_df(frame, "transactions", session=session, on_missing_parent="create")
-    session.execute(text(f"CREATE INDEX {AMOUNT} ON transactions (amount)"))
+    for index in (_index_changes.AMOUNT, _index_changes.FRAUD):
+        session.execute(CreateIndex(index))
     session.execute(text("ANALYZE transactions"))
     return TransactionRepository(session)
 
