@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from synfin_analytics._core.fork import require_thread_pool
@@ -35,7 +36,7 @@ from synfin_analytics.io.erasure._patterns import Pattern, rewrite_pattern
 from synfin_analytics.io.erasure.report import Changed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from synfin_analytics.io.archive._manifest import Identity, Manifest, Part
     from synfin_analytics.io.erasure._identifiers import Identifiers
@@ -205,7 +206,7 @@ class FolderRows:
         """
         for part in self._manifest.parts:
             rewriter = _Rewriter(identifiers, part)
-            if not any(rewriter.changes(batch) for batch in read_part(self.folder, part)):
+            if not any(map(rewriter.changes, read_part(self.folder, part, rewriter.columns))):
                 continue
             if change:
                 self._rewrite(part, rewriter)
@@ -272,12 +273,23 @@ class FolderRows:
             (self.folder / path).unlink(missing_ok=True)
 
 
+#: Columns of a pattern that may name somebody.
+_PATTERN = ("characteristics", "name", "description", "detection_count")
+
+
 class _Rewriter:
     """Rewrite the rows of one file, and count them."""
 
     def __init__(self, identifiers: Identifiers, part: Part) -> None:
         self._identifiers = identifiers
         self._table = part.table
+        self._keys = {
+            name: pl.Series(name, list(keys), dtype=pl.String).implode()
+            for name, keys in _keys_of_rows(identifiers).items()
+            if keys and name in part.columns
+        }
+        #: Columns that tell which rows change.
+        self.columns = [*_PATTERN] if part.table in PATTERN_TABLES else [*self._keys]
         self.deleted = self.updated = 0
 
     def changes(self, batch: pa.RecordBatch) -> bool:
@@ -298,50 +310,37 @@ class _Rewriter:
         return self._replace(batch)
 
     def _own(self, batch: pa.RecordBatch) -> pl.Series:
-        own = pl.Series([False]).extend_constant(False, batch.num_rows).head(batch.num_rows)
-        for column, keys in self._keys().items():
-            if column in batch.schema.names and keys:
-                values = pl.Series(list(keys), dtype=pl.String).implode()
-                own |= _series(batch, column).is_in(values).fill_null(value=False)
+        own = pl.repeat(False, batch.num_rows, eager=True)
+        for column, keys in self._keys.items():
+            own |= _series(batch, column).is_in(keys).fill_null(value=False)
         return own
 
-    def _keys(self) -> dict[str, Any]:
-        keys = {"customer_id": self._identifiers.customers}
-        if self._identifiers.erases:
-            return {**keys, "transaction_id": self._identifiers.transactions}
-        others = self._identifiers.by_column
-        return {**keys, **{name: others.get(name, {}) for name in IDENTIFIERS}}
-
     def _replace(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        model = TABLES[self._table]
         customers = self._identifiers.customers
+        replacements = {"customer_id": customers, **self._identifiers.by_column}
         if self._table == "customers":  # a pseudonym may have a row of an earlier call
             keys = _series(batch, "customer_id")
-            new = [customers[key] for key in keys if key in customers]
-            earlier = keys.is_in(pl.Series(new, dtype=pl.String).implode())
+            present = keys.filter(keys.is_in(self._keys["customer_id"]))
+            earlier = keys.is_in(_replaced(present, customers).implode())
             self.deleted += int(earlier.sum())
             batch = batch.filter((~earlier).to_arrow())
-        is_own = pl.Series(
-            [key in customers for key in _series(batch, "customer_id")], dtype=pl.Boolean
-        )
-        replacements = {"customer_id": customers, **self._identifiers.by_column}
-        for name in batch.schema.names:
-            position, kind = batch.schema.get_field_index(name), batch.schema.field(name).type
-            if name in replacements and name in ("customer_id", *IDENTIFIERS):
-                mapping = replacements[name]
-                values = [mapping.get(value, value) for value in _series(batch, name)]
-                batch = batch.set_column(position, batch.schema.field(name), pa.array(values, kind))
-            elif name in cleared_columns(model):
-                values = [
-                    None if own else value
-                    for own, value in zip(is_own, batch.column(name).to_pylist(), strict=True)
-                ]
-                batch = batch.set_column(position, batch.schema.field(name), pa.array(values, kind))
+        is_own = _series(batch, "customer_id").is_in(self._keys["customer_id"])
+        cleared = cleared_columns(TABLES[self._table])
+        for position, field in enumerate(batch.schema):
+            values = None
+            if field.name in self._keys:
+                series = _series(batch, field.name)
+                values = _replaced(series, replacements[field.name]).to_arrow().cast(field.type)
+            elif field.name in cleared:
+                kept = (~is_own.fill_null(value=False)).to_arrow()
+                values = pc.if_else(kept, batch.column(position), pa.scalar(None, field.type))
+            if values is not None:
+                batch = batch.set_column(position, field, values)
         return batch
 
     def _patterns(self, batch: pa.RecordBatch) -> Iterator[tuple[Pattern, Pattern | None]]:
-        names = ("characteristics", "name", "description", "detection_count")
-        for text, *columns in zip(*(batch.column(name).to_pylist() for name in names), strict=True):
+        cells = (batch.column(name).to_pylist() for name in _PATTERN)
+        for text, *columns in zip(*cells, strict=True):
             pattern = Pattern(None if text is None else parse_json(text), *columns)
             yield pattern, rewrite_pattern(pattern, self._identifiers)
 
@@ -366,5 +365,20 @@ class _Rewriter:
         return batch.filter(pa.array([new is not None for _, new in pairs]))
 
 
+def _keys_of_rows(identifiers: Identifiers) -> dict[str, Collection[str]]:
+    """Return the values of rows that change, by column."""
+    if identifiers.erases:
+        return {
+            "customer_id": identifiers.customers,
+            "transaction_id": identifiers.transactions,
+        }
+    others = {name: identifiers.by_column.get(name, {}) for name in IDENTIFIERS}
+    return {"customer_id": identifiers.customers, **others}
+
+
+def _replaced(series: pl.Series, replacements: Mapping[str, str | None]) -> pl.Series:
+    return series.replace(list(replacements), list(replacements.values()))
+
+
 def _series(batch: pa.RecordBatch, name: str) -> pl.Series:
-    return pl.Series(name, batch.column(name).to_pylist(), dtype=pl.String)
+    return pl.Series(name, pl.from_arrow(batch.column(name))).cast(pl.String)
