@@ -1,11 +1,12 @@
 """What the versions of the data cost writers, and what the cache saves readers.
 
     python benchmarks/cache.py                     # loads, single rows, hits and misses
-    python benchmarks/cache.py load --repeat 10    # load | rows | hit | all
+    python benchmarks/cache.py load --repeat 10    # load | rows | loop | hit | all
 
 On an embedded server of its own. Loads and rows are written with the triggers
-`tr_transactions_change` enabled and disabled in turns. A hit is compared with a miss of the same
-answer, in `memory://` or the cache that `--url` names.
+`tr_transactions_change` enabled and disabled in turns. `rows` come from clients, whose work is the
+larger part; in `loop`, a loop inside the server inserts and commits each row. A hit is compared
+with a miss of the same answer, in `memory://` or the cache that `--url` names.
 """
 
 from __future__ import annotations
@@ -31,6 +32,19 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+LOOP = """
+    DO $$
+    DECLARE
+      row record;
+    BEGIN
+      FOR row IN SELECT * FROM benchmark_rows LOOP
+        INSERT INTO transactions (transaction_id, customer_id, merchant_id, amount, timestamp)
+        VALUES (row.transaction_id, row.customer_id, row.merchant_id, 10, '2026-01-01T10:00Z');
+        COMMIT;
+      END LOOP;
+    END
+    $$
+"""
 STATES = {"triggers": "ENABLE ALWAYS", "none": "DISABLE"}
 INSERT = text("""
     INSERT INTO transactions (transaction_id, customer_id, merchant_id, amount, timestamp)
@@ -105,6 +119,26 @@ def compare_rows(rows: int, clients: int, repeat: int) -> list[list[str]]:
     return compare_writes(write, repeat)
 
 
+def compare_loop(rows: int, repeat: int) -> list[list[str]]:
+    """Insert single rows, each in a transaction, in a loop inside the server."""
+    keys = payments(rows).select("transaction_id", "customer_id", "merchant_id").to_dicts()
+    columns = "transaction_id text, customer_id text, merchant_id text"
+    insert = text("INSERT INTO benchmark_rows VALUES (:transaction_id, :customer_id, :merchant_id)")
+    with get_db_manager().engine.begin() as connection:
+        connection.execute(text(f"CREATE TABLE benchmark_rows ({columns})"))
+        connection.execute(insert, keys)
+
+    def write() -> None:
+        with get_db_manager().engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            # The disk would take most of the time, and no processor time.
+            connection.execute(text("SET synchronous_commit = off"))
+            connection.execute(text(LOOP))
+            connection.execute(text("RESET synchronous_commit"))
+
+    return compare_writes(write, repeat)
+
+
 def compare_answers(rows: int, url: str, repeat: int) -> list[list[str]]:
     """Ask the same of the cache and of the database."""
     empty_transactions()
@@ -148,7 +182,7 @@ def world(rows: int) -> dict[str, pl.DataFrame]:
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["load", "rows", "hit", "all"]), default="all")
+@click.argument("what", type=click.Choice(["load", "rows", "loop", "hit", "all"]), default="all")
 @click.option("--rows", default=100_000, show_default=True, help="Rows of a load.")
 @click.option("--single", default=4_000, show_default=True, help="Single rows.")
 @click.option("--clients", default=8, show_default=True)
@@ -169,6 +203,9 @@ def main(what: str, rows: int, single: int, clients: int, url: str, repeat: int)
         if what in {"rows", "all"}:
             print(f"\n### {single:,} rows from {clients} clients, {repeat} times each\n")
             print_markdown([compared, *compare_rows(single, clients, repeat)])
+        if what in {"loop", "all"}:
+            print(f"\n### {single:,} rows from a loop inside the server, {repeat} times each\n")
+            print_markdown([compared, *compare_loop(single, repeat)])
         if what in {"hit", "all"}:
             heading = ["answer", "hit (ms)", "computed (ms)", "ratio (range)"]
             print(f"\n### Answers about {rows:,} rows, {repeat} times each\n")

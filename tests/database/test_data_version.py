@@ -140,6 +140,21 @@ def test_folding_keeps_versions_and_few_rows(manager, version):
     assert (rows, changes) == (1, before.sum + 400)
 
 
+def test_writers_fold_the_rows_of_others_now_and_then(manager, version):
+    """Each transaction adds a row; one of 256 folds all of its table that it sees."""
+    insert = "INSERT INTO merchants (merchant_id) VALUES ('N' || n); COMMIT;"
+    loop = f"DO $$ BEGIN FOR n IN 1..4000 LOOP {insert} END LOOP; END $$"
+    count = "SELECT count(*), sum(changes) FROM synfin_data_versions WHERE table_name = 'merchants'"
+    with manager.engine.connect() as connection:
+        before = connection.execute(text(count)).one()
+    with manager.engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT").execute(text(loop))
+        rows, changes = connection.execute(text(count)).one()
+
+    assert changes == before.sum + 4000
+    assert rows < 3000  # more than 3,000 in a row without one are one in 100,000 runs
+
+
 def test_a_role_that_may_only_write_rows_needs_no_other_right(manager, run, version):
     before = version()
     run(

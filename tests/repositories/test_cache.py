@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import random
 import socket
 import threading
+from urllib.parse import quote
 
 import narwhals as nw
 import pytest
-from caches import memcached_server, redis_server
+from caches import PASSWORD, memcached_server, redis_server
 from sqlalchemy import text
 
 from synfin_analytics import load_df
@@ -319,3 +321,96 @@ def test_another_url_is_refused_without_showing_it(url):
 )
 def test_a_url_is_accepted(url):
     assert DatabaseConfig(cache_url=url).cache_url == url
+
+
+# -- Limits and faults -------------------------------------------------------------------------
+
+
+def test_memory_keeps_the_entries_that_were_used_last():
+    cache = caches.Cache("memory://")
+    third = caches.MEMORY // 3
+    for key in ("first", "second", "third"):
+        cache.set(key, bytes(third))
+    cache.get("first")
+    cache.set("fourth", bytes(third))
+
+    assert [cache.get(key) is not None for key in ("first", "second", "third", "fourth")] == [
+        True, False, True, True,
+    ]  # fmt: skip
+
+
+def test_an_entry_that_memory_is_too_small_for_is_refused_in_one_line(caplog):
+    cache = caches.Cache("memory://")
+    for _ in range(2):
+        cache.set("large", bytes(caches.MEMORY + 1))
+
+    assert cache.get("large") is None
+    (warning,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert "refuses an entry of 67,108,865 bytes (ValueError)" in warning
+
+
+@pytest.mark.parametrize("name", ["redis", "memcached"])
+def test_entries_expire_and_keys_are_short(name, request, manager, monkeypatch):
+    keys = []
+    server = request.getfixturevalue(name)
+    cache = caches.open_cache(server.url)
+    monkeypatch.setattr(caches.Cache, "set", lambda _self, key, _value: keys.append(key))
+    bank = DatabaseManager(dataclasses.replace(manager.config, cache_url=server.url))
+    rates(bank, bins={"amount": list(range(200))})
+    bank.close()
+
+    (key,) = keys
+    assert len(key) < 250  # the limit of memcached
+    if name == "redis":
+        cache._region.backend.set_serialized(key, b"entry")
+        assert 0 < cache._region.backend.writer_client.ttl(key) <= caches.EXPIRY
+
+
+def test_a_server_that_is_down_at_the_start_is_tried_again(manager, monkeypatch, caplog, events):
+    load_df(ROWS, "transactions", manager=manager, on_missing_parent="create")
+    caplog.set_level(logging.DEBUG, "synfin_analytics.database")
+    with redis_server() as server:
+        server.stop()
+        bank = DatabaseManager(dataclasses.replace(manager.config, cache_url=server.url))
+        assert [count(bank), count(bank)] == [60, 60]
+        warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+        assert len(warnings) == 1
+        assert PASSWORD not in caplog.text
+        assert "127.0.0.1" not in "".join(warnings)
+        events()
+
+        with redis_server(server.port):
+            monkeypatch.setattr(caches.open_cache(server.url), "_down_until", 0.0)
+            assert [count(bank), count(bank)] == [60, 60]
+            assert events() == ["cache miss: get_statistics", "cache hit: get_statistics"]
+    bank.close()
+
+
+def test_a_wrong_password_is_in_no_message(manager, redis, caplog):
+    caplog.set_level(logging.DEBUG)
+    url = redis.url.replace(quote(PASSWORD), "wr0ng")
+    bank = DatabaseManager(dataclasses.replace(manager.config, cache_url=url))
+    assert count(bank) == 0
+    bank.close()
+
+    (warning,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert "does not answer (AuthenticationError)" in warning
+    assert "wr0ng" not in caplog.text
+    assert "wr0ng" not in repr(bank.config)
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # it has threads
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows cannot fork")
+@pytest.mark.parametrize("name", ["redis", "memcached"])
+def test_a_forked_process_opens_connections_of_its_own(name, request):
+    url = request.getfixturevalue(name).url
+    cache = caches.open_cache(url)
+    cache.set("parent", b"parent")
+    child = os.fork()
+    if not child:
+        own = caches.open_cache(url)
+        os._exit(0 if own is not cache and own.get("parent") == b"parent" else 1)
+    _, status = os.waitpid(child, 0)
+
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert cache.get("parent") == b"parent"

@@ -39,9 +39,9 @@ class CacheServer:
 
 
 @contextlib.contextmanager
-def redis_server() -> Iterator[CacheServer]:
+def redis_server(port: int | None = None) -> Iterator[CacheServer]:
     """Run a Redis that requires a password."""
-    port = free_port()
+    port = port or free_port()
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
                "--requirepass", PASSWORD, "--dir", "/"]  # fmt: skip
     with _run("redis-server", options, port) as process:
