@@ -16,7 +16,11 @@ from synfin_analytics.cli._common import (
 from synfin_analytics.cli._db_archive import archive
 from synfin_analytics.cli._db_profile import profile
 from synfin_analytics.cli._erasure import erase_customer, pseudonymise_customer
-from synfin_analytics.exceptions import ArgumentError, ConfigurationError
+from synfin_analytics.exceptions import (
+    ArgumentError,
+    ConfigurationError,
+    DatabaseConnectionError,
+)
 
 if TYPE_CHECKING:
     from synfin_analytics.database.config import DatabaseConfig
@@ -170,13 +174,16 @@ def _echo_server(manager: DatabaseManager) -> None:
         "pg_database_size(current_database()), (SELECT count(*) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid())"
     )
-    with manager.engine.connect() as connection:
-        user, version, size, n_other_sessions = connection.execute(query).one()
-    click.echo(f"Database   {manager.config.database!r}, PostgreSQL {version.split()[0]}")
-    primary, *replicas = manager.health_check().servers
-    click.echo(f"Server     {primary.server}")
-    for replica in replicas:
+    report = manager.health_check()
+    if report:
+        with manager.engine.connect() as connection:
+            user, version, size, n_other_sessions = connection.execute(query).one()
+        click.echo(f"Database   {manager.config.database!r}, PostgreSQL {version.split()[0]}")
+    click.echo(f"Server     {report.primary.server}{'' if report else ', does not answer'}")
+    for replica in report.replicas:
         click.echo(f"Replica    {replica.server}, {replica.condition}")
+    if not report:
+        raise DatabaseConnectionError(report.primary.reason)
     click.echo(f"User       {user}")
     click.echo(f"Size       {_format_bytes(size)}, {n_other_sessions} other connections")
 

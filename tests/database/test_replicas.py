@@ -711,6 +711,24 @@ def test_the_command_line_shows_replicas(primary, standby):
     assert f"Replica    127.0.0.1:{nobody.port}, not used: " in output
 
 
+def test_the_command_line_shows_replicas_of_a_primary_that_is_gone(primary, standby):
+    gone = Nobody()
+    environment = {
+        "DB_HOST": f"127.0.0.1:{gone.port}",
+        "DB_NAME": "postgres",
+        "DB_USER": primary.username,
+        "DB_PASSWORD": primary.password,
+        "DB_REPLICA_HOSTS": f"127.0.0.1:{standby.port}",
+    }
+
+    result = CliRunner().invoke(main, ["db", "status"], env=environment)
+
+    assert result.exit_code == 1
+    assert f"Server     127.0.0.1:{gone.port}, does not answer\n" in result.stdout
+    assert f"Replica    127.0.0.1:{standby.port}, healthy\n" in result.stdout
+    assert "No server listens there" in result.stderr
+
+
 def test_pools_that_are_not_open_are_not_asked(manager):
     assert manager.get_pool_status() == {"status": "not_initialized"}
 
