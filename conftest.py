@@ -101,6 +101,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keep tests, doctests included, off the user's own databases."""
     for name in [*VARIABLES.values(), "DATABASE_URL", "DB_ENV"]:
         os.environ.pop(name, None)
+    # On processors that others use, too, OpenMP's threads spend minutes waiting for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     # A run in the background ignores Ctrl-C, and so would the programs that tests start and stop.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if _FOLDER not in os.environ:  # workers of pytest-xdist inherit it
