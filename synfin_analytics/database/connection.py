@@ -193,6 +193,7 @@ class Connection(psycopg2.extensions.connection):
         self.autocommit = True
         with self.cursor() as cursor:
             cursor.execute(_RESET)
+        self.autocommit = False  # with it, the driver would send each later setting to the server
         if self.encoding != "UTF8":
             self.set_client_encoding("UTF8")
         self.notices.clear()

@@ -10,10 +10,12 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import psycopg2
+import psycopg2.errorcodes
 import pytest
 import servers
 
@@ -160,6 +162,31 @@ def test_stop_ends_a_server_that_lost_its_pid_file(used_home):
 def one_worker(home):
     """Some process of the server that is not its head."""
     return psutil.Process(status(home).pid).children()[0]
+
+
+#: A query that, unlike one that sleeps, does not notice that its server was killed.
+BUSY = "SELECT count(*) FROM generate_series(1, 1000000000)"
+
+
+def test_a_query_of_a_killed_server_is_lost_and_not_cancelled(used_home):
+    with contextlib.closing(EmbeddedPostgres(used_home)) as server:
+        connection = psycopg2.connect(**server.connect_arguments("postgres"))
+        with contextlib.closing(connection), ThreadPoolExecutor(1) as pool:
+            query = pool.submit(connection.cursor().execute, BUSY)
+            servers.wait_until(lambda: n_active_queries(server) == 1, "the server runs the query")
+            os.kill(status(used_home).pid, signal.SIGKILL)
+            ask(used_home)
+            with pytest.raises(psycopg2.OperationalError) as lost:
+                query.result()
+    assert lost.value.pgcode != psycopg2.errorcodes.QUERY_CANCELED
+    wait_for_stop(server.cluster)
+
+
+def n_active_queries(server):
+    connection = psycopg2.connect(**server.connect_arguments("postgres"))
+    with contextlib.closing(connection), connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE query = %s", (BUSY,))
+        return cursor.fetchone()[0]
 
 
 def test_a_use_waits_for_a_server_that_recovers_from_a_killed_process(used_home):

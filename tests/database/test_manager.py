@@ -10,7 +10,7 @@ import psycopg2
 import psycopg2.errors
 import pytest
 import servers
-from sqlalchemy import inspect, text
+from sqlalchemy import event, inspect, text
 from sqlalchemy.exc import InternalError, ProgrammingError
 from tracebacks import frames_of, local_variables
 
@@ -746,3 +746,20 @@ def test_the_databases_of_a_manager_that_was_closed_are_no_longer_in_use(open_fo
 def test_every_error_is_one_of_ours():
     for error in (ConfigurationError, DatabaseConnectionError, SchemaError):
         assert issubclass(error, SynfinError)
+
+
+def test_a_connection_lost_while_it_goes_back_to_the_pool_is_no_error(manager):
+    def lose(driver_connection, _record, _state):
+        with manager.engine.connect() as other:
+            other.execute(
+                text("SELECT pg_terminate_backend(:pid)"),
+                {"pid": driver_connection.info.backend_pid},
+            )
+
+    with manager.get_session() as session:
+        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        session.scalar(text("SELECT 1"))
+        event.listen(manager.engine, "reset", lose, once=True)
+        session.commit()
+    with manager.get_session() as session:
+        assert session.scalar(text("SELECT 1")) == 1

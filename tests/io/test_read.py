@@ -436,6 +436,18 @@ def test_a_lost_connection_is_reported_and_the_session_works_after_a_rollback(se
     assert read_df("SELECT 1 AS a", session=session)["a"].tolist() == [1]
 
 
+def test_a_connection_lost_by_a_query_with_values_is_reported(manager):
+    query = "SELECT :number AS number, pg_terminate_backend(pg_backend_pid())"
+    with (
+        manager.get_session() as session,
+        pytest.raises(DatabaseConnectionError, match="lost in the middle of a query"),
+    ):
+        read_df(query, {"number": 1}, session=session)
+
+    with pytest.raises(DatabaseConnectionError, match="lost in the middle of a query"):
+        read_df(query, {"number": 1})
+
+
 def test_a_connection_lost_between_rows_is_reported(session):
     query = """
         SELECT CASE WHEN n = 90000 THEN pg_terminate_backend(pg_backend_pid()) END

@@ -275,6 +275,8 @@ class Cluster:
         """Stop the server, cleanly if possible, and all of its processes."""
         workers = self.server_processes()
         for pid in [child for child, parent in workers.items() if parent not in workers]:
+            if _is_worker(pid):  # of a server that was killed; a signal to stop would only
+                continue  # cancel its query, and its client would take that for its own timeout
             stop_server(pid, ended=lambda pid=pid: pid not in self.server_processes())  # type: ignore[misc]
         self._kill_processes()
 
@@ -306,6 +308,16 @@ class Cluster:
             except psutil.Error as error:
                 logging.getLogger(__name__).debug("process %s: %s", process.pid, error)
         return processes
+
+
+def _is_worker(pid: int) -> bool:
+    """Whether a process of PostgreSQL is one that the server has started, by its title."""
+    import psutil
+
+    try:
+        return " ".join(psutil.Process(pid).cmdline()).startswith("postgres: ")
+    except psutil.Error:  # it has ended
+        return True
 
 
 def new_socket_folder(user: ServerUser) -> Path:

@@ -89,9 +89,10 @@ def bind_values(
                 yield sql
             return
         cursor.execute("SELECT 1")  # the driver begins one
-    first = bound.info.get(_IN_USE, 0)
+    info = bound.info  # which SQLAlchemy refuses to give once the connection is lost
+    first = info.get(_IN_USE, 0)
     settings = name_settings(values, first)
-    bound.info[_IN_USE] = first + len(settings)
+    info[_IN_USE] = first + len(settings)
     try:
         names = {name: text for text, name in settings.items()}
         interruptible(cursor.connection, lambda: set_config(cursor.connection, names))
@@ -112,7 +113,7 @@ def bind_values(
         is_open = not function and any(value.kind == "scalar" for value in values)
         yield BoundSQL(statement, render_once(()), render_once if is_open else None)
     finally:
-        bound.info[_IN_USE] = first
+        info[_IN_USE] = first
         status = (
             extensions.TRANSACTION_STATUS_UNKNOWN
             if cursor.connection.closed
