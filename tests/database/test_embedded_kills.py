@@ -175,7 +175,7 @@ def test_a_query_of_a_killed_server_is_lost_and_not_cancelled(used_home):
             query = pool.submit(connection.cursor().execute, BUSY)
             servers.wait_until(lambda: n_active_queries(server) == 1, "the server runs the query")
             os.kill(status(used_home).pid, signal.SIGKILL)
-            ask(used_home)
+            server.cluster.end_server()
             with pytest.raises(psycopg2.OperationalError) as lost:
                 query.result()
     assert lost.value.pgcode != psycopg2.errorcodes.QUERY_CANCELED
