@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from decimal import Decimal
 from numbers import Real
 from operator import index
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kMGT]?)B")
 
 
 def argument_error(name: str, must_be: str, value: Any) -> ArgumentError:
@@ -112,6 +114,34 @@ def check_number(value: Any, name: str, must_be: str, *, minimum: float = -math.
     if not (math.isfinite(number) and number >= minimum):
         raise argument_error(name, must_be, value)
     return number
+
+
+def parse_size(value: Any, name: str, *, minimum: int = 100_000_000) -> int:
+    """Return a number of bytes, also of a text with a unit (kB, MB, GB or TB, of 1,000 each).
+
+    Raises
+    ------
+    ArgumentError
+        It is neither, or less than ``minimum``.
+
+    Examples
+    --------
+    >>> parse_size("1.5GB", "memory"), parse_size(500_000_000, "memory")
+    (1500000000, 500000000)
+    """
+    match = (
+        re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kMGT]?)B\s*", value)
+        if isinstance(value, str)
+        else None
+    )
+    size = value if isinstance(value, int) and not isinstance(value, bool) else 0
+    if match:
+        size = int(float(match[1]) * 1000 ** " kMGT".index(match[2] or " "))
+    if size < minimum:
+        raise argument_error(
+            name, f"a size of at least {minimum // 1_000_000} MB, such as '2GB'", value
+        )
+    return size
 
 
 def check_share(value: Any, name: str, must_be: str = "a share") -> float:

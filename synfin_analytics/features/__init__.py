@@ -5,8 +5,9 @@ describes each of them; :func:`window_features` counts and averages over windows
 :func:`handbook_features` computes the 14 features of the Fraud Detection Handbook.
 """
 
+from synfin_analytics.features._compute import FEATURES
 from synfin_analytics.features.definitions import DEFINITIONS, Definition, definitions_markdown
-from synfin_analytics.features.engineer import FEATURES, INPUT_COLUMNS, engineer_features
+from synfin_analytics.features.engineer import INPUT_COLUMNS, engineer_features
 from synfin_analytics.features.windows import handbook_features, window_features
 
 __all__ = [

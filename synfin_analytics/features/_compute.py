@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 from synfin_analytics._core.arithmetic import EARTH_RADIUS_KM, great_circle_km, ratio, unit_vectors
 from synfin_analytics._core.grouped import (
@@ -17,29 +20,78 @@ from synfin_analytics._core.grouped import (
     first_rows,
     pair_codes,
 )
+from synfin_analytics._core.validation.spec import spec_of
+from synfin_analytics.database.models import MLFeatures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from synfin_analytics._core.grouped import Window
     from synfin_analytics._core.types import Floats, Integers, Mask
-    from synfin_analytics.features._payments import Payments
+    from synfin_analytics.features._payments import History, Payments
 
     #: By feature, a value for each selected row; missing ones are NaN, or -1 where values are
     #: counts or booleans.
     Features = dict[str, NDArray[Any]]
 
+#: Names of the features, in the order of the table.
+FEATURES = tuple(MLFeatures.feature_names())
+_ARROW_TYPES = {"number": pa.float64(), "integer": pa.int32(), "boolean": pa.bool_()}
+#: More threads would need more memory at a time, and wait for it.
+_MAX_THREADS = 4
 #: Earlier payments, or places, needed to call one unusual.
 _MIN_HISTORY = 10
 
 
-def feature_parts(payments: Payments) -> list[Callable[[], Features]]:
-    """Return functions that compute some of the features each, in parallel if you like.
+def compute_features(payments: Payments, order: Integers) -> dict[str, pa.Array]:
+    """Compute all features; see :func:`compute_parts`."""
+    parts = customer_parts(payments)
+    return compute_parts(
+        [*parts, lambda: merchant_features(payments, time_order=payments.time_order)], order
+    )
 
-    Each feature depends on the payment itself and on what was known before it.
+
+def compute_parts(parts: Sequence[Callable[[], Features]], order: Integers) -> dict[str, pa.Array]:
+    """Compute parts of the features, several in parallel: NumPy releases the lock on Python.
+
+    Parameters
+    ----------
+    parts
+        Functions that return some of the features.
+    order
+        Positions of the selected payments in the order of the result.
+
+    Returns
+    -------
+    dict
+        Features in the types of the table, NULL where missing.
     """
+    with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
+        results = pool.map(lambda part: _to_arrow(part(), order), parts)
+        return {name: values for result in results for name, values in result.items()}
+
+
+def _to_arrow(features: Features, order: Integers) -> dict[str, pa.Array]:
+    columns, arrays = spec_of(MLFeatures).columns, {}
+    for name, values in features.items():
+        ordered, kind = values[order], columns[name].kind
+        missing = np.isnan(ordered) if kind == "number" else ordered < 0
+        if kind == "boolean":
+            ordered = ordered == 1
+        arrays[name] = pa.array(ordered, _ARROW_TYPES[kind], mask=missing)
+    return arrays
+
+
+def feature_types() -> dict[str, pa.DataType]:
+    """Return the Arrow types of the features."""
+    columns = spec_of(MLFeatures).columns
+    return {name: _ARROW_TYPES[columns[name].kind] for name in FEATURES}
+
+
+def customer_parts(payments: Payments) -> list[Callable[[], Features]]:
+    """Return functions for the features that depend on payments of the same customer only."""
     rolling = payments.rolling(payments.customer)
     earlier = rolling.window(include_current=False)
     return [
@@ -47,7 +99,6 @@ def feature_parts(payments: Payments) -> list[Callable[[], Features]]:
         lambda: _velocity_features(payments, rolling),
         lambda: _novelty_features(payments, earlier),
         lambda: _habit_features(payments, earlier),
-        lambda: _merchant_features(payments),
         lambda: _location_features(payments),
         lambda: _calendar_features(payments),
     ]
@@ -285,12 +336,22 @@ def _known_frauds(payments: Payments) -> Integers:
 _RISK_WINDOWS = {"1d": DAY, "7d": 7 * DAY, "30d": 30 * DAY}
 
 
-def _merchant_features(payments: Payments) -> Features:
-    """Describe the merchant as known at the time of each payment."""
-    amounts = payments.amount
-    amount = amounts.to_money(amounts.units[payments.selected])
-    rolling = payments.rolling(payments.merchant, time_order=payments.time_order)
-    labels = payments.rolling_labels(payments.merchant, time_order=payments.time_order)
+def merchant_features(history: History, *, time_order: Integers | None = None) -> Features:
+    """Describe the merchant as known at the time of each payment.
+
+    They depend on payments at the same merchant only.
+
+    Parameters
+    ----------
+    history
+        The payments, those of one timestamp in the order in which they count.
+    time_order
+        Positions in the order of time, unless the payments have that order.
+    """
+    amounts = history.amount
+    amount = amounts.to_money(amounts.units[history.selected])
+    rolling = history.rolling(history.merchant, time_order=time_order)
+    labels = history.rolling_labels(history.merchant, time_order=time_order)
     earlier = rolling.window(include_current=False)
     known_labels = labels.window(include_current=False)
     mean = amounts.to_money(earlier.sum(amounts.units), earlier.count())
@@ -298,12 +359,12 @@ def _merchant_features(payments: Payments) -> Features:
         "amount_to_merchant_avg_ratio": ratio(amount, mean),
         "merchant_avg_amount": mean,
         "merchant_transaction_count": earlier.count(),
-        "merchant_fraud_rate": known_labels.mean(payments.is_fraud == 1),
+        "merchant_fraud_rate": known_labels.mean(history.is_fraud == 1),
     }
     for name, length in _RISK_WINDOWS.items():
         features[f"merchant_tx_count_{name}"] = rolling.window(length).count()
         known_labels = labels.window(length, include_current=False)
-        features[f"merchant_fraud_rate_{name}"] = known_labels.mean(payments.is_fraud == 1)
+        features[f"merchant_fraud_rate_{name}"] = known_labels.mean(history.is_fraud == 1)
     return features
 
 

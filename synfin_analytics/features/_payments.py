@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import polars as pl
@@ -16,7 +16,7 @@ from synfin_analytics._core.grouped import (
     order_by_time,
     stable_argsort,
 )
-from synfin_analytics.database.models import Customer, Merchant, Transaction
+from synfin_analytics.database.models import Customer, Merchant
 from synfin_analytics.io.coerce import (
     coerce_columns,
     collect_columns,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable
 
-    import narwhals as nw
     from narwhals.typing import IntoFrame
     from numpy.typing import NDArray
 
@@ -52,122 +51,39 @@ OPTIONAL = (
 )
 CUSTOMER_COLUMNS = ("latitude", "longitude", "account_created")
 MERCHANT_COLUMNS = ("category",)
+#: Column of row numbers in the input, where rows come in another order.
+ROW = "__row"
 _NAT = np.iinfo(np.int64).min  # NumPy's missing timestamp
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Payments:
-    """Transactions by customer, then time; those of one timestamp in the order of their ids.
-
-    Missing values are -1 in integer arrays, NaN in floating-point ones, and NaT in timestamps.
-    """
+class History:
+    """What windows over the payments of a customer or of a merchant need."""
 
     #: Row number in the input.
     row: Integers
-    #: Positions of the payments of all customers in the order of time.
-    time_order: Integers
     #: Rows to compute features for; the others are history.
     selected: Mask
     #: Microseconds since 1970, UTC.
     timestamp: Integers
-    customer: Integers
-    merchant: Integers
     amount: Amounts
-    #: 1 or 0, and the microsecond from which on that was known.
+    #: 1 or 0, and the microsecond from which on that was known; -1 where the label is missing.
     is_fraud: Integers
     label_available_at: Integers
-    #: Place of the card holder, which is unknown for online payments.
-    latitude: Floats
-    longitude: Floats
-    country: Integers
-    device: Integers
-    category: Integers
-    holiday: Integers
-    #: As in the input, in km.
-    distance_from_home: Floats
-    distance_from_last: Floats
-    #: Of the customer.
-    home_latitude: Floats
-    home_longitude: Floats
-    account_created: NDArray[np.datetime64]
+    merchant: Integers
 
     @classmethod
-    def from_frames(
+    def from_columns(
         cls,
-        transactions: nw.DataFrame[Any],
-        customers: IntoFrame | None,
-        merchants: IntoFrame | None,
+        frame: pl.DataFrame,
         *,
-        label_delay: int,
+        label_delay: int | None,
         start: dt.datetime | None,
-        end: dt.datetime | None,
-    ) -> Payments:
-        """Sort transactions, and look up the attributes of their customers and merchants.
-
-        Parameters
-        ----------
-        transactions
-            Rows with ``REQUIRED`` and any of ``OPTIONAL`` columns.
-        customers, merchants
-            Frames, or None.
-        label_delay
-            Microseconds after which a label is known, if ``transactions`` has no column
-            ``label_available_at``. With that column, a missing cell means: known immediately.
-        start, end
-            Features are computed from ``start`` on and before ``end``, both in UTC.
-        """
-        frame = coerce_columns(transactions, Transaction, (*REQUIRED, *OPTIONAL))
-        _check_unique(frame["transaction_id"], "transactions")
+    ) -> History:
+        """Sort transactions by time; see :meth:`Payments.from_transactions`."""
         timestamp = frame["timestamp"].to_physical().to_numpy()
         order = order_by_time(timestamp, frame["transaction_id"])
-        if end is not None:
-            order = order[(frame["timestamp"] < end).to_numpy()[order]]
-        customer = factorize(frame["customer_id"])
-        by_customer = stable_argsort(customer[order])
-        time_order = np.empty_like(order)
-        order, time_order[by_customer] = order[by_customer], np.arange(len(order))
-        customer_values = _look_up(frame, customers, Customer, CUSTOMER_COLUMNS)
-        merchant_values = _look_up(frame, merchants, Merchant, MERCHANT_COLUMNS)
-
-        def column(
-            name: str, convert: Callable[[pl.Series], Any], source: pl.DataFrame = frame
-        ) -> Any:
-            return convert(source[name])[order]  # NumPy reorders numbers faster than strings
-
-        times = timestamp[order]
-        available = column("label_available_at", _timestamps).astype(np.int64)
-        default = times
-        if "label_available_at" not in transactions.columns:
-            default = times + label_delay
-        is_online = column("is_online", _booleans) == 1
-        latitude, longitude = (
-            np.where(is_online, np.nan, column(name, _floats)) for name in ("latitude", "longitude")
-        )
-        category = pl.coalesce(frame["merchant_category"], merchant_values["category"])
-        return cls(
-            row=order,
-            time_order=time_order,
-            selected=np.ones(len(order), np.bool_)
-            if start is None
-            else (frame["timestamp"] >= start).to_numpy()[order],
-            timestamp=times,
-            customer=customer[order],
-            merchant=column("merchant_id", factorize),
-            amount=Amounts.from_floats(frame["amount"].to_numpy())[order],
-            is_fraud=column("is_fraud", _booleans),
-            label_available_at=np.where(available == _NAT, default, np.maximum(available, times)),
-            latitude=np.where(np.isnan(longitude), np.nan, latitude),
-            longitude=np.where(np.isnan(latitude), np.nan, longitude),
-            country=column("country", factorize),
-            device=column("device_id", factorize),
-            category=factorize(pl.select(category).to_series())[order],
-            holiday=column("is_holiday", _booleans),
-            distance_from_home=column("distance_from_home", _floats),
-            distance_from_last=column("distance_from_last", _floats),
-            home_latitude=column("latitude", _floats, customer_values),
-            home_longitude=column("longitude", _floats, customer_values),
-            account_created=column("account_created", _timestamps, customer_values),
-        )
+        return cls(**_history(frame, order, label_delay, start))
 
     def rolling(
         self, keys: Integers, counted: Mask | None = None, *, time_order: Integers | None = None
@@ -191,31 +107,196 @@ class Payments:
         )
 
 
-def _look_up(
-    frame: pl.DataFrame, parents: IntoFrame | None, model: type[Base], columns: tuple[str, ...]
-) -> pl.DataFrame:
-    """Return columns of each row's customer or merchant; all missing without their table."""
-    if parents is None:
-        return make_null_columns(model, columns, len(frame))
-    table = model.__tablename__
-    key = f"{table.removesuffix('s')}_id"
-    rows = collect_columns(parents, [key], columns, table, "engineer_features")
-    values = coerce_columns(rows, model, (key, *columns))
-    _check_unique(values[key], table)
-    values = values.with_columns(pl.lit(value=True).alias("exists"))
-    joined = frame.select(key).join(values, on=key, how="left", maintain_order="left")
-    missing = joined["exists"].is_null()
-    if missing.any():
-        n_missing = pluralize(joined[key].filter(missing).n_unique(), table.removesuffix("s"))
-        reason = f"is not in the table of {table} (add {n_missing}, or omit `{table}`)"
-        raise_invalid_rows("transactions", key, reason, missing)
-    return joined
+@dataclasses.dataclass(frozen=True, eq=False)
+class Payments(History):
+    """Transactions by customer, then time; those of one timestamp in the order of their ids.
+
+    Missing values are -1 in integer arrays, NaN in floating-point ones, and NaT in timestamps.
+    """
+
+    #: Positions of the payments of all customers in the order of time.
+    time_order: Integers
+    customer: Integers
+    #: Place of the card holder, which is unknown for online payments.
+    latitude: Floats
+    longitude: Floats
+    country: Integers
+    device: Integers
+    category: Integers
+    holiday: Integers
+    #: As in the input, in km.
+    distance_from_home: Floats
+    distance_from_last: Floats
+    #: Of the customer.
+    home_latitude: Floats
+    home_longitude: Floats
+    account_created: NDArray[np.datetime64]
+
+    @classmethod
+    def from_transactions(
+        cls,
+        frame: pl.DataFrame,
+        parties: Parties,
+        *,
+        label_delay: int | None,
+        start: dt.datetime | None,
+        end: dt.datetime | None = None,
+    ) -> Payments:
+        """Sort transactions, and look up the attributes of their customers and merchants.
+
+        Parameters
+        ----------
+        frame
+            Rows with the columns ``REQUIRED`` and ``OPTIONAL``, as ``coerce_columns`` returns them.
+        parties
+            The tables of customers and merchants.
+        label_delay
+            Microseconds after which a label is known; None if ``label_available_at`` says so,
+            where a missing cell means: known immediately.
+        start, end
+            Features are computed from ``start`` on and before ``end``, both in UTC.
+        """
+        timestamp = frame["timestamp"].to_physical().to_numpy()
+        order = order_by_time(timestamp, frame["transaction_id"])
+        if end is not None:
+            order = order[(frame["timestamp"] < end).to_numpy()[order]]
+        customer = factorize(frame["customer_id"])
+        by_customer = stable_argsort(customer[order])
+        time_order = np.empty_like(order)
+        order, time_order[by_customer] = order[by_customer], np.arange(len(order))
+        customer_values = parties.customers.look_up(frame)
+        merchant_values = parties.merchants.look_up(frame)
+
+        def column(
+            name: str, convert: Callable[[pl.Series], Any], source: pl.DataFrame = frame
+        ) -> Any:
+            return convert(source[name])[order]  # NumPy reorders numbers faster than strings
+
+        is_online = column("is_online", _booleans) == 1
+        latitude, longitude = (
+            np.where(is_online, np.nan, column(name, _floats)) for name in ("latitude", "longitude")
+        )
+        category = pl.coalesce(frame["merchant_category"], merchant_values["category"])
+        return cls(
+            **_history(frame, order, label_delay, start),
+            time_order=time_order,
+            customer=customer[order],
+            latitude=np.where(np.isnan(longitude), np.nan, latitude),
+            longitude=np.where(np.isnan(latitude), np.nan, longitude),
+            country=column("country", factorize),
+            device=column("device_id", factorize),
+            category=factorize(pl.select(category).to_series())[order],
+            holiday=column("is_holiday", _booleans),
+            distance_from_home=column("distance_from_home", _floats),
+            distance_from_last=column("distance_from_last", _floats),
+            home_latitude=column("latitude", _floats, customer_values),
+            home_longitude=column("longitude", _floats, customer_values),
+            account_created=column("account_created", _timestamps, customer_values),
+        )
 
 
-def _check_unique(keys: pl.Series, table: str) -> None:
+def _history(
+    frame: pl.DataFrame, order: Integers, label_delay: int | None, start: dt.datetime | None
+) -> dict[str, Any]:
+    """Return the fields of a history in an order of rows."""
+    times = frame["timestamp"].to_physical().to_numpy()[order]
+    available = times if label_delay is None else times + label_delay
+    if label_delay is None:
+        dated = _timestamps(frame["label_available_at"])[order].astype(np.int64)
+        available = np.where(dated == _NAT, times, np.maximum(dated, times))
+    return {
+        "row": order,
+        "selected": np.ones(len(order), np.bool_)
+        if start is None
+        else (frame["timestamp"] >= start).to_numpy()[order],
+        "timestamp": times,
+        "amount": Amounts.from_floats(frame["amount"].to_numpy())[order],
+        "is_fraud": _booleans(frame["is_fraud"])[order],
+        "label_available_at": available,
+        "merchant": factorize(frame["merchant_id"])[order],
+    }
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Parents:
+    """The table of customers or of merchants, or that there is none.
+
+    Parameters
+    ----------
+    model
+        Its model.
+    columns
+        The attributes to look up.
+    values
+        Key, attributes and ``exists``; None without a table.
+    """
+
+    model: type[Base]
+    columns: tuple[str, ...]
+    values: pl.DataFrame | None
+
+    @classmethod
+    def from_frame(
+        cls, parents: IntoFrame | None, model: type[Base], columns: tuple[str, ...]
+    ) -> Parents:
+        """Read the table; its keys must be unique."""
+        if parents is None:
+            return cls(model, columns, None)
+        table = model.__tablename__
+        key = f"{table.removesuffix('s')}_id"
+        rows = collect_columns(parents, [key], columns, table, "engineer_features")
+        values = coerce_columns(rows, model, (key, *columns))
+        check_unique(values[key], table)
+        return cls(model, columns, values.with_columns(pl.lit(value=True).alias("exists")))
+
+    def look_up(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return the attributes for each transaction; all missing without a table."""
+        if self.values is None:
+            return make_null_columns(self.model, self.columns, len(frame))
+        table = self.model.__tablename__
+        key = self.values.columns[0]
+        joined = frame.select(key).join(self.values, on=key, how="left", maintain_order="left")
+        missing = joined["exists"].is_null()
+        if missing.any():
+            n_missing = pluralize(joined[key].filter(missing).n_unique(), table.removesuffix("s"))
+            reason = f"is not in the table of {table} (add {n_missing}, or omit `{table}`)"
+            rows = frame[ROW] if ROW in frame.columns else None
+            raise_invalid_rows("transactions", key, reason, missing, rows)
+        return joined
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Parties:
+    """The tables of customers and merchants."""
+
+    customers: Parents
+    merchants: Parents
+
+    @classmethod
+    def from_frames(cls, customers: IntoFrame | None, merchants: IntoFrame | None) -> Parties:
+        """Read both tables."""
+        return cls(
+            Parents.from_frame(customers, Customer, CUSTOMER_COLUMNS),
+            Parents.from_frame(merchants, Merchant, MERCHANT_COLUMNS),
+        )
+
+    def without_merchants(self) -> Parties:
+        """Return the same without merchants, for transactions that have their categories."""
+        return dataclasses.replace(self, merchants=dataclasses.replace(self.merchants, values=None))
+
+
+def check_unique(keys: pl.Series, table: str) -> None:
+    """Raise an ArgumentError for repeated keys."""
     repeated = ~keys.is_first_distinct()
     if repeated.any():
-        raise_invalid_rows(table, keys.name, "repeats the key of an earlier row", repeated)
+        raise_repeated(table, keys.name, repeated)
+
+
+def raise_repeated(
+    table: str, key: str, repeated: pl.Series, row_numbers: pl.Series | None = None
+) -> NoReturn:
+    """Raise an ArgumentError for the rows whose keys an earlier row has."""
+    raise_invalid_rows(table, key, "repeats the key of an earlier row", repeated, row_numbers)
 
 
 def _booleans(values: pl.Series) -> Integers:

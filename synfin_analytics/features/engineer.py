@@ -3,46 +3,40 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-import pyarrow as pa
 
-from synfin_analytics._core.arguments import refuse_spelling
+from synfin_analytics._core.arguments import parse_size, refuse_spelling
 from synfin_analytics._core.dates import Bound, parse_duration, parse_range
-from synfin_analytics._core.validation.spec import spec_of
-from synfin_analytics.database.models import MLFeatures
-from synfin_analytics.features._compute import feature_parts
+from synfin_analytics.database.models import Transaction
+from synfin_analytics.features._buckets import Options, engineer_to_folder
+from synfin_analytics.features._compute import FEATURES, compute_features
 from synfin_analytics.features._payments import (
     CUSTOMER_COLUMNS,
     MERCHANT_COLUMNS,
     OPTIONAL,
     REQUIRED,
+    Parties,
     Payments,
+    check_unique,
 )
-from synfin_analytics.io.coerce import collect_columns, make_frame_like
+from synfin_analytics.io.coerce import coerce_columns, collect_columns, make_frame_like
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import polars as pl
     from narwhals.typing import IntoDataFrame, IntoDataFrameT, IntoFrame, IntoLazyFrame
 
     from synfin_analytics._core.transaction_source import TransactionSource
-    from synfin_analytics._core.types import Integers
-    from synfin_analytics.features._compute import Features
 
-#: Names of the features, in the order of the table.
-FEATURES = tuple(MLFeatures.feature_names())
 #: Columns that the features of a transaction are computed from, by table.
 INPUT_COLUMNS = {
     "transactions": (*REQUIRED, *OPTIONAL),
     "customers": ("customer_id", *CUSTOMER_COLUMNS),
     "merchants": ("merchant_id", *MERCHANT_COLUMNS),
 }
-_ARROW_TYPES = {"number": pa.float64(), "integer": pa.int32(), "boolean": pa.bool_()}
-#: More threads would need more memory at a time, and wait for it.
-_MAX_THREADS = 4
 
 
 @overload
@@ -77,13 +71,15 @@ def engineer_features(
 ) -> IntoDataFrame: ...
 @refuse_spelling(delay="label_delay")
 def engineer_features(
-    df: IntoFrame | TransactionSource,
+    df: IntoFrame | TransactionSource | str | Path,
     customers: IntoFrame | None = None,
     merchants: IntoFrame | None = None,
     *,
     label_delay: str | dt.timedelta = "7d",
     start: Bound = None,
     end: Bound = None,
+    output: str | Path | None = None,
+    memory: str | int = "2GB",
 ) -> Any:
     """Compute the 69 features of ``ml_features``, each from what was known at the time.
 
@@ -154,31 +150,22 @@ def engineer_features(
     """
     delay = parse_duration(label_delay, "label_delay") // dt.timedelta(microseconds=1)
     first, after = parse_range(start, end)
+    if output is not None:
+        options = Options(delay, first, after, parse_size(memory, "memory"))
+        return engineer_to_folder(df, customers, merchants, options, output)
+    parties = Parties.from_frames(customers, merchants)
     rows = collect_columns(df, REQUIRED, OPTIONAL, "transactions", "engineer_features")
-    payments = Payments.from_frames(
-        rows, customers, merchants, label_delay=delay, start=first, end=after
+    frame = coerce_columns(rows, Transaction, (*REQUIRED, *OPTIONAL))
+    check_unique(frame["transaction_id"], "transactions")
+    payments = Payments.from_transactions(
+        frame,
+        parties,
+        label_delay=None if "label_available_at" in rows.columns else delay,
+        start=first,
+        end=after,
     )
     selected_rows = payments.row[payments.selected]
     order = np.argsort(selected_rows)
-    columns = _compute(payments, order)
+    columns = compute_features(payments, order)
     ids = rows.select("transaction_id")[selected_rows[order]]
     return make_frame_like(ids, {name: columns[name] for name in FEATURES}, keep=["transaction_id"])
-
-
-def _compute(payments: Payments, order: Integers) -> dict[str, pa.Array]:
-    """Compute all features, several parts in parallel: NumPy releases the lock on Python."""
-    with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
-        results = pool.map(lambda part: _to_arrow(part(), order), feature_parts(payments))
-        return {name: values for result in results for name, values in result.items()}
-
-
-def _to_arrow(features: Features, order: Integers) -> dict[str, pa.Array]:
-    """Convert features to the types of the table, NULL where missing, in the order of the input."""
-    columns, arrays = spec_of(MLFeatures).columns, {}
-    for name, values in features.items():
-        ordered, kind = values[order], columns[name].kind
-        missing = np.isnan(ordered) if kind == "number" else ordered < 0
-        if kind == "boolean":
-            ordered = ordered == 1
-        arrays[name] = pa.array(ordered, _ARROW_TYPES[kind], mask=missing)
-    return arrays

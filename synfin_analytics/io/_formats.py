@@ -68,7 +68,7 @@ def open_file(
     options
         How its cells are written.
     columns
-        The columns to read of a CSV file; all by default.
+        The columns to read of a CSV or Parquet file; all by default.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def open_file(
         return open_csv(partial(_open_bytes, path), name, batch_rows, options, columns)
     options.check_no_csv_options(name)
     if is_parquet(path):
-        return open_parquet(unpack(path), batch_rows)
+        return open_parquet(unpack(path), batch_rows, columns)
     if suffix in JSON_LINES:
         return _open_json_lines(path, name, batch_rows)
     if suffix in EXCEL:

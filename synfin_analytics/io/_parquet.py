@@ -26,7 +26,7 @@ from synfin_analytics.io._source import Source, from_arrow
 from synfin_analytics.io.archive._manifest import MONTH_COLUMN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 #: Value in a folder's name that means NULL.
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
@@ -54,7 +54,7 @@ class DataFile:
         return pq.ParquetFile(source, pre_buffer=False, **options)
 
 
-def open_parquet(path: Path, batch_rows: int) -> Source:
+def open_parquet(path: Path, batch_rows: int, columns: Sequence[str] | None = None) -> Source:
     """Open a file, or a folder of files whose folder names may hold columns (``country=DE``).
 
     Each batch has the columns and types of its own file. A value in a folder's name is a text.
@@ -65,13 +65,15 @@ def open_parquet(path: Path, batch_rows: int) -> Source:
         The file or the folder. Names that begin with a dot or an underscore are ignored.
     batch_rows
         Maximum number of rows in a batch.
+    columns
+        The columns to read, where a file has them; all by default.
 
     Raises
     ------
     ArgumentError
         There is no Parquet file, or a file is not Parquet or broken; also while rows are read.
     """
-    return _open_files(data_files(path), batch_rows)
+    return _open_files(data_files(path), batch_rows, columns)
 
 
 def open_dataset(dataset: Any, batch_rows: int) -> Source:
@@ -109,7 +111,9 @@ def open_dataset(dataset: Any, batch_rows: int) -> Source:
     return _open_files(files, batch_rows)
 
 
-def _open_files(files: list[DataFile], batch_rows: int) -> Source:
+def _open_files(
+    files: list[DataFile], batch_rows: int, selected: Sequence[str] | None = None
+) -> Source:
     names: dict[str, None] = {}
     height = 0
     for file in files:
@@ -122,9 +126,9 @@ def _open_files(files: list[DataFile], batch_rows: int) -> Source:
         require_unique_columns(columns)
         names.update(dict.fromkeys(columns))
     keys = dict.fromkeys(key for file in files for key in file.partition if key not in names)
-    all_names = [*names, *keys]
-    batches = from_arrow(all_names, _read_batches(files, batch_rows), batch_rows)
-    return Source(all_names, batches, height, texts=frozenset(keys))
+    all_names = [name for name in (*names, *keys) if selected is None or name in selected]
+    batches = from_arrow(all_names, _read_batches(files, batch_rows, selected), batch_rows)
+    return Source(all_names, batches, height, texts=frozenset(keys) & set(all_names))
 
 
 def data_files(path: Path) -> list[DataFile]:
@@ -185,7 +189,9 @@ def _partition_values(path: Path) -> dict[str, str | None]:
     return values
 
 
-def _read_batches(files: list[DataFile], batch_rows: int) -> Iterator[pa.RecordBatch]:
+def _read_batches(
+    files: list[DataFile], batch_rows: int, selected: Sequence[str] | None
+) -> Iterator[pa.RecordBatch]:
     """Read one file after the other, each as its rows are needed.
 
     A scan of a dataset would read many row groups ahead of a slow consumer such as a database,
@@ -193,25 +199,32 @@ def _read_batches(files: list[DataFile], batch_rows: int) -> Iterator[pa.RecordB
     """
     for file in files:
         try:
-            for batch in _read_file(file, batch_rows):
+            for batch in _read_file(file, batch_rows, selected):
                 yield _add_partition(batch, file)
         except (pa.ArrowException, OSError) as error:
             raise _read_error(file.path, error) from error
 
 
-def _read_file(file: DataFile, batch_rows: int) -> Iterator[pa.RecordBatch]:
+def _read_file(
+    file: DataFile, batch_rows: int, selected: Sequence[str] | None
+) -> Iterator[pa.RecordBatch]:
     with contextlib.ExitStack() as stack:
 
         def open_with(unit: str) -> pq.ParquetFile:
             return stack.enter_context(file.open(coerce_int96_timestamp_unit=unit))
 
         coarse = open_with("us")
-        legacy = _int96_columns(coarse)
+        columns = [
+            name for name in coarse.schema_arrow.names if selected is None or name in selected
+        ]
+        legacy = [name for name in _int96_columns(coarse) if name in columns]
         if not legacy:
-            yield from coarse.iter_batches(batch_rows)
+            yield from coarse.iter_batches(batch_rows, columns=columns)
             return
         fine = open_with("ns").iter_batches(batch_rows, columns=legacy)
-        for batch, nanoseconds in zip(coarse.iter_batches(batch_rows), fine, strict=True):
+        for batch, nanoseconds in zip(
+            coarse.iter_batches(batch_rows, columns=columns), fine, strict=True
+        ):
             yield from _merge_int96(batch, nanoseconds)
 
 

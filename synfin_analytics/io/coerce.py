@@ -7,7 +7,7 @@ as in the table. A column that the frame does not have is NULL in every row.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import narwhals as nw
 import polars as pl
@@ -24,7 +24,7 @@ from synfin_analytics.exceptions import ArgumentError, NotFoundError, Problem
 from synfin_analytics.io.sources import open_source
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
     from narwhals.typing import IntoDataFrameT, IntoFrame
@@ -95,15 +95,23 @@ def coerce_columns(
     ArgumentError
         Cells are missing that are required, or the table does not accept them; all are listed.
     """
+    batches = open_source(rows.to_native(), _BATCH_ROWS).batches
+    columns = spec_of(model).columns
+    empty = pl.DataFrame(schema={name: _relax(columns[name]).dtype for name in names})
+    return pl.concat([empty, *coerce_batches(batches, model, names)])
+
+
+def coerce_batches(
+    batches: Iterable[SourceBatch], model: type[Base], names: Sequence[str]
+) -> Iterator[pl.DataFrame]:
+    """Yield each batch as :func:`coerce_columns` does; raise for all of them after the last one."""
     spec = spec_of(model)
     columns = {name: _relax(spec.columns[name]) for name in names}
     errors: list[CellErrors] = []
-    batches = open_source(rows.to_native(), _BATCH_ROWS).batches
-    frames = [_coerce_batch(batch, columns, errors) for batch in batches]
+    for batch in batches:
+        yield _coerce_batch(batch, columns, errors)
     if errors:
         raise _to_error(spec.name, summarize(errors))
-    empty = pl.DataFrame(schema={name: column.dtype for name, column in columns.items()})
-    return pl.concat([empty, *frames])
 
 
 def _coerce_batch(
@@ -161,9 +169,11 @@ def _nulls(name: str, column: ColumnSpec, height: int) -> pl.Series:
     return pl.repeat(None, height, dtype=column.dtype, eager=True).alias(name)
 
 
-def raise_invalid_rows(table: str, column: str, reason: str, mask: pl.Series) -> None:
-    """Raise an ArgumentError for the rows of a table under a mask."""
-    rows = tuple(mask.arg_true())
+def raise_invalid_rows(
+    table: str, column: str, reason: str, mask: pl.Series, row_numbers: pl.Series | None = None
+) -> NoReturn:
+    """Raise an ArgumentError for the rows of a table under a mask; ``row_numbers`` name them."""
+    rows = tuple(mask.arg_true() if row_numbers is None else row_numbers.filter(mask))
     raise _to_error(table, [Problem(column, reason, len(rows), rows)])
 
 

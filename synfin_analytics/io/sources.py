@@ -76,7 +76,7 @@ def open_source(
     options
         How to parse its texts.
     columns
-        The columns to read of a CSV file; all by default.
+        The columns to read of a CSV or Parquet file; all by default.
 
     Raises
     ------

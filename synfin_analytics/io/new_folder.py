@@ -1,0 +1,74 @@
+"""A folder of results that is complete or does not exist."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from synfin_analytics._core.arguments import format_value
+from synfin_analytics.exceptions import ArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def check_new_folder(path: str | Path, name: str) -> Path:
+    """Return the path of a folder that does not exist or is empty.
+
+    Raises
+    ------
+    ArgumentError
+        It is not a path, is a file or a folder with files, or its parent is not a folder.
+
+    Examples
+    --------
+    >>> check_new_folder(".", "output")
+    Traceback (most recent call last):
+    synfin_analytics.exceptions.ArgumentError: `output` must be a new or an empty folder; '.' ...
+    """
+    if not isinstance(path, str | Path) or not str(path):
+        raise ArgumentError(
+            f"`{name}` must be the path of a new or an empty folder; got {format_value(path)}."
+        )
+    folder = Path(path)
+    if folder.is_dir():
+        n_entries = sum(1 for _ in folder.iterdir())
+        if n_entries:
+            raise ArgumentError(
+                f"`{name}` must be a new or an empty folder; {str(path)!r} contains "
+                f"{n_entries:,} {'entry' if n_entries == 1 else 'entries'}. Nothing was written."
+            )
+    elif folder.exists() or folder.is_symlink():
+        raise ArgumentError(f"`{name}` must be a new or an empty folder; {str(path)!r} is a file.")
+    return folder
+
+
+@contextlib.contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside ``folder``, which gets its name at the end of the block.
+
+    After an error, neither of the two exists.
+
+    Parameters
+    ----------
+    folder
+        A folder of :func:`check_new_folder`.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            yield partial
+            if folder.is_dir():
+                folder.rmdir()
+            partial.rename(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        raise ArgumentError(
+            f"Cannot write the folder {str(folder)!r}: {error.strerror or error}. Nothing of it "
+            "was kept."
+        ) from error
