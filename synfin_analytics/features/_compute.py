@@ -84,6 +84,22 @@ def _to_arrow(features: Features, order: Integers) -> dict[str, pa.Array]:
     return arrays
 
 
+#: The features that depend on payments at the same merchant; the others on those of the customer.
+MERCHANT_FEATURES = frozenset(
+    {
+        "amount_to_merchant_avg_ratio",
+        "merchant_avg_amount",
+        "merchant_transaction_count",
+        "merchant_fraud_rate",
+        *(
+            f"merchant_{name}_{window}"
+            for name in ("tx_count", "fraud_rate")
+            for window in ("1d", "7d", "30d")
+        ),
+    }
+)
+
+
 def feature_types() -> dict[str, pa.DataType]:
     """Return the Arrow types of the features."""
     columns = spec_of(MLFeatures).columns

@@ -53,6 +53,8 @@ CUSTOMER_COLUMNS = ("latitude", "longitude", "account_created")
 MERCHANT_COLUMNS = ("category",)
 #: Column of row numbers in the input, where rows come in another order.
 ROW = "__row"
+#: Column of customers and merchants that is missing in rows without them.
+EXISTS = "__exists"
 _NAT = np.iinfo(np.int64).min  # NumPy's missing timestamp
 
 
@@ -79,10 +81,10 @@ class History:
         *,
         label_delay: int | None,
         start: dt.datetime | None,
+        end: dt.datetime | None = None,
     ) -> History:
         """Sort transactions by time; see :meth:`Payments.from_transactions`."""
-        timestamp = frame["timestamp"].to_physical().to_numpy()
-        order = order_by_time(timestamp, frame["transaction_id"])
+        order = _order(frame, end)
         return cls(**_history(frame, order, label_delay, start))
 
     def rolling(
@@ -156,10 +158,7 @@ class Payments(History):
         start, end
             Features are computed from ``start`` on and before ``end``, both in UTC.
         """
-        timestamp = frame["timestamp"].to_physical().to_numpy()
-        order = order_by_time(timestamp, frame["transaction_id"])
-        if end is not None:
-            order = order[(frame["timestamp"] < end).to_numpy()[order]]
+        order = _order(frame, end)
         customer = factorize(frame["customer_id"])
         by_customer = stable_argsort(customer[order])
         time_order = np.empty_like(order)
@@ -195,6 +194,12 @@ class Payments(History):
         )
 
 
+def _order(frame: pl.DataFrame, end: dt.datetime | None) -> Integers:
+    """Return the order by time of the rows before ``end``; those of one timestamp by id."""
+    order = order_by_time(frame["timestamp"].to_physical().to_numpy(), frame["transaction_id"])
+    return order if end is None else order[(frame["timestamp"] < end).to_numpy()[order]]
+
+
 def _history(
     frame: pl.DataFrame, order: Integers, label_delay: int | None, start: dt.datetime | None
 ) -> dict[str, Any]:
@@ -228,7 +233,7 @@ class Parents:
     columns
         The attributes to look up.
     values
-        Key, attributes and ``exists``; None without a table.
+        Key, attributes and ``EXISTS``; None without a table.
     """
 
     model: type[Base]
@@ -242,27 +247,47 @@ class Parents:
         """Read the table; its keys must be unique."""
         if parents is None:
             return cls(model, columns, None)
-        table = model.__tablename__
-        key = f"{table.removesuffix('s')}_id"
+        values = cls.read(parents, model, columns)
+        return cls(model, columns, values.with_columns(pl.lit(value=True).alias(EXISTS)))
+
+    @classmethod
+    def read(cls, parents: IntoFrame, model: type[Base], columns: tuple[str, ...]) -> pl.DataFrame:
+        """Read keys and attributes of a table, whose keys must be unique."""
+        table, key = model.__tablename__, cls(model, columns, None).key
         rows = collect_columns(parents, [key], columns, table, "engineer_features")
         values = coerce_columns(rows, model, (key, *columns))
         check_unique(values[key], table)
-        return cls(model, columns, values.with_columns(pl.lit(value=True).alias("exists")))
+        return values
 
     def look_up(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return the attributes for each transaction; all missing without a table."""
         if self.values is None:
             return make_null_columns(self.model, self.columns, len(frame))
-        table = self.model.__tablename__
-        key = self.values.columns[0]
-        joined = frame.select(key).join(self.values, on=key, how="left", maintain_order="left")
-        missing = joined["exists"].is_null()
+        values, key = self._find(frame, self.values), self.key
+        missing = values[EXISTS].is_null()
         if missing.any():
-            n_missing = pluralize(joined[key].filter(missing).n_unique(), table.removesuffix("s"))
+            table = self.model.__tablename__
+            keys = frame[key].filter(missing)
+            n_missing = pluralize(keys.n_unique(), table.removesuffix("s"))
             reason = f"is not in the table of {table} (add {n_missing}, or omit `{table}`)"
             rows = frame[ROW] if ROW in frame.columns else None
             raise_invalid_rows("transactions", key, reason, missing, rows)
-        return joined
+        return values
+
+    @property
+    def key(self) -> str:
+        """Column of the key."""
+        return f"{self.model.__tablename__.removesuffix('s')}_id"
+
+    def _find(self, frame: pl.DataFrame, values: pl.DataFrame) -> pl.DataFrame:
+        return frame.select(self.key).join(values, on=self.key, how="left", maintain_order="left")
+
+
+class JoinedParents(Parents):
+    """Attributes that have been joined to the transactions, a row for each of them."""
+
+    def _find(self, _: pl.DataFrame, values: pl.DataFrame) -> pl.DataFrame:
+        return values
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

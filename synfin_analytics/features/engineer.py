@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from synfin_analytics._core.arguments import parse_size, refuse_spelling
+from synfin_analytics._core.dataframes import native_frame
 from synfin_analytics._core.dates import Bound, parse_duration, parse_range
+from synfin_analytics._core.distributed import open_distributed
 from synfin_analytics.database.models import Transaction
+from synfin_analytics.exceptions import ArgumentError
 from synfin_analytics.features._buckets import Options, engineer_to_folder
 from synfin_analytics.features._compute import FEATURES, compute_features
+from synfin_analytics.features._distributed import engineer_distributed
 from synfin_analytics.features._payments import (
     CUSTOMER_COLUMNS,
     MERCHANT_COLUMNS,
@@ -24,8 +29,6 @@ from synfin_analytics.features._payments import (
 from synfin_analytics.io.coerce import coerce_columns, collect_columns, make_frame_like
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import polars as pl
     from narwhals.typing import IntoDataFrame, IntoDataFrameT, IntoFrame, IntoLazyFrame
 
@@ -80,6 +83,7 @@ def engineer_features(
     end: Bound = None,
     output: str | Path | None = None,
     memory: str | int = "2GB",
+    n_buckets: int | None = None,
 ) -> Any:
     """Compute the 69 features of ``ml_features``, each from what was known at the time.
 
@@ -153,6 +157,22 @@ def engineer_features(
     if output is not None:
         options = Options(delay, first, after, parse_size(memory, "memory"))
         return engineer_to_folder(df, customers, merchants, options, output)
+    if isinstance(df, str | Path):
+        raise ArgumentError(
+            "With the path of a file, `output` must be a new folder for the features; got None. For "
+            "a DataFrame of features, pass polars.scan_parquet(path)."
+        )
+    distributed = open_distributed(native_frame(df), "engineer_features")
+    if distributed is not None:
+        return engineer_distributed(
+            distributed,
+            customers,
+            merchants,
+            label_delay=delay,
+            start=first,
+            end=after,
+            n_buckets=n_buckets,
+        )
     parties = Parties.from_frames(customers, merchants)
     rows = collect_columns(df, REQUIRED, OPTIONAL, "transactions", "engineer_features")
     frame = coerce_columns(rows, Transaction, (*REQUIRED, *OPTIONAL))

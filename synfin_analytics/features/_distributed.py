@@ -1,0 +1,202 @@
+"""Features on PySpark and Dask: by customer and by merchant, joined by transaction."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from synfin_analytics._core.distributed import open_distributed
+from synfin_analytics.database.models import Customer, Merchant, Transaction
+from synfin_analytics.features._compute import (
+    FEATURES,
+    MERCHANT_FEATURES,
+    compute_parts,
+    customer_parts,
+    feature_types,
+    merchant_features,
+)
+from synfin_analytics.features._payments import (
+    CUSTOMER_COLUMNS,
+    EXISTS,
+    MERCHANT_COLUMNS,
+    OPTIONAL,
+    REQUIRED,
+    History,
+    JoinedParents,
+    Parents,
+    Parties,
+    Payments,
+    check_unique,
+)
+from synfin_analytics.io.coerce import coerce_columns
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Callable, Sequence
+
+    from narwhals.typing import IntoFrame
+
+    from synfin_analytics._core.distributed import DistributedFrame
+    from synfin_analytics.database.models import Base
+
+_ID = "transaction_id"
+#: What a merchant's features are computed from.
+_OF_MERCHANTS = (_ID, "merchant_id", "timestamp", "amount", "is_fraud", "label_available_at")
+
+
+def engineer_distributed(
+    df: DistributedFrame,
+    customers: IntoFrame | None,
+    merchants: IntoFrame | None,
+    *,
+    label_delay: int,
+    start: dt.datetime | None,
+    end: dt.datetime | None,
+    n_buckets: int | None,
+) -> Any:
+    """Return a lazy frame of ``transaction_id`` and the features.
+
+    Parameters
+    ----------
+    df
+        Transactions on PySpark or Dask.
+    customers, merchants
+        Frames of the same engine, or in memory; or None.
+    label_delay
+        Microseconds after which a label is known, without a column ``label_available_at``.
+    start, end
+        The period of the features, in UTC.
+    n_buckets
+        How many groups of customers, and of merchants, are computed; the engine's default if None.
+    """
+    df.require(REQUIRED, "the transactions")
+    columns = [name for name in (*REQUIRED, *OPTIONAL) if name in df.columns]
+    df.check_time("timestamp")
+    rows = df.select(columns)
+    tables = {
+        model: parents
+        for model, parents in ((Customer, customers), (Merchant, merchants))
+        if parents is not None
+    }
+    computation = _Computation(
+        label_delay=None if "label_available_at" in columns else label_delay,
+        start=start,
+        end=end,
+        tables=frozenset(model.__tablename__ for model in tables),
+    )
+    joined = rows
+    for model, parents in tables.items():
+        joined = _join(joined, parents, model)
+    of_merchants = rows.select(name for name in columns if name in _OF_MERCHANTS)
+    id_field, types = pa.field(_ID, df.arrow_type(_ID)), feature_types()
+    customer_schema, merchant_schema = (
+        pa.schema([id_field, *((name, types[name]) for name in names)])
+        for names in (
+            [name for name in FEATURES if name not in MERCHANT_FEATURES],
+            [name for name in FEATURES if name in MERCHANT_FEATURES],
+        )
+    )
+    merchant_part = of_merchants.map_groups(
+        "merchant_id", computation.of_merchants, merchant_schema, n_buckets
+    )
+    customer_part = joined.map_groups(
+        "customer_id", computation.of_customers, customer_schema, n_buckets
+    )
+    return customer_part.join(merchant_part, _ID, "inner").select((_ID, *FEATURES)).native
+
+
+_CUSTOMERS_AND_MERCHANTS: dict[type[Base], tuple[str, ...]] = {
+    Customer: CUSTOMER_COLUMNS,
+    Merchant: MERCHANT_COLUMNS,
+}
+
+
+def _joined_name(model: type[Base], name: str) -> str:
+    return f"__{model.__tablename__}_{name}"
+
+
+def _join(rows: DistributedFrame, parents: Any, model: type[Base]) -> DistributedFrame:
+    """Join the attributes of customers or merchants under names of their own."""
+    columns = _CUSTOMERS_AND_MERCHANTS[model]
+    key = Parents(model, columns, None).key
+    table = open_distributed(parents, "engineer_features")
+    if table is None:
+        values = Parents.read(parents, model, columns)
+        table = rows.from_arrow(values.to_arrow())
+    else:
+        table.require([key], f"the {model.__tablename__}")
+        table = table.select(name for name in (key, *columns) if name in table.columns)
+    names = {name: _joined_name(model, name) for name in (*columns, EXISTS)}
+    table = table.add_constant(EXISTS, value=True).rename(names)
+    return rows.join(table, key, "left")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Computation:
+    """What the workers compute, without the data.
+
+    Parameters
+    ----------
+    label_delay
+        Microseconds after which a label is known; None if ``label_available_at`` says so.
+    start, end
+        The period of the features, in UTC.
+    tables
+        Those of customers and merchants whose attributes the rows have.
+    """
+
+    label_delay: int | None
+    start: dt.datetime | None
+    end: dt.datetime | None
+    tables: frozenset[str]
+
+    def of_customers(self, rows: Any) -> pa.Table:
+        """Compute the features that depend on the customer's payments."""
+        frame = _read(rows, (*REQUIRED, *OPTIONAL))
+        parties = Parties(self._parents(rows, Customer), self._parents(rows, Merchant))
+        payments = Payments.from_transactions(
+            frame, parties, label_delay=self.label_delay, start=self.start, end=self.end
+        )
+        return _results(rows, payments, customer_parts(payments))
+
+    def of_merchants(self, rows: Any) -> pa.Table:
+        """Compute the features that depend on payments at the merchant."""
+        history = History.from_columns(
+            _read(rows, _OF_MERCHANTS),
+            label_delay=self.label_delay,
+            start=self.start,
+            end=self.end,
+        )
+        return _results(rows, history, [lambda: merchant_features(history)])
+
+    def _parents(self, rows: Any, model: type[Base]) -> Parents:
+        """Return the attributes that were joined to the rows."""
+        columns = _CUSTOMERS_AND_MERCHANTS[model]
+        if model.__tablename__ not in self.tables:
+            return Parents(model, columns, None)
+        names = {_joined_name(model, name): name for name in (*columns, EXISTS)}
+        values: Any = nw.from_native(rows, eager_only=True)
+        values = values.select(*(name for name in names if name in values.columns)).rename(names)
+        exists = pl.Series(EXISTS, values[EXISTS].to_list(), pl.Boolean)
+        return JoinedParents(
+            model, columns, coerce_columns(values, model, columns).with_columns(exists)
+        )
+
+
+def _read(rows: Any, columns: Sequence[str]) -> pl.DataFrame:
+    frame = coerce_columns(nw.from_native(rows, eager_only=True), Transaction, columns)
+    check_unique(frame[_ID], "transactions")
+    return frame
+
+
+def _results(rows: Any, history: History, parts: Sequence[Callable[[], Any]]) -> pa.Table:
+    """Compute features, beside the ids as they are in the rows."""
+    selected = history.row[history.selected]
+    columns = compute_parts(parts, np.arange(len(selected)))
+    ids: Any = nw.from_native(rows, eager_only=True)[_ID]
+    return pa.table({_ID: ids.to_arrow().take(pa.array(selected)), **columns})
